@@ -1,0 +1,41 @@
+"""interalia: models that learn to generate and to infer. The public names, imported when they are first used."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "Run": "runs",
+    "Trained": "runs",
+    "build": "runs",
+    "load": "runs",
+    "train": "engine",
+    "generate": "tasks",
+    "encode": "tasks",
+    "decode": "tasks",
+    "reconstruct": "tasks",
+    "interpolate": "tasks",
+    "features": "tasks",
+    "UserError": "errors",
+}
+_ROOMS = (
+    "conditionals", "data", "divergences", "dynamics", "engine", "errors", "experiments", "games", "metrics",
+    "networks", "observers", "optim", "penalties", "plots", "recipes", "reports", "runs", "specs", "tasks",
+)  # fmt: skip
+
+__all__ = [*_HOMES, *_ROOMS]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(importlib.import_module(f"interalia.{_HOMES[name]}"), name)
+    if name in _ROOMS:
+        return importlib.import_module(f"interalia.{name}")
+    raise AttributeError(f"module 'interalia' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

@@ -1,0 +1,447 @@
+"""The command line: a thin skin over recipes, tasks and results. Nothing heavy is imported before a command needs it."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from cyclopts import App, CycloptsError, Parameter
+
+from interalia import __version__
+from interalia.errors import UserError, unknown
+from interalia.runs import Folder, Run, from_toml, kinds, writing
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from interalia.runs import Trained
+
+app = App(
+    name="interalia",
+    version=__version__,
+    help="Adversarially learned inference: train models that generate and infer, use them, and measure them.",
+)
+
+# each field of a run is a flag, with the recipe's value where the flag is not given
+Overrides: Any = dataclasses.make_dataclass(
+    "Overrides",
+    [
+        (
+            f.name,
+            Annotated[kinds()[f.name] | None, Parameter(help=f"{f.metadata['about']}.", show_default=False)],
+            dataclasses.field(default=None),
+        )
+        for f in dataclasses.fields(Run)
+    ],
+    frozen=True,
+)
+Overrides.__module__ = __name__  # as if it were written out here; cyclopts takes a class of module "types" for a builtin
+
+
+@app.command
+def train(
+    recipe: str | None = None,
+    *,
+    overrides: Annotated[Overrides | None, Parameter(name="*")] = None,
+    out: Path | None = None,
+    resume: Path | None = None,
+    dry_run: bool = False,
+    tensorboard: bool = False,
+) -> None:
+    """Train a run and make its page of results.
+
+    Parameters
+    ----------
+    recipe
+        A recipe's name (see `interalia list recipes`) or a .toml file of a run's fields; by default ali-digits, or
+        ali-images where --data is given.
+    overrides
+        The fields of a run.
+    out
+        The folder of the run; by default runs/NAME, or runs/NAME-2 and so on where that exists.
+    resume
+        The folder of a run to go on with; --steps may ask for more than was first planned.
+    dry_run
+        Print the run as TOML, with everything resolved, and train nothing.
+    tensorboard
+        Write event files for TensorBoard too (needs the extra).
+    """
+    given = {} if overrides is None else {k: v for k, v in dataclasses.asdict(overrides).items() if v is not None}
+    if resume is not None:
+        run = resumed(resume, recipe, given, out)
+    else:
+        run = described(recipe, given)
+    run.check_parts()
+    if dry_run:
+        print(run.dump(), end="")
+        return
+    from interalia import engine, observers, results
+
+    folder = resume or out or free(Path("runs") / run.name)
+    prepared = engine.open_run(run, folder, resume=resume is not None)
+    trained = engine.finish(prepared, observers.usual(prepared, tensorboard=tensorboard))
+    if trained.step < prepared.steps:
+        raise SystemExit(130)
+    say(f"The page of results: {results.make(trained)}")
+
+
+def described(recipe: str | None, given: dict[str, Any]) -> Run:
+    """The run that a recipe's name or a TOML file and the flags describe."""
+    from interalia.recipes import CATALOGUE
+
+    if recipe is None:
+        recipe = "ali-images" if "data" in given else "ali-digits"
+    if recipe.endswith(".toml"):
+        return Run(**from_toml(Path(recipe))).replace(**given)
+    if recipe not in CATALOGUE:
+        raise unknown("recipe", recipe, CATALOGUE)
+    return CATALOGUE[recipe](**given)
+
+
+def resumed(folder: Path, recipe: str | None, given: dict[str, Any], out: Path | None) -> Run:
+    """The run that a folder keeps, with a new length."""
+    free_to_change = ("steps", "epochs", "root", "device", "log_every", "evaluate_every", "checkpoint_every")
+    for key in given:
+        if key not in free_to_change:
+            raise UserError(
+                f"a resumed run keeps its description, and --{key.replace('_', '-')} would change it; leave it out, or "
+                f"train a new run."
+            )
+    if recipe is not None or out is not None:
+        raise UserError("a resumed run keeps its recipe and its folder; leave out the recipe and --out.")
+    run = Folder(folder).run()
+    if "epochs" in given and "steps" not in given:
+        given["steps"] = None
+    return run.replace(**given)
+
+
+def free(path: Path) -> Path:
+    """`path`, or the first of path-2, path-3 ... that does not exist."""
+    candidate, number = path, 1
+    while candidate.exists():
+        number += 1
+        candidate = path.with_name(f"{path.name}-{number}")
+    return candidate
+
+
+RunFolder = Annotated[Path, Parameter(help="The folder of a run, or a .safetensors file exported from one.")]
+Seed = Annotated[int, Parameter(help="Of the random numbers.")]
+Out = Annotated[Path | None, Parameter(help="The file to write; by default one in the run's folder of figures.")]
+Device = Annotated[str, Parameter(help="auto, cpu, cuda ...")]
+
+
+@app.command
+def generate(
+    run: RunFolder, *, count: int = 64, seed: Seed = 0, out: Out = None, device: Device = "auto", separate: bool = False
+) -> None:
+    """Draw samples and write them as one picture, or as an array (--out FILE.npz), or one file each (--separate).
+
+    Parameters
+    ----------
+    count
+        How many samples.
+    separate
+        Write each sample as a file of its own into the folder --out.
+    """
+    from interalia import plots, tasks
+
+    positive("count", count)
+    trained = opened(run, device)
+    x = tasks.generate(trained.game, count, seed)
+    path = out or figure(trained, run, "generated.png" if x.ndim == 4 else "generated.npz")
+    if separate:
+        if x.ndim != 4:
+            raise UserError("vectors cannot be written as pictures; leave out --separate and give --out FILE.npz.")
+        folder = out or figure(trained, run, "generated")
+        for i, image in enumerate(x):
+            plots.grid(image[None].numpy(), folder / f"{i:06d}.png", columns=1, scale=1)
+        path = folder
+    elif path.suffix == ".npz" or x.ndim != 4:
+        save_arrays(path, x=x)
+    else:
+        plots.grid(x.numpy(), path)
+    say(f"{count} samples: {path}")
+
+
+@app.command
+def reconstruct(
+    run: RunFolder,
+    images: Annotated[list[Path] | None, Parameter(help="Images, or folders of them; by default held-out ones.")] = None,
+    *,
+    count: int = 40,
+    seed: Seed = 0,
+    out: Out = None,
+    device: Device = "auto",
+) -> None:
+    """Encode and decode images: originals above, reconstructions below, and how far apart they are.
+
+    Parameters
+    ----------
+    count
+        How many held-out images, where none are given.
+    """
+    from interalia import plots, tasks
+    from interalia.metrics.inference import reconstruction
+
+    positive("count", count)
+    trained = opened(run, device)
+    tasks.capable(trained.game, "reconstruct", "encoder", "decoder")
+    x = given_images(trained, images) if images else held_out(trained, count)
+    x_hat = tasks.reconstruct(trained.game, x, seed)
+    path = out or figure(trained, run, "reconstructed.png" if x.ndim == 4 else "reconstructed.npz")
+    if path.suffix == ".npz" or x.ndim != 4:
+        save_arrays(path, x=x, x_hat=x_hat)
+    else:
+        plots.pairs(x.numpy(), x_hat.numpy(), path)
+    say(f"{len(x)} reconstructions: {path}")
+    if len(x) > 1:
+        measured = reconstruction(x, x_hat)
+        say(
+            f"mean L2 error {measured.error:.3f}, {measured.ratio:.3f} of what another image's reconstruction "
+            f"gives ({measured.shuffled:.3f}); PSNR {measured.psnr:.1f} dB"
+        )
+
+
+@app.command
+def interpolate(
+    run: RunFolder,
+    images: Annotated[list[Path] | None, Parameter(help="An even number of images; by default held-out ones.")] = None,
+    *,
+    pairs: int = 8,
+    steps: int = 9,
+    how: Literal["linear", "spherical"] = "linear",
+    seed: Seed = 0,
+    out: Out = None,
+    device: Device = "auto",
+) -> None:
+    """Walk from one image's latent to another's, with the originals at both ends.
+
+    Parameters
+    ----------
+    pairs
+        How many pairs of held-out images, where none are given.
+    steps
+        Points on the way, both ends included.
+    how
+        On a straight line, or on the arc that keeps the latent's length.
+    """
+    from interalia import plots, tasks
+
+    positive("pairs", pairs)
+    trained = opened(run, device)
+    tasks.capable(trained.game, "interpolate", "encoder", "decoder")
+    x = given_images(trained, images) if images else held_out(trained, 2 * pairs, seed)
+    if len(x) < 2:
+        raise UserError(f"an interpolation needs 2 images, and {len(x)} was given; give one more.")
+    half = len(x) // 2
+    a, b = x[:half], x[half : 2 * half]
+    way = tasks.interpolate(trained.game, a, b, steps, how, seed)
+    path = out or figure(trained, run, "interpolated.png" if x.ndim == 4 else "interpolated.npz")
+    if path.suffix == ".npz" or x.ndim != 4:
+        save_arrays(path, a=a, way=way, b=b)
+    else:
+        plots.interpolations(a.numpy(), way.numpy(), b.numpy(), path)
+    say(f"{half} interpolations: {path}")
+
+
+@app.command
+def encode(
+    run: RunFolder,
+    images: Annotated[list[Path], Parameter(help="Images, or folders of them; a .npz or .npy file of images.")],
+    *,
+    out: Path,
+    sample: bool = False,
+    seed: Seed = 0,
+    device: Device = "auto",
+) -> None:
+    """Infer latents: an .npz with z, shape (n, latent), the encoder's last hidden layer, and the files' names.
+
+    Parameters
+    ----------
+    out
+        The .npz file to write.
+    sample
+        Draw z from q(z|x) instead of taking its mean.
+    """
+    from interalia import tasks
+
+    trained = opened(run, device)
+    tasks.capable(trained.game, "encode", "encoder")
+    x = given_images(trained, images)
+    z = tasks.encode(trained.game, x, seed, "sample" if sample else "mean")
+    save_arrays(out, z=z, features=tasks.features(trained.game, x), files=[str(path) for path in images])
+    say(f"{len(z)} latents of {z.shape[1]} dimensions: {out}")
+
+
+@app.command
+def evaluate(
+    run: RunFolder,
+    *,
+    split: Literal["test", "validation"] = "test",
+    count: int | None = None,
+    seed: Seed = 0,
+    device: Device = "auto",
+    features: Literal["auto", "classifier", "random", "inception"] = "auto",
+    best: bool = False,
+) -> None:
+    """Measure a run on held-out data and write results.json, with the protocol of every number.
+
+    Parameters
+    ----------
+    split
+        The part of the data to measure on.
+    count
+        How many samples and held-out images; by default up to 5,000.
+    features
+        Whose features the distances are computed in.
+    best
+        Measure the best weights by the run's declared measure, in place of the last.
+    """
+    from interalia import results
+
+    trained = opened(best_of(run) if best else run, device, home=run)
+    found = results.evaluate(trained, split=split, count=count, seed=seed, features=features)
+    results.show(found)
+    say(f"Written: {results.home(trained).results}")
+
+
+@app.command
+def report(run: Annotated[Path, Parameter(help="The folder of a run.")]) -> None:
+    """Draw the figures anew and write the run's page, report.html, from what the folder holds."""
+    from interalia import results
+
+    trained = opened(run, "auto")
+    say(f"The page of results: {results.page(trained)}")
+
+
+@app.command
+def reproduce(
+    name: str | None = None,
+    *,
+    quick: bool = False,
+    root: Path | None = None,
+    out: Path = Path("runs/reproduce"),
+    seeds: int | None = None,
+    again: bool = False,
+) -> None:
+    """Do an experiment of a paper anew: its table, with the paper's figures beside ours.
+
+    Parameters
+    ----------
+    name
+        The experiment (see `interalia list experiments`); by default mixture-25.
+    quick
+        A form of under a minute that shows the table's shape and proves nothing.
+    root
+        The folder of data files that are there already.
+    out
+        The folder for the table and for the rows that are done; an interrupted experiment goes on from them.
+    seeds
+        How many seeds, in place of the experiment's own number.
+    again
+        Forget the rows that are done, and begin anew.
+    """
+    from interalia import experiments
+
+    experiments.reproduce(name or "mixture-25", quick=quick, root=root, out=out, seeds=seeds, again=again)
+
+
+Room = Literal[
+    "recipes", "games", "divergences", "dynamics", "penalties", "noises", "networks", "conditionals", "priors",
+    "optimisers", "schedules", "data", "metrics", "experiments",
+]  # fmt: skip
+
+
+@app.command(name="list")
+def list_(room: Annotated[Room | None, Parameter(help="The room; by default all of them.")] = None) -> None:
+    """Print what there is: each name with its settings and what it is."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from interalia import rooms
+
+    console = Console(highlight=False)
+    for name in [room] if room else rooms.ROOMS:
+        table = Table(title=name, title_justify="left", title_style="bold", box=None, padding=(0, 2, 0, 0))
+        table.add_column("name", no_wrap=True)
+        table.add_column("what it is")
+        if not any(rooms.settings(member) for member in rooms.members(name).values()):
+            table.show_header = False
+        for key, member in rooms.members(name).items():
+            settings = rooms.settings(member)
+            table.add_row(key, rooms.about(member) + (f" [dim]({settings})[/dim]" if settings else ""))
+        console.print(table)
+        console.print()
+
+
+def opened(run: Path, device: str, home: Path | None = None) -> Trained:
+    from interalia.runs import load
+
+    trained = load(run, device)
+    return trained if home is None else dataclasses.replace(trained, folder=Folder(home))
+
+
+def best_of(run: Path) -> Path:
+    path = Folder(run).checkpoints / "best.safetensors"
+    if not path.exists():
+        raise UserError(f"{run} keeps no best weights: it was never evaluated in training; leave out --best.")
+    return path
+
+
+def given_images(trained: Trained, images: Sequence[Path]) -> Tensor:
+    """The user's images, as the run's networks take them."""
+    from interalia.data.files import read_images
+
+    return read_images(images, trained.game.shape)
+
+
+def held_out(trained: Trained, count: int, seed: int = 0) -> Tensor:
+    """Images of the run's test split, drawn by seed."""
+    from interalia import results
+
+    return results.held_out(results.dataset_of(trained), count, seed)
+
+
+def figure(trained: Trained, run: Path, name: str) -> Path:
+    """Where a picture goes that no --out was given for."""
+    return trained.folder.figures / name if trained.folder else run.with_name(name)
+
+
+def save_arrays(path: Path, **arrays: Any) -> None:
+    import numpy as np
+
+    if path.suffix != ".npz":
+        raise UserError(f"--out is {path}, and arrays are written as .npz; give a name that ends in .npz.")
+    with writing(path, "wb") as file:
+        np.savez(file, **{key: np.asarray(value) for key, value in arrays.items()})
+
+
+def positive(name: str, value: int) -> None:
+    if value < 1:
+        raise UserError(f"--{name} is {value}, and it must be at least 1.")
+
+
+def say(text: str) -> None:
+    print(text, flush=True)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The program: exit code 0, 2 for a mistake that the user can mend, 130 for an interruption."""
+    try:
+        app(arguments, exit_on_error=False, print_error=False)
+    except (UserError, CycloptsError) as error:
+        print(f"interalia: {' '.join(str(error).split())}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except OSError as error:
+        place = f"{error.filename}: " if error.filename else ""
+        print(f"interalia: {place}{error.strerror or error}.", file=sys.stderr)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

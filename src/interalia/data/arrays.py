@@ -1,0 +1,179 @@
+"""Arrays in a .npy or .npz file: images or vectors.
+
+- Images of one channel: uint8, shape (n, height, width).
+- Images: uint8, four axes. The channels are the last axis if its length is 1, 3 or 4, otherwise the second axis if its
+  length is. Both forms may hold floating-point numbers in [0, 1] instead, which are rounded to 256 levels.
+- Vectors: floating-point or integer numbers, shape (n, d), kept as float32.
+
+A .npz file is looked through for ``train_images``, ``x_train``, ``images``, ``data``, ``x`` or ``X``, optionally with
+``val_images`` / ``x_val`` and ``test_images`` / ``x_test``, and with ``train_labels``, ``y_train``, ``labels`` or ``y``
+and so on. What is not there is taken from the training rows by a fixed permutation.
+"""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from interalia.data.cache import Entry, remember
+from interalia.data.dataset import Dataset, Split
+from interalia.data.images import CHUNK, MODES, resized, resized_shape
+from interalia.data.splits import Rows, hold_out, relabel, tenths
+from interalia.errors import UserError
+
+Array = NDArray[Any]
+
+IMAGES = {
+    "train": ("train_images", "x_train", "images", "data", "x", "X"),
+    "validation": ("val_images", "validation_images", "x_val", "x_validation"),
+    "test": ("test_images", "x_test"),
+}
+LABELS = {
+    "train": ("train_labels", "y_train", "labels", "y"),
+    "validation": ("val_labels", "validation_labels", "y_val", "y_validation"),
+    "test": ("test_labels", "y_test"),
+}
+
+
+def load_array(path: Path, size: int | None) -> Dataset:
+    """The images or vectors in a .npy or .npz file.
+
+    Raises:
+        UserError: the file is damaged, or holds nothing of the shapes and types above.
+    """
+    content = read_arrays(path)
+    x = {part: as_rows(array, f"{key} in {path}") for part, (key, array) in content.items() if "-" not in part}
+    if len({array.shape[1:] for array in x.values()}) > 1:
+        shapes = ", ".join(f"{part} {array.shape}" for part, array in x.items())
+        raise UserError(f"the parts in {path} have different shapes ({shapes}); give all rows one shape.")
+    y, classes = _labels({part: content.get(f"{part}-labels") for part in x}, x, path)
+    rows, how = _rows({part: len(array) for part, array in x.items()}, path)
+
+    image = x["train"].ndim == 4
+    if not image and size is not None:
+        raise UserError(f"{path} holds vectors and not images, which have no size; leave --size out.")
+    if image:
+
+        def decode(entry: Entry) -> None:
+            for part, (owner, index) in rows.items():
+                parts = (x[owner][index[i : i + CHUNK]] for i in range(0, len(index), CHUNK))
+                fitted = (as_uint8(piece) for part_ in parts for piece in resized(as_uint8(part_), size))
+                entry.write(part, resized_shape((len(index), *x[owner].shape[1:]), size), np.uint8, fitted)
+
+        kept = remember(path.stem, [path], {"size": size}, decode)
+    else:
+        kept = {part: x[owner][index].astype(np.float32) for part, (owner, index) in rows.items()}
+
+    splits = {part: Split(kept[part], y[owner][index] if y else None) for part, (owner, index) in rows.items()}
+    shape = splits["train"].x.shape[1:]
+    what = f"vectors of {shape[0]} numbers"
+    if image:
+        what = f"images of {shape[2]}x{shape[1]} pixels and {shape[0]} channel(s)"
+    about = (
+        f"{sum(map(len, splits.values())):,} {what} from {path.name}, "
+        f"{f'{len(classes)} classes' if classes else 'no labels'}{f', resized to {size}x{size}' if size else ''}. "
+        f"{how}: {' / '.join(f'{len(part):,}' for part in splits.values())}."
+    )
+    return Dataset(path.stem, splits["train"], splits["validation"], splits["test"], classes=classes, about=about)
+
+
+def read_arrays(path: Path) -> dict[str, tuple[str, Array]]:
+    """Part, or part and "-labels" -> the key in the file and the array."""
+    try:
+        content = np.load(path, allow_pickle=False, mmap_mode="r" if path.suffix.lower() == ".npy" else None)
+        if isinstance(content, np.ndarray):
+            return {"train": ("the array", content)}
+        with content as archive:
+            wanted = [(part, IMAGES[part]) for part in IMAGES] + [(f"{part}-labels", LABELS[part]) for part in LABELS]
+            keys = {part: next((key for key in names if key in archive), None) for part, names in wanted}
+            found = {part: (key, archive[key]) for part, key in keys.items() if key}
+            listed = ", ".join(archive.files) or "nothing"
+    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
+        if "allow_pickle" in str(error) or "Python objects" in str(error):
+            raise UserError(
+                f"{path} holds Python objects, which are not read because they could execute code; save plain numbers."
+            ) from None
+        raise UserError(f"{path} is damaged or cut short ({error}); copy or download it again.") from None
+    if "train" not in found:
+        raise UserError(
+            f"{path} holds {listed}, and expected was one of {', '.join(IMAGES['train'])}; rename the array."
+        )
+    return found
+
+
+def as_rows(array: Array, label: str) -> Array:
+    """Images as (n, channels, height, width), vectors as (n, d), nothing copied."""
+    if array.ndim == 2:
+        if array.dtype == np.uint8 or array.dtype.kind not in "fiu":
+            raise UserError(
+                f"{label} holds {array.dtype} of shape {array.shape}; give images as uint8 (n, height, width), "
+                f"or vectors as float32 (n, d)."
+            )
+        if not np.isfinite(array).all():
+            raise UserError(
+                f"{label} holds numbers that are not finite (NaN or infinity); remove or replace those rows."
+            )
+        return array
+    if array.ndim == 3:
+        array = array[:, None]
+    elif array.ndim == 4 and array.shape[3] in MODES:
+        array = array.transpose(0, 3, 1, 2)
+    elif array.ndim == 4 and array.shape[1] not in MODES:
+        raise UserError(
+            f"{label} has the shape {array.shape} without an axis of 1, 3 or 4 channels; move them to the end."
+        )
+    if array.ndim == 4 and array.size:
+        if array.dtype == np.uint8:
+            return array
+        if array.dtype.kind == "f" and array.min() >= 0 and array.max() <= 1:  # NaN compares as false
+            return array
+    raise UserError(
+        f"{label} holds {array.dtype} of shape {array.shape}; expected were images as uint8 (or as numbers in [0, 1]) "
+        f"of shape (n, height, width) or with 1, 3 or 4 channels, or vectors of shape (n, d); convert it."
+    )
+
+
+def as_uint8(images: Array) -> NDArray[np.uint8]:
+    """Numbers in [0, 1] as 0 to 255."""
+    return images if images.dtype == np.uint8 else np.rint(images * 255).astype(np.uint8)
+
+
+def _labels(
+    given: dict[str, tuple[str, Array] | None], x: dict[str, Array], path: Path
+) -> tuple[dict[str, NDArray[np.int64]], tuple[str, ...]]:
+    """Labels for every part, where every part has one a row; otherwise none."""
+    columns = {}
+    for part, entry in given.items():
+        if entry is None or (entry[1].size != len(x[part]) and entry[1].ndim > 1):  # none, or several a row
+            return {}, ()
+        if entry[1].size != len(x[part]):
+            raise UserError(
+                f"{entry[0]} in {path} holds {entry[1].size} labels for {len(x[part])} rows; give one a row."
+            )
+        columns[part] = entry[1].reshape(-1)
+    values, classes = relabel(*columns.values())
+    return dict(zip(columns, values, strict=True)), classes
+
+
+def _rows(counts: dict[str, int], path: Path) -> tuple[dict[str, tuple[str, Rows]], str]:
+    """Part -> the array that it is taken from, and the rows of it."""
+    whole = {part: (part, np.arange(count)) for part, count in counts.items()}
+    absent = [part for part in ("validation", "test") if part not in counts]
+    if len(absent) == 2:
+        train, validation, test = tenths(counts["train"], "row(s)", path)
+        how = "Train / validation / test by a fixed permutation of the rows"
+        return {"train": ("train", train), "validation": ("train", validation), "test": ("train", test)}, how
+    if absent:
+        if counts["train"] < 2:
+            raise UserError(f"{path} holds {counts['train']} row(s) to train on, which are too few; add more.")
+        train, held = hold_out(np.arange(counts["train"]), max(1, counts["train"] // 10))
+        whole |= {"train": ("train", train), absent[0]: ("train", held)}
+        how = f"The file's own split, {absent[0]} taken from train by a fixed permutation"
+    else:
+        how = "Train / validation / test as in the file"
+    return {part: whole[part] for part in ("train", "validation", "test")}, how

@@ -1,0 +1,151 @@
+"""Decoded arrays, kept on disk and memory-mapped, so that a data set is decoded once."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from interalia.errors import UserError
+
+# Part of every key: to be raised when a loader's output changes for the same files.
+VERSION = 1
+# The file that lists an entry's arrays: programs that clean caches remove single files.
+NAMES = "names.txt"
+
+Arrays = dict[str, NDArray[Any]]
+
+
+def folder() -> Path:
+    """The cache folder: the environment variable INTERALIA_CACHE, or the system's folder for caches."""
+    if chosen := os.environ.get("INTERALIA_CACHE"):
+        return Path(chosen).expanduser()
+    import pooch
+
+    return Path(pooch.os_cache("interalia"))
+
+
+class Entry:
+    """A place in the cache that is being written; other processes see it only once it is whole."""
+
+    def __init__(self, place: Path) -> None:
+        self.place = place
+        self.names: list[str] = []
+
+    def write(self, name: str, shape: tuple[int, ...], dtype: Any, parts: Iterable[NDArray[Any]]) -> None:
+        """Writes the array `name`, given as consecutive parts of its rows.
+
+        Plain writes and not a memory map, because a full disk is then an error and not a crash.
+        """
+        header = {"descr": np.lib.format.dtype_to_descr(np.dtype(dtype)), "fortran_order": False, "shape": shape}
+        with writing(self.place):
+            file = open(self.place / f"{name}.npy", "wb")  # noqa: SIM115 (closed below, where a full disk shows too)
+        try:
+            with writing(self.place):
+                np.lib.format.write_array_header_1_0(file, header)
+            rows = 0
+            for part in parts:
+                rows += len(part)
+                assert part.shape[1:] == shape[1:], (name, part.shape, shape)
+                with writing(self.place):
+                    file.write(np.ascontiguousarray(part, dtype).data)
+            assert rows == shape[0], (name, rows, shape)
+            self.names.append(name)
+            with writing(self.place):
+                file.close()
+                (self.place / NAMES).write_text("\n".join(self.names))
+        finally:
+            with contextlib.suppress(OSError):
+                file.close()
+
+    def save(self, name: str, array: NDArray[Any]) -> None:
+        """Writes a whole array."""
+        self.write(name, array.shape, array.dtype, [array])
+
+
+def remember(
+    name: str, sources: Sequence[Path], settings: Mapping[str, Any], decode: Callable[[Entry], None]
+) -> Arrays:
+    """The arrays that `decode` writes, memory-mapped: from the cache where they are there, else decoded now.
+
+    Arguments:
+        name: goes into the name of the cache's folder, for people who look.
+        sources: the files that are decoded; another size or time of change makes another entry.
+        settings: whatever else the arrays depend on.
+        decode: writes the arrays into an `Entry`.
+
+    Raises:
+        UserError: the cache folder cannot be written, or the disk is full.
+    """
+    digest = hashlib.sha256(repr((VERSION, name, sorted(settings.items()))).encode())
+    for source in sources:
+        status = source.stat()
+        digest.update(f"{source.resolve()}\0{status.st_size}\0{status.st_mtime_ns}\n".encode())
+    arrays = folder() / "arrays"
+    final = arrays / f"{name}-{digest.hexdigest()[:20]}"
+    if found := _open(final):
+        return found
+
+    with writing(arrays):
+        arrays.mkdir(parents=True, exist_ok=True)
+        _sweep(arrays)
+        if final.exists():  # damaged from outside, for we only ever rename whole entries
+            shutil.rmtree(final)
+        temporary = Path(tempfile.mkdtemp(prefix="unfinished-", dir=arrays))
+    try:
+        decode(Entry(temporary))
+        with writing(arrays):
+            try:
+                temporary.rename(final)
+            except OSError as error:
+                # Another process was faster: its arrays are the same as ours.
+                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.EACCES) or not final.is_dir():
+                    raise
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    found = _open(final)
+    if not found:
+        raise UserError(
+            f"the arrays just written to {final} cannot be read back; check the disk or set INTERALIA_CACHE."
+        )
+    return found
+
+
+def _open(place: Path) -> Arrays:
+    """The arrays in `place`; none where it is not there or one of them is damaged."""
+    try:
+        names = (place / NAMES).read_text().split("\n")
+        return {name: np.load(place / f"{name}.npy", mmap_mode="r") for name in names}
+    except (OSError, ValueError, EOFError):
+        return {}
+
+
+def _sweep(arrays: Path) -> None:
+    """Removes what killed processes left behind more than two days ago."""
+    for left in arrays.glob("unfinished-*"):
+        with contextlib.suppress(OSError):
+            if time.time() - left.stat().st_mtime > 2 * 86400:
+                shutil.rmtree(left, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def writing(place: Path, remedy: str = "set INTERALIA_CACHE to a folder on another disk") -> Iterator[None]:
+    """Turns a failure to write below `place` into one sentence."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise UserError(f"the disk that holds {place} is full; free some space there, or {remedy}.") from None
+        raise UserError(
+            f"the folder {place} cannot be written ({error.strerror or error}); make it writable, or {remedy}."
+        ) from None

@@ -1,0 +1,112 @@
+"""CelebA: the aligned and cropped photographs, in the zip as downloaded or in a folder, with their 40 attributes.
+
+References:
+    Deep learning face attributes in the wild, Ziwei Liu, Ping Luo, Xiaogang Wang, Xiaoou Tang, 2015,
+    https://arxiv.org/abs/1411.7766, https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from interalia.data.cache import Entry, remember
+from interalia.data.dataset import Dataset, Split
+from interalia.data.downloads import places
+from interalia.data.images import Collection
+from interalia.errors import UserError
+
+PAGE = "https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html"
+COUNT = 202_599
+ENDS = (162_770, 182_637)  # the official partition: the last number of train, and of validation
+SIZE = 64
+ATTRIBUTES = ("list_attr_celeba.txt", "list_attr_celeba.csv")
+
+
+def look(place: Path) -> tuple[Path, Path | None] | None:
+    """The photographs in `place`, and the attributes' file where it is there."""
+    names = ("img_align_celeba.zip", "img_align_celeba")
+    images = next((place / name for name in names if (place / name).exists()), None)
+    if images is None:
+        return None
+    tables = (folder / name for folder in (place, place / "Anno") for name in ATTRIBUTES)
+    return images, next((table for table in tables if table.is_file()), None)
+
+
+def load(name: str, root: Path | None = None, size: int | None = None, seed: int = 0, download: bool = True) -> Dataset:
+    """CelebA at 64x64: the central square of 178x178 pixels of each 178x218 photograph, resized with antialiasing.
+
+    `size` resizes the same square to something else. All 202,599 photographs are split by the official partition;
+    a part of them 90 / 5 / 5 in their order.
+    """
+    candidates = places(name, root, "CelebA")
+    found = next((found for place in candidates if place.is_dir() and (found := look(place))), None)
+    if found is None:
+        raise UserError(
+            f"the files of celeba are missing (not in {root or candidates[0]}), and its host asks for a login; "
+            f"download img_align_celeba.zip and list_attr_celeba.txt by hand from {PAGE}, "
+            f"put them into one folder DIR and give --root DIR."
+        )
+    side = size or SIZE
+    images = Collection(found[0])
+    names = sorted(images.names, key=lambda path: path.rsplit("/", 1)[-1])
+    if len(names) < 20:
+        raise UserError(f"{found[0]} holds {len(names)} photographs of CelebA's 202,599; download it again.")
+    numbers = [path.rsplit("/", 1)[-1].split(".")[0] for path in names]
+    if len(names) == COUNT:
+        ends, how = ENDS, "the official partition"
+    else:
+        ends = (len(names) * 90 // 100, len(names) * 95 // 100)
+        how = f"90 / 5 / 5 hundredths in their order, for only {len(names):,} of {COUNT:,} photographs are there"
+    bounds = dict(zip(("train", "validation", "test"), zip((0, *ends), (*ends, len(names)), strict=True), strict=True))
+
+    def decode(entry: Entry) -> None:
+        table = read_attributes(found[1], numbers) if found[1] else None
+        for part, (start, end) in bounds.items():
+            arrays = images.arrays(names[start:end], "RGB", (side, side))
+            entry.write(part, (end - start, 3, side, side), np.uint8, arrays)
+            if table:
+                entry.save(f"{part}-attributes", table[1][start:end])
+        if table:
+            entry.save("attribute-names", np.array(table[0]))
+
+    tables = [found[1]] if found[1] else []
+    arrays = remember(name, [*images.sources(), *tables], {"size": side, "names": len(names)}, decode)
+    attributes = {part: arrays[f"{part}-attributes"] for part in bounds} if tables else {}
+    if tables:
+        attributes["names"] = arrays["attribute-names"]
+    splits = [Split(arrays[part]) for part in bounds]
+    about = (
+        f"CelebA, aligned faces, central 178x178 pixels resized to {side}x{side}"
+        f"{'' if tables else ', without their attributes, whose file is absent'}. Train / validation / test: "
+        f"{' / '.join(f'{len(part):,}' for part in splits)}; {how}."
+    )
+    return Dataset(name, splits[0], splits[1], splits[2], about=about, attributes=attributes)
+
+
+def read_attributes(path: Path, numbers: list[str]) -> tuple[list[str], NDArray[np.int8]]:
+    """The names of the attributes, and 0 or 1 for each photograph in `numbers`, shape (n, attributes).
+
+    Arguments:
+        path: the text file as distributed (a count, the names, then rows of a file name and -1 or 1), or the same as
+            comma-separated values.
+
+    Raises:
+        UserError: the file is damaged, or has no row for a photograph.
+    """
+    try:
+        lines = [line.replace(",", " ").split() for line in path.read_text("utf-8").splitlines() if line.strip()]
+        if len(lines[0]) == 1 and lines[0][0].isdigit():
+            lines = lines[1:]
+        names = [name for name in lines[0] if name != "image_id"]
+        table = {row[0].split(".")[0]: row[1:] for row in lines[1:]}
+        values = np.array([table[number] for number in numbers]).astype(np.int8)
+        if values.shape != (len(numbers), len(names)) or not np.isin(values, (-1, 0, 1)).all():
+            raise ValueError(f"expected were {len(names)} values of -1 or 1 a row")
+    except KeyError as error:
+        raise UserError(f"{path} has no row for the photograph {error.args[0]}; download it again.") from None
+    except (OSError, ValueError, IndexError) as error:
+        raise UserError(f"{path} is not CelebA's table of attributes ({error}); download it again.") from None
+    return names, (values > 0).astype(np.int8)

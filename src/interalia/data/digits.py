@@ -1,0 +1,31 @@
+"""The 1,797 handwritten digits that ship with scikit-learn.
+
+References:
+    Optical recognition of handwritten digits, E. Alpaydin, C. Kaynak, 1998, https://doi.org/10.24432/C50P49
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from interalia.data.dataset import Dataset, Split
+from interalia.data.images import resized
+from interalia.data.splits import stratified
+
+
+def load(name: str, root: Path | None = None, size: int | None = None, seed: int = 0, download: bool = True) -> Dataset:
+    """Digits of 8x8 pixels: 1,297 to train on, 200 for validation, 300 for test, each class in its share."""
+    from sklearn.datasets import load_digits
+
+    content = load_digits()
+    x = np.rint(content.images[:, None] * (255 / 16)).astype(np.uint8)
+    x = np.concatenate(list(resized(x, size)))
+    y = content.target.astype(np.int64)
+    train, test, validation = (Split(x[rows], y[rows]) for rows in stratified(y, 300, 200))
+    about = (
+        f"1,797 handwritten digits of 8x8 pixels from scikit-learn{f', resized to {size}x{size}' if size else ''}. "
+        f"Train / validation / test: 1,297 / 200 / 300, a fixed draw with each class in its share."
+    )
+    return Dataset(name, train, validation, test, classes=tuple("0123456789"), about=about)

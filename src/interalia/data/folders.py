@@ -1,0 +1,112 @@
+"""Any folder of images, or a zip of one.
+
+Layouts that are understood, whatever folder holds everything is passed through:
+
+- all images in one folder: no labels;
+- one folder a class: the folders' names, in alphabetical order, are the labels 0, 1, ...;
+- ``train``, ``val`` (or ``valid``, ``validation``) and ``test``, each as one of the above: that split is kept, and
+  a part that is not there is taken from ``train``;
+- images beside folders of images: all of them, no labels.
+
+Without a split of its own, a folder is cut 80 / 10 / 10 by a fixed permutation of the sorted names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from interalia.data.cache import Entry, remember
+from interalia.data.dataset import Dataset, Split
+from interalia.data.images import CHANNELS, SUFFIXES, Collection
+from interalia.data.splits import Rows, hold_out, tenths
+from interalia.errors import UserError
+
+PARTS = {
+    "train": "train",
+    "training": "train",
+    "val": "validation",
+    "valid": "validation",
+    "validation": "validation",
+    "test": "test",
+}
+
+
+def load_folder(where: Path, size: int | None) -> Dataset:
+    """The images in the folder or zip file `where`.
+
+    Raises:
+        UserError: no images, too few, a damaged one, or mixed sizes where no `size` is given.
+    """
+    images = Collection(where)
+    name = where.resolve().name or "folder"
+    names = images.names
+    if not names:
+        raise UserError(
+            f"{where} holds no images; expected are files that end in {', '.join(sorted(SUFFIXES))}, "
+            f"directly or in folders, one a class."
+        )
+    inner = [name.split("/") for name in names]
+    while all(len(path) > 1 and path[0] == inner[0][0] for path in inner):
+        inner = [path[1:] for path in inner]
+    rows, inner, how = _split(inner, where)
+    y, classes = _classes(inner)
+    shape = (size, size) if size else None
+
+    def decode(entry: Entry) -> None:
+        mode, shapes = images.survey(names)
+        if shape is None:
+            other = next((i for i, one in enumerate(shapes) if one != shapes[0]), None)
+            if other is not None:
+                (h0, w0), (h1, w1) = shapes[0], shapes[other]
+                raise UserError(
+                    f"the images are of mixed sizes ({images.label(names[0])} has {w0}x{h0} pixels, "
+                    f"{images.label(names[other])} {w1}x{h1}); crop and resize them all, for example with --size 64."
+                )
+        height, width = shape or shapes[0]
+        for part, index in rows.items():
+            chosen = [names[i] for i in index]
+            arrays = images.arrays(chosen, mode, (height, width))
+            entry.write(part, (len(chosen), CHANNELS[mode], height, width), np.uint8, arrays)
+
+    arrays = remember(name, images.sources(), {"size": size, "names": names}, decode)
+    splits = {part: Split(arrays[part], None if y is None else y[rows[part]]) for part in rows}
+    channels, height, width = arrays["train"].shape[1:]
+    labels = f"{len(classes)} classes named by their folders" if classes else "no labels"
+    fitted = f"cropped to the central square and resized to {size}x{size}" if size else f"{width}x{height} pixels"
+    about = (
+        f"{len(names):,} images from {name}, {labels}, {fitted}, {channels} channel(s). "
+        f"{how}: {len(rows['train']):,} / {len(rows['validation']):,} / {len(rows['test']):,}."
+    )
+    return Dataset(name, splits["train"], splits["validation"], splits["test"], classes=classes, about=about)
+
+
+def _split(inner: list[list[str]], where: Path) -> tuple[dict[str, Rows], list[list[str]], str]:
+    """The rows of each part, and the paths below the folders that name a part."""
+    given = [PARTS.get(path[0].lower()) if len(path) > 1 else None for path in inner]
+    if "train" not in given or None in given:
+        train, validation, test = tenths(len(inner), "image(s)", where)
+        how = "Train / validation / test by a fixed permutation of the names"
+        return {"train": train, "validation": validation, "test": test}, inner, how
+
+    rows = {part: np.flatnonzero(np.array(given) == part) for part in ("train", "validation", "test")}
+    absent = [part for part in ("validation", "test") if not len(rows[part])]
+    if absent:
+        held = max(1, len(rows["train"]) // 10)
+        if len(rows["train"]) <= held * len(absent):
+            raise UserError(f"{where} holds {len(rows['train'])} image(s) to train on, which are too few; add more.")
+        rows["train"], *parts = hold_out(rows["train"], *[held] * len(absent))
+        rows |= dict(zip(absent, parts, strict=True))
+    return rows, [path[1:] for path in inner], "Train / validation / test by their folders"
+
+
+def _classes(inner: Sequence[list[str]]) -> tuple[NDArray[np.int64] | None, tuple[str, ...]]:
+    """One label an image where every image lies in a class's folder."""
+    names = sorted({path[0] for path in inner if len(path) > 1})
+    if len(names) < 2 or any(len(path) < 2 for path in inner):
+        return None, ()
+    place = {name: i for i, name in enumerate(names)}
+    return np.array([place[path[0]] for path in inner], dtype=np.int64), tuple(names)

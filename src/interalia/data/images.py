@@ -1,0 +1,206 @@
+"""Encoded images in a folder or a zip: read, brought to one mode and one size, decoded on several threads."""
+
+from __future__ import annotations
+
+import io
+import os
+import struct
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from interalia.data.progress import progress
+from interalia.errors import UserError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+T = TypeVar("T")
+
+SUFFIXES = frozenset((".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm"))
+CHANNELS = {"L": 1, "RGB": 3, "RGBA": 4}
+MODES = {channels: mode for mode, channels in CHANNELS.items()}
+# Everything that Pillow was seen to raise on damaged files.
+DAMAGE = (OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError, OverflowError, struct.error, zlib.error)
+CHUNK = 512
+
+
+class Collection:
+    """The images in one folder, with those below it, or in one zip file.
+
+    Attributes:
+        where: the folder or the zip file.
+        names: their paths inside, in alphabetical order, with forward slashes.
+    """
+
+    def __init__(self, where: Path) -> None:
+        self.where = where
+        self.archive: zipfile.ZipFile | None = None
+        if where.is_dir():
+            # os.walk, for Path.rglob follows other rules about links from one Python to the next
+            walk = ((Path(top).relative_to(where), files) for top, _, files in os.walk(where))
+            found = [(top / file).as_posix() for top, files in walk for file in files]
+        else:
+            try:
+                self.archive = zipfile.ZipFile(where)
+            except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
+                raise UserError(f"{where} is not a whole zip file ({error}); copy or download it again.") from None
+            found = self.archive.namelist()
+        self.names = sorted(name for name in found if _is_image(name))
+
+    def label(self, name: str) -> str:
+        """How an image is called in a message."""
+        return f"{name} in {self.where}" if self.archive else str(self.where / name)
+
+    def sources(self) -> list[Path]:
+        """The files on disk that hold the images."""
+        return [self.where] if self.archive else [self.where / name for name in self.names]
+
+    def open(self, name: str) -> BinaryIO:
+        if self.archive is None:
+            return binary(self.where / name)
+        try:
+            return io.BytesIO(self.archive.read(name))
+        except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, NotImplementedError) as error:
+            raise damaged(self.label(name), error) from None
+
+    def decode(self, name: str, mode: str, shape: tuple[int, int] | None) -> NDArray[np.uint8]:
+        """The image `name` as a uint8 array, shape (channels, height, width)."""
+        return read(lambda: self.open(name), self.label(name), lambda image: as_array(fit(convert(image, mode), shape)))
+
+    def survey(self, names: Sequence[str]) -> tuple[str, list[tuple[int, int]]]:
+        """The mode that all of `names` are converted to, and their (height, width), from their headers alone."""
+        kinds: set[str] = set()
+        shapes: list[tuple[int, int]] = []
+        for part in self._chunks(names, self._look, "looking at the images"):
+            kinds.update(kind for kind, _ in part)
+            shapes.extend(shape for _, shape in part)
+        return kinds.pop() if len(kinds) == 1 else "RGB", shapes
+
+    def _look(self, name: str) -> tuple[str, tuple[int, int]]:
+        def look(image: Image) -> tuple[str, tuple[int, int]]:
+            turned = image.getexif().get(0x0112, 1) >= 5  # EXIF orientation: lies on its side
+            return kind(image), (image.width, image.height) if turned else (image.height, image.width)
+
+        return read(lambda: self.open(name), self.label(name), look)
+
+    def arrays(self, names: Sequence[str], mode: str, shape: tuple[int, int] | None) -> Iterator[NDArray[np.uint8]]:
+        """`names` decoded, some hundreds at a time, shape (chunk, channels, height, width)."""
+        for part in self._chunks(names, lambda name: self.decode(name, mode, shape), "decoding the images"):
+            yield np.stack(part)
+
+    def _chunks(self, names: Sequence[str], function: Callable[[str], T], description: str) -> Iterator[list[T]]:
+        # Threads, because Pillow works outside of Python's lock; in chunks, so that few decoded images wait in memory.
+        with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool, progress(description, len(names)) as advance:
+            for start in range(0, len(names), CHUNK):
+                part = list(pool.map(function, names[start : start + CHUNK]))
+                advance(len(part))
+                yield part
+
+
+def _is_image(name: str) -> bool:
+    parts = name.split("/")
+    hidden = any(part.startswith(".") or part == "__MACOSX" for part in parts)
+    return not hidden and os.path.splitext(name)[1].lower() in SUFFIXES
+
+
+def binary(path: Path) -> BinaryIO:
+    return open(path, "rb")
+
+
+def damaged(label: str, reason: object) -> UserError:
+    return UserError(f"the image {label} is damaged or cut short ({reason}); copy it again or remove it.")
+
+
+def read(source: Callable[[], BinaryIO], label: str, function: Callable[[Image], T]) -> T:
+    """`function` of the image that `source` opens.
+
+    Raises:
+        UserError: the file is not an image that can be read; it is named by `label`.
+    """
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with source() as file, Image.open(file) as image:
+            return function(image)
+    except UnidentifiedImageError:
+        raise damaged(label, "not an image that can be recognised") from None
+    except PermissionError:
+        raise UserError(f"the image {label} may not be read; change its permissions or remove it.") from None
+    except (*DAMAGE, Image.DecompressionBombError) as error:
+        raise damaged(label, error) from None
+
+
+def has_alpha(image: Image) -> bool:
+    return "A" in image.getbands() or "a" in image.getbands() or "transparency" in image.info
+
+
+def kind(image: Image) -> str:
+    """The mode that keeps what the image shows: L for grays, RGBA for colours with transparency, else RGB."""
+    if image.mode in ("RGBA", "RGBa") or (image.mode in ("P", "PA", "RGB") and has_alpha(image)):
+        return "RGBA"
+    gray = image.mode in ("1", "L", "LA", "La", "I", "F") or image.mode.startswith("I;")
+    return "L" if gray else "RGB"
+
+
+def convert(image: Image, mode: str) -> Image:
+    """The image upright and in `mode`; what is transparent is laid on white unless the mode is RGBA."""
+    from PIL import ImageOps
+    from PIL.Image import alpha_composite, fromarray, new
+
+    image = ImageOps.exif_transpose(image)
+    if image.mode == "F":
+        raise ValueError("it holds floating-point numbers; save it with 8 bits a channel")
+    if image.mode == "I" or image.mode.startswith("I;"):  # 16 bits: 65,535 is white
+        image = fromarray(np.rint(np.clip(np.asarray(image), 0, 65535) / 257).astype(np.uint8))
+    if mode != "RGBA" and has_alpha(image):
+        image = image.convert("RGBA")
+        image = alpha_composite(new("RGBA", image.size, "white"), image)
+    return image if image.mode == mode else image.convert(mode)
+
+
+def fit(image: Image, shape: tuple[int, int] | None) -> Image:
+    """The largest central part with the proportions of `shape` = (height, width), resized to it."""
+    from PIL.Image import Resampling
+
+    if shape is None or (image.height, image.width) == shape:
+        return image
+    height, width = shape
+    scale = min(image.height / height, image.width / width)
+    crop_height, crop_width = max(1, round(scale * height)), max(1, round(scale * width))
+    left, top = (image.width - crop_width) // 2, (image.height - crop_height) // 2
+    part = image.crop((left, top, left + crop_width, top + crop_height))
+    return part.resize((width, height), Resampling.LANCZOS)
+
+
+def as_array(image: Image) -> NDArray[np.uint8]:
+    """Shape (channels, height, width)."""
+    array = np.asarray(image)
+    return np.ascontiguousarray(array[None] if array.ndim == 2 else array.transpose(2, 0, 1))
+
+
+def resized(images: NDArray[np.uint8], size: int | None) -> Iterator[NDArray[np.uint8]]:
+    """Decoded images, shape (n, channels, height, width), in parts, cropped and resized as files are."""
+    from PIL import Image
+
+    _, channels, height, width = images.shape
+
+    def one(array: NDArray[Any]) -> NDArray[np.uint8]:
+        picture = Image.fromarray(np.ascontiguousarray(array[0] if channels == 1 else array.transpose(1, 2, 0)))
+        return as_array(fit(picture, (size, size) if size else None))
+
+    same = size is None or (height, width) == (size, size)
+    for start in range(0, len(images), CHUNK):
+        part = images[start : start + CHUNK]
+        yield part if same else np.stack([one(image) for image in part])
+
+
+def resized_shape(shape: tuple[int, ...], size: int | None) -> tuple[int, ...]:
+    """What `resized` makes of the shape (n, channels, height, width)."""
+    return shape if size is None else (*shape[:2], size, size)

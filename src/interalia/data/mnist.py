@@ -1,0 +1,140 @@
+"""MNIST and Fashion-MNIST, four IDX files each, compressed with gzip or not.
+
+References:
+    Gradient-based learning applied to document recognition, Yann LeCun et al., 1998
+    Fashion-MNIST: a novel image dataset for benchmarking machine learning algorithms, Han Xiao, Kashif Rasul,
+    Roland Vollgraf, 2017, https://arxiv.org/abs/1708.07747
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from interalia.data.cache import Entry, remember
+from interalia.data.dataset import Dataset, Split
+from interalia.data.downloads import find
+from interalia.data.idx import read_idx
+from interalia.data.images import resized, resized_shape
+from interalia.errors import UserError
+
+STEMS = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
+VALIDATION = 10_000
+
+
+@dataclass(frozen=True)
+class Edition:
+    """What tells the two sets apart: their file names are the same.
+
+    Attributes:
+        folders: other folders that hold the files, below the root.
+        first: the first ten labels of the training set.
+    """
+
+    title: str
+    mirrors: tuple[str, ...]
+    md5: tuple[str, ...]
+    folders: tuple[str, ...]
+    first: tuple[int, ...]
+    classes: tuple[str, ...]
+
+
+EDITIONS = {
+    "mnist": Edition(
+        "MNIST, handwritten digits",
+        (
+            "https://ossci-datasets.s3.amazonaws.com/mnist/",
+            "https://storage.googleapis.com/cvdf-datasets/mnist/",
+            "http://yann.lecun.com/exdb/mnist/",
+        ),
+        (
+            "f68b3c2dcbeaaa9fbdd348bbdeb94873",
+            "d53e105ee54ea40749a09fcbcd1e9432",
+            "9fb629c4189551a2d022fa330f9573f3",
+            "ec29112dd5afa0611ce80d1b7f02629c",
+        ),
+        ("MNIST/raw", "MNIST"),
+        (5, 0, 4, 1, 9, 2, 1, 3, 1, 4),
+        tuple("0123456789"),
+    ),
+    "fashion-mnist": Edition(
+        "Fashion-MNIST, articles of clothing",
+        (
+            "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
+            "https://github.com/zalandoresearch/fashion-mnist/raw/master/data/fashion/",
+        ),
+        (
+            "8d4fb7e6c68d591d4c3dfef9ec88bf0d",
+            "25c81989df183df01b3e8a0aad5dffbe",
+            "bef4ecab320f06d8554ea6380940ec79",
+            "bb300cfdad3c16e7a12a480ee83cd310",
+        ),
+        ("FashionMNIST/raw", "FashionMNIST"),
+        (9, 0, 0, 3, 0, 2, 7, 2, 5, 5),
+        ("T-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot"),
+    ),
+}
+
+
+def look(place: Path) -> list[Path] | None:
+    """The four files in `place`, under any of the names that they go by."""
+    files = []
+    for stem in STEMS:
+        names = [base + end for base in (stem, stem.replace("-idx", ".idx")) for end in ("", ".gz")]
+        path = next((place / name for name in names if (place / name).is_file()), None)
+        if path is None:
+            return None
+        files.append(path)
+    return files
+
+
+def load(name: str, root: Path | None = None, size: int | None = None, seed: int = 0, download: bool = True) -> Dataset:
+    """MNIST or Fashion-MNIST; the last 10,000 training images are validation (a sixth, where files are shorter)."""
+    edition = EDITIONS[name]
+    remote = {f"{stem}.gz": md5 for stem, md5 in zip(STEMS, edition.md5, strict=True)}
+    files = find(name, root, look, edition.folders, remote, edition.mirrors, download)
+
+    def decode(entry: Entry) -> None:
+        for part, images, labels in (("train", files[0], files[1]), ("test", files[2], files[3])):
+            x, y = read_pair(images, labels)
+            if part == "train":
+                tell_apart(name, y, images)
+            x = x[:, None]
+            entry.write(part, resized_shape(x.shape, size), np.uint8, resized(x, size))
+            entry.save(f"{part}-labels", y)
+
+    arrays = remember(name, files, {"size": size}, decode)
+    x, y = arrays["train"], arrays["train-labels"]
+    cut = len(x) - min(VALIDATION, len(x) // 6)
+    splits = Split(x[:cut], y[:cut]), Split(x[cut:], y[cut:]), Split(arrays["test"], arrays["test-labels"])
+    fitted = f", resized to {size}x{size}" if size else ""
+    about = (
+        f"{edition.title}{fitted}. Train / validation / test: {' / '.join(f'{len(part):,}' for part in splits)}; "
+        f"validation is the end of the official training set, test the official test set."
+    )
+    return Dataset(name, *splits, classes=edition.classes, about=about)
+
+
+def read_pair(images: Path, labels: Path) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """Images, shape (n, height, width), and their labels."""
+    x, y = read_idx(images), read_idx(labels)
+    if x.ndim != 3 or x.dtype != np.uint8 or not len(x):
+        raise UserError(
+            f"{images} holds {x.dtype} of shape {x.shape}, expected were bytes (n, 28, 28); download it again."
+        )
+    if y.shape != (len(x),) or y.dtype != np.uint8 or y.max() > 9:
+        raise UserError(f"{labels} does not hold one label 0 to 9 for each of the {len(x)} images; download it again.")
+    return x.astype(np.uint8, copy=False), y.astype(np.int64)
+
+
+def tell_apart(name: str, y: NDArray[np.int64], path: Path) -> None:
+    """Raises a UserError if these are the labels of the other set, whose files have the same names."""
+    for other, edition in EDITIONS.items():
+        if other != name and tuple(y[:10].tolist()) == edition.first and len(y) == 60_000:
+            raise UserError(
+                f"the files in {path.parent} are those of {other} and not of {name}; "
+                f"ask for {other}, or keep the files of {name} in a folder called {name} below the root."
+            )

@@ -1,0 +1,86 @@
+"""The order in which rows are drawn: shuffled every epoch, for ever, and able to go on where it stopped."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+
+import torch
+from torch import Tensor
+
+from interalia.errors import UserError
+
+
+class Sampler:
+    """Batches of row numbers, each epoch a fresh permutation drawn from (seed, epoch) alone.
+
+    The last rows of an epoch that do not fill a batch are dropped; the next epoch shuffles them in again.
+
+    Arguments:
+        count: the number of rows n.
+        batch: the number of rows a batch.
+        seed: any integer.
+
+    Raises:
+        UserError: `batch` is below 1 or above `count`.
+
+    Example:
+        >>> sampler = Sampler(10, 4, seed=0)
+        >>> [len(next(sampler)) for _ in range(3)], sampler.epoch
+        ([4, 4, 4], 1.5)
+    """
+
+    def __init__(self, count: int, batch: int, seed: int) -> None:
+        if batch < 1:
+            raise UserError(f"`batch` is {batch}, and a batch has at least 1 row; give for example --batch 100.")
+        if count < batch:
+            raise UserError(
+                f"`batch` is {batch}, and there are only {count} rows to train on; lower it to --batch {count} or less."
+            )
+        self.count = count
+        self.batch = batch
+        self.seed = seed
+        self._epoch = 0
+        self._position = 0  # batches of this epoch that were drawn already
+        self._order: Tensor | None = None
+
+    @property
+    def batches(self) -> int:
+        """Batches an epoch."""
+        return self.count // self.batch
+
+    @property
+    def epoch(self) -> float:
+        """Epochs drawn so far."""
+        return self._epoch + self._position / self.batches
+
+    def __iter__(self) -> Iterator[Tensor]:
+        return self
+
+    def __next__(self) -> Tensor:
+        if self._order is None:
+            self._order = self._permutation()
+        start = self._position * self.batch
+        index = self._order[start : start + self.batch]
+        self._position += 1
+        if self._position == self.batches:
+            self._epoch, self._position, self._order = self._epoch + 1, 0, None
+        return index
+
+    def _permutation(self) -> Tensor:
+        # Hashed, so that (seed, epoch + 1) and (seed + 1, epoch) have nothing to do with each other.
+        digest = hashlib.sha256(f"{self.seed} {self._epoch}".encode()).digest()
+        generator = torch.Generator().manual_seed(int.from_bytes(digest[:7], "little"))
+        return torch.randperm(self.count, generator=generator)
+
+    def state_dict(self) -> dict[str, int]:
+        return {"epoch": self._epoch, "position": self._position}
+
+    def load_state_dict(self, state: Mapping[str, int]) -> None:
+        epoch, position = int(state["epoch"]), int(state["position"])
+        if epoch < 0 or not 0 <= position < self.batches:
+            raise UserError(
+                f"the saved position is batch {position} of epoch {epoch}, and an epoch of this data has "
+                f"{self.batches} batches; resume with the data and the batch that the run was started with."
+            )
+        self._epoch, self._position, self._order = epoch, position, None

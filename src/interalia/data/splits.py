@@ -1,0 +1,82 @@
+"""How a data set without a split of its own is cut into train, validation and test.
+
+The cut depends on the number of rows alone: never on a run's seed, so that runs with other seeds stay comparable and
+nothing that was tested on is ever trained on.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from interalia.errors import UserError
+
+Rows = NDArray[np.int64]
+
+
+def permutation(count: int) -> Rows:
+    """The one fixed permutation of `count` rows.
+
+    `RandomState`, because NumPy promises to never change its stream.
+    """
+    return np.random.RandomState(0).permutation(count).astype(np.int64)
+
+
+def hold_out(rows: Rows, *sizes: int) -> tuple[Rows, ...]:
+    """`rows` without a random choice of `sizes[0]` + `sizes[1]` + ... of them, then those choices, each in order.
+
+    Example:
+        >>> [len(part) for part in hold_out(np.arange(10), 2, 1)]
+        [7, 2, 1]
+    """
+    order = rows[permutation(len(rows))]
+    cuts = np.cumsum(sizes)
+    held = np.split(order[: cuts[-1]], cuts[:-1])
+    return tuple(np.sort(part) for part in (order[cuts[-1] :], *held))
+
+
+def tenths(count: int, what: str, where: object) -> tuple[Rows, Rows, Rows]:
+    """80 / 10 / 10 hundredths of `count` rows by a fixed permutation, at least one row each.
+
+    Raises:
+        UserError: there are fewer than 3 rows.
+
+    Example:
+        >>> train, validation, test = tenths(100, "images", "faces")
+        >>> len(train), len(validation), len(test)
+        (80, 10, 10)
+    """
+    if count < 3:
+        raise UserError(
+            f"{where} holds {count} {what}, and at least 3 are needed to train, validate and test on "
+            f"(some hundreds to learn anything); add more."
+        )
+    held = max(1, round(count / 10))
+    train, validation, test = hold_out(np.arange(count), held, held)
+    return train, validation, test
+
+
+def stratified(labels: NDArray[np.int64], *sizes: int) -> tuple[Rows, ...]:
+    """As `hold_out` of all rows, with every class held out in its share, up to one row.
+
+    Rows are shuffled within their class and lined up class after class; evenly spaced places are then held out.
+    """
+    rest = permutation(len(labels))
+    rest = rest[np.argsort(labels[rest], kind="stable")]
+    held = []
+    for size in sizes:
+        places = ((np.arange(size) + 0.5) * len(rest) / size).astype(np.int64)
+        held.append(np.sort(rest[places]))
+        rest = np.delete(rest, places)
+    return (np.sort(rest), *held)
+
+
+def relabel(*labels: NDArray[np.generic]) -> tuple[list[NDArray[np.int64]], tuple[str, ...]]:
+    """Labels of any kind as 0, 1, ..., the same in every part, and the names that they had.
+
+    Example:
+        >>> relabel(np.array([7, 9, 7]), np.array([8]))
+        ([array([0, 2, 0]), array([1])], ('7', '8', '9'))
+    """
+    names = np.unique(np.concatenate(labels))
+    return [np.searchsorted(names, part).astype(np.int64) for part in labels], tuple(str(name) for name in names)

@@ -1,0 +1,87 @@
+"""Where a split lives while it is trained on: in the device's memory when it fits, else memory-mapped on the host."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from interalia.data.dataset import Split
+
+
+def wrap(x: NDArray[Any]) -> Tensor:
+    """A tensor on the same memory as `x`, which may be a read-only memory map."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+        return torch.from_numpy(x)
+
+
+def to_float(x: Tensor) -> Tensor:
+    """uint8 as float32 in [0, 1]; vectors as they are, in float32."""
+    return x.float().div_(255) if x.dtype == torch.uint8 else x.float()
+
+
+def as_tensor(x: NDArray[Any]) -> Tensor:
+    """Rows of a split as a game takes them: uint8 images as float32 in [0, 1], vectors as they are; in new memory.
+
+    Example:
+        >>> as_tensor(np.array([0, 51, 255], dtype=np.uint8))
+        tensor([0.0000, 0.2000, 1.0000])
+    """
+    tensor = wrap(np.ascontiguousarray(x))
+    return to_float(tensor) if tensor.dtype != torch.float32 else tensor.clone()
+
+
+class Store:
+    """Batches of a split by index, on a device.
+
+    On the CPU, rows are taken straight from the (memory-mapped) array. On an accelerator the whole array is uploaded
+    once, as uint8, if it takes less than `budget` bytes; otherwise rows are taken on the host, pinned and sent.
+
+    Arguments:
+        split: what to draw from.
+        device: where batches are wanted.
+        budget: bytes of the device's memory that the data may take; None: half of what is free.
+
+    Example:
+        >>> store = Store(Split(np.zeros((6, 1, 2, 2), np.uint8)), torch.device("cpu"))
+        >>> (x,) = store[torch.tensor([5, 0])]
+        >>> x.shape, x.dtype, len(store)
+        (torch.Size([2, 1, 2, 2]), torch.float32, 6)
+    """
+
+    def __init__(self, split: Split, device: torch.device, budget: float | None = None) -> None:
+        self.split = split
+        self.device = torch.device(device)
+        self.budget = budget
+        self.data = wrap(split.x)
+        if self.device.type != "cpu":
+            if budget is None:
+                budget = free_memory(self.device) / 2
+            if split.x.nbytes < budget:
+                self.data = self.data.to(self.device)
+
+    def __len__(self) -> int:
+        return len(self.split)
+
+    def __getitem__(self, index: Tensor) -> tuple[Tensor, ...]:
+        """(x,): the rows `index` (int64, shape (batch,)), float32, images in [0, 1]."""
+        rows = self.data.index_select(0, index.to(self.data.device))
+        if rows.device != self.device:
+            if self.device.type == "cuda":
+                rows = rows.pin_memory()
+            rows = rows.to(self.device, non_blocking=self.device.type == "cuda")
+        return (to_float(rows),)
+
+
+def free_memory(device: torch.device) -> float:
+    """Bytes that are free on an accelerator; 0 where it does not say."""
+    if device.type == "cuda":
+        return float(torch.cuda.mem_get_info(device)[0])
+    if device.type == "mps":
+        return float(torch.mps.recommended_max_memory() - torch.mps.current_allocated_memory())
+    return 0.0

@@ -1,0 +1,89 @@
+"""Street View House Numbers, cropped digits: three MATLAB files.
+
+References:
+    Reading digits in natural images with unsupervised feature learning, Yuval Netzer et al., 2011,
+    http://ufldl.stanford.edu/housenumbers/
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from interalia.data.cache import Entry, remember
+from interalia.data.dataset import Dataset, Split
+from interalia.data.downloads import find
+from interalia.data.images import CHUNK, resized, resized_shape
+from interalia.errors import UserError
+
+MIRRORS = ("http://ufldl.stanford.edu/housenumbers/",)
+# Extra is fetched first: a download that breaks off must not leave the smaller set, which is a data set of its own.
+MD5 = {
+    "extra_32x32.mat": "a93ce644f1a588dc4d68dda5feec44a7",
+    "train_32x32.mat": "e26dedcc434d2e4c54c9b2d4a06d8373",
+    "test_32x32.mat": "eb5a983be6a315427106f1b164d9cef3",
+}
+VALIDATION = 10_000
+
+
+def look(place: Path) -> dict[str, Path] | None:
+    """The files in `place`; train and test are needed, extra may be absent."""
+    files = {name.split("_")[0]: place / name for name in MD5 if (place / name).is_file()}
+    return files if {"train", "test"} <= files.keys() else None
+
+
+def load(name: str, root: Path | None = None, size: int | None = None, seed: int = 0, download: bool = True) -> Dataset:
+    """SVHN, split as ALI was trained: on `extra`, with the last 10,000 images of `train` for validation.
+
+    Without `extra`, the other images of `train` are trained on.
+    """
+    files = find(name, root, look, ("SVHN",), MD5, MIRRORS, download)
+
+    def decode(entry: Entry) -> None:
+        for part, path in files.items():
+            x, y = read_mat(path)
+            # The file's order of axes is (height, width, channel, image): a view, put right a chunk at a time.
+            parts = (fitted for start in range(0, len(x), CHUNK) for fitted in resized(x[start : start + CHUNK], size))
+            entry.write(part, resized_shape(x.shape, size), np.uint8, parts)
+            entry.save(f"{part}-labels", y)
+
+    arrays = remember(name, list(files.values()), {"size": size}, decode)
+    x, y = arrays["train"], arrays["train-labels"]
+    cut = len(x) - min(VALIDATION, len(x) // 6)
+    if "extra" in files:
+        train, how = Split(arrays["extra"], arrays["extra-labels"]), "train is the official extra set"
+    else:
+        train, how = Split(x[:cut], y[:cut]), "the official extra set is absent, so train is the official training set"
+    splits = train, Split(x[cut:], y[cut:]), Split(arrays["test"], arrays["test-labels"])
+    fitted = f", resized to {size}x{size}" if size else ""
+    about = (
+        f"SVHN, cropped house-number digits{fitted}. Train / validation / test: "
+        f"{' / '.join(f'{len(part):,}' for part in splits)}; {how}, validation the end of the official training set, "
+        f"test the official test set."
+    )
+    return Dataset(name, *splits, classes=tuple("0123456789"), about=about)
+
+
+def read_mat(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """Images, shape (n, 3, 32, 32), and labels, where the file's 10 is the digit 0.
+
+    Raises:
+        UserError: the file is damaged or holds something else.
+    """
+    import scipy.io
+
+    try:
+        content = scipy.io.loadmat(path, variable_names=["X", "y"])
+    except Exception as error:  # on damaged files SciPy raises whatever its parser stumbles over
+        reason = str(error) or type(error).__name__
+        raise UserError(f"{path} is damaged or cut short ({reason}); download it again.") from None
+    x, y = content.get("X"), content.get("y")
+    if x is None or x.dtype != np.uint8 or x.ndim != 4 or x.shape[2] != 3 or not x.shape[3]:
+        raise UserError(f"{path} does not hold images X of shape (32, 32, 3, n) in bytes; give SVHN's format 2 files.")
+    if y is None or y.size != x.shape[3] or not np.isin(y, np.arange(11)).all():
+        raise UserError(
+            f"{path} does not hold one label y from 1 to 10 for each of the {x.shape[3]} images; download it again."
+        )
+    return x.transpose(3, 2, 0, 1), y.reshape(-1).astype(np.int64) % 10

@@ -1,0 +1,317 @@
+"""The engine: one visible loop over the steps of a run. It never sees a loss; observers only look."""
+
+from __future__ import annotations
+
+import dataclasses
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.swa_utils import AveragedModel
+
+from interalia import data, dynamics, optim, runs, specs
+from interalia.data.dataset import Dataset
+from interalia.data.sampler import Sampler
+from interalia.data.store import Store, as_tensor
+from interalia.dynamics import Dynamics
+from interalia.errors import UserError
+from interalia.games import Game, Outcome
+from interalia.runs import Folder, Run, Trained
+
+if TYPE_CHECKING:
+    from interalia.observers import Observer
+
+IMAGES_FOR_MEAN = 500  # as the original ALI draws the mean image
+
+
+@dataclasses.dataclass
+class Training:
+    """The state of a training: what a checkpoint holds, and what observers look at.
+
+    Attributes:
+        run: the resolved description.
+        folder: where the run is kept, or None.
+        dataset: the data with its three parts.
+        game: the game being trained.
+        average: the average of its weights, or None.
+        optimisers: one a player.
+        schedule: the learning rates' factor over time.
+        dynamics: how the players move.
+        sampler: the order of the data.
+        batches: the batches, drawn in that order.
+        step: steps done.
+        seconds: time spent in training, over all sittings.
+        best: the best value so far of the run's declared measure, and its step; None before the first evaluation.
+    """
+
+    run: Run
+    folder: Folder | None
+    dataset: Dataset
+    game: Game
+    average: AveragedModel | None
+    optimisers: dict[str, Optimizer]
+    schedule: optim.Schedule
+    dynamics: Dynamics
+    sampler: Sampler
+    batches: Iterator[tuple[Tensor, ...]]
+    step: int = 0
+    seconds: float = 0.0
+    best: tuple[float, int] | None = None
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.game.parameters()).device
+
+    @property
+    def steps(self) -> int:
+        assert self.run.steps is not None  # resolved
+        return self.run.steps
+
+    @property
+    def sampled(self) -> Game:
+        """The game with the weights that samples are drawn from: the averaged ones, where the run averages."""
+        game: Any = self.game if self.average is None else self.average.module
+        return game  # type: ignore[no-any-return]
+
+    def state(self) -> dict[str, Any]:
+        """Everything that the next step depends on, in tensors and plain values."""
+        return {
+            "format": 1,
+            "step": self.step,
+            "seconds": self.seconds,
+            "best": self.best,
+            "game": self.game.state_dict(),
+            "average": None if self.average is None else self.average.state_dict(),
+            "optimisers": {player: optimiser.state_dict() for player, optimiser in self.optimisers.items()},
+            "sampler": self.sampler.state_dict(),
+            "random": {
+                "cpu": torch.get_rng_state(),
+                "cuda": torch.cuda.get_rng_state_all() if self.device.type == "cuda" else [],
+            },
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Takes over the state that `state` gave."""
+        self.step, self.seconds = state["step"], state["seconds"]
+        self.best = None if state["best"] is None else (state["best"][0], state["best"][1])
+        self.game.load_state_dict(state["game"])
+        if self.average is not None and state["average"] is not None:
+            self.average.load_state_dict(state["average"])
+        for player, optimiser in self.optimisers.items():
+            optimiser.load_state_dict(state["optimisers"][player])
+        self.sampler.load_state_dict(state["sampler"])
+        torch.set_rng_state(state["random"]["cpu"].cpu())
+        if self.device.type == "cuda" and state["random"]["cuda"]:
+            torch.cuda.set_rng_state_all([part.cpu() for part in state["random"]["cuda"]])
+
+
+def resolve_device(name: str) -> torch.device:
+    """The device of that name; auto is CUDA, else MPS, else the CPU.
+
+    Raises:
+        UserError: there is no such device here.
+    """
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(f"the device {name!r} cannot be used here ({reason}); use --device auto or cpu.") from None
+    return device
+
+
+def resolve_precision(name: str, game: nn.Module, device: torch.device) -> str:
+    """fp32 or bf16; auto is bf16 for convolutional networks where the processor multiplies bf16 by itself."""
+    if name != "auto":
+        return name
+    if not any(isinstance(m, nn.Conv2d | nn.ConvTranspose2d) for m in game.modules()):
+        return "fp32"
+    if device.type == "cuda":
+        return "bf16" if torch.cuda.is_bf16_supported() else "fp32"
+    fast = device.type == "cpu" and (
+        torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()  # type: ignore[no-untyped-call]
+    )
+    return "bf16" if fast else "fp32"
+
+
+def precision_context(precision: str, device: torch.device) -> Callable[[], AbstractContextManager[object]]:
+    if precision == "fp32":
+        return nullcontext
+    return lambda: torch.autocast(device.type, dtype=torch.bfloat16)
+
+
+def prepare(run: Run, folder: Folder | None = None) -> Training:
+    """Loads the data, builds the game and everything that moves it, and resolves what the run left open.
+
+    Raises:
+        UserError: a part of the run does not exist or does not fit the others.
+    """
+    run.check_parts()
+    device = resolve_device(run.device)
+    dataset = data.load(run.data, root=Path(run.root) if run.root else None, size=run.size)
+    sampler = Sampler(len(dataset.train), run.batch, run.seed)
+
+    torch.manual_seed(run.seed)
+    mean = as_tensor(dataset.train.x[:IMAGES_FOR_MEAN]).mean(0) if dataset.is_image else None
+    game = runs.build(run, dataset.shape, mean).to(device).train()
+    precision = resolve_precision(run.precision, game, device)
+    if precision == "bf16" and device.type != "mps":
+        game.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    steps = run.steps
+    if steps is None:
+        steps = round((run.epochs or 0.0) * (len(dataset.train) // run.batch))
+    best = run.best
+    if best == "auto":
+        best = "reverse_kl" if dataset.mixture is not None else "frechet_distance"
+    run = dataclasses.replace(run, steps=steps, precision=precision, device=str(device), best=best)
+
+    for player in run.rates:
+        game.check_player(player, "rates")
+    optimisers = {}
+    for player in game.players:
+        rate = {"lr": run.rates[player]} if player in run.rates else {}
+        name, settings = specs.parse(run.optimiser, "optimiser")
+        make, _ = specs.look_up(run.optimiser, optim.OPTIMISERS, "optimiser")
+        optimisers[player] = make(game.parameters_of(player), **{**settings, **rate})
+        for group in optimisers[player].param_groups:
+            group["initial_lr"] = group["lr"]
+    moves = specs.make(
+        run.dynamics,
+        dynamics.CATALOGUE,
+        "dynamics",
+        game,
+        optimisers,
+        precision_context(precision, device),
+    )
+    store = Store(dataset.train, device)
+    return Training(
+        run=run,
+        folder=folder,
+        dataset=dataset,
+        game=game,
+        average=optim.average_of(game, run.ema) if run.ema else None,
+        optimisers=optimisers,
+        schedule=specs.make(run.schedule, optim.SCHEDULES, "schedule"),
+        dynamics=moves,
+        sampler=sampler,
+        batches=(store[index] for index in iter(sampler)),
+    )
+
+
+def rate(training: Training) -> None:
+    """Sets each optimiser's learning rate to what the schedule says for this step."""
+    factor = training.schedule(training.step / max(1, training.steps))
+    for optimiser in training.optimisers.values():
+        for group in optimiser.param_groups:
+            group["lr"] = group["initial_lr"] * factor
+
+
+def loop(training: Training, observers: Sequence[Observer]) -> None:
+    """The loop: until the last step, or until somebody asks to stop."""
+    with stopping() as stop:
+        for observer in observers:
+            observer.start(training)
+        clock = time.perf_counter()
+        while training.step < training.steps and not stop.is_set():
+            training.game.at(training.step, training.steps)
+            rate(training)
+            outcome: Outcome = training.dynamics.step(training.batches)
+            if training.average is not None:
+                training.average.update_parameters(training.game)
+            training.step += 1
+            training.seconds += time.perf_counter() - clock
+            for observer in observers:
+                observer.step(training, outcome)
+            clock = time.perf_counter()
+        for observer in observers:
+            observer.stop(training)
+
+
+@contextmanager
+def stopping() -> Iterator[threading.Event]:
+    """An event that is set by Ctrl-C or a termination signal, so that the loop ends between two steps; a second one is
+    taken at its word."""
+    event = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield event
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def ask(number: int, _: Any) -> None:
+        if event.is_set():
+            raise KeyboardInterrupt
+        event.set()
+
+    for number in before:
+        signal.signal(number, ask)
+    try:
+        yield event
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def train(
+    run: Run,
+    out: Path | str | None = None,
+    *,
+    resume: bool = False,
+    observers: Sequence[Observer] | None = None,
+) -> Trained:
+    """Trains a run and answers its game.
+
+    Arguments:
+        run: the description.
+        out: the folder to keep it in: log, checkpoints, weights, figures; None keeps nothing.
+        resume: go on from the folder's newest good checkpoint, up to `run.steps`, which may be more than first planned.
+        observers: in place of the usual ones (see `interalia.observers.usual`).
+
+    Raises:
+        UserError: the folder exists and `resume` is False, or a part of the run does not exist or fit, or a loss stopped
+            being finite.
+
+    Example:
+        >>> from interalia import recipes, tasks
+        >>> trained = train(recipes.ali_digits(steps=2))
+        >>> tasks.generate(trained.game, 4).shape
+        torch.Size([4, 1, 8, 8])
+    """
+    training = open_run(run, out, resume=resume)
+    return finish(training, observers)
+
+
+def open_run(run: Run, out: Path | str | None = None, *, resume: bool = False) -> Training:
+    """The training of a run, at its beginning or where its folder's newest good checkpoint left it; see `train`."""
+    from interalia.observers import checkpoint
+
+    folder = None if out is None else Folder(out)
+    if folder is not None and not resume:
+        folder.check_free()
+    training = prepare(run, folder)
+    if folder is not None:
+        if resume:
+            checkpoint.resume(training)
+        folder.write(training.run)
+    return training
+
+
+def finish(training: Training, observers: Sequence[Observer] | None = None) -> Trained:
+    """Runs the loop to its end and answers the game that samples are drawn from; see `train`."""
+    from interalia.observers import usual
+
+    loop(training, usual(training) if observers is None else observers)
+    game = training.sampled
+    game.eval()
+    return Trained(game, training.run, training.folder, training.step)

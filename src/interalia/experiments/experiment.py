@@ -1,0 +1,219 @@
+"""The frame for experiments: rows that are worked out one by one, kept, summed up over seeds, and set beside the paper's.
+
+An experiment is a function that yields `Job`s. The frame works them out in turn, keeps each finished one on disk, so that
+an interrupted experiment goes on where it stopped, and writes the table as Markdown and JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from interalia.errors import UserError
+from interalia.runs import write_json, writing
+
+Values = Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What the person asked for.
+
+    Attributes:
+        quick: the form of under a minute.
+        root: the folder of data files that are there already.
+        seeds: how many seeds.
+        folder: where trainings keep their own folders, to be resumed.
+    """
+
+    quick: bool
+    root: Path | None
+    seeds: int
+    folder: Path
+
+
+@dataclass(frozen=True)
+class Job:
+    """One row for one seed.
+
+    Attributes:
+        row: the row's name in the table.
+        seed: the seed.
+        work: does it and answers its numbers by the columns' names.
+        steps: the length of its training.
+    """
+
+    row: str
+    seed: int
+    work: Callable[[], Values]
+    steps: int
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """An experiment of a paper.
+
+    Attributes:
+        name: in the catalogue.
+        about: what it shows, in one sentence.
+        jobs: yields the rows' jobs.
+        columns: a column's name -> its heading, with the unit and an arrow to the better side.
+        paper: a row's name -> the papers' figures for it: source -> column -> what it prints.
+        protocol: how it is done, in sentences; whatever differs from the paper's is named.
+        quick_protocol: what the quick form leaves out.
+        seeds: how many, unless the person says otherwise.
+    """
+
+    name: str
+    about: str
+    jobs: Callable[[Setting], Iterator[Job]]
+    columns: Mapping[str, str]
+    paper: Mapping[str, Mapping[str, Mapping[str, str]]]
+    protocol: str
+    quick_protocol: str
+    seeds: int = 5
+    notes: Sequence[str] = field(default_factory=tuple)
+
+
+def reproduce(
+    experiment: Experiment,
+    quick: bool = False,
+    root: Path | None = None,
+    out: Path = Path("runs/reproduce"),
+    seeds: int | None = None,
+    again: bool = False,
+    console: Console | None = None,
+) -> Path:
+    """Works an experiment out and answers the path of its Markdown table.
+
+    Raises:
+        UserError: a number of seeds under 1, or what the jobs raise.
+    """
+    from interalia import results
+
+    console = console or Console(highlight=False)
+    if seeds is not None and seeds < 1:
+        raise UserError(f"--seeds is {seeds}, and it must be at least 1.")
+    folder = Path(out) / (f"{experiment.name}-quick" if quick else experiment.name)
+    kept = folder / "rows.jsonl"
+    if again and kept.exists():
+        kept.unlink()
+    count = seeds or (1 if quick else experiment.seeds)
+    setting = Setting(quick, root, count, folder / "runs")
+    done = {(row["row"], row["seed"], row["steps"]): row for row in read_rows(kept)}
+    table: list[dict[str, Any]] = []
+    for job in experiment.jobs(setting):
+        key = (job.row, job.seed, job.steps)
+        if key not in done:
+            began = time.perf_counter()
+            values = dict(job.work())
+            done[key] = {
+                "row": job.row,
+                "seed": job.seed,
+                "steps": job.steps,
+                "values": values,
+                "seconds": round(time.perf_counter() - began, 1),
+                **results.provenance(),
+            }
+            write_rows(kept, list(done.values()))
+            numbers = ", ".join(f"{key} {value:.4g}" for key, value in values.items())
+            console.print(f"{job.row}, seed {job.seed}: {numbers} ({done[key]['seconds']:.0f} s)", soft_wrap=True)
+        table.append(done[key])
+    text = markdown(experiment, table, quick)
+    with writing(folder / "table.md") as file:
+        file.write(text)
+    write_json(
+        folder / "table.json",
+        {
+            "experiment": experiment.name,
+            "quick": quick,
+            "protocol": experiment.quick_protocol if quick else experiment.protocol,
+            "rows": table,
+            "summary": {row: summary(of_row(table, row)) for row in names(table)},
+            "paper": experiment.paper,
+        },
+    )
+    console.print(text, soft_wrap=True, markup=False)
+    console.print(f"Written: {folder / 'table.md'} and {folder / 'table.json'}", soft_wrap=True)
+    return folder / "table.md"
+
+
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    """The rows that are done."""
+    if not path.exists():
+        return []
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line]
+
+
+def write_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    with writing(path) as file:
+        file.writelines(json.dumps(row) + "\n" for row in rows)
+
+
+def names(table: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The rows' names in order."""
+    return list(dict.fromkeys(row["row"] for row in table))
+
+
+def of_row(table: Sequence[Mapping[str, Any]], name: str) -> list[Values]:
+    return [row["values"] for row in table if row["row"] == name]
+
+
+def summary(values: Sequence[Values]) -> dict[str, tuple[float, float | None]]:
+    """For each column the mean over seeds and its standard error, s / sqrt(n); None for a single seed.
+
+    Example:
+        >>> summary([{"modes": 24.0}, {"modes": 25.0}])
+        {'modes': (24.5, 0.5)}
+    """
+    found: dict[str, tuple[float, float | None]] = {}
+    for key in values[0]:
+        numbers = [row[key] for row in values]
+        error = statistics.stdev(numbers) / len(numbers) ** 0.5 if len(numbers) > 1 else None
+        found[key] = (statistics.fmean(numbers), error)
+    return found
+
+
+def markdown(experiment: Experiment, table: Sequence[Mapping[str, Any]], quick: bool) -> str:
+    """The table: ours in one row, the papers' under it, and all that is needed to judge the numbers."""
+    head = ["", "source", "seeds", *experiment.columns.values(), "steps", "seconds a seed"]
+    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    for name in names(table):
+        rows = [row for row in table if row["row"] == name]
+        ours = summary(of_row(table, name))
+        cells = [
+            "n/a" if key not in ours else f"{ours[key][0]:.4g}" + ("" if ours[key][1] is None else f" ± {ours[key][1]:.2g}")
+            for key in experiment.columns
+        ]
+        seconds = f"{statistics.fmean(row['seconds'] for row in rows):.0f}"
+        lines.append("| " + " | ".join([name, "ours", str(len(rows)), *cells, f"{rows[0]['steps']:,}", seconds]) + " |")
+        for source, figures in experiment.paper.get(name, {}).items():
+            cells = [figures.get(key, "") for key in experiment.columns]
+            lines.append("| " + " | ".join([name, source, figures.get("seeds", ""), *cells, figures.get("steps", ""), ""]) + " |")
+    last = table[-1]
+    versions = ", ".join(f"{name} {version}" for name, version in last["versions"].items())
+    seeds = ", ".join(str(seed) for seed in sorted({row["seed"] for row in table}))
+    return "\n".join(
+        [
+            f"# {experiment.name}" + (" (quick)" if quick else ""),
+            "",
+            experiment.about,
+            "",
+            *lines,
+            "",
+            "± is the standard error over seeds. Nothing was chosen on test data.",
+            "",
+            f"- Protocol: {experiment.quick_protocol if quick else experiment.protocol}",
+            *(f"- {note}" for note in experiment.notes),
+            f"- Seeds: {seeds}. Machine: {last['machine']}. Versions: {versions}. Commit: {last['commit']}. "
+            f"Date: {last['date']}.",
+            "",
+        ]
+    )

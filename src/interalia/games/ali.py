@@ -1,0 +1,77 @@
+"""Adversarially Learned Inference, and BiGAN."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from interalia.conditionals import Conditional, Prior
+from interalia.divergences import GAN, Divergence
+from interalia.games.game import Game, Outcome
+from interalia.penalties import InstanceNoise, Joints, Penalty
+
+
+class ALI(Game):
+    """Adversarially learned inference: an encoder and a decoder against a critic that judges pairs (x, z).
+
+    q(x, z) = q(x) q(z | x) and p(x, z) = p(z) p(x | z) are matched, with s the critic's score:
+
+        critic:     mean[softplus(-s(x, z^))] + mean[softplus(s(x~, z))]
+        generator:  mean[softplus(s(x, z^))] + mean[softplus(-s(x~, z))]
+
+    BiGAN is this class with Dirac conditionals. Any other divergence takes the place of the softplus losses.
+
+    References:
+        Adversarially Learned Inference, Vincent Dumoulin and others, 2017, https://arxiv.org/abs/1606.00704
+        Adversarial Feature Learning, Jeff Donahue, Philipp Krahenbuhl, Trevor Darrell, 2017,
+        https://arxiv.org/abs/1605.09782
+
+    Arguments:
+        encoder: q(z | x).
+        decoder: p(x | z).
+        critic: maps (x, z) to a score, shape (n,), unbounded.
+        prior: p(z).
+        divergence: what the scores cost.
+        penalty: a charge on the critic's gradient, or None.
+        noise: instance noise on the x that the critic sees, or None.
+
+    Example:
+        >>> import torch
+        >>> from interalia.conditionals import Dirac, Gaussian, StandardNormal
+        >>> from interalia.networks.mlp import MLP, Joint
+        >>> game = ALI(Gaussian(MLP(2, 6)), Dirac(MLP(3, 2)), Joint(MLP(5, 1)), StandardNormal(3))
+        >>> sorted(game(torch.zeros(8, 2)).losses)
+        ['critic', 'generator']
+    """
+
+    players = {"generator": ["encoder", "decoder"], "critic": ["critic"]}
+
+    def __init__(
+        self,
+        encoder: Conditional,
+        decoder: Conditional,
+        critic: nn.Module,
+        prior: Prior,
+        divergence: Divergence = GAN(),  # noqa: B008 (frozen)
+        penalty: Penalty | None = None,
+        noise: InstanceNoise | None = None,
+    ) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.decoder = decoder
+        self.critic = critic
+        self.prior = prior
+        self.divergence = divergence
+        self.penalty = penalty
+        self.noise = noise
+
+    def sample(self, *batch: Tensor) -> Joints:
+        (x,) = batch
+        z = self.prior.sample((len(x),))  # z ~ p(z)
+        z_hat = self.encoder(x).rsample()  # z^ ~ q(z | x)
+        x_tilde = self.decoder(z).rsample()  # x~ ~ p(x | z)
+        return {"q": (x, z_hat), "p": (x_tilde, z)}
+
+    def losses(self, joints: Joints) -> Outcome:
+        q, p = self.score(self.critic, joints["q"], joints["p"])
+        critic = self.divergence.critic_loss(q, p) + self.charge(joints["q"], joints["p"])
+        return Outcome({"critic": critic, "generator": self.divergence.generator_loss(q, p)}, {"q": q, "p": p})

@@ -1,0 +1,108 @@
+"""A game: named players, the joints that they sample, and what each of them is charged."""
+
+from __future__ import annotations
+
+import abc
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from interalia.conditionals import Conditional, Prior
+from interalia.errors import UserError
+from interalia.penalties import InstanceNoise, Joints, Penalty
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one look at a batch came to.
+
+    Attributes:
+        losses: one scalar for each player, which that player minimises.
+        scores: the critic's scores on each joint, shape (n,), by the joint's name.
+    """
+
+    losses: Mapping[str, Tensor]
+    scores: Mapping[str, Tensor] = field(default_factory=dict)
+
+
+class Game(nn.Module, abc.ABC):
+    """A vector field on the parameters of its players: it samples joints and charges losses.
+
+    It knows no optimiser, device, precision or step counter.
+    """
+
+    players: ClassVar[Mapping[str, Sequence[str]]]  # player -> names of the networks that it moves
+    shape: tuple[int, ...] = ()  # of one x, where it is known
+    encoder: Conditional
+    decoder: Conditional
+    critic: nn.Module
+    prior: Prior
+    penalty: Penalty | None = None
+    noise: InstanceNoise | None = None
+
+    @abc.abstractmethod
+    def sample(self, *batch: Tensor) -> Joints:
+        """Draws every joint, differentiably: a joint's name -> one batch of samples from it."""
+
+    @abc.abstractmethod
+    def losses(self, joints: Joints) -> Outcome:
+        """Judges the joints and charges each player."""
+
+    def forward(self, *batch: Tensor) -> Outcome:
+        return self.losses(self.sample(*batch))
+
+    def at(self, step: int, steps: int) -> None:
+        """Tells the parts whose strength depends on it where in training the game is."""
+        for part in (self.penalty, self.noise):
+            if part is not None:
+                part.at(step, steps)
+
+    def score(self, critic: nn.Module, *joints: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        """The critic's scores on each joint, from ONE pass over the concatenated joints.
+
+        One pass, so that a batch norm in the critic sees the joints mixed, as the original ALI's does. Instance noise,
+        where there is any, is added here: to all that a critic sees, and to nothing else.
+        """
+        if self.noise is not None and self.training:
+            joints = tuple(self.noise(joint) for joint in joints)
+        scores = critic(*(torch.cat(parts) for parts in zip(*joints, strict=True))).float()
+        return scores.split([len(joint[0]) for joint in joints])
+
+    def charge(self, p: Sequence[Tensor], q: Sequence[Tensor]) -> Tensor | float:
+        """The penalty on the critic, or nothing."""
+        return 0.0 if self.penalty is None else self.penalty(self.critic, p, q)
+
+    def parameters_of(self, player: str) -> list[nn.Parameter]:
+        """The parameters that `player` moves.
+
+        Raises:
+            UserError: this game has no such player.
+        """
+        self.check_player(player)
+        return [p for name in self.players[player] for p in getattr(self, name).parameters()]
+
+    @contextlib.contextmanager
+    def only(self, player: str) -> Iterator[None]:
+        """Freezes everybody but `player`, so that no graph is built for the others."""
+        others = [p for other in self.players if other != player for p in self.parameters_of(other)]
+        frozen = [p for p in others if p.requires_grad]
+        for p in frozen:
+            p.requires_grad_(False)
+        try:
+            yield
+        finally:
+            for p in frozen:
+                p.requires_grad_(True)
+
+    @classmethod
+    def check_player(cls, player: str, argument: str = "player") -> None:
+        """Raises a UserError unless the game has this player."""
+        if player not in cls.players:
+            names = " and ".join(repr(name) for name in cls.players)
+            raise UserError(
+                f"`{argument}` names {player!r}, which is not a player of {cls.__name__}; its players are {names}."
+            )

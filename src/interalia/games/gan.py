@@ -1,0 +1,68 @@
+"""Generative Adversarial Nets."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from interalia.conditionals import Conditional, Prior
+from interalia.divergences import GAN as GANDivergence
+from interalia.divergences import Divergence
+from interalia.games.game import Game, Outcome
+from interalia.penalties import InstanceNoise, Joints, Penalty
+
+
+class GAN(Game):
+    """A decoder against a critic that judges x alone: GAN, and with another divergence LSGAN, f-GAN or WGAN.
+
+        critic:     mean[softplus(-s(x))] + mean[softplus(s(x~))]
+        generator:  mean[softplus(-s(x~))] + mean[softplus(s(x))], whose second term does not depend on the decoder
+
+    References:
+        Generative Adversarial Nets, Ian J. Goodfellow and others, 2014, https://arxiv.org/abs/1406.2661
+
+    Arguments:
+        decoder: p(x | z).
+        critic: maps x to a score, shape (n,), unbounded.
+        prior: p(z).
+        divergence: what the scores cost.
+        penalty: a charge on the critic's gradient, or None.
+        noise: instance noise on the x that the critic sees, or None.
+
+    Example:
+        >>> import torch
+        >>> from interalia.conditionals import Dirac, StandardNormal
+        >>> from interalia.networks.mlp import MLP, Joint
+        >>> game = GAN(Dirac(MLP(3, 2)), Joint(MLP(2, 1)), StandardNormal(3))
+        >>> game(torch.zeros(8, 2)).scores["model"].shape
+        torch.Size([8])
+    """
+
+    players = {"generator": ["decoder"], "critic": ["critic"]}
+
+    def __init__(
+        self,
+        decoder: Conditional,
+        critic: nn.Module,
+        prior: Prior,
+        divergence: Divergence = GANDivergence(),  # noqa: B008 (frozen)
+        penalty: Penalty | None = None,
+        noise: InstanceNoise | None = None,
+    ) -> None:
+        super().__init__()
+        self.decoder = decoder
+        self.critic = critic
+        self.prior = prior
+        self.divergence = divergence
+        self.penalty = penalty
+        self.noise = noise
+
+    def sample(self, *batch: Tensor) -> Joints:
+        (x,) = batch
+        z = self.prior.sample((len(x),))  # z ~ p(z)
+        return {"data": (x,), "model": (self.decoder(z).rsample(),)}  # x~ ~ p(x | z)
+
+    def losses(self, joints: Joints) -> Outcome:
+        data, model = self.score(self.critic, joints["data"], joints["model"])
+        critic = self.divergence.critic_loss(data, model) + self.charge(joints["data"], joints["model"])
+        generator = self.divergence.generator_loss(data, model)
+        return Outcome({"critic": critic, "generator": generator}, {"data": data, "model": model})

@@ -1,0 +1,186 @@
+"""The classifier whose last hidden layer serves as features, and the cache that it is kept in."""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+from interalia.data import cache
+from interalia.data.dataset import Dataset, Split
+from interalia.data.store import as_tensor
+from interalia.metrics.features import convolutions, in_batches, seeded
+
+PROTOCOL = "1"  # raise it with any change to the network or its training: cached classifiers are then trained anew
+IMAGES = 20_000  # at most so many different training images
+SEEN = 40_000  # images seen in all
+TRAINING_BATCH = 128
+
+
+class Network(nn.Module):
+    """A small convolutional classifier for images of any shape.
+
+    Arguments:
+        shape: (channels, height, width).
+        classes: the number of labels.
+        features: the size of the last hidden layer.
+    """
+
+    def __init__(self, shape: tuple[int, ...], classes: int, features: int = 128) -> None:
+        super().__init__()
+        self.convolutions = nn.Sequential(*convolutions(shape))
+        with torch.no_grad():
+            self.convolutions.eval()
+            flat = self.convolutions(torch.zeros(1, *shape)).numel()
+        self.hidden = nn.Sequential(
+            nn.Flatten(), nn.Linear(flat, features, bias=False), nn.BatchNorm1d(features), nn.ReLU()
+        )
+        self.output = nn.Linear(features, classes)
+
+    def features(self, x: Tensor) -> Tensor:
+        features: Tensor = self.hidden(self.convolutions(2 * x - 1))
+        return features
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.output(self.features(x))
+        return logits
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """The last hidden layer of a small classifier, trained on the training split's labels by one fixed protocol.
+
+    At most 20,000 training images, 40,000 images seen in all, batches of 128, AdamW (weight decay 0.05) with the
+    learning rate going up to 0.004 and down again in one cycle.
+
+    Arguments:
+        network: the trained network, in evaluation mode, on its device.
+        name: with the data set, the accuracy and a fingerprint of the weights.
+        accuracy: on held-out data.
+    """
+
+    network: Network
+    name: str
+    accuracy: float
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return in_batches(self.network.features, x, self.network)
+
+    def probabilities(self, x: Tensor) -> Tensor:
+        return in_batches(lambda part: self.network(part).softmax(1), x, self.network)
+
+    @classmethod
+    def of(cls, dataset: Dataset, device: torch.device | str = "cpu", seed: int = 0) -> Classifier:
+        """The classifier of a labelled data set: from the cache, or trained and put there.
+
+        The cache is the folder in the environment variable INTERALIA_CACHE, or the user's own. A cache that cannot be
+        read or written costs the training again and nothing else.
+        """
+        device = torch.device(device)
+        y = dataset.train.y
+        assert y is not None, "extractor_for looks for labels first"
+        classes = max(int(y.max()) + 1, len(dataset.classes))
+        network = seeded(lambda: Network(dataset.shape, classes), seed)
+        held_out = next((part for part in (dataset.validation, dataset.test) if len(part) and part.y is not None), None)
+        key = _fingerprint(dataset, held_out, f"{PROTOCOL} {seed} {device.type}")
+        path = cache.folder() / "classifiers" / f"{key}.safetensors"
+        accuracy = _restore(network, path)
+        if accuracy is None:
+            network = seeded(lambda: Network(dataset.shape, classes), seed)  # a damaged file may have touched the first
+        network.to(device)
+        if accuracy is None:
+            _train(network, dataset.train, device, seed)
+            network.eval()
+            accuracy = _accuracy(network, held_out or dataset.train, seed)
+            _keep(network, path, accuracy)
+        network.eval().requires_grad_(False)
+        weights = hashlib.sha256(b"".join(p.detach().cpu().numpy().tobytes() for p in network.parameters())).hexdigest()
+        where = "held-out" if held_out else "training"
+        name = (
+            f"classifier of {dataset.name} ({network.output.in_features} features, {where} accuracy {accuracy:.4f}, "
+            f"weights {weights[:8]})"
+        )
+        return cls(network, name, accuracy)
+
+
+def _rows(split: Split, rows: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
+    assert split.y is not None
+    rows = np.sort(rows)  # memory-mapped files are read forwards
+    return as_tensor(split.x[rows]), torch.from_numpy(split.y[rows].astype(np.int64))
+
+
+def _train(network: Network, split: Split, device: torch.device, seed: int) -> None:
+    random = np.random.default_rng(seed)
+    x, y = _rows(split, random.permutation(len(split))[:IMAGES])
+    batch = min(TRAINING_BATCH, len(x))
+    steps = SEEN // batch if batch == TRAINING_BATCH else 300
+    optimiser = torch.optim.AdamW(network.parameters(), lr=0.004, weight_decay=0.05)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, max_lr=0.004, total_steps=steps)
+    order = np.empty(0, dtype=np.int64)
+    network.train()
+    with torch.enable_grad():
+        for _ in range(steps):
+            if len(order) < batch:
+                order = random.permutation(len(x))
+            rows, order = torch.from_numpy(order[:batch]), order[batch:]
+            loss = functional.cross_entropy(network(x[rows].to(device)), y[rows].to(device))
+            optimiser.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call,unused-ignore]
+            optimiser.step()
+            schedule.step()
+
+
+def _accuracy(network: Network, split: Split, seed: int) -> float:
+    x, y = _rows(split, np.random.default_rng(seed).permutation(len(split))[:10_000])
+    return float((in_batches(network, x, network).argmax(1) == y).double().mean())
+
+
+def _fingerprint(dataset: Dataset, held_out: Split | None, protocol: str) -> str:
+    """A name for what determines a trained classifier, from a few hundred rows of each array and all labels."""
+    digest = hashlib.sha256(f"{protocol} {len(dataset.classes)}".encode())
+    for split in (dataset.train, held_out):
+        if split is not None and split.y is not None:
+            digest.update(f"{split.x.shape} {split.x.dtype}".encode())
+            digest.update(np.ascontiguousarray(split.x[:: len(split) // 256 + 1]).tobytes())
+            digest.update(np.ascontiguousarray(split.y, dtype=np.int64).tobytes())
+    return digest.hexdigest()[:32]
+
+
+def _restore(network: Network, path: Path) -> float | None:
+    """Loads the weights and answers the recorded accuracy, or None where there is no usable file."""
+    from safetensors import SafetensorError, safe_open
+
+    if not path.exists():
+        return None
+    try:
+        with safe_open(path, framework="pt") as file:
+            accuracy = float(file.metadata()["accuracy"])
+            network.load_state_dict({key: file.get_tensor(key) for key in file.keys()})  # noqa: SIM118
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError, RuntimeError):
+        return None  # damaged: it is trained and written again
+    return accuracy
+
+
+def _keep(network: Network, path: Path, accuracy: float) -> None:
+    from safetensors.torch import save
+
+    state = {key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()}
+    temporary = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".part", delete=False) as file:
+            temporary = Path(file.name)
+            file.write(save(state, {"accuracy": repr(accuracy)}))
+        temporary.replace(path)
+    except OSError as error:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+        warnings.warn(f"the trained classifier could not be kept in {path.parent}: {error}", stacklevel=2)

@@ -1,0 +1,221 @@
+"""Distances between two sets of samples, from their features.
+
+Pure functions of arrays in float64. torchmetrics has the same two distances; its import takes seconds, its updates take
+images rather than features, and its kernel distance draws from the global random state, so periodic evaluation does not
+use it. The tests hold these functions to its values.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from interalia.errors import UserError
+
+
+def moments(features: Tensor) -> tuple[Tensor, Tensor]:
+    """The mean, shape (d,), and the unbiased covariance, shape (d, d), of features of shape (n, d), in float64.
+
+    Raises:
+        UserError: fewer than two samples.
+    """
+    _check(features, 2)
+    x = features.double()
+    mu = x.mean(0)
+    centred = x - mu
+    return mu, centred.T @ centred / (len(x) - 1)
+
+
+def frechet(mu1: Tensor, sigma1: Tensor, mu2: Tensor, sigma2: Tensor) -> float:
+    """The squared 2-Wasserstein distance of two Gaussians, by whose name the Frechet distance goes.
+
+    |mu1 - mu2|^2 + tr(sigma1 + sigma2 - 2 (sigma1 sigma2)^(1/2)),
+
+    where tr (sigma1 sigma2)^(1/2), the sum of the roots of the product's eigenvalues, is the sum of the singular values
+    of sigma1^(1/2) sigma2^(1/2): this form takes no root of a rounding error, so singular covariances do no harm.
+
+    See also:
+        frechet_distance, kernel_distance.
+
+    References:
+        GANs Trained by a Two Time-Scale Update Rule Converge to a Local Nash Equilibrium, Martin Heusel and others,
+        2017, https://arxiv.org/abs/1706.08500
+
+    Arguments:
+        mu1, mu2: means, shape (d,).
+        sigma1, sigma2: covariances, shape (d, d).
+
+    Example:
+        >>> one = torch.eye(2)
+        >>> round(frechet(torch.zeros(2), one, torch.tensor([3.0, 0.0]), 4 * one), 6)  # 9 + 2 (2 - 1)^2
+        11.0
+    """
+    root1, root2 = _root(sigma1.double()), _root(sigma2.double())
+    shift = (mu1.double() - mu2.double()).square().sum()
+    overlap = torch.linalg.svdvals(root1 @ root2).sum()
+    return max(0.0, float(shift + root1.square().sum() + root2.square().sum() - 2 * overlap))  # tr s = |s^(1/2)|_F^2
+
+
+def _root(sigma: Tensor) -> Tensor:
+    values, vectors = torch.linalg.eigh((sigma + sigma.T) / 2)
+    root: Tensor = (vectors * values.clamp(min=0).sqrt()) @ vectors.T
+    return root
+
+
+def frechet_distance(a: Tensor, b: Tensor) -> float:
+    """The Frechet distance between the Gaussians fitted to two sets of features.
+
+    It is biased upwards by a few samples: compare only values from the same number of samples, and with the distance
+    between two sets of real data.
+
+    See also:
+        frechet, for the formula and the reference.
+
+    Arguments:
+        a, b: features, shapes (n, d) and (m, d).
+
+    Raises:
+        UserError: fewer than two samples, or features of different sizes.
+
+    Example:
+        >>> a = torch.randn(100, 4, generator=torch.Generator().manual_seed(0))
+        >>> round(frechet_distance(a, a), 6), round(frechet_distance(a, a + 1), 6)
+        (0.0, 4.0)
+    """
+    _check_pair(a, b, 2)
+    return frechet(*moments(a), *moments(b))
+
+
+def kernel_distance(a: Tensor, b: Tensor, *, subsets: int = 100, subset_size: int = 1000, seed: int = 0) -> float:
+    """The unbiased squared maximum mean discrepancy under the cubic kernel k(x, y) = (x.y / d + 1)^3.
+
+    The mean over `subsets` random subsets of `subset_size` of each set; all samples at once when there are no more than
+    that. An unbiased estimate of zero is as often below zero as above.
+
+    See also:
+        frechet_distance, which is biased; maximum_mean_discrepancy, with a Gaussian kernel.
+
+    References:
+        Demystifying MMD GANs, Mikolaj Binkowski, Danica J. Sutherland, Michael Arbel, Arthur Gretton, 2018,
+        https://arxiv.org/abs/1801.01401
+
+    Arguments:
+        a, b: features, shapes (n, d) and (m, d).
+        subsets, subset_size: the protocol; the paper's is 100 subsets of 1,000.
+        seed: of the choice of subsets.
+
+    Raises:
+        UserError: fewer than two samples, features of different sizes, or subsets of fewer than two.
+
+    Example:
+        >>> a = torch.randn(100, 4, generator=torch.Generator().manual_seed(0))
+        >>> kernel_distance(a, a + 3) > 1
+        True
+    """
+    _check_pair(a, b, 2)
+    if subsets < 1 or subset_size < 2:
+        raise UserError(
+            f"`subsets` is {subsets} and `subset_size` {subset_size}; give at least 1 subset of at least 2 samples."
+        )
+    a, b = a.double(), b.double()
+    if max(len(a), len(b)) <= subset_size:
+        return _cubic_discrepancy(a, b)
+    generator = torch.Generator().manual_seed(seed)
+    total = 0.0
+    for _ in range(subsets):
+        part_a = a[torch.randperm(len(a), generator=generator)[:subset_size].to(a.device)]
+        part_b = b[torch.randperm(len(b), generator=generator)[:subset_size].to(b.device)]
+        total += _cubic_discrepancy(part_a, part_b)
+    return total / subsets
+
+
+def _cubic_discrepancy(a: Tensor, b: Tensor) -> float:
+    d = a.shape[1]
+    return _unbiased(*((u @ v.T / d + 1) ** 3 for u, v in ((a, a), (b, b), (a, b))))
+
+
+def maximum_mean_discrepancy(a: Tensor, b: Tensor, bandwidth: float) -> float:
+    """The unbiased squared maximum mean discrepancy under the kernel k(x, y) = exp(-|x - y|^2 / (2 bandwidth^2)).
+
+    See also:
+        kernel_distance, with a cubic kernel.
+
+    References:
+        A Kernel Two-Sample Test, Arthur Gretton and others, 2012, https://jmlr.org/papers/v13/gretton12a.html
+
+    Arguments:
+        a, b: samples, shapes (n, d) and (m, d).
+        bandwidth: of the kernel, in the samples' own unit.
+
+    Raises:
+        UserError: fewer than two samples, samples of different sizes, or a bandwidth that is not positive.
+
+    Example:
+        >>> a, b = torch.zeros(3, 1), torch.full((3, 1), 1.0)
+        >>> round(maximum_mean_discrepancy(a, b, bandwidth=1.0), 4)  # 2 - 2 exp(-1/2)
+        0.7869
+    """
+    _check_pair(a, b, 2)
+    if not bandwidth > 0:
+        raise UserError(f"`bandwidth` is {bandwidth}; give a positive number, such as the samples' typical distance.")
+    a, b = a.double(), b.double()
+    return _unbiased(
+        *(torch.exp(-torch.cdist(u, v).square() / (2 * bandwidth**2)) for u, v in ((a, a), (b, b), (a, b)))
+    )
+
+
+def _unbiased(aa: Tensor, bb: Tensor, ab: Tensor) -> float:
+    # a sample is not its own companion: the diagonals are left out
+    n, m = ab.shape
+    within_a = (aa.sum() - aa.diagonal().sum()) / (n * (n - 1))
+    within_b = (bb.sum() - bb.diagonal().sum()) / (m * (m - 1))
+    return float(within_a + within_b - 2 * ab.mean())
+
+
+def inception_score(probabilities: Tensor, splits: int = 10) -> float:
+    """How surely each sample is of a class, and how evenly the classes are met: between 1 and the number of classes.
+
+    exp(E_x KL(p(y | x) || p(y))), the mean over `splits` consecutive parts, each with its own p(y).
+
+    References:
+        Improved Techniques for Training GANs, Tim Salimans and others, 2016, https://arxiv.org/abs/1606.03498
+
+    Arguments:
+        probabilities: p(y | x) of a classifier, shape (n, classes), rows that sum to 1.
+        splits: the number of parts.
+
+    Raises:
+        UserError: fewer samples than parts.
+
+    Example:
+        >>> round(inception_score(torch.eye(5).repeat(20, 1)), 6), round(inception_score(torch.full((40, 5), 0.2)), 6)
+        (5.0, 1.0)
+    """
+    if not 1 <= splits <= len(probabilities):
+        raise UserError(f"`splits` is {splits} for {len(probabilities)} samples; give a number between 1 and that.")
+    scores = []
+    for part in probabilities.double().tensor_split(splits):
+        marginal = part.mean(0)
+        information = (torch.xlogy(part, part) - torch.xlogy(part, marginal)).sum(1).mean()
+        scores.append(math.exp(float(information)))
+    return sum(scores) / splits
+
+
+def _check(features: Tensor, least: int) -> None:
+    if features.ndim != 2 or len(features) < least:
+        raise UserError(
+            f"the features have the shape {tuple(features.shape)}; give at least {least} samples in the shape (n, d)."
+        )
+    if not features.isfinite().all():
+        raise UserError("the features hold NaN or infinite values, so the samples do too; use an earlier checkpoint.")
+
+
+def _check_pair(a: Tensor, b: Tensor, least: int) -> None:
+    _check(a, least)
+    _check(b, least)
+    if a.shape[1] != b.shape[1]:
+        raise UserError(
+            f"the two sets have {a.shape[1]} and {b.shape[1]} features; take both from the same feature extractor."
+        )

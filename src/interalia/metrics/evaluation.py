@@ -1,0 +1,250 @@
+"""All the measures that apply to a trained game on a data set, each with the protocol that it was taken by."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from interalia import tasks
+from interalia.data.dataset import Dataset, Split
+from interalia.data.store import as_tensor
+from interalia.errors import UserError
+from interalia.metrics import CATALOGUE
+from interalia.metrics.coverage import mixture_coverage, precision_recall_density_coverage
+from interalia.metrics.distances import frechet_distance, inception_score, kernel_distance, maximum_mean_discrepancy
+from interalia.metrics.features import Extractor, extractor_for
+from interalia.metrics.inference import (
+    latent_reconstruction,
+    linear_probe_accuracy,
+    nearest_neighbour_accuracy,
+    posterior_moments,
+    reconstruction,
+)
+
+if TYPE_CHECKING:
+    from interalia.games import Game
+
+NEIGHBOURS = 10_000  # at most so many training points for 1-nearest-neighbour and linear probes
+COUNT = 5_000  # samples, where the split has as many
+QUICK_COUNT = 500
+MIXTURE_COUNT = 10_000  # the samples of ALI's mode count, of which the first
+PACGAN_COUNT = 2_500  # are those of PacGAN's protocol
+DISCREPANCY_COUNT = 2_000  # latents for the maximum mean discrepancy, whose cost is quadratic
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One number, and what must be known to compare it.
+
+    Attributes:
+        name: a key of `interalia.metrics.CATALOGUE`.
+        value: the number.
+        unit: its unit, empty for a plain number.
+        better: which way is better, None where neither is.
+        about: one sentence on what it is.
+        protocol: on which and how many samples, in which features, how chosen.
+    """
+
+    name: str
+    value: float
+    unit: str
+    better: Literal["lower", "higher"] | None
+    about: str
+    protocol: str
+
+
+def evaluate(
+    game: Game,
+    dataset: Dataset,
+    *,
+    split: str = "test",
+    count: int | None = None,
+    seed: int = 0,
+    extractor: Extractor | None = None,
+    untrained: Game | None = None,
+    quick: bool = False,
+) -> list[Measure]:
+    """Takes every measure that the game and the data allow.
+
+    A game without an encoder gets what concerns its samples; data without labels gets no accuracies; a mixture gets its
+    modes in place of feature distances.
+
+    See also:
+        interalia.metrics.CATALOGUE, for all names.
+
+    Arguments:
+        game: a trained game.
+        dataset: its data.
+        split: 'train', 'validation' or 'test'; choices, such as of a checkpoint, must not be made on 'test'.
+        count: how many samples to draw, and how many held-out ones to hold them against: by default 5,000, or the whole
+            split if it has fewer; of a mixture 10,000. Quick: 500, of a mixture 2,500.
+        seed: of every draw and choice.
+        extractor: the features to compare in; by default `extractor_for(dataset)`.
+        untrained: a game of the same networks with random weights, for a baseline.
+        quick: only the reconstruction ratio and the Frechet distance or the modes, from few samples, for evaluation
+            during training.
+
+    Returns:
+        The measures, in the catalogue's order.
+
+    Raises:
+        UserError: no such split, too few samples, or a game that was built for another shape.
+    """
+    held_out = _split(dataset, split)
+    if tuple(game.shape) != dataset.shape:
+        raise UserError(
+            f"the game was built for the shape {tuple(game.shape)} and the data set {dataset.name!r} has "
+            f"{dataset.shape}; evaluate it on the data that it was trained on."
+        )
+    limit = QUICK_COUNT if quick else COUNT
+    queries = _some(held_out, limit if count is None else count, seed)
+    if len(queries.x) < 2:
+        raise UserError(f"there are {len(queries.x)} samples to evaluate on; give a `count` of 2 or more.")
+    where = f"{len(queries.x)} of {len(held_out)} of the {split} split, seed {seed}"
+    infers = hasattr(game, "encoder")
+    found: list[Measure] = []
+    if infers:
+        found += _reconstructions(game, queries.x, where, seed, quick)
+    if dataset.mixture is not None:
+        drawn = count or (PACGAN_COUNT if quick else MIXTURE_COUNT)
+        found += _modes(game, dataset, drawn, seed, quick)
+    else:
+        extractor = extractor or extractor_for(dataset, tasks.device_of(game))
+        training = None if quick else _some(dataset.train, len(queries.x), seed + 1)
+        found += _samples(game, queries.x, training, extractor, where, seed)
+    if infers and not quick:
+        if dataset.mixture is None and queries.y is not None and dataset.train.y is not None:
+            found += _accuracies(game, untrained, _some(dataset.train, NEIGHBOURS, seed), queries, where, seed)
+        found += _posterior(game, queries.x, where, seed)
+    order = list(CATALOGUE)
+    return sorted(found, key=lambda measure: order.index(measure.name))
+
+
+@dataclass(frozen=True)
+class _Points:
+    x: Tensor
+    y: Tensor | None
+
+
+def _split(dataset: Dataset, name: str) -> Split:
+    if name not in ("train", "validation", "test"):
+        raise UserError(f"`split` is {name!r}; it is 'train', 'validation' or 'test'.")
+    part: Split = getattr(dataset, name)
+    if len(part) == 0:
+        raise UserError(f"the {name} split of {dataset.name!r} is empty; evaluate on another split.")
+    return part
+
+
+def _some(split: Split, count: int, seed: int) -> _Points:
+    """At most `count` points of a split, chosen by the seed, as tensors."""
+    rows = np.sort(np.random.default_rng(seed).permutation(len(split))[: max(count, 0)])
+    return _Points(as_tensor(split.x[rows]), None if split.y is None else torch.from_numpy(split.y[rows]))
+
+
+def _measure(name: str, value: float, protocol: str) -> Measure:
+    metric = CATALOGUE[name]
+    return Measure(name, float(value), metric.unit, metric.better, metric.about, protocol)
+
+
+def _reconstructions(game: Game, x: Tensor, where: str, seed: int, quick: bool) -> Iterator[Measure]:
+    found = reconstruction(x, tasks.reconstruct(game, x, seed), seed)
+    protocol = f"{where}; means of q(z | x) and p(x | z)"
+    yield _measure("reconstruction_ratio", found.ratio, protocol)
+    if quick:
+        return
+    yield _measure("reconstruction_error", found.error, protocol)
+    yield _measure("reconstruction_shuffled", found.shuffled, protocol)
+    yield _measure("reconstruction_mse", found.mse, protocol)
+    if len(game.shape) == 3:
+        yield _measure("psnr", found.psnr, f"{protocol}; peak 1")
+    z = tasks.latents(game, len(x), seed)
+    z_hat = tasks.encode(game, tasks.decode(game, z, seed), seed)
+    yield _measure(
+        "latent_reconstruction", latent_reconstruction(z, z_hat), f"{len(z)} draws of the prior, seed {seed}"
+    )
+
+
+def _modes(game: Game, dataset: Dataset, count: int, seed: int, quick: bool) -> Iterator[Measure]:
+    assert dataset.mixture is not None
+    samples = tasks.generate(game, count, seed)
+    few = mixture_coverage(samples[:PACGAN_COUNT], dataset.mixture)
+    protocol = f"{len(samples[:PACGAN_COUNT])} samples, seed {seed}; nearest mean, three standard deviations, as PacGAN"
+    yield _measure("modes", few.modes, protocol)
+    yield _measure("high_quality", few.high_quality, protocol)
+    yield _measure("reverse_kl", few.reverse_kl, protocol)
+    if not quick:
+        assigned = mixture_coverage(samples, dataset.mixture).modes_assigned
+        yield _measure("modes_assigned", assigned, f"{len(samples)} samples, seed {seed}; by responsibility, as ALI")
+
+
+def _samples(
+    game: Game, x: Tensor, training: _Points | None, extractor: Extractor, where: str, seed: int
+) -> Iterator[Measure]:
+    """How samples compare with held-out data in the extractor's features; without `training`, the distance alone."""
+    samples = tasks.generate(game, len(x), seed)
+    real, fake = extractor(x), extractor(samples)
+    protocol = f"{len(samples)} samples against {where}; {extractor.name}"
+    yield _measure("frechet_distance", frechet_distance(real, fake), protocol)
+    if training is None:
+        return
+    floor = frechet_distance(real, extractor(training.x))
+    yield _measure("frechet_floor", floor, f"{len(training.x)} of the train split against {where}; {extractor.name}")
+    yield _measure(
+        "kernel_distance", kernel_distance(real, fake, seed=seed), f"{protocol}; 100 subsets of 1000, or all if no more"
+    )
+    p_real, p_fake = extractor.probabilities(x), extractor.probabilities(samples)
+    if p_real is not None and p_fake is not None:
+        splits = min(10, max(1, len(x) // 100))  # parts below 100 samples say little of p(y)
+        yield _measure("inception_score", inception_score(p_fake, splits), f"{protocol}; {splits} splits")
+        yield _measure(
+            "inception_score_real", inception_score(p_real, splits), f"{where}; {extractor.name}; {splits} splits"
+        )
+    k = min(5, len(x) - 1)
+    near = precision_recall_density_coverage(real, fake, k)
+    for name in ("precision", "recall", "density", "coverage"):
+        yield _measure(name, getattr(near, name), f"{protocol}; k = {k}")
+
+
+def _accuracies(
+    game: Game, untrained: Game | None, train: _Points, queries: _Points, where: str, seed: int
+) -> Iterator[Measure]:
+    assert train.y is not None
+    assert queries.y is not None
+    protocol = f"{where}; fitted to {len(train.x)} of the train split"
+    flat = nearest_neighbour_accuracy(train.x.flatten(1), train.y, queries.x.flatten(1), queries.y)
+    yield _measure("nearest_neighbour_input", flat, protocol)
+    spaces = {"latent": tasks.encode, "hidden": tasks.features}
+    for space, read in spaces.items():
+        a, b = read(game, train.x, seed), read(game, queries.x, seed)
+        yield _measure(f"nearest_neighbour_{space}", nearest_neighbour_accuracy(a, train.y, b, queries.y), protocol)
+        if len(set(train.y.tolist())) > 1:
+            probe = linear_probe_accuracy(a, train.y, b, queries.y, seed=seed)
+            yield _measure(f"linear_probe_{space}", probe, f"{protocol}, standardised, penalty chosen within it")
+    if untrained is not None and hasattr(untrained, "encoder"):
+        a, b = tasks.features(untrained, train.x, seed), tasks.features(untrained, queries.x, seed)
+        yield _measure("nearest_neighbour_untrained", nearest_neighbour_accuracy(a, train.y, b, queries.y), protocol)
+
+
+def _posterior(game: Game, x: Tensor, where: str, seed: int) -> Iterator[Measure]:
+    z_hat = tasks.encode(game, x, seed, how="sample")
+    mean, variance = getattr(game.prior, "mean", 0.0), getattr(game.prior, "variance", 1.0)
+    found = posterior_moments(z_hat, mean, variance)
+    protocol = f"{where}; one draw of q(z | x) each; the prior has mean {mean:g} and variance {variance:.4g}"
+    yield _measure("posterior_mean_norm", found.mean_norm, protocol)
+    yield _measure("posterior_variance", found.variance, protocol)
+    yield _measure("posterior_variance_least", found.variance_least, protocol)
+    yield _measure("posterior_variance_greatest", found.variance_greatest, protocol)
+    yield _measure("posterior_covariance_distance", found.covariance_distance, protocol)
+    yield _measure("posterior_kl", found.kl, protocol)
+    some = z_hat[torch.randperm(len(z_hat), generator=torch.Generator().manual_seed(seed))[:DISCREPANCY_COUNT]]
+    bandwidth = math.sqrt(z_hat.shape[1] * variance)
+    discrepancy = maximum_mean_discrepancy(some, tasks.latents(game, len(some), seed + 1), bandwidth)
+    yield _measure(
+        "posterior_mmd", discrepancy, f"{protocol}; {len(some)} of each, Gaussian kernel of width {bandwidth:.4g}"
+    )

@@ -1,0 +1,241 @@
+"""Feature extractors: what two images must share to count as alike.
+
+Every number that rests on features carries its extractor's name, because numbers from different extractors do not
+compare.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, Protocol, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from interalia.data.dataset import Dataset
+from interalia.errors import UserError
+
+BATCH = 250
+T = TypeVar("T")
+
+
+class Extractor(Protocol):
+    """Maps images in [0, 1], shape (n, channels, height, width), or vectors, to features.
+
+    Attributes:
+        name: what to write beside every number: the kind, its training, its quality.
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Features, float32 on the CPU, shape (n, d)."""
+        ...
+
+    def probabilities(self, x: Tensor) -> Tensor | None:
+        """p(y | x), shape (n, classes), or None where the extractor knows no classes."""
+        ...
+
+
+def extractor_for(
+    dataset: Dataset,
+    device: torch.device | str = "cpu",
+    kind: Literal["auto", "classifier", "random", "inception"] = "auto",
+    seed: int = 0,
+) -> Extractor:
+    """The extractor for a data set: a classifier where there are labels, else random convolutions; vectors as they are.
+
+    Arguments:
+        dataset: where the classifier is trained and measured.
+        device: where the features are computed.
+        kind: what to use for images.
+        seed: of the classifier's training, or of the random convolutions.
+
+    Raises:
+        UserError: a classifier for data without labels, no such kind, or Inception features without their extra.
+
+    Example:
+        >>> from interalia.data.dataset import Split
+        >>> vectors = Split(np.zeros((4, 2), dtype=np.float32))
+        >>> extractor_for(Dataset("points", vectors, vectors, vectors)).name
+        'identity (2 numbers)'
+    """
+    if kind not in ("auto", "classifier", "random", "inception"):
+        raise UserError(f"`kind` is {kind!r}; it is 'auto', 'classifier', 'random' or 'inception'.")
+    if not dataset.is_image:
+        return Identity(dataset.shape[0])
+    labelled = dataset.train.y is not None and len(np.unique(dataset.train.y)) > 1
+    if kind == "classifier" and not labelled:
+        raise UserError(
+            f"the data set {dataset.name!r} has no labels of two or more classes, which a classifier is trained on; "
+            "use kind='random'."
+        )
+    if kind == "inception":
+        return Inception.downloaded(device)
+    if kind == "random" or not labelled:
+        return RandomConvolutions.drawn(dataset.shape, device, seed)
+    from interalia.metrics.classifier import Classifier
+
+    return Classifier.of(dataset, device, seed)
+
+
+@dataclass(frozen=True)
+class Identity:
+    """The features of a vector are the vector.
+
+    Arguments:
+        size: the number of dimensions.
+    """
+
+    size: int
+
+    @property
+    def name(self) -> str:
+        return f"identity ({self.size} numbers)"
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return x.flatten(1).float().cpu()
+
+    def probabilities(self, x: Tensor) -> None:
+        return None
+
+
+def convolutions(shape: tuple[int, ...], width: int = 16, widest: int = 128) -> list[nn.Sequential]:
+    """Convolutional stages that halve the sides, doubling the width, until no side is longer than 4.
+
+    Images above 32 pixels are halved by the first stage already.
+
+    Example:
+        >>> len(convolutions((1, 8, 8))), len(convolutions((3, 64, 128)))
+        (2, 5)
+    """
+    channels, *sides = shape
+    stages: list[nn.Sequential] = []
+    stride = 1 if max(sides) <= 32 else 2
+    while not stages or max(sides) > 4:
+        stages.append(
+            nn.Sequential(
+                nn.Conv2d(channels, width, 3, stride, 1, bias=False), nn.BatchNorm2d(width), nn.ReLU(inplace=True)
+            )
+        )
+        sides = [-(-side // stride) for side in sides]
+        channels, width, stride = width, min(2 * width, widest), 2
+    return stages
+
+
+@dataclass(frozen=True)
+class RandomConvolutions:
+    """Averages of random convolutions at several scales: features for data without labels.
+
+    Stages of 3x3 convolutions with He-normal weights and ReLU; the features are each stage's means over a 2x2 grid.
+
+    Arguments:
+        network: the stages.
+        name: with the number of features and the seed.
+
+    References:
+        On Random Weights and Unsupervised Feature Learning, Andrew M. Saxe and others, 2011,
+        https://icml.cc/2011/papers/551_icmlpaper.pdf
+    """
+
+    network: nn.ModuleList
+    name: str
+
+    @classmethod
+    def drawn(cls, shape: tuple[int, ...], device: torch.device | str = "cpu", seed: int = 0) -> RandomConvolutions:
+        """Random convolutions for images of a shape."""
+
+        def draw() -> nn.ModuleList:
+            stages = nn.ModuleList(convolutions(shape, widest=64))
+            for module in stages.modules():
+                if isinstance(module, nn.Conv2d):
+                    nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+            return stages.eval().requires_grad_(False)  # batch norm at rest is the identity
+
+        network = seeded(draw, seed)
+        features = sum(4 * module.out_channels for module in network.modules() if isinstance(module, nn.Conv2d))
+        return cls(network.to(device), f"random convolutions ({features} features, untrained, seed {seed})")
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return in_batches(self._features, x, self.network)
+
+    def _features(self, x: Tensor) -> Tensor:
+        x = 2 * x - 1
+        means = []
+        for stage in self.network:
+            x = stage(x)
+            means.append(functional.adaptive_avg_pool2d(x, 2).flatten(1))
+        return torch.cat(means, dim=1)
+
+    def probabilities(self, x: Tensor) -> None:
+        return None
+
+
+@dataclass(frozen=True)
+class Inception:
+    """The 2,048 pool features of the Inception network that published Frechet distances use.
+
+    Arguments:
+        network: torch-fidelity's feature extractor, on its device.
+        name: with the number of features.
+
+    References:
+        GANs Trained by a Two Time-Scale Update Rule Converge to a Local Nash Equilibrium, Martin Heusel and others,
+        2017, https://arxiv.org/abs/1706.08500
+    """
+
+    network: nn.Module
+    name: str = "inception-v3-compat of torch-fidelity (2048 features, images as 8-bit RGB)"
+
+    @classmethod
+    def downloaded(cls, device: torch.device | str = "cpu") -> Inception:
+        """The network with its weights, downloaded at first use.
+
+        Raises:
+            UserError: the extra is not installed, or the weights cannot be had.
+        """
+        try:
+            from torch_fidelity.feature_extractor_inceptionv3 import (  # type: ignore[import-not-found,unused-ignore]
+                FeatureExtractorInceptionV3,
+            )
+        except ImportError:
+            raise UserError(
+                "Inception features need torch-fidelity, which is not installed; run "
+                'pip install "interalia[inception]" (its weights, 95 MB, are downloaded at first use).'
+            ) from None
+        try:
+            network = FeatureExtractorInceptionV3("inception-v3-compat", ["2048", "logits_unbiased"])
+        except OSError as error:
+            raise UserError(
+                f"the Inception weights could not be downloaded ({error}); go online once, or use another extractor."
+            ) from error
+        return cls(network.eval().to(device))
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return in_batches(lambda part: self.network(_bytes_rgb(part))[0], x, self.network)
+
+    def probabilities(self, x: Tensor) -> Tensor:
+        return in_batches(lambda part: self.network(_bytes_rgb(part))[1].softmax(1), x, self.network)
+
+
+def _bytes_rgb(x: Tensor) -> Tensor:
+    rgb = x[:, :3] if x.shape[1] >= 3 else x[:, :1].expand(-1, 3, -1, -1)  # alpha goes; grey is all three colours
+    return (rgb * 255).round().clamp(0, 255).to(torch.uint8)
+
+
+def in_batches(function: Callable[[Tensor], Tensor], x: Tensor, network: nn.Module) -> Tensor:
+    """`function` of x, on the network's device without gradients, gathered on the CPU as float32."""
+    place = next(network.parameters())
+    with torch.no_grad():
+        return torch.cat([function(part.to(place.device)).float().cpu() for part in torch.split(x, BATCH)])
+
+
+def seeded(make: Callable[[], T], seed: int) -> T:
+    """What `make` makes from this seed, on the CPU, so that first weights are the same on every device."""
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)  # torch.manual_seed would reach accelerators as well
+        return make()

@@ -1,0 +1,235 @@
+"""How well a game infers: reconstructions, what can be read off its features, and the aggregate posterior."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from interalia.errors import UserError
+
+CHUNK = 1000  # rows of a distance matrix that are held at a time
+
+
+@dataclass(frozen=True)
+class Reconstruction:
+    """Attributes:
+    error: mean |x - x^|_2, x^ the own reconstruction.
+    shuffled: the same with another input's reconstruction.
+    ratio: error / shuffled.
+    mse: mean squared error, a pixel or coordinate.
+    psnr: 10 log10(1 / mse), in dB, for values in [0, 1]; infinite for perfect reconstructions.
+    """
+
+    error: float
+    shuffled: float
+    ratio: float
+    mse: float
+    psnr: float
+
+
+def reconstruction(x: Tensor, x_hat: Tensor, seed: int = 0) -> Reconstruction:
+    """The reconstruction error, beside what it would be if the latent said nothing of its input.
+
+    error = mean_i |x_i - x^_i|_2, shuffled = mean_i |x_i - x^_s(i)|_2, with s one cycle through all inputs in a random
+    order, so that no input meets its own reconstruction.
+
+    References:
+        Adversarial Feature Learning, Jeff Donahue, Philipp Krahenbuhl, Trevor Darrell, 2017,
+        https://arxiv.org/abs/1605.09782 (whose program logs both errors)
+
+    Arguments:
+        x: inputs, shape (n, ...), n at least 2.
+        x_hat: their reconstructions, same shape.
+        seed: of the shuffling.
+
+    Raises:
+        UserError: the shapes differ, or there is only one input.
+
+    Example:
+        >>> x = torch.eye(4)
+        >>> reconstruction(x, 0.5 * x).error
+        0.5
+    """
+    if x.shape != x_hat.shape or len(x) < 2:
+        raise UserError(
+            f"the inputs have the shape {tuple(x.shape)} and the reconstructions {tuple(x_hat.shape)}; "
+            "give both in one shape, with at least 2 inputs."
+        )
+    flat, flat_hat = x.flatten(1), x_hat.flatten(1)
+    order = torch.randperm(len(x), generator=torch.Generator().manual_seed(seed))
+    other = torch.empty_like(order)
+    other[order] = order.roll(1)
+    squares = sum(float(_squares(flat[i], flat_hat[i]).sum()) for i in torch.split(order, CHUNK))
+    mse = squares / flat.numel()
+    error, shuffled = (
+        sum(float(_squares(flat[i], flat_hat[partner[i]]).sqrt().sum()) for i in torch.split(order, CHUNK)) / len(x)
+        for partner in (torch.arange(len(x)), other)
+    )
+    ratio = error / shuffled if shuffled > 0 else math.nan  # nan: all inputs are alike, so no baseline exists
+    return Reconstruction(error, shuffled, ratio, mse, -10 * math.log10(mse) if mse > 0 else math.inf)
+
+
+def _squares(a: Tensor, b: Tensor) -> Tensor:
+    return (a.double() - b.double()).square().sum(1)
+
+
+def latent_reconstruction(z: Tensor, z_hat: Tensor) -> float:
+    """mean (z - E(G(z)))^2 over all latents and dimensions.
+
+    Arguments:
+        z: latents, shape (n, latent).
+        z_hat: E(G(z)), same shape.
+
+    Example:
+        >>> latent_reconstruction(torch.zeros(3, 2), torch.full((3, 2), 0.5))
+        0.25
+    """
+    return float((z.double() - z_hat.double()).square().mean())
+
+
+def nearest_neighbour_accuracy(train: Tensor, train_y: Tensor, test: Tensor, test_y: Tensor) -> float:
+    """The share of test points whose nearest training point, by Euclidean distance, has their label.
+
+    References:
+        Adversarial Feature Learning, Jeff Donahue, Philipp Krahenbuhl, Trevor Darrell, 2017,
+        https://arxiv.org/abs/1605.09782 (section 4.1)
+
+    Arguments:
+        train, test: features, shapes (n, d) and (m, d).
+        train_y, test_y: labels, shapes (n,) and (m,).
+
+    Raises:
+        UserError: the numbers of features, or of points and labels, do not agree.
+
+    Example:
+        >>> x, y = torch.tensor([[0.0], [1.0]]), torch.tensor([0, 1])
+        >>> nearest_neighbour_accuracy(x, y, torch.tensor([[0.1], [0.2], [0.4], [0.9]]), torch.tensor([0, 0, 1, 1]))
+        0.75
+    """
+    _check_probe(train, train_y, test, test_y)
+    # distances are compared as |b|^2 - 2 a.b, one product of matrices; centred, so that little is lost to rounding
+    centre = train.double().mean(0)
+    points = (train.double() - centre).float()
+    norms = points.double().square().sum(1).float()
+    right = 0
+    for queries, labels in zip(torch.split(test, CHUNK), torch.split(test_y, CHUNK), strict=True):
+        nearest = torch.addmm(norms, (queries.double() - centre).float(), points.T, alpha=-2).argmin(1)
+        right += int((train_y[nearest] == labels).sum())
+    return right / len(test)
+
+
+def linear_probe_accuracy(
+    train: Tensor, train_y: Tensor, test: Tensor, test_y: Tensor, *, c: float | None = None, seed: int = 0
+) -> float:
+    """The accuracy on test points of logistic regression fitted to standardised training features.
+
+    Arguments:
+        train, test: features, shapes (n, d) and (m, d).
+        train_y, test_y: labels, shapes (n,) and (m,).
+        c: inverse strength of the L2 penalty; if None, the one of 0.001, 0.01, 0.1 and 1 that does best on a fifth of
+            the training points, held back; at most 4,000 training points are used for the choice.
+        seed: of the choice of that fifth.
+
+    Raises:
+        UserError: the numbers of features, or of points and labels, do not agree, or there is one class only.
+
+    Example:
+        >>> x, y = torch.tensor([[-2.0], [-1.0], [1.0], [2.0]]), torch.tensor([0, 0, 1, 1])
+        >>> linear_probe_accuracy(x, y, 3 * x, y, c=1.0)
+        1.0
+    """
+    _check_probe(train, train_y, test, test_y)
+    if len(set(train_y.tolist())) < 2:
+        raise UserError("the training labels are all of one class; a linear probe needs at least 2.")
+    mean, std = train.double().mean(0), train.double().std(0)
+    std = torch.where(std > 0, std, torch.ones_like(std))  # a feature that never changes stays at zero
+
+    def accuracy(x: Tensor, y: Tensor, held_x: Tensor, held_y: Tensor, c: float) -> float:
+        from sklearn.exceptions import ConvergenceWarning
+        from sklearn.linear_model import LogisticRegression
+
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)  # the last digits of the weights do not matter here
+            probe = LogisticRegression(C=c, max_iter=200).fit(((x - mean) / std).numpy(), y.numpy())
+        return float(probe.score(((held_x - mean) / std).numpy(), held_y.numpy()))
+
+    if c is None:
+        order = torch.randperm(len(train), generator=torch.Generator().manual_seed(seed))[:4000]
+        held, kept = order[: len(order) // 5], order[len(order) // 5 :]
+        if len(held) == 0 or len(set(train_y[kept].tolist())) < 2:
+            c = 0.1  # too few points to choose by
+        else:
+            c = max(
+                (0.001, 0.01, 0.1, 1.0),
+                key=lambda c: accuracy(train[kept], train_y[kept], train[held], train_y[held], c),
+            )
+    return accuracy(train, train_y, test, test_y, c)
+
+
+def _check_probe(train: Tensor, train_y: Tensor, test: Tensor, test_y: Tensor) -> None:
+    if train.ndim != 2 or test.ndim != 2 or train.shape[1] != test.shape[1] or not len(train) or not len(test):
+        raise UserError(
+            f"the features have the shapes {tuple(train.shape)} and {tuple(test.shape)}; give (n, d) and (m, d)."
+        )
+    if len(train) != len(train_y) or len(test) != len(test_y):
+        raise UserError(
+            f"there are {len(train)} and {len(test)} points with {len(train_y)} and {len(test_y)} labels; "
+            "give one label for each."
+        )
+
+
+@dataclass(frozen=True)
+class PosteriorMoments:
+    """Attributes:
+    mean_norm: |mean of z^ - prior mean|_2.
+    variance, variance_least, variance_greatest: of z^, over the dimensions.
+    covariance_distance: |covariance of z^ - prior covariance|_F.
+    kl: KL(N(moments of z^) || N(moments of the prior)), in nats.
+    """
+
+    mean_norm: float
+    variance: float
+    variance_least: float
+    variance_greatest: float
+    covariance_distance: float
+    kl: float
+
+
+def posterior_moments(z_hat: Tensor, prior_mean: float = 0.0, prior_variance: float = 1.0) -> PosteriorMoments:
+    """The first two moments of the aggregate posterior q(z) = E_x q(z | x) against the prior's.
+
+    With m the mean and S the covariance of z^ in d dimensions, and the prior's mean m0 and covariance v I,
+    kl = (tr S / v + |m - m0|^2 / v - d - log det(S / v)) / 2.
+
+    Arguments:
+        z_hat: draws z^ ~ q(z | x), shape (n, d). With n <= d, or a dimension that never changes, S is singular; its
+            eigenvalues are taken as at least 1e-12 v, so that kl is very great and not infinite.
+        prior_mean, prior_variance: of each dimension of the prior.
+
+    Raises:
+        UserError: fewer than two draws.
+
+    Example:
+        >>> z = torch.tensor([[-1.0], [1.0], [-1.0], [1.0]]) * 3**0.5 / 2  # mean 0, variance 1
+        >>> abs(round(posterior_moments(z).kl, 6)), round(posterior_moments(z + 2).kl, 6)
+        (0.0, 2.0)
+    """
+    from interalia.metrics.distances import moments
+
+    mean, covariance = moments(z_hat)
+    v = prior_variance
+    shift = mean - prior_mean
+    values = torch.linalg.eigvalsh(covariance / v)
+    variances = covariance.diagonal()
+    return PosteriorMoments(
+        mean_norm=float(shift.norm()),
+        variance=float(variances.mean()),
+        variance_least=float(variances.min()),
+        variance_greatest=float(variances.max()),
+        covariance_distance=float((covariance - v * torch.eye(len(mean)).to(covariance)).norm()),
+        kl=float((values - 1 - values.clamp(min=1e-12).log()).sum() + shift.square().sum() / v) / 2,
+    )

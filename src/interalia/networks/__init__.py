@@ -1,0 +1,23 @@
+"""Networks: the papers' as data, and small ones chosen from a shape."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from interalia.networks.auto import auto
+from interalia.networks.conv import ali_28, ali_celeba, ali_cifar10, ali_svhn, ali_tiny_imagenet
+from interalia.networks.mlp import ali_mixture, bigan_mlp
+from interalia.networks.sizes import Networks, Sizes
+
+CATALOGUE: dict[str, Callable[..., Networks]] = {
+    "auto": auto,
+    "ali-svhn": ali_svhn,
+    "ali-cifar10": ali_cifar10,
+    "ali-celeba": ali_celeba,
+    "ali-tiny-imagenet": ali_tiny_imagenet,
+    "ali-28": ali_28,
+    "ali-mixture": ali_mixture,
+    "bigan-mlp": bigan_mlp,
+}
+
+__all__ = ["CATALOGUE", "Networks", "Sizes"]

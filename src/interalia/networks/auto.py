@@ -1,0 +1,74 @@
+"""Networks chosen from the shape of the data: small, and good enough to start with on any folder of images."""
+
+from __future__ import annotations
+
+import math
+
+from torch import nn
+
+from interalia.networks.layers import Joint, Stack
+from interalia.networks.mlp import bounding, hidden, small
+from interalia.networks.sizes import Networks, Sizes
+
+SMALL = 256  # numbers in one x up to which fully connected layers are both faster and better
+
+
+def auto(sizes: Sizes, width: int = 32, unary: bool = False) -> Networks:
+    """Networks for any shape: fully connected ones up to 256 numbers, convolutional ones above.
+
+    The convolutional ones halve the image (kernel 4, stride 2) until its shorter side is under 8, doubling the maps from
+    `width` up to 8 times that; odd sizes are met exactly on the way back. Batch norm in encoder and decoder, no
+    normalisation in the critic, so that a gradient penalty means what it says.
+
+    Arguments:
+        sizes: what has to fit.
+        width: maps of the first convolution; eight times that is the width of fully connected layers.
+        unary: whether the critic adds a score of x alone.
+    """
+    if len(sizes.shape) != 3 or math.prod(sizes.shape) <= SMALL or sizes.noise:
+        return small(sizes, 8 * width, unary)
+    channels, height, breadth = sizes.shape
+    places = [(height, breadth)]
+    while min(places[-1]) >= 8:
+        places.append((places[-1][0] // 2, places[-1][1] // 2))
+    maps = [channels] + [width * min(2**level, 8) for level in range(len(places) - 1)]
+    flat = maps[-1] * math.prod(places[-1])
+    wide = 8 * width
+
+    encoder = None
+    if sizes.infers:
+        body = nn.Sequential(down(maps, norm=True), nn.Flatten(), hidden(flat, wide, 1, norm=True))
+        encoder = Stack(body, nn.Sequential(nn.Linear(wide, sizes.heads * sizes.latent), *bounding(sizes)))
+
+    ups: list[nn.Module] = []
+    for level in range(len(places) - 1, 0, -1):
+        rest = tuple(big - 2 * small_ for big, small_ in zip(places[level - 1], places[level], strict=True))
+        ups.append(nn.ConvTranspose2d(maps[level], maps[level - 1], 4, 2, 1, output_padding=rest, bias=level == 1))
+        if level > 1:
+            ups += [nn.BatchNorm2d(maps[level - 1]), nn.LeakyReLU(0.2, inplace=True)]
+    last = ups.pop()
+    body = nn.Sequential(
+        hidden(sizes.latent, wide, 1, norm=True),
+        hidden(wide, flat, 1, norm=True),
+        nn.Unflatten(1, (maps[-1], *places[-1])),
+        *ups,
+    )
+    decoder = Stack(body, nn.Sequential(last, nn.Sigmoid()))
+
+    x = nn.Sequential(down(maps, norm=False), nn.Flatten(), hidden(flat, wide, 1, norm=False))
+    z = hidden(sizes.latent, wide, 1, norm=False) if sizes.infers else None
+    joint = nn.Sequential(hidden(wide * (2 if sizes.infers else 1), 2 * wide, 1, norm=False), nn.Linear(2 * wide, 1))
+    critic = Joint(joint, x, z, unary=nn.Linear(wide, 1) if unary else None)
+    return Networks(encoder, decoder, critic, None, last.bias)  # type: ignore[arg-type]
+
+
+def down(maps: list[int], norm: bool) -> nn.Sequential:
+    """Convolutions that halve the image, from `maps[0]` channels through all the others."""
+    parts: list[nn.Module] = []
+    for inputs, outputs in zip(maps, maps[1:], strict=False):
+        parts += [
+            nn.Conv2d(inputs, outputs, 4, 2, 1, bias=not norm),
+            *([nn.BatchNorm2d(outputs)] if norm else []),
+            nn.LeakyReLU(0.2, inplace=True),
+        ]
+    return nn.Sequential(*parts)

@@ -1,0 +1,174 @@
+"""Networks of fully connected layers: for vectors, for very small images, and BiGAN's permutation-invariant ones."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from interalia.networks.layers import Joint, Maxout, Stack
+from interalia.networks.sizes import Networks, Sizes
+
+__all__ = ["MLP", "Joint", "ali_mixture", "bigan_mlp", "small"]
+
+
+def hidden(inputs: int, width: int, depth: int, norm: bool, leak: float = 0.2) -> nn.Sequential:
+    """`depth` layers of `width` units: linear, batch norm or none, leaky ReLU (ReLU where `leak` is 0)."""
+    parts: list[nn.Module] = []
+    for _ in range(depth):
+        parts += [
+            nn.Linear(inputs, width, bias=not norm),
+            *([nn.BatchNorm1d(width)] if norm else []),
+            nn.LeakyReLU(leak, inplace=True) if leak else nn.ReLU(inplace=True),
+        ]
+        inputs = width
+    return nn.Sequential(*parts)
+
+
+class MLP(Stack):
+    """A plain network of fully connected layers.
+
+    Arguments:
+        inputs, outputs: dimensions.
+        width, depth: of the hidden layers.
+        norm: whether they have batch norm.
+        leak: of their leaky ReLU.
+
+    Example:
+        >>> MLP(4, 3)(torch.zeros(2, 4)).shape
+        torch.Size([2, 3])
+    """
+
+    def __init__(
+        self, inputs: int, outputs: int, width: int = 256, depth: int = 2, norm: bool = False, leak: float = 0.2
+    ) -> None:
+        super().__init__(hidden(inputs, width, depth, norm, leak), nn.Linear(width, outputs))
+
+
+def bounding(sizes: Sizes) -> list[nn.Module]:
+    """The encoder's last nonlinearity: a sigmoid scaled to [-1, 1], which is tanh(a / 2), where the prior is so bounded."""
+    return [HalfTanh()] if sizes.bounded else []
+
+
+class HalfTanh(nn.Module):
+    """2 sigmoid(a) - 1 = tanh(a / 2)."""
+
+    def forward(self, a: Tensor) -> Tensor:
+        return torch.tanh(a / 2)
+
+
+def small(sizes: Sizes, width: int, unary: bool = False) -> Networks:
+    """Three small networks for vectors, or for images of a few hundred pixels."""
+    d = math.prod(sizes.shape)
+    image = len(sizes.shape) == 3
+    answers = sizes.heads * sizes.latent
+    encoder = None
+    if sizes.infers:
+        body = hidden(d + sizes.noise, width, 2, norm=True)
+        encoder = Stack(body, nn.Sequential(nn.Linear(width, answers), *bounding(sizes)), before=(d + sizes.noise,))
+    last = nn.Linear(width, d)
+    head = nn.Sequential(last, nn.Sigmoid()) if image else nn.Sequential(last)
+    decoder = Stack(hidden(sizes.latent, width, 2, norm=True), head, after=sizes.shape)
+    x = nn.Sequential(nn.Flatten(), hidden(d, width, 1, norm=False))
+    joint = MLP(width + (sizes.latent if sizes.infers else 0), 1, width, 2)
+    critic = Joint(joint, x, unary=nn.Linear(width, 1) if unary else None)
+    return Networks(encoder, decoder, critic, None, last.bias if image else None)
+
+
+def ali_mixture(sizes: Sizes, width: int = 400, critic_width: int = 200, pieces: int = 5) -> Networks:
+    """ALI's networks for its two-dimensional toy: E [x, eps]-400-400-z, G z-400-400-400-400-x, critic 3 x maxout(200, 5).
+
+    Batch norm and ReLU in encoder and decoder, none in the critic; initial weights N(0, 0.02^2). The encoder takes noise
+    at its input, for an implicit conditional. GAN's critic is the same one, of x alone.
+
+    References:
+        Adversarially Learned Inference, Vincent Dumoulin and others, 2017, https://arxiv.org/abs/1606.00704
+    """
+    (d,) = sizes.shape
+    encoder = None
+    if sizes.infers:
+        encoder = MLP(d + sizes.noise, sizes.heads * sizes.latent, width, 2, norm=True, leak=0.0)
+    decoder = MLP(sizes.latent, d, width, 4, norm=True, leak=0.0)
+    inputs = d + (sizes.latent if sizes.infers else 0)
+    parts: list[nn.Module] = []
+    for _ in range(3):
+        parts += [nn.Linear(inputs, critic_width * pieces), Maxout(pieces)]
+        inputs = critic_width
+    return Networks(encoder, decoder, Joint(nn.Sequential(*parts, nn.Linear(inputs, 1))), 0.02)
+
+
+class Injected(nn.Module):
+    """A hidden layer that is told z a second time: norm(W h + V z), then the nonlinearity."""
+
+    def __init__(self, inputs: int, latent: int, width: int, activation: nn.Module) -> None:
+        super().__init__()
+        self.h = nn.Linear(inputs, width, bias=False)
+        self.z = nn.Linear(latent, width, bias=False)
+        self.norm = nn.BatchNorm1d(width, affine=False)
+        self.activation = activation
+
+    def forward(self, h: Tensor, z: Tensor) -> Tensor:
+        out: Tensor = self.activation(self.norm(self.h(h) + self.z(z)))
+        return out
+
+
+class BiGANDecoder(nn.Module):
+    """z -> 1024 -> 1024 (told z again) -> x, ReLU and batch norm without gain and bias, sigmoid at the end."""
+
+    def __init__(self, sizes: Sizes, width: int) -> None:
+        super().__init__()
+        self.first = nn.Sequential(
+            nn.Linear(sizes.latent, width, bias=False), nn.BatchNorm1d(width, affine=False), nn.ReLU()
+        )
+        self.second = Injected(width, sizes.latent, width, nn.ReLU())
+        self.last = nn.Linear(width, math.prod(sizes.shape))
+        self.shape = sizes.shape
+
+    def hidden(self, z: Tensor) -> Tensor:
+        out: Tensor = self.second(self.first(z), z)
+        return out
+
+    def forward(self, z: Tensor) -> Tensor:
+        out: Tensor = self.last(self.hidden(z))
+        return (out if len(self.shape) == 1 else out.sigmoid()).reshape(len(z), *self.shape)
+
+
+class BiGANCritic(nn.Module):
+    """x -> 1024 -> 1024 -> score, told z at its second layer alone; leaky ReLU 0.2, batch norm in the second layer."""
+
+    def __init__(self, sizes: Sizes, width: int) -> None:
+        super().__init__()
+        d = math.prod(sizes.shape)
+        self.first = nn.Sequential(nn.Flatten(), nn.Linear(d, width), nn.LeakyReLU(0.2))
+        self.second = Injected(width, sizes.latent if sizes.infers else 1, width, nn.LeakyReLU(0.2))
+        if not sizes.infers:
+            self.second.z.requires_grad_(False)
+        self.last = nn.Linear(width, 1)
+
+    def forward(self, x: Tensor, *z: Tensor) -> Tensor:
+        told = z[0] if z else x.new_zeros(len(x), 1)
+        score: Tensor = self.last(self.second(self.first(x), told))
+        return score.flatten()
+
+
+def bigan_mlp(sizes: Sizes, width: int = 1024) -> Networks:
+    """BiGAN's networks for permutation-invariant MNIST; initial weights N(0, 0.02^2).
+
+    References:
+        Adversarial Feature Learning, Jeff Donahue, Philipp Krahenbuhl, Trevor Darrell, 2017,
+        https://arxiv.org/abs/1605.09782
+    """
+    d = math.prod(sizes.shape) + sizes.noise
+    encoder = None
+    if sizes.infers:
+        body = nn.Sequential(
+            nn.Linear(d, width),
+            nn.LeakyReLU(0.2),
+            nn.Linear(width, width, bias=False),
+            nn.BatchNorm1d(width, affine=False),
+            nn.LeakyReLU(0.2),
+        )
+        head = nn.Sequential(nn.Linear(width, sizes.heads * sizes.latent), *bounding(sizes))
+        encoder = Stack(body, head, before=(d,))
+    return Networks(encoder, BiGANDecoder(sizes, width), BiGANCritic(sizes, width), 0.02)

@@ -1,0 +1,30 @@
+"""Observers: progress, log, checkpoints, evaluation, health. They look; they never touch what is trained."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from interalia.observers import checkpoint
+from interalia.observers.checkpoint import Checkpoint
+from interalia.observers.health import Health
+from interalia.observers.log import Log
+from interalia.observers.observer import Observer
+from interalia.observers.progress import Bar
+
+if TYPE_CHECKING:
+    from interalia.engine import Training
+
+__all__ = ["Bar", "Checkpoint", "Health", "Log", "Observer", "checkpoint", "usual"]
+
+
+def usual(training: Training, progress: bool = True, tensorboard: bool = False) -> list[Observer]:
+    """The observers of an ordinary training: health first, so that nothing bad is ever saved; checkpoints last."""
+    observers: list[Observer] = [Health()]
+    if training.folder is not None:
+        from interalia.observers.evaluate import Evaluate
+
+        log = Log(tensorboard)
+        observers += [log, Evaluate(log), Checkpoint()]
+    if progress:
+        observers.append(Bar())
+    return observers

@@ -1,0 +1,56 @@
+"""Looks at the validation data from time to time, draws samples, and keeps the best weights by one declared measure."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from interalia import metrics, runs, tasks
+from interalia.metrics.evaluation import evaluate
+from interalia.metrics.features import extractor_for
+from interalia.observers.log import Log
+from interalia.observers.observer import Observer, due
+
+if TYPE_CHECKING:
+    from interalia.engine import Training
+    from interalia.games import Outcome
+
+SAMPLES = 64
+
+
+class Evaluate(Observer):
+    """Measures on validation data only; the best weights by the run's measure are exported to ``checkpoints/best``.
+
+    Arguments:
+        log: where the measures are written.
+    """
+
+    def __init__(self, log: Log) -> None:
+        self.log = log
+
+    def start(self, training: Training) -> None:
+        self.extractor = extractor_for(training.dataset) if training.run.evaluate_every else None
+
+    def step(self, training: Training, outcome: Outcome) -> None:
+        if due(training.step, training.run.evaluate_every, training.steps):
+            self.look(training)
+
+    def look(self, training: Training) -> None:
+        assert training.folder is not None
+        measures = evaluate(
+            training.sampled, training.dataset, split="validation", extractor=self.extractor, quick=True
+        )
+        values = {measure.name: measure.value for measure in measures}
+        self.log.write(training, {f"measures/{name}": value for name, value in values.items()})
+        value = values.get(training.run.best)
+        if value is not None and math.isfinite(value):
+            sign = 1 if metrics.CATALOGUE[training.run.best].better == "lower" else -1
+            if training.best is None or sign * value < sign * training.best[0]:
+                training.best = (value, training.step)
+                best = training.folder.checkpoints / "best.safetensors"
+                runs.export(training.sampled, training.run, training.step, best)
+        if training.dataset.is_image:
+            from interalia import plots
+
+            path = training.folder.figures / "progress" / f"step-{training.step:07d}.png"
+            plots.grid(tasks.generate(training.sampled, SAMPLES).numpy(), path)

@@ -1,0 +1,95 @@
+"""Optimisers, learning-rate schedules, the average of the weights, and the papers' initialisation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import torch
+from torch import Tensor, nn
+from torch.optim import SGD, Adam, Optimizer, RMSprop
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+Parameters = Iterable[nn.Parameter]
+
+
+def adam(
+    parameters: Parameters, lr: float = 2e-4, beta1: float = 0.5, beta2: float = 0.999, weight_decay: float = 0.0
+) -> Optimizer:
+    """Adam, with the beta1 of this family, 0.5; `weight_decay` is an L2 term in the gradient.
+
+    References:
+        Adam: A Method for Stochastic Optimization, Diederik P. Kingma, Jimmy Ba, 2015, https://arxiv.org/abs/1412.6980
+    """
+    return Adam(parameters, lr=lr, betas=(beta1, beta2), weight_decay=weight_decay, fused=True)
+
+
+def sgd(parameters: Parameters, lr: float = 1e-2, momentum: float = 0.0, weight_decay: float = 0.0) -> Optimizer:
+    """Stochastic gradient descent."""
+    return SGD(parameters, lr=lr, momentum=momentum, weight_decay=weight_decay)
+
+
+def rmsprop(parameters: Parameters, lr: float = 5e-5, weight_decay: float = 0.0) -> Optimizer:
+    """RMSprop, as WGAN and VAE/GAN use it."""
+    return RMSprop(parameters, lr=lr, weight_decay=weight_decay)
+
+
+OPTIMISERS: dict[str, Callable[..., Optimizer]] = {"adam": adam, "sgd": sgd, "rmsprop": rmsprop}
+
+
+Schedule = Callable[[float], float]  # the share of training that is over, in [0, 1] -> a factor on the learning rate
+
+
+def constant() -> Schedule:
+    """The rate stays."""
+    return lambda t: 1.0
+
+
+def linear(start: float = 0.5, final: float = 0.0) -> Schedule:
+    """Constant until the share `start` of training, then on a straight line to `final` times the rate."""
+    return lambda t: 1.0 + (final - 1.0) * decayed(t, start)
+
+
+def exponential(start: float = 0.5, final: float = 0.01) -> Schedule:
+    """Constant until the share `start` of training, then falling by a constant factor a step to `final` times the rate."""
+    return lambda t: float(final ** decayed(t, start))
+
+
+def decayed(t: float, start: float) -> float:
+    """The share of the decay that is over at the share t of training."""
+    return min(1.0, max(0.0, t - start) / max(1e-12, 1.0 - start))
+
+
+SCHEDULES: dict[str, Callable[..., Schedule]] = {"constant": constant, "linear": linear, "exponential": exponential}
+
+
+def average_of(game: nn.Module, decay: float) -> AveragedModel:
+    """The exponential moving average of a game's weights; its buffers (population statistics) follow the game's.
+
+    average <- decay * average + (1 - decay) * weights, at each step, starting from the first weights.
+    """
+    return AveragedModel(game, multi_avg_fn=get_ema_multi_avg_fn(decay))  # type: ignore[no-untyped-call]
+
+
+@torch.no_grad()
+def initialise(network: nn.Module, std: float) -> None:
+    """The papers' initialisation: weights N(0, std^2), biases 0, batch norm's gain 1."""
+    for module in network.modules():
+        if isinstance(module, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
+            module.weight.normal_(0.0, std)
+        bias = getattr(module, "bias", None)
+        if isinstance(bias, nn.Parameter):
+            bias.zero_()
+
+
+@torch.no_grad()
+def initialise_output(bias: Tensor, mean: Tensor, margin: float = 1 / 512) -> None:
+    """Sets a sigmoid output's bias to the log-odds of the mean image, log(m / (1 - m)), so that training starts there.
+
+    Arguments:
+        bias: shape (channels, height, width), or (channels,).
+        mean: the mean image in [0, 1], shape (channels, height, width).
+        margin: keeps pixels that are always black or white off the ends; half a grey level is 1 / 510.
+    """
+    if bias.ndim == 1 and len(bias) == mean.shape[0]:
+        mean = mean.mean(dim=(1, 2))
+    bias.copy_(torch.logit(mean.to(bias).clamp(margin, 1 - margin)).view_as(bias))

@@ -1,0 +1,129 @@
+"""What acts between the joints and their critic: penalties on the critic's gradient, and instance noise.
+
+Each part is told where in training it is by `at(step, steps)`, so that its state is a function of the step and a resumed
+run meets the same one.
+"""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+
+Joints = dict[str, tuple[Tensor, ...]]
+
+
+class Penalty(abc.ABC):
+    """A charge on the critic's gradient with respect to its inputs.
+
+    Arguments:
+        every: the penalty is computed at every so many steps, and multiplied by that number to make up for it.
+    """
+
+    def __init__(self, every: int = 1) -> None:
+        if every < 1:
+            raise ValueError(f"`every` is {every}, and it counts steps: 1 or more")
+        self.every = every
+        self.due = True
+
+    def at(self, step: int, steps: int) -> None:
+        self.due = step % self.every == 0
+
+    def __call__(self, critic: nn.Module, p: Sequence[Tensor], q: Sequence[Tensor]) -> Tensor:
+        """The charge for a critic, given samples of P and of Q; zero at the steps in between."""
+        if not (self.due and critic.training and torch.is_grad_enabled()):
+            return p[0].new_zeros(())
+        with torch.autocast(p[0].device.type, enabled=False):  # the gradient of a gradient deserves full precision
+            return self.every * self.charge(critic, [part.float() for part in p], [part.float() for part in q])
+
+    @abc.abstractmethod
+    def charge(self, critic: nn.Module, p: Sequence[Tensor], q: Sequence[Tensor]) -> Tensor:
+        """The penalty, a scalar."""
+
+
+def squared_gradients(critic: nn.Module, inputs: Sequence[Tensor]) -> Tensor:
+    """||grad_inputs D||^2 for each sample, over all of the critic's inputs together, shape (n,)."""
+    inputs = [part.detach().requires_grad_() for part in inputs]
+    gradients = torch.autograd.grad(critic(*inputs).sum(), inputs, create_graph=True)
+    return torch.stack([g.flatten(1).square().sum(1) for g in gradients]).sum(0)
+
+
+class R1(Penalty):
+    """Zero-centred, on P: (gamma / 2) E_P ||grad D||^2, the gradient taken in every input, in ALI in both x and z.
+
+    References:
+        Which Training Methods for GANs do actually Converge?, Lars Mescheder, Andreas Geiger, Sebastian Nowozin, 2018,
+        https://arxiv.org/abs/1801.04406
+    """
+
+    def __init__(self, gamma: float = 1.0, every: int = 1) -> None:
+        super().__init__(every)
+        self.gamma = gamma
+
+    def charge(self, critic: nn.Module, p: Sequence[Tensor], q: Sequence[Tensor]) -> Tensor:
+        return self.gamma / 2 * squared_gradients(critic, p).mean()
+
+
+class R1R2(R1):
+    """Zero-centred, on both: (gamma / 2) (E_P ||grad D||^2 + E_Q ||grad D||^2), in one pass over both joints.
+
+    References:
+        The GAN is dead; long live the GAN! A Modern GAN Baseline, Yiwen Huang and others, 2024,
+        https://arxiv.org/abs/2501.05441
+    """
+
+    def charge(self, critic: nn.Module, p: Sequence[Tensor], q: Sequence[Tensor]) -> Tensor:
+        squares = squared_gradients(critic, [torch.cat(parts) for parts in zip(p, q, strict=True)])
+        on_p, on_q = squares.split([len(p[0]), len(q[0])])
+        return self.gamma / 2 * (on_p.mean() + on_q.mean())
+
+
+class Interpolated(Penalty):
+    """One-centred, on straight lines between samples of P and Q: weight E (||grad D|| - 1)^2, for Wasserstein games.
+
+    References:
+        Improved Training of Wasserstein GANs, Ishaan Gulrajani and others, 2017, https://arxiv.org/abs/1704.00028
+    """
+
+    def __init__(self, weight: float = 10.0, every: int = 1) -> None:
+        super().__init__(every)
+        self.weight = weight
+
+    def charge(self, critic: nn.Module, p: Sequence[Tensor], q: Sequence[Tensor]) -> Tensor:
+        t = torch.rand(len(p[0]), device=p[0].device)
+        lines = [a + t.view(-1, *[1] * (a.ndim - 1)) * (b - a) for a, b in zip(p, q, strict=True)]
+        norms = (squared_gradients(critic, lines) + 1e-12).sqrt()
+        return self.weight * (norms - 1).square().mean()
+
+
+class InstanceNoise:
+    """Adds N(0, s^2) to the x of a joint that a critic judges, s falling linearly from `std` to 0.
+
+    Arguments:
+        std: the standard deviation at the first step, in units of x.
+        until: the share of training after which there is no noise.
+
+    References:
+        Amortised MAP Inference for Image Super-resolution, Casper Kaae Sonderby and others, 2017,
+        https://arxiv.org/abs/1610.04490
+    """
+
+    def __init__(self, std: float = 0.1, until: float = 1.0) -> None:
+        if std < 0 or not 0 < until <= 1:
+            raise ValueError(f"`std` is {std} and `until` is {until}; they lie in [0, inf) and (0, 1]")
+        self.std = std
+        self.until = until
+        self.level = std
+
+    def at(self, step: int, steps: int) -> None:
+        self.level = self.std * max(0.0, 1 - step / (self.until * steps))
+
+    def __call__(self, joint: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        x, *rest = joint
+        return (x + self.level * torch.randn_like(x) if self.level else x, *rest)
+
+
+CATALOGUE: dict[str, Callable[..., Penalty]] = {"r1": R1, "r1r2": R1R2, "interpolated": Interpolated}
+NOISES: dict[str, Callable[..., InstanceNoise]] = {"annealed": InstanceNoise}

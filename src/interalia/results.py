@@ -1,0 +1,222 @@
+"""From a trained run to what a person looks at: figures, results.json and the page."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import os
+import platform
+import subprocess
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+
+from interalia import data, plots, reports, runs, tasks
+from interalia.data.store import as_tensor
+from interalia.errors import UserError
+from interalia.metrics import evaluation
+from interalia.metrics.features import extractor_for
+from interalia.observers import log
+from interalia.runs import Folder
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from interalia.data.dataset import Dataset
+    from interalia.games import Game
+    from interalia.runs import Run, Trained
+
+PAIRS = 8  # interpolations on the page
+STEPS = 9
+POINTS = 2500  # of a plane
+
+
+def make(trained: Trained) -> Path:
+    """Figures, measures on the test split, and the page; answers the page's path."""
+    evaluate(trained)
+    return page(trained)
+
+
+def home(trained: Trained) -> Folder:
+    """The folder of a run.
+
+    Raises:
+        UserError: the game was loaded from a bare file of weights.
+    """
+    if trained.folder is None:
+        raise UserError("a bare file of weights has no folder for results; give the run's folder.")
+    return trained.folder
+
+
+def dataset_of(trained: Trained) -> Dataset:
+    """The data that a run was trained on."""
+    run = trained.run
+    return data.load(run.data, root=Path(run.root) if run.root else None, size=run.size)
+
+
+def held_out(dataset: Dataset, count: int, seed: int = 0) -> Tensor:
+    """`count` members of the test split, drawn by seed, shape (count, *shape)."""
+    order = torch.randperm(len(dataset.test), generator=torch.Generator().manual_seed(seed))
+    return as_tensor(dataset.test.x[order[:count].sort().values.numpy()])
+
+
+def evaluate(
+    trained: Trained,
+    split: Literal["test", "validation"] = "test",
+    count: int | None = None,
+    seed: int = 0,
+    features: str = "auto",
+) -> dict[str, Any]:
+    """Measures a run, writes its results.json, and answers what it holds."""
+    folder = home(trained)
+    dataset = dataset_of(trained)
+    extractor = extractor_for(dataset, device=str(tasks.device_of(trained.game)), kind=features)
+    measures = evaluation.evaluate(
+        trained.game,
+        dataset,
+        split=split,
+        count=count,
+        seed=seed,
+        extractor=extractor,
+        untrained=untrained(trained.run, dataset),
+    )
+    lines = [line for line in log.read(folder) if "losses/critic" in line]
+    seconds = lines[-1]["seconds"] if lines else None
+    steps = trained.step
+    found = {
+        "measures": [
+            {
+                "name": m.name, "value": m.value, "unit": m.unit, "better": m.better, "about": m.about,
+                "protocol": m.protocol,
+            }
+            for m in measures
+        ],
+        "split": split,
+        "seeds": {"training": trained.run.seed, "evaluation": seed},
+        "step": steps,
+        "training": {
+            "steps": steps,
+            "seconds": seconds,
+            "images_per_second": None if not seconds else round(steps * trained.run.batch / seconds, 1),
+        },
+        "data": {
+            "name": dataset.name,
+            "about": dataset.about,
+            "shape": list(dataset.shape),
+            "train": len(dataset.train),
+            "validation": len(dataset.validation),
+            "test": len(dataset.test),
+        },
+        **provenance(),
+    }  # fmt: skip
+    runs.write_json(folder.results, found)
+    return found
+
+
+def untrained(run: Run, dataset: Dataset) -> Game:
+    """The run's game before its first step: the baseline that random weights are."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(run.seed)
+        return runs.build(run, dataset.shape)
+
+
+def provenance() -> dict[str, Any]:
+    """What a number was made with: versions, commit, machine, date."""
+    packages = ("interalia", "torch", "numpy", "scikit-learn")
+    return {
+        "versions": {"python": platform.python_version(), **{name: metadata.version(name) for name in packages}},
+        "commit": commit(),
+        "machine": machine(),
+        "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
+    }
+
+
+def commit() -> str | None:
+    """The commit of the source tree that the program runs from, marked where it has changes; None outside of one."""
+    tree = Path(__file__).resolve().parents[2]
+    if not (tree / ".git").exists():
+        return None
+    try:
+        head = subprocess.run(["git", "rev-parse", "--short=12", "HEAD"], cwd=tree, capture_output=True, text=True)
+        changes = subprocess.run(["git", "status", "--porcelain", "src"], cwd=tree, capture_output=True, text=True)
+    except OSError:
+        return None
+    if head.returncode:
+        return None
+    return head.stdout.strip() + (" with local changes" if changes.stdout.strip() else "")
+
+
+def machine() -> str:
+    """The machine in words: processor, cores, memory format, accelerator."""
+    name = platform.processor() or platform.machine()
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        names = [line.split(":", 1)[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")]
+        name = names[0] if names else name
+    words = f"{name}, {os.cpu_count()} cores, {torch.get_num_threads()} thread(s), {torch.backends.cpu.get_cpu_capability()}"
+    if torch.cuda.is_available():
+        words += f", {torch.cuda.get_device_name()}"
+    return words
+
+
+def page(trained: Trained) -> Path:
+    """Draws the figures that the run's game can give, and writes report.html."""
+    folder = home(trained)
+    draw(trained, dataset_of(trained))
+    return reports.write(folder.path)
+
+
+def draw(trained: Trained, dataset: Dataset) -> None:
+    """The figures of a run, from the test split where originals are shown."""
+    game, figures = trained.game, home(trained).figures
+    lines = log.read(home(trained))
+    if lines:
+        plots.curves(lines, figures / "curves.png")
+    infers = hasattr(game, "encoder")
+    if not dataset.is_image:
+        if dataset.shape == (2,):
+            real = held_out(dataset, POINTS)
+            plots.plane(
+                real.numpy(),
+                tasks.generate(game, POINTS).numpy(),
+                figures / "plane.png",
+                means=None if dataset.mixture is None else dataset.mixture.means,
+                latents=tasks.encode(game, real, how="sample").numpy() if infers and trained.run.latent == 2 else None,
+                reconstructions=tasks.reconstruct(game, real).numpy() if infers else None,
+            )
+        return
+    plots.grid(tasks.generate(game, 100).numpy(), figures / "samples.png", columns=10)
+    if not infers:
+        return
+    x = held_out(dataset, 40)
+    plots.pairs(x.numpy(), tasks.reconstruct(game, x).numpy(), figures / "reconstructions.png")
+    ends = held_out(dataset, 2 * PAIRS, seed=1)
+    half = len(ends) // 2
+    if half:
+        a, b = ends[:half], ends[half : 2 * half]
+        for how, name in (("linear", "interpolations.png"), ("spherical", "interpolations_spherical.png")):
+            way = tasks.interpolate(game, a, b, STEPS, how)  # type: ignore[arg-type]
+            plots.interpolations(a.numpy(), way.numpy(), b.numpy(), figures / name)
+
+
+def show(found: dict[str, Any]) -> None:
+    """Prints measures as a table."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=f"{found['data']['name']}, {found['split']} split, step {found['step']:,}", box=None, title_justify="left")
+    table.add_column("measure", no_wrap=True)
+    table.add_column("value", justify="right", no_wrap=True)
+    table.add_column("better", no_wrap=True)
+    table.add_column("protocol")
+    for m in found["measures"]:
+        table.add_row(m["name"], f"{m['value']:.4g} {m['unit']}".strip(), m["better"] or "", m["protocol"])
+    Console(highlight=False).print(table)
+
+
+def load_results(folder: Folder) -> dict[str, Any]:
+    """What a run's results.json holds."""
+    found: dict[str, Any] = json.loads(folder.results.read_text(encoding="utf-8"))
+    return found

@@ -1,0 +1,388 @@
+"""A run: its description, its folder, and what comes back out of it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import tempfile
+import tomllib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, get_args, get_origin, get_type_hints
+
+from interalia.errors import UserError, unknown
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from interalia.games import Game
+
+
+def _field(default: Any, about: str, low: float | None = None, high: float | None = None, **more: Any) -> Any:
+    metadata = {"about": about, "low": low, "high": high, **more}
+    if isinstance(default, dict):
+        return field(default_factory=lambda: dict(default), metadata=metadata)
+    return field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True)
+class Run:
+    """Everything that a training depends on, in plain values. Two equal runs on one machine end in equal weights.
+
+    Fields that name a part hold its name and its settings, such as ``r1r2(gamma=0.5, every=4)``; `interalia list` prints
+    the names and the settings that there are.
+
+    Raises:
+        UserError: a value is of the wrong kind or out of its range.
+
+    Example:
+        >>> Run(data="mnist", steps=1000).replace(seed=3).seed
+        3
+    """
+
+    name: str = _field("run", "a name for the run, used for its folder")
+    game: str = _field("ali", "the game that is played", room="games")
+    data: str = _field("digits", "a data set's name, or the path of a folder of images, a .npy, .npz or .zip file")
+    root: str | None = _field(None, "the folder where a named data set's files are, or are to be downloaded to")
+    size: int | None = _field(None, "images are centre-cropped and resized to this many pixels a side", 4, 1024)
+    networks: str = _field("auto", "the networks", room="networks")
+    latent: int = _field(64, "the dimensions of z", 1, 100_000)
+    prior: str = _field("normal", "p(z): normal, or uniform on [-1, 1]", room="priors")
+    encoder: str = _field("gaussian", "q(z|x): gaussian, dirac (BiGAN) or implicit(noise=2)", room="conditionals")
+    divergence: str = _field("gan", "what the critic's scores cost both players", room="divergences")
+    penalty: str = _field("none", "a charge on the critic's gradient", room="penalties", none=True)
+    noise: str = _field("none", "instance noise at the critic's input: annealed(std=0.1)", room="noises", none=True)
+    dynamics: str = _field("simultaneous", "how the players move", room="dynamics")
+    optimiser: str = _field("adam", "each player's optimiser", room="optimisers")
+    rates: dict[str, float] = _field({}, "learning rates of single players, in place of the optimiser's", 0, 10)
+    schedule: str = _field("constant", "the learning rates over time", room="schedules")
+    steps: int | None = _field(None, "the length of the training in steps", 0, 10**9)
+    epochs: float | None = _field(None, "the length of the training in passes over the data; `steps` outranks it", 0, 10**6)
+    batch: int = _field(128, "images in a batch", 2, 10**6)
+    ema: float = _field(0.999, "decay of the average of the weights that samples are drawn from; 0 for none", 0, 1)
+    precision: str = _field("auto", "auto, fp32, or bf16 (autocast)", choices=("auto", "fp32", "bf16"))
+    device: str = _field("auto", "auto, cpu, cuda, cuda:1, mps ...")
+    seed: int = _field(0, "of the weights, the noise and the order of the data", 0, 2**31 - 1)
+    best: str = _field("auto", "the measure on validation data by which the best checkpoint is kept", room="metrics")
+    log_every: int = _field(50, "steps between two lines of the log", 1)
+    evaluate_every: int = _field(1000, "steps between two looks at the validation data; 0 for never", 0)
+    checkpoint_every: int = _field(1000, "steps between two checkpoints", 1)
+
+    def __post_init__(self) -> None:
+        for key, value in self.fields():
+            _check(key, value, kinds()[key], dict(self.__dataclass_fields__[key].metadata))
+
+    def fields(self) -> Iterator[tuple[str, Any]]:
+        """The keys and values, in order."""
+        return ((f.name, getattr(self, f.name)) for f in dataclasses.fields(self))
+
+    def replace(self, **changes: Any) -> Run:
+        """The same run with some fields changed; `steps` given anew outranks `epochs`, and the other way round.
+
+        Raises:
+            UserError: there is no such field, with the nearest one.
+        """
+        for key in changes:
+            if key not in self.__dataclass_fields__:
+                raise unknown("field of a run", key, self.__dataclass_fields__)
+        if changes.get("steps") is not None:
+            changes.setdefault("epochs", None)
+        elif changes.get("epochs") is not None:
+            changes.setdefault("steps", None)
+        return dataclasses.replace(self, **changes)
+
+    def check_parts(self) -> None:
+        """Raises a UserError if a named part, or one of its settings, does not exist."""
+        from interalia import rooms, specs
+
+        for f in dataclasses.fields(self):
+            room = f.metadata.get("room")
+            text = getattr(self, f.name)
+            if room is None or (f.metadata.get("none") and text == "none") or (f.name == "best" and text == "auto"):
+                continue
+            kind = "metric" if f.name == "best" else f.name
+            specs.look_up(text, rooms.members(room), kind)
+
+    def dump(self) -> str:
+        """The run as TOML, which `interalia train FILE.toml` takes back."""
+        lines = []
+        for key, value in self.fields():
+            if value is None or value == {}:
+                continue
+            if isinstance(value, dict):
+                pairs = ", ".join(f"{k} = {v!r}" for k, v in value.items())
+                lines.append(f"{key} = {{ {pairs} }}")
+            else:
+                lines.append(f"{key} = {json.dumps(value)}")
+        return "\n".join(lines) + "\n"
+
+
+def kinds() -> dict[str, Any]:
+    """The type of each field of a run."""
+    return get_type_hints(Run)
+
+
+def _check(key: str, value: Any, kind: Any, rules: Mapping[str, Any]) -> None:
+    """Raises a UserError unless `value` is of the kind and in the range of the field `key`."""
+    kinds = get_args(kind) if get_origin(kind) is not dict and get_args(kind) else (kind,)
+    if value is None and type(None) in kinds:
+        return
+    plain = kinds[0]
+    if get_origin(plain) is dict:
+        if not isinstance(value, dict):
+            raise UserError(f"`{key}` is {value!r}, and it maps names to numbers, such as {{ critic = 1e-4 }}.")
+        for name, number in value.items():
+            _check(f"{key}.{name}", number, float, rules)
+        return
+    numbers = (int, float) if plain is float else (plain,)
+    if not isinstance(value, numbers) or isinstance(value, bool):
+        words = {int: "a whole number", float: "a number", str: "a text"}[plain]
+        raise UserError(f"`{key}` is {value!r}, and it must be {words}.")
+    low, high = rules.get("low"), rules.get("high")
+    if plain is not str and ((low is not None and value < low) or (high is not None and value > high)):
+        span = f"from {low:,} to {high:,}" if high is not None else f"at least {low:,}"
+        raise UserError(f"`{key}` is {value}, out of its range; it must be {span}.")
+    choices = rules.get("choices")
+    if choices and value not in choices:
+        raise UserError(f"`{key}` is {value!r}; it is one of: {', '.join(choices)}.")
+
+
+def from_toml(path: Path) -> dict[str, Any]:
+    """The fields that a TOML file sets, each checked.
+
+    Raises:
+        UserError: the file cannot be read, is not TOML, or a key or value of it is wrong: file and key are named.
+    """
+    try:
+        with open(path, "rb") as file:
+            values = tomllib.load(file)
+    except OSError as error:
+        raise UserError(f"the file {path} cannot be read: {error.strerror}.") from None
+    except tomllib.TOMLDecodeError as error:
+        raise UserError(f"{path} is not a TOML file: {error}.") from None
+    known = kinds()
+    for key, value in values.items():
+        if key not in known:
+            message = str(unknown("field of a run", key, known))
+            raise UserError(f"{path}: {message}")
+        try:
+            _check(key, value, known[key], dict(Run.__dataclass_fields__[key].metadata))
+        except UserError as error:
+            raise UserError(f"{path}: {error}") from None
+    return values
+
+
+@contextmanager
+def writing(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
+    """A file that appears under its name only when it is complete: written beside it, flushed to disk, renamed.
+
+    Raises:
+        UserError: the folder cannot be written, or the disk is full; what was there before is untouched.
+    """
+    temporary: str | None = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        with os.fdopen(handle, mode, encoding=None if "b" in mode else "utf-8") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        umask = os.umask(0)
+        os.umask(umask)
+        os.chmod(temporary, 0o666 & ~umask)  # mkstemp's own mode hides the file from everybody else
+        os.replace(temporary, path)
+        temporary = None
+    except OSError as error:
+        raise UserError(
+            f"{path} could not be written ({error.strerror or error}); free some space or choose another folder with --out."
+        ) from error
+    finally:
+        if temporary is not None and os.path.exists(temporary):
+            os.unlink(temporary)
+
+
+def write_json(path: Path, value: Any) -> None:
+    with writing(path) as file:
+        json.dump(value, file, indent=1, allow_nan=True)
+        file.write("\n")
+
+
+class Folder:
+    """The folder of a run: ``run.json``, ``log.jsonl``, ``checkpoints/``, ``weights.safetensors``, ``figures/``,
+    ``results.json``, ``report.html``."""
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path)
+        self.description = self.path / "run.json"
+        self.log = self.path / "log.jsonl"
+        self.checkpoints = self.path / "checkpoints"
+        self.weights = self.path / "weights.safetensors"
+        self.figures = self.path / "figures"
+        self.results = self.path / "results.json"
+        self.report = self.path / "report.html"
+
+    def check_free(self) -> None:
+        """Raises a UserError if there is something under that name already."""
+        if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
+            raise UserError(
+                f"{self.path} exists already; go on with it by --resume {self.path}, or choose another folder with --out."
+            )
+
+    def write(self, run: Run) -> None:
+        write_json(self.description, dataclasses.asdict(run))
+
+    def run(self) -> Run:
+        """The description that the folder keeps.
+
+        Raises:
+            UserError: this is no folder of a run.
+        """
+        try:
+            values = json.loads(self.description.read_text(encoding="utf-8"))
+            return Run(**{key: value for key, value in values.items() if key in Run.__dataclass_fields__})
+        except OSError:
+            raise UserError(
+                f"{self.path} is not the folder of a run: there is no run.json in it; give the folder that "
+                f"`interalia train` named."
+            ) from None
+        except (ValueError, TypeError) as error:
+            raise UserError(f"{self.description} is damaged ({error}); restore it, or train anew.") from None
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A run's game with the weights that samples are drawn from.
+
+    Attributes:
+        game: in evaluation mode, with averaged weights where the run averages.
+        run: the resolved description.
+        folder: where it lies, or None.
+        step: how many steps it was trained.
+    """
+
+    game: Game
+    run: Run
+    folder: Folder | None
+    step: int
+
+
+def build(run: Run, shape: tuple[int, ...] | None = None, mean: Tensor | None = None) -> Game:
+    """The untrained game of a run, drawn from torch's global random state.
+
+    Arguments:
+        run: the description.
+        shape: of one x; loaded from the run's data set if it is not given.
+        mean: the mean image, shape `shape`, from which a sigmoid's bias is set; None leaves it at 0.
+
+    Raises:
+        UserError: a part does not exist, or the parts do not fit each other.
+
+    Example:
+        >>> build(Run(latent=8), shape=(1, 8, 8)).prior.size
+        8
+    """
+    import inspect
+
+    from interalia import conditionals, divergences, games, networks, penalties, specs
+    from interalia.networks import Networks, Sizes
+
+    if shape is None:
+        from interalia import data
+
+        shape = data.load(run.data, root=Path(run.root) if run.root else None, size=run.size).shape
+    kind, settings = specs.look_up(run.game, games.CATALOGUE, "game")
+    needs = set(inspect.signature(kind).parameters)
+    prior = specs.make(run.prior, conditionals.PRIORS, "prior", run.latent)
+    conditional, encoder_settings = specs.look_up(run.encoder, conditionals.CONDITIONALS, "encoder")
+    noise = 0
+    if conditional is conditionals.Implicit:
+        noise = encoder_settings.get("noise", inspect.signature(conditional).parameters["noise"].default)
+    sizes = Sizes(
+        tuple(shape),
+        run.latent,
+        heads=conditional.heads,  # type: ignore[attr-defined]
+        noise=noise,
+        infers="encoder" in needs,
+        bounded=isinstance(prior, conditionals.Uniform),
+    )
+    made: Networks = specs.make(run.networks, networks.CATALOGUE, "networks", sizes)
+    _initialise(made, mean)
+    given: dict[str, nn.Module | Any] = {
+        "encoder": made.encoder and conditional(made.encoder, **encoder_settings),
+        "decoder": conditionals.Dirac(made.decoder),
+        "critic": made.critic,
+        "prior": prior,
+        "divergence": specs.make(run.divergence, divergences.CATALOGUE, "divergence"),
+        "penalty": None if run.penalty == "none" else specs.make(run.penalty, penalties.CATALOGUE, "penalty"),
+        "noise": None if run.noise == "none" else specs.make(run.noise, penalties.NOISES, "noise"),
+    }
+    game = kind(**{key: value for key, value in given.items() if key in needs}, **settings)
+    game.shape = tuple(shape)
+    return game
+
+
+def _initialise(made: Any, mean: Tensor | None) -> None:
+    from interalia import optim
+
+    if made.std is not None:
+        for network in (made.encoder, made.decoder, made.critic):
+            if network is not None:
+                optim.initialise(network, made.std)
+    if made.output_bias is not None and mean is not None:
+        optim.initialise_output(made.output_bias, mean)
+
+
+def export(game: nn.Module, run: Run, step: int, path: Path) -> None:
+    """Writes a game's weights as safetensors, with the run's description as metadata."""
+    from safetensors.torch import save
+
+    tensors = {key: value.detach().cpu().contiguous() for key, value in game.state_dict().items()}
+    metadata = {"interalia": json.dumps({"run": dataclasses.asdict(run), "step": step, "shape": list(game.shape)})}  # type: ignore[arg-type]
+    with writing(path, "wb") as file:
+        file.write(save(tensors, metadata))
+
+
+def load(folder: Path | str, device: str = "cpu") -> Trained:
+    """The trained game of a run's folder, from its exported weights.
+
+    Arguments:
+        folder: a run's folder, or a .safetensors file exported from one.
+        device: where the game shall live.
+
+    Raises:
+        UserError: this is no run's folder, or the training has not saved any weights yet, or the file is damaged.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    from interalia.engine import resolve_device
+
+    file = Path(folder)
+    home: Folder | None = None
+    if file.suffix != ".safetensors":
+        home = Folder(folder)
+        home.run()
+        file = home.weights
+        if not file.exists():
+            raise UserError(
+                f"{home.path} has no weights yet: its training was broken off before the first checkpoint; go on with "
+                f"interalia train --resume {home.path}."
+            )
+    try:
+        with safe_open(file, framework="pt") as opened:
+            about = json.loads((opened.metadata() or {})["interalia"])
+            tensors = {key: opened.get_tensor(key) for key in opened.keys()}  # noqa: SIM118 (not a mapping)
+    except (SafetensorError, OSError, KeyError, ValueError) as error:
+        raise UserError(
+            f"{file} is damaged or not of this program ({error}); write it anew with interalia train --resume RUN."
+        ) from None
+    run = Run(**{key: value for key, value in about["run"].items() if key in Run.__dataclass_fields__})
+    import torch
+
+    with torch.random.fork_rng(devices=[]):
+        game = build(run, tuple(about["shape"]))
+    game.load_state_dict(tensors)
+    game.to(resolve_device(device)).eval()
+    return Trained(game, run, home, about["step"])

@@ -1,0 +1,416 @@
+"""Figures show what they are given, pixel by pixel; the page says what the folder holds, and asks nothing of the network."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import re
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from interalia import plots, reports
+from interalia.errors import UserError
+
+RUN = {
+    "name": "ali-digits", "game": "ali", "data": "digits", "root": None, "latent": 16, "encoder": "gaussian",
+    "divergence": "gan", "penalty": "r1(gamma=0.5)", "rates": {"critic": 1e-4}, "steps": 3000, "batch": 128, "seed": 0,
+}  # fmt: skip
+RESULTS: dict[str, Any] = {
+    "measures": [
+        {"name": "reconstruction_ratio", "value": 0.31, "unit": "", "better": "lower", "about": "A.", "protocol": "P."},
+        {"name": "psnr", "value": 16.4, "unit": "dB", "better": "higher", "about": "B.", "protocol": "P."},
+        {"name": "nearest_neighbour_hidden", "value": 0.97, "unit": "", "better": "higher", "about": "", "protocol": ""},
+        {"name": "nearest_neighbour_untrained", "value": 0.9, "unit": "", "better": None, "about": "", "protocol": ""},
+        {"name": "frechet_distance", "value": 7.42, "unit": "", "better": "lower", "about": "", "protocol": ""},
+        {"name": "frechet_floor", "value": 1.18, "unit": "", "better": None, "about": "", "protocol": ""},
+    ],
+    "split": "test", "step": 3000, "machine": "a machine with 2 CPU cores", "commit": "0123abc", "date": "2026-01-02",
+    "versions": {"torch": "2.13.0"}, "seeds": {"evaluation": 0},
+    "training": {"seconds": 178, "steps": 3000, "images_per_second": 2157.3},
+    "data": {"name": "digits", "about": "Handwritten digits.", "shape": [1, 8, 8], "train": 1297, "validation": 200,
+             "test": 300},
+}  # fmt: skip
+LOG: list[dict[str, Any]] = [
+    {"step": s, "epoch": s / 10, "seconds": s * 0.06, "losses/critic": 1.0, "losses/generator": 2.0 + 1 / s,
+     "scores/q": 0.5, "scores/p": -0.5, "measures/reconstruction_ratio": 300 / s}
+    for s in range(300, 3001, 300)
+]  # fmt: skip
+
+
+def greys(levels: Any, shape: tuple[int, int, int] = (1, 8, 8)) -> np.ndarray:
+    """One image of a single grey a level."""
+    levels = np.asarray(levels, dtype=float)
+    return np.broadcast_to(levels.reshape(*levels.shape, 1, 1, 1) / 255, (*levels.shape, *shape))
+
+
+def pixels(path: Path) -> np.ndarray:
+    with Image.open(path) as picture:
+        return np.asarray(picture.convert("RGB"))
+
+
+def order(line: np.ndarray) -> list[int]:
+    """The greys along a line of pixels, each run of equal ones named once, the background left out."""
+    found = [int(p[0]) for p in line if p[0] == p[1] == p[2] and tuple(p) != plots.BACKGROUND]
+    return [v for i, v in enumerate(found) if i == 0 or found[i - 1] != v]
+
+
+# figures
+
+
+def test_grid_keeps_order_and_pixels(tmp_path: Path) -> None:
+    picture = pixels(plots.grid(greys([10, 20, 30, 40, 50]), tmp_path / "grid.png", columns=3))
+    height = picture.shape[0]
+    assert order(picture[height // 4]) == [10, 20, 30]
+    assert order(picture[3 * height // 4]) == [40, 50]
+
+
+@pytest.mark.parametrize("shape", [(1, 8, 8), (3, 12, 7), (3, 5, 40), (1, 64, 64), (3, 128, 96), (1, 1, 1)])
+def test_every_pixel_is_enlarged_by_one_whole_factor(tmp_path: Path, shape: tuple[int, int, int]) -> None:
+    image = np.random.default_rng(0).integers(0, 256, (1, *shape)).astype(np.uint8)
+    picture = pixels(plots.grid(image / 255, tmp_path / "one.png", gap=0))
+    scale = picture.shape[0] // shape[1]
+    assert picture.shape == (shape[1] * scale, shape[2] * scale, 3)
+    expected = np.broadcast_to(image[0], (3, *shape[1:])).transpose(1, 2, 0).repeat(scale, 0).repeat(scale, 1)
+    np.testing.assert_array_equal(picture, expected)
+    np.testing.assert_array_equal(picture, pixels(plots.grid(image, tmp_path / "bytes.png", gap=0)))
+
+
+def test_opacity_shows_what_lies_behind(tmp_path: Path) -> None:
+    red = np.zeros((2, 4, 8, 8))
+    red[:, 0] = 1
+    red[1, 3] = 1
+    clear = pixels(plots.grid(red[:1], tmp_path / "clear.png", gap=0))
+    assert len(np.unique(clear)) == 2  # the checkers alone
+    assert (pixels(plots.grid(red[1:], tmp_path / "full.png", gap=0)) == (255, 0, 0)).all()
+
+
+def test_values_out_of_range_and_not_finite_are_drawn(tmp_path: Path) -> None:
+    image = np.array([-3.0, 9.0, np.nan, np.inf]).reshape(1, 1, 2, 2)
+    picture = pixels(plots.grid(image, tmp_path / "wild.png", gap=0))[..., 0]
+    assert [picture[0, 0], picture[0, -1], picture[-1, 0], picture[-1, -1]] == [0, 255, 128, 255]
+
+
+def test_pairs_put_each_reconstruction_below_its_original(tmp_path: Path) -> None:
+    picture = pixels(plots.pairs(greys([10, 20, 30]), greys([110, 120, 130]), tmp_path / "pairs.png", columns=2))
+    columns = [order(picture[:, picture.shape[1] * k // 4]) for k in (1, 3)]
+    assert columns == [[10, 110, 30, 130], [20, 120]]
+
+
+def test_interpolations_stand_between_framed_originals(tmp_path: Path) -> None:
+    ways = greys([[11, 12, 13], [21, 22, 23], [31, 32, 33]])
+    picture = pixels(plots.interpolations(greys([10, 20, 30]), ways, greys([15, 25, 35]), tmp_path / "ways.png"))
+    for k in range(3):
+        assert order(picture[picture.shape[0] * (2 * k + 1) // 6]) == [10 * (k + 1) + d for d in (0, 1, 2, 3, 5)]
+    green = (picture == (0, 158, 115)).all(2).any(0)  # columns with a frame in them
+    assert green[: len(green) // 4].any()
+    assert green[-len(green) // 4 :].any()
+    assert not green[len(green) // 4 : -len(green) // 4].any()
+
+
+@pytest.mark.parametrize("shape", [(0, 1, 8, 8), (2, 2, 8, 8), (8, 8), (3, 1, 8, 0)])
+def test_what_is_no_image_is_refused(tmp_path: Path, shape: tuple[int, ...]) -> None:
+    with pytest.raises(UserError, match=re.escape(str(shape))):
+        plots.grid(np.zeros(shape), tmp_path / "none.png")
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_does_not_fit_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="originals 3 of .* reconstructions 2"):
+        plots.pairs(greys([1, 2, 3]), greys([1, 2]), tmp_path / "a.png")
+    with pytest.raises(UserError, match="do not fit"):
+        plots.interpolations(greys([1, 2]), greys([[1, 2], [3, 4]]), greys([1]), tmp_path / "b.png")
+    with pytest.raises(UserError, match="steps"):
+        plots.interpolations(greys([1]), greys([1]), greys([1]), tmp_path / "c.png")
+    with pytest.raises(UserError, match="plane"):
+        plots.plane(np.zeros((5, 3)), np.zeros((5, 2)), tmp_path / "d.png")
+    with pytest.raises(UserError, match="no losses"):
+        plots.curves([{"step": 1}], tmp_path / "e.png")
+    with pytest.raises(UserError, match="no measures"):
+        plots.measures([{"step": 1}], tmp_path / "f.png")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_figure_that_cannot_be_written_is_a_user_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    for draw in (lambda path: plots.grid(greys([1]), path), lambda path: plots.curves(LOG, path)):
+        with pytest.raises(UserError, match="could not be written"):
+            draw(tmp_path / "file" / "x.png")
+
+
+def has(picture: np.ndarray, colour: str) -> bool:
+    """Whether pixels of this very colour are there, more than a few."""
+    wanted = [int(colour[i : i + 2], 16) for i in (1, 3, 5)]
+    return bool((np.abs(picture.astype(int) - wanted).max(2) <= 2).sum() > 20)
+
+
+def test_curves_show_every_player_and_joint_in_its_colour(tmp_path: Path) -> None:
+    log = [*LOG, {"step": 3300, "losses/critic": float("nan"), "losses/generator": float("inf")}]
+    full = pixels(plots.curves(log, tmp_path / "curves.png"))
+    assert all(has(full, c) for c in (plots.VERMILLION, plots.BLUE, plots.GREEN, plots.PURPLE))
+    plain = pixels(plots.curves(log, tmp_path / "plain.png", logits=False))
+    assert plain.shape[0] < full.shape[0]  # no sigmoid of what is not a log-odds
+    losses = pixels(plots.curves([{"step": 1, "losses/autoencoder": 3.0}], tmp_path / "one.png"))
+    assert has(losses, plots.BLUE)
+    assert not has(losses, plots.GREEN)
+
+
+def test_measures_have_a_panel_each_and_a_mark_on_the_best(tmp_path: Path) -> None:
+    one = pixels(plots.measures(LOG, tmp_path / "one.png"))
+    assert has(one, plots.VERMILLION)
+    log = [{"step": 1, **{f"measures/own_{k}": 1.0 for k in range(4)}}]  # not in the catalogue: neither way is better
+    four = pixels(plots.measures(log, tmp_path / "four.png"))
+    assert four.shape[0] > 1.5 * one.shape[0]
+    assert not has(four, plots.VERMILLION)
+
+
+def test_the_plane_shows_what_is_given(tmp_path: Path) -> None:
+    draw = np.random.default_rng(0).standard_normal
+    bare = pixels(plots.plane(draw((300, 2)), draw((300, 2)), tmp_path / "bare.png"))
+    full = pixels(
+        plots.plane(
+            draw((300, 2)), draw((300, 2)), tmp_path / "full.png", np.zeros((1, 2)), draw((300, 5)), draw((300, 2))
+        )
+    )
+    assert has(bare, plots.GREEN)
+    assert has(bare, plots.PURPLE)
+    assert not has(bare, plots.ORANGE)
+    assert has(full, plots.ORANGE)
+    assert full.shape[1] > 2.5 * bare.shape[1]
+    plots.plane(draw((9, 2)), np.full((9, 2), np.nan), tmp_path / "line.png", latents=draw((9, 1)))
+
+
+def test_the_running_mean_keeps_lines_and_leaves_out_holes() -> None:
+    ramp = np.arange(200.0)
+    np.testing.assert_allclose(plots._smooth(ramp)[10:-10], ramp[10:-10])
+    holed = np.full(200, 3.0)
+    holed[[0, 50, 51, 199]] = np.nan
+    np.testing.assert_allclose(plots._smooth(holed), 3.0)
+    assert np.isnan(plots._smooth(np.array([np.nan, 1.0]))[0])
+
+
+@pytest.mark.parametrize(
+    ("values", "scale"),
+    [
+        ([1.0, 2.0, 1.5], "linear"),
+        ([1e-3, 1.0, 10.0], "log"),
+        ([-1.0, 1.0, 1e4, 1.0], "symlog"),
+        ([0.0, 0.0], "linear"),
+    ],
+)
+def test_axes_follow_the_decades(values: list[float], scale: str) -> None:
+    axes = plots._figure(1, 1).subplots()
+    plots._scale(axes, [np.array(values), np.array([np.nan])])
+    assert axes.get_yscale() == scale
+
+
+# words
+
+
+def test_words_say_what_was_run_how_long_and_how_good_it_is() -> None:
+    text = reports.words(RUN, RESULTS)
+    assert text[0] == (
+        "Trained ALI (adversarially learned inference) on 1,297 images of 'digits' (8x8 pixels, grayscale) for 3,000 steps "
+        "of 128 images each in 2 min 58 s on a machine with 2 CPU cores, at 2,157 images a second."
+    )
+    assert "Handwritten digits." in text
+    assert any(
+        line.startswith(
+            "Held-out reconstructions are at 0.31 of the shuffled-pair baseline (lower is better; 1 means that the "
+            "reconstruction has nothing to do with the image)"
+        )
+        for line in text
+    )
+    assert any("97.0%" in line and "90.0% on an untrained encoder" in line for line in text)
+    assert any("is 7.42 (lower is better; real training data is at 1.18)" in line for line in text)
+    assert not any("older" in line or "planned end" in line for line in text)
+
+
+def test_words_before_evaluation() -> None:
+    assert "is to train" in reports.words(RUN, None)[0]
+    text = reports.words(RUN, None, LOG[:4])
+    assert "for 1,200 steps" in text[0]
+    assert "(120 passes over the data) in 1 min 12 s" in text[0]
+    assert "It has not reached its planned end, step 3,000." in text
+    assert "It has not been evaluated yet, so there are no measures below." in text
+
+
+def test_words_notice_measures_older_than_the_run() -> None:
+    log = [*LOG, {"step": 4000, "seconds": 7500.0}]
+    text = reports.words({**RUN, "steps": 4000}, RESULTS, log)
+    assert "4,000 steps of 128 images each in 2 h 5 min on" in text[0]
+    assert any("come to step 4,000 since; evaluate it again" in line for line in text)
+
+
+def test_words_name_the_game() -> None:
+    assert "BiGAN" in reports.words({**RUN, "encoder": "dirac"}, None)[0]
+    gan = " ".join(reports.words({**RUN, "game": "gan"}, None))
+    assert "There is no encoder" in gan
+    assert "train newest on" in reports.words({"game": "newest", "data": "x"}, None)[0]
+
+
+def test_words_of_points_and_of_what_is_not_finite() -> None:
+    results = {
+        "measures": [{"name": "modes", "value": 1}, {"name": "high_quality", "value": 0.5},
+                     {"name": "reverse_kl", "value": float("nan")}, {"name": "recall", "value": None}],
+        "data": {"shape": [2], "train": 1000}, "training": {"steps": 1, "seconds": 0.25},
+    }  # fmt: skip
+    text = reports.words({**RUN, "steps": 1}, results)
+    assert "1,000 points of 'digits' (2 dimensions) for 1 step of 128 points each in 0.2 s." in text[0]
+    assert any("reach 1 mode of the mixture, and 50.0% of them" in line for line in text)
+    assert "These came out without a finite value: reverse kl, recall." in text
+
+
+# the page
+
+
+class Page(HTMLParser):
+    """Collects what a page shows and refers to, and checks that its tags are balanced."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.images: list[dict[str, str | None]] = []
+        self.tags: set[str] = set()
+        self.links: list[str] = []
+        self.text = ""
+        self.feed(text)
+        self.close()
+        assert not self.open
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        self.links += [value or "" for key, value in attrs if key in ("src", "href", "srcset", "action")]
+        if tag == "img":
+            self.images.append(dict(attrs))
+        if tag not in ("img", "meta"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if "style" not in self.open:
+            self.text += data
+
+
+def folder(path: Path, run: Any = RUN, results: Any = RESULTS, log: list[dict[str, Any]] = LOG) -> Path:
+    figures = path / "figures"
+    (path / "run.json").write_text(json.dumps(run))
+    if results is not None:
+        (path / "results.json").write_text(json.dumps(results))
+    if log:
+        (path / "log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in log) + '{"step": 33')
+    plots.grid(greys(range(9)), figures / "samples.png")
+    return path
+
+
+def test_the_page_is_whole_and_asks_nothing_of_the_network(tmp_path: Path) -> None:
+    home = folder(tmp_path)
+    digits = greys(range(3), (3, 8, 6))
+    plots.pairs(digits, digits, home / "figures" / "reconstructions.png")
+    plots.interpolations(digits, np.stack([digits] * 3, 1), digits, home / "figures" / "interpolations.png")
+    for step in range(500, 5001, 500):
+        plots.grid(digits, home / "figures" / "progress" / f"step-{step:07d}.png")
+    written = reports.write(home)
+    assert written == home / "report.html"
+    text = written.read_text(encoding="utf-8")
+    page = Page(text)
+    assert not page.tags & {"script", "link", "iframe", "object", "base"}
+    assert all(link.startswith("data:image/png;base64,") for link in page.links)
+    assert not re.search(r"url\(|@import|https?:", text)
+    files = {path.read_bytes() for path in (home / "figures").rglob("*.png")}
+    shown = [base64.b64decode((image["src"] or "").partition(",")[2]) for image in page.images]
+    assert len(shown) == 5 + reports.PROGRESS  # samples, reconstructions, interpolations, curves, measures
+    assert set(shown) <= files
+    assert all(image["alt"] for image in page.images)
+    for sentence in reports.words(RUN, RESULTS, LOG):
+        assert sentence in page.text
+    for part in ("psnr16.4 dBhigherB.P.", "0123abc", "2.13.0", "r1(gamma=0.5)", "critic = 0.0001", "step 500"):
+        assert part in page.text
+    assert f"interalia train --resume {home} --steps 6000" in page.text
+
+
+def test_the_page_of_a_run_that_has_only_begun(tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_text(json.dumps(RUN))
+    page = Page(reports.write(tmp_path).read_text(encoding="utf-8"))
+    assert not page.images
+    assert "It has not been evaluated yet" in page.text
+    assert "There are none yet." in page.text
+
+
+def test_the_page_of_a_game_without_encoder_offers_no_reconstruction(tmp_path: Path) -> None:
+    home = folder(tmp_path, {**RUN, "game": "gan"}, None, [])
+    draw = np.random.default_rng(0).standard_normal
+    plots.plane(draw((50, 2)), draw((50, 2)), home / "figures" / "plane.png")
+    page = Page(reports.write(home).read_text(encoding="utf-8"))
+    assert len(page.images) == 2
+    assert "This game has no encoder" in page.text
+    assert "interalia generate" in page.text
+    assert "interalia reconstruct" not in page.text
+
+
+def test_what_people_wrote_is_escaped(tmp_path: Path) -> None:
+    evil = "<script>alert('x')</script>&\""
+    results = json.loads(json.dumps(RESULTS))
+    results["machine"] = results["commit"] = results["data"]["about"] = evil
+    results["measures"].append({"name": evil, "value": evil, "unit": evil, "about": evil, "protocol": evil})
+    results["versions"] = {evil: evil}
+    run = {**RUN, "name": evil, "data": evil, "game": evil, "rates": {evil: 1.0}, evil: [evil]}
+    home = tmp_path / "a <b> run"
+    home.mkdir()
+    page = Page(reports.write(folder(home, run, results)).read_text(encoding="utf-8"))
+    assert "script" not in page.tags
+    assert not page.tags & {"b> run", "alert"}
+    assert page.text.count(evil) >= 10
+    assert f"interalia evaluate '{home}'" in page.text
+
+
+def test_curves_are_drawn_anew_when_the_log_has_grown(tmp_path: Path) -> None:
+    home = folder(tmp_path)
+    reports.write(home)
+    curves = home / "figures" / "curves.png"
+    first = curves.read_bytes()
+    reports.write(home)
+    assert curves.read_bytes() == first
+    with open(home / "log.jsonl", "a") as file:
+        file.write("\n" + json.dumps({"step": 9000, "losses/critic": 50.0}) + "\n")
+    later = curves.stat().st_mtime + 10
+    os.utime(home / "log.jsonl", (later, later))
+    reports.write(home)
+    assert curves.read_bytes() != first
+
+
+def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("no folder")
+    for path in (tmp_path, tmp_path / "missing", tmp_path / "file"):
+        with pytest.raises(UserError, match=r"not the folder of a run"):
+            reports.write(path)
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+@pytest.mark.parametrize("name", ["run.json", "results.json"])
+@pytest.mark.parametrize("content", ['{"name": ', "[1, 2]", "\xff\xfe"])
+def test_a_damaged_file_is_named(tmp_path: Path, name: str, content: str) -> None:
+    folder(tmp_path)
+    (tmp_path / name).write_bytes(content.encode("latin-1"))
+    with pytest.raises(UserError, match=name.replace(".", r"\.")):
+        reports.write(tmp_path)
+    assert not (tmp_path / "report.html").exists()
+
+
+def test_a_report_is_made_without_torch_and_without_pyplot(tmp_path: Path) -> None:
+    home = folder(tmp_path)
+    code = (
+        "import sys; from pathlib import Path; from interalia import reports; reports.write(Path(sys.argv[1])); "
+        "print([name for name in ('torch', 'matplotlib.pyplot', 'matplotlib.figure') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(home)], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "['matplotlib.figure']"
