@@ -1,4 +1,4 @@
-"""Figures show what they are given, pixel by pixel; the page says what the folder holds, and asks nothing of the network."""
+"""Figures show what they are given, pixel by pixel; the page says what the folder holds and is whole by itself."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ RESULTS: dict[str, Any] = {
     "measures": [
         {"name": "reconstruction_ratio", "value": 0.31, "unit": "", "better": "lower", "about": "A.", "protocol": "P."},
         {"name": "psnr", "value": 16.4, "unit": "dB", "better": "higher", "about": "B.", "protocol": "P."},
-        {"name": "nearest_neighbour_hidden", "value": 0.97, "unit": "", "better": "higher", "about": "", "protocol": ""},
+        {"name": "nearest_neighbour_hidden", "value": 0.97, "better": "higher"},
         {"name": "nearest_neighbour_untrained", "value": 0.9, "unit": "", "better": None, "about": "", "protocol": ""},
         {"name": "frechet_distance", "value": 7.42, "unit": "", "better": "lower", "about": "", "protocol": ""},
         {"name": "frechet_floor", "value": 1.18, "unit": "", "better": None, "about": "", "protocol": ""},
@@ -80,7 +80,8 @@ def test_every_pixel_is_enlarged_by_one_whole_factor(tmp_path: Path, shape: tupl
     assert picture.shape == (shape[1] * scale, shape[2] * scale, 3)
     expected = np.broadcast_to(image[0], (3, *shape[1:])).transpose(1, 2, 0).repeat(scale, 0).repeat(scale, 1)
     np.testing.assert_array_equal(picture, expected)
-    np.testing.assert_array_equal(picture, pixels(plots.grid(image, tmp_path / "bytes.png", gap=0)))
+    np.testing.assert_array_equal(picture, pixels(plots.grid(image, tmp_path / "bytes.png")))
+    assert pixels(plots.grid(image, tmp_path / "small.png", scale=1)).shape == (*shape[1:], 3)
 
 
 def test_opacity_shows_what_lies_behind(tmp_path: Path) -> None:
@@ -123,7 +124,7 @@ def test_what_is_no_image_is_refused(tmp_path: Path, shape: tuple[int, ...]) -> 
 
 
 def test_what_does_not_fit_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="originals 3 of .* reconstructions 2"):
+    with pytest.raises(UserError, match=r"originals 3 of .* reconstructions 2"):
         plots.pairs(greys([1, 2, 3]), greys([1, 2]), tmp_path / "a.png")
     with pytest.raises(UserError, match="do not fit"):
         plots.interpolations(greys([1, 2]), greys([[1, 2], [3, 4]]), greys([1]), tmp_path / "b.png")
@@ -169,6 +170,10 @@ def test_measures_have_a_panel_each_and_a_mark_on_the_best(tmp_path: Path) -> No
     four = pixels(plots.measures(log, tmp_path / "four.png"))
     assert four.shape[0] > 1.5 * one.shape[0]
     assert not has(four, plots.VERMILLION)
+    falling = [{"step": k, "measures/psnr": 20.0 - k} for k in range(9)]  # higher is better: the first is the best
+    first = pixels(plots.measures(falling, tmp_path / "first.png"))
+    assert has(first[:, : first.shape[1] // 3], plots.VERMILLION)
+    assert not has(one[:, : one.shape[1] // 3], plots.VERMILLION)  # lower is better: the last is
 
 
 def test_the_plane_shows_what_is_given(tmp_path: Path) -> None:
@@ -217,8 +222,8 @@ def test_axes_follow_the_decades(values: list[float], scale: str) -> None:
 def test_words_say_what_was_run_how_long_and_how_good_it_is() -> None:
     text = reports.words(RUN, RESULTS)
     assert text[0] == (
-        "Trained ALI (adversarially learned inference) on 1,297 images of 'digits' (8x8 pixels, grayscale) for 3,000 steps "
-        "of 128 images each in 2 min 58 s on a machine with 2 CPU cores, at 2,157 images a second."
+        "Trained ALI (adversarially learned inference) on 1,297 images of 'digits' (8x8 pixels, grayscale) for 3,000 "
+        "steps of 128 images each in 2 min 58 s on a machine with 2 CPU cores, at 2,157 images a second."
     )
     assert "Handwritten digits." in text
     assert any(
@@ -254,6 +259,22 @@ def test_words_name_the_game() -> None:
     gan = " ".join(reports.words({**RUN, "game": "gan"}, None))
     assert "There is no encoder" in gan
     assert "train newest on" in reports.words({"game": "newest", "data": "x"}, None)[0]
+
+
+def test_words_know_which_games_infer_and_which_scores_are_log_odds() -> None:
+    import torch
+
+    from interalia import divergences, games
+
+    for name, game in games.CATALOGUE.items():
+        assert reports._infers({"game": name}) == any("encoder" in moved for moved in game.players.values()), name
+    scores = torch.linspace(-1.5, 1.5, 7)
+    for name, divergence in divergences.CATALOGUE.items():
+        try:
+            odds = torch.allclose(divergence().log_ratio(scores), scores)
+        except UserError:  # a divergence whose scores do not tell the ratio
+            odds = False
+        assert (name in reports.WITH_LOG_ODDS) == odds, name
 
 
 def test_words_of_points_and_of_what_is_not_finite() -> None:
@@ -366,7 +387,9 @@ def test_what_people_wrote_is_escaped(tmp_path: Path) -> None:
     run = {**RUN, "name": evil, "data": evil, "game": evil, "rates": {evil: 1.0}, evil: [evil]}
     home = tmp_path / "a <b> run"
     home.mkdir()
-    page = Page(reports.write(folder(home, run, results)).read_text(encoding="utf-8"))
+    folder(home, run, results)
+    plots.grid(greys([1]), home / "figures" / "progress" / 'step-"><script>.png')
+    page = Page(reports.write(home).read_text(encoding="utf-8"))
     assert "script" not in page.tags
     assert not page.tags & {"b> run", "alert"}
     assert page.text.count(evil) >= 10

@@ -38,7 +38,9 @@ Overrides: Any = dataclasses.make_dataclass(
     ],
     frozen=True,
 )
-Overrides.__module__ = __name__  # as if it were written out here; cyclopts takes a class of module "types" for a builtin
+Overrides.__module__ = (
+    __name__  # as if it were written out here; cyclopts takes a class of module "types" for a builtin
+)
 
 
 @app.command
@@ -169,7 +171,9 @@ def generate(
 @app.command
 def reconstruct(
     run: RunFolder,
-    images: Annotated[list[Path] | None, Parameter(help="Images, or folders of them; by default held-out ones.")] = None,
+    images: Annotated[
+        list[Path] | None, Parameter(help="Images, or folders of them; by default held-out ones.")
+    ] = None,
     *,
     count: int = 40,
     seed: Seed = 0,
@@ -325,6 +329,7 @@ def reproduce(
     root: Path | None = None,
     out: Path = Path("runs/reproduce"),
     seeds: int | None = None,
+    steps: int | None = None,
     again: bool = False,
 ) -> None:
     """Do an experiment of a paper anew: its table, with the paper's figures beside ours.
@@ -341,12 +346,14 @@ def reproduce(
         The folder for the table and for the rows that are done; an interrupted experiment goes on from them.
     seeds
         How many seeds, in place of the experiment's own number.
+    steps
+        The length of every training, in place of the protocol's; the table says that it was cut.
     again
         Forget the rows that are done, and begin anew.
     """
     from interalia import experiments
 
-    experiments.reproduce(name or "mixture-25", quick=quick, root=root, out=out, seeds=seeds, again=again)
+    experiments.reproduce(name or "mixture-25", quick=quick, root=root, out=out, seeds=seeds, steps=steps, again=again)
 
 
 Room = Literal[

@@ -151,7 +151,9 @@ class Pushed(Distribution):
 
     def rsample(self, sample_shape: torch.Size = torch.Size()) -> Tensor:  # noqa: B008 (torch's own signature)
         if sample_shape:
-            raise UserError("an implicit conditional draws one sample for each condition; repeat the condition instead.")
+            raise UserError(
+                "an implicit conditional draws one sample for each condition; repeat the condition instead."
+            )
         return self.push(torch.randn_like(self.like))
 
     log_prob = Point.log_prob

@@ -47,14 +47,17 @@ MEANINGS = {
 # images
 
 
-def grid(images: ArrayLike, path: Path | str, columns: int | None = None, gap: int = 1) -> Path:
+def grid(
+    images: ArrayLike, path: Path | str, columns: int | None = None, gap: int = 1, scale: int | None = None
+) -> Path:
     """All images in rows, from left to right and from top to bottom.
 
     Arguments:
         images: shape (n, channels, height, width), in [0, 1].
         path: the PNG file.
         columns: images in a row; by default as many as make the whole about square.
-        gap: the distance between two images, in pixels of an image.
+        gap: the distance between two images, in pixels of an image; an image alone has none around it.
+        scale: the whole factor to enlarge by; by default one that makes small images readable.
 
     Raises:
         UserError: the images are not of such a shape, there are none, or the file cannot be written.
@@ -65,14 +68,14 @@ def grid(images: ArrayLike, path: Path | str, columns: int | None = None, gap: i
         ...     grid(np.zeros((64, 1, 8, 8)), Path(folder, "samples.png")).name
         'samples.png'
     """
-    tiles, scale = _tiles(images)
+    tiles, scale = _tiles(images, scale)
     n, height, width = tiles.shape[:3]
     if columns is None:
         columns = math.ceil(math.sqrt(n * height / width))
     columns = min(max(columns, 1), n)
     space = _space(gap, scale)
     rows = [_beside(tiles[i : i + columns], space) for i in range(0, n, columns)]
-    return _save(_framed(_above(rows, space), space), path)
+    return _save(_framed(_above(rows, space), space if n > 1 else 0), path)
 
 
 def pairs(originals: ArrayLike, reconstructions: ArrayLike, path: Path | str, columns: int = 10) -> Path:
@@ -125,7 +128,7 @@ def interpolations(left: ArrayLike, path_images: ArrayLike, right: ArrayLike, pa
     return _save(_framed(_above(rows, space), space), path)
 
 
-def _tiles(images: ArrayLike) -> tuple[NDArray[np.uint8], int]:
+def _tiles(images: ArrayLike, scale: int | None = None) -> tuple[NDArray[np.uint8], int]:
     """Enlarged RGB images of bytes, shape (n, height, width, 3), and the factor."""
     x = np.asarray(images)
     if x.ndim != 4 or x.shape[1] not in (1, 3, 4) or 0 in x.shape:
@@ -135,7 +138,8 @@ def _tiles(images: ArrayLike) -> tuple[NDArray[np.uint8], int]:
         )
     x = x / 255 if np.issubdtype(x.dtype, np.integer) else x.astype(np.float64)
     x = np.nan_to_num(x, nan=0.5, posinf=1.0, neginf=0.0).clip(0, 1).transpose(0, 2, 3, 1)
-    scale = max(1, round(TILE / math.sqrt(x.shape[1] * x.shape[2])))
+    if scale is None:
+        scale = max(1, round(TILE / math.sqrt(x.shape[1] * x.shape[2])))
     x = x.repeat(scale, axis=1).repeat(scale, axis=2)
     if x.shape[3] == 4:
         rows, columns = np.indices(x.shape[1:3]) // 4
@@ -203,8 +207,8 @@ def curves(log: Sequence[Mapping[str, Any]], path: Path | str, logits: bool = Tr
     Arguments:
         log: the lines of ``log.jsonl``: those with ``losses/PLAYER``, ``scores/JOINT``, ``probabilities/JOINT``.
         path: the PNG file.
-        logits: whether a score is a log-odds, as it is under the divergences gan and jensen-shannon; the sigmoid means
-            something only then.
+        logits: whether a score is a log-odds, as it is under the divergences gan, jensen-shannon and reverse-kl; the
+            sigmoid means something only then.
 
     Raises:
         UserError: the log has no losses, or the file cannot be written.

@@ -17,9 +17,9 @@ Recipe = Callable[..., Run]
 # relativistic pairing, a score of x alone beside that of the pair, averaged weights; and for faithful reconstructions
 # ALICE's round trip, without which ALI leaves open which z belongs to which x (`--game ali` leaves it out).
 TUNED = Run(
-    game="alice(cycle=5.0)",
+    game="alice(cycle=2.0)",
     divergence="relativistic",
-    penalty="r1r2(gamma=0.5, every=4)",
+    penalty="r1r2(gamma=1.0, every=4)",
     networks="auto(unary=True)",
     optimiser="adam(lr=0.0005)",
     ema=0.998,
@@ -86,9 +86,9 @@ def gan_digits(**overrides: Any) -> Run:
 
 def ali_svhn_paper(**overrides: Any) -> Run:
     """ALI on SVHN as published: 100 epochs of the `extra` split."""
-    return PAPER.replace(
-        name="ali-svhn-paper", data="svhn", networks="ali-svhn", latent=256, epochs=100
-    ).replace(**overrides)
+    return PAPER.replace(name="ali-svhn-paper", data="svhn", networks="ali-svhn", latent=256, epochs=100).replace(
+        **overrides
+    )
 
 
 def ali_cifar10_paper(**overrides: Any) -> Run:

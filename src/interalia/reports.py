@@ -18,9 +18,13 @@ from interalia.errors import UserError
 from interalia.plots import DPI
 from interalia.runs import Folder, writing
 
-GAMES = {"ali": "ALI (adversarially learned inference)", "gan": "GAN (a generative adversarial network)"}
+GAMES = {  # in words; any other game goes by its own name
+    "ali": "ALI (adversarially learned inference)",
+    "alice": "ALICE (adversarially learned inference with conditional entropy)",
+    "gan": "GAN (a generative adversarial network)",
+}
 WITHOUT_ENCODER = ("gan",)
-WITH_LOG_ODDS = ("gan", "jensen-shannon")  # the divergences under which a critic's score is a log-odds
+WITH_LOG_ODDS = ("gan", "jensen-shannon", "reverse-kl")  # the divergences under which a critic's score is a log-odds
 LINES = ("curves.png", "measures.png", "plane.png")  # drawn, at plots' DPI, and not to be pixelated
 PROGRESS = 6  # pictures taken during training that the page shows at most
 
@@ -109,7 +113,7 @@ def _taught(run: Mapping[str, Any]) -> Iterator[str]:
             f"a critic that tries to tell what it makes from real data. There is no encoder, so nothing is "
             f"reconstructed."
         )
-    elif run.get("game") == "ali":
+    elif _part(run, "game") == "ali":
         yield (
             f"Three networks learn together: an encoder that infers {latent} from data, a decoder that makes data "
             f"from z, and a critic that tries to tell the pairs (data, inferred z) from the pairs (made data, random "
@@ -179,14 +183,19 @@ def _found(
 
 
 def _game(run: Mapping[str, Any]) -> str:
-    name = str(run.get("game", "a game"))
-    if name == "ali" and str(run.get("encoder", "")).startswith("dirac"):
+    name = _part(run, "game") or "a game"
+    if name == "ali" and _part(run, "encoder") == "dirac":
         return "BiGAN (adversarially learned inference with a deterministic encoder)"
     return GAMES.get(name, name)
 
 
 def _infers(run: Mapping[str, Any]) -> bool:
-    return str(run.get("game", "")).partition("(")[0] not in WITHOUT_ENCODER
+    return _part(run, "game") not in WITHOUT_ENCODER
+
+
+def _part(run: Mapping[str, Any], key: str) -> str:
+    """The name of a part, without its settings."""
+    return str(run.get(key, "")).partition("(")[0].strip()
 
 
 def _count(number: int, noun: str) -> str:
@@ -269,7 +278,7 @@ def _log(path: Path) -> list[dict[str, Any]]:
 
 def _draw(home: Folder, run: Mapping[str, Any], log: Sequence[Mapping[str, Any]]) -> None:
     """Draws the curves that are missing, or older than the log."""
-    logits = str(run.get("divergence", "gan")).partition("(")[0] in WITH_LOG_ODDS
+    logits = _part(run, "divergence") in WITH_LOG_ODDS
     for name, prefix in (("curves.png", "losses/"), ("measures.png", "measures/")):
         path = home.figures / name
         if not any(key.startswith(prefix) for line in log for key in line):
@@ -345,8 +354,8 @@ FIGURES = [
         "plane.png",
         "The plane",
         "Each point is one example. Samples should lie on the data: a clump of data without samples is a missed mode, "
-        "samples between the clumps are of no mode. Inferred latents, where there are any, should look like draws of the "
-        "prior.",
+        "samples between the clumps are of no mode. Inferred latents, where there are any, should look like draws of "
+        "the prior.",
     ),
     (
         "reconstructions.png",

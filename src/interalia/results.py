@@ -153,7 +153,9 @@ def machine() -> str:
     name = platform.processor() or platform.machine()
     info = Path("/proc/cpuinfo")
     if info.exists():
-        names = [line.split(":", 1)[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")]
+        names = [
+            line.split(":", 1)[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")
+        ]
         name = names[0] if names else name
     words = f"{name}, {os.cpu_count()} cores, {torch.get_num_threads()} thread(s), {torch.backends.cpu.get_cpu_capability()}"
     if torch.cuda.is_available():
@@ -206,7 +208,9 @@ def show(found: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title=f"{found['data']['name']}, {found['split']} split, step {found['step']:,}", box=None, title_justify="left")
+    table = Table(
+        title=f"{found['data']['name']}, {found['split']} split, step {found['step']:,}", box=None, title_justify="left"
+    )
     table.add_column("measure", no_wrap=True)
     table.add_column("value", justify="right", no_wrap=True)
     table.add_column("better", no_wrap=True)

@@ -60,7 +60,9 @@ class Run:
     rates: dict[str, float] = _field({}, "learning rates of single players, in place of the optimiser's", 0, 10)
     schedule: str = _field("constant", "the learning rates over time", room="schedules")
     steps: int | None = _field(None, "the length of the training in steps", 0, 10**9)
-    epochs: float | None = _field(None, "the length of the training in passes over the data; `steps` outranks it", 0, 10**6)
+    epochs: float | None = _field(
+        None, "the length of the training in passes over the data; `steps` outranks it", 0, 10**6
+    )
     batch: int = _field(128, "images in a batch", 2, 10**6)
     ema: float = _field(0.999, "decay of the average of the weights that samples are drawn from; 0 for none", 0, 1)
     precision: str = _field("auto", "auto, fp32, or bf16 (autocast)", choices=("auto", "fp32", "bf16"))

@@ -30,12 +30,14 @@ class Setting:
         quick: the form of under a minute.
         root: the folder of data files that are there already.
         seeds: how many seeds.
+        steps: a length for every training in place of the protocol's, or None.
         folder: where trainings keep their own folders, to be resumed.
     """
 
     quick: bool
     root: Path | None
     seeds: int
+    steps: int | None
     folder: Path
 
 
@@ -88,6 +90,7 @@ def reproduce(
     root: Path | None = None,
     out: Path = Path("runs/reproduce"),
     seeds: int | None = None,
+    steps: int | None = None,
     again: bool = False,
     console: Console | None = None,
 ) -> Path:
@@ -99,16 +102,18 @@ def reproduce(
     from interalia import results
 
     console = console or Console(highlight=False)
-    if seeds is not None and seeds < 1:
-        raise UserError(f"--seeds is {seeds}, and it must be at least 1.")
+    for flag, value in (("seeds", seeds), ("steps", steps)):
+        if value is not None and value < 1:
+            raise UserError(f"--{flag} is {value}, and it must be at least 1.")
     folder = Path(out) / (f"{experiment.name}-quick" if quick else experiment.name)
     kept = folder / "rows.jsonl"
     if again and kept.exists():
         kept.unlink()
     count = seeds or (1 if quick else experiment.seeds)
-    setting = Setting(quick, root, count, folder / "runs")
+    setting = Setting(quick, root, count, steps, folder / "runs")
     done = {(row["row"], row["seed"], row["steps"]): row for row in read_rows(kept)}
     table: list[dict[str, Any]] = []
+    text = ""
     for job in experiment.jobs(setting):
         key = (job.row, job.seed, job.steps)
         if key not in done:
@@ -126,20 +131,20 @@ def reproduce(
             numbers = ", ".join(f"{key} {value:.4g}" for key, value in values.items())
             console.print(f"{job.row}, seed {job.seed}: {numbers} ({done[key]['seconds']:.0f} s)", soft_wrap=True)
         table.append(done[key])
-    text = markdown(experiment, table, quick)
-    with writing(folder / "table.md") as file:
-        file.write(text)
-    write_json(
-        folder / "table.json",
-        {
-            "experiment": experiment.name,
-            "quick": quick,
-            "protocol": experiment.quick_protocol if quick else experiment.protocol,
-            "rows": table,
-            "summary": {row: summary(of_row(table, row)) for row in names(table)},
-            "paper": experiment.paper,
-        },
-    )
+        text = markdown(experiment, table, quick, steps)
+        with writing(folder / "table.md") as file:  # after each row: an interrupted experiment has a table too
+            file.write(text)
+        write_json(
+            folder / "table.json",
+            {
+                "experiment": experiment.name,
+                "quick": quick,
+                "protocol": protocol(experiment, quick, steps),
+                "rows": table,
+                "summary": {row: summary(of_row(table, row)) for row in names(table)},
+                "paper": experiment.paper,
+            },
+        )
     console.print(text, soft_wrap=True, markup=False)
     console.print(f"Written: {folder / 'table.md'} and {folder / 'table.json'}", soft_wrap=True)
     return folder / "table.md"
@@ -181,7 +186,13 @@ def summary(values: Sequence[Values]) -> dict[str, tuple[float, float | None]]:
     return found
 
 
-def markdown(experiment: Experiment, table: Sequence[Mapping[str, Any]], quick: bool) -> str:
+def protocol(experiment: Experiment, quick: bool, steps: int | None) -> str:
+    """How it was done, with what was cut."""
+    text = experiment.quick_protocol if quick else experiment.protocol
+    return text if steps is None else f"CUT to {steps:,} steps a training (--steps); otherwise: {text}"
+
+
+def markdown(experiment: Experiment, table: Sequence[Mapping[str, Any]], quick: bool, steps: int | None = None) -> str:
     """The table: ours in one row, the papers' under it, and all that is needed to judge the numbers."""
     head = ["", "source", "seeds", *experiment.columns.values(), "steps", "seconds a seed"]
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
@@ -189,14 +200,18 @@ def markdown(experiment: Experiment, table: Sequence[Mapping[str, Any]], quick: 
         rows = [row for row in table if row["row"] == name]
         ours = summary(of_row(table, name))
         cells = [
-            "n/a" if key not in ours else f"{ours[key][0]:.4g}" + ("" if ours[key][1] is None else f" ± {ours[key][1]:.2g}")
+            "n/a"
+            if key not in ours
+            else f"{ours[key][0]:.4g}" + ("" if ours[key][1] is None else f" ± {ours[key][1]:.2g}")
             for key in experiment.columns
         ]
         seconds = f"{statistics.fmean(row['seconds'] for row in rows):.0f}"
         lines.append("| " + " | ".join([name, "ours", str(len(rows)), *cells, f"{rows[0]['steps']:,}", seconds]) + " |")
         for source, figures in experiment.paper.get(name, {}).items():
             cells = [figures.get(key, "") for key in experiment.columns]
-            lines.append("| " + " | ".join([name, source, figures.get("seeds", ""), *cells, figures.get("steps", ""), ""]) + " |")
+            lines.append(
+                "| " + " | ".join([name, source, figures.get("seeds", ""), *cells, figures.get("steps", ""), ""]) + " |"
+            )
     last = table[-1]
     versions = ", ".join(f"{name} {version}" for name, version in last["versions"].items())
     seeds = ", ".join(str(seed) for seed in sorted({row["seed"] for row in table}))
@@ -210,7 +225,7 @@ def markdown(experiment: Experiment, table: Sequence[Mapping[str, Any]], quick: 
             "",
             "± is the standard error over seeds. Nothing was chosen on test data.",
             "",
-            f"- Protocol: {experiment.quick_protocol if quick else experiment.protocol}",
+            f"- Protocol: {protocol(experiment, quick, steps)}",
             *(f"- {note}" for note in experiment.notes),
             f"- Seeds: {seeds}. Machine: {last['machine']}. Versions: {versions}. Commit: {last['commit']}. "
             f"Date: {last['date']}.",

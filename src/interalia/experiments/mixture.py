@@ -21,12 +21,13 @@ QUICK_STEPS = 600
 
 def jobs(setting: Setting) -> Iterator[Job]:
     """ALI and GAN at both readings of the papers' beta1, seed by seed."""
-    length = {"steps": QUICK_STEPS} if setting.quick else {"epochs": EPOCHS}
-    for seed in range(setting.seeds):
-        for beta1 in (0.8, 0.2):
+    steps = setting.steps or (QUICK_STEPS if setting.quick else EPOCHS * 1000)
+    for beta1 in (0.8, 0.2):
+        for seed in range(setting.seeds):
             for name, recipe in (("ALI", recipes.ali_grid25), ("GAN", recipes.gan_grid25)):
-                run = recipe(seed=seed, optimiser=f"adam(lr=0.0001, beta1={beta1}, beta2=0.999)", evaluate_every=0, **length)
-                steps = run.steps or EPOCHS * 1000
+                run = recipe(
+                    seed=seed, optimiser=f"adam(lr=0.0001, beta1={beta1}, beta2=0.999)", evaluate_every=0, steps=steps
+                )
                 yield Job(f"{name}, beta1 {beta1}", seed, partial(work, run, setting), steps)
 
 
@@ -36,7 +37,8 @@ def work(run: Run, setting: Setting) -> Values:
     from interalia.metrics.coverage import mixture_coverage
     from interalia.observers import usual
 
-    folder = setting.folder / "-".join([run.name, run.optimiser.split("beta1=")[1].split(",")[0], str(run.seed)])
+    beta1 = run.optimiser.split("beta1=")[1].split(",")[0]
+    folder = setting.folder / f"{run.name}-beta1-{beta1}-seed-{run.seed}-steps-{run.steps}"
     training = engine.open_run(run, folder, resume=(folder / "run.json").exists())
     trained = engine.finish(training, usual(training))
     if trained.step < training.steps:

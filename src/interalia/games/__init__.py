@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from interalia.games.ali import ALI
 from interalia.games.alice import ALICE
-from interalia.games.gan import GAN
 from interalia.games.game import Game, Outcome
+from interalia.games.gan import GAN
 
 CATALOGUE: dict[str, type[Game]] = {"ali": ALI, "alice": ALICE, "gan": GAN}
 

@@ -75,14 +75,16 @@ class Dropout(nn.Module):
 
 
 class Maxout(nn.Module):
-    """The largest of each `pieces` neighbouring channels: (n, c * pieces, ...) -> (n, c, ...).
+    """The largest of `pieces` channels that lie c apart: (n, pieces * c, ...) -> (n, c, ...).
+
+    Which channels compete is a matter of naming them; this way round the comparisons run over contiguous memory.
 
     References:
         Maxout Networks, Ian J. Goodfellow and others, 2013, https://arxiv.org/abs/1302.4389
 
     Example:
         >>> Maxout(2)(torch.tensor([[1.0, 3.0, 2.0, 0.0]]))
-        tensor([[3., 2.]])
+        tensor([[2., 3.]])
     """
 
     def __init__(self, pieces: int) -> None:
@@ -90,7 +92,7 @@ class Maxout(nn.Module):
         self.pieces = pieces
 
     def forward(self, x: Tensor) -> Tensor:
-        return x.unflatten(1, (-1, self.pieces)).amax(dim=2)
+        return x.unflatten(1, (self.pieces, -1)).amax(dim=1)
 
 
 class UntiedBias(nn.Module):

@@ -39,7 +39,7 @@ def read(path: Path) -> dict[str, Any]:
             raise ValueError("it has another format")
     except FileNotFoundError:
         raise UserError(f"there is no checkpoint {path}; train first, or give another folder.") from None
-    except Exception as error:  # noqa: BLE001 (a damaged file fails in many ways, all of which mean the same)
+    except Exception as error:
         reason = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
         raise UserError(f"the checkpoint {path} is damaged ({reason}); remove it and resume from another.") from None
     return state
