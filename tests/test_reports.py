@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 import re
 import subprocess
 import sys
@@ -255,6 +254,10 @@ def test_words_notice_measures_older_than_the_run() -> None:
 
 
 def test_words_name_the_game() -> None:
+    alice = " ".join(reports.words({**RUN, "game": "alice(cycle=2.0)"}, None))
+    assert "ALICE" in alice
+    assert "also charged for what a reconstruction loses" in alice
+    assert "Nothing asks" in " ".join(reports.words(RUN, None))
     assert "BiGAN" in reports.words({**RUN, "encoder": "dirac"}, None)[0]
     gan = " ".join(reports.words({**RUN, "game": "gan"}, None))
     assert "There is no encoder" in gan
@@ -354,6 +357,7 @@ def test_the_page_is_whole_and_asks_nothing_of_the_network(tmp_path: Path) -> No
     assert all(image["alt"] for image in page.images)
     for sentence in reports.words(RUN, RESULTS, LOG):
         assert sentence in page.text
+    assert "(untrained encoder: 90.0%)" in page.text
     for part in ("psnr16.4 dBhigherB.P.", "0123abc", "2.13.0", "r1(gamma=0.5)", "critic = 0.0001", "step 500"):
         assert part in page.text
     assert f"interalia train --resume {home} --steps 6000" in page.text
@@ -405,10 +409,20 @@ def test_curves_are_drawn_anew_when_the_log_has_grown(tmp_path: Path) -> None:
     assert curves.read_bytes() == first
     with open(home / "log.jsonl", "a") as file:
         file.write("\n" + json.dumps({"step": 9000, "losses/critic": 50.0}) + "\n")
-    later = curves.stat().st_mtime + 10
-    os.utime(home / "log.jsonl", (later, later))
     reports.write(home)
     assert curves.read_bytes() != first
+
+
+def test_scores_that_are_no_log_odds_get_no_sigmoid(tmp_path: Path) -> None:
+    heights = {}
+    for divergence in ("gan", "wasserstein", "relativistic"):
+        home = tmp_path / divergence
+        home.mkdir()
+        folder(home, {**RUN, "divergence": divergence})
+        plots.curves(LOG, home / "figures" / "curves.png")  # drawn by somebody who did not know the divergence
+        reports.write(home)
+        heights[divergence] = pixels(home / "figures" / "curves.png").shape[0]
+    assert heights["wasserstein"] == heights["relativistic"] < heights["gan"]
 
 
 def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:

@@ -72,10 +72,7 @@ def train(
         Write event files for TensorBoard too (needs the extra).
     """
     given = {} if overrides is None else {k: v for k, v in dataclasses.asdict(overrides).items() if v is not None}
-    if resume is not None:
-        run = resumed(resume, recipe, given, out)
-    else:
-        run = described(recipe, given)
+    run = described(recipe, given) if resume is None else resumed(resume, recipe, given, out)
     run.check_parts()
     if dry_run:
         print(run.dump(), end="")
@@ -423,7 +420,7 @@ def save_arrays(path: Path, **arrays: Any) -> None:
     if path.suffix != ".npz":
         raise UserError(f"--out is {path}, and arrays are written as .npz; give a name that ends in .npz.")
     with writing(path, "wb") as file:
-        np.savez(file, **{key: np.asarray(value) for key, value in arrays.items()})
+        np.savez(file, allow_pickle=False, **{key: np.asarray(value) for key, value in arrays.items()})
 
 
 def positive(name: str, value: int) -> None:

@@ -33,7 +33,7 @@ class Point(Distribution):
     def mean(self) -> Tensor:
         return self.point
 
-    def rsample(self, sample_shape: torch.Size = torch.Size()) -> Tensor:  # noqa: B008 (torch's own signature)
+    def rsample(self, sample_shape: torch.Size | list[int] | tuple[int, ...] = ()) -> Tensor:
         return self.point.expand(*sample_shape, *self.point.shape)
 
     def log_prob(self, value: Tensor) -> Tensor:
@@ -149,7 +149,7 @@ class Pushed(Distribution):
     def mean(self) -> Tensor:
         return self.push(torch.zeros_like(self.like))
 
-    def rsample(self, sample_shape: torch.Size = torch.Size()) -> Tensor:  # noqa: B008 (torch's own signature)
+    def rsample(self, sample_shape: torch.Size | list[int] | tuple[int, ...] = ()) -> Tensor:
         if sample_shape:
             raise UserError(
                 "an implicit conditional draws one sample for each condition; repeat the condition instead."

@@ -108,7 +108,8 @@ class Alternating(Dynamics):
                 raise UserError(f"`turns` leaves out {player!r}, who would never move; give it a number of turns.")
 
     def step(self, batches: Batches) -> Outcome:
-        losses, scores = {}, {}
+        losses: dict[str, Tensor] = {}
+        scores: dict[str, Tensor] = {}
         for player, count in self.turns.items():
             for _ in range(count):
                 with self.game.only(player):

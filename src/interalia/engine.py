@@ -182,8 +182,7 @@ def prepare(run: Run, folder: Folder | None = None) -> Training:
     optimisers = {}
     for player in game.players:
         rate = {"lr": run.rates[player]} if player in run.rates else {}
-        name, settings = specs.parse(run.optimiser, "optimiser")
-        make, _ = specs.look_up(run.optimiser, optim.OPTIMISERS, "optimiser")
+        make, settings = specs.look_up(run.optimiser, optim.OPTIMISERS, "optimiser")
         optimisers[player] = make(game.parameters_of(player), **{**settings, **rate})
         for group in optimisers[player].param_groups:
             group["initial_lr"] = group["lr"]

@@ -32,7 +32,7 @@ PROGRESS = 6  # pictures taken during training that the page shows at most
 def write(folder: Path) -> Path:
     """Makes ``report.html`` in a run's folder, from whatever is there already: description, log, results, figures.
 
-    The curves are drawn anew where the log has grown since they were drawn.
+    The curves are drawn anew from the log.
 
     Raises:
         UserError: this is no run's folder, a file in it is damaged, or the page cannot be written.
@@ -118,6 +118,13 @@ def _taught(run: Mapping[str, Any]) -> Iterator[str]:
             f"Three networks learn together: an encoder that infers {latent} from data, a decoder that makes data "
             f"from z, and a critic that tries to tell the pairs (data, inferred z) from the pairs (made data, random "
             f"z). Nothing asks for good reconstructions: they come about as far as the critic can no longer tell."
+        )
+    elif _part(run, "game") == "alice":
+        yield (
+            f"Three networks learn together, as in ALI: an encoder that infers {latent} from data, a decoder that "
+            f"makes data from z, and a critic that tries to tell the pairs (data, inferred z) from the pairs (made "
+            f"data, random z). Unlike in ALI, encoder and decoder are also charged for what a reconstruction loses, so "
+            f"its reconstructions are not comparable with those of ALI, which come about without being asked for."
         )
 
 
@@ -277,20 +284,14 @@ def _log(path: Path) -> list[dict[str, Any]]:
 
 
 def _draw(home: Folder, run: Mapping[str, Any], log: Sequence[Mapping[str, Any]]) -> None:
-    """Draws the curves that are missing, or older than the log."""
-    logits = _part(run, "divergence") in WITH_LOG_ODDS
-    for name, prefix in (("curves.png", "losses/"), ("measures.png", "measures/")):
-        path = home.figures / name
-        if not any(key.startswith(prefix) for line in log for key in line):
-            continue
-        if path.exists() and path.stat().st_mtime >= home.log.stat().st_mtime:
-            continue
-        from interalia import plots
+    """Draws the curves of what the log holds, and with a sigmoid only where the run's divergence gives it a meaning."""
+    from interalia import plots
 
-        if name == "curves.png":
-            plots.curves(log, path, logits)
-        else:
-            plots.measures(log, path)
+    keys = {key.partition("/")[0] for line in log for key in line}
+    if "losses" in keys:
+        plots.curves(log, home.figures / "curves.png", _part(run, "divergence") in WITH_LOG_ODDS)
+    if "measures" in keys:
+        plots.measures(log, home.figures / "measures.png")
 
 
 # the page
@@ -333,7 +334,16 @@ def _tiles(results: Mapping[str, Any] | None, log: Sequence[Mapping[str, Any]]) 
         ("modes", "modes reached", "{:.0f}"),
         ("high_quality", "samples close to a mode", "{:.1%}"),
     ]
-    tiles = [(form.format(value[name]), about) for name, about, form in shown if name in value]
+    baselines = {  # a number that says little without the other beside it
+        "nearest_neighbour_hidden": ("nearest_neighbour_untrained", "untrained encoder"),
+        "frechet_distance": ("frechet_floor", "real data"),
+    }
+    tiles = []
+    for name, about, form in shown:
+        if name in value:
+            other, whose = baselines.get(name, ("", ""))
+            beside = f" ({whose}: {form.format(value[other])})" if other in value else ""
+            tiles.append((form.format(value[name]), about + beside))
     last = _last(log)
     seconds = last.get("seconds") or ((results or {}).get("training") or {}).get("seconds")
     if seconds:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from interalia.games import Game
     from interalia.runs import Run, Trained
 
+Kind = Literal["auto", "classifier", "random", "inception"]  # whose features distances are computed in
 PAIRS = 8  # interpolations on the page
 STEPS = 9
 POINTS = 2500  # of a plane
@@ -67,7 +68,7 @@ def evaluate(
     split: Literal["test", "validation"] = "test",
     count: int | None = None,
     seed: int = 0,
-    features: str = "auto",
+    features: Kind = "auto",
 ) -> dict[str, Any]:
     """Measures a run, writes its results.json, and answers what it holds."""
     folder = home(trained)

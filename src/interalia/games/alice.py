@@ -80,7 +80,8 @@ class ALICE(Game):
     def losses(self, joints: Joints) -> Outcome:
         q, p = self.score(self.critic, joints["q"], joints["p"])
         critic = self.divergence.critic_loss(q, p) + self.charge(joints["q"], joints["p"])
-        lost = {"mse": mse_loss, "l1": l1_loss}[self.distance](*joints["cycle"])
+        x_hat, x = joints["cycle"]
+        lost = mse_loss(x_hat, x) if self.distance == "mse" else l1_loss(x_hat, x)
         generator = self.divergence.generator_loss(q, p) + self.cycle * lost
         return Outcome({"critic": critic, "generator": generator}, {"q": q, "p": p})
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 from torch import nn
@@ -42,7 +43,8 @@ def auto(sizes: Sizes, width: int = 32, unary: bool = False) -> Networks:
 
     ups: list[nn.Module] = []
     for level in range(len(places) - 1, 0, -1):
-        rest = tuple(big - 2 * small_ for big, small_ in zip(places[level - 1], places[level], strict=True))
+        (height, breadth), (low, narrow) = places[level - 1], places[level]
+        rest = (height - 2 * low, breadth - 2 * narrow)
         ups.append(nn.ConvTranspose2d(maps[level], maps[level - 1], 4, 2, 1, output_padding=rest, bias=level == 1))
         if level > 1:
             ups += [nn.BatchNorm2d(maps[level - 1]), nn.LeakyReLU(0.2, inplace=True)]
@@ -65,7 +67,7 @@ def auto(sizes: Sizes, width: int = 32, unary: bool = False) -> Networks:
 def down(maps: list[int], norm: bool) -> nn.Sequential:
     """Convolutions that halve the image, from `maps[0]` channels through all the others."""
     parts: list[nn.Module] = []
-    for inputs, outputs in zip(maps, maps[1:], strict=False):
+    for inputs, outputs in itertools.pairwise(maps):
         parts += [
             nn.Conv2d(inputs, outputs, 4, 2, 1, bias=not norm),
             *([nn.BatchNorm2d(outputs)] if norm else []),

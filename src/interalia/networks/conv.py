@@ -92,8 +92,11 @@ def rows(text: str) -> list[tuple[bool, int, int, int]]:
         >>> rows("5/1/32 T4/2/64")
         [(False, 5, 1, 32), (True, 4, 2, 64)]
     """
-    numbers = [(row.startswith("T"), *map(int, row.lstrip("T").split("/"))) for row in text.split()]
-    return [(transposed, kernel, stride, maps) for transposed, kernel, stride, maps in numbers]
+    parsed = []
+    for row in text.split():
+        kernel, stride, maps = map(int, row.lstrip("T").split("/"))
+        parsed.append((row.startswith("T"), kernel, stride, maps))
+    return parsed
 
 
 def layer(transposed: bool, inputs: int, maps: int, kernel: int, stride: int, bias: bool) -> nn.Module:
