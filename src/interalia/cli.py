@@ -26,16 +26,27 @@ app = App(
 )
 
 # each field of a run is a flag, with the recipe's value where the flag is not given
+
+
+def whole(_: Any, tokens: Sequence[Any]) -> int:
+    """A whole number; 2.5 is refused and not cut to 2."""
+    text = tokens[0].value
+    try:
+        return int(text.replace("_", "").replace(",", ""))
+    except ValueError:
+        raise UserError(f"{tokens[0].keyword} is {text!r}, and it must be a whole number.") from None
+
+
+def flag(f: dataclasses.Field[Any]) -> Any:
+    """The type of a field's flag, with its help."""
+    kind = kinds()[f.name]
+    more = {"converter": whole} if kind in (int, int | None) else {}
+    return Annotated[kind | None, Parameter(help=f"{f.metadata['about']}.", show_default=False, **more)]
+
+
 Overrides: Any = dataclasses.make_dataclass(
     "Overrides",
-    [
-        (
-            f.name,
-            Annotated[kinds()[f.name] | None, Parameter(help=f"{f.metadata['about']}.", show_default=False)],
-            dataclasses.field(default=None),
-        )
-        for f in dataclasses.fields(Run)
-    ],
+    [(f.name, flag(f), dataclasses.field(default=None)) for f in dataclasses.fields(Run)],
     frozen=True,
 )
 Overrides.__module__ = (
@@ -251,7 +262,7 @@ def interpolate(
 @app.command
 def encode(
     run: RunFolder,
-    images: Annotated[list[Path], Parameter(help="Images, or folders of them; a .npz or .npy file of images.")],
+    images: Annotated[list[Path], Parameter(help="Images, or folders of them.")],
     *,
     out: Path,
     sample: bool = False,
@@ -268,12 +279,13 @@ def encode(
         Draw z from q(z|x) instead of taking its mean.
     """
     from interalia import tasks
+    from interalia.data.files import expand
 
     trained = opened(run, device)
     tasks.capable(trained.game, "encode", "encoder")
     x = given_images(trained, images)
     z = tasks.encode(trained.game, x, seed, "sample" if sample else "mean")
-    save_arrays(out, z=z, features=tasks.features(trained.game, x), files=[str(path) for path in images])
+    save_arrays(out, z=z, features=tasks.features(trained.game, x), files=[str(path) for path in expand(images)])
     say(f"{len(z)} latents of {z.shape[1]} dimensions: {out}")
 
 

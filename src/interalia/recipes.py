@@ -1,7 +1,8 @@
 """Named runs. A recipe is a function of overrides: ``recipes.ali_mnist(steps=500, seed=3)``.
 
 Names that end in ``-paper`` follow the paper, ``-report`` the reproduction report; the others are this library's own
-settings, tuned once on validation data of small images and used for all of them alike.
+settings, tuned once on validation data of small images and used for all of them alike: ALI with ALICE's round trip
+(`game="ali"` is ALI alone).
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ PAPER = Run(
 
 
 def ali_digits(**overrides: Any) -> Run:
-    """ALI on scikit-learn's handwritten digits: minutes on a laptop, no network needed."""
+    """ALI with ALICE's round trip on scikit-learn's handwritten digits: a minute on a laptop, no network needed."""
     run = TUNED.replace(
         name="ali-digits", data="digits", optimiser="adam(lr=0.001)", latent=16, steps=4000, evaluate_every=1000
     )
@@ -45,37 +46,37 @@ def ali_digits(**overrides: Any) -> Run:
 
 
 def ali_mnist(**overrides: Any) -> Run:
-    """ALI on MNIST with the tuned settings."""
+    """ALI with ALICE\'s round trip on MNIST."""
     return TUNED.replace(name="ali-mnist", data="mnist", epochs=20).replace(**overrides)
 
 
 def ali_fashion_mnist(**overrides: Any) -> Run:
-    """ALI on Fashion-MNIST with the tuned settings."""
+    """ALI with ALICE\'s round trip on Fashion-MNIST."""
     return TUNED.replace(name="ali-fashion-mnist", data="fashion-mnist", epochs=20).replace(**overrides)
 
 
 def ali_svhn(**overrides: Any) -> Run:
-    """ALI on SVHN with the tuned settings."""
+    """ALI with ALICE\'s round trip on SVHN."""
     return TUNED.replace(name="ali-svhn", data="svhn", latent=64, epochs=20).replace(**overrides)
 
 
 def ali_cifar10(**overrides: Any) -> Run:
-    """ALI on CIFAR-10 with the tuned settings."""
+    """ALI with ALICE\'s round trip on CIFAR-10."""
     return TUNED.replace(name="ali-cifar10", data="cifar10", latent=64, epochs=100).replace(**overrides)
 
 
 def ali_celeba(**overrides: Any) -> Run:
-    """ALI on CelebA at 64x64 with the tuned settings."""
+    """ALI with ALICE\'s round trip on CelebA at 64x64."""
     return TUNED.replace(name="ali-celeba", data="celeba", size=64, latent=128, epochs=20).replace(**overrides)
 
 
 def ali_images(**overrides: Any) -> Run:
-    """ALI on a folder of images of your own (give --data), networks chosen from their shape."""
+    """ALI with ALICE's round trip on images of your own (give --data), networks chosen from their shape."""
     return TUNED.replace(name="ali-images", latent=64, steps=20_000).replace(**overrides)
 
 
 def bigan_digits(**overrides: Any) -> Run:
-    """BiGAN, ALI with a deterministic encoder, on scikit-learn's handwritten digits."""
+    """BiGAN, ALI with a deterministic encoder, with the round trip, on scikit-learn's handwritten digits."""
     return ali_digits(name="bigan-digits", encoder="dirac").replace(**overrides)
 
 

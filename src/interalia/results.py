@@ -174,9 +174,6 @@ def page(trained: Trained) -> Path:
 def draw(trained: Trained, dataset: Dataset) -> None:
     """The figures of a run, from the test split where originals are shown."""
     game, figures = trained.game, home(trained).figures
-    lines = log.read(home(trained))
-    if lines:
-        plots.curves(lines, figures / "curves.png")
     infers = hasattr(game, "encoder")
     if not dataset.is_image:
         if dataset.shape == (2,):
@@ -212,16 +209,8 @@ def show(found: dict[str, Any]) -> None:
     table = Table(
         title=f"{found['data']['name']}, {found['split']} split, step {found['step']:,}", box=None, title_justify="left"
     )
-    table.add_column("measure", no_wrap=True)
-    table.add_column("value", justify="right", no_wrap=True)
-    table.add_column("better", no_wrap=True)
-    table.add_column("protocol")
+    for heading in ("measure", "value", "better"):
+        table.add_column(heading, no_wrap=True)
     for m in found["measures"]:
-        table.add_row(m["name"], f"{m['value']:.4g} {m['unit']}".strip(), m["better"] or "", m["protocol"])
+        table.add_row(m["name"], f"{m['value']:.4g} {m['unit']}".strip(), m["better"] or "")
     Console(highlight=False).print(table)
-
-
-def load_results(folder: Folder) -> dict[str, Any]:
-    """What a run's results.json holds."""
-    found: dict[str, Any] = json.loads(folder.results.read_text(encoding="utf-8"))
-    return found
