@@ -46,27 +46,27 @@ def ali_digits(**overrides: Any) -> Run:
 
 
 def ali_mnist(**overrides: Any) -> Run:
-    """ALI with ALICE\'s round trip on MNIST."""
+    """ALI with ALICE's round trip on MNIST."""
     return TUNED.replace(name="ali-mnist", data="mnist", epochs=20).replace(**overrides)
 
 
 def ali_fashion_mnist(**overrides: Any) -> Run:
-    """ALI with ALICE\'s round trip on Fashion-MNIST."""
+    """ALI with ALICE's round trip on Fashion-MNIST."""
     return TUNED.replace(name="ali-fashion-mnist", data="fashion-mnist", epochs=20).replace(**overrides)
 
 
 def ali_svhn(**overrides: Any) -> Run:
-    """ALI with ALICE\'s round trip on SVHN."""
+    """ALI with ALICE's round trip on SVHN."""
     return TUNED.replace(name="ali-svhn", data="svhn", latent=64, epochs=20).replace(**overrides)
 
 
 def ali_cifar10(**overrides: Any) -> Run:
-    """ALI with ALICE\'s round trip on CIFAR-10."""
+    """ALI with ALICE's round trip on CIFAR-10."""
     return TUNED.replace(name="ali-cifar10", data="cifar10", latent=64, epochs=100).replace(**overrides)
 
 
 def ali_celeba(**overrides: Any) -> Run:
-    """ALI with ALICE\'s round trip on CelebA at 64x64."""
+    """ALI with ALICE's round trip on CelebA at 64x64."""
     return TUNED.replace(name="ali-celeba", data="celeba", size=64, latent=128, epochs=20).replace(**overrides)
 
 
