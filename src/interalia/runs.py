@@ -105,8 +105,10 @@ class Run:
             text = getattr(self, f.name)
             if room is None or (f.metadata.get("none") and text == "none") or (f.name == "best" and text == "auto"):
                 continue
-            kind = "metric" if f.name == "best" else f.name
-            specs.look_up(text, rooms.members(room), kind)
+            if f.name != "best":
+                specs.look_up(text, rooms.members(room), f.name)
+            elif text not in rooms.members(room):
+                raise unknown("metric", text, rooms.members(room))
 
     def dump(self) -> str:
         """The run as TOML, which `interalia train FILE.toml` takes back."""

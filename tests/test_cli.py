@@ -1,0 +1,209 @@
+"""The command line: every command end to end on a small run, and every mistake in one sentence with exit code 2."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from interalia import cli
+from interalia.runs import Folder
+
+
+def interalia(*arguments: object) -> int:
+    """Runs the program in this process and answers its exit code."""
+    try:
+        cli.main([str(argument) for argument in arguments])
+    except SystemExit as end:
+        return int(end.code or 0)
+    return 0
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("cli") / "run"
+    assert interalia("train", "--steps", 60, "--evaluate-every", 30, "--checkpoint-every", 30, "--out", folder) == 0
+    return folder
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("images")
+    random = np.random.default_rng(0)
+    for i in range(60):
+        Image.fromarray(random.integers(0, 256, (14, 11, 3), dtype=np.uint8)).save(folder / f"{i}.png")
+    return folder
+
+
+def test_training_ends_with_a_page(run: Path) -> None:
+    folder = Folder(run)
+    page = folder.report.read_text()
+    assert "data:image/png;base64," in page
+    assert "http://" not in page.replace("http://www.w3.org", "")
+    results = json.loads(folder.results.read_text())
+    names = {measure["name"] for measure in results["measures"]}
+    assert {"reconstruction_ratio", "nearest_neighbour_hidden", "frechet_distance", "coverage"} <= names
+    assert all(measure["protocol"] for measure in results["measures"])
+    for name in ("samples", "reconstructions", "interpolations", "interpolations_spherical", "curves"):
+        assert Image.open(folder.figures / f"{name}.png").size[0] > 100
+
+
+def test_generate(run: Path, tmp_path: Path) -> None:
+    assert interalia("generate", run, "--count", 5) == 0
+    assert (run / "figures" / "generated.png").exists()
+    assert interalia("generate", run, "--count", 5, "--out", tmp_path / "x.npz") == 0
+    x = np.load(tmp_path / "x.npz")["x"]
+    assert x.shape == (5, 1, 8, 8)
+    assert 0 <= x.min() < x.max() <= 1
+    assert interalia("generate", run, "--count", 3, "--separate", "--out", tmp_path / "many") == 0
+    assert [Image.open(path).size for path in sorted((tmp_path / "many").iterdir())] == [(8, 8)] * 3
+
+
+def test_reconstruct(run: Path, images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert interalia("reconstruct", run, "--out", tmp_path / "held.png") == 0
+    assert "PSNR" in capsys.readouterr().out
+    assert interalia("reconstruct", run, images / "0.png", images / "1.png", "--out", tmp_path / "own.npz") == 0
+    assert np.load(tmp_path / "own.npz")["x_hat"].shape == (2, 1, 8, 8)
+
+
+def test_interpolate(run: Path, tmp_path: Path) -> None:
+    assert interalia("interpolate", run, "--pairs", 2, "--steps", 4, "--out", tmp_path / "way.npz") == 0
+    assert np.load(tmp_path / "way.npz")["way"].shape == (2, 4, 1, 8, 8)
+    assert interalia("interpolate", run, "--how", "spherical", "--out", tmp_path / "way.png") == 0
+
+
+def test_encode(run: Path, images: Path, tmp_path: Path) -> None:
+    assert interalia("encode", run, images, "--out", tmp_path / "z.npz") == 0
+    arrays = np.load(tmp_path / "z.npz")
+    assert arrays["z"].shape == (60, 16)
+    assert len(arrays["features"]) == len(arrays["files"]) == 60
+
+
+def test_evaluate_and_report(run: Path) -> None:
+    assert interalia("evaluate", run, "--split", "validation", "--best") == 0
+    assert json.loads((run / "results.json").read_text())["split"] == "validation"
+    (run / "report.html").unlink()
+    assert interalia("report", run) == 0
+    assert (run / "report.html").exists()
+
+
+def test_a_run_goes_on_further_than_planned(run: Path) -> None:
+    assert interalia("train", "--resume", run, "--steps", 80) == 0
+    steps = [json.loads(line)["step"] for line in (run / "log.jsonl").read_text().splitlines()]
+    assert max(steps) == 80
+
+
+def test_any_folder_of_images(images: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    assert interalia("train", "--data", images, "--steps", 3, "--batch", 16, "--latent", 5, "--out", out) == 0
+    assert json.loads((out / "run.json").read_text())["name"] == "ali-images"
+    assert interalia("generate", out, "--count", 2, "--out", tmp_path / "x.npz") == 0
+    assert np.load(tmp_path / "x.npz")["x"].shape == (2, 3, 14, 11)
+
+
+def test_a_gan_says_what_it_cannot_do(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "gan"
+    assert interalia("train", "gan-digits", "--steps", 3, "--out", out) == 0
+    assert (out / "report.html").exists()
+    capsys.readouterr()
+    assert interalia("reconstruct", out) == 2
+    said = capsys.readouterr().err
+    assert "GAN has no encoder; reconstruct needs a game with encoder and decoder: ALI" in said
+
+
+def test_dry_run_is_a_file_that_train_takes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert interalia("train", "ali-mnist", "--steps", 20, "--rates.critic", "1e-5", "--dry-run") == 0
+    (tmp_path / "mine.toml").write_text(first := capsys.readouterr().out)
+    assert interalia("train", tmp_path / "mine.toml", "--dry-run") == 0
+    assert capsys.readouterr().out == first
+    assert "rates = { critic = 1e-05 }" in first
+
+
+@pytest.mark.parametrize("room", ["recipes", "games", "divergences", "dynamics", "data", "metrics", "experiments"])
+def test_list(room: str, capsys: pytest.CaptureFixture[str]) -> None:
+    from interalia import rooms
+
+    assert interalia("list", room) == 0
+    said = capsys.readouterr().out
+    assert all(name in said for name in rooms.members(room))
+
+
+MISTAKES = {
+    "recipe": (("train", "ali-mnits"), "did you mean 'ali-mnist'?"),
+    "game": (("train", "--game", "alii"), "did you mean 'ali'?"),
+    "divergence": (("train", "--divergence", "perason"), "did you mean 'pearson'?"),
+    "setting": (("train", "--penalty", "r1(gama=3)"), "no setting 'gama'; its settings are: gamma, every"),
+    "brackets": (("train", "--penalty", "r1(gamma="), "cannot be read"),
+    "data": (("train", "--data", "mnits"), "mnist"),
+    "no folder": (("train", "--data", "no/such/folder"), "no/such/folder"),
+    "fraction": (("train", "--steps", "2.5"), "must be a whole number"),
+    "range": (("train", "--ema", "2"), "`ema` is 2"),
+    "flag": (("train", "--lattent", "3"), "Did you mean --latent?"),
+    "player": (("train", "--dynamics", "alternating(turns={'encoder': 1})"), "'encoder', which is not a player"),
+    "rates": (("train", "--rates.decoder", "0.1"), "'decoder', which is not a player"),
+    "size": (("train", "ali-svhn-paper", "--data", "digits"), "made for images of 32x32"),
+    "batch": (("train", "--batch", "5000"), "--batch"),
+    "device": (("train", "--device", "warp"), "the device 'warp' cannot be used"),
+    "no run": (("generate", "no/such/run"), "no run.json"),
+    "resume": (("train", "--resume", "no/such/run"), "no run.json"),
+    "experiment": (("reproduce", "mixture-26"), "did you mean 'mixture-25'?"),
+    "command": (("generat", "x"), "Unknown command"),
+    "toml": (("train", "no/such.toml"), "cannot be read"),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES, ids=str)
+def test_a_mistake_is_one_sentence(
+    mistake: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    arguments, expected = MISTAKES[mistake]
+    assert interalia(*arguments) == 2
+    said = capsys.readouterr().err
+    assert expected in said
+    assert said.startswith("interalia: ")
+    assert said.count("\n") == 1
+    assert "Traceback" not in said
+    assert not (tmp_path / "runs").exists()  # a run that never began leaves nothing behind
+
+
+def test_what_a_run_refuses(run: Path, images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for arguments, expected in (
+        (("train", "--out", run), "exists already; go on with it by --resume"),
+        (("train", "--resume", run, "--latent", 3), "--latent would change it"),
+        (("train", "--resume", run, "--steps", 1), "ask for more"),
+        (("generate", run, "--count", 0), "at least 1"),
+        (("interpolate", run, "--steps", 1), "2 or more"),
+        (("encode", run, images, "--out", tmp_path / "z.txt"), ".npz"),
+        (("reconstruct", run, tmp_path / "none.png"), "none.png"),
+    ):
+        assert interalia(*arguments) == 2
+        assert expected in capsys.readouterr().err
+
+
+def test_a_damaged_file_of_weights_is_named(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    whole = (run / "weights.safetensors").read_bytes()
+    (tmp_path / "cut.safetensors").write_bytes(whole[: len(whole) // 2])
+    assert interalia("generate", tmp_path / "cut.safetensors") == 2
+    assert "cut.safetensors is damaged" in capsys.readouterr().err
+    (tmp_path / "good.safetensors").write_bytes(whole)
+    assert interalia("generate", tmp_path / "good.safetensors", "--count", 2) == 0
+
+
+def test_help_is_quick_and_imports_no_torch() -> None:
+    began = time.perf_counter()
+    said = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "interalia.cli", "--help"], capture_output=True, text=True
+    )
+    assert said.returncode == 0
+    assert "reconstruct" in said.stdout
+    heavy = ("torch", "numpy", "matplotlib", "sklearn", "scipy")
+    loaded = {line.split("|")[-1].strip() for line in said.stderr.splitlines()}
+    assert not loaded & set(heavy)
+    assert time.perf_counter() - began < 5

@@ -1,0 +1,76 @@
+"""The frame for experiments, and its first member in its quick form."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from interalia import UserError, experiments
+from interalia.experiments import experiment
+from interalia.experiments.experiment import Experiment, Job, Setting
+
+
+def counted(done: list[tuple[str, int]], breaks_at: int | None = None) -> Experiment:
+    """An experiment whose work is a sum, and which can be broken off."""
+
+    def jobs(setting: Setting) -> Iterator[Job]:
+        for row in ("a", "b"):
+            for seed in range(setting.seeds):
+
+                def work(row: str = row, seed: int = seed) -> dict[str, float]:
+                    if breaks_at == len(done):
+                        raise KeyboardInterrupt
+                    done.append((row, seed))
+                    return {"sum": seed + (10.0 if row == "b" else 0.0)}
+
+                yield Job(row, seed, work, 7)
+
+    paper = {"a": {"the paper": {"sum": "3.1"}}}
+    return Experiment("counted", "Sums.", jobs, {"sum": "sum ↑"}, paper, "as printed", "shorter", seeds=3)
+
+
+def test_a_table_has_our_rows_and_the_papers(tmp_path: Path) -> None:
+    done: list[tuple[str, int]] = []
+    path = experiment.reproduce(counted(done), out=tmp_path)
+    text = path.read_text()
+    assert "| a | ours | 3 | 1 ± 0.58 | 7 |" in text
+    assert "| b | ours | 3 | 11 ± 0.58 | 7 |" in text
+    assert "| a | the paper |  | 3.1 |" in text
+    for word in ("as printed", "Seeds: 0, 1, 2", "Machine", "torch", "Commit", "Date"):
+        assert word in text
+    table = json.loads((path.parent / "table.json").read_text())
+    assert table["summary"]["b"]["sum"] == pytest.approx([11.0, 1 / 3**0.5])
+    assert len(table["rows"]) == 6
+
+
+def test_an_interrupted_experiment_goes_on_where_it_stopped(tmp_path: Path) -> None:
+    done: list[tuple[str, int]] = []
+    with pytest.raises(KeyboardInterrupt):
+        experiment.reproduce(counted(done, breaks_at=4), out=tmp_path)
+    assert len(done) == 4
+    assert "| a | ours | 3 |" in (tmp_path / "counted" / "table.md").read_text()
+    experiment.reproduce(counted(done), out=tmp_path)
+    assert done == [(row, seed) for row in ("a", "b") for seed in range(3)]
+    experiment.reproduce(counted(done), out=tmp_path, again=True)
+    assert len(done) == 12
+
+
+def test_a_cut_is_said(tmp_path: Path) -> None:
+    path = experiment.reproduce(counted([]), out=tmp_path, steps=5, seeds=1)
+    assert "CUT to 5 steps" in path.read_text()
+
+
+def test_no_seeds_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="at least 1"):
+        experiment.reproduce(counted([]), out=tmp_path, seeds=0)
+
+
+def test_mixture_25_works_end_to_end(tmp_path: Path) -> None:
+    path = experiments.reproduce("mixture-25", quick=True, steps=20, out=tmp_path)
+    rows = json.loads((path.parent / "table.json").read_text())["rows"]
+    assert [row["row"] for row in rows] == ["ALI, beta1 0.8", "GAN, beta1 0.8", "ALI, beta1 0.2", "GAN, beta1 0.2"]
+    assert all(0 <= row["values"]["high_quality"] <= 100 for row in rows)
+    assert "PacGAN" in path.read_text()

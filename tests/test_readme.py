@@ -1,0 +1,43 @@
+"""What the README shows works: its Python runs, its commands are understood, its names exist."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from interalia import cli, rooms
+
+TEXT = (Path(__file__).parents[1] / "README.md").read_text()
+
+
+def test_the_python_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, object] = {}
+    for block in re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL):
+        exec(compile(block, "README.md", "exec"), names)  # noqa: S102
+    assert tuple(names["z"].shape) == (16, 16)  # type: ignore[attr-defined]
+    assert tuple(names["way"].shape) == (4, 9, 1, 8, 8)  # type: ignore[attr-defined]
+
+
+def commands() -> list[list[str]]:
+    lines = [line.split("#")[0].split(">")[0].strip() for line in TEXT.splitlines() if line.startswith("interalia ")]
+    return [shlex.split(line.replace("[IMAGES]", "IMAGES"))[1:] for line in lines]
+
+
+@pytest.mark.parametrize("command", commands(), ids=" ".join)
+def test_the_commands_are_understood(command: list[str]) -> None:
+    function, bound, _ = cli.app.parse_args(command, exit_on_error=False, print_error=False)
+    assert callable(function)
+    if command[0] == "train" and "--resume" not in command and not any(word.endswith(".toml") for word in command):
+        overrides = bound.arguments.get("overrides")
+        given = {k: v for k, v in vars(overrides).items() if v is not None} if overrides else {}
+        cli.described(bound.arguments.get("recipe"), given).check_parts()
+
+
+def test_the_table_of_parts_is_complete() -> None:
+    for room in ("games", "divergences", "dynamics", "penalties", "noises"):
+        for name in rooms.members(room):
+            assert f"`{name}" in TEXT, f"the README's table leaves out {name}"

@@ -1,0 +1,85 @@
+"""The recipes: each names parts that exist and fit each other, and the published ones say what the papers say."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from interalia import dynamics, engine, recipes, runs, specs
+from interalia.conditionals import Dirac, Gaussian
+from interalia.recipes import CATALOGUE
+
+SHAPES = {
+    "digits": (1, 8, 8),
+    "mnist": (1, 28, 28),
+    "fashion-mnist": (1, 28, 28),
+    "svhn": (3, 32, 32),
+    "cifar10": (3, 32, 32),
+    "celeba": (3, 64, 64),
+    "grid25": (2,),
+}
+
+
+@pytest.mark.parametrize("name", CATALOGUE)
+def test_a_recipe_builds_and_takes_a_step(name: str) -> None:
+    run = CATALOGUE[name]()
+    run.check_parts()
+    assert run.name == name
+    assert (run.steps or run.epochs or 0) > 0
+    shape = SHAPES[run.data]
+    if run.size is not None:
+        shape = (1 if run.data == "mnist" else 3, run.size, run.size)
+    game = runs.build(run, shape)
+    moves = specs.make(
+        run.dynamics,
+        dynamics.CATALOGUE,
+        "dynamics",
+        game,
+        {player: torch.optim.SGD(game.parameters_of(player), lr=1e-3) for player in game.players},
+    )
+    outcome = moves.step(iter([(torch.rand(4, *shape),)] * 2))
+    assert all(loss.isfinite() for loss in outcome.losses.values())
+
+
+def test_the_published_settings() -> None:
+    svhn, cifar, celeba = recipes.ali_svhn_paper(), recipes.ali_cifar10_paper(), recipes.ali_celeba_paper()
+    assert [run.epochs for run in (svhn, cifar, celeba)] == [100, 6475, 123]
+    assert [run.latent for run in (svhn, cifar, celeba)] == [256, 64, 256]
+    for run in (svhn, cifar, celeba):
+        assert (run.game, run.divergence, run.dynamics, run.batch) == ("ali", "gan", "simultaneous", 100)
+        assert specs.parse(run.optimiser)[1] == {"lr": 1e-4, "beta1": 0.5, "beta2": 0.999}
+        assert (run.penalty, run.noise, run.ema) == ("none", "none", 0)
+    game = runs.build(svhn, (3, 32, 32))
+    assert isinstance(game.encoder, Gaussian)
+    assert isinstance(game.decoder, Dirac)
+
+
+def test_the_reports_table_1() -> None:
+    for run, generator, critic, latent in (
+        (recipes.ali_celeba_report(), 2e-4, 1e-4, 256),
+        (recipes.ali_mnist_report(), 2e-4, 1e-5, 128),
+        (recipes.ali_svhn_report(), 2e-4, 1e-4, 256),
+    ):
+        assert specs.parse(run.optimiser)[1]["lr"] == generator
+        assert run.rates == {"critic": critic}
+        assert (run.latent, run.size, run.epochs, run.batch) == (latent, 28, 100, 100)
+        assert run.noise.startswith("annealed")
+
+
+def test_bigan_is_ali_with_dirac_conditionals() -> None:
+    run = recipes.bigan_mnist_paper()
+    assert run.game == "ali"
+    game = runs.build(run, (1, 28, 28))
+    assert isinstance(game.encoder, Dirac)
+    z = game.encoder(torch.rand(3, 1, 28, 28)).mean
+    assert z.shape == (3, 50)
+    assert bool((z.abs() <= 1).all())  # the prior is uniform on [-1, 1]
+
+
+def test_every_divergence_trains_ali_on_digits() -> None:
+    from interalia.divergences import CATALOGUE as DIVERGENCES
+
+    for name in DIVERGENCES:
+        run = recipes.ali_digits(game="ali", divergence=name, steps=5)
+        trained = engine.train(run, observers=[])
+        assert all(bool(p.isfinite().all()) for p in trained.game.parameters()), name
