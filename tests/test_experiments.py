@@ -63,6 +63,14 @@ def test_a_cut_is_said(tmp_path: Path) -> None:
     assert "CUT to 5 steps" in path.read_text()
 
 
+def test_only_some_rows(tmp_path: Path) -> None:
+    done: list[tuple[str, int]] = []
+    experiment.reproduce(counted(done), out=tmp_path, only="b")
+    assert {row for row, _ in done} == {"b"}
+    with pytest.raises(UserError, match="no row of counted"):
+        experiment.reproduce(counted(done), out=tmp_path, only="c")
+
+
 def test_no_seeds_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="at least 1"):
         experiment.reproduce(counted([]), out=tmp_path, seeds=0)
@@ -71,6 +79,10 @@ def test_no_seeds_are_refused(tmp_path: Path) -> None:
 def test_mixture_25_works_end_to_end(tmp_path: Path) -> None:
     path = experiments.reproduce("mixture-25", quick=True, steps=20, out=tmp_path)
     rows = json.loads((path.parent / "table.json").read_text())["rows"]
-    assert [row["row"] for row in rows] == ["ALI, beta1 0.8", "GAN, beta1 0.8", "ALI, beta1 0.2", "GAN, beta1 0.2"]
+    assert [row["row"] for row in rows] == [
+        f"{game}, Adam {adam}"
+        for adam in ("0.0001, beta1 0.8", "0.0001, beta1 0.2", "0.001, beta1 0.5")
+        for game in ("ALI", "GAN")
+    ]
     assert all(0 <= row["values"]["high_quality"] <= 100 for row in rows)
     assert "PacGAN" in path.read_text()

@@ -40,7 +40,7 @@ def whole(_: Any, tokens: Sequence[Any]) -> int:
 def flag(f: dataclasses.Field[Any]) -> Any:
     """The type of a field's flag, with its help."""
     kind = kinds()[f.name]
-    more = {"converter": whole} if kind in (int, int | None) else {}
+    more: dict[str, Any] = {"converter": whole} if kind in (int, int | None) else {}
     return Annotated[kind | None, Parameter(help=f"{f.metadata['about']}.", show_default=False, **more)]
 
 
@@ -339,6 +339,7 @@ def reproduce(
     out: Path = Path("runs/reproduce"),
     seeds: int | None = None,
     steps: int | None = None,
+    only: str | None = None,
     again: bool = False,
 ) -> None:
     """Do an experiment of a paper anew: its table, with the paper's figures beside ours.
@@ -357,12 +358,16 @@ def reproduce(
         How many seeds, in place of the experiment's own number.
     steps
         The length of every training, in place of the protocol's; the table says that it was cut.
+    only
+        Do only the rows whose name has this in it.
     again
         Forget the rows that are done, and begin anew.
     """
     from interalia import experiments
 
-    experiments.reproduce(name or "mixture-25", quick=quick, root=root, out=out, seeds=seeds, steps=steps, again=again)
+    experiments.reproduce(
+        name or "mixture-25", quick=quick, root=root, out=out, seeds=seeds, steps=steps, only=only, again=again
+    )
 
 
 Room = Literal[

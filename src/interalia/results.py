@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import json
 import os
 import platform
 import subprocess
@@ -113,7 +112,49 @@ def evaluate(
         **provenance(),
     }  # fmt: skip
     runs.write_json(folder.results, found)
+    with runs.writing(folder.table) as file:
+        file.write(markdown(trained.run, found))
     return found
+
+
+def bars(text: str) -> str:
+    """A text in which no bar ends a cell of a Markdown table."""
+    return text.replace("|", "\\|")
+
+
+def markdown(run: Run, found: dict[str, Any]) -> str:
+    """Measures as a Markdown table with everything that is needed to judge them and to do them again."""
+    training, about = found["training"], found["data"]
+    length = f"{training['steps']:,} steps of {run.batch}"
+    if training["seconds"]:
+        length += f" in {training['seconds']:,.0f} s ({training['images_per_second']:,.0f} images/s)"
+    rows = [
+        f"| {m['name']} | {f'{m["value"]:.4g} {m["unit"]}'.strip()} | {m['better'] or ''} | {bars(m['protocol'])} |"
+        for m in found["measures"]
+    ]
+    versions = ", ".join(f"{name} {version}" for name, version in found["versions"].items())
+    return "\n".join(
+        [
+            f"# {run.name}",
+            "",
+            f"{about['about']} Measured on the {found['split']} split, of which nothing was chosen.",
+            "",
+            f"- Training: {length}. Seeds: training {found['seeds']['training']}, evaluation {found['seeds']['evaluation']}.",
+            f"- Machine: {found['machine']}. Versions: {versions}.",
+            f"- Commit: {found['commit']}. Date: {found['date']}.",
+            "",
+            "| measure | value | better | protocol |",
+            "|---|---|---|---|",
+            *rows,
+            "",
+            "The run (`interalia train FILE.toml`):",
+            "",
+            "```toml",
+            *(line for line in run.dump().splitlines() if not line.startswith("root =")),
+            "```",
+            "",
+        ]
+    )
 
 
 def untrained(run: Run, dataset: Dataset) -> Game:

@@ -216,7 +216,7 @@ def write_json(path: Path, value: Any) -> None:
 
 class Folder:
     """The folder of a run: ``run.json``, ``log.jsonl``, ``checkpoints/``, ``weights.safetensors``, ``figures/``,
-    ``results.json``, ``report.html``."""
+    ``results.json``, ``results.md``, ``report.html``."""
 
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
@@ -226,6 +226,7 @@ class Folder:
         self.weights = self.path / "weights.safetensors"
         self.figures = self.path / "figures"
         self.results = self.path / "results.json"
+        self.table = self.path / "results.md"
         self.report = self.path / "report.html"
 
     def check_free(self) -> None:

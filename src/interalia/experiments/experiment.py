@@ -91,6 +91,7 @@ def reproduce(
     out: Path = Path("runs/reproduce"),
     seeds: int | None = None,
     steps: int | None = None,
+    only: str | None = None,
     again: bool = False,
     console: Console | None = None,
 ) -> Path:
@@ -115,6 +116,8 @@ def reproduce(
     table: list[dict[str, Any]] = []
     text = ""
     for job in experiment.jobs(setting):
+        if only is not None and only not in job.row:
+            continue
         key = (job.row, job.seed, job.steps)
         if key not in done:
             began = time.perf_counter()
@@ -145,6 +148,8 @@ def reproduce(
                 "paper": experiment.paper,
             },
         )
+    if not table:
+        raise UserError(f"no row of {experiment.name} has {only!r} in its name; leave out --only to see them all.")
     console.print(text, soft_wrap=True, markup=False)
     console.print(f"Written: {folder / 'table.md'} and {folder / 'table.json'}", soft_wrap=True)
     return folder / "table.md"
