@@ -117,6 +117,11 @@ def evaluate(
     return found
 
 
+def number(measure: dict[str, Any]) -> str:
+    """A measure's value with its unit."""
+    return f"{measure['value']:.4g} {measure['unit']}".strip()
+
+
 def bars(text: str) -> str:
     """A text in which no bar ends a cell of a Markdown table."""
     return text.replace("|", "\\|")
@@ -128,10 +133,7 @@ def markdown(run: Run, found: dict[str, Any]) -> str:
     length = f"{training['steps']:,} steps of {run.batch}"
     if training["seconds"]:
         length += f" in {training['seconds']:,.0f} s ({training['images_per_second']:,.0f} images/s)"
-    rows = [
-        f"| {m['name']} | {f'{m["value"]:.4g} {m["unit"]}'.strip()} | {m['better'] or ''} | {bars(m['protocol'])} |"
-        for m in found["measures"]
-    ]
+    rows = [f"| {m['name']} | {number(m)} | {m['better'] or ''} | {bars(m['protocol'])} |" for m in found["measures"]]
     versions = ", ".join(f"{name} {version}" for name, version in found["versions"].items())
     return "\n".join(
         [
@@ -253,5 +255,5 @@ def show(found: dict[str, Any]) -> None:
     for heading in ("measure", "value", "better"):
         table.add_column(heading, no_wrap=True)
     for m in found["measures"]:
-        table.add_row(m["name"], f"{m['value']:.4g} {m['unit']}".strip(), m["better"] or "")
+        table.add_row(m["name"], number(m), m["better"] or "")
     Console(highlight=False).print(table)

@@ -87,8 +87,8 @@ MIXTURE_25 = Experiment(
         "ALI's networks (implicit encoder), Adam 1e-4, 2,500 samples; a sample is of high quality within 3 standard "
         "deviations of the nearest mean (a perfect sampler scores 98.89 %), a mode counts with 1 such sample, reverse KL "
         "of the nearest-mode histogram to the uniform one. Simultaneous updates. beta1: the original code's constant 0.8 "
-        "was written when its library took the complement, so the published setting may be 0.2; both are run, and a setting of our own with ten times the rate. PacGAN "
-        "trains 10 seeds, ± its standard error."
+        "was written when its library took the complement, so the published setting may be 0.2; both are run, and a "
+        "setting of our own with ten times the rate. PacGAN trains 10 seeds, ± its standard error."
     ),
     quick_protocol=(
         f"PacGAN's, cut to {QUICK_STEPS} of 400,000 steps and one seed: it shows the table's shape and says nothing about "
