@@ -15,6 +15,11 @@ from torch.distributions import Distribution, Independent, Normal
 from interalia.errors import UserError
 
 
+def full(y: Tensor) -> Tensor:
+    """y in full precision, where autocast computed it in a lower one: what follows takes exponentials and differences."""
+    return y.float() if y.dtype in (torch.bfloat16, torch.float16) else y
+
+
 class Point(Distribution):
     """All mass on one point: the distribution of a deterministic network. It has samples, and no density.
 
@@ -84,7 +89,7 @@ class Gaussian(Conditional):
     heads = 2
 
     def forward(self, *c: Tensor) -> Distribution:
-        mu, log_sigma = self.network(*c).float().chunk(2, dim=1)  # float: exp(log sigma) deserves full precision
+        mu, log_sigma = full(self.network(*c)).chunk(2, dim=1)
         return Independent(Normal(mu, log_sigma.exp(), validate_args=False), 1, validate_args=False)
 
 
@@ -101,7 +106,7 @@ class Dirac(Conditional):
     """
 
     def forward(self, *c: Tensor) -> Distribution:
-        return Point(self.network(*c).float())
+        return Point(full(self.network(*c)))
 
 
 class Implicit(Conditional):
@@ -122,7 +127,7 @@ class Implicit(Conditional):
 
     def forward(self, *c: Tensor) -> Distribution:
         (x,) = c
-        return Pushed(lambda eps: self.network(torch.cat([x, eps], dim=1)).float(), x.new_empty(len(x), self.noise))
+        return Pushed(lambda eps: full(self.network(torch.cat([x, eps], dim=1))), x.new_empty(len(x), self.noise))
 
     def hidden(self, *c: Tensor) -> Tensor:
         (x,) = c

@@ -36,7 +36,7 @@ class Penalty(abc.ABC):
         if not (self.due and critic.training and torch.is_grad_enabled()):
             return p[0].new_zeros(())
         with torch.autocast(p[0].device.type, enabled=False):  # the gradient of a gradient deserves full precision
-            return self.every * self.charge(critic, [part.float() for part in p], [part.float() for part in q])
+            return self.every * self.charge(critic, p, q)
 
     @abc.abstractmethod
     def charge(self, critic: nn.Module, p: Sequence[Tensor], q: Sequence[Tensor]) -> Tensor:

@@ -11,7 +11,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from interalia.conditionals import Conditional, Prior
+from interalia.conditionals import Conditional, Prior, full
 from interalia.errors import UserError
 from interalia.penalties import InstanceNoise, Joints, Penalty
 
@@ -69,7 +69,7 @@ class Game(nn.Module, abc.ABC):
         """
         if self.noise is not None and self.training:
             joints = tuple(self.noise(joint) for joint in joints)
-        scores = critic(*(torch.cat(parts) for parts in zip(*joints, strict=True))).float()
+        scores = full(critic(*(torch.cat(parts) for parts in zip(*joints, strict=True))))
         return scores.split([len(joint[0]) for joint in joints])
 
     def charge(self, p: Sequence[Tensor], q: Sequence[Tensor]) -> Tensor | float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from interalia.errors import UserError
 from interalia.observers.observer import Observer, due
 from interalia.runs import Folder, writing
 
@@ -44,8 +45,12 @@ class Log(Observer):
             file.writelines(json.dumps(line) + "\n" for line in kept)
         self.writer: Any = None
         if self.tensorboard:
-            from torch.utils.tensorboard import SummaryWriter
-
+            try:
+                from torch.utils.tensorboard import SummaryWriter
+            except ImportError:
+                raise UserError(
+                    'TensorBoard is not installed; pip install "interalia[tensorboard]", or leave out --tensorboard.'
+                ) from None
             self.writer = SummaryWriter(str(self.folder.path / "tensorboard"), purge_step=training.step)  # type: ignore[no-untyped-call]
 
     def step(self, training: Training, outcome: Outcome) -> None:
