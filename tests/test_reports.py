@@ -451,3 +451,14 @@ def test_a_report_is_made_without_torch_and_without_pyplot(tmp_path: Path) -> No
     )
     done = subprocess.run([sys.executable, "-c", code, str(home)], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "['matplotlib.figure']"
+
+
+@pytest.mark.parametrize(("channels", "mode"), [(1, "L"), (3, "RGB"), (4, "RGBA")])
+def test_a_single_image_keeps_its_channels(channels: int, mode: str, tmp_path: Path) -> None:
+    from PIL import Image
+
+    x = np.random.default_rng(0).integers(0, 256, (channels, 9, 7))
+    picture = Image.open(plots.single(x / 255, tmp_path / "one.png"))
+    assert picture.mode == mode
+    back = np.asarray(picture).reshape(9, 7, channels).transpose(2, 0, 1)
+    assert np.array_equal(back, x)

@@ -167,7 +167,7 @@ def generate(
             raise UserError("vectors cannot be written as pictures; leave out --separate and give --out FILE.npz.")
         folder = out or figure(trained, run, "generated")
         for i, image in enumerate(x):
-            plots.grid(image[None].numpy(), folder / f"{i:06d}.png", columns=1, scale=1)
+            plots.single(image.numpy(), folder / f"{i:06d}.png")
         path = folder
     elif path.suffix == ".npz" or x.ndim != 4:
         save_arrays(path, x=x)

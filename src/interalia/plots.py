@@ -78,6 +78,21 @@ def grid(
     return _save(_framed(_above(rows, space), space if n > 1 else 0), path)
 
 
+def single(image: ArrayLike, path: Path | str) -> Path:
+    """One image as it is, in its own channels and size: opacity stays opacity.
+
+    Arguments:
+        image: shape (channels, height, width), in [0, 1].
+        path: the PNG file.
+    """
+    from PIL import Image
+
+    x = (np.asarray(image, dtype=np.float64).clip(0, 1) * 255).round().astype(np.uint8)
+    with writing(Path(path), "wb") as file:
+        Image.fromarray(x[0] if len(x) == 1 else x.transpose(1, 2, 0)).save(file, format="PNG")
+    return Path(path)
+
+
 def pairs(originals: ArrayLike, reconstructions: ArrayLike, path: Path | str, columns: int = 10) -> Path:
     """Originals, and right below each its reconstruction; blocks of `columns` pairs are set apart.
 

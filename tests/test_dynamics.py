@@ -1,0 +1,228 @@
+"""Dynamics: on a bilinear game whose flow is known, and against loops written by hand."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+from collections.abc import Iterator
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.optim import SGD
+
+from interalia import runs, specs
+from interalia.dynamics import CATALOGUE, Alternating, Dynamics, Simultaneous
+from interalia.errors import UserError
+from interalia.games import ALI, Game, Outcome
+from interalia.penalties import Joints
+
+
+class Number(nn.Module):
+    def __init__(self, start: float) -> None:
+        super().__init__()
+        self.value = nn.Parameter(torch.tensor(start, dtype=torch.float64))
+
+
+class Bilinear(Game):
+    """min over theta, max over phi, of theta * phi."""
+
+    players = {"generator": ["theta"], "critic": ["phi"]}
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.theta = Number(0.8)
+        self.phi = Number(-0.3)
+
+    def sample(self, *batch: Tensor) -> Joints:
+        return {}
+
+    def losses(self, joints: Joints) -> Outcome:
+        value = self.theta.value * self.phi.value
+        return Outcome({"generator": value, "critic": -value})
+
+    def point(self) -> tuple[float, float]:
+        return self.theta.value.item(), self.phi.value.item()
+
+
+def flow(name: str, game: Game, rate: float) -> Dynamics:
+    optimisers = {player: SGD(game.parameters_of(player), lr=rate) for player in game.players}
+    return specs.make(name, CATALOGUE, "dynamics", game, optimisers)
+
+
+def nothing() -> Iterator[tuple[Tensor, ...]]:
+    return itertools.repeat(())
+
+
+def tiny_ali() -> Game:
+    torch.manual_seed(0)
+    return runs.build(runs.Run(latent=3, networks="auto(width=2)"), (1, 4, 4))
+
+
+def batches(count: int = 20) -> list[tuple[Tensor]]:
+    generator = torch.Generator().manual_seed(1)
+    return [(torch.rand(8, 1, 4, 4, generator=generator),) for _ in range(count)]
+
+
+def assert_same_weights(a: nn.Module, b: nn.Module) -> None:
+    for (key, ours), theirs in zip(a.state_dict().items(), b.state_dict().values(), strict=True):
+        assert torch.equal(ours, theirs), key
+
+
+@pytest.mark.parametrize("eta", [0.01, 0.1, 0.5])
+def test_simultaneous_spirals_outwards_on_the_bilinear_game(eta: float) -> None:
+    game = Bilinear()
+    moves = flow("simultaneous", game, eta)
+    for _ in range(50):
+        theta, phi = game.point()
+        moves.step(nothing())
+        assert game.point() == pytest.approx((theta - eta * phi, phi + eta * theta), abs=1e-14, rel=1e-14)
+        growth = sum(v * v for v in game.point()) / (theta**2 + phi**2)
+        assert growth == pytest.approx(1 + eta**2, rel=1e-12)
+
+
+@pytest.mark.parametrize("eta", [0.01, 0.1, 0.5])
+def test_alternating_stays_on_an_ellipse_on_the_bilinear_game(eta: float) -> None:
+    game = Bilinear()
+    moves = flow("alternating", game, eta)
+    theta, phi = game.point()
+    kept = theta**2 + phi**2 + eta * theta * phi  # by hand: the critic moves first
+    for _ in range(2000):
+        moves.step(nothing())
+        theta, phi = game.point()
+        assert theta**2 + phi**2 + eta * theta * phi == pytest.approx(kept, rel=1e-9)
+        assert theta**2 + phi**2 < kept / (1 - eta / 2) + 1e-9
+
+
+def test_simultaneous_is_the_loop_written_by_hand() -> None:
+    """Both gradients from one batch and one point, then both moves; bit for bit."""
+    ours, theirs = tiny_ali(), tiny_ali()
+    moves = flow("simultaneous", ours, 0.1)
+    torch.manual_seed(2)
+    stream = iter(batches())
+    for _ in range(3):
+        moves.step(stream)
+    torch.manual_seed(2)
+    for batch in batches()[:3]:
+        losses = theirs(*batch).losses
+        gradients = {
+            player: torch.autograd.grad(losses[player], theirs.parameters_of(player), retain_graph=True)
+            for player in theirs.players
+        }
+        with torch.no_grad():
+            for player in theirs.players:
+                for parameter, gradient in zip(theirs.parameters_of(player), gradients[player], strict=True):
+                    parameter -= 0.1 * gradient
+    assert_same_weights(ours, theirs)
+    assert torch.equal(next(stream)[0], batches()[3][0])  # one batch a step
+
+
+def test_simultaneous_asks_every_network_once() -> None:
+    game = tiny_ali()
+    calls: list[tuple[str, int]] = []
+    for name in ("encoder", "decoder", "critic"):
+        getattr(game, name).register_forward_hook(
+            lambda _, inputs, __, name=name: calls.append((name, len(inputs[0])))
+        )
+    flow("simultaneous", game, 0.1).step(iter(batches()))
+    assert sorted(calls) == [("critic", 16), ("decoder", 8), ("encoder", 8)]
+
+
+@pytest.mark.parametrize("turns", [{"critic": 1, "generator": 1}, {"generator": 2, "critic": 3}])
+def test_alternating_is_the_loop_written_by_hand(turns: dict[str, int]) -> None:
+    ours, theirs = tiny_ali(), tiny_ali()
+    moves = flow(f"alternating(turns={turns})", ours, 0.1)
+    torch.manual_seed(2)
+    stream = iter(batches())
+    for _ in range(2):
+        moves.step(stream)
+    torch.manual_seed(2)
+    by_hand = iter(batches())
+    for _ in range(2):
+        for player, count in turns.items():
+            for _ in range(count):
+                loss = theirs(*next(by_hand)).losses[player]
+                gradients = torch.autograd.grad(loss, theirs.parameters_of(player))
+                with torch.no_grad():
+                    for parameter, gradient in zip(theirs.parameters_of(player), gradients, strict=True):
+                        parameter -= 0.1 * gradient
+    assert_same_weights(ours, theirs)
+    assert torch.equal(next(stream)[0], next(by_hand)[0])  # as many batches as moves
+
+
+def test_alternation_is_critic_first_unless_told() -> None:
+    game = tiny_ali()
+    moves = flow("alternating", game, 0.1)
+    assert isinstance(moves, Alternating)
+    assert list(moves.turns.items()) == [("critic", 1), ("generator", 1)]
+
+
+@pytest.mark.parametrize(
+    ("turns", "sentence"),
+    [
+        (
+            {"encoder": 1},
+            "`turns` names 'encoder', which is not a player of ALI; its players are 'generator' and 'critic'.",
+        ),
+        ({"critic": 5}, "`turns` leaves out 'generator', who would never move; give it a number of turns."),
+        (
+            {"critic": 0, "generator": 1},
+            "`turns` gives 'critic' 0 moves a step, and it must be a whole number from 1.",
+        ),
+        (
+            {"critic": 1, "generator": 1.5},
+            "`turns` gives 'generator' 1.5 moves a step, and it must be a whole number from 1.",
+        ),
+    ],
+)
+def test_mistaken_turns_are_explained(turns: dict[str, int], sentence: str) -> None:
+    game = tiny_ali()
+    assert isinstance(game, ALI)
+    with pytest.raises(UserError) as caught:
+        Alternating(game, {}, turns=turns)
+    assert str(caught.value) == sentence
+
+
+@pytest.mark.parametrize("name", CATALOGUE)
+def test_a_step_tells_every_players_finite_loss_and_the_scores(name: str) -> None:
+    outcome = flow(name, tiny_ali(), 0.01).step(iter(batches()))
+    assert set(outcome.losses) == {"generator", "critic"}
+    assert all(loss.ndim == 0 and bool(loss.isfinite()) for loss in outcome.losses.values())
+    assert {key: scores.shape for key, scores in outcome.scores.items()} == {"q": (8,), "p": (8,)}
+
+
+@pytest.mark.parametrize("name", CATALOGUE)
+def test_rate_zero_moves_nobody(name: str) -> None:
+    game = tiny_ali()
+    before = copy.deepcopy(dict(game.named_parameters()))
+    flow(name, game, 0.0).step(iter(batches()))
+    for key, parameter in game.named_parameters():
+        assert torch.equal(parameter, before[key]), key
+
+
+@pytest.mark.parametrize("name", CATALOGUE)
+def test_the_game_is_evaluated_in_the_given_precision(name: str) -> None:
+    game = tiny_ali()
+    kinds: set[torch.dtype] = set()
+    layer = next(module for module in game.critic.modules() if isinstance(module, nn.Linear))
+    layer.register_forward_hook(lambda _, __, output: kinds.add(output.dtype))
+    optimisers = {player: SGD(game.parameters_of(player), lr=0.1) for player in game.players}
+    moves = CATALOGUE[name](game, optimisers, precision=lambda: torch.autocast("cpu", dtype=torch.bfloat16))
+    outcome = moves.step(iter(batches()))
+    assert kinds == {torch.bfloat16}
+    assert all(scores.dtype == torch.float32 for scores in outcome.scores.values())
+    assert all(parameter.dtype == torch.float32 for parameter in game.parameters())
+
+
+def test_a_failure_in_a_turn_leaves_nobody_frozen() -> None:
+    game = tiny_ali()
+    moves = flow("alternating", game, 0.1)
+    with pytest.raises(RuntimeError):
+        moves.step(iter([(torch.rand(8, 1, 5, 5),)]))
+    assert all(parameter.requires_grad for parameter in game.parameters())
+
+
+def test_dynamics_are_abstract_or_final() -> None:
+    with pytest.raises(TypeError):
+        Dynamics(Bilinear(), {})  # type: ignore[abstract]
+    assert CATALOGUE["simultaneous"] is Simultaneous

@@ -1,0 +1,197 @@
+"""Penalties on critics whose gradients are known, and instance noise: when, how much, and where."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from interalia import runs
+from interalia.games import CATALOGUE as GAMES
+from interalia.penalties import CATALOGUE, NOISES, R1, R1R2, InstanceNoise, Interpolated
+
+ROUND = 1e-5  # relative; gradients of critics in single precision
+
+
+class Linear(nn.Module):
+    """s(x, z) = <w, x> + <v, z> + b."""
+
+    def __init__(self, slope: float) -> None:
+        super().__init__()
+        direction = torch.randn(7, generator=torch.Generator().manual_seed(0))
+        direction = slope * direction / direction.norm()
+        self.w = nn.Parameter(direction[:4].clone())
+        self.v = nn.Parameter(direction[4:].clone())
+        self.b = nn.Parameter(torch.tensor(0.3))
+
+    def forward(self, x: Tensor, z: Tensor) -> Tensor:
+        return x.flatten(1) @ self.w + z @ self.v + self.b
+
+
+class Quadratic(nn.Module):
+    """s(x) = <x, A x> / 2, A symmetric: the gradient is A x."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        a = torch.randn(4, 4, generator=torch.Generator().manual_seed(1))
+        self.a = nn.Parameter(a + a.t())
+
+    def forward(self, x: Tensor) -> Tensor:
+        return (x @ self.a * x).sum(1) / 2
+
+
+def pairs() -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+    generator = torch.Generator().manual_seed(2)
+    x, x_tilde = torch.randn(2, 6, 1, 2, 2, generator=generator)
+    z_hat, z = torch.randn(2, 6, 3, generator=generator)
+    return (x, z_hat), (x_tilde, z)
+
+
+@pytest.mark.parametrize("slope", [0.5, 1.0, 3.0])
+def test_closed_forms_for_a_linear_critic(slope: float) -> None:
+    critic, (p, q) = Linear(slope), pairs()
+    assert R1(gamma=0.7)(critic, p, q).item() == pytest.approx(0.7 / 2 * slope**2, rel=ROUND)
+    assert R1R2(gamma=0.7)(critic, p, q).item() == pytest.approx(0.7 * slope**2, rel=ROUND)  # once for P, once for Q
+    expected = 10 * (slope - 1) ** 2  # x and z are one vector
+    assert Interpolated(weight=10.0)(critic, p, q).item() == pytest.approx(expected, rel=ROUND, abs=1e-9)
+
+
+def test_closed_forms_for_a_quadratic_critic() -> None:
+    critic = Quadratic()
+    p, q = torch.randn(2, 5, 4, generator=torch.Generator().manual_seed(3))
+    on_p, on_q = ((x @ critic.a).square().sum(1).mean() for x in (p, q))
+    torch.testing.assert_close(R1(gamma=2.0)(critic, (p,), (q,)), on_p)
+    torch.testing.assert_close(R1R2(gamma=2.0)(critic, (p,), (q,)), on_p + on_q)
+    # the charge's own gradient, in A: d/dA of mean ||A x||^2 is 2 A mean[x x'], symmetrised as s(x) is
+    (gradient,) = torch.autograd.grad(R1(gamma=2.0)(critic, (p,), (q,)), critic.a)
+    (expected,) = torch.autograd.grad((p @ ((critic.a + critic.a.t()) / 2)).square().sum(1).mean(), critic.a)
+    torch.testing.assert_close(gradient, expected)
+
+
+def test_interpolated_looks_between_the_two() -> None:
+    """A critic that has slope 1 between P at 0 and Q at 1 and slope 5 outside is not charged."""
+    x = nn.Parameter(torch.ones(()))
+
+    class Bent(nn.Module):
+        def forward(self, a: Tensor) -> Tensor:
+            return x * torch.where((a >= 0) & (a <= 1), a, 5 * a).squeeze(1)
+
+    torch.manual_seed(0)
+    p, q = (torch.zeros(500, 1),), (torch.ones(500, 1),)
+    assert Interpolated()(Bent(), p, q).item() == pytest.approx(0, abs=1e-6)
+    assert Interpolated()(Bent(), q, (torch.full((500, 1), 3.0),)).item() > 100
+
+
+@pytest.mark.parametrize("name", CATALOGUE)
+def test_every_k_steps_and_k_times_as_much(name: str) -> None:
+    critic, (p, q) = Linear(3.0), pairs()
+    full = CATALOGUE[name]()(critic, p, q).item()
+    assert full > 0
+    lazy = CATALOGUE[name](every=4)
+    charges = []
+    for step in range(9):
+        lazy.at(step, 9)
+        charges.append(lazy(critic, p, q).item())
+    assert charges == pytest.approx([4 * full, 0, 0, 0] * 2 + [4 * full], rel=ROUND)
+
+
+@pytest.mark.parametrize("name", CATALOGUE)
+def test_a_penalty_counts_in_whole_steps(name: str) -> None:
+    with pytest.raises(ValueError, match="1 or more"):
+        CATALOGUE[name](every=0)
+
+
+@pytest.mark.parametrize("name", CATALOGUE)
+def test_no_charge_in_evaluation(name: str) -> None:
+    critic, (p, q) = Linear(3.0), pairs()
+    with torch.no_grad():
+        assert CATALOGUE[name]()(critic, p, q).item() == 0
+    assert CATALOGUE[name]()(critic.eval(), p, q).item() == 0
+
+
+@pytest.mark.parametrize("name", CATALOGUE)
+def test_the_charge_reaches_the_critic_alone(name: str) -> None:
+    """The samples come from the generator, and the penalty does not move it."""
+    critic, (p, q) = Linear(3.0), pairs()
+    for part in (*p, *q):
+        part.requires_grad_()
+    CATALOGUE[name]()(critic, p, q).backward()
+    assert critic.w.grad is not None
+    assert bool((critic.w.grad != 0).all())
+    assert all(part.grad is None for part in (*p, *q))
+
+
+@pytest.mark.parametrize("name", CATALOGUE)
+@pytest.mark.parametrize("game", GAMES)
+def test_a_penalty_adds_its_charge_to_the_critics_loss(game: str, name: str) -> None:
+    torch.manual_seed(0)
+    run = runs.Run(game=game, latent=3, networks="auto(width=2)", penalty=name)
+    made = runs.build(run, (1, 4, 4))
+    x = torch.rand(8, 1, 4, 4)
+    joints = made.sample(x)
+    torch.manual_seed(1)
+    charged = made.losses(joints).losses
+    torch.manual_seed(1)
+    assert made.penalty is not None
+    p, q = list(joints.values())[:2]
+    charge = made.penalty(made.critic, p, q)
+    made.penalty = None
+    free = made.losses(joints).losses
+    torch.testing.assert_close(charged["critic"], free["critic"] + charge)
+    torch.testing.assert_close(charged["generator"], free["generator"])
+    assert charge.item() > 0
+
+
+@pytest.mark.parametrize("name", NOISES)
+def test_the_level_falls_on_a_straight_line(name: str) -> None:
+    noise = NOISES[name](std=0.4, until=0.5)
+    levels = []
+    for step in (0, 25, 50, 75, 100):
+        noise.at(step, 100)
+        levels.append(noise.level)
+    assert levels == pytest.approx([0.4, 0.2, 0, 0, 0], abs=1e-12)
+
+
+def test_noise_has_the_standard_deviation_that_it_says_and_leaves_z_alone() -> None:
+    torch.manual_seed(0)
+    noise = InstanceNoise(std=0.4)
+    noise.at(3, 4)
+    x, z = torch.rand(4000, 1, 4, 4), torch.randn(4000, 3)
+    noisy, same = noise((x, z))
+    assert same is z
+    assert (noisy - x).std().item() == pytest.approx(0.1, rel=0.02)
+    assert (noisy - x).mean().item() == pytest.approx(0, abs=0.002)
+    noise.at(4, 4)
+    assert noise((x, z))[0] is x
+
+
+@pytest.mark.parametrize("settings", [{"std": -1.0}, {"until": 0.0}, {"until": 1.5}])
+def test_noise_checks_its_settings(settings: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match="they lie in"):
+        InstanceNoise(**settings)
+
+
+@pytest.mark.parametrize("game", GAMES)
+def test_only_the_critic_sees_noise_and_only_in_training(game: str) -> None:
+    torch.manual_seed(0)
+    made = runs.build(runs.Run(game=game, latent=3, networks="auto(width=2)", noise="annealed(std=0.5)"), (1, 4, 4))
+    seen: dict[str, tuple[Tensor, ...]] = {}
+    for name, network in made.named_children():
+        if name != "prior":
+            network.register_forward_pre_hook(lambda _, inputs, name=name: seen.__setitem__(name, inputs))
+    x = torch.rand(500, 1, 4, 4)
+    joints = made.sample(x)
+    if "encoder" in seen:
+        assert seen["encoder"][0] is x
+    clean = [torch.cat(parts) for parts in zip(*list(joints.values())[:2], strict=True)]
+    made.losses(joints)
+    noisy_x, *rest = seen["critic"]
+    assert (noisy_x - clean[0]).std().item() == pytest.approx(0.5, rel=0.05)
+    for ours, theirs in zip(rest, clean[1:], strict=True):
+        torch.testing.assert_close(ours, theirs, atol=0, rtol=0)
+    made.at(50, 100)
+    made.losses(joints)
+    assert (seen["critic"][0] - clean[0]).std().item() == pytest.approx(0.25, rel=0.05)
+    made.eval()
+    made.losses(joints)
+    torch.testing.assert_close(seen["critic"][0], clean[0], atol=0, rtol=0)
