@@ -1,0 +1,277 @@
+"""Games: the laws that hold for every game under every dynamics, and ALI's and its relatives' losses by hand."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.distributions import Normal
+from torch.nn.functional import softplus
+from torch.optim import SGD
+
+from interalia import dynamics, runs, specs
+from interalia.conditionals import Dirac, Gaussian, StandardNormal
+from interalia.errors import UserError
+from interalia.games import ALI, ALICE, CATALOGUE, GAN, Game
+from interalia.networks import CATALOGUE as NETWORKS
+from interalia.networks.layers import Joint
+from interalia.networks.mlp import MLP
+
+DYNAMICS = list(dynamics.CATALOGUE)
+# divergences in which every parameter counts: the others do not change when a constant is added to all scores
+DIVERGENCES = ["gan", "least-squares", "pearson", "reverse-kl"]
+SHAPES = {"flat": (1, 4, 4), "conv": (1, 12, 24)}
+INFERRING = [name for name, member in CATALOGUE.items() if "encoder" in member.players["generator"]]
+
+
+def build(game: str, shape: tuple[int, ...] = SHAPES["flat"], double: bool = True, **fields: object) -> Game:
+    torch.manual_seed(0)
+    made = runs.build(runs.Run(game=game, latent=3, networks="auto(width=2)").replace(**fields), shape)
+    return made.double() if double else made
+
+
+def batch_of(shape: tuple[int, ...], double: bool = True) -> Tensor:
+    x = torch.rand(16, *shape, generator=torch.Generator().manual_seed(1))
+    return x.double() if double else x
+
+
+def flow(name: str, game: Game, rate: float = 0.05) -> dynamics.Dynamics:
+    optimisers = {player: SGD(game.parameters_of(player), lr=rate) for player in game.players}
+    return specs.make(name, dynamics.CATALOGUE, "dynamics", game, optimisers)
+
+
+@pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
+@pytest.mark.parametrize("divergence", DIVERGENCES)
+@pytest.mark.parametrize("name", DYNAMICS)
+@pytest.mark.parametrize("game", CATALOGUE)
+def test_every_parameter_of_every_player_moves(
+    game: str, name: str, divergence: str, shape: tuple[int, ...]
+) -> None:
+    made = build(game, shape, divergence=divergence)
+    before = copy.deepcopy(dict(made.named_parameters()))
+    moves = flow(name, made)
+    x = batch_of(shape)
+    for _ in range(2):
+        outcome = moves.step(itertools.repeat((x,)))
+        assert set(outcome.losses) == set(made.players)
+        assert all(bool(loss.isfinite()) for loss in outcome.losses.values())
+    for key, parameter in made.named_parameters():
+        assert not torch.equal(parameter, before[key]), f"{key} did not move"
+        assert bool(parameter.isfinite().all()), key
+        assert parameter.requires_grad, f"{key} stayed frozen"
+        assert parameter.grad is None, f"{key} keeps a gradient"
+
+
+@pytest.mark.parametrize("penalty", ["none", "r1r2", "interpolated"])
+@pytest.mark.parametrize("divergence", [*DIVERGENCES, "relativistic", "wasserstein"])
+@pytest.mark.parametrize("game", CATALOGUE)
+def test_each_loss_reaches_its_own_player_and_nobody_else(game: str, divergence: str, penalty: str) -> None:
+    made = build(game, double=False, divergence=divergence, penalty=penalty)
+    moves = flow("simultaneous", made)
+    x = batch_of(SHAPES["flat"], double=False)
+    torch.manual_seed(2)
+    losses = made(x).losses
+    by_hand = {
+        player: torch.autograd.grad(
+            losses[player], made.parameters_of(player), retain_graph=True, materialize_grads=True
+        )
+        for player in made.players
+    }
+    for players in (list(made.players), *([player] for player in made.players)):
+        made.zero_grad(set_to_none=True)
+        torch.manual_seed(2)
+        moves.look(iter([(x,)]), *players)
+        for player in made.players:
+            for parameter, gradient in zip(made.parameters_of(player), by_hand[player], strict=True):
+                if player not in players:
+                    assert parameter.grad is None
+                elif parameter.grad is None:  # the loss does not depend on it
+                    assert not gradient.any()
+                else:
+                    torch.testing.assert_close(parameter.grad, gradient, atol=1e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize("networks", NETWORKS)
+@pytest.mark.parametrize("game", CATALOGUE)
+def test_every_game_plays_with_all_networks(game: str, networks: str) -> None:
+    sides = {"ali-svhn": 32, "ali-cifar10": 32, "ali-celeba": 64, "ali-tiny-imagenet": 64, "ali-28": 28}
+    shape = (2,) if networks == "ali-mixture" else (1, sides.get(networks, 8), sides.get(networks, 8))
+    made = build(game, shape, double=False, networks=networks)
+    moves = flow("simultaneous", made, rate=1e-3)
+    outcome = moves.step(iter([(torch.rand(2, *shape),)]))
+    assert all(bool(loss.isfinite()) for loss in outcome.losses.values())
+
+
+@pytest.mark.parametrize("encoder", ["gaussian", "dirac", "implicit(noise=2)"])
+@pytest.mark.parametrize("shape", [(2,), (1, 4, 4)])
+@pytest.mark.parametrize("game", INFERRING)
+def test_every_game_that_infers_plays_with_all_encoders(game: str, shape: tuple[int, ...], encoder: str) -> None:
+    made = build(game, shape, encoder=encoder)
+    outcome = flow("simultaneous", made).step(iter([(batch_of(shape),)]))
+    assert all(bool(loss.isfinite()) for loss in outcome.losses.values())
+
+
+@pytest.mark.parametrize("game", CATALOGUE)
+def test_players_share_nothing_and_leave_nothing_out(game: str) -> None:
+    made = build(game)
+    moved = [id(p) for player in made.players for p in made.parameters_of(player)]
+    assert len(moved) == len(set(moved))
+    assert set(moved) == {id(p) for p in made.parameters()}
+
+
+@pytest.mark.parametrize("game", CATALOGUE)
+def test_only_freezes_the_others_and_thaws_them(game: str) -> None:
+    made = build(game)
+    pinned = made.parameters_of("generator")[0].requires_grad_(False)  # somebody's own choice is kept
+    with made.only("critic"):
+        assert all(p.requires_grad for p in made.parameters_of("critic"))
+        assert not any(p.requires_grad for p in made.parameters_of("generator"))
+    assert all(p.requires_grad for p in made.parameters() if p is not pinned)
+    assert not pinned.requires_grad
+    pinned.requires_grad_(True)
+    with pytest.raises(ZeroDivisionError), made.only("critic"):
+        raise ZeroDivisionError
+    assert all(p.requires_grad for p in made.parameters())
+
+
+@pytest.mark.parametrize("game", CATALOGUE)
+def test_an_unknown_player_is_explained(game: str) -> None:
+    made = build(game)
+    with pytest.raises(UserError) as caught:
+        made.parameters_of("judge")
+    assert str(caught.value) == (
+        f"`player` names 'judge', which is not a player of {type(made).__name__}; "
+        "its players are 'generator' and 'critic'."
+    )
+
+
+@pytest.mark.parametrize("game", CATALOGUE)
+def test_one_pass_of_the_critic_judges_all_joints(game: str) -> None:
+    made = build(game)
+    sizes: list[int] = []
+    made.critic.register_forward_hook(lambda _, inputs, __: sizes.append(len(inputs[0])))
+    outcome = made(batch_of(SHAPES["flat"]))
+    assert sizes == [16 * len(outcome.scores)]
+    assert all(scores.shape == (16,) for scores in outcome.scores.values())
+
+
+def test_alis_losses_are_algorithm_1() -> None:
+    game = build("ali")
+    assert isinstance(game, ALI)
+    x = batch_of(SHAPES["flat"])
+    joints = game.sample(x)
+    (_, z_hat), (x_tilde, z) = joints["q"], joints["p"]
+    assert joints["q"][0] is x
+    outcome = game.losses(joints)
+    rho_q = game.critic(x, z_hat)
+    rho_p = game.critic(x_tilde, z)
+    critic = (torch.log1p(torch.exp(-rho_q)) + torch.log1p(torch.exp(rho_p))).mean()
+    generator = (torch.log1p(torch.exp(rho_q)) + torch.log1p(torch.exp(-rho_p))).mean()
+    torch.testing.assert_close(outcome.losses["critic"].double(), critic, atol=1e-6, rtol=1e-6)
+    torch.testing.assert_close(outcome.losses["generator"].double(), generator, atol=1e-6, rtol=1e-6)
+    torch.testing.assert_close(outcome.scores["q"].double(), rho_q, atol=1e-6, rtol=1e-6)
+    torch.testing.assert_close(outcome.scores["p"].double(), rho_p, atol=1e-6, rtol=1e-6)
+
+
+def test_ali_samples_the_joints_of_algorithm_1() -> None:
+    game = build("ali", double=False).eval()  # batch norm by its population statistics: each sample on its own
+    x = torch.rand(1, 1, 4, 4).expand(20_000, 1, 4, 4)
+    (_, z_hat), (x_tilde, z) = game.sample(x).values()
+    mu, log_sigma = game.encoder.network(x[:1]).chunk(2, dim=1)
+    assert Normal(0, 1).cdf((z_hat - mu) / log_sigma.exp()).mean(0).sub(0.5).abs().max() < 0.01  # z^ ~ q(z | x)
+    assert ((z_hat - mu) / log_sigma.exp()).std(0).sub(1).abs().max() < 0.03
+    assert z.mean(0).abs().max() < 0.03  # z ~ p(z)
+    assert z.std(0).sub(1).abs().max() < 0.03
+    torch.testing.assert_close(x_tilde, game.decoder.network(z))  # x~ = G(z)
+    assert torch.corrcoef(torch.cat([z, z_hat], dim=1).t()).triu(1).abs().max() < 0.05  # drawn independently
+
+
+def test_bigan_is_ali_with_dirac_conditionals() -> None:
+    class Certain(nn.Module):
+        """[f(x), log sigma] with sigma = 0."""
+
+        def __init__(self, f: nn.Module) -> None:
+            super().__init__()
+            self.f = f
+
+        def forward(self, x: Tensor) -> Tensor:
+            mu: Tensor = self.f(x)
+            return torch.cat([mu, torch.full_like(mu, -torch.inf)], dim=1)
+
+    torch.manual_seed(0)
+    f, g, critic = MLP(2, 3, width=8), MLP(3, 2, width=8), Joint(MLP(5, 1, width=8))
+    bigan = ALI(Dirac(f), Dirac(g), critic, StandardNormal(3))
+    ali = ALI(Gaussian(Certain(f)), Dirac(g), critic, StandardNormal(3))
+    x = torch.randn(16, 2)
+    outcomes = []
+    for game in (bigan, ali):
+        torch.manual_seed(1)
+        outcomes.append(game(x))
+    for player in bigan.players:
+        torch.testing.assert_close(outcomes[0].losses[player], outcomes[1].losses[player], atol=1e-7, rtol=0)
+    torch.manual_seed(1)
+    z = torch.randn(16, 3)
+    q, p = critic(x, f(x)), critic(g(z), z)  # V(D, E, G), with both players' non-saturating losses
+    torch.testing.assert_close(outcomes[0].losses["critic"], (softplus(-q) + softplus(p)).mean())
+    torch.testing.assert_close(outcomes[0].losses["generator"], (softplus(q) + softplus(-p)).mean())
+
+
+def test_gans_losses_are_the_original_ones() -> None:
+    game = build("gan", double=False)
+    assert isinstance(game, GAN)
+    assert not hasattr(game, "encoder")
+    x = batch_of(SHAPES["flat"], double=False)
+    torch.manual_seed(1)
+    outcome = game(x)
+    torch.manual_seed(1)
+    x_tilde = game.decoder.network(torch.randn(16, 3))
+    d, d_tilde = torch.sigmoid(game.critic(x)), torch.sigmoid(game.critic(x_tilde))
+    torch.testing.assert_close(outcome.losses["critic"], -(d.log() + (1 - d_tilde).log()).mean())
+    gradients = torch.autograd.grad(outcome.losses["generator"], game.parameters_of("generator"))
+    expected = torch.autograd.grad(-d_tilde.log().mean(), game.parameters_of("generator"))
+    for gradient, by_hand in zip(gradients, expected, strict=True):
+        torch.testing.assert_close(gradient, by_hand, atol=1e-6, rtol=1e-4)
+
+
+@pytest.mark.parametrize("distance", ["mse", "l1"])
+def test_alice_is_ali_and_a_round_trip(distance: str) -> None:
+    game = build(f"alice(cycle=3.0, distance={distance!r})", double=False)
+    assert isinstance(game, ALICE)
+    x = batch_of(SHAPES["flat"], double=False)
+    joints = game.sample(x)
+    outcome = game.losses(joints)
+    ali = ALI.losses(game, joints)  # type: ignore[arg-type]
+    torch.testing.assert_close(outcome.losses["critic"], ali.losses["critic"])
+    x_hat = joints["cycle"][0]
+    lost = (x - x_hat).square().mean() if distance == "mse" else (x - x_hat).abs().mean()
+    torch.testing.assert_close(outcome.losses["generator"], ali.losses["generator"] + 3 * lost)
+    game.cycle = 0.0
+    torch.testing.assert_close(game.losses(joints).losses["generator"], ali.losses["generator"])
+
+
+def test_alices_round_trip_goes_through_both_networks() -> None:
+    game = build("alice", double=False).eval()
+    x = batch_of(SHAPES["flat"], double=False)
+    joints = game.sample(x)
+    (_, z_hat), (x_hat, same) = joints["q"], joints["cycle"]
+    assert same is x
+    torch.testing.assert_close(x_hat, game.decoder.network(z_hat))
+    lost = (x - x_hat).square().mean()
+    for network in (game.encoder, game.decoder):
+        gradients = torch.autograd.grad(lost, list(network.parameters()), retain_graph=True)
+        assert all(bool(gradient.any()) for gradient in gradients)
+
+
+@pytest.mark.parametrize("game", CATALOGUE)
+def test_equal_seeds_give_equal_outcomes(game: str) -> None:
+    x = batch_of(SHAPES["flat"])
+    outcomes = []
+    for _ in range(2):
+        made = build(game)
+        torch.manual_seed(5)
+        outcomes.append(made(x).losses)
+    for player, loss in outcomes[0].items():
+        assert torch.equal(loss, outcomes[1][player])

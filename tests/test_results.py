@@ -1,0 +1,60 @@
+"""From a run to its results: on pairs of numbers as on images, with an encoder and without, with the protocol beside."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from interalia import UserError, engine, recipes, results, runs
+from interalia.runs import Folder
+
+
+@pytest.mark.parametrize("recipe", [recipes.ali_grid25, recipes.gan_grid25], ids=lambda r: r.__name__)
+def test_a_mixture_has_a_plane_and_modes(recipe: recipes.Recipe, tmp_path: Path) -> None:
+    run = recipe(steps=20, evaluate_every=10, log_every=5)
+    trained = engine.train(run, tmp_path / "run")
+    results.make(trained)
+    folder = Folder(tmp_path / "run")
+    found = {m["name"]: m["value"] for m in json.loads(folder.results.read_text())["measures"]}
+    assert 0 <= found["modes"] <= 25
+    assert ("reconstruction_mse" in found) == hasattr(trained.game, "encoder")
+    assert Image.open(folder.figures / "plane.png").size[0] > 300
+    assert "25" in folder.report.read_text()
+
+
+def test_results_say_how_they_came_about(tmp_path: Path) -> None:
+    trained = engine.train(recipes.ali_digits(steps=10, seed=7), tmp_path / "run")
+    found = results.evaluate(trained, seed=3)
+    assert found["seeds"] == {"training": 7, "evaluation": 3}
+    assert found["training"]["steps"] == 10
+    assert found["training"]["images_per_second"] > 0
+    assert {"torch", "numpy", "interalia"} <= set(found["versions"])
+    text = Folder(tmp_path / "run").table.read_text()
+    for word in ("Machine:", "Commit:", "Date:", "Seeds: training 7", 'data = "digits"', "| reconstruction_ratio |"):
+        assert word in text
+    for line in text.splitlines():
+        if line.startswith("| "):
+            assert line.replace("\\|", "").count("|") == 5
+
+
+def test_measuring_changes_nothing_and_is_the_same_twice(tmp_path: Path) -> None:
+    import torch
+
+    trained = engine.train(recipes.ali_digits(steps=10), tmp_path / "run")
+    before = {key: value.clone() for key, value in trained.game.state_dict().items()}
+    state = torch.get_rng_state()
+    first, second = results.evaluate(trained), results.evaluate(trained)
+    assert first["measures"] == second["measures"]
+    assert torch.equal(state, torch.get_rng_state())
+    assert all(torch.equal(before[key], value) for key, value in trained.game.state_dict().items())
+
+
+def test_a_bare_file_of_weights_has_no_folder_for_results(tmp_path: Path) -> None:
+    trained = engine.train(recipes.ali_digits(steps=2), tmp_path / "run")
+    bare = runs.load(tmp_path / "run" / "weights.safetensors")
+    with pytest.raises(UserError, match="give the run's folder"):
+        results.evaluate(bare)
+    assert trained.step == bare.step == 2
