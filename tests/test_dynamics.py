@@ -121,9 +121,7 @@ def test_simultaneous_asks_every_network_once() -> None:
     game = tiny_ali()
     calls: list[tuple[str, int]] = []
     for name in ("encoder", "decoder", "critic"):
-        getattr(game, name).register_forward_hook(
-            lambda _, inputs, __, name=name: calls.append((name, len(inputs[0])))
-        )
+        getattr(game, name).register_forward_hook(lambda _, inputs, __, name=name: calls.append((name, len(inputs[0]))))
     flow("simultaneous", game, 0.1).step(iter(batches()))
     assert sorted(calls) == [("critic", 16), ("decoder", 8), ("encoder", 8)]
 

@@ -47,9 +47,7 @@ def flow(name: str, game: Game, rate: float = 0.05) -> dynamics.Dynamics:
 @pytest.mark.parametrize("divergence", DIVERGENCES)
 @pytest.mark.parametrize("name", DYNAMICS)
 @pytest.mark.parametrize("game", CATALOGUE)
-def test_every_parameter_of_every_player_moves(
-    game: str, name: str, divergence: str, shape: tuple[int, ...]
-) -> None:
+def test_every_parameter_of_every_player_moves(game: str, name: str, divergence: str, shape: tuple[int, ...]) -> None:
     made = build(game, shape, divergence=divergence)
     before = copy.deepcopy(dict(made.named_parameters()))
     moves = flow(name, made)
@@ -69,9 +67,9 @@ def test_every_parameter_of_every_player_moves(
 @pytest.mark.parametrize("divergence", [*DIVERGENCES, "relativistic", "wasserstein"])
 @pytest.mark.parametrize("game", CATALOGUE)
 def test_each_loss_reaches_its_own_player_and_nobody_else(game: str, divergence: str, penalty: str) -> None:
-    made = build(game, double=False, divergence=divergence, penalty=penalty)
+    made = build(game, divergence=divergence, penalty=penalty)
     moves = flow("simultaneous", made)
-    x = batch_of(SHAPES["flat"], double=False)
+    x = batch_of(SHAPES["flat"])
     torch.manual_seed(2)
     losses = made(x).losses
     by_hand = {
@@ -91,7 +89,7 @@ def test_each_loss_reaches_its_own_player_and_nobody_else(game: str, divergence:
                 elif parameter.grad is None:  # the loss does not depend on it
                     assert not gradient.any()
                 else:
-                    torch.testing.assert_close(parameter.grad, gradient, atol=1e-6, rtol=1e-5)
+                    torch.testing.assert_close(parameter.grad, gradient, atol=1e-12, rtol=1e-10)
 
 
 @pytest.mark.parametrize("networks", NETWORKS)
@@ -170,10 +168,10 @@ def test_alis_losses_are_algorithm_1() -> None:
     rho_p = game.critic(x_tilde, z)
     critic = (torch.log1p(torch.exp(-rho_q)) + torch.log1p(torch.exp(rho_p))).mean()
     generator = (torch.log1p(torch.exp(rho_q)) + torch.log1p(torch.exp(-rho_p))).mean()
-    torch.testing.assert_close(outcome.losses["critic"].double(), critic, atol=1e-6, rtol=1e-6)
-    torch.testing.assert_close(outcome.losses["generator"].double(), generator, atol=1e-6, rtol=1e-6)
-    torch.testing.assert_close(outcome.scores["q"].double(), rho_q, atol=1e-6, rtol=1e-6)
-    torch.testing.assert_close(outcome.scores["p"].double(), rho_p, atol=1e-6, rtol=1e-6)
+    torch.testing.assert_close(outcome.losses["critic"], critic, atol=1e-12, rtol=0)
+    torch.testing.assert_close(outcome.losses["generator"], generator, atol=1e-12, rtol=0)
+    torch.testing.assert_close(outcome.scores["q"], rho_q, atol=1e-12, rtol=0)
+    torch.testing.assert_close(outcome.scores["p"], rho_p, atol=1e-12, rtol=0)
 
 
 def test_ali_samples_the_joints_of_algorithm_1() -> None:

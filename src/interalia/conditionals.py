@@ -41,6 +41,9 @@ class Point(Distribution):
     def rsample(self, sample_shape: torch.Size | list[int] | tuple[int, ...] = ()) -> Tensor:
         return self.point.expand(*sample_shape, *self.point.shape)
 
+    def sample(self, sample_shape: torch.Size | list[int] | tuple[int, ...] = ()) -> Tensor:
+        return self.rsample(sample_shape).detach()  # a view that is made without gradients would still carry them
+
     def log_prob(self, value: Tensor) -> Tensor:
         raise UserError(
             "this conditional has samples and no density, so log_prob cannot be asked of it; "
@@ -126,11 +129,11 @@ class Implicit(Conditional):
         self.noise = noise
 
     def forward(self, *c: Tensor) -> Distribution:
-        (x,) = c
+        x = c[0].flatten(1)  # an image joins the noise as a vector
         return Pushed(lambda eps: full(self.network(torch.cat([x, eps], dim=1))), x.new_empty(len(x), self.noise))
 
     def hidden(self, *c: Tensor) -> Tensor:
-        (x,) = c
+        x = c[0].flatten(1)  # an image joins the noise as a vector
         return super().hidden(torch.cat([x, x.new_zeros(len(x), self.noise)], dim=1))
 
 

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn.functional import logsigmoid, relu, softplus
+from torch.nn.functional import relu, softplus
 
 from interalia.errors import UserError
 
@@ -102,7 +102,7 @@ class GAN(FDivergence):
         return torch.xlogy(u, u) - (u + 1) * torch.log1p(u)
 
     def output(self, v: Tensor) -> Tensor:
-        return logsigmoid(v)
+        return -softplus(-v)  # log sigmoid(v), written as Algorithm 1 writes it
 
     def conjugate(self, v: Tensor) -> Tensor:
         return softplus(v)
@@ -118,7 +118,7 @@ class JensenShannon(FDivergence):
         return torch.xlogy(u, u) - (u + 1) * (torch.log1p(u) - math.log(2))
 
     def output(self, v: Tensor) -> Tensor:
-        return math.log(2) + logsigmoid(v)
+        return math.log(2) - softplus(-v)
 
     def conjugate(self, v: Tensor) -> Tensor:
         return softplus(v) - math.log(2)

@@ -48,7 +48,7 @@ class Dynamics(abc.ABC):
             outcome = self.game(*next(batches))
         for player in players:
             outcome.losses[player].backward(
-                inputs=self.game.parameters_of(player),
+                inputs=[p for p in self.game.parameters_of(player) if p.requires_grad],
                 retain_graph=player != players[-1],  # the players share one graph
             )
         return outcome

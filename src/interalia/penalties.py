@@ -118,7 +118,7 @@ class InstanceNoise:
         self.level = std
 
     def at(self, step: int, steps: int) -> None:
-        self.level = self.std * max(0.0, 1 - step / (self.until * steps))
+        self.level = self.std * max(0.0, 1 - step / max(1.0, self.until * steps))
 
     def __call__(self, joint: Sequence[Tensor]) -> tuple[Tensor, ...]:
         x, *rest = joint

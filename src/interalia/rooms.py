@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -41,4 +42,4 @@ def settings(member: Any) -> str:
     """A member's settings and their defaults."""
     from interalia.specs import signature
 
-    return signature(member) if callable(member) else ""
+    return signature(member) if inspect.isclass(member) or inspect.isfunction(member) else ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import re
 import tempfile
 import tomllib
 from collections.abc import Iterator, Mapping
@@ -120,7 +121,9 @@ class Run:
                 pairs = ", ".join(f"{k} = {v!r}" for k, v in value.items())
                 lines.append(f"{key} = {{ {pairs} }}")
             else:
-                lines.append(f"{key} = {json.dumps(value)}")
+                # JSON writes what TOML reads, but for escaped pairs of surrogates and a bare DEL
+                text = json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+                lines.append(f"{key} = {text}")
         return "\n".join(lines) + "\n"
 
 
@@ -146,7 +149,8 @@ def _check(key: str, value: Any, kind: Any, rules: Mapping[str, Any]) -> None:
         words = {int: "a whole number", float: "a number", str: "a text"}[plain]
         raise UserError(f"`{key}` is {value!r}, and it must be {words}.")
     low, high = rules.get("low"), rules.get("high")
-    if plain is not str and ((low is not None and value < low) or (high is not None and value > high)):
+    # asked this way round, so that NaN is refused
+    if plain is not str and not ((low is None or value >= low) and (high is None or value <= high)):
         span = f"from {low:,} to {high:,}" if high is not None else f"at least {low:,}"
         raise UserError(f"`{key}` is {value}, out of its range; it must be {span}.")
     choices = rules.get("choices")
@@ -165,7 +169,7 @@ def from_toml(path: Path) -> dict[str, Any]:
             values = tomllib.load(file)
     except OSError as error:
         raise UserError(f"the file {path} cannot be read: {error.strerror}.") from None
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UserError(f"{path} is not a TOML file: {error}.") from None
     known = kinds()
     for key, value in values.items():
@@ -177,6 +181,13 @@ def from_toml(path: Path) -> dict[str, Any]:
         except UserError as error:
             raise UserError(f"{path}: {error}") from None
     return values
+
+
+def unwritable(path: Path, error: OSError) -> UserError:
+    """What is said of a file that the disk does not take."""
+    return UserError(
+        f"{path} could not be written ({error.strerror or error}); free some space or choose another folder with --out."
+    )
 
 
 @contextmanager
@@ -200,9 +211,7 @@ def writing(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
         os.replace(temporary, path)
         temporary = None
     except OSError as error:
-        raise UserError(
-            f"{path} could not be written ({error.strerror or error}); free some space or choose another folder with --out."
-        ) from error
+        raise unwritable(path, error) from error
     finally:
         if temporary is not None and os.path.exists(temporary):
             os.unlink(temporary)
@@ -236,6 +245,12 @@ class Folder:
                 f"{self.path} exists already; go on with it by --resume {self.path}, or choose another folder with --out."
             )
 
+    def sweep(self) -> None:
+        """Removes what a process that was killed had half written (see `writing`)."""
+        for path in self.path.rglob(".*"):
+            if re.fullmatch(r"\..+\.[a-z0-9_]{8}", path.name) and path.is_file():
+                path.unlink()
+
     def write(self, run: Run) -> None:
         write_json(self.description, dataclasses.asdict(run))
 
@@ -253,7 +268,7 @@ class Folder:
                 f"{self.path} is not the folder of a run: there is no run.json in it; give the folder that "
                 f"`interalia train` named."
             ) from None
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, AttributeError) as error:
             raise UserError(f"{self.description} is damaged ({error}); restore it, or train anew.") from None
 
 
@@ -303,7 +318,7 @@ def build(run: Run, shape: tuple[int, ...] | None = None, mean: Tensor | None = 
     prior = specs.make(run.prior, conditionals.PRIORS, "prior", run.latent)
     conditional, encoder_settings = specs.look_up(run.encoder, conditionals.CONDITIONALS, "encoder")
     noise = 0
-    if conditional is conditionals.Implicit:
+    if conditional is conditionals.Implicit and "encoder" in needs:
         noise = encoder_settings.get("noise", inspect.signature(conditional).parameters["noise"].default)
     sizes = Sizes(
         tuple(shape),

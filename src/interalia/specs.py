@@ -9,7 +9,8 @@ from __future__ import annotations
 import ast
 import inspect
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from types import UnionType
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from interalia.errors import UserError, unknown
 
@@ -39,7 +40,7 @@ def parse(text: str, kind: str = "part") -> tuple[str, dict[str, Any]]:
         settings = {keyword.arg: ast.literal_eval(keyword.value) for keyword in call.keywords if keyword.arg}
         if len(settings) != len(call.keywords):
             raise ValueError
-    except (SyntaxError, ValueError):
+    except (SyntaxError, ValueError, TypeError):  # a TypeError: a list as a key
         raise UserError(
             f"the {kind} {text!r} cannot be read; write a name, or a name with settings in brackets, "
             f"such as {name}(setting=1.0)."
@@ -57,13 +58,13 @@ def look_up(text: str, catalogue: Mapping[str, Callable[..., T]], kind: str) -> 
     if name not in catalogue:
         raise unknown(kind, name, catalogue)
     member = catalogue[name]
-    parameters = inspect.signature(member).parameters
-    if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
-        return member, settings
-    for key in settings:
-        if key not in parameters or not _is_setting(parameters[key]):
-            has = ", ".join(k for k, p in parameters.items() if _is_setting(p)) or "none"
+    kinds = settings_of(member)
+    for key, value in settings.items():
+        if key not in kinds:
+            has = ", ".join(kinds) or "none"
             raise UserError(f"the {kind} {name!r} has no setting {key!r}; its settings are: {has}.")
+        if not fits(value, kinds[key]):
+            raise UserError(f"the {kind} {text!r} sets {key!r} to {value!r}, and it must be {words(kinds[key])}.")
     return member, settings
 
 
@@ -84,11 +85,59 @@ def make(text: str, catalogue: Mapping[str, Callable[..., T]], kind: str, *args:
 
 def signature(member: Callable[..., Any]) -> str:
     """The settings of a member with their defaults, as they are written in a spec: ``gamma=0.5, every=1``."""
+    parameters = inspect.signature(member).parameters
+    return ", ".join(f"{key}={parameters[key].default!r}" for key in settings_of(member))
+
+
+def settings_of(member: Callable[..., Any]) -> dict[str, Any]:
+    """A member's settings and their types: what has a default and a plain type is the user's to set; what has another
+    (shapes, networks, penalties) is given by the program.
+
+    Example:
+        >>> from interalia.penalties import R1
+        >>> settings_of(R1)
+        {'gamma': <class 'float'>, 'every': <class 'int'>}
+    """
+    hints = get_type_hints(member.__init__ if inspect.isclass(member) else member)
     parameters = inspect.signature(member).parameters.values()
-    return ", ".join(f"{p.name}={p.default!r}" for p in parameters if _is_setting(p))
+    return {p.name: hints[p.name] for p in parameters if p.default is not p.empty and is_plain(hints.get(p.name))}
 
 
-def _is_setting(parameter: inspect.Parameter) -> bool:
-    # what has a plain default is the user's to set; what has none (shapes, networks) is given by the program
-    plain = (bool, int, float, str, tuple, dict, list, type(None))
-    return parameter.default is not parameter.empty and isinstance(parameter.default, plain)
+def is_plain(kind: Any) -> bool:
+    """Whether a type is one that can be written in a line of text."""
+    origin = get_origin(kind)
+    if origin in (Union, UnionType):
+        return all(is_plain(part) for part in get_args(kind))
+    return origin in (Literal, Mapping, dict, tuple, list) or kind in (bool, int, float, str, type(None))
+
+
+def fits(value: Any, kind: Any) -> bool:
+    """Whether a value is of a plain type; a whole number passes for a float, and True for nothing but a bool.
+
+    Example:
+        >>> fits(1, float), fits(1.5, int), fits(None, int | None)
+        (True, False, True)
+    """
+    origin = get_origin(kind)
+    if origin in (Union, UnionType):
+        return any(fits(value, part) for part in get_args(kind))
+    if origin is Literal:
+        return value in get_args(kind)
+    if isinstance(value, bool):
+        return kind is bool
+    return isinstance(value, (int, float) if kind is float else origin or kind)
+
+
+def words(kind: Any) -> str:
+    """A plain type in words.
+
+    Example:
+        >>> words(float), words(Literal["mse", "l1"])
+        ('a number', "'mse' or 'l1'")
+    """
+    if get_origin(kind) in (Union, UnionType):
+        return " or ".join(words(part) for part in get_args(kind))
+    if get_origin(kind) is Literal:
+        return " or ".join(repr(choice) for choice in get_args(kind))
+    names = {bool: "True or False", int: "a whole number", float: "a number", str: "a text", type(None): "None"}
+    return names.get(kind, "a mapping such as {'name': 1}" if get_origin(kind) in (Mapping, dict) else "a list")

@@ -15,7 +15,7 @@ SMALL = 256  # numbers in one x up to which fully connected layers are both fast
 
 
 def auto(sizes: Sizes, width: int = 32, unary: bool = False) -> Networks:
-    """Networks for any shape: fully connected ones up to 256 numbers, convolutional ones above.
+    """Networks for any shape: fully connected ones up to 256 numbers or under 8 pixels, convolutional ones above.
 
     The convolutional ones halve the image (kernel 4, stride 2) until its shorter side is under 8, doubling the maps from
     `width` up to 8 times that; odd sizes are met exactly on the way back. Batch norm in encoder and decoder, no
@@ -26,7 +26,7 @@ def auto(sizes: Sizes, width: int = 32, unary: bool = False) -> Networks:
         width: maps of the first convolution; eight times that is the width of fully connected layers.
         unary: whether the critic adds a score of x alone.
     """
-    if len(sizes.shape) != 3 or math.prod(sizes.shape) <= SMALL or sizes.noise:
+    if len(sizes.shape) != 3 or math.prod(sizes.shape) <= SMALL or min(sizes.shape[1:]) < 8 or sizes.noise:
         return small(sizes, 8 * width, unary)
     channels, height, breadth = sizes.shape
     places = [(height, breadth)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +35,9 @@ def read(path: Path) -> dict[str, Any]:
         UserError: the file is missing, truncated or not a checkpoint.
     """
     try:
+        with zipfile.ZipFile(path) as archive:  # which torch reads without looking at its checksums
+            if archive.testzip() is not None:
+                raise ValueError("a checksum is wrong")
         state = torch.load(path, map_location="cpu", weights_only=True)
         if not isinstance(state, dict) or state.get("format") != 1:
             raise ValueError("it has another format")
@@ -67,22 +71,32 @@ def resume(training: Training) -> None:
         UserError: there are checkpoints and none of them can be read.
     """
     assert training.folder is not None
-    damaged = []
+    training.folder.sweep()
+    damaged: list[tuple[Path, str]] = []
     for path in candidates(training.folder):
         if not path.exists():
             continue
         try:
-            training.restore(read(path))
+            state = read(path)
         except UserError as error:
-            damaged.append(str(error))
+            damaged.append((path, str(error)))
             continue
+        try:
+            training.restore(state)
+        except (RuntimeError, ValueError, KeyError) as error:
+            raise UserError(
+                f"the checkpoint {path} does not fit the run that {training.folder.description} describes "
+                f"({' '.join(str(error).split())[:200]}); restore that file, or train anew."
+            ) from error
         if training.step > training.steps:
             raise UserError(
                 f"the run is at step {training.step} already, and --steps asks for {training.steps}; ask for more."
             )
+        for broken, _ in damaged:  # aside, so that it never takes the good one's place
+            os.replace(broken, broken.with_suffix(".damaged"))
         return
     if damaged:
-        raise UserError(" ".join(damaged))
+        raise UserError(" ".join(message for _, message in damaged))
 
 
 class Checkpoint(Observer):
@@ -92,14 +106,15 @@ class Checkpoint(Observer):
     """
 
     def start(self, training: Training) -> None:
-        self.written = training.step
+        # of a sitting that has no steps left to do, too: the one before may have been killed before it exported the weights
+        self.written: int | None = None
 
     def step(self, training: Training, outcome: Outcome) -> None:
         if due(training.step, training.run.checkpoint_every, training.steps):
             self.write(training)
 
     def stop(self, training: Training) -> None:
-        if self.written != training.step or training.step == 0:
+        if self.written != training.step:
             self.write(training)
 
     def write(self, training: Training) -> None:

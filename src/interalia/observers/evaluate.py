@@ -6,16 +6,34 @@ import math
 from typing import TYPE_CHECKING
 
 from interalia import metrics, runs, tasks
+from interalia.errors import UserError
 from interalia.metrics.evaluation import evaluate
 from interalia.metrics.features import extractor_for
 from interalia.observers.log import Log
 from interalia.observers.observer import Observer, due
 
 if TYPE_CHECKING:
+    from interalia.data.dataset import Dataset
     from interalia.engine import Training
-    from interalia.games import Outcome
+    from interalia.games import Game, Outcome
 
 SAMPLES = 64
+
+
+def watched(dataset: Dataset, game: Game) -> tuple[str, ...]:
+    """The measures that a training takes of this game on this data, and by which the best weights can be chosen."""
+    infers = ("reconstruction_ratio",) if hasattr(game, "encoder") else ()
+    return (*infers, *(("modes", "high_quality", "reverse_kl") if dataset.mixture else ("frechet_distance",)))
+
+
+def check_best(best: str, dataset: Dataset, game: Game) -> None:
+    """Raises a UserError unless `best` is a measure that training takes."""
+    names = watched(dataset, game)
+    if best not in names:
+        raise UserError(
+            f"`best` is {best!r}, which is not measured during the training of {type(game).__name__} on "
+            f"{dataset.name!r}; give one of: {', '.join(names)}."
+        )
 
 
 class Evaluate(Observer):

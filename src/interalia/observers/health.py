@@ -1,4 +1,4 @@
-"""Stops a run whose losses are no longer numbers."""
+"""Stops a run whose losses or weights are no longer numbers."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 
 class Health(Observer):
-    """Raises at the first loss that is NaN or infinite.
+    """Raises at the first loss that is NaN or infinite, and at weights that are, before they are evaluated or saved.
 
-    On the CPU every step is looked at; elsewhere the losses wait on the device until the next line of the log or the
+    On the CPU every step's losses are looked at; elsewhere they wait on the device until the next line of the log or the
     next checkpoint, so that looking does not make the device wait. No checkpoint is written in between.
     """
 
@@ -34,9 +34,22 @@ class Health(Observer):
             or due(training.step, run.checkpoint_every, training.steps)
         ):
             self.look(training)
+        if any(due(training.step, every, training.steps) for every in (run.checkpoint_every, run.evaluate_every)):
+            self.weigh(training)
 
     def stop(self, training: Training) -> None:
         self.look(training)
+        self.weigh(training)
+
+    def weigh(self, training: Training) -> None:
+        """The last move may have spoilt the weights behind a loss that was still finite."""
+        for player in training.game.players:
+            networks = [getattr(training.game, name) for name in training.game.players[player]]
+            weights = [weight for network in networks for weight in network.state_dict().values()]
+            if not bool(torch.stack([weight.isfinite().all() for weight in weights]).all()):
+                raise UserError(
+                    f"the weights of the {player} are no longer finite at step {training.step}; {self.remedy(training)}"
+                )
 
     def look(self, training: Training) -> None:
         if self.waiting and not bool(torch.stack([loss for _, _, loss in self.waiting]).isfinite().all()):

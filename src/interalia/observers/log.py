@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from interalia.errors import UserError
 from interalia.observers.observer import Observer, due
-from interalia.runs import Folder, writing
+from interalia.runs import Folder, unwritable, writing
 
 if TYPE_CHECKING:
     from interalia.engine import Training
@@ -74,8 +74,11 @@ class Log(Observer):
             "seconds": round(training.seconds, 3),
             **{key: float(f"{value:.6g}") for key, value in values.items()},
         }
-        with open(self.folder.log, "a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
+        try:
+            with open(self.folder.log, "a", encoding="utf-8") as file:
+                file.write(json.dumps(line) + "\n")
+        except OSError as error:
+            raise unwritable(self.folder.log, error) from error
         if self.writer is not None:
             for key, value in values.items():
                 self.writer.add_scalar(key, value, training.step)

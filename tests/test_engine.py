@@ -1,0 +1,425 @@
+"""The engine: a training that is broken off, by whatever, and gone on with ends in the very state of an unbroken one."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from interalia import engine, observers, optim
+from interalia.engine import Training
+from interalia.errors import UserError
+from interalia.games import Outcome
+from interalia.observers import Observer, checkpoint
+from interalia.observers import log as logs
+from interalia.recipes import ali_digits
+from interalia.runs import Folder, Run
+
+
+def same(a: Any, b: Any) -> bool:
+    """Whether two states are equal to the last bit."""
+    if isinstance(a, torch.Tensor):
+        return isinstance(b, torch.Tensor) and a.dtype == b.dtype and torch.equal(a, b)
+    if isinstance(a, dict):
+        return isinstance(b, dict) and a.keys() == b.keys() and all(same(a[k], b[k]) for k in a if k != "seconds")
+    if isinstance(a, (list, tuple)):
+        return len(a) == len(b) and all(map(same, a, b))
+    return bool(a == b)
+
+
+def last(out: Path) -> dict[str, Any]:
+    return checkpoint.read(out / "checkpoints" / "last.pt")
+
+
+def small(**fields: Any) -> Run:
+    """A run of a few seconds with all that the tuned recipe has: penalty, round trip, average."""
+    return ali_digits(
+        networks="auto(width=4, unary=True)", steps=48, log_every=2, evaluate_every=16, checkpoint_every=8
+    ).replace(**fields)
+
+
+class Interrupt(Observer):
+    """Presses Ctrl-C after a step."""
+
+    def __init__(self, at: int) -> None:
+        self.at = at
+
+    def step(self, training: Training, outcome: Outcome) -> None:
+        if training.step == self.at:
+            os.kill(os.getpid(), signal.SIGINT)
+
+
+def interrupted(run: Run, out: Path, at: int, resume: bool = False) -> Training:
+    training = engine.open_run(run, out, resume=resume)
+    engine.finish(training, [*observers.usual(training, progress=False), Interrupt(at)])
+    return training
+
+
+SETTINGS = {
+    "tuned": {},
+    "paper": {"game": "ali", "penalty": "none", "divergence": "gan", "ema": 0},
+    "noise and decay": {"noise": "annealed(std=0.2)", "schedule": "linear(start=0.2)", "rates": {"critic": 3e-4}},
+    "alternating": {"dynamics": "alternating(turns={'critic': 2, 'generator': 1})", "schedule": "exponential"},
+    "momentum": {"optimiser": "sgd(lr=0.01, momentum=0.9)"},
+    "rmsprop": {"optimiser": "rmsprop(lr=0.0001)"},
+}
+
+
+@pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS.keys())
+def test_resumed_is_unbroken(tmp_path: Path, settings: dict[str, Any]) -> None:
+    run = small(**settings)
+    engine.train(run, tmp_path / "unbroken")
+    first = interrupted(run, tmp_path / "broken", at=13)
+    assert (first.step, last(tmp_path / "broken")["step"]) == (13, 13)
+    torch.rand(7)  # whatever happened in between
+    second = interrupted(run, tmp_path / "broken", at=31, resume=True)
+    assert second.step == 31
+    engine.train(run, tmp_path / "broken", resume=True)
+
+    a, b = last(tmp_path / "unbroken"), last(tmp_path / "broken")
+    assert a["step"] == 48
+    assert (a["average"] is None) == (run.ema == 0)
+    assert set(a["optimisers"]) == {"critic", "generator"}
+    assert a["best"] is not None
+    assert same(a, b)
+    assert same(
+        (tmp_path / "unbroken/weights.safetensors").read_bytes(), (tmp_path / "broken/weights.safetensors").read_bytes()
+    )
+    best = "checkpoints/best.safetensors"
+    assert (tmp_path / "unbroken" / best).read_bytes() == (tmp_path / "broken" / best).read_bytes()
+    ours, theirs = (
+        [{**line, "seconds": 0} for line in logs.read(Folder(tmp_path / name))] for name in ("unbroken", "broken")
+    )
+    assert ours == theirs
+
+
+def test_resumed_further_than_planned(tmp_path: Path) -> None:
+    engine.train(small(), tmp_path / "long")
+    engine.train(small(steps=16), tmp_path / "short")
+    assert last(tmp_path / "short")["step"] == 16
+    engine.train(small(), tmp_path / "short", resume=True)
+    assert same(last(tmp_path / "long"), last(tmp_path / "short"))
+    assert Folder(tmp_path / "short").run().steps == 48
+    with pytest.raises(UserError, match="step 48 already, and --steps asks for 20"):
+        engine.train(small(steps=20), tmp_path / "short", resume=True)
+
+
+def test_watching_changes_nothing(tmp_path: Path) -> None:
+    engine.train(small(), tmp_path / "watched")
+    training = engine.prepare(small())
+    engine.loop(training, [])
+    assert same(training.state()["game"], last(tmp_path / "watched")["game"])
+    assert same(training.state()["random"], last(tmp_path / "watched")["random"])
+
+
+def test_seeds_differ_and_repeat() -> None:
+    a, b, c = (engine.train(small(steps=3, seed=seed), observers=[]).game.state_dict() for seed in (0, 0, 1))
+    assert same(a, b)
+    assert not same(a, c)
+
+
+def test_resume_without_a_checkpoint_begins_at_the_beginning(tmp_path: Path) -> None:
+    run = small(steps=8)
+    engine.train(run, tmp_path / "whole")
+    folder = Folder(tmp_path / "killed")
+    folder.write(run)  # as a run that was killed before its first checkpoint leaves it
+    engine.train(run, tmp_path / "killed", resume=True)
+    assert same(last(tmp_path / "whole"), last(tmp_path / "killed"))
+
+
+def test_a_finished_run_exports_what_a_kill_left_out(tmp_path: Path) -> None:
+    run = small(steps=8)
+    engine.train(run, tmp_path / "run")
+    weights = (tmp_path / "run/weights.safetensors").read_bytes()
+    (tmp_path / "run/weights.safetensors").unlink()  # killed between the last checkpoint and the export
+    (tmp_path / "run/checkpoints/.last.pt.abcd1234").write_bytes(b"half")
+    engine.train(run, tmp_path / "run", resume=True)
+    assert (tmp_path / "run/weights.safetensors").read_bytes() == weights
+    assert not list((tmp_path / "run").rglob(".*"))
+
+
+@pytest.mark.parametrize("damage", ["truncate", "empty", "flip", "text"])
+def test_damaged_checkpoints(tmp_path: Path, damage: str) -> None:
+    run, out = small(steps=32), tmp_path / "run"
+    engine.train(run, tmp_path / "whole")
+    interrupted(run, out, at=19)
+
+    def spoil(path: Path) -> None:
+        content = bytearray(path.read_bytes())
+        if damage == "truncate":
+            content = content[: len(content) // 2]
+        elif damage == "empty":
+            content = bytearray()
+        elif damage == "text":
+            content = bytearray(b"not a checkpoint")
+        else:
+            for i in range(len(content) // 3, len(content) // 3 + 400):
+                content[i] ^= 0xFF
+        path.write_bytes(content)
+
+    spoil(out / "checkpoints/last.pt")
+    training = engine.open_run(run, out, resume=True)
+    assert training.step == 16
+    engine.finish(training)
+    assert same(last(tmp_path / "whole"), last(out))
+    assert checkpoint.read(out / "checkpoints/previous.pt")["step"] == 24
+
+    spoil(out / "checkpoints/last.pt")
+    spoil(out / "checkpoints/previous.pt")
+    with pytest.raises(UserError, match=r"last\.pt is damaged.*previous\.pt is damaged"):
+        engine.train(run, out, resume=True)
+
+
+def test_a_damaged_checkpoint_never_takes_the_good_ones_place(tmp_path: Path) -> None:
+    run, out = small(steps=32), tmp_path / "run"
+    interrupted(run, out, at=19)
+    (out / "checkpoints/last.pt").write_bytes(b"")
+    training = engine.open_run(run, out, resume=True)
+    good = [path for path in checkpoint.candidates(Folder(out)) if path.exists()]
+    assert [checkpoint.read(path)["step"] for path in good] == [16]
+    assert training.step == 16
+
+
+def test_a_checkpoint_of_other_networks(tmp_path: Path) -> None:
+    run, out = small(steps=8), tmp_path / "run"
+    engine.train(run, out)
+    with pytest.raises(UserError, match=r"last\.pt does not fit the run"):
+        engine.train(run.replace(latent=5), out, resume=True)
+
+
+def command(*arguments: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "interalia.cli", "train", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+LONG = ["--steps", "300", "--evaluate-every", "50", "--checkpoint-every", "7", "--log-every", "3"]
+
+
+def wait_for_training(process: subprocess.Popen[str], log: Path, before: int) -> None:
+    """Until the log grows past what this sitting kept of it."""
+    give_up = time.monotonic() + 60
+    while process.poll() is None and time.monotonic() < give_up:
+        if log.exists() and log.stat().st_size > before:
+            return
+        time.sleep(0.01)
+
+
+def kill_and_go_on(out: Path, kills: int, chance: random.Random, anywhere: bool) -> list[int]:
+    """Kills the training so often, and answers the steps at which it was found."""
+    found = []
+    for _ in range(kills):
+        begun = (out / "run.json").exists()
+        if not begun:
+            shutil.rmtree(out, ignore_errors=True)
+        log = out / "log.jsonl"
+        process = command("--resume", str(out)) if begun else command("ali-digits", *LONG, "--out", str(out))
+        if anywhere:
+            time.sleep(chance.uniform(0.5, 6))
+        else:
+            wait_for_training(process, log, log.stat().st_size if log.exists() else 0)
+            time.sleep(chance.uniform(0, 0.5))
+        process.kill()
+        process.communicate()
+        newest = checkpoint.newest(Folder(out))
+        found.append(newest[1] if newest else 0)
+    return found
+
+
+def check_killed(tmp_path: Path, kills: int, anywhere: bool) -> None:
+    out = tmp_path / "killed"
+    found = kill_and_go_on(out, kills, random.Random(kills), anywhere)
+    assert found == sorted(found)
+    assert max(found) > 0
+    run = Folder(out).run()
+    assert run.steps == 300
+    engine.train(run, out, resume=True)
+    engine.train(run, tmp_path / "whole")
+    assert same(last(tmp_path / "whole"), last(out))
+    steps = [line["step"] for line in logs.read(Folder(out)) if "losses/critic" in line]
+    assert steps == [line["step"] for line in logs.read(Folder(tmp_path / "whole")) if "losses/critic" in line]
+    assert all(a < b for a, b in zip(steps, steps[1:], strict=False))
+
+
+def test_killed_at_random_moments(tmp_path: Path) -> None:
+    check_killed(tmp_path, kills=3, anywhere=False)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(900)
+def test_killed_at_many_random_moments(tmp_path: Path) -> None:
+    check_killed(tmp_path, kills=25, anywhere=True)
+
+
+def test_interrupted_from_the_keyboard(tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    process = command("ali-digits", *LONG, "--out", str(out))
+    wait_for_training(process, out / "log.jsonl", 0)
+    process.send_signal(signal.SIGINT)
+    printed, said = process.communicate(timeout=60)
+    assert process.returncode == 130, said
+    assert f"interalia train --resume {out}" in said
+    assert "Traceback" not in said + printed
+    at = last(out)["step"]
+    assert 0 < at < 300
+    assert f"step {at} " in said
+
+    run = Folder(out).run()
+    engine.train(run.replace(steps=at + 8), out, resume=True)
+    engine.train(run.replace(steps=at + 8), tmp_path / "whole")
+    for part in ("game", "average", "optimisers", "sampler", "random"):
+        assert same(last(tmp_path / "whole")[part], last(out)[part])
+
+
+@pytest.mark.parametrize("optimiser", ["sgd(lr=1e6)", "adam(lr=1e9)"])
+def test_divergence_is_said_and_never_saved(tmp_path: Path, optimiser: str) -> None:
+    run = small(
+        game="ali", penalty="none", divergence="least-squares", networks="auto(width=4)", checkpoint_every=1,
+        evaluate_every=0, optimiser=optimiser, steps=400,
+    )  # fmt: skip
+    with pytest.raises(UserError, match=r"of the (critic|generator) .* at step \d+; ") as caught:
+        engine.train(run, tmp_path / "run")
+    message = str(caught.value)
+    assert "last good checkpoint is" in message or "no checkpoint yet" in message
+    found = checkpoint.newest(Folder(tmp_path / "run"))
+    if found is None:
+        assert "no checkpoint yet" in message
+        return
+    path, step = found
+    assert f"{path} (step {step})" in message
+    state = checkpoint.read(path)
+    for part in ("game", "average"):
+        assert all(bool(t.isfinite().all()) for t in state[part].values())
+
+
+class Poison(Observer):
+    """Spoils one weight after a step whose losses were finite."""
+
+    def step(self, training: Training, outcome: Outcome) -> None:
+        if training.step == 10:
+            with torch.no_grad():
+                next(training.game.critic.parameters())[0] = float("nan")
+
+
+def test_weights_that_are_not_finite_are_never_saved(tmp_path: Path) -> None:
+    training = engine.open_run(small(checkpoint_every=5, evaluate_every=0), tmp_path / "run")
+    with pytest.raises(
+        UserError, match=r"weights of the critic are no longer finite at step 10; .*last\.pt \(step 5\)"
+    ):
+        engine.finish(training, [Poison(), *observers.usual(training, progress=False)])
+    assert last(tmp_path / "run")["step"] == 5
+
+
+def test_average_is_the_exponential_one() -> None:
+    training = engine.prepare(small(ema=0.75, steps=5))
+    seen: list[dict[str, torch.Tensor]] = []
+
+    class Look(Observer):
+        def step(self, training: Training, outcome: Outcome) -> None:
+            seen.append({k: v.detach().clone() for k, v in training.game.named_parameters()})
+
+    engine.loop(training, [Look()])
+    for key, value in dict(training.sampled.named_parameters()).items():
+        expected = seen[0][key].double()
+        for weights in seen[1:]:
+            expected = 0.75 * expected + 0.25 * weights[key].double()
+        torch.testing.assert_close(value.double(), expected, rtol=1e-5, atol=1e-7)
+    for a, b in zip(training.sampled.buffers(), training.game.buffers(), strict=True):
+        assert torch.equal(a, b)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "factors"),
+    [
+        ("constant", [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]),
+        ("linear(start=0.5)", [1, 1, 1, 1, 1, 1, 0.8, 0.6, 0.4, 0.2]),
+        ("linear(start=0, final=0.5)", [1, 0.95, 0.9, 0.85, 0.8, 0.75, 0.7, 0.65, 0.6, 0.55]),
+        ("exponential(start=0.5, final=0.01)", [1] * 6 + [10**-0.4, 10**-0.8, 10**-1.2, 10**-1.6]),
+    ],
+)
+def test_schedules_and_the_players_rates(schedule: str, factors: list[float]) -> None:
+    run = small(steps=10, schedule=schedule, rates={"critic": 0.125}, optimiser="adam(lr=0.5)")
+    training = engine.prepare(run)
+    for step, factor in enumerate(factors):
+        training.step = step
+        engine.rate(training)
+        rates = {player: o.param_groups[0]["lr"] for player, o in training.optimisers.items()}
+        assert rates == pytest.approx({"critic": 0.125 * factor, "generator": 0.5 * factor})
+
+
+def test_a_rate_of_nothing_moves_nobody() -> None:
+    training = engine.prepare(small(steps=2, rates={"critic": 0.0}))
+    before = {k: v.detach().clone() for k, v in training.game.named_parameters()}
+    engine.loop(training, [])
+    moved = {k.split(".")[0] for k, v in training.game.named_parameters() if not torch.equal(v, before[k])}
+    assert moved == {"encoder", "decoder"}
+
+
+def test_decay_ends_where_it_says() -> None:
+    for t, factor in ((1.0, 0.25), (7.0, 0.25), (0.0, 1.0)):
+        assert optim.linear(0.5, 0.25)(t) == pytest.approx(factor)
+        assert optim.exponential(0.5, 0.25)(t) == pytest.approx(factor)
+    assert optim.linear(1.0)(0.999) == 1.0
+
+
+def test_epochs_and_precision_are_resolved() -> None:
+    training = engine.prepare(small().replace(epochs=1.5))
+    assert training.steps == round(1.5 * (1297 // 128))
+    assert training.run.precision == "fp32"
+    assert training.run.best == "frechet_distance"
+    assert engine.prepare(small(data="grid25", size=None)).run.best == "reverse_kl"
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"best": "modes"}, "`best` is 'modes'.*ALICE.*'digits'.*reconstruction_ratio, frechet_distance"),
+        ({"best": "precision"}, "`best` is 'precision'.*give one of"),
+        ({"best": "reconstruction_ratio", "game": "gan"}, "`best` is 'reconstruction_ratio'.*GAN.*: frechet_distance"),
+        ({"best": "frechet_distance", "data": "grid25"}, "not measured.*modes, high_quality, reverse_kl"),
+        ({"best": "frechet"}, "did you mean 'frechet_(distance|floor)'"),
+        ({"rates": {"critc": 1e-3}}, "`rates` names 'critc'.*'generator' and 'critic'"),
+        ({"batch": 5000}, "5000, and there are only 1297 rows"),
+        ({"device": "cuda:99"}, "the device 'cuda:99' cannot be used"),
+        ({"device": "gpu"}, "the device 'gpu' cannot be used"),
+        ({"optimiser": "adm"}, "no optimiser 'adm'; did you mean 'adam'"),
+        ({"schedule": "linear(stat=1)"}, "'linear' has no setting 'stat'"),
+        ({"dynamics": "alternating(turns={'critic': 0})"}, "`turns`"),
+    ],
+)
+def test_what_cannot_be_trained_is_refused_before_anything_is_written(
+    tmp_path: Path, fields: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(UserError, match=message):
+        engine.train(small(**fields), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("best", ["reconstruction_ratio", "frechet_distance"])
+def test_best_is_kept_by_the_declared_measure(tmp_path: Path, best: str) -> None:
+    engine.train(small(best=best, steps=64), tmp_path / "run")
+    values = {
+        line["step"]: line[f"measures/{best}"]
+        for line in logs.read(Folder(tmp_path / "run"))
+        if f"measures/{best}" in line
+    }
+    assert sorted(values) == [16, 32, 48, 64]
+    value, step = last(tmp_path / "run")["best"]
+    assert value == pytest.approx(min(values.values()), rel=1e-5)
+    assert values[step] == min(values.values())
+    from safetensors import safe_open
+
+    with safe_open(tmp_path / "run/checkpoints/best.safetensors", "pt") as file:
+        assert f'"step": {step}' in file.metadata()["interalia"]

@@ -1,0 +1,235 @@
+"""Runs: their fields, their TOML, their folders and files."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import os
+import resource
+import stat
+import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from safetensors import safe_open
+
+from interalia import engine, runs, tasks
+from interalia.errors import UserError
+from interalia.observers import checkpoint
+from interalia.recipes import ali_digits
+from interalia.runs import Folder, Run, from_toml, writing
+
+
+def tiny(**fields: Any) -> Run:
+    return ali_digits(networks="auto(width=4, unary=True)", steps=4, evaluate_every=0, checkpoint_every=2).replace(
+        **fields
+    )
+
+
+texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
+
+
+@st.composite
+def any_run(draw: st.DrawFn) -> Run:
+    numbers = {"allow_nan": False, "allow_infinity": False}
+    fields: dict[str, Any] = {
+        "name": texts,
+        "data": texts,
+        "root": st.none() | texts,
+        "size": st.none() | st.integers(4, 1024),
+        "networks": texts,
+        "latent": st.integers(1, 100_000),
+        "rates": st.dictionaries(st.sampled_from(["critic", "generator"]), st.floats(0, 10, **numbers)),
+        "steps": st.none() | st.integers(0, 10**9),
+        "epochs": st.none() | st.floats(0, 10**6, **numbers),
+        "ema": st.floats(0, 1, **numbers),
+        "precision": st.sampled_from(["auto", "fp32", "bf16"]),
+        "seed": st.integers(0, 2**31 - 1),
+    }
+    return Run(**{key: draw(strategy) for key, strategy in fields.items()})
+
+
+@given(run=any_run())
+def test_dump_and_toml_give_the_same_run(run: Run) -> None:
+    assert Run(**tomllib.loads(run.dump())) == run
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("steps = 2.5", "`steps` is 2.5, and it must be a whole number"),
+        ('steps = "many"', "`steps` is 'many', and it must be a whole number"),
+        ("steps = true", "`steps` is True, and it must be a whole number"),
+        ("steps = -1", "`steps` is -1, out of its range; it must be from 0 to 1,000,000,000"),
+        ("seed = 4294967296", "`seed` is 4294967296, out of its range"),
+        ("ema = 1.5", "`ema` is 1.5, out of its range; it must be from 0 to 1"),
+        ("ema = nan", "`ema` is nan, out of its range"),
+        ("epochs = inf", "`epochs` is inf, out of its range"),
+        ("log_every = 0", "`log_every` is 0, out of its range; it must be at least 1"),
+        ("name = 3", "`name` is 3, and it must be a text"),
+        ('precision = "fp16"', "`precision` is 'fp16'; it is one of: auto, fp32, bf16"),
+        ("rates = 0.1", "`rates` is 0.1, and it maps names to numbers"),
+        ('rates = { critic = "fast" }', "`rates.critic` is 'fast', and it must be a number"),
+        ("rates = { critic = -1.0 }", "`rates.critic` is -1.0, out of its range"),
+        ("latnet = 8", "there is no field of a run 'latnet'; did you mean 'latent'"),
+        ("[train]\nsteps = 3", "there is no field of a run 'train'"),
+        ("steps = ", "is not a TOML file"),
+    ],
+)
+def test_mistakes_in_a_file_name_file_and_key(tmp_path: Path, text: str, said: str) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(text)
+    with pytest.raises(UserError) as caught:
+        from_toml(path)
+    assert said in str(caught.value)
+    assert str(path) in str(caught.value)
+    if "=" in text and "TOML" not in said and "field" not in said:
+        with pytest.raises(UserError):
+            Run(**tomllib.loads(text))
+
+
+def test_files_that_cannot_be_read(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"missing\.toml cannot be read: No such file"):
+        from_toml(tmp_path / "missing.toml")
+    (tmp_path / "latin.toml").write_bytes(b'name = "\xe9t\xe9"')
+    with pytest.raises(UserError, match=r"latin\.toml is not a TOML file"):
+        from_toml(tmp_path / "latin.toml")
+
+
+def test_numbers_may_be_whole(tmp_path: Path) -> None:
+    (tmp_path / "run.toml").write_text("epochs = 2\nema = 0\nrates = { critic = 1 }\n")
+    assert Run(**from_toml(tmp_path / "run.toml")).epochs == 2
+
+
+def test_replace() -> None:
+    run = Run(epochs=3.0)
+    assert (run.replace(steps=5).epochs, run.replace(steps=5).steps) == (None, 5)
+    assert (run.replace(steps=5).replace(epochs=2.0).steps, run.replace(seed=2).epochs) == (None, 3.0)
+    with pytest.raises(UserError, match="no field of a run 'stpes'; did you mean 'steps'"):
+        run.replace(stpes=3)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        run.seed = 3  # type: ignore[misc]
+
+
+def test_the_folder_of_a_run(tmp_path: Path) -> None:
+    trained = engine.train(tiny(), tmp_path / "run")
+    folder = Folder(tmp_path / "run")
+    assert folder.run() == trained.run
+    assert Run(**tomllib.loads(folder.run().dump())) == folder.run()
+    assert folder.run().steps == 4
+    names = {str(p.relative_to(folder.path)) for p in folder.path.rglob("*") if p.is_file()}
+    assert {"run.json", "log.jsonl", "checkpoints/last.pt", "checkpoints/previous.pt", "weights.safetensors"} <= names
+    before = os.umask(0)
+    os.umask(before)
+    for name in ("run.json", "weights.safetensors", "checkpoints/last.pt"):
+        assert stat.S_IMODE((folder.path / name).stat().st_mode) == 0o666 & ~before
+
+
+def test_weights_say_what_they_are(tmp_path: Path) -> None:
+    trained = engine.train(tiny(), tmp_path / "run")
+    with safe_open(tmp_path / "run/weights.safetensors", "pt") as file:
+        about = json.loads(file.metadata()["interalia"])
+    assert about == {"run": dataclasses.asdict(trained.run), "step": 4, "shape": [1, 8, 8]}
+    random = torch.get_rng_state()
+    for place in (tmp_path / "run", tmp_path / "run/weights.safetensors"):
+        again = runs.load(place)
+        assert again.step == 4
+        assert torch.equal(tasks.generate(again.game, 5), tasks.generate(trained.game, 5))
+    assert torch.equal(torch.get_rng_state(), random)
+
+
+def test_checkpoints_hold_plain_values_only(tmp_path: Path) -> None:
+    engine.train(tiny(), tmp_path / "run")
+    state = torch.load(tmp_path / "run/checkpoints/last.pt", weights_only=True)
+    assert state["step"] == 4
+
+
+def test_existing_folders_are_left_alone(tmp_path: Path) -> None:
+    run = tiny()
+    (tmp_path / "empty").mkdir()
+    engine.train(run, tmp_path / "empty")
+    content = (tmp_path / "empty/checkpoints/last.pt").read_bytes()
+    with pytest.raises(UserError, match=r"empty exists already; go on with it by --resume"):
+        engine.train(run, tmp_path / "empty")
+    assert (tmp_path / "empty/checkpoints/last.pt").read_bytes() == content
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(UserError, match="file exists already"):
+        engine.train(run, tmp_path / "file")
+    with pytest.raises(UserError, match=r"could not be written \(.*choose another folder with --out"):
+        engine.train(run, tmp_path / "file" / "run")
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_folders_that_are_none(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="is not the folder of a run"):
+        Folder(tmp_path).run()
+    with pytest.raises(UserError, match="is not the folder of a run"):
+        runs.load(tmp_path)
+    for text in ("{", "[]", '{"steps": "x"}'):
+        (tmp_path / "run.json").write_text(text)
+        with pytest.raises(UserError):
+            Folder(tmp_path).run()
+    Folder(tmp_path).write(tiny())
+    with pytest.raises(UserError, match=r"has no weights yet.*--resume"):
+        runs.load(tmp_path)
+    (tmp_path / "weights.safetensors").write_bytes(b"\x00" * 100)
+    with pytest.raises(UserError, match=r"weights\.safetensors is damaged"):
+        runs.load(tmp_path)
+    with pytest.raises(UserError, match="there is no checkpoint"):
+        checkpoint.read(tmp_path / "nothing.pt")
+
+
+@contextmanager
+def disk_of(size: int) -> Iterator[None]:
+    """No file can grow beyond so many bytes: what a full disk looks like to a program."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_full_disk_costs_nothing_that_was_saved(tmp_path: Path) -> None:
+    run = tiny(steps=6, evaluate_every=3)
+    engine.train(run, tmp_path / "whole")
+    engine.train(run.replace(steps=3), tmp_path / "run")
+    with disk_of(50_000), pytest.raises(UserError, match=r"could not be written \(File too large\); free some space"):
+        engine.train(run, tmp_path / "run", resume=True)
+    engine.train(run, tmp_path / "run", resume=True)
+    whole, ours = (checkpoint.read(tmp_path / name / "checkpoints/last.pt") for name in ("whole", "run"))
+    assert all(torch.equal(a, b) for a, b in zip(whole["game"].values(), ours["game"].values(), strict=True))
+    with disk_of(100), pytest.raises(UserError, match=r"run\.json could not be written"):
+        engine.train(run, tmp_path / "other")
+
+
+def test_a_log_that_cannot_grow_is_said(tmp_path: Path) -> None:
+    run = tiny(steps=200, log_every=1, checkpoint_every=1000)
+    with disk_of(9000), pytest.raises(UserError, match=r"log\.jsonl could not be written"):
+        engine.train(run, tmp_path / "run")
+
+
+def test_a_file_appears_when_it_is_complete(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "file.txt"
+    with writing(path) as file:
+        file.write("first")
+        file.flush()
+        assert not path.exists()
+    with pytest.raises(RuntimeError), writing(path) as file:
+        file.write("second")
+        raise RuntimeError
+    assert path.read_text() == "first"
+    assert [p.name for p in path.parent.iterdir()] == ["file.txt"]
+
+
+def test_ranges_are_finite() -> None:
+    for value in (math.nan, math.inf, -math.inf):
+        with pytest.raises(UserError, match="out of its range"):
+            Run(rates={"critic": value})

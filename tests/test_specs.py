@@ -1,0 +1,137 @@
+"""Specs: a part and its settings as a line of text, for every member of every room."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from interalia import divergences, dynamics, optim, penalties, rooms, runs, specs
+from interalia.errors import UserError
+
+# the rooms whose members a line of text makes; data, metrics, experiments and recipes are named and take no settings there
+SPECIFIED = [room for room in rooms.ROOMS if room not in ("data", "metrics", "experiments", "recipes")]
+MEMBERS = [(room, name) for room in SPECIFIED for name in rooms.members(room)]
+plain = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
+    max_leaves=5,
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("r1", ("r1", {})),
+        ("  r1 ", ("r1", {})),
+        ("r1()", ("r1", {})),
+        ("reverse-kl(saturating=True)", ("reverse-kl", {"saturating": True})),
+        ("r1 ( gamma = 0.5 , every = 4 )", ("r1", {"gamma": 0.5, "every": 4})),
+        ("adam(lr=1e-4,)", ("adam", {"lr": 1e-4})),
+        ("alternating(turns={'critic': 5})", ("alternating", {"turns": {"critic": 5}})),
+        ("f(a=(1, 2), b=[], c='x)', d=-1)", ("f", {"a": (1, 2), "b": [], "c": "x)", "d": -1})),
+    ],
+)
+def test_what_can_be_read(text: str, expected: tuple[str, dict[str, object]]) -> None:
+    assert specs.parse(text) == expected
+
+
+@settings(max_examples=50, deadline=None, derandomize=True)
+@given(st.dictionaries(st.sampled_from(["gamma", "every", "lr", "turns"]), plain))
+def test_what_is_written_is_read_back(values: dict[str, object]) -> None:
+    text = f"part({', '.join(f'{key}={value!r}' for key, value in values.items())})"
+    assert specs.parse(text) == ("part", values)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "r1(",
+        "r1(gamma=)",
+        "r1(gamma=1",
+        "r1(1)",
+        "r1(gamma)",
+        "r1(gamma=1) + 2",
+        "r1(gamma=1)(every=2)",
+        "r1(**{'gamma': 1})",
+        "r1(gamma=open('x'))",
+        "r1(gamma=__import__('os').getcwd())",
+        "r1(gamma=1, gamma=2)",
+        "r1(gamma={[]: 1})",
+        "r1(gamma='\0')",
+    ],
+)
+def test_what_cannot_be_read_is_explained_and_nothing_is_run(text: str) -> None:
+    with pytest.raises(UserError) as caught:
+        specs.parse(text, "penalty")
+    assert str(caught.value) == (
+        f"the penalty {text!r} cannot be read; write a name, or a name with settings in brackets, "
+        "such as r1(setting=1.0)."
+    )
+
+
+@pytest.mark.parametrize(("room", "name"), MEMBERS, ids=[f"{room}-{name}" for room, name in MEMBERS])
+def test_every_member_takes_the_settings_that_it_lists(room: str, name: str) -> None:
+    catalogue = rooms.members(room)
+    listed = rooms.settings(catalogue[name])
+    member, found = specs.look_up(f"{name}({listed})", catalogue, room)
+    assert member is catalogue[name]
+    assert ", ".join(f"{key}={value!r}" for key, value in found.items()) == listed
+    assert rooms.about(member), f"{room}: {name} has no description"
+
+
+def test_an_unknown_name_is_told_the_nearest() -> None:
+    with pytest.raises(UserError) as caught:
+        specs.look_up("simultanous", dynamics.CATALOGUE, "dynamics")
+    assert str(caught.value) == (
+        "there is no dynamics 'simultanous'; did you mean 'simultaneous'? There are: alternating, simultaneous."
+    )
+    with pytest.raises(UserError, match=r"^there is no penalty 'zzz'; there are: interpolated, r1, r1r2\.$"):
+        specs.look_up("zzz(a=1)", penalties.CATALOGUE, "penalty")
+
+
+def test_an_unknown_setting_is_told_the_known_ones() -> None:
+    with pytest.raises(UserError) as caught:
+        specs.look_up("r1(gama=1)", penalties.CATALOGUE, "penalty")
+    assert str(caught.value) == "the penalty 'r1' has no setting 'gama'; its settings are: gamma, every."
+    with pytest.raises(UserError, match=r"'hinge' has no setting 'margin'; its settings are: none\.$"):
+        specs.look_up("hinge(margin=2)", divergences.CATALOGUE, "divergence")
+
+
+def test_what_the_program_gives_is_no_setting() -> None:
+    with pytest.raises(UserError, match="'sgd' has no setting 'parameters'"):
+        specs.look_up("sgd(parameters=[])", optim.OPTIMISERS, "optimiser")
+    with pytest.raises(UserError, match="'alternating' has no setting 'precision'"):
+        specs.look_up("alternating(precision=1)", dynamics.CATALOGUE, "dynamics")
+
+
+@pytest.mark.parametrize("part", ["penalty", "noise"])
+def test_a_games_parts_are_fields_of_the_run_and_no_settings_of_the_game(part: str) -> None:
+    with pytest.raises(UserError, match=f"'ali' has no setting '{part}'"):
+        runs.build(runs.Run(game=f"ali({part}=None)", latent=2), (2,))
+
+
+def test_making_a_part() -> None:
+    assert specs.make("least-squares(c=0.5)", divergences.CATALOGUE, "divergence") == divergences.LeastSquares(c=0.5)
+    penalty = specs.make("r1(gamma=3, every=2)", penalties.CATALOGUE, "penalty")
+    assert isinstance(penalty, penalties.R1)
+    assert (penalty.gamma, penalty.every) == (3, 2)
+    assert math.isclose(specs.make("linear(start=0.0)", optim.SCHEDULES, "schedule")(0.25), 0.75)
+
+
+@pytest.mark.parametrize("text", ["r1(every=0)"])
+def test_what_cannot_be_made_is_explained(text: str) -> None:
+    with pytest.raises(UserError) as caught:
+        specs.make(text, penalties.CATALOGUE, "penalty")
+    assert str(caught.value).startswith(f"the penalty {text!r} cannot be made: ")
+    assert str(caught.value).endswith(".")
+
+
+@pytest.mark.parametrize(
+    ("field", "text"), [("penalty", "r1(gamma='much')"), ("penalty", "r1(every=1.5)"), ("game", "alice(cycle='x')")]
+)
+def test_a_setting_of_the_wrong_kind_is_refused_before_the_training(field: str, text: str) -> None:
+    with pytest.raises(UserError):
+        runs.build(runs.Run(latent=2).replace(**{field: text}), (2,))
