@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import logsigmoid, softplus
+from torch.nn.functional import softplus
 
 
 @dataclass
@@ -68,8 +68,8 @@ def train(
         f = players.critic_x(torch.cat([x, x_tilde]))
         g = players.critic_z(torch.cat([z_hat, z]))
         real, fake = players.critic_joint(torch.cat([f, g], dim=1)).flatten().split(batch)
-        critic_loss = softplus(fake).mean() - logsigmoid(real).mean()
-        generator_loss = softplus(real).mean() - logsigmoid(fake).mean()
+        critic_loss = softplus(-real).mean() + softplus(fake).mean()
+        generator_loss = softplus(real).mean() + softplus(-fake).mean()
 
         critic_gradients = torch.autograd.grad(critic_loss, of_critic, retain_graph=True)
         generator_gradients = torch.autograd.grad(generator_loss, of_generator)

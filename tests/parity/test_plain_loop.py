@@ -1,0 +1,80 @@
+"""The library's training ends in the very weights of a plain loop over plain networks, fully connected and convolutional,
+with everything that only looks switched on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import algorithm_1
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from interalia import data, engine
+from interalia.games import Game
+from interalia.observers import checkpoint
+from interalia.runs import Folder, Run
+
+LATENT, BATCH, STEPS, LR, DECAY = 8, 32, 61, 1e-3, 0.9
+
+
+def networks(game: Game) -> tuple[nn.Module, ...]:
+    critic: nn.Module = game.critic
+    return game.encoder, game.decoder, critic.joint, critic.x, critic.z or nn.Identity()
+
+
+def tensors(modules: Iterable[nn.Module]) -> list[Tensor]:
+    return [t for m in modules for t in (*m.parameters(), *m.buffers())]
+
+
+def copy_weights(source: Iterable[nn.Module], target: Iterable[nn.Module]) -> None:
+    with torch.no_grad():
+        for a, b in zip(tensors(source), tensors(target), strict=True):
+            assert a.shape == b.shape
+            b.copy_(a)
+
+
+def check(run: Run, players: algorithm_1.Players, out: Path) -> None:
+    x = torch.from_numpy(np.array(data.load(run.data).train.x))
+    beginning = engine.prepare(run)  # leaves torch's random state where the first step finds it
+    copy_weights(networks(beginning.game), players.all)
+    first = [t.clone() for t in tensors(players.all)]
+    average = algorithm_1.train(players, x, LATENT, BATCH, STEPS, LR, DECAY, run.seed)
+
+    trained = engine.train(run, out)
+    assert trained.step == STEPS
+    game = beginning.game
+    game.load_state_dict(checkpoint.read(Folder(out).checkpoints / "last.pt")["game"])
+    ours, plain, mean = tensors(networks(game)), tensors(players.all), tensors(average.all)
+    assert len(ours) == len(plain) > 15
+    assert not any(torch.equal(a, b) for a, b in zip(first, plain, strict=True))  # something was learnt
+    assert all(torch.equal(a, b) for a, b in zip(ours, plain, strict=True))
+    assert all(torch.equal(a, b) for a, b in zip(tensors(networks(trained.game)), mean, strict=True))
+
+
+def described(source: str) -> Run:
+    return Run(
+        game="ali",
+        data=source,
+        networks="auto(width=8)",
+        optimiser=f"adam(lr={LR})",
+        latent=LATENT,
+        batch=BATCH,
+        steps=STEPS,
+        ema=DECAY,
+        precision="fp32",
+        log_every=3,
+        evaluate_every=20,
+        checkpoint_every=7,
+        seed=5,
+    )
+
+
+def test_fully_connected(tmp_path: Path) -> None:
+    check(described("digits"), algorithm_1.small((1, 8, 8), LATENT, 64), tmp_path / "run")
+
+
+def test_convolutional(tmp_path: Path) -> None:
+    np.save(tmp_path / "images.npy", np.random.default_rng(0).integers(0, 256, (300, 20, 20), dtype=np.uint8))
+    check(described(str(tmp_path / "images.npy")), algorithm_1.convolutional(LATENT, 8), tmp_path / "run")
