@@ -238,9 +238,7 @@ def loop(training: Training, observers: Sequence[Observer]) -> None:
     """The loop: until the last step, or until somebody asks to stop."""
     if training.device.type == "cpu":
         keep_memory()
-    with stopping() as stop:
-        for observer in observers:
-            observer.start(training)
+    with stopping() as stop, watched(training, observers):
         clock = time.perf_counter()
         while training.step < training.steps and not stop.is_set():
             training.game.at(training.step, training.steps)
@@ -253,8 +251,21 @@ def loop(training: Training, observers: Sequence[Observer]) -> None:
             for observer in observers:
                 observer.step(training, outcome)
             clock = time.perf_counter()
+
+
+@contextmanager
+def watched(training: Training, observers: Sequence[Observer]) -> Iterator[None]:
+    """Tells the observers of the beginning and of the end; after an error they only let go of what they hold."""
+    try:
+        for observer in observers:
+            observer.start(training)
+        yield
         for observer in observers:
             observer.stop(training)
+    except BaseException:
+        for observer in observers:
+            observer.let_go()
+        raise
 
 
 @contextmanager

@@ -240,7 +240,9 @@ class Folder:
 
     def check_free(self) -> None:
         """Raises a UserError if there is something under that name already."""
-        if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
+        if self.path.exists() and (
+            not self.path.is_dir() or any(not part.name.startswith(".") for part in self.path.iterdir())
+        ):
             raise UserError(
                 f"{self.path} exists already; go on with it by --resume {self.path}, or choose another folder with --out."
             )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import sys
 import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -92,8 +93,9 @@ def resume(training: Training) -> None:
             raise UserError(
                 f"the run is at step {training.step} already, and --steps asks for {training.steps}; ask for more."
             )
-        for broken, _ in damaged:  # aside, so that it never takes the good one's place
+        for broken, message in damaged:  # aside, so that it never takes the good one's place
             os.replace(broken, broken.with_suffix(".damaged"))
+            print(f"{message} Going on from {path}, step {training.step:,}.", file=sys.stderr)
         return
     if damaged:
         raise UserError(" ".join(message for _, message in damaged))

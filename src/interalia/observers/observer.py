@@ -21,6 +21,9 @@ class Observer:
     def stop(self, training: Training) -> None:
         """After the last step of this sitting."""
 
+    def let_go(self) -> None:
+        """When an error breaks the loop off: free what is held, and write nothing."""
+
 
 def due(step: int, every: int, last: int) -> bool:
     """Whether something that happens at every so many steps, and at the last one, happens at this one."""

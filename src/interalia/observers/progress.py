@@ -28,10 +28,11 @@ class Bar(Observer):
     def __init__(self, console: Console | None = None) -> None:
         self.console = console or Console(stderr=True)
 
+        self.bar: Progress | None = None
+
     def start(self, training: Training) -> None:
         self.began, self.first = time.perf_counter(), training.step
         self.shown = 0.0
-        self.bar: Progress | None = None
         if self.console.is_terminal:
             self.bar = Progress(
                 TextColumn("training"),
@@ -68,9 +69,12 @@ class Bar(Observer):
                 highlight=False,
             )
 
-    def stop(self, training: Training) -> None:
+    def let_go(self) -> None:
         if self.bar is not None:
             self.bar.stop()
+
+    def stop(self, training: Training) -> None:
+        self.let_go()
         if training.step < training.steps and training.folder is not None:
             self.console.print(
                 f"Stopped at step {training.step:,} of {training.steps:,}; everything is saved. "
