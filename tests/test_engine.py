@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 import torch
 
-from interalia import engine, observers, optim
+from interalia import engine, observers, optim, runs
+from interalia.data.sampler import Sampler
 from interalia.engine import Training
 from interalia.errors import UserError
 from interalia.games import Outcome
@@ -423,3 +424,22 @@ def test_best_is_kept_by_the_declared_measure(tmp_path: Path, best: str) -> None
 
     with safe_open(tmp_path / "run/checkpoints/best.safetensors", "pt") as file:
         assert f'"step": {step}' in file.metadata()["interalia"]
+
+
+def test_population_statistics_are_estimated_for_the_export_alone(tmp_path: Path) -> None:
+    run = small(ema=0, population=7)
+    training = engine.open_run(run, tmp_path / "run")
+    trained = engine.finish(training, observers.usual(training, progress=False))
+    plain = engine.train(small(ema=0), tmp_path / "plain")
+    for key, value in training.game.state_dict().items():
+        assert torch.equal(value, plain.game.state_dict()[key])  # the training itself knows nothing of it
+    exported = runs.load(tmp_path / "run").game.state_dict()
+    assert same(exported, trained.game.state_dict())
+    # by hand: the first norm of the encoder, over the same batches
+    norm = trained.game.encoder.network.body[1]
+    assert norm.num_batches_tracked == 7
+    assert norm.momentum is not None
+    sampler = Sampler(len(training.store), run.batch, run.seed)
+    linear = training.game.encoder.network.body[0]
+    means = [linear(training.store[next(sampler)][0].flatten(1)).mean(0) for _ in range(7)]
+    assert torch.allclose(norm.running_mean, torch.stack(means).mean(0), atol=1e-5)

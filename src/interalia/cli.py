@@ -113,7 +113,16 @@ def described(recipe: str | None, given: dict[str, Any]) -> Run:
 
 def resumed(folder: Path, recipe: str | None, given: dict[str, Any], out: Path | None) -> Run:
     """The run that a folder keeps, with a new length."""
-    free_to_change = ("steps", "epochs", "root", "device", "log_every", "evaluate_every", "checkpoint_every")
+    free_to_change = (
+        "steps",
+        "epochs",
+        "population",
+        "root",
+        "device",
+        "log_every",
+        "evaluate_every",
+        "checkpoint_every",
+    )
     for key in given:
         if key not in free_to_change:
             raise UserError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import dataclasses
 import signal
 import threading
@@ -46,10 +47,12 @@ class Training:
         schedule: the learning rates' factor over time.
         dynamics: how the players move.
         sampler: the order of the data.
+        store: the training data, by index.
         batches: the batches, drawn in that order.
         step: steps done.
         seconds: time spent in training, over all sittings.
         best: the best value so far of the run's declared measure, and its step; None before the first evaluation.
+        estimated: what `finished` answered last, and at which step.
     """
 
     run: Run
@@ -61,10 +64,12 @@ class Training:
     schedule: optim.Schedule
     dynamics: Dynamics
     sampler: Sampler
+    store: Store
     batches: Iterator[tuple[Tensor, ...]]
     step: int = 0
     seconds: float = 0.0
     best: tuple[float, int] | None = None
+    estimated: tuple[int, Game] | None = None
 
     @property
     def device(self) -> torch.device:
@@ -80,6 +85,20 @@ class Training:
         """The game with the weights that samples are drawn from: the averaged ones, where the run averages."""
         game: Any = self.game if self.average is None else self.average.module
         return game  # type: ignore[no-any-return]
+
+    def finished(self) -> Game:
+        """The game as it is exported at the end: the one that samples are drawn from, with batch norm's statistics
+        estimated anew where the run asks for it. The training itself is left as it is."""
+        if self.run.population == 0:
+            return self.sampled
+        if self.estimated is None or self.estimated[0] != self.step:
+            game = copy.deepcopy(self.sampled)
+            order = iter(Sampler(len(self.store), self.run.batch, self.run.seed))
+            with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
+                torch.manual_seed(self.run.seed)
+                optim.estimate_population(game, (self.store[index] for index in order), self.run.population)
+            self.estimated = (self.step, game)
+        return self.estimated[1]
 
     def state(self) -> dict[str, Any]:
         """Everything that the next step depends on, in tensors and plain values."""
@@ -209,6 +228,7 @@ def prepare(run: Run, folder: Folder | None = None) -> Training:
         schedule=specs.make(run.schedule, optim.SCHEDULES, "schedule"),
         dynamics=moves,
         sampler=sampler,
+        store=store,
         batches=(store[index] for index in iter(sampler)),
     )
 
@@ -341,6 +361,6 @@ def finish(training: Training, observers: Sequence[Observer] | None = None) -> T
     from interalia.observers import usual
 
     loop(training, usual(training) if observers is None else observers)
-    game = training.sampled
+    game = training.finished()
     game.eval()
     return Trained(game, training.run, training.folder, training.step)

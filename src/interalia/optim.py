@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 import torch
 from torch import Tensor, nn
@@ -68,6 +68,28 @@ def average_of(game: nn.Module, decay: float) -> AveragedModel:
     average <- decay * average + (1 - decay) * weights, at each step, starting from the first weights.
     """
     return AveragedModel(game, multi_avg_fn=get_ema_multi_avg_fn(decay))  # type: ignore[no-untyped-call]
+
+
+@torch.no_grad()
+def estimate_population(game: nn.Module, batches: Iterator[tuple[Tensor, ...]], count: int) -> None:
+    """Estimates batch norm's population statistics anew: their plain averages over `count` batches with the weights as
+    they are, in place of averages that trail behind weights that moved.
+
+    References:
+        Adversarial Feature Learning, Jeff Donahue, Philipp Krahenbuhl, Trevor Darrell, 2017,
+        https://arxiv.org/abs/1605.09782
+    """
+    norms = [module for module in game.modules() if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d)]
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # torch's way of asking for a plain average
+    game.train()
+    for _ in range(count):
+        game(*next(batches))
+    game.eval()
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
 
 
 @torch.no_grad()

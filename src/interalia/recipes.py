@@ -117,6 +117,7 @@ def bigan_mnist_paper(**overrides: Any) -> Run:
     """BiGAN on permutation-invariant MNIST as published: 400 epochs, the rates decaying over the second half."""
     return Run(
         name="bigan-mnist-paper",
+        population=1000,
         data="mnist",
         networks="bigan-mlp",
         encoder="dirac",

@@ -66,6 +66,12 @@ class Run:
     )
     batch: int = _field(128, "images in a batch", 2, 10**6)
     ema: float = _field(0.999, "decay of the average of the weights that samples are drawn from; 0 for none", 0, 1)
+    population: int = _field(
+        0,
+        "batches over which batch norm's statistics are estimated anew at the end; 0 keeps the running ones",
+        0,
+        10**6,
+    )
     precision: str = _field("auto", "auto, fp32, or bf16 (autocast)", choices=("auto", "fp32", "bf16"))
     device: str = _field("auto", "auto, cpu, cuda, cuda:1, mps ...")
     seed: int = _field(0, "of the weights, the noise and the order of the data", 0, 2**31 - 1)

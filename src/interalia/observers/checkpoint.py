@@ -118,6 +118,8 @@ class Checkpoint(Observer):
     def stop(self, training: Training) -> None:
         if self.written != training.step:
             self.write(training)
+        if training.run.population and training.folder is not None:
+            runs.export(training.finished(), training.run, training.step, training.folder.weights)
 
     def write(self, training: Training) -> None:
         assert training.folder is not None
