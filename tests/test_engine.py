@@ -193,8 +193,39 @@ def test_a_damaged_checkpoint_never_takes_the_good_ones_place(tmp_path: Path) ->
 def test_a_checkpoint_of_other_networks(tmp_path: Path) -> None:
     run, out = small(steps=8), tmp_path / "run"
     engine.train(run, out)
-    with pytest.raises(UserError, match=r"last\.pt does not fit the run"):
+    with pytest.raises(UserError, match="a resumed run keeps its description"):
         engine.train(run.replace(latent=5), out, resume=True)
+    folder = Folder(out)
+    folder.write(folder.run().replace(latent=5))  # somebody edits run.json
+    with pytest.raises(UserError, match=r"last\.pt does not fit the run"):
+        engine.train(folder.run(), out, resume=True)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"steps": None}, "no length; give --steps or --epochs"),
+        ({"optimiser": "adam(lr=-1)"}, "'adam(lr=-1)' cannot be made"),
+        ({"schedule": "exponential(final=-1)"}, "cannot be made"),
+        ({"networks": "auto(width=0)"}, "cannot be made"),
+        ({"networks": "ali-mixture"}, "made for points"),
+    ],
+)
+def test_what_cannot_be_trained_is_explained(changes: dict[str, Any], said: str) -> None:
+    with pytest.raises(UserError) as caught:
+        engine.prepare(small(**changes))
+    assert said in str(caught.value)
+
+
+def test_a_run_is_found_again_from_another_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import numpy as np
+
+    (tmp_path / "here").mkdir()
+    np.save(tmp_path / "here" / "x.npy", np.random.default_rng(0).integers(0, 256, (60, 8, 8), dtype=np.uint8))
+    monkeypatch.chdir(tmp_path / "here")
+    engine.train(small(data="x.npy", steps=2, batch=8), "run")
+    monkeypatch.chdir(tmp_path)
+    assert runs.dataset(Folder(tmp_path / "here" / "run").run()).shape == (1, 8, 8)
 
 
 def command(*arguments: str) -> subprocess.Popen[str]:

@@ -54,8 +54,10 @@ def test_an_interrupted_experiment_goes_on_where_it_stopped(tmp_path: Path) -> N
     assert "| a | ours | 3 |" in (tmp_path / "counted" / "table.md").read_text()
     experiment.reproduce(counted(done), out=tmp_path)
     assert done == [(row, seed) for row in ("a", "b") for seed in range(3)]
+    (tmp_path / "counted" / "runs").mkdir()
     experiment.reproduce(counted(done), out=tmp_path, again=True)
     assert len(done) == 12
+    assert not (tmp_path / "counted" / "runs").exists()  # old trainings would be taken for new ones
 
 
 def test_a_cut_is_said(tmp_path: Path) -> None:

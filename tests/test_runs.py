@@ -49,7 +49,7 @@ def any_run(draw: st.DrawFn) -> Run:
         "rates": st.dictionaries(st.sampled_from(["critic", "generator"]), st.floats(0, 10, **numbers)),
         "steps": st.none() | st.integers(0, 10**9),
         "epochs": st.none() | st.floats(0, 10**6, **numbers),
-        "ema": st.floats(0, 1, **numbers),
+        "ema": st.floats(0, 0.999999, **numbers),
         "precision": st.sampled_from(["auto", "fp32", "bf16"]),
         "seed": st.integers(0, 2**31 - 1),
     }
@@ -69,7 +69,7 @@ def test_dump_and_toml_give_the_same_run(run: Run) -> None:
         ("steps = true", "`steps` is True, and it must be a whole number"),
         ("steps = -1", "`steps` is -1, out of its range; it must be from 0 to 1,000,000,000"),
         ("seed = 4294967296", "`seed` is 4294967296, out of its range"),
-        ("ema = 1.5", "`ema` is 1.5, out of its range; it must be from 0 to 1"),
+        ("ema = 1.5", "`ema` is 1.5, out of its range; it must be from 0 to 0.999999"),
         ("ema = nan", "`ema` is nan, out of its range"),
         ("epochs = inf", "`epochs` is inf, out of its range"),
         ("log_every = 0", "`log_every` is 0, out of its range; it must be at least 1"),

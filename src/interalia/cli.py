@@ -12,7 +12,7 @@ from cyclopts import App, CycloptsError, Parameter
 
 from interalia import __version__
 from interalia.errors import UserError, unknown
-from interalia.runs import Folder, Run, from_toml, kinds, writing
+from interalia.runs import FREE, Folder, Run, from_toml, kinds, writing
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -78,7 +78,7 @@ def train(
     resume
         The folder of a run to go on with; --steps may ask for more than was first planned.
     dry_run
-        Print the run as TOML, with everything resolved, and train nothing.
+        Print the run as TOML, which this command takes back, and train nothing.
     tensorboard
         Write event files for TensorBoard too (needs the extra).
     """
@@ -90,6 +90,10 @@ def train(
         return
     from interalia import engine, observers, results
 
+    if Path(run.name).name != run.name:
+        raise UserError(
+            f"--name is {run.name!r}, and it is the name of a folder: without a slash; use --out for a path."
+        )
     folder = resume or out or free(Path("runs") / run.name)
     prepared = engine.open_run(run, folder, resume=resume is not None)
     trained = engine.finish(prepared, observers.usual(prepared, tensorboard=tensorboard))
@@ -113,18 +117,8 @@ def described(recipe: str | None, given: dict[str, Any]) -> Run:
 
 def resumed(folder: Path, recipe: str | None, given: dict[str, Any], out: Path | None) -> Run:
     """The run that a folder keeps, with a new length."""
-    free_to_change = (
-        "steps",
-        "epochs",
-        "population",
-        "root",
-        "device",
-        "log_every",
-        "evaluate_every",
-        "checkpoint_every",
-    )
     for key in given:
-        if key not in free_to_change:
+        if key not in FREE:
             raise UserError(
                 f"a resumed run keeps its description, and --{key.replace('_', '-')} would change it; leave it out, or "
                 f"train a new run."
@@ -170,15 +164,16 @@ def generate(
     positive("count", count)
     trained = opened(run, device)
     x = tasks.generate(trained.game, count, seed)
-    path = out or figure(trained, run, "generated.png" if x.ndim == 4 else "generated.npz")
     if separate:
         if x.ndim != 4:
             raise UserError("vectors cannot be written as pictures; leave out --separate and give --out FILE.npz.")
         folder = out or figure(trained, run, "generated")
         for i, image in enumerate(x):
             plots.single(image.numpy(), folder / f"{i:06d}.png")
-        path = folder
-    elif path.suffix == ".npz" or x.ndim != 4:
+        say(f"{count} samples: {folder}")
+        return
+    path = picture(out or figure(trained, run, "generated.png" if x.ndim == 4 else "generated.npz"))
+    if path.suffix == ".npz" or x.ndim != 4:
         save_arrays(path, x=x)
     else:
         plots.grid(x.numpy(), path)
@@ -212,7 +207,7 @@ def reconstruct(
     tasks.capable(trained.game, "reconstruct", "encoder", "decoder")
     x = given_images(trained, images) if images else held_out(trained, count)
     x_hat = tasks.reconstruct(trained.game, x, seed)
-    path = out or figure(trained, run, "reconstructed.png" if x.ndim == 4 else "reconstructed.npz")
+    path = picture(out or figure(trained, run, "reconstructed.png" if x.ndim == 4 else "reconstructed.npz"))
     if path.suffix == ".npz" or x.ndim != 4:
         save_arrays(path, x=x, x_hat=x_hat)
     else:
@@ -222,14 +217,17 @@ def reconstruct(
         measured = reconstruction(x, x_hat)
         say(
             f"mean L2 error {measured.error:.3f}, {measured.ratio:.3f} of what another image's reconstruction "
-            f"gives ({measured.shuffled:.3f}); PSNR {measured.psnr:.1f} dB"
+            f"gives ({measured.shuffled:.3f})" + (f"; PSNR {measured.psnr:.1f} dB" if x.ndim == 4 else "")
         )
 
 
 @app.command
 def interpolate(
     run: RunFolder,
-    images: Annotated[list[Path] | None, Parameter(help="An even number of images; by default held-out ones.")] = None,
+    images: Annotated[
+        list[Path] | None,
+        Parameter(help="An even number of images, the first half led to the second; by default held-out ones."),
+    ] = None,
     *,
     pairs: int = 8,
     steps: int = 9,
@@ -257,10 +255,14 @@ def interpolate(
     x = given_images(trained, images) if images else held_out(trained, 2 * pairs, seed)
     if len(x) < 2:
         raise UserError(f"an interpolation needs 2 images, and {len(x)} was given; give one more.")
+    if len(x) % 2:
+        raise UserError(
+            f"{len(x)} images do not make pairs (the first half is led to the second); give one more or fewer."
+        )
     half = len(x) // 2
     a, b = x[:half], x[half : 2 * half]
     way = tasks.interpolate(trained.game, a, b, steps, how, seed)
-    path = out or figure(trained, run, "interpolated.png" if x.ndim == 4 else "interpolated.npz")
+    path = picture(out or figure(trained, run, "interpolated.png" if x.ndim == 4 else "interpolated.npz"))
     if path.suffix == ".npz" or x.ndim != 4:
         save_arrays(path, a=a, way=way, b=b)
     else:
@@ -423,9 +425,29 @@ def best_of(run: Path) -> Path:
 
 def given_images(trained: Trained, images: Sequence[Path]) -> Tensor:
     """The user's images, as the run's networks take them."""
+    if all(path.suffix in (".npy", ".npz") for path in images):
+        return arrays(images)
     from interalia.data.files import read_images
 
     return read_images(images, trained.game.shape)
+
+
+def arrays(paths: Sequence[Path]) -> Tensor:
+    """What .npy and .npz files hold (the array x, or the first), one after the other, as a game takes it."""
+    import numpy as np
+    import torch
+
+    from interalia.data.store import as_tensor
+
+    parts = []
+    for path in paths:
+        try:
+            found = np.load(path, allow_pickle=False)
+            array = found if isinstance(found, np.ndarray) else found["x" if "x" in found else found.files[0]]
+            parts.append(as_tensor(array if array.dtype == np.uint8 else array.astype(np.float32)))
+        except (OSError, ValueError, IndexError, EOFError) as error:
+            raise UserError(f"the array in {path} cannot be read ({error}); write it with numpy.save.") from None
+    return torch.cat(parts)
 
 
 def held_out(trained: Trained, count: int, seed: int = 0) -> Tensor:
@@ -449,6 +471,17 @@ def save_arrays(path: Path, **arrays: Any) -> None:
         np.savez(file, allow_pickle=False, **{key: np.asarray(value) for key, value in arrays.items()})
 
 
+def picture(path: Path) -> Path:
+    """The path, if it is one of a picture or of arrays.
+
+    Raises:
+        UserError: it ends in something else.
+    """
+    if path.suffix not in (".png", ".npz"):
+        raise UserError(f"--out is {path}, and it must end in .png for a picture, or in .npz for arrays.")
+    return path
+
+
 def positive(name: str, value: int) -> None:
     if value < 1:
         raise UserError(f"--{name} is {value}, and it must be at least 1.")
@@ -467,6 +500,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)
+    except (MemoryError, RuntimeError) as error:
+        if not isinstance(error, MemoryError) and "out of memory" not in str(error).lower():
+            raise
+        print("interalia: there is not enough memory; lower --batch or --size, or use --device cpu.", file=sys.stderr)
+        sys.exit(2)
     except OSError as error:
         place = f"{error.filename}: " if error.filename else ""
         print(f"interalia: {place}{error.strerror or error}.", file=sys.stderr)

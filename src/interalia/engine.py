@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import dataclasses
+import math
 import signal
 import threading
 import time
@@ -18,7 +19,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.swa_utils import AveragedModel
 
-from interalia import data, dynamics, optim, runs, specs
+from interalia import dynamics, optim, runs, specs
 from interalia.data.dataset import Dataset
 from interalia.data.sampler import Sampler
 from interalia.data.store import Store, as_tensor
@@ -114,6 +115,7 @@ class Training:
             "random": {
                 "cpu": torch.get_rng_state(),
                 "cuda": torch.cuda.get_rng_state_all() if self.device.type == "cuda" else [],
+                "mps": torch.mps.get_rng_state() if self.device.type == "mps" else None,
             },
         }
 
@@ -130,6 +132,8 @@ class Training:
         torch.set_rng_state(state["random"]["cpu"].cpu())
         if self.device.type == "cuda" and state["random"]["cuda"]:
             torch.cuda.set_rng_state_all([part.cpu() for part in state["random"]["cuda"]])
+        if self.device.type == "mps" and state["random"].get("mps") is not None:
+            torch.mps.set_rng_state(state["random"]["mps"].cpu())
 
 
 def resolve_device(name: str) -> torch.device:
@@ -180,12 +184,13 @@ def prepare(run: Run, folder: Folder | None = None) -> Training:
     from interalia.observers.evaluate import check_best
 
     run.check_parts()
+    run = run.placed()
     device = resolve_device(run.device)
-    dataset = data.load(run.data, root=Path(run.root) if run.root else None, size=run.size)
+    dataset = runs.dataset(run)
     sampler = Sampler(len(dataset.train), run.batch, run.seed)
 
     torch.manual_seed(run.seed)
-    mean = as_tensor(dataset.train.x[:IMAGES_FOR_MEAN]).mean(0) if dataset.is_image else None
+    mean = mean_image(dataset) if dataset.is_image else None
     game = runs.build(run, dataset.shape, mean).to(device).train()
     precision = resolve_precision(run.precision, game, device)
     if precision == "bf16" and device.type != "mps":
@@ -193,7 +198,9 @@ def prepare(run: Run, folder: Folder | None = None) -> Training:
 
     steps = run.steps
     if steps is None:
-        steps = round((run.epochs or 0.0) * (len(dataset.train) // run.batch))
+        if run.epochs is None:
+            raise UserError("the run has no length; give --steps or --epochs.")
+        steps = math.ceil(run.epochs * sampler.batches)
     best = run.best
     if best == "auto":
         best = "reverse_kl" if dataset.mixture is not None else "frechet_distance"
@@ -205,8 +212,9 @@ def prepare(run: Run, folder: Folder | None = None) -> Training:
     optimisers = {}
     for player in game.players:
         rate = {"lr": run.rates[player]} if player in run.rates else {}
-        make, settings = specs.look_up(run.optimiser, optim.OPTIMISERS, "optimiser")
-        optimisers[player] = make(game.parameters_of(player), **{**settings, **rate})
+        optimisers[player] = specs.make(
+            run.optimiser, optim.OPTIMISERS, "optimiser", game.parameters_of(player), **rate
+        )
         for group in optimisers[player].param_groups:
             group["initial_lr"] = group["lr"]
     moves = specs.make(
@@ -231,6 +239,12 @@ def prepare(run: Run, folder: Folder | None = None) -> Training:
         store=store,
         batches=(store[index] for index in iter(sampler)),
     )
+
+
+def mean_image(dataset: Dataset) -> Tensor:
+    """The mean of some training images, shape `dataset.shape`: of a fixed draw, since files may lie sorted by class."""
+    order = torch.randperm(len(dataset.train), generator=torch.Generator().manual_seed(0))[:IMAGES_FOR_MEAN]
+    return as_tensor(dataset.train.x[order.sort().values.numpy()]).mean(0)
 
 
 def keep_memory() -> None:
@@ -348,6 +362,8 @@ def open_run(run: Run, out: Path | str | None = None, *, resume: bool = False) -
     folder = None if out is None else Folder(out)
     if folder is not None and not resume:
         folder.check_free()
+    if folder is not None and resume:
+        run = folder.continued(run)
     training = prepare(run, folder)
     if folder is not None:
         if resume:

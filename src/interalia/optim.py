@@ -46,12 +46,19 @@ def constant() -> Schedule:
 
 def linear(start: float = 0.5, final: float = 0.0) -> Schedule:
     """Constant until the share `start` of training, then on a straight line to `final` times the rate."""
+    check_decay(start, final)
     return lambda t: 1.0 + (final - 1.0) * decayed(t, start)
 
 
 def exponential(start: float = 0.5, final: float = 0.01) -> Schedule:
     """Constant until the share `start` of training, then falling by a constant factor a step to `final` times the rate."""
+    check_decay(start, final)
     return lambda t: float(final ** decayed(t, start))
+
+
+def check_decay(start: float, final: float) -> None:
+    if not 0 <= start <= 1 or final < 0:
+        raise ValueError(f"`start` is {start} and `final` is {final}; they lie in [0, 1] and [0, inf)")
 
 
 def decayed(t: float, start: float) -> float:

@@ -6,13 +6,14 @@ import datetime
 import os
 import platform
 import subprocess
+import sys
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
-from interalia import data, plots, reports, runs, tasks
+from interalia import plots, reports, runs, tasks
 from interalia.data.store import as_tensor
 from interalia.errors import UserError
 from interalia.metrics import evaluation
@@ -52,8 +53,10 @@ def home(trained: Trained) -> Folder:
 
 def dataset_of(trained: Trained) -> Dataset:
     """The data that a run was trained on."""
-    run = trained.run
-    return data.load(run.data, root=Path(run.root) if run.root else None, size=run.size)
+    try:
+        return runs.dataset(trained.run)
+    except UserError as error:
+        raise UserError(f"the data that this run was trained on cannot be loaded: {error}") from None
 
 
 def held_out(dataset: Dataset, count: int, seed: int = 0) -> Tensor:
@@ -82,7 +85,7 @@ def evaluate(
         extractor=extractor,
         untrained=untrained(trained.run, dataset),
     )
-    lines = [line for line in log.read(folder) if "losses/critic" in line]
+    lines = [line for line in log.read(folder) if "losses/critic" in line and line["step"] <= trained.step]
     seconds = lines[-1]["seconds"] if lines else None
     steps = trained.step
     found = {
@@ -139,7 +142,8 @@ def markdown(run: Run, found: dict[str, Any]) -> str:
         [
             f"# {run.name}",
             "",
-            f"{about['about']} Measured on the {found['split']} split, of which nothing was chosen.",
+            f"{about['about']} Measured on the {found['split']} split"
+            + (", of which nothing was chosen." if found["split"] == "test" else "."),
             "",
             f"- Training: {length}. Seeds: training {found['seeds']['training']}, evaluation {found['seeds']['evaluation']}.",
             f"- Machine: {found['machine']}. Versions: {versions}.",
@@ -210,7 +214,10 @@ def machine() -> str:
 def page(trained: Trained) -> Path:
     """Draws the figures that the run's game can give, and writes report.html."""
     folder = home(trained)
-    draw(trained, dataset_of(trained))
+    try:
+        draw(trained, dataset_of(trained))
+    except UserError as error:  # the data may be gone; the page still tells what the folder holds
+        print(f"{error} The figures are left as they are.", file=sys.stderr)
     return reports.write(folder.path)
 
 

@@ -19,6 +19,7 @@ from interalia.errors import UserError, unknown
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from interalia.data.dataset import Dataset
     from interalia.games import Game
 
 
@@ -65,7 +66,9 @@ class Run:
         None, "the length of the training in passes over the data; `steps` outranks it", 0, 10**6
     )
     batch: int = _field(128, "images in a batch", 2, 10**6)
-    ema: float = _field(0.999, "decay of the average of the weights that samples are drawn from; 0 for none", 0, 1)
+    ema: float = _field(
+        0.999, "decay of the average of the weights that samples are drawn from; 0 for none", 0, 0.999999
+    )
     population: int = _field(
         0,
         "batches over which batch norm's statistics are estimated anew at the end; 0 keeps the running ones",
@@ -116,6 +119,17 @@ class Run:
                 specs.look_up(text, rooms.members(room), f.name)
             elif text not in rooms.members(room):
                 raise unknown("metric", text, rooms.members(room))
+
+    def placed(self) -> Run:
+        """The same run with absolute paths, so that its folder can be used from anywhere."""
+        from interalia.data import CATALOGUE
+
+        changes: dict[str, Any] = {}
+        if self.root is not None:
+            changes["root"] = str(Path(self.root).absolute())
+        if self.data not in CATALOGUE and Path(self.data).exists():
+            changes["data"] = str(Path(self.data).absolute())
+        return dataclasses.replace(self, **changes)
 
     def dump(self) -> str:
         """The run as TOML, which `interalia train FILE.toml` takes back."""
@@ -229,6 +243,12 @@ def write_json(path: Path, value: Any) -> None:
         file.write("\n")
 
 
+# What may change when a run goes on: how long, where, and how closely it is watched.
+FREE = (
+    "name", "steps", "epochs", "population", "root", "device", "log_every", "evaluate_every", "checkpoint_every"
+)  # fmt: skip
+
+
 class Folder:
     """The folder of a run: ``run.json``, ``log.jsonl``, ``checkpoints/``, ``weights.safetensors``, ``figures/``,
     ``results.json``, ``results.md``, ``report.html``."""
@@ -279,6 +299,24 @@ class Folder:
         except (ValueError, TypeError, AttributeError) as error:
             raise UserError(f"{self.description} is damaged ({error}); restore it, or train anew.") from None
 
+    def continued(self, run: Run) -> Run:
+        """`run`, checked to be the one that this folder keeps but for what may change, with what that one resolved.
+
+        Raises:
+            UserError: the two differ where a resumed run may not.
+        """
+        kept = self.run()
+        for key, value in run.placed().fields():
+            if key in FREE or value == getattr(kept, key):
+                continue
+            if value != "auto":
+                raise UserError(
+                    f"`{key}` is {value!r}, and the run in {self.path} has {getattr(kept, key)!r}; a resumed run keeps "
+                    f"its description, so leave it as it is, or train a new run."
+                )
+            run = run.replace(**{key: getattr(kept, key)})
+        return run
+
 
 @dataclass(frozen=True)
 class Trained:
@@ -295,6 +333,13 @@ class Trained:
     run: Run
     folder: Folder | None
     step: int
+
+
+def dataset(run: Run) -> Dataset:
+    """The data of a run."""
+    from interalia import data
+
+    return data.load(run.data, root=Path(run.root) if run.root else None, size=run.size, seed=run.seed)
 
 
 def build(run: Run, shape: tuple[int, ...] | None = None, mean: Tensor | None = None) -> Game:
@@ -318,9 +363,7 @@ def build(run: Run, shape: tuple[int, ...] | None = None, mean: Tensor | None = 
     from interalia.networks import Networks, Sizes
 
     if shape is None:
-        from interalia import data
-
-        shape = data.load(run.data, root=Path(run.root) if run.root else None, size=run.size).shape
+        shape = dataset(run).shape
     kind, settings = specs.look_up(run.game, games.CATALOGUE, "game")
     needs = set(inspect.signature(kind).parameters)
     prior = specs.make(run.prior, conditionals.PRIORS, "prior", run.latent)
@@ -334,7 +377,8 @@ def build(run: Run, shape: tuple[int, ...] | None = None, mean: Tensor | None = 
         heads=conditional.heads,  # type: ignore[attr-defined]
         noise=noise,
         infers="encoder" in needs,
-        bounded=isinstance(prior, conditionals.Uniform),
+        bounded=isinstance(prior, conditionals.Uniform)
+        and conditional is not conditionals.Gaussian,  # which has no bounds
     )
     made: Networks = specs.make(run.networks, networks.CATALOGUE, "networks", sizes)
     _initialise(made, mean)
@@ -398,6 +442,8 @@ def load(folder: Path | str, device: str = "cpu") -> Trained:
                 f"{home.path} has no weights yet: its training was broken off before the first checkpoint; go on with "
                 f"interalia train --resume {home.path}."
             )
+    if not file.exists():
+        raise UserError(f"there is no file {file}; give the folder of a run, or a .safetensors file of one.")
     try:
         with safe_open(file, framework="pt") as opened:
             about = json.loads((opened.metadata() or {})["interalia"])
@@ -411,6 +457,9 @@ def load(folder: Path | str, device: str = "cpu") -> Trained:
 
     with torch.random.fork_rng(devices=[]):
         game = build(run, tuple(about["shape"]))
-    game.load_state_dict(tensors)
+    try:
+        game.load_state_dict(tensors)
+    except RuntimeError:
+        raise UserError(f"the weights in {file} do not fit the run that they describe; export them anew.") from None
     game.to(resolve_device(device)).eval()
     return Trained(game, run, home, about["step"])

@@ -78,7 +78,7 @@ def make(text: str, catalogue: Mapping[str, Callable[..., T]], kind: str, *args:
     """
     member, settings = look_up(text, catalogue, kind)
     try:
-        return member(*args, **given, **settings)
+        return member(*args, **{**settings, **given})
     except (TypeError, ValueError) as error:
         raise UserError(f"the {kind} {text!r} cannot be made: {error}.") from error
 

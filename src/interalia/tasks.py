@@ -30,6 +30,7 @@ def quietly(game: nn.Module, seed: int = 0) -> Iterator[None]:
     device = next(game.parameters()).device
     devices = [device] if device.type == "cuda" else []
     modes = {module: module.training for module in game.modules()}
+    apple = torch.mps.get_rng_state() if device.type == "mps" else None  # which fork_rng does not know
     with torch.random.fork_rng(devices=devices), torch.no_grad():
         torch.manual_seed(seed)
         game.eval()
@@ -38,6 +39,8 @@ def quietly(game: nn.Module, seed: int = 0) -> Iterator[None]:
         finally:
             for module, mode in modes.items():
                 module.training = mode
+            if apple is not None:
+                torch.mps.set_rng_state(apple)
 
 
 def capable(game: Game, task: str, *networks: str) -> None:

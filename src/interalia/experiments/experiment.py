@@ -7,6 +7,7 @@ an interrupted experiment goes on where it stopped, and writes the table as Mark
 from __future__ import annotations
 
 import json
+import shutil
 import statistics
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -108,8 +109,8 @@ def reproduce(
             raise UserError(f"--{flag} is {value}, and it must be at least 1.")
     folder = Path(out) / (f"{experiment.name}-quick" if quick else experiment.name)
     kept = folder / "rows.jsonl"
-    if again and kept.exists():
-        kept.unlink()
+    if again and folder.exists():
+        shutil.rmtree(folder)  # the rows and the trainings behind them
     count = seeds or (1 if quick else experiment.seeds)
     setting = Setting(quick, root, count, steps, folder / "runs")
     done = {(row["row"], row["seed"], row["steps"]): row for row in read_rows(kept)}
@@ -159,7 +160,10 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
     """The rows that are done."""
     if not path.exists():
         return []
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line]
+    try:
+        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line]
+    except ValueError:
+        raise UserError(f"the rows in {path} are damaged; begin anew with --again.") from None
 
 
 def write_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:

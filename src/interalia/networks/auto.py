@@ -26,6 +26,8 @@ def auto(sizes: Sizes, width: int = 32, unary: bool = False) -> Networks:
         width: maps of the first convolution; eight times that is the width of fully connected layers.
         unary: whether the critic adds a score of x alone.
     """
+    if width < 1:
+        raise ValueError(f"`width` is {width}, and it counts maps: 1 or more")
     if len(sizes.shape) != 3 or math.prod(sizes.shape) <= SMALL or min(sizes.shape[1:]) < 8 or sizes.noise:
         return small(sizes, 8 * width, unary)
     channels, height, breadth = sizes.shape

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from torch import nn
 
 from interalia.errors import UserError
-from interalia.networks.layers import Convolution, Dropout, Joint, Maxout, Stack, Transposed, UntiedBias
+from interalia.networks.layers import Convolution, Dropout, HalfTanh, Joint, Maxout, Stack, Transposed, UntiedBias
 from interalia.networks.sizes import Networks, Sizes
 
 
@@ -152,7 +152,7 @@ def build(table: Table, sizes: Sizes, name: str) -> Networks:
         body, maps = normed(table.encoder, channels, table.leak)
         answers = sizes.heads * sizes.latent
         head: nn.Module = Convolution(maps, answers, 1)  # at 1x1, a bias for each map is an untied one
-        encoder = Stack(body, nn.Sequential(head, nn.Tanh()) if sizes.bounded else head, after=(answers,))
+        encoder = Stack(body, nn.Sequential(head, HalfTanh()) if sizes.bounded else head, after=(answers,))
 
     body, maps = normed(table.decoder, sizes.latent, table.leak)
     untied = UntiedBias(*sizes.shape)

@@ -136,6 +136,13 @@ class UntiedBias(nn.Module):
         return x + self.bias.to(x.dtype)
 
 
+class HalfTanh(nn.Module):
+    """2 sigmoid(a) - 1 = tanh(a / 2)."""
+
+    def forward(self, a: Tensor) -> Tensor:
+        return torch.tanh(a / 2)
+
+
 class Stack(nn.Module):
     """A body and a head; `hidden` is what the body answers, the representation that probes read.
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 
-import torch
 from torch import Tensor, nn
 
-from interalia.networks.layers import Joint, Maxout, Stack
+from interalia.errors import UserError
+from interalia.networks.layers import HalfTanh, Joint, Maxout, Stack
 from interalia.networks.sizes import Networks, Sizes
 
 __all__ = ["MLP", "Joint", "ali_mixture", "bigan_mlp", "small"]
@@ -36,6 +36,7 @@ class MLP(Stack):
         leak: of their leaky ReLU.
 
     Example:
+        >>> import torch
         >>> MLP(4, 3)(torch.zeros(2, 4)).shape
         torch.Size([2, 3])
     """
@@ -49,13 +50,6 @@ class MLP(Stack):
 def bounding(sizes: Sizes) -> list[nn.Module]:
     """The encoder's last nonlinearity: a sigmoid scaled to [-1, 1], which is tanh(a / 2), where the prior is so bounded."""
     return [HalfTanh()] if sizes.bounded else []
-
-
-class HalfTanh(nn.Module):
-    """2 sigmoid(a) - 1 = tanh(a / 2)."""
-
-    def forward(self, a: Tensor) -> Tensor:
-        return torch.tanh(a / 2)
 
 
 def small(sizes: Sizes, width: int, unary: bool = False) -> Networks:
@@ -85,11 +79,19 @@ def ali_mixture(sizes: Sizes, width: int = 400, critic_width: int = 200, pieces:
     References:
         Adversarially Learned Inference, Vincent Dumoulin and others, 2017, https://arxiv.org/abs/1606.00704
     """
+    if len(sizes.shape) != 1:
+        raise UserError(
+            f"the networks 'ali-mixture' are made for points of a few numbers, and the data's shape is {sizes.shape}; "
+            f"use --networks auto."
+        )
     (d,) = sizes.shape
     encoder = None
     if sizes.infers:
         encoder = MLP(d + sizes.noise, sizes.heads * sizes.latent, width, 2, norm=True, leak=0.0)
     decoder = MLP(sizes.latent, d, width, 4, norm=True, leak=0.0)
+    for module in [*(encoder.modules() if encoder else ()), *decoder.modules()]:
+        if isinstance(module, nn.BatchNorm1d):
+            module.eps, module.momentum = 1e-4, 0.05  # ALI's
     inputs = d + (sizes.latent if sizes.infers else 0)
     parts: list[nn.Module] = []
     for _ in range(3):

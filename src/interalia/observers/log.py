@@ -21,9 +21,11 @@ def read(folder: Folder) -> list[dict[str, Any]]:
     lines = []
     for line in folder.log.read_text(encoding="utf-8").splitlines():
         try:
-            lines.append(json.loads(line))
+            found = json.loads(line)
         except ValueError:
             continue
+        if isinstance(found, dict) and "step" in found:
+            lines.append(found)
     return lines
 
 

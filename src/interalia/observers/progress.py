@@ -33,6 +33,8 @@ class Bar(Observer):
     def start(self, training: Training) -> None:
         self.began, self.first = time.perf_counter(), training.step
         self.shown = 0.0
+        about = f"{type(training.game).__name__} on {training.dataset.name}. {training.dataset.about}"
+        self.console.print(about, soft_wrap=True, highlight=False, markup=False)
         if self.console.is_terminal:
             self.bar = Progress(
                 TextColumn("training"),
