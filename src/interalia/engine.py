@@ -260,6 +260,14 @@ def keep_memory() -> None:
         library.mallopt(-3, 2**30)  # M_MMAP_THRESHOLD
 
 
+def spare_threads(training: Training) -> None:
+    """Takes one thread for networks without convolutions on a CPU: for these a second one costs more than it brings, and
+    beside another busy program many times more."""
+    small = not any(isinstance(module, nn.Conv2d | nn.ConvTranspose2d) for module in training.game.modules())
+    if training.device.type == "cpu" and small:
+        torch.set_num_threads(1)
+
+
 def rate(training: Training) -> None:
     """Sets each optimiser's learning rate to what the schedule says for this step."""
     factor = training.schedule(training.step / max(1, training.steps))
