@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -97,8 +96,7 @@ def train(
         )
     folder = resume or out or free(Path("runs") / run.name)
     prepared = engine.open_run(run, folder, resume=resume is not None)
-    if "OMP_NUM_THREADS" not in os.environ:
-        engine.spare_threads(prepared)
+    engine.spare_threads(prepared)
     trained = engine.finish(prepared, observers.usual(prepared, tensorboard=tensorboard))
     if trained.step < prepared.steps:
         raise SystemExit(130)

@@ -6,6 +6,7 @@ import contextlib
 import copy
 import dataclasses
 import math
+import os
 import signal
 import threading
 import time
@@ -262,9 +263,9 @@ def keep_memory() -> None:
 
 def spare_threads(training: Training) -> None:
     """Takes one thread for networks without convolutions on a CPU: for these a second one costs more than it brings, and
-    beside another busy program many times more."""
+    beside another busy program many times more. A number of threads that the person chose (OMP_NUM_THREADS) stands."""
     small = not any(isinstance(module, nn.Conv2d | nn.ConvTranspose2d) for module in training.game.modules())
-    if training.device.type == "cpu" and small:
+    if training.device.type == "cpu" and small and "OMP_NUM_THREADS" not in os.environ:
         torch.set_num_threads(1)
 
 

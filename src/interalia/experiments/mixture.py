@@ -17,7 +17,7 @@ COLUMNS = {
 PACGAN = "PacGAN, Table 1"
 EPOCHS = 400
 SETTINGS = ((0.0001, 0.8), (0.0001, 0.2), (0.001, 0.5))  # Adam's rate and beta1: both readings of the paper's, and ours
-QUICK_STEPS = 600
+QUICK_STEPS = 300
 
 
 def jobs(setting: Setting) -> Iterator[Job]:
@@ -41,6 +41,7 @@ def work(run: Run, setting: Setting) -> Values:
     adam = specs.parse(run.optimiser)[1]
     folder = setting.folder / f"{run.name}-rate-{adam['lr']}-beta1-{adam['beta1']}-seed-{run.seed}-steps-{run.steps}"
     training = engine.open_run(run, folder, resume=(folder / "run.json").exists())
+    engine.spare_threads(training)
     trained = engine.finish(training, usual(training))
     if trained.step < training.steps:
         raise KeyboardInterrupt
