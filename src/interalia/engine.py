@@ -137,25 +137,6 @@ class Training:
             torch.mps.set_rng_state(state["random"]["mps"].cpu())
 
 
-def resolve_device(name: str) -> torch.device:
-    """The device of that name; auto is CUDA, else MPS, else the CPU.
-
-    Raises:
-        UserError: there is no such device here.
-    """
-    if name == "auto":
-        if torch.cuda.is_available():
-            return torch.device("cuda")
-        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise UserError(f"the device {name!r} cannot be used here ({reason}); use --device auto or cpu.") from None
-    return device
-
-
 def resolve_precision(name: str, game: nn.Module, device: torch.device) -> str:
     """fp32 or bf16; auto is bf16 for convolutional networks where the processor multiplies bf16 by itself."""
     if name != "auto":
@@ -186,7 +167,7 @@ def prepare(run: Run, folder: Folder | None = None) -> Training:
 
     run.check_parts()
     run = run.placed()
-    device = resolve_device(run.device)
+    device = runs.resolve_device(run.device)
     dataset = runs.dataset(run)
     sampler = Sampler(len(dataset.train), run.batch, run.seed)
 

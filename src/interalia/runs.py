@@ -17,6 +17,7 @@ from typing import IO, TYPE_CHECKING, Any, get_args, get_origin, get_type_hints
 from interalia.errors import UserError, unknown
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor, nn
 
     from interalia.data.dataset import Dataset
@@ -417,6 +418,27 @@ def export(game: nn.Module, run: Run, step: int, path: Path) -> None:
         file.write(save(tensors, metadata))
 
 
+def resolve_device(name: str) -> torch.device:
+    """The device of that name; auto is CUDA, else MPS, else the CPU.
+
+    Raises:
+        UserError: there is no such device here.
+    """
+    import torch
+
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(f"the device {name!r} cannot be used here ({reason}); use --device auto or cpu.") from None
+    return device
+
+
 def load(folder: Path | str, device: str = "cpu") -> Trained:
     """The trained game of a run's folder, from its exported weights.
 
@@ -428,8 +450,6 @@ def load(folder: Path | str, device: str = "cpu") -> Trained:
         UserError: this is no run's folder, or the training has not saved any weights yet, or the file is damaged.
     """
     from safetensors import SafetensorError, safe_open
-
-    from interalia.engine import resolve_device
 
     file = Path(folder)
     home: Folder | None = None
