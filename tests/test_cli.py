@@ -87,7 +87,8 @@ def test_encode(run: Path, images: Path, tmp_path: Path) -> None:
 
 def test_evaluate_and_report(run: Path) -> None:
     assert interalia("evaluate", run, "--split", "validation", "--best") == 0
-    assert json.loads((run / "results.json").read_text())["split"] == "validation"
+    found = json.loads((run / "results.json").read_text())
+    assert (found["split"], found["weights"]) == ("validation", "best")
     (run / "report.html").unlink()
     assert interalia("report", run) == 0
     assert (run / "report.html").exists()

@@ -328,7 +328,9 @@ def evaluate(
     from interalia import results
 
     trained = opened(best_of(run) if best else run, device, home=run)
-    found = results.evaluate(trained, split=split, count=count, seed=seed, features=features)
+    found = results.evaluate(
+        trained, split=split, count=count, seed=seed, features=features, weights="best" if best else "last"
+    )
     results.show(found)
     say(f"Written: {results.home(trained).results}")
 

@@ -71,6 +71,7 @@ def evaluate(
     count: int | None = None,
     seed: int = 0,
     features: Kind = "auto",
+    weights: Literal["last", "best"] = "last",
 ) -> dict[str, Any]:
     """Measures a run, writes its results.json, and answers what it holds."""
     folder = home(trained)
@@ -99,6 +100,7 @@ def evaluate(
         "split": split,
         "seeds": {"training": trained.run.seed, "evaluation": seed},
         "step": steps,
+        "weights": weights,
         "training": {
             "steps": steps,
             "seconds": seconds,
@@ -146,6 +148,7 @@ def markdown(run: Run, found: dict[str, Any]) -> str:
             + (", of which nothing was chosen." if found["split"] == "test" else "."),
             "",
             f"- Training: {length}. Seeds: training {found['seeds']['training']}, evaluation {found['seeds']['evaluation']}.",
+            f"- Weights: the {found['weights']}, of step {found['step']:,}.",
             f"- Machine: {found['machine']}. Versions: {versions}.",
             f"- Commit: {found['commit']}. Date: {found['date']}.",
             "",
