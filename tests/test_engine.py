@@ -470,7 +470,7 @@ def test_population_statistics_are_estimated_for_the_export_alone(tmp_path: Path
     norm = trained.game.encoder.network.body[1]
     assert norm.num_batches_tracked == 7
     assert norm.momentum is not None
-    sampler = Sampler(len(training.store), run.batch, run.seed)
+    sampler = Sampler(len(training.stores[0]), run.batch, run.seed)
     linear = training.game.encoder.network.body[0]
-    means = [linear(training.store[next(sampler)][0].flatten(1)).mean(0) for _ in range(7)]
+    means = [linear(training.stores[0][next(sampler)][0].flatten(1)).mean(0) for _ in range(7)]
     assert torch.allclose(norm.running_mean, torch.stack(means).mean(0), atol=1e-5)

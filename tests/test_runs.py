@@ -136,7 +136,9 @@ def test_weights_say_what_they_are(tmp_path: Path) -> None:
     trained = engine.train(tiny(), tmp_path / "run")
     with safe_open(tmp_path / "run/weights.safetensors", "pt") as file:
         about = json.loads(file.metadata()["interalia"])
-    assert about == {"run": dataclasses.asdict(trained.run), "step": 4, "shape": [1, 8, 8]}
+    assert about == {
+        "run": dataclasses.asdict(trained.run), "step": 4, "shape": [1, 8, 8], "labels": 0, "other": None
+    }  # fmt: skip
     random = torch.get_rng_state()
     for place in (tmp_path / "run", tmp_path / "run/weights.safetensors"):
         again = runs.load(place)

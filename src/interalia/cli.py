@@ -149,36 +149,48 @@ Device = Annotated[str, Parameter(help="auto, cpu, cuda ...")]
 
 @app.command
 def generate(
-    run: RunFolder, *, count: int = 64, seed: Seed = 0, out: Out = None, device: Device = "auto", separate: bool = False
+    run: RunFolder,
+    *,
+    count: int | None = None,
+    label: int | None = None,
+    seed: Seed = 0,
+    out: Out = None,
+    device: Device = "auto",
+    separate: bool = False,
 ) -> None:
     """Draw samples and write them as one picture, or as an array (--out FILE.npz), or one file each (--separate).
 
     Parameters
     ----------
     count
-        How many samples.
+        How many samples; by default 64, or of a conditional game 10 of each label, a row a label.
+    label
+        The label of all samples, of a game that was told labels.
     separate
         Write each sample as a file of its own into the folder --out.
     """
     from interalia import plots, tasks
 
-    positive("count", count)
+    positive("count", 64 if count is None else count)
     trained = opened(run, device)
-    x = tasks.generate(trained.game, count, seed)
+    if trained.game.labels and count is None and label is None:
+        x = tasks.by_label(trained.game, 10, seed)
+    else:
+        x = tasks.generate(trained.game, count or 64, seed, label)
     if separate:
         if x.ndim != 4:
             raise UserError("vectors cannot be written as pictures; leave out --separate and give --out FILE.npz.")
         folder = out or figure(trained, run, "generated")
         for i, image in enumerate(x):
             plots.single(image.numpy(), folder / f"{i:06d}.png")
-        say(f"{count} samples: {folder}")
+        say(f"{len(x)} samples: {folder}")
         return
     path = picture(out or figure(trained, run, "generated.png" if x.ndim == 4 else "generated.npz"))
     if path.suffix == ".npz" or x.ndim != 4:
         save_arrays(path, x=x)
     else:
-        plots.grid(x.numpy(), path)
-    say(f"{count} samples: {path}")
+        plots.grid(x.numpy(), path, columns=10 if trained.game.labels and count is None and label is None else None)
+    say(f"{len(x)} samples: {path}")
 
 
 @app.command
@@ -269,6 +281,57 @@ def interpolate(
     else:
         plots.interpolations(a.numpy(), way.numpy(), b.numpy(), path)
     say(f"{half} interpolations: {path}")
+
+
+@app.command
+def traverse(
+    run: RunFolder,
+    *,
+    rows: int = 10,
+    columns: int = 10,
+    low: float = -2.0,
+    high: float = 2.0,
+    dimensions: int = 6,
+    seed: Seed = 0,
+    out: Annotated[
+        Path | None, Parameter(help="A folder for one picture a code, or a .png or .npz file for all of them.")
+    ] = None,
+    device: Device = "auto",
+) -> None:
+    """Vary one code of z at a time: in each row of a picture the rest of z is fixed, along it the code takes its values.
+
+    A game whose z has no codes shows its first few dimensions in the same way.
+
+    Parameters
+    ----------
+    rows
+        How many settings of the rest of z.
+    columns
+        How many values of a continuous code; a categorical one has a column a category.
+    low
+        The first value of a continuous code.
+    high
+        The last.
+    dimensions
+        How many dimensions are shown of a z without codes.
+    """
+    from interalia import plots, tasks
+
+    for name, value in (("rows", rows), ("columns", columns), ("dimensions", dimensions)):
+        positive(name, value)
+    trained = opened(run, device)
+    names = tasks.directions(trained.game, dimensions)
+    found = {name: tasks.traverse(trained.game, i, rows, columns, low, high, seed) for i, name in enumerate(names)}
+    images = len(trained.game.shape) == 3
+    path = out or figure(trained, run, "traversals" if images else "traversals.npz")
+    if not path.suffix and images:
+        for name, block in found.items():
+            plots.traversals([block.numpy()], path / f"{name}.png")
+    elif picture(path).suffix == ".npz" or not images:
+        save_arrays(path, **found)
+    else:
+        plots.traversals([block.numpy() for block in found.values()], path)
+    say(f"{len(found)} traversals, {', '.join(found)}: {path}")
 
 
 @app.command

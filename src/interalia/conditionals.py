@@ -6,7 +6,9 @@ The caller chooses what to do with it: ``encoder(x).rsample()``, ``encoder(x).me
 from __future__ import annotations
 
 import abc
+import math
 from collections.abc import Callable
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -168,7 +170,7 @@ class Pushed(Distribution):
 
 
 class Prior(nn.Module, abc.ABC):
-    """p(z), with independent dimensions.
+    """p(z). Where all dimensions are alike, `mean` and `variance` are those of each.
 
     Arguments:
         size: the number of dimensions.
@@ -180,8 +182,8 @@ class Prior(nn.Module, abc.ABC):
         self.register_buffer("place", torch.zeros(()), persistent=False)  # knows the device and the type
 
     place: Tensor
-    mean: float = 0.0
-    variance: float = 1.0
+    mean: float
+    variance: float
 
     @abc.abstractmethod
     def sample(self, shape: tuple[int, ...]) -> Tensor:
@@ -191,6 +193,9 @@ class Prior(nn.Module, abc.ABC):
 class StandardNormal(Prior):
     """p(z) = N(0, I)."""
 
+    mean = 0.0
+    variance = 1.0
+
     def sample(self, shape: tuple[int, ...]) -> Tensor:
         return torch.randn(*shape, self.size, device=self.place.device, dtype=self.place.dtype)
 
@@ -198,11 +203,155 @@ class StandardNormal(Prior):
 class Uniform(Prior):
     """p(z) = U(-1, 1) in each dimension, with variance 1/3."""
 
+    mean = 0.0
     variance = 1.0 / 3.0
 
     def sample(self, shape: tuple[int, ...]) -> Tensor:
         return torch.rand(*shape, self.size, device=self.place.device, dtype=self.place.dtype) * 2 - 1
 
 
+class Codes(Prior):
+    """p(z) of noise and codes, z = [noise | one-hot categories | uniform on [-1, 1] | Gaussian], all of them independent.
+
+    It also says what a recogniser has to answer for a game to read the codes off x, and what the answers a are worth:
+
+        Q(c | x) = softmax(a) for a category,  N(c; a, std^2) for a continuous code
+        L = E[log Q(c | x)] + H(c) <= I(c; x)
+
+    See also:
+        interalia.games.InfoGAN
+
+    References:
+        InfoGAN: Interpretable Representation Learning by Information Maximizing Generative Adversarial Nets, Xi Chen and
+        others, 2016, https://arxiv.org/abs/1606.03657
+
+    Arguments:
+        size: the number of dimensions; the noise takes what the codes leave.
+        categorical: for each categorical code its number of categories, all equally likely.
+        uniform: how many codes are uniform on [-1, 1].
+        gaussian: how many codes are N(0, 1).
+        noise: what the noise is drawn from: N(0, 1), or uniform on [-1, 1].
+        std: the standard deviation of Q(c | x) for the continuous codes, which is not learned.
+
+    Raises:
+        ValueError: there are no codes, they do not fit into `size`, or a number is out of its range.
+
+    Example:
+        >>> prior = Codes(74)
+        >>> [part.shape[1] for part in prior.split(prior.sample((5,)))]
+        [62, 10, 1, 1]
+        >>> prior.answers
+        12
+    """
+
+    def __init__(
+        self,
+        size: int,
+        categorical: list[int] | tuple[int, ...] = (10,),
+        uniform: int = 2,
+        gaussian: int = 0,
+        noise: Literal["normal", "uniform"] = "normal",
+        std: float = 1.0,
+    ) -> None:
+        super().__init__(size)
+        if not all(isinstance(count, int) and not isinstance(count, bool) and count >= 2 for count in categorical):
+            raise ValueError(
+                f"`categorical` is {list(categorical)}, and it lists each code's number of categories, whole and 2 or more"
+            )
+        if uniform < 0 or gaussian < 0:
+            raise ValueError(f"`uniform` is {uniform} and `gaussian` is {gaussian}; they count codes, from 0")
+        if not 0 < std < math.inf:
+            raise ValueError(f"`std` is {std}, and a standard deviation is above 0")
+        self.categorical = tuple(categorical)
+        self.uniform = uniform
+        self.gaussian = gaussian
+        self.noise = noise
+        self.std = std
+        if self.answers == 0:
+            raise ValueError("it has no codes; give `categorical`, `uniform` or `gaussian`")
+        if self.answers > size:
+            raise ValueError(
+                f"its codes take {self.answers} numbers ({self.words}), and z has {size}; raise --latent to {self.answers} "
+                f"or more, or give fewer codes"
+            )
+
+    @property
+    def widths(self) -> list[int]:
+        """How many numbers of z, and of the answers, each code takes."""
+        return [*self.categorical, *[1] * (self.uniform + self.gaussian)]
+
+    @property
+    def answers(self) -> int:
+        """How many numbers Q(c | x) takes: the logits of categories and the means of continuous codes, as they lie in z."""
+        return sum(self.categorical) + self.uniform + self.gaussian
+
+    def where(self, code: int) -> slice:
+        """Where in z the code lies, counted from 0."""
+        start = self.size - self.answers + sum(self.widths[:code])
+        return slice(start, start + self.widths[code])
+
+    @property
+    def words(self) -> str:
+        """The codes in words."""
+        parts = [
+            " + ".join(map(str, self.categorical)) + " for categories" if self.categorical else "",
+            f"{self.uniform} uniform" if self.uniform else "",
+            f"{self.gaussian} Gaussian" if self.gaussian else "",
+        ]
+        return ", ".join(part for part in parts if part)
+
+    @property
+    def names(self) -> list[str]:
+        """c1, c2, ..."""
+        return [f"c{i + 1}" for i in range(len(self.widths))]
+
+    @property
+    def entropy(self) -> Tensor:
+        """H(c) of each code, in nats, shape (codes,): log K; log 2; log(2 pi e) / 2."""
+        continuous = [math.log(2)] * self.uniform + [0.5 * math.log(2 * math.pi * math.e)] * self.gaussian
+        return self.place.new_tensor([*map(math.log, self.categorical), *continuous])
+
+    def sample(self, shape: tuple[int, ...]) -> Tensor:
+        device, dtype = self.place.device, self.place.dtype
+
+        def normal(count: int) -> Tensor:
+            return torch.randn(*shape, count, device=device, dtype=dtype)
+
+        def uniform(count: int) -> Tensor:
+            return torch.rand(*shape, count, device=device, dtype=dtype) * 2 - 1
+
+        left = self.size - self.answers
+        parts = [normal(left) if self.noise == "normal" else uniform(left)]
+        for count in self.categorical:
+            parts.append(nn.functional.one_hot(torch.randint(count, shape, device=device), count).to(dtype))
+        return torch.cat([*parts, uniform(self.uniform), normal(self.gaussian)], dim=-1)
+
+    def split(self, z: Tensor) -> tuple[Tensor, ...]:
+        """The noise, and each code: one-hot, shape (n, categories), or continuous, shape (n, 1)."""
+        return z.split([self.size - self.answers, *self.widths], dim=1)
+
+    def log_likelihood(self, answers: Tensor, z: Tensor) -> Tensor:
+        """log Q(c | x) of each code in z, in nats, shape (n, codes).
+
+        Arguments:
+            answers: of the recogniser on x, shape (n, answers).
+            z: what x was made from, shape (n, size).
+        """
+        found = []
+        for i, (answer, code) in enumerate(zip(answers.split(self.widths, dim=1), self.split(z)[1:], strict=True)):
+            if i < len(self.categorical):
+                found.append((code * answer.log_softmax(dim=1)).sum(dim=1))
+            else:
+                found.append(Normal(answer, self.std, validate_args=False).log_prob(code).squeeze(1))
+        return torch.stack(found, dim=1)
+
+    def expected(self, answers: Tensor) -> Tensor:
+        """E[c] under Q(c | x): the probabilities of categories and the means of continuous codes, shape (n, answers)."""
+        parts = answers.split(self.widths, dim=1)
+        return torch.cat(
+            [part.softmax(dim=1) if i < len(self.categorical) else part for i, part in enumerate(parts)], dim=1
+        )
+
+
 CONDITIONALS: dict[str, Callable[..., Conditional]] = {"gaussian": Gaussian, "dirac": Dirac, "implicit": Implicit}
-PRIORS: dict[str, Callable[..., Prior]] = {"normal": StandardNormal, "uniform": Uniform}
+PRIORS: dict[str, Callable[..., Prior]] = {"normal": StandardNormal, "uniform": Uniform, "codes": Codes}

@@ -11,6 +11,9 @@ with v the score, g an output activation into the domain of the conjugate f*, an
 The critic maximises it. The generator minimises it (`saturating=True`), or charges itself the same bound with the two
 joints swapped, E_Q[T] - E_P[f*(T)] to be maximised, whose gradients stay alive where the critic is sure of itself; for
 GAN these are the minimax and the non-saturating losses.
+
+Every loss is written in the score itself, mostly a log-ratio, with softplus and expm1 in place of logarithms of
+sigmoids and differences of exponentials: for scores in [-80, 80] neither a loss nor a gradient overflows.
 """
 
 from __future__ import annotations
@@ -19,24 +22,32 @@ import abc
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
+from torch.autograd import Function
 from torch.nn.functional import relu, softplus
 
 from interalia.errors import UserError
 
 
 class Divergence(abc.ABC):
-    """What a critic's scores on P and Q cost the two players."""
+    """What a critic's scores on P and Q cost the two players.
+
+    Attributes:
+        separate: wants the critic's terms separately, (n, heads), instead of their sum, (n,).
+    """
+
+    separate: ClassVar[bool] = False
 
     @abc.abstractmethod
     def critic_loss(self, p: Tensor, q: Tensor) -> Tensor:
-        """The critic's loss, a scalar, from the scores on P and Q, each of shape (n,)."""
+        """The critic's loss, a scalar, from the scores on P and Q, each of shape (n,), or (n, h, w) from patches."""
 
     @abc.abstractmethod
     def generator_loss(self, p: Tensor, q: Tensor) -> Tensor:
-        """The generator's loss, a scalar, from the scores on P and Q, each of shape (n,)."""
+        """The generator's loss, a scalar, from the scores on P and Q, each of shape (n,), or (n, h, w) from patches."""
 
     def log_ratio(self, score: Tensor) -> Tensor:
         """log p/q at the optimal critic.
@@ -47,6 +58,11 @@ class Divergence(abc.ABC):
         raise UserError(
             f"{type(self).__name__} does not tell the density ratio from a score; use an f-divergence, such as 'gan'."
         )
+
+
+def expectation(terms: Tensor) -> Tensor:
+    """The mean of all terms; exp(80) is a term that float32 can add up 4,096 times, so more are divided before the sum."""
+    return terms.mean() if terms.numel() <= 4096 else (terms / terms.numel()).sum()
 
 
 @dataclass(frozen=True)
@@ -76,12 +92,12 @@ class FDivergence(Divergence):
         """f*(g(v)), simplified so that it neither overflows early nor cancels."""
 
     def critic_loss(self, p: Tensor, q: Tensor) -> Tensor:
-        return self.conjugate(q).mean() - self.output(p).mean()  # -(E_P[T] - E_Q[f*(T)])
+        return expectation(self.conjugate(q)) - expectation(self.output(p))  # -(E_P[T] - E_Q[f*(T)])
 
     def generator_loss(self, p: Tensor, q: Tensor) -> Tensor:
         if self.saturating:
-            return self.output(p).mean() - self.conjugate(q).mean()
-        return self.conjugate(p).mean() - self.output(q).mean()
+            return expectation(self.output(p)) - expectation(self.conjugate(q))
+        return expectation(self.conjugate(p)) - expectation(self.output(q))
 
 
 class GAN(FDivergence):
@@ -127,6 +143,47 @@ class JensenShannon(FDivergence):
         return score
 
 
+@dataclass(frozen=True)
+class WeightedJensenShannon(FDivergence):
+    """w KL(P || M) + (1 - w) KL(Q || M) with M = w P + (1 - w) Q; half of `JensenShannon` at w = 1/2.
+
+    f(u) = w u log u - m log m with m = 1 - w + w u; g(v) = -w (log w + softplus(-v)),
+    f*(g(v)) = (1 - w) (log(1 - w) + softplus(v)): the score is the posterior log-odds of P at prior w.
+
+    f-GAN leaves the w before the softplus out of g, which covers the same domain, and pays with an f* that cancels.
+
+    Arguments:
+        weight: w, in (0, 1).
+
+    Raises:
+        ValueError: a weight that is no share.
+
+    Example:
+        >>> p, q = torch.tensor([0.5, 2.0]), torch.tensor([-1.0, 1.0])
+        >>> JensenShannon().critic_loss(p, q) / WeightedJensenShannon(weight=0.5).critic_loss(p, q)
+        tensor(2.)
+    """
+
+    weight: float = 0.3
+
+    def __post_init__(self) -> None:
+        if not 0 < self.weight < 1:
+            raise ValueError(f"`weight` is {self.weight}, and it is the share of P in the mixture: between 0 and 1")
+
+    def f(self, u: Tensor) -> Tensor:
+        m = 1 - self.weight + self.weight * u
+        return self.weight * torch.xlogy(u, u) - torch.xlogy(m, m)
+
+    def output(self, v: Tensor) -> Tensor:
+        return -self.weight * (math.log(self.weight) + softplus(-v))
+
+    def conjugate(self, v: Tensor) -> Tensor:
+        return (1 - self.weight) * (math.log(1 - self.weight) + softplus(v))
+
+    def log_ratio(self, score: Tensor) -> Tensor:
+        return score + math.log((1 - self.weight) / self.weight)  # posterior odds = prior odds x ratio
+
+
 class KL(FDivergence):
     """Kullback-Leibler, f(u) = u log u; g(v) = v, f*(t) = exp(t - 1)."""
 
@@ -159,6 +216,54 @@ class ReverseKL(FDivergence):
         return score
 
 
+class JeffreyLogRatio(Function):
+    """r = -log W(exp(1 - t)), the solution of f'(exp r) = r + 1 - exp(-r) = t, with dr/dt = sigmoid(r).
+
+    Newton's method on r itself, so that exp(1 - t) is never formed. The derivative is a function of the answer, so every
+    higher one follows by differentiating through it.
+    """
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(t: Tensor) -> Tensor:
+        x = t if t.dtype == torch.float64 else t.float()
+        r = torch.where(x > 0, x / 2, -torch.log1p(-x.clamp(max=0)))
+        for _ in range(6):  # f'(exp r) is concave in r, so that every step but the first comes from below
+            r = r - (r - torch.expm1(-r) - x) * r.sigmoid()
+        return r.to(t.dtype)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor], output: Tensor) -> None:
+        ctx.save_for_backward(output)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        (r,) = ctx.saved_tensors
+        return gradients[0] * r.sigmoid()
+
+
+class Jeffrey(FDivergence):
+    """Jeffrey, KL(P || Q) + KL(Q || P), f(u) = (u - 1) log u; g(v) = v, f*(t) = W(e^(1-t)) + 1 / W(e^(1-t)) + t - 2.
+
+    W is Lambert's function. With r = -log W(e^(1-t)), which is log p/q at the optimal critic, f*(t) = exp(r) - 1 + r.
+    """
+
+    def f(self, u: Tensor) -> Tensor:
+        return (u - 1) * u.log()
+
+    def output(self, v: Tensor) -> Tensor:
+        return v
+
+    def conjugate(self, v: Tensor) -> Tensor:
+        r = self.log_ratio(v)
+        return torch.expm1(r) + r
+
+    def log_ratio(self, score: Tensor) -> Tensor:
+        r: Tensor = JeffreyLogRatio.apply(score)  # type: ignore[no-untyped-call]
+        return r
+
+
 class Pearson(FDivergence):
     """Pearson chi-square, f(u) = (u - 1)^2; g(v) = v, f*(t) = t^2 / 4 + t."""
 
@@ -172,7 +277,23 @@ class Pearson(FDivergence):
         return v.square() / 4 + v
 
     def log_ratio(self, score: Tensor) -> Tensor:
-        return (1 + score.clamp(min=-2 + 1e-6) / 2).log()  # T = 2 (u - 1); a score below -2 stands for u = 0
+        return (1 + score / 2).clamp(min=1e-6).log()  # T = 2 (u - 1); a score below -2 stands for u = 0
+
+
+class Neyman(FDivergence):
+    """Neyman chi-square, f(u) = (1 - u)^2 / u; g(v) = 1 - exp(-v), f*(g(v)) = 2 - 2 exp(-v / 2)."""
+
+    def f(self, u: Tensor) -> Tensor:
+        return (1 - u).square() / u
+
+    def output(self, v: Tensor) -> Tensor:
+        return -torch.expm1(-v)
+
+    def conjugate(self, v: Tensor) -> Tensor:
+        return -2 * torch.expm1(-v / 2)
+
+    def log_ratio(self, score: Tensor) -> Tensor:
+        return score / 2
 
 
 class SquaredHellinger(FDivergence):
@@ -205,11 +326,58 @@ class TotalVariation(FDivergence):
 
 
 @dataclass(frozen=True)
+class Alpha(FDivergence):
+    """The alpha family, f(u) = (u^a - 1 - a (u - 1)) / (a (a - 1)): KL as a -> 1, reverse KL as a -> 0, half of Pearson
+    at 2, twice squared Hellinger at 1/2, half of Neyman at -1.
+
+    With r = log u the slope is f'(e^r) = (exp((a - 1) r) - 1) / (a - 1), and f* of it (exp(a r) - 1) / a; both are taken
+    at r = v / max(1, abs(a), abs(a - 1)), so that g is smooth in a and no power exceeds exp(abs(v)). For a > 1 it keeps T
+    above 1 / (1 - a), where f-GAN's g(v) = v lets it leave the slopes that f has.
+
+    Arguments:
+        alpha: a, neither 0 nor 1.
+
+    Raises:
+        ValueError: an alpha of 0 or 1, each of which is another class.
+
+    References:
+        Differential-Geometrical Methods in Statistics, Shun-ichi Amari, 1985, https://doi.org/10.1007/978-1-4612-5056-2
+
+    Example:
+        >>> Alpha(alpha=2.0).f(torch.tensor(3.0)), Pearson().f(torch.tensor(3.0))
+        (tensor(2.), tensor(4.))
+    """
+
+    alpha: float = 0.5
+
+    def __post_init__(self) -> None:
+        for limit, name, spec in ((0, "the reverse Kullback-Leibler", "reverse-kl"), (1, "the Kullback-Leibler", "kl")):
+            if self.alpha == limit:
+                raise ValueError(f"an alpha of {limit} is {name} divergence, which has its own class; use {spec!r}")
+
+    def f(self, u: Tensor) -> Tensor:
+        a = self.alpha
+        return (torch.expm1(a * u.log()) - a * (u - 1)) / (a * (a - 1))
+
+    def output(self, v: Tensor) -> Tensor:
+        return torch.expm1((self.alpha - 1) * self.log_ratio(v)) / (self.alpha - 1)
+
+    def conjugate(self, v: Tensor) -> Tensor:
+        return torch.expm1(self.alpha * self.log_ratio(v)) / self.alpha
+
+    def log_ratio(self, score: Tensor) -> Tensor:
+        return score / max(1.0, abs(self.alpha), abs(self.alpha - 1))
+
+
+@dataclass(frozen=True)
 class LeastSquares(Divergence):
     """Least squares: the critic pulls scores on P to b and on Q to a; the generator pulls those on Q to c (and, where
     P depends on it, those on P to a + b - c, the mirror image).
 
     critic: (mean[(p - b)^2] + mean[(q - a)^2]) / 2;  generator: (mean[(p - (a + b - c))^2] + mean[(q - c)^2]) / 2.
+
+    With (a, b, c) = (-1, 1, 0) and the optimal critic the generator is charged half of the Pearson chi-square of P + Q
+    from 2 Q, the integral of (p - q)^2 / (p + q); in terms of `Pearson`, the whole D_f(Q || (P + Q) / 2).
 
     References:
         Least Squares Generative Adversarial Networks, Xudong Mao and others, 2017, https://arxiv.org/abs/1611.04076
@@ -240,6 +408,36 @@ class Hinge(Divergence):
 
     def generator_loss(self, p: Tensor, q: Tensor) -> Tensor:
         return p.mean() - q.mean()
+
+
+@dataclass(frozen=True)
+class BigBiGAN(Divergence):
+    """Hinge on each of the critic's terms for itself: of x, of z and of (x, z).
+
+    critic: sum over heads of mean[max(0, 1 - p)] + mean[max(0, 1 + q)];  generator: sum over heads of mean[p] - mean[q].
+    Scores of another shape than (n, heads) are of one head, for which this is `Hinge`.
+
+    References:
+        Large Scale Adversarial Representation Learning, Jeff Donahue, Karen Simonyan, 2019,
+        https://arxiv.org/abs/1907.02544
+
+    Example:
+        >>> BigBiGAN().critic_loss(torch.zeros(8, 3), torch.zeros(8, 3))  # three undecided heads
+        tensor(6.)
+    """
+
+    separate: ClassVar[bool] = True
+
+    def critic_loss(self, p: Tensor, q: Tensor) -> Tensor:
+        return over_heads(relu(1 - p)) + over_heads(relu(1 + q))
+
+    def generator_loss(self, p: Tensor, q: Tensor) -> Tensor:
+        return over_heads(p) - over_heads(q)
+
+
+def over_heads(terms: Tensor) -> Tensor:
+    """The mean over n, summed over heads where there are any: from shape (n, heads), or of any other, to a scalar."""
+    return terms.mean(0).sum() if terms.ndim == 2 else terms.mean()
 
 
 @dataclass(frozen=True)
@@ -278,13 +476,18 @@ class Relativistic(Divergence):
 CATALOGUE: dict[str, Callable[..., Divergence]] = {
     "gan": GAN,
     "jensen-shannon": JensenShannon,
+    "weighted-jensen-shannon": WeightedJensenShannon,
     "kl": KL,
     "reverse-kl": ReverseKL,
+    "jeffrey": Jeffrey,
     "pearson": Pearson,
+    "neyman": Neyman,
     "squared-hellinger": SquaredHellinger,
     "total-variation": TotalVariation,
+    "alpha": Alpha,
     "least-squares": LeastSquares,
     "hinge": Hinge,
+    "bigbigan": BigBiGAN,
     "wasserstein": Wasserstein,
     "relativistic": Relativistic,
 }

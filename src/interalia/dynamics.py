@@ -58,6 +58,7 @@ class Dynamics(abc.ABC):
         for player in players:
             self.optimisers[player].step()
             self.optimisers[player].zero_grad(set_to_none=True)
+            self.game.moved(player)
 
 
 class Simultaneous(Dynamics):

@@ -32,6 +32,7 @@ from interalia.runs import Folder, Run, Trained
 if TYPE_CHECKING:
     from interalia.observers import Observer
 
+FORMAT = 2  # of checkpoints
 IMAGES_FOR_MEAN = 500  # as the original ALI draws the mean image
 
 
@@ -48,8 +49,8 @@ class Training:
         optimisers: one a player.
         schedule: the learning rates' factor over time.
         dynamics: how the players move.
-        sampler: the order of the data.
-        store: the training data, by index.
+        stores: the training data, by index; one a domain.
+        samplers: the orders in which it is drawn, one a domain.
         batches: the batches, drawn in that order.
         step: steps done.
         seconds: time spent in training, over all sittings.
@@ -65,8 +66,8 @@ class Training:
     optimisers: dict[str, Optimizer]
     schedule: optim.Schedule
     dynamics: Dynamics
-    sampler: Sampler
-    store: Store
+    stores: tuple[Store, ...]
+    samplers: tuple[Sampler, ...]
     batches: Iterator[tuple[Tensor, ...]]
     step: int = 0
     seconds: float = 0.0
@@ -95,24 +96,25 @@ class Training:
             return self.sampled
         if self.estimated is None or self.estimated[0] != self.step:
             game = copy.deepcopy(self.sampled)
-            order = iter(Sampler(len(self.store), self.run.batch, self.run.seed))
+            batches = draw(self.stores, orders(self.stores, self.run))
             with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
                 torch.manual_seed(self.run.seed)
-                optim.estimate_population(game, (self.store[index] for index in order), self.run.population)
+                optim.estimate_population(game, batches, self.run.population)
             self.estimated = (self.step, game)
         return self.estimated[1]
 
     def state(self) -> dict[str, Any]:
         """Everything that the next step depends on, in tensors and plain values."""
         return {
-            "format": 1,
+            "format": FORMAT,
             "step": self.step,
             "seconds": self.seconds,
             "best": self.best,
             "game": self.game.state_dict(),
             "average": None if self.average is None else self.average.state_dict(),
             "optimisers": {player: optimiser.state_dict() for player, optimiser in self.optimisers.items()},
-            "sampler": self.sampler.state_dict(),
+            "samplers": [sampler.state_dict() for sampler in self.samplers],
+            "memory": self.game.memory(),
             "random": {
                 "cpu": torch.get_rng_state(),
                 "cuda": torch.cuda.get_rng_state_all() if self.device.type == "cuda" else [],
@@ -129,7 +131,9 @@ class Training:
             self.average.load_state_dict(state["average"])
         for player, optimiser in self.optimisers.items():
             optimiser.load_state_dict(state["optimisers"][player])
-        self.sampler.load_state_dict(state["sampler"])
+        for sampler, position in zip(self.samplers, state["samplers"], strict=True):
+            sampler.load_state_dict(position)
+        self.game.remember(state["memory"])
         torch.set_rng_state(state["random"]["cpu"].cpu())
         if self.device.type == "cuda" and state["random"]["cuda"]:
             torch.cuda.set_rng_state_all([part.cpu() for part in state["random"]["cuda"]])
@@ -169,11 +173,12 @@ def prepare(run: Run, folder: Folder | None = None) -> Training:
     run = run.placed()
     device = runs.resolve_device(run.device)
     dataset = runs.dataset(run)
-    sampler = Sampler(len(dataset.train), run.batch, run.seed)
-
     torch.manual_seed(run.seed)
     mean = mean_image(dataset) if dataset.is_image else None
-    game = runs.build(run, dataset.shape, mean).to(device).train()
+    game = runs.build_for(run, dataset, mean).to(device).train()
+    domains = [dataset.train] if game.other is None or dataset.other is None else [dataset.train, dataset.other.train]
+    stores = tuple(Store(split, device, labels=game.labels) for split in domains)
+    samplers = orders(stores, run)
     precision = resolve_precision(run.precision, game, device)
     if precision == "bf16" and device.type != "mps":
         game.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -182,7 +187,7 @@ def prepare(run: Run, folder: Folder | None = None) -> Training:
     if steps is None:
         if run.epochs is None:
             raise UserError("the run has no length; give --steps or --epochs.")
-        steps = math.ceil(run.epochs * sampler.batches)
+        steps = math.ceil(run.epochs * samplers[0].batches)
     best = run.best
     if best == "auto":
         best = "reverse_kl" if dataset.mixture is not None else "frechet_distance"
@@ -207,7 +212,6 @@ def prepare(run: Run, folder: Folder | None = None) -> Training:
         optimisers,
         precision_context(precision, device),
     )
-    store = Store(dataset.train, device)
     return Training(
         run=run,
         folder=folder,
@@ -217,10 +221,21 @@ def prepare(run: Run, folder: Folder | None = None) -> Training:
         optimisers=optimisers,
         schedule=specs.make(run.schedule, optim.SCHEDULES, "schedule"),
         dynamics=moves,
-        sampler=sampler,
-        store=store,
-        batches=(store[index] for index in iter(sampler)),
+        stores=stores,
+        samplers=samplers,
+        batches=draw(stores, samplers),
     )
+
+
+def orders(stores: Sequence[Store], run: Run) -> tuple[Sampler, ...]:
+    """The order in which each domain is drawn, independent of each other's."""
+    return tuple(Sampler(len(store), run.batch, run.seed + i * 2**32) for i, store in enumerate(stores))
+
+
+def draw(stores: Sequence[Store], samplers: Sequence[Sampler]) -> Iterator[tuple[Tensor, ...]]:
+    """Batches (x,), (x, y), or (a, b) of two domains, for ever."""
+    for indices in zip(*samplers, strict=True):
+        yield tuple(part for store, index in zip(stores, indices, strict=True) for part in store[index])
 
 
 def mean_image(dataset: Dataset) -> Tensor:

@@ -1,4 +1,4 @@
-"""What acts between the joints and their critic: penalties on the critic's gradient, and instance noise.
+"""What acts between the joints and their critic: penalties on the critic's gradient, instance noise, pools of past samples.
 
 Each part is told where in training it is by `at(step, steps)`, so that its state is a function of the step and a resumed
 run meets the same one.
@@ -41,6 +41,9 @@ class Penalty(abc.ABC):
     @abc.abstractmethod
     def charge(self, critic: nn.Module, p: Sequence[Tensor], q: Sequence[Tensor]) -> Tensor:
         """The penalty, a scalar."""
+
+    def moved(self, critic: nn.Module) -> None:
+        """Hears that the critic has moved."""
 
 
 def squared_gradients(critic: nn.Module, inputs: Sequence[Tensor]) -> Tensor:
@@ -98,6 +101,29 @@ class Interpolated(Penalty):
         return self.weight * (norms - 1).square().mean()
 
 
+class Clip(Penalty):
+    """No charge, but a box: after each move of the critic its weights are clipped to [-bound, bound], WGAN's way of
+    keeping it Lipschitz.
+
+    References:
+        Wasserstein GAN, Martin Arjovsky, Soumith Chintala, Leon Bottou, 2017, https://arxiv.org/abs/1701.07875
+    """
+
+    def __init__(self, bound: float = 0.01) -> None:
+        super().__init__()
+        if not bound > 0:
+            raise ValueError(f"`bound` is {bound}, and it must be above 0")
+        self.bound = bound
+
+    def charge(self, critic: nn.Module, p: Sequence[Tensor], q: Sequence[Tensor]) -> Tensor:
+        return p[0].new_zeros(())
+
+    @torch.no_grad()
+    def moved(self, critic: nn.Module) -> None:
+        for parameter in critic.parameters():
+            parameter.clamp_(-self.bound, self.bound)
+
+
 class InstanceNoise:
     """Adds N(0, s^2) to the x of a joint that a critic judges, s falling linearly from `std` to 0.
 
@@ -125,5 +151,63 @@ class InstanceNoise:
         return (x + self.level * torch.randn_like(x) if self.level else x, *rest)
 
 
-CATALOGUE: dict[str, Callable[..., Penalty]] = {"r1": R1, "r1r2": R1R2, "interpolated": Interpolated}
+class Pool:
+    """A history of past samples, of which a critic is shown some in place of the newest ones, so that it does not forget.
+
+    Until it is full, what comes in is kept and answered. Then each new sample is answered as it is with probability 1/2, and
+    else takes the place of a stored one, drawn at random, which is answered instead and leaves the pool. The draws come from
+    torch's global random state of the CPU.
+
+    References:
+        Learning from Simulated and Unsupervised Images through Adversarial Training, Ashish Shrivastava and others, 2017,
+        https://arxiv.org/abs/1612.07828
+        Unpaired Image-to-Image Translation using Cycle-Consistent Adversarial Networks, Jun-Yan Zhu and others, 2017,
+        https://arxiv.org/abs/1703.10593 (this form of it)
+
+    Arguments:
+        size: how many samples it holds; with 0 every sample is answered as it is.
+
+    Example:
+        >>> pool = Pool(2)
+        >>> pool(torch.zeros(2, 1)).flatten().tolist()
+        [0.0, 0.0]
+        >>> len(pool.samples)
+        2
+    """
+
+    def __init__(self, size: int = 50) -> None:
+        if size < 0:
+            raise ValueError(f"`size` is {size}, and it counts samples: 0 or more")
+        self.size = size
+        self.samples: list[Tensor] = []
+
+    def __call__(self, new: Tensor) -> Tensor:
+        """As many samples as are new, detached, shape (n, ...)."""
+        new = new.detach().contiguous()  # whatever the layout of the newest, a resumed run's must be the same
+        if self.size == 0:
+            return new
+        swaps = (torch.rand(len(new)) < 0.5).tolist()  # drawn on the CPU: an accelerator need not be waited for
+        places = torch.randint(self.size, (len(new),)).tolist()
+        answers = []
+        for sample, swap, place in zip(new, swaps, places, strict=True):
+            if len(self.samples) < self.size:
+                self.samples.append(sample.clone())
+                answers.append(sample)
+            elif swap:
+                answers.append(self.samples[place])
+                self.samples[place] = sample.clone()
+            else:
+                answers.append(sample)
+        return torch.stack(answers)
+
+    def memory(self) -> Tensor:
+        """What it holds, shape (m, ...)."""
+        return torch.stack(self.samples) if self.samples else torch.empty(0)
+
+    def remember(self, samples: Tensor) -> None:
+        """Takes over what `memory` gave."""
+        self.samples = list(samples.clone().unbind())
+
+
+CATALOGUE: dict[str, Callable[..., Penalty]] = {"r1": R1, "r1r2": R1R2, "interpolated": Interpolated, "clip": Clip}
 NOISES: dict[str, Callable[..., InstanceNoise]] = {"annealed": InstanceNoise}

@@ -111,6 +111,48 @@ def pairs(originals: ArrayLike, reconstructions: ArrayLike, path: Path | str, co
     return _save(_framed(_above(blocks, 2 * space), space), path)
 
 
+def cycles(
+    sources: ArrayLike, translations: ArrayLike, backs: ArrayLike, path: Path | str, columns: int = 10
+) -> Path:
+    """Images of one domain, right below each its translation, and below that the way back; blocks are set apart.
+
+    Raises:
+        UserError: the three differ in shape, or what `grid` raises.
+    """
+    rows = [_tiles(images)[0] for images in (sources, translations, backs)]
+    _, scale = _tiles(sources)
+    _alike(sources=rows[0], translations=rows[1], backs=rows[2])
+    columns = max(columns, 1)
+    space, thin = _space(2, scale), _space(1, scale) // 4
+    blocks = [
+        _above([_beside(row[i : i + columns], space) for row in rows], thin) for i in range(0, len(rows[0]), columns)
+    ]
+    return _save(_framed(_above(blocks, 2 * space), space), path)
+
+
+def traversals(blocks: Sequence[ArrayLike], path: Path | str) -> Path:
+    """For each code a block of images, one above the other: along its rows that code alone varies.
+
+    Arguments:
+        blocks: each of shape (rows, columns, channels, height, width).
+        path: the PNG file.
+
+    Raises:
+        UserError: a block has another shape, or what `grid` raises.
+    """
+    parts = []
+    for block in map(np.asarray, blocks):
+        if block.ndim != 5:
+            raise UserError(
+                f"the traversal has the shape {block.shape}; give an array (rows, columns, channels, height, width)."
+            )
+        tiles, scale = _tiles(block.reshape(-1, *block.shape[2:]))
+        space, columns = _space(1, scale), block.shape[1]
+        rows = [_beside(tiles[i : i + columns], space) for i in range(0, len(tiles), columns)]
+        parts.append(_framed(_above(rows, space), space))
+    return _save(_above(parts, 2 * space), path)
+
+
 def interpolations(left: ArrayLike, path_images: ArrayLike, right: ArrayLike, path: Path | str) -> Path:
     """One row a pair: an original, the decoded points on the way, the other original. Originals are framed in green.
 

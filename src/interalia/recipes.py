@@ -85,6 +85,67 @@ def gan_digits(**overrides: Any) -> Run:
     return ali_digits(name="gan-digits", game="gan").replace(**overrides)
 
 
+# The generative family on one game: what differs is the divergence, the penalty and how the players move. The networks, the
+# rates and the length are this library's own and the same for all of them, but where a method asks for another optimiser.
+GENERATIVE = Run(
+    game="gan", data="mnist", latent=64, optimiser="adam(lr=0.0002)", batch=128, epochs=20, ema=0.998
+)
+
+
+def gan_mnist(**overrides: Any) -> Run:
+    """GAN with the non-saturating loss on MNIST, kept in balance by R1."""
+    return GENERATIVE.replace(name="gan-mnist", penalty="r1(gamma=1.0, every=4)").replace(**overrides)
+
+
+def gan_minimax_mnist(**overrides: Any) -> Run:
+    """GAN with the minimax loss, the generator minimising what the critic maximises, on MNIST."""
+    return gan_mnist(name="gan-minimax-mnist", divergence="gan(saturating=True)").replace(**overrides)
+
+
+def gan_k_mnist(**overrides: Any) -> Run:
+    """GAN with K = 5 critic steps to one of the generator on MNIST."""
+    return gan_mnist(name="gan-k-mnist", dynamics="alternating(turns={'critic': 5, 'generator': 1})").replace(
+        **overrides
+    )
+
+
+def cgan_mnist(**overrides: Any) -> Run:
+    """Conditional GAN on MNIST: decoder and critic are told the digit; `interalia generate RUN --label 3`."""
+    return gan_mnist(name="cgan-mnist", labels=True).replace(**overrides)
+
+
+def lsgan_mnist(**overrides: Any) -> Run:
+    """LSGAN on MNIST: least squares with targets 0, 1, 1."""
+    return gan_mnist(name="lsgan-mnist", divergence="least-squares").replace(**overrides)
+
+
+def wgan_mnist(**overrides: Any) -> Run:
+    """WGAN on MNIST as published: weights clipped to 0.01, RMSprop at 5e-5, five critic steps to one."""
+    return GENERATIVE.replace(
+        name="wgan-mnist",
+        divergence="wasserstein",
+        penalty="clip(bound=0.01)",
+        optimiser="rmsprop(lr=5e-05)",
+        dynamics="alternating(turns={'critic': 5, 'generator': 1})",
+    ).replace(**overrides)
+
+
+def wgan_gp_mnist(**overrides: Any) -> Run:
+    """WGAN-GP on MNIST: the one-centred penalty at weight 10, Adam 1e-4 (0, 0.9), five critic steps to one."""
+    return GENERATIVE.replace(
+        name="wgan-gp-mnist",
+        divergence="wasserstein",
+        penalty="interpolated(weight=10.0)",
+        optimiser="adam(lr=0.0001, beta1=0.0, beta2=0.9)",
+        dynamics="alternating(turns={'critic': 5, 'generator': 1})",
+    ).replace(**overrides)
+
+
+def fgan_mnist(**overrides: Any) -> Run:
+    """f-GAN on MNIST under Pearson's chi-square; any f-divergence takes its place (--divergence)."""
+    return gan_mnist(name="fgan-mnist", divergence="pearson").replace(**overrides)
+
+
 def ali_svhn_paper(**overrides: Any) -> Run:
     """ALI on SVHN as published: 100 epochs of the `extra` split."""
     return PAPER.replace(name="ali-svhn-paper", data="svhn", networks="ali-svhn", latent=256, epochs=100).replace(
@@ -186,12 +247,43 @@ def gan_grid25(**overrides: Any) -> Run:
     return ali_grid25(name="gan-grid25", game="gan").replace(**overrides)
 
 
+def infogan_mnist_paper(**overrides: Any) -> Run:
+    """InfoGAN on MNIST as published: 62 numbers of noise, a category of 10, two uniform codes; 5,000 updates."""
+    return Run(
+        name="infogan-mnist-paper",
+        game="infogan",
+        data="mnist",
+        networks="infogan",
+        prior="codes(categorical=[10], uniform=2, noise='uniform')",
+        latent=74,
+        dynamics="alternating",
+        optimiser="adam(lr=0.0002, beta1=0.5, beta2=0.999)",
+        rates={"generator": 0.001},
+        batch=128,
+        steps=5000,
+        ema=0,
+    ).replace(**overrides)
+
+
+def infogan_mnist(**overrides: Any) -> Run:
+    """InfoGAN on MNIST: the published settings with simultaneous updates and averaged weights."""
+    return infogan_mnist_paper(name="infogan-mnist", dynamics="simultaneous", ema=0.998).replace(**overrides)
+
+
 CATALOGUE: dict[str, Recipe] = {
     recipe.__name__.replace("_", "-"): recipe
     for recipe in (
         ali_digits,
         bigan_digits,
         gan_digits,
+        gan_mnist,
+        gan_minimax_mnist,
+        gan_k_mnist,
+        cgan_mnist,
+        lsgan_mnist,
+        wgan_mnist,
+        wgan_gp_mnist,
+        fgan_mnist,
         ali_mnist,
         ali_fashion_mnist,
         ali_svhn,
@@ -208,5 +300,7 @@ CATALOGUE: dict[str, Recipe] = {
         ali_celeba_report,
         ali_grid25,
         gan_grid25,
+        infogan_mnist,
+        infogan_mnist_paper,
     )
 }

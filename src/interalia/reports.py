@@ -22,8 +22,9 @@ GAMES = {  # in words; any other game goes by its own name
     "ali": "ALI (adversarially learned inference)",
     "alice": "ALICE (adversarially learned inference with conditional entropy)",
     "gan": "GAN (a generative adversarial network)",
+    "infogan": "InfoGAN (a GAN whose samples tell the codes that they were made from)",
 }
-WITHOUT_ENCODER = ("gan",)
+WITHOUT_ENCODER = ("gan", "infogan")
 WITH_LOG_ODDS = ("gan", "jensen-shannon", "reverse-kl")  # the divergences under which a critic's score is a log-odds
 LINES = ("curves.png", "measures.png", "plane.png")  # drawn, at plots' DPI, and not to be pixelated
 PROGRESS = 6  # pictures taken during training that the page shows at most
@@ -107,7 +108,15 @@ def _done(run: Mapping[str, Any], results: Mapping[str, Any], log: Sequence[Mapp
 def _taught(run: Mapping[str, Any]) -> Iterator[str]:
     """What the game does, for people who meet it for the first time."""
     latent = f"a latent code z of {_count(run['latent'], 'number')}" if run.get("latent") else "a latent code z"
-    if not _infers(run):
+    if _part(run, "game") == "infogan":
+        yield (
+            f"Two networks learn against each other: a generator that makes data from {latent}, some of them codes (a "
+            f"category, a number in a range) and the rest noise, and a critic that tries to tell what it makes from real "
+            f"data and also says which codes a sample was made from. Both are rewarded when the codes can be told, so that "
+            f"each code comes to stand for something that can be seen. Nobody tells them what; there are no labels in the "
+            f"training."
+        )
+    elif not _infers(run):
         yield (
             f"Two networks learn against each other: a generator that makes data from {latent} drawn at random, and "
             f"a critic that tries to tell what it makes from real data. There is no encoder, so nothing is "
@@ -168,6 +177,13 @@ def _found(
             f"{value[f'nearest_neighbour_{space}']:.1%} of held-out examples (higher is better"
             f"{'; beside it, ' + ' and '.join(beside) if beside else ''})."
         )
+    if "code_error" in value:
+        yield (
+            f"Taken as a classifier of held-out examples, each category of the first code standing for the label that fits "
+            f"it best, it is wrong for {value['code_error']:.1%} of them (lower is better; it never saw a label in training)."
+        )
+    if "code_bound" in value:
+        yield f"Samples tell at least {value['code_bound']:.3g} nats about their codes (higher is better)."
     if "frechet_distance" in value:
         floor = value.get("frechet_floor")
         yield (
@@ -330,6 +346,7 @@ def _tiles(results: Mapping[str, Any] | None, log: Sequence[Mapping[str, Any]]) 
     shown = [
         ("reconstruction_ratio", "reconstruction error, of its shuffled baseline", "{:.2f}"),
         ("nearest_neighbour_hidden", "right labels by nearest neighbour, encoder's features", "{:.1%}"),
+        ("code_error", "wrong labels by the first code's categories", "{:.1%}"),
         ("frechet_distance", "Frechet distance of the samples", "{:.3g}"),
         ("modes", "modes reached", "{:.0f}"),
         ("high_quality", "samples close to a mode", "{:.1%}"),
@@ -390,8 +407,19 @@ FIGURES = [
 ]
 
 
+TRAVERSAL = (
+    "In each row the rest of z is fixed and this code alone varies: from left to right each category in turn, or a number "
+    "from -2 to 2 (in training, one that is uniform stays within -1 and 1). Look for: does one thing change along the rows, "
+    "and the same in all of them?"
+)
+
+
 def _pictures(home: Folder, run: Mapping[str, Any]) -> str:
     figures = [_figure(home.figures / name, title, caption) for name, title, caption in FIGURES]
+    figures += [
+        _figure(path, f"Code {path.stem.removeprefix('traversal_')}", TRAVERSAL)
+        for path in sorted(home.figures.glob("traversal_*.png"), key=lambda path: (len(path.name), path.name))
+    ]
     shown = [figure for figure in figures if figure]
     if not shown:
         return "<section><h2>Pictures</h2><p>There are none yet.</p></section>"
@@ -510,6 +538,8 @@ def _commands(home: Folder, run: Mapping[str, Any]) -> str:
             (f"interalia interpolate {name} --pairs 8 --steps 9", "go from one example to another"),
             (f"interalia encode {name} IMAGES --out z.npz", "the latents of images of your own"),
         ]
+    if _part(run, "game") == "infogan":
+        commands.append((f"interalia traverse {name}", "vary one code at a time"))
     commands += [
         (f"interalia evaluate {name}", "take the measures"),
         (f"interalia report {name}", "make this page anew"),

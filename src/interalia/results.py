@@ -170,7 +170,7 @@ def untrained(run: Run, dataset: Dataset) -> Game:
     """The run's game before its first step: the baseline that random weights are."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(run.seed)
-        return runs.build(run, dataset.shape)
+        return runs.build_for(run, dataset)
 
 
 def provenance() -> dict[str, Any]:
@@ -241,6 +241,9 @@ def draw(trained: Trained, dataset: Dataset) -> None:
             )
         return
     plots.grid(tasks.generate(game, 100).numpy(), figures / "samples.png", columns=10)
+    if game.recognises:
+        for i, code in enumerate(tasks.directions(game)):
+            plots.traversals([tasks.traverse(game, i).numpy()], figures / f"traversal_{code}.png")
     if not infers:
         return
     x = held_out(dataset, 40)

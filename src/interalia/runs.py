@@ -49,6 +49,10 @@ class Run:
     name: str = _field("run", "a name for the run, used for its folder")
     game: str = _field("ali", "the game that is played", room="games")
     data: str = _field("digits", "a data set's name, or the path of a folder of images, a .npy, .npz or .zip file")
+    target: str | None = _field(
+        None, "the second data set of a game that translates between two: a name, or a path as for `data`"
+    )
+    labels: bool = _field(False, "whether the networks are told the labels: a conditional game")
     root: str | None = _field(None, "the folder where a named data set's files are, or are to be downloaded to")
     size: int | None = _field(None, "images are centre-cropped and resized to this many pixels a side", 4, 1024)
     networks: str = _field("auto", "the networks", room="networks")
@@ -128,8 +132,10 @@ class Run:
         changes: dict[str, Any] = {}
         if self.root is not None:
             changes["root"] = str(Path(self.root).absolute())
-        if self.data not in CATALOGUE and Path(self.data).exists():
-            changes["data"] = str(Path(self.data).absolute())
+        for key in ("data", "target"):
+            name = getattr(self, key)
+            if name is not None and name not in CATALOGUE and Path(name).exists():
+                changes[key] = str(Path(name).absolute())
         return dataclasses.replace(self, **changes)
 
     def dump(self) -> str:
@@ -166,8 +172,8 @@ def _check(key: str, value: Any, kind: Any, rules: Mapping[str, Any]) -> None:
             _check(f"{key}.{name}", number, float, rules)
         return
     numbers = (int, float) if plain is float else (plain,)
-    if not isinstance(value, numbers) or isinstance(value, bool):
-        words = {int: "a whole number", float: "a number", str: "a text"}[plain]
+    if not isinstance(value, numbers) or (isinstance(value, bool) and plain is not bool):
+        words = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}[plain]
         raise UserError(f"`{key}` is {value!r}, and it must be {words}.")
     low, high = rules.get("low"), rules.get("high")
     # asked this way round, so that NaN is refused
@@ -337,22 +343,45 @@ class Trained:
 
 
 def dataset(run: Run) -> Dataset:
-    """The data of a run."""
+    """The data of a run; its `other` is the second data set where the run names one.
+
+    Raises:
+        UserError: what `interalia.data.load` raises, or two domains whose images differ in channels or size.
+    """
     from interalia import data
 
-    return data.load(run.data, root=Path(run.root) if run.root else None, size=run.size, seed=run.seed)
+    root = Path(run.root) if run.root else None
+    found = data.load(run.data, root=root, size=run.size, seed=run.seed)
+    if run.target is None:
+        return found
+    other = data.load(run.target, root=root, size=run.size, seed=run.seed)
+    if found.shape != other.shape:
+        raise UserError(
+            f"the two domains differ in shape: {run.data} has {found.shape} and {run.target} has {other.shape} (channels, "
+            f"height, width); give --size for a common size, and convert one of them where the channels differ."
+        )
+    about = f"Domain a: {found.about} Domain b: {other.about} They are not paired."
+    return dataclasses.replace(found, name=f"{found.name} to {other.name}", other=other, paired=False, about=about)
 
 
-def build(run: Run, shape: tuple[int, ...] | None = None, mean: Tensor | None = None) -> Game:
+def build(
+    run: Run,
+    shape: tuple[int, ...] | None = None,
+    mean: Tensor | None = None,
+    labels: int | None = None,
+    other: tuple[int, ...] | None = None,
+) -> Game:
     """The untrained game of a run, drawn from torch's global random state.
 
     Arguments:
         run: the description.
-        shape: of one x; loaded from the run's data set if it is not given.
+        shape: of one x; taken from the run's data set if it is not given, and the two below with it.
         mean: the mean image, shape `shape`, from which a sigmoid's bias is set; None leaves it at 0.
+        labels: how many labels the data has.
+        other: of one x of the second domain, where there is one.
 
     Raises:
-        UserError: a part does not exist, or the parts do not fit each other.
+        UserError: a part does not exist, or the parts do not fit each other or the data.
 
     Example:
         >>> build(Run(latent=8), shape=(1, 8, 8)).prior.size
@@ -360,19 +389,27 @@ def build(run: Run, shape: tuple[int, ...] | None = None, mean: Tensor | None = 
     """
     import inspect
 
+    from torch import nn
+
     from interalia import conditionals, divergences, games, networks, penalties, specs
-    from interalia.networks import Networks, Sizes
 
     if shape is None:
-        shape = dataset(run).shape
+        found = dataset(run)
+        shape, labels, other = found.shape, found.labels, found.other_shape
     kind, settings = specs.look_up(run.game, games.CATALOGUE, "game")
-    needs = set(inspect.signature(kind).parameters)
+    needs = inspect.signature(kind).parameters
+    told = _told(run, kind, labels or 0)  # type: ignore[arg-type]
+    if "to_b" in needs and other is None:
+        raise UserError(
+            f"{kind.__name__} translates between two data sets, and {run.data!r} is one; give the second with --target."  # type: ignore[attr-defined]
+        )
     prior = specs.make(run.prior, conditionals.PRIORS, "prior", run.latent)
+    divergence = specs.make(run.divergence, divergences.CATALOGUE, "divergence")
     conditional, encoder_settings = specs.look_up(run.encoder, conditionals.CONDITIONALS, "encoder")
     noise = 0
     if conditional is conditionals.Implicit and "encoder" in needs:
         noise = encoder_settings.get("noise", inspect.signature(conditional).parameters["noise"].default)
-    sizes = Sizes(
+    sizes = networks.Sizes(
         tuple(shape),
         run.latent,
         heads=conditional.heads,  # type: ignore[attr-defined]
@@ -380,40 +417,84 @@ def build(run: Run, shape: tuple[int, ...] | None = None, mean: Tensor | None = 
         infers="encoder" in needs,
         bounded=isinstance(prior, conditionals.Uniform)
         and conditional is not conditionals.Gaussian,  # which has no bounds
+        labels=told,
+        answers=getattr(prior, "answers", 0) if kind.recognises else 0,  # type: ignore[attr-defined]
+        separate=divergence.separate,
+        other=other if "to_b" in needs else None,
     )
-    made: Networks = specs.make(run.networks, networks.CATALOGUE, "networks", sizes)
-    _initialise(made, mean)
+    made = specs.make(run.networks, networks.CATALOGUE, "networks", sizes)
+    parts = {f.name: part for f in dataclasses.fields(made) if isinstance(part := getattr(made, f.name), nn.Module)}
+    for name, parameter in needs.items():
+        if parameter.default is parameter.empty and name != "prior" and name not in parts:
+            raise UserError(
+                f"{kind.__name__} needs a network {name!r}, and the networks {run.networks!r} have none; "  # type: ignore[attr-defined]
+                f"use --networks auto."
+            )
+    if sizes.separate and sizes.beside and getattr(parts.get("critic"), "unary_z", None) is None:
+        raise UserError(
+            f"the divergence {run.divergence!r} wants a critic that scores x, z and the pair apart, and the networks "
+            f"{run.networks!r} have one score; use --networks auto."
+        )
+    _initialise(made, parts)
+    if isinstance(made, networks.Networks) and made.output_bias is not None and mean is not None:
+        from interalia import optim
+
+        optim.initialise_output(made.output_bias, mean)
     given: dict[str, nn.Module | Any] = {
-        "encoder": made.encoder and conditional(made.encoder, **encoder_settings),
-        "decoder": conditionals.Dirac(made.decoder),
-        "critic": made.critic,
+        **parts,
         "prior": prior,
-        "divergence": specs.make(run.divergence, divergences.CATALOGUE, "divergence"),
+        "divergence": divergence,
         "penalty": None if run.penalty == "none" else specs.make(run.penalty, penalties.CATALOGUE, "penalty"),
         "noise": None if run.noise == "none" else specs.make(run.noise, penalties.NOISES, "noise"),
     }
-    game = kind(**{key: value for key, value in given.items() if key in needs}, **settings)
-    game.shape = tuple(shape)
+    if "encoder" in parts:
+        given["encoder"] = conditional(parts["encoder"], **encoder_settings)
+    if "decoder" in parts:
+        given["decoder"] = conditionals.Dirac(parts["decoder"])
+    try:
+        game = kind(**{key: value for key, value in given.items() if key in needs}, **settings)
+    except ValueError as error:
+        raise UserError(f"the game {run.game!r} cannot be made: {error}.") from error
+    game.shape, game.labels, game.other = tuple(shape), told, sizes.other
     return game
 
 
-def _initialise(made: Any, mean: Tensor | None) -> None:
+def build_for(run: Run, dataset: Dataset, mean: Tensor | None = None) -> Game:
+    """The untrained game of a run on its data; see `build`."""
+    return build(run, dataset.shape, mean, dataset.labels, dataset.other_shape)
+
+
+def _told(run: Run, kind: type[Game], labels: int) -> int:
+    """How many numbers of labels the networks are told."""
+    if not run.labels:
+        return 0
+    if not kind.conditional:
+        from interalia.games import CATALOGUE
+
+        able = ", ".join(member.__name__ for member in CATALOGUE.values() if member.conditional)
+        raise UserError(f"{kind.__name__} cannot be told labels; leave out --labels, or play one that can: {able}.")
+    if labels < 2:
+        raise UserError(f"`labels` is set, and the data set {run.data!r} has no labels to tell; leave --labels out.")
+    return labels
+
+
+def _initialise(made: Any, parts: Mapping[str, nn.Module]) -> None:
     from interalia import optim
 
     if made.std is not None:
-        for network in (made.encoder, made.decoder, made.critic):
-            if network is not None:
-                optim.initialise(network, made.std)
-    if made.output_bias is not None and mean is not None:
-        optim.initialise_output(made.output_bias, mean)
+        for network in parts.values():
+            optim.initialise(network, made.std)
 
 
-def export(game: nn.Module, run: Run, step: int, path: Path) -> None:
+def export(game: Game, run: Run, step: int, path: Path) -> None:
     """Writes a game's weights as safetensors, with the run's description as metadata."""
     from safetensors.torch import save
 
     tensors = {key: value.detach().cpu().contiguous() for key, value in game.state_dict().items()}
-    metadata = {"interalia": json.dumps({"run": dataclasses.asdict(run), "step": step, "shape": list(game.shape)})}  # type: ignore[arg-type]
+    about = {
+        "run": dataclasses.asdict(run), "step": step, "shape": game.shape, "labels": game.labels, "other": game.other
+    }  # fmt: skip
+    metadata = {"interalia": json.dumps(about)}
     with writing(path, "wb") as file:
         file.write(save(tensors, metadata))
 
@@ -476,7 +557,8 @@ def load(folder: Path | str, device: str = "cpu") -> Trained:
     import torch
 
     with torch.random.fork_rng(devices=[]):
-        game = build(run, tuple(about["shape"]))
+        other = about.get("other")
+        game = build(run, tuple(about["shape"]), labels=about.get("labels", 0), other=other and tuple(other))
     try:
         game.load_state_dict(tensors)
     except RuntimeError:

@@ -136,8 +136,10 @@ def words(kind: Any) -> str:
         ('a number', "'mse' or 'l1'")
     """
     if get_origin(kind) in (Union, UnionType):
-        return " or ".join(words(part) for part in get_args(kind))
+        return " or ".join(dict.fromkeys(words(part) for part in get_args(kind)))  # a tuple is a list in words
     if get_origin(kind) is Literal:
         return " or ".join(repr(choice) for choice in get_args(kind))
+    if get_origin(kind) in (Mapping, dict):
+        return "a mapping such as {'name': 1}"
     names = {bool: "True or False", int: "a whole number", float: "a number", str: "a text", type(None): "None"}
-    return names.get(kind, "a mapping such as {'name': 1}" if get_origin(kind) in (Mapping, dict) else "a list")
+    return names.get(kind, "a list such as [1, 2]")

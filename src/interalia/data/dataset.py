@@ -48,6 +48,9 @@ class Dataset:
         classes: the names of the labels 0, 1, ..., empty where there are none.
         mixture: the truth, for synthetic mixtures only.
         about: one or two plain sentences for the report: what it is, where it came from, how it was split and resized.
+        other: the second domain, for games that translate between two; None where there is none.
+        paired: whether member i of the held-out parts is the truth to member i of the other domain's. What is trained on
+            is never paired.
     """
 
     name: str
@@ -58,6 +61,8 @@ class Dataset:
     mixture: Mixture | None = None
     about: str = ""
     attributes: dict[str, NDArray[Any]] = field(default_factory=dict)
+    other: Dataset | None = None
+    paired: bool = False
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -67,3 +72,15 @@ class Dataset:
     @property
     def is_image(self) -> bool:
         return len(self.shape) == 3
+
+    @property
+    def other_shape(self) -> tuple[int, ...] | None:
+        """The shape of one x of the second domain, where there is one."""
+        return None if self.other is None else self.other.shape
+
+    @property
+    def labels(self) -> int:
+        """How many different labels there are; 0 where the data has none."""
+        if self.train.y is None:
+            return 0
+        return len(self.classes) or int(self.train.y.max()) + 1

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn.functional import one_hot
 
 from interalia.data.dataset import Split
 
@@ -46,6 +47,7 @@ class Store:
         split: what to draw from.
         device: where batches are wanted.
         budget: bytes of the device's memory that the data may take; None: half of what is free.
+        labels: how many different labels there are, where batches shall hold them too; 0 for x alone.
 
     Example:
         >>> store = Store(Split(np.zeros((6, 1, 2, 2), np.uint8)), torch.device("cpu"))
@@ -54,10 +56,12 @@ class Store:
         (torch.Size([2, 1, 2, 2]), torch.float32, 6)
     """
 
-    def __init__(self, split: Split, device: torch.device, budget: float | None = None) -> None:
+    def __init__(self, split: Split, device: torch.device, budget: float | None = None, labels: int = 0) -> None:
         self.split = split
         self.device = torch.device(device)
         self.budget = budget
+        self.labels = labels
+        self.y = torch.from_numpy(split.y) if labels and split.y is not None else None
         self.data = wrap(split.x)
         if self.device.type != "cpu":
             if budget is None:
@@ -69,13 +73,16 @@ class Store:
         return len(self.split)
 
     def __getitem__(self, index: Tensor) -> tuple[Tensor, ...]:
-        """(x,): the rows `index` (int64, shape (batch,)), float32, images in [0, 1]."""
+        """(x,), or (x, y): the rows `index` (int64, shape (batch,)), float32, images in [0, 1], labels one-hot."""
         rows = self.data.index_select(0, index.to(self.data.device))
         if rows.device != self.device:
             if self.device.type == "cuda":
                 rows = rows.pin_memory()
             rows = rows.to(self.device, non_blocking=self.device.type == "cuda")
-        return (to_float(rows),)
+        if self.y is None:
+            return (to_float(rows),)
+        y = one_hot(self.y.index_select(0, index.cpu()), self.labels).float()
+        return to_float(rows), y.to(self.device)
 
 
 def free_memory(device: torch.device) -> float:

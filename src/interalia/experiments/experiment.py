@@ -72,6 +72,9 @@ class Experiment:
         protocol: how it is done, in sentences; whatever differs from the paper's is named.
         quick_protocol: what the quick form leaves out.
         seeds: how many, unless the person says otherwise.
+        notes: what else has to be known.
+        cut: what --steps does to the trainings, in words.
+        spread: the columns whose median and best over seeds are told beside the mean.
     """
 
     name: str
@@ -83,6 +86,8 @@ class Experiment:
     quick_protocol: str
     seeds: int = 5
     notes: Sequence[str] = field(default_factory=tuple)
+    cut: str = "CUT to {steps:,} steps a training (--steps)"
+    spread: Sequence[str] = ()
 
 
 def reproduce(
@@ -146,6 +151,7 @@ def reproduce(
                 "protocol": protocol(experiment, quick, steps),
                 "rows": table,
                 "summary": {row: summary(of_row(table, row)) for row in names(table)},
+                "spread": {row: spread(experiment, of_row(table, row)) for row in names(table)},
                 "paper": experiment.paper,
             },
         )
@@ -195,10 +201,20 @@ def summary(values: Sequence[Values]) -> dict[str, tuple[float, float | None]]:
     return found
 
 
+def spread(experiment: Experiment, values: Sequence[Values]) -> dict[str, tuple[float, float]]:
+    """The median and the best over seeds of the columns that ask for it; an arrow in the heading says which way is better."""
+    found = {}
+    for key in experiment.spread:
+        numbers = [row[key] for row in values]
+        best = min if "↓" in experiment.columns[key] else max
+        found[key] = (statistics.median(numbers), best(numbers))
+    return found
+
+
 def protocol(experiment: Experiment, quick: bool, steps: int | None) -> str:
     """How it was done, with what was cut."""
     text = experiment.quick_protocol if quick else experiment.protocol
-    return text if steps is None else f"CUT to {steps:,} steps a training (--steps); otherwise: {text}"
+    return text if steps is None else f"{experiment.cut.format(steps=steps)}; otherwise: {text}"
 
 
 def markdown(experiment: Experiment, table: Sequence[Mapping[str, Any]], quick: bool, steps: int | None = None) -> str:
@@ -208,12 +224,16 @@ def markdown(experiment: Experiment, table: Sequence[Mapping[str, Any]], quick: 
     for name in names(table):
         rows = [row for row in table if row["row"] == name]
         ours = summary(of_row(table, name))
+        wide = spread(experiment, of_row(table, name))
         cells = [
             "n/a"
             if key not in ours
             else f"{ours[key][0]:.4g}" + ("" if ours[key][1] is None else f" ± {ours[key][1]:.2g}")
             for key in experiment.columns
         ]
+        for i, key in enumerate(experiment.columns):
+            if key in wide and len(rows) > 1:
+                cells[i] += f" (median {wide[key][0]:.4g}, best {wide[key][1]:.4g})"
         seconds = f"{statistics.fmean(row['seconds'] for row in rows):.0f}"
         lines.append("| " + " | ".join([name, "ours", str(len(rows)), *cells, f"{rows[0]['steps']:,}", seconds]) + " |")
         for source, figures in experiment.paper.get(name, {}).items():

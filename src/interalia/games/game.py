@@ -37,6 +37,10 @@ class Game(nn.Module, abc.ABC):
 
     players: ClassVar[Mapping[str, Sequence[str]]]  # player -> names of the networks that it moves
     shape: tuple[int, ...] = ()  # of one x, where it is known
+    labels: int = 0  # the dimensions of y, where the networks are told it
+    other: tuple[int, ...] | None = None  # of one x of the second domain, where there is one
+    conditional: ClassVar[bool] = False  # whether it can be fed (x, y)
+    recognises: ClassVar[bool] = False  # whether its critic answers for the codes in z
     encoder: Conditional
     decoder: Conditional
     critic: nn.Module
@@ -60,6 +64,18 @@ class Game(nn.Module, abc.ABC):
         for part in (self.penalty, self.noise):
             if part is not None:
                 part.at(step, steps)
+
+    def moved(self, player: str) -> None:
+        """Hears that `player` has moved; a constraint on the critic's weights themselves is imposed here."""
+        if self.penalty is not None and "critic" in self.players[player]:
+            self.penalty.moved(self.critic)
+
+    def memory(self) -> dict[str, Tensor]:
+        """What the game carries from step to step beside its weights, such as a pool of past samples: for checkpoints."""
+        return {}
+
+    def remember(self, memory: Mapping[str, Tensor]) -> None:
+        """Takes over what `memory` gave."""
 
     def score(self, critic: nn.Module, *joints: Sequence[Tensor]) -> tuple[Tensor, ...]:
         """The critic's scores on each joint, from ONE pass over the concatenated joints.

@@ -14,11 +14,14 @@ from interalia.penalties import InstanceNoise, Joints, Penalty
 class GAN(Game):
     """A decoder against a critic that judges x alone: GAN, and with another divergence LSGAN, f-GAN or WGAN.
 
+    Fed (x, y) it is the conditional GAN: decoder and critic are told y, the label, as a vector beside z and x.
+
         critic:     mean[softplus(-s(x))] + mean[softplus(s(x~))]
         generator:  mean[softplus(-s(x~))] + mean[softplus(s(x))], whose second term does not depend on the decoder
 
     References:
         Generative Adversarial Nets, Ian J. Goodfellow and others, 2014, https://arxiv.org/abs/1406.2661
+        Conditional Generative Adversarial Nets, Mehdi Mirza, Simon Osindero, 2014, https://arxiv.org/abs/1411.1784
 
     Arguments:
         decoder: p(x | z).
@@ -38,6 +41,7 @@ class GAN(Game):
     """
 
     players = {"generator": ["decoder"], "critic": ["critic"]}
+    conditional = True
 
     def __init__(
         self,
@@ -57,9 +61,9 @@ class GAN(Game):
         self.noise = noise
 
     def sample(self, *batch: Tensor) -> Joints:
-        (x,) = batch
+        x, *y = batch
         z = self.prior.sample((len(x),))  # z ~ p(z)
-        return {"data": (x,), "model": (self.decoder(z).rsample(),)}  # x~ ~ p(x | z)
+        return {"data": (x, *y), "model": (self.decoder(z, *y).rsample(), *y)}  # x~ ~ p(x | z, y)
 
     def losses(self, joints: Joints) -> Outcome:
         data, model = self.score(self.critic, joints["data"], joints["model"])

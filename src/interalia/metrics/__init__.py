@@ -45,6 +45,14 @@ CATALOGUE: dict[str, Metric] = {
     ),
     "linear_probe_latent": Metric("Accuracy of logistic regression on z, the encoder's output.", "higher"),
     "linear_probe_hidden": Metric("Accuracy of logistic regression on the encoder's last hidden layer.", "higher"),
+    # codes: what does a recogniser read off data and off samples?
+    "code_error": Metric(
+        "Share of data whose most probable category, by the first code, stands for another label than its own.", "lower"
+    ),
+    "code_bound": Metric("Lower bound of the information of samples about all of their codes.", "higher", "nats"),
+    "code_bound_categories": Metric(
+        "Lower bound of the information of samples about their categorical codes.", "higher", "nats"
+    ),
     # samples: are they like the data, and all of it?
     "frechet_distance": Metric("Frechet distance between the features of samples and of data.", "lower"),
     "frechet_floor": Metric("Frechet distance between the features of training data and of held-out data."),
@@ -88,6 +96,8 @@ _HOMES = {
         "posterior_moments",
         "latent_reconstruction",
     ],
+    "codes": ["matching", "code_error", "code_bounds"],
+    "similarity": ["peak_signal_to_noise", "structural_similarity"],
     "evaluation": ["Measure", "evaluate"],
 }
 

@@ -12,10 +12,12 @@ import torch
 from torch import Tensor
 
 from interalia import tasks
+from interalia.conditionals import Codes
 from interalia.data.dataset import Dataset, Split
 from interalia.data.store import as_tensor
 from interalia.errors import UserError
 from interalia.metrics import CATALOGUE
+from interalia.metrics.codes import code_bounds, code_error, matching
 from interalia.metrics.coverage import mixture_coverage, precision_recall_density_coverage
 from interalia.metrics.distances import frechet_distance, inception_score, kernel_distance, maximum_mean_discrepancy
 from interalia.metrics.features import Extractor, extractor_for
@@ -121,7 +123,10 @@ def evaluate(
     if infers and not quick:
         if dataset.mixture is None and queries.y is not None and dataset.train.y is not None:
             found += _accuracies(game, untrained, _some(dataset.train, NEIGHBOURS, seed), queries, where, seed)
-        found += _posterior(game, queries.x, where, seed)
+        if hasattr(game.prior, "mean"):  # its dimensions are alike
+            found += _posterior(game, queries.x, where, seed)
+    if game.recognises and not quick:
+        found += _codes(game, dataset, queries, where, seed)
     order = list(CATALOGUE)
     return sorted(found, key=lambda measure: order.index(measure.name))
 
@@ -231,9 +236,37 @@ def _accuracies(
         yield _measure("nearest_neighbour_untrained", nearest_neighbour_accuracy(a, train.y, b, queries.y), protocol)
 
 
+def _codes(game: Game, dataset: Dataset, queries: _Points, where: str, seed: int) -> Iterator[Measure]:
+    """What the recogniser reads off samples, whose codes are known, and off labelled data."""
+    prior = game.prior
+    assert isinstance(prior, Codes)
+    if prior.categorical and queries.y is not None and dataset.validation.y is not None:
+        chosen = _some(dataset.validation, COUNT, seed)
+        assert chosen.y is not None
+        a, b = (tasks.answers(game, x)[:, : prior.categorical[0]].argmax(1) for x in (chosen.x, queries.x))
+        stands = matching(a, chosen.y, prior.categorical[0])
+        protocol = (
+            f"{where}; c1's {prior.categorical[0]} categories matched one to one to the labels, by the Hungarian method, on "
+            f"{len(chosen.x)} of the validation split"
+        )
+        yield _measure("code_error", code_error(b, queries.y, stands), protocol)
+    z = tasks.latents(game, len(queries.x), seed)
+    bounds = code_bounds(prior, tasks.answers(game, tasks.decode(game, z, seed)), z)
+    entropy = prior.entropy.cpu()
+    each = ", ".join(
+        f"{name} {bound:.3f} (H {h:.3f})" for name, bound, h in zip(prior.names, bounds, entropy, strict=True)
+    )
+    protocol = f"{len(z)} samples, seed {seed}; Q's width for continuous codes fitted to them; {each}"
+    yield _measure("code_bound", float(bounds.sum()), protocol)
+    if prior.categorical:
+        count = len(prior.categorical)
+        most = f"at most {float(entropy[:count].sum()):.3f}; {protocol}"
+        yield _measure("code_bound_categories", float(bounds[:count].sum()), most)
+
+
 def _posterior(game: Game, x: Tensor, where: str, seed: int) -> Iterator[Measure]:
     z_hat = tasks.encode(game, x, seed, how="sample")
-    mean, variance = getattr(game.prior, "mean", 0.0), getattr(game.prior, "variance", 1.0)
+    mean, variance = game.prior.mean, game.prior.variance
     found = posterior_moments(z_hat, mean, variance)
     protocol = f"{where}; one draw of q(z | x) each; the prior has mean {mean:g} and variance {variance:.4g}"
     yield _measure("posterior_mean_norm", found.mean_norm, protocol)

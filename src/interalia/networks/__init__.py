@@ -6,10 +6,12 @@ from collections.abc import Callable
 
 from interalia.networks.auto import auto
 from interalia.networks.conv import ali_28, ali_celeba, ali_cifar10, ali_svhn, ali_tiny_imagenet
+from interalia.networks.infogan import infogan
 from interalia.networks.mlp import ali_mixture, bigan_mlp
-from interalia.networks.sizes import Networks, Sizes
+from interalia.networks.sizes import Networks, Sizes, Translators
+from interalia.networks.translation import cyclegan
 
-CATALOGUE: dict[str, Callable[..., Networks]] = {
+CATALOGUE: dict[str, Callable[..., Networks | Translators]] = {
     "auto": auto,
     "ali-svhn": ali_svhn,
     "ali-cifar10": ali_cifar10,
@@ -18,6 +20,8 @@ CATALOGUE: dict[str, Callable[..., Networks]] = {
     "ali-28": ali_28,
     "ali-mixture": ali_mixture,
     "bigan-mlp": bigan_mlp,
+    "infogan": infogan,
+    "cyclegan": cyclegan,
 }
 
-__all__ = ["CATALOGUE", "Networks", "Sizes"]
+__all__ = ["CATALOGUE", "Networks", "Sizes", "Translators"]

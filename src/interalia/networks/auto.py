@@ -7,19 +7,20 @@ import math
 
 from torch import nn
 
-from interalia.networks.layers import Joint, Stack
-from interalia.networks.mlp import bounding, hidden, small
-from interalia.networks.sizes import Networks, Sizes
+from interalia.networks import translation
+from interalia.networks.layers import Joint, Recogniser, Stack
+from interalia.networks.mlp import MLP, bounding, hidden, small
+from interalia.networks.sizes import Networks, Sizes, Translators
 
 SMALL = 256  # numbers in one x up to which fully connected layers are both faster and better
 
 
-def auto(sizes: Sizes, width: int = 32, unary: bool = False) -> Networks:
-    """Networks for any shape: fully connected ones up to 256 numbers or under 8 pixels, convolutional ones above.
+def auto(sizes: Sizes, width: int = 32, unary: bool = False) -> Networks | Translators:
+    """Networks for any shape and game: fully connected ones up to 256 numbers or under 8 pixels, convolutional ones above.
 
     The convolutional ones halve the image (kernel 4, stride 2) until its shorter side is under 8, doubling the maps from
     `width` up to 8 times that; odd sizes are met exactly on the way back. Batch norm in encoder and decoder, no
-    normalisation in the critic, so that a gradient penalty means what it says.
+    normalisation in the critic, so that a gradient penalty means what it says. For two domains, translation's small ones.
 
     Arguments:
         sizes: what has to fit.
@@ -28,6 +29,8 @@ def auto(sizes: Sizes, width: int = 32, unary: bool = False) -> Networks:
     """
     if width < 1:
         raise ValueError(f"`width` is {width}, and it counts maps: 1 or more")
+    if sizes.other is not None:
+        return translation.small(sizes, width)
     if len(sizes.shape) != 3 or math.prod(sizes.shape) <= SMALL or min(sizes.shape[1:]) < 8 or sizes.noise:
         return small(sizes, 8 * width, unary)
     channels, height, breadth = sizes.shape
@@ -52,7 +55,7 @@ def auto(sizes: Sizes, width: int = 32, unary: bool = False) -> Networks:
             ups += [nn.BatchNorm2d(maps[level - 1]), nn.LeakyReLU(0.2, inplace=True)]
     last = ups.pop()
     body = nn.Sequential(
-        hidden(sizes.latent, wide, 1, norm=True),
+        hidden(sizes.told, wide, 1, norm=True),
         hidden(wide, flat, 1, norm=True),
         nn.Unflatten(1, (maps[-1], *places[-1])),
         *ups,
@@ -60,9 +63,20 @@ def auto(sizes: Sizes, width: int = 32, unary: bool = False) -> Networks:
     decoder = Stack(body, nn.Sequential(last, nn.Sigmoid()))
 
     x = nn.Sequential(down(maps, norm=False), nn.Flatten(), hidden(flat, wide, 1, norm=False))
-    z = hidden(sizes.latent, wide, 1, norm=False) if sizes.infers else None
-    joint = nn.Sequential(hidden(wide * (2 if sizes.infers else 1), 2 * wide, 1, norm=False), nn.Linear(2 * wide, 1))
-    critic = Joint(joint, x, z, unary=nn.Linear(wide, 1) if unary else None)
+    critic: nn.Module
+    if sizes.answers:
+        trunk = nn.Sequential(x, hidden(wide, 2 * wide, 1, norm=False))
+        critic = Recogniser(trunk, nn.Linear(2 * wide, 1), MLP(2 * wide, sizes.answers, wide, 1))
+    else:
+        z = hidden(sizes.beside, wide, 1, norm=False) if sizes.beside else None
+        separate = sizes.separate and z is not None
+        critic = Joint(
+            nn.Sequential(hidden(wide * (2 if z else 1), 2 * wide, 1, norm=False), nn.Linear(2 * wide, 1)),
+            x,
+            z,
+            unary=nn.Linear(wide, 1) if unary or separate else None,
+            unary_z=nn.Linear(wide, 1) if separate else None,
+        )
     return Networks(encoder, decoder, critic, None, last.bias)  # type: ignore[arg-type]
 
 

@@ -154,19 +154,19 @@ def build(table: Table, sizes: Sizes, name: str) -> Networks:
         head: nn.Module = Convolution(maps, answers, 1)  # at 1x1, a bias for each map is an untied one
         encoder = Stack(body, nn.Sequential(head, HalfTanh()) if sizes.bounded else head, after=(answers,))
 
-    body, maps = normed(table.decoder, sizes.latent, table.leak)
+    body, maps = normed(table.decoder, sizes.told, table.leak)
     untied = UntiedBias(*sizes.shape)
     head = nn.Sequential(Convolution(maps, channels, 1, bias=False), untied, nn.Sigmoid())
-    decoder = Stack(body, head, before=(sizes.latent, 1, 1))
+    decoder = Stack(body, head, before=(sizes.told, 1, 1))
 
     x, features = judged(table.critic_x, channels, table, table.norms, biases=True, first=table.drop_inputs)
     z = None
-    if sizes.infers:
-        z, of_z = judged(table.critic_z, sizes.latent, table, norms=False, biases=False, first=table.drop_inputs)
+    if sizes.beside:
+        z, of_z = judged(table.critic_z, sizes.beside, table, norms=False, biases=False, first=table.drop_inputs)
         features += of_z
     joint, maps = judged(table.critic_joint, features, table, norms=False, biases=True, first=table.drop)
     joint.append(Dropout(table.drop)).append(Convolution(maps, 1, 1))
-    critic = Joint(joint, x, z, before=(sizes.latent, 1, 1))
+    critic = Joint(joint, x, z, before=(sizes.beside, 1, 1))
     return Networks(encoder, decoder, critic, table.std, untied.bias)
 
 

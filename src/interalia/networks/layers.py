@@ -162,17 +162,20 @@ class Stack(nn.Module):
         self.before = before
         self.after = after
 
-    def hidden(self, x: Tensor) -> Tensor:
+    def hidden(self, *c: Tensor) -> Tensor:
+        x = c[0] if len(c) == 1 else torch.cat(c, dim=1)  # z, and y beside it
         hidden: Tensor = self.body(x.reshape(len(x), *self.before) if self.before else x)
         return hidden
 
-    def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = self.head(self.hidden(x))
+    def forward(self, *c: Tensor) -> Tensor:
+        out: Tensor = self.head(self.hidden(*c))
         return out.reshape(len(out), *self.after) if self.after else out
 
 
 class Joint(nn.Module):
     """A critic of pairs: D(x, z) = joint([f(x), g(z)]) (+ unary(f(x))), or of x alone, D(x) = joint(f(x)).
+
+    What x is judged with may come in parts, such as z and a label y; they are concatenated.
 
     Arguments:
         joint: maps the concatenated features to a score.
@@ -180,10 +183,12 @@ class Joint(nn.Module):
         z: g, or None to take z as it is.
         unary: scores x alone by its features; the sum keeps samples good where the joint score is busy with the pairing.
         before: the shape of one z as g wants it, or empty.
+        unary_z: scores z alone by its features; with it, the three terms are answered apart, shape (n, 3), in the order
+            x, z, pair, for a divergence that charges each of them for itself.
 
     References:
         Large Scale Adversarial Representation Learning, Jeff Donahue, Karen Simonyan, 2019,
-        https://arxiv.org/abs/1907.02544 (the unary term)
+        https://arxiv.org/abs/1907.02544 (the unary terms)
     """
 
     def __init__(
@@ -193,6 +198,7 @@ class Joint(nn.Module):
         z: nn.Module | None = None,
         unary: nn.Module | None = None,
         before: tuple[int, ...] = (),
+        unary_z: nn.Module | None = None,
     ) -> None:
         super().__init__()
         self.joint = joint
@@ -200,20 +206,53 @@ class Joint(nn.Module):
         self.z = z
         self.unary = unary
         self.before = before
+        self.unary_z = unary_z
 
-    def features(self, x: Tensor, *z: Tensor) -> Tensor:
-        """What the joint part is given."""
+    def features(self, x: Tensor, *z: Tensor) -> list[Tensor]:
+        """[f(x)], or [f(x), g(z)]."""
         parts = [x if self.x is None else self.x(x)]
-        for part in z:
+        if z:
+            part = z[0] if len(z) == 1 else torch.cat(z, dim=1)
             part = part.reshape(len(part), *self.before) if self.before else part
-            parts.append(part if self.z is None else self.z(part))
-        kind = parts[0].dtype  # under autocast, f(x) may come in lower precision than a bare z
-        return torch.cat([part.to(kind) for part in parts], dim=1)
+            part = part if self.z is None else self.z(part)
+            parts.append(part.to(parts[0].dtype))  # under autocast, f(x) may come in lower precision than a bare z
+        return parts
 
     def forward(self, x: Tensor, *z: Tensor) -> Tensor:
-        features = self.features(x, *z)
-        score: Tensor = self.joint(features).flatten()
+        parts = self.features(x, *z)
+        score: Tensor = self.joint(torch.cat(parts, dim=1)).flatten()
+        if self.unary_z is not None:
+            assert self.unary is not None
+            return torch.stack([self.unary(parts[0]).flatten(), self.unary_z(parts[1]).flatten(), score], dim=1)
         if self.unary is not None:
-            f = features if not z else features[:, : self.unary.in_features]  # type: ignore[misc]
-            score = score + self.unary(f).flatten()
+            score = score + self.unary(parts[0]).flatten()
+        return score
+
+
+class Recogniser(nn.Module):
+    """A critic of x that also answers what codes x was made from: score(t(x)) and answers(t(x)) on one trunk t.
+
+    Arguments:
+        trunk: maps x to features, shape (n, features).
+        score: maps the features to a score.
+        answers: maps them to the parameters of Q(c | x), shape (n, answers); see `interalia.conditionals.Codes`.
+
+    References:
+        InfoGAN: Interpretable Representation Learning by Information Maximizing Generative Adversarial Nets, Xi Chen and
+        others, 2016, https://arxiv.org/abs/1606.03657
+    """
+
+    def __init__(self, trunk: nn.Module, score: nn.Module, answers: nn.Module) -> None:
+        super().__init__()
+        self.trunk = trunk
+        self.judge = score
+        self.answers = answers
+
+    def recognise(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """The scores, shape (n,), and the answers, shape (n, answers), from one pass."""
+        features = self.trunk(x)
+        return self.judge(features).flatten(), self.answers(features)
+
+    def forward(self, x: Tensor) -> Tensor:
+        score: Tensor = self.judge(self.trunk(x)).flatten()
         return score

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 
+import torch
 from torch import Tensor, nn
 
 from interalia.errors import UserError
-from interalia.networks.layers import HalfTanh, Joint, Maxout, Stack
+from interalia.networks.layers import HalfTanh, Joint, Maxout, Recogniser, Stack
 from interalia.networks.sizes import Networks, Sizes
 
 __all__ = ["MLP", "Joint", "ali_mixture", "bigan_mlp", "small"]
@@ -63,10 +64,20 @@ def small(sizes: Sizes, width: int, unary: bool = False) -> Networks:
         encoder = Stack(body, nn.Sequential(nn.Linear(width, answers), *bounding(sizes)), before=(d + sizes.noise,))
     last = nn.Linear(width, d)
     head = nn.Sequential(last, nn.Sigmoid()) if image else nn.Sequential(last)
-    decoder = Stack(hidden(sizes.latent, width, 2, norm=True), head, after=sizes.shape)
+    decoder = Stack(hidden(sizes.told, width, 2, norm=True), head, after=sizes.shape)
     x = nn.Sequential(nn.Flatten(), hidden(d, width, 1, norm=False))
-    joint = MLP(width + (sizes.latent if sizes.infers else 0), 1, width, 2)
-    critic = Joint(joint, x, unary=nn.Linear(width, 1) if unary else None)
+    critic: nn.Module
+    if sizes.answers:
+        trunk = nn.Sequential(x, hidden(width, width, 2, norm=False))
+        critic = Recogniser(trunk, nn.Linear(width, 1), MLP(width, sizes.answers, width, 1))
+    else:
+        separate = sizes.separate and sizes.beside > 0
+        critic = Joint(
+            MLP(width + sizes.beside, 1, width, 2),
+            x,
+            unary=nn.Linear(width, 1) if unary or separate else None,
+            unary_z=MLP(sizes.beside, 1, width, 1) if separate else None,
+        )
     return Networks(encoder, decoder, critic, None, last.bias if image else None)
 
 
@@ -88,11 +99,11 @@ def ali_mixture(sizes: Sizes, width: int = 400, critic_width: int = 200, pieces:
     encoder = None
     if sizes.infers:
         encoder = MLP(d + sizes.noise, sizes.heads * sizes.latent, width, 2, norm=True, leak=0.0)
-    decoder = MLP(sizes.latent, d, width, 4, norm=True, leak=0.0)
+    decoder = MLP(sizes.told, d, width, 4, norm=True, leak=0.0)
     for module in [*(encoder.modules() if encoder else ()), *decoder.modules()]:
         if isinstance(module, nn.BatchNorm1d):
             module.eps, module.momentum = 1e-4, 0.05  # ALI's
-    inputs = d + (sizes.latent if sizes.infers else 0)
+    inputs = d + sizes.beside
     parts: list[nn.Module] = []
     for _ in range(3):
         parts += [nn.Linear(inputs, critic_width * pieces), Maxout(pieces)]
@@ -121,19 +132,20 @@ class BiGANDecoder(nn.Module):
     def __init__(self, sizes: Sizes, width: int) -> None:
         super().__init__()
         self.first = nn.Sequential(
-            nn.Linear(sizes.latent, width, bias=False), nn.BatchNorm1d(width, affine=False), nn.ReLU()
+            nn.Linear(sizes.told, width, bias=False), nn.BatchNorm1d(width, affine=False), nn.ReLU()
         )
-        self.second = Injected(width, sizes.latent, width, nn.ReLU())
+        self.second = Injected(width, sizes.told, width, nn.ReLU())
         self.last = nn.Linear(width, math.prod(sizes.shape))
         self.shape = sizes.shape
 
-    def hidden(self, z: Tensor) -> Tensor:
-        out: Tensor = self.second(self.first(z), z)
+    def hidden(self, *z: Tensor) -> Tensor:
+        told = torch.cat(z, dim=1)
+        out: Tensor = self.second(self.first(told), told)
         return out
 
-    def forward(self, z: Tensor) -> Tensor:
-        out: Tensor = self.last(self.hidden(z))
-        return (out if len(self.shape) == 1 else out.sigmoid()).reshape(len(z), *self.shape)
+    def forward(self, *z: Tensor) -> Tensor:
+        out: Tensor = self.last(self.hidden(*z))
+        return (out if len(self.shape) == 1 else out.sigmoid()).reshape(len(out), *self.shape)
 
 
 class BiGANCritic(nn.Module):
@@ -143,13 +155,13 @@ class BiGANCritic(nn.Module):
         super().__init__()
         d = math.prod(sizes.shape)
         self.first = nn.Sequential(nn.Flatten(), nn.Linear(d, width), nn.LeakyReLU(0.2))
-        self.second = Injected(width, sizes.latent if sizes.infers else 1, width, nn.LeakyReLU(0.2))
-        if not sizes.infers:
+        self.second = Injected(width, sizes.beside or 1, width, nn.LeakyReLU(0.2))
+        if not sizes.beside:
             self.second.z.requires_grad_(False)
         self.last = nn.Linear(width, 1)
 
     def forward(self, x: Tensor, *z: Tensor) -> Tensor:
-        told = z[0] if z else x.new_zeros(len(x), 1)
+        told = torch.cat(z, dim=1) if z else x.new_zeros(len(x), 1)
         score: Tensor = self.last(self.second(self.first(x), told))
         return score.flatten()
 

@@ -18,6 +18,10 @@ class Sizes:
         noise: how many dimensions of noise are concatenated to the encoder's input.
         infers: whether there is an encoder, and a critic of pairs; without, the critic sees x alone.
         bounded: whether z lies in [-1, 1], so that the encoder's answer has to.
+        labels: the dimensions of y, which decoder and critic are told; 0 where nothing is conditioned on.
+        answers: how many numbers the critic answers beside its score, about the codes in z (InfoGAN); 0 for none.
+        separate: whether the critic's terms (of x, of z, of the pair) are wanted apart, shape (n, 3), and not as a sum.
+        other: the shape of one x of the second domain, where there are two to translate between.
     """
 
     shape: tuple[int, ...]
@@ -26,6 +30,20 @@ class Sizes:
     noise: int = 0
     infers: bool = True
     bounded: bool = False
+    labels: int = 0
+    answers: int = 0
+    separate: bool = False
+    other: tuple[int, ...] | None = None
+
+    @property
+    def told(self) -> int:
+        """The numbers that the decoder is given: z, and y beside it."""
+        return self.latent + self.labels
+
+    @property
+    def beside(self) -> int:
+        """The numbers that the critic judges beside x: z where there is an encoder, and y; 0 for x alone."""
+        return self.infers * self.latent + self.labels
 
 
 @dataclass(frozen=True)
@@ -35,7 +53,7 @@ class Networks:
     Attributes:
         encoder: x -> (n, heads * latent); None where nothing is inferred.
         decoder: z -> x.
-        critic: (x, z) or (x,) -> (n,).
+        critic: (x, z) or (x,) -> (n,); a `Recogniser` where it answers for codes.
         std: the standard deviation of the initial weights; None keeps PyTorch's own initialisation.
         output_bias: the bias before the decoder's sigmoid, to be set from the mean image; None where there is none.
     """
@@ -45,3 +63,22 @@ class Networks:
     critic: nn.Module
     std: float | None = None
     output_bias: nn.Parameter | None = None
+
+
+@dataclass(frozen=True)
+class Translators:
+    """The networks of a game between two domains a and b.
+
+    Attributes:
+        to_b: a -> b.
+        to_a: b -> a.
+        critic_a: an image of domain a -> scores, shape (n,), or (n, height, width) of patches.
+        critic_b: the same for domain b.
+        std: as in `Networks`.
+    """
+
+    to_b: nn.Module
+    to_a: nn.Module
+    critic_a: nn.Module
+    critic_b: nn.Module
+    std: float | None = None

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from interalia import runs
+from interalia.engine import FORMAT
 from interalia.errors import UserError
 from interalia.observers.observer import Observer, due
 from interalia.runs import Folder, writing
@@ -40,7 +41,7 @@ def read(path: Path) -> dict[str, Any]:
             if archive.testzip() is not None:
                 raise ValueError("a checksum is wrong")
         state = torch.load(path, map_location="cpu", weights_only=True)
-        if not isinstance(state, dict) or state.get("format") != 1:
+        if not isinstance(state, dict) or state.get("format") != FORMAT:
             raise ValueError("it has another format")
     except FileNotFoundError:
         raise UserError(f"there is no checkpoint {path}; train first, or give another folder.") from None

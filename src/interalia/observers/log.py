@@ -72,7 +72,7 @@ class Log(Observer):
         """Adds one line with these values."""
         line = {
             "step": training.step,
-            "epoch": round(training.sampler.epoch, 4),
+            "epoch": round(training.samplers[0].epoch, 4),
             "seconds": round(training.seconds, 3),
             **{key: float(f"{value:.6g}") for key, value in values.items()},
         }

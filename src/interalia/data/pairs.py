@@ -1,0 +1,164 @@
+"""Two domains whose held-out parts are paired, so that translations learnt without pairs can be scored against the truth.
+
+- ``mnist-inverted``, ``mnist-edges``, ``mnist-coloured``, ``digits-inverted``: digits, and digits transformed by a fixed rule
+  (`TRANSFORMATIONS`). Trained on are every other image as it is, and the transformed ones between them: no image is there
+  in both domains.
+- ``facades``: photographs of house fronts, and their label maps.
+
+References:
+    Image-to-Image Translation with Conditional Adversarial Networks, Phillip Isola and others, 2017,
+    https://arxiv.org/abs/1611.07004 (facades as pairs)
+    Spatial Pattern Templates for Recognition of Objects with Regular Structure, Radim Tylecek, Radim Sara, 2013,
+    https://cmp.felk.cvut.cz/~tylecr1/facade/ (the photographs and their labels)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from interalia.data import digits, mnist
+from interalia.data.cache import Entry, remember
+from interalia.data.dataset import Dataset, Split
+from interalia.data.downloads import places
+from interalia.data.images import SUFFIXES, Collection, resized
+from interalia.data.splits import permutation
+from interalia.errors import UserError
+
+Images = NDArray[np.uint8]  # (n, channels, height, width)
+
+TENTHS = (7, 1, 2)  # train, validation and test of the facades
+SIZE = 64  # of the facades, where none is asked for
+MIRROR = "http://efrosgans.eecs.berkeley.edu/pix2pix/datasets/facades.tar.gz"
+
+
+def inverted(x: Images, rows: NDArray[np.int64]) -> Images:
+    """Black for white, and turned a quarter to the left."""
+    return np.ascontiguousarray(np.rot90(255 - x, axes=(2, 3)))
+
+
+def edges(x: Images, rows: NDArray[np.int64]) -> Images:
+    """The length of Sobel's gradient, over 4 and at most white, beyond the border black."""
+    padded = np.pad(x.astype(np.int16), ((0, 0), (0, 0), (1, 1), (1, 1)))
+    smooth = padded[:, :, :-2] + 2 * padded[:, :, 1:-1] + padded[:, :, 2:]
+    across = smooth[..., 2:] - smooth[..., :-2]
+    smooth = padded[..., :-2] + 2 * padded[..., 1:-1] + padded[..., 2:]
+    down = smooth[:, :, 2:] - smooth[:, :, :-2]
+    return (np.hypot(across, down, dtype=np.float32) / 4).clip(0, 255).round().astype(np.uint8)
+
+
+def coloured(x: Images, rows: NDArray[np.int64]) -> Images:
+    """A light colour on a dark one, grays in between mixed: each channel of the digit's colour is uniform on 153 ... 255, of
+    the ground's on 0 ... 102; both are drawn once and for all for each row."""
+    colours = np.random.RandomState(0).randint(0, 103, (int(rows.max()) + 1, 2, 3, 1, 1)).astype(np.float32)[rows]
+    ground, digit = colours[:, 0], 153 + colours[:, 1]
+    return (ground + x.astype(np.float32) / 255 * (digit - ground)).round().astype(np.uint8)
+
+
+TRANSFORMATIONS: dict[str, tuple[Callable[[Images, NDArray[np.int64]], Images], str]] = {
+    "inverted": (inverted, "the same with black and white exchanged, turned a quarter to the left"),
+    "edges": (edges, "its edges: the length of Sobel's gradient over 4, cut off at white"),
+    "coloured": (
+        coloured,
+        "the same in two colours drawn for each image: the digit's channels from 153 to 255, the ground's from 0 to 102",
+    ),
+}
+
+
+def load(name: str, root: Path | None = None, size: int | None = None, seed: int = 0, download: bool = True) -> Dataset:
+    """A named pair of domains."""
+    return facades(root, size) if name == "facades" else transformed(name, root, size, seed, download)
+
+
+def transformed(name: str, root: Path | None, size: int | None, seed: int, download: bool) -> Dataset:
+    """A data set of digits against itself transformed, such as ``mnist-edges``."""
+    base, rule = name.split("-")
+    whole = {"mnist": mnist, "digits": digits}[base].load(base, root, size, seed, download)
+    transform, words = TRANSFORMATIONS[rule]
+    channels = 3 if rule == "coloured" else 1
+    first = 0  # of this part, in the order train, validation, test
+    parts: dict[str, list[Split]] = {"a": [], "b": []}
+    for split in (whole.train, whole.validation, whole.test):
+        every = np.arange(len(split))
+        for domain, rows in (
+            (("a", every[0::2]), ("b", every[1::2])) if split is whole.train else (("a", every), ("b", every))
+        ):
+            x = split.x[rows]
+            x = transform(x, first + rows) if domain == "b" else x.repeat(channels, axis=1)
+            parts[domain].append(Split(x, None if split.y is None else split.y[rows]))
+        first += len(split)
+    a, b = (Dataset(name, *splits, classes=whole.classes) for splits in parts.values())
+    gray = " in three equal channels" if channels == 3 else ""
+    about = (
+        f"Domain a: {'MNIST' if base == 'mnist' else base}, handwritten digits{gray}, "
+        f"{' x '.join(map(str, a.shape[1:]))} pixels. Domain b: {words}. Trained on are {len(a.train):,} images of a and "
+        f"{len(b.train):,} of b, made from different digits, so that nothing trained on is paired; validation "
+        f"({len(a.validation):,}) and test ({len(a.test):,}) are those of {base}, as pairs."
+    )
+    return replace(a, other=replace(b, name=f"{name}, domain b", about=about), paired=True, about=about)
+
+
+def truths(dataset: Dataset) -> Images:
+    """What the training images of domain a are in domain b, image by image: for an upper bound on what can be learnt without
+    them, and for nothing else."""
+    assert dataset.other is not None
+    if dataset.name == "facades":
+        b = dataset.other.train.x
+        return b[np.argsort(permutation(len(b)))]
+    transform, _ = TRANSFORMATIONS[dataset.name.split("-")[1]]
+    return transform(dataset.train.x[:, :1], 2 * np.arange(len(dataset.train)))
+
+
+def look(place: Path) -> Collection | None:
+    """The pictures of pairs in `place`; a folder that holds other data sets' folders is none of theirs."""
+    names = [path for path in place.iterdir() if path.suffix.lower() in SUFFIXES]
+    return Collection(place) if names else None
+
+
+def facades(root: Path | None, size: int | None) -> Dataset:
+    """Photographs of house fronts (a) and label maps (b), from pictures that hold both, side by side."""
+    found = next((pairs for place in places("facades", root) if place.is_dir() and (pairs := look(place))), None)
+    if found is None:
+        raise UserError(
+            f"the files of facades are missing (not in {root or places('facades', None)[0]}); unpack {MIRROR}, put the "
+            f"pictures, each a photograph and its labels side by side, into one folder DIR and give --root DIR."
+        )
+    side = size or SIZE
+    names = found.names
+    if len(names) < 10:
+        raise UserError(f"{found.where} holds {len(names)} pairs, and at least 10 are needed to split them; add more.")
+
+    def decode(entry: Entry) -> None:
+        halves: dict[str, list[Images]] = {"a": [], "b": []}
+        for name in names:
+            picture = found.decode(name, "RGB", None)
+            half = picture.shape[2] // 2
+            if picture.shape[2] != 2 * picture.shape[1]:
+                raise UserError(
+                    f"the picture {found.label(name)} is {picture.shape[2]}x{picture.shape[1]}, and a photograph and its "
+                    f"labels side by side are twice as wide as high; remove it."
+                )
+            for domain, part in (("a", picture[None, :, :, :half]), ("b", picture[None, :, :, half:])):
+                halves[domain] += resized(part, side)
+        for domain, parts in halves.items():
+            entry.save(domain, np.concatenate(parts))
+
+    arrays = remember("facades", found.sources(), {"size": side}, decode)
+    train, validation = (len(names) * sum(TENTHS[: i + 1]) // 10 for i in range(2))
+    a, b = arrays["a"], arrays["b"]
+    order = permutation(train)
+    about = (
+        f"Domain a: {len(names)} photographs of house fronts. Domain b: maps of their parts (walls, windows, doors ...), one "
+        f"colour a kind; {side} x {side} pixels. Train / validation / test by number: {train} / {validation - train} / "
+        f"{len(names) - validation}; validation and test are pairs. For lack of photographs both domains are trained on the same {train} houses, but "
+        f"the two are shuffled and drawn independently, so that no pair is ever seen as one."
+    )
+    other = Dataset(
+        "facades, domain b", Split(b[:train][order]), Split(b[train:validation]), Split(b[validation:]), about=about
+    )
+    splits = Split(a[:train]), Split(a[train:validation]), Split(a[validation:])
+    return Dataset("facades", *splits, about=about, other=other, paired=True)

@@ -1,0 +1,159 @@
+"""CycleGAN: translation between two domains without pairs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import l1_loss
+
+from interalia.conditionals import full
+from interalia.divergences import Divergence, LeastSquares
+from interalia.games.game import Game, Outcome
+from interalia.penalties import InstanceNoise, Joints, Penalty, Pool
+
+
+class CycleGAN(Game):
+    """Two maps G: a -> b and F: b -> a, each against a critic of the domain it leads to, and charged for the way back.
+
+    With L the generator's loss of the divergence and |.| the mean over all numbers, in pixels of [-1, 1] as in the paper (our
+    images lie in [0, 1], so each distance counts twice), the generator is charged
+
+        adversarial (L(D_b: b, G(a)) + L(D_a: a, F(b)))
+        + cycle (|F(G(a)) - a| + |G(F(b)) - b|)
+        + cycle identity (|G(b) - b| + |F(a) - a|)
+
+    and each critic the divergence between its domain and a pool of past translations. With least squares and
+    `adversarial` 2 these are the paper's losses, for the library's least squares carry a half that the paper's generator
+    does not. Critics may score patches: losses are means over all of them.
+
+    The paper moves the generator and then the critics, on translations of the generator before its move: both gradients are
+    taken at one point, so that is the simultaneous dynamics. A pool takes part only where its critic is being trained; the
+    generator's look in an alternating dynamics leaves it as it is.
+
+    See also:
+        ALICE, whose round trip is this between x and z, where one of the two domains is the prior.
+
+    References:
+        Unpaired Image-to-Image Translation using Cycle-Consistent Adversarial Networks, Jun-Yan Zhu and others, 2017,
+        https://arxiv.org/abs/1703.10593
+
+    Arguments:
+        to_b, to_a: G and F, each mapping images to images of the other domain.
+        critic_a, critic_b: map an image to scores, shape (n,) or (n, height, width), unbounded.
+        divergence: what the scores cost.
+        penalty: a charge on each critic's gradient (of the sum of an image's scores), or None.
+        noise: instance noise on what the critics see, or None.
+        cycle: the weight of the way back; 0 leaves the two GANs alone.
+        identity: the weight of leaving an image alone that is of the right domain already, in units of `cycle`; the paper
+            takes 0.5 for paintings to photographs, to keep the colours, and 0 elsewhere.
+        adversarial: the weight of the divergence in the generator's loss; 0 leaves the two round trips alone.
+        pool: how many past translations are kept for each critic; 0 for none.
+
+    Example:
+        >>> from interalia.networks import Sizes
+        >>> from interalia.networks.translation import small
+        >>> nets = small(Sizes((2,), 1, other=(2,)))
+        >>> game = CycleGAN(nets.to_b, nets.to_a, nets.critic_a, nets.critic_b)
+        >>> sorted(game(torch.zeros(8, 2), torch.ones(8, 2)).scores)
+        ['a', 'b', 'fake_a', 'fake_b']
+    """
+
+    players = {"generator": ["to_b", "to_a"], "critic": ["critic_a", "critic_b"]}
+
+    def __init__(
+        self,
+        to_b: nn.Module,
+        to_a: nn.Module,
+        critic_a: nn.Module,
+        critic_b: nn.Module,
+        divergence: Divergence = LeastSquares(),  # noqa: B008 (frozen)
+        penalty: Penalty | None = None,
+        noise: InstanceNoise | None = None,
+        cycle: float = 10.0,
+        identity: float = 0.0,
+        adversarial: float = 2.0,
+        pool: int = 50,
+    ) -> None:
+        super().__init__()
+        for name, weight in (("cycle", cycle), ("identity", identity), ("adversarial", adversarial)):
+            if not weight >= 0:
+                raise ValueError(f"`{name}` is {weight}, and it must be 0 or more")
+        if not cycle + adversarial:
+            raise ValueError("`cycle` and `adversarial` are both 0, and nothing is left to learn from")
+        self.to_b = to_b
+        self.to_a = to_a
+        self.critic_a = critic_a
+        self.critic_b = critic_b
+        self.divergence = divergence
+        self.penalty = penalty
+        self.noise = noise
+        self.cycle = cycle
+        self.identity = identity
+        self.adversarial = adversarial
+        self.pools = {"a": Pool(pool), "b": Pool(pool)}
+
+    def sample(self, *batch: Tensor) -> Joints:
+        a, b = batch
+        fake_b, fake_a = full(self.to_b(a)), full(self.to_a(b))  # G(a), F(b)
+        joints = {
+            "a": (a,),
+            "b": (b,),
+            "fake_a": (fake_a,),
+            "fake_b": (fake_b,),
+            "pooled_a": (self.pooled("a", fake_a),),
+            "pooled_b": (self.pooled("b", fake_b),),
+        }
+        if self.cycle:
+            joints |= {
+                "cycled_a": (full(self.to_a(fake_b)),),
+                "cycled_b": (full(self.to_b(fake_a)),),
+            }  # F(G(a)), G(F(b))
+        if self.cycle and self.identity:
+            joints |= {"same_a": (full(self.to_a(a)),), "same_b": (full(self.to_b(b)),)}  # F(a), G(b)
+        return joints
+
+    def losses(self, joints: Joints) -> Outcome:
+        generator = joints["a"][0].new_zeros(())
+        critic = joints["a"][0].new_zeros(())
+        scores: dict[str, Tensor] = {}
+        for domain, judge in (("a", self.critic_a), ("b", self.critic_b)):
+            real, fake, pooled = joints[domain], joints[f"fake_{domain}"], joints[f"pooled_{domain}"]
+            p, q_pooled = self.score(judge, real, pooled)
+            (q,) = self.score(judge, fake)
+            critic = critic + self.divergence.critic_loss(p, q_pooled)
+            if self.penalty is not None:
+                critic = critic + self.penalty(judge, real, pooled)
+            if self.adversarial:
+                generator = generator + self.adversarial * self.divergence.generator_loss(p, q)
+            for name, weight in (("cycled", self.cycle), ("same", self.cycle * self.identity)):
+                if f"{name}_{domain}" in joints:
+                    generator = generator + weight * distance(joints[f"{name}_{domain}"][0], real[0])
+            scores |= {domain: p.flatten(1).mean(1) if p.ndim > 1 else p}
+            scores |= {f"fake_{domain}": q.flatten(1).mean(1) if q.ndim > 1 else q}
+        return Outcome({"generator": generator, "critic": critic}, scores)
+
+    def pooled(self, domain: str, fake: Tensor) -> Tensor:
+        """What the critic of a domain is shown of the translations: out of the pool while that critic is being trained."""
+        judge = self.critic_a if domain == "a" else self.critic_b
+        trained = self.training and torch.is_grad_enabled() and any(p.requires_grad for p in judge.parameters())
+        return self.pools[domain](fake) if trained else fake.detach()
+
+    def moved(self, player: str) -> None:
+        if self.penalty is not None and player == "critic":
+            for judge in (self.critic_a, self.critic_b):
+                self.penalty.moved(judge)
+
+    def memory(self) -> dict[str, Tensor]:
+        return {f"pool_{domain}": pool.memory() for domain, pool in self.pools.items()}
+
+    def remember(self, memory: Mapping[str, Tensor]) -> None:
+        device = next(self.parameters()).device
+        for domain, pool in self.pools.items():
+            pool.remember(memory[f"pool_{domain}"].to(device))
+
+
+def distance(x: Tensor, y: Tensor) -> Tensor:
+    """The mean of |x - y| in pixels of [-1, 1], for pixels of [0, 1]."""
+    return 2 * l1_loss(x, y)

@@ -1,0 +1,142 @@
+"""InfoGAN."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from interalia.conditionals import Codes, Conditional, Prior
+from interalia.divergences import GAN, Divergence
+from interalia.errors import UserError
+from interalia.games.game import Game, Outcome
+from interalia.networks.layers import Recogniser
+from interalia.penalties import InstanceNoise, Joints, Penalty
+
+
+class InfoGAN(Game):
+    """GAN whose samples have to tell the codes that they were made from: z = [noise, c].
+
+    The critic's trunk has a second head, Q(c | x), and both players are credited with the lower bound that it gives of the
+    information that x~ has about c:
+
+        L = E[log Q(c | x~)] + H(c) <= I(c; x~)
+        critic:     GAN's - weight L(categories) - continuous_weight L(continuous codes)
+        generator:  GAN's - weight L(categories) - continuous_weight L(continuous codes)
+
+    With both weights 0 it is GAN. Trunk and heads see data and samples in one pass, so that a batch norm sees them mixed.
+
+    References:
+        InfoGAN: Interpretable Representation Learning by Information Maximizing Generative Adversarial Nets, Xi Chen and
+        others, 2016, https://arxiv.org/abs/1606.03657
+
+    Arguments:
+        decoder: p(x | z).
+        critic: a `Recogniser`: a score and the parameters of Q(c | x) on one trunk.
+        prior: `Codes`.
+        divergence: what the scores cost.
+        penalty: a charge on the gradient of the critic's score, or None.
+        noise: instance noise on the x that the critic sees, or None.
+        weight: lambda of the categorical codes.
+        continuous_weight: lambda of the others.
+
+    Raises:
+        UserError: the prior has no codes, the critic does not answer for them, or the networks do not fit the codes.
+        ValueError: a weight is negative.
+
+    Example:
+        >>> from interalia.conditionals import Dirac
+        >>> from interalia.networks.mlp import MLP
+        >>> prior = Codes(8, categorical=(3,), uniform=1)
+        >>> critic = Recogniser(nn.Linear(2, 16), nn.Linear(16, 1), nn.Linear(16, prior.answers))
+        >>> game = InfoGAN(Dirac(MLP(8, 2)), critic, prior)
+        >>> sorted(game(torch.zeros(4, 2)).losses)
+        ['critic', 'generator']
+    """
+
+    players = {"generator": ["decoder"], "critic": ["critic"]}
+    recognises = True
+    critic: Recogniser
+    prior: Codes
+
+    def __init__(
+        self,
+        decoder: Conditional,
+        critic: nn.Module,
+        prior: Prior,
+        divergence: Divergence = GAN(),  # noqa: B008 (frozen)
+        penalty: Penalty | None = None,
+        noise: InstanceNoise | None = None,
+        weight: float = 1.0,
+        continuous_weight: float = 1.0,
+    ) -> None:
+        super().__init__()
+        if not isinstance(prior, Codes):
+            raise UserError('InfoGAN needs a prior with codes; give --prior "codes(categorical=[10], uniform=2)".')
+        if not isinstance(critic, Recogniser):
+            raise UserError(
+                f"InfoGAN needs a critic that answers for the codes, a Recogniser, and this one is a "
+                f"{type(critic).__name__}; use --networks auto or infogan."
+            )
+        if not (weight >= 0 and continuous_weight >= 0):
+            raise ValueError(f"`weight` is {weight} and `continuous_weight` is {continuous_weight}; they are 0 or more")
+        self.decoder = decoder
+        self.critic = critic
+        self.prior = prior
+        self.divergence = divergence
+        self.penalty = penalty
+        self.noise = noise
+        self.weight = weight
+        self.continuous_weight = continuous_weight
+        check(decoder, critic, prior)
+
+    def sample(self, *batch: Tensor) -> Joints:
+        (x,) = batch
+        z = self.prior.sample((len(x),))  # z = [noise, c] ~ p(z)
+        return {"data": (x,), "model": (self.decoder(z).rsample(),), "code": (z,)}  # x~ ~ p(x | z)
+
+    def losses(self, joints: Joints) -> Outcome:
+        data, model = self.score(self.answer, joints["data"], joints["model"])  # type: ignore[arg-type]
+        charge = self.charge(joints["data"], joints["model"])
+        information = self.information(model[:, 1:], *joints["code"])
+        data, model = data[:, 0], model[:, 0]
+        critic = self.divergence.critic_loss(data, model) + charge - information
+        generator = self.divergence.generator_loss(data, model) - information
+        return Outcome({"critic": critic, "generator": generator}, {"data": data, "model": model})
+
+    def answer(self, x: Tensor) -> Tensor:
+        """The critic's score and its answers side by side, shape (n, 1 + answers)."""
+        score, answers = self.critic.recognise(x)
+        return torch.cat([score[:, None], answers], dim=1)
+
+    def information(self, answers: Tensor, z: Tensor) -> Tensor:
+        """sum over codes of lambda (E[log Q(c | x~)] + H(c)), in nats."""
+        bound = self.prior.log_likelihood(answers, z).mean(dim=0) + self.prior.entropy  # L of each code
+        categories, continuous = bound.tensor_split([len(self.prior.categorical)])
+        return self.weight * categories.sum() + self.continuous_weight * continuous.sum()
+
+
+def check(decoder: Conditional, critic: Recogniser, prior: Codes) -> None:
+    """Tries the networks out on two latents, without a trace.
+
+    Raises:
+        UserError: z does not fit the decoder, or the answers do not fit the codes.
+    """
+    from interalia.tasks import quietly
+
+    parameter = next(decoder.parameters())
+    z = torch.zeros(2, prior.size, device=parameter.device, dtype=parameter.dtype)
+    with quietly(nn.ModuleList([decoder, critic])):
+        try:
+            x = decoder(z).mean
+        except (RuntimeError, ValueError, IndexError) as error:
+            raise UserError(
+                f"the codes do not fit the generator: z has {prior.size} numbers, {prior.words} among them, and the decoder "
+                f"cannot take it ({str(error).splitlines()[0]}); build it for {prior.size} numbers, or change the prior's "
+                f"size."
+            ) from None
+        answers = critic.recognise(x)[1]
+    if answers.shape != (2, prior.answers):
+        raise UserError(
+            f"the codes do not fit the critic: they take {prior.answers} answers ({prior.words}), and its head gives "
+            f"{tuple(answers.shape[1:])}; build the head for {prior.answers} numbers."
+        )

@@ -1,0 +1,227 @@
+"""Networks that translate images of one domain into another's, and the critics of patches that judge them.
+
+A generator is written as CycleGAN's paper writes it: c7s1-k, a 7x7 convolution of k maps; dk, a 3x3 convolution of stride
+2; Rk, a residual block of two 3x3 convolutions; uk, a 3x3 transposed convolution of stride 2. Instance norm and ReLU follow
+each, convolutions of stride 1 are padded by reflection, and the last layer ends in tanh.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from interalia.errors import UserError
+from interalia.networks.mlp import MLP
+from interalia.networks.sizes import Sizes, Translators
+
+SMALLEST = 8  # pixels a side, under which convolutions that halve the image twice leave nothing to normalise
+
+
+class InstanceNorm(nn.Module):
+    """Each map of each image to mean 0 and variance 1 over its places, without learnt gains.
+
+    It is group norm with one map a group, which on a CPU is several times faster than `nn.InstanceNorm2d`, provided that the
+    places of a map lie beside each other in memory.
+
+    References:
+        Instance Normalization: The Missing Ingredient for Fast Stylization, Dmitry Ulyanov, Andrea Vedaldi, Victor
+        Lempitsky, 2016, https://arxiv.org/abs/1607.08022
+
+    Example:
+        >>> x = torch.randn(2, 3, 4, 4)
+        >>> torch.allclose(InstanceNorm()(x), nn.InstanceNorm2d(3)(x), atol=1e-6)
+        True
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        return functional.group_norm(x.contiguous(), x.shape[1])
+
+
+class Residual(nn.Module):
+    """x + f(x).
+
+    Arguments:
+        body: f, which keeps the shape.
+    """
+
+    def __init__(self, body: nn.Module) -> None:
+        super().__init__()
+        self.body = body
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.body(x)
+
+
+class Translator(nn.Module):
+    """x in [0, 1] -> (1 + tanh(body(2 x - 1))) / 2: the paper's pixels in [-1, 1], seen from outside in [0, 1].
+
+    Arguments:
+        body: maps an image of one domain to what the tanh is taken of, in the other domain's shape.
+    """
+
+    def __init__(self, body: nn.Module) -> None:
+        super().__init__()
+        self.body = body
+
+    def forward(self, x: Tensor) -> Tensor:
+        a: Tensor = self.body(2 * x - 1)
+        return (1 + torch.tanh(a.float() if a.dtype == torch.bfloat16 else a)) / 2
+
+
+class Patches(nn.Module):
+    """A critic that scores overlapping patches of an image in [0, 1], each for itself: (n, height, width).
+
+    Arguments:
+        body: maps images in [-1, 1] to one map of scores.
+    """
+
+    def __init__(self, body: nn.Module) -> None:
+        super().__init__()
+        self.body = body
+
+    def forward(self, x: Tensor) -> Tensor:
+        scores: Tensor = self.body(2 * x - 1)
+        return scores.squeeze(1)
+
+
+def padded(inputs: int, maps: int, kernel: int) -> list[nn.Module]:
+    """A convolution of stride 1 after reflection padding that keeps the size, and instance norm.
+
+    There is no bias, for the norm would take it away.
+    """
+    return [nn.ReflectionPad2d(kernel // 2), nn.Conv2d(inputs, maps, kernel, bias=False), InstanceNorm()]
+
+
+def residual_generator(shape: tuple[int, ...], width: int, blocks: int) -> Translator:
+    """c7s1-k, d2k, d4k, `blocks` of R4k, u2k, uk, c7s1-channels with k = `width`, for images of any size from 8 pixels.
+
+    A side that is halved to its upper half is doubled to 2 n or 2 n - 1, so odd sizes come back exactly.
+    """
+    channels, height, breadth = shape
+    sides = [(height, breadth)]
+    parts: list[nn.Module] = [*padded(channels, width, 7), nn.ReLU(inplace=True)]
+    for level in (1, 2):
+        maps = width * 2**level
+        parts += [nn.Conv2d(maps // 2, maps, 3, 2, 1, bias=False), InstanceNorm(), nn.ReLU(inplace=True)]
+        sides.append(((sides[-1][0] + 1) // 2, (sides[-1][1] + 1) // 2))
+    maps = 4 * width
+    for _ in range(blocks):
+        body = nn.Sequential(*padded(maps, maps, 3), nn.ReLU(inplace=True), *padded(maps, maps, 3))
+        parts.append(Residual(body))
+    for (low, narrow), (height, breadth) in itertools.pairwise(reversed(sides)):
+        rest = (height - (2 * low - 1), breadth - (2 * narrow - 1))
+        up = nn.ConvTranspose2d(maps, maps // 2, 3, 2, 1, output_padding=rest, bias=False)
+        parts += [up, InstanceNorm(), nn.ReLU(inplace=True)]
+        maps //= 2
+    parts += [nn.ReflectionPad2d(3), nn.Conv2d(width, channels, 7)]
+    return Translator(nn.Sequential(*parts))
+
+
+def patch_critic(shape: tuple[int, ...], width: int, layers: int) -> Patches:
+    """Ck, C2k ... with k = `width`, at most C8k, leaky ReLU 0.2, and one map of scores; instance norm on all but the first.
+
+    `layers` convolutions 4x4 of stride 2 and two of stride 1: a score sees 16, 34 or 70 pixels a side with 1, 2 or 3.
+    """
+    parts: list[nn.Module] = [nn.Conv2d(shape[0], width, 4, 2, 1), nn.LeakyReLU(0.2, inplace=True)]
+    maps = width
+    for layer in range(1, layers + 1):
+        outputs = width * min(2**layer, 8)
+        stride = 2 if layer < layers else 1
+        parts += [
+            nn.Conv2d(maps, outputs, 4, stride, 1, bias=False),
+            InstanceNorm(),
+            nn.LeakyReLU(0.2, inplace=True),
+        ]
+        maps = outputs
+    parts.append(nn.Conv2d(maps, 1, 4, 1, 1))
+    return Patches(nn.Sequential(*parts))
+
+
+def check(sizes: Sizes, name: str) -> None:
+    """Raises a UserError unless the networks have two domains of images, of one shape, to fit."""
+    if sizes.other is None:
+        raise UserError(
+            f"the networks {name!r} translate between two domains, and this game or its data has one; use --networks auto."
+        )
+    if sizes.shape != sizes.other:
+        raise UserError(
+            f"the two domains differ in shape: {sizes.shape} and {sizes.other} (channels, height, width); give both the "
+            f"same number of channels, and one --size."
+        )
+
+
+def pair(generator: Callable[[], nn.Module], critic: Callable[[], nn.Module], std: float | None) -> Translators:
+    return Translators(generator(), generator(), critic(), critic(), std)
+
+
+def cyclegan(
+    sizes: Sizes, width: int = 64, blocks: int | None = None, layers: int | None = None, critic: int | None = None
+) -> Translators:
+    """CycleGAN's residual generators and critics of patches, for images of any size from 8 pixels a side.
+
+    Arguments:
+        sizes: what has to fit.
+        width: maps of the generators' first convolution.
+        blocks: residual blocks; by default the paper's 9 from 256 pixels a side and 6 below, and 4 below 64 pixels, where
+            each of them sees the whole image already.
+        layers: convolutions of the critic that halve the image; by default the paper's 3 from 64 pixels a side (a score
+            sees 70x70 pixels), 2 from 24 (34x34) and 1 below (16x16).
+        critic: maps of the critics' first convolution; by default `width`.
+
+    Raises:
+        UserError: there is one domain only, or the two differ in shape, or they are not images of 8 pixels a side or more.
+
+    References:
+        Unpaired Image-to-Image Translation using Cycle-Consistent Adversarial Networks, Jun-Yan Zhu and others, 2017,
+        https://arxiv.org/abs/1703.10593
+    """
+    check(sizes, "cyclegan")
+    for name, count, least in (
+        ("width", width, 1),
+        ("blocks", blocks, 0),
+        ("layers", layers, 1),
+        ("critic", critic, 1),
+    ):
+        if count is not None and count < least:
+            raise ValueError(f"`{name}` is {count}, and it must be at least {least}")
+    if len(sizes.shape) != 3 or min(sizes.shape[1:]) < SMALLEST:
+        raise UserError(
+            f"the networks 'cyclegan' are made for images of at least {SMALLEST} pixels a side, and the data's shape is "
+            f"{sizes.shape}; use --networks auto."
+        )
+    side = min(sizes.shape[1:])
+    if blocks is None:
+        blocks = 9 if side >= 256 else 6 if side >= 64 else 4
+    if layers is None:
+        layers = 3 if side >= 64 else 2 if side >= 24 else 1
+    return pair(
+        lambda: residual_generator(sizes.shape, width, blocks),
+        lambda: patch_critic(sizes.shape, critic or width, layers),
+        0.02,
+    )
+
+
+def small(sizes: Sizes, width: int = 32) -> Translators:
+    """Translators for any shape: CycleGAN's with half of `width` maps in the generators, and fully connected ones for vectors
+    and for images under 8 pixels a side.
+
+    Arguments:
+        sizes: what has to fit.
+        width: maps of the critic's first convolution; eight times that is the width of fully connected layers.
+    """
+    check(sizes, "auto")
+    if len(sizes.shape) == 3 and min(sizes.shape[1:]) >= SMALLEST:
+        return cyclegan(sizes, max(1, width // 2), critic=width)
+    numbers = math.prod(sizes.shape)
+    wide = 8 * width
+
+    def generator() -> nn.Module:
+        layers = [nn.Flatten(), MLP(numbers, numbers, wide), nn.Unflatten(1, sizes.shape)]
+        return nn.Sequential(*layers) if len(sizes.shape) == 1 else Translator(nn.Sequential(*layers))
+
+    return pair(generator, lambda: nn.Sequential(nn.Flatten(), MLP(numbers, 1, wide), nn.Flatten(0)), None)

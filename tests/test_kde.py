@@ -1,0 +1,153 @@
+"""f-GAN's networks, and its experiment on MNIST in miniature."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from interalia import UserError
+from interalia.data.idx import write_idx
+from interalia.experiments import experiment, kde
+from interalia.metrics.likelihood import log_densities
+from interalia.networks.fgan import fgan_mnist
+from interalia.networks.sizes import Sizes
+
+MNIST = Path(__file__).parents[2] / "shared" / "data"
+
+
+def made(shape: tuple[int, ...] = (1, 28, 28), **settings: float) -> tuple[nn.Module, nn.Module]:
+    torch.manual_seed(0)
+    networks = fgan_mnist(Sizes(shape, latent=100, infers=False), **settings)  # type: ignore[arg-type]
+    assert networks.encoder is None
+    assert networks.std is None  # or the two scales would be written over
+    return networks.decoder, networks.critic
+
+
+def linears(network: nn.Module) -> list[tuple[int, int]]:
+    return [(m.in_features, m.out_features) for m in network.modules() if isinstance(m, nn.Linear)]
+
+
+def test_the_networks_are_the_papers() -> None:
+    decoder, critic = made()
+    assert linears(decoder) == [(100, 1200), (1200, 1200), (1200, 784)]
+    assert linears(critic) == [(784, 240), (240, 240), (240, 1)]
+    assert [type(m) for m in decoder.modules() if not list(m.children())] == [
+        nn.Linear, nn.BatchNorm1d, nn.ReLU, nn.Linear, nn.BatchNorm1d, nn.ReLU, nn.Linear, nn.Sigmoid
+    ]  # fmt: skip
+    kinds = [type(m) for m in critic.modules() if not list(m.children())]
+    assert kinds == [nn.Flatten, nn.Linear, nn.ELU, nn.Linear, nn.ELU, nn.Linear]
+
+
+@pytest.mark.parametrize(("which", "scale"), [(0, 0.05), (1, 0.005)])
+def test_weights_are_uniform_to_their_scale(which: int, scale: float) -> None:
+    for module in made()[which].modules():
+        if isinstance(module, nn.Linear):
+            assert float(module.weight.abs().max()) == pytest.approx(scale, rel=0.03)
+            assert float(module.weight.std()) == pytest.approx(scale / 3**0.5, rel=0.1)
+            assert module.bias is None or not module.bias.any()
+
+
+def test_the_experiment_trains_those_networks() -> None:
+    from interalia import runs
+
+    torch.manual_seed(0)
+    game = runs.build(kde.TRAINING, (1, 28, 28))
+    widest = max(float(m.weight.abs().max()) for m in game.decoder.modules() if isinstance(m, nn.Linear))
+    assert widest == pytest.approx(0.05, rel=1e-3)
+    assert float(game.prior.sample((1000,)).abs().max()) == pytest.approx(1, abs=1e-3)
+    assert game.prior.size == 100
+
+
+@pytest.mark.parametrize("shape", [(2,), (3, 8, 8)])
+def test_other_shapes(shape: tuple[int, ...]) -> None:
+    decoder, critic = made(shape)
+    x = decoder(torch.rand(4, 100))
+    assert x.shape == (4, *shape)
+    assert critic(x).shape == (4,)
+
+
+def test_a_game_that_infers_is_refused() -> None:
+    with pytest.raises(UserError, match=r"no encoder.*bigan-mlp"):
+        fgan_mnist(Sizes((1, 28, 28), latent=100, infers=True))
+
+
+def test_scikit_learns_tree_agrees_in_few_dimensions_and_not_in_many() -> None:
+    draw = torch.Generator().manual_seed(0)
+    few = torch.rand(400, 3, generator=draw)
+    exact = log_densities(few[:50], few[50:], [0.1])[0]
+    assert kde.by_tree(few[:50], few[50:], 0.1).numpy() == pytest.approx(exact.numpy(), abs=1e-3)
+    many = 0.15 * torch.randn(400, 784, generator=draw)
+    exact = log_densities(many[:50], many[50:], [0.1])[0]
+    assert float((kde.by_tree(many[:50], many[50:], 0.1) - exact).mean()) > 100  # what the note says of it
+
+
+@pytest.fixture
+def small_mnist(tmp_path: Path) -> Path:
+    """Files in MNIST's format: squares of random places and brightness."""
+    draw = np.random.default_rng(0)
+    folder = tmp_path / "mnist"
+    folder.mkdir()
+    for part, count in (("train", 360), ("t10k", 60)):
+        x = np.zeros((count, 28, 28), np.uint8)
+        for image, (i, j) in zip(x, draw.integers(0, 20, (count, 2)), strict=True):
+            image[i : i + 8, j : j + 8] = draw.integers(100, 256)
+        labels = draw.integers(0, 10, count).astype(np.uint8)
+        (folder / f"{part}-images-idx3-ubyte").write_bytes(write_idx(x))
+        (folder / f"{part}-labels-idx1-ubyte").write_bytes(write_idx(labels))
+    return tmp_path
+
+
+def test_the_experiment_works_end_to_end_and_resumes(
+    small_mnist: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kde, "TRAINING", kde.TRAINING.replace(batch=32))
+    monkeypatch.setattr(kde, "QUICK_SAMPLES", 120)
+    how = {"quick": True, "root": small_mnist, "steps": 3, "out": tmp_path / "out"}
+    path = experiment.reproduce(kde.FGAN_KDE, **how)
+    rows = {row["row"]: row for row in json.loads((path.parent / "table.json").read_text())["rows"]}
+    assert list(rows) == [kde.ALL, kde.SOME, *kde.ROWS]
+    for row in rows.values():
+        assert set(row["values"]) == set(kde.COLUMNS)
+        assert all(np.isfinite(value) for value in row["values"].values())
+    assert rows[kde.ALL]["values"]["likelihood"] > rows["KL"]["values"]["likelihood"]  # 3 steps teach nothing
+    assert len(list((path.parent / "runs").glob("*.png"))) == len(kde.ROWS)
+    text = path.read_text()
+    for _, mean, _ in kde.ROWS.values():
+        assert mean in text
+    (path.parent / "rows.jsonl").unlink()  # the trainings are still there
+    again = json.loads((experiment.reproduce(kde.FGAN_KDE, **how).parent / "table.json").read_text())["rows"]
+    assert [row["values"] for row in again] == [row["values"] for row in rows.values()]
+
+
+def test_calibration_takes_validation_images_too(small_mnist: Path, tmp_path: Path) -> None:
+    from interalia.experiments.experiment import Setting
+
+    run = kde.TRAINING.replace(root=str(small_mnist))
+    seen = []
+
+    def score(samples: torch.Tensor, test: torch.Tensor, quick: bool) -> dict[str, float]:
+        seen.append((len(samples), len(test)))
+        return {}
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(kde, "score", score)
+        for count in (None, 100):
+            kde.calibrate(run, Setting(False, small_mnist, 1, None, tmp_path), count)
+    assert seen == [(360, 60), (100, 60)]
+
+
+@pytest.mark.skipif(not (MNIST / "mnist").exists(), reason="the files of MNIST are not here")
+def test_training_images_score_what_the_protocol_says() -> None:
+    from interalia import data
+
+    dataset = data.load("mnist", root=MNIST)
+    train, test = kde.images(dataset.train)[:4000], kde.images(dataset.test)[:1000]
+    found = log_densities(test, train, [0.18])[0]
+    squares = torch.cdist(test[:20].double(), train.double()).square()
+    direct = (-squares / (2 * 0.18**2)).logsumexp(1) - np.log(4000) - 392 * np.log(2 * np.pi * 0.18**2)
+    assert found[:20].numpy() == pytest.approx(direct.numpy(), abs=0.01)
