@@ -144,3 +144,15 @@ def test_folds_that_do_not_fit_are_refused(folds: int) -> None:
 def test_no_bandwidths_are_refused() -> None:
     with pytest.raises(UserError, match="at least one"):
         held_out_bandwidth(torch.zeros(3, 2), torch.zeros(3, 2), [])
+
+
+@pytest.mark.parametrize("scouts", [10, 60, 10_000])
+@pytest.mark.parametrize("d", [1, 8])
+def test_a_narrowed_search_finds_what_a_full_one_does(scouts: int, d: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    c, new = normal(240, d), normal(200, d, seed=1)
+    grid = likelihood.GRID[::2]
+    monkeypatch.setattr(likelihood, "SCOUTS", 10_000)
+    full = cross_validated_bandwidth(c, grid=grid), held_out_bandwidth(c, new, grid)
+    monkeypatch.setattr(likelihood, "SCOUTS", scouts)
+    monkeypatch.setattr(likelihood, "NARROWED", 2)
+    assert (cross_validated_bandwidth(c, grid=grid[::-1]), held_out_bandwidth(c, new, grid)) == full

@@ -17,6 +17,8 @@ SHAPES = {
     "cifar10": (3, 32, 32),
     "celeba": (3, 64, 64),
     "grid25": (2,),
+    "mnist-edges": (1, 28, 28),
+    "facades": (3, 64, 64),
 }
 
 
@@ -29,7 +31,7 @@ def test_a_recipe_builds_and_takes_a_step(name: str) -> None:
     shape = SHAPES[run.data]
     if run.size is not None:
         shape = (1 if run.data == "mnist" else 3, run.size, run.size)
-    game = runs.build(run, shape)
+    game = runs.build(run, shape, other=shape)
     moves = specs.make(
         run.dynamics,
         dynamics.CATALOGUE,
@@ -37,7 +39,8 @@ def test_a_recipe_builds_and_takes_a_step(name: str) -> None:
         game,
         {player: torch.optim.SGD(game.parameters_of(player), lr=1e-3) for player in game.players},
     )
-    outcome = moves.step(iter([(torch.rand(4, *shape),)] * 2))
+    batch = (torch.rand(4, *shape),) if game.other is None else (torch.rand(2, *shape), torch.rand(2, *shape))
+    outcome = moves.step(iter([batch] * 2))
     assert all(loss.isfinite() for loss in outcome.losses.values())
 
 

@@ -324,14 +324,68 @@ def traverse(
     found = {name: tasks.traverse(trained.game, i, rows, columns, low, high, seed) for i, name in enumerate(names)}
     images = len(trained.game.shape) == 3
     path = out or figure(trained, run, "traversals" if images else "traversals.npz")
-    if not path.suffix and images:
+    if path.suffix == ".npz" or not images:
+        save_arrays(path, **found)
+    elif not path.suffix:
         for name, block in found.items():
             plots.traversals([block.numpy()], path / f"{name}.png")
-    elif picture(path).suffix == ".npz" or not images:
-        save_arrays(path, **found)
     else:
-        plots.traversals([block.numpy() for block in found.values()], path)
+        plots.traversals([block.numpy() for block in found.values()], picture(path))
     say(f"{len(found)} traversals, {', '.join(found)}: {path}")
+
+
+@app.command
+def translate(
+    run: RunFolder,
+    images: Annotated[
+        list[Path] | None, Parameter(help="Images, or folders of them; by default held-out ones of the other domain.")
+    ] = None,
+    *,
+    to: Literal["a", "b"] = "b",
+    count: int = 20,
+    out: Out = None,
+    device: Device = "auto",
+    separate: bool = False,
+) -> None:
+    """Translate images into another domain: originals above, translations below, and below them the way back.
+
+    Parameters
+    ----------
+    to
+        The domain to translate into: b, of the run's target, or a, of its data.
+    count
+        How many held-out images, where none are given.
+    separate
+        Write each translation as a file of its own into the folder --out.
+    """
+    from interalia import plots, results, tasks
+
+    positive("count", count)
+    trained = opened(run, device)
+    tasks.check_translator(trained.game)
+    if images:
+        x = given_images(trained, images)
+    else:
+        dataset = results.dataset_of(trained)
+        source = dataset if to == "b" or dataset.other is None else dataset.other
+        x = results.held_out(source, count)
+    fake = tasks.translate(trained.game, x, to)
+    if separate:
+        if x.ndim != 4:
+            raise UserError("vectors cannot be written as pictures; leave out --separate and give --out FILE.npz.")
+        folder = out or figure(trained, run, f"translated_to_{to}")
+        for i, image in enumerate(fake):
+            plots.single(image.numpy(), folder / f"{i:06d}.png")
+        say(f"{len(x)} translations: {folder}")
+        return
+    back = tasks.translate(trained.game, fake, "a" if to == "b" else "b")
+    path = picture(out or figure(trained, run, f"translated_to_{to}.{'png' if x.ndim == 4 else 'npz'}"))
+    if path.suffix == ".npz" or x.ndim != 4:
+        save_arrays(path, x=x, translation=fake, back=back)
+    else:
+        plots.cycles(x.numpy(), fake.numpy(), back.numpy(), path)
+    say(f"{len(x)} translations: {path}")
+    say(f"mean distance of the way back, a number: {float((x - back).abs().mean()):.3f}")
 
 
 @app.command

@@ -112,16 +112,24 @@ def pairs(originals: ArrayLike, reconstructions: ArrayLike, path: Path | str, co
 
 
 def cycles(
-    sources: ArrayLike, translations: ArrayLike, backs: ArrayLike, path: Path | str, columns: int = 10
+    sources: ArrayLike,
+    translations: ArrayLike,
+    backs: ArrayLike,
+    path: Path | str,
+    truths: ArrayLike | None = None,
+    columns: int = 10,
 ) -> Path:
-    """Images of one domain, right below each its translation, and below that the way back; blocks are set apart.
+    """Images of one domain, right below each its translation, below that the way back, and the true translation where it is
+    known; blocks of `columns` images are set apart.
 
     Raises:
-        UserError: the three differ in shape, or what `grid` raises.
+        UserError: they differ in shape, or what `grid` raises.
     """
-    rows = [_tiles(images)[0] for images in (sources, translations, backs)]
+    given = {"sources": sources, "translations": translations, "backs": backs, "truths": truths}
+    named = {name: _tiles(images)[0] for name, images in given.items() if images is not None}
     _, scale = _tiles(sources)
-    _alike(sources=rows[0], translations=rows[1], backs=rows[2])
+    _alike(**named)
+    rows = list(named.values())
     columns = max(columns, 1)
     space, thin = _space(2, scale), _space(1, scale) // 4
     blocks = [

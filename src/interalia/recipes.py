@@ -270,6 +270,43 @@ def infogan_mnist(**overrides: Any) -> Run:
     return infogan_mnist_paper(name="infogan-mnist", dynamics="simultaneous", ema=0.998).replace(**overrides)
 
 
+# Small and quick: the paper's networks at half or a quarter of its width, small batches, averaged weights.
+TRANSLATING = Run(
+    game="cyclegan",
+    divergence="least-squares",
+    networks="cyclegan(width=32)",
+    optimiser="adam(lr=0.0002)",
+    schedule="linear(start=0.5, final=0.0)",
+    batch=4,
+    ema=0.99,
+    evaluate_every=1000,
+    checkpoint_every=500,
+)
+
+
+def cyclegan_mnist(**overrides: Any) -> Run:
+    """CycleGAN between MNIST and its edges (--data mnist-coloured, mnist-inverted: other transformations)."""
+    return TRANSLATING.replace(
+        name="cyclegan-mnist",
+        data="mnist-edges",
+        networks="cyclegan(width=16, critic=32)",
+        optimiser="adam(lr=0.0005)",
+        batch=16,
+        steps=2000,
+        evaluate_every=500,
+    ).replace(**overrides)
+
+
+def cyclegan_facades(**overrides: Any) -> Run:
+    """CycleGAN between photographs of house fronts and maps of their parts, at 64x64."""
+    return TRANSLATING.replace(name="cyclegan-facades", data="facades", size=64, steps=3000).replace(**overrides)
+
+
+def cyclegan_images(**overrides: Any) -> Run:
+    """CycleGAN between two folders of images of your own (give --data and --target, and --size for one size)."""
+    return TRANSLATING.replace(name="cyclegan-images", steps=20_000).replace(**overrides)
+
+
 CATALOGUE: dict[str, Recipe] = {
     recipe.__name__.replace("_", "-"): recipe
     for recipe in (
@@ -302,5 +339,8 @@ CATALOGUE: dict[str, Recipe] = {
         gan_grid25,
         infogan_mnist,
         infogan_mnist_paper,
+        cyclegan_mnist,
+        cyclegan_facades,
+        cyclegan_images,
     )
 }

@@ -21,12 +21,15 @@ from interalia.runs import Folder, writing
 GAMES = {  # in words; any other game goes by its own name
     "ali": "ALI (adversarially learned inference)",
     "alice": "ALICE (adversarially learned inference with conditional entropy)",
+    "cyclegan": "CycleGAN (translation between two domains without pairs)",
     "gan": "GAN (a generative adversarial network)",
     "infogan": "InfoGAN (a GAN whose samples tell the codes that they were made from)",
 }
-WITHOUT_ENCODER = ("gan", "infogan")
+WITHOUT_ENCODER = ("gan", "infogan", "cyclegan")
+TRANSLATING = ("cyclegan",)
 WITH_LOG_ODDS = ("gan", "jensen-shannon", "reverse-kl")  # the divergences under which a critic's score is a log-odds
-LINES = ("curves.png", "measures.png", "plane.png")  # drawn, at plots' DPI, and not to be pixelated
+# drawn, at plots' DPI, and not to be pixelated
+LINES = ("curves.png", "measures.png", "plane.png", "plane_to_a.png", "plane_to_b.png")
 PROGRESS = 6  # pictures taken during training that the page shows at most
 
 
@@ -75,6 +78,8 @@ def _done(run: Mapping[str, Any], results: Mapping[str, Any], log: Sequence[Mapp
     data, training = results.get("data") or {}, results.get("training") or {}
     shape = data.get("shape") or []
     what = f"'{run.get('data', data.get('name', 'unknown data'))}'"
+    if run.get("target"):
+        what += f" and '{run['target']}'"
     if data.get("train") and len(shape) == 3:
         what = f"{_count(data['train'], 'image')} of {what} ({_pixels(shape)})"
     elif data.get("train") and shape:
@@ -115,6 +120,13 @@ def _taught(run: Mapping[str, Any]) -> Iterator[str]:
             f"data and also says which codes a sample was made from. Both are rewarded when the codes can be told, so that "
             f"each code comes to stand for something that can be seen. Nobody tells them what; there are no labels in the "
             f"training."
+        )
+    elif _translates(run):
+        yield (
+            "Four networks learn together: a map from images of domain a to images of domain b, a map the other way, and for "
+            "each domain a critic that tries to tell what is translated into it from what belongs there. Which image "
+            "belongs to which is never shown: all that holds a translation to its original is the charge for what is lost "
+            "on the way there and back. That leaves open which of the ways that lose nothing is found."
         )
     elif not _infers(run):
         yield (
@@ -184,10 +196,23 @@ def _found(
         )
     if "code_bound" in value:
         yield f"Samples tell at least {value['code_bound']:.3g} nats about their codes (higher is better)."
+    if "cycle_error" in value:
+        yield (
+            f"Translated and translated back, a held-out example is off by {value['cycle_error']:.3f} a number on average "
+            f"(lower is better; pixels go from 0 to 1)."
+        )
+    for source, to in (("a", "b"), ("b", "a")):
+        if f"translation_error_{to}" in value:
+            error = value[f"translation_error_{to}"]
+            sentence = f"Translations from {source} to {to} are off the truth by {error:.3f} a number"
+            if f"translation_accuracy_{to}" in value:
+                sentence += f", and {value[f'translation_accuracy_{to}']:.1%} of them are read as what they are"
+            yield sentence + "."
     if "frechet_distance" in value:
         floor = value.get("frechet_floor")
+        made = "translations" if "cycle_error" in value else "samples"
         yield (
-            f"The Frechet distance between samples and held-out data is {_number(value['frechet_distance'])} (lower is "
+            f"The Frechet distance between {made} and held-out data is {_number(value['frechet_distance'])} (lower is "
             f"better{f'; real training data is at {_number(floor)}' if floor is not None else ''})."
         )
     if "precision" in value and "recall" in value:
@@ -214,6 +239,10 @@ def _game(run: Mapping[str, Any]) -> str:
 
 def _infers(run: Mapping[str, Any]) -> bool:
     return _part(run, "game") not in WITHOUT_ENCODER
+
+
+def _translates(run: Mapping[str, Any]) -> bool:
+    return _part(run, "game") in TRANSLATING
 
 
 def _part(run: Mapping[str, Any], key: str) -> str:
@@ -347,7 +376,14 @@ def _tiles(results: Mapping[str, Any] | None, log: Sequence[Mapping[str, Any]]) 
         ("reconstruction_ratio", "reconstruction error, of its shuffled baseline", "{:.2f}"),
         ("nearest_neighbour_hidden", "right labels by nearest neighbour, encoder's features", "{:.1%}"),
         ("code_error", "wrong labels by the first code's categories", "{:.1%}"),
-        ("frechet_distance", "Frechet distance of the samples", "{:.3g}"),
+        ("cycle_error", "error of the way there and back, a number", "{:.3f}"),
+        ("translation_accuracy_b", "translations to b read as what they are", "{:.1%}"),
+        ("translation_accuracy_a", "translations to a read as what they are", "{:.1%}"),
+        (
+            "frechet_distance",
+            f"Frechet distance of the {'translations' if 'cycle_error' in value else 'samples'}",
+            "{:.3g}",
+        ),
         ("modes", "modes reached", "{:.0f}"),
         ("high_quality", "samples close to a mode", "{:.1%}"),
     ]
@@ -383,6 +419,30 @@ FIGURES = [
         "Each point is one example. Samples should lie on the data: a clump of data without samples is a missed mode, "
         "samples between the clumps are of no mode. Inferred latents, where there are any, should look like draws of "
         "the prior.",
+    ),
+    (
+        "to_b.png",
+        "From a to b",
+        "Held-out images of domain a; below each its translation; below that the way back; and last the truth, where it is "
+        "known. Look for: does the second row look like domain b, does it keep what the first row shows, and is the third "
+        "row the first again? A third row that is right under a second that is wrong means that the map hides the image in "
+        "traces that nobody sees, or has settled on another correspondence.",
+    ),
+    (
+        "to_a.png",
+        "From b to a",
+        "The same the other way: held-out images of domain b, their translations, the way back, and the truth where it is "
+        "known.",
+    ),
+    (
+        "plane_to_b.png",
+        "From a to b",
+        "Each point is one example. Translations of domain a should lie where domain b does.",
+    ),
+    (
+        "plane_to_a.png",
+        "From b to a",
+        "Each point is one example. Translations of domain b should lie where domain a does.",
     ),
     (
         "reconstructions.png",
@@ -423,7 +483,9 @@ def _pictures(home: Folder, run: Mapping[str, Any]) -> str:
     shown = [figure for figure in figures if figure]
     if not shown:
         return "<section><h2>Pictures</h2><p>There are none yet.</p></section>"
-    note = "" if _infers(run) else "<p>This game has no encoder, so there are no reconstructions or interpolations.</p>"
+    note = "<p>This game has no encoder, so there are no reconstructions or interpolations.</p>"
+    if _infers(run) or _translates(run):
+        note = ""
     return f"<section><h2>Pictures</h2>{note}{''.join(shown)}</section>"
 
 
@@ -473,6 +535,9 @@ def _table(results: Mapping[str, Any] | None) -> str:
 
 def _training(home: Folder, run: Mapping[str, Any]) -> str:
     joints = "pairs (data, inferred z) and pairs (sample, random z)" if _infers(run) else "data and samples"
+    made = "Samples"
+    if _translates(run):
+        joints, made = "a domain and on what is translated into it", "Translations"
     curves = _figure(
         home.figures / "curves.png",
         "Losses and scores",
@@ -492,11 +557,11 @@ def _training(home: Folder, run: Mapping[str, Any]) -> str:
         taken = [taken[round(i * (len(taken) - 1) / (PROGRESS - 1))] for i in range(PROGRESS)]
     steps = [(path, path.stem.removeprefix("step-").lstrip("0") or "0") for path in taken]
     small = "".join(
-        f"<figure>{_image(path, f'Samples at step {step}', 'small')}"
+        f"<figure>{_image(path, f'{made} at step {step}', 'small')}"
         f"<figcaption>step {escape(step)}</figcaption></figure>"
         for path, step in steps
     )
-    progress = f"<h3>Samples during the training</h3><div class=progress>{small}</div>" if small else ""
+    progress = f"<h3>{made} during the training</h3><div class=progress>{small}</div>" if small else ""
     if not (curves or measures or progress):
         return ""
     return f"<section><h2>The training</h2>{curves}{measures}{progress}</section>"
@@ -530,8 +595,14 @@ def _commands(home: Folder, run: Mapping[str, Any]) -> str:
     steps = run.get("steps")
     commands = [
         (f"interalia train --resume {name} --steps {2 * steps if steps else 10000}", "train on from where it stopped"),
-        (f"interalia generate {name} --count 64", "draw new samples"),
     ]
+    if _translates(run):
+        commands += [
+            (f"interalia translate {name} IMAGES --to b", "translate images of your own from a to b, or held-out ones"),
+            (f"interalia translate {name} IMAGES --to a", "the other way"),
+        ]
+    else:
+        commands.append((f"interalia generate {name} --count 64", "draw new samples"))
     if _infers(run):
         commands += [
             (f"interalia reconstruct {name}", "reconstruct held-out examples, or images of your own given after it"),

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 Kind = Literal["auto", "classifier", "random", "inception"]  # whose features distances are computed in
 PAIRS = 8  # interpolations on the page
+CYCLES = 20  # translations on the page, each way
 STEPS = 9
 POINTS = 2500  # of a plane
 
@@ -228,6 +229,9 @@ def draw(trained: Trained, dataset: Dataset) -> None:
     """The figures of a run, from the test split where originals are shown."""
     game, figures = trained.game, home(trained).figures
     infers = hasattr(game, "encoder")
+    if game.other is not None:
+        draw_translations(game, dataset, figures)
+        return
     if not dataset.is_image:
         if dataset.shape == (2,):
             real = held_out(dataset, POINTS)
@@ -240,7 +244,8 @@ def draw(trained: Trained, dataset: Dataset) -> None:
                 reconstructions=tasks.reconstruct(game, real).numpy() if infers else None,
             )
         return
-    plots.grid(tasks.generate(game, 100).numpy(), figures / "samples.png", columns=10)
+    samples = tasks.by_label(game, 10) if game.labels else tasks.generate(game, 100)
+    plots.grid(samples.numpy(), figures / "samples.png", columns=10)
     if game.recognises:
         for i, code in enumerate(tasks.directions(game)):
             plots.traversals([tasks.traverse(game, i).numpy()], figures / f"traversal_{code}.png")
@@ -255,6 +260,22 @@ def draw(trained: Trained, dataset: Dataset) -> None:
         for how, name in (("linear", "interpolations.png"), ("spherical", "interpolations_spherical.png")):
             way = tasks.interpolate(game, a, b, STEPS, how)  # type: ignore[arg-type]
             plots.interpolations(a.numpy(), way.numpy(), b.numpy(), figures / name)
+
+
+def draw_translations(game: Game, dataset: Dataset, figures: Path) -> None:
+    """Held-out images of each domain, what the game makes of them, and what it makes of that in turn."""
+    assert dataset.other is not None
+    count = CYCLES if dataset.is_image else POINTS
+    held = {"a": held_out(dataset, count), "b": held_out(dataset.other, count)}
+    for source, to in (("a", "b"), ("b", "a")):
+        x = held[source]
+        fake = tasks.translate(game, x, to=to)  # type: ignore[arg-type]
+        back = tasks.translate(game, fake, to=source)  # type: ignore[arg-type]
+        if dataset.is_image:
+            truth = held[to].numpy() if dataset.paired else None
+            plots.cycles(x.numpy(), fake.numpy(), back.numpy(), figures / f"to_{to}.png", truth)
+        elif dataset.shape == (2,):
+            plots.plane(held[to].numpy(), fake.numpy(), figures / f"plane_to_{to}.png")
 
 
 def show(found: dict[str, Any]) -> None:

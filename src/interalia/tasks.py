@@ -236,8 +236,9 @@ def recognise(game: Game, x: Tensor) -> Tensor:
         >>> recognise(interalia.build(run), torch.zeros(3, 1, 8, 8)).shape
         torch.Size([3, 12])
     """
+    found = answers(game, x)
     prior: Codes = game.prior  # type: ignore[assignment]
-    return prior.expected(answers(game, x))
+    return prior.expected(found)
 
 
 def directions(game: Game, dimensions: int = 6) -> list[str]:
@@ -274,10 +275,10 @@ def traverse(
     capable(game, "traverse", "decoder")
     prior = game.prior
     count = len(prior.widths) if isinstance(prior, Codes) else prior.size
-    for name, value, least, most in (("code", code, 0, count - 1), ("rows", rows, 1, None), ("columns", columns, 1, None)):
-        if value < least or (most is not None and value > most):
-            span = f"at least {least}" if most is None else f"from {least} to {most}"
-            raise UserError(f"`{name}` is {value}, and it must be {span}.")
+    if not 0 <= code < count:
+        raise UserError(f"`code` is {code}, and it must be from 0 to {count - 1}.")
+    if min(rows, columns) < 1:
+        raise UserError(f"`rows` is {rows} and `columns` is {columns}, and they must be at least 1.")
     z = latents(game, rows, seed)
     part = prior.where(code) if isinstance(prior, Codes) else slice(code, code + 1)
     if isinstance(prior, Codes) and code < len(prior.categorical):

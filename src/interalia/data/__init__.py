@@ -143,7 +143,7 @@ CATALOGUE: dict[str, Source] = {
         ),
         Source(
             "digits-inverted",
-            "two domains: scikit-learn's digits, and the same inverted and turned by 90 degrees; 649 and 648, no digit in both",
+            "two domains: scikit-learn's digits, and the same inverted and turned by 90 degrees; 649 and 648",
             "ships with scikit-learn",
             "CC BY 4.0",
             "pairs",

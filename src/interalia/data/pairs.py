@@ -91,7 +91,7 @@ def transformed(name: str, root: Path | None, size: int | None, seed: int, downl
             x = transform(x, first + rows) if domain == "b" else x.repeat(channels, axis=1)
             parts[domain].append(Split(x, None if split.y is None else split.y[rows]))
         first += len(split)
-    a, b = (Dataset(name, *splits, classes=whole.classes) for splits in parts.values())
+    a, b = (Dataset(name, train, val, test, classes=whole.classes) for train, val, test in parts.values())
     gray = " in three equal channels" if channels == 3 else ""
     about = (
         f"Domain a: {'MNIST' if base == 'mnist' else base}, handwritten digits{gray}, "
@@ -154,7 +154,8 @@ def facades(root: Path | None, size: int | None) -> Dataset:
     about = (
         f"Domain a: {len(names)} photographs of house fronts. Domain b: maps of their parts (walls, windows, doors ...), one "
         f"colour a kind; {side} x {side} pixels. Train / validation / test by number: {train} / {validation - train} / "
-        f"{len(names) - validation}; validation and test are pairs. For lack of photographs both domains are trained on the same {train} houses, but "
+        f"{len(names) - validation}; validation and test are pairs. For lack of photographs both domains "
+        f"are trained on the same {train} houses, but "
         f"the two are shuffled and drawn independently, so that no pair is ever seen as one."
     )
     other = Dataset(

@@ -8,12 +8,25 @@ from typing import Any
 from interalia.errors import unknown
 from interalia.experiments import experiment
 from interalia.experiments.cyclegan import CYCLEGAN_DIGITS, CYCLEGAN_FACADES
+from interalia.experiments.divergences import ALI_DIVERGENCES
 from interalia.experiments.experiment import Experiment
 from interalia.experiments.infogan import INFOGAN_MNIST
+from interalia.experiments.kde import FGAN_KDE
 from interalia.experiments.mixture import MIXTURE_25
 from interalia.experiments.mixture_gan import MIXTURE_GAN
 
-CATALOGUE: dict[str, Experiment] = {member.name: member for member in (MIXTURE_25, MIXTURE_GAN, INFOGAN_MNIST, CYCLEGAN_DIGITS, CYCLEGAN_FACADES)}
+CATALOGUE: dict[str, Experiment] = {
+    member.name: member
+    for member in (
+        MIXTURE_25,
+        ALI_DIVERGENCES,
+        MIXTURE_GAN,
+        FGAN_KDE,
+        INFOGAN_MNIST,
+        CYCLEGAN_DIGITS,
+        CYCLEGAN_FACADES,
+    )
+}
 
 
 def reproduce(name: str, **how: Any) -> Path:

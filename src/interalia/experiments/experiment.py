@@ -13,12 +13,15 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from interalia.errors import UserError
-from interalia.runs import write_json, writing
+from interalia.errors import Diverged, UserError
+from interalia.runs import Run, Trained, write_json, writing
+
+if TYPE_CHECKING:
+    from interalia.data.dataset import Dataset
 
 Values = Mapping[str, float]
 
@@ -127,7 +130,11 @@ def reproduce(
         key = (job.row, job.seed, job.steps)
         if key not in done:
             began = time.perf_counter()
-            values = dict(job.work())
+            try:
+                values = dict(job.work())
+            except Diverged as error:  # a finding, and no reason to keep the other rows waiting
+                values = {}
+                console.print(f"{job.row}, seed {job.seed}: {error}", soft_wrap=True, markup=False)
             done[key] = {
                 "row": job.row,
                 "seed": job.seed,
@@ -137,7 +144,7 @@ def reproduce(
                 **results.provenance(),
             }
             write_rows(kept, list(done.values()))
-            numbers = ", ".join(f"{key} {value:.4g}" for key, value in values.items())
+            numbers = ", ".join(f"{key} {value:.4g}" for key, value in values.items()) or "diverged"
             console.print(f"{job.row}, seed {job.seed}: {numbers} ({done[key]['seconds']:.0f} s)", soft_wrap=True)
         table.append(done[key])
         text = markdown(experiment, table, quick, steps)
@@ -162,6 +169,26 @@ def reproduce(
     return folder / "table.md"
 
 
+def trained(run: Run, setting: Setting, name: str | None = None) -> tuple[Trained, Dataset]:
+    """Trains a run in a folder of its own under `setting.folder`, going on with it if it was interrupted.
+
+    Arguments:
+        run: with a fixed length.
+        setting: where to.
+        name: of the folder; by default the run's name with its seed and length.
+    """
+    from interalia import engine
+    from interalia.observers import usual
+
+    folder = setting.folder / (name or f"{run.name}-seed-{run.seed}-steps-{run.steps}")
+    training = engine.open_run(run, folder, resume=(folder / "run.json").exists())
+    engine.spare_threads(training)
+    done = engine.finish(training, usual(training))
+    if done.step < training.steps:
+        raise KeyboardInterrupt
+    return done, training.dataset
+
+
 def read_rows(path: Path) -> list[dict[str, Any]]:
     """The rows that are done."""
     if not path.exists():
@@ -183,7 +210,8 @@ def names(table: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def of_row(table: Sequence[Mapping[str, Any]], name: str) -> list[Values]:
-    return [row["values"] for row in table if row["row"] == name]
+    """The numbers of a row's seeds, without those that diverged."""
+    return [row["values"] for row in table if row["row"] == name and row["values"]]
 
 
 def summary(values: Sequence[Values]) -> dict[str, tuple[float, float | None]]:
@@ -194,7 +222,7 @@ def summary(values: Sequence[Values]) -> dict[str, tuple[float, float | None]]:
         {'modes': (24.5, 0.5)}
     """
     found: dict[str, tuple[float, float | None]] = {}
-    for key in values[0]:
+    for key in values[0] if values else ():
         numbers = [row[key] for row in values]
         error = statistics.stdev(numbers) / len(numbers) ** 0.5 if len(numbers) > 1 else None
         found[key] = (statistics.fmean(numbers), error)
@@ -204,7 +232,7 @@ def summary(values: Sequence[Values]) -> dict[str, tuple[float, float | None]]:
 def spread(experiment: Experiment, values: Sequence[Values]) -> dict[str, tuple[float, float]]:
     """The median and the best over seeds of the columns that ask for it; an arrow in the heading says which way is better."""
     found = {}
-    for key in experiment.spread:
+    for key in experiment.spread if values else ():
         numbers = [row[key] for row in values]
         best = min if "↓" in experiment.columns[key] else max
         found[key] = (statistics.median(numbers), best(numbers))
@@ -224,9 +252,10 @@ def markdown(experiment: Experiment, table: Sequence[Mapping[str, Any]], quick: 
     for name in names(table):
         rows = [row for row in table if row["row"] == name]
         ours = summary(of_row(table, name))
+        lost = len(rows) - len(of_row(table, name))
         wide = spread(experiment, of_row(table, name))
         cells = [
-            "n/a"
+            ("n/a" if ours else "diverged")
             if key not in ours
             else f"{ours[key][0]:.4g}" + ("" if ours[key][1] is None else f" ± {ours[key][1]:.2g}")
             for key in experiment.columns
@@ -235,7 +264,8 @@ def markdown(experiment: Experiment, table: Sequence[Mapping[str, Any]], quick: 
             if key in wide and len(rows) > 1:
                 cells[i] += f" (median {wide[key][0]:.4g}, best {wide[key][1]:.4g})"
         seconds = f"{statistics.fmean(row['seconds'] for row in rows):.0f}"
-        lines.append("| " + " | ".join([name, "ours", str(len(rows)), *cells, f"{rows[0]['steps']:,}", seconds]) + " |")
+        count = str(len(rows)) + (f", {lost} diverged" if lost else "")
+        lines.append("| " + " | ".join([name, "ours", count, *cells, f"{rows[0]['steps']:,}", seconds]) + " |")
         for source, figures in experiment.paper.get(name, {}).items():
             cells = [figures.get(key, "") for key in experiment.columns]
             lines.append(

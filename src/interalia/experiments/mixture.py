@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from functools import partial
 
 from interalia import recipes, specs
-from interalia.experiments.experiment import Experiment, Job, Setting, Values
+from interalia.experiments.experiment import Experiment, Job, Setting, Values, trained
 from interalia.runs import Run
 
 COLUMNS = {
@@ -33,21 +33,16 @@ def jobs(setting: Setting) -> Iterator[Job]:
 
 
 def work(run: Run, setting: Setting) -> Values:
-    """Trains one run, going on with it if it was interrupted, and counts modes on 2,500 samples."""
-    from interalia import engine, tasks
+    """Trains one run and counts modes on 2,500 samples."""
+    from interalia import tasks
     from interalia.metrics.coverage import mixture_coverage
-    from interalia.observers import usual
 
     adam = specs.parse(run.optimiser)[1]
-    folder = setting.folder / f"{run.name}-rate-{adam['lr']}-beta1-{adam['beta1']}-seed-{run.seed}-steps-{run.steps}"
-    training = engine.open_run(run, folder, resume=(folder / "run.json").exists())
-    engine.spare_threads(training)
-    trained = engine.finish(training, usual(training))
-    if trained.step < training.steps:
-        raise KeyboardInterrupt
-    mixture = training.dataset.mixture
+    name = f"{run.name}-rate-{adam['lr']}-beta1-{adam['beta1']}-seed-{run.seed}-steps-{run.steps}"
+    done, dataset = trained(run, setting, name)
+    mixture = dataset.mixture
     assert mixture is not None
-    found = mixture_coverage(tasks.generate(trained.game, 2500, seed=run.seed), mixture)
+    found = mixture_coverage(tasks.generate(done.game, 2500, seed=run.seed), mixture)
     return {
         "modes": float(found.modes),
         "high_quality": 100 * found.high_quality,

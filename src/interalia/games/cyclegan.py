@@ -97,7 +97,7 @@ class CycleGAN(Game):
     def sample(self, *batch: Tensor) -> Joints:
         a, b = batch
         fake_b, fake_a = full(self.to_b(a)), full(self.to_a(b))  # G(a), F(b)
-        joints = {
+        joints: Joints = {
             "a": (a,),
             "b": (b,),
             "fake_a": (fake_a,),

@@ -23,7 +23,9 @@ class InfoGAN(Game):
         critic:     GAN's - weight L(categories) - continuous_weight L(continuous codes)
         generator:  GAN's - weight L(categories) - continuous_weight L(continuous codes)
 
-    With both weights 0 it is GAN. Trunk and heads see data and samples in one pass, so that a batch norm sees them mixed.
+    With both weights 0 it is GAN. Trunk and heads see data and samples in one pass, so that a batch norm sees them mixed, or
+    each in a pass of its own, as in the authors' program: then a batch norm takes away what tells one batch from the other
+    as a whole, the critic has a harder task, and what the recogniser learns on samples is worth more on data.
 
     References:
         InfoGAN: Interpretable Representation Learning by Information Maximizing Generative Adversarial Nets, Xi Chen and
@@ -38,6 +40,7 @@ class InfoGAN(Game):
         noise: instance noise on the x that the critic sees, or None.
         weight: lambda of the categorical codes.
         continuous_weight: lambda of the others.
+        together: whether the critic sees data and samples in one pass.
 
     Raises:
         UserError: the prior has no codes, the critic does not answer for them, or the networks do not fit the codes.
@@ -68,6 +71,7 @@ class InfoGAN(Game):
         noise: InstanceNoise | None = None,
         weight: float = 1.0,
         continuous_weight: float = 1.0,
+        together: bool = True,
     ) -> None:
         super().__init__()
         if not isinstance(prior, Codes):
@@ -87,6 +91,7 @@ class InfoGAN(Game):
         self.noise = noise
         self.weight = weight
         self.continuous_weight = continuous_weight
+        self.together = together
         check(decoder, critic, prior)
 
     def sample(self, *batch: Tensor) -> Joints:
@@ -95,7 +100,8 @@ class InfoGAN(Game):
         return {"data": (x,), "model": (self.decoder(z).rsample(),), "code": (z,)}  # x~ ~ p(x | z)
 
     def losses(self, joints: Joints) -> Outcome:
-        data, model = self.score(self.answer, joints["data"], joints["model"])  # type: ignore[arg-type]
+        passes = [("data", "model")] if self.together else [("data",), ("model",)]
+        data, model = (part for names in passes for part in self.score(self.answer, *(joints[name] for name in names)))
         charge = self.charge(joints["data"], joints["model"])
         information = self.information(model[:, 1:], *joints["code"])
         data, model = data[:, 0], model[:, 0]

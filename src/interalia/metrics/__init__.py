@@ -59,10 +59,27 @@ CATALOGUE: dict[str, Metric] = {
     "kernel_distance": Metric("Unbiased squared distance of the features' means under a cubic kernel.", "lower"),
     "inception_score": Metric("Exponential of the mutual information of sample and predicted class.", "higher"),
     "inception_score_real": Metric("The inception score of held-out data, what a perfect model scores."),
+    "label_accuracy": Metric("Share of samples that a classifier reads as the label they were asked for.", "higher"),
     "precision": Metric("Share of samples that lie where the data is.", "higher"),
     "recall": Metric("Share of data that lies where the samples are.", "higher"),
     "density": Metric("How many data balls hold a sample, on average, over the number expected.", "higher"),
     "coverage": Metric("Share of data whose neighbourhood holds a sample.", "higher"),
+    # translations: do they come back, are they like their domain, and where the truth is known, are they right?
+    "cycle_error": Metric(
+        "Mean |x - back|, a number of x, of the way to the other domain and back; both ways.", "lower"
+    ),
+    "frechet_to_a": Metric("Frechet distance between the features of translations b -> a and of domain a.", "lower"),
+    "frechet_to_b": Metric("Frechet distance between the features of translations a -> b and of domain b.", "lower"),
+    "translation_error_a": Metric("Mean |x - truth|, a number of x, of translations b -> a.", "lower"),
+    "translation_error_b": Metric("Mean |x - truth|, a number of x, of translations a -> b.", "lower"),
+    "translation_psnr_a": Metric("Peak signal-to-noise ratio to the truth of translations b -> a.", "higher", "dB"),
+    "translation_psnr_b": Metric("Peak signal-to-noise ratio to the truth of translations a -> b.", "higher", "dB"),
+    "translation_accuracy_a": Metric(
+        "Share of translations b -> a that a classifier reads as what they are.", "higher"
+    ),
+    "translation_accuracy_b": Metric(
+        "Share of translations a -> b that a classifier reads as what they are.", "higher"
+    ),
     # mixtures: are the known modes found, and in their proportions?
     "modes": Metric("Modes with at least one sample within three standard deviations of their mean.", "higher"),
     "modes_assigned": Metric("Modes to which at least one sample is nearest, however far it is.", "higher"),
@@ -98,6 +115,13 @@ _HOMES = {
     ],
     "codes": ["matching", "code_error", "code_bounds"],
     "similarity": ["peak_signal_to_noise", "structural_similarity"],
+    "likelihood": [
+        "Likelihood",
+        "kernel_likelihood",
+        "log_densities",
+        "cross_validated_bandwidth",
+        "held_out_bandwidth",
+    ],
     "evaluation": ["Measure", "evaluate"],
 }
 

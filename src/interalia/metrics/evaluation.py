@@ -17,6 +17,7 @@ from interalia.data.dataset import Dataset, Split
 from interalia.data.store import as_tensor
 from interalia.errors import UserError
 from interalia.metrics import CATALOGUE
+from interalia.metrics.classifier import Classifier
 from interalia.metrics.codes import code_bounds, code_error, matching
 from interalia.metrics.coverage import mixture_coverage, precision_recall_density_coverage
 from interalia.metrics.distances import frechet_distance, inception_score, kernel_distance, maximum_mean_discrepancy
@@ -28,6 +29,7 @@ from interalia.metrics.inference import (
     posterior_moments,
     reconstruction,
 )
+from interalia.metrics.similarity import peak_signal_to_noise
 
 if TYPE_CHECKING:
     from interalia.games import Game
@@ -75,7 +77,7 @@ def evaluate(
     """Takes every measure that the game and the data allow.
 
     A game without an encoder gets what concerns its samples; data without labels gets no accuracies; a mixture gets its
-    modes in place of feature distances.
+    modes in place of feature distances; a game between two domains gets what concerns its translations.
 
     See also:
         interalia.metrics.CATALOGUE, for all names.
@@ -109,8 +111,12 @@ def evaluate(
     if len(queries.x) < 2:
         raise UserError(f"there are {len(queries.x)} samples to evaluate on; give a `count` of 2 or more.")
     where = f"{len(queries.x)} of {len(held_out)} of the {split} split, seed {seed}"
+    order = list(CATALOGUE)
+    if game.other is not None and dataset.other is not None:
+        found = list(_translations(game, dataset, queries, split, count or limit, extractor, where, seed, quick))
+        return sorted(found, key=lambda measure: order.index(measure.name))
     infers = hasattr(game, "encoder")
-    found: list[Measure] = []
+    found = []
     if infers:
         found += _reconstructions(game, queries.x, where, seed, quick)
     if dataset.mixture is not None:
@@ -127,7 +133,6 @@ def evaluate(
             found += _posterior(game, queries.x, where, seed)
     if game.recognises and not quick:
         found += _codes(game, dataset, queries, where, seed)
-    order = list(CATALOGUE)
     return sorted(found, key=lambda measure: order.index(measure.name))
 
 
@@ -204,6 +209,10 @@ def _samples(
         "kernel_distance", kernel_distance(real, fake, seed=seed), f"{protocol}; 100 subsets of 1000, or all if no more"
     )
     p_real, p_fake = extractor.probabilities(x), extractor.probabilities(samples)
+    if p_fake is not None and game.labels:
+        (y,) = tasks.labels(game, len(samples), seed)  # those that the samples were drawn with
+        read = (p_fake.argmax(1) == y.argmax(1)).double().mean().item()
+        yield _measure("label_accuracy", read, f"{len(samples)} samples of labels drawn uniformly; {extractor.name}")
     if p_real is not None and p_fake is not None:
         splits = min(10, max(1, len(x) // 100))  # parts below 100 samples say little of p(y)
         yield _measure("inception_score", inception_score(p_fake, splits), f"{protocol}; {splits} splits")
@@ -214,6 +223,54 @@ def _samples(
     near = precision_recall_density_coverage(real, fake, k)
     for name in ("precision", "recall", "density", "coverage"):
         yield _measure(name, getattr(near, name), f"{protocol}; k = {k}")
+
+
+def _translations(
+    game: Game,
+    dataset: Dataset,
+    a: _Points,
+    split: str,
+    count: int,
+    extractor: Extractor | None,
+    where: str,
+    seed: int,
+    quick: bool,
+) -> Iterator[Measure]:
+    """How translations both ways compare with their domains, with the truth where it is known, and with what they were."""
+    assert dataset.other is not None
+    held_out = _split(dataset.other, split)
+    b = _some(held_out, count, seed)  # the same rows as of a, where the two are paired
+    fake_b, fake_a = tasks.translate(game, a.x, to="b"), tasks.translate(game, b.x, to="a")
+    back_a, back_b = tasks.translate(game, fake_b, to="a"), tasks.translate(game, fake_a, to="b")
+    protocol = f"{where}, and {len(b.x)} of {len(held_out)} of domain b's"
+    yield _measure("cycle_error", float((a.x - back_a).abs().mean() + (b.x - back_b).abs().mean()) / 2, protocol)
+
+    extractor = extractor or extractor_for(dataset, tasks.device_of(game))
+    judges = {"a": extractor, "b": extractor}
+    if isinstance(extractor, Classifier):  # which reads its own domain
+        judges["b"] = extractor_for(dataset.other, tasks.device_of(game))
+    distances, floors = [], []
+    for name, domain, real, fake in (("a", dataset, a, fake_a), ("b", dataset.other, b, fake_b)):
+        judge = judges[name]
+        features = judge(real.x)
+        distances.append(frechet_distance(features, judge(fake)))
+        told = f"{len(fake)} translations against {len(real.x)} held-out of domain {name}, seed {seed}; {judge.name}"
+        yield _measure(f"frechet_to_{name}", distances[-1], told)
+        if not quick:
+            floors.append(frechet_distance(features, judge(_some(domain.train, len(real.x), seed + 1).x)))
+        if dataset.paired:
+            yield _measure(f"translation_error_{name}", float((fake - real.x).abs().mean()), protocol)
+            if not quick and dataset.is_image:
+                yield _measure(f"translation_psnr_{name}", peak_signal_to_noise(fake, real.x), f"{protocol}; peak 1")
+            if not quick and real.y is not None and isinstance(judge, Classifier):
+                read = judge.probabilities(fake).argmax(1)
+                yield _measure(f"translation_accuracy_{name}", float((read == real.y).double().mean()), told)
+    names = " and ".join(dict.fromkeys(judge.name for judge in judges.values()))
+    yield _measure("frechet_distance", sum(distances) / 2, f"the mean of both ways; {protocol}; {names}")
+    if not quick:
+        yield _measure(
+            "frechet_floor", sum(floors) / 2, f"as many of the train split, mean of both; {protocol}; {names}"
+        )
 
 
 def _accuracies(

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from interalia.networks.auto import auto
 from interalia.networks.conv import ali_28, ali_celeba, ali_cifar10, ali_svhn, ali_tiny_imagenet
+from interalia.networks.fgan import fgan_mnist
 from interalia.networks.infogan import infogan
 from interalia.networks.mlp import ali_mixture, bigan_mlp
 from interalia.networks.sizes import Networks, Sizes, Translators
@@ -20,6 +21,7 @@ CATALOGUE: dict[str, Callable[..., Networks | Translators]] = {
     "ali-28": ali_28,
     "ali-mixture": ali_mixture,
     "bigan-mlp": bigan_mlp,
+    "fgan-mnist": fgan_mnist,
     "infogan": infogan,
     "cyclegan": cyclegan,
 }

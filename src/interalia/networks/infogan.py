@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from torch import nn
 
 from interalia.errors import UserError
@@ -10,7 +12,7 @@ from interalia.networks.mlp import hidden
 from interalia.networks.sizes import Networks, Sizes
 
 
-def infogan(sizes: Sizes, leak: float = 0.1) -> Networks:
+def infogan(sizes: Sizes, leak: float = 0.1, width: int = 64) -> Networks:
     """InfoGAN's networks for MNIST, and for any images whose sides divide by 4: two strided convolutions and a layer of
     1,024 units in the critic, the same turned round in the decoder.
 
@@ -24,10 +26,14 @@ def infogan(sizes: Sizes, leak: float = 0.1) -> Networks:
     Arguments:
         sizes: what has to fit.
         leak: of the critic's leaky ReLU.
+        width: maps of the first convolution; twice as many in the second, and 16 times as many units in the layer of 1,024.
 
     Raises:
         UserError: the data is no image whose sides divide by 4, or the networks are to be told labels.
+        ValueError: `width` is below 1.
     """
+    if width < 1:
+        raise ValueError(f"`width` is {width}, and it counts maps: 1 or more")
     if len(sizes.shape) != 3 or any(side % 4 or not side for side in sizes.shape[1:]):
         raise UserError(
             f"the networks 'infogan' are made for images whose sides divide by 4, and the data's shape is {sizes.shape}; "
@@ -35,32 +41,32 @@ def infogan(sizes: Sizes, leak: float = 0.1) -> Networks:
         )
     if sizes.labels:
         raise UserError("the networks 'infogan' have no place for labels; use --networks auto, or leave out --labels.")
-    channels, height, width = sizes.shape
-    small = (128, height // 4, width // 4)
-    flat = 128 * small[1] * small[2]
+    channels, height, breadth = sizes.shape
+    small = (2 * width, height // 4, breadth // 4)
+    flat, wide = math.prod(small), 16 * width
 
-    last = nn.ConvTranspose2d(64, channels, 4, 2, 1)
+    last = nn.ConvTranspose2d(width, channels, 4, 2, 1)
     body = nn.Sequential(
-        hidden(sizes.latent, 1024, 1, norm=True, leak=0),
-        hidden(1024, flat, 1, norm=True, leak=0),
+        hidden(sizes.latent, wide, 1, norm=True, leak=0),
+        hidden(wide, flat, 1, norm=True, leak=0),
         nn.Unflatten(1, small),
-        nn.ConvTranspose2d(128, 64, 4, 2, 1, bias=False),
-        nn.BatchNorm2d(64),
+        nn.ConvTranspose2d(2 * width, width, 4, 2, 1, bias=False),
+        nn.BatchNorm2d(width),
         nn.ReLU(inplace=True),
     )
     decoder = Stack(body, nn.Sequential(last, nn.Sigmoid()))
 
     trunk = nn.Sequential(
-        nn.Conv2d(channels, 64, 4, 2, 1),
+        nn.Conv2d(channels, width, 4, 2, 1),
         nn.LeakyReLU(leak, inplace=True),
-        nn.Conv2d(64, 128, 4, 2, 1, bias=False),
-        nn.BatchNorm2d(128),
+        nn.Conv2d(width, 2 * width, 4, 2, 1, bias=False),
+        nn.BatchNorm2d(2 * width),
         nn.LeakyReLU(leak, inplace=True),
         nn.Flatten(),
-        hidden(flat, 1024, 1, norm=True, leak=leak),
+        hidden(flat, wide, 1, norm=True, leak=leak),
     )
-    score = nn.Linear(1024, 1)
+    score = nn.Linear(wide, 1)
     if sizes.answers:
-        answers = nn.Sequential(hidden(1024, 128, 1, norm=True, leak=leak), nn.Linear(128, sizes.answers))
+        answers = nn.Sequential(hidden(wide, 2 * width, 1, norm=True, leak=leak), nn.Linear(2 * width, sizes.answers))
         return Networks(None, decoder, Recogniser(trunk, score, answers), 0.02)
     return Networks(None, decoder, Joint(score, trunk), 0.02)

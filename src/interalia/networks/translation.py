@@ -73,6 +73,17 @@ class Translator(nn.Module):
         return (1 + torch.tanh(a.float() if a.dtype == torch.bfloat16 else a)) / 2
 
 
+class Turns(nn.Module):
+    """A square image as it is and in its three other quarter turns, side by side as channels: (n, 4 channels, side, side).
+
+    A convolution sees neighbourhoods, and to turn an image is no matter of neighbourhoods: CycleGAN's paper counts changes
+    of geometry among what it fails at. Given all four turns, which of them the other domain is in is a choice of channels.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.cat([torch.rot90(x, k, dims=(2, 3)) for k in range(4)], dim=1)
+
+
 class Patches(nn.Module):
     """A critic that scores overlapping patches of an image in [0, 1], each for itself: (n, height, width).
 
@@ -97,14 +108,16 @@ def padded(inputs: int, maps: int, kernel: int) -> list[nn.Module]:
     return [nn.ReflectionPad2d(kernel // 2), nn.Conv2d(inputs, maps, kernel, bias=False), InstanceNorm()]
 
 
-def residual_generator(shape: tuple[int, ...], width: int, blocks: int) -> Translator:
+def residual_generator(shape: tuple[int, ...], width: int, blocks: int, turns: bool = False) -> Translator:
     """c7s1-k, d2k, d4k, `blocks` of R4k, u2k, uk, c7s1-channels with k = `width`, for images of any size from 8 pixels.
 
-    A side that is halved to its upper half is doubled to 2 n or 2 n - 1, so odd sizes come back exactly.
+    A side that is halved to its upper half is doubled to 2 n or 2 n - 1, so odd sizes come back exactly. With `turns` the
+    first layer sees the image in its four quarter turns.
     """
     channels, height, breadth = shape
     sides = [(height, breadth)]
-    parts: list[nn.Module] = [*padded(channels, width, 7), nn.ReLU(inplace=True)]
+    parts: list[nn.Module] = [Turns()] if turns else []
+    parts += [*padded(channels * (4 if turns else 1), width, 7), nn.ReLU(inplace=True)]
     for level in (1, 2):
         maps = width * 2**level
         parts += [nn.Conv2d(maps // 2, maps, 3, 2, 1, bias=False), InstanceNorm(), nn.ReLU(inplace=True)]
@@ -160,7 +173,12 @@ def pair(generator: Callable[[], nn.Module], critic: Callable[[], nn.Module], st
 
 
 def cyclegan(
-    sizes: Sizes, width: int = 64, blocks: int | None = None, layers: int | None = None, critic: int | None = None
+    sizes: Sizes,
+    width: int = 64,
+    blocks: int | None = None,
+    layers: int | None = None,
+    critic: int | None = None,
+    turns: bool = False,
 ) -> Translators:
     """CycleGAN's residual generators and critics of patches, for images of any size from 8 pixels a side.
 
@@ -172,6 +190,8 @@ def cyclegan(
         layers: convolutions of the critic that halve the image; by default the paper's 3 from 64 pixels a side (a score
             sees 70x70 pixels), 2 from 24 (34x34) and 1 below (16x16).
         critic: maps of the critics' first convolution; by default `width`.
+        turns: whether the generators see each image in its four quarter turns, for domains that differ by a turn; square
+            images only.
 
     Raises:
         UserError: there is one domain only, or the two differ in shape, or they are not images of 8 pixels a side or more.
@@ -194,13 +214,17 @@ def cyclegan(
             f"the networks 'cyclegan' are made for images of at least {SMALLEST} pixels a side, and the data's shape is "
             f"{sizes.shape}; use --networks auto."
         )
+    if turns and sizes.shape[1] != sizes.shape[2]:
+        raise UserError(
+            f"`turns` needs square images, and the data's shape is {sizes.shape}; give --size, or leave it out."
+        )
     side = min(sizes.shape[1:])
     if blocks is None:
         blocks = 9 if side >= 256 else 6 if side >= 64 else 4
     if layers is None:
         layers = 3 if side >= 64 else 2 if side >= 24 else 1
     return pair(
-        lambda: residual_generator(sizes.shape, width, blocks),
+        lambda: residual_generator(sizes.shape, width, blocks, turns),
         lambda: patch_critic(sizes.shape, critic or width, layers),
         0.02,
     )

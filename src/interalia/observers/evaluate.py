@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from interalia import metrics, runs, tasks
+from interalia.data.store import as_tensor
 from interalia.errors import UserError
 from interalia.metrics.evaluation import evaluate
 from interalia.metrics.features import extractor_for
@@ -18,10 +19,14 @@ if TYPE_CHECKING:
     from interalia.games import Game, Outcome
 
 SAMPLES = 64
+TRANSLATED = 10
 
 
 def watched(dataset: Dataset, game: Game) -> tuple[str, ...]:
     """The measures that a training takes of this game on this data, and by which the best weights can be chosen."""
+    if game.other is not None:
+        known = ("translation_error_a", "translation_error_b") if dataset.paired else ()
+        return ("cycle_error", "frechet_distance", "frechet_to_a", "frechet_to_b", *known)
     infers = ("reconstruction_ratio",) if hasattr(game, "encoder") else ()
     return (*infers, *(("modes", "high_quality", "reverse_kl") if dataset.mixture else ("frechet_distance",)))
 
@@ -71,4 +76,9 @@ class Evaluate(Observer):
             from interalia import plots
 
             path = training.folder.figures / "progress" / f"step-{training.step:07d}.png"
-            plots.grid(tasks.generate(training.sampled, SAMPLES).numpy(), path)
+            if training.game.other is not None:
+                x = as_tensor(training.dataset.validation.x[:TRANSLATED])
+                fake = tasks.translate(training.sampled, x, to="b")
+                plots.cycles(x.numpy(), fake.numpy(), tasks.translate(training.sampled, fake, to="a").numpy(), path)
+            else:
+                plots.grid(tasks.generate(training.sampled, SAMPLES).numpy(), path)
