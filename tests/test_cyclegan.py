@@ -353,10 +353,22 @@ def test_a_score_sees_the_patch_that_it_is_said_to(layers: int, field: int) -> N
 
 
 def test_patches_fit_the_image() -> None:
-    for side, layers in ((16, 1), (28, 2), (32, 2), (64, 3), (256, 3)):
+    for side, layers in ((16, 1), (28, 1), (32, 1), (64, 2), (128, 3), (256, 3)):
         with torch.device("meta"):
             made = paper_networks(Sizes((1, side, side), 1, other=(1, side, side)), width=2)
         assert sum(isinstance(m, nn.Conv2d) for m in made.critic_a.modules()) == layers + 2
+
+
+def test_turns_are_the_four_quarters() -> None:
+    x = images(2, 3, 6, 6)
+    seen = translation.Turns()(x)
+    assert torch.equal(seen[:, :3], x)
+    again = translation.Turns()(torch.rot90(x, 1, dims=(2, 3)))
+    assert torch.equal(again, seen.roll(-3, dims=1))  # a turned image shows the same four, one further
+    made = paper_networks(Sizes((3, 16, 16), 1, other=(3, 16, 16)), width=2, turns=True)
+    assert made.to_a(images(2, 3, 16, 16, double=False)).shape == (2, 3, 16, 16)
+    with pytest.raises(UserError, match="square"):
+        paper_networks(Sizes((3, 16, 18), 1, other=(3, 16, 18)), turns=True)
 
 
 def test_small_translators_take_any_shape() -> None:

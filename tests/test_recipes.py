@@ -17,7 +17,7 @@ SHAPES = {
     "cifar10": (3, 32, 32),
     "celeba": (3, 64, 64),
     "grid25": (2,),
-    "mnist-edges": (1, 28, 28),
+    "mnist-inverted": (1, 28, 28),
     "facades": (3, 64, 64),
 }
 

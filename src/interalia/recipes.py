@@ -251,7 +251,7 @@ def infogan_mnist_paper(**overrides: Any) -> Run:
     """InfoGAN on MNIST as published: 62 numbers of noise, a category of 10, two uniform codes; 5,000 updates."""
     return Run(
         name="infogan-mnist-paper",
-        game="infogan",
+        game="infogan(together=False)",
         data="mnist",
         networks="infogan",
         prior="codes(categorical=[10], uniform=2, noise='uniform')",
@@ -285,11 +285,12 @@ TRANSLATING = Run(
 
 
 def cyclegan_mnist(**overrides: Any) -> Run:
-    """CycleGAN between MNIST and its edges (--data mnist-coloured, mnist-inverted: other transformations)."""
+    """CycleGAN between MNIST and MNIST inverted and turned (other transformations: --data mnist-edges, mnist-coloured)."""
     return TRANSLATING.replace(
         name="cyclegan-mnist",
-        data="mnist-edges",
-        networks="cyclegan(width=16, critic=32)",
+        data="mnist-inverted",
+        game="cyclegan(cycle=2.0)",
+        networks="cyclegan(width=16, critic=32, turns=True)",
         optimiser="adam(lr=0.0005)",
         batch=16,
         steps=2000,

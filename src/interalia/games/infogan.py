@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
@@ -100,14 +102,18 @@ class InfoGAN(Game):
         return {"data": (x,), "model": (self.decoder(z).rsample(),), "code": (z,)}  # x~ ~ p(x | z)
 
     def losses(self, joints: Joints) -> Outcome:
-        passes = [("data", "model")] if self.together else [("data",), ("model",)]
-        data, model = (part for names in passes for part in self.score(self.answer, *(joints[name] for name in names)))
+        data, model = self.judge(joints["data"], joints["model"])
         charge = self.charge(joints["data"], joints["model"])
         information = self.information(model[:, 1:], *joints["code"])
         data, model = data[:, 0], model[:, 0]
         critic = self.divergence.critic_loss(data, model) + charge - information
         generator = self.divergence.generator_loss(data, model) - information
         return Outcome({"critic": critic, "generator": generator}, {"data": data, "model": model})
+
+    def judge(self, *joints: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        """The critic's score and its answers on each joint, shape (n, 1 + answers), in one pass or in one each."""
+        passes = [joints] if self.together else [(joint,) for joint in joints]
+        return tuple(part for together in passes for part in self.score(self.answer, *together))  # type: ignore[arg-type]
 
     def answer(self, x: Tensor) -> Tensor:
         """The critic's score and its answers side by side, shape (n, 1 + answers)."""

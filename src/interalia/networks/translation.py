@@ -187,8 +187,8 @@ def cyclegan(
         width: maps of the generators' first convolution.
         blocks: residual blocks; by default the paper's 9 from 256 pixels a side and 6 below, and 4 below 64 pixels, where
             each of them sees the whole image already.
-        layers: convolutions of the critic that halve the image; by default the paper's 3 from 64 pixels a side (a score
-            sees 70x70 pixels), 2 from 24 (34x34) and 1 below (16x16).
+        layers: convolutions of the critic that halve the image; by default the paper's 3 from 96 pixels a side (a score
+            sees 70x70 pixels), 2 from 48 (34x34) and 1 below (16x16): about half of a side, as in the paper at 128 pixels.
         critic: maps of the critics' first convolution; by default `width`.
         turns: whether the generators see each image in its four quarter turns, for domains that differ by a turn; square
             images only.
@@ -222,7 +222,7 @@ def cyclegan(
     if blocks is None:
         blocks = 9 if side >= 256 else 6 if side >= 64 else 4
     if layers is None:
-        layers = 3 if side >= 64 else 2 if side >= 24 else 1
+        layers = 3 if side >= 96 else 2 if side >= 48 else 1
     return pair(
         lambda: residual_generator(sizes.shape, width, blocks, turns),
         lambda: patch_critic(sizes.shape, critic or width, layers),
