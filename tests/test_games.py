@@ -7,12 +7,12 @@ import itertools
 
 import pytest
 import torch
+from examples import CONV, FLAT, batch, build
 from torch import Tensor, nn
 from torch.distributions import Normal
 from torch.nn.functional import softplus
 from torch.optim import SGD
 
-from examples import CONV, FLAT, batch, build
 from interalia import divergences, dynamics, specs
 from interalia.conditionals import Dirac, Gaussian, StandardNormal
 from interalia.errors import UserError

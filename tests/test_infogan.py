@@ -185,6 +185,24 @@ def test_the_trunk_sees_data_and_samples_in_one_pass() -> None:
     assert sizes == [10]
 
 
+def test_apart_data_and_samples_have_a_pass_each() -> None:
+    game = build("infogan(together=False)", (1, 8, 8), networks="infogan(width=2)")
+    x = torch.rand(5, 1, 8, 8, dtype=torch.float64)
+    sizes: list[int] = []
+    handle = game.critic.trunk.register_forward_hook(lambda _, inputs, __: sizes.append(len(inputs[0])))  # type: ignore[union-attr]
+    joints = game.sample(x)
+    outcome = game.losses(joints)
+    handle.remove()
+    assert sizes == [5, 5]
+    torch.testing.assert_close(outcome.scores["data"], game.critic(x))  # batch norm by the data alone
+    torch.testing.assert_close(outcome.scores["model"], game.critic(*joints["model"]))
+    game.eval()  # without batch statistics the passes come to the same
+    apart = game.losses(joints)
+    game.together = True
+    for player, loss in game.losses(joints).losses.items():
+        torch.testing.assert_close(loss, apart.losses[player])
+
+
 def test_the_recogniser_learns_the_codes() -> None:
     torch.manual_seed(0)
     prior = Codes(8, categorical=(4,), uniform=1)
@@ -329,6 +347,15 @@ def test_the_papers_networks_have_the_papers_layers() -> None:
     assert weights(made.decoder) == [(1024, 74), (128 * 7 * 7, 1024), (128, 64, 4, 4), (64, 1, 4, 4)]
     leaks = {m.negative_slope for m in made.critic.modules() if isinstance(m, nn.LeakyReLU)}
     assert leaks == {0.1}
+
+
+def test_narrower_networks() -> None:
+    made = infogan(Sizes((1, 28, 28), 74, infers=False, answers=12), width=16)
+    assert [tuple(p.shape) for p in made.critic.parameters() if p.ndim > 1] == [
+        (16, 1, 4, 4), (32, 16, 4, 4), (256, 32 * 7 * 7), (1, 256), (32, 256), (12, 32)
+    ]  # fmt: skip
+    with pytest.raises(UserError, match="counts maps"):
+        build("infogan", (1, 8, 8), networks="infogan(width=0)")
 
 
 @pytest.mark.parametrize("shape", [(1, 30, 28), (1, 28, 27), (5,)])

@@ -6,9 +6,9 @@ import itertools
 
 import pytest
 import torch
+from examples import batch, build
 from torch import Tensor, nn
 
-from examples import batch, build
 from interalia import dynamics, specs
 from interalia.games import CATALOGUE as GAMES
 from interalia.penalties import CATALOGUE, NOISES, R1, R1R2, Clip, InstanceNoise, Interpolated

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 import torch
 
@@ -31,7 +33,7 @@ def test_a_recipe_builds_and_takes_a_step(name: str) -> None:
     shape = SHAPES[run.data]
     if run.size is not None:
         shape = (1 if run.data == "mnist" else 3, run.size, run.size)
-    game = runs.build(run, shape, other=shape)
+    game = runs.build(run, shape, labels=10, other=shape)
     moves = specs.make(
         run.dynamics,
         dynamics.CATALOGUE,
@@ -39,8 +41,12 @@ def test_a_recipe_builds_and_takes_a_step(name: str) -> None:
         game,
         {player: torch.optim.SGD(game.parameters_of(player), lr=1e-3) for player in game.players},
     )
-    batch = (torch.rand(4, *shape),) if game.other is None else (torch.rand(2, *shape), torch.rand(2, *shape))
-    outcome = moves.step(iter([batch] * 2))
+    batch = [torch.rand(4, *shape)]
+    if game.labels:
+        batch.append(torch.eye(game.labels)[:4])
+    if game.other is not None:
+        batch = [torch.rand(2, *shape), torch.rand(2, *shape)]
+    outcome = moves.step(itertools.repeat(tuple(batch)))
     assert all(loss.isfinite() for loss in outcome.losses.values())
 
 

@@ -88,7 +88,7 @@ def test_an_unknown_name_is_told_the_nearest() -> None:
     assert str(caught.value) == (
         "there is no dynamics 'simultanous'; did you mean 'simultaneous'? There are: alternating, simultaneous."
     )
-    with pytest.raises(UserError, match=r"^there is no penalty 'zzz'; there are: interpolated, r1, r1r2\.$"):
+    with pytest.raises(UserError, match=r"^there is no penalty 'zzz'; there are: clip, interpolated, r1, r1r2\.$"):
         specs.look_up("zzz(a=1)", penalties.CATALOGUE, "penalty")
 
 

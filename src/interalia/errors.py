@@ -13,7 +13,7 @@ class UserError(Exception):
     """
 
 
-class Diverged(UserError):
+class DivergedError(UserError):
     """A training whose losses or weights stopped being finite."""
 
 

@@ -87,9 +87,7 @@ def gan_digits(**overrides: Any) -> Run:
 
 # The generative family on one game: what differs is the divergence, the penalty and how the players move. The networks, the
 # rates and the length are this library's own and the same for all of them, but where a method asks for another optimiser.
-GENERATIVE = Run(
-    game="gan", data="mnist", latent=64, optimiser="adam(lr=0.0002)", batch=128, epochs=20, ema=0.998
-)
+GENERATIVE = Run(game="gan", data="mnist", latent=64, optimiser="adam(lr=0.0002)", batch=128, epochs=20, ema=0.998)
 
 
 def gan_mnist(**overrides: Any) -> Run:
@@ -293,7 +291,7 @@ def cyclegan_mnist(**overrides: Any) -> Run:
         networks="cyclegan(width=16, critic=32, turns=True)",
         optimiser="adam(lr=0.0005)",
         batch=16,
-        steps=2000,
+        steps=1500,
         evaluate_every=500,
     ).replace(**overrides)
 

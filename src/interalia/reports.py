@@ -27,7 +27,8 @@ GAMES = {  # in words; any other game goes by its own name
 }
 WITHOUT_ENCODER = ("gan", "infogan", "cyclegan")
 TRANSLATING = ("cyclegan",)
-WITH_LOG_ODDS = ("gan", "jensen-shannon", "reverse-kl")  # the divergences under which a critic's score is a log-odds
+# the divergences under which a critic's score is a log-odds
+WITH_LOG_ODDS = ("gan", "jensen-shannon", "reverse-kl", "alpha")
 # drawn, at plots' DPI, and not to be pixelated
 LINES = ("curves.png", "measures.png", "plane.png", "plane_to_a.png", "plane_to_b.png")
 PROGRESS = 6  # pictures taken during training that the page shows at most

@@ -17,6 +17,7 @@ COLUMNS = {
 STEPS = 4000
 QUICK_STEPS = 40
 
+
 def jobs(setting: Setting) -> Iterator[Job]:
     """Seed by seed, every divergence on the digits that need no files."""
     for seed in range(setting.seeds):

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from interalia.errors import Diverged, UserError
+from interalia.errors import DivergedError, UserError
 from interalia.runs import Run, Trained, write_json, writing
 
 if TYPE_CHECKING:
@@ -132,7 +132,7 @@ def reproduce(
             began = time.perf_counter()
             try:
                 values = dict(job.work())
-            except Diverged as error:  # a finding, and no reason to keep the other rows waiting
+            except DivergedError as error:  # a finding, and no reason to keep the other rows waiting
                 values = {}
                 console.print(f"{job.row}, seed {job.seed}: {error}", soft_wrap=True, markup=False)
             done[key] = {

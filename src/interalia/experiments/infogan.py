@@ -93,18 +93,19 @@ INFOGAN_MNIST = Experiment(
     columns=COLUMNS,
     paper={"as published": {PAPER: {"error": "5", "seeds": "not stated", "steps": "5,000"}}},
     protocol=(
-        "The paper's networks and z (62 numbers of uniform noise, a category of 10, two codes uniform on [-1, 1]; Q of "
-        "fixed standard deviation 1), GAN's non-saturating losses, lambda 1 for all codes, Adam (0.5, 0.999) at 2e-4 for "
-        "critic and recogniser and 1e-3 for the generator, batch 128, 5,000 updates, 50,000 training images (the paper: "
-        "55,000), last weights, no averaging. The critic moves first and the generator then, on fresh z, and data and "
-        "samples pass the critic apart, each under a batch norm of its own, as in the authors' program. Leak 0.1 as the paper "
-        "prints (the program has 0.01). Row 'a quarter of the width': 16 and 32 maps and 256 units in place of 64, 128 and "
-        "1,024, leak 0.01, twice the updates, a fraction of the time. Row 'one pass': as published, but data and samples "
-        "pass the critic together, so that batch norm sees them mixed. Error: the most probable c1 of each of the 10,000 test images under batch norm's running "
-        "statistics, the ten categories matched one to one to the digits by the Hungarian method, on the test labels "
-        "themselves (the paper names no other) and, beside it, on the validation labels. L = E[log Q(c | x)] + H(c) on "
-        f"{SAMPLES:,} samples; for c2 and c3 with Q's standard deviation refitted to the samples. Traversals of every seed "
-        "lie in the folder pictures."
+        "The paper's networks and z (62 numbers of uniform noise, a category of 10, two codes uniform on [-1, 1]; Q"
+        " of fixed standard deviation 1), GAN's non-saturating losses, lambda 1 for all codes, Adam (0.5, 0.999) at"
+        " 2e-4 for critic and recogniser and 1e-3 for the generator, batch 128, 5,000 updates, 50,000 training "
+        "images (the paper: 55,000), last weights, no averaging. The critic moves first and the generator then, on "
+        "fresh z, and data and samples pass the critic apart, each under a batch norm of its own, as in the "
+        "authors' program (which shows both moves the same images; here they are fresh). Leak 0.1 as the paper "
+        "prints (the program has 0.01). Row 'a quarter of the width': 16 and 32 maps and 256 units in place of 64, "
+        "128 and 1,024, leak 0.01, twice the updates, a fraction of the time. Row 'one pass': as published, but "
+        "data and samples pass the critic together, so that batch norm sees them mixed. Error: the most probable c1"
+        " of each of the 10,000 test images under batch norm's running statistics, the ten categories matched one "
+        "to one to the digits by the Hungarian method, on the test labels themselves (the paper names no other) "
+        f"and, beside it, on the validation labels. L = E[log Q(c | x)] + H(c) on {SAMPLES:,} samples; for c2 and c3"
+        " with Q's standard deviation refitted to the samples. Traversals of every seed lie in the folder pictures."
     ),
     quick_protocol=(
         f"scikit-learn's 8x8 digits in place of MNIST, {QUICK_STEPS} of 5,000 steps, one seed: it shows the table's shape "

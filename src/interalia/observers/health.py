@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from interalia.errors import Diverged
+from interalia.errors import DivergedError
 from interalia.observers.observer import Observer, due
 
 if TYPE_CHECKING:
@@ -47,14 +47,14 @@ class Health(Observer):
             networks = [getattr(training.game, name) for name in training.game.players[player]]
             weights = [weight for network in networks for weight in network.state_dict().values()]
             if not bool(torch.stack([weight.isfinite().all() for weight in weights]).all()):
-                raise Diverged(
+                raise DivergedError(
                     f"the weights of the {player} are no longer finite at step {training.step}; {self.remedy(training)}"
                 )
 
     def look(self, training: Training) -> None:
         if self.waiting and not bool(torch.stack([loss for _, _, loss in self.waiting]).isfinite().all()):
             step, player, loss = next(item for item in self.waiting if not bool(item[2].isfinite()))
-            raise Diverged(f"the loss of the {player} is {loss.item()} at step {step}; {self.remedy(training)}")
+            raise DivergedError(f"the loss of the {player} is {loss.item()} at step {step}; {self.remedy(training)}")
         self.waiting.clear()
 
     def remedy(self, training: Training) -> str:
