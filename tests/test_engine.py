@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import torch
 
-from interalia import engine, observers, optim, runs
+from interalia import engine, observers, optim, recipes, runs
 from interalia.data.sampler import Sampler
 from interalia.engine import Training
 from interalia.errors import UserError
@@ -311,7 +311,7 @@ def test_interrupted_from_the_keyboard(tmp_path: Path) -> None:
     run = Folder(out).run()
     engine.train(run.replace(steps=at + 8), out, resume=True)
     engine.train(run.replace(steps=at + 8), tmp_path / "whole")
-    for part in ("game", "average", "optimisers", "sampler", "random"):
+    for part in ("game", "average", "optimisers", "samplers", "memory", "random"):
         assert same(last(tmp_path / "whole")[part], last(out)[part])
 
 
@@ -421,7 +421,7 @@ def test_epochs_and_precision_are_resolved() -> None:
         ({"best": "precision"}, "`best` is 'precision'.*give one of"),
         ({"best": "reconstruction_ratio", "game": "gan"}, "`best` is 'reconstruction_ratio'.*GAN.*: frechet_distance"),
         ({"best": "frechet_distance", "data": "grid25"}, "not measured.*modes, high_quality, reverse_kl"),
-        ({"best": "frechet"}, "did you mean 'frechet_(distance|floor)'"),
+        ({"best": "frechet_distnce"}, "did you mean 'frechet_distance'"),
         ({"rates": {"critc": 1e-3}}, "`rates` names 'critc'.*'generator' and 'critic'"),
         ({"batch": 5000}, "5000, and there are only 1297 rows"),
         ({"device": "cuda:99"}, "the device 'cuda:99' cannot be used"),
@@ -474,3 +474,10 @@ def test_population_statistics_are_estimated_for_the_export_alone(tmp_path: Path
     linear = training.game.encoder.network.body[0]
     means = [linear(training.stores[0][next(sampler)][0].flatten(1)).mean(0) for _ in range(7)]
     assert torch.allclose(norm.running_mean, torch.stack(means).mean(0), atol=1e-5)
+
+
+def test_a_batch_of_one_is_refused_where_there_is_batch_norm_and_taken_where_there_is_none(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="batch norm averages over a batch"):
+        engine.prepare(runs.Run(batch=1, steps=1))
+    run = recipes.cyclegan_mnist(data="digits-inverted", networks="cyclegan(width=4, blocks=1)", batch=1, steps=2)
+    assert engine.train(run, tmp_path / "run", observers=[]).step == 2

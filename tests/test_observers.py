@@ -97,7 +97,7 @@ def test_evaluation_leaves_the_training_as_it_is(tmp_path: Path) -> None:
     assert torch.equal(before["random"]["cpu"], after["random"]["cpu"])
     assert all(torch.equal(copies[k], v) for k, v in after["game"].items())
     assert [module.training for module in training.game.modules()] == modes
-    assert before["sampler"] == after["sampler"]
+    assert before["samplers"] == after["samplers"]
 
 
 def test_nothing_is_kept_without_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -176,6 +176,8 @@ def prepare(run: Run, folder: Folder | None = None) -> Training:
     torch.manual_seed(run.seed)
     mean = mean_image(dataset) if dataset.is_image else None
     game = runs.build_for(run, dataset, mean).to(device).train()
+    if run.batch < 2 and any(isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d) for module in game.modules()):
+        raise UserError("`batch` is 1, and batch norm averages over a batch; give --batch 2 or more.")
     domains = [dataset.train] if game.other is None or dataset.other is None else [dataset.train, dataset.other.train]
     stores = tuple(Store(split, device, labels=game.labels) for split in domains)
     samplers = orders(stores, run)
@@ -190,7 +192,7 @@ def prepare(run: Run, folder: Folder | None = None) -> Training:
         steps = math.ceil(run.epochs * samplers[0].batches)
     best = run.best
     if best == "auto":
-        best = "reverse_kl" if dataset.mixture is not None else "frechet_distance"
+        best = "reverse_kl" if dataset.mixture is not None and game.other is None else "frechet_distance"
     check_best(best, dataset, game)
     run = dataclasses.replace(run, steps=steps, precision=precision, device=str(device), best=best)
 

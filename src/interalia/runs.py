@@ -70,7 +70,7 @@ class Run:
     epochs: float | None = _field(
         None, "the length of the training in passes over the data; `steps` outranks it", 0, 10**6
     )
-    batch: int = _field(128, "images in a batch", 2, 10**6)
+    batch: int = _field(128, "images in a batch", 1, 10**6)
     ema: float = _field(
         0.999, "decay of the average of the weights that samples are drawn from; 0 for none", 0, 0.999999
     )
