@@ -2,7 +2,7 @@
 
 No Gaussian is the mixture, so each divergence has an optimum of its own: Pearson covers both modes, reverse KL and Neyman
 take the broad one. f-GAN prints where five of these optima lie and how deep they are, fifteen numbers, and not the
-mixture. A mixture has five parameters, and one of them reproduces all fifteen numbers to their last digits:
+mixture. A mixture of two has five parameters, and one choice of them reproduces all fifteen numbers to 0.0007:
 
     p = 0.33 N(-1, 0.255^2) + 0.67 N(2, 2)
 """
@@ -30,9 +30,10 @@ from interalia.penalties import R1R2
 
 WEIGHTS, MEANS, STDS = (0.33, 0.67), (-1.0, 2.0), (0.255, math.sqrt(2))
 GRID = torch.linspace(-20, 24, 8801, dtype=torch.float64)  # of x; finer than the narrow mode by 50
-BATCH, STEPS, QUICK_STEPS = 1024, 6000, 400
-RATE, START, WINDOW = 0.01, 0.2, 1 / 12
+BATCH, STEPS, QUICK_STEPS = 1024, 4000, 500
+RATE, BETA2, START, WINDOW = 0.01, 0.99, 0.5, 1 / 8
 GAMMA, LAST, EVERY = 0.1, 1e-6, 4
+SLOPES, SHIFTS = 2.0, 6.0
 
 F_DIVERGENCES = [name for name, member in divergences.CATALOGUE.items() if isinstance(member(), FDivergence)]
 
@@ -115,10 +116,13 @@ def fit(divergence: FDivergence, seed: int, steps: int) -> tuple[float, float]:
 
     engine.keep_memory()
     torch.manual_seed(seed)
-    critic = nn.Sequential(nn.Linear(1, 64), nn.Tanh(), nn.Linear(64, 64), nn.Tanh(), nn.Linear(64, 1))
+    first = nn.Linear(1, 64)
+    nn.init.uniform_(first.weight, -SLOPES, SLOPES)
+    nn.init.uniform_(first.bias, -SHIFTS, SHIFTS)  # units that bend in the tails too, and not near 0 alone
+    critic = nn.Sequential(first, nn.Tanh(), nn.Linear(64, 64), nn.Tanh(), nn.Linear(64, 1))
     fading = Fading(GAMMA, EVERY, optim.exponential(start=0.0, final=LAST))
     game = GAN(Dirac(Affine()), Joint(critic), StandardNormal(1), divergence, fading)
-    optimisers = {player: optim.adam(game.parameters_of(player), lr=RATE) for player in game.players}
+    optimisers = {player: optim.adam(game.parameters_of(player), lr=RATE, beta2=BETA2) for player in game.players}
     schedule = optim.linear(start=START)
     dynamics = Simultaneous(game, optimisers)
     average = optim.average_of(game, 1 - 1 / max(1.0, WINDOW * steps))
@@ -198,17 +202,19 @@ FGAN_GAUSSIAN = Experiment(
         "f-GAN's: q is mu + sigma z with z from N(0, 1), the critic has 2 layers of 64 tanh units, batches of 1,024 fresh "
         "samples, simultaneous steps of both players on the saturating bound, whose solution is the divergence's own "
         "minimum. Ours, and the same for every divergence: the mixture 0.33 N(-1, 0.255^2) + 0.67 N(2, 2), recovered "
-        "from the optima that the paper prints; start at mu = 0, sigma = 1; Adam (beta1 0.5) at the paper's rate "
-        f"{RATE}, from {START:.0%} of the {STEPS:,} steps falling linearly to 0; a zero-centred gradient penalty on the "
-        f"critic, gamma {GAMMA} fading exponentially to {GAMMA * LAST:g} (every {EVERY}th step), without which total "
-        f"variation's critic saturates; mu and sigma are moving averages over the last twelfth of the steps. The optima "
-        "and the divergence at the learned Gaussian are integrals in float64 on 8,801 points in [-20, 24], minimised by "
-        "Nelder and Mead's method."
+        "from the optima that the paper prints; start at mu = 0, sigma = 1; "
+        f"Adam (beta1 0.5, beta2 {BETA2}) at the paper's rate {RATE}, falling linearly to 0 over the second half of "
+        f"{STEPS:,} steps; the critic's first weights from U(-{SLOPES:g}, {SLOPES:g}) and biases from "
+        f"U(-{SHIFTS:g}, {SHIFTS:g}), which spread its units over the data; a zero-centred gradient penalty on it, gamma "
+        f"{GAMMA} fading exponentially to {GAMMA * LAST:g} (every {EVERY}th step), without which total variation's critic "
+        "saturates; mu and sigma are moving averages over an eighth of the steps. The optima and the divergence at the "
+        "learned Gaussian are integrals in float64 on 8,801 points in [-20, 24], minimised by Nelder and Mead's method."
     ),
     quick_protocol=f"As in full, cut to {QUICK_STEPS} of {STEPS:,} steps and one seed: too few to settle.",
     seeds=10,
     notes=(
-        "f-GAN prints its critic's bound at the learned Gaussian, from one run; ours is the divergence itself. The "
-        "paper's figures are quoted from a secondary record.",
+        "f-GAN prints its critic's bound at the learned Gaussian, from one run; ours is the divergence itself.",
+        "The paper's figures were quoted from notes and not compared with its text again; that one mixture of five "
+        "parameters fits all fifteen of its optima to 0.0007 speaks for them.",
     ),
 )
