@@ -10,6 +10,7 @@ from interalia.experiments import experiment
 from interalia.experiments.cyclegan import CYCLEGAN_DIGITS, CYCLEGAN_FACADES
 from interalia.experiments.divergences import ALI_DIVERGENCES
 from interalia.experiments.experiment import Experiment
+from interalia.experiments.gaussian import FGAN_GAUSSIAN
 from interalia.experiments.infogan import INFOGAN_MNIST
 from interalia.experiments.kde import FGAN_KDE
 from interalia.experiments.mixture import MIXTURE_25
@@ -21,6 +22,7 @@ CATALOGUE: dict[str, Experiment] = {
         MIXTURE_25,
         ALI_DIVERGENCES,
         MIXTURE_GAN,
+        FGAN_GAUSSIAN,
         FGAN_KDE,
         INFOGAN_MNIST,
         CYCLEGAN_DIGITS,
