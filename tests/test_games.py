@@ -105,7 +105,7 @@ def test_every_game_plays_with_all_networks_that_fit(game: str, networks: str) -
     sides = {"ali-svhn": 32, "ali-cifar10": 32, "ali-celeba": 64, "ali-tiny-imagenet": 64, "ali-28": 28, "cyclegan": 28}
     shape = (2,) if networks == "ali-mixture" else (1, sides.get(networks, 8), sides.get(networks, 8))
     if not fit(game, networks):
-        with pytest.raises(UserError, match="--networks auto"):
+        with pytest.raises(UserError, match="--networks"):
             build(game, shape, double=False, networks=networks)
         return
     made = build(game, shape, double=False, networks=networks)
@@ -317,3 +317,25 @@ def test_every_divergence_is_played(game: str, shape: tuple[int, ...]) -> None:
 def test_networks_with_one_score_are_refused_to_three_heads() -> None:
     with pytest.raises(UserError, match="use --networks auto"):
         build("ali", (2,), networks="ali-mixture", divergence="bigbigan")
+
+
+@pytest.mark.parametrize("game", ["ali", "alice", "gan", "infogan"])
+def test_a_pass_each_is_one_pass_where_nothing_couples_the_samples(game: str) -> None:
+    outcomes = []
+    for together in (True, False):
+        made = build(f"{game}(together={together})")  # the critics of `auto` have no batch norm
+        torch.manual_seed(3)
+        outcomes.append(made(*batch(made)).losses)
+    for player, loss in outcomes[0].items():
+        torch.testing.assert_close(loss, outcomes[1][player], atol=1e-12, rtol=1e-12)
+
+
+def test_in_a_pass_of_its_own_a_joint_has_a_batch_norm_of_its_own() -> None:
+    made = build("ali(together=False)", (1, 8, 8), networks="bigan-mlp", double=False)
+    x, z = torch.rand(8, 1, 8, 8), torch.randn(8, 3)
+    (alone,) = made.score(made.critic, (x, z))
+    beside, _ = made.score(made.critic, (x, z), (100 * x, z))
+    torch.testing.assert_close(alone, beside)
+    made.together = True
+    mixed, _ = made.score(made.critic, (x, z), (100 * x, z))
+    assert not torch.allclose(alone, mixed, atol=1e-2)

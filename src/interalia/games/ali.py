@@ -33,6 +33,7 @@ class ALI(Game):
         divergence: what the scores cost.
         penalty: a charge on the critic's gradient, or None.
         noise: instance noise on the x that the critic sees, or None.
+        together: whether the critic sees both joints in one pass, see `Game.score`.
 
     Example:
         >>> import torch
@@ -54,6 +55,7 @@ class ALI(Game):
         divergence: Divergence = GAN(),  # noqa: B008 (frozen)
         penalty: Penalty | None = None,
         noise: InstanceNoise | None = None,
+        together: bool = True,
     ) -> None:
         super().__init__()
         self.encoder = encoder
@@ -63,6 +65,7 @@ class ALI(Game):
         self.divergence = divergence
         self.penalty = penalty
         self.noise = noise
+        self.together = together
 
     def sample(self, *batch: Tensor) -> Joints:
         (x,) = batch

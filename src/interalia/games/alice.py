@@ -32,7 +32,7 @@ class ALICE(Game):
         https://arxiv.org/abs/1709.01215
 
     Arguments:
-        encoder, decoder, critic, prior, divergence, penalty, noise: as in ALI.
+        encoder, decoder, critic, prior, divergence, penalty, noise, together: as in ALI.
         cycle: the weight of the round trip.
         distance: "mse" or "l1".
 
@@ -56,6 +56,7 @@ class ALICE(Game):
         divergence: Divergence = GAN(),  # noqa: B008 (frozen)
         penalty: Penalty | None = None,
         noise: InstanceNoise | None = None,
+        together: bool = True,
         cycle: float = 1.0,
         distance: Literal["mse", "l1"] = "mse",
     ) -> None:
@@ -67,6 +68,7 @@ class ALICE(Game):
         self.divergence = divergence
         self.penalty = penalty
         self.noise = noise
+        self.together = together
         self.cycle = cycle
         self.distance = distance
 

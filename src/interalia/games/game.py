@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import abc
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -47,6 +47,7 @@ class Game(nn.Module, abc.ABC):
     prior: Prior
     penalty: Penalty | None = None
     noise: InstanceNoise | None = None
+    together: bool = True  # whether the critic sees the joints in one pass
 
     @abc.abstractmethod
     def sample(self, *batch: Tensor) -> Joints:
@@ -77,14 +78,18 @@ class Game(nn.Module, abc.ABC):
     def remember(self, memory: Mapping[str, Tensor]) -> None:
         """Takes over what `memory` gave."""
 
-    def score(self, critic: nn.Module, *joints: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        """The critic's scores on each joint, from ONE pass over the concatenated joints.
+    def score(self, critic: Callable[..., Tensor], *joints: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        """The critic's scores on each joint, from ONE pass over the concatenated joints, or from one pass each.
 
-        One pass, so that a batch norm in the critic sees the joints mixed, as the original ALI's does. Instance noise,
-        where there is any, is added here: to all that a critic sees, and to nothing else.
+        One pass, so that a batch norm in the critic sees the joints mixed, as the original ALI's does. In a pass of its own
+        each joint is normalised by itself, as in DCGAN's and InfoGAN's programs: what tells one batch from the other as a
+        whole is taken away, and the critic has a harder task. Instance noise, where there is any, is added here: to all that
+        a critic sees, and to nothing else.
         """
         if self.noise is not None and self.training:
             joints = tuple(self.noise(joint) for joint in joints)
+        if not self.together:
+            return tuple(full(critic(*joint)) for joint in joints)
         scores = full(critic(*(torch.cat(parts) for parts in zip(*joints, strict=True))))
         return scores.split([len(joint[0]) for joint in joints])
 

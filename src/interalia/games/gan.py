@@ -30,6 +30,7 @@ class GAN(Game):
         divergence: what the scores cost.
         penalty: a charge on the critic's gradient, or None.
         noise: instance noise on the x that the critic sees, or None.
+        together: whether the critic sees both joints in one pass, see `Game.score`.
 
     Example:
         >>> import torch
@@ -51,6 +52,7 @@ class GAN(Game):
         divergence: Divergence = GANDivergence(),  # noqa: B008 (frozen)
         penalty: Penalty | None = None,
         noise: InstanceNoise | None = None,
+        together: bool = True,
     ) -> None:
         super().__init__()
         self.decoder = decoder
@@ -59,6 +61,7 @@ class GAN(Game):
         self.divergence = divergence
         self.penalty = penalty
         self.noise = noise
+        self.together = together
 
     def sample(self, *batch: Tensor) -> Joints:
         x, *y = batch

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor, nn
 
@@ -25,9 +23,8 @@ class InfoGAN(Game):
         critic:     GAN's - weight L(categories) - continuous_weight L(continuous codes)
         generator:  GAN's - weight L(categories) - continuous_weight L(continuous codes)
 
-    With both weights 0 it is GAN. Trunk and heads see data and samples in one pass, so that a batch norm sees them mixed, or
-    each in a pass of its own, as in the authors' program: then a batch norm takes away what tells one batch from the other
-    as a whole, the critic has a harder task, and what the recogniser learns on samples is worth more on data.
+    With both weights 0 it is GAN. The authors' program shows data and samples to the critic in a pass each
+    (`together=False`); then what the recogniser learns on samples is worth more on data.
 
     References:
         InfoGAN: Interpretable Representation Learning by Information Maximizing Generative Adversarial Nets, Xi Chen and
@@ -42,7 +39,7 @@ class InfoGAN(Game):
         noise: instance noise on the x that the critic sees, or None.
         weight: lambda of the categorical codes.
         continuous_weight: lambda of the others.
-        together: whether the critic sees data and samples in one pass.
+        together: whether the critic sees data and samples in one pass, see `Game.score`.
 
     Raises:
         UserError: the prior has no codes, the critic does not answer for them, or the networks do not fit the codes.
@@ -102,18 +99,13 @@ class InfoGAN(Game):
         return {"data": (x,), "model": (self.decoder(z).rsample(),), "code": (z,)}  # x~ ~ p(x | z)
 
     def losses(self, joints: Joints) -> Outcome:
-        data, model = self.judge(joints["data"], joints["model"])
+        data, model = self.score(self.answer, joints["data"], joints["model"])
         charge = self.charge(joints["data"], joints["model"])
         information = self.information(model[:, 1:], *joints["code"])
         data, model = data[:, 0], model[:, 0]
         critic = self.divergence.critic_loss(data, model) + charge - information
         generator = self.divergence.generator_loss(data, model) - information
         return Outcome({"critic": critic, "generator": generator}, {"data": data, "model": model})
-
-    def judge(self, *joints: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        """The critic's score and its answers on each joint, shape (n, 1 + answers), in one pass or in one each."""
-        passes = [joints] if self.together else [(joint,) for joint in joints]
-        return tuple(part for together in passes for part in self.score(self.answer, *together))  # type: ignore[arg-type]
 
     def answer(self, x: Tensor) -> Tensor:
         """The critic's score and its answers side by side, shape (n, 1 + answers)."""
