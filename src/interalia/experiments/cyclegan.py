@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor, nn
 from torch.nn.functional import l1_loss
 
-from interalia.experiments.experiment import Experiment, Job, Setting, Values
+from interalia.experiments.experiment import Experiment, Job, Setting, Values, trained
 from interalia.games import CycleGAN, Game, Outcome
 from interalia.penalties import Joints
 from interalia.runs import Run
@@ -139,19 +139,14 @@ def refer(run: Run, reference: str) -> Values:
 
 def work(run: Run, setting: Setting, with_pairs: bool) -> Values:
     """Trains one row, scores it on the test images, and draws both ways."""
-    from interalia import engine, plots, tasks
+    from interalia import plots, tasks
     from interalia.data.store import as_tensor
-    from interalia.observers import usual
 
-    folder = setting.folder / run.name
     if with_pairs:
         dataset, game = shown_pairs(run)
     else:
-        training = engine.open_run(run, folder, resume=(folder / "run.json").exists())
-        trained = engine.finish(training, usual(training))
-        if trained.step < training.steps:
-            raise KeyboardInterrupt
-        dataset, game = training.dataset, trained.game
+        done, dataset = trained(run, setting, run.name)
+        game = done.game
     assert dataset.other is not None
     a, b = (as_tensor(part.test.x) for part in (dataset, dataset.other))
     fake_b, fake_a = tasks.translate(game, a, to="b"), tasks.translate(game, b, to="a")

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from functools import partial
 
 from interalia import recipes
-from interalia.experiments.experiment import Experiment, Job, Setting, Values
+from interalia.experiments.experiment import Experiment, Job, Setting, Values, trained
 from interalia.runs import Run
 
 COLUMNS = {
@@ -50,28 +50,21 @@ def work(run: Run, setting: Setting) -> Values:
     """Trains one run, going on with it if it was interrupted; reads c1 off all test images, and the codes off samples."""
     import torch
 
-    from interalia import engine, plots, tasks
+    from interalia import plots, tasks
     from interalia.conditionals import Codes
     from interalia.data.store import as_tensor
     from interalia.metrics.codes import code_bounds, code_error, matching
-    from interalia.observers import usual
 
     name = f"{run.name}-seed-{run.seed}-steps-{run.steps}"
-    folder = setting.folder / name
-    training = engine.open_run(run, folder, resume=(folder / "run.json").exists())
-    trained = engine.finish(training, usual(training))
-    if trained.step < training.steps:
-        raise KeyboardInterrupt
-    game, prior = trained.game, trained.game.prior
+    done, dataset = trained(run, setting, name)
+    game, prior = done.game, done.game.prior
     assert isinstance(prior, Codes)
 
     read = {}
-    for part, split in (("validation", training.dataset.validation), ("test", training.dataset.test)):
+    for part, split in (("validation", dataset.validation), ("test", dataset.test)):
         assert split.y is not None
-        categories = tasks.answers(game, as_tensor(split.x))[:, : prior.categorical[0]].argmax(
-            1
-        )  # c1 of most probability
-        read[part] = categories, torch.from_numpy(split.y)
+        logits = tasks.answers(game, as_tensor(split.x))[:, : prior.categorical[0]]
+        read[part] = logits.argmax(1), torch.from_numpy(split.y)  # the most probable c1
     stands = {part: matching(*found, prior.categorical[0]) for part, found in read.items()}
     z = tasks.latents(game, SAMPLES, run.seed)
     bounds = code_bounds(prior, tasks.answers(game, tasks.decode(game, z)), z).tolist()

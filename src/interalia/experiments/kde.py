@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from functools import partial
 from typing import TYPE_CHECKING
 
-from interalia.experiments.experiment import Experiment, Job, Setting, Values
+from interalia.experiments.experiment import Experiment, Job, Setting, Values, trained
 from interalia.runs import Run
 
 if TYPE_CHECKING:
@@ -88,18 +88,12 @@ def calibrate(run: Run, setting: Setting, count: int | None) -> Values:
 
 def work(run: Run, setting: Setting) -> Values:
     """Trains one run, going on with it if it was interrupted, draws its samples as a picture, and scores them."""
-    from interalia import engine, plots, tasks
-    from interalia.observers import usual
+    from interalia import plots, tasks
 
-    folder = setting.folder / f"{run.name}-seed-{run.seed}-steps-{run.steps}"
-    training = engine.open_run(run, folder, resume=(folder / "run.json").exists())
-    engine.spare_threads(training)
-    trained = engine.finish(training, usual(training))
-    if trained.step < training.steps:
-        raise KeyboardInterrupt
-    samples = tasks.generate(trained.game, QUICK_SAMPLES if setting.quick else SAMPLES, seed=run.seed)
+    done, dataset = trained(run, setting)
+    samples = tasks.generate(done.game, QUICK_SAMPLES if setting.quick else SAMPLES, seed=run.seed)
     plots.grid(samples[:PICTURED].numpy(), setting.folder / f"{run.name}-seed-{run.seed}.png")
-    return score(samples.flatten(1), images(training.dataset.test), setting.quick)
+    return score(samples.flatten(1), images(dataset.test), setting.quick)
 
 
 def images(part: Split) -> Tensor:
