@@ -247,7 +247,10 @@ def protocol(experiment: Experiment, quick: bool, steps: int | None) -> str:
 
 def markdown(experiment: Experiment, table: Sequence[Mapping[str, Any]], quick: bool, steps: int | None = None) -> str:
     """The table: ours in one row, the papers' under it, and all that is needed to judge the numbers."""
-    head = ["", "source", "seeds", *experiment.columns.values(), "steps", "seconds a seed"]
+    from interalia.results import bars
+
+    headings = [bars(heading) for heading in experiment.columns.values()]
+    head = ["", "source", "seeds", *headings, "steps", "seconds a seed"]
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
     for name in names(table):
         rows = [row for row in table if row["row"] == name]
