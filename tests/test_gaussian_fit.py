@@ -135,6 +135,8 @@ def test_the_experiment_works_end_to_end(tmp_path: Path) -> None:
         assert set(values) == set(FGAN_GAUSSIAN.columns)
         assert values["mu_error"] == abs(values["mu"] - values["best_mu"])
         assert values["divergence"] > values["best"]
+    lines = [line for line in path.read_text().splitlines() if line.startswith("|")]
+    assert len({line.count("|") for line in lines}) == 1  # a bar in a heading would be one column more
     assert "| jeffrey | f-GAN | 1 | 1.2295 | 1.3218 | 0.0923 | 1.8087 | 1.7034 | 0.1053 |" in path.read_text()
 
 

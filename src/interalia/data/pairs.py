@@ -124,8 +124,9 @@ def facades(root: Path | None, size: int | None) -> Dataset:
     found = next((pairs for place in places("facades", root) if place.is_dir() and (pairs := look(place))), None)
     if found is None:
         raise UserError(
-            f"the files of facades are missing (not in {root or places('facades', None)[0]}); unpack {MIRROR}, put the "
-            f"pictures, each a photograph and its labels side by side, into one folder DIR and give --root DIR."
+            f"the files of facades are missing (not in {root or places('facades', None)[0]}); download and unpack "
+            f"them from {MIRROR}, put the pictures, each a photograph and its labels side by side, into one folder DIR and "
+            f"give --root DIR."
         )
     side = size or SIZE
     names = found.names
