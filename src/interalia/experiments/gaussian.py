@@ -14,7 +14,9 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from scipy.optimize import minimize
 from torch import Tensor, nn
 
@@ -68,10 +70,12 @@ def exact(divergence: FDivergence, mu: float, sigma: float) -> float:
 
 def optimum(divergence: FDivergence) -> tuple[float, float, float]:
     """mu*, sigma* and the divergence there: the best that any Gaussian can do."""
-    moments = [1.01, 1.83]
-    found = minimize(
-        lambda theta: exact(divergence, *theta), moments, method="Nelder-Mead", options={"xatol": 1e-7, "fatol": 1e-12}
-    )
+
+    def depth(theta: NDArray[np.float64]) -> float:
+        return exact(divergence, float(theta[0]), float(theta[1]))
+
+    moments = np.array([1.01, 1.83])
+    found = minimize(depth, moments, method="Nelder-Mead", options={"xatol": 1e-7, "fatol": 1e-12})
     mu, sigma = (float(value) for value in found.x)
     return mu, sigma, float(found.fun)
 
