@@ -208,3 +208,8 @@ def test_help_is_quick_and_imports_no_torch() -> None:
     loaded = {line.split("|")[-1].strip() for line in said.stderr.splitlines()}
     assert not loaded & set(heavy)
     assert time.perf_counter() - began < 5
+
+
+def test_brackets_in_what_is_listed_are_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    assert interalia("list", "games") == 0
+    assert "[noise, c]" in " ".join(capsys.readouterr().out.split())

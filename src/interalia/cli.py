@@ -511,6 +511,7 @@ Room = Literal[
 def list_(room: Annotated[Room | None, Parameter(help="The room; by default all of them.")] = None) -> None:
     """Print what there is: each name with its settings and what it is."""
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     from interalia import rooms
@@ -524,7 +525,7 @@ def list_(room: Annotated[Room | None, Parameter(help="The room; by default all 
             table.show_header = False
         for key, member in rooms.members(name).items():
             settings = rooms.settings(member)
-            table.add_row(key, rooms.about(member) + (f" [dim]({settings})[/dim]" if settings else ""))
+            table.add_row(key, escape(rooms.about(member)) + (f" [dim]({escape(settings)})[/dim]" if settings else ""))
         console.print(table)
         console.print()
 
