@@ -77,6 +77,7 @@ class Experiment:
         seeds: how many, unless the person says otherwise.
         notes: what else has to be known.
         cut: what --steps does to the trainings, in words.
+        chosen: what settings were chosen on, where it was not validation data alone.
         spread: the columns whose median and best over seeds are told beside the mean.
     """
 
@@ -89,6 +90,7 @@ class Experiment:
     quick_protocol: str
     seeds: int = 5
     notes: Sequence[str] = field(default_factory=tuple)
+    chosen: str = "Nothing was chosen on test data."
     cut: str = "CUT to {steps:,} steps a training (--steps)"
     spread: Sequence[str] = ()
 
@@ -285,7 +287,7 @@ def markdown(experiment: Experiment, table: Sequence[Mapping[str, Any]], quick: 
             "",
             *lines,
             "",
-            "± is the standard error over seeds. Nothing was chosen on test data.",
+            f"± is the standard error over seeds. {experiment.chosen}",
             "",
             f"- Protocol: {protocol(experiment, quick, steps)}",
             *(f"- {note}" for note in experiment.notes),
