@@ -68,8 +68,8 @@ def test_labels_are_refused_where_there_are_none(tmp_path: Path) -> None:
         tasks.generate(build("gan", double=False), 2, label=1)
     with pytest.raises(UserError, match="has no labels to tell"):
         engine.prepare(Run(game="gan", labels=True, data=str(pictures(tmp_path)), batch=2, steps=1))
-    with pytest.raises(UserError, match="ALI cannot be told labels"):
-        engine.prepare(Run(game="ali", labels=True, steps=1))
+    with pytest.raises(UserError, match="InfoGAN cannot be told labels"):
+        engine.prepare(Run(game="infogan", labels=True, steps=1))
 
 
 def pictures(folder: Path) -> Path:

@@ -17,6 +17,8 @@ from interalia.runs import FREE, Folder, Run, from_toml, kinds, writing
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from interalia.data import Dataset
+    from interalia.games import Game
     from interalia.runs import Trained
 
 app = App(
@@ -142,6 +144,14 @@ def free(path: Path) -> Path:
 
 
 RunFolder = Annotated[Path, Parameter(help="The folder of a run, or a .safetensors file exported from one.")]
+Images = Annotated[list[Path] | None, Parameter(help="Images, or folders of them; by default held-out ones.")]
+Told = Annotated[
+    str | None,
+    Parameter(
+        help="What a conditional game is told of given images: a label for all of them or one each, with commas between "
+        "them; or the names of the attributes that they have."
+    ),
+]
 Seed = Annotated[int, Parameter(help="Of the random numbers.")]
 Out = Annotated[Path | None, Parameter(help="The file to write; by default one in the run's folder of figures.")]
 Device = Annotated[str, Parameter(help="auto, cpu, cuda ...")]
@@ -173,10 +183,8 @@ def generate(
 
     positive("count", 64 if count is None else count)
     trained = opened(run, device)
-    if trained.game.labels and count is None and label is None:
-        x = tasks.by_label(trained.game, 10, seed)
-    else:
-        x = tasks.generate(trained.game, count or 64, seed, label)
+    by_label = trained.game.labels and not trained.game.attributes and count is None and label is None
+    x = tasks.by_label(trained.game, 10, seed) if by_label else tasks.generate(trained.game, count or 64, seed, label)
     if separate:
         if x.ndim != 4:
             raise UserError("vectors cannot be written as pictures; leave out --separate and give --out FILE.npz.")
@@ -189,18 +197,17 @@ def generate(
     if path.suffix == ".npz" or x.ndim != 4:
         save_arrays(path, x=x)
     else:
-        plots.grid(x.numpy(), path, columns=10 if trained.game.labels and count is None and label is None else None)
+        plots.grid(x.numpy(), path, columns=10 if by_label else None)
     say(f"{len(x)} samples: {path}")
 
 
 @app.command
 def reconstruct(
     run: RunFolder,
-    images: Annotated[
-        list[Path] | None, Parameter(help="Images, or folders of them; by default held-out ones.")
-    ] = None,
+    images: Images = None,
     *,
     count: int = 40,
+    told: Told = None,
     seed: Seed = 0,
     out: Out = None,
     device: Device = "auto",
@@ -218,8 +225,8 @@ def reconstruct(
     positive("count", count)
     trained = opened(run, device)
     tasks.capable(trained.game, "reconstruct", "encoder", "decoder")
-    x = given_images(trained, images) if images else held_out(trained, count)
-    x_hat = tasks.reconstruct(trained.game, x, seed)
+    x, y = inputs(trained, images, count, seed=0, told=told)
+    x_hat = tasks.reconstruct(trained.game, x, seed, y)
     path = picture(out or figure(trained, run, "reconstructed.png" if x.ndim == 4 else "reconstructed.npz"))
     if path.suffix == ".npz" or x.ndim != 4:
         save_arrays(path, x=x, x_hat=x_hat)
@@ -245,6 +252,7 @@ def interpolate(
     pairs: int = 8,
     steps: int = 9,
     how: Literal["linear", "spherical"] = "linear",
+    told: Told = None,
     seed: Seed = 0,
     out: Out = None,
     device: Device = "auto",
@@ -265,7 +273,7 @@ def interpolate(
     positive("pairs", pairs)
     trained = opened(run, device)
     tasks.capable(trained.game, "interpolate", "encoder", "decoder")
-    x = given_images(trained, images) if images else held_out(trained, 2 * pairs, seed)
+    x, y = inputs(trained, images, 2 * pairs, seed, told)
     if len(x) < 2:
         raise UserError(f"an interpolation needs 2 images, and {len(x)} was given; give one more.")
     if len(x) % 2:
@@ -274,7 +282,7 @@ def interpolate(
         )
     half = len(x) // 2
     a, b = x[:half], x[half : 2 * half]
-    way = tasks.interpolate(trained.game, a, b, steps, how, seed)
+    way = tasks.interpolate(trained.game, a, b, steps, how, seed, None if y is None else (y[:half], y[half : 2 * half]))
     path = picture(out or figure(trained, run, "interpolated.png" if x.ndim == 4 else "interpolated.npz"))
     if path.suffix == ".npz" or x.ndim != 4:
         save_arrays(path, a=a, way=way, b=b)
@@ -332,6 +340,248 @@ def traverse(
     else:
         plots.traversals([block.numpy() for block in found.values()], picture(path))
     say(f"{len(found)} traversals, {', '.join(found)}: {path}")
+
+
+@app.command
+def edit(
+    run: RunFolder,
+    images: Images = None,
+    *,
+    to: Annotated[str | None, Parameter(help="What to change; see below.")] = None,
+    told: Told = None,
+    count: int = 8,
+    strengths: Annotated[
+        list[float] | None, Parameter(help="How far to go, in differences of the means; by default -2 to 2.")
+    ] = None,
+    examples: int = 5000,
+    seed: Seed = 0,
+    out: Out = None,
+    device: Device = "auto",
+) -> None:
+    """Change images in one property and keep the rest of their z: a row an image, a column a change.
+
+    A game that is told labels shows each image under other labels, one that is told attributes with one attribute after
+    the other turned over: by default all of them, or those of --to, with commas between them. A game that is told nothing
+    moves z along the difference of the means of labelled training images with and without the property --to, a label or an
+    attribute of its data.
+
+    Parameters
+    ----------
+    count
+        How many held-out images, where none are given.
+    examples
+        Of how many labelled training images the means are taken.
+    """
+    import torch
+
+    from interalia import plots, results, tasks
+
+    positive("count", count)
+    trained = opened(run, device)
+    game = trained.game
+    tasks.capable(game, "edit", "encoder", "decoder")
+    x, y = inputs(trained, images, count, seed, told)
+    if game.labels:
+        names = list(game.attributes) or [str(label) for label in range(game.labels)]
+        chosen = names if to is None else [name.strip() for name in to.split(",")]
+        for name in chosen:
+            if name not in names:
+                raise unknown("attribute" if game.attributes else "label", name, names)
+        tasks.told(game, y, len(x))
+        assert y is not None
+        edited = tasks.edits(game, x, y, seed)[:, [names.index(name) for name in chosen]]
+        columns = ", ".join(chosen)
+    else:
+        if to is None:
+            raise UserError(
+                f"this {type(game).__name__} was not told any labels; name the label or attribute to move along with --to."
+            )
+        known, has = labelled(results.dataset_of(trained), to, examples, seed)
+        way = strengths or [-2.0, -1.0, 0.0, 1.0, 2.0]
+        edited = tasks.shift(game, x, tasks.direction(game, known, has, seed), way, seed)
+        columns = ", ".join(f"{strength:+g} {to}" for strength in way)
+    path = picture(out or figure(trained, run, "edited.png" if x.ndim == 4 else "edited.npz"))
+    if path.suffix == ".npz" or x.ndim != 4:
+        save_arrays(path, x=x, edited=edited)
+    else:
+        x_hat = tasks.reconstruct(game, x, seed, y)
+        plots.interpolations(x.numpy(), torch.cat([x_hat[:, None], edited], dim=1).numpy(), None, path)
+    say(f"{len(x)} images, edited: {path}")
+    say(f"columns: the original, its reconstruction, {columns}")
+
+
+def labelled(dataset: Dataset, name: str, count: int, seed: int) -> tuple[Tensor, Tensor]:
+    """At most `count` training images, drawn by seed, and which of them have the label or the attribute."""
+    import torch
+
+    from interalia.data.store import as_tensor
+
+    rows = (
+        torch.randperm(len(dataset.train), generator=torch.Generator().manual_seed(seed))[:count].sort().values.numpy()
+    )
+    attributes = [str(known) for known in dataset.attributes.get("names", ())]
+    classes = list(dataset.classes) or [str(label) for label in range(dataset.labels)]
+    if name in attributes:
+        values = dataset.attributes["train"][rows, attributes.index(name)] > 0
+    elif name in classes and dataset.train.y is not None:
+        values = dataset.train.y[rows] == classes.index(name)
+    elif attributes or classes:
+        raise unknown("label or attribute", name, [*attributes, *classes])
+    else:
+        raise UserError(f"the data set {dataset.name!r} has neither labels nor attributes to edit by.")
+    return as_tensor(dataset.train.x[rows]), torch.from_numpy(values)
+
+
+MASKS = ("left", "right", "top", "bottom", "centre")
+
+
+@app.command
+def complete(
+    run: RunFolder,
+    images: Images = None,
+    *,
+    mask: str = "right",
+    steps: int = 200,
+    rate: float = 0.05,
+    blend: int = 0,
+    told: Told = None,
+    count: int = 20,
+    seed: Seed = 0,
+    out: Out = None,
+    device: Device = "auto",
+    separate: bool = False,
+) -> None:
+    """Fill in a part of images: encode, refine z on the known pixels, decode the rest. Originals above, then with the hole,
+    then filled in.
+
+    Parameters
+    ----------
+    mask
+        What is to be filled in: left, right, top, bottom (a half) or centre (the middle quarter); or a picture of one
+        image's size, white where the image is known and black where it is not.
+    steps
+        Of the descent on the known pixels; 0 keeps the encoder's z.
+    rate
+        Of the descent.
+    blend
+        Over how many pixels of the known part the seam fades.
+    count
+        How many held-out images, where none are given.
+    separate
+        Write each image as a file of its own into the folder --out.
+    """
+    from interalia import plots, tasks
+
+    positive("count", count)
+    trained = opened(run, device)
+    tasks.capable(trained.game, "complete", "decoder")
+    if len(trained.game.shape) != 3:
+        raise UserError("only images can be completed, and this game was trained on vectors.")
+    known = mask_of(trained.game, mask)
+    x, y = inputs(trained, images, count, seed, told)
+    filled = tasks.complete(trained.game, x, known, steps, rate, blend, seed, y)
+    if separate:
+        folder = out or figure(trained, run, "completed")
+        for i, image in enumerate(filled):
+            plots.single(image.numpy(), folder / f"{i:06d}.png")
+        say(f"{len(x)} images completed: {folder}")
+        return
+    path = picture(out or figure(trained, run, "completed.png"))
+    if path.suffix == ".npz":
+        save_arrays(path, x=x, mask=known, completed=filled)
+    else:
+        holed = known * x + (1 - known) * 0.5
+        plots.cycles(x.numpy(), holed.numpy(), filled.numpy(), path)
+    say(f"{len(x)} images completed: {path}")
+
+
+def mask_of(game: Game, name: str) -> Tensor:
+    """1 where an image is known, shape (1, height, width)."""
+    import torch
+
+    height, width = game.shape[1:]
+    known = torch.ones(1, height, width)
+    holes = {
+        "left": (slice(None), slice(0, width // 2)),
+        "right": (slice(None), slice(width // 2, width)),
+        "top": (slice(0, height // 2), slice(None)),
+        "bottom": (slice(height // 2, height), slice(None)),
+        "centre": (slice(height // 4, height - height // 4), slice(width // 4, width - width // 4)),
+    }
+    if name in holes:
+        known[0][holes[name]] = 0
+        return known
+    if not Path(name).exists():
+        raise UserError(
+            f"there is no mask {name}; it is one of {', '.join(MASKS)}, or a black and white picture's path."
+        )
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with Image.open(name) as opened_mask:
+            gray = opened_mask.convert("L")
+    except (OSError, UnidentifiedImageError):
+        raise UserError(f"the mask {name} is no picture; give a .png, white where the image is known.") from None
+    if gray.size != (width, height):
+        raise UserError(
+            f"the mask {name} has {gray.size[0]}x{gray.size[1]} pixels, and this game's images have {width}x{height}; give "
+            f"one of that size."
+        )
+    return (torch.tensor(list(gray.getdata()), dtype=torch.float32).view(1, height, width) >= 128).float()
+
+
+@app.command
+def neighbours(
+    run: RunFolder,
+    images: Images = None,
+    *,
+    nearest: int = 8,
+    among: int = 10_000,
+    told: Told = None,
+    count: int = 10,
+    seed: Seed = 0,
+    out: Out = None,
+    device: Device = "auto",
+) -> None:
+    """Find the training images whose z is nearest to an image's: a row an image, its neighbours beside it.
+
+    Parameters
+    ----------
+    nearest
+        How many neighbours of each image.
+    among
+        Among how many training images, drawn by seed.
+    count
+        How many held-out images, where none are given.
+    """
+    import torch
+
+    from interalia import plots, results, tasks
+    from interalia.data.store import as_tensor
+
+    positive("count", count)
+    positive("among", among)
+    trained = opened(run, device)
+    tasks.capable(trained.game, "neighbours", "encoder")
+    x, y = inputs(trained, images, count, seed, told)
+    dataset = results.dataset_of(trained)
+    rows = (
+        torch.randperm(len(dataset.train), generator=torch.Generator().manual_seed(seed))[:among].sort().values.numpy()
+    )
+    others = as_tensor(dataset.train.x[rows])
+    values = dataset.conditions("train", trained.game.attributes) if trained.game.labels else None
+    pair = None if values is None or y is None else (y, torch.from_numpy(values[rows]))
+    found = tasks.neighbours(trained.game, x, others, nearest, seed, pair)
+    path = picture(out or figure(trained, run, "neighbours.png" if x.ndim == 4 else "neighbours.npz"))
+    if path.suffix == ".npz" or x.ndim != 4:
+        save_arrays(path, x=x, neighbours=others[found], rows=rows[found.numpy()])
+    else:
+        plots.interpolations(x.numpy(), others[found].numpy(), None, path)
+    say(f"{len(x)} images with {nearest} neighbours of {len(rows)}: {path}")
+    if dataset.test.y is not None and dataset.train.y is not None and not images:
+        own = dataset.test.y[results.rows(dataset, count, seed)]
+        share = float((dataset.train.y[rows][found.numpy()] == own[:, None]).mean())
+        say(f"neighbours of the same label: {100 * share:.1f} %")
 
 
 @app.command
@@ -395,6 +645,7 @@ def encode(
     *,
     out: Path,
     sample: bool = False,
+    told: Told = None,
     seed: Seed = 0,
     device: Device = "auto",
 ) -> None:
@@ -412,9 +663,9 @@ def encode(
 
     trained = opened(run, device)
     tasks.capable(trained.game, "encode", "encoder")
-    x = given_images(trained, images)
-    z = tasks.encode(trained.game, x, seed, "sample" if sample else "mean")
-    save_arrays(out, z=z, features=tasks.features(trained.game, x), files=[str(path) for path in expand(images)])
+    x, y = inputs(trained, images, 0, seed, told)
+    z = tasks.encode(trained.game, x, seed, "sample" if sample else "mean", y)
+    save_arrays(out, z=z, features=tasks.features(trained.game, x, y=y), files=[str(path) for path in expand(images)])
     say(f"{len(z)} latents of {z.shape[1]} dimensions: {out}")
 
 
@@ -571,11 +822,43 @@ def arrays(paths: Sequence[Path]) -> Tensor:
     return torch.cat(parts)
 
 
-def held_out(trained: Trained, count: int, seed: int = 0) -> Tensor:
-    """Images of the run's test split, drawn by seed."""
+def inputs(
+    trained: Trained, images: Sequence[Path] | None, count: int, seed: int, told: str | None
+) -> tuple[Tensor, Tensor | None]:
+    """The user's images, or `count` of the run's test split drawn by seed, and what a conditional game is told of them."""
     from interalia import results
 
-    return results.held_out(results.dataset_of(trained), count, seed)
+    if images:
+        x = given_images(trained, images)
+        return x, None if told is None else conditions(trained.game, told, len(x))
+    if told is not None:
+        raise UserError("--told says what given images are, and none are given; leave it out, or give images.")
+    dataset = results.dataset_of(trained)
+    return results.held_out(dataset, count, seed), results.conditions(trained.game, dataset, count, seed)
+
+
+def conditions(game: Game, told: str, count: int) -> Tensor:
+    """Labels, shape (count,), or attributes, shape (count, labels), from --told."""
+    import torch
+
+    words = [word.strip() for word in told.split(",") if word.strip()]
+    if game.attributes:
+        names = list(game.attributes)
+        for word in words:
+            if word not in names:
+                raise unknown("attribute", word, names)
+        return torch.tensor([float(name in words) for name in names]).expand(count, -1)
+    if not game.labels:
+        raise UserError(f"this {type(game).__name__} is told nothing; leave out --told.")
+    try:
+        labels = [int(word) for word in words]
+    except ValueError:
+        raise UserError(
+            f"--told is {told!r}, and this game's labels are numbers from 0 to {game.labels - 1}."
+        ) from None
+    if len(labels) not in (1, count):
+        raise UserError(f"--told gives {len(labels)} labels for {count} images; give one for all of them, or one each.")
+    return torch.tensor(labels * (count if len(labels) == 1 else 1))
 
 
 def figure(trained: Trained, run: Path, name: str) -> Path:

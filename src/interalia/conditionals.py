@@ -131,11 +131,11 @@ class Implicit(Conditional):
         self.noise = noise
 
     def forward(self, *c: Tensor) -> Distribution:
-        x = c[0].flatten(1)  # an image joins the noise as a vector
+        x = torch.cat([part.flatten(1) for part in c], dim=1)  # an image, and a label, join the noise as vectors
         return Pushed(lambda eps: full(self.network(torch.cat([x, eps], dim=1))), x.new_empty(len(x), self.noise))
 
     def hidden(self, *c: Tensor) -> Tensor:
-        x = c[0].flatten(1)  # an image joins the noise as a vector
+        x = torch.cat([part.flatten(1) for part in c], dim=1)
         return super().hidden(torch.cat([x, x.new_zeros(len(x), self.noise)], dim=1))
 
 

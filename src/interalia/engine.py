@@ -179,7 +179,8 @@ def prepare(run: Run, folder: Folder | None = None) -> Training:
     if run.batch < 2 and any(isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d) for module in game.modules()):
         raise UserError("`batch` is 1, and batch norm averages over a batch; give --batch 2 or more.")
     domains = [dataset.train] if game.other is None or dataset.other is None else [dataset.train, dataset.other.train]
-    stores = tuple(Store(split, device, labels=game.labels) for split in domains)
+    y = dataset.conditions("train", game.attributes) if game.labels else None
+    stores = tuple(Store(split, device, y=y, labels=game.labels) for split in domains)
     samplers = orders(stores, run)
     precision = resolve_precision(run.precision, game, device)
     if precision == "bf16" and device.type != "mps":

@@ -56,17 +56,41 @@ def squared_gradients(critic: nn.Module, inputs: Sequence[Tensor]) -> Tensor:
 class R1(Penalty):
     """Zero-centred, on P: (gamma / 2) E_P ||grad D||^2, the gradient taken in every input, in ALI in both x and z.
 
+    A large gamma keeps the critic smooth, and the generator on all modes; a small one lets the critic see detail. With
+    `final` it falls from the one to the other, geometrically over the training: gamma (final / gamma)^t, t from 0 to 1.
+
     References:
         Which Training Methods for GANs do actually Converge?, Lars Mescheder, Andreas Geiger, Sebastian Nowozin, 2018,
         https://arxiv.org/abs/1801.04406
+        The GAN is dead; long live the GAN! A Modern GAN Baseline, Yiwen Huang and others, 2024,
+        https://arxiv.org/abs/2501.05441 (a gamma that falls)
+
+    Arguments:
+        gamma: the weight, at the first step where there is a `final` one.
+        every: see `Penalty`.
+        final: the weight at the last step, or None.
+
+    Raises:
+        ValueError: `final` is given and one of the two is not above 0.
     """
 
-    def __init__(self, gamma: float = 1.0, every: int = 1) -> None:
+    def __init__(self, gamma: float = 1.0, every: int = 1, final: float | None = None) -> None:
         super().__init__(every)
+        if final is not None and not (gamma > 0 and final > 0):
+            raise ValueError(
+                f"`gamma` is {gamma} and `final` is {final}; to fall from the one to the other both are above 0"
+            )
         self.gamma = gamma
+        self.final = final
+        self.weight = gamma
+
+    def at(self, step: int, steps: int) -> None:
+        super().at(step, steps)
+        if self.final is not None:
+            self.weight = self.gamma * (self.final / self.gamma) ** (step / max(1, steps))
 
     def charge(self, critic: nn.Module, p: Sequence[Tensor], q: Sequence[Tensor]) -> Tensor:
-        return self.gamma / 2 * squared_gradients(critic, p).mean()
+        return self.weight / 2 * squared_gradients(critic, p).mean()
 
 
 class R1R2(R1):
@@ -80,7 +104,7 @@ class R1R2(R1):
     def charge(self, critic: nn.Module, p: Sequence[Tensor], q: Sequence[Tensor]) -> Tensor:
         squares = squared_gradients(critic, [torch.cat(parts) for parts in zip(p, q, strict=True)])
         on_p, on_q = squares.split([len(p[0]), len(q[0])])
-        return self.gamma / 2 * (on_p.mean() + on_q.mean())
+        return self.weight / 2 * (on_p.mean() + on_q.mean())
 
 
 class Interpolated(Penalty):

@@ -161,13 +161,15 @@ def traversals(blocks: Sequence[ArrayLike], path: Path | str) -> Path:
     return _save(_above(parts, 2 * space), path)
 
 
-def interpolations(left: ArrayLike, path_images: ArrayLike, right: ArrayLike, path: Path | str) -> Path:
+def interpolations(left: ArrayLike, path_images: ArrayLike, right: ArrayLike | None, path: Path | str) -> Path:
     """One row a pair: an original, the decoded points on the way, the other original. Originals are framed in green.
+
+    Without `right` it is a row an image: the original, and what was made of it.
 
     Arguments:
         left: originals that the ways start from, shape (n, channels, height, width).
         path_images: shape (n, steps, channels, height, width).
-        right: originals that they lead to, shape (n, channels, height, width).
+        right: originals that they lead to, shape (n, channels, height, width), or None.
         path: the PNG file.
 
     Raises:
@@ -180,7 +182,7 @@ def interpolations(left: ArrayLike, path_images: ArrayLike, right: ArrayLike, pa
         )
     n, steps = ways.shape[:2]
     starts, scale = _tiles(left)
-    ends, _ = _tiles(right)
+    ends, _ = _tiles(left if right is None else right)
     between, _ = _tiles(ways.reshape(-1, *ways.shape[2:]))
     between = between.reshape(n, steps, *between.shape[1:])
     _alike(left=starts, right=ends, interpolations=between[:, 0])
@@ -189,7 +191,8 @@ def interpolations(left: ArrayLike, path_images: ArrayLike, right: ArrayLike, pa
     rows = []
     for start, points, end in zip(starts, between, ends, strict=True):
         way = _framed(_beside(points, space), frame)  # as high as the framed originals
-        rows.append(_beside([_framed(start, frame, green), way, _framed(end, frame, green)], 2 * space))
+        last = [] if right is None else [_framed(end, frame, green)]
+        rows.append(_beside([_framed(start, frame, green), way, *last], 2 * space))
     return _save(_framed(_above(rows, space), space), path)
 
 

@@ -11,7 +11,9 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from interalia import plots, reports, runs, tasks
 from interalia.data.store import as_tensor
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
 
 Kind = Literal["auto", "classifier", "random", "inception"]  # whose features distances are computed in
 PAIRS = 8  # interpolations on the page
+EDITS = 8  # images whose edits are on the page
+MOST = 12  # edits of each
 CYCLES = 20  # translations on the page, each way
 STEPS = 9
 POINTS = 2500  # of a plane
@@ -62,8 +66,20 @@ def dataset_of(trained: Trained) -> Dataset:
 
 def held_out(dataset: Dataset, count: int, seed: int = 0) -> Tensor:
     """`count` members of the test split, drawn by seed, shape (count, *shape)."""
+    return as_tensor(dataset.test.x[rows(dataset, count, seed)])
+
+
+def conditions(game: Game, dataset: Dataset, count: int, seed: int = 0) -> Tensor | None:
+    """What a conditional game is told of the members that `held_out` draws; None for a game that is told nothing."""
+    y = dataset.conditions("test", game.attributes) if game.labels else None
+    return None if y is None else torch.from_numpy(y[rows(dataset, count, seed)])
+
+
+def rows(dataset: Dataset, count: int, seed: int) -> NDArray[np.int64]:
+    """Which members of the test split a seed draws."""
     order = torch.randperm(len(dataset.test), generator=torch.Generator().manual_seed(seed))
-    return as_tensor(dataset.test.x[order[:count].sort().values.numpy()])
+    found: NDArray[np.int64] = order[:count].sort().values.numpy()
+    return found
 
 
 def evaluate(
@@ -234,31 +250,38 @@ def draw(trained: Trained, dataset: Dataset) -> None:
         return
     if not dataset.is_image:
         if dataset.shape == (2,):
-            real = held_out(dataset, POINTS)
+            real, y = held_out(dataset, POINTS), conditions(game, dataset, POINTS)
             plots.plane(
                 real.numpy(),
                 tasks.generate(game, POINTS).numpy(),
                 figures / "plane.png",
                 means=None if dataset.mixture is None else dataset.mixture.means,
-                latents=tasks.encode(game, real, how="sample").numpy() if infers and trained.run.latent == 2 else None,
-                reconstructions=tasks.reconstruct(game, real).numpy() if infers else None,
+                latents=tasks.encode(game, real, how="sample", y=y).numpy()
+                if infers and trained.run.latent == 2
+                else None,
+                reconstructions=tasks.reconstruct(game, real, y=y).numpy() if infers else None,
             )
         return
-    samples = tasks.by_label(game, 10) if game.labels else tasks.generate(game, 100)
+    by_label = game.labels > 0 and not game.attributes
+    samples = tasks.by_label(game, 10) if by_label else tasks.generate(game, 100)
     plots.grid(samples.numpy(), figures / "samples.png", columns=10)
     if game.recognises:
         for i, code in enumerate(tasks.directions(game)):
             plots.traversals([tasks.traverse(game, i).numpy()], figures / f"traversal_{code}.png")
     if not infers:
         return
-    x = held_out(dataset, 40)
-    plots.pairs(x.numpy(), tasks.reconstruct(game, x).numpy(), figures / "reconstructions.png")
-    ends = held_out(dataset, 2 * PAIRS, seed=1)
+    x, y = held_out(dataset, 40), conditions(game, dataset, 40)
+    plots.pairs(x.numpy(), tasks.reconstruct(game, x, y=y).numpy(), figures / "reconstructions.png")
+    if y is not None:
+        edited = tasks.edits(game, x[:EDITS], y[:EDITS])[:, :MOST]
+        plots.interpolations(x[:EDITS].numpy(), edited.numpy(), None, figures / "edits.png")
+    ends, y = held_out(dataset, 2 * PAIRS, seed=1), conditions(game, dataset, 2 * PAIRS, seed=1)
     half = len(ends) // 2
     if half:
         a, b = ends[:half], ends[half : 2 * half]
+        told = None if y is None else (y[:half], y[half : 2 * half])
         for how, name in (("linear", "interpolations.png"), ("spherical", "interpolations_spherical.png")):
-            way = tasks.interpolate(game, a, b, STEPS, how)  # type: ignore[arg-type]
+            way = tasks.interpolate(game, a, b, STEPS, how, y=told)  # type: ignore[arg-type]
             plots.interpolations(a.numpy(), way.numpy(), b.numpy(), figures / name)
 
 

@@ -53,6 +53,9 @@ class Run:
         None, "the second data set of a game that translates between two: a name, or a path as for `data`"
     )
     labels: bool = _field(False, "whether the networks are told the labels: a conditional game")
+    attributes: str | None = _field(
+        None, "the attributes that the networks are told in place of labels: names with commas between them, or all"
+    )
     root: str | None = _field(None, "the folder where a named data set's files are, or are to be downloaded to")
     size: int | None = _field(None, "images are centre-cropped and resized to this many pixels a side", 4, 1024)
     networks: str = _field("auto", "the networks", room="networks")
@@ -370,6 +373,7 @@ def build(
     mean: Tensor | None = None,
     labels: int | None = None,
     other: tuple[int, ...] | None = None,
+    attributes: Mapping[str, float] | None = None,
 ) -> Game:
     """The untrained game of a run, drawn from torch's global random state.
 
@@ -379,6 +383,7 @@ def build(
         mean: the mean image, shape `shape`, from which a sigmoid's bias is set; None leaves it at 0.
         labels: how many labels the data has.
         other: of one x of the second domain, where there is one.
+        attributes: those that the networks are told, and how frequent each is.
 
     Raises:
         UserError: a part does not exist, or the parts do not fit each other or the data.
@@ -396,9 +401,10 @@ def build(
     if shape is None:
         found = dataset(run)
         shape, labels, other = found.shape, found.labels, found.other_shape
+        attributes = frequencies(run, found)
     kind, settings = specs.look_up(run.game, games.CATALOGUE, "game")
     needs = inspect.signature(kind).parameters
-    told = _told(run, kind, labels or 0)  # type: ignore[arg-type]
+    told = _told(run, kind, labels or 0, attributes or {})  # type: ignore[arg-type]
     if "to_b" in needs and other is None:
         raise UserError(
             f"{kind.__name__} translates between two data sets, and {run.data!r} is one; give the second with --target."  # type: ignore[attr-defined]
@@ -456,23 +462,46 @@ def build(
     except ValueError as error:
         raise UserError(f"the game {run.game!r} cannot be made: {error}.") from error
     game.shape, game.labels, game.other = tuple(shape), told, sizes.other
+    game.attributes = dict(attributes or {})
     return game
 
 
 def build_for(run: Run, dataset: Dataset, mean: Tensor | None = None) -> Game:
     """The untrained game of a run on its data; see `build`."""
-    return build(run, dataset.shape, mean, dataset.labels, dataset.other_shape)
+    return build(run, dataset.shape, mean, dataset.labels, dataset.other_shape, frequencies(run, dataset))
 
 
-def _told(run: Run, kind: type[Game], labels: int) -> int:
-    """How many numbers of labels the networks are told."""
-    if not run.labels:
+def frequencies(run: Run, dataset: Dataset) -> dict[str, float]:
+    """The attributes that the run's networks are told, and the share of the training data that has each.
+
+    Raises:
+        UserError: the data has no such attribute.
+    """
+    if run.attributes is None:
+        return {}
+    known = [str(name) for name in dataset.attributes.get("names", ())]
+    if not known:
+        raise UserError(f"the data set {dataset.name!r} has no attributes; leave --attributes out.")
+    names = known if run.attributes == "all" else [name.strip() for name in run.attributes.split(",")]
+    values = dataset.conditions("train", names)
+    assert values is not None
+    return dict(zip(names, values.mean(axis=0).tolist(), strict=True))
+
+
+def _told(run: Run, kind: type[Game], labels: int, attributes: Mapping[str, float]) -> int:
+    """How many numbers the networks are told."""
+    if run.labels and run.attributes is not None:
+        raise UserError("networks are told labels or attributes; leave out one of --labels and --attributes.")
+    if not run.labels and run.attributes is None:
         return 0
     if not kind.conditional:
         from interalia.games import CATALOGUE
 
         able = ", ".join(member.__name__ for member in CATALOGUE.values() if member.conditional)
-        raise UserError(f"{kind.__name__} cannot be told labels; leave out --labels, or play one that can: {able}.")
+        flag = "labels" if run.labels else "attributes"
+        raise UserError(f"{kind.__name__} cannot be told {flag}; leave out --{flag}, or play one that can: {able}.")
+    if run.attributes is not None:
+        return len(attributes)
     if labels < 2:
         raise UserError(f"`labels` is set, and the data set {run.data!r} has no labels to tell; leave --labels out.")
     return labels
@@ -492,7 +521,8 @@ def export(game: Game, run: Run, step: int, path: Path) -> None:
 
     tensors = {key: value.detach().cpu().contiguous() for key, value in game.state_dict().items()}
     about = {
-        "run": dataclasses.asdict(run), "step": step, "shape": game.shape, "labels": game.labels, "other": game.other
+        "run": dataclasses.asdict(run), "step": step, "shape": game.shape, "labels": game.labels, "other": game.other,
+        "attributes": dict(game.attributes),
     }  # fmt: skip
     metadata = {"interalia": json.dumps(about)}
     with writing(path, "wb") as file:
@@ -558,7 +588,8 @@ def load(folder: Path | str, device: str = "cpu") -> Trained:
 
     with torch.random.fork_rng(devices=[]):
         other = about.get("other")
-        game = build(run, tuple(about["shape"]), labels=about.get("labels", 0), other=other and tuple(other))
+        told = about.get("attributes", {})
+        game = build(run, tuple(about["shape"]), None, about.get("labels", 0), other and tuple(other), told)
     try:
         game.load_state_dict(tensors)
     except RuntimeError:

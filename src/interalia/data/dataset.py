@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from interalia.errors import UserError, unknown
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,8 @@ class Dataset:
         train, validation, test: nothing is ever chosen on `test`.
         classes: the names of the labels 0, 1, ..., empty where there are none.
         mixture: the truth, for synthetic mixtures only.
+        attributes: 'names', shape (k,), and for 'train', 'validation' and 'test' 0 or 1 of each, int8, shape (n, k); empty
+            where there are none.
         about: one or two plain sentences for the report: what it is, where it came from, how it was split and resized.
         other: the second domain, for games that translate between two; None where there is none.
         paired: whether member i of the held-out parts is the truth to member i of the other domain's. What is trained on
@@ -68,6 +73,27 @@ class Dataset:
     def shape(self) -> tuple[int, ...]:
         """(channels, height, width) of an image, or (d,) of a vector."""
         return tuple(self.train.x.shape[1:])
+
+    def conditions(self, part: str, attributes: Iterable[str] = ()) -> NDArray[Any] | None:
+        """What a conditional game is told of the members of 'train', 'validation' or 'test': those attributes of each, shape
+        (n, k), or where none are named the labels, shape (n,), or None.
+
+        Raises:
+            UserError: the data set has no such attribute.
+        """
+        known = [str(name) for name in self.attributes.get("names", ())]
+        columns = []
+        for name in attributes:
+            if name not in known:
+                if not known:
+                    raise UserError(f"the data set {self.name!r} has no attributes; leave --attributes out.")
+                raise unknown("attribute", name, known)
+            columns.append(known.index(name))
+        if columns:
+            found: NDArray[Any] = self.attributes[part][:, columns]
+            return found
+        split: Split = getattr(self, part)
+        return split.y
 
     @property
     def is_image(self) -> bool:

@@ -47,7 +47,8 @@ class Store:
         split: what to draw from.
         device: where batches are wanted.
         budget: bytes of the device's memory that the data may take; None: half of what is free.
-        labels: how many different labels there are, where batches shall hold them too; 0 for x alone.
+        y: what batches shall hold beside x: labels, int64, shape (n,), or attributes of 0 or 1, shape (n, k); or None.
+        labels: how many different labels there are.
 
     Example:
         >>> store = Store(Split(np.zeros((6, 1, 2, 2), np.uint8)), torch.device("cpu"))
@@ -56,12 +57,19 @@ class Store:
         (torch.Size([2, 1, 2, 2]), torch.float32, 6)
     """
 
-    def __init__(self, split: Split, device: torch.device, budget: float | None = None, labels: int = 0) -> None:
+    def __init__(
+        self,
+        split: Split,
+        device: torch.device,
+        budget: float | None = None,
+        y: NDArray[Any] | None = None,
+        labels: int = 0,
+    ) -> None:
         self.split = split
         self.device = torch.device(device)
         self.budget = budget
         self.labels = labels
-        self.y = torch.from_numpy(split.y) if labels and split.y is not None else None
+        self.y = None if y is None else wrap(y)
         self.data = wrap(split.x)
         if self.device.type != "cpu":
             if budget is None:
@@ -73,7 +81,7 @@ class Store:
         return len(self.split)
 
     def __getitem__(self, index: Tensor) -> tuple[Tensor, ...]:
-        """(x,), or (x, y): the rows `index` (int64, shape (batch,)), float32, images in [0, 1], labels one-hot."""
+        """(x,), or (x, y): the rows `index` (int64, shape (batch,)), float32, images in [0, 1]; see `condition`."""
         rows = self.data.index_select(0, index.to(self.data.device))
         if rows.device != self.device:
             if self.device.type == "cuda":
@@ -81,8 +89,19 @@ class Store:
             rows = rows.to(self.device, non_blocking=self.device.type == "cuda")
         if self.y is None:
             return (to_float(rows),)
-        y = one_hot(self.y.index_select(0, index.cpu()), self.labels).float()
-        return to_float(rows), y.to(self.device)
+        y = self.y.index_select(0, index.cpu())
+        return to_float(rows), condition(y, self.labels).to(self.device)
+
+
+def condition(y: Tensor, labels: int) -> Tensor:
+    """y as networks are told it, float32, shape (n, labels): labels, shape (n,), become one-hot; attributes are as they are.
+
+    Example:
+        >>> condition(torch.tensor([1, 0]), 3)
+        tensor([[0., 1., 0.],
+                [1., 0., 0.]])
+    """
+    return (one_hot(y.long(), labels) if y.ndim == 1 else y).float()
 
 
 def free_memory(device: torch.device) -> float:

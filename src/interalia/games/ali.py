@@ -13,6 +13,8 @@ from interalia.penalties import InstanceNoise, Joints, Penalty
 class ALI(Game):
     """Adversarially learned inference: an encoder and a decoder against a critic that judges pairs (x, z).
 
+    Fed (x, y) it is conditional ALI: encoder, decoder and critic are told y, a label or attributes, beside x and z.
+
     q(x, z) = q(x) q(z | x) and p(x, z) = p(z) p(x | z) are matched, with s the critic's score:
 
         critic:     mean[softplus(-s(x, z^))] + mean[softplus(s(x~, z))]
@@ -45,6 +47,7 @@ class ALI(Game):
     """
 
     players = {"generator": ["encoder", "decoder"], "critic": ["critic"]}
+    conditional = True
 
     def __init__(
         self,
@@ -68,11 +71,11 @@ class ALI(Game):
         self.together = together
 
     def sample(self, *batch: Tensor) -> Joints:
-        (x,) = batch
+        x, *y = batch
         z = self.prior.sample((len(x),))  # z ~ p(z)
-        z_hat = self.encoder(x).rsample()  # z^ ~ q(z | x)
-        x_tilde = self.decoder(z).rsample()  # x~ ~ p(x | z)
-        return {"q": (x, z_hat), "p": (x_tilde, z)}
+        z_hat = self.encoder(x, *y).rsample()  # z^ ~ q(z | x, y)
+        x_tilde = self.decoder(z, *y).rsample()  # x~ ~ p(x | z, y)
+        return {"q": (x, z_hat, *y), "p": (x_tilde, z, *y)}
 
     def losses(self, joints: Joints) -> Outcome:
         q, p = self.score(self.critic, joints["q"], joints["p"])

@@ -46,6 +46,7 @@ class ALICE(Game):
     """
 
     players = {"generator": ["encoder", "decoder"], "critic": ["critic"]}
+    conditional = True
 
     def __init__(
         self,
@@ -73,11 +74,11 @@ class ALICE(Game):
         self.distance = distance
 
     def sample(self, *batch: Tensor) -> Joints:
-        (x,) = batch
+        x, *y = batch
         z = self.prior.sample((len(x),))  # z ~ p(z)
-        z_hat = self.encoder(x).rsample()  # z^ ~ q(z | x)
-        x_tilde, x_hat = self.decode(z, z_hat)  # x~ ~ p(x | z), x^ ~ p(x | z^)
-        return {"q": (x, z_hat), "p": (x_tilde, z), "cycle": (x_hat, x)}
+        z_hat = self.encoder(x, *y).rsample()  # z^ ~ q(z | x)
+        x_tilde, x_hat = self.decode(z, z_hat, *y)  # x~ ~ p(x | z), x^ ~ p(x | z^)
+        return {"q": (x, z_hat, *y), "p": (x_tilde, z, *y), "cycle": (x_hat, x)}
 
     def losses(self, joints: Joints) -> Outcome:
         q, p = self.score(self.critic, joints["q"], joints["p"])
@@ -87,7 +88,7 @@ class ALICE(Game):
         generator = self.divergence.generator_loss(q, p) + self.cycle * lost
         return Outcome({"critic": critic, "generator": generator}, {"q": q, "p": p})
 
-    def decode(self, *latents: Tensor) -> list[Tensor]:
-        """One pass over all of them, so that a batch norm in the decoder sees both kinds of latents mixed."""
-        x: Tensor = self.decoder(torch.cat(latents)).rsample()
-        return list(x.split([len(z) for z in latents]))
+    def decode(self, z: Tensor, z_hat: Tensor, *y: Tensor) -> list[Tensor]:
+        """One pass over both, so that a batch norm in the decoder sees both kinds of latents mixed."""
+        x: Tensor = self.decoder(torch.cat([z, z_hat]), *(part.repeat(2, 1) for part in y)).rsample()
+        return list(x.chunk(2))

@@ -38,6 +38,7 @@ class Game(nn.Module, abc.ABC):
     players: ClassVar[Mapping[str, Sequence[str]]]  # player -> names of the networks that it moves
     shape: tuple[int, ...] = ()  # of one x, where it is known
     labels: int = 0  # the dimensions of y, where the networks are told it
+    attributes: Mapping[str, float] = {}  # where y is attributes: their names, and the share of the data that has each
     other: tuple[int, ...] | None = None  # of one x of the second domain, where there is one
     conditional: ClassVar[bool] = False  # whether it can be fed (x, y)
     recognises: ClassVar[bool] = False  # whether its critic answers for the codes in z

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from interalia import tasks
@@ -107,7 +108,8 @@ def evaluate(
             f"{dataset.shape}; evaluate it on the data that it was trained on."
         )
     limit = QUICK_COUNT if quick else COUNT
-    queries = _some(held_out, limit if count is None else count, seed)
+    told = dataset.conditions(split, game.attributes) if game.labels else None
+    queries = _some(held_out, limit if count is None else count, seed, told)
     if len(queries.x) < 2:
         raise UserError(f"there are {len(queries.x)} samples to evaluate on; give a `count` of 2 or more.")
     where = f"{len(queries.x)} of {len(held_out)} of the {split} split, seed {seed}"
@@ -118,7 +120,7 @@ def evaluate(
     infers = hasattr(game, "encoder")
     found = []
     if infers:
-        found += _reconstructions(game, queries.x, where, seed, quick)
+        found += _reconstructions(game, queries, where, seed, quick)
     if dataset.mixture is not None:
         drawn = count or (PACGAN_COUNT if quick else MIXTURE_COUNT)
         found += _modes(game, dataset, drawn, seed, quick)
@@ -127,10 +129,11 @@ def evaluate(
         training = None if quick else _some(dataset.train, len(queries.x), seed + 1)
         found += _samples(game, queries.x, training, extractor, where, seed)
     if infers and not quick:
-        if dataset.mixture is None and queries.y is not None and dataset.train.y is not None:
+        labelled = queries.y is not None and dataset.train.y is not None
+        if dataset.mixture is None and labelled and not game.labels:  # an encoder that is told the label proves nothing
             found += _accuracies(game, untrained, _some(dataset.train, NEIGHBOURS, seed), queries, where, seed)
         if hasattr(game.prior, "mean"):  # its dimensions are alike
-            found += _posterior(game, queries.x, where, seed)
+            found += _posterior(game, queries, where, seed)
     if game.recognises and not quick:
         found += _codes(game, dataset, queries, where, seed)
     return sorted(found, key=lambda measure: order.index(measure.name))
@@ -140,6 +143,7 @@ def evaluate(
 class _Points:
     x: Tensor
     y: Tensor | None
+    told: Tensor | None = None  # what a conditional game is told of them
 
 
 def _split(dataset: Dataset, name: str) -> Split:
@@ -151,10 +155,11 @@ def _split(dataset: Dataset, name: str) -> Split:
     return part
 
 
-def _some(split: Split, count: int, seed: int) -> _Points:
+def _some(split: Split, count: int, seed: int, told: NDArray[Any] | None = None) -> _Points:
     """At most `count` points of a split, chosen by the seed, as tensors."""
     rows = np.sort(np.random.default_rng(seed).permutation(len(split))[: max(count, 0)])
-    return _Points(as_tensor(split.x[rows]), None if split.y is None else torch.from_numpy(split.y[rows]))
+    y, c = (None if values is None else torch.from_numpy(values[rows]) for values in (split.y, told))
+    return _Points(as_tensor(split.x[rows]), y, c)
 
 
 def _measure(name: str, value: float, protocol: str) -> Measure:
@@ -162,8 +167,9 @@ def _measure(name: str, value: float, protocol: str) -> Measure:
     return Measure(name, float(value), metric.unit, metric.better, metric.about, protocol)
 
 
-def _reconstructions(game: Game, x: Tensor, where: str, seed: int, quick: bool) -> Iterator[Measure]:
-    found = reconstruction(x, tasks.reconstruct(game, x, seed), seed)
+def _reconstructions(game: Game, points: _Points, where: str, seed: int, quick: bool) -> Iterator[Measure]:
+    x = points.x
+    found = reconstruction(x, tasks.reconstruct(game, x, seed, points.told), seed)
     protocol = f"{where}; means of q(z | x) and p(x | z)"
     yield _measure("reconstruction_ratio", found.ratio, protocol)
     if quick:
@@ -174,7 +180,8 @@ def _reconstructions(game: Game, x: Tensor, where: str, seed: int, quick: bool) 
     if len(game.shape) == 3:
         yield _measure("psnr", found.psnr, f"{protocol}; peak 1")
     z = tasks.latents(game, len(x), seed)
-    z_hat = tasks.encode(game, tasks.decode(game, z, seed), seed)
+    drawn = next(iter(tasks.labels(game, len(z), seed)), None)
+    z_hat = tasks.encode(game, tasks.decode(game, z, seed, y=drawn), seed, y=drawn)
     yield _measure(
         "latent_reconstruction", latent_reconstruction(z, z_hat), f"{len(z)} draws of the prior, seed {seed}"
     )
@@ -281,7 +288,7 @@ def _accuracies(
     protocol = f"{where}; fitted to {len(train.x)} of the train split"
     flat = nearest_neighbour_accuracy(train.x.flatten(1), train.y, queries.x.flatten(1), queries.y)
     yield _measure("nearest_neighbour_input", flat, protocol)
-    spaces = {"latent": tasks.encode, "hidden": tasks.features}
+    spaces: dict[str, Callable[[Game, Tensor, int], Tensor]] = {"latent": tasks.encode, "hidden": tasks.features}
     for space, read in spaces.items():
         a, b = read(game, train.x, seed), read(game, queries.x, seed)
         yield _measure(f"nearest_neighbour_{space}", nearest_neighbour_accuracy(a, train.y, b, queries.y), protocol)
@@ -321,8 +328,8 @@ def _codes(game: Game, dataset: Dataset, queries: _Points, where: str, seed: int
         yield _measure("code_bound_categories", float(bounds[:count].sum()), most)
 
 
-def _posterior(game: Game, x: Tensor, where: str, seed: int) -> Iterator[Measure]:
-    z_hat = tasks.encode(game, x, seed, how="sample")
+def _posterior(game: Game, points: _Points, where: str, seed: int) -> Iterator[Measure]:
+    z_hat = tasks.encode(game, points.x, seed, how="sample", y=points.told)
     mean, variance = game.prior.mean, game.prior.variance
     found = posterior_moments(z_hat, mean, variance)
     protocol = f"{where}; one draw of q(z | x) each; the prior has mean {mean:g} and variance {variance:.4g}"

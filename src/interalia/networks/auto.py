@@ -43,8 +43,9 @@ def auto(sizes: Sizes, width: int = 32, unary: bool = False) -> Networks | Trans
 
     encoder = None
     if sizes.infers:
-        body = nn.Sequential(down(maps, norm=True), nn.Flatten(), hidden(flat, wide, 1, norm=True))
-        encoder = Stack(body, nn.Sequential(nn.Linear(wide, sizes.heads * sizes.latent), *bounding(sizes)))
+        head = nn.Sequential(nn.Linear(wide, sizes.heads * sizes.latent), *bounding(sizes))
+        seen, body = nn.Sequential(down(maps, norm=True), nn.Flatten()), hidden(flat + sizes.labels, wide, 1, norm=True)
+        encoder = Stack(body, head, x=seen) if sizes.labels else Stack(nn.Sequential(*seen, body), head)
 
     ups: list[nn.Module] = []
     for level in range(len(places) - 1, 0, -1):

@@ -149,10 +149,7 @@ def build(table: Table, sizes: Sizes, name: str) -> Networks:
 
     encoder = None
     if sizes.infers:
-        body, maps = normed(table.encoder, channels, table.leak)
-        answers = sizes.heads * sizes.latent
-        head: nn.Module = Convolution(maps, answers, 1)  # at 1x1, a bias for each map is an untied one
-        encoder = Stack(body, nn.Sequential(head, HalfTanh()) if sizes.bounded else head, after=(answers,))
+        encoder = encode(table, sizes)
 
     body, maps = normed(table.decoder, sizes.told, table.leak)
     untied = UntiedBias(*sizes.shape)
@@ -168,6 +165,25 @@ def build(table: Table, sizes: Sizes, name: str) -> Networks:
     joint.append(Dropout(table.drop)).append(Convolution(maps, 1, 1))
     critic = Joint(joint, x, z, before=(sizes.beside, 1, 1))
     return Networks(encoder, decoder, critic, table.std, untied.bias)
+
+
+def encode(table: Table, sizes: Sizes) -> Stack:
+    """The encoder. A label joins the maps where they have become 1x1, before the rows of 1x1 that follow there."""
+    seen = table.encoder.split()
+    after = len(seen)
+    while sizes.labels and seen[after - 1].startswith("1/1/"):
+        after -= 1
+    x, maps = normed(" ".join(seen[:after]), sizes.shape[0], table.leak)
+    answers = sizes.heads * sizes.latent
+    body: nn.Module = x
+    before: tuple[int, ...] = ()
+    first: nn.Module | None = None
+    if sizes.labels:
+        before, first = (maps + sizes.labels, 1, 1), x
+        body, maps = normed(" ".join(seen[after:]), maps + sizes.labels, table.leak)
+    head: nn.Module = Convolution(maps, answers, 1)  # at 1x1, a bias for each map is an untied one
+    head = nn.Sequential(head, HalfTanh()) if sizes.bounded else head
+    return Stack(body, head, before, after=(answers,), x=first)
 
 
 def ali_svhn(sizes: Sizes) -> Networks:

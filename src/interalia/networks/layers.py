@@ -151,19 +151,29 @@ class Stack(nn.Module):
         head: maps that to the output.
         before: the shape of one input as the body wants it, or empty to take it as it comes.
         after: the shape of one output as it is answered, or empty.
+        x: what the first of several inputs passes before the others join it, or None.
     """
 
     def __init__(
-        self, body: nn.Module, head: nn.Module, before: tuple[int, ...] = (), after: tuple[int, ...] = ()
+        self,
+        body: nn.Module,
+        head: nn.Module,
+        before: tuple[int, ...] = (),
+        after: tuple[int, ...] = (),
+        x: nn.Module | None = None,
     ) -> None:
         super().__init__()
         self.body = body
         self.head = head
         self.before = before
         self.after = after
+        self.x = x
 
     def hidden(self, *c: Tensor) -> Tensor:
-        x = c[0] if len(c) == 1 else torch.cat(c, dim=1)  # z, and y beside it
+        x, *y = c
+        x = x if self.x is None else self.x(x)
+        if y:  # a label, or noise
+            x = torch.cat([part.flatten(1) for part in (x, *y)], dim=1)
         hidden: Tensor = self.body(x.reshape(len(x), *self.before) if self.before else x)
         return hidden
 

@@ -60,8 +60,8 @@ def small(sizes: Sizes, width: int, unary: bool = False) -> Networks:
     answers = sizes.heads * sizes.latent
     encoder = None
     if sizes.infers:
-        body = hidden(d + sizes.noise, width, 2, norm=True)
-        encoder = Stack(body, nn.Sequential(nn.Linear(width, answers), *bounding(sizes)), before=(d + sizes.noise,))
+        body = hidden(d + sizes.given, width, 2, norm=True)
+        encoder = Stack(body, nn.Sequential(nn.Linear(width, answers), *bounding(sizes)), before=(d + sizes.given,))
     last = nn.Linear(width, d)
     head = nn.Sequential(last, nn.Sigmoid()) if image else nn.Sequential(last)
     decoder = Stack(hidden(sizes.told, width, 2, norm=True), head, after=sizes.shape)
@@ -81,11 +81,16 @@ def small(sizes: Sizes, width: int, unary: bool = False) -> Networks:
     return Networks(encoder, decoder, critic, None, last.bias if image else None)
 
 
-def ali_mixture(sizes: Sizes, width: int = 400, critic_width: int = 200, pieces: int = 5) -> Networks:
+def ali_mixture(
+    sizes: Sizes, width: int = 400, critic_width: int = 200, pieces: int = 5, norm: bool = True
+) -> Networks:
     """ALI's networks for its two-dimensional toy: E [x, eps]-400-400-z, G z-400-400-400-400-x, critic 3 x maxout(200, 5).
 
     Batch norm and ReLU in encoder and decoder, none in the critic; initial weights N(0, 0.02^2). The encoder takes noise
     at its input, for an implicit conditional. GAN's critic is the same one, of x alone.
+
+    Without `norm` the initial weights are PyTorch's. Batch norm moves each sample by what else is in its batch, which sets a
+    floor to how sharp a mode can be: at the grid's corners a hundredth of the distance from the centre is its width.
 
     References:
         Adversarially Learned Inference, Vincent Dumoulin and others, 2017, https://arxiv.org/abs/1606.00704
@@ -98,8 +103,8 @@ def ali_mixture(sizes: Sizes, width: int = 400, critic_width: int = 200, pieces:
     (d,) = sizes.shape
     encoder = None
     if sizes.infers:
-        encoder = MLP(d + sizes.noise, sizes.heads * sizes.latent, width, 2, norm=True, leak=0.0)
-    decoder = MLP(sizes.told, d, width, 4, norm=True, leak=0.0)
+        encoder = MLP(d + sizes.given, sizes.heads * sizes.latent, width, 2, norm, leak=0.0)
+    decoder = MLP(sizes.told, d, width, 4, norm, leak=0.0)
     for module in [*(encoder.modules() if encoder else ()), *decoder.modules()]:
         if isinstance(module, nn.BatchNorm1d):
             module.eps, module.momentum = 1e-4, 0.05  # ALI's
@@ -108,7 +113,7 @@ def ali_mixture(sizes: Sizes, width: int = 400, critic_width: int = 200, pieces:
     for _ in range(3):
         parts += [nn.Linear(inputs, critic_width * pieces), Maxout(pieces)]
         inputs = critic_width
-    return Networks(encoder, decoder, Joint(nn.Sequential(*parts, nn.Linear(inputs, 1))), 0.02)
+    return Networks(encoder, decoder, Joint(nn.Sequential(*parts, nn.Linear(inputs, 1))), 0.02 if norm else None)
 
 
 class Injected(nn.Module):
@@ -173,7 +178,7 @@ def bigan_mlp(sizes: Sizes, width: int = 1024) -> Networks:
         Adversarial Feature Learning, Jeff Donahue, Philipp Krahenbuhl, Trevor Darrell, 2017,
         https://arxiv.org/abs/1605.09782
     """
-    d = math.prod(sizes.shape) + sizes.noise
+    d = math.prod(sizes.shape) + sizes.given
     encoder = None
     if sizes.infers:
         body = nn.Sequential(

@@ -18,7 +18,7 @@ class Sizes:
         noise: how many dimensions of noise are concatenated to the encoder's input.
         infers: whether there is an encoder, and a critic of pairs; without, the critic sees x alone.
         bounded: whether z lies in [-1, 1], so that the encoder's answer has to.
-        labels: the dimensions of y, which decoder and critic are told; 0 where nothing is conditioned on.
+        labels: the dimensions of y, which all networks are told; 0 where nothing is conditioned on.
         answers: how many numbers the critic answers beside its score, about the codes in z (InfoGAN); 0 for none.
         separate: whether the critic's terms (of x, of z, of the pair) are wanted apart, shape (n, 3), and not as a sum.
         other: the shape of one x of the second domain, where there are two to translate between.
@@ -34,6 +34,11 @@ class Sizes:
     answers: int = 0
     separate: bool = False
     other: tuple[int, ...] | None = None
+
+    @property
+    def given(self) -> int:
+        """The numbers that the encoder is given beside x: y, and noise."""
+        return self.labels + self.noise
 
     @property
     def told(self) -> int:

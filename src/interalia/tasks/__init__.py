@@ -1,0 +1,62 @@
+"""What a trained game can do for people: generate, encode, reconstruct, interpolate, edit, complete, translate ...
+
+Each task is a function of a game and of tensors. Images are float32 in [0, 1], shape (n, channels, height, width);
+latents are float32, shape (n, latent). Tasks run in evaluation mode (population statistics in batch norm, no dropout,
+no instance noise), in batches, without gradients, on the game's device, and answer on the CPU.
+
+A task takes its randomness from `seed` alone and leaves the global random state as it was.
+"""
+
+from __future__ import annotations
+
+from interalia.tasks.calling import BATCH, capable, check_conditional, check_images, device_of, labels, quietly, told
+from interalia.tasks.codes import answers, check_recogniser, directions, recognise, traverse
+from interalia.tasks.completion import complete, project
+from interalia.tasks.domains import check_translator, translate
+from interalia.tasks.editing import direction, edit, edits, shift
+from interalia.tasks.inference import (
+    between,
+    by_label,
+    decode,
+    encode,
+    features,
+    generate,
+    interpolate,
+    latents,
+    neighbours,
+    reconstruct,
+)
+
+__all__ = [
+    "BATCH",
+    "answers",
+    "between",
+    "by_label",
+    "capable",
+    "check_conditional",
+    "check_images",
+    "check_recogniser",
+    "check_translator",
+    "complete",
+    "decode",
+    "device_of",
+    "direction",
+    "directions",
+    "edit",
+    "edits",
+    "encode",
+    "features",
+    "generate",
+    "interpolate",
+    "labels",
+    "latents",
+    "neighbours",
+    "project",
+    "quietly",
+    "recognise",
+    "reconstruct",
+    "shift",
+    "told",
+    "translate",
+    "traverse",
+]

@@ -1,0 +1,152 @@
+"""How every task calls a game: quietly, in batches, and only for what it can do; and what a conditional game is told."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from interalia.data.store import condition
+from interalia.errors import UserError
+
+if TYPE_CHECKING:
+    from interalia.games import Game
+
+BATCH = 250
+
+
+@contextlib.contextmanager
+def quietly(game: nn.Module, seed: int = 0) -> Iterator[None]:
+    """Evaluation mode without gradients, on a random state of its own; everything is put back afterwards."""
+    device = next(game.parameters()).device
+    devices = [device] if device.type == "cuda" else []
+    modes = {module: module.training for module in game.modules()}
+    apple = torch.mps.get_rng_state() if device.type == "mps" else None  # which fork_rng does not know
+    with torch.random.fork_rng(devices=devices), torch.no_grad():
+        torch.manual_seed(seed)
+        game.eval()
+        try:
+            yield
+        finally:
+            for module, mode in modes.items():
+                module.training = mode
+            if apple is not None:
+                torch.mps.set_rng_state(apple)
+
+
+def capable(game: Game, task: str, *networks: str) -> None:
+    """Raises a UserError if `game` lacks one of the networks that `task` needs."""
+    from interalia.games import CATALOGUE
+
+    for name in networks:
+        if not hasattr(game, name):
+            able = [
+                member.__name__
+                for member in CATALOGUE.values()
+                if all(any(part in moved for moved in member.players.values()) for part in networks)
+            ]
+            raise UserError(
+                f"{type(game).__name__} has no {name}; {task} needs a game with {' and '.join(networks)}: "
+                f"{', '.join(able)}."
+            )
+
+
+def in_batches(function: Callable[..., Tensor], *inputs: Tensor, device: torch.device) -> Tensor:
+    """`function` of `inputs`, computed `BATCH` rows at a time on `device`, gathered on the CPU as float32."""
+    rows = zip(*(part.split(BATCH) for part in inputs), strict=True)
+    return torch.cat([function(*(part.to(device) for part in parts)).float().cpu() for parts in rows])
+
+
+def device_of(game: nn.Module) -> torch.device:
+    return next(game.parameters()).device
+
+
+def check_images(game: Game, x: Tensor) -> None:
+    """Raises a UserError unless x has the shape that the game was built for."""
+    if game.shape and tuple(x.shape[1:]) != tuple(game.shape):
+        raise UserError(
+            f"the input has the shape {tuple(x.shape)}, and this game was trained on (n, "
+            f"{', '.join(map(str, game.shape))}); resize or convert the images first."
+        )
+
+
+def labels(game: Game, count: int, seed: int = 0, label: int | None = None) -> tuple[Tensor, ...]:
+    """(y,): `count` labels, one-hot, all of them `label`, or drawn uniformly by seed; () for a game that is told none.
+
+    A game that is told attributes gets each of them as often as the training data has it, independently of each other.
+
+    Raises:
+        UserError: a label asked of a game that is told none, or one that there is not.
+    """
+    if game.attributes:
+        if label is not None:
+            raise UserError(
+                f"this {type(game).__name__} was told attributes and no labels; leave the label out, or give attributes."
+            )
+        drawn = torch.rand(count, game.labels, generator=torch.Generator().manual_seed(seed))
+        return ((drawn < torch.tensor(list(game.attributes.values()))).float(),)
+    if not game.labels:
+        if label is not None:
+            raise UserError(
+                f"this {type(game).__name__} was not told any labels, so it cannot generate by label; leave the label out, "
+                f"or train a game with --labels."
+            )
+        return ()
+    if label is not None and not 0 <= label < game.labels:
+        raise UserError(f"the label is {label}, and this game's labels are 0 to {game.labels - 1}.")
+    if label is None:
+        drawn = torch.randint(game.labels, (count,), generator=torch.Generator().manual_seed(seed))
+    else:
+        drawn = torch.full((count,), label)
+    return (nn.functional.one_hot(drawn, game.labels).float(),)
+
+
+def told(game: Game, y: Tensor | None, count: int) -> tuple[Tensor, ...]:
+    """(y,) as the networks of a conditional game are told it, shape (count, labels); () for a game that is told nothing.
+
+    Arguments:
+        game: the game.
+        y: labels, shape (count,), or attributes or one-hot labels, shape (count, labels).
+        count: how many there must be.
+
+    Raises:
+        UserError: the game is told labels and y is None, or y does not fit.
+    """
+    if not game.labels:
+        return ()
+    kind = "attributes" if game.attributes else "labels"
+    if y is None:
+        raise UserError(
+            f"this {type(game).__name__} was told {kind}, so it has to be told those of the images too; give their {kind}."
+        )
+    if y.ndim == 1 and not game.attributes and len(y) and not 0 <= int(y.min()) <= int(y.max()) < game.labels:
+        raise UserError(
+            f"the labels go from {int(y.min())} to {int(y.max())}, and this game's are 0 to {game.labels - 1}."
+        )
+    found = condition(y, game.labels) if y.ndim == 1 and not game.attributes else y.float()
+    if tuple(found.shape) != (count, game.labels):
+        raise UserError(
+            f"the {kind} have the shape {tuple(y.shape)}, and for {count} images of this game they have the shape "
+            f"({count}, {game.labels})."
+        )
+    return (found,)
+
+
+def check_conditional(game: Game, task: str) -> None:
+    """Raises a UserError unless the game is told labels or attributes."""
+    from interalia.games import CATALOGUE
+
+    capable(game, task, "encoder", "decoder")
+    if not game.labels:
+        able = [
+            member.__name__
+            for member in CATALOGUE.values()
+            if member.conditional and any("encoder" in moved for moved in member.players.values())
+        ]
+        raise UserError(
+            f"this {type(game).__name__} was not told any labels; {task} by label needs a game that is trained with --labels "
+            f"or --attributes: {', '.join(able)}."
+        )

@@ -1,0 +1,102 @@
+"""The codes in z: read off images, and varied one at a time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from interalia.conditionals import Codes
+from interalia.errors import UserError
+from interalia.tasks.calling import capable, check_images, device_of, in_batches, quietly
+from interalia.tasks.inference import decode, latents
+
+if TYPE_CHECKING:
+    from interalia.games import Game
+
+
+def check_recogniser(game: Game) -> None:
+    """Raises a UserError unless the game's critic answers for codes."""
+    from interalia.games import CATALOGUE
+
+    if not game.recognises:
+        able = ", ".join(member.__name__ for member in CATALOGUE.values() if member.recognises)
+        raise UserError(f"{type(game).__name__} recognises no codes; play a game that does: {able}.")
+
+
+def answers(game: Game, x: Tensor) -> Tensor:
+    """What the critic answers for the codes of x, the parameters of Q(c | x), shape (n, answers)."""
+    check_recogniser(game)
+    check_images(game, x)
+    with quietly(game):
+        return in_batches(lambda part: game.critic.recognise(part)[1], x, device=device_of(game))  # type: ignore[operator]
+
+
+def recognise(game: Game, x: Tensor) -> Tensor:
+    """The codes of x: the probability of each category and the mean of each continuous code, shape (n, answers).
+
+    Raises:
+        UserError: the game recognises no codes, or x has the wrong shape.
+
+    Example:
+        >>> import interalia
+        >>> run = interalia.recipes.infogan_mnist(data="digits", latent=16)
+        >>> recognise(interalia.build(run), torch.zeros(3, 1, 8, 8)).shape
+        torch.Size([3, 12])
+    """
+    found = answers(game, x)
+    prior: Codes = game.prior  # type: ignore[assignment]
+    return prior.expected(found)
+
+
+def directions(game: Game, dimensions: int = 6) -> list[str]:
+    """The names of what `traverse` can go along: the codes of z, or its first few dimensions where it has no codes."""
+    capable(game, "traverse", "decoder")
+    if isinstance(game.prior, Codes):
+        return game.prior.names
+    return [f"z{i + 1}" for i in range(min(dimensions, game.prior.size))]
+
+
+def traverse(
+    game: Game, code: int = 0, rows: int = 10, columns: int = 10, low: float = -2.0, high: float = 2.0, seed: int = 0
+) -> Tensor:
+    """Decoded latents in which one code alone varies, shape (rows, columns, *shape).
+
+    In each row the rest of z is fixed. Along it a category takes each of its values; a continuous code goes from `low` to
+    `high`, the rows running through the first category's values. Where z has no codes, one of its dimensions goes.
+
+    References:
+        InfoGAN: Interpretable Representation Learning by Information Maximizing Generative Adversarial Nets, Xi Chen and
+        others, 2016, https://arxiv.org/abs/1606.03657 (figure 2, whose codes go from -2 to 2)
+
+    Arguments:
+        game: a game with a decoder.
+        code: which code, or which dimension of z, counted from 0.
+        rows: how many different settings of the rest.
+        columns: how many values of a continuous code.
+        low, high: the first and the last of them.
+        seed: of the rest.
+
+    Raises:
+        UserError: the game has no decoder, there is no such code, or a number is out of its range.
+    """
+    capable(game, "traverse", "decoder")
+    prior = game.prior
+    count = len(prior.widths) if isinstance(prior, Codes) else prior.size
+    if not 0 <= code < count:
+        raise UserError(f"`code` is {code}, and it must be from 0 to {count - 1}.")
+    if min(rows, columns) < 1:
+        raise UserError(f"`rows` is {rows} and `columns` is {columns}, and they must be at least 1.")
+    z = latents(game, rows, seed)
+    part = prior.where(code) if isinstance(prior, Codes) else slice(code, code + 1)
+    if isinstance(prior, Codes) and code < len(prior.categorical):
+        values = torch.eye(prior.categorical[code])
+    else:
+        values = torch.linspace(low, high, columns)[:, None]
+        if isinstance(prior, Codes) and prior.categorical:
+            z[:, prior.where(0)] = torch.eye(prior.categorical[0])[torch.arange(rows) % prior.categorical[0]]
+    z = z[:, None].repeat(1, len(values), 1)
+    z[:, :, part] = values
+    label = [i % game.labels if game.labels and not game.attributes else None for i in range(rows)]
+    return torch.stack([decode(game, row, seed, each) for row, each in zip(z, label, strict=True)])

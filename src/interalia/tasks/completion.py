@@ -1,0 +1,194 @@
+"""z by gradient descent: what a decoder alone can infer, and images of which only a part is known."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from interalia.errors import UserError
+from interalia.tasks.calling import BATCH, capable, check_images, device_of, quietly, told
+from interalia.tasks.inference import decode, encode, latents
+
+if TYPE_CHECKING:
+    from interalia.games import Game
+
+STARTS = 64  # draws of the prior, of which the nearest begins where there is no encoder
+
+
+def project(
+    game: Game,
+    x: Tensor,
+    steps: int = 200,
+    rate: float = 0.05,
+    mask: Tensor | None = None,
+    start: Tensor | None = None,
+    seed: int = 0,
+    y: Tensor | None = None,
+) -> Tensor:
+    """z by gradient descent on the reconstruction, shape (n, latent):
+
+        argmin_z ||mask (x - G(z))||^2,  G(z) the mean of p(x | z)
+
+    by Adam, its rate falling to 0 by a half cosine, from the encoder's z^ where the game has one, and else from the nearest
+    of 64 draws of the prior. Each image has its own z; none of the game's weights is touched.
+
+    References:
+        Generative Visual Manipulation on the Natural Image Manifold, Jun-Yan Zhu and others, 2016,
+        https://arxiv.org/abs/1609.03552 (the same start and objective, with L-BFGS)
+        Precise Recovery of Latent Vectors from Generative Adversarial Networks, Zachary C. Lipton, Subarna Tripathi, 2017,
+        https://arxiv.org/abs/1702.04782
+
+    Arguments:
+        game: a game with a decoder.
+        x: images, shape (n, *shape).
+        steps: of descent; 0 answers the start.
+        rate: Adam's, at the first step.
+        mask: 1 where x is known and 0 elsewhere, of one image's shape or a shape that is broadcast to it; None for all.
+        start: where to begin, shape (n, latent).
+        seed: of the draws.
+        y: what a conditional game is told of the images.
+
+    Raises:
+        UserError: the game has no decoder, or a shape does not fit.
+
+    Example:
+        >>> import interalia
+        >>> game = interalia.build(interalia.recipes.gan_mnist(data="digits"))
+        >>> project(game, torch.zeros(2, 1, 8, 8), steps=3).shape
+        torch.Size([2, 64])
+    """
+    capable(game, "project", "decoder")
+    check_images(game, x)
+    if steps < 0 or not rate > 0:
+        raise UserError(f"`steps` is {steps} and `rate` is {rate}; give 0 steps or more, and a rate above 0.")
+    known = torch.ones(game.shape) if mask is None else checked(game, mask)
+    if start is None:
+        start = encode(game, x, seed, y=y) if hasattr(game, "encoder") else nearest(game, x, known, seed, y)
+    if tuple(start.shape) != (len(x), game.prior.size):
+        raise UserError(
+            f"the start has the shape {tuple(start.shape)}, and for {len(x)} images of this game it is "
+            f"({len(x)}, {game.prior.size})."
+        )
+    conditions = told(game, y, len(x))
+    parts = [part.split(BATCH) for part in (x, start, *conditions)]
+    return torch.cat([descend(game, known, steps, rate, seed, *rows) for rows in zip(*parts, strict=True)])
+
+
+def descend(game: Game, known: Tensor, steps: int, rate: float, seed: int, x: Tensor, z: Tensor, *y: Tensor) -> Tensor:
+    """`project` for one batch."""
+    device = device_of(game)
+    x, known, z, y = x.to(device), known.to(device), z.detach().clone().to(device), tuple(c.to(device) for c in y)
+    grad = {parameter: parameter.requires_grad for parameter in game.parameters()}
+    with quietly(game, seed), torch.enable_grad():
+        for parameter in grad:
+            parameter.requires_grad_(False)
+        try:
+            z.requires_grad_()
+            adam = torch.optim.Adam([z], lr=rate)
+            falling = torch.optim.lr_scheduler.CosineAnnealingLR(adam, max(steps, 1))
+            for _ in range(steps):
+                adam.zero_grad()
+                lost = (
+                    (known * (x - game.decoder(z, *y).mean)).square().sum()
+                )  # a sum: no image's step depends on another's
+                lost.backward()
+                adam.step()
+                falling.step()
+        finally:
+            for parameter, wanted in grad.items():
+                parameter.requires_grad_(wanted)
+    return z.detach().float().cpu()
+
+
+def nearest(game: Game, x: Tensor, known: Tensor, seed: int, y: Tensor | None) -> Tensor:
+    """For each image the one of `STARTS` draws of the prior whose decoding is nearest on what is known."""
+    best, found = torch.full((len(x),), torch.inf), torch.zeros(len(x), game.prior.size)
+    for i in range(STARTS):
+        z = latents(game, len(x), seed + i)
+        lost = (known * (x - decode(game, z, seed, y=y))).square().flatten(1).sum(1)
+        closer = lost < best
+        best, found = torch.where(closer, lost, best), torch.where(closer[:, None], z, found)
+    return found
+
+
+def checked(game: Game, mask: Tensor) -> Tensor:
+    """The mask at one image's full shape.
+
+    Raises:
+        UserError: it does not fit, or holds other numbers than 0 and 1.
+    """
+    try:
+        found = mask.float().expand(game.shape)
+    except RuntimeError:
+        raise UserError(
+            f"the mask has the shape {tuple(mask.shape)}, and this game's images have {tuple(game.shape)}; give a mask of "
+            f"the same height and width."
+        ) from None
+    if not bool(((found == 0) | (found == 1)).all()):
+        raise UserError(
+            "the mask has values between 0 and 1; give 1 (white) where the image is known, and 0 elsewhere."
+        )
+    return found
+
+
+def complete(
+    game: Game,
+    x: Tensor,
+    mask: Tensor,
+    steps: int = 200,
+    rate: float = 0.05,
+    blend: int = 0,
+    seed: int = 0,
+    y: Tensor | None = None,
+) -> Tensor:
+    """Images whose unknown part is filled in: z^ of the image with a gray hole, refined on the known pixels (see `project`),
+    decoded, and put into the hole.
+
+    References:
+        Adversarially Learned Inference, Vincent Dumoulin and others, 2017, https://arxiv.org/abs/1606.00704
+        Semantic Image Inpainting with Deep Generative Models, Raymond A. Yeh and others, 2017,
+        https://arxiv.org/abs/1607.07539 (the descent on known pixels)
+
+    Arguments:
+        game, x, steps, rate, seed, y: as for `project`; what x holds in the hole is not looked at.
+        mask: 1 where x is known and 0 in the hole.
+        blend: over how many pixels into the known part the seam fades.
+
+    Raises:
+        UserError: what `project` raises, or nothing is known.
+
+    Example:
+        >>> import interalia
+        >>> game = interalia.build(interalia.recipes.ali_digits())
+        >>> mask = torch.ones(1, 8, 8)
+        >>> mask[:, :, 4:] = 0
+        >>> complete(game, torch.zeros(2, 1, 8, 8), mask, steps=3).shape
+        torch.Size([2, 1, 8, 8])
+    """
+    capable(game, "complete", "decoder")
+    check_images(game, x)
+    known = checked(game, mask)
+    if not bool(known.any()):
+        raise UserError("the mask leaves nothing known of the images; give 1 (white) where they are known.")
+    mean = (known * x).flatten(1).sum(1) / known.sum()  # gray as the known part is
+    holed = torch.where(known.bool(), x, mean.view(-1, *[1] * (x.ndim - 1)))
+    start = encode(game, holed, seed, y=y) if hasattr(game, "encoder") else None
+    z = project(game, holed, steps, rate, known, start, seed, y)
+    filled = decode(game, z, seed, y=y)
+    weight = faded(known, blend)
+    return weight * x.masked_fill(~known.bool(), 0) + (1 - weight) * filled
+
+
+def faded(known: Tensor, pixels: int) -> Tensor:
+    """The mask, falling to 0 over so many pixels of the known part along its border."""
+    if not pixels or known.ndim != 3:
+        return known
+    hole = 1 - known
+    near = hole.clone()
+    total = hole.clone()
+    for _ in range(pixels):  # the hole grown by 1, 2, ... pixels
+        near = nn.functional.max_pool2d(near, 3, 1, 1)
+        total = total + near
+    return known * (1 - total / (pixels + 1))

@@ -1,0 +1,180 @@
+"""Generate, encode, reconstruct, interpolate: what a decoder and an encoder are for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+import torch
+from torch import Tensor, nn
+
+from interalia.errors import UserError
+from interalia.tasks.calling import BATCH, capable, check_images, device_of, in_batches, labels, quietly, told
+
+if TYPE_CHECKING:
+    from interalia.games import Game
+
+
+def latents(game: Game, count: int, seed: int = 0) -> Tensor:
+    """`count` draws z ~ p(z), shape (count, latent)."""
+    capable(game, "drawing latents", "decoder")
+    with quietly(game, seed):
+        return game.prior.sample((count,)).cpu()
+
+
+def decode(game: Game, z: Tensor, seed: int = 0, label: int | None = None, y: Tensor | None = None) -> Tensor:
+    """x ~ p(x | z), its mean where the conditional has one; of a conditional game p(x | z, y), y or else as by `labels`.
+
+    Raises:
+        UserError: the game has no decoder, or z has the wrong size, or what `labels` raises.
+    """
+    capable(game, "decode", "decoder")
+    if z.ndim != 2 or z.shape[1] != game.prior.size:
+        raise UserError(
+            f"the latents have the shape {tuple(z.shape)}, and this game's are (n, {game.prior.size}); "
+            f"give an array with {game.prior.size} columns."
+        )
+    c = labels(game, len(z), seed, label) if y is None else told(game, y, len(z))
+    with quietly(game, seed):
+        return in_batches(lambda *c: game.decoder(*c).mean, z, *c, device=device_of(game))
+
+
+def generate(game: Game, count: int, seed: int = 0, label: int | None = None) -> Tensor:
+    """`count` samples x~ ~ p(x | z), z ~ p(z); of a conditional game with one label, or with labels drawn uniformly.
+
+    Example:
+        >>> import interalia
+        >>> game = interalia.build(interalia.recipes.ali_digits())
+        >>> generate(game, 3).shape
+        torch.Size([3, 1, 8, 8])
+    """
+    return decode(game, latents(game, count, seed), seed, label)
+
+
+def by_label(game: Game, each: int, seed: int = 0) -> Tensor:
+    """`each` samples of every label, label by label, the same latents for each label."""
+    return torch.cat([generate(game, each, seed, label) for label in range(game.labels)])
+
+
+def encode(
+    game: Game, x: Tensor, seed: int = 0, how: Literal["mean", "sample"] = "mean", y: Tensor | None = None
+) -> Tensor:
+    """z^ = the mean of q(z | x), or one draw from it, shape (n, latent); of a conditional game q(z | x, y), see `told`.
+
+    Raises:
+        UserError: the game has no encoder, or x or y has the wrong shape.
+    """
+    capable(game, "encode", "encoder")
+    check_images(game, x)
+    c = (x, *told(game, y, len(x)))
+    with quietly(game, seed):
+        if how == "mean":
+            return in_batches(lambda *part: game.encoder(*part).mean, *c, device=device_of(game))
+        return in_batches(lambda *part: game.encoder(*part).sample(), *c, device=device_of(game))
+
+
+def features(game: Game, x: Tensor, seed: int = 0, y: Tensor | None = None) -> Tensor:
+    """The encoder's last hidden layer, flattened, shape (n, features): the representation that probes read."""
+    capable(game, "features", "encoder")
+    check_images(game, x)
+    c = (x, *told(game, y, len(x)))
+    with quietly(game, seed):
+        return in_batches(lambda *part: game.encoder.hidden(*part).flatten(1), *c, device=device_of(game))
+
+
+def reconstruct(game: Game, x: Tensor, seed: int = 0, y: Tensor | None = None) -> Tensor:
+    """x^ = the mean of p(x | z^), z^ = the mean of q(z | x).
+
+    Raises:
+        UserError: the game has no encoder or no decoder, or x or y has the wrong shape.
+    """
+    capable(game, "reconstruct", "encoder", "decoder")
+    return decode(game, encode(game, x, seed, y=y), seed, y=y)
+
+
+def interpolate(
+    game: Game,
+    a: Tensor,
+    b: Tensor,
+    steps: int = 9,
+    how: Literal["linear", "spherical"] = "linear",
+    seed: int = 0,
+    y: tuple[Tensor, Tensor] | None = None,
+) -> Tensor:
+    """Decoded points on the way from q(z | a) to q(z | b), shape (n, steps, *shape); both ends are reconstructions.
+
+    Of a conditional game, the labels of a and b are `y`, and what the decoder is told goes from the one to the other too.
+
+    Raises:
+        UserError: fewer than two steps, or what `reconstruct` raises.
+    """
+    capable(game, "interpolate", "encoder", "decoder")
+    if steps < 2:
+        raise UserError(f"`steps` is {steps}, and an interpolation has at least its 2 ends; give 2 or more.")
+    y_a, y_b = (None, None) if y is None else y
+    z_a, z_b = encode(game, a, seed, y=y_a), encode(game, b, seed, y=y_b)
+    places = torch.linspace(0, 1, steps).tolist()
+    path = torch.stack([between(z_a, z_b, t, how) for t in places], dim=1).flatten(0, 1)
+    told_on_the_way = None
+    for c_a, c_b in zip(told(game, y_a, len(a)), told(game, y_b, len(b)), strict=True):
+        told_on_the_way = torch.stack([between(c_a, c_b, t) for t in places], dim=1).flatten(0, 1)
+    return decode(game, path, seed, y=told_on_the_way).unflatten(0, (len(a), steps))
+
+
+def neighbours(
+    game: Game, x: Tensor, others: Tensor, count: int = 8, seed: int = 0, y: tuple[Tensor, Tensor] | None = None
+) -> Tensor:
+    """For each image the `count` nearest of the others by the Euclidean distance of the means of q(z | x), the nearest first:
+    their indices, int64, shape (n, count).
+
+    Arguments:
+        game: a game with an encoder.
+        x: images, shape (n, *shape).
+        others: where to look, such as the training images, shape (m, *shape).
+        count: how many of them.
+        seed: of an implicit encoder's noise.
+        y: what a conditional game is told of x and of the others.
+
+    Raises:
+        UserError: the game has no encoder, or `count` is under 1 or over m.
+
+    Example:
+        >>> import interalia
+        >>> game = interalia.build(interalia.recipes.ali_digits())
+        >>> images = torch.rand(5, 1, 8, 8)
+        >>> neighbours(game, images, images, 1).flatten()
+        tensor([0, 1, 2, 3, 4])
+    """
+    capable(game, "neighbours", "encoder")
+    if not 1 <= count <= len(others):
+        raise UserError(
+            f"`count` is {count}, and it must be from 1 to {len(others)}, the number of images to look among."
+        )
+    told_x, told_others = (None, None) if y is None else y
+    z, among = encode(game, x, seed, y=told_x), encode(game, others, seed, y=told_others)
+    rows = [torch.cdist(part, among).topk(count, largest=False).indices for part in z.split(BATCH)]
+    return torch.cat(rows)
+
+
+def between(a: Tensor, b: Tensor, t: float, how: Literal["linear", "spherical"] = "linear") -> Tensor:
+    """The point at `t` in [0, 1] between latents a and b, shape (n, latent).
+
+    linear: (1 - t) a + t b. spherical: sin((1 - t) w) / sin w a + sin(t w) / sin w b, w the angle between a and b,
+    which keeps to the radii where a Gaussian prior of many dimensions has its mass.
+
+    References:
+        Sampling Generative Networks, Tom White, 2016, https://arxiv.org/abs/1609.04468
+
+    Example:
+        >>> a, b = torch.tensor([[1.0, 0.0]]), torch.tensor([[0.0, 1.0]])
+        >>> between(a, b, 0.5), between(a, b, 0.5, "spherical")
+        (tensor([[0.5000, 0.5000]]), tensor([[0.7071, 0.7071]]))
+    """
+    linear = (1 - t) * a + t * b
+    if how == "linear":
+        return linear
+    if how != "spherical":
+        raise UserError(f"`how` is {how!r}; it is 'linear' or 'spherical'.")
+    w = torch.acos(nn.functional.cosine_similarity(a, b, dim=1).clamp(-1, 1))[:, None]
+    sine = w.sin()
+    arc = ((1 - t) * w).sin() / sine * a + (t * w).sin() / sine * b
+    return torch.where(sine > 1e-4, arc, linear)  # nearly parallel latents: the arc is the chord
