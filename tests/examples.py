@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from interalia import runs
-from interalia.games import Game
+from interalia.games import CATALOGUE, Game
 
 FLAT, CONV = (1, 4, 4), (1, 12, 24)
 # what a game cannot do without
 FIELDS: dict[str, dict[str, object]] = {
     "infogan": {"prior": "codes(categorical=[3], uniform=1, gaussian=1)", "latent": 7},
+    "semi-aae": {"prior": "codes(categorical=[3], uniform=0)", "latent": 7, "encoder": "dirac"},
 }
+CLASSES = 3  # labels that a semi-supervised game reads
 
 
 def build(game: str, shape: tuple[int, ...] = FLAT, double: bool = True, labels: int = 0, **fields: object) -> Game:
@@ -21,19 +25,33 @@ def build(game: str, shape: tuple[int, ...] = FLAT, double: bool = True, labels:
     run = runs.Run(game=game, latent=3, networks="auto(width=2)", labels=labels > 0).replace(
         **{**FIELDS.get(name, {}), **fields}
     )
+    kind = CATALOGUE[name]
     torch.manual_seed(0)
-    made = runs.build(run, shape, labels=labels, other=shape)
+    given = generator(run.latent, shape) if kind.fixed else None
+    made = runs.build(run, shape, labels=CLASSES if kind.semi else labels, other=shape, generator=given)
     return made.double() if double else made
+
+
+def generator(latent: int, shape: tuple[int, ...]) -> nn.Module:
+    """A trained one, as a user may bring it, with statistics of its own."""
+    norm = nn.BatchNorm1d(8)
+    return nn.Sequential(
+        nn.Linear(latent, 8), norm, nn.ReLU(), nn.Linear(8, math.prod(shape)), nn.Unflatten(1, shape)
+    ).eval()
 
 
 def batch(game: Game, count: int = 16) -> tuple[Tensor, ...]:
     """(x,), (x, y) or (a, b), as the game wants it."""
-    generator = torch.Generator().manual_seed(1)
+    random = torch.Generator().manual_seed(1)
     kind = next(game.parameters()).dtype
-    x = torch.rand(count, *game.shape, generator=generator).to(kind)
+    x = torch.rand(count, *game.shape, generator=random).to(kind)
     if game.other is not None:
-        return x, torch.rand(count, *game.other, generator=generator).to(kind)
+        return x, torch.rand(count, *game.other, generator=random).to(kind)
+    if game.semi:
+        few = count // 2
+        y = torch.randint(game.classes, (few,), generator=random)
+        return x, x[:few].flip(0), torch.nn.functional.one_hot(y, game.classes).to(kind)
     if game.labels:
-        y = torch.randint(game.labels, (count,), generator=generator)
+        y = torch.randint(game.labels, (count,), generator=random)
         return x, torch.nn.functional.one_hot(y, game.labels).to(kind)
     return (x,)

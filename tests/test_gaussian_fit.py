@@ -108,7 +108,7 @@ def test_the_penalty_fades_to_its_last_share() -> None:
     gammas = []
     for step in (0, 50, 100):
         fading.at(step, 100)
-        gammas.append(fading.gamma)
+        gammas.append(fading.weight)
     assert gammas == pytest.approx([0.1, 1e-3, 1e-5])
 
 

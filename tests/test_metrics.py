@@ -489,7 +489,9 @@ SAMPLE_NAMES = {
 
 # of games that are told labels, recognise codes, or translate
 SPECIAL_NAMES = {
-    name for name in metrics.CATALOGUE if name.startswith(("code_", "cycle_", "label_", "translation_", "frechet_to_"))
+    name
+    for name in metrics.CATALOGUE
+    if name.startswith(("classification_", "code_", "cycle_", "label_", "translation_", "frechet_to_"))
 }
 
 
@@ -591,6 +593,7 @@ def test_every_name_of_the_catalogue_is_measured_somewhere(game, digits, classif
         recipes.cgan_mnist(data="digits"),
         recipes.infogan_mnist(data="digits", latent=16, networks="auto"),
         recipes.cyclegan_mnist(data="digits-inverted", networks="auto(width=4)"),
+        interalia.Run(game="semi-ali"),
     ):
         found += evaluate(interalia.build(run), interalia.runs.dataset(run), count=100)
     assert {m.name for m in found} == set(metrics.CATALOGUE)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import itertools
 
+import examples
 import pytest
 import torch
 
-from interalia import dynamics, engine, recipes, runs, specs
+from interalia import dynamics, engine, games, recipes, runs, specs
 from interalia.conditionals import Dirac, Gaussian
 from interalia.recipes import CATALOGUE
 
@@ -20,6 +21,7 @@ SHAPES = {
     "celeba": (3, 64, 64),
     "grid25": (2,),
     "mnist-inverted": (1, 28, 28),
+    "mnist-edges": (1, 28, 28),
     "facades": (3, 64, 64),
 }
 
@@ -33,7 +35,10 @@ def test_a_recipe_builds_and_takes_a_step(name: str) -> None:
     shape = SHAPES[run.data]
     if run.size is not None:
         shape = (1 if run.data == "mnist" else 3, run.size, run.size)
-    game = runs.build(run, shape, labels=10, other=shape)
+    kind = games.CATALOGUE[run.game.split("(")[0]]
+    told = {"Smiling": 0.5, "Male": 0.4} if run.attributes else {}
+    generator = examples.generator(run.latent, shape) if kind.fixed else None
+    game = runs.build(run, shape, labels=10, other=shape, attributes=told, generator=generator)
     moves = specs.make(
         run.dynamics,
         dynamics.CATALOGUE,
@@ -42,8 +47,9 @@ def test_a_recipe_builds_and_takes_a_step(name: str) -> None:
         {player: torch.optim.SGD(game.parameters_of(player), lr=1e-3) for player in game.players},
     )
     batch = [torch.rand(4, *shape)]
-    if game.labels:
-        batch.append(torch.eye(game.labels)[:4])
+    if game.labels or game.semi:
+        batch += [batch[0]] * game.semi
+        batch.append(torch.eye(game.labels or game.classes).repeat(2, 1)[:4])
     if game.other is not None:
         batch = [torch.rand(2, *shape), torch.rand(2, *shape)]
     outcome = moves.step(itertools.repeat(tuple(batch)))

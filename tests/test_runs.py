@@ -137,7 +137,8 @@ def test_weights_say_what_they_are(tmp_path: Path) -> None:
     with safe_open(tmp_path / "run/weights.safetensors", "pt") as file:
         about = json.loads(file.metadata()["interalia"])
     assert about == {
-        "run": dataclasses.asdict(trained.run), "step": 4, "shape": [1, 8, 8], "labels": 0, "other": None, "attributes": {}
+        "run": dataclasses.asdict(trained.run), "step": 4, "shape": [1, 8, 8], "labels": 0, "other": None, "attributes": {},
+        "classes": 0,
     }  # fmt: skip
     random = torch.get_rng_state()
     for place in (tmp_path / "run", tmp_path / "run/weights.safetensors"):

@@ -95,7 +95,7 @@ def test_an_unknown_name_is_told_the_nearest() -> None:
 def test_an_unknown_setting_is_told_the_known_ones() -> None:
     with pytest.raises(UserError) as caught:
         specs.look_up("r1(gama=1)", penalties.CATALOGUE, "penalty")
-    assert str(caught.value) == "the penalty 'r1' has no setting 'gama'; its settings are: gamma, every."
+    assert str(caught.value) == "the penalty 'r1' has no setting 'gama'; its settings are: gamma, every, final."
     with pytest.raises(UserError, match=r"'hinge' has no setting 'margin'; its settings are: none\.$"):
         specs.look_up("hinge(margin=2)", divergences.CATALOGUE, "divergence")
 

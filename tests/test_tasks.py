@@ -5,32 +5,29 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 
+import examples
 import pytest
 import torch
 from torch import Tensor, nn
 
-from interalia import runs, tasks
+from interalia import tasks
 from interalia.errors import UserError
 from interalia.games import CATALOGUE, Game
 
 SHAPE = (1, 5, 6)
 LATENT = 4
-ABLE = ", ".join(member.__name__ for member in CATALOGUE.values() if "encoder" in member.players["generator"])
-MAKING = [name for name, member in CATALOGUE.items() if any("decoder" in moved for moved in member.players.values())]
-FIELDS = {"infogan": {"prior": "codes(categorical=[2], uniform=1)"}}  # what a game cannot do without
-INFERRING = [name for name, member in CATALOGUE.items() if "encoder" in member.players["generator"]]
+FIELDS: dict[str, dict[str, object]] = {"infogan": {"prior": "codes(categorical=[2], uniform=1)"}}
+MAKING = [name for name, member in CATALOGUE.items() if "to_b" not in member.players.get("generator", ())]
+INFERRING = [name for name, member in CATALOGUE.items() if any("encoder" in moved for moved in member.players.values())]
+ABLE = ", ".join(CATALOGUE[name].__name__ for name in INFERRING)
 
 
 def build(name: str, **fields: object) -> Game:
     """An untrained game whose population statistics are not the initial ones."""
-    torch.manual_seed(0)
-    game = runs.build(
-        runs.Run(game=name, latent=LATENT, networks="auto(width=2)").replace(**{**FIELDS.get(name, {}), **fields}),
-        SHAPE,
-    )
+    game = examples.build(name, SHAPE, double=False, **{"latent": LATENT, **FIELDS.get(name, {}), **fields})
     with torch.no_grad():
-        for _ in range(5):
-            game(torch.rand(32, *SHAPE))
+        for i in range(5):
+            game(*(part + 0.01 * i for part in examples.batch(game, 32)))
     return game
 
 
@@ -71,7 +68,7 @@ def test_shapes_kinds_and_ranges(name: str, task: str) -> None:
     assert answer.dtype == torch.float32
     assert not answer.requires_grad
     assert bool(answer.isfinite().all())
-    if shape[-3:] == SHAPE:
+    if shape[-3:] == SHAPE and not build(name).fixed:  # whose generator is the user's
         assert 0 <= answer.min() <= answer.max() <= 1
 
 
@@ -82,14 +79,15 @@ def test_randomness_comes_from_the_seed_alone(name: str, task: str) -> None:
     first = do(game, 3)
     torch.manual_seed(99)
     assert torch.equal(do(game, 3), first)
-    assert torch.equal(do(game, 4), first) == (task not in DRAWN)
+    certain = name == "semi-aae" and task == "encode-sample"  # its encoder is deterministic
+    assert torch.equal(do(game, 4), first) == (task not in DRAWN or certain)
 
 
 @pytest.mark.parametrize(("name", "task"), CASES)
 def test_nothing_is_left_changed(name: str, task: str) -> None:
     _, do, _ = TASKS[task]
     game = build(name).train()
-    game.critic.eval()  # somebody's mixture of modes
+    next(iter(game.children())).eval()  # somebody's mixture of modes
     next(iter(game.decoder.children())).eval()
     modes = {key: module.training for key, module in game.named_modules()}
     weights = {key: value.clone() for key, value in game.state_dict().items()}

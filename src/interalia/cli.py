@@ -152,6 +152,7 @@ Told = Annotated[
         "them; or the names of the attributes that they have."
     ),
 ]
+LevelName = Annotated[Literal["upper", "lower"], Parameter(help="Of latents, of a game with two levels.")]
 Seed = Annotated[int, Parameter(help="Of the random numbers.")]
 Out = Annotated[Path | None, Parameter(help="The file to write; by default one in the run's folder of figures.")]
 Device = Annotated[str, Parameter(help="auto, cpu, cuda ...")]
@@ -207,6 +208,7 @@ def reconstruct(
     images: Images = None,
     *,
     count: int = 40,
+    level: LevelName = "upper",
     told: Told = None,
     seed: Seed = 0,
     out: Out = None,
@@ -226,7 +228,7 @@ def reconstruct(
     trained = opened(run, device)
     tasks.capable(trained.game, "reconstruct", "encoder", "decoder")
     x, y = inputs(trained, images, count, seed=0, told=told)
-    x_hat = tasks.reconstruct(trained.game, x, seed, y)
+    x_hat = tasks.reconstruct(trained.game, x, seed, y, level)
     path = picture(out or figure(trained, run, "reconstructed.png" if x.ndim == 4 else "reconstructed.npz"))
     if path.suffix == ".npz" or x.ndim != 4:
         save_arrays(path, x=x, x_hat=x_hat)
@@ -252,6 +254,7 @@ def interpolate(
     pairs: int = 8,
     steps: int = 9,
     how: Literal["linear", "spherical"] = "linear",
+    level: LevelName = "upper",
     told: Told = None,
     seed: Seed = 0,
     out: Out = None,
@@ -282,7 +285,9 @@ def interpolate(
         )
     half = len(x) // 2
     a, b = x[:half], x[half : 2 * half]
-    way = tasks.interpolate(trained.game, a, b, steps, how, seed, None if y is None else (y[:half], y[half : 2 * half]))
+    way = tasks.interpolate(
+        trained.game, a, b, steps, how, seed, None if y is None else (y[:half], y[half : 2 * half]), level
+    )
     path = picture(out or figure(trained, run, "interpolated.png" if x.ndim == 4 else "interpolated.npz"))
     if path.suffix == ".npz" or x.ndim != 4:
         save_arrays(path, a=a, way=way, b=b)
@@ -667,6 +672,55 @@ def encode(
     z = tasks.encode(trained.game, x, seed, "sample" if sample else "mean", y)
     save_arrays(out, z=z, features=tasks.features(trained.game, x, y=y), files=[str(path) for path in expand(images)])
     say(f"{len(z)} latents of {z.shape[1]} dimensions: {out}")
+
+
+@app.command
+def classify(
+    run: RunFolder,
+    images: Images = None,
+    *,
+    count: int = 40,
+    seed: Seed = 0,
+    out: Annotated[Path | None, Parameter(help="A .csv file: a row an image, its label and each probability.")] = None,
+    device: Device = "auto",
+) -> None:
+    """Read the labels of images by a semi-supervised game.
+
+    Parameters
+    ----------
+    count
+        How many held-out images, where none are given.
+    """
+    import csv
+
+    from interalia import results, tasks
+    from interalia.data.files import expand
+
+    positive("count", count)
+    trained = opened(run, device)
+    x, _ = inputs(trained, images, count, seed, None)
+    probabilities = tasks.classify(trained.game, x, seed)
+    read = probabilities.argmax(1)
+    names = [str(path) for path in expand(images)] if images else []
+    if len(names) != len(x):  # held-out images, or an array of many
+        names = [str(row) for row in range(len(x))]
+    if out is not None:
+        if out.suffix != ".csv":
+            raise UserError(f"--out is {out}, and labels are written as .csv; give a name that ends in .csv.")
+        with writing(out) as file:
+            table = csv.writer(file)
+            table.writerow(["image", "label", *(f"p{label}" for label in range(trained.game.classes))])
+            for name, label, row in zip(names, read.tolist(), probabilities.tolist(), strict=True):
+                table.writerow([name, label, *(f"{p:.6f}" for p in row)])
+        say(f"{len(x)} labels: {out}")
+    else:
+        for name, label, p in zip(names, read.tolist(), probabilities.max(1).values.tolist(), strict=True):
+            say(f"{name}: {label} ({100 * p:.1f} %)")
+    if not images:
+        dataset = results.dataset_of(trained)
+        if dataset.test.y is not None:
+            right = float((read.numpy() == dataset.test.y[results.rows(dataset, count, seed)]).mean())
+            say(f"right: {100 * right:.1f} %")
 
 
 @app.command

@@ -169,6 +169,62 @@ class Pushed(Distribution):
     log_prob = Point.log_prob
 
 
+class Chain(Conditional):
+    """Two conditionals one after the other, p(c | a) = E_{b ~ p(b | a)} p(c | b): samples by way of b, and no density.
+
+    Its `mean` is that of the second at the mean of the first, a representative point.
+
+    Arguments:
+        first: p(b | a).
+        second: p(c | b).
+
+    Example:
+        >>> from interalia.networks import mlp
+        >>> chain = Chain(Gaussian(mlp.MLP(4, 2 * 3)), Dirac(mlp.MLP(3, 2)))
+        >>> chain(torch.zeros(5, 4)).mean.shape
+        torch.Size([5, 2])
+    """
+
+    def __init__(self, first: Conditional, second: Conditional) -> None:
+        super().__init__(nn.Identity())
+        self.first = first
+        self.second = second
+
+    def forward(self, *c: Tensor) -> Distribution:
+        return Chained(self.first(*c), self.second)
+
+    def hidden(self, *c: Tensor) -> Tensor:
+        """The last hidden layer of the first."""
+        return self.first.hidden(*c)
+
+
+class Chained(Distribution):
+    """The distribution of c, b ~ `first`, c ~ `second(b)`: samples, no density."""
+
+    arg_constraints = {}
+    has_rsample = True
+
+    def __init__(self, first: Distribution, second: Conditional) -> None:
+        self.first = first
+        self.second = second
+        super().__init__(first.batch_shape, validate_args=False)
+
+    @property
+    def mean(self) -> Tensor:
+        found: Tensor = self.second(self.first.mean).mean
+        return found
+
+    def rsample(self, sample_shape: torch.Size | list[int] | tuple[int, ...] = ()) -> Tensor:
+        if sample_shape:
+            raise UserError(
+                "a chain of conditionals draws one sample for each condition; repeat the condition instead."
+            )
+        found: Tensor = self.second(self.first.rsample()).rsample()
+        return found
+
+    log_prob = Point.log_prob
+
+
 class Prior(nn.Module, abc.ABC):
     """p(z). Where all dimensions are alike, `mean` and `variance` are those of each.
 

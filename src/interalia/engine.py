@@ -96,7 +96,7 @@ class Training:
             return self.sampled
         if self.estimated is None or self.estimated[0] != self.step:
             game = copy.deepcopy(self.sampled)
-            batches = draw(self.stores, orders(self.stores, self.run))
+            batches = draw(self.stores, orders(self.stores, self.run, self.game.semi))
             with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
                 torch.manual_seed(self.run.seed)
                 optim.estimate_population(game, batches, self.run.population)
@@ -161,7 +161,7 @@ def precision_context(precision: str, device: torch.device) -> Callable[[], Abst
     return lambda: torch.autocast(device.type, dtype=torch.bfloat16)
 
 
-def prepare(run: Run, folder: Folder | None = None) -> Training:
+def prepare(run: Run, folder: Folder | None = None, generator: nn.Module | None = None) -> Training:
     """Loads the data, builds the game and everything that moves it, and resolves what the run left open.
 
     Raises:
@@ -175,13 +175,16 @@ def prepare(run: Run, folder: Folder | None = None) -> Training:
     dataset = runs.dataset(run)
     torch.manual_seed(run.seed)
     mean = mean_image(dataset) if dataset.is_image else None
-    game = runs.build_for(run, dataset, mean).to(device).train()
+    game = runs.build_for(run, dataset, mean, generator).to(device).train()
     if run.batch < 2 and any(isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d) for module in game.modules()):
         raise UserError("`batch` is 1, and batch norm averages over a batch; give --batch 2 or more.")
     domains = [dataset.train] if game.other is None or dataset.other is None else [dataset.train, dataset.other.train]
     y = dataset.conditions("train", game.attributes) if game.labels else None
     stores = tuple(Store(split, device, y=y, labels=game.labels) for split in domains)
-    samplers = orders(stores, run)
+    if game.semi:
+        chosen = dataset.labelled(run.labelled, run.seed)
+        stores = (*stores, Store(chosen, device, y=chosen.y, labels=game.classes))
+    samplers = orders(stores, run, game.semi)
     precision = resolve_precision(run.precision, game, device)
     if precision == "bf16" and device.type != "mps":
         game.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -230,13 +233,18 @@ def prepare(run: Run, folder: Folder | None = None) -> Training:
     )
 
 
-def orders(stores: Sequence[Store], run: Run) -> tuple[Sampler, ...]:
-    """The order in which each domain is drawn, independent of each other's."""
-    return tuple(Sampler(len(store), run.batch, run.seed + i * 2**32) for i, store in enumerate(stores))
+def orders(stores: Sequence[Store], run: Run, semi: bool = False) -> tuple[Sampler, ...]:
+    """The order in which each store is drawn, independent of each other's; the few labelled images of a semi-supervised game
+    may be fewer than a batch."""
+    samplers = []
+    for i, store in enumerate(stores):
+        size = min(run.batch, len(store)) if semi and i else run.batch
+        samplers.append(Sampler(len(store), size, run.seed + i * 2**32))
+    return tuple(samplers)
 
 
 def draw(stores: Sequence[Store], samplers: Sequence[Sampler]) -> Iterator[tuple[Tensor, ...]]:
-    """Batches (x,), (x, y), or (a, b) of two domains, for ever."""
+    """Batches (x,), (x, y), (a, b) of two domains, or (x, x_l, y), for ever."""
     for indices in zip(*samplers, strict=True):
         yield tuple(part for store, index in zip(stores, indices, strict=True) for part in store[index])
 
@@ -340,6 +348,7 @@ def train(
     *,
     resume: bool = False,
     observers: Sequence[Observer] | None = None,
+    generator: nn.Module | None = None,
 ) -> Trained:
     """Trains a run and answers its game.
 
@@ -348,6 +357,7 @@ def train(
         out: the folder to keep it in: log, checkpoints, weights, figures; None keeps nothing.
         resume: go on from the folder's newest good checkpoint, up to `run.steps`, which may be more than first planned.
         observers: in place of the usual ones (see `interalia.observers.usual`).
+        generator: a trained module z -> x for a game that only infers; `interalia.load` is to be given it again.
 
     Raises:
         UserError: the folder exists and `resume` is False, or a part of the run does not exist or fit, or a loss stopped
@@ -359,11 +369,13 @@ def train(
         >>> tasks.generate(trained.game, 4).shape
         torch.Size([4, 1, 8, 8])
     """
-    training = open_run(run, out, resume=resume)
+    training = open_run(run, out, resume=resume, generator=generator)
     return finish(training, observers)
 
 
-def open_run(run: Run, out: Path | str | None = None, *, resume: bool = False) -> Training:
+def open_run(
+    run: Run, out: Path | str | None = None, *, resume: bool = False, generator: nn.Module | None = None
+) -> Training:
     """The training of a run, at its beginning or where its folder's newest good checkpoint left it; see `train`."""
     from interalia.observers import checkpoint
 
@@ -372,7 +384,7 @@ def open_run(run: Run, out: Path | str | None = None, *, resume: bool = False) -
         folder.check_free()
     if folder is not None and resume:
         run = folder.continued(run)
-    training = prepare(run, folder)
+    training = prepare(run, folder, generator)
     if folder is not None:
         if resume:
             checkpoint.resume(training)

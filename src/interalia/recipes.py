@@ -50,6 +50,72 @@ def ali_mnist(**overrides: Any) -> Run:
     return TUNED.replace(name="ali-mnist", data="mnist", epochs=20).replace(**overrides)
 
 
+def cali_mnist(**overrides: Any) -> Run:
+    """Conditional ALI on MNIST, with ALICE's round trip: encoder, decoder and critic are told the digit."""
+    return ali_mnist(name="cali-mnist", labels=True).replace(**overrides)
+
+
+def cali_celeba(**overrides: Any) -> Run:
+    """Conditional ALI on CelebA with all 40 attributes, with ALICE's round trip (--attributes Smiling,Male for some)."""
+    return ali_celeba(name="cali-celeba", attributes="all").replace(**overrides)
+
+
+def alice_adversarial_mnist(**overrides: Any) -> Run:
+    """ALICE on MNIST with a critic of round trips in place of a distance."""
+    return ali_mnist(name="alice-adversarial-mnist", game="alice-adversarial").replace(**overrides)
+
+
+def hali_mnist(**overrides: Any) -> Run:
+    """HALI on MNIST: two levels of latents."""
+    return ali_mnist(name="hali-mnist", game="hali").replace(**overrides)
+
+
+def semi_ali_mnist(**overrides: Any) -> Run:
+    """Semi-supervised ALI on MNIST: K + 1 classes in the critic of pairs, the labels of 1,000 images."""
+    return ali_mnist(name="semi-ali-mnist", game="semi-ali(cycle=2.0)", divergence="gan", labelled=1000).replace(
+        **overrides
+    )
+
+
+def aae_mnist(**overrides: Any) -> Run:
+    """An adversarial autoencoder on MNIST."""
+    return ali_mnist(name="aae-mnist", game="aae", latent=16, divergence="gan", penalty="r1").replace(**overrides)
+
+
+def semi_aae_mnist(**overrides: Any) -> Run:
+    """A semi-supervised adversarial autoencoder on MNIST: style and a category, the labels of 1,000 images."""
+    return aae_mnist(
+        name="semi-aae-mnist",
+        game="semi-aae",
+        latent=26,
+        prior="codes(categorical=[10], uniform=0)",
+        encoder="dirac",
+        labelled=1000,
+    ).replace(**overrides)
+
+
+def vae_gan_mnist(**overrides: Any) -> Run:
+    """VAE/GAN on MNIST: reconstructions are measured in the critic's features."""
+    return ali_mnist(name="vae-gan-mnist", game="vae-gan", divergence="gan").replace(**overrides)
+
+
+def joint_latent_regressor_mnist(**overrides: Any) -> Run:
+    """A GAN and its latent regressor on MNIST, trained together."""
+    return ali_mnist(name="joint-latent-regressor-mnist", game="joint-latent-regressor").replace(**overrides)
+
+
+def latent_regressor_mnist(**overrides: Any) -> Run:
+    """An encoder for a generator of MNIST that is trained already, by regressing z on its samples (--generator RUN)."""
+    return ali_mnist(name="latent-regressor-mnist", game="latent-regressor", penalty="none", epochs=5).replace(
+        **overrides
+    )
+
+
+def posthoc_ali_mnist(**overrides: Any) -> Run:
+    """An encoder for a generator of MNIST that is trained already, by ALI's game (--generator RUN)."""
+    return ali_mnist(name="posthoc-ali-mnist", game="posthoc-ali").replace(**overrides)
+
+
 def ali_fashion_mnist(**overrides: Any) -> Run:
     """ALI with ALICE's round trip on Fashion-MNIST."""
     return TUNED.replace(name="ali-fashion-mnist", data="fashion-mnist", epochs=20).replace(**overrides)
@@ -352,6 +418,17 @@ CATALOGUE: dict[str, Recipe] = {
         ali_cifar10,
         ali_celeba,
         ali_images,
+        cali_mnist,
+        cali_celeba,
+        alice_adversarial_mnist,
+        hali_mnist,
+        semi_ali_mnist,
+        posthoc_ali_mnist,
+        latent_regressor_mnist,
+        joint_latent_regressor_mnist,
+        aae_mnist,
+        semi_aae_mnist,
+        vae_gan_mnist,
         ali_svhn_paper,
         ali_cifar10_paper,
         ali_celeba_paper,
@@ -365,6 +442,7 @@ CATALOGUE: dict[str, Recipe] = {
         infogan_mnist,
         infogan_mnist_paper,
         cyclegan_mnist,
+        cyclegan_edges,
         cyclegan_facades,
         cyclegan_facades_paper,
         cyclegan_images,

@@ -19,8 +19,17 @@ from interalia.plots import DPI
 from interalia.runs import Folder, writing
 
 GAMES = {  # in words; any other game goes by its own name
+    "aae": "AAE (an adversarial autoencoder)",
     "ali": "ALI (adversarially learned inference)",
     "alice": "ALICE (adversarially learned inference with conditional entropy)",
+    "alice-adversarial": "ALICE (adversarially learned inference with a critic of round trips)",
+    "hali": "HALI (hierarchical adversarially learned inference)",
+    "joint-latent-regressor": "a GAN with a joint latent regressor",
+    "latent-regressor": "a latent regressor (an encoder for a generator trained before)",
+    "posthoc-ali": "ALI after the fact (an encoder for a generator trained before)",
+    "semi-aae": "a semi-supervised AAE (an adversarial autoencoder that is shown some labels)",
+    "semi-ali": "semi-supervised ALI (adversarially learned inference whose critic knows the classes)",
+    "vae-gan": "VAE/GAN (a variational autoencoder with a GAN's critic)",
     "cyclegan": "CycleGAN (translation between two domains without pairs)",
     "gan": "GAN (a generative adversarial network)",
     "infogan": "InfoGAN (a GAN whose samples tell the codes that they were made from)",

@@ -103,7 +103,11 @@ def evaluate(
         extractor=extractor,
         untrained=untrained(trained.run, dataset),
     )
-    lines = [line for line in log.read(folder) if "losses/critic" in line and line["step"] <= trained.step]
+    lines = [
+        line
+        for line in log.read(folder)
+        if any(key.startswith("losses/") for key in line) and line["step"] <= trained.step
+    ]
     seconds = lines[-1]["seconds"] if lines else None
     steps = trained.step
     found = {

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
 
+    from interalia.conditionals import Conditional, Prior
     from interalia.data.dataset import Dataset
     from interalia.games import Game
 
@@ -51,6 +52,14 @@ class Run:
     data: str = _field("digits", "a data set's name, or the path of a folder of images, a .npy, .npz or .zip file")
     target: str | None = _field(
         None, "the second data set of a game that translates between two: a name, or a path as for `data`"
+    )
+    generator: str | None = _field(
+        None, "the folder of a run whose decoder is taken as it is, or a .pt2 file of one, for a game that only infers"
+    )
+    labelled: int | None = _field(
+        None,
+        "how many training images a semi-supervised game sees the labels of, equally many of each; all by default",
+        1,
     )
     labels: bool = _field(False, "whether the networks are told the labels: a conditional game")
     attributes: str | None = _field(
@@ -135,6 +144,8 @@ class Run:
         changes: dict[str, Any] = {}
         if self.root is not None:
             changes["root"] = str(Path(self.root).absolute())
+        if self.generator is not None:
+            changes["generator"] = str(Path(self.generator).absolute())
         for key in ("data", "target"):
             name = getattr(self, key)
             if name is not None and name not in CATALOGUE and Path(name).exists():
@@ -374,6 +385,7 @@ def build(
     labels: int | None = None,
     other: tuple[int, ...] | None = None,
     attributes: Mapping[str, float] | None = None,
+    generator: nn.Module | None = None,
 ) -> Game:
     """The untrained game of a run, drawn from torch's global random state.
 
@@ -384,6 +396,7 @@ def build(
         labels: how many labels the data has.
         other: of one x of the second domain, where there is one.
         attributes: those that the networks are told, and how frequent each is.
+        generator: a trained module z -> x for a game that only infers, in place of the run's `generator`.
 
     Raises:
         UserError: a part does not exist, or the parts do not fit each other or the data.
@@ -397,6 +410,7 @@ def build(
     from torch import nn
 
     from interalia import conditionals, divergences, games, networks, penalties, specs
+    from interalia.networks import mlp
 
     if shape is None:
         found = dataset(run)
@@ -410,26 +424,45 @@ def build(
             f"{kind.__name__} translates between two data sets, and {run.data!r} is one; give the second with --target."  # type: ignore[attr-defined]
         )
     prior = specs.make(run.prior, conditionals.PRIORS, "prior", run.latent)
+    trained = given_generator(run, kind, generator, tuple(shape), prior)  # type: ignore[arg-type]
     divergence = specs.make(run.divergence, divergences.CATALOGUE, "divergence")
     conditional, encoder_settings = specs.look_up(run.encoder, conditionals.CONDITIONALS, "encoder")
     noise = 0
     if conditional is conditionals.Implicit and "encoder" in needs:
         noise = encoder_settings.get("noise", inspect.signature(conditional).parameters["noise"].default)
+    semi = kind.semi  # type: ignore[attr-defined]
+    if semi and (labels or 0) < 2:
+        raise UserError(f"{kind.__name__} reads labels, and the data set {run.data!r} has none; choose other data.")  # type: ignore[attr-defined]
+    coded = prior if semi and isinstance(prior, conditionals.Codes) else None
+    if coded and coded.categorical[:1] != (labels,):
+        raise UserError(
+            f"the data set {run.data!r} has {labels} labels, and the prior's category has {coded.words}; give "
+            f'--prior "codes(categorical=[{labels}], uniform=0)".'
+        )
     sizes = networks.Sizes(
         tuple(shape),
         run.latent,
         heads=conditional.heads,  # type: ignore[attr-defined]
         noise=noise,
         infers="encoder" in needs,
+        judges=kind.judges,  # type: ignore[attr-defined]
+        lower=settings.get("lower", needs["lower"].default) if "lower" in needs else 0,
+        classes=(labels or 0) if semi and not coded else 0,
+        categories=coded.categorical[0] if coded else 0,
+        cycle="cycle_critic" in needs,
         bounded=isinstance(prior, conditionals.Uniform)
         and conditional is not conditionals.Gaussian,  # which has no bounds
         labels=told,
         answers=getattr(prior, "answers", 0) if kind.recognises else 0,  # type: ignore[attr-defined]
-        separate=divergence.separate,
+        separate=divergence.separate and kind.judges == "xz" and not semi,  # type: ignore[attr-defined]
         other=other if "to_b" in needs else None,
     )
     made = specs.make(run.networks, networks.CATALOGUE, "networks", sizes)
     parts = {f.name: part for f in dataclasses.fields(made) if isinstance(part := getattr(made, f.name), nn.Module)}
+    if sizes.judges == "z":
+        parts["critic"] = mlp.of_latents(sizes)
+    if sizes.lower:
+        parts["upper_encoder"], parts["upper_decoder"] = mlp.upper(sizes)
     for name, parameter in needs.items():
         if parameter.default is parameter.empty and name != "prior" and name not in parts:
             raise UserError(
@@ -446,7 +479,7 @@ def build(
         from interalia import optim
 
         optim.initialise_output(made.output_bias, mean)
-    given: dict[str, nn.Module | Any] = {
+    given: dict[str, Any] = {
         **parts,
         "prior": prior,
         "divergence": divergence,
@@ -457,18 +490,112 @@ def build(
         given["encoder"] = conditional(parts["encoder"], **encoder_settings)
     if "decoder" in parts:
         given["decoder"] = conditionals.Dirac(parts["decoder"])
+    if trained is not None:
+        given["decoder"] = trained
+    if sizes.lower:
+        given["encoder"] = conditionals.Chain(given["encoder"], conditional(parts["upper_encoder"], **encoder_settings))
+        given["decoder"] = conditionals.Chain(conditionals.Gaussian(parts["upper_decoder"]), given["decoder"])
     try:
         game = kind(**{key: value for key, value in given.items() if key in needs}, **settings)
     except ValueError as error:
         raise UserError(f"the game {run.game!r} cannot be made: {error}.") from error
     game.shape, game.labels, game.other = tuple(shape), told, sizes.other
     game.attributes = dict(attributes or {})
+    game.classes = labels or 0 if semi else 0
     return game
 
 
-def build_for(run: Run, dataset: Dataset, mean: Tensor | None = None) -> Game:
+def build_for(run: Run, dataset: Dataset, mean: Tensor | None = None, generator: nn.Module | None = None) -> Game:
     """The untrained game of a run on its data; see `build`."""
-    return build(run, dataset.shape, mean, dataset.labels, dataset.other_shape, frequencies(run, dataset))
+    told = frequencies(run, dataset)
+    return build(run, dataset.shape, mean, dataset.labels, dataset.other_shape, told, generator)
+
+
+def given_generator(
+    run: Run, kind: type[Game], module: nn.Module | None, shape: tuple[int, ...], prior: Prior
+) -> Conditional | None:
+    """The trained decoder of a game that only infers; None for a game that trains its own.
+
+    Raises:
+        UserError: there is none, it cannot be read, or its latents or its images do not fit.
+    """
+    from torch import nn
+
+    from interalia import conditionals
+    from interalia.tasks import quietly
+
+    if "decoder" not in kind.fixed:
+        if run.generator is not None or module is not None:
+            raise UserError(f"{kind.__name__} trains a decoder of its own; leave the generator out.")
+        return None
+    if module is None and run.generator is None:
+        raise UserError(
+            f"{kind.__name__} infers for a generator that is trained already; give the folder of its run, or a .pt2 file, "
+            f"with --generator."
+        )
+    if module is not None:
+        decoder: Conditional = conditionals.Dirac(module)
+    elif Path(run.generator or "").suffix == ".pt2":
+        decoder = conditionals.Dirac(_exported(Path(run.generator or "")))
+    else:
+        game = load(run.generator or "").game
+        if not hasattr(game, "decoder"):
+            raise UserError(
+                f"the run {run.generator} has no decoder, being a {type(game).__name__}; give a generator's."
+            )
+        decoder = game.decoder
+        if game.prior.size != prior.size or type(game.prior) is not type(prior):
+            raise UserError(
+                f"the generator {run.generator} was trained with {game.prior.size} latents of prior "
+                f"{type(game.prior).__name__}, and this run has {prior.size} of {type(prior).__name__}; give --latent "
+                f"{game.prior.size} and the same --prior."
+            )
+    with quietly(decoder if next(decoder.parameters(), None) is not None else nn.Linear(1, 1)):
+        try:
+            x = decoder(prior.sample((2,))).mean
+        except (RuntimeError, ValueError, IndexError, TypeError) as error:
+            raise UserError(
+                f"the generator does not take {prior.size} latents ({str(error).splitlines()[0]}); give the size of its z "
+                f"with --latent."
+            ) from None
+    if tuple(x.shape) != (2, *shape):
+        raise UserError(
+            f"the generator makes images of {tuple(x.shape[1:])}, and the data's are {shape}; give the data that it was "
+            f"trained on, or --size."
+        )
+    return decoder
+
+
+def _exported(path: Path) -> nn.Module:
+    """The module that torch.export.save wrote."""
+    import torch
+    from torch import nn
+
+    class Exported(nn.Module):
+        """An exported program has no modes; it stays in the one that it was exported in."""
+
+        def __init__(self, module: nn.Module) -> None:
+            super().__init__()
+            self.module = module
+
+        def train(self, mode: bool = True) -> Exported:
+            self.training = mode
+            return self
+
+        def forward(self, z: Tensor) -> Tensor:
+            x: Tensor = self.module(z)
+            return x
+
+    if not path.is_file():
+        raise UserError(
+            f"there is no generator {path}; give the folder of a run, or a file written by torch.export.save."
+        )
+    try:
+        return Exported(torch.export.load(path).module())
+    except Exception as error:
+        raise UserError(
+            f"{path} is no program of torch.export ({str(error).splitlines()[0]}); export it anew."
+        ) from None
 
 
 def frequencies(run: Run, dataset: Dataset) -> dict[str, float]:
@@ -523,6 +650,7 @@ def export(game: Game, run: Run, step: int, path: Path) -> None:
     about = {
         "run": dataclasses.asdict(run), "step": step, "shape": game.shape, "labels": game.labels, "other": game.other,
         "attributes": dict(game.attributes),
+        "classes": game.classes,
     }  # fmt: skip
     metadata = {"interalia": json.dumps(about)}
     with writing(path, "wb") as file:
@@ -550,12 +678,13 @@ def resolve_device(name: str) -> torch.device:
     return device
 
 
-def load(folder: Path | str, device: str = "cpu") -> Trained:
+def load(folder: Path | str, device: str = "cpu", generator: nn.Module | None = None) -> Trained:
     """The trained game of a run's folder, from its exported weights.
 
     Arguments:
         folder: a run's folder, or a .safetensors file exported from one.
         device: where the game shall live.
+        generator: the module of a game that was trained with one from Python; see `build`.
 
     Raises:
         UserError: this is no run's folder, or the training has not saved any weights yet, or the file is damaged.
@@ -589,7 +718,15 @@ def load(folder: Path | str, device: str = "cpu") -> Trained:
     with torch.random.fork_rng(devices=[]):
         other = about.get("other")
         told = about.get("attributes", {})
-        game = build(run, tuple(about["shape"]), None, about.get("labels", 0), other and tuple(other), told)
+        game = build(
+            run,
+            tuple(about["shape"]),
+            None,
+            about.get("classes") or about.get("labels", 0),
+            other and tuple(other),
+            told,
+            generator,
+        )
     try:
         game.load_state_dict(tensors)
     except RuntimeError:

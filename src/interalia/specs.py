@@ -96,7 +96,7 @@ def settings_of(member: Callable[..., Any]) -> dict[str, Any]:
     Example:
         >>> from interalia.penalties import R1
         >>> settings_of(R1)
-        {'gamma': <class 'float'>, 'every': <class 'int'>}
+        {'gamma': <class 'float'>, 'every': <class 'int'>, 'final': float | None}
     """
     hints = get_type_hints(member.__init__ if inspect.isclass(member) else member)
     parameters = inspect.signature(member).parameters.values()

@@ -95,6 +95,34 @@ class Dataset:
         split: Split = getattr(self, part)
         return split.y
 
+    def labelled(self, count: int | None, seed: int = 0) -> Split:
+        """Training images with their labels, `count` of them, drawn by seed, equally many of each label; None for all.
+
+        Raises:
+            UserError: there are no labels, `count` is no multiple of their number, or a label has too few images.
+        """
+        if self.train.y is None:
+            raise UserError(f"the data set {self.name!r} has no labels; choose data that has.")
+        if count is None:
+            return self.train
+        if count % self.labels or count < self.labels:
+            raise UserError(
+                f"`labelled` is {count}, and it must be a multiple of {self.labels}, the number of labels, so that there are "
+                f"equally many of each; give for example --labelled {max(1, count // self.labels) * self.labels}."
+            )
+        y, each = np.asarray(self.train.y), count // self.labels
+        random = np.random.default_rng(seed)
+        rows: list[NDArray[np.int64]] = []
+        for label in range(self.labels):
+            own = np.flatnonzero(y == label)
+            if len(own) < each:
+                raise UserError(
+                    f"`labelled` asks for {each} images of label {label}, and there are {len(own)}; give fewer."
+                )
+            rows.append(random.permutation(own)[:each])
+        chosen = np.sort(np.concatenate(rows))
+        return Split(self.train.x[chosen], y[chosen])
+
     @property
     def is_image(self) -> bool:
         return len(self.shape) == 3

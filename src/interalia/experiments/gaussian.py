@@ -100,12 +100,11 @@ class Fading(R1R2):
 
     def __init__(self, gamma: float, every: int, schedule: Schedule) -> None:
         super().__init__(gamma, every)
-        self.first = gamma
         self.schedule = schedule
 
     def at(self, step: int, steps: int) -> None:
         super().at(step, steps)
-        self.gamma = self.first * self.schedule(step / steps)
+        self.weight = self.gamma * self.schedule(step / steps)
 
 
 def fit(divergence: FDivergence, seed: int, steps: int) -> tuple[float, float]:

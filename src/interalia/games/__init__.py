@@ -1,14 +1,53 @@
-"""The games: one paper, one file, one class."""
+"""The games: one paper, one file, its class or classes."""
 
 from __future__ import annotations
 
+from interalia.games.aae import AAE, SemiAAE
 from interalia.games.ali import ALI
-from interalia.games.alice import ALICE
+from interalia.games.alice import ALICE, AdversarialALICE
 from interalia.games.cyclegan import CycleGAN
 from interalia.games.game import Game, Outcome
 from interalia.games.gan import GAN
+from interalia.games.hali import HALI
 from interalia.games.infogan import InfoGAN
+from interalia.games.posthoc import PostHocALI
+from interalia.games.regressor import JointLatentRegressor, LatentRegressor
+from interalia.games.semiali import SemiALI
+from interalia.games.vaegan import VAEGAN
 
-CATALOGUE: dict[str, type[Game]] = {"ali": ALI, "alice": ALICE, "cyclegan": CycleGAN, "gan": GAN, "infogan": InfoGAN}
+CATALOGUE: dict[str, type[Game]] = {
+    "ali": ALI,
+    "alice": ALICE,
+    "alice-adversarial": AdversarialALICE,
+    "hali": HALI,
+    "semi-ali": SemiALI,
+    "posthoc-ali": PostHocALI,
+    "latent-regressor": LatentRegressor,
+    "joint-latent-regressor": JointLatentRegressor,
+    "aae": AAE,
+    "semi-aae": SemiAAE,
+    "vae-gan": VAEGAN,
+    "gan": GAN,
+    "infogan": InfoGAN,
+    "cyclegan": CycleGAN,
+}
 
-__all__ = ["ALI", "ALICE", "CATALOGUE", "GAN", "CycleGAN", "Game", "InfoGAN", "Outcome"]
+__all__ = [
+    "AAE",
+    "ALI",
+    "ALICE",
+    "CATALOGUE",
+    "GAN",
+    "HALI",
+    "VAEGAN",
+    "AdversarialALICE",
+    "CycleGAN",
+    "Game",
+    "InfoGAN",
+    "JointLatentRegressor",
+    "LatentRegressor",
+    "Outcome",
+    "PostHocALI",
+    "SemiAAE",
+    "SemiALI",
+]

@@ -23,6 +23,7 @@ class ALICE(Game):
         critic:     as in ALI
         generator:  as in ALI + cycle * (the mean over all numbers of x of (x - x^)^2,
                     or of |x - x^| with distance="l1")
+                    + cycle_z * (the same of z and z^^ ~ q(z | x~))
 
     See also:
         ALI, which this is with `cycle` 0.
@@ -33,7 +34,8 @@ class ALICE(Game):
 
     Arguments:
         encoder, decoder, critic, prior, divergence, penalty, noise, together: as in ALI.
-        cycle: the weight of the round trip.
+        cycle: the weight of the round trip from x.
+        cycle_z: the weight of the one from z.
         distance: "mse" or "l1".
 
     Example:
@@ -59,6 +61,7 @@ class ALICE(Game):
         noise: InstanceNoise | None = None,
         together: bool = True,
         cycle: float = 1.0,
+        cycle_z: float = 0.0,
         distance: Literal["mse", "l1"] = "mse",
     ) -> None:
         super().__init__()
@@ -71,24 +74,96 @@ class ALICE(Game):
         self.noise = noise
         self.together = together
         self.cycle = cycle
+        self.cycle_z = cycle_z
         self.distance = distance
 
     def sample(self, *batch: Tensor) -> Joints:
         x, *y = batch
         z = self.prior.sample((len(x),))  # z ~ p(z)
         z_hat = self.encoder(x, *y).rsample()  # z^ ~ q(z | x)
-        x_tilde, x_hat = self.decode(z, z_hat, *y)  # x~ ~ p(x | z), x^ ~ p(x | z^)
-        return {"q": (x, z_hat, *y), "p": (x_tilde, z, *y), "cycle": (x_hat, x)}
+        x_tilde, x_hat = both_decoded(self.decoder, z, z_hat, *y)  # x~ ~ p(x | z), x^ ~ p(x | z^)
+        joints = {"q": (x, z_hat, *y), "p": (x_tilde, z, *y), "cycle": (x_hat, x)}
+        if self.cycle_z:
+            joints["cycle_z"] = (self.encoder(x_tilde, *y).rsample(), z)
+        return joints
 
     def losses(self, joints: Joints) -> Outcome:
         q, p = self.score(self.critic, joints["q"], joints["p"])
         critic = self.divergence.critic_loss(q, p) + self.charge(joints["q"], joints["p"])
-        x_hat, x = joints["cycle"]
-        lost = mse_loss(x_hat, x) if self.distance == "mse" else l1_loss(x_hat, x)
-        generator = self.divergence.generator_loss(q, p) + self.cycle * lost
+        distance = mse_loss if self.distance == "mse" else l1_loss
+        generator = self.divergence.generator_loss(q, p)
+        for key, weight in (("cycle", self.cycle), ("cycle_z", self.cycle_z)):
+            if key in joints:
+                there_and_back, start = joints[key]
+                generator = generator + weight * distance(there_and_back, start)
         return Outcome({"critic": critic, "generator": generator}, {"q": q, "p": p})
 
-    def decode(self, z: Tensor, z_hat: Tensor, *y: Tensor) -> list[Tensor]:
-        """One pass over both, so that a batch norm in the decoder sees both kinds of latents mixed."""
-        x: Tensor = self.decoder(torch.cat([z, z_hat]), *(part.repeat(2, 1) for part in y)).rsample()
-        return list(x.chunk(2))
+
+class AdversarialALICE(Game):
+    """ALICE whose round trip is judged by a second critic, of pairs (x, x) against (x, x^), in place of a distance.
+
+        critic:     as in ALI, and weight * (the same loss on the scores t(x, x) against t(x, x^)) for its second network t
+        generator:  as in ALI, and weight * (the same loss on t)
+
+    A distance asks for the mean image of all that z^ may mean; a critic of pairs asks for one that goes with x.
+
+    References:
+        ALICE: Towards Understanding Adversarial Learning for Joint Distribution Matching, Chunyuan Li and others, 2017,
+        https://arxiv.org/abs/1709.01215 (section 3.2)
+
+    Arguments:
+        encoder, decoder, critic, prior, divergence, penalty, noise, together: as in ALI; the penalty is on both critics.
+        cycle_critic: t, maps (x, x') to a score, shape (n,).
+        weight: of what t costs.
+    """
+
+    players = {"generator": ["encoder", "decoder"], "critic": ["critic", "cycle_critic"]}
+
+    def __init__(
+        self,
+        encoder: Conditional,
+        decoder: Conditional,
+        critic: nn.Module,
+        cycle_critic: nn.Module,
+        prior: Prior,
+        divergence: Divergence = GAN(),  # noqa: B008 (frozen)
+        penalty: Penalty | None = None,
+        noise: InstanceNoise | None = None,
+        together: bool = True,
+        weight: float = 1.0,
+    ) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.decoder = decoder
+        self.critic = critic
+        self.cycle_critic = cycle_critic
+        self.prior = prior
+        self.divergence = divergence
+        self.penalty = penalty
+        self.noise = noise
+        self.together = together
+        self.weight = weight
+
+    def sample(self, *batch: Tensor) -> Joints:
+        (x,) = batch
+        z = self.prior.sample((len(x),))  # z ~ p(z)
+        z_hat = self.encoder(x).rsample()  # z^ ~ q(z | x)
+        x_tilde, x_hat = both_decoded(self.decoder, z, z_hat)  # x~ ~ p(x | z), x^ ~ p(x | z^)
+        return {"q": (x, z_hat), "p": (x_tilde, z), "same": (x, x), "cycle": (x, x_hat)}
+
+    def losses(self, joints: Joints) -> Outcome:
+        q, p = self.score(self.critic, joints["q"], joints["p"])
+        same, cycle = self.score(self.cycle_critic, joints["same"], joints["cycle"])
+        critic = self.divergence.critic_loss(q, p) + self.charge(joints["q"], joints["p"])
+        again = self.divergence.critic_loss(same, cycle)
+        if self.penalty is not None:
+            again = again + self.penalty(self.cycle_critic, joints["same"], joints["cycle"])
+        generator = self.divergence.generator_loss(q, p) + self.weight * self.divergence.generator_loss(same, cycle)
+        losses = {"critic": critic + self.weight * again, "generator": generator}
+        return Outcome(losses, {"q": q, "p": p, "same": same, "cycle": cycle})
+
+
+def both_decoded(decoder: Conditional, z: Tensor, z_hat: Tensor, *y: Tensor) -> tuple[Tensor, ...]:
+    """x~ ~ p(x | z) and x^ ~ p(x | z^), in one pass, so that a batch norm in the decoder sees both kinds of latents mixed."""
+    x: Tensor = decoder(torch.cat([z, z_hat]), *(part.repeat(2, 1) for part in y)).rsample()
+    return x.chunk(2)

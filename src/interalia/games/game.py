@@ -6,7 +6,7 @@ import abc
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import torch
 from torch import Tensor, nn
@@ -40,7 +40,11 @@ class Game(nn.Module, abc.ABC):
     labels: int = 0  # the dimensions of y, where the networks are told it
     attributes: Mapping[str, float] = {}  # where y is attributes: their names, and the share of the data that has each
     other: tuple[int, ...] | None = None  # of one x of the second domain, where there is one
+    classes: int = 0  # the labels that it reads off x, where it is shown those of some images
+    fixed: ClassVar[Sequence[str]] = ()  # networks that were trained before, and that nobody moves
+    judges: ClassVar[str] = "xz"  # what its critic is shown
     conditional: ClassVar[bool] = False  # whether it can be fed (x, y)
+    semi: ClassVar[bool] = False  # whether it is fed (x, x_l, y), the labels y of a few images x_l beside all of them
     recognises: ClassVar[bool] = False  # whether its critic answers for the codes in z
     encoder: Conditional
     decoder: Conditional
@@ -66,6 +70,18 @@ class Game(nn.Module, abc.ABC):
         for part in (self.penalty, self.noise):
             if part is not None:
                 part.at(step, steps)
+
+    def fix(self) -> None:
+        """Freezes the networks that nobody moves."""
+        for name in self.fixed:
+            getattr(self, name).requires_grad_(False)
+
+    def train(self, mode: bool = True) -> Self:
+        """Sets the mode; what is fixed stays in evaluation mode, so that no statistics of it change either."""
+        super().train(mode)
+        for name in self.fixed:
+            getattr(self, name).eval()
+        return self
 
     def moved(self, player: str) -> None:
         """Hears that `player` has moved; a constraint on the critic's weights themselves is imposed here."""

@@ -42,6 +42,7 @@ class GAN(Game):
     """
 
     players = {"generator": ["decoder"], "critic": ["critic"]}
+    judges = "x"
     conditional = True
 
     def __init__(

@@ -56,6 +56,7 @@ class InfoGAN(Game):
     """
 
     players = {"generator": ["decoder"], "critic": ["critic"]}
+    judges = "x"
     recognises = True
     critic: Recogniser
     prior: Codes

@@ -45,7 +45,8 @@ CATALOGUE: dict[str, Metric] = {
     ),
     "linear_probe_latent": Metric("Accuracy of logistic regression on z, the encoder's output.", "higher"),
     "linear_probe_hidden": Metric("Accuracy of logistic regression on the encoder's last hidden layer.", "higher"),
-    # codes: what does a recogniser read off data and off samples?
+    # labels and codes: what is read off data and off samples?
+    "classification_error": Metric("Share of data whose label a semi-supervised game reads wrongly.", "lower"),
     "code_error": Metric(
         "Share of data whose most probable category, by the first code, stands for another label than its own.", "lower"
     ),

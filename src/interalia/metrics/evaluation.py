@@ -134,6 +134,9 @@ def evaluate(
             found += _accuracies(game, untrained, _some(dataset.train, NEIGHBOURS, seed), queries, where, seed)
         if hasattr(game.prior, "mean"):  # its dimensions are alike
             found += _posterior(game, queries, where, seed)
+    if game.classes and queries.y is not None:
+        read = tasks.classify(game, queries.x, seed).argmax(1)
+        found.append(_measure("classification_error", float((read != queries.y).double().mean()), where))
     if game.recognises and not quick:
         found += _codes(game, dataset, queries, where, seed)
     return sorted(found, key=lambda measure: order.index(measure.name))

@@ -8,7 +8,7 @@ import math
 from torch import nn
 
 from interalia.networks import translation
-from interalia.networks.layers import Joint, Recogniser, Stack
+from interalia.networks.layers import Beside, Joint, Recogniser, Stack
 from interalia.networks.mlp import MLP, bounding, hidden, small
 from interalia.networks.sizes import Networks, Sizes, Translators
 
@@ -43,7 +43,7 @@ def auto(sizes: Sizes, width: int = 32, unary: bool = False) -> Networks | Trans
 
     encoder = None
     if sizes.infers:
-        head = nn.Sequential(nn.Linear(wide, sizes.heads * sizes.latent), *bounding(sizes))
+        head = nn.Sequential(nn.Linear(wide, sizes.heads * sizes.inferred), *bounding(sizes))
         seen, body = nn.Sequential(down(maps, norm=True), nn.Flatten()), hidden(flat + sizes.labels, wide, 1, norm=True)
         encoder = Stack(body, head, x=seen) if sizes.labels else Stack(nn.Sequential(*seen, body), head)
 
@@ -72,13 +72,22 @@ def auto(sizes: Sizes, width: int = 32, unary: bool = False) -> Networks | Trans
         z = hidden(sizes.beside, wide, 1, norm=False) if sizes.beside else None
         separate = sizes.separate and z is not None
         critic = Joint(
-            nn.Sequential(hidden(wide * (2 if z else 1), 2 * wide, 1, norm=False), nn.Linear(2 * wide, 1)),
+            nn.Sequential(
+                hidden(wide * (2 if z else 1), 2 * wide, 1, norm=False), nn.Linear(2 * wide, sizes.classes or 1)
+            ),
             x,
             z,
             unary=nn.Linear(wide, 1) if unary or separate else None,
             unary_z=nn.Linear(wide, 1) if separate else None,
+            classes=sizes.classes,
         )
-    return Networks(encoder, decoder, critic, None, last.bias)  # type: ignore[arg-type]
+    cycle_critic = None
+    if sizes.cycle:
+        seen = nn.Sequential(
+            down([2 * channels, *maps[1:]], norm=False), nn.Flatten(), hidden(flat, wide, 1, norm=False)
+        )
+        cycle_critic = Beside(nn.Sequential(seen, nn.Linear(wide, 1)))
+    return Networks(encoder, decoder, critic, None, last.bias, cycle_critic)  # type: ignore[arg-type]
 
 
 def down(maps: list[int], norm: bool) -> nn.Sequential:

@@ -13,7 +13,8 @@ from dataclasses import dataclass, replace
 from torch import nn
 
 from interalia.errors import UserError
-from interalia.networks.layers import Convolution, Dropout, HalfTanh, Joint, Maxout, Stack, Transposed, UntiedBias
+from interalia.networks.layers import Convolution, Dropout, Joint, Maxout, Stack, Transposed, UntiedBias
+from interalia.networks.mlp import bounding
 from interalia.networks.sizes import Networks, Sizes
 
 
@@ -162,8 +163,8 @@ def build(table: Table, sizes: Sizes, name: str) -> Networks:
         z, of_z = judged(table.critic_z, sizes.beside, table, norms=False, biases=False, first=table.drop_inputs)
         features += of_z
     joint, maps = judged(table.critic_joint, features, table, norms=False, biases=True, first=table.drop)
-    joint.append(Dropout(table.drop)).append(Convolution(maps, 1, 1))
-    critic = Joint(joint, x, z, before=(sizes.beside, 1, 1))
+    joint.append(Dropout(table.drop)).append(Convolution(maps, sizes.classes or 1, 1))
+    critic = Joint(joint, x, z, before=(sizes.beside, 1, 1), classes=sizes.classes)
     return Networks(encoder, decoder, critic, table.std, untied.bias)
 
 
@@ -174,7 +175,7 @@ def encode(table: Table, sizes: Sizes) -> Stack:
     while sizes.labels and seen[after - 1].startswith("1/1/"):
         after -= 1
     x, maps = normed(" ".join(seen[:after]), sizes.shape[0], table.leak)
-    answers = sizes.heads * sizes.latent
+    answers = sizes.heads * sizes.inferred
     body: nn.Module = x
     before: tuple[int, ...] = ()
     first: nn.Module | None = None
@@ -182,7 +183,8 @@ def encode(table: Table, sizes: Sizes) -> Stack:
         before, first = (maps + sizes.labels, 1, 1), x
         body, maps = normed(" ".join(seen[after:]), maps + sizes.labels, table.leak)
     head: nn.Module = Convolution(maps, answers, 1)  # at 1x1, a bias for each map is an untied one
-    head = nn.Sequential(head, HalfTanh()) if sizes.bounded else head
+    last = bounding(sizes)
+    head = nn.Sequential(head, *last) if last else head
     return Stack(body, head, before, after=(answers,), x=first)
 
 

@@ -50,7 +50,7 @@ def fgan_mnist(
     last = nn.Linear(width, d)
     image = len(sizes.shape) == 3
     head = nn.Sequential(last, nn.Sigmoid()) if image else nn.Sequential(last)
-    decoder = Stack(hidden(sizes.latent, width, 2, norm=True, leak=0.0), head, after=sizes.shape)
+    decoder = Stack(hidden(sizes.inferred, width, 2, norm=True, leak=0.0), head, after=sizes.shape)
     parts: list[nn.Module] = [nn.Flatten()]
     for inputs in (d, critic_width):
         parts += [nn.Linear(inputs, critic_width), nn.ELU()]

@@ -47,7 +47,7 @@ def infogan(sizes: Sizes, leak: float = 0.1, width: int = 64) -> Networks:
 
     last = nn.ConvTranspose2d(width, channels, 4, 2, 1)
     body = nn.Sequential(
-        hidden(sizes.latent, wide, 1, norm=True, leak=0),
+        hidden(sizes.inferred, wide, 1, norm=True, leak=0),
         hidden(wide, flat, 1, norm=True, leak=0),
         nn.Unflatten(1, small),
         nn.ConvTranspose2d(2 * width, width, 4, 2, 1, bias=False),

@@ -11,6 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from interalia.conditionals import full
+
 
 def channels_last(x: Tensor) -> bool:
     """Whether the channels of (n, c, h, w) lie beside each other in memory."""
@@ -143,6 +145,18 @@ class HalfTanh(nn.Module):
         return torch.tanh(a / 2)
 
 
+class Categories(nn.Module):
+    """A softmax over the last `count` channels, the others as they are."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__()
+        self.count = count
+
+    def forward(self, a: Tensor) -> Tensor:
+        rest, logits = a.split([a.shape[1] - self.count, self.count], dim=1)
+        return torch.cat([rest, logits.softmax(dim=1)], dim=1)
+
+
 class Stack(nn.Module):
     """A body and a head; `hidden` is what the body answers, the representation that probes read.
 
@@ -193,6 +207,8 @@ class Joint(nn.Module):
         z: g, or None to take z as it is.
         unary: scores x alone by its features; the sum keeps samples good where the joint score is busy with the pairing.
         before: the shape of one z as g wants it, or empty.
+        classes: how many logits the joint answers, of which the score is the log of the summed exponentials; 0 for a plain
+            score.
         unary_z: scores z alone by its features; with it, the three terms are answered apart, shape (n, 3), in the order
             x, z, pair, for a divergence that charges each of them for itself.
 
@@ -209,6 +225,7 @@ class Joint(nn.Module):
         unary: nn.Module | None = None,
         before: tuple[int, ...] = (),
         unary_z: nn.Module | None = None,
+        classes: int = 0,
     ) -> None:
         super().__init__()
         self.joint = joint
@@ -217,6 +234,12 @@ class Joint(nn.Module):
         self.unary = unary
         self.before = before
         self.unary_z = unary_z
+        self.classes = classes
+
+    def logits(self, x: Tensor, *z: Tensor) -> Tensor:
+        """The joint's logits, shape (n, classes)."""
+        out: Tensor = self.joint(torch.cat(self.features(x, *z), dim=1)).flatten(1)
+        return out
 
     def features(self, x: Tensor, *z: Tensor) -> list[Tensor]:
         """[f(x)], or [f(x), g(z)]."""
@@ -229,6 +252,8 @@ class Joint(nn.Module):
         return parts
 
     def forward(self, x: Tensor, *z: Tensor) -> Tensor:
+        if self.classes:
+            return full(self.logits(x, *z)).logsumexp(dim=1)
         parts = self.features(x, *z)
         score: Tensor = self.joint(torch.cat(parts, dim=1)).flatten()
         if self.unary_z is not None:
@@ -236,6 +261,22 @@ class Joint(nn.Module):
             return torch.stack([self.unary(parts[0]).flatten(), self.unary_z(parts[1]).flatten(), score], dim=1)
         if self.unary is not None:
             score = score + self.unary(parts[0]).flatten()
+        return score
+
+
+class Beside(nn.Module):
+    """A critic of two images of one shape: the second joins the first as more channels.
+
+    Arguments:
+        network: maps (n, 2 channels, ...) to a score.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, x: Tensor, other: Tensor) -> Tensor:
+        score: Tensor = self.network(torch.cat([x, other], dim=1)).flatten()
         return score
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from interalia.errors import UserError
-from interalia.networks.layers import HalfTanh, Joint, Maxout, Recogniser, Stack
+from interalia.networks.layers import Beside, Categories, HalfTanh, Joint, Maxout, Recogniser, Stack
 from interalia.networks.sizes import Networks, Sizes
 
 __all__ = ["MLP", "Joint", "ali_mixture", "bigan_mlp", "small"]
@@ -48,16 +48,19 @@ class MLP(Stack):
         super().__init__(hidden(inputs, width, depth, norm, leak), nn.Linear(width, outputs))
 
 
-def bounding(sizes: Sizes) -> list[nn.Module]:
-    """The encoder's last nonlinearity: a sigmoid scaled to [-1, 1], which is tanh(a / 2), where the prior is so bounded."""
-    return [HalfTanh()] if sizes.bounded else []
+def bounding(sizes: Sizes, upper: bool = False) -> list[nn.Module]:
+    """The last nonlinearity of the encoder that answers z: a sigmoid scaled to [-1, 1], which is tanh(a / 2), where the prior
+    is so bounded, or a softmax over a category."""
+    if sizes.lower and not upper:
+        return []
+    return [*([HalfTanh()] if sizes.bounded else []), *([Categories(sizes.categories)] if sizes.categories else [])]
 
 
 def small(sizes: Sizes, width: int, unary: bool = False) -> Networks:
     """Three small networks for vectors, or for images of a few hundred pixels."""
     d = math.prod(sizes.shape)
     image = len(sizes.shape) == 3
-    answers = sizes.heads * sizes.latent
+    answers = sizes.heads * sizes.inferred
     encoder = None
     if sizes.infers:
         body = hidden(d + sizes.given, width, 2, norm=True)
@@ -73,12 +76,26 @@ def small(sizes: Sizes, width: int, unary: bool = False) -> Networks:
     else:
         separate = sizes.separate and sizes.beside > 0
         critic = Joint(
-            MLP(width + sizes.beside, 1, width, 2),
+            MLP(width + sizes.beside, sizes.classes or 1, width, 2),
             x,
             unary=nn.Linear(width, 1) if unary or separate else None,
             unary_z=MLP(sizes.beside, 1, width, 1) if separate else None,
+            classes=sizes.classes,
         )
-    return Networks(encoder, decoder, critic, None, last.bias if image else None)
+    cycle_critic = Beside(nn.Sequential(nn.Flatten(), MLP(2 * d, 1, width, 2))) if sizes.cycle else None
+    return Networks(encoder, decoder, critic, None, last.bias if image else None, cycle_critic)
+
+
+def upper(sizes: Sizes, width: int = 256) -> tuple[nn.Module, nn.Module]:
+    """The networks between a lower level of latents and z: lower -> (n, heads * latent), and z -> (n, 2 * lower)."""
+    encoder = MLP(sizes.lower + sizes.noise, sizes.heads * sizes.latent, width, 2, norm=True)
+    head = nn.Sequential(encoder.head, *bounding(sizes, upper=True))
+    return Stack(encoder.body, head), MLP(sizes.latent, 2 * sizes.lower, width, 2, norm=True)
+
+
+def of_latents(sizes: Sizes, width: int = 256) -> nn.Module:
+    """A critic of z alone."""
+    return Joint(MLP(sizes.latent, 1, width, 2))
 
 
 def ali_mixture(
@@ -103,7 +120,7 @@ def ali_mixture(
     (d,) = sizes.shape
     encoder = None
     if sizes.infers:
-        encoder = MLP(d + sizes.given, sizes.heads * sizes.latent, width, 2, norm, leak=0.0)
+        encoder = MLP(d + sizes.given, sizes.heads * sizes.inferred, width, 2, norm, leak=0.0)
     decoder = MLP(sizes.told, d, width, 4, norm, leak=0.0)
     for module in [*(encoder.modules() if encoder else ()), *decoder.modules()]:
         if isinstance(module, nn.BatchNorm1d):
@@ -113,7 +130,8 @@ def ali_mixture(
     for _ in range(3):
         parts += [nn.Linear(inputs, critic_width * pieces), Maxout(pieces)]
         inputs = critic_width
-    return Networks(encoder, decoder, Joint(nn.Sequential(*parts, nn.Linear(inputs, 1))), 0.02 if norm else None)
+    critic = Joint(nn.Sequential(*parts, nn.Linear(inputs, sizes.classes or 1)), classes=sizes.classes)
+    return Networks(encoder, decoder, critic, 0.02 if norm else None)
 
 
 class Injected(nn.Module):
@@ -188,6 +206,6 @@ def bigan_mlp(sizes: Sizes, width: int = 1024) -> Networks:
             nn.BatchNorm1d(width, affine=False),
             nn.LeakyReLU(0.2),
         )
-        head = nn.Sequential(nn.Linear(width, sizes.heads * sizes.latent), *bounding(sizes))
+        head = nn.Sequential(nn.Linear(width, sizes.heads * sizes.inferred), *bounding(sizes))
         encoder = Stack(body, head, before=(d,))
     return Networks(encoder, BiGANDecoder(sizes, width), BiGANCritic(sizes, width), 0.02)

@@ -16,7 +16,14 @@ class Sizes:
         latent: the dimensions of z.
         heads: how many numbers the encoder answers for each dimension of z: 2 for a Gaussian, 1 otherwise.
         noise: how many dimensions of noise are concatenated to the encoder's input.
-        infers: whether there is an encoder, and a critic of pairs; without, the critic sees x alone.
+        infers: whether there is an encoder.
+        judges: what the critic judges: x, z, or the pair xz.
+        lower: the dimensions of a lower level of latents between x and z; 0 for none. Encoder and decoder are then x -> lower
+            and lower -> x, and `interalia.networks.mlp.upper` makes those between the levels.
+        classes: how many logits the critic answers, of which its score is the log of the summed exponentials; 0 for a plain
+            score.
+        cycle: whether a second critic, of pairs (x, x'), is wanted.
+        categories: how many of the encoder's last answers are the probabilities of a category.
         bounded: whether z lies in [-1, 1], so that the encoder's answer has to.
         labels: the dimensions of y, which all networks are told; 0 where nothing is conditioned on.
         answers: how many numbers the critic answers beside its score, about the codes in z (InfoGAN); 0 for none.
@@ -29,7 +36,12 @@ class Sizes:
     heads: int = 2
     noise: int = 0
     infers: bool = True
+    judges: str = "xz"
+    lower: int = 0
+    classes: int = 0
+    cycle: bool = False
     bounded: bool = False
+    categories: int = 0
     labels: int = 0
     answers: int = 0
     separate: bool = False
@@ -42,13 +54,18 @@ class Sizes:
 
     @property
     def told(self) -> int:
-        """The numbers that the decoder is given: z, and y beside it."""
-        return self.latent + self.labels
+        """The numbers that the decoder is given: z or the lower level, and y beside it."""
+        return self.inferred + self.labels
+
+    @property
+    def inferred(self) -> int:
+        """The dimensions of what the encoder infers: z, or the lower level."""
+        return self.lower or self.latent
 
     @property
     def beside(self) -> int:
-        """The numbers that the critic judges beside x: z where there is an encoder, and y; 0 for x alone."""
-        return self.infers * self.latent + self.labels
+        """The numbers that the critic judges beside x: z where it judges pairs, and y; 0 for x alone."""
+        return (self.infers and "z" in self.judges) * (self.latent + self.lower) + self.labels
 
 
 @dataclass(frozen=True)
@@ -60,6 +77,7 @@ class Networks:
         decoder: z -> x.
         critic: (x, z) or (x,) -> (n,); a `Recogniser` where it answers for codes.
         std: the standard deviation of the initial weights; None keeps PyTorch's own initialisation.
+        cycle_critic: (x, x') -> (n,); None where there is none.
         output_bias: the bias before the decoder's sigmoid, to be set from the mean image; None where there is none.
     """
 
@@ -68,6 +86,7 @@ class Networks:
     critic: nn.Module
     std: float | None = None
     output_bias: nn.Parameter | None = None
+    cycle_critic: nn.Module | None = None
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,18 @@ A task takes its randomness from `seed` alone and leaves the global random state
 
 from __future__ import annotations
 
-from interalia.tasks.calling import BATCH, capable, check_conditional, check_images, device_of, labels, quietly, told
+from interalia.tasks.calling import (
+    BATCH,
+    Level,
+    capable,
+    check_conditional,
+    check_images,
+    device_of,
+    labels,
+    quietly,
+    told,
+)
+from interalia.tasks.classes import classify
 from interalia.tasks.codes import answers, check_recogniser, directions, recognise, traverse
 from interalia.tasks.completion import complete, project
 from interalia.tasks.domains import check_translator, translate
@@ -29,6 +40,7 @@ from interalia.tasks.inference import (
 
 __all__ = [
     "BATCH",
+    "Level",
     "answers",
     "between",
     "by_label",
@@ -37,6 +49,7 @@ __all__ = [
     "check_images",
     "check_recogniser",
     "check_translator",
+    "classify",
     "complete",
     "decode",
     "device_of",

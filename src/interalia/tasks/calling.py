@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import Tensor, nn
 
+from interalia.conditionals import Chain, Conditional
 from interalia.data.store import condition
 from interalia.errors import UserError
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from interalia.games import Game
 
 BATCH = 250
+Level = Literal["upper", "lower"]  # of latents, where there are two
 
 
 @contextlib.contextmanager
@@ -46,7 +48,7 @@ def capable(game: Game, task: str, *networks: str) -> None:
             able = [
                 member.__name__
                 for member in CATALOGUE.values()
-                if all(any(part in moved for moved in member.players.values()) for part in networks)
+                if all(any(part in some for some in (*member.players.values(), member.fixed)) for part in networks)
             ]
             raise UserError(
                 f"{type(game).__name__} has no {name}; {task} needs a game with {' and '.join(networks)}: "
@@ -58,6 +60,24 @@ def in_batches(function: Callable[..., Tensor], *inputs: Tensor, device: torch.d
     """`function` of `inputs`, computed `BATCH` rows at a time on `device`, gathered on the CPU as float32."""
     rows = zip(*(part.split(BATCH) for part in inputs), strict=True)
     return torch.cat([function(*(part.to(device) for part in parts)).float().cpu() for parts in rows])
+
+
+def level_of(game: Game, level: Level, encoder: bool) -> Conditional:
+    """The game's encoder or decoder, or of a game with two levels the part of it between x and the lower one.
+
+    Raises:
+        UserError: the lower level of a game that has one level is asked for, or there is no such level.
+    """
+    network = game.encoder if encoder else game.decoder
+    if level == "upper":
+        return network
+    if level != "lower":
+        raise UserError(f"`level` is {level!r}; it is 'upper', z, or 'lower', between z and x.")
+    if not isinstance(network, Chain):
+        raise UserError(
+            f"{type(game).__name__} has one level of latents; leave the level out, or play HALI, which has two."
+        )
+    return network.first if encoder else network.second
 
 
 def device_of(game: nn.Module) -> torch.device:

@@ -64,6 +64,7 @@ def project(
     if steps < 0 or not rate > 0:
         raise UserError(f"`steps` is {steps} and `rate` is {rate}; give 0 steps or more, and a rate above 0.")
     known = torch.ones(game.shape) if mask is None else checked(game, mask)
+    x = x.masked_fill(~known.bool(), 0)  # whatever was there
     if start is None:
         start = encode(game, x, seed, y=y) if hasattr(game, "encoder") else nearest(game, x, known, seed, y)
     if tuple(start.shape) != (len(x), game.prior.size):
@@ -172,13 +173,14 @@ def complete(
     known = checked(game, mask)
     if not bool(known.any()):
         raise UserError("the mask leaves nothing known of the images; give 1 (white) where they are known.")
-    mean = (known * x).flatten(1).sum(1) / known.sum()  # gray as the known part is
+    x = x.masked_fill(~known.bool(), 0)
+    mean = x.flatten(1).sum(1) / known.sum()  # gray as the known part is
     holed = torch.where(known.bool(), x, mean.view(-1, *[1] * (x.ndim - 1)))
     start = encode(game, holed, seed, y=y) if hasattr(game, "encoder") else None
     z = project(game, holed, steps, rate, known, start, seed, y)
     filled = decode(game, z, seed, y=y)
     weight = faded(known, blend)
-    return weight * x.masked_fill(~known.bool(), 0) + (1 - weight) * filled
+    return weight * x + (1 - weight) * filled
 
 
 def faded(known: Tensor, pixels: int) -> Tensor:

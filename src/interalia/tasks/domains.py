@@ -20,6 +20,7 @@ def translate(game: Game, x: Tensor, to: Literal["a", "b"] = "b") -> Tensor:
         UserError: the game has no two domains, there is no such domain, or x has the wrong shape.
 
     Example:
+        >>> import torch
         >>> import interalia
         >>> game = interalia.build(interalia.Run(game="cyclegan"), shape=(1, 8, 8), other=(1, 8, 8))
         >>> translate(game, torch.zeros(3, 1, 8, 8), to="a").shape
@@ -39,5 +40,7 @@ def check_translator(game: Game) -> None:
     from interalia.games import CATALOGUE
 
     if not (hasattr(game, "to_a") and hasattr(game, "to_b")):
-        able = ", ".join(member.__name__ for member in CATALOGUE.values() if "to_b" in member.players["generator"])
+        able = ", ".join(
+            member.__name__ for member in CATALOGUE.values() if "to_b" in member.players.get("generator", ())
+        )
         raise UserError(f"{type(game).__name__} has no two domains to translate between; play a game that has: {able}.")

@@ -8,7 +8,18 @@ import torch
 from torch import Tensor, nn
 
 from interalia.errors import UserError
-from interalia.tasks.calling import BATCH, capable, check_images, device_of, in_batches, labels, quietly, told
+from interalia.tasks.calling import (
+    BATCH,
+    Level,
+    capable,
+    check_images,
+    device_of,
+    in_batches,
+    labels,
+    level_of,
+    quietly,
+    told,
+)
 
 if TYPE_CHECKING:
     from interalia.games import Game
@@ -21,21 +32,27 @@ def latents(game: Game, count: int, seed: int = 0) -> Tensor:
         return game.prior.sample((count,)).cpu()
 
 
-def decode(game: Game, z: Tensor, seed: int = 0, label: int | None = None, y: Tensor | None = None) -> Tensor:
+def decode(
+    game: Game, z: Tensor, seed: int = 0, label: int | None = None, y: Tensor | None = None, level: Level = "upper"
+) -> Tensor:
     """x ~ p(x | z), its mean where the conditional has one; of a conditional game p(x | z, y), y or else as by `labels`.
+
+    With `level` "lower" z is of the lower level of a game with two.
 
     Raises:
         UserError: the game has no decoder, or z has the wrong size, or what `labels` raises.
     """
     capable(game, "decode", "decoder")
-    if z.ndim != 2 or z.shape[1] != game.prior.size:
+    decoder = level_of(game, level, encoder=False)
+    size = game.prior.size if level == "upper" else game.lower  # type: ignore[attr-defined]
+    if z.ndim != 2 or z.shape[1] != size:
         raise UserError(
-            f"the latents have the shape {tuple(z.shape)}, and this game's are (n, {game.prior.size}); "
-            f"give an array with {game.prior.size} columns."
+            f"the latents have the shape {tuple(z.shape)}, and this game's are (n, {size}); "
+            f"give an array with {size} columns."
         )
     c = labels(game, len(z), seed, label) if y is None else told(game, y, len(z))
     with quietly(game, seed):
-        return in_batches(lambda *c: game.decoder(*c).mean, z, *c, device=device_of(game))
+        return in_batches(lambda *c: decoder(*c).mean, z, *c, device=device_of(game))
 
 
 def generate(game: Game, count: int, seed: int = 0, label: int | None = None) -> Tensor:
@@ -56,20 +73,28 @@ def by_label(game: Game, each: int, seed: int = 0) -> Tensor:
 
 
 def encode(
-    game: Game, x: Tensor, seed: int = 0, how: Literal["mean", "sample"] = "mean", y: Tensor | None = None
+    game: Game,
+    x: Tensor,
+    seed: int = 0,
+    how: Literal["mean", "sample"] = "mean",
+    y: Tensor | None = None,
+    level: Level = "upper",
 ) -> Tensor:
     """z^ = the mean of q(z | x), or one draw from it, shape (n, latent); of a conditional game q(z | x, y), see `told`.
+
+    With `level` "lower" it is the lower level of a game with two.
 
     Raises:
         UserError: the game has no encoder, or x or y has the wrong shape.
     """
     capable(game, "encode", "encoder")
     check_images(game, x)
+    encoder = level_of(game, level, encoder=True)
     c = (x, *told(game, y, len(x)))
     with quietly(game, seed):
         if how == "mean":
-            return in_batches(lambda *part: game.encoder(*part).mean, *c, device=device_of(game))
-        return in_batches(lambda *part: game.encoder(*part).sample(), *c, device=device_of(game))
+            return in_batches(lambda *part: encoder(*part).mean, *c, device=device_of(game))
+        return in_batches(lambda *part: encoder(*part).sample(), *c, device=device_of(game))
 
 
 def features(game: Game, x: Tensor, seed: int = 0, y: Tensor | None = None) -> Tensor:
@@ -81,14 +106,14 @@ def features(game: Game, x: Tensor, seed: int = 0, y: Tensor | None = None) -> T
         return in_batches(lambda *part: game.encoder.hidden(*part).flatten(1), *c, device=device_of(game))
 
 
-def reconstruct(game: Game, x: Tensor, seed: int = 0, y: Tensor | None = None) -> Tensor:
-    """x^ = the mean of p(x | z^), z^ = the mean of q(z | x).
+def reconstruct(game: Game, x: Tensor, seed: int = 0, y: Tensor | None = None, level: Level = "upper") -> Tensor:
+    """x^ = the mean of p(x | z^), z^ = the mean of q(z | x); from the lower level of a game with two by `level`.
 
     Raises:
         UserError: the game has no encoder or no decoder, or x or y has the wrong shape.
     """
     capable(game, "reconstruct", "encoder", "decoder")
-    return decode(game, encode(game, x, seed, y=y), seed, y=y)
+    return decode(game, encode(game, x, seed, y=y, level=level), seed, y=y, level=level)
 
 
 def interpolate(
@@ -99,6 +124,7 @@ def interpolate(
     how: Literal["linear", "spherical"] = "linear",
     seed: int = 0,
     y: tuple[Tensor, Tensor] | None = None,
+    level: Level = "upper",
 ) -> Tensor:
     """Decoded points on the way from q(z | a) to q(z | b), shape (n, steps, *shape); both ends are reconstructions.
 
@@ -111,13 +137,13 @@ def interpolate(
     if steps < 2:
         raise UserError(f"`steps` is {steps}, and an interpolation has at least its 2 ends; give 2 or more.")
     y_a, y_b = (None, None) if y is None else y
-    z_a, z_b = encode(game, a, seed, y=y_a), encode(game, b, seed, y=y_b)
+    z_a, z_b = encode(game, a, seed, y=y_a, level=level), encode(game, b, seed, y=y_b, level=level)
     places = torch.linspace(0, 1, steps).tolist()
     path = torch.stack([between(z_a, z_b, t, how) for t in places], dim=1).flatten(0, 1)
     told_on_the_way = None
     for c_a, c_b in zip(told(game, y_a, len(a)), told(game, y_b, len(b)), strict=True):
         told_on_the_way = torch.stack([between(c_a, c_b, t) for t in places], dim=1).flatten(0, 1)
-    return decode(game, path, seed, y=told_on_the_way).unflatten(0, (len(a), steps))
+    return decode(game, path, seed, y=told_on_the_way, level=level).unflatten(0, (len(a), steps))
 
 
 def neighbours(

@@ -1,0 +1,173 @@
+"""Adversarial autoencoders."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy, l1_loss, mse_loss
+
+from interalia.conditionals import Codes, Conditional, Prior
+from interalia.divergences import GAN, Divergence
+from interalia.errors import UserError
+from interalia.games.game import Game, Outcome
+from interalia.penalties import InstanceNoise, Joints, Penalty
+
+
+class AAE(Game):
+    """An autoencoder whose aggregate posterior q(z) is matched to the prior by a critic of z alone.
+
+        critic:       mean[softplus(-s(z))] + mean[softplus(s(z^))], z ~ p(z), z^ ~ q(z | x)
+        autoencoder:  weight * (the mean over all numbers of x of (x - x^)^2) + GAN's generator loss on s(z^)
+
+    Encoder and decoder move together, by both terms; the published algorithm moves the encoder a second time in between.
+
+    References:
+        Adversarial Autoencoders, Alireza Makhzani and others, 2015, https://arxiv.org/abs/1511.05644
+
+    Arguments:
+        encoder: q(z | x).
+        decoder: p(x | z).
+        critic: maps z to a score, shape (n,), unbounded.
+        prior: p(z).
+        divergence: what the scores cost.
+        penalty: a charge on the critic's gradient, or None.
+        noise: instance noise on the z that the critic sees, or None.
+        together: whether the critic sees both kinds of z in one pass, see `Game.score`.
+        weight: of the reconstruction.
+        distance: "mse" or "l1".
+
+    Example:
+        >>> from interalia.conditionals import Dirac, StandardNormal
+        >>> from interalia.networks.mlp import MLP, Joint
+        >>> game = AAE(Dirac(MLP(2, 3)), Dirac(MLP(3, 2)), Joint(MLP(3, 1)), StandardNormal(3))
+        >>> sorted(game(torch.zeros(8, 2)).losses)
+        ['autoencoder', 'critic']
+    """
+
+    players = {"autoencoder": ["encoder", "decoder"], "critic": ["critic"]}
+    judges = "z"
+
+    def __init__(
+        self,
+        encoder: Conditional,
+        decoder: Conditional,
+        critic: nn.Module,
+        prior: Prior,
+        divergence: Divergence = GAN(),  # noqa: B008 (frozen)
+        penalty: Penalty | None = None,
+        noise: InstanceNoise | None = None,
+        together: bool = True,
+        weight: float = 10.0,
+        distance: Literal["mse", "l1"] = "mse",
+    ) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.decoder = decoder
+        self.critic = critic
+        self.prior = prior
+        self.divergence = divergence
+        self.penalty = penalty
+        self.noise = noise
+        self.together = together
+        self.weight = weight
+        self.distance = distance
+
+    def sample(self, *batch: Tensor) -> Joints:
+        (x,) = batch
+        z = self.prior.sample((len(x),))  # z ~ p(z)
+        z_hat = self.encoder(x).rsample()  # z^ ~ q(z | x)
+        x_hat = self.decoder(z_hat).rsample()  # x^ ~ p(x | z^)
+        return {"prior": (z,), "posterior": (z_hat,), "cycle": (x_hat, x)}
+
+    def losses(self, joints: Joints) -> Outcome:
+        prior, posterior = self.score(self.critic, joints["prior"], joints["posterior"])
+        critic = self.divergence.critic_loss(prior, posterior) + self.charge(joints["prior"], joints["posterior"])
+        x_hat, x = joints["cycle"]
+        lost = mse_loss(x_hat, x) if self.distance == "mse" else l1_loss(x_hat, x)
+        autoencoder = self.weight * lost + self.divergence.generator_loss(prior, posterior)
+        return Outcome({"critic": critic, "autoencoder": autoencoder}, {"prior": prior, "posterior": posterior})
+
+
+class SemiAAE(Game):
+    """AAE whose z is style and a category, z = [style | y^], and that is shown the labels of a few images.
+
+        critic:       AAE's on z = [style | one-hot category] against z^, the softmax of the category's logits in place of y
+        autoencoder:  AAE's + label_weight * (the cross-entropy of y^ on the labelled images)
+
+    One critic judges style and category together, where the paper has one for each: their independence is asked for too.
+
+    References:
+        Adversarial Autoencoders, Alireza Makhzani and others, 2015, https://arxiv.org/abs/1511.05644 (section 5)
+
+    Arguments:
+        encoder: q(z | x), whose block for the category is a softmax.
+        decoder, critic, divergence, penalty, noise, together, weight: as in AAE.
+        prior: `Codes` with one category, of as many values as there are labels, and nothing else.
+        label_weight: of the cross-entropy.
+
+    Raises:
+        UserError: the prior is another.
+    """
+
+    players = {"autoencoder": ["encoder", "decoder"], "critic": ["critic"]}
+    judges = "z"
+    semi = True
+    prior: Codes
+
+    def __init__(
+        self,
+        encoder: Conditional,
+        decoder: Conditional,
+        critic: nn.Module,
+        prior: Prior,
+        divergence: Divergence = GAN(),  # noqa: B008 (frozen)
+        penalty: Penalty | None = None,
+        noise: InstanceNoise | None = None,
+        together: bool = True,
+        weight: float = 10.0,
+        label_weight: float = 1.0,
+    ) -> None:
+        super().__init__()
+        if not isinstance(prior, Codes) or len(prior.categorical) != 1 or prior.uniform or prior.gaussian:
+            raise UserError(
+                'SemiAAE needs a prior of style and one category; give --prior "codes(categorical=[10], uniform=0)" with as '
+                "many categories as there are labels."
+            )
+        self.encoder = encoder
+        self.decoder = decoder
+        self.critic = critic
+        self.prior = prior
+        self.divergence = divergence
+        self.penalty = penalty
+        self.noise = noise
+        self.together = together
+        self.weight = weight
+        self.label_weight = label_weight
+
+    def sample(self, *batch: Tensor) -> Joints:
+        x, x_l, y = batch
+        z = self.prior.sample((len(x),))  # z = [style, y] ~ p(z)
+        both = self.encoder(torch.cat([x, x_l])).rsample()  # one pass, so that batch norm sees them mixed
+        z_hat, z_l = both.split([len(x), len(x_l)])  # z^ ~ q(z | x)
+        x_hat = self.decoder(z_hat).rsample()
+        return {"prior": (z,), "posterior": (z_hat,), "cycle": (x_hat, x), "labelled": (z_l, y)}
+
+    def losses(self, joints: Joints) -> Outcome:
+        prior, posterior = self.score(self.critic, joints["prior"], joints["posterior"])
+        critic = self.divergence.critic_loss(prior, posterior) + self.charge(joints["prior"], joints["posterior"])
+        x_hat, x = joints["cycle"]
+        z_l, y = joints["labelled"]
+        read = z_l[:, self.prior.where(0)].clamp_min(1e-8).log()  # log of the softmax
+        autoencoder = (
+            self.weight * mse_loss(x_hat, x)
+            + self.divergence.generator_loss(prior, posterior)
+            + self.label_weight * cross_entropy(read, y)
+        )
+        return Outcome({"critic": critic, "autoencoder": autoencoder}, {"prior": prior, "posterior": posterior})
+
+    def classify(self, x: Tensor) -> Tensor:
+        """The probability of each label, shape (n, labels)."""
+        z: Tensor = self.encoder(x).mean
+        return z[:, self.prior.where(0)]

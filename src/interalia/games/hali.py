@@ -1,0 +1,98 @@
+"""Hierarchical Adversarially Learned Inference."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from interalia.conditionals import Chain, Prior
+from interalia.divergences import GAN, Divergence
+from interalia.games.game import Game, Outcome
+from interalia.penalties import InstanceNoise, Joints, Penalty
+
+
+class HALI(Game):
+    """ALI with two levels of latents, and one critic that judges them together with x:
+
+        q(x, z1, z2) = q(x) q(z1 | x) q(z2 | z1),   p(x, z1, z2) = p(z2) p(z1 | z2) p(x | z1)
+
+        critic, generator:  ALI's losses on the scores of (x, z1^, z2^) and (x~, z1~, z2)
+
+    The lower level z1 keeps detail, so that x reconstructed from it is close to x; the upper one z2 has the prior.
+
+    References:
+        Hierarchical Adversarially Learned Inference, Mohamed Ishmael Belghazi and others, 2018,
+        https://arxiv.org/abs/1802.01071
+
+    Arguments:
+        encoder: q(z1 | x) and q(z2 | z1), one after the other.
+        decoder: p(z1 | z2) and p(x | z1).
+        critic: maps (x, z1, z2) to a score, shape (n,).
+        prior: p(z2).
+        divergence, penalty, noise, together: as in ALI.
+        lower: the dimensions of z1, for which the networks are built.
+        cycle: the weight of ALICE's round trip by way of z1, the mean over all numbers of x of (x - x^)^2.
+
+    Example:
+        >>> from interalia.conditionals import Chain, Dirac, Gaussian, StandardNormal
+        >>> from interalia.networks.mlp import MLP, Joint
+        >>> encoder = Chain(Gaussian(MLP(2, 8)), Gaussian(MLP(4, 6)))
+        >>> decoder = Chain(Gaussian(MLP(3, 8)), Dirac(MLP(4, 2)))
+        >>> game = HALI(encoder, decoder, Joint(MLP(2 + 4 + 3, 1)), StandardNormal(3))
+        >>> [part.shape[1] for part in game.sample(torch.zeros(8, 2))["q"]]
+        [2, 4, 3]
+    """
+
+    players = {"generator": ["encoder", "decoder"], "critic": ["critic"]}
+    encoder: Chain
+    decoder: Chain
+
+    def __init__(
+        self,
+        encoder: Chain,
+        decoder: Chain,
+        critic: nn.Module,
+        prior: Prior,
+        divergence: Divergence = GAN(),  # noqa: B008 (frozen)
+        penalty: Penalty | None = None,
+        noise: InstanceNoise | None = None,
+        together: bool = True,
+        lower: int = 128,
+        cycle: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.decoder = decoder
+        self.critic = critic
+        self.prior = prior
+        self.divergence = divergence
+        self.penalty = penalty
+        self.noise = noise
+        self.together = together
+        self.lower = lower
+        self.cycle = cycle
+
+    def sample(self, *batch: Tensor) -> Joints:
+        (x,) = batch
+        z1_hat = self.encoder.first(x).rsample()  # z1^ ~ q(z1 | x)
+        z2_hat = self.encoder.second(z1_hat).rsample()  # z2^ ~ q(z2 | z1^)
+        z2 = self.prior.sample((len(x),))  # z2 ~ p(z2)
+        z1_tilde = self.decoder.first(z2).rsample()  # z1~ ~ p(z1 | z2)
+        joints = {"q": (x, z1_hat, z2_hat)}
+        if not self.cycle:
+            x_tilde = self.decoder.second(z1_tilde).rsample()  # x~ ~ p(x | z1~)
+            return {**joints, "p": (x_tilde, z1_tilde, z2)}
+        both = self.decoder.second(
+            torch.cat([z1_tilde, z1_hat])
+        ).rsample()  # one pass, so that batch norm sees them mixed
+        x_tilde, x_hat = both.chunk(2)
+        return {**joints, "p": (x_tilde, z1_tilde, z2), "cycle": (x_hat, x)}
+
+    def losses(self, joints: Joints) -> Outcome:
+        q, p = self.score(self.critic, joints["q"], joints["p"])
+        critic = self.divergence.critic_loss(q, p) + self.charge(joints["q"], joints["p"])
+        generator = self.divergence.generator_loss(q, p)
+        if self.cycle:
+            x_hat, x = joints["cycle"]
+            generator = generator + self.cycle * (x_hat - x).square().mean()
+        return Outcome({"critic": critic, "generator": generator}, {"q": q, "p": p})

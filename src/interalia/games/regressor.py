@@ -1,0 +1,150 @@
+"""Latent regressors: an encoder that learns to undo a generator, after it or beside it."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from torch import Tensor, nn
+from torch.nn.functional import binary_cross_entropy, l1_loss, mse_loss
+
+from interalia.conditionals import Conditional, Dirac, Gaussian, Prior
+from interalia.divergences import GAN, Divergence
+from interalia.games.game import Game, Outcome
+from interalia.penalties import InstanceNoise, Joints, Penalty
+
+Distance = Literal["auto", "mse", "l1", "cross-entropy"]
+
+
+class LatentRegressor(Game):
+    """An encoder for a generator that is already trained and stays as it is: it is charged for the z that it does not find.
+
+        regressor:  E_{z ~ p(z)} of -log q(z | G(z)) / dimensions for a Gaussian encoder, and for any other the mean over all
+                    dimensions of (z^ - z)^2, z^ = E(G(z))
+
+    It never sees data: on data that G cannot make, its answers are whatever they are.
+
+    See also:
+        JointLatentRegressor, in which the generator learns at the same time; PostHocALI.
+
+    References:
+        Adversarial Feature Learning, Jeff Donahue, Philipp Krahenbuhl, Trevor Darrell, 2017,
+        https://arxiv.org/abs/1605.09782 (section 4.1, which takes the cross-entropy for z in [-1, 1])
+
+    Arguments:
+        encoder: q(z | x).
+        decoder: G, p(x | z), trained already; its weights and its statistics are not touched.
+        prior: p(z), that G was trained with.
+        distance: "mse", "l1", "cross-entropy" of (1 + z) / 2 for z in [-1, 1], or "auto", as above.
+
+    Example:
+        >>> import torch
+        >>> from interalia.conditionals import StandardNormal
+        >>> from interalia.networks.mlp import MLP
+        >>> game = LatentRegressor(Dirac(MLP(2, 3)), Dirac(MLP(3, 2)), StandardNormal(3))
+        >>> sorted(game(torch.zeros(8, 2)).losses), any(p.requires_grad for p in game.decoder.parameters())
+        (['regressor'], False)
+    """
+
+    players = {"regressor": ["encoder"]}
+    fixed = ("decoder",)
+    judges = ""
+
+    def __init__(self, encoder: Conditional, decoder: Conditional, prior: Prior, distance: Distance = "auto") -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.decoder = decoder
+        self.prior = prior
+        self.distance = distance
+        self.fix()
+
+    def sample(self, *batch: Tensor) -> Joints:
+        z = self.prior.sample((len(batch[0]),))  # z ~ p(z)
+        return {"model": (self.decoder(z).rsample(), z)}  # x~ ~ p(x | z)
+
+    def losses(self, joints: Joints) -> Outcome:
+        x_tilde, z = joints["model"]
+        return Outcome({"regressor": missed(self.encoder, x_tilde, z, self.distance)})
+
+
+class JointLatentRegressor(Game):
+    """GAN whose samples an encoder has to read z off, to which the generator is held as well.
+
+        critic:     GAN's
+        regressor:  R, as LatentRegressor's
+        generator:  GAN's + weight R
+
+    Unlike InfoGAN's recogniser the encoder shares nothing with the critic, which is not charged for R.
+
+    References:
+        Adversarial Feature Learning, Jeff Donahue, Philipp Krahenbuhl, Trevor Darrell, 2017,
+        https://arxiv.org/abs/1605.09782 (section 4.1: a weight of 1 degenerates, 0.25 does not)
+
+    Arguments:
+        encoder, distance: as in LatentRegressor.
+        decoder, critic, prior, divergence, penalty, noise, together: as in GAN.
+        weight: of R for the generator.
+
+    Example:
+        >>> import torch
+        >>> from interalia.conditionals import StandardNormal
+        >>> from interalia.networks.mlp import MLP, Joint
+        >>> game = JointLatentRegressor(Dirac(MLP(2, 3)), Dirac(MLP(3, 2)), Joint(MLP(2, 1)), StandardNormal(3))
+        >>> sorted(game(torch.zeros(8, 2)).losses)
+        ['critic', 'generator', 'regressor']
+    """
+
+    players = {"generator": ["decoder"], "critic": ["critic"], "regressor": ["encoder"]}
+    judges = "x"
+
+    def __init__(
+        self,
+        encoder: Conditional,
+        decoder: Conditional,
+        critic: nn.Module,
+        prior: Prior,
+        divergence: Divergence = GAN(),  # noqa: B008 (frozen)
+        penalty: Penalty | None = None,
+        noise: InstanceNoise | None = None,
+        together: bool = True,
+        weight: float = 0.25,
+        distance: Distance = "auto",
+    ) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.decoder = decoder
+        self.critic = critic
+        self.prior = prior
+        self.divergence = divergence
+        self.penalty = penalty
+        self.noise = noise
+        self.together = together
+        self.weight = weight
+        self.distance = distance
+
+    def sample(self, *batch: Tensor) -> Joints:
+        (x,) = batch
+        z = self.prior.sample((len(x),))  # z ~ p(z)
+        x_tilde = self.decoder(z).rsample()  # x~ ~ p(x | z)
+        return {"data": (x,), "model": (x_tilde,), "latent": (x_tilde, z)}
+
+    def losses(self, joints: Joints) -> Outcome:
+        data, model = self.score(self.critic, joints["data"], joints["model"])
+        x_tilde, z = joints["latent"]
+        lost = missed(self.encoder, x_tilde, z, self.distance)
+        critic = self.divergence.critic_loss(data, model) + self.charge(joints["data"], joints["model"])
+        generator = self.divergence.generator_loss(data, model) + self.weight * lost
+        return Outcome({"critic": critic, "generator": generator, "regressor": lost}, {"data": data, "model": model})
+
+
+def missed(encoder: Conditional, x: Tensor, z: Tensor, distance: Distance) -> Tensor:
+    """What q(z | x) misses of z, a scalar, a mean over all dimensions."""
+    q = encoder(x)
+    if distance == "auto":
+        if isinstance(encoder, Gaussian):
+            loss: Tensor = -q.log_prob(z).mean() / z.shape[1]
+            return loss
+        distance = "mse"
+    z_hat = q.mean if isinstance(encoder, Gaussian | Dirac) else q.rsample()
+    if distance == "cross-entropy":
+        return binary_cross_entropy(((1 + z_hat) / 2).clamp(1e-6, 1 - 1e-6), (1 + z) / 2)
+    return mse_loss(z_hat, z) if distance == "mse" else l1_loss(z_hat, z)

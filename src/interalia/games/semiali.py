@@ -1,0 +1,96 @@
+"""Semi-supervised ALI: the critic of pairs knows the classes."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from interalia.conditionals import Conditional, Prior
+from interalia.divergences import GAN, Divergence
+from interalia.errors import UserError
+from interalia.games.game import Game, Outcome
+from interalia.penalties import InstanceNoise, Joints, Penalty
+
+
+class SemiALI(Game):
+    """ALI whose critic answers K + 1 classes of a pair (x, z): the K labels, and "decoded".
+
+    With l_1 .. l_K the critic's logits, and that of "decoded" fixed at 0, which a softmax leaves free, P(encoded) is
+    sigmoid(s) of the score s = log sum_k exp(l_k); so ALI's losses on s are those of the K + 1 classes for unlabelled and
+    decoded pairs, and any divergence can take their place.
+
+        critic:     ALI's + label_weight * (the cross-entropy of l on labelled pairs (x, z^))
+        generator:  ALI's + cycle * (the mean over all numbers of x of (x - x^)^2)
+
+    References:
+        Adversarially Learned Inference, Vincent Dumoulin and others, 2017, https://arxiv.org/abs/1606.00704 (section 4.2)
+        Improved Techniques for Training GANs, Tim Salimans and others, 2016, https://arxiv.org/abs/1606.03498 (K + 1 classes)
+
+    Arguments:
+        encoder, decoder, prior, divergence, penalty, noise, together: as in ALI.
+        critic: answers `logits` of (x, z), shape (n, K), and calling it gives s, shape (n,).
+        label_weight: of the cross-entropy.
+        cycle: the weight of ALICE's round trip.
+
+    Raises:
+        UserError: the critic has no logits.
+    """
+
+    players = {"generator": ["encoder", "decoder"], "critic": ["critic"]}
+    semi = True
+
+    def __init__(
+        self,
+        encoder: Conditional,
+        decoder: Conditional,
+        critic: nn.Module,
+        prior: Prior,
+        divergence: Divergence = GAN(),  # noqa: B008 (frozen)
+        penalty: Penalty | None = None,
+        noise: InstanceNoise | None = None,
+        together: bool = True,
+        label_weight: float = 1.0,
+        cycle: float = 0.0,
+    ) -> None:
+        super().__init__()
+        if not getattr(critic, "classes", 0):
+            raise UserError("SemiALI needs a critic that answers a logit for each label; use --networks auto.")
+        self.encoder = encoder
+        self.decoder = decoder
+        self.critic = critic
+        self.prior = prior
+        self.divergence = divergence
+        self.penalty = penalty
+        self.noise = noise
+        self.together = together
+        self.label_weight = label_weight
+        self.cycle = cycle
+
+    def sample(self, *batch: Tensor) -> Joints:
+        x, x_l, y = batch
+        z = self.prior.sample((len(x),))  # z ~ p(z)
+        both = self.encoder(torch.cat([x, x_l])).rsample()  # one pass, so that batch norm sees them mixed
+        z_hat, z_l = both.split([len(x), len(x_l)])  # z^ ~ q(z | x)
+        joints = {"q": (x, z_hat), "labelled": (x_l, z_l.detach(), y)}
+        if not self.cycle:
+            return {**joints, "p": (self.decoder(z).rsample(), z)}  # x~ ~ p(x | z)
+        x_tilde, x_hat = self.decoder(torch.cat([z, z_hat])).rsample().chunk(2)
+        return {**joints, "p": (x_tilde, z), "cycle": (x_hat, x)}
+
+    def losses(self, joints: Joints) -> Outcome:
+        *labelled, y = joints["labelled"]
+        logits_q, logits_p, logits_l = self.score(self.critic.logits, joints["q"], joints["p"], labelled)  # type: ignore[arg-type]
+        q, p = logits_q.logsumexp(dim=1), logits_p.logsumexp(dim=1)
+        critic = self.divergence.critic_loss(q, p) + self.charge(joints["q"], joints["p"])
+        critic = critic + self.label_weight * cross_entropy(logits_l, y)
+        generator = self.divergence.generator_loss(q, p)
+        if self.cycle:
+            x_hat, x = joints["cycle"]
+            generator = generator + self.cycle * (x_hat - x).square().mean()
+        return Outcome({"critic": critic, "generator": generator}, {"q": q, "p": p})
+
+    def classify(self, x: Tensor) -> Tensor:
+        """The probability of each label, shape (n, labels), given that the pair (x, z^) is an encoded one."""
+        logits: Tensor = self.critic.logits(x, self.encoder(x).mean)  # type: ignore[operator]
+        return logits.softmax(dim=1)

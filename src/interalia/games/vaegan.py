@@ -1,0 +1,122 @@
+"""VAE/GAN."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import mse_loss
+
+from interalia.conditionals import Conditional, Gaussian, Prior, StandardNormal
+from interalia.divergences import GAN, Divergence
+from interalia.errors import UserError
+from interalia.games.game import Game, Outcome
+from interalia.penalties import InstanceNoise, Joints, Penalty
+
+
+class VAEGAN(Game):
+    """A variational autoencoder that measures its reconstructions in the features of a GAN's critic, f.
+
+    With x^ the reconstruction, z^ ~ q(z | x), and x~ a sample, z ~ p(z), both are fakes to the critic:
+
+        encoder:  KL(q(z | x) || p(z)) / dimensions + feature * d,   d = mean (f(x) - f(x^))^2
+        decoder:  gamma * d + GAN's generator loss, the mean of the same two
+        critic:   GAN's, the mean of that on x and x^ and of that on x and x~
+
+    Each player is charged for its own line and for nothing else: d does not move the critic, whose features it is measured
+    in, and the critic's loss does not move the decoder.
+
+    References:
+        Autoencoding beyond pixels using a learned similarity metric, Anders Boesen Lindbo Larsen and others, 2016,
+        https://arxiv.org/abs/1512.09300 (Algorithm 1)
+
+    Arguments:
+        encoder: q(z | x), Gaussian.
+        decoder: p(x | z).
+        critic: a critic of x with `features`, such as `Joint`.
+        prior: p(z), standard normal.
+        divergence, penalty, noise, together: as in GAN.
+        feature: the weight of d for the encoder.
+        gamma: the weight of d for the decoder.
+
+    Raises:
+        UserError: the encoder is not Gaussian, the prior not normal, or the critic answers no features.
+
+    Example:
+        >>> from interalia.conditionals import Dirac
+        >>> from interalia.networks.mlp import MLP, Joint
+        >>> game = VAEGAN(Gaussian(MLP(2, 6)), Dirac(MLP(3, 2)), Joint(MLP(2, 1)), StandardNormal(3))
+        >>> sorted(game(torch.zeros(8, 2)).losses)
+        ['critic', 'decoder', 'encoder']
+    """
+
+    players = {"encoder": ["encoder"], "decoder": ["decoder"], "critic": ["critic"]}
+    judges = "x"
+
+    def __init__(
+        self,
+        encoder: Conditional,
+        decoder: Conditional,
+        critic: nn.Module,
+        prior: Prior,
+        divergence: Divergence = GAN(),  # noqa: B008 (frozen)
+        penalty: Penalty | None = None,
+        noise: InstanceNoise | None = None,
+        together: bool = True,
+        feature: float = 1.0,
+        gamma: float = 1.0,
+    ) -> None:
+        super().__init__()
+        if not isinstance(encoder, Gaussian):
+            raise UserError("VAEGAN needs a Gaussian encoder, for KL(q(z | x) || p(z)); use --encoder gaussian.")
+        if not isinstance(prior, StandardNormal):
+            raise UserError("VAEGAN needs the standard normal prior, for KL(q(z | x) || p(z)); use --prior normal.")
+        if not hasattr(critic, "features"):
+            raise UserError("VAEGAN needs a critic that answers its features of x; use --networks auto.")
+        self.encoder = encoder
+        self.decoder = decoder
+        self.critic = critic
+        self.prior = prior
+        self.divergence = divergence
+        self.penalty = penalty
+        self.noise = noise
+        self.together = together
+        self.feature = feature
+        self.gamma = gamma
+
+    def sample(self, *batch: Tensor) -> Joints:
+        (x,) = batch
+        q = self.encoder(x)
+        z_hat = q.rsample()  # z^ ~ q(z | x)
+        z = self.prior.sample((len(x),))  # z ~ p(z)
+        x_hat, x_tilde = self.decoder(torch.cat([z_hat, z])).rsample().chunk(2)  # x^ ~ p(x | z^), x~ ~ p(x | z)
+        mu, sigma = q.base_dist.loc, q.base_dist.scale
+        return {"data": (x,), "reconstruction": (x_hat,), "model": (x_tilde,), "posterior": (mu, sigma)}
+
+    def losses(self, joints: Joints) -> Outcome:
+        (x,), (x_hat,), (x_tilde,) = joints["data"], joints["reconstruction"], joints["model"]
+        mu, sigma = joints["posterior"]
+        data, reconstruction, model = self.score(self.critic, (x,), (x_hat,), (x_tilde,))
+        fakes = (reconstruction, model)
+        critic = self.mean(self.divergence.critic_loss, data, fakes) + self.charge((x,), (x_tilde,))
+        of_x_hat, of_x = self.features(x_hat, x)
+        lost = mse_loss(of_x_hat, of_x)
+        divergence = (
+            (mu.square() + sigma.square() - 1).div(2).sub(sigma.log()).mean()
+        )  # KL(q(z | x) || N(0, I)) a dimension
+        encoder = divergence + self.feature * lost
+        decoder = self.gamma * lost + self.mean(self.divergence.generator_loss, data, fakes)
+        return Outcome(
+            {"encoder": encoder, "decoder": decoder, "critic": critic},
+            {"data": data, "reconstruction": reconstruction, "model": model},
+        )
+
+    def mean(self, loss: Callable[[Tensor, Tensor], Tensor], data: Tensor, fakes: Sequence[Tensor]) -> Tensor:
+        """The mean of a loss over both kinds of fakes."""
+        return torch.stack([loss(data, fake) for fake in fakes]).mean()
+
+    def features(self, *images: Tensor) -> tuple[Tensor, ...]:
+        """f of each."""
+        found: Tensor = self.critic.features(torch.cat(images))[0]  # type: ignore[operator]
+        return found.chunk(len(images))

@@ -1,0 +1,501 @@
+"""The ways to infer: what each of them is a special case of, who moves whom, and what is refused in one sentence."""
+
+from __future__ import annotations
+
+import copy
+import math
+from pathlib import Path
+
+import examples
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from interalia import cli, engine, recipes, runs, tasks
+from interalia.conditionals import Chain, Dirac, Gaussian, StandardNormal
+from interalia.data import load
+from interalia.errors import UserError
+from interalia.games import (
+    AAE,
+    ALI,
+    ALICE,
+    HALI,
+    VAEGAN,
+    AdversarialALICE,
+    LatentRegressor,
+    PostHocALI,
+    SemiAAE,
+    SemiALI,
+)  # fmt: skip
+from interalia.networks.layers import Joint
+from interalia.networks.mlp import MLP
+from interalia.runs import Run
+
+SHORT = {"data": "digits", "networks": "auto(width=4)", "evaluate_every": 0}
+
+
+def program(*words: object) -> int:
+    try:
+        cli.main([str(word) for word in words])
+    except SystemExit as done:
+        return int(done.code or 0)
+    return 0
+
+
+def outcomes(game: nn.Module, *batch: Tensor) -> dict[str, Tensor]:
+    torch.manual_seed(3)
+    return dict(game(*batch).losses)
+
+
+def test_alice_without_weights_is_ali() -> None:
+    game = examples.build("alice(cycle=0.0)")
+    assert isinstance(game, ALICE)
+    ali = ALI(game.encoder, game.decoder, game.critic, game.prior)
+    game.decoder.eval()  # its batch norm sees the round trip's latents too
+    x = torch.rand(16, 1, 4, 4).double()
+    for player, loss in outcomes(ali, x).items():
+        torch.testing.assert_close(outcomes(game, x)[player], loss)
+
+
+def test_alices_way_back_from_z() -> None:
+    game = examples.build("alice(cycle=0.0, cycle_z=2.0)")
+    x = torch.rand(16, 1, 4, 4).double()
+    joints = game.sample(x)
+    z_back, z = joints["cycle_z"]
+    assert z is joints["p"][1]
+    without = ALI.losses(game, joints).losses  # type: ignore[arg-type]
+    torch.testing.assert_close(
+        game.losses(joints).losses["generator"], without["generator"] + 2 * (z_back - z).square().mean()
+    )
+
+
+def test_adversarial_alice_without_weight_is_ali() -> None:
+    game = examples.build("alice-adversarial(weight=0.0)")
+    assert isinstance(game, AdversarialALICE)
+    x = torch.rand(16, 1, 4, 4).double()
+    joints = game.sample(x)
+    assert joints["same"][0] is joints["same"][1]
+    for player, loss in ALI.losses(game, joints).losses.items():  # type: ignore[arg-type]
+        torch.testing.assert_close(game.losses(joints).losses[player], loss)
+    game.weight = 1.0
+    assert game.losses(joints).losses["generator"] != ALI.losses(game, joints).losses["generator"]  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", ["ali", "alice"])
+@pytest.mark.parametrize("shape", [examples.FLAT, examples.CONV])
+def test_with_one_class_a_conditional_game_is_the_plain_one(name: str, shape: tuple[int, ...]) -> None:
+    """A label that is always the same adds a constant to three first layers: with biases moved so, nothing differs."""
+
+    class Deaf(nn.Module):
+        """A network that does not hear the label."""
+
+        def __init__(self, network: nn.Module) -> None:
+            super().__init__()
+            self.network = network
+
+        def forward(self, first: Tensor, *rest: Tensor) -> Tensor:
+            out: Tensor = self.network(first, *rest[:-1])
+            return out
+
+    plain = examples.build(name, shape)
+    told = copy.deepcopy(plain)
+    for part in ("encoder", "decoder"):
+        conditional = getattr(told, part)
+        conditional.network = Deaf(conditional.network)
+    told.critic = Deaf(told.critic)
+    x = torch.rand(8, *shape).double()
+    for player, loss in outcomes(plain, x).items():
+        torch.testing.assert_close(outcomes(told, x, torch.ones(8, 1).double())[player], loss)
+
+
+@pytest.mark.parametrize("networks", ["auto(width=4)", "bigan-mlp(width=16)", "ali-28"])
+def test_all_three_networks_hear_the_label(networks: str) -> None:
+    shape = (1, 28, 28)
+    run = Run(game="ali", labels=True, latent=4, networks=networks)
+    torch.manual_seed(0)
+    game = runs.build(run, shape, labels=3)
+    x, z = torch.rand(4, *shape), torch.randn(4, 4)
+    one = torch.eye(3)[[0, 1, 2, 0]]  # a batch of one label would be all the same to a batch norm
+    two = one.flip(0)
+    for answer in (
+        lambda y: game.encoder(x, y).mean,
+        lambda y: game.decoder(z, y).mean,
+        lambda y: game.critic.eval()(x, z, y),  # without dropout
+    ):
+        assert not torch.equal(answer(one), answer(two))
+
+
+def test_hali_with_an_identity_level_is_ali() -> None:
+    class Both(nn.Module):
+        def __init__(self, critic: nn.Module) -> None:
+            super().__init__()
+            self.critic = critic
+
+        def forward(self, x: Tensor, z1: Tensor, z2: Tensor) -> Tensor:
+            score: Tensor = self.critic(x, z2)
+            return score
+
+    torch.manual_seed(0)
+    encoder, decoder = Gaussian(MLP(2, 6, width=8)), Dirac(MLP(3, 2, width=8))
+    critic = Joint(MLP(5, 1, width=8))
+    ali = ALI(encoder, decoder, critic, StandardNormal(3))
+    identity = Dirac(nn.Identity())
+    hali = HALI(Chain(encoder, identity), Chain(identity, decoder), Both(critic), StandardNormal(3), lower=3)
+    x = torch.randn(8, 2)
+    for player in ali.players:
+        losses = []
+        for game in (ali, hali):
+            torch.manual_seed(1)
+            eps, z = torch.randn(8, 3), torch.randn(8, 3)
+            q = (encoder(x).base_dist.loc + eps * encoder(x).base_dist.scale,)
+            joints = {
+                "q": (x, *q * (1 if game is ali else 2)),
+                "p": (decoder(z).mean, *(z,) * (1 if game is ali else 2)),
+            }
+            losses.append(game.losses(joints).losses[player])
+        torch.testing.assert_close(*losses)
+    drawn = hali.sample(x)
+    assert torch.equal(drawn["q"][1], drawn["q"][2])
+    torch.testing.assert_close(drawn["p"][0], decoder(drawn["p"][1]).mean)
+
+
+def test_halis_levels() -> None:
+    game = examples.build("hali(lower=5)", double=False).eval()
+    x = torch.rand(4, 1, 4, 4)
+    assert tasks.encode(game, x).shape == (4, 3)
+    z1 = tasks.encode(game, x, level="lower")
+    assert z1.shape == (4, 5)
+    assert torch.equal(tasks.reconstruct(game, x, level="lower"), tasks.decode(game, z1, level="lower"))
+    assert not torch.equal(tasks.reconstruct(game, x, level="lower"), tasks.reconstruct(game, x))
+    way = tasks.interpolate(game, x, x.flip(0), steps=3, level="lower")
+    torch.testing.assert_close(way[:, 0], tasks.reconstruct(game, x, level="lower"))
+    with pytest.raises(UserError, match="ALI has one level of latents"):
+        tasks.encode(examples.build("ali", double=False), x, level="lower")
+
+
+def test_the_latent_regressor_of_a_linear_generator_is_its_pseudo_inverse() -> None:
+    torch.manual_seed(0)
+    a = nn.Linear(2, 5, bias=False).double()
+    encoder = nn.Linear(5, 2, bias=False).double()
+    game = LatentRegressor(Dirac(encoder), Dirac(a), StandardNormal(2).double())
+    optimiser = torch.optim.LBFGS(encoder.parameters(), max_iter=200, tolerance_grad=1e-12)
+    z = torch.randn(500, 2).double()
+
+    def closure() -> Tensor:
+        optimiser.zero_grad()
+        loss = game.losses({"model": (a(z), z)}).losses["regressor"]
+        loss.backward()
+        return loss
+
+    optimiser.step(closure)  # type: ignore[arg-type]
+    torch.testing.assert_close(encoder.weight @ a.weight, torch.eye(2).double(), atol=1e-5, rtol=0)
+    on_range = a.weight @ torch.linalg.pinv(a.weight)  # what lies outside of G's range was never seen
+    torch.testing.assert_close(encoder.weight @ on_range, torch.linalg.pinv(a.weight), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("name", ["latent-regressor", "posthoc-ali"])
+def test_a_post_hoc_game_leaves_the_generator_bit_identical(name: str, tmp_path: Path) -> None:
+    gan = engine.train(Run(game="gan", latent=4, steps=3, **SHORT), tmp_path / "gan")  # type: ignore[arg-type]
+    run = Run(game=name, latent=4, steps=4, generator=str(tmp_path / "gan"), **SHORT)  # type: ignore[arg-type]
+    trained = engine.train(run, tmp_path / "run")
+    assert isinstance(trained.game, LatentRegressor | PostHocALI)
+    kept = gan.game.decoder.state_dict()
+    assert any("running_mean" in key for key in kept)
+    for key, value in trained.game.decoder.state_dict().items():
+        assert torch.equal(value, kept[key]), key
+    again = runs.load(tmp_path / "run")
+    z = torch.randn(3, 4)
+    assert torch.equal(tasks.decode(again.game, z), tasks.decode(gan.game, z))
+    x = torch.rand(3, 1, 8, 8)
+    assert torch.equal(tasks.encode(again.game, x), tasks.encode(trained.game, x))
+
+
+def test_a_users_generator_is_a_module_or_a_file(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    module = examples.generator(4, (1, 8, 8))
+    run = Run(game="posthoc-ali", latent=4, steps=2, **SHORT)  # type: ignore[arg-type]
+    engine.train(run, tmp_path / "module", generator=module)
+    z = torch.randn(3, 4)
+    loaded = runs.load(tmp_path / "module", generator=examples.generator(4, (1, 8, 8)))
+    torch.testing.assert_close(tasks.decode(loaded.game, z), module(z))  # its weights are in the file
+    exported = torch.export.export(module, (z,), dynamic_shapes=({0: torch.export.Dim("n", min=2)},))
+    torch.export.save(exported, tmp_path / "generator.pt2")
+    trained = engine.train(run.replace(generator=str(tmp_path / "generator.pt2")), tmp_path / "file")
+    torch.testing.assert_close(tasks.decode(trained.game, z), module(z))
+    assert tasks.reconstruct(runs.load(tmp_path / "file").game, torch.rand(2, 1, 8, 8)).shape == (2, 1, 8, 8)
+
+
+def test_a_generator_that_does_not_fit_is_explained(tmp_path: Path) -> None:
+    run = Run(game="posthoc-ali", latent=4, **SHORT)  # type: ignore[arg-type]
+    engine.train(Run(game="gan", latent=3, steps=1, **SHORT), tmp_path / "gan")  # type: ignore[arg-type]
+    for changes, words in (
+        ({}, "give the folder of its run, or a .pt2 file, with --generator"),
+        ({"generator": str(tmp_path / "gan")}, "was trained with 3 latents .* give --latent 3"),
+        ({"generator": str(tmp_path / "no.pt2")}, "there is no generator"),
+        ({"generator": str(tmp_path / "nowhere")}, "is not the folder of a run"),
+        ({"game": "ali", "generator": str(tmp_path / "gan")}, "ALI trains a decoder of its own"),
+    ):
+        with pytest.raises(UserError, match=words):
+            runs.build(run.replace(**changes))
+    with pytest.raises(UserError, match=r"does not take 4 latents .* give the size of its z with --latent"):
+        runs.build(run, generator=examples.generator(7, (1, 8, 8)))
+    with pytest.raises(UserError, match=r"makes images of \(1, 4, 4\), and the data's are \(1, 8, 8\)"):
+        runs.build(run, generator=examples.generator(4, (1, 4, 4)))
+    (tmp_path / "bad.pt2").write_text("no")
+    with pytest.raises(UserError, match=r"is no program of torch\.export"):
+        runs.build(run.replace(generator=str(tmp_path / "bad.pt2")))
+
+
+def test_the_k_plus_1_loss_is_that_of_plain_torch() -> None:
+    game = examples.build("semi-ali(label_weight=0.5)")
+    assert isinstance(game, SemiALI)
+    x, x_l, y = examples.batch(game)
+    joints = game.sample(x, x_l, y)
+
+    def all_logits(pair: tuple[Tensor, ...]) -> Tensor:
+        logits: Tensor = game.critic.logits(*pair[:2])  # type: ignore[operator]
+        return torch.cat([logits, torch.zeros(len(logits), 1).double()], dim=1)  # the last class: decoded
+
+    log_q, log_p = (all_logits(joints[name]).log_softmax(1) for name in ("q", "p"))
+    encoded = log_q[:, :-1].logsumexp(1)  # log P(any of 1 .. K)
+    expected = -encoded.mean() - log_p[:, -1].mean()
+    labelled = cross_entropy(all_logits(joints["labelled"])[:, :-1], y.argmax(1))
+    losses = game.losses(joints).losses
+    torch.testing.assert_close(losses["critic"], expected + 0.5 * labelled)
+    fooled = -log_q[:, -1].mean() - log_p[:, :-1].logsumexp(1).mean()
+    torch.testing.assert_close(losses["generator"], fooled)
+
+
+def test_only_the_labelled_images_labels_are_looked_at() -> None:
+    run = Run(game="semi-ali", labelled=20, steps=1, batch=64, **SHORT)  # type: ignore[arg-type]
+    training = engine.prepare(run)
+    store = training.stores[1]
+    assert len(store) == 20
+    assert store.y is not None
+    assert torch.bincount(store.y).tolist() == [2] * 10
+    batch = next(training.batches)
+    assert [len(part) for part in batch] == [64, 20, 20]
+    other = engine.prepare(run.replace(seed=1)).stores[1]
+    assert not np.array_equal(np.asarray(store.split.x), np.asarray(other.split.x))
+    for count, words in ((5, "must be a multiple of 10"), (25, "must be a multiple of 10"), (20_000, "there are")):
+        with pytest.raises(UserError, match=words):
+            engine.prepare(run.replace(labelled=count))
+
+
+def test_the_semi_supervised_autoencoder() -> None:
+    game = examples.build("semi-aae(weight=0.0, label_weight=1.0)")
+    assert isinstance(game, SemiAAE)
+    x, x_l, y = examples.batch(game)
+    joints = game.sample(x, x_l, y)
+    read = joints["labelled"][0][:, -3:]
+    torch.testing.assert_close(read.sum(1), torch.ones(len(read)).double())  # a softmax
+    loss = game.losses(joints).losses["autoencoder"]
+    free = SemiAAE(game.encoder, game.decoder, game.critic, game.prior, weight=0.0, label_weight=0.0)
+    expected = -(y * read.log()).sum(1).mean()
+    torch.testing.assert_close(loss, free.losses(joints).losses["autoencoder"] + expected)
+    with pytest.raises(UserError, match="needs a prior of style and one category"):
+        examples.build("semi-aae", prior="normal")
+    with pytest.raises(UserError, match="has 3 labels, and the prior's category has"):
+        examples.build("semi-aae", prior="codes(categorical=[2], uniform=0)")
+
+
+def test_the_autoencoders_losses() -> None:
+    game = examples.build("aae(weight=3.0)")
+    assert isinstance(game, AAE)
+    joints = game.sample(*examples.batch(game))
+    (z,), (z_hat,), (x_hat, x) = joints["prior"], joints["posterior"], joints["cycle"]
+    losses = game.losses(joints).losses
+    d, d_hat = game.critic(z).sigmoid(), game.critic(z_hat).sigmoid()
+    torch.testing.assert_close(losses["critic"], -(d.log() + (1 - d_hat).log()).mean())
+    autoencoder = 3 * (x - x_hat).square().mean()
+    gradient = torch.autograd.grad(losses["autoencoder"], game.parameters_of("autoencoder"), retain_graph=True)
+    expected = torch.autograd.grad(autoencoder - d_hat.log().mean(), game.parameters_of("autoencoder"))
+    for ours, theirs in zip(gradient, expected, strict=True):
+        torch.testing.assert_close(ours, theirs)
+
+
+def test_vae_gan_charges_each_player_for_its_own_line() -> None:
+    game = examples.build("vae-gan(feature=2.0, gamma=0.5)")
+    assert isinstance(game, VAEGAN)
+    (x,) = examples.batch(game)
+    torch.manual_seed(1)
+    joints = game.sample(x)
+    losses = game.losses(joints).losses
+    (x_hat,), (x_tilde,), (mu, sigma) = joints["reconstruction"], joints["model"], joints["posterior"]
+    normal = torch.distributions.Normal
+    kl = torch.distributions.kl_divergence(normal(mu, sigma), normal(torch.zeros_like(mu), 1)).mean()
+    feature = (game.critic.features(x_hat)[0] - game.critic.features(x)[0]).square().mean()  # type: ignore[operator]
+    torch.testing.assert_close(losses["encoder"], kl + 2 * feature)
+    # the well-known leak: the feature distance must not train the critic, nor the critic's loss the decoder
+    moves = examples_flow(game)
+    torch.manual_seed(1)
+    moves.look(iter([(x,)]), "critic")
+    assert all(p.grad is None for name in ("encoder", "decoder") for p in game.parameters_of(name))
+    critic = torch.nn.functional.softplus
+    scores = [game.critic(part) for part in (x, x_hat, x_tilde)]
+    own = critic(-scores[0]).mean() + (critic(scores[1]).mean() + critic(scores[2]).mean()) / 2
+    torch.testing.assert_close(losses["critic"], own)
+
+
+def examples_flow(game: nn.Module):  # type: ignore[no-untyped-def]
+    from interalia import dynamics
+
+    optimisers = {player: torch.optim.SGD(game.parameters_of(player), lr=0.1) for player in game.players}  # type: ignore[operator, union-attr]
+    return dynamics.Simultaneous(game, optimisers)  # type: ignore[arg-type]
+
+
+def test_projection_finds_what_a_linear_generator_made() -> None:
+    torch.manual_seed(0)
+    game = examples.build("gan", shape=(6,), double=False)
+    linear = nn.Linear(3, 6)
+    game.decoder = Dirac(linear)
+    z = torch.randn(5, 3)
+    x = linear(z).detach()
+    found = tasks.project(game, x, steps=400, rate=0.1)
+    torch.testing.assert_close(found, z, atol=1e-2, rtol=0)
+    assert all(p.requires_grad for p in linear.parameters())
+    mask = torch.ones(6)
+    mask[3:] = 0
+    torch.testing.assert_close(tasks.project(game, x * mask, steps=600, rate=0.1, mask=mask), z, atol=5e-2, rtol=0)
+    torch.testing.assert_close(
+        tasks.project(game, x[:1], steps=400, rate=0.1, start=found[:1]), z[:1], atol=1e-2, rtol=0
+    )
+
+
+@pytest.mark.parametrize("name", ["ali", "gan", "hali"])
+def test_completion_keeps_what_is_known_and_does_not_look_at_the_rest(name: str) -> None:
+    game = examples.build(name, (1, 8, 8), double=False)
+    x = torch.rand(3, 1, 8, 8)
+    mask = torch.ones(1, 8, 8)
+    mask[:, :, 5:] = 0
+    filled = tasks.complete(game, x, mask, steps=5)
+    assert torch.equal(filled[..., :5], x[..., :5])
+    spoilt = x.clone()
+    spoilt[..., 5:] = math.nan
+    assert torch.equal(tasks.complete(game, spoilt, mask, steps=5), filled)
+    faded = tasks.complete(game, x, mask, steps=5, blend=2)
+    assert torch.equal(faded[..., :3], x[..., :3])
+    assert not torch.equal(faded[..., 4], x[..., 4])
+    with pytest.raises(UserError, match="leaves nothing known"):
+        tasks.complete(game, x, torch.zeros(1, 8, 8))
+    with pytest.raises(UserError, match=r"the mask has the shape \(1, 5, 5\)"):
+        tasks.complete(game, x, torch.ones(1, 5, 5))
+    with pytest.raises(UserError, match="values between 0 and 1"):
+        tasks.complete(game, x, torch.full((1, 8, 8), 0.5))
+
+
+def test_edits_keep_z_and_change_the_label() -> None:
+    game = examples.build("ali", double=False, labels=3).eval()
+    x, y = torch.rand(4, 1, 4, 4), torch.tensor([0, 1, 2, 0])
+    edited = tasks.edits(game, x, y)
+    z = tasks.encode(game, x, y=y)
+    assert edited.shape == (4, 3, 1, 4, 4)
+    for label in range(3):
+        torch.testing.assert_close(edited[:, label], tasks.decode(game, z, label=label))
+        torch.testing.assert_close(edited[:, label], tasks.edit(game, x, y, torch.full((4,), label)))
+    own = edited[torch.arange(4), y]
+    torch.testing.assert_close(own, tasks.reconstruct(game, x, y=y))
+    with pytest.raises(UserError, match="give their labels"):
+        tasks.encode(game, x)
+    with pytest.raises(UserError, match="this game's are 0 to 2"):
+        tasks.encode(game, x, y=torch.tensor([0, 1, 2, 3]))
+    with pytest.raises(UserError, match="was not told any labels; edit by label needs a game"):
+        tasks.edits(examples.build("ali", double=False), x, y)
+
+
+def test_a_direction_is_the_difference_of_means() -> None:
+    game = examples.build("ali", double=False).eval()
+    x = torch.rand(6, 1, 4, 4)
+    has = torch.tensor([True, True, False, False, False, True])
+    z = tasks.encode(game, x)
+    way = tasks.direction(game, x, has)
+    torch.testing.assert_close(way, z[has].mean(0) - z[~has].mean(0))
+    moved = tasks.shift(game, x, way, [0.0, 1.0])
+    torch.testing.assert_close(moved[:, 0], tasks.reconstruct(game, x))
+    torch.testing.assert_close(moved[:, 1], tasks.decode(game, z + way))
+    with pytest.raises(UserError, match="6 of 6 examples have the property"):
+        tasks.direction(game, x, torch.ones(6, dtype=torch.bool))
+
+
+def test_neighbours_are_the_nearest_in_z() -> None:
+    game = examples.build("ali", double=False).eval()
+    x, others = torch.rand(3, 1, 4, 4), torch.rand(20, 1, 4, 4)
+    found = tasks.neighbours(game, x, others, 4)
+    distances = torch.cdist(tasks.encode(game, x), tasks.encode(game, others))
+    assert torch.equal(found, distances.argsort(1)[:, :4])
+    with pytest.raises(UserError, match="from 1 to 20"):
+        tasks.neighbours(game, x, others, 21)
+
+
+def test_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    short = ("--data", "digits", "--networks", "auto(width=4)", "--steps", 4, "--evaluate-every", 0, "--batch", 32)
+    assert program("train", "cali-mnist", *short, "--out", tmp_path / "cali") == 0
+    assert (tmp_path / "cali/figures/edits.png").is_file()
+    assert program("edit", tmp_path / "cali", "--count", 3, "--to", "3,7") == 0
+    assert "columns: the original, its reconstruction, 3, 7" in capsys.readouterr().out
+    assert (tmp_path / "cali/figures/edited.png").is_file()
+    assert program("reconstruct", tmp_path / "cali", "--count", 4) == 0
+    np.save(tmp_path / "x.npy", np.zeros((2, 1, 8, 8), np.uint8))
+    assert program("encode", tmp_path / "cali", tmp_path / "x.npy", "--told", "3,4", "--out", tmp_path / "z.npz") == 0
+    assert program("encode", tmp_path / "cali", tmp_path / "x.npy", "--out", tmp_path / "z.npz") == 2
+    assert "so it has to be told those of the images too; give their labels." in capsys.readouterr().err
+    assert program("train", "semi-ali-mnist", *short, "--labelled", 50, "--out", tmp_path / "semi") == 0
+    assert program("classify", tmp_path / "semi", "--count", 5, "--out", tmp_path / "labels.csv") == 0
+    assert "right: " in capsys.readouterr().out
+    assert len((tmp_path / "labels.csv").read_text().splitlines()) == 6
+    assert program("classify", tmp_path / "cali") == 2
+    assert "ALICE reads no labels; classify needs a game that does: SemiALI, SemiAAE." in capsys.readouterr().err
+    assert program("train", "--data", "digits", "--game", "hali(lower=8)", *short[2:], "--out", tmp_path / "hali") == 0
+    assert program("reconstruct", tmp_path / "hali", "--level", "lower") == 0
+    assert program("interpolate", tmp_path / "hali", "--level", "lower") == 0
+    assert program("edit", tmp_path / "hali", "--to", "3", "--count", 2) == 0
+    assert "-2 3, -1 3, +0 3, +1 3, +2 3" in capsys.readouterr().out
+    assert program("edit", tmp_path / "hali", "--count", 2) == 2
+    assert "name the label or attribute to move along with --to" in capsys.readouterr().err
+    assert program("complete", tmp_path / "hali", "--mask", "left", "--steps", 3, "--count", 2) == 0
+    assert program("complete", tmp_path / "hali", "--mask", "nowhere") == 2
+    assert "there is no mask nowhere" in capsys.readouterr().err
+    assert program("neighbours", tmp_path / "hali", "--count", 2, "--among", 50) == 0
+    assert "neighbours of the same label" in capsys.readouterr().out
+    assert program("train", "posthoc-ali-mnist", *short, "--latent", 32, "--generator", tmp_path / "hali") == 2
+    assert "the same --prior" in capsys.readouterr().err
+    assert program("train", "cali-mnist", "--attributes", "Smiling", "--data", "digits", "--steps", 1) == 2
+
+
+def test_attributes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import dataclasses
+
+    found = load("digits")
+    parts = {"train": found.train, "validation": found.validation, "test": found.test}
+    values = {
+        key: np.stack([part.y % 2, part.y > 4, part.y == 0], axis=1).astype(np.int8) for key, part in parts.items()
+    }  # type: ignore[operator]
+    values["names"] = np.array(["odd", "large", "zero"])
+    faces = dataclasses.replace(found, attributes=values)
+    monkeypatch.setattr("interalia.runs.dataset", lambda run: faces)
+    run = recipes.ali_digits(attributes="odd, large", steps=3, evaluate_every=0)
+    trained = engine.train(run, tmp_path / "run")
+    game = runs.load(tmp_path / "run").game
+    assert list(game.attributes) == ["odd", "large"]
+    assert game.attributes["odd"] == pytest.approx(values["train"][:, 0].mean())
+    assert tasks.generate(trained.game, 4).shape == (4, 1, 8, 8)
+    (drawn,) = tasks.labels(game, 4000)
+    assert drawn.mean(0).tolist() == pytest.approx(list(game.attributes.values()), abs=0.03)
+    x, y = torch.rand(2, 1, 8, 8), torch.tensor([[1, 0], [0, 1]])
+    edited = tasks.edits(game, x, y)
+    torch.testing.assert_close(edited[0, 1], tasks.edit(game, x, y, torch.tensor([[1, 1], [0, 0]]))[0])
+    for attributes, words in (("odd,smiling", "there is no attribute 'smiling'"), ("all", None)):
+        if words:
+            with pytest.raises(UserError, match=words):
+                engine.prepare(run.replace(attributes=attributes))
+        else:
+            assert engine.prepare(run.replace(attributes=attributes)).game.labels == 3
+    with pytest.raises(UserError, match="leave out one of --labels and --attributes"):
+        engine.prepare(run.replace(labels=True))
+    with pytest.raises(UserError, match="leave the label out"):
+        tasks.generate(game, 2, label=1)
+    monkeypatch.undo()
+    with pytest.raises(UserError, match="has no attributes; leave --attributes out"):
+        engine.prepare(run)
