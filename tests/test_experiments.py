@@ -88,3 +88,21 @@ def test_mixture_25_works_end_to_end(tmp_path: Path) -> None:
     ]
     assert all(0 <= row["values"]["high_quality"] <= 100 for row in rows)
     assert "PacGAN" in path.read_text()
+
+
+@pytest.mark.parametrize(
+    ("name", "columns"),
+    [
+        ("alice-toy", {"icp", "mse"}),
+        ("hali-mnist", {"mse", "upper_mse", "features", "digits", "frechet", "parameters"}),
+        ("conditional-ali", {"generated"}),
+        ("ali-semisup", {"error"}),
+    ],
+)
+def test_the_experiments_of_inference_work_end_to_end(name: str, columns: set[str], tmp_path: Path) -> None:
+    path = experiments.reproduce(name, quick=True, steps=3, out=tmp_path)
+    rows = json.loads((path.parent / "table.json").read_text())["rows"]
+    assert len({row["row"] for row in rows}) == len(rows) >= 3
+    assert all(columns <= set(row["values"]) for row in rows)
+    again = experiments.reproduce(name, quick=True, steps=3, out=tmp_path)  # goes on: nothing is left to do
+    assert json.loads((again.parent / "table.json").read_text())["rows"] == rows

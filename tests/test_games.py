@@ -99,7 +99,7 @@ SPECIAL = {  # networks that not every game can play with, and the games that ca
 
 
 MORE = {  # games whose critics answer more than these networks have, beside those of SPECIAL
-    "alice-adversarial": set(NETWORKS) - {"auto"},
+    "alice-adversarial": set(NETWORKS) - {"auto", "alice-toy"},
     "semi-ali": {"bigan-mlp"},
     "vae-gan": {"bigan-mlp"},
 }
@@ -116,7 +116,7 @@ def fit(game: str, networks: str) -> bool:
 @pytest.mark.parametrize("game", CATALOGUE)
 def test_every_game_plays_with_all_networks_that_fit(game: str, networks: str) -> None:
     sides = {"ali-svhn": 32, "ali-cifar10": 32, "ali-celeba": 64, "ali-tiny-imagenet": 64, "ali-28": 28, "cyclegan": 28}
-    shape = (2,) if networks == "ali-mixture" else (1, sides.get(networks, 8), sides.get(networks, 8))
+    shape = (2,) if networks in ("ali-mixture", "alice-toy") else (1, sides.get(networks, 8), sides.get(networks, 8))
     if not fit(game, networks):
         with pytest.raises(UserError, match="--networks"):
             build(game, shape, double=False, networks=networks)

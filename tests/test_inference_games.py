@@ -325,8 +325,8 @@ def test_vae_gan_charges_each_player_for_its_own_line() -> None:
     losses = game.losses(joints).losses
     (x_hat,), (x_tilde,), (mu, sigma) = joints["reconstruction"], joints["model"], joints["posterior"]
     normal = torch.distributions.Normal
-    kl = torch.distributions.kl_divergence(normal(mu, sigma), normal(torch.zeros_like(mu), 1)).mean()
-    feature = (game.critic.features(x_hat)[0] - game.critic.features(x)[0]).square().mean()  # type: ignore[operator]
+    kl = torch.distributions.kl_divergence(normal(mu, sigma), normal(torch.zeros_like(mu), 1)).sum(1).mean()
+    feature = (game.critic.features(x_hat)[0] - game.critic.features(x)[0]).square().sum(1).mean() / 2  # type: ignore[operator]
     torch.testing.assert_close(losses["encoder"], kl + 2 * feature)
     # the well-known leak: the feature distance must not train the critic, nor the critic's loss the decoder
     moves = examples_flow(game)
@@ -499,3 +499,35 @@ def test_attributes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()
     with pytest.raises(UserError, match="has no attributes; leave --attributes out"):
         engine.prepare(run)
+
+
+def test_the_l2_svm_protocol_is_scikit_learns_machine() -> None:
+    from sklearn.svm import LinearSVC
+
+    from interalia.metrics.inference import svm_errors
+
+    random = torch.Generator().manual_seed(0)
+    means = 2 * torch.randn(3, 5, generator=random)
+    y = torch.arange(3).repeat(60)
+    x, test, held = (means[y] + torch.randn(180, 5, generator=random) for _ in range(3))
+    errors, c = svm_errors(x, y, test, y, held, y, labels=180, draws=2)  # all of them: no draw is left to chance
+    reference = LinearSVC(C=c, max_iter=200, random_state=0).fit(x.numpy(), y.numpy())
+    assert errors == pytest.approx([1 - reference.score(test.numpy(), y.numpy())] * 2, abs=0.02)
+    few, _ = svm_errors(x, y, test, y, held, y, labels=6, draws=20)
+    assert len(set(few)) > 5  # the draws differ
+    assert sum(few) / 20 > errors[0]
+    for labels, words in ((7, "a multiple of 3"), (0, "a multiple of 3"), (300, "60 points of class 0, and 100")):
+        with pytest.raises(UserError, match=words):
+            svm_errors(x, y, test, y, held, y, labels=labels)
+
+
+def test_a_level_between_starts_with_a_small_width() -> None:
+    torch.manual_seed(0)
+    for networks in ("auto(width=4)", "bigan-mlp(width=16)", "ali-28"):
+        game = runs.build(Run(game="hali(lower=6)", latent=4, networks=networks), (1, 28, 28), labels=0)
+        assert isinstance(game, HALI)
+        z1 = game.encoder.first(torch.rand(32, 1, 28, 28))
+        assert z1.base_dist.scale.mean().item() == pytest.approx(math.exp(-2), rel=0.3)
+        assert game.encoder.second(z1.mean).base_dist.scale.mean().item() == pytest.approx(1, rel=0.4)
+        below = game.decoder.first(game.prior.sample((32,)))
+        assert below.base_dist.scale.mean().item() == pytest.approx(math.exp(-2), rel=0.3)

@@ -441,7 +441,11 @@ def test_maxout_takes_the_largest_of_its_pieces() -> None:
 # ---- networks for any shape
 
 GENERATIVE = ("infogan", "cyclegan", "fgan-mnist")  # without an encoder; tried out beside their games
-PLAIN = {name: (2,) if name == "ali-mixture" else (1, 8, 8) for name in CATALOGUE if name not in (*PAPERS, *GENERATIVE)}
+PLAIN = {
+    name: (2,) if name in ("ali-mixture", "alice-toy") else (1, 8, 8)
+    for name in CATALOGUE
+    if name not in (*PAPERS, *GENERATIVE)
+}
 
 
 def check(made: Networks, sizes: Sizes) -> None:

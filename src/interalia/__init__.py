@@ -19,6 +19,13 @@ _HOMES = {
     "reconstruct": "tasks",
     "interpolate": "tasks",
     "features": "tasks",
+    "traverse": "tasks",
+    "translate": "tasks",
+    "edit": "tasks",
+    "complete": "tasks",
+    "project": "tasks",
+    "neighbours": "tasks",
+    "classify": "tasks",
     "UserError": "errors",
 }
 _ROOMS = (

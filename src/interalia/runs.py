@@ -475,6 +475,10 @@ def build(
             f"{run.networks!r} have one score; use --networks auto."
         )
     _initialise(made, parts)
+    if sizes.lower:
+        mlp.sharpen(parts["upper_decoder"], sizes.lower)
+        if conditional is conditionals.Gaussian:
+            mlp.sharpen(parts["encoder"], sizes.lower)
     if isinstance(made, networks.Networks) and made.output_bias is not None and mean is not None:
         from interalia import optim
 

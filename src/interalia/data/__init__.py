@@ -169,6 +169,13 @@ CATALOGUE: dict[str, Source] = {
             "none needed",
             "mixtures",
         ),
+        Source(
+            "five",
+            "5 Gaussians of standard deviation 0.2 at (0, 0) and (+-2, +-2), 2,048 points to train on",
+            "drawn on the spot",
+            "none needed",
+            "mixtures",
+        ),
     )
 }
 

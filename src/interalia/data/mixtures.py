@@ -31,7 +31,14 @@ def ring8() -> Mixture:
     return Mixture(np.stack([np.cos(angles), np.sin(angles)], axis=-1).astype(np.float32), 0.01)
 
 
-MIXTURES = {"grid25": grid25, "ring8": ring8}
+def five() -> Mixture:
+    """5 modes: means (0, 0) and (+-2, +-2), standard deviation 0.2."""
+    means = np.array([[0, 0], [2, 2], [-2, 2], [2, -2], [-2, -2]], dtype=np.float32)
+    return Mixture(means, 0.2)
+
+
+MIXTURES = {"grid25": grid25, "ring8": ring8, "five": five}
+COUNTS = {"five": (2048, 1024)}  # of points to train on and held out, where a paper has fewer
 
 
 def draw(mixture: Mixture, count: int, *seed: int) -> Split:
@@ -49,14 +56,15 @@ def draw(mixture: Mixture, count: int, *seed: int) -> Split:
 
 
 def load(name: str, root: Path | None = None, size: int | None = None, seed: int = 0, download: bool = True) -> Dataset:
-    """100,000 points to train on, drawn from `seed`; 10,000 and 10,000 held out, the same for every seed."""
+    """Points to train on, drawn from `seed` (100,000, or what `COUNTS` says), and held-out ones, the same for every seed."""
     if size is not None:
         raise UserError(f"{name} holds points and not images, which have no size; leave --size out.")
     mixture = MIXTURES[name]()
-    splits = draw(mixture, TRAIN, 0, abs(seed)), draw(mixture, HELD_OUT, 1), draw(mixture, HELD_OUT, 2)
+    train, held_out = COUNTS.get(name, (TRAIN, HELD_OUT))
+    splits = draw(mixture, train, 0, abs(seed)), draw(mixture, held_out, 1), draw(mixture, held_out, 2)
     about = (
         f"{len(mixture.means)} Gaussians of standard deviation {mixture.std:g} in the plane, of equal weight. "
-        f"{TRAIN:,} points drawn from seed {seed} to train on, {HELD_OUT:,} and {HELD_OUT:,} held out, the same for "
+        f"{train:,} points drawn from seed {seed} to train on, {held_out:,} and {held_out:,} held out, the same for "
         f"every seed."
     )
     return Dataset(name, *splits, mixture=mixture, about=about)

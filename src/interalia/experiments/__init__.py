@@ -7,10 +7,12 @@ from typing import Any
 
 from interalia.errors import unknown
 from interalia.experiments import experiment
+from interalia.experiments.alice_toy import ALICE_TOY
 from interalia.experiments.cyclegan import CYCLEGAN_DIGITS, CYCLEGAN_FACADES
 from interalia.experiments.divergences import ALI_DIVERGENCES
 from interalia.experiments.experiment import Experiment
 from interalia.experiments.gaussian import FGAN_GAUSSIAN
+from interalia.experiments.inferring import ALI_SEMISUP, CONDITIONAL_ALI, HALI_MNIST
 from interalia.experiments.infogan import INFOGAN_MNIST
 from interalia.experiments.kde import FGAN_KDE
 from interalia.experiments.mixture import MIXTURE_25
@@ -27,6 +29,10 @@ CATALOGUE: dict[str, Experiment] = {
         INFOGAN_MNIST,
         CYCLEGAN_DIGITS,
         CYCLEGAN_FACADES,
+        ALICE_TOY,
+        HALI_MNIST,
+        CONDITIONAL_ALI,
+        ALI_SEMISUP,
     )
 }
 

@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import mse_loss
 
 from interalia.conditionals import Conditional, Gaussian, Prior, StandardNormal
 from interalia.divergences import GAN, Divergence
@@ -20,7 +19,7 @@ class VAEGAN(Game):
 
     With x^ the reconstruction, z^ ~ q(z | x), and x~ a sample, z ~ p(z), both are fakes to the critic:
 
-        encoder:  KL(q(z | x) || p(z)) / dimensions + feature * d,   d = mean (f(x) - f(x^))^2
+        encoder:  KL(q(z | x) || p(z)) + feature * d,   d = ||f(x) - f(x^)||^2 / 2, both in nats
         decoder:  gamma * d + GAN's generator loss, the mean of the same two
         critic:   GAN's, the mean of that on x and x^ and of that on x and x~
 
@@ -37,8 +36,9 @@ class VAEGAN(Game):
         critic: a critic of x with `features`, such as `Joint`.
         prior: p(z), standard normal.
         divergence, penalty, noise, together: as in GAN.
-        feature: the weight of d for the encoder.
-        gamma: the weight of d for the decoder.
+        feature: the weight of d for the encoder, 1 in the paper, whose critic has thousands of features that batch norm keeps
+            at a scale; other critics' features are smaller.
+        gamma: the weight of d for the decoder, small where the decoder shall mind the critic more than the features.
 
     Raises:
         UserError: the encoder is not Gaussian, the prior not normal, or the critic answers no features.
@@ -64,8 +64,8 @@ class VAEGAN(Game):
         penalty: Penalty | None = None,
         noise: InstanceNoise | None = None,
         together: bool = True,
-        feature: float = 1.0,
-        gamma: float = 1.0,
+        feature: float = 30.0,
+        gamma: float = 0.05,
     ) -> None:
         super().__init__()
         if not isinstance(encoder, Gaussian):
@@ -101,11 +101,9 @@ class VAEGAN(Game):
         fakes = (reconstruction, model)
         critic = self.mean(self.divergence.critic_loss, data, fakes) + self.charge((x,), (x_tilde,))
         of_x_hat, of_x = self.features(x_hat, x)
-        lost = mse_loss(of_x_hat, of_x)
-        divergence = (
-            (mu.square() + sigma.square() - 1).div(2).sub(sigma.log()).mean()
-        )  # KL(q(z | x) || N(0, I)) a dimension
-        encoder = divergence + self.feature * lost
+        lost = (of_x_hat - of_x).square().sum(1).mean() / 2  # -log N(f(x); f(x^), I), up to a constant
+        kl = (mu.square() + sigma.square() - 1) / 2 - sigma.log()  # KL(q(z | x) || N(0, I)) of each dimension
+        encoder = kl.sum(1).mean() + self.feature * lost
         decoder = self.gamma * lost + self.mean(self.divergence.generator_loss, data, fakes)
         return Outcome(
             {"encoder": encoder, "decoder": decoder, "critic": critic},

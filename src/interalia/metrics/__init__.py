@@ -111,6 +111,7 @@ _HOMES = {
         "reconstruction",
         "nearest_neighbour_accuracy",
         "linear_probe_accuracy",
+        "svm_errors",
         "posterior_moments",
         "latent_reconstruction",
     ],

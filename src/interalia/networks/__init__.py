@@ -8,7 +8,7 @@ from interalia.networks.auto import auto
 from interalia.networks.conv import ali_28, ali_celeba, ali_cifar10, ali_svhn, ali_tiny_imagenet
 from interalia.networks.fgan import fgan_mnist
 from interalia.networks.infogan import infogan
-from interalia.networks.mlp import ali_mixture, bigan_mlp
+from interalia.networks.mlp import ali_mixture, alice_toy, bigan_mlp
 from interalia.networks.sizes import Networks, Sizes, Translators
 from interalia.networks.translation import cyclegan
 
@@ -20,6 +20,7 @@ CATALOGUE: dict[str, Callable[..., Networks | Translators]] = {
     "ali-tiny-imagenet": ali_tiny_imagenet,
     "ali-28": ali_28,
     "ali-mixture": ali_mixture,
+    "alice-toy": alice_toy,
     "bigan-mlp": bigan_mlp,
     "fgan-mnist": fgan_mnist,
     "infogan": infogan,

@@ -11,7 +11,7 @@ from interalia.errors import UserError
 from interalia.networks.layers import Beside, Categories, HalfTanh, Joint, Maxout, Recogniser, Stack
 from interalia.networks.sizes import Networks, Sizes
 
-__all__ = ["MLP", "Joint", "ali_mixture", "bigan_mlp", "small"]
+__all__ = ["MLP", "Joint", "ali_mixture", "alice_toy", "bigan_mlp", "small"]
 
 
 def hidden(inputs: int, width: int, depth: int, norm: bool, leak: float = 0.2) -> nn.Sequential:
@@ -93,6 +93,14 @@ def upper(sizes: Sizes, width: int = 256) -> tuple[nn.Module, nn.Module]:
     return Stack(encoder.body, head), MLP(sizes.latent, 2 * sizes.lower, width, 2, norm=True)
 
 
+def sharpen(network: nn.Module, dimensions: int, log_sigma: float = -2.0) -> None:
+    """Starts a Gaussian conditional of a level between x and z with a small width: the scale of such a level is free, and
+    with a width as large as its means' spread it would carry nothing to begin with."""
+    biases = [p for name, p in network.named_parameters() if name.endswith("bias") and p.numel() == 2 * dimensions]
+    with torch.no_grad():
+        biases[-1][dimensions:] = log_sigma
+
+
 def of_latents(sizes: Sizes, width: int = 256) -> nn.Module:
     """A critic of z alone."""
     return Joint(MLP(sizes.latent, 1, width, 2))
@@ -132,6 +140,31 @@ def ali_mixture(
         inputs = critic_width
     critic = Joint(nn.Sequential(*parts, nn.Linear(inputs, sizes.classes or 1)), classes=sizes.classes)
     return Networks(encoder, decoder, critic, 0.02 if norm else None)
+
+
+def alice_toy(sizes: Sizes, width: int = 256) -> Networks:
+    """ALICE's networks for its two-dimensional toy: encoder, decoder and critic of two layers of 256 ReLU units.
+
+    No batch norm, PyTorch's initial weights. The encoder takes noise at its input, for an implicit conditional.
+
+    References:
+        ALICE: Towards Understanding Adversarial Learning for Joint Distribution Matching, Chunyuan Li and others, 2017,
+        https://arxiv.org/abs/1709.01215
+    """
+    if len(sizes.shape) != 1:
+        raise UserError(
+            f"the networks 'alice-toy' are made for points of a few numbers, and the data's shape is {sizes.shape}; use "
+            f"--networks auto."
+        )
+    (d,) = sizes.shape
+    encoder = None
+    if sizes.infers:
+        made = MLP(d + sizes.given, sizes.heads * sizes.inferred, width, 2, leak=0.0)
+        encoder = Stack(made.body, nn.Sequential(made.head, *bounding(sizes)))
+    decoder = MLP(sizes.told, d, width, 2, leak=0.0)
+    critic = Joint(MLP(d + sizes.beside, sizes.classes or 1, width, 2, leak=0.0), classes=sizes.classes)
+    cycle_critic = Beside(MLP(2 * d, 1, width, 2, leak=0.0)) if sizes.cycle else None
+    return Networks(encoder, decoder, critic, cycle_critic=cycle_critic)
 
 
 class Injected(nn.Module):

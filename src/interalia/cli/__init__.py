@@ -1,0 +1,35 @@
+"""The command line: a thin skin over recipes, tasks and results. Nothing heavy is imported before a command needs it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from cyclopts import CycloptsError
+
+from interalia.cli import changing, measuring, training, using  # noqa: F401 (each names its commands to the app)
+from interalia.cli.asking import app
+from interalia.cli.training import described
+from interalia.errors import UserError
+
+__all__ = ["app", "described", "main"]
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The program: exit code 0, 2 for a mistake that the user can mend, 130 for an interruption."""
+    try:
+        app(arguments, exit_on_error=False, print_error=False)
+    except (UserError, CycloptsError) as error:
+        print(f"interalia: {' '.join(str(error).split())}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except (MemoryError, RuntimeError) as error:
+        if not isinstance(error, MemoryError) and "out of memory" not in str(error).lower():
+            raise
+        print("interalia: there is not enough memory; lower --batch or --size, or use --device cpu.", file=sys.stderr)
+        sys.exit(2)
+    except OSError as error:
+        place = f"{error.filename}: " if error.filename else ""
+        print(f"interalia: {place}{error.strerror or error}.", file=sys.stderr)
+        sys.exit(2)

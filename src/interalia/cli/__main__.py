@@ -1,0 +1,5 @@
+"""python -m interalia.cli"""
+
+from interalia.cli import main
+
+main()

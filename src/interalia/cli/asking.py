@@ -1,0 +1,154 @@
+"""What the commands have in common: their flags, what they open, and where they write."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from cyclopts import App, Parameter
+
+from interalia import __version__
+from interalia.errors import UserError, unknown
+from interalia.runs import Folder, writing
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from interalia.games import Game
+    from interalia.runs import Trained
+
+app = App(
+    name="interalia",
+    version=__version__,
+    help="Adversarially learned inference: train models that generate and infer, use them, and measure them.",
+)
+
+RunFolder = Annotated[Path, Parameter(help="The folder of a run, or a .safetensors file exported from one.")]
+Images = Annotated[list[Path] | None, Parameter(help="Images, or folders of them; by default held-out ones.")]
+Told = Annotated[
+    str | None,
+    Parameter(
+        help="What a conditional game is told of given images: a label for all of them or one each, with commas between "
+        "them; or the names of the attributes that they have."
+    ),
+]
+LevelName = Annotated[Literal["upper", "lower"], Parameter(help="Of latents, of a game with two levels.")]
+Seed = Annotated[int, Parameter(help="Of the random numbers.")]
+Out = Annotated[Path | None, Parameter(help="The file to write; by default one in the run's folder of figures.")]
+Device = Annotated[str, Parameter(help="auto, cpu, cuda ...")]
+
+
+def opened(run: Path, device: str, home: Path | None = None) -> Trained:
+    from interalia.runs import load
+
+    trained = load(run, device)
+    return trained if home is None else dataclasses.replace(trained, folder=Folder(home))
+
+
+def best_of(run: Path) -> Path:
+    path = Folder(run).checkpoints / "best.safetensors"
+    if not path.exists():
+        raise UserError(f"{run} keeps no best weights: it was never evaluated in training; leave out --best.")
+    return path
+
+
+def given_images(trained: Trained, images: Sequence[Path]) -> Tensor:
+    """The user's images, as the run's networks take them."""
+    if all(path.suffix in (".npy", ".npz") for path in images):
+        return arrays(images)
+    from interalia.data.files import read_images
+
+    return read_images(images, trained.game.shape)
+
+
+def arrays(paths: Sequence[Path]) -> Tensor:
+    """What .npy and .npz files hold (the array x, or the first), one after the other, as a game takes it."""
+    import numpy as np
+    import torch
+
+    from interalia.data.store import as_tensor
+
+    parts = []
+    for path in paths:
+        try:
+            found = np.load(path, allow_pickle=False)
+            array = found if isinstance(found, np.ndarray) else found["x" if "x" in found else found.files[0]]
+            parts.append(as_tensor(array if array.dtype == np.uint8 else array.astype(np.float32)))
+        except (OSError, ValueError, IndexError, EOFError) as error:
+            raise UserError(f"the array in {path} cannot be read ({error}); write it with numpy.save.") from None
+    return torch.cat(parts)
+
+
+def inputs(
+    trained: Trained, images: Sequence[Path] | None, count: int, seed: int, told: str | None
+) -> tuple[Tensor, Tensor | None]:
+    """The user's images, or `count` of the run's test split drawn by seed, and what a conditional game is told of them."""
+    from interalia import results
+
+    if images:
+        x = given_images(trained, images)
+        return x, None if told is None else conditions(trained.game, told, len(x))
+    if told is not None:
+        raise UserError("--told says what given images are, and none are given; leave it out, or give images.")
+    dataset = results.dataset_of(trained)
+    return results.held_out(dataset, count, seed), results.conditions(trained.game, dataset, count, seed)
+
+
+def conditions(game: Game, told: str, count: int) -> Tensor:
+    """Labels, shape (count,), or attributes, shape (count, labels), from --told."""
+    import torch
+
+    words = [word.strip() for word in told.split(",") if word.strip()]
+    if game.attributes:
+        names = list(game.attributes)
+        for word in words:
+            if word not in names:
+                raise unknown("attribute", word, names)
+        return torch.tensor([float(name in words) for name in names]).expand(count, -1)
+    if not game.labels:
+        raise UserError(f"this {type(game).__name__} is told nothing; leave out --told.")
+    try:
+        labels = [int(word) for word in words]
+    except ValueError:
+        raise UserError(
+            f"--told is {told!r}, and this game's labels are numbers from 0 to {game.labels - 1}."
+        ) from None
+    if len(labels) not in (1, count):
+        raise UserError(f"--told gives {len(labels)} labels for {count} images; give one for all of them, or one each.")
+    return torch.tensor(labels * (count if len(labels) == 1 else 1))
+
+
+def figure(trained: Trained, run: Path, name: str) -> Path:
+    """Where a picture goes that no --out was given for."""
+    return trained.folder.figures / name if trained.folder else run.with_name(name)
+
+
+def save_arrays(path: Path, **arrays: Any) -> None:
+    import numpy as np
+
+    if path.suffix != ".npz":
+        raise UserError(f"--out is {path}, and arrays are written as .npz; give a name that ends in .npz.")
+    with writing(path, "wb") as file:
+        np.savez(file, allow_pickle=False, **{key: np.asarray(value) for key, value in arrays.items()})
+
+
+def picture(path: Path) -> Path:
+    """The path, if it is one of a picture or of arrays.
+
+    Raises:
+        UserError: it ends in something else.
+    """
+    if path.suffix not in (".png", ".npz"):
+        raise UserError(f"--out is {path}, and it must end in .png for a picture, or in .npz for arrays.")
+    return path
+
+
+def positive(name: str, value: int) -> None:
+    if value < 1:
+        raise UserError(f"--{name} is {value}, and it must be at least 1.")
+
+
+def say(text: str) -> None:
+    print(text, flush=True)

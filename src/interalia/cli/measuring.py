@@ -1,0 +1,122 @@
+"""evaluate, report, reproduce, list: what a run is worth, and what there is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+from interalia.cli.asking import Device, RunFolder, Seed, app, best_of, opened, say
+
+
+@app.command
+def evaluate(
+    run: RunFolder,
+    *,
+    split: Literal["test", "validation"] = "test",
+    count: int | None = None,
+    seed: Seed = 0,
+    device: Device = "auto",
+    features: Literal["auto", "classifier", "random", "inception"] = "auto",
+    best: bool = False,
+) -> None:
+    """Measure a run on held-out data and write results.json, with the protocol of every number.
+
+    Parameters
+    ----------
+    split
+        The part of the data to measure on.
+    count
+        How many samples and held-out images; by default up to 5,000.
+    features
+        Whose features the distances are computed in.
+    best
+        Measure the best weights by the run's declared measure, in place of the last.
+    """
+    from interalia import results
+
+    trained = opened(best_of(run) if best else run, device, home=run)
+    found = results.evaluate(
+        trained, split=split, count=count, seed=seed, features=features, weights="best" if best else "last"
+    )
+    results.show(found)
+    say(f"Written: {results.home(trained).results}")
+
+
+@app.command
+def report(run: Annotated[Path, Parameter(help="The folder of a run.")]) -> None:
+    """Draw the figures anew and write the run's page, report.html, from what the folder holds."""
+    from interalia import results
+
+    trained = opened(run, "auto")
+    say(f"The page of results: {results.page(trained)}")
+
+
+@app.command
+def reproduce(
+    name: str | None = None,
+    *,
+    quick: bool = False,
+    root: Path | None = None,
+    out: Path = Path("runs/reproduce"),
+    seeds: int | None = None,
+    steps: int | None = None,
+    only: str | None = None,
+    again: bool = False,
+) -> None:
+    """Do an experiment of a paper anew: its table, with the paper's figures beside ours.
+
+    Parameters
+    ----------
+    name
+        The experiment (see `interalia list experiments`); by default mixture-25.
+    quick
+        A form of under a minute that shows the table's shape and proves nothing.
+    root
+        The folder of data files that are there already.
+    out
+        The folder for the table and for the rows that are done; an interrupted experiment goes on from them.
+    seeds
+        How many seeds, in place of the experiment's own number.
+    steps
+        The length of every training, in place of the protocol's; the table says that it was cut.
+    only
+        Do only the rows whose name has this in it.
+    again
+        Forget the rows that are done, and begin anew.
+    """
+    from interalia import experiments
+
+    experiments.reproduce(
+        name or "mixture-25", quick=quick, root=root, out=out, seeds=seeds, steps=steps, only=only, again=again
+    )
+
+
+Room = Literal[
+    "recipes", "games", "divergences", "dynamics", "penalties", "noises", "networks", "conditionals", "priors",
+    "optimisers", "schedules", "data", "metrics", "experiments",
+]  # fmt: skip
+
+
+@app.command(name="list")
+def list_(room: Annotated[Room | None, Parameter(help="The room; by default all of them.")] = None) -> None:
+    """Print what there is: each name with its settings and what it is."""
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    from interalia import rooms
+
+    console = Console(highlight=False)
+    for name in [room] if room else rooms.ROOMS:
+        table = Table(title=name, title_justify="left", title_style="bold", box=None, padding=(0, 2, 0, 0))
+        table.add_column("name", no_wrap=True)
+        table.add_column("what it is")
+        if not any(rooms.settings(member) for member in rooms.members(name).values()):
+            table.show_header = False
+        for key, member in rooms.members(name).items():
+            settings = rooms.settings(member)
+            table.add_row(key, escape(rooms.about(member)) + (f" [dim]({escape(settings)})[/dim]" if settings else ""))
+        console.print(table)
+        console.print()

@@ -1,0 +1,130 @@
+"""train: a recipe, a file or flags become a run."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+
+from interalia.cli.asking import app, say
+from interalia.errors import UserError, unknown
+from interalia.runs import FREE, Folder, Run, from_toml, kinds
+
+# each field of a run is a flag, with the recipe's value where the flag is not given
+
+
+def whole(_: Any, tokens: Sequence[Any]) -> int:
+    """A whole number; 2.5 is refused and not cut to 2."""
+    text = tokens[0].value
+    try:
+        return int(text.replace("_", "").replace(",", ""))
+    except ValueError:
+        raise UserError(f"{tokens[0].keyword} is {text!r}, and it must be a whole number.") from None
+
+
+def flag(f: dataclasses.Field[Any]) -> Any:
+    """The type of a field's flag, with its help."""
+    kind = kinds()[f.name]
+    more: dict[str, Any] = {"converter": whole} if kind in (int, int | None) else {}
+    return Annotated[kind | None, Parameter(help=f"{f.metadata['about']}.", show_default=False, **more)]
+
+
+Overrides: Any = dataclasses.make_dataclass(
+    "Overrides",
+    [(f.name, flag(f), dataclasses.field(default=None)) for f in dataclasses.fields(Run)],
+    frozen=True,
+)
+
+Overrides.__module__ = (
+    __name__  # as if it were written out here; cyclopts takes a class of module "types" for a builtin
+)
+
+
+@app.command
+def train(
+    recipe: str | None = None,
+    *,
+    overrides: Annotated[Overrides | None, Parameter(name="*")] = None,
+    out: Path | None = None,
+    resume: Path | None = None,
+    dry_run: bool = False,
+    tensorboard: bool = False,
+) -> None:
+    """Train a run and make its page of results.
+
+    Parameters
+    ----------
+    recipe
+        A recipe's name (see `interalia list recipes`) or a .toml file of a run's fields; by default ali-digits, or
+        ali-images where --data is given.
+    overrides
+        The fields of a run.
+    out
+        The folder of the run; by default runs/NAME, or runs/NAME-2 and so on where that exists.
+    resume
+        The folder of a run to go on with; --steps may ask for more than was first planned.
+    dry_run
+        Print the run as TOML, which this command takes back, and train nothing.
+    tensorboard
+        Write event files for TensorBoard too (needs the extra).
+    """
+    given = {} if overrides is None else {k: v for k, v in dataclasses.asdict(overrides).items() if v is not None}
+    run = described(recipe, given) if resume is None else resumed(resume, recipe, given, out)
+    run.check_parts()
+    if dry_run:
+        print(run.dump(), end="")
+        return
+    from interalia import engine, observers, results
+
+    if Path(run.name).name != run.name:
+        raise UserError(
+            f"--name is {run.name!r}, and it is the name of a folder: without a slash; use --out for a path."
+        )
+    folder = resume or out or free(Path("runs") / run.name)
+    prepared = engine.open_run(run, folder, resume=resume is not None)
+    engine.spare_threads(prepared)
+    trained = engine.finish(prepared, observers.usual(prepared, tensorboard=tensorboard))
+    if trained.step < prepared.steps:
+        raise SystemExit(130)
+    say(f"The page of results: {results.make(trained)}")
+
+
+def described(recipe: str | None, given: dict[str, Any]) -> Run:
+    """The run that a recipe's name or a TOML file and the flags describe."""
+    from interalia.recipes import CATALOGUE
+
+    if recipe is None:
+        recipe = "ali-images" if "data" in given else "ali-digits"
+    if recipe.endswith(".toml"):
+        return Run(**from_toml(Path(recipe))).replace(**given)
+    if recipe not in CATALOGUE:
+        raise unknown("recipe", recipe, CATALOGUE)
+    return CATALOGUE[recipe](**given)
+
+
+def resumed(folder: Path, recipe: str | None, given: dict[str, Any], out: Path | None) -> Run:
+    """The run that a folder keeps, with a new length."""
+    for key in given:
+        if key not in FREE:
+            raise UserError(
+                f"a resumed run keeps its description, and --{key.replace('_', '-')} would change it; leave it out, or "
+                f"train a new run."
+            )
+    if recipe is not None or out is not None:
+        raise UserError("a resumed run keeps its recipe and its folder; leave out the recipe and --out.")
+    run = Folder(folder).run()
+    if "epochs" in given and "steps" not in given:
+        given["steps"] = None
+    return run.replace(**given)
+
+
+def free(path: Path) -> Path:
+    """`path`, or the first of path-2, path-3 ... that does not exist."""
+    candidate, number = path, 1
+    while candidate.exists():
+        number += 1
+        candidate = path.with_name(f"{path.name}-{number}")
+    return candidate
