@@ -440,7 +440,7 @@ def test_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str
     np.save(tmp_path / "x.npy", np.zeros((2, 1, 8, 8), np.uint8))
     assert program("encode", tmp_path / "cali", tmp_path / "x.npy", "--told", "3,4", "--out", tmp_path / "z.npz") == 0
     assert program("encode", tmp_path / "cali", tmp_path / "x.npy", "--out", tmp_path / "z.npz") == 2
-    assert "so it has to be told those of the images too; give their labels." in capsys.readouterr().err
+    assert "so it has to be told those of the images too; give their labels (--told)." in capsys.readouterr().err
     assert program("train", "semi-ali-mnist", *short, "--labelled", 50, "--out", tmp_path / "semi") == 0
     assert program("classify", tmp_path / "semi", "--count", 5, "--out", tmp_path / "labels.csv") == 0
     assert "right: " in capsys.readouterr().out
@@ -448,6 +448,8 @@ def test_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert program("classify", tmp_path / "cali") == 2
     assert "ALICE reads no labels; classify needs a game that does: SemiALI, SemiAAE." in capsys.readouterr().err
     assert program("train", "--data", "digits", "--game", "hali(lower=8)", *short[2:], "--out", tmp_path / "hali") == 0
+    assert (tmp_path / "hali/figures/reconstructions_lower.png").is_file()
+    assert "Reconstructions from the lower level" in (tmp_path / "hali/report.html").read_text()
     assert program("reconstruct", tmp_path / "hali", "--level", "lower") == 0
     assert program("interpolate", tmp_path / "hali", "--level", "lower") == 0
     assert program("edit", tmp_path / "hali", "--to", "3", "--count", 2) == 0

@@ -462,6 +462,18 @@ FIGURES = [
         "learned inference tends to keep the meaning rather than the pixels.",
     ),
     (
+        "reconstructions_lower.png",
+        "Reconstructions from the lower level",
+        "The same by way of the latents next to the image, which keep more of its detail than z.",
+    ),
+    (
+        "edits.png",
+        "Edits",
+        "Each row is one held-out original (framed in green), decoded from its own z under other labels: one column for each "
+        "label, or with one attribute after the other turned over. Look for: does the row keep its style while the label "
+        "changes?",
+    ),
+    (
         "interpolations.png",
         "Interpolations, linear",
         "Each row leads from one held-out original to another (both framed in green). Between them are decoded points "

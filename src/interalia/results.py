@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from interalia import plots, reports, runs, tasks
+from interalia.conditionals import Chain
 from interalia.data.store import as_tensor
 from interalia.errors import UserError
 from interalia.metrics import evaluation
@@ -276,6 +277,9 @@ def draw(trained: Trained, dataset: Dataset) -> None:
         return
     x, y = held_out(dataset, 40), conditions(game, dataset, 40)
     plots.pairs(x.numpy(), tasks.reconstruct(game, x, y=y).numpy(), figures / "reconstructions.png")
+    if isinstance(game.encoder, Chain):
+        lower = tasks.reconstruct(game, x, level="lower")
+        plots.pairs(x.numpy(), lower.numpy(), figures / "reconstructions_lower.png")
     if y is not None:
         edited = tasks.edits(game, x[:EDITS], y[:EDITS])[:, :MOST]
         plots.interpolations(x[:EDITS].numpy(), edited.numpy(), None, figures / "edits.png")

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from interalia.data import Dataset
 
 PAIRED = "paired upper bound"
-Changes = Mapping[str, Mapping[str, str]]  # a row's name -> fields of its run
+Changes = Mapping[str, Mapping[str, Any]]  # a row's name -> fields of its run
 METHODS: Changes = {  # what differs from the row CycleGAN
     "CycleGAN": {},
     "GAN alone": {"game": "cyclegan(cycle=0.0)"},
@@ -28,6 +28,7 @@ METHODS: Changes = {  # what differs from the row CycleGAN
 # for a transformation that turns the image
 TURNING = {"game": "cyclegan(cycle=2.0)", "networks": "cyclegan(width=16, critic=32, turns=True)"}
 TURNING_METHODS: Changes = {**METHODS, "cycle alone": {"game": "cyclegan(cycle=2.0, adversarial=0.0)"}}
+LONGER: Changes = {"CycleGAN, 2,500 steps": {"steps": 2500}}
 CHOICES: Changes = {  # what that was chosen against
     "CycleGAN, cycle 10": {"game": "cyclegan(cycle=10.0)"},
     "CycleGAN, patches of 34x34": {"networks": "cyclegan(width=16, critic=32, layers=2, turns=True)"},
@@ -96,6 +97,8 @@ def digits(setting: Setting) -> Iterator[Job]:
     yield from rows("inverted: ", turning, setting, TRUTH, TURNING_METHODS)
     for rule in RULES:
         yield from rows(f"{rule}: ", DIGITS.replace(data=f"mnist-{rule}"), setting, TRUTH, METHODS)
+    if setting.steps is None:
+        yield from rows("edges: ", DIGITS.replace(data="mnist-edges"), setting, None, LONGER)
     yield from rows("inverted: ", turning, setting, None, CHOICES)
 
 
@@ -122,8 +125,9 @@ def rows(title: str, run: Run, setting: Setting, reference: str | None, methods:
         for seed in range(setting.seeds):
             size = f"-{run.size}" if run.size else ""
             name = f"{run.data}{size}-{method}-seed-{seed}-steps-{run.steps}".replace(",", "").replace(" ", "-")
-            one = run.replace(name=name, seed=seed, **changes)
-            yield Job(title + method, seed, partial(work, one, setting, method == PAIRED), run.steps)
+            one = run.replace(**{"name": name, "seed": seed, **changes})
+            assert one.steps is not None
+            yield Job(title + method, seed, partial(work, one, setting, method == PAIRED), one.steps)
 
 
 def refer(run: Run, reference: str) -> Values:

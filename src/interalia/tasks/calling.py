@@ -140,7 +140,8 @@ def told(game: Game, y: Tensor | None, count: int) -> tuple[Tensor, ...]:
     kind = "attributes" if game.attributes else "labels"
     if y is None:
         raise UserError(
-            f"this {type(game).__name__} was told {kind}, so it has to be told those of the images too; give their {kind}."
+            f"this {type(game).__name__} was told {kind}, so it has to be told those of the images too; give their {kind} "
+            f"(--told)."
         )
     if y.ndim == 1 and not game.attributes and len(y) and not 0 <= int(y.min()) <= int(y.max()) < game.labels:
         raise UserError(
