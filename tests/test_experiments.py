@@ -94,6 +94,8 @@ def test_mixture_25_works_end_to_end(tmp_path: Path) -> None:
     ("name", "columns"),
     [
         ("alice-toy", {"icp", "mse"}),
+        ("bigan-mnist", {"hidden"}),
+        ("mixture-ali", {"modes", "high_quality", "reverse_kl"}),
         ("hali-mnist", {"mse", "upper_mse", "features", "digits", "frechet", "parameters"}),
         ("conditional-ali", {"generated"}),
         ("ali-semisup", {"error"}),

@@ -131,7 +131,7 @@ def test_every_game_plays_with_all_networks_that_fit(game: str, networks: str) -
 @pytest.mark.parametrize("shape", [(2,), (1, 4, 4)])
 @pytest.mark.parametrize("game", INFERRING)
 def test_every_game_that_infers_plays_with_all_encoders(game: str, shape: tuple[int, ...], encoder: str) -> None:
-    if game == "vae-gan" and encoder != "gaussian":
+    if game in ("vae", "vae-gan") and encoder != "gaussian":
         with pytest.raises(UserError, match="use --encoder gaussian"):
             build(game, shape, encoder=encoder)
         return

@@ -22,6 +22,7 @@ from interalia.games import (
     ALI,
     ALICE,
     HALI,
+    VAE,
     VAEGAN,
     AdversarialALICE,
     LatentRegressor,
@@ -198,7 +199,7 @@ def test_the_latent_regressor_of_a_linear_generator_is_its_pseudo_inverse() -> N
 @pytest.mark.parametrize("name", ["latent-regressor", "posthoc-ali"])
 def test_a_post_hoc_game_leaves_the_generator_bit_identical(name: str, tmp_path: Path) -> None:
     gan = engine.train(Run(game="gan", latent=4, steps=3, **SHORT), tmp_path / "gan")  # type: ignore[arg-type]
-    run = Run(game=name, latent=4, steps=4, generator=str(tmp_path / "gan"), **SHORT)  # type: ignore[arg-type]
+    run = Run(game=name, latent=4, steps=4, generator=str(tmp_path / "gan"), population=3, **SHORT)  # type: ignore[arg-type]
     trained = engine.train(run, tmp_path / "run")
     assert isinstance(trained.game, LatentRegressor | PostHocALI)
     kept = gan.game.decoder.state_dict()
@@ -533,3 +534,36 @@ def test_a_level_between_starts_with_a_small_width() -> None:
         assert game.encoder.second(z1.mean).base_dist.scale.mean().item() == pytest.approx(1, rel=0.4)
         below = game.decoder.first(game.prior.sample((32,)))
         assert below.base_dist.scale.mean().item() == pytest.approx(math.exp(-2), rel=0.3)
+
+
+@pytest.mark.parametrize("likelihood", ["gaussian", "bernoulli"])
+def test_the_vaes_bound_by_torchs_own_distributions(likelihood: str) -> None:
+    game = examples.build(f"vae(likelihood={likelihood!r}, sigma=0.3, beta=2.0)")
+    assert isinstance(game, VAE)
+    (x,) = examples.batch(game)
+    joints = game.sample(x)
+    mean, (mu, sigma) = joints["reconstruction"][0], joints["posterior"]
+    q = torch.distributions.Normal(mu, sigma)
+    kl = torch.distributions.kl_divergence(q, torch.distributions.Normal(torch.zeros_like(mu), 1)).sum(1)
+    if likelihood == "gaussian":
+        log_p = torch.distributions.Normal(mean, 0.3).log_prob(x)
+    else:
+        log_p = x * mean.log() + (1 - x) * (1 - mean).log()
+    expected = (-log_p.flatten(1).sum(1) + 2 * kl).mean()
+    torch.testing.assert_close(game.losses(joints).losses["autoencoder"], expected)
+
+
+def test_the_vae_of_a_linear_gaussian_model_ends_at_the_exact_likelihood() -> None:
+    """x = a z + noise: the best encoder is the posterior, with which the bound is log p(x) itself."""
+    torch.manual_seed(0)
+    a, s = torch.tensor([[1.0], [2.0]]).double(), 0.5
+    decoder = nn.Linear(1, 2, bias=False).double()
+    decoder.weight.data = a
+    precision = 1 + (a.t() @ a).item() / s**2
+    encoder = nn.Linear(2, 2).double()  # mu, log sigma
+    encoder.weight.data = torch.cat([a.t() / s**2 / precision, torch.zeros(1, 2).double()])
+    encoder.bias.data = torch.tensor([0.0, -0.5 * math.log(precision)]).double()
+    game = VAE(Gaussian(encoder), Dirac(decoder), StandardNormal(1).double(), sigma=s)
+    exact = torch.distributions.MultivariateNormal(torch.zeros(2).double(), a @ a.t() + s**2 * torch.eye(2).double())
+    x = exact.sample((20_000,))
+    assert game(x).losses["autoencoder"].item() == pytest.approx(-exact.log_prob(x).mean().item(), abs=0.02)

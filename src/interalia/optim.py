@@ -86,12 +86,13 @@ def estimate_population(game: nn.Module, batches: Iterator[tuple[Tensor, ...]], 
         Adversarial Feature Learning, Jeff Donahue, Philipp Krahenbuhl, Trevor Darrell, 2017,
         https://arxiv.org/abs/1605.09782
     """
+    game.train()
     norms = [module for module in game.modules() if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d)]
+    norms = [norm for norm in norms if norm.training]  # not those of a network that is fixed
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
         norm.reset_running_stats()
         norm.momentum = None  # torch's way of asking for a plain average
-    game.train()
     for _ in range(count):
         game(*next(batches))
     game.eval()

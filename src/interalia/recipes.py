@@ -94,6 +94,17 @@ def semi_aae_mnist(**overrides: Any) -> Run:
     ).replace(**overrides)
 
 
+def vae_mnist(**overrides: Any) -> Run:
+    """A variational autoencoder on MNIST, Bernoulli likelihood."""
+    return ali_mnist(
+        name="vae-mnist",
+        game="vae(likelihood='bernoulli')",
+        penalty="none",
+        divergence="gan",
+        optimiser="adam(lr=0.001, beta1=0.9, beta2=0.999)",
+    ).replace(**overrides)
+
+
 def vae_gan_mnist(**overrides: Any) -> Run:
     """VAE/GAN on MNIST: reconstructions are measured in the critic's features."""
     return ali_mnist(name="vae-gan-mnist", game="vae-gan", divergence="gan").replace(**overrides)
@@ -428,6 +439,7 @@ CATALOGUE: dict[str, Recipe] = {
         joint_latent_regressor_mnist,
         aae_mnist,
         semi_aae_mnist,
+        vae_mnist,
         vae_gan_mnist,
         ali_svhn_paper,
         ali_cifar10_paper,

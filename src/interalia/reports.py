@@ -29,6 +29,7 @@ GAMES = {  # in words; any other game goes by its own name
     "posthoc-ali": "ALI after the fact (an encoder for a generator trained before)",
     "semi-aae": "a semi-supervised AAE (an adversarial autoencoder that is shown some labels)",
     "semi-ali": "semi-supervised ALI (adversarially learned inference whose critic knows the classes)",
+    "vae": "VAE (a variational autoencoder)",
     "vae-gan": "VAE/GAN (a variational autoencoder with a GAN's critic)",
     "cyclegan": "CycleGAN (translation between two domains without pairs)",
     "gan": "GAN (a generative adversarial network)",

@@ -8,6 +8,7 @@ from typing import Any
 from interalia.errors import unknown
 from interalia.experiments import experiment
 from interalia.experiments.alice_toy import ALICE_TOY
+from interalia.experiments.bigan_mnist import BIGAN_MNIST
 from interalia.experiments.cyclegan import CYCLEGAN_DIGITS, CYCLEGAN_FACADES
 from interalia.experiments.divergences import ALI_DIVERGENCES
 from interalia.experiments.experiment import Experiment
@@ -16,6 +17,7 @@ from interalia.experiments.inferring import ALI_SEMISUP, CONDITIONAL_ALI, HALI_M
 from interalia.experiments.infogan import INFOGAN_MNIST
 from interalia.experiments.kde import FGAN_KDE
 from interalia.experiments.mixture import MIXTURE_25
+from interalia.experiments.mixture_ali import MIXTURE_ALI
 from interalia.experiments.mixture_gan import MIXTURE_GAN
 
 CATALOGUE: dict[str, Experiment] = {
@@ -29,7 +31,9 @@ CATALOGUE: dict[str, Experiment] = {
         INFOGAN_MNIST,
         CYCLEGAN_DIGITS,
         CYCLEGAN_FACADES,
+        MIXTURE_ALI,
         ALICE_TOY,
+        BIGAN_MNIST,
         HALI_MNIST,
         CONDITIONAL_ALI,
         ALI_SEMISUP,

@@ -13,6 +13,7 @@ from interalia.games.infogan import InfoGAN
 from interalia.games.posthoc import PostHocALI
 from interalia.games.regressor import JointLatentRegressor, LatentRegressor
 from interalia.games.semiali import SemiALI
+from interalia.games.vae import VAE
 from interalia.games.vaegan import VAEGAN
 
 CATALOGUE: dict[str, type[Game]] = {
@@ -26,6 +27,7 @@ CATALOGUE: dict[str, type[Game]] = {
     "joint-latent-regressor": JointLatentRegressor,
     "aae": AAE,
     "semi-aae": SemiAAE,
+    "vae": VAE,
     "vae-gan": VAEGAN,
     "gan": GAN,
     "infogan": InfoGAN,
@@ -39,6 +41,7 @@ __all__ = [
     "CATALOGUE",
     "GAN",
     "HALI",
+    "VAE",
     "VAEGAN",
     "AdversarialALICE",
     "CycleGAN",

@@ -19,9 +19,10 @@ class AAE(Game):
     """An autoencoder whose aggregate posterior q(z) is matched to the prior by a critic of z alone.
 
         critic:       mean[softplus(-s(z))] + mean[softplus(s(z^))], z ~ p(z), z^ ~ q(z | x)
-        autoencoder:  weight * (the mean over all numbers of x of (x - x^)^2) + GAN's generator loss on s(z^)
+        autoencoder:  weight * (the mean over all numbers of x of (x - x^)^2) + adversarial * GAN's generator loss on s(z^)
 
-    Encoder and decoder move together, by both terms; the published algorithm moves the encoder a second time in between.
+    With `adversarial` 0 it is a plain autoencoder, whose critic only looks on. Encoder and decoder move together, by both
+    terms; the published algorithm moves the encoder a second time in between.
 
     References:
         Adversarial Autoencoders, Alireza Makhzani and others, 2015, https://arxiv.org/abs/1511.05644
@@ -37,6 +38,7 @@ class AAE(Game):
         together: whether the critic sees both kinds of z in one pass, see `Game.score`.
         weight: of the reconstruction.
         distance: "mse" or "l1".
+        adversarial: of the generator loss.
 
     Example:
         >>> from interalia.conditionals import Dirac, StandardNormal
@@ -61,6 +63,7 @@ class AAE(Game):
         together: bool = True,
         weight: float = 10.0,
         distance: Literal["mse", "l1"] = "mse",
+        adversarial: float = 1.0,
     ) -> None:
         super().__init__()
         self.encoder = encoder
@@ -73,6 +76,7 @@ class AAE(Game):
         self.together = together
         self.weight = weight
         self.distance = distance
+        self.adversarial = adversarial
 
     def sample(self, *batch: Tensor) -> Joints:
         (x,) = batch
@@ -86,7 +90,7 @@ class AAE(Game):
         critic = self.divergence.critic_loss(prior, posterior) + self.charge(joints["prior"], joints["posterior"])
         x_hat, x = joints["cycle"]
         lost = mse_loss(x_hat, x) if self.distance == "mse" else l1_loss(x_hat, x)
-        autoencoder = self.weight * lost + self.divergence.generator_loss(prior, posterior)
+        autoencoder = self.weight * lost + self.adversarial * self.divergence.generator_loss(prior, posterior)
         return Outcome({"critic": critic, "autoencoder": autoencoder}, {"prior": prior, "posterior": posterior})
 
 

@@ -216,9 +216,13 @@ class BiGANCritic(nn.Module):
             self.second.z.requires_grad_(False)
         self.last = nn.Linear(width, 1)
 
-    def forward(self, x: Tensor, *z: Tensor) -> Tensor:
+    def hidden(self, x: Tensor, *z: Tensor) -> Tensor:
         told = torch.cat(z, dim=1) if z else x.new_zeros(len(x), 1)
-        score: Tensor = self.last(self.second(self.first(x), told))
+        out: Tensor = self.second(self.first(x), told)
+        return out
+
+    def forward(self, x: Tensor, *z: Tensor) -> Tensor:
+        score: Tensor = self.last(self.hidden(x, *z))
         return score.flatten()
 
 
