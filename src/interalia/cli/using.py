@@ -16,6 +16,7 @@ from interalia.cli.asking import (
     Seed,
     Told,
     app,
+    conditions,
     figure,
     given_images,
     inputs,
@@ -35,6 +36,7 @@ def generate(
     *,
     count: int | None = None,
     label: int | None = None,
+    told: Told = None,
     seed: Seed = 0,
     out: Out = None,
     device: Device = "auto",
@@ -46,6 +48,9 @@ def generate(
     ----------
     count
         How many samples; by default 64, or of a conditional game 10 of each label, a row a label.
+    told
+        The attributes of all samples, with commas between them, of a game that was told attributes; by default each is drawn
+        as often as the training data has it.
     label
         The label of all samples, of a game that was told labels.
     separate
@@ -55,8 +60,13 @@ def generate(
 
     positive("count", 64 if count is None else count)
     trained = opened(run, device)
-    by_label = trained.game.labels and not trained.game.attributes and count is None and label is None
-    x = tasks.by_label(trained.game, 10, seed) if by_label else tasks.generate(trained.game, count or 64, seed, label)
+    y = None if told is None else conditions(trained.game, told, count or 64)
+    by_label = told is None and trained.game.labels and not trained.game.attributes and count is None and label is None
+    x = (
+        tasks.by_label(trained.game, 10, seed)
+        if by_label
+        else tasks.generate(trained.game, count or 64, seed, label, y)
+    )
     if separate:
         if x.ndim != 4:
             raise UserError("vectors cannot be written as pictures; leave out --separate and give --out FILE.npz.")

@@ -104,7 +104,8 @@ def labels(game: Game, count: int, seed: int = 0, label: int | None = None) -> t
     if game.attributes:
         if label is not None:
             raise UserError(
-                f"this {type(game).__name__} was told attributes and no labels; leave the label out, or give attributes."
+                f"this {type(game).__name__} was told attributes and no labels; leave the label out, or give attributes "
+                f"(--told)."
             )
         drawn = torch.rand(count, game.labels, generator=torch.Generator().manual_seed(seed))
         return ((drawn < torch.tensor(list(game.attributes.values()))).float(),)

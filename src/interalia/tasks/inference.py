@@ -55,8 +55,8 @@ def decode(
         return in_batches(lambda *c: decoder(*c).mean, z, *c, device=device_of(game))
 
 
-def generate(game: Game, count: int, seed: int = 0, label: int | None = None) -> Tensor:
-    """`count` samples x~ ~ p(x | z), z ~ p(z); of a conditional game with one label, or with labels drawn uniformly.
+def generate(game: Game, count: int, seed: int = 0, label: int | None = None, y: Tensor | None = None) -> Tensor:
+    """`count` samples x~ ~ p(x | z), z ~ p(z); of a conditional game with one label, with y, or with labels as by `labels`.
 
     Example:
         >>> import interalia
@@ -64,7 +64,7 @@ def generate(game: Game, count: int, seed: int = 0, label: int | None = None) ->
         >>> generate(game, 3).shape
         torch.Size([3, 1, 8, 8])
     """
-    return decode(game, latents(game, count, seed), seed, label)
+    return decode(game, latents(game, count, seed), seed, label, y)
 
 
 def by_label(game: Game, each: int, seed: int = 0) -> Tensor:
