@@ -453,6 +453,9 @@ def test_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert "Reconstructions from the lower level" in (tmp_path / "hali/report.html").read_text()
     assert program("reconstruct", tmp_path / "hali", "--level", "lower") == 0
     assert program("interpolate", tmp_path / "hali", "--level", "lower") == 0
+    assert program("reconstruct", tmp_path / "hali", "--project", 5, "--count", 4) == 0
+    assert program("reconstruct", tmp_path / "hali", "--project", 5, "--level", "lower") == 2
+    assert "--project descends in z" in capsys.readouterr().err
     assert program("edit", tmp_path / "hali", "--to", "3", "--count", 2) == 0
     assert "-2 3, -1 3, +0 3, +1 3, +2 3" in capsys.readouterr().out
     assert program("edit", tmp_path / "hali", "--count", 2) == 2

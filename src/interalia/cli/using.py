@@ -90,6 +90,8 @@ def reconstruct(
     *,
     count: int = 40,
     level: LevelName = "upper",
+    project: int = 0,
+    rate: float = 0.05,
     told: Told = None,
     seed: Seed = 0,
     out: Out = None,
@@ -101,15 +103,29 @@ def reconstruct(
     ----------
     count
         How many held-out images, where none are given.
+    project
+        So many steps of gradient descent on the reconstruction refine the encoder's z, or find one where there is no encoder.
+    rate
+        Of that descent.
     """
     from interalia import plots, tasks
     from interalia.metrics.inference import reconstruction
 
     positive("count", count)
     trained = opened(run, device)
-    tasks.capable(trained.game, "reconstruct", "encoder", "decoder")
+    if project:
+        positive("project", project)
+        tasks.capable(trained.game, "project", "decoder")
+        if level == "lower":
+            raise UserError("--project descends in z, the upper level; leave out --level.")
+    else:
+        tasks.capable(trained.game, "reconstruct", "encoder", "decoder")
     x, y = inputs(trained, images, count, seed=0, told=told)
-    x_hat = tasks.reconstruct(trained.game, x, seed, y, level)
+    if project:
+        z = tasks.project(trained.game, x, project, rate, seed=seed, y=y)
+        x_hat = tasks.decode(trained.game, z, seed, y=y)
+    else:
+        x_hat = tasks.reconstruct(trained.game, x, seed, y, level)
     path = picture(out or figure(trained, run, "reconstructed.png" if x.ndim == 4 else "reconstructed.npz"))
     if path.suffix == ".npz" or x.ndim != 4:
         save_arrays(path, x=x, x_hat=x_hat)
