@@ -574,3 +574,43 @@ def test_the_vae_of_a_linear_gaussian_model_ends_at_the_exact_likelihood() -> No
     exact = torch.distributions.MultivariateNormal(torch.zeros(2).double(), a @ a.t() + s**2 * torch.eye(2).double())
     x = exact.sample((20_000,))
     assert game(x).losses["autoencoder"].item() == pytest.approx(-exact.log_prob(x).mean().item(), abs=0.02)
+
+
+def test_what_a_game_cannot_be_made_of_is_one_sentence() -> None:
+    for name, fields, shape, words in (
+        ("semi-aae", {"encoder": "gaussian"}, (1, 4, 4), "use --encoder dirac"),
+        ("vae(likelihood='bernoulli')", {}, (2,), "use vae"),
+        ("joint-latent-regressor(distance='cross-entropy')", {}, (1, 4, 4), "give --prior uniform"),
+        ("hali(lower=0)", {}, (1, 4, 4), "has 1 dimension or more"),
+        ("vae-gan", {"networks": "alice-toy"}, (2,), "answers its features of x"),
+    ):
+        with pytest.raises(UserError, match=words):
+            examples.build(name, shape, **fields)
+
+
+def test_clipping_reaches_both_critics() -> None:
+    game = examples.build("alice-adversarial", penalty="clip(bound=0.001)", double=False)
+    examples_flow(game).step(iter([examples.batch(game)]))
+    for judge in (game.critic, game.cycle_critic):
+        assert max(p.abs().max().item() for p in judge.parameters()) == pytest.approx(0.001)  # type: ignore[union-attr, operator]
+
+
+def test_what_is_told_is_fixed_along_a_traversal() -> None:
+    torch.manual_seed(0)
+    run = Run(game="gan", data="celeba", attributes="a,b", latent=3, networks="auto(width=2)")
+    game = runs.build(run, (1, 4, 4), attributes={"a": 0.5, "b": 0.5}).eval()
+    block = tasks.traverse(game, 0, rows=4, columns=3, low=1.0, high=1.0)
+    for row in block:
+        torch.testing.assert_close(row, row[:1].expand_as(row))  # the code stays at 1, and with it all
+
+
+def test_a_users_own_module_is_left_alone_and_its_run_has_a_page(tmp_path: Path) -> None:
+    from interalia import results
+
+    module = examples.generator(4, (1, 8, 8)).train()
+    run = Run(game="latent-regressor", latent=4, steps=2, **SHORT)  # type: ignore[arg-type]
+    trained = engine.train(run, tmp_path / "run", generator=module)
+    assert trained.run.best == "reconstruction_ratio"  # its samples cannot get better
+    assert module.training
+    assert all(p.requires_grad for p in module.parameters())
+    assert results.make(trained).is_file()

@@ -197,6 +197,7 @@ def prepare(run: Run, folder: Folder | None = None, generator: nn.Module | None 
     best = run.best
     if best == "auto":
         best = "reverse_kl" if dataset.mixture is not None and game.other is None else "frechet_distance"
+        best = "reconstruction_ratio" if game.fixed else best  # its samples stay as they are
     check_best(best, dataset, game)
     run = dataclasses.replace(run, steps=steps, precision=precision, device=str(device), best=best)
 

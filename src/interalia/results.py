@@ -102,7 +102,7 @@ def evaluate(
         count=count,
         seed=seed,
         extractor=extractor,
-        untrained=untrained(trained.run, dataset),
+        untrained=untrained(trained, dataset),
     )
     lines = [
         line
@@ -188,11 +188,13 @@ def markdown(run: Run, found: dict[str, Any]) -> str:
     )
 
 
-def untrained(run: Run, dataset: Dataset) -> Game:
+def untrained(trained: Trained, dataset: Dataset) -> Game:
     """The run's game before its first step: the baseline that random weights are."""
+    run, game = trained.run, trained.game
+    brought = game.fixed and run.generator is None  # from Python
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(run.seed)
-        return runs.build_for(run, dataset)
+        return runs.build_for(run, dataset, generator=game.decoder.network if brought else None)
 
 
 def provenance() -> dict[str, Any]:

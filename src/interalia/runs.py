@@ -439,6 +439,15 @@ def build(
             f"the data set {run.data!r} has {labels} labels, and the prior's category has {coded.words}; give "
             f'--prior "codes(categorical=[{labels}], uniform=0)".'
         )
+    lower = settings.get("lower", needs["lower"].default) if "lower" in needs else 0
+    if "lower" in needs and lower < 1:
+        raise UserError(
+            f"`lower` is {lower}, and the lower level has 1 dimension or more; give for example hali(lower=128)."
+        )
+    if settings.get("likelihood") == "bernoulli" and len(shape) != 3:
+        raise UserError(
+            "a Bernoulli likelihood is one of images in [0, 1]; use vae(likelihood='gaussian') for vectors."
+        )
     sizes = networks.Sizes(
         tuple(shape),
         run.latent,
@@ -446,7 +455,7 @@ def build(
         noise=noise,
         infers="encoder" in needs,
         judges=kind.judges,  # type: ignore[attr-defined]
-        lower=settings.get("lower", needs["lower"].default) if "lower" in needs else 0,
+        lower=lower,
         classes=(labels or 0) if semi and not coded else 0,
         categories=coded.categorical[0] if coded else 0,
         cycle="cycle_critic" in needs,
@@ -523,6 +532,9 @@ def given_generator(
     Raises:
         UserError: there is none, it cannot be read, or its latents or its images do not fit.
     """
+    import copy
+
+    import torch
     from torch import nn
 
     from interalia import conditionals
@@ -538,7 +550,7 @@ def given_generator(
             f"with --generator."
         )
     if module is not None:
-        decoder: Conditional = conditionals.Dirac(module)
+        decoder: Conditional = conditionals.Dirac(copy.deepcopy(module))  # the person's own stays as it is
     elif Path(run.generator or "").suffix == ".pt2":
         decoder = conditionals.Dirac(_exported(Path(run.generator or "")))
     else:
@@ -548,7 +560,7 @@ def given_generator(
                 f"the run {run.generator} has no decoder, being a {type(game).__name__}; give a generator's."
             )
         decoder = game.decoder
-        if game.prior.size != prior.size or type(game.prior) is not type(prior):
+        if _settings(game.prior) != _settings(prior):
             raise UserError(
                 f"the generator {run.generator} was trained with {game.prior.size} latents of prior "
                 f"{type(game.prior).__name__}, and this run has {prior.size} of {type(prior).__name__}; give --latent "
@@ -556,8 +568,9 @@ def given_generator(
             )
     with quietly(decoder if next(decoder.parameters(), None) is not None else nn.Linear(1, 1)):
         try:
-            x = decoder(prior.sample((2,))).mean
-        except (RuntimeError, ValueError, IndexError, TypeError) as error:
+            place = next(decoder.parameters(), torch.zeros(())).device
+            x = decoder(prior.sample((2,)).to(place)).mean
+        except (RuntimeError, ValueError, IndexError, TypeError, AssertionError) as error:
             raise UserError(
                 f"the generator does not take {prior.size} latents ({str(error).splitlines()[0]}); give the size of its z "
                 f"with --latent."
@@ -568,6 +581,12 @@ def given_generator(
             f"trained on, or --size."
         )
     return decoder
+
+
+def _settings(prior: Prior) -> dict[str, Any]:
+    """What a prior was made with, its class included."""
+    plain = {key: value for key, value in vars(prior).items() if not key.startswith("_") and key != "training"}
+    return {"class": type(prior), **plain}
 
 
 def _exported(path: Path) -> nn.Module:

@@ -74,6 +74,8 @@ def edit(
     if game.labels:
         names = list(game.attributes) or [str(label) for label in range(game.labels)]
         chosen = names if to is None else [name.strip() for name in to.split(",")]
+        if not game.attributes and not set(chosen) <= set(names):  # labels by their names
+            names = list(results.dataset_of(trained).classes) or names
         for name in chosen:
             if name not in names:
                 raise unknown("attribute" if game.attributes else "label", name, names)

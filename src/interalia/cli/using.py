@@ -60,6 +60,8 @@ def generate(
 
     positive("count", 64 if count is None else count)
     trained = opened(run, device)
+    if told is not None and label is not None:
+        raise UserError("--label and --told say the same thing twice; leave one of them out.")
     y = None if told is None else conditions(trained.game, told, count or 64)
     by_label = told is None and trained.game.labels and not trained.game.attributes and count is None and label is None
     x = (

@@ -8,7 +8,7 @@ from functools import partial
 from interalia.experiments.experiment import Experiment, Job, Setting, Values, trained
 from interalia.runs import Run
 
-STEPS = 3200  # 100 passes over 2,048 points in batches of 64
+STEPS = 3200  # 100 times as many as there are batches of 64 in 2,048 points
 QUICK_STEPS = 60
 SAMPLES = 2048
 PAPER = "ALICE, figure 3"
@@ -89,7 +89,7 @@ ALICE_TOY = Experiment(
     protocol=(
         "Five Gaussians of variance 0.04 at (0, 0) and (+-2, +-2), 2,048 points to train on, 1,024 held out; z normal in the "
         "plane; encoder, decoder and critic of 2 x 256 ReLU units, the encoder with 2 numbers of noise; Adam 1e-3 (0.5, "
-        f"0.999); batch 64, {STEPS:,} steps (100 epochs), in each of which the critic moves once and the "
+        f"0.999); batch 64, {STEPS:,} steps, 100 epochs of the critic's, in each of which it moves once and the "
         f"generator five times "
         "on fresh batches. The paper's figures are the mean and standard deviation over 576 settings of hyper-parameters, "
         "ours over seeds of one setting; its batch size and initial weights are not known. Rows 'ours': simultaneous moves, "

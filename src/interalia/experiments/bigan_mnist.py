@@ -47,9 +47,7 @@ def jobs(setting: Setting) -> Iterator[Job]:
         base = base.replace(root=None if setting.root is None else str(setting.root))
         if setting.quick:
             base = base.replace(data="digits", root=None, networks="bigan-mlp(width=64)", population=5)
-        yield Job(
-            "random weights", seed, partial(work, base.replace(name="random", steps=0, population=0), base, setting), 0
-        )
+        yield Job("random weights", seed, partial(work, base.replace(name="random", steps=0), base, setting), 0)
         for row, changes in ROWS.items():
             name = "bigan-" + row.lower().replace(",", "").replace(" ", "-")
             run = base.replace(**{"name": name, **changes})
@@ -87,17 +85,16 @@ def work(run: Run, source: Run, setting: Setting) -> Values:
 
 def hidden(game: Game, *parts: Tensor) -> tuple[Tensor, ...]:
     """The last hidden layer before the output: of the encoder, or of a game without one of the critic."""
-    import torch
-
     from interalia import tasks
     from interalia.networks.mlp import BiGANCritic
+    from interalia.tasks.calling import in_batches
 
     if hasattr(game, "encoder"):
         return tuple(tasks.features(game, x) for x in parts)
     critic = game.critic
     assert isinstance(critic, BiGANCritic)
     with tasks.quietly(game):
-        return tuple(torch.cat([critic.hidden(x) for x in part.split(1000)]) for part in parts)
+        return tuple(in_batches(critic.hidden, part, device=tasks.device_of(game)) for part in parts)
 
 
 BIGAN_MNIST = Experiment(

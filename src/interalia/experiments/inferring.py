@@ -267,7 +267,8 @@ ALI_SEMISUP = Experiment(
         "critic's softmax at (x, the mean of q(z | x)). L2-SVM: the recipe ali-mnist without labels, features the encoder's "
         "last hidden layer and the mean of z, a linear SVM with squared hinge on balanced draws of 10,000 training images, C "
         "chosen on 2,000 validation images and the first draw, mean and standard deviation over 100 draws. All 10,000 test "
-        "images. The labelled images of 'K + 1' are one draw a seed. The paper's architecture and length for K + 1 are not "
+        "images. CIFAR-10: the same with networks of width 64 and a z of 64. The labelled images of 'K "
+        "+ 1' are one draw a seed. The paper's architecture and length for K + 1 are not "
         "published."
     ),
     quick_protocol=f"scikit-learn's 8x8 digits, small networks, {QUICK_STEPS} steps, 3 draws: it shows the table's shape.",

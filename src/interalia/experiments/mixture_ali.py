@@ -164,7 +164,8 @@ MIXTURE_ALI = Experiment(
         "batch norm's statistics "
         f"estimated anew over 200 batches, {STEPS:,} steps of 100. The latent regressor and 'ALI after "
         f"that GAN' infer for the row "
-        "GAN's decoder, so their samples are its. VAE: Gaussian likelihood of standard deviation 0.05, the grid's. Held out: "
+        "GAN's decoder, so their samples are its. The regressor and the VAE take Adam (0.5, 0.999), the "
+        "others (0.5, 0.99). VAE: Gaussian likelihood of standard deviation 0.05, the grid's. Held out: "
         "10,000 points, reconstructed by the means of the conditionals."
     ),
     quick_protocol=f"As the full one, cut to {QUICK_STEPS} steps and one seed: it shows the table's shape and nothing else.",

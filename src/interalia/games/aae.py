@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, l1_loss, mse_loss
 
-from interalia.conditionals import Codes, Conditional, Prior
+from interalia.conditionals import Codes, Conditional, Gaussian, Prior
 from interalia.divergences import GAN, Divergence
 from interalia.errors import UserError
 from interalia.games.game import Game, Outcome
@@ -106,13 +106,13 @@ class SemiAAE(Game):
         Adversarial Autoencoders, Alireza Makhzani and others, 2015, https://arxiv.org/abs/1511.05644 (section 5)
 
     Arguments:
-        encoder: q(z | x), whose block for the category is a softmax.
+        encoder: q(z | x), whose block for the category is a softmax; not a Gaussian.
         decoder, critic, divergence, penalty, noise, together, weight: as in AAE.
         prior: `Codes` with one category, of as many values as there are labels, and nothing else.
         label_weight: of the cross-entropy.
 
     Raises:
-        UserError: the prior is another.
+        UserError: the prior is another, or the encoder a Gaussian.
     """
 
     players = {"autoencoder": ["encoder", "decoder"], "critic": ["critic"]}
@@ -139,6 +139,8 @@ class SemiAAE(Game):
                 'SemiAAE needs a prior of style and one category; give --prior "codes(categorical=[10], uniform=0)" with as '
                 "many categories as there are labels."
             )
+        if isinstance(encoder, Gaussian):
+            raise UserError("SemiAAE's encoder answers a category's probabilities beside style; use --encoder dirac.")
         self.encoder = encoder
         self.decoder = decoder
         self.critic = critic

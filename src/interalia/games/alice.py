@@ -151,6 +151,11 @@ class AdversarialALICE(Game):
         x_tilde, x_hat = both_decoded(self.decoder, z, z_hat)  # x~ ~ p(x | z), x^ ~ p(x | z^)
         return {"q": (x, z_hat), "p": (x_tilde, z), "same": (x, x), "cycle": (x, x_hat)}
 
+    def moved(self, player: str) -> None:
+        if self.penalty is not None and player == "critic":
+            for judge in (self.critic, self.cycle_critic):
+                self.penalty.moved(judge)
+
     def losses(self, joints: Joints) -> Outcome:
         q, p = self.score(self.critic, joints["q"], joints["p"])
         same, cycle = self.score(self.cycle_critic, joints["same"], joints["cycle"])

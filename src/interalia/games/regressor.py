@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Literal
 
+import torch
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy, l1_loss, mse_loss
 
-from interalia.conditionals import Conditional, Dirac, Gaussian, Prior
+from interalia.conditionals import Conditional, Dirac, Gaussian, Prior, Uniform
 from interalia.divergences import GAN, Divergence
+from interalia.errors import UserError
 from interalia.games.game import Game, Outcome
 from interalia.penalties import InstanceNoise, Joints, Penalty
 
@@ -51,6 +53,7 @@ class LatentRegressor(Game):
 
     def __init__(self, encoder: Conditional, decoder: Conditional, prior: Prior, distance: Distance = "auto") -> None:
         super().__init__()
+        check_distance(distance, prior)
         self.encoder = encoder
         self.decoder = decoder
         self.prior = prior
@@ -110,6 +113,7 @@ class JointLatentRegressor(Game):
         distance: Distance = "auto",
     ) -> None:
         super().__init__()
+        check_distance(distance, prior)
         self.encoder = encoder
         self.decoder = decoder
         self.critic = critic
@@ -136,6 +140,12 @@ class JointLatentRegressor(Game):
         return Outcome({"critic": critic, "generator": generator, "regressor": lost}, {"data": data, "model": model})
 
 
+def check_distance(distance: Distance, prior: Prior) -> None:
+    """Raises a UserError where the cross-entropy is asked of z that does not lie in [-1, 1]."""
+    if distance == "cross-entropy" and not isinstance(prior, Uniform):
+        raise UserError("the cross-entropy is one of z in [-1, 1]; give --prior uniform, or another distance.")
+
+
 def missed(encoder: Conditional, x: Tensor, z: Tensor, distance: Distance) -> Tensor:
     """What q(z | x) misses of z, a scalar, a mean over all dimensions."""
     q = encoder(x)
@@ -146,5 +156,6 @@ def missed(encoder: Conditional, x: Tensor, z: Tensor, distance: Distance) -> Te
         distance = "mse"
     z_hat = q.mean if isinstance(encoder, Gaussian | Dirac) else q.rsample()
     if distance == "cross-entropy":
-        return binary_cross_entropy(((1 + z_hat) / 2).clamp(1e-6, 1 - 1e-6), (1 + z) / 2)
+        with torch.autocast(z.device.type, enabled=False):  # which refuses it on CUDA
+            return binary_cross_entropy(((1 + z_hat) / 2).clamp(1e-6, 1 - 1e-6), (1 + z) / 2)
     return mse_loss(z_hat, z) if distance == "mse" else l1_loss(z_hat, z)

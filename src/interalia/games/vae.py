@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Literal
 
+import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy
 
@@ -90,6 +91,7 @@ class VAE(Game):
     def surprise(self, x: Tensor, mean: Tensor) -> Tensor:
         """-log p(x | z), in nats, shape (n,)."""
         if self.likelihood == "bernoulli":
-            return binary_cross_entropy(mean, x, reduction="none").flatten(1).sum(1)
+            with torch.autocast(x.device.type, enabled=False):  # which refuses it on CUDA
+                return binary_cross_entropy(mean, x, reduction="none").flatten(1).sum(1)
         each = ((x - mean) / self.sigma).square() / 2 + math.log(self.sigma) + math.log(2 * math.pi) / 2
         return each.flatten(1).sum(1)

@@ -7,10 +7,11 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from interalia.conditionals import Conditional, Gaussian, Prior, StandardNormal
+from interalia.conditionals import Conditional, Gaussian, Prior, StandardNormal, full
 from interalia.divergences import GAN, Divergence
 from interalia.errors import UserError
 from interalia.games.game import Game, Outcome
+from interalia.networks.layers import Joint
 from interalia.penalties import InstanceNoise, Joints, Penalty
 
 
@@ -46,7 +47,8 @@ class VAEGAN(Game):
     Example:
         >>> from interalia.conditionals import Dirac
         >>> from interalia.networks.mlp import MLP, Joint
-        >>> game = VAEGAN(Gaussian(MLP(2, 6)), Dirac(MLP(3, 2)), Joint(MLP(2, 1)), StandardNormal(3))
+        >>> critic = Joint(nn.Linear(8, 1), nn.Linear(2, 8))
+        >>> game = VAEGAN(Gaussian(MLP(2, 6)), Dirac(MLP(3, 2)), critic, StandardNormal(3))
         >>> sorted(game(torch.zeros(8, 2)).losses)
         ['critic', 'decoder', 'encoder']
     """
@@ -72,7 +74,7 @@ class VAEGAN(Game):
             raise UserError("VAEGAN needs a Gaussian encoder, for KL(q(z | x) || p(z)); use --encoder gaussian.")
         if not isinstance(prior, StandardNormal):
             raise UserError("VAEGAN needs the standard normal prior, for KL(q(z | x) || p(z)); use --prior normal.")
-        if not hasattr(critic, "features"):
+        if not hasattr(critic, "features") or (getattr(critic, "x", None) is None and isinstance(critic, Joint)):
             raise UserError("VAEGAN needs a critic that answers its features of x; use --networks auto.")
         self.encoder = encoder
         self.decoder = decoder
@@ -116,5 +118,5 @@ class VAEGAN(Game):
 
     def features(self, *images: Tensor) -> tuple[Tensor, ...]:
         """f of each."""
-        found: Tensor = self.critic.features(torch.cat(images))[0]  # type: ignore[operator]
+        found = full(self.critic.features(torch.cat(images))[0])  # type: ignore[operator]
         return found.chunk(len(images))

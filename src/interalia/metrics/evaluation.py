@@ -219,7 +219,7 @@ def _samples(
         "kernel_distance", kernel_distance(real, fake, seed=seed), f"{protocol}; 100 subsets of 1000, or all if no more"
     )
     p_real, p_fake = extractor.probabilities(x), extractor.probabilities(samples)
-    if p_fake is not None and game.labels:
+    if p_fake is not None and game.labels and not game.attributes and isinstance(extractor, Classifier):
         (y,) = tasks.labels(game, len(samples), seed)  # those that the samples were drawn with
         read = (p_fake.argmax(1) == y.argmax(1)).double().mean().item()
         yield _measure("label_accuracy", read, f"{len(samples)} samples of labels drawn uniformly; {extractor.name}")

@@ -78,7 +78,7 @@ def small(sizes: Sizes, width: int, unary: bool = False) -> Networks:
         critic = Joint(
             MLP(width + sizes.beside, sizes.classes or 1, width, 2),
             x,
-            unary=nn.Linear(width, 1) if unary or separate else None,
+            unary=nn.Linear(width, 1) if (unary and not sizes.classes) or separate else None,
             unary_z=MLP(sizes.beside, 1, width, 1) if separate else None,
             classes=sizes.classes,
         )
@@ -129,6 +129,8 @@ def ali_mixture(
     encoder = None
     if sizes.infers:
         encoder = MLP(d + sizes.given, sizes.heads * sizes.inferred, width, 2, norm, leak=0.0)
+        if last := bounding(sizes):
+            encoder.head = nn.Sequential(encoder.head, *last)
     decoder = MLP(sizes.told, d, width, 4, norm, leak=0.0)
     for module in [*(encoder.modules() if encoder else ()), *decoder.modules()]:
         if isinstance(module, nn.BatchNorm1d):

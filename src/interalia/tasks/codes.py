@@ -9,7 +9,7 @@ from torch import Tensor
 
 from interalia.conditionals import Codes
 from interalia.errors import UserError
-from interalia.tasks.calling import capable, check_images, device_of, in_batches, quietly
+from interalia.tasks.calling import capable, check_images, device_of, in_batches, labels, quietly
 from interalia.tasks.inference import decode, latents
 
 if TYPE_CHECKING:
@@ -98,5 +98,8 @@ def traverse(
             z[:, prior.where(0)] = torch.eye(prior.categorical[0])[torch.arange(rows) % prior.categorical[0]]
     z = z[:, None].repeat(1, len(values), 1)
     z[:, :, part] = values
-    label = [i % game.labels if game.labels and not game.attributes else None for i in range(rows)]
-    return torch.stack([decode(game, row, seed, each) for row, each in zip(z, label, strict=True)])
+    if not game.labels:
+        return torch.stack([decode(game, row, seed) for row in z])
+    # in each row what the game is told is fixed too: a label, the rows running through them, or attributes that were drawn
+    y = labels(game, rows, seed)[0] if game.attributes else torch.eye(game.labels)[torch.arange(rows) % game.labels]
+    return torch.stack([decode(game, row, seed, y=c.expand(len(row), -1)) for row, c in zip(z, y, strict=True)])

@@ -158,7 +158,7 @@ def complete(
         blend: over how many pixels into the known part the seam fades.
 
     Raises:
-        UserError: what `project` raises, or nothing is known.
+        UserError: what `project` raises, or nothing is known, or `blend` is below 0.
 
     Example:
         >>> import interalia
@@ -170,6 +170,8 @@ def complete(
     """
     capable(game, "complete", "decoder")
     check_images(game, x)
+    if blend < 0:
+        raise UserError(f"`blend` is {blend}, and it counts pixels; give 0 or more.")
     known = checked(game, mask)
     if not bool(known.any()):
         raise UserError("the mask leaves nothing known of the images; give 1 (white) where they are known.")
