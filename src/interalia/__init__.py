@@ -10,7 +10,7 @@ __version__ = "0.2.0"
 _HOMES = {
     "Run": "runs",
     "Trained": "runs",
-    "build": "runs",
+    "build": "building",
     "load": "runs",
     "train": "engine",
     "generate": "tasks",
@@ -29,7 +29,7 @@ _HOMES = {
     "UserError": "errors",
 }
 _ROOMS = (
-    "conditionals", "data", "divergences", "dynamics", "engine", "errors", "experiments", "games", "metrics",
+    "building", "conditionals", "data", "divergences", "dynamics", "engine", "errors", "experiments", "games", "metrics",
     "networks", "observers", "optim", "penalties", "plots", "recipes", "reports", "runs", "specs", "tasks",
 )  # fmt: skip
 

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from interalia import plots, reports, runs, tasks
+from interalia import building, plots, reports, runs, tasks
 from interalia.conditionals import Chain
 from interalia.data.store import as_tensor
 from interalia.errors import UserError
@@ -194,7 +194,7 @@ def untrained(trained: Trained, dataset: Dataset) -> Game:
     brought = game.fixed and run.generator is None  # from Python
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(run.seed)
-        return runs.build_for(run, dataset, generator=game.decoder.network if brought else None)
+        return building.build_for(run, dataset, generator=game.decoder.network if brought else None)
 
 
 def provenance() -> dict[str, Any]:

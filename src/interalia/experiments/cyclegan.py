@@ -170,13 +170,13 @@ def shown_pairs(run: Run) -> tuple[Dataset, Game]:
     """The run's generators trained on as many pairs as it has images of each domain, with its settings otherwise."""
     import torch
 
-    from interalia import dynamics, engine, optim, runs, specs
+    from interalia import building, dynamics, engine, optim, runs, specs
     from interalia.data import Sampler, Split, Store, pairs
 
     dataset = runs.dataset(run)
     device = runs.resolve_device(run.device)
     torch.manual_seed(run.seed)
-    whole = runs.build_for(run, dataset).to(device).train()
+    whole = building.build_for(run, dataset).to(device).train()
     precision = engine.resolve_precision(run.precision, whole, device)
     assert isinstance(whole, CycleGAN)
     game = Paired(whole.to_b, whole.to_a)

@@ -1,0 +1,306 @@
+"""From a run's description to its game: the networks, the prior and the parts, made to fit each other."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from interalia.errors import UserError
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from interalia.conditionals import Conditional, Prior
+    from interalia.data.dataset import Dataset
+    from interalia.games import Game
+    from interalia.runs import Run
+
+
+def build(
+    run: Run,
+    shape: tuple[int, ...] | None = None,
+    mean: Tensor | None = None,
+    labels: int | None = None,
+    other: tuple[int, ...] | None = None,
+    attributes: Mapping[str, float] | None = None,
+    generator: nn.Module | None = None,
+) -> Game:
+    """The untrained game of a run, drawn from torch's global random state.
+
+    Arguments:
+        run: the description.
+        shape: of one x; taken from the run's data set if it is not given, and the two below with it.
+        mean: the mean image, shape `shape`, from which a sigmoid's bias is set; None leaves it at 0.
+        labels: how many labels the data has.
+        other: of one x of the second domain, where there is one.
+        attributes: those that the networks are told, and how frequent each is.
+        generator: a trained module z -> x for a game that only infers, in place of the run's `generator`.
+
+    Raises:
+        UserError: a part does not exist, or the parts do not fit each other or the data.
+
+    Example:
+        >>> from interalia.runs import Run
+        >>> build(Run(latent=8), shape=(1, 8, 8)).prior.size
+        8
+    """
+    import inspect
+
+    from torch import nn
+
+    from interalia import conditionals, divergences, games, networks, penalties, runs, specs
+    from interalia.networks import mlp
+
+    if shape is None:
+        found = runs.dataset(run)
+        shape, labels, other = found.shape, found.labels, found.other_shape
+        attributes = frequencies(run, found)
+    kind, settings = specs.look_up(run.game, games.CATALOGUE, "game")
+    needs = inspect.signature(kind).parameters
+    told = _told(run, kind, labels or 0, attributes or {})  # type: ignore[arg-type]
+    if "to_b" in needs and other is None:
+        raise UserError(
+            f"{kind.__name__} translates between two data sets, and {run.data!r} is one; give the second with --target."  # type: ignore[attr-defined]
+        )
+    prior = specs.make(run.prior, conditionals.PRIORS, "prior", run.latent)
+    trained = given_generator(run, kind, generator, tuple(shape), prior)  # type: ignore[arg-type]
+    divergence = specs.make(run.divergence, divergences.CATALOGUE, "divergence")
+    conditional, encoder_settings = specs.look_up(run.encoder, conditionals.CONDITIONALS, "encoder")
+    noise = 0
+    if conditional is conditionals.Implicit and "encoder" in needs:
+        noise = encoder_settings.get("noise", inspect.signature(conditional).parameters["noise"].default)
+    semi = kind.semi  # type: ignore[attr-defined]
+    if semi and (labels or 0) < 2:
+        raise UserError(f"{kind.__name__} reads labels, and the data set {run.data!r} has none; choose other data.")  # type: ignore[attr-defined]
+    coded = prior if semi and isinstance(prior, conditionals.Codes) else None
+    if coded and coded.categorical[:1] != (labels,):
+        raise UserError(
+            f"the data set {run.data!r} has {labels} labels, and the prior's category has {coded.words}; give "
+            f'--prior "codes(categorical=[{labels}], uniform=0)".'
+        )
+    lower = settings.get("lower", needs["lower"].default) if "lower" in needs else 0
+    if "lower" in needs and lower < 1:
+        raise UserError(
+            f"`lower` is {lower}, and the lower level has 1 dimension or more; give for example hali(lower=128)."
+        )
+    if settings.get("likelihood") == "bernoulli" and len(shape) != 3:
+        raise UserError(
+            "a Bernoulli likelihood is one of images in [0, 1]; use vae(likelihood='gaussian') for vectors."
+        )
+    sizes = networks.Sizes(
+        tuple(shape),
+        run.latent,
+        heads=conditional.heads,  # type: ignore[attr-defined]
+        noise=noise,
+        infers="encoder" in needs,
+        judges=kind.judges,  # type: ignore[attr-defined]
+        lower=lower,
+        classes=(labels or 0) if semi and not coded else 0,
+        categories=coded.categorical[0] if coded else 0,
+        cycle="cycle_critic" in needs,
+        bounded=isinstance(prior, conditionals.Uniform)
+        and conditional is not conditionals.Gaussian,  # which has no bounds
+        labels=told,
+        answers=getattr(prior, "answers", 0) if kind.recognises else 0,  # type: ignore[attr-defined]
+        separate=divergence.separate and kind.judges == "xz" and not semi,  # type: ignore[attr-defined]
+        other=other if "to_b" in needs else None,
+    )
+    made = specs.make(run.networks, networks.CATALOGUE, "networks", sizes)
+    parts = {f.name: part for f in dataclasses.fields(made) if isinstance(part := getattr(made, f.name), nn.Module)}
+    if sizes.judges == "z":
+        parts["critic"] = mlp.of_latents(sizes)
+    if sizes.lower:
+        parts["upper_encoder"], parts["upper_decoder"] = mlp.upper(sizes)
+    for name, parameter in needs.items():
+        if parameter.default is parameter.empty and name != "prior" and name not in parts:
+            raise UserError(
+                f"{kind.__name__} needs a network {name!r}, and the networks {run.networks!r} have none; "  # type: ignore[attr-defined]
+                f"use --networks auto."
+            )
+    if sizes.separate and sizes.beside and getattr(parts.get("critic"), "unary_z", None) is None:
+        raise UserError(
+            f"the divergence {run.divergence!r} wants a critic that scores x, z and the pair apart, and the networks "
+            f"{run.networks!r} have one score; use --networks auto."
+        )
+    _initialise(made, parts)
+    if sizes.lower:
+        mlp.sharpen(parts["upper_decoder"], sizes.lower)
+        if conditional is conditionals.Gaussian:
+            mlp.sharpen(parts["encoder"], sizes.lower)
+    if isinstance(made, networks.Networks) and made.output_bias is not None and mean is not None:
+        from interalia import optim
+
+        optim.initialise_output(made.output_bias, mean)
+    given: dict[str, Any] = {
+        **parts,
+        "prior": prior,
+        "divergence": divergence,
+        "penalty": None if run.penalty == "none" else specs.make(run.penalty, penalties.CATALOGUE, "penalty"),
+        "noise": None if run.noise == "none" else specs.make(run.noise, penalties.NOISES, "noise"),
+    }
+    if "encoder" in parts:
+        given["encoder"] = conditional(parts["encoder"], **encoder_settings)
+    if "decoder" in parts:
+        given["decoder"] = conditionals.Dirac(parts["decoder"])
+    if trained is not None:
+        given["decoder"] = trained
+    if sizes.lower:
+        given["encoder"] = conditionals.Chain(given["encoder"], conditional(parts["upper_encoder"], **encoder_settings))
+        given["decoder"] = conditionals.Chain(conditionals.Gaussian(parts["upper_decoder"]), given["decoder"])
+    try:
+        game = kind(**{key: value for key, value in given.items() if key in needs}, **settings)
+    except ValueError as error:
+        raise UserError(f"the game {run.game!r} cannot be made: {error}.") from error
+    game.shape, game.labels, game.other = tuple(shape), told, sizes.other
+    game.attributes = dict(attributes or {})
+    game.classes = labels or 0 if semi else 0
+    return game
+
+
+def build_for(run: Run, dataset: Dataset, mean: Tensor | None = None, generator: nn.Module | None = None) -> Game:
+    """The untrained game of a run on its data; see `build`."""
+    told = frequencies(run, dataset)
+    return build(run, dataset.shape, mean, dataset.labels, dataset.other_shape, told, generator)
+
+
+def given_generator(
+    run: Run, kind: type[Game], module: nn.Module | None, shape: tuple[int, ...], prior: Prior
+) -> Conditional | None:
+    """The trained decoder of a game that only infers; None for a game that trains its own.
+
+    Raises:
+        UserError: there is none, it cannot be read, or its latents or its images do not fit.
+    """
+    import copy
+
+    import torch
+    from torch import nn
+
+    from interalia import conditionals, runs
+    from interalia.tasks import quietly
+
+    if "decoder" not in kind.fixed:
+        if run.generator is not None or module is not None:
+            raise UserError(f"{kind.__name__} trains a decoder of its own; leave the generator out.")
+        return None
+    if module is None and run.generator is None:
+        raise UserError(
+            f"{kind.__name__} infers for a generator that is trained already; give the folder of its run, or a .pt2 file, "
+            f"with --generator."
+        )
+    if module is not None:
+        decoder: Conditional = conditionals.Dirac(copy.deepcopy(module))  # the person's own stays as it is
+    elif Path(run.generator or "").suffix == ".pt2":
+        decoder = conditionals.Dirac(_exported(Path(run.generator or "")))
+    else:
+        game = runs.load(run.generator or "").game
+        if not hasattr(game, "decoder"):
+            raise UserError(
+                f"the run {run.generator} has no decoder, being a {type(game).__name__}; give a generator's."
+            )
+        decoder = game.decoder
+        if _settings(game.prior) != _settings(prior):
+            raise UserError(
+                f"the generator {run.generator} was trained with {game.prior.size} latents of prior "
+                f"{type(game.prior).__name__}, and this run has {prior.size} of {type(prior).__name__}; give --latent "
+                f"{game.prior.size} and the same --prior."
+            )
+    with quietly(decoder if next(decoder.parameters(), None) is not None else nn.Linear(1, 1)):
+        try:
+            place = next(decoder.parameters(), torch.zeros(())).device
+            x = decoder(prior.sample((2,)).to(place)).mean
+        except (RuntimeError, ValueError, IndexError, TypeError, AssertionError) as error:
+            raise UserError(
+                f"the generator does not take {prior.size} latents ({str(error).splitlines()[0]}); give the size of its z "
+                f"with --latent."
+            ) from None
+    if tuple(x.shape) != (2, *shape):
+        raise UserError(
+            f"the generator makes images of {tuple(x.shape[1:])}, and the data's are {shape}; give the data that it was "
+            f"trained on, or --size."
+        )
+    return decoder
+
+
+def _settings(prior: Prior) -> dict[str, Any]:
+    """What a prior was made with, its class included."""
+    plain = {key: value for key, value in vars(prior).items() if not key.startswith("_") and key != "training"}
+    return {"class": type(prior), **plain}
+
+
+def _exported(path: Path) -> nn.Module:
+    """The module that torch.export.save wrote."""
+    import torch
+    from torch import nn
+
+    class Exported(nn.Module):
+        """An exported program has no modes; it stays in the one that it was exported in."""
+
+        def __init__(self, module: nn.Module) -> None:
+            super().__init__()
+            self.module = module
+
+        def train(self, mode: bool = True) -> Exported:
+            self.training = mode
+            return self
+
+        def forward(self, z: Tensor) -> Tensor:
+            x: Tensor = self.module(z)
+            return x
+
+    if not path.is_file():
+        raise UserError(
+            f"there is no generator {path}; give the folder of a run, or a file written by torch.export.save."
+        )
+    try:
+        return Exported(torch.export.load(path).module())
+    except Exception as error:
+        raise UserError(
+            f"{path} is no program of torch.export ({str(error).splitlines()[0]}); export it anew."
+        ) from None
+
+
+def frequencies(run: Run, dataset: Dataset) -> dict[str, float]:
+    """The attributes that the run's networks are told, and the share of the training data that has each.
+
+    Raises:
+        UserError: the data has no such attribute.
+    """
+    if run.attributes is None:
+        return {}
+    known = [str(name) for name in dataset.attributes.get("names", ())]
+    if not known:
+        raise UserError(f"the data set {dataset.name!r} has no attributes; leave --attributes out.")
+    names = known if run.attributes == "all" else [name.strip() for name in run.attributes.split(",")]
+    values = dataset.conditions("train", names)
+    assert values is not None
+    return dict(zip(names, values.mean(axis=0).tolist(), strict=True))
+
+
+def _told(run: Run, kind: type[Game], labels: int, attributes: Mapping[str, float]) -> int:
+    """How many numbers the networks are told."""
+    if run.labels and run.attributes is not None:
+        raise UserError("networks are told labels or attributes; leave out one of --labels and --attributes.")
+    if not run.labels and run.attributes is None:
+        return 0
+    if not kind.conditional:
+        from interalia.games import CATALOGUE
+
+        able = ", ".join(member.__name__ for member in CATALOGUE.values() if member.conditional)
+        flag = "labels" if run.labels else "attributes"
+        raise UserError(f"{kind.__name__} cannot be told {flag}; leave out --{flag}, or play one that can: {able}.")
+    if run.attributes is not None:
+        return len(attributes)
+    if labels < 2:
+        raise UserError(f"`labels` is set, and the data set {run.data!r} has no labels to tell; leave --labels out.")
+    return labels
+
+
+def _initialise(made: Any, parts: Mapping[str, nn.Module]) -> None:
+    from interalia import optim
+
+    if made.std is not None:
+        for network in parts.values():
+            optim.initialise(network, made.std)
