@@ -104,7 +104,8 @@ MIXTURE_GAN = Experiment(
         "the unit circle of standard deviation 0.01, 100,000 training points, batch 100, 400 epochs, ALI's networks, Adam "
         "1e-4, beta1 0.8 (its ring may have had other networks), simultaneous. The other rows: a setting of our own, one "
         "for all members and both mixtures: the same networks at width 128 with maxout 2, R1 + R2 on the critic (WGAN-GP "
-        f"its own penalty, and five moves of the critic to one), Adam 1e-3 (0.5, 0.99), the rate falling to 0 over the second half, averaged weights, batch "
+        f"its own penalty, and five moves of the critic to one), Adam 1e-3 (0.5, 0.99), the rate falling "
+        f"to 0 over the second half, averaged weights, batch "
         f"norm's statistics estimated anew for them over 200 batches, {STEPS:,} steps, the alternative generator loss of "
         f"each divergence; one member at {LONG:,} steps, whose length still is a quarter of PacGAN's."
     ),
