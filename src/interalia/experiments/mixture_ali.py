@@ -11,11 +11,12 @@ from interalia.experiments.mixture import COLUMNS, EPOCHS, PACGAN
 from interalia.experiments.mixture_gan import DATA, PENALTY
 from interalia.runs import Run
 
-STEPS = 20_000
+STEPS, LONG = 10_000, 60_000
 QUICK_STEPS = 40
 RATE = "adam(lr=0.001, beta1=0.5, beta2=0.999)"
 ALONE = {"penalty": "none", "optimiser": RATE}  # of games without a critic
 GAN = "GAN"
+LONGER = ("ALI", "ALICE, pearson")  # ALI itself, and with a round trip mixture-gan's best divergence
 # the members: a row's name -> fields of its run in our setting
 MEMBERS: dict[str, dict[str, str]] = {
     "ALI": {},
@@ -28,6 +29,7 @@ MEMBERS: dict[str, dict[str, str]] = {
         if isinstance(member, type) and issubclass(member, divergences.FDivergence) and name != "gan"
     },
     "ALI, relativistic": {"divergence": "relativistic"},
+    "ALICE, pearson": {"game": "alice(cycle=1.0)", "divergence": "pearson"},
     GAN: {"game": "gan"},
     "latent regressor of that GAN": {"game": "latent-regressor", **ALONE},
     "ALI after that GAN": {"game": "posthoc-ali"},
@@ -66,6 +68,10 @@ def jobs(setting: Setting) -> Iterator[Job]:
             )
             runs = {f"{short}: ALI, published setting": published}
             runs |= {f"{short}: {member}": ours(data, member) for member in MEMBERS}
+            if not setting.quick and (setting.steps or LONG) >= LONG:
+                for member in LONGER:
+                    run = ours(data, member)
+                    runs[f"{short}: {member}, {LONG:,} steps"] = run.replace(name=f"long-{run.name}", steps=LONG)
             for row, run in runs.items():
                 run = cut(run.replace(seed=seed), setting)
                 source = cut(ours(data, GAN).replace(seed=seed), setting)
@@ -162,8 +168,8 @@ MIXTURE_ALI = Experiment(
         "ALICE), a Gaussian encoder, R1 "
         "+ R2 on the critic, Adam 1e-3, the rate falling to 0 over the second half, averaged weights, "
         "batch norm's statistics "
-        f"estimated anew over 200 batches, {STEPS:,} steps of 100. The latent regressor and 'ALI after "
-        f"that GAN' infer for the row "
+        f"estimated anew over 200 batches, {STEPS:,} steps of 100, two members also at "
+        f"{LONG:,}. The latent regressor and 'ALI after that GAN' infer for the row "
         "GAN's decoder, so their samples are its. The regressor and the VAE take Adam (0.5, 0.999), the "
         "others (0.5, 0.99). VAE: Gaussian likelihood of standard deviation 0.05, the grid's. Held out: "
         "10,000 points, reconstructed by the means of the conditionals."
