@@ -190,7 +190,14 @@ def test_noise_has_the_standard_deviation_that_it_says_and_leaves_z_alone() -> N
     assert noise((x, z))[0] is x
 
 
-@pytest.mark.parametrize("settings", [{"std": -1.0}, {"until": 0.0}, {"until": 1.5}])
+def test_noise_that_stays() -> None:
+    noise = InstanceNoise(std=0.4, final=0.2, until=0.5)
+    for step, level in ((0, 0.4), (25, 0.3), (50, 0.2), (99, 0.2)):
+        noise.at(step, 100)
+        assert noise.level == pytest.approx(level)
+
+
+@pytest.mark.parametrize("settings", [{"std": -1.0}, {"until": 0.0}, {"until": 1.5}, {"final": -0.1}])
 def test_noise_checks_its_settings(settings: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="they lie in"):
         InstanceNoise(**settings)

@@ -149,26 +149,30 @@ class Clip(Penalty):
 
 
 class InstanceNoise:
-    """Adds N(0, s^2) to the x of a joint that a critic judges, s falling linearly from `std` to 0.
+    """Adds N(0, s^2) to the x of a joint that a critic judges, s going linearly from `std` to `final`.
 
     Arguments:
         std: the standard deviation at the first step, in units of x.
-        until: the share of training after which there is no noise.
+        until: the share of training after which s is `final`.
+        final: the standard deviation from there on; equal to `std`, it never changes.
 
     References:
         Amortised MAP Inference for Image Super-resolution, Casper Kaae Sonderby and others, 2017,
         https://arxiv.org/abs/1610.04490
     """
 
-    def __init__(self, std: float = 0.1, until: float = 1.0) -> None:
-        if std < 0 or not 0 < until <= 1:
-            raise ValueError(f"`std` is {std} and `until` is {until}; they lie in [0, inf) and (0, 1]")
+    def __init__(self, std: float = 0.1, until: float = 1.0, final: float = 0.0) -> None:
+        if std < 0 or final < 0 or not 0 < until <= 1:
+            raise ValueError(
+                f"`std` is {std}, `final` {final} and `until` {until}; they lie in [0, inf), [0, inf) and (0, 1]"
+            )
         self.std = std
         self.until = until
+        self.final = final
         self.level = std
 
     def at(self, step: int, steps: int) -> None:
-        self.level = self.std * max(0.0, 1 - step / max(1.0, self.until * steps))
+        self.level = self.final + (self.std - self.final) * max(0.0, 1 - step / max(1.0, self.until * steps))
 
     def __call__(self, joint: Sequence[Tensor]) -> tuple[Tensor, ...]:
         x, *rest = joint
