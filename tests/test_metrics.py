@@ -661,3 +661,21 @@ def test_mistakes_of_evaluate_are_explained(game, digits, classifier):
         evaluate(game, replace(digits, test=Split(digits.test.x[:0])), extractor=classifier)
     with pytest.raises(UserError, match=r"built for the shape \(1, 8, 8\)"):
         evaluate(game, small_mixture())
+
+
+def test_a_classifier_of_attributes_reads_each_for_itself(digits, cache) -> None:  # type: ignore[no-untyped-def]
+    bits = {
+        part: np.stack([getattr(digits, part).y % 2, getattr(digits, part).y > 4], axis=1).astype(np.int8)
+        for part in ("train", "validation", "test")
+    }
+    told = replace(digits, attributes={"names": np.array(["odd", "large"]), **bits})
+    found = Classifier.of(told, attributes=["odd", "large"])
+    x = as_tensor(digits.test.x)
+    assert found.accuracy > 0.9
+    assert found.name.startswith("classifier of odd, large of digits")
+    assert found.probabilities(x).shape == (len(x), 2)
+    assert torch.equal(found.read(x), (found.probabilities(x) > 0.5).long())
+    assert (found.read(x) == torch.from_numpy(bits["test"])).double().mean(0).min() > 0.85
+    one = Classifier.of(told, attributes=["large"])
+    assert one.read(x).shape == (len(x), 1)
+    assert torch.equal(Classifier.of(digits).read(x), Classifier.of(digits).probabilities(x).argmax(1))

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import tempfile
 import warnings
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -56,7 +57,9 @@ class Network(nn.Module):
 
 @dataclass(frozen=True)
 class Classifier:
-    """The last hidden layer of a small classifier, trained on the training split's labels by one fixed protocol.
+    """A small classifier, trained on the training split's labels or attributes by one fixed protocol.
+
+    Calling it answers its last hidden layer.
 
     At most 20,000 training images, 40,000 images seen in all, batches of 128, AdamW (weight decay 0.05) with the
     learning rate going up to 0.004 and down again in one cycle.
@@ -64,30 +67,46 @@ class Classifier:
     Arguments:
         network: the trained network, in evaluation mode, on its device.
         name: with the data set, the accuracy and a fingerprint of the weights.
-        accuracy: on held-out data.
+        accuracy: on held-out data; of attributes, the mean over them.
+        attributes: those that it reads, each for itself; empty for one that reads labels.
     """
 
     network: Network
     name: str
     accuracy: float
+    attributes: tuple[str, ...] = ()
 
     def __call__(self, x: Tensor) -> Tensor:
         return in_batches(self.network.features, x, self.network)
 
     def probabilities(self, x: Tensor) -> Tensor:
-        return in_batches(lambda part: self.network(part).softmax(1), x, self.network)
+        """Of each label, or of each attribute, shape (n, labels) or (n, attributes)."""
+        logits = in_batches(self.network, x, self.network)
+        return logits.sigmoid() if self.attributes else logits.softmax(1)
+
+    def read(self, x: Tensor) -> Tensor:
+        """The likeliest label, shape (n,), or 0 or 1 for each attribute, shape (n, attributes), int64."""
+        return _read(in_batches(self.network, x, self.network), bool(self.attributes))
 
     @classmethod
-    def of(cls, dataset: Dataset, device: torch.device | str = "cpu", seed: int = 0) -> Classifier:
-        """The classifier of a labelled data set: from the cache, or trained and put there.
+    def of(
+        cls, dataset: Dataset, device: torch.device | str = "cpu", seed: int = 0, attributes: Sequence[str] = ()
+    ) -> Classifier:
+        """The classifier of a data set with labels, or of some of its attributes: from the cache, or trained and put there.
 
         The cache is the folder in the environment variable INTERALIA_CACHE, or the user's own. A cache that cannot be
         read or written costs the training again and nothing else.
         """
         device = torch.device(device)
+        if attributes:
+            train, validation, test = (
+                Split(getattr(dataset, part).x, dataset.conditions(part, attributes))
+                for part in ("train", "validation", "test")
+            )
+            dataset = replace(dataset, train=train, validation=validation, test=test, classes=tuple(attributes))
         y = dataset.train.y
         assert y is not None, "extractor_for looks for labels first"
-        classes = max(int(y.max()) + 1, len(dataset.classes))
+        classes = len(attributes) or max(int(y.max()) + 1, len(dataset.classes))
         network = seeded(lambda: Network(dataset.shape, classes), seed)
         held_out = next((part for part in (dataset.validation, dataset.test) if len(part) and part.y is not None), None)
         key = _fingerprint(dataset, held_out, f"{PROTOCOL} {seed} {device.type}")
@@ -104,11 +123,16 @@ class Classifier:
         network.eval().requires_grad_(False)
         weights = hashlib.sha256(b"".join(p.detach().cpu().numpy().tobytes() for p in network.parameters())).hexdigest()
         where = "held-out" if held_out else "training"
+        what = f"{', '.join(attributes)} of {dataset.name}" if attributes else dataset.name
         name = (
-            f"classifier of {dataset.name} ({network.output.in_features} features, {where} accuracy {accuracy:.4f}, "
+            f"classifier of {what} ({network.output.in_features} features, {where} accuracy {accuracy:.4f}, "
             f"weights {weights[:8]})"
         )
-        return cls(network, name, accuracy)
+        return cls(network, name, accuracy, tuple(attributes))
+
+
+def _read(logits: Tensor, several: bool) -> Tensor:
+    return (logits > 0).long() if several else logits.argmax(1)
 
 
 def _rows(split: Split, rows: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
@@ -131,7 +155,11 @@ def _train(network: Network, split: Split, device: torch.device, seed: int) -> N
             if len(order) < batch:
                 order = random.permutation(len(x))
             rows, order = torch.from_numpy(order[:batch]), order[batch:]
-            loss = functional.cross_entropy(network(x[rows].to(device)), y[rows].to(device))
+            logits, truth = network(x[rows].to(device)), y[rows].to(device)
+            if truth.ndim == 2:  # attributes, each of which an image has or has not
+                loss = functional.binary_cross_entropy_with_logits(logits, truth.to(logits.dtype))
+            else:
+                loss = functional.cross_entropy(logits, truth)
             optimiser.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call,unused-ignore]
             optimiser.step()
@@ -140,7 +168,7 @@ def _train(network: Network, split: Split, device: torch.device, seed: int) -> N
 
 def _accuracy(network: Network, split: Split, seed: int) -> float:
     x, y = _rows(split, np.random.default_rng(seed).permutation(len(split))[:10_000])
-    return float((in_batches(network, x, network).argmax(1) == y).double().mean())
+    return float((_read(in_batches(network, x, network), y.ndim == 2) == y).double().mean())
 
 
 def _fingerprint(dataset: Dataset, held_out: Split | None, protocol: str) -> str:
