@@ -521,21 +521,3 @@ def test_bigans_critic_is_told_z_at_its_second_layer_alone() -> None:
     a, b = critic(x, torch.zeros(4, 3)), critic(x, torch.randn(4, 3))
     assert torch.equal(first[0], first[1])
     assert not torch.allclose(a, b)
-
-
-@pytest.mark.parametrize("shape", [(6,), (1, 12, 12)])
-@pytest.mark.parametrize("infers", [True, False])
-def test_the_unary_score_of_a_conditional_critic_is_a_projection_on_the_label(
-    shape: tuple[int, ...], infers: bool
-) -> None:
-    """D(x, z, y) = joint + u(f(x)) + <V y, f(x)>, whether y is one label or several attributes."""
-    torch.manual_seed(0)
-    critic = CATALOGUE["auto"](Sizes(shape, latent=5, infers=infers, labels=3), width=2, unary=True).critic
-    x, z, y = torch.rand(4, *shape), torch.randn(4, 5), torch.tensor([[1.0, 0, 0], [0, 1, 0], [1, 0, 1], [0, 0, 0]])
-    told = (z, y) if infers else (y,)
-    features = critic.x(x)
-    joint = critic.joint(torch.cat(critic.features(x, *told), dim=1)).flatten()
-    weights = critic.unary.label.weight.T  # one row a label
-    given = torch.stack([weights[0], weights[1], weights[0] + weights[2], torch.zeros_like(weights[0])])
-    expected = joint + critic.unary.score(features).flatten() + (given * features).sum(1)
-    torch.testing.assert_close(critic(x, *told), expected)

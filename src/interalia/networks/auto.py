@@ -7,7 +7,7 @@ import math
 
 from torch import nn
 
-from interalia.networks import layers, translation
+from interalia.networks import translation
 from interalia.networks.layers import Beside, Joint, Recogniser, Stack
 from interalia.networks.mlp import MLP, bounding, hidden, small
 from interalia.networks.sizes import Networks, Sizes, Translators
@@ -25,7 +25,7 @@ def auto(sizes: Sizes, width: int = 32, unary: bool = False) -> Networks | Trans
     Arguments:
         sizes: what has to fit.
         width: maps of the first convolution; eight times that is the width of fully connected layers.
-        unary: whether the critic adds a score of x alone, or of x and its label; one that answers classes does not.
+        unary: whether the critic adds a score of x alone; one that answers classes does not.
     """
     if width < 1:
         raise ValueError(f"`width` is {width}, and it counts maps: 1 or more")
@@ -77,7 +77,7 @@ def auto(sizes: Sizes, width: int = 32, unary: bool = False) -> Networks | Trans
             ),
             x,
             z,
-            unary=layers.unary(wide, sizes.labels) if (unary and not sizes.classes) or separate else None,
+            unary=nn.Linear(wide, 1) if (unary and not sizes.classes) or separate else None,
             unary_z=nn.Linear(wide, 1) if separate else None,
             classes=sizes.classes,
         )

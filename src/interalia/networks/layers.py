@@ -196,29 +196,6 @@ class Stack(nn.Module):
         return out.reshape(len(out), *self.after) if self.after else out
 
 
-class Projection(nn.Module):
-    """A score of features f that knows the label y: u(f) + <V y, f>.
-
-    A critic that only hears y beside the features can leave it aside for long; here each label weighs every feature.
-
-    Arguments:
-        features: the dimensions of f.
-        labels: the dimensions of y.
-
-    References:
-        cGANs with Projection Discriminator, Takeru Miyato, Masanori Koyama, 2018, https://arxiv.org/abs/1802.05637
-    """
-
-    def __init__(self, features: int, labels: int) -> None:
-        super().__init__()
-        self.score = nn.Linear(features, 1)
-        self.label = nn.Linear(labels, features, bias=False)
-
-    def forward(self, features: Tensor, y: Tensor) -> Tensor:
-        score: Tensor = self.score(features).flatten() + (self.label(y) * features).sum(1)
-        return score
-
-
 class Joint(nn.Module):
     """A critic of pairs: D(x, z) = joint([f(x), g(z)]) (+ unary(f(x))), or of x alone, D(x) = joint(f(x)).
 
@@ -228,8 +205,7 @@ class Joint(nn.Module):
         joint: maps the concatenated features to a score.
         x: f, or None to take x as it is.
         z: g, or None to take z as it is.
-        unary: scores x alone by its features, or x and the label that is told last, if it is a `Projection`; the sum keeps
-            samples good where the joint score is busy with the pairing.
+        unary: scores x alone by its features; the sum keeps samples good where the joint score is busy with the pairing.
         before: the shape of one z as g wants it, or empty.
         classes: how many logits the joint answers, of which the score is the log of the summed exponentials; 0 for a plain
             score.
@@ -280,18 +256,12 @@ class Joint(nn.Module):
             return full(self.logits(x, *z)).logsumexp(dim=1)
         parts = self.features(x, *z)
         score: Tensor = self.joint(torch.cat(parts, dim=1)).flatten()
-        if self.unary is None:
-            return score
-        told = z[-1:] if isinstance(self.unary, Projection) else ()
-        unary: Tensor = self.unary(parts[0], *told).flatten()
         if self.unary_z is not None:
-            return torch.stack([unary, self.unary_z(parts[1]).flatten(), score], dim=1)
-        return score + unary
-
-
-def unary(features: int, labels: int) -> nn.Module:
-    """The score of x by its features, for `Joint`: one that knows the label where there is one."""
-    return Projection(features, labels) if labels else nn.Linear(features, 1)
+            assert self.unary is not None
+            return torch.stack([self.unary(parts[0]).flatten(), self.unary_z(parts[1]).flatten(), score], dim=1)
+        if self.unary is not None:
+            score = score + self.unary(parts[0]).flatten()
+        return score
 
 
 class Beside(nn.Module):

@@ -8,7 +8,6 @@ import torch
 from torch import Tensor, nn
 
 from interalia.errors import UserError
-from interalia.networks import layers
 from interalia.networks.layers import Beside, Categories, HalfTanh, Joint, Maxout, Recogniser, Stack
 from interalia.networks.sizes import Networks, Sizes
 
@@ -79,7 +78,7 @@ def small(sizes: Sizes, width: int, unary: bool = False) -> Networks:
         critic = Joint(
             MLP(width + sizes.beside, sizes.classes or 1, width, 2),
             x,
-            unary=layers.unary(width, sizes.labels) if (unary and not sizes.classes) or separate else None,
+            unary=nn.Linear(width, 1) if (unary and not sizes.classes) or separate else None,
             unary_z=MLP(sizes.beside, 1, width, 1) if separate else None,
             classes=sizes.classes,
         )
