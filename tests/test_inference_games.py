@@ -269,6 +269,35 @@ def test_the_k_plus_1_loss_is_that_of_plain_torch() -> None:
     torch.testing.assert_close(losses["generator"], fooled)
 
 
+def test_virtual_adversarial_training_finds_the_change_that_moves_the_labels_most() -> None:
+    game = examples.build("semi-ali(vat=2.0, radius=0.3)")
+    assert isinstance(game, SemiALI)
+    x, x_l, y = examples.batch(game)
+    joints = game.sample(x, x_l, y)
+    pair = joints["q"]
+    logits = game.critic.logits(*pair)  # type: ignore[operator]
+    torch.manual_seed(0)
+    charge = game.smoothness(*pair, logits)
+    least = charge.item()
+    for _ in range(20):  # no change drawn at random does as much
+        r = torch.randn_like(x)
+        r = 0.3 * r / r.flatten(1).norm(dim=1).view(-1, *[1] * (x.ndim - 1))
+        other = game.critic.logits(pair[0] + r, pair[1]).log_softmax(1)  # type: ignore[operator]
+        p = logits.softmax(1)
+        assert (p * (logits.log_softmax(1) - other)).sum(1).mean().item() < least
+    torch.manual_seed(0)
+    losses = game.losses(joints).losses
+    torch.manual_seed(0)
+    plain = SemiALI(game.encoder, game.decoder, game.critic, game.prior).losses(joints).losses
+    torch.testing.assert_close(losses["critic"], plain["critic"] + 2.0 * charge)
+    torch.testing.assert_close(losses["generator"], plain["generator"])
+    charge.backward()  # type: ignore[no-untyped-call]
+    assert all(parameter.grad is None for parameter in game.encoder.parameters())
+    game.eval()
+    with torch.no_grad():  # an evaluation charges nothing for it
+        torch.testing.assert_close(game.losses(joints).losses["critic"], plain["critic"], rtol=0.1, atol=0.1)
+
+
 def test_only_the_labelled_images_labels_are_looked_at() -> None:
     run = Run(game="semi-ali", labelled=20, steps=1, batch=64, **SHORT)  # type: ignore[arg-type]
     training = engine.prepare(run)

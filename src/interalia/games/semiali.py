@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import cross_entropy, kl_div
 
-from interalia.conditionals import Conditional, Prior
+from interalia.conditionals import Conditional, Prior, full
 from interalia.divergences import GAN, Divergence
 from interalia.errors import UserError
 from interalia.games.game import Game, Outcome
 from interalia.penalties import InstanceNoise, Joints, Penalty
+
+SMALL = 0.1  # the norm of the first change of x, at which the gradient is looked at
+
+
+def unit(x: Tensor) -> Tensor:
+    """Each member of a batch scaled to the norm 1."""
+    norms = x.flatten(1).norm(dim=1).clamp(min=1e-12)
+    return x / norms.view(-1, *[1] * (x.ndim - 1))
 
 
 class SemiALI(Game):
@@ -21,17 +29,24 @@ class SemiALI(Game):
     decoded pairs, and any divergence can take their place.
 
         critic:     ALI's + label_weight * (the cross-entropy of l on labelled pairs (x, z^))
+                    + vat * (the mean over unlabelled x of KL(P(label | x, z^) || P(label | x + r, z^)))
         generator:  ALI's + cycle * (the mean over all numbers of x of (x - x^)^2)
+
+    where r of norm `radius` is the change of x that changes the labels most, found by one step of power iteration.
 
     References:
         Adversarially Learned Inference, Vincent Dumoulin and others, 2017, https://arxiv.org/abs/1606.00704 (section 4.2)
         Improved Techniques for Training GANs, Tim Salimans and others, 2016, https://arxiv.org/abs/1606.03498 (K + 1 classes)
+        Virtual Adversarial Training: A Regularization Method for Supervised and Semi-Supervised Learning, Takeru Miyato and
+        others, 2018, https://arxiv.org/abs/1704.03976
 
     Arguments:
         encoder, decoder, prior, divergence, penalty, noise, together: as in ALI.
         critic: answers `logits` of (x, z), shape (n, K), and calling it gives s, shape (n,).
         label_weight: of the cross-entropy.
         cycle: the weight of ALICE's round trip.
+        vat: the weight of virtual adversarial training; 0 leaves it out.
+        radius: the norm of its change of x.
 
     Raises:
         UserError: the critic has no logits.
@@ -52,6 +67,8 @@ class SemiALI(Game):
         together: bool = True,
         label_weight: float = 1.0,
         cycle: float = 0.0,
+        vat: float = 0.0,
+        radius: float = 1.5,
     ) -> None:
         super().__init__()
         if not getattr(critic, "classes", 0):
@@ -66,6 +83,8 @@ class SemiALI(Game):
         self.together = together
         self.label_weight = label_weight
         self.cycle = cycle
+        self.vat = vat
+        self.radius = radius
 
     def sample(self, *batch: Tensor) -> Joints:
         x, x_l, y = batch
@@ -84,11 +103,24 @@ class SemiALI(Game):
         q, p = logits_q.logsumexp(dim=1), logits_p.logsumexp(dim=1)
         critic = self.divergence.critic_loss(q, p) + self.charge(joints["q"], joints["p"])
         critic = critic + self.label_weight * cross_entropy(logits_l, y)
+        if self.vat and self.training and torch.is_grad_enabled():
+            critic = critic + self.vat * self.smoothness(joints["q"][0], joints["q"][1], logits_q)
         generator = self.divergence.generator_loss(q, p)
         if self.cycle:
             x_hat, x = joints["cycle"]
             generator = generator + self.cycle * (x_hat - x).square().mean()
         return Outcome({"critic": critic, "generator": generator}, {"q": q, "p": p})
+
+    def smoothness(self, x: Tensor, z_hat: Tensor, logits: Tensor) -> Tensor:
+        """How far the labels of unlabelled x move under the worst small change of x: the charge of `vat`, a scalar."""
+        x, z_hat, target = x.detach(), z_hat.detach(), logits.detach().softmax(dim=1)
+
+        def moved(r: Tensor) -> Tensor:
+            return kl_div(full(self.critic.logits(x + r, z_hat)).log_softmax(dim=1), target, reduction="batchmean")  # type: ignore[operator]
+
+        r = unit(torch.randn_like(x)).mul(SMALL).requires_grad_()
+        (worst,) = torch.autograd.grad(moved(r), r)
+        return moved(self.radius * unit(worst))
 
     def classify(self, x: Tensor) -> Tensor:
         """The probability of each label, shape (n, labels), given that the pair (x, z^) is an encoded one."""
