@@ -72,9 +72,14 @@ def hali_mnist(**overrides: Any) -> Run:
 
 def semi_ali_mnist(**overrides: Any) -> Run:
     """Semi-supervised ALI on MNIST: K + 1 classes in the critic of pairs, the labels of 1,000 images."""
-    return ali_mnist(name="semi-ali-mnist", game="semi-ali(cycle=2.0)", divergence="gan", labelled=1000).replace(
-        **overrides
-    )
+    return ali_mnist(
+        name="semi-ali-mnist",
+        game="semi-ali(cycle=2.0, vat=2.0)",
+        divergence="gan",
+        penalty="r1r2(gamma=0.1, every=4)",
+        schedule="linear(start=0.5, final=0.0)",
+        labelled=1000,
+    ).replace(**overrides)
 
 
 def aae_mnist(**overrides: Any) -> Run:
