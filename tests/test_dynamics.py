@@ -224,3 +224,107 @@ def test_dynamics_are_abstract_or_final() -> None:
     with pytest.raises(TypeError):
         Dynamics(Bilinear(), {})  # type: ignore[abstract]
     assert CATALOGUE["simultaneous"] is Simultaneous
+
+
+RATES = [0.01, 0.1, 0.5]
+
+
+@pytest.mark.parametrize("eta", RATES)
+def test_extragradient_contracts_on_the_bilinear_game(eta: float) -> None:
+    """I - eta A + eta^2 A^2 with A a rotation by a quarter: ||w||^2 shrinks by 1 - eta^2 + eta^4 each step."""
+    game = Bilinear()
+    moves = flow("extragradient", game, eta)
+    for _ in range(50):
+        theta, phi = game.point()
+        moves.step(nothing())
+        shrunk = sum(v * v for v in game.point()) / (theta**2 + phi**2)
+        assert shrunk == pytest.approx(1 - eta**2 + eta**4, rel=1e-12)
+
+
+@pytest.mark.parametrize("eta", RATES)
+def test_the_past_is_the_extrapolation_by_hand_on_the_bilinear_game(eta: float) -> None:
+    game = Bilinear()
+    moves = flow("past", game, eta)
+    theta, phi = game.point()
+    seen = (0.0, 0.0)  # the last gradient
+    for _ in range(50):
+        ahead = (theta - eta * seen[0], phi - eta * seen[1])
+        seen = (ahead[1], -ahead[0])
+        theta, phi = theta - eta * seen[0], phi - eta * seen[1]
+        moves.step(nothing())
+        assert game.point() == pytest.approx((theta, phi), abs=1e-14, rel=1e-12)
+    if eta < 0.5:
+        assert theta**2 + phi**2 < 0.8**2 + 0.3**2
+
+
+@pytest.mark.parametrize("eta", RATES)
+def test_optimism_is_what_the_past_looks_at(eta: float) -> None:
+    """With gradient descent Optimistic's points are those that Past looks at: w' - 2 eta F(w') + eta F(w'_before)."""
+    hopeful, looking = Bilinear(), Bilinear()
+    optimistic, past = flow("optimistic", hopeful, eta), flow("past", looking, eta)
+    for _ in range(30):
+        seen = []
+        losses = looking.losses
+        looking.losses = lambda joints, seen=seen, losses=losses: (seen.append(looking.point()), losses(joints))[1]  # type: ignore[method-assign]
+        here = hopeful.point()
+        past.step(nothing())
+        looking.losses = losses  # type: ignore[method-assign]
+        assert here == pytest.approx(seen[0], abs=1e-13, rel=1e-11)
+        optimistic.step(nothing())
+
+
+@pytest.mark.parametrize("eta", RATES)
+@pytest.mark.parametrize("gamma", [0.1, 1.0])
+def test_consensus_contracts_on_the_bilinear_game(eta: float, gamma: float) -> None:
+    """||F||^2 / 2 = (theta^2 + phi^2) / 2, so that ||w||^2 changes by (1 - eta gamma)^2 + eta^2 each step."""
+    game = Bilinear()
+    moves = flow(f"consensus(gamma={gamma})", game, eta)
+    for _ in range(30):
+        theta, phi = game.point()
+        moves.step(nothing())
+        changed = sum(v * v for v in game.point()) / (theta**2 + phi**2)
+        assert changed == pytest.approx((1 - eta * gamma) ** 2 + eta**2, rel=1e-12)
+    with pytest.raises(UserError, match="above 0"):
+        flow("consensus(gamma=0.0)", game, eta)
+
+
+def test_extra_adam_is_its_algorithm() -> None:
+    """Algorithm 4 by hand: moments advance at both half steps, corrected by 2t - 1 and 2t, applied from the saved point."""
+    game = Bilinear()
+    optimisers = {p: torch.optim.Adam(game.parameters_of(p), lr=0.05, betas=(0.5, 0.9)) for p in game.players}
+    moves = CATALOGUE["extragradient"](game, optimisers)
+    w, m, v = torch.tensor(game.point(), dtype=torch.float64), torch.zeros(2), torch.zeros(2)
+
+    def update(at: Tensor, count: int) -> Tensor:
+        nonlocal m, v
+        g = torch.stack([at[1], -at[0]])
+        m, v = 0.5 * m + 0.5 * g, 0.9 * v + 0.1 * g.square()
+        return 0.05 * (m / (1 - 0.5**count)) / ((v / (1 - 0.9**count)).sqrt() + 1e-8)
+
+    for t in range(1, 20):
+        ahead = w - update(w, 2 * t - 1)
+        w = w - update(ahead, 2 * t)
+        moves.step(nothing())
+        assert game.point() == pytest.approx(tuple(w.tolist()), rel=1e-9)
+
+
+def test_extragradient_draws_fresh_batches_or_uses_one_twice() -> None:
+    for fresh, drawn in ((True, 2), (False, 1)):
+        stream, by_hand = iter(batches()), batches()
+        flow(f"extragradient(fresh={fresh})", tiny_ali(), 0.1).step(stream)
+        assert torch.equal(next(stream)[0], by_hand[drawn][0])
+
+
+@pytest.mark.parametrize("name", ["past", "optimistic"])
+def test_what_a_step_remembers_is_in_the_state(name: str) -> None:
+    ours, theirs = tiny_ali(), tiny_ali()
+    moves, again = flow(name, ours, 0.1), flow(name, theirs, 0.1)
+    stream = iter(batches())
+    for _ in range(2):
+        moves.step(stream)
+    theirs.load_state_dict(ours.state_dict())
+    again.load_state_dict(moves.state_dict())
+    for flow_, rest in ((moves, stream), (again, iter(batches()[2:]))):
+        torch.manual_seed(3)
+        flow_.step(rest)
+    assert_same_weights(ours, theirs)

@@ -70,6 +70,10 @@ SETTINGS = {
     "paper": {"game": "ali", "penalty": "none", "divergence": "gan", "ema": 0},
     "noise and decay": {"noise": "annealed(std=0.2)", "schedule": "linear(start=0.2)", "rates": {"critic": 3e-4}},
     "alternating": {"dynamics": "alternating(turns={'critic': 2, 'generator': 1})", "schedule": "exponential"},
+    "extragradient": {"dynamics": "extragradient"},
+    "past": {"dynamics": "past", "optimiser": "adam(lr=0.0001)"},
+    "optimistic": {"dynamics": "optimistic", "game": "ali", "penalty": "clip"},
+    "consensus": {"dynamics": "consensus(gamma=0.01)"},
     "momentum": {"optimiser": "sgd(lr=0.01, momentum=0.9)"},
     "rmsprop": {"optimiser": "rmsprop(lr=0.0001)"},
 }

@@ -24,6 +24,9 @@ from interalia.networks.mlp import MLP
 DYNAMICS = list(dynamics.CATALOGUE)
 # divergences in which every parameter counts: the others do not change when a constant is added to all scores
 DIVERGENCES = ["gan", "least-squares", "pearson", "reverse-kl"]
+MOVES = [
+    (name, key) for name in DYNAMICS for key in (DIVERGENCES if name in ("simultaneous", "alternating") else ["gan"])
+]
 SHAPES = {"flat": FLAT, "conv": CONV}
 ALL_DIVERGENCES = list(divergences.CATALOGUE)
 CONDITIONAL = [name for name, member in CATALOGUE.items() if member.conditional]
@@ -43,13 +46,12 @@ def flow(name: str, game: Game, rate: float = 0.05) -> dynamics.Dynamics:
 
 
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
-@pytest.mark.parametrize("divergence", DIVERGENCES)
-@pytest.mark.parametrize("name", DYNAMICS)
+@pytest.mark.parametrize(("name", "divergence"), MOVES)
 @pytest.mark.parametrize("game", CATALOGUE)
 def test_every_parameter_of_every_player_moves(game: str, name: str, divergence: str, shape: tuple[int, ...]) -> None:
     made = build(game, shape, divergence=divergence)
     before = copy.deepcopy(dict(made.named_parameters()))
-    moves = flow(name, made)
+    moves = flow(name, made, rate=1e-4 if game == "vae" else 0.05)  # its likelihood is narrow, and its gradients large
     for _ in range(2):
         outcome = moves.step(itertools.repeat(batch(made)))
         assert set(outcome.losses) == set(made.players)

@@ -113,6 +113,7 @@ class Training:
             "game": self.game.state_dict(),
             "average": None if self.average is None else self.average.state_dict(),
             "optimisers": {player: optimiser.state_dict() for player, optimiser in self.optimisers.items()},
+            "dynamics": self.dynamics.state_dict(),
             "samplers": [sampler.state_dict() for sampler in self.samplers],
             "memory": self.game.memory(),
             "random": {
@@ -131,6 +132,7 @@ class Training:
             self.average.load_state_dict(state["average"])
         for player, optimiser in self.optimisers.items():
             optimiser.load_state_dict(state["optimisers"][player])
+        self.dynamics.load_state_dict(state.get("dynamics", {"memory": []}))  # which older checkpoints do not have
         for sampler, position in zip(self.samplers, state["samplers"], strict=True):
             sampler.load_state_dict(position)
         self.game.remember(state["memory"])
