@@ -52,7 +52,7 @@ def ali_mnist(**overrides: Any) -> Run:
 
 def cali_mnist(**overrides: Any) -> Run:
     """Conditional ALI on MNIST, with ALICE's round trip: encoder, decoder and critic are told the digit."""
-    return ali_mnist(name="cali-mnist", labels=True).replace(**overrides)
+    return ali_mnist(name="cali-mnist", labels=True, schedule="linear(start=0.5, final=0.0)").replace(**overrides)
 
 
 def cali_celeba(**overrides: Any) -> Run:

@@ -208,7 +208,8 @@ CONDITIONAL_ALI = Experiment(
     },
     paper={},
     protocol=(
-        "MNIST: the recipe cali-mnist (networks auto, relativistic pairing, R1 + R2, averaged weights), "
+        "MNIST: the recipe cali-mnist (networks auto, relativistic pairing, R1 + R2, averaged weights, the "
+        "rate falling to 0 over the second half), "
         f"{TOLD_STEPS:,} steps of 128; all networks are told the label. Generated: 5,000 samples, 500 of "
         "each label. Edited: the first 5,000 test images decoded from their own z under another label drawn at "
         "random. Read by interalia's own classifier, frozen. "
