@@ -12,10 +12,12 @@ from torch import Tensor, nn
 from torch.optim import SGD
 
 from interalia import runs, specs
-from interalia.dynamics import CATALOGUE, Alternating, Dynamics, Simultaneous
+from interalia.conditionals import Dirac
+from interalia.dynamics import CATALOGUE, Alternating, Dynamics, Rules, Simultaneous
 from interalia.errors import UserError
-from interalia.games import ALI, Game, Outcome
-from interalia.penalties import Joints
+from interalia.games import ALI, GAN, Game, Outcome
+from interalia.networks.mlp import MLP
+from interalia.penalties import R1, Joints
 
 
 class Number(nn.Module):
@@ -328,3 +330,104 @@ def test_what_a_step_remembers_is_in_the_state(name: str) -> None:
         torch.manual_seed(3)
         flow_.step(rest)
     assert_same_weights(ours, theirs)
+
+
+# ---- what holds of every look and every move
+
+
+def moves_of(name: str, game: Game, rate: float = 0.1, **rules: float) -> Dynamics:
+    optimisers = {player: SGD(game.parameters_of(player), lr=rate) for player in game.players}
+    return CATALOGUE[name](game, optimisers, rules=Rules(**rules))  # type: ignore[arg-type]
+
+
+def gan() -> Game:
+    torch.manual_seed(0)
+    return runs.build(runs.Run(game="gan", latent=3, networks="auto(width=2)"), (5,))
+
+
+@pytest.mark.parametrize("name", sorted(set(CATALOGUE) - {"consensus"}))  # whose pull is not linear in the gradient
+def test_accumulated_batches_are_one_large_batch(name: str) -> None:
+    ends = []
+    x = torch.rand(12, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    for count in (1, 3):
+        torch.manual_seed(0)
+        prior = Fixed(x[:, :3], 12 // count)
+        game = GAN(Dirac(MLP(3, 5)), MLP(5, 1), prior, penalty=R1()).double()  # type: ignore[arg-type]
+        outcome = moves_of(name, game, accumulate=count).step(itertools.cycle((part,) for part in x.split(12 // count)))
+        ends.append(torch.cat([p.detach().flatten() for p in game.parameters()]))
+        assert {len(scores) for scores in outcome.scores.values()} == {12}
+    torch.testing.assert_close(ends[1], ends[0], rtol=1e-10, atol=1e-12)
+
+
+class Fixed(nn.Module):
+    """A prior that answers the same latents in turn."""
+
+    def __init__(self, z: Tensor, count: int) -> None:
+        super().__init__()
+        self.parts = itertools.cycle(z.split(count))
+
+    def sample(self, shape: tuple[int]) -> Tensor:
+        return next(self.parts)
+
+
+def test_each_players_gradient_is_clipped_by_its_own_norm() -> None:
+    game, free = gan(), gan()
+    before = {player: [p.detach().clone() for p in game.parameters_of(player)] for player in game.players}
+    x = torch.rand(8, 5, generator=torch.Generator().manual_seed(1))
+    torch.manual_seed(5)
+    moves_of("simultaneous", free).step(itertools.repeat((x,)))
+    torch.manual_seed(5)
+    moves_of("simultaneous", game, clip=1e-3).step(itertools.repeat((x,)))
+    for player in game.players:
+        far, near = (
+            torch.cat(
+                [(b - p.detach()).flatten() for b, p in zip(before[player], g.parameters_of(player), strict=True)]
+            )
+            for g in (free, game)
+        )
+        assert near.norm().item() == pytest.approx(0.1 * 1e-3, rel=1e-3)
+        assert torch.nn.functional.cosine_similarity(far, near, dim=0).item() == pytest.approx(1, abs=1e-4)
+
+
+@pytest.mark.parametrize("name", CATALOGUE)
+def test_a_critic_that_wins_waits(name: str) -> None:
+    x = torch.rand(8, 5, generator=torch.Generator().manual_seed(1)) + 10.0  # told from samples by any slope
+    for balance, waits in ((0.9, True), (1.0, False)):
+        game = gan()
+        for _ in range(300):  # a critic that has won
+            moves_of("simultaneous", game, rate=0.05).move("critic")
+            with game.only("critic"):
+                moves_of("simultaneous", game, rate=0.05).look(iter([(x,)]), "critic")
+        moves_of("simultaneous", game, rate=0.05).move("critic")
+        critic = [p.detach().clone() for p in game.parameters_of("critic")]
+        generator = [p.detach().clone() for p in game.parameters_of("generator")]
+        moves = moves_of(name, game, rate=1e-3, balance=balance)
+        moves.step(itertools.repeat((x,)))
+        assert (moves.ahead == 1.0) == waits  # which nobody asks for where the critic always moves
+        assert all(torch.equal(a, b) for a, b in zip(critic, game.parameters_of("critic"), strict=True)) == waits
+        assert not all(torch.equal(a, b) for a, b in zip(generator, game.parameters_of("generator"), strict=True))
+
+
+def test_a_balance_needs_a_critic() -> None:
+    game = runs.build(runs.Run(game="vae", latent=3, networks="auto(width=2)"), (5,))
+    with pytest.raises(UserError, match="VAE has none; leave --balance out"):
+        moves_of("simultaneous", game, balance=0.9)
+
+
+@pytest.mark.parametrize(
+    ("settings", "reason"),
+    [
+        ({"game": "infogan", "prior": "codes(categorical=[3], uniform=0)"}, "charged for the joint 'model' by more"),
+        ({"game": "cyclegan"}, "charged for the joint 'fake_a' by more"),
+        ({"game": "vae"}, "players are autoencoder, and not one beside a critic"),
+        ({"networks": "bigan-mlp(width=8)", "encoder": "dirac"}, "batch norm"),
+    ],
+)
+def test_one_stage_says_why_it_is_not_exact(settings: dict[str, str], reason: str) -> None:
+    torch.manual_seed(0)
+    shape = (1, 16, 16)
+    run = runs.Run(**{"game": "ali", "latent": 3, "networks": "auto(width=2)", **settings})  # type: ignore[arg-type]
+    game = runs.build(run, shape, other=shape)
+    x = torch.rand(8, *shape)
+    with pytest.raises(UserError, match=f"cannot be trained in one stage: .*{reason}.*--dynamics simultaneous"):
+        flow("one-stage", game, 0.1).step(itertools.repeat((x, x) if game.other else (x,)))

@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -74,6 +75,9 @@ SETTINGS = {
     "past": {"dynamics": "past", "optimiser": "adam(lr=0.0001)"},
     "optimistic": {"dynamics": "optimistic", "game": "ali", "penalty": "clip"},
     "consensus": {"dynamics": "consensus(gamma=0.01)"},
+    "one stage": {"dynamics": "one-stage", "schedule": "cosine(warmup=0.25)"},
+    "rules": {"accumulate": 2, "clip": 0.5, "balance": 0.6, "dynamics": "past"},
+    "uniform": {"average": "uniform(start=0.3)", "schedule": "linear(start=0.5, warmup=0.2)"},
     "momentum": {"optimiser": "sgd(lr=0.01, momentum=0.9)"},
     "rmsprop": {"optimiser": "rmsprop(lr=0.0001)"},
 }
@@ -376,6 +380,21 @@ def test_average_is_the_exponential_one() -> None:
         assert torch.equal(a, b)
 
 
+@pytest.mark.parametrize(("start", "first"), [(0.0, 0), (0.35, 4), (0.6, 6)])
+def test_average_is_the_plain_mean(start: float, first: int) -> None:
+    training = engine.prepare(small(average=f"uniform(start={start})", steps=10))
+    seen: list[dict[str, np.ndarray]] = []
+
+    class Look(Observer):
+        def step(self, training: Training, outcome: Outcome) -> None:
+            seen.append({k: v.detach().double().numpy().copy() for k, v in training.game.named_parameters()})
+
+    engine.loop(training, [Look()])
+    for key, value in training.sampled.named_parameters():
+        mean = np.mean([weights[key] for weights in seen[first:]], axis=0)
+        np.testing.assert_allclose(value.detach().double().numpy(), mean, rtol=1e-5, atol=1e-6)
+
+
 @pytest.mark.parametrize(
     ("schedule", "factors"),
     [
@@ -383,6 +402,10 @@ def test_average_is_the_exponential_one() -> None:
         ("linear(start=0.5)", [1, 1, 1, 1, 1, 1, 0.8, 0.6, 0.4, 0.2]),
         ("linear(start=0, final=0.5)", [1, 0.95, 0.9, 0.85, 0.8, 0.75, 0.7, 0.65, 0.6, 0.55]),
         ("exponential(start=0.5, final=0.01)", [1] * 6 + [10**-0.4, 10**-0.8, 10**-1.2, 10**-1.6]),
+        ("cosine(start=0.6)", [1] * 7 + [0.5 + 0.5**1.5, 0.5, 0.5 - 0.5**1.5]),
+        ("cosine(start=0.8, final=0.5)", [1] * 9 + [0.75]),
+        ("constant(warmup=0.5)", [0, 0.2, 0.4, 0.6, 0.8, 1, 1, 1, 1, 1]),
+        ("linear(start=0.5, warmup=0.2)", [0, 0.5, 1, 1, 1, 1, 0.8, 0.6, 0.4, 0.2]),
     ],
 )
 def test_schedules_and_the_players_rates(schedule: str, factors: list[float]) -> None:

@@ -87,7 +87,7 @@ def test_an_unknown_name_is_told_the_nearest() -> None:
         specs.look_up("simultanous", dynamics.CATALOGUE, "dynamics")
     assert str(caught.value) == (
         "there is no dynamics 'simultanous'; did you mean 'simultaneous'? There are: alternating, consensus, extragradient, "
-        "optimistic, past, simultaneous."
+        "one-stage, optimistic, past, simultaneous."
     )
     with pytest.raises(UserError, match=r"^there is no penalty 'zzz'; there are: clip, interpolated, r1, r1r2\.$"):
         specs.look_up("zzz(a=1)", penalties.CATALOGUE, "penalty")

@@ -7,18 +7,38 @@ else's, and steps that player's optimiser.
 from __future__ import annotations
 
 import abc
-from collections.abc import Callable, Iterator, Mapping
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import clip_grad_norm_
 from torch.optim import Optimizer
 
 from interalia.errors import UserError
 from interalia.games.game import Game, Outcome
 
 Batches = Iterator[tuple[Tensor, ...]]
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What holds of every look and every move, whatever the dynamics.
+
+    Attributes:
+        accumulate: batches whose gradients are averaged in one look, as though they were one batch of so many times the
+            size (but for batch norm, which still sees them one by one).
+        clip: the greatest Euclidean norm of one player's gradient, which is scaled down to it; 0 for none.
+        balance: the critic does not move while a sample of the first joint outscores one of the second with more than this
+            probability; 1 for a critic that always moves.
+    """
+
+    accumulate: int = 1
+    clip: float = 0.0
+    balance: float = 1.0
 
 
 class Dynamics(abc.ABC):
@@ -28,6 +48,10 @@ class Dynamics(abc.ABC):
         game: the game.
         optimisers: one for each player, over that player's parameters.
         precision: makes the context in which the game is evaluated, such as an autocast.
+        rules: of every look and every move.
+
+    Raises:
+        UserError: the rules ask for a balance, and the game has no critic.
     """
 
     def __init__(
@@ -35,23 +59,42 @@ class Dynamics(abc.ABC):
         game: Game,
         optimisers: Mapping[str, Optimizer],
         precision: Callable[[], AbstractContextManager[object]] = nullcontext,
+        rules: Rules = Rules(),
     ) -> None:
+        if rules.balance < 1 and "critic" not in game.players:
+            raise UserError(
+                f"`balance` holds back a critic that wins, and {type(game).__name__} has none; leave --balance out."
+            )
         self.game = game
         self.optimisers = optimisers
         self.precision = precision
+        self.rules = rules
         self.memory: list[Tensor] = []  # what the next step has to know of the last one; empty before the first
+        self.ahead = 0.0  # how probably the first joint outscored the second at the last look
 
     @abc.abstractmethod
     def step(self, batches: Batches) -> Outcome:
         """One step of training; the outcome is the last look that each player took."""
 
     def look(self, batches: Batches, *players: str) -> Outcome:
-        """Evaluates the game on one batch; each player's loss reaches its own parameters' .grad and nobody else's."""
+        """Evaluates the game on one batch, or on as many as are accumulated; each player's loss reaches its own parameters'
+        .grad and nobody else's."""
+        count = self.rules.accumulate
+        outcomes = [self.gradients(next(batches), players, 1 / count) for _ in range(count)]
+        outcome = outcomes[0] if count == 1 else together(outcomes)
+        if self.rules.balance < 1 and len(outcome.scores) > 1:
+            self.ahead = outscoring(*list(outcome.scores.values())[:2])
+        return outcome
+
+    def gradients(self, batch: Sequence[Tensor], players: Sequence[str], share: float) -> Outcome:
+        """Evaluates the game on one batch and adds `share` times each player's gradient to its parameters' .grad."""
         with self.precision():
-            outcome = self.game(*next(batches))
+            outcome = self.game(*batch)
         for player in players:
-            outcome.losses[player].backward(
-                inputs=[p for p in self.game.parameters_of(player) if p.requires_grad],
+            loss = outcome.losses[player]
+            loss.backward(
+                None if share == 1 else torch.full_like(loss, share),
+                inputs=self.moving(player),
                 retain_graph=player != players[-1],  # the players share one graph
             )
         return outcome
@@ -59,17 +102,29 @@ class Dynamics(abc.ABC):
     def move(self, *players: str) -> None:
         """Steps and clears those players' optimisers."""
         for player in players:
-            self.optimisers[player].step()
-            self.optimisers[player].zero_grad(set_to_none=True)
+            optimiser = self.optimisers[player]
+            if not (player == "critic" and self.ahead > self.rules.balance):
+                if self.rules.clip:
+                    clip_grad_norm_(self.moving(player), self.rules.clip)
+                optimiser.step()
+            optimiser.zero_grad(set_to_none=True)
             self.game.moved(player)
+
+    def batch(self, batches: Batches) -> list[tuple[Tensor, ...]]:
+        """All that one look draws, to be looked at more than once."""
+        return list(itertools.islice(batches, self.rules.accumulate))
+
+    def moving(self, player: str) -> list[nn.Parameter]:
+        """The parameters of one player that move."""
+        return [p for p in self.game.parameters_of(player) if p.requires_grad]
 
     def parameters(self) -> list[nn.Parameter]:
         """All that moves, player by player."""
-        return [p for player in self.game.players for p in self.game.parameters_of(player) if p.requires_grad]
+        return [p for player in self.game.players for p in self.moving(player)]
 
     def state_dict(self) -> dict[str, Any]:
         """What a checkpoint has to keep beside the weights and the optimisers' own state."""
-        return {"memory": self.memory}
+        return {"memory": self.memory, "ahead": self.ahead}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Goes on from `state_dict()`."""
@@ -77,6 +132,7 @@ class Dynamics(abc.ABC):
         self.memory = [
             kept.to(p.device, p.dtype) for kept, p in zip(state["memory"], like, strict=bool(state["memory"]))
         ]
+        self.ahead = float(state.get("ahead", 0.0))  # which older checkpoints do not have
 
 
 class Simultaneous(Dynamics):
@@ -111,9 +167,10 @@ class Alternating(Dynamics):
         game: Game,
         optimisers: Mapping[str, Optimizer],
         precision: Callable[[], AbstractContextManager[object]] = nullcontext,
+        rules: Rules = Rules(),
         turns: Mapping[str, int] | None = None,
     ) -> None:
-        super().__init__(game, optimisers, precision)
+        super().__init__(game, optimisers, precision, rules)
         critic_first = sorted(game.players, key=lambda player: player != "critic")
         self.turns = dict.fromkeys(critic_first, 1) if turns is None else dict(turns)
         for player, count in self.turns.items():
@@ -161,17 +218,18 @@ class Extragradient(Dynamics):
         game: Game,
         optimisers: Mapping[str, Optimizer],
         precision: Callable[[], AbstractContextManager[object]] = nullcontext,
+        rules: Rules = Rules(),
         fresh: bool = True,
     ) -> None:
-        super().__init__(game, optimisers, precision)
+        super().__init__(game, optimisers, precision, rules)
         self.fresh = fresh
 
     def step(self, batches: Batches) -> Outcome:
         players, here = self.game.players, places(self.parameters())
-        batch = next(batches)
-        self.look(iter([batch]), *players)
+        batch = self.batch(batches)
+        self.look(iter(batch), *players)
         self.move(*players)
-        outcome = self.look(batches if self.fresh else iter([batch]), *players)
+        outcome = self.look(batches if self.fresh else iter(batch), *players)
         put(self.parameters(), here)
         self.move(*players)
         return outcome
@@ -251,29 +309,180 @@ class Consensus(Dynamics):
         game: Game,
         optimisers: Mapping[str, Optimizer],
         precision: Callable[[], AbstractContextManager[object]] = nullcontext,
+        rules: Rules = Rules(),
         gamma: float = 0.1,
     ) -> None:
-        super().__init__(game, optimisers, precision)
+        super().__init__(game, optimisers, precision, rules)
         if not gamma > 0:
             raise ValueError(f"`gamma` is {gamma}, and it is above 0; without it the moves are simultaneous")
         self.gamma = gamma
 
     def step(self, batches: Batches) -> Outcome:
-        with self.precision():
-            outcome = self.game(*next(batches))
-        gradients: list[Tensor] = []
-        for player in self.game.players:
-            own = [p for p in self.game.parameters_of(player) if p.requires_grad]
-            gradients += torch.autograd.grad(
-                outcome.losses[player], own, create_graph=True, allow_unused=True, materialize_grads=True
-            )
-        moving = self.parameters()
-        size = sum((g.square().sum() for g in gradients), torch.zeros(())) / 2  # ||F||^2 / 2
-        towards = torch.autograd.grad(size, moving, allow_unused=True, materialize_grads=True)
-        for parameter, gradient, pull in zip(moving, gradients, towards, strict=True):
-            parameter.grad = gradient.detach() + self.gamma * pull
+        outcome = self.look(batches, *self.game.players)
         self.move(*self.game.players)
         return outcome
+
+    def gradients(self, batch: Sequence[Tensor], players: Sequence[str], share: float) -> Outcome:
+        with self.precision():
+            outcome = self.game(*batch)
+        gradients: list[Tensor] = []
+        for player in players:
+            gradients += torch.autograd.grad(
+                outcome.losses[player],
+                self.moving(player),
+                create_graph=True,
+                allow_unused=True,
+                materialize_grads=True,
+            )
+        moving = self.parameters()
+        size = torch.stack([g.square().sum() for g in gradients]).sum() / 2  # ||F||^2 / 2
+        towards = torch.autograd.grad(size, moving, allow_unused=True, materialize_grads=True)
+        for parameter, gradient, pull in zip(moving, gradients, towards, strict=True):
+            new = share * (gradient.detach() + self.gamma * pull)
+            parameter.grad = new if parameter.grad is None else parameter.grad + new
+        return outcome
+
+
+class OneStage(Dynamics):
+    """Simultaneous moves for less: the critic is gone through backwards once, for both players.
+
+    Where the critic scores each sample by itself, and the generator's loss reaches what the critic judges through the scores
+    s alone, both players' gradients in a sample are multiples of one, that of its score:
+
+        dL_g/dx_i = (dL_g/ds_i / dL_c/ds_i) dL_c/dx_i
+
+    so that the critic's own backward gives the generator's gradient by a factor a sample. What the generator is charged for
+    joints that no critic judges, such as ALICE's round trip, reaches them the ordinary way. It ends where simultaneous moves
+    end. A batch in which dL_c/ds_i is 0 and dL_g/ds_i is not is gone through the ordinary way.
+
+    Raises:
+        UserError: at the first step, where the gradient so found is not the exact one, with the reason; or the game's
+            players are not a critic and one other.
+
+    References:
+        Training Generative Adversarial Networks in One Stage, Chengchao Shen and others, 2021,
+        https://arxiv.org/abs/2103.00430
+    """
+
+    def __init__(
+        self,
+        game: Game,
+        optimisers: Mapping[str, Optimizer],
+        precision: Callable[[], AbstractContextManager[object]] = nullcontext,
+        rules: Rules = Rules(),
+    ) -> None:
+        super().__init__(game, optimisers, precision, rules)
+        others = [player for player in game.players if player != "critic"]
+        if len(game.players) != 2 or len(others) != 1:
+            raise self.refusal(f"its players are {', '.join(game.players)}, and not one beside a critic")
+        self.other = others[0]
+        self.checked = False
+
+    def step(self, batches: Batches) -> Outcome:
+        outcome = self.look(batches, *self.game.players)
+        self.move(*self.game.players)
+        return outcome
+
+    def gradients(self, batch: Sequence[Tensor], players: Sequence[str], share: float) -> Outcome:
+        with self.precision():
+            joints = self.game.sample(*batch)
+            cut = {name: tuple(leaf(part) for part in parts) for name, parts in joints.items()}
+            outcome = self.game.losses(cut)
+        made = [
+            (name, whole, part)
+            for name, parts in cut.items()
+            for whole, part in zip(joints[name], parts, strict=True)
+            if whole is not part  # those that come from the generator
+        ]
+        leaves = [part for _, _, part in made]
+        scores, critic, generator = outcome.scores, outcome.losses["critic"], outcome.losses[self.other]
+        c, g = (
+            torch.autograd.grad(loss, list(scores.values()), retain_graph=True, allow_unused=True)
+            for loss in (critic, generator)
+        )
+        if any(cs is None and gs is not None for cs, gs in zip(c, g, strict=True)):
+            raise self.refusal(f"its critic is not charged for the samples that its {self.other} is charged for")
+        factors = {
+            name: torch.zeros_like(scores[name]) if gs is None else torch.where(gs == 0, 0.0, gs / cs)
+            for name, cs, gs in zip(scores, c, g, strict=True)
+        }
+        usable = all(bool(factor.isfinite().all()) for factor in factors.values())
+        shortcut = [usable and name in scores for name, _, _ in made]
+        theirs = [part for part, short in zip(leaves, shortcut, strict=True) if not (short and self.checked)]
+        ordinary = iter(
+            torch.autograd.grad(generator, theirs, retain_graph=True, allow_unused=True, materialize_grads=True)
+            if theirs
+            else ()
+        )
+        torch.autograd.backward([critic], [torch.full_like(critic, share)], inputs=[*self.moving("critic"), *leaves])
+        found = []
+        for (name, _, part), short in zip(made, shortcut, strict=True):
+            exact = None if short and self.checked else share * next(ordinary)
+            if exact is None or short:
+                gradient = torch.zeros_like(part) if part.grad is None else along(part.grad, factors[name])
+                found.append(gradient)
+                if exact is not None:
+                    self.check(name, scores[name], gradient, exact)
+            else:
+                found.append(exact)
+        self.checked = self.checked or usable
+        torch.autograd.backward([whole for _, whole, _ in made], found, inputs=self.moving(self.other))
+        return outcome
+
+    def check(self, joint: str, scores: Tensor, found: Tensor, exact: Tensor) -> None:
+        """Raises a UserError unless the two gradients of the generator's loss in a part of this joint agree."""
+        if (found - exact).norm() <= (0.05 if self.coarse() else 1e-3) * exact.norm() + 1e-12:
+            return
+        if scores[0].numel() > 1:
+            raise self.refusal("its critic answers more than one score for a sample")
+        judges = [getattr(self.game, name) for name in self.game.players["critic"]]
+        if any(isinstance(part, nn.BatchNorm1d | nn.BatchNorm2d) for judge in judges for part in judge.modules()):
+            raise self.refusal("its critic has batch norm, by which a score depends on the other samples too")
+        raise self.refusal(f"its {self.other} is charged for the joint {joint!r} by more than the critic's scores")
+
+    def coarse(self) -> bool:
+        """Whether the game is evaluated in a precision of few digits."""
+        with self.precision():
+            device = next(self.game.parameters()).device.type
+            return torch.is_autocast_enabled(device)
+
+    def refusal(self, reason: str) -> UserError:
+        return UserError(
+            f"{type(self.game).__name__} cannot be trained in one stage: {reason}; use --dynamics simultaneous, which "
+            f"makes the same moves."
+        )
+
+
+def leaf(part: Tensor) -> Tensor:
+    """What comes from the generator, cut off it; data as they are."""
+    return part.detach().requires_grad_() if part.requires_grad else part
+
+
+def along(gradient: Tensor, factor: Tensor) -> Tensor:
+    """A batch of gradients, each times its sample's factor, the first where a sample has several scores."""
+    first = factor.reshape(len(gradient), -1)[:, 0]
+    return gradient * first.view(-1, *[1] * (gradient.ndim - 1)).to(gradient.dtype)
+
+
+def together(outcomes: Sequence[Outcome]) -> Outcome:
+    """What several looks came to: the means of the losses, and all the scores."""
+    losses = {p: torch.stack([o.losses[p].detach() for o in outcomes]).mean() for p in outcomes[0].losses}
+    return Outcome(losses, {name: torch.cat([o.scores[name] for o in outcomes]) for name in outcomes[0].scores})
+
+
+@torch.no_grad()
+def outscoring(p: Tensor, q: Tensor) -> float:
+    """The probability that a score of P is above one of Q, ties counted by half: the area under the critic's ROC curve.
+
+    It has no unit, so one threshold serves all divergences: 1/2 for a critic that cannot tell, 1 for one that always can.
+
+    Example:
+        >>> outscoring(torch.tensor([1.0, 2.0]), torch.tensor([0.0, 1.0]))
+        0.875
+    """
+    p, q = p.flatten(), q.flatten().sort().values
+    below = torch.searchsorted(q, p) + torch.searchsorted(q, p, right=True)
+    return float(below.double().mean() / (2 * len(q)))
 
 
 def places(parameters: list[nn.Parameter]) -> list[Tensor]:
@@ -295,4 +504,5 @@ CATALOGUE: dict[str, Callable[..., Dynamics]] = {
     "past": Past,
     "optimistic": Optimistic,
     "consensus": Consensus,
+    "one-stage": OneStage,
 }

@@ -24,7 +24,7 @@ from interalia import building, dynamics, optim, runs, specs
 from interalia.data.dataset import Dataset
 from interalia.data.sampler import Sampler
 from interalia.data.store import Store, as_tensor
-from interalia.dynamics import Dynamics
+from interalia.dynamics import Dynamics, Rules
 from interalia.errors import UserError
 from interalia.games import Game, Outcome
 from interalia.runs import Folder, Run, Trained
@@ -46,6 +46,7 @@ class Training:
         dataset: the data with its three parts.
         game: the game being trained.
         average: the average of its weights, or None.
+        averaging: which average that is.
         optimisers: one a player.
         schedule: the learning rates' factor over time.
         dynamics: how the players move.
@@ -63,6 +64,7 @@ class Training:
     dataset: Dataset
     game: Game
     average: AveragedModel | None
+    averaging: optim.Averaging | None
     optimisers: dict[str, Optimizer]
     schedule: optim.Schedule
     dynamics: Dynamics
@@ -220,13 +222,18 @@ def prepare(run: Run, folder: Folder | None = None, generator: nn.Module | None 
         game,
         optimisers,
         precision_context(precision, device),
+        Rules(run.accumulate, run.clip, run.balance),
     )
+    averaging: optim.Averaging | None = specs.make(run.average, optim.AVERAGES, "average")
+    if averaging is not None and run.average.startswith("moving"):
+        averaging = dataclasses.replace(averaging, decay=run.ema) if run.ema else None
     return Training(
         run=run,
         folder=folder,
         dataset=dataset,
         game=game,
-        average=optim.average_of(game, run.ema) if run.ema else None,
+        average=averaging.of(game) if averaging else None,
+        averaging=averaging,
         optimisers=optimisers,
         schedule=specs.make(run.schedule, optim.SCHEDULES, "schedule"),
         dynamics=moves,
@@ -297,8 +304,8 @@ def loop(training: Training, observers: Sequence[Observer]) -> None:
             training.game.at(training.step, training.steps)
             rate(training)
             outcome: Outcome = training.dynamics.step(training.batches)
-            if training.average is not None:
-                training.average.update_parameters(training.game)
+            if training.average is not None and training.averaging is not None:
+                training.averaging.update(training.average, training.game, training.step / max(1, training.steps))
             training.step += 1
             training.seconds += time.perf_counter() - clock
             for observer in observers:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -39,26 +41,40 @@ OPTIMISERS: dict[str, Callable[..., Optimizer]] = {"adam": adam, "sgd": sgd, "rm
 Schedule = Callable[[float], float]  # the share of training that is over, in [0, 1] -> a factor on the learning rate
 
 
-def constant() -> Schedule:
-    """The rate stays."""
-    return lambda t: 1.0
+def constant(warmup: float = 0.0) -> Schedule:
+    """The rate stays, after growing from 0 on a straight line over the share `warmup` of training."""
+    check_decay(1.0, 0.0, warmup)
+    return lambda t: grown(t, warmup)
 
 
-def linear(start: float = 0.5, final: float = 0.0) -> Schedule:
+def linear(start: float = 0.5, final: float = 0.0, warmup: float = 0.0) -> Schedule:
     """Constant until the share `start` of training, then on a straight line to `final` times the rate."""
-    check_decay(start, final)
-    return lambda t: 1.0 + (final - 1.0) * decayed(t, start)
+    check_decay(start, final, warmup)
+    return lambda t: grown(t, warmup) * (1.0 + (final - 1.0) * decayed(t, start))
 
 
-def exponential(start: float = 0.5, final: float = 0.01) -> Schedule:
+def exponential(start: float = 0.5, final: float = 0.01, warmup: float = 0.0) -> Schedule:
     """Constant until the share `start` of training, then falling by a constant factor a step to `final` times the rate."""
-    check_decay(start, final)
-    return lambda t: float(final ** decayed(t, start))
+    check_decay(start, final, warmup)
+    return lambda t: grown(t, warmup) * float(final ** decayed(t, start))
 
 
-def check_decay(start: float, final: float) -> None:
+def cosine(start: float = 0.0, final: float = 0.0, warmup: float = 0.0) -> Schedule:
+    """Constant until the share `start` of training, then along half a cosine to `final` times the rate.
+
+    References:
+        SGDR: Stochastic Gradient Descent with Warm Restarts, Ilya Loshchilov, Frank Hutter, 2017,
+        https://arxiv.org/abs/1608.03983 (without restarts)
+    """
+    check_decay(start, final, warmup)
+    return lambda t: grown(t, warmup) * (final + (1.0 - final) * (1.0 + math.cos(math.pi * decayed(t, start))) / 2)
+
+
+def check_decay(start: float, final: float, warmup: float) -> None:
     if not 0 <= start <= 1 or final < 0:
         raise ValueError(f"`start` is {start} and `final` is {final}; they lie in [0, 1] and [0, inf)")
+    if not 0 <= warmup <= 1:
+        raise ValueError(f"`warmup` is {warmup}, and it is a share of training in [0, 1]")
 
 
 def decayed(t: float, start: float) -> float:
@@ -66,15 +82,67 @@ def decayed(t: float, start: float) -> float:
     return min(1.0, max(0.0, t - start) / max(1e-12, 1.0 - start))
 
 
-SCHEDULES: dict[str, Callable[..., Schedule]] = {"constant": constant, "linear": linear, "exponential": exponential}
+def grown(t: float, warmup: float) -> float:
+    """The factor of the warm-up at the share t of training."""
+    return 1.0 if t >= warmup else t / warmup
 
 
-def average_of(game: nn.Module, decay: float) -> AveragedModel:
-    """The exponential moving average of a game's weights; its buffers (population statistics) follow the game's.
+SCHEDULES: dict[str, Callable[..., Schedule]] = {
+    "constant": constant,
+    "linear": linear,
+    "exponential": exponential,
+    "cosine": cosine,
+}
 
-    average <- decay * average + (1 - decay) * weights, at each step, starting from the first weights.
+
+@dataclass(frozen=True)
+class Averaging:
+    """How a game's weights are averaged over the steps; its buffers (population statistics) follow the game's.
+
+    With a decay, average <- decay * average + (1 - decay) * weights; without one, the plain mean of all weights since the
+    beginning. Up to the share `start` of training the average is the newest weights.
+
+    Attributes:
+        decay: None for the plain mean.
+        start: the share of training at which averaging begins, in [0, 1).
     """
-    return AveragedModel(game, multi_avg_fn=get_ema_multi_avg_fn(decay))  # type: ignore[no-untyped-call]
+
+    decay: float | None = None
+    start: float = 0.0
+
+    def of(self, game: nn.Module) -> AveragedModel:
+        """The average of this game's weights, before the first step."""
+        average = None if self.decay is None else get_ema_multi_avg_fn(self.decay)  # type: ignore[no-untyped-call]
+        return AveragedModel(game, multi_avg_fn=average)  # type: ignore[no-untyped-call]
+
+    def update(self, average: AveragedModel, game: nn.Module, t: float) -> None:
+        """Takes in the newest weights, at the share t of training."""
+        average.update_parameters(game)
+        if t < self.start:
+            average.n_averaged.zero_()  # torch copies the weights that come first
+
+
+def moving(start: float = 0.0) -> Averaging:
+    """An exponential moving average, of the decay --ema."""
+    return uniform(start)
+
+
+def uniform(start: float = 0.0) -> Averaging:
+    """The plain mean of the weights of all steps after the share `start` of training: what the theory of extragradient is
+    about.
+
+    References:
+        A Variational Inequality Perspective on Generative Adversarial Networks, Gauthier Gidel and others, 2019,
+        https://arxiv.org/abs/1802.10551 (section 3)
+        The Unusual Effectiveness of Averaging in GAN Training, Yasin Yazici and others, 2019,
+        https://arxiv.org/abs/1806.04498 (both averages compared)
+    """
+    if not 0 <= start < 1:
+        raise ValueError(f"`start` is {start}, and it is a share of training in [0, 1)")
+    return Averaging(start=start)
+
+
+AVERAGES: dict[str, Callable[..., Averaging]] = {"moving": moving, "uniform": uniform}
 
 
 @torch.no_grad()

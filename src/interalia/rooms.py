@@ -19,6 +19,7 @@ ROOMS: dict[str, tuple[str, str]] = {
     "priors": ("interalia.conditionals", "PRIORS"),
     "optimisers": ("interalia.optim", "OPTIMISERS"),
     "schedules": ("interalia.optim", "SCHEDULES"),
+    "averages": ("interalia.optim", "AVERAGES"),
     "data": ("interalia.data", "CATALOGUE"),
     "metrics": ("interalia.metrics", "CATALOGUE"),
     "experiments": ("interalia.experiments", "CATALOGUE"),

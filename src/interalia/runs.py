@@ -83,8 +83,20 @@ class Run:
         None, "the length of the training in passes over the data; `steps` outranks it", 0, 10**6
     )
     batch: int = _field(128, "images in a batch", 1, 10**6)
+    accumulate: int = _field(1, "batches whose gradients are averaged in one look at the game", 1, 10**6)
+    clip: float = _field(0.0, "the greatest norm of one player's gradient; 0 for no clipping", 0, 1e9)
+    balance: float = _field(
+        1.0,
+        "the critic waits while it puts a sample of the first joint above one of the second with more than this "
+        "probability; 1 for never",
+        0.5,
+        1,
+    )
     ema: float = _field(
         0.999, "decay of the average of the weights that samples are drawn from; 0 for none", 0, 0.999999
+    )
+    average: str = _field(
+        "moving", "the average of the weights: moving, of decay --ema, or uniform(start=0.5)", room="averages"
     )
     population: int = _field(
         0,

@@ -189,7 +189,7 @@ def shown_pairs(run: Run) -> tuple[Dataset, Game]:
     stores = [Store(split, device) for split in (dataset.train, Split(pairs.truths(dataset)))]
     batches = ((stores[0][rows][0], stores[1][rows][0]) for rows in Sampler(len(stores[0]), run.batch, run.seed))
     flow = dynamics.Simultaneous(game, {"generator": optimiser}, engine.precision_context(precision, device))
-    average = optim.average_of(game, run.ema)
+    average = optim.Averaging(run.ema).of(game)
     engine.keep_memory()
     assert run.steps is not None
     for step in range(run.steps):

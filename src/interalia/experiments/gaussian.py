@@ -128,7 +128,7 @@ def fit(divergence: FDivergence, seed: int, steps: int) -> tuple[float, float]:
     optimisers = {player: optim.adam(game.parameters_of(player), lr=RATE, beta2=BETA2) for player in game.players}
     schedule = optim.linear(start=START)
     dynamics = Simultaneous(game, optimisers)
-    average = optim.average_of(game, 1 - 1 / max(1.0, WINDOW * steps))
+    average = optim.Averaging(1 - 1 / max(1.0, WINDOW * steps)).of(game)
     batches = ((draw(BATCH),) for _ in iter(int, 1))
     for step in range(steps):
         game.at(step, steps)
