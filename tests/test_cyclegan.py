@@ -42,7 +42,7 @@ from interalia.observers.evaluate import watched
 from interalia.penalties import Pool
 from interalia.runs import Folder, Run
 
-DYNAMICS = list(dynamics.CATALOGUE)
+DYNAMICS = sorted(set(dynamics.CATALOGUE) - {"one-stage"})  # which a pool of past samples does not allow
 
 
 class Shift(nn.Module):

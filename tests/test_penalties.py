@@ -10,8 +10,9 @@ from examples import batch, build
 from torch import Tensor, nn
 
 from interalia import dynamics, specs
+from interalia.disturbances import NOISES, InstanceNoise
 from interalia.games import CATALOGUE as GAMES
-from interalia.penalties import CATALOGUE, NOISES, R1, R1R2, Clip, InstanceNoise, Interpolated
+from interalia.penalties import CATALOGUE, R1, R1R2, Clip, Dragan, Interpolated
 
 CHARGING = [name for name in CATALOGUE if name != "clip"]
 JUDGED = [
@@ -61,6 +62,7 @@ def test_closed_forms_for_a_linear_critic(slope: float) -> None:
     assert R1R2(gamma=0.7)(critic, p, q).item() == pytest.approx(0.7 * slope**2, rel=ROUND)  # once for P, once for Q
     expected = 10 * (slope - 1) ** 2  # x and z are one vector
     assert Interpolated(weight=10.0)(critic, p, q).item() == pytest.approx(expected, rel=ROUND, abs=1e-9)
+    assert Dragan(weight=10.0)(critic, p, q).item() == pytest.approx(expected, rel=ROUND, abs=1e-9)
 
 
 def test_closed_forms_for_a_quadratic_critic() -> None:
@@ -87,6 +89,22 @@ def test_interpolated_looks_between_the_two() -> None:
     p, q = (torch.zeros(500, 1),), (torch.ones(500, 1),)
     assert Interpolated()(Bent(), p, q).item() == pytest.approx(0, abs=1e-6)
     assert Interpolated()(Bent(), q, (torch.full((500, 1), 3.0),)).item() > 100
+
+
+def test_dragan_looks_around_the_data() -> None:
+    seen: list[Tensor] = []
+
+    class Look(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            seen.append(x.detach())
+            return x.sum(1)
+
+    p = 3 * torch.randn(5000, 2, generator=torch.Generator().manual_seed(1)) + 10
+    Dragan(scale=0.5)(Look(), (p,), (torch.zeros(5000, 2),))
+    moved = (seen[0] - p) / p.std()
+    assert 0 <= moved.min().item() < 0.01
+    assert 0.49 < moved.max().item() < 0.5
+    assert moved.mean().item() == pytest.approx(0.25, abs=0.01)
 
 
 @pytest.mark.parametrize("name", CHARGING)

@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 
     from interalia.conditionals import Conditional, Prior
     from interalia.data.dataset import Dataset
+    from interalia.disturbances import Disturbance
     from interalia.games import Game
+    from interalia.networks import Sizes
     from interalia.runs import Run
 
 
@@ -124,6 +126,8 @@ def build(
             f"the divergence {run.divergence!r} wants a critic that scores x, z and the pair apart, and the networks "
             f"{run.networks!r} have one score; use --networks auto."
         )
+    if run.pack > 1:
+        parts["critic"] = _packed(run, kind, sizes)  # type: ignore[arg-type]
     _initialise(made, parts)
     if sizes.lower:
         mlp.sharpen(parts["upper_decoder"], sizes.lower)
@@ -133,12 +137,13 @@ def build(
         from interalia import optim
 
         optim.initialise_output(made.output_bias, mean)
+    _normalise(run, parts)
     given: dict[str, Any] = {
         **parts,
         "prior": prior,
         "divergence": divergence,
         "penalty": None if run.penalty == "none" else specs.make(run.penalty, penalties.CATALOGUE, "penalty"),
-        "noise": None if run.noise == "none" else specs.make(run.noise, penalties.NOISES, "noise"),
+        "noise": _disturbance(run, kind, tuple(shape)),  # type: ignore[arg-type]
     }
     if "encoder" in parts:
         given["encoder"] = conditional(parts["encoder"], **encoder_settings)
@@ -222,6 +227,83 @@ def given_generator(
             f"trained on, or --size."
         )
     return decoder
+
+
+def _disturbance(run: Run, kind: type[Game], shape: tuple[int, ...]) -> Disturbance | None:
+    """What is done to the joints before the critic sees them."""
+    from interalia import disturbances, specs
+
+    parts: list[Disturbance] = []
+    if run.augment != "none":
+        if len(shape) != 3 or "critic" not in kind.players:
+            what = "has no critic" if "critic" not in kind.players else f"the data are vectors of {shape[0]} numbers"
+            raise UserError(
+                f"`augment` changes the images that a critic sees, and {kind.__name__ + ' ' if 'has' in what else ''}{what}; "
+                f"leave --augment out."
+            )
+        if kind.judges == "z":
+            raise UserError(
+                f"`augment` changes images, and {kind.__name__}'s critic sees z alone; leave --augment out."
+            )
+        parts.append(specs.make(run.augment, disturbances.AUGMENTATIONS, "augmentation"))
+    if run.noise != "none":
+        parts.append(specs.make(run.noise, disturbances.NOISES, "noise"))
+    return disturbances.Disturbances(parts) if len(parts) > 1 else parts[0] if parts else None
+
+
+def _packed(run: Run, kind: type[Game], sizes: Sizes) -> nn.Module:
+    """A critic of `run.pack` samples at a time.
+
+    Raises:
+        UserError: this game's critic answers for single samples, or a batch is no whole number of packs.
+    """
+    from interalia import games, networks, specs
+    from interalia.networks import mlp
+    from interalia.networks.layers import Packed
+
+    if not kind.packs:
+        able = ", ".join(member.__name__ for member in games.CATALOGUE.values() if member.packs)
+        raise UserError(
+            f"{kind.__name__}'s critic cannot judge packs of samples; leave --pack out, or play one of: {able}."
+        )
+    if run.batch % run.pack:
+        raise UserError(f"`batch` is {run.batch}, which is no multiple of `pack`, {run.pack}; change one of them.")
+    first, *rest = sizes.shape
+    many = dataclasses.replace(
+        sizes,
+        shape=(run.pack * first, *rest),
+        latent=run.pack * sizes.latent,
+        lower=run.pack * sizes.lower,
+        labels=run.pack * sizes.labels,
+    )
+    if sizes.judges == "z":
+        return Packed(mlp.of_latents(many), run.pack)
+    try:
+        return Packed(specs.make(run.networks, networks.CATALOGUE, "networks", many).critic, run.pack)  # type: ignore[union-attr]
+    except UserError as error:
+        raise UserError(
+            f"the networks {run.networks!r} have no critic of {run.pack} samples at a time: {error}"
+        ) from None
+
+
+def _normalise(run: Run, parts: Mapping[str, nn.Module]) -> None:
+    """Spectral norm in every layer of the networks that the run names.
+
+    Raises:
+        UserError: there is no such network.
+    """
+    from torch import nn
+    from torch.nn.utils.parametrizations import spectral_norm
+
+    for name in [] if run.spectral is None else [name.strip() for name in run.spectral.split(",")]:
+        if name not in parts:
+            raise UserError(
+                f"`spectral` names {name!r}, and the networks of this run are: {', '.join(parts)}; give one of them, or "
+                f"several with commas between."
+            )
+        for layer in list(parts[name].modules()):
+            if isinstance(layer, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
+                spectral_norm(layer)
 
 
 def _settings(prior: Prior) -> dict[str, Any]:

@@ -100,19 +100,34 @@ class FDivergence(Divergence):
         return expectation(self.conjugate(p)) - expectation(self.output(q))
 
 
+@dataclass(frozen=True)
 class GAN(FDivergence):
     """The original game: f(u) = u log u - (u + 1) log(u + 1), D = 2 JS - 2 log 2; g(v) = log sigmoid(v).
 
     critic: mean[softplus(-p)] + mean[softplus(q)];  generator: mean[softplus(p)] + mean[softplus(-q)],
-    or with `saturating=True` the critic's loss with the other sign.
+    or with `saturating=True` the critic's loss with the other sign. With one-sided label smoothing a the critic is asked
+    for 1 - a on P in place of 1: (1 - a) mean[softplus(-p)] + a mean[softplus(p)] + mean[softplus(q)].
+
+    Arguments:
+        smoothing: a, in [0, 1).
+
+    Raises:
+        ValueError: `smoothing` is out of its range.
 
     References:
         Generative Adversarial Nets, Ian J. Goodfellow and others, 2014, https://arxiv.org/abs/1406.2661
+        Improved Techniques for Training GANs, Tim Salimans and others, 2016, https://arxiv.org/abs/1606.03498 (smoothing)
 
     Example:
         >>> GAN().critic_loss(torch.zeros(4), torch.zeros(4)) / math.log(2)
         tensor(2.)
     """
+
+    smoothing: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.smoothing < 1:
+            raise ValueError(f"`smoothing` is {self.smoothing}, and it lies in [0, 1)")
 
     def f(self, u: Tensor) -> Tensor:
         return torch.xlogy(u, u) - (u + 1) * torch.log1p(u)
@@ -123,8 +138,15 @@ class GAN(FDivergence):
     def conjugate(self, v: Tensor) -> Tensor:
         return softplus(v)
 
+    def critic_loss(self, p: Tensor, q: Tensor) -> Tensor:
+        loss = super().critic_loss(p, q)
+        return loss + self.smoothing * expectation(p) if self.smoothing else loss  # softplus(p) = softplus(-p) + p
+
     def log_ratio(self, score: Tensor) -> Tensor:
-        return score
+        if not self.smoothing:
+            return score
+        # the optimal score is log((1 - a) p / (a p + q)), which stays under log((1 - a) / a)
+        return score - (1 - self.smoothing - self.smoothing * score.exp()).clamp_min(1e-6).log()
 
 
 class JensenShannon(FDivergence):

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_
 from torch.optim import Optimizer
 
+from interalia.disturbances import outscoring
 from interalia.errors import UserError
 from interalia.games.game import Game, Outcome
 
@@ -82,6 +83,7 @@ class Dynamics(abc.ABC):
         count = self.rules.accumulate
         outcomes = [self.gradients(next(batches), players, 1 / count) for _ in range(count)]
         outcome = outcomes[0] if count == 1 else together(outcomes)
+        self.game.saw(outcome)
         if self.rules.balance < 1 and len(outcome.scores) > 1:
             self.ahead = outscoring(*list(outcome.scores.values())[:2])
         return outcome
@@ -460,7 +462,8 @@ def leaf(part: Tensor) -> Tensor:
 
 def along(gradient: Tensor, factor: Tensor) -> Tensor:
     """A batch of gradients, each times its sample's factor, the first where a sample has several scores."""
-    first = factor.reshape(len(gradient), -1)[:, 0]
+    first = factor.flatten(1)[:, 0] if factor.ndim > 1 else factor
+    first = first.repeat_interleave(len(gradient) // len(first))  # samples that share a score lie beside each other
     return gradient * first.view(-1, *[1] * (gradient.ndim - 1)).to(gradient.dtype)
 
 
@@ -468,21 +471,6 @@ def together(outcomes: Sequence[Outcome]) -> Outcome:
     """What several looks came to: the means of the losses, and all the scores."""
     losses = {p: torch.stack([o.losses[p].detach() for o in outcomes]).mean() for p in outcomes[0].losses}
     return Outcome(losses, {name: torch.cat([o.scores[name] for o in outcomes]) for name in outcomes[0].scores})
-
-
-@torch.no_grad()
-def outscoring(p: Tensor, q: Tensor) -> float:
-    """The probability that a score of P is above one of Q, ties counted by half: the area under the critic's ROC curve.
-
-    It has no unit, so one threshold serves all divergences: 1/2 for a critic that cannot tell, 1 for one that always can.
-
-    Example:
-        >>> outscoring(torch.tensor([1.0, 2.0]), torch.tensor([0.0, 1.0]))
-        0.875
-    """
-    p, q = p.flatten(), q.flatten().sort().values
-    below = torch.searchsorted(q, p) + torch.searchsorted(q, p, right=True)
-    return float(below.double().mean() / (2 * len(q)))
 
 
 def places(parameters: list[nn.Parameter]) -> list[Tensor]:

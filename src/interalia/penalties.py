@@ -1,4 +1,4 @@
-"""What acts between the joints and their critic: penalties on the critic's gradient, instance noise, pools of past samples.
+"""What acts between the joints and their critic: penalties on the critic's gradient, and pools of past samples.
 
 Each part is told where in training it is by `at(step, steps)`, so that its state is a function of the step and a resumed
 run meets the same one.
@@ -47,10 +47,12 @@ class Penalty(abc.ABC):
 
 
 def squared_gradients(critic: nn.Module, inputs: Sequence[Tensor]) -> Tensor:
-    """||grad_inputs D||^2 for each sample, over all of the critic's inputs together, shape (n,)."""
+    """||grad_inputs D||^2 for each score, over all of the critic's inputs together, shape (n,); for a critic that is shown
+    several samples at a time, over all of these."""
     inputs = [part.detach().requires_grad_() for part in inputs]
-    gradients = torch.autograd.grad(critic(*inputs).sum(), inputs, create_graph=True)
-    return torch.stack([g.flatten(1).square().sum(1) for g in gradients]).sum(0)
+    scores = critic(*inputs)
+    gradients = torch.autograd.grad(scores.sum(), inputs, create_graph=True)
+    return torch.stack([g.reshape(len(scores), -1).square().sum(1) for g in gradients]).sum(0)
 
 
 class R1(Penalty):
@@ -103,7 +105,8 @@ class R1R2(R1):
 
     def charge(self, critic: nn.Module, p: Sequence[Tensor], q: Sequence[Tensor]) -> Tensor:
         squares = squared_gradients(critic, [torch.cat(parts) for parts in zip(p, q, strict=True)])
-        on_p, on_q = squares.split([len(p[0]), len(q[0])])
+        size = (len(p[0]) + len(q[0])) // len(squares)  # samples that share a score
+        on_p, on_q = squares.split([len(p[0]) // size, len(q[0]) // size])
         return self.weight / 2 * (on_p.mean() + on_q.mean())
 
 
@@ -148,35 +151,23 @@ class Clip(Penalty):
             parameter.clamp_(-self.bound, self.bound)
 
 
-class InstanceNoise:
-    """Adds N(0, s^2) to the x of a joint that a critic judges, s going linearly from `std` to `final`.
-
-    Arguments:
-        std: the standard deviation at the first step, in units of x.
-        until: the share of training after which s is `final`.
-        final: the standard deviation from there on; equal to `std`, it never changes.
+class Dragan(Penalty):
+    """One-centred, around samples of P: weight E (||grad D|| - 1)^2 at each part of P moved by scale * std * U[0, 1), std its
+    standard deviation, so that the critic is smooth where the data is.
 
     References:
-        Amortised MAP Inference for Image Super-resolution, Casper Kaae Sonderby and others, 2017,
-        https://arxiv.org/abs/1610.04490
+        On Convergence and Stability of GANs, Naveen Kodali and others, 2017, https://arxiv.org/abs/1705.07215
     """
 
-    def __init__(self, std: float = 0.1, until: float = 1.0, final: float = 0.0) -> None:
-        if std < 0 or final < 0 or not 0 < until <= 1:
-            raise ValueError(
-                f"`std` is {std}, `final` {final} and `until` {until}; they lie in [0, inf), [0, inf) and (0, 1]"
-            )
-        self.std = std
-        self.until = until
-        self.final = final
-        self.level = std
+    def __init__(self, weight: float = 10.0, scale: float = 0.5, every: int = 1) -> None:
+        super().__init__(every)
+        self.weight = weight
+        self.scale = scale
 
-    def at(self, step: int, steps: int) -> None:
-        self.level = self.final + (self.std - self.final) * max(0.0, 1 - step / max(1.0, self.until * steps))
-
-    def __call__(self, joint: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        x, *rest = joint
-        return (x + self.level * torch.randn_like(x) if self.level else x, *rest)
+    def charge(self, critic: nn.Module, p: Sequence[Tensor], q: Sequence[Tensor]) -> Tensor:
+        near = [part + self.scale * part.detach().std() * torch.rand_like(part) for part in p]
+        norms = (squared_gradients(critic, near) + 1e-12).sqrt()
+        return self.weight * (norms - 1).square().mean()
 
 
 class Pool:
@@ -237,5 +228,10 @@ class Pool:
         self.samples = list(samples.clone().unbind())
 
 
-CATALOGUE: dict[str, Callable[..., Penalty]] = {"r1": R1, "r1r2": R1R2, "interpolated": Interpolated, "clip": Clip}
-NOISES: dict[str, Callable[..., InstanceNoise]] = {"annealed": InstanceNoise}
+CATALOGUE: dict[str, Callable[..., Penalty]] = {
+    "r1": R1,
+    "r1r2": R1R2,
+    "interpolated": Interpolated,
+    "dragan": Dragan,
+    "clip": Clip,
+}

@@ -74,6 +74,16 @@ class Run:
     divergence: str = _field("gan", "what the critic's scores cost both players", room="divergences")
     penalty: str = _field("none", "a charge on the critic's gradient", room="penalties", none=True)
     noise: str = _field("none", "instance noise at the critic's input: annealed(std=0.1)", room="noises", none=True)
+    augment: str = _field(
+        "none",
+        "augmentation of the images that the critic sees: fixed(policy='translation'), adaptive(target=0.6)",
+        room="augmentations",
+        none=True,
+    )
+    pack: int = _field(1, "how many samples of a joint the critic judges at a time (PacGAN)", 1, 64)
+    spectral: str | None = _field(
+        None, "networks whose layers are divided by their greatest singular value: critic, or decoder,critic"
+    )
     dynamics: str = _field("simultaneous", "how the players move", room="dynamics")
     optimiser: str = _field("adam", "each player's optimiser", room="optimisers")
     rates: dict[str, float] = _field({}, "learning rates of single players, in place of the optimiser's", 0, 10)

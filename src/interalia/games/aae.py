@@ -9,10 +9,11 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, l1_loss, mse_loss
 
 from interalia.conditionals import Codes, Conditional, Gaussian, Prior
+from interalia.disturbances import Disturbance
 from interalia.divergences import GAN, Divergence
 from interalia.errors import UserError
 from interalia.games.game import Game, Outcome
-from interalia.penalties import InstanceNoise, Joints, Penalty
+from interalia.penalties import Joints, Penalty
 
 
 class AAE(Game):
@@ -49,6 +50,7 @@ class AAE(Game):
     """
 
     players = {"autoencoder": ["encoder", "decoder"], "critic": ["critic"]}
+    packs = True
     judges = "z"
 
     def __init__(
@@ -59,7 +61,7 @@ class AAE(Game):
         prior: Prior,
         divergence: Divergence = GAN(),  # noqa: B008 (frozen)
         penalty: Penalty | None = None,
-        noise: InstanceNoise | None = None,
+        noise: Disturbance | None = None,
         together: bool = True,
         weight: float = 10.0,
         distance: Literal["mse", "l1"] = "mse",
@@ -128,7 +130,7 @@ class SemiAAE(Game):
         prior: Prior,
         divergence: Divergence = GAN(),  # noqa: B008 (frozen)
         penalty: Penalty | None = None,
-        noise: InstanceNoise | None = None,
+        noise: Disturbance | None = None,
         together: bool = True,
         weight: float = 10.0,
         label_weight: float = 1.0,

@@ -5,9 +5,10 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from interalia.conditionals import Conditional, Prior
+from interalia.disturbances import Disturbance
 from interalia.divergences import GAN, Divergence
 from interalia.games.game import Game, Outcome
-from interalia.penalties import InstanceNoise, Joints, Penalty
+from interalia.penalties import Joints, Penalty
 
 
 class ALI(Game):
@@ -34,7 +35,7 @@ class ALI(Game):
         prior: p(z).
         divergence: what the scores cost.
         penalty: a charge on the critic's gradient, or None.
-        noise: instance noise on the x that the critic sees, or None.
+        noise: what is done to the joints before the critic sees them, or None.
         together: whether the critic sees both joints in one pass, see `Game.score`.
 
     Example:
@@ -47,6 +48,7 @@ class ALI(Game):
     """
 
     players = {"generator": ["encoder", "decoder"], "critic": ["critic"]}
+    packs = True
     conditional = True
 
     def __init__(
@@ -57,7 +59,7 @@ class ALI(Game):
         prior: Prior,
         divergence: Divergence = GAN(),  # noqa: B008 (frozen)
         penalty: Penalty | None = None,
-        noise: InstanceNoise | None = None,
+        noise: Disturbance | None = None,
         together: bool = True,
     ) -> None:
         super().__init__()

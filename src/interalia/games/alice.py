@@ -9,9 +9,10 @@ from torch import Tensor, nn
 from torch.nn.functional import l1_loss, mse_loss
 
 from interalia.conditionals import Conditional, Prior
+from interalia.disturbances import Disturbance
 from interalia.divergences import GAN, Divergence
 from interalia.games.game import Game, Outcome
-from interalia.penalties import InstanceNoise, Joints, Penalty
+from interalia.penalties import Joints, Penalty
 
 
 class ALICE(Game):
@@ -48,6 +49,7 @@ class ALICE(Game):
     """
 
     players = {"generator": ["encoder", "decoder"], "critic": ["critic"]}
+    packs = True
     conditional = True
 
     def __init__(
@@ -58,7 +60,7 @@ class ALICE(Game):
         prior: Prior,
         divergence: Divergence = GAN(),  # noqa: B008 (frozen)
         penalty: Penalty | None = None,
-        noise: InstanceNoise | None = None,
+        noise: Disturbance | None = None,
         together: bool = True,
         cycle: float = 1.0,
         cycle_z: float = 0.0,
@@ -128,7 +130,7 @@ class AdversarialALICE(Game):
         prior: Prior,
         divergence: Divergence = GAN(),  # noqa: B008 (frozen)
         penalty: Penalty | None = None,
-        noise: InstanceNoise | None = None,
+        noise: Disturbance | None = None,
         together: bool = True,
         weight: float = 1.0,
     ) -> None:

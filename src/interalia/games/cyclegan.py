@@ -9,9 +9,10 @@ from torch import Tensor, nn
 from torch.nn.functional import l1_loss
 
 from interalia.conditionals import full
+from interalia.disturbances import Disturbance
 from interalia.divergences import Divergence, LeastSquares
 from interalia.games.game import Game, Outcome
-from interalia.penalties import InstanceNoise, Joints, Penalty, Pool
+from interalia.penalties import Joints, Penalty, Pool
 
 
 class CycleGAN(Game):
@@ -70,7 +71,7 @@ class CycleGAN(Game):
         critic_b: nn.Module,
         divergence: Divergence = LeastSquares(),  # noqa: B008 (frozen)
         penalty: Penalty | None = None,
-        noise: InstanceNoise | None = None,
+        noise: Disturbance | None = None,
         cycle: float = 10.0,
         identity: float = 0.0,
         adversarial: float = 2.0,
@@ -146,9 +147,10 @@ class CycleGAN(Game):
                 self.penalty.moved(judge)
 
     def memory(self) -> dict[str, Tensor]:
-        return {f"pool_{domain}": pool.memory() for domain, pool in self.pools.items()}
+        return super().memory() | {f"pool_{domain}": pool.memory() for domain, pool in self.pools.items()}
 
     def remember(self, memory: Mapping[str, Tensor]) -> None:
+        super().remember(memory)
         device = next(self.parameters()).device
         for domain, pool in self.pools.items():
             pool.remember(memory[f"pool_{domain}"].to(device))

@@ -12,8 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from interalia.conditionals import Conditional, Prior, full
+from interalia.disturbances import Disturbance
 from interalia.errors import UserError
-from interalia.penalties import InstanceNoise, Joints, Penalty
+from interalia.penalties import Joints, Penalty
 
 
 @dataclass(frozen=True)
@@ -45,13 +46,14 @@ class Game(nn.Module, abc.ABC):
     judges: ClassVar[str] = "xz"  # what its critic is shown
     conditional: ClassVar[bool] = False  # whether it can be fed (x, y)
     semi: ClassVar[bool] = False  # whether it is fed (x, x_l, y), the labels y of a few images x_l beside all of them
+    packs: ClassVar[bool] = False  # whether its critic can judge several samples at a time
     recognises: ClassVar[bool] = False  # whether its critic answers for the codes in z
     encoder: Conditional
     decoder: Conditional
     critic: nn.Module
     prior: Prior
     penalty: Penalty | None = None
-    noise: InstanceNoise | None = None
+    noise: Disturbance | None = None
     together: bool = True  # whether the critic sees the joints in one pass
 
     @abc.abstractmethod
@@ -88,27 +90,39 @@ class Game(nn.Module, abc.ABC):
         if self.penalty is not None and "critic" in self.players[player]:
             self.penalty.moved(self.critic)
 
+    def saw(self, outcome: Outcome) -> None:
+        """Hears what a look of a training came to; an augmentation that adapts itself does so here."""
+        if self.noise is not None and len(outcome.scores) > 1:
+            first, second, *_ = outcome.scores.values()
+            self.noise.heard(first, second)
+
     def memory(self) -> dict[str, Tensor]:
         """What the game carries from step to step beside its weights, such as a pool of past samples: for checkpoints."""
-        return {}
+        return {} if self.noise is None else self.noise.memory()
 
     def remember(self, memory: Mapping[str, Tensor]) -> None:
         """Takes over what `memory` gave."""
+        if self.noise is not None:
+            self.noise.remember(memory)
 
     def score(self, critic: Callable[..., Tensor], *joints: Sequence[Tensor]) -> tuple[Tensor, ...]:
         """The critic's scores on each joint, from ONE pass over the concatenated joints, or from one pass each.
 
         One pass, so that a batch norm in the critic sees the joints mixed, as the original ALI's does. In a pass of its own
         each joint is normalised by itself, as in DCGAN's and InfoGAN's programs: what tells one batch from the other as a
-        whole is taken away, and the critic has a harder task. Instance noise, where there is any, is added here: to all that
-        a critic sees, and to nothing else.
+        whole is taken away, and the critic has a harder task. Noise and augmentations, where there are any, come in here: for
+        all that a critic sees, and for nothing else. A critic that is shown several samples at a time has fewer scores.
         """
-        if self.noise is not None and self.training:
-            joints = tuple(self.noise(joint) for joint in joints)
-        if not self.together:
-            return tuple(full(critic(*joint)) for joint in joints)
-        scores = full(critic(*(torch.cat(parts) for parts in zip(*joints, strict=True))))
-        return scores.split([len(joint[0]) for joint in joints])
+        disturbed = self.noise if self.training else None
+        if disturbed is not None:
+            joints = tuple(disturbed(joint) for joint in joints)
+        if self.together:
+            scores = full(critic(*(torch.cat(parts) for parts in zip(*joints, strict=True))))
+            sizes = [len(joint[0]) for joint in joints]
+            found = scores.split([size * len(scores) // sum(sizes) for size in sizes])
+        else:
+            found = tuple(full(critic(*joint)) for joint in joints)
+        return found
 
     def charge(self, p: Sequence[Tensor], q: Sequence[Tensor]) -> Tensor | float:
         """The penalty on the critic, or nothing."""

@@ -5,10 +5,11 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from interalia.conditionals import Conditional, Prior
+from interalia.disturbances import Disturbance
 from interalia.divergences import GAN as GANDivergence
 from interalia.divergences import Divergence
 from interalia.games.game import Game, Outcome
-from interalia.penalties import InstanceNoise, Joints, Penalty
+from interalia.penalties import Joints, Penalty
 
 
 class GAN(Game):
@@ -29,7 +30,7 @@ class GAN(Game):
         prior: p(z).
         divergence: what the scores cost.
         penalty: a charge on the critic's gradient, or None.
-        noise: instance noise on the x that the critic sees, or None.
+        noise: what is done to the joints before the critic sees them, or None.
         together: whether the critic sees both joints in one pass, see `Game.score`.
 
     Example:
@@ -42,6 +43,7 @@ class GAN(Game):
     """
 
     players = {"generator": ["decoder"], "critic": ["critic"]}
+    packs = True
     judges = "x"
     conditional = True
 
@@ -52,7 +54,7 @@ class GAN(Game):
         prior: Prior,
         divergence: Divergence = GANDivergence(),  # noqa: B008 (frozen)
         penalty: Penalty | None = None,
-        noise: InstanceNoise | None = None,
+        noise: Disturbance | None = None,
         together: bool = True,
     ) -> None:
         super().__init__()

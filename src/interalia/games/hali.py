@@ -6,9 +6,10 @@ import torch
 from torch import Tensor, nn
 
 from interalia.conditionals import Chain, Prior
+from interalia.disturbances import Disturbance
 from interalia.divergences import GAN, Divergence
 from interalia.games.game import Game, Outcome
-from interalia.penalties import InstanceNoise, Joints, Penalty
+from interalia.penalties import Joints, Penalty
 
 
 class HALI(Game):
@@ -44,6 +45,7 @@ class HALI(Game):
     """
 
     players = {"generator": ["encoder", "decoder"], "critic": ["critic"]}
+    packs = True
     encoder: Chain
     decoder: Chain
 
@@ -55,7 +57,7 @@ class HALI(Game):
         prior: Prior,
         divergence: Divergence = GAN(),  # noqa: B008 (frozen)
         penalty: Penalty | None = None,
-        noise: InstanceNoise | None = None,
+        noise: Disturbance | None = None,
         together: bool = True,
         lower: int = 128,
         cycle: float = 0.0,

@@ -6,11 +6,12 @@ import torch
 from torch import Tensor, nn
 
 from interalia.conditionals import Codes, Conditional, Prior
+from interalia.disturbances import Disturbance
 from interalia.divergences import GAN, Divergence
 from interalia.errors import UserError
 from interalia.games.game import Game, Outcome
 from interalia.networks.layers import Recogniser
-from interalia.penalties import InstanceNoise, Joints, Penalty
+from interalia.penalties import Joints, Penalty
 
 
 class InfoGAN(Game):
@@ -36,7 +37,7 @@ class InfoGAN(Game):
         prior: `Codes`.
         divergence: what the scores cost.
         penalty: a charge on the gradient of the critic's score, or None.
-        noise: instance noise on the x that the critic sees, or None.
+        noise: what is done to the joints before the critic sees them, or None.
         weight: lambda of the categorical codes.
         continuous_weight: lambda of the others.
         together: whether the critic sees data and samples in one pass, see `Game.score`.
@@ -68,7 +69,7 @@ class InfoGAN(Game):
         prior: Prior,
         divergence: Divergence = GAN(),  # noqa: B008 (frozen)
         penalty: Penalty | None = None,
-        noise: InstanceNoise | None = None,
+        noise: Disturbance | None = None,
         weight: float = 1.0,
         continuous_weight: float = 1.0,
         together: bool = True,

@@ -5,9 +5,10 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from interalia.conditionals import Conditional, Prior
+from interalia.disturbances import Disturbance
 from interalia.divergences import GAN, Divergence
 from interalia.games.game import Game, Outcome
-from interalia.penalties import InstanceNoise, Joints, Penalty
+from interalia.penalties import Joints, Penalty
 
 
 class PostHocALI(Game):
@@ -36,6 +37,7 @@ class PostHocALI(Game):
     """
 
     players = {"encoder": ["encoder"], "critic": ["critic"]}
+    packs = True
     fixed = ("decoder",)
 
     def __init__(
@@ -46,7 +48,7 @@ class PostHocALI(Game):
         prior: Prior,
         divergence: Divergence = GAN(),  # noqa: B008 (frozen)
         penalty: Penalty | None = None,
-        noise: InstanceNoise | None = None,
+        noise: Disturbance | None = None,
         together: bool = True,
     ) -> None:
         super().__init__()

@@ -9,10 +9,11 @@ from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy, l1_loss, mse_loss
 
 from interalia.conditionals import Conditional, Dirac, Gaussian, Prior, Uniform
+from interalia.disturbances import Disturbance
 from interalia.divergences import GAN, Divergence
 from interalia.errors import UserError
 from interalia.games.game import Game, Outcome
-from interalia.penalties import InstanceNoise, Joints, Penalty
+from interalia.penalties import Joints, Penalty
 
 Distance = Literal["auto", "mse", "l1", "cross-entropy"]
 
@@ -97,6 +98,7 @@ class JointLatentRegressor(Game):
     """
 
     players = {"generator": ["decoder"], "critic": ["critic"], "regressor": ["encoder"]}
+    packs = True
     judges = "x"
 
     def __init__(
@@ -107,7 +109,7 @@ class JointLatentRegressor(Game):
         prior: Prior,
         divergence: Divergence = GAN(),  # noqa: B008 (frozen)
         penalty: Penalty | None = None,
-        noise: InstanceNoise | None = None,
+        noise: Disturbance | None = None,
         together: bool = True,
         weight: float = 0.25,
         distance: Distance = "auto",

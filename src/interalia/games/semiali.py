@@ -7,10 +7,11 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, kl_div
 
 from interalia.conditionals import Conditional, Prior, full
+from interalia.disturbances import Disturbance
 from interalia.divergences import GAN, Divergence
 from interalia.errors import UserError
 from interalia.games.game import Game, Outcome
-from interalia.penalties import InstanceNoise, Joints, Penalty
+from interalia.penalties import Joints, Penalty
 
 SMALL = 0.1  # the norm of the first change of x, at which the gradient is looked at
 
@@ -63,7 +64,7 @@ class SemiALI(Game):
         prior: Prior,
         divergence: Divergence = GAN(),  # noqa: B008 (frozen)
         penalty: Penalty | None = None,
-        noise: InstanceNoise | None = None,
+        noise: Disturbance | None = None,
         together: bool = True,
         label_weight: float = 1.0,
         cycle: float = 0.0,

@@ -8,11 +8,12 @@ import torch
 from torch import Tensor, nn
 
 from interalia.conditionals import Conditional, Gaussian, Prior, StandardNormal, full
+from interalia.disturbances import Disturbance
 from interalia.divergences import GAN, Divergence
 from interalia.errors import UserError
 from interalia.games.game import Game, Outcome
 from interalia.networks.layers import Joint
-from interalia.penalties import InstanceNoise, Joints, Penalty
+from interalia.penalties import Joints, Penalty
 
 
 class VAEGAN(Game):
@@ -64,7 +65,7 @@ class VAEGAN(Game):
         prior: Prior,
         divergence: Divergence = GAN(),  # noqa: B008 (frozen)
         penalty: Penalty | None = None,
-        noise: InstanceNoise | None = None,
+        noise: Disturbance | None = None,
         together: bool = True,
         feature: float = 30.0,
         gamma: float = 0.05,

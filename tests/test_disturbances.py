@@ -1,0 +1,290 @@
+"""Disturbances: what is done to joints before a critic sees them; packs, spectral norm and smoothing beside them."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+import torch
+from examples import CONV, batch, build
+from torch import Tensor, nn
+
+from interalia import runs
+from interalia.disturbances import (
+    AUGMENTATIONS,
+    CHANGES,
+    AdaptiveAugmentation,
+    Augmentation,
+    Disturbances,
+    InstanceNoise,
+    outscoring,
+)
+from interalia.divergences import GAN
+from interalia.errors import UserError
+from interalia.games import CATALOGUE
+from interalia.networks.layers import Packed
+from interalia.penalties import R1, R1R2, squared_gradients
+
+IMAGES = [name for name, member in CATALOGUE.items() if "critic" in member.players and member.judges != "z"]
+
+
+def pictures(count: int = 64, channels: int = 1) -> Tensor:
+    return torch.rand(count, channels, 16, 12, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_a_change_touches_the_chosen_images_alone_and_is_differentiable(name: str) -> None:
+    torch.manual_seed(0)
+    x = pictures(64, 3).requires_grad_()
+    chosen = torch.arange(64) % 2 == 0
+    changed = CHANGES[name](x, chosen)
+    assert changed.shape == x.shape
+    assert torch.equal(changed[~chosen], x[~chosen])
+    assert (changed[chosen] != x[chosen]).flatten(1).any(1).double().mean() > 0.25  # half are turned over by a flip
+    changed.sum().backward()
+    assert x.grad is not None
+    assert bool(x.grad.any())
+
+
+def test_translation_moves_whole_pixels_and_lets_nothing_in() -> None:
+    torch.manual_seed(0)
+    x = torch.ones(400, 1, 16, 8)
+    moved = CHANGES["translation"](x, torch.ones(400, dtype=torch.bool))
+    assert set(moved.unique().tolist()) == {0.0, 1.0}
+    rows, columns = moved[:, 0].amax(2).sum(1), moved[:, 0].amax(1).sum(1)
+    assert (rows.min().item(), rows.max().item()) == (14, 16)
+    assert (columns.min().item(), columns.max().item()) == (7, 8)
+    ramp = torch.arange(16.0).view(1, 1, 16, 1).expand(200, 1, 16, 8)
+    steps = CHANGES["translation"](ramp, torch.ones(200, dtype=torch.bool))[:, 0, 5, 4] - 5
+    assert set(steps.tolist()) == {-2.0, -1.0, 0.0, 1.0, 2.0}
+
+
+def test_cutout_takes_a_square_of_half_the_sides_from_anywhere() -> None:
+    torch.manual_seed(0)
+    x = torch.ones(500, 1, 8, 8)
+    cut = CHANGES["cutout"](x, torch.ones(500, dtype=torch.bool))
+    assert set((cut == 0).flatten(1).sum(1).tolist()) == {16}
+    assert bool(((cut == 0).double().mean((0, 1)) > 0).all())
+
+
+def test_data_and_samples_are_changed_by_one_law_and_z_not_at_all() -> None:
+    torch.manual_seed(0)
+    augment = Augmentation()
+    x, z = pictures(4000), torch.randn(4000, 3)
+    (first, same), (second, _) = augment((x, z)), augment((x, z))
+    assert same is z
+    for statistic in (lambda a: a.mean((0, 1)), lambda a: a.square().mean((0, 1)), lambda a: a.mean((1, 2, 3)).std()):
+        torch.testing.assert_close(statistic(first), statistic(second), atol=0.05, rtol=0)
+    assert not torch.equal(first, second)
+
+
+def test_the_images_of_one_sample_are_changed_together() -> None:
+    torch.manual_seed(0)
+    x = pictures()
+    a, b = Augmentation()((x, x.clone()))
+    assert torch.equal(a, b)
+    assert not torch.equal(a, x)
+
+
+@pytest.mark.parametrize("game", IMAGES)
+def test_the_critic_alone_sees_changed_images_and_only_in_training(game: str) -> None:
+    """The task of encoder and decoder stays: they are given what they are given without augmentation."""
+    shown: dict[str, list[Tensor]] = {}
+    for augmented in (False, True):
+        made = build(game, CONV)
+        made.noise = Augmentation(policy="cutout") if augmented else None
+        for name in ("encoder", "decoder"):
+            if isinstance(network := getattr(made, name, None), nn.Module):
+                network.register_forward_pre_hook(
+                    lambda _, given, key=f"{name}{augmented}": shown.setdefault(key, []).append(given[0].detach())
+                )
+        torch.manual_seed(1)
+        joints = made.sample(*batch(made))
+        torch.manual_seed(2)
+        scores = list(made.losses(joints).scores.values())
+        made.eval()
+        torch.manual_seed(2)
+        held = list(made.losses(joints).scores.values())
+        if not augmented:
+            plain, plain_held = scores, held
+    for name in ("encoder", "decoder"):
+        for a, b in zip(shown.get(f"{name}False", []), shown.get(f"{name}True", []), strict=True):
+            assert torch.equal(a, b)
+    assert not all(torch.equal(a, b) for a, b in zip(plain, scores, strict=True))
+    assert all(torch.equal(a, b) for a, b in zip(plain_held, held, strict=True))
+
+
+def test_adaptation_follows_the_critic_and_is_remembered() -> None:
+    augment = AdaptiveAugmentation(images=1000)
+    sure, unsure = (torch.ones(100), torch.zeros(100)), (torch.zeros(100), torch.zeros(100))
+    for _ in range(5):
+        augment.heard(*sure)
+    assert augment.probability == pytest.approx(0.5)
+    other = AdaptiveAugmentation(images=1000)
+    other.remember(augment.memory())
+    assert other.probability == augment.probability
+    for _ in range(9):
+        augment.heard(*sure)
+    assert augment.probability == pytest.approx(0.8)  # not further
+    for _ in range(20):
+        augment.heard(*unsure)
+    assert augment.probability == 0.0
+    x = pictures()
+    assert torch.equal(augment((x,))[0], x)
+
+
+def test_several_disturbances_come_in_turn() -> None:
+    both = Disturbances([Augmentation(policy="cutout"), InstanceNoise(std=0.5)])
+    torch.manual_seed(0)
+    (changed,) = both((torch.ones(200, 1, 8, 8),))
+    assert (changed < 0.5).double().mean().item() == pytest.approx(0.25 * 0.84 + 0.75 * 0.16, abs=0.02)
+    both.at(10, 10)
+    assert set(both((torch.ones(4, 1, 8, 8),))[0].unique().tolist()) == {0.0, 1.0}
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "sentence"),
+    [
+        ("fixed", {"policy": "blur"}, "made of colour, translation"),
+        ("fixed", {"probability": 1.5}, r"lies in \[0, 1\]"),
+        ("adaptive", {"target": 1.0}, "`target` is 1.0"),
+        ("adaptive", {"images": 0}, "`images` 0"),
+    ],
+)
+def test_settings_of_augmentations_are_checked(name: str, settings: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(ValueError, match=sentence):
+        AUGMENTATIONS[name](**settings)
+
+
+@pytest.mark.parametrize(
+    ("p", "q", "area"),
+    [
+        ([1, 2], [0, 0], 1.0),
+        ([0, 0], [1, 2], 0.0),
+        ([1, 1], [1, 1], 0.5),
+        ([0, 2], [1, 1], 0.5),
+        ([1, 3], [0, 2], 0.75),
+    ],
+)
+def test_outscoring_is_the_area_under_the_curve(p: list[float], q: list[float], area: float) -> None:
+    from sklearn.metrics import roc_auc_score
+
+    assert outscoring(torch.tensor(p, dtype=torch.float), torch.tensor(q, dtype=torch.float)) == area
+    assert roc_auc_score([1] * len(p) + [0] * len(q), p + q) == area
+
+
+# ---- packs
+
+
+def test_a_pack_shows_its_samples_beside_each_other() -> None:
+    seen: list[tuple[Tensor, ...]] = []
+
+    class Look(nn.Module):
+        def forward(self, x: Tensor, z: Tensor) -> Tensor:
+            seen.append((x, z))
+            return x.flatten(1).sum(1)
+
+    x, z = pictures(6, 2), torch.randn(6, 3)
+    scores = Packed(Look(), 3)(x, z)
+    assert torch.allclose(scores, x.flatten(1).sum(1).view(2, 3).sum(1))
+    assert [part.shape for part in seen[0]] == [(2, 6, 16, 12), (2, 9)]
+    assert torch.equal(seen[0][0][1, 2:4], x[4])
+    assert torch.equal(seen[0][1][0, 6:], z[2])
+    with pytest.raises(ValueError, match="7 samples are no whole number of packs of 3"):
+        Packed(Look(), 3)(torch.zeros(7, 2, 4, 4), torch.zeros(7, 3))
+
+
+@pytest.mark.parametrize("penalty", [R1, R1R2])
+def test_penalties_on_packs_are_those_of_the_pack_as_one_input(penalty: Any) -> None:
+    torch.manual_seed(0)
+    critic = nn.Sequential(nn.Linear(6, 5), nn.Tanh(), nn.Linear(5, 1)).double()
+    p, q = torch.randn(12, 2, dtype=torch.float64), torch.randn(12, 2, dtype=torch.float64)
+    packed = penalty().charge(Packed(critic, 3), (p,), (q,))
+    assert torch.allclose(packed, penalty().charge(critic, (p.view(4, 6),), (q.view(4, 6),)))
+    assert squared_gradients(Packed(critic, 3), (p,)).shape == (4,)
+
+
+@pytest.mark.parametrize("game", [name for name, member in CATALOGUE.items() if member.packs])
+@pytest.mark.parametrize("pack", [2, 4])
+def test_games_play_with_packs(game: str, pack: int) -> None:
+    made = build(game, CONV, pack=pack)
+    outcome = made(*batch(made))
+    count = len(batch(made)[0])
+    assert next(iter(outcome.scores.values())).shape == (count // pack,)
+    for player in made.players:
+        gradients = torch.autograd.grad(outcome.losses[player], made.parameters_of(player), retain_graph=True)
+        assert all(bool(gradient.isfinite().all()) for gradient in gradients)
+
+
+@pytest.mark.parametrize("game", ["infogan", "vae-gan", "semi-ali", "vae", "cyclegan"])
+def test_games_that_cannot_play_with_packs_say_who_can(game: str) -> None:
+    with pytest.raises(UserError, match=r"cannot judge packs of samples; .*play one of: ALI, ALICE"):
+        build(game, CONV, pack=2)
+
+
+# ---- spectral norm, smoothing
+
+
+@pytest.mark.parametrize("network", ["critic", "encoder", "decoder"])
+def test_spectral_norm_divides_every_layer_by_its_greatest_singular_value(network: str) -> None:
+    made = build("ali", CONV, spectral=network)
+    for _ in range(100):  # each look is one step of power iteration
+        made(*batch(made))
+    made.eval()
+    layers = [m for m in getattr(made, network).modules() if isinstance(m, nn.Linear | nn.Conv2d | nn.ConvTranspose2d)]
+    assert layers
+    for layer in layers:
+        weight = layer.weight.transpose(0, 1) if isinstance(layer, nn.ConvTranspose2d) else layer.weight
+        assert torch.linalg.matrix_norm(weight.flatten(1), ord=2).item() == pytest.approx(1, abs=0.02)
+    others = {"critic", "encoder", "decoder"} - {network}
+    assert not any("parametrizations" in key for name in others for key in getattr(made, name).state_dict())
+
+
+def test_spectral_norm_of_a_network_that_is_not_there() -> None:
+    with pytest.raises(UserError, match=r"`spectral` names 'generator', and the networks of this run are: encoder"):
+        build("ali", CONV, spectral="generator")
+
+
+def test_one_sided_smoothing_by_hand() -> None:
+    p, q = torch.randn(50, dtype=torch.float64), torch.randn(50, dtype=torch.float64)
+    asked, true = 0.9 * p.sigmoid().log() + 0.1 * (-p).sigmoid().log(), (-q).sigmoid().log()
+    torch.testing.assert_close(GAN(smoothing=0.1).critic_loss(p, q), -asked.mean() - true.mean())
+    torch.testing.assert_close(GAN(smoothing=0.1).generator_loss(p, q), GAN().generator_loss(p, q))
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1, 0.3])
+def test_the_smoothed_critics_optimum_tells_the_density_ratio(smoothing: float) -> None:
+    ratio = torch.tensor([0.1, 0.5, 1.0, 3.0], dtype=torch.float64)  # p / q at four places
+    score = torch.zeros(4, dtype=torch.float64, requires_grad=True)
+    optimiser = torch.optim.LBFGS([score], max_iter=200, tolerance_grad=1e-12, tolerance_change=1e-14)
+    divergence = GAN(smoothing=smoothing)
+
+    def loss() -> Tensor:
+        optimiser.zero_grad()
+        terms = [r * divergence.critic_loss(s[None], s[None].detach()) for r, s in zip(ratio, score, strict=True)]
+        terms += [divergence.critic_loss(s[None].detach(), s[None]) for s in score]
+        total: Tensor = torch.stack(terms).sum()
+        total.backward()
+        return total
+
+    optimiser.step(loss)
+    torch.testing.assert_close(divergence.log_ratio(score.detach()), ratio.log(), atol=1e-4, rtol=1e-4)
+
+
+def test_stabilisers_survive_saving(tmp_path: Any) -> None:
+    import interalia
+    from interalia import engine, tasks
+
+    run = runs.Run(
+        data="digits", game="ali", latent=4, networks="auto(width=2)", steps=4, batch=32, pack=2,
+        augment="adaptive(images=100)", spectral="critic,decoder", noise="annealed", evaluate_every=0,
+    )  # fmt: skip
+    training = engine.open_run(run, tmp_path / "run")
+    done = engine.finish(training)
+    assert float(training.state()["memory"]["augmentation"]) == training.game.noise.parts[0].probability  # type: ignore[union-attr]
+    again = interalia.load(tmp_path / "run")
+    z = tasks.latents(done.game, 5, 0)
+    assert torch.equal(tasks.decode(done.game, z), tasks.decode(again.game, z))
+    further = copy.copy(run).replace(steps=6)
+    assert engine.train(further, tmp_path / "run", resume=True).step == 6
