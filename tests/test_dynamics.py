@@ -13,11 +13,11 @@ from torch.optim import SGD
 
 from interalia import runs, specs
 from interalia.conditionals import Dirac
-from interalia.dynamics import CATALOGUE, Alternating, Dynamics, Rules, Simultaneous
+from interalia.dynamics import CATALOGUE, Alternating, Dynamics, Extragradient, Rules, Simultaneous
 from interalia.errors import UserError
 from interalia.games import ALI, GAN, Game, Outcome
 from interalia.networks.mlp import MLP
-from interalia.penalties import R1, Joints
+from interalia.penalties import R1, Clip, Joints
 
 
 class Number(nn.Module):
@@ -431,3 +431,45 @@ def test_one_stage_says_why_it_is_not_exact(settings: dict[str, str], reason: st
     x = torch.rand(8, *shape)
     with pytest.raises(UserError, match=f"cannot be trained in one stage: .*{reason}.*--dynamics simultaneous"):
         flow("one-stage", game, 0.1).step(itertools.repeat((x, x) if game.other else (x,)))
+
+
+def test_weight_decay_is_taken_where_the_gradient_is() -> None:
+    decay, eta = 0.7, 0.1
+
+    class Decayed(Bilinear):
+        def losses(self, joints: Joints) -> Outcome:
+            losses = super().losses(joints).losses
+            squares = {"generator": self.theta.value.square(), "critic": self.phi.value.square()}
+            return Outcome({player: loss + decay / 2 * squares[player] for player, loss in losses.items()})
+
+    ours, theirs = Bilinear(), Decayed()
+    optimisers = {p: SGD(ours.parameters_of(p), lr=eta, weight_decay=decay) for p in ours.players}
+    flows = [Extragradient(ours, optimisers), flow("extragradient", theirs, eta)]
+    for _ in range(7):
+        for moves in flows:
+            moves.step(nothing())
+    assert ours.point() == pytest.approx(theirs.point(), rel=1e-12)
+
+
+def test_optimism_is_not_fooled_by_a_clipped_critic() -> None:
+    class Clipped(Bilinear):
+        def moved(self, player: str) -> None:
+            if player == "critic":
+                Clip(bound=0.05).moved(self.phi)
+
+    game = Clipped()
+    moves = flow("optimistic", game, 0.1)
+    theta, phi = game.point()
+    last = (0.0, 0.0)
+    for _ in range(5):
+        u = (0.1 * phi, -0.1 * theta)
+        moves.step(nothing())
+        theta, phi = theta - 2 * u[0] + last[0], max(-0.05, min(0.05, phi - 2 * u[1] + last[1]))
+        last = u
+        assert game.point() == pytest.approx((theta, phi), abs=1e-12)
+
+
+def test_consensus_wants_its_penalty_at_every_step() -> None:
+    game = runs.build(runs.Run(game="gan", latent=3, networks="auto(width=2)", penalty="r1(every=4)"), (5,))
+    with pytest.raises(UserError, match="give the penalty every=1"):
+        flow("consensus", game, 0.1)

@@ -104,13 +104,32 @@ class Dynamics(abc.ABC):
     def move(self, *players: str) -> None:
         """Steps and clears those players' optimisers."""
         for player in players:
-            optimiser = self.optimisers[player]
-            if not (player == "critic" and self.ahead > self.rules.balance):
-                if self.rules.clip:
-                    clip_grad_norm_(self.moving(player), self.rules.clip)
-                optimiser.step()
-            optimiser.zero_grad(set_to_none=True)
+            self.advance(player)
             self.game.moved(player)
+
+    def advance(self, player: str) -> None:
+        """Steps and clears one player's optimiser, and imposes nothing on where it came to."""
+        optimiser = self.optimisers[player]
+        if not (player == "critic" and self.ahead > self.rules.balance):
+            if self.rules.clip:
+                clip_grad_norm_(self.moving(player), self.rules.clip)
+            optimiser.step()
+        optimiser.zero_grad(set_to_none=True)
+
+    def steps(self) -> list[Tensor]:
+        """What everybody's optimiser makes of the gradient where the parameters stand, u; they stay there."""
+        here = places(self.parameters())
+        for player in self.game.players:
+            self.advance(player)
+        found = [was - now.detach() for was, now in zip(here, self.parameters(), strict=True)]
+        put(self.parameters(), here)
+        return found
+
+    def place(self, values: list[Tensor]) -> None:
+        """Puts all that moves there."""
+        put(self.parameters(), values)
+        for player in self.game.players:
+            self.game.moved(player)  # a critic that is clipped is clipped where it now stands
 
     def batch(self, batches: Batches) -> list[tuple[Tensor, ...]]:
         """All that one look draws, to be looked at more than once."""
@@ -204,10 +223,11 @@ class Extragradient(Dynamics):
         w' = w - eta F(w; xi),    w <- w - eta F(w'; xi')
 
     with F every player's gradient and eta F whatever the optimiser makes of it. With Adam its moments advance at both half
-    steps, which is ExtraAdam. It costs two looks a step, and contracts where simultaneous moves spiral outwards.
+    steps, which is ExtraAdam; weight decay is taken where the gradient is. It costs two looks a step, and contracts where
+    simultaneous moves spiral outwards.
 
     Arguments:
-        fresh: whether xi' is another batch than xi; the batch is used twice otherwise.
+        fresh: whether xi' is another batch of data than xi, which is used twice otherwise; z is drawn anew either way.
 
     References:
         The extragradient method for finding saddle points and other problems, G. M. Korpelevich, 1976, Matecon 12
@@ -232,8 +252,7 @@ class Extragradient(Dynamics):
         self.look(iter(batch), *players)
         self.move(*players)
         outcome = self.look(batches if self.fresh else iter(batch), *players)
-        put(self.parameters(), here)
-        self.move(*players)
+        self.place([w - u for w, u in zip(here, self.steps(), strict=True)])
         return outcome
 
 
@@ -242,7 +261,7 @@ class Past(Dynamics):
 
         w'_t = w_t - eta F(w'_{t-1}),    w_{t+1} = w_t - eta F(w'_t)
 
-    The first step looks from where it stands.
+    The first step looks from where it stands. Weight decay, in the step ahead, is taken at w_t.
 
     References:
         A modification of the Arrow-Hurwicz method for search of saddle points, L. D. Popov, 1980,
@@ -260,8 +279,7 @@ class Past(Dynamics):
             self.move(*players)
         outcome = self.look(batches, *players)
         self.memory = [torch.zeros_like(p) if p.grad is None else p.grad.clone() for p in moving]
-        put(moving, here)
-        self.move(*players)
+        self.place([w - u for w, u in zip(here, self.steps(), strict=True)])
         return outcome
 
 
@@ -278,15 +296,11 @@ class Optimistic(Dynamics):
     """
 
     def step(self, batches: Batches) -> Outcome:
-        players, moving = self.game.players, self.parameters()
-        here = places(moving)
-        outcome = self.look(batches, *players)
-        self.move(*players)
-        steps = [was - now.detach() for was, now in zip(here, moving, strict=True)]
+        here = places(self.parameters())
+        outcome = self.look(batches, *self.game.players)
+        steps = self.steps()
         before = self.memory or [torch.zeros_like(u) for u in steps]
-        put(moving, [was - 2 * u + last for was, u, last in zip(here, steps, before, strict=True)])
-        for player in players:
-            self.game.moved(player)  # a critic that is clipped is clipped where it now stands
+        self.place([w - 2 * u + last for w, u, last in zip(here, steps, before, strict=True)])
         self.memory = steps
         return outcome
 
@@ -301,6 +315,7 @@ class Consensus(Dynamics):
 
     Raises:
         ValueError: `gamma` is not above 0.
+        UserError: the game's penalty is charged at some steps only; F^2 would weigh it too much.
 
     References:
         The Numerics of GANs, Lars Mescheder, Sebastian Nowozin, Andreas Geiger, 2017, https://arxiv.org/abs/1705.10461
@@ -317,6 +332,11 @@ class Consensus(Dynamics):
         super().__init__(game, optimisers, precision, rules)
         if not gamma > 0:
             raise ValueError(f"`gamma` is {gamma}, and it is above 0; without it the moves are simultaneous")
+        if game.penalty is not None and game.penalty.every > 1:
+            raise UserError(
+                f"consensus squares the gradient, in which a penalty at every {game.penalty.every} steps would weigh too "
+                f"much; give the penalty every=1."
+            )
         self.gamma = gamma
 
     def step(self, batches: Batches) -> Outcome:
