@@ -74,7 +74,7 @@ SETTINGS = {
     "extragradient": {"dynamics": "extragradient"},
     "past": {"dynamics": "past", "optimiser": "adam(lr=0.0001)"},
     "optimistic": {"dynamics": "optimistic", "game": "ali", "penalty": "clip"},
-    "consensus": {"dynamics": "consensus(gamma=0.01)"},
+    "consensus": {"dynamics": "consensus(gamma=0.01)", "penalty": "r1r2"},
     "one stage": {"dynamics": "one-stage", "schedule": "cosine(warmup=0.25)"},
     "rules": {"accumulate": 2, "clip": 0.5, "balance": 0.6, "dynamics": "past"},
     "uniform": {"average": "uniform(start=0.3)", "schedule": "linear(start=0.5, warmup=0.2)"},

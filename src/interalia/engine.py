@@ -57,6 +57,7 @@ class Training:
         seconds: time spent in training, over all sittings.
         best: the best value so far of the run's declared measure, and its step; None before the first evaluation.
         estimated: what `finished` answered last, and at which step.
+        converged: why it ends before its last step, where it does; set by whoever watches the measures.
     """
 
     run: Run
@@ -75,6 +76,7 @@ class Training:
     seconds: float = 0.0
     best: tuple[float, int] | None = None
     estimated: tuple[int, Game] | None = None
+    converged: str = ""
 
     @property
     def device(self) -> torch.device:
@@ -300,7 +302,7 @@ def loop(training: Training, observers: Sequence[Observer]) -> None:
         keep_memory()
     with stopping() as stop, watched(training, observers):
         clock = time.perf_counter()
-        while training.step < training.steps and not stop.is_set():
+        while training.step < training.steps and not (stop.is_set() or training.converged):
             training.game.at(training.step, training.steps)
             rate(training)
             outcome: Outcome = training.dynamics.step(training.batches)
@@ -407,6 +409,11 @@ def finish(training: Training, observers: Sequence[Observer] | None = None) -> T
     from interalia.observers import usual
 
     loop(training, usual(training) if observers is None else observers)
-    game = training.finished()
+    game, step = training.finished(), training.step
+    if training.converged and training.folder is not None and training.best is not None:
+        from safetensors.torch import load_file
+
+        game, step = copy.deepcopy(game), training.best[1]
+        game.load_state_dict(load_file(training.folder.weights))  # which are the best, not the last
     game.eval()
-    return Trained(game, training.run, training.folder, training.step)
+    return Trained(game, training.run, training.folder, step)

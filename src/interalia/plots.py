@@ -350,6 +350,37 @@ def measures(log: Sequence[Mapping[str, Any]], path: Path | str) -> Path:
     return _write(figure, path)
 
 
+def strip(log: Sequence[Mapping[str, Any]], path: Path | str) -> Path:
+    """The signs of health against the step, one narrow panel each, with the bound beyond which a sign is ill.
+
+    Raises:
+        UserError: the log has no signs, or the file cannot be written.
+    """
+    from interalia.metrics.verdicts import RULES, SIGNS
+
+    series = _series(log, "health/")
+    series = {name: series[name] for name in SIGNS if name in series}
+    if not series:
+        raise UserError("the log has no signs of health to draw; train with --evaluate-every above 0.")
+    columns = min(len(series), 3)
+    rows = math.ceil(len(series) / columns)
+    figure = _figure(max(4.2, 3.2 * columns), 0.3 + 1.5 * rows)
+    panels = list(figure.subplots(rows, columns, squeeze=False).flat)
+    for axes, (name, (step, value)) in zip(panels, series.items(), strict=False):
+        rule = next((rule for rule in RULES if rule.sign == name), None)
+        axes.plot(step, value, color=BLUE, linewidth=1.5, marker="o", markersize=3)
+        axes.set_title(name.replace("_", " "), loc="left", fontsize=9)
+        if rule is not None:
+            low, high = axes.get_ylim()
+            axes.axhline(rule.bound, color=VERMILLION, linewidth=1, linestyle="--")
+            ends = (rule.bound, max(high, rule.bound * 1.05)) if rule.above else (min(low, 0.0), rule.bound)
+            axes.axhspan(*ends, color=VERMILLION, alpha=0.08, linewidth=0)
+            axes.set_ylim(min(low, ends[0]) if not rule.above else low, max(high, ends[1]) if rule.above else high)
+    for axes in panels[len(series) :]:
+        axes.remove()
+    return _write(figure, path)
+
+
 def plane(
     real: ArrayLike,
     generated: ArrayLike,

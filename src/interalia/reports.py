@@ -115,7 +115,13 @@ def _done(run: Mapping[str, Any], results: Mapping[str, Any], log: Sequence[Mapp
     if training.get("images_per_second"):
         sentence += f", at {training['images_per_second']:,.0f} {noun}s a second"
     yield sentence + "."
-    if planned and step < planned:
+    stopped = next((line["stopped"] for line in reversed(log) if "stopped" in line), None)
+    verdict = next((line["verdict"] for line in reversed(log) if "verdict" in line), None)
+    if verdict:
+        yield f"Its health at the last evaluation: {verdict}"
+    if stopped:
+        yield str(stopped)
+    elif planned and step < planned:
         yield f"It has not reached its planned end, step {planned:,}."
     if data.get("about"):
         yield str(data["about"])
@@ -348,6 +354,8 @@ def _draw(home: Folder, run: Mapping[str, Any], log: Sequence[Mapping[str, Any]]
         plots.curves(log, home.figures / "curves.png", _part(run, "divergence") in WITH_LOG_ODDS)
     if "measures" in keys:
         plots.measures(log, home.figures / "measures.png")
+    if "health" in keys:
+        plots.strip(log, home.figures / "health.png")
 
 
 # the page
@@ -557,6 +565,8 @@ def _table(results: Mapping[str, Any] | None) -> str:
 
 
 def _training(home: Folder, run: Mapping[str, Any]) -> str:
+    from interalia.metrics.verdicts import SIGNS
+
     joints = "pairs (data, inferred z) and pairs (sample, random z)" if _infers(run) else "data and samples"
     made = "Samples"
     if _translates(run):
@@ -575,6 +585,13 @@ def _training(home: Folder, run: Mapping[str, Any]) -> str:
         "Taken quickly, from few samples, during the training: for the trend and for the choice of the best "
         "checkpoint, not for comparison with the table. Unlike the losses, these say whether the model gets better.",
     )
+    health = _figure(
+        home.figures / "health.png",
+        "Signs of health",
+        "Taken at each evaluation from a few hundred held-out examples; the shaded side of a broken line is ill: "
+        + "; ".join(f"{name.replace('_', ' ')} is the {about}" for name, about in SIGNS.items())
+        + ".",
+    )
     taken = sorted((home.figures / "progress").glob("step-*.png"))
     if len(taken) > PROGRESS:
         taken = [taken[round(i * (len(taken) - 1) / (PROGRESS - 1))] for i in range(PROGRESS)]
@@ -585,9 +602,9 @@ def _training(home: Folder, run: Mapping[str, Any]) -> str:
         for path, step in steps
     )
     progress = f"<h3>{made} during the training</h3><div class=progress>{small}</div>" if small else ""
-    if not (curves or measures or progress):
+    if not (curves or measures or health or progress):
         return ""
-    return f"<section><h2>The training</h2>{curves}{measures}{progress}</section>"
+    return f"<section><h2>The training</h2>{curves}{measures}{health}{progress}</section>"
 
 
 def _description(run: Mapping[str, Any], results: Mapping[str, Any] | None) -> str:

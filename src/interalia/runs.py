@@ -120,6 +120,9 @@ class Run:
     best: str = _field("auto", "the measure on validation data by which the best checkpoint is kept", room="metrics")
     log_every: int = _field(50, "steps between two lines of the log", 1)
     evaluate_every: int = _field(1000, "steps between two looks at the validation data; 0 for never", 0)
+    until_converged: int = _field(
+        0, "end when the declared measure has not improved for this many evaluations, and keep the best; 0 for never", 0
+    )
     checkpoint_every: int = _field(1000, "steps between two checkpoints", 1)
 
     def __post_init__(self) -> None:
@@ -288,7 +291,8 @@ def write_json(path: Path, value: Any) -> None:
 
 # What may change when a run goes on: how long, where, and how closely it is watched.
 FREE = (
-    "name", "steps", "epochs", "population", "root", "device", "log_every", "evaluate_every", "checkpoint_every"
+    "name", "steps", "epochs", "population", "root", "device", "log_every", "evaluate_every", "checkpoint_every",
+    "until_converged",
 )  # fmt: skip
 
 

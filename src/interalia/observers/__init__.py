@@ -20,11 +20,12 @@ __all__ = ["Bar", "Checkpoint", "Health", "Log", "Observer", "checkpoint", "usua
 def usual(training: Training, progress: bool = True, tensorboard: bool = False) -> list[Observer]:
     """The observers of an ordinary training: health first, so that nothing bad is ever saved; checkpoints last."""
     observers: list[Observer] = [Health()]
+    bar = Bar() if progress else None
     if training.folder is not None:
         from interalia.observers.evaluate import Evaluate
 
         log = Log(tensorboard)
-        observers += [log, Evaluate(log), Checkpoint()]
-    if progress:
-        observers.append(Bar())
+        observers += [log, Evaluate(log, bar.say if bar else None), Checkpoint()]
+    if bar:
+        observers.append(bar)
     return observers

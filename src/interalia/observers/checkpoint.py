@@ -119,7 +119,12 @@ class Checkpoint(Observer):
     def stop(self, training: Training) -> None:
         if self.written != training.step:
             self.write(training)
-        if training.run.population and training.folder is not None:
+        assert training.folder is not None
+        best = training.folder.checkpoints / "best.safetensors"
+        if training.converged and best.exists():
+            with writing(training.folder.weights, "wb") as file:
+                file.write(best.read_bytes())
+        elif training.run.population:
             runs.export(training.finished(), training.run, training.step, training.folder.weights)
 
     def write(self, training: Training) -> None:

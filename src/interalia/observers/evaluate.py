@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from interalia import metrics, runs, tasks
 from interalia.data.store import as_tensor
 from interalia.errors import UserError
+from interalia.metrics import health, verdicts
+from interalia.metrics.classifier import Classifier
 from interalia.metrics.evaluation import evaluate
 from interalia.metrics.features import extractor_for
-from interalia.observers.log import Log
+from interalia.observers.log import Log, read
 from interalia.observers.observer import Observer, due
 
 if TYPE_CHECKING:
@@ -44,15 +47,23 @@ def check_best(best: str, dataset: Dataset, game: Game) -> None:
 class Evaluate(Observer):
     """Measures on validation data only; the best weights by the run's measure are exported to ``checkpoints/best``.
 
+    Beside the measures it takes the signs of health, and says in one line what they come to. Where the run asks for it, it
+    tells the training that it has converged.
+
     Arguments:
         log: where the measures are written.
+        say: where the verdict is shown; None keeps it to the log.
     """
 
-    def __init__(self, log: Log) -> None:
+    def __init__(self, log: Log, say: Callable[[str], None] | None = None) -> None:
         self.log = log
+        self.say = say
 
     def start(self, training: Training) -> None:
         self.extractor = extractor_for(training.dataset) if training.run.evaluate_every else None
+        assert training.folder is not None
+        self.history = signs_of(read(training.folder))
+        self.converge(training)  # a run that is resumed may have converged already
 
     def step(self, training: Training, outcome: Outcome) -> None:
         if due(training.step, training.run.evaluate_every, training.steps):
@@ -72,6 +83,8 @@ class Evaluate(Observer):
                 training.best = (value, training.step)
                 best = training.folder.checkpoints / "best.safetensors"
                 runs.export(training.sampled, training.run, training.step, best)
+        self.examine(training)
+        self.converge(training)
         if training.dataset.is_image:
             from interalia import plots
 
@@ -82,3 +95,41 @@ class Evaluate(Observer):
                 plots.cycles(x.numpy(), fake.numpy(), tasks.translate(training.sampled, fake, to="a").numpy(), path)
             else:
                 plots.grid(tasks.generate(training.sampled, SAMPLES).numpy(), path)
+
+    def examine(self, training: Training) -> None:
+        """Takes the signs of health, of the weights as they are, and says what they come to."""
+        assert self.extractor is not None
+        classes = isinstance(self.extractor, Classifier) and training.dataset.mixture is None
+        signs = health.examine(
+            training.sampled, training.dataset, self.extractor, classes=classes, playing=training.game
+        )
+        if not signs:
+            return
+        self.history.append((training.step, signs))
+        verdict = verdicts.verdict(self.history, training.steps)
+        self.log.write(training, {f"health/{name}": value for name, value in signs.items()}, verdict=verdict)
+        if self.say is not None:
+            self.say(f"Step {training.step:,}: {verdict}")
+
+    def converge(self, training: Training) -> None:
+        """Ends the training where its measure has not become better for as many evaluations as the run says."""
+        run = training.run
+        if not run.until_converged or training.best is None or training.step >= training.steps:
+            return
+        value, step = training.best
+        if training.step - step >= run.until_converged * run.evaluate_every:
+            training.converged = (
+                f"Stopped at step {training.step:,} of {training.steps:,}: {run.best.replace('_', ' ')} has not been better "
+                f"than {value:.4g}, at step {step:,}, for {run.until_converged} evaluations; the weights are of that step."
+            )
+            self.log.write(training, {}, stopped=training.converged)
+
+
+def signs_of(log: Sequence[Mapping[str, Any]]) -> list[tuple[int, dict[str, float]]]:
+    """The signs of health that a log holds, with their steps."""
+    found = []
+    for line in log:
+        signs = {key.removeprefix("health/"): value for key, value in line.items() if key.startswith("health/")}
+        if signs:
+            found.append((int(line["step"]), signs))
+    return found

@@ -68,13 +68,14 @@ class Log(Observer):
             values[f"rates/{player}"] = optimiser.param_groups[0]["lr"]
         self.write(training, values)
 
-    def write(self, training: Training, values: dict[str, float]) -> None:
-        """Adds one line with these values."""
+    def write(self, training: Training, values: dict[str, float], **words: str) -> None:
+        """Adds one line with these values, and words beside them."""
         line = {
             "step": training.step,
             "epoch": round(training.samplers[0].epoch, 4),
             "seconds": round(training.seconds, 3),
             **{key: float(f"{value:.6g}") for key, value in values.items()},
+            **words,
         }
         try:
             with open(self.folder.log, "a", encoding="utf-8") as file:

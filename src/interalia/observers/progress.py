@@ -71,13 +71,19 @@ class Bar(Observer):
                 highlight=False,
             )
 
+    def say(self, sentence: str) -> None:
+        """One line, above the bar where there is one."""
+        self.console.print(sentence, soft_wrap=True, highlight=False, markup=False)
+
     def let_go(self) -> None:
         if self.bar is not None:
             self.bar.stop()
 
     def stop(self, training: Training) -> None:
         self.let_go()
-        if training.step < training.steps and training.folder is not None:
+        if training.converged:
+            self.say(training.converged)
+        elif training.step < training.steps and training.folder is not None:
             self.console.print(
                 f"Stopped at step {training.step:,} of {training.steps:,}; everything is saved. "
                 f"Go on with: interalia train --resume {training.folder.path}",

@@ -1,0 +1,206 @@
+"""Health: verdicts on trainings that were made to fail, none on good ones, and trainings that end by themselves."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from examples import batch, build
+from torch.distributions import Normal
+
+import interalia
+from interalia import engine, observers, plots, recipes, tasks
+from interalia.data import load
+from interalia.engine import Training
+from interalia.errors import UserError
+from interalia.games import CATALOGUE
+from interalia.metrics.features import Identity
+from interalia.metrics.health import examine, information
+from interalia.metrics.verdicts import RULES, SIGNS, findings, verdict
+from interalia.observers import log as logs
+from interalia.observers.evaluate import signs_of
+
+SMALL: dict[str, Any] = {
+    "networks": "auto(width=8)", "batch": 64, "latent": 8, "steps": 500, "evaluate_every": 100, "checkpoint_every": 500,
+}  # fmt: skip
+
+
+def trained(out: Path, frozen: str = "", seed: int = 1, **fields: Any) -> Training:
+    training = engine.open_run(recipes.ali_digits(**{**SMALL, "seed": seed, **fields}), out)
+    if frozen:
+        getattr(training.game, frozen).requires_grad_(False)
+    engine.finish(training, observers.usual(training, progress=False))
+    return training
+
+
+BAD: dict[str, tuple[dict[str, Any], set[str]]] = {
+    "the critic is too strong": (
+        {"game": "ali", "divergence": "gan", "penalty": "none", "rates": {"critic": 3e-3, "generator": 1e-6}},
+        {"critic too strong"},
+    ),
+    "the encoder is frozen": ({"game": "ali", "frozen": "encoder", "seed": 0}, {"encoder ignored"}),
+    "the generator collapses": (
+        {"game": "gan", "divergence": "gan", "penalty": "none", "optimiser": "adam(lr=0.02)"},
+        {"generator collapsed", "samples alike"},
+    ),
+    "the latent is ignored": (
+        {"game": "vae(sigma=5)", "penalty": "none", "divergence": "gan"},
+        {"encoder ignored", "samples alike"},
+    ),
+}
+GOOD: dict[str, dict[str, Any]] = {
+    "the recipe": {},
+    "ALI alone": {"game": "ali"},
+    "GAN": {"game": "gan"},
+    "VAE": {"game": "vae(sigma=0.1)", "penalty": "none", "divergence": "gan"},
+    "conditional": {"labels": True},
+}
+
+
+@pytest.mark.parametrize(("fields", "names"), BAD.values(), ids=BAD)
+def test_a_training_that_was_made_to_fail_is_told_of(tmp_path: Path, fields: dict[str, Any], names: set[str]) -> None:
+    training = trained(tmp_path / "run", **fields)
+    lines = logs.read(training.folder)  # type: ignore[arg-type]
+    ill = findings(signs_of(lines), training.steps)
+    assert names <= {finding.name for finding in ill}
+    last = [line["verdict"] for line in lines if "verdict" in line][-1]
+    assert "since step" in last
+    assert "try " in last
+    assert last.endswith(".")
+
+
+@pytest.mark.parametrize("fields", GOOD.values(), ids=GOOD)
+def test_no_false_alarm_on_a_good_one(tmp_path: Path, fields: dict[str, Any]) -> None:
+    training = trained(tmp_path / "run", **fields)
+    history = signs_of(logs.read(training.folder))  # type: ignore[arg-type]
+    assert len(history) == 5
+    for count in range(1, len(history) + 1):
+        assert findings(history[:count], training.steps) == []
+    assert verdict(history, training.steps).startswith("healthy (")
+
+
+@pytest.mark.parametrize("rule", RULES, ids=[rule.name for rule in RULES])
+def test_a_sign_has_to_last_and_must_not_be_getting_better(rule: Any) -> None:
+    first, *rest = rule.sign.split(" - ")
+    side = 1 if rule.above else -1
+
+    def signs(value: float) -> dict[str, float]:
+        return {first: value, **dict.fromkeys(rest, 0.0)}
+
+    far = rule.bound + side * 3 * rule.gain
+    well = signs(rule.bound - side * 0.3 * rule.bound)
+    assert findings([(1, signs(far)), (2, signs(far))], 2) == []
+    assert [f.name for f in findings([(1, well)] + [(step, signs(far)) for step in (2, 3, 4)], 4)] == [rule.name]
+    assert findings([(step, signs(far)) for step in (2, 3, 4)], 4)[0].since == 2
+    assert findings([(step, signs(far)) for step in (2, 3, 4)] + [(5, well)], 5) == []
+    better = [(step, signs(far - side * step * 0.6 * rule.gain)) for step in (1, 2, 3)]
+    assert findings(better, 3) == []
+    assert findings([(step, signs(far)) for step in (1, 2, 3)], 1000) == []  # too early to tell
+
+
+@pytest.mark.parametrize("game", CATALOGUE)
+def test_signs_of_every_game_are_numbers_and_looking_changes_nothing(game: str) -> None:
+    from dataclasses import replace
+
+    data = load("digits")
+    shape = data.shape
+    made = build(game, shape, double=False)
+    if made.semi:
+        made.classes = data.labels
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("examples.CLASSES", data.labels)
+            if game == "semi-aae":
+                made = build(game, shape, double=False, prior="codes(categorical=[10], uniform=0)", latent=14)
+            else:
+                made = build(game, shape, double=False)
+    if made.other is not None:
+        data = replace(data, other=data)
+    made.train()
+    made(*batch(made, 32))
+    before = {key: value.clone() for key, value in made.state_dict().items()}
+    state = torch.get_rng_state()
+    found = examine(made, data, Identity(64))
+    assert torch.equal(state, torch.get_rng_state())
+    assert made.training
+    assert all(torch.equal(value, before[key]) for key, value in made.state_dict().items())
+    assert set(found) <= set(SIGNS)
+    assert all(math.isfinite(value) for value in found.values())
+    if "critic" in made.players:
+        assert 0 <= found["sure"] <= 1
+    if made.other is None:
+        assert {"coverage", "spread", "remembered"} <= set(found)
+    if hasattr(made, "encoder"):
+        assert {"ratio", "feature_ratio", "active", "latent_error"} <= set(found)
+
+
+def test_information_of_a_linear_gaussian_encoder() -> None:
+    """z = x + s eps with x ~ N(0, 1): I = log(1 + 1 / s^2) / 2."""
+    torch.manual_seed(0)
+    x = torch.randn(4000, 1, dtype=torch.float64)
+    for s in (0.3, 1.0, 3.0):
+        sigma = torch.full_like(x, s)
+        found = information(x, sigma, Normal(x, sigma).sample())
+        assert found == pytest.approx(math.log1p(s**-2) / 2, abs=0.05)
+
+
+def test_a_perfect_model_and_copies_of_the_data_are_told_apart() -> None:
+    data = load("digits")
+    held = torch.from_numpy(data.validation.x).float() / 255
+    train = torch.from_numpy(data.train.x[: len(held)]).float() / 255
+    signs = {}
+    for name, samples in {"copies": train, "alike": held[:1].repeat(len(held), 1, 1, 1), "data": held}.items():
+        game = build("gan", data.shape, double=False)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(tasks, "generate", lambda *_, samples=samples: samples)
+            signs[name] = examine(game, data, Identity(64))
+    assert signs["copies"]["remembered"] == pytest.approx(0, abs=1e-6)
+    assert signs["data"]["remembered"] == pytest.approx(1)
+    assert signs["alike"]["spread"] == pytest.approx(0, abs=1e-6)
+    assert signs["data"]["spread"] == pytest.approx(1)
+    assert signs["alike"]["coverage"] < 0.1 < signs["data"]["coverage"]
+
+
+def test_a_training_ends_where_it_has_converged_and_keeps_the_best(tmp_path: Path) -> None:
+    fields = {"steps": 5000, "evaluate_every": 10, "until_converged": 2, "best": "reconstruction_ratio"}
+    run = recipes.ali_digits(**{**SMALL, **fields, "optimiser": "adam(lr=0.02)"})
+    done = interalia.train(run, tmp_path / "run")
+    folder = done.folder
+    assert folder is not None
+    lines = logs.read(folder)
+    stopped = [line["stopped"] for line in lines if "stopped" in line]
+    assert len(stopped) == 1
+    last, best = lines[-1]["step"], done.step
+    assert best + 20 <= last < 5000
+    values = {
+        line["step"]: line["measures/reconstruction_ratio"] for line in lines if "measures/frechet_distance" in line
+    }
+    assert min(values, key=lambda step: values[step]) == best
+    assert f"Stopped at step {last:,} of 5,000: reconstruction ratio has not been better" in stopped[0]
+    assert folder.weights.read_bytes() == (folder.checkpoints / "best.safetensors").read_bytes()
+    again = interalia.load(folder.path)
+    assert again.step == best
+    z = tasks.latents(again.game, 4, 0)
+    assert torch.equal(tasks.decode(again.game, z), tasks.decode(done.game, z))
+    # a run that has converged does not go on by itself, and does where it is told to
+    assert interalia.train(run, tmp_path / "run", resume=True).step == best
+    assert logs.read(folder)[-1]["step"] == last
+    further = interalia.train(run.replace(until_converged=0, steps=last + 5), tmp_path / "run", resume=True)
+    assert further.step == last + 5
+
+
+def test_the_page_shows_health_and_why_a_run_stopped(tmp_path: Path) -> None:
+    from interalia import reports
+
+    training = trained(tmp_path / "run", steps=40, evaluate_every=20)
+    page = reports.write(tmp_path / "run").read_text()
+    assert "Its health at the last evaluation: healthy" in page
+    assert "Signs of health" in page
+    with open(training.folder.log, "a", encoding="utf-8") as file:  # type: ignore[union-attr]
+        file.write(json.dumps({"step": 40, "stopped": "Stopped at step 40 of 900: for a reason."}) + "\n")
+    assert "for a reason" in reports.write(tmp_path / "run").read_text()
+    with pytest.raises(UserError, match="no signs of health"):
+        plots.strip([{"step": 1}], tmp_path / "x.png")
