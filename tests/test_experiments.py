@@ -108,3 +108,17 @@ def test_the_experiments_of_inference_work_end_to_end(name: str, columns: set[st
     assert all(columns <= set(row["values"]) for row in rows)
     again = experiments.reproduce(name, quick=True, steps=3, out=tmp_path)  # goes on: nothing is left to do
     assert json.loads((again.parent / "table.json").read_text())["rows"] == rows
+
+
+@pytest.mark.parametrize("name", ["bilinear", "dirac-gan"])
+def test_every_dynamics_has_the_rate_of_the_theory(name: str, tmp_path: Path) -> None:
+    from interalia.experiments import CATALOGUE, experiment
+
+    experiment.reproduce(CATALOGUE[name], quick=True, out=tmp_path, steps=3)
+    rows = experiment.read_rows(tmp_path / f"{name}-quick" / "rows.jsonl")
+    rated = [row for row in rows if "difference" in row["values"]]
+    assert len(rated) >= 10
+    for row in rated:
+        assert row["values"]["difference"] < 1e-10, row["row"]
+        assert row["values"]["factor"] > 0.4, row["row"]
+    assert len({round(row["values"]["factor"], 6) for row in rated}) >= 6  # they differ where theory says so

@@ -434,6 +434,39 @@ def plane(
     return _write(figure, path)
 
 
+def trajectories(paths: Mapping[str, ArrayLike], path: Path | str, square: bool = True) -> Path:
+    """Ways of two numbers through the plane, one panel each; the equilibrium, at 0, is a cross, the beginning a ring.
+
+    Arguments:
+        paths: name -> points in their order, shape (steps, 2).
+        path: the file to write.
+        square: whether every panel shows the same square, from which a way that grows runs out.
+
+    Raises:
+        UserError: a way is not of that shape, or the file cannot be written.
+    """
+    ways = {name: _points(values, name) for name, values in paths.items()}
+    half = 1.15 * max(float(np.abs(way[0]).max()) for way in ways.values())
+    columns = min(len(ways), 3)
+    rows = math.ceil(len(ways) / columns)
+    figure = _figure(3.0 * columns + 0.6, 0.3 + 3.0 * rows)
+    panels = list(figure.subplots(rows, columns, squeeze=False).flat)
+    for axes, (name, way) in zip(panels, ways.items(), strict=False):
+        axes.plot(way[:, 0], way[:, 1], color=BLUE, linewidth=0.8, marker=".", markersize=3)
+        axes.plot(*way[0], "o", color=ORANGE, markersize=8, fillstyle="none")
+        axes.plot(0, 0, "+", color=VERMILLION, markersize=12)
+        if square:
+            axes.set_xlim(-half, half)
+            axes.set_ylim(-half, half)
+            axes.set_aspect("equal")
+        axes.set_title(name, loc="left", fontsize=9)
+        axes.set_xlabel("theta (generator)")
+        axes.set_ylabel("phi (critic)")
+    for axes in panels[len(ways) :]:
+        axes.remove()
+    return _write(figure, path)
+
+
 def _points(values: ArrayLike, name: str) -> NDArray[np.float64]:
     points = np.asarray(values, dtype=np.float64)
     if points.ndim != 2 or points.shape[1] != 2 or len(points) == 0:

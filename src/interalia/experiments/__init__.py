@@ -19,6 +19,7 @@ from interalia.experiments.kde import FGAN_KDE
 from interalia.experiments.mixture import MIXTURE_25
 from interalia.experiments.mixture_ali import MIXTURE_ALI
 from interalia.experiments.mixture_gan import MIXTURE_GAN
+from interalia.experiments.toys import BILINEAR, DIRAC_GAN
 
 CATALOGUE: dict[str, Experiment] = {
     member.name: member
@@ -37,6 +38,8 @@ CATALOGUE: dict[str, Experiment] = {
         HALI_MNIST,
         CONDITIONAL_ALI,
         ALI_SEMISUP,
+        BILINEAR,
+        DIRAC_GAN,
     )
 }
 
