@@ -84,31 +84,39 @@ def test_adversarial_alice_without_weight_is_ali() -> None:
     assert game.losses(joints).losses["generator"] != ALI.losses(game, joints).losses["generator"]  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("name", ["ali", "alice"])
-@pytest.mark.parametrize("shape", [examples.FLAT, examples.CONV])
+FIRST = {  # the layers at which y, the last of its inputs, enters the networks of `auto`
+    examples.FLAT: ["encoder.network.body.0", "decoder.network.body.0", "critic.joint.body.0"],
+    examples.CONV: ["encoder.network.body.0", "decoder.network.body.0.0", "critic.z.0"],
+}
+
+
+def absorbed(layer: nn.Linear, y: Tensor) -> nn.Linear:
+    """W [h, y] + b for a y that never changes, as a layer of h alone, whose bias is b + W_y y."""
+    known = layer.in_features - len(y)
+    made = nn.Linear(known, layer.out_features).double()
+    made.weight.data, weight_y = layer.weight.data.split([known, len(y)], dim=1)
+    made.bias.data = weight_y @ y + (0 if layer.bias is None else layer.bias.data)
+    return made
+
+
+@pytest.mark.parametrize("name", ["ali", "alice(cycle=2.0, cycle_z=3.0)"])
+@pytest.mark.parametrize("shape", FIRST)
 def test_with_one_class_a_conditional_game_is_the_plain_one(name: str, shape: tuple[int, ...]) -> None:
     """A label that is always the same adds a constant to three first layers: with biases moved so, nothing differs."""
-
-    class Deaf(nn.Module):
-        """A network that does not hear the label."""
-
-        def __init__(self, network: nn.Module) -> None:
-            super().__init__()
-            self.network = network
-
-        def forward(self, first: Tensor, *rest: Tensor) -> Tensor:
-            out: Tensor = self.network(first, *rest[:-1])
-            return out
-
-    plain = examples.build(name, shape)
-    told = copy.deepcopy(plain)
-    for part in ("encoder", "decoder"):
-        conditional = getattr(told, part)
-        conditional.network = Deaf(conditional.network)
-    told.critic = Deaf(told.critic)
+    told = examples.build(name, shape, labels=3).eval()  # a batch norm would take the constant away in any case
+    one = torch.eye(3).double()[1]
+    plain = copy.deepcopy(told)
+    for path in FIRST[shape]:
+        parent, key = path.rsplit(".", 1)
+        plain.get_submodule(parent)[int(key)] = absorbed(told.get_submodule(path), one)  # type: ignore[arg-type, operator]
+    if plain.encoder.network.before:
+        plain.encoder.network.before = (math.prod(shape),)  # type: ignore[assignment]
     x = torch.rand(8, *shape).double()
-    for player, loss in outcomes(plain, x).items():
-        torch.testing.assert_close(outcomes(told, x, torch.ones(8, 1).double())[player], loss)
+    expected = outcomes(plain, x)
+    for y, equal in ((one, True), (one.roll(1), False)):
+        losses = outcomes(told, x, y.expand(8, -1))
+        for player, loss in expected.items():
+            assert torch.isclose(losses[player], loss, atol=1e-12, rtol=0) == equal
 
 
 @pytest.mark.parametrize("networks", ["auto(width=4)", "bigan-mlp(width=16)", "ali-28"])
@@ -558,6 +566,41 @@ def test_the_l2_svm_protocol_is_scikit_learns_machine() -> None:
     for labels, words in ((7, "a multiple of 3"), (0, "a multiple of 3"), (300, "60 points of class 0, and 100")):
         with pytest.raises(UserError, match=words):
             svm_errors(x, y, test, y, held, y, labels=labels)
+
+
+def test_the_svms_c_is_the_one_that_errs_least_on_held_out_points() -> None:
+    """Two sets disagree on C: one is told by the first feature, the other by the second, which is small and heard late."""
+    import warnings
+
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.svm import LinearSVC
+
+    from interalia.metrics.inference import svm_errors
+
+    random = torch.Generator().manual_seed(7)
+    y = torch.arange(1000) % 2
+
+    def points(count: int, first: float, second: float) -> Tensor:
+        means = torch.tensor([first, second, *[0.0] * 8])
+        x = (2 * y[:count, None] - 1) * means + torch.randn(count, 10, generator=random)
+        return x * torch.tensor([1.0, 0.2, *[1.0] * 8])
+
+    train, one, other = points(60, 1.0, 1.0), points(1000, 1.0, 0.0), points(1000, 0.0, 1.0)
+    taken = []
+    for held, test in ((one, other), (other, one)):
+        least, by_hand, expected = math.inf, 0.0, 0.0
+        for c in np.exp(np.linspace(-20, 20, 26)):
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", ConvergenceWarning)
+                machine = LinearSVC(C=c, max_iter=200, random_state=0).fit(train.numpy(), y[:60].numpy())
+            error = 1 - machine.score(held.numpy(), y.numpy())
+            if error < least:
+                least, by_hand, expected = error, float(c), 1 - machine.score(test.numpy(), y.numpy())
+        errors, c = svm_errors(train, y[:60], test, y, held, y, labels=60, draws=3)  # all of them, in other orders
+        assert c == pytest.approx(by_hand, rel=1e-5)
+        assert errors == pytest.approx([expected] * 3, abs=0.01)
+        taken.append(c)
+    assert taken[1] > 1000 * taken[0]
 
 
 def test_a_level_between_starts_with_a_small_width() -> None:
