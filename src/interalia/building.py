@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,17 +28,19 @@ def build(
     other: tuple[int, ...] | None = None,
     attributes: Mapping[str, float] | None = None,
     generator: nn.Module | None = None,
+    names: Sequence[str] = (),
 ) -> Game:
     """The untrained game of a run, drawn from torch's global random state.
 
     Arguments:
         run: the description.
-        shape: of one x; taken from the run's data set if it is not given, and the two below with it.
+        shape: of one x; if it is not given, it and the labels, attributes and names are the run's data set's.
         mean: the mean image, shape `shape`, from which a sigmoid's bias is set; None leaves it at 0.
         labels: how many labels the data has.
         other: of one x of the second domain, where there is one.
         attributes: those that the networks are told, and how frequent each is.
         generator: a trained module z -> x for a game that only infers, in place of the run's `generator`.
+        names: of the labels; their numbers where there are none.
 
     Raises:
         UserError: a part does not exist, or the parts do not fit each other or the data.
@@ -56,9 +58,7 @@ def build(
     from interalia.networks import mlp
 
     if shape is None:
-        found = runs.dataset(run)
-        shape, labels, other = found.shape, found.labels, found.other_shape
-        attributes = frequencies(run, found)
+        return build_for(run, runs.dataset(run), mean, generator)
     kind, settings = specs.look_up(run.game, games.CATALOGUE, "game")
     needs = inspect.signature(kind).parameters
     told = _told(run, kind, labels or 0, attributes or {})  # type: ignore[arg-type]
@@ -161,13 +161,15 @@ def build(
     game.shape, game.labels, game.other = tuple(shape), told, sizes.other
     game.attributes = dict(attributes or {})
     game.classes = labels or 0 if semi else 0
+    if told or game.classes:
+        game.names = tuple(game.attributes or names or map(str, range(told or game.classes)))
     return game
 
 
 def build_for(run: Run, dataset: Dataset, mean: Tensor | None = None, generator: nn.Module | None = None) -> Game:
     """The untrained game of a run on its data; see `build`."""
     told = frequencies(run, dataset)
-    return build(run, dataset.shape, mean, dataset.labels, dataset.other_shape, told, generator)
+    return build(run, dataset.shape, mean, dataset.labels, dataset.other_shape, told, generator, dataset.classes)
 
 
 def given_generator(

@@ -408,7 +408,7 @@ def export(game: Game, run: Run, step: int, path: Path) -> None:
     about = {
         "run": dataclasses.asdict(run), "step": step, "shape": game.shape, "labels": game.labels, "other": game.other,
         "attributes": dict(game.attributes),
-        "classes": game.classes,
+        "classes": game.classes, "names": list(game.names),
     }  # fmt: skip
     metadata = {"interalia": json.dumps(about)}
     with writing(path, "wb") as file:
@@ -484,6 +484,7 @@ def load(folder: Path | str, device: str = "cpu", generator: nn.Module | None = 
             other and tuple(other),
             told,
             generator,
+            about.get("names", ()),  # which older files do not have
         )
     try:
         game.load_state_dict(tensors)

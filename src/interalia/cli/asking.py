@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import App, Parameter
 
 from interalia import __version__
-from interalia.errors import UserError, unknown
+from interalia.errors import UserError
 from interalia.runs import Folder, writing
 
 if TYPE_CHECKING:
@@ -96,28 +96,27 @@ def inputs(
     return results.held_out(dataset, count, seed), results.conditions(trained.game, dataset, count, seed)
 
 
+def places(game: Game, text: str) -> list[int]:
+    """Which of a game's labels or attributes are named, with commas between them; a name may hold a comma itself where it
+    is named alone."""
+    from interalia import tasks
+
+    words = [text] if text in game.names else [word.strip() for word in text.split(",") if word.strip()]
+    return [tasks.place(game.names, word, "attribute" if game.attributes else "label") for word in words]
+
+
 def conditions(game: Game, told: str, count: int) -> Tensor:
     """Labels, shape (count,), or attributes, shape (count, labels), from --told."""
     import torch
 
-    words = [word.strip() for word in told.split(",") if word.strip()]
-    if game.attributes:
-        names = list(game.attributes)
-        for word in words:
-            if word not in names:
-                raise unknown("attribute", word, names)
-        return torch.tensor([float(name in words) for name in names]).expand(count, -1)
     if not game.labels:
         raise UserError(f"this {type(game).__name__} is told nothing; leave out --told.")
-    try:
-        labels = [int(word) for word in words]
-    except ValueError:
-        raise UserError(
-            f"--told is {told!r}, and this game's labels are numbers from 0 to {game.labels - 1}."
-        ) from None
-    if len(labels) not in (1, count):
-        raise UserError(f"--told gives {len(labels)} labels for {count} images; give one for all of them, or one each.")
-    return torch.tensor(labels * (count if len(labels) == 1 else 1))
+    found = places(game, told)
+    if game.attributes:
+        return torch.tensor([float(j in found) for j in range(game.labels)]).expand(count, -1)
+    if len(found) not in (1, count):
+        raise UserError(f"--told gives {len(found)} labels for {count} images; give one for all of them, or one each.")
+    return torch.tensor(found * (count if len(found) == 1 else 1))
 
 
 def figure(trained: Trained, run: Path, name: str) -> Path:
