@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -57,14 +58,18 @@ def best_of(run: Path) -> Path:
 def given_images(trained: Trained, images: Sequence[Path]) -> Tensor:
     """The user's images, as the run's networks take them."""
     if all(path.suffix in (".npy", ".npz") for path in images):
-        return arrays(images)
+        return arrays(images, trained.game.shape)
     from interalia.data.files import read_images
 
     return read_images(images, trained.game.shape)
 
 
-def arrays(paths: Sequence[Path]) -> Tensor:
-    """What .npy and .npz files hold (the array x, or the first), one after the other, as a game takes it."""
+def arrays(paths: Sequence[Path], shape: tuple[int, ...]) -> Tensor:
+    """What .npy and .npz files hold (the array x, or the first), one after the other, as a game of that shape takes it.
+
+    Raises:
+        UserError: a file cannot be read, or holds rows of another shape, or numbers that no image or vector has.
+    """
     import numpy as np
     import torch
 
@@ -75,9 +80,24 @@ def arrays(paths: Sequence[Path]) -> Tensor:
         try:
             found = np.load(path, allow_pickle=False)
             array = found if isinstance(found, np.ndarray) else found["x" if "x" in found else found.files[0]]
-            parts.append(as_tensor(array if array.dtype == np.uint8 else array.astype(np.float32)))
-        except (OSError, ValueError, IndexError, EOFError) as error:
+        except (OSError, ValueError, IndexError, EOFError, zipfile.BadZipFile) as error:
             raise UserError(f"the array in {path} cannot be read ({error}); write it with numpy.save.") from None
+        image = len(shape) == 3
+        what = "images as uint8 or as numbers in [0, 1]" if image else "vectors of numbers"
+        if array.dtype.kind not in "buif" or tuple(array.shape[1:]) != shape or not array.size:
+            raise UserError(
+                f"{path} holds {array.dtype} of shape {array.shape}, and expected were {what}, of shape (n, "
+                f"{', '.join(map(str, shape))}); convert it."
+            )
+        if not np.isfinite(array).all():
+            raise UserError(
+                f"{path} holds numbers that are not finite (NaN or infinity); remove or replace those rows."
+            )
+        if image and array.dtype != np.uint8 and not 0 <= array.min() <= array.max() <= 1:
+            raise UserError(
+                f"{path} holds numbers from {array.min():g} to {array.max():g}, and expected were {what}; convert it."
+            )
+        parts.append(as_tensor(array if array.dtype == np.uint8 else array.astype(np.float32)))
     return torch.cat(parts)
 
 
