@@ -175,6 +175,7 @@ def test_a_mistake_is_one_sentence(
 
 
 def test_what_a_run_refuses(run: Path, images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Image.new("L", (8, 8), 255).save(white := tmp_path / "white.png")
     for arguments, expected in (
         (("train", "--out", run), "exists already; go on with it by --resume"),
         (("train", "--resume", run, "--latent", 3), "--latent would change it"),
@@ -183,6 +184,12 @@ def test_what_a_run_refuses(run: Path, images: Path, tmp_path: Path, capsys: pyt
         (("interpolate", run, "--steps", 1), "2 or more"),
         (("encode", run, images, "--out", tmp_path / "z.txt"), ".npz"),
         (("reconstruct", run, tmp_path / "none.png"), "none.png"),
+        (("neighbours", run, "--nearest", 0), "--nearest is 0, and it must be at least 1"),
+        (("neighbours", run, "--nearest", 9, "--among", 5), "--nearest is 9, and it is looked among 5 training images"),
+        (("edit", run, "--to", 3, "--examples", 0), "--examples is 0, and it must be at least 1"),
+        (("edit", run, "--to", 3, "--examples", -5), "--examples is -5"),
+        (("edit", run, "--to", 3, "--strengths", "nan"), "--strengths has nan, and it must be finite"),
+        (("complete", run, "--mask", white), "leaves nothing to fill in"),
     ):
         assert interalia(*arguments) == 2
         assert expected in capsys.readouterr().err

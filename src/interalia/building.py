@@ -79,7 +79,7 @@ def build(
         noise = encoder_settings.get("noise", inspect.signature(conditional).parameters["noise"].default)
     semi = kind.semi  # type: ignore[attr-defined]
     if semi and (labels or 0) < 2:
-        raise UserError(f"{kind.__name__} reads labels, and the data set {run.data!r} has none; choose other data.")  # type: ignore[attr-defined]
+        raise UserError(f"{kind.__name__} reads labels, and there are fewer than 2; choose other data.")  # type: ignore[attr-defined]
     coded = prior if semi and isinstance(prior, conditionals.Codes) else None
     if coded and coded.categorical[:1] != (labels,):
         raise UserError(
@@ -172,7 +172,12 @@ def build(
 
 def build_for(run: Run, dataset: Dataset, mean: Tensor | None = None, generator: nn.Module | None = None) -> Game:
     """The untrained game of a run on its data; see `build`."""
+    from interalia import games, specs
+
     told = frequencies(run, dataset)
+    kind, _ = specs.look_up(run.game, games.CATALOGUE, "game")
+    if kind.semi or (run.labels and kind.conditional):  # type: ignore[attr-defined]
+        dataset.check_labels("leave --labels out" if run.labels else "play another game")
     return build(run, dataset.shape, mean, dataset.labels, dataset.other_shape, told, generator, dataset.classes)
 
 
@@ -446,7 +451,7 @@ def _told(run: Run, kind: type[Game], labels: int, attributes: Mapping[str, floa
     if run.attributes is not None:
         return len(attributes)
     if labels < 2:
-        raise UserError(f"`labels` is set, and the data set {run.data!r} has no labels to tell; leave --labels out.")
+        raise UserError("`labels` is set, and there are fewer than 2 labels to tell; leave --labels out.")
     return labels
 
 

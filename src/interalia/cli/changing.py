@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -68,6 +69,10 @@ def edit(
     from interalia import plots, results, tasks
 
     positive("count", count)
+    positive("examples", examples)
+    for strength in strengths or []:
+        if not math.isfinite(strength):
+            raise UserError(f"--strengths has {strength}, and it must be finite; give for example --strengths -1 1.")
     trained = opened(run, device)
     game = trained.game
     tasks.capable(game, "edit", "encoder", "decoder")
@@ -109,8 +114,8 @@ def labelled(dataset: Dataset, name: str, count: int, seed: int) -> tuple[Tensor
     )
     attributes = [str(known) for known in dataset.attributes.get("names", ())]
     classes = list(dataset.classes) or [str(label) for label in range(dataset.labels)]
-    if not attributes and not classes:
-        raise UserError(f"the data set {dataset.name!r} has neither labels nor attributes to edit by.")
+    if not attributes:
+        dataset.check_labels("edit a run of other data")
     j = tasks.place([*attributes, *classes], name, "label or attribute")
     if j < len(attributes):
         values = dataset.attributes["train"][rows, j] > 0

@@ -360,8 +360,8 @@ def neighbours(
     from interalia import plots, results, tasks
     from interalia.data.store import as_tensor
 
-    positive("count", count)
-    positive("among", among)
+    for name, value in (("count", count), ("among", among), ("nearest", nearest)):
+        positive(name, value)
     trained = opened(run, device)
     tasks.capable(trained.game, "neighbours", "encoder")
     x, y = inputs(trained, images, count, seed, told)
@@ -369,6 +369,11 @@ def neighbours(
     rows = (
         torch.randperm(len(dataset.train), generator=torch.Generator().manual_seed(seed))[:among].sort().values.numpy()
     )
+    if nearest > len(rows):
+        raise UserError(
+            f"--nearest is {nearest}, and it is looked among {len(rows)} training images; lower it to {len(rows)} or less"
+            f"{', or raise --among' if len(rows) < len(dataset.train) else ''}."
+        )
     others = as_tensor(dataset.train.x[rows])
     values = dataset.conditions("train", trained.game.attributes) if trained.game.labels else None
     pair = None if values is None or y is None else (y, torch.from_numpy(values[rows]))

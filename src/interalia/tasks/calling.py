@@ -14,6 +14,8 @@ from interalia.data.store import condition
 from interalia.errors import UserError, unknown
 
 if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
     from interalia.games import Game
 
 BATCH = 250
@@ -159,7 +161,7 @@ def labels(game: Game, count: int, seed: int = 0, label: int | str | None = None
     return (nn.functional.one_hot(drawn, game.labels).float(),)
 
 
-def told(game: Game, y: Tensor | None, count: int) -> tuple[Tensor, ...]:
+def told(game: Game, y: ArrayLike | None, count: int) -> tuple[Tensor, ...]:
     """(y,) as the networks of a conditional game are told it, shape (count, labels); () for a game that is told nothing.
 
     Arguments:
@@ -178,6 +180,13 @@ def told(game: Game, y: Tensor | None, count: int) -> tuple[Tensor, ...]:
             f"this {type(game).__name__} was told {kind}, so it has to be told those of the images too; give their {kind} "
             f"(--told)."
         )
+    try:
+        y = torch.as_tensor(y)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise UserError(f"the {kind} are no array of numbers ({error}); give them as a tensor.") from None
+    fractions = y.ndim == 1 and y.is_floating_point() and bool((y != y.round()).any())
+    if y.is_complex() or fractions or not bool(y.isfinite().all()):
+        raise UserError(f"the {kind} hold numbers that none can be (NaN, infinity or a fraction); give whole ones.")
     if y.ndim == 1 and not game.attributes and len(y) and not 0 <= int(y.min()) <= int(y.max()) < game.labels:
         raise UserError(
             f"the labels go from {int(y.min())} to {int(y.max())}, and this game's are 0 to {game.labels - 1}."

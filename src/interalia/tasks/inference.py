@@ -176,6 +176,8 @@ def neighbours(
         tensor([0, 1, 2, 3, 4])
     """
     capable(game, "neighbours", "encoder")
+    if not len(others):
+        raise UserError("there are no images to look among; give at least 1 in `others`.")
     if not 1 <= count <= len(others):
         raise UserError(
             f"`count` is {count}, and it must be from 1 to {len(others)}, the number of images to look among."
