@@ -72,7 +72,9 @@ def edit(
     positive("examples", examples)
     for strength in strengths or []:
         if not math.isfinite(strength):
-            raise UserError(f"--strengths has {strength}, and it must be finite; give for example --strengths -1 1.")
+            raise UserError(
+                f"--strengths has {strength}, and it must be finite; give for example --strengths -1 --strengths 1."
+            )
     trained = opened(run, device)
     game = trained.game
     tasks.capable(game, "edit", "encoder", "decoder")
