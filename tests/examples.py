@@ -33,10 +33,10 @@ def build(game: str, shape: tuple[int, ...] = FLAT, double: bool = True, labels:
 
 
 def generator(latent: int, shape: tuple[int, ...]) -> nn.Module:
-    """A trained one, as a user may bring it, with statistics of its own."""
+    """A trained one, as a user may bring it, with statistics of its own, and images in [0, 1]."""
     norm = nn.BatchNorm1d(8)
     return nn.Sequential(
-        nn.Linear(latent, 8), norm, nn.ReLU(), nn.Linear(8, math.prod(shape)), nn.Unflatten(1, shape)
+        nn.Linear(latent, 8), norm, nn.ReLU(), nn.Linear(8, math.prod(shape)), nn.Sigmoid(), nn.Unflatten(1, shape)
     ).eval()
 
 

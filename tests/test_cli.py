@@ -175,6 +175,7 @@ def test_a_mistake_is_one_sentence(
 
 
 def test_what_a_run_refuses(run: Path, images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Image.new("L", (8, 8), 255).save(white := tmp_path / "white.png")
     for arguments, expected in (
         (("train", "--out", run), "exists already; go on with it by --resume"),
         (("train", "--resume", run, "--latent", 3), "--latent would change it"),
@@ -183,9 +184,48 @@ def test_what_a_run_refuses(run: Path, images: Path, tmp_path: Path, capsys: pyt
         (("interpolate", run, "--steps", 1), "2 or more"),
         (("encode", run, images, "--out", tmp_path / "z.txt"), ".npz"),
         (("reconstruct", run, tmp_path / "none.png"), "none.png"),
+        (("neighbours", run, "--nearest", 0), "--nearest is 0, and it must be at least 1"),
+        (("neighbours", run, "--nearest", 9, "--among", 5), "--nearest is 9, and it is looked among 5 training images"),
+        (("edit", run, "--to", 3, "--examples", 0), "--examples is 0, and it must be at least 1"),
+        (("edit", run, "--to", 3, "--examples", -5), "--examples is -5"),
+        (("edit", run, "--to", 3, "--strengths", "nan"), "--strengths has nan, and it must be finite"),
+        (("complete", run, "--mask", white), "leaves nothing to fill in"),
     ):
         assert interalia(*arguments) == 2
         assert expected in capsys.readouterr().err
+
+
+BAD = {
+    "nan": (np.full((2, 1, 8, 8), np.nan), "not finite"),
+    "infinite": (np.full((2, 1, 8, 8), np.inf), "not finite"),
+    "beyond": (
+        np.full((2, 1, 8, 8), 7.0),
+        "numbers from 7 to 7, and expected were images as uint8 or as numbers in [0, 1]",
+    ),
+    "integers": (np.full((2, 1, 8, 8), 200), "numbers from 200 to 200"),
+    "signed": (np.full((2, 1, 8, 8), -0.5), "numbers from -0.5 to -0.5"),
+    "complex": (np.zeros((2, 1, 8, 8), complex), "holds complex128"),
+    "words": (np.full((2, 1, 8, 8), "x"), "holds <U1"),
+    "other shape": (np.zeros((2, 1, 9, 8)), "of shape (2, 1, 9, 8), and expected were images"),
+    "one image": (np.zeros((1, 8, 8)), "of shape (n, 1, 8, 8)"),
+    "none": (np.zeros((0, 1, 8, 8)), "of shape (0, 1, 8, 8)"),
+}
+
+
+@pytest.mark.parametrize("kind", BAD)
+def test_arrays_that_are_no_images_are_refused(
+    kind: str, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    array, expected = BAD[kind]
+    np.save(tmp_path / "x.npy", array)
+    np.save(tmp_path / "good.npy", np.zeros((2, 1, 8, 8)))
+    for command in ("encode", "neighbours", "complete", "reconstruct", "edit"):
+        out = tmp_path / f"{command}.npz"
+        assert interalia(command, run, tmp_path / "good.npy", tmp_path / "x.npy", "--out", out) == 2
+        said = capsys.readouterr().err
+        assert "x.npy holds" in said
+        assert expected in said
+        assert not out.exists()
 
 
 def test_a_damaged_file_of_weights_is_named(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

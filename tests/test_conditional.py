@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from examples import build
 
 import interalia
-from interalia import UserError, engine, recipes, tasks
+from interalia import UserError, data, engine, recipes, tasks
 from interalia.cli import main
 from interalia.metrics.evaluation import evaluate
 from interalia.runs import Run
@@ -60,21 +61,102 @@ def test_a_conditional_run_from_the_command_line(tmp_path: Path, capsys: pytest.
     assert interalia.load(folder).game.labels == 10
     assert program("train", "--resume", folder, "--steps", 6) == 0
     assert program("generate", folder, "--label", 12) == 2
-    assert "the label is 12, and this game's labels are 0 to 9." in capsys.readouterr().err
+    assert "there is no label '12'" in capsys.readouterr().err
+
+
+NAMES = [-5, -1, 3, 4, 7, 8, 9, 11, 20, 100]
+
+
+@pytest.fixture(scope="module")
+def oddly_named(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Digits whose labels are other numbers than 0 to 9."""
+    digits = data.load("digits")
+    assert digits.train.y is not None
+    path = tmp_path_factory.mktemp("named") / "digits.npz"
+    np.savez(path, x=digits.train.x[:, 0], y=np.array(NAMES)[digits.train.y])
+    return path
+
+
+def test_a_label_is_its_name_everywhere(oddly_named: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder, x = tmp_path / "run", tmp_path / "x.npy"
+    short = ("--data", oddly_named, "--networks", "auto(width=4)", "--steps", 2, "--evaluate-every", 0, "--batch", 32)
+    assert program("train", "cali-mnist", *short, "--out", folder) == 0
+    np.save(x, data.load("digits").test.x[:3])
+    game = interalia.load(folder).game
+    assert list(game.names) == [str(name) for name in NAMES]
+
+    def saved(key: str, *arguments: object) -> torch.Tensor:
+        assert program(*arguments, "--out", tmp_path / "found.npz") == 0, capsys.readouterr().err
+        return torch.from_numpy(np.load(tmp_path / "found.npz")[key])
+
+    images = torch.from_numpy(np.load(x)).float() / 255
+    told = torch.zeros(3, dtype=torch.long)  # the place of -5
+    every = tasks.edits(game, images, told)
+    for to, columns in (("3", [2]), ("-5", [0]), ("3,-5,100", [2, 0, 9])):
+        torch.testing.assert_close(saved("edited", "edit", folder, x, "--told", "-5", "--to", to), every[:, columns])
+    for flag in ("--label", "--told"):
+        torch.testing.assert_close(
+            saved("x", "generate", folder, flag, "7", "--count", 3), tasks.generate(game, 3, label=4)
+        )
+    torch.testing.assert_close(tasks.generate(game, 3, label="-5"), tasks.generate(game, 3, label=0))
+    for mistake in (
+        ("edit", folder, x, "--told", "0"),
+        ("edit", folder, "--to", "0"),
+        ("generate", folder, "--label", "0"),
+    ):
+        assert program(*mistake) == 2
+        assert "there is no label '0'" in capsys.readouterr().err
+
+
+def test_labels_are_read_by_name(oddly_named: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "run"
+    short = (
+        "--data",
+        oddly_named,
+        "--networks",
+        "auto(width=4)",
+        "--steps",
+        1,
+        "--evaluate-every",
+        0,
+        "--labelled",
+        20,
+    )
+    assert program("train", "semi-ali-mnist", *short, "--out", folder) == 0
+    assert program("classify", folder, "--count", 5, "--out", tmp_path / "read.csv") == 0
+    heading, *rows = (tmp_path / "read.csv").read_text().splitlines()
+    assert heading == "image,label," + ",".join(f"p{name}" for name in NAMES)
+    for row in rows:
+        _, label, *p = row.split(",")
+        assert NAMES[max(range(10), key=lambda j: float(p[j]))] == int(label)
+    capsys.readouterr()
+    assert program("classify", folder, "--count", 1) == 0
+    assert capsys.readouterr().out.split(":")[1].split()[0] in map(str, NAMES)
+
+
+def test_names_of_words_may_be_counted(tmp_path: Path) -> None:
+    game = build("gan", double=False, labels=3)
+    assert list(game.names) == ["0", "1", "2"]
+    game.names = ("cat", "dog", "ox")
+    assert torch.equal(tasks.generate(game, 2, label="dog"), tasks.generate(game, 2, label="1"))
+    for wrong in ("3", "-1", "cow", ""):
+        with pytest.raises(UserError, match="there is no label"):
+            tasks.generate(game, 2, label=wrong)
+    for number in (3, -1, 1.5, [1]):
+        with pytest.raises(UserError, match="its place as a whole number from 0 to 2"):
+            tasks.generate(game, 2, label=number)  # type: ignore[arg-type]
 
 
 def test_labels_are_refused_where_there_are_none(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="was not told any labels"):
         tasks.generate(build("gan", double=False), 2, label=1)
-    with pytest.raises(UserError, match="has no labels to tell"):
+    with pytest.raises(UserError, match="has no labels; choose data that has, or leave --labels out"):
         engine.prepare(Run(game="gan", labels=True, data=str(pictures(tmp_path)), batch=2, steps=1))
     with pytest.raises(UserError, match="InfoGAN cannot be told labels"):
         engine.prepare(Run(game="infogan", labels=True, steps=1))
 
 
 def pictures(folder: Path) -> Path:
-    import numpy as np
-
     path = folder / "pictures.npy"
     np.save(path, np.zeros((40, 1, 8, 8), np.uint8))
     return path

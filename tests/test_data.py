@@ -35,6 +35,7 @@ from interalia.data.idx import read_idx, write_idx
 from interalia.data.sampler import Sampler
 from interalia.data.store import Store, as_tensor
 from interalia.errors import UserError
+from interalia.runs import Run, build
 
 ROOT = Path(__file__).parents[2] / "shared" / "data"
 
@@ -776,6 +777,61 @@ def test_damaged_arrays_are_named(tmp_path: Path) -> None:
         data.load(tmp_path / "z.npz")
 
 
+DIGITS = np.arange(30) % 3
+ODD_LABELS: dict[str, tuple[dict[str, np.ndarray], str]] = {
+    "none": ({}, "has no labels; choose data that has, or"),
+    "one": ({"y": np.full(30, 7)}, "has one label alone, 7; choose data with 2 or more, or"),
+    "one-hot": ({"y": np.eye(3)[DIGITS]}, r"cannot be used, for y holds 3 numbers a row; give one, .*argmax\(1\)"),
+    "train alone": ({"y_train": DIGITS, "x_test": random_images(6, 6, 6)}, "y_train is there and the labels of test are not"),
+    "test alone": (
+        {"y_test": DIGITS[:6], "x_test": random_images(6, 6, 6)}, "y_test is there and the labels of train are not"
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ODD_LABELS)
+def test_labels_that_cannot_be_used_are_no_labels_and_it_is_said_why(kind: str, tmp_path: Path) -> None:
+    arrays_, words = ODD_LABELS[kind]
+    np.savez(tmp_path / "odd.npz", x=random_images(30, 6, 6), **arrays_)
+    dataset = data.load(tmp_path / "odd.npz")
+    assert len(dataset.train)
+    with pytest.raises(UserError, match=words):
+        dataset.labelled(3)
+    for game, labels in (("semi-ali", False), ("gan", True)):
+        run = Run(game=game, labels=labels, data=str(tmp_path / "odd.npz"))
+        with pytest.raises(UserError, match=words):
+            build(run)
+    assert build(Run(data=str(tmp_path / "odd.npz"))).labels == 0
+
+
+@pytest.mark.parametrize(
+    ("y", "words"),
+    [
+        (np.where(DIGITS == 0, np.nan, DIGITS), r"y in .* holds labels that are not finite"),
+        (DIGITS + 1j, r"y in .* holds complex128, and labels are whole numbers or texts"),
+    ],
+)
+def test_labels_that_are_none_are_refused(y: np.ndarray, words: str, tmp_path: Path) -> None:
+    np.savez(tmp_path / "odd.npz", x=random_images(30, 6, 6), y=y)
+    with pytest.raises(UserError, match=words):
+        data.load(tmp_path / "odd.npz")
+
+
+def test_whole_labels_lose_their_point(tmp_path: Path) -> None:
+    np.savez(tmp_path / "x.npz", x=random_images(30, 6, 6), y=DIGITS.astype(float) - 1)
+    assert data.load(tmp_path / "x.npz").classes == ("-1", "0", "1")
+
+
+def test_a_label_without_training_images_is_named(tmp_path: Path) -> None:
+    x, y = random_images(36, 6, 6), np.where(np.arange(36) < 30, np.arange(36) % 2, 77)
+    np.savez(tmp_path / "rare.npz", x_train=x[:30], y_train=y[:30], x_test=x[30:], y_test=y[30:])
+    with pytest.raises(UserError, match="no training image of 'rare' has the label 77"):
+        data.load(tmp_path / "rare.npz").labelled(3)
+    np.savez(tmp_path / "few.npz", x=x[:30], y=np.where(np.arange(30) < 27, 5, 9))
+    with pytest.raises(UserError, match=r"20 images of each label, and of label 9 there are \d; give fewer"):
+        data.load(tmp_path / "few.npz").labelled(40)
+
+
 @real("medmnist")
 def test_the_real_pneumoniamnist() -> None:
     dataset = data.load(ROOT / "medmnist" / "pneumoniamnist.npz")
@@ -844,6 +900,7 @@ def test_a_disk_that_takes_no_more(tmp_path: Path, own_cache: Path) -> None:
 import resource
 from interalia import data
 from interalia.errors import UserError
+from interalia.runs import Run, build
 resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))  # writes fail in the middle, as on a full disk
 try:
     data.load("mnist", root={str(tmp_path)!r})

@@ -420,7 +420,7 @@ def test_completion_keeps_what_is_known_and_does_not_look_at_the_rest(name: str)
         tasks.complete(game, x, torch.zeros(1, 8, 8))
     with pytest.raises(UserError, match=r"the mask has the shape \(1, 5, 5\)"):
         tasks.complete(game, x, torch.ones(1, 5, 5))
-    with pytest.raises(UserError, match="values between 0 and 1"):
+    with pytest.raises(UserError, match="other values than 0 and 1"):
         tasks.complete(game, x, torch.full((1, 8, 8), 0.5))
 
 

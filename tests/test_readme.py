@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from interalia import cli, rooms
+from interalia import cli, load, recipes, rooms
+from interalia.observers import Checkpoint
 
 TEXT = (Path(__file__).parents[1] / "README.md").read_text()
 
@@ -35,6 +36,33 @@ def test_the_commands_are_understood(command: list[str]) -> None:
         overrides = bound.arguments.get("overrides")
         given = {k: v for k, v in vars(overrides).items() if v is not None} if overrides else {}
         cli.described(bound.arguments.get("recipe"), given).check_parts()
+
+
+POST_HOC = [command for command in commands() if "--generator" in command]
+
+
+@pytest.mark.parametrize(
+    "command", [*POST_HOC, [*POST_HOC[0][:1], "latent-regressor-mnist", *POST_HOC[0][2:]]], ids=" ".join
+)
+def test_the_post_hoc_commands_work_as_typed(
+    command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("interalia.observers.usual", lambda training, tensorboard: [Checkpoint()])
+    monkeypatch.setattr("interalia.results.make", lambda trained: "")
+    short = ["--data", "digits", "--steps", "2"]
+    root = command.index("--root")
+    command = [*command[:root], *command[root + 2 :], *short]
+
+    def code(*words: str) -> object:
+        with pytest.raises(SystemExit) as end:
+            cli.main(words)
+        return end.value.code
+
+    assert code("train", "gan-mnist", *short, "--out", command[command.index("--generator") + 1]) == 0
+    assert code(*command, "--out", "encoder") == 0
+    assert load("encoder").game.prior.size == recipes.gan_mnist().latent
+    assert code(*command, "--latent", "5", "--out", "other") == 2  # who gives it is taken at his word
 
 
 def test_the_table_of_parts_is_complete() -> None:

@@ -19,6 +19,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 
 from interalia import engine, runs, tasks
 from interalia.errors import UserError
@@ -138,7 +139,7 @@ def test_weights_say_what_they_are(tmp_path: Path) -> None:
         about = json.loads(file.metadata()["interalia"])
     assert about == {
         "run": dataclasses.asdict(trained.run), "step": 4, "shape": [1, 8, 8], "labels": 0, "other": None, "attributes": {},
-        "classes": 0,
+        "classes": 0, "names": [],
     }  # fmt: skip
     random = torch.get_rng_state()
     for place in (tmp_path / "run", tmp_path / "run/weights.safetensors"):
@@ -146,6 +147,14 @@ def test_weights_say_what_they_are(tmp_path: Path) -> None:
         assert again.step == 4
         assert torch.equal(tasks.generate(again.game, 5), tasks.generate(trained.game, 5))
     assert torch.equal(torch.get_rng_state(), random)
+    older = {key: value for key, value in about.items() if key != "names"}
+    save_file(
+        load_file(tmp_path / "run/weights.safetensors"),
+        tmp_path / "older.safetensors",
+        {"interalia": json.dumps(older)},
+    )
+    again = runs.load(tmp_path / "older.safetensors")
+    assert torch.equal(tasks.generate(again.game, 5), tasks.generate(trained.game, 5))
 
 
 def test_checkpoints_hold_plain_values_only(tmp_path: Path) -> None:

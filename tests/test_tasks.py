@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable
 
 import examples
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -68,7 +70,7 @@ def test_shapes_kinds_and_ranges(name: str, task: str) -> None:
     assert answer.dtype == torch.float32
     assert not answer.requires_grad
     assert bool(answer.isfinite().all())
-    if shape[-3:] == SHAPE and not build(name).fixed:  # whose generator is the user's
+    if shape[-3:] == SHAPE:
         assert 0 <= answer.min() <= answer.max() <= 1
 
 
@@ -228,6 +230,50 @@ def test_images_of_the_wrong_shape_are_explained(task: Callable[..., Tensor], sh
     assert str(caught.value) == (
         f"the input has the shape {shape}, and this game was trained on (n, 1, 5, 6); resize or convert the images first."
     )
+
+
+def test_what_is_told_may_be_any_array_of_whole_numbers() -> None:
+    game = build("gan", labels=3)
+    z = torch.ones(2, LATENT)
+    expected = tasks.decode(game, z, y=torch.tensor([2, 0]))
+    for y in ([2, 0], np.array([2.0, 0.0]), np.eye(3)[[2, 0]]):
+        assert torch.equal(tasks.decode(game, z, y=y), expected)  # type: ignore[arg-type]
+    for wrong in ([math.nan, 0], [1.5, 0], [1j, 0], [[math.inf, 0, 0]] * 2, ["a", "b"], [[1], [1, 2]]):
+        with pytest.raises(UserError, match="the labels"):
+            tasks.decode(game, z, y=wrong)  # type: ignore[arg-type]
+
+
+def test_a_direction_is_of_some_examples_with_and_some_without() -> None:
+    game, x = build("ali"), images(4)
+    expected = tasks.direction(game, x, torch.tensor([True, False, True, False]))
+    for has in ([1, 0, 1, 0], np.array([True, False, True, False]), torch.tensor([1.0, 0.0, 1.0, 0.0])):
+        assert torch.equal(tasks.direction(game, x, has), expected)
+    for wrong in ([1, 0, 1], [2, 0, 1, 0], [math.nan, 0, 1, 0], [[1, 0, 1, 0]]):
+        with pytest.raises(UserError, match="true or false for each of 4 examples"):
+            tasks.direction(game, x, wrong)
+
+
+def test_masks_are_of_ones_and_zeros() -> None:
+    game, x = build("ali"), images(2)
+    mask = torch.ones(SHAPE)
+    mask[:, :2] = 0
+    expected = tasks.complete(game, x, mask, steps=2)
+    assert torch.equal(tasks.complete(game, x, mask.numpy(), steps=2), expected)
+    for value in (math.nan, 2.0, 0.5):
+        with pytest.raises(UserError, match="the mask has other values than 0 and 1"):
+            tasks.complete(game, x, mask.masked_fill(mask == 0, value), steps=2)
+    with pytest.raises(UserError, match="leaves nothing to fill in"):
+        tasks.complete(game, x, torch.ones(SHAPE))
+    with pytest.raises(UserError, match="leaves nothing known"):
+        tasks.complete(game, x, torch.zeros(SHAPE))
+
+
+def test_neighbours_are_looked_for_among_some() -> None:
+    game = build("ali")
+    with pytest.raises(UserError, match="no images to look among"):
+        tasks.neighbours(game, images(2), images(2)[:0])
+    with pytest.raises(UserError, match="`count` is 3, and it must be from 1 to 2"):
+        tasks.neighbours(game, images(2), images(2), 3)
 
 
 def test_an_interpolation_has_two_ends() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from interalia.runs import Run
 
 
+TRIED = 16  # draws that a user's generator is tried on
+SLACK = 1e-3  # by which its images may leave [0, 1]
+
+
 def build(
     run: Run,
     shape: tuple[int, ...] | None = None,
@@ -28,17 +32,19 @@ def build(
     other: tuple[int, ...] | None = None,
     attributes: Mapping[str, float] | None = None,
     generator: nn.Module | None = None,
+    names: Sequence[str] = (),
 ) -> Game:
     """The untrained game of a run, drawn from torch's global random state.
 
     Arguments:
         run: the description.
-        shape: of one x; taken from the run's data set if it is not given, and the two below with it.
+        shape: of one x; if it is not given, it and the labels, attributes and names are the run's data set's.
         mean: the mean image, shape `shape`, from which a sigmoid's bias is set; None leaves it at 0.
         labels: how many labels the data has.
         other: of one x of the second domain, where there is one.
         attributes: those that the networks are told, and how frequent each is.
         generator: a trained module z -> x for a game that only infers, in place of the run's `generator`.
+        names: of the labels; their numbers where there are none.
 
     Raises:
         UserError: a part does not exist, or the parts do not fit each other or the data.
@@ -56,9 +62,7 @@ def build(
     from interalia.networks import mlp
 
     if shape is None:
-        found = runs.dataset(run)
-        shape, labels, other = found.shape, found.labels, found.other_shape
-        attributes = frequencies(run, found)
+        return build_for(run, runs.dataset(run), mean, generator)
     kind, settings = specs.look_up(run.game, games.CATALOGUE, "game")
     needs = inspect.signature(kind).parameters
     told = _told(run, kind, labels or 0, attributes or {})  # type: ignore[arg-type]
@@ -75,7 +79,7 @@ def build(
         noise = encoder_settings.get("noise", inspect.signature(conditional).parameters["noise"].default)
     semi = kind.semi  # type: ignore[attr-defined]
     if semi and (labels or 0) < 2:
-        raise UserError(f"{kind.__name__} reads labels, and the data set {run.data!r} has none; choose other data.")  # type: ignore[attr-defined]
+        raise UserError(f"{kind.__name__} reads labels, and there are fewer than 2; choose other data.")  # type: ignore[attr-defined]
     coded = prior if semi and isinstance(prior, conditionals.Codes) else None
     if coded and coded.categorical[:1] != (labels,):
         raise UserError(
@@ -161,13 +165,20 @@ def build(
     game.shape, game.labels, game.other = tuple(shape), told, sizes.other
     game.attributes = dict(attributes or {})
     game.classes = labels or 0 if semi else 0
+    if told or game.classes:
+        game.names = tuple(game.attributes or names or map(str, range(told or game.classes)))
     return game
 
 
 def build_for(run: Run, dataset: Dataset, mean: Tensor | None = None, generator: nn.Module | None = None) -> Game:
     """The untrained game of a run on its data; see `build`."""
+    from interalia import games, specs
+
     told = frequencies(run, dataset)
-    return build(run, dataset.shape, mean, dataset.labels, dataset.other_shape, told, generator)
+    kind, _ = specs.look_up(run.game, games.CATALOGUE, "game")
+    if kind.semi or (run.labels and kind.conditional):  # type: ignore[attr-defined]
+        dataset.check_labels("leave --labels out" if run.labels else "play another game")
+    return build(run, dataset.shape, mean, dataset.labels, dataset.other_shape, told, generator, dataset.classes)
 
 
 def given_generator(
@@ -176,15 +187,11 @@ def given_generator(
     """The trained decoder of a game that only infers; None for a game that trains its own.
 
     Raises:
-        UserError: there is none, it cannot be read, or its latents or its images do not fit.
+        UserError: there is none, it cannot be read, or what it takes or answers does not fit.
     """
     import copy
 
-    import torch
-    from torch import nn
-
     from interalia import conditionals, runs
-    from interalia.tasks import quietly
 
     if "decoder" not in kind.fixed:
         if run.generator is not None or module is not None:
@@ -195,12 +202,26 @@ def given_generator(
             f"{kind.__name__} infers for a generator that is trained already; give the folder of its run, or a .pt2 file, "
             f"with --generator."
         )
+    path = Path(run.generator or "")
     if module is not None:
         decoder: Conditional = conditionals.Dirac(copy.deepcopy(module))  # the person's own stays as it is
-    elif Path(run.generator or "").suffix == ".pt2":
-        decoder = conditionals.Dirac(_exported(Path(run.generator or "")))
+    elif path.suffix == ".pt2":
+        decoder = conditionals.Dirac(_exported(path, prior.size))
+    elif path.is_file() and path.suffix != ".safetensors":
+        raise UserError(
+            f"the generator {path} is a file of another kind; give the folder of a run, its .safetensors, or a .pt2 file "
+            f"written by torch.export.save."
+        )
     else:
-        game = runs.load(run.generator or "").game
+        try:
+            game = runs.load(path).game
+        except UserError as error:
+            raise UserError(f"the generator that this run infers for cannot be loaded: {error}") from None
+        if game.labels:
+            raise UserError(
+                f"the generator {path} is told {'attributes' if game.attributes else 'labels'}, and {kind.__name__} "
+                f"infers for one that is told nothing; give one that was trained without."
+            )
         if not hasattr(game, "decoder"):
             raise UserError(
                 f"the run {run.generator} has no decoder, being a {type(game).__name__}; give a generator's."
@@ -212,21 +233,56 @@ def given_generator(
                 f"{type(game.prior).__name__}, and this run has {prior.size} of {type(prior).__name__}; give --latent "
                 f"{game.prior.size} and the same --prior."
             )
-    with quietly(decoder if next(decoder.parameters(), None) is not None else nn.Linear(1, 1)):
-        try:
-            place = next(decoder.parameters(), torch.zeros(())).device
-            x = decoder(prior.sample((2,)).to(place)).mean
-        except (RuntimeError, ValueError, IndexError, TypeError, AssertionError) as error:
+    _try(decoder, shape, prior)
+    return decoder
+
+
+def _try(decoder: Conditional, shape: tuple[int, ...], prior: Prior) -> None:
+    """Raises a UserError unless the decoder makes finite x of that shape, images in [0, 1], of some draws of the prior."""
+    import torch
+    from torch import Tensor, nn
+
+    from interalia.conditionals import Dirac
+    from interalia.tasks import quietly
+
+    for name, part in decoder.state_dict().items():
+        if part.is_floating_point() and part.dtype != torch.float32:
+            own = name.removeprefix("network.").removeprefix("module.")
             raise UserError(
-                f"the generator does not take {prior.size} latents ({str(error).splitlines()[0]}); give the size of its z "
-                f"with --latent."
+                f"the generator's {own} is {part.dtype}, and it must be torch.float32; convert the module by .float()."
+            )
+    with quietly(decoder if next(decoder.parameters(), None) is not None else nn.Linear(1, 1)):
+        place = next(decoder.parameters(), torch.zeros(())).device
+        z = prior.sample((TRIED,)).to(place)
+        try:
+            x = decoder.network(z) if isinstance(decoder, Dirac) else decoder(z).mean  # as it answers, a tensor or not
+        except Exception as error:  # whatever somebody's module may raise
+            reason = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+            if isinstance(error, RuntimeError | ValueError | IndexError | AssertionError):
+                raise UserError(
+                    f"the generator does not take {prior.size} latents ({reason}); give the size of its z with --latent, "
+                    f"if that is what is wrong."
+                ) from None
+            raise UserError(
+                f"the generator fails on z of shape {tuple(z.shape)} ({reason}); give a module that takes z alone and "
+                f"answers x."
             ) from None
-    if tuple(x.shape) != (2, *shape):
+    if not isinstance(x, Tensor) or x.dtype != torch.float32:
+        found = x.dtype if isinstance(x, Tensor) else f"a {type(x).__name__}"
+        raise UserError(f"the generator answers {found}, and it must answer x, one tensor of torch.float32; wrap it.")
+    if tuple(x.shape) != (TRIED, *shape):
         raise UserError(
             f"the generator makes images of {tuple(x.shape[1:])}, and the data's are {shape}; give the data that it was "
             f"trained on, or --size."
         )
-    return decoder
+    if not bool(x.isfinite().all()):
+        raise UserError("the generator makes numbers that are not finite (NaN or infinity); give one that is whole.")
+    low, high = float(x.min()), float(x.max())
+    if len(shape) == 3 and (low < -SLACK or high > 1 + SLACK):
+        raise UserError(
+            f"the generator makes images from {low:.3g} to {high:.3g}, and here they are in [0, 1]; wrap it, for example by "
+            f"(x + 1) / 2 after a tanh."
+        )
 
 
 def _disturbance(run: Run, kind: type[Game], shape: tuple[int, ...]) -> Disturbance | None:
@@ -312,8 +368,8 @@ def _settings(prior: Prior) -> dict[str, Any]:
     return {"class": type(prior), **plain}
 
 
-def _exported(path: Path) -> nn.Module:
-    """The module that torch.export.save wrote."""
+def _exported(path: Path, latent: int) -> nn.Module:
+    """The module that torch.export.save wrote, of z in batches of any size."""
     import torch
     from torch import nn
 
@@ -337,11 +393,30 @@ def _exported(path: Path) -> nn.Module:
             f"there is no generator {path}; give the folder of a run, or a file written by torch.export.save."
         )
     try:
-        return Exported(torch.export.load(path).module())
+        program = torch.export.load(path)
+        module = program.module()
     except Exception as error:
         raise UserError(
             f"{path} is no program of torch.export ({str(error).splitlines()[0]}); export it anew."
         ) from None
+    inputs = set(program.graph_signature.user_inputs)
+    taken = [node.meta.get("val") for node in program.graph.nodes if node.op == "placeholder" and node.name in inputs]
+    if len(taken) != 1 or not isinstance(taken[0], torch.Tensor) or taken[0].ndim != 2:
+        raise UserError(
+            f"the generator {path} takes {len(taken)} input(s), and it must take z alone, shape (n, latent); wrap it and "
+            f"export it anew."
+        )
+    rows, columns = taken[0].shape
+    if isinstance(rows, int):
+        raise UserError(
+            f"the generator {path} was exported for batches of {rows} alone; export it anew with "
+            f"dynamic_shapes=({{0: torch.export.Dim('n')}},)."
+        )
+    if isinstance(columns, int) and columns != latent:
+        raise UserError(
+            f"the generator {path} takes {columns} latents, and this run has {latent}; give --latent {columns}."
+        )
+    return Exported(module)
 
 
 def frequencies(run: Run, dataset: Dataset) -> dict[str, float]:
@@ -376,7 +451,7 @@ def _told(run: Run, kind: type[Game], labels: int, attributes: Mapping[str, floa
     if run.attributes is not None:
         return len(attributes)
     if labels < 2:
-        raise UserError(f"`labels` is set, and the data set {run.data!r} has no labels to tell; leave --labels out.")
+        raise UserError("`labels` is set, and there are fewer than 2 labels to tell; leave --labels out.")
     return labels
 
 

@@ -181,7 +181,7 @@ def prepare(run: Run, folder: Folder | None = None, generator: nn.Module | None 
     dataset = runs.dataset(run)
     torch.manual_seed(run.seed)
     mean = mean_image(dataset) if dataset.is_image else None
-    game = building.build_for(run, dataset, mean, generator).to(device).train()
+    game = building.build_for(runs.own_generator(run, folder), dataset, mean, generator).to(device).train()
     if run.batch < 2 and any(isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d) for module in game.modules()):
         raise UserError("`batch` is 1, and batch norm averages over a batch; give --batch 2 or more.")
     domains = [dataset.train] if game.other is None or dataset.other is None else [dataset.train, dataset.other.train]

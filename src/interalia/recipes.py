@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from interalia.runs import Run
+from interalia.runs import Run, fitted
 
 Recipe = Callable[..., Run]
 
@@ -122,14 +122,13 @@ def joint_latent_regressor_mnist(**overrides: Any) -> Run:
 
 def latent_regressor_mnist(**overrides: Any) -> Run:
     """An encoder for a generator of MNIST that is trained already, by regressing z on its samples (--generator RUN)."""
-    return ali_mnist(name="latent-regressor-mnist", game="latent-regressor", penalty="none", epochs=5).replace(
-        **overrides
-    )
+    run = ali_mnist(name="latent-regressor-mnist", game="latent-regressor", penalty="none", epochs=5)
+    return fitted(run.replace(**overrides), overrides)
 
 
 def posthoc_ali_mnist(**overrides: Any) -> Run:
     """An encoder for a generator of MNIST that is trained already, by ALI's game (--generator RUN)."""
-    return ali_mnist(name="posthoc-ali-mnist", game="posthoc-ali").replace(**overrides)
+    return fitted(ali_mnist(name="posthoc-ali-mnist", game="posthoc-ali").replace(**overrides), overrides)
 
 
 def ali_fashion_mnist(**overrides: Any) -> Run:

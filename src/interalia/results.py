@@ -194,7 +194,8 @@ def untrained(trained: Trained, dataset: Dataset) -> Game:
     brought = game.fixed and run.generator is None  # from Python
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(run.seed)
-        return building.build_for(run, dataset, generator=game.decoder.network if brought else None)
+        placed = runs.own_generator(run, trained.folder)
+        return building.build_for(placed, dataset, generator=game.decoder.network if brought else None)
 
 
 def provenance() -> dict[str, Any]:

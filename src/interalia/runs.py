@@ -8,7 +8,7 @@ import os
 import re
 import tempfile
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -296,9 +296,24 @@ FREE = (
 )  # fmt: skip
 
 
+def fitted(run: Run, given: Container[str]) -> Run:
+    """The run with the latents and the prior that its generator was trained with, but for what was `given`.
+
+    A generator that is no run's says nothing of its prior, and one that cannot be read is explained where it is opened.
+    """
+    if run.generator is None:
+        return run
+    try:
+        kept = header(weights_of(run.generator))["run"]
+    except UserError:
+        return run
+    return run.replace(**{key: kept[key] for key in ("latent", "prior") if key not in given})
+
+
 class Folder:
     """The folder of a run: ``run.json``, ``log.jsonl``, ``checkpoints/``, ``weights.safetensors``, ``figures/``,
-    ``results.json``, ``results.md``, ``report.html``."""
+    ``results.json``, ``results.md``, ``report.html``; and ``generator.safetensors`` or ``generator.pt2``, a copy of the
+    generator that a game infers for."""
 
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
@@ -327,7 +342,16 @@ class Folder:
                 path.unlink()
 
     def write(self, run: Run) -> None:
+        """Writes the description, and a copy of the generator, so that the run outlives the folder that this came from."""
         write_json(self.description, dataclasses.asdict(run))
+        if run.generator is not None and own_generator(run, self) == run:
+            source = weights_of(run.generator)
+            if source.suffix != ".pt2" and header(source)["run"].get("generator"):
+                source = next(
+                    copies(source.parent), source
+                )  # an encoder's run hands on the generator that it has itself
+            with writing(self.path / f"generator{source.suffix}", "wb") as file:
+                file.write(source.read_bytes())
 
     def run(self) -> Run:
         """The description that the folder keeps.
@@ -363,6 +387,22 @@ class Folder:
                 )
             run = run.replace(**{key: getattr(kept, key)})
         return run
+
+
+def weights_of(path: Path | str) -> Path:
+    """The file of a generator: of a run's folder its weights, and any file itself."""
+    return Path(path) if Path(path).suffix in (".pt2", ".safetensors") else Folder(path).weights
+
+
+def copies(folder: Path) -> Iterator[Path]:
+    """The copy of its generator that a run's folder keeps, where there is one."""
+    return (path for suffix in (".safetensors", ".pt2") if (path := folder / f"generator{suffix}").is_file())
+
+
+def own_generator(run: Run, folder: Folder | None) -> Run:
+    """The run with the copy of its generator in `folder`, where there is one, in place of the generator that it names."""
+    found = None if folder is None or run.generator is None else next(copies(folder.path), None)
+    return run if found is None else run.replace(generator=str(found))
 
 
 @dataclass(frozen=True)
@@ -412,11 +452,31 @@ def export(game: Game, run: Run, step: int, path: Path) -> None:
     about = {
         "run": dataclasses.asdict(run), "step": step, "shape": game.shape, "labels": game.labels, "other": game.other,
         "attributes": dict(game.attributes),
-        "classes": game.classes,
+        "classes": game.classes, "names": list(game.names),
     }  # fmt: skip
     metadata = {"interalia": json.dumps(about)}
     with writing(path, "wb") as file:
         file.write(save(tensors, metadata))
+
+
+def header(file: Path) -> dict[str, Any]:
+    """What `export` wrote into a file beside the weights.
+
+    Raises:
+        UserError: there is no such file, or it is damaged.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    if not file.exists():
+        raise UserError(f"there is no file {file}; give the folder of a run, or a .safetensors file of one.")
+    try:
+        with safe_open(file, framework="pt") as opened:  # which sees to it that the file is as long as it says
+            about: dict[str, Any] = json.loads((opened.metadata() or {})["interalia"])
+    except (SafetensorError, OSError, KeyError, ValueError) as error:
+        raise UserError(
+            f"{file} is damaged or not of this program ({error}); write it anew with interalia train --resume RUN."
+        ) from None
+    return about
 
 
 def resolve_device(name: str) -> torch.device:
@@ -451,7 +511,7 @@ def load(folder: Path | str, device: str = "cpu", generator: nn.Module | None = 
     Raises:
         UserError: this is no run's folder, or the training has not saved any weights yet, or the file is damaged.
     """
-    from safetensors import SafetensorError, safe_open
+    from safetensors import safe_open
 
     file = Path(folder)
     home: Folder | None = None
@@ -464,30 +524,25 @@ def load(folder: Path | str, device: str = "cpu", generator: nn.Module | None = 
                 f"{home.path} has no weights yet: its training was broken off before the first checkpoint; go on with "
                 f"interalia train --resume {home.path}."
             )
-    if not file.exists():
-        raise UserError(f"there is no file {file}; give the folder of a run, or a .safetensors file of one.")
-    try:
-        with safe_open(file, framework="pt") as opened:
-            about = json.loads((opened.metadata() or {})["interalia"])
-            tensors = {key: opened.get_tensor(key) for key in opened.keys()}  # noqa: SIM118 (not a mapping)
-    except (SafetensorError, OSError, KeyError, ValueError) as error:
-        raise UserError(
-            f"{file} is damaged or not of this program ({error}); write it anew with interalia train --resume RUN."
-        ) from None
+    about = header(file)
+    with safe_open(file, framework="pt") as opened:
+        tensors = {key: opened.get_tensor(key) for key in opened.keys()}  # noqa: SIM118 (not a mapping)
     run = Run(**{key: value for key, value in about["run"].items() if key in Run.__dataclass_fields__})
     import torch
 
     with torch.random.fork_rng(devices=[]):
         other = about.get("other")
         told = about.get("attributes", {})
+        place = file.parent.parent if file.parent.name == "checkpoints" else file.parent  # where the best weights lie
         game = build(
-            run,
+            run if file.stem == "generator" else own_generator(run, Folder(place)),
             tuple(about["shape"]),
             None,
             about.get("classes") or about.get("labels", 0),
             other and tuple(other),
             told,
             generator,
+            about.get("names", ()),  # which older files do not have
         )
     try:
         game.load_state_dict(tensors)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import App, Parameter
 
 from interalia import __version__
-from interalia.errors import UserError, unknown
+from interalia.errors import UserError
 from interalia.runs import Folder, writing
 
 if TYPE_CHECKING:
@@ -57,14 +58,18 @@ def best_of(run: Path) -> Path:
 def given_images(trained: Trained, images: Sequence[Path]) -> Tensor:
     """The user's images, as the run's networks take them."""
     if all(path.suffix in (".npy", ".npz") for path in images):
-        return arrays(images)
+        return arrays(images, trained.game.shape)
     from interalia.data.files import read_images
 
     return read_images(images, trained.game.shape)
 
 
-def arrays(paths: Sequence[Path]) -> Tensor:
-    """What .npy and .npz files hold (the array x, or the first), one after the other, as a game takes it."""
+def arrays(paths: Sequence[Path], shape: tuple[int, ...]) -> Tensor:
+    """What .npy and .npz files hold (the array x, or the first), one after the other, as a game of that shape takes it.
+
+    Raises:
+        UserError: a file cannot be read, or holds rows of another shape, or numbers that no image or vector has.
+    """
     import numpy as np
     import torch
 
@@ -75,9 +80,24 @@ def arrays(paths: Sequence[Path]) -> Tensor:
         try:
             found = np.load(path, allow_pickle=False)
             array = found if isinstance(found, np.ndarray) else found["x" if "x" in found else found.files[0]]
-            parts.append(as_tensor(array if array.dtype == np.uint8 else array.astype(np.float32)))
-        except (OSError, ValueError, IndexError, EOFError) as error:
+        except (OSError, ValueError, IndexError, EOFError, zipfile.BadZipFile) as error:
             raise UserError(f"the array in {path} cannot be read ({error}); write it with numpy.save.") from None
+        image = len(shape) == 3
+        what = "images as uint8 or as numbers in [0, 1]" if image else "vectors of numbers"
+        if array.dtype.kind not in "buif" or tuple(array.shape[1:]) != shape or not array.size:
+            raise UserError(
+                f"{path} holds {array.dtype} of shape {array.shape}, and expected were {what}, of shape (n, "
+                f"{', '.join(map(str, shape))}); convert it."
+            )
+        if not np.isfinite(array).all():
+            raise UserError(
+                f"{path} holds numbers that are not finite (NaN or infinity); remove or replace those rows."
+            )
+        if image and array.dtype != np.uint8 and not 0 <= array.min() <= array.max() <= 1:
+            raise UserError(
+                f"{path} holds numbers from {array.min():g} to {array.max():g}, and expected were {what}; convert it."
+            )
+        parts.append(as_tensor(array if array.dtype == np.uint8 else array.astype(np.float32)))
     return torch.cat(parts)
 
 
@@ -96,28 +116,27 @@ def inputs(
     return results.held_out(dataset, count, seed), results.conditions(trained.game, dataset, count, seed)
 
 
+def places(game: Game, text: str) -> list[int]:
+    """Which of a game's labels or attributes are named, with commas between them; a name may hold a comma itself where it
+    is named alone."""
+    from interalia import tasks
+
+    words = [text] if text in game.names else [word.strip() for word in text.split(",") if word.strip()]
+    return [tasks.place(game.names, word, "attribute" if game.attributes else "label") for word in words]
+
+
 def conditions(game: Game, told: str, count: int) -> Tensor:
     """Labels, shape (count,), or attributes, shape (count, labels), from --told."""
     import torch
 
-    words = [word.strip() for word in told.split(",") if word.strip()]
-    if game.attributes:
-        names = list(game.attributes)
-        for word in words:
-            if word not in names:
-                raise unknown("attribute", word, names)
-        return torch.tensor([float(name in words) for name in names]).expand(count, -1)
     if not game.labels:
         raise UserError(f"this {type(game).__name__} is told nothing; leave out --told.")
-    try:
-        labels = [int(word) for word in words]
-    except ValueError:
-        raise UserError(
-            f"--told is {told!r}, and this game's labels are numbers from 0 to {game.labels - 1}."
-        ) from None
-    if len(labels) not in (1, count):
-        raise UserError(f"--told gives {len(labels)} labels for {count} images; give one for all of them, or one each.")
-    return torch.tensor(labels * (count if len(labels) == 1 else 1))
+    found = places(game, told)
+    if game.attributes:
+        return torch.tensor([float(j in found) for j in range(game.labels)]).expand(count, -1)
+    if len(found) not in (1, count):
+        raise UserError(f"--told gives {len(found)} labels for {count} images; give one for all of them, or one each.")
+    return torch.tensor(found * (count if len(found) == 1 else 1))
 
 
 def figure(trained: Trained, run: Path, name: str) -> Path:

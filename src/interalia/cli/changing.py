@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,11 +20,12 @@ from interalia.cli.asking import (
     inputs,
     opened,
     picture,
+    places,
     positive,
     save_arrays,
     say,
 )
-from interalia.errors import UserError, unknown
+from interalia.errors import UserError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -37,7 +39,7 @@ def edit(
     run: RunFolder,
     images: Images = None,
     *,
-    to: Annotated[str | None, Parameter(help="What to change; see below.")] = None,
+    to: Annotated[str | None, Parameter(help="What to change: labels or attributes, with commas between them.")] = None,
     told: Told = None,
     count: int = 8,
     strengths: Annotated[
@@ -67,22 +69,22 @@ def edit(
     from interalia import plots, results, tasks
 
     positive("count", count)
+    positive("examples", examples)
+    for strength in strengths or []:
+        if not math.isfinite(strength):
+            raise UserError(
+                f"--strengths has {strength}, and it must be finite; give for example --strengths -1 --strengths 1."
+            )
     trained = opened(run, device)
     game = trained.game
     tasks.capable(game, "edit", "encoder", "decoder")
     x, y = inputs(trained, images, count, seed, told)
     if game.labels:
-        names = list(game.attributes) or [str(label) for label in range(game.labels)]
-        chosen = names if to is None else [name.strip() for name in to.split(",")]
-        if not game.attributes and not set(chosen) <= set(names):  # labels by their names
-            names = list(results.dataset_of(trained).classes) or names
-        for name in chosen:
-            if name not in names:
-                raise unknown("attribute" if game.attributes else "label", name, names)
+        chosen = list(range(game.labels)) if to is None else places(game, to)
         tasks.told(game, y, len(x))
         assert y is not None
-        edited = tasks.edits(game, x, y, seed)[:, [names.index(name) for name in chosen]]
-        columns = ", ".join(chosen)
+        edited = tasks.edits(game, x, y, seed)[:, chosen]
+        columns = ", ".join(game.names[j] for j in chosen)
     else:
         if to is None:
             raise UserError(
@@ -106,6 +108,7 @@ def labelled(dataset: Dataset, name: str, count: int, seed: int) -> tuple[Tensor
     """At most `count` training images, drawn by seed, and which of them have the label or the attribute."""
     import torch
 
+    from interalia import tasks
     from interalia.data.store import as_tensor
 
     rows = (
@@ -113,14 +116,14 @@ def labelled(dataset: Dataset, name: str, count: int, seed: int) -> tuple[Tensor
     )
     attributes = [str(known) for known in dataset.attributes.get("names", ())]
     classes = list(dataset.classes) or [str(label) for label in range(dataset.labels)]
-    if name in attributes:
-        values = dataset.attributes["train"][rows, attributes.index(name)] > 0
-    elif name in classes and dataset.train.y is not None:
-        values = dataset.train.y[rows] == classes.index(name)
-    elif attributes or classes:
-        raise unknown("label or attribute", name, [*attributes, *classes])
+    if not attributes:
+        dataset.check_labels("edit a run of other data")
+    j = tasks.place([*attributes, *classes], name, "label or attribute")
+    if j < len(attributes):
+        values = dataset.attributes["train"][rows, j] > 0
     else:
-        raise UserError(f"the data set {dataset.name!r} has neither labels nor attributes to edit by.")
+        assert dataset.train.y is not None
+        values = dataset.train.y[rows] == j - len(attributes)
     return as_tensor(dataset.train.x[rows]), torch.from_numpy(values)
 
 

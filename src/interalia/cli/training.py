@@ -11,7 +11,7 @@ from cyclopts import Parameter
 
 from interalia.cli.asking import app, say
 from interalia.errors import UserError, unknown
-from interalia.runs import FREE, Folder, Run, from_toml, kinds
+from interalia.runs import FREE, Folder, Run, fitted, from_toml, kinds
 
 # each field of a run is a flag, with the recipe's value where the flag is not given
 
@@ -99,10 +99,11 @@ def described(recipe: str | None, given: dict[str, Any]) -> Run:
     if recipe is None:
         recipe = "ali-images" if "data" in given else "ali-digits"
     if recipe.endswith(".toml"):
-        return Run(**from_toml(Path(recipe))).replace(**given)
+        kept = from_toml(Path(recipe))
+        return fitted(Run(**kept).replace(**given), {**kept, **given})
     if recipe not in CATALOGUE:
         raise unknown("recipe", recipe, CATALOGUE)
-    return CATALOGUE[recipe](**given)
+    return fitted(CATALOGUE[recipe](**given), given)
 
 
 def resumed(folder: Path, recipe: str | None, given: dict[str, Any], out: Path | None) -> Run:

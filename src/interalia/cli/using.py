@@ -35,7 +35,7 @@ def generate(
     run: RunFolder,
     *,
     count: int | None = None,
-    label: int | None = None,
+    label: str | None = None,
     told: Told = None,
     seed: Seed = 0,
     out: Out = None,
@@ -52,7 +52,7 @@ def generate(
         The attributes of all samples, with commas between them, of a game that was told attributes; by default each is drawn
         as often as the training data has it.
     label
-        The label of all samples, of a game that was told labels.
+        The label of all samples, by its name in the data, of a game that was told labels.
     separate
         Write each sample as a file of its own into the folder --out.
     """
@@ -360,8 +360,8 @@ def neighbours(
     from interalia import plots, results, tasks
     from interalia.data.store import as_tensor
 
-    positive("count", count)
-    positive("among", among)
+    for name, value in (("count", count), ("among", among), ("nearest", nearest)):
+        positive(name, value)
     trained = opened(run, device)
     tasks.capable(trained.game, "neighbours", "encoder")
     x, y = inputs(trained, images, count, seed, told)
@@ -369,6 +369,11 @@ def neighbours(
     rows = (
         torch.randperm(len(dataset.train), generator=torch.Generator().manual_seed(seed))[:among].sort().values.numpy()
     )
+    if nearest > len(rows):
+        raise UserError(
+            f"--nearest is {nearest}, and it is looked among {len(rows)} training images; lower it to {len(rows)} or less"
+            f"{', or raise --among' if len(rows) < len(dataset.train) else ''}."
+        )
     others = as_tensor(dataset.train.x[rows])
     values = dataset.conditions("train", trained.game.attributes) if trained.game.labels else None
     pair = None if values is None or y is None else (y, torch.from_numpy(values[rows]))
@@ -412,6 +417,7 @@ def classify(
     x, _ = inputs(trained, images, count, seed, None)
     probabilities = tasks.classify(trained.game, x, seed)
     read = probabilities.argmax(1)
+    labels = [trained.game.names[j] for j in read.tolist()]
     names = [str(path) for path in expand(images)] if images else []
     if len(names) != len(x):  # held-out images, or an array of many
         names = [str(row) for row in range(len(x))]
@@ -420,12 +426,12 @@ def classify(
             raise UserError(f"--out is {out}, and labels are written as .csv; give a name that ends in .csv.")
         with writing(out) as file:
             table = csv.writer(file)
-            table.writerow(["image", "label", *(f"p{label}" for label in range(trained.game.classes))])
-            for name, label, row in zip(names, read.tolist(), probabilities.tolist(), strict=True):
+            table.writerow(["image", "label", *(f"p{label}" for label in trained.game.names)])
+            for name, label, row in zip(names, labels, probabilities.tolist(), strict=True):
                 table.writerow([name, label, *(f"{p:.6f}" for p in row)])
         say(f"{len(x)} labels: {out}")
     else:
-        for name, label, p in zip(names, read.tolist(), probabilities.max(1).values.tolist(), strict=True):
+        for name, label, p in zip(names, labels, probabilities.max(1).values.tolist(), strict=True):
             say(f"{name}: {label} ({100 * p:.1f} %)")
     if not images:
         dataset = results.dataset_of(trained)

@@ -51,7 +51,7 @@ def load_array(path: Path, size: int | None) -> Dataset:
     if len({array.shape[1:] for array in x.values()}) > 1:
         shapes = ", ".join(f"{part} {array.shape}" for part, array in x.items())
         raise UserError(f"the parts in {path} have different shapes ({shapes}); give all rows one shape.")
-    y, classes = _labels({part: content.get(f"{part}-labels") for part in x}, x, path)
+    y, classes, lacking = _labels({part: content.get(f"{part}-labels") for part in x}, x, path)
     rows, how = _rows({part: len(array) for part, array in x.items()}, path)
 
     image = x["train"].ndim == 4
@@ -74,12 +74,14 @@ def load_array(path: Path, size: int | None) -> Dataset:
     what = f"vectors of {shape[0]} numbers"
     if image:
         what = f"images of {shape[2]}x{shape[1]} pixels and {shape[0]} channel(s)"
+    known = f"{len(classes)} classes" if classes else "labels that are not used" if lacking else "no labels"
     about = (
         f"{sum(map(len, splits.values())):,} {what} from {path.name}, "
-        f"{f'{len(classes)} classes' if classes else 'no labels'}{f', resized to {size}x{size}' if size else ''}. "
+        f"{known}{f', resized to {size}x{size}' if size else ''}. "
         f"{how}: {' / '.join(f'{len(part):,}' for part in splits.values())}."
     )
-    return Dataset(path.stem, splits["train"], splits["validation"], splits["test"], classes=classes, about=about)
+    held = (splits["validation"], splits["test"])
+    return Dataset(path.stem, splits["train"], *held, classes=classes, about=about, lacking=lacking)
 
 
 def read_arrays(path: Path) -> dict[str, tuple[str, Array]]:
@@ -145,19 +147,37 @@ def as_uint8(images: Array) -> NDArray[np.uint8]:
 
 def _labels(
     given: dict[str, tuple[str, Array] | None], x: dict[str, Array], path: Path
-) -> tuple[dict[str, NDArray[np.int64]], tuple[str, ...]]:
-    """Labels for every part, where every part has one a row; otherwise none."""
+) -> tuple[dict[str, NDArray[np.int64]], tuple[str, ...], str]:
+    """Labels for every part, and their names, where every part has one a row; otherwise none, and why those that there are
+    cannot be used."""
     columns = {}
     for part, entry in given.items():
-        if entry is None or (entry[1].size != len(x[part]) and entry[1].ndim > 1):  # none, or several a row
-            return {}, ()
+        if entry is None:
+            others = [other[0] for other in given.values() if other is not None]
+            return {}, (), f"{others[0]} is there and the labels of {part} are not; add them" if others else ""
+        if entry[1].size != len(x[part]) and entry[1].ndim > 1:
+            several = "x".join(map(str, entry[1].shape[1:]))
+            return (
+                {},
+                (),
+                f"{entry[0]} holds {several} numbers a row; give one, for example argmax(1) of one-hot labels",
+            )
         if entry[1].size != len(x[part]):
             raise UserError(
                 f"{entry[0]} in {path} holds {entry[1].size} labels for {len(x[part])} rows; give one a row."
             )
+        if entry[1].dtype.kind not in "biufUS":
+            raise UserError(
+                f"{entry[0]} in {path} holds {entry[1].dtype}, and labels are whole numbers or texts; convert it."
+            )
+        if entry[1].dtype.kind == "f" and not np.isfinite(entry[1]).all():
+            raise UserError(
+                f"{entry[0]} in {path} holds labels that are not finite (NaN or infinity); leave those rows out, or all "
+                f"labels."
+            )
         columns[part] = entry[1].reshape(-1)
     values, classes = relabel(*columns.values())
-    return dict(zip(columns, values, strict=True)), classes
+    return dict(zip(columns, values, strict=True)), classes, ""
 
 
 def _rows(counts: dict[str, int], path: Path) -> tuple[dict[str, tuple[str, Rows]], str]:

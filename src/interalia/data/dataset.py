@@ -54,6 +54,7 @@ class Dataset:
             where there are none.
         about: one or two plain sentences for the report: what it is, where it came from, how it was split and resized.
         other: the second domain, for games that translate between two; None where there is none.
+        lacking: why there are no labels where the file holds some: which cannot be used, and how they could be.
         paired: whether member i of the held-out parts is the truth to member i of the other domain's. What is trained on
             is never paired.
     """
@@ -68,6 +69,7 @@ class Dataset:
     attributes: dict[str, NDArray[Any]] = field(default_factory=dict)
     other: Dataset | None = None
     paired: bool = False
+    lacking: str = ""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -101,8 +103,8 @@ class Dataset:
         Raises:
             UserError: there are no labels, `count` is no multiple of their number, or a label has too few images.
         """
-        if self.train.y is None:
-            raise UserError(f"the data set {self.name!r} has no labels; choose data that has.")
+        self.check_labels("choose other data")
+        assert self.train.y is not None
         if count is None:
             return self.train
         if count % self.labels or count < self.labels:
@@ -115,13 +117,34 @@ class Dataset:
         rows: list[NDArray[np.int64]] = []
         for label in range(self.labels):
             own = np.flatnonzero(y == label)
+            name = self.classes[label] if self.classes else label
+            if not len(own):
+                raise UserError(
+                    f"no training image of {self.name!r} has the label {name}, which others have; add some, or leave that "
+                    f"label out of the data."
+                )
             if len(own) < each:
                 raise UserError(
-                    f"`labelled` asks for {each} images of label {label}, and there are {len(own)}; give fewer."
+                    f"`labelled` asks for {each} images of each label, and of label {name} there are {len(own)}; give "
+                    f"fewer."
                 )
             rows.append(random.permutation(own)[:each])
         chosen = np.sort(np.concatenate(rows))
         return Split(self.train.x[chosen], y[chosen])
+
+    def check_labels(self, instead: str) -> None:
+        """Raises a UserError unless there are two or more labels; `instead` is what can be done without them."""
+        if self.labels == 1:
+            name = self.classes[0] if self.classes else "0"
+            raise UserError(
+                f"the data set {self.name!r} has one label alone, {name}; choose data with 2 or more, or {instead}."
+            )
+        if not self.labels and self.lacking:
+            raise UserError(
+                f"the data set {self.name!r} has labels that cannot be used, for {self.lacking}, or {instead}."
+            )
+        if not self.labels:
+            raise UserError(f"the data set {self.name!r} has no labels; choose data that has, or {instead}.")
 
     @property
     def is_image(self) -> bool:

@@ -72,11 +72,13 @@ def stratified(labels: NDArray[np.int64], *sizes: int) -> tuple[Rows, ...]:
 
 
 def relabel(*labels: NDArray[np.generic]) -> tuple[list[NDArray[np.int64]], tuple[str, ...]]:
-    """Labels of any kind as 0, 1, ..., the same in every part, and the names that they had.
+    """Labels of any kind as 0, 1, ..., the same in every part, and the names that they had, whole numbers without a point.
 
     Example:
         >>> relabel(np.array([7, 9, 7]), np.array([8]))
         ([array([0, 2, 0]), array([1])], ('7', '8', '9'))
     """
     names = np.unique(np.concatenate(labels))
+    if names.dtype.kind == "f" and (names == np.rint(names)).all():
+        return relabel(*(np.rint(part).astype(np.int64) for part in labels))  # type: ignore[arg-type]
     return [np.searchsorted(names, part).astype(np.int64) for part in labels], tuple(str(name) for name in names)

@@ -42,6 +42,7 @@ class Game(nn.Module, abc.ABC):
     attributes: Mapping[str, float] = {}  # where y is attributes: their names, and the share of the data that has each
     other: tuple[int, ...] | None = None  # of one x of the second domain, where there is one
     classes: int = 0  # the labels that it reads off x, where it is shown those of some images
+    names: Sequence[str] = ()  # of the labels or attributes that it is told, or of the labels that it reads, in order
     fixed: ClassVar[Sequence[str]] = ()  # networks that were trained before, and that nobody moves
     judges: ClassVar[str] = "xz"  # what its critic is shown
     conditional: ClassVar[bool] = False  # whether it can be fed (x, y)

@@ -17,6 +17,7 @@ from interalia.tasks.calling import (
     check_images,
     device_of,
     labels,
+    place,
     quietly,
     told,
 )
@@ -64,6 +65,7 @@ __all__ = [
     "labels",
     "latents",
     "neighbours",
+    "place",
     "project",
     "quietly",
     "recognise",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Literal
 
 import torch
@@ -11,9 +11,11 @@ from torch import Tensor, nn
 
 from interalia.conditionals import Chain, Conditional
 from interalia.data.store import condition
-from interalia.errors import UserError
+from interalia.errors import UserError, unknown
 
 if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
     from interalia.games import Game
 
 BATCH = 250
@@ -93,8 +95,37 @@ def check_images(game: Game, x: Tensor) -> None:
         )
 
 
-def labels(game: Game, count: int, seed: int = 0, label: int | None = None) -> tuple[Tensor, ...]:
+def place(names: Sequence[str], name: str, kind: str = "label") -> int:
+    """Where `name` stands among the names of labels or attributes. Only where none of them is a number itself, a number is
+    understood too, and counts from 0.
+
+    Raises:
+        UserError: there is no such name.
+
+    Example:
+        >>> place(["3", "7"], "7"), place(["cat", "dog"], "dog"), place(["cat", "dog"], "0")
+        (1, 1, 0)
+    """
+    if name in names:
+        return list(names).index(name)
+    if name.isdecimal() and int(name) < len(names) and not any(map(numeric, names)):
+        return int(name)
+    raise unknown(kind, name, names)
+
+
+def numeric(name: str) -> bool:
+    """Whether a name is a number."""
+    try:
+        float(name)
+    except ValueError:
+        return False
+    return True
+
+
+def labels(game: Game, count: int, seed: int = 0, label: int | str | None = None) -> tuple[Tensor, ...]:
     """(y,): `count` labels, one-hot, all of them `label`, or drawn uniformly by seed; () for a game that is told none.
+
+    `label` is a name (see `place`), or as a whole number its place from 0.
 
     A game that is told attributes gets each of them as often as the training data has it, independently of each other.
 
@@ -116,8 +147,13 @@ def labels(game: Game, count: int, seed: int = 0, label: int | None = None) -> t
                 f"or train a game with --labels."
             )
         return ()
-    if label is not None and not 0 <= label < game.labels:
-        raise UserError(f"the label is {label}, and this game's labels are 0 to {game.labels - 1}.")
+    if isinstance(label, str):
+        label = place(game.names, label)
+    if label is not None and (not isinstance(label, int) or not 0 <= label < game.labels):
+        raise UserError(
+            f"the label is {label}, and it is to be a label's name, or its place as a whole number from 0 to "
+            f"{game.labels - 1}."
+        )
     if label is None:
         drawn = torch.randint(game.labels, (count,), generator=torch.Generator().manual_seed(seed))
     else:
@@ -125,7 +161,7 @@ def labels(game: Game, count: int, seed: int = 0, label: int | None = None) -> t
     return (nn.functional.one_hot(drawn, game.labels).float(),)
 
 
-def told(game: Game, y: Tensor | None, count: int) -> tuple[Tensor, ...]:
+def told(game: Game, y: ArrayLike | None, count: int) -> tuple[Tensor, ...]:
     """(y,) as the networks of a conditional game are told it, shape (count, labels); () for a game that is told nothing.
 
     Arguments:
@@ -144,6 +180,13 @@ def told(game: Game, y: Tensor | None, count: int) -> tuple[Tensor, ...]:
             f"this {type(game).__name__} was told {kind}, so it has to be told those of the images too; give their {kind} "
             f"(--told)."
         )
+    try:
+        y = torch.as_tensor(y)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise UserError(f"the {kind} are no array of numbers ({error}); give them as a tensor.") from None
+    fractions = y.ndim == 1 and y.is_floating_point() and bool((y != y.round()).any())
+    if y.is_complex() or fractions or not bool(y.isfinite().all()):
+        raise UserError(f"the {kind} hold numbers that none can be (NaN, infinity or a fraction); give whole ones.")
     if y.ndim == 1 and not game.attributes and len(y) and not 0 <= int(y.min()) <= int(y.max()) < game.labels:
         raise UserError(
             f"the labels go from {int(y.min())} to {int(y.max())}, and this game's are 0 to {game.labels - 1}."

@@ -12,6 +12,8 @@ from interalia.tasks.calling import BATCH, capable, check_images, device_of, qui
 from interalia.tasks.inference import decode, encode, latents
 
 if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
     from interalia.games import Game
 
 STARTS = 64  # draws of the prior, of which the nearest begins where there is no encoder
@@ -22,7 +24,7 @@ def project(
     x: Tensor,
     steps: int = 200,
     rate: float = 0.05,
-    mask: Tensor | None = None,
+    mask: ArrayLike | None = None,
     start: Tensor | None = None,
     seed: int = 0,
     y: Tensor | None = None,
@@ -114,22 +116,23 @@ def nearest(game: Game, x: Tensor, known: Tensor, seed: int, y: Tensor | None) -
     return found
 
 
-def checked(game: Game, mask: Tensor) -> Tensor:
+def checked(game: Game, mask: ArrayLike) -> Tensor:
     """The mask at one image's full shape.
 
     Raises:
         UserError: it does not fit, or holds other numbers than 0 and 1.
     """
     try:
-        found = mask.float().expand(game.shape)
+        given = torch.as_tensor(mask).float()
+        found = given.expand(game.shape)
     except RuntimeError:
         raise UserError(
-            f"the mask has the shape {tuple(mask.shape)}, and this game's images have {tuple(game.shape)}; give a mask of "
+            f"the mask has the shape {tuple(given.shape)}, and this game's images have {tuple(game.shape)}; give a mask of "
             f"the same height and width."
         ) from None
     if not bool(((found == 0) | (found == 1)).all()):
         raise UserError(
-            "the mask has values between 0 and 1; give 1 (white) where the image is known, and 0 elsewhere."
+            "the mask has other values than 0 and 1; give 1 (white) where the image is known, and 0 elsewhere."
         )
     return found
 
@@ -137,7 +140,7 @@ def checked(game: Game, mask: Tensor) -> Tensor:
 def complete(
     game: Game,
     x: Tensor,
-    mask: Tensor,
+    mask: ArrayLike,
     steps: int = 200,
     rate: float = 0.05,
     blend: int = 0,
@@ -158,7 +161,7 @@ def complete(
         blend: over how many pixels into the known part the seam fades.
 
     Raises:
-        UserError: what `project` raises, or nothing is known, or `blend` is below 0.
+        UserError: what `project` raises, or nothing or everything is known, or `blend` is below 0.
 
     Example:
         >>> import interalia
@@ -175,6 +178,8 @@ def complete(
     known = checked(game, mask)
     if not bool(known.any()):
         raise UserError("the mask leaves nothing known of the images; give 1 (white) where they are known.")
+    if bool(known.all()):
+        raise UserError("the mask leaves nothing to fill in; give 0 (black) where the images are not known.")
     x = x.masked_fill(~known.bool(), 0)
     mean = x.flatten(1).sum(1) / known.sum()  # gray as the known part is
     holed = torch.where(known.bool(), x, mean.view(-1, *[1] * (x.ndim - 1)))

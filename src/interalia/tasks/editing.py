@@ -13,6 +13,8 @@ from interalia.tasks.calling import check_conditional, told
 from interalia.tasks.inference import decode, encode
 
 if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
     from interalia.games import Game
 
 
@@ -49,13 +51,13 @@ def edits(game: Game, x: Tensor, y: Tensor, seed: int = 0) -> Tensor:
     return torch.stack(columns, dim=1)
 
 
-def direction(game: Game, x: Tensor, has: Tensor, seed: int = 0) -> Tensor:
+def direction(game: Game, x: Tensor, has: ArrayLike, seed: int = 0) -> Tensor:
     """The way in z from examples without a property to examples with it, shape (latent,): the difference of the means of z^.
 
     Arguments:
         game: a game with an encoder, that is told nothing.
         x: examples, shape (n, *shape).
-        has: which of them have the property, bool, shape (n,).
+        has: which of them have the property, bool or 0 and 1, shape (n,).
         seed: of an implicit encoder's noise.
 
     References:
@@ -63,8 +65,12 @@ def direction(game: Game, x: Tensor, has: Tensor, seed: int = 0) -> Tensor:
         Metz, Soumith Chintala, 2016, https://arxiv.org/abs/1511.06434 (section 6.3.2)
 
     Raises:
-        UserError: all examples have the property, or none has.
+        UserError: all examples have the property, or none has, or `has` does not fit x.
     """
+    has = torch.as_tensor(has)
+    if has.shape != (len(x),) or not bool(((has == 0) | (has == 1)).all()):
+        raise UserError(f"`has` is to be true or false for each of {len(x)} examples, of shape ({len(x)},).")
+    has = has.bool()
     if not bool(has.any()) or bool(has.all()):
         raise UserError(
             f"{int(has.sum())} of {len(has)} examples have the property; a direction takes some with it and some without."

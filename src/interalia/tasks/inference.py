@@ -33,7 +33,12 @@ def latents(game: Game, count: int, seed: int = 0) -> Tensor:
 
 
 def decode(
-    game: Game, z: Tensor, seed: int = 0, label: int | None = None, y: Tensor | None = None, level: Level = "upper"
+    game: Game,
+    z: Tensor,
+    seed: int = 0,
+    label: int | str | None = None,
+    y: Tensor | None = None,
+    level: Level = "upper",
 ) -> Tensor:
     """x ~ p(x | z), its mean where the conditional has one; of a conditional game p(x | z, y), y or else as by `labels`.
 
@@ -55,7 +60,7 @@ def decode(
         return in_batches(lambda *c: decoder(*c).mean, z, *c, device=device_of(game))
 
 
-def generate(game: Game, count: int, seed: int = 0, label: int | None = None, y: Tensor | None = None) -> Tensor:
+def generate(game: Game, count: int, seed: int = 0, label: int | str | None = None, y: Tensor | None = None) -> Tensor:
     """`count` samples x~ ~ p(x | z), z ~ p(z); of a conditional game with one label, with y, or with labels as by `labels`.
 
     Example:
@@ -171,6 +176,8 @@ def neighbours(
         tensor([0, 1, 2, 3, 4])
     """
     capable(game, "neighbours", "encoder")
+    if not len(others):
+        raise UserError("there are no images to look among; give at least 1 in `others`.")
     if not 1 <= count <= len(others):
         raise UserError(
             f"`count` is {count}, and it must be from 1 to {len(others)}, the number of images to look among."
