@@ -10,6 +10,7 @@ colour in all figures.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -34,6 +35,7 @@ DPI = 144
 VERMILLION, BLUE, GREEN, PURPLE, ORANGE, SKY, BLACK = (
     "#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000",
 )  # fmt: skip
+SERIES = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY, BLACK)
 PLAYERS = {"critic": VERMILLION, "generator": BLUE, "encoder": SKY, "decoder": BLUE, "autoencoder": BLUE}
 JOINTS = {"q": GREEN, "data": GREEN, "posterior": GREEN, "p": PURPLE, "model": PURPLE, "prior": PURPLE}
 MEANINGS = {
@@ -431,6 +433,33 @@ def plane(
         panels[-1].set_ylabel("z2" if size > 1 else "")
     for axes in panels:
         axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=3, frameon=False, columnspacing=1.0)
+    return _write(figure, path)
+
+
+def bands(
+    curves: Mapping[str, Sequence[Sequence[Sequence[float]]]], path: Path | str, abscissa: str, ordinate: str
+) -> Path:
+    """The mean of several curves of each name, with their standard deviation as a band.
+
+    Arguments:
+        curves: name -> curves, each a list of points (x, y), all of one name as long as the shortest of them.
+        path: the file to write.
+        abscissa, ordinate: what the axes show.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
+    figure = _figure(8.4, 4.4)
+    axes = figure.subplots()
+    for colour, (name, found) in zip(itertools.cycle(SERIES), curves.items(), strict=False):
+        length = min(len(curve) for curve in found)
+        x, y = np.moveaxis(np.array([curve[:length] for curve in found], dtype=np.float64), 2, 0)
+        mean, std = y.mean(axis=0), y.std(axis=0)
+        axes.plot(x.mean(axis=0), mean, color=colour, linewidth=1.5, label=name)
+        axes.fill_between(x.mean(axis=0), mean - std, mean + std, color=colour, alpha=0.15, linewidth=0)
+    axes.set_xlabel(abscissa)
+    axes.set_ylabel(ordinate)
+    axes.legend(frameon=False, fontsize=8)
     return _write(figure, path)
 
 

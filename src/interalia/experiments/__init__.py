@@ -19,6 +19,7 @@ from interalia.experiments.kde import FGAN_KDE
 from interalia.experiments.mixture import MIXTURE_25
 from interalia.experiments.mixture_ali import MIXTURE_ALI
 from interalia.experiments.mixture_gan import MIXTURE_GAN
+from interalia.experiments.stability import ALI_STABILITY, ALICE_MNIST, SEM_ALI
 from interalia.experiments.toys import BILINEAR, DIRAC_GAN
 
 CATALOGUE: dict[str, Experiment] = {
@@ -40,6 +41,9 @@ CATALOGUE: dict[str, Experiment] = {
         ALI_SEMISUP,
         BILINEAR,
         DIRAC_GAN,
+        SEM_ALI,
+        ALI_STABILITY,
+        ALICE_MNIST,
     )
 }
 
