@@ -460,6 +460,8 @@ def test_epochs_and_precision_are_resolved() -> None:
         ({"device": "gpu"}, "the device 'gpu' cannot be used"),
         ({"optimiser": "adm"}, "no optimiser 'adm'; did you mean 'adam'"),
         ({"schedule": "linear(stat=1)"}, "'linear' has no setting 'stat'"),
+        ({"until_converged": 3, "evaluate_every": 0}, "counts evaluations"),
+        ({"balance": 0.9, "game": "vae", "penalty": "none"}, "leave --balance out"),
         ({"dynamics": "alternating(turns={'critic': 0})"}, "`turns`"),
     ],
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -99,15 +100,47 @@ def test_mixture_25_works_end_to_end(tmp_path: Path) -> None:
         ("hali-mnist", {"mse", "upper_mse", "features", "digits", "frechet", "parameters"}),
         ("conditional-ali", {"generated"}),
         ("ali-semisup", {"error"}),
+        ("sem-ali", {"mse", "best", "rate", "training"}),
+        ("ali-stability", {"failed", "diverged", "collapsed", "ignored", "ratio", "coverage", "frechet"}),
+        ("alice-mnist", {"mse", "score", "real"}),
     ],
 )
-def test_the_experiments_of_inference_work_end_to_end(name: str, columns: set[str], tmp_path: Path) -> None:
+def test_the_experiments_of_inference_and_of_stability_work_end_to_end(
+    name: str, columns: set[str], tmp_path: Path
+) -> None:
     path = experiments.reproduce(name, quick=True, steps=3, out=tmp_path)
     rows = json.loads((path.parent / "table.json").read_text())["rows"]
     assert len({row["row"] for row in rows}) == len(rows) >= 3
     assert all(columns <= set(row["values"]) for row in rows)
     again = experiments.reproduce(name, quick=True, steps=3, out=tmp_path)  # goes on: nothing is left to do
     assert json.loads((again.parent / "table.json").read_text())["rows"] == rows
+
+
+def test_a_run_that_diverges_counts_as_failed(tmp_path: Path) -> None:
+    from interalia import recipes
+    from interalia.experiments.stability import stability_work
+
+    run = recipes.ali_digits(name="wild", steps=8, evaluate_every=4, optimiser="sgd(lr=1e30)", divergence="pearson")
+    found = stability_work(run, Setting(True, None, 1, 8, tmp_path / "runs"))
+    assert found == {"failed": 100.0, "diverged": 100.0}
+
+
+def test_the_rate_of_a_method_is_the_one_with_the_least_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from interalia.errors import DivergedError
+    from interalia.experiments import stability
+
+    def curve(run: Any, part: str) -> Any:
+        assert (part, run.seed) == ("validation", stability.TUNING_SEED)  # never test data, never a seed of the table
+        rate = float(run.optimiser.partition("lr=")[2].partition(",")[0].rstrip(")"))
+        if rate > 5e-4:
+            raise DivergedError("too fast")
+        return [(1.0, 0.5), (2.0, rate)], None
+
+    monkeypatch.setattr(stability, "curve", curve)
+    setting = Setting(True, None, 1, None, tmp_path / "runs")
+    assert stability.best_rate("MNIST", "Adam", 10, setting) == 0.0002
+    monkeypatch.setattr(stability, "curve", None)  # it is kept, and not looked for again
+    assert stability.best_rate("MNIST", "Adam", 10, setting) == 0.0002
 
 
 @pytest.mark.parametrize("name", ["bilinear", "dirac-gan"])

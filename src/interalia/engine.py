@@ -205,6 +205,8 @@ def prepare(run: Run, folder: Folder | None = None, generator: nn.Module | None 
         best = "reverse_kl" if dataset.mixture is not None and game.other is None else "frechet_distance"
         best = "reconstruction_ratio" if game.fixed else best  # its samples stay as they are
     check_best(best, dataset, game)
+    if run.until_converged and not run.evaluate_every:
+        raise UserError("`until_converged` counts evaluations, and `evaluate_every` is 0; give --evaluate-every steps.")
     run = dataclasses.replace(run, steps=steps, precision=precision, device=str(device), best=best)
 
     for player in run.rates:

@@ -165,9 +165,10 @@ def bilinear_work(name: str, a: float, eta: float, setting: Setting) -> Values:
 
     found = squared_radius(make)
     by_hand = theory(name, np.array([[a, 1.0], [-1.0, a]]), eta)
-    paths = {kind.partition("(")[0]: path_of(flow(kind, Quadratic(a), eta), ()) for kind in BILINEAR_FLOWS}
-    which = "monotone" if a else "bilinear"
-    plots.trajectories(paths, setting.folder.parent / "pictures" / f"{which}-rate-{eta:g}.png")
+    if name == BILINEAR_FLOWS[0]:  # one figure for all
+        paths = {kind.partition("(")[0]: path_of(flow(kind, Quadratic(a), eta), ()) for kind in BILINEAR_FLOWS}
+        which = "monotone" if a else "bilinear"
+        plots.trajectories(paths, setting.folder.parent / "pictures" / f"{which}-rate-{eta:g}.png")
     steps = setting.steps or STEPS
     far = np.linalg.norm(path_of(make(), (), steps), axis=1)
     return {"factor": found, "theory": by_hand, "difference": abs(found - by_hand), "left": float(far[-1] / far[0])}
