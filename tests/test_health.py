@@ -100,6 +100,7 @@ def test_a_sign_has_to_last_and_must_not_be_getting_better(rule: Any) -> None:
     better = [(step, signs(far - side * step * 0.6 * rule.gain)) for step in (1, 2, 3)]
     assert findings(better, 3) == []
     assert findings([(step, signs(far)) for step in (1, 2, 3)], 1000) == []  # too early to tell
+    assert findings([(step, signs(far)) for step in (2000, 2001, 2002)], 100_000) != []  # and late enough
 
 
 @pytest.mark.parametrize("game", CATALOGUE)

@@ -8,7 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-EARLY = 0.1  # the share of training before which nothing is called ill
+EARLY, EARLY_STEPS = (
+    0.25,
+    2000,
+)  # nothing is called ill before that share of training, or that many steps if they are fewer
 LASTING = 3  # evaluations in a row that a sign has to last
 
 SIGNS: dict[str, str] = {
@@ -180,13 +183,13 @@ def findings(history: Sequence[tuple[int, Mapping[str, float]]], steps: int) -> 
 
     Arguments:
         history: (step, signs) of each evaluation, in order.
-        steps: the length of the training; before a tenth of it nothing is called ill.
+        steps: the length of the training; before a quarter of it, or 2,000 steps, nothing is called ill.
 
     Example:
         >>> findings([(step, {"ratio": 0.99}) for step in (500, 1000, 1500)], 1500)[0].name
         'encoder ignored'
     """
-    counted = [(step, signs) for step, signs in history if step >= EARLY * steps]
+    counted = [(step, signs) for step, signs in history if step >= min(EARLY * steps, EARLY_STEPS)]
     found = []
     for rule in RULES:
         since = rule.since(counted)
