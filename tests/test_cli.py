@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from interalia import cli
+from interalia import cli, rooms
 from interalia.runs import Folder
 
 
@@ -126,10 +126,8 @@ def test_dry_run_is_a_file_that_train_takes(tmp_path: Path, capsys: pytest.Captu
     assert "rates = { critic = 1e-05 }" in first
 
 
-@pytest.mark.parametrize("room", ["recipes", "games", "divergences", "dynamics", "data", "metrics", "experiments"])
+@pytest.mark.parametrize("room", rooms.ROOMS)
 def test_list(room: str, capsys: pytest.CaptureFixture[str]) -> None:
-    from interalia import rooms
-
     assert interalia("list", room) == 0
     said = capsys.readouterr().out
     assert all(name in said for name in rooms.members(room))

@@ -218,7 +218,7 @@ class Alternating(Dynamics):
 
 
 class Extragradient(Dynamics):
-    """All players look one step ahead, and move from where they stand by what they see there:
+    """All players look one step ahead, and move from where they stand by what they see there.
 
         w' = w - eta F(w; xi),    w <- w - eta F(w'; xi')
 
@@ -284,7 +284,7 @@ class Past(Dynamics):
 
 
 class Optimistic(Dynamics):
-    """Simultaneous moves that expect the last one again, and so go twice as far and take the last one back:
+    """Simultaneous moves that expect the last one again, and so go twice as far and take the last one back.
 
         w_{t+1} = w_t - 2 u_t + u_{t-1}
 

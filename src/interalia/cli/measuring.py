@@ -94,8 +94,8 @@ def reproduce(
 
 
 Room = Literal[
-    "recipes", "games", "divergences", "dynamics", "penalties", "noises", "networks", "conditionals", "priors",
-    "optimisers", "schedules", "data", "metrics", "experiments",
+    "recipes", "games", "divergences", "dynamics", "penalties", "noises", "augmentations", "networks", "conditionals",
+    "priors", "optimisers", "schedules", "averages", "data", "metrics", "experiments",
 ]  # fmt: skip
 
 
