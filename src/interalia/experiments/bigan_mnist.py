@@ -122,10 +122,12 @@ BIGAN_MNIST = Experiment(
         f"epochs), simultaneous moves, "
         "batch norm's statistics estimated anew over 1,000 batches. D: the features of a GAN's critic; "
         "LR: an encoder for that "
-        "GAN by cross-entropy on z, as many steps again; JLR at weight 0.25; AE: the autoencoder of the same networks by the "
+        "GAN by cross-entropy on z, as many steps again; JLR at weight 0.25; AE: the autoencoder of the same "
+        "networks by the "
         "mean squared or absolute error. 'Ours': relativistic pairing, R1 + R2, averaged weights; then "
         "with ALICE's round trip "
-        "of weight 2. The row with a round trip of 50 has averaged weights too, its weight was chosen on validation images. The authors' log has 92.10 % for z, and a ratio of 5.95 / 9.60 = 0.62."
+        "of weight 2. The row with a round trip of 50 has averaged weights too, its weight was chosen on "
+        "validation images. The authors' log has 92.10 % for z, and a ratio of 5.95 / 9.60 = 0.62."
     ),
     quick_protocol=f"scikit-learn's 8x8 digits, width 64, {QUICK_STEPS} steps, one seed: it shows the table's shape.",
     seeds=1,
