@@ -155,3 +155,15 @@ def test_every_dynamics_has_the_rate_of_the_theory(name: str, tmp_path: Path) ->
         assert row["values"]["difference"] < 1e-10, row["row"]
         assert row["values"]["factor"] > 0.4, row["row"]
     assert len({round(row["values"]["factor"], 6) for row in rated}) >= 6  # they differ where theory says so
+
+
+def test_svhn_is_a_row_where_its_files_are(tmp_path: Path) -> None:
+    from interalia.experiments.inferring import semi_jobs
+
+    def rows() -> set[str]:
+        return {job.row for job in semi_jobs(Setting(False, tmp_path, 1, 2, tmp_path / "runs"))}
+
+    assert not any("SVHN" in row for row in rows())
+    (tmp_path / "svhn").mkdir()
+    assert "SVHN, 1,000 labels: K + 1 classes" in rows()
+    assert "CIFAR-10, 4,000 labels: K + 1 classes" in rows()
