@@ -19,6 +19,7 @@ from interalia.experiments.kde import FGAN_KDE
 from interalia.experiments.mixture import MIXTURE_25
 from interalia.experiments.mixture_ali import MIXTURE_ALI
 from interalia.experiments.mixture_gan import MIXTURE_GAN
+from interalia.experiments.search import RECIPE_SEARCH
 from interalia.experiments.stability import ALI_STABILITY, ALICE_MNIST, SEM_ALI
 from interalia.experiments.toys import BILINEAR, DIRAC_GAN
 
@@ -44,6 +45,7 @@ CATALOGUE: dict[str, Experiment] = {
         SEM_ALI,
         ALI_STABILITY,
         ALICE_MNIST,
+        RECIPE_SEARCH,
     )
 }
 
