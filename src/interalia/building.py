@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -91,6 +92,10 @@ def build(
         raise UserError(
             f"`lower` is {lower}, and the lower level has 1 dimension or more; give for example hali(lower=128)."
         )
+    if next(prior.parameters(), None) is not None and "prior" not in itertools.chain(*kind.players.values()):  # type: ignore[attr-defined]
+        raise UserError(
+            f"{kind.__name__} does not train its prior, and {run.prior!r} is learned; use --prior mixture, or normal."  # type: ignore[attr-defined]
+        )
     if settings.get("likelihood") == "bernoulli" and len(shape) != 3:
         raise UserError(
             "a Bernoulli likelihood is one of images in [0, 1]; use vae(likelihood='gaussian') for vectors."
@@ -98,7 +103,7 @@ def build(
     sizes = networks.Sizes(
         tuple(shape),
         run.latent,
-        heads=conditional.heads,  # type: ignore[attr-defined]
+        heads=conditional.heads_for(**encoder_settings),  # type: ignore[attr-defined]
         noise=noise,
         infers="encoder" in needs,
         judges=kind.judges,  # type: ignore[attr-defined]
@@ -142,6 +147,15 @@ def build(
 
         optim.initialise_output(made.output_bias, mean)
     _normalise(run, parts)
+
+    def encoder_of(network: nn.Module, size: int) -> Conditional:
+        own = {"size": size} if "size" in inspect.signature(conditional).parameters else {}
+        try:
+            made: Conditional = conditional(network, **own, **encoder_settings)
+        except ValueError as error:
+            raise UserError(f"the encoder {run.encoder!r} cannot be made: {error}.") from error
+        return made
+
     given: dict[str, Any] = {
         **parts,
         "prior": prior,
@@ -150,13 +164,13 @@ def build(
         "noise": _disturbance(run, kind, tuple(shape)),  # type: ignore[arg-type]
     }
     if "encoder" in parts:
-        given["encoder"] = conditional(parts["encoder"], **encoder_settings)
+        given["encoder"] = encoder_of(parts["encoder"], sizes.inferred)
     if "decoder" in parts:
         given["decoder"] = conditionals.Dirac(parts["decoder"])
     if trained is not None:
         given["decoder"] = trained
     if sizes.lower:
-        given["encoder"] = conditionals.Chain(given["encoder"], conditional(parts["upper_encoder"], **encoder_settings))
+        given["encoder"] = conditionals.Chain(given["encoder"], encoder_of(parts["upper_encoder"], run.latent))
         given["decoder"] = conditionals.Chain(conditionals.Gaussian(parts["upper_decoder"]), given["decoder"])
     try:
         game = kind(**{key: value for key, value in given.items() if key in needs}, **settings)

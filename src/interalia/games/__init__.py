@@ -5,6 +5,7 @@ from __future__ import annotations
 from interalia.games.aae import AAE, SemiAAE
 from interalia.games.ali import ALI
 from interalia.games.alice import ALICE, AdversarialALICE
+from interalia.games.avb import AVB
 from interalia.games.cyclegan import CycleGAN
 from interalia.games.game import Game, Outcome
 from interalia.games.gan import GAN
@@ -28,6 +29,7 @@ CATALOGUE: dict[str, type[Game]] = {
     "aae": AAE,
     "semi-aae": SemiAAE,
     "vae": VAE,
+    "avb": AVB,
     "vae-gan": VAEGAN,
     "gan": GAN,
     "infogan": InfoGAN,
@@ -38,6 +40,7 @@ __all__ = [
     "AAE",
     "ALI",
     "ALICE",
+    "AVB",
     "CATALOGUE",
     "GAN",
     "HALI",

@@ -45,6 +45,7 @@ class Game(nn.Module, abc.ABC):
     names: Sequence[str] = ()  # of the labels or attributes that it is told, or of the labels that it reads, in order
     fixed: ClassVar[Sequence[str]] = ()  # networks that were trained before, and that nobody moves
     judges: ClassVar[str] = "xz"  # what its critic is shown
+    binary: bool = False  # whether p(x | z) is one of zeros and ones
     conditional: ClassVar[bool] = False  # whether it can be fed (x, y)
     semi: ClassVar[bool] = False  # whether it is fed (x, x_l, y), the labels y of a few images x_l beside all of them
     packs: ClassVar[bool] = False  # whether its critic can judge several samples at a time
@@ -67,6 +68,21 @@ class Game(nn.Module, abc.ABC):
 
     def forward(self, *batch: Tensor) -> Outcome:
         return self.losses(self.sample(*batch))
+
+    def log_likelihood(self, x: Tensor, z: Tensor) -> Tensor:
+        """log p(x | z) in nats, shape (n,).
+
+        Raises:
+            UserError: this game's decoder has samples and no density.
+        """
+        raise UserError(
+            f"{type(self).__name__}'s decoder has samples and no density, so there is no likelihood to estimate; play a game "
+            f"with one, such as vae or avb, or use a kernel density estimate."
+        )
+
+    def log_joint(self, x: Tensor, z: Tensor) -> Tensor:
+        """log p(x, z) = log p(x | z) + log p(z) in nats, shape (n,); raises what `log_likelihood` raises."""
+        return self.log_likelihood(x, z) + self.prior.log_prob(z)
 
     def at(self, step: int, steps: int) -> None:
         """Tells the parts whose strength depends on it where in training the game is."""

@@ -1,55 +1,66 @@
-"""The variational autoencoder."""
+"""The variational autoencoder, and its importance-weighted form."""
 
 from __future__ import annotations
 
 import math
-from typing import Literal
 
 import torch
 from torch import Tensor
-from torch.nn.functional import binary_cross_entropy
 
-from interalia.conditionals import Conditional, Gaussian, Prior, StandardNormal
+from interalia.conditionals import Conditional, Gaussian, Prior, StandardNormal, drawn
 from interalia.errors import UserError
-from interalia.games.game import Game, Outcome
+from interalia.games.game import Outcome
+from interalia.games.variational import Observed, Variational
 from interalia.penalties import Joints
 
 
-class VAE(Game):
+class VAE(Variational):
     """An encoder and a decoder that maximise a lower bound of log p(x), in nats, without a critic:
 
         autoencoder:  E_{q(z | x)}[-log p(x | z)] + beta KL(q(z | x) || p(z)) >= -log p(x) for beta = 1
 
-    with p(x | z) Gaussian of a fixed standard deviation around the decoder's mean, or Bernoulli with that mean for x in
-    [0, 1], and the KL in closed form. With another beta it is the beta-VAE.
+    with p(x | z) Gaussian of a fixed standard deviation around the decoder's mean, or Bernoulli with that mean for x of
+    zeros and ones. The KL is in closed form for a Gaussian encoder and a standard normal prior, and log q(z | x) - log p(z)
+    at the draw elsewhere. With another beta it is the beta-VAE; with K samples it is the importance-weighted autoencoder:
+
+        autoencoder:  -log (1/K) sum_k w_k >= -log p(x),  w_k = p(x, z_k) / q(z_k | x),  z_k ~ q(z | x)
+
+    whose gradient in the encoder has the doubly reparameterised form, of smaller variance, by `doubly`.
 
     References:
         Auto-Encoding Variational Bayes, Diederik P. Kingma, Max Welling, 2014, https://arxiv.org/abs/1312.6114
         beta-VAE: Learning Basic Visual Concepts with a Constrained Variational Framework, Irina Higgins and others, 2017,
         https://openreview.net/forum?id=Sy2fzU9gl
+        Importance Weighted Autoencoders, Yuri Burda, Roger Grosse, Ruslan Salakhutdinov, 2016,
+        https://arxiv.org/abs/1509.00519
+        Doubly Reparameterized Gradient Estimators for Monte Carlo Objectives, George Tucker and others, 2019,
+        https://arxiv.org/abs/1810.04152
 
     Arguments:
-        encoder: q(z | x), Gaussian.
+        encoder: q(z | x), with a density.
         decoder: the mean of p(x | z).
-        prior: p(z), standard normal.
-        likelihood: "gaussian", or "bernoulli" for x in [0, 1].
+        prior: p(z), with a density.
+        likelihood: "gaussian", or "bernoulli" for x of zeros and ones.
         sigma: the standard deviation of the Gaussian likelihood.
-        beta: the weight of the KL.
+        beta: the weight of the KL; 1 with several samples.
+        samples: K.
+        doubly: whether the encoder's gradient is the doubly reparameterised one; for a Gaussian encoder.
+        analytic: whether the KL is in closed form where it has one.
 
     Raises:
-        UserError: the encoder is not Gaussian, or the prior not normal.
-        ValueError: `sigma` is not above 0, or `beta` is below 0.
+        UserError: the encoder or the prior has no density, or `doubly` is asked for an encoder that is not Gaussian.
+        ValueError: a number is out of its range, or another beta than 1 is given for several samples.
 
     Example:
         >>> import torch
         >>> from interalia.conditionals import Dirac
         >>> from interalia.networks.mlp import MLP
-        >>> game = VAE(Gaussian(MLP(2, 6)), Dirac(MLP(3, 2)), StandardNormal(3))
+        >>> game = VAE(Gaussian(MLP(2, 6)), Dirac(MLP(3, 2)), StandardNormal(3), samples=5)
         >>> list(game(torch.zeros(8, 2)).losses)
         ['autoencoder']
     """
 
-    players = {"autoencoder": ["encoder", "decoder"]}
+    players = {"autoencoder": ["encoder", "decoder", "prior"]}
     judges = ""
 
     def __init__(
@@ -57,41 +68,68 @@ class VAE(Game):
         encoder: Conditional,
         decoder: Conditional,
         prior: Prior,
-        likelihood: Literal["gaussian", "bernoulli"] = "gaussian",
+        likelihood: Observed = "gaussian",
         sigma: float = 0.1,
         beta: float = 1.0,
+        samples: int = 1,
+        doubly: bool = False,
+        analytic: bool = True,
     ) -> None:
-        super().__init__()
-        if not isinstance(encoder, Gaussian):
-            raise UserError("VAE needs a Gaussian encoder, for KL(q(z | x) || p(z)); use --encoder gaussian.")
-        if not isinstance(prior, StandardNormal):
-            raise UserError("VAE needs the standard normal prior, for KL(q(z | x) || p(z)); use --prior normal.")
-        if not (sigma > 0 and beta >= 0):
-            raise ValueError(f"`sigma` is {sigma} and `beta` is {beta}; they are above 0, and 0 or more")
-        self.encoder = encoder
-        self.decoder = decoder
-        self.prior = prior
-        self.likelihood = likelihood
-        self.sigma = sigma
+        super().__init__(encoder, decoder, prior, likelihood, sigma)
+        if not encoder.density:
+            raise UserError(
+                "VAE needs log q(z | x), and this encoder has samples and no density; use --encoder gaussian, or --game avb."
+            )
+        if beta < 0 or samples < 1:
+            raise ValueError(f"`beta` is {beta} and `samples` is {samples}; they are 0 or more, and 1 or more")
+        if samples > 1 and beta != 1:
+            raise ValueError(f"`beta` is {beta}, and a bound of {samples} samples is one for beta = 1 alone")
+        if doubly and not isinstance(encoder, Gaussian):
+            raise UserError("`doubly` needs a Gaussian encoder; use --encoder gaussian, or leave it out.")
         self.beta = beta
+        self.samples = samples
+        self.doubly = doubly
+        self.analytic = (
+            analytic
+            and samples == 1
+            and not doubly
+            and isinstance(encoder, Gaussian)
+            and isinstance(prior, StandardNormal)
+        )
 
     def sample(self, *batch: Tensor) -> Joints:
         (x,) = batch
-        q = self.encoder(x)
-        z_hat = q.rsample()  # z^ ~ q(z | x)
-        mu, sigma = q.base_dist.loc, q.base_dist.scale
-        return {"q": (x, z_hat), "reconstruction": (self.decoder(z_hat).mean, x), "posterior": (mu, sigma)}
+        q = self.encoder.many(self.samples, x)
+        joints: Joints = {}
+        if self.analytic:
+            z_hat = q.rsample()  # z^ ~ q(z | x)
+            mu, sigma = q.base_dist.loc, q.base_dist.scale
+            joints["posterior"] = (mu, sigma)
+        elif self.doubly:
+            z_hat = q.rsample()
+            fixed = torch.distributions.Normal(
+                q.base_dist.loc.detach(), q.base_dist.scale.detach(), validate_args=False
+            )
+            joints["posterior"] = (fixed.log_prob(z_hat).sum(1),)  # log q(z^ | x) that moves with z^ alone
+        else:
+            z_hat, log_q = drawn(q)
+            joints["posterior"] = (log_q,)
+        return {"q": (x, z_hat), "reconstruction": (self.decoder(z_hat).mean,), **joints}
 
     def losses(self, joints: Joints) -> Outcome:
-        mean, x = joints["reconstruction"]
-        mu, sigma = joints["posterior"]
-        kl = (mu.square() + sigma.square() - 1) / 2 - sigma.log()  # KL(q(z | x) || N(0, I)) of each dimension
-        return Outcome({"autoencoder": (self.surprise(x, mean) + self.beta * kl.sum(1)).mean()})
-
-    def surprise(self, x: Tensor, mean: Tensor) -> Tensor:
-        """-log p(x | z), in nats, shape (n,)."""
-        if self.likelihood == "bernoulli":
-            with torch.autocast(x.device.type, enabled=False):  # which refuses it on CUDA
-                return binary_cross_entropy(mean, x, reduction="none").flatten(1).sum(1)
-        each = ((x - mean) / self.sigma).square() / 2 + math.log(self.sigma) + math.log(2 * math.pi) / 2
-        return each.flatten(1).sum(1)
+        (x, z_hat), (mean,) = joints["q"], joints["reconstruction"]
+        log_p = self.observed(x.repeat_interleave(self.samples, dim=0), mean)
+        if self.analytic:
+            mu, sigma = joints["posterior"]
+            kl = ((mu.square() + sigma.square() - 1) / 2 - sigma.log()).sum(1)  # KL(q(z | x) || N(0, I))
+            return Outcome({"autoencoder": (self.beta * kl - log_p).mean()})
+        (log_q,) = joints["posterior"]
+        kl = log_q - self.prior.log_prob(z_hat)
+        if self.samples == 1:
+            return Outcome({"autoencoder": (self.beta * kl - log_p).mean()})
+        log_w = (log_p - kl).unflatten(0, (len(x), self.samples))
+        if self.doubly and z_hat.requires_grad:
+            # decoder and prior: sum_k w~_k grad log w_k, as without; encoder, by way of z^: sum_k w~_k^2 grad log w_k
+            weights = log_w.detach().softmax(dim=1).flatten()[:, None]
+            z_hat.register_hook(lambda gradient: weights * gradient)
+        return Outcome({"autoencoder": (math.log(self.samples) - log_w.logsumexp(dim=1)).mean()})

@@ -1,228 +1,16 @@
-"""Networks whose `forward(c)` returns a distribution, and the priors.
-
-The caller chooses what to do with it: ``encoder(x).rsample()``, ``encoder(x).mean``, ``encoder(x).log_prob(z)``.
-"""
+"""The priors p(z)."""
 
 from __future__ import annotations
 
 import abc
 import math
-from collections.abc import Callable
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.distributions import Distribution, Independent, Normal
+from torch.distributions import Normal
 
 from interalia.errors import UserError
-
-
-def full(y: Tensor) -> Tensor:
-    """y in full precision, where autocast computed it in a lower one: what follows takes exponentials and differences."""
-    return y.float() if y.dtype in (torch.bfloat16, torch.float16) else y
-
-
-class Point(Distribution):
-    """All mass on one point: the distribution of a deterministic network. It has samples, and no density.
-
-    Arguments:
-        point: the value, shape (n, ...).
-    """
-
-    arg_constraints = {}
-    has_rsample = True
-
-    def __init__(self, point: Tensor) -> None:
-        self.point = point
-        super().__init__(point.shape[:1], point.shape[1:], validate_args=False)
-
-    @property
-    def mean(self) -> Tensor:
-        return self.point
-
-    def rsample(self, sample_shape: torch.Size | list[int] | tuple[int, ...] = ()) -> Tensor:
-        return self.point.expand(*sample_shape, *self.point.shape)
-
-    def sample(self, sample_shape: torch.Size | list[int] | tuple[int, ...] = ()) -> Tensor:
-        return self.rsample(sample_shape).detach()  # a view that is made without gradients would still carry them
-
-    def log_prob(self, value: Tensor) -> Tensor:
-        raise UserError(
-            "this conditional has samples and no density, so log_prob cannot be asked of it; "
-            "use a Gaussian conditional where a density is needed."
-        )
-
-
-class Conditional(nn.Module, abc.ABC):
-    """p(y | c): `forward(c)` returns a distribution over y.
-
-    Arguments:
-        network: maps c to the distribution's parameters; what `hidden` answers is its last hidden layer.
-    """
-
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.network = network
-
-    @abc.abstractmethod
-    def forward(self, *c: Tensor) -> Distribution:
-        """The distribution given c."""
-
-    def hidden(self, *c: Tensor) -> Tensor:
-        """The last hidden layer of the network, the representation that probes read."""
-        return self.network.hidden(*c)  # type: ignore[operator, no-any-return]
-
-    heads: int = 1  # how many numbers the network answers for each dimension of y
-
-
-class Gaussian(Conditional):
-    """q(z | x) = N(z; mu(x), diag sigma(x)^2): z = mu + sigma * eps, eps ~ N(0, I).
-
-    Arguments:
-        network: maps c to [mu, log sigma], shape (n, 2 d).
-
-    References:
-        Auto-Encoding Variational Bayes, Diederik P. Kingma, Max Welling, 2014, https://arxiv.org/abs/1312.6114
-
-    Example:
-        >>> from interalia.networks import mlp
-        >>> encoder = Gaussian(mlp.MLP(4, 2 * 3))
-        >>> encoder(torch.zeros(5, 4)).rsample().shape
-        torch.Size([5, 3])
-    """
-
-    heads = 2
-
-    def forward(self, *c: Tensor) -> Distribution:
-        mu, log_sigma = full(self.network(*c)).chunk(2, dim=1)
-        return Independent(Normal(mu, log_sigma.exp(), validate_args=False), 1, validate_args=False)
-
-
-class Dirac(Conditional):
-    """y = f(c), a deterministic conditional.
-
-    Arguments:
-        network: maps c to y.
-
-    Example:
-        >>> decoder = Dirac(nn.Identity())
-        >>> decoder(torch.ones(1, 2)).rsample()
-        tensor([[1., 1.]])
-    """
-
-    def forward(self, *c: Tensor) -> Distribution:
-        return Point(full(self.network(*c)))
-
-
-class Implicit(Conditional):
-    """z = f(x, eps), eps ~ N(0, I): samples of any shape and no density. Its `mean` is f(x, 0), a representative point.
-
-    Arguments:
-        network: maps [c, eps], concatenated, to z.
-        noise: the number of noise dimensions.
-
-    References:
-        Adversarial Variational Bayes, Lars Mescheder, Sebastian Nowozin, Andreas Geiger, 2017,
-        https://arxiv.org/abs/1701.04722
-    """
-
-    def __init__(self, network: nn.Module, noise: int = 2) -> None:
-        super().__init__(network)
-        self.noise = noise
-
-    def forward(self, *c: Tensor) -> Distribution:
-        x = torch.cat([part.flatten(1) for part in c], dim=1)  # an image, and a label, join the noise as vectors
-        return Pushed(lambda eps: full(self.network(torch.cat([x, eps], dim=1))), x.new_empty(len(x), self.noise))
-
-    def hidden(self, *c: Tensor) -> Tensor:
-        x = torch.cat([part.flatten(1) for part in c], dim=1)
-        return super().hidden(torch.cat([x, x.new_zeros(len(x), self.noise)], dim=1))
-
-
-class Pushed(Distribution):
-    """The distribution of f(eps), eps ~ N(0, I): samples, no density.
-
-    Arguments:
-        push: f, from noise to values.
-        like: a tensor of the noise's shape, type and device.
-    """
-
-    arg_constraints = {}
-    has_rsample = True
-
-    def __init__(self, push: Callable[[Tensor], Tensor], like: Tensor) -> None:
-        self.push = push
-        self.like = like
-        super().__init__(like.shape[:1], validate_args=False)
-
-    @property
-    def mean(self) -> Tensor:
-        return self.push(torch.zeros_like(self.like))
-
-    def rsample(self, sample_shape: torch.Size | list[int] | tuple[int, ...] = ()) -> Tensor:
-        if sample_shape:
-            raise UserError(
-                "an implicit conditional draws one sample for each condition; repeat the condition instead."
-            )
-        return self.push(torch.randn_like(self.like))
-
-    log_prob = Point.log_prob
-
-
-class Chain(Conditional):
-    """Two conditionals one after the other, p(c | a) = E_{b ~ p(b | a)} p(c | b): samples by way of b, and no density.
-
-    Its `mean` is that of the second at the mean of the first, a representative point.
-
-    Arguments:
-        first: p(b | a).
-        second: p(c | b).
-
-    Example:
-        >>> from interalia.networks import mlp
-        >>> chain = Chain(Gaussian(mlp.MLP(4, 2 * 3)), Dirac(mlp.MLP(3, 2)))
-        >>> chain(torch.zeros(5, 4)).mean.shape
-        torch.Size([5, 2])
-    """
-
-    def __init__(self, first: Conditional, second: Conditional) -> None:
-        super().__init__(nn.Identity())
-        self.first = first
-        self.second = second
-
-    def forward(self, *c: Tensor) -> Distribution:
-        return Chained(self.first(*c), self.second)
-
-    def hidden(self, *c: Tensor) -> Tensor:
-        """The last hidden layer of the first."""
-        return self.first.hidden(*c)
-
-
-class Chained(Distribution):
-    """The distribution of c, b ~ `first`, c ~ `second(b)`: samples, no density."""
-
-    arg_constraints = {}
-    has_rsample = True
-
-    def __init__(self, first: Distribution, second: Conditional) -> None:
-        self.first = first
-        self.second = second
-        super().__init__(first.batch_shape, validate_args=False)
-
-    @property
-    def mean(self) -> Tensor:
-        found: Tensor = self.second(self.first.mean).mean
-        return found
-
-    def rsample(self, sample_shape: torch.Size | list[int] | tuple[int, ...] = ()) -> Tensor:
-        if sample_shape:
-            raise UserError(
-                "a chain of conditionals draws one sample for each condition; repeat the condition instead."
-            )
-        found: Tensor = self.second(self.first.rsample()).rsample()
-        return found
-
-    log_prob = Point.log_prob
 
 
 class Prior(nn.Module, abc.ABC):
@@ -245,6 +33,14 @@ class Prior(nn.Module, abc.ABC):
     def sample(self, shape: tuple[int, ...]) -> Tensor:
         """z ~ p(z), shape (*shape, size)."""
 
+    @abc.abstractmethod
+    def log_prob(self, z: Tensor) -> Tensor:
+        """log p(z) in nats, shape (n,), of z of shape (n, size); minus infinity outside of the support.
+
+        Raises:
+            UserError: p(z) has no density.
+        """
+
 
 class StandardNormal(Prior):
     """p(z) = N(0, I)."""
@@ -255,6 +51,9 @@ class StandardNormal(Prior):
     def sample(self, shape: tuple[int, ...]) -> Tensor:
         return torch.randn(*shape, self.size, device=self.place.device, dtype=self.place.dtype)
 
+    def log_prob(self, z: Tensor) -> Tensor:
+        return -(z.square().sum(-1) + self.size * math.log(2 * math.pi)) / 2
+
 
 class Uniform(Prior):
     """p(z) = U(-1, 1) in each dimension, with variance 1/3."""
@@ -264,6 +63,82 @@ class Uniform(Prior):
 
     def sample(self, shape: tuple[int, ...]) -> Tensor:
         return torch.rand(*shape, self.size, device=self.place.device, dtype=self.place.dtype) * 2 - 1
+
+    def log_prob(self, z: Tensor) -> Tensor:
+        inside = (z.abs() <= 1).all(dim=-1)
+        return torch.where(inside, -self.size * math.log(2), -math.inf)
+
+
+class Mixture(Prior):
+    """p(z) = mean_k N(z; mu_k, diag sigma_k^2), of equally likely components.
+
+    The mu_k are spread evenly on a circle where z has two dimensions, and elsewhere at random directions that are always the
+    same.
+
+    Arguments:
+        size: the number of dimensions.
+        components: how many.
+        radius: |mu_k|.
+        std: sigma_k, in every dimension.
+
+    Raises:
+        ValueError: a number is out of its range.
+
+    Example:
+        >>> prior = Mixture(2, components=4)
+        >>> prior.log_prob(prior.sample((5,))).shape
+        torch.Size([5])
+    """
+
+    mu: Tensor
+    log_sigma: Tensor
+
+    def __init__(self, size: int, components: int = 10, radius: float = 4.0, std: float = 1.0) -> None:
+        super().__init__(size)
+        if components < 1 or not 0 <= radius < math.inf or not 0 < std < math.inf:
+            raise ValueError(
+                f"`components` is {components}, `radius` is {radius} and `std` is {std}; they are 1 or more, 0 or more, and "
+                f"above 0"
+            )
+        if size == 2:
+            angles = torch.arange(components) * (2 * math.pi / components)
+            mu = radius * torch.stack([angles.cos(), angles.sin()], dim=1)
+        else:
+            directions = torch.randn(components, size, generator=torch.Generator().manual_seed(0))
+            mu = radius * nn.functional.normalize(directions, dim=1)
+        self.components = components
+        self.radius = radius
+        self.std = std
+        self.keep(mu, torch.full_like(mu, math.log(std)))
+
+    def keep(self, mu: Tensor, log_sigma: Tensor) -> None:
+        """Keeps the components, as what does not move."""
+        self.register_buffer("mu", mu, persistent=False)
+        self.register_buffer("log_sigma", log_sigma, persistent=False)
+
+    def sample(self, shape: tuple[int, ...]) -> Tensor:
+        chosen = torch.randint(self.components, shape, device=self.place.device)
+        noise = torch.randn(*shape, self.size, device=self.place.device, dtype=self.place.dtype)
+        return self.mu[chosen] + self.log_sigma[chosen].exp() * noise
+
+    def log_prob(self, z: Tensor) -> Tensor:
+        each = Normal(self.mu, self.log_sigma.exp(), validate_args=False).log_prob(z.unsqueeze(-2)).sum(-1)
+        return each.logsumexp(dim=-1) - math.log(self.components)
+
+
+class Learned(Mixture):
+    """A mixture whose means and widths are learned with the model, for games that maximise log p(z): VAE and AVB.
+
+    References:
+        VAE with a VampPrior, Jakub M. Tomczak, Max Welling, 2018, https://arxiv.org/abs/1705.07120 (mixtures as priors)
+    """
+
+    def __init__(self, size: int, components: int = 10, radius: float = 1.0, std: float = 1.0) -> None:
+        super().__init__(size, components, radius, std)
+
+    def keep(self, mu: Tensor, log_sigma: Tensor) -> None:
+        self.mu = nn.Parameter(mu)
+        self.log_sigma = nn.Parameter(log_sigma)
 
 
 class Codes(Prior):
@@ -382,6 +257,11 @@ class Codes(Prior):
             parts.append(nn.functional.one_hot(torch.randint(count, shape, device=device), count).to(dtype))
         return torch.cat([*parts, uniform(self.uniform), normal(self.gaussian)], dim=-1)
 
+    def log_prob(self, z: Tensor) -> Tensor:
+        raise UserError(
+            "a prior with codes has no density where a code is a category; use --prior normal where a density is needed."
+        )
+
     def split(self, z: Tensor) -> tuple[Tensor, ...]:
         """The noise, and each code: one-hot, shape (n, categories), or continuous, shape (n, 1)."""
         return z.split([self.size - self.answers, *self.widths], dim=1)
@@ -407,7 +287,3 @@ class Codes(Prior):
         return torch.cat(
             [part.softmax(dim=1) if i < len(self.categorical) else part for i, part in enumerate(parts)], dim=1
         )
-
-
-CONDITIONALS: dict[str, Callable[..., Conditional]] = {"gaussian": Gaussian, "dirac": Dirac, "implicit": Implicit}
-PRIORS: dict[str, Callable[..., Prior]] = {"normal": StandardNormal, "uniform": Uniform, "codes": Codes}

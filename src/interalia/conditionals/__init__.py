@@ -1,0 +1,61 @@
+"""Networks whose `forward(c)` returns a distribution, and the priors.
+
+The caller chooses what to do with it: ``encoder(x).rsample()``, ``encoder(x).mean``, ``encoder(x).log_prob(z)``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from interalia.conditionals.base import (
+    Chain,
+    Chained,
+    Conditional,
+    Dirac,
+    Gaussian,
+    Implicit,
+    Parametric,
+    Point,
+    Pushed,
+    drawn,
+    full,
+)
+from interalia.conditionals.priors import Codes, Learned, Mixture, Prior, StandardNormal, Uniform
+from interalia.conditionals.spanned import Spanned
+
+CONDITIONALS: dict[str, Callable[..., Conditional]] = {
+    "gaussian": Gaussian,
+    "dirac": Dirac,
+    "implicit": Implicit,
+    "spanned": Spanned,
+}
+PRIORS: dict[str, Callable[..., Prior]] = {
+    "normal": StandardNormal,
+    "uniform": Uniform,
+    "mixture": Mixture,
+    "learned": Learned,
+    "codes": Codes,
+}
+
+__all__ = [
+    "CONDITIONALS",
+    "PRIORS",
+    "Chain",
+    "Chained",
+    "Codes",
+    "Conditional",
+    "Dirac",
+    "Gaussian",
+    "Implicit",
+    "Learned",
+    "Mixture",
+    "Parametric",
+    "Point",
+    "Prior",
+    "Pushed",
+    "Spanned",
+    "StandardNormal",
+    "Uniform",
+    "drawn",
+    "full",
+]

@@ -1,0 +1,278 @@
+"""Networks whose `forward(c)` returns a distribution: Gaussian, deterministic, implicit, and two in a row.
+
+The caller chooses what to do with it: ``encoder(x).rsample()``, ``encoder(x).mean``, ``encoder(x).log_prob(z)``.
+"""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Callable
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.distributions import Distribution, Independent, Normal
+
+from interalia.errors import UserError
+
+
+def full(y: Tensor) -> Tensor:
+    """y in full precision, where autocast computed it in a lower one: what follows takes exponentials and differences."""
+    return y.float() if y.dtype in (torch.bfloat16, torch.float16) else y
+
+
+class Point(Distribution):
+    """All mass on one point: the distribution of a deterministic network. It has samples, and no density.
+
+    Arguments:
+        point: the value, shape (n, ...).
+    """
+
+    arg_constraints = {}
+    has_rsample = True
+
+    def __init__(self, point: Tensor) -> None:
+        self.point = point
+        super().__init__(point.shape[:1], point.shape[1:], validate_args=False)
+
+    @property
+    def mean(self) -> Tensor:
+        return self.point
+
+    def rsample(self, sample_shape: torch.Size | list[int] | tuple[int, ...] = ()) -> Tensor:
+        return self.point.expand(*sample_shape, *self.point.shape)
+
+    def sample(self, sample_shape: torch.Size | list[int] | tuple[int, ...] = ()) -> Tensor:
+        return self.rsample(sample_shape).detach()  # a view that is made without gradients would still carry them
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        raise UserError(
+            "this conditional has samples and no density, so log_prob cannot be asked of it; "
+            "use a Gaussian conditional where a density is needed."
+        )
+
+
+def drawn(q: Distribution) -> tuple[Tensor, Tensor]:
+    """z ~ q, differentiably, and log q(z), shape (n,).
+
+    Where q(z) is an integral over auxiliary variables a, the second is log q(z, a) - log r(a | z) for some r: its mean is at
+    least E[log q(z)], so that a bound of log p(x) that it stands in is a bound still.
+
+    Raises:
+        UserError: q has samples and no density.
+
+    Example:
+        >>> z, log_q = drawn(Independent(Normal(torch.zeros(5, 3), 1.0), 1))
+        >>> z.shape, log_q.shape
+        (torch.Size([5, 3]), torch.Size([5]))
+    """
+    if hasattr(q, "rsample_and_log_prob"):
+        z, log_q = q.rsample_and_log_prob()
+    else:
+        z = q.rsample()
+        log_q = q.log_prob(z)
+    return z, log_q
+
+
+class Conditional(nn.Module, abc.ABC):
+    """p(y | c): `forward(c)` returns a distribution over y.
+
+    Arguments:
+        network: maps c to the distribution's parameters; what `hidden` answers is its last hidden layer.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    @abc.abstractmethod
+    def forward(self, *c: Tensor) -> Distribution:
+        """The distribution given c."""
+
+    def many(self, count: int, *c: Tensor) -> Distribution:
+        """The distribution of `count` draws in a row for each c: that of c, each repeated so often."""
+        return self(*(part.repeat_interleave(count, dim=0) for part in c))
+
+    def hidden(self, *c: Tensor) -> Tensor:
+        """The last hidden layer of the network, the representation that probes read."""
+        return self.network.hidden(*c)  # type: ignore[operator, no-any-return]
+
+    heads: int = 1  # how many numbers the network answers for each dimension of y
+    density: ClassVar[bool] = True  # whether its distributions have a `log_prob`, or what `drawn` takes in its place
+    moments: ClassVar[bool] = False  # whether its distributions have a true `mean` and a `variance`
+
+    @classmethod
+    def heads_for(cls, **settings: object) -> int:
+        """`heads` with these settings, where it depends on them."""
+        return cls.heads
+
+
+class Parametric(Conditional):
+    """A conditional whose network answers a distribution's parameters, and nothing else of c is needed."""
+
+    @abc.abstractmethod
+    def of(self, answers: Tensor) -> Distribution:
+        """The distribution of these parameters, shape (n, heads * d)."""
+
+    def forward(self, *c: Tensor) -> Distribution:
+        return self.of(full(self.network(*c)))
+
+    def many(self, count: int, *c: Tensor) -> Distribution:
+        return self.of(full(self.network(*c)).repeat_interleave(count, dim=0))  # the network is asked once
+
+
+class Gaussian(Parametric):
+    """q(z | x) = N(z; mu(x), diag sigma(x)^2): z = mu + sigma * eps, eps ~ N(0, I).
+
+    Arguments:
+        network: maps c to [mu, log sigma], shape (n, 2 d).
+
+    References:
+        Auto-Encoding Variational Bayes, Diederik P. Kingma, Max Welling, 2014, https://arxiv.org/abs/1312.6114
+
+    Example:
+        >>> from interalia.networks import mlp
+        >>> encoder = Gaussian(mlp.MLP(4, 2 * 3))
+        >>> encoder(torch.zeros(5, 4)).rsample().shape
+        torch.Size([5, 3])
+    """
+
+    heads = 2
+    moments = True
+
+    def of(self, answers: Tensor) -> Distribution:
+        mu, log_sigma = answers.chunk(2, dim=1)
+        return Independent(Normal(mu, log_sigma.exp(), validate_args=False), 1, validate_args=False)
+
+
+class Dirac(Conditional):
+    """y = f(c), a deterministic conditional.
+
+    Arguments:
+        network: maps c to y.
+
+    Example:
+        >>> decoder = Dirac(nn.Identity())
+        >>> decoder(torch.ones(1, 2)).rsample()
+        tensor([[1., 1.]])
+    """
+
+    density = False
+
+    def forward(self, *c: Tensor) -> Distribution:
+        return Point(full(self.network(*c)))
+
+
+class Implicit(Conditional):
+    """z = f(x, eps), eps ~ N(0, I): samples of any shape and no density. Its `mean` is f(x, 0), a representative point.
+
+    Arguments:
+        network: maps [c, eps], concatenated, to z.
+        noise: the number of noise dimensions.
+
+    References:
+        Adversarial Variational Bayes, Lars Mescheder, Sebastian Nowozin, Andreas Geiger, 2017,
+        https://arxiv.org/abs/1701.04722
+    """
+
+    density = False
+
+    def __init__(self, network: nn.Module, noise: int = 2) -> None:
+        super().__init__(network)
+        self.noise = noise
+
+    def forward(self, *c: Tensor) -> Distribution:
+        x = torch.cat([part.flatten(1) for part in c], dim=1)  # an image, and a label, join the noise as vectors
+        return Pushed(lambda eps: full(self.network(torch.cat([x, eps], dim=1))), x.new_empty(len(x), self.noise))
+
+    def hidden(self, *c: Tensor) -> Tensor:
+        x = torch.cat([part.flatten(1) for part in c], dim=1)
+        return super().hidden(torch.cat([x, x.new_zeros(len(x), self.noise)], dim=1))
+
+
+class Pushed(Distribution):
+    """The distribution of f(eps), eps ~ N(0, I): samples, no density.
+
+    Arguments:
+        push: f, from noise to values.
+        like: a tensor of the noise's shape, type and device.
+    """
+
+    arg_constraints = {}
+    has_rsample = True
+
+    def __init__(self, push: Callable[[Tensor], Tensor], like: Tensor) -> None:
+        self.push = push
+        self.like = like
+        super().__init__(like.shape[:1], validate_args=False)
+
+    @property
+    def mean(self) -> Tensor:
+        return self.push(torch.zeros_like(self.like))
+
+    def rsample(self, sample_shape: torch.Size | list[int] | tuple[int, ...] = ()) -> Tensor:
+        if sample_shape:
+            raise UserError(
+                "an implicit conditional draws one sample for each condition; repeat the condition instead."
+            )
+        return self.push(torch.randn_like(self.like))
+
+    log_prob = Point.log_prob
+
+
+class Chain(Conditional):
+    """Two conditionals one after the other, p(c | a) = E_{b ~ p(b | a)} p(c | b): samples by way of b, and no density.
+
+    Its `mean` is that of the second at the mean of the first, a representative point.
+
+    Arguments:
+        first: p(b | a).
+        second: p(c | b).
+
+    Example:
+        >>> from interalia.networks import mlp
+        >>> chain = Chain(Gaussian(mlp.MLP(4, 2 * 3)), Dirac(mlp.MLP(3, 2)))
+        >>> chain(torch.zeros(5, 4)).mean.shape
+        torch.Size([5, 2])
+    """
+
+    density = False
+
+    def __init__(self, first: Conditional, second: Conditional) -> None:
+        super().__init__(nn.Identity())
+        self.first = first
+        self.second = second
+
+    def forward(self, *c: Tensor) -> Distribution:
+        return Chained(self.first(*c), self.second)
+
+    def hidden(self, *c: Tensor) -> Tensor:
+        """The last hidden layer of the first."""
+        return self.first.hidden(*c)
+
+
+class Chained(Distribution):
+    """The distribution of c, b ~ `first`, c ~ `second(b)`: samples, no density."""
+
+    arg_constraints = {}
+    has_rsample = True
+
+    def __init__(self, first: Distribution, second: Conditional) -> None:
+        self.first = first
+        self.second = second
+        super().__init__(first.batch_shape, validate_args=False)
+
+    @property
+    def mean(self) -> Tensor:
+        found: Tensor = self.second(self.first.mean).mean
+        return found
+
+    def rsample(self, sample_shape: torch.Size | list[int] | tuple[int, ...] = ()) -> Tensor:
+        if sample_shape:
+            raise UserError(
+                "a chain of conditionals draws one sample for each condition; repeat the condition instead."
+            )
+        found: Tensor = self.second(self.first.rsample()).rsample()
+        return found
+
+    log_prob = Point.log_prob

@@ -1,0 +1,133 @@
+"""An implicit conditional that knows its own mean and variance."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.distributions import Distribution
+from torch.nn.functional import elu
+
+from interalia.conditionals.base import Parametric, Point, full
+
+MOMENTS = 256  # draws of the noise that the moments of the basis are taken over
+
+
+class Basis(nn.Module):
+    """m networks eps_i -> v_i of three hidden layers of ELU units, side by side, (n, m, noise) -> (n, m, size)."""
+
+    def __init__(self, count: int, noise: int, width: int, size: int) -> None:
+        super().__init__()
+        widths = [noise, width, width, width, size]
+        self.weights = nn.ParameterList()
+        self.biases = nn.ParameterList()
+        for inputs, outputs in zip(widths, widths[1:], strict=False):
+            bound = 1 / math.sqrt(inputs)  # PyTorch's own for a linear layer
+            self.weights.append(nn.Parameter(torch.empty(count, inputs, outputs).uniform_(-bound, bound)))
+            self.biases.append(nn.Parameter(torch.empty(count, 1, outputs).uniform_(-bound, bound)))
+
+    def forward(self, eps: Tensor) -> Tensor:
+        h = eps.transpose(0, 1)
+        last = len(self.weights) - 1
+        for i, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
+            h = torch.baddbmm(bias, h, weight)
+            h = h if i == last else elu(h)
+        return h.transpose(0, 1)
+
+
+class Spanned(Parametric):
+    """z = z_0(x) + sum_i a_i(x) v_i(eps_i), eps_i ~ N(0, I): no density, but a mean and a variance.
+
+        E[z | x] = z_0 + sum_i a_i E[v_i],   Var[z | x] = sum_i a_i^2 Var[v_i],   a_i = elu(. - 5) + 1 > 0
+
+    with the moments of the v_i, which do not depend on x, taken over draws of the noise. It is what AVB's adaptive contrast
+    asks of an encoder.
+
+    References:
+        Adversarial Variational Bayes: Unifying Variational Autoencoders and Generative Adversarial Networks, Lars
+        Mescheder, Sebastian Nowozin, Andreas Geiger, 2017, https://arxiv.org/abs/1701.04722 (section 5.3 and supplement)
+
+    Arguments:
+        network: maps x to [z_0, the a_i before their nonlinearity], shape (n, (1 + basis) size).
+        size: the dimensions of z.
+        noise: those of each eps_i.
+        basis: how many v_i there are.
+        width: of the hidden layers of the v_i.
+
+    Raises:
+        ValueError: a number is under 1.
+
+    Example:
+        >>> from interalia.networks import mlp
+        >>> q = Spanned(mlp.MLP(4, 3 * (1 + 16)), 3)(torch.zeros(5, 4))
+        >>> q.rsample().shape, q.variance.shape
+        (torch.Size([5, 3]), torch.Size([5, 3]))
+    """
+
+    density = False
+    moments = True
+
+    def __init__(self, network: nn.Module, size: int, noise: int = 32, basis: int = 16, width: int = 128) -> None:
+        super().__init__(network)
+        if min(noise, basis, width) < 1:
+            raise ValueError(f"`noise` is {noise}, `basis` is {basis} and `width` is {width}; they are 1 or more")
+        self.size = size
+        self.noise = noise
+        self.count = basis
+        self.basis = Basis(basis, noise, width, size)
+
+    @classmethod
+    def heads_for(cls, **settings: object) -> int:
+        return 1 + int(settings.get("basis", 16))  # type: ignore[call-overload]
+
+    def of(self, answers: Tensor) -> Distribution:
+        z_0, a = answers.split([self.size, self.count * self.size], dim=1)
+        return SpannedDistribution(z_0, elu(a.unflatten(1, (self.count, self.size)) - 5) + 1, self)
+
+    def draws(self, count: int, like: Tensor) -> Tensor:
+        """v_i(eps_i), shape (count, basis, size)."""
+        return full(self.basis(torch.randn(count, self.count, self.noise, device=like.device, dtype=like.dtype)))
+
+
+class SpannedDistribution(Distribution):
+    """The distribution of z_0 + sum_i a_i v_i(eps_i).
+
+    Arguments:
+        z_0: shape (n, size).
+        a: shape (n, basis, size).
+        spanned: whose v_i.
+    """
+
+    arg_constraints = {}
+    has_rsample = True
+
+    def __init__(self, z_0: Tensor, a: Tensor, spanned: Spanned) -> None:
+        self.z_0 = z_0
+        self.a = a
+        self.spanned = spanned
+        self.basis_moments: tuple[Tensor, Tensor] | None = None
+        super().__init__(z_0.shape[:1], z_0.shape[1:], validate_args=False)
+
+    def of_basis(self) -> tuple[Tensor, Tensor]:
+        """E[v_i] and Var[v_i], shape (basis, size), from the same draws for both."""
+        if self.basis_moments is None:
+            with torch.no_grad():
+                v = self.spanned.draws(MOMENTS, self.z_0)
+            self.basis_moments = (v.mean(0), v.var(0))
+        return self.basis_moments
+
+    @property
+    def mean(self) -> Tensor:
+        return self.z_0 + (self.a * self.of_basis()[0]).sum(1)
+
+    @property
+    def variance(self) -> Tensor:
+        return (self.a.square() * self.of_basis()[1]).sum(1)
+
+    def rsample(self, sample_shape: torch.Size | list[int] | tuple[int, ...] = ()) -> Tensor:
+        count = math.prod(sample_shape) * len(self.z_0)
+        v = self.spanned.draws(count, self.z_0).unflatten(0, (*sample_shape, len(self.z_0)))
+        return self.z_0 + (self.a * v).sum(-2)
+
+    log_prob = Point.log_prob

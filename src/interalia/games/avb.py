@@ -1,0 +1,135 @@
+"""Adversarial Variational Bayes, as published and with adaptive contrast."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from interalia.conditionals import Conditional, Prior
+from interalia.disturbances import Disturbance
+from interalia.divergences import GAN, Divergence
+from interalia.errors import UserError
+from interalia.games.game import Outcome
+from interalia.games.variational import Observed, Variational
+from interalia.penalties import Joints, Penalty
+
+FLOOR = 1e-4  # added to variances that are divided by
+
+
+class AVB(Variational):
+    """A VAE whose encoder needs no density: the critic tells the log-ratio that the KL is the mean of.
+
+        critic:       the divergence's loss on s(x, z^), z^ ~ q(z | x), against s(x, z), z ~ p(z), both with x of the data
+        autoencoder:  E[-log p(x | z^) + T(x, z^)],  T = log q(z | x) - log p(z), which the optimal critic's score tells
+
+    With `contrast`, adaptive contrast, the critic has the easier task of telling the whitened sample from noise, r being
+    the Gaussian of the posterior's own moments:
+
+        critic:       on s(x, z~), z~ = (z^ - m(x)) / v(x)^(1/2), against s(x, e), e ~ N(0, I)
+        autoencoder:  E[-log p(x | z^) + T(x, z~) + log r(z^ | x) - log p(z^)],  r = N(m(x), diag v(x))
+
+    where m and v are taken as constants. With an optimal critic both are -log p(x) at least; with any other, the loss is no
+    bound of anything.
+
+    See also:
+        VAE, where q(z | x) has a density.
+
+    References:
+        Adversarial Variational Bayes: Unifying Variational Autoencoders and Generative Adversarial Networks, Lars
+        Mescheder, Sebastian Nowozin, Andreas Geiger, 2017, https://arxiv.org/abs/1701.04722
+
+    Arguments:
+        encoder: q(z | x), implicit or with a density; with `contrast` one whose distribution has a variance, such as
+            `Spanned` or `Gaussian`.
+        decoder: the mean of p(x | z).
+        critic: maps (x, z) to a score, shape (n,), unbounded.
+        prior: p(z), with a density.
+        divergence: what the scores cost; one whose optimal score tells the density ratio.
+        penalty: a charge on the critic's gradient, or None.
+        noise: instance noise on what the critic sees, or None.
+        together: whether the critic sees both joints in one pass, see `Game.score`.
+        likelihood, sigma: of p(x | z), as in VAE.
+        contrast: whether the contrast is adaptive.
+
+    Raises:
+        UserError: the divergence's score does not tell the density ratio, the prior has no density, or `contrast` is asked
+            for an encoder that does not know its moments.
+        ValueError: `sigma` is not above 0.
+
+    Example:
+        >>> from interalia.conditionals import Dirac, Implicit, StandardNormal
+        >>> from interalia.networks.mlp import MLP, Joint
+        >>> game = AVB(Implicit(MLP(2 + 4, 3), 4), Dirac(MLP(3, 2)), Joint(MLP(5, 1)), StandardNormal(3))
+        >>> sorted(game(torch.zeros(8, 2)).losses)
+        ['autoencoder', 'critic']
+    """
+
+    players = {"autoencoder": ["encoder", "decoder", "prior"], "critic": ["critic"]}
+    critic: nn.Module
+
+    def __init__(
+        self,
+        encoder: Conditional,
+        decoder: Conditional,
+        critic: nn.Module,
+        prior: Prior,
+        divergence: Divergence = GAN(),  # noqa: B008 (frozen)
+        penalty: Penalty | None = None,
+        noise: Disturbance | None = None,
+        together: bool = True,
+        likelihood: Observed = "gaussian",
+        sigma: float = 0.1,
+        contrast: bool = False,
+    ) -> None:
+        super().__init__(encoder, decoder, prior, likelihood, sigma)
+        try:
+            divergence.log_ratio(torch.zeros(1))
+        except UserError as error:
+            raise UserError(f"AVB reads log q(z | x) / p(z) off the critic's score: {error}") from None
+        if contrast and not encoder.moments:
+            raise UserError(
+                "adaptive contrast needs an encoder that knows its mean and variance, and this one does not; use --encoder "
+                "spanned, or gaussian."
+            )
+        self.critic = critic
+        self.divergence = divergence
+        self.penalty = penalty
+        self.noise = noise
+        self.together = together
+        self.contrast = contrast
+
+    def sample(self, *batch: Tensor) -> Joints:
+        (x,) = batch
+        q = self.encoder(x)
+        z_hat = q.rsample()  # z^ ~ q(z | x)
+        joints: Joints = {"reconstruction": (self.decoder(z_hat).mean,), "posterior": (z_hat,)}
+        if not self.contrast:
+            return {"q": (x, z_hat), "p": (x, self.prior.sample((len(x),))), **joints}
+        mean, variance = q.mean.detach(), q.variance.detach()
+        scale = (variance + FLOOR).sqrt()
+        white = (z_hat - mean) / scale
+        return {"q": (x, white), "p": (x, torch.randn_like(white)), "moments": (mean, scale), **joints}
+
+    def losses(self, joints: Joints) -> Outcome:
+        q, p = self.score(self.critic, joints["q"], joints["p"])
+        critic = self.divergence.critic_loss(q, p) + self.charge(joints["q"], joints["p"])
+        (mean,), (z_hat,) = joints["reconstruction"], joints["posterior"]
+        x, seen = joints["q"]
+        ratio = self.divergence.log_ratio(q)
+        if self.contrast:
+            _, scale = joints["moments"]
+            log_r = -(seen.square() + math.log(2 * math.pi)).sum(1) / 2 - scale.log().sum(1)
+            ratio = ratio + log_r - self.prior.log_prob(z_hat)
+        elif self.learns_prior:
+            # T's mean is a KL to the prior as it was when the critic looked at it; the prior itself is moved by log p(z^),
+            # whose gradient in z^ the critic has told already
+            fresh = self.prior.log_prob(z_hat.detach())
+            ratio = ratio - fresh + fresh.detach()
+        loss = (ratio - self.observed(x, mean)).mean()
+        return Outcome({"critic": critic, "autoencoder": loss}, {"q": q, "p": p})
+
+    @property
+    def learns_prior(self) -> bool:
+        return next(self.prior.parameters(), None) is not None

@@ -1,0 +1,62 @@
+"""What the games of the likelihood side share: p(x | z) has a density."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.nn.functional import binary_cross_entropy
+
+from interalia.conditionals import Conditional, Prior
+from interalia.games.game import Game
+
+Observed = Literal["gaussian", "bernoulli"]
+
+
+class Variational(Game):
+    """A game whose decoder answers the mean of p(x | z), Gaussian of a fixed width, or Bernoulli for x of zeros and ones.
+
+        gaussian:   log p(x | z) = -|x - mu(z)|^2 / (2 sigma^2) - (d / 2) log(2 pi sigma^2)
+        bernoulli:  log p(x | z) = sum_i x_i log mu_i(z) + (1 - x_i) log(1 - mu_i(z))
+
+    Arguments:
+        encoder: q(z | x).
+        decoder: the mean of p(x | z).
+        prior: p(z).
+        likelihood: "gaussian" or "bernoulli".
+        sigma: the standard deviation of the Gaussian likelihood.
+
+    Raises:
+        UserError: the prior has no density.
+        ValueError: `sigma` is not above 0.
+    """
+
+    def __init__(
+        self, encoder: Conditional, decoder: Conditional, prior: Prior, likelihood: Observed, sigma: float
+    ) -> None:
+        super().__init__()
+        if not 0 < sigma < math.inf:
+            raise ValueError(f"`sigma` is {sigma}, and a standard deviation is above 0")
+        prior.log_prob(prior.sample((1,)))  # raises where there is none
+        self.encoder = encoder
+        self.decoder = decoder
+        self.prior = prior
+        self.likelihood = likelihood
+        self.sigma = sigma
+
+    @property
+    def binary(self) -> bool:  # type: ignore[override]
+        return self.likelihood == "bernoulli"
+
+    def observed(self, x: Tensor, mean: Tensor) -> Tensor:
+        """log p(x | z) where the decoder answered `mean`, in nats, shape (n,)."""
+        if self.likelihood == "bernoulli":
+            with torch.autocast(x.device.type, enabled=False):  # which refuses it on CUDA
+                return -binary_cross_entropy(mean, x, reduction="none").flatten(1).sum(1)
+        each = ((x - mean) / self.sigma).square() / 2 + math.log(self.sigma) + math.log(2 * math.pi) / 2
+        return -each.flatten(1).sum(1)
+
+    def log_likelihood(self, x: Tensor, z: Tensor) -> Tensor:
+        return self.observed(x, self.decoder(z).mean)
