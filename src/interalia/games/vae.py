@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -99,7 +100,7 @@ class VAE(Variational):
 
     def sample(self, *batch: Tensor) -> Joints:
         (x,) = batch
-        q = self.encoder.many(self.samples, x)
+        q: Any = self.encoder.many(self.samples, x)
         joints: Joints = {}
         if self.analytic:
             z_hat = q.rsample()  # z^ ~ q(z | x)
