@@ -7,7 +7,8 @@ import math
 import torch
 from torch import Tensor, nn
 
-from interalia import runs
+from interalia import divergences, runs
+from interalia.errors import UserError
 from interalia.games import CATALOGUE, Game
 
 FLAT, CONV = (1, 4, 4), (1, 12, 24)
@@ -16,6 +17,8 @@ FIELDS: dict[str, dict[str, object]] = {
     "infogan": {"prior": "codes(categorical=[3], uniform=1, gaussian=1)", "latent": 7},
     "semi-aae": {"prior": "codes(categorical=[3], uniform=0)", "latent": 7, "encoder": "dirac"},
 }
+# whose divergences have to tell the density ratio
+RATIOS = {"avb"}
 CLASSES = 3  # labels that a semi-supervised game reads
 
 
@@ -38,6 +41,15 @@ def generator(latent: int, shape: tuple[int, ...]) -> nn.Module:
     return nn.Sequential(
         nn.Linear(latent, 8), norm, nn.ReLU(), nn.Linear(8, math.prod(shape)), nn.Sigmoid(), nn.Unflatten(1, shape)
     ).eval()
+
+
+def playable(game: str, divergence: str) -> bool:
+    """Whether the game can be played under the divergence."""
+    try:
+        divergences.CATALOGUE[divergence]().log_ratio(torch.zeros(1))
+    except UserError:
+        return game not in RATIOS
+    return True
 
 
 def batch(game: Game, count: int = 16) -> tuple[Tensor, ...]:

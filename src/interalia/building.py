@@ -112,7 +112,7 @@ def build(
         categories=coded.categorical[0] if coded else 0,
         cycle="cycle_critic" in needs,
         bounded=isinstance(prior, conditionals.Uniform)
-        and conditional is not conditionals.Gaussian,  # which has no bounds
+        and conditional in (conditionals.Dirac, conditionals.Implicit),  # whose network answers z itself
         labels=told,
         answers=getattr(prior, "answers", 0) if kind.recognises else 0,  # type: ignore[attr-defined]
         separate=divergence.separate and kind.judges == "xz" and not semi,  # type: ignore[attr-defined]
@@ -192,7 +192,13 @@ def build_for(run: Run, dataset: Dataset, mean: Tensor | None = None, generator:
     kind, _ = specs.look_up(run.game, games.CATALOGUE, "game")
     if kind.semi or (run.labels and kind.conditional):  # type: ignore[attr-defined]
         dataset.check_labels("leave --labels out" if run.labels else "play another game")
-    return build(run, dataset.shape, mean, dataset.labels, dataset.other_shape, told, generator, dataset.classes)
+    game = build(run, dataset.shape, mean, dataset.labels, dataset.other_shape, told, generator, dataset.classes)
+    if game.binary and not dataset.binary:
+        raise UserError(
+            f"a Bernoulli likelihood is one of zeros and ones, and {dataset.name!r} has grey values; give --binarise "
+            f"fresh (or fixed), or likelihood='gaussian' in the game."
+        )
+    return game
 
 
 def given_generator(

@@ -184,9 +184,11 @@ def prepare(run: Run, folder: Folder | None = None, generator: nn.Module | None 
     game = building.build_for(runs.own_generator(run, folder), dataset, mean, generator).to(device).train()
     if run.batch < 2 and any(isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d) for module in game.modules()):
         raise UserError("`batch` is 1, and batch norm averages over a batch; give --batch 2 or more.")
-    domains = [dataset.train] if game.other is None or dataset.other is None else [dataset.train, dataset.other.train]
+    first = dataset.grey or dataset.train
+    domains = [first] if game.other is None or dataset.other is None else [first, dataset.other.train]
     y = dataset.conditions("train", game.attributes) if game.labels else None
-    stores = tuple(Store(split, device, y=y, labels=game.labels) for split in domains)
+    fresh = dataset.grey is not None
+    stores = tuple(Store(split, device, y=y, labels=game.labels, binarise=fresh) for split in domains)
     if game.semi:
         chosen = dataset.labelled(run.labelled, run.seed)
         stores = (*stores, Store(chosen, device, y=chosen.y, labels=game.classes))

@@ -100,9 +100,10 @@ def semi_aae_mnist(**overrides: Any) -> Run:
 
 
 def vae_mnist(**overrides: Any) -> Run:
-    """A variational autoencoder on MNIST, Bernoulli likelihood."""
+    """A variational autoencoder on binarised MNIST, Bernoulli likelihood."""
     return ali_mnist(
         name="vae-mnist",
+        binarise="fresh",
         game="vae(likelihood='bernoulli')",
         penalty="none",
         divergence="gan",

@@ -66,6 +66,11 @@ class Run:
         None, "the attributes that the networks are told in place of labels: names with commas between them, or all"
     )
     root: str | None = _field(None, "the folder where a named data set's files are, or are to be downloaded to")
+    binarise: str = _field(
+        "none",
+        "images of zeros and ones, drawn from grey values: none, fixed (once), or fresh (in every batch anew)",
+        choices=("none", "fixed", "fresh"),
+    )
     size: int | None = _field(None, "images are centre-cropped and resized to this many pixels a side", 4, 1024)
     networks: str = _field("auto", "the networks", room="networks")
     latent: int = _field(64, "the dimensions of z", 1, 100_000)
@@ -429,11 +434,16 @@ def dataset(run: Run) -> Dataset:
         UserError: what `interalia.data.load` raises, or two domains whose images differ in channels or size.
     """
     from interalia import data
+    from interalia.data.binarise import binarised
 
     root = Path(run.root) if run.root else None
     found = data.load(run.data, root=root, size=run.size, seed=run.seed)
+    if run.binarise != "none":
+        found = binarised(found, run.binarise)
     if run.target is None:
         return found
+    if run.binarise != "none":
+        raise UserError("`binarise` is for games with one data set; leave out --binarise or --target.")
     other = data.load(run.target, root=root, size=run.size, seed=run.seed)
     if found.shape != other.shape:
         raise UserError(

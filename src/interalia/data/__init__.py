@@ -142,6 +142,13 @@ CATALOGUE: dict[str, Source] = {
             "pairs",
         ),
         Source(
+            "four-pixels",
+            "AVB's toy: four images of 2x2 pixels, of which one is set",
+            "made here",
+            "none needed",
+            "pixels",
+        ),
+        Source(
             "digits-inverted",
             "two domains: scikit-learn's digits, and the same inverted and turned by 90 degrees; 649 and 648",
             "ships with scikit-learn",

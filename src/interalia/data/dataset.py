@@ -57,6 +57,8 @@ class Dataset:
         lacking: why there are no labels where the file holds some: which cannot be used, and how they could be.
         paired: whether member i of the held-out parts is the truth to member i of the other domain's. What is trained on
             is never paired.
+        binarised: "none"; "fixed" where pixels are zeros and ones, drawn once; "fresh" where those trained on are drawn anew.
+        grey: the grey values that training images are drawn from anew, or None.
     """
 
     name: str
@@ -70,6 +72,15 @@ class Dataset:
     other: Dataset | None = None
     paired: bool = False
     lacking: str = ""
+    binarised: str = "none"
+    grey: Split | None = None
+
+    @property
+    def binary(self) -> bool:
+        """Whether every number of the training data is 0 or 1, as a game sees it."""
+        x = self.train.x
+        one = 255 if x.dtype == np.uint8 else 1
+        return all(bool(np.isin(rows, (0, one)).all()) for rows in (x[:100], x))
 
     @property
     def shape(self) -> tuple[int, ...]:

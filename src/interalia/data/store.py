@@ -49,6 +49,7 @@ class Store:
         budget: bytes of the device's memory that the data may take; None: half of what is free.
         y: what batches shall hold beside x: labels, int64, shape (n,), or attributes of 0 or 1, shape (n, k); or None.
         labels: how many different labels there are.
+        binarise: whether pixels are drawn, in every batch anew, with their grey values as the probabilities of a one.
 
     Example:
         >>> store = Store(Split(np.zeros((6, 1, 2, 2), np.uint8)), torch.device("cpu"))
@@ -64,11 +65,13 @@ class Store:
         budget: float | None = None,
         y: NDArray[Any] | None = None,
         labels: int = 0,
+        binarise: bool = False,
     ) -> None:
         self.split = split
         self.device = torch.device(device)
         self.budget = budget
         self.labels = labels
+        self.binarise = binarise
         self.y = None if y is None else wrap(y)
         self.data = wrap(split.x)
         if self.device.type != "cpu":
@@ -87,10 +90,13 @@ class Store:
             if self.device.type == "cuda":
                 rows = rows.pin_memory()
             rows = rows.to(self.device, non_blocking=self.device.type == "cuda")
+        x = to_float(rows)
+        if self.binarise:
+            x = torch.bernoulli(x)
         if self.y is None:
-            return (to_float(rows),)
+            return (x,)
         y = self.y.index_select(0, index.cpu())
-        return to_float(rows), condition(y, self.labels).to(self.device)
+        return x, condition(y, self.labels).to(self.device)
 
 
 def condition(y: Tensor, labels: int) -> Tensor:

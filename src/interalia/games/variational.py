@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy
 
-from interalia.conditionals import Conditional, Prior
+from interalia.conditionals import Conditional, Prior, Uniform
+from interalia.errors import UserError
 from interalia.games.game import Game
 
 Observed = Literal["gaussian", "bernoulli"]
@@ -29,7 +30,7 @@ class Variational(Game):
         sigma: the standard deviation of the Gaussian likelihood.
 
     Raises:
-        UserError: the prior has no density.
+        UserError: the prior has no density, or none where q(z | x) has some.
         ValueError: `sigma` is not above 0.
     """
 
@@ -40,6 +41,11 @@ class Variational(Game):
         if not 0 < sigma < math.inf:
             raise ValueError(f"`sigma` is {sigma}, and a standard deviation is above 0")
         prior.log_prob(prior.sample((1,)))  # raises where there is none
+        if isinstance(prior, Uniform) and (encoder.density or encoder.moments):
+            raise UserError(
+                "a uniform prior has no mass outside of [-1, 1], where this encoder's q(z | x) has some, so that its KL is "
+                "infinite; use --prior normal, or avb with --encoder implicit."
+            )
         self.encoder = encoder
         self.decoder = decoder
         self.prior = prior

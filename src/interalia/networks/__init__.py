@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from interalia.networks.auto import auto
+from interalia.networks.avb import avb, avb_toy
 from interalia.networks.conv import ali_28, ali_celeba, ali_cifar10, ali_svhn, ali_tiny_imagenet
 from interalia.networks.fgan import fgan_mnist
 from interalia.networks.infogan import infogan
@@ -24,6 +25,8 @@ CATALOGUE: dict[str, Callable[..., Networks | Translators]] = {
     "bigan-mlp": bigan_mlp,
     "fgan-mnist": fgan_mnist,
     "infogan": infogan,
+    "avb": avb,
+    "avb-toy": avb_toy,
     "cyclegan": cyclegan,
 }
 

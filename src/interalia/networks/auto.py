@@ -8,7 +8,7 @@ import math
 from torch import nn
 
 from interalia.networks import translation
-from interalia.networks.layers import Beside, Joint, Recogniser, Stack
+from interalia.networks.layers import Beside, Joint, Recogniser, Sigmoid, Stack
 from interalia.networks.mlp import MLP, bounding, hidden, small
 from interalia.networks.sizes import Networks, Sizes, Translators
 
@@ -61,7 +61,7 @@ def auto(sizes: Sizes, width: int = 32, unary: bool = False) -> Networks | Trans
         nn.Unflatten(1, (maps[-1], *places[-1])),
         *ups,
     )
-    decoder = Stack(body, nn.Sequential(last, nn.Sigmoid()))
+    decoder = Stack(body, nn.Sequential(last, Sigmoid()))
 
     x = nn.Sequential(down(maps, norm=False), nn.Flatten(), hidden(flat, wide, 1, norm=False))
     critic: nn.Module

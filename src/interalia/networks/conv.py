@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from torch import nn
 
 from interalia.errors import UserError
-from interalia.networks.layers import Convolution, Dropout, Joint, Maxout, Stack, Transposed, UntiedBias
+from interalia.networks.layers import Convolution, Dropout, Joint, Maxout, Sigmoid, Stack, Transposed, UntiedBias
 from interalia.networks.mlp import bounding
 from interalia.networks.sizes import Networks, Sizes
 
@@ -154,7 +154,7 @@ def build(table: Table, sizes: Sizes, name: str) -> Networks:
 
     body, maps = normed(table.decoder, sizes.told, table.leak)
     untied = UntiedBias(*sizes.shape)
-    head = nn.Sequential(Convolution(maps, channels, 1, bias=False), untied, nn.Sigmoid())
+    head = nn.Sequential(Convolution(maps, channels, 1, bias=False), untied, Sigmoid())
     decoder = Stack(body, head, before=(sizes.told, 1, 1))
 
     x, features = judged(table.critic_x, channels, table, table.norms, biases=True, first=table.drop_inputs)

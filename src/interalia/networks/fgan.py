@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from interalia.errors import UserError
-from interalia.networks.layers import Joint, Stack
+from interalia.networks.layers import Joint, Sigmoid, Stack
 from interalia.networks.mlp import hidden
 from interalia.networks.sizes import Networks, Sizes
 
@@ -49,7 +49,7 @@ def fgan_mnist(
     d = math.prod(sizes.shape)
     last = nn.Linear(width, d)
     image = len(sizes.shape) == 3
-    head = nn.Sequential(last, nn.Sigmoid()) if image else nn.Sequential(last)
+    head = nn.Sequential(last, Sigmoid()) if image else nn.Sequential(last)
     decoder = Stack(hidden(sizes.inferred, width, 2, norm=True, leak=0.0), head, after=sizes.shape)
     parts: list[nn.Module] = [nn.Flatten()]
     for inputs in (d, critic_width):

@@ -7,7 +7,7 @@ import math
 from torch import nn
 
 from interalia.errors import UserError
-from interalia.networks.layers import Joint, Recogniser, Stack
+from interalia.networks.layers import Joint, Recogniser, Sigmoid, Stack
 from interalia.networks.mlp import hidden
 from interalia.networks.sizes import Networks, Sizes
 
@@ -54,7 +54,7 @@ def infogan(sizes: Sizes, leak: float = 0.1, width: int = 64) -> Networks:
         nn.BatchNorm2d(width),
         nn.ReLU(inplace=True),
     )
-    decoder = Stack(body, nn.Sequential(last, nn.Sigmoid()))
+    decoder = Stack(body, nn.Sequential(last, Sigmoid()))
 
     trunk = nn.Sequential(
         nn.Conv2d(channels, width, 4, 2, 1),

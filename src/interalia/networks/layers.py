@@ -106,6 +106,13 @@ def select(bits: Tensor, threshold: int, value: float) -> Tensor:
     return bits.view(torch.bfloat16)
 
 
+class Sigmoid(nn.Sigmoid):
+    """sigmoid(a), in full precision: a bfloat16 near 1 is 1 or at most 0.996, and a likelihood takes log(1 - p)."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        return full(input).sigmoid()
+
+
 class Maxout(nn.Module):
     """The largest of `pieces` channels that lie c apart: (n, pieces * c, ...) -> (n, c, ...).
 

@@ -7,8 +7,9 @@ import math
 import torch
 from torch import Tensor, nn
 
+from interalia.conditionals import full
 from interalia.errors import UserError
-from interalia.networks.layers import Beside, Categories, HalfTanh, Joint, Maxout, Recogniser, Stack
+from interalia.networks.layers import Beside, Categories, HalfTanh, Joint, Maxout, Recogniser, Sigmoid, Stack
 from interalia.networks.sizes import Networks, Sizes
 
 __all__ = ["MLP", "Joint", "ali_mixture", "alice_toy", "bigan_mlp", "small"]
@@ -66,7 +67,7 @@ def small(sizes: Sizes, width: int, unary: bool = False) -> Networks:
         body = hidden(d + sizes.given, width, 2, norm=True)
         encoder = Stack(body, nn.Sequential(nn.Linear(width, answers), *bounding(sizes)), before=(d + sizes.given,))
     last = nn.Linear(width, d)
-    head = nn.Sequential(last, nn.Sigmoid()) if image else nn.Sequential(last)
+    head = nn.Sequential(last, Sigmoid()) if image else nn.Sequential(last)
     decoder = Stack(hidden(sizes.told, width, 2, norm=True), head, after=sizes.shape)
     x = nn.Sequential(nn.Flatten(), hidden(d, width, 1, norm=False))
     critic: nn.Module
@@ -203,7 +204,7 @@ class BiGANDecoder(nn.Module):
 
     def forward(self, *z: Tensor) -> Tensor:
         out: Tensor = self.last(self.hidden(*z))
-        return (out if len(self.shape) == 1 else out.sigmoid()).reshape(len(out), *self.shape)
+        return (out if len(self.shape) == 1 else full(out).sigmoid()).reshape(len(out), *self.shape)
 
 
 class BiGANCritic(nn.Module):

@@ -1,0 +1,35 @@
+"""AVB's four images: 2x2 pixels, of which one is set.
+
+References:
+    Adversarial Variational Bayes: Unifying Variational Autoencoders and Generative Adversarial Networks, Lars Mescheder,
+    Sebastian Nowozin, Andreas Geiger, 2017, https://arxiv.org/abs/1701.04722 (section 6.1)
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from interalia.data.dataset import Dataset, Split
+from interalia.errors import UserError
+
+COPIES = 512  # of each image to train on, so that batches of any usual size can be drawn
+
+
+def load(name: str, root: Path | None = None, size: int | None = None, seed: int = 0, download: bool = True) -> Dataset:
+    """The four images, all of them in every part.
+
+    Raises:
+        UserError: another size is asked for.
+    """
+    if size not in (None, 2):
+        raise UserError(f"the images of {name!r} have 2x2 pixels, and --size is {size}; leave it out.")
+    y = np.arange(4, dtype=np.int64)
+    x = (255 * np.eye(4)).astype(np.uint8).reshape(4, 1, 2, 2)
+    train = Split(np.tile(x, (COPIES, 1, 1, 1)), np.tile(y, COPIES))
+    about = (
+        f"Four images of 2x2 pixels, of which one is set; {COPIES} copies of each to train on, and each once for validation "
+        f"and for test: there is nothing to generalise to."
+    )
+    return Dataset(name, train, Split(x, y), Split(x, y), classes=tuple("0123"), about=about)

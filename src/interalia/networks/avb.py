@@ -1,0 +1,227 @@
+"""AVB's networks: convolutions that take noise, and a critic with a bilinear term."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import elu
+
+from interalia.conditionals import full
+from interalia.errors import UserError
+from interalia.networks.layers import Sigmoid, Stack
+from interalia.networks.sizes import Networks, Sizes
+
+KERNEL, PADDING = 5, 2
+LEVELS = 4  # of convolutions; of these the last two halve the image
+STD = 1e-5  # of the last layers of the critic's heads: its score starts at |z|^2 / 2
+
+
+class Noisy(nn.Module):
+    """Convolutions of 2x - 1, each followed by adding a linear map of the noise to all places, and by ELU.
+
+    Takes [x, eps] as one vector, as an implicit conditional gives it.
+
+    Arguments:
+        shape: of one x.
+        noise: the dimensions of eps; with 0 each convolution is followed by batch norm in its place.
+        maps: of each convolution.
+        strides: of each.
+    """
+
+    def __init__(self, shape: tuple[int, ...], noise: int, maps: list[int], strides: list[int]) -> None:
+        super().__init__()
+        self.shape = shape
+        self.noise = noise
+        pairs = list(itertools.pairwise([shape[0], *maps]))
+        self.convolutions = nn.ModuleList(
+            nn.Conv2d(inputs, outputs, KERNEL, stride, PADDING, bias=noise > 0)
+            for (inputs, outputs), stride in zip(pairs, strides, strict=True)
+        )
+        self.beside = nn.ModuleList(nn.Linear(noise, outputs) if noise else nn.BatchNorm2d(outputs) for outputs in maps)
+
+    def forward(self, c: Tensor) -> Tensor:
+        x, eps = c, c
+        if self.noise:
+            x, eps = c.split([math.prod(self.shape), self.noise], dim=1)
+            x = x.unflatten(1, self.shape)
+        h = 2 * x - 1
+        for convolution, beside in zip(self.convolutions, self.beside, strict=True):
+            h = convolution(h)
+            h = h + beside(eps)[:, :, None, None] if self.noise else beside(h)
+            h = elu(h)
+        return h.flatten(1)
+
+
+class Bilinear(nn.Module):
+    """T(x, z) = <theta(x), s(z)> + T_x(x) + T_z(z) + |z|^2 / 2, for log q(z | x) - log p(z): the last term is the standard
+    normal prior's own part of it, so that the others have to find log q(z | x) alone.
+
+    Arguments:
+        inputs: numbers in one x.
+        latent: dimensions of z.
+        width: of the three hidden layers of each part, leaky ReLU 0.2.
+        features: dimensions of theta and s.
+    """
+
+    def __init__(self, inputs: int, latent: int, width: int, features: int) -> None:
+        super().__init__()
+        self.theta = self.part(inputs, width, features)
+        self.s = self.part(latent, width, features)
+        self.t_x = self.part(inputs, width, 1)
+        self.t_z = self.part(latent, width, 1)
+        for part in (self.theta, self.t_x, self.t_z):
+            nn.init.normal_(part[-1].weight, std=STD)  # type: ignore[arg-type]
+
+    @staticmethod
+    def part(inputs: int, width: int, outputs: int) -> nn.Sequential:
+        layers: list[nn.Module] = []
+        for size in (inputs, width, width):
+            layers += [nn.Linear(size, width), nn.LeakyReLU(0.2, inplace=True)]
+        return nn.Sequential(*layers, nn.Linear(width, outputs))
+
+    def hidden(self, x: Tensor, z: Tensor) -> Tensor:
+        """theta(x) * s(z), shape (n, features)."""
+        found: Tensor = self.theta(2 * x.flatten(1) - 1) * self.s(z)
+        return found
+
+    def forward(self, x: Tensor, z: Tensor) -> Tensor:
+        alone = self.t_x(2 * x.flatten(1) - 1) + self.t_z(z)
+        return full(self.hidden(x, z).sum(1) + alone.flatten()) + full(z).square().sum(1) / 2
+
+
+class ELU(nn.Sequential):
+    """Hidden layers of ELU units.
+
+    Arguments:
+        inputs, width, depth: dimensions, and how many layers.
+    """
+
+    def __init__(self, inputs: int, width: int, depth: int = 3) -> None:
+        sizes = [inputs, *[width] * depth]
+        super().__init__(
+            *(part for a, b in itertools.pairwise(sizes) for part in (nn.Linear(a, b), nn.ELU(inplace=True)))
+        )
+
+
+def avb(sizes: Sizes, width: int = 64, critic_width: int = 1024, features: int = 8192) -> Networks:
+    """AVB's networks: for images four 5x5 convolutions of `width`, 2, 4 and 8 times `width` maps, the last two of stride 2,
+    ELU; the encoder's noise, where it takes some, is added to all activations, and elsewhere there is batch norm. The decoder
+    is their mirror, without normalisation. For vectors, or images under 8 pixels, three layers of `width` ELU units.
+
+    The critic is <theta(x), s(z)> + T_x(x) + T_z(z) + |z|^2 / 2, each part with three layers of `critic_width` units.
+
+    References:
+        Adversarial Variational Bayes: Unifying Variational Autoencoders and Generative Adversarial Networks, Lars
+        Mescheder, Sebastian Nowozin, Andreas Geiger, 2017, https://arxiv.org/abs/1701.04722
+
+    Arguments:
+        sizes: what has to fit.
+        width: maps of the first convolution, or units of a layer for vectors.
+        critic_width: of the critic's layers.
+        features: dimensions of the critic's bilinear term.
+
+    Raises:
+        UserError: the critic is to judge something else than (x, z), or the networks are to be told labels.
+    """
+    if min(width, critic_width, features) < 1:
+        raise ValueError(
+            f"`width`, `critic_width` and `features` are {width}, {critic_width} and {features}; 1 or more"
+        )
+    if sizes.labels or sizes.classes or sizes.answers or sizes.cycle or sizes.separate or sizes.other or sizes.lower:
+        raise UserError("the networks 'avb' are those of a critic of (x, z) without labels; use --networks auto.")
+    d = math.prod(sizes.shape)
+    answers = sizes.heads * sizes.latent
+    image = len(sizes.shape) == 3
+    output: nn.Parameter | None = None
+    if image and min(sizes.shape[1:]) >= 8:
+        channels, height, breadth = sizes.shape
+        maps = [width * 2**level for level in range(LEVELS)]
+        strides = [1] * (LEVELS - 2) + [2, 2]
+        places = [(height, breadth)]
+        for stride in strides:
+            places.append((-(-places[-1][0] // stride), -(-places[-1][1] // stride)))
+        flat = maps[-1] * math.prod(places[-1])
+        encoder = Stack(Noisy(sizes.shape, sizes.noise, maps, strides), nn.Linear(flat, answers))
+        ups: list[nn.Module] = []
+        for level in range(LEVELS - 1, -1, -1):
+            outputs = maps[level - 1] if level else channels
+            stride = strides[level]
+            (low, narrow), (height, breadth) = places[level + 1], places[level]
+            short = stride + 2 * PADDING - KERNEL  # what the transposed convolution lacks of each side
+            rest = (height - low * stride + short, breadth - narrow * stride + short)
+            ups += [
+                nn.ConvTranspose2d(maps[level], outputs, KERNEL, stride, PADDING, output_padding=rest),
+                nn.ELU(inplace=True),
+            ]
+        last = ups[-2]
+        body = nn.Sequential(
+            nn.Linear(sizes.latent, flat), nn.ELU(inplace=True), nn.Unflatten(1, (maps[-1], *places[-1])), *ups[:-2]
+        )
+        decoder = Stack(body, nn.Sequential(last, Sigmoid()))
+        output = last.bias  # type: ignore[assignment]
+    else:
+        flatten: list[nn.Module] = [nn.Flatten()] if not sizes.noise else []
+        encoder = Stack(nn.Sequential(*flatten, ELU(d + sizes.noise, width)), nn.Linear(width, answers))
+        last = nn.Linear(width, d)
+        head = nn.Sequential(last, Sigmoid()) if image else nn.Sequential(last)
+        decoder = Stack(ELU(sizes.latent, width), head, after=sizes.shape)
+        output = last.bias if image else None
+    critic = Bilinear(d, sizes.latent, critic_width, features)
+    return Networks(encoder, decoder, critic, None, output)
+
+
+class Residual(nn.Module):
+    """h + W_2 elu(W_1 elu(h))."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.first = nn.Linear(width, width)
+        self.second = nn.Linear(width, width)
+
+    def forward(self, h: Tensor) -> Tensor:
+        out: Tensor = h + self.second(elu(self.first(elu(h))))
+        return out
+
+
+class ResidualCritic(nn.Module):
+    """T(x, z) = f(x, z) + |z|^2 / 2, f of one layer and residual blocks.
+
+    Arguments:
+        inputs: numbers in x and z together.
+        width: of all layers.
+        blocks: how many.
+    """
+
+    def __init__(self, inputs: int, width: int, blocks: int) -> None:
+        super().__init__()
+        self.body = nn.Sequential(nn.Linear(inputs, width), *(Residual(width) for _ in range(blocks)), nn.ELU())
+        self.head = nn.Linear(width, 1)
+
+    def hidden(self, x: Tensor, z: Tensor) -> Tensor:
+        out: Tensor = self.body(torch.cat([x.flatten(1), z], dim=1))
+        return out
+
+    def forward(self, x: Tensor, z: Tensor) -> Tensor:
+        return full(self.head(self.hidden(x, z)).flatten()) + full(z).square().sum(1) / 2
+
+
+def avb_toy(sizes: Sizes, width: int = 64, critic_width: int = 256, blocks: int = 5) -> Networks:
+    """AVB's networks for its toys: encoder and decoder of three layers of 64 ELU units, a critic of five residual blocks.
+
+    References:
+        Adversarial Variational Bayes: Unifying Variational Autoencoders and Generative Adversarial Networks, Lars
+        Mescheder, Sebastian Nowozin, Andreas Geiger, 2017, https://arxiv.org/abs/1701.04722
+
+    Raises:
+        UserError: as for `avb`.
+    """
+    made = avb(sizes, width, 1, 1) if math.prod(sizes.shape) < 64 else None
+    if made is None:
+        raise UserError(
+            f"the networks 'avb-toy' are made for a few numbers, and the data's shape is {sizes.shape}; use --networks avb."
+        )
+    critic = ResidualCritic(math.prod(sizes.shape) + sizes.latent, critic_width, blocks)
+    return Networks(made.encoder, made.decoder, critic, None, made.output_bias)

@@ -1,0 +1,282 @@
+"""The likelihood side: what VAE and AVB are charged, priors with densities, encoders that know their moments, binary data."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from examples import playable
+from torch import Tensor, nn
+from torch.distributions import MultivariateNormal
+
+import interalia
+from interalia import data, engine, recipes, runs
+from interalia.conditionals import Dirac, Gaussian, Implicit, Learned, Mixture, Spanned, StandardNormal, drawn
+from interalia.data.binarise import binarised
+from interalia.divergences import CATALOGUE as DIVERGENCES
+from interalia.divergences import GAN, Hinge
+from interalia.errors import UserError
+from interalia.games import ALI, AVB, VAE
+from interalia.networks.mlp import MLP, Joint
+
+POINTS, LATENT = 3, 2
+
+
+class LogRatio(nn.Module):
+    """The optimal critic of a Gaussian encoder: log q(z | x) - log p(z)."""
+
+    def __init__(self, encoder: Gaussian, size: int) -> None:
+        super().__init__()
+        self.encoder = [encoder]  # no part of the critic
+        self.prior = StandardNormal(size)
+
+    def forward(self, x: Tensor, z: Tensor) -> Tensor:
+        found: Tensor = self.encoder[0](x).log_prob(z) - self.prior.log_prob(z)
+        return found
+
+
+def networks(double: bool = True) -> tuple[Gaussian, Dirac]:
+    torch.manual_seed(0)
+    encoder, decoder = Gaussian(MLP(POINTS, 2 * LATENT, 8)), Dirac(MLP(LATENT, POINTS, 8))
+    return (encoder.double(), decoder.double()) if double else (encoder, decoder)
+
+
+def x_of(count: int = 64) -> Tensor:
+    return torch.randn(count, POINTS, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+
+
+def test_avb_with_the_analytic_critic_is_the_vae_on_the_same_draws() -> None:
+    encoder, decoder = networks()
+    vae = VAE(encoder, decoder, StandardNormal(LATENT), analytic=False).double()
+    avb = AVB(encoder, decoder, LogRatio(encoder, LATENT), StandardNormal(LATENT)).double()
+    losses = []
+    for game in (vae, avb):
+        torch.manual_seed(5)
+        losses.append(game(x_of()).losses["autoencoder"])
+    torch.testing.assert_close(losses[0], losses[1])
+    theirs = [torch.autograd.grad(loss, list(decoder.parameters())) for loss in losses]
+    torch.testing.assert_close(theirs[0], theirs[1])
+
+
+@pytest.mark.parametrize("likelihood", ["gaussian", "bernoulli"])
+def test_one_sample_is_the_bound_and_the_closed_kl_its_mean(likelihood: str) -> None:
+    encoder, _ = networks()
+    decoder = Dirac(nn.Sequential(MLP(LATENT, POINTS, 8), nn.Sigmoid())).double()
+    prior = StandardNormal(LATENT).double()
+    x = (x_of(1) > 0).double().repeat(20_000, 1)
+    found = {}
+    for analytic in (True, False):
+        game = VAE(encoder, decoder, prior, likelihood, sigma=0.7, beta=1.5, analytic=analytic).double()  # type: ignore[arg-type]
+        torch.manual_seed(2)
+        found[analytic] = game(x).losses["autoencoder"]
+    assert found[True].item() == pytest.approx(found[False].item(), abs=0.05)
+    z = prior.sample((20_000,))
+    mean = decoder(z).mean
+    if likelihood == "bernoulli":
+        by_hand = torch.distributions.Bernoulli(mean).log_prob(x).sum(1)
+    else:
+        by_hand = torch.distributions.Normal(mean, 0.7).log_prob(x).sum(1)
+    torch.testing.assert_close(game.log_likelihood(x, z), by_hand)
+
+
+def linear(k: int, doubly: bool = False) -> tuple[VAE, Tensor, float]:
+    """A linear-Gaussian model with a posterior that is nearly its own, one x, and its log p(x)."""
+    encoder, decoder = Gaussian(nn.Linear(POINTS, 2 * LATENT)), Dirac(nn.Linear(LATENT, POINTS))
+    with torch.no_grad():
+        for p in (*encoder.parameters(), *decoder.parameters()):
+            p.zero_()
+        decoder.network.weight[:2] = encoder.network.weight[:2, :2] = torch.eye(2)
+        encoder.network.weight[:2] *= 0.5  # of the posterior 1 / (1 + 0.64) = 0.61
+        encoder.network.bias[2:] = math.log(0.7)  # of the posterior (0.64 / 1.64)^(1/2) = 0.62
+    game = VAE(encoder, decoder, StandardNormal(LATENT), sigma=0.8, samples=k, doubly=doubly, analytic=False).double()
+    x = torch.tensor([[0.3, -0.5, 1.0]], dtype=torch.float64)
+    weight, bias = decoder.network.weight, decoder.network.bias
+    covariance = (weight @ weight.T).detach() + 0.64 * torch.eye(POINTS, dtype=torch.float64)
+    return game, x, float(MultivariateNormal(bias.detach(), covariance).log_prob(x))
+
+
+def test_more_samples_tighten_the_bound() -> None:
+    bounds = []
+    for k in (1, 5, 50):
+        game, x, truth = linear(k)
+        torch.manual_seed(1)
+        bounds.append(-float(game(x.repeat(4000, 1)).losses["autoencoder"].detach()))
+    assert bounds[0] < bounds[1] < bounds[2] <= truth + 0.02
+    assert bounds[2] == pytest.approx(truth, abs=0.05)
+
+
+def test_the_doubly_reparameterised_gradient_has_the_same_mean_and_less_variance() -> None:
+    gradients = {}
+    for doubly in (False, True):
+        game, x, _ = linear(8, doubly)
+        rows = []
+        for seed in range(300):
+            torch.manual_seed(seed)
+            game.zero_grad()
+            game(x.repeat(40, 1)).losses["autoencoder"].backward()
+            rows.append(torch.cat([p.grad.flatten() for p in game.parameters() if p.grad is not None]))
+        gradients[doubly] = torch.stack(rows)
+    plain, double = gradients[False], gradients[True]
+    error = ((plain.var(0) + double.var(0)) / len(plain)).sqrt()
+    assert ((plain.mean(0) - double.mean(0)).abs() <= 5 * error + 1e-9).all()
+    own = slice(0, sum(p.numel() for p in game.encoder.parameters()))
+    assert double[:, own].var(0).sum() < 0.8 * plain[:, own].var(0).sum()
+    decoders = slice(own.stop, None)
+    torch.testing.assert_close(plain[:, decoders], double[:, decoders])  # on the same draws
+
+
+def test_adaptive_contrast_of_a_gaussian_is_the_exact_kl() -> None:
+    """The whitened sample is noise, so the optimal critic is 0, and what is left is log r - log p with r = q."""
+
+    class Nothing(nn.Module):
+        def forward(self, x: Tensor, z: Tensor) -> Tensor:
+            return z.new_zeros(len(z))
+
+    encoder, decoder = networks()
+    x = x_of(1).repeat(200_000, 1)
+    avb = AVB(encoder, decoder, Nothing(), StandardNormal(LATENT), contrast=True).double()
+    vae = VAE(encoder, decoder, StandardNormal(LATENT)).double()
+    torch.manual_seed(0)
+    joints = avb.sample(x)
+    assert avb.losses(joints).losses["autoencoder"].item() == pytest.approx(
+        vae(x).losses["autoencoder"].item(), rel=2e-3
+    )
+    white = joints["q"][1]
+    assert white.mean(0).abs().max() < 0.01
+    assert (white.std(0) - 1).abs().max() < 0.01
+
+
+@pytest.mark.parametrize("divergence", DIVERGENCES)
+def test_avb_reads_the_same_ratio_off_every_divergence_or_refuses_it(divergence: str) -> None:
+    encoder, decoder = networks()
+    made = DIVERGENCES[divergence]()
+    critic = Joint(MLP(POINTS + LATENT, 1)).double()
+    if not playable("avb", divergence):
+        with pytest.raises(UserError, match=r"reads log q.*does not tell the density ratio"):
+            AVB(encoder, decoder, critic, StandardNormal(LATENT), made)
+        return
+    game = AVB(encoder, decoder, critic, StandardNormal(LATENT), made).double()
+    assert all(bool(loss.isfinite()) for loss in game(x_of()).losses.values())
+
+
+@pytest.mark.parametrize("size", [1, 3])
+def test_a_spanned_conditional_knows_its_moments(size: int) -> None:
+    torch.manual_seed(0)
+    conditional = Spanned(MLP(4, size * 5, 8), size, noise=3, basis=4, width=16)
+    for bias in conditional.basis.biases:
+        nn.init.normal_(bias)
+    q = conditional(torch.randn(1, 4).repeat(50_000, 1))
+    z = q.rsample()
+    assert z.shape == q.mean.shape == (50_000, size)
+    assert ((z.mean(0) - q.mean[0]).abs() < 0.25 * z.std(0)).all()  # the moments are of a few hundred draws
+    assert ((z.var(0) / q.variance[0]).log().abs() < 0.35).all()
+    with pytest.raises(UserError, match="no density"):
+        q.log_prob(z)
+    with pytest.raises(ValueError, match="1 or more"):
+        Spanned(MLP(4, 9), 3, basis=0)
+
+
+@pytest.mark.parametrize("size", [2, 5])
+@pytest.mark.parametrize("kind", [Mixture, Learned])
+def test_mixtures_have_the_density_of_their_samples(kind: type[Mixture], size: int) -> None:
+    torch.manual_seed(0)
+    prior = kind(size, components=4, radius=3.0, std=0.7)
+    z = prior.sample((40_000,)).detach()
+    assert z.mean(0).abs().max() < 0.1 if size == 2 else z.shape == (40_000, size)
+    # E_p[q / p] = 1 for another density q whose tails are not heavier
+    narrow = kind(size, components=4, radius=3.0, std=0.6)
+    assert float((narrow.log_prob(z) - prior.log_prob(z)).exp().mean().detach()) == pytest.approx(1, abs=0.03)
+    assert bool(list(prior.parameters())) == (kind is Learned)
+
+
+def test_a_learned_prior_moves_with_the_games_that_charge_it() -> None:
+    for game in (
+        VAE(networks(False)[0], networks(False)[1], Learned(LATENT)),
+        AVB(*networks(False), Joint(MLP(POINTS + LATENT, 1)), Learned(LATENT)),
+    ):
+        loss = game(x_of().float()).losses["autoencoder"]
+        gradients = torch.autograd.grad(loss, list(game.prior.parameters()))
+        assert all(bool(g.any()) for g in gradients), type(game)
+    with pytest.raises(UserError, match="does not train its prior"):
+        runs.build(runs.Run(game="ali", prior="learned", latent=2), (2,))
+    run = recipes.ali_digits(game="vae", prior="learned(components=5)", steps=30)
+    trained = interalia.train(run.replace(evaluate_every=0))
+    prior = trained.game.prior
+    assert isinstance(prior, Learned)
+    assert not torch.equal(prior.mu, Learned(16, components=5).mu)
+
+
+def test_what_does_not_fit_is_refused_in_one_sentence() -> None:
+    encoder, decoder = networks(False)
+    implicit = Implicit(MLP(POINTS + 2, LATENT), 2)
+    with pytest.raises(UserError, match="has samples and no density; use --encoder gaussian, or --game avb"):
+        VAE(implicit, decoder, StandardNormal(LATENT))
+    with pytest.raises(UserError, match="use --encoder spanned"):
+        AVB(implicit, decoder, Joint(MLP(5, 1)), StandardNormal(LATENT), contrast=True)
+    with pytest.raises(UserError, match="does not tell the density ratio"):
+        AVB(encoder, decoder, Joint(MLP(5, 1)), StandardNormal(LATENT), Hinge())
+    with pytest.raises(UserError, match="infinite"):
+        runs.build(runs.Run(game="vae", prior="uniform", latent=2), (2,))
+    with pytest.raises(ValueError, match="beta"):
+        VAE(encoder, decoder, StandardNormal(LATENT), beta=2.0, samples=5)
+    with pytest.raises(UserError, match="no density, so there is no likelihood"):
+        ALI(encoder, decoder, Joint(MLP(5, 1)), StandardNormal(LATENT), GAN()).log_likelihood(x_of(), x_of()[:, :2])
+    with pytest.raises(UserError, match="give --binarise fresh"):
+        engine.prepare(recipes.ali_digits(game="vae(likelihood='bernoulli')"))
+    with pytest.raises(UserError, match="no density"):
+        drawn(implicit(x_of().float()))
+
+
+# ---- binarisation
+
+
+def test_pixels_are_drawn_with_their_grey_values() -> None:
+    digits = data.load("digits")
+    fixed, fresh = (binarised(digits, how) for how in ("fixed", "fresh"))
+    for part in ("train", "validation", "test"):
+        x = getattr(fixed, part).x
+        assert np.array_equal(x, getattr(fresh, part).x)  # what is measured on is the same
+        assert set(np.unique(x)) == {0, 255}
+        grey = getattr(digits, part).x
+        error = math.sqrt(float((grey / 255 * (1 - grey / 255)).sum()))
+        assert abs(x.sum() / 255 - grey.sum() / 255) < 5 * error
+        assert not x[grey == 0].any()
+        assert x[grey == 255].all()
+    assert fixed.binary
+    assert fresh.binary
+    assert not digits.binary
+    assert fixed.grey is None
+    assert fresh.grey is digits.train
+    with pytest.raises(UserError, match="has vectors"):
+        binarised(data.load("grid25"), "fixed")
+    with pytest.raises(UserError, match="one data set"):
+        runs.dataset(runs.Run(data="digits", target="digits", game="cyclegan", binarise="fresh"))
+
+
+def test_training_images_are_drawn_anew_and_resume_bit_for_bit(tmp_path: Path) -> None:
+    run = recipes.ali_digits(
+        game="vae(likelihood='bernoulli')", binarise="fresh", batch=1297, steps=6, evaluate_every=0
+    )
+    training = engine.prepare(run)
+    (first,), (second,) = itertools.islice(training.batches, 2)
+    assert set(first.unique().tolist()) == {0.0, 1.0}
+    assert not torch.equal(first.sum(0), second.sum(0))
+    whole = interalia.train(run, out=tmp_path / "whole")
+    interalia.train(run.replace(steps=3), out=tmp_path / "parts")
+    parts = interalia.train(run, out=tmp_path / "parts", resume=True)
+    for key, value in whole.game.state_dict().items():
+        assert torch.equal(value, parts.game.state_dict()[key]), key
+
+
+def test_a_likelihood_keeps_its_precision_under_autocast() -> None:
+    game = engine.prepare(
+        recipes.ali_digits(game="vae(likelihood='bernoulli')", binarise="fixed", size=16, precision="bf16")
+    ).game
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        mean = game.decoder(100 * torch.randn(64, 16)).mean
+    assert mean.dtype == torch.float32
+    assert not torch.equal(mean, mean.bfloat16().float())  # which has no more than 128 numbers above 1/2
