@@ -225,8 +225,7 @@ def prepare(run: Run, folder: Folder | None = None, generator: nn.Module | None 
         "dynamics",
         game,
         optimisers,
-        precision_context(precision, device),
-        Rules(run.accumulate, run.clip, run.balance),
+        Rules(run.accumulate, run.clip, run.balance, precision_context(precision, device)),
     )
     averaging: optim.Averaging | None = specs.make(run.average, optim.AVERAGES, "average")
     if averaging is not None and run.average.startswith("moving"):
