@@ -227,9 +227,7 @@ def prepare(run: Run, folder: Folder | None = None, generator: nn.Module | None 
         optimisers,
         Rules(run.accumulate, run.clip, run.balance, precision_context(precision, device)),
     )
-    averaging: optim.Averaging | None = specs.make(run.average, optim.AVERAGES, "average")
-    if averaging is not None and run.average.startswith("moving"):
-        averaging = dataclasses.replace(averaging, decay=run.ema) if run.ema else None
+    averaging = specs.make(run.average, optim.AVERAGES, "average", run.ema)
     return Training(
         run=run,
         folder=folder,
