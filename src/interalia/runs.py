@@ -347,9 +347,8 @@ class Folder:
         if run.generator is not None and own_generator(run, self) == run:
             source = weights_of(run.generator)
             if source.suffix != ".pt2" and header(source)["run"].get("generator"):
-                source = next(
-                    copies(source.parent), source
-                )  # an encoder's run hands on the generator that it has itself
+                # an encoder's run hands on the generator that it has itself
+                source = next(copies(source.parent), source)
             with writing(self.path / f"generator{source.suffix}", "wb") as file:
                 file.write(source.read_bytes())
 

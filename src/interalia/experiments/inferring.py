@@ -294,8 +294,8 @@ def svm_work(run: Run, setting: Setting, labels: int) -> Values:
 
 
 def features(game: Game, dataset: Dataset, part: str, count: int | None) -> tuple[Tensor, Tensor]:
-    """What the encoder's last three batch norms answer and the mean of z beside it, and the labels, of at most "
-    "`count` images."""
+    """What the encoder's last three batch norms answer and the mean of z beside it, and the labels, of at most
+    `count` images."""
     import torch
     from torch import nn
 

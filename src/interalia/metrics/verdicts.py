@@ -8,10 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-EARLY, EARLY_STEPS = (
-    0.25,
-    2000,
-)  # nothing is called ill before that share of training, or that many steps if they are fewer
+# nothing is called ill before that share of training, or that many steps if they are fewer
+EARLY, EARLY_STEPS = 0.25, 2000
 LASTING = 3  # evaluations in a row that a sign has to last
 
 SIGNS: dict[str, str] = {
