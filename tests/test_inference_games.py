@@ -473,6 +473,10 @@ def test_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert (tmp_path / "cali/figures/edits.png").is_file()
     assert program("edit", tmp_path / "cali", "--count", 3, "--to", "3,7") == 0
     assert "columns: the original, its reconstruction, 3, 7" in capsys.readouterr().out
+    assert program("edit", tmp_path / "cali", "--count", 3, "--to", "") == 2
+    assert "--to names nothing" in capsys.readouterr().err
+    assert program("edit", tmp_path / "cali", "--count", 3, "--strengths", 1) == 2
+    assert "keeps z and is told other labels" in capsys.readouterr().err
     assert (tmp_path / "cali/figures/edited.png").is_file()
     assert program("reconstruct", tmp_path / "cali", "--count", 4) == 0
     np.save(tmp_path / "x.npy", np.zeros((2, 1, 8, 8), np.uint8))

@@ -116,10 +116,7 @@ def as_rows(array: Array, label: str) -> Array:
                 f"{label} holds {array.dtype} of shape {array.shape}; give images as uint8 (n, height, width), "
                 f"or vectors as float32 (n, d)."
             )
-        if not np.isfinite(array).all():
-            raise UserError(
-                f"{label} holds numbers that are not finite (NaN or infinity); remove or replace those rows."
-            )
+        check_finite(array, label)
         return array
     if array.ndim == 3:
         array = array[:, None]
@@ -138,6 +135,12 @@ def as_rows(array: Array, label: str) -> Array:
         f"{label} holds {array.dtype} of shape {array.shape}; expected were images as uint8 (or as numbers in [0, 1]) "
         f"of shape (n, height, width) or with 1, 3 or 4 channels, or vectors of shape (n, d); convert it."
     )
+
+
+def check_finite(array: Array, label: str) -> None:
+    """Raises a UserError unless all numbers in an array are finite."""
+    if not np.isfinite(array).all():
+        raise UserError(f"{label} holds numbers that are not finite (NaN or infinity); remove or replace those rows.")
 
 
 def as_uint8(images: Array) -> NDArray[np.uint8]:
