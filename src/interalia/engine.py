@@ -413,6 +413,6 @@ def finish(training: Training, observers: Sequence[Observer] | None = None) -> T
         from safetensors.torch import load_file
 
         game, step = copy.deepcopy(game), training.best[1]
-        game.load_state_dict(load_file(training.folder.weights))  # which are the best, not the last
+        game.load_state_dict(load_file(training.folder.best))
     game.eval()
     return Trained(game, training.run, training.folder, step)

@@ -320,6 +320,7 @@ class Folder:
         self.description = self.path / "run.json"
         self.log = self.path / "log.jsonl"
         self.checkpoints = self.path / "checkpoints"
+        self.best = self.checkpoints / "best.safetensors"
         self.weights = self.path / "weights.safetensors"
         self.figures = self.path / "figures"
         self.results = self.path / "results.json"

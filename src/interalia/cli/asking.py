@@ -49,7 +49,7 @@ def opened(run: Path, device: str, home: Path | None = None) -> Trained:
 
 
 def best_of(run: Path) -> Path:
-    path = Folder(run).checkpoints / "best.safetensors"
+    path = Folder(run).best
     if not path.exists():
         raise UserError(f"{run} keeps no best weights: it was never evaluated in training; leave out --best.")
     return path
