@@ -159,12 +159,8 @@ def _labels(
             others = [other[0] for other in given.values() if other is not None]
             return {}, (), f"{others[0]} is there and the labels of {part} are not; add them" if others else ""
         if entry[1].size != len(x[part]) and entry[1].ndim > 1:
-            several = "x".join(map(str, entry[1].shape[1:]))
-            return (
-                {},
-                (),
-                f"{entry[0]} holds {several} numbers a row; give one, for example argmax(1) of one-hot labels",
-            )
+            several = f"{entry[0]} holds {'x'.join(map(str, entry[1].shape[1:]))} numbers a row"
+            return {}, (), f"{several}; give one, for example argmax(1) of one-hot labels"
         if entry[1].size != len(x[part]):
             raise UserError(
                 f"{entry[0]} in {path} holds {entry[1].size} labels for {len(x[part])} rows; give one a row."
