@@ -141,7 +141,7 @@ def build(
         from interalia import optim
 
         optim.initialise_output(made.output_bias, mean)
-    idle = {name for name in ("encoder", "decoder", "critic") if name not in needs or name in kind.fixed}
+    idle = {name for name in ("encoder", "decoder", "critic") if name not in needs or name in kind.fixed}  # type: ignore[attr-defined]
     _normalise(run, {name: part for name, part in parts.items() if name not in idle})
     given: dict[str, Any] = {
         **parts,
