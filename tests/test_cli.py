@@ -174,6 +174,7 @@ def test_a_mistake_is_one_sentence(
 
 def test_what_a_run_refuses(run: Path, images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     Image.new("L", (8, 8), 255).save(white := tmp_path / "white.png")
+    np.save(array := tmp_path / "x.npy", np.zeros((2, 1, 8, 8)))
     for arguments, expected in (
         (("train", "--out", run), "exists already; go on with it by --resume"),
         (("train", "--resume", run, "--latent", 3), "--latent would change it"),
@@ -187,7 +188,10 @@ def test_what_a_run_refuses(run: Path, images: Path, tmp_path: Path, capsys: pyt
         (("edit", run, "--to", 3, "--examples", 0), "--examples is 0, and it must be at least 1"),
         (("edit", run, "--to", 3, "--examples", -5), "--examples is -5"),
         (("edit", run, "--to", 3, "--strengths", "nan"), "--strengths has nan, and it must be finite"),
+        (("edit", run, "--to", 3, "--examples", 1), "give more examples"),
         (("complete", run, "--mask", white), "leaves nothing to fill in"),
+        (("reconstruct", run, array, white), "x.npy is an array among images; give either"),
+        (("reconstruct", run, tmp_path / "no.npy"), "there is no array"),
     ):
         assert interalia(*arguments) == 2
         assert expected in capsys.readouterr().err

@@ -244,6 +244,16 @@ def test_spectral_norm_divides_every_layer_by_its_greatest_singular_value(networ
 def test_spectral_norm_of_a_network_that_is_not_there() -> None:
     with pytest.raises(UserError, match=r"`spectral` names 'generator', and the networks of this run are: encoder"):
         build("ali", CONV, spectral="generator")
+    with pytest.raises(
+        UserError, match=r"`spectral` names 'critic', and the networks of this run are: encoder, decoder;"
+    ):
+        build("vae", CONV, spectral="critic")
+    with pytest.raises(
+        UserError, match=r"`spectral` names 'decoder', and the networks of this run are: encoder, critic;"
+    ):
+        build("posthoc-ali", CONV, spectral="decoder")
+    once, twice = build("ali", CONV, spectral="critic"), build("ali", CONV, spectral="critic, critic")
+    assert set(once.state_dict()) == set(twice.state_dict())
 
 
 def test_one_sided_smoothing_by_hand() -> None:

@@ -207,7 +207,8 @@ def test_the_game_is_evaluated_in_the_given_precision(name: str) -> None:
     layer = next(module for module in game.critic.modules() if isinstance(module, nn.Linear))
     layer.register_forward_hook(lambda _, __, output: kinds.add(output.dtype))
     optimisers = {player: SGD(game.parameters_of(player), lr=0.1) for player in game.players}
-    moves = CATALOGUE[name](game, optimisers, precision=lambda: torch.autocast("cpu", dtype=torch.bfloat16))
+    rules = Rules(precision=lambda: torch.autocast("cpu", dtype=torch.bfloat16))
+    moves = CATALOGUE[name](game, optimisers, rules)
     outcome = moves.step(iter(batches()))
     assert kinds == {torch.bfloat16}
     assert all(scores.dtype == torch.float32 for scores in outcome.scores.values())

@@ -81,6 +81,7 @@ def test_no_false_alarm_on_a_good_one(tmp_path: Path, fields: dict[str, Any]) ->
     for count in range(1, len(history) + 1):
         assert findings(history[:count], training.steps) == []
     assert verdict(history, training.steps).startswith("healthy (")
+    assert verdict(history[:1], training.steps).startswith("too early to tell (")
 
 
 @pytest.mark.parametrize("rule", RULES, ids=[rule.name for rule in RULES])
@@ -198,10 +199,13 @@ def test_the_page_shows_health_and_why_a_run_stopped(tmp_path: Path) -> None:
 
     training = trained(tmp_path / "run", steps=40, evaluate_every=20)
     page = reports.write(tmp_path / "run").read_text()
-    assert "Its health at the last evaluation: healthy" in page
+    assert "Its health at the last evaluation: too early to tell (reconstruction ratio" in page
     assert "Signs of health" in page
     with open(training.folder.log, "a", encoding="utf-8") as file:  # type: ignore[union-attr]
         file.write(json.dumps({"step": 40, "stopped": "Stopped at step 40 of 900: for a reason."}) + "\n")
     assert "for a reason" in reports.write(tmp_path / "run").read_text()
+    with open(training.folder.log, "a", encoding="utf-8") as file:  # type: ignore[union-attr]
+        file.write(json.dumps({"step": 41}) + "\n")
+    assert "for a reason" not in reports.write(tmp_path / "run").read_text()
     with pytest.raises(UserError, match="no signs of health"):
         plots.strip([{"step": 1}], tmp_path / "x.png")

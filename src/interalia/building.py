@@ -146,7 +146,8 @@ def build(
         from interalia import optim
 
         optim.initialise_output(made.output_bias, mean)
-    _normalise(run, parts)
+    idle = {name for name in ("encoder", "decoder", "critic") if name not in needs or name in kind.fixed}  # type: ignore[attr-defined]
+    _normalise(run, {name: part for name, part in parts.items() if name not in idle})
 
     def encoder_of(network: nn.Module, size: int) -> Conditional:
         own = {"size": size} if "size" in inspect.signature(conditional).parameters else {}
@@ -215,7 +216,7 @@ def given_generator(
 
     if "decoder" not in kind.fixed:
         if run.generator is not None or module is not None:
-            raise UserError(f"{kind.__name__} trains a decoder of its own; leave the generator out.")
+            raise UserError(f"{kind.__name__} trains a decoder of its own; leave --generator out.")
         return None
     if module is None and run.generator is None:
         raise UserError(
@@ -371,7 +372,7 @@ def _normalise(run: Run, parts: Mapping[str, nn.Module]) -> None:
     from torch import nn
     from torch.nn.utils.parametrizations import spectral_norm
 
-    for name in [] if run.spectral is None else [name.strip() for name in run.spectral.split(",")]:
+    for name in dict.fromkeys(name.strip() for name in run.spectral.split(",")) if run.spectral is not None else ():
         if name not in parts:
             raise UserError(
                 f"`spectral` names {name!r}, and the networks of this run are: {', '.join(parts)}; give one of them, or "

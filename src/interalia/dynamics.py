@@ -35,11 +35,13 @@ class Rules:
         clip: the greatest Euclidean norm of one player's gradient, which is scaled down to it; 0 for none.
         balance: the critic does not move while a sample of the first joint outscores one of the second with more than this
             probability; 1 for a critic that always moves.
+        precision: makes the context in which the game is evaluated, such as an autocast.
     """
 
     accumulate: int = 1
     clip: float = 0.0
     balance: float = 1.0
+    precision: Callable[[], AbstractContextManager[object]] = nullcontext
 
 
 class Dynamics(abc.ABC):
@@ -48,27 +50,19 @@ class Dynamics(abc.ABC):
     Arguments:
         game: the game.
         optimisers: one for each player, over that player's parameters.
-        precision: makes the context in which the game is evaluated, such as an autocast.
         rules: of every look and every move.
 
     Raises:
         UserError: the rules ask for a balance, and the game has no critic.
     """
 
-    def __init__(
-        self,
-        game: Game,
-        optimisers: Mapping[str, Optimizer],
-        precision: Callable[[], AbstractContextManager[object]] = nullcontext,
-        rules: Rules = Rules(),
-    ) -> None:
+    def __init__(self, game: Game, optimisers: Mapping[str, Optimizer], rules: Rules = Rules()) -> None:
         if rules.balance < 1 and "critic" not in game.players:
             raise UserError(
                 f"`balance` holds back a critic that wins, and {type(game).__name__} has none; leave --balance out."
             )
         self.game = game
         self.optimisers = optimisers
-        self.precision = precision
         self.rules = rules
         self.memory: list[Tensor] = []  # what the next step has to know of the last one; empty before the first
         self.ahead = 0.0  # how probably the first joint outscored the second at the last look
@@ -90,7 +84,7 @@ class Dynamics(abc.ABC):
 
     def gradients(self, batch: Sequence[Tensor], players: Sequence[str], share: float) -> Outcome:
         """Evaluates the game on one batch and adds `share` times each player's gradient to its parameters' .grad."""
-        with self.precision():
+        with self.rules.precision():
             outcome = self.game(*batch)
         for player in players:
             loss = outcome.losses[player]
@@ -187,11 +181,10 @@ class Alternating(Dynamics):
         self,
         game: Game,
         optimisers: Mapping[str, Optimizer],
-        precision: Callable[[], AbstractContextManager[object]] = nullcontext,
         rules: Rules = Rules(),
         turns: Mapping[str, int] | None = None,
     ) -> None:
-        super().__init__(game, optimisers, precision, rules)
+        super().__init__(game, optimisers, rules)
         critic_first = sorted(game.players, key=lambda player: player != "critic")
         self.turns = dict.fromkeys(critic_first, 1) if turns is None else dict(turns)
         for player, count in self.turns.items():
@@ -236,14 +229,9 @@ class Extragradient(Dynamics):
     """
 
     def __init__(
-        self,
-        game: Game,
-        optimisers: Mapping[str, Optimizer],
-        precision: Callable[[], AbstractContextManager[object]] = nullcontext,
-        rules: Rules = Rules(),
-        fresh: bool = True,
+        self, game: Game, optimisers: Mapping[str, Optimizer], rules: Rules = Rules(), fresh: bool = True
     ) -> None:
-        super().__init__(game, optimisers, precision, rules)
+        super().__init__(game, optimisers, rules)
         self.fresh = fresh
 
     def step(self, batches: Batches) -> Outcome:
@@ -322,14 +310,9 @@ class Consensus(Dynamics):
     """
 
     def __init__(
-        self,
-        game: Game,
-        optimisers: Mapping[str, Optimizer],
-        precision: Callable[[], AbstractContextManager[object]] = nullcontext,
-        rules: Rules = Rules(),
-        gamma: float = 0.1,
+        self, game: Game, optimisers: Mapping[str, Optimizer], rules: Rules = Rules(), gamma: float = 0.1
     ) -> None:
-        super().__init__(game, optimisers, precision, rules)
+        super().__init__(game, optimisers, rules)
         if not gamma > 0:
             raise ValueError(f"`gamma` is {gamma}, and it is above 0; without it the moves are simultaneous")
         if game.penalty is not None and game.penalty.every > 1:
@@ -345,7 +328,7 @@ class Consensus(Dynamics):
         return outcome
 
     def gradients(self, batch: Sequence[Tensor], players: Sequence[str], share: float) -> Outcome:
-        with self.precision():
+        with self.rules.precision():
             outcome = self.game(*batch)
         gradients: list[Tensor] = []
         for player in players:
@@ -386,14 +369,8 @@ class OneStage(Dynamics):
         https://arxiv.org/abs/2103.00430
     """
 
-    def __init__(
-        self,
-        game: Game,
-        optimisers: Mapping[str, Optimizer],
-        precision: Callable[[], AbstractContextManager[object]] = nullcontext,
-        rules: Rules = Rules(),
-    ) -> None:
-        super().__init__(game, optimisers, precision, rules)
+    def __init__(self, game: Game, optimisers: Mapping[str, Optimizer], rules: Rules = Rules()) -> None:
+        super().__init__(game, optimisers, rules)
         others = [player for player in game.players if player != "critic"]
         if len(game.players) != 2 or len(others) != 1:
             raise self.refusal(f"its players are {', '.join(game.players)}, and not one beside a critic")
@@ -406,7 +383,7 @@ class OneStage(Dynamics):
         return outcome
 
     def gradients(self, batch: Sequence[Tensor], players: Sequence[str], share: float) -> Outcome:
-        with self.precision():
+        with self.rules.precision():
             joints = self.game.sample(*batch)
             cut = {name: tuple(leaf(part) for part in parts) for name, parts in joints.items()}
             outcome = self.game.losses(cut)
@@ -464,7 +441,7 @@ class OneStage(Dynamics):
 
     def coarse(self) -> bool:
         """Whether the game is evaluated in a precision of few digits."""
-        with self.precision():
+        with self.rules.precision():
             device = next(self.game.parameters()).device.type
             return torch.is_autocast_enabled(device)
 

@@ -227,12 +227,9 @@ def prepare(run: Run, folder: Folder | None = None, generator: nn.Module | None 
         "dynamics",
         game,
         optimisers,
-        precision_context(precision, device),
-        Rules(run.accumulate, run.clip, run.balance),
+        Rules(run.accumulate, run.clip, run.balance, precision_context(precision, device)),
     )
-    averaging: optim.Averaging | None = specs.make(run.average, optim.AVERAGES, "average")
-    if averaging is not None and run.average.startswith("moving"):
-        averaging = dataclasses.replace(averaging, decay=run.ema) if run.ema else None
+    averaging = specs.make(run.average, optim.AVERAGES, "average", run.ema)
     return Training(
         run=run,
         folder=folder,
@@ -418,6 +415,6 @@ def finish(training: Training, observers: Sequence[Observer] | None = None) -> T
         from safetensors.torch import load_file
 
         game, step = copy.deepcopy(game), training.best[1]
-        game.load_state_dict(load_file(training.folder.weights))  # which are the best, not the last
+        game.load_state_dict(load_file(training.folder.best))
     game.eval()
     return Trained(game, training.run, training.folder, step)

@@ -105,10 +105,17 @@ class Averaging:
     Attributes:
         decay: None for the plain mean.
         start: the share of training at which averaging begins, in [0, 1).
+
+    Raises:
+        ValueError: `start` is out of its range.
     """
 
     decay: float | None = None
     start: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.start < 1:
+            raise ValueError(f"`start` is {self.start}, and it is a share of training in [0, 1)")
 
     def of(self, game: nn.Module) -> AveragedModel:
         """The average of this game's weights, before the first step."""
@@ -122,14 +129,18 @@ class Averaging:
             average.n_averaged.zero_()  # torch copies the weights that come first
 
 
-def moving(start: float = 0.0) -> Averaging:
-    """An exponential moving average, of the decay --ema."""
-    return uniform(start)
+# an average of weights, or none, from the decay that a run names and the average's own settings
 
 
-def uniform(start: float = 0.0) -> Averaging:
-    """The plain mean of the weights of all steps after the share `start` of training: what the theory of extragradient is
-    about.
+def moving(decay: float, start: float = 0.0) -> Averaging | None:
+    """An exponential moving average, of the decay --ema; none where that is 0."""
+    averaging = Averaging(decay, start)
+    return averaging if decay else None
+
+
+def uniform(decay: float, start: float = 0.0) -> Averaging:
+    """The plain mean of the weights of all steps after the share `start` of training, whatever the decay: what the theory
+    of extragradient is about.
 
     References:
         A Variational Inequality Perspective on Generative Adversarial Networks, Gauthier Gidel and others, 2019,
@@ -137,12 +148,10 @@ def uniform(start: float = 0.0) -> Averaging:
         The Unusual Effectiveness of Averaging in GAN Training, Yasin Yazici and others, 2019,
         https://arxiv.org/abs/1806.04498 (both averages compared)
     """
-    if not 0 <= start < 1:
-        raise ValueError(f"`start` is {start}, and it is a share of training in [0, 1)")
     return Averaging(start=start)
 
 
-AVERAGES: dict[str, Callable[..., Averaging]] = {"moving": moving, "uniform": uniform}
+AVERAGES: dict[str, Callable[..., Averaging | None]] = {"moving": moving, "uniform": uniform}
 
 
 @torch.no_grad()

@@ -329,11 +329,8 @@ def measures(log: Sequence[Mapping[str, Any]], path: Path | str) -> Path:
     series = _series(log, "measures/")
     if not series:
         raise UserError("the log has no measures to draw; train with --evaluate-every above 0.")
-    columns = min(len(series), 3)
-    rows = math.ceil(len(series) / columns)
-    figure = _figure(max(4.2, 3.2 * columns), 0.4 + 2.6 * rows)
-    panels = list(figure.subplots(rows, columns, squeeze=False).flat)
-    for axes, (name, (step, value)) in zip(panels, series.items(), strict=False):
+    figure, panels = _panels(len(series), 3.2, 2.6, 0.4)
+    for axes, (name, (step, value)) in zip(panels, series.items(), strict=True):
         metric = CATALOGUE.get(name)
         better, unit = (metric.better, metric.unit) if metric else (None, "")
         axes.plot(step, value, color=BLUE, linewidth=1.5, marker="o", markersize=3)
@@ -347,8 +344,6 @@ def measures(log: Sequence[Mapping[str, Any]], path: Path | str) -> Path:
         axes.set_ylabel(unit)
         axes.set_xlabel("step")
         _scale(axes, [value])
-    for axes in panels[len(series) :]:
-        axes.remove()
     return _write(figure, path)
 
 
@@ -364,11 +359,8 @@ def strip(log: Sequence[Mapping[str, Any]], path: Path | str) -> Path:
     series = {name: series[name] for name in SIGNS if name in series}
     if not series:
         raise UserError("the log has no signs of health to draw; train with --evaluate-every above 0.")
-    columns = min(len(series), 3)
-    rows = math.ceil(len(series) / columns)
-    figure = _figure(max(4.2, 3.2 * columns), 0.3 + 1.5 * rows)
-    panels = list(figure.subplots(rows, columns, squeeze=False).flat)
-    for axes, (name, (step, value)) in zip(panels, series.items(), strict=False):
+    figure, panels = _panels(len(series), 3.2, 1.5, 0.3)
+    for axes, (name, (step, value)) in zip(panels, series.items(), strict=True):
         rule = next((rule for rule in RULES if rule.sign == name), None)
         axes.plot(step, value, color=BLUE, linewidth=1.5, marker="o", markersize=3)
         axes.set_title(name.replace("_", " "), loc="left", fontsize=9)
@@ -378,8 +370,6 @@ def strip(log: Sequence[Mapping[str, Any]], path: Path | str) -> Path:
             ends = (rule.bound, max(high, rule.bound * 1.05)) if rule.above else (min(low, 0.0), rule.bound)
             axes.axhspan(*ends, color=VERMILLION, alpha=0.08, linewidth=0)
             axes.set_ylim(min(low, ends[0]) if not rule.above else low, max(high, ends[1]) if rule.above else high)
-    for axes in panels[len(series) :]:
-        axes.remove()
     return _write(figure, path)
 
 
@@ -476,11 +466,8 @@ def trajectories(paths: Mapping[str, ArrayLike], path: Path | str, square: bool 
     """
     ways = {name: _points(values, name) for name, values in paths.items()}
     half = 1.15 * max(float(np.abs(way[0]).max()) for way in ways.values())
-    columns = min(len(ways), 3)
-    rows = math.ceil(len(ways) / columns)
-    figure = _figure(3.0 * columns + 0.6, 0.3 + 3.0 * rows)
-    panels = list(figure.subplots(rows, columns, squeeze=False).flat)
-    for axes, (name, way) in zip(panels, ways.items(), strict=False):
+    figure, panels = _panels(len(ways), 3.2, 3.0, 0.3)
+    for axes, (name, way) in zip(panels, ways.items(), strict=True):
         axes.plot(way[:, 0], way[:, 1], color=BLUE, linewidth=0.8, marker=".", markersize=3)
         axes.plot(*way[0], "o", color=ORANGE, markersize=8, fillstyle="none")
         axes.plot(0, 0, "+", color=VERMILLION, markersize=12)
@@ -491,8 +478,6 @@ def trajectories(paths: Mapping[str, ArrayLike], path: Path | str, square: bool 
         axes.set_title(name, loc="left", fontsize=9)
         axes.set_xlabel("theta (generator)")
         axes.set_ylabel("phi (critic)")
-    for axes in panels[len(ways) :]:
-        axes.remove()
     return _write(figure, path)
 
 
@@ -520,6 +505,17 @@ def _figure(width: float, height: float) -> Figure:
     figure = Figure(figsize=(width, height), layout="constrained")
     figure.get_layout_engine().set(w_pad=0.12, h_pad=0.1)  # type: ignore[union-attr, call-arg]
     return figure
+
+
+def _panels(count: int, width: float, height: float, top: float) -> tuple[Figure, list[Axes]]:
+    """A figure of `count` panels of that size in inches, at most three beside each other."""
+    columns = min(count, 3)
+    rows = math.ceil(count / columns)
+    figure = _figure(max(4.2, width * columns), top + height * rows)
+    panels = list(figure.subplots(rows, columns, squeeze=False).flat)
+    for axes in panels[count:]:
+        axes.remove()
+    return figure, panels[:count]
 
 
 def _write(figure: Figure, path: Path | str) -> Path:

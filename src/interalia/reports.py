@@ -115,7 +115,8 @@ def _done(run: Mapping[str, Any], results: Mapping[str, Any], log: Sequence[Mapp
     if training.get("images_per_second"):
         sentence += f", at {training['images_per_second']:,.0f} {noun}s a second"
     yield sentence + "."
-    stopped = next((line["stopped"] for line in reversed(log) if "stopped" in line), None)
+    ends = (line for line in reversed(log) if line["step"] == last["step"])  # a run that went on has other lines since
+    stopped = next((line["stopped"] for line in ends if "stopped" in line), None)
     verdict = next((line["verdict"] for line in reversed(log) if "verdict" in line), None)
     if verdict:
         yield f"Its health at the last evaluation: {verdict}"

@@ -325,6 +325,7 @@ class Folder:
         self.description = self.path / "run.json"
         self.log = self.path / "log.jsonl"
         self.checkpoints = self.path / "checkpoints"
+        self.best = self.checkpoints / "best.safetensors"
         self.weights = self.path / "weights.safetensors"
         self.figures = self.path / "figures"
         self.results = self.path / "results.json"
@@ -352,9 +353,8 @@ class Folder:
         if run.generator is not None and own_generator(run, self) == run:
             source = weights_of(run.generator)
             if source.suffix != ".pt2" and header(source)["run"].get("generator"):
-                source = next(
-                    copies(source.parent), source
-                )  # an encoder's run hands on the generator that it has itself
+                # an encoder's run hands on the generator that it has itself
+                source = next(copies(source.parent), source)
             with writing(self.path / f"generator{source.suffix}", "wb") as file:
                 file.write(source.read_bytes())
 

@@ -49,16 +49,23 @@ def opened(run: Path, device: str, home: Path | None = None) -> Trained:
 
 
 def best_of(run: Path) -> Path:
-    path = Folder(run).checkpoints / "best.safetensors"
+    path = Folder(run).best
     if not path.exists():
         raise UserError(f"{run} keeps no best weights: it was never evaluated in training; leave out --best.")
     return path
 
 
 def given_images(trained: Trained, images: Sequence[Path]) -> Tensor:
-    """The user's images, as the run's networks take them."""
-    if all(path.suffix in (".npy", ".npz") for path in images):
+    """The user's images, as the run's networks take them.
+
+    Raises:
+        UserError: they are images and arrays at once, or what `arrays` and `read_images` raise.
+    """
+    held = [path for path in images if path.suffix in (".npy", ".npz")]
+    if len(held) == len(images):
         return arrays(images, trained.game.shape)
+    if held:
+        raise UserError(f"{held[0]} is an array among images; give either arrays or images.")
     from interalia.data.files import read_images
 
     return read_images(images, trained.game.shape)
@@ -73,6 +80,7 @@ def arrays(paths: Sequence[Path], shape: tuple[int, ...]) -> Tensor:
     import numpy as np
     import torch
 
+    from interalia.data.arrays import check_finite
     from interalia.data.store import as_tensor
 
     parts = []
@@ -80,6 +88,8 @@ def arrays(paths: Sequence[Path], shape: tuple[int, ...]) -> Tensor:
         try:
             found = np.load(path, allow_pickle=False)
             array = found if isinstance(found, np.ndarray) else found["x" if "x" in found else found.files[0]]
+        except FileNotFoundError:
+            raise UserError(f"there is no array {path}; check its name.") from None
         except (OSError, ValueError, IndexError, EOFError, zipfile.BadZipFile) as error:
             raise UserError(f"the array in {path} cannot be read ({error}); write it with numpy.save.") from None
         image = len(shape) == 3
@@ -89,10 +99,7 @@ def arrays(paths: Sequence[Path], shape: tuple[int, ...]) -> Tensor:
                 f"{path} holds {array.dtype} of shape {array.shape}, and expected were {what}, of shape (n, "
                 f"{', '.join(map(str, shape))}); convert it."
             )
-        if not np.isfinite(array).all():
-            raise UserError(
-                f"{path} holds numbers that are not finite (NaN or infinity); remove or replace those rows."
-            )
+        check_finite(array, str(path))
         if image and array.dtype != np.uint8 and not 0 <= array.min() <= array.max() <= 1:
             raise UserError(
                 f"{path} holds numbers from {array.min():g} to {array.max():g}, and expected were {what}; convert it."

@@ -39,7 +39,7 @@ def edit(
     run: RunFolder,
     images: Images = None,
     *,
-    to: Annotated[str | None, Parameter(help="What to change: labels or attributes, with commas between them.")] = None,
+    to: Annotated[str | None, Parameter(help="What to change: a label or an attribute; see below.")] = None,
     told: Told = None,
     count: int = 8,
     strengths: Annotated[
@@ -80,7 +80,14 @@ def edit(
     tasks.capable(game, "edit", "encoder", "decoder")
     x, y = inputs(trained, images, count, seed, told)
     if game.labels:
+        if strengths:
+            raise UserError(
+                f"--strengths say how far z moves, and this {type(game).__name__} keeps z and is told other "
+                f"{'attributes' if game.attributes else 'labels'}; leave them out."
+            )
         chosen = list(range(game.labels)) if to is None else places(game, to)
+        if not chosen:
+            raise UserError(f"--to names nothing; give one or several of: {', '.join(game.names)}.")
         tasks.told(game, y, len(x))
         assert y is not None
         edited = tasks.edits(game, x, y, seed)[:, chosen]

@@ -116,10 +116,7 @@ def as_rows(array: Array, label: str) -> Array:
                 f"{label} holds {array.dtype} of shape {array.shape}; give images as uint8 (n, height, width), "
                 f"or vectors as float32 (n, d)."
             )
-        if not np.isfinite(array).all():
-            raise UserError(
-                f"{label} holds numbers that are not finite (NaN or infinity); remove or replace those rows."
-            )
+        check_finite(array, label)
         return array
     if array.ndim == 3:
         array = array[:, None]
@@ -140,6 +137,12 @@ def as_rows(array: Array, label: str) -> Array:
     )
 
 
+def check_finite(array: Array, label: str) -> None:
+    """Raises a UserError unless all numbers in an array are finite."""
+    if not np.isfinite(array).all():
+        raise UserError(f"{label} holds numbers that are not finite (NaN or infinity); remove or replace those rows.")
+
+
 def as_uint8(images: Array) -> NDArray[np.uint8]:
     """Numbers in [0, 1] as 0 to 255."""
     return images if images.dtype == np.uint8 else np.rint(images * 255).astype(np.uint8)
@@ -156,12 +159,8 @@ def _labels(
             others = [other[0] for other in given.values() if other is not None]
             return {}, (), f"{others[0]} is there and the labels of {part} are not; add them" if others else ""
         if entry[1].size != len(x[part]) and entry[1].ndim > 1:
-            several = "x".join(map(str, entry[1].shape[1:]))
-            return (
-                {},
-                (),
-                f"{entry[0]} holds {several} numbers a row; give one, for example argmax(1) of one-hot labels",
-            )
+            several = f"{entry[0]} holds {'x'.join(map(str, entry[1].shape[1:]))} numbers a row"
+            return {}, (), f"{several}; give one, for example argmax(1) of one-hot labels"
         if entry[1].size != len(x[part]):
             raise UserError(
                 f"{entry[0]} in {path} holds {entry[1].size} labels for {len(x[part])} rows; give one a row."

@@ -188,7 +188,8 @@ def shown_pairs(run: Run) -> tuple[Dataset, Game]:
     schedule = specs.make(run.schedule, optim.SCHEDULES, "schedule")
     stores = [Store(split, device) for split in (dataset.train, Split(pairs.truths(dataset)))]
     batches = ((stores[0][rows][0], stores[1][rows][0]) for rows in Sampler(len(stores[0]), run.batch, run.seed))
-    flow = dynamics.Simultaneous(game, {"generator": optimiser}, engine.precision_context(precision, device))
+    rules = dynamics.Rules(precision=engine.precision_context(precision, device))
+    flow = dynamics.Simultaneous(game, {"generator": optimiser}, rules)
     average = optim.Averaging(run.ema).of(game)
     engine.keep_memory()
     assert run.steps is not None

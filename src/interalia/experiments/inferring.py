@@ -31,6 +31,11 @@ def on(run: Run, setting: Setting, steps: int) -> Run:
     return run.replace(steps=setting.steps or run.steps or steps, evaluate_every=0, checkpoint_every=500)
 
 
+def percentage(holds: Tensor) -> float:
+    """Of how many of the cases it holds."""
+    return 100 * float(holds.double().mean())
+
+
 # ---- two levels
 
 LEVELS: dict[str, dict[str, str]] = {
@@ -75,7 +80,7 @@ def level_work(run: Run, setting: Setting) -> Values:
         shown.append(x_hat[:SHOWN].numpy())
         found[f"{name}mse"] = float((x - x_hat).square().mean())
         found[f"{name}features"] = float((features - judge(x_hat)).square().sum(1).sqrt().mean())
-        found[f"{name}digits"] = 100 * float((judge.probabilities(x_hat).argmax(1) == y).double().mean())
+        found[f"{name}digits"] = percentage(judge.read(x_hat) == y)
     found["frechet"] = frechet_distance(features, judge(tasks.generate(done.game, len(x), seed=run.seed)))
     found["parameters"] = sum(p.numel() for p in done.game.parameters()) / 1e6
     path = setting.folder.parent / "pictures" / f"{run.name}-seed-{run.seed}.png"
@@ -148,7 +153,7 @@ def told_work(run: Run, setting: Setting) -> Values:
     game, judge = done.game, Classifier.of(dataset)
     y = torch.arange(game.labels).repeat_interleave(COUNT // game.labels)
     x = tasks.decode(game, tasks.latents(game, len(y), run.seed), y=y)
-    found = {"generated": 100 * float((judge.probabilities(x).argmax(1) == y).double().mean())}
+    found = {"generated": percentage(judge.read(x) == y)}
     pictures = setting.folder.parent / "pictures"
     plots.grid(tasks.by_label(game, 10, run.seed).numpy(), pictures / f"{run.name}-seed-{run.seed}.png", columns=10)
     if hasattr(game, "encoder"):
@@ -157,9 +162,9 @@ def told_work(run: Run, setting: Setting) -> Values:
             own + torch.randint(1, game.labels, own.shape, generator=torch.Generator().manual_seed(0))
         ) % game.labels
         edited = tasks.edit(game, x, own, wanted)
-        found["edited"] = 100 * float((judge.probabilities(edited).argmax(1) == wanted).double().mean())
+        found["edited"] = percentage(judge.read(edited) == wanted)
         x_hat = tasks.reconstruct(game, x, y=own)
-        found["reconstructed"] = 100 * float((judge.probabilities(x_hat).argmax(1) == own).double().mean())
+        found["reconstructed"] = percentage(judge.read(x_hat) == own)
         found["mse"] = float((x - x_hat).square().mean())
         edits = tasks.edits(game, x[:SHOWN], own[:SHOWN])
         plots.interpolations(x[:SHOWN].numpy(), edits.numpy(), None, pictures / f"{run.name}-edits-seed-{run.seed}.png")
@@ -181,14 +186,14 @@ def faces_work(run: Run, setting: Setting) -> Values:
     game, judge = done.game, Classifier.of(dataset, attributes=ATTRIBUTES)
     own = torch.from_numpy(dataset.conditions("test", ATTRIBUTES)).long()[:COUNT]  # what real faces have together
     x = tasks.decode(game, tasks.latents(game, len(own), run.seed), y=own.float())
-    found = {"generated": 100 * float((judge.read(x) == own).double().mean())}
+    found = {"generated": percentage(judge.read(x) == own)}
     if hasattr(game, "encoder"):
         x = as_tensor(dataset.test.x[:COUNT])
         edits = tasks.edits(game, x, own.float())  # (n, attributes, *shape)
         read = [judge.read(edits[:, j])[:, j] == 1 - own[:, j] for j in range(len(ATTRIBUTES))]
         x_hat = tasks.reconstruct(game, x, y=own.float())
-        found["edited"] = 100 * float(torch.stack(read).double().mean())
-        found["reconstructed"] = 100 * float((judge.read(x_hat) == own).double().mean())
+        found["edited"] = percentage(torch.stack(read))
+        found["reconstructed"] = percentage(judge.read(x_hat) == own)
         found["mse"] = float((x - x_hat).square().mean())
         path = setting.folder / f"{run.name}-edits-seed-{run.seed}.png"
         plots.interpolations(x[:SHOWN].numpy(), edits[:SHOWN].numpy(), None, path)
@@ -277,7 +282,7 @@ def semi_work(run: Run, setting: Setting) -> Values:
     done, dataset = trained(run, setting)
     assert dataset.test.y is not None
     read = tasks.classify(done.game, as_tensor(dataset.test.x)).argmax(1)
-    return {"error": 100 * float((read != torch.from_numpy(dataset.test.y)).double().mean())}
+    return {"error": percentage(read != torch.from_numpy(dataset.test.y))}
 
 
 def svm_work(run: Run, setting: Setting, labels: int) -> Values:
@@ -294,8 +299,8 @@ def svm_work(run: Run, setting: Setting, labels: int) -> Values:
 
 
 def features(game: Game, dataset: Dataset, part: str, count: int | None) -> tuple[Tensor, Tensor]:
-    """What the encoder's last three batch norms answer and the mean of z beside it, and the labels, of at most "
-    "`count` images."""
+    """What the encoder's last three batch norms answer and the mean of z beside it, and the labels, of at most
+    `count` images."""
     import torch
     from torch import nn
 

@@ -82,9 +82,7 @@ def flow(name: str, game: Game, rate: float) -> Dynamics:
     return specs.make(name, dynamics.CATALOGUE, "dynamics", game, optimisers)
 
 
-def step_from(
-    make: Callable[[], Dynamics], state: NDArray[np.float64], batch: tuple[Tensor, ...]
-) -> NDArray[np.float64]:
+def step_from(make: Callable[[], Dynamics], state: Matrix, batch: tuple[Tensor, ...]) -> Matrix:
     """One step from a state: theta and phi, and what the dynamics remembers where it remembers anything."""
     moves = make()
     with torch.no_grad():
@@ -104,7 +102,7 @@ def squared_radius(make: Callable[[], Dynamics], batch: tuple[Tensor, ...] = (),
         (step_from(make, reach * unit, batch) - step_from(make, -reach * unit, batch)) / (2 * reach)
         for unit in np.eye(2 + memory)
     ]
-    return float(np.abs(np.linalg.eigvals(np.stack(columns, axis=1))).max() ** 2)
+    return radius(np.stack(columns, axis=1))
 
 
 def theory(name: str, matrix: Matrix, eta: float) -> float:
@@ -130,10 +128,11 @@ def theory(name: str, matrix: Matrix, eta: float) -> float:
 
 
 def radius(matrix: Matrix) -> float:
+    """The squared spectral radius."""
     return float(np.abs(np.linalg.eigvals(matrix)).max() ** 2)
 
 
-def path_of(moves: Dynamics, batch: tuple[Tensor, ...], steps: int = STEPS) -> Matrix:
+def path_of(moves: Dynamics, batch: tuple[Tensor, ...], steps: int) -> Matrix:
     """The trajectory, shape (steps + 1, 2)."""
     torch.manual_seed(0)
     points = [[p.item() for p in numbers(moves.game)]]
@@ -165,11 +164,11 @@ def bilinear_work(name: str, a: float, eta: float, setting: Setting) -> Values:
 
     found = squared_radius(make)
     by_hand = theory(name, np.array([[a, 1.0], [-1.0, a]]), eta)
+    steps = setting.steps or STEPS
     if name == BILINEAR_FLOWS[0]:  # one figure for all
-        paths = {kind.partition("(")[0]: path_of(flow(kind, Quadratic(a), eta), ()) for kind in BILINEAR_FLOWS}
+        paths = {kind.partition("(")[0]: path_of(flow(kind, Quadratic(a), eta), (), steps) for kind in BILINEAR_FLOWS}
         which = "monotone" if a else "bilinear"
         plots.trajectories(paths, setting.folder.parent / "pictures" / f"{which}-rate-{eta:g}.png")
-    steps = setting.steps or STEPS
     far = np.linalg.norm(path_of(make(), (), steps), axis=1)
     return {"factor": found, "theory": by_hand, "difference": abs(found - by_hand), "left": float(far[-1] / far[0])}
 
@@ -203,7 +202,7 @@ BILINEAR = Experiment(
 # ---- the Dirac-GAN
 
 BATCH = 8
-DIRAC_RATE = 0.2
+DIRAC_STEPS, DIRAC_RATE = 1000, 0.2
 PENALTY = 0.6
 # a row's name -> dynamics, what the game is made of, what its penalty adds to J at (phi, phi)
 DIRAC: Mapping[str, tuple[str, dict[str, Any], float | None]] = {
@@ -232,7 +231,7 @@ def dirac(parts: Mapping[str, Any]) -> Game:
 def dirac_jobs(setting: Setting) -> Iterator[Job]:
     """Every dynamics without help, and simultaneous moves with every stabiliser."""
     for row, (name, parts, extra) in DIRAC.items():
-        yield Job(row, 0, partial(dirac_work, row, name, parts, extra, setting), setting.steps or 5 * STEPS)
+        yield Job(row, 0, partial(dirac_work, row, name, parts, extra, setting), setting.steps or DIRAC_STEPS)
 
 
 def dirac_work(row: str, name: str, parts: Mapping[str, Any], extra: float | None, setting: Setting) -> Values:
@@ -243,7 +242,7 @@ def dirac_work(row: str, name: str, parts: Mapping[str, Any], extra: float | Non
     def make() -> Dynamics:
         return flow(name, dirac(parts), DIRAC_RATE)
 
-    path = path_of(make(), batch, setting.steps or 5 * STEPS)
+    path = path_of(make(), batch, setting.steps or DIRAC_STEPS)
     short = row.replace(",", "").replace(" ", "-").replace("-+-", "-")
     plots.trajectories({row: path}, setting.folder.parent / "pictures" / f"dirac-{short}.png", square=False)
     found = {"left": float(np.linalg.norm(path[-1]) / np.linalg.norm(path[0]))}
@@ -267,7 +266,7 @@ DIRAC_GAN = Experiment(
     paper={},
     protocol=(
         "GAN's non-saturating losses, one point of data at 0, a generator that answers theta, a critic psi x, from (1, 1), "
-        f"gradient descent at {DIRAC_RATE:g}, {5 * STEPS:,} steps, float64. R1 and R2 of {PENALTY:g}, the others of 0.3, "
+        f"gradient descent at {DIRAC_RATE:g}, {DIRAC_STEPS:,} steps, float64. R1 and R2 of {PENALTY:g}, the others of 0.3, "
         "instance noise of a constant 0.7. Near the equilibrium F has the matrix (0, -1/2; 1/2, g), g the penalty's; the "
         "measured factor is by differences of length 1e-4 at (0, 0). Interpolated and DRAGAN penalties ask for a slope of 1 "
         "and have their minimum elsewhere; instance noise is random: they have no factor here. "

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.distributions import Normal
 
 from interalia import tasks
-from interalia.data.store import Store, condition
+from interalia.data.store import Store
 from interalia.disturbances import outscoring
 from interalia.metrics.coverage import precision_recall_density_coverage
 from interalia.metrics.distances import maximum_mean_discrepancy
@@ -100,8 +100,8 @@ def _critic(game: Game, dataset: Dataset, rows: Mapping[str, Tensor], seed: int)
             split = dataset.other.train if part == "train" else dataset.other.validation
             batch = (*batch, *Store(split, torch.device("cpu"))[chosen % len(split)])
         if game.semi:
-            few = dataset.labelled(None).x[:8], dataset.train.y[:8]  # type: ignore[index]
-            batch = (*batch, torch.as_tensor(batch[0][:8]), condition(torch.from_numpy(few[1]), game.classes))
+            x_l, y = Store(dataset.train, torch.device("cpu"), y=dataset.train.y, labels=game.classes)[torch.arange(8)]
+            batch = (*batch, x_l, y)  # which do not bear on the scores
         with tasks.quietly(game, seed):
             outcome = game(*(values.to(device) for values in batch))
         if len(outcome.scores) < 2:

@@ -8,10 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-EARLY, EARLY_STEPS = (
-    0.25,
-    2000,
-)  # nothing is called ill before that share of training, or that many steps if they are fewer
+# nothing is called ill before that share of training, or that many steps if they are fewer
+EARLY, EARLY_STEPS = 0.25, 2000
 LASTING = 3  # evaluations in a row that a sign has to last
 
 SIGNS: dict[str, str] = {
@@ -189,7 +187,7 @@ def findings(history: Sequence[tuple[int, Mapping[str, float]]], steps: int) -> 
         >>> findings([(step, {"ratio": 0.99}) for step in (500, 1000, 1500)], 1500)[0].name
         'encoder ignored'
     """
-    counted = [(step, signs) for step, signs in history if step >= min(EARLY * steps, EARLY_STEPS)]
+    counted = _counted(history, steps)
     found = []
     for rule in RULES:
         since = rule.since(counted)
@@ -200,8 +198,21 @@ def findings(history: Sequence[tuple[int, Mapping[str, float]]], steps: int) -> 
     return found
 
 
+def _counted(
+    history: Sequence[tuple[int, Mapping[str, float]]], steps: int
+) -> Sequence[tuple[int, Mapping[str, float]]]:
+    """The evaluations from which something can be called ill."""
+    return [(step, signs) for step, signs in history if step >= min(EARLY * steps, EARLY_STEPS)]
+
+
 def verdict(history: Sequence[tuple[int, Mapping[str, float]]], steps: int) -> str:
-    """One line: what is wrong and what to try, or that nothing is, with the signs that count."""
+    """One line: what is wrong and what to try, or that nothing is, or that it is too early to tell, with the signs that
+    count.
+
+    Example:
+        >>> verdict([(1000, {"coverage": 0.5})], 5000)
+        'too early to tell (coverage 50%).'
+    """
     ill = findings(history, steps)
     if ill:
         return "; ".join(finding.sentence for finding in ill[:2]) + "."
@@ -212,4 +223,5 @@ def verdict(history: Sequence[tuple[int, Mapping[str, float]]], steps: int) -> s
         "coverage": "coverage {:.0%}",
     }
     parts = [words.format(signs[name]) for name, words in shown.items() if name in signs]
-    return "healthy" + (f" ({', '.join(parts)})." if parts else ".")
+    word = "healthy" if len(_counted(history, steps)) >= LASTING else "too early to tell"
+    return word + (f" ({', '.join(parts)})." if parts else ".")

@@ -120,10 +120,9 @@ class Checkpoint(Observer):
         if self.written != training.step:
             self.write(training)
         assert training.folder is not None
-        best = training.folder.checkpoints / "best.safetensors"
-        if training.converged and best.exists():
+        if training.converged:
             with writing(training.folder.weights, "wb") as file:
-                file.write(best.read_bytes())
+                file.write(training.folder.best.read_bytes())
         elif training.run.population:
             runs.export(training.finished(), training.run, training.step, training.folder.weights)
 

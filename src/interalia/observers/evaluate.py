@@ -81,8 +81,7 @@ class Evaluate(Observer):
             sign = 1 if metrics.CATALOGUE[training.run.best].better == "lower" else -1
             if training.best is None or sign * value < sign * training.best[0]:
                 training.best = (value, training.step)
-                best = training.folder.checkpoints / "best.safetensors"
-                runs.export(training.sampled, training.run, training.step, best)
+                runs.export(training.sampled, training.run, training.step, training.folder.best)
         self.examine(training)
         self.converge(training)
         if training.dataset.is_image:
@@ -115,6 +114,9 @@ class Evaluate(Observer):
         """Ends the training where its measure has not become better for as many evaluations as the run says."""
         run = training.run
         if not run.until_converged or training.best is None or training.step >= training.steps:
+            return
+        assert training.folder is not None
+        if not training.folder.best.exists():  # removed between two sittings: there is nothing to end with
             return
         value, step = training.best
         if training.step - step >= run.until_converged * run.evaluate_every:

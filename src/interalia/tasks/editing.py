@@ -73,7 +73,8 @@ def direction(game: Game, x: Tensor, has: ArrayLike, seed: int = 0) -> Tensor:
     has = has.bool()
     if not bool(has.any()) or bool(has.all()):
         raise UserError(
-            f"{int(has.sum())} of {len(has)} examples have the property; a direction takes some with it and some without."
+            f"{int(has.sum())} of {len(has)} examples have the property; a direction takes some with it and some without; "
+            f"give more examples."
         )
     z = encode(game, x, seed)
     found: Tensor = z[has].mean(0) - z[~has].mean(0)
