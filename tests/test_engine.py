@@ -367,8 +367,9 @@ def test_weights_that_are_not_finite_are_never_saved(tmp_path: Path) -> None:
     assert last(tmp_path / "run")["step"] == 5
 
 
-def test_average_is_the_exponential_one() -> None:
-    training = engine.prepare(small(ema=0.75, steps=5))
+@pytest.mark.parametrize("warm", [False, True])
+def test_average_is_the_exponential_one(warm: bool) -> None:
+    training = engine.prepare(small(ema=0.3, average=f"moving(warm={warm})", steps=8))
     seen: list[dict[str, torch.Tensor]] = []
 
     class Look(Observer):
@@ -378,8 +379,9 @@ def test_average_is_the_exponential_one() -> None:
     engine.loop(training, [Look()])
     for key, value in dict(training.sampled.named_parameters()).items():
         expected = seen[0][key].double()
-        for weights in seen[1:]:
-            expected = 0.75 * expected + 0.25 * weights[key].double()
+        for n, weights in enumerate(seen[1:], start=1):
+            decay = min(0.3, (1 + n) / (10 + n)) if warm else 0.3
+            expected = decay * expected + (1 - decay) * weights[key].double()
         torch.testing.assert_close(value.double(), expected, rtol=1e-5, atol=1e-7)
     for a, b in zip(training.sampled.buffers(), training.game.buffers(), strict=True):
         assert torch.equal(a, b)

@@ -308,7 +308,7 @@ def loop(training: Training, observers: Sequence[Observer]) -> None:
             rate(training)
             outcome: Outcome = training.dynamics.step(training.batches)
             if training.average is not None and training.averaging is not None:
-                training.averaging.update(training.average, training.game, training.step / max(1, training.steps))
+                training.averaging.update(training.average, training.game, training.step, training.steps)
             training.step += 1
             training.seconds += time.perf_counter() - clock
             for observer in observers:

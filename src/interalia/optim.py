@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 from torch.optim import SGD, Adam, Optimizer, RMSprop
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import AveragedModel
 
 Parameters = Iterable[nn.Parameter]
 
@@ -100,11 +100,13 @@ class Averaging:
     """How a game's weights are averaged over the steps; its buffers (population statistics) follow the game's.
 
     With a decay, average <- decay * average + (1 - decay) * weights; without one, the plain mean of all weights since the
-    beginning. Up to the share `start` of training the average is the newest weights.
+    beginning. Up to the share `start` of training the average is the newest weights. A warm average of n steps has no
+    greater decay than (1 + n) / (10 + n), so that it forgets its beginning early in training too.
 
     Attributes:
         decay: None for the plain mean.
         start: the share of training at which averaging begins, in [0, 1).
+        warm: whether the decay grows to its value.
 
     Raises:
         ValueError: `start` is out of its range.
@@ -112,6 +114,7 @@ class Averaging:
 
     decay: float | None = None
     start: float = 0.0
+    warm: bool = False
 
     def __post_init__(self) -> None:
         if not 0 <= self.start < 1:
@@ -119,22 +122,30 @@ class Averaging:
 
     def of(self, game: nn.Module) -> AveragedModel:
         """The average of this game's weights, before the first step."""
-        average = None if self.decay is None else get_ema_multi_avg_fn(self.decay)  # type: ignore[no-untyped-call]
-        return AveragedModel(game, multi_avg_fn=average)  # type: ignore[no-untyped-call]
 
-    def update(self, average: AveragedModel, game: nn.Module, t: float) -> None:
-        """Takes in the newest weights, at the share t of training."""
+        def moved(averages: Any, weights: Any, _: Any) -> None:
+            torch._foreach_lerp_(averages, weights, 1 - made.decay)  # type: ignore[operator]
+
+        made = AveragedModel(game, multi_avg_fn=None if self.decay is None else moved)  # type: ignore[no-untyped-call]
+        made.decay = self.decay  # type: ignore[assignment]
+        return made
+
+    def update(self, average: AveragedModel, game: nn.Module, step: int, steps: int) -> None:
+        """Takes in the newest weights, those of the step of that number, from 0, of so many."""
+        since = step - self.start * steps
+        if self.warm and self.decay is not None:
+            average.decay = min(self.decay, (1 + since) / (10 + since)) if since > 0 else 0.0  # type: ignore[assignment]
         average.update_parameters(game)
-        if t < self.start:
+        if since < 0:
             average.n_averaged.zero_()  # torch copies the weights that come first
 
 
 # an average of weights, or none, from the decay that a run names and the average's own settings
 
 
-def moving(decay: float, start: float = 0.0) -> Averaging | None:
-    """An exponential moving average, of the decay --ema; none where that is 0."""
-    averaging = Averaging(decay, start)
+def moving(decay: float, start: float = 0.0, warm: bool = True) -> Averaging | None:
+    """An exponential moving average, of the decay --ema, to which it grows where it is warm; none where that is 0."""
+    averaging = Averaging(decay, start, warm)
     return averaging if decay else None
 
 
