@@ -100,7 +100,7 @@ def test_mixture_25_works_end_to_end(tmp_path: Path) -> None:
         ("hali-mnist", {"mse", "upper_mse", "features", "digits", "frechet", "parameters"}),
         ("conditional-ali", {"generated"}),
         ("ali-semisup", {"error"}),
-        ("sem-ali", {"mse", "best", "rate", "training"}),
+        ("sem-ali", {"mse", "best", "rate", "step", "training"}),
         ("recipe-search", {"cost", "ratio", "frechet", "coverage"}),
         ("ali-stability", {"failed", "diverged", "collapsed", "ignored", "ratio", "coverage", "frechet"}),
         ("alice-mnist", {"mse", "score", "real"}),
@@ -135,7 +135,7 @@ def test_the_rate_of_a_method_is_the_one_with_the_least_error(tmp_path: Path, mo
         rate = float(run.optimiser.partition("lr=")[2].partition(",")[0].rstrip(")"))
         if rate > 5e-4:
             raise DivergedError("too fast")
-        return [(1.0, 0.5), (2.0, rate)], None
+        return [(1.0, 0.5), (2.0, rate)]
 
     monkeypatch.setattr(stability, "curve", curve)
     setting = Setting(True, None, 1, None, tmp_path / "runs")

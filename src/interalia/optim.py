@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -124,11 +125,11 @@ class Averaging:
         """The average of this game's weights, before the first step."""
 
         def moved(averages: Any, weights: Any, _: Any) -> None:
-            torch._foreach_lerp_(averages, weights, 1 - made.decay)  # type: ignore[operator]
+            torch._foreach_lerp_(averages, weights, 1 - made.decay)
 
-        made = AveragedModel(game, multi_avg_fn=None if self.decay is None else moved)  # type: ignore[no-untyped-call]
-        made.decay = self.decay  # type: ignore[assignment]
-        return made
+        made: Any = AveragedModel(game, multi_avg_fn=None if self.decay is None else moved)  # type: ignore[no-untyped-call]
+        made.decay = self.decay
+        return made  # type: ignore[no-any-return]
 
     def update(self, average: AveragedModel, game: nn.Module, step: int, steps: int) -> None:
         """Takes in the newest weights, those of the step of that number, from 0, of so many."""
