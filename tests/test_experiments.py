@@ -101,6 +101,8 @@ def test_mixture_25_works_end_to_end(tmp_path: Path) -> None:
         ("conditional-ali", {"generated"}),
         ("ali-semisup", {"error"}),
         ("sem-ali", {"mse", "best", "rate", "step", "training"}),
+        ("avb-pixels", {"likelihood", "bound", "error", "kl"}),
+        ("eight-schools", {"means", "spreads", "tau", "evidence", "gap"}),
         ("recipe-search", {"cost", "ratio", "frechet", "coverage"}),
         ("ali-stability", {"failed", "diverged", "collapsed", "ignored", "ratio", "coverage", "frechet"}),
         ("alice-mnist", {"mse", "score", "real"}),

@@ -426,6 +426,29 @@ def plane(
     return _write(figure, path)
 
 
+def clouds(points: Mapping[str, ArrayLike], path: Path | str, title: str = "draws of q(z | x) for each x") -> Path:
+    """Points in the plane of z, each group in a colour of its own, within three standard deviations of N(0, I).
+
+    Arguments:
+        points: a group's name -> shape (n, 2).
+        path: the PNG file.
+        title: above it.
+
+    Raises:
+        UserError: the points are not in the plane, or the file cannot be written.
+    """
+    figure = _figure(4.6, 5.0)
+    axes = figure.subplots()
+    layers = [
+        (name, _points(values, "latents"), SERIES[i % len(SERIES)]) for i, (name, values) in enumerate(points.items())
+    ]
+    _scatter(axes, layers, title, np.zeros(2), 3.0)
+    axes.set_xlabel("z1")
+    axes.set_ylabel("z2")
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=5, frameon=False, columnspacing=1.0)
+    return _write(figure, path)
+
+
 def bands(
     curves: Mapping[str, Sequence[Sequence[Sequence[float]]]], path: Path | str, abscissa: str, ordinate: str
 ) -> Path:

@@ -8,6 +8,7 @@ from typing import Any
 from interalia.errors import unknown
 from interalia.experiments import experiment
 from interalia.experiments.alice_toy import ALICE_TOY
+from interalia.experiments.avb import AVB_PIXELS, EIGHT_SCHOOLS
 from interalia.experiments.bigan_mnist import BIGAN_MNIST
 from interalia.experiments.cyclegan import CYCLEGAN_DIGITS, CYCLEGAN_FACADES
 from interalia.experiments.divergences import ALI_DIVERGENCES
@@ -46,6 +47,8 @@ CATALOGUE: dict[str, Experiment] = {
         ALI_STABILITY,
         ALICE_MNIST,
         RECIPE_SEARCH,
+        AVB_PIXELS,
+        EIGHT_SCHOOLS,
     )
 }
 
