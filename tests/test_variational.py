@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.distributions import MultivariateNormal
 
 import interalia
-from interalia import data, engine, recipes, runs
+from interalia import data, engine, recipes, runs, tasks
 from interalia.conditionals import Dirac, Gaussian, Implicit, Learned, Mixture, Spanned, StandardNormal, drawn
 from interalia.data.binarise import binarised
 from interalia.divergences import CATALOGUE as DIVERGENCES
@@ -229,6 +229,18 @@ def test_what_does_not_fit_is_refused_in_one_sentence() -> None:
         engine.prepare(recipes.ali_digits(game="vae(likelihood='bernoulli')"))
     with pytest.raises(UserError, match="no density"):
         drawn(implicit(x_of().float()))
+
+
+def test_the_plane_of_z_is_even_in_probability() -> None:
+    trained = interalia.train(recipes.ali_digits(game="vae", latent=2, steps=2, evaluate_every=0))
+    x = tasks.manifold(trained.game, side=5)
+    assert x.shape == (5, 5, 1, 8, 8)
+    middle = tasks.decode(trained.game, torch.zeros(1, 2))
+    torch.testing.assert_close(x[2, 2][None], middle)
+    corner = torch.special.ndtri(torch.tensor([[0.1, 0.9]]))  # the upper left: z_1 low, z_2 high
+    torch.testing.assert_close(x[0, 0][None], tasks.decode(trained.game, corner))
+    with pytest.raises(UserError, match="train with --latent 2"):
+        tasks.manifold(runs.build(runs.Run(game="vae", latent=3), (2,)))
 
 
 # ---- binarisation

@@ -1,4 +1,4 @@
-"""generate, encode, reconstruct, interpolate, traverse, translate, neighbours, classify: a trained game at work."""
+"""generate, encode, reconstruct, interpolate, traverse, manifold, translate, neighbours, classify: a trained game at work."""
 
 from __future__ import annotations
 
@@ -244,6 +244,29 @@ def traverse(
     else:
         plots.traversals([block.numpy() for block in found.values()], picture(path))
     say(f"{len(found)} traversals, {', '.join(found)}: {path}")
+
+
+@app.command
+def manifold(run: RunFolder, *, side: int = 20, seed: Seed = 0, out: Out = None, device: Device = "auto") -> None:
+    """Decode a grid over the whole plane of a z of two dimensions, evenly spaced in the prior's probability.
+
+    Parameters
+    ----------
+    side
+        How many places along each dimension.
+    """
+    from interalia import plots, tasks
+
+    positive("side", side)
+    trained = opened(run, device)
+    x = tasks.manifold(trained.game, side, seed)
+    images = len(trained.game.shape) == 3
+    path = picture(out or figure(trained, run, "manifold.png" if images else "manifold.npz"))
+    if path.suffix == ".npz" or not images:
+        save_arrays(path, x=x)
+    else:
+        plots.grid(x.flatten(0, 1).numpy(), path, columns=side)
+    say(f"The plane of z, {side}x{side}: {path}")
 
 
 @app.command

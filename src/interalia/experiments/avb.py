@@ -7,7 +7,7 @@ import itertools
 import math
 from collections.abc import Iterator, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -49,11 +49,9 @@ ROWS = {
         dynamics="alternating(turns={'critic': 2, 'autoencoder': 1})",
     ),
 }
-
-
 FAST_STEPS = 10_000
 FALLING = "linear(start=0.3, final=0.0)"
-FAST = {
+FAST: dict[str, dict[str, Any]] = {
     "VAE": {"name": "vae-pixels-fast", "optimiser": "adam(lr=0.0005)", "schedule": FALLING},
     "AVB": {
         "name": "avb-pixels-fast",
@@ -69,12 +67,10 @@ def pixels_jobs(setting: Setting) -> Iterator[Job]:
     """Seed by seed, VAE and AVB with the same decoder, as published and in a tenth of the time."""
     for seed in range(setting.seeds):
         for row, run in ROWS.items():
-            for name, changes, length in (
-                (row, {}, PIXELS_STEPS),
-                (f"{row}, a tenth of the steps", FAST[row], FAST_STEPS),
-            ):
+            fast = run.replace(**FAST[row])
+            for name, own, length in ((row, run, PIXELS_STEPS), (f"{row}, a tenth of the steps", fast, FAST_STEPS)):
                 steps = setting.steps or (PIXELS_QUICK if setting.quick else length)
-                own = run.replace(**changes, seed=seed, steps=steps, **({"batch": 64} if setting.quick else {}))
+                own = own.replace(seed=seed, steps=steps, batch=64 if setting.quick else run.batch)
                 yield Job(name, seed, partial(pixels_work, own, setting), steps)
 
 

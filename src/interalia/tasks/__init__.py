@@ -22,7 +22,7 @@ from interalia.tasks.calling import (
     told,
 )
 from interalia.tasks.classes import classify
-from interalia.tasks.codes import answers, check_recogniser, directions, recognise, traverse
+from interalia.tasks.codes import answers, check_recogniser, directions, manifold, recognise, traverse
 from interalia.tasks.completion import complete, project
 from interalia.tasks.domains import check_translator, translate
 from interalia.tasks.editing import direction, edit, edits, shift
@@ -64,6 +64,7 @@ __all__ = [
     "interpolate",
     "labels",
     "latents",
+    "manifold",
     "neighbours",
     "place",
     "project",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from interalia.conditionals import Codes
+from interalia.conditionals import Codes, StandardNormal, Uniform
 from interalia.errors import UserError
 from interalia.tasks.calling import capable, check_images, device_of, in_batches, labels, quietly
 from interalia.tasks.inference import decode, latents
@@ -103,3 +103,40 @@ def traverse(
     # in each row what the game is told is fixed too: a label, the rows running through them, or attributes that were drawn
     y = labels(game, rows, seed)[0] if game.attributes else torch.eye(game.labels)[torch.arange(rows) % game.labels]
     return torch.stack([decode(game, row, seed, y=c.expand(len(row), -1)) for row, c in zip(z, y, strict=True)])
+
+
+def manifold(game: Game, side: int = 20, seed: int = 0) -> Tensor:
+    """What the decoder makes of a grid over the whole plane of a two-dimensional z, shape (side, side, *shape).
+
+    The grid is evenly spaced in probability: the inverse normal distribution function of an even grid on the unit square for
+    a normal prior, that grid itself, on [-1, 1], for a uniform one. z_1 grows to the right, z_2 upwards.
+
+    References:
+        Auto-Encoding Variational Bayes, Diederik P. Kingma, Max Welling, 2014, https://arxiv.org/abs/1312.6114 (appendix A)
+
+    Arguments:
+        game: a game with a decoder, two latents and a normal or uniform prior.
+        side: how many places along each dimension.
+        seed: of what a conditional game is told beside z: one label, or draw of the attributes, for all.
+
+    Raises:
+        UserError: the game has no decoder, another number of latents or another prior, or `side` is under 1.
+    """
+    capable(game, "manifold", "decoder")
+    if game.prior.size != 2:
+        raise UserError(
+            f"the plane of z is drawn where z has 2 dimensions, and this game's has {game.prior.size}; train with "
+            f"--latent 2, or use traverse."
+        )
+    if not isinstance(game.prior, StandardNormal | Uniform):
+        raise UserError(
+            f"a grid of even probability is drawn for a normal or a uniform prior, and this game's is a "
+            f"{type(game.prior).__name__}; use traverse."
+        )
+    if side < 1:
+        raise UserError(f"`side` is {side}, and it must be at least 1.")
+    share = (torch.arange(side) + 0.5) / side
+    axis = torch.special.ndtri(share) if isinstance(game.prior, StandardNormal) else 2 * share - 1
+    z = torch.stack(torch.meshgrid(axis, axis.flip(0), indexing="xy"), dim=-1).flatten(0, 1)
+    told = next(iter(labels(game, 1, seed)), None)
+    return decode(game, z, seed, y=None if told is None else told.expand(len(z), -1)).unflatten(0, (side, side))
