@@ -20,6 +20,8 @@ from interalia.conditionals.base import (
     drawn,
     full,
 )
+from interalia.conditionals.flows import Flow, InverseAutoregressive, Planar
+from interalia.conditionals.paired import Paired
 from interalia.conditionals.priors import Codes, Learned, Mixture, Prior, StandardNormal, Uniform
 from interalia.conditionals.spanned import Spanned
 
@@ -28,6 +30,9 @@ CONDITIONALS: dict[str, Callable[..., Conditional]] = {
     "dirac": Dirac,
     "implicit": Implicit,
     "spanned": Spanned,
+    "flow": Flow,
+    "iaf": InverseAutoregressive,
+    "planar": Planar,
 }
 PRIORS: dict[str, Callable[..., Prior]] = {
     "normal": StandardNormal,
@@ -45,11 +50,15 @@ __all__ = [
     "Codes",
     "Conditional",
     "Dirac",
+    "Flow",
     "Gaussian",
     "Implicit",
+    "InverseAutoregressive",
     "Learned",
     "Mixture",
+    "Paired",
     "Parametric",
+    "Planar",
     "Point",
     "Prior",
     "Pushed",
