@@ -45,6 +45,7 @@ class Variational(Game):
         self.prior = prior
         self.likelihood = likelihood
         self.sigma = sigma
+        encoder.attach(self.log_joint)  # a method, no network: it stays the game's own, in copies too
 
     @property
     def binary(self) -> bool:  # type: ignore[override]
