@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from interalia.conditionals import CONDITIONALS, PRIORS, Conditional, Implicit, Point, Prior
+from interalia.conditionals import CONDITIONALS, PRIORS, Conditional, Implicit, Point, Prior, drawn
 from interalia.errors import UserError
 from interalia.networks.mlp import MLP
 
@@ -26,9 +26,11 @@ class Flat(MLP):
 def make(name: str, outputs: int = 3) -> Conditional:
     torch.manual_seed(0)
     member = CONDITIONALS[name]
-    noise = inspect.signature(member).parameters.get("noise")
-    inputs = 4 + (noise.default if noise else 0)
-    return member(Flat(inputs, member.heads * outputs, width=8))  # type: ignore[attr-defined]
+    inputs = 4 + (inspect.signature(member).parameters["noise"].default if member is Implicit else 0)
+    size = {"size": outputs} if "size" in inspect.signature(member).parameters else {}
+    made = member(Flat(inputs, member.heads_for() * outputs, width=8), **size)  # type: ignore[attr-defined]
+    made.attach(lambda x, z: -(z - x.flatten(1)[:, :outputs]).square().sum(1))
+    return made
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -44,7 +46,9 @@ def test_samples_and_means_have_one_row_for_each_condition(name: str, shape: tup
 @pytest.mark.parametrize("name", CONDITIONALS)
 def test_samples_teach_every_parameter(name: str) -> None:
     conditional = make(name)
-    conditional(torch.randn(5, 4)).rsample().square().sum().backward()
+    q = conditional(torch.randn(5, 4))
+    z, log_q = drawn(q) if conditional.density else (q.rsample(), torch.zeros(()))
+    (z.square().sum() + log_q.square().sum()).backward()
     for key, parameter in conditional.named_parameters():
         assert parameter.grad is not None, key
         assert bool(parameter.grad.any()), key

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from interalia.conditionals.auxiliary import Auxiliary
 from interalia.conditionals.base import (
     Chain,
     Chained,
@@ -21,6 +22,8 @@ from interalia.conditionals.base import (
     full,
 )
 from interalia.conditionals.flows import Flow, InverseAutoregressive, Planar
+from interalia.conditionals.gaussian_process import GaussianProcess
+from interalia.conditionals.hamiltonian import Hamiltonian
 from interalia.conditionals.paired import Paired
 from interalia.conditionals.priors import Codes, Learned, Mixture, Prior, StandardNormal, Uniform
 from interalia.conditionals.spanned import Spanned
@@ -33,6 +36,9 @@ CONDITIONALS: dict[str, Callable[..., Conditional]] = {
     "flow": Flow,
     "iaf": InverseAutoregressive,
     "planar": Planar,
+    "auxiliary": Auxiliary,
+    "hamiltonian": Hamiltonian,
+    "gaussian-process": GaussianProcess,
 }
 PRIORS: dict[str, Callable[..., Prior]] = {
     "normal": StandardNormal,
@@ -45,6 +51,7 @@ PRIORS: dict[str, Callable[..., Prior]] = {
 __all__ = [
     "CONDITIONALS",
     "PRIORS",
+    "Auxiliary",
     "Chain",
     "Chained",
     "Codes",
@@ -52,6 +59,8 @@ __all__ = [
     "Dirac",
     "Flow",
     "Gaussian",
+    "GaussianProcess",
+    "Hamiltonian",
     "Implicit",
     "InverseAutoregressive",
     "Learned",

@@ -104,9 +104,9 @@ class Flow(Zuko):
 
         log q(z | x) = log N(eps; 0, I) - log |det dg / d eps| - sum_i log sigma_i(x)
 
-    Every other dimension is mapped, given the rest, by rational-quadratic splines (nsf), affinely (realnvp) or shifted (nice), both
-    ways in one pass for each transform; maf is affine and autoregressive, with a density in one pass and draws in as many as
-    z has dimensions.
+    Every other dimension is mapped, given the rest, by rational-quadratic splines (nsf), affinely (realnvp) or shifted
+    (nice), both ways in one pass for each transform; maf is affine and autoregressive, with a density in one pass and draws
+    in as many as z has dimensions.
 
     See also:
         InverseAutoregressive, whose draws take one pass.
