@@ -18,6 +18,7 @@ from interalia.conditionals import CONDITIONALS, Conditional, Dirac, StandardNor
 from interalia.conditionals.hamiltonian import leapfrog
 from interalia.errors import UserError
 from interalia.games import VAE, Game
+from interalia.networks.draw import Attention
 from interalia.networks.mlp import MLP
 from interalia.runs import Run
 
@@ -223,12 +224,17 @@ def test_a_linear_gaussian_models_bound_is_one_and_becomes_tight(spec: str) -> N
 
 @pytest.fixture(scope="module")
 def digits() -> Tensor:
-    return torch.as_tensor(data.load("digits").train.x[:400]) / 255
+    return torch.tensor(data.load("digits").train.x[:400]) / 255
 
 
-def build(spec: str, game: str = "vae", latent: int = 4) -> Game:
+ALL = [*RICH, "recurrent(units=16, side=3)"]
+DRAW = "draw(glimpses=2, units=16, side=3, width=32)"
+
+
+def build(spec: str, game: str = "vae", networks: str = "") -> Game:
     torch.manual_seed(0)
-    return runs.build(Run(game=game, encoder=spec, latent=latent, networks="auto(width=4)"), (1, 8, 8))
+    networks = networks or (DRAW if "recurrent" in spec else "auto(width=4)")
+    return runs.build(Run(game=game, encoder=spec, latent=4, networks=networks), (1, 8, 8))
 
 
 def step(game: Game, optimiser: torch.optim.Optimizer, x: Tensor) -> float:
@@ -236,11 +242,11 @@ def step(game: Game, optimiser: torch.optim.Optimizer, x: Tensor) -> float:
     loss = game(x).losses["autoencoder"]
     loss.backward()
     optimiser.step()
-    return float(loss)
+    return float(loss.detach())
 
 
 @pytest.mark.parametrize("name", ["vae(sigma=0.5)", "vae(sigma=0.5, samples=5)"])
-@pytest.mark.parametrize("spec", RICH)
+@pytest.mark.parametrize("spec", ALL)
 def test_every_posterior_trains_a_vae(spec: str, name: str, digits: Tensor) -> None:
     game = build(spec, name)
     start = {key: value.clone() for key, value in game.state_dict().items()}
@@ -257,7 +263,7 @@ def test_every_posterior_trains_a_vae(spec: str, name: str, digits: Tensor) -> N
     assert tasks.reconstruct(game, digits[:3]).shape == (3, 1, 8, 8)
 
 
-@pytest.mark.parametrize("spec", RICH)
+@pytest.mark.parametrize("spec", ALL)
 def test_every_posterior_plays_avb(spec: str, digits: Tensor) -> None:
     game = build(spec, "avb(sigma=0.5)")
     losses = game(digits[:16]).losses
@@ -268,7 +274,7 @@ def test_every_posterior_plays_avb(spec: str, digits: Tensor) -> None:
         game(digits[:16]).losses["critic"].backward()
 
 
-@pytest.mark.parametrize("spec", RICH)
+@pytest.mark.parametrize("spec", ALL)
 def test_a_copy_of_a_game_is_its_own(spec: str, digits: Tensor, tmp_path: Path) -> None:
     """What a posterior knows of the game is the copy's in the copy, and none of it is a weight."""
     game = build(spec).eval()
@@ -286,17 +292,17 @@ def test_a_copy_of_a_game_is_its_own(spec: str, digits: Tensor, tmp_path: Path) 
         for parameter in twin.decoder.parameters():
             parameter += 0.5 * torch.randn_like(parameter)
     torch.testing.assert_close(draw(game), kept)
-    assert torch.equal(draw(twin), kept) == (not spec.startswith("hamiltonian"))
+    assert torch.equal(draw(twin), kept) == (not spec.startswith(("hamiltonian", "recurrent")))
     average.update_parameters(twin)
     average.update_parameters(twin)
     assert all(key.split(".")[0] in ("encoder", "decoder", "prior") for key in game.state_dict())
-    assert not any("log_joint" in key for key in game.state_dict())
+    assert not any("log_joint" in key or "drawer" in key for key in game.state_dict())
     save_file(twin.state_dict(), tmp_path / "weights.safetensors")
     game.load_state_dict(load_file(tmp_path / "weights.safetensors"))
     torch.testing.assert_close(draw(game), draw(twin))
 
 
-@pytest.mark.parametrize("spec", RICH)
+@pytest.mark.parametrize("spec", ALL)
 def test_autocast_leaves_densities_in_full_precision(spec: str, digits: Tensor) -> None:
     game = build(spec)
     with torch.autocast("cpu", dtype=torch.bfloat16):
@@ -308,10 +314,61 @@ def test_autocast_leaves_densities_in_full_precision(spec: str, digits: Tensor) 
     assert loss.isfinite()
 
 
-@pytest.mark.parametrize("spec", RICH)
+@pytest.mark.parametrize("spec", ALL)
 def test_without_gradients_there_is_no_graph(spec: str, digits: Tensor) -> None:
     game = build(spec).eval()
     with torch.no_grad():
         q = game.encoder(digits[:4])
         z, log_q = drawn(q)
         assert not any(part.requires_grad for part in (z, log_q, q.mean))
+
+
+@pytest.mark.parametrize("spec", ["gaussian", "iaf", "gaussian-process"])
+def test_draws_decoder_takes_any_posterior(spec: str, digits: Tensor) -> None:
+    game = build(spec, "vae(sigma=0.5)", DRAW)
+    optimiser = torch.optim.Adam(game.parameters(), lr=3e-3)
+    losses = [step(game, optimiser, digits[torch.randint(400, (32,))]) for _ in range(20)]
+    assert sum(losses[-5:]) < sum(losses[:5])
+
+
+def test_a_recurrent_posteriors_draws_have_the_density_that_it_tells(digits: Tensor) -> None:
+    encoder = build("recurrent(units=16, side=3)").encoder.double()
+    (drawer,) = encoder.drawer
+    drawer.double()
+    q = encoder(digits[:5].double())
+    z, log_q = drawn(q)
+    torch.testing.assert_close(q.log_prob(z), log_q)
+    assert (q.log_prob(z + 0.1) - log_q).abs().min() > 0
+    assert encoder.hidden(digits[:5].double()).shape == (5, 16)
+
+
+def test_attention_reads_what_lies_under_its_grid() -> None:
+    """Narrow filters a pixel apart read a piece of the image as it is, and write it back to its place."""
+    attention = Attention(1, 3, (2, 9, 7)).double()
+    nn.init.zeros_(attention.where.weight)
+    x, y = 2 * 4 / (7 + 1) - 1, 2 * 6 / (9 + 1) - 1  # on the 4th column, and on the 6th row
+    log_delta = math.log((3 - 1) / (9 - 1))
+    attention.where.bias.data = torch.tensor([x, y, math.log(1e-3), log_delta, math.log(2)]).double()
+    h, image = torch.zeros(4, 1).double(), torch.rand(4, 2, 9, 7).double()
+    (patch,) = attention.read(h, image)
+    torch.testing.assert_close(patch, 2 * image[:, :, 4:7, 2:5], atol=1e-5, rtol=0)  # gamma = 2
+    canvas = attention.write(h, patch)
+    torch.testing.assert_close(canvas[:, :, 4:7, 2:5], image[:, :, 4:7, 2:5], atol=1e-5, rtol=0)
+    canvas[:, :, 4:7, 2:5] = 0
+    assert canvas.abs().max() < 1e-5
+    for bank in attention.filters(torch.randn(4, 1).double())[:2]:
+        torch.testing.assert_close(bank.sum(2), torch.ones(4, 3).double())
+
+
+def test_what_draw_cannot_paint() -> None:
+    for run, shape, message in (
+        (Run(game="vae", networks="draw", latent=12), (1, 8, 8), r"12 is no multiple of 8; give --latent 16"),
+        (Run(game="vae", networks="draw", latent=16), (5,), r"paint images.*use --networks auto"),
+        (Run(game="vae", networks="draw(side=1)", latent=16), (1, 8, 8), r"`side` 2 or more"),
+        (Run(game="vae", encoder="recurrent", latent=16), (1, 8, 8), r"use --networks draw"),
+        (Run(game="vae", encoder="hamiltonian(steps=0)"), (1, 8, 8), r"`steps` is 0"),
+    ):
+        with pytest.raises(UserError, match=message):
+            runs.build(run, shape)
+    with pytest.raises(UserError, match="use it as the encoder of vae or avb"):
+        runs.build(Run(game="ali", encoder="recurrent", networks="draw", latent=16), (1, 8, 8))(torch.rand(4, 1, 8, 8))

@@ -26,6 +26,7 @@ from interalia.conditionals.gaussian_process import GaussianProcess
 from interalia.conditionals.hamiltonian import Hamiltonian
 from interalia.conditionals.paired import Paired
 from interalia.conditionals.priors import Codes, Learned, Mixture, Prior, StandardNormal, Uniform
+from interalia.conditionals.recurrent import Recurrent
 from interalia.conditionals.spanned import Spanned
 
 CONDITIONALS: dict[str, Callable[..., Conditional]] = {
@@ -39,6 +40,7 @@ CONDITIONALS: dict[str, Callable[..., Conditional]] = {
     "auxiliary": Auxiliary,
     "hamiltonian": Hamiltonian,
     "gaussian-process": GaussianProcess,
+    "recurrent": Recurrent,
 }
 PRIORS: dict[str, Callable[..., Prior]] = {
     "normal": StandardNormal,
@@ -71,6 +73,7 @@ __all__ = [
     "Point",
     "Prior",
     "Pushed",
+    "Recurrent",
     "Spanned",
     "StandardNormal",
     "Uniform",

@@ -48,8 +48,10 @@ class Hamiltonian(Conditional):
 
         z_0 ~ N(mu(x), diag sigma(x)^2),   v_0 ~ N(0, I),   (z_T, v_T) = leapfrog(z_0, v_0) on U(z) = -log p(x, z)
 
-    with steps of length e_t sigma(x), e_t learned for each step and dimension (which is a mass matrix too: v's scale and that
-    of e are one). The steps keep volumes, so that with a reverse model r, a Gaussian, for log q(z_T | x) stands
+    with steps of length e_t sigma(x) / (1 + sigma(x)), e_t learned for each step and dimension (which is a mass matrix too:
+    v's scale and that of e are one). In narrow directions steps are as short as they must be, and nowhere longer than e_t, so
+    that an encoder that knows nothing yet does not make them unstable. The steps keep volumes, so that with a reverse model
+    r, a Gaussian, for log q(z_T | x) stands
 
         log q(z_0 | x) + log N(v_0; 0, I) - log r(v_T | x, z_T)
 
@@ -65,7 +67,7 @@ class Hamiltonian(Conditional):
         network: maps x to [mu, log sigma, h], shape (n, 4 size), h of 2 size numbers being what r is told of x.
         size: the dimensions of z.
         steps: T.
-        step: e_t before training, in units of sigma(x).
+        step: e_t before training.
         width: of the two hidden layers of r's network.
 
     Raises:
@@ -85,7 +87,7 @@ class Hamiltonian(Conditional):
     heads = 4
     log_joint: Callable[[Tensor, Tensor], Tensor] | None = None
 
-    def __init__(self, network: nn.Module, size: int, steps: int = 16, step: float = 0.05, width: int = 64) -> None:
+    def __init__(self, network: nn.Module, size: int, steps: int = 16, step: float = 0.1, width: int = 64) -> None:
         super().__init__(network)
         if min(steps, width) < 1 or not 0 < step < math.inf:
             raise ValueError(
@@ -138,7 +140,7 @@ class HamiltonianDistribution(Paired):
 
     def moved(self, z: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
         """(z_T, v_T)."""
-        sizes = self.conditional.log_step.exp()[:, None] * self.log_sigma.exp()
+        sizes = self.conditional.log_step.exp()[:, None] * self.log_sigma.sigmoid()  # e sigma / (1 + sigma)
         return leapfrog(z, v, self.gradient, sizes)
 
     @property
