@@ -508,7 +508,7 @@ def test_every_other_network_fits_its_sizes(name: str, heads: int, noise: int, i
     if name == "ali-mixture" and bounded:
         pytest.skip("the toy's prior is normal")
     torch.manual_seed(0)
-    sizes = Sizes(PLAIN[name], 3, heads=heads, noise=noise, infers=infers, bounded=bounded)
+    sizes = Sizes(PLAIN[name], 8, heads=heads, noise=noise, infers=infers, bounded=bounded)
     check(CATALOGUE[name](sizes, width=16), sizes)
 
 

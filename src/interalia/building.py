@@ -100,10 +100,16 @@ def build(
         raise UserError(
             "a Bernoulli likelihood is one of images in [0, 1]; use vae(likelihood='gaussian') for vectors."
         )
+    heads = conditional.heads_for(**encoder_settings)  # type: ignore[attr-defined]
+    if "encoder" in needs and heads == 0 and specs.parse(run.networks)[0] != "draw":
+        raise UserError(
+            f"the encoder {run.encoder!r} follows what DRAW's decoder paints, and the networks {run.networks!r} paint at "
+            f"once; use --networks draw, or --encoder gaussian."
+        )
     sizes = networks.Sizes(
         tuple(shape),
         run.latent,
-        heads=conditional.heads_for(**encoder_settings),  # type: ignore[attr-defined]
+        heads=heads,
         noise=noise,
         infers="encoder" in needs,
         judges=kind.judges,  # type: ignore[attr-defined]

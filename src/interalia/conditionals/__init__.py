@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from interalia.conditionals.auxiliary import Auxiliary
 from interalia.conditionals.base import (
     Chain,
     Chained,
@@ -20,7 +21,12 @@ from interalia.conditionals.base import (
     drawn,
     full,
 )
+from interalia.conditionals.flows import Flow, InverseAutoregressive, Planar
+from interalia.conditionals.gaussian_process import GaussianProcess
+from interalia.conditionals.hamiltonian import Hamiltonian
+from interalia.conditionals.paired import Paired
 from interalia.conditionals.priors import Codes, Learned, Mixture, Prior, StandardNormal, Uniform
+from interalia.conditionals.recurrent import Recurrent
 from interalia.conditionals.spanned import Spanned
 
 CONDITIONALS: dict[str, Callable[..., Conditional]] = {
@@ -28,6 +34,13 @@ CONDITIONALS: dict[str, Callable[..., Conditional]] = {
     "dirac": Dirac,
     "implicit": Implicit,
     "spanned": Spanned,
+    "flow": Flow,
+    "iaf": InverseAutoregressive,
+    "planar": Planar,
+    "auxiliary": Auxiliary,
+    "hamiltonian": Hamiltonian,
+    "gaussian-process": GaussianProcess,
+    "recurrent": Recurrent,
 }
 PRIORS: dict[str, Callable[..., Prior]] = {
     "normal": StandardNormal,
@@ -40,19 +53,27 @@ PRIORS: dict[str, Callable[..., Prior]] = {
 __all__ = [
     "CONDITIONALS",
     "PRIORS",
+    "Auxiliary",
     "Chain",
     "Chained",
     "Codes",
     "Conditional",
     "Dirac",
+    "Flow",
     "Gaussian",
+    "GaussianProcess",
+    "Hamiltonian",
     "Implicit",
+    "InverseAutoregressive",
     "Learned",
     "Mixture",
+    "Paired",
     "Parametric",
+    "Planar",
     "Point",
     "Prior",
     "Pushed",
+    "Recurrent",
     "Spanned",
     "StandardNormal",
     "Uniform",

@@ -93,6 +93,13 @@ class Conditional(nn.Module, abc.ABC):
         """The distribution of `count` draws in a row for each c: that of c, each repeated so often."""
         return self(*(part.repeat_interleave(count, dim=0) for part in c))
 
+    def attach(self, log_joint: Callable[[Tensor, Tensor], Tensor]) -> None:
+        """Is told log p(c, y) by the game that it plays in, where that has one: a function of c, shape (n, ...), and y, shape
+        (n, d), to shape (n,). It is to be a method of the game, so that the encoder of the game's copy asks the copy."""
+
+    def follow(self, decoder: Conditional) -> None:
+        """Is told which decoder it is the encoder to, by a game that has one for each."""
+
     def hidden(self, *c: Tensor) -> Tensor:
         """The last hidden layer of the network, the representation that probes read."""
         return self.network.hidden(*c)  # type: ignore[operator, no-any-return]

@@ -51,6 +51,8 @@ class Variational(Game):
         self.prior = prior
         self.likelihood = likelihood
         self.sigma = sigma
+        encoder.attach(self.log_joint)  # a method, no network: it stays the game's own, in copies too
+        encoder.follow(decoder)
 
     @property
     def binary(self) -> bool:  # type: ignore[override]

@@ -7,9 +7,10 @@ from collections.abc import Callable
 from interalia.networks.auto import auto
 from interalia.networks.avb import avb, avb_toy
 from interalia.networks.conv import ali_28, ali_celeba, ali_cifar10, ali_svhn, ali_tiny_imagenet
+from interalia.networks.draw import draw
 from interalia.networks.fgan import fgan_mnist
 from interalia.networks.infogan import infogan
-from interalia.networks.mlp import ali_mixture, alice_toy, bigan_mlp
+from interalia.networks.mlp import ali_mixture, alice_toy, bigan_mlp, perceptrons
 from interalia.networks.sizes import Networks, Sizes, Translators
 from interalia.networks.translation import cyclegan
 
@@ -23,6 +24,8 @@ CATALOGUE: dict[str, Callable[..., Networks | Translators]] = {
     "ali-mixture": ali_mixture,
     "alice-toy": alice_toy,
     "bigan-mlp": bigan_mlp,
+    "mlp": perceptrons,
+    "draw": draw,
     "fgan-mnist": fgan_mnist,
     "infogan": infogan,
     "avb": avb,

@@ -12,7 +12,7 @@ from interalia.errors import UserError
 from interalia.networks.layers import Beside, Categories, HalfTanh, Joint, Maxout, Recogniser, Sigmoid, Stack
 from interalia.networks.sizes import Networks, Sizes
 
-__all__ = ["MLP", "Joint", "ali_mixture", "alice_toy", "bigan_mlp", "small"]
+__all__ = ["MLP", "Joint", "ali_mixture", "alice_toy", "bigan_mlp", "perceptrons", "small"]
 
 
 def hidden(inputs: int, width: int, depth: int, norm: bool, leak: float = 0.2) -> nn.Sequential:
@@ -85,6 +85,21 @@ def small(sizes: Sizes, width: int, unary: bool = False) -> Networks:
         )
     cycle_critic = Beside(nn.Sequential(nn.Flatten(), MLP(2 * d, 1, width, 2))) if sizes.cycle else None
     return Networks(encoder, decoder, critic, None, last.bias if image else None, cycle_critic)
+
+
+def perceptrons(sizes: Sizes, width: int = 400, unary: bool = False) -> Networks:
+    """Fully connected networks of two hidden layers for data of any shape; batch norm in encoder and decoder.
+
+    Arguments:
+        sizes: what has to fit.
+        width: of the hidden layers.
+        unary: whether the critic adds a score of x alone; one that answers classes does not.
+    """
+    if width < 1:
+        raise ValueError(f"`width` is {width}, and it counts units: 1 or more")
+    if sizes.other is not None:
+        raise UserError("the networks 'mlp' do not translate between two data sets; use --networks auto.")
+    return small(sizes, width, unary)
 
 
 def upper(sizes: Sizes, width: int = 256) -> tuple[nn.Module, nn.Module]:

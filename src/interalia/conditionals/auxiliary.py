@@ -1,0 +1,124 @@
+"""Posteriors that are mixtures over auxiliary variables, whose density is bounded with a reverse model."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.distributions import Distribution
+
+from interalia.conditionals.base import Parametric, full
+from interalia.conditionals.paired import Paired, normal, perceptron
+
+
+class Auxiliary(Parametric):
+    """q(z | x) = int q(a | x) q(z | a, x) da: a mixture of Gaussians, with as many components as a has values.
+
+    log q(z | x) is an integral. In its place, in every bound, stands
+
+        log q(a | x) + log q(z | a, x) - log r(a | x, z)
+
+    whose mean over a and z is above that of log q(z | x) by the mean of KL(q(a | x, z) || r(a | x, z)), and r, a Gaussian,
+    learns with the encoder to make it small. With several levels q(a | x) is such a mixture itself:
+
+        a_L ~ q(a_L | x),   a_l ~ q(a_l | a_{l+1}, x),   z ~ q(z | a_1, x)
+        r(a_1 | x, z) r(a_2 | a_1, x, z) ... r(a_L | a_{L-1}, x, z)
+
+    All are Gaussians with diagonal covariances, and all are told x by way of h(x), what the network answers. A game that asks
+    for samples alone, such as AVB, leaves r as it is. The `mean` is that of z at the means of the a_l, a representative
+    point.
+
+    References:
+        Auxiliary Deep Generative Models, Lars Maaloe, Casper Kaae Sonderby, Soren Kaae Sonderby, Ole Winther, 2016,
+        https://arxiv.org/abs/1602.05473 (whose L counts the levels of z, of which there is one here)
+
+    Arguments:
+        network: maps x to [mu, log sigma, h], shape (n, 4 size): what z's mean and log width are when nothing is known of
+            a_1, and h of 2 size numbers.
+        size: the dimensions of z.
+        size_a: those of each a_l.
+        levels: L.
+        width: of the two hidden layers of each of their networks.
+
+    Raises:
+        ValueError: a number is under 1.
+
+    Example:
+        >>> from interalia.conditionals import drawn
+        >>> from interalia.networks import mlp
+        >>> z, log_q = drawn(Auxiliary(mlp.MLP(4, 4 * 3), 3, levels=2)(torch.zeros(5, 4)))
+        >>> z.shape, log_q.shape
+        (torch.Size([5, 3]), torch.Size([5]))
+    """
+
+    heads = 4
+
+    def __init__(self, network: nn.Module, size: int, size_a: int = 16, levels: int = 1, width: int = 64) -> None:
+        super().__init__(network)
+        if min(size_a, levels, width) < 1:
+            raise ValueError(f"`size_a` is {size_a}, `levels` is {levels} and `width` is {width}; they are 1 or more")
+        self.size = size
+        self.size_a = size_a
+        known = 2 * size
+        # from a_L down to a_1; and from a_1 up to a_L
+        self.down = nn.ModuleList(
+            perceptron(known + (size_a if level else 0), 2 * size_a, width) for level in range(levels)
+        )
+        self.last = perceptron(known + size_a, 2 * size, width)
+        self.up = nn.ModuleList(
+            perceptron(known + size + (size_a if level else 0), 2 * size_a, width) for level in range(levels)
+        )
+
+    def of(self, answers: Tensor) -> Distribution:
+        mu, log_sigma, h = answers.split([self.size, self.size, 2 * self.size], dim=1)
+        return AuxiliaryDistribution(mu, log_sigma, h, self)
+
+
+def asked(network: nn.Module, *told: Tensor) -> tuple[Tensor, Tensor]:
+    """A Gaussian's mean and log width, as the network answers them."""
+    mean, log_sigma = full(network(torch.cat(told, dim=1))).chunk(2, dim=1)
+    return mean, log_sigma
+
+
+class AuxiliaryDistribution(Paired):
+    """The distribution of z, with the auxiliary variables drawn and forgotten.
+
+    Arguments:
+        mu, log_sigma: shape (n, d).
+        h: shape (n, 2 d).
+        auxiliary: whose networks.
+    """
+
+    def __init__(self, mu: Tensor, log_sigma: Tensor, h: Tensor, auxiliary: Auxiliary) -> None:
+        self.mu = mu
+        self.log_sigma = log_sigma
+        self.h = h
+        self.auxiliary = auxiliary
+        super().__init__(mu)
+
+    def given(self, a: Tensor) -> tuple[Tensor, Tensor]:
+        """The mean and the log width of q(z | a_1, x)."""
+        mean, log_sigma = asked(self.auxiliary.last, self.h, a)
+        return self.mu + self.log_sigma.exp() * mean, self.log_sigma + log_sigma  # both in units of sigma(x)
+
+    @property
+    def mean(self) -> Tensor:
+        a: list[Tensor] = []
+        for network in self.auxiliary.down:
+            a = [asked(network, self.h, *a)[0]]
+        return self.given(*a)[0]
+
+    def rsample_and_log_prob(self) -> tuple[Tensor, Tensor]:
+        levels: list[Tensor] = []  # a_L, ..., a_1
+        log_q = self.mu.new_zeros(len(self.mu))
+        for network in self.auxiliary.down:
+            mean, log_sigma = asked(network, self.h, *levels[-1:])
+            levels.append(mean + log_sigma.exp() * torch.randn_like(mean))  # a_l ~ q(a_l | a_{l+1}, x)
+            log_q = log_q + normal(levels[-1], mean, log_sigma)
+        mean, log_sigma = self.given(levels[-1])
+        z = mean + log_sigma.exp() * torch.randn_like(mean)  # z ~ q(z | a_1, x)
+        log_q = log_q + normal(z, mean, log_sigma)
+        below: list[Tensor] = []
+        for network, a in zip(self.auxiliary.up, reversed(levels), strict=True):
+            log_q = log_q - normal(a, *asked(network, self.h, z, *below))  # r(a_l | a_{l-1}, x, z)
+            below = [a]
+        return z, log_q

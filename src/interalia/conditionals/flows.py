@@ -1,0 +1,312 @@
+"""Posteriors that are normalizing flows: couplings and autoregressive maps of zuko, their inverses, and planar maps."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.distributions import Distribution
+from torch.nn.functional import softplus
+
+from interalia.conditionals.base import Parametric
+from interalia.conditionals.paired import Paired, normal, precise, quieten
+
+if TYPE_CHECKING:
+    from zuko.distributions import NormalizingFlow
+    from zuko.lazy import LazyTransform
+
+GENTLE = 0.1  # by which a planar map's u is scaled, so that many of them in a row start near the identity
+
+
+class Zuko(Parametric):
+    """z = mu(x) + sigma(x) g(eps; h(x)), eps ~ N(0, I), with g a flow of the library zuko that starts near the identity, so
+    that q(z | x) starts near a Gaussian.
+
+    Its `mean` is mu + sigma g(0; h), a representative point.
+
+    Arguments:
+        network: maps x to [mu, log sigma, h], shape (n, 3 size).
+        size: the dimensions of z.
+        transforms: from z's side to that of eps, each conditioned on h.
+    """
+
+    heads = 3
+
+    def __init__(self, network: nn.Module, size: int, transforms: list[LazyTransform]) -> None:
+        from zuko.distributions import DiagNormal
+        from zuko.lazy import Flow as LazyFlow
+        from zuko.lazy import UnconditionalDistribution
+
+        super().__init__(network)
+        self.size = size
+        for transform in transforms:
+            quieten(list(transform.modules())[-1])
+        noise = UnconditionalDistribution(DiagNormal, loc=torch.zeros(size), scale=torch.ones(size), buffer=True)
+        self.flow = LazyFlow(transforms, noise)
+
+    def of(self, answers: Tensor) -> Distribution:
+        mu, log_sigma, h = answers.chunk(3, dim=1)
+        return Flowed(mu, log_sigma, h, self.flow)
+
+
+class Flowed(Distribution):
+    """The distribution of mu + sigma g(eps; h), eps ~ N(0, I).
+
+    Arguments:
+        mu, log_sigma: shape (n, d).
+        h: what g is conditioned on, shape (n, d).
+        flow: maps h to the distribution of g(eps; h).
+    """
+
+    arg_constraints = {}
+    has_rsample = True
+
+    def __init__(self, mu: Tensor, log_sigma: Tensor, h: Tensor, flow: nn.Module) -> None:
+        self.mu = mu
+        self.log_sigma = log_sigma
+        self.h = h
+        self.flow = flow
+        super().__init__(mu.shape[:1], mu.shape[1:], validate_args=False)
+
+    def inner(self) -> NormalizingFlow:
+        """The distribution of g(eps; h)."""
+        made: Any = self.flow(self.h)
+        return made
+
+    @property
+    def mean(self) -> Tensor:
+        with precise(self.mu):
+            found: Tensor = self.mu + self.log_sigma.exp() * self.inner().transform.inv(torch.zeros_like(self.mu))
+        return found
+
+    def rsample_and_log_prob(
+        self, sample_shape: torch.Size | list[int] | tuple[int, ...] = ()
+    ) -> tuple[Tensor, Tensor]:
+        with precise(self.mu):
+            u, log_q = self.inner().rsample_and_log_prob(torch.Size(sample_shape))
+            return self.mu + self.log_sigma.exp() * u, log_q - self.log_sigma.sum(1)
+
+    def rsample(self, sample_shape: torch.Size | list[int] | tuple[int, ...] = ()) -> Tensor:
+        with precise(self.mu):
+            u: Tensor = self.inner().rsample(torch.Size(sample_shape))
+            return self.mu + self.log_sigma.exp() * u
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        with precise(self.mu):
+            inner: Tensor = self.inner().log_prob((value - self.mu) / self.log_sigma.exp())
+            return inner - self.log_sigma.sum(1)
+
+
+class Flow(Zuko):
+    """z = mu(x) + sigma(x) g(eps; h(x)), eps ~ N(0, I), with g a normalizing flow:
+
+        log q(z | x) = log N(eps; 0, I) - log |det dg / d eps| - sum_i log sigma_i(x)
+
+    Every other dimension is mapped, given the rest, by rational-quadratic splines (nsf), affinely (realnvp) or shifted
+    (nice), both ways in one pass for each transform; maf is affine and autoregressive, with a density in one pass and draws
+    in as many as z has dimensions.
+
+    See also:
+        InverseAutoregressive, whose draws take one pass.
+
+    References:
+        Neural Spline Flows, Conor Durkan and others, 2019, https://arxiv.org/abs/1906.04032
+        Density estimation using Real NVP, Laurent Dinh, Jascha Sohl-Dickstein, Samy Bengio, 2017,
+        https://arxiv.org/abs/1605.08803
+        NICE: Non-linear Independent Components Estimation, Laurent Dinh, David Krueger, Yoshua Bengio, 2014,
+        https://arxiv.org/abs/1410.8516
+        Masked Autoregressive Flow for Density Estimation, George Papamakarios and others, 2017,
+        https://arxiv.org/abs/1705.07057
+
+    Arguments:
+        network: maps x to [mu, log sigma, h], shape (n, 3 size).
+        size: the dimensions of z.
+        kind: which flow.
+        transforms: how many maps it is made of.
+        width, depth: of the hidden layers of their networks.
+
+    Raises:
+        ValueError: a number is under 1.
+
+    Example:
+        >>> from interalia.conditionals import drawn
+        >>> from interalia.networks import mlp
+        >>> z, log_q = drawn(Flow(mlp.MLP(4, 3 * 2), 2)(torch.zeros(5, 4)))
+        >>> z.shape, log_q.shape
+        (torch.Size([5, 2]), torch.Size([5]))
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        size: int,
+        kind: Literal["nsf", "realnvp", "nice", "maf"] = "nsf",
+        transforms: int = 3,
+        width: int = 64,
+        depth: int = 2,
+    ) -> None:
+        from zuko import flows
+        from zuko.transforms import AdditiveTransform
+
+        check(transforms, width, depth)
+        common: dict[str, Any] = {"context": size, "transforms": transforms, "hidden_features": [width] * depth}
+        if kind == "nsf":
+            made: Any = flows.NSF(size, passes=2, **common)
+        elif kind == "maf":
+            made = flows.MAF(size, **common)
+        else:
+            additive = {"univariate": AdditiveTransform, "shapes": [()]} if kind == "nice" else {}
+            made = flows.NICE(size, **common, **additive)
+        super().__init__(network, size, list(made.transform.transforms))
+
+
+class InverseAutoregressive(Zuko):
+    """Inverse autoregressive flow: z = mu(x) + sigma(x) u_T, u_0 = eps ~ N(0, I), where in each map a masked network tells
+    every dimension of u_{t-1} how to move from those before it, the order being reversed from map to map:
+
+        u_t,i = s_t,i u_{t-1},i + m_t,i,   (m_t,i, s_t,i) a function of u_{t-1},<i and h(x)
+        log q(z | x) = log N(eps; 0, I) - sum_t sum_i log s_t,i - sum_i log sigma_i(x)
+
+    A draw and its density take one pass for each map; the density of any other z takes as many as z has dimensions.
+
+    References:
+        Improving Variational Inference with Inverse Autoregressive Flow, Diederik P. Kingma and others, 2016,
+        https://arxiv.org/abs/1606.04934
+
+    Arguments:
+        network: maps x to [mu, log sigma, h], shape (n, 3 size).
+        size: the dimensions of z.
+        transforms: T.
+        width, depth: of the hidden layers of their networks.
+
+    Raises:
+        ValueError: a number is under 1.
+
+    Example:
+        >>> from interalia.networks import mlp
+        >>> q = InverseAutoregressive(mlp.MLP(4, 3 * 2), 2)(torch.zeros(5, 4))
+        >>> z, log_q = q.rsample_and_log_prob()
+        >>> torch.allclose(q.log_prob(z), log_q, atol=1e-4)
+        True
+    """
+
+    def __init__(self, network: nn.Module, size: int, transforms: int = 4, width: int = 64, depth: int = 2) -> None:
+        from zuko import flows
+
+        check(transforms, width, depth)
+        made = flows.MAF(size, size, transforms, hidden_features=[width] * depth)
+        # a masked autoregressive flow goes from z to the noise in one pass; turned round, from the noise to z
+        super().__init__(network, size, [transform.inv for transform in made.transform.transforms])
+
+
+def check(transforms: int, width: int, depth: int) -> None:
+    """Raises a ValueError unless all are 1 or more."""
+    if min(transforms, width, depth) < 1:
+        raise ValueError(f"`transforms` is {transforms}, `width` is {width} and `depth` is {depth}; they are 1 or more")
+
+
+class Planar(Parametric):
+    """Planar flows: z_0 = mu(x) + sigma(x) eps, eps ~ N(0, I), and then T times
+
+        z_t = z_{t-1} + u^ tanh(w . z_{t-1} + b),   u^ = u + (m(w . u) - w . u) w / |w|^2
+        log q(z_T | x) = log q(z_0 | x) - sum_t log |1 + (1 - tanh^2(w . z_{t-1} + b)) w . u^|
+
+    with u, w and b of each t answered by the network (b is linear in what it answers), and u^ in the place of u because
+    w . u^ = m(w . u) > -1 is what makes the map invertible; m(a) = softplus(a + log(e - 1)) - 1, which is the published one
+    moved so that m(0) = 0, and u = 0 is the identity. The inverse has no closed form: log q(z | x) is known of its own draws
+    alone. Its `mean` is where the flow takes mu, a representative point.
+
+    References:
+        Variational Inference with Normalizing Flows, Danilo Jimenez Rezende, Shakir Mohamed, 2015,
+        https://arxiv.org/abs/1505.05770
+
+    Arguments:
+        network: maps x to [mu, log sigma, the u_t, the w_t, h], shape (n, (3 + 2 flows) size).
+        size: the dimensions of z.
+        flows: T.
+
+    Raises:
+        ValueError: `flows` is under 1.
+
+    Example:
+        >>> from interalia.networks import mlp
+        >>> q = Planar(mlp.MLP(4, Planar.heads_for(flows=8) * 2), 2, flows=8)(torch.zeros(5, 4))
+        >>> q.rsample_and_log_prob()[1].shape
+        torch.Size([5])
+    """
+
+    heads = 23
+
+    def __init__(self, network: nn.Module, size: int, flows: int = 10) -> None:
+        super().__init__(network)
+        if flows < 1:
+            raise ValueError(f"`flows` is {flows}, and it is 1 or more")
+        self.size = size
+        self.flows = flows
+        self.b = nn.Linear(size, flows)
+
+    @classmethod
+    def heads_for(cls, **settings: object) -> int:
+        return 3 + 2 * int(settings.get("flows", 10))  # type: ignore[call-overload]
+
+    def of(self, answers: Tensor) -> Distribution:
+        d, count = self.size, self.flows * self.size
+        mu, log_sigma, u, w, h = answers.split([d, d, count, count, d], dim=1)
+        with precise(answers):
+            b = self.b(h)
+        shape = (self.flows, d)
+        return PlanarDistribution(mu, log_sigma, GENTLE * u.unflatten(1, shape), w.unflatten(1, shape), b)
+
+
+def planar(z: Tensor, u: Tensor, w: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+    """z + u^ tanh(w . z + b), shape (n, d), and log |det| of its Jacobian, shape (n,).
+
+    Arguments:
+        z, u, w: shape (n, d).
+        b: shape (n,).
+
+    Example:
+        >>> z, log_det = planar(torch.ones(1, 2), torch.zeros(1, 2), torch.ones(1, 2), torch.zeros(1))
+        >>> bool(log_det.abs() < 1e-6)  # u = 0 is the identity
+        True
+    """
+    wu = (w * u).sum(1)
+    invertible = softplus(wu + math.log(math.e - 1)) - 1  # w . u^, above -1
+    hat = u + ((invertible - wu) / w.square().sum(1).clamp_min(1e-12))[:, None] * w
+    turn = torch.tanh((w * z).sum(1) + b)
+    return z + hat * turn[:, None], torch.log1p((1 - turn.square()) * invertible)
+
+
+class PlanarDistribution(Paired):
+    """The distribution of N(mu, diag sigma^2) after planar maps.
+
+    Arguments:
+        mu, log_sigma: shape (n, d).
+        u, w: shape (n, T, d).
+        b: shape (n, T).
+    """
+
+    def __init__(self, mu: Tensor, log_sigma: Tensor, u: Tensor, w: Tensor, b: Tensor) -> None:
+        self.mu = mu
+        self.log_sigma = log_sigma
+        self.maps = (u, w, b)
+        super().__init__(mu)
+
+    def through(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """Where the maps take z, and the log of how they stretch space there."""
+        log_det = z.new_zeros(len(z))
+        for u, w, b in zip(*(part.unbind(1) for part in self.maps), strict=True):
+            z, more = planar(z, u, w, b)
+            log_det = log_det + more
+        return z, log_det
+
+    @property
+    def mean(self) -> Tensor:
+        return self.through(self.mu)[0]
+
+    def rsample_and_log_prob(self) -> tuple[Tensor, Tensor]:
+        eps = torch.randn_like(self.mu)
+        z, log_det = self.through(self.mu + self.log_sigma.exp() * eps)
+        return z, normal(eps, 0.0, 0.0) - self.log_sigma.sum(1) - log_det

@@ -1,0 +1,156 @@
+"""A posterior that is refined by Hamiltonian dynamics on log p(x, z)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.distributions import Distribution
+
+from interalia.conditionals.base import Conditional, full
+from interalia.conditionals.paired import Paired, normal, perceptron
+from interalia.errors import UserError
+
+Gradient = Callable[[Tensor], Tensor]
+
+
+def leapfrog(z: Tensor, v: Tensor, gradient: Gradient, sizes: Tensor) -> tuple[Tensor, Tensor]:
+    """Steps of z and its velocity v along the Hamiltonian U(z) + |v|^2 / 2, for each step e of `sizes`:
+
+        v <- v - e / 2 grad U(z),   z <- z + e v,   v <- v - e / 2 grad U(z)
+
+    It keeps volumes, and ends where it started if it is run on with v turned round and the steps in reverse order.
+
+    Arguments:
+        z, v: shape (n, d).
+        gradient: grad U.
+        sizes: e, shape (steps, d), or (steps, n, d).
+
+    Example:
+        >>> e = torch.full((20, 1), 0.1)
+        >>> z, v = leapfrog(torch.ones(1, 1), torch.zeros(1, 1), lambda z: z, e)  # a spring
+        >>> bool((z - math.cos(2)).abs() < 0.01)
+        True
+    """
+    slope = gradient(z)
+    for e in sizes:
+        v = v - e / 2 * slope
+        z = z + e * v
+        slope = gradient(z)
+        v = v - e / 2 * slope
+    return z, v
+
+
+class Hamiltonian(Conditional):
+    """Hamiltonian variational inference: a draw of a Gaussian that is moved towards the posterior by T leapfrog steps,
+
+        z_0 ~ N(mu(x), diag sigma(x)^2),   v_0 ~ N(0, I),   (z_T, v_T) = leapfrog(z_0, v_0) on U(z) = -log p(x, z)
+
+    with steps of length e_t sigma(x) / (1 + sigma(x)), e_t learned for each step and dimension (which is a mass matrix too:
+    v's scale and that of e are one). In narrow directions steps are as short as they must be, and nowhere longer than e_t, so
+    that an encoder that knows nothing yet does not make them unstable. The steps keep volumes, so that with a reverse model
+    r, a Gaussian, for log q(z_T | x) stands
+
+        log q(z_0 | x) + log N(v_0; 0, I) - log r(v_T | x, z_T)
+
+    whose mean is at least that of log q(z_T | x). The game that it plays in tells it log p(x, z), see `attach`; VAE and AVB
+    do. In training the gradients within the steps are differentiated too. The `mean` is where the steps take mu from rest, a
+    representative point.
+
+    References:
+        Markov Chain Monte Carlo and Variational Inference: Bridging the Gap, Tim Salimans, Diederik P. Kingma, Max Welling,
+        2015, https://arxiv.org/abs/1410.6460
+
+    Arguments:
+        network: maps x to [mu, log sigma, h], shape (n, 4 size), h of 2 size numbers being what r is told of x.
+        size: the dimensions of z.
+        steps: T.
+        step: e_t before training.
+        width: of the two hidden layers of r's network.
+
+    Raises:
+        ValueError: a number is out of its range.
+        UserError: a draw is asked before a game has told it log p(x, z).
+
+    Example:
+        >>> from interalia.conditionals import drawn
+        >>> from interalia.networks import mlp
+        >>> encoder = Hamiltonian(mlp.MLP(4, 4 * 3), 3, steps=2)
+        >>> encoder.attach(lambda x, z: -(z - x[:, :3]).square().sum(1))
+        >>> z, log_q = drawn(encoder(torch.zeros(5, 4)))
+        >>> z.shape, log_q.shape
+        (torch.Size([5, 3]), torch.Size([5]))
+    """
+
+    heads = 4
+    log_joint: Callable[[Tensor, Tensor], Tensor] | None = None
+
+    def __init__(self, network: nn.Module, size: int, steps: int = 16, step: float = 0.1, width: int = 64) -> None:
+        super().__init__(network)
+        if min(steps, width) < 1 or not 0 < step < math.inf:
+            raise ValueError(
+                f"`steps` is {steps}, `width` is {width} and `step` is {step}; they are 1 or more, 1 or more, and above 0"
+            )
+        self.size = size
+        self.log_step = nn.Parameter(torch.full((steps, size), math.log(step)))
+        self.reverse = perceptron(3 * size, 2 * size, width)
+
+    def attach(self, log_joint: Callable[[Tensor, Tensor], Tensor]) -> None:
+        self.log_joint = log_joint
+
+    def forward(self, *c: Tensor) -> Distribution:
+        return self.many(1, *c)
+
+    def many(self, count: int, *c: Tensor) -> Distribution:
+        answers = full(self.network(*c)).repeat_interleave(count, dim=0)  # the network is asked once
+        return HamiltonianDistribution(answers, c[0].repeat_interleave(count, dim=0), self)
+
+
+class HamiltonianDistribution(Paired):
+    """The distribution of z_T.
+
+    Arguments:
+        answers: [mu, log sigma, h], shape (n, 4 d).
+        x: shape (n, ...).
+        conditional: whose steps and reverse model.
+    """
+
+    def __init__(self, answers: Tensor, x: Tensor, conditional: Hamiltonian) -> None:
+        d = conditional.size
+        self.mu, self.log_sigma, self.h = answers.split([d, d, 2 * d], dim=1)
+        self.x = x
+        self.conditional = conditional
+        super().__init__(self.mu)
+
+    def gradient(self, z: Tensor) -> Tensor:
+        """-grad log p(x, z) in z; without a graph where gradients are off."""
+        log_joint = self.conditional.log_joint
+        if log_joint is None:
+            raise UserError(
+                "a Hamiltonian posterior follows the gradient of log p(x, z), and nobody has told it that; use it as the "
+                "encoder of vae or avb."
+            )
+        learning = torch.is_grad_enabled()
+        with torch.enable_grad():
+            z = z if learning and z.requires_grad else z.detach().requires_grad_()
+            (slope,) = torch.autograd.grad(-log_joint(self.x, z).sum(), z, create_graph=learning)
+        return slope
+
+    def moved(self, z: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+        """(z_T, v_T)."""
+        sizes = self.conditional.log_step.exp()[:, None] * self.log_sigma.sigmoid()  # e sigma / (1 + sigma)
+        return leapfrog(z, v, self.gradient, sizes)
+
+    @property
+    def mean(self) -> Tensor:
+        return self.moved(self.mu, torch.zeros_like(self.mu))[0]
+
+    def rsample_and_log_prob(self) -> tuple[Tensor, Tensor]:
+        eps, v_0 = torch.randn_like(self.mu), torch.randn_like(self.mu)
+        z, v = self.moved(self.mu + self.log_sigma.exp() * eps, v_0)
+        told = torch.cat([self.h, z], dim=1)
+        mean, log_width = full(self.conditional.reverse(told)).chunk(2, dim=1)
+        log_q = normal(eps, 0.0, 0.0) - self.log_sigma.sum(1) + normal(v_0, 0.0, 0.0)
+        return z, log_q - normal(v, mean, log_width)

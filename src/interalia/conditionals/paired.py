@@ -1,0 +1,80 @@
+"""What the richer posteriors share: distributions that draw z together with log q(z), and the small networks in them."""
+
+from __future__ import annotations
+
+import abc
+import math
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.distributions import Distribution
+
+from interalia.errors import UserError
+
+SMALL = 0.01  # by which the first weights of a last layer are scaled, so that its answers start near 0
+
+
+class Paired(Distribution, abc.ABC):
+    """A distribution that draws z together with log q(z), or with what stands in its place (see `drawn`); it cannot tell the
+    density of a z that it did not draw.
+
+    Arguments:
+        like: a tensor of z's shape, type and device.
+    """
+
+    arg_constraints = {}
+    has_rsample = True
+
+    def __init__(self, like: Tensor) -> None:
+        super().__init__(like.shape[:1], like.shape[1:], validate_args=False)
+
+    @abc.abstractmethod
+    def rsample_and_log_prob(self) -> tuple[Tensor, Tensor]:
+        """z, shape (n, d), and log q(z), shape (n,)."""
+
+    def rsample(self, sample_shape: torch.Size | list[int] | tuple[int, ...] = ()) -> Tensor:
+        if sample_shape:
+            raise UserError("this conditional draws one sample for each condition; repeat the condition instead.")
+        return self.rsample_and_log_prob()[0]
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        raise UserError(
+            "this conditional knows log q(z) of its own draws alone, so log_prob cannot be asked of it; use `drawn`, or "
+            "--encoder gaussian, flow or iaf."
+        )
+
+
+def normal(value: Tensor, mean: Tensor | float, log_sigma: Tensor | float) -> Tensor:
+    """log N(value; mean, diag sigma^2) in nats, shape (n,).
+
+    Example:
+        >>> normal(torch.zeros(1, 2), 0.0, 0.0)
+        tensor([-1.8379])
+    """
+    sigma = log_sigma.exp() if isinstance(log_sigma, Tensor) else math.exp(log_sigma)
+    return (-((value - mean) / sigma).square() / 2 - log_sigma - math.log(2 * math.pi) / 2).sum(-1)
+
+
+def perceptron(inputs: int, outputs: int, width: int, depth: int = 2) -> nn.Sequential:
+    """`depth` hidden layers of ELU units, whose answers start near 0."""
+    parts: list[nn.Module] = []
+    for _ in range(depth):
+        parts += [nn.Linear(inputs, width), nn.ELU()]
+        inputs = width
+    last = nn.Linear(inputs, outputs)
+    quieten(last)
+    return nn.Sequential(*parts, last)
+
+
+def quieten(last: nn.Module) -> None:
+    """Scales a linear layer's first weights down, and sets its bias to 0."""
+    layer: Any = last
+    with torch.no_grad():
+        layer.weight.mul_(SMALL)
+        layer.bias.zero_()
+
+
+def precise(like: Tensor) -> torch.autocast:
+    """Switches autocast off: densities are sums of many terms that nearly cancel."""
+    return torch.autocast(like.device.type, enabled=False)

@@ -1,0 +1,141 @@
+"""DRAW's posterior: an encoder that looks at x bit by bit, and at what the decoder has painted so far."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+from torch.distributions import Distribution
+
+from interalia.conditionals.base import Conditional, full
+from interalia.conditionals.paired import Paired, normal
+from interalia.errors import UserError
+
+if TYPE_CHECKING:
+    from interalia.networks.draw import Drawer
+
+
+class Recurrent(Conditional):
+    """z = [z_1, ..., z_T], each drawn after a look at x and at what the decoder made of those before: for t = 1, ..., T
+
+        r_t = read(x, x - sigmoid(c_{t-1}), h_{t-1}),   h'_t = LSTM'([r_t, h_{t-1}], h'_{t-1})
+        z_t ~ N(mu_t, diag sigma_t^2),   [mu_t, log sigma_t] = W h'_t
+        h_t = LSTM(z_t, h_{t-1}),   c_t = c_{t-1} + write(h_t)
+
+        log q(z | x) = sum_t log N(z_t; mu_t, diag sigma_t^2)
+
+    where h and c are the state and the canvas of the decoder, which goes along (see `interalia.networks.draw`), and both
+    attend by grids of Gaussian filters. Its `mean` is what it comes to when each z_t is mu_t.
+
+    References:
+        DRAW: A Recurrent Neural Network For Image Generation, Karol Gregor, Ivo Danihelka, Alex Graves, Danilo Jimenez
+        Rezende, Daan Wierstra, 2015, https://arxiv.org/abs/1502.04623
+
+    Arguments:
+        network: the networks `draw` make it: x as it is.
+        size: the dimensions of z.
+        units: of the encoder's LSTM.
+        side: of the patch that is read.
+
+    Raises:
+        ValueError: a number is out of its range.
+        UserError: the networks are others than DRAW's, or a draw is asked before a game has told it the decoder.
+
+    Example:
+        >>> from interalia.conditionals import Dirac
+        >>> from interalia.networks import CATALOGUE, Sizes
+        >>> made = CATALOGUE["draw"](Sizes((1, 8, 8), 12, heads=0), glimpses=4)
+        >>> encoder = Recurrent(made.encoder, 12)
+        >>> encoder.follow(Dirac(made.decoder))
+        >>> encoder(torch.zeros(5, 1, 8, 8)).rsample().shape
+        torch.Size([5, 12])
+    """
+
+    heads = 0  # the network is asked for none: what is told of x is what is read
+
+    def __init__(self, network: nn.Module, size: int, units: int = 256, side: int = 5) -> None:
+        from interalia.networks.draw import Attention, Whole
+
+        super().__init__(network)
+        if units < 1 or side < 2:
+            raise ValueError(f"`units` is {units} and `side` is {side}; they are 1 or more, and 2 or more")
+        if not isinstance(network, Whole):
+            raise UserError(
+                "a recurrent encoder follows what DRAW's decoder paints, and these networks paint at once; use --networks "
+                "draw, or --encoder gaussian."
+            )
+        self.size = size
+        self.units = units
+        self.drawer: tuple[Drawer, ...] = ()  # in brackets, as it is the decoder's network and no part of this one
+        self.attention = Attention(network.units, side, network.shape)
+        self.cell = nn.LSTMCell(2 * network.shape[0] * side**2 + network.units, units)
+        self.head = nn.Linear(units, 2 * (size // network.glimpses))
+
+    def follow(self, decoder: Conditional) -> None:
+        network = decoder.network
+        self.drawer = (network,)  # type: ignore[assignment]
+
+    def forward(self, *c: Tensor) -> Distribution:
+        return RecurrentDistribution(self.network(*c), self)
+
+    def hidden(self, *c: Tensor) -> Tensor:
+        """The LSTM's last state on the way of the means."""
+        return RecurrentDistribution(self.network(*c), self).follow(lambda mu, log_sigma: mu)[2]
+
+
+class RecurrentDistribution(Paired):
+    """The distribution of [z_1, ..., z_T].
+
+    Arguments:
+        x: shape (n, channels, height, width).
+        recurrent: whose networks.
+
+    Raises:
+        UserError: no decoder was told to it.
+    """
+
+    def __init__(self, x: Tensor, recurrent: Recurrent) -> None:
+        if not recurrent.drawer:
+            raise UserError(
+                "a recurrent encoder follows what DRAW's decoder paints, and there is none; use it as the encoder of vae or "
+                "avb, with --networks draw."
+            )
+        self.x = x
+        self.recurrent = recurrent
+        super().__init__(x.new_empty(len(x), recurrent.size))
+
+    def follow(self, choose: Callable[[Tensor, Tensor], Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+        """z, shape (n, d), log q(z | x), shape (n,), and the last h', shape (n, units), where z_t is what `choose` makes of
+        (mu_t, log sigma_t)."""
+        recurrent = self.recurrent
+        (drawer,) = recurrent.drawer
+        state = drawer.start(len(self.x))
+        h = cell = self.x.new_zeros(len(self.x), recurrent.units)
+        log_q = self.x.new_zeros(len(self.x))
+        glimpses = []
+        for _ in range(drawer.glimpses):
+            seen, _, canvas = state
+            read = recurrent.attention.read(seen, self.x, self.x - canvas.sigmoid())
+            told = torch.cat([*(full(part).flatten(1) for part in read), seen], dim=1)
+            h, cell = map(full, recurrent.cell(told, (h, cell)))
+            mu, log_sigma = full(recurrent.head(h)).chunk(2, dim=1)
+            z = choose(mu, log_sigma)
+            log_q = log_q + normal(z, mu, log_sigma)
+            glimpses.append(z)
+            state = drawer.step(state, z)
+        return torch.cat(glimpses, dim=1), log_q, h
+
+    @property
+    def mean(self) -> Tensor:
+        return self.follow(lambda mu, log_sigma: mu)[0]
+
+    def rsample_and_log_prob(self) -> tuple[Tensor, Tensor]:
+        z, log_q, _ = self.follow(lambda mu, log_sigma: mu + log_sigma.exp() * torch.randn_like(mu))
+        return z, log_q
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        (drawer,) = self.recurrent.drawer
+        parts = iter(value.chunk(drawer.glimpses, dim=1))
+        return self.follow(lambda mu, log_sigma: next(parts))[1]

@@ -1,0 +1,198 @@
+"""DRAW's networks: a recurrent decoder that writes on a canvas where it attends."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import torch
+from torch import Tensor, nn
+
+from interalia.conditionals import full
+from interalia.errors import UserError
+from interalia.networks.mlp import small
+from interalia.networks.sizes import Networks, Sizes
+
+State = tuple[Tensor, Tensor, Tensor]  # h and the cell of the LSTM, shape (n, units), and the canvas, shape (n, ...)
+
+
+class Attention(nn.Module):
+    """A grid of N x N Gaussian filters, laid over an image of height B and width A by what a recurrent network says:
+
+        g_x~, g_y~, log sigma^2, log delta~, log gamma = W h
+        g_x = (A + 1)/2 (g_x~ + 1),   g_y = (B + 1)/2 (g_y~ + 1),   delta = (max(A, B) - 1)/(N - 1) delta~
+        mu_x^i = g_x + (i - N/2 - 1/2) delta,   F_x[i, a] = exp(-(a - mu_x^i)^2 / (2 sigma^2)) / Z_i,   Z_i = sum_a ...
+
+    and F_y alike, the places i, a being counted from 1.
+
+    References:
+        DRAW: A Recurrent Neural Network For Image Generation, Karol Gregor and others, 2015,
+        https://arxiv.org/abs/1502.04623 (section 3.2)
+
+    Arguments:
+        units: the dimensions of h.
+        side: N, 2 or more.
+        shape: of an image: (channels, height, width).
+
+    Example:
+        >>> attention = Attention(4, 3, (1, 8, 6))
+        >>> h = torch.zeros(2, 4)
+        >>> attention.read(h, torch.ones(2, 1, 8, 6))[0].shape, attention.write(h, torch.ones(2, 1, 3, 3)).shape
+        (torch.Size([2, 1, 3, 3]), torch.Size([2, 1, 8, 6]))
+    """
+
+    def __init__(self, units: int, side: int, shape: tuple[int, ...]) -> None:
+        super().__init__()
+        self.side = side
+        self.shape = shape
+        self.where = nn.Linear(units, 5)
+
+    def filters(self, h: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """F_y, shape (n, N, height), F_x, shape (n, N, width), and gamma, shape (n, 1, 1, 1)."""
+        x, y, log_variance, log_delta, log_gamma = full(self.where(h)).unsqueeze(2).unbind(1)  # each (n, 1)
+        _, height, width = self.shape
+        delta = (max(height, width) - 1) / (self.side - 1) * log_delta.exp()
+        apart = torch.arange(self.side, device=h.device, dtype=x.dtype) - (self.side - 1) / 2
+
+        def bank(centre: Tensor, length: int) -> Tensor:
+            mu = (length + 1) / 2 * (centre + 1) + apart * delta
+            places = torch.arange(1, length + 1, device=h.device, dtype=x.dtype)
+            # a softmax is the normalised Gaussian, and has no 0 / 0 where the filter lies outside of the image
+            distance = (places - mu[:, :, None]).square() / (2 * log_variance.exp()[:, :, None])
+            return (-distance).softmax(dim=2)
+
+        return bank(y, height), bank(x, width), log_gamma.exp()[:, :, None, None]
+
+    def read(self, h: Tensor, *images: Tensor) -> list[Tensor]:
+        """gamma F_y x F_x^T of each image x, shape (n, channels, N, N)."""
+        f_y, f_x, gamma = self.filters(h)
+        return [gamma * (f_y[:, None] @ x @ f_x[:, None].transpose(2, 3)) for x in images]
+
+    def write(self, h: Tensor, patch: Tensor) -> Tensor:
+        """F_y^T w F_x / gamma of a patch w of shape (n, channels, N, N), shape (n, channels, height, width)."""
+        f_y, f_x, gamma = self.filters(h)
+        return f_y[:, None].transpose(2, 3) @ patch @ f_x[:, None] / gamma
+
+
+class Drawer(nn.Module):
+    """z = [z_1, ..., z_T] -> x: an LSTM that is told one z_t after the other, and adds a patch to the canvas at each,
+
+        h_t = LSTM(z_t, h_{t-1}),   c_t = c_{t-1} + write(h_t),   x = sigmoid(c_T)
+
+    where c_0 is learned, and h_0 is 0.
+
+    Arguments:
+        glimpses: T.
+        inputs: the dimensions of each z_t, and of y where the decoder is told it.
+        units: of the LSTM.
+        side: of the patch.
+        shape: of x.
+    """
+
+    def __init__(self, glimpses: int, inputs: int, units: int, side: int, shape: tuple[int, ...]) -> None:
+        super().__init__()
+        self.glimpses = glimpses
+        self.units = units
+        self.shape = shape
+        self.cell = nn.LSTMCell(inputs, units)
+        self.what = nn.Linear(units, shape[0] * side * side)
+        self.attention = Attention(units, side, shape)
+        self.blank = nn.Parameter(torch.zeros(shape))  # c_0
+
+    def start(self, count: int) -> State:
+        """Before the first glimpse."""
+        nothing = self.blank.new_zeros(count, self.units)
+        return nothing, nothing, self.blank.expand(count, *self.shape)
+
+    def step(self, state: State, z: Tensor) -> State:
+        """After another glimpse, told z_t, shape (n, inputs)."""
+        h, cell, canvas = state
+        h, cell = map(full, self.cell(z, (h, cell)))
+        side = self.attention.side
+        patch = full(self.what(h)).unflatten(1, (self.shape[0], side, side))
+        return h, cell, canvas + full(self.attention.write(h, patch))
+
+    def last(self, *z: Tensor) -> State:
+        z_all, *y = z
+        state = self.start(len(z_all))
+        for z_t in z_all.chunk(self.glimpses, dim=1):
+            state = self.step(state, torch.cat([z_t, *y], dim=1))
+        return state
+
+    def hidden(self, *z: Tensor) -> Tensor:
+        return self.last(*z)[0]
+
+    def forward(self, *z: Tensor) -> Tensor:
+        return self.last(*z)[2].sigmoid()
+
+
+class Whole(nn.Module):
+    """x as it is, for an encoder that reads it bit by bit, and of the decoder what that needs to know.
+
+    Arguments:
+        drawer: the decoder.
+    """
+
+    def __init__(self, drawer: Drawer) -> None:
+        super().__init__()
+        self.glimpses = drawer.glimpses
+        self.units = drawer.units
+        self.shape = drawer.shape
+
+    def hidden(self, x: Tensor) -> Tensor:
+        return x.flatten(1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x
+
+
+def draw(sizes: Sizes, glimpses: int = 8, units: int = 256, side: int = 5, width: int = 400) -> Networks:
+    """DRAW's recurrent decoder with attention, of z in as many equal parts as it takes glimpses; for images.
+
+    With the encoder `recurrent` it is DRAW: an encoder that sees, at each glimpse, where the decoder attends and what is on
+    the canvas. Any other encoder infers z as a whole, by two fully connected layers with batch norm; the critic is fully
+    connected too.
+
+    See also:
+        interalia.conditionals.Recurrent
+
+    References:
+        DRAW: A Recurrent Neural Network For Image Generation, Karol Gregor, Ivo Danihelka, Alex Graves, Danilo Jimenez
+        Rezende, Daan Wierstra, 2015, https://arxiv.org/abs/1502.04623
+
+    Arguments:
+        sizes: what has to fit.
+        glimpses: T.
+        units: of the decoder's LSTM.
+        side: of the patch that is written at each glimpse.
+        width: of the fully connected layers.
+
+    Raises:
+        UserError: the data are no images, or z is not to be had in so many equal parts.
+        ValueError: a number is out of its range.
+
+    Example:
+        >>> made = draw(Sizes((1, 8, 8), latent=12), glimpses=4, units=16)
+        >>> made.decoder(torch.zeros(2, 12)).shape
+        torch.Size([2, 1, 8, 8])
+    """
+    if len(sizes.shape) != 3 or sizes.other is not None:
+        what = (
+            f"the data's shape is {sizes.shape}"
+            if sizes.other is None
+            else "this game translates between two data sets"
+        )
+        raise UserError(f"the networks 'draw' paint images by way of z, and {what}; use --networks auto.")
+    if min(glimpses, units, width) < 1 or side < 2:
+        raise ValueError(
+            f"`glimpses` is {glimpses}, `units` is {units}, `width` is {width} and `side` is {side}; they are 1 or more, and "
+            f"`side` 2 or more"
+        )
+    if sizes.inferred % glimpses:
+        raise UserError(
+            f"the networks 'draw' take z in {glimpses} equal parts, and {sizes.inferred} is no multiple of {glimpses}; give "
+            f"--latent {glimpses * -(-sizes.inferred // glimpses)}, or draw(glimpses=...)."
+        )
+    drawer = Drawer(glimpses, sizes.inferred // glimpses + sizes.labels, units, side, sizes.shape)
+    made = small(dataclasses.replace(sizes, heads=sizes.heads or 1), width)
+    encoder = made.encoder if sizes.heads else Whole(drawer)
+    return dataclasses.replace(made, encoder=encoder, decoder=drawer, output_bias=drawer.blank)
