@@ -9,6 +9,7 @@ from interalia.errors import unknown
 from interalia.experiments import experiment
 from interalia.experiments.alice_toy import ALICE_TOY
 from interalia.experiments.bigan_mnist import BIGAN_MNIST
+from interalia.experiments.calibration import AIS_CALIBRATION
 from interalia.experiments.cyclegan import CYCLEGAN_DIGITS, CYCLEGAN_FACADES
 from interalia.experiments.divergences import ALI_DIVERGENCES
 from interalia.experiments.experiment import Experiment
@@ -46,6 +47,7 @@ CATALOGUE: dict[str, Experiment] = {
         ALI_STABILITY,
         ALICE_MNIST,
         RECIPE_SEARCH,
+        AIS_CALIBRATION,
     )
 }
 
