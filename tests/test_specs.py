@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from interalia import divergences, dynamics, optim, penalties, rooms, runs, specs
 from interalia.errors import UserError
 
-# the rooms whose members a line of text makes; data, metrics, experiments and recipes are named and take no settings there
-SPECIFIED = [room for room in rooms.ROOMS if room not in ("data", "metrics", "experiments", "recipes")]
+# the rooms whose members a line of text makes; those of the others are named alone
+SPECIFIED = [room for room in rooms.ROOMS if room not in ("data", "metrics", "likelihoods", "experiments", "recipes")]
 MEMBERS = [(room, name) for room in SPECIFIED for name in rooms.members(room)]
 plain = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=8),

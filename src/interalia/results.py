@@ -7,6 +7,7 @@ import os
 import platform
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 from interalia import building, plots, reports, runs, tasks
 from interalia.conditionals import Chain
 from interalia.data.store import as_tensor
-from interalia.errors import UserError
+from interalia.errors import UserError, unknown
 from interalia.metrics import evaluation
 from interalia.metrics.features import extractor_for
 from interalia.observers import log
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
     from interalia.data.dataset import Dataset
     from interalia.games import Game
+    from interalia.metrics.likelihood import Estimate
     from interalia.runs import Run, Trained
 
 Kind = Literal["auto", "classifier", "random", "inception"]  # whose features distances are computed in
@@ -38,6 +40,7 @@ MOST = 12  # edits of each
 CYCLES = 20  # translations on the page, each way
 STEPS = 9
 POINTS = 2500  # of a plane
+BANDWIDTH_POINTS = 1000  # validation images by which GAN's rule chooses the kernels' width
 
 
 def make(trained: Trained) -> Path:
@@ -142,6 +145,196 @@ def evaluate(
     with runs.writing(folder.table) as file:
         file.write(markdown(trained.run, found))
     return found
+
+
+def likelihood(
+    trained: Trained,
+    how: Sequence[str] | None = None,
+    split: Literal["test", "validation"] = "test",
+    count: int | None = None,
+    samples: int = 5000,
+    annealing: Mapping[str, Any] | None = None,
+    seed: int = 0,
+    weights: Literal["last", "best"] = "last",
+) -> dict[str, Any]:
+    """Estimates log p(x) of held-out data, writes the run's likelihood.json and likelihood.md, and answers what they hold.
+
+    What is there when it is interrupted is written too, and says how many images it is of.
+
+    Arguments:
+        trained: the run.
+        how: names of `interalia.metrics.likelihood.CATALOGUE`; by default all but kde that the game has densities for.
+        split: the part of the data.
+        count: how many images, drawn by the seed; by default all of them.
+        samples: K of the importance-weighted bound.
+        annealing: settings of `annealed_importance`.
+        seed: of the choice of images and of all draws.
+        weights: which these are, for the record.
+
+    Raises:
+        UserError: no such estimate, `count` under 1, or what the estimates raise.
+    """
+    from interalia.metrics.likelihood import CATALOGUE
+
+    folder, game = home(trained), trained.game
+    for name in how or ():
+        if name not in CATALOGUE:
+            raise unknown("estimate", name, CATALOGUE)
+    if how is not None and not how:
+        raise UserError(f"--how names no estimate; give some of {', '.join(CATALOGUE)}, with commas between them.")
+    if count is not None and count < 1:
+        raise UserError(f"--count is {count}, and it must be at least 1.")
+    if how is None:
+        density = hasattr(game, "encoder") and game.encoder.density
+        how = ["elbo", "iwae", "ais"] if density else ["ais"]
+    dataset = dataset_of(trained)
+    x, binarised = observed(dataset, split, count, seed)
+    settings: dict[str, dict[str, Any]] = {"iwae": {"samples": samples}, "ais": dict(annealing or {})}
+    if "kde" in how:
+        settings["kde"] = {"validation": observed(dataset, "validation", BANDWIDTH_POINTS, seed)[0]}
+    estimates: list[Estimate] = []
+    interrupted = False
+    for name in how:
+        try:
+            one = CATALOGUE[name](game, x, seed=seed, binarised=binarised, **settings.get(name, {}))
+        except KeyboardInterrupt:
+            if not estimates:
+                raise
+            interrupted = True
+            break
+        estimates.append(one)
+        unchecked = (
+            name == "ais" and settings["ais"].get("simulated", 1) and (one.check is None or one.check.interrupted)
+        )
+        if one.interrupted or unchecked:
+            interrupted = True
+            break
+    found = {
+        "estimates": [estimated(one) for one in estimates],
+        "interrupted": interrupted,
+        "split": split,
+        "images": {"measured": len(x), "split": len(getattr(dataset, split))},
+        "binarisation": binarised,
+        "seeds": {"training": trained.run.seed, "evaluation": seed},
+        "step": trained.step,
+        "weights": weights,
+        "data": {"name": dataset.name, "about": dataset.about, "shape": list(dataset.shape)},
+        **provenance(),
+    }
+    runs.write_json(folder.path / "likelihood.json", found)
+    with runs.writing(folder.path / "likelihood.md") as file:
+        file.write(likelihood_markdown(trained.run, found))
+    return found
+
+
+def observed(dataset: Dataset, split: str, count: int | None, seed: int) -> tuple[Tensor, str]:
+    """Images of a split, all or `count` drawn by the seed, and by which rule they are binarised."""
+    part = getattr(dataset, split)
+    if not len(part):
+        raise UserError(f"the {split} split of {dataset.name!r} is empty; measure on another split.")
+    order = torch.randperm(len(part), generator=torch.Generator().manual_seed(seed))
+    x = as_tensor(part.x[order[:count].sort().values.numpy()])
+    return x, dataset.binarised
+
+
+def estimated(one: Estimate) -> dict[str, Any]:
+    """An estimate as it is written."""
+    check = one.check
+    return {
+        "name": one.name,
+        "value": one.mean,
+        "error": finite(one.error),
+        "unit": "nats",
+        "images": len(one.values),
+        "of": one.images,
+        "acceptance": one.acceptance,
+        "check": None
+        if check is None
+        else {
+            "gap": check.gap,
+            "error": finite(check.error),
+            "lower": float(check.lower.mean()),
+            "upper": float(check.upper.mean()),
+            "acceptance": check.acceptance,
+            "images": len(check.lower),
+            "of": check.images,
+            "protocol": check.protocol,
+        },
+        "protocol": one.words,
+    }
+
+
+def finite(value: float) -> float | None:
+    """The value, or None where it is none, such as the standard error of one image."""
+    return value if np.isfinite(value) else None
+
+
+def nats(one: Mapping[str, Any]) -> str:
+    """A value with its standard error."""
+    return f"{one['value']:.2f}" + ("" if one["error"] is None else f" ± {one['error']:.2f}")
+
+
+def gap(one: Mapping[str, Any]) -> str:
+    """The gap of the bidirectional check, with its standard error."""
+    check = one["check"]
+    if check is None:
+        return ""
+    return f"{check['gap']:.3f}" + ("" if check["error"] is None else f" ± {check['error']:.3f}")
+
+
+def likelihood_markdown(run: Run, found: Mapping[str, Any]) -> str:
+    """Estimates as a Markdown table with everything that is needed to judge them."""
+    versions = ", ".join(f"{name} {version}" for name, version in found["versions"].items())
+    rows = [
+        f"| {one['name']} | {nats(one)} | "
+        + ("" if one["acceptance"] is None else f"{one['acceptance']:.2f}")
+        + f" | {gap(one)} | {bars(one['protocol'])} |"
+        for one in found["estimates"]
+    ]
+    images = found["images"]
+    return "\n".join(
+        [
+            f"# {run.name}: log p(x)",
+            "",
+            f"{found['data']['about']} {images['measured']:,} of {images['split']:,} images of the {found['split']} split; "
+            f"binarisation: {found['binarisation']}."
+            + (" Interrupted: the protocol says how many images each number is of." if found["interrupted"] else ""),
+            "",
+            "| estimate | nats, mean ± standard error over images | acceptance | gap of the bidirectional check, nats | "
+            "protocol |",
+            "|---|---|---|---|---|",
+            *rows,
+            "",
+            f"- Weights: the {found['weights']}, of step {found['step']:,}. Seeds: training {found['seeds']['training']}, "
+            f"evaluation {found['seeds']['evaluation']}.",
+            f"- Machine: {found['machine']}. Versions: {versions}.",
+            f"- Commit: {found['commit']}. Date: {found['date']}.",
+            "",
+        ]
+    )
+
+
+def show_likelihood(found: Mapping[str, Any]) -> None:
+    """Prints estimates as a table, and under it the protocol of each."""
+    from rich.console import Console
+    from rich.table import Table
+
+    images = found["images"]
+    table = Table(
+        title=f"log p(x), {found['data']['name']}, {images['measured']:,} of {images['split']:,} images of the "
+        f"{found['split']} split, binarisation: {found['binarisation']}, step {found['step']:,}",
+        box=None,
+        title_justify="left",
+    )
+    for heading in ("estimate", "nats ± standard error", "acceptance", "gap of the check, nats"):
+        table.add_column(heading, no_wrap=True)
+    for one in found["estimates"]:
+        chance = "" if one["acceptance"] is None else f"{one['acceptance']:.2f}"
+        table.add_row(one["name"], nats(one), chance, gap(one))
+    console = Console(highlight=False)
+    console.print(table)
+    for one in found["estimates"]:
+        console.print(f"{one['name']}: {one['protocol']}.", markup=False)
 
 
 def number(measure: dict[str, Any]) -> str:

@@ -23,6 +23,7 @@ ROOMS: dict[str, tuple[str, str]] = {
     "averages": ("interalia.optim", "AVERAGES"),
     "data": ("interalia.data", "CATALOGUE"),
     "metrics": ("interalia.metrics", "CATALOGUE"),
+    "likelihoods": ("interalia.metrics.likelihood", "CATALOGUE"),
     "experiments": ("interalia.experiments", "CATALOGUE"),
 }
 

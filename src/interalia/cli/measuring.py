@@ -45,6 +45,75 @@ def evaluate(
 
 
 @app.command
+def likelihood(
+    run: RunFolder,
+    *,
+    how: str | None = None,
+    split: Literal["test", "validation"] = "test",
+    count: int | None = None,
+    samples: int = 5000,
+    chains: int = 16,
+    temperatures: int = 1000,
+    leapfrog: int = 10,
+    path: Literal["sigmoidal", "linear"] = "sigmoidal",
+    initial: Literal["posterior", "prior"] | None = None,
+    simulated: int = 100,
+    seed: Seed = 0,
+    device: Device = "auto",
+    best: bool = False,
+) -> None:
+    """Estimate log p(x) of held-out data, and write likelihood.json and likelihood.md, with the protocol of every number.
+
+    Parameters
+    ----------
+    how
+        Which estimates, with commas between them: elbo, iwae (importance-weighted), ais (annealed importance sampling, with
+        its bidirectional check), kde (kernel density); by default all but the last that the game has the densities for.
+    split
+        The part of the data to measure on.
+    count
+        How many images, drawn by the seed; by default all of them.
+    samples
+        K of the importance-weighted bound.
+    chains
+        Of each image, for ais.
+    temperatures
+        Of a chain.
+    leapfrog
+        Steps of a transition of Hamiltonian Monte Carlo.
+    path
+        How chains are heated: sigmoidal is slow at both ends.
+    initial
+        What chains start from: the Gaussian of the encoder's moments, where it has them, or the prior.
+    simulated
+        Images of the model's own by which ais is checked; 0 leaves the check out.
+    best
+        Measure the best weights by the run's declared measure, in place of the last.
+    """
+    from interalia import results
+
+    trained = opened(best_of(run) if best else run, device, home=run)
+    annealing = {
+        "chains": chains, "temperatures": temperatures, "leapfrog": leapfrog, "path": path, "initial": initial,
+        "simulated": simulated,
+    }  # fmt: skip
+    found = results.likelihood(
+        trained,
+        None if how is None else [name.strip() for name in how.split(",") if name.strip()],
+        split=split,
+        count=count,
+        samples=samples,
+        annealing=annealing,
+        seed=seed,
+        weights="best" if best else "last",
+    )
+    results.show_likelihood(found)
+    say(f"Written: {results.home(trained).path / 'likelihood.json'}")
+    if found["interrupted"]:
+        raise KeyboardInterrupt
+
+
+@app.command
 def report(run: Annotated[Path, Parameter(help="The folder of a run.")]) -> None:
     """Draw the figures anew and write the run's page, report.html, from what the folder holds."""
     from interalia import results
@@ -95,7 +164,8 @@ def reproduce(
 
 Room = Literal[
     "recipes", "games", "divergences", "dynamics", "penalties", "noises", "augmentations", "networks", "conditionals",
-    "priors", "optimisers", "schedules", "averages", "data", "metrics", "experiments",
+    "priors", "optimisers", "schedules", "averages", "data", "metrics", "likelihoods",
+    "experiments",
 ]  # fmt: skip
 
 

@@ -10,6 +10,7 @@ from interalia.experiments import experiment
 from interalia.experiments.alice_toy import ALICE_TOY
 from interalia.experiments.avb import AVB_PIXELS, EIGHT_SCHOOLS
 from interalia.experiments.bigan_mnist import BIGAN_MNIST
+from interalia.experiments.calibration import AIS_CALIBRATION
 from interalia.experiments.cyclegan import CYCLEGAN_DIGITS, CYCLEGAN_FACADES
 from interalia.experiments.divergences import ALI_DIVERGENCES
 from interalia.experiments.experiment import Experiment
@@ -49,6 +50,7 @@ CATALOGUE: dict[str, Experiment] = {
         RECIPE_SEARCH,
         AVB_PIXELS,
         EIGHT_SCHOOLS,
+        AIS_CALIBRATION,
     )
 }
 

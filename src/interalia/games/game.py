@@ -77,7 +77,7 @@ class Game(nn.Module, abc.ABC):
         """
         raise UserError(
             f"{type(self).__name__}'s decoder has samples and no density, so there is no likelihood to estimate; play a game "
-            f"with one, such as vae or avb, or use a kernel density estimate."
+            f"with one, such as vae or avb, or use a kernel density estimate (--how kde)."
         )
 
     def log_joint(self, x: Tensor, z: Tensor) -> Tensor:

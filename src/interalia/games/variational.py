@@ -68,3 +68,8 @@ class Variational(Game):
 
     def log_likelihood(self, x: Tensor, z: Tensor) -> Tensor:
         return self.observed(x, self.decoder(z).mean)
+
+    def simulate(self, z: Tensor) -> Tensor:
+        """x ~ p(x | z), with the noise that the likelihood has around the decoder's mean."""
+        mean: Tensor = self.decoder(z).mean
+        return torch.bernoulli(mean) if self.binary else mean + self.sigma * torch.randn_like(mean)

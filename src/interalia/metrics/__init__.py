@@ -118,6 +118,13 @@ _HOMES = {
     "codes": ["matching", "code_error", "code_bounds"],
     "similarity": ["peak_signal_to_noise", "structural_similarity"],
     "likelihood": [
+        "Estimate",
+        "Sandwich",
+        "elbo",
+        "importance_bound",
+        "annealed_importance",
+        "bidirectional_check",
+        "kernel_estimate",
         "Likelihood",
         "kernel_likelihood",
         "log_densities",

@@ -1,21 +1,45 @@
-"""Likelihoods of held-out data: bounds and estimates where the model has a density, kernel density estimates where not."""
+"""Likelihoods of held-out data: bounds and estimates where the model has a density, kernel density estimates where not.
+
+`CATALOGUE` is read by ``interalia list likelihoods`` and by ``interalia likelihood``.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+from interalia.metrics.likelihood.annealing import annealed_importance, bidirectional_check
+from interalia.metrics.likelihood.bounds import elbo, importance_bound
+from interalia.metrics.likelihood.estimate import Estimate, Sandwich
 from interalia.metrics.likelihood.kernel import (
     GRID,
     Likelihood,
     cross_validated_bandwidth,
     held_out_bandwidth,
+    kernel_estimate,
     kernel_likelihood,
     log_densities,
 )
 
+CATALOGUE: dict[str, Callable[..., Estimate]] = {
+    "elbo": elbo,
+    "iwae": importance_bound,
+    "ais": annealed_importance,
+    "kde": kernel_estimate,
+}
+
 __all__ = [
+    "CATALOGUE",
     "GRID",
+    "Estimate",
     "Likelihood",
+    "Sandwich",
+    "annealed_importance",
+    "bidirectional_check",
     "cross_validated_bandwidth",
+    "elbo",
     "held_out_bandwidth",
+    "importance_bound",
+    "kernel_estimate",
     "kernel_likelihood",
     "log_densities",
 ]

@@ -1,0 +1,411 @@
+"""log p(x) by annealed importance sampling, and the check by which its error is bounded on both sides."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from interalia.conditionals import StandardNormal, Uniform
+from interalia.errors import UserError
+from interalia.games.game import Game
+from interalia.games.variational import Variational
+from interalia.metrics.likelihood.estimate import (
+    GIVEN,
+    Estimate,
+    Sandwich,
+    checked,
+    counted,
+    gathered,
+    rows_that_fit,
+)
+from interalia.metrics.likelihood.hamiltonian import (
+    TARGET,
+    Bridge,
+    Density,
+    State,
+    differentiated,
+    jittered,
+    normal,
+    product,
+    transition,
+    tuned,
+)
+from interalia.tasks.calling import quietly
+
+Path = Literal["sigmoidal", "linear"]
+Initial = Literal["posterior", "prior"]
+SIMULATED = 100  # images of the bidirectional check
+STEEPNESS = 4.0  # of the sigmoidal path, as published
+NARROWEST = 1e-4  # a standard deviation of q0: a collapsed one would stop every chain
+LEAST = -100.0  # the logarithm of a probability counts as no less, as in `binary_cross_entropy`
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How chains are run.
+
+    Attributes:
+        chains: of each image.
+        temperatures: T, the number of steps from b_0 = 0 to b_T = 1.
+        leapfrog: steps of a transition.
+        path: how b_t rises.
+        initial: q0, the Gaussian of the encoder's moments or the prior.
+    """
+
+    chains: int
+    temperatures: int
+    leapfrog: int
+    path: Path
+    initial: Initial
+
+    @property
+    def words(self) -> str:
+        start = "the Gaussian of the encoder's moments" if self.initial == "posterior" else "the prior"
+        return (
+            f"{self.chains} chain{'s' * (self.chains > 1)}, {self.temperatures:,} temperatures, {self.leapfrog} leapfrog "
+            f"steps, {self.path} path from {start}, steps tuned to acceptance {TARGET:g} in a run of their own, then frozen"
+        )
+
+
+def annealed_importance(
+    game: Game,
+    x: Tensor,
+    chains: int = 16,
+    temperatures: int = 1000,
+    leapfrog: int = 10,
+    path: Path = "sigmoidal",
+    initial: Initial | None = None,
+    simulated: int = SIMULATED,
+    seed: int = 0,
+    rows: int | None = None,
+    binarised: str = GIVEN,
+) -> Estimate:
+    """log p(x) by annealed importance sampling, in nats: a lower bound in expectation that closes with more temperatures.
+
+        z_0 ~ q0(z | x);   log w = sum_t (b_t - b_{t-1}) (log p(x, z_{t-1}) - log q0(z_{t-1} | x)),   t = 1 ... T
+        z_t from z_{t-1} by Hamiltonian Monte Carlo on f_t(z) = q0(z | x)^(1 - b_t) p(x, z)^(b_t)
+        log p(x) is about log (1 / chains) sum_c w_c,   and E[w] = p(x) exactly
+
+    It needs p(x | z) and p(z) and their gradients, and no log q(z | x): encoders without a density serve as well, and
+    decoders without an encoder. Step sizes are one for each image and place on the path, times q0's standard deviations;
+    they are tuned in a run of their own and are then frozen. A run costs (T - 1) `leapfrog` + 1 gradients a chain, and the
+    tuning about a tenth of that.
+
+    See also:
+        bidirectional_check, which is done with the same settings and comes with the answer.
+
+    References:
+        Annealed Importance Sampling, Radford M. Neal, 2001, https://arxiv.org/abs/physics/9803008
+        On the Quantitative Analysis of Decoder-Based Generative Models, Yuhuai Wu, Yuri Burda, Ruslan Salakhutdinov,
+        Roger Grosse, 2017, https://arxiv.org/abs/1611.04273
+
+    Arguments:
+        game: a game whose decoder and prior have densities, such as VAE or AVB.
+        x: images, shape (n, ...), as the game was trained on.
+        chains: of each image.
+        temperatures: T.
+        leapfrog: steps of a transition.
+        path: "linear", b_t = t / T, or "sigmoidal", which is slow at both ends; see `betas`.
+        initial: q0, "posterior", the Gaussian of the encoder's mean and variance, or "prior"; by default the first where
+            the encoder has them and the prior is not bounded.
+        simulated: images of the bidirectional check; 0 leaves it out.
+        seed: of all draws; equal numbers need the same `rows` too.
+        rows: how many pairs (x, z) to look at at once; by default as many as fit the memory and are quick; all chains of an
+            image are run together.
+        binarised: how x was binarised, "none", "fixed" or "fresh", for the protocol.
+
+    Returns:
+        One number for each image, with the mean acceptance and the check; see `Estimate`. An interrupted estimate is one of
+        the images that were done, and has no check.
+
+    Raises:
+        UserError: the decoder or the prior has no density, x does not fit the game, p(x | z) is one of zeros and ones and
+            x is not, the encoder has no moments that "posterior" asks for, or a number is under 1.
+
+    Example:
+        >>> from interalia.conditionals import Dirac, Gaussian
+        >>> from interalia.games import VAE
+        >>> from interalia.networks.mlp import MLP
+        >>> game = VAE(Gaussian(MLP(2, 6)), Dirac(MLP(3, 2)), StandardNormal(3), sigma=1.0)
+        >>> found = annealed_importance(game, torch.zeros(5, 2), chains=2, temperatures=10, leapfrog=2, simulated=3)
+        >>> found.values.shape, len(found.check.lower)
+        (torch.Size([5]), 3)
+    """
+    settings = settings_for(game, chains, temperatures, leapfrog, path, initial)
+    if simulated < 0:
+        raise UserError(f"`simulated` is {simulated}, and it must be at least 0, which leaves the check out.")
+    checked(game, x)
+    with quietly(game, seed), frozen(game):
+        rows = rows or rows_that_fit(game)
+        like = next(game.parameters())
+
+        def work(index: Tensor, tell: Callable[[float], None]) -> Tensor:
+            ends = Ends.of(game, x[index].to(like), settings)
+            found, chance = forward(ends, settings, tell)
+            return torch.stack([found, chance], dim=1)
+
+        about = f"ais of {len(x):,} images"
+        which, values = gathered(len(x), max(1, rows // chains), seed, about, work)
+    found = Estimate(
+        "ais",
+        values[:, 0],
+        which,
+        len(x),
+        f"{settings.words}; binarisation: {binarised}; seed {seed}; {rows:,} pairs (x, z) at once",
+        acceptance=float(values[:, 1].mean()),
+    )
+    if simulated and not found.interrupted:
+        with contextlib.suppress(KeyboardInterrupt):  # the estimate is there; it says that it has no check
+            check = bidirectional_check(
+                game, simulated, chains, temperatures, leapfrog, path, initial, seed=seed, rows=rows
+            )
+            found = replace(found, check=check)
+    return found
+
+
+def bidirectional_check(
+    game: Game,
+    images: int = SIMULATED,
+    chains: int = 16,
+    temperatures: int = 1000,
+    leapfrog: int = 10,
+    path: Path = "sigmoidal",
+    initial: Initial | None = None,
+    seed: int = 0,
+    rows: int | None = None,
+) -> Sandwich:
+    """Bidirectional Monte Carlo: log p(x) of images that the model makes itself, bounded from below and from above.
+
+        z* ~ p(z), x* ~ p(x | z*), so that z* is an exact draw of p(z | x*)
+        lower: the forward run of `annealed_importance` on x*
+        upper: -log (1 / chains) sum_c w_c,  the chains run backwards from z*, where E[w] = 1 / p(x*)
+
+    In expectation lower <= log p(x*) <= upper. What the gap says of other images rests on these being like them.
+
+    References:
+        Measuring the reliability of MCMC inference with bidirectional Monte Carlo, Roger B. Grosse, Siddharth Ancha,
+        Daniel M. Roy, 2016, https://arxiv.org/abs/1606.02275
+        On the Quantitative Analysis of Decoder-Based Generative Models, Yuhuai Wu, Yuri Burda, Ruslan Salakhutdinov,
+        Roger Grosse, 2017, https://arxiv.org/abs/1611.04273
+
+    Arguments:
+        game, chains, temperatures, leapfrog, path, initial, seed, rows: as for `annealed_importance`.
+        images: how many x* to make.
+
+    Returns:
+        Both bounds of each image; see `Sandwich`. An interrupted check is one of the images that were done.
+
+    Raises:
+        UserError: the decoder or the prior has no density, the encoder has no moments that "posterior" asks for, or a
+            number is under 1.
+
+    Example:
+        >>> from interalia.conditionals import Dirac, Gaussian
+        >>> from interalia.games import VAE
+        >>> from interalia.networks.mlp import MLP
+        >>> game = VAE(Gaussian(MLP(2, 6)), Dirac(MLP(3, 2)), StandardNormal(3), sigma=1.0)
+        >>> found = bidirectional_check(game, 4, chains=2, temperatures=10, leapfrog=2)
+        >>> found.lower.shape, found.upper.shape
+        (torch.Size([4]), torch.Size([4]))
+    """
+    settings = settings_for(game, chains, temperatures, leapfrog, path, initial)
+    counted(images=images)
+    simulate = getattr(game, "simulate", None)
+    if simulate is None:
+        game.log_likelihood(torch.empty(0), torch.empty(0))  # says that there is no density, where there is none
+        raise UserError(
+            f"{type(game).__name__} has no method `simulate` that draws x from p(x | z); give it one, or leave the "
+            f"bidirectional check out (simulated=0)."
+        )
+    with quietly(game, seed), frozen(game):
+        rows = rows or rows_that_fit(game)
+        z_star = game.prior.sample((images,))
+        x_star = torch.cat([simulate(part) for part in z_star.split(rows)])
+
+        def work(index: Tensor, tell: Callable[[float], None]) -> Tensor:
+            index = index.to(z_star.device)
+            return torch.stack(sandwich(Ends.of(game, x_star[index], settings), z_star[index], settings, tell), dim=1)
+
+        _, found = gathered(images, max(1, rows // chains), seed, f"check on {images:,} simulated images", work)
+    protocol = f"{settings.words}; seed {seed}; {rows:,} pairs (x, z) at once"
+    return Sandwich(found[:, 0], found[:, 1], float(found[:, 2].mean()), images, protocol)
+
+
+def settings_for(
+    game: Game, chains: int, temperatures: int, leapfrog: int, path: Path, initial: Initial | None
+) -> Settings:
+    """The settings, checked.
+
+    Raises:
+        UserError: a number is under 1, or there is no such path or start.
+    """
+    counted(chains=chains, temperatures=temperatures, leapfrog=leapfrog)
+    if path not in ("sigmoidal", "linear"):
+        raise UserError(f"`path` is {path!r}; it is 'sigmoidal' or 'linear'.")
+    if initial not in ("posterior", "prior", None):
+        raise UserError(f"`initial` is {initial!r}; it is 'posterior' or 'prior'.")
+    moments = hasattr(game, "encoder") and game.encoder.moments
+    if initial == "posterior" and not moments:
+        raise UserError(
+            f"the posterior as a start needs an encoder that knows its mean and variance, such as gaussian or spanned, and "
+            f"this {type(game).__name__}'s does not; start from the prior (--initial prior)."
+        )
+    if initial is None:
+        # a Gaussian has mass where a bounded prior has none: chains that start there are lost, and the reverse run cannot
+        # come to them, so that the check keeps a gap
+        initial = "posterior" if moments and not isinstance(game.prior, Uniform) else "prior"
+    return Settings(chains, temperatures, leapfrog, path, initial)
+
+
+@contextlib.contextmanager
+def frozen(game: Game) -> Iterator[None]:
+    """Gradients in z alone: no parameter has one; put back afterwards."""
+    moved = [p for p in game.parameters() if p.requires_grad]
+    for p in moved:
+        p.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for p in moved:
+            p.requires_grad_(True)
+
+
+def betas(temperatures: int, path: Path) -> Tensor:
+    """b_0 = 0 to b_T = 1, float64, shape (T + 1,).
+
+        linear:     b_t = t / T
+        sigmoidal:  b_t = (s_t - s_0) / (s_T - s_0),   s_t = sigmoid(4 (2 t / T - 1))
+
+    Example:
+        >>> betas(4, "linear").tolist()
+        [0.0, 0.25, 0.5, 0.75, 1.0]
+    """
+    t = torch.linspace(0, 1, temperatures + 1, dtype=torch.float64)
+    if path == "linear":
+        return t
+    s = torch.sigmoid(STEEPNESS * (2 * t - 1))
+    return (s - s[0]) / (s[-1] - s[0])
+
+
+@dataclass(frozen=True)
+class Ends:
+    """The two ends of the path for n images with some chains each, the chains of an image in a row.
+
+    Attributes:
+        bridge: from q0(z | x) to p(x, z).
+        draw: draws one z of q0 for each chain, shape (n * chains, d).
+        scale: q0's standard deviations, which steps are measured by, shape (n * chains, d).
+        chains: of each image.
+    """
+
+    bridge: Bridge
+    draw: Callable[[], Tensor]
+    scale: Tensor
+    chains: int
+
+    @classmethod
+    def of(cls, game: Game, x: Tensor, settings: Settings) -> Ends:
+        count, prior = len(x) * settings.chains, game.prior
+        p_z = differentiated(prior.log_prob)
+        unit = x.new_ones(count, prior.size)
+        if isinstance(prior, StandardNormal):
+            p_z = normal(x.new_zeros(prior.size), x.new_ones(prior.size))
+        p = product(likelihood(game, x.repeat_interleave(settings.chains, dim=0)), p_z)
+        if settings.initial == "prior":
+            return cls(Bridge(p_z, p), lambda: prior.sample((count,)), unit, settings.chains)
+        q = game.encoder(x)
+        mean = q.mean.repeat_interleave(settings.chains, dim=0)
+        scale = q.variance.sqrt().clamp(min=NARROWEST).repeat_interleave(settings.chains, dim=0)
+        return cls(
+            Bridge(normal(mean, scale), p), lambda: mean + scale * torch.randn_like(mean), scale, settings.chains
+        )
+
+
+def likelihood(game: Game, x: Tensor) -> Density:
+    """log p(x | z) of each x and z and its gradient in z: by automatic differentiation through the decoder, and by hand from
+    there to log p(x | z), which for small decoders would take as long as the decoder itself."""
+    if not isinstance(game, Variational) or type(game).log_likelihood is not Variational.log_likelihood:
+        return differentiated(lambda z: game.log_likelihood(x, z))
+    zeros, variance, unknown = 1 - x, game.sigma**2, x.new_zeros(len(x))
+
+    def density(z: Tensor, valued: bool) -> tuple[Tensor, Tensor]:
+        with torch.enable_grad():
+            z = z.detach().requires_grad_(True)
+            mean: Tensor = game.decoder(z).mean
+        if game.binary:
+            off = mean.detach() - zeros  # mu where x = 1, mu - 1 where x = 0: its modulus is p(x_i | z)
+            value = off.abs().log_().clamp_(min=LEAST).flatten(1).sum(1) if valued else unknown
+            # 1 / off is d log p / d mu; where a sigmoid is saturated, its own slope of 0 meets a large number, not infinity
+            pull = off.reciprocal_().clamp_(-1e38, 1e38)
+        else:
+            value = game.observed(x, mean.detach()) if valued else unknown
+            pull = (x - mean.detach()).div_(variance)
+        return value, torch.autograd.grad(mean, z, pull)[0]
+
+    return density
+
+
+def anneal(
+    ends: Ends, state: State, path: Tensor, steps: Tensor, leapfrog: int, tell: Callable[[float], None]
+) -> tuple[Tensor, Tensor]:
+    """Runs the chains along a path of b and answers log w and the mean acceptance.
+
+        log w = sum_t (b_t - b_{t-1}) (log p(x, z_{t-1}) - log q0(z_{t-1} | x))
+
+    The same code runs forwards, from draws of q0 with b from 0 to 1, and backwards, from draws of p(z | x) with b from 1
+    to 0: the transitions are reversible, so that each run is the other's reverse.
+
+    Arguments:
+        ends: the two ends.
+        state: at the draws.
+        path: b_0 ... b_T, or from b_T to b_0, shape (T + 1,).
+        steps: step sizes at each of them, shape (T + 1, n).
+        leapfrog: steps of a transition.
+        tell: is told of progress, 1 / T a temperature.
+
+    Returns:
+        log w, float64, and the acceptance of each image, both of shape (n, chains) and (n,).
+    """
+    b, last = path.tolist(), len(path) - 1
+    shape = (len(state.z) // ends.chains, ends.chains)
+    log_w = torch.zeros(len(state.z), dtype=torch.float64, device=state.z.device)
+    chances = torch.zeros_like(log_w)
+    for t in range(1, last + 1):
+        log_w += (b[t] - b[t - 1]) * (state.log_p.double() - state.log_q.double())
+        if t < last:
+            step = jittered(steps[t].repeat_interleave(ends.chains))[:, None] * ends.scale
+            state, chance = transition(ends.bridge, state, b[t], step, leapfrog)
+            chances += chance
+        tell(1 / last)
+    return log_w.unflatten(0, shape), chances.unflatten(0, shape).mean(1) / max(1, last - 1)
+
+
+def forward(ends: Ends, settings: Settings, tell: Callable[[float], None]) -> tuple[Tensor, Tensor]:
+    """log p(x) from below and the acceptance, each of shape (n,)."""
+    path = betas(settings.temperatures, settings.path)
+    steps = tuned(ends.bridge, ends.draw(), ends.scale, path, settings.chains, settings.leapfrog)
+    log_w, chance = anneal(ends, ends.bridge.at(ends.draw()), path, steps, settings.leapfrog, tell)
+    return log_w.logsumexp(1) - math.log(settings.chains), chance
+
+
+def sandwich(
+    ends: Ends, z_star: Tensor, settings: Settings, tell: Callable[[float], None]
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Lower bound, upper bound and acceptance, each of shape (n,), where z_star, shape (n, d), are draws of p(z | x)."""
+    path = betas(settings.temperatures, settings.path)
+    steps = tuned(ends.bridge, ends.draw(), ends.scale, path, settings.chains, settings.leapfrog)
+
+    def half(share: float) -> None:
+        tell(share / 2)
+
+    up, rising = anneal(ends, ends.bridge.at(ends.draw()), path, steps, settings.leapfrog, half)
+    start = ends.bridge.at(z_star.repeat_interleave(settings.chains, dim=0))
+    down, falling = anneal(ends, start, path.flip(0), steps.flip(0), settings.leapfrog, half)
+    count = math.log(settings.chains)
+    return up.logsumexp(1) - count, count - down.logsumexp(1), (rising + falling) / 2

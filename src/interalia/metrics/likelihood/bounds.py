@@ -1,0 +1,157 @@
+"""Lower bounds of log p(x) from draws of q(z | x): the evidence lower bound and the importance-weighted one."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from interalia.conditionals import drawn
+from interalia.errors import UserError
+from interalia.games.game import Game
+from interalia.metrics.likelihood.estimate import GIVEN, Estimate, checked, counted, gathered, rows_that_fit
+from interalia.tasks.calling import capable, quietly
+
+
+def elbo(
+    game: Game, x: Tensor, samples: int = 100, seed: int = 0, rows: int | None = None, binarised: str = GIVEN
+) -> Estimate:
+    """The evidence lower bound of log p(x), in nats, unbiased: the mean over draws of the encoder.
+
+        ELBO(x) = E_{q(z | x)}[log p(x, z) - log q(z | x)] <= log p(x),   the mean of `samples` draws
+
+    See also:
+        importance_bound, which is nearer; annealed_importance, which needs no log q(z | x).
+
+    References:
+        Auto-Encoding Variational Bayes, Diederik P. Kingma, Max Welling, 2014, https://arxiv.org/abs/1312.6114
+
+    Arguments:
+        game: a game with a decoder and an encoder that have densities, such as a VAE.
+        x: images, shape (n, ...), as the game was trained on.
+        samples: how many draws of q(z | x) for each image.
+        seed: of the draws; equal numbers need the same `rows` too.
+        rows: how many pairs (x, z) to look at at once; by default as many as fit the memory and are quick.
+        binarised: how x was binarised, "none", "fixed" or "fresh", for the protocol.
+
+    Returns:
+        One number for each image; see `Estimate`. An interrupted estimate is one of the images that were done.
+
+    Raises:
+        UserError: the decoder, the prior or the encoder has no density, x does not fit the game, or p(x | z) is one of
+            zeros and ones and x is not.
+
+    Example:
+        >>> from interalia.conditionals import Dirac, Gaussian, StandardNormal
+        >>> from interalia.games import VAE
+        >>> from interalia.networks.mlp import MLP
+        >>> game = VAE(Gaussian(MLP(2, 6)), Dirac(MLP(3, 2)), StandardNormal(3), sigma=1.0)
+        >>> found = elbo(game, torch.zeros(5, 2))
+        >>> found.values.shape, found.mean < 0
+        (torch.Size([5]), True)
+    """
+    return _from_draws("elbo", game, x, samples, seed, rows, binarised)
+
+
+def importance_bound(
+    game: Game, x: Tensor, samples: int = 5000, seed: int = 0, rows: int | None = None, binarised: str = GIVEN
+) -> Estimate:
+    """The K-sample lower bound of log p(x), in nats, which rises with K to log p(x) itself.
+
+        L_K(x) = E[log (1/K) sum_k w_k] <= log p(x),   w_k = p(x, z_k) / q(z_k | x),  z_k ~ q(z | x),   K = `samples`
+
+    With K = 1 it is the ELBO of one draw. The sum is taken in chunks, in float64, so that K is bounded by time alone.
+
+    See also:
+        elbo; annealed_importance, which does not rest on q(z | x) being near p(z | x).
+
+    References:
+        Importance Weighted Autoencoders, Yuri Burda, Roger Grosse, Ruslan Salakhutdinov, 2016,
+        https://arxiv.org/abs/1509.00519
+
+    Arguments:
+        game, x, seed, rows, binarised: as for `elbo`.
+        samples: K.
+
+    Returns:
+        As `elbo`.
+
+    Raises:
+        UserError: as for `elbo`.
+
+    Example:
+        >>> from interalia.conditionals import Dirac, Gaussian, StandardNormal
+        >>> from interalia.games import VAE
+        >>> from interalia.networks.mlp import MLP
+        >>> game = VAE(Gaussian(MLP(2, 6)), Dirac(MLP(3, 2)), StandardNormal(3), sigma=1.0)
+        >>> x = torch.zeros(5, 2)
+        >>> bool((importance_bound(game, x, samples=1).values == elbo(game, x, samples=1).values).all())
+        True
+    """
+    return _from_draws("iwae", game, x, samples, seed, rows, binarised)
+
+
+def _from_draws(
+    name: str, game: Game, x: Tensor, samples: int, seed: int, rows: int | None, binarised: str
+) -> Estimate:
+    counted(samples=samples)
+    checked(game, x)
+    capable(game, "a bound", "encoder")
+    if not game.encoder.density:
+        raise UserError(
+            f"this {type(game).__name__}'s encoder ({type(game.encoder).__name__}) has samples and no log_prob, and a bound "
+            f"needs log q(z | x); use annealed importance sampling (--how ais), which needs none, or --encoder gaussian."
+        )
+    with quietly(game, seed):
+        rows = rows or rows_that_fit(game)
+        like = next(game.parameters())
+
+        def work(index: Tensor, tell: object) -> Tensor:
+            some = x[index].to(like)
+            parts = log_weights(game, some, samples, max(1, rows // len(some)))
+            return (mean_of(parts) if name == "elbo" else log_mean_exp(parts))[:, None]
+
+        which, values = gathered(len(x), max(1, rows // samples), seed, f"{name} of {len(x):,} images", work)
+    draws = f"K = {samples:,} draws" if name == "iwae" else f"{samples:,} draw" + "s" * (samples > 1)
+    protocol = f"{draws} of q(z | x); binarisation: {binarised}; seed {seed}; {rows:,} pairs (x, z) at once"
+    return Estimate(name, values[:, 0], which, len(x), protocol)
+
+
+def log_weights(game: Game, x: Tensor, samples: int, chunk: int) -> Iterator[Tensor]:
+    """log p(x, z_k) - log q(z_k | x) for `samples` draws z_k ~ q(z | x), at most `chunk` of each x at a time: float64, each
+    of shape (n, chunk)."""
+    for start in range(0, samples, chunk):
+        count = min(chunk, samples - start)
+        z, log_q = drawn(game.encoder.many(count, x))
+        log_w = game.log_joint(x.repeat_interleave(count, dim=0), z) - log_q
+        yield log_w.double().unflatten(0, (len(x), count))
+
+
+def mean_of(parts: Iterator[Tensor]) -> Tensor:
+    """The mean over all columns of the parts, shape (n,).
+
+    Example:
+        >>> mean_of(iter([torch.tensor([[1.0, 2.0]]), torch.tensor([[6.0]])]))
+        tensor([3.])
+    """
+    total, count = torch.zeros(()), 0
+    for part in parts:
+        total = total.to(part) + part.sum(1)
+        count += part.shape[1]
+    return total / count
+
+
+def log_mean_exp(parts: Iterator[Tensor]) -> Tensor:
+    """log of the mean of exp over all columns of the parts, shape (n,), never larger numbers than the parts' own.
+
+    Example:
+        >>> log_mean_exp(iter([torch.tensor([[1000.0, 1000.0]]), torch.tensor([[1000.0]])]))
+        tensor([1000.])
+    """
+    total, count = torch.tensor(-math.inf), 0
+    for part in parts:
+        total = torch.logaddexp(total.to(part), part.logsumexp(1))
+        count += part.shape[1]
+    return total - math.log(count)
