@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import math
 from collections.abc import Callable
@@ -564,19 +563,16 @@ def test_an_interrupted_command_writes_what_is_done(folders: dict[str, Path], mo
     assert [one["name"] for one in found["estimates"]] == ["elbo", "iwae"]
 
 
-def test_binarisation_is_named_and_done(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_binarisation_is_named_and_done() -> None:
     from interalia import results
+    from interalia.data import binarise
 
     part = Split(np.full((200, 1, 2, 2), 51, np.uint8))
     dataset = Dataset("gray", part, part, part)
     x, how = results.observed(dataset, "test", None, 0)
     assert (how, float(x.min())) == ("none", pytest.approx(0.2))
 
-    @dataclasses.dataclass(frozen=True)
-    class Binarised(Dataset):
-        binarised: str = "fresh"
-
-    x, how = results.observed(Binarised("gray", part, part, part), "test", 50, 0)
+    x, how = results.observed(binarise.binarised(dataset, "fresh"), "test", 50, 0)
     assert how == "fresh"
     assert sorted(x.unique().tolist()) == [0.0, 1.0]
     assert float(x.mean()) == pytest.approx(0.2, abs=0.1)

@@ -102,6 +102,8 @@ def test_mixture_25_works_end_to_end(tmp_path: Path) -> None:
         ("ali-semisup", {"error"}),
         ("sem-ali", {"mse", "best", "rate", "step", "training"}),
         ("avb-pixels", {"likelihood", "bound", "error", "kl"}),
+        ("avb-mnist", {"told", "ais", "error", "gap", "hours"}),
+        ("vae-manifold", {"elbo", "error"}),
         ("eight-schools", {"means", "spreads", "tau", "evidence", "gap"}),
         ("recipe-search", {"cost", "ratio", "frechet", "coverage"}),
         ("ali-stability", {"failed", "diverged", "collapsed", "ignored", "ratio", "coverage", "frechet"}),

@@ -16,13 +16,15 @@ Recipe = Callable[..., Run]
 
 # What keeps adversarial inference from failing within minutes: a zero-centred gradient penalty in x and z on both joints,
 # relativistic pairing, a score of x alone beside that of the pair, averaged weights; and for faithful reconstructions
-# ALICE's round trip, without which ALI leaves open which z belongs to which x (`--game ali` leaves it out).
+# ALICE's round trip, without which ALI leaves open which z belongs to which x (`--game ali` leaves it out). Its weight, the
+# schedule and the rest are the best of a search on validation data: `interalia reproduce recipe-search`.
 TUNED = Run(
-    game="alice(cycle=2.0)",
+    game="alice(cycle=5.0)",
     divergence="relativistic",
     penalty="r1r2(gamma=1.0, every=4)",
     networks="auto(unary=True)",
     optimiser="adam(lr=0.0005)",
+    schedule="cosine",
     ema=0.998,
     latent=32,
     batch=128,

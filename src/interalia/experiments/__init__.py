@@ -9,6 +9,7 @@ from interalia.errors import unknown
 from interalia.experiments import experiment
 from interalia.experiments.alice_toy import ALICE_TOY
 from interalia.experiments.avb import AVB_PIXELS, EIGHT_SCHOOLS
+from interalia.experiments.avb_mnist import AVB_MNIST, VAE_MANIFOLD
 from interalia.experiments.bigan_mnist import BIGAN_MNIST
 from interalia.experiments.calibration import AIS_CALIBRATION
 from interalia.experiments.cyclegan import CYCLEGAN_DIGITS, CYCLEGAN_FACADES
@@ -50,6 +51,8 @@ CATALOGUE: dict[str, Experiment] = {
         RECIPE_SEARCH,
         AVB_PIXELS,
         EIGHT_SCHOOLS,
+        AVB_MNIST,
+        VAE_MANIFOLD,
         AIS_CALIBRATION,
     )
 }

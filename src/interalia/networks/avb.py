@@ -106,10 +106,13 @@ class ELU(nn.Sequential):
         )
 
 
-def avb(sizes: Sizes, width: int = 64, critic_width: int = 1024, features: int = 8192) -> Networks:
+def avb(
+    sizes: Sizes, width: int = 64, critic_width: int = 1024, features: int = 8192, convolutions: bool = True
+) -> Networks:
     """AVB's networks: for images four 5x5 convolutions of `width`, 2, 4 and 8 times `width` maps, the last two of stride 2,
     ELU; the encoder's noise, where it takes some, is added to all activations, and elsewhere there is batch norm. The decoder
-    is their mirror, without normalisation. For vectors, or images under 8 pixels, three layers of `width` ELU units.
+    is their mirror, without normalisation. For vectors, images under 8 pixels, or without `convolutions`, three layers of
+    `width` ELU units.
 
     The critic is <theta(x), s(z)> + T_x(x) + T_z(z) + |z|^2 / 2, each part with three layers of `critic_width` units.
 
@@ -122,6 +125,7 @@ def avb(sizes: Sizes, width: int = 64, critic_width: int = 1024, features: int =
         width: maps of the first convolution, or units of a layer for vectors.
         critic_width: of the critic's layers.
         features: dimensions of the critic's bilinear term.
+        convolutions: whether images get convolutions.
 
     Raises:
         UserError: the critic is to judge something else than (x, z), or the networks are to be told labels.
@@ -136,7 +140,7 @@ def avb(sizes: Sizes, width: int = 64, critic_width: int = 1024, features: int =
     answers = sizes.heads * sizes.latent
     image = len(sizes.shape) == 3
     output: nn.Parameter | None = None
-    if image and min(sizes.shape[1:]) >= 8:
+    if convolutions and image and min(sizes.shape[1:]) >= 8:
         channels, height, breadth = sizes.shape
         maps = [width * 2**level for level in range(LEVELS)]
         strides = [1] * (LEVELS - 2) + [2, 2]
