@@ -51,6 +51,16 @@ SPACE: dict[str, tuple[float | str, ...]] = {
     "schedule": ("constant", "linear(start=0.5, final=0.0)", "cosine"),
 }
 Draw = dict[str, float | str]
+BEFORE: Draw = {  # the recipe as it was before the search
+    "rate": 1.0,
+    "beta2": 0.999,
+    "critic": 1.0,
+    "cycle": 2.0,
+    "gamma": 1.0,
+    "divergence": "relativistic",
+    "ema": 0.998,
+    "schedule": "constant",
+}
 
 
 def draws(count: int = DRAWS, seed: int = SEED) -> list[Draw]:
@@ -75,8 +85,7 @@ def drawn(run: Run, draw: Draw | None) -> Run:
         >>> drawn(recipes.ali_mnist(), draws()[0]).optimiser.startswith("adam(lr=")
         True
     """
-    if draw is None:
-        return run
+    draw = BEFORE if draw is None else draw
     rate = float(run.optimiser.partition("lr=")[2].rstrip(")")) * float(draw["rate"])
     return run.replace(
         game=f"alice(cycle={draw['cycle']})",
@@ -85,6 +94,7 @@ def drawn(run: Run, draw: Draw | None) -> Run:
         optimiser=f"adam(lr={rate:g}, beta2={draw['beta2']})",
         rates={"critic": rate * float(draw["critic"])} if draw["critic"] != 1 else {},
         ema=float(draw["ema"]),
+        average="moving(warm=False)",  # as averages were then
         schedule=str(draw["schedule"]),
     )
 
