@@ -119,16 +119,16 @@ def test_adaptation_follows_the_critic_and_is_remembered() -> None:
     augment = AdaptiveAugmentation(images=1000)
     sure, unsure = (torch.ones(100), torch.zeros(100)), (torch.zeros(100), torch.zeros(100))
     for _ in range(5):
-        augment.heard(*sure)
+        augment.heard(*sure, images=100)
     assert augment.probability == pytest.approx(0.5)
     other = AdaptiveAugmentation(images=1000)
     other.remember(augment.memory())
     assert other.probability == augment.probability
     for _ in range(9):
-        augment.heard(*sure)
+        augment.heard(*sure, images=100)
     assert augment.probability == pytest.approx(0.8)  # not further
     for _ in range(20):
-        augment.heard(*unsure)
+        augment.heard(*unsure, images=100)
     assert augment.probability == 0.0
     x = pictures()
     assert torch.equal(augment((x,))[0], x)

@@ -48,9 +48,15 @@ def last(out: Path) -> dict[str, Any]:
 
 
 def small(**fields: Any) -> Run:
-    """A run of a few seconds with all that the tuned recipe has: penalty, round trip, average."""
+    """A run of a few seconds with all that the tuned recipe has: penalty, round trip, average; its rates are constant, so that
+    it does not depend on the length that it is planned for."""
     return ali_digits(
-        networks="auto(width=4, unary=True)", steps=48, log_every=2, evaluate_every=16, checkpoint_every=8
+        networks="auto(width=4, unary=True)",
+        schedule="constant",
+        steps=48,
+        log_every=2,
+        evaluate_every=16,
+        checkpoint_every=8,
     ).replace(**fields)
 
 

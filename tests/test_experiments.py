@@ -170,5 +170,5 @@ def test_svhn_is_a_row_where_its_files_are(tmp_path: Path) -> None:
 
     assert not any("SVHN" in row for row in rows())
     (tmp_path / "svhn").mkdir()
-    assert "SVHN, 1,000 labels: K + 1 classes" in rows()
-    assert "CIFAR-10, 4,000 labels: K + 1 classes" in rows()
+    assert "SVHN, 1,000 labels: K + 1 classes, virtual adversarial training" in rows()
+    assert "CIFAR-10, 4,000 labels: K + 1 classes, virtual adversarial training" in rows()

@@ -21,7 +21,7 @@ from interalia.runs import Folder, Run
 
 def tiny(**fields: Any) -> Run:
     run = ali_digits(networks="auto(width=4)", steps=12, evaluate_every=6, checkpoint_every=4, log_every=2)
-    return run.replace(**fields)
+    return run.replace(schedule="constant").replace(**fields)
 
 
 def test_due() -> None:

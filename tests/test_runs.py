@@ -29,9 +29,8 @@ from interalia.runs import Folder, Run, from_toml, writing
 
 
 def tiny(**fields: Any) -> Run:
-    return ali_digits(networks="auto(width=4, unary=True)", steps=4, evaluate_every=0, checkpoint_every=2).replace(
-        **fields
-    )
+    run = ali_digits(networks="auto(width=4, unary=True)", steps=4, evaluate_every=0, checkpoint_every=2)
+    return run.replace(schedule="constant").replace(**fields)
 
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)

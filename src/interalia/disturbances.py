@@ -31,8 +31,8 @@ class Disturbance(abc.ABC):
     def __call__(self, joint: Sequence[Tensor]) -> tuple[Tensor, ...]:
         """One batch of samples of a joint, changed, differentiably; x is its first part."""
 
-    def heard(self, first: Tensor, second: Tensor) -> None:
-        """Hears the scores that the critic gave the first joint and the second, each of shape (n,)."""
+    def heard(self, first: Tensor, second: Tensor, images: int) -> None:
+        """Hears the scores that the critic gave the first joint and the second, and of how many images each was."""
 
     def memory(self) -> dict[str, Tensor]:
         """What it carries from step to step: for checkpoints."""
@@ -212,9 +212,9 @@ class AdaptiveAugmentation(Augmentation):
         self.target = target
         self.images = images
 
-    def heard(self, first: Tensor, second: Tensor) -> None:
+    def heard(self, first: Tensor, second: Tensor, images: int) -> None:
         r = 2 * outscoring(first, second) - 1
-        step = len(first) / self.images * (1 if r > self.target else -1)
+        step = images / self.images * (1 if r > self.target else -1)
         self.probability = min(self.greatest, max(0.0, self.probability + step))
 
     def memory(self) -> dict[str, Tensor]:
@@ -239,9 +239,9 @@ class Disturbances(Disturbance):
             joint = part(joint)
         return tuple(joint)
 
-    def heard(self, first: Tensor, second: Tensor) -> None:
+    def heard(self, first: Tensor, second: Tensor, images: int) -> None:
         for part in self.parts:
-            part.heard(first, second)
+            part.heard(first, second, images)
 
     def memory(self) -> dict[str, Tensor]:
         return {key: value for part in self.parts for key, value in part.memory().items()}

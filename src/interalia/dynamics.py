@@ -104,11 +104,15 @@ class Dynamics(abc.ABC):
     def advance(self, player: str) -> None:
         """Steps and clears one player's optimiser, and imposes nothing on where it came to."""
         optimiser = self.optimisers[player]
-        if not (player == "critic" and self.ahead > self.rules.balance):
+        if not self.waits(player):
             if self.rules.clip:
                 clip_grad_norm_(self.moving(player), self.rules.clip)
             optimiser.step()
         optimiser.zero_grad(set_to_none=True)
+
+    def waits(self, player: str) -> bool:
+        """Whether the player is a critic that wins, and so does not move."""
+        return player == "critic" and self.ahead > self.rules.balance
 
     def steps(self) -> list[Tensor]:
         """What everybody's optimiser makes of the gradient where the parameters stand, u; they stay there."""
@@ -288,7 +292,9 @@ class Optimistic(Dynamics):
         outcome = self.look(batches, *self.game.players)
         steps = self.steps()
         before = self.memory or [torch.zeros_like(u) for u in steps]
-        self.place([w - 2 * u + last for w, u, last in zip(here, steps, before, strict=True)])
+        waits = {p for player in self.game.players if self.waits(player) for p in self.moving(player)}
+        moved = [w - 2 * u + last for w, u, last in zip(here, steps, before, strict=True)]
+        self.place([w if p in waits else to for p, w, to in zip(self.parameters(), here, moved, strict=True)])
         self.memory = steps
         return outcome
 

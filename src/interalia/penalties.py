@@ -157,10 +157,20 @@ class Dragan(Penalty):
 
     References:
         On Convergence and Stability of GANs, Naveen Kodali and others, 2017, https://arxiv.org/abs/1705.07215
+
+    Arguments:
+        weight: of the charge, 0 or more.
+        scale: how far the samples are moved, in standard deviations, 0 or more.
+        every: steps from one charge to the next, which is so many times as large.
+
+    Raises:
+        ValueError: a number is out of its range.
     """
 
     def __init__(self, weight: float = 10.0, scale: float = 0.5, every: int = 1) -> None:
         super().__init__(every)
+        if weight < 0 or scale < 0:
+            raise ValueError(f"`weight` is {weight} and `scale` is {scale}; they are 0 or more")
         self.weight = weight
         self.scale = scale
 

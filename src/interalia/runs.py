@@ -32,6 +32,10 @@ def _field(default: Any, about: str, low: float | None = None, high: float | Non
     return field(default=default, metadata=metadata)
 
 
+# the rooms whose members can be made without data or networks
+ALONE = ("divergences", "penalties", "noises", "augmentations", "schedules", "averages")
+
+
 @dataclass(frozen=True)
 class Run:
     """Everything that a training depends on, in plain values. Two equal runs on one machine end in equal weights.
@@ -162,7 +166,9 @@ class Run:
             text = getattr(self, f.name)
             if room is None or (f.metadata.get("none") and text == "none") or (f.name == "best" and text == "auto"):
                 continue
-            if f.name != "best":
+            if room in ALONE:  # made here already, so that a number out of its range is told before anything is done
+                specs.make(text, rooms.members(room), f.name, *([self.ema] if room == "averages" else []))
+            elif f.name != "best":
                 specs.look_up(text, rooms.members(room), f.name)
             elif text not in rooms.members(room):
                 raise unknown("metric", text, rooms.members(room))

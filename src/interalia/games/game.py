@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from interalia.conditionals import Conditional, Prior, full
 from interalia.disturbances import Disturbance
 from interalia.errors import UserError
+from interalia.networks.layers import Packed
 from interalia.penalties import Joints, Penalty
 
 
@@ -111,7 +112,7 @@ class Game(nn.Module, abc.ABC):
         """Hears what a look of a training came to; an augmentation that adapts itself does so here."""
         if self.noise is not None and len(outcome.scores) > 1:
             first, second, *_ = outcome.scores.values()
-            self.noise.heard(first, second)
+            self.noise.heard(first, second, len(first) * (self.critic.size if isinstance(self.critic, Packed) else 1))
 
     def memory(self) -> dict[str, Tensor]:
         """What the game carries from step to step beside its weights, such as a pool of past samples: for checkpoints."""

@@ -85,6 +85,8 @@ class SemiALI(Game):
         self.label_weight = label_weight
         self.cycle = cycle
         self.vat = vat
+        if radius < 0:
+            raise ValueError(f"`radius` is {radius}, and it is the norm of a change: 0 or more")
         self.radius = radius
 
     def sample(self, *batch: Tensor) -> Joints:

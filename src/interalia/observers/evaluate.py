@@ -63,7 +63,7 @@ class Evaluate(Observer):
         self.extractor = extractor_for(training.dataset) if training.run.evaluate_every else None
         assert training.folder is not None
         self.history = signs_of(read(training.folder))
-        self.converge(training)  # a run that is resumed may have converged already
+        self.converge(training, again=True)  # a run that is resumed may have converged already
 
     def step(self, training: Training, outcome: Outcome) -> None:
         if due(training.step, training.run.evaluate_every, training.steps):
@@ -110,8 +110,9 @@ class Evaluate(Observer):
         if self.say is not None:
             self.say(f"Step {training.step:,}: {verdict}")
 
-    def converge(self, training: Training) -> None:
-        """Ends the training where its measure has not become better for as many evaluations as the run says."""
+    def converge(self, training: Training, again: bool = False) -> None:
+        """Ends the training where its measure has not become better for as many evaluations as the run says; `again` where
+        the log may know it already."""
         run = training.run
         if not run.until_converged or training.best is None or training.step >= training.steps:
             return
@@ -124,7 +125,8 @@ class Evaluate(Observer):
                 f"Stopped at step {training.step:,} of {training.steps:,}: {run.best.replace('_', ' ')} has not been better "
                 f"than {value:.4g}, at step {step:,}, for {run.until_converged} evaluations; the weights are of that step."
             )
-            self.log.write(training, {}, stopped=training.converged)
+            if not (again and any(line.get("stopped") == training.converged for line in read(training.folder))):
+                self.log.write(training, {}, stopped=training.converged)
 
 
 def signs_of(log: Sequence[Mapping[str, Any]]) -> list[tuple[int, dict[str, float]]]:
