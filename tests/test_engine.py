@@ -48,8 +48,8 @@ def last(out: Path) -> dict[str, Any]:
 
 
 def small(**fields: Any) -> Run:
-    """A run of a few seconds with all that the tuned recipe has: penalty, round trip, average; its rates are constant, so that
-    it does not depend on the length that it is planned for."""
+    """A run of a few seconds with all that the tuned recipe has: penalty, round trip, average; its rates are constant, so
+    that it does not depend on the length that it is planned for."""
     return ali_digits(
         networks="auto(width=4, unary=True)",
         schedule="constant",
