@@ -58,7 +58,7 @@ def train(
     critic_adam = torch.optim.Adam(of_critic, lr=lr, betas=(0.5, 0.999), fused=True)
     average: Players | None = None
     rows = order(len(data), batch, seed)
-    for _ in range(steps):
+    for step in range(steps):
         x = data[next(rows)].float() / 255
         z = torch.randn(batch, latent)
         mu, log_sigma = encoder(x).chunk(2, dim=1)
@@ -86,7 +86,7 @@ def train(
         with torch.no_grad():
             for mean, now in zip(average.all, players.all, strict=True):
                 for m, p in zip(mean.parameters(), now.parameters(), strict=True):
-                    m.lerp_(p, 1 - decay)
+                    m.lerp_(p, 1 - min(decay, (1 + step) / (10 + step)))
                 for m, p in zip(mean.buffers(), now.buffers(), strict=True):
                     m.copy_(p)
     assert average is not None
