@@ -316,7 +316,7 @@ def test_killed_at_many_random_moments(tmp_path: Path) -> None:
 
 def test_interrupted_from_the_keyboard(tmp_path: Path) -> None:
     out = tmp_path / "run"
-    process = command("ali-digits", *LONG, "--out", str(out))
+    process = command("ali-digits", *LONG, "--schedule", "constant", "--out", str(out))
     wait_for_training(process, out / "log.jsonl", 0)
     process.send_signal(signal.SIGINT)
     printed, said = process.communicate(timeout=60)

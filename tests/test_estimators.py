@@ -265,7 +265,8 @@ def test_a_bernoulli_decoder_agrees_with_quadrature() -> None:
 @pytest.mark.parametrize("initial", ["prior", "posterior"])
 def test_any_prior_with_a_density_will_do(prior: Any, initial: Any) -> None:
     torch.manual_seed(0)
-    game = VAE(Gaussian(MLP(2, 2, width=8)), Dirac(MLP(1, 2, width=8)), prior, sigma=0.5).double()
+    game = VAE(Gaussian(MLP(2, 2, width=8)), Dirac(MLP(1, 2, width=8)), StandardNormal(1), sigma=0.5).double()
+    game.prior = prior.double()  # a VAE refuses to be trained under a uniform one
     x = torch.tensor([[0.1, -0.2], [0.5, 0.3]]).double()
     line = torch.linspace(-8, 8, 16001, dtype=torch.float64)[:, None]
     with torch.no_grad():
@@ -499,9 +500,9 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     short = ("--steps", 3, "--latent", 3, "--networks", "auto(width=8)", "--evaluate-every", 0)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("interalia.results.make", lambda trained: "")
-        for game in ("vae", "gan", "vae(likelihood='bernoulli')"):
-            assert interalia("train", "--game", game, *short, "--out", base / game[:8]) == 0
-    return {"vae": base / "vae", "gan": base / "gan", "binary": base / "vae(like"}
+        for game in ("vae", "gan"):
+            assert interalia("train", "--game", game, *short, "--out", base / game) == 0
+    return {game: base / game for game in ("vae", "gan")}
 
 
 FAST = ("--samples", 30, "--chains", 2, "--temperatures", 8, "--leapfrog", 2, "--simulated", 3, "--device", "cpu")
@@ -544,7 +545,6 @@ def test_what_the_command_refuses(folders: dict[str, Path], capsys: pytest.Captu
         ((folders["vae"], "--how", ","), "--how names no estimate"),
         ((folders["vae"], "--count", 0), "--count is 0"),
         ((folders["vae"], "--chains", 0), "`chains` is 0"),
-        ((folders["binary"],), "--binarise fresh or fixed"),
     ):
         assert interalia("likelihood", *arguments, *(() if "--chains" in arguments else FAST)) == 2
         said = capsys.readouterr().err

@@ -44,7 +44,7 @@ BAD: dict[str, tuple[dict[str, Any], set[str]]] = {
     ),
     "the encoder is frozen": ({"game": "ali", "frozen": "encoder", "seed": 0}, {"encoder ignored"}),
     "the generator collapses": (
-        {"game": "gan", "divergence": "gan", "penalty": "none", "optimiser": "adam(lr=0.02)"},
+        {"game": "gan", "divergence": "gan", "penalty": "none", "optimiser": "adam(lr=0.05)", "schedule": "constant"},
         {"generator collapsed", "samples alike"},
     ),
     "the latent is ignored": (

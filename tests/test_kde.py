@@ -15,6 +15,7 @@ from interalia.data.idx import write_idx
 from interalia.experiments import experiment, kde
 from interalia.metrics.likelihood import log_densities
 from interalia.networks.fgan import fgan_mnist
+from interalia.networks.layers import Sigmoid
 from interalia.networks.sizes import Sizes
 
 MNIST = Path(__file__).parents[2] / "shared" / "data"
@@ -37,7 +38,7 @@ def test_the_networks_are_the_papers() -> None:
     assert linears(decoder) == [(100, 1200), (1200, 1200), (1200, 784)]
     assert linears(critic) == [(784, 240), (240, 240), (240, 1)]
     assert [type(m) for m in decoder.modules() if not list(m.children())] == [
-        nn.Linear, nn.BatchNorm1d, nn.ReLU, nn.Linear, nn.BatchNorm1d, nn.ReLU, nn.Linear, nn.Sigmoid
+        nn.Linear, nn.BatchNorm1d, nn.ReLU, nn.Linear, nn.BatchNorm1d, nn.ReLU, nn.Linear, Sigmoid
     ]  # fmt: skip
     kinds = [type(m) for m in critic.modules() if not list(m.children())]
     assert kinds == [nn.Flatten, nn.Linear, nn.ELU, nn.Linear, nn.ELU, nn.Linear]

@@ -10,10 +10,10 @@ from scipy.special import logsumexp
 from torch import Tensor
 
 from interalia import UserError
-from interalia.metrics import likelihood
 from interalia.metrics.likelihood import (
     cross_validated_bandwidth,
     held_out_bandwidth,
+    kernel,
     kernel_likelihood,
     log_densities,
 )
@@ -63,7 +63,7 @@ def test_two_centres_of_nearly_equal_weight_are_both_counted() -> None:
 def test_the_size_of_a_chunk_changes_nothing(pairs: int, monkeypatch: pytest.MonkeyPatch) -> None:
     c, x = normal(40, 5), normal(33, 5, seed=1)
     whole = log_densities(x, c, [0.3, 1.0])
-    monkeypatch.setattr(likelihood, "PAIRS", pairs)
+    monkeypatch.setattr(kernel, "PAIRS", pairs)
     assert log_densities(x, c, [0.3, 1.0]).numpy() == pytest.approx(whole.numpy(), rel=1e-6)
 
 
@@ -105,7 +105,7 @@ def test_cross_validation_finds_what_new_samples_want() -> None:
     c, new = normal(1500, 2), normal(1500, 2, seed=1)
     chosen = cross_validated_bandwidth(c)
     assert abs(math.log(chosen / held_out_bandwidth(c, new))) < 0.25
-    assert likelihood.GRID[0] < chosen < likelihood.GRID[-1]
+    assert kernel.GRID[0] < chosen < kernel.GRID[-1]
 
 
 def test_copies_of_one_sample_want_the_narrowest_kernel() -> None:
@@ -150,9 +150,9 @@ def test_no_bandwidths_are_refused() -> None:
 @pytest.mark.parametrize("d", [1, 8])
 def test_a_narrowed_search_finds_what_a_full_one_does(scouts: int, d: int, monkeypatch: pytest.MonkeyPatch) -> None:
     c, new = normal(240, d), normal(200, d, seed=1)
-    grid = likelihood.GRID[::2]
-    monkeypatch.setattr(likelihood, "SCOUTS", 10_000)
+    grid = kernel.GRID[::2]
+    monkeypatch.setattr(kernel, "SCOUTS", 10_000)
     full = cross_validated_bandwidth(c, grid=grid), held_out_bandwidth(c, new, grid)
-    monkeypatch.setattr(likelihood, "SCOUTS", scouts)
-    monkeypatch.setattr(likelihood, "NARROWED", 2)
+    monkeypatch.setattr(kernel, "SCOUTS", scouts)
+    monkeypatch.setattr(kernel, "NARROWED", 2)
     assert (cross_validated_bandwidth(c, grid=grid[::-1]), held_out_bandwidth(c, new, grid)) == full

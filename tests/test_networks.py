@@ -442,7 +442,7 @@ def test_maxout_takes_the_largest_of_its_pieces() -> None:
 
 GENERATIVE = ("infogan", "cyclegan", "fgan-mnist")  # without an encoder; tried out beside their games
 PLAIN = {
-    name: (2,) if name in ("ali-mixture", "alice-toy") else (1, 8, 8)
+    name: (2,) if name in ("ali-mixture", "alice-toy", "avb-toy") else (1, 8, 8)
     for name in CATALOGUE
     if name not in (*PAPERS, *GENERATIVE)
 }
@@ -507,6 +507,10 @@ def test_automatic_networks_fit_odd_shapes(shape: tuple[int, ...], unary: bool) 
 def test_every_other_network_fits_its_sizes(name: str, heads: int, noise: int, infers: bool, bounded: bool) -> None:
     if name == "ali-mixture" and bounded:
         pytest.skip("the toy's prior is normal")
+    if name.startswith("avb") and not infers:
+        with pytest.raises(UserError, match="use --networks auto"):
+            CATALOGUE[name](Sizes(PLAIN[name], 8, infers=False))
+        return
     torch.manual_seed(0)
     sizes = Sizes(PLAIN[name], 8, heads=heads, noise=noise, infers=infers, bounded=bounded)
     check(CATALOGUE[name](sizes, width=16), sizes)

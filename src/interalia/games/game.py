@@ -112,7 +112,8 @@ class Game(nn.Module, abc.ABC):
         """Hears what a look of a training came to; an augmentation that adapts itself does so here."""
         if self.noise is not None and len(outcome.scores) > 1:
             first, second, *_ = outcome.scores.values()
-            self.noise.heard(first, second, len(first) * (self.critic.size if isinstance(self.critic, Packed) else 1))
+            critic = getattr(self, "critic", None)  # a game between two domains has two, and never in packs
+            self.noise.heard(first, second, len(first) * (critic.size if isinstance(critic, Packed) else 1))
 
     def memory(self) -> dict[str, Tensor]:
         """What the game carries from step to step beside its weights, such as a pool of past samples: for checkpoints."""

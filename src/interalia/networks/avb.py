@@ -12,6 +12,7 @@ from torch.nn.functional import elu
 from interalia.conditionals import full
 from interalia.errors import UserError
 from interalia.networks.layers import Sigmoid, Stack
+from interalia.networks.mlp import bounding
 from interalia.networks.sizes import Networks, Sizes
 
 KERNEL, PADDING = 5, 2
@@ -134,8 +135,9 @@ def avb(
         raise ValueError(
             f"`width`, `critic_width` and `features` are {width}, {critic_width} and {features}; 1 or more"
         )
-    if sizes.labels or sizes.classes or sizes.answers or sizes.cycle or sizes.separate or sizes.other or sizes.lower:
-        raise UserError("the networks 'avb' are those of a critic of (x, z) without labels; use --networks auto.")
+    asked = (sizes.labels, sizes.classes, sizes.answers, sizes.cycle, sizes.separate, sizes.other, sizes.lower)
+    if any(asked) or not sizes.infers or sizes.judges == "x":
+        raise UserError("AVB's networks have a critic of (x, z) alone, without labels; use --networks auto.")
     d = math.prod(sizes.shape)
     answers = sizes.heads * sizes.latent
     image = len(sizes.shape) == 3
@@ -148,7 +150,8 @@ def avb(
         for stride in strides:
             places.append((-(-places[-1][0] // stride), -(-places[-1][1] // stride)))
         flat = maps[-1] * math.prod(places[-1])
-        encoder = Stack(Noisy(sizes.shape, sizes.noise, maps, strides), nn.Linear(flat, answers))
+        head = nn.Sequential(nn.Linear(flat, answers), *bounding(sizes))
+        encoder = Stack(Noisy(sizes.shape, sizes.noise, maps, strides), head)
         ups: list[nn.Module] = []
         for level in range(LEVELS - 1, -1, -1):
             outputs = maps[level - 1] if level else channels
@@ -168,7 +171,8 @@ def avb(
         output = last.bias  # type: ignore[assignment]
     else:
         flatten: list[nn.Module] = [nn.Flatten()] if not sizes.noise else []
-        encoder = Stack(nn.Sequential(*flatten, ELU(d + sizes.noise, width)), nn.Linear(width, answers))
+        head = nn.Sequential(nn.Linear(width, answers), *bounding(sizes))
+        encoder = Stack(nn.Sequential(*flatten, ELU(d + sizes.noise, width)), head)
         last = nn.Linear(width, d)
         head = nn.Sequential(last, Sigmoid()) if image else nn.Sequential(last)
         decoder = Stack(ELU(sizes.latent, width), head, after=sizes.shape)
