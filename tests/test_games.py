@@ -141,7 +141,7 @@ SPECIAL = {  # networks that not every game can play with, and the games that ca
         "aae",
         "semi-aae",
     },
-    "draw": set(CATALOGUE) - {"cyclegan", "infogan"},
+    "draw": set(CATALOGUE) - {"cyclegan"},
     "mlp": set(CATALOGUE) - {"cyclegan"},
 }
 
