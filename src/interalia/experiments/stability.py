@@ -189,7 +189,8 @@ SEM_ALI = Experiment(
     paper={},
     protocol=(
         f"ALI without a round trip, the recipes ali-mnist's and ali-cifar10's networks, relativistic pairing, R1 + R2, no "
-        f"averaging. {SEM_STEPS:,} looks at a batch of 128 for every method: so many steps for simultaneous moves, half as "
+        f"averaging, rates that fall by a cosine. {SEM_STEPS:,} looks at a batch of 128 for every method: "
+        f"so many steps for simultaneous moves, half as "
         f"many for extragradient, which looks twice a step. The learning rate of each method and data set is that of "
         f"{', '.join(map(str, TRIED['sgd']))} (gradient descent) or {', '.join(map(str, TRIED['adam']))} (Adam, betas 0.5, "
         f"0.9) with the least error on {COUNT:,} validation images after half the looks, of a seed that is not in the table. "
