@@ -234,7 +234,8 @@ def rates_of(works: dict[str, Callable[[], int]], rounds: int) -> dict[str, floa
 AIS_CALIBRATION = Experiment(
     name="ais-calibration",
     about=(
-        "Annealed importance sampling and its bidirectional check on linear-Gaussian decoders, whose log p(x) is known: from "
+        "Annealed importance sampling and its bidirectional check on linear-Gaussian decoders, whose log p(x) is "
+        "known: from "
         "the prior, and from a Gaussian that is roughly the posterior. To reach: within 0.1 nat of the truth on average, a "
         "gap of at most 0.2 nat."
     ),
@@ -261,26 +262,33 @@ AIS_CALIBRATION = Experiment(
     protocol=(
         f"x = W z + b + {SIGMA} eps in {PIXELS} dimensions, W's entries of variance 1/{PIXELS}, another W for each seed, "
         f"float64. {IMAGES} images from the model, and {IMAGES} others for the check; {CHAINS} chains, {TEMPERATURES:,} "
-        f"temperatures, {LEAPFROG} leapfrog steps, sigmoidal path. Rough posterior: the exact mean times {SHRUNK}, the exact "
-        f"standard deviations times {WIDENED}, no correlations. I(x; z) says how far the posterior is from the prior. Time: "
-        f"an untrained MLP decoder of {SIZE} latents with tanh units and random images of zeros and ones, float32, {CHAINS} "
-        f"chains, {LEAPFROG} leapfrog steps, {ROUNDS} turns of {TIMED} temperatures without the tuning; a gradient is one of "
+        f"temperatures, {LEAPFROG} leapfrog steps, sigmoidal path. Rough posterior: the exact mean times "
+        f"{SHRUNK}, the exact "
+        f"standard deviations times {WIDENED}, no correlations. I(x; z) says how far the posterior is from the "
+        "prior. Time: "
+        f"an untrained MLP decoder of {SIZE} latents with tanh units and random images of zeros and ones, "
+        f"float32, {CHAINS} "
+        f"chains, {LEAPFROG} leapfrog steps, {ROUNDS} turns of {TIMED} temperatures without the tuning; a "
+        "gradient is one of "
         f"one image and one z. Plain loop: one chain of the batch of images after the other, by automatic differentiation "
         f"of log f_b. Decoder alone: forward and backward to z from the pixels, without a likelihood, on the rows that AIS "
         f"takes at once."
     ),
     quick_protocol=(
-        f"CUT to {QUICK_IMAGES} images, {QUICK_CHAINS} chains, {QUICK_TEMPERATURES} temperatures and 2 turns of the timing: "
+        f"CUT to {QUICK_IMAGES} images, {QUICK_CHAINS} chains, {QUICK_TEMPERATURES} temperatures and 2 turns of "
+        "the timing: "
         f"it shows the table's shape; so short a path does not reach the aims."
     ),
     seeds=3,
     cut="CUT to {steps:,} temperatures (--steps)",
     chosen=(
-        "Nothing was chosen on these images; the width 0.5 was chosen on others of such models: with 0.25 the gap of 50 latents "
+        "Nothing was chosen on these images; the width 0.5 was chosen on others of such models: with 0.25 the "
+        "gap of 50 latents "
         "from the prior is above the aim at this length."
     ),
     notes=(
-        "The columns of errors are standard errors over images, averaged over seeds. The steps column holds temperatures. A "
+        "The columns of errors are standard errors over images, averaged over seeds. The steps column holds "
+        "temperatures. A "
         "gap below 0 is chance: both bounds hold in expectation.",
     ),
 )
