@@ -372,3 +372,8 @@ def test_what_draw_cannot_paint() -> None:
             runs.build(run, shape)
     with pytest.raises(UserError, match="use it as the encoder of vae or avb"):
         runs.build(Run(game="ali", encoder="recurrent", networks="draw", latent=16), (1, 8, 8))(torch.rand(4, 1, 8, 8))
+
+
+def test_a_hamiltonian_posterior_is_refused_by_a_game_without_a_likelihood() -> None:
+    with pytest.raises(UserError, match="ALI does not have; play vae or avb, or use --encoder gaussian"):
+        runs.build(Run(game="ali", encoder="hamiltonian(steps=2)", latent=3), (2,))

@@ -183,6 +183,11 @@ def build(
         game = kind(**{key: value for key, value in given.items() if key in needs}, **settings)
     except ValueError as error:
         raise UserError(f"the game {run.game!r} cannot be made: {error}.") from error
+    if conditional is conditionals.Hamiltonian and game.encoder.log_joint is None:
+        raise UserError(
+            f"the encoder {run.encoder!r} follows the gradient of log p(x, z), which {type(game).__name__} does not have; "
+            f"play vae or avb, or use --encoder gaussian."
+        )
     game.shape, game.labels, game.other = tuple(shape), told, sizes.other
     game.attributes = dict(attributes or {})
     game.classes = labels or 0 if semi else 0
