@@ -39,8 +39,8 @@ from interalia.metrics.likelihood.hamiltonian import (
     transition,
     tuned,
 )
+from interalia.modes import quietly
 from interalia.networks.mlp import MLP, Joint
-from interalia.tasks import quietly
 
 
 def binary_game(latents: int = 3, pixels: int = 6) -> VAE:

@@ -275,7 +275,7 @@ def _try(decoder: Conditional, shape: tuple[int, ...], prior: Prior) -> None:
     from torch import Tensor, nn
 
     from interalia.conditionals import Dirac
-    from interalia.tasks import quietly
+    from interalia.modes import quietly
 
     for name, part in decoder.state_dict().items():
         if part.is_floating_point() and part.dtype != torch.float32:

@@ -19,7 +19,6 @@ from interalia.conditionals.base import (
     Point,
     Pushed,
     drawn,
-    full,
 )
 from interalia.conditionals.flows import Flow, InverseAutoregressive, Planar
 from interalia.conditionals.gaussian_process import GaussianProcess
@@ -78,5 +77,4 @@ __all__ = [
     "StandardNormal",
     "Uniform",
     "drawn",
-    "full",
 ]

@@ -6,8 +6,9 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
-from interalia.conditionals.base import Parametric, full
+from interalia.conditionals.base import Parametric
 from interalia.conditionals.paired import Paired, normal, perceptron
+from interalia.modes import full
 
 
 class Auxiliary(Parametric):

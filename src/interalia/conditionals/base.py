@@ -14,11 +14,7 @@ from torch import Tensor, nn
 from torch.distributions import Distribution, Independent, Normal
 
 from interalia.errors import UserError
-
-
-def full(y: Tensor) -> Tensor:
-    """y in full precision, where autocast computed it in a lower one: what follows takes exponentials and differences."""
-    return y.float() if y.dtype in (torch.bfloat16, torch.float16) else y
+from interalia.modes import full
 
 
 class Point(Distribution):

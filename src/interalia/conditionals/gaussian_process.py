@@ -8,8 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
-from interalia.conditionals.base import Parametric, full
+from interalia.conditionals.base import Parametric
 from interalia.conditionals.paired import Paired, normal, perceptron, precise
+from interalia.modes import full
 
 JITTER = 1e-4  # added to the variance of the inducing values, so that their covariance has a Cholesky factor
 

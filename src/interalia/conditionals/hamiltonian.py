@@ -9,9 +9,10 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
-from interalia.conditionals.base import Conditional, full
+from interalia.conditionals.base import Conditional
 from interalia.conditionals.paired import Paired, normal, perceptron
 from interalia.errors import UserError
+from interalia.modes import full
 
 Gradient = Callable[[Tensor], Tensor]
 

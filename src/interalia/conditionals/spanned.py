@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 from torch.nn.functional import elu
 
-from interalia.conditionals.base import Parametric, Point, full
+from interalia.conditionals.base import Parametric, Point
+from interalia.modes import full
 
 MOMENTS = 256  # draws of the noise that the moments of the basis are taken over
 

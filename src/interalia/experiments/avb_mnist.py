@@ -59,7 +59,7 @@ class Curve(Observer):
         self.points: list[tuple[float, float]] = []
 
     def step(self, training: Training, outcome: Outcome) -> None:
-        from interalia.tasks import device_of, quietly
+        from interalia.modes import device_of, quietly
 
         if training.step % self.every == 0 or training.step == training.steps:
             game = training.sampled
@@ -124,7 +124,7 @@ def work(run: Run, kind: str, row: str, setting: Setting) -> Values:
     told = training.finished()
     import torch
 
-    from interalia.tasks import device_of, quietly
+    from interalia.modes import device_of, quietly
 
     with quietly(told, run.seed), torch.no_grad():
         parts = x.to(device_of(told)).split(250)

@@ -142,7 +142,7 @@ def timed(seed: int, quick: bool) -> Values:
     from interalia.games import VAE
     from interalia.metrics.likelihood import annealing
     from interalia.metrics.likelihood.estimate import rows_that_fit
-    from interalia.tasks.calling import quietly
+    from interalia.modes import frozen, quietly
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -162,13 +162,13 @@ def timed(seed: int, quick: bool) -> Values:
         z, pull = torch.randn(pairs, SIZE), torch.randn(pairs, SEEN)
 
         def sampler() -> int:
-            with annealing.frozen(game):
+            with frozen(game):
                 ends = annealing.Ends.of(game, x, settings)
                 annealing.anneal(ends, ends.bridge.at(ends.draw()), path, steps, LEAPFROG, lambda share: None)
             return pairs * calls
 
         def alone() -> int:
-            with annealing.frozen(game), torch.enable_grad():
+            with frozen(game), torch.enable_grad():
                 for _ in range(calls):
                     at = z.clone().requires_grad_(True)
                     torch.autograd.grad(game.decoder(at).mean, at, pull)

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import l1_loss
 
-from interalia.conditionals import full
 from interalia.disturbances import Disturbance
 from interalia.divergences import Divergence, LeastSquares
 from interalia.games.game import Game, Outcome
+from interalia.modes import full
 from interalia.penalties import Joints, Penalty, Pool
 
 

@@ -11,9 +11,10 @@ from typing import ClassVar, Self
 import torch
 from torch import Tensor, nn
 
-from interalia.conditionals import Conditional, Prior, full
+from interalia.conditionals import Conditional, Prior
 from interalia.disturbances import Disturbance
 from interalia.errors import UserError
+from interalia.modes import full
 from interalia.networks.layers import Packed
 from interalia.penalties import Joints, Penalty
 

@@ -10,6 +10,7 @@ from interalia.disturbances import Disturbance
 from interalia.divergences import GAN, Divergence
 from interalia.errors import UserError
 from interalia.games.game import Game, Outcome
+from interalia.modes import quietly
 from interalia.networks.layers import Recogniser
 from interalia.penalties import Joints, Penalty
 
@@ -127,8 +128,6 @@ def check(decoder: Conditional, critic: Recogniser, prior: Codes) -> None:
     Raises:
         UserError: z does not fit the decoder, or the answers do not fit the codes.
     """
-    from interalia.tasks import quietly
-
     parameter = next(decoder.parameters())
     z = torch.zeros(2, prior.size, device=parameter.device, dtype=parameter.dtype)
     with quietly(nn.ModuleList([decoder, critic])):

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from interalia.conditionals import full
+from interalia.modes import full
 
 
 def channels_last(x: Tensor) -> bool:

@@ -9,16 +9,15 @@ A task takes its randomness from `seed` alone and leaves the global random state
 
 from __future__ import annotations
 
+from interalia.modes import device_of, quietly
 from interalia.tasks.calling import (
     BATCH,
     Level,
     capable,
     check_conditional,
     check_images,
-    device_of,
     labels,
     place,
-    quietly,
     told,
 )
 from interalia.tasks.classes import classify

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Literal
 
 import torch
@@ -20,25 +19,6 @@ if TYPE_CHECKING:
 
 BATCH = 250
 Level = Literal["upper", "lower"]  # of latents, where there are two
-
-
-@contextlib.contextmanager
-def quietly(game: nn.Module, seed: int = 0) -> Iterator[None]:
-    """Evaluation mode without gradients, on a random state of its own; everything is put back afterwards."""
-    device = next(game.parameters()).device
-    devices = [device] if device.type == "cuda" else []
-    modes = {module: module.training for module in game.modules()}
-    apple = torch.mps.get_rng_state() if device.type == "mps" else None  # which fork_rng does not know
-    with torch.random.fork_rng(devices=devices), torch.no_grad():
-        torch.manual_seed(seed)
-        game.eval()
-        try:
-            yield
-        finally:
-            for module, mode in modes.items():
-                module.training = mode
-            if apple is not None:
-                torch.mps.set_rng_state(apple)
 
 
 def capable(game: Game, task: str, *networks: str) -> None:
@@ -80,10 +60,6 @@ def level_of(game: Game, level: Level, encoder: bool) -> Conditional:
             f"{type(game).__name__} has one level of latents; leave the level out, or play HALI, which has two."
         )
     return network.first if encoder else network.second
-
-
-def device_of(game: nn.Module) -> torch.device:
-    return next(game.parameters()).device
 
 
 def check_images(game: Game, x: Tensor) -> None:

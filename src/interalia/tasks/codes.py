@@ -9,7 +9,8 @@ from torch import Tensor
 
 from interalia.conditionals import Codes, StandardNormal, Uniform
 from interalia.errors import UserError
-from interalia.tasks.calling import capable, check_images, device_of, in_batches, labels, quietly
+from interalia.modes import device_of, quietly
+from interalia.tasks.calling import capable, check_images, in_batches, labels
 from interalia.tasks.inference import decode, latents
 
 if TYPE_CHECKING:

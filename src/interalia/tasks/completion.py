@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from interalia.errors import UserError
-from interalia.tasks.calling import BATCH, capable, check_images, device_of, quietly, told
+from interalia.modes import device_of, quietly
+from interalia.tasks.calling import BATCH, capable, check_images, told
 from interalia.tasks.inference import decode, encode, latents
 
 if TYPE_CHECKING:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Literal
 from torch import Tensor
 
 from interalia.errors import UserError
-from interalia.tasks.calling import check_images, device_of, in_batches, quietly
+from interalia.modes import device_of, quietly
+from interalia.tasks.calling import check_images, in_batches
 
 if TYPE_CHECKING:
     from interalia.games import Game

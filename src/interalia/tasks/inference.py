@@ -8,16 +8,15 @@ import torch
 from torch import Tensor, nn
 
 from interalia.errors import UserError
+from interalia.modes import device_of, quietly
 from interalia.tasks.calling import (
     BATCH,
     Level,
     capable,
     check_images,
-    device_of,
     in_batches,
     labels,
     level_of,
-    quietly,
     told,
 )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -36,7 +36,7 @@ from interalia.metrics.likelihood.hamiltonian import (
     transition,
     tuned,
 )
-from interalia.tasks.calling import quietly
+from interalia.modes import frozen, quietly
 
 Path = Literal["sigmoidal", "linear"]
 Initial = Literal["posterior", "prior"]
@@ -261,19 +261,6 @@ def settings_for(
         # come to them, so that the check keeps a gap
         initial = "posterior" if moments and not isinstance(game.prior, Uniform) else "prior"
     return Settings(chains, temperatures, leapfrog, path, initial)
-
-
-@contextlib.contextmanager
-def frozen(game: Game) -> Iterator[None]:
-    """Gradients in z alone: no parameter has one; put back afterwards."""
-    moved = [p for p in game.parameters() if p.requires_grad]
-    for p in moved:
-        p.requires_grad_(False)
-    try:
-        yield
-    finally:
-        for p in moved:
-            p.requires_grad_(True)
 
 
 def betas(temperatures: int, path: Path) -> Tensor:

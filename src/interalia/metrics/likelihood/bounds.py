@@ -12,7 +12,8 @@ from interalia.conditionals import drawn
 from interalia.errors import UserError
 from interalia.games.game import Game
 from interalia.metrics.likelihood.estimate import GIVEN, Estimate, checked, counted, gathered, rows_that_fit
-from interalia.tasks.calling import capable, quietly
+from interalia.modes import quietly
+from interalia.tasks.calling import capable
 
 
 def elbo(

@@ -16,7 +16,8 @@ from interalia.data.progress import progress
 from interalia.data.store import free_memory
 from interalia.errors import UserError
 from interalia.games.game import Game
-from interalia.tasks.calling import check_images, device_of, quietly
+from interalia.modes import device_of, quietly
+from interalia.tasks.calling import check_images
 
 ROWS = {"cpu": 1024}  # pairs (x, z) looked at at once where memory allows: more no longer fit a processor's cache
 WIDE = 65_536  # the same on an accelerator

@@ -1,0 +1,51 @@
+"""In which mode a network is asked: quietly, with its parameters frozen, in full precision."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+
+
+def device_of(game: nn.Module) -> torch.device:
+    """Where its parameters live."""
+    return next(game.parameters()).device
+
+
+@contextlib.contextmanager
+def quietly(game: nn.Module, seed: int = 0) -> Iterator[None]:
+    """Evaluation mode without gradients, on a random state of its own; everything is put back afterwards."""
+    device = next(game.parameters()).device
+    devices = [device] if device.type == "cuda" else []
+    modes = {module: module.training for module in game.modules()}
+    apple = torch.mps.get_rng_state() if device.type == "mps" else None  # which fork_rng does not know
+    with torch.random.fork_rng(devices=devices), torch.no_grad():
+        torch.manual_seed(seed)
+        game.eval()
+        try:
+            yield
+        finally:
+            for module, mode in modes.items():
+                module.training = mode
+            if apple is not None:
+                torch.mps.set_rng_state(apple)
+
+
+@contextlib.contextmanager
+def frozen(game: nn.Module) -> Iterator[None]:
+    """Gradients in z alone: no parameter has one; put back afterwards."""
+    moved = [p for p in game.parameters() if p.requires_grad]
+    for p in moved:
+        p.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for p in moved:
+            p.requires_grad_(True)
+
+
+def full(y: Tensor) -> Tensor:
+    """y in full precision, where autocast computed it in a lower one: what follows takes exponentials and differences."""
+    return y.float() if y.dtype in (torch.bfloat16, torch.float16) else y
