@@ -17,6 +17,8 @@ from PIL import Image
 
 from interalia import plots, reports
 from interalia.errors import UserError
+from interalia.reports.page import PROGRESS
+from interalia.reports.words import WITH_LOG_ODDS, infers
 
 RUN = {
     "name": "ali-digits", "game": "ali", "data": "digits", "root": None, "latent": 16, "encoder": "gaussian",
@@ -270,14 +272,14 @@ def test_words_know_which_games_infer_and_which_scores_are_log_odds() -> None:
     from interalia import divergences, games
 
     for name, game in games.CATALOGUE.items():
-        assert reports._infers({"game": name}) == any("encoder" in moved for moved in game.players.values()), name
+        assert infers({"game": name}) == any("encoder" in moved for moved in game.players.values()), name
     scores = torch.linspace(-1.5, 1.5, 7)
     for name, divergence in divergences.CATALOGUE.items():
         try:
             odds = torch.allclose(divergence().log_ratio(scores), scores)
         except UserError:  # a divergence whose scores do not tell the ratio
             odds = False
-        assert (name in reports.WITH_LOG_ODDS) == odds, name
+        assert (name in WITH_LOG_ODDS) == odds, name
 
 
 def test_words_of_points_and_of_what_is_not_finite() -> None:
@@ -352,7 +354,7 @@ def test_the_page_is_whole_and_asks_nothing_of_the_network(tmp_path: Path) -> No
     assert not re.search(r"url\(|@import|https?:", text)
     files = {path.read_bytes() for path in (home / "figures").rglob("*.png")}
     shown = [base64.b64decode((image["src"] or "").partition(",")[2]) for image in page.images]
-    assert len(shown) == 5 + reports.PROGRESS  # samples, reconstructions, interpolations, curves, measures
+    assert len(shown) == 5 + PROGRESS  # samples, reconstructions, interpolations, curves, measures
     assert set(shown) <= files
     assert all(image["alt"] for image in page.images)
     for sentence in reports.words(RUN, RESULTS, LOG):

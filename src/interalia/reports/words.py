@@ -1,0 +1,273 @@
+"""A run in plain sentences: what was trained, on what, how long, and how good it is."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+GAMES = {  # in words; any other game goes by its own name
+    "aae": "AAE (an adversarial autoencoder)",
+    "ali": "ALI (adversarially learned inference)",
+    "alice": "ALICE (adversarially learned inference with conditional entropy)",
+    "alice-adversarial": "ALICE (adversarially learned inference with a critic of round trips)",
+    "hali": "HALI (hierarchical adversarially learned inference)",
+    "joint-latent-regressor": "a GAN with a joint latent regressor",
+    "latent-regressor": "a latent regressor (an encoder for a generator trained before)",
+    "posthoc-ali": "ALI after the fact (an encoder for a generator trained before)",
+    "semi-aae": "a semi-supervised AAE (an adversarial autoencoder that is shown some labels)",
+    "semi-ali": "semi-supervised ALI (adversarially learned inference whose critic knows the classes)",
+    "vae": "VAE (a variational autoencoder)",
+    "vae-gan": "VAE/GAN (a variational autoencoder with a GAN's critic)",
+    "cyclegan": "CycleGAN (translation between two domains without pairs)",
+    "gan": "GAN (a generative adversarial network)",
+    "infogan": "InfoGAN (a GAN whose samples tell the codes that they were made from)",
+}
+WITHOUT_ENCODER = ("gan", "infogan", "cyclegan")
+TRANSLATING = ("cyclegan",)
+# the divergences under which a critic's score is a log-odds
+WITH_LOG_ODDS = ("gan", "jensen-shannon", "reverse-kl", "alpha")
+
+
+def words(
+    run: Mapping[str, Any], results: Mapping[str, Any] | None, log: Sequence[Mapping[str, Any]] = ()
+) -> list[str]:
+    """What was run, on what, how long, and how good it is, in plain sentences.
+
+    Arguments:
+        run: what is in ``run.json``.
+        results: what is in ``results.json``, or None before the first evaluation.
+        log: the lines of ``log.jsonl``, which tell how far a run has come that was not evaluated yet.
+
+    Example:
+        >>> words({"game": "ali", "data": "digits", "steps": 3000, "batch": 128}, None)[0]
+        "This run is to train ALI (adversarially learned inference) on 'digits' for 3,000 steps of 128 examples each."
+    """
+    return [*_done(run, results or {}, log), *_taught(run), *_found(run, results, log)]
+
+
+def _done(run: Mapping[str, Any], results: Mapping[str, Any], log: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    data, training = results.get("data") or {}, results.get("training") or {}
+    shape = data.get("shape") or []
+    what = f"'{run.get('data', data.get('name', 'unknown data'))}'"
+    if run.get("target"):
+        what += f" and '{run['target']}'"
+    if data.get("train") and len(shape) == 3:
+        what = f"{counted(data['train'], 'image')} of {what} ({size_of(shape)})"
+    elif data.get("train") and shape:
+        what = f"{counted(data['train'], 'point')} of {what} ({counted(shape[0], 'dimension')})"
+    noun = {0: "example", 1: "point", 3: "image"}.get(len(shape), "example")
+    last = newest(log)
+    planned = run.get("steps")
+    batch = f" of {counted(run['batch'], noun)} each" if run.get("batch") else ""
+    step = max(training.get("steps") or 0, results.get("step") or 0, last.get("step", 0))
+    if step == 0:
+        length = f" for {counted(planned, 'step')}{batch}" if planned else ""
+        yield f"This run is to train {game_of(run)} on {what}{length}."
+        return
+    sentence = f"Trained {game_of(run)} on {what} for {counted(step, 'step')}{batch}"
+    if last.get("epoch") and last["step"] == step:
+        sentence += f" ({last['epoch']:,.3g} passes over the data)" if last["epoch"] < 1000 else ""
+    seconds = last.get("seconds") if last.get("step", 0) >= step else training.get("seconds")
+    if seconds:
+        sentence += f" in {duration(seconds)}"
+    if results.get("machine"):
+        sentence += f" on {results['machine']}"
+    if training.get("images_per_second"):
+        sentence += f", at {training['images_per_second']:,.0f} {noun}s a second"
+    yield sentence + "."
+    ends = (line for line in reversed(log) if line["step"] == last["step"])  # a run that went on has other lines since
+    stopped = next((line["stopped"] for line in ends if "stopped" in line), None)
+    verdict = next((line["verdict"] for line in reversed(log) if "verdict" in line), None)
+    if verdict:
+        yield f"Its health at the last evaluation: {verdict}"
+    if stopped:
+        yield str(stopped)
+    elif planned and step < planned:
+        yield f"It has not reached its planned end, step {planned:,}."
+    if data.get("about"):
+        yield str(data["about"])
+
+
+def _taught(run: Mapping[str, Any]) -> Iterator[str]:
+    """What the game does, for people who meet it for the first time."""
+    latent = f"a latent code z of {counted(run['latent'], 'number')}" if run.get("latent") else "a latent code z"
+    if part_of(run, "game") == "infogan":
+        yield (
+            f"Two networks learn against each other: a generator that makes data from {latent}, some of them codes (a "
+            f"category, a number in a range) and the rest noise, and a critic that tries to tell what it makes from real "
+            f"data and also says which codes a sample was made from. Both are rewarded when the codes can be told, so that "
+            f"each code comes to stand for something that can be seen. Nobody tells them what; there are no labels in the "
+            f"training."
+        )
+    elif translates(run):
+        yield (
+            "Four networks learn together: a map from images of domain a to images of domain b, a map the other way, and for "
+            "each domain a critic that tries to tell what is translated into it from what belongs there. Which image "
+            "belongs to which is never shown: all that holds a translation to its original is the charge for what is lost "
+            "on the way there and back. That leaves open which of the ways that lose nothing is found."
+        )
+    elif not infers(run):
+        yield (
+            f"Two networks learn against each other: a generator that makes data from {latent} drawn at random, and "
+            f"a critic that tries to tell what it makes from real data. There is no encoder, so nothing is "
+            f"reconstructed."
+        )
+    elif part_of(run, "game") == "ali":
+        yield (
+            f"Three networks learn together: an encoder that infers {latent} from data, a decoder that makes data "
+            f"from z, and a critic that tries to tell the pairs (data, inferred z) from the pairs (made data, random "
+            f"z). Nothing asks for good reconstructions: they come about as far as the critic can no longer tell."
+        )
+    elif part_of(run, "game") == "alice":
+        yield (
+            f"Three networks learn together, as in ALI: an encoder that infers {latent} from data, a decoder that "
+            f"makes data from z, and a critic that tries to tell the pairs (data, inferred z) from the pairs (made "
+            f"data, random z). Unlike in ALI, encoder and decoder are also charged for what a reconstruction loses, so "
+            f"its reconstructions are not comparable with those of ALI, which come about without being asked for."
+        )
+
+
+def _found(
+    run: Mapping[str, Any], results: Mapping[str, Any] | None, log: Sequence[Mapping[str, Any]]
+) -> Iterator[str]:
+    if results is None:
+        yield "It has not been evaluated yet, so there are no measures below."
+        return
+    value = values_in(results)
+    data, split = results.get("data") or {}, results.get("split", "held-out")
+    size = data.get(split)
+    at, reached = results.get("step"), newest(log).get("step", 0)
+    if value:
+        held = f", {counted(size, 'example')} that it was not trained on" if size and split != "train" else ""
+        yield f"What follows was measured on the {split} split{held}{f', at step {at:,}' if at else ''}."
+    if at and reached > at:
+        yield f"The measures are older than the run, which has come to step {reached:,} since; evaluate it again."
+    if "reconstruction_ratio" in value:
+        ratio = value["reconstruction_ratio"]
+        sentence = (
+            f"Held-out reconstructions are at {ratio:.2f} of the shuffled-pair baseline (lower is better; 1 means that "
+            f"the reconstruction has nothing to do with the image)"
+        ).replace("the image", "the image" if len(data.get("shape") or "abc") == 3 else "the input")
+        if 0 < ratio < 1:
+            sentence += f": an input is {1 / ratio:.1f} times closer to its own reconstruction than to another's"
+        yield sentence + "."
+    space = next((s for s in ("hidden", "latent") if f"nearest_neighbour_{s}" in value), None)
+    if space:
+        where = "the encoder's last hidden layer" if space == "hidden" else "the inferred z"
+        beside = [
+            f"{value[key]:.1%} {what}"
+            for key, what in (
+                ("nearest_neighbour_input", "on the inputs themselves"),
+                ("nearest_neighbour_untrained", "on an untrained encoder"),
+            )
+            if key in value
+        ]
+        yield (
+            f"The nearest training example, looked up in {where}, has the right label for "
+            f"{value[f'nearest_neighbour_{space}']:.1%} of held-out examples (higher is better"
+            f"{'; beside it, ' + ' and '.join(beside) if beside else ''})."
+        )
+    if "code_error" in value:
+        yield (
+            f"Taken as a classifier of held-out examples, each category of the first code standing for the label that fits "
+            f"it best, it is wrong for {value['code_error']:.1%} of them (lower is better; it never saw a label in training)."
+        )
+    if "code_bound" in value:
+        yield f"Samples tell at least {value['code_bound']:.3g} nats about their codes (higher is better)."
+    if "cycle_error" in value:
+        yield (
+            f"Translated and translated back, a held-out example is off by {value['cycle_error']:.3f} a number on average "
+            f"(lower is better; pixels go from 0 to 1)."
+        )
+    for source, to in (("a", "b"), ("b", "a")):
+        if f"translation_error_{to}" in value:
+            error = value[f"translation_error_{to}"]
+            sentence = f"Translations from {source} to {to} are off the truth by {error:.3f} a number"
+            if f"translation_accuracy_{to}" in value:
+                sentence += f", and {value[f'translation_accuracy_{to}']:.1%} of them are read as what they are"
+            yield sentence + "."
+    if "frechet_distance" in value:
+        floor = value.get("frechet_floor")
+        made = "translations" if "cycle_error" in value else "samples"
+        yield (
+            f"The Frechet distance between {made} and held-out data is {as_number(value['frechet_distance'])} (lower is "
+            f"better{f'; real training data is at {as_number(floor)}' if floor is not None else ''})."
+        )
+    if "precision" in value and "recall" in value:
+        yield (
+            f"{value['precision']:.0%} of the samples lie where held-out data lies (precision), and "
+            f"{value['recall']:.0%} of held-out data lies where samples lie (recall)."
+        )
+    if "modes" in value:
+        sentence = f"Samples reach {counted(round(value['modes']), 'mode')} of the mixture"
+        if "high_quality" in value:
+            sentence += f", and {value['high_quality']:.1%} of them lie within three standard deviations of a mode"
+        yield sentence + "."
+    broken = [m["name"] for m in measures_in(results) if m["name"] not in value]
+    if broken:
+        yield f"These came out without a finite value: {', '.join(name.replace('_', ' ') for name in broken)}."
+
+
+def game_of(run: Mapping[str, Any]) -> str:
+    name = part_of(run, "game") or "a game"
+    if name == "ali" and part_of(run, "encoder") == "dirac":
+        return "BiGAN (adversarially learned inference with a deterministic encoder)"
+    return GAMES.get(name, name)
+
+
+def infers(run: Mapping[str, Any]) -> bool:
+    return part_of(run, "game") not in WITHOUT_ENCODER
+
+
+def translates(run: Mapping[str, Any]) -> bool:
+    return part_of(run, "game") in TRANSLATING
+
+
+def part_of(run: Mapping[str, Any], key: str) -> str:
+    """The name of a part, without its settings."""
+    return str(run.get(key, "")).partition("(")[0].strip()
+
+
+def counted(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def size_of(shape: Sequence[int]) -> str:
+    channels, height, width = shape
+    kind = {1: "grayscale", 3: "colour", 4: "colour with opacity"}.get(channels, counted(channels, "channel"))
+    return f"{width}x{height} pixels, {kind}"
+
+
+def duration(seconds: float) -> str:
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    parts = [(hours, "h"), (minutes, "min"), (0 if hours else rest, "s")]
+    return " ".join(f"{number} {unit}" for number, unit in parts if number)
+
+
+def as_number(value: Any) -> str:
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return str(value)
+    if not math.isfinite(value):
+        return "not finite"
+    if value and not 1e-3 <= abs(value) < 1e6:
+        return f"{value:.2e}"
+    return f"{value:,.4g}" if abs(value) < 1000 else f"{value:,.0f}"
+
+
+def measures_in(results: Mapping[str, Any] | None) -> list[dict[str, Any]]:
+    listed = (results or {}).get("measures") or []
+    return [measure for measure in listed if isinstance(measure, dict) and "name" in measure]
+
+
+def values_in(results: Mapping[str, Any] | None) -> dict[str, float]:
+    """Name -> value of the measures that came out finite."""
+    pairs = ((measure["name"], measure.get("value")) for measure in measures_in(results))
+    return {name: value for name, value in pairs if isinstance(value, int | float) and math.isfinite(value)}
+
+
+def newest(log: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+    return max(log, key=lambda line: line["step"], default={})
