@@ -126,6 +126,17 @@ def test_dry_run_is_a_file_that_train_takes(tmp_path: Path, capsys: pytest.Captu
     assert "rates = { critic = 1e-05 }" in first
 
 
+def test_a_run_without_a_recipe_is_called_after_its_game(capsys: pytest.CaptureFixture[str]) -> None:
+    for flags, name in (
+        ((), "ali-digits"),
+        (("--game", "vae(likelihood='bernoulli')", "--binarise", "fixed"), "vae-digits"),
+        (("--game", "vae", "--name", "mine"), "mine"),
+        (("ali-mnist", "--game", "ali"), "ali-mnist"),
+    ):
+        assert interalia("train", *flags, "--dry-run") == 0
+        assert f'name = "{name}"' in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("room", rooms.ROOMS)
 def test_list(room: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert interalia("list", room) == 0

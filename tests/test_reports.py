@@ -18,7 +18,7 @@ from PIL import Image
 from interalia import plots, reports
 from interalia.errors import UserError
 from interalia.reports.page import PROGRESS
-from interalia.reports.words import WITH_LOG_ODDS, infers
+from interalia.reports.words import ESTIMATES, TAUGHT, WITH_LIKELIHOOD, WITH_LOG_ODDS, WITHOUT_CRITIC, infers
 
 RUN = {
     "name": "ali-digits", "game": "ali", "data": "digits", "root": None, "latent": 16, "encoder": "gaussian",
@@ -38,6 +38,14 @@ RESULTS: dict[str, Any] = {
     "training": {"seconds": 178, "steps": 3000, "images_per_second": 2157.3},
     "data": {"name": "digits", "about": "Handwritten digits.", "shape": [1, 8, 8], "train": 1297, "validation": 200,
              "test": 300},
+}  # fmt: skip
+LIKELIHOOD: dict[str, Any] = {
+    "estimates": [
+        {"name": "elbo", "value": -101.25, "error": 1.5, "images": 60, "acceptance": None, "check": None, "protocol": "E."},
+        {"name": "ais", "value": -98.75, "error": None, "images": 60, "acceptance": 0.625, "protocol": "A.",
+         "check": {"gap": 0.125, "error": 0.0625}},
+    ],
+    "split": "test", "images": {"measured": 60, "split": 10_000}, "binarisation": "fixed", "step": 3000,
 }  # fmt: skip
 LOG: list[dict[str, Any]] = [
     {"step": s, "epoch": s / 10, "seconds": s * 0.06, "losses/critic": 1.0, "losses/generator": 2.0 + 1 / s,
@@ -266,6 +274,38 @@ def test_words_name_the_game() -> None:
     assert "train newest on" in reports.words({"game": "newest", "data": "x"}, None)[0]
 
 
+def test_words_say_what_every_game_does_and_which_have_no_critic() -> None:
+    from interalia import games
+    from interalia.games.variational import Variational
+
+    assert set(TAUGHT) == set(games.CATALOGUE)
+    for name, game in games.CATALOGUE.items():
+        told = " ".join(reports.words({**RUN, "game": name}, None))
+        assert "{" not in told
+        assert ("latent code z of 16 numbers" in told) == (name != "cyclegan"), name
+        assert (name in WITHOUT_CRITIC) == (
+            not any("critic" in part for moved in game.players.values() for part in moved)
+        )
+        assert (name in WITH_LIKELIHOOD) == issubclass(game, Variational), name
+
+
+def test_words_tell_the_estimate_that_is_the_nearest_to_the_likelihood() -> None:
+    from interalia.metrics.likelihood import CATALOGUE
+
+    assert set(ESTIMATES) == set(CATALOGUE)
+    vae = {**RUN, "game": "vae(likelihood='bernoulli')"}
+    told = reports.words(vae, RESULTS, LOG, LIKELIHOOD)[-1]
+    assert told == (
+        "A held-out example has a log-likelihood log p(x) of -98.75 nats on average (higher is better), by "
+        "annealed importance sampling, over 60 examples of the test split; on samples of the model, the "
+        "bounds that enclose the truth are 0.12 nats apart."
+    )
+    bound = {**LIKELIHOOD, "estimates": LIKELIHOOD["estimates"][:1]}
+    assert "of -101.25 ± 1.50 nats on average" in reports.words(vae, RESULTS, LOG, bound)[-1]
+    assert reports.words(vae, RESULTS, [*LOG, {"step": 4000}], LIKELIHOOD)[-1].startswith("This is older than the run")
+    assert reports.words(vae, RESULTS, LOG, {"estimates": []}) == reports.words(vae, RESULTS, LOG)
+
+
 def test_words_know_which_games_infer_and_which_scores_are_log_odds() -> None:
     import torch
 
@@ -382,6 +422,28 @@ def test_the_page_of_a_game_without_encoder_offers_no_reconstruction(tmp_path: P
     assert "This game has no encoder" in page.text
     assert "interalia generate" in page.text
     assert "interalia reconstruct" not in page.text
+
+
+def test_the_page_of_a_variational_game_shows_its_likelihood_and_speaks_of_no_critic(tmp_path: Path) -> None:
+    log = [{key: value for key, value in line.items() if not key.startswith("scores")} for line in LOG]
+    home = folder(tmp_path, {**RUN, "game": "vae"}, RESULTS, log)
+    bare = Page(reports.write(home).read_text(encoding="utf-8"))
+    assert "Likelihood" not in bare.text
+    assert f"interalia likelihood {home}" in bare.text
+    (home / "likelihood.json").write_text(json.dumps(LIKELIHOOD))
+    plots.grid(greys(range(4)), home / "figures" / "manifold.png", columns=2)
+    page = Page(reports.write(home).read_text(encoding="utf-8"))
+    assert "elbo-101.25 ± 1.50E." in page.text
+    assert "ais-98.750.620.125 ± 0.062A." in page.text
+    assert "60 of 10,000 examples of the test split (binarisation: fixed)" in page.text
+    assert "-98.8 nats, log p(x) of a held-out example (ais)" in page.text
+    assert "The plane of z" in page.text
+    assert "critic's scores" not in page.text
+    avb = {**RUN, "game": "avb(contrast=True)"}
+    assert "pairs (data, random z)" in Page(reports.write(folder(tmp_path, avb)).read_text(encoding="utf-8")).text
+    (home / "likelihood.json").write_text("[1]")
+    with pytest.raises(UserError, match=r"likelihood.json is damaged .*interalia likelihood .* writes it anew"):
+        reports.write(home)
 
 
 def test_what_people_wrote_is_escaped(tmp_path: Path) -> None:

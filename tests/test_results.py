@@ -25,6 +25,14 @@ def test_a_mixture_has_a_plane_and_modes(recipe: recipes.Recipe, tmp_path: Path)
     assert "25" in folder.report.read_text()
 
 
+def test_a_game_of_two_latents_has_its_plane_on_the_page_and_no_other_has(tmp_path: Path) -> None:
+    for latent in (2, 3):
+        trained = engine.train(recipes.ali_digits(game="vae", latent=latent, steps=2), tmp_path / str(latent))
+        results.make(trained)
+        assert (Folder(tmp_path / str(latent)).figures / "manifold.png").exists() == (latent == 2)
+        assert ("evenly spaced in the prior" in Folder(tmp_path / str(latent)).report.read_text()) == (latent == 2)
+
+
 def test_results_say_how_they_came_about(tmp_path: Path) -> None:
     trained = engine.train(recipes.ali_digits(steps=10, seed=7), tmp_path / "run")
     found = results.evaluate(trained, seed=3)

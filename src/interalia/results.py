@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 
 from interalia import building, plots, reports, runs, tasks
-from interalia.conditionals import Chain
+from interalia.conditionals import Chain, StandardNormal, Uniform
 from interalia.data.store import as_tensor
 from interalia.errors import UserError, unknown
 from interalia.metrics import evaluation
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 Kind = Literal["auto", "classifier", "random", "inception"]  # whose features distances are computed in
 PAIRS = 8  # interpolations on the page
 EDITS = 8  # images whose edits are on the page
+PLANE = 20  # places along each dimension of a plane of z
 MOST = 12  # edits of each
 CYCLES = 20  # translations on the page, each way
 STEPS = 9
@@ -221,8 +222,8 @@ def likelihood(
         "data": {"name": dataset.name, "about": dataset.about, "shape": list(dataset.shape)},
         **provenance(),
     }
-    runs.write_json(folder.path / "likelihood.json", found)
-    with runs.writing(folder.path / "likelihood.md") as file:
+    runs.write_json(folder.likelihood, found)
+    with runs.writing(folder.likelihood_table) as file:
         file.write(likelihood_markdown(trained.run, found))
     return found
 
@@ -466,6 +467,8 @@ def draw(trained: Trained, dataset: Dataset) -> None:
     by_label = game.labels > 0 and not game.attributes
     samples = tasks.by_label(game, 10) if by_label else tasks.generate(game, 100)
     plots.grid(samples.numpy(), figures / "samples.png", columns=10)
+    if game.prior.size == 2 and isinstance(game.prior, StandardNormal | Uniform):
+        plots.grid(tasks.manifold(game, PLANE).flatten(0, 1).numpy(), figures / "manifold.png", columns=PLANE)
     if game.recognises:
         for i, code in enumerate(tasks.directions(game)):
             plots.traversals([tasks.traverse(game, i).numpy()], figures / f"traversal_{code}.png")

@@ -323,8 +323,8 @@ def fitted(run: Run, given: Container[str]) -> Run:
 
 class Folder:
     """The folder of a run: ``run.json``, ``log.jsonl``, ``checkpoints/``, ``weights.safetensors``, ``figures/``,
-    ``results.json``, ``results.md``, ``report.html``; and ``generator.safetensors`` or ``generator.pt2``, a copy of the
-    generator that a game infers for."""
+    ``results.json``, ``results.md``, ``likelihood.json``, ``likelihood.md``, ``report.html``; and a copy of the
+    generator that a game infers for, ``generator.safetensors`` or ``generator.pt2``."""
 
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
@@ -336,6 +336,8 @@ class Folder:
         self.figures = self.path / "figures"
         self.results = self.path / "results.json"
         self.table = self.path / "results.md"
+        self.likelihood = self.path / "likelihood.json"
+        self.likelihood_table = self.path / "likelihood.md"
         self.report = self.path / "report.html"
 
     def check_free(self) -> None:

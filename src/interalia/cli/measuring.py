@@ -108,7 +108,7 @@ def likelihood(
         weights="best" if best else "last",
     )
     results.show_likelihood(found)
-    say(f"Written: {results.home(trained).path / 'likelihood.json'}")
+    say(f"Written: {results.home(trained).likelihood}")
     if found["interrupted"]:
         raise KeyboardInterrupt
 

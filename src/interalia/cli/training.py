@@ -63,7 +63,8 @@ def train(
     overrides
         The fields of a run.
     out
-        The folder of the run; by default runs/NAME, or runs/NAME-2 and so on where that exists.
+        The folder of the run; by default runs/NAME, or runs/NAME-2 and so on where that exists. Without a recipe the name
+        follows --game, such as vae-digits.
     resume
         The folder of a run to go on with; --steps may ask for more than was first planned.
     dry_run
@@ -98,6 +99,8 @@ def described(recipe: str | None, given: dict[str, Any]) -> Run:
 
     if recipe is None:
         recipe = "ali-images" if "data" in given else "ali-digits"
+        if "game" in given:  # the folder and the page are not to be called ALI's
+            given = {"name": recipe.replace("ali", given["game"].partition("(")[0].strip()), **given}
     if recipe.endswith(".toml"):
         kept = from_toml(Path(recipe))
         return fitted(Run(**kept).replace(**given), {**kept, **given})

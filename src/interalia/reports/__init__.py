@@ -20,7 +20,8 @@ __all__ = ["words", "write"]
 
 
 def write(folder: Path) -> Path:
-    """Makes ``report.html`` in a run's folder, from whatever is there already: description, log, results, figures.
+    """Makes ``report.html`` in a run's folder, from whatever is there already: description, log, results,
+    likelihood, figures.
 
     The curves are drawn anew from the log.
 
@@ -33,10 +34,11 @@ def write(folder: Path) -> Path:
         home.run()  # the error for a folder that is not a run's
         raise AssertionError("a run without a description")
     results = _read(home.results, f"interalia evaluate {shlex.quote(str(folder))} writes it anew")
+    likelihood = _read(home.likelihood, f"interalia likelihood {shlex.quote(str(folder))} writes it anew")
     log = _log(home.log)
     _draw(home, run, log)
     with writing(home.report) as file:
-        file.write(render(home, run, results, log))
+        file.write(render(home, run, results, log, likelihood))
     return home.report
 
 

@@ -11,10 +11,14 @@ from typing import Any
 
 from interalia.plots import DPI
 from interalia.reports.words import (
+    JUDGED,
+    WITH_LIKELIHOOD,
+    WITHOUT_CRITIC,
     as_number,
     duration,
     infers,
     measures_in,
+    nearest,
     newest,
     part_of,
     translates,
@@ -29,18 +33,24 @@ PROGRESS = 6  # pictures taken during training that the page shows at most
 
 
 def render(
-    home: Folder, run: Mapping[str, Any], results: Mapping[str, Any] | None, log: Sequence[Mapping[str, Any]]
+    home: Folder,
+    run: Mapping[str, Any],
+    results: Mapping[str, Any] | None,
+    log: Sequence[Mapping[str, Any]],
+    likelihood: Mapping[str, Any] | None,
 ) -> str:
+    """The whole page, of what a run's folder holds."""
     title = str(run.get("name") or home.path.name)
     parts = [
         f"<header><p class=kind>interalia, report of a run</p><h1>{escape(title)}</h1>",
-        _tiles(results, log),
+        _tiles(results, log, likelihood),
         "</header>",
         "<section><h2>In short</h2>",
-        *(f"<p>{escape(sentence)}</p>" for sentence in words(run, results, log)),
+        *(f"<p>{escape(sentence)}</p>" for sentence in words(run, results, log, likelihood)),
         "</section>",
         _pictures(home, run),
         _table(results),
+        _likelihood(likelihood),
         _training(home, run),
         _description(run, results),
         _commands(home, run),
@@ -55,7 +65,9 @@ def render(
     )
 
 
-def _tiles(results: Mapping[str, Any] | None, log: Sequence[Mapping[str, Any]]) -> str:
+def _tiles(
+    results: Mapping[str, Any] | None, log: Sequence[Mapping[str, Any]], likelihood: Mapping[str, Any] | None
+) -> str:
     """The few numbers that are looked for first."""
     value = values_in(results)
     shown = [
@@ -83,6 +95,9 @@ def _tiles(results: Mapping[str, Any] | None, log: Sequence[Mapping[str, Any]]) 
             other, whose = baselines.get(name, ("", ""))
             beside = f" ({whose}: {form.format(value[other])})" if other in value else ""
             tiles.append((form.format(value[name]), about + beside))
+    one = nearest(likelihood)
+    if one is not None:
+        tiles.append((f"{one['value']:.1f}", f"nats, log p(x) of a held-out example ({one['name']})"))
     last = newest(log)
     seconds = last.get("seconds") or ((results or {}).get("training") or {}).get("seconds")
     if seconds:
@@ -105,6 +120,12 @@ FIGURES = [
         "Each point is one example. Samples should lie on the data: a clump of data without samples is a missed mode, "
         "samples between the clumps are of no mode. Inferred latents, where there are any, should look like draws of "
         "the prior.",
+    ),
+    (
+        "manifold.png",
+        "The plane of z",
+        "What the decoder makes of a grid over the whole plane of z, evenly spaced in the prior's probability: each image "
+        "stands for an equal share of the samples. Look for: do neighbours differ little, and is all of the data there?",
     ),
     (
         "to_b.png",
@@ -145,7 +166,8 @@ FIGURES = [
     (
         "edits.png",
         "Edits",
-        "Each row is one held-out original (framed in green), decoded from its own z under other labels: one column for each "
+        "Each row is one held-out original (framed in green), decoded from its own z under other labels: one "
+        "column for each "
         "label, or with one attribute after the other turned over. Look for: does the row keep its style while the label "
         "changes?",
     ),
@@ -167,7 +189,8 @@ FIGURES = [
 
 TRAVERSAL = (
     "In each row the rest of z is fixed and this code alone varies: from left to right each category in turn, or a number "
-    "from -2 to 2 (in training, one that is uniform stays within -1 and 1). Look for: does one thing change along the rows, "
+    "from -2 to 2 (in training, one that is uniform stays within -1 and 1). Look for: does one thing change "
+    "along the rows, "
     "and the same in all of them?"
 )
 
@@ -231,21 +254,77 @@ def _table(results: Mapping[str, Any] | None) -> str:
     )
 
 
+def _likelihood(likelihood: Mapping[str, Any] | None) -> str:
+    """The table of the estimates of log p(x)."""
+    estimates = [one for one in (likelihood or {}).get("estimates") or () if isinstance(one, dict)]
+    if likelihood is None or not estimates:
+        return ""
+    rows = []
+    for one in estimates:
+        check = one.get("check") or {}
+        cells = [
+            f'<th scope="row">{escape(one["name"])}</th>',
+            f"<td class=number>{escape(_within(one.get('value'), one.get('error'), 2))}</td>",
+            f"<td class=number>{escape(_within(one.get('acceptance'), None, 2))}</td>",
+            f"<td class=number>{escape(_within(check.get('gap'), check.get('error'), 3))}</td>",
+            f"<td class=fine>{escape(str(one.get('protocol') or ''))}</td>",
+        ]
+        rows.append(f"<tr>{''.join(cells)}</tr>")
+    titles = ("estimate", "nats ± standard error", "acceptance", "gap of the check", "protocol")
+    heads = "".join(f'<th scope="col">{title}</th>' for title in titles)
+    images = likelihood.get("images") or {}
+    of = f"{images['measured']:,} of {images['split']:,} examples of" if images else "examples of"
+    return (
+        f"<section><h2>Likelihood</h2><p>log p(x), {of} the {escape(str(likelihood.get('split', 'held-out')))} split "
+        f"(binarisation: {escape(str(likelihood.get('binarisation', 'none')))}); higher is better. All but kde "
+        "are bounds from "
+        "below in expectation, annealed importance sampling (ais) the nearest; the gap of its bidirectional "
+        "check says, on "
+        f"samples of the model, how near.</p>"
+        f"<div class=wide><table><thead><tr>{heads}</tr></thead><tbody>{''.join(rows)}</tbody></table></div></section>"
+    )
+
+
+def _within(value: Any, error: Any, digits: int) -> str:
+    """A number with its standard error, where there are any."""
+    if not isinstance(value, int | float):
+        return ""
+    return f"{value:.{digits}f}" + (f" ± {error:.{digits}f}" if isinstance(error, int | float) else "")
+
+
 def _training(home: Folder, run: Mapping[str, Any]) -> str:
     from interalia.metrics.verdicts import SIGNS
 
-    joints = "pairs (data, inferred z) and pairs (sample, random z)" if infers(run) else "data and samples"
-    made = "Samples"
-    if translates(run):
-        joints, made = "a domain and on what is translated into it", "Translations"
-    curves = _figure(
-        home.figures / "curves.png",
-        "Losses and scores",
-        f"How to read them: the two losses pull against each other, so neither is meant to go to zero, and a low loss "
-        f"of the generator does not mean good samples. What counts is balance: the critic's scores on {joints} should "
-        f"stay near each other. Scores that drift far apart mean that the critic has won and teaches little; where the "
-        f"two lines meet, it cannot tell them apart.",
-    )
+    joints = JUDGED.get(part_of(run, "game"), "pairs (data, inferred z) and pairs (sample, random z)")
+    made = "Translations" if translates(run) else "Samples"
+    if part_of(run, "game") in WITHOUT_CRITIC:
+        title = "The loss"
+        reading = (
+            "How to read it: there is no critic, so the loss falls as the model gets better, and where it has stopped "
+        )
+        reading += "falling more training brings little. "
+        if part_of(run, "game") == "vae":
+            reading += "It is minus the lower bound of log p(x) on training data, in nats."
+    else:
+        title = "Losses and scores"
+        reading = (
+            f"How to read them: the losses pull against each other, so none is meant to go to zero, and a low loss of the "
+            f"generator does not mean good samples. What counts is balance: the critic's scores on {joints} "
+            "should stay near "
+            "each other. Scores that drift far apart mean that the critic has won and teaches little; where the "
+            "lines meet, "
+            f"it cannot tell them apart."
+        )
+        if part_of(run, "game") == "avb":
+            reading = (
+                "How to read them: the autoencoder's loss is minus the bound of log p(x) on training data, in "
+                "nats, as far as "
+                "the critic tells it; it should fall. The critic's scores on pairs (data, inferred z) lie above "
+                "those on pairs "
+                "(data, random z) by what z tells of the data, and are meant to: they meet only where z tells "
+                "nothing, or, with adaptive contrast, where q(z | x) is Gaussian."
+            )
+    curves = _figure(home.figures / "curves.png", title, reading)
     measures = _figure(
         home.figures / "measures.png",
         "Measures on validation data",
@@ -316,6 +395,8 @@ def _commands(home: Folder, run: Mapping[str, Any]) -> str:
             (f"interalia interpolate {name} --pairs 8 --steps 9", "go from one example to another"),
             (f"interalia encode {name} IMAGES --out z.npz", "the latents of images of your own"),
         ]
+    if part_of(run, "game") in WITH_LIKELIHOOD:
+        commands.append((f"interalia likelihood {name} --count 100", "estimate log p(x) of held-out examples"))
     if part_of(run, "game") == "infogan":
         commands.append((f"interalia traverse {name}", "vary one code at a time"))
     commands += [

@@ -17,12 +17,107 @@ GAMES = {  # in words; any other game goes by its own name
     "posthoc-ali": "ALI after the fact (an encoder for a generator trained before)",
     "semi-aae": "a semi-supervised AAE (an adversarial autoencoder that is shown some labels)",
     "semi-ali": "semi-supervised ALI (adversarially learned inference whose critic knows the classes)",
+    "avb": "AVB (adversarial variational Bayes)",
     "vae": "VAE (a variational autoencoder)",
     "vae-gan": "VAE/GAN (a variational autoencoder with a GAN's critic)",
     "cyclegan": "CycleGAN (translation between two domains without pairs)",
     "gan": "GAN (a generative adversarial network)",
     "infogan": "InfoGAN (a GAN whose samples tell the codes that they were made from)",
 }
+PAIRS = (
+    "Three networks learn together: an encoder that infers {latent} from data, a decoder that makes data from z, "
+    "and a critic that tries to tell the pairs (data, inferred z) from the pairs (made data, random z). "
+)
+BOUND = (
+    "Two networks learn together: an encoder that tells which z could have made an input, {latent}, as a "
+    "distribution q(z | x), and a decoder that tells how likely data is under a z. "
+)
+TRAINED = (
+    "The generator was trained before and stays as it is; an encoder is sought that infers {latent} from what it "
+    "makes and from data. "
+)
+TAUGHT = {  # what a game does, for people who meet it for the first time
+    "ali": PAIRS + "Nothing asks for good reconstructions: they come about as far as the critic can no longer tell.",
+    "alice": PAIRS + "Unlike in ALI, encoder and decoder are also charged for what a reconstruction loses, so its "
+    "reconstructions are not comparable with those of ALI, which come about without being asked for.",
+    "alice-adversarial": PAIRS
+    + "A second critic tries to tell an input from its reconstruction, with the input beside it, so that "
+    "reconstructions are asked for without a distance between pixels.",
+    "hali": PAIRS
+    + "There is a second level of latents between z and the data, which keeps more of an input's detail than z,"
+    " and which the critic sees too.",
+    "semi-ali": PAIRS
+    + "The critic also tells the class of an input, for which it is shown the labels of a few of them.",
+    "posthoc-ali": TRAINED
+    + "A critic tries to tell the pairs (data, inferred z) from the pairs (made data, random z), and the "
+    "encoder learns to make them alike.",
+    "latent-regressor": TRAINED
+    + "It is charged for the distance from the z that a sample was made from; there is no critic.",
+    "joint-latent-regressor": (
+        "A generator that makes data from {latent} and a critic learn against each other, as in a GAN, and an "
+        "encoder learns to read z off the samples; the generator is charged too for what the encoder cannot read."
+    ),
+    "aae": (
+        "An autoencoder learns to give back what it is shown, by way of {latent}, while a critic tries to tell "
+        "inferred latents from random ones: to deceive it, the encoder spreads the data over the whole prior, so "
+        "that samples can be drawn."
+    ),
+    "semi-aae": (
+        "An autoencoder learns to give back what it is shown, by way of {latent}: a style and a class, for which "
+        "it is shown the labels of a few inputs. A critic tries to tell both from random ones, so that samples "
+        "can be drawn."
+    ),
+    "vae": BOUND
+    + "Both raise one number, a lower bound of log p(x), the log-likelihood of the data in nats. There is no "
+    "critic, and so nothing to be balanced.",
+    "avb": BOUND
+    + "Both raise a lower bound of log p(x), the log-likelihood of the data in nats. Since q may be of any "
+    "form, a critic learns the term of the bound that asks for its density, from pairs (data, inferred z) and"
+    " pairs (data, random z). What it tells is an estimate, so that the loss is no certified bound.",
+    "vae-gan": (
+        "A variational autoencoder with {latent} and a GAN learn together: the decoder is also the generator, and"
+        " what a reconstruction loses is counted in what the critic sees of an image, not in pixels."
+    ),
+    "gan": (
+        "Two networks learn against each other: a generator that makes data from {latent} drawn at random, and a "
+        "critic that tries to tell what it makes from real data. There is no encoder, so nothing is "
+        "reconstructed."
+    ),
+    "infogan": (
+        "Two networks learn against each other: a generator that makes data from {latent}, some of them codes (a "
+        "category, a number in a range) and the rest noise, and a critic that tries to tell what it makes from "
+        "real data and also says which codes a sample was made from. Both are rewarded when the codes can be "
+        "told, so that each code comes to stand for something that can be seen. Nobody tells them what; there are"
+        " no labels in the training."
+    ),
+    "cyclegan": (
+        "Four networks learn together: a map from images of domain a to images of domain b, a map the other way, "
+        "and for each domain a critic that tries to tell what is translated into it from what belongs there. "
+        "Which image belongs to which is never shown: all that holds a translation to its original is the charge "
+        "for what is lost on the way there and back. That leaves open which of the ways that lose nothing is "
+        "found."
+    ),
+}
+# what the critic's scores are on, where it does not judge pairs (x, z)
+JUDGED = {
+    "aae": "random and on inferred latents",
+    "avb": "pairs (data, inferred z) and pairs (data, random z)",
+    "cyclegan": "a domain and on what is translated into it",
+    "gan": "data and samples",
+    "infogan": "data and samples",
+    "joint-latent-regressor": "data and samples",
+    "semi-aae": "random and on inferred latents",
+    "vae-gan": "data, on its reconstructions and on samples",
+}
+# the nearest to log p(x) first
+ESTIMATES = {
+    "ais": "annealed importance sampling",
+    "iwae": "the importance-weighted bound",
+    "elbo": "the evidence lower bound",
+    "kde": "kernel densities on samples, which say little in many dimensions",
+}
+WITHOUT_CRITIC = ("latent-regressor", "vae")
+WITH_LIKELIHOOD = ("avb", "vae")
 WITHOUT_ENCODER = ("gan", "infogan", "cyclegan")
 TRANSLATING = ("cyclegan",)
 # the divergences under which a critic's score is a log-odds
@@ -30,7 +125,10 @@ WITH_LOG_ODDS = ("gan", "jensen-shannon", "reverse-kl", "alpha")
 
 
 def words(
-    run: Mapping[str, Any], results: Mapping[str, Any] | None, log: Sequence[Mapping[str, Any]] = ()
+    run: Mapping[str, Any],
+    results: Mapping[str, Any] | None,
+    log: Sequence[Mapping[str, Any]] = (),
+    likelihood: Mapping[str, Any] | None = None,
 ) -> list[str]:
     """What was run, on what, how long, and how good it is, in plain sentences.
 
@@ -38,12 +136,13 @@ def words(
         run: what is in ``run.json``.
         results: what is in ``results.json``, or None before the first evaluation.
         log: the lines of ``log.jsonl``, which tell how far a run has come that was not evaluated yet.
+        likelihood: what is in ``likelihood.json``, or None before it was estimated.
 
     Example:
         >>> words({"game": "ali", "data": "digits", "steps": 3000, "batch": 128}, None)[0]
         "This run is to train ALI (adversarially learned inference) on 'digits' for 3,000 steps of 128 examples each."
     """
-    return [*_done(run, results or {}, log), *_taught(run), *_found(run, results, log)]
+    return [*_done(run, results or {}, log), *_taught(run), *_found(run, results, log), *_likely(likelihood, log)]
 
 
 def _done(run: Mapping[str, Any], results: Mapping[str, Any], log: Sequence[Mapping[str, Any]]) -> Iterator[str]:
@@ -92,40 +191,8 @@ def _done(run: Mapping[str, Any], results: Mapping[str, Any], log: Sequence[Mapp
 def _taught(run: Mapping[str, Any]) -> Iterator[str]:
     """What the game does, for people who meet it for the first time."""
     latent = f"a latent code z of {counted(run['latent'], 'number')}" if run.get("latent") else "a latent code z"
-    if part_of(run, "game") == "infogan":
-        yield (
-            f"Two networks learn against each other: a generator that makes data from {latent}, some of them codes (a "
-            f"category, a number in a range) and the rest noise, and a critic that tries to tell what it makes from real "
-            f"data and also says which codes a sample was made from. Both are rewarded when the codes can be told, so that "
-            f"each code comes to stand for something that can be seen. Nobody tells them what; there are no labels in the "
-            f"training."
-        )
-    elif translates(run):
-        yield (
-            "Four networks learn together: a map from images of domain a to images of domain b, a map the other way, and for "
-            "each domain a critic that tries to tell what is translated into it from what belongs there. Which image "
-            "belongs to which is never shown: all that holds a translation to its original is the charge for what is lost "
-            "on the way there and back. That leaves open which of the ways that lose nothing is found."
-        )
-    elif not infers(run):
-        yield (
-            f"Two networks learn against each other: a generator that makes data from {latent} drawn at random, and "
-            f"a critic that tries to tell what it makes from real data. There is no encoder, so nothing is "
-            f"reconstructed."
-        )
-    elif part_of(run, "game") == "ali":
-        yield (
-            f"Three networks learn together: an encoder that infers {latent} from data, a decoder that makes data "
-            f"from z, and a critic that tries to tell the pairs (data, inferred z) from the pairs (made data, random "
-            f"z). Nothing asks for good reconstructions: they come about as far as the critic can no longer tell."
-        )
-    elif part_of(run, "game") == "alice":
-        yield (
-            f"Three networks learn together, as in ALI: an encoder that infers {latent} from data, a decoder that "
-            f"makes data from z, and a critic that tries to tell the pairs (data, inferred z) from the pairs (made "
-            f"data, random z). Unlike in ALI, encoder and decoder are also charged for what a reconstruction loses, so "
-            f"its reconstructions are not comparable with those of ALI, which come about without being asked for."
-        )
+    if part_of(run, "game") in TAUGHT:
+        yield TAUGHT[part_of(run, "game")].format(latent=latent)
 
 
 def _found(
@@ -171,7 +238,8 @@ def _found(
     if "code_error" in value:
         yield (
             f"Taken as a classifier of held-out examples, each category of the first code standing for the label that fits "
-            f"it best, it is wrong for {value['code_error']:.1%} of them (lower is better; it never saw a label in training)."
+            f"it best, it is wrong for {value['code_error']:.1%} of them (lower is better; it never saw a label "
+            "in training)."
         )
     if "code_bound" in value:
         yield f"Samples tell at least {value['code_bound']:.3g} nats about their codes (higher is better)."
@@ -207,6 +275,37 @@ def _found(
     broken = [m["name"] for m in measures_in(results) if m["name"] not in value]
     if broken:
         yield f"These came out without a finite value: {', '.join(name.replace('_', ' ') for name in broken)}."
+
+
+def _likely(likelihood: Mapping[str, Any] | None, log: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """The nearest of the estimates to log p(x)."""
+    one = nearest(likelihood)
+    if likelihood is None or one is None:
+        return
+    error = f" ± {one['error']:.2f}" if one.get("error") else ""
+    sentence = (
+        f"A held-out example has a log-likelihood log p(x) of {one['value']:.2f}{error} nats on average (higher "
+        "is better), "
+        f"by {ESTIMATES[one['name']]}, over {counted(one.get('images', 0), 'example')} of the "
+        f"{likelihood.get('split', 'held-out')} "
+        f"split"
+    )
+    check = one.get("check")
+    if check:
+        sentence += (
+            f"; on samples of the model, the bounds that enclose the truth are {abs(check['gap']):.2g} nats apart"
+        )
+    yield sentence + "."
+    at, reached = likelihood.get("step"), newest(log).get("step", 0)
+    if at and reached > at:
+        yield f"This is older than the run, which has come to step {reached:,} since {at:,}; estimate it again."
+
+
+def nearest(likelihood: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+    """Of the estimates that were taken, the one that is the nearest to log p(x), or None."""
+    listed = (one for one in (likelihood or {}).get("estimates") or () if isinstance(one, dict))
+    taken = {one.get("name"): one for one in listed if isinstance(one.get("value"), int | float)}
+    return next((taken[name] for name in ESTIMATES if name in taken), None)
 
 
 def game_of(run: Mapping[str, Any]) -> str:
