@@ -56,7 +56,8 @@ class Divergence(abc.ABC):
             UserError: the score of this divergence does not determine the density ratio.
         """
         raise UserError(
-            f"{type(self).__name__} does not tell the density ratio from a score; use an f-divergence, such as 'gan'."
+            f"{type(self).__name__} does not tell the density ratio from a score; use an f-divergence, such as "
+            f"gan (--divergence gan)."
         )
 
 
