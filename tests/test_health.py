@@ -58,6 +58,13 @@ GOOD: dict[str, dict[str, Any]] = {
     "GAN": {"game": "gan"},
     "VAE": {"game": "vae(sigma=0.1)", "penalty": "none", "divergence": "gan"},
     "conditional": {"labels": True},
+    "AVB": {
+        "game": "avb(likelihood='bernoulli')",
+        "binarise": "fresh",
+        "encoder": "implicit",
+        "penalty": "none",
+        "divergence": "gan",
+    },
 }
 
 
@@ -131,8 +138,9 @@ def test_signs_of_every_game_are_numbers_and_looking_changes_nothing(game: str) 
     assert all(torch.equal(value, before[key]) for key, value in made.state_dict().items())
     assert set(found) <= set(SIGNS)
     assert all(math.isfinite(value) for value in found.values())
-    if "critic" in made.players:
-        assert 0 <= found["sure"] <= 1
+    # a critic that is to tell a ratio, AVB's, is right to be sure
+    assert ("sure" in found) == ("critic" in made.players and game != "avb")
+    assert 0 <= found.get("sure", 0.5) <= 1
     if made.other is None:
         assert {"coverage", "spread", "remembered"} <= set(found)
     if hasattr(made, "encoder"):

@@ -67,6 +67,7 @@ class AVB(Variational):
     """
 
     players = {"autoencoder": ["encoder", "decoder", "prior"], "critic": ["critic"]}
+    deceives = False
     critic: nn.Module
 
     def __init__(

@@ -47,6 +47,7 @@ class Game(nn.Module, abc.ABC):
     names: Sequence[str] = ()  # of the labels or attributes that it is told, or of the labels that it reads, in order
     fixed: ClassVar[Sequence[str]] = ()  # networks that were trained before, and that nobody moves
     judges: ClassVar[str] = "xz"  # what its critic is shown
+    deceives: ClassVar[bool] = True  # whether its critic is meant to be deceived in the end, and not to tell a ratio
     binary: bool = False  # whether p(x | z) is one of zeros and ones
     conditional: ClassVar[bool] = False  # whether it can be fed (x, y)
     semi: ClassVar[bool] = False  # whether it is fed (x, x_l, y), the labels y of a few images x_l beside all of them

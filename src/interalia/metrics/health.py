@@ -86,7 +86,7 @@ def _batch(game: Game, dataset: Dataset, part: str, rows: Tensor) -> tuple[Tenso
 
 def _critic(game: Game, dataset: Dataset, rows: Mapping[str, Tensor], seed: int) -> dict[str, float]:
     """How sure the critic is of training data and of held-out data, each against samples of its own."""
-    if "critic" not in game.players:
+    if "critic" not in game.players or not game.deceives:
         return {}
     device = tasks.device_of(game)
     scores: dict[str, tuple[Tensor, Tensor]] = {}
