@@ -7,6 +7,7 @@ import itertools
 import math
 from collections.abc import Iterator, Mapping
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,8 +17,9 @@ from torch import Tensor, nn
 from torch.optim import Adam
 
 from interalia import dynamics, specs
+from interalia.data.progress import progress
 from interalia.experiments.experiment import Experiment, Job, Setting, Values, trained
-from interalia.runs import Run
+from interalia.runs import Run, writing
 
 if TYPE_CHECKING:
     from interalia.games import Game
@@ -180,6 +182,7 @@ Y = np.array([2.8, 0.8, -0.3, 0.7, -0.1, 0.1, 1.8, 1.2])
 SIGMA = np.array([0.8, 0.5, 0.8, 0.6, 0.5, 0.6, 0.5, 0.4])
 SCHOOLS_STEPS, SCHOOLS_QUICK = 10_000, 40
 SCHOOLS_BATCH, SCHOOLS_TURNS = 512, 3  # critic steps to one of the posterior's network
+SCHOOLS_KEPT = 500  # steps between two checkpoints
 SAMPLES = 200_000
 DIAGONAL, PUBLISHED = "diagonal Gaussian", "AVB, as published"
 
@@ -302,15 +305,42 @@ def schools_work(row: str, seed: int, steps: int, setting: Setting) -> Values:
     average = None if averaging is None else averaging.of(game)
     x = torch.tensor(Y / SIGMA, dtype=torch.float32).expand(SCHOOLS_BATCH, -1)
     schedule = optim.constant() if plain else optim.linear(0.3, 0.0)
-    for step in range(steps):
-        for optimiser in optimisers.values():
-            for group in optimiser.param_groups:
-                group["lr"] = group["initial_lr"] * schedule(step / steps)
-        moves.step(itertools.repeat((x,)))
-        if average is not None and averaging is not None:
-            averaging.update(average, game, step, steps)
+    name = row.replace(",", "").replace(" ", "-").lower()
+    path = setting.folder / f"schools-{name}-seed-{seed}-steps-{steps}.pt"
+    moved = {"game": game, **optimisers} | ({} if average is None else {"average": average})
+    began = go_on(moved, path)
+    with progress(f"{row}, seed {seed}", steps) as advance:
+        advance(began)
+        for step in range(began, steps):
+            for optimiser in optimisers.values():
+                for group in optimiser.param_groups:
+                    group["lr"] = group["initial_lr"] * schedule(step / steps)
+            moves.step(itertools.repeat((x,)))
+            if average is not None and averaging is not None:
+                averaging.update(average, game, step, steps)
+            advance(1)
+            if (step + 1) % SCHOOLS_KEPT == 0 or step + 1 == steps:
+                keep(moved, step + 1, path)
     fitted: Variational = game if average is None else average.module  # type: ignore[assignment]
     return schools_values(fitted, seed, 10_000 if setting.quick else SAMPLES)
+
+
+def keep(moved: Mapping[str, Any], step: int, path: Path) -> None:
+    """Writes all that the next step depends on."""
+    state = {name: part.state_dict() for name, part in moved.items()}
+    with writing(path, "wb") as file:
+        torch.save({"step": step, "random": torch.get_rng_state(), **state}, file)
+
+
+def go_on(moved: Mapping[str, Any], path: Path) -> int:
+    """Takes over what `keep` wrote, where it did, and answers how many steps are done."""
+    if not path.exists():
+        return 0
+    state = torch.load(path, weights_only=True)
+    for name, part in moved.items():
+        part.load_state_dict(state[name])
+    torch.set_rng_state(state["random"])
+    return int(state["step"])
 
 
 @torch.no_grad()
