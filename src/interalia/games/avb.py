@@ -59,7 +59,8 @@ class AVB(Variational):
 
     A critic that is not optimal errs in these two, and its errors move the mean and the width of q, which the moments know
     already. So the gradient that T sends into z~ is freed, batch by batch, of the part that is constant or linear in z~_i:
-    whatever the critic, where the game rests the posterior's means and widths fit p(x, z) as those of a Gaussian would.
+    where the game rests, the means and widths of q fit p(x, z) whatever the critic, as those of a Gaussian posterior would:
+    exactly for a single x, on average over the batch for several.
 
     See also:
         VAE, where q(z | x) has a density.
