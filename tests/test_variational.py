@@ -21,7 +21,6 @@ from interalia.divergences import CATALOGUE as DIVERGENCES
 from interalia.divergences import GAN, Hinge
 from interalia.errors import UserError
 from interalia.games import ALI, AVB, VAE
-from interalia.games.avb import Centred
 from interalia.networks.mlp import MLP, Joint
 
 POINTS, LATENT = 3, 2
@@ -151,43 +150,6 @@ def test_adaptive_contrast_of_a_gaussian_is_the_exact_kl() -> None:
     assert (white.std(0) - 1).abs().max() < 0.01
 
 
-def test_a_centred_critic_errs_in_no_mean_and_no_width() -> None:
-    """A Gaussian has nothing but means and widths, so that whatever the critic says moves no Gaussian posterior of one x."""
-
-    class Told(nn.Module):
-        def __init__(self, place: float, width: float, cubic: float) -> None:
-            super().__init__()
-            self.place, self.width, self.cubic = place, width, cubic
-
-        def forward(self, x: Tensor, z: Tensor) -> Tensor:
-            return (self.place * z + self.width * z.square() + self.cubic * z**3).sum(1)
-
-    def gradient(centred: bool, *told: float) -> Tensor:
-        encoder, decoder = networks()
-        game = AVB(encoder, decoder, Told(*told), StandardNormal(LATENT), contrast=True, centred=centred).double()
-        torch.manual_seed(0)
-        game(x_of(1).repeat(64, 1)).losses["autoencoder"].backward()
-        return torch.cat([p.grad.flatten() for p in game.encoder.parameters() if p.grad is not None])
-
-    torch.testing.assert_close(gradient(True, 3.0, -2.0, 0.0), gradient(True, 0.0, 0.0, 0.0))
-    torch.testing.assert_close(gradient(True, 0.0, 0.0, 0.0), gradient(False, 0.0, 0.0, 0.0))
-    assert (gradient(False, 3.0, -2.0, 0.0) - gradient(False, 0.0, 0.0, 0.0)).abs().max() > 0.1
-    torch.testing.assert_close(gradient(True, 3.0, -2.0, 1.0), gradient(True, 0.0, 0.0, 0.0))
-
-
-def test_a_centred_gradient_is_free_of_the_moments() -> None:
-    w = x_of(50)[:, :1].clone().requires_grad_(True)
-    seen = Centred.apply(w)
-    assert torch.equal(seen, w)
-    (g,) = torch.autograd.grad((seen**3 + seen.exp()).sum(), w)
-    assert g.mean().abs() < 1e-12
-    assert (g * w).mean().abs() < 1e-12
-    plain = 3 * w.detach() ** 2 + w.detach().exp()
-    design = torch.cat([torch.ones_like(plain), w.detach()], 1)
-    residual = plain - design @ torch.linalg.lstsq(design, plain).solution  # by least squares
-    torch.testing.assert_close(g, residual)
-
-
 @pytest.mark.parametrize("divergence", DIVERGENCES)
 def test_avb_reads_the_same_ratio_off_every_divergence_or_refuses_it(divergence: str) -> None:
     encoder, decoder = networks()
@@ -255,8 +217,6 @@ def test_what_does_not_fit_is_refused_in_one_sentence() -> None:
         VAE(implicit, decoder, StandardNormal(LATENT))
     with pytest.raises(UserError, match="use --encoder spanned"):
         AVB(implicit, decoder, Joint(MLP(5, 1)), StandardNormal(LATENT), contrast=True)
-    with pytest.raises(UserError, match="give contrast=True too"):
-        AVB(encoder, decoder, Joint(MLP(5, 1)), StandardNormal(LATENT), centred=True)
     with pytest.raises(UserError, match="does not tell the density ratio"):
         AVB(encoder, decoder, Joint(MLP(5, 1)), StandardNormal(LATENT), Hinge())
     with pytest.raises(UserError, match="infinite"):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -17,24 +16,6 @@ from interalia.games.variational import Observed, Variational
 from interalia.penalties import Joints, Penalty
 
 FLOOR = 1e-4  # added to variances that are divided by
-
-
-class Centred(torch.autograd.Function):
-    """w as it is; its gradient g without the part that is constant or linear in w, in each dimension by itself:
-
-    g_i <- g_i - mean(g_i) - w_i mean(w_i g_i) / mean(w_i^2),   w_i less its mean
-    """
-
-    @staticmethod
-    def forward(ctx: Any, w: Tensor) -> Tensor:
-        ctx.save_for_backward(w)
-        return w.view_as(w)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
-        (g,), (w,) = gradients, ctx.saved_tensors
-        w, g = w - w.mean(0), g - g.mean(0)
-        return g - w * (w * g).mean(0) / w.square().mean(0).clamp_min(torch.finfo(w.dtype).tiny)
 
 
 class AVB(Variational):
@@ -51,16 +32,6 @@ class AVB(Variational):
 
     where m and v are taken as constants. With an optimal critic both are -log p(x) at least; with any other, the loss is no
     bound of anything.
-
-    `centred` is ours and in no paper. The T of adaptive contrast is the log-ratio of two densities of equal means and
-    variances, so that by partial integration, in each dimension,
-
-        E[dT / dz~_i] = 0,   E[z~_i dT / dz~_i] = 0,   z~ of q
-
-    A critic that is not optimal errs in these two, and its errors move the mean and the width of q, which the moments know
-    already. So the gradient that T sends into z~ is freed, batch by batch, of the part that is constant or linear in z~_i:
-    where the game rests, the means and widths of q fit p(x, z) whatever the critic, as those of a Gaussian posterior would:
-    exactly for a single x, on average over the batch for several.
 
     See also:
         VAE, where q(z | x) has a density.
@@ -81,11 +52,10 @@ class AVB(Variational):
         together: whether the critic sees both joints in one pass, see `Game.score`.
         likelihood, sigma: of p(x | z), as in VAE.
         contrast: whether the contrast is adaptive.
-        centred: whether the critic's gradient is freed of what the moments tell; with `contrast` alone.
 
     Raises:
         UserError: the divergence's score does not tell the density ratio, the prior has no density, or `contrast` is asked
-            for an encoder that does not know its moments, or `centred` without `contrast`.
+            for an encoder that does not know its moments.
         ValueError: `sigma` is not above 0.
 
     Example:
@@ -113,7 +83,6 @@ class AVB(Variational):
         likelihood: Observed = "gaussian",
         sigma: float = 0.1,
         contrast: bool = False,
-        centred: bool = False,
     ) -> None:
         super().__init__(encoder, decoder, prior, likelihood, sigma)
         try:
@@ -125,17 +94,12 @@ class AVB(Variational):
                 "adaptive contrast needs an encoder that knows its mean and variance, and this one does not; use --encoder "
                 "spanned, or gaussian."
             )
-        if centred and not contrast:
-            raise UserError(
-                "`centred` frees the critic's gradient of the moments of adaptive contrast; give contrast=True too."
-            )
         self.critic = critic
         self.divergence = divergence
         self.penalty = penalty
         self.noise = noise
         self.together = together
         self.contrast = contrast
-        self.centred = centred
 
     def sample(self, *batch: Tensor) -> Joints:
         (x,) = batch
@@ -147,19 +111,17 @@ class AVB(Variational):
         mean, variance = q.mean.detach(), q.variance.detach()
         scale = (variance + FLOOR).sqrt()
         white = (z_hat - mean) / scale
-        seen = Centred.apply(white) if self.centred else white  # type: ignore[no-untyped-call]
-        return {"q": (x, seen), "p": (x, torch.randn_like(white)), "moments": (mean, scale), **joints}
+        return {"q": (x, white), "p": (x, torch.randn_like(white)), "moments": (mean, scale), **joints}
 
     def losses(self, joints: Joints) -> Outcome:
         q, p = self.score(self.critic, joints["q"], joints["p"])
         critic = self.divergence.critic_loss(q, p) + self.charge(joints["q"], joints["p"])
         (mean,), (z_hat,) = joints["reconstruction"], joints["posterior"]
-        x = joints["q"][0]
+        x, seen = joints["q"]
         ratio = self.divergence.log_ratio(q)
         if self.contrast:
-            place, scale = joints["moments"]
-            white = (z_hat - place) / scale
-            log_r = -(white.square() + math.log(2 * math.pi)).sum(1) / 2 - scale.log().sum(1)
+            _, scale = joints["moments"]
+            log_r = -(seen.square() + math.log(2 * math.pi)).sum(1) / 2 - scale.log().sum(1)
             ratio = ratio + log_r - self.prior.log_prob(z_hat)
         elif self.learns_prior:
             # T's mean is a KL to the prior as it was when the critic looked at it; the prior itself is moved by log p(z^),
