@@ -201,6 +201,15 @@ def test_the_plane_shows_what_is_given(tmp_path: Path) -> None:
     plots.plane(draw((9, 2)), np.full((9, 2), np.nan), tmp_path / "line.png", latents=draw((9, 1)))
 
 
+def test_many_bands_can_be_told_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    figures: list[Any] = []
+    write = plots._write
+    monkeypatch.setattr(plots, "_write", lambda figure, path: figures.append(figure) or write(figure, path))
+    plots.bands({f"method {i}": [[[0.0, i], [1.0, i]]] for i in range(20)}, tmp_path / "bands.png", "x", "y")
+    lines = figures[0].axes[0].get_lines()
+    assert len({(line.get_color(), line.get_linestyle()) for line in lines}) == len(lines) == 20
+
+
 def test_the_running_mean_keeps_lines_and_leaves_out_holes() -> None:
     ramp = np.arange(200.0)
     np.testing.assert_allclose(plots._smooth(ramp)[10:-10], ramp[10:-10])

@@ -464,11 +464,12 @@ def bands(
     """
     figure = _figure(8.4, 4.4)
     axes = figure.subplots()
-    for colour, (name, found) in zip(itertools.cycle(SERIES), curves.items(), strict=False):
+    styles = itertools.cycle(itertools.product(("-", "--", ":"), SERIES))  # a colour that comes again is dashed
+    for (style, colour), (name, found) in zip(styles, curves.items(), strict=False):
         length = min(len(curve) for curve in found)
         x, y = np.moveaxis(np.array([curve[:length] for curve in found], dtype=np.float64), 2, 0)
         mean, std = y.mean(axis=0), y.std(axis=0)
-        axes.plot(x.mean(axis=0), mean, color=colour, linewidth=1.5, label=name)
+        axes.plot(x.mean(axis=0), mean, color=colour, linestyle=style, linewidth=1.5, label=name)
         axes.fill_between(x.mean(axis=0), mean - std, mean + std, color=colour, alpha=0.15, linewidth=0)
     axes.set_xlabel(abscissa)
     axes.set_ylabel(ordinate)
