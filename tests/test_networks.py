@@ -525,3 +525,16 @@ def test_bigans_critic_is_told_z_at_its_second_layer_alone() -> None:
     a, b = critic(x, torch.zeros(4, 3)), critic(x, torch.randn(4, 3))
     assert torch.equal(first[0], first[1])
     assert not torch.allclose(a, b)
+
+
+def test_avb_critic_without_its_quadratic_term_starts_at_nothing() -> None:
+    from interalia.networks.avb import Bilinear
+
+    x, z = torch.rand(6, 1, 4, 4), 3 * torch.randn(6, 2)
+    scores = {}
+    for quadratic in (True, False):
+        torch.manual_seed(0)
+        scores[quadratic] = Bilinear(16, 2, 8, 4, quadratic)(x, z)
+    assert torch.allclose(scores[True] - scores[False], z.square().sum(1) / 2, atol=1e-5)
+    plain, bare = (scores[quadratic] - scores[quadratic].mean() for quadratic in (True, False))
+    assert bare.abs().max() < 0.01 * plain.abs().max()

@@ -29,8 +29,8 @@ CUT = {"images": 100, "weights": 5000, "chains": 8, "temperatures": 500}  # with
 QUICK = {"images": 4, "weights": 20, "chains": 2, "temperatures": 10}
 
 KINDS = {
-    "fully connected": "avb(width=300, critic_width=512, features=1024, convolutions=False)",
-    "convolutional": "avb",
+    "fully connected": "avb(width=300, critic_width=512, features=1024, convolutions=False, quadratic={quadratic})",
+    "convolutional": "avb(quadratic={quadratic})",
 }
 AVB, CONTRAST, VAE = (
     "avb(likelihood='bernoulli')",
@@ -80,7 +80,7 @@ def jobs(setting: Setting) -> Iterator[Job]:
                     game=game,
                     encoder=encoder,
                     latent=latent,
-                    networks=networks,
+                    networks=networks.format(quadratic=game != CONTRAST),
                     rates={"critic": 0.001} if adversarial else {},
                     seed=seed,
                 )
@@ -177,7 +177,8 @@ AVB_MNIST = Experiment(
         "convolutions. The "
         "paper's VAE has another decoder than its AVB, and its AIS is of 1,280 or 2,560 images. The loss's own "
         "bound of AVB "
-        f"rests on its critic and is no bound. ELBO: 100 draws an image; importance-weighted: {FULL['weights']:,}; AIS: "
+        "rests on its critic and is no bound; under adaptive contrast the critic has no term |z|^2 / 2. ELBO: "
+        f"100 draws an image; importance-weighted: {FULL['weights']:,}; AIS: "
         f"{FULL['chains']} chains, {FULL['temperatures']:,} temperatures, 10 leapfrog steps, from the encoder's "
         "Gaussian where it "
         f"has one; all {FULL['images']:,} test images. With --steps: {CUT['images']} test images, {CUT['chains']} chains, "

@@ -65,10 +65,12 @@ class Bilinear(nn.Module):
         latent: dimensions of z.
         width: of the three hidden layers of each part, leaky ReLU 0.2.
         features: dimensions of theta and s.
+        quadratic: whether the score has the term |z|^2 / 2.
     """
 
-    def __init__(self, inputs: int, latent: int, width: int, features: int) -> None:
+    def __init__(self, inputs: int, latent: int, width: int, features: int, quadratic: bool = True) -> None:
         super().__init__()
+        self.quadratic = quadratic
         self.theta = self.part(inputs, width, features)
         self.s = self.part(latent, width, features)
         self.t_x = self.part(inputs, width, 1)
@@ -90,7 +92,8 @@ class Bilinear(nn.Module):
 
     def forward(self, x: Tensor, z: Tensor) -> Tensor:
         alone = self.t_x(2 * x.flatten(1) - 1) + self.t_z(z)
-        return full(self.hidden(x, z).sum(1) + alone.flatten()) + full(z).square().sum(1) / 2
+        score: Tensor = full(self.hidden(x, z).sum(1) + alone.flatten())
+        return score + full(z).square().sum(1) / 2 if self.quadratic else score
 
 
 class ELU(nn.Sequential):
@@ -108,7 +111,12 @@ class ELU(nn.Sequential):
 
 
 def avb(
-    sizes: Sizes, width: int = 64, critic_width: int = 1024, features: int = 8192, convolutions: bool = True
+    sizes: Sizes,
+    width: int = 64,
+    critic_width: int = 1024,
+    features: int = 8192,
+    convolutions: bool = True,
+    quadratic: bool = True,
 ) -> Networks:
     """AVB's networks: for images four 5x5 convolutions of `width`, 2, 4 and 8 times `width` maps, the last two of stride 2,
     ELU; the encoder's noise, where it takes some, is added to all activations, and elsewhere there is batch norm. The decoder
@@ -127,6 +135,9 @@ def avb(
         critic_width: of the critic's layers.
         features: dimensions of the critic's bilinear term.
         convolutions: whether images get convolutions.
+        quadratic: whether the critic's score has the term |z|^2 / 2, as published. Under adaptive contrast its z is whitened
+            and nearly noise, so that the score to find is nearly 0, and the term a start from which the critic first has to
+            come back.
 
     Raises:
         UserError: the critic is to judge something else than (x, z), or the networks are to be told labels.
@@ -177,7 +188,7 @@ def avb(
         head = nn.Sequential(last, Sigmoid()) if image else nn.Sequential(last)
         decoder = Stack(ELU(sizes.latent, width), head, after=sizes.shape)
         output = last.bias if image else None
-    critic = Bilinear(d, sizes.latent, critic_width, features)
+    critic = Bilinear(d, sizes.latent, critic_width, features, quadratic)
     return Networks(encoder, decoder, critic, None, output)
 
 
