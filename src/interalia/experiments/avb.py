@@ -95,8 +95,8 @@ def pixels_work(run: Run, setting: Setting) -> Values:
 
 @torch.no_grad()
 def pixels_values(game: Game, x: Tensor, seed: int = 0, draws: int = DRAWS) -> Values:
-    """The log-likelihood by quadrature; the reconstruction error; the bound and KL(q(z), p(z)), both by nearest "
-    "neighbours."""
+    """The log-likelihood by quadrature; the reconstruction error; the bound and KL(q(z), p(z)), both by nearest
+    neighbours."""
     axis = torch.linspace(-REACH, REACH, SIDE)
     grid = torch.cartesian_prod(axis, axis)
     log_area = 2 * math.log(float(axis[1] - axis[0]))
