@@ -82,6 +82,7 @@ def jobs(setting: Setting) -> Iterator[Job]:
                     latent=latent,
                     networks=networks.format(quadratic=game != CONTRAST),
                     rates={"critic": 0.001} if adversarial else {},
+                    clip=1.0 if adversarial else 0.0,
                     seed=seed,
                 )
                 run = on(run, setting, STEPS)
@@ -177,7 +178,8 @@ AVB_MNIST = Experiment(
         "convolutions. The "
         "paper's VAE has another decoder than its AVB, and its AIS is of 1,280 or 2,560 images. The loss's own "
         "bound of AVB "
-        "rests on its critic and is no bound; under adaptive contrast the critic has no term |z|^2 / 2. ELBO: "
+        "rests on its critic and is no bound. AVB's gradients, each player's, are clipped to a norm of 1, and under "
+        "adaptive contrast its critic has no term |z|^2 / 2. ELBO: "
         f"100 draws an image; importance-weighted: {FULL['weights']:,}; AIS: "
         f"{FULL['chains']} chains, {FULL['temperatures']:,} temperatures, 10 leapfrog steps, from the encoder's "
         "Gaussian where it "
