@@ -98,3 +98,12 @@ def test_every_divergence_trains_ali_on_digits() -> None:
         run = recipes.ali_digits(game="ali", divergence=name, steps=5)
         trained = engine.train(run, observers=[])
         assert all(bool(p.isfinite().all()) for p in trained.game.parameters()), name
+
+
+@pytest.mark.parametrize("tuned", recipes.PUBLISHED)
+def test_a_tuned_recipe_and_its_published_one_find_each_other(tuned: str) -> None:
+    published = recipes.PUBLISHED[tuned]
+    assert published.endswith(("-paper", "-report"))
+    for name in (tuned, published):
+        run = CATALOGUE[name]()
+        assert recipes.beside(run.game, run.data, run.encoder) == (tuned, published)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import json
 import re
 import subprocess
@@ -15,7 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from interalia import plots, reports
+from interalia import plots, recipes, reports
 from interalia.errors import UserError
 from interalia.reports.page import PROGRESS
 from interalia.reports.words import ESTIMATES, TAUGHT, WITH_LIKELIHOOD, WITH_LOG_ODDS, WITHOUT_CRITIC, infers
@@ -378,6 +379,7 @@ class Page(HTMLParser):
 
 def folder(path: Path, run: Any = RUN, results: Any = RESULTS, log: list[dict[str, Any]] = LOG) -> Path:
     figures = path / "figures"
+    path.mkdir(exist_ok=True)
     (path / "run.json").write_text(json.dumps(run))
     if results is not None:
         (path / "results.json").write_text(json.dumps(results))
@@ -453,6 +455,19 @@ def test_the_page_of_a_variational_game_shows_its_likelihood_and_speaks_of_no_cr
     (home / "likelihood.json").write_text("[1]")
     with pytest.raises(UserError, match=r"likelihood.json is damaged .*interalia likelihood .* writes it anew"):
         reports.write(home)
+
+
+def test_the_page_shows_the_tuned_and_the_published_recipe_where_there_are_two(tmp_path: Path) -> None:
+    run = dataclasses.asdict(recipes.ali_cifar10(name="mine", batch=64))
+    text = Page(reports.write(folder(tmp_path / "ali", run=run)).read_text(encoding="utf-8")).text
+    assert "Beside the published recipe" in text
+    assert "this runali-cifar10ali-cifar10-paper" in text
+    assert "batch64128100" in text
+    assert "length100 epochs100 epochs6,475 epochs" in text
+    assert "penaltyr1r2(gamma=1.0, every=4)r1r2(gamma=1.0, every=4)none" in text
+    for other in (recipes.ali_digits(), recipes.bigan_digits(data="mnist"), recipes.gan_mnist()):
+        page = reports.write(folder(tmp_path / other.name, run=dataclasses.asdict(other)))
+        assert "Beside the published recipe" not in page.read_text(encoding="utf-8")
 
 
 def test_what_people_wrote_is_escaped(tmp_path: Path) -> None:

@@ -593,3 +593,36 @@ CATALOGUE: dict[str, Recipe] = {
         cyclegan_images,
     )
 }
+
+# What is tuned here -> what it was tuned from: the paper's recipe, or the report's where the paper has no such data.
+PUBLISHED: dict[str, str] = {
+    "ali-mnist": "ali-mnist-report",
+    "ali-svhn": "ali-svhn-paper",
+    "ali-cifar10": "ali-cifar10-paper",
+    "ali-celeba": "ali-celeba-paper",
+    "avb-mnist": "avb-ac-32-mnist-paper",
+    "infogan-mnist": "infogan-mnist-paper",
+    "cyclegan-facades": "cyclegan-facades-paper",
+}
+ALIKE = {"alice": "ali"}  # a tuned recipe plays ALI with a round trip, a published one without
+
+
+def beside(game: str, data: str, encoder: str) -> tuple[str, str] | None:
+    """The names of the tuned and of the published recipe of a run's game, data and encoder; None where there are no two.
+
+    Example:
+        >>> beside("ali", "cifar10", "gaussian")
+        ('ali-cifar10', 'ali-cifar10-paper')
+        >>> beside("gan", "cifar10", "gaussian") is None
+        True
+    """
+
+    def kind(game: str, data: str, encoder: str) -> tuple[str, str, str]:
+        name, encoder = (text.partition("(")[0].strip() for text in (game, encoder))
+        return ALIKE.get(name, name), data, encoder
+
+    for tuned, published in PUBLISHED.items():
+        known = (CATALOGUE[name]() for name in (tuned, published))
+        if kind(game, data, encoder) in [kind(run.game, run.data, run.encoder) for run in known]:
+            return tuned, published
+    return None

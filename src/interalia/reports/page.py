@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import shlex
 from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
 
+from interalia import recipes
 from interalia.plots import DPI
 from interalia.reports.words import (
     JUDGED,
@@ -29,6 +31,10 @@ from interalia.runs import Folder
 
 # drawn, at plots' DPI, and not to be pixelated
 LINES = ("curves.png", "measures.png", "plane.png", "plane_to_a.png", "plane_to_b.png")
+COMPARED = (  # what makes a recipe
+    "game", "data", "size", "binarise", "networks", "latent", "prior", "encoder", "divergence", "penalty", "noise", "augment",
+    "spectral", "dynamics", "optimiser", "rates", "schedule", "clip", "batch", "length", "ema",
+)  # fmt: skip
 PROGRESS = 6  # pictures taken during training that the page shows at most
 
 
@@ -52,6 +58,7 @@ def render(
         _table(results),
         _likelihood(likelihood),
         _training(home, run),
+        _recipes(run),
         _description(run, results),
         _commands(home, run),
     ]
@@ -364,6 +371,37 @@ def _description(run: Mapping[str, Any], results: Mapping[str, Any] | None) -> s
             rows = "".join(f"<dt>{escape(str(k))}</dt><dd>{_value(v)}</dd>" for k, v in values.items())
             blocks.append(f"<div><h3>{title}</h3><dl>{rows}</dl></div>")
     return f"<section><h2>Full description</h2><div class=description>{''.join(blocks)}</div></section>"
+
+
+def _recipes(run: Mapping[str, Any]) -> str:
+    """The settings in which this run, the tuned recipe of its game and data and the published one are not all alike."""
+    names = recipes.beside(*(str(run.get(key, "")) for key in ("game", "data", "encoder")))
+    if names is None:
+        return ""
+    columns = [run, *(dataclasses.asdict(recipes.CATALOGUE[name]()) for name in names)]
+    lines = []
+    for key in COMPARED:
+        values = [_length(column) if key == "length" else column.get(key) for column in columns]
+        if any(value != values[0] for value in values):
+            cells = "".join(f"<td>{_value(value)}</td>" for value in values)
+            lines.append(f"<tr><th>{escape(key)}</th>{cells}</tr>")
+    heads = "".join(f"<th>{escape(name)}</th>" for name in ("", "this run", *names))
+    source = (
+        "the paper's" if names[1].endswith("-paper") else "the reproduction report's, as the paper has no such data"
+    )
+    return (
+        "<section><h2>Beside the published recipe</h2>"
+        f"<p>Where this run differs from <code>{names[0]}</code>, which is tuned, or from <code>{names[1]}</code>, which is "
+        f"{source}. Each trains by its name: <code>interalia train {names[1]}</code>.</p>"
+        f"<div class=wide><table><thead><tr>{heads}</tr></thead><tbody>{''.join(lines)}</tbody></table></div></section>"
+    )
+
+
+def _length(run: Mapping[str, Any]) -> str | None:
+    """In epochs where it was asked for so."""
+    if run.get("epochs") is not None:
+        return f"{run['epochs']:,g} epochs"
+    return None if run.get("steps") is None else f"{run['steps']:,} steps"
 
 
 def _value(value: Any) -> str:
