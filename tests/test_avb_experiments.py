@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +11,6 @@ from torch import Tensor, nn
 
 from interalia.conditionals import Dirac, Gaussian, StandardNormal
 from interalia.experiments import avb
-from interalia.experiments.experiment import Setting
 from interalia.games import VAE
 
 
@@ -93,29 +90,3 @@ def test_eight_schools_game_has_the_likelihood_of_its_model() -> None:
     y = torch.tensor(avb.Y, dtype=torch.float32)
     exact = torch.distributions.Normal(theta, torch.tensor(avb.SIGMA, dtype=torch.float32)).log_prob(y).sum(1)
     assert torch.allclose(game.log_likelihood(x, z) - math.log(np.prod(avb.SIGMA)), exact, atol=1e-4)
-
-
-def test_eight_schools_goes_on_where_it_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    setting = Setting(True, None, 1, None, tmp_path)
-    row = "AVB, falling rates, averaged weights"
-    monkeypatch.setattr(avb, "SCHOOLS_BATCH", 16)
-    monkeypatch.setattr(avb, "SCHOOLS_KEPT", 2)
-    found: list[dict[str, float]] = []
-    monkeypatch.setattr(avb, "schools_values", lambda game, *_: found.append(game.state_dict()) or {})
-    avb.schools_work(row, 0, 6, setting)
-    (path,) = tmp_path.glob("*.pt")
-    path.unlink()
-    keep = avb.keep
-
-    def kept_and_stopped(moved: Any, step: int, path: Path) -> None:
-        keep(moved, step, path)
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as broken:
-        broken.setattr(avb, "keep", kept_and_stopped)
-        with pytest.raises(KeyboardInterrupt):
-            avb.schools_work(row, 0, 6, setting)
-    assert torch.load(path, weights_only=True)["step"] == 2
-    avb.schools_work(row, 0, 6, setting)
-    assert len(found) == 2
-    assert all(torch.equal(value, found[1][key]) for key, value in found[0].items())

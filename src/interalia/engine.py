@@ -58,6 +58,7 @@ class Training:
         best: the best value so far of the run's declared measure, and its step; None before the first evaluation.
         estimated: what `finished` answered last, and at which step.
         converged: why it ends before its last step, where it does; set by whoever watches the measures.
+        given: the data, where they were given beside the run.
     """
 
     run: Run
@@ -77,6 +78,7 @@ class Training:
     best: tuple[float, int] | None = None
     estimated: tuple[int, Game] | None = None
     converged: str = ""
+    given: Dataset | None = None
 
     @property
     def device(self) -> torch.device:
@@ -167,21 +169,32 @@ def precision_context(precision: str, device: torch.device) -> Callable[[], Abst
     return lambda: torch.autocast(device.type, dtype=torch.bfloat16)
 
 
-def prepare(run: Run, folder: Folder | None = None, generator: nn.Module | None = None) -> Training:
-    """Loads the data, builds the game and everything that moves it, and resolves what the run left open.
+def prepare(
+    run: Run,
+    folder: Folder | None = None,
+    generator: nn.Module | None = None,
+    game: Game | None = None,
+    dataset: Dataset | None = None,
+) -> Training:
+    """Loads the data, builds the game and everything that moves it, and resolves what the run left open; a game and data that
+    are given take the place of those that the run describes.
 
     Raises:
         UserError: a part of the run does not exist or does not fit the others.
     """
     from interalia.observers.evaluate import check_best
 
+    run = runs.given(run, game, dataset)
     run.check_parts()
     run = run.placed()
     device = runs.resolve_device(run.device)
-    dataset = runs.dataset(run)
+    brought, dataset = dataset, dataset or runs.dataset(run)
     torch.manual_seed(run.seed)
-    mean = mean_image(dataset) if dataset.is_image else None
-    game = building.build_for(runs.own_generator(run, folder), dataset, mean, generator).to(device).train()
+    if game is None:
+        mean = mean_image(dataset) if dataset.is_image else None
+        game = building.build_for(runs.own_generator(run, folder), dataset, mean, generator)
+    game.shape = dataset.shape
+    game = game.to(device).train()
     if run.batch < 2 and any(isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d) for module in game.modules()):
         raise UserError("`batch` is 1, and batch norm averages over a batch; give --batch 2 or more.")
     first = dataset.grey or dataset.train
@@ -243,6 +256,7 @@ def prepare(run: Run, folder: Folder | None = None, generator: nn.Module | None 
         stores=stores,
         samplers=samplers,
         batches=draw(stores, samplers),
+        given=brought,
     )
 
 
@@ -362,6 +376,8 @@ def train(
     resume: bool = False,
     observers: Sequence[Observer] | None = None,
     generator: nn.Module | None = None,
+    game: Game | None = None,
+    dataset: Dataset | None = None,
 ) -> Trained:
     """Trains a run and answers its game.
 
@@ -371,10 +387,13 @@ def train(
         resume: go on from the folder's newest good checkpoint, up to `run.steps`, which may be more than first planned.
         observers: in place of the usual ones (see `interalia.observers.usual`).
         generator: a trained module z -> x for a game that only infers; `interalia.load` is to be given it again.
+        game: one of your own making, untrained, in place of one that the run describes; its weights are trained in place,
+            and `interalia.load` is to be given one that is made in the same way.
+        dataset: data of your own, in place of those that the run names.
 
     Raises:
-        UserError: the folder exists and `resume` is False, or a part of the run does not exist or fit, or a loss stopped
-            being finite.
+        UserError: the folder exists and `resume` is False, or a part of the run does not exist or fit, or the run describes
+            what is given, or a loss stopped being finite.
 
     Example:
         >>> from interalia import recipes, tasks
@@ -382,22 +401,29 @@ def train(
         >>> tasks.generate(trained.game, 4).shape
         torch.Size([4, 1, 8, 8])
     """
-    training = open_run(run, out, resume=resume, generator=generator)
+    training = open_run(run, out, resume=resume, generator=generator, game=game, dataset=dataset)
     return finish(training, observers)
 
 
 def open_run(
-    run: Run, out: Path | str | None = None, *, resume: bool = False, generator: nn.Module | None = None
+    run: Run,
+    out: Path | str | None = None,
+    *,
+    resume: bool = False,
+    generator: nn.Module | None = None,
+    game: Game | None = None,
+    dataset: Dataset | None = None,
 ) -> Training:
     """The training of a run, at its beginning or where its folder's newest good checkpoint left it; see `train`."""
     from interalia.observers import checkpoint
 
+    run = runs.given(run, game, dataset)
     folder = None if out is None else Folder(out)
     if folder is not None and not resume:
         folder.check_free()
     if folder is not None and resume:
         run = folder.continued(run)
-    training = prepare(run, folder, generator)
+    training = prepare(run, folder, generator, game, dataset)
     if folder is not None:
         if resume:
             checkpoint.resume(training)
@@ -417,4 +443,4 @@ def finish(training: Training, observers: Sequence[Observer] | None = None) -> T
         game, step = copy.deepcopy(game), training.best[1]
         game.load_state_dict(load_file(training.folder.best))
     game.eval()
-    return Trained(game, training.run, training.folder, step)
+    return Trained(game, training.run, training.folder, step, training.given)

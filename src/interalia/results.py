@@ -63,6 +63,8 @@ def home(trained: Trained) -> Folder:
 
 def dataset_of(trained: Trained) -> Dataset:
     """The data that a run was trained on."""
+    if trained.given is not None:
+        return trained.given
     try:
         return runs.dataset(trained.run)
     except UserError as error:
@@ -382,9 +384,11 @@ def markdown(run: Run, found: dict[str, Any]) -> str:
     )
 
 
-def untrained(trained: Trained, dataset: Dataset) -> Game:
-    """The run's game before its first step: the baseline that random weights are."""
+def untrained(trained: Trained, dataset: Dataset) -> Game | None:
+    """The run's game before its first step: the baseline that random weights are; None for a game of somebody's own."""
     run, game = trained.run, trained.game
+    if run.game == runs.OWN:
+        return None
     brought = game.fixed and run.generator is None  # from Python
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(run.seed)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import json
 import os
@@ -31,6 +32,8 @@ def _field(default: Any, about: str, low: float | None = None, high: float | Non
         return field(default_factory=lambda: dict(default), metadata=metadata)
     return field(default=default, metadata=metadata)
 
+
+OWN = "own"  # in place of the name of a part that is given from Python
 
 # the rooms whose members can be made without data or networks
 ALONE = ("divergences", "penalties", "noises", "augmentations", "schedules", "averages")
@@ -165,6 +168,8 @@ class Run:
             room = f.metadata.get("room")
             text = getattr(self, f.name)
             if room is None or (f.metadata.get("none") and text == "none") or (f.name == "best" and text == "auto"):
+                continue
+            if text == OWN:  # whoever has it gives it beside the run
                 continue
             if room in ALONE:  # made here already, so that a number out of its range is told before anything is done
                 specs.make(text, rooms.members(room), f.name, *([self.ema] if room == "averages" else []))
@@ -321,6 +326,38 @@ def fitted(run: Run, given: Container[str]) -> Run:
     return run.replace(**{key: kept[key] for key in ("latent", "prior") if key not in given})
 
 
+# What a game, and data, of one's own bring with them, so that a run does not describe it.
+BROUGHT: Mapping[str, tuple[str, ...]] = {
+    "game": (
+        "game", "generator", "labelled", "labels", "attributes", "networks", "latent", "prior", "encoder", "divergence",
+        "penalty", "noise", "augment", "pack", "spectral",
+    ),
+    "data": ("data", "target", "binarise", "size"),
+}  # fmt: skip
+
+
+def given(run: Run, game: Game | None, dataset: Dataset | None) -> Run:
+    """The run with what is given beside it marked as such.
+
+    Raises:
+        UserError: the run describes a part of what is given.
+    """
+    marks: dict[str, Any] = {}
+    if dataset is not None:
+        marks["data"] = OWN
+    if game is not None:
+        marks |= dict.fromkeys(("game", "networks", "prior", "encoder", "divergence"), OWN)
+        marks |= {key: OWN for key in ("penalty", "noise") if getattr(game, key) is not None}
+        marks |= {"latent": game.prior.size} if hasattr(game, "prior") else {}
+    plain = Run()
+    for part, verb in (("game", "a game of your own is"), ("data", "data of your own are")):
+        for key in BROUGHT[part] if part in marks else ():
+            value = getattr(run, key)
+            if value not in (getattr(plain, key), marks.get(key)):
+                raise UserError(f"`{key}` is {value!r}, and {verb} given beside the run; leave `{key}` out.")
+    return run.replace(**marks)
+
+
 class Folder:
     """The folder of a run: ``run.json``, ``log.jsonl``, ``checkpoints/``, ``weights.safetensors``, ``figures/``,
     ``results.json``, ``results.md``, ``likelihood.json``, ``likelihood.md``, ``report.html``; and a copy of the
@@ -427,20 +464,28 @@ class Trained:
         run: the resolved description.
         folder: where it lies, or None.
         step: how many steps it was trained.
+        given: the data that were given from Python, where they were.
     """
 
     game: Game
     run: Run
     folder: Folder | None
     step: int
+    given: Dataset | None = None
 
 
 def dataset(run: Run) -> Dataset:
     """The data of a run; its `other` is the second data set where the run names one.
 
     Raises:
-        UserError: what `interalia.data.load` raises, or two domains whose images differ in channels or size.
+        UserError: what `interalia.data.load` raises, or two domains whose images differ in channels or size, or the data
+            were given from Python.
     """
+    if run.data == OWN:
+        raise UserError(
+            "they were given from Python, and the run does not say where they are; go on from Python, with "
+            "interalia.load(folder, dataset=...)."
+        )
     from interalia import data
     from interalia.data.binarise import binarised
 
@@ -518,16 +563,26 @@ def resolve_device(name: str) -> torch.device:
     return device
 
 
-def load(folder: Path | str, device: str = "cpu", generator: nn.Module | None = None) -> Trained:
+def load(
+    folder: Path | str,
+    device: str = "cpu",
+    generator: nn.Module | None = None,
+    *,
+    game: Game | None = None,
+    dataset: Dataset | None = None,
+) -> Trained:
     """The trained game of a run's folder, from its exported weights.
 
     Arguments:
         folder: a run's folder, or a .safetensors file exported from one.
         device: where the game shall live.
         generator: the module of a game that was trained with one from Python; see `build`.
+        game: of a run that was trained with a game of one's own: one made in the same way, which is left as it is.
+        dataset: the data of a run that was trained with data of one's own, where they are to be measured on.
 
     Raises:
-        UserError: this is no run's folder, or the training has not saved any weights yet, or the file is damaged.
+        UserError: this is no run's folder, or the training has not saved any weights yet, or the file is damaged, or a
+            game of one's own is not given, or does not fit.
     """
     from safetensors import safe_open
 
@@ -546,25 +601,42 @@ def load(folder: Path | str, device: str = "cpu", generator: nn.Module | None = 
     with safe_open(file, framework="pt") as opened:
         tensors = {key: opened.get_tensor(key) for key in opened.keys()}  # noqa: SIM118 (not a mapping)
     run = Run(**{key: value for key, value in about["run"].items() if key in Run.__dataclass_fields__})
+    if (run.game == OWN) != (game is not None):
+        raise UserError(
+            f"{file} holds the weights of a game of somebody's own; give one made in the same way: "
+            f"interalia.load(folder, game=...)."
+            if game is None
+            else f"{file} holds the weights of a game that its run describes, {run.game}; leave `game` out."
+        )
     import torch
 
     with torch.random.fork_rng(devices=[]):
         other = about.get("other")
         told = about.get("attributes", {})
         place = file.parent.parent if file.parent.name == "checkpoints" else file.parent  # where the best weights lie
-        game = build(
-            run if file.stem == "generator" else own_generator(run, Folder(place)),
-            tuple(about["shape"]),
-            None,
-            about.get("classes") or about.get("labels", 0),
-            other and tuple(other),
-            told,
-            generator,
-            about.get("names", ()),  # which older files do not have
+        made = (
+            copy.deepcopy(game)
+            if game is not None
+            else build(
+                run if file.stem == "generator" else own_generator(run, Folder(place)),
+                tuple(about["shape"]),
+                None,
+                about.get("classes") or about.get("labels", 0),
+                other and tuple(other),
+                told,
+                generator,
+                about.get("names", ()),  # which older files do not have
+            )
         )
     try:
-        game.load_state_dict(tensors)
-    except RuntimeError:
+        made.load_state_dict(tensors)
+    except RuntimeError as error:
+        if game is not None:
+            reason = " ".join(str(error).split())[:300]
+            raise UserError(
+                f"the weights in {file} do not fit the game that is given ({reason}); make it as it was made then."
+            ) from None
         raise UserError(f"the weights in {file} do not fit the run that they describe; export them anew.") from None
-    game.to(resolve_device(device)).eval()
-    return Trained(game, run, home, about["step"])
+    made.shape = tuple(about["shape"])
+    made.to(resolve_device(device)).eval()
+    return Trained(made, run, home, about["step"], dataset)

@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import functools
-import itertools
 import math
 from collections.abc import Iterator, Mapping
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.optim import Adam
 
-from interalia import dynamics, specs
-from interalia.data.progress import progress
+from interalia.data.dataset import Dataset, Split
 from interalia.experiments.experiment import Experiment, Job, Setting, Values, trained
-from interalia.runs import Run, writing
+from interalia.runs import Run
 
 if TYPE_CHECKING:
     from interalia.games import Game
@@ -182,7 +178,14 @@ Y = np.array([2.8, 0.8, -0.3, 0.7, -0.1, 0.1, 1.8, 1.2])
 SIGMA = np.array([0.8, 0.5, 0.8, 0.6, 0.5, 0.6, 0.5, 0.4])
 SCHOOLS_STEPS, SCHOOLS_QUICK = 10_000, 40
 SCHOOLS_BATCH, SCHOOLS_TURNS = 512, 3  # critic steps to one of the posterior's network
-SCHOOLS_KEPT = 500  # steps between two checkpoints
+SCHOOLS = Run(
+    batch=SCHOOLS_BATCH,
+    optimiser="adam(lr=0.0005)",
+    schedule=FALLING,
+    ema=0.999,
+    evaluate_every=0,
+    checkpoint_every=500,
+)
 SAMPLES = 200_000
 DIAGONAL, PUBLISHED = "diagonal Gaussian", "AVB, as published"
 
@@ -287,60 +290,20 @@ def schools_jobs(setting: Setting) -> Iterator[Job]:
 
 def schools_work(row: str, seed: int, steps: int, setting: Setting) -> Values:
     """Fits q to the posterior, and holds its moments against the exact ones."""
-    from interalia import optim
-
-    torch.manual_seed(seed)
-    game = schools_game(row).train()
     plain = row == PUBLISHED
-    rates = {"autoencoder": 1e-4, "critic": 2e-4} if plain else {"autoencoder": 5e-4, "critic": 1e-3}
-    optimisers = {
-        player: Adam(game.parameters_of(player), lr=rates[player], betas=(0.5, 0.999)) for player in game.players
-    }
-    for optimiser in optimisers.values():
-        for group in optimiser.param_groups:
-            group["initial_lr"] = group["lr"]
-    turns = f"alternating(turns={{'critic': {SCHOOLS_TURNS}, 'autoencoder': 1}})"
-    moves = specs.make("simultaneous" if row == DIAGONAL else turns, dynamics.CATALOGUE, "dynamics", game, optimisers)
-    averaging = optim.moving(0.0 if plain else 0.999)
-    average = None if averaging is None else averaging.of(game)
-    x = torch.tensor(Y / SIGMA, dtype=torch.float32).expand(SCHOOLS_BATCH, -1)
-    schedule = optim.constant() if plain else optim.linear(0.3, 0.0)
-    name = row.replace(",", "").replace(" ", "-").lower()
-    path = setting.folder / f"schools-{name}-seed-{seed}-steps-{steps}.pt"
-    moved = {"game": game, **optimisers} | ({} if average is None else {"average": average})
-    began = go_on(moved, path)
-    with progress(f"{row}, seed {seed}", steps) as advance:
-        advance(began)
-        for step in range(began, steps):
-            for optimiser in optimisers.values():
-                for group in optimiser.param_groups:
-                    group["lr"] = group["initial_lr"] * schedule(step / steps)
-            moves.step(itertools.repeat((x,)))
-            if average is not None and averaging is not None:
-                averaging.update(average, game, step, steps)
-            advance(1)
-            if (step + 1) % SCHOOLS_KEPT == 0 or step + 1 == steps:
-                keep(moved, step + 1, path)
-    fitted: Variational = game if average is None else average.module  # type: ignore[assignment]
-    return schools_values(fitted, seed, 10_000 if setting.quick else SAMPLES)
-
-
-def keep(moved: Mapping[str, Any], step: int, path: Path) -> None:
-    """Writes all that the next step depends on."""
-    state = {name: part.state_dict() for name, part in moved.items()}
-    with writing(path, "wb") as file:
-        torch.save({"step": step, "random": torch.get_rng_state(), **state}, file)
-
-
-def go_on(moved: Mapping[str, Any], path: Path) -> int:
-    """Takes over what `keep` wrote, where it did, and answers how many steps are done."""
-    if not path.exists():
-        return 0
-    state = torch.load(path, weights_only=True)
-    for name, part in moved.items():
-        part.load_state_dict(state[name])
-    torch.set_rng_state(state["random"])
-    return int(state["step"])
+    run = SCHOOLS.replace(name=f"schools-{row}".lower().replace(",", "").replace(" ", "-"), seed=seed, steps=steps)
+    if row != DIAGONAL:
+        run = run.replace(
+            rates={"critic": 2e-4 if plain else 1e-3},
+            dynamics=f"alternating(turns={{'critic': {SCHOOLS_TURNS}, 'autoencoder': 1}})",
+        )
+    if plain:
+        run = run.replace(optimiser="adam(lr=0.0001)", schedule="constant", ema=0)
+    torch.manual_seed(seed)
+    x = np.tile(np.float32(Y / SIGMA), (SCHOOLS_BATCH, 1))  # the one x that there is
+    dataset = Dataset("eight-schools", Split(x), Split(x), Split(x), about="Effects of coaching, in eight schools.")
+    done, _ = trained(run, setting, game=schools_game(row), dataset=dataset)
+    return schools_values(done.game, seed, 10_000 if setting.quick else SAMPLES)  # type: ignore[arg-type]
 
 
 @torch.no_grad()

@@ -22,6 +22,7 @@ from interalia.runs import Run, Trained, write_json, writing
 
 if TYPE_CHECKING:
     from interalia.data.dataset import Dataset
+    from interalia.games import Game
 
 Values = Mapping[str, float]
 
@@ -171,19 +172,26 @@ def reproduce(
     return folder / "table.md"
 
 
-def trained(run: Run, setting: Setting, name: str | None = None) -> tuple[Trained, Dataset]:
+def trained(
+    run: Run,
+    setting: Setting,
+    name: str | None = None,
+    game: Game | None = None,
+    dataset: Dataset | None = None,
+) -> tuple[Trained, Dataset]:
     """Trains a run in a folder of its own under `setting.folder`, going on with it if it was interrupted.
 
     Arguments:
         run: with a fixed length.
         setting: where to.
         name: of the folder; by default the run's name with its seed and length.
+        game, dataset: in place of those that the run describes; see `interalia.train`.
     """
     from interalia import engine
     from interalia.observers import usual
 
     folder = setting.folder / (name or f"{run.name}-seed-{run.seed}-steps-{run.steps}")
-    training = engine.open_run(run, folder, resume=(folder / "run.json").exists())
+    training = engine.open_run(run, folder, resume=(folder / "run.json").exists(), game=game, dataset=dataset)
     engine.spare_threads(training)
     done = engine.finish(training, usual(training))
     if done.step < training.steps:

@@ -416,33 +416,48 @@ def _value(value: Any) -> str:
 
 def _commands(home: Folder, run: Mapping[str, Any]) -> str:
     name = shlex.quote(str(home.path))
+    lines = [*_going_on(home, run, name), (f"interalia report {name}", "make this page anew")]
+    rows = "".join(f"<dt><code>{escape(line)}</code></dt><dd>{escape(about)}</dd>" for line, about in lines)
+    return f"<section><h2>Going on</h2><dl class=commands>{rows}</dl></section>"
+
+
+def _going_on(home: Folder, run: Mapping[str, Any], name: str) -> list[tuple[str, str]]:
+    """What can be done with the run, and what it does."""
+    brought = "".join(
+        f", {key}=..." for key, part in (("game", "game"), ("dataset", "data")) if part_of(run, part) == "own"
+    )
+    if brought:
+        path = repr(str(home.path))
+        return [
+            (
+                f"interalia.load({path}{brought})",
+                "take it back in Python, where that was given which it was trained with",
+            ),
+            (f"interalia.train(run, {path}, resume=True{brought})", "train on from where it stopped"),
+        ]
     steps = run.get("steps")
-    commands = [
+    lines = [
         (f"interalia train --resume {name} --steps {2 * steps if steps else 10000}", "train on from where it stopped"),
     ]
     if translates(run):
-        commands += [
+        lines += [
             (f"interalia translate {name} IMAGES --to b", "translate images of your own from a to b, or held-out ones"),
             (f"interalia translate {name} IMAGES --to a", "the other way"),
         ]
     else:
-        commands.append((f"interalia generate {name} --count 64", "draw new samples"))
+        lines.append((f"interalia generate {name} --count 64", "draw new samples"))
     if infers(run):
-        commands += [
+        lines += [
             (f"interalia reconstruct {name}", "reconstruct held-out examples, or images of your own given after it"),
             (f"interalia interpolate {name} --pairs 8 --steps 9", "go from one example to another"),
             (f"interalia encode {name} IMAGES --out z.npz", "the latents of images of your own"),
         ]
     if part_of(run, "game") in WITH_LIKELIHOOD:
-        commands.append((f"interalia likelihood {name} --count 100", "estimate log p(x) of held-out examples"))
+        lines.append((f"interalia likelihood {name} --count 100", "estimate log p(x) of held-out examples"))
     if part_of(run, "game") == "infogan":
-        commands.append((f"interalia traverse {name}", "vary one code at a time"))
-    commands += [
-        (f"interalia evaluate {name}", "take the measures"),
-        (f"interalia report {name}", "make this page anew"),
-    ]
-    rows = "".join(f"<dt><code>{escape(line)}</code></dt><dd>{escape(about)}</dd>" for line, about in commands)
-    return f"<section><h2>Going on</h2><dl class=commands>{rows}</dl></section>"
+        lines.append((f"interalia traverse {name}", "vary one code at a time"))
+    lines.append((f"interalia evaluate {name}", "take the measures"))
+    return lines
 
 
 STYLE = """
