@@ -15,7 +15,7 @@ from torch.distributions import MultivariateNormal
 
 import interalia
 from interalia import data, engine, recipes, runs, tasks
-from interalia.conditionals import Dirac, Gaussian, Implicit, Learned, Mixture, Spanned, StandardNormal, drawn
+from interalia.conditionals import Dirac, Gaussian, Implicit, Learned, Mixture, Spanned, StandardNormal, drawn, spanned
 from interalia.data.binarise import binarised
 from interalia.divergences import CATALOGUE as DIVERGENCES
 from interalia.divergences import GAN, Hinge
@@ -129,13 +129,15 @@ def test_the_doubly_reparameterised_gradient_has_the_same_mean_and_less_variance
     torch.testing.assert_close(plain[:, decoders], double[:, decoders])  # on the same draws
 
 
+class Nothing(nn.Module):
+    """A critic that cannot tell anything."""
+
+    def forward(self, x: Tensor, z: Tensor) -> Tensor:
+        return z.new_zeros(len(z))
+
+
 def test_adaptive_contrast_of_a_gaussian_is_the_exact_kl() -> None:
     """The whitened sample is noise, so the optimal critic is 0, and what is left is log r - log p with r = q."""
-
-    class Nothing(nn.Module):
-        def forward(self, x: Tensor, z: Tensor) -> Tensor:
-            return z.new_zeros(len(z))
-
     encoder, decoder = networks()
     x = x_of(1).repeat(200_000, 1)
     avb = AVB(encoder, decoder, Nothing(), StandardNormal(LATENT), contrast=True).double()
@@ -148,6 +150,59 @@ def test_adaptive_contrast_of_a_gaussian_is_the_exact_kl() -> None:
     white = joints["q"][1]
     assert white.mean(0).abs().max() < 0.01
     assert (white.std(0) - 1).abs().max() < 0.01
+
+
+def test_a_contrast_with_covariances_of_any_gaussian_is_the_exact_kl(monkeypatch: pytest.MonkeyPatch) -> None:
+    """z = z_0 + sum_i a_i v_i(eps_i) with linear v_i is Gaussian, its dimensions correlate, and its KL is known."""
+    torch.manual_seed(3)
+    encoder = Spanned(MLP(POINTS, 4 * LATENT), LATENT, noise=4, basis=3, width=4)
+
+    class Linear(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.maps = nn.Parameter(torch.randn(3, 4, 1) + 0.3 * torch.randn(3, 4, LATENT))
+
+        def forward(self, eps: Tensor) -> Tensor:
+            return torch.einsum("nif,ifk->nik", eps, self.maps)
+
+    encoder.basis = Linear()  # type: ignore[assignment]
+    with torch.no_grad():
+        for parameter in encoder.network.parameters():
+            parameter.mul_(0)
+        last = list(encoder.network.parameters())[-1]  # the bias: z_0 and the a_i before their nonlinearity
+        last.copy_(torch.cat([torch.randn(LATENT), 4.5 + torch.randn(3 * LATENT)]))
+    _, decoder = networks()
+    game = AVB(encoder, decoder, Nothing(), StandardNormal(LATENT), contrast=True, correlated=True).double()
+    x = x_of(1).repeat(200_000, 1)
+    z_0, a = last.detach().split([LATENT, 3 * LATENT])
+    a = torch.nn.functional.elu(a.unflatten(0, (3, LATENT)) - 5) + 1
+    factor = torch.cat(list(a[:, None, :] * encoder.basis.maps.detach()))  # type: ignore[operator] # (12, LATENT)
+    exact, prior = MultivariateNormal(z_0, factor.T @ factor), MultivariateNormal(0 * z_0, torch.eye(LATENT).double())
+    monkeypatch.setattr(spanned, "MOMENTS", 200_000)
+    torch.manual_seed(0)
+    joints = game.sample(x)
+    (mean,), white = joints["reconstruction"], joints["q"][1]
+    told = (game.losses(joints).losses["autoencoder"] + game.observed(x, mean).mean()).item()
+    assert told == pytest.approx(torch.distributions.kl_divergence(exact, prior).item(), rel=0.01)
+    assert white.mean(0).abs().max() < 0.02
+    torch.testing.assert_close(white.T.cov(), torch.eye(LATENT).double(), atol=0.02, rtol=0)
+    assert torch.corrcoef(game.encoder(x).rsample().T)[0, 1].abs() > 0.2  # so that variances alone would not whiten it
+
+
+def test_covariances_without_an_adaptive_contrast_are_refused() -> None:
+    encoder, decoder = networks()
+    with pytest.raises(ValueError, match="set both, or neither"):
+        AVB(encoder, decoder, Joint(MLP(POINTS + LATENT, 1)), StandardNormal(LATENT), correlated=True)
+
+
+def test_a_gaussian_encoder_has_no_covariances_so_both_contrasts_are_one() -> None:
+    encoder, decoder = networks()
+    found = []
+    for correlated in (False, True):
+        torch.manual_seed(0)
+        game = AVB(encoder, decoder, Nothing(), StandardNormal(LATENT), contrast=True, correlated=correlated).double()
+        found.append(game(x_of()).losses["autoencoder"])
+    torch.testing.assert_close(*found)
 
 
 @pytest.mark.parametrize("divergence", DIVERGENCES)

@@ -41,6 +41,7 @@ class Spanned(Parametric):
     """z = z_0(x) + sum_i a_i(x) v_i(eps_i), eps_i ~ N(0, I): no density, but a mean and a variance.
 
         E[z | x] = z_0 + sum_i a_i E[v_i],   Var[z | x] = sum_i a_i^2 Var[v_i],   a_i = elu(. - 5) + 1 > 0
+        Cov[z | x] = sum_i diag(a_i) Cov[v_i] diag(a_i)
 
     with the moments of the v_i, which do not depend on x, taken over draws of the noise. It is what AVB's adaptive contrast
     asks of an encoder.
@@ -107,24 +108,31 @@ class SpannedDistribution(Distribution):
         self.z_0 = z_0
         self.a = a
         self.spanned = spanned
-        self.basis_moments: tuple[Tensor, Tensor] | None = None
+        self.drawn: Tensor | None = None
         super().__init__(z_0.shape[:1], z_0.shape[1:], validate_args=False)
 
-    def of_basis(self) -> tuple[Tensor, Tensor]:
-        """E[v_i] and Var[v_i], shape (basis, size), from the same draws for both."""
-        if self.basis_moments is None:
+    @property
+    def basis_draws(self) -> Tensor:
+        """Draws of the v_i, shape (n, basis, size): the same for all moments."""
+        if self.drawn is None:
             with torch.no_grad():
-                v = self.spanned.draws(MOMENTS, self.z_0)
-            self.basis_moments = (v.mean(0), v.var(0))
-        return self.basis_moments
+                self.drawn = self.spanned.draws(MOMENTS, self.z_0)
+        return self.drawn
 
     @property
     def mean(self) -> Tensor:
-        return self.z_0 + (self.a * self.of_basis()[0]).sum(1)
+        return self.z_0 + (self.a * self.basis_draws.mean(0)).sum(1)
 
     @property
     def variance(self) -> Tensor:
-        return (self.a.square() * self.of_basis()[1]).sum(1)
+        return (self.a.square() * self.basis_draws.var(0)).sum(1)
+
+    @property
+    def covariance(self) -> Tensor:
+        """Shape (n, size, size)."""
+        centred = (self.basis_draws - self.basis_draws.mean(0)).transpose(0, 1)
+        of_basis = centred.transpose(1, 2) @ centred / (len(self.basis_draws) - 1)
+        return torch.einsum("nik,ikl,nil->nkl", self.a, of_basis, self.a)
 
     def rsample(self, sample_shape: torch.Size | list[int] | tuple[int, ...] = ()) -> Tensor:
         count = math.prod(sample_shape) * len(self.z_0)

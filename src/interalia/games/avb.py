@@ -6,6 +6,7 @@ import math
 
 import torch
 from torch import Tensor, nn
+from torch.distributions import Distribution
 
 from interalia.conditionals import Conditional, Prior
 from interalia.disturbances import Disturbance
@@ -13,6 +14,7 @@ from interalia.divergences import GAN, Divergence
 from interalia.errors import UserError
 from interalia.games.game import Outcome
 from interalia.games.variational import Observed, Variational
+from interalia.modes import full
 from interalia.penalties import Joints, Penalty
 
 FLOOR = 1e-4  # added to variances that are divided by
@@ -30,7 +32,9 @@ class AVB(Variational):
         critic:       on s(x, z~), z~ = (z^ - m(x)) / v(x)^(1/2), against s(x, e), e ~ N(0, I)
         autoencoder:  E[-log p(x | z^) + T(x, z~) + log r(z^ | x) - log p(z^)],  r = N(m(x), diag v(x))
 
-    where m and v are taken as constants. With an optimal critic both are -log p(x) at least; with any other, the loss is no
+    where m and v are taken as constants. With `correlated` r has the posterior's whole covariance S = L L^T, and the sample
+    is whitened by L^-1 (z^ - m): what correlates in q(z | x), in which nothing asks for latents along the axes, is no task
+    for the critic then either. With an optimal critic both are -log p(x) at least; with any other, the loss is no
     bound of anything.
 
     See also:
@@ -52,11 +56,12 @@ class AVB(Variational):
         together: whether the critic sees both joints in one pass, see `Game.score`.
         likelihood, sigma: of p(x | z), as in VAE.
         contrast: whether the contrast is adaptive.
+        correlated: whether r has the posterior's covariances too, and not its variances alone as published.
 
     Raises:
         UserError: the divergence's score does not tell the density ratio, the prior has no density, or `contrast` is asked
             for an encoder that does not know its moments.
-        ValueError: `sigma` is not above 0.
+        ValueError: `sigma` is not above 0, or `correlated` is asked for without `contrast`.
 
     Example:
         >>> from interalia.conditionals import Dirac, Implicit, StandardNormal
@@ -83,6 +88,7 @@ class AVB(Variational):
         likelihood: Observed = "gaussian",
         sigma: float = 0.1,
         contrast: bool = False,
+        correlated: bool = False,
     ) -> None:
         super().__init__(encoder, decoder, prior, likelihood, sigma)
         try:
@@ -94,12 +100,15 @@ class AVB(Variational):
                 "adaptive contrast needs an encoder that knows its mean and variance, and this one does not; use --encoder "
                 "spanned, or gaussian."
             )
+        if correlated and not contrast:
+            raise ValueError("`correlated` is of an adaptive contrast, and `contrast` is False; set both, or neither")
         self.critic = critic
         self.divergence = divergence
         self.penalty = penalty
         self.noise = noise
         self.together = together
         self.contrast = contrast
+        self.correlated = correlated
 
     def sample(self, *batch: Tensor) -> Joints:
         (x,) = batch
@@ -108,10 +117,21 @@ class AVB(Variational):
         joints: Joints = {"reconstruction": (self.decoder(z_hat).mean,), "posterior": (z_hat,)}
         if not self.contrast:
             return {"q": (x, z_hat), "p": (x, self.prior.sample((len(x),))), **joints}
-        mean, variance = q.mean.detach(), q.variance.detach()
-        scale = (variance + FLOOR).sqrt()
-        white = (z_hat - mean) / scale
-        return {"q": (x, white), "p": (x, torch.randn_like(white)), "moments": (mean, scale), **joints}
+        white, log_scale = self.whitened(z_hat, q)
+        return {"q": (x, white), "p": (x, torch.randn_like(white)), "scale": (log_scale,), **joints}
+
+    def whitened(self, z: Tensor, q: Distribution) -> tuple[Tensor, Tensor]:
+        """L^-1 (z - m), shape (n, latent), and log det L, shape (n,): L L^T is the covariance of q, or its diagonal."""
+        mean = full(q.mean.detach())
+        if not self.correlated:
+            scale = (full(q.variance.detach()) + FLOOR).sqrt()
+            return (full(z) - mean) / scale, scale.log().sum(1)
+        covariance = getattr(q, "covariance", None)
+        covariance = torch.diag_embed(q.variance) if covariance is None else covariance
+        floor = FLOOR * torch.eye(z.shape[1], dtype=mean.dtype, device=mean.device)
+        scale = torch.linalg.cholesky(full(covariance.detach()) + floor)
+        white = torch.linalg.solve_triangular(scale, (full(z) - mean).unsqueeze(2), upper=False).squeeze(2)
+        return white, scale.diagonal(dim1=1, dim2=2).log().sum(1)
 
     def losses(self, joints: Joints) -> Outcome:
         q, p = self.score(self.critic, joints["q"], joints["p"])
@@ -120,8 +140,8 @@ class AVB(Variational):
         x, seen = joints["q"]
         ratio = self.divergence.log_ratio(q)
         if self.contrast:
-            _, scale = joints["moments"]
-            log_r = -(seen.square() + math.log(2 * math.pi)).sum(1) / 2 - scale.log().sum(1)
+            (log_scale,) = joints["scale"]
+            log_r = -(seen.square() + math.log(2 * math.pi)).sum(1) / 2 - log_scale
             ratio = ratio + log_r - self.prior.log_prob(z_hat)
         elif self.learns_prior:
             # T's mean is a KL to the prior as it was when the critic looked at it; the prior itself is moved by log p(z^),
