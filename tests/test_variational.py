@@ -15,7 +15,7 @@ from torch.distributions import MultivariateNormal
 
 import interalia
 from interalia import data, engine, recipes, runs, tasks
-from interalia.conditionals import Dirac, Gaussian, Implicit, Learned, Mixture, Spanned, StandardNormal, drawn, spanned
+from interalia.conditionals import Dirac, Gaussian, Implicit, Learned, Mixture, Spanned, StandardNormal, drawn
 from interalia.data.binarise import binarised
 from interalia.divergences import CATALOGUE as DIVERGENCES
 from interalia.divergences import GAN, Hinge
@@ -152,10 +152,10 @@ def test_adaptive_contrast_of_a_gaussian_is_the_exact_kl() -> None:
     assert (white.std(0) - 1).abs().max() < 0.01
 
 
-def test_a_contrast_with_covariances_of_any_gaussian_is_the_exact_kl(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_contrast_with_covariances_of_any_gaussian_is_the_exact_kl() -> None:
     """z = z_0 + sum_i a_i v_i(eps_i) with linear v_i is Gaussian, its dimensions correlate, and its KL is known."""
     torch.manual_seed(3)
-    encoder = Spanned(MLP(POINTS, 4 * LATENT), LATENT, noise=4, basis=3, width=4)
+    encoder = Spanned(MLP(POINTS, 4 * LATENT), LATENT, noise=4, basis=3, width=4, draws=200_000)
 
     class Linear(nn.Module):
         def __init__(self) -> None:
@@ -178,7 +178,6 @@ def test_a_contrast_with_covariances_of_any_gaussian_is_the_exact_kl(monkeypatch
     a = torch.nn.functional.elu(a.unflatten(0, (3, LATENT)) - 5) + 1
     factor = torch.cat(list(a[:, None, :] * encoder.basis.maps.detach()))  # type: ignore[operator] # (12, LATENT)
     exact, prior = MultivariateNormal(z_0, factor.T @ factor), MultivariateNormal(0 * z_0, torch.eye(LATENT).double())
-    monkeypatch.setattr(spanned, "MOMENTS", 200_000)
     torch.manual_seed(0)
     joints = game.sample(x)
     (mean,), white = joints["reconstruction"], joints["q"][1]
@@ -187,6 +186,26 @@ def test_a_contrast_with_covariances_of_any_gaussian_is_the_exact_kl(monkeypatch
     assert white.mean(0).abs().max() < 0.02
     torch.testing.assert_close(white.T.cov(), torch.eye(LATENT).double(), atol=0.02, rtol=0)
     assert torch.corrcoef(game.encoder(x).rsample().T)[0, 1].abs() > 0.2  # so that variances alone would not whiten it
+
+
+@pytest.mark.parametrize(("correlated", "error"), [(False, 6 / 150), (True, 6 * 9 / 600)])
+def test_few_draws_for_the_moments_make_the_loss_too_small_by_what_is_said(correlated: bool, error: float) -> None:
+    """Six independent dimensions, one v_i = eps_i, moments over 150 draws; r = q = p would cost nothing."""
+    network = nn.Linear(1, 12)
+    with torch.no_grad():
+        network.weight.zero_()
+        network.bias.copy_(torch.tensor([0.0] * 6 + [5.0] * 6))
+    encoder = Spanned(network, 6, noise=6, basis=1, draws=150)
+    encoder.basis = nn.Identity()  # type: ignore[assignment]
+    game = AVB(encoder, Dirac(MLP(6, 1)), Nothing(), StandardNormal(6), contrast=True, correlated=correlated)
+    x, kl = torch.zeros(2000, 1), []
+    torch.manual_seed(0)
+    with torch.no_grad():
+        for _ in range(400):
+            joints = game.sample(x)
+            (mean,) = joints["reconstruction"]
+            kl.append(float(game.losses(joints).losses["autoencoder"] + game.observed(x, mean).mean()))
+    assert -np.mean(kl) == pytest.approx(error, rel=0.25, abs=3 * np.std(kl) / math.sqrt(len(kl)))
 
 
 def test_covariances_without_an_adaptive_contrast_are_refused() -> None:
