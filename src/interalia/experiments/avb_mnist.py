@@ -32,9 +32,10 @@ KINDS = {
     "fully connected": "avb(width=300, critic_width=512, features=1024, convolutions=False, quadratic={quadratic})",
     "convolutional": "avb(quadratic={quadratic})",
 }
-AVB, CONTRAST, VAE = (
+AVB, CONTRAST, WHOLE, VAE = (
     "avb(likelihood='bernoulli')",
     "avb(likelihood='bernoulli', contrast=True)",
+    "avb(likelihood='bernoulli', contrast=True, correlated=True)",
     "vae(likelihood='bernoulli')",
 )
 ROWS: dict[str, tuple[str, str, int]] = {  # a row's name -> the game, the encoder and the dimensions of z
@@ -43,6 +44,8 @@ ROWS: dict[str, tuple[str, str, int]] = {  # a row's name -> the game, the encod
     "AVB, 8 latents": (AVB, "implicit(noise=32)", 8),
     "AVB + adaptive contrast, 8 latents": (CONTRAST, "spanned(noise=32, basis=16)", 8),
     "AVB + adaptive contrast, 32 latents": (CONTRAST, "spanned(noise=64, basis=32)", 32),
+    "AVB + adaptive contrast with covariances, 8 latents": (WHOLE, "spanned(noise=32, basis=16)", 8),
+    "AVB + adaptive contrast with covariances, 32 latents": (WHOLE, "spanned(noise=64, basis=32)", 32),
     "planar flows, 32 latents": (VAE, "planar(flows=40)", 32),
     "inverse autoregressive flow, 32 latents": (VAE, "iaf", 32),
     "auxiliary variables, 32 latents": (VAE, "auxiliary", 32),
@@ -80,7 +83,7 @@ def jobs(setting: Setting) -> Iterator[Job]:
                     game=game,
                     encoder=encoder,
                     latent=latent,
-                    networks=networks.format(quadratic=game != CONTRAST),
+                    networks=networks.format(quadratic=game not in (CONTRAST, WHOLE)),
                     rates={"critic": 0.001} if adversarial else {},
                     clip=1.0 if adversarial else 0.0,
                     seed=seed,
