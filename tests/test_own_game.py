@@ -138,6 +138,8 @@ def test_what_is_missing_or_does_not_fit_is_explained(tmp_path: Path, capsys: py
         interalia.load(path, game=own_game(latent=5))
     with pytest.raises(UserError, match=r"given from Python.*interalia\.load\(folder, dataset=\.\.\.\)"):
         results.evaluate(interalia.load(path, game=own_game()))
+    with pytest.raises(UserError, match="leave `generator` out"):
+        interalia.train(RUN, game=own_game(), generator=nn.Identity())
     with pytest.raises(UserError, match="`data` is 'mnist', and data of your own are given beside the run"):
         interalia.train(RUN.replace(data="mnist"), dataset=own_data())
     interalia.train(Run(steps=1, batch=32, latent=2, evaluate_every=0), tmp_path / "other")

@@ -185,6 +185,8 @@ def prepare(
     from interalia.observers.evaluate import check_best
 
     run = runs.given(run, game, dataset)
+    if game is not None and generator is not None:
+        raise UserError("a game of your own has its decoder with it; leave `generator` out.")
     run.check_parts()
     run = run.placed()
     device = runs.resolve_device(run.device)
