@@ -155,7 +155,7 @@ def test_adaptive_contrast_of_a_gaussian_is_the_exact_kl() -> None:
 def test_a_contrast_with_covariances_of_any_gaussian_is_the_exact_kl() -> None:
     """z = z_0 + sum_i a_i v_i(eps_i) with linear v_i is Gaussian, its dimensions correlate, and its KL is known."""
     torch.manual_seed(3)
-    encoder = Spanned(MLP(POINTS, 4 * LATENT), LATENT, noise=4, basis=3, width=4, draws=200_000)
+    encoder = Spanned(MLP(POINTS, 4 * LATENT), LATENT, noise=4, basis=3, width=4, draws=200_000, start="published")
 
     class Linear(nn.Module):
         def __init__(self) -> None:
@@ -195,7 +195,7 @@ def test_few_draws_for_the_moments_make_the_loss_too_small_by_what_is_said(corre
     with torch.no_grad():
         network.weight.zero_()
         network.bias.copy_(torch.tensor([0.0] * 6 + [5.0] * 6))
-    encoder = Spanned(network, 6, noise=6, basis=1, draws=150)
+    encoder = Spanned(network, 6, noise=6, basis=1, draws=150, start="published")
     encoder.basis = nn.Identity()  # type: ignore[assignment]
     game = AVB(encoder, Dirac(MLP(6, 1)), Nothing(), StandardNormal(6), contrast=True, correlated=correlated)
     x, kl = torch.zeros(2000, 1), []
@@ -206,6 +206,19 @@ def test_few_draws_for_the_moments_make_the_loss_too_small_by_what_is_said(corre
             (mean,) = joints["reconstruction"]
             kl.append(float(game.losses(joints).losses["autoencoder"] + game.observed(x, mean).mean()))
     assert -np.mean(kl) == pytest.approx(error, rel=0.25, abs=3 * np.std(kl) / math.sqrt(len(kl)))
+
+
+@pytest.mark.parametrize("basis", [1, 16])
+def test_a_spanned_posterior_begins_at_the_priors_variance_or_as_published_nearly_without_noise(basis: int) -> None:
+    x = torch.zeros(20_000, 4)
+    torch.manual_seed(0)
+    for start, low, high in (("prior", 0.8, 1.25), ("published", 0.0, 0.01)):
+        q = Spanned(MLP(4, 3 * (1 + basis)), 3, noise=8, basis=basis, start=start)  # type: ignore[arg-type]
+        torch.nn.init.zeros_(list(q.network.parameters())[-2])
+        torch.nn.init.zeros_(list(q.network.parameters())[-1])
+        with torch.no_grad():
+            found = q(x).rsample().var(0)
+        assert ((low < found) & (found < high)).all()
 
 
 def test_covariances_without_an_adaptive_contrast_are_refused() -> None:

@@ -159,15 +159,17 @@ def avb_8_mnist_paper(**overrides: Any) -> Run:
 def avb_ac_8_mnist_paper(**overrides: Any) -> Run:
     """AVB with adaptive contrast on MNIST, 8 latents, as published."""
     return PAPER_AVB.replace(
-        name="avb-ac-8-mnist-paper", game="avb(likelihood='bernoulli', contrast=True)", encoder="spanned(basis=16)"
+        name="avb-ac-8-mnist-paper",
+        game="avb(likelihood='bernoulli', contrast=True)",
+        encoder="spanned(basis=16, start='published')",
     ).replace(**overrides)
 
 
 def avb_ac_32_mnist_paper(**overrides: Any) -> Run:
     """AVB with adaptive contrast on MNIST, 32 latents, as published."""
-    return avb_ac_8_mnist_paper(name="avb-ac-32-mnist-paper", latent=32, encoder="spanned(noise=64, basis=32)").replace(
-        **overrides
-    )
+    return avb_ac_8_mnist_paper(
+        name="avb-ac-32-mnist-paper", latent=32, encoder="spanned(noise=64, basis=32, start='published')"
+    ).replace(**overrides)
 
 
 # The richer posteriors that the literature compares on binarised MNIST: the VAE's settings, with another encoder. Where a

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -26,6 +27,15 @@ class Basis(nn.Module):
             self.weights.append(nn.Parameter(torch.empty(count, inputs, outputs).uniform_(-bound, bound)))
             self.biases.append(nn.Parameter(torch.empty(count, 1, outputs).uniform_(-bound, bound)))
 
+    @torch.no_grad()
+    def standardise(self, draws: int = 1024) -> None:
+        """Scales each v_i to mean 0 and variance 1."""
+        count, noise, _ = self.weights[0].shape
+        v = self(torch.randn(draws, count, noise))
+        scale = v.std(0)
+        self.weights[-1].div_(scale[:, None, :])
+        self.biases[-1].sub_(v.mean(0)[:, None, :]).div_(scale[:, None, :])
+
     def forward(self, eps: Tensor) -> Tensor:
         h = eps.transpose(0, 1)
         last = len(self.weights) - 1
@@ -38,7 +48,7 @@ class Basis(nn.Module):
 class Spanned(Parametric):
     """z = z_0(x) + sum_i a_i(x) v_i(eps_i), eps_i ~ N(0, I): no density, but a mean and a variance.
 
-        E[z | x] = z_0 + sum_i a_i E[v_i],   Var[z | x] = sum_i a_i^2 Var[v_i],   a_i = elu(. - 5) + 1 > 0
+        E[z | x] = z_0 + sum_i a_i E[v_i],   Var[z | x] = sum_i a_i^2 Var[v_i],   a_i = elu(. - c) + 1 > 0
         Cov[z | x] = sum_i diag(a_i) Cov[v_i] diag(a_i)
 
     with the moments of the v_i, which do not depend on x, taken over draws of the noise. It is what AVB's adaptive contrast
@@ -57,6 +67,9 @@ class Spanned(Parametric):
         draws: of the noise, anew for each distribution, that the moments of the v_i are taken over. By their error AVB's loss
             under adaptive contrast is too small by about `size` / `draws` nats with variances alone, and by
             `size` (`size` + 3) / (4 `draws`) with covariances; by less where many v_i are summed.
+        start: where z begins. "prior": the v_i are scaled to variance 1 and c = log(basis) / 2, so that z begins with
+            variance 1, as a Gaussian encoder's does. "published": c = 5 and the v_i as PyTorch draws them, with which z
+            begins almost without noise, and trains the slower for it.
 
     Raises:
         ValueError: a number is under 1.
@@ -70,9 +83,17 @@ class Spanned(Parametric):
 
     density = False
     moments = True
+    shift: Tensor  # c
 
     def __init__(
-        self, network: nn.Module, size: int, noise: int = 32, basis: int = 16, width: int = 128, draws: int = 256
+        self,
+        network: nn.Module,
+        size: int,
+        noise: int = 32,
+        basis: int = 16,
+        width: int = 128,
+        draws: int = 256,
+        start: Literal["prior", "published"] = "prior",
     ) -> None:
         super().__init__(network)
         if min(noise, basis, width) < 1:
@@ -84,6 +105,9 @@ class Spanned(Parametric):
         self.count = basis
         self.moments_from = draws
         self.basis = Basis(basis, noise, width, size)
+        self.register_buffer("shift", torch.tensor(math.log(basis) / 2 if start == "prior" else 5.0))
+        if start == "prior":
+            self.basis.standardise()
 
     @classmethod
     def heads_for(cls, **settings: object) -> int:
@@ -91,7 +115,7 @@ class Spanned(Parametric):
 
     def of(self, answers: Tensor) -> Distribution:
         z_0, a = answers.split([self.size, self.count * self.size], dim=1)
-        return SpannedDistribution(z_0, elu(a.unflatten(1, (self.count, self.size)) - 5) + 1, self)
+        return SpannedDistribution(z_0, elu(a.unflatten(1, (self.count, self.size)) - self.shift) + 1, self)
 
     def draws(self, count: int, like: Tensor) -> Tensor:
         """v_i(eps_i), shape (count, basis, size)."""

@@ -227,8 +227,6 @@ def schools_game(row: str) -> Variational:
         return VAE(Gaussian(Constant(2 * size)), Dirac(Schools()), StandardNormal(size), sigma=1.0)
     whole = row == WHOLE
     encoder = Spanned(Constant(2 * size), size, noise=10, basis=1, width=128, draws=8192 if whole else 256)
-    with torch.no_grad():
-        encoder.network.answers[size:] = 5.0  # type: ignore[operator, index] # a = elu(5 - 5) + 1 = 1
     critic = ResidualCritic(len(Y) + size, 256, 5)
     return AVB(encoder, Dirac(Schools()), critic, StandardNormal(size), sigma=1.0, contrast=True, correlated=whole)
 
