@@ -37,7 +37,7 @@ class Ground:
 
 
 FIRST = {"digits": Ground(recipes.ali_digits, 1000), "MNIST": Ground(recipes.ali_mnist, 500)}
-SECOND = {"CIFAR-10": Ground(recipes.ali_cifar10, 250), "CelebA 64": Ground(recipes.ali_celeba, 120)}
+SECOND = {"CIFAR-10": Ground(recipes.ali_cifar10, 250), "CelebA 64": Ground(recipes.ali_celeba, 1000)}
 
 # what a draw chooses from; the rate is a multiple of the recipe's own
 SPACE: dict[str, tuple[float | str, ...]] = {
