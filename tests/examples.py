@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from interalia import divergences, runs
+from interalia import building, divergences, runs
 from interalia.errors import UserError
 from interalia.games import CATALOGUE, Game
 
@@ -31,7 +31,7 @@ def build(game: str, shape: tuple[int, ...] = FLAT, double: bool = True, labels:
     kind = CATALOGUE[name]
     torch.manual_seed(0)
     given = generator(run.latent, shape) if kind.fixed else None
-    made = runs.build(run, shape, labels=CLASSES if kind.semi else labels, other=shape, generator=given)
+    made = building.build(run, shape, labels=CLASSES if kind.semi else labels, other=shape, generator=given)
     return made.double() if double else made
 
 

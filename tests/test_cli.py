@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from interalia import cli, rooms
-from interalia.runs import Folder
+from interalia.folder import Folder
 
 
 def interalia(*arguments: object) -> int:

@@ -19,18 +19,21 @@ from torch.optim import SGD
 
 from interalia import (
     UserError,
+    building,
     cli,
     divergences,
     dynamics,
     engine,
     experiments,
+    loading,
     observers,
     plots,
     reports,
-    runs,
     specs,
     tasks,
 )
+from interalia.data import described
+from interalia.folder import Folder
 from interalia.games import CATALOGUE, CycleGAN
 from interalia.metrics.evaluation import evaluate
 from interalia.metrics.similarity import peak_signal_to_noise, structural_similarity
@@ -40,7 +43,7 @@ from interalia.networks.auto import auto
 from interalia.observers import checkpoint
 from interalia.observers.evaluate import watched
 from interalia.penalties import Pool
-from interalia.runs import Folder, Run
+from interalia.runs import Run
 
 DYNAMICS = sorted(set(dynamics.CATALOGUE) - {"one-stage"})  # which a pool of past samples does not allow
 
@@ -80,7 +83,7 @@ def build(
     shape: tuple[int, ...] = (2, 9, 13), networks: str = "cyclegan(width=2, blocks=1)", **fields: Any
 ) -> CycleGAN:
     torch.manual_seed(0)
-    made = runs.build(Run(game="cyclegan", networks=networks).replace(**fields), shape, other=shape)
+    made = building.build(Run(game="cyclegan", networks=networks).replace(**fields), shape, other=shape)
     assert isinstance(made, CycleGAN)
     return made.double()
 
@@ -408,7 +411,7 @@ def command(*arguments: str) -> None:
 
 
 def test_translating(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    game = runs.load(trained).game
+    game = loading.load(trained).game
     x = images(3, 1, 8, 8, double=False)
     with torch.no_grad():
         torch.testing.assert_close(tasks.translate(game, x), game.to_b(x))
@@ -444,7 +447,7 @@ def test_a_translation_asked_of_a_game_without_domains(name: str) -> None:
 
 
 def test_what_it_cannot_do_is_one_sentence(trained: Path) -> None:
-    game = runs.load(trained).game
+    game = loading.load(trained).game
     x = torch.zeros(2, 1, 8, 8)
     for task in (
         lambda: tasks.complete(game, x, torch.ones(1, 8, 8)),
@@ -463,8 +466,8 @@ def test_what_it_cannot_do_is_one_sentence(trained: Path) -> None:
 
 
 def test_its_measures(trained: Path) -> None:
-    loaded = runs.load(trained)
-    dataset = runs.dataset(loaded.run)
+    loaded = loading.load(trained)
+    dataset = described.dataset(loaded.run)
     assert dataset.other is not None
     full = {m.name: m.value for m in evaluate(loaded.game, dataset, count=40)}
     a, b = (torch.from_numpy(part.test.x).float() / 255 for part in (dataset, dataset.other))

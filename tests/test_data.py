@@ -28,6 +28,7 @@ from hypothesis.extra import numpy as st_numpy
 from PIL import Image
 
 from interalia import data
+from interalia.building import build
 from interalia.data import arrays, cache, downloads, mnist, splits, svhn
 from interalia.data.dataset import Split
 from interalia.data.files import read_images
@@ -35,7 +36,7 @@ from interalia.data.idx import read_idx, write_idx
 from interalia.data.sampler import Sampler
 from interalia.data.store import Store, as_tensor
 from interalia.errors import UserError
-from interalia.runs import Run, build
+from interalia.runs import Run
 
 ROOT = Path(__file__).parents[2] / "shared" / "data"
 
@@ -900,7 +901,8 @@ def test_a_disk_that_takes_no_more(tmp_path: Path, own_cache: Path) -> None:
 import resource
 from interalia import data
 from interalia.errors import UserError
-from interalia.runs import Run, build
+from interalia.building import build
+from interalia.runs import Run
 resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))  # writes fail in the middle, as on a full disk
 try:
     data.load("mnist", root={str(tmp_path)!r})

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import SGD
 
-from interalia import runs, specs
+from interalia import building, runs, specs
 from interalia.conditionals import Dirac
 from interalia.dynamics import CATALOGUE, Alternating, Dynamics, Extragradient, Rules, Simultaneous
 from interalia.errors import UserError
@@ -58,7 +58,7 @@ def nothing() -> Iterator[tuple[Tensor, ...]]:
 
 def tiny_ali() -> Game:
     torch.manual_seed(0)
-    return runs.build(runs.Run(latent=3, networks="auto(width=2)"), (1, 4, 4))
+    return building.build(runs.Run(latent=3, networks="auto(width=2)"), (1, 4, 4))
 
 
 def batches(count: int = 20) -> list[tuple[Tensor]]:
@@ -343,7 +343,7 @@ def moves_of(name: str, game: Game, rate: float = 0.1, **rules: float) -> Dynami
 
 def gan() -> Game:
     torch.manual_seed(0)
-    return runs.build(runs.Run(game="gan", latent=3, networks="auto(width=2)"), (5,))
+    return building.build(runs.Run(game="gan", latent=3, networks="auto(width=2)"), (5,))
 
 
 @pytest.mark.parametrize("name", sorted(set(CATALOGUE) - {"consensus"}))  # whose pull is not linear in the gradient
@@ -412,7 +412,7 @@ def test_a_critic_that_wins_waits(name: str) -> None:
 
 
 def test_a_balance_needs_a_critic() -> None:
-    game = runs.build(runs.Run(game="vae", latent=3, networks="auto(width=2)"), (5,))
+    game = building.build(runs.Run(game="vae", latent=3, networks="auto(width=2)"), (5,))
     with pytest.raises(UserError, match="VAE has none; leave --balance out"):
         moves_of("simultaneous", game, balance=0.9)
 
@@ -430,7 +430,7 @@ def test_one_stage_says_why_it_is_not_exact(settings: dict[str, str], reason: st
     torch.manual_seed(0)
     shape = (1, 16, 16)
     run = runs.Run(**{"game": "ali", "latent": 3, "networks": "auto(width=2)", **settings})  # type: ignore[arg-type]
-    game = runs.build(run, shape, other=shape)
+    game = building.build(run, shape, other=shape)
     x = torch.rand(8, *shape)
     with pytest.raises(UserError, match=f"cannot be trained in one stage: .*{reason}.*--dynamics simultaneous"):
         flow("one-stage", game, 0.1).step(itertools.repeat((x, x) if game.other else (x,)))
@@ -473,6 +473,6 @@ def test_optimism_is_not_fooled_by_a_clipped_critic() -> None:
 
 
 def test_consensus_wants_its_penalty_at_every_step() -> None:
-    game = runs.build(runs.Run(game="gan", latent=3, networks="auto(width=2)", penalty="r1(every=4)"), (5,))
+    game = building.build(runs.Run(game="gan", latent=3, networks="auto(width=2)", penalty="r1(every=4)"), (5,))
     with pytest.raises(UserError, match="give the penalty every=1"):
         flow("consensus", game, 0.1)

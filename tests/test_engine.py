@@ -19,17 +19,19 @@ import torch
 from examples import generator
 from test_games import NOT_IN_ONE_STAGE
 
-from interalia import engine, observers, optim, recipes, runs
+from interalia import engine, loading, observers, optim, recipes, runs
+from interalia.data import described
 from interalia.data.sampler import Sampler
 from interalia.dynamics import CATALOGUE
 from interalia.engine import Training
 from interalia.errors import UserError
+from interalia.folder import Folder
 from interalia.games import CATALOGUE as GAMES
 from interalia.games import Outcome
 from interalia.observers import Observer, checkpoint
 from interalia.observers import log as logs
 from interalia.recipes import ali_digits
-from interalia.runs import Folder, Run
+from interalia.runs import Run
 
 
 def same(a: Any, b: Any) -> bool:
@@ -244,7 +246,7 @@ def test_a_run_is_found_again_from_another_folder(tmp_path: Path, monkeypatch: p
     monkeypatch.chdir(tmp_path / "here")
     engine.train(small(data="x.npy", steps=2, batch=8), "run")
     monkeypatch.chdir(tmp_path)
-    assert runs.dataset(Folder(tmp_path / "here" / "run").run()).shape == (1, 8, 8)
+    assert described.dataset(Folder(tmp_path / "here" / "run").run()).shape == (1, 8, 8)
 
 
 def command(*arguments: str) -> subprocess.Popen[str]:
@@ -506,7 +508,7 @@ def test_population_statistics_are_estimated_for_the_export_alone(tmp_path: Path
     plain = engine.train(small(ema=0), tmp_path / "plain")
     for key, value in training.game.state_dict().items():
         assert torch.equal(value, plain.game.state_dict()[key])  # the training itself knows nothing of it
-    exported = runs.load(tmp_path / "run").game.state_dict()
+    exported = loading.load(tmp_path / "run").game.state_dict()
     assert same(exported, trained.game.state_dict())
     # by hand: the first norm of the encoder, over the same batches
     norm = trained.game.encoder.network.body[1]

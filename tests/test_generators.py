@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from interalia import engine, recipes, runs, tasks
+from interalia import building, engine, loading, recipes, tasks
 from interalia.errors import UserError
 from interalia.runs import Run
 
@@ -44,15 +44,15 @@ def test_an_encoders_run_outlives_its_generator(kind: str, tmp_path: Path) -> No
     shutil.rmtree(source)
     z = torch.randn(5, 4)
     for place in ("run", "run/weights.safetensors", "run/checkpoints/best.safetensors"):
-        assert torch.equal(tasks.decode(runs.load(tmp_path / place).game, z), tasks.decode(trained.game, z))
+        assert torch.equal(tasks.decode(loading.load(tmp_path / place).game, z), tasks.decode(trained.game, z))
     further = engine.train(run.replace(steps=4), tmp_path / "run", resume=True)
     assert further.step == 4
     assert torch.equal(tasks.decode(further.game, z), tasks.decode(trained.game, z))
     (tmp_path / "run").rename(tmp_path / "moved")
-    assert torch.equal(tasks.decode(runs.load(tmp_path / "moved").game, z), tasks.decode(trained.game, z))
+    assert torch.equal(tasks.decode(loading.load(tmp_path / "moved").game, z), tasks.decode(trained.game, z))
     shutil.copy(tmp_path / "moved/weights.safetensors", tmp_path / "bare.safetensors")
     with pytest.raises(UserError, match="generator"):  # without its copy: it is said what is missing
-        runs.load(tmp_path / "bare.safetensors")
+        loading.load(tmp_path / "bare.safetensors")
 
 
 def test_latents_and_prior_are_the_generators_unless_given(tmp_path: Path) -> None:
@@ -110,7 +110,7 @@ MODULES: dict[str, tuple[Callable[[], nn.Module], str]] = {
 def test_a_module_that_does_not_fit_is_explained(kind: str) -> None:
     make, words = MODULES[kind]
     with pytest.raises(UserError, match=words):
-        runs.build(Run(game="posthoc-ali", **SHORT), SHAPE, generator=make())
+        building.build(Run(game="posthoc-ali", **SHORT), SHAPE, generator=make())
 
 
 def test_a_file_that_does_not_fit_is_explained(tmp_path: Path) -> None:
@@ -132,4 +132,4 @@ def test_a_file_that_does_not_fit_is_explained(tmp_path: Path) -> None:
         (lambda: str(tmp_path / "none"), "cannot be loaded: .* is not the folder of a run"),
     ):
         with pytest.raises(UserError, match=words):
-            runs.build(run.replace(generator=make()), SHAPE)
+            building.build(run.replace(generator=make()), SHAPE)

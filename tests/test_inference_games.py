@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from interalia import cli, engine, recipes, runs, tasks
+from interalia import building, cli, engine, loading, recipes, tasks
 from interalia.conditionals import Chain, Dirac, Gaussian, StandardNormal
 from interalia.data import load
 from interalia.errors import UserError
@@ -124,7 +124,7 @@ def test_all_three_networks_hear_the_label(networks: str) -> None:
     shape = (1, 28, 28)
     run = Run(game="ali", labels=True, latent=4, networks=networks)
     torch.manual_seed(0)
-    game = runs.build(run, shape, labels=3)
+    game = building.build(run, shape, labels=3)
     x, z = torch.rand(4, *shape), torch.randn(4, 4)
     one = torch.eye(3)[[0, 1, 2, 0]]  # a batch of one label would be all the same to a batch norm
     two = one.flip(0)
@@ -214,7 +214,7 @@ def test_a_post_hoc_game_leaves_the_generator_bit_identical(name: str, tmp_path:
     assert any("running_mean" in key for key in kept)
     for key, value in trained.game.decoder.state_dict().items():
         assert torch.equal(value, kept[key]), key
-    again = runs.load(tmp_path / "run")
+    again = loading.load(tmp_path / "run")
     z = torch.randn(3, 4)
     assert torch.equal(tasks.decode(again.game, z), tasks.decode(gan.game, z))
     x = torch.rand(3, 1, 8, 8)
@@ -227,13 +227,13 @@ def test_a_users_generator_is_a_module_or_a_file(tmp_path: Path) -> None:
     run = Run(game="posthoc-ali", latent=4, steps=2, **SHORT)  # type: ignore[arg-type]
     engine.train(run, tmp_path / "module", generator=module)
     z = torch.randn(3, 4)
-    loaded = runs.load(tmp_path / "module", generator=examples.generator(4, (1, 8, 8)))
+    loaded = loading.load(tmp_path / "module", generator=examples.generator(4, (1, 8, 8)))
     torch.testing.assert_close(tasks.decode(loaded.game, z), module(z))  # its weights are in the file
     exported = torch.export.export(module, (z,), dynamic_shapes=({0: torch.export.Dim("n", min=2)},))
     torch.export.save(exported, tmp_path / "generator.pt2")
     trained = engine.train(run.replace(generator=str(tmp_path / "generator.pt2")), tmp_path / "file")
     torch.testing.assert_close(tasks.decode(trained.game, z), module(z))
-    assert tasks.reconstruct(runs.load(tmp_path / "file").game, torch.rand(2, 1, 8, 8)).shape == (2, 1, 8, 8)
+    assert tasks.reconstruct(loading.load(tmp_path / "file").game, torch.rand(2, 1, 8, 8)).shape == (2, 1, 8, 8)
 
 
 def test_a_generator_that_does_not_fit_is_explained(tmp_path: Path) -> None:
@@ -247,14 +247,14 @@ def test_a_generator_that_does_not_fit_is_explained(tmp_path: Path) -> None:
         ({"game": "ali", "generator": str(tmp_path / "gan")}, "ALI trains a decoder of its own"),
     ):
         with pytest.raises(UserError, match=words):
-            runs.build(run.replace(**changes))
+            building.build(run.replace(**changes))
     with pytest.raises(UserError, match=r"does not take 4 latents .* give the size of its z with --latent"):
-        runs.build(run, generator=examples.generator(7, (1, 8, 8)))
+        building.build(run, generator=examples.generator(7, (1, 8, 8)))
     with pytest.raises(UserError, match=r"makes images of \(1, 4, 4\), and the data's are \(1, 8, 8\)"):
-        runs.build(run, generator=examples.generator(4, (1, 4, 4)))
+        building.build(run, generator=examples.generator(4, (1, 4, 4)))
     (tmp_path / "bad.pt2").write_text("no")
     with pytest.raises(UserError, match=r"is no program of torch\.export"):
-        runs.build(run.replace(generator=str(tmp_path / "bad.pt2")))
+        building.build(run.replace(generator=str(tmp_path / "bad.pt2")))
 
 
 def test_the_k_plus_1_loss_is_that_of_plain_torch() -> None:
@@ -524,7 +524,7 @@ def test_attributes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("interalia.runs.dataset", lambda run: faces)
     run = recipes.ali_digits(attributes="odd, large", steps=3, evaluate_every=0)
     trained = engine.train(run, tmp_path / "run")
-    game = runs.load(tmp_path / "run").game
+    game = loading.load(tmp_path / "run").game
     assert list(game.attributes) == ["odd", "large"]
     assert game.attributes["odd"] == pytest.approx(values["train"][:, 0].mean())
     assert tasks.generate(trained.game, 4).shape == (4, 1, 8, 8)
@@ -610,7 +610,7 @@ def test_the_svms_c_is_the_one_that_errs_least_on_held_out_points() -> None:
 def test_a_level_between_starts_with_a_small_width() -> None:
     torch.manual_seed(0)
     for networks in ("auto(width=4)", "bigan-mlp(width=16)", "ali-28"):
-        game = runs.build(Run(game="hali(lower=6)", latent=4, networks=networks), (1, 28, 28), labels=0)
+        game = building.build(Run(game="hali(lower=6)", latent=4, networks=networks), (1, 28, 28), labels=0)
         assert isinstance(game, HALI)
         z1 = game.encoder.first(torch.rand(32, 1, 28, 28))
         assert z1.base_dist.scale.mean().item() == pytest.approx(math.exp(-2), rel=0.3)
@@ -674,7 +674,7 @@ def test_clipping_reaches_both_critics() -> None:
 def test_what_is_told_is_fixed_along_a_traversal() -> None:
     torch.manual_seed(0)
     run = Run(game="gan", data="celeba", attributes="a,b", latent=3, networks="auto(width=2)")
-    game = runs.build(run, (1, 4, 4), attributes={"a": 0.5, "b": 0.5}).eval()
+    game = building.build(run, (1, 4, 4), attributes={"a": 0.5, "b": 0.5}).eval()
     block = tasks.traverse(game, 0, rows=4, columns=3, low=1.0, high=1.0)
     for row in block:
         torch.testing.assert_close(row, row[:1].expand_as(row))  # the code stays at 1, and with it all

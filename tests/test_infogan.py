@@ -14,7 +14,19 @@ from examples import build
 from torch import Tensor, nn
 from torch.distributions import Normal
 
-from interalia import conditionals, dynamics, engine, experiments, metrics, plots, recipes, reports, runs, specs, tasks
+from interalia import (
+    building,
+    conditionals,
+    dynamics,
+    engine,
+    experiments,
+    metrics,
+    plots,
+    recipes,
+    reports,
+    specs,
+    tasks,
+)
 from interalia.cli import main
 from interalia.conditionals import Codes, Dirac, StandardNormal
 from interalia.errors import UserError
@@ -371,7 +383,7 @@ def test_other_shapes_are_refused(shape: tuple[int, ...]) -> None:
 def game() -> InfoGAN:
     torch.manual_seed(0)
     run = recipes.infogan_mnist(data="digits", latent=12, prior="codes(categorical=[4], uniform=1, gaussian=1)")
-    built = runs.build(run.replace(networks="auto(width=4)"), (1, 8, 8))
+    built = building.build(run.replace(networks="auto(width=4)"), (1, 8, 8))
     assert isinstance(built, InfoGAN)
     return built
 

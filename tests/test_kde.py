@@ -54,10 +54,10 @@ def test_weights_are_uniform_to_their_scale(which: int, scale: float) -> None:
 
 
 def test_the_experiment_trains_those_networks() -> None:
-    from interalia import runs
+    from interalia import building
 
     torch.manual_seed(0)
-    game = runs.build(kde.TRAINING, (1, 28, 28))
+    game = building.build(kde.TRAINING, (1, 28, 28))
     widest = max(float(m.weight.detach().abs().max()) for m in game.decoder.modules() if isinstance(m, nn.Linear))
     assert widest == pytest.approx(0.05, rel=1e-3)
     assert float(game.prior.sample((1000,)).abs().max()) == pytest.approx(1, abs=1e-3)

@@ -12,11 +12,12 @@ import torch
 from rich.console import Console
 
 from interalia import engine, observers
+from interalia.folder import Folder
 from interalia.observers import Bar, checkpoint
 from interalia.observers import log as logs
 from interalia.observers.observer import due
 from interalia.recipes import ali_digits
-from interalia.runs import Folder, Run
+from interalia.runs import Run
 
 
 def tiny(**fields: Any) -> Run:

@@ -17,10 +17,11 @@ from interalia.conditionals import Dirac, Gaussian, StandardNormal
 from interalia.data.dataset import Dataset, Split
 from interalia.divergences import KL
 from interalia.errors import UserError
+from interalia.folder import Folder
 from interalia.games import ALI, Outcome
 from interalia.networks.mlp import MLP, Joint
 from interalia.penalties import Joints
-from interalia.runs import Folder, Run
+from interalia.runs import Run
 
 
 class Tied(ALI):

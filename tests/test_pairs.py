@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from interalia import UserError, data, runs
-from interalia.data import mnist, pairs
+from interalia import UserError, building, data
+from interalia.data import described, mnist, pairs
 from interalia.data.idx import write_idx
 from interalia.runs import Run
 
@@ -154,14 +154,14 @@ def test_two_folders_of_ones_own(tmp_path: Path) -> None:
             Image.fromarray(x).save(tmp_path / name / f"{i}.png")
     (tmp_path / "empty").mkdir()
     run = Run(game="cyclegan", data=str(tmp_path / "horses"), target=str(tmp_path / "zebras"))
-    dataset = runs.dataset(run)
+    dataset = described.dataset(run)
     assert dataset.other is not None
     assert not dataset.paired
     assert dataset.shape == dataset.other.shape == (3, 16, 16)
     for target, words in (("gray", "channels"), ("large", "--size"), ("empty", "holds no images")):
         with pytest.raises(UserError, match=words) as caught:
-            runs.dataset(run.replace(target=str(tmp_path / target)))
+            described.dataset(run.replace(target=str(tmp_path / target)))
         assert str(caught.value).endswith(".")
-    assert runs.dataset(run.replace(target=str(tmp_path / "large"), size=12)).shape == (3, 12, 12)
+    assert described.dataset(run.replace(target=str(tmp_path / "large"), size=12)).shape == (3, 12, 12)
     with pytest.raises(UserError, match="--target"):
-        runs.build(run.replace(target=None))
+        building.build(run.replace(target=None))

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.distributions import MultivariateNormal, Normal
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from interalia import data, runs, specs, tasks
+from interalia import building, data, specs, tasks
 from interalia.conditionals import CONDITIONALS, Conditional, Dirac, StandardNormal, drawn, flows
 from interalia.conditionals.hamiltonian import leapfrog
 from interalia.errors import UserError
@@ -234,7 +234,7 @@ DRAW = "draw(glimpses=2, units=16, side=3, width=32)"
 def build(spec: str, game: str = "vae", networks: str = "") -> Game:
     torch.manual_seed(0)
     networks = networks or (DRAW if "recurrent" in spec else "auto(width=4)")
-    return runs.build(Run(game=game, encoder=spec, latent=4, networks=networks), (1, 8, 8))
+    return building.build(Run(game=game, encoder=spec, latent=4, networks=networks), (1, 8, 8))
 
 
 def step(game: Game, optimiser: torch.optim.Optimizer, x: Tensor) -> float:
@@ -369,11 +369,13 @@ def test_what_draw_cannot_paint() -> None:
         (Run(game="vae", encoder="hamiltonian(steps=0)"), (1, 8, 8), r"`steps` is 0"),
     ):
         with pytest.raises(UserError, match=message):
-            runs.build(run, shape)
+            building.build(run, shape)
     with pytest.raises(UserError, match="use it as the encoder of vae or avb"):
-        runs.build(Run(game="ali", encoder="recurrent", networks="draw", latent=16), (1, 8, 8))(torch.rand(4, 1, 8, 8))
+        building.build(Run(game="ali", encoder="recurrent", networks="draw", latent=16), (1, 8, 8))(
+            torch.rand(4, 1, 8, 8)
+        )
 
 
 def test_a_hamiltonian_posterior_is_refused_by_a_game_without_a_likelihood() -> None:
     with pytest.raises(UserError, match="ALI does not have; play vae or avb, or use --encoder gaussian"):
-        runs.build(Run(game="ali", encoder="hamiltonian(steps=2)", latent=3), (2,))
+        building.build(Run(game="ali", encoder="hamiltonian(steps=2)", latent=3), (2,))

@@ -8,7 +8,7 @@ import examples
 import pytest
 import torch
 
-from interalia import dynamics, engine, games, recipes, runs, specs
+from interalia import building, dynamics, engine, games, recipes, specs
 from interalia.conditionals import Dirac, Gaussian
 from interalia.recipes import CATALOGUE
 
@@ -38,7 +38,7 @@ def test_a_recipe_builds_and_takes_a_step(name: str) -> None:
     kind = games.CATALOGUE[run.game.split("(")[0]]
     told = {"Smiling": 0.5, "Male": 0.4} if run.attributes else {}
     generator = examples.generator(run.latent, shape) if kind.fixed else None
-    game = runs.build(run, shape, labels=10, other=shape, attributes=told, generator=generator)
+    game = building.build(run, shape, labels=10, other=shape, attributes=told, generator=generator)
     moves = specs.make(
         run.dynamics,
         dynamics.CATALOGUE,
@@ -64,7 +64,7 @@ def test_the_published_settings() -> None:
         assert (run.game, run.divergence, run.dynamics, run.batch) == ("ali", "gan", "simultaneous", 100)
         assert specs.parse(run.optimiser)[1] == {"lr": 1e-4, "beta1": 0.5, "beta2": 0.999}
         assert (run.penalty, run.noise, run.ema) == ("none", "none", 0)
-    game = runs.build(svhn, (3, 32, 32))
+    game = building.build(svhn, (3, 32, 32))
     assert isinstance(game.encoder, Gaussian)
     assert isinstance(game.decoder, Dirac)
 
@@ -84,7 +84,7 @@ def test_the_reports_table_1() -> None:
 def test_bigan_is_ali_with_dirac_conditionals() -> None:
     run = recipes.bigan_mnist_paper()
     assert run.game == "ali"
-    game = runs.build(run, (1, 28, 28))
+    game = building.build(run, (1, 28, 28))
     assert isinstance(game.encoder, Dirac)
     z = game.encoder(torch.rand(3, 1, 28, 28)).mean
     assert z.shape == (3, 50)

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from interalia import UserError, engine, recipes, results, runs
-from interalia.runs import Folder
+from interalia import UserError, engine, loading, recipes, results
+from interalia.folder import Folder
 
 
 @pytest.mark.parametrize("recipe", [recipes.ali_grid25, recipes.gan_grid25], ids=lambda r: r.__name__)
@@ -62,7 +62,7 @@ def test_measuring_changes_nothing_and_is_the_same_twice(tmp_path: Path) -> None
 
 def test_a_bare_file_of_weights_has_no_folder_for_results(tmp_path: Path) -> None:
     trained = engine.train(recipes.ali_digits(steps=2), tmp_path / "run")
-    bare = runs.load(tmp_path / "run" / "weights.safetensors")
+    bare = loading.load(tmp_path / "run" / "weights.safetensors")
     with pytest.raises(UserError, match="give the run's folder"):
         results.evaluate(bare)
     assert trained.step == bare.step == 2

@@ -21,11 +21,13 @@ from hypothesis import strategies as st
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from interalia import engine, runs, tasks
+from interalia import engine, loading, tasks
+from interalia.disk import writing
 from interalia.errors import UserError
+from interalia.folder import Folder
 from interalia.observers import checkpoint
 from interalia.recipes import ali_digits
-from interalia.runs import Folder, Run, from_toml, writing
+from interalia.runs import Run, from_toml
 
 
 def tiny(**fields: Any) -> Run:
@@ -142,7 +144,7 @@ def test_weights_say_what_they_are(tmp_path: Path) -> None:
     }  # fmt: skip
     random = torch.get_rng_state()
     for place in (tmp_path / "run", tmp_path / "run/weights.safetensors"):
-        again = runs.load(place)
+        again = loading.load(place)
         assert again.step == 4
         assert torch.equal(tasks.generate(again.game, 5), tasks.generate(trained.game, 5))
     assert torch.equal(torch.get_rng_state(), random)
@@ -152,7 +154,7 @@ def test_weights_say_what_they_are(tmp_path: Path) -> None:
         tmp_path / "older.safetensors",
         {"interalia": json.dumps(older)},
     )
-    again = runs.load(tmp_path / "older.safetensors")
+    again = loading.load(tmp_path / "older.safetensors")
     assert torch.equal(tasks.generate(again.game, 5), tasks.generate(trained.game, 5))
 
 
@@ -182,17 +184,17 @@ def test_folders_that_are_none(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="is not the folder of a run"):
         Folder(tmp_path).run()
     with pytest.raises(UserError, match="is not the folder of a run"):
-        runs.load(tmp_path)
+        loading.load(tmp_path)
     for text in ("{", "[]", '{"steps": "x"}'):
         (tmp_path / "run.json").write_text(text)
         with pytest.raises(UserError):
             Folder(tmp_path).run()
     Folder(tmp_path).write(tiny())
     with pytest.raises(UserError, match=r"has no weights yet.*--resume"):
-        runs.load(tmp_path)
+        loading.load(tmp_path)
     (tmp_path / "weights.safetensors").write_bytes(b"\x00" * 100)
     with pytest.raises(UserError, match=r"weights\.safetensors is damaged"):
-        runs.load(tmp_path)
+        loading.load(tmp_path)
     with pytest.raises(UserError, match="there is no checkpoint"):
         checkpoint.read(tmp_path / "nothing.pt")
 

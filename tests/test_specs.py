@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from interalia import divergences, dynamics, optim, penalties, rooms, runs, specs
+from interalia import building, divergences, dynamics, optim, penalties, rooms, runs, specs
 from interalia.errors import UserError
 
 # the rooms whose members a line of text makes; those of the others are named alone
@@ -113,7 +113,7 @@ def test_what_the_program_gives_is_no_setting() -> None:
 @pytest.mark.parametrize("part", ["penalty", "noise"])
 def test_a_games_parts_are_fields_of_the_run_and_no_settings_of_the_game(part: str) -> None:
     with pytest.raises(UserError, match=f"'ali' has no setting '{part}'"):
-        runs.build(runs.Run(game=f"ali({part}=None)", latent=2), (2,))
+        building.build(runs.Run(game=f"ali({part}=None)", latent=2), (2,))
 
 
 def test_making_a_part() -> None:
@@ -137,4 +137,4 @@ def test_what_cannot_be_made_is_explained(text: str) -> None:
 )
 def test_a_setting_of_the_wrong_kind_is_refused_before_the_training(field: str, text: str) -> None:
     with pytest.raises(UserError):
-        runs.build(runs.Run(latent=2).replace(**{field: text}), (2,))
+        building.build(runs.Run(latent=2).replace(**{field: text}), (2,))

@@ -14,8 +14,9 @@ from torch import Tensor, nn
 from torch.distributions import MultivariateNormal
 
 import interalia
-from interalia import data, engine, recipes, runs, tasks
+from interalia import building, data, engine, recipes, runs, tasks
 from interalia.conditionals import Dirac, Gaussian, Implicit, Learned, Mixture, Spanned, StandardNormal, drawn
+from interalia.data import described
 from interalia.data.binarise import binarised
 from interalia.divergences import CATALOGUE as DIVERGENCES
 from interalia.divergences import GAN, Hinge
@@ -227,6 +228,26 @@ def test_covariances_without_an_adaptive_contrast_are_refused() -> None:
         AVB(encoder, decoder, Joint(MLP(POINTS + LATENT, 1)), StandardNormal(LATENT), correlated=True)
 
 
+def test_covariances_hold_in_half_precision_and_those_of_nothing_are_no_numbers() -> None:
+    """Dimensions that are nearly one: products in bfloat16 would make a matrix that has no root."""
+    torch.manual_seed(0)
+    size = 8
+    encoder = Spanned(nn.Linear(3, 2 * size), size, noise=4, basis=1, start="published")
+    game = AVB(encoder, Dirac(MLP(size, 1)), Nothing(), StandardNormal(size), contrast=True, correlated=True)
+    shared = torch.randn(256, 1, 1) + 0.1 * torch.randn(256, 1, size)
+    q = encoder(torch.randn(64, 3))
+    q.drawn = shared  # type: ignore[attr-defined]
+    q.a = torch.rand(64, 1, size).bfloat16() + 1  # type: ignore[attr-defined]
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        white, log_scale = game.whitened(torch.randn(64, size), q)
+    assert white.isfinite().all()
+    exact = torch.stack([a.diag() @ shared[:, 0].T.cov() @ a.diag() for a in q.a[:, 0].float()])  # type: ignore[attr-defined]
+    floor = 1e-4 * torch.eye(size)
+    torch.testing.assert_close(log_scale, (exact + floor).logdet() / 2, rtol=1e-3, atol=1e-3)
+    q.a = q.a * torch.nan  # type: ignore[attr-defined]
+    assert not game.whitened(torch.randn(64, size), q)[0].isfinite().any()
+
+
 def test_a_gaussian_encoder_has_no_covariances_so_both_contrasts_are_one() -> None:
     encoder, decoder = networks()
     found = []
@@ -289,7 +310,7 @@ def test_a_learned_prior_moves_with_the_games_that_charge_it() -> None:
         gradients = torch.autograd.grad(loss, list(game.prior.parameters()))
         assert all(bool(g.any()) for g in gradients), type(game)
     with pytest.raises(UserError, match="does not train its prior"):
-        runs.build(runs.Run(game="ali", prior="learned", latent=2), (2,))
+        building.build(runs.Run(game="ali", prior="learned", latent=2), (2,))
     run = recipes.ali_digits(game="vae", prior="learned(components=5)", steps=30)
     trained = interalia.train(run.replace(evaluate_every=0))
     prior = trained.game.prior
@@ -307,7 +328,7 @@ def test_what_does_not_fit_is_refused_in_one_sentence() -> None:
     with pytest.raises(UserError, match="does not tell the density ratio"):
         AVB(encoder, decoder, Joint(MLP(5, 1)), StandardNormal(LATENT), Hinge())
     with pytest.raises(UserError, match="infinite"):
-        runs.build(runs.Run(game="vae", prior="uniform", latent=2), (2,))
+        building.build(runs.Run(game="vae", prior="uniform", latent=2), (2,))
     with pytest.raises(ValueError, match="beta"):
         VAE(encoder, decoder, StandardNormal(LATENT), beta=2.0, samples=5)
     with pytest.raises(UserError, match="no density, so there is no likelihood"):
@@ -327,7 +348,7 @@ def test_the_plane_of_z_is_even_in_probability() -> None:
     corner = torch.special.ndtri(torch.tensor([[0.1, 0.9]]))  # the upper left: z_1 low, z_2 high
     torch.testing.assert_close(x[0, 0][None], tasks.decode(trained.game, corner))
     with pytest.raises(UserError, match="train with --latent 2"):
-        tasks.manifold(runs.build(runs.Run(game="vae", latent=3), (2,)))
+        tasks.manifold(building.build(runs.Run(game="vae", latent=3), (2,)))
 
 
 # ---- binarisation
@@ -353,7 +374,7 @@ def test_pixels_are_drawn_with_their_grey_values() -> None:
     with pytest.raises(UserError, match="has vectors"):
         binarised(data.load("grid25"), "fixed")
     with pytest.raises(UserError, match="one data set"):
-        runs.dataset(runs.Run(data="digits", target="digits", game="cyclegan", binarise="fresh"))
+        described.dataset(runs.Run(data="digits", target="digits", game="cyclegan", binarise="fresh"))
 
 
 def test_training_images_are_drawn_anew_and_resume_bit_for_bit(tmp_path: Path) -> None:

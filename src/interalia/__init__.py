@@ -9,9 +9,9 @@ __version__ = "0.2.0"
 
 _HOMES = {
     "Run": "runs",
-    "Trained": "runs",
+    "Trained": "loading",
     "build": "building",
-    "load": "runs",
+    "load": "loading",
     "train": "engine",
     "generate": "tasks",
     "encode": "tasks",
@@ -29,8 +29,9 @@ _HOMES = {
     "UserError": "errors",
 }
 _ROOMS = (
-    "building", "conditionals", "data", "divergences", "dynamics", "engine", "errors", "experiments", "games", "metrics",
-    "networks", "observers", "optim", "penalties", "plots", "recipes", "reports", "runs", "specs", "tasks",
+    "building", "conditionals", "data", "divergences", "dynamics", "engine", "errors", "experiments", "folder", "games",
+    "loading", "metrics", "networks", "observers", "optim", "penalties", "plots", "recipes", "reports", "runs", "specs",
+    "tasks",
 )  # fmt: skip
 
 __all__ = [*_HOMES, *_ROOMS]

@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import itertools
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from torch import nn
+from torch.nn.utils.parametrizations import spectral_norm
+
+from interalia import conditionals, disturbances, divergences, games, generators, networks, optim, penalties, specs
+from interalia.data import described
 from interalia.errors import UserError
+from interalia.networks import mlp
+from interalia.networks.layers import Packed
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import Tensor
 
-    from interalia.conditionals import Conditional, Prior
+    from interalia.conditionals import Conditional
     from interalia.data.dataset import Dataset
     from interalia.disturbances import Disturbance
     from interalia.games import Game
     from interalia.networks import Sizes
     from interalia.runs import Run
-
-
-TRIED = 16  # draws that a user's generator is tried on
-SLACK = 1e-3  # by which its images may leave [0, 1]
 
 
 def build(
@@ -55,15 +58,8 @@ def build(
         >>> build(Run(latent=8), shape=(1, 8, 8)).prior.size
         8
     """
-    import inspect
-
-    from torch import nn
-
-    from interalia import conditionals, divergences, games, networks, penalties, runs, specs
-    from interalia.networks import mlp
-
     if shape is None:
-        return build_for(run, runs.dataset(run), mean, generator)
+        return build_for(run, described.dataset(run), mean, generator)
     kind, settings = specs.look_up(run.game, games.CATALOGUE, "game")
     needs = inspect.signature(kind).parameters
     told = _told(run, kind, labels or 0, attributes or {})  # type: ignore[arg-type]
@@ -72,7 +68,7 @@ def build(
             f"{kind.__name__} translates between two data sets, and {run.data!r} is one; give the second with --target."  # type: ignore[attr-defined]
         )
     prior = specs.make(run.prior, conditionals.PRIORS, "prior", run.latent)
-    trained = given_generator(run, kind, generator, tuple(shape), prior)  # type: ignore[arg-type]
+    trained = generators.given(run, kind, generator, tuple(shape), prior)  # type: ignore[arg-type]
     divergence = specs.make(run.divergence, divergences.CATALOGUE, "divergence")
     conditional, encoder_settings = specs.look_up(run.encoder, conditionals.CONDITIONALS, "encoder")
     noise = 0
@@ -149,8 +145,6 @@ def build(
         if conditional is conditionals.Gaussian:
             mlp.sharpen(parts["encoder"], sizes.lower)
     if isinstance(made, networks.Networks) and made.output_bias is not None and mean is not None:
-        from interalia import optim
-
         optim.initialise_output(made.output_bias, mean)
     idle = {name for name in ("encoder", "decoder", "critic") if name not in needs or name in kind.fixed}  # type: ignore[attr-defined]
     _normalise(run, {name: part for name, part in parts.items() if name not in idle})
@@ -198,8 +192,6 @@ def build(
 
 def build_for(run: Run, dataset: Dataset, mean: Tensor | None = None, generator: nn.Module | None = None) -> Game:
     """The untrained game of a run on its data; see `build`."""
-    from interalia import games, specs
-
     told = frequencies(run, dataset)
     kind, _ = specs.look_up(run.game, games.CATALOGUE, "game")
     if kind.semi or (run.labels and kind.conditional):  # type: ignore[attr-defined]
@@ -213,114 +205,8 @@ def build_for(run: Run, dataset: Dataset, mean: Tensor | None = None, generator:
     return game
 
 
-def given_generator(
-    run: Run, kind: type[Game], module: nn.Module | None, shape: tuple[int, ...], prior: Prior
-) -> Conditional | None:
-    """The trained decoder of a game that only infers; None for a game that trains its own.
-
-    Raises:
-        UserError: there is none, it cannot be read, or what it takes or answers does not fit.
-    """
-    import copy
-
-    from interalia import conditionals, runs
-
-    if "decoder" not in kind.fixed:
-        if run.generator is not None or module is not None:
-            raise UserError(f"{kind.__name__} trains a decoder of its own; leave --generator out.")
-        return None
-    if module is None and run.generator is None:
-        raise UserError(
-            f"{kind.__name__} infers for a generator that is trained already; give the folder of its run, or a .pt2 file, "
-            f"with --generator."
-        )
-    path = Path(run.generator or "")
-    if module is not None:
-        decoder: Conditional = conditionals.Dirac(copy.deepcopy(module))  # the person's own stays as it is
-    elif path.suffix == ".pt2":
-        decoder = conditionals.Dirac(_exported(path, prior.size))
-    elif path.is_file() and path.suffix != ".safetensors":
-        raise UserError(
-            f"the generator {path} is a file of another kind; give the folder of a run, its .safetensors, or a .pt2 file "
-            f"written by torch.export.save."
-        )
-    else:
-        try:
-            game = runs.load(path).game
-        except UserError as error:
-            raise UserError(f"the generator that this run infers for cannot be loaded: {error}") from None
-        if game.labels:
-            raise UserError(
-                f"the generator {path} is told {'attributes' if game.attributes else 'labels'}, and {kind.__name__} "
-                f"infers for one that is told nothing; give one that was trained without."
-            )
-        if not hasattr(game, "decoder"):
-            raise UserError(
-                f"the run {run.generator} has no decoder, being a {type(game).__name__}; give a generator's."
-            )
-        decoder = game.decoder
-        if _settings(game.prior) != _settings(prior):
-            raise UserError(
-                f"the generator {run.generator} was trained with {game.prior.size} latents of prior "
-                f"{type(game.prior).__name__}, and this run has {prior.size} of {type(prior).__name__}; give --latent "
-                f"{game.prior.size} and the same --prior."
-            )
-    _try(decoder, shape, prior)
-    return decoder
-
-
-def _try(decoder: Conditional, shape: tuple[int, ...], prior: Prior) -> None:
-    """Raises a UserError unless the decoder makes finite x of that shape, images in [0, 1], of some draws of the prior."""
-    import torch
-    from torch import Tensor, nn
-
-    from interalia.conditionals import Dirac
-    from interalia.modes import quietly
-
-    for name, part in decoder.state_dict().items():
-        if part.is_floating_point() and part.dtype != torch.float32:
-            own = name.removeprefix("network.").removeprefix("module.")
-            raise UserError(
-                f"the generator's {own} is {part.dtype}, and it must be torch.float32; convert the module by .float()."
-            )
-    with quietly(decoder if next(decoder.parameters(), None) is not None else nn.Linear(1, 1)):
-        place = next(decoder.parameters(), torch.zeros(())).device
-        z = prior.sample((TRIED,)).to(place)
-        try:
-            x = decoder.network(z) if isinstance(decoder, Dirac) else decoder(z).mean  # as it answers, a tensor or not
-        except Exception as error:  # whatever somebody's module may raise
-            reason = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
-            if isinstance(error, RuntimeError | ValueError | IndexError | AssertionError):
-                raise UserError(
-                    f"the generator does not take {prior.size} latents ({reason}); give the size of its z with --latent, "
-                    f"if that is what is wrong."
-                ) from None
-            raise UserError(
-                f"the generator fails on z of shape {tuple(z.shape)} ({reason}); give a module that takes z alone and "
-                f"answers x."
-            ) from None
-    if not isinstance(x, Tensor) or x.dtype != torch.float32:
-        found = x.dtype if isinstance(x, Tensor) else f"a {type(x).__name__}"
-        raise UserError(f"the generator answers {found}, and it must answer x, one tensor of torch.float32; wrap it.")
-    if tuple(x.shape) != (TRIED, *shape):
-        raise UserError(
-            f"the generator makes images of {tuple(x.shape[1:])}, and the data's are {shape}; give the data that it was "
-            f"trained on, or --size."
-        )
-    if not bool(x.isfinite().all()):
-        raise UserError("the generator makes numbers that are not finite (NaN or infinity); give one that is whole.")
-    low, high = float(x.min()), float(x.max())
-    if len(shape) == 3 and (low < -SLACK or high > 1 + SLACK):
-        raise UserError(
-            f"the generator makes images from {low:.3g} to {high:.3g}, and here they are in [0, 1]; wrap it, for example by "
-            f"(x + 1) / 2 after a tanh."
-        )
-
-
 def _disturbance(run: Run, kind: type[Game], shape: tuple[int, ...]) -> Disturbance | None:
     """What is done to the joints before the critic sees them."""
-    from interalia import disturbances, specs
-
     parts: list[Disturbance] = []
     if run.augment != "none":
         if len(shape) != 3 or "critic" not in kind.players:
@@ -345,10 +231,6 @@ def _packed(run: Run, kind: type[Game], sizes: Sizes) -> nn.Module:
     Raises:
         UserError: this game's critic answers for single samples, or a batch is no whole number of packs.
     """
-    from interalia import games, networks, specs
-    from interalia.networks import mlp
-    from interalia.networks.layers import Packed
-
     if not kind.packs:
         able = ", ".join(member.__name__ for member in games.CATALOGUE.values() if member.packs)
         raise UserError(
@@ -380,9 +262,6 @@ def _normalise(run: Run, parts: Mapping[str, nn.Module]) -> None:
     Raises:
         UserError: there is no such network.
     """
-    from torch import nn
-    from torch.nn.utils.parametrizations import spectral_norm
-
     for name in dict.fromkeys(name.strip() for name in run.spectral.split(",")) if run.spectral is not None else ():
         if name not in parts:
             raise UserError(
@@ -392,63 +271,6 @@ def _normalise(run: Run, parts: Mapping[str, nn.Module]) -> None:
         for layer in list(parts[name].modules()):
             if isinstance(layer, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
                 spectral_norm(layer)
-
-
-def _settings(prior: Prior) -> dict[str, Any]:
-    """What a prior was made with, its class included."""
-    plain = {key: value for key, value in vars(prior).items() if not key.startswith("_") and key != "training"}
-    return {"class": type(prior), **plain}
-
-
-def _exported(path: Path, latent: int) -> nn.Module:
-    """The module that torch.export.save wrote, of z in batches of any size."""
-    import torch
-    from torch import nn
-
-    class Exported(nn.Module):
-        """An exported program has no modes; it stays in the one that it was exported in."""
-
-        def __init__(self, module: nn.Module) -> None:
-            super().__init__()
-            self.module = module
-
-        def train(self, mode: bool = True) -> Exported:
-            self.training = mode
-            return self
-
-        def forward(self, z: Tensor) -> Tensor:
-            x: Tensor = self.module(z)
-            return x
-
-    if not path.is_file():
-        raise UserError(
-            f"there is no generator {path}; give the folder of a run, or a file written by torch.export.save."
-        )
-    try:
-        program = torch.export.load(path)
-        module = program.module()
-    except Exception as error:
-        raise UserError(
-            f"{path} is no program of torch.export ({str(error).splitlines()[0]}); export it anew."
-        ) from None
-    inputs = set(program.graph_signature.user_inputs)
-    taken = [node.meta.get("val") for node in program.graph.nodes if node.op == "placeholder" and node.name in inputs]
-    if len(taken) != 1 or not isinstance(taken[0], torch.Tensor) or taken[0].ndim != 2:
-        raise UserError(
-            f"the generator {path} takes {len(taken)} input(s), and it must take z alone, shape (n, latent); wrap it and "
-            f"export it anew."
-        )
-    rows, columns = taken[0].shape
-    if isinstance(rows, int):
-        raise UserError(
-            f"the generator {path} was exported for batches of {rows} alone; export it anew with "
-            f"dynamic_shapes=({{0: torch.export.Dim('n')}},)."
-        )
-    if isinstance(columns, int) and columns != latent:
-        raise UserError(
-            f"the generator {path} takes {columns} latents, and this run has {latent}; give --latent {columns}."
-        )
-    return Exported(module)
 
 
 def frequencies(run: Run, dataset: Dataset) -> dict[str, float]:
@@ -475,9 +297,7 @@ def _told(run: Run, kind: type[Game], labels: int, attributes: Mapping[str, floa
     if not run.labels and run.attributes is None:
         return 0
     if not kind.conditional:
-        from interalia.games import CATALOGUE
-
-        able = ", ".join(member.__name__ for member in CATALOGUE.values() if member.conditional)
+        able = ", ".join(member.__name__ for member in games.CATALOGUE.values() if member.conditional)
         flag = "labels" if run.labels else "attributes"
         raise UserError(f"{kind.__name__} cannot be told {flag}; leave out --{flag}, or play one that can: {able}.")
     if run.attributes is not None:
@@ -488,8 +308,6 @@ def _told(run: Run, kind: type[Game], labels: int, attributes: Mapping[str, floa
 
 
 def _initialise(made: Any, parts: Mapping[str, nn.Module]) -> None:
-    from interalia import optim
-
     if made.std is not None:
         for network in parts.values():
             optim.initialise(network, made.std)

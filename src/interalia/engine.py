@@ -20,14 +20,17 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.swa_utils import AveragedModel
 
-from interalia import building, dynamics, optim, runs, specs
+from interalia import building, dynamics, loading, optim, runs, specs
+from interalia.data import described
 from interalia.data.dataset import Dataset
 from interalia.data.sampler import Sampler
 from interalia.data.store import Store, as_tensor
 from interalia.dynamics import Dynamics, Rules
 from interalia.errors import UserError
+from interalia.folder import Folder, own_generator
 from interalia.games import Game, Outcome
-from interalia.runs import Folder, Run, Trained
+from interalia.loading import Trained
+from interalia.runs import Run
 
 if TYPE_CHECKING:
     from interalia.observers import Observer
@@ -184,17 +187,17 @@ def prepare(
     """
     from interalia.observers.evaluate import check_best
 
-    run = runs.given(run, game, dataset)
+    run = runs.marked(run, game, dataset)
     if game is not None and generator is not None:
         raise UserError("a game of your own has its decoder with it; leave `generator` out.")
     run.check_parts()
     run = run.placed()
-    device = runs.resolve_device(run.device)
-    brought, dataset = dataset, dataset or runs.dataset(run)
+    device = loading.resolve_device(run.device)
+    brought, dataset = dataset, dataset or described.dataset(run)
     torch.manual_seed(run.seed)
     if game is None:
         mean = mean_image(dataset) if dataset.is_image else None
-        game = building.build_for(runs.own_generator(run, folder), dataset, mean, generator)
+        game = building.build_for(own_generator(run, folder), dataset, mean, generator)
     game.shape = dataset.shape
     game = game.to(device).train()
     if run.batch < 2 and any(isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d) for module in game.modules()):
@@ -419,7 +422,7 @@ def open_run(
     """The training of a run, at its beginning or where its folder's newest good checkpoint left it; see `train`."""
     from interalia.observers import checkpoint
 
-    run = runs.given(run, game, dataset)
+    run = runs.marked(run, game, dataset)
     folder = None if out is None else Folder(out)
     if folder is not None and not resume:
         folder.check_free()

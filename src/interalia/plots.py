@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from interalia.disk import writing
 from interalia.errors import UserError
-from interalia.runs import writing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

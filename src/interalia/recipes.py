@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from interalia.runs import Run, fitted
+from interalia.folder import fitted
+from interalia.runs import Run
 
 Recipe = Callable[..., Run]
 

@@ -18,20 +18,23 @@ from numpy.typing import NDArray
 
 from interalia import building, plots, reports, runs, tasks
 from interalia.conditionals import Chain, StandardNormal, Uniform
+from interalia.data import described
 from interalia.data.store import as_tensor
+from interalia.disk import write_json, writing
 from interalia.errors import UserError, unknown
+from interalia.folder import Folder, own_generator
 from interalia.metrics import evaluation
 from interalia.metrics.features import extractor_for
 from interalia.observers import log
-from interalia.runs import Folder
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from interalia.data.dataset import Dataset
     from interalia.games import Game
+    from interalia.loading import Trained
     from interalia.metrics.likelihood import Estimate
-    from interalia.runs import Run, Trained
+    from interalia.runs import Run
 
 Kind = Literal["auto", "classifier", "random", "inception"]  # whose features distances are computed in
 PAIRS = 8  # interpolations on the page
@@ -66,7 +69,7 @@ def dataset_of(trained: Trained) -> Dataset:
     if trained.given is not None:
         return trained.given
     try:
-        return runs.dataset(trained.run)
+        return described.dataset(trained.run)
     except UserError as error:
         raise UserError(f"the data that this run was trained on cannot be loaded: {error}") from None
 
@@ -144,8 +147,8 @@ def evaluate(
         },
         **provenance(),
     }  # fmt: skip
-    runs.write_json(folder.results, found)
-    with runs.writing(folder.table) as file:
+    write_json(folder.results, found)
+    with writing(folder.table) as file:
         file.write(markdown(trained.run, found))
     return found
 
@@ -224,8 +227,8 @@ def likelihood(
         "data": {"name": dataset.name, "about": dataset.about, "shape": list(dataset.shape)},
         **provenance(),
     }
-    runs.write_json(folder.likelihood, found)
-    with runs.writing(folder.likelihood_table) as file:
+    write_json(folder.likelihood, found)
+    with writing(folder.likelihood_table) as file:
         file.write(likelihood_markdown(trained.run, found))
     return found
 
@@ -392,7 +395,7 @@ def untrained(trained: Trained, dataset: Dataset) -> Game | None:
     brought = game.fixed and run.generator is None  # from Python
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(run.seed)
-        placed = runs.own_generator(run, trained.folder)
+        placed = own_generator(run, trained.folder)
         return building.build_for(placed, dataset, generator=game.decoder.network if brought else None)
 
 

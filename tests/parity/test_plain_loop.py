@@ -12,9 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from interalia import data, engine
+from interalia.folder import Folder
 from interalia.games import Game
 from interalia.observers import checkpoint
-from interalia.runs import Folder, Run
+from interalia.runs import Run
 
 LATENT, BATCH, STEPS, LR, DECAY = 8, 32, 61, 1e-3, 0.9
 

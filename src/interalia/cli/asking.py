@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import App, Parameter
 
 from interalia import __version__
+from interalia.disk import writing
 from interalia.errors import UserError
-from interalia.runs import Folder, writing
+from interalia.folder import Folder
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from interalia.games import Game
-    from interalia.runs import Trained
+    from interalia.loading import Trained
 
 app = App(
     name="interalia",
@@ -42,7 +43,7 @@ Device = Annotated[str, Parameter(help="auto, cpu, cuda ...")]
 
 
 def opened(run: Path, device: str, home: Path | None = None) -> Trained:
-    from interalia.runs import load
+    from interalia.loading import load
 
     trained = load(run, device)
     return trained if home is None else dataclasses.replace(trained, folder=Folder(home))

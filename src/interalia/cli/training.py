@@ -11,7 +11,8 @@ from cyclopts import Parameter
 
 from interalia.cli.asking import app, say
 from interalia.errors import UserError, unknown
-from interalia.runs import FREE, Folder, Run, fitted, from_toml, kinds
+from interalia.folder import Folder, fitted
+from interalia.runs import FREE, Run, from_toml, kinds
 
 # each field of a run is a flag, with the recipe's value where the flag is not given
 

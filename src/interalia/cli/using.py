@@ -26,8 +26,8 @@ from interalia.cli.asking import (
     save_arrays,
     say,
 )
+from interalia.disk import writing
 from interalia.errors import UserError
-from interalia.runs import writing
 
 
 @app.command

@@ -72,7 +72,7 @@ class Spanned(Parametric):
             begins almost without noise, and trains the slower for it.
 
     Raises:
-        ValueError: a number is under 1.
+        ValueError: a number is under 1, or `draws` is under 2.
 
     Example:
         >>> from interalia.networks import mlp
@@ -160,9 +160,11 @@ class SpannedDistribution(Distribution):
     @property
     def covariance(self) -> Tensor:
         """Shape (n, size, size)."""
-        centred = (self.basis_draws - self.basis_draws.mean(0)).transpose(0, 1)
-        of_basis = centred.transpose(1, 2) @ centred / (len(self.basis_draws) - 1)
-        return torch.einsum("nik,ikl,nil->nkl", self.a, of_basis, self.a)
+        a, drawn = full(self.a), self.basis_draws
+        with torch.autocast(a.device.type, enabled=False):  # in which products are too coarse for a positive matrix
+            centred = (drawn - drawn.mean(0)).transpose(0, 1)
+            of_basis = centred.transpose(1, 2) @ centred / (len(drawn) - 1)
+            return torch.einsum("nik,ikl,nil->nkl", a, of_basis, a)
 
     def rsample(self, sample_shape: torch.Size | list[int] | tuple[int, ...] = ()) -> Tensor:
         count = math.prod(sample_shape) * len(self.z_0)

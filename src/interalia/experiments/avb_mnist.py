@@ -8,10 +8,11 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from interalia import recipes
+from interalia.disk import write_json
 from interalia.experiments.experiment import Experiment, Job, Setting, Values, trained
 from interalia.experiments.inferring import QUICK_STEPS, on
 from interalia.observers.observer import Observer
-from interalia.runs import Run, write_json
+from interalia.runs import Run
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -132,11 +132,11 @@ def rows(title: str, run: Run, setting: Setting, reference: str | None, methods:
 
 def refer(run: Run, reference: str) -> Values:
     """What a translation that is exact scores, or one that answers the mean image of the training data."""
-    from interalia import runs
+    from interalia.data import described
     from interalia.data.store import as_tensor
     from interalia.engine import mean_image
 
-    dataset = runs.dataset(run)
+    dataset = described.dataset(run)
     assert dataset.other is not None
     a, b = (as_tensor(part.test.x) for part in (dataset, dataset.other))
     if reference == TRUTH:
@@ -170,11 +170,11 @@ def shown_pairs(run: Run) -> tuple[Dataset, Game]:
     """The run's generators trained on as many pairs as it has images of each domain, with its settings otherwise."""
     import torch
 
-    from interalia import building, dynamics, engine, optim, runs, specs
-    from interalia.data import Sampler, Split, Store, pairs
+    from interalia import building, dynamics, engine, loading, optim, specs
+    from interalia.data import Sampler, Split, Store, described, pairs
 
-    dataset = runs.dataset(run)
-    device = runs.resolve_device(run.device)
+    dataset = described.dataset(run)
+    device = loading.resolve_device(run.device)
     torch.manual_seed(run.seed)
     whole = building.build_for(run, dataset).to(device).train()
     precision = engine.resolve_precision(run.precision, whole, device)

@@ -17,8 +17,10 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
+from interalia.disk import write_json, writing
 from interalia.errors import DivergedError, UserError
-from interalia.runs import Run, Trained, write_json, writing
+from interalia.loading import Trained
+from interalia.runs import Run
 
 if TYPE_CHECKING:
     from interalia.data.dataset import Dataset

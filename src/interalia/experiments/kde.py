@@ -75,9 +75,9 @@ def calibrate(run: Run, setting: Setting, count: int | None) -> Values:
     """The score of training images in place of samples: all of the 60,000, or a random draw of `count`."""
     import torch
 
-    from interalia import runs
+    from interalia.data import described
 
-    dataset = runs.dataset(run)
+    dataset = described.dataset(run)
     centres = torch.cat([images(dataset.train), images(dataset.validation)])
     if setting.quick:
         count = QUICK_SAMPLES * (2 if count is None else 1)

@@ -11,10 +11,11 @@ from functools import partial
 from pathlib import Path
 
 from interalia import recipes
+from interalia.disk import write_json
 from interalia.errors import DivergedError
 from interalia.experiments.experiment import Experiment, Job, Setting, Values, trained
 from interalia.experiments.inferring import QUICK_STEPS
-from interalia.runs import Run, write_json
+from interalia.runs import Run
 
 COUNT = 2000  # validation images, and as many samples
 DRAWS = 12

@@ -11,11 +11,12 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from interalia import recipes
+from interalia.disk import write_json
 from interalia.errors import DivergedError
 from interalia.experiments.experiment import Experiment, Job, Setting, Values, trained
 from interalia.experiments.inferring import QUICK_STEPS, on
 from interalia.observers.observer import Observer
-from interalia.runs import Run, write_json
+from interalia.runs import Run
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -121,7 +121,8 @@ class AVB(Variational):
         return {"q": (x, white), "p": (x, torch.randn_like(white)), "scale": (log_scale,), **joints}
 
     def whitened(self, z: Tensor, q: Distribution) -> tuple[Tensor, Tensor]:
-        """L^-1 (z - m), shape (n, latent), and log det L, shape (n,): L L^T is the covariance of q, or its diagonal."""
+        """L^-1 (z - m), shape (n, latent), and log det L, shape (n,): L L^T is the covariance of q, or its diagonal; no numbers
+        where that is no covariance, of a posterior that has diverged."""
         mean = full(q.mean.detach())
         if not self.correlated:
             scale = (full(q.variance.detach()) + FLOOR).sqrt()
@@ -129,7 +130,8 @@ class AVB(Variational):
         covariance = getattr(q, "covariance", None)
         covariance = torch.diag_embed(q.variance) if covariance is None else covariance
         floor = FLOOR * torch.eye(z.shape[1], dtype=mean.dtype, device=mean.device)
-        scale = torch.linalg.cholesky(full(covariance.detach()) + floor)
+        scale, failed = torch.linalg.cholesky_ex(full(covariance.detach()) + floor)
+        scale = torch.where((failed > 0)[:, None, None], torch.nan, scale)
         white = torch.linalg.solve_triangular(scale, (full(z) - mean).unsqueeze(2), upper=False).squeeze(2)
         return white, scale.diagonal(dim1=1, dim2=2).log().sum(1)
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 # nothing is called ill before that share of training, or that many steps if they are fewer
 EARLY, EARLY_STEPS = 0.25, 2000
-LASTING = 3  # evaluations in a row that a sign has to last
+LASTING = 3  # evaluations that a sign has to last; among more, one may be better by chance, but not the last
 
 SIGNS: dict[str, str] = {
     "ratio": "reconstruction error over that of another input's reconstruction",
@@ -35,7 +35,8 @@ LIKELIHOOD = 'a likelihood that weighs more, such as --game "vae(sigma=0.1)"'
 
 @dataclass(frozen=True)
 class Rule:
-    """An illness: the sign beyond its bound for `LASTING` evaluations in a row, and not getting better.
+    """An illness: the sign beyond its bound for `LASTING` evaluations, with one better one between at most, and not getting
+    better.
 
     Attributes:
         name: of the illness.
@@ -73,11 +74,17 @@ class Rule:
         """The step of the first evaluation in the row of ill ones that ends now; None where it is too short, or where the
         sign is getting better."""
         row: list[tuple[int, float]] = []
+        excused = False
         for step, signs in reversed(history):
             value = self.value(signs)
-            if value is None or not self.ill(signs):
+            if value is None:
                 break
-            row.append((step, value))
+            if self.ill(signs):
+                row.append((step, value))
+            elif row and not excused:
+                excused = True
+            else:
+                break
         if len(row) < LASTING:
             return None
         gained = (row[LASTING - 1][1] - row[0][1]) * (1 if self.above else -1)
@@ -206,8 +213,8 @@ def _counted(
 
 
 def verdict(history: Sequence[tuple[int, Mapping[str, float]]], steps: int) -> str:
-    """One line: what is wrong and what to try, or that nothing is, or that it is too early to tell, with the signs that
-    count.
+    """One line: what is wrong and what to try, or that nothing is, or that it is too early to tell, or that a sign is beyond
+    its bound and has not been for long, or is getting better; with the signs that count.
 
     Example:
         >>> verdict([(1000, {"coverage": 0.5})], 5000)
@@ -223,5 +230,6 @@ def verdict(history: Sequence[tuple[int, Mapping[str, float]]], steps: int) -> s
         "coverage": "coverage {:.0%}",
     }
     parts = [words.format(signs[name]) for name, words in shown.items() if name in signs]
-    word = "healthy" if len(_counted(history, steps)) >= LASTING else "too early to tell"
+    word = "unsettled" if any(rule.ill(signs) for rule in RULES) else "healthy"
+    word = word if len(_counted(history, steps)) >= LASTING else "too early to tell"
     return word + (f" ({', '.join(parts)})." if parts else ".")

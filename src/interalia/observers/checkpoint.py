@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from interalia import runs
+from interalia.disk import writing
 from interalia.engine import FORMAT
 from interalia.errors import UserError
+from interalia.folder import Folder, export
 from interalia.observers.observer import Observer, due
-from interalia.runs import Folder, writing
 
 if TYPE_CHECKING:
     from interalia.engine import Training
@@ -124,7 +124,7 @@ class Checkpoint(Observer):
             with writing(training.folder.weights, "wb") as file:
                 file.write(training.folder.best.read_bytes())
         elif training.run.population:
-            runs.export(training.finished(), training.run, training.step, training.folder.weights)
+            export(training.finished(), training.run, training.step, training.folder.weights)
 
     def write(self, training: Training) -> None:
         assert training.folder is not None
@@ -132,5 +132,5 @@ class Checkpoint(Observer):
         if last.exists():
             os.replace(last, previous)
         write(training, last)
-        runs.export(training.sampled, training.run, training.step, training.folder.weights)
+        export(training.sampled, training.run, training.step, training.folder.weights)
         self.written = training.step

@@ -6,9 +6,10 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from interalia import metrics, runs, tasks
+from interalia import metrics, tasks
 from interalia.data.store import as_tensor
 from interalia.errors import UserError
+from interalia.folder import export
 from interalia.metrics import health, verdicts
 from interalia.metrics.classifier import Classifier
 from interalia.metrics.evaluation import evaluate
@@ -81,7 +82,7 @@ class Evaluate(Observer):
             sign = 1 if metrics.CATALOGUE[training.run.best].better == "lower" else -1
             if training.best is None or sign * value < sign * training.best[0]:
                 training.best = (value, training.step)
-                runs.export(training.sampled, training.run, training.step, training.folder.best)
+                export(training.sampled, training.run, training.step, training.folder.best)
         self.examine(training)
         self.converge(training)
         if training.dataset.is_image:

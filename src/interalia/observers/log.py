@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from interalia.disk import unwritable, writing
 from interalia.errors import UserError
+from interalia.folder import Folder
 from interalia.observers.observer import Observer, due
-from interalia.runs import Folder, unwritable, writing
 
 if TYPE_CHECKING:
     from interalia.engine import Training

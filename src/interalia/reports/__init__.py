@@ -11,10 +11,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from interalia.disk import writing
 from interalia.errors import UserError
+from interalia.folder import Folder
 from interalia.reports.page import render
 from interalia.reports.words import WITH_LOG_ODDS, part_of, words
-from interalia.runs import Folder, writing
 
 __all__ = ["words", "write"]
 

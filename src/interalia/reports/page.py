@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from interalia import recipes
+from interalia.folder import Folder
 from interalia.plots import DPI
 from interalia.reports.words import (
     JUDGED,
@@ -27,7 +28,6 @@ from interalia.reports.words import (
     values_in,
     words,
 )
-from interalia.runs import Folder
 
 # drawn, at plots' DPI, and not to be pixelated
 LINES = ("curves.png", "measures.png", "plane.png", "plane_to_a.png", "plane_to_b.png")

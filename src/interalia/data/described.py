@@ -1,0 +1,47 @@
+"""The data that a run describes."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from interalia import data
+from interalia.data.binarise import binarised
+from interalia.errors import UserError
+from interalia.runs import OWN
+
+if TYPE_CHECKING:
+    from interalia.data.dataset import Dataset
+    from interalia.runs import Run
+
+
+def dataset(run: Run) -> Dataset:
+    """The data of a run; its `other` is the second data set where the run names one.
+
+    Raises:
+        UserError: what `interalia.data.load` raises, or two domains whose images differ in channels or size, or the data
+            were given from Python.
+    """
+    if run.data == OWN:
+        raise UserError(
+            "they were given from Python, and the run does not say where they are; go on from Python, with "
+            "interalia.load(folder, dataset=...)."
+        )
+
+    root = Path(run.root) if run.root else None
+    found = data.load(run.data, root=root, size=run.size, seed=run.seed)
+    if run.binarise != "none":
+        found = binarised(found, run.binarise)
+    if run.target is None:
+        return found
+    if run.binarise != "none":
+        raise UserError("`binarise` is for games with one data set; leave out --binarise or --target.")
+    other = data.load(run.target, root=root, size=run.size, seed=run.seed)
+    if found.shape != other.shape:
+        raise UserError(
+            f"the two domains differ in shape: {run.data} has {found.shape} and {run.target} has {other.shape} (channels, "
+            f"height, width); give --size for a common size, and convert one of them where the channels differ."
+        )
+    about = f"Domain a: {found.about} Domain b: {other.about} They are not paired."
+    return dataclasses.replace(found, name=f"{found.name} to {other.name}", other=other, paired=False, about=about)

@@ -1,0 +1,53 @@
+"""Files that come there whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+from interalia.errors import UserError
+
+
+def unwritable(path: Path, error: OSError) -> UserError:
+    """What is said of a file that the disk does not take."""
+    return UserError(
+        f"{path} could not be written ({error.strerror or error}); free some space or choose another folder with --out."
+    )
+
+
+@contextmanager
+def writing(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
+    """A file that appears under its name only when it is complete: written beside it, flushed to disk, renamed.
+
+    Raises:
+        UserError: the folder cannot be written, or the disk is full; what was there before is untouched.
+    """
+    temporary: str | None = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        with os.fdopen(handle, mode, encoding=None if "b" in mode else "utf-8") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        umask = os.umask(0)
+        os.umask(umask)
+        os.chmod(temporary, 0o666 & ~umask)  # mkstemp's own mode hides the file from everybody else
+        os.replace(temporary, path)
+        temporary = None
+    except OSError as error:
+        raise unwritable(path, error) from error
+    finally:
+        if temporary is not None and os.path.exists(temporary):
+            os.unlink(temporary)
+
+
+def write_json(path: Path, value: Any) -> None:
+    with writing(path) as file:
+        json.dump(value, file, indent=1, allow_nan=True)
+        file.write("\n")
