@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import html
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +20,10 @@ from interalia.data.dataset import Dataset, Split
 from interalia.divergences import KL
 from interalia.errors import UserError
 from interalia.folder import Folder
-from interalia.games import ALI, Outcome
+from interalia.games import ALI, VAE, Outcome
 from interalia.networks.mlp import MLP, Joint
 from interalia.penalties import Joints
-from interalia.runs import Run
+from interalia.runs import OWN, Run
 
 
 class Tied(ALI):
@@ -57,6 +59,13 @@ def own_data() -> Dataset:
     return Dataset("squares", Split(x[:200]), Split(x[200:250]), Split(x[250:]), about="Squares of noise.")
 
 
+def said(words: list[str]) -> None:
+    """A command that has to end well."""
+    with pytest.raises(SystemExit, match="^0$"):
+        cli.main(words)
+
+
+OWNED = {"game": own_game, "data": own_data}
 RUN = Run(name="mine", batch=32, steps=8, evaluate_every=4, checkpoint_every=2, ema=0.9)
 
 
@@ -65,13 +74,13 @@ def test_it_trains_on_data_of_the_catalogue_and_on_ones_own() -> None:
     assert isinstance(trained.game, Tied)
     assert (trained.game.shape, trained.run.game, trained.run.latent, trained.run.data) == (
         (1, 8, 8),
-        "own",
+        OWN,
         4,
         "digits",
     )
     assert interalia.generate(trained.game, 3).shape == (3, 1, 8, 8)
     both = interalia.train(RUN, game=own_game(), dataset=own_data())
-    assert (both.run.data, both.given and both.given.name) == ("own", "squares")
+    assert (both.run.data, both.given and both.given.name) == (OWN, "squares")
     described = interalia.train(RUN, dataset=own_data())  # data of one's own under a game of the catalogue
     assert isinstance(described.game, ALI)
     assert described.game.shape == (1, 8, 8)
@@ -109,8 +118,43 @@ def test_it_is_measured_and_has_its_page(tmp_path: Path) -> None:
     assert {"reconstruction_ratio", "frechet_distance"} <= names
     assert "a game of somebody&#x27;s own" in page
     assert "squares" in page
-    assert "interalia.load(" in page
-    assert "interalia generate" not in page
+    assert "pairs (data, inferred z)" not in page  # what its critic judges is its own
+    assert "beside the game and the data, given from Python" in Folder(tmp_path / "run").table.read_text()
+    path = str(tmp_path / "run")
+    said(["report", path])
+    lines = [html.unescape(line) for line in re.findall(r"<dt><code>(.*?)</code></dt>", page)]
+    assert lines.pop() == f"interalia report {path}"
+    known: dict[str, Any] = {"interalia": interalia}
+    for line in lines:  # as the page says them, with what was given
+        exec(line.replace("game=...", "game=game()").replace("dataset=...", "dataset=data()"), known | OWNED, known)
+    assert Folder(path).run().steps == 16
+    with pytest.raises(SystemExit, match="2"):
+        cli.main(["train", "--resume", path])
+
+
+def test_a_game_of_the_catalogue_on_data_of_ones_own_has_commands_that_run(tmp_path: Path) -> None:
+    path = tmp_path / "run"
+    np.save(tmp_path / "some.npy", own_data().test.x[:3])
+    results.make(interalia.train(RUN.replace(latent=4), path, dataset=own_data()))
+    page = Folder(path).report.read_text(encoding="utf-8")
+    lines = [html.unescape(line) for line in re.findall(r"<dt><code>(.*?)</code></dt>", page)]
+    commands = [line for line in lines if line.startswith("interalia ")]
+    assert [line.split()[1] for line in commands] == ["generate", "reconstruct", "encode", "report"]
+    for line in commands:
+        words = line.replace("IMAGES", str(tmp_path / "some.npy")).replace("z.npz", str(tmp_path / "z.npz")).split()
+        said(words[1:])
+    assert np.load(tmp_path / "z.npz")["z"].shape == (3, 4)
+    known: dict[str, Any] = {"interalia": interalia}
+    for line in lines:
+        if line not in commands:
+            exec(line.replace("dataset=...", "dataset=data()"), known | OWNED, known)
+
+
+def test_data_have_to_fit_a_game_of_ones_own() -> None:
+    shaped = own_game()
+    bernoulli = VAE(shaped.encoder, shaped.decoder, shaped.prior, likelihood="bernoulli")
+    with pytest.raises(UserError, match="'digits' has grey values"):
+        interalia.train(RUN, game=bernoulli)
 
 
 @pytest.mark.parametrize(
@@ -146,6 +190,13 @@ def test_what_is_missing_or_does_not_fit_is_explained(tmp_path: Path, capsys: py
     interalia.train(Run(steps=1, batch=32, latent=2, evaluate_every=0), tmp_path / "other")
     with pytest.raises(UserError, match="leave `game` out"):
         interalia.load(tmp_path / "other", game=own_game())
+    with pytest.raises(UserError, match="data that its run names, digits; leave `dataset` out"):
+        interalia.load(tmp_path / "other", dataset=own_data())
+    for given, missing in (({"game": own_game()}, "dataset"), ({"dataset": own_data()}, "game")):
+        with pytest.raises(UserError, match=f"the {missing} of this run was given from Python.*{missing}="):
+            interalia.train(Folder(path).run(), path, resume=True, **given)  # type: ignore[arg-type]
+    with pytest.raises(UserError, match="'<own>'"):  # which is no other part's name
+        interalia.train(RUN.replace(optimiser=OWN), game=own_game())
     with pytest.raises(SystemExit, match="2"):
         cli.main(["generate", str(path)])
     assert "interalia.load(folder, game=...)" in capsys.readouterr().err

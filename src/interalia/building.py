@@ -197,12 +197,19 @@ def build_for(run: Run, dataset: Dataset, mean: Tensor | None = None, generator:
     if kind.semi or (run.labels and kind.conditional):  # type: ignore[attr-defined]
         dataset.check_labels("leave --labels out" if run.labels else "play another game")
     game = build(run, dataset.shape, mean, dataset.labels, dataset.other_shape, told, generator, dataset.classes)
+    check_fits(game, dataset)
+    return game
+
+
+def check_fits(game: Game, dataset: Dataset) -> None:
+    """Raises a UserError unless the data are what the game is one of."""
+    if game.semi or (game.labels and not game.attributes):
+        dataset.check_labels("play another game")
     if game.binary and not dataset.binary:
         raise UserError(
             f"a Bernoulli likelihood is one of zeros and ones, and {dataset.name!r} has grey values; give --binarise "
             f"fresh (or fixed), or likelihood='gaussian' in the game."
         )
-    return game
 
 
 def _disturbance(run: Run, kind: type[Game], shape: tuple[int, ...]) -> Disturbance | None:

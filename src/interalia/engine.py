@@ -61,7 +61,6 @@ class Training:
         best: the best value so far of the run's declared measure, and its step; None before the first evaluation.
         estimated: what `finished` answered last, and at which step.
         converged: why it ends before its last step, where it does; set by whoever watches the measures.
-        given: the data, where they were given beside the run.
     """
 
     run: Run
@@ -81,7 +80,6 @@ class Training:
     best: tuple[float, int] | None = None
     estimated: tuple[int, Game] | None = None
     converged: str = ""
-    given: Dataset | None = None
 
     @property
     def device(self) -> torch.device:
@@ -193,11 +191,13 @@ def prepare(
     run.check_parts()
     run = run.placed()
     device = loading.resolve_device(run.device)
-    brought, dataset = dataset, dataset or described.dataset(run)
+    dataset = dataset or described.dataset(run)
     torch.manual_seed(run.seed)
     if game is None:
         mean = mean_image(dataset) if dataset.is_image else None
         game = building.build_for(own_generator(run, folder), dataset, mean, generator)
+    else:
+        building.check_fits(game, dataset)
     game.shape = dataset.shape
     game = game.to(device).train()
     if run.batch < 2 and any(isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d) for module in game.modules()):
@@ -261,7 +261,6 @@ def prepare(
         stores=stores,
         samplers=samplers,
         batches=draw(stores, samplers),
-        given=brought,
     )
 
 
@@ -448,4 +447,5 @@ def finish(training: Training, observers: Sequence[Observer] | None = None) -> T
         game, step = copy.deepcopy(game), training.best[1]
         game.load_state_dict(load_file(training.folder.best))
     game.eval()
-    return Trained(game, training.run, training.folder, step, training.given)
+    given = training.dataset if training.run.data == runs.OWN else None
+    return Trained(game, training.run, training.folder, step, given)

@@ -79,7 +79,7 @@ def load(
 
     Raises:
         UserError: this is no run's folder, or the training has not saved any weights yet, or the file is damaged, or a
-            game of one's own is not given, or does not fit.
+            game of one's own is not given, or does not fit, or a game or data are given that the run describes.
     """
 
     file = Path(folder)
@@ -104,6 +104,10 @@ def load(
             if game is None
             else f"{file} holds the weights of a game that its run describes, {run.game}; leave `game` out."
         )
+    if game is not None and generator is not None:
+        raise UserError("a game of your own has its decoder with it; leave `generator` out.")
+    if dataset is not None and run.data != OWN:
+        raise UserError(f"{file} was trained on data that its run names, {run.data}; leave `dataset` out.")
     with torch.random.fork_rng(devices=[]):
         other = about.get("other")
         told = about.get("attributes", {})

@@ -7,7 +7,8 @@ settings, tuned once on validation data of small images and used for all of them
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import dataclasses
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from interalia.folder import fitted
@@ -610,22 +611,23 @@ PUBLISHED: dict[str, str] = {
 ALIKE = {"alice": "ali"}  # a tuned recipe plays ALI with a round trip, a published one without
 
 
-def beside(game: str, data: str, encoder: str) -> tuple[str, str] | None:
-    """The names of the tuned and of the published recipe of a run's game, data and encoder; None where there are no two.
+def beside(run: Mapping[str, Any]) -> tuple[str, str] | None:
+    """The names of the tuned and of the published recipe of a run's game, data and encoder, and of what it is told; None
+    where there are no two.
 
     Example:
-        >>> beside("ali", "cifar10", "gaussian")
+        >>> from dataclasses import asdict
+        >>> beside(asdict(ali_cifar10(latent=16)))
         ('ali-cifar10', 'ali-cifar10-paper')
-        >>> beside("gan", "cifar10", "gaussian") is None
+        >>> beside(asdict(ali_cifar10(game="gan"))) is None
         True
     """
 
-    def kind(game: str, data: str, encoder: str) -> tuple[str, str, str]:
-        name, encoder = (text.partition("(")[0].strip() for text in (game, encoder))
-        return ALIKE.get(name, name), data, encoder
+    def kind(run: Mapping[str, Any]) -> tuple[object, ...]:
+        name, encoder = (str(run.get(key)).partition("(")[0].strip() for key in ("game", "encoder"))
+        return ALIKE.get(name, name), encoder, *(run.get(key) or None for key in ("data", "labels", "attributes"))
 
     for tuned, published in PUBLISHED.items():
-        known = (CATALOGUE[name]() for name in (tuned, published))
-        if kind(game, data, encoder) in [kind(run.game, run.data, run.encoder) for run in known]:
+        if kind(run) in [kind(dataclasses.asdict(CATALOGUE[name]())) for name in (tuned, published)]:
             return tuned, published
     return None

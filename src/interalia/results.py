@@ -26,6 +26,7 @@ from interalia.folder import Folder, own_generator
 from interalia.metrics import evaluation
 from interalia.metrics.features import extractor_for
 from interalia.observers import log
+from interalia.runs import OWN
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -361,6 +362,8 @@ def markdown(run: Run, found: dict[str, Any]) -> str:
         length += f" in {training['seconds']:,.0f} s ({training['images_per_second']:,.0f} images/s)"
     rows = [f"| {m['name']} | {number(m)} | {m['better'] or ''} | {bars(m['protocol'])} |" for m in found["measures"]]
     versions = ", ".join(f"{name} {version}" for name, version in found["versions"].items())
+    brought = [name for name, part in (("the game", run.game), ("the data", run.data)) if part == OWN]
+    how = f"beside {' and '.join(brought)}, given from Python" if brought else "`interalia train FILE.toml`"
     return "\n".join(
         [
             f"# {run.name}",
@@ -377,7 +380,7 @@ def markdown(run: Run, found: dict[str, Any]) -> str:
             "|---|---|---|---|",
             *rows,
             "",
-            "The run (`interalia train FILE.toml`):",
+            f"The run ({how}):",
             "",
             "```toml",
             *(line for line in run.dump().splitlines() if not line.startswith("root =")),

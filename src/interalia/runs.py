@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import tomllib
 from collections.abc import Iterator, Mapping
@@ -24,7 +25,7 @@ def _field(default: Any, about: str, low: float | None = None, high: float | Non
     return field(default=default, metadata=metadata)
 
 
-OWN = "own"  # in place of the name of a part that is given from Python
+OWN = "<own>"  # in place of the name of a part that is given from Python
 
 # the rooms whose members can be made without data or networks
 ALONE = ("divergences", "penalties", "noises", "augmentations", "schedules", "averages")
@@ -160,7 +161,7 @@ class Run:
             text = getattr(self, f.name)
             if room is None or (f.metadata.get("none") and text == "none") or (f.name == "best" and text == "auto"):
                 continue
-            if text == OWN:  # whoever has it gives it beside the run
+            if self.game == OWN and f.name in BROUGHT["game"]:  # whoever has it gives it beside the run
                 continue
             if room in ALONE:  # made here already, so that a number out of its range is told before anything is done
                 specs.make(text, rooms.members(room), f.name, *([self.ema] if room == "averages" else []))
@@ -200,6 +201,7 @@ class Run:
         return "\n".join(lines) + "\n"
 
 
+@functools.cache
 def kinds() -> dict[str, Any]:
     """The type of each field of a run."""
     return get_type_hints(Run)
@@ -266,7 +268,7 @@ FREE = (
 # What a game, and data, of one's own bring with them, so that a run does not describe it.
 BROUGHT: Mapping[str, tuple[str, ...]] = {
     "game": (
-        "game", "generator", "labelled", "labels", "attributes", "networks", "latent", "prior", "encoder", "divergence",
+        "game", "generator", "labels", "attributes", "networks", "latent", "prior", "encoder", "divergence",
         "penalty", "noise", "augment", "pack", "spectral",
     ),
     "data": ("data", "target", "binarise", "size"),
@@ -277,8 +279,14 @@ def marked(run: Run, game: Game | None, dataset: Dataset | None) -> Run:
     """The run with what is given beside it marked as such.
 
     Raises:
-        UserError: the run describes a part of what is given.
+        UserError: the run describes a part of what is given, or was trained with what is not given.
     """
+    for key, part, missing in (("game", run.game, game is None), ("dataset", run.data, dataset is None)):
+        if part == OWN and missing:
+            raise UserError(
+                f"the {key} of this run was given from Python, and is to be given again: "
+                f"interalia.train(run, FOLDER, resume=True, {key}=...)."
+            )
     marks: dict[str, Any] = {}
     if dataset is not None:
         marks["data"] = OWN

@@ -116,10 +116,14 @@ def likelihood(
 @app.command
 def report(run: Annotated[Path, Parameter(help="The folder of a run.")]) -> None:
     """Draw the figures anew and write the run's page, report.html, from what the folder holds."""
-    from interalia import results
+    from interalia import reports, results
+    from interalia.folder import Folder
+    from interalia.runs import OWN
 
-    trained = opened(run, "auto")
-    say(f"The page of results: {results.page(trained)}")
+    if Folder(run).run().game == OWN:  # which only Python can load, so that the figures are as they are
+        say(f"The page of results: {reports.write(run)}")
+    else:
+        say(f"The page of results: {results.page(opened(run, 'auto'))}")
 
 
 @app.command

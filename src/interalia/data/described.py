@@ -25,10 +25,9 @@ def dataset(run: Run) -> Dataset:
     """
     if run.data == OWN:
         raise UserError(
-            "they were given from Python, and the run does not say where they are; go on from Python, with "
+            "the data were given from Python, and the run does not say where they are; give them again, with "
             "interalia.load(folder, dataset=...)."
         )
-
     root = Path(run.root) if run.root else None
     found = data.load(run.data, root=root, size=run.size, seed=run.seed)
     if run.binarise != "none":

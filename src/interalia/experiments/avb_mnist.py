@@ -5,20 +5,21 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from interalia import recipes
 from interalia.disk import write_json
 from interalia.experiments.experiment import Experiment, Job, Setting, Values, trained
 from interalia.experiments.inferring import QUICK_STEPS, on
-from interalia.observers.observer import Observer
+from interalia.observers.observer import Observer, due
 from interalia.runs import Run
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from interalia.engine import Training
-    from interalia.games import Outcome
+    from interalia.games import Game, Outcome
 
 PAPER = "AVB"
 STEPS = 100_000
@@ -55,22 +56,40 @@ ROWS: dict[str, tuple[str, str, int]] = {  # a row's name -> the game, the encod
 
 
 class Curve(Observer):
-    """Notes the bound, as the game's loss has it, on validation images, a few times in a training."""
+    """Notes the bound, as the game's loss has it, on validation images, a few times in a training, and how long it took.
 
-    def __init__(self, x: Tensor, steps: int) -> None:
-        self.x = x
-        self.every = max(1, steps // LOOKS)
+    Arguments:
+        path: where the points are kept, for a training that goes on.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
         self.points: list[tuple[float, float]] = []
+        self.seconds = 0.0
+
+    def start(self, training: Training) -> None:
+        from interalia.data.store import as_tensor
+
+        self.x = as_tensor(training.dataset.validation.x[:HELD_OUT])
+        self.every = max(1, training.steps // LOOKS)
+        self.seconds = training.seconds
+        if self.path.exists():
+            self.points = [(at, bound) for at, bound in json.loads(self.path.read_text()) if at <= training.step]
 
     def step(self, training: Training, outcome: Outcome) -> None:
-        from interalia.modes import device_of, quietly
+        self.seconds = training.seconds
+        if due(training.step, self.every, training.steps):
+            self.points.append((float(training.step), told(training.sampled, self.x)))
+            write_json(self.path, self.points)
 
-        if training.step % self.every == 0 or training.step == training.steps:
-            game = training.sampled
-            with quietly(game):
-                x = self.x.to(device_of(game))
-                losses = [float(game(part).losses["autoencoder"]) for part in x.split(250)]
-            self.points.append((float(training.step), -sum(losses) / len(losses)))
+
+def told(game: Game, x: Tensor, seed: int = 0) -> float:
+    """The bound of these images, as the game's loss has it, nats."""
+    from interalia.modes import device_of, quietly
+
+    with quietly(game, seed):
+        parts = x.to(device_of(game)).split(250)
+        return -sum(float(game(part).losses["autoencoder"]) * len(part) for part in parts) / len(x)
 
 
 def jobs(setting: Setting) -> Iterator[Job]:
@@ -99,42 +118,21 @@ def jobs(setting: Setting) -> Iterator[Job]:
 
 def work(run: Run, kind: str, row: str, setting: Setting) -> Values:
     """Trains one run; the bounds and the estimate of log p(x) on test images, and the curve of its validation bound."""
-    from interalia import engine, plots
-    from interalia.data.store import as_tensor
+    from interalia import plots
     from interalia.metrics.likelihood import annealed_importance, elbo, importance_bound
-    from interalia.observers import usual
     from interalia.results import observed
 
     how = QUICK if setting.quick else CUT if setting.steps else FULL
-    folder = setting.folder / f"{run.name}-seed-{run.seed}-steps-{run.steps}"
-    training = engine.open_run(run, folder, resume=(folder / "run.json").exists())
-    engine.spare_threads(training)
-    dataset = training.dataset
-    noted = Curve(as_tensor(dataset.validation.x[:HELD_OUT]), training.steps)
-    done = engine.finish(training, [*usual(training), noted])
-    if done.step < training.steps:
-        raise KeyboardInterrupt
     curves = setting.folder / f"curves-{kind}".replace(" ", "-")
-    if noted.points:  # none where the training was over before
-        write_json(curves / f"{row}, seed {run.seed}.json", noted.points)
+    noted = Curve(curves / f"{row}, seed {run.seed}.json")
+    done, dataset = trained(run, setting, observers=[noted])
     found: dict[str, list[list[tuple[float, float]]]] = {}
     for path in sorted(curves.glob("*.json")):
         found.setdefault(path.stem.rpartition(", seed ")[0], []).append(json.loads(path.read_text()))
-    if found:
-        name = f"avb-mnist-{kind}.png".replace(" ", "-")
-        picture = setting.folder.parent / "pictures" / name
-        plots.bands(found, picture, "steps", "bound on validation images, nats")
+    picture = setting.folder.parent / "pictures" / f"avb-mnist-{kind}.png".replace(" ", "-")
+    plots.bands(found, picture, "steps", "bound on validation images, nats")
     x, binarised = observed(dataset, "test", how["images"], run.seed)
-    values: dict[str, float] = {"hours": training.seconds / 3600}
-    told = training.finished()
-    import torch
-
-    from interalia.modes import device_of, quietly
-
-    with quietly(told, run.seed), torch.no_grad():
-        parts = x.to(device_of(told)).split(250)
-        losses = [float(told(part).losses["autoencoder"]) * len(part) for part in parts]
-    values["told"] = -sum(losses) / len(x)
+    values = {"hours": noted.seconds / 3600, "told": told(done.game, x, run.seed)}
     if done.game.encoder.density:
         values["elbo"] = elbo(done.game, x, seed=run.seed, binarised=binarised).mean
         values["iwae"] = importance_bound(done.game, x, how["weights"], seed=run.seed, binarised=binarised).mean

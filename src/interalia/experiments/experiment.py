@@ -19,12 +19,13 @@ from rich.console import Console
 
 from interalia.disk import write_json, writing
 from interalia.errors import DivergedError, UserError
-from interalia.loading import Trained
 from interalia.runs import Run
 
 if TYPE_CHECKING:
     from interalia.data.dataset import Dataset
     from interalia.games import Game
+    from interalia.loading import Trained
+    from interalia.observers import Observer
 
 Values = Mapping[str, float]
 
@@ -180,6 +181,7 @@ def trained(
     name: str | None = None,
     game: Game | None = None,
     dataset: Dataset | None = None,
+    observers: Sequence[Observer] = (),
 ) -> tuple[Trained, Dataset]:
     """Trains a run in a folder of its own under `setting.folder`, going on with it if it was interrupted.
 
@@ -188,6 +190,7 @@ def trained(
         setting: where to.
         name: of the folder; by default the run's name with its seed and length.
         game, dataset: in place of those that the run describes; see `interalia.train`.
+        observers: beside the usual ones.
     """
     from interalia import engine
     from interalia.observers import usual
@@ -195,7 +198,7 @@ def trained(
     folder = setting.folder / (name or f"{run.name}-seed-{run.seed}-steps-{run.steps}")
     training = engine.open_run(run, folder, resume=(folder / "run.json").exists(), game=game, dataset=dataset)
     engine.spare_threads(training)
-    done = engine.finish(training, usual(training))
+    done = engine.finish(training, [*usual(training), *observers])
     if done.step < training.steps:
         raise KeyboardInterrupt
     return done, training.dataset

@@ -118,7 +118,7 @@ def search_jobs(setting: Setting) -> Iterator[Job]:
 def jobs_of(draw: Draw | None, grounds: dict[str, Ground], seed: int, setting: Setting) -> Iterator[Job]:
     """One draw on each of these data sets."""
     for data, ground in grounds.items():
-        steps = setting.steps or (QUICK_STEPS if setting.quick else ground.steps)
+        steps = length(ground, setting)
         yield Job(
             f"{data}: {described(draw)}", seed, partial(search_work, data, ground, draw, seed, steps, setting), steps
         )
@@ -144,16 +144,22 @@ def search_work(data: str, ground: Ground, draw: Draw | None, seed: int, steps: 
         }
     except DivergedError:
         values = {}
-    write_json(kept(data, draw, seed, setting), values)
-    base = kept(data, None, seed, setting)
+    write_json(kept(data, draw, seed, steps, setting), values)
+    base = kept(data, None, seed, steps, setting)
     if values and base.exists():
         values["cost"] = relative(values, json.loads(base.read_text()))
     return values
 
 
-def kept(data: str, draw: Draw | None, seed: int, setting: Setting) -> Path:
+def length(ground: Ground, setting: Setting) -> int:
+    """The steps of a trial."""
+    return setting.steps or (QUICK_STEPS if setting.quick else ground.steps)
+
+
+def kept(data: str, draw: Draw | None, seed: int, steps: int, setting: Setting) -> Path:
     """Where a trial's numbers are."""
-    return setting.folder / f"trial-{data}-{described(draw)}-{seed}.json".replace(" ", "-").replace(",", "")
+    name = f"trial-{data}-{described(draw)}-{seed}-steps-{steps}.json"
+    return setting.folder / name.replace(" ", "-").replace(",", "")
 
 
 def relative(values: dict[str, float], base: dict[str, float]) -> float:
@@ -171,9 +177,9 @@ def relative(values: dict[str, float], base: dict[str, float]) -> float:
 def cost(draw: Draw | None, grounds: dict[str, Ground], setting: Setting) -> float:
     """The mean of a draw's relative costs over data sets and seeds; what was not tried counts as worst."""
     costs = []
-    for data in grounds:
+    for data, ground in grounds.items():
         for seed in range(setting.seeds):
-            found, base = kept(data, draw, seed, setting), kept(data, None, seed, setting)
+            found, base = (kept(data, one, seed, length(ground, setting), setting) for one in (draw, None))
             both = found.exists() and base.exists()
             costs.append(relative(json.loads(found.read_text()), json.loads(base.read_text())) if both else WORST)
     return sum(costs) / len(costs)

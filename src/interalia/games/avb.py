@@ -121,8 +121,8 @@ class AVB(Variational):
         return {"q": (x, white), "p": (x, torch.randn_like(white)), "scale": (log_scale,), **joints}
 
     def whitened(self, z: Tensor, q: Distribution) -> tuple[Tensor, Tensor]:
-        """L^-1 (z - m), shape (n, latent), and log det L, shape (n,): L L^T is the covariance of q, or its diagonal; no numbers
-        where that is no covariance, of a posterior that has diverged."""
+        """L^-1 (z - m), shape (n, latent), and log det L, shape (n,): L L^T is the covariance of q, or its diagonal; NaN
+        where that is none, of a posterior that has diverged."""
         mean = full(q.mean.detach())
         if not self.correlated:
             scale = (full(q.variance.detach()) + FLOOR).sqrt()

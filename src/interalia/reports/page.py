@@ -28,13 +28,12 @@ from interalia.reports.words import (
     values_in,
     words,
 )
+from interalia.runs import FREE, OWN, Run
 
 # drawn, at plots' DPI, and not to be pixelated
 LINES = ("curves.png", "measures.png", "plane.png", "plane_to_a.png", "plane_to_b.png")
-COMPARED = (  # what makes a recipe
-    "game", "data", "size", "binarise", "networks", "latent", "prior", "encoder", "divergence", "penalty", "noise", "augment",
-    "spectral", "dynamics", "optimiser", "rates", "schedule", "clip", "batch", "length", "ema",
-)  # fmt: skip
+# of a run's fields those that make no recipe, beside FREE ones
+INCIDENTAL = ("generator", "precision", "seed", "best")
 PROGRESS = 6  # pictures taken during training that the page shows at most
 
 
@@ -312,6 +311,11 @@ def _training(home: Folder, run: Mapping[str, Any]) -> str:
         reading += "falling more training brings little. "
         if part_of(run, "game") == "vae":
             reading += "It is minus the lower bound of log p(x) on training data, in nats."
+    elif part_of(run, "game") == OWN:
+        title = "Losses and scores"
+        reading = (
+            "Each player's loss, and the critic's mean scores where there is one; what they mean is the game's own."
+        )
     else:
         title = "Losses and scores"
         reading = (
@@ -375,12 +379,12 @@ def _description(run: Mapping[str, Any], results: Mapping[str, Any] | None) -> s
 
 def _recipes(run: Mapping[str, Any]) -> str:
     """The settings in which this run, the tuned recipe of its game and data and the published one are not all alike."""
-    names = recipes.beside(*(str(run.get(key, "")) for key in ("game", "data", "encoder")))
+    names = recipes.beside(run)
     if names is None:
         return ""
     columns = [run, *(dataclasses.asdict(recipes.CATALOGUE[name]()) for name in names)]
     lines = []
-    for key in COMPARED:
+    for key in ("length", *(key for key in Run.__dataclass_fields__ if key not in (*FREE, *INCIDENTAL))):
         values = [_length(column) if key == "length" else column.get(key) for column in columns]
         if any(value != values[0] for value in values):
             cells = "".join(f"<td>{_value(value)}</td>" for value in values)
@@ -423,22 +427,27 @@ def _commands(home: Folder, run: Mapping[str, Any]) -> str:
 
 def _going_on(home: Folder, run: Mapping[str, Any], name: str) -> list[tuple[str, str]]:
     """What can be done with the run, and what it does."""
+    steps = run.get("steps")
+    more = 2 * steps if steps else 10000
     brought = "".join(
-        f", {key}=..." for key, part in (("game", "game"), ("dataset", "data")) if part_of(run, part) == "own"
+        f", {key}=..." for key, part in (("game", "game"), ("dataset", "data")) if part_of(run, part) == OWN
     )
+    lines = [(f"interalia train --resume {name} --steps {more}", "train on from where it stopped")]
     if brought:
         path = repr(str(home.path))
-        return [
+        lines = [
             (
-                f"interalia.load({path}{brought})",
-                "take it back in Python, where that was given which it was trained with",
+                f"trained = interalia.load({path}{brought})",
+                "take it back in Python, where that is given again which it was trained with",
             ),
-            (f"interalia.train(run, {path}, resume=True{brought})", "train on from where it stopped"),
+            (
+                f"interalia.train(trained.run.replace(steps={more}), {path}, resume=True{brought})",
+                "train on from where it stopped",
+            ),
+            ("interalia.results.evaluate(trained)", "take the measures"),
         ]
-    steps = run.get("steps")
-    lines = [
-        (f"interalia train --resume {name} --steps {2 * steps if steps else 10000}", "train on from where it stopped"),
-    ]
+    if part_of(run, "game") == OWN:
+        return lines
     if translates(run):
         lines += [
             (f"interalia translate {name} IMAGES --to b", "translate images of your own from a to b, or held-out ones"),
@@ -448,12 +457,15 @@ def _going_on(home: Folder, run: Mapping[str, Any], name: str) -> list[tuple[str
         lines.append((f"interalia generate {name} --count 64", "draw new samples"))
     if infers(run):
         lines += [
-            (f"interalia reconstruct {name}", "reconstruct held-out examples, or images of your own given after it"),
-            (f"interalia interpolate {name} --pairs 8 --steps 9", "go from one example to another"),
+            (f"interalia reconstruct {name} IMAGES", "reconstruct images of your own, or without them held-out ones"),
             (f"interalia encode {name} IMAGES --out z.npz", "the latents of images of your own"),
         ]
+    if brought:  # what else there is looks at held-out data
+        return lines
     if part_of(run, "game") in WITH_LIKELIHOOD:
         lines.append((f"interalia likelihood {name} --count 100", "estimate log p(x) of held-out examples"))
+    if infers(run):
+        lines.append((f"interalia interpolate {name} --pairs 8 --steps 9", "go from one held-out example to another"))
     if part_of(run, "game") == "infogan":
         lines.append((f"interalia traverse {name}", "vary one code at a time"))
     lines.append((f"interalia evaluate {name}", "take the measures"))

@@ -6,6 +6,8 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from interalia.runs import OWN
+
 GAMES = {  # in words; any other game goes by its own name
     "aae": "AAE (an adversarial autoencoder)",
     "ali": "ALI (adversarially learned inference)",
@@ -23,7 +25,7 @@ GAMES = {  # in words; any other game goes by its own name
     "cyclegan": "CycleGAN (translation between two domains without pairs)",
     "gan": "GAN (a generative adversarial network)",
     "infogan": "InfoGAN (a GAN whose samples tell the codes that they were made from)",
-    "own": "a game of somebody's own",
+    OWN: "a game of somebody's own",
 }
 PAIRS = (
     "Three networks learn together: an encoder that infers {latent} from data, a decoder that makes data from z, "
@@ -149,8 +151,8 @@ def words(
 def _done(run: Mapping[str, Any], results: Mapping[str, Any], log: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     data, training = results.get("data") or {}, results.get("training") or {}
     shape = data.get("shape") or []
-    own = "data of somebody's own" if part_of(run, "data") == "own" else "unknown data"
-    named = None if part_of(run, "data") == "own" else run.get("data")
+    own = "data of somebody's own" if part_of(run, "data") == OWN else "unknown data"
+    named = None if part_of(run, "data") == OWN else run.get("data")
     what = f"'{named or data.get('name') or own}'"
     if run.get("target"):
         what += f" and '{run['target']}'"
