@@ -61,7 +61,7 @@ def own_data() -> Dataset:
 
 def said(words: list[str]) -> None:
     """A command that has to end well."""
-    with pytest.raises(SystemExit, match="^0$"):
+    with pytest.raises(SystemExit, match=r"^0$"):
         cli.main(words)
 
 

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import base64
 import dataclasses
-import shlex
 from collections.abc import Mapping, Sequence
 from html import escape
-from pathlib import Path
+from importlib import resources
 from typing import Any
 
 from interalia import recipes
 from interalia.folder import Folder
-from interalia.plots import DPI
+from interalia.reports.commands import commands
+from interalia.reports.figures import figure, image, pictures
 from interalia.reports.words import (
     JUDGED,
-    WITH_LIKELIHOOD,
     WITHOUT_CRITIC,
     as_number,
     duration,
-    infers,
     measures_in,
     nearest,
     newest,
@@ -30,8 +27,6 @@ from interalia.reports.words import (
 )
 from interalia.runs import FREE, OWN, Run
 
-# drawn, at plots' DPI, and not to be pixelated
-LINES = ("curves.png", "measures.png", "plane.png", "plane_to_a.png", "plane_to_b.png")
 # of a run's fields those that make no recipe, beside FREE ones
 INCIDENTAL = ("generator", "precision", "seed", "best")
 PROGRESS = 6  # pictures taken during training that the page shows at most
@@ -53,20 +48,21 @@ def render(
         "<section><h2>In short</h2>",
         *(f"<p>{escape(sentence)}</p>" for sentence in words(run, results, log, likelihood)),
         "</section>",
-        _pictures(home, run),
+        pictures(home, run),
         _table(results),
         _likelihood(likelihood),
         _training(home, run),
         _recipes(run),
         _description(run, results),
-        _commands(home, run),
+        commands(home, run),
     ]
     body = "\n".join(part for part in parts if part)
+    style = resources.files("interalia.reports").joinpath("style.css").read_text(encoding="utf-8")
     return (
         f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f'<meta name="color-scheme" content="light dark">\n'
-        f"<title>{escape(title)}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<main>\n{body}\n</main>\n</body>\n"
+        f"<title>{escape(title)}</title>\n<style>{style}</style>\n</head>\n<body>\n<main>\n{body}\n</main>\n</body>\n"
         f"</html>\n"
     )
 
@@ -111,128 +107,6 @@ def _tiles(
     if not tiles:
         return ""
     return "<ul class=tiles>" + "".join(f"<li><b>{escape(a)}</b> {escape(b)}</li>" for a, b in tiles) + "</ul>"
-
-
-FIGURES = [
-    (
-        "samples.png",
-        "Samples",
-        "Made from latents z drawn at random from the prior, without a look at any data. Look for: are they of the "
-        "data's kind, sharp, and all different? Many alike mean that the generator has collapsed onto a few.",
-    ),
-    (
-        "plane.png",
-        "The plane",
-        "Each point is one example. Samples should lie on the data: a clump of data without samples is a missed mode, "
-        "samples between the clumps are of no mode. Inferred latents, where there are any, should look like draws of "
-        "the prior.",
-    ),
-    (
-        "manifold.png",
-        "The plane of z",
-        "What the decoder makes of a grid over the whole plane of z, evenly spaced in the prior's probability: each image "
-        "stands for an equal share of the samples. Look for: do neighbours differ little, and is all of the data there?",
-    ),
-    (
-        "to_b.png",
-        "From a to b",
-        "Held-out images of domain a; below each its translation; below that the way back; and last the truth, where it is "
-        "known. Look for: does the second row look like domain b, does it keep what the first row shows, and is the third "
-        "row the first again? A third row that is right under a second that is wrong means that the map hides the image in "
-        "traces that nobody sees, or has settled on another correspondence.",
-    ),
-    (
-        "to_a.png",
-        "From b to a",
-        "The same the other way: held-out images of domain b, their translations, the way back, and the truth where it is "
-        "known.",
-    ),
-    (
-        "plane_to_b.png",
-        "From a to b",
-        "Each point is one example. Translations of domain a should lie where domain b does.",
-    ),
-    (
-        "plane_to_a.png",
-        "From b to a",
-        "Each point is one example. Translations of domain b should lie where domain a does.",
-    ),
-    (
-        "reconstructions.png",
-        "Reconstructions",
-        "Held-out originals above, and right below each what the decoder makes of the z that the encoder inferred from "
-        "it. Look for: does the lower image keep what the upper one is (its class, pose, colours)? Adversarially "
-        "learned inference tends to keep the meaning rather than the pixels.",
-    ),
-    (
-        "reconstructions_lower.png",
-        "Reconstructions from the lower level",
-        "The same by way of the latents next to the image, which keep more of its detail than z.",
-    ),
-    (
-        "edits.png",
-        "Edits",
-        "Each row is one held-out original (framed in green), decoded from its own z under other labels: one "
-        "column for each "
-        "label, or with one attribute after the other turned over. Look for: does the row keep its style while the label "
-        "changes?",
-    ),
-    (
-        "interpolations.png",
-        "Interpolations, linear",
-        "Each row leads from one held-out original to another (both framed in green). Between them are decoded points "
-        "on the straight line between their latents. Look for: a gradual change through images that could be real, not "
-        "one image fading into another.",
-    ),
-    (
-        "interpolations_spherical.png",
-        "Interpolations, spherical",
-        "The same pairs along an arc, which keeps to the distances from the origin where a Gaussian prior of many "
-        "dimensions has its mass.",
-    ),
-]
-
-
-TRAVERSAL = (
-    "In each row the rest of z is fixed and this code alone varies: from left to right each category in turn, or a number "
-    "from -2 to 2 (in training, one that is uniform stays within -1 and 1). Look for: does one thing change "
-    "along the rows, "
-    "and the same in all of them?"
-)
-
-
-def _pictures(home: Folder, run: Mapping[str, Any]) -> str:
-    figures = [_figure(home.figures / name, title, caption) for name, title, caption in FIGURES]
-    figures += [
-        _figure(path, f"Code {path.stem.removeprefix('traversal_')}", TRAVERSAL)
-        for path in sorted(home.figures.glob("traversal_*.png"), key=lambda path: (len(path.name), path.name))
-    ]
-    shown = [figure for figure in figures if figure]
-    if not shown:
-        return "<section><h2>Pictures</h2><p>There are none yet.</p></section>"
-    note = "<p>This game has no encoder, so there are no reconstructions or interpolations.</p>"
-    if infers(run) or translates(run):
-        note = ""
-    return f"<section><h2>Pictures</h2>{note}{''.join(shown)}</section>"
-
-
-def _figure(path: Path, title: str, caption: str) -> str:
-    if not path.is_file():
-        return ""
-    return (
-        f"<figure><h3>{escape(title)}</h3>{_image(path, f'{title}. {caption}')}"
-        f"<figcaption>{escape(caption)}</figcaption></figure>"
-    )
-
-
-def _image(path: Path, alt: str, kind: str = "pixels") -> str:
-    content = path.read_bytes()
-    width = ""
-    if path.name in LINES:
-        kind = "lines"
-        width = f' width="{round(int.from_bytes(content[16:20], "big") * 96 / DPI)}"'  # where PNG keeps the width
-    source = f"data:image/png;base64,{base64.b64encode(content).decode()}"
-    return f'<img class="{kind}"{width} alt="{escape(alt)}" src="{source}">'
 
 
 def _table(results: Mapping[str, Any] | None) -> str:
@@ -335,14 +209,14 @@ def _training(home: Folder, run: Mapping[str, Any]) -> str:
                 "(data, random z) by what z tells of the data, and are meant to: they meet only where z tells "
                 "nothing, or, with adaptive contrast, where q(z | x) is Gaussian."
             )
-    curves = _figure(home.figures / "curves.png", title, reading)
-    measures = _figure(
+    curves = figure(home.figures / "curves.png", title, reading)
+    measures = figure(
         home.figures / "measures.png",
         "Measures on validation data",
         "Taken quickly, from few samples, during the training: for the trend and for the choice of the best "
         "checkpoint, not for comparison with the table. Unlike the losses, these say whether the model gets better.",
     )
-    health = _figure(
+    health = figure(
         home.figures / "health.png",
         "Signs of health",
         "Taken at each evaluation from a few hundred held-out examples; the shaded side of a broken line is ill: "
@@ -354,8 +228,7 @@ def _training(home: Folder, run: Mapping[str, Any]) -> str:
         taken = [taken[round(i * (len(taken) - 1) / (PROGRESS - 1))] for i in range(PROGRESS)]
     steps = [(path, path.stem.removeprefix("step-").lstrip("0") or "0") for path in taken]
     small = "".join(
-        f"<figure>{_image(path, f'{made} at step {step}', 'small')}"
-        f"<figcaption>step {escape(step)}</figcaption></figure>"
+        f"<figure>{image(path, f'{made} at step {step}', 'small')}<figcaption>step {escape(step)}</figcaption></figure>"
         for path, step in steps
     )
     progress = f"<h3>{made} during the training</h3><div class=progress>{small}</div>" if small else ""
@@ -416,113 +289,3 @@ def _value(value: Any) -> str:
     if isinstance(value, list | tuple):
         return escape(" x ".join(map(str, value)))
     return escape(f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value))
-
-
-def _commands(home: Folder, run: Mapping[str, Any]) -> str:
-    name = shlex.quote(str(home.path))
-    lines = [*_going_on(home, run, name), (f"interalia report {name}", "make this page anew")]
-    rows = "".join(f"<dt><code>{escape(line)}</code></dt><dd>{escape(about)}</dd>" for line, about in lines)
-    return f"<section><h2>Going on</h2><dl class=commands>{rows}</dl></section>"
-
-
-def _going_on(home: Folder, run: Mapping[str, Any], name: str) -> list[tuple[str, str]]:
-    """What can be done with the run, and what it does."""
-    steps = run.get("steps")
-    more = 2 * steps if steps else 10000
-    brought = "".join(
-        f", {key}=..." for key, part in (("game", "game"), ("dataset", "data")) if part_of(run, part) == OWN
-    )
-    lines = [(f"interalia train --resume {name} --steps {more}", "train on from where it stopped")]
-    if brought:
-        path = repr(str(home.path))
-        lines = [
-            (
-                f"trained = interalia.load({path}{brought})",
-                "take it back in Python, where that is given again which it was trained with",
-            ),
-            (
-                f"interalia.train(trained.run.replace(steps={more}), {path}, resume=True{brought})",
-                "train on from where it stopped",
-            ),
-            ("interalia.results.evaluate(trained)", "take the measures"),
-        ]
-    if part_of(run, "game") == OWN:
-        return lines
-    if translates(run):
-        lines += [
-            (f"interalia translate {name} IMAGES --to b", "translate images of your own from a to b, or held-out ones"),
-            (f"interalia translate {name} IMAGES --to a", "the other way"),
-        ]
-    else:
-        lines.append((f"interalia generate {name} --count 64", "draw new samples"))
-    if infers(run):
-        lines += [
-            (f"interalia reconstruct {name} IMAGES", "reconstruct images of your own, or without them held-out ones"),
-            (f"interalia encode {name} IMAGES --out z.npz", "the latents of images of your own"),
-        ]
-    if brought:  # what else there is looks at held-out data
-        return lines
-    if part_of(run, "game") in WITH_LIKELIHOOD:
-        lines.append((f"interalia likelihood {name} --count 100", "estimate log p(x) of held-out examples"))
-    if infers(run):
-        lines.append((f"interalia interpolate {name} --pairs 8 --steps 9", "go from one held-out example to another"))
-    if part_of(run, "game") == "infogan":
-        lines.append((f"interalia traverse {name}", "vary one code at a time"))
-    lines.append((f"interalia evaluate {name}", "take the measures"))
-    return lines
-
-
-STYLE = """
-:root { --paper: #fff; --ink: #1c1e21; --soft: #5a6068; --line: #dcdfe3; --card: #f5f6f8; --mark: #0072b2; }
-@media (prefers-color-scheme: dark) {
-  :root { --paper: #16181b; --ink: #e6e8ea; --soft: #a2a9b1; --line: #363a40; --card: #202327; --mark: #56b4e9; }
-}
-* { box-sizing: border-box; }
-body { margin: 0; background: var(--paper); color: var(--ink); font: 16px/1.55 system-ui, sans-serif; }
-main { max-width: 60rem; margin: 0 auto; padding: 2rem 1.25rem 4rem; }
-h1 { font-size: 2rem; line-height: 1.2; margin: 0 0 1rem; overflow-wrap: anywhere; }
-h2 { font-size: 1.3rem; margin: 2.75rem 0 .75rem; padding-bottom: .3rem; border-bottom: 1px solid var(--line); }
-h3 { font-size: 1rem; margin: 1.5rem 0 .5rem; }
-p { max-width: 46rem; margin: 0 0 .7rem; }
-.kind { color: var(--soft); margin: 0; font-size: .9rem; }
-.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(9.5rem, 1fr)); gap: .75rem; padding: 0;
-  margin: 0; }
-.tiles li { list-style: none; background: var(--card); border-radius: 8px; padding: .8rem 1rem; font-size: .85rem;
-  line-height: 1.35; color: var(--soft); }
-.tiles b { display: block; font-size: 1.5rem; color: var(--ink); line-height: 1.3; }
-figure { margin: 0 0 2rem; }
-figure h3 { margin-top: 1.25rem; }
-img { max-width: 100%; height: auto; display: block; border-radius: 6px; }
-.pixels { image-rendering: pixelated; }
-.lines { background: #fff; border: 1px solid var(--line); }
-.small { width: 100%; }
-figcaption { color: var(--soft); font-size: .92rem; max-width: 46rem; margin-top: .6rem; }
-.progress { display: grid; grid-template-columns: repeat(auto-fill, minmax(15rem, 1fr)); gap: 1rem; }
-.progress figure { margin: 0; }
-.progress figcaption { margin-top: .3rem; }
-.wide { overflow-x: auto; }
-table { border-collapse: collapse; width: 100%; font-size: .88rem; line-height: 1.4; }
-th, td { text-align: left; vertical-align: top; padding: .45rem .7rem .45rem 0; border-bottom: 1px solid var(--line); }
-thead th { color: var(--soft); font-weight: 500; white-space: nowrap; }
-tbody th { font-weight: 600; min-width: 8rem; }
-.measures td:nth-child(4) { min-width: 13rem; }
-.number { white-space: nowrap; font-variant-numeric: tabular-nums; }
-.fine { color: var(--soft); font-size: .8rem; min-width: 13rem; }
-.description { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(19rem, 100%), 1fr)); gap: 0 2rem;
-  align-items: start; }
-dl { display: grid; grid-template-columns: max-content 1fr; gap: .2rem 1rem; margin: 0; font-size: .88rem; }
-dt { color: var(--soft); }
-dd { margin: 0; overflow-wrap: anywhere; }
-dl.commands { grid-template-columns: 1fr; gap: 0; }
-.commands dt { background: var(--card); border-radius: 6px; padding: .5rem .8rem; color: var(--ink); overflow-x: auto; }
-.commands dd { color: var(--soft); margin: .2rem 0 .9rem .8rem; }
-code { font: .85rem/1.4 ui-monospace, monospace; }
-@media print {
-  :root { --paper: #fff; --ink: #000; --soft: #444; --line: #bbb; --card: #f2f2f2; }
-  main { max-width: none; padding: 0; }
-  body { font-size: 11pt; }
-  figure, tr, .tiles li, .commands dt { break-inside: avoid; }
-  h2, h3 { break-after: avoid; }
-  .wide { overflow: visible; }
-}
-"""
