@@ -62,21 +62,21 @@ def build(
         return build_for(run, described.dataset(run), mean, generator)
     kind, settings = specs.look_up(run.game, games.CATALOGUE, "game")
     needs = inspect.signature(kind).parameters
-    told = _told(run, kind, labels or 0, attributes or {})  # type: ignore[arg-type]
+    told = _told(run, kind, labels or 0, attributes or {})
     if "to_b" in needs and other is None:
         raise UserError(
-            f"{kind.__name__} translates between two data sets, and {run.data!r} is one; give the second with --target."  # type: ignore[attr-defined]
+            f"{kind.__name__} translates between two data sets, and {run.data!r} is one; give the second with --target."
         )
     prior = specs.make(run.prior, conditionals.PRIORS, "prior", run.latent)
-    trained = generators.given(run, kind, generator, tuple(shape), prior)  # type: ignore[arg-type]
+    trained = generators.given(run, kind, generator, tuple(shape), prior)
     divergence = specs.make(run.divergence, divergences.CATALOGUE, "divergence")
     conditional, encoder_settings = specs.look_up(run.encoder, conditionals.CONDITIONALS, "encoder")
     noise = 0
     if conditional is conditionals.Implicit and "encoder" in needs:
         noise = encoder_settings.get("noise", inspect.signature(conditional).parameters["noise"].default)
-    semi = kind.semi  # type: ignore[attr-defined]
+    semi = kind.semi
     if semi and (labels or 0) < 2:
-        raise UserError(f"{kind.__name__} reads labels, and there are fewer than 2; choose other data.")  # type: ignore[attr-defined]
+        raise UserError(f"{kind.__name__} reads labels, and there are fewer than 2; choose other data.")
     coded = prior if semi and isinstance(prior, conditionals.Codes) else None
     if coded and coded.categorical[:1] != (labels,):
         raise UserError(
@@ -88,15 +88,15 @@ def build(
         raise UserError(
             f"`lower` is {lower}, and the lower level has 1 dimension or more; give for example hali(lower=128)."
         )
-    if next(prior.parameters(), None) is not None and "prior" not in itertools.chain(*kind.players.values()):  # type: ignore[attr-defined]
+    if next(prior.parameters(), None) is not None and "prior" not in itertools.chain(*kind.players.values()):
         raise UserError(
-            f"{kind.__name__} does not train its prior, and {run.prior!r} is learned; use --prior mixture, or normal."  # type: ignore[attr-defined]
+            f"{kind.__name__} does not train its prior, and {run.prior!r} is learned; use --prior mixture, or normal."
         )
     if settings.get("likelihood") == "bernoulli" and len(shape) != 3:
         raise UserError(
             "a Bernoulli likelihood is one of images in [0, 1]; use vae(likelihood='gaussian') for vectors."
         )
-    heads = conditional.heads_for(**encoder_settings)  # type: ignore[attr-defined]
+    heads = conditional.heads_for(**encoder_settings)
     if "encoder" in needs and heads == 0 and specs.parse(run.networks)[0] != "draw":
         raise UserError(
             f"the encoder {run.encoder!r} follows what DRAW's decoder paints, and the networks {run.networks!r} paint at "
@@ -108,7 +108,7 @@ def build(
         heads=heads,
         noise=noise,
         infers="encoder" in needs,
-        judges=kind.judges,  # type: ignore[attr-defined]
+        judges=kind.judges,
         lower=lower,
         classes=(labels or 0) if semi and not coded else 0,
         categories=coded.categorical[0] if coded else 0,
@@ -116,8 +116,8 @@ def build(
         bounded=isinstance(prior, conditionals.Uniform)
         and conditional in (conditionals.Dirac, conditionals.Implicit),  # whose network answers z itself
         labels=told,
-        answers=getattr(prior, "answers", 0) if kind.recognises else 0,  # type: ignore[attr-defined]
-        separate=divergence.separate and kind.judges == "xz" and not semi,  # type: ignore[attr-defined]
+        answers=getattr(prior, "answers", 0) if kind.recognises else 0,
+        separate=divergence.separate and kind.judges == "xz" and not semi,
         other=other if "to_b" in needs else None,
     )
     made = specs.make(run.networks, networks.CATALOGUE, "networks", sizes)
@@ -129,7 +129,7 @@ def build(
     for name, parameter in needs.items():
         if parameter.default is parameter.empty and name != "prior" and name not in parts:
             raise UserError(
-                f"{kind.__name__} needs a network {name!r}, and the networks {run.networks!r} have none; "  # type: ignore[attr-defined]
+                f"{kind.__name__} needs a network {name!r}, and the networks {run.networks!r} have none; "
                 f"use --networks auto."
             )
     if sizes.separate and sizes.beside and getattr(parts.get("critic"), "unary_z", None) is None:
@@ -138,7 +138,7 @@ def build(
             f"{run.networks!r} have one score; use --networks auto."
         )
     if run.pack > 1:
-        parts["critic"] = _packed(run, kind, sizes)  # type: ignore[arg-type]
+        parts["critic"] = _packed(run, kind, sizes)
     _initialise(made, parts)
     if sizes.lower:
         mlp.sharpen(parts["upper_decoder"], sizes.lower)
@@ -146,7 +146,7 @@ def build(
             mlp.sharpen(parts["encoder"], sizes.lower)
     if isinstance(made, networks.Networks) and made.output_bias is not None and mean is not None:
         optim.initialise_output(made.output_bias, mean)
-    idle = {name for name in ("encoder", "decoder", "critic") if name not in needs or name in kind.fixed}  # type: ignore[attr-defined]
+    idle = {name for name in ("encoder", "decoder", "critic") if name not in needs or name in kind.fixed}
     _normalise(run, {name: part for name, part in parts.items() if name not in idle})
 
     def encoder_of(network: nn.Module, size: int) -> Conditional:
@@ -162,7 +162,7 @@ def build(
         "prior": prior,
         "divergence": divergence,
         "penalty": None if run.penalty == "none" else specs.make(run.penalty, penalties.CATALOGUE, "penalty"),
-        "noise": _disturbance(run, kind, tuple(shape)),  # type: ignore[arg-type]
+        "noise": _disturbance(run, kind, tuple(shape)),
     }
     if "encoder" in parts:
         given["encoder"] = encoder_of(parts["encoder"], sizes.inferred)
@@ -194,7 +194,7 @@ def build_for(run: Run, dataset: Dataset, mean: Tensor | None = None, generator:
     """The untrained game of a run on its data; see `build`."""
     told = frequencies(run, dataset)
     kind, _ = specs.look_up(run.game, games.CATALOGUE, "game")
-    if kind.semi or (run.labels and kind.conditional):  # type: ignore[attr-defined]
+    if kind.semi or (run.labels and kind.conditional):
         dataset.check_labels("leave --labels out" if run.labels else "play another game")
     game = build(run, dataset.shape, mean, dataset.labels, dataset.other_shape, told, generator, dataset.classes)
     check_fits(game, dataset)

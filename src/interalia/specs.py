@@ -15,6 +15,7 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 from interalia.errors import UserError, unknown
 
 T = TypeVar("T")
+Member = TypeVar("Member", bound=Callable[..., Any])
 
 
 def parse(text: str, kind: str = "part") -> tuple[str, dict[str, Any]]:
@@ -48,7 +49,7 @@ def parse(text: str, kind: str = "part") -> tuple[str, dict[str, Any]]:
     return name, settings
 
 
-def look_up(text: str, catalogue: Mapping[str, Callable[..., T]], kind: str) -> tuple[Callable[..., T], dict[str, Any]]:
+def look_up(text: str, catalogue: Mapping[str, Member], kind: str) -> tuple[Member, dict[str, Any]]:
     """The member of `catalogue` that `text` names, and its settings, checked against its signature.
 
     Raises:

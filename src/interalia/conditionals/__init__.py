@@ -28,7 +28,7 @@ from interalia.conditionals.priors import Codes, Learned, Mixture, Prior, Standa
 from interalia.conditionals.recurrent import Recurrent
 from interalia.conditionals.spanned import Spanned
 
-CONDITIONALS: dict[str, Callable[..., Conditional]] = {
+CONDITIONALS: dict[str, type[Conditional]] = {
     "gaussian": Gaussian,
     "dirac": Dirac,
     "implicit": Implicit,
