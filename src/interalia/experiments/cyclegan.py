@@ -64,7 +64,8 @@ QUICK_STEPS = 30
 
 
 class Paired(Game):
-    """The same two maps where pairs are shown: each is charged the mean distance of its translations to the truth.
+    """The same two maps where pairs are shown, one behind the other in an image's channels: each is charged the mean distance
+    of its translations to the truth.
 
     Arguments:
         to_b, to_a: map images to images of the other domain.
@@ -78,7 +79,8 @@ class Paired(Game):
         self.to_a = to_a
 
     def sample(self, *batch: Tensor) -> Joints:
-        a, b = batch
+        (x,) = batch
+        a, b = x.chunk(2, dim=1)
         return {"a": (self.to_a(b), a), "b": (self.to_b(a), b)}
 
     def losses(self, joints: Joints) -> Outcome:
@@ -150,7 +152,7 @@ def work(run: Run, setting: Setting, with_pairs: bool) -> Values:
     from interalia.data.store import as_tensor
 
     if with_pairs:
-        dataset, game = shown_pairs(run)
+        dataset, game = shown_pairs(run, setting)
     else:
         done, dataset = trained(run, setting, run.name)
         game = done.game
@@ -166,40 +168,26 @@ def work(run: Run, setting: Setting, with_pairs: bool) -> Values:
     return {**score(dataset, fake_a, fake_b), "cycle": float(sum(cycle)) / 2}
 
 
-def shown_pairs(run: Run) -> tuple[Dataset, Game]:
+def shown_pairs(run: Run, setting: Setting) -> tuple[Dataset, Game]:
     """The run's generators trained on as many pairs as it has images of each domain, with its settings otherwise."""
+    import numpy as np
     import torch
 
-    from interalia import building, dynamics, engine, loading, optim, specs
-    from interalia.data import Sampler, Split, Store, described, pairs
+    from interalia import building
+    from interalia.data import Dataset, Split, described, pairs
+    from interalia.runs import BROUGHT
 
     dataset = described.dataset(run)
-    device = loading.resolve_device(run.device)
     torch.manual_seed(run.seed)
-    whole = building.build_for(run, dataset).to(device).train()
-    precision = engine.resolve_precision(run.precision, whole, device)
+    whole = building.build_for(run, dataset)
     assert isinstance(whole, CycleGAN)
-    game = Paired(whole.to_b, whole.to_a)
-    game.shape = dataset.shape
-    if precision == "bf16":
-        game.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimiser = specs.make(run.optimiser, optim.OPTIMISERS, "optimiser", game.parameters_of("generator"))
-    rate = optimiser.param_groups[0]["lr"]
-    schedule = specs.make(run.schedule, optim.SCHEDULES, "schedule")
-    stores = [Store(split, device) for split in (dataset.train, Split(pairs.truths(dataset)))]
-    batches = ((stores[0][rows][0], stores[1][rows][0]) for rows in Sampler(len(stores[0]), run.batch, run.seed))
-    rules = dynamics.Rules(precision=engine.precision_context(precision, device))
-    flow = dynamics.Simultaneous(game, {"generator": optimiser}, rules)
-    average = optim.Averaging(run.ema).of(game)
-    engine.keep_memory()
-    assert run.steps is not None
-    for step in range(run.steps):
-        for group in optimiser.param_groups:
-            group["lr"] = rate * schedule(step / run.steps)
-        flow.step(batches)
-        average.update_parameters(game)
-    found: Any = average.module
-    return dataset, found
+    shown = np.concatenate([dataset.train.x, pairs.truths(dataset)], axis=1)  # a pair in one image's channels
+    both = Dataset(f"pairs of {dataset.name}", Split(shown), Split(shown[:0]), Split(shown[:0]), about=dataset.about)
+    own = dict(run.fields())
+    plain = Run(**{key: own[key] for key in own if key not in (*BROUGHT["game"], *BROUGHT["data"])})
+    done, _ = trained(plain, setting, run.name, game=Paired(whole.to_b, whole.to_a), dataset=both)
+    done.game.shape = dataset.shape
+    return dataset, done.game
 
 
 def score(dataset: Dataset, fake_a: Tensor, fake_b: Tensor) -> dict[str, float]:
