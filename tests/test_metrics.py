@@ -595,7 +595,7 @@ def test_every_name_of_the_catalogue_is_measured_somewhere(game, digits, classif
         recipes.cyclegan_mnist(data="digits-inverted", networks="auto(width=4)"),
         interalia.Run(game="semi-ali"),
     ):
-        found += evaluate(interalia.build(run), interalia.runs.dataset(run), count=100)
+        found += evaluate(interalia.build(run), data.described.dataset(run), count=100)
     assert {m.name for m in found} == set(metrics.CATALOGUE)
 
 
