@@ -100,6 +100,20 @@ def test_a_run_goes_on_further_than_planned(run: Path) -> None:
     assert max(steps) == 80
 
 
+def test_a_training_that_has_converged_ends_well_with_a_page_that_says_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fields = ["--evaluate-every", 10, "--until-converged", 1, "--best", "reconstruction_ratio", "--rates.generator", 0]
+    assert interalia("train", "--steps", 5000, *fields, "--out", tmp_path / "run") == 0
+    assert "Stopped at step" in capsys.readouterr().err
+    assert "Stopped at step" in Folder(tmp_path / "run").report.read_text(encoding="utf-8")
+    assert interalia("train", "--resume", tmp_path / "run") == 0  # there is nothing left to do
+
+
+def test_a_game_that_the_default_recipe_does_not_fit_trains_without_one(tmp_path: Path) -> None:
+    assert interalia("train", "--game", "avb", "--steps", 2, "--evaluate-every", 0, "--out", tmp_path / "run") == 0
+
+
 def test_any_folder_of_images(images: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     assert interalia("train", "--data", images, "--steps", 3, "--batch", 16, "--latent", 5, "--out", out) == 0

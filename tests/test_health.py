@@ -56,6 +56,15 @@ GOOD: dict[str, dict[str, Any]] = {
     "the recipe": {},
     "ALI alone": {"game": "ali"},
     "GAN": {"game": "gan"},
+    "WGAN-GP": {
+        "game": "gan",
+        "divergence": "wasserstein",
+        "penalty": "interpolated",
+        "dynamics": "alternating(turns={'critic': 5, 'generator': 1})",
+        "optimiser": "adam(lr=0.0005)",
+    },
+    "LSGAN": {"game": "gan", "divergence": "least-squares", "penalty": "none"},
+    "AAE": {"game": "aae", "divergence": "gan", "penalty": "none"},
     "VAE": {"game": "vae(sigma=0.1)", "penalty": "none", "divergence": "gan"},
     "conditional": {"labels": True},
     "AVB": {
@@ -83,12 +92,26 @@ def test_a_training_that_was_made_to_fail_is_told_of(tmp_path: Path, fields: dic
 @pytest.mark.parametrize("fields", GOOD.values(), ids=GOOD)
 def test_no_false_alarm_on_a_good_one(tmp_path: Path, fields: dict[str, Any]) -> None:
     training = trained(tmp_path / "run", **fields)
-    history = signs_of(logs.read(training.folder))  # type: ignore[arg-type]
-    assert len(history) == 5
-    for count in range(1, len(history) + 1):
-        assert findings(history[:count], training.steps) == []
-    assert verdict(history, training.steps).startswith("healthy (")
-    assert verdict(history[:1], training.steps).startswith("too early to tell (")
+    words = [line["verdict"] for line in logs.read(training.folder) if "verdict" in line]  # type: ignore[arg-type]
+    assert len(words) == 5
+    assert all(" since step " not in word for word in words)
+    assert words[-1].startswith("healthy (")
+    assert words[0].startswith("too early to tell (")
+
+
+def test_a_critic_that_is_sure_while_samples_get_better_is_not_ill() -> None:
+    row = [(step, {"sure": 1.0, "coverage": 0.1 + step / 1000}) for step in (100, 200, 300)]
+    assert findings(row, 300) == []
+    stuck = [(step, {"sure": 1.0, "coverage": 0.1}) for step, _ in row]
+    assert [finding.name for finding in findings(stuck, 300)] == ["critic too strong"]
+
+
+def test_what_the_run_has_or_refuses_is_not_advised() -> None:
+    row = [(step, {"sure": 0.5, "coverage": 0.0}) for step in (100, 200, 300)]
+    assert verdict(row, 300).endswith('try --penalty "r1r2(every=4)" or --pack 2.')
+    assert verdict(row, 300, {"penalty": "r1r2(gamma=0.1)", "pack": 1}).endswith("try --pack 2.")
+    assert verdict(row, 300, {"penalty": "none"}, {"pack"}).endswith('try --penalty "r1r2(every=4)".')
+    assert verdict(row, 300, {"penalty": "r1r2"}, {"pack"}).endswith("try smaller --rates, or another --seed.")
 
 
 @pytest.mark.parametrize("rule", RULES, ids=[rule.name for rule in RULES])
@@ -177,6 +200,11 @@ def test_a_perfect_model_and_copies_of_the_data_are_told_apart() -> None:
     assert signs["alike"]["spread"] == pytest.approx(0, abs=1e-6)
     assert signs["data"]["spread"] == pytest.approx(1)
     assert signs["alike"]["coverage"] < 0.1 < signs["data"]["coverage"]
+
+
+def test_what_keeps_the_best_weights_wants_a_folder() -> None:
+    with pytest.raises(UserError, match="give `out`"):
+        interalia.train(recipes.ali_digits(steps=2, until_converged=1))
 
 
 def test_a_training_ends_where_it_has_converged_and_keeps_the_best(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from interalia import dynamics, specs
 from interalia.disturbances import NOISES, InstanceNoise
 from interalia.games import CATALOGUE as GAMES
-from interalia.penalties import CATALOGUE, R1, R1R2, Clip, Dragan, Interpolated
+from interalia.penalties import CATALOGUE, R1, R1R2, R2, Clip, Dragan, Interpolated
 
 CHARGING = [name for name in CATALOGUE if name != "clip"]
 JUDGED = [
@@ -59,6 +59,7 @@ def pairs() -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
 def test_closed_forms_for_a_linear_critic(slope: float) -> None:
     critic, (p, q) = Linear(slope), pairs()
     assert R1(gamma=0.7)(critic, p, q).item() == pytest.approx(0.7 / 2 * slope**2, rel=ROUND)
+    assert R2(gamma=0.7)(critic, p, q).item() == pytest.approx(0.7 / 2 * slope**2, rel=ROUND)
     assert R1R2(gamma=0.7)(critic, p, q).item() == pytest.approx(0.7 * slope**2, rel=ROUND)  # once for P, once for Q
     expected = 10 * (slope - 1) ** 2  # x and z are one vector
     assert Interpolated(weight=10.0)(critic, p, q).item() == pytest.approx(expected, rel=ROUND, abs=1e-9)
@@ -70,6 +71,7 @@ def test_closed_forms_for_a_quadratic_critic() -> None:
     p, q = torch.randn(2, 5, 4, generator=torch.Generator().manual_seed(3))
     on_p, on_q = ((x @ critic.a).square().sum(1).mean() for x in (p, q))
     torch.testing.assert_close(R1(gamma=2.0)(critic, (p,), (q,)), on_p)
+    torch.testing.assert_close(R2(gamma=2.0)(critic, (p,), (q,)), on_q)
     torch.testing.assert_close(R1R2(gamma=2.0)(critic, (p,), (q,)), on_p + on_q)
     # the charge's own gradient, in A: d/dA of mean ||A x||^2 is 2 A mean[x x'], symmetrised as s(x) is
     (gradient,) = torch.autograd.grad(R1(gamma=2.0)(critic, (p,), (q,)), critic.a)

@@ -18,6 +18,7 @@ from torch import Tensor
 BRIGHTNESS = 0.25  # the greatest change, in units of x in [0, 1]
 CONTRAST = 0.5  # the greatest change of the factor 1
 SHIFT = 1 / 8  # the greatest shift, a share of a side
+TURNED = 0.4  # at a half an image and its mirror image would become one law, which cannot be undone
 HOLE = 1 / 2  # a side of the square that is cut out, a share of a side
 
 
@@ -111,8 +112,8 @@ def cutout(x: Tensor, chosen: Tensor) -> Tensor:
 
 
 def flip(x: Tensor, chosen: Tensor) -> Tensor:
-    """Left and right exchanged in half of the chosen images."""
-    turned = chosen & (torch.rand(len(x), device=x.device) < 0.5)
+    """Left and right exchanged in a share of the chosen images."""
+    turned = chosen & (torch.rand(len(x), device=x.device) < TURNED)
     return torch.where(turned.view(-1, 1, 1, 1), x.flip(3), x)
 
 

@@ -225,6 +225,8 @@ def prepare(
         best = "reverse_kl" if dataset.mixture is not None and game.other is None else "frechet_distance"
         best = "reconstruction_ratio" if game.fixed else best  # its samples stay as they are
     check_best(best, dataset, game)
+    if run.until_converged and folder is None:
+        raise UserError("`until_converged` keeps the best weights in the run's folder; give `out`.")
     if run.until_converged and not run.evaluate_every:
         raise UserError("`until_converged` counts evaluations, and `evaluate_every` is 0; give --evaluate-every steps.")
     run = dataclasses.replace(run, steps=steps, precision=precision, device=str(device), best=best)

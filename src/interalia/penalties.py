@@ -73,11 +73,13 @@ class R1(Penalty):
         final: the weight at the last step, or None.
 
     Raises:
-        ValueError: `final` is given and one of the two is not above 0.
+        ValueError: `gamma` is under 0, or `final` is given and one of the two is not above 0.
     """
 
     def __init__(self, gamma: float = 1.0, every: int = 1, final: float | None = None) -> None:
         super().__init__(every)
+        if not gamma >= 0:
+            raise ValueError(f"`gamma` is {gamma}, and a charge on gradients has a weight of 0 or more")
         if final is not None and not (gamma > 0 and final > 0):
             raise ValueError(
                 f"`gamma` is {gamma} and `final` is {final}; to fall from the one to the other both are above 0"
@@ -93,6 +95,18 @@ class R1(Penalty):
 
     def charge(self, critic: nn.Module, p: Sequence[Tensor], q: Sequence[Tensor]) -> Tensor:
         return self.weight / 2 * squared_gradients(critic, p).mean()
+
+
+class R2(R1):
+    """Zero-centred, on Q: (gamma / 2) E_Q ||grad D||^2.
+
+    References:
+        Which Training Methods for GANs do actually Converge?, Lars Mescheder, Andreas Geiger, Sebastian Nowozin, 2018,
+        https://arxiv.org/abs/1801.04406
+    """
+
+    def charge(self, critic: nn.Module, p: Sequence[Tensor], q: Sequence[Tensor]) -> Tensor:
+        return super().charge(critic, q, p)
 
 
 class R1R2(R1):
@@ -119,6 +133,8 @@ class Interpolated(Penalty):
 
     def __init__(self, weight: float = 10.0, every: int = 1) -> None:
         super().__init__(every)
+        if not weight >= 0:
+            raise ValueError(f"`weight` is {weight}, and a charge on gradients has a weight of 0 or more")
         self.weight = weight
 
     def charge(self, critic: nn.Module, p: Sequence[Tensor], q: Sequence[Tensor]) -> Tensor:
@@ -240,6 +256,7 @@ class Pool:
 
 CATALOGUE: dict[str, Callable[..., Penalty]] = {
     "r1": R1,
+    "r2": R2,
     "r1r2": R1R2,
     "interpolated": Interpolated,
     "dragan": Dragan,

@@ -22,7 +22,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except (UserError, CycloptsError) as error:
         print(f"interalia: {' '.join(str(error).split())}", file=sys.stderr)
         sys.exit(2)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
+        if str(stop):
+            print(f"interalia: {stop}", file=sys.stderr)
         sys.exit(130)
     except (MemoryError, RuntimeError) as error:
         if not isinstance(error, MemoryError) and "out of memory" not in str(error).lower():

@@ -44,6 +44,10 @@ Overrides.__module__ = (
 )
 
 
+# what a game needs in place of what the default recipe has for ALI: AVB reads a log-ratio off a score that tells one
+UNLIKE_ALI = {"avb": {"divergence": "gan", "penalty": "none"}}
+
+
 @app.command
 def train(
     recipe: str | None = None,
@@ -89,7 +93,7 @@ def train(
     prepared = engine.open_run(run, folder, resume=resume is not None)
     engine.spare_threads(prepared)
     trained = engine.finish(prepared, observers.usual(prepared, tensorboard=tensorboard))
-    if trained.step < prepared.steps:
+    if prepared.step < prepared.steps and not prepared.converged:
         raise SystemExit(130)
     say(f"The page of results: {results.make(trained)}")
 
@@ -101,7 +105,8 @@ def described(recipe: str | None, given: dict[str, Any]) -> Run:
     if recipe is None:
         recipe = "ali-images" if "data" in given else "ali-digits"
         if "game" in given:  # the folder and the page are not to be called ALI's
-            given = {"name": recipe.replace("ali", given["game"].partition("(")[0].strip()), **given}
+            name = given["game"].partition("(")[0].strip()
+            given = {"name": recipe.replace("ali", name), **UNLIKE_ALI.get(name, {}), **given}
     if recipe.endswith(".toml"):
         kept = from_toml(Path(recipe))
         return fitted(Run(**kept).replace(**given), {**kept, **given})

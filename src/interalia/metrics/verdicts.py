@@ -5,12 +5,15 @@ It needs neither torch nor numpy, so that a page can be made without them; the s
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 # nothing is called ill before that share of training, or that many steps if they are fewer
 EARLY, EARLY_STEPS = 0.25, 2000
 LASTING = 3  # evaluations that a sign has to last; among more, one may be better by chance, but not the last
+
+GROWN = 0.03
 
 SIGNS: dict[str, str] = {
     "ratio": "reconstruction error over that of another input's reconstruction",
@@ -47,6 +50,7 @@ class Rule:
         words: what is wrong, with {value}.
         remedy: flags that help.
         alone: flags that help a game without a critic.
+        unless: a sign whose growth by more than `GROWN` over that row tells that the training goes on all the same.
     """
 
     name: str
@@ -57,6 +61,7 @@ class Rule:
     words: str
     remedy: str
     alone: str = LIKELIHOOD
+    unless: str = ""
 
     def value(self, signs: Mapping[str, float]) -> float | None:
         """The sign's value, or None where it was not taken."""
@@ -74,6 +79,7 @@ class Rule:
         """The step of the first evaluation in the row of ill ones that ends now; None where it is too short, or where the
         sign is getting better."""
         row: list[tuple[int, float]] = []
+        seen: list[Mapping[str, float]] = []
         excused = False
         for step, signs in reversed(history):
             value = self.value(signs)
@@ -81,6 +87,7 @@ class Rule:
                 break
             if self.ill(signs):
                 row.append((step, value))
+                seen.append(signs)
             elif row and not excused:
                 excused = True
             else:
@@ -88,7 +95,8 @@ class Rule:
         if len(row) < LASTING:
             return None
         gained = (row[LASTING - 1][1] - row[0][1]) * (1 if self.above else -1)
-        return None if gained > self.gain else row[-1][0]
+        grown = seen[0].get(self.unless, 0.0) - seen[LASTING - 1].get(self.unless, 0.0)
+        return None if gained > self.gain or grown > GROWN else row[-1][0]
 
 
 # the bounds lie between what trainings that were made to fail show and what the good recipes do; both are tests
@@ -100,7 +108,8 @@ RULES = (
         True,
         0.002,
         "the critic tells data from samples without fail ({value:.1%}) and teaches nothing",
-        '--penalty "r1r2(every=4)", --balance 0.9 or --noise annealed',
+        '--penalty "r1r2(every=4)" or --balance 0.9 or --noise annealed',
+        unless="coverage",
     ),
     Rule(
         "critic overfits",
@@ -183,12 +192,19 @@ class Finding:
     sentence: str
 
 
-def findings(history: Sequence[tuple[int, Mapping[str, float]]], steps: int) -> list[Finding]:
+def findings(
+    history: Sequence[tuple[int, Mapping[str, float]]],
+    steps: int,
+    run: Mapping[str, Any] | None = None,
+    refused: Collection[str] = (),
+) -> list[Finding]:
     """What is wrong, worst first, by the signs of all evaluations so far.
 
     Arguments:
         history: (step, signs) of each evaluation, in order.
         steps: the length of the training; before a quarter of it, or 2,000 steps, nothing is called ill.
+        run: the fields of the run: what it has already is not advised.
+        refused: flags that its game does not take, and names of what is no illness of it.
 
     Example:
         >>> findings([(step, {"ratio": 0.99}) for step in (500, 1000, 1500)], 1500)[0].name
@@ -198,11 +214,30 @@ def findings(history: Sequence[tuple[int, Mapping[str, float]]], steps: int) -> 
     found = []
     for rule in RULES:
         since = rule.since(counted)
-        if since is not None:
+        if since is not None and rule.name not in refused:
             signs = counted[-1][1]
-            words, remedy = rule.words.format(value=rule.value(signs)), rule.remedy if "sure" in signs else rule.alone
+            words = rule.words.format(value=rule.value(signs))
+            remedy = untried(rule.remedy, run or {}, refused) if "sure" in signs else rule.alone
             found.append(Finding(rule.name, since, f"{words}, since step {since:,}; try {remedy}"))
     return found
+
+
+def untried(remedy: str, run: Mapping[str, Any], refused: Collection[str]) -> str:
+    """The flags of a remedy that the run does not have and its game takes; where none is left, what is left to do.
+
+    Example:
+        >>> untried('--penalty "r1r2(every=4)" or --pack 2', {"penalty": "r1r2(gamma=0.5)", "pack": 1}, [])
+        '--pack 2'
+        >>> untried("--pack 2", {}, ["pack"])
+        'smaller --rates, or another --seed'
+    """
+    left = []
+    for option in remedy.split(" or "):
+        flag, _, value = option.rpartition("--")[2].partition(" ")
+        part, current = (text.strip('"').partition("(")[0] for text in (value, str(run.get(flag, ""))))
+        if flag not in refused and part != current:
+            left.append(option)
+    return " or ".join(left) or "smaller --rates, or another --seed"
 
 
 def _counted(
@@ -212,7 +247,12 @@ def _counted(
     return [(step, signs) for step, signs in history if step >= min(EARLY * steps, EARLY_STEPS)]
 
 
-def verdict(history: Sequence[tuple[int, Mapping[str, float]]], steps: int) -> str:
+def verdict(
+    history: Sequence[tuple[int, Mapping[str, float]]],
+    steps: int,
+    run: Mapping[str, Any] | None = None,
+    refused: Collection[str] = (),
+) -> str:
     """One line: what is wrong and what to try, or that nothing is, or that it is too early to tell, or that a sign is beyond
     its bound and has not been for long, or is getting better; with the signs that count.
 
@@ -220,7 +260,7 @@ def verdict(history: Sequence[tuple[int, Mapping[str, float]]], steps: int) -> s
         >>> verdict([(1000, {"coverage": 0.5})], 5000)
         'too early to tell (coverage 50%).'
     """
-    ill = findings(history, steps)
+    ill = findings(history, steps, run, refused)
     if ill:
         return "; ".join(finding.sentence for finding in ill[:2]) + "."
     signs = history[-1][1]
@@ -230,6 +270,6 @@ def verdict(history: Sequence[tuple[int, Mapping[str, float]]], steps: int) -> s
         "coverage": "coverage {:.0%}",
     }
     parts = [words.format(signs[name]) for name, words in shown.items() if name in signs]
-    word = "unsettled" if any(rule.ill(signs) for rule in RULES) else "healthy"
+    word = "unsettled" if any(rule.ill(signs) for rule in RULES if rule.name not in refused) else "healthy"
     word = word if len(_counted(history, steps)) >= LASTING else "too early to tell"
     return word + (f" ({', '.join(parts)})." if parts else ".")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from interalia import metrics, tasks
 from interalia.data.store import as_tensor
+from interalia.divergences import Wasserstein
 from interalia.errors import UserError
 from interalia.folder import export
 from interalia.metrics import health, verdicts
@@ -106,7 +107,9 @@ class Evaluate(Observer):
         if not signs:
             return
         self.history.append((training.step, signs))
-        verdict = verdicts.verdict(self.history, training.steps)
+        verdict = verdicts.verdict(
+            self.history, training.steps, dict(training.run.fields()), refused_by(training.game, training.run.dynamics)
+        )
         self.log.write(training, {f"health/{name}": value for name, value in signs.items()}, verdict=verdict)
         if self.say is not None:
             self.say(f"Step {training.step:,}: {verdict}")
@@ -138,3 +141,13 @@ def signs_of(log: Sequence[Mapping[str, Any]]) -> list[tuple[int, dict[str, floa
         if signs:
             found.append((int(line["step"]), signs))
     return found
+
+
+def refused_by(game: Game, dynamics: str) -> set[str]:
+    """The flags among the verdict's remedies that a game, or its dynamics, does not take, and what is no illness of it."""
+    refused = set() if game.packs else {"pack"}
+    if isinstance(getattr(game, "divergence", None), Wasserstein):
+        refused.add("critic too strong")  # it is meant to be as sure as it can, and its gradient does not vanish
+    if len(game.shape) != 3 or game.judges == "z":
+        refused.add("augment")
+    return refused | ({"penalty"} if dynamics.startswith("consensus") else set())

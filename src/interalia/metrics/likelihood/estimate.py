@@ -238,7 +238,10 @@ def gathered(
                 found.append(numbers)
         except KeyboardInterrupt:
             if not done:
-                raise
+                raise KeyboardInterrupt(
+                    f"interrupted before the first {min(chunk, images):,} images were done, which are taken at once; there "
+                    f"is no estimate yet. Ask for fewer --temperatures, or --count."
+                ) from None
     rows = torch.cat(done)
     back = rows.argsort()
     return rows[back], torch.cat(found)[back]
