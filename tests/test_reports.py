@@ -211,6 +211,19 @@ def test_many_bands_can_be_told_apart(tmp_path: Path, monkeypatch: pytest.Monkey
     assert len({(line.get_color(), line.get_linestyle()) for line in lines}) == len(lines) == 20
 
 
+def test_rates_by_hand_are_lines_and_measured_ones_dots(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    figures: list[Any] = []
+    write = plots._write
+    monkeypatch.setattr(plots, "_write", lambda figure, path: figures.append(figure) or write(figure, path))
+    lines = {"one": ([0.1, 0.2], [0.9, 0.8]), "other": ([0.1, 0.2], [0.9, 0.8])}
+    plots.rates(lines, tmp_path / "rates.png", {name: [(0.1, 0.9)] for name in lines})
+    drawn = figures[0].axes[0].get_lines()[1:]  # after the line at 1
+    assert [len(line.get_xdata()) for line in drawn] == [2, 1, 2, 1]
+    assert drawn[0].get_linestyle() != drawn[2].get_linestyle()  # lines that lie on each other are both seen
+    with pytest.raises(UserError, match=r"points of shape \(n, 2\)"):
+        plots.rates(lines, tmp_path / "bad.png", {name: [0.1] for name in lines})
+
+
 def test_the_running_mean_keeps_lines_and_leaves_out_holes() -> None:
     ramp = np.arange(200.0)
     np.testing.assert_allclose(plots._smooth(ramp)[10:-10], ramp[10:-10])

@@ -505,6 +505,35 @@ def trajectories(paths: Mapping[str, ArrayLike], path: Path | str, square: bool 
     return _write(figure, path)
 
 
+def rates(
+    curves: Mapping[str, tuple[ArrayLike, ArrayLike]], path: Path | str, measured: Mapping[str, ArrayLike]
+) -> Path:
+    """The factor by which each dynamics changes the squared distance to the equilibrium, against the learning rate: by hand
+    as lines, as measured as dots; a dashed line at 1 parts what comes in from what runs away.
+
+    Arguments:
+        curves: name -> learning rates and the factors by hand.
+        path: the file to write.
+        measured: name -> points (learning rate, factor), shape (n, 2).
+
+    Raises:
+        UserError: the file cannot be written.
+    """
+    figure = _figure(8.4, 4.4)
+    axes = figure.subplots()
+    axes.axhline(1, color=BLACK, linestyle="--", linewidth=0.8)
+    styles = zip(itertools.cycle(("-", "--", ":")), itertools.cycle(SERIES), strict=False)  # two that are one show both
+    for (style, colour), (name, (eta, factor)) in zip(styles, curves.items(), strict=False):
+        axes.plot(np.asarray(eta), np.asarray(factor), color=colour, linestyle=style, linewidth=1.5, label=name)
+        dots = _points(measured[name], name)
+        axes.plot(dots[:, 0], dots[:, 1], "o", color=colour, markersize=4)
+    axes.set_ylim(0, 2)
+    axes.set_xlabel("learning rate")
+    axes.set_ylabel("squared distance, a step in the long run")
+    axes.legend(frameon=False, fontsize=8)
+    return _write(figure, path)
+
+
 def _points(values: ArrayLike, name: str) -> NDArray[np.float64]:
     points = np.asarray(values, dtype=np.float64)
     if points.ndim != 2 or points.shape[1] != 2 or len(points) == 0:

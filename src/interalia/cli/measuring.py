@@ -82,7 +82,7 @@ def likelihood(
     leapfrog
         Steps of a transition of Hamiltonian Monte Carlo.
     path
-        How chains are heated: sigmoidal is slow at both ends.
+        How chains are heated along the geometric path p_0^(1-b) p_1^b: b evenly (linear), or slowly at both ends (sigmoidal).
     initial
         What chains start from: the Gaussian of the encoder's moments, where it has them, or the prior.
     simulated

@@ -168,7 +168,15 @@ def bilinear_work(name: str, a: float, eta: float, setting: Setting) -> Values:
     if name == BILINEAR_FLOWS[0]:  # one figure for all
         paths = {kind.partition("(")[0]: path_of(flow(kind, Quadratic(a), eta), (), steps) for kind in BILINEAR_FLOWS}
         which = "monotone" if a else "bilinear"
-        plots.trajectories(paths, setting.folder.parent / "pictures" / f"{which}-rate-{eta:g}.png")
+        pictures = setting.folder.parent / "pictures"
+        plots.trajectories(paths, pictures / f"{which}-rate-{eta:g}.png")
+        etas, matrix = np.linspace(0.01, 0.9, 90), np.array([[a, 1.0], [-1.0, a]])
+        lines = {kind: (etas, [theory(kind, matrix, float(rate)) for rate in etas]) for kind in BILINEAR_FLOWS}
+        dots = {
+            kind: [(rate, squared_radius(partial(flow, kind, Quadratic(a), float(rate)))) for rate in etas[5::12]]
+            for kind in BILINEAR_FLOWS
+        }
+        plots.rates(lines, pictures / f"{which}-rates.png", dots)
     far = np.linalg.norm(path_of(make(), (), steps), axis=1)
     return {"factor": found, "theory": by_hand, "difference": abs(found - by_hand), "left": float(far[-1] / far[0])}
 
