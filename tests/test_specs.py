@@ -90,7 +90,7 @@ def test_an_unknown_name_is_told_the_nearest() -> None:
         "one-stage, optimistic, past, simultaneous."
     )
     with pytest.raises(
-        UserError, match=r"^there is no penalty 'zzz'; there are: clip, dragan, interpolated, r1, r1r2\.$"
+        UserError, match=r"^there is no penalty 'zzz'; there are: clip, dragan, interpolated, r1, r1r2, r2\.$"
     ):
         specs.look_up("zzz(a=1)", penalties.CATALOGUE, "penalty")
 
