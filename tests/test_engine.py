@@ -18,6 +18,7 @@ import pytest
 import torch
 from examples import generator
 from test_games import NOT_IN_ONE_STAGE
+from torch import nn
 
 from interalia import engine, loading, observers, optim, recipes, runs
 from interalia.data import described
@@ -28,7 +29,7 @@ from interalia.errors import UserError
 from interalia.folder import Folder
 from interalia.games import CATALOGUE as GAMES
 from interalia.games import Outcome
-from interalia.observers import Observer, checkpoint
+from interalia.observers import Checkpoint, Health, Log, Observer, checkpoint
 from interalia.observers import log as logs
 from interalia.recipes import ali_digits
 from interalia.runs import Run
@@ -527,12 +528,8 @@ def test_a_batch_of_one_is_refused_where_there_is_batch_norm_and_taken_where_the
     assert engine.train(run, tmp_path / "run", observers=[]).step == 2
 
 
-@pytest.mark.parametrize("dynamics", CATALOGUE)
-@pytest.mark.parametrize("game", GAMES)
-def test_every_game_goes_on_bit_for_bit_under_every_dynamics(game: str, dynamics: str) -> None:
-    """What a checkpoint holds is all that the next step depends on."""
-    if dynamics == "one-stage" and game in NOT_IN_ONE_STAGE:
-        pytest.skip("this game is refused in one stage, see test_games")
+def smallest(game: str, dynamics: str) -> tuple[Run, nn.Module | None]:
+    """A run of a game on digits, and the generator that it infers for, if it does."""
     kind = GAMES[game]
     fields: dict[str, Any] = {"game": game, "data": "digits", "networks": "auto(width=2)", "latent": 3, "batch": 16}
     fields |= {"target": "digits"} if game == "cyclegan" else {}
@@ -541,8 +538,17 @@ def test_every_game_goes_on_bit_for_bit_under_every_dynamics(game: str, dynamics
         {"prior": "codes(categorical=[10], uniform=0)", "latent": 13, "encoder": "dirac"} if game == "semi-aae" else {}
     )
     fields |= {"labelled": 20} if kind.semi else {}
-    run = Run(**fields, dynamics=dynamics, optimiser="adam(lr=0.0001)", steps=5)
-    given = generator(run.latent, (1, 8, 8)) if kind.fixed else None
+    run = Run(**fields, dynamics=dynamics, optimiser="adam(lr=0.0001)", steps=5, evaluate_every=0, checkpoint_every=2)
+    return run, generator(run.latent, (1, 8, 8)) if kind.fixed else None
+
+
+@pytest.mark.parametrize("dynamics", CATALOGUE)
+@pytest.mark.parametrize("game", GAMES)
+def test_every_game_goes_on_bit_for_bit_under_every_dynamics(game: str, dynamics: str) -> None:
+    """What a checkpoint holds is all that the next step depends on."""
+    if dynamics == "one-stage" and game in NOT_IN_ONE_STAGE:
+        pytest.skip("this game is refused in one stage, see test_games")
+    run, given = smallest(game, dynamics)
 
     def go(training: Training, until: int) -> dict[str, Any]:
         training.run = training.run.replace(steps=until)
@@ -559,3 +565,48 @@ def test_every_game_goes_on_bit_for_bit_under_every_dynamics(game: str, dynamics
     resumed = engine.prepare(run, generator=given)
     resumed.restore(half)
     assert same(go(resumed, 5), unbroken)
+
+
+class Killed(Observer):
+    """Nothing that the process could tidy up."""
+
+    def step(self, training: Training, outcome: Any) -> None:
+        if training.step == 3:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def check_killed_at_the_third_step(game: str, dynamics: str, tmp_path: Path) -> None:
+    """In bf16, with averaged weights: killed after the checkpoint of step 2, it ends as if it had not been."""
+    run, given = smallest(game, dynamics)
+    run = run.replace(precision="bf16", ema=0.9)
+
+    def go(path: Path, *more: Observer, resume: bool = False) -> dict[str, Any]:
+        training = engine.open_run(run, path, resume=resume, generator=given)
+        engine.loop(training, [Health(), Log(False), Checkpoint(), *more])
+        return last(path)
+
+    unbroken = go(tmp_path / "whole")
+    child = os.fork()
+    if child == 0:
+        go(tmp_path / "killed", Killed())
+        os._exit(0)
+    assert os.WIFSIGNALED(os.waitpid(child, 0)[1])
+    assert last(tmp_path / "killed")["step"] == 2
+    assert same(go(tmp_path / "killed", resume=True), unbroken)
+
+
+ALLOWED = [(game, name) for game in GAMES for name in CATALOGUE if name != "one-stage" or game not in NOT_IN_ONE_STAGE]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+@pytest.mark.parametrize("game", GAMES)
+def test_every_game_survives_sigkill_under_a_dynamics_each(game: str, tmp_path: Path) -> None:
+    names = [name for one, name in ALLOWED if one == game]
+    check_killed_at_the_third_step(game, names[list(GAMES).index(game) % len(names)], tmp_path)
+
+
+@pytest.mark.long
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+@pytest.mark.parametrize(("game", "dynamics"), ALLOWED)
+def test_every_game_survives_sigkill_under_every_dynamics(game: str, dynamics: str, tmp_path: Path) -> None:
+    check_killed_at_the_third_step(game, dynamics, tmp_path)
