@@ -187,13 +187,14 @@ def test_clipping_keeps_the_critics_weights_in_their_box_and_nobody_elses(flow: 
         Clip(bound=0.0)
 
 
-@pytest.mark.parametrize("name", NOISES)
-def test_the_level_falls_on_a_straight_line(name: str) -> None:
-    noise = NOISES[name](std=0.4, until=0.5)
+def test_the_level_falls_on_a_straight_line_or_stays() -> None:
+    noise, constant = NOISES["annealed"](std=0.4, until=0.5), NOISES["constant"](std=0.4)
     levels = []
     for step in (0, 25, 50, 75, 100):
         noise.at(step, 100)
+        constant.at(step, 100)
         levels.append(noise.level)
+        assert constant.level == pytest.approx(0.4)
     assert levels == pytest.approx([0.4, 0.2, 0, 0, 0], abs=1e-12)
 
 

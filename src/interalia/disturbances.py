@@ -77,6 +77,13 @@ class InstanceNoise(Disturbance):
         return (x + self.level * torch.randn_like(x) if self.level else x, *rest)
 
 
+class ConstantNoise(InstanceNoise):
+    """Adds N(0, `std`^2) to the x of a joint; see `InstanceNoise`, which it is with equal ends."""
+
+    def __init__(self, std: float = 0.1) -> None:
+        super().__init__(std, final=std)
+
+
 def colour(x: Tensor, chosen: Tensor) -> Tensor:
     """Another brightness and another contrast for each chosen image: x + (c - 1) (x - m) + b, m its mean."""
     brightness = BRIGHTNESS * spread(x, chosen)
@@ -267,5 +274,5 @@ def outscoring(p: Tensor, q: Tensor) -> float:
     return float(below.double().mean() / (2 * len(q)))
 
 
-NOISES: dict[str, Callable[..., Disturbance]] = {"annealed": InstanceNoise}
+NOISES: dict[str, Callable[..., Disturbance]] = {"annealed": InstanceNoise, "constant": ConstantNoise}
 AUGMENTATIONS: dict[str, Callable[..., Disturbance]] = {"fixed": Augmentation, "adaptive": AdaptiveAugmentation}
