@@ -114,6 +114,17 @@ def test_a_game_that_the_default_recipe_does_not_fit_trains_without_one(tmp_path
     assert interalia("train", "--game", "avb", "--steps", 2, "--evaluate-every", 0, "--out", tmp_path / "run") == 0
 
 
+@pytest.mark.parametrize("game", ["vae", "latent-regressor"])
+def test_a_flag_about_a_critic_is_refused_where_there_is_none(
+    game: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for flag, value in (("penalty", "r1"), ("divergence", "kl"), ("noise", "annealed"), ("pack", 2), ("balance", 0.9)):
+        assert interalia("train", "--game", game, f"--{flag}", value, "--out", tmp_path / "run") == 2
+        assert f"--{flag} is about a critic, and " in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+    assert interalia("train", "ali-digits", "--game", game, "--dry-run") == 0  # what the recipe has is no wish
+
+
 def test_any_folder_of_images(images: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     assert interalia("train", "--data", images, "--steps", 3, "--batch", 16, "--latent", 5, "--out", out) == 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import scipy.special
@@ -27,7 +28,9 @@ F_DIVERGENCES = [
     "weighted-jensen-shannon(weight=0.9)",
     *(f"alpha(alpha={alpha})" for alpha in (-1.0, 0.1, 0.9, 2.0)),
 ]
-MEMBERS = [*F_DIVERGENCES, *OTHERS]
+PAIRED = [f"relativistic(of='{name}')" for name in ("hinge", "least-squares", "pearson", "wasserstein")]
+SMOOTHED = [f"{name}(smoothing=0.1)" for name in ("gan", "kl", "hinge", "relativistic")]
+MEMBERS = [*F_DIVERGENCES, *OTHERS, *PAIRED, *SMOOTHED]
 SLOPE_AT_1 = {"gan": -math.log(2), "kl": 1.0, "reverse-kl": -1.0}  # f'(1), from the papers; 0 for the rest
 
 
@@ -299,6 +302,60 @@ def test_jeffreys_ratio_solves_its_equation_at_every_size_of_score() -> None:
     torch.testing.assert_close(slopes[finite], r[:-1][finite].exp(), rtol=1e-12, atol=0)
 
 
+@pytest.mark.parametrize("name", F_DIVERGENCES)
+def test_smoothed_labels_are_a_mixture(name: str) -> None:
+    """One-sided smoothing a: the critic's optimum is the one for (1 - a) P against Q + a P, and tells p / q still."""
+    a = 0.2
+    plain, smooth = f_divergence(name), replace(f_divergence(name), smoothing=a)
+    best = optimal_scores(plain, (1 - a) * P / (Q + a * P)).requires_grad_()
+    (gradient,) = torch.autograd.grad(smooth.critic_loss(*on_samples(best)), best)
+    torch.testing.assert_close(gradient, torch.zeros_like(gradient), atol=1e-9, rtol=0)
+    (otherwise,) = torch.autograd.grad(plain.critic_loss(*on_samples(best)), best)
+    assert name == "total-variation" or otherwise.abs().max() > 1e-3
+    if name != "total-variation":
+        torch.testing.assert_close(smooth.log_ratio(best.detach()), (P / Q).log(), atol=1e-6, rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", [name for name in CATALOGUE if name != "wasserstein"])
+def test_smoothing_by_hand(name: str) -> None:
+    p, q = torch.randn(2, 50, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    plain = CATALOGUE[name]()
+    smooth = replace(plain, smoothing=0.1)
+    torch.testing.assert_close(smooth.generator_loss(p, q), plain.generator_loss(p, q), atol=0, rtol=0)
+    d = (p - q, q - p) if name == "relativistic" else (p, q)
+    expected = 0.9 * plain.on_p(d[0]) + 0.1 * plain.on_q(d[0]) + plain.on_q(d[1])
+    torch.testing.assert_close(smooth.critic_loss(p, q), expected.mean())
+
+
+def test_gans_smoothing_in_probabilities() -> None:
+    p, q = torch.randn(2, 50, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    asked, true = 0.9 * p.sigmoid().log() + 0.1 * (-p).sigmoid().log(), (-q).sigmoid().log()
+    smooth = specs.make("gan(smoothing=0.1)", CATALOGUE, "divergence")
+    torch.testing.assert_close(smooth.critic_loss(p, q), -asked.mean() - true.mean())
+
+
+def test_least_squares_smoothing_moves_the_target() -> None:
+    """(1 - a) (p - 1)^2 + a p^2 is (p - (1 - a))^2 but for a constant."""
+    p, q = torch.randn(2, 50, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    smooth, moved = LeastSquares(smoothing=0.1), LeastSquares(b=0.9)
+    constant = 0.1 * 0.9 / 2
+    torch.testing.assert_close(smooth.critic_loss(p, q), moved.critic_loss(p, q) + constant)
+
+
+@pytest.mark.parametrize("name", [name for name in CATALOGUE if name != "relativistic"])
+def test_relativistic_pairing_of_every_divergence(name: str) -> None:
+    """No score counts but by its distance from the other's; with `gan` and `hinge` as published."""
+    p, q = torch.randn(2, 50, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    other, paired = CATALOGUE[name](), specs.make(f"relativistic(of={name!r})", CATALOGUE, "divergence")
+    assert paired.separate == other.separate
+    for mine, its in zip(players(paired, p, q), players(other, p - q, q - p), strict=True):
+        torch.testing.assert_close(2 * mine, its)
+    for mine, moved in zip(players(paired, p, q), players(paired, p + 7, q + 7), strict=True):
+        torch.testing.assert_close(mine, moved)
+    if name == "hinge":
+        torch.testing.assert_close(paired.critic_loss(p, q), (1 - (p - q)).relu().mean())
+
+
 def test_bigbigans_heads_are_clamped_each_for_itself() -> None:
     p, q = torch.randn(2, 50, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0)) * 2
     heads, hinge = CATALOGUE["bigbigan"](), CATALOGUE["hinge"]()
@@ -316,6 +373,13 @@ def test_bigbigans_heads_are_clamped_each_for_itself() -> None:
         ("alpha(alpha=1)", "cannot be made: an alpha of 1 is the Kullback-Leibler divergence, .* use 'kl'"),
         ("alpha(alpha=0.0)", "cannot be made: an alpha of 0 is the reverse Kullback-Leibler .* use 'reverse-kl'"),
         ("weighted-jensen-shannon(weight=1.0)", "`weight` is 1.0, and it is the share of P .* between 0 and 1"),
+        ("hinge(smoothing=1.0)", r"`smoothing` is 1.0, and it lies in \[0, 1\)"),
+        ("alpha(smoothing=-0.1)", r"`smoothing` is -0.1, and it lies in \[0, 1\)"),
+        ("wasserstein(smoothing=0.1)", "`smoothing` asks a critic to be less sure, .* leave it out"),
+        ("relativistic(of='wasserstein', smoothing=0.1)", "`smoothing` asks a critic to be less sure"),
+        ("relativistic(of='relativistic')", "`of` is relativistic itself; name another divergence"),
+        ("relativistic(of='gan(smoothing=0.1)')", r"smooths its labels; write relativistic\(..., smoothing=0.1\)"),
+        ("relativistic(of='hing')", "there is no divergence 'hing'; did you mean 'hinge'"),
         ("weighted-jensen-shannon(weight=0)", "`weight` is 0, and it is the share of P .* between 0 and 1"),
     ],
 )

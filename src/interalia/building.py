@@ -213,8 +213,19 @@ def check_fits(game: Game, dataset: Dataset) -> None:
 
 
 def _disturbance(run: Run, kind: type[Game], shape: tuple[int, ...]) -> Disturbance | None:
-    """What is done to the joints before the critic sees them."""
+    """What is done to the joints before the critic sees them.
+
+    Raises:
+        UserError: the game's critic sees no images, or is asked for a ratio that a change would falsify.
+    """
     parts: list[Disturbance] = []
+    if not kind.deceives:
+        for flag, value in (("augment", run.augment), ("noise", run.noise)):
+            if value != "none":
+                raise UserError(
+                    f"{kind.__name__} reads log q(z | x) / p(z) off its critic, and of images that `{flag}` has changed it "
+                    f"would be another's; leave --{flag} out."
+                )
     if run.augment != "none":
         if len(shape) != 3 or "critic" not in kind.players:
             what = "has no critic" if "critic" not in kind.players else f"the data are vectors of {shape[0]} numbers"

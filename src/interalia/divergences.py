@@ -13,15 +13,17 @@ joints swapped, E_Q[T] - E_P[f*(T)] to be maximised, whose gradients stay alive 
 GAN these are the minimax and the non-saturating losses.
 
 Every loss is written in the score itself, mostly a log-ratio, with softplus and expm1 in place of logarithms of
-sigmoids and differences of exponentials: for scores in [-80, 80] neither a loss nor a gradient overflows.
+sigmoids and differences of exponentials: for scores in [-80, 80] neither a loss nor a gradient overflows (`Relativistic`: for
+differences of scores in this range, with a divergence that grows exponentially).
 """
 
 from __future__ import annotations
 
 import abc
+import functools
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 import torch
@@ -29,25 +31,74 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.nn.functional import relu, softplus
 
+from interalia import specs
 from interalia.errors import UserError
 
 
+@dataclass(frozen=True)
 class Divergence(abc.ABC):
     """What a critic's scores on P and Q cost the two players.
 
+    The critic pays mean[A(p)] + mean[B(q)]. With one-sided label smoothing a it is asked for 1 - a on P in place of 1:
+
+        (1 - a) mean[A(p)] + a mean[B(p)] + mean[B(q)]
+
+    so that its optimum is the one for (1 - a) P against Q + a P, and it is never sure of P. The generator's loss stays.
+
+    Arguments:
+        smoothing: a, in [0, 1).
+
     Attributes:
         separate: wants the critic's terms separately, (n, heads), instead of their sum, (n,).
+
+    Raises:
+        ValueError: `smoothing` is out of its range.
+
+    References:
+        Improved Techniques for Training GANs, Tim Salimans and others, 2016, https://arxiv.org/abs/1606.03498 (smoothing)
+
+    Example:
+        >>> p = torch.zeros(4)
+        >>> Hinge(smoothing=0.1).critic_loss(p + 1, p - 1)  # a tenth of B(1) = 2
+        tensor(0.2000)
     """
 
+    smoothing: float = field(default=0.0, kw_only=True)
     separate: ClassVar[bool] = False
 
+    def __post_init__(self) -> None:
+        if not 0 <= self.smoothing < 1:
+            raise ValueError(f"`smoothing` is {self.smoothing}, and it lies in [0, 1)")
+
     @abc.abstractmethod
+    def on_p(self, p: Tensor) -> Tensor:
+        """A(p): what each score on P costs the critic."""
+
+    @abc.abstractmethod
+    def on_q(self, q: Tensor) -> Tensor:
+        """B(q): what each score on Q costs the critic."""
+
     def critic_loss(self, p: Tensor, q: Tensor) -> Tensor:
         """The critic's loss, a scalar, from the scores on P and Q, each of shape (n,), or (n, h, w) from patches."""
+        if not self.smoothing:
+            return self.mean(self.on_p(p)) + self.mean(self.on_q(q))
+        a = self.smoothing
+        return self.mean((1 - a) * self.on_p(p) + a * self.on_q(p)) + self.mean(self.on_q(q))
 
     @abc.abstractmethod
     def generator_loss(self, p: Tensor, q: Tensor) -> Tensor:
         """The generator's loss, a scalar, from the scores on P and Q, each of shape (n,), or (n, h, w) from patches."""
+
+    def mean(self, terms: Tensor) -> Tensor:
+        """The mean over all scores."""
+        return expectation(terms)
+
+    def ratio(self, score: Tensor) -> Tensor:
+        """log p/q at the optimal critic that is asked for no smoothed labels; raises what `log_ratio` raises."""
+        raise UserError(
+            f"{type(self).__name__} does not tell the density ratio from a score; use an f-divergence, such as "
+            f"gan (--divergence gan)."
+        )
 
     def log_ratio(self, score: Tensor) -> Tensor:
         """log p/q at the optimal critic.
@@ -55,10 +106,11 @@ class Divergence(abc.ABC):
         Raises:
             UserError: the score of this divergence does not determine the density ratio.
         """
-        raise UserError(
-            f"{type(self).__name__} does not tell the density ratio from a score; use an f-divergence, such as "
-            f"gan (--divergence gan)."
-        )
+        r = self.ratio(score)  # log (1 - a) p / (a p + q), which stays under log((1 - a) / a)
+        if not self.smoothing:
+            return r
+        left = 1 - self.smoothing - self.smoothing * r.clamp(max=60.0).exp()  # whose gradient is a number, too
+        return r - left.clamp_min(1e-6).log()
 
 
 def expectation(terms: Tensor) -> Tensor:
@@ -92,8 +144,11 @@ class FDivergence(Divergence):
     def conjugate(self, v: Tensor) -> Tensor:
         """f*(g(v)), simplified so that it neither overflows early nor cancels."""
 
-    def critic_loss(self, p: Tensor, q: Tensor) -> Tensor:
-        return expectation(self.conjugate(q)) - expectation(self.output(p))  # -(E_P[T] - E_Q[f*(T)])
+    def on_p(self, p: Tensor) -> Tensor:
+        return -self.output(p)  # of -(E_P[T] - E_Q[f*(T)])
+
+    def on_q(self, q: Tensor) -> Tensor:
+        return self.conjugate(q)
 
     def generator_loss(self, p: Tensor, q: Tensor) -> Tensor:
         if self.saturating:
@@ -106,29 +161,15 @@ class GAN(FDivergence):
     """The original game: f(u) = u log u - (u + 1) log(u + 1), D = 2 JS - 2 log 2; g(v) = log sigmoid(v).
 
     critic: mean[softplus(-p)] + mean[softplus(q)];  generator: mean[softplus(p)] + mean[softplus(-q)],
-    or with `saturating=True` the critic's loss with the other sign. With one-sided label smoothing a the critic is asked
-    for 1 - a on P in place of 1: (1 - a) mean[softplus(-p)] + a mean[softplus(p)] + mean[softplus(q)].
-
-    Arguments:
-        smoothing: a, in [0, 1).
-
-    Raises:
-        ValueError: `smoothing` is out of its range.
+    or with `saturating=True` the critic's loss with the other sign.
 
     References:
         Generative Adversarial Nets, Ian J. Goodfellow and others, 2014, https://arxiv.org/abs/1406.2661
-        Improved Techniques for Training GANs, Tim Salimans and others, 2016, https://arxiv.org/abs/1606.03498 (smoothing)
 
     Example:
         >>> GAN().critic_loss(torch.zeros(4), torch.zeros(4)) / math.log(2)
         tensor(2.)
     """
-
-    smoothing: float = 0.0
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.smoothing < 1:
-            raise ValueError(f"`smoothing` is {self.smoothing}, and it lies in [0, 1)")
 
     def f(self, u: Tensor) -> Tensor:
         return torch.xlogy(u, u) - (u + 1) * torch.log1p(u)
@@ -139,15 +180,8 @@ class GAN(FDivergence):
     def conjugate(self, v: Tensor) -> Tensor:
         return softplus(v)
 
-    def critic_loss(self, p: Tensor, q: Tensor) -> Tensor:
-        loss = super().critic_loss(p, q)
-        return loss + self.smoothing * expectation(p) if self.smoothing else loss  # softplus(p) = softplus(-p) + p
-
-    def log_ratio(self, score: Tensor) -> Tensor:
-        if not self.smoothing:
-            return score
-        # the optimal score is log((1 - a) p / (a p + q)), which stays under log((1 - a) / a)
-        return score - (1 - self.smoothing - self.smoothing * score.exp()).clamp_min(1e-6).log()
+    def ratio(self, score: Tensor) -> Tensor:
+        return score
 
 
 class JensenShannon(FDivergence):
@@ -162,7 +196,7 @@ class JensenShannon(FDivergence):
     def conjugate(self, v: Tensor) -> Tensor:
         return softplus(v) - math.log(2)
 
-    def log_ratio(self, score: Tensor) -> Tensor:
+    def ratio(self, score: Tensor) -> Tensor:
         return score
 
 
@@ -190,6 +224,7 @@ class WeightedJensenShannon(FDivergence):
     weight: float = 0.3
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if not 0 < self.weight < 1:
             raise ValueError(f"`weight` is {self.weight}, and it is the share of P in the mixture: between 0 and 1")
 
@@ -203,7 +238,7 @@ class WeightedJensenShannon(FDivergence):
     def conjugate(self, v: Tensor) -> Tensor:
         return (1 - self.weight) * (math.log(1 - self.weight) + softplus(v))
 
-    def log_ratio(self, score: Tensor) -> Tensor:
+    def ratio(self, score: Tensor) -> Tensor:
         return score + math.log((1 - self.weight) / self.weight)  # posterior odds = prior odds x ratio
 
 
@@ -219,7 +254,7 @@ class KL(FDivergence):
     def conjugate(self, v: Tensor) -> Tensor:
         return (v - 1).exp()
 
-    def log_ratio(self, score: Tensor) -> Tensor:
+    def ratio(self, score: Tensor) -> Tensor:
         return score - 1
 
 
@@ -235,7 +270,7 @@ class ReverseKL(FDivergence):
     def conjugate(self, v: Tensor) -> Tensor:
         return v - 1
 
-    def log_ratio(self, score: Tensor) -> Tensor:
+    def ratio(self, score: Tensor) -> Tensor:
         return score
 
 
@@ -279,10 +314,10 @@ class Jeffrey(FDivergence):
         return v
 
     def conjugate(self, v: Tensor) -> Tensor:
-        r = self.log_ratio(v)
+        r = self.ratio(v)
         return torch.expm1(r) + r
 
-    def log_ratio(self, score: Tensor) -> Tensor:
+    def ratio(self, score: Tensor) -> Tensor:
         r: Tensor = JeffreyLogRatio.apply(score)  # type: ignore[no-untyped-call]
         return r
 
@@ -299,7 +334,7 @@ class Pearson(FDivergence):
     def conjugate(self, v: Tensor) -> Tensor:
         return v.square() / 4 + v
 
-    def log_ratio(self, score: Tensor) -> Tensor:
+    def ratio(self, score: Tensor) -> Tensor:
         return (1 + score / 2).clamp(min=1e-6).log()  # T = 2 (u - 1); a score below -2 stands for u = 0
 
 
@@ -315,7 +350,7 @@ class Neyman(FDivergence):
     def conjugate(self, v: Tensor) -> Tensor:
         return -2 * torch.expm1(-v / 2)
 
-    def log_ratio(self, score: Tensor) -> Tensor:
+    def ratio(self, score: Tensor) -> Tensor:
         return score / 2
 
 
@@ -331,7 +366,7 @@ class SquaredHellinger(FDivergence):
     def conjugate(self, v: Tensor) -> Tensor:
         return torch.expm1(v)
 
-    def log_ratio(self, score: Tensor) -> Tensor:
+    def ratio(self, score: Tensor) -> Tensor:
         return 2 * score
 
 
@@ -374,6 +409,7 @@ class Alpha(FDivergence):
     alpha: float = 0.5
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         for limit, name, spec in ((0, "the reverse Kullback-Leibler", "reverse-kl"), (1, "the Kullback-Leibler", "kl")):
             if self.alpha == limit:
                 raise ValueError(f"an alpha of {limit} is {name} divergence, which has its own class; use {spec!r}")
@@ -383,12 +419,12 @@ class Alpha(FDivergence):
         return (torch.expm1(a * u.log()) - a * (u - 1)) / (a * (a - 1))
 
     def output(self, v: Tensor) -> Tensor:
-        return torch.expm1((self.alpha - 1) * self.log_ratio(v)) / (self.alpha - 1)
+        return torch.expm1((self.alpha - 1) * self.ratio(v)) / (self.alpha - 1)
 
     def conjugate(self, v: Tensor) -> Tensor:
-        return torch.expm1(self.alpha * self.log_ratio(v)) / self.alpha
+        return torch.expm1(self.alpha * self.ratio(v)) / self.alpha
 
-    def log_ratio(self, score: Tensor) -> Tensor:
+    def ratio(self, score: Tensor) -> Tensor:
         return score / max(1.0, abs(self.alpha), abs(self.alpha - 1))
 
 
@@ -410,8 +446,11 @@ class LeastSquares(Divergence):
     b: float = 1.0
     c: float = 1.0
 
-    def critic_loss(self, p: Tensor, q: Tensor) -> Tensor:
-        return ((p - self.b).square().mean() + (q - self.a).square().mean()) / 2
+    def on_p(self, p: Tensor) -> Tensor:
+        return (p - self.b).square() / 2
+
+    def on_q(self, q: Tensor) -> Tensor:
+        return (q - self.a).square() / 2
 
     def generator_loss(self, p: Tensor, q: Tensor) -> Tensor:
         mirror = self.a + self.b - self.c
@@ -426,8 +465,11 @@ class Hinge(Divergence):
         Geometric GAN, Jae Hyun Lim, Jong Chul Ye, 2017, https://arxiv.org/abs/1705.02894
     """
 
-    def critic_loss(self, p: Tensor, q: Tensor) -> Tensor:
-        return relu(1 - p).mean() + relu(1 + q).mean()
+    def on_p(self, p: Tensor) -> Tensor:
+        return relu(1 - p)
+
+    def on_q(self, q: Tensor) -> Tensor:
+        return relu(1 + q)
 
     def generator_loss(self, p: Tensor, q: Tensor) -> Tensor:
         return p.mean() - q.mean()
@@ -451,16 +493,18 @@ class BigBiGAN(Divergence):
 
     separate: ClassVar[bool] = True
 
-    def critic_loss(self, p: Tensor, q: Tensor) -> Tensor:
-        return over_heads(relu(1 - p)) + over_heads(relu(1 + q))
+    def on_p(self, p: Tensor) -> Tensor:
+        return relu(1 - p)
+
+    def on_q(self, q: Tensor) -> Tensor:
+        return relu(1 + q)
 
     def generator_loss(self, p: Tensor, q: Tensor) -> Tensor:
-        return over_heads(p) - over_heads(q)
+        return self.mean(p) - self.mean(q)
 
-
-def over_heads(terms: Tensor) -> Tensor:
-    """The mean over n, summed over heads where there are any: from shape (n, heads), or of any other, to a scalar."""
-    return terms.mean(0).sum() if terms.ndim == 2 else terms.mean()
+    def mean(self, terms: Tensor) -> Tensor:
+        """The mean over n, summed over heads where there are any: from shape (n, heads), or of any other, to a scalar."""
+        return terms.mean(0).sum() if terms.ndim == 2 else terms.mean()
 
 
 @dataclass(frozen=True)
@@ -471,8 +515,17 @@ class Wasserstein(Divergence):
         Wasserstein GAN, Martin Arjovsky, Soumith Chintala, Leon Bottou, 2017, https://arxiv.org/abs/1701.07875
     """
 
-    def critic_loss(self, p: Tensor, q: Tensor) -> Tensor:
-        return q.mean() - p.mean()
+    def __post_init__(self) -> None:
+        if self.smoothing:
+            raise ValueError(
+                "`smoothing` asks a critic to be less sure, and this one's scores have no unit to be sure in; leave it out"
+            )
+
+    def on_p(self, p: Tensor) -> Tensor:
+        return -p
+
+    def on_q(self, q: Tensor) -> Tensor:
+        return q
 
     def generator_loss(self, p: Tensor, q: Tensor) -> Tensor:
         return p.mean() - q.mean()
@@ -482,18 +535,62 @@ class Wasserstein(Divergence):
 class Relativistic(Divergence):
     """Paired relativistic: the critic is asked which of two samples is from P, not whether one is.
 
-    critic: mean[softplus(q_i - p_i)];  generator: mean[softplus(p_i - q_i)], the pairs as they lie in the batch.
+    Any other divergence's losses, of the differences of the scores of pairs as they lie in the batch, halved:
+
+        critic: L(p_i - q_i, q_i - p_i) / 2;  generator: G(p_i - q_i, q_i - p_i) / 2
+
+    with `gan` mean[softplus(q_i - p_i)] and mean[softplus(p_i - q_i)]. What is added to all scores changes nothing, so that
+    no score tells a density ratio.
 
     References:
         The relativistic discriminator: a key element missing from standard GAN, Alexia Jolicoeur-Martineau, 2018,
         https://arxiv.org/abs/1807.00734
+
+    Arguments:
+        of: the other divergence, with its settings.
+        smoothing: as in `Divergence`, of the pairs.
+
+    Raises:
+        ValueError: `of` is relativistic itself, or smooths its labels, for which this has a setting of its own.
+        UserError: there is no such divergence.
+
+    Example:
+        >>> Relativistic(of="hinge").critic_loss(torch.tensor([3.0]), torch.tensor([2.5]))  # 1 - (3 - 2.5)
+        tensor(0.5000)
     """
 
+    of: str = "gan"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if isinstance(self.base, Relativistic):
+            raise ValueError("`of` is relativistic itself; name another divergence")
+        if self.base.smoothing:
+            raise ValueError(f"`of` smooths its labels; write relativistic(..., smoothing={self.base.smoothing})")
+        replace(self.base, smoothing=self.smoothing)  # which raises where the other divergence has nothing to smooth
+
+    @functools.cached_property
+    def base(self) -> Divergence:
+        return specs.make(self.of, CATALOGUE, "divergence")
+
+    @property
+    def separate(self) -> bool:  # type: ignore[override]
+        return self.base.separate
+
+    def on_p(self, p: Tensor) -> Tensor:
+        return self.base.on_p(p) / 2
+
+    def on_q(self, q: Tensor) -> Tensor:
+        return self.base.on_q(q) / 2
+
+    def mean(self, terms: Tensor) -> Tensor:
+        return self.base.mean(terms)
+
     def critic_loss(self, p: Tensor, q: Tensor) -> Tensor:
-        return softplus(q - p).mean()
+        return super().critic_loss(p - q, q - p)
 
     def generator_loss(self, p: Tensor, q: Tensor) -> Tensor:
-        return softplus(p - q).mean()
+        return self.base.generator_loss(p - q, q - p) / 2
 
 
 CATALOGUE: dict[str, Callable[..., Divergence]] = {

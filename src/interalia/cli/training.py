@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -80,6 +80,7 @@ def train(
     given = {} if overrides is None else {k: v for k, v in dataclasses.asdict(overrides).items() if v is not None}
     run = described(recipe, given) if resume is None else resumed(resume, recipe, given, out)
     run.check_parts()
+    check_critic(run, given)
     if dry_run:
         print(run.dump(), end="")
         return
@@ -113,6 +114,22 @@ def described(recipe: str | None, given: dict[str, Any]) -> Run:
     if recipe not in CATALOGUE:
         raise unknown("recipe", recipe, CATALOGUE)
     return fitted(CATALOGUE[recipe](**given), given)
+
+
+# what is of a critic, so that asking for it is a mistake where there is none
+OF_A_CRITIC = ("divergence", "penalty", "noise", "augment", "pack", "balance")
+
+
+def check_critic(run: Run, given: Mapping[str, Any]) -> None:
+    """Raises a UserError where a flag is about the critic of a game that has none; a recipe's own fields are no wish."""
+    from interalia import games, specs
+
+    kind, _ = specs.look_up(run.game, games.CATALOGUE, "game")
+    if any("critic" in player for player in kind.players):
+        return
+    for key in OF_A_CRITIC:
+        if key in given and given[key] != getattr(Run(), key):
+            raise UserError(f"--{key} is about a critic, and {kind.__name__} has none; leave it out.")
 
 
 def resumed(folder: Path, recipe: str | None, given: dict[str, Any], out: Path | None) -> Run:

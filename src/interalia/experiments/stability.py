@@ -49,7 +49,7 @@ METHODS: Mapping[str, tuple[str, str]] = {  # a row's name -> dynamics and optim
     "ExtraAdam, fresh batches": ("extragradient", "adam(lr={rate}, beta1=0.5, beta2=0.9)"),
     "ExtraAdam, batches used twice": ("extragradient(fresh=False)", "adam(lr={rate}, beta1=0.5, beta2=0.9)"),
 }
-TRIED = {"sgd": (0.01, 0.03, 0.1), "adam": (0.0002, 0.0005, 0.001)}  # learning rates
+TRIED = {"sgd": (0.01, 0.03, 0.1, 0.3), "adam": (0.0002, 0.0005, 0.001, 0.002)}  # learning rates
 
 
 class Curve(Observer):
