@@ -309,6 +309,10 @@ def test_extra_adam_is_its_algorithm() -> None:
         w = w - update(ahead, 2 * t)
         moves.step(nothing())
         assert game.point() == pytest.approx(tuple(w.tolist()), rel=1e-9)
+        states = [next(iter(optimisers[player].state.values())) for player in game.players]
+        for key, moments in (("exp_avg", m), ("exp_avg_sq", v)):
+            assert [float(state[key]) for state in states] == pytest.approx(moments.tolist(), rel=1e-6)
+        assert [int(state["step"]) for state in states] == [2 * t, 2 * t]
 
 
 def test_extragradient_draws_fresh_batches_or_uses_one_twice() -> None:

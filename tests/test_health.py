@@ -20,7 +20,7 @@ from interalia.errors import UserError
 from interalia.games import CATALOGUE
 from interalia.metrics.features import Identity
 from interalia.metrics.health import examine, information
-from interalia.metrics.verdicts import RULES, SIGNS, findings, verdict
+from interalia.metrics.verdicts import RULES, SIGNS, findings, state, verdict
 from interalia.observers import log as logs
 from interalia.observers.evaluate import signs_of
 
@@ -250,3 +250,31 @@ def test_the_page_shows_health_and_why_a_run_stopped(tmp_path: Path) -> None:
     assert "for a reason" not in reports.write(tmp_path / "run").read_text()
     with pytest.raises(UserError, match="no signs of health"):
         plots.strip([{"step": 1}], tmp_path / "x.png")
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
+def test_a_verdict_says_which_state_it_is(rule: Any) -> None:
+    beyond = rule.bound + (0.5 if rule.above else -0.02)
+    first, *rest = rule.sign.split(" - ")
+    signs = {first: beyond, **dict.fromkeys(rest, 0.0)}
+    far = [(step, signs) for step in (500, 1000, 1500, 2000)]
+    fine = {first: rule.bound + (-0.02 if rule.above else 0.5), **dict.fromkeys(rest, 0.0)}
+    assert state(verdict(far, 2000)) == "ill"
+    assert state(verdict([*far[:1], *((step, fine) for step, _ in far[1:])], 2000)) == "healthy"
+    assert state(verdict([*((step, fine) for step, _ in far[:-1]), far[-1]], 2000)) == "unsettled"
+    assert state(verdict(far[:1], 20000)) == "too early to tell"
+
+
+def test_the_strip_chart_shows_the_verdicts_and_differences_that_have_a_bound(tmp_path: Path) -> None:
+    from PIL import Image
+
+    log = [{"step": step, "health/sure": 0.9, "health/margin": 1.0, "health/ratio": 0.5} for step in (10, 20)]
+    verdicts = [{"step": 10, "verdict": "healthy."}, {"step": 20, "verdict": "samples are alike, since step 10."}]
+    beside = [{"step": step, "health/sure_held_out": 0.6} for step in (10, 20)]
+    heights = []
+    for lines in (log, log + verdicts, log + verdicts + beside):  # 3 panels; 4; and with the sign its difference, 6
+        with Image.open(plots.strip(lines, tmp_path / "x.png")) as image:
+            heights.append(image.height)
+            colours = {colour for _, colour in image.convert("RGB").getcolors(10**6)}
+            assert ((0, 158, 115) in colours) == (lines is not log)
+    assert heights[0] < heights[1] == heights[2]

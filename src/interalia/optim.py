@@ -151,8 +151,10 @@ def moving(decay: float, start: float = 0.0, warm: bool = True) -> Averaging | N
 
 
 def uniform(decay: float, start: float = 0.0) -> Averaging:
-    """The plain mean of the weights of all steps after the share `start` of training, whatever the decay: what the theory
-    of extragradient is about.
+    """The plain mean of the weights after each step beyond the share `start` of training, whatever the decay.
+
+    The theory of extragradient is about a mean too, of the points that it looks ahead to; the points that it moves to, which
+    are averaged here, stay as near to these as a step is long.
 
     References:
         A Variational Inequality Perspective on Generative Adversarial Networks, Gauthier Gidel and others, 2019,

@@ -348,7 +348,8 @@ def measures(log: Sequence[Mapping[str, Any]], path: Path | str) -> Path:
 
 
 def strip(log: Sequence[Mapping[str, Any]], path: Path | str) -> Path:
-    """The signs of health against the step, one narrow panel each, with the bound beyond which a sign is ill.
+    """The signs of health against the step, one narrow panel each, with the bound beyond which a sign is ill; before them
+    the verdict of each evaluation, and after them the differences of signs that have a bound.
 
     Raises:
         UserError: the log has no signs, or the file cannot be written.
@@ -359,18 +360,46 @@ def strip(log: Sequence[Mapping[str, Any]], path: Path | str) -> Path:
     series = {name: series[name] for name in SIGNS if name in series}
     if not series:
         raise UserError("the log has no signs of health to draw; train with --evaluate-every above 0.")
-    figure, panels = _panels(len(series), 3.2, 1.5, 0.3)
+    for rule in RULES:
+        first, _, second = rule.sign.partition(" - ")
+        if first in series and second in series:
+            (step, value), (_, other) = series[first], series[second]
+            series[rule.sign] = (step, value - other)
+    verdicts = [(int(line["step"]), str(line["verdict"])) for line in log if line.get("verdict") and "step" in line]
+    figure, panels = _panels(len(series) + bool(verdicts), 3.2, 1.5, 0.3)
+    if verdicts:
+        _verdicts(panels.pop(0), verdicts)
     for axes, (name, (step, value)) in zip(panels, series.items(), strict=True):
-        rule = next((rule for rule in RULES if rule.sign == name), None)
+        rule_of = next((rule for rule in RULES if rule.sign == name), None)
         axes.plot(step, value, color=BLUE, linewidth=1.5, marker="o", markersize=3)
         axes.set_title(name.replace("_", " "), loc="left", fontsize=9)
-        if rule is not None:
+        axes.ticklabel_format(useOffset=False)
+        middle = float(np.nanmean(value)) if np.isfinite(value).any() else 0.0
+        if np.isfinite(value).any() and np.nanmax(value) - np.nanmin(value) < 1e-3 * abs(middle):
+            axes.set_ylim(middle - 0.1 * abs(middle), middle + 0.1 * abs(middle))  # what does not move looks so
+        if rule_of is not None:
             low, high = axes.get_ylim()
-            axes.axhline(rule.bound, color=VERMILLION, linewidth=1, linestyle="--")
-            ends = (rule.bound, max(high, rule.bound * 1.05)) if rule.above else (min(low, 0.0), rule.bound)
+            axes.axhline(rule_of.bound, color=VERMILLION, linewidth=1, linestyle="--")
+            ends = (rule_of.bound, max(high, rule_of.bound * 1.05)) if rule_of.above else (min(low, 0.0), rule_of.bound)
             axes.axhspan(*ends, color=VERMILLION, alpha=0.08, linewidth=0)
-            axes.set_ylim(min(low, ends[0]) if not rule.above else low, max(high, ends[1]) if rule.above else high)
+            axes.set_ylim(
+                min(low, ends[0]) if not rule_of.above else low, max(high, ends[1]) if rule_of.above else high
+            )
     return _write(figure, path)
+
+
+def _verdicts(axes: Axes, verdicts: Sequence[tuple[int, str]]) -> None:
+    """The verdict of each evaluation as a mark on the line of what it comes to."""
+    from interalia.metrics.verdicts import EARLY_YET, HEALTHY, UNSETTLED, state
+
+    lines = {"ill": VERMILLION, UNSETTLED: ORANGE, EARLY_YET: "#999999", HEALTHY: GREEN}  # from below
+    words = list(lines)
+    for step, sentence in verdicts:
+        word = state(sentence)
+        axes.plot(step, words.index(word), "s", color=lines[word], markersize=5)
+    axes.set_yticks(range(len(words)), ["too early" if word == EARLY_YET else word for word in words])
+    axes.set_ylim(-0.6, len(words) - 0.4)
+    axes.set_title("the verdict", loc="left", fontsize=9)
 
 
 def plane(

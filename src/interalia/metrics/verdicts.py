@@ -33,6 +33,9 @@ SIGNS: dict[str, str] = {
     "rarest": "samples of the rarest class, over what an equal share would be",
 }
 
+# how a verdict begins where nothing lasts
+HEALTHY, UNSETTLED, EARLY_YET = "healthy", "unsettled", "too early to tell"
+
 LIKELIHOOD = 'a likelihood that weighs more, such as --game "vae(sigma=0.1)"'
 
 
@@ -270,6 +273,16 @@ def verdict(
         "coverage": "coverage {:.0%}",
     }
     parts = [words.format(signs[name]) for name, words in shown.items() if name in signs]
-    word = "unsettled" if any(rule.ill(signs) for rule in RULES if rule.name not in refused) else "healthy"
-    word = word if len(_counted(history, steps)) >= LASTING else "too early to tell"
+    word = UNSETTLED if any(rule.ill(signs) for rule in RULES if rule.name not in refused) else HEALTHY
+    word = word if len(_counted(history, steps)) >= LASTING else EARLY_YET
     return word + (f" ({', '.join(parts)})." if parts else ".")
+
+
+def state(sentence: str) -> str:
+    """What a verdict comes to: healthy, unsettled, too early to tell, or ill.
+
+    Example:
+        >>> state("healthy (coverage 50%)."), state("the samples are nearly alike, since step 100; try --pack 2.")
+        ('healthy', 'ill')
+    """
+    return next((word for word in (HEALTHY, UNSETTLED, EARLY_YET) if sentence.startswith(word)), "ill")

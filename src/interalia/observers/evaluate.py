@@ -148,6 +148,8 @@ def refused_by(game: Game, dynamics: str) -> set[str]:
     refused = set() if game.packs else {"pack"}
     if isinstance(getattr(game, "divergence", None), Wasserstein):
         refused.add("critic too strong")  # it is meant to be as sure as it can, and its gradient does not vanish
+    if not game.deceives:
+        refused |= {"augment", "noise"}
     if len(game.shape) != 3 or game.judges == "z":
         refused.add("augment")
     return refused | ({"penalty"} if dynamics.startswith("consensus") else set())

@@ -219,7 +219,8 @@ def _training(home: Folder, run: Mapping[str, Any]) -> str:
     health = figure(
         home.figures / "health.png",
         "Signs of health",
-        "Taken at each evaluation from a few hundred held-out examples; the shaded side of a broken line is ill: "
+        "Taken at each evaluation from a few hundred held-out examples; the first panel is what was made of them all at that "
+        "step; the shaded side of a broken line is ill: "
         + "; ".join(f"{name.replace('_', ' ')} is the {about}" for name, about in SIGNS.items())
         + ".",
     )
