@@ -1120,3 +1120,19 @@ def test_images_of_a_person_that_cannot_be_read(tmp_path: Path) -> None:
         read_images([tmp_path / "words.png"], (2,))
     with pytest.raises(UserError, match="no image was given"):
         read_images([], (1, 8, 8))
+
+
+def test_long_work_writes_a_line_now_and_then_where_there_is_no_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from interalia.data import progress
+
+    seconds = iter([0.0, 10.0, 40.0, 50.0, 80.0])
+    monkeypatch.setattr(progress.time, "monotonic", lambda: next(seconds))
+    with progress.progress("ais of 8 images", 8) as advance:
+        for _ in range(4):
+            advance(2)
+    assert capsys.readouterr().err.splitlines() == [
+        "ais of 8 images: 50%, 40 s left",
+        "ais of 8 images: 100%, 0 s left",
+    ]

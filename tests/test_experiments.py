@@ -148,6 +148,22 @@ def test_the_rate_of_a_method_is_the_one_with_the_least_error(tmp_path: Path, mo
     assert stability.best_rate("MNIST", "Adam", 10, setting) == 0.0002
 
 
+def test_half_a_curve_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C within a training of sem-ali ends the experiment, and nothing of a curve that was cut off is kept."""
+    import signal
+
+    from interalia.experiments import stability
+
+    monkeypatch.setattr(stability.Curve, "step", lambda *_: signal.raise_signal(signal.SIGINT))
+    setting = Setting(True, None, 1, 8, tmp_path / "runs")
+    run = stability.sem_run("MNIST", "Adam", 0.001, 0, 8, setting)
+    with pytest.raises(KeyboardInterrupt):
+        stability.curve(run, "validation")
+    with pytest.raises(KeyboardInterrupt):
+        stability.best_rate("MNIST", "Adam", 8, setting)
+    assert not list((tmp_path / "runs").glob("rate-*"))
+
+
 @pytest.mark.parametrize("name", ["bilinear", "dirac-gan"])
 def test_every_dynamics_has_the_rate_of_the_theory(name: str, tmp_path: Path) -> None:
     from interalia.experiments import CATALOGUE, experiment

@@ -241,7 +241,7 @@ def observed(dataset: Dataset, split: str, count: int | None, seed: int) -> tupl
         raise UserError(f"the {split} split of {dataset.name!r} is empty; measure on another split.")
     order = torch.randperm(len(part), generator=torch.Generator().manual_seed(seed))
     x = as_tensor(part.x[order[:count].sort().values.numpy()])
-    return x, dataset.binarised
+    return x, "fresh in training, drawn once here" if dataset.binarised == "fresh" else dataset.binarised
 
 
 def estimated(one: Estimate) -> dict[str, Any]:

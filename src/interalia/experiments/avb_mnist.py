@@ -134,8 +134,9 @@ def work(run: Run, kind: str, row: str, setting: Setting) -> Values:
     x, binarised = observed(dataset, "test", how["images"], run.seed)
     values = {"hours": noted.seconds / 3600, "told": told(done.game, x, run.seed)}
     if done.game.encoder.density:
-        values["elbo"] = elbo(done.game, x, seed=run.seed, binarised=binarised).mean
-        values["iwae"] = importance_bound(done.game, x, how["weights"], seed=run.seed, binarised=binarised).mean
+        bound = elbo(done.game, x, seed=run.seed, binarised=binarised)
+        closer = importance_bound(done.game, x, how["weights"], seed=run.seed, binarised=binarised)
+        values |= {"elbo": bound.mean, "elbo_error": bound.error, "iwae": closer.mean, "iwae_error": closer.error}
     annealed = annealed_importance(
         done.game,
         x,
@@ -158,7 +159,9 @@ AVB_MNIST = Experiment(
     columns={
         "told": "the loss's own bound, nats",
         "elbo": "ELBO, nats ↑",
+        "elbo_error": "its standard error over images",
         "iwae": "importance-weighted bound, nats ↑",
+        "iwae_error": "its standard error",
         "ais": "log p(x) by AIS, nats ↑",
         "error": "its standard error over images",
         "gap": "BDMC gap, nats ↓",

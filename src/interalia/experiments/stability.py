@@ -95,6 +95,8 @@ def curve(run: Run, part: str) -> list[tuple[float, float]]:
     x = as_tensor(getattr(training.dataset, part).x[:COUNT])
     noted = Curve(x, training.steps)
     engine.loop(training, [Health(), noted])
+    if training.step < training.steps:  # asked to stop: half a curve is none
+        raise KeyboardInterrupt
     return noted.points
 
 
