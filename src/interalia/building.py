@@ -138,7 +138,7 @@ def build(
             f"{run.networks!r} have one score; use --networks auto."
         )
     if run.pack > 1:
-        parts["critic"] = _packed(run, kind, sizes)
+        parts |= _packed(run, kind, sizes)
     _initialise(made, parts)
     if sizes.lower:
         mlp.sharpen(parts["upper_decoder"], sizes.lower)
@@ -243,8 +243,8 @@ def _disturbance(run: Run, kind: type[Game], shape: tuple[int, ...]) -> Disturba
     return disturbances.Disturbances(parts) if len(parts) > 1 else parts[0] if parts else None
 
 
-def _packed(run: Run, kind: type[Game], sizes: Sizes) -> nn.Module:
-    """A critic of `run.pack` samples at a time.
+def _packed(run: Run, kind: type[Game], sizes: Sizes) -> dict[str, nn.Module]:
+    """The critics of `run.pack` samples at a time, by name.
 
     Raises:
         UserError: this game's critic answers for single samples, or a batch is no whole number of packs.
@@ -265,13 +265,15 @@ def _packed(run: Run, kind: type[Game], sizes: Sizes) -> nn.Module:
         labels=run.pack * sizes.labels,
     )
     if sizes.judges == "z":
-        return Packed(mlp.of_latents(many), run.pack)
+        return {"critic": Packed(mlp.of_latents(many), run.pack)}
     try:
-        return Packed(specs.make(run.networks, networks.CATALOGUE, "networks", many).critic, run.pack)  # type: ignore[union-attr]
+        made = specs.make(run.networks, networks.CATALOGUE, "networks", many)
     except UserError as error:
         raise UserError(
             f"the networks {run.networks!r} have no critic of {run.pack} samples at a time: {error}"
         ) from None
+    critics = {name: getattr(made, name) for name in ("critic", "cycle_critic")}
+    return {name: Packed(critic, run.pack) for name, critic in critics.items() if critic is not None}
 
 
 def _normalise(run: Run, parts: Mapping[str, nn.Module]) -> None:

@@ -120,6 +120,7 @@ class SemiAAE(Game):
     players = {"autoencoder": ["encoder", "decoder"], "critic": ["critic"]}
     judges = "z"
     semi = True
+    packs = True
     prior: Codes
 
     def __init__(

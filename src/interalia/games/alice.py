@@ -120,6 +120,7 @@ class AdversarialALICE(Game):
     """
 
     players = {"generator": ["encoder", "decoder"], "critic": ["critic", "cycle_critic"]}
+    packs = True
 
     def __init__(
         self,
