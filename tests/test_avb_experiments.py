@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -90,3 +93,23 @@ def test_eight_schools_game_has_the_likelihood_of_its_model() -> None:
     y = torch.tensor(avb.Y, dtype=torch.float32)
     exact = torch.distributions.Normal(theta, torch.tensor(avb.SIGMA, dtype=torch.float32)).log_prob(y).sum(1)
     assert torch.allclose(game.log_likelihood(x, z) - math.log(np.prod(avb.SIGMA)), exact, atol=1e-4)
+
+
+@pytest.mark.parametrize("which", ["elbo", "annealed_importance"])
+def test_an_interrupted_estimate_is_no_row_of_avb_mnist(
+    which: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from interalia.experiments import avb_mnist
+    from interalia.experiments.experiment import Setting
+    from interalia.metrics import likelihood
+
+    whole = getattr(likelihood, which)
+
+    def cut(*given: Any, **settings: Any) -> Any:
+        found = whole(*given, **settings)
+        return dataclasses.replace(found, values=found.values[:1], rows=found.rows[:1])
+
+    monkeypatch.setattr(likelihood, which, cut)
+    job = next(iter(avb_mnist.jobs(Setting(True, None, 1, 2, tmp_path / "runs"))))
+    with pytest.raises(KeyboardInterrupt):
+        job.work()

@@ -147,7 +147,7 @@ def test_adaptation_follows_the_critic_and_is_remembered() -> None:
 
 
 def test_several_disturbances_come_in_turn() -> None:
-    both = Disturbances([Augmentation(policy="cutout"), InstanceNoise(std=0.5)])
+    both = Disturbances([Augmentation(policy="cutout", probability=1.0), InstanceNoise(std=0.5)])
     torch.manual_seed(0)
     (changed,) = both((torch.ones(200, 1, 8, 8),))
     assert (changed < 0.5).double().mean().item() == pytest.approx(0.25 * 0.84 + 0.75 * 0.16, abs=0.02)
@@ -218,15 +218,34 @@ def test_penalties_on_packs_are_those_of_the_pack_as_one_input(penalty: Any) -> 
 
 
 @pytest.mark.parametrize("game", [name for name, member in CATALOGUE.items() if member.packs])
-@pytest.mark.parametrize("pack", [2, 4])
+@pytest.mark.parametrize("pack", [2, 3, 4])
 def test_games_play_with_packs(game: str, pack: int) -> None:
-    made = build(game, CONV, pack=pack)
-    outcome = made(*batch(made))
-    count = len(batch(made)[0])
+    made = build(game, CONV, pack=pack, batch=24)
+    outcome = made(*batch(made, 24))
+    count = 24
     assert next(iter(outcome.scores.values())).shape == (count // pack,)
     for player in made.players:
         gradients = torch.autograd.grad(outcome.losses[player], made.parameters_of(player), retain_graph=True)
         assert all(bool(gradient.isfinite().all()) for gradient in gradients)
+
+
+def test_a_run_in_packs_of_three_is_looked_at_on_the_way(tmp_path: Any) -> None:
+    import interalia
+    from interalia.observers.log import read
+
+    run = runs.Run(
+        data="digits",
+        latent=4,
+        networks="auto(width=2)",
+        steps=2,
+        batch=48,
+        pack=3,
+        augment="adaptive",
+        evaluate_every=1,
+    )
+    done = interalia.train(run, out=tmp_path / "run")
+    assert done.folder is not None
+    assert sum("health/sure" in line for line in read(done.folder)) == 2
 
 
 @pytest.mark.parametrize("game", ["infogan", "vae-gan", "semi-ali", "vae", "cyclegan"])

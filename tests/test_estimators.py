@@ -526,7 +526,8 @@ def test_the_command_writes_every_number_with_its_protocol(
     table = (folders["vae"] / "likelihood.md").read_text()
     assert "| ais |" in table
     assert "Commit" in table
-    assert interalia("likelihood", folders["vae"], "--how", "elbo", "--split", "validation", *FAST) == 0
+    assert interalia("likelihood", folders["vae"], "--how", "elbo", "--split", "validation", "--samples", 30) == 0
+    assert "30 draws of q(z | x)" in " ".join(capsys.readouterr().out.split())
     found = json.loads((folders["vae"] / "likelihood.json").read_text())
     assert found["images"]["measured"] == found["images"]["split"] > 100
 
@@ -545,8 +546,19 @@ def test_what_the_command_refuses(folders: dict[str, Path], capsys: pytest.Captu
         ((folders["vae"], "--how", ","), "--how names no estimate"),
         ((folders["vae"], "--count", 0), "--count is 0"),
         ((folders["vae"], "--chains", 0), "`chains` is 0"),
+        (
+            (folders["vae"], "--how", "elbo", "--chains", 3),
+            "--chains is about ais, and --how asks for elbo; leave it out.",
+        ),
+        (
+            (folders["vae"], "--how", "ais", "--samples", 3),
+            "--samples is about elbo and iwae and kde, and --how asks for",
+        ),
     ):
-        assert interalia("likelihood", *arguments, *(() if "--chains" in arguments else FAST)) == 2
+        assert (
+            interalia("likelihood", *arguments, *(() if "--chains" in arguments or "--samples" in arguments else FAST))
+            == 2
+        )
         said = capsys.readouterr().err
         assert words in said
         assert said.count("\n") == 1

@@ -188,3 +188,9 @@ def test_svhn_is_a_row_where_its_files_are(tmp_path: Path) -> None:
     (tmp_path / "svhn").mkdir()
     assert "SVHN, 1,000 labels: K + 1 classes, virtual adversarial training" in rows()
     assert "CIFAR-10, 4,000 labels: K + 1 classes, virtual adversarial training" in rows()
+
+
+def test_a_seed_that_diverged_leaves_the_others_their_columns() -> None:
+    rows = [{"failed": 100.0, "diverged": 100.0}, {"failed": 0.0, "diverged": 0.0, "ratio": 0.3}]
+    assert experiment.summary(rows)["ratio"] == (0.3, None)
+    assert experiment.summary(rows[::-1])["failed"][0] == 50.0

@@ -278,3 +278,37 @@ def test_the_strip_chart_shows_the_verdicts_and_differences_that_have_a_bound(tm
             colours = {colour for _, colour in image.convert("RGB").getcolors(10**6)}
             assert ((0, 158, 115) in colours) == (lines is not log)
     assert heights[0] < heights[1] == heights[2]
+
+
+def test_a_game_without_a_critic_is_told_of_what_it_has() -> None:
+    from interalia.observers.evaluate import refused_by
+
+    ignored = [(step, {"ratio": 0.99}) for step in (500, 1000, 1500)]
+    copies = [(step, {"remembered": 0.1}) for step in (500, 1000, 1500)]
+    gaussian, bernoulli = build("vae", (1, 8, 8)), build("vae(likelihood='bernoulli')", (1, 8, 8))
+    regressor = build("latent-regressor", (1, 8, 8))
+    flow = "simultaneous"
+    (finding,) = findings(ignored, 1500, {}, refused_by(gaussian, flow))
+    assert "try a smaller sigma in --game or larger --rates or more --steps" in finding.sentence
+    for game in (bernoulli, regressor):
+        (finding,) = findings(ignored, 1500, {}, refused_by(game, flow))
+        assert finding.sentence.endswith("try larger --rates or more --steps")
+    (finding,) = findings(copies, 1500, {}, refused_by(gaussian, flow))
+    assert finding.sentence.endswith("try a smaller --latent or fewer --steps")
+    assert all(rule.alone or "sure" in rule.sign for rule in RULES)
+
+
+def test_converged_weights_have_statistics_of_their_own(tmp_path: Path) -> None:
+    """`population` holds of the best weights too, by which a converged training ends."""
+    run = interalia.Run(
+        data="digits", game="ali", networks="auto(width=8)", latent=4, steps=400, evaluate_every=5, until_converged=1,
+        population=7, best="reconstruction_ratio", rates={"generator": 0.0}, ema=0,
+    )  # fmt: skip
+    done = interalia.train(run, out=tmp_path / "run")
+    assert done.step < 400
+    again = interalia.load(tmp_path / "run")
+    seen = [value for key, value in again.game.state_dict().items() if key.endswith("num_batches_tracked")]
+    assert seen
+    assert {int(count) for count in seen} == {7}
+    for key, value in done.game.state_dict().items():
+        torch.testing.assert_close(again.game.state_dict()[key], value)

@@ -436,7 +436,8 @@ class LeastSquares(Divergence):
     critic: (mean[(p - b)^2] + mean[(q - a)^2]) / 2;  generator: (mean[(p - (a + b - c))^2] + mean[(q - c)^2]) / 2.
 
     With (a, b, c) = (-1, 1, 0) and the optimal critic the generator is charged half of the Pearson chi-square of P + Q
-    from 2 Q, the integral of (p - q)^2 / (p + q); in terms of `Pearson`, the whole D_f(Q || (P + Q) / 2).
+    from 2 Q, the integral of (p - q)^2 / (p + q); in terms of `Pearson`, the whole D_f(Q || (P + Q) / 2). The optimal score
+    (b p + a q) / (p + q) tells the density ratio, p/q = (score - a) / (b - score).
 
     References:
         Least Squares Generative Adversarial Networks, Xudong Mao and others, 2017, https://arxiv.org/abs/1611.04076
@@ -445,6 +446,15 @@ class LeastSquares(Divergence):
     a: float = 0.0
     b: float = 1.0
     c: float = 1.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.a == self.b:
+            raise ValueError(f"`a` and `b` are {self.a}, and a critic tells P from Q by them; give two numbers")
+
+    def ratio(self, score: Tensor) -> Tensor:
+        share = ((score - self.a) / (self.b - self.a)).clamp(1e-6, 1 - 1e-6)  # p / (p + q)
+        return share.logit()
 
     def on_p(self, p: Tensor) -> Tensor:
         return (p - self.b).square() / 2
@@ -539,7 +549,8 @@ class Relativistic(Divergence):
 
         critic: L(p_i - q_i, q_i - p_i) / 2;  generator: G(p_i - q_i, q_i - p_i) / 2
 
-    with `gan` mean[softplus(q_i - p_i)] and mean[softplus(p_i - q_i)]. What is added to all scores changes nothing, so that
+    with `gan` mean[softplus(q_i - p_i)] and mean[softplus(p_i - q_i)]. With smoothing a of the pairs count as turned round,
+    (1 - a) L(p_i - q_i, q_i - p_i) / 2 + a L(q_i - p_i, p_i - q_i) / 2. What is added to all scores changes nothing, so that
     no score tells a density ratio.
 
     References:
@@ -548,7 +559,7 @@ class Relativistic(Divergence):
 
     Arguments:
         of: the other divergence, with its settings.
-        smoothing: as in `Divergence`, of the pairs.
+        smoothing: a, in [0, 1): with `gan` the critic is asked for 1 - a in place of 1.
 
     Raises:
         ValueError: `of` is relativistic itself, or smooths its labels, for which this has a setting of its own.
@@ -587,7 +598,10 @@ class Relativistic(Divergence):
         return self.base.mean(terms)
 
     def critic_loss(self, p: Tensor, q: Tensor) -> Tensor:
-        return super().critic_loss(p - q, q - p)
+        right = self.base.critic_loss(p - q, q - p) / 2
+        if not self.smoothing:
+            return right
+        return (1 - self.smoothing) * right + self.smoothing * self.base.critic_loss(q - p, p - q) / 2
 
     def generator_loss(self, p: Tensor, q: Tensor) -> Tensor:
         return self.base.generator_loss(p - q, q - p) / 2

@@ -31,7 +31,8 @@ class Rules:
 
     Attributes:
         accumulate: batches whose gradients are averaged in one look, as though they were one batch of so many times the
-            size (but for batch norm, which still sees them one by one).
+            size (but for batch norm, which still sees them one by one, and for consensus, which squares the gradient of each
+            by itself).
         clip: the greatest Euclidean norm of one player's gradient, which is scaled down to it; 0 for none.
         balance: the critic does not move while a sample of the first joint outscores one of the second with more than this
             probability; 1 for a critic that always moves.

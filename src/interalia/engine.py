@@ -59,7 +59,7 @@ class Training:
         step: steps done.
         seconds: time spent in training, over all sittings.
         best: the best value so far of the run's declared measure, and its step; None before the first evaluation.
-        estimated: what `finished` answered last, and at which step.
+        estimated: what `finished` answered last, at which step, and whether of the best one.
         converged: why it ends before its last step, where it does; set by whoever watches the measures.
     """
 
@@ -78,7 +78,7 @@ class Training:
     step: int = 0
     seconds: float = 0.0
     best: tuple[float, int] | None = None
-    estimated: tuple[int, Game] | None = None
+    estimated: tuple[tuple[int, bool], Game] | None = None
     converged: str = ""
 
     @property
@@ -97,18 +97,31 @@ class Training:
         return game  # type: ignore[no-any-return]
 
     def finished(self) -> Game:
-        """The game as it is exported at the end: the one that samples are drawn from, with batch norm's statistics
-        estimated anew where the run asks for it. The training itself is left as it is."""
-        if self.run.population == 0:
+        """The game as it is exported at the end: the one that samples are drawn from, of the best step where the training
+        has converged, with batch norm's statistics estimated anew where the run asks for it. The training itself is left as
+        it is."""
+        converged = self.folder is not None and bool(self.converged) and self.best is not None
+        if self.run.population == 0 and not converged:
             return self.sampled
-        if self.estimated is None or self.estimated[0] != self.step:
+        if self.estimated is None or self.estimated[0] != (self.step, converged):
             game = copy.deepcopy(self.sampled)
-            batches = draw(self.stores, orders(self.stores, self.run, self.game.semi))
-            with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
-                torch.manual_seed(self.run.seed)
-                optim.estimate_population(game, batches, self.run.population)
-            self.estimated = (self.step, game)
+            if converged:
+                from safetensors.torch import load_file
+
+                assert self.folder is not None
+                game.load_state_dict(load_file(self.folder.best))
+            if self.run.population:
+                batches = draw(self.stores, orders(self.stores, self.run, self.game.semi))
+                with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
+                    torch.manual_seed(self.run.seed)
+                    optim.estimate_population(game, batches, self.run.population)
+            self.estimated = ((self.step, converged), game)
         return self.estimated[1]
+
+    @property
+    def finished_step(self) -> int:
+        """The step whose weights `finished` has."""
+        return self.best[1] if self.folder is not None and self.converged and self.best is not None else self.step
 
     def state(self) -> dict[str, Any]:
         """Everything that the next step depends on, in tensors and plain values."""
@@ -442,12 +455,6 @@ def finish(training: Training, observers: Sequence[Observer] | None = None) -> T
     from interalia.observers import usual
 
     loop(training, usual(training) if observers is None else observers)
-    game, step = training.finished(), training.step
-    if training.converged and training.folder is not None and training.best is not None:
-        from safetensors.torch import load_file
-
-        game, step = copy.deepcopy(game), training.best[1]
-        game.load_state_dict(load_file(training.folder.best))
-    game.eval()
+    game = training.finished().eval()
     given = training.dataset if training.run.data == runs.OWN else None
-    return Trained(game, training.run, training.folder, step, given)
+    return Trained(game, training.run, training.folder, training.finished_step, given)

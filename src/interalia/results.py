@@ -159,7 +159,7 @@ def likelihood(
     how: Sequence[str] | None = None,
     split: Literal["test", "validation"] = "test",
     count: int | None = None,
-    samples: int = 5000,
+    samples: int | None = None,
     annealing: Mapping[str, Any] | None = None,
     seed: int = 0,
     weights: Literal["last", "best"] = "last",
@@ -173,13 +173,14 @@ def likelihood(
         how: names of `interalia.metrics.likelihood.CATALOGUE`; by default all but kde that the game has densities for.
         split: the part of the data.
         count: how many images, drawn by the seed; by default all of them.
-        samples: K of the importance-weighted bound.
+        samples: how many to draw for each of these estimates, of elbo, iwae (its K) and kde; by default what each has.
         annealing: settings of `annealed_importance`.
         seed: of the choice of images and of all draws.
         weights: which these are, for the record.
 
     Raises:
-        UserError: no such estimate, `count` under 1, or what the estimates raise.
+        UserError: no such estimate, `count` under 1, a setting of an estimate that is not asked for, or what the estimates
+            raise.
     """
     from interalia.metrics.likelihood import CATALOGUE
 
@@ -196,14 +197,24 @@ def likelihood(
         how = ["elbo", "iwae", "ais"] if density else ["ais"]
     dataset = dataset_of(trained)
     x, binarised = observed(dataset, split, count, seed)
-    settings: dict[str, dict[str, Any]] = {"iwae": {"samples": samples}, "ais": dict(annealing or {})}
+    settings: dict[str, dict[str, Any]] = {name: {} for name in how}
+    for key, value in {"samples": samples, **(annealing or {})}.items():
+        if value is None:
+            continue
+        taking = [name for name in CATALOGUE if (name == "ais") == (key != "samples")]
+        if not set(taking) & set(how):
+            raise UserError(
+                f"--{key} is about {' and '.join(taking)}, and --how asks for {', '.join(how)}; leave it out."
+            )
+        for name in set(taking) & set(how):
+            settings[name][key] = value
     if "kde" in how:
-        settings["kde"] = {"validation": observed(dataset, "validation", BANDWIDTH_POINTS, seed)[0]}
+        settings["kde"]["validation"] = observed(dataset, "validation", BANDWIDTH_POINTS, seed)[0]
     estimates: list[Estimate] = []
     interrupted = False
     for name in how:
         try:
-            one = CATALOGUE[name](game, x, seed=seed, binarised=binarised, **settings.get(name, {}))
+            one = CATALOGUE[name](game, x, seed=seed, binarised=binarised, **settings[name])
         except KeyboardInterrupt:
             if not estimates:
                 raise

@@ -51,13 +51,13 @@ def likelihood(
     how: str | None = None,
     split: Literal["test", "validation"] = "test",
     count: int | None = None,
-    samples: int = 5000,
-    chains: int = 16,
-    temperatures: int = 1000,
-    leapfrog: int = 10,
-    path: Literal["sigmoidal", "linear"] = "sigmoidal",
+    samples: int | None = None,
+    chains: int | None = None,
+    temperatures: int | None = None,
+    leapfrog: int | None = None,
+    path: Literal["sigmoidal", "linear"] | None = None,
     initial: Literal["posterior", "prior"] | None = None,
-    simulated: int = 100,
+    simulated: int | None = None,
     seed: Seed = 0,
     device: Device = "auto",
     best: bool = False,
@@ -74,19 +74,20 @@ def likelihood(
     count
         How many images, drawn by the seed; by default all of them.
     samples
-        K of the importance-weighted bound.
+        How many to draw: for elbo (100 where it is not given), for iwae its K (5,000), for kde the kernels' (10,000).
     chains
-        Of each image, for ais.
+        Of each image, for ais (16).
     temperatures
-        Of a chain.
+        Of a chain (1,000).
     leapfrog
-        Steps of a transition of Hamiltonian Monte Carlo.
+        Steps of a transition of Hamiltonian Monte Carlo (10).
     path
-        How chains are heated along the geometric path p_0^(1-b) p_1^b: b evenly (linear), or slowly at both ends (sigmoidal).
+        How chains are heated along the geometric path p_0^(1-b) p_1^b: b evenly (linear), or slowly at both ends (sigmoidal,
+        the default).
     initial
-        What chains start from: the Gaussian of the encoder's moments, where it has them, or the prior.
+        What chains start from: the Gaussian of the encoder's moments, where it has them (the default), or the prior.
     simulated
-        Images of the model's own by which ais is checked; 0 leaves the check out.
+        Images of the model's own by which ais is checked (100); 0 leaves the check out.
     best
         Measure the best weights by the run's declared measure, in place of the last.
     """

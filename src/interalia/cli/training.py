@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,7 +13,7 @@ from cyclopts import Parameter
 from interalia.cli.asking import app, say
 from interalia.errors import UserError, unknown
 from interalia.folder import Folder, fitted
-from interalia.runs import FREE, Run, from_toml, kinds
+from interalia.runs import FREE, OWN, Run, from_toml, kinds
 
 # each field of a run is a flag, with the recipe's value where the flag is not given
 
@@ -80,7 +81,6 @@ def train(
     given = {} if overrides is None else {k: v for k, v in dataclasses.asdict(overrides).items() if v is not None}
     run = described(recipe, given) if resume is None else resumed(resume, recipe, given, out)
     run.check_parts()
-    check_critic(run, given)
     if dry_run:
         print(run.dump(), end="")
         return
@@ -110,26 +110,40 @@ def described(recipe: str | None, given: dict[str, Any]) -> Run:
             given = {"name": recipe.replace("ali", name), **UNLIKE_ALI.get(name, {}), **given}
     if recipe.endswith(".toml"):
         kept = from_toml(Path(recipe))
-        return fitted(Run(**kept).replace(**given), {**kept, **given})
+        return fitted(of_use(Run(**kept).replace(**given), {**kept, **given}), {**kept, **given})
     if recipe not in CATALOGUE:
         raise unknown("recipe", recipe, CATALOGUE)
-    return fitted(CATALOGUE[recipe](**given), given)
+    return fitted(of_use(CATALOGUE[recipe](**given), given), given)
 
 
-# what is of a critic, so that asking for it is a mistake where there is none
 OF_A_CRITIC = ("divergence", "penalty", "noise", "augment", "pack", "balance")
 
 
-def check_critic(run: Run, given: Mapping[str, Any]) -> None:
-    """Raises a UserError where a flag is about the critic of a game that has none; a recipe's own fields are no wish."""
+def of_use(run: Run, given: Mapping[str, Any]) -> Run:
+    """The run without what its recipe has and its game has no use for.
+
+    Raises:
+        UserError: such a thing was `given`, by a flag or in a file.
+    """
     from interalia import games, specs
 
+    if run.game == OWN:
+        return run
     kind, _ = specs.look_up(run.game, games.CATALOGUE, "game")
-    if any("critic" in player for player in kind.players):
-        return
-    for key in OF_A_CRITIC:
-        if key in given and given[key] != getattr(Run(), key):
-            raise UserError(f"--{key} is about a critic, and {kind.__name__} has none; leave it out.")
+    needs = inspect.signature(kind).parameters
+    useless: dict[str, str] = {}
+    if not any("critic" in player for player in kind.players):
+        useless |= dict.fromkeys(OF_A_CRITIC, "a critic")
+    if "encoder" not in needs:
+        useless["encoder"] = "an encoder"
+    if not kind.semi:
+        useless["labelled"] = "a game that learns to read labels from some of them"
+    plain = Run()
+    for key, about in useless.items():
+        if given.get(key, getattr(plain, key)) != getattr(plain, key):
+            what = "is none" if about.startswith("a game") else "has none"
+            raise UserError(f"`{key}` is about {about}, and {kind.__name__} {what}; leave --{key} out.")
+    return run.replace(**{key: getattr(plain, key) for key in useless})
 
 
 def resumed(folder: Path, recipe: str | None, given: dict[str, Any], out: Path | None) -> Run:

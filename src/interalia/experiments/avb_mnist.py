@@ -136,6 +136,8 @@ def work(run: Run, kind: str, row: str, setting: Setting) -> Values:
     if done.game.encoder.density:
         bound = elbo(done.game, x, seed=run.seed, binarised=binarised)
         closer = importance_bound(done.game, x, how["weights"], seed=run.seed, binarised=binarised)
+        if bound.interrupted or closer.interrupted:
+            raise KeyboardInterrupt
         values |= {"elbo": bound.mean, "elbo_error": bound.error, "iwae": closer.mean, "iwae_error": closer.error}
     annealed = annealed_importance(
         done.game,
@@ -146,10 +148,10 @@ def work(run: Run, kind: str, row: str, setting: Setting) -> Values:
         seed=run.seed,
         binarised=binarised,
     )
-    values |= {"ais": annealed.mean, "error": annealed.error}
-    if annealed.check is not None:
-        values["gap"] = annealed.check.gap
-    return values
+    check = annealed.check
+    if annealed.interrupted or check is None or check.interrupted:  # what is there of it is no row
+        raise KeyboardInterrupt
+    return values | {"ais": annealed.mean, "error": annealed.error, "gap": check.gap}
 
 
 AVB_MNIST = Experiment(
@@ -225,6 +227,8 @@ def plane_work(run: Run, setting: Setting) -> Values:
         plots.grid(plane.flatten(0, 1).numpy(), pictures / f"{run.name}-plane.png", columns=20)
     x, binarised = observed(dataset, "test", 50 if setting.quick else 1000, run.seed)
     found = elbo(done.game, x, samples=10, seed=run.seed, binarised=binarised)
+    if found.interrupted:
+        raise KeyboardInterrupt
     return {"elbo": found.mean, "error": found.error}
 
 

@@ -230,15 +230,15 @@ def of_row(table: Sequence[Mapping[str, Any]], name: str) -> list[Values]:
 
 
 def summary(values: Sequence[Values]) -> dict[str, tuple[float, float | None]]:
-    """For each column the mean over seeds and its standard error, s / sqrt(n); None for a single seed.
+    """For each column the mean over the seeds that have it and its standard error, s / sqrt(n); None for a single one.
 
     Example:
-        >>> summary([{"modes": 24.0}, {"modes": 25.0}])
-        {'modes': (24.5, 0.5)}
+        >>> summary([{"modes": 24.0}, {"modes": 25.0, "error": 0.5}])
+        {'modes': (24.5, 0.5), 'error': (0.5, None)}
     """
     found: dict[str, tuple[float, float | None]] = {}
-    for key in values[0] if values else ():
-        numbers = [row[key] for row in values]
+    for key in dict.fromkeys(key for row in values for key in row):
+        numbers = [row[key] for row in values if key in row]
         error = statistics.stdev(numbers) / len(numbers) ** 0.5 if len(numbers) > 1 else None
         found[key] = (statistics.fmean(numbers), error)
     return found
@@ -247,8 +247,10 @@ def summary(values: Sequence[Values]) -> dict[str, tuple[float, float | None]]:
 def spread(experiment: Experiment, values: Sequence[Values]) -> dict[str, tuple[float, float]]:
     """The median and the best over seeds of the columns that ask for it; an arrow in the heading says which way is better."""
     found = {}
-    for key in experiment.spread if values else ():
-        numbers = [row[key] for row in values]
+    for key in experiment.spread:
+        numbers = [row[key] for row in values if key in row]
+        if not numbers:
+            continue
         best = min if "↓" in experiment.columns[key] else max
         found[key] = (statistics.median(numbers), best(numbers))
     return found

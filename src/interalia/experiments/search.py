@@ -204,7 +204,8 @@ RECIPE_SEARCH = Experiment(
         + f"; the {FINALISTS} of least mean cost, and the recipe as it was, on "
         + " and ".join(f"{data} ({ground.steps:,} steps)" for data, ground in SECOND.items())
         + f". Cost: the geometric mean of the reconstruction ratio and of the Frechet distance, each over that of the recipe "
-        f"as it was on the same data with the same seed; at most {WORST:g}. All measures are of {COUNT:,} validation images."
+        f"as it was on the same data with the same seed; at most {WORST:g}. All measures are of {COUNT:,} validation images, "
+        "or of all that there are."
     ),
     quick_protocol=f"scikit-learn's 8x8 digits, two settings, {QUICK_STEPS} steps: it shows the table's shape.",
     seeds=1,

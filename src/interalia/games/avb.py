@@ -9,7 +9,6 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from interalia.conditionals import Conditional, Prior
-from interalia.disturbances import Disturbance
 from interalia.divergences import GAN, Divergence
 from interalia.errors import UserError
 from interalia.games.game import Outcome
@@ -52,7 +51,6 @@ class AVB(Variational):
         prior: p(z), with a density.
         divergence: what the scores cost; one whose optimal score tells the density ratio.
         penalty: a charge on the critic's gradient, or None.
-        noise: instance noise on what the critic sees, or None.
         together: whether the critic sees both joints in one pass, see `Game.score`.
         likelihood, sigma: of p(x | z), as in VAE.
         contrast: whether the contrast is adaptive.
@@ -83,7 +81,6 @@ class AVB(Variational):
         prior: Prior,
         divergence: Divergence = GAN(),  # noqa: B008 (frozen)
         penalty: Penalty | None = None,
-        noise: Disturbance | None = None,
         together: bool = True,
         likelihood: Observed = "gaussian",
         sigma: float = 0.1,
@@ -105,7 +102,6 @@ class AVB(Variational):
         self.critic = critic
         self.divergence = divergence
         self.penalty = penalty
-        self.noise = noise
         self.together = together
         self.contrast = contrast
         self.correlated = correlated

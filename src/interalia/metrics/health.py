@@ -16,6 +16,7 @@ from interalia.disturbances import outscoring
 from interalia.metrics.coverage import precision_recall_density_coverage
 from interalia.metrics.distances import maximum_mean_discrepancy
 from interalia.metrics.inference import latent_reconstruction, posterior_moments, reconstruction
+from interalia.networks.layers import Packed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -92,7 +93,9 @@ def _critic(game: Game, dataset: Dataset, rows: Mapping[str, Tensor], seed: int)
     scores: dict[str, tuple[Tensor, Tensor]] = {}
     for part, chosen in rows.items():
         chosen = chosen[torch.linspace(0, len(chosen) - 1, min(COUNT, len(chosen))).long()]
-        chosen = chosen[: len(chosen) // 8 * 8]  # a whole number of packs
+        critic = getattr(game, "critic", None)
+        pack = critic.size if isinstance(critic, Packed) else 1
+        chosen = chosen[: len(chosen) // pack * pack]
         if not len(chosen):
             return {}
         batch = _batch(game, dataset, part, chosen)

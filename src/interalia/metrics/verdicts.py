@@ -36,8 +36,6 @@ SIGNS: dict[str, str] = {
 # how a verdict begins where nothing lasts
 HEALTHY, UNSETTLED, EARLY_YET = "healthy", "unsettled", "too early to tell"
 
-LIKELIHOOD = 'a likelihood that weighs more, such as --game "vae(sigma=0.1)"'
-
 
 @dataclass(frozen=True)
 class Rule:
@@ -52,7 +50,7 @@ class Rule:
         gain: how much nearer to health a sign that is getting better comes over that row; more than it moves by chance.
         words: what is wrong, with {value}.
         remedy: flags that help.
-        alone: flags that help a game without a critic.
+        alone: flags that help a game that deceives no critic.
         unless: a sign whose growth by more than `GROWN` over that row tells that the training goes on all the same.
     """
 
@@ -63,7 +61,7 @@ class Rule:
     gain: float
     words: str
     remedy: str
-    alone: str = LIKELIHOOD
+    alone: str
     unless: str = ""
 
     def value(self, signs: Mapping[str, float]) -> float | None:
@@ -112,6 +110,7 @@ RULES = (
         0.002,
         "the critic tells data from samples without fail ({value:.1%}) and teaches nothing",
         '--penalty "r1r2(every=4)" or --balance 0.9 or --noise annealed',
+        "",
         unless="coverage",
     ),
     Rule(
@@ -122,6 +121,7 @@ RULES = (
         0.03,
         "the critic knows its training data by heart (it is {value:.0%} surer of them than of held-out data)",
         "--augment adaptive",
+        "",
     ),
     Rule(
         "generator collapsed",
@@ -131,6 +131,7 @@ RULES = (
         0.01,
         "the samples cover only {value:.0%} of the data: the generator has collapsed",
         '--penalty "r1r2(every=4)" or --pack 2',
+        "a greater --latent or larger --rates or more --steps",
     ),
     Rule(
         "samples alike",
@@ -140,6 +141,7 @@ RULES = (
         0.04,
         "the samples are nearly alike (they vary {value:.0%} as much as the data): z is ignored",
         '--pack 2 or --penalty "r1r2(every=4)"',
+        "a smaller sigma in --game or larger --rates or more --steps",
     ),
     Rule(
         "encoder ignored",
@@ -149,6 +151,7 @@ RULES = (
         0.015,
         "reconstructions are no better than another image's (ratio {value:.2f}): the encoder is ignored",
         '--game "alice(cycle=1.0)" or --penalty "r1r2(every=4)"',
+        "a smaller sigma in --game or larger --rates or more --steps",
     ),
     Rule(
         "latents unused",
@@ -158,6 +161,7 @@ RULES = (
         0.05,
         "only {value:.0%} of the latent dimensions move with x",
         '--game "alice(cycle=1.0)" or a smaller --latent',
+        "a smaller sigma in --game or a smaller --latent",
     ),
     Rule(
         "posterior off",
@@ -167,6 +171,7 @@ RULES = (
         0.05,
         "what the encoder infers is not distributed as the prior ({value:.1f} nats a dimension)",
         '--penalty "r1r2(every=4)" or a greater --latent',
+        "a greater sigma in --game or more --steps",
     ),
     Rule(
         "data remembered",
@@ -176,6 +181,7 @@ RULES = (
         0.02,
         "samples lie {value:.0%} as far from the nearest training example as new data do: they are copies",
         "--augment adaptive or fewer --steps",
+        "a smaller --latent or fewer --steps",
     ),
 )
 
@@ -220,7 +226,7 @@ def findings(
         if since is not None and rule.name not in refused:
             signs = counted[-1][1]
             words = rule.words.format(value=rule.value(signs))
-            remedy = untried(rule.remedy, run or {}, refused) if "sure" in signs else rule.alone
+            remedy = untried(rule.remedy if "sure" in signs else rule.alone, run or {}, refused)
             found.append(Finding(rule.name, since, f"{words}, since step {since:,}; try {remedy}"))
     return found
 
@@ -238,7 +244,7 @@ def untried(remedy: str, run: Mapping[str, Any], refused: Collection[str]) -> st
     for option in remedy.split(" or "):
         flag, _, value = option.rpartition("--")[2].partition(" ")
         part, current = (text.strip('"').partition("(")[0] for text in (value, str(run.get(flag, ""))))
-        if flag not in refused and part != current:
+        if flag not in refused and (part != current or not part):
             left.append(option)
     return " or ".join(left) or "smaller --rates, or another --seed"
 

@@ -120,11 +120,8 @@ class Checkpoint(Observer):
         if self.written != training.step:
             self.write(training)
         assert training.folder is not None
-        if training.converged:
-            with writing(training.folder.weights, "wb") as file:
-                file.write(training.folder.best.read_bytes())
-        elif training.run.population:
-            export(training.finished(), training.run, training.step, training.folder.weights)
+        if training.converged or training.run.population:
+            export(training.finished(), training.run, training.finished_step, training.folder.weights)
 
     def write(self, training: Training) -> None:
         assert training.folder is not None

@@ -11,6 +11,7 @@ from interalia.data.store import as_tensor
 from interalia.divergences import Wasserstein
 from interalia.errors import UserError
 from interalia.folder import export
+from interalia.games.variational import Variational
 from interalia.metrics import health, verdicts
 from interalia.metrics.classifier import Classifier
 from interalia.metrics.evaluation import evaluate
@@ -150,6 +151,9 @@ def refused_by(game: Game, dynamics: str) -> set[str]:
         refused.add("critic too strong")  # it is meant to be as sure as it can, and its gradient does not vanish
     if not game.deceives:
         refused |= {"augment", "noise"}
+    if not isinstance(game, Variational) or game.binary:
+        alone = not game.deceives or "critic" not in game.players
+        refused |= {"game"} if alone else set()  # its remedies are a sigma's
     if len(game.shape) != 3 or game.judges == "z":
         refused.add("augment")
     return refused | ({"penalty"} if dynamics.startswith("consensus") else set())

@@ -16,10 +16,12 @@ from torch import Tensor
 
 from interalia.errors import UserError
 from interalia.games.game import Game
-from interalia.metrics.likelihood.estimate import GIVEN, Estimate, counted
+from interalia.metrics.likelihood.estimate import GIVEN, SHARE, Estimate, counted, free_bytes, gathered
 
 GRID = tuple(0.02 * 1.05**i for i in range(67))  # 0.02 to 0.50 in steps of 5 %: half a step off costs d/1700 nats
 PAIRS = 2**22  # distances held at once: few enough to stay in a processor's cache
+BYTES = 3 * 8  # of a distance, its kernel, and what lies between
+LEAST_POINTS = 256  # of a chunk, so that what is worked out of the centres is worth it
 SCOUTS = 2_000  # samples by which a long grid is narrowed down
 NARROWED = 5  # grid points kept to either side
 
@@ -103,8 +105,11 @@ def kernel_estimate(
         x: images, shape (n, ...).
         validation: others, by which the bandwidth is chosen, shape (m, ...); never test data.
         samples: how many to draw from the game.
-        seed: of the samples.
+        seed: of the samples, and of the order of the images.
         binarised: how x was binarised, "none", "fixed" or "fresh", for the protocol.
+
+    Returns:
+        One number for each image; an interrupted estimate is one of the images that were done.
 
     Raises:
         UserError: fewer than one sample, or what `log_densities` raises.
@@ -122,12 +127,23 @@ def kernel_estimate(
     counted(samples=samples)
     centres = tasks.generate(game, samples, seed)
     bandwidth = held_out_bandwidth(centres, validation)
-    (values,) = log_densities(x, centres, [bandwidth])
+    _checked(x, centres, [bandwidth])
+
+    def work(index: Tensor, tell: Callable[[float], None]) -> Tensor:
+        return log_densities(x[index], centres, [bandwidth]).T
+
+    chunk = max(LEAST_POINTS, pairs_that_fit() // samples)
+    which, values = gathered(len(x), chunk, seed, f"kde of {len(x):,} images", work)
     protocol = (
         f"Gaussian kernels on {samples:,} samples, bandwidth {bandwidth:.3g} chosen on {len(validation):,} validation "
         f"images; binarisation: {binarised}; seed {seed}"
     )
-    return Estimate("kde", values, torch.arange(len(x)), len(x), protocol)
+    return Estimate("kde", values[:, 0], which, len(x), protocol)
+
+
+def pairs_that_fit() -> int:
+    """How many distances to hold at once: what stays in a processor's cache, and at most a quarter of what is free."""
+    return min(PAIRS, int(SHARE * free_bytes(torch.device("cpu")) / BYTES))
 
 
 def log_densities(points: Tensor, samples: Tensor, bandwidths: Sequence[float]) -> Tensor:
@@ -138,7 +154,7 @@ def log_densities(points: Tensor, samples: Tensor, bandwidths: Sequence[float]) 
     Exact: every centre counts. The squared distances are computed once for all bandwidths, from products of the centred
     data, in float32 where the rounding costs a point less than a tenth of a nat at the narrowest bandwidth and in float64
     elsewhere; the distance to the nearest centre, by which the sum is scaled, is always taken anew in float64.
-    Memory: `PAIRS` distances at once.
+    Memory: at most `PAIRS` distances at once, and fewer where less is free.
 
     Arguments:
         points: x, shape (m, ...), each flattened to d numbers.
@@ -164,7 +180,7 @@ def log_densities(points: Tensor, samples: Tensor, bandwidths: Sequence[float]) 
     low_x, low_c, low_norms = x.to(kind), c.to(kind), norms_c.to(kind)
 
     answers = torch.empty(len(bandwidths), len(x), dtype=torch.float64)
-    for part in torch.arange(len(x)).split(max(1, PAIRS // n)):
+    for part in torch.arange(len(x)).split(max(1, pairs_that_fit() // n)):
         distances = torch.addmm(low_norms, low_x[part], low_c.T, alpha=-2)  # |x - c_i|^2 - |x|^2
         nearest, index = distances.min(1)
         least = (x[part] - c[index]).square().sum(1)  # |x - c_i|^2 of the nearest
