@@ -610,3 +610,14 @@ def test_every_game_survives_sigkill_under_a_dynamics_each(game: str, tmp_path: 
 @pytest.mark.parametrize(("game", "dynamics"), ALLOWED)
 def test_every_game_survives_sigkill_under_every_dynamics(game: str, dynamics: str, tmp_path: Path) -> None:
     check_killed_at_the_third_step(game, dynamics, tmp_path)
+
+
+def test_numbers_that_are_too_small_to_be_normal_cost_no_time() -> None:
+    """A processor takes some hundred times as long for a denormal number; a training counts them as 0."""
+    torch.set_flush_denormal(False)
+    small = torch.full((8,), 1e-30)
+    assert bool((small * 1e-10 > 0).all())
+    engine.prepare(recipes.ali_digits(steps=1))
+    if not torch.set_flush_denormal(True):
+        pytest.skip("this processor has no such mode")
+    assert not bool((small * 1e-10 > 0).any())

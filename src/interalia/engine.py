@@ -30,6 +30,7 @@ from interalia.errors import UserError
 from interalia.folder import Folder, own_generator
 from interalia.games import Game, Outcome
 from interalia.loading import Trained
+from interalia.modes import flush_denormals
 from interalia.runs import Run
 
 if TYPE_CHECKING:
@@ -198,6 +199,7 @@ def prepare(
     """
     from interalia.observers.evaluate import check_best
 
+    flush_denormals()
     run = runs.marked(run, game, dataset)
     if game is not None and generator is not None:
         raise UserError("a game of your own has its decoder with it; leave `generator` out.")

@@ -1,4 +1,4 @@
-"""In which mode a network is asked: quietly, with its parameters frozen, in full precision."""
+"""In which mode a network is asked: quietly, with its parameters frozen, in full precision, without the smallest numbers."""
 
 from __future__ import annotations
 
@@ -44,6 +44,16 @@ def frozen(game: nn.Module) -> Iterator[None]:
     finally:
         for p in moved:
             p.requires_grad_(True)
+
+
+def flush_denormals() -> None:
+    """Counts numbers that are too small to be normal (under 1.2e-38 in float32) as 0, from here on in this process.
+
+    They are worth nothing, and a processor takes some hundred times as long for one: a trained critic whose units have gone
+    far into an exponential's tail has so many that a step took 3.6 times as long. Threads that exist already keep their
+    ways, so this comes before any computation.
+    """
+    torch.set_flush_denormal(True)  # False where the processor has no such mode
 
 
 def full(y: Tensor) -> Tensor:
