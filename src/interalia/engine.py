@@ -30,7 +30,7 @@ from interalia.errors import UserError
 from interalia.folder import Folder, own_generator
 from interalia.games import Game, Outcome
 from interalia.loading import Trained
-from interalia.modes import flush_denormals
+from interalia.modes import flushed
 from interalia.runs import Run
 
 if TYPE_CHECKING:
@@ -184,6 +184,7 @@ def precision_context(precision: str, device: torch.device) -> Callable[[], Abst
     return lambda: torch.autocast(device.type, dtype=torch.bfloat16)
 
 
+@flushed()  # so that the threads that begin here do so too
 def prepare(
     run: Run,
     folder: Folder | None = None,
@@ -199,7 +200,6 @@ def prepare(
     """
     from interalia.observers.evaluate import check_best
 
-    flush_denormals()
     run = runs.marked(run, game, dataset)
     if game is not None and generator is not None:
         raise UserError("a game of your own has its decoder with it; leave `generator` out.")
@@ -336,7 +336,7 @@ def loop(training: Training, observers: Sequence[Observer]) -> None:
     """The loop: until the last step, or until somebody asks to stop."""
     if training.device.type == "cpu":
         keep_memory()
-    with stopping() as stop, watched(training, observers):
+    with stopping() as stop, flushed(), watched(training, observers):
         clock = time.perf_counter()
         while training.step < training.steps and not (stop.is_set() or training.converged):
             training.game.at(training.step, training.steps)

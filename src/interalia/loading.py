@@ -13,7 +13,6 @@ from safetensors import safe_open
 from interalia.building import build
 from interalia.errors import UserError
 from interalia.folder import Folder, header, own_generator
-from interalia.modes import flush_denormals
 from interalia.runs import OWN, Run
 
 if TYPE_CHECKING:
@@ -82,7 +81,6 @@ def load(
         UserError: this is no run's folder, or the training has not saved any weights yet, or the file is damaged, or a
             game of one's own is not given, or does not fit, or a game or data are given that the run describes.
     """
-    flush_denormals()
     file = Path(folder)
     home: Folder | None = None
     if file.suffix != ".safetensors":

@@ -203,9 +203,7 @@ def likelihood(
             continue
         taking = [name for name in CATALOGUE if (name == "ais") == (key != "samples")]
         if not set(taking) & set(how):
-            raise UserError(
-                f"--{key} is about {' and '.join(taking)}, and --how asks for {', '.join(how)}; leave it out."
-            )
+            raise UserError(f"--{key} is about {', '.join(taking)}, and --how asks for {', '.join(how)}; leave it out.")
         for name in set(taking) & set(how):
             settings[name][key] = value
     if "kde" in how:

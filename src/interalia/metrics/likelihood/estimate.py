@@ -16,7 +16,7 @@ from interalia.data.progress import progress
 from interalia.data.store import free_memory
 from interalia.errors import UserError
 from interalia.games.game import Game
-from interalia.modes import device_of, quietly
+from interalia.modes import device_of, flushed, quietly
 from interalia.tasks.calling import check_images
 
 ROWS = {"cpu": 1024}  # pairs (x, z) looked at at once where memory allows: more no longer fit a processor's cache
@@ -222,7 +222,7 @@ def gathered(
     order = torch.randperm(images, generator=torch.Generator().manual_seed(seed))
     done: list[Tensor] = []
     found: list[Tensor] = []
-    with progress(about, images) as advance:
+    with progress(about, images) as advance, flushed():
         try:
             for rows in order.split(chunk):
                 told = 0.0
