@@ -99,8 +99,10 @@ def test_an_unknown_setting_is_told_the_known_ones() -> None:
     with pytest.raises(UserError) as caught:
         specs.look_up("r1(gama=1)", penalties.CATALOGUE, "penalty")
     assert str(caught.value) == "the penalty 'r1' has no setting 'gama'; its settings are: gamma, every, final."
-    with pytest.raises(UserError, match=r"'hinge' has no setting 'margin'; its settings are: none\.$"):
+    with pytest.raises(UserError, match=r"'hinge' has no setting 'margin'; its settings are: smoothing\.$"):
         specs.look_up("hinge(margin=2)", divergences.CATALOGUE, "divergence")
+    with pytest.raises(UserError, match=r"'constant' has no setting 'start'; its settings are: warmup\.$"):
+        specs.look_up("constant(start=2)", optim.SCHEDULES, "schedule")
 
 
 def test_what_the_program_gives_is_no_setting() -> None:

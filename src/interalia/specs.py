@@ -75,7 +75,7 @@ def make(text: str, catalogue: Mapping[str, Callable[..., T]], kind: str, *args:
     Example:
         >>> from interalia import divergences
         >>> make("least-squares(c=0.5)", divergences.CATALOGUE, "divergence")
-        LeastSquares(a=0.0, b=1.0, c=0.5)
+        LeastSquares(smoothing=0.0, a=0.0, b=1.0, c=0.5)
     """
     member, settings = look_up(text, catalogue, kind)
     try:
