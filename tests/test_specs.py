@@ -101,8 +101,8 @@ def test_an_unknown_setting_is_told_the_known_ones() -> None:
     assert str(caught.value) == "the penalty 'r1' has no setting 'gama'; its settings are: gamma, every, final."
     with pytest.raises(UserError, match=r"'hinge' has no setting 'margin'; its settings are: smoothing\.$"):
         specs.look_up("hinge(margin=2)", divergences.CATALOGUE, "divergence")
-    with pytest.raises(UserError, match=r"'constant' has no setting 'start'; its settings are: warmup\.$"):
-        specs.look_up("constant(start=2)", optim.SCHEDULES, "schedule")
+    with pytest.raises(UserError, match=r"'simultaneous' has no setting 'fresh'; its settings are: none\.$"):
+        specs.look_up("simultaneous(fresh=True)", dynamics.CATALOGUE, "dynamics")
 
 
 def test_what_the_program_gives_is_no_setting() -> None:
