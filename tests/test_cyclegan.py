@@ -538,3 +538,25 @@ def test_the_experiment_in_its_quick_form(tmp_path: Path) -> None:
     assert rows["inverted: the truth"]["accuracy_a"] > 80
     assert all(0 <= values["accuracy_b"] <= 100 for values in rows.values())
     assert len(list((path.parent / "pictures").glob("*.png"))) == 8
+
+
+def test_both_critics_count_where_it_is_asked_who_wins() -> None:
+    """A critic of the second domain that is sure holds back the critics as one of the first does."""
+    from interalia import dynamics
+    from interalia.games.game import Outcome
+
+    low, high = torch.zeros(4), torch.ones(4)
+    for sure in ("a", "b"):
+        game = build()
+        scores = {"a": low, "fake_a": low, "b": low, "fake_b": low} | {sure: high}
+        assert [float(p.mean() - q.mean()) for p, q in game.pairs(Outcome({}, scores))] == [sure == "a", sure == "b"]
+        moves = dynamics.Simultaneous(
+            game,
+            {player: SGD(game.parameters_of(player), lr=0.1) for player in game.players},
+            dynamics.Rules(balance=0.9),
+        )
+        zero = {player: sum(p.sum() * 0 for p in game.parameters_of(player)) for player in game.players}
+        game.forward = lambda *_, zero=zero, scores=scores: Outcome(zero, scores)  # type: ignore[method-assign, assignment]
+        moves.step(itertools.repeat((low,)))
+        assert moves.ahead == 1.0
+        assert moves.waits("critic")

@@ -79,8 +79,8 @@ class Dynamics(abc.ABC):
         outcomes = [self.gradients(next(batches), players, 1 / count) for _ in range(count)]
         outcome = outcomes[0] if count == 1 else together(outcomes)
         self.game.saw(outcome)
-        if self.rules.balance < 1 and len(outcome.scores) > 1:
-            self.ahead = outscoring(*list(outcome.scores.values())[:2])
+        if self.rules.balance < 1:
+            self.ahead = max((outscoring(p, q) for p, q in self.game.pairs(outcome)), default=0.0)
         return outcome
 
     def gradients(self, batch: Sequence[Tensor], players: Sequence[str], share: float) -> Outcome:

@@ -110,12 +110,19 @@ class Game(nn.Module, abc.ABC):
         if self.penalty is not None and "critic" in self.players[player]:
             self.penalty.moved(self.critic)
 
+    def pairs(self, outcome: Outcome) -> list[tuple[Tensor, Tensor]]:
+        """The scores on the data's joint and on the model's, of each critic that tells one from the other; by default of
+        the first two joints, where there are so many."""
+        scores = list(outcome.scores.values())
+        return [(scores[0], scores[1])] if len(scores) > 1 else []
+
     def saw(self, outcome: Outcome) -> None:
         """Hears what a look of a training came to; an augmentation that adapts itself does so here."""
-        if self.noise is not None and len(outcome.scores) > 1:
-            first, second, *_ = outcome.scores.values()
+        if self.noise is not None:
             critic = getattr(self, "critic", None)  # a game between two domains has two, and never in packs
-            self.noise.heard(first, second, len(first) * (critic.size if isinstance(critic, Packed) else 1))
+            pack = critic.size if isinstance(critic, Packed) else 1
+            for first, second in self.pairs(outcome):
+                self.noise.heard(first, second, len(first) * pack)
 
     def memory(self) -> dict[str, Tensor]:
         """What the game carries from step to step beside its weights, such as a pool of past samples: for checkpoints."""

@@ -86,11 +86,12 @@ def _batch(game: Game, dataset: Dataset, part: str, rows: Tensor) -> tuple[Tenso
 
 
 def _critic(game: Game, dataset: Dataset, rows: Mapping[str, Tensor], seed: int) -> dict[str, float]:
-    """How sure the critic is of training data and of held-out data, each against samples of its own."""
+    """How sure the critic is of training data and of held-out data, each against samples of its own; of two critics the one
+    that is the surer."""
     if "critic" not in game.players or not game.deceives:
         return {}
     device = tasks.device_of(game)
-    scores: dict[str, tuple[Tensor, Tensor]] = {}
+    scores: dict[str, list[tuple[Tensor, Tensor]]] = {}
     for part, chosen in rows.items():
         chosen = chosen[torch.linspace(0, len(chosen) - 1, min(COUNT, len(chosen))).long()]
         critic = getattr(game, "critic", None)
@@ -107,15 +108,16 @@ def _critic(game: Game, dataset: Dataset, rows: Mapping[str, Tensor], seed: int)
             batch = (*batch, x_l, y)  # which do not bear on the scores
         with tasks.quietly(game, seed):
             outcome = game(*(values.to(device) for values in batch))
-        if len(outcome.scores) < 2:
+        scores[part] = [(first.cpu(), second.cpu()) for first, second in game.pairs(outcome)]
+        if not scores[part]:
             return {}
-        first, second, *_ = outcome.scores.values()
-        scores[part] = (first.cpu(), second.cpu())
-    p, q = scores["train"]
+    sure = [outscoring(*pair) for pair in scores["train"]]
+    surer = sure.index(max(sure))
+    p, q = scores["train"][surer]
     width = float(torch.cat([p, q]).std())
     return {
-        "sure": outscoring(p, q),
-        "sure_held_out": outscoring(*scores["validation"]),
+        "sure": sure[surer],
+        "sure_held_out": outscoring(*scores["validation"][surer]),
         "separated": float((p > q.max()).double().mean()),
         "margin": float(p.mean() - q.mean()) / width if width > 0 else 0.0,
     }
