@@ -51,8 +51,8 @@ def flushed() -> Iterator[None]:
     """Meanwhile numbers that are too small to be normal (under 1.2e-38 in float32) count as 0.
 
     They are worth nothing, and a processor takes some hundred times as long for one: a trained critic whose units have gone
-    far into an exponential's tail has so many that a step took 3.6 times as long. It holds of this thread and of those that
-    begin meanwhile; others keep their ways.
+    far into an exponential's tail has so many that a step takes several times as long. It holds of this thread and of those
+    that begin meanwhile; others keep their ways.
     """
     before = bool(torch.tensor(1e-30) * 1e-10 == 0)
     torch.set_flush_denormal(True)  # which changes nothing where the processor has no such mode

@@ -382,9 +382,9 @@ def strip(log: Sequence[Mapping[str, Any]], path: Path | str) -> Path:
             axes.axhline(rule_of.bound, color=VERMILLION, linewidth=1, linestyle="--")
             ends = (rule_of.bound, max(high, rule_of.bound * 1.05)) if rule_of.above else (min(low, 0.0), rule_of.bound)
             axes.axhspan(*ends, color=VERMILLION, alpha=0.08, linewidth=0)
-            axes.set_ylim(
-                min(low, ends[0]) if not rule_of.above else low, max(high, ends[1]) if rule_of.above else high
-            )
+            low, high = min(low, ends[0]), max(high, ends[1])
+            edge = 0.05 * (high - low)  # so that no mark is cut off
+            axes.set_ylim(low - edge if rule_of.above else low, high if rule_of.above else high + edge)
     return _write(figure, path)
 
 

@@ -110,6 +110,12 @@ class Game(nn.Module, abc.ABC):
         if self.penalty is not None and "critic" in self.players[player]:
             self.penalty.moved(self.critic)
 
+    @property
+    def pack(self) -> int:
+        """How many samples its critic is shown at a time; where there are two critics, one."""
+        critic = getattr(self, "critic", None)
+        return critic.size if isinstance(critic, Packed) else 1
+
     def pairs(self, outcome: Outcome) -> list[tuple[Tensor, Tensor]]:
         """The scores on the data's joint and on the model's, of each critic that tells one from the other; by default of
         the first two joints, where there are so many."""
@@ -119,10 +125,8 @@ class Game(nn.Module, abc.ABC):
     def saw(self, outcome: Outcome) -> None:
         """Hears what a look of a training came to; an augmentation that adapts itself does so here."""
         if self.noise is not None:
-            critic = getattr(self, "critic", None)  # a game between two domains has two, and never in packs
-            pack = critic.size if isinstance(critic, Packed) else 1
             for first, second in self.pairs(outcome):
-                self.noise.heard(first, second, len(first) * pack)
+                self.noise.heard(first, second, len(first) * self.pack)
 
     def memory(self) -> dict[str, Tensor]:
         """What the game carries from step to step beside its weights, such as a pool of past samples: for checkpoints."""

@@ -16,7 +16,6 @@ from interalia.disturbances import outscoring
 from interalia.metrics.coverage import precision_recall_density_coverage
 from interalia.metrics.distances import maximum_mean_discrepancy
 from interalia.metrics.inference import latent_reconstruction, posterior_moments, reconstruction
-from interalia.networks.layers import Packed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -94,9 +93,7 @@ def _critic(game: Game, dataset: Dataset, rows: Mapping[str, Tensor], seed: int)
     scores: dict[str, list[tuple[Tensor, Tensor]]] = {}
     for part, chosen in rows.items():
         chosen = chosen[torch.linspace(0, len(chosen) - 1, min(COUNT, len(chosen))).long()]
-        critic = getattr(game, "critic", None)
-        pack = critic.size if isinstance(critic, Packed) else 1
-        chosen = chosen[: len(chosen) // pack * pack]
+        chosen = chosen[: len(chosen) // game.pack * game.pack]
         if not len(chosen):
             return {}
         batch = _batch(game, dataset, part, chosen)
