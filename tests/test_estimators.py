@@ -237,12 +237,29 @@ def test_the_forward_bound_is_below_and_the_reverse_above() -> None:
     assert longer.gap < check.gap / 2
 
 
-def test_weights_are_unbiased() -> None:
-    """The mean of w is p(x), however short the path: in the mean over many chains log p(x) is exact."""
-    game = calibration.linear_gaussian(2, pixels=4)
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_weights_are_unbiased(precision: Any) -> None:
+    """The mean of w is p(x), however short the path and coarse the gradients within a trajectory: in the mean over many
+    chains log p(x) is exact."""
+    game = calibration.linear_gaussian(2, pixels=4).float()
     x = images(game, 2)
-    found = annealed_importance(game, x, chains=20_000, temperatures=8, leapfrog=2, initial="prior", simulated=0)
-    assert found.values.numpy() == pytest.approx(calibration.exact(game, x).numpy(), abs=0.05)
+    found = annealed_importance(
+        game, x, chains=20_000, temperatures=8, leapfrog=2, initial="prior", simulated=0, precision=precision
+    )
+    assert found.values.numpy() == pytest.approx(calibration.exact(game.double(), x.double()).numpy(), abs=0.05)
+    assert ("bf16" in found.protocol) == (precision == "bf16")
+
+
+def test_gradients_are_coarse_within_trajectories_alone() -> None:
+    game = calibration.linear_gaussian(5, pixels=20).float()
+    x, z = images(game, 3), torch.randn(3, 5)
+    fine, coarse = annealing.likelihood(game, x), annealing.likelihood(game, x, "bf16")
+    for exact, other in zip(fine(z, True), coarse(z, True), strict=True):
+        assert torch.equal(exact, other)
+    _, slope = coarse(z, False)
+    assert slope.dtype == torch.float32
+    assert not torch.equal(slope, fine(z, False)[1])
+    assert slope.numpy() == pytest.approx(fine(z, False)[1].numpy(), rel=0.05, abs=0.5)
 
 
 def test_a_bernoulli_decoder_agrees_with_quadrature() -> None:
@@ -280,7 +297,7 @@ def test_any_prior_with_a_density_will_do(prior: Any, initial: Any) -> None:
         isinstance(prior, Uniform) and initial == "posterior"
     ):  # of whose mass a part is out of reach: the bounds still hold
         assert 0.2 < found.check.gap < 1.5
-        assert annealing.settings_for(game, 1, 1, 1, "linear", None).initial == "prior"
+        assert annealing.settings_for(game, 1, 1, 1, "linear", None, "auto").initial == "prior"
     else:
         assert abs(found.check.gap) < 0.3
 
@@ -313,15 +330,22 @@ def test_a_saturated_pixel_gives_no_nan() -> None:
     assert slope.isfinite().all()
 
 
-def test_a_game_without_a_density_of_q_starts_from_the_prior() -> None:
+def test_chains_start_from_moments_that_are_known_or_drawn() -> None:
     torch.manual_seed(0)
-    game = AVB(Implicit(MLP(2 + 4, 3), 4), Dirac(MLP(3, 2)), Joint(MLP(5, 1)), StandardNormal(3), sigma=0.7)
-    found = annealed_importance(game, torch.zeros(3, 2), **QUICK)
-    assert "from the prior" in found.protocol
+    x = torch.zeros(3, 2)
+    implicit = AVB(Implicit(MLP(2 + 4, 3), 4), Dirac(MLP(3, 2)), Joint(MLP(5, 1)), StandardNormal(3), sigma=0.7)
     spanned = AVB(
         conditionals.Spanned(MLP(2, 3 * 17), 3), Dirac(MLP(3, 2)), Joint(MLP(5, 1)), StandardNormal(3), sigma=0.7
     )
-    assert "encoder's moments" in annealed_importance(spanned, torch.zeros(3, 2), **QUICK).protocol
+    for game, words in ((implicit, "encoder's moments (of 256 draws)"), (spanned, "encoder's moments,")):
+        assert words in annealed_importance(game, x, **QUICK).protocol
+        assert "from the prior" in annealed_importance(game, x, initial="prior", **QUICK).protocol
+        with torch.no_grad():
+            many = game.encoder(x[:1].expand(20_000, -1)).rsample()
+            mean, variance = annealing.moments(game, x, 4)
+        assert mean.shape == variance.shape == (3, 3)
+        assert mean[0].numpy() == pytest.approx(many.mean(0).numpy(), abs=4 * float(many.std(0).max()) / 16)
+        assert variance[0].numpy() == pytest.approx(many.var(0).numpy(), rel=0.5)
 
 
 # ---- what all of them keep to
@@ -474,7 +498,10 @@ def test_bad_input_is_refused_in_one_sentence() -> None:
         words = refused(lambda bound=bound: bound(avb, x.float()))
         assert "(Implicit) has samples and no log_prob" in words
         assert "--how ais" in words
-    assert "--initial prior" in refused(lambda: annealed_importance(avb, x.float(), initial="posterior"))
+    decoder = binary_game()
+    del decoder.encoder
+    assert "--initial prior" in refused(lambda: annealed_importance(decoder, x, initial="posterior"))
+    assert "`precision` is 'fp8'" in refused(lambda: annealed_importance(avb, x.float(), precision="fp8"))  # type: ignore[arg-type]
     for key in ("chains", "temperatures", "leapfrog"):
         assert f"`{key}` is 0" in refused(lambda key=key: annealed_importance(game, x, **{**QUICK, key: 0}))
     assert "`samples` is 0" in refused(lambda: elbo(game, x, samples=0))

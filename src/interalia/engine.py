@@ -10,8 +10,8 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +30,7 @@ from interalia.errors import UserError
 from interalia.folder import Folder, own_generator
 from interalia.games import Game, Outcome
 from interalia.loading import Trained
-from interalia.modes import flushed
+from interalia.modes import flushed, precision_context, resolve_precision
 from interalia.runs import Run
 
 if TYPE_CHECKING:
@@ -162,26 +162,6 @@ class Training:
             torch.cuda.set_rng_state_all([part.cpu() for part in state["random"]["cuda"]])
         if self.device.type == "mps" and state["random"].get("mps") is not None:
             torch.mps.set_rng_state(state["random"]["mps"].cpu())
-
-
-def resolve_precision(name: str, game: nn.Module, device: torch.device) -> str:
-    """fp32 or bf16; auto is bf16 for convolutional networks where the processor multiplies bf16 by itself."""
-    if name != "auto":
-        return name
-    if not any(isinstance(m, nn.Conv2d | nn.ConvTranspose2d) for m in game.modules()):
-        return "fp32"
-    if device.type == "cuda":
-        return "bf16" if torch.cuda.is_bf16_supported() else "fp32"
-    fast = device.type == "cpu" and (
-        torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()  # type: ignore[no-untyped-call]
-    )
-    return "bf16" if fast else "fp32"
-
-
-def precision_context(precision: str, device: torch.device) -> Callable[[], AbstractContextManager[object]]:
-    if precision == "fp32":
-        return nullcontext
-    return lambda: torch.autocast(device.type, dtype=torch.bfloat16)
 
 
 @flushed()  # so that the threads that begin here do so too

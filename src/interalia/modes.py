@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import Tensor, nn
@@ -65,3 +66,24 @@ def flushed() -> Iterator[None]:
 def full(y: Tensor) -> Tensor:
     """y in full precision, where autocast computed it in a lower one: what follows takes exponentials and differences."""
     return y.float() if y.dtype in (torch.bfloat16, torch.float16) else y
+
+
+def resolve_precision(name: str, network: nn.Module, device: torch.device) -> str:
+    """fp32 or bf16; auto is bf16 for convolutional networks where the processor multiplies bf16 by itself."""
+    if name != "auto":
+        return name
+    if not any(isinstance(m, nn.Conv2d | nn.ConvTranspose2d) for m in network.modules()):
+        return "fp32"
+    if device.type == "cuda":
+        return "bf16" if torch.cuda.is_bf16_supported() else "fp32"
+    fast = device.type == "cpu" and (
+        torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()  # type: ignore[no-untyped-call]
+    )
+    return "bf16" if fast else "fp32"
+
+
+def precision_context(precision: str, device: torch.device) -> Callable[[], AbstractContextManager[object]]:
+    """What a network is asked within: autocast to bfloat16, or nothing."""
+    if precision == "fp32":
+        return nullcontext
+    return lambda: torch.autocast(device.type, dtype=torch.bfloat16)

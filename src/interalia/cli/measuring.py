@@ -58,6 +58,7 @@ def likelihood(
     path: Literal["sigmoidal", "linear"] | None = None,
     initial: Literal["posterior", "prior"] | None = None,
     simulated: int | None = None,
+    precision: Literal["auto", "fp32", "bf16"] | None = None,
     seed: Seed = 0,
     device: Device = "auto",
     best: bool = False,
@@ -85,9 +86,11 @@ def likelihood(
         How chains are heated along the geometric path p_0^(1-b) p_1^b: b evenly (linear), or slowly at both ends (sigmoidal,
         the default).
     initial
-        What chains start from: the Gaussian of the encoder's moments, where it has them (the default), or the prior.
+        What chains start from: the Gaussian of the encoder's moments (the default) or the prior.
     simulated
         Images of the model's own by which ais is checked (100); 0 leaves the check out.
+    precision
+        Of ais's gradients within trajectories, by which it loses no exactness: auto (the default), fp32 or bf16.
     best
         Measure the best weights by the run's declared measure, in place of the last.
     """
@@ -96,7 +99,7 @@ def likelihood(
     trained = opened(best_of(run) if best else run, device, home=run)
     annealing = {
         "chains": chains, "temperatures": temperatures, "leapfrog": leapfrog, "path": path, "initial": initial,
-        "simulated": simulated,
+        "simulated": simulated, "precision": precision,
     }  # fmt: skip
     found = results.likelihood(
         trained,

@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
 from torch import Tensor
 
-from interalia.conditionals import StandardNormal, Uniform
+from interalia.conditionals import StandardNormal, Uniform, drawn
 from interalia.errors import UserError
 from interalia.games.game import Game
 from interalia.games.variational import Variational
@@ -36,12 +37,14 @@ from interalia.metrics.likelihood.hamiltonian import (
     transition,
     tuned,
 )
-from interalia.modes import frozen, quietly
+from interalia.modes import device_of, frozen, full, precision_context, quietly, resolve_precision
 
 Path = Literal["sigmoidal", "linear"]
+Precision = Literal["auto", "fp32", "bf16"]
 Initial = Literal["posterior", "prior"]
 SIMULATED = 100  # images of the bidirectional check
 STEEPNESS = 4.0  # of the sigmoidal path, as published
+DRAWS = 256  # of an encoder that does not know its moments, for these
 NARROWEST = 1e-4  # a standard deviation of q0: a collapsed one would stop every chain
 LEAST = -100.0  # the logarithm of a probability counts as no less, as in `binary_cross_entropy`
 
@@ -56,6 +59,8 @@ class Settings:
         leapfrog: steps of a transition.
         path: how b_t rises.
         initial: q0, the Gaussian of the encoder's moments or the prior.
+        drawn: whether these moments are those of draws.
+        precision: of the decoder within a trajectory, fp32 or bf16.
     """
 
     chains: int
@@ -63,13 +68,19 @@ class Settings:
     leapfrog: int
     path: Path
     initial: Initial
+    drawn: bool = False
+    precision: Precision = "fp32"
 
     @property
     def words(self) -> str:
-        start = "the Gaussian of the encoder's moments" if self.initial == "posterior" else "the prior"
+        start = "the prior"
+        if self.initial == "posterior":
+            start = "the Gaussian of the encoder's moments" + f" (of {DRAWS} draws)" * self.drawn
         return (
             f"{self.chains} chain{'s' * (self.chains > 1)}, {self.temperatures:,} temperatures, {self.leapfrog} leapfrog "
             f"steps, {self.path} path from {start}, steps tuned to acceptance {TARGET:g} in a run of their own, then frozen"
+            + ", gradients within trajectories in bf16"
+            * (self.precision == "bf16")
         )
 
 
@@ -85,6 +96,7 @@ def annealed_importance(
     seed: int = 0,
     rows: int | None = None,
     binarised: str = GIVEN,
+    precision: Precision = "auto",
 ) -> Estimate:
     """log p(x) by annealed importance sampling, in nats: a lower bound in expectation that closes with more temperatures.
 
@@ -112,13 +124,17 @@ def annealed_importance(
         temperatures: T.
         leapfrog: steps of a transition.
         path: "linear", b_t = t / T, or "sigmoidal", which is slow at both ends; see `betas`.
-        initial: q0, "posterior", the Gaussian of the encoder's mean and variance, or "prior"; by default the first where
-            the encoder has them and the prior is not bounded.
+        initial: q0, "posterior", the Gaussian of the encoder's mean and variance, which are taken over draws where it does
+            not know them, or "prior"; by default the first where there is an encoder and the prior is not bounded.
         simulated: images of the bidirectional check; 0 leaves it out.
         seed: of all draws; equal numbers need the same `rows` too.
         rows: how many pairs (x, z) to look at at once; by default as many as fit the memory and are quick; all chains of an
             image are run together.
         binarised: how x was binarised, "none", "fixed" or "fresh", for the protocol.
+        precision: of the decoder's gradients within trajectories, "fp32", "bf16", or "auto": bf16 for convolutions where the
+            processor multiplies it by itself. Any field of gradients keeps volumes and goes back, and what a trajectory
+            is accepted by, as all that is summed, is worked out in the weights' own precision: the target is the same, and
+            coarse gradients can cost acceptance alone.
 
     Returns:
         One number for each image, with the mean acceptance and the check; see `Estimate`. An interrupted estimate is one of
@@ -126,7 +142,7 @@ def annealed_importance(
 
     Raises:
         UserError: the decoder or the prior has no density, x does not fit the game, p(x | z) is one of zeros and ones and
-            x is not, the encoder has no moments that "posterior" asks for, or a number is under 1.
+            x is not, there is no encoder that "posterior" asks for, or a number is under 1.
 
     Example:
         >>> from interalia.conditionals import Dirac, Gaussian
@@ -137,7 +153,7 @@ def annealed_importance(
         >>> found.values.shape, len(found.check.lower)
         (torch.Size([5]), 3)
     """
-    settings = settings_for(game, chains, temperatures, leapfrog, path, initial)
+    settings = settings_for(game, chains, temperatures, leapfrog, path, initial, precision)
     if simulated < 0:
         raise UserError(f"`simulated` is {simulated}, and it must be at least 0, which leaves the check out.")
     checked(game, x)
@@ -163,7 +179,7 @@ def annealed_importance(
     if simulated and not found.interrupted:
         with contextlib.suppress(KeyboardInterrupt):  # the estimate is there; it says that it has no check
             check = bidirectional_check(
-                game, simulated, chains, temperatures, leapfrog, path, initial, seed=seed, rows=rows
+                game, simulated, chains, temperatures, leapfrog, path, initial, seed, rows, precision
             )
             found = replace(found, check=check)
     return found
@@ -179,6 +195,7 @@ def bidirectional_check(
     initial: Initial | None = None,
     seed: int = 0,
     rows: int | None = None,
+    precision: Precision = "auto",
 ) -> Sandwich:
     """Bidirectional Monte Carlo: log p(x) of images that the model makes itself, bounded from below and from above.
 
@@ -195,15 +212,15 @@ def bidirectional_check(
         Roger Grosse, 2017, https://arxiv.org/abs/1611.04273
 
     Arguments:
-        game, chains, temperatures, leapfrog, path, initial, seed, rows: as for `annealed_importance`.
+        game, chains, temperatures, leapfrog, path, initial, seed, rows, precision: as for `annealed_importance`.
         images: how many x* to make.
 
     Returns:
         Both bounds of each image; see `Sandwich`. An interrupted check is one of the images that were done.
 
     Raises:
-        UserError: the decoder or the prior has no density, the encoder has no moments that "posterior" asks for, or a
-            number is under 1.
+        UserError: the decoder or the prior has no density, there is no encoder that "posterior" asks for, or a number is
+            under 1.
 
     Example:
         >>> from interalia.conditionals import Dirac, Gaussian
@@ -214,7 +231,7 @@ def bidirectional_check(
         >>> found.lower.shape, found.upper.shape
         (torch.Size([4]), torch.Size([4]))
     """
-    settings = settings_for(game, chains, temperatures, leapfrog, path, initial)
+    settings = settings_for(game, chains, temperatures, leapfrog, path, initial, precision)
     counted(images=images)
     simulate = getattr(game, "simulate", None)
     if simulate is None:
@@ -238,29 +255,40 @@ def bidirectional_check(
 
 
 def settings_for(
-    game: Game, chains: int, temperatures: int, leapfrog: int, path: Path, initial: Initial | None
+    game: Game,
+    chains: int,
+    temperatures: int,
+    leapfrog: int,
+    path: Path,
+    initial: Initial | None,
+    precision: Precision,
 ) -> Settings:
     """The settings, checked.
 
     Raises:
-        UserError: a number is under 1, or there is no such path or start.
+        UserError: a number is under 1, or there is no such path, start or precision.
     """
     counted(chains=chains, temperatures=temperatures, leapfrog=leapfrog)
     if path not in ("sigmoidal", "linear"):
         raise UserError(f"`path` is {path!r}; it is 'sigmoidal' or 'linear'.")
     if initial not in ("posterior", "prior", None):
         raise UserError(f"`initial` is {initial!r}; it is 'posterior' or 'prior'.")
-    moments = hasattr(game, "encoder") and game.encoder.moments
-    if initial == "posterior" and not moments:
+    if precision not in ("auto", "fp32", "bf16"):
+        raise UserError(f"`precision` is {precision!r}; it is 'auto', 'fp32' or 'bf16'.")
+    encoder = getattr(game, "encoder", None)
+    if initial == "posterior" and encoder is None:
         raise UserError(
-            f"the posterior as a start needs an encoder that knows its mean and variance, such as gaussian or spanned, and "
-            f"this {type(game).__name__}'s does not; start from the prior (--initial prior)."
+            f"the posterior as a start needs an encoder, and this {type(game).__name__} has none; start from the prior "
+            f"(--initial prior)."
         )
     if initial is None:
         # a Gaussian has mass where a bounded prior has none: chains that start there are lost, and the reverse run cannot
         # come to them, so that the check keeps a gap
-        initial = "posterior" if moments and not isinstance(game.prior, Uniform) else "prior"
-    return Settings(chains, temperatures, leapfrog, path, initial)
+        initial = "prior" if encoder is None or isinstance(game.prior, Uniform) else "posterior"
+    if precision == "auto":
+        precision = "bf16" if resolve_precision("auto", game.decoder, device_of(game)) == "bf16" else "fp32"
+    unknown = initial == "posterior" and not encoder.moments  # type: ignore[union-attr]
+    return Settings(chains, temperatures, leapfrog, path, initial, unknown, precision)
 
 
 def betas(temperatures: int, path: Path) -> Tensor:
@@ -303,28 +331,46 @@ class Ends:
         unit = x.new_ones(count, prior.size)
         if isinstance(prior, StandardNormal):
             p_z = normal(x.new_zeros(prior.size), x.new_ones(prior.size))
-        p = product(likelihood(game, x.repeat_interleave(settings.chains, dim=0)), p_z)
+        p = product(likelihood(game, x.repeat_interleave(settings.chains, dim=0), settings.precision), p_z)
         if settings.initial == "prior":
             return cls(Bridge(p_z, p), lambda: prior.sample((count,)), unit, settings.chains)
-        q = game.encoder(x)
-        mean = q.mean.repeat_interleave(settings.chains, dim=0)
-        scale = q.variance.sqrt().clamp(min=NARROWEST).repeat_interleave(settings.chains, dim=0)
+        mean, variance = (part.repeat_interleave(settings.chains, dim=0) for part in moments(game, x, settings.chains))
+        scale = variance.sqrt().clamp(min=NARROWEST)
         return cls(
             Bridge(normal(mean, scale), p), lambda: mean + scale * torch.randn_like(mean), scale, settings.chains
         )
 
 
-def likelihood(game: Game, x: Tensor) -> Density:
+def moments(game: Game, x: Tensor, at_once: int) -> tuple[Tensor, Tensor]:
+    """The mean and the variance of q(z | x), each of shape (n, d): of `DRAWS` draws, `at_once` of each x at a time, where the
+    encoder does not know them. q0 may be any distribution that the chains have no part in."""
+    if game.encoder.moments:
+        q = game.encoder(x)
+        return q.mean, q.variance
+    parts = []
+    for _ in range(-(-DRAWS // at_once)):
+        q = game.encoder.many(at_once, x)
+        parts.append(drawn(q)[0] if game.encoder.density else q.rsample())
+    z = torch.cat([part.unflatten(0, (len(x), at_once)) for part in parts], dim=1)
+    return z.mean(1), z.var(1)
+
+
+def likelihood(game: Game, x: Tensor, precision: str = "fp32") -> Density:
     """log p(x | z) of each x and z and its gradient in z: by automatic differentiation through the decoder, and by hand from
-    there to log p(x | z), which for small decoders would take as long as the decoder itself."""
+    there to log p(x | z), which for small decoders would take as long as the decoder itself.
+
+    Where the value is not wanted, and so within a trajectory, the decoder is asked in `precision`. At both ends of a
+    trajectory the gradient is the exact one, whichever way it is run, so that it stays reversible."""
     if not isinstance(game, Variational) or type(game).log_likelihood is not Variational.log_likelihood:
         return differentiated(lambda z: game.log_likelihood(x, z))
     zeros, variance, unknown = 1 - x, game.sigma**2, x.new_zeros(len(x))
+    coarse = precision_context(precision, x.device)
 
     def density(z: Tensor, valued: bool) -> tuple[Tensor, Tensor]:
         with torch.enable_grad():
             z = z.detach().requires_grad_(True)
-            mean: Tensor = game.decoder(z).mean
+            with nullcontext() if valued else coarse():
+                mean: Tensor = full(game.decoder(z).mean)
         if game.binary:
             off = mean.detach() - zeros  # mu where x = 1, mu - 1 where x = 0: its modulus is p(x_i | z)
             value = off.abs().log_().clamp_(min=LEAST).flatten(1).sum(1) if valued else unknown
