@@ -1,0 +1,56 @@
+"""What a number was made with."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import platform
+import subprocess
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import torch
+
+
+def provenance() -> dict[str, Any]:
+    """What a number was made with: versions, commit, machine, date."""
+    packages = ("interalia", "torch", "numpy", "scikit-learn")
+    return {
+        "versions": {"python": platform.python_version(), **{name: metadata.version(name) for name in packages}},
+        "commit": commit(),
+        "machine": machine(),
+        "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
+    }
+
+
+def commit() -> str | None:
+    """The commit of the source tree that the program runs from, marked where it has changes; None outside of one."""
+    tree = Path(__file__).resolve().parents[3]
+    if not (tree / ".git").exists():
+        return None
+    try:
+        head = subprocess.run(["git", "rev-parse", "--short=12", "HEAD"], cwd=tree, capture_output=True, text=True)
+        changes = subprocess.run(["git", "status", "--porcelain", "src"], cwd=tree, capture_output=True, text=True)
+    except OSError:
+        return None
+    if head.returncode:
+        return None
+    return head.stdout.strip() + (" with local changes" if changes.stdout.strip() else "")
+
+
+def machine() -> str:
+    """The machine in words: processor, cores, memory format, accelerator."""
+    name = platform.processor() or platform.machine()
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        names = [
+            line.split(":", 1)[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")
+        ]
+        name = names[0] if names else name
+    words = f"{name}, {os.cpu_count()} cores, {torch.get_num_threads()} thread(s), {torch.backends.cpu.get_cpu_capability()}"
+    if torch.cpu._is_amx_tile_supported():  # type: ignore[no-untyped-call]
+        words += " with AMX"  # which multiplies bf16 several times faster
+    if torch.cuda.is_available():
+        words += f", {torch.cuda.get_device_name()}"
+    return words
