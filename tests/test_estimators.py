@@ -36,6 +36,7 @@ from interalia.metrics.likelihood.hamiltonian import (
     leapfrog,
     normal,
     product,
+    stays,
     transition,
     tuned,
 )
@@ -312,6 +313,21 @@ def test_the_decoders_gradient_by_hand_is_the_automatic_one(observed: Any) -> No
     expected, automatic = differentiated(lambda z: game.log_likelihood(x, z))(z, True)
     assert value.detach().numpy() == pytest.approx(expected.numpy())
     assert slope.numpy() == pytest.approx(automatic.numpy())
+
+
+@pytest.mark.parametrize("run", ["forward", "sandwich"])
+def test_progress_is_told_from_the_first_transition_to_the_last(run: str) -> None:
+    game = binary_game()
+    settings = annealing.Settings(2, 30, 2, "sigmoidal", "prior")
+    told: list[float] = []
+    with torch.no_grad():
+        ends = annealing.Ends.of(game, zeros_and_ones(), settings)
+        if run == "forward":
+            annealing.forward(ends, settings, told.append)
+        else:
+            annealing.sandwich(ends, torch.zeros(4, 3, dtype=torch.float64), settings, told.append)
+    assert len(told) == sum(stays(30)) + (30 if run == "forward" else 60)
+    assert told == pytest.approx([1 / len(told)] * len(told))
 
 
 def test_a_saturated_pixel_gives_no_nan() -> None:

@@ -34,6 +34,7 @@ from interalia.metrics.likelihood.hamiltonian import (
     jittered,
     normal,
     product,
+    stays,
     transition,
     tuned,
 )
@@ -107,7 +108,7 @@ def annealed_importance(
     It needs p(x | z) and p(z) and their gradients, and no log q(z | x): encoders without a density serve as well, and
     decoders without an encoder. Step sizes are one for each image and place on the path, times q0's standard deviations;
     they are tuned in a run of their own and are then frozen. A run costs (T - 1) `leapfrog` + 1 gradients a chain, and the
-    tuning about a tenth of that.
+    tuning about a tenth of that, or 68 transitions where that is more.
 
     See also:
         bidirectional_check, which is done with the same settings and comes with the answer.
@@ -419,11 +420,19 @@ def anneal(
     return log_w.unflatten(0, shape), chances.unflatten(0, shape).mean(1) / max(1, last - 1)
 
 
+def part_of(tell: Callable[[float], None], share: float) -> Callable[[float], None]:
+    """Is told of a part of the work, in shares of that part, and tells of the whole, of which it is `share`."""
+    return lambda done: tell(done * share)
+
+
 def forward(ends: Ends, settings: Settings, tell: Callable[[float], None]) -> tuple[Tensor, Tensor]:
     """log p(x) from below and the acceptance, each of shape (n,)."""
     path = betas(settings.temperatures, settings.path)
-    steps = tuned(ends.bridge, ends.draw(), ends.scale, path, settings.chains, settings.leapfrog)
-    log_w, chance = anneal(ends, ends.bridge.at(ends.draw()), path, steps, settings.leapfrog, tell)
+    tuning = sum(stays(settings.temperatures))
+    first = tuning / (tuning + settings.temperatures)
+    steps = tuned(ends.bridge, ends.draw(), ends.scale, path, settings.chains, settings.leapfrog, part_of(tell, first))
+    state = ends.bridge.at(ends.draw())
+    log_w, chance = anneal(ends, state, path, steps, settings.leapfrog, part_of(tell, 1 - first))
     return log_w.logsumexp(1) - math.log(settings.chains), chance
 
 
@@ -432,11 +441,10 @@ def sandwich(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Lower bound, upper bound and acceptance, each of shape (n,), where z_star, shape (n, d), are draws of p(z | x)."""
     path = betas(settings.temperatures, settings.path)
-    steps = tuned(ends.bridge, ends.draw(), ends.scale, path, settings.chains, settings.leapfrog)
-
-    def half(share: float) -> None:
-        tell(share / 2)
-
+    tuning = sum(stays(settings.temperatures))
+    first = tuning / (tuning + 2 * settings.temperatures)
+    half = part_of(tell, (1 - first) / 2)
+    steps = tuned(ends.bridge, ends.draw(), ends.scale, path, settings.chains, settings.leapfrog, part_of(tell, first))
     up, rising = anneal(ends, ends.bridge.at(ends.draw()), path, steps, settings.leapfrog, half)
     start = ends.bridge.at(z_star.repeat_interleave(settings.chains, dim=0))
     down, falling = anneal(ends, start, path.flip(0), steps.flip(0), settings.leapfrog, half)

@@ -172,7 +172,22 @@ def jittered(step: Tensor) -> Tensor:
     return step * (1 + JITTER * (2 * torch.rand_like(step) - 1))
 
 
-def tuned(bridge: Bridge, z: Tensor, scale: Tensor, betas: Tensor, chains: int, count: int) -> Tensor:
+def stays(last: int) -> list[int]:
+    """How many transitions the tuning stays at each of its places, on a path of b_0 to b_last."""
+    knots = max(1, min(KNOTS, last // 2))
+    rounds = max(ROUNDS, last // (10 * knots))
+    return [rounds + SETTLING, *[rounds] * (knots - 1)]
+
+
+def tuned(
+    bridge: Bridge,
+    z: Tensor,
+    scale: Tensor,
+    betas: Tensor,
+    chains: int,
+    count: int,
+    tell: Callable[[float], None] = lambda share: None,
+) -> Tensor:
     """Step sizes along the path, from a run of its own, whose chains are then thrown away: shape (len(betas), n).
 
     The chains go along the path once and stay for a while at each of `KNOTS` places, evenly spread in log b. After each
@@ -187,10 +202,11 @@ def tuned(bridge: Bridge, z: Tensor, scale: Tensor, betas: Tensor, chains: int, 
         betas: b_0 = 0 to b_T = 1, shape (T + 1,).
         chains: of each image.
         count: leapfrog steps of a transition.
+        tell: is told of progress, in shares of the whole.
     """
     n, last = len(z) // chains, len(betas) - 1
-    knots = max(1, min(KNOTS, last // 2))
-    rounds = max(ROUNDS, last // (10 * knots))
+    stay = stays(last)
+    knots, rounds = len(stay), stay[-1]
     heights = betas[1 : max(2, last)].log()  # of b where transitions are: where b is small, a step more changes much
     places = 1 + torch.searchsorted(heights, torch.linspace(float(heights[0]), float(heights[-1]), knots).to(heights))
     places = places.clamp_(max=max(1, last - 1))
@@ -198,12 +214,13 @@ def tuned(bridge: Bridge, z: Tensor, scale: Tensor, betas: Tensor, chains: int, 
     state, found = bridge.at(z), []
     for k, t in enumerate(places.tolist()):
         trace = []
-        for i in range(rounds if k else rounds + SETTLING):
+        for i in range(stay[k]):
             step = jittered(log_step.exp().repeat_interleave(chains))[:, None] * scale
             state, chance = transition(bridge, state, float(betas[t]), step, count)
             gain = GAIN / (1 + i) ** 0.5
             log_step = log_step + gain * (chance.unflatten(0, (n, chains)).mean(1) - TARGET)
             trace.append(log_step)
+            tell(1 / sum(stay))
         found.append(torch.stack(trace[-max(1, rounds // 2) :]).mean(0))
     where = betas.clamp(betas[1], betas[max(1, last - 1)]).log()
     where = (where - heights[0]) * (knots - 1) / (heights[-1] - heights[0]).clamp(min=1e-9)
