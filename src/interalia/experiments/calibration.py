@@ -23,8 +23,13 @@ IMAGES, QUICK_IMAGES = 100, 8
 CHAINS, TEMPERATURES, LEAPFROG = 16, 1000, 10
 QUICK_CHAINS, QUICK_TEMPERATURES = 8, 100
 SHRUNK, WIDENED = 0.9, 1.3  # the rough posterior's mean and standard deviations over the exact ones
-SIZE, WIDTH, SEEN = 32, 200, 784  # of the decoder that is timed: latents, hidden units, pixels
-ROUNDS, TIMED = 10, 20  # of the interleaved timing, and temperatures in each
+COARSE = 32  # latents of the row with gradients in bf16
+SIZE, WIDTH, SIDE = 32, 200, 28  # of the decoders that are timed: latents, hidden units, pixels along a side
+MAPS = 16  # of the first of the convolutions
+TIMES = {  # a decoder -> turns of the interleaved timing, and temperatures in each
+    f"MLP {SIZE}-{WIDTH}-{WIDTH}-{SIDE**2}": (10, 20),
+    f"AVB's convolutions, {MAPS} maps": (3, 4),
+}
 
 
 def linear_gaussian(latents: int, pixels: int = PIXELS, sigma: float = SIGMA, seed: int = 0) -> VAE:
@@ -91,13 +96,17 @@ def jobs(setting: Setting) -> Iterator[Job]:
                     length,
                 )
     for seed in range(setting.seeds):
-        yield Job(
-            f"time: MLP {SIZE}-{WIDTH}-{WIDTH}-{SEEN}, zeros and ones", seed, partial(timed, seed, setting.quick), TIMED
-        )
+        coarse = partial(work, COARSE, "prior", seed, length, setting.quick, "bf16")
+        yield Job(f"{COARSE} latents, from the prior, gradients in bf16", seed, coarse, length)
+    for decoder, (turns, temperatures) in TIMES.items():
+        for seed in range(setting.seeds):
+            one = partial(timed, decoder, seed, *((2, 3) if setting.quick else (turns, temperatures)))
+            yield Job(f"time: {decoder}, zeros and ones", seed, one, temperatures)
 
 
-def work(latents: int, initial: str, seed: int, temperatures: int, quick: bool) -> Values:
-    """The estimate of images that the decoder made, beside the truth and the bidirectional check."""
+def work(latents: int, initial: str, seed: int, temperatures: int, quick: bool, precision: str = "fp32") -> Values:
+    """The estimate of images that the decoder made, beside the truth and the bidirectional check; in float64, or in float32
+    with gradients within trajectories in bf16."""
     from interalia.metrics.likelihood import annealed_importance, elbo
 
     game = linear_gaussian(latents, seed=seed)
@@ -105,6 +114,11 @@ def work(latents: int, initial: str, seed: int, temperatures: int, quick: bool) 
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.manual_seed(1000 + seed)  # other images than those of the check
         x = game.simulate(game.prior.sample((count,)))
+    if precision == "bf16":
+        x = x.float()
+    truth = exact(game, x.double())
+    told = (torch.logdet(covariance(game)) - PIXELS * math.log(game.sigma**2)) / 2  # I(x; z)
+    game = game.to(x.dtype)
     found = annealed_importance(
         game,
         x,
@@ -114,12 +128,11 @@ def work(latents: int, initial: str, seed: int, temperatures: int, quick: bool) 
         initial=initial,  # type: ignore[arg-type]
         simulated=count,
         seed=seed,
+        precision=precision,  # type: ignore[arg-type]
     )
     check = found.check
     if check is None or check.interrupted or found.interrupted:
         raise KeyboardInterrupt
-    truth = exact(game, x)
-    told = (torch.logdet(covariance(game)) - PIXELS * math.log(game.sigma**2)) / 2  # I(x; z)
     miss = found.values - truth
     return {
         "told": float(told),
@@ -136,30 +149,26 @@ def work(latents: int, initial: str, seed: int, temperatures: int, quick: bool) 
     }
 
 
-def timed(seed: int, quick: bool) -> Values:
+def timed(decoder: str, seed: int, turns: int, temperatures: int) -> Values:
     """Gradients a second of the sampler, of a loop as one would write it down, and of the decoder alone, taken in turns in
     one process, each on the rows that the sampler takes at once; the medians of all turns."""
-    from interalia.games import VAE
     from interalia.metrics.likelihood import annealing
     from interalia.metrics.likelihood.estimate import rows_that_fit
     from interalia.modes import frozen, quietly
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        layers = [nn.Linear(SIZE, WIDTH), nn.Tanh(), nn.Linear(WIDTH, WIDTH), nn.Tanh(), nn.Linear(WIDTH, SEEN)]
-        encoder = Gaussian(nn.Linear(SEEN, 2 * SIZE))
-        game = VAE(encoder, Dirac(nn.Sequential(*layers, nn.Sigmoid())), StandardNormal(SIZE), likelihood="bernoulli")
-    temperatures = 3 if quick else TIMED
-    settings = annealing.Settings(CHAINS, temperatures, LEAPFROG, "sigmoidal", "posterior")
+        game, shape = game_to_time(decoder)
+    settings = annealing.settings_for(game, CHAINS, temperatures, LEAPFROG, "sigmoidal", "posterior", "auto")
     path = annealing.betas(temperatures, "sigmoidal")
     with quietly(game, seed):
         rows = rows_that_fit(game)
         images = max(1, rows // CHAINS)
-        x = torch.bernoulli(torch.full((images, SEEN), 0.3))
+        x = torch.bernoulli(torch.full((images, *shape), 0.3))
         steps = x.new_full((temperatures + 1, images), 0.1)
         pairs = images * CHAINS
         calls = (temperatures - 1) * LEAPFROG + 1
-        z, pull = torch.randn(pairs, SIZE), torch.randn(pairs, SEEN)
+        z, pull = torch.randn(pairs, SIZE), torch.randn(pairs, *shape)
 
         def sampler() -> int:
             with frozen(game):
@@ -178,12 +187,29 @@ def timed(seed: int, quick: bool) -> Values:
             return images * plain(game, x, path.tolist(), 0.1)
 
         found = {"evaluations": sampler, "loop": loop, "decoder": alone}
-        rates = rates_of(found, 2 if quick else ROUNDS)
+        rates = rates_of(found, turns)
     return {
         **rates,
         "over_loop": rates["evaluations"] / rates["loop"],
         "over_decoder": rates["decoder"] / rates["evaluations"],
     }
+
+
+def game_to_time(decoder: str) -> tuple[VAE, tuple[int, ...]]:
+    """An untrained VAE with one of the decoders of `TIMES`, and the shape of its images."""
+    from interalia.games import VAE
+    from interalia.networks.avb import avb
+    from interalia.networks.sizes import Sizes
+
+    if decoder.startswith("MLP"):
+        shape: tuple[int, ...] = (SIDE**2,)
+        layers = [nn.Linear(SIZE, WIDTH), nn.Tanh(), nn.Linear(WIDTH, WIDTH), nn.Tanh(), nn.Linear(WIDTH, SIDE**2)]
+        network: nn.Module = nn.Sequential(*layers, nn.Sigmoid())
+    else:
+        shape = (1, SIDE, SIDE)
+        network = avb(Sizes(shape, SIZE), MAPS, 1, 1).decoder
+    encoder = Gaussian(nn.Sequential(nn.Flatten(), nn.Linear(SIDE**2, 2 * SIZE)))
+    return VAE(encoder, Dirac(network), StandardNormal(SIZE), likelihood="bernoulli"), shape
 
 
 def plain(game: VAE, x: Tensor, path: list[float], step: float) -> int:
@@ -265,14 +291,15 @@ AIS_CALIBRATION = Experiment(
         f"temperatures, {LEAPFROG} leapfrog steps, sigmoidal path. Rough posterior: the exact mean times "
         f"{SHRUNK}, the exact "
         f"standard deviations times {WIDENED}, no correlations. I(x; z) says how far the posterior is from the "
-        "prior. Time: "
-        f"an untrained MLP decoder of {SIZE} latents with tanh units and random images of zeros and ones, "
-        f"float32, {CHAINS} "
-        f"chains, {LEAPFROG} leapfrog steps, {ROUNDS} turns of {TIMED} temperatures without the tuning; a "
-        "gradient is one of "
+        "prior. Gradients in bf16: those within trajectories, all else in float32. Time: "
+        f"untrained decoders of {SIZE} latents, an MLP with tanh units and AVB's convolutions, {MAPS} to {8 * MAPS} maps, "
+        f"and random images of zeros and ones, float32, gradients within trajectories of convolutions in bf16 where the "
+        f"processor multiplies it; {CHAINS} chains, {LEAPFROG} leapfrog steps, "
+        f"{' and '.join(f'{turns} turns of {temperatures}' for turns, temperatures in TIMES.values())} temperatures "
+        "without the tuning; a gradient is one of "
         f"one image and one z. Plain loop: one chain of the batch of images after the other, by automatic differentiation "
         f"of log f_b. Decoder alone: forward and backward to z from the pixels, without a likelihood, on the rows that AIS "
-        f"takes at once."
+        f"takes at once. Both in float32."
     ),
     quick_protocol=(
         f"CUT to {QUICK_IMAGES} images, {QUICK_CHAINS} chains, {QUICK_TEMPERATURES} temperatures and 2 turns of "
