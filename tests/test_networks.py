@@ -527,14 +527,25 @@ def test_bigans_critic_is_told_z_at_its_second_layer_alone() -> None:
     assert not torch.allclose(a, b)
 
 
-def test_avb_critic_without_its_quadratic_term_starts_at_nothing() -> None:
-    from interalia.networks.avb import Bilinear
+def test_avb_critics_quadratic_term_is_where_it_is_asked_for() -> None:
+    from interalia.networks.avb import Bilinear, ResidualCritic
 
-    x, z = torch.rand(6, 1, 4, 4), 3 * torch.randn(6, 2)
-    scores = {}
-    for quadratic in (True, False):
-        torch.manual_seed(0)
-        scores[quadratic] = Bilinear(16, 2, 8, 4, quadratic)(x, z)
-    assert torch.allclose(scores[True] - scores[False], z.square().sum(1) / 2, atol=1e-5)
-    plain, bare = (scores[quadratic] - scores[quadratic].mean() for quadratic in (True, False))
-    assert bare.abs().max() < 0.01 * plain.abs().max()
+    x, near, far = torch.rand(6, 1, 4, 4), torch.rand(6, 2), 9 + torch.rand(6, 2)
+    for made in (
+        lambda where: Bilinear(16, 2, 8, 4, where),
+        lambda where: ResidualCritic(18, 8, 1, where),
+    ):
+        scores = {}
+        for where in ("everywhere", "beyond", "nowhere"):
+            torch.manual_seed(0)
+            critic = made(where)
+            scores[where] = critic(x, near), critic(x, far)
+        bare = scores["nowhere"]
+        assert torch.allclose(scores["everywhere"][0] - bare[0], near.square().sum(1) / 2, atol=1e-4)
+        assert torch.allclose(scores["everywhere"][1] - bare[1], far.square().sum(1) / 2, atol=1e-4)
+        assert torch.equal(scores["beyond"][0], bare[0])
+        assert torch.allclose(scores["beyond"][1] - bare[1], far.square().sum(1) / 2 - 4, atol=1e-4)  # c = 2 + 3 * 2
+    torch.manual_seed(0)
+    assert Bilinear(16, 2, 8, 4, "nowhere")(x, near).std() < 0.01
+    with pytest.raises(ValueError, match="'everywhere', 'beyond', 'nowhere'"):
+        CATALOGUE["avb"](Sizes((1, 8, 8), 3), quadratic="somewhere")

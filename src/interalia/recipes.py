@@ -142,7 +142,7 @@ def avb_mnist(**overrides: Any) -> Run:
         data="mnist",
         binarise="fresh",
         encoder="spanned",
-        networks="avb(width=16, critic_width=512, features=1024, quadratic=False)",
+        networks="avb(width=16, critic_width=512, features=1024, quadratic='nowhere')",
         latent=32,
         optimiser="adam(lr=0.0005)",
         rates={"critic": 0.001},

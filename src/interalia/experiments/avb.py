@@ -237,7 +237,7 @@ def schools_game(row: str) -> Variational:
         draws={PUBLISHED: 256, WHOLE: 8192}.get(row, 2048),  # `Spanned` says what each costs of the bound
         start="published",  # narrow, as this posterior is: from the prior's variance spreads come down slowly
     )
-    critic = ResidualCritic(len(Y) + size, 256, 5)
+    critic = ResidualCritic(len(Y) + size, 256, 5, "everywhere" if row == PUBLISHED else "beyond")
     return AVB(encoder, Dirac(Schools()), critic, StandardNormal(size), sigma=1.0, contrast=True, correlated=whole)
 
 

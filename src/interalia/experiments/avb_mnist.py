@@ -33,9 +33,9 @@ QUICK = {"images": 4, "weights": 20, "chains": 2, "temperatures": 10, "simulated
 
 DENSE = "fully connected"
 KINDS = {
-    DENSE: "avb(width=300, critic_width=512, features=1024, convolutions=False, quadratic={quadratic})",
-    "narrow convolutions": "avb(width=16, critic_width=512, features=1024, quadratic={quadratic})",
-    "convolutional": "avb(quadratic={quadratic})",
+    DENSE: "avb(width=300, critic_width=512, features=1024, convolutions=False, quadratic='{quadratic}')",
+    "narrow convolutions": "avb(width=16, critic_width=512, features=1024, quadratic='{quadratic}')",
+    "convolutional": "avb(quadratic='{quadratic}')",
 }
 AVB, CONTRAST, WHOLE, VAE = (
     "avb(likelihood='bernoulli')",
@@ -106,7 +106,7 @@ def jobs(setting: Setting) -> Iterator[Job]:
                     game=game,
                     encoder=encoder,
                     latent=latent,
-                    networks=networks.format(quadratic=game not in (CONTRAST, WHOLE)),
+                    networks=networks.format(quadratic="nowhere" if game in (CONTRAST, WHOLE) else "everywhere"),
                     rates={"critic": 0.001} if adversarial else {},
                     clip=1.0 if adversarial else 0.0,
                     seed=seed,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +18,8 @@ from interalia.networks.sizes import Networks, Sizes
 
 KERNEL, PADDING = 5, 2
 LEVELS = 4  # of convolutions; of these the last two halve the image
+Where = Literal["everywhere", "beyond", "nowhere"]
+REACH = 3.0  # standard deviations of |z|^2 over its mean, for z ~ N(0, I), that count as within
 STD = 1e-5  # of the last layers of the critic's heads: its score starts at |z|^2 / 2
 
 
@@ -56,19 +59,52 @@ class Noisy(nn.Module):
         return h.flatten(1)
 
 
+def checked(where: str) -> None:
+    if where not in get_args(Where):
+        raise ValueError(f"`quadratic` is {where!r}; it is one of {', '.join(map(repr, get_args(Where)))}")
+
+
+def quadratic_term(z: Tensor, where: Where) -> Tensor:
+    """What the score has of |z|^2 / 2, shape (n,), z of d dimensions:
+
+        everywhere:  |z|^2 / 2
+        beyond:      max(0, |z|^2 - c) / 2,   c = d + 3 sqrt(2 d)
+        nowhere:     0
+
+    "everywhere" is published: against a standard normal p(z), log q(z) - log p(z) has this term itself. Under adaptive
+    contrast the critic's z is whitened and nearly noise, so that the score to find is nearly 0: the critic then has to take
+    back the term wherever z comes to, and what it leaves of it falsifies the posterior's spreads. Without one, nothing keeps
+    z from going far out: where few draws come to, the score cannot grow as fast as -log r does, and the posterior is drawn
+    outwards. "beyond" leaves the score alone where noise comes to, in which |z|^2 is d on average with a standard deviation
+    of sqrt(2 d), and answers -log r's growth outside.
+
+    Example:
+        >>> z = torch.tensor([[1.0, 1.0], [6.0, 8.0]])  # c = 8
+        >>> quadratic_term(z, "everywhere").tolist(), quadratic_term(z, "beyond").tolist()
+        ([1.0, 50.0], [0.0, 46.0])
+    """
+    square = full(z).square().sum(1)
+    if where == "everywhere":
+        return square / 2
+    if where == "beyond":
+        d = z.shape[1]
+        return (square - d - REACH * math.sqrt(2 * d)).clamp(min=0) / 2
+    return torch.zeros_like(square)
+
+
 class Bilinear(nn.Module):
     """T(x, z) = <theta(x), s(z)> + T_x(x) + T_z(z) + |z|^2 / 2, for log q(z | x) - log p(z): the last term is the standard
-    normal prior's own part of it, so that the others have to find log q(z | x) alone.
+    normal prior's own part of it, so that the others have to find log q(z | x) alone; see `quadratic_term`.
 
     Arguments:
         inputs: numbers in one x.
         latent: dimensions of z.
         width: of the three hidden layers of each part, leaky ReLU 0.2.
         features: dimensions of theta and s.
-        quadratic: whether the score has the term |z|^2 / 2.
+        quadratic: where the score has the term |z|^2 / 2.
     """
 
-    def __init__(self, inputs: int, latent: int, width: int, features: int, quadratic: bool = True) -> None:
+    def __init__(self, inputs: int, latent: int, width: int, features: int, quadratic: Where = "everywhere") -> None:
         super().__init__()
         self.quadratic = quadratic
         self.theta = self.part(inputs, width, features)
@@ -93,7 +129,7 @@ class Bilinear(nn.Module):
     def forward(self, x: Tensor, z: Tensor) -> Tensor:
         alone = self.t_x(2 * x.flatten(1) - 1) + self.t_z(z)
         score: Tensor = full(self.hidden(x, z).sum(1) + alone.flatten())
-        return score + full(z).square().sum(1) / 2 if self.quadratic else score
+        return score + quadratic_term(z, self.quadratic)
 
 
 class ELU(nn.Sequential):
@@ -116,7 +152,7 @@ def avb(
     critic_width: int = 1024,
     features: int = 8192,
     convolutions: bool = True,
-    quadratic: bool = True,
+    quadratic: Where = "everywhere",
 ) -> Networks:
     """AVB's networks: for images four 5x5 convolutions of `width`, 2, 4 and 8 times `width` maps, the last two of stride 2,
     ELU; the encoder's noise, where it takes some, is added to all activations, and elsewhere there is batch norm. The decoder
@@ -135,13 +171,13 @@ def avb(
         critic_width: of the critic's layers.
         features: dimensions of the critic's bilinear term.
         convolutions: whether images get convolutions.
-        quadratic: whether the critic's score has the term |z|^2 / 2, as published. Under adaptive contrast its z is whitened
-            and nearly noise, so that the score to find is nearly 0, and the term a start from which the critic first has to
-            come back.
+        quadratic: where the critic's score has the term |z|^2 / 2, "everywhere", as published, "beyond" what noise reaches,
+            or "nowhere"; see `quadratic_term`.
 
     Raises:
         UserError: the critic is to judge something else than (x, z), or the networks are to be told labels.
     """
+    checked(quadratic)
     if min(width, critic_width, features) < 1:
         raise ValueError(
             f"`width`, `critic_width` and `features` are {width}, {critic_width} and {features}; 1 or more"
@@ -206,16 +242,18 @@ class Residual(nn.Module):
 
 
 class ResidualCritic(nn.Module):
-    """T(x, z) = f(x, z) + |z|^2 / 2, f of one layer and residual blocks.
+    """T(x, z) = f(x, z) + |z|^2 / 2, f of one layer and residual blocks; see `quadratic_term`.
 
     Arguments:
         inputs: numbers in x and z together.
         width: of all layers.
         blocks: how many.
+        quadratic: where the score has the term |z|^2 / 2; see `quadratic_term`.
     """
 
-    def __init__(self, inputs: int, width: int, blocks: int) -> None:
+    def __init__(self, inputs: int, width: int, blocks: int, quadratic: Where = "everywhere") -> None:
         super().__init__()
+        self.quadratic = quadratic
         self.body = nn.Sequential(nn.Linear(inputs, width), *(Residual(width) for _ in range(blocks)), nn.ELU())
         self.head = nn.Linear(width, 1)
 
@@ -224,7 +262,7 @@ class ResidualCritic(nn.Module):
         return out
 
     def forward(self, x: Tensor, z: Tensor) -> Tensor:
-        return full(self.head(self.hidden(x, z)).flatten()) + full(z).square().sum(1) / 2
+        return full(self.head(self.hidden(x, z)).flatten()) + quadratic_term(z, self.quadratic)
 
 
 def avb_toy(sizes: Sizes, width: int = 64, critic_width: int = 256, blocks: int = 5) -> Networks:
