@@ -133,9 +133,9 @@ def annealed_importance(
             image are run together.
         binarised: how x was binarised, "none", "fixed" or "fresh", for the protocol.
         precision: of the decoder's gradients within trajectories, "fp32", "bf16", or "auto": bf16 for convolutions where the
-            processor multiplies it by itself. Any field of gradients keeps volumes and goes back, and what a trajectory
-            is accepted by, as all that is summed, is worked out in the weights' own precision: the target is the same, and
-            coarse gradients can cost acceptance alone.
+            processor multiplies it by itself. A trajectory along any field of gradients keeps volumes and can be reversed,
+            and what it is accepted by, as all that is summed, is worked out in the weights' own precision: the target is
+            the same, and coarse gradients cost acceptance at most.
 
     Returns:
         One number for each image, with the mean acceptance and the check; see `Estimate`. An interrupted estimate is one of
