@@ -320,7 +320,7 @@ def schools_work(row: str, seed: int, steps: int, setting: Setting) -> Values:
 
 @torch.no_grad()
 def schools_values(game: Variational, seed: int, samples: int = SAMPLES) -> dict[str, float]:
-    """The moments' errors, and log p(y) as the critic tells it."""
+    """The moments' errors, log p(y) as the critic tells it, and the moments, which table.json alone holds."""
     torch.manual_seed(seed + 1)
     game.eval()
     x = torch.tensor(Y / SIGMA, dtype=torch.float32)
@@ -331,7 +331,7 @@ def schools_values(game: Variational, seed: int, samples: int = SAMPLES) -> dict
         bounds.append(-float(game.losses(joints).losses["autoencoder"]))
     found, (truth, evidence) = moments_of(np.concatenate(drawn)), schools_truth()
     bound = float(np.mean(bounds)) - float(np.log(SIGMA).sum())  # from x = y / sigma back to y
-    return {**moment_errors(found, truth), "evidence": bound, "gap": abs(bound - evidence)}
+    return {**moment_errors(found, truth), "evidence": bound, "gap": abs(bound - evidence), **found}
 
 
 def moment_errors(found: Mapping[str, float], truth: Mapping[str, float]) -> dict[str, float]:
