@@ -205,7 +205,9 @@ def test_the_game_is_evaluated_in_the_given_precision(name: str) -> None:
     game = tiny_ali()
     kinds: set[torch.dtype] = set()
     layer = next(module for module in game.critic.modules() if isinstance(module, nn.Linear))
-    layer.register_forward_hook(lambda _, __, output: kinds.add(output.dtype))
+    layer.register_forward_hook(
+        lambda module, _, output: kinds.add(output.dtype) if module is layer else None
+    )  # no copy
     optimisers = {player: SGD(game.parameters_of(player), lr=0.1) for player in game.players}
     rules = Rules(precision=lambda: torch.autocast("cpu", dtype=torch.bfloat16))
     moves = CATALOGUE[name](game, optimisers, rules)

@@ -16,22 +16,30 @@ def device_of(game: nn.Module) -> torch.device:
 
 
 @contextlib.contextmanager
+def own_random(device: torch.device, seed: int = 0) -> Iterator[None]:
+    """A random state of its own, begun from `seed`; the former one is put back afterwards."""
+    devices = [device] if device.type == "cuda" else []
+    apple = torch.mps.get_rng_state() if device.type == "mps" else None  # which fork_rng does not know
+    with torch.random.fork_rng(devices=devices):
+        torch.manual_seed(seed)
+        try:
+            yield
+        finally:
+            if apple is not None:
+                torch.mps.set_rng_state(apple)
+
+
+@contextlib.contextmanager
 def quietly(game: nn.Module, seed: int = 0) -> Iterator[None]:
     """Evaluation mode without gradients, on a random state of its own; everything is put back afterwards."""
-    device = next(game.parameters()).device
-    devices = [device] if device.type == "cuda" else []
     modes = {module: module.training for module in game.modules()}
-    apple = torch.mps.get_rng_state() if device.type == "mps" else None  # which fork_rng does not know
-    with torch.random.fork_rng(devices=devices), torch.no_grad():
-        torch.manual_seed(seed)
+    with own_random(device_of(game), seed), torch.no_grad():
         game.eval()
         try:
             yield
         finally:
             for module, mode in modes.items():
                 module.training = mode
-            if apple is not None:
-                torch.mps.set_rng_state(apple)
 
 
 @contextlib.contextmanager
