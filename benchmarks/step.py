@@ -1,14 +1,17 @@
 """How many images a second one training step takes, beside the loop that people write by hand.
 
-Both train the networks of the recipe ali-svhn-paper on random 32x32 colour images, simultaneously timed in turns, so that
-whatever else the machine does falls on all of them alike.
+Both train the networks of a recipe on random 32x32 colour images, simultaneously timed in turns, so that whatever else the
+machine does falls on all of them alike.
 
-- ours: the library's step, as the recipe's precision=auto resolves it, in one stage, and in fp32;
+- ours: the library's step, as the recipe's precision=auto resolves it, and in fp32;
+- one-stage: ours with the dynamics of that name, where the networks' critic has no batch norm; with it one-stage moves are
+  other moves, and refused;
 - by hand: two passes a step in fp32, every layer a plain torch layer. The critic's turn: encoder and decoder forward,
   the critic on real pairs and on detached fake pairs, backward, step; the generator's turn: the critic on both again,
   backward through everything, step.
 
-    python benchmarks/step.py --batch 100 --repeats 5 --threads 2 --json step.json
+    python benchmarks/step.py --recipe ali-svhn-paper --batch 100 --repeats 5 --threads 2 --json step.json
+    python benchmarks/step.py --recipe ali-cifar10-paper --batch 100 --repeats 5 --threads 2 --json stage.json
 """
 
 from __future__ import annotations
@@ -35,8 +38,8 @@ from interalia.data.dataset import Dataset, Split
 from interalia.engine import Training
 from interalia.networks import conv
 
-LATENT = 256
 Step = Callable[[], None]
+TABLES = {"ali-svhn-paper": conv.SVHN, "ali-cifar10-paper": conv.CIFAR10}
 
 
 @contextlib.contextmanager
@@ -50,10 +53,10 @@ def in_memory(dataset: Dataset) -> Iterator[None]:
         data.load = load
 
 
-def ours(dataset: Dataset, batch: int, precision: str, dynamics: str = "simultaneous") -> Training:
+def ours(dataset: Dataset, recipe: str, batch: int, precision: str, dynamics: str = "simultaneous") -> Training:
     fields = {"batch": batch, "steps": 10**6, "precision": precision, "dynamics": dynamics, "device": "cpu"}
     with in_memory(dataset):
-        return engine.prepare(recipes.ali_svhn_paper(**fields))
+        return engine.prepare(recipes.CATALOGUE[recipe](**fields))
 
 
 def step_of(training: Training) -> Step:
@@ -75,39 +78,66 @@ class UntiedBias(nn.Module):
         return x + self.bias
 
 
-def plain(text: str, inputs: int, norms: str, drop: bool = False) -> tuple[list[nn.Module], int]:
-    """A paper's rows in plain layers; `norms`: all, later (all but the first) or none."""
+class Maxout(nn.Module):
+    """The greater of two halves of the channels."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.maximum(*x.chunk(2, dim=1))
+
+
+def plain(text: str, inputs: int, leak: float) -> tuple[list[nn.Module], int]:
+    """Rows of an encoder or a decoder in plain layers, and the number of maps at their end."""
     parts: list[nn.Module] = []
-    for i, (transposed, kernel, stride, maps) in enumerate(conv.rows(text)):
-        norm = norms == "all" or (norms == "later" and i > 0)
+    for transposed, kernel, stride, maps in conv.rows(text):
         kind = nn.ConvTranspose2d if transposed else nn.Conv2d
-        parts += [nn.Dropout(0.2)] if drop else []
-        parts.append(kind(inputs, maps, kernel, stride, bias=not norm))
-        parts += [nn.BatchNorm2d(maps)] if norm else []
-        parts.append(nn.LeakyReLU(0.01))
+        parts += [kind(inputs, maps, kernel, stride, bias=False), nn.BatchNorm2d(maps), nn.LeakyReLU(leak)]
         inputs = maps
     return parts, inputs
 
 
-def by_hand(dataset: Dataset, batch: int) -> Step:
-    """The usual loop."""
-    torch.manual_seed(0)
-    table = conv.SVHN
-    body, maps = plain(table.encoder, 3, "all")
-    encoder = nn.Sequential(*body, nn.Conv2d(maps, 2 * LATENT, 1))
-    body, maps = plain(table.decoder, LATENT, "all")
+def judging(
+    text: str, inputs: int, table: conv.Table, first: float, norms: bool = False, biases: bool = True
+) -> tuple[list[nn.Module], int]:
+    """Rows of a critic in plain layers, and the number of maps at their end; batch norm after all but the first, or none."""
+    parts: list[nn.Module] = []
+    for i, (_, kernel, stride, maps) in enumerate(conv.rows(text)):
+        norm = norms and i > 0
+        parts += [
+            nn.Dropout(table.drop if i else first),
+            nn.Conv2d(inputs, maps, kernel, stride, bias=biases and not norm),
+        ]
+        parts += [nn.BatchNorm2d(maps)] if norm else []
+        parts.append(Maxout() if table.maxout else nn.LeakyReLU(table.critic_leak))
+        inputs = maps // (table.maxout or 1)
+    return parts, inputs
+
+
+def networks(recipe: str) -> tuple[nn.ModuleList, nn.ModuleList]:
+    """The recipe's networks in plain layers: encoder and decoder, and the critic's parts of x, of z and of both."""
+    table, latent = TABLES[recipe], recipes.CATALOGUE[recipe]().latent
+    body, maps = plain(table.encoder, 3, table.leak)
+    encoder = nn.Sequential(*body, nn.Conv2d(maps, 2 * latent, 1))
+    body, maps = plain(table.decoder, latent, table.leak)
     decoder = nn.Sequential(*body, nn.Conv2d(maps, 3, 1, bias=False), UntiedBias(), nn.Sigmoid())
-    body, maps_x = plain(table.critic_x, 3, "later", drop=True)
+    body, maps_x = judging(table.critic_x, 3, table, table.drop_inputs, norms=table.norms)
     critic_x = nn.Sequential(*body)
-    body, maps_z = plain(table.critic_z, LATENT, "none", drop=True)
+    body, maps_z = judging(table.critic_z, latent, table, table.drop_inputs, biases=False)
     critic_z = nn.Sequential(*body)
-    body, maps = plain(table.critic_joint, maps_x + maps_z, "none", drop=True)
-    critic_joint = nn.Sequential(*body, nn.Dropout(0.2), nn.Conv2d(maps, 1, 1))
-    critic = nn.ModuleList([critic_x, critic_z, critic_joint])
-    generator = nn.ModuleList([encoder, decoder])
+    body, maps = judging(table.critic_joint, maps_x + maps_z, table, table.drop)
+    critic_joint = nn.Sequential(*body, nn.Dropout(table.drop), nn.Conv2d(maps, 1, 1))
+    generator, critic = nn.ModuleList([encoder, decoder]), nn.ModuleList([critic_x, critic_z, critic_joint])
     for module in [*generator.modules(), *critic.modules()]:
         if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
             nn.init.normal_(module.weight, 0, table.std)
+    return generator, critic
+
+
+def by_hand(dataset: Dataset, recipe: str, batch: int) -> Step:
+    """The usual loop."""
+    torch.manual_seed(0)
+    generator, critic = networks(recipe)
+    encoder, decoder = generator
+    critic_x, critic_z, critic_joint = critic
     adam_critic = torch.optim.Adam(critic.parameters(), lr=1e-4, betas=(0.5, 0.999))
     adam_generator = torch.optim.Adam(generator.parameters(), lr=1e-4, betas=(0.5, 0.999))
     loader = torch.utils.data.DataLoader(
@@ -127,7 +157,7 @@ def by_hand(dataset: Dataset, batch: int) -> Step:
             (x,) = next(batches)
         x = x.float() / 255
         ones, zeros = torch.ones(batch), torch.zeros(batch)
-        z = torch.randn(batch, LATENT, 1, 1)
+        z = torch.randn(batch, recipes.CATALOGUE[recipe]().latent, 1, 1)
         mu, log_sigma = encoder(x).chunk(2, 1)
         z_hat = mu + log_sigma.exp() * torch.randn_like(mu)
         x_tilde = decoder(z)
@@ -206,6 +236,7 @@ def machine(threads: int) -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--recipe", choices=list(TABLES), default="ali-svhn-paper", help="whose networks and sizes")
     parser.add_argument("--batch", type=int, default=100, help="images a step")
     parser.add_argument("--repeats", type=int, default=5, help="rounds; in each, everybody takes --steps steps in turn")
     parser.add_argument("--steps", type=int, default=2, help="steps of each in a round")
@@ -217,35 +248,37 @@ def main() -> None:
     images = np.random.default_rng(0).integers(0, 256, (20 * arguments.batch, 3, 32, 32), dtype=np.uint8)
     dataset = Dataset("random", Split(images), Split(images[:2]), Split(images[:2]))
     engine.keep_memory()  # as a training does; the loop by hand has the good of it, too
-    auto, single = ours(dataset, arguments.batch, "auto"), ours(dataset, arguments.batch, "fp32")
+    recipe, batch = arguments.recipe, arguments.batch
+    auto, single = ours(dataset, recipe, batch, "auto"), ours(dataset, recipe, batch, "fp32")
     ours_auto = f"ours, {auto.run.precision} (auto)"
-    steps = {
-        ours_auto: step_of(auto),
-        f"{ours_auto}, one-stage": step_of(ours(dataset, arguments.batch, "auto", "one-stage")),
-        "ours, fp32": step_of(single),
-        "by hand, two passes, fp32": by_hand(dataset, arguments.batch),
-    }
+    steps = {ours_auto: step_of(auto)}
+    if not TABLES[recipe].norms:
+        steps[f"{ours_auto}, one-stage"] = step_of(ours(dataset, recipe, batch, "auto", "one-stage"))
+    steps |= {"ours, fp32": step_of(single), "by hand, two passes, fp32": by_hand(dataset, recipe, batch)}
     for step in steps.values():
-        step()
-        step()
+        for _ in range(arguments.steps):
+            step()
     rates: dict[str, list[float]] = {name: [] for name in steps}
     for _ in range(arguments.repeats):
         for name, step in steps.items():
             began = time.perf_counter()
             for _ in range(arguments.steps):
                 step()
-            rates[name].append(arguments.steps * arguments.batch / (time.perf_counter() - began))
+            rates[name].append(arguments.steps * batch / (time.perf_counter() - began))
 
-    result: dict[str, Any] = {"batch": arguments.batch, "repeats": arguments.repeats, "images_per_second": {}}
-    print(f"{'':32}{'median':>9}{'min':>9}{'max':>9}   images/s, batches of {arguments.batch}")
+    result: dict[str, Any] = {"recipe": recipe, "batch": batch, "repeats": arguments.repeats, "images_per_second": {}}
+    print(f"{'':32}{'median':>9}{'min':>9}{'max':>9}   images/s, {recipe}, batches of {batch}")
     for name, values in rates.items():
         found = {"median": statistics.median(values), "min": min(values), "max": max(values)}
         result["images_per_second"][name] = found
         print(f"{name:32}{found['median']:9.1f}{found['min']:9.1f}{found['max']:9.1f}")
-    *mine, theirs = rates
-    for name in mine:
+    *mine, by_hands = rates
+    pairs = [(name, by_hands) for name in mine]
+    if f"{ours_auto}, one-stage" in rates:
+        pairs.append((f"{ours_auto}, one-stage", ours_auto))
+    for name, theirs in pairs:
         each = [a / b for a, b in zip(rates[name], rates[theirs], strict=True)]
-        result.setdefault("ratio", {})[name] = statistics.median(each)
+        result.setdefault("ratio", {})[f"{name} over {theirs}"] = statistics.median(each)
         print(
             f"{name} over {theirs}: {statistics.median(each):.2f} (median of the rounds; {min(each):.2f} to {max(each):.2f})"
         )
