@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -519,6 +520,20 @@ def test_population_statistics_are_estimated_for_the_export_alone(tmp_path: Path
     linear = training.game.encoder.network.body[0]
     means = [linear(training.stores[0][next(sampler)][0].flatten(1)).mean(0) for _ in range(7)]
     assert torch.allclose(norm.running_mean, torch.stack(means).mean(0), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("kind", "sides"), [(nn.BatchNorm1d, ()), (nn.BatchNorm2d, (1, 2)), (nn.BatchNorm3d, (1, 2, 1))]
+)
+def test_population_statistics_are_of_every_kind_of_batch_norm(
+    kind: Callable[[int], nn.Module], sides: tuple[int, ...]
+) -> None:
+    norm = nn.Sequential(kind(1))
+    batches = [torch.full((4, 1, *sides), float(level)) for level in (1, 2, 6)]
+    optim.estimate_population(norm, iter([(x,) for x in batches]), 3)
+    assert norm[0].running_mean.item() == pytest.approx(3)  # the plain mean; the trailing one of momentum 0.1 is 0.85
+    assert norm[0].momentum == 0.1
+    assert not norm.training
 
 
 def test_a_batch_of_one_is_refused_where_there_is_batch_norm_and_taken_where_there_is_none(tmp_path: Path) -> None:

@@ -22,10 +22,11 @@ from interalia.divergences import CATALOGUE as DIVERGENCES
 from interalia.dynamics import Dynamics, OneStage, Rules, Simultaneous
 from interalia.errors import UserError
 from interalia.games import ALI, Game, Outcome
-from interalia.graphs import mixing, reached
+from interalia.graphs import leaf, mixing, reached
 from interalia.modes import flushed
 from interalia.networks.layers import Packed
 from interalia.networks.mlp import MLP, Joint
+from interalia.penalties import CATALOGUE as PENALTIES
 from interalia.penalties import Joints, Penalty
 from interalia.runs import Run
 
@@ -329,6 +330,17 @@ def test_a_penalty_that_reaches_the_samples_now_and_then_is_not_counted_as_the_g
             moves.step(iter([(X.double(),)]))
         ends.append(torch.cat([p.detach().flatten() for p in game.parameters()]))
     torch.testing.assert_close(ends[0], ends[1], rtol=1e-12, atol=1e-13)
+
+
+@pytest.mark.parametrize("name", PENALTIES)
+def test_the_librarys_penalties_pull_at_no_sample(name: str) -> None:
+    game = ali(nn.Tanh(), penalty=PENALTIES[name]())
+    joints = {key: tuple(leaf(part) for part in parts) for key, parts in game.sample(X).items()}
+    outcome = game.losses(joints)
+    judged = {id(part) for parts in joints.values() for part in parts if part.requires_grad}
+    assert len(judged) == 2
+    assert not judged & reached(outcome.losses["critic"], outcome.scores.values())
+    assert judged <= reached(outcome.losses["critic"])
 
 
 def test_a_prior_that_learns_gets_its_gradient() -> None:

@@ -15,7 +15,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils import clip_grad_norm_
 from torch.optim import Optimizer
 
@@ -23,6 +22,7 @@ from interalia.disturbances import outscoring
 from interalia.errors import UserError
 from interalia.games.game import Game, Outcome
 from interalia.graphs import CopyError, leaf, mixing, reached
+from interalia.modes import BatchNorm
 
 Batches = Iterator[tuple[Tensor, ...]]
 
@@ -466,7 +466,7 @@ class OneStage(Dynamics):
     def check_layers(self) -> None:
         """Raises a UserError if a layer of the critic takes statistics of its batch."""
         judges = [getattr(self.game, name) for name in self.game.players["critic"]]
-        norms = [part for judge in judges for part in judge.modules() if isinstance(part, _BatchNorm)]
+        norms = [part for judge in judges for part in judge.modules() if isinstance(part, BatchNorm)]
         if any(part.training or part.running_mean is None for part in norms):
             raise self.refusal("its critic has batch norm, by which a score depends on the other samples too")
 

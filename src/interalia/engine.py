@@ -30,7 +30,7 @@ from interalia.errors import UserError
 from interalia.folder import Folder, own_generator
 from interalia.games import Game, Outcome
 from interalia.loading import Trained
-from interalia.modes import flushed, precision_context, resolve_precision
+from interalia.modes import BatchNorm, flushed, precision_context, resolve_precision
 from interalia.runs import Run
 
 if TYPE_CHECKING:
@@ -195,7 +195,7 @@ def prepare(
         building.check_fits(game, dataset)
     game.shape = dataset.shape
     game = game.to(device).train()
-    if run.batch < 2 and any(isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d) for module in game.modules()):
+    if run.batch < 2 and any(isinstance(module, BatchNorm) for module in game.modules()):
         raise UserError("`batch` is 1, and batch norm averages over a batch; give --batch 2 or more.")
     first = dataset.grey or dataset.train
     domains = [first] if game.other is None or dataset.other is None else [first, dataset.other.train]

@@ -8,6 +8,9 @@ from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+BatchNorm = _BatchNorm  # of every kind: of one, two and three dimensions, lazy, and synchronised over several devices
 
 
 def device_of(game: nn.Module) -> torch.device:

@@ -12,6 +12,8 @@ from torch import Tensor, nn
 from torch.optim import SGD, Adam, Optimizer, RMSprop
 from torch.optim.swa_utils import AveragedModel
 
+from interalia.modes import BatchNorm
+
 Parameters = Iterable[nn.Parameter]
 
 
@@ -178,7 +180,7 @@ def estimate_population(game: nn.Module, batches: Iterator[tuple[Tensor, ...]], 
         https://arxiv.org/abs/1605.09782
     """
     game.train()
-    norms = [module for module in game.modules() if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d)]
+    norms = [module for module in game.modules() if isinstance(module, BatchNorm)]
     norms = [norm for norm in norms if norm.training]  # not those of a network that is fixed
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
