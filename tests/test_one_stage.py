@@ -19,7 +19,7 @@ from torch.optim import SGD
 from interalia import engine, networks, specs
 from interalia.conditionals import Dirac, Gaussian, StandardNormal
 from interalia.divergences import CATALOGUE as DIVERGENCES
-from interalia.dynamics import Dynamics, OneStage, Rules, Simultaneous
+from interalia.dynamics import Dynamics, OneStage, Rules, Simultaneous, factor
 from interalia.errors import UserError
 from interalia.games import ALI, Game, Outcome
 from interalia.graphs import leaf, mixing, reached
@@ -134,6 +134,13 @@ class LastOfAll(nn.Module):
         return x + x[-1:].sin()
 
 
+class LastAlone(nn.Module):
+    """The first sample in the last one, and nothing else in another."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.cat([x[:-1], x[-1:] + x[:1].sin()])
+
+
 class Begun(nn.Module):
     """A mean over the batch, of which nothing counts before the weight moves."""
 
@@ -152,7 +159,7 @@ class Faint(nn.Module):
         return x + 1e-12 * x.mean(0)
 
 
-MIXING = [Minibatch, Functional, Neighbour, Opposite, LastOfAll, Begun, Faint]
+MIXING = [Minibatch, Functional, Neighbour, Opposite, LastOfAll, LastAlone, Begun, Faint]
 NORMS = {
     "BatchNorm1d": (lambda: nn.BatchNorm1d(16)),
     "SyncBatchNorm": (lambda: nn.SyncBatchNorm(16)),
@@ -183,6 +190,14 @@ def test_batch_norm_that_uses_its_running_statistics_mixes_nothing_while_it_does
     game.train()
     with pytest.raises(UserError, match="batch norm"):
         moves.step(iter([(X,)]))
+
+
+def test_batch_norm_without_running_statistics_mixes_in_evaluation_too() -> None:
+    norm = nn.BatchNorm1d(16, track_running_stats=False)
+    game = ali(norm)
+    norm.eval()
+    with pytest.raises(UserError, match="its critic has batch norm"):
+        flow(OneStage, game)
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
@@ -245,8 +260,8 @@ def test_a_layer_that_keeps_samples_apart_is_accepted(layer: str) -> None:
 def test_packs_mix_within_themselves_alone() -> None:
     for layer, found in ((nn.Tanh(), False), (Neighbour(), True)):
         game = ali()
-        game.critic = Packed(Joint(nn.Sequential(nn.Linear(24, 16), layer, nn.Linear(16, 1))), 2)
-        assert (mixing(game, (X,)) is not None) == found
+        game.critic = Packed(Joint(nn.Sequential(nn.Linear(36, 16), layer, nn.Linear(16, 1))), 3)
+        assert (mixing(game, (X[:15],)) is not None) == found
 
 
 @pytest.mark.parametrize("name", ["auto", "mlp", "alice-toy"])
@@ -373,6 +388,27 @@ def test_a_sure_critic_loses_no_samples_gradient(divergence: str, by: float) -> 
         difference = (one - exact)[:generator].norm()
         assert difference <= 1e-6 * exact[:generator].norm()
         assert torch.equal(one[generator:], exact[generator:])
+
+
+@pytest.mark.parametrize(
+    ("c", "g", "expected", "usable"),
+    [
+        (2.0, -1.0, -0.5, True),
+        (1e-9, 1.0, 1e9, True),
+        (1e-11, 1.0, 1e11, False),  # c times a slope may count as 0
+        (1e9, 1.0, 1e-9, True),
+        (1e11, 1.0, 1e-11, False),  # c times a slope may be infinite
+        (0.0, 1.0, float("inf"), False),
+        (0.0, 0.0, 0.0, True),
+        (1.0, 0.0, 0.0, True),
+        (1e11, 0.0, 0.0, False),
+        (float("nan"), 1.0, float("nan"), False),
+    ],
+)
+def test_a_factor_is_usable_where_it_costs_no_digits(c: float, g: float, expected: float, usable: bool) -> None:
+    found, fits = factor(torch.tensor([1.0, c]), torch.tensor([1.0, g]), 3e9)
+    torch.testing.assert_close(found, torch.tensor([1.0, expected]), equal_nan=True)
+    assert bool(fits) == usable
 
 
 @pytest.mark.parametrize(
