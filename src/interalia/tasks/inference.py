@@ -38,14 +38,22 @@ def decode(
     label: int | str | None = None,
     y: Tensor | None = None,
     level: Level = "upper",
+    how: Literal["mean", "sample"] = "mean",
 ) -> Tensor:
-    """x ~ p(x | z), its mean where the conditional has one; of a conditional game p(x | z, y), y or else as by `labels`.
+    """The mean of p(x | z), or one draw from it, shape (n, *shape); of a conditional game p(x | z, y), y or else as by
+    `labels`.
 
     With `level` "lower" z is of the lower level of a game with two.
 
+    A draw has the noise that the game's likelihood has around the mean, such as zeros and ones for Bernoulli pixels: it is
+    what is held against data, where a mean is what people look at. Where the decoder is deterministic and the game has no
+    likelihood, as in ALI by default, the two are the same.
+
     Raises:
-        UserError: the game has no decoder, or z has the wrong size, or what `labels` raises.
+        UserError: the game has no decoder, or z has the wrong size, `how` is neither, or what `labels` raises.
     """
+    if how not in ("mean", "sample"):
+        raise UserError(f"`how` is {how!r}; it is 'mean' or 'sample', a draw of p(x | z).")
     capable(game, "decode", "decoder")
     decoder = level_of(game, level, encoder=False)
     size = game.prior.size if level == "upper" else game.lower  # type: ignore[attr-defined]
@@ -55,12 +63,23 @@ def decode(
             f"give an array with {size} columns."
         )
     c = labels(game, len(z), seed, label) if y is None else told(game, y, len(z))
+    simulate = getattr(game, "simulate", None) if level == "upper" else None  # which knows the likelihood's noise
     with quietly(game, seed):
-        return in_batches(lambda *c: decoder(*c).mean, z, *c, device=device_of(game))
+        if how == "mean":
+            return in_batches(lambda *c: decoder(*c).mean, z, *c, device=device_of(game))
+        return in_batches(simulate or (lambda *c: decoder(*c).sample()), z, *c, device=device_of(game))
 
 
-def generate(game: Game, count: int, seed: int = 0, label: int | str | None = None, y: Tensor | None = None) -> Tensor:
-    """`count` samples x~ ~ p(x | z), z ~ p(z); of a conditional game with one label, with y, or with labels as by `labels`.
+def generate(
+    game: Game,
+    count: int,
+    seed: int = 0,
+    label: int | str | None = None,
+    y: Tensor | None = None,
+    how: Literal["mean", "sample"] = "mean",
+) -> Tensor:
+    """`count` samples: z ~ p(z), and the mean of p(x | z) or a draw from it, see `decode`; of a conditional game with one
+    label, with y, or with labels as by `labels`.
 
     Example:
         >>> import interalia
@@ -68,7 +87,7 @@ def generate(game: Game, count: int, seed: int = 0, label: int | str | None = No
         >>> generate(game, 3).shape
         torch.Size([3, 1, 8, 8])
     """
-    return decode(game, latents(game, count, seed), seed, label, y)
+    return decode(game, latents(game, count, seed), seed, label, y, how=how)
 
 
 def by_label(game: Game, each: int, seed: int = 0) -> Tensor:
