@@ -62,7 +62,7 @@ def work(run: Run, setting: Setting) -> Values:
     done, dataset = trained(run, setting)
     assert dataset.mixture is not None
     means, std = torch.as_tensor(dataset.mixture.means), dataset.mixture.std
-    samples = tasks.generate(done.game, SAMPLES, seed=run.seed)
+    samples = tasks.generate(done.game, SAMPLES, seed=run.seed, how="sample")
     posterior = (-torch.cdist(samples, means).square() / (2 * std**2)).softmax(
         dim=1
     )  # p(mode | x), equal weights and widths

@@ -309,7 +309,7 @@ def weight_work(run: Run, setting: Setting) -> Values:
     done, dataset = trained(run, setting)
     judge = Classifier.of(dataset)
     x = as_tensor(dataset.test.x)
-    samples = tasks.generate(done.game, len(x), seed=run.seed)
+    samples = tasks.generate(done.game, len(x), seed=run.seed, how="sample")
     plots.grid(samples[:50].numpy(), setting.folder.parent / "pictures" / f"{run.name}-seed-{run.seed}.png", columns=10)
     splits = min(10, max(1, len(x) // 100))
     return {

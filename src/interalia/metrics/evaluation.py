@@ -83,6 +83,10 @@ def evaluate(
     See also:
         interalia.metrics.CATALOGUE, for all names.
 
+    Samples are draws of p(x | z), with the noise that the game's likelihood has: data of zeros and ones are compared with
+    zeros and ones. A conditional game's are draws of p(x | z, y) with y of the held-out points that they are compared with,
+    so that both have the same labels or attributes. Reconstructions are means.
+
     Arguments:
         game: a trained game.
         dataset: its data.
@@ -99,7 +103,8 @@ def evaluate(
         The measures, in the catalogue's order.
 
     Raises:
-        UserError: no such split, too few samples, or a game that was built for another shape.
+        UserError: no such split, too few samples, a game that was built for another shape, or a conditional game on data
+            without labels.
     """
     held_out = _split(dataset, split)
     if tuple(game.shape) != dataset.shape:
@@ -109,6 +114,11 @@ def evaluate(
         )
     limit = QUICK_COUNT if quick else COUNT
     told = dataset.conditions(split, game.attributes) if game.labels else None
+    if game.labels and told is None:
+        raise UserError(
+            f"the {split} split of {dataset.name!r} has no labels, which this {type(game).__name__} is told of each point; "
+            f"evaluate it on data that has."
+        )
     queries = _some(held_out, limit if count is None else count, seed, told)
     if len(queries.x) < 2:
         raise UserError(f"there are {len(queries.x)} samples to evaluate on; give a `count` of 2 or more.")
@@ -123,11 +133,11 @@ def evaluate(
         found += _reconstructions(game, queries, where, seed, quick)
     if dataset.mixture is not None:
         drawn = count or (PACGAN_COUNT if quick else MIXTURE_COUNT)
-        found += _modes(game, dataset, drawn, seed, quick)
+        found += _modes(game, dataset, _some(held_out, drawn, seed, told).told, drawn, seed, quick)
     else:
         extractor = extractor or extractor_for(dataset, tasks.device_of(game))
-        training = None if quick else _some(dataset.train, len(queries.x), seed + 1)
-        found += _samples(game, queries.x, training, extractor, where, seed)
+        training = None if quick else _alike(game, dataset, queries, seed + 1)
+        found += _samples(game, queries, training, extractor, where, seed)
     if infers and not quick:
         labelled = queries.y is not None and dataset.train.y is not None
         if dataset.mixture is None and labelled and not game.labels:  # an encoder that is told the label proves nothing
@@ -165,6 +175,31 @@ def _some(split: Split, count: int, seed: int, told: NDArray[Any] | None = None)
     return _Points(as_tensor(split.x[rows]), y, c)
 
 
+def _alike(game: Game, dataset: Dataset, points: _Points, seed: int) -> _Points:
+    """As many training points as there are held-out ones, as though a perfect model had drawn them; of a conditional game
+    with the labels or attributes of those, and others only where no training point has them."""
+    own = dataset.conditions("train", game.attributes) if game.labels else None
+    if own is None or points.told is None:
+        return _some(dataset.train, len(points.x), seed)
+    together = np.concatenate([own, points.told.numpy()])
+    kinds = np.unique(together, axis=0, return_inverse=True)[1].reshape(-1)
+    random = np.random.default_rng(seed)
+    order = random.permutation(len(own))
+    rows = random.integers(len(own), size=len(points.x))
+    train, held = kinds[: len(own)][order], kinds[len(own) :]
+    for kind in np.intersect1d(train, held):
+        places = np.flatnonzero(held == kind)
+        rows[places] = np.resize(order[train == kind], len(places))  # again from the first where there are too few
+    return _Points(as_tensor(dataset.train.x[np.sort(rows)]), None)
+
+
+def _words(game: Game) -> str:
+    """How samples are drawn, for a protocol."""
+    if not game.labels:
+        return "draws of p(x | z)"
+    return f"draws of p(x | z, y) with the {'attributes' if game.attributes else 'labels'} of the held-out points"
+
+
 def _measure(name: str, value: float, protocol: str) -> Measure:
     metric = CATALOGUE[name]
     return Measure(name, float(value), metric.unit, metric.better, metric.about, protocol)
@@ -183,46 +218,53 @@ def _reconstructions(game: Game, points: _Points, where: str, seed: int, quick: 
     if len(game.shape) == 3:
         yield _measure("psnr", found.psnr, f"{protocol}; peak 1")
     z = tasks.latents(game, len(x), seed)
-    drawn = next(iter(tasks.labels(game, len(z), seed)), None)
-    z_hat = tasks.encode(game, tasks.decode(game, z, seed, y=drawn), seed, y=drawn)
-    yield _measure(
-        "latent_reconstruction", latent_reconstruction(z, z_hat), f"{len(z)} draws of the prior, seed {seed}"
-    )
+    samples = tasks.decode(game, z, seed, y=points.told, how="sample")
+    z_hat = tasks.encode(game, samples, seed + 1, y=points.told)  # an implicit encoder's noise is not to be z
+    protocol = f"{len(z)} draws of the prior, seed {seed}; {_words(game)}; means of q(z | x)"
+    yield _measure("latent_reconstruction", latent_reconstruction(z, z_hat), protocol)
 
 
-def _modes(game: Game, dataset: Dataset, count: int, seed: int, quick: bool) -> Iterator[Measure]:
+def _modes(game: Game, dataset: Dataset, told: Tensor | None, count: int, seed: int, quick: bool) -> Iterator[Measure]:
+    """Which modes samples reach; `told` are the labels that a conditional game is told, from the first again where there are
+    fewer than samples."""
     assert dataset.mixture is not None
-    samples = tasks.generate(game, count, seed)
+    y = None if told is None else told[torch.arange(count) % len(told)]
+    samples = tasks.generate(game, count, seed, y=y, how="sample")
     few = mixture_coverage(samples[:PACGAN_COUNT], dataset.mixture)
-    protocol = f"{len(samples[:PACGAN_COUNT])} samples, seed {seed}; nearest mean, three standard deviations, as PacGAN"
+    drawn = f"samples, {_words(game)}, seed {seed}"
+    protocol = f"{len(samples[:PACGAN_COUNT])} {drawn}; nearest mean, three standard deviations, as PacGAN"
     yield _measure("modes", few.modes, protocol)
     yield _measure("high_quality", few.high_quality, protocol)
     yield _measure("reverse_kl", few.reverse_kl, protocol)
     if not quick:
         assigned = mixture_coverage(samples, dataset.mixture).modes_assigned
-        yield _measure("modes_assigned", assigned, f"{len(samples)} samples, seed {seed}; by responsibility, as ALI")
+        yield _measure("modes_assigned", assigned, f"{len(samples)} {drawn}; by responsibility, as ALI")
 
 
 def _samples(
-    game: Game, x: Tensor, training: _Points | None, extractor: Extractor, where: str, seed: int
+    game: Game, points: _Points, training: _Points | None, extractor: Extractor, where: str, seed: int
 ) -> Iterator[Measure]:
     """How samples compare with held-out data in the extractor's features; without `training`, the distance alone."""
-    samples = tasks.generate(game, len(x), seed)
+    x = points.x
+    samples = tasks.generate(game, len(x), seed, y=points.told, how="sample")
     real, fake = extractor(x), extractor(samples)
-    protocol = f"{len(samples)} samples against {where}; {extractor.name}"
+    drawn = f"{len(samples)} samples, {_words(game)}"
+    protocol = f"{drawn}, against {where}; {extractor.name}"
     yield _measure("frechet_distance", frechet_distance(real, fake), protocol)
     if training is None:
         return
     floor = frechet_distance(real, extractor(training.x))
-    yield _measure("frechet_floor", floor, f"{len(training.x)} of the train split against {where}; {extractor.name}")
+    same = f" with {'attributes' if game.attributes else 'labels'} as theirs" if game.labels else ""
+    protocol_of_floor = f"{len(training.x)} of the train split{same} against {where}; {extractor.name}"
+    yield _measure("frechet_floor", floor, protocol_of_floor)
     yield _measure(
         "kernel_distance", kernel_distance(real, fake, seed=seed), f"{protocol}; 100 subsets of 1000, or all if no more"
     )
     p_real, p_fake = extractor.probabilities(x), extractor.probabilities(samples)
     if p_fake is not None and game.labels and not game.attributes and isinstance(extractor, Classifier):
-        (y,) = tasks.labels(game, len(samples), seed)  # those that the samples were drawn with
+        (y,) = tasks.told(game, points.told, len(samples))
         read = (p_fake.argmax(1) == y.argmax(1)).double().mean().item()
-        yield _measure("label_accuracy", read, f"{len(samples)} samples of labels drawn uniformly; {extractor.name}")
+        yield _measure("label_accuracy", read, f"{drawn}, {where}; {extractor.name}")
     if p_real is not None and p_fake is not None:
         splits = min(10, max(1, len(x) // 100))  # parts below 100 samples say little of p(y)
         yield _measure("inception_score", inception_score(p_fake, splits), f"{protocol}; {splits} splits")
@@ -318,12 +360,12 @@ def _codes(game: Game, dataset: Dataset, queries: _Points, where: str, seed: int
         )
         yield _measure("code_error", code_error(b, queries.y, stands), protocol)
     z = tasks.latents(game, len(queries.x), seed)
-    bounds = code_bounds(prior, tasks.answers(game, tasks.decode(game, z, seed)), z)
+    bounds = code_bounds(prior, tasks.answers(game, tasks.decode(game, z, seed, how="sample")), z)
     entropy = prior.entropy.cpu()
     each = ", ".join(
         f"{name} {bound:.3f} (H {h:.3f})" for name, bound, h in zip(prior.names, bounds, entropy, strict=True)
     )
-    protocol = f"{len(z)} samples, seed {seed}; Q's width for continuous codes fitted to them; {each}"
+    protocol = f"{len(z)} samples, {_words(game)}, seed {seed}; Q's width for continuous codes fitted to them; {each}"
     yield _measure("code_bound", float(bounds.sum()), protocol)
     if prior.categorical:
         count = len(prior.categorical)

@@ -157,6 +157,7 @@ def likelihood(
             settings[name][key] = value
     if "kde" in how:
         settings["kde"]["validation"] = observed(dataset, "validation", BANDWIDTH_POINTS, seed)[0]
+        settings["kde"]["y"] = dataset.conditions("validation", game.attributes) if game.labels else None
     estimates: list[Estimate] = []
     interrupted = False
     for name in how:

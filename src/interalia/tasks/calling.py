@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Literal
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from interalia.games import Game
 
 BATCH = 250
+LABELS, NOISE = 1, 2  # streams of random numbers beside the one of z
 Level = Literal["upper", "lower"]  # of latents, where there are two
 
 
@@ -42,6 +44,18 @@ def in_batches(function: Callable[..., Tensor], *inputs: Tensor, device: torch.d
     """`function` of `inputs`, computed `BATCH` rows at a time on `device`, gathered on the CPU as float32."""
     rows = zip(*(part.split(BATCH) for part in inputs), strict=True)
     return torch.cat([function(*(part.to(device) for part in parts)).float().cpu() for parts in rows])
+
+
+def apart(seed: int, stream: int) -> int:
+    """The seed of another stream of random numbers: what is drawn from it is independent of z, which `seed` itself gives.
+
+    From one seed z and the noise of p(x | z) would be the same numbers, and x~ no draw of the model.
+
+    Example:
+        >>> len({apart(0, 1), apart(0, 2), apart(1, 1), 0, 1})
+        5
+    """
+    return int(np.random.SeedSequence((seed % 2**64, stream)).generate_state(1)[0])
 
 
 def level_of(game: Game, level: Level, encoder: bool) -> Conditional:
@@ -108,13 +122,14 @@ def labels(game: Game, count: int, seed: int = 0, label: int | str | None = None
     Raises:
         UserError: a label asked of a game that is told none, or one that there is not.
     """
+    generator = torch.Generator().manual_seed(apart(seed, LABELS))
     if game.attributes:
         if label is not None:
             raise UserError(
                 f"this {type(game).__name__} was told attributes and no labels; leave the label out, or give attributes "
                 f"(--told)."
             )
-        drawn = torch.rand(count, game.labels, generator=torch.Generator().manual_seed(seed))
+        drawn = torch.rand(count, game.labels, generator=generator)
         return ((drawn < torch.tensor(list(game.attributes.values()))).float(),)
     if not game.labels:
         if label is not None:
@@ -130,10 +145,7 @@ def labels(game: Game, count: int, seed: int = 0, label: int | str | None = None
             f"the label is {label}, and it is to be a label's name, or its place as a whole number from 0 to "
             f"{game.labels - 1}."
         )
-    if label is None:
-        drawn = torch.randint(game.labels, (count,), generator=torch.Generator().manual_seed(seed))
-    else:
-        drawn = torch.full((count,), label)
+    drawn = torch.randint(game.labels, (count,), generator=generator) if label is None else torch.full((count,), label)
     return (nn.functional.one_hot(drawn, game.labels).float(),)
 
 

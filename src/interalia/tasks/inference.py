@@ -11,7 +11,9 @@ from interalia.errors import UserError
 from interalia.modes import device_of, quietly
 from interalia.tasks.calling import (
     BATCH,
+    NOISE,
     Level,
+    apart,
     capable,
     check_images,
     in_batches,
@@ -64,7 +66,7 @@ def decode(
         )
     c = labels(game, len(z), seed, label) if y is None else told(game, y, len(z))
     simulate = getattr(game, "simulate", None) if level == "upper" else None  # which knows the likelihood's noise
-    with quietly(game, seed):
+    with quietly(game, apart(seed, NOISE)):  # z was drawn from the seed itself
         if how == "mean":
             return in_batches(lambda *c: decoder(*c).mean, z, *c, device=device_of(game))
         return in_batches(simulate or (lambda *c: decoder(*c).sample()), z, *c, device=device_of(game))

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -17,6 +18,9 @@ from torch import Tensor
 from interalia.errors import UserError
 from interalia.games.game import Game
 from interalia.metrics.likelihood.estimate import GIVEN, SHARE, Estimate, counted, free_bytes, gathered
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
 
 GRID = tuple(0.02 * 1.05**i for i in range(67))  # 0.02 to 0.50 in steps of 5 %: half a step off costs d/1700 nats
 PAIRS = 2**22  # distances held at once: few enough to stay in a processor's cache
@@ -88,8 +92,12 @@ def kernel_estimate(
     samples: int = 10_000,
     seed: int = 0,
     binarised: str = GIVEN,
+    y: ArrayLike | None = None,
 ) -> Estimate:
     """log p(x), in nats, under a kernel density estimate on samples of a game: GAN's protocol.
+
+    Samples are draws of p(x | z), with the noise that the game's likelihood has. A conditional game's are draws of
+    p(x | z, y) with y of the validation data, whose shares stand for p(y): the estimate is settled before it sees x.
 
     The bandwidth is the one under which the samples explain validation data best. It is no estimate of the game's own
     log p(x), and only figures of one protocol can be compared.
@@ -107,12 +115,14 @@ def kernel_estimate(
         samples: how many to draw from the game.
         seed: of the samples, and of the order of the images.
         binarised: how x was binarised, "none", "fixed" or "fresh", for the protocol.
+        y: what a conditional game is told, shape (k,) or (k, labels), the labels or attributes of validation data; from the
+            first again where there are fewer than samples.
 
     Returns:
         One number for each image; an interrupted estimate is one of the images that were done.
 
     Raises:
-        UserError: fewer than one sample, or what `log_densities` raises.
+        UserError: fewer than one sample, a conditional game without y, or what `log_densities` raises.
 
     Example:
         >>> from interalia.conditionals import Dirac, Gaussian, StandardNormal
@@ -125,7 +135,14 @@ def kernel_estimate(
     from interalia import tasks
 
     counted(samples=samples)
-    centres = tasks.generate(game, samples, seed)
+    told: Tensor | None = None
+    drawn = "draws of p(x | z)"
+    if game.labels:
+        (told,) = tasks.told(game, y, 0 if y is None else len(y))  # type: ignore[arg-type]
+        told = told[torch.randperm(len(told), generator=torch.Generator().manual_seed(seed))]
+        told = told[torch.arange(samples) % len(told)]
+        drawn = f"draws of p(x | z, y) with the {'attributes' if game.attributes else 'labels'} of validation data"
+    centres = tasks.generate(game, samples, seed, y=told, how="sample")
     bandwidth = held_out_bandwidth(centres, validation)
     _checked(x, centres, [bandwidth])
 
@@ -135,8 +152,8 @@ def kernel_estimate(
     chunk = max(LEAST_POINTS, pairs_that_fit() // samples)
     which, values = gathered(len(x), chunk, seed, f"kde of {len(x):,} images", work)
     protocol = (
-        f"Gaussian kernels on {samples:,} samples, bandwidth {bandwidth:.3g} chosen on {len(validation):,} validation "
-        f"images; binarisation: {binarised}; seed {seed}"
+        f"Gaussian kernels on {samples:,} samples, {drawn}, bandwidth {bandwidth:.3g} chosen on "
+        f"{len(validation):,} validation images; binarisation: {binarised}; seed {seed}"
     )
     return Estimate("kde", values[:, 0], which, len(x), protocol)
 
