@@ -37,7 +37,7 @@ class Disturbance(abc.ABC):
         """One batch of samples of a joint, changed, differentiably; x is its first part."""
 
     def heard(self, first: Tensor, second: Tensor, images: int) -> None:
-        """Hears the scores that the critic gave the first joint and the second, and of how many images each was."""
+        """Hears the scores that the critic gave the data's joint and the fakes, and of how many images the first are."""
 
     def memory(self) -> dict[str, Tensor]:
         """What it carries from step to step: for checkpoints."""

@@ -36,8 +36,9 @@ class Rules:
             size (but for batch norm, which still sees them one by one, and for consensus, which squares the gradient of each
             by itself).
         clip: the greatest Euclidean norm of one player's gradient, which is scaled down to it; 0 for none.
-        balance: the critic does not move while a sample of the first joint outscores one of the second with more than this
-            probability; 1 for a critic that always moves.
+        balance: the critic does not move while it puts a sample of the data's joint above a fake, of all kinds that it is
+            shown, with more than this probability; 1 for a critic that always moves. Several critics are one player and wait
+            together, while the surest of them does so.
         precision: makes the context in which the game is evaluated, such as an autocast.
     """
 
@@ -68,7 +69,7 @@ class Dynamics(abc.ABC):
         self.optimisers = optimisers
         self.rules = rules
         self.memory: list[Tensor] = []  # what the next step has to know of the last one; empty before the first
-        self.ahead = 0.0  # how probably the first joint outscored the second at the last look
+        self.ahead = 0.0  # how probably the data's joint outscored a fake at the last look, by the surest critic
 
     @abc.abstractmethod
     def step(self, batches: Batches) -> Outcome:
@@ -82,7 +83,8 @@ class Dynamics(abc.ABC):
         outcome = outcomes[0] if count == 1 else together(outcomes)
         self.game.saw(outcome)
         if self.rules.balance < 1:
-            self.ahead = max((outscoring(p, q) for p, q in self.game.pairs(outcome)), default=0.0)
+            pair = self.game.surest(outcome)
+            self.ahead = 0.0 if pair is None else outscoring(*pair)
         return outcome
 
     def gradients(self, batch: Sequence[Tensor], players: Sequence[str], share: float) -> Outcome:

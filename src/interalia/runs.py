@@ -101,8 +101,8 @@ class Run:
     clip: float = _field(0.0, "the greatest norm of one player's gradient; 0 for no clipping", 0, 1e9)
     balance: float = _field(
         1.0,
-        "the critic waits while it puts a sample of the first joint above one of the second with more than this "
-        "probability; 1 for never",
+        "the critic waits while it puts a sample of the data's joint above a fake with more than this probability; 1 for "
+        "never",
         0.5,
         1,
     )

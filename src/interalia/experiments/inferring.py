@@ -81,7 +81,7 @@ def level_work(run: Run, setting: Setting) -> Values:
         found[f"{name}mse"] = float((x - x_hat).square().mean())
         found[f"{name}features"] = float((features - judge(x_hat)).square().sum(1).sqrt().mean())
         found[f"{name}digits"] = percentage(judge.read(x_hat) == y)
-    found["frechet"] = frechet_distance(features, judge(tasks.generate(done.game, len(x), seed=run.seed)))
+    found["frechet"] = frechet_distance(features, judge(tasks.generate(done.game, len(x), seed=run.seed, how="sample")))
     found["parameters"] = sum(p.numel() for p in done.game.parameters()) / 1e6
     path = setting.folder.parent / "pictures" / f"{run.name}-seed-{run.seed}.png"
     plots.cycles(shown[0], shown[1], shown[2], path)

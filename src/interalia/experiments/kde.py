@@ -91,7 +91,7 @@ def work(run: Run, setting: Setting) -> Values:
     from interalia import plots, tasks
 
     done, dataset = trained(run, setting)
-    samples = tasks.generate(done.game, QUICK_SAMPLES if setting.quick else SAMPLES, seed=run.seed)
+    samples = tasks.generate(done.game, QUICK_SAMPLES if setting.quick else SAMPLES, seed=run.seed, how="sample")
     plots.grid(samples[:PICTURED].numpy(), setting.folder / f"{run.name}-seed-{run.seed}.png")
     return score(samples.flatten(1), images(dataset.test), setting.quick)
 

@@ -42,7 +42,7 @@ def work(run: Run, setting: Setting) -> Values:
     done, dataset = trained(run, setting, name)
     mixture = dataset.mixture
     assert mixture is not None
-    found = mixture_coverage(tasks.generate(done.game, 2500, seed=run.seed), mixture)
+    found = mixture_coverage(tasks.generate(done.game, 2500, seed=run.seed, how="sample"), mixture)
     return {
         "modes": float(found.modes),
         "high_quality": 100 * found.high_quality,

@@ -100,7 +100,7 @@ def work(run: Run, source: Run, setting: Setting) -> Values:
     done, dataset = trained(run, setting)
     game, mixture = done.game, dataset.mixture
     assert mixture is not None
-    samples = tasks.generate(game, 2500, seed=run.seed)
+    samples = tasks.generate(game, 2500, seed=run.seed, how="sample")
     modes = mixture_coverage(samples, mixture)
     found = {"modes": float(modes.modes), "high_quality": 100 * modes.high_quality, "reverse_kl": modes.reverse_kl}
     picture = setting.folder.parent / "pictures" / f"{run.name}-seed-{run.seed}.png"
@@ -111,7 +111,7 @@ def work(run: Run, source: Run, setting: Setting) -> Values:
     x_hat = tasks.reconstruct(game, x, run.seed)
     z_hat = tasks.encode(game, x, run.seed, how="sample")
     z = tasks.latents(game, len(x), run.seed)
-    back = tasks.encode(game, tasks.decode(game, z, run.seed), run.seed)
+    back = tasks.encode(game, tasks.decode(game, z, run.seed, how="sample"), run.seed + 1)
     plots.plane(
         x[:2500].numpy(),
         samples.numpy(),

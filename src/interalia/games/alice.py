@@ -154,6 +154,10 @@ class AdversarialALICE(Game):
         x_tilde, x_hat = both_decoded(self.decoder, z, z_hat)  # x~ ~ p(x | z), x^ ~ p(x | z^)
         return {"q": (x, z_hat), "p": (x_tilde, z), "same": (x, x), "cycle": (x, x_hat)}
 
+    def pairs(self, outcome: Outcome) -> list[tuple[Tensor, Tensor]]:
+        scores = outcome.scores
+        return [(scores["q"], scores["p"]), (scores["same"], scores["cycle"])]
+
     def moved(self, player: str) -> None:
         if self.penalty is not None and player == "critic":
             for judge in (self.critic, self.cycle_critic):

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from interalia.conditionals import Conditional, Prior
-from interalia.disturbances import Disturbance
+from interalia.disturbances import Disturbance, outscoring
 from interalia.errors import UserError
 from interalia.modes import full
 from interalia.networks.layers import Packed
@@ -117,16 +117,25 @@ class Game(nn.Module, abc.ABC):
         return critic.size if isinstance(critic, Packed) else 1
 
     def pairs(self, outcome: Outcome) -> list[tuple[Tensor, Tensor]]:
-        """The scores on the data's joint and on the model's, of each critic that tells one from the other; by default of
-        the first two joints, where there are so many."""
+        """For each critic its scores on what it is to put higher, such as the data, and on what it is to put lower.
+
+        What is put lower holds all the fakes that the critic is charged for, kind after kind, so that a critic of two kinds
+        that tells one of them alone comes to an `outscoring` of 3/4, and only one that tells both to 1. By default there is
+        one critic of the first two joints, or none where there are fewer; a game with more fakes or critics says so here.
+        """
         scores = list(outcome.scores.values())
         return [(scores[0], scores[1])] if len(scores) > 1 else []
 
+    def surest(self, outcome: Outcome) -> tuple[Tensor, Tensor] | None:
+        """The scores of the critic that tells best, of those in `pairs`; None where there are none."""
+        found = self.pairs(outcome)
+        return max(found, key=lambda pair: outscoring(*pair)) if len(found) > 1 else next(iter(found), None)
+
     def saw(self, outcome: Outcome) -> None:
-        """Hears what a look of a training came to; an augmentation that adapts itself does so here."""
-        if self.noise is not None:
-            for first, second in self.pairs(outcome):
-                self.noise.heard(first, second, len(first) * self.pack)
+        """Hears what a look of a training came to; an augmentation that adapts itself does so here, once a look, to the
+        surest critic, since all critics see the one augmentation."""
+        if self.noise is not None and (pair := self.surest(outcome)) is not None:
+            self.noise.heard(*pair, len(pair[0]) * self.pack)
 
     def memory(self) -> dict[str, Tensor]:
         """What the game carries from step to step beside its weights, such as a pool of past samples: for checkpoints."""

@@ -114,6 +114,10 @@ class VAEGAN(Game):
             {"data": data, "reconstruction": reconstruction, "model": model},
         )
 
+    def pairs(self, outcome: Outcome) -> list[tuple[Tensor, Tensor]]:
+        scores = outcome.scores
+        return [(scores["data"], torch.cat([scores["reconstruction"], scores["model"]]))]
+
     def mean(self, loss: Callable[[Tensor, Tensor], Tensor], data: Tensor, fakes: Sequence[Tensor]) -> Tensor:
         """The mean of a loss over both kinds of fakes."""
         return torch.stack([loss(data, fake) for fake in fakes]).mean()

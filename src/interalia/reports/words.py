@@ -103,6 +103,8 @@ TAUGHT = {  # what a game does, for people who meet it for the first time
 }
 # what the critic's scores are on, where it does not judge pairs (x, z)
 JUDGED = {
+    "alice-adversarial": "pairs (data, inferred z) and pairs (sample, random z), and the second critic's on data beside "
+    "themselves and beside their reconstructions,",
     "aae": "random and on inferred latents",
     "avb": "pairs (data, inferred z) and pairs (data, random z)",
     "cyclegan": "a domain and on what is translated into it",

@@ -1,0 +1,80 @@
+"""Which scores `--balance`, adaptive augmentation and health go by: of all fakes of a critic, and of all critics."""
+
+import itertools
+
+import pytest
+import torch
+from torch import nn
+
+from interalia.conditionals import Dirac, Gaussian, StandardNormal
+from interalia.disturbances import AdaptiveAugmentation, outscoring
+from interalia.dynamics import Rules, Simultaneous
+from interalia.games import VAEGAN, AdversarialALICE
+from interalia.games.game import Outcome
+from interalia.networks.layers import Beside
+from interalia.networks.mlp import MLP, Joint
+from interalia.optim import sgd
+
+HIGH, LOW = torch.ones(4), -torch.ones(4)
+
+
+def vae_gan():
+    return VAEGAN(Gaussian(MLP(2, 6)), Dirac(MLP(3, 2)), Joint(nn.Linear(8, 1), nn.Linear(2, 8)), StandardNormal(3))
+
+
+def alice():
+    return AdversarialALICE(
+        Gaussian(MLP(2, 6)), Dirac(MLP(3, 2)), Joint(MLP(5, 1)), Beside(MLP(4, 1)), StandardNormal(3)
+    )
+
+
+def sure(game, scores):
+    return [outscoring(*pair) for pair in game.pairs(Outcome({}, scores))]
+
+
+@pytest.mark.parametrize(
+    ("reconstruction", "model", "area"), [(HIGH, HIGH, 0.5), (HIGH, LOW, 0.75), (LOW, HIGH, 0.75), (LOW, LOW, 1.0)]
+)
+def test_a_critic_of_two_kinds_of_fakes_is_sure_where_it_tells_both(reconstruction, model, area):
+    assert sure(vae_gan(), {"data": HIGH, "reconstruction": reconstruction, "model": model}) == [area]
+
+
+def test_both_critics_of_adversarial_alice_count():
+    scores = {"q": HIGH, "p": LOW, "same": HIGH, "cycle": HIGH}
+    assert sure(alice(), scores) == [1.0, 0.5]
+    assert sure(alice(), {**scores, "p": HIGH, "cycle": LOW}) == [0.5, 1.0]
+
+
+def test_the_pairs_are_of_the_scores_that_the_games_give():
+    x = torch.rand(6, 2)
+    for game, sizes in ((vae_gan(), [(6, 12)]), (alice(), [(6, 6), (6, 6)])):
+        assert [tuple(map(len, pair)) for pair in game.pairs(game(x))] == sizes
+
+
+CASES = [
+    (vae_gan, {"data": HIGH, "reconstruction": HIGH, "model": LOW}, 0.75),
+    (vae_gan, {"data": HIGH, "reconstruction": LOW, "model": LOW}, 1.0),
+    (alice, {"q": HIGH, "p": HIGH, "same": HIGH, "cycle": LOW}, 1.0),
+    (alice, {"q": HIGH, "p": HIGH, "same": HIGH, "cycle": HIGH}, 0.5),
+]
+
+
+@pytest.mark.parametrize(("make", "scores", "ahead"), CASES)
+def test_a_critic_waits_by_all_of_its_fakes_and_with_the_surest(make, scores, ahead):
+    game = make()
+    moves = Simultaneous(game, {p: sgd(game.parameters_of(p)) for p in game.players}, Rules(balance=0.9))
+    zero = {player: sum(p.sum() * 0 for p in game.parameters_of(player)) for player in game.players}
+    game.forward = lambda *_: Outcome(zero, scores)
+    moves.step(itertools.repeat((HIGH,)))
+    assert moves.ahead == ahead
+    assert moves.waits("critic") == (ahead == 1.0)
+
+
+@pytest.mark.parametrize(("make", "scores", "ahead"), CASES)
+def test_augmentation_adapts_once_a_look_to_the_surest_critic(make, scores, ahead):
+    game = make()
+    game.noise = AdaptiveAugmentation(target=0.6, images=100)
+    game.noise.probability = 0.4
+    game.saw(Outcome({}, scores))
+    up = 2 * ahead - 1 > 0.6
+    assert game.noise.probability == pytest.approx(0.4 + (0.04 if up else -0.04))  # four images of a hundred
