@@ -257,9 +257,8 @@ def _samples(
     same = f" with {'attributes' if game.attributes else 'labels'} as theirs" if game.labels else ""
     protocol_of_floor = f"{len(training.x)} of the train split{same} against {where}; {extractor.name}"
     yield _measure("frechet_floor", floor, protocol_of_floor)
-    yield _measure(
-        "kernel_distance", kernel_distance(real, fake, seed=seed), f"{protocol}; 100 subsets of 1000, or all if no more"
-    )
+    apart = kernel_distance(real, fake, seed=seed, paired=game.labels > 0)
+    yield _measure("kernel_distance", apart, f"{protocol}; 100 subsets of 1000, or all if no more")
     p_real, p_fake = extractor.probabilities(x), extractor.probabilities(samples)
     if p_fake is not None and game.labels and not game.attributes and isinstance(extractor, Classifier):
         (y,) = tasks.told(game, points.told, len(samples))
