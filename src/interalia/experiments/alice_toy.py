@@ -83,7 +83,7 @@ ALICE_TOY = Experiment(
     name="alice-toy",
     about="ALICE on five Gaussians: the weight lambda of the round trip against what samples and reconstructions are worth.",
     jobs=jobs,
-    columns={"icp": "ICP, at most 5 ↑", "mse": "squared error of a reconstruction ↓"},
+    columns={"icp": "ICP, at most 5 ↑", "mse": "squared error of a reconstruction, summed over both coordinates ↓"},
     paper={
         f"lambda {weight}, published setting": {PAPER: {"icp": icp, "mse": mse, "seeds": "576 settings"}}
         for weight, (icp, mse) in FIGURES.items()
@@ -99,7 +99,8 @@ ALICE_TOY = Experiment(
         "falling to 0 over the second half, averaged weights. ICP: exp(E KL(p(y | x) || p(y))) of 2,048 "
         "samples, y the mode, by the mixture's "
         "own posterior (the paper: a trained classifier, by which data has 4.977). Squared error: the mean over held-out "
-        "points of ||x - x^||^2, summed over both coordinates."
+        "points of ||x - x^||^2, summed over both coordinates; whether the paper sums them or takes their mean, half of "
+        "it, is not known here."
     ),
     quick_protocol=f"As the full one, cut to {QUICK_STEPS} steps and one seed: it shows the table's shape and nothing else.",
     seeds=5,

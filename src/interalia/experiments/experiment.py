@@ -284,7 +284,10 @@ def markdown(experiment: Experiment, table: Sequence[Mapping[str, Any]], quick: 
             if key in wide and len(rows) > 1:
                 cells[i] += f" (median {wide[key][0]:.4g}, best {wide[key][1]:.4g})"
         seconds = f"{statistics.fmean(row['seconds'] for row in rows):.0f}"
+        lacking = sorted({row["seed"] for row in table} - {row["seed"] for row in rows})
         count = str(len(rows)) + (f", {lost} diverged" if lost else "")
+        if lacking:
+            count += f", without seed{'s' * (len(lacking) > 1)} {', '.join(map(str, lacking))}"
         lines.append("| " + " | ".join([name, "ours", count, *cells, f"{rows[0]['steps']:,}", seconds]) + " |")
         for source, figures in experiment.paper.get(name, {}).items():
             cells = [figures.get(key, "") for key in experiment.columns]

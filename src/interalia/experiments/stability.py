@@ -171,7 +171,6 @@ def sem_work(data: str, method: str, seed: int, looks: int, setting: Setting) ->
     )
     return {
         "mse": points[-1][1],
-        "best": min(error for _, error in points),
         "rate": rate,
         "step": 1000 * cost,
         "training": points[-1][0],
@@ -184,7 +183,6 @@ SEM_ALI = Experiment(
     jobs=sem_jobs,
     columns={
         "mse": "squared error of test reconstructions at the end, a pixel ↓",
-        "best": "least on the way ↓",
         "rate": "learning rate",
         "step": "ms a step",
         "training": "CPU seconds of training",
