@@ -41,8 +41,11 @@ def generate(
     out: Out = None,
     device: Device = "auto",
     separate: bool = False,
+    sample: bool = False,
 ) -> None:
     """Draw samples and write them as one picture, or as an array (--out FILE.npz), or one file each (--separate).
+
+    They are means of p(x | z), z drawn, which is what people look at; --sample is for measuring.
 
     Parameters
     ----------
@@ -55,6 +58,9 @@ def generate(
         The label of all samples, by its name in the data, of a game that was told labels.
     separate
         Write each sample as a file of its own into the folder --out.
+    sample
+        Draw from p(x | z), with the noise that the game's likelihood has, in place of its mean: zeros and ones of a
+        Bernoulli likelihood, as they are held against data.
     """
     from interalia import plots, tasks
 
@@ -64,10 +70,11 @@ def generate(
         raise UserError("--label and --told say the same thing twice; leave one of them out.")
     y = None if told is None else conditions(trained.game, told, count or 64)
     by_label = told is None and trained.game.labels and not trained.game.attributes and count is None and label is None
+    how: Literal["mean", "sample"] = "sample" if sample else "mean"
     x = (
-        tasks.by_label(trained.game, 10, seed)
+        tasks.by_label(trained.game, 10, seed, how)
         if by_label
-        else tasks.generate(trained.game, count or 64, seed, label, y)
+        else tasks.generate(trained.game, count or 64, seed, label, y, how)
     )
     if separate:
         if x.ndim != 4:

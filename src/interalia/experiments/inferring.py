@@ -108,7 +108,8 @@ HALI_MNIST = Experiment(
         f"weights), {LEVEL_STEPS:,} "
         "steps of 128; networks auto of width 36, and of 32 for HALI, whose levels (lower 128, upper 32 dimensions) have "
         "networks between them. Games of one level have the same figures twice. Reconstructions of the first 5,000 test "
-        "images by the means of the conditionals; features and digits by interalia's own classifier, frozen."
+        "images by the means of the conditionals, samples drawn, at both levels where there are two; features and digits by "
+        "interalia's own classifier, frozen."
     ),
     quick_protocol=f"scikit-learn's 8x8 digits, small networks, {QUICK_STEPS} steps, one seed: it shows the table's shape.",
     seeds=2,

@@ -176,7 +176,8 @@ MIXTURE_ALI = Experiment(
         f"estimated anew over 200 batches, {STEPS:,} steps of 100, two members also at "
         f"{LONG:,}. The latent regressor and 'ALI after that GAN' infer for the row "
         "GAN's decoder, so their samples are its. The regressor and the VAE take Adam (0.5, 0.999), the "
-        "others (0.5, 0.99). VAE: Gaussian likelihood of standard deviation 0.05, the grid's. Held out: "
+        "others (0.5, 0.99). VAE: Gaussian likelihood of standard deviation 0.05, the grid's. "
+        "Samples, those that z is found again in too, are draws of p(x | z). Held out: "
         "10,000 points, reconstructed by the means of the conditionals. MMD^2: "
         f"unbiased, {COUNT:,} draws of each, Gaussian kernel of width {WIDTH:g}: moments do not see holes in q(z)."
     ),

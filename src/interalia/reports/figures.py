@@ -21,7 +21,8 @@ FIGURES = [
         "samples.png",
         "Samples",
         "Made from latents z drawn at random from the prior, without a look at any data. Look for: are they of the "
-        "data's kind, sharp, and all different? Many alike mean that the generator has collapsed onto a few.",
+        "data's kind, sharp, and all different? Many alike mean that the generator has collapsed onto a few. "
+        "Where p(x | z) has noise, such as that of pixels of zeros and ones, its means are shown; measures are of draws.",
     ),
     (
         "plane.png",

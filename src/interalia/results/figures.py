@@ -47,7 +47,7 @@ def draw(trained: Trained, dataset: Dataset) -> None:
             real, y = held_out(dataset, POINTS), conditions(game, dataset, POINTS)
             plots.plane(
                 real.numpy(),
-                tasks.generate(game, POINTS).numpy(),
+                tasks.generate(game, len(real), y=y, how="sample").numpy(),  # as they are held against the data
                 figures / "plane.png",
                 means=None if dataset.mixture is None else dataset.mixture.means,
                 latents=tasks.encode(game, real, how="sample", y=y).numpy()

@@ -92,9 +92,9 @@ def generate(
     return decode(game, latents(game, count, seed), seed, label, y, how=how)
 
 
-def by_label(game: Game, each: int, seed: int = 0) -> Tensor:
-    """`each` samples of every label, label by label, the same latents for each label."""
-    return torch.cat([generate(game, each, seed, label) for label in range(game.labels)])
+def by_label(game: Game, each: int, seed: int = 0, how: Literal["mean", "sample"] = "mean") -> Tensor:
+    """`each` samples of every label, label by label, the same latents for each label; `how` as in `decode`."""
+    return torch.cat([generate(game, each, seed, label, how=how) for label in range(game.labels)])
 
 
 def encode(
