@@ -266,9 +266,12 @@ def _samples(
         yield _measure("label_accuracy", read, f"{drawn}, {where}; {extractor.name}")
     if p_real is not None and p_fake is not None:
         splits = min(10, max(1, len(x) // 100))  # parts below 100 samples say little of p(y)
-        yield _measure("inception_score", inception_score(p_fake, splits), f"{protocol}; {splits} splits")
+        order = torch.randperm(len(x), generator=torch.Generator().manual_seed(seed))  # no part is of few labels
+        yield _measure("inception_score", inception_score(p_fake[order], splits), f"{protocol}; {splits} splits")
         yield _measure(
-            "inception_score_real", inception_score(p_real, splits), f"{where}; {extractor.name}; {splits} splits"
+            "inception_score_real",
+            inception_score(p_real[order], splits),
+            f"{where}; {extractor.name}; {splits} splits",
         )
     k = min(5, len(x) - 1)
     near = precision_recall_density_coverage(real, fake, k)
