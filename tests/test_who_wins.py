@@ -4,12 +4,13 @@ import itertools
 
 import pytest
 import torch
+from examples import batch, build
 from torch import nn
 
 from interalia.conditionals import Dirac, Gaussian, StandardNormal
 from interalia.disturbances import AdaptiveAugmentation, outscoring
 from interalia.dynamics import Rules, Simultaneous
-from interalia.games import VAEGAN, AdversarialALICE
+from interalia.games import CATALOGUE, VAEGAN, AdversarialALICE
 from interalia.games.game import Outcome
 from interalia.networks.layers import Beside
 from interalia.networks.mlp import MLP, Joint
@@ -43,6 +44,15 @@ def test_both_critics_of_adversarial_alice_count():
     scores = {"q": HIGH, "p": LOW, "same": HIGH, "cycle": HIGH}
     assert sure(alice(), scores) == [1.0, 0.5]
     assert sure(alice(), {**scores, "p": HIGH, "cycle": LOW}) == [0.5, 1.0]
+
+
+@pytest.mark.parametrize("name", CATALOGUE)
+def test_no_joint_that_a_critic_sees_is_left_out(name):
+    game = build(name)
+    outcome = game(*batch(game))
+    seen = [score for pair in game.pairs(outcome) for part in pair for score in part.tolist()]
+    assert sorted(seen) == sorted(score for scores in outcome.scores.values() for score in scores.tolist())
+    assert bool(seen) == ("critic" in game.players)
 
 
 def test_the_pairs_are_of_the_scores_that_the_games_give():
