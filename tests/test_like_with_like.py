@@ -295,3 +295,24 @@ def test_gaussian_noise_is_drawn_too():
     drawn = kernel_estimate(game, x, as_tensor(parts[1].x), samples=500)
     assert drawn.mean == pytest.approx(-2.84, abs=0.15)  # the entropy of N(0, 1) in the plane
     assert "draws of p(x | z)" in drawn.protocol
+
+
+def test_modes_are_counted_on_draws():
+    """One mode, N(0, 1) in the plane: 1.1 % of its draws lie beyond three standard deviations, and no mean of a decoder at 0."""
+    random = np.random.default_rng(0)
+    parts = [Split(random.standard_normal((50, 2)).astype(np.float32)) for _ in range(3)]
+    dataset = Dataset("one mode", *parts, mixture=Mixture(np.zeros((1, 2), np.float32), 1.0))
+    game = VAE(Gaussian(MLP(2, 2)), Grey(torch.zeros(1, 2)), StandardNormal(1), sigma=1.0)
+    game.shape = (2,)
+    found = {m.name: m for m in evaluate(game, dataset, count=2_500, quick=True)}
+    assert found["high_quality"].value == pytest.approx(0.989, abs=0.009)
+    assert "draws of p(x | z)" in found["high_quality"].protocol
+
+
+def test_labels_and_z_come_from_streams_of_their_own():
+    """Attributes from z's stream would say of each dimension of z how far out it lies."""
+    game = perfect(labelled((0.5, 0.5), (0.5, 0.5), count=20))
+    game.attributes = {"a": 0.5, "b": 0.5}
+    (drawn,) = tasks.labels(game, 2_000)
+    again = torch.rand(2_000, 2, generator=torch.Generator().manual_seed(0)) < 0.5
+    assert (drawn == again).double().mean().item() == pytest.approx(0.5, abs=0.04)  # 1 from one stream

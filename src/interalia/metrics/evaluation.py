@@ -219,7 +219,7 @@ def _reconstructions(game: Game, points: _Points, where: str, seed: int, quick: 
         yield _measure("psnr", found.psnr, f"{protocol}; peak 1")
     z = tasks.latents(game, len(x), seed)
     samples = tasks.decode(game, z, seed, y=points.told, how="sample")
-    z_hat = tasks.encode(game, samples, seed + 1, y=points.told)  # an implicit encoder's noise is not to be z
+    z_hat = tasks.encode(game, samples, seed + 1, y=points.told)  # an encoder's own noise is not to be z
     protocol = f"{len(z)} draws of the prior, seed {seed}; {_words(game)}; means of q(z | x)"
     yield _measure("latent_reconstruction", latent_reconstruction(z, z_hat), protocol)
 
