@@ -298,7 +298,7 @@ def test_gaussian_noise_is_drawn_too():
 
 
 def test_modes_are_counted_on_draws():
-    """One mode, N(0, 1) in the plane: 1.1 % of its draws lie beyond three standard deviations, and no mean of a decoder at 0."""
+    """One mode, N(0, 1) in the plane: 1.1 % of draws lie beyond three standard deviations, and no mean of a decoder at 0."""
     random = np.random.default_rng(0)
     parts = [Split(random.standard_normal((50, 2)).astype(np.float32)) for _ in range(3)]
     dataset = Dataset("one mode", *parts, mixture=Mixture(np.zeros((1, 2), np.float32), 1.0))
