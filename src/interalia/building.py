@@ -37,6 +37,7 @@ def build(
     attributes: Mapping[str, float] | None = None,
     generator: nn.Module | None = None,
     names: Sequence[str] = (),
+    trust: bool = False,
 ) -> Game:
     """The untrained game of a run, drawn from torch's global random state.
 
@@ -49,9 +50,10 @@ def build(
         attributes: those that the networks are told, and how frequent each is.
         generator: a trained module z -> x for a game that only infers, in place of the run's `generator`.
         names: of the labels; their numbers where there are none.
+        trust: whether the run's generator may be opened where it is a .pt2 file, which can execute code.
 
     Raises:
-        UserError: a part does not exist, or the parts do not fit each other or the data.
+        UserError: a part does not exist, or the parts do not fit each other or the data, or the generator is not trusted.
 
     Example:
         >>> from interalia.runs import Run
@@ -59,7 +61,7 @@ def build(
         8
     """
     if shape is None:
-        return build_for(run, described.dataset(run), mean, generator)
+        return build_for(run, described.dataset(run), mean, generator, trust)
     kind, settings = specs.look_up(run.game, games.CATALOGUE, "game")
     needs = inspect.signature(kind).parameters
     told = _told(run, kind, labels or 0, attributes or {})
@@ -68,7 +70,7 @@ def build(
             f"{kind.__name__} translates between two data sets, and {run.data!r} is one; give the second with --target."
         )
     prior = specs.make(run.prior, conditionals.PRIORS, "prior", run.latent)
-    trained = generators.given(run, kind, generator, tuple(shape), prior)
+    trained = generators.given(run, kind, generator, tuple(shape), prior, trust)
     divergence = specs.make(run.divergence, divergences.CATALOGUE, "divergence")
     conditional, encoder_settings = specs.look_up(run.encoder, conditionals.CONDITIONALS, "encoder")
     noise = 0
@@ -190,13 +192,19 @@ def build(
     return game
 
 
-def build_for(run: Run, dataset: Dataset, mean: Tensor | None = None, generator: nn.Module | None = None) -> Game:
+def build_for(
+    run: Run,
+    dataset: Dataset,
+    mean: Tensor | None = None,
+    generator: nn.Module | None = None,
+    trust: bool = False,
+) -> Game:
     """The untrained game of a run on its data; see `build`."""
     told = frequencies(run, dataset)
     kind, _ = specs.look_up(run.game, games.CATALOGUE, "game")
     if kind.semi or (run.labels and kind.conditional):
         dataset.check_labels("leave --labels out" if run.labels else "play another game")
-    game = build(run, dataset.shape, mean, dataset.labels, dataset.other_shape, told, generator, dataset.classes)
+    game = build(run, dataset.shape, mean, dataset.labels, dataset.other_shape, told, generator, dataset.classes, trust)
     check_fits(game, dataset)
     return game
 

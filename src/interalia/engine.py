@@ -20,8 +20,9 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.swa_utils import AveragedModel
 
-from interalia import building, dynamics, loading, optim, runs, specs
-from interalia.data import described
+from interalia import building, claims, dynamics, loading, optim, runs, specs
+from interalia.claims import Claim
+from interalia.data import described, fingerprints
 from interalia.data.dataset import Dataset
 from interalia.data.sampler import Sampler
 from interalia.data.store import Store, as_tensor
@@ -62,6 +63,8 @@ class Training:
         best: the best value so far of the run's declared measure, and its step; None before the first evaluation.
         estimated: what `finished` answered last, at which step, and whether of the best one.
         converged: why it ends before its last step, where it does; set by whoever watches the measures.
+        fingerprint: of the data, where the run is kept in a folder.
+        claim: the sole right to train in the folder, until the training is finished.
     """
 
     run: Run
@@ -81,6 +84,8 @@ class Training:
     best: tuple[float, int] | None = None
     estimated: tuple[tuple[int, bool], Game] | None = None
     converged: str = ""
+    fingerprint: dict[str, Any] | None = None
+    claim: Claim | None = None
 
     @property
     def device(self) -> torch.device:
@@ -171,12 +176,13 @@ def prepare(
     generator: nn.Module | None = None,
     game: Game | None = None,
     dataset: Dataset | None = None,
+    trust: bool = False,
 ) -> Training:
     """Loads the data, builds the game and everything that moves it, and resolves what the run left open; a game and data that
-    are given take the place of those that the run describes.
+    are given take the place of those that the run describes. For `trust` see `train`.
 
     Raises:
-        UserError: a part of the run does not exist or does not fit the others.
+        UserError: a part of the run does not exist or does not fit the others, or the folder keeps a run of other data.
     """
     from interalia.observers.evaluate import check_best
 
@@ -187,10 +193,14 @@ def prepare(
     run = run.placed()
     device = loading.resolve_device(run.device)
     dataset = dataset or described.dataset(run)
+    fingerprint = None
+    if folder is not None:
+        fingerprint = fingerprints.fingerprint(dataset)
+        folder.check_data(fingerprint)
     torch.manual_seed(run.seed)
     if game is None:
         mean = mean_image(dataset) if dataset.is_image else None
-        game = building.build_for(own_generator(run, folder), dataset, mean, generator)
+        game = building.build_for(own_generator(run, folder), dataset, mean, generator, trust)
     else:
         building.check_fits(game, dataset)
     game.shape = dataset.shape
@@ -258,6 +268,7 @@ def prepare(
         stores=stores,
         samplers=samplers,
         batches=draw(stores, samplers),
+        fingerprint=fingerprint,
     )
 
 
@@ -349,16 +360,25 @@ def watched(training: Training, observers: Sequence[Observer]) -> Iterator[None]
 @contextmanager
 def stopping() -> Iterator[threading.Event]:
     """An event that is set by Ctrl-C or a termination signal, so that the loop ends between two steps; a second one is
-    taken at its word."""
+    taken at its word.
+
+    A terminal that is closed (SIGHUP) and a queue's warning (SIGUSR1) set it too, and are never taken at their word, for a
+    shell may repeat them at once; where somebody ignores these two, as nohup does, or handles them, they are left alone.
+    """
     event = threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield event
         return
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    warnings = [getattr(signal, name) for name in ("SIGHUP", "SIGUSR1") if hasattr(signal, name)]  # not on Windows
+    before |= {number: signal.SIG_DFL for number in warnings if signal.getsignal(number) is signal.SIG_DFL}
+    asked = False
 
     def ask(number: int, _: Any) -> None:
-        if event.is_set():
+        nonlocal asked
+        if asked and number not in warnings:
             raise KeyboardInterrupt
+        asked = asked or number not in warnings
         event.set()
 
     for number in before:
@@ -379,6 +399,7 @@ def train(
     generator: nn.Module | None = None,
     game: Game | None = None,
     dataset: Dataset | None = None,
+    trust: bool = False,
 ) -> Trained:
     """Trains a run and answers its game.
 
@@ -391,10 +412,12 @@ def train(
         game: one of your own making, untrained, in place of one that the run describes; its weights are trained in place,
             and `interalia.load` is to be given one that is made in the same way.
         dataset: data of your own, in place of those that the run names.
+        trust: whether the run's generator may be opened where it is a .pt2 file, which can execute code.
 
     Raises:
-        UserError: the folder exists and `resume` is False, or a part of the run does not exist or fit, or the run describes
-            what is given, or a loss stopped being finite.
+        UserError: the folder exists and `resume` is False, or another process trains in it, or the data are not those that
+            the resumed run was trained on, or a part of the run does not exist or fit, or the run describes what is given,
+            or a loss stopped being finite.
 
     Example:
         >>> from interalia import recipes, tasks
@@ -402,7 +425,7 @@ def train(
         >>> tasks.generate(trained.game, 4).shape
         torch.Size([4, 1, 8, 8])
     """
-    training = open_run(run, out, resume=resume, generator=generator, game=game, dataset=dataset)
+    training = open_run(run, out, resume=resume, generator=generator, game=game, dataset=dataset, trust=trust)
     return finish(training, observers)
 
 
@@ -414,21 +437,33 @@ def open_run(
     generator: nn.Module | None = None,
     game: Game | None = None,
     dataset: Dataset | None = None,
+    trust: bool = False,
+    numbered: bool = False,
 ) -> Training:
-    """The training of a run, at its beginning or where its folder's newest good checkpoint left it; see `train`."""
+    """The training of a run, at its beginning or where its folder's newest good checkpoint left it; see `train`. No other
+    process trains in the folder until it is finished.
+
+    Arguments:
+        numbered: whether a new run takes the folder out-2, out-3 ... where there is something under `out` already.
+    """
     from interalia.observers import checkpoint
 
     run = runs.marked(run, game, dataset)
-    folder = None if out is None else Folder(out)
-    if folder is not None and not resume:
-        folder.check_free()
-    if folder is not None and resume:
-        run = folder.continued(run)
-    training = prepare(run, folder, generator, game, dataset)
-    if folder is not None:
+    if out is None:
+        return prepare(run, None, generator, game, dataset, trust)
+    claim = claims.again(Path(out)) if resume else claims.begin(Path(out), numbered)
+    try:
+        folder = Folder(claim.path)
+        if resume:
+            run = folder.continued(run)
+        training = prepare(run, folder, generator, game, dataset, trust)
         if resume:
             checkpoint.resume(training)
-        folder.write(training.run)
+        folder.write(training.run, training.fingerprint)
+    except BaseException:
+        claim.withdraw()
+        raise
+    training.claim = claim
     return training
 
 
@@ -436,7 +471,11 @@ def finish(training: Training, observers: Sequence[Observer] | None = None) -> T
     """Runs the loop to its end and answers the game that samples are drawn from; see `train`."""
     from interalia.observers import usual
 
-    loop(training, usual(training) if observers is None else observers)
-    game = training.finished().eval()
+    try:
+        loop(training, usual(training) if observers is None else observers)
+        game = training.finished().eval()
+    finally:
+        if training.claim is not None:
+            training.claim.release()
     given = training.dataset if training.run.data == runs.OWN else None
     return Trained(game, training.run, training.folder, training.finished_step, given)

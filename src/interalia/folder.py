@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,8 @@ from interalia.runs import FREE, Run
 
 if TYPE_CHECKING:
     from interalia.games import Game
+
+FINGERPRINT = "data_fingerprint"  # beside the fields of the run in run.json
 
 
 class Folder:
@@ -51,9 +53,9 @@ class Folder:
             if re.fullmatch(r"\..+\.[a-z0-9_]{8}", path.name) and path.is_file():
                 path.unlink()
 
-    def write(self, run: Run) -> None:
-        """Writes the description, and a copy of the generator, so that the run outlives the folder that this came from."""
-        write_json(self.description, dataclasses.asdict(run))
+    def write(self, run: Run, fingerprint: Mapping[str, Any] | None = None) -> None:
+        """Writes the description, with a fingerprint of the data or the one that is there, and before it a copy of the
+        generator, so that the run outlives the folder that this came from."""
         if run.generator is not None and own_generator(run, self) == run:
             source = weights_of(run.generator)
             if source.suffix != ".pt2" and header(source)["run"].get("generator"):
@@ -61,6 +63,26 @@ class Folder:
                 source = next(copies(source.parent), source)
             with writing(self.path / f"generator{source.suffix}", "wb") as file:
                 file.write(source.read_bytes())
+        kept = self.fingerprint() if fingerprint is None else fingerprint
+        write_json(self.description, {**dataclasses.asdict(run), **({} if kept is None else {FINGERPRINT: kept})})
+
+    def fingerprint(self) -> dict[str, Any] | None:
+        """Of the data that the run was trained on; None where the folder keeps none, as older ones do not."""
+        try:
+            kept = json.loads(self.description.read_text(encoding="utf-8")).get(FINGERPRINT)
+        except (OSError, ValueError, AttributeError):
+            return None
+        return kept if isinstance(kept, dict) else None
+
+    def check_data(self, found: Mapping[str, Any]) -> None:
+        """Raises a UserError unless data of the fingerprint `found` are those that the run was trained on."""
+        from interalia.data import fingerprints  # here, for it imports numpy, and the command line begins without
+
+        if other := fingerprints.difference(self.fingerprint(), found):
+            raise UserError(
+                f"the data are not those that the run in {self.path} was trained on ({other}), so that it would be "
+                f"trained on examples which it is tested on; put the former data back, or train a new run."
+            )
 
     def run(self) -> Run:
         """The description that the folder keeps.
@@ -83,7 +105,7 @@ class Folder:
         """`run`, checked to be the one that this folder keeps but for what may change, with what that one resolved.
 
         Raises:
-            UserError: the two differ where a resumed run may not.
+            UserError: the two differ where a resumed run may not, or the copy of the run's generator is gone.
         """
         kept = self.run()
         for key, value in run.placed().fields():
@@ -95,6 +117,11 @@ class Folder:
                     f"its description, so leave it as it is, or train a new run."
                 )
             run = run.replace(**{key: getattr(kept, key)})
+        if run.generator is not None and own_generator(run, self) is run:
+            raise UserError(
+                f"the run in {self.path} infers for a generator, and keeps no copy of it; put the file generator.safetensors "
+                f"or generator.pt2 that was there back, or train anew."
+            )
         return run
 
 

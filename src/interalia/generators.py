@@ -23,12 +23,18 @@ SLACK = 1e-3  # by which its images may leave [0, 1]
 
 
 def given(
-    run: Run, kind: type[Game], module: nn.Module | None, shape: tuple[int, ...], prior: Prior
+    run: Run,
+    kind: type[Game],
+    module: nn.Module | None,
+    shape: tuple[int, ...],
+    prior: Prior,
+    trust: bool = False,
 ) -> Conditional | None:
     """The trained decoder of a game that only infers; None for a game that trains its own.
 
     Raises:
-        UserError: there is none, it cannot be read, or what it takes or answers does not fit.
+        UserError: there is none, it cannot be read, it is a .pt2 file and there is no `trust` in it, or what it takes or
+            answers does not fit.
     """
     from interalia import loading  # here, for the generator of a run is loaded as any run is, its own generator first
 
@@ -45,7 +51,7 @@ def given(
     if module is not None:
         decoder: Conditional = conditionals.Dirac(copy.deepcopy(module))  # the person's own stays as it is
     elif path.suffix == ".pt2":
-        decoder = conditionals.Dirac(_exported(path, prior.size))
+        decoder = conditionals.Dirac(_exported(path, prior.size, trust))
     elif path.is_file() and path.suffix != ".safetensors":
         raise UserError(
             f"the generator {path} is a file of another kind; give the folder of a run, its .safetensors, or a .pt2 file "
@@ -53,7 +59,7 @@ def given(
         )
     else:
         try:
-            game = loading.load(path).game
+            game = loading.load(path, trust=trust).game
         except UserError as error:
             raise UserError(f"the generator that this run infers for cannot be loaded: {error}") from None
         if game.labels:
@@ -126,8 +132,12 @@ def _settings(prior: Prior) -> dict[str, Any]:
     return {"class": type(prior), **plain}
 
 
-def _exported(path: Path, latent: int) -> nn.Module:
-    """The module that torch.export.save wrote, of z in batches of any size."""
+def _exported(path: Path, latent: int, trust: bool) -> nn.Module:
+    """The module that torch.export.save wrote, of z in batches of any size.
+
+    `torch.export.load` unpickles what lies in the archive and evaluates texts of it, and nothing turns that off: whoever
+    made the file can have any code executed. So it is opened only with the consent of the person who asks for it.
+    """
     from torch import nn
 
     class Exported(nn.Module):
@@ -148,6 +158,11 @@ def _exported(path: Path, latent: int) -> nn.Module:
     if not path.is_file():
         raise UserError(
             f"there is no generator {path}; give the folder of a run, or a file written by torch.export.save."
+        )
+    if not trust:
+        raise UserError(
+            f"the generator {path} is a program of torch.export, and opening it can execute any code that its maker put "
+            f"into it; if you trust its maker, give --trust-generator (from Python trust=True), else leave it closed."
         )
     try:
         program = torch.export.load(path)

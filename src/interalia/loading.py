@@ -67,6 +67,7 @@ def load(
     *,
     game: Game | None = None,
     dataset: Dataset | None = None,
+    trust: bool = False,
 ) -> Trained:
     """The trained game of a run's folder, from its exported weights.
 
@@ -76,10 +77,13 @@ def load(
         generator: the module of a game that was trained with one from Python; see `build`.
         game: of a run that was trained with a game of one's own: one made in the same way, which is left as it is.
         dataset: the data of a run that was trained with data of one's own, where they are to be measured on.
+        trust: whether the copy of a generator that the run keeps may be opened where it is a .pt2 file, which can execute
+            code; nothing else that a run keeps can.
 
     Raises:
         UserError: this is no run's folder, or the training has not saved any weights yet, or the file is damaged, or a
-            game of one's own is not given, or does not fit, or a game or data are given that the run describes.
+            game of one's own is not given, or does not fit, or a game or data are given that the run describes, or there
+            is no copy of the generator beside the weights, or it is not trusted.
     """
     file = Path(folder)
     home: Folder | None = None
@@ -111,11 +115,18 @@ def load(
         other = about.get("other")
         told = about.get("attributes", {})
         place = file.parent.parent if file.parent.name == "checkpoints" else file.parent  # where the best weights lie
+        # a generator's file has no other beside it; and what the weights' metadata name elsewhere is never opened
+        placed = run if file.stem == "generator" else own_generator(run, Folder(place))
+        if run.generator is not None and placed is run and generator is None:
+            raise UserError(
+                f"{file} infers for a generator, and no copy of that lies beside it; put the file that the run's folder "
+                f"keeps, generator.safetensors or generator.pt2, into {place}."
+            )
         made = (
             copy.deepcopy(game)
             if game is not None
             else build(
-                run if file.stem == "generator" else own_generator(run, Folder(place)),
+                placed,
                 tuple(about["shape"]),
                 None,
                 about.get("classes") or about.get("labels", 0),
@@ -123,6 +134,7 @@ def load(
                 told,
                 generator,
                 about.get("names", ()),  # which older files do not have
+                trust,
             )
         )
     try:

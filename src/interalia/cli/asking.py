@@ -40,12 +40,20 @@ LevelName = Annotated[Literal["upper", "lower"], Parameter(help="Of latents, of 
 Seed = Annotated[int, Parameter(help="Of the random numbers.")]
 Out = Annotated[Path | None, Parameter(help="The file to write; by default one in the run's folder of figures.")]
 Device = Annotated[str, Parameter(help="auto, cpu, cuda ...")]
+TrustGenerator = Annotated[
+    bool,
+    Parameter(
+        help="Open the generator where it is a .pt2 file, the one named or the copy that a run keeps, although its maker can "
+        "have any code executed by that.",
+        negative="",
+    ),
+]
 
 
-def opened(run: Path, device: str, home: Path | None = None) -> Trained:
+def opened(run: Path, device: str, trust_generator: bool, home: Path | None = None) -> Trained:
     from interalia.loading import load
 
-    trained = load(run, device)
+    trained = load(run, device, trust=trust_generator)
     return trained if home is None else dataclasses.replace(trained, folder=Folder(home))
 
 

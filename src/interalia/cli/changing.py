@@ -15,6 +15,7 @@ from interalia.cli.asking import (
     RunFolder,
     Seed,
     Told,
+    TrustGenerator,
     app,
     figure,
     inputs,
@@ -49,6 +50,7 @@ def edit(
     seed: Seed = 0,
     out: Out = None,
     device: Device = "auto",
+    trust_generator: TrustGenerator = False,
 ) -> None:
     """Change images in one property and keep the rest of their z: a row an image, a column a change.
 
@@ -75,7 +77,7 @@ def edit(
             raise UserError(
                 f"--strengths has {strength}, and it must be finite; give for example --strengths -1 --strengths 1."
             )
-    trained = opened(run, device)
+    trained = opened(run, device, trust_generator)
     game = trained.game
     tasks.capable(game, "edit", "encoder", "decoder")
     x, y = inputs(trained, images, count, seed, told)
@@ -152,6 +154,7 @@ def complete(
     out: Out = None,
     device: Device = "auto",
     separate: bool = False,
+    trust_generator: TrustGenerator = False,
 ) -> None:
     """Fill in a part of images: encode, refine z on the known pixels, decode the rest. Originals above, then with the hole,
     then filled in.
@@ -175,7 +178,7 @@ def complete(
     from interalia import plots, tasks
 
     positive("count", count)
-    trained = opened(run, device)
+    trained = opened(run, device, trust_generator)
     tasks.capable(trained.game, "complete", "decoder")
     if len(trained.game.shape) != 3:
         raise UserError("only images can be completed, and this game was trained on vectors.")

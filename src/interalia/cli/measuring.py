@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from interalia.cli.asking import Device, RunFolder, Seed, app, best_of, opened, say
+from interalia.cli.asking import Device, RunFolder, Seed, TrustGenerator, app, best_of, opened, say
 
 
 @app.command
@@ -20,6 +20,7 @@ def evaluate(
     device: Device = "auto",
     features: Literal["auto", "classifier", "random", "inception"] = "auto",
     best: bool = False,
+    trust_generator: TrustGenerator = False,
 ) -> None:
     """Measure a run on held-out data and write results.json, with the protocol of every number.
 
@@ -36,7 +37,7 @@ def evaluate(
     """
     from interalia import results
 
-    trained = opened(best_of(run) if best else run, device, home=run)
+    trained = opened(best_of(run) if best else run, device, trust_generator, home=run)
     found = results.evaluate(
         trained, split=split, count=count, seed=seed, features=features, weights="best" if best else "last"
     )
@@ -62,6 +63,7 @@ def likelihood(
     seed: Seed = 0,
     device: Device = "auto",
     best: bool = False,
+    trust_generator: TrustGenerator = False,
 ) -> None:
     """Estimate log p(x) of held-out data, and write likelihood.json and likelihood.md, with the protocol of every number.
 
@@ -96,7 +98,7 @@ def likelihood(
     """
     from interalia import results
 
-    trained = opened(best_of(run) if best else run, device, home=run)
+    trained = opened(best_of(run) if best else run, device, trust_generator, home=run)
     annealing = {
         "chains": chains, "temperatures": temperatures, "leapfrog": leapfrog, "path": path, "initial": initial,
         "simulated": simulated, "precision": precision,
@@ -118,7 +120,9 @@ def likelihood(
 
 
 @app.command
-def report(run: Annotated[Path, Parameter(help="The folder of a run.")]) -> None:
+def report(
+    run: Annotated[Path, Parameter(help="The folder of a run.")], *, trust_generator: TrustGenerator = False
+) -> None:
     """Draw the figures anew and write the run's page, report.html, from what the folder holds."""
     from interalia import reports, results
     from interalia.folder import Folder
@@ -127,7 +131,7 @@ def report(run: Annotated[Path, Parameter(help="The folder of a run.")]) -> None
     if Folder(run).run().game == OWN:  # which only Python can load, so that the figures are as they are
         say(f"The page of results: {reports.write(run)}")
     else:
-        say(f"The page of results: {results.page(opened(run, 'auto'))}")
+        say(f"The page of results: {results.page(opened(run, 'auto', trust_generator))}")
 
 
 @app.command

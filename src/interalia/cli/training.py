@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from interalia.cli.asking import app, say
+from interalia.cli.asking import TrustGenerator, app, say
 from interalia.errors import UserError, unknown
 from interalia.folder import Folder, fitted
 from interalia.runs import FREE, OWN, Run, from_toml, kinds
@@ -58,6 +58,7 @@ def train(
     resume: Path | None = None,
     dry_run: bool = False,
     tensorboard: bool = False,
+    trust_generator: TrustGenerator = False,
 ) -> None:
     """Train a run and make its page of results.
 
@@ -86,12 +87,17 @@ def train(
         return
     from interalia import engine, observers, results
 
-    if Path(run.name).name != run.name:
+    if Path(run.name).name != run.name or run.name in ("", ".."):
         raise UserError(
-            f"--name is {run.name!r}, and it is the name of a folder: without a slash; use --out for a path."
+            f"--name is {run.name!r}, and it is the name of a folder below runs, without a slash; use --out for a path."
         )
-    folder = resume or out or free(Path("runs") / run.name)
-    prepared = engine.open_run(run, folder, resume=resume is not None)
+    prepared = engine.open_run(
+        run,
+        resume or out or Path("runs") / run.name,
+        resume=resume is not None,
+        trust=trust_generator,
+        numbered=out is None and resume is None,
+    )
     engine.spare_threads(prepared)
     trained = engine.finish(prepared, observers.usual(prepared, tensorboard=tensorboard))
     if prepared.step < prepared.steps and not prepared.converged:
@@ -160,12 +166,3 @@ def resumed(folder: Path, recipe: str | None, given: dict[str, Any], out: Path |
     if "epochs" in given and "steps" not in given:
         given["steps"] = None
     return run.replace(**given)
-
-
-def free(path: Path) -> Path:
-    """`path`, or the first of path-2, path-3 ... that does not exist."""
-    candidate, number = path, 1
-    while candidate.exists():
-        number += 1
-        candidate = path.with_name(f"{path.name}-{number}")
-    return candidate

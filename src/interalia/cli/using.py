@@ -15,6 +15,7 @@ from interalia.cli.asking import (
     RunFolder,
     Seed,
     Told,
+    TrustGenerator,
     app,
     conditions,
     figure,
@@ -42,6 +43,7 @@ def generate(
     device: Device = "auto",
     separate: bool = False,
     sample: bool = False,
+    trust_generator: TrustGenerator = False,
 ) -> None:
     """Draw samples and write them as one picture, or as an array (--out FILE.npz), or one file each (--separate).
 
@@ -65,7 +67,7 @@ def generate(
     from interalia import plots, tasks
 
     positive("count", 64 if count is None else count)
-    trained = opened(run, device)
+    trained = opened(run, device, trust_generator)
     if told is not None and label is not None:
         raise UserError("--label and --told say the same thing twice; leave one of them out.")
     y = None if told is None else conditions(trained.game, told, count or 64)
@@ -105,6 +107,7 @@ def reconstruct(
     seed: Seed = 0,
     out: Out = None,
     device: Device = "auto",
+    trust_generator: TrustGenerator = False,
 ) -> None:
     """Encode and decode images: originals above, reconstructions below, and how far apart they are.
 
@@ -121,7 +124,7 @@ def reconstruct(
     from interalia.metrics.inference import reconstruction
 
     positive("count", count)
-    trained = opened(run, device)
+    trained = opened(run, device, trust_generator)
     if project:
         positive("project", project)
         tasks.capable(trained.game, "project", "decoder")
@@ -165,6 +168,7 @@ def interpolate(
     seed: Seed = 0,
     out: Out = None,
     device: Device = "auto",
+    trust_generator: TrustGenerator = False,
 ) -> None:
     """Walk from one image's latent to another's, with the originals at both ends.
 
@@ -180,7 +184,7 @@ def interpolate(
     from interalia import plots, tasks
 
     positive("pairs", pairs)
-    trained = opened(run, device)
+    trained = opened(run, device, trust_generator)
     tasks.capable(trained.game, "interpolate", "encoder", "decoder")
     x, y = inputs(trained, images, 2 * pairs, seed, told)
     if len(x) < 2:
@@ -216,6 +220,7 @@ def traverse(
         Path | None, Parameter(help="A folder for one picture a code, or a .png or .npz file for all of them.")
     ] = None,
     device: Device = "auto",
+    trust_generator: TrustGenerator = False,
 ) -> None:
     """Vary one code of z at a time: in each row of a picture the rest of z is fixed, along it the code takes its values.
 
@@ -238,7 +243,7 @@ def traverse(
 
     for name, value in (("rows", rows), ("columns", columns), ("dimensions", dimensions)):
         positive(name, value)
-    trained = opened(run, device)
+    trained = opened(run, device, trust_generator)
     names = tasks.directions(trained.game, dimensions)
     found = {name: tasks.traverse(trained.game, i, rows, columns, low, high, seed) for i, name in enumerate(names)}
     images = len(trained.game.shape) == 3
@@ -254,7 +259,15 @@ def traverse(
 
 
 @app.command
-def manifold(run: RunFolder, *, side: int = 20, seed: Seed = 0, out: Out = None, device: Device = "auto") -> None:
+def manifold(
+    run: RunFolder,
+    *,
+    side: int = 20,
+    seed: Seed = 0,
+    out: Out = None,
+    device: Device = "auto",
+    trust_generator: TrustGenerator = False,
+) -> None:
     """Decode a grid over the whole plane of a z of two dimensions, evenly spaced in the prior's probability.
 
     Parameters
@@ -265,7 +278,7 @@ def manifold(run: RunFolder, *, side: int = 20, seed: Seed = 0, out: Out = None,
     from interalia import plots, tasks
 
     positive("side", side)
-    trained = opened(run, device)
+    trained = opened(run, device, trust_generator)
     x = tasks.manifold(trained.game, side, seed)
     images = len(trained.game.shape) == 3
     path = picture(out or figure(trained, run, "manifold.png" if images else "manifold.npz"))
@@ -288,6 +301,7 @@ def translate(
     out: Out = None,
     device: Device = "auto",
     separate: bool = False,
+    trust_generator: TrustGenerator = False,
 ) -> None:
     """Translate images into another domain: originals above, translations below, and below them the way back.
 
@@ -303,7 +317,7 @@ def translate(
     from interalia import plots, results, tasks
 
     positive("count", count)
-    trained = opened(run, device)
+    trained = opened(run, device, trust_generator)
     tasks.check_translator(trained.game)
     if images:
         x = given_images(trained, images)
@@ -340,6 +354,7 @@ def encode(
     told: Told = None,
     seed: Seed = 0,
     device: Device = "auto",
+    trust_generator: TrustGenerator = False,
 ) -> None:
     """Infer latents: an .npz with z, shape (n, latent), the encoder's last hidden layer, and the files' names.
 
@@ -353,7 +368,7 @@ def encode(
     from interalia import tasks
     from interalia.data.files import expand
 
-    trained = opened(run, device)
+    trained = opened(run, device, trust_generator)
     tasks.capable(trained.game, "encode", "encoder")
     x, y = inputs(trained, images, 0, seed, told)
     z = tasks.encode(trained.game, x, seed, "sample" if sample else "mean", y)
@@ -373,6 +388,7 @@ def neighbours(
     seed: Seed = 0,
     out: Out = None,
     device: Device = "auto",
+    trust_generator: TrustGenerator = False,
 ) -> None:
     """Find the training images whose z is nearest to an image's: a row an image, its neighbours beside it.
 
@@ -392,7 +408,7 @@ def neighbours(
 
     for name, value in (("count", count), ("among", among), ("nearest", nearest)):
         positive(name, value)
-    trained = opened(run, device)
+    trained = opened(run, device, trust_generator)
     tasks.capable(trained.game, "neighbours", "encoder")
     x, y = inputs(trained, images, count, seed, told)
     dataset = results.dataset_of(trained)
@@ -429,6 +445,7 @@ def classify(
     seed: Seed = 0,
     out: Annotated[Path | None, Parameter(help="A .csv file: a row an image, its label and each probability.")] = None,
     device: Device = "auto",
+    trust_generator: TrustGenerator = False,
 ) -> None:
     """Read the labels of images by a semi-supervised game.
 
@@ -443,7 +460,7 @@ def classify(
     from interalia.data.files import expand
 
     positive("count", count)
-    trained = opened(run, device)
+    trained = opened(run, device, trust_generator)
     x, _ = inputs(trained, images, count, seed, None)
     probabilities = tasks.classify(trained.game, x, seed)
     read = probabilities.argmax(1)

@@ -83,7 +83,8 @@ def load(name: str, root: Path | None = None, size: int | None = None, seed: int
         f"{'' if tables else ', without their attributes, whose file is absent'}. Train / validation / test: "
         f"{' / '.join(f'{len(part):,}' for part in splits)}; {how}."
     )
-    return Dataset(name, splits[0], splits[1], splits[2], about=about, attributes=attributes)
+    encoded = images.fingerprint(names)
+    return Dataset(name, splits[0], splits[1], splits[2], about=about, attributes=attributes, encoded=encoded)
 
 
 def read_attributes(path: Path, numbers: list[str]) -> tuple[list[str], NDArray[np.int8]]:

@@ -59,6 +59,8 @@ class Dataset:
             is never paired.
         binarised: "none"; "fixed" where pixels are zeros and ones, drawn once; "fresh" where those trained on are drawn anew.
         grey: the grey values that training images are drawn from anew, or None.
+        encoded: a digest of the files that images were decoded from, by which they are known again; empty where what was
+            read are the numbers themselves.
     """
 
     name: str
@@ -74,6 +76,7 @@ class Dataset:
     lacking: str = ""
     binarised: str = "none"
     grey: Split | None = None
+    encoded: str = ""
 
     @property
     def binary(self) -> bool:

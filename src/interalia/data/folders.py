@@ -81,7 +81,15 @@ def load_folder(where: Path, size: int | None) -> Dataset:
         f"{len(names):,} images from {name}, {labels}, {fitted}, {channels} channel(s). "
         f"{how}: {len(rows['train']):,} / {len(rows['validation']):,} / {len(rows['test']):,}."
     )
-    return Dataset(name, splits["train"], splits["validation"], splits["test"], classes=classes, about=about)
+    return Dataset(
+        name,
+        splits["train"],
+        splits["validation"],
+        splits["test"],
+        classes=classes,
+        about=about,
+        encoded=images.fingerprint(names),
+    )
 
 
 def _split(inner: list[list[str]], where: Path) -> tuple[dict[str, Rows], list[list[str]], str]:

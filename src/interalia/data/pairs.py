@@ -163,4 +163,5 @@ def facades(root: Path | None, size: int | None) -> Dataset:
         "facades, domain b", Split(b[:train][order]), Split(b[train:validation]), Split(b[validation:]), about=about
     )
     splits = Split(a[:train]), Split(a[train:validation]), Split(a[validation:])
-    return Dataset("facades", *splits, about=about, other=other, paired=True)
+    encoded = found.fingerprint(names)
+    return Dataset("facades", *splits, about=about, other=replace(other, encoded=encoded), paired=True, encoded=encoded)

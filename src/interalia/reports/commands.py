@@ -14,6 +14,8 @@ from interalia.runs import OWN
 
 def commands(home: Folder, run: Mapping[str, Any]) -> str:
     name = shlex.quote(str(home.path))
+    if (home.path / "generator.pt2").is_file() and not (home.path / "generator.safetensors").is_file():
+        name += " --trust-generator"
     lines = [*going_on(home, run, name), (f"interalia report {name}", "make this page anew")]
     rows = "".join(f"<dt><code>{escape(line)}</code></dt><dd>{escape(about)}</dd>" for line, about in lines)
     return f"<section><h2>Going on</h2><dl class=commands>{rows}</dl></section>"

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
+import sys
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from interalia.data import described
+from interalia.data import described, fingerprints
 from interalia.data.store import as_tensor
 from interalia.errors import UserError
 
@@ -33,13 +36,30 @@ def home(trained: Trained) -> Folder:
 
 
 def dataset_of(trained: Trained) -> Dataset:
-    """The data that a run was trained on."""
+    """The data that a run was trained on; where these are others by now, it is said on stderr and in their `about`."""
     if trained.given is not None:
-        return trained.given
-    try:
-        return described.dataset(trained.run)
-    except UserError as error:
-        raise UserError(f"the data that this run was trained on cannot be loaded: {error}") from None
+        dataset = trained.given
+    else:
+        try:
+            dataset = described.dataset(trained.run)
+        except UserError as error:
+            raise UserError(f"the data that this run was trained on cannot be loaded: {error}") from None
+    if trained.folder is None or (kept := trained.folder.fingerprint()) is None:
+        return dataset
+    if other := fingerprints.difference(kept, fingerprints.fingerprint(dataset)):
+        said = (
+            f"The data are not those that the run in {trained.folder.path} was trained on ({other}): some of what is held "
+            f"out now may have been trained on."
+        )
+        warn(said)
+        return dataclasses.replace(dataset, about=f"{dataset.about} {said}".strip())
+    return dataset
+
+
+@functools.cache
+def warn(sentence: str) -> None:
+    """Says a sentence on stderr, once."""
+    print(sentence, file=sys.stderr)
 
 
 def held_out(dataset: Dataset, count: int, seed: int = 0) -> Tensor:

@@ -96,10 +96,11 @@ def untrained(trained: Trained, dataset: Dataset) -> Game | None:
     run, game = trained.run, trained.game
     if run.game == OWN:
         return None
-    brought = game.fixed and run.generator is None  # from Python
+    placed = own_generator(run, trained.folder)
+    # from Python, or in a file that is not opened a second time
+    brought = game.fixed and (placed.generator is None or placed.generator.endswith(".pt2"))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(run.seed)
-        placed = own_generator(run, trained.folder)
         return building.build_for(placed, dataset, generator=game.decoder.network if brought else None)
 
 
