@@ -53,7 +53,9 @@ class Run:
         None, "the second data set of a game that translates between two: a name, or a path as for `data`"
     )
     generator: str | None = _field(
-        None, "the folder of a run whose decoder is taken as it is, or a .pt2 file of one, for a game that only infers"
+        None,
+        "the folder of a run whose decoder is taken as it is, or a .pt2 file of one, with --trust-generator; for a game that "
+        "only infers",
     )
     labelled: int | None = _field(
         None,

@@ -1,0 +1,155 @@
+"""What asks a training to stop: it saves and ends with 130, even where its terminal is gone."""
+
+from __future__ import annotations
+
+import io
+import os
+import select
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from interalia import engine, recipes
+from interalia.games import Outcome
+from interalia.observers import Bar, Observer
+from interalia.runs import Run
+
+pytestmark = pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="Windows has no such signals")
+
+
+def tiny(**fields: Any) -> Run:
+    small = {"networks": "auto(width=4, unary=True)", "evaluate_every": 0, "log_every": 1, "batch": 16, "steps": 9}
+    return recipes.ali_digits(**{**small, **fields})
+
+
+class Sending(Observer):
+    """Sends these signals to its own process after the third step."""
+
+    def __init__(self, *numbers: int) -> None:
+        self.numbers = numbers
+
+    def step(self, training: engine.Training, outcome: Outcome) -> None:
+        if training.step == 3:
+            for number in self.numbers:
+                signal.raise_signal(number)
+
+
+@pytest.mark.parametrize(
+    "names", [["SIGHUP"], ["SIGUSR1"], ["SIGTERM"], ["SIGHUP", "SIGHUP"], ["SIGUSR1", "SIGTERM"], ["SIGTERM", "SIGHUP"]]
+)
+def test_the_loop_ends_between_two_steps(names: list[str]) -> None:
+    numbers = [getattr(signal, name) for name in names]
+    before = [signal.signal(number, signal.SIG_DFL) for number in numbers]
+    try:
+        training = engine.prepare(tiny())
+        engine.loop(training, [Sending(*numbers)])
+        assert training.step == 3
+        assert [signal.getsignal(number) for number in numbers] == [signal.SIG_DFL] * len(numbers)
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
+
+
+def test_a_second_interruption_is_taken_at_its_word() -> None:
+    training = engine.prepare(tiny())
+    with pytest.raises(KeyboardInterrupt):
+        engine.loop(training, [Sending(signal.SIGINT, signal.SIGTERM)])
+
+
+@pytest.mark.parametrize("name", ["SIGHUP", "SIGUSR1"])
+def test_a_signal_that_is_ignored_or_handled_is_left_alone(name: str) -> None:
+    number = getattr(signal, name)
+    taken: list[int] = []
+    before = signal.getsignal(number)
+    for handler in (signal.SIG_IGN, lambda number, frame: taken.append(number)):
+        signal.signal(number, handler)
+        try:
+            training = engine.prepare(tiny())
+            engine.loop(training, [Sending(number)])
+        finally:
+            signal.signal(number, before)
+        assert training.step == 9
+    assert taken == [number]
+
+
+def test_a_closed_terminal_ends_a_training_well(tmp_path: Path) -> None:
+    import pty
+
+    out = tmp_path / "run"
+    words = [
+        "--steps",
+        "1000000",
+        "--checkpoint-every",
+        "1000000",
+        "--evaluate-every",
+        "0",
+        "--log-every",
+        "1",
+        "--networks",
+        "auto(width=4, unary=True)",
+    ]
+    command = [sys.executable, "-m", "interalia.cli", "train", "ali-digits", *words, "--out", str(out)]
+    script = "import os, sys; os.environ['TERM'] = 'xterm'; os.execv(sys.argv[1], sys.argv[1:])"
+    master, terminal = pty.openpty()
+    # a process group in the foreground of a terminal of its own, as a shell's are
+    begun = "import fcntl, os, termios; os.setsid(); fcntl.ioctl(0, termios.TIOCSCTTY, 0); "
+    pid = os.posix_spawn(
+        sys.executable,
+        [sys.executable, "-c", begun + script, *command],
+        os.environ,
+        file_actions=[
+            *((os.POSIX_SPAWN_DUP2, terminal, number) for number in (0, 1, 2)),
+            (os.POSIX_SPAWN_CLOSE, master),
+        ],
+    )
+    os.close(terminal)
+    give_up, log = time.monotonic() + 120, out / "log.jsonl"
+    while time.monotonic() < give_up and not (log.exists() and log.stat().st_size > 2000):
+        if select.select([master], [], [], 0.02)[0]:
+            os.read(master, 4096)  # or the terminal is full
+    os.close(master)  # the kernel sends SIGHUP, and whatever is written from now on fails
+    _, status = os.waitpid(pid, 0)
+    assert os.waitstatus_to_exitcode(status) == 130
+    assert (out / "checkpoints/last.pt").exists()
+    assert not list(out.glob(".*"))
+
+
+class Gone(io.StringIO):
+    """A terminal that is closed, or a pipe whose reader has ended, after so many writes."""
+
+    def __init__(self, kind: type[OSError], after: int) -> None:
+        super().__init__()
+        self.kind, self.left = kind, after
+
+    def write(self, text: str) -> int:
+        self.left -= 1
+        if self.left < 0:
+            raise self.kind(5, "Input/output error")
+        return len(text)
+
+    def flush(self) -> None:
+        self.write("")
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+@pytest.mark.parametrize("kind", [OSError, BrokenPipeError])
+@pytest.mark.parametrize("after", [0, 2, 5])
+def test_a_training_goes_on_where_nobody_reads_along(
+    terminal: bool, kind: type[OSError], after: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("interalia.observers.progress.LIVELY", 0.0)
+    monkeypatch.setattr("interalia.observers.progress.QUIET", 0.0)
+    bar = Bar()
+    bar.console = type(bar.console)(file=Gone(kind, after), force_terminal=terminal)
+    out = sys.stdout, sys.stderr
+    training = engine.prepare(tiny())
+    engine.loop(training, [bar])
+    bar.say("a verdict")
+    assert training.step == 9
+    assert (sys.stdout, sys.stderr) == out
+    assert isinstance(bar.console, Console)
