@@ -75,7 +75,10 @@ def test_a_training_leaves_no_lock_behind(run: Path) -> None:
     assert not list(run.rglob(".*"))
 
 
-def test_a_run_is_not_resumed_while_another_process_trains_it(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_run_is_not_resumed_while_another_process_trains_it(
+    run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("interalia.results.make", lambda trained: "none")
     before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
     with another_process(f"again(Path({str(run)!r}))") as process:
         said = f"{run} is being trained by process {process.pid} on {socket.gethostname()}; wait until that ends"

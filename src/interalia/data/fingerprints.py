@@ -41,10 +41,10 @@ def fingerprint(dataset: Dataset) -> dict[str, Any]:
         for part in ("train", "validation", "test"):
             split = getattr(domain, part)
             rows.append(len(split))
-            arrays = {"x": None if domain.encoded or domain.mixture is not None else split.x, "y": split.y}
-            for name, array in {**arrays, "attributes": domain.attributes.get(part)}.items():
+            arrays = {"x": None if domain.encoded else split.x, "y": split.y, "told": domain.attributes.get(part)}
+            for name, array in arrays.items():
                 digest.update(f"{part} {name} {len(split)}".encode())
-                for block in [] if array is None else blocks(array):
+                for block in [] if array is None or domain.mixture is not None else blocks(array):
                     digest.update(block)
     return {"version": VERSION, "rows": rows, "sha256": digest.hexdigest()}
 

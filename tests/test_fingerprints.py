@@ -1,0 +1,231 @@
+"""A run knows its data again: a training does not go on with others, for the split would be another, and measures say it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import shutil
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from interalia import cli, data, engine, loading, results
+from interalia.data import fingerprints
+from interalia.data.fingerprints import fingerprint
+from interalia.errors import UserError
+from interalia.folder import Folder
+from interalia.runs import Run
+
+SMALL: dict[str, Any] = {"networks": "auto(width=2)", "latent": 4, "batch": 8, "evaluate_every": 0, "log_every": 1}
+
+
+def interalia(*arguments: object) -> int:
+    try:
+        cli.main([str(argument) for argument in arguments])
+    except SystemExit as end:
+        return int(end.code or 0)
+    return 0
+
+
+def pixels(rows: int, seed: int = 0) -> Any:
+    return np.random.default_rng(seed).integers(0, 256, (rows, 8, 8), dtype=np.uint8)
+
+
+def pictures(folder: Path, rows: int = 30) -> Path:
+    folder.mkdir()
+    for i, image in enumerate(pixels(rows)):
+        Image.fromarray(image).save(folder / f"{i:03d}.bmp")  # all of one size
+    return folder
+
+
+def digest(path: Path, **settings: Any) -> str:
+    found: str = fingerprint(data.load(path, **settings))["sha256"]
+    return found
+
+
+def overwrite(path: Path, rows: int) -> None:
+    np.save(path, pixels(rows, seed=1))
+
+
+CHANGES: dict[str, Callable[[Path, Path], object]] = {
+    "more rows": lambda array, folder: overwrite(array, 80),
+    "other rows": lambda array, folder: overwrite(array, 60),
+    "one number": lambda array, folder: np.save(array, np.where(np.arange(60)[:, None, None] == 7, 9, np.load(array))),
+    "another order": lambda array, folder: np.save(array, np.load(array)[::-1]),
+    "an image more": lambda array, folder: shutil.copy(folder / "000.bmp", folder / "000a.bmp"),
+    "an image less": lambda array, folder: (folder / "003.bmp").unlink(),
+    "another name": lambda array, folder: (folder / "003.bmp").rename(folder / "zzz.bmp"),
+    "another size": lambda array, folder: Image.fromarray(pixels(1)[0].repeat(2, 0)[:8]).save(
+        folder / "004.bmp", dpi=(72, 72)
+    ),
+    "images exchanged": lambda array, folder: [
+        (folder / "000.bmp").rename(folder / "x"),
+        (folder / "001.bmp").rename(folder / "000.bmp"),
+        (folder / "x").rename(folder / "001.bmp"),
+    ],
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_change_is_noticed(change: str, tmp_path: Path) -> None:
+    array, folder = tmp_path / "x.npy", pictures(tmp_path / "p")
+    np.save(array, pixels(60))
+    before = digest(array), digest(folder)
+    CHANGES[change](array, folder)
+    assert (digest(array), digest(folder)) != before
+
+
+def test_what_is_no_change_is_none(tmp_path: Path) -> None:
+    array, folder = tmp_path / "x.npy", pictures(tmp_path / "p")
+    np.save(array, pixels(60))
+    before = digest(array), digest(folder)
+    os.utime(array, (10**9, 10**9))
+    os.utime(folder / "000.bmp", (10**9, 10**9))
+    (folder / "notes.txt").write_text("no image")
+    assert (digest(array), digest(folder)) == before
+    (tmp_path / "elsewhere").mkdir()
+    shutil.copy(array, tmp_path / "elsewhere" / "y.npy")
+    np.savez(tmp_path / "z.npz", x=pixels(60))
+    shutil.move(folder, tmp_path / "elsewhere" / "q")
+    with zipfile.ZipFile(tmp_path / "p.zip", "w") as archive:
+        for path in (tmp_path / "elsewhere" / "q").iterdir():
+            archive.write(path, f"deep/down/{path.name}")
+    for same in (tmp_path / "elsewhere" / "y.npy", tmp_path / "z.npz"):
+        assert digest(same) == before[0]
+    for same in (tmp_path / "elsewhere" / "q", tmp_path / "p.zip"):
+        assert digest(same) == before[1]
+
+
+def test_labels_and_the_second_domain_count(tmp_path: Path) -> None:
+    digits = data.load("digits")
+    assert digits.train.y is not None
+    train = dataclasses.replace(digits.train, y=digits.train.y[::-1].copy())
+    found = {
+        json.dumps(fingerprint(dataset))
+        for dataset in (
+            digits,
+            dataclasses.replace(digits, train=train),
+            dataclasses.replace(digits, other=digits),
+            dataclasses.replace(digits, other=dataclasses.replace(digits, train=digits.test)),
+            dataclasses.replace(digits, attributes={"train": np.ones((len(digits.train), 2), np.int8)}),
+            dataclasses.replace(digits, train=digits.validation, validation=digits.train),
+        )
+    }
+    assert len(found) == 6
+    assert fingerprint(dataclasses.replace(digits, name="another", about="the same")) == fingerprint(digits)
+
+
+def test_of_a_large_array_some_blocks_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    x = pixels(5000)
+    whole = b"".join(fingerprints.blocks(x))
+    assert len(whole) > x.nbytes
+    monkeypatch.setattr(fingerprints, "WHOLE", 64 * 64 * 10)  # ten rows in each place
+    some = b"".join(fingerprints.blocks(x))
+    assert len(some) < x.nbytes / 7
+    for row in (0, 9, 4990, 4999):  # both ends among them
+        other = x.copy()
+        other[row] ^= 1
+        assert b"".join(fingerprints.blocks(other)) != some
+    assert b"".join(fingerprints.blocks(np.roll(x, 1, axis=0))) != some
+    assert b"".join(fingerprints.blocks(x[:-1])) != some
+
+
+@pytest.mark.parametrize("kind", ["array", "folder"])
+def test_a_run_of_other_data_does_not_go_on(kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "run"
+    if kind == "array":
+        place = tmp_path / "x.npy"
+        np.save(place, pixels(60))
+        said = "48 / 6 / 6 examples to train, validate and test on then, 64 / 8 / 8 now"
+    else:
+        place = pictures(tmp_path / "p")
+        said = "24 / 3 / 3 examples to train, validate and test on then, 40 / 5 / 5 now"
+    run = Run(data=str(place), steps=2, **SMALL)
+    engine.train(run, out)
+    kept = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    former = place.rename(tmp_path / "former")
+    if kind == "array":
+        overwrite(place, 80)
+    else:
+        pictures(place, 50)
+    capsys.readouterr()
+    assert interalia("train", "--resume", out, "--steps", 4) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"interalia: the data are not those that the run in {out} was trained on ({said})")
+    assert "put the former data back, or train a new run" in error
+    assert error.count("\n") == 1
+    with pytest.raises(UserError, match="the data are not those"):
+        engine.train(run.replace(steps=4), out, resume=True)
+    assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == kept
+
+    assert interalia("generate", out, "--count", 2) == 0  # which needs no data
+    assert "data" not in capsys.readouterr().err
+    assert interalia("reconstruct", out, "--count", 2) == 0
+    assert f"({said}): some of what is held out now may have been trained on." in capsys.readouterr().err
+
+    shutil.rmtree(place) if place.is_dir() else place.unlink()
+    former.rename(place)
+    assert interalia("train", "--resume", out, "--steps", 4, "--evaluate-every", 0) == 0
+    assert "not those" not in capsys.readouterr().err
+
+
+def test_a_measure_on_other_data_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    random = np.random.default_rng(0)
+    np.save(tmp_path / "x.npy", random.normal(size=(60, 3)).astype(np.float32))
+    engine.train(Run(game="vae", data=str(tmp_path / "x.npy"), steps=2, **SMALL), tmp_path / "run")
+    capsys.readouterr()
+    trained = loading.load(tmp_path / "run")
+    found = results.evaluate(trained)
+    assert "not those" not in found["data"]["about"] + capsys.readouterr().err
+    np.save(tmp_path / "x.npy", random.normal(size=(60, 3)).astype(np.float32))
+    found = results.evaluate(trained)
+    said = "was trained on (as many examples, and other ones or in another order)"
+    assert said in found["data"]["about"]
+    assert said in capsys.readouterr().err
+    dataset = results.dataset_of(trained)
+    assert said in dataset.about
+    assert not capsys.readouterr().err  # it is said once
+    other = tmp_path / "again"
+    shutil.copytree(tmp_path / "run", other)
+    assert interalia("likelihood", other, "--how", "elbo", "--count", 3, "--samples", 2) == 0
+    assert said in capsys.readouterr().err
+
+
+def test_an_older_run_goes_on_and_has_a_fingerprint_from_then_on(tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", pixels(60))
+    run = Run(data=str(tmp_path / "x.npy"), steps=1, **SMALL)
+    engine.train(run, tmp_path / "run")
+    path = tmp_path / "run/run.json"
+    about = json.loads(path.read_text())
+    assert about.pop("data_fingerprint") == fingerprint(data.load(tmp_path / "x.npy"))
+    for older in ({}, {"data_fingerprint": {"version": 0, "sha256": "of another rule"}}, {"data_fingerprint": 5}):
+        path.write_text(json.dumps({**about, **older}))
+        overwrite(tmp_path / "x.npy", 80)
+        engine.train(run, tmp_path / "run", resume=True)
+        assert Folder(tmp_path / "run").fingerprint() == fingerprint(data.load(tmp_path / "x.npy"))
+    overwrite(tmp_path / "x.npy", 90)
+    with pytest.raises(UserError, match="64 / 8 / 8 examples"):
+        engine.train(run, tmp_path / "run", resume=True)
+
+
+def test_data_from_python_are_known_again_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    digits = data.load("digits")
+    other = dataclasses.replace(digits, train=digits.test, test=digits.train)
+    engine.train(Run(steps=1, **SMALL), tmp_path / "run", dataset=digits)
+    engine.train(Run(steps=2, **SMALL), tmp_path / "run", resume=True, dataset=data.load("digits"))
+    with pytest.raises(UserError, match="the data are not those"):
+        engine.train(Run(steps=3, **SMALL), tmp_path / "run", resume=True, dataset=other)
+    trained = loading.load(tmp_path / "run", dataset=other)
+    assert "may have been trained on" in results.dataset_of(trained).about
+    assert "may have been trained on" in capsys.readouterr().err
+
+
+def test_points_that_are_drawn_on_the_spot_are_known_by_their_number() -> None:
+    one, two = (fingerprint(data.load("five", seed=seed)) for seed in (0, 1))
+    assert one == two
