@@ -1,4 +1,4 @@
-"""One process trains in a folder: who comes first has it, whoever comes second is told so, and death releases it."""
+"""One process trains in a folder: the first has it, the second is refused, and whatever ends a process releases it."""
 
 from __future__ import annotations
 

@@ -22,7 +22,8 @@ FINGERPRINT = "data_fingerprint"  # beside the fields of the run in run.json
 class Folder:
     """The folder of a run: ``run.json``, ``log.jsonl``, ``checkpoints/``, ``weights.safetensors``, ``figures/``,
     ``results.json``, ``results.md``, ``likelihood.json``, ``likelihood.md``, ``report.html``; and a copy of the
-    generator that a game infers for, ``generator.safetensors`` or ``generator.pt2``."""
+    generator that a game infers for, ``generator.safetensors`` or ``generator.pt2``. While a process trains in it there is
+    ``.lock`` too (see `interalia.claims`)."""
 
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)

@@ -76,7 +76,7 @@ class Collection:
         while parts and all(len(path) > common + 1 and path[common] == parts[0][common] for path in parts):
             common += 1
         for name, path in zip(names, parts, strict=True):
-            size = self.archive.getinfo(name).file_size if self.archive else (self.where / name).stat().st_size
+            size = self.archive.getinfo(name).file_size if self.archive else os.path.getsize(self.where / name)
             digest.update(f"{'/'.join(path[common:])}\0{size}\n".encode("utf-8", "surrogateescape"))
         count = min(LOOKED_AT, len(names))
         for name in (names[i * len(names) // count] for i in range(count)):

@@ -21,7 +21,7 @@ LIVELY = 0.2  # seconds between two updates of the bar: reading losses makes a G
 
 
 class Piped(Console):
-    """A console that says it where nobody reads it any more: rich's own ends the program."""
+    """A console that raises an error where its reader is gone; rich's own ends the program."""
 
     def on_broken_pipe(self) -> None:
         raise  # the BrokenPipeError that it is called for
