@@ -266,7 +266,7 @@ def test_adversarial_alices_pairs_are_x_with_itself_and_with_its_own_round_trip(
 
 Z = rows([0.5, -0.5], [1.0, -1.0])
 X_TILDE = rows([0.3, 0.0], [0.25, 0.0])  # of which E(x) = 2 x misses z by 0.1, 0.5, -0.5 and 1
-E2 = math.exp(-2)
+E2 = math.exp(2)
 MISSED = [
     ("dirac", "auto", (0.01 + 0.25 + 0.25 + 1) / 4),
     ("dirac", "mse", (0.01 + 0.25 + 0.25 + 1) / 4),
@@ -277,18 +277,18 @@ MISSED = [
         "cross-entropy",
         -(0.75 * math.log(0.8) + 0.25 * math.log(0.2) + math.log(0.5) + math.log(0.75) + math.log(0.5)) / 4,
     ),
-    # sigma = 1 and e: the squares over sigma^2, log sigma and log 2 pi, a dimension
-    ("gaussian", "auto", ((0.01 + 0.25 * E2 + 0.25 + E2) / 4 + 1 + math.log(2 * math.pi)) / 2),
+    # sigma = 1 and 1 / e: the squares over sigma^2, log sigma and log 2 pi, a dimension
+    ("gaussian", "auto", ((0.01 + 0.25 * E2 + 0.25 + E2) / 4 - 1 + math.log(2 * math.pi)) / 2),
     ("gaussian", "mse", (0.01 + 0.25 + 0.25 + 1) / 4),
     ("gaussian", "l1", (0.1 + 0.5 + 0.5 + 1) / 4),
 ]
 
 
 def regressing(kind: str) -> Conditional:
-    """E(x) = 2 x, or N(2 x, diag(1, e)^2)."""
+    """E(x) = 2 x, or N(2 x, diag(1, 1 / e)^2)."""
     if kind == "dirac":
         return Dirac(By(lambda x: 2 * x))
-    return Gaussian(By(lambda x: torch.cat([2 * x, torch.tensor([[0.0, 1.0]]).to(x).expand_as(x)], dim=1)))
+    return Gaussian(By(lambda x: torch.cat([2 * x, torch.tensor([[0.0, -1.0]]).to(x).expand_as(x)], dim=1)))
 
 
 @pytest.mark.parametrize(("encoder", "distance", "expected"), MISSED)

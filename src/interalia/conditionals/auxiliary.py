@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
-from interalia.conditionals.base import Parametric
+from interalia.conditionals.base import Parametric, bent
 from interalia.conditionals.paired import Paired, normal, perceptron
 from interalia.modes import full
 
@@ -71,7 +71,7 @@ class Auxiliary(Parametric):
 
     def of(self, answers: Tensor) -> Distribution:
         mu, log_sigma, h = answers.split([self.size, self.size, 2 * self.size], dim=1)
-        return AuxiliaryDistribution(mu, log_sigma, h, self)
+        return AuxiliaryDistribution(mu, bent(log_sigma), h, self)
 
 
 def asked(network: nn.Module, *told: Tensor) -> tuple[Tensor, Tensor]:
@@ -99,7 +99,7 @@ class AuxiliaryDistribution(Paired):
     def given(self, a: Tensor) -> tuple[Tensor, Tensor]:
         """The mean and the log width of q(z | a_1, x)."""
         mean, log_sigma = asked(self.auxiliary.last, self.h, a)
-        return self.mu + self.log_sigma.exp() * mean, self.log_sigma + log_sigma  # both in units of sigma(x)
+        return self.mu + self.log_sigma.exp() * mean, bent(self.log_sigma + log_sigma)  # both in units of sigma(x)
 
     @property
     def mean(self) -> Tensor:
@@ -113,6 +113,7 @@ class AuxiliaryDistribution(Paired):
         log_q = self.mu.new_zeros(len(self.mu))
         for network in self.auxiliary.down:
             mean, log_sigma = asked(network, self.h, *levels[-1:])
+            log_sigma = bent(log_sigma)
             levels.append(mean + log_sigma.exp() * torch.randn_like(mean))  # a_l ~ q(a_l | a_{l+1}, x)
             log_q = log_q + normal(levels[-1], mean, log_sigma)
         mean, log_sigma = self.given(levels[-1])

@@ -6,6 +6,7 @@ The caller chooses what to do with it: ``encoder(x).rsample()``, ``encoder(x).me
 from __future__ import annotations
 
 import abc
+import math
 from collections.abc import Callable
 from typing import ClassVar
 
@@ -70,6 +71,36 @@ def drawn(q: Distribution) -> tuple[Tensor, Tensor]:
     return z, log_q
 
 
+WIDEST = 5.0  # the limit of a posterior's standard deviation; the priors' are about 1
+BEND = 2.5  # from the limit over so much on, log sigma is bent
+
+
+def bent(log_sigma: Tensor, widest: float = WIDEST) -> Tensor:
+    """The log of a standard deviation, from a network's answer a: a itself up to sigma = `widest` / 2.5, and above that
+    bent, so that sigma stays below `widest`.
+
+        log sigma = a                        where a <= k,   k = log(widest / 2.5)
+        log sigma = k + r t / (r + t)        above,          t = a - k,   r = log 2.5
+
+    Behind batch norm one unusual x in a batch can have features so large that a reaches 7 in the first steps. Then exp(a) is
+    1,000, and a critic that scores such a z decides the whole step. The slope is 1 at the bend and falls as 1 / a^2, so
+    there is always a gradient that leads back; a clamp has none, and a tanh soon loses it.
+
+    Arguments:
+        log_sigma: a, of any shape.
+        widest: the limit of sigma; math.inf for none.
+
+    Example:
+        >>> bent(torch.tensor([-9.0, 0.5, 7.0])).exp()
+        tensor([1.2341e-04, 1.6487e+00, 4.4513e+00])
+    """
+    if widest == math.inf:
+        return log_sigma
+    start, room = math.log(widest / BEND), math.log(BEND)
+    above = (log_sigma - start).relu()
+    return log_sigma.clamp(max=start) + room * (above / (above + room))
+
+
 class Conditional(nn.Module, abc.ABC):
     """p(y | c): `forward(c)` returns a distribution over y.
 
@@ -129,6 +160,11 @@ class Gaussian(Parametric):
 
     Arguments:
         network: maps c to [mu, log sigma], shape (n, 2 d).
+        widest: the limit of sigma, in z's units; a sigma up to `widest` / 2.5 is exp of the network's answer exactly (see
+            `bent`). math.inf for no limit: for a prior far wider than 1, or a density of data in units of their own.
+
+    Raises:
+        ValueError: `widest` is not above 0.
 
     References:
         Auto-Encoding Variational Bayes, Diederik P. Kingma, Max Welling, 2014, https://arxiv.org/abs/1312.6114
@@ -143,9 +179,16 @@ class Gaussian(Parametric):
     heads = 2
     moments = True
 
+    def __init__(self, network: nn.Module, widest: float = WIDEST) -> None:
+        super().__init__(network)
+        if not widest > 0:
+            raise ValueError(f"`widest` is {widest}, and a standard deviation is above 0")
+        self.widest = widest
+
     def of(self, answers: Tensor) -> Distribution:
         mu, log_sigma = answers.chunk(2, dim=1)
-        return Independent(Normal(mu, log_sigma.exp(), validate_args=False), 1, validate_args=False)
+        sigma = bent(log_sigma, self.widest).exp()
+        return Independent(Normal(mu, sigma, validate_args=False), 1, validate_args=False)
 
 
 class Dirac(Conditional):

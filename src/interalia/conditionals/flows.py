@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 from torch.nn.functional import softplus
 
-from interalia.conditionals.base import Parametric
+from interalia.conditionals.base import Parametric, bent
 from interalia.conditionals.paired import Paired, normal, precise, quieten
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class Zuko(Parametric):
 
     def of(self, answers: Tensor) -> Distribution:
         mu, log_sigma, h = answers.chunk(3, dim=1)
-        return Flowed(mu, log_sigma, h, self.flow)
+        return Flowed(mu, bent(log_sigma), h, self.flow)
 
 
 class Flowed(Distribution):
@@ -257,7 +257,8 @@ class Planar(Parametric):
         with precise(answers):
             b = self.b(h)
         shape = (self.flows, d)
-        return PlanarDistribution(mu, log_sigma, GENTLE * u.unflatten(1, shape), w.unflatten(1, shape), b)
+        maps = (GENTLE * u.unflatten(1, shape), w.unflatten(1, shape), b)
+        return PlanarDistribution(mu, bent(log_sigma), *maps)
 
 
 def planar(z: Tensor, u: Tensor, w: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:

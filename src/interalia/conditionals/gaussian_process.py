@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
-from interalia.conditionals.base import Parametric
+from interalia.conditionals.base import Parametric, bent
 from interalia.conditionals.paired import Paired, normal, perceptron, precise
 from interalia.modes import full
 
@@ -79,7 +79,7 @@ class GaussianProcess(Parametric):
     def of(self, answers: Tensor) -> Distribution:
         d = self.size
         mu, log_sigma, h, t = answers.split([d, d, 2 * d, self.inducing * d], dim=1)
-        return GaussianProcessDistribution(mu, log_sigma, h, t.unflatten(1, (self.inducing, d)), self)
+        return GaussianProcessDistribution(mu, bent(log_sigma), h, t.unflatten(1, (self.inducing, d)), self)
 
     def kernel(self, a: Tensor, b: Tensor) -> Tensor:
         """k(a, b), shape (n, m), of a of shape (n, c) and b of shape (m, c)."""

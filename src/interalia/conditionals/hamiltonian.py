@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
-from interalia.conditionals.base import Conditional
+from interalia.conditionals.base import Conditional, bent
 from interalia.conditionals.paired import Paired, normal, perceptron
 from interalia.errors import UserError
 from interalia.modes import full
@@ -120,7 +120,8 @@ class HamiltonianDistribution(Paired):
 
     def __init__(self, answers: Tensor, x: Tensor, conditional: Hamiltonian) -> None:
         d = conditional.size
-        self.mu, self.log_sigma, self.h = answers.split([d, d, 2 * d], dim=1)
+        self.mu, log_sigma, self.h = answers.split([d, d, 2 * d], dim=1)
+        self.log_sigma = bent(log_sigma)
         self.x = x
         self.conditional = conditional
         super().__init__(self.mu)

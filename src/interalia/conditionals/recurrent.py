@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
-from interalia.conditionals.base import Conditional
+from interalia.conditionals.base import Conditional, bent
 from interalia.conditionals.paired import Paired, normal
 from interalia.errors import UserError
 from interalia.modes import full
@@ -122,6 +122,7 @@ class RecurrentDistribution(Paired):
             told = torch.cat([*(full(part).flatten(1) for part in read), seen], dim=1)
             h, cell = map(full, recurrent.cell(told, (h, cell)))
             mu, log_sigma = full(recurrent.head(h)).chunk(2, dim=1)
+            log_sigma = bent(log_sigma)
             z = choose(mu, log_sigma)
             log_q = log_q + normal(z, mu, log_sigma)
             glimpses.append(z)
