@@ -402,7 +402,7 @@ def test_an_interruption_leaves_the_estimate_so_far(name: str, monkeypatch: pyte
     game = binary_game()
     x = zeros_and_ones(10)
     whole = taken(game, x, rows=40)[name]()
-    calls, joint = 0, type(game).observed
+    calls, joint = 0, type(game).log_density
 
     def breaking(self: Any, *given: Any) -> Tensor:
         nonlocal calls
@@ -411,7 +411,7 @@ def test_an_interruption_leaves_the_estimate_so_far(name: str, monkeypatch: pyte
             raise KeyboardInterrupt
         return joint(self, *given)
 
-    if name == "ais":  # which goes past `observed` where it can
+    if name == "ais":  # which goes past `log_density` where it can
         fine, starts = annealing.forward, 0
 
         def stopping(*given: Any) -> Any:
@@ -423,7 +423,7 @@ def test_an_interruption_leaves_the_estimate_so_far(name: str, monkeypatch: pyte
 
         monkeypatch.setattr(annealing, "forward", stopping)
     else:
-        monkeypatch.setattr(type(game), "observed", breaking)
+        monkeypatch.setattr(type(game), "log_density", breaking)
     found = taken(game, x, rows=8)[name]()
     assert found.interrupted
     assert not whole.interrupted

@@ -193,7 +193,7 @@ def test_a_contrast_with_covariances_of_any_gaussian_is_the_exact_kl() -> None:
     torch.manual_seed(0)
     joints = game.sample(x)
     (mean,), white = joints["reconstruction"], joints["q"][1]
-    told = (game.losses(joints).losses["autoencoder"] + game.observed(x, mean).mean()).item()
+    told = (game.losses(joints).losses["autoencoder"] + game.log_density(x, mean).mean()).item()
     assert told == pytest.approx(torch.distributions.kl_divergence(exact, prior).item(), rel=0.01)
     assert white.mean(0).abs().max() < 0.02
     torch.testing.assert_close(white.T.cov(), torch.eye(LATENT).double(), atol=0.02, rtol=0)
@@ -216,7 +216,7 @@ def test_few_draws_for_the_moments_make_the_loss_too_small_by_what_is_said(corre
         for _ in range(400):
             joints = game.sample(x)
             (mean,) = joints["reconstruction"]
-            kl.append(float(game.losses(joints).losses["autoencoder"] + game.observed(x, mean).mean()))
+            kl.append(float(game.losses(joints).losses["autoencoder"] + game.log_density(x, mean).mean()))
     assert -np.mean(kl) == pytest.approx(error, rel=0.25, abs=3 * np.std(kl) / math.sqrt(len(kl)))
 
 
@@ -293,7 +293,7 @@ def test_avb_reads_the_same_ratio_off_every_divergence_or_refuses_it(divergence:
     game = AVB(encoder, decoder, Always(float(score)), StandardNormal(LATENT), made).double()
     joints = game.sample(x_of())
     (mean,) = joints["reconstruction"]
-    expected = math.log(1.7) - game.observed(x_of(), mean).mean()
+    expected = math.log(1.7) - game.log_density(x_of(), mean).mean()
     torch.testing.assert_close(game.losses(joints).losses["autoencoder"], expected, rtol=1e-6, atol=1e-6)
 
 

@@ -23,6 +23,7 @@ from interalia.conditionals.base import (
 from interalia.conditionals.flows import Flow, InverseAutoregressive, Planar
 from interalia.conditionals.gaussian_process import GaussianProcess
 from interalia.conditionals.hamiltonian import Hamiltonian
+from interalia.conditionals.odds import Squashed, log_bernoulli, log_odds, log_of, odds_of
 from interalia.conditionals.paired import Paired
 from interalia.conditionals.priors import Codes, Learned, Mixture, Prior, StandardNormal, Uniform
 from interalia.conditionals.recurrent import Recurrent
@@ -74,7 +75,12 @@ __all__ = [
     "Pushed",
     "Recurrent",
     "Spanned",
+    "Squashed",
     "StandardNormal",
     "Uniform",
     "drawn",
+    "log_bernoulli",
+    "log_odds",
+    "log_of",
+    "odds_of",
 ]

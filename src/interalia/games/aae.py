@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, l1_loss, mse_loss
 
-from interalia.conditionals import Codes, Conditional, Gaussian, Prior
+from interalia.conditionals import Codes, Conditional, Gaussian, Prior, log_of
 from interalia.disturbances import Disturbance
 from interalia.divergences import GAN, Divergence
 from interalia.errors import UserError
@@ -168,7 +168,7 @@ class SemiAAE(Game):
         critic = self.divergence.critic_loss(prior, posterior) + self.charge(joints["prior"], joints["posterior"])
         x_hat, x = joints["cycle"]
         z_l, y = joints["labelled"]
-        read = z_l[:, self.prior.where(0)].clamp_min(1e-8).log()  # log of the softmax
+        read = log_of(z_l[:, self.prior.where(0)])  # log of the softmax
         autoencoder = (
             self.weight * mse_loss(x_hat, x)
             + self.divergence.generator_loss(prior, posterior)

@@ -110,7 +110,7 @@ class AVB(Variational):
         (x,) = batch
         q = self.encoder(x)
         z_hat = q.rsample()  # z^ ~ q(z | x)
-        joints: Joints = {"reconstruction": (self.decoder(z_hat).mean,), "posterior": (z_hat,)}
+        joints: Joints = {"reconstruction": (self.outputs(z_hat),), "posterior": (z_hat,)}
         if not self.contrast:
             return {"q": (x, z_hat), "p": (x, self.prior.sample((len(x),))), **joints}
         white, log_scale = self.whitened(z_hat, q)
@@ -134,7 +134,7 @@ class AVB(Variational):
     def losses(self, joints: Joints) -> Outcome:
         q, p = self.score(self.critic, joints["q"], joints["p"])
         critic = self.divergence.critic_loss(q, p) + self.charge(joints["q"], joints["p"])
-        (mean,), (z_hat,) = joints["reconstruction"], joints["posterior"]
+        (outputs,), (z_hat,) = joints["reconstruction"], joints["posterior"]
         x, seen = joints["q"]
         ratio = self.divergence.log_ratio(q)
         if self.contrast:
@@ -146,7 +146,7 @@ class AVB(Variational):
             # whose gradient in z^ the critic has told already
             fresh = self.prior.log_prob(z_hat.detach())
             ratio = ratio - fresh + fresh.detach()
-        loss = (ratio - self.observed(x, mean)).mean()
+        loss = (ratio - self.log_density(x, outputs)).mean()
         return Outcome({"critic": critic, "autoencoder": loss}, {"q": q, "p": p})
 
     @property

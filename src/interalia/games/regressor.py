@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Literal
 
-import torch
 from torch import Tensor, nn
-from torch.nn.functional import binary_cross_entropy, l1_loss, mse_loss
+from torch.nn.functional import l1_loss, mse_loss
 
-from interalia.conditionals import Conditional, Dirac, Gaussian, Prior, Uniform
+from interalia.conditionals import Conditional, Dirac, Gaussian, Prior, Squashed, Uniform, log_bernoulli, odds_of
 from interalia.disturbances import Disturbance
 from interalia.divergences import GAN, Divergence
 from interalia.errors import UserError
@@ -54,7 +54,7 @@ class LatentRegressor(Game):
 
     def __init__(self, encoder: Conditional, decoder: Conditional, prior: Prior, distance: Distance = "auto") -> None:
         super().__init__()
-        check_distance(distance, prior)
+        check_distance(distance, prior, encoder)
         self.encoder = encoder
         self.decoder = decoder
         self.prior = prior
@@ -115,7 +115,7 @@ class JointLatentRegressor(Game):
         distance: Distance = "auto",
     ) -> None:
         super().__init__()
-        check_distance(distance, prior)
+        check_distance(distance, prior, encoder)
         self.encoder = encoder
         self.decoder = decoder
         self.critic = critic
@@ -142,22 +142,27 @@ class JointLatentRegressor(Game):
         return Outcome({"critic": critic, "generator": generator, "regressor": lost}, {"data": data, "model": model})
 
 
-def check_distance(distance: Distance, prior: Prior) -> None:
-    """Raises a UserError where the cross-entropy is asked of z that does not lie in [-1, 1]."""
+def check_distance(distance: Distance, prior: Prior, encoder: Conditional) -> None:
+    """Raises a UserError where the cross-entropy is asked of z, or of an encoder, that does not lie in [-1, 1]."""
     if distance == "cross-entropy" and not isinstance(prior, Uniform):
         raise UserError("the cross-entropy is one of z in [-1, 1]; give --prior uniform, or another distance.")
+    if distance == "cross-entropy" and isinstance(encoder, Gaussian):
+        raise UserError(
+            "the cross-entropy is one of an encoder that answers z in [-1, 1], and a Gaussian's mean is anywhere; use "
+            "--encoder dirac, or another distance."
+        )
 
 
 def missed(encoder: Conditional, x: Tensor, z: Tensor, distance: Distance) -> Tensor:
     """What q(z | x) misses of z, a scalar, a mean over all dimensions."""
-    q = encoder(x)
-    if distance == "auto":
-        if isinstance(encoder, Gaussian):
+    with Squashed("tanh") if distance == "cross-entropy" else nullcontext() as squashed:
+        q = encoder(x)
+        if distance == "auto" and isinstance(encoder, Gaussian):
             loss: Tensor = -q.log_prob(z).mean() / z.shape[1]
             return loss
-        distance = "mse"
-    z_hat = q.mean if isinstance(encoder, Gaussian | Dirac) else q.rsample()
-    if distance == "cross-entropy":
-        with torch.autocast(z.device.type, enabled=False):  # which refuses it on CUDA
-            return binary_cross_entropy(((1 + z_hat) / 2).clamp(1e-6, 1 - 1e-6), (1 + z) / 2)
-    return mse_loss(z_hat, z) if distance == "mse" else l1_loss(z_hat, z)
+        z_hat = q.mean if isinstance(encoder, Gaussian | Dirac) else q.rsample()
+    if squashed is not None:
+        half = squashed.argument(z_hat)  # (1 + tanh(a)) / 2 = sigmoid(2 a)
+        logits = odds_of((1 + z_hat) / 2) if half is None else 2 * half
+        return -log_bernoulli((1 + z) / 2, logits).mean()
+    return l1_loss(z_hat, z) if distance == "l1" else mse_loss(z_hat, z)

@@ -115,11 +115,11 @@ class VAE(Variational):
         else:
             z_hat, log_q = drawn(q)
             joints["posterior"] = (log_q,)
-        return {"q": (x, z_hat), "reconstruction": (self.decoder(z_hat).mean,), **joints}
+        return {"q": (x, z_hat), "reconstruction": (self.outputs(z_hat),), **joints}
 
     def losses(self, joints: Joints) -> Outcome:
-        (x, z_hat), (mean,) = joints["q"], joints["reconstruction"]
-        log_p = self.observed(x.repeat_interleave(self.samples, dim=0), mean)
+        (x, z_hat), (outputs,) = joints["q"], joints["reconstruction"]
+        log_p = self.log_density(x.repeat_interleave(self.samples, dim=0), outputs)
         if self.analytic:
             mu, sigma = joints["posterior"]
             kl = ((mu.square() + sigma.square() - 1) / 2 - sigma.log()).sum(1)  # KL(q(z | x) || N(0, I))

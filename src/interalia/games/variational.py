@@ -7,9 +7,8 @@ from typing import Literal
 
 import torch
 from torch import Tensor
-from torch.nn.functional import binary_cross_entropy
 
-from interalia.conditionals import Conditional, Prior, Uniform
+from interalia.conditionals import Conditional, Prior, Uniform, log_bernoulli, log_odds
 from interalia.errors import UserError
 from interalia.games.game import Game
 
@@ -20,7 +19,10 @@ class Variational(Game):
     """A game whose decoder answers the mean of p(x | z), Gaussian of a fixed width, or Bernoulli for x of zeros and ones.
 
         gaussian:   log p(x | z) = -|x - mu(z)|^2 / (2 sigma^2) - (d / 2) log(2 pi sigma^2)
-        bernoulli:  log p(x | z) = sum_i x_i log mu_i(z) + (1 - x_i) log(1 - mu_i(z))
+        bernoulli:  log p(x | z) = sum_i x_i log mu_i(z) + (1 - x_i) log(1 - mu_i(z)),   mu_i = sigmoid(a_i)
+
+    The second is computed from the logits a, exactly at any a, where the decoder ends in a sigmoid; see
+    `interalia.conditionals.log_odds`.
 
     Arguments:
         encoder: q(z | x).
@@ -58,16 +60,22 @@ class Variational(Game):
     def binary(self) -> bool:  # type: ignore[override]
         return self.likelihood == "bernoulli"
 
-    def observed(self, x: Tensor, mean: Tensor) -> Tensor:
-        """log p(x | z) where the decoder answered `mean`, in nats, shape (n,)."""
-        if self.likelihood == "bernoulli":
-            with torch.autocast(x.device.type, enabled=False):  # which refuses it on CUDA
-                return -binary_cross_entropy(mean, x, reduction="none").flatten(1).sum(1)
-        each = ((x - mean) / self.sigma).square() / 2 + math.log(self.sigma) + math.log(2 * math.pi) / 2
+    def outputs(self, z: Tensor) -> Tensor:
+        """The numbers that p(x | z) is given by, of x's shape: the mean of a Gaussian, the logits of a Bernoulli."""
+        if self.binary:
+            return log_odds(self.decoder, z)
+        mean: Tensor = self.decoder(z).mean
+        return mean
+
+    def log_density(self, x: Tensor, outputs: Tensor) -> Tensor:
+        """log p(x | z) in nats, shape (n,), where `outputs` are those of z."""
+        if self.binary:
+            return log_bernoulli(x, outputs).flatten(1).sum(1)
+        each = ((x - outputs) / self.sigma).square() / 2 + math.log(self.sigma) + math.log(2 * math.pi) / 2
         return -each.flatten(1).sum(1)
 
     def log_likelihood(self, x: Tensor, z: Tensor) -> Tensor:
-        return self.observed(x, self.decoder(z).mean)
+        return self.log_density(x, self.outputs(z))
 
     def simulate(self, z: Tensor) -> Tensor:
         """x ~ p(x | z), with the noise that the likelihood has around the decoder's mean."""

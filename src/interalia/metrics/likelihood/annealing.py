@@ -11,6 +11,7 @@ from typing import Literal
 
 import torch
 from torch import Tensor
+from torch.nn.functional import logsigmoid
 
 from interalia.conditionals import StandardNormal, Uniform, drawn
 from interalia.errors import UserError
@@ -47,7 +48,6 @@ SIMULATED = 100  # images of the bidirectional check
 STEEPNESS = 4.0  # of the sigmoidal path, as published
 DRAWS = 256  # of an encoder that does not know its moments, for these
 NARROWEST = 1e-4  # a standard deviation of q0: a collapsed one would stop every chain
-LEAST = -100.0  # the logarithm of a probability counts as no less, as in `binary_cross_entropy`
 
 
 @dataclass(frozen=True)
@@ -364,23 +364,22 @@ def likelihood(game: Game, x: Tensor, precision: str = "fp32") -> Density:
     trajectory the gradient is the exact one, whichever way it is run, so that it stays reversible."""
     if not isinstance(game, Variational) or type(game).log_likelihood is not Variational.log_likelihood:
         return differentiated(lambda z: game.log_likelihood(x, z))
-    zeros, variance, unknown = 1 - x, game.sigma**2, x.new_zeros(len(x))
+    signs, variance, unknown = 2 * x - 1, game.sigma**2, x.new_zeros(len(x))
     coarse = precision_context(precision, x.device)
 
     def density(z: Tensor, valued: bool) -> tuple[Tensor, Tensor]:
         with torch.enable_grad():
             z = z.detach().requires_grad_(True)
             with nullcontext() if valued else coarse():
-                mean: Tensor = full(game.decoder(z).mean)
+                outputs = full(game.outputs(z))
         if game.binary:
-            off = mean.detach() - zeros  # mu where x = 1, mu - 1 where x = 0: its modulus is p(x_i | z)
-            value = off.abs().log_().clamp_(min=LEAST).flatten(1).sum(1) if valued else unknown
-            # 1 / off is d log p / d mu; where a sigmoid is saturated, its own slope of 0 meets a large number, not infinity
-            pull = off.reciprocal_().clamp_(-1e38, 1e38)
+            right = signs * outputs.detach()  # the log-odds of x_i: log p(x_i | z) = log sigmoid
+            value = logsigmoid(right).flatten(1).sum(1) if valued else unknown
+            pull = signs * right.neg_().sigmoid_()
         else:
-            value = game.observed(x, mean.detach()) if valued else unknown
-            pull = (x - mean.detach()).div_(variance)
-        return value, torch.autograd.grad(mean, z, pull)[0]
+            value = game.log_density(x, outputs.detach()) if valued else unknown
+            pull = (x - outputs.detach()).div_(variance)
+        return value, torch.autograd.grad(outputs, z, pull)[0]
 
     return density
 
