@@ -172,6 +172,22 @@ def test_annealed_chains_follow_the_exact_slope(precision: str) -> None:
     assert slope.flatten().tolist() == pytest.approx([one for _, one in expected], rel=1e-2, abs=1e-9)
 
 
+class Sharper(VAE):
+    """Somebody's game with a density of its own."""
+
+    def log_density(self, x: Tensor, outputs: Tensor) -> Tensor:
+        return 2 * super().log_density(x, outputs)
+
+
+def test_annealed_chains_follow_a_density_of_ones_own() -> None:
+    game = Sharper(Gaussian(MLP(1, 2, width=4)), Dirac(Sigmoid()), StandardNormal(1), likelihood="bernoulli")
+    x, z = torch.tensor([[0.0], [1.0]]), torch.tensor([[3.0], [3.0]])
+    value, slope = annealing.likelihood(game, x)(z, True)
+    expected = [exact(3.0, 0.0), exact(3.0, 1.0)]
+    assert value.tolist() == pytest.approx([2 * one for one, _ in expected], rel=1e-6)
+    assert slope.flatten().tolist() == pytest.approx([2 * one for _, one in expected], rel=1e-6)
+
+
 def test_the_slope_is_differentiable_itself() -> None:
     game = game_of(Dirac(Sigmoid()))
     z = torch.tensor([[1.0], [-2.0], [0.0]], requires_grad=True)

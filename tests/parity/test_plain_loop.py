@@ -56,6 +56,7 @@ def check(run: Run, players: algorithm_1.Players, out: Path) -> None:
 
 def described(source: str) -> Run:
     return Run(
+        encoder="gaussian(widest=1e9)",  # as the paper has it: no limit is met
         game="ali",
         data=source,
         networks="auto(width=8)",

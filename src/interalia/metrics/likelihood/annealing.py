@@ -11,7 +11,7 @@ from typing import Literal
 
 import torch
 from torch import Tensor
-from torch.nn.functional import logsigmoid
+from torch.nn.functional import softplus
 
 from interalia.conditionals import StandardNormal, Uniform, drawn
 from interalia.errors import UserError
@@ -362,9 +362,12 @@ def likelihood(game: Game, x: Tensor, precision: str = "fp32") -> Density:
 
     Where the value is not wanted, and so within a trajectory, the decoder is asked in `precision`. At both ends of a
     trajectory the gradient is the exact one, whichever way it is run, so that it stays reversible."""
-    if not isinstance(game, Variational) or type(game).log_likelihood is not Variational.log_likelihood:
+    kind = type(game)
+    if not isinstance(game, Variational) or any(
+        getattr(kind, name) is not getattr(Variational, name) for name in ("log_likelihood", "log_density")
+    ):
         return differentiated(lambda z: game.log_likelihood(x, z))
-    signs, variance, unknown = 2 * x - 1, game.sigma**2, x.new_zeros(len(x))
+    signs, against, variance, unknown = 2 * x - 1, 1 - 2 * x, game.sigma**2, x.new_zeros(len(x))
     coarse = precision_context(precision, x.device)
 
     def density(z: Tensor, valued: bool) -> tuple[Tensor, Tensor]:
@@ -373,9 +376,9 @@ def likelihood(game: Game, x: Tensor, precision: str = "fp32") -> Density:
             with nullcontext() if valued else coarse():
                 outputs = full(game.outputs(z))
         if game.binary:
-            right = signs * outputs.detach()  # the log-odds of x_i: log p(x_i | z) = log sigmoid
-            value = logsigmoid(right).flatten(1).sum(1) if valued else unknown
-            pull = signs * right.neg_().sigmoid_()
+            wrong = outputs.detach() * against  # the log-odds against x_i: log p(x_i | z) = -softplus
+            value = -softplus(wrong).flatten(1).sum(1) if valued else unknown
+            pull = wrong.sigmoid_().mul_(signs)
         else:
             value = game.log_density(x, outputs.detach()) if valued else unknown
             pull = (x - outputs.detach()).div_(variance)
