@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 TORCH := $(shell sed -n 's/^torch==/torch==/p' constraints.txt)
 
-.PHONY: setup train test test-long lint types check bench clean
+.PHONY: setup train test test-long lint types check bench mutants goldens clean
 
 setup: $(VENV)/ready
 
@@ -37,6 +37,16 @@ check: lint types test
 bench: setup
 	$(BIN)/python benchmarks/step.py
 	$(BIN)/python benchmarks/step.py --recipe ali-cifar10-paper
+
+# Hours; see the head of benchmarks/mutants.py. SEED=2026 is the draw that tests are mended by, 2027 the figure
+SEED ?= 2027
+JOBS ?= 1
+mutants: setup
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[mutants]'
+	OMP_NUM_THREADS=1 nice $(BIN)/python benchmarks/mutants.py --seed $(SEED) --jobs $(JOBS) --write docs/mutants.md
+
+goldens: setup
+	OMP_NUM_THREADS=1 $(BIN)/python tests/golden/curves.py
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

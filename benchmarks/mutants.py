@@ -1,0 +1,633 @@
+"""How many small wrong changes of the code the tests notice.
+
+A mutant is the source with one change: an operator, a comparison, a number, a condition, a call left out (cosmic-ray's
+operators, and those of `mutations.py`). It is noticed when a test that executes its line fails. The tests are those of
+`make test`, without golden curves.
+
+- Mutants are drawn with a seed: each file has as many as its share of the lines of code, each on another line at random.
+- One run of the tests, kept by a hash of the sources, finds which tests execute which lines, and how long they take.
+- Every mutant is tried in a process forked from one that has imported torch but not this library, in a copy of the working
+  tree: own tests of the file first, quick before slow, until one fails. Slow tests beyond `--budget` seconds of one mutant
+  are left out, as is a test of speed. A mutant that takes four times as long as its tests, or over 8 GB, is noticed.
+- As a control, every 25th mutant changes nothing: whatever it is noticed by is no evidence.
+
+What broke off goes on with the same command. Results lie in .mutants.
+
+    python benchmarks/mutants.py --seed 2026 --count 1000 --jobs 2 --write docs/mutants.md
+    python benchmarks/mutants.py --seed 2026 --rooms games --retry    # the survivors of a room once more, with today's tests
+    python benchmarks/mutants.py --change src/interalia/games/ali.py "(q, p)" "(p, q)"    # one of one's own
+    python benchmarks/mutants.py --show src/interalia/games/ali.py    # the mutants drawn from a file
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import dataclasses
+import datetime
+import functools
+import hashlib
+import json
+import os
+import platform
+import random
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import mutations
+from mutations import Site
+
+ROOT = Path(__file__).resolve().parents[1]
+WORK = ROOT / ".mutants"
+SOURCE = "src/interalia"
+ROOMS = {
+    "games": ["games"],
+    "divergences": ["divergences.py"],
+    "dynamics": ["dynamics.py"],
+    "penalties": ["penalties.py"],
+    "conditionals": ["conditionals"],
+    "disturbances": ["disturbances.py"],
+    "metrics": ["metrics"],
+    "evaluation": ["observers/evaluate.py", "observers/health.py"],
+    "sampling": ["tasks", "data/sampler.py"],
+}
+SPEED = ("tests/test_networks_speed.py", "tests/test_benchmark.py")  # a busy machine fails them as a mutant would
+FEW_SECONDS = 2.0
+MEMORY = 8 * 2**30
+CONTROL, NOTHING = 25, "Nothing"
+FLAGS = ["-q", "-x", "-p", "no:cacheprovider", "-p", "no:xdist", "--timeout", "0", "-m", "not long and not golden"]
+
+Lines = dict[str, dict[int, set[int]]]  # file -> line -> numbers of the tests that execute it
+
+
+@dataclasses.dataclass
+class Tests:
+    """What one run of all tests on the sources as they are told."""
+
+    names: list[str]
+    seconds: list[float]
+    spawns: list[bool]  # whether the test starts another program
+    lines: Lines
+
+
+# The draw
+
+
+def files(room: str) -> list[str]:
+    found: list[str] = []
+    for name in ROOMS[room]:
+        path = ROOT / SOURCE / name
+        found += [str(p.relative_to(ROOT)) for p in (sorted(path.rglob("*.py")) if path.is_dir() else [path])]
+    return found
+
+
+def draw(seed: int, count: int) -> list[Site]:
+    """The mutants of a seed, one file after another; kept, for it takes a minute."""
+    sources = {file: (ROOT / file).read_text() for room in ROOMS for file in files(room)}
+    digest = hashlib.sha256(repr(sources).encode())
+    for script in (__file__, mutations.__file__):
+        digest.update(Path(script).read_bytes())
+    kept = WORK / f"draw-{seed}-{count}-{digest.hexdigest()[:12]}.json"
+    if not kept.exists():
+        WORK.mkdir(exist_ok=True)
+        sites = {file: mutations.sites(file, source) for file, source in sources.items()}
+        weights = {file: mutations.code_lines(source) for file, source in sources.items()}
+        quota = shares(weights, {file: len(found) for file, found in sites.items()}, count)
+        drawn = [
+            dataclasses.asdict(site)
+            for file, found in sites.items()
+            for site in pick(found, sources[file], quota[file], random.Random(f"{seed} {file}"))
+        ]
+        kept.write_text(json.dumps(drawn))
+    return [Site(**site) for site in json.loads(kept.read_text())]
+
+
+def pick(sites: list[Site], source: str, count: int, rng: random.Random) -> list[Site]:
+    """A line at random, a place in it, and one of the changes there; no line twice before each that can change was taken."""
+    lines: dict[int, dict[int, list[Site]]] = defaultdict(lambda: defaultdict(list))
+    for site in sites:
+        lines[site.line][site.column].append(site)
+    drawn: list[Site] = []
+    while lines and len(drawn) < count:
+        for line in rng.sample(sorted(lines), len(lines)):
+            taken = None
+            while taken is None and lines[line]:
+                column = rng.choice(sorted(lines[line]))
+                changes = lines[line][column]
+                taken = mutations.complete(source, changes.pop(rng.randrange(len(changes))))
+                if not changes:
+                    del lines[line][column]
+            if not lines[line]:
+                del lines[line]
+            if taken is not None:
+                drawn.append(taken)
+            if len(drawn) == count:
+                break
+    return drawn
+
+
+def shares(weights: dict[str, int], most: dict[str, int], count: int) -> dict[str, int]:
+    """`count` shared out in proportion to the weights by largest remainders, none above its most."""
+    count = min(count, sum(most.values()))
+    given = dict.fromkeys(weights, 0)
+    while (rest := count - sum(given.values())) > 0:
+        free = {file: weight for file, weight in weights.items() if given[file] < most[file]}
+        exact = {file: rest * weight / sum(free.values()) for file, weight in free.items()}
+        order = sorted(free, key=lambda file: (int(exact[file]) - exact[file], file))
+        short = rest - sum(int(value) for value in exact.values())
+        for rank, file in enumerate(order):
+            given[file] = min(most[file], given[file] + int(exact[file]) + (rank < short))
+    return given
+
+
+# Processes
+
+
+def sources() -> list[Path]:
+    listed = subprocess.run(
+        ["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    return [Path(line) for line in listed.stdout.splitlines() if (ROOT / line).is_file()]
+
+
+def state(*only: str) -> str:
+    """A hash of everything that the tests' outcome depends on, or, of the tests, that these files' does."""
+    digest = hashlib.sha256()
+    for path in sorted(sources()):
+        named = path.parts[0] == "src" or path.name in {"conftest.py", "examples.py"} or str(path) in only
+        if path.suffix in {".py", ".toml"} and path.parts[0] != "benchmarks" and (named or not only):
+            digest.update(f"{path}\0".encode() + (ROOT / path).read_bytes())
+    return digest.hexdigest()[:12]
+
+
+def copy(name: str) -> Path:
+    """A copy of the working tree, for one process at a time."""
+    tree = WORK / name
+    shutil.rmtree(tree, ignore_errors=True)
+    for path in sources():
+        (tree / path).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(ROOT / path, tree / path)
+    return tree
+
+
+def warm() -> None:
+    """Imports what every test imports, but for the library itself."""
+    import hypothesis
+    import matplotlib
+    import pytest
+    import scipy.linalg
+    import scipy.stats
+    import sklearn.linear_model
+    import torch
+    import torch._dynamo
+    import torchmetrics
+    import zuko
+
+    del hypothesis, pytest, scipy, sklearn, torchmetrics, zuko
+    matplotlib.use("Agg")
+    torch.set_num_threads(1)
+    assert "interalia" not in sys.modules
+
+
+def fork(tree: Path, log: Path, task: Callable[[], int]) -> int:
+    """A process of its own that does the task in the tree; its id."""
+    sys.stdout.flush()
+    child = os.fork()
+    if child:
+        return child
+    code = 3
+    try:
+        os.setsid()
+        os.chdir(tree)
+        with log.open("w") as file:
+            os.dup2(file.fileno(), 1)
+            os.dup2(file.fileno(), 2)
+        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+        sys.path[:] = [str(tree / "src"), *(p for p in sys.path if Path(p).resolve() != ROOT / "benchmarks")]
+        os.environ["PYTHONPATH"] = str(tree / "src")
+        os.environ["HYPOTHESIS_STORAGE_DIRECTORY"] = str(tree / ".hypothesis")
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        code = task()
+    finally:
+        sys.stdout.flush()
+        os._exit(code)
+
+
+def own(session: int) -> list[int]:
+    """The processes that the session's leader started, itself among them."""
+    found = []
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdigit():
+            with contextlib.suppress(OSError):
+                if int((folder / "stat").read_text().rsplit(")", 1)[1].split()[3]) == session:
+                    found.append(int(folder.name))
+    return found
+
+
+def used(session: int) -> tuple[float, int]:
+    """Seconds of CPU and bytes of memory of a session."""
+    seconds, memory = 0.0, 0
+    for process in own(session):
+        with contextlib.suppress(OSError):
+            fields = Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()
+            seconds += sum(int(x) for x in fields[11:15]) / os.sysconf("SC_CLK_TCK")
+            memory += int(Path(f"/proc/{process}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    return seconds, memory
+
+
+def end(session: int) -> None:
+    for process in own(session):
+        with contextlib.suppress(OSError):
+            os.kill(process, signal.SIGKILL)
+
+
+@contextlib.contextmanager
+def ended(running: dict[int, Any]) -> Iterator[None]:
+    """No process outlives its parent."""
+    try:
+        yield
+    finally:
+        for child in running:
+            end(child)
+
+
+def finished(running: dict[int, Any], limit: Callable[[Any], float]) -> Iterator[tuple[Any, str | int]]:
+    """Waits until at least one process has ended; each with its code, or with the reason why it was ended."""
+    done = False
+    while running and not done:
+        time.sleep(0.2)
+        for child in list(running):
+            pid, status = os.waitpid(child, os.WNOHANG)
+            reason: str | int | None = None
+            if pid:
+                reason = os.waitstatus_to_exitcode(status)
+            else:
+                seconds, memory = used(child)
+                about = running[child]
+                if seconds > limit(about) or time.monotonic() - about["began"] > 300 + 20 * limit(about):
+                    reason = "time"
+                elif memory > MEMORY:
+                    reason = "memory"
+            if reason is not None:
+                end(child)
+                if not pid:
+                    os.waitpid(child, 0)
+                done = True
+                yield running.pop(child), reason
+
+
+# Which tests execute which lines
+
+
+def cover(file: str, out: Path, rooms: list[str]) -> int:
+    """Runs one file's tests; writes one line of JSON for each: name, outcome, seconds, lines."""
+    import coverage
+    import pytest
+
+    here = os.getcwd()
+    cover = coverage.Coverage(data_file=None, include=[f"{here}/{room}" for room in rooms], config_file=False)
+    shared: dict[str, dict[str, list[int]]] = {}  # what fixtures of a whole module execute, which is executed once
+    spawned: list[object] = []
+    start = subprocess.Popen.__init__
+    subprocess.Popen.__init__ = lambda self, *a, **k: (spawned.append(0), start(self, *a, **k))[1]  # type: ignore
+
+    def seconds() -> float:
+        children = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return time.process_time() + children.ru_utime + children.ru_stime
+
+    def take() -> dict[str, list[int]]:
+        if not Path().exists():  # a test that ended in a folder that is gone
+            os.chdir(here)
+        cover.stop()
+        data = cover.get_data()
+        lines = {os.path.relpath(name, here): sorted(data.lines(name) or []) for name in data.measured_files()}
+        cover.erase()
+        cover.start()
+        return lines
+
+    def add(lines: dict[str, set[int]], more: dict[str, list[int]]) -> None:
+        for name, numbers in more.items():
+            lines.setdefault(name, set()).update(numbers)
+
+    class Plugin:
+        @pytest.hookimpl(wrapper=True)
+        def pytest_fixture_setup(self, fixturedef: Any, request: Any) -> Any:
+            if fixturedef.scope == "function":
+                return (yield)
+            add(self.lines, take())
+            try:
+                return (yield)
+            finally:
+                shared.setdefault(fixturedef.argname, {}).update(take())
+
+        @pytest.hookimpl(wrapper=True)
+        def pytest_runtest_protocol(self, item: Any) -> Any:
+            self.lines: dict[str, set[int]] = {}
+            self.outcome = "passed"
+            spawned.clear()
+            take()
+            began = seconds()
+            try:
+                return (yield)
+            finally:
+                took = seconds() - began
+                add(self.lines, take())
+                for name in getattr(item, "fixturenames", ()):
+                    add(self.lines, shared.get(name, {}))
+                about = {
+                    "test": item.nodeid,
+                    "outcome": self.outcome,
+                    "seconds": round(took, 3),
+                    "spawns": bool(spawned),
+                    "lines": {name: sorted(numbers) for name, numbers in self.lines.items() if numbers},
+                }
+                with out.open("a") as stream:
+                    stream.write(json.dumps(about) + "\n")
+
+        def pytest_runtest_logreport(self, report: Any) -> None:
+            if report.failed:
+                self.outcome = "failed"
+            elif report.skipped:
+                self.outcome = "skipped"
+
+    cover.start()
+    return int(pytest.main([flag for flag in FLAGS if flag != "-x"] + [file], plugins=[Plugin()]))
+
+
+def known(jobs: int, old: bool = False) -> Tests:
+    """The tests, from a run of today's sources, which is kept; `old` takes what is kept and runs no more."""
+    folder = WORK / "tests"
+    folder.mkdir(parents=True, exist_ok=True)
+    listed = [str(p) for p in sources() if p.suffix == ".py" and str(p) not in SPEED]
+    tests = [p for p in listed if p.startswith("tests/") and Path(p).name.startswith("test_")]
+    tests += [p for p in listed if p.startswith("src/") and ">>> " in (ROOT / p).read_text()]
+    kept = {file: folder / f"{file.replace('/', ' ')} {state(file)}.jsonl" for file in tests}
+    todo = [file for file, out in kept.items() if not out.with_suffix(".done").exists() and not old]
+    rooms = [file for room in ROOMS for file in files(room)]
+    free = [copy(f"tree-{job}") for job in range(jobs)] if todo else []
+    running: dict[int, Any] = {}
+    with ended(running):
+        while todo or running:
+            while todo and free:
+                tree, file = free.pop(), todo.pop(0)
+                out = kept[file]
+                out.unlink(missing_ok=True)
+                task = functools.partial(cover, file, out, rooms)
+                child = fork(tree, out.with_suffix(".log"), task)
+                running[child] = {"file": file, "tree": tree, "began": time.monotonic(), "out": out}
+            for about, code in finished(running, lambda _: 3600.0):
+                print(f"{about['file']}: {code}, {time.monotonic() - about['began']:.0f} s", flush=True)
+                if code in (0, 1, 5):
+                    about["out"].with_suffix(".done").touch()
+                free.append(about["tree"])
+    found = Tests([], [], [], defaultdict(lambda: defaultdict(set)))
+    for out in kept.values():
+        for line in out.read_text().splitlines() if out.exists() else []:
+            about = json.loads(line)
+            if about["outcome"] == "failed":
+                print(f"fails without any change and is left out: {about['test']}", flush=True)
+            if about["outcome"] != "passed":
+                continue
+            for name, numbers in about["lines"].items():
+                for number in numbers:
+                    found.lines[name][number].add(len(found.names))
+            found.names.append(about["test"])
+            found.seconds.append(about["seconds"])
+            found.spawns.append(about["spawns"])
+    return found
+
+
+# One mutant
+
+
+def chosen(site: Site, tests: Tests, budget: float) -> list[str]:
+    """The tests that may notice the mutant, in the order in which they are run."""
+    lines = tests.lines[site.file]
+    reach = mutations.reach((ROOT / site.file).read_text(), site.line)
+    found = set().union(*(lines[line] for line in reach if line in lines))
+    if not found:  # maybe in a program that a test starts
+        found = {number for number, spawns in enumerate(tests.spawns) if spawns}
+    words = set(Path(site.file).with_suffix("").parts[2:]) | {Path(site.file).stem.rstrip("s")}
+
+    def rank(number: int) -> tuple[bool, bool, str, float]:
+        file = tests.names[number].split("::")[0]
+        near = file == site.file or any(word in Path(file).stem for word in words)
+        return tests.seconds[number] > FEW_SECONDS, not near, file, tests.seconds[number]
+
+    order, total = [], 0.0
+    for number in sorted(found, key=rank):
+        if total + tests.seconds[number] <= budget or not order:
+            total += tests.seconds[number]
+            order.append(number)
+    return [tests.names[number] for number in order]
+
+
+def attempt(order: list[str], names: set[str], out: Path) -> int:
+    """Runs the tests in this order until one fails; writes its name."""
+    import pytest
+
+    ranks = {name: rank for rank, name in enumerate(order)}
+    bases = {name.split("[")[0]: rank for name, rank in ranks.items()}
+
+    class Plugin:
+        def pytest_collection_modifyitems(self, items: list[Any]) -> None:
+            # a mutant that renames a case of a test is tried by the case of the new name
+            place = {
+                item: ranks.get(
+                    item.nodeid, bases.get(item.nodeid.split("[")[0], -1) if item.nodeid not in names else -1
+                )
+                for item in items
+            }
+            items[:] = sorted((item for item in items if place[item] >= 0), key=lambda item: place[item])
+
+        def pytest_runtest_logreport(self, report: Any) -> None:
+            if report.failed:
+                out.write_text(report.nodeid)
+
+        def pytest_collectreport(self, report: Any) -> None:
+            if report.failed:
+                out.write_text(f"import of {report.nodeid}")
+
+    return int(pytest.main([*FLAGS, *dict.fromkeys(name.split("::")[0] for name in order)], plugins=[Plugin()]))
+
+
+def run(sites: list[Site], tests: Tests, results: Path, jobs: int, budget: float) -> None:
+    """Tries the mutants, and writes each result at once."""
+    names = set(tests.names)
+    seconds = dict(zip(tests.names, tests.seconds, strict=True))
+    free = [copy(f"tree-{job}") for job in range(jobs)]
+    todo, serial, now = list(sites), 0, state()
+    running: dict[int, Any] = {}
+    with ended(running):
+        while todo or running:
+            while todo and free:
+                site, tree, serial = todo.pop(0), free.pop(), serial + 1
+                source = (ROOT / site.file).read_text()
+                order = chosen(site, tests, budget)
+                about = {"site": site, "tree": tree, "began": time.monotonic(), "tests": len(order), "state": now}
+                about |= {"out": tree / ".noticed", "seconds": sum(seconds[name] for name in order)}
+                about["out"].unlink(missing_ok=True)
+                (tree / site.file).write_text(source if site.operator == NOTHING else mutations.mutated(source, site))
+                os.utime(tree / site.file, (10**9 + serial, 10**9 + serial))  # no other mutant's compiled file is taken
+                task = functools.partial(attempt, order, names, about["out"]) if order else lambda: 5
+                running[fork(tree, tree / ".log", task)] = about
+            for about, code in finished(running, lambda about: 60 + 4 * about["seconds"]):
+                write(results, about, code)
+                shutil.copy2(ROOT / about["site"].file, about["tree"] / about["site"].file)
+                free.append(about["tree"])
+
+
+def write(results: Path, about: dict[str, Any], code: str | int) -> None:
+    site: Site = about["site"]
+    by = about["out"].read_text() if about["out"].exists() else code if isinstance(code, str) else ""
+    if not by and code not in (0, 5):
+        by = f"pytest ends with {code}"
+    took = time.monotonic() - about["began"]
+    line = {**dataclasses.asdict(site), "noticed": by, "tests": about["tests"], "seconds": round(took, 1)}
+    line["state"] = about["state"]
+    with results.open("a") as stream:
+        stream.write(json.dumps(line) + "\n")
+    print(f"{took:5.1f} s  {site.file}:{site.line} {site.operator}: {by or 'NOT NOTICED'}", flush=True)
+
+
+# Results
+
+
+def key(line: Any) -> tuple[Any, ...]:
+    about = line if isinstance(line, dict) else dataclasses.asdict(line)
+    return tuple(about[name] for name in ("file", "line", "column", "operator", "before", "after"))
+
+
+def read(results: Path) -> dict[tuple[Any, ...], dict[str, Any]]:
+    """The last result of each mutant."""
+    lines = results.read_text().splitlines() if results.exists() else []
+    return {key(found): found for found in map(json.loads, lines)}
+
+
+def room_of(file: str) -> str:
+    return next(room for room in ROOMS if file in files(room))
+
+
+def page(found: list[dict[str, Any]], controls: list[dict[str, Any]], command: str, seed: int) -> str:
+    """docs/mutants.md: the figures and the survivors."""
+    commit = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True
+    ).stdout.strip()
+    rows, lists = [], []
+    for room in [*ROOMS, "all"]:
+        here = [line for line in found if room in ("all", room_of(line["file"]))]
+        if not here:
+            continue
+        noticed = sum(bool(line["noticed"]) for line in here)
+        rows.append(f"| {room} | {len(here)} | {noticed} | {100 * noticed / len(here):.1f} % |")
+        left = [line for line in here if not line["noticed"]]
+        if room != "all" and left:
+            lists.append(f"\n### {room}\n\n" + "\n".join(survivor(line) for line in left))
+    false = sum(bool(line["noticed"]) for line in controls)
+    versions = f"Python {platform.python_version()}, {cpu()}"
+    return "\n".join(
+        [
+            "# Mutants",
+            "",
+            "How many small wrong changes of the code `make test` notices. A mutant is the source with one change; it is",
+            "noticed when a test fails, ends in a time-out or takes over 8 GB. Golden curves, tests of speed and tests that",
+            "take minutes (`make test-long`) are switched off. Mutants that change nothing of what the code does count as",
+            "not noticed.",
+            "",
+            f"    {command}",
+            "",
+            f"Seed {seed}, commit {commit}, {datetime.date.today().isoformat()}, {versions}.",
+            f"Unchanged sources as a control: {false} of {len(controls)} noticed.",
+            "",
+            "| room | mutants | noticed | share |",
+            "|---|---|---|---|",
+            *rows,
+            "",
+            "Left out, because nothing there can compute a wrong number: " + "; ".join(mutations.LEFT_OUT) + ".",
+            "",
+            "## Not noticed",
+            *lists,
+            "",
+        ]
+    )
+
+
+def survivor(line: dict[str, Any]) -> str:
+    where = f"{line['file'].removeprefix(SOURCE + '/')}:{line['line']}"
+    return f"- {where}, {line['operator']}: `{line['before']}` → `{line['after']}`"
+
+
+def cpu() -> str:
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    return next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.machine())
+
+
+def main() -> None:
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seed", type=int, default=2026, help="of the draw")
+    parser.add_argument("--count", type=int, default=1000, help="mutants")
+    parser.add_argument("--first", type=int, help="try so many of them, at random, for a first look")
+    parser.add_argument("--rooms", nargs="+", choices=list(ROOMS), default=list(ROOMS), help="try those of these alone")
+    parser.add_argument("--jobs", type=int, default=1, help="processes, each of one thread")
+    parser.add_argument("--budget", type=float, default=120.0, help="seconds of tests that one mutant may take")
+    parser.add_argument("--retry", action="store_true", help="try what was not noticed once more")
+    parser.add_argument(
+        "--known", action="store_true", help="with those tests alone whose lines a broken-off run has found"
+    )
+    parser.add_argument(
+        "--change", nargs=3, metavar=("FILE", "BEFORE", "AFTER"), help="try this change of a text alone"
+    )
+    parser.add_argument("--show", help="print the mutants of a file, and end")
+    parser.add_argument("--write", type=Path, help="the page to write")
+    asked = parser.parse_args()
+    if asked.show:
+        for site in draw(asked.seed, asked.count):
+            if site.file == asked.show:
+                print(survivor(dataclasses.asdict(site)))
+        return
+    if asked.change:
+        warm()
+        file, before, after = asked.change
+        assert (ROOT / file).read_text().count(before) == 1, f"{before!r} is not in {file} exactly once"
+        line = (ROOT / file).read_text().split(before)[0].count("\n") + 1
+        site = Site(file, line, 0, mutations.BY_HAND, 0, before, after)
+        run([site], known(asked.jobs, asked.known), WORK / "by-hand.jsonl", 1, asked.budget)
+        return
+    drawn = draw(asked.seed, asked.count)
+    order = random.Random(asked.seed).sample(drawn, len(drawn))[: asked.first]  # so that a part is a fair sample of all
+    rooms = [site for site in order if room_of(site.file) in asked.rooms]
+    controls = [dataclasses.replace(site, operator=NOTHING, after=site.before) for site in rooms[::CONTROL]]
+    sites = rooms + controls
+    print(
+        f"seed {asked.seed}: {len(drawn)} mutants, {len(rooms)} to try and {len(controls)} controls",
+        flush=True,
+    )
+    WORK.mkdir(exist_ok=True)
+    results = WORK / f"results-{asked.seed}.jsonl"
+    old = read(results)
+    if asked.retry:
+        sites = [site for site in sites if key(site) in old and not old[key(site)]["noticed"]]
+    else:
+        sites = [site for site in sites if old.get(key(site), {}).get("state") != state()]
+    warm()
+    run(sites, known(asked.jobs, asked.known), results, asked.jobs, asked.budget)
+    tried = {key(site) for site in rooms + controls}
+    found = [line for k, line in read(results).items() if k in tried]
+    real = [line for line in found if line["operator"] != NOTHING]
+    print(f"{sum(bool(line['noticed']) for line in real)} of {len(real)} mutants noticed")
+    if asked.write:
+        command = " ".join(["python", "benchmarks/mutants.py", *sys.argv[1:]])
+        asked.write.write_text(page(real, [line for line in found if line["operator"] == NOTHING], command, asked.seed))
+
+
+if __name__ == "__main__":
+    main()
