@@ -22,11 +22,13 @@ What broke off goes on with the same command. Results lie in .mutants.
 from __future__ import annotations
 
 import argparse
+import atexit
 import contextlib
 import dataclasses
 import datetime
 import functools
 import hashlib
+import inspect
 import json
 import os
 import platform
@@ -63,7 +65,8 @@ SPEED = ("tests/test_networks_speed.py", "tests/test_benchmark.py")  # a busy ma
 FEW_SECONDS = 2.0
 MEMORY = 8 * 2**30
 CONTROL, NOTHING = 25, "Nothing"
-FLAGS = ["-q", "-x", "-p", "no:cacheprovider", "-p", "no:xdist", "--timeout", "0", "-m", "not long and not golden"]
+FLAGS = ["-o", "addopts=--doctest-modules -q", "-x", "-p", "no:cacheprovider", "-p", "no:xdist", "--timeout", "0"]
+FLAGS += ["-m", "not long and not golden"]
 
 Lines = dict[str, dict[int, set[int]]]  # file -> line -> numbers of the tests that execute it
 
@@ -81,6 +84,7 @@ class Tests:
 # The draw
 
 
+@functools.cache
 def files(room: str) -> list[str]:
     found: list[str] = []
     for name in ROOMS[room]:
@@ -91,20 +95,19 @@ def files(room: str) -> list[str]:
 
 def draw(seed: int, count: int) -> list[Site]:
     """The mutants of a seed, one file after another; kept, for it takes a minute."""
-    sources = {file: (ROOT / file).read_text() for room in ROOMS for file in files(room)}
-    digest = hashlib.sha256(repr(sources).encode())
-    for script in (__file__, mutations.__file__):
-        digest.update(Path(script).read_bytes())
-    kept = WORK / f"draw-{seed}-{count}-{digest.hexdigest()[:12]}.json"
+    texts = {file: (ROOT / file).read_text() for room in ROOMS for file in files(room)}
+    how = inspect.getsource(pick) + inspect.getsource(shares) + inspect.getsource(mutations)
+    sha = hashlib.sha256(f"{how} {texts}".encode())
+    kept = WORK / f"draw-{seed}-{count}-{sha.hexdigest()[:12]}.json"
     if not kept.exists():
         WORK.mkdir(exist_ok=True)
-        sites = {file: mutations.sites(file, source) for file, source in sources.items()}
-        weights = {file: mutations.code_lines(source) for file, source in sources.items()}
+        sites = {file: mutations.sites(file, source) for file, source in texts.items()}
+        weights = {file: mutations.code_lines(source) for file, source in texts.items()}
         quota = shares(weights, {file: len(found) for file, found in sites.items()}, count)
         drawn = [
             dataclasses.asdict(site)
             for file, found in sites.items()
-            for site in pick(found, sources[file], quota[file], random.Random(f"{seed} {file}"))
+            for site in pick(found, texts[file], quota[file], random.Random(f"{seed} {file}"))
         ]
         kept.write_text(json.dumps(drawn))
     return [Site(**site) for site in json.loads(kept.read_text())]
@@ -151,6 +154,7 @@ def shares(weights: dict[str, int], most: dict[str, int], count: int) -> dict[st
 # Processes
 
 
+@functools.cache
 def sources() -> list[Path]:
     listed = subprocess.run(
         ["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True, check=True
@@ -158,20 +162,27 @@ def sources() -> list[Path]:
     return [Path(line) for line in listed.stdout.splitlines() if (ROOT / line).is_file()]
 
 
-def state(*only: str) -> str:
-    """A hash of everything that the tests' outcome depends on, or, of the tests, that these files' does."""
-    digest = hashlib.sha256()
+@functools.cache
+def digest(shared: bool) -> str:
+    """Of the library and what all tests share, or of the tests as well."""
+    sha = hashlib.sha256()
     for path in sorted(sources()):
-        named = path.parts[0] == "src" or path.name in {"conftest.py", "examples.py"} or str(path) in only
-        if path.suffix in {".py", ".toml"} and path.parts[0] != "benchmarks" and (named or not only):
-            digest.update(f"{path}\0".encode() + (ROOT / path).read_bytes())
-    return digest.hexdigest()[:12]
+        of = path.parts[0] == "src" or path.name in {"conftest.py", "examples.py"}
+        if path.suffix in {".py", ".toml"} and path.parts[0] != "benchmarks" and (of or not shared):
+            sha.update(f"{path}\0".encode() + (ROOT / path).read_bytes())
+    return sha.hexdigest()[:12]
 
 
-def copy(name: str) -> Path:
-    """A copy of the working tree, for one process at a time."""
-    tree = WORK / name
-    shutil.rmtree(tree, ignore_errors=True)
+def state(tests: str) -> str:
+    """A hash of all that the outcome of one file's tests depends on."""
+    return hashlib.sha256(digest(True).encode() + (ROOT / tests).read_bytes()).hexdigest()[:12]
+
+
+def copy(job: int) -> Path:
+    """A copy of the working tree, for one process at a time, until the program ends."""
+    tree = WORK / f"tree-{os.getpid()}-{job}"
+    parent = os.getpid()
+    atexit.register(lambda: os.getpid() == parent and shutil.rmtree(tree, ignore_errors=True))
     for path in sources():
         (tree / path).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(ROOT / path, tree / path)
@@ -304,8 +315,6 @@ def cover(file: str, out: Path, rooms: list[str]) -> int:
         return time.process_time() + children.ru_utime + children.ru_stime
 
     def take() -> dict[str, list[int]]:
-        if not Path().exists():  # a test that ended in a folder that is gone
-            os.chdir(here)
         cover.stop()
         data = cover.get_data()
         lines = {os.path.relpath(name, here): sorted(data.lines(name) or []) for name in data.measured_files()}
@@ -372,7 +381,7 @@ def known(jobs: int, old: bool = False) -> Tests:
     kept = {file: folder / f"{file.replace('/', ' ')} {state(file)}.jsonl" for file in tests}
     todo = [file for file, out in kept.items() if not out.with_suffix(".done").exists() and not old]
     rooms = [file for room in ROOMS for file in files(room)]
-    free = [copy(f"tree-{job}") for job in range(jobs)] if todo else []
+    free = [copy(job) for job in range(jobs)] if todo else []
     running: dict[int, Any] = {}
     with ended(running):
         while todo or running:
@@ -408,8 +417,8 @@ def known(jobs: int, old: bool = False) -> Tests:
 # One mutant
 
 
-def chosen(site: Site, tests: Tests, budget: float) -> list[str]:
-    """The tests that may notice the mutant, in the order in which they are run."""
+def chosen(site: Site, tests: Tests, budget: float) -> tuple[list[str], list[str]]:
+    """The tests that may notice the mutant, in the order in which they are run: those beside the file, and all others."""
     lines = tests.lines[site.file]
     reach = mutations.reach((ROOT / site.file).read_text(), site.line)
     found = set().union(*(lines[line] for line in reach if line in lines))
@@ -417,21 +426,28 @@ def chosen(site: Site, tests: Tests, budget: float) -> list[str]:
         found = {number for number, spawns in enumerate(tests.spawns) if spawns}
     words = set(Path(site.file).with_suffix("").parts[2:]) | {Path(site.file).stem.rstrip("s")}
 
-    def rank(number: int) -> tuple[bool, bool, str, float]:
+    def rank(number: int) -> tuple[bool, str, float]:
+        return tests.seconds[number] > FEW_SECONDS, tests.names[number].split("::")[0], tests.seconds[number]
+
+    def near(number: int) -> bool:
         file = tests.names[number].split("::")[0]
-        near = file == site.file or any(word in Path(file).stem for word in words)
-        return tests.seconds[number] > FEW_SECONDS, not near, file, tests.seconds[number]
+        return file == site.file or any(word in Path(file).stem for word in words)
 
-    order, total = [], 0.0
-    for number in sorted(found, key=rank):
-        if total + tests.seconds[number] <= budget or not order:
+    parts: tuple[list[str], list[str]] = ([], [])
+    total = 0.0
+    for number in sorted(found, key=lambda number: (not near(number), rank(number))):
+        if total + tests.seconds[number] <= budget or not total:
             total += tests.seconds[number]
-            order.append(number)
-    return [tests.names[number] for number in order]
+            parts[not near(number)].append(tests.names[number])
+    return parts
 
 
-def attempt(order: list[str], names: set[str], out: Path) -> int:
+def attempt(parts: tuple[list[str], list[str]], names: set[str], out: Path) -> int:
     """Runs the tests in this order until one fails; writes its name."""
+    return next((code for order in parts if order and (code := tried(order, names, out)) not in (0, 5)), 0)
+
+
+def tried(order: list[str], names: set[str], out: Path) -> int:
     import pytest
 
     ranks = {name: rank for rank, name in enumerate(order)}
@@ -463,21 +479,22 @@ def run(sites: list[Site], tests: Tests, results: Path, jobs: int, budget: float
     """Tries the mutants, and writes each result at once."""
     names = set(tests.names)
     seconds = dict(zip(tests.names, tests.seconds, strict=True))
-    free = [copy(f"tree-{job}") for job in range(jobs)]
-    todo, serial, now = list(sites), 0, state()
+    free = [copy(job) for job in range(jobs)]
+    todo, serial, now = list(sites), 0, digest(False)
     running: dict[int, Any] = {}
     with ended(running):
         while todo or running:
             while todo and free:
                 site, tree, serial = todo.pop(0), free.pop(), serial + 1
                 source = (ROOT / site.file).read_text()
-                order = chosen(site, tests, budget)
+                parts = chosen(site, tests, budget)
+                order = [*parts[0], *parts[1]]
                 about = {"site": site, "tree": tree, "began": time.monotonic(), "tests": len(order), "state": now}
                 about |= {"out": tree / ".noticed", "seconds": sum(seconds[name] for name in order)}
                 about["out"].unlink(missing_ok=True)
                 (tree / site.file).write_text(source if site.operator == NOTHING else mutations.mutated(source, site))
                 os.utime(tree / site.file, (10**9 + serial, 10**9 + serial))  # no other mutant's compiled file is taken
-                task = functools.partial(attempt, order, names, about["out"]) if order else lambda: 5
+                task = functools.partial(attempt, parts, names, about["out"])
                 running[fork(tree, tree / ".log", task)] = about
             for about, code in finished(running, lambda about: 60 + 4 * about["seconds"]):
                 write(results, about, code)
@@ -617,7 +634,7 @@ def main() -> None:
     if asked.retry:
         sites = [site for site in sites if key(site) in old and not old[key(site)]["noticed"]]
     else:
-        sites = [site for site in sites if old.get(key(site), {}).get("state") != state()]
+        sites = [site for site in sites if old.get(key(site), {}).get("state") != digest(False)]
     warm()
     run(sites, known(asked.jobs, asked.known), results, asked.jobs, asked.budget)
     tried = {key(site) for site in rooms + controls}
