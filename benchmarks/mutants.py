@@ -417,10 +417,10 @@ def known(jobs: int, old: bool = False) -> Tests:
 # One mutant
 
 
-def chosen(site: Site, tests: Tests, budget: float) -> tuple[list[str], list[str]]:
+def chosen(site: Site, source: str, tests: Tests, budget: float) -> tuple[list[str], list[str]]:
     """The tests that may notice the mutant, in the order in which they are run: those beside the file, and all others."""
     lines = tests.lines[site.file]
-    reach = mutations.reach((ROOT / site.file).read_text(), site.line)
+    reach = mutations.reach(source, site.line)
     found = set().union(*(lines[line] for line in reach if line in lines))
     if not found:  # maybe in a program that a test starts
         found = {number for number, spawns in enumerate(tests.spawns) if spawns}
@@ -486,11 +486,11 @@ def run(sites: list[Site], tests: Tests, results: Path, jobs: int, budget: float
         while todo or running:
             while todo and free:
                 site, tree, serial = todo.pop(0), free.pop(), serial + 1
-                source = (ROOT / site.file).read_text()
-                parts = chosen(site, tests, budget)
+                source = (tree / site.file).read_text()  # the working tree may change meanwhile
+                parts = chosen(site, source, tests, budget)
                 order = [*parts[0], *parts[1]]
                 about = {"site": site, "tree": tree, "began": time.monotonic(), "tests": len(order), "state": now}
-                about |= {"out": tree / ".noticed", "seconds": sum(seconds[name] for name in order)}
+                about |= {"out": tree / ".noticed", "source": source, "seconds": sum(seconds[name] for name in order)}
                 about["out"].unlink(missing_ok=True)
                 (tree / site.file).write_text(source if site.operator == NOTHING else mutations.mutated(source, site))
                 os.utime(tree / site.file, (10**9 + serial, 10**9 + serial))  # no other mutant's compiled file is taken
@@ -498,7 +498,7 @@ def run(sites: list[Site], tests: Tests, results: Path, jobs: int, budget: float
                 running[fork(tree, tree / ".log", task)] = about
             for about, code in finished(running, lambda about: 60 + 4 * about["seconds"]):
                 write(results, about, code)
-                shutil.copy2(ROOT / about["site"].file, about["tree"] / about["site"].file)
+                (about["tree"] / about["site"].file).write_text(about["source"])
                 free.append(about["tree"])
 
 
