@@ -557,7 +557,7 @@ def page(found: list[dict[str, Any]], controls: list[dict[str, Any]], command: s
             "How many small wrong changes of the code `make test` notices. A mutant is the source with one change; it is",
             "noticed when a test fails, ends in a time-out or takes over 8 GB. Golden curves, tests of speed and tests that",
             "take minutes (`make test-long`) are switched off. Mutants that change nothing of what the code does count as",
-            "not noticed.",
+            "not noticed; tests of one mutant beyond `--budget` seconds (120 by default) are not run.",
             "",
             f"    {command}",
             "",

@@ -26,6 +26,7 @@ LEFT_OUT = [
     "`__all__`",
     "`strict` of zip and `@abstractmethod`, which guard what a mistake elsewhere would break",
     "shifts and bits in place of arithmetic, which floating-point numbers refuse",
+    "calls of `super().__init__`, without which nothing is made at all, and two texts swapped",
     "identity in place of equality and back",
 ]
 
