@@ -1,0 +1,470 @@
+"""Formulas on a few numbers, worked out by hand where a wrong one would give another number: what is detached, weighted,
+centred, shared out, clipped and scaled.
+
+Networks are formulas, and nothing on the right-hand sides is computed by the code under test.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from interalia import dynamics
+from interalia.conditionals import (
+    Auxiliary,
+    Chain,
+    Dirac,
+    Gaussian,
+    GaussianProcess,
+    Hamiltonian,
+    Recurrent,
+    Spanned,
+    StandardNormal,
+    drawn,
+)
+from interalia.conditionals.spanned import SpannedDistribution
+from interalia.disturbances import AdaptiveAugmentation
+from interalia.divergences import Wasserstein
+from interalia.dynamics import Rules
+from interalia.games import ALICE, AVB, HALI, VAE, Game, Outcome, SemiALI
+from interalia.games.avb import FLOOR
+from interalia.optim import sgd
+from interalia.penalties import R1, Dragan, Interpolated
+
+
+class Times(nn.Module):
+    """x -> w x."""
+
+    def __init__(self, w: float) -> None:
+        super().__init__()
+        self.w = nn.Parameter(torch.tensor(w, dtype=torch.float64))
+
+    def forward(self, x: Tensor, *_: Tensor) -> Tensor:
+        return self.w * x
+
+
+class By(nn.Module):
+    """A network that is a formula."""
+
+    def __init__(self, formula: Callable[..., Tensor]) -> None:
+        super().__init__()
+        self.formula = formula
+        self.place = nn.Parameter(torch.zeros(()))  # not used: by a parameter, a game knows where it lives
+
+    def forward(self, *c: Tensor) -> Tensor:
+        return self.formula(*c)
+
+
+class Answers(nn.Module):
+    """The same numbers for every x, which are parameters."""
+
+    def __init__(self, *numbers: float) -> None:
+        super().__init__()
+        self.numbers = nn.Parameter(torch.tensor(numbers, dtype=torch.float64))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.numbers.expand(len(x), -1)
+
+
+def column(*values: float) -> Tensor:
+    return torch.tensor(values, dtype=torch.float64)[:, None]
+
+
+def slope(loss: Tensor, *networks: Times) -> list[float]:
+    """d loss / d w of each."""
+    return [g.item() for g in torch.autograd.grad(loss, [network.w for network in networks], retain_graph=True)]
+
+
+# --- games: whom a term reaches -----------------------------------------------------------------------------------------
+
+
+def test_alices_round_trip_from_z_is_charged_to_encoder_and_decoder() -> None:
+    """mean (v w z - z)^2 of E(x) = v x and G(z) = w z: 2 w (v w - 1) mean z^2 for v, 2 v (v w - 1) mean z^2 for w."""
+    v, w = 0.5, 3.0
+    encoder, decoder = Times(v), Times(w)
+    critic = By(lambda x, z: x.new_zeros(len(x)))
+    game = ALICE(Dirac(encoder), Dirac(decoder), critic, StandardNormal(1).double(), cycle=0.0, cycle_z=2.0)
+    joints = game.sample(column(1.0, -1.0, 2.0))
+    square = joints["p"][1].square().mean().item()
+    loss = game.losses(joints).losses["generator"]
+    assert slope(loss, encoder, decoder) == pytest.approx(
+        [2 * 2 * w * (v * w - 1) * square, 2 * 2 * v * (v * w - 1) * square]
+    )
+
+
+def test_halis_levels_are_moved_through_each_other() -> None:
+    """A critic that scores z2 alone moves q(z1 | x) by way of q(z2 | z1), and one that scores x alone p(z1 | z2)."""
+    a, b, c, d = Times(2.0), Times(-3.0), Times(0.5), Times(4.0)
+    for judged, expected in ((2, [-3.0, 2.0]), (0, [-4.0, -0.5])):
+        critic = By(lambda *parts, judged=judged: parts[judged][:, 0])
+        game = HALI(
+            Chain(Dirac(a), Dirac(b)), Chain(Dirac(c), Dirac(d)), critic, StandardNormal(1).double(), Wasserstein()
+        )
+        joints = game.sample(column(1.0, 2.0, 6.0))
+        loss = game.losses(joints).losses["generator"]  # mean s(x, z1^, z2^) - mean s(x~, z1~, z2)
+        moved = (a, b) if judged == 2 else (c, d)
+        mean = 3.0 if judged == 2 else joints["p"][2].mean().item()
+        assert slope(loss, *moved) == pytest.approx([factor * mean for factor in expected])
+
+
+@pytest.mark.parametrize("correlated", [False, True])
+def test_adaptive_contrast_takes_the_moments_as_constants(correlated: bool) -> None:
+    """With T = k z~ the loss in z is k z~ - z~^2 / 2 - log s + z^2 / 2, z~ = (z - m) / s; of z = mu + sigma e, m and s fixed,
+    its slope in mu is (k - z~) / s + z, and in log sigma sigma e times that."""
+    k, mu, log_sigma = 1.7, 0.4, math.log(0.5)
+    answers = Answers(mu, log_sigma)
+    critic = By(lambda x, z: k * z[:, 0])
+    decoder = Dirac(By(lambda z: torch.zeros_like(z)))
+    prior = StandardNormal(1).double()
+    game = AVB(Gaussian(answers), decoder, critic, prior, contrast=True, correlated=correlated)
+    joints = game.sample(column(0.0, 0.0, 0.0))
+    (gradient,) = torch.autograd.grad(game.losses(joints).losses["autoencoder"], answers.numbers)
+    z = joints["posterior"][0][:, 0].detach()
+    e = (z - mu) / 0.5
+    s = math.sqrt(0.25 + FLOOR)
+    each = (k - (z - mu) / s) / s + z
+    torch.testing.assert_close(gradient, torch.stack([each.mean(), (0.5 * e * each).mean()]))
+
+
+@pytest.mark.parametrize("analytic", [True, False])
+def test_beta_weighs_the_kl_whichever_way_it_is_had(analytic: bool) -> None:
+    """KL = (mu^2 + sigma^2 - 1) / 2 - log sigma, or log q(z | x) - log p(z) = -e^2 / 2 - log sigma + z^2 / 2 at the draw."""
+    mu, sigma = 0.8, 0.5
+    losses, z = [], torch.empty(0)
+    for beta in (1.0, 4.0):
+        game = VAE(
+            Gaussian(Answers(mu, math.log(sigma))),
+            Dirac(By(lambda z: 0 * z)),
+            StandardNormal(1).double(),
+            beta=beta,
+            analytic=analytic,
+        )
+        torch.manual_seed(0)
+        joints = game.sample(column(1.0, 2.0))
+        z = joints["q"][1][:, 0]
+        losses.append(game.losses(joints).losses["autoencoder"].item())
+    at_the_draw = (-((z - mu) / sigma).square() / 2 - math.log(sigma) + z.square() / 2).mean().item()
+    closed = (mu**2 + sigma**2 - 1) / 2 - math.log(sigma)
+    assert losses[1] - losses[0] == pytest.approx(3 * (closed if analytic else at_the_draw))
+
+
+class Sure(nn.Module):
+    """Two labels whose log-odds are 3 x."""
+
+    classes = 2
+
+    def logits(self, x: Tensor, z: Tensor) -> Tensor:
+        return torch.cat([3 * x, 0 * x], dim=1)
+
+    def forward(self, x: Tensor, z: Tensor) -> Tensor:
+        return self.logits(x, z).logsumexp(1)
+
+
+def test_virtual_adversarial_training_holds_the_answer_at_x_up_to_the_one_beside_it() -> None:
+    """mean KL(P(label | x) || P(label | x + r)), r = radius or -radius, whichever way the first small change went."""
+    nothing = Dirac(By(lambda x: 0 * x))
+    game = SemiALI(nothing, nothing, Sure(), StandardNormal(1).double(), vat=1.0, radius=0.7)
+    x = column(0.1, -0.4, 0.9, 0.0)
+    torch.manual_seed(0)
+    ways = torch.randn_like(x).sign().flatten().tolist()
+    torch.manual_seed(0)
+    found = game.smoothness(x, 0 * x, game.critic.logits(x, x)).item()  # type: ignore[operator]
+
+    def share(x: float) -> float:
+        return 1 / (1 + math.exp(-3 * x))
+
+    expected = 0.0
+    for here, way in zip(x.flatten().tolist(), ways, strict=True):
+        a, b = share(here), share(here + 0.7 * way)
+        expected += (a * math.log(a / b) + (1 - a) * math.log((1 - a) / (1 - b))) / len(x)
+    assert found == pytest.approx(expected)
+
+
+# --- conditionals: means and widths -------------------------------------------------------------------------------------
+
+
+def settle(network: nn.Module, *numbers: float) -> None:
+    """Makes a small network answer these numbers, whatever it is told."""
+    last: Any = list(network.modules())[-1]
+    with torch.no_grad():
+        last.weight.zero_()
+        last.bias.copy_(torch.tensor(numbers))
+
+
+DRAWS = 20_000  # whose standard deviation is off by half a per cent
+
+
+def test_auxiliary_variables_speak_in_units_of_sigma() -> None:
+    """z ~ N(mu + sigma m, (sigma s)^2) where what is told of a answers m and log s."""
+    mu, sigma, m, s = 1.0, 0.5, 3.0, 4.0
+    encoder = Auxiliary(Answers(mu, math.log(sigma), 0.0, 0.0), 1).double()
+    settle(encoder.last, m, math.log(s))
+    torch.manual_seed(0)
+    z, log_q = drawn(encoder(torch.zeros(DRAWS, 1, dtype=torch.float64)))
+    assert z.mean().item() == pytest.approx(mu + sigma * m, abs=0.05)
+    assert z.std().item() == pytest.approx(sigma * s, rel=0.03)
+    # all networks of a forget what they are told, so that q(a) = r(a) and log q is that of the Gaussian
+    for network in (*encoder.down, *encoder.up):
+        settle(network, *[0.0] * 32)
+    z, log_q = drawn(encoder(torch.zeros(DRAWS, 1, dtype=torch.float64)))
+    at = (z[:, 0] - mu - sigma * m) / (sigma * s)
+    torch.testing.assert_close(log_q, -at.square() / 2 - math.log(sigma * s) - math.log(2 * math.pi) / 2)
+
+
+def test_a_gaussian_process_knows_nothing_of_f_far_from_its_inducing_inputs() -> None:
+    """There f ~ N(0, w^2), so that z = mu + sigma y has the variance sigma^2 (1 + w^2); at an inducing input it has
+    sigma^2 and the mean mu + sigma t."""
+    mu, sigma, t, w = 1.0, 0.5, 3.0, 2.0
+    encoder = GaussianProcess(Answers(mu, math.log(sigma), 0.0, 0.0, t), 1, inducing=1, size_latent=1).double()
+    with torch.no_grad():
+        encoder.log_width.fill_(math.log(w))
+        encoder.inputs.fill_(1e6)
+    torch.manual_seed(0)
+    z = encoder(torch.zeros(DRAWS, 1, dtype=torch.float64)).rsample()
+    assert z.mean().item() == pytest.approx(mu, abs=0.05)
+    assert z.std().item() == pytest.approx(sigma * math.sqrt(1 + w**2), rel=0.03)
+    with torch.no_grad():
+        encoder.inputs.zero_()
+        encoder.log_length.fill_(20.0)  # so long that f is one number
+    z = encoder(torch.zeros(DRAWS, 1, dtype=torch.float64)).rsample()
+    assert z.mean().item() == pytest.approx(mu + sigma * t, abs=0.05)
+    assert z.std().item() == pytest.approx(sigma, rel=0.03)
+
+
+def test_a_hamiltonian_step_is_as_long_as_sigma_lets_it_be() -> None:
+    """e sigma / (1 + sigma): of e = 0.4 and sigma = 3, 0.3; from rest on |z|^2 / 2 it takes mu to mu - 0.3^2 / 2 mu."""
+    mu = 2.0
+    encoder = Hamiltonian(Answers(mu, math.log(3.0), 0.0, 0.0), 1, steps=1, step=0.4).double()
+    encoder.attach(lambda x, z: -z.square().sum(1) / 2)
+    assert encoder(torch.zeros(1, 1, dtype=torch.float64)).mean.item() == pytest.approx(mu * (1 - 0.3**2 / 2))
+
+
+class Fixed:
+    """A spanned conditional whose v are these draws."""
+
+    def __init__(self, v: Tensor) -> None:
+        self.v = v
+        self.moments_from = len(v)
+
+    def draws(self, count: int, like: Tensor) -> Tensor:
+        return self.v
+
+
+def test_a_spanned_posteriors_moments() -> None:
+    """Of two v of two dimensions, with means of 5 and 1 that are no part of a variance."""
+    one = torch.tensor([[6.0, 1.0], [4.0, 1.0], [5.0, 2.0], [5.0, 0.0]], dtype=torch.float64)  # deviations 1, -1, 0, 0
+    two = torch.tensor([[6.0, 2.0], [6.0, 2.0], [4.0, 0.0], [4.0, 0.0]], dtype=torch.float64)  # 1, 1, -1, -1 in both
+    z_0 = torch.tensor([[10.0, 20.0]], dtype=torch.float64)
+    a = torch.tensor([[[1.0, 2.0], [3.0, 1.0]]], dtype=torch.float64)
+    q = SpannedDistribution(z_0, a, Fixed(torch.stack([one, two], dim=1)))  # type: ignore[arg-type]
+    assert q.mean.tolist() == [[10 + 1 * 5 + 3 * 5, 20 + 2 * 1 + 1 * 1]]
+    variance = [1 * 2 / 3 + 9 * 4 / 3, 4 * 2 / 3 + 1 * 4 / 3]  # a^2 var, var with n - 1
+    torch.testing.assert_close(q.variance, torch.tensor([variance], dtype=torch.float64))
+    between = 0 + 3 * 1 * 4 / 3  # the first v's two dimensions do not covary
+    torch.testing.assert_close(
+        q.covariance, torch.tensor([[[variance[0], between], [between, variance[1]]]], dtype=torch.float64)
+    )
+
+
+def test_a_spanned_encoder_begins_with_v_of_mean_0_and_variance_1() -> None:
+    torch.manual_seed(0)
+    encoder = Spanned(nn.Identity(), 3, basis=4)
+    v = encoder.draws(4000, torch.zeros(1))
+    assert v.mean(0).abs().max() < 0.2  # six standard errors of the 1,024 draws
+    assert (v.std(0) - 1).abs().max() < 0.2
+
+
+def test_draws_encoder_is_shown_what_the_canvas_misses_of_x() -> None:
+    """The read images are x and x - sigmoid(c), the canvas being c = log(1 / 3) before the first glimpse: x - 1/4."""
+    from interalia.networks import CATALOGUE, Sizes
+
+    made = CATALOGUE["draw"](Sizes((1, 8, 8), 4, heads=0), glimpses=2, units=8)
+    encoder = Recurrent(made.encoder, 4, units=8)
+    encoder.follow(Dirac(made.decoder))
+    with torch.no_grad():
+        made.decoder.blank.fill_(math.log(1 / 3))  # type: ignore[operator]
+    shown: list[tuple[Tensor, ...]] = []
+    read = encoder.attention.read
+
+    def spy(h: Tensor, *images: Tensor) -> list[Tensor]:
+        shown.append(images)
+        return read(h, *images)
+
+    encoder.attention.read = spy  # type: ignore[method-assign]
+    x = torch.rand(3, 1, 8, 8)
+    encoder(x).rsample()
+    assert len(shown) == 2
+    torch.testing.assert_close(shown[0][0], x)
+    torch.testing.assert_close(shown[0][1], x - 0.25)
+
+
+# --- dynamics -----------------------------------------------------------------------------------------------------------
+
+
+class Pull(Game):
+    """Two numbers u and v: the one is charged 3 u^2 / 2 + u v + x u, the other v^2 / 2 - u v."""
+
+    players = {"u": ["left"], "v": ["right"]}
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.left, self.right = Times(1.0), Times(-2.0)
+        self.seen: list[tuple[float, float]] = []
+
+    def sample(self, *batch: Tensor) -> dict[str, tuple[Tensor, ...]]:
+        return {"x": batch}
+
+    def losses(self, joints: dict[str, tuple[Tensor, ...]]) -> Outcome:
+        u, v, x = self.left.w, self.right.w, joints["x"][0].mean()
+        self.seen.append((u.item(), v.item()))
+        return Outcome({"u": 1.5 * u * u + u * v + x * u, "v": v * v / 2 - u * v})
+
+
+def flow(name: str, rules: Rules = Rules(), **settings: Any) -> tuple[Pull, dynamics.Dynamics]:
+    game = Pull()
+    optimisers = {player: sgd(game.parameters_of(player), lr=0.1) for player in game.players}
+    return game, dynamics.CATALOGUE[name](game, optimisers, rules, **settings)
+
+
+def ones() -> Iterator[tuple[Tensor, ...]]:
+    return itertools.repeat((torch.ones(2, 1, dtype=torch.float64),))
+
+
+def stands(game: Pull) -> list[float]:
+    return [game.left.w.item(), game.right.w.item()]
+
+
+def field(u: float, v: float) -> tuple[float, float]:
+    return 3 * u + v + 1, v - u
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in dynamics.CATALOGUE if name != "one-stage"]
+)  # which has to have a critic
+def test_batches_that_are_accumulated_are_averaged(name: str) -> None:
+    """Three looks at one batch make the step of one look, in every dynamics."""
+    (one, moves), (three, thrice) = flow(name), flow(name, Rules(accumulate=3))
+    for _ in range(3):
+        moves.step(ones())
+        thrice.step(ones())
+    assert stands(three) == pytest.approx(stands(one), abs=1e-12)
+
+
+def test_consensus_by_hand() -> None:
+    """F + gamma J^T F with F = (3 u + v + 1, v - u) and J = (3, 1; -1, 1)."""
+    game, moves = flow("consensus", gamma=0.5)
+    f, g = field(1.0, -2.0)
+    moves.step(ones())
+    pull = 3 * f - g, f + g
+    assert stands(game) == pytest.approx([1 - 0.1 * (f + 0.5 * pull[0]), -2 - 0.1 * (g + 0.5 * pull[1])])
+
+
+def test_the_step_ahead_is_clipped_as_the_step_is() -> None:
+    """Gradients at (1, -2) are 2 and -3: with a clip of 0.5, each step and each step ahead is one of 0.05."""
+    for name in ("past", "extragradient"):
+        game, moves = flow(name, Rules(clip=0.5))
+        moves.step(ones())
+        moves.step(ones())
+        after = (1 - 0.05, -2 + 0.05)
+        ahead = (after[0] - 0.05, after[1] + 0.05)
+        if name == "past":
+            assert game.seen == [(1, -2), pytest.approx(ahead)]
+        else:
+            assert game.seen == [(1, -2), pytest.approx(after), pytest.approx(after), pytest.approx(ahead)]
+        assert stands(game) == pytest.approx([1 - 0.1, -2 + 0.1])
+
+
+@pytest.mark.parametrize("name", ["simultaneous", "alternating", "extragradient", "past", "optimistic"])
+def test_two_steps_of_each_dynamics_by_hand(name: str) -> None:
+    """At a rate of 0.1 from (1, -2)."""
+    game, moves = flow(name)
+    w = (1.0, -2.0)
+
+    def step(at: tuple[float, float], along: tuple[float, float], share: float = 0.1) -> tuple[float, float]:
+        return at[0] - share * along[0], at[1] - share * along[1]
+
+    last: tuple[float, float] = (0.0, 0.0)
+    for i in range(2):
+        moves.step(ones())
+        if name == "simultaneous":
+            w = step(w, field(*w))
+        elif name == "alternating":  # "u" is named first, and there is no critic to go before it
+            u = w[0] - 0.1 * field(*w)[0]
+            w = u, w[1] - 0.1 * field(u, w[1])[1]
+        elif name == "extragradient":
+            w = step(w, field(*step(w, field(*w))))
+        elif name == "past":
+            last = field(*(step(w, last) if i else w))
+            w = step(w, last)
+        else:
+            now = field(*w)
+            w, last = step(step(w, now, 0.2), last, -0.1), now
+        assert stands(game) == pytest.approx(list(w))
+
+
+# --- penalties and disturbances -----------------------------------------------------------------------------------------
+
+
+def test_a_weight_that_falls_is_the_first_at_the_beginning_and_the_last_at_the_end() -> None:
+    penalty = R1(gamma=8.0, final=2.0)
+    weights = []
+    for step in (0, 50, 100):
+        penalty.at(step, 100)
+        weights.append(penalty.weight)
+    assert weights == pytest.approx([8.0, 4.0, 2.0])
+
+
+def square(*parts: Tensor) -> Tensor:
+    """A critic whose slope in each input is the input."""
+    return torch.stack([part.square().sum(1) for part in parts]).sum(0) / 2
+
+
+def test_every_sample_has_its_own_place_on_its_line_and_all_of_its_parts_one() -> None:
+    """From x = z = 0 to x = 3, z = 4 the slope is 5 t, t ~ U(0, 1): the mean of (5 t - 1)^2 is 25 / 3 - 5 + 1."""
+    shown: list[tuple[Tensor, ...]] = []
+
+    def spy(*parts: Tensor) -> Tensor:
+        shown.append(parts)
+        return square(*parts)
+
+    count = 4000
+    p = torch.zeros(count, 1), torch.zeros(count, 1)
+    q = torch.full((count, 1), 3.0), torch.full((count, 1), 4.0)
+    torch.manual_seed(0)
+    charge = Interpolated(weight=2.0).charge(By(spy), p, q).item()
+    x, z = shown[0]
+    torch.testing.assert_close(x / 3, z / 4)
+    assert (x.min().item(), x.max().item()) == pytest.approx((0, 3), abs=0.01)
+    assert x.std().item() == pytest.approx(3 / math.sqrt(12), rel=0.03)
+    assert charge == pytest.approx(2 * (25 / 3 - 5 + 1), rel=0.06)
+
+
+def test_the_label_that_a_critic_is_told_is_charged_too() -> None:
+    """R1 at x = 3, z = 4, y = 12 of a critic whose slope is (3, 4, 12): gamma / 2 * 13^2; and dragan moves y."""
+    p = torch.full((5, 1), 3.0), torch.full((5, 1), 4.0), torch.full((5, 1), 12.0)
+    assert R1(gamma=3.0).charge(By(square), p, p).item() == pytest.approx(3 / 2 * 169)
+    shown: list[tuple[Tensor, ...]] = []
+
+    def spy(*parts: Tensor) -> Tensor:
+        shown.append(parts)
+        return square(*parts)
+
+    y = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
+    Dragan().charge(By(spy), (torch.rand(2, 3), y), (torch.rand(2, 3), y))
+    assert bool((shown[0][1] > y).all())
+
+
+def test_adaptation_asks_for_a_share_of_pairs_beyond_chance() -> None:
+    """r = 2 * 3/4 - 1 = 1/2 is below a target of 0.6, though three pairs of four are in order; 2 * 7/8 - 1 is above."""
+    augment = AdaptiveAugmentation(target=0.6, images=100)
+    augment.probability = 0.3
+    augment.heard(torch.tensor([1.0, 3.0]), torch.tensor([0.0, 2.0]), images=1)
+    assert augment.probability == pytest.approx(0.29)
+    augment.heard(torch.tensor([1.0, 3.0, 3.0, 3.0]), torch.tensor([0.0, 2.0]), images=1)
+    assert augment.probability == pytest.approx(0.30)
