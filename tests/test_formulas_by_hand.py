@@ -326,7 +326,10 @@ class Pull(Game):
         return Outcome({"u": 1.5 * u * u + u * v + x * u, "v": v * v / 2 - u * v})
 
 
-def flow(name: str, rules: Rules = Rules(), **settings: Any) -> tuple[Pull, dynamics.Dynamics]:
+PLAIN = Rules()
+
+
+def flow(name: str, rules: Rules = PLAIN, **settings: Any) -> tuple[Pull, dynamics.Dynamics]:
     game = Pull()
     optimisers = {player: sgd(game.parameters_of(player), lr=0.1) for player in game.players}
     return game, dynamics.CATALOGUE[name](game, optimisers, rules, **settings)

@@ -18,9 +18,9 @@ Joints = dict[str, tuple[Tensor, ...]]
 class Penalty(abc.ABC):
     """A charge on the critic's gradient with respect to its inputs.
 
-    These are all parts of a joint: x, in ALI x and z, and in a conditional game y too, a label's one-hot vector or attributes,
-    in which the critic's slope is charged as it is in x. The samples are those that a game names P and Q, undisturbed by noise
-    or augmentation; of VAE/GAN's two kinds of fakes Q is the samples x~, never the reconstructions.
+    These are all parts of a joint: x, in ALI x and z, and in a conditional game y too, a label's one-hot vector or
+    attributes, in which the critic's slope is charged as it is in x. The samples are those that a game names P and Q,
+    undisturbed by noise or augmentation; of VAE/GAN's two kinds of fakes Q is the samples x~, never the reconstructions.
 
     Arguments:
         every: the penalty is computed at every so many steps, and multiplied by that number to make up for it.
@@ -132,8 +132,8 @@ class R1R2(R1):
 class Interpolated(Penalty):
     """One-centred, on straight lines between samples of P and Q: weight E (||grad D|| - 1)^2, for Wasserstein games.
 
-    One place on the line a sample, for all of its parts. In a conditional game both ends have one y, which stays, and in which
-    the gradient is taken as well.
+    One place on the line a sample, for all of its parts. In a conditional game both ends have one y, which stays, and in
+    which the gradient is taken as well.
 
     References:
         Improved Training of Wasserstein GANs, Ishaan Gulrajani and others, 2017, https://arxiv.org/abs/1704.00028
@@ -179,7 +179,8 @@ class Dragan(Penalty):
     """One-centred, around samples of P: weight E (||grad D|| - 1)^2 at each part of P moved by scale * std * U[0, 1), std its
     standard deviation, so that the critic is smooth where the data is.
 
-    The standard deviation is that of the batch, over all numbers of the part. In a conditional game y is a part, and moved too.
+    The standard deviation is that of the batch, over all numbers of the part. In a conditional game y is a part, and moved
+    too.
 
     References:
         On Convergence and Stability of GANs, Naveen Kodali and others, 2017, https://arxiv.org/abs/1705.07215

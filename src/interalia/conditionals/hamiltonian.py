@@ -58,9 +58,9 @@ class Hamiltonian(Conditional):
 
     whose mean is at least that of log q(z_T | x). A decoder with batch norm breaks this while it trains, for it mixes the
     samples of a batch: one sample's volume changes by the less the larger the batch is, the training loss is a bound up to
-    that, and the statistics take in all places on the way. In evaluation it holds exactly. The game that it plays in tells it log p(x, z), see `attach`; VAE and AVB
-    do. In training the gradients within the steps are differentiated too. The `mean` is where the steps take mu from rest, a
-    representative point.
+    that, and the statistics take in all places on the way. In evaluation it holds exactly. The game that it plays in tells
+    it log p(x, z), see `attach`; VAE and AVB do. In training the gradients within the steps are differentiated too. The
+    `mean` is where the steps take mu from rest, a representative point.
 
     References:
         Markov Chain Monte Carlo and Variational Inference: Bridging the Gap, Tim Salimans, Diederik P. Kingma, Max Welling,
