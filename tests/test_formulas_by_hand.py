@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import torch
+from examples import batch, build
 from torch import Tensor, nn
 
 from interalia import dynamics
@@ -23,19 +24,22 @@ from interalia.conditionals import (
     Gaussian,
     GaussianProcess,
     Hamiltonian,
+    Mixture,
     Recurrent,
     Spanned,
     StandardNormal,
+    Uniform,
     drawn,
 )
 from interalia.conditionals.spanned import SpannedDistribution
 from interalia.disturbances import AdaptiveAugmentation
-from interalia.divergences import Wasserstein
+from interalia.divergences import Wasserstein, expectation
 from interalia.dynamics import Rules
-from interalia.games import ALICE, AVB, HALI, VAE, Game, Outcome, SemiALI
+from interalia.games import ALI, ALICE, AVB, HALI, VAE, Game, Outcome, SemiALI
 from interalia.games.avb import FLOOR
-from interalia.optim import sgd
-from interalia.penalties import R1, Dragan, Interpolated
+from interalia.networks.draw import Attention
+from interalia.optim import estimate_population, initialise_output, sgd
+from interalia.penalties import R1, R1R2, Dragan, Interpolated
 
 
 class Times(nn.Module):
@@ -471,3 +475,190 @@ def test_adaptation_asks_for_a_share_of_pairs_beyond_chance() -> None:
     assert augment.probability == pytest.approx(0.29)
     augment.heard(torch.tensor([1.0, 3.0, 3.0, 3.0]), torch.tensor([0.0, 2.0]), images=1)
     assert augment.probability == pytest.approx(0.30)
+
+
+@pytest.mark.parametrize("count", [4096, 4097, 10_000])
+def test_a_mean_of_many_terms_is_their_mean(count: int) -> None:
+    """Beyond 4,096 terms each is divided before they are added up: by their number."""
+    terms = torch.arange(count, dtype=torch.float64)
+    assert expectation(terms).item() == pytest.approx((count - 1) / 2, rel=1e-12)
+
+
+def test_dragans_scale_is_one_number_for_all_of_a_part() -> None:
+    """Of a part whose columns are 0 and +-8 the standard deviation is that of its eight numbers, and moves both columns."""
+    x = torch.tensor([[0.0, 8.0], [0.0, -8.0], [0.0, 8.0], [0.0, -8.0]])
+    shown: list[Tensor] = []
+
+    def spy(x: Tensor) -> Tensor:
+        shown.append(x.detach())
+        return square(x)
+
+    torch.manual_seed(0)
+    Dragan(scale=0.5).charge(By(spy), (x,), (x,))
+    torch.manual_seed(0)
+    torch.testing.assert_close(shown[0], x + 0.5 * math.sqrt(4 * 64 / 7) * torch.rand(4, 2))
+
+
+def test_r1r2_weighs_both_joints_alike_whatever_their_sizes() -> None:
+    """Slopes of 1 on two samples of P and of 2 on six of Q: gamma / 2 * (1 + 4)."""
+    assert R1R2(gamma=3.0).charge(By(square), (torch.ones(2, 1),), (torch.full((6, 1), 2.0),)).item() == 7.5
+
+
+def test_several_batches_are_told_as_one() -> None:
+    """Their losses' means, and all their scores."""
+    parts = [
+        Outcome({"critic": torch.tensor(loss)}, {"q": torch.tensor(scores)})
+        for loss, scores in ((1.0, [1.0, 2.0]), (4.0, [3.0, 5.0]))
+    ]
+    whole = dynamics.together(parts)
+    assert whole.losses["critic"].item() == 2.5
+    assert whole.scores["q"].tolist() == [1, 2, 3, 5]
+
+
+def test_virtual_adversarial_training_moves_the_answer_beside_x_alone() -> None:
+    """Of log-odds w x the slope of the charge in w is the mean of (b - a) (x + r), a at x and b at x + r, a being fixed."""
+
+    class Odds(Sure):
+        def __init__(self) -> None:
+            super().__init__()
+            self.w = nn.Parameter(torch.tensor(3.0, dtype=torch.float64))
+
+        def logits(self, x: Tensor, z: Tensor) -> Tensor:
+            return torch.cat([self.w * x, 0 * x], dim=1)
+
+    nothing = Dirac(By(lambda x: 0 * x))
+    critic = Odds()
+    game = SemiALI(nothing, nothing, critic, StandardNormal(1).double(), vat=1.0, radius=0.7)
+    x = column(0.1, -0.4, 0.9, 0.0)
+    torch.manual_seed(0)
+    beside = x + 0.7 * torch.randn_like(x).sign()
+    torch.manual_seed(0)
+    (found,) = torch.autograd.grad(game.smoothness(x, 0 * x, critic.logits(x, x)), critic.w)
+    a, b = (1 / (1 + (-3 * at).exp()) for at in (x, beside))
+    torch.testing.assert_close(found, ((b - a) * beside).mean())
+
+
+def test_a_gaussian_process_between_its_inducing_inputs() -> None:
+    """One length from the only one, with k = w^2 e^(-1/2): the mean t e^(-1/2) and the variance w^2 (1 - 1 / e), but for a
+    jitter of 1e-4."""
+    encoder = GaussianProcess(nn.Identity(), 2, inducing=1, size_latent=4).double()
+    torch.testing.assert_close(encoder.log_length.exp(), torch.full((4,), 2.0, dtype=torch.float64))  # sqrt 4
+    assert encoder.log_width.exp().item() == pytest.approx(0.5)
+    with torch.no_grad():
+        encoder.inputs.zero_()
+    xi = torch.tensor([[0.0, 2.0, 0.0, 0.0]], dtype=torch.float64)
+    t = torch.tensor([[[3.0, -1.0]]], dtype=torch.float64)
+    mean, variance = encoder.predict(xi, t)
+    root = math.exp(-0.5)
+    assert mean[0].tolist() == pytest.approx([3 * root / 1.0001, -root / 1.0001])
+    assert variance.item() == pytest.approx(0.25 * (1 - root**2 / 1.0001))
+
+
+def test_every_auxiliary_level_has_its_own_reverse_model() -> None:
+    """Where r(a_1 | ..) and r(a_2 | a_1, ..) are q(a_1) and q(a_2), log q is that of z alone; the two have other means."""
+    encoder = Auxiliary(Answers(0.0, 0.0, 0.0, 0.0), 1, size_a=1, levels=2).double()
+    settle(encoder.last, 0.0, 0.0)
+    settle(encoder.down[0], 5.0, 0.0)  # a_2
+    settle(encoder.down[1], -7.0, math.log(2.0))  # a_1
+    settle(encoder.up[0], -7.0, math.log(2.0))  # r(a_1 | x, z)
+    settle(encoder.up[1], 5.0, 0.0)  # r(a_2 | a_1, x, z)
+    z, log_q = drawn(encoder(torch.zeros(6, 1, dtype=torch.float64)))
+    torch.testing.assert_close(log_q, -z[:, 0].square() / 2 - math.log(2 * math.pi) / 2)
+
+
+def test_draws_filters_are_gaussians_of_the_variance_that_is_said() -> None:
+    """exp(-(a - mu)^2 / (2 sigma^2)): of sigma^2 = 4 a filter is e^(1/8) as high on its centre as a pixel beside it."""
+    attention = Attention(1, 3, (1, 9, 9)).double()
+    nn.init.zeros_(attention.where.weight)
+    attention.where.bias.data = torch.tensor([0.0, 0.0, math.log(4.0), 0.0, 0.0]).double()
+    f_y, f_x, gamma = attention.filters(torch.zeros(1, 1).double())
+    assert gamma.item() == 1
+    for bank in (f_y, f_x):  # three filters four pixels apart, the second on the middle of nine
+        assert bank[0].argmax(1).tolist() == [0, 4, 8]
+        assert (bank[0, 1, 4] / bank[0, 1, 5]).item() == pytest.approx(math.exp(1 / 8))
+
+
+def test_what_is_simulated_has_the_noise_of_the_likelihood() -> None:
+    """x = 3 + sigma e, and zeros and ones with the mean 1/4."""
+    for likelihood, mean, std in (("gaussian", 3.0, 0.2), ("bernoulli", 0.25, math.sqrt(3) / 4)):
+        decoder = Dirac(By(lambda z, mean=mean: torch.full_like(z, mean)))
+        game = VAE(Gaussian(Answers(0.0, 0.0)), decoder, StandardNormal(1), likelihood=likelihood, sigma=0.2)  # type: ignore[arg-type]
+        torch.manual_seed(0)
+        x = game.simulate(torch.zeros(DRAWS, 1))
+        assert (x.mean().item(), x.std().item()) == pytest.approx((mean, std), rel=0.03)
+        assert likelihood == "gaussian" or set(x.unique().tolist()) == {0.0, 1.0}
+
+
+def test_densities_of_priors_at_a_point() -> None:
+    """(2 pi)^(-3/2) e^(-7/2) at (1, 1, sqrt 5); 2^-3 within the cube; four Gaussians of width 1/2 around a circle of 3."""
+    z = torch.tensor([[1.0, 1.0, math.sqrt(5)]], dtype=torch.float64)
+    assert StandardNormal(3).log_prob(z).item() == pytest.approx(-3.5 - 1.5 * math.log(2 * math.pi))
+    assert Uniform(3).log_prob(torch.tensor([[0.5, -1.0, 0.0], [0.5, 1.1, 0.0]])).tolist() == pytest.approx(
+        [-3 * math.log(2), -math.inf]
+    )
+    around = Mixture(2, components=4, radius=3.0, std=0.5)
+    assert around.mu.flatten().tolist() == pytest.approx([3, 0, 0, 3, -3, 0, 0, -3], abs=1e-6)
+    far = math.exp(-18 / 0.5) * 2 + math.exp(-36 / 0.5)  # |3 - ..|^2 is 18 to two of the others, 36 to the last
+    assert around.log_prob(torch.tensor([[3.0, 0.0]])).item() == pytest.approx(
+        math.log((1 + far) / 4) - math.log(2 * math.pi * 0.25), rel=1e-6
+    )
+
+
+def test_population_statistics_are_plain_means_over_batches() -> None:
+    """Batches around 2 and around 6 have the mean 4, whatever the momentum, which stays what it was."""
+
+    class Normed(Game):
+        players = {"p": ["norm"]}
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.norm = nn.BatchNorm1d(1, momentum=0.3).double()
+
+        def sample(self, *batch: Tensor) -> dict[str, tuple[Tensor, ...]]:
+            return {"x": (self.norm(*batch),)}
+
+        def losses(self, joints: dict[str, tuple[Tensor, ...]]) -> Outcome:
+            return Outcome({"p": joints["x"][0].sum()})
+
+    game = Normed()
+    estimate_population(game, iter([(column(1.0, 3.0),), (column(4.0, 8.0),), (column(100.0, 0.0),)]), 2)
+    assert game.norm.running_mean is not None
+    assert game.norm.running_var is not None
+    assert game.norm.running_mean.item() == pytest.approx(4)
+    assert game.norm.running_var.item() == pytest.approx((2 + 8) / 2)
+    assert (game.norm.momentum, game.training) == (0.3, False)
+
+
+def test_an_outputs_bias_begins_at_the_log_odds_of_the_mean_image() -> None:
+    bias = torch.zeros(1, 1, 3)
+    initialise_output(bias, torch.tensor([[[0.25, 0.0, 1.0]]]))
+    assert bias.flatten().tolist() == pytest.approx([-math.log(3), -math.log(511), math.log(511)])
+    initialise_output(of_channels := torch.zeros(2), torch.tensor([[[0.1, 0.4]], [[0.5, 0.5]]]))
+    assert of_channels.tolist() == pytest.approx([-math.log(3), 0])
+
+
+def test_adaptation_counts_images_and_not_packs() -> None:
+    """A critic that is shown pairs has half as many scores as there are images."""
+    game = build("gan", (1, 8, 8), pack=2, augment="adaptive(images=1000)")
+    counted: list[int] = []
+    assert game.noise is not None
+    game.noise.heard = lambda first, second, images: counted.append(images)  # type: ignore[method-assign]
+    game.saw(game(*batch(game, 16)))
+    assert counted == [16]
+
+
+def test_one_stage_shares_out_what_it_accumulates() -> None:
+    """Two batches a step end where simultaneous moves on two batches end."""
+    ends = []
+    for name in ("one-stage", "simultaneous"):
+        torch.manual_seed(0)
+        critic = nn.Sequential(nn.Linear(2, 5), nn.Tanh(), nn.Linear(5, 1), nn.Flatten(0))
+        judge = By(lambda x, z, critic=critic: critic(torch.cat([x, z], dim=1)))
+        judge.inner = critic
+        game = ALI(Dirac(nn.Linear(1, 1)), Dirac(nn.Linear(1, 1)), judge, StandardNormal(1)).double()
+        optimisers = {player: sgd(game.parameters_of(player), lr=0.1) for player in game.players}
+        moves = dynamics.CATALOGUE[name](game, optimisers, Rules(accumulate=2))
+        for _ in range(3):
+            moves.step(iter([(column(0.5, 1.0),), (column(-2.0, 3.0),)]))
+        ends.append(torch.cat([p.flatten() for p in game.parameters()]))
+    torch.testing.assert_close(*ends, atol=1e-12, rtol=1e-9)
