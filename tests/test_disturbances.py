@@ -126,6 +126,15 @@ def test_colours_have_one_brightness_saturation_and_contrast_an_image() -> None:
     assert (torch.corrcoef(drawn) - torch.eye(3)).abs().max() < 0.03  # none of which knows of another
 
 
+def test_two_fifths_are_turned_left_to_right() -> None:
+    torch.manual_seed(0)
+    x = torch.arange(12.0).view(1, 1, 3, 4).expand(5000, 2, 3, 4)
+    turned = CHANGES["flip"](x, everybody(5000))
+    mirrored = (turned == x[..., [3, 2, 1, 0]]).flatten(1).all(1)
+    assert torch.equal(mirrored, ~(turned == x).flatten(1).all(1))
+    assert mirrored.double().mean().item() == pytest.approx(0.4, abs=0.03)
+
+
 def test_what_augmentation_leaves_of_each_statistic_of_x_by_side() -> None:
     """1 - p + p m, the factor of a statistic under a change, is above 0 whatever the side, at the probabilities in use."""
     p = max(Augmentation().probability, AdaptiveAugmentation.greatest)
