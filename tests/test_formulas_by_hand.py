@@ -20,10 +20,12 @@ from interalia import dynamics
 from interalia.conditionals import (
     Auxiliary,
     Chain,
+    Codes,
     Dirac,
     Gaussian,
     GaussianProcess,
     Hamiltonian,
+    Learned,
     Mixture,
     Recurrent,
     Spanned,
@@ -36,6 +38,7 @@ from interalia.disturbances import AdaptiveAugmentation
 from interalia.divergences import Wasserstein, expectation
 from interalia.dynamics import Rules
 from interalia.games import ALI, ALICE, AVB, HALI, VAE, Game, Outcome, SemiALI
+from interalia.games.aae import SemiAAE
 from interalia.games.avb import FLOOR
 from interalia.networks.draw import Attention
 from interalia.optim import estimate_population, initialise_output, sgd
@@ -136,6 +139,27 @@ def test_adaptive_contrast_takes_the_moments_as_constants(correlated: bool) -> N
     torch.testing.assert_close(gradient, torch.stack([each.mean(), (0.5 * e * each).mean()]))
 
 
+@pytest.mark.parametrize("contrast", [False, True])
+def test_a_learned_prior_goes_to_where_the_posterior_is(contrast: bool) -> None:
+    """-log p(z^) has the slope -(z - m) / s^2 in the prior's mean, and 1 - (z - m)^2 / s^2 in its log s; z^ itself is moved
+    by T = k z, without contrast by that alone."""
+    mu, m, s, k = 0.4, -1.0, 2.0, 1.7
+    answers = Answers(mu, math.log(0.5))
+    critic = By(lambda x, z: k * z[:, 0])
+    prior = Learned(1, components=1, std=s).double()
+    with torch.no_grad():
+        prior.mu.fill_(m)
+    game = AVB(Gaussian(answers), Dirac(By(lambda z: 0 * z)), critic, prior, contrast=contrast)
+    joints = game.sample(column(0.0, 0.0, 0.0))
+    loss = game.losses(joints).losses["autoencoder"]
+    in_m, in_s, in_mu = torch.autograd.grad(loss, [prior.mu, prior.log_sigma, answers.numbers])
+    z = joints["posterior"][0]
+    assert in_m.item() == pytest.approx((-(z - m) / s**2).mean().item())
+    assert in_s.item() == pytest.approx((1 - ((z - m) / s).square()).mean().item())
+    if not contrast:
+        assert in_mu[0].item() == pytest.approx(k)
+
+
 @pytest.mark.parametrize("analytic", [True, False])
 def test_beta_weighs_the_kl_whichever_way_it_is_had(analytic: bool) -> None:
     """KL = (mu^2 + sigma^2 - 1) / 2 - log sigma, or log q(z | x) - log p(z) = -e^2 / 2 - log sigma + z^2 / 2 at the draw."""
@@ -156,6 +180,25 @@ def test_beta_weighs_the_kl_whichever_way_it_is_had(analytic: bool) -> None:
     at_the_draw = (-((z - mu) / sigma).square() / 2 - math.log(sigma) + z.square() / 2).mean().item()
     closed = (mu**2 + sigma**2 - 1) / 2 - math.log(sigma)
     assert losses[1] - losses[0] == pytest.approx(3 * (closed if analytic else at_the_draw))
+
+
+def test_what_a_semi_supervised_autoencoder_is_charged_for() -> None:
+    """2 (the mean of (x - x^)^2) + mean softplus(s(z)) + mean softplus(-s(z^)) + 3 (the mean of -log P(y)), s the style."""
+    encoder = Dirac(By(lambda x: torch.cat([x, x.new_tensor([[0.25, 0.75]]).expand(len(x), 2)], dim=1)))
+    decoder = Dirac(By(lambda z: z[:, :1] + 0.5))
+    prior = Codes(3, categorical=(2,), uniform=0).double()
+    critic = By(lambda z: z[:, 0])
+    game = SemiAAE(encoder, decoder, critic, prior, weight=2.0, label_weight=3.0)
+    x = column(0.3, -1.2)
+    joints = game.sample(x, column(5.0, 6.0), torch.tensor([0, 1]))
+    style = joints["prior"][0][:, 0].tolist()
+    losses = game.losses(joints).losses
+    there = sum(math.log1p(math.exp(s)) for s in style) / 2
+    deceived = sum(math.log1p(math.exp(-s)) for s in (0.3, -1.2)) / 2
+    read = -(math.log(0.25) + math.log(0.75)) / 2
+    assert losses["autoencoder"].item() == pytest.approx(2 * 0.25 + there + deceived + 3 * read)
+    told = sum(math.log1p(math.exp(-s)) for s in style) / 2 + sum(math.log1p(math.exp(s)) for s in (0.3, -1.2)) / 2
+    assert losses["critic"].item() == pytest.approx(told)
 
 
 class Sure(nn.Module):
@@ -242,9 +285,9 @@ def test_a_gaussian_process_knows_nothing_of_f_far_from_its_inducing_inputs() ->
 
 
 def test_a_hamiltonian_step_is_as_long_as_sigma_lets_it_be() -> None:
-    """e sigma / (1 + sigma): of e = 0.4 and sigma = 3, 0.3; from rest on |z|^2 / 2 it takes mu to mu - 0.3^2 / 2 mu."""
+    """e sigma / (1 + sigma): of e = 0.5 and sigma = 3/2, 0.3; from rest on |z|^2 / 2 it takes mu to mu - 0.3^2 / 2 mu."""
     mu = 2.0
-    encoder = Hamiltonian(Answers(mu, math.log(3.0), 0.0, 0.0), 1, steps=1, step=0.4).double()
+    encoder = Hamiltonian(Answers(mu, math.log(1.5), 0.0, 0.0), 1, steps=1, step=0.5).double()
     encoder.attach(lambda x, z: -z.square().sum(1) / 2)
     assert encoder(torch.zeros(1, 1, dtype=torch.float64)).mean.item() == pytest.approx(mu * (1 - 0.3**2 / 2))
 
