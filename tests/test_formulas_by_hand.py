@@ -182,6 +182,23 @@ def test_beta_weighs_the_kl_whichever_way_it_is_had(analytic: bool) -> None:
     assert losses[1] - losses[0] == pytest.approx(3 * (closed if analytic else at_the_draw))
 
 
+def test_several_samples_weigh_the_image_that_they_are_of() -> None:
+    """-log (1/3) sum_k N(x; z_k, 0.3^2) N(z_k; 0, 1) / N(z_k; x, 0.5^2), the mean over x = 1 and x = -2."""
+
+    def density(value: float, mean: float, sigma: float) -> float:
+        return math.exp(-(((value - mean) / sigma) ** 2) / 2) / (sigma * math.sqrt(2 * math.pi))
+
+    encoder = Gaussian(By(lambda x: torch.cat([x, torch.full_like(x, math.log(0.5))], dim=1)))
+    game = VAE(encoder, Dirac(By(lambda z: z)), StandardNormal(1).double(), sigma=0.3, samples=3)
+    joints = game.sample(column(1.0, -2.0))
+    drawn_for = joints["q"][1].view(2, 3).tolist()
+    expected = 0.0
+    for x, zs in zip((1.0, -2.0), drawn_for, strict=True):
+        weights = [density(x, z, 0.3) * density(z, 0, 1) / density(z, x, 0.5) for z in zs]
+        expected -= math.log(sum(weights) / 3) / 2
+    assert game.losses(joints).losses["autoencoder"].item() == pytest.approx(expected)
+
+
 def test_what_a_semi_supervised_autoencoder_is_charged_for() -> None:
     """2 (the mean of (x - x^)^2) + mean softplus(s(z)) + mean softplus(-s(z^)) + 3 (the mean of -log P(y)), s the style."""
     encoder = Dirac(By(lambda x: torch.cat([x, x.new_tensor([[0.25, 0.75]]).expand(len(x), 2)], dim=1)))
