@@ -41,7 +41,7 @@ from interalia.games import ALI, ALICE, AVB, HALI, VAE, Game, Outcome, SemiALI
 from interalia.games.aae import SemiAAE
 from interalia.games.avb import FLOOR
 from interalia.networks.draw import Attention
-from interalia.optim import estimate_population, initialise_output, sgd
+from interalia.optim import OPTIMISERS, estimate_population, initialise_output, sgd
 from interalia.penalties import R1, R1R2, Dragan, Interpolated
 
 
@@ -724,3 +724,13 @@ def test_one_stage_shares_out_what_it_accumulates() -> None:
             moves.step(iter([(column(0.5, 1.0),), (column(-2.0, 3.0),)]))
         ends.append(torch.cat([p.flatten() for p in game.parameters()]))
     torch.testing.assert_close(*ends, atol=1e-12, rtol=1e-9)
+
+
+def test_optimisers_begin_as_they_say() -> None:
+    """Adam with this family's beta1 of 0.5, SGD without momentum, and the rates of each."""
+    parameter = nn.Parameter(torch.zeros(1))
+    made = {name: optimiser([parameter]).param_groups[0] for name, optimiser in OPTIMISERS.items()}
+    assert (made["adam"]["betas"], made["adam"]["lr"]) == ((0.5, 0.999), 2e-4)
+    assert (made["sgd"]["momentum"], made["sgd"]["lr"]) == (0, 1e-2)
+    assert made["rmsprop"]["lr"] == 5e-5
+    assert all(group["weight_decay"] == 0 for group in made.values())
