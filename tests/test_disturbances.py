@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from typing import Any
 
 import pytest
@@ -14,11 +15,16 @@ from interalia import runs
 from interalia.disturbances import (
     AUGMENTATIONS,
     CHANGES,
+    CONTRAST,
+    SATURATION,
+    SHIFT,
+    TURNED,
     AdaptiveAugmentation,
     Augmentation,
     Disturbances,
     InstanceNoise,
     outscoring,
+    share,
 )
 from interalia.errors import UserError
 from interalia.games import CATALOGUE
@@ -48,25 +54,129 @@ def test_a_change_touches_the_chosen_images_alone_and_is_differentiable(name: st
     assert bool(x.grad.any())
 
 
-def test_translation_moves_whole_pixels_and_lets_nothing_in() -> None:
-    torch.manual_seed(0)
-    x = torch.ones(400, 1, 16, 8)
-    moved = CHANGES["translation"](x, torch.ones(400, dtype=torch.bool))
-    assert set(moved.unique().tolist()) == {0.0, 1.0}
-    rows, columns = moved[:, 0].amax(2).sum(1), moved[:, 0].amax(1).sum(1)
-    assert (rows.min().item(), rows.max().item()) == (14, 16)
-    assert (columns.min().item(), columns.max().item()) == (7, 8)
-    ramp = torch.arange(16.0).view(1, 1, 16, 1).expand(200, 1, 16, 8)
-    steps = CHANGES["translation"](ramp, torch.ones(200, dtype=torch.bool))[:, 0, 5, 4] - 5
-    assert set(steps.tolist()) == {-2.0, -1.0, 0.0, 1.0, 2.0}
+def everybody(count: int) -> Tensor:
+    return torch.ones(count, dtype=torch.bool)
 
 
-def test_cutout_takes_a_square_of_half_the_sides_from_anywhere() -> None:
+@pytest.mark.parametrize(("height", "width", "down", "right"), [(32, 28, 4, 4), (16, 8, 2, 1), (12, 11, 2, 1)])
+def test_translation_moves_whole_pixels_all_equally_often_and_lets_nothing_in(
+    height: int, width: int, down: int, right: int
+) -> None:
+    """DiffAugment's law: int(side / 8 + 1/2) pixels at most, each number as probable as any other."""
     torch.manual_seed(0)
-    x = torch.ones(500, 1, 8, 8)
-    cut = CHANGES["cutout"](x, torch.ones(500, dtype=torch.bool))
-    assert set((cut == 0).flatten(1).sum(1).tolist()) == {16}
-    assert bool(((cut == 0).double().mean((0, 1)) > 0).all())
+    count = 4000
+    x = torch.ones(count, 1, height, width)
+    x[:, :, height // 2, width // 2] = 2.0
+    moved = CHANGES["translation"](x, everybody(count))
+    assert set(moved[:200].unique().tolist()) == {0.0, 1.0, 2.0}
+    mark = (moved[:, 0] == 2).nonzero()
+    for shifts, greatest in ((mark[:, 1] - height // 2, down), (mark[:, 2] - width // 2, right)):
+        assert (shifts.min().item(), shifts.max().item()) == (-greatest, greatest)
+        shares = torch.bincount(shifts + greatest) / count
+        torch.testing.assert_close(shares, torch.full_like(shares, 1 / (2 * greatest + 1)), atol=0.02, rtol=0)
+    rows = moved[:, 0].amax(2) > 0
+    assert set(rows.sum(1).tolist()) == set(range(height - down, height + 1))
+
+
+@pytest.mark.parametrize(("side", "least", "most"), [(32, 8, 16), (8, 2, 4), (7, 2, 4), (10, 3, 5), (9, 3, 5)])
+def test_cutout_is_centred_anywhere_and_cut_off_by_the_border(side: int, least: int, most: int) -> None:
+    """DiffAugment's law: int(side / 2 + 1/2) pixels around any pixel, or any border of two where that is even."""
+    torch.manual_seed(0)
+    x = torch.ones(8000, 2, side, side)
+    hidden = CHANGES["cutout"](x, everybody(8000)) == 0
+    assert torch.equal(hidden[:, 0], hidden[:, 1])
+    rows, columns = hidden[:, 0].any(2), hidden[:, 0].any(1)
+    assert torch.equal(hidden[:, 0], rows[:, :, None] & columns[:, None, :])
+    places = side + 1 - most % 2
+    expected = torch.zeros(side)
+    for centre in range(places):
+        expected[max(0, centre - most // 2) : centre - most // 2 + most] += 1 / places
+    for along in (rows, columns):
+        assert (along.sum(1).min().item(), along.sum(1).max().item()) == (least, most)
+        torch.testing.assert_close(along.double().mean(0).float(), expected, atol=0.03, rtol=0)
+    if side == 32:  # of an image 1/16 to 1/4, and 18.7 % on average
+        assert hidden[:, 0].double().mean().item() == pytest.approx((sum(expected.tolist()) / side) ** 2, abs=0.005)
+        assert hidden[:, 0].double().mean().item() == pytest.approx(0.187, abs=0.005)
+
+
+def test_colours_have_one_brightness_saturation_and_contrast_an_image() -> None:
+    """x is a mean m, what each pixel's grey g differs from it by, and what the channels differ from g by: m is moved by up
+    to 1/4, the second multiplied by 1/2 to 3/2, and the third by that and by 0 to 2, each evenly spread."""
+    torch.manual_seed(0)
+    x = torch.rand(20_000, 3, 2, 2, dtype=torch.float64)
+    changed = CHANGES["colour"](x, everybody(20_000))
+
+    def parts(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        grey = x.mean(1, keepdim=True)
+        mean = grey.mean((2, 3), keepdim=True)
+        return mean, grey - mean, x - grey
+
+    (m, g, c), (m_new, g_new, c_new) = parts(x), parts(changed)
+    brightness = (m_new - m).flatten()
+    contrast, saturation = (g_new / g).flatten(1), (c_new / c).flatten(1)
+    assert (contrast.amax(1) - contrast.amin(1)).median() < 1e-9  # one factor for all pixels
+    contrast = contrast.median(1).values
+    saturation = saturation.median(1).values / contrast
+    for drawn, low, high in ((brightness, -0.25, 0.25), (contrast, 0.5, 1.5), (saturation, 0.0, 2.0)):
+        assert (drawn.min().item(), drawn.max().item()) == pytest.approx((low, high), abs=0.002)
+        width = high - low
+        assert drawn.mean().item() == pytest.approx((low + high) / 2, abs=0.01 * width)
+        assert drawn.std().item() == pytest.approx(width / 12**0.5, rel=0.02)  # of a uniform law
+    drawn = torch.stack([brightness, contrast, saturation])
+    assert (torch.corrcoef(drawn) - torch.eye(3)).abs().max() < 0.03  # none of which knows of another
+
+
+def test_two_fifths_are_turned_left_to_right() -> None:
+    torch.manual_seed(0)
+    x = torch.arange(12.0).view(1, 1, 3, 4).expand(5000, 2, 3, 4)
+    turned = CHANGES["flip"](x, everybody(5000))
+    mirrored = (turned == x[..., [3, 2, 1, 0]]).flatten(1).all(1)
+    assert torch.equal(mirrored, ~(turned == x).flatten(1).all(1))
+    assert mirrored.double().mean().item() == pytest.approx(0.4, abs=0.03)
+
+
+def test_what_augmentation_leaves_of_each_statistic_of_x_by_side() -> None:
+    """1 - p + p m, the factor of a statistic under a change, is above 0 whatever the side, at the probabilities in use."""
+    p = max(Augmentation().probability, AdaptiveAugmentation.greatest)
+    for side in range(8, 129):
+        s = share(SHIFT, side)
+        apart = torch.arange(side)[:, None] - torch.arange(side)
+        shifted = (apart.abs() <= s).double() / (
+            2 * s + 1
+        )  # of one axis: a shift by each of -s ... s, and what left is lost
+        m = torch.linalg.eigvalsh(shifted)
+        least = min(m[0].item(), (m[0] * m[-1]).item())
+        assert least > -1 / 3
+        assert 1 - p + p * least > 0.06
+        wave = torch.linspace(0, torch.pi, 2001, dtype=torch.float64)[:, None] * torch.arange(-s, s + 1)
+        assert 1 - p + p * wave.cos().mean(1).min() > 0.06  # on an image without borders
+    hidden = 1 - 0.75 + 0.75 * (1 + 2 * math.cos(math.pi)) / 3
+    assert abs(hidden) < 1e-12  # at 3/4 a shift of one pixel hides what alternates from pixel to pixel
+
+
+def test_what_augmentation_leaves_of_brightness_contrast_and_saturation() -> None:
+    """abs(1 - p + p m) with m = E[e^(itb)] E[c^(is)] E[c'^(is')], over all waves and powers: single-channel images have s'
+    = 0."""
+    p = max(Augmentation().probability, AdaptiveAugmentation.greatest)
+    power = torch.linspace(-60, 60, 401, dtype=torch.float64) * 1j
+    (low, high), top = (1 - CONTRAST, 1 + CONTRAST), 1 + SATURATION
+    contrast = (torch.pow(high, 1 + power) - torch.pow(low, 1 + power)) / ((1 + power) * (high - low))
+    saturation = torch.pow(top, power) / (1 + power)
+    together = contrast[:, None] * saturation
+    for wave in torch.linspace(-0.2173, 1, 21):  # sin(t) / t is never less
+        assert (1 - p + p * float(wave) * together).abs().min() > 0.14
+    assert 1 - p + p * (1 - 2 * TURNED) > 0
+    assert 1 - p > 0  # where the hole of a cutout always meets the pixels
+
+
+def test_two_images_of_one_sample_keep_their_colours_apart() -> None:
+    """A pair of grey images, x and its round trip, is no image of two channels whose saturation could be taken away."""
+    torch.manual_seed(0)
+    x = torch.rand(50, 1, 4, 4, dtype=torch.float64)
+    a, b = Augmentation(policy="colour", probability=1.0)((x, x.flip(2)))
+    torch.testing.assert_close(a, b.flip(2))
+    factor = (a - a.mean((1, 2, 3), keepdim=True)) / (x - x.mean((1, 2, 3), keepdim=True))
+    assert (factor.flatten(1).std(1) < 1e-9).all()  # contrast alone
 
 
 @pytest.mark.parametrize("name", CHANGES)
@@ -138,7 +248,7 @@ def test_adaptation_follows_the_critic_and_is_remembered() -> None:
     assert other.probability == augment.probability
     for _ in range(9):
         augment.heard(*sure, images=100)
-    assert augment.probability == pytest.approx(0.8)  # not further
+    assert augment.probability == pytest.approx(0.7)  # not further
     for _ in range(20):
         augment.heard(*unsure, images=100)
     assert augment.probability == 0.0
@@ -150,7 +260,8 @@ def test_several_disturbances_come_in_turn() -> None:
     both = Disturbances([Augmentation(policy="cutout", probability=1.0), InstanceNoise(std=0.5)])
     torch.manual_seed(0)
     (changed,) = both((torch.ones(200, 1, 8, 8),))
-    assert (changed < 0.5).double().mean().item() == pytest.approx(0.25 * 0.84 + 0.75 * 0.16, abs=0.02)
+    cut = (28 / 72) ** 2  # 4 rows of 8 around each of 9 places, of which 8 of 36 lie outside; columns alike
+    assert (changed < 0.5).double().mean().item() == pytest.approx(cut * 0.84 + (1 - cut) * 0.16, abs=0.02)
     both.at(10, 10)
     assert set(both((torch.ones(4, 1, 8, 8),))[0].unique().tolist()) == {0.0, 1.0}
 

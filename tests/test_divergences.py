@@ -190,9 +190,106 @@ def test_what_has_no_ratio_says_so(name: str) -> None:
 def test_the_generators_two_losses(name: str) -> None:
     p, q = torch.randn(2, 50, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     minimax, swapped = f_divergence(name, saturating=True), f_divergence(name)
-    torch.testing.assert_close(minimax.generator_loss(p, q), -minimax.critic_loss(p, q), atol=1e-12, rtol=0)
-    torch.testing.assert_close(swapped.generator_loss(p, q), swapped.critic_loss(q, p), atol=1e-12, rtol=0)
+    if name == "pearson":  # whose generator is charged f* over u >= 0: a score below -2 counts as -2
+        assert min(p.min(), q.min()) < -2
+        kept = p.clamp(min=-2), q.clamp(min=-2)
+        torch.testing.assert_close(minimax.generator_loss(p, q), -minimax.critic_loss(p, kept[1]), atol=1e-12, rtol=0)
+        torch.testing.assert_close(swapped.generator_loss(p, q), swapped.critic_loss(q, kept[0]), atol=1e-12, rtol=0)
+    else:
+        torch.testing.assert_close(minimax.generator_loss(p, q), -minimax.critic_loss(p, q), atol=1e-12, rtol=0)
+        torch.testing.assert_close(swapped.generator_loss(p, q), swapped.critic_loss(q, p), atol=1e-12, rtol=0)
     torch.testing.assert_close(minimax.critic_loss(p, q), swapped.critic_loss(p, q), atol=0, rtol=0)
+
+
+# with each kind of alpha, and with smoothed labels, which leave the generator's loss as it is
+KINDS = [
+    *MEMBERS,
+    *(f"alpha(alpha={a})" for a in (-2.0, 1.1, 1.5, 3.0)),
+    *(f"{name}(smoothing=0.3)" for name in CATALOGUE if name != "wasserstein"),
+    "relativistic(of='total-variation')",
+    "relativistic(of='alpha(alpha=2.0)')",
+    "relativistic(of='gan(saturating=True)')",
+]
+
+
+def generators(name: str) -> list[Divergence]:
+    """A member, and with the minimax loss if it has one."""
+    made = specs.make(name, CATALOGUE, "divergence")
+    return [made, replace(made, saturating=True)] if isinstance(made, FDivergence) else [made]
+
+
+def slopes(divergence: Divergence, of: str, scores: list[float]) -> Tensor:
+    """The slope of the generator's loss in each score on P or on Q, in float64; those on the other joint are 0."""
+    found = []
+    for score in scores:
+        moved = torch.tensor([score], dtype=torch.float64, requires_grad=True)
+        others = torch.zeros(1, dtype=torch.float64)
+        loss = divergence.generator_loss(*((moved, others) if of == "P" else (others, moved)))
+        found.append(torch.autograd.grad(loss, moved)[0])
+    return torch.cat(found)
+
+
+@pytest.mark.parametrize("name", [name for name in KINDS if "least-squares" not in name])  # which pulls to a target
+def test_the_generator_is_never_pushed_to_worse_samples(name: str) -> None:
+    """Its loss falls with each score on Q and rises with each on P, or stays, in both forms and wherever the scores are."""
+    scores = [float(v) for v in range(-60, 61, 2)]
+    for divergence in generators(name):
+        assert bool((slopes(divergence, "Q", scores) <= 0).all())
+        assert bool((slopes(divergence, "P", scores) >= 0).all())
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_what_is_said_of_the_generators_gradient_where_the_critic_is_sure(name: str) -> None:
+    """`fading` names the joints on which its slope goes to 0; anywhere else it is at least a tenth."""
+    for divergence in generators(name):
+        for joint, sign in (("P", 1), ("Q", -1)):
+            here, beyond = slopes(divergence, joint, [sign * 20.0, sign * 80.0]).abs().tolist()
+            if joint in divergence.fading:
+                assert beyond < 0.3 * here or beyond == here == 0
+            else:
+                assert beyond >= here * (1 - 1e-6)
+                assert here >= 0.1 * (1 - 1e-6)
+
+
+def test_the_table_of_slopes_is_what_the_losses_have() -> None:
+    """Each cell of the room's table, by what the slopes at 20 and at 80 come to."""
+    from interalia import divergences
+
+    def word(divergence: Divergence, joint: str) -> str:
+        sign = 1 if joint == "P" else -1
+        early, here, beyond = slopes(divergence, joint, [sign * 3.0, sign * 20.0, sign * 80.0]).abs().tolist()
+        if early == 0:
+            return "0 below -2"
+        if math.isclose(here, beyond, rel_tol=1e-6) and here:
+            return {1.0: "1", 0.3: "w", 0.7: "1 - w"}[round(here, 6)]
+        if beyond <= here:
+            return "fades" if beyond <= here / 20 else "fades as 1/q"
+        return "grows linearly" if beyond < 5 * here else "grows"
+
+    rows = [line for line in (divergences.__doc__ or "").splitlines() if line.startswith("    ")]
+    rows = rows[1 + [row.split()[0] for row in rows].index("divergence") :]
+    met = set()
+    for row in rows:
+        names, *cells = [cell for cell in row.strip().split("  ") if cell]
+        members = {
+            "alpha, a < 0": ["alpha(alpha=-1.0)"], "alpha, 0 < a < 1": ["alpha"], "alpha, a > 1": ["alpha(alpha=2.0)"]
+        }.get(names, names.split(", "))  # fmt: skip
+        for name in members:
+            met.add(name.split("(")[0])
+            found = [word(made, joint) for made in generators(name) for joint in ("Q", "P")]
+            assert found == [cell.strip() for cell in cells], name
+    assert met == set(filter(of_family, CATALOGUE))
+
+
+def test_pearsons_generator_is_charged_nothing_more_below_minus_2() -> None:
+    """f*(t) over u >= 0: -1 below t = -2 and t^2 / 4 + t above."""
+    zero = torch.zeros(1, dtype=torch.float64)
+    for score, charged, slope_in_q in ((-20.0, -1.0, 0.0), (-2.0, -1.0, 0.0), (-1.0, -0.75, -0.5), (2.0, 3.0, -2.0)):
+        t = torch.tensor([score], dtype=torch.float64)
+        assert f_divergence("pearson", saturating=True).generator_loss(zero, t).item() == -charged
+        assert f_divergence("pearson").generator_loss(t, zero).item() == charged
+        assert slopes(f_divergence("pearson", saturating=True), "Q", [score]).item() == slope_in_q
+    assert f_divergence("pearson").critic_loss(zero, torch.tensor([-20.0])).item() == 80  # drawn back to -2
 
 
 def test_gans_losses_are_written_with_softplus() -> None:

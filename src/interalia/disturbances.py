@@ -4,11 +4,23 @@ A disturbance acts at the cut between the joints and their critic, on all joints
 decoder keep their task: q(z | x) is asked about the image as it is, and the critic judges (T(x), z^) against (T(x~), z),
 with T drawn anew for each sample from one law. If that law can be undone, in the sense that no two laws of x become the same
 law of T(x), then the disturbed joints are equal only where the joints themselves are, and the game ends where it would have
-ended without; were x augmented before the encoder instead, p(x) itself would become the augmented one. Noise can be undone,
-and so can a change that leaves a share of the images as they are, for these outweigh the others in every statistic of x that
-the change could hide: cutout, which multiplies a product of functions of some pixels that are 0 at 0 by the probability to
-miss them all, at any share; translation and brightness, which multiply a wave by more than -1/4, at a fifth. A cutout of
-every image hides how the middle pixels hang together.
+ended without; were x augmented before the encoder instead, p(x) itself would become the augmented one. Noise can be undone.
+
+Each change of images is made with a probability p, and there are statistics of x, functions whose means tell any two laws of
+x apart, each of which it multiplies by 1 - p + p m, or maps to a mixture of its like whose least factor is that. So it can be
+undone where no m comes to -(1 - p) / p, which is -3/7 at p = 0.7:
+
+    translation   products of functions of some pixels that are 0 at 0: the shifts mix one with its shifted copies, as a
+                  convolution does whose m is the mean of cos(k t) over the shifts k of rows, times that over those of
+                  columns; at least -1/3 for shifts of one pixel, and greater for longer ones
+    cutout        the same products, one by one (one that meets the hole becomes 0): m is the probability that the hole
+                  misses all of its pixels, 0 or more
+    colour        waves of the mean, times powers of the contrast and of the saturation: m is a product of complex factors,
+                  sin(t) / t, E[c^(is)] and E[c'^(is')], and abs(1 - p + p m) at least 0.14
+    flip          functions that change their sign with left and right exchanged: m = 1 - 2 (2/5) = 1/5
+
+These hold for images of every size. At p = 0.75 a shift of one pixel, that of sides of 4 to 11, hides a wave of one pixel; at
+p = 1 a cutout of every image hides how the middle pixels hang together.
 """
 
 from __future__ import annotations
@@ -20,10 +32,12 @@ import torch
 from torch import Tensor
 
 BRIGHTNESS = 0.25  # the greatest change, in units of x in [0, 1]
+SATURATION = 1.0  # the greatest change of the factor 1
 CONTRAST = 0.5  # the greatest change of the factor 1
 SHIFT = 1 / 8  # the greatest shift, a share of a side
 TURNED = 0.4  # at a half an image and its mirror image would become one law, which cannot be undone
 HOLE = 1 / 2  # a side of the square that is cut out, a share of a side
+PROBABILITY = 0.7  # of a change: under 3/4, at which translation cannot be undone
 
 
 class Disturbance(abc.ABC):
@@ -88,50 +102,77 @@ class ConstantNoise(InstanceNoise):
         super().__init__(std, final=std)
 
 
+# Changes of images x of shape (n, ..., channels, height, width), of which those are changed that are chosen, shape (n,); what
+# lies between n and the channels are images of one sample, which are changed together.
+
+
 def colour(x: Tensor, chosen: Tensor) -> Tensor:
-    """Another brightness and another contrast for each chosen image: x + (c - 1) (x - m) + b, m its mean."""
+    """Another brightness, saturation and contrast for each chosen image: b is added, what a pixel's channels differ from
+    their mean by is multiplied by c', and what all pixels differ from theirs by, m, is multiplied by c:
+
+        m + b + c (g - m) + c c' (x - g),   g the mean of a pixel's channels, b ~ U(-1/4, 1/4), c' ~ U(0, 2), c ~ U(1/2, 3/2)
+    """
     brightness = BRIGHTNESS * spread(x, chosen)
-    contrast = CONTRAST * spread(x, chosen)
-    return x + contrast * (x - x.mean(dim=(1, 2, 3), keepdim=True)) + brightness
+    saturation = 1 + SATURATION * spread(x, chosen)
+    contrast = 1 + CONTRAST * spread(x, chosen)
+    grey = x.mean(dim=-3, keepdim=True)
+    mean = grey.mean(dim=tuple(range(1, x.ndim)), keepdim=True)
+    changed = mean + brightness + contrast * (grey - mean + saturation * (x - grey))
+    return torch.where(chosen.view(brightness.shape), changed, x)
 
 
 def translation(x: Tensor, chosen: Tensor) -> Tensor:
-    """Each chosen image moved by whole pixels, up to an eighth of its sides, 0 coming in."""
-    count, _, height, width = x.shape
-    down = (SHIFT * height * spread(x, chosen)).round().long().view(-1, 1)
-    right = (SHIFT * width * spread(x, chosen)).round().long().view(-1, 1)
+    """Each chosen image moved by whole pixels, all from -s to s equally likely, s an eighth of a side; 0 comes in."""
+    height, width = x.shape[-2:]
+    images = x.flatten(1, -3)
+    down = torch.where(chosen, whole(x, -share(SHIFT, height), share(SHIFT, height)), 0).view(-1, 1)
+    right = torch.where(chosen, whole(x, -share(SHIFT, width), share(SHIFT, width)), 0).view(-1, 1)
     row = torch.arange(height, device=x.device) - down  # (n, height): where each row comes from
     column = torch.arange(width, device=x.device) - right
     inside = within(row, height).unsqueeze(2) & within(column, width).unsqueeze(1)
-    sample = torch.arange(count, device=x.device).view(-1, 1, 1)
-    taken = x.permute(0, 2, 3, 1)[
+    sample = torch.arange(len(x), device=x.device).view(-1, 1, 1)
+    taken = images.permute(0, 2, 3, 1)[
         sample, row.clamp(0, height - 1).unsqueeze(2), column.clamp(0, width - 1).unsqueeze(1)
     ]
-    return (taken * inside.unsqueeze(3)).permute(0, 3, 1, 2)
+    return (taken * inside.unsqueeze(3)).permute(0, 3, 1, 2).reshape(x.shape)
 
 
 def cutout(x: Tensor, chosen: Tensor) -> Tensor:
-    """A square of half the sides, anywhere, set to 0 in each chosen image."""
-    height, width = x.shape[2:]
-    high, wide = max(1, round(HOLE * height)), max(1, round(HOLE * width))
-    top = ((spread(x, chosen, idle=1.0) + 1) / 2 * (height - high + 1)).floor().clamp(max=height - high)
-    left = ((spread(x, chosen, idle=1.0) + 1) / 2 * (width - wide + 1)).floor().clamp(max=width - wide)
-    row = torch.arange(height, device=x.device).view(1, 1, -1, 1) - top
-    column = torch.arange(width, device=x.device).view(1, 1, 1, -1) - left
-    hole = within(row, high) & within(column, wide) & chosen.view(-1, 1, 1, 1)
-    return x.masked_fill(hole, 0.0)
+    """A rectangle of half the sides, centred anywhere in each chosen image and cut off by its border, set to 0."""
+    hidden = []
+    for side in x.shape[-2:]:
+        size = share(HOLE, side)
+        first = whole(x, 0, side - size % 2).view(-1, 1) - size // 2  # an even hole lies on the border of two pixels
+        hidden.append(within(torch.arange(side, device=x.device) - first, size))
+    hole = hidden[0].unsqueeze(2) & hidden[1].unsqueeze(1) & chosen.view(-1, 1, 1)
+    return x.masked_fill(hole.view(len(x), *[1] * (x.ndim - 3), *x.shape[-2:]), 0.0)
 
 
 def flip(x: Tensor, chosen: Tensor) -> Tensor:
-    """Left and right exchanged in a share of the chosen images."""
+    """Left and right exchanged in two fifths of the chosen images."""
     turned = chosen & (torch.rand(len(x), device=x.device) < TURNED)
-    return torch.where(turned.view(-1, 1, 1, 1), x.flip(3), x)
+    return torch.where(turned.view(-1, *[1] * (x.ndim - 1)), x.flip(-1), x)
 
 
-def spread(x: Tensor, chosen: Tensor, idle: float = 0.0) -> Tensor:
-    """A number from [-1, 1) for each chosen image and `idle` for the others, shape (n, 1, 1, 1)."""
+def spread(x: Tensor, chosen: Tensor) -> Tensor:
+    """A number from [-1, 1) for each chosen image and 0 for the others, shape (n, 1, ...)."""
     drawn = 2 * torch.rand(len(x), device=x.device, dtype=x.dtype) - 1
-    return torch.where(chosen, drawn, idle).view(-1, 1, 1, 1)
+    return torch.where(chosen, drawn, 0.0).view(-1, *[1] * (x.ndim - 1))
+
+
+def whole(x: Tensor, low: int, high: int) -> Tensor:
+    """A whole number from low to high for each image, all equally likely, shape (n,)."""
+    return torch.randint(low, high + 1, (len(x),), device=x.device)
+
+
+def share(part: float, side: int) -> int:
+    """A part of a side in whole pixels, halves rounded up.
+
+    Example:
+        >>> share(1 / 8, 28), share(1 / 8, 11), share(1 / 2, 7)
+        (4, 1, 4)
+    """
+    return int(part * side + 0.5)
 
 
 def within(place: Tensor, size: int) -> Tensor:
@@ -149,7 +190,9 @@ CHANGES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 class Augmentation(Disturbance):
     """Differentiable augmentation: each image that the critic sees is changed at random, data and samples by one law.
 
-    All images of one sample of a joint, as the two of ALICE's round trips, are changed together.
+    All images of one sample of a joint, as the two of ALICE's round trips, are changed together. The default policy with a
+    probability of 1 is the published one, laws and order, but that what it lets in is 0 of [0, 1], black, where the authors'
+    program has 0 of [-1, 1], grey. `flip` is not part of it.
 
     References:
         Differentiable Augmentation for Data-Efficient GAN Training, Shengyu Zhao and others, 2020,
@@ -157,8 +200,8 @@ class Augmentation(Disturbance):
 
     Arguments:
         policy: the changes, in their order, with commas between them: colour, translation, cutout, flip.
-        probability: of each change, for each sample; at 1, as published, a change may hide something of p(x) from the
-            critic.
+        probability: of each change, for each sample; from 3/4 on a change may hide something of p(x) from the critic, as the
+            published 1 does.
 
     Raises:
         ValueError: there is no such change, or no probability is.
@@ -170,7 +213,7 @@ class Augmentation(Disturbance):
         (True, True)
     """
 
-    def __init__(self, policy: str = "colour,translation,cutout", probability: float = 0.8) -> None:
+    def __init__(self, policy: str = "colour,translation,cutout", probability: float = PROBABILITY) -> None:
         names = [name.strip() for name in policy.split(",")]
         for name in names:
             if name not in CHANGES:
@@ -186,10 +229,10 @@ class Augmentation(Disturbance):
         images = [part for part in joint if part.ndim == 4]
         if not images or not self.probability:
             return tuple(joint)
-        x = torch.cat(images, dim=1)  # the images of one sample share their changes; colours have one mean
+        x = torch.stack(images, dim=1)  # the images of one sample share their changes; colours have one mean
         for name in self.policy:
             x = CHANGES[name](x, torch.rand(len(x), device=x.device) < self.probability)
-        changed = iter(x.split([part.shape[1] for part in images], dim=1))
+        changed = iter(x.unbind(1))
         return tuple(next(changed) if part.ndim == 4 else part for part in joint)
 
 
@@ -197,7 +240,7 @@ class AdaptiveAugmentation(Augmentation):
     """Augmentation whose probability p follows the critic: it grows while the critic is too sure of the data, and falls else.
 
     With r = 2 P(a score of the data's joint is above one of the model's) - 1, in [0, 1] for a critic that can tell, p moves
-    by a step towards r = `target` with each batch: sign(r - target) * batch / `images`, within [0, 0.8], so that images that
+    by a step towards r = `target` with each batch: sign(r - target) * batch / `images`, within [0, 0.7], so that images that
     are not changed stay common enough for no change to leak into samples. The paper's r is the mean sign of the data's
     scores; this one has no unit and so serves all divergences.
 
@@ -214,7 +257,7 @@ class AdaptiveAugmentation(Augmentation):
         ValueError: one of them is out of its range.
     """
 
-    greatest = 0.8
+    greatest = PROBABILITY
 
     def __init__(
         self, policy: str = "flip,translation,colour,cutout", target: float = 0.6, images: int = 500_000

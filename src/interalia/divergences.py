@@ -8,9 +8,29 @@ For an f-divergence D_f(P || Q) = E_Q[f(p/q)], the variational bound is
     D_f(P || Q) >= E_P[T] - E_Q[f*(T)],   T = g(v),
 
 with v the score, g an output activation into the domain of the conjugate f*, and equality at T = f'(p/q).
-The critic maximises it. The generator minimises it (`saturating=True`), or charges itself the same bound with the two
-joints swapped, E_Q[T] - E_P[f*(T)] to be maximised, whose gradients stay alive where the critic is sure of itself; for
-GAN these are the minimax and the non-saturating losses.
+The critic maximises it. The generator minimises it (`saturating=True`, the minimax loss), or, by default, charges itself
+the same bound with the two joints swapped, E_Q[T] - E_P[f*(T)] to be maximised (the alternative loss); for GAN the second is
+the non-saturating loss. Both have a slope of one sign only: never above 0 in a score on Q, never below 0 in one on P.
+
+What that slope comes to where the critic is sure, as scores fall to -80 on Q and rise to 80 on P, in absolute value ("fades"
+is to 0, "grows" is exponentially but where it says linearly):
+
+    divergence                 alternative: Q    P                 minimax: Q      P
+    gan, jensen-shannon        1                 1                 fades           fades
+    weighted-jensen-shannon    w                 1 - w             fades           fades
+    kl                         1                 grows             fades           1
+    reverse-kl                 grows             1                 1               fades
+    jeffrey                    1                 grows             fades as 1/q    1
+    pearson                    1                 grows linearly    0 below -2      1
+    neyman                     grows             fades             grows           fades
+    squared-hellinger          grows             grows             fades           fades
+    total-variation            fades             fades             fades           fades
+    alpha, a < 0               grows             fades             grows           fades
+    alpha, 0 < a < 1           grows             grows             fades           fades
+    alpha, a > 1               fades             grows             fades           grows
+
+So the alternative loss keeps the model's samples moving for all of them but total-variation and alpha above 1, and the
+encoder of a game such as ALI for all but total-variation, neyman and alpha below 0. `Divergence.fading` says it of each.
 
 Every loss is written in the score itself, mostly a log-ratio, with softplus and expm1 in place of logarithms of
 sigmoids and differences of exponentials: for scores in [-80, 80] neither a loss nor a gradient overflows (`Relativistic`: for
@@ -50,6 +70,8 @@ class Divergence(abc.ABC):
 
     Attributes:
         separate: wants the critic's terms separately, (n, heads), instead of their sum, (n,).
+        fading: the joints, "P" and "Q", on whose samples the generator's gradient fades to 0 as the critic becomes surer of
+            them, with scores that rise on P and fall on Q; on the others it stays or grows.
 
     Raises:
         ValueError: `smoothing` is out of its range.
@@ -89,6 +111,10 @@ class Divergence(abc.ABC):
     def generator_loss(self, p: Tensor, q: Tensor) -> Tensor:
         """The generator's loss, a scalar, from the scores on P and Q, each of shape (n,), or (n, h, w) from patches."""
 
+    @property
+    def fading(self) -> frozenset[str]:
+        return frozenset()
+
     def mean(self, terms: Tensor) -> Tensor:
         """The mean over all scores."""
         return expectation(terms)
@@ -125,12 +151,21 @@ class FDivergence(Divergence):
     Arguments:
         saturating: whether the generator minimises the bound itself (the minimax game) instead of the swapped bound.
 
+    Attributes:
+        fades: the joints of `fading` under the alternative loss, and under the minimax one.
+
     References:
         f-GAN: Training Generative Neural Samplers using Variational Divergence Minimization, Sebastian Nowozin,
         Botond Cseke, Ryota Tomioka, 2016, https://arxiv.org/abs/1606.00709
     """
 
     saturating: bool = False
+    fades: ClassVar[tuple[str, str]] = ("", "")
+
+    @property
+    def fading(self) -> frozenset[str]:
+        alternative, minimax = self.fades
+        return frozenset(minimax if self.saturating else alternative)
 
     @abc.abstractmethod
     def f(self, u: Tensor) -> Tensor:
@@ -144,6 +179,10 @@ class FDivergence(Divergence):
     def conjugate(self, v: Tensor) -> Tensor:
         """f*(g(v)), simplified so that it neither overflows early nor cancels."""
 
+    def rising(self, v: Tensor) -> Tensor:
+        """f*(g(v)) for the generator, nowhere falling in v: the supremum over density ratios u >= 0 alone."""
+        return self.conjugate(v)
+
     def on_p(self, p: Tensor) -> Tensor:
         return -self.output(p)  # of -(E_P[T] - E_Q[f*(T)])
 
@@ -152,8 +191,8 @@ class FDivergence(Divergence):
 
     def generator_loss(self, p: Tensor, q: Tensor) -> Tensor:
         if self.saturating:
-            return expectation(self.output(p)) - expectation(self.conjugate(q))
-        return expectation(self.conjugate(p)) - expectation(self.output(q))
+            return expectation(self.output(p)) - expectation(self.rising(q))
+        return expectation(self.rising(p)) - expectation(self.output(q))
 
 
 @dataclass(frozen=True)
@@ -161,7 +200,8 @@ class GAN(FDivergence):
     """The original game: f(u) = u log u - (u + 1) log(u + 1), D = 2 JS - 2 log 2; g(v) = log sigmoid(v).
 
     critic: mean[softplus(-p)] + mean[softplus(q)];  generator: mean[softplus(p)] + mean[softplus(-q)],
-    or with `saturating=True` the critic's loss with the other sign.
+    or with `saturating=True` the critic's loss with the other sign. Where the critic is sure the former has a slope of 1 on
+    both joints, and the latter's fades on both.
 
     References:
         Generative Adversarial Nets, Ian J. Goodfellow and others, 2014, https://arxiv.org/abs/1406.2661
@@ -169,7 +209,11 @@ class GAN(FDivergence):
     Example:
         >>> GAN().critic_loss(torch.zeros(4), torch.zeros(4)) / math.log(2)
         tensor(2.)
+        >>> sorted(GAN().fading), sorted(GAN(saturating=True).fading)
+        ([], ['P', 'Q'])
     """
+
+    fades = ("", "PQ")
 
     def f(self, u: Tensor) -> Tensor:
         return torch.xlogy(u, u) - (u + 1) * torch.log1p(u)
@@ -185,7 +229,12 @@ class GAN(FDivergence):
 
 
 class JensenShannon(FDivergence):
-    """f(u) = u log u - (u + 1) log((u + 1) / 2), twice the Jensen-Shannon divergence; g(v) = log 2 + log sigmoid(v)."""
+    """f(u) = u log u - (u + 1) log((u + 1) / 2), twice the Jensen-Shannon divergence; g(v) = log 2 + log sigmoid(v).
+
+    Its gradients are those of `GAN`.
+    """
+
+    fades = ("", "PQ")
 
     def f(self, u: Tensor) -> Tensor:
         return torch.xlogy(u, u) - (u + 1) * (torch.log1p(u) - math.log(2))
@@ -207,7 +256,8 @@ class WeightedJensenShannon(FDivergence):
     f(u) = w u log u - m log m with m = 1 - w + w u; g(v) = -w (log w + softplus(-v)),
     f*(g(v)) = (1 - w) (log(1 - w) + softplus(v)): the score is the posterior log-odds of P at prior w.
 
-    f-GAN leaves the w before the softplus out of g, which covers the same domain, and pays with an f* that cancels.
+    f-GAN leaves the w before the softplus out of g, which covers the same domain, and pays with an f* that cancels. Where the
+    critic is sure the alternative loss has a slope of w on Q and of 1 - w on P, and the minimax one's fades on both.
 
     Arguments:
         weight: w, in (0, 1).
@@ -222,6 +272,7 @@ class WeightedJensenShannon(FDivergence):
     """
 
     weight: float = 0.3
+    fades = ("", "PQ")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -243,7 +294,13 @@ class WeightedJensenShannon(FDivergence):
 
 
 class KL(FDivergence):
-    """Kullback-Leibler, f(u) = u log u; g(v) = v, f*(t) = exp(t - 1)."""
+    """Kullback-Leibler, f(u) = u log u; g(v) = v, f*(t) = exp(t - 1).
+
+    Where the critic is sure the alternative loss has a slope of 1 on Q and one that grows exponentially on P; the minimax
+    one's fades on Q and is 1 on P.
+    """
+
+    fades = ("", "Q")
 
     def f(self, u: Tensor) -> Tensor:
         return torch.xlogy(u, u)
@@ -259,7 +316,13 @@ class KL(FDivergence):
 
 
 class ReverseKL(FDivergence):
-    """Reverse Kullback-Leibler, f(u) = -log u; g(v) = -exp(-v), f*(g(v)) = v - 1."""
+    """Reverse Kullback-Leibler, f(u) = -log u; g(v) = -exp(-v), f*(g(v)) = v - 1.
+
+    Where the critic is sure the alternative loss has a slope that grows exponentially on Q and is 1 on P; the minimax one's
+    is 1 on Q and fades on P.
+    """
+
+    fades = ("", "P")
 
     def f(self, u: Tensor) -> Tensor:
         return -u.log()
@@ -304,8 +367,12 @@ class JeffreyLogRatio(Function):
 class Jeffrey(FDivergence):
     """Jeffrey, KL(P || Q) + KL(Q || P), f(u) = (u - 1) log u; g(v) = v, f*(t) = W(e^(1-t)) + 1 / W(e^(1-t)) + t - 2.
 
-    W is Lambert's function. With r = -log W(e^(1-t)), which is log p/q at the optimal critic, f*(t) = exp(r) - 1 + r.
+    W is Lambert's function. With r = -log W(e^(1-t)), which is log p/q at the optimal critic, f*(t) = exp(r) - 1 + r. Where
+    the critic is sure the alternative loss has a slope of 1 on Q and one that grows exponentially on P; the minimax one's
+    fades on Q, slowly, as 1 / |q|, and is 1 on P.
     """
+
+    fades = ("", "Q")
 
     def f(self, u: Tensor) -> Tensor:
         return (u - 1) * u.log()
@@ -323,7 +390,22 @@ class Jeffrey(FDivergence):
 
 
 class Pearson(FDivergence):
-    """Pearson chi-square, f(u) = (u - 1)^2; g(v) = v, f*(t) = t^2 / 4 + t."""
+    """Pearson chi-square, f(u) = (u - 1)^2; g(v) = v, f*(t) = t^2 / 4 + t.
+
+    This f* is the supremum over all real u, as f-GAN has it, and turns round at t = -2. The critic is charged it, so that its
+    scores are drawn back to -2, where u is 0; the generator is charged the supremum over u >= 0, which stays at -1 below -2.
+    Where the critic is sure the alternative loss has a slope of 1 on Q and one that grows linearly on P; the minimax one's is
+    0 on Q below -2, and 1 on P.
+
+    Example:
+        >>> q = torch.tensor([-20.0], requires_grad=True)
+        >>> for saturating in (False, True):
+        ...     print(torch.autograd.grad(Pearson(saturating).generator_loss(torch.zeros(1), q), q)[0].item() + 0.0)
+        -1.0
+        0.0
+    """
+
+    fades = ("", "Q")
 
     def f(self, u: Tensor) -> Tensor:
         return (u - 1).square()
@@ -334,12 +416,21 @@ class Pearson(FDivergence):
     def conjugate(self, v: Tensor) -> Tensor:
         return v.square() / 4 + v
 
+    def rising(self, v: Tensor) -> Tensor:
+        return self.conjugate(v.clamp(min=-2))
+
     def ratio(self, score: Tensor) -> Tensor:
         return (1 + score / 2).clamp(min=1e-6).log()  # T = 2 (u - 1); a score below -2 stands for u = 0
 
 
 class Neyman(FDivergence):
-    """Neyman chi-square, f(u) = (1 - u)^2 / u; g(v) = 1 - exp(-v), f*(g(v)) = 2 - 2 exp(-v / 2)."""
+    """Neyman chi-square, f(u) = (1 - u)^2 / u; g(v) = 1 - exp(-v), f*(g(v)) = 2 - 2 exp(-v / 2).
+
+    Where the critic is sure both losses have a slope that grows exponentially on Q and fades on P: in a game such as ALI,
+    whose encoder moves P, the encoder is left with the decoder's gradient alone.
+    """
+
+    fades = ("P", "P")
 
     def f(self, u: Tensor) -> Tensor:
         return (1 - u).square() / u
@@ -355,7 +446,13 @@ class Neyman(FDivergence):
 
 
 class SquaredHellinger(FDivergence):
-    """Squared Hellinger, f(u) = (sqrt u - 1)^2; g(v) = 1 - exp(-v), f*(g(v)) = exp(v) - 1."""
+    """Squared Hellinger, f(u) = (sqrt u - 1)^2; g(v) = 1 - exp(-v), f*(g(v)) = exp(v) - 1.
+
+    Where the critic is sure the alternative loss has a slope that grows exponentially on both joints, and the minimax one's
+    fades on both.
+    """
+
+    fades = ("", "PQ")
 
     def f(self, u: Tensor) -> Tensor:
         return (u.sqrt() - 1).square()
@@ -371,7 +468,13 @@ class SquaredHellinger(FDivergence):
 
 
 class TotalVariation(FDivergence):
-    """Total variation, f(u) = |u - 1| / 2; g(v) = tanh(v) / 2, f*(t) = t."""
+    """Total variation, f(u) = |u - 1| / 2; g(v) = tanh(v) / 2, f*(t) = t.
+
+    The two losses are one, (E_P[tanh] - E_Q[tanh]) / 2, whose slope fades on both joints where the critic is sure, 9e-5 at a
+    score of 5: give a penalty that keeps the critic unsure.
+    """
+
+    fades = ("PQ", "PQ")
 
     def f(self, u: Tensor) -> Tensor:
         return (u - 1).abs() / 2
@@ -391,6 +494,10 @@ class Alpha(FDivergence):
     With r = log u the slope is f'(e^r) = (exp((a - 1) r) - 1) / (a - 1), and f* of it (exp(a r) - 1) / a; both are taken
     at r = v / max(1, abs(a), abs(a - 1)), so that g is smooth in a and no power exceeds exp(abs(v)). For a > 1 it keeps T
     above 1 / (1 - a), where f-GAN's g(v) = v lets it leave the slopes that f has.
+
+    Where the critic is sure the alternative loss has a slope of exp((a - 1) r) on Q and of exp(a r) on P, over that maximum:
+    it grows on both for 0 < a < 1, fades on P for a < 0 and on Q for a > 1, where 20 below 0 it is 2e-5 at a = 2. The
+    minimax one has exp(a r) on Q and exp((a - 1) r) on P, and fades on P for a < 1 and on Q for a > 0.
 
     Arguments:
         alpha: a, neither 0 nor 1.
@@ -413,6 +520,13 @@ class Alpha(FDivergence):
         for limit, name, spec in ((0, "the reverse Kullback-Leibler", "reverse-kl"), (1, "the Kullback-Leibler", "kl")):
             if self.alpha == limit:
                 raise ValueError(f"an alpha of {limit} is {name} divergence, which has its own class; use {spec!r}")
+
+    @property
+    def fades(self) -> tuple[str, str]:  # type: ignore[override]
+        a = self.alpha
+        alternative = ("P" if a < 0 else "") + ("Q" if a > 1 else "")
+        minimax = ("P" if a < 1 else "") + ("Q" if a > 0 else "")
+        return alternative, minimax
 
     def f(self, u: Tensor) -> Tensor:
         a = self.alpha
@@ -437,7 +551,8 @@ class LeastSquares(Divergence):
 
     With (a, b, c) = (-1, 1, 0) and the optimal critic the generator is charged half of the Pearson chi-square of P + Q
     from 2 Q, the integral of (p - q)^2 / (p + q); in terms of `Pearson`, the whole D_f(Q || (P + Q) / 2). The optimal score
-    (b p + a q) / (p + q) tells the density ratio, p/q = (score - a) / (b - score).
+    (b p + a q) / (p + q) tells the density ratio, p/q = (score - a) / (b - score). The generator's slope in a score is its
+    distance from the target: it grows where the critic is surer than a and b ask for, and turns round beyond the target.
 
     References:
         Least Squares Generative Adversarial Networks, Xudong Mao and others, 2017, https://arxiv.org/abs/1611.04076
@@ -551,7 +666,8 @@ class Relativistic(Divergence):
 
     with `gan` mean[softplus(q_i - p_i)] and mean[softplus(p_i - q_i)]. With smoothing a of the pairs count as turned round,
     (1 - a) L(p_i - q_i, q_i - p_i) / 2 + a L(q_i - p_i, p_i - q_i) / 2. What is added to all scores changes nothing, so that
-    no score tells a density ratio.
+    no score tells a density ratio. Where the critic is sure of a pair the generator's slope is half the sum of the other
+    divergence's on P and on Q, which for `gan` is 1.
 
     References:
         The relativistic discriminator: a key element missing from standard GAN, Alexia Jolicoeur-Martineau, 2018,
@@ -587,6 +703,11 @@ class Relativistic(Divergence):
     @property
     def separate(self) -> bool:  # type: ignore[override]
         return self.base.separate
+
+    @property
+    def fading(self) -> frozenset[str]:
+        both = frozenset("PQ")  # a pair's slope is the sum of the other divergence's two
+        return both if self.base.fading == both else frozenset()
 
     def on_p(self, p: Tensor) -> Tensor:
         return self.base.on_p(p) / 2

@@ -33,9 +33,11 @@ class Rules:
 
     Attributes:
         accumulate: batches whose gradients are averaged in one look, as though they were one batch of so many times the
-            size (but for batch norm, which still sees them one by one, and for consensus, which squares the gradient of each
-            by itself).
-        clip: the greatest Euclidean norm of one player's gradient, which is scaled down to it; 0 for none.
+            size (but for batch norm, which still sees them one by one, for the penalty dragan, whose standard deviation is
+            one batch's, and for consensus, which squares the gradient of each by itself).
+        clip: the greatest Euclidean norm of one player's gradient, which is scaled down to it; 0 for none. A penalty that is
+            charged at every fourth step, fourfold, makes that step's gradient the longest, which is scaled down the most, so
+            that on average it weighs less than one that is charged at every step.
         balance: the critic does not move while it puts a sample of the data's joint above a fake, of all kinds that it is
             shown, with more than this probability; 1 for a critic that always moves. Several critics are one player and wait
             together, while the surest of them does so.

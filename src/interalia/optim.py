@@ -100,7 +100,11 @@ SCHEDULES: dict[str, Callable[..., Schedule]] = {
 
 @dataclass(frozen=True)
 class Averaging:
-    """How a game's weights are averaged over the steps; its buffers (population statistics) follow the game's.
+    """How a game's weights are averaged over the steps; its buffers follow the game's.
+
+    Batch norm's population statistics are such buffers: networks with averaged weights are normalised by the statistics of
+    the newest ones. These differ the more the longer the average's memory is, most for the plain mean of a whole training;
+    `estimate_population` (--population) takes the averaged weights' own at the end.
 
     With a decay, average <- decay * average + (1 - decay) * weights; without one, the plain mean of all weights since the
     beginning. Up to the share `start` of training the average is the newest weights. A warm average of n steps has no
@@ -154,6 +158,8 @@ def moving(decay: float, start: float = 0.0, warm: bool = True) -> Averaging | N
 
 def uniform(decay: float, start: float = 0.0) -> Averaging:
     """The plain mean of the weights after each step beyond the share `start` of training, whatever the decay.
+
+    With batch norm it is worth `estimate_population` (--population), see `Averaging`.
 
     The theory of extragradient is about a mean too, of the points that it looks ahead to; the points that it moves to, which
     are averaged here, stay as near to these as a step is long.

@@ -18,6 +18,10 @@ Joints = dict[str, tuple[Tensor, ...]]
 class Penalty(abc.ABC):
     """A charge on the critic's gradient with respect to its inputs.
 
+    These are all parts of a joint: x, in ALI x and z, and in a conditional game y too, a label's one-hot vector or
+    attributes, in which the critic's slope is charged as it is in x. The samples are those that a game names P and Q,
+    undisturbed by noise or augmentation; of VAE/GAN's two kinds of fakes Q is the samples x~, never the reconstructions.
+
     Arguments:
         every: the penalty is computed at every so many steps, and multiplied by that number to make up for it.
     """
@@ -56,7 +60,8 @@ def squared_gradients(critic: nn.Module, inputs: Sequence[Tensor]) -> Tensor:
 
 
 class R1(Penalty):
-    """Zero-centred, on P: (gamma / 2) E_P ||grad D||^2, the gradient taken in every input, in ALI in both x and z.
+    """Zero-centred, on P: (gamma / 2) E_P ||grad D||^2, the gradient taken in every input: in ALI in both x and z, and in a
+    conditional game in y too.
 
     A large gamma keeps the critic smooth, and the generator on all modes; a small one lets the critic see detail. With
     `final` it falls from the one to the other, geometrically over the training: gamma (final / gamma)^t, t from 0 to 1.
@@ -127,6 +132,9 @@ class R1R2(R1):
 class Interpolated(Penalty):
     """One-centred, on straight lines between samples of P and Q: weight E (||grad D|| - 1)^2, for Wasserstein games.
 
+    One place on the line a sample, for all of its parts. In a conditional game both ends have one y, which stays, and in
+    which the gradient is taken as well.
+
     References:
         Improved Training of Wasserstein GANs, Ishaan Gulrajani and others, 2017, https://arxiv.org/abs/1704.00028
     """
@@ -170,6 +178,9 @@ class Clip(Penalty):
 class Dragan(Penalty):
     """One-centred, around samples of P: weight E (||grad D|| - 1)^2 at each part of P moved by scale * std * U[0, 1), std its
     standard deviation, so that the critic is smooth where the data is.
+
+    The standard deviation is that of the batch, over all numbers of the part. In a conditional game y is a part, and moved
+    too.
 
     References:
         On Convergence and Stability of GANs, Naveen Kodali and others, 2017, https://arxiv.org/abs/1705.07215

@@ -51,14 +51,16 @@ class Hamiltonian(Conditional):
 
     with steps of length e_t sigma(x) / (1 + sigma(x)), e_t learned for each step and dimension (which is a mass matrix too:
     v's scale and that of e are one). In narrow directions steps are as short as they must be, and nowhere longer than e_t, so
-    that an encoder that knows nothing yet does not make them unstable. The steps keep volumes, so that with a reverse model
-    r, a Gaussian, for log q(z_T | x) stands
+    that an encoder that knows nothing yet does not make them unstable. The steps keep volumes where grad U of each sample
+    depends on its own z alone, so that with a reverse model r, a Gaussian, for log q(z_T | x) stands
 
         log q(z_0 | x) + log N(v_0; 0, I) - log r(v_T | x, z_T)
 
-    whose mean is at least that of log q(z_T | x). The game that it plays in tells it log p(x, z), see `attach`; VAE and AVB
-    do. In training the gradients within the steps are differentiated too. The `mean` is where the steps take mu from rest, a
-    representative point.
+    whose mean is at least that of log q(z_T | x). A decoder with batch norm breaks this while it trains, for it mixes the
+    samples of a batch: one sample's volume changes by the less the larger the batch is, the training loss is a bound up to
+    that, and the statistics take in all places on the way. In evaluation it holds exactly. The game that it plays in tells
+    it log p(x, z), see `attach`; VAE and AVB do. In training the gradients within the steps are differentiated too. The
+    `mean` is where the steps take mu from rest, a representative point.
 
     References:
         Markov Chain Monte Carlo and Variational Inference: Bridging the Gap, Tim Salimans, Diederik P. Kingma, Max Welling,

@@ -152,7 +152,8 @@ class Game(nn.Module, abc.ABC):
         One pass, so that a batch norm in the critic sees the joints mixed, as the original ALI's does. In a pass of its own
         each joint is normalised by itself, as in DCGAN's and InfoGAN's programs: what tells one batch from the other as a
         whole is taken away, and the critic has a harder task. Noise and augmentations, where there are any, come in here: for
-        all that a critic sees, and for nothing else. A critic that is shown several samples at a time has fewer scores.
+        all that a critic scores, and for nothing else; a penalty on its gradient is at samples as they are. A critic that is
+        shown several samples at a time has fewer scores.
         """
         disturbed = self.noise if self.training else None
         if disturbed is not None:

@@ -38,7 +38,8 @@ class VAEGAN(Game):
         decoder: p(x | z).
         critic: a critic of x with `features`, such as `Joint`.
         prior: p(z), standard normal.
-        divergence, penalty, noise, together: as in GAN.
+        divergence, noise, together: as in GAN.
+        penalty: a charge on the critic's gradient, or None; what is charged on Q is charged on samples x~ alone.
         feature: the weight of d for the encoder, 1 in the paper, whose critic has thousands of features that batch norm keeps
             at a scale; other critics' features are smaller.
         gamma: the weight of d for the decoder, small where the decoder shall mind the critic more than the features.
