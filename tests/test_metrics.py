@@ -49,6 +49,13 @@ def one_thread():
     torch.set_num_threads(threads)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _classifiers_that_see_less():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("interalia.metrics.classifier.SEEN", 15_000)  # enough for digits
+        yield
+
+
 @pytest.fixture(scope="module")
 def digits() -> Dataset:
     return data.load("digits")
@@ -463,6 +470,7 @@ def test_inception_is_given_bytes_in_three_colours(channels):
 @pytest.mark.skipif(not (SHARED / "mnist").exists(), reason="the MNIST files are not there")
 def test_classifier_reads_mnist(tmp_path, monkeypatch):
     monkeypatch.setenv("INTERALIA_CACHE", str(tmp_path))
+    monkeypatch.setattr("interalia.metrics.classifier.SEEN", 40_000)
     mnist = data.load("mnist", root=SHARED)
     start = time.perf_counter()
     classifier = Classifier.of(mnist)
