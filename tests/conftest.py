@@ -8,9 +8,12 @@ import socket
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 os.environ["OMP_NUM_THREADS"] = "1"  # before torch is imported, here and in the programs that tests start
 
@@ -52,6 +55,25 @@ def _freed_memory_goes_back() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(engine, "keep_memory", lambda: None)
+        yield
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _figures_are_not_fitted(request: pytest.FixtureRequest) -> Iterator[None]:
+    """To fit its panels a figure is drawn once more; where figures are no more than by-products, they are drawn once."""
+    if "test_reports" in request.node.nodeid:
+        yield
+        return
+    from interalia import plots
+
+    draw = plots._write
+
+    def write(figure: Figure, path: Path | str) -> Path:
+        figure.set_layout_engine("none")
+        return draw(figure, path)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(plots, "_write", write)
         yield
 
 

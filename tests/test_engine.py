@@ -59,7 +59,7 @@ def small(**fields: Any) -> Run:
         schedule="constant",
         steps=24,
         log_every=2,
-        evaluate_every=8,
+        evaluate_every=12,
         checkpoint_every=4,
     ).replace(**fields)
 
@@ -128,8 +128,8 @@ def test_resumed_is_unbroken(tmp_path: Path, settings: dict[str, Any]) -> None:
 
 def test_resumed_further_than_planned(tmp_path: Path) -> None:
     engine.train(small(), tmp_path / "long")
-    engine.train(small(steps=8), tmp_path / "short")
-    assert last(tmp_path / "short")["step"] == 8
+    engine.train(small(steps=12), tmp_path / "short")
+    assert last(tmp_path / "short")["step"] == 12
     engine.train(small(), tmp_path / "short", resume=True)
     assert same(last(tmp_path / "long"), last(tmp_path / "short"))
     assert Folder(tmp_path / "short").run().steps == 24
@@ -497,13 +497,13 @@ def test_what_cannot_be_trained_is_refused_before_anything_is_written(
 
 @pytest.mark.parametrize("best", ["reconstruction_ratio", "frechet_distance"])
 def test_best_is_kept_by_the_declared_measure(tmp_path: Path, best: str) -> None:
-    engine.train(small(best=best, steps=32), tmp_path / "run")
+    engine.train(small(best=best, steps=36), tmp_path / "run")
     values = {
         line["step"]: line[f"measures/{best}"]
         for line in logs.read(Folder(tmp_path / "run"))
         if f"measures/{best}" in line
     }
-    assert sorted(values) == [8, 16, 24, 32]
+    assert sorted(values) == [12, 24, 36]
     value, step = last(tmp_path / "run")["best"]
     assert value == pytest.approx(min(values.values()), rel=1e-5)
     assert values[step] == min(values.values())

@@ -214,6 +214,7 @@ def test_half_a_curve_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert not list((tmp_path / "runs").glob("rate-*"))
 
 
+@pytest.mark.usefixtures("hasty")
 @pytest.mark.parametrize("name", ["bilinear", "dirac-gan"])
 def test_every_dynamics_has_the_rate_of_the_theory(name: str, tmp_path: Path) -> None:
     from interalia.experiments import CATALOGUE, experiment
