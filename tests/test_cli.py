@@ -100,6 +100,7 @@ def test_a_run_goes_on_further_than_planned(run: Path) -> None:
     assert max(steps) == 80
 
 
+@pytest.mark.long  # and in Python, in test_health
 def test_a_training_that_has_converged_ends_well_with_a_page_that_says_so(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

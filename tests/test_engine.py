@@ -584,9 +584,9 @@ def test_every_game_goes_on_bit_for_bit_under_every_dynamics(game: str, dynamics
         state: dict[str, Any] = torch.load(kept, weights_only=True)
         return state
 
-    unbroken = go(engine.prepare(run, generator=given), 5)
-    half = go(engine.prepare(run, generator=given), 2)
-    torch.rand(3)
+    training = engine.prepare(run, generator=given)
+    half = go(training, 2)
+    unbroken = go(training, 5)
     resumed = engine.prepare(run, generator=given)
     resumed.restore(half)
     assert same(go(resumed, 5), unbroken)

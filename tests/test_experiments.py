@@ -151,7 +151,7 @@ def test_mixture_25_works_end_to_end(tmp_path: Path) -> None:
         ("ali-semisup", {"error"}),
         ("sem-ali", {"mse", "rate", "step", "training"}),
         ("avb-pixels", {"likelihood", "bound", "error", "kl"}),
-        ("avb-mnist", {"told", "ais", "error", "gap", "hours"}),
+        pytest.param("avb-mnist", {"told", "ais", "error", "gap", "hours"}, marks=pytest.mark.long),
         ("vae-manifold", {"elbo", "error"}),
         ("eight-schools", {"means", "spreads", "tau", "evidence", "gap"}),
         ("recipe-search", {"cost", "ratio", "frechet", "coverage"}),

@@ -94,6 +94,7 @@ def test_bigan_is_ali_with_dirac_conditionals() -> None:
     assert bool((z.abs() <= 1).all())  # the prior is uniform on [-1, 1]
 
 
+@pytest.mark.long  # one step of each, of every game, is in test_games
 def test_every_divergence_trains_ali_on_digits() -> None:
     from interalia.divergences import CATALOGUE as DIVERGENCES
 
