@@ -19,11 +19,14 @@ $(VENV)/ready: pyproject.toml constraints.txt
 train: setup
 	$(BIN)/interalia train
 
+# a process a core, each of one thread, under 2 GB and of its own; one that is done takes over what another has left
+PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist worksteal
+
 test: setup
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest
+	$(PYTEST)
 
 test-long: setup
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m long --timeout 3600
+	$(PYTEST) -m long --timeout 3600
 
 lint: setup
 	$(BIN)/ruff check .

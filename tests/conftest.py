@@ -1,13 +1,19 @@
-"""One thread, no network, and a cache of its own."""
+"""One thread, no network, a cache of its own in each process, and the cost of it all in a line at the end."""
 
 from __future__ import annotations
 
+import gc
 import os
 import socket
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 os.environ["OMP_NUM_THREADS"] = "1"  # before torch is imported, here and in the programs that tests start
 
@@ -40,3 +46,74 @@ def _no_network() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(socket.socket, "connect", only_here)
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _freed_memory_goes_back() -> Iterator[None]:
+    """A training keeps what it frees for its next step; a process of thousands of tests would keep the largest of all."""
+    from interalia import engine
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(engine, "keep_memory", lambda: None)
+        yield
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _figures_are_not_fitted(request: pytest.FixtureRequest) -> Iterator[None]:
+    """To fit its panels a figure is drawn once more; where figures are no more than by-products, they are drawn once."""
+    if "test_reports" in request.node.nodeid:
+        yield
+        return
+    from interalia import plots
+
+    draw = plots._write
+
+    def write(figure: Figure, path: Path | str) -> Path:
+        figure.set_layout_engine("none")
+        return draw(figure, path)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(plots, "_write", write)
+        yield
+
+
+def pytest_collection_finish() -> None:
+    """What is imported by now stays; the collector need not go through it again and again."""
+    gc.collect()
+    gc.freeze()
+
+
+# ---- what the tests cost
+
+COSTS: dict[str, tuple[float, float]] = {}
+
+
+def cost() -> tuple[float, float]:
+    """CPU seconds of this process and of the programs that it has waited for, and its largest resident memory, GB."""
+    import resource
+
+    own, children = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
+    seconds = sum(usage.ru_utime + usage.ru_stime for usage in (own, children))
+    return seconds, own.ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 1e9
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    output = getattr(session.config, "workeroutput", None)  # of a worker of pytest-xdist
+    if output is not None and sys.platform != "win32":
+        output["cost"] = cost()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    if "cost" in getattr(node, "workeroutput", {}):
+        COSTS[node.gateway.id] = tuple(node.workeroutput["cost"])
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    if sys.platform == "win32":
+        return
+    found = COSTS or {"one process": cost()}
+    seconds = sum(seconds for seconds, _ in found.values())
+    memory = ", ".join(f"{name} {peak:.2f}" for name, (_, peak) in sorted(found.items()))
+    terminalreporter.write_line(f"cost: {seconds:.0f} CPU seconds; largest resident memory in GB: {memory}")

@@ -405,6 +405,7 @@ def test_a_damaged_cifar_batch_is_named(tmp_path: Path, cut: int) -> None:
         data.load("cifar10", root=tmp_path, download=False)
 
 
+@pytest.mark.long
 @real("cifar10")
 def test_the_real_cifar10() -> None:
     dataset = data.load("cifar10", root=ROOT, download=False)

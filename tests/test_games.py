@@ -160,8 +160,16 @@ def fit(game: str, networks: str) -> bool:
     return networks == "auto" or game in SPECIAL.get(networks, set(CATALOGUE) - {"cyclegan", "infogan"})
 
 
-@pytest.mark.parametrize("networks", NETWORKS)
-@pytest.mark.parametrize("game", CATALOGUE)
+# made as the other convolutions of the paper are, and many times as large: in the default suite they play two games
+LARGE = {"ali-celeba", "ali-tiny-imagenet"}
+COMBINED = [
+    pytest.param(game, name, marks=[pytest.mark.long] if name in LARGE and game not in ("ali", "gan") else [])
+    for game in CATALOGUE
+    for name in NETWORKS
+]
+
+
+@pytest.mark.parametrize(("game", "networks"), COMBINED)
 def test_every_game_plays_with_all_networks_that_fit(game: str, networks: str) -> None:
     sides = {"ali-svhn": 32, "ali-cifar10": 32, "ali-celeba": 64, "ali-tiny-imagenet": 64, "ali-28": 28, "cyclegan": 28}
     points = networks in ("ali-mixture", "alice-toy", "avb-toy")

@@ -71,7 +71,7 @@ def test_a_flow_posteriors_density_integrates_to_one(spec: str) -> None:
     q = conditional(x)
     z = q.sample((2000,)).flatten(0, 1)
     spread = 1.5 * (z - z.mean(0)).abs().amax(0)
-    side = 300
+    side = 200
     axes = [torch.linspace(float(m - s), float(m + s), side).double() for m, s in zip(z.mean(0), spread, strict=True)]
     grid = torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=2).flatten(0, 1)
     with torch.no_grad():

@@ -12,9 +12,13 @@ from interalia import UserError, engine, loading, recipes, results
 from interalia.folder import Folder
 
 
-@pytest.mark.parametrize("recipe", [recipes.ali_grid25, recipes.gan_grid25], ids=lambda r: r.__name__)
+@pytest.mark.parametrize(
+    "recipe",
+    [recipes.ali_grid25, pytest.param(recipes.gan_grid25, marks=pytest.mark.long)],
+    ids=lambda recipe: recipe.__name__,
+)
 def test_a_mixture_has_a_plane_and_modes(recipe: recipes.Recipe, tmp_path: Path) -> None:
-    run = recipe(steps=20, evaluate_every=10, log_every=5)
+    run = recipe(steps=10, evaluate_every=10, log_every=5)
     trained = engine.train(run, tmp_path / "run")
     results.make(trained)
     folder = Folder(tmp_path / "run")

@@ -167,7 +167,7 @@ def test_adaptive_contrast_of_a_gaussian_is_the_exact_kl() -> None:
 def test_a_contrast_with_covariances_of_any_gaussian_is_the_exact_kl() -> None:
     """z = z_0 + sum_i a_i v_i(eps_i) with linear v_i is Gaussian, its dimensions correlate, and its KL is known."""
     torch.manual_seed(3)
-    encoder = Spanned(MLP(POINTS, 4 * LATENT), LATENT, noise=4, basis=3, width=4, draws=200_000, start="published")
+    encoder = Spanned(MLP(POINTS, 4 * LATENT), LATENT, noise=4, basis=3, width=4, draws=100_000, start="published")
 
     class Linear(nn.Module):
         def __init__(self) -> None:
@@ -185,19 +185,21 @@ def test_a_contrast_with_covariances_of_any_gaussian_is_the_exact_kl() -> None:
         last.copy_(torch.cat([torch.randn(LATENT), 4.5 + torch.randn(3 * LATENT)]))
     _, decoder = networks()
     game = AVB(encoder, decoder, Nothing(), StandardNormal(LATENT), contrast=True, correlated=True).double()
-    x = x_of(1).repeat(200_000, 1)
+    x = x_of(1).repeat(100_000, 1)
     z_0, a = last.detach().split([LATENT, 3 * LATENT])
     a = torch.nn.functional.elu(a.unflatten(0, (3, LATENT)) - 5) + 1
     factor = torch.cat(list(a[:, None, :] * encoder.basis.maps.detach()))  # type: ignore[operator] # (12, LATENT)
     exact, prior = MultivariateNormal(z_0, factor.T @ factor), MultivariateNormal(0 * z_0, torch.eye(LATENT).double())
     torch.manual_seed(0)
-    joints = game.sample(x)
-    (mean,), white = joints["reconstruction"], joints["q"][1]
-    told = (game.losses(joints).losses["autoencoder"] + game.log_density(x, mean).mean()).item()
+    with torch.no_grad():  # what a gradient needs of so many draws is a GB
+        joints = game.sample(x)
+        (mean,), white = joints["reconstruction"], joints["q"][1]
+        told = (game.losses(joints).losses["autoencoder"] + game.log_density(x, mean).mean()).item()
+        again = game.encoder(x).rsample()
     assert told == pytest.approx(torch.distributions.kl_divergence(exact, prior).item(), rel=0.01)
     assert white.mean(0).abs().max() < 0.02
     torch.testing.assert_close(white.T.cov(), torch.eye(LATENT).double(), atol=0.02, rtol=0)
-    assert torch.corrcoef(game.encoder(x).rsample().T)[0, 1].abs() > 0.2  # so that variances alone would not whiten it
+    assert torch.corrcoef(again.T)[0, 1].abs() > 0.2  # so that variances alone would not whiten it
 
 
 @pytest.mark.parametrize(("correlated", "error"), [(False, 6 / 150), (True, 6 * 9 / 600)])
@@ -222,7 +224,7 @@ def test_few_draws_for_the_moments_make_the_loss_too_small_by_what_is_said(corre
 
 @pytest.mark.parametrize("basis", [1, 16])
 def test_a_spanned_posterior_begins_at_the_priors_variance_or_as_published_nearly_without_noise(basis: int) -> None:
-    x = torch.zeros(20_000, 4)
+    x = torch.zeros(5_000, 4)
     torch.manual_seed(0)
     for start, low, high in (("prior", 0.8, 1.25), ("published", 0.0, 0.01)):
         q = Spanned(MLP(4, 3 * (1 + basis)), 3, noise=8, basis=basis, start=start)  # type: ignore[arg-type]

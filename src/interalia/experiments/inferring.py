@@ -25,7 +25,7 @@ SHOWN = 10
 def on(run: Run, setting: Setting, steps: int) -> Run:
     """The run on the data that the person has, or in its quick form on scikit-learn's digits."""
     if setting.quick:
-        run = run.replace(data="digits", networks="auto(width=8)", steps=QUICK_STEPS)
+        run = run.replace(data="digits", size=None, networks="auto(width=8)", steps=QUICK_STEPS)
     elif setting.root is not None:
         run = run.replace(root=str(setting.root), steps=steps)
     return run.replace(steps=setting.steps or run.steps or steps, evaluate_every=0, checkpoint_every=500)
