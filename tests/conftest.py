@@ -59,8 +59,8 @@ def _freed_memory_goes_back() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _figures_are_not_fitted(request: pytest.FixtureRequest) -> Iterator[None]:
-    """To fit its panels a figure is drawn once more; where figures are no more than by-products, they are drawn once."""
+def _sketches(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Where figures are no more than by-products, they are small, without ticks, and their panels are not fitted."""
     if "test_reports" in request.node.nodeid:
         yield
         return
@@ -70,10 +70,14 @@ def _figures_are_not_fitted(request: pytest.FixtureRequest) -> Iterator[None]:
 
     def write(figure: Figure, path: Path | str) -> Path:
         figure.set_layout_engine("none")
+        for axes in figure.axes:
+            axes.xaxis.set_visible(False)
+            axes.yaxis.set_visible(False)
         return draw(figure, path)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(plots, "_write", write)
+        patch.setattr(plots, "DPI", 72)
         yield
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import itertools
 from collections.abc import Iterator
 
@@ -396,16 +397,26 @@ def test_each_players_gradient_is_clipped_by_its_own_norm() -> None:
         assert torch.nn.functional.cosine_similarity(far, near, dim=0).item() == pytest.approx(1, abs=1e-4)
 
 
+FAR = torch.rand(8, 5, generator=torch.Generator().manual_seed(1)) + 10.0  # told from samples by any slope
+
+
+@functools.cache
+def won() -> Game:
+    """A game whose critic has won."""
+    game = gan()
+    for _ in range(300):
+        moves_of("simultaneous", game, rate=0.05).move("critic")
+        with game.only("critic"):
+            moves_of("simultaneous", game, rate=0.05).look(iter([(FAR,)]), "critic")
+    moves_of("simultaneous", game, rate=0.05).move("critic")
+    return game
+
+
 @pytest.mark.parametrize("name", CATALOGUE)
 def test_a_critic_that_wins_waits(name: str) -> None:
-    x = torch.rand(8, 5, generator=torch.Generator().manual_seed(1)) + 10.0  # told from samples by any slope
+    x = FAR
     for balance, waits in ((0.9, True), (1.0, False)):
-        game = gan()
-        for _ in range(300):  # a critic that has won
-            moves_of("simultaneous", game, rate=0.05).move("critic")
-            with game.only("critic"):
-                moves_of("simultaneous", game, rate=0.05).look(iter([(x,)]), "critic")
-        moves_of("simultaneous", game, rate=0.05).move("critic")
+        game = copy.deepcopy(won())
         critic = [p.detach().clone() for p in game.parameters_of("critic")]
         generator = [p.detach().clone() for p in game.parameters_of("generator")]
         moves = moves_of(name, game, rate=1e-3, balance=balance)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -121,6 +122,7 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mixture_ali, "COUNT", 200)
     monkeypatch.setattr(avb_mnist, "QUICK", {"images": 2, "weights": 4, "chains": 1, "temperatures": 3, "simulated": 2})
     monkeypatch.setattr(avb, "SAMPLES", 5000)
+    monkeypatch.setattr(avb, "schools_truth", functools.partial(avb.schools_truth, points=101))
     monkeypatch.setattr(annealing, "DRAWS", 8)
     monkeypatch.setattr(hamiltonian, "KNOTS", 2)
     monkeypatch.setattr(hamiltonian, "SETTLING", 1)
@@ -129,9 +131,12 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("hasty")
 def test_mixture_25_works_end_to_end(tmp_path: Path) -> None:
-    path = experiments.reproduce("mixture-25", quick=True, steps=20, out=tmp_path)
+    from interalia.experiments import mixture
+
+    path = experiments.reproduce("mixture-25", quick=True, steps=20, out=tmp_path, only="beta1 0.8")
     rows = json.loads((path.parent / "table.json").read_text())["rows"]
-    assert [row["row"] for row in rows] == [
+    assert [row["row"] for row in rows] == ["ALI, Adam 0.0001, beta1 0.8", "GAN, Adam 0.0001, beta1 0.8"]
+    assert [job.row for job in mixture.jobs(Setting(True, None, 1, 20, tmp_path))] == [
         f"{game}, Adam {adam}"
         for adam in ("0.0001, beta1 0.8", "0.0001, beta1 0.2", "0.001, beta1 0.5")
         for game in ("ALI", "GAN")

@@ -112,7 +112,7 @@ def test_the_penalty_fades_to_its_last_share() -> None:
     assert gammas == pytest.approx([0.1, 1e-3, 1e-5])
 
 
-@pytest.mark.parametrize("name", ["kl", "neyman"])
+@pytest.mark.parametrize("name", [pytest.param("kl", marks=pytest.mark.long), "neyman"])
 def test_a_short_game_ends_near_its_own_optimum(name: str) -> None:
     """KL and Neyman, whose optima lie farthest apart but one: 0.8 in mu and 0.3 in sigma."""
     with torch.random.fork_rng(devices=[]):

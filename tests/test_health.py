@@ -89,7 +89,7 @@ def test_a_training_that_was_made_to_fail_is_told_of(tmp_path: Path, fields: dic
     assert last.endswith(".")
 
 
-LONGER = {"ALI alone", "WGAN-GP", "LSGAN", "AAE", "AVB", "conditional"}
+LONGER = {"ALI alone", "WGAN-GP", "LSGAN", "AAE", "AVB", "VAE", "conditional"}
 
 
 @pytest.mark.parametrize(

@@ -212,7 +212,7 @@ def test_few_draws_for_the_moments_make_the_loss_too_small_by_what_is_said(corre
     encoder = Spanned(network, 6, noise=6, basis=1, draws=150, start="published")
     encoder.basis = nn.Identity()  # type: ignore[assignment]
     game = AVB(encoder, Dirac(MLP(6, 1)), Nothing(), StandardNormal(6), contrast=True, correlated=correlated)
-    x, kl = torch.zeros(2000, 1), []
+    x, kl = torch.zeros(500, 1), []
     torch.manual_seed(0)
     with torch.no_grad():
         for _ in range(400):
