@@ -577,7 +577,7 @@ def test_the_command_writes_every_number_with_its_protocol(
 
 def test_any_game_has_a_kernel_density_estimate(folders: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
     assert interalia("likelihood", folders["gan"], "--how", "kde", "--count", 10, "--device", "cpu") == 0
-    assert "kernels on 10,000 samples, bandwidth" in " ".join(capsys.readouterr().out.split())
+    assert "kernels on 10,000 samples, draws of p(x | z)" in " ".join(capsys.readouterr().out.split())
     assert interalia("likelihood", folders["gan"]) == 2
     assert "no density" in (said := capsys.readouterr().err)
     assert "--how kde" in said

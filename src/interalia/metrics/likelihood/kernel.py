@@ -10,17 +10,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
+from numpy.typing import ArrayLike  # `settings_of` reads the types of estimates
 from torch import Tensor
 
 from interalia.errors import UserError
 from interalia.games.game import Game
 from interalia.metrics.likelihood.estimate import GIVEN, SHARE, Estimate, counted, free_bytes, gathered
-
-if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
 
 GRID = tuple(0.02 * 1.05**i for i in range(67))  # 0.02 to 0.50 in steps of 5 %: half a step off costs d/1700 nats
 PAIRS = 2**22  # distances held at once: few enough to stay in a processor's cache
