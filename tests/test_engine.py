@@ -178,7 +178,9 @@ def test_a_finished_run_exports_what_a_kill_left_out(tmp_path: Path) -> None:
     assert not list((tmp_path / "run").rglob(".*"))
 
 
-@pytest.mark.parametrize("damage", ["truncate", "empty", "flip", "text"])
+@pytest.mark.parametrize(
+    "damage", ["truncate", "flip", *(pytest.param(name, marks=pytest.mark.long) for name in ("empty", "text"))]
+)
 def test_damaged_checkpoints(tmp_path: Path, damage: str) -> None:
     run, out = small(steps=16), tmp_path / "run"
     engine.train(run, tmp_path / "whole")
