@@ -26,6 +26,7 @@ _HOMES = {
     "project": "tasks",
     "neighbours": "tasks",
     "classify": "tasks",
+    "health": "metrics.health",
     "UserError": "errors",
 }
 _ROOMS = (

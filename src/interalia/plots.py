@@ -354,10 +354,10 @@ def strip(log: Sequence[Mapping[str, Any]], path: Path | str) -> Path:
     Raises:
         UserError: the log has no signs, or the file cannot be written.
     """
-    from interalia.metrics.verdicts import RULES, SIGNS
+    from interalia.metrics.verdicts import COUNTS, RULES, SIGNS
 
     series = _series(log, "health/")
-    series = {name: series[name] for name in SIGNS if name in series}
+    series = {name: series[name] for name in SIGNS if name in series and name not in COUNTS}
     if not series:
         raise UserError("the log has no signs of health to draw; train with --evaluate-every above 0.")
     for rule in RULES:
@@ -390,9 +390,10 @@ def strip(log: Sequence[Mapping[str, Any]], path: Path | str) -> Path:
 
 def _verdicts(axes: Axes, verdicts: Sequence[tuple[int, str]]) -> None:
     """The verdict of each evaluation as a mark on the line of what it comes to."""
-    from interalia.metrics.verdicts import EARLY_YET, HEALTHY, UNSETTLED, state
+    from interalia.metrics.verdicts import EARLY_YET, HEALTHY, SILENT, UNSETTLED, state
 
-    lines = {"ill": VERMILLION, UNSETTLED: ORANGE, EARLY_YET: "#999999", HEALTHY: GREEN}  # from below
+    # from below
+    lines = {"ill": VERMILLION, UNSETTLED: ORANGE, SILENT: "#CCCCCC", EARLY_YET: "#999999", HEALTHY: GREEN}
     words = list(lines)
     for step, sentence in verdicts:
         word = state(sentence)

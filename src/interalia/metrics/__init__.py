@@ -55,10 +55,17 @@ CATALOGUE: dict[str, Metric] = {
         "Lower bound of the information of samples about their categorical codes.", "higher", "nats"
     ),
     # samples: are they like the data, and all of it?
-    "frechet_distance": Metric("Frechet distance between the features of samples and of data.", "lower"),
-    "frechet_floor": Metric("Frechet distance between the features of training data and of held-out data."),
+    "frechet_distance": Metric(
+        "Frechet distance between the features of samples and of data, biased upwards by few samples: beside its floor.",
+        "lower",
+    ),
+    "frechet_floor": Metric(
+        "Frechet distance between the features of training data and of held-out data, of a perfect model's bias."
+    ),
     "kernel_distance": Metric("Unbiased squared distance of the features' means under a cubic kernel.", "lower"),
-    "inception_score": Metric("Exponential of the mutual information of sample and predicted class.", "higher"),
+    "inception_score": Metric(
+        "Exponential of the mutual information of sample and predicted class, biased upwards by few samples.", "higher"
+    ),
     "inception_score_real": Metric("The inception score of held-out data, what a perfect model scores."),
     "label_accuracy": Metric("Share of samples that a classifier reads as the label they were asked for.", "higher"),
     "precision": Metric("Share of samples that lie where the data is.", "higher"),
@@ -87,12 +94,20 @@ CATALOGUE: dict[str, Metric] = {
     "high_quality": Metric("Share of samples within three standard deviations of the nearest mean.", "higher"),
     "reverse_kl": Metric("KL(the samples' shares of the modes || the true, equal shares).", "lower", "nats"),
     # aggregate posterior q(z) = E_x q(z | x): is it the prior?
-    "posterior_mean_norm": Metric("Distance of the mean of q(z) from the prior's mean.", "lower"),
+    "posterior_mean_norm": Metric(
+        "Distance of the mean of q(z) from the prior's mean; never 0 from few draws.", "lower"
+    ),
     "posterior_variance": Metric("Variance of q(z), averaged over the dimensions; the prior's is best."),
-    "posterior_variance_least": Metric("Variance of q(z) in its narrowest dimension; the prior's is best."),
-    "posterior_variance_greatest": Metric("Variance of q(z) in its widest dimension; the prior's is best."),
-    "posterior_covariance_distance": Metric("Frobenius distance of the covariances of q(z) and the prior.", "lower"),
-    "posterior_kl": Metric("KL(Gaussian with the moments of q(z) || Gaussian with the prior's).", "lower", "nats"),
+    "posterior_variance_least": Metric("Variance of q(z) in its narrowest dimension; of few draws under the prior's."),
+    "posterior_variance_greatest": Metric("Variance of q(z) in its widest dimension; of few draws above the prior's."),
+    "posterior_covariance_distance": Metric(
+        "Frobenius distance of the covariances of q(z) and the prior; never 0 from few draws.", "lower"
+    ),
+    "posterior_kl": Metric(
+        "KL(Gaussian with the moments of q(z) || Gaussian with the prior's), less its mean where q(z) is the prior.",
+        "lower",
+        "nats",
+    ),
     "posterior_mmd": Metric("Unbiased squared maximum mean discrepancy between q(z) and the prior.", "lower"),
 }
 
@@ -113,6 +128,8 @@ _HOMES = {
         "linear_probe_accuracy",
         "svm_errors",
         "posterior_moments",
+        "expected_kl",
+        "marginal_kl",
         "latent_reconstruction",
     ],
     "codes": ["matching", "code_error", "code_bounds"],

@@ -21,7 +21,7 @@ def moments(features: Tensor) -> tuple[Tensor, Tensor]:
     Raises:
         UserError: fewer than two samples.
     """
-    _check(features, 2)
+    check_features(features, 2)
     x = features.double()
     mu = x.mean(0)
     centred = x - mu
@@ -216,7 +216,7 @@ def inception_score(probabilities: Tensor, splits: int = 10) -> float:
     return sum(scores) / splits
 
 
-def _check(features: Tensor, least: int) -> None:
+def check_features(features: Tensor, least: int) -> None:
     if features.ndim != 2 or len(features) < least:
         raise UserError(
             f"the features have the shape {tuple(features.shape)}; give at least {least} samples in the shape (n, d)."
@@ -226,8 +226,8 @@ def _check(features: Tensor, least: int) -> None:
 
 
 def _check_pair(a: Tensor, b: Tensor, least: int) -> None:
-    _check(a, least)
-    _check(b, least)
+    check_features(a, least)
+    check_features(b, least)
     if a.shape[1] != b.shape[1]:
         raise UserError(
             f"the two sets have {a.shape[1]} and {b.shape[1]} features; take both from the same feature extractor."

@@ -24,6 +24,7 @@ from interalia.metrics.coverage import mixture_coverage, precision_recall_densit
 from interalia.metrics.distances import frechet_distance, inception_score, kernel_distance, maximum_mean_discrepancy
 from interalia.metrics.features import Extractor, extractor_for
 from interalia.metrics.inference import (
+    expected_kl,
     latent_reconstruction,
     linear_probe_accuracy,
     nearest_neighbour_accuracy,
@@ -380,12 +381,18 @@ def _posterior(game: Game, points: _Points, where: str, seed: int) -> Iterator[M
     mean, variance = game.prior.mean, game.prior.variance
     found = posterior_moments(z_hat, mean, variance)
     protocol = f"{where}; one draw of q(z | x) each; the prior has mean {mean:g} and variance {variance:.4g}"
-    yield _measure("posterior_mean_norm", found.mean_norm, protocol)
+    n, d = z_hat.shape
+    floor = f"{protocol}; of a perfect posterior about {{:.3g}} from {n} draws"
+    yield _measure("posterior_mean_norm", found.mean_norm, floor.format(math.sqrt(d * variance / n)))
     yield _measure("posterior_variance", found.variance, protocol)
-    yield _measure("posterior_variance_least", found.variance_least, protocol)
-    yield _measure("posterior_variance_greatest", found.variance_greatest, protocol)
-    yield _measure("posterior_covariance_distance", found.covariance_distance, protocol)
-    yield _measure("posterior_kl", found.kl, protocol)
+    away = 2 * math.sqrt(math.log(d) / n)
+    yield _measure("posterior_variance_least", found.variance_least, floor.format(max(0.0, variance * (1 - away))))
+    yield _measure("posterior_variance_greatest", found.variance_greatest, floor.format(variance * (1 + away)))
+    distance = variance * math.sqrt(d * (d + 1) / n)
+    yield _measure("posterior_covariance_distance", found.covariance_distance, floor.format(distance))
+    if n > d:  # the covariance of fewer draws is singular
+        less = f"{protocol}; less {expected_kl(n, d):.4g}, its mean for a perfect Gaussian posterior"
+        yield _measure("posterior_kl", found.kl, f"{less}, of which it then strays by {found.kl_error:.2g}")
     some = z_hat[torch.randperm(len(z_hat), generator=torch.Generator().manual_seed(seed))[:DISCREPANCY_COUNT]]
     bandwidth = math.sqrt(z_hat.shape[1] * variance)
     discrepancy = maximum_mean_discrepancy(some, tasks.latents(game, len(some), seed + 1), bandwidth)

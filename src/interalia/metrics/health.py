@@ -1,11 +1,18 @@
-"""Is this training well? Signs taken on held-out data while it runs; `interalia.metrics.verdicts` says what they mean."""
+"""Is this training well? Signs taken on held-out data while it runs; `interalia.metrics.verdicts` says what they mean.
+
+`of_samples`, `of_latents`, `of_labels`, `of_scores` and `cycle` take the signs from arrays; `examine` takes those arrays from
+a game, and `health` from whoever has them. None depends on how many examples there are but by its own noise, or it says so
+in `verdicts.SIGNS`.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.distributions import Normal
@@ -13,18 +20,226 @@ from torch.distributions import Normal
 from interalia import tasks
 from interalia.data.store import Store
 from interalia.disturbances import outscoring
+from interalia.errors import UserError
+from interalia.metrics import verdicts
 from interalia.metrics.coverage import precision_recall_density_coverage
 from interalia.metrics.distances import maximum_mean_discrepancy
-from interalia.metrics.inference import latent_reconstruction, posterior_moments, reconstruction
+from interalia.metrics.inference import (
+    latent_reconstruction,
+    marginal_kl,
+    posterior_moments,
+    reconstruction,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from numpy.typing import ArrayLike
+
     from interalia.data.dataset import Dataset
     from interalia.games import Game
 
-COUNT = 400  # held-out examples, and samples
-TRAINING = 2000  # training examples, among which the nearest is looked for
+# Held-out examples, and samples: a share's standard error is then at most 1.6 %, the distances among them take 8 MB a
+# matrix, and the networks' passes about as long as twenty steps of training. Every illness shows from fewer.
+COUNT = 1000
+TRAINING = 5000  # training examples, among which the nearest is looked for
+CELLS, PER_CELL = 20, 5  # into which data and samples are counted, and the examples that a cell has at least on average
+SCORED = 400  # examples that critic and encoder get at once
+NEAREST = 5
+HELD = 2**22  # numbers held at once for the information
+CERTAIN = 3.0  # standard errors of a perfect model's share of copies
+READABLE = 8.0  # standard errors of what chance reads, by which labels must be readable
+
+
+@dataclass(frozen=True)
+class Health:
+    """What `health` answers.
+
+    Attributes:
+        text: the verdict in one line. It begins with "healthy", "unhealthy" or "no verdict".
+        findings: what is wrong, worst first, each with its name, the number of the evaluation since which it is, and a
+            sentence with what to try.
+        signs: the numbers that it rests on; `interalia.metrics.verdicts.SIGNS` says what each is.
+    """
+
+    text: str
+    findings: tuple[verdicts.Finding, ...]
+    signs: Mapping[str, float]
+
+
+def health(
+    x: ArrayLike,
+    samples: ArrayLike,
+    reconstructions: ArrayLike | None = None,
+    z: ArrayLike | None = None,
+    history: Sequence[Health] = (),
+    *,
+    train: ArrayLike | None = None,
+    labels: ArrayLike | None = None,
+    back: ArrayLike | None = None,
+    scores: tuple[ArrayLike, ArrayLike] | None = None,
+    held_out_scores: tuple[ArrayLike, ArrayLike] | None = None,
+    features: Callable[[Tensor], ArrayLike] | None = None,
+    prior: tuple[float, float] = (0.0, 1.0),
+) -> Health:
+    """Whether a model is well, by held-out data and what it makes of them: the verdicts of this library's trainings for any
+    training loop.
+
+    Each sign is held against a bound that a perfect model does not reach by chance; `interalia.metrics.verdicts.RULES` has
+    them. One evaluation alone is judged by itself. With `history`, the answers of the former evaluations of the same
+    training, an illness has to be there in the last three of all, or in all where there are fewer, with one better one
+    between at most, and must not be getting better. "No verdict" is where there are fewer than 20 held-out examples or
+    samples, or where something is beyond its bound and does not last yet. Where one rule alone has too few examples, the
+    text says so after "healthy".
+
+    See also:
+        interalia.train, which takes these signs at each evaluation by itself.
+
+    Arguments:
+        x: held-out data, shape (n, ...), floats; arrays or tensors, as all that follows.
+        samples: of the model, shape (m, ...): draws of p(x | z), not means; best m = n. Of more than 1,000 examples or
+            samples 1,000 are taken, by a fixed seed.
+        reconstructions: of x, shape (n, ...), means.
+        z: one draw of q(z | x) for each x, shape (n, d).
+        history: what this function answered at the former evaluations, the oldest first.
+        train: training data, shape (k, ...), best all of them, for whether samples are copies; 5,000 are looked through.
+        labels: of x, shape (n,), or attributes of 0 and 1, shape (n, l), with which the samples were drawn, sample i with
+            those of x_i.
+        back: of a map between two domains, x after the way to the other domain and back, shape (n, ...); `samples` are then
+            the translations from the other domain.
+        scores: the critic's scores of training data and of samples. Not of a Wasserstein critic, which is meant to be sure.
+        held_out_scores: its scores of held-out data and of samples.
+        features: maps a float tensor (k, ...) to features (k, f), in which samples and data are compared; by default each
+            example is one vector. For images give those of a network.
+        prior: mean and variance of each dimension of the prior p(z).
+
+    Raises:
+        UserError: shapes that do not fit, or numbers that are not finite.
+
+    Example:
+        >>> random = torch.Generator().manual_seed(0)
+        >>> x, samples = torch.randn(200, 8, generator=random), torch.randn(200, 8, generator=random)
+        >>> health(x, samples, reconstructions=x, z=x).text.startswith("healthy (reconstruction ratio 0.00, coverage 9")
+        True
+        >>> answer = health(x, samples[:1].repeat(200, 1), z=x + 0.5)
+        >>> [finding.name for finding in answer.findings]
+        ['generator collapsed', 'samples alike', 'modes missing', 'posterior off']
+        >>> answer.text.startswith("unhealthy: the samples cover only ")
+        True
+        >>> health(x, samples, history=[answer]).text.startswith("healthy")
+        True
+    """
+    held_out, fake = _array(x, "x"), _array(samples, "samples")
+    if held_out.shape[1:] != fake.shape[1:] or held_out.ndim < 2 or not len(held_out) or not len(fake):
+        raise UserError(
+            f"`x` has the shape {tuple(held_out.shape)} and `samples` {tuple(fake.shape)}; give arrays (n, ...) and (m, ...) "
+            "of one kind of examples, such as (n, d) or (n, channels, height, width)."
+        )
+    total, shape = len(held_out), tuple(held_out.shape[1:])
+    n = min(total, len(fake), COUNT)
+    rows = _rows(total, n)
+
+    def fitting(given: ArrayLike, name: str, wanted: tuple[int, ...] | None = None) -> Tensor:
+        """One row for each x, of those that are looked at."""
+        values = _array(given, name)
+        if not values.ndim or len(values) != total or (wanted is not None and tuple(values.shape[1:]) != wanted):
+            form = "..." if wanted is None else ", ".join(map(str, wanted))
+            raise UserError(
+                f"`{name}` has the shape {tuple(values.shape)}; beside so many `x` it is ({total}, {form})."
+            )
+        return values[rows]
+
+    def in_features(values: Tensor) -> Tensor:
+        found = values.flatten(1) if features is None else _array(features(values), "features")
+        if found.ndim != 2 or len(found) != len(values):
+            raise UserError(
+                f"`features` made the shape {tuple(found.shape)} of {len(values)} examples; it has to make one row of each."
+            )
+        return found
+
+    signs: dict[str, float] = {"examples": float(n)}
+    if n >= 2:
+        own = held_out[rows]
+        if reconstructions is not None:
+            signs["ratio"] = reconstruction(own, fitting(reconstructions, "reconstructions", shape)).ratio
+        if z is not None:
+            drawn = fitting(z, "z")
+            if drawn.ndim != 2 or not drawn.shape[1] or not prior[1] > 0:
+                raise UserError(
+                    f"`z` has the shape {tuple(drawn.shape)} and `prior` is {prior}; give draws (n, d), and the mean and the "
+                    "positive variance of each dimension of p(z)."
+                )
+            signs |= of_latents(drawn, *prior)
+        of_x, of_fake = in_features(own), in_features(fake[rows if labels is not None else _rows(len(fake), n)])
+        signs |= _beside(of_x, of_fake, train, shape, in_features)
+        if labels is not None:
+            if len(fake) != total:
+                raise UserError(
+                    f"there are {len(fake)} samples and {total} labels; draw one sample with each label of `x`."
+                )
+            signs |= of_labels(of_x, of_fake, fitting(labels, "labels"))
+        if back is not None:
+            signs["cycle"] = reconstruction(own, fitting(back, "back", shape)).ratio
+    if scores is not None:
+        signs |= of_scores(*_pair(scores, "scores"))
+    if held_out_scores is not None:
+        p, q = _pair(held_out_scores, "held_out_scores")
+        signs |= {"sure_held_out": outscoring(p, q), "judged": float(min(len(p), len(q)))}
+    signs = _finite(signs)
+    found = verdicts.advised([*(former.signs for former in history), signs])
+    if n < verdicts.LEAST:
+        return Health(f"{verdicts.SILENT}: {verdicts.too_few(signs)}.", (), signs)
+    if found:
+        return Health(f"unhealthy: {'; '.join(finding.sentence for finding in found[:2])}.", tuple(found), signs)
+    names = " and ".join(f'"{rule.name}"' for rule in verdicts.unsettled(signs))
+    if names:
+        words = f"{verdicts.SILENT}: {names} does not last for {verdicts.LASTING} evaluations, or is getting better"
+        return Health(f"{words}{verdicts.shown_of(signs)}.", (), signs)
+    return Health(f"{verdicts.HEALTHY}{verdicts.shown_of(signs)}{verdicts.open_questions(signs)}.", (), signs)
+
+
+def _beside(
+    x: Tensor, samples: Tensor, train: ArrayLike | None, shape: tuple[int, ...], features: Callable[[Tensor], Tensor]
+) -> dict[str, float]:
+    """`of_samples`, with the features of training data where they are given."""
+    if train is None:
+        return of_samples(x, samples)
+    values = _array(train, "train")
+    if tuple(values.shape[1:]) != shape or not len(values):
+        raise UserError(
+            f"`train` has the shape {tuple(values.shape)}; beside these `x` it is (k, {str(shape)[1:-1].strip(',')})."
+        )
+    chosen = _rows(len(values), min(len(values), TRAINING))
+    return of_samples(x, samples, features(values[chosen]), len(chosen) / len(values))
+
+
+def _array(values: ArrayLike, name: str) -> Tensor:
+    """As a float tensor on the CPU."""
+    try:
+        found = (values if isinstance(values, Tensor) else torch.from_numpy(np.array(values))).detach().cpu()
+    except (TypeError, ValueError) as error:
+        raise UserError(f"`{name}` is no array of numbers ({error}); give an array or a tensor.") from None
+    found = found.double() if found.dtype == torch.float64 else found.float()
+    if not bool(found.isfinite().all()):
+        raise UserError(
+            f"`{name}` holds NaN or infinite values; the model has diverged, or the data has to be cleaned."
+        )
+    return found
+
+
+def _pair(values: tuple[ArrayLike, ArrayLike], name: str) -> tuple[Tensor, Tensor]:
+    try:
+        p, q = (_array(part, name).flatten() for part in values)
+    except (TypeError, ValueError):
+        raise UserError(f"`{name}` is no pair; give the critic's scores of data and those of samples.") from None
+    if len(p) < 2 or len(q) < 2:
+        raise UserError(f"`{name}` has {len(p)} and {len(q)} scores; give 2 or more of data and of samples.")
+    return p, q
+
+
+def _rows(total: int, count: int, seed: int = 0) -> Tensor:
+    """Which `count` of so many are looked at, in order."""
+    return torch.randperm(total, generator=torch.Generator().manual_seed(seed))[:count].sort()[0]
 
 
 def examine(
@@ -34,8 +249,12 @@ def examine(
     seed: int = 0,
     classes: bool = False,
     playing: Game | None = None,
+    kept: dict[str, Tensor] | None = None,
 ) -> dict[str, float]:
     """The signs that the game and the data allow, by their names in `interalia.metrics.verdicts.SIGNS`.
+
+    Samples are draws of p(x | z); a conditional game's are of p(x | z, y) with the labels or attributes of the held-out
+    examples.
 
     Arguments:
         game: whose samples and inferences are looked at; it is left as it is, the global random state too.
@@ -44,37 +263,200 @@ def examine(
         seed: of every draw.
         classes: whether the features are a classifier's whose `probabilities` tell classes.
         playing: the game whose critic is looked at, where that is another: with the weights of now, not averaged ones.
+        kept: what does not change between two calls on the same data, features and seed, put there by the first.
     """
+    kept = {} if kept is None else kept
+    count = min(COUNT, len(dataset.validation))
     rows = {
-        "train": torch.randperm(len(dataset.train), generator=torch.Generator().manual_seed(seed))[:TRAINING].sort()[0],
-        "validation": torch.arange(min(COUNT, len(dataset.validation))),
+        "train": _rows(len(dataset.train), min(TRAINING, len(dataset.train)), seed),
+        "validation": torch.arange(count),
     }
     found = _critic(playing or game, dataset, rows, seed)
-    if game.other is not None:
-        return found
-    batches = {part: _batch(game, dataset, part, rows[part]) for part in rows}
-    x, *told = batches["validation"]
-    told = told if game.labels else []
-    y = next(iter(told), None)
+    x, *told = _batch(game, dataset, "validation", rows["validation"])
     if len(x) < 2:
-        return found
-    of_x = features(x)
+        return {}
+    found["examples"] = float(len(x))
+    if game.other is not None:
+        return _finite(found | _cycles(game, dataset, x, seed))
+    y = next(iter(told), None) if game.labels else None
+    if "held out" not in kept:
+        kept["held out"] = features(x)
+        kept["train"] = features(_batch(game, dataset, "train", rows["train"])[0])
+    of_x = kept["held out"]
     if hasattr(game, "encoder"):
         x_hat = tasks.reconstruct(game, x, seed, y)
         found["ratio"] = reconstruction(x, x_hat, seed).ratio
         found["feature_ratio"] = reconstruction(of_x, features(x_hat), seed).ratio
         found |= _posterior(game, x, y, seed)
-    fake = tasks.generate(game, len(x), seed)
-    of_fake, of_train = features(fake), features(batches["train"][0])
-    k = min(5, len(x) - 1)
-    found["coverage"] = precision_recall_density_coverage(of_x, of_fake, k).coverage
-    found["spread"] = _over(_nearest(of_fake), _nearest(of_x))
-    found["remembered"] = _over(_nearest(of_fake, of_train), _nearest(of_x, of_train))
+    fake = tasks.generate(game, len(x), seed, None, y, "sample")
+    of_fake = features(fake)
+    found |= of_samples(of_x, of_fake, kept["train"], len(rows["train"]) / len(dataset.train), kept)
+    if y is not None:
+        found |= of_labels(of_x, of_fake, y)
     if classes:
         read = features.probabilities(fake).argmax(1)  # type: ignore[attr-defined]
-        count = max(2, dataset.labels)
-        found["rarest"] = float(torch.bincount(read, minlength=count).min()) * count / len(fake)
+        number = max(2, dataset.labels)
+        found["rarest"] = float(torch.bincount(read, minlength=number).min()) * number / len(fake)
+    return _finite(found)
+
+
+def _finite(found: Mapping[str, float]) -> dict[str, float]:
     return {name: value for name, value in found.items() if math.isfinite(value)}
+
+
+def of_samples(
+    x: Tensor,
+    samples: Tensor,
+    train: Tensor | None = None,
+    share: float = 1.0,
+    kept: dict[str, Tensor] | None = None,
+) -> dict[str, float]:
+    """What samples are beside held-out data and training data, all in features.
+
+    Arguments:
+        x: of held-out data, shape (n, d).
+        samples: as many, for the distance to the nearest other depends on how many there are.
+        train: of training data, shape (m, d).
+        share: which part of all training data these are: of so many copies the original is among them.
+        kept: what does not change while x and train do not, put there by the first call.
+    """
+    kept = {} if kept is None else kept
+    n = len(x)
+    found = {"coverage": precision_recall_density_coverage(x, samples, min(NEAREST, n - 1)).coverage}
+    if "apart" not in kept:
+        kept["apart"] = nearest(x)
+        number, others = max(2, min(CELLS, n // PER_CELL)), torch.ones(n, dtype=torch.bool)
+        if train is None:  # without data of their own, places are data that are not counted
+            chosen = cells(x, number)
+            others[chosen] = False
+            kept["places"] = x[chosen]
+        else:
+            kept["places"] = train[cells(train, number)]
+            kept["near"] = nearest(x, train)
+        kept["counted"] = others
+    found["spread"] = _over(nearest(samples), kept["apart"])
+    if kept["counted"].any():
+        found["overlap"] = overlap(x[kept["counted"]], samples, kept["places"])
+    if train is not None:
+        near, of_samples = kept["near"], nearest(samples, train)
+        found["remembered"] = _over(of_samples, near)
+        half = float(near.median()) / 2
+        by_chance, close = (float((distance < half).double().mean()) for distance in (near, of_samples))
+        error = math.sqrt(2 * (by_chance * (1 - by_chance) + 1 / n) / n)
+        if half > 0:
+            found["copied"] = min(1.0, max(0.0, close - by_chance - CERTAIN * error) / share)
+    return found
+
+
+def cells(x: Tensor, count: int, seed: int = 0) -> Tensor:
+    """Which `count` rows of x lie far from each other: each is drawn in proportion to the squared distance to the nearest of
+    those before, so that modes that lie apart get one each. Fewer where x has no more that differ. int64.
+
+    References:
+        k-means++: The Advantages of Careful Seeding, David Arthur, Sergei Vassilvitskii, 2007,
+        https://theory.stanford.edu/~sergei/papers/kMeansPP-soda.pdf
+
+    Example:
+        >>> x = torch.tensor([[0.0], [0.0], [0.0], [9.0]])
+        >>> sorted(x[cells(x, 2)].flatten().tolist())
+        [0.0, 9.0]
+    """
+    random = torch.Generator().manual_seed(seed)
+    x = x.double()
+    chosen = [int(torch.randint(len(x), (1,), generator=random))]
+    square = torch.full((len(x),), torch.inf, dtype=x.dtype)
+    for _ in range(min(count, len(x)) - 1):
+        square = torch.minimum(square, (x - x[chosen[-1]]).square().sum(1))
+        total = square.cumsum(0)
+        if not total[-1] > 0:
+            break  # all others are copies of these
+        at = torch.rand(1, generator=random, dtype=x.dtype) * total[-1]
+        chosen.append(min(int(torch.searchsorted(total, at, right=True)), len(x) - 1))
+    return torch.tensor(chosen)
+
+
+def overlap(x: Tensor, samples: Tensor, places: Tensor) -> float:
+    """sum_c min(p_c, q_c), with p_c and q_c the shares of data and of samples that are nearest to place c.
+
+    1 where all shares are alike; of two independent sets of n from one law about 1 - sqrt(cells / (pi n)).
+
+    Example:
+        >>> places = torch.tensor([[0.0], [10.0]])
+        >>> overlap(torch.tensor([[1.0], [2.0], [9.0], [8.0]]), torch.tensor([[1.0], [1.0], [1.0], [11.0]]), places)
+        0.75
+    """
+    p, q = (
+        torch.bincount(torch.cdist(part.double(), places.double()).argmin(1), minlength=len(places)).double()
+        / len(part)
+        for part in (x, samples)
+    )
+    return float(torch.minimum(p, q).sum())
+
+
+def of_labels(x: Tensor, samples: Tensor, y: Tensor) -> dict[str, float]:
+    """Whether samples show the labels that they were drawn with, read off the nearest held-out example.
+
+    readable: Cohen's kappa of y and the labels of the nearest other, (agreement - chance) / (1 - chance), chance being that
+    of labels that are independent of the ones read. obeyed: kappa of the samples' y and the labels of the nearest held-out
+    example, over `readable`; only where that is `READABLE` standard errors above chance.
+
+    References:
+        A Coefficient of Agreement for Nominal Scales, Jacob Cohen, 1960, https://doi.org/10.1177/001316446002000104
+
+    Arguments:
+        x: features of held-out data, shape (n, d).
+        samples: of samples that were drawn with the labels of these, shape (n, d).
+        y: labels, shape (n,), or one-hot labels or attributes of 0 and 1, shape (n, k).
+
+    Example:
+        >>> y = torch.tensor([0, 1] * 50)
+        >>> x = y[:, None] + torch.linspace(0, 0.1, 100)[:, None]
+        >>> of_labels(x, x, y), of_labels(x, 1 - x, y)["obeyed"]
+        ({'readable': 1.0, 'obeyed': 1.0}, -1.0)
+    """
+    if y.ndim == 2 and bool((y.sum(1) == 1).all()):
+        y = y.argmax(1)
+    told = torch.nn.functional.one_hot(y.long()) if y.ndim == 1 else y.long()
+    single = y.ndim == 1
+    among = torch.cdist(x.double(), x.double()).fill_diagonal_(torch.inf).argmin(1)
+    own, chance = _kappa(told, told[among], single)
+    given, _ = _kappa(told, told[torch.cdist(samples.double(), x.double()).argmin(1)], single)
+    found = {"readable": own}
+    if own >= READABLE * math.sqrt(chance / (1 - chance) / len(x)):
+        found["obeyed"] = given / own
+    return found
+
+
+def _kappa(a: Tensor, b: Tensor, single: bool) -> tuple[float, float]:
+    """Cohen's kappa of labels, one-hot, or of attributes together; and the agreement by chance."""
+    p, q = a.double().mean(0), b.double().mean(0)
+    if single:
+        agreement, chance = float((a * b).sum(1).double().mean()), float((p * q).sum())
+    else:
+        agreement, chance = float((a == b).double().mean()), float((p * q + (1 - p) * (1 - q)).mean())
+    if chance > 1 - 1e-9:  # one label alone
+        return 0.0, 0.5
+    return (agreement - chance) / (1 - chance), chance
+
+
+def of_latents(z: Tensor, mean: float = 0.0, variance: float = 1.0) -> dict[str, float]:
+    """Whether draws z^ ~ q(z | x) of held-out x, shape (n, d), are as the prior's moments are; each number is less its
+    expectation for a perfect encoder, see `marginal_kl` and `expected_kl`, in nats a dimension."""
+    n, d = z.shape
+    found = {"latents": float(d), "posterior_marginal": marginal_kl(z, mean, variance)}
+    if n >= verdicts.DIMENSIONS * d:
+        found["posterior_kl"] = posterior_moments(z, mean, variance).kl / d
+    return found
+
+
+def of_scores(p: Tensor, q: Tensor) -> dict[str, float]:
+    """How sure a critic is, by its scores of data (p) and of samples (q)."""
+    width = float(torch.cat([p, q]).std())
+    return {
+        "sure": outscoring(p, q),
+        "separated": float((p > q.max()).double().mean()),
+        "margin": float(p.mean() - q.mean()) / width if width > 0 else 0.0,
+    }
 
 
 def _batch(game: Game, dataset: Dataset, part: str, rows: Tensor) -> tuple[Tensor, ...]:
@@ -92,7 +474,7 @@ def _critic(game: Game, dataset: Dataset, rows: Mapping[str, Tensor], seed: int)
     device = tasks.device_of(game)
     scores: dict[str, list[tuple[Tensor, Tensor]]] = {}
     for part, chosen in rows.items():
-        chosen = chosen[torch.linspace(0, len(chosen) - 1, min(COUNT, len(chosen))).long()]
+        chosen = chosen[torch.linspace(0, len(chosen) - 1, min(SCORED, len(chosen))).long()]
         chosen = chosen[: len(chosen) // game.pack * game.pack]
         if not len(chosen):
             return {}
@@ -110,35 +492,39 @@ def _critic(game: Game, dataset: Dataset, rows: Mapping[str, Tensor], seed: int)
             return {}
     sure = [outscoring(*pair) for pair in scores["train"]]
     surer = sure.index(max(sure))
-    p, q = scores["train"][surer]
-    width = float(torch.cat([p, q]).std())
-    return {
-        "sure": sure[surer],
-        "sure_held_out": outscoring(*scores["validation"][surer]),
-        "separated": float((p > q.max()).double().mean()),
-        "margin": float(p.mean() - q.mean()) / width if width > 0 else 0.0,
-    }
+    held_out = scores["validation"][surer]
+    found = of_scores(*scores["train"][surer])
+    return found | {"sure_held_out": outscoring(*held_out), "judged": float(min(map(len, held_out)))}
+
+
+def _cycles(game: Game, dataset: Dataset, x: Tensor, seed: int) -> dict[str, float]:
+    """How held-out data of both domains come back from the other; of the two ways the worse."""
+    assert dataset.other is not None
+    y = Store(dataset.other.validation, torch.device("cpu"))[torch.arange(min(COUNT, len(dataset.other.validation)))][0]
+    x_back = tasks.translate(game, tasks.translate(game, x, to="b"), to="a")
+    y_back = tasks.translate(game, tasks.translate(game, y, to="a"), to="b")
+    ratios = [reconstruction(*pair, seed).ratio for pair in ((x, x_back), (y, y_back)) if len(pair[0]) > 1]
+    return {"cycle": max(ratios)}
 
 
 def _posterior(game: Game, x: Tensor, y: Tensor | None, seed: int) -> dict[str, float]:
     """What z says of x, and whether q(z) is the prior."""
     mean, drawn = tasks.encode(game, x, seed, y=y), tasks.encode(game, x, seed, how="sample", y=y)
     z = tasks.latents(game, len(x), seed + 1)
-    y_drawn = next(iter(tasks.labels(game, len(z), seed)), None)
-    back = tasks.encode(game, tasks.decode(game, z, seed, y=y_drawn), seed, y=y_drawn)
+    back = tasks.encode(game, tasks.decode(game, z, seed + 1, y=y, how="sample"), seed, y=y)
     found: dict[str, float] = {}
     variance = float(z.var(0).mean())
     found["latent_error"] = latent_reconstruction(z, back) / variance
     found["active"] = float((mean.var(0) > 0.01 * variance).double().mean())
     if hasattr(game.prior, "mean"):
-        found["posterior_kl"] = posterior_moments(drawn, game.prior.mean, game.prior.variance).kl / z.shape[1]
+        found |= of_latents(drawn, game.prior.mean, game.prior.variance)
         found["posterior_mmd"] = maximum_mean_discrepancy(drawn, z, math.sqrt(z.shape[1] * variance))
     device = tasks.device_of(game)
     with tasks.quietly(game, seed):
-        q = game.encoder(x.to(device), *([] if y is None else [y.to(device)]))
+        q = game.encoder(*(part[:SCORED].to(device) for part in ([x] if y is None else [x, y])))
         inner = getattr(q, "base_dist", None)
         if isinstance(inner, Normal):
-            found["information"] = information(inner.loc, inner.scale, drawn.to(device))
+            found["information"] = information(inner.loc, inner.scale, drawn[:SCORED].to(device))
     return found
 
 
@@ -154,12 +540,14 @@ def information(mu: Tensor, sigma: Tensor, z: Tensor) -> float:
         >>> round(information(mu, torch.ones(4, 4), mu), 4) == round(math.log(4), 4)
         True
     """
-    apart = ((z[:, None].double() - mu[None]) / sigma[None]).square().sum(2) / 2 + sigma.double().log().sum(1)
+    widths = sigma.double().log().sum(1)
+    rows = max(1, HELD // mu.numel())
+    apart = torch.cat([((part[:, None].double() - mu) / sigma).square().sum(2) for part in z.split(rows)]) / 2 + widths
     log_q = -apart  # up to a constant: log q(z_i | x_j) at [i, j]
     return float((log_q.diagonal() - log_q.logsumexp(1)).mean()) + math.log(len(z))
 
 
-def _nearest(a: Tensor, b: Tensor | None = None) -> Tensor:
+def nearest(a: Tensor, b: Tensor | None = None) -> Tensor:
     """The distance of each row of a to the nearest of b, or to the nearest other row of a."""
     distance = torch.cdist(a.double(), (a if b is None else b).double())
     return (distance.fill_diagonal_(torch.inf) if b is None else distance).min(1).values

@@ -1,11 +1,14 @@
 """What the signs of health mean: bounds, how long an illness has to last, and a verdict in words with the remedy as a flag.
 
 It needs neither torch nor numpy, so that a page can be made without them; the signs are taken by `interalia.metrics.health`.
+
+How often a perfect model is called ill, and how often models that were made ill are not, is in the experiment `health`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+import math
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,27 +17,42 @@ EARLY, EARLY_STEPS = 0.25, 2000
 LASTING = 3  # evaluations that a sign has to last; among more, one may be better by chance, but not the last
 
 GROWN = 0.03
+LEAST = 20  # held-out examples, below which there is no verdict at all
+DIMENSIONS = 2  # held-out examples for each dimension of z, below which a covariance says too little
 
 SIGNS: dict[str, str] = {
+    "examples": "number of held-out examples, and of samples",
+    "judged": "number of held-out scores",
+    "latents": "number of dimensions of z",
     "ratio": "reconstruction error over that of another input's reconstruction",
     "feature_ratio": "the same, in features",
     "latent_error": "squared error of E(G(z)) to z, over the prior's variance",
     "sure": "probability that the critic puts a pair of training data above one of the model",
     "sure_held_out": "the same with held-out data",
-    "separated": "share of training pairs that the critic puts above every one of the model",
+    "separated": "share of training pairs that the critic puts above every one of the model, of n equal ones about 1 / n",
     "margin": "difference of the critic's mean scores, in their standard deviations",
-    "posterior_kl": "KL of the moments of q(z) to the prior's, nats a dimension",
-    "posterior_mmd": "squared maximum mean discrepancy of q(z) and the prior",
+    "posterior_marginal": "KL of each dimension's moments of q(z) to the prior's, less its expectation for q(z) = p(z), nats "
+    "a dimension",
+    "posterior_kl": "the same with all covariances, of at least twice as many examples as dimensions",
+    "posterior_mmd": "squared maximum mean discrepancy of q(z) and the prior, unbiased",
     "active": "share of the dimensions of z whose inferred mean moves with x",
-    "information": "information between x and z, nats, as far as so many examples can show",
-    "coverage": "share of held-out data whose neighbourhood holds a sample",
+    "information": "information between x and z, nats, of at most 400 examples and at most the logarithm of their number",
+    "coverage": "share of held-out data whose neighbourhood holds a sample; of a perfect model 97%",
     "spread": "distance of a sample to the nearest other, over that of held-out data",
+    "overlap": "share of frequencies that samples and held-out data have in common, in cells around training examples; of a "
+    "perfect model 1 less 0.25 at 50 to 100 examples and 0.08 at 1,000",
     "remembered": "distance of a sample to the nearest training example, over that of held-out data",
-    "rarest": "samples of the rarest class, over what an equal share would be",
+    "copied": "share of samples that lie less than half as far from a training example as held-out data do, less those by "
+    "chance and three standard errors",
+    "rarest": "samples of the rarest class, over what an equal share would be; of few samples 0 by chance",
+    "readable": "agreement beyond chance of held-out data's labels and those of their neighbours",
+    "obeyed": "the same of samples and the labels that they were drawn with, over that",
+    "cycle": "error of the way to the other domain and back, over that to another's",
 }
+COUNTS = ("examples", "judged", "latents")  # which are no signs themselves, and tell what the others rest on
 
 # how a verdict begins where nothing lasts
-HEALTHY, UNSETTLED, EARLY_YET = "healthy", "unsettled", "too early to tell"
+HEALTHY, UNSETTLED, EARLY_YET, SILENT = "healthy", "unsettled", "too early to tell", "no verdict"
 
 
 @dataclass(frozen=True)
@@ -47,11 +65,18 @@ class Rule:
         sign: which sign, or the difference of two, "a - b".
         bound: where it begins.
         above: whether it is ill above the bound, or below.
-        gain: how much nearer to health a sign that is getting better comes over that row; more than it moves by chance.
+        gain: how much nearer to health a sign that is getting better comes over that row.
         words: what is wrong, with {value}.
         remedy: flags that help.
         alone: flags that help a game that deceives no critic.
+        advice: what helps in a training of one's own.
         unless: a sign whose growth by more than `GROWN` over that row tells that the training goes on all the same.
+        least: how many held-out examples a verdict takes, beside
+        spread: this number over the dimensions of z, and at least
+        each: this number times the dimensions of z.
+        noise: over the root of the number of held-out scores: what the sign of a perfect model does not reach, 3.5 standard
+            errors; where that is beyond the bound it is the bound.
+        stray: over the root of the number of examples: what two looks at one model differ by at most, added to `gain`.
     """
 
     name: str
@@ -62,23 +87,49 @@ class Rule:
     words: str
     remedy: str
     alone: str
+    advice: str
     unless: str = ""
+    least: int = LEAST
+    spread: float = 0.0
+    each: float = 0.0
+    noise: float = 0.0
+    stray: float = 0.3
+
+    def needed(self, signs: Mapping[str, float]) -> int:
+        """How many held-out examples a verdict takes.
+
+        Example:
+            >>> posterior = next(rule for rule in RULES if rule.name == "posterior off")
+            >>> [posterior.needed({"latents": d}) for d in (1, 8, 64)]
+            [110, 32, 22]
+        """
+        d = signs.get("latents", 0.0)
+        return math.ceil(max(self.least + (self.spread / d if d else 0.0), self.each * d))
+
+    def carried(self, signs: Mapping[str, float]) -> bool:
+        """Whether there are enough held-out examples; signs that do not say how many rest on enough."""
+        return signs.get("examples", math.inf) >= self.needed(signs)
 
     def value(self, signs: Mapping[str, float]) -> float | None:
-        """The sign's value, or None where it was not taken."""
+        """The sign's value, or None where it was not taken, or rests on too few examples."""
         names = self.sign.split(" - ")
-        if any(name not in signs for name in names):
+        if any(name not in signs for name in names) or not self.carried(signs):
             return None
         first, *rest = (signs[name] for name in names)
         return first - sum(rest)
 
+    def limit(self, signs: Mapping[str, float]) -> float:
+        """Where the illness begins at that number of examples."""
+        strayed = self.noise / math.sqrt(signs.get("judged", math.inf))
+        return max(self.bound, strayed) if self.above else self.bound
+
     def ill(self, signs: Mapping[str, float]) -> bool:
         value = self.value(signs)
-        return value is not None and (value > self.bound if self.above else value < self.bound)
+        return value is not None and (value > self.limit(signs) if self.above else value < self.limit(signs))
 
-    def since(self, history: Sequence[tuple[int, Mapping[str, float]]]) -> int | None:
-        """The step of the first evaluation in the row of ill ones that ends now; None where it is too short, or where the
-        sign is getting better."""
+    def since(self, history: Sequence[tuple[int, Mapping[str, float]]], lasting: int = LASTING) -> int | None:
+        """The step of the first evaluation in the row of ill ones that ends now; None where it is shorter than `lasting`, or
+        where the sign is getting better."""
         row: list[tuple[int, float]] = []
         seen: list[Mapping[str, float]] = []
         excused = False
@@ -93,11 +144,12 @@ class Rule:
                 excused = True
             else:
                 break
-        if len(row) < LASTING:
+        if len(row) < lasting:
             return None
-        gained = (row[LASTING - 1][1] - row[0][1]) * (1 if self.above else -1)
-        grown = seen[0].get(self.unless, 0.0) - seen[LASTING - 1].get(self.unless, 0.0)
-        return None if gained > self.gain or grown > GROWN else row[-1][0]
+        gained = (row[lasting - 1][1] - row[0][1]) * (1 if self.above else -1)
+        grown = seen[0].get(self.unless, 0.0) - seen[lasting - 1].get(self.unless, 0.0)
+        least = self.gain + self.stray / math.sqrt(seen[0].get("examples", math.inf))
+        return None if gained > least or grown > GROWN else row[-1][0]
 
 
 # the bounds lie between what trainings that were made to fail show and what the good recipes do; both are tests
@@ -105,13 +157,15 @@ RULES = (
     Rule(
         "critic too strong",
         "sure",
-        0.995,
+        0.975,
         True,
         0.002,
         "the critic tells data from samples without fail ({value:.1%}) and teaches nothing",
         '--penalty "r1r2(every=4)" or --balance 0.9 or --noise annealed',
         "",
+        "a gradient penalty on the critic, noise on what it sees, or fewer of its steps",
         unless="coverage",
+        stray=0.2,
     ),
     Rule(
         "critic overfits",
@@ -122,6 +176,9 @@ RULES = (
         "the critic knows its training data by heart (it is {value:.0%} surer of them than of held-out data)",
         "--augment adaptive",
         "",
+        "augmenting what the critic sees",
+        noise=2.0,  # the areas under two curves of n scores each differ by 1 / sqrt(3 n)
+        stray=1.0,
     ),
     Rule(
         "generator collapsed",
@@ -132,6 +189,7 @@ RULES = (
         "the samples cover only {value:.0%} of the data: the generator has collapsed",
         '--penalty "r1r2(every=4)" or --pack 2',
         "a greater --latent or larger --rates or more --steps",
+        "a gradient penalty on the critic, or a critic of several samples at once; without a critic more latents or steps",
     ),
     Rule(
         "samples alike",
@@ -142,6 +200,20 @@ RULES = (
         "the samples are nearly alike (they vary {value:.0%} as much as the data): z is ignored",
         '--pack 2 or --penalty "r1r2(every=4)"',
         "a smaller sigma in --game or larger --rates or more --steps",
+        "a critic of several samples at once, or a gradient penalty on it; without a critic less noise in p(x | z)",
+    ),
+    Rule(
+        "modes missing",
+        "overlap",
+        0.3,
+        False,
+        0.03,
+        "the samples are of some modes of the data alone (their frequencies have {value:.0%} in common with the data's)",
+        '--pack 2 or --penalty "r1r2(every=4)"',
+        "larger --rates or more --steps",
+        "a critic of several samples at once, or a gradient penalty on it; without a critic more steps",
+        least=50,
+        stray=0.5,
     ),
     Rule(
         "encoder ignored",
@@ -152,6 +224,7 @@ RULES = (
         "reconstructions are no better than another image's (ratio {value:.2f}): the encoder is ignored",
         '--game "alice(cycle=1.0)" or --penalty "r1r2(every=4)"',
         "a smaller sigma in --game or larger --rates or more --steps",
+        "a loss on the round trip x -> z -> x, or a gradient penalty on the critic; without a critic less noise in p(x | z)",
     ),
     Rule(
         "latents unused",
@@ -162,16 +235,31 @@ RULES = (
         "only {value:.0%} of the latent dimensions move with x",
         '--game "alice(cycle=1.0)" or a smaller --latent',
         "a smaller sigma in --game or a smaller --latent",
+        "a loss on the round trip x -> z -> x, or fewer latents",
     ),
     Rule(
         "posterior off",
-        "posterior_kl",
+        "posterior_marginal",
+        0.0625,
+        True,
+        0.02,
+        "what the encoder infers has not the prior's mean and deviation ({value:.2f} nats a dimension)",
+        '--penalty "r1r2(every=4)" or a smaller --latent or more --steps',
+        "a greater sigma in --game or more --steps",
+        "a gradient penalty on the critic, or fewer latents; without a critic more weight on the KL",
+        spread=90.0,  # the fewer dimensions, the fewer numbers that the noise is averaged over
+    ),
+    Rule(
+        "posterior tied",
+        "posterior_kl - posterior_marginal",
         2.0,
         True,
         0.05,
-        "what the encoder infers is not distributed as the prior ({value:.1f} nats a dimension)",
-        '--penalty "r1r2(every=4)" or a greater --latent',
-        "a greater sigma in --game or more --steps",
+        "the dimensions of what the encoder infers depend on each other ({value:.1f} nats a dimension)",
+        '--penalty "r1r2(every=4)" or a smaller --latent',
+        "a greater sigma in --game or a smaller --latent",
+        "a gradient penalty on the critic, or fewer latents; without a critic more weight on the KL",
+        each=DIMENSIONS,
     ),
     Rule(
         "data remembered",
@@ -182,6 +270,42 @@ RULES = (
         "samples lie {value:.0%} as far from the nearest training example as new data do: they are copies",
         "--augment adaptive or fewer --steps",
         "a smaller --latent or fewer --steps",
+        "augmenting what the critic sees, or fewer steps; without a critic fewer latents",
+    ),
+    Rule(
+        "samples copied",
+        "copied",
+        0.25,
+        True,
+        0.03,
+        "{value:.0%} of the samples are copies of training examples",
+        "--augment adaptive or fewer --steps",
+        "a smaller --latent or fewer --steps",
+        "augmenting what the critic sees, or fewer steps; without a critic fewer latents",
+        stray=1.0,
+    ),
+    Rule(
+        "labels ignored",
+        "obeyed",
+        0.2,
+        False,
+        0.05,
+        "samples do not show the labels that they were drawn with ({value:.0%} as well as data do): y is ignored",
+        '--penalty "r1r2(every=4)" or more --steps',
+        "larger --rates or more --steps",
+        "a critic that sees y beside x, or more steps",
+        stray=1.0,
+    ),
+    Rule(
+        "cycle broken",
+        "cycle",
+        0.8,
+        True,
+        0.02,
+        "translations do not come back (their error is {value:.0%} of that to another's)",
+        "a greater cycle in --game or more --steps",
+        "a greater cycle in --game or more --steps",
+        "more weight on the cycle's loss, or more steps",
     ),
 )
 
@@ -219,16 +343,39 @@ def findings(
         >>> findings([(step, {"ratio": 0.99}) for step in (500, 1000, 1500)], 1500)[0].name
         'encoder ignored'
     """
-    counted = _counted(history, steps)
     found = []
-    for rule in RULES:
-        since = rule.since(counted)
-        if since is not None and rule.name not in refused:
-            signs = counted[-1][1]
-            words = rule.words.format(value=rule.value(signs))
-            remedy = untried(rule.remedy if "sure" in signs else rule.alone, run or {}, refused)
-            found.append(Finding(rule.name, since, f"{words}, since step {since:,}; try {remedy}"))
+    for rule, since, words, signs in _lasting(_counted(history, steps), LASTING, refused):
+        remedy = untried(rule.remedy if "sure" in signs else rule.alone, run or {}, refused)
+        found.append(Finding(rule.name, since, f"{words}, since step {since:,}; try {remedy}"))
     return found
+
+
+def advised(history: Sequence[Mapping[str, float]], refused: Collection[str] = ()) -> list[Finding]:
+    """The same for a training of one's own, by the signs of all evaluations so far: an illness has to be seen in the last
+    three, or in all where there are fewer, and what is advised are no flags. `since` is the number of the evaluation.
+
+    Example:
+        >>> advised([{"ratio": 0.99}])[0].name, advised([{"ratio": 0.5}, {"ratio": 0.99}])
+        ('encoder ignored', [])
+    """
+    lasting = min(LASTING, len(history))
+    return [
+        Finding(
+            rule.name, since, f"{words}{f', since evaluation {since}' if len(history) > 1 else ''}; try {rule.advice}"
+        )
+        for rule, since, words, _ in _lasting(list(enumerate(history, 1)), lasting, refused)
+    ]
+
+
+def _lasting(
+    history: Sequence[tuple[int, Mapping[str, float]]], lasting: int, refused: Collection[str]
+) -> Iterator[tuple[Rule, int, str, Mapping[str, float]]]:
+    """Each rule that is broken and lasts, since when, in words, and by which signs."""
+    for rule in RULES:
+        since = rule.since(history, lasting)
+        if since is not None and rule.name not in refused:
+            signs = history[-1][1]
+            yield rule, since, rule.words.format(value=rule.value(signs)), signs
 
 
 def untried(remedy: str, run: Mapping[str, Any], refused: Collection[str]) -> str:
@@ -263,7 +410,8 @@ def verdict(
     refused: Collection[str] = (),
 ) -> str:
     """One line: what is wrong and what to try, or that nothing is, or that it is too early to tell, or that a sign is beyond
-    its bound and has not been for long, or is getting better; with the signs that count.
+    its bound and has not been for long, or is getting better, or that there are too few held-out examples for a verdict, on
+    everything or on something; with the signs that count.
 
     Example:
         >>> verdict([(1000, {"coverage": 0.5})], 5000)
@@ -273,22 +421,67 @@ def verdict(
     if ill:
         return "; ".join(finding.sentence for finding in ill[:2]) + "."
     signs = history[-1][1]
+    shown = shown_of(signs)
+    if signs.get("examples", LEAST) < LEAST:
+        return f"{SILENT}: {too_few(signs)}{shown}."
+    word = UNSETTLED if unsettled(signs, refused) else HEALTHY
+    word = word if len(_counted(history, steps)) >= LASTING else EARLY_YET
+    return word + shown + (open_questions(signs, refused) if word == HEALTHY else "") + "."
+
+
+def too_few(signs: Mapping[str, float]) -> str:
+    """Why there is no verdict at all."""
+    return f"there are {signs['examples']:.0f} held-out examples, and at least {LEAST} are needed"
+
+
+def unsettled(signs: Mapping[str, float], refused: Collection[str] = ()) -> list[Rule]:
+    """The rules that these signs break, whether that lasts or not."""
+    return [rule for rule in RULES if rule.name not in refused and rule.ill(signs)]
+
+
+def shown_of(signs: Mapping[str, float]) -> str:
+    """The signs that count, in brackets.
+
+    Example:
+        >>> shown_of({"coverage": 0.5, "sure": 0.75})
+        ' (critic sure of 75%, coverage 50%)'
+    """
     shown = {
         "ratio": "reconstruction ratio {:.2f}",
         "sure": "critic sure of {:.0%}",
         "coverage": "coverage {:.0%}",
     }
     parts = [words.format(signs[name]) for name, words in shown.items() if name in signs]
-    word = UNSETTLED if any(rule.ill(signs) for rule in RULES if rule.name not in refused) else HEALTHY
-    word = word if len(_counted(history, steps)) >= LASTING else EARLY_YET
-    return word + (f" ({', '.join(parts)})." if parts else ".")
+    return f" ({', '.join(parts)})" if parts else ""
+
+
+def open_questions(signs: Mapping[str, float], refused: Collection[str] = ()) -> str:
+    """On what there is no verdict although it was looked at, and why; empty where there is one on everything.
+
+    Example:
+        >>> open_questions({"examples": 100, "latents": 64, "posterior_marginal": 0.0})
+        '; no verdict on "posterior tied", which takes 128 held-out examples, and there are 100'
+        >>> open_questions({"examples": 100, "readable": 0.1})
+        '; no verdict on "labels ignored", for held-out data have hardly the labels of their neighbours'
+    """
+    found = ""
+    for rule in RULES:
+        looked = any(name in signs for name in rule.sign.split(" - ")) or (rule.each and "latents" in signs)
+        if rule.name not in refused and looked and not rule.carried(signs):
+            found += (
+                f'; {SILENT} on "{rule.name}", which takes {rule.needed(signs)} held-out examples, and there are '
+                f"{signs['examples']:.0f}"
+            )
+    if "readable" in signs and "obeyed" not in signs and "labels ignored" not in refused:
+        found += f'; {SILENT} on "labels ignored", for held-out data have hardly the labels of their neighbours'
+    return found
 
 
 def state(sentence: str) -> str:
-    """What a verdict comes to: healthy, unsettled, too early to tell, or ill.
+    """What a verdict comes to: healthy, unsettled, too early to tell, no verdict, or ill.
 
     Example:
         >>> state("healthy (coverage 50%)."), state("the samples are nearly alike, since step 100; try --pack 2.")
         ('healthy', 'ill')
     """
-    return next((word for word in (HEALTHY, UNSETTLED, EARLY_YET) if sentence.startswith(word)), "ill")
+    return next((word for word in (HEALTHY, UNSETTLED, EARLY_YET, SILENT) if sentence.startswith(word)), "ill")

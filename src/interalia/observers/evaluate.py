@@ -20,6 +20,8 @@ from interalia.observers.log import Log, read
 from interalia.observers.observer import Observer, due
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from interalia.data.dataset import Dataset
     from interalia.engine import Training
     from interalia.games import Game, Outcome
@@ -66,6 +68,7 @@ class Evaluate(Observer):
         self.extractor = extractor_for(training.dataset) if training.run.evaluate_every else None
         assert training.folder is not None
         self.history = signs_of(read(training.folder))
+        self.kept: dict[str, Tensor] = {}
         self.converge(training, again=True)  # a run that is resumed may have converged already
 
     def step(self, training: Training, outcome: Outcome) -> None:
@@ -103,7 +106,7 @@ class Evaluate(Observer):
         assert self.extractor is not None
         classes = isinstance(self.extractor, Classifier) and training.dataset.mixture is None
         signs = health.examine(
-            training.sampled, training.dataset, self.extractor, classes=classes, playing=training.game
+            training.sampled, training.dataset, self.extractor, classes=classes, playing=training.game, kept=self.kept
         )
         if not signs:
             return

@@ -173,7 +173,7 @@ def _within(value: Any, error: Any, digits: int) -> str:
 
 
 def _training(home: Folder, run: Mapping[str, Any]) -> str:
-    from interalia.metrics.verdicts import SIGNS
+    from interalia.metrics.verdicts import COUNTS, SIGNS
 
     joints = JUDGED.get(part_of(run, "game"), "pairs (data, inferred z) and pairs (sample, random z)")
     made = "Translations" if translates(run) else "Samples"
@@ -219,9 +219,9 @@ def _training(home: Folder, run: Mapping[str, Any]) -> str:
     health = figure(
         home.figures / "health.png",
         "Signs of health",
-        "Taken at each evaluation from a few hundred held-out examples; the first panel is what was made of them all at that "
-        "step; the shaded side of a broken line is ill: "
-        + "; ".join(f"{name.replace('_', ' ')} is the {about}" for name, about in SIGNS.items())
+        "Taken at each evaluation from at most a thousand held-out examples; the first panel is what was made of them all at "
+        "that step; the shaded side of a broken line is ill: "
+        + "; ".join(f"{name.replace('_', ' ')} is the {about}" for name, about in SIGNS.items() if name not in COUNTS)
         + ".",
     )
     taken = sorted((home.figures / "progress").glob("step-*.png"))
