@@ -18,6 +18,7 @@ from interalia.experiments.experiment import Experiment
 from interalia.experiments.gaussian import FGAN_GAUSSIAN
 from interalia.experiments.inferring import ALI_SEMISUP, CONDITIONAL_ALI, HALI_MNIST
 from interalia.experiments.infogan import INFOGAN_MNIST
+from interalia.experiments.judging import HEALTH
 from interalia.experiments.kde import FGAN_KDE
 from interalia.experiments.mixture import MIXTURE_25
 from interalia.experiments.mixture_ali import MIXTURE_ALI
@@ -54,6 +55,7 @@ CATALOGUE: dict[str, Experiment] = {
         AVB_MNIST,
         VAE_MANIFOLD,
         AIS_CALIBRATION,
+        HEALTH,
     )
 }
 

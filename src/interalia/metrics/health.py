@@ -22,7 +22,6 @@ from interalia.data.store import Store
 from interalia.disturbances import outscoring
 from interalia.errors import UserError
 from interalia.metrics import verdicts
-from interalia.metrics.coverage import precision_recall_density_coverage
 from interalia.metrics.distances import maximum_mean_discrepancy
 from interalia.metrics.inference import (
     latent_reconstruction,
@@ -43,7 +42,7 @@ if TYPE_CHECKING:
 # matrix, and the networks' passes about as long as twenty steps of training. Every illness shows from fewer.
 COUNT = 1000
 TRAINING = 5000  # training examples, among which the nearest is looked for
-CELLS, PER_CELL = 20, 5  # into which data and samples are counted, and the examples that a cell has at least on average
+CELLS, PER_CELL = 20, 4  # into which data and samples are counted; and of cells around data held out, examples of each
 SCORED = 400  # examples that critic and encoder get at once
 NEAREST = 5
 HELD = 2**22  # numbers held at once for the information
@@ -74,6 +73,7 @@ def health(
     z: ArrayLike | None = None,
     history: Sequence[Health] = (),
     *,
+    z_mean: ArrayLike | None = None,
     train: ArrayLike | None = None,
     labels: ArrayLike | None = None,
     back: ArrayLike | None = None,
@@ -102,6 +102,7 @@ def health(
         reconstructions: of x, shape (n, ...), means.
         z: one draw of q(z | x) for each x, shape (n, d).
         history: what this function answered at the former evaluations, the oldest first.
+        z_mean: the mean of q(z | x) for each x, shape (n, d), for whether the latents are used.
         train: training data, shape (k, ...), best all of them, for whether samples are copies; 5,000 are looked through.
         labels: of x, shape (n,), or attributes of 0 and 1, shape (n, l), with which the samples were drawn, sample i with
             those of x_i.
@@ -128,6 +129,61 @@ def health(
         True
         >>> health(x, samples, history=[answer]).text.startswith("healthy")
         True
+    """
+    signs = of_arrays(
+        x,
+        samples,
+        reconstructions=reconstructions,
+        z=z,
+        z_mean=z_mean,
+        train=train,
+        labels=labels,
+        back=back,
+        scores=scores,
+        held_out_scores=held_out_scores,
+        features=features,
+        prior=prior,
+    )
+    return judged(signs, history)
+
+
+def judged(signs: Mapping[str, float], history: Sequence[Health] = ()) -> Health:
+    """What signs come to, after those of former evaluations; see `health`."""
+    if signs["examples"] < verdicts.LEAST:
+        return Health(f"{verdicts.SILENT}: {verdicts.too_few(signs)}.", (), signs)
+    found = verdicts.advised([*(former.signs for former in history), signs])
+    if found:
+        return Health(f"unhealthy: {'; '.join(finding.sentence for finding in found[:2])}.", tuple(found), signs)
+    names = " and ".join(f'"{rule.name}"' for rule in verdicts.unsettled(signs))
+    if names:
+        words = f"{verdicts.SILENT}: {names} does not last for {verdicts.LASTING} evaluations, or is getting better"
+        return Health(f"{words}{verdicts.shown_of(signs)}.", (), signs)
+    return Health(f"{verdicts.HEALTHY}{verdicts.shown_of(signs)}{verdicts.open_questions(signs)}.", (), signs)
+
+
+def of_arrays(
+    x: ArrayLike,
+    samples: ArrayLike,
+    *,
+    reconstructions: ArrayLike | None = None,
+    z: ArrayLike | None = None,
+    z_mean: ArrayLike | None = None,
+    train: ArrayLike | None = None,
+    labels: ArrayLike | None = None,
+    back: ArrayLike | None = None,
+    scores: tuple[ArrayLike, ArrayLike] | None = None,
+    held_out_scores: tuple[ArrayLike, ArrayLike] | None = None,
+    features: Callable[[Tensor], ArrayLike] | None = None,
+    prior: tuple[float, float] = (0.0, 1.0),
+    kept: dict[str, Tensor] | None = None,
+) -> dict[str, float]:
+    """The signs that the arrays allow; see `health`.
+
+    Arguments:
+        kept: what does not change between two calls with the same x, train and features, put there by the first.
+
+    Raises:
+        UserError: shapes that do not fit, or numbers that are not finite.
     """
     held_out, fake = _array(x, "x"), _array(samples, "samples")
     if held_out.shape[1:] != fake.shape[1:] or held_out.ndim < 2 or not len(held_out) or not len(fake):
@@ -162,16 +218,18 @@ def health(
         own = held_out[rows]
         if reconstructions is not None:
             signs["ratio"] = reconstruction(own, fitting(reconstructions, "reconstructions", shape)).ratio
-        if z is not None:
-            drawn = fitting(z, "z")
+        for name, values in (("z", z), ("z_mean", z_mean)):
+            if values is None:
+                continue
+            drawn = fitting(values, name)
             if drawn.ndim != 2 or not drawn.shape[1] or not prior[1] > 0:
                 raise UserError(
-                    f"`z` has the shape {tuple(drawn.shape)} and `prior` is {prior}; give draws (n, d), and the mean and the "
-                    "positive variance of each dimension of p(z)."
+                    f"`{name}` has the shape {tuple(drawn.shape)} and `prior` is {prior}; give latents (n, d), and the mean "
+                    "and the positive variance of each dimension of p(z)."
                 )
-            signs |= of_latents(drawn, *prior)
+            signs |= of_latents(drawn, *prior) if name == "z" else {"active": active(drawn, prior[1])}
         of_x, of_fake = in_features(own), in_features(fake[rows if labels is not None else _rows(len(fake), n)])
-        signs |= _beside(of_x, of_fake, train, shape, in_features)
+        signs |= _beside(of_x, of_fake, train, shape, in_features, kept)
         if labels is not None:
             if len(fake) != total:
                 raise UserError(
@@ -180,37 +238,38 @@ def health(
             signs |= of_labels(of_x, of_fake, fitting(labels, "labels"))
         if back is not None:
             signs["cycle"] = reconstruction(own, fitting(back, "back", shape)).ratio
+    pairs = [
+        _pair(part, name)
+        for name, part in (("scores", scores), ("held_out_scores", held_out_scores))
+        if part is not None
+    ]
     if scores is not None:
-        signs |= of_scores(*_pair(scores, "scores"))
+        signs |= of_scores(*pairs[0])
     if held_out_scores is not None:
-        p, q = _pair(held_out_scores, "held_out_scores")
-        signs |= {"sure_held_out": outscoring(p, q), "judged": float(min(len(p), len(q)))}
-    signs = _finite(signs)
-    found = verdicts.advised([*(former.signs for former in history), signs])
-    if n < verdicts.LEAST:
-        return Health(f"{verdicts.SILENT}: {verdicts.too_few(signs)}.", (), signs)
-    if found:
-        return Health(f"unhealthy: {'; '.join(finding.sentence for finding in found[:2])}.", tuple(found), signs)
-    names = " and ".join(f'"{rule.name}"' for rule in verdicts.unsettled(signs))
-    if names:
-        words = f"{verdicts.SILENT}: {names} does not last for {verdicts.LASTING} evaluations, or is getting better"
-        return Health(f"{words}{verdicts.shown_of(signs)}.", (), signs)
-    return Health(f"{verdicts.HEALTHY}{verdicts.shown_of(signs)}{verdicts.open_questions(signs)}.", (), signs)
+        signs["sure_held_out"] = outscoring(*pairs[-1])
+    if pairs:
+        signs["judged"] = float(min(len(part) for pair in pairs for part in pair))
+    return _finite(signs)
 
 
 def _beside(
-    x: Tensor, samples: Tensor, train: ArrayLike | None, shape: tuple[int, ...], features: Callable[[Tensor], Tensor]
+    x: Tensor,
+    samples: Tensor,
+    train: ArrayLike | None,
+    shape: tuple[int, ...],
+    features: Callable[[Tensor], Tensor],
+    kept: dict[str, Tensor] | None,
 ) -> dict[str, float]:
     """`of_samples`, with the features of training data where they are given."""
     if train is None:
-        return of_samples(x, samples)
+        return of_samples(x, samples, kept=kept)
     values = _array(train, "train")
     if tuple(values.shape[1:]) != shape or not len(values):
         raise UserError(
             f"`train` has the shape {tuple(values.shape)}; beside these `x` it is (k, {str(shape)[1:-1].strip(',')})."
         )
     chosen = _rows(len(values), min(len(values), TRAINING))
-    return of_samples(x, samples, features(values[chosen]), len(chosen) / len(values))
+    return of_samples(x, samples, features(values[chosen]), len(chosen) / len(values), kept)
 
 
 def _array(values: ArrayLike, name: str) -> Tensor:
@@ -313,6 +372,9 @@ def of_samples(
 ) -> dict[str, float]:
     """What samples are beside held-out data and training data, all in features.
 
+    See also:
+        interalia.metrics.precision_recall_density_coverage, for coverage.
+
     Arguments:
         x: of held-out data, shape (n, d).
         samples: as many, for the distance to the nearest other depends on how many there are.
@@ -322,18 +384,19 @@ def of_samples(
     """
     kept = {} if kept is None else kept
     n = len(x)
-    found = {"coverage": precision_recall_density_coverage(x, samples, min(NEAREST, n - 1)).coverage}
     if "apart" not in kept:
-        kept["apart"] = nearest(x)
-        number, others = max(2, min(CELLS, n // PER_CELL)), torch.ones(n, dtype=torch.bool)
-        if train is None:  # without data of their own, places are data that are not counted
-            chosen = cells(x, number)
+        within = torch.cdist(x.double(), x.double()).fill_diagonal_(torch.inf)
+        kept["apart"], kept["radii"] = within.min(1).values, within.kthvalue(min(NEAREST, n - 1), dim=1).values
+        others = torch.ones(n, dtype=torch.bool)
+        if train is None:  # then places are held-out data, which are not counted
+            chosen = cells(x, max(2, min(CELLS, n // PER_CELL)))
             others[chosen] = False
             kept["places"] = x[chosen]
         else:
-            kept["places"] = train[cells(train, number)]
+            kept["places"] = train[cells(train, CELLS)]
             kept["near"] = nearest(x, train)
         kept["counted"] = others
+    found = {"coverage": float((nearest(x, samples) <= kept["radii"]).double().mean())}
     found["spread"] = _over(nearest(samples), kept["apart"])
     if kept["counted"].any():
         found["overlap"] = overlap(x[kept["counted"]], samples, kept["places"])
@@ -449,6 +512,21 @@ def of_latents(z: Tensor, mean: float = 0.0, variance: float = 1.0) -> dict[str,
     return found
 
 
+def active(mean: Tensor, variance: float = 1.0) -> float:
+    """The share of dimensions in which the mean of q(z | x), shape (n, d), varies by more than a hundredth of the prior's
+    variance.
+
+    References:
+        Importance Weighted Autoencoders, Yuri Burda, Roger Grosse, Ruslan Salakhutdinov, 2016,
+        https://arxiv.org/abs/1509.00519 (section 5.2)
+
+    Example:
+        >>> active(torch.tensor([[0.0, 1.0], [0.0, -1.0]]))
+        0.5
+    """
+    return float((mean.double().var(0) > 0.01 * variance).double().mean())
+
+
 def of_scores(p: Tensor, q: Tensor) -> dict[str, float]:
     """How sure a critic is, by its scores of data (p) and of samples (q)."""
     width = float(torch.cat([p, q]).std())
@@ -494,7 +572,8 @@ def _critic(game: Game, dataset: Dataset, rows: Mapping[str, Tensor], seed: int)
     surer = sure.index(max(sure))
     held_out = scores["validation"][surer]
     found = of_scores(*scores["train"][surer])
-    return found | {"sure_held_out": outscoring(*held_out), "judged": float(min(map(len, held_out)))}
+    fewest = min(map(len, (*scores["train"][surer], *held_out)))
+    return found | {"sure_held_out": outscoring(*held_out), "judged": float(fewest)}
 
 
 def _cycles(game: Game, dataset: Dataset, x: Tensor, seed: int) -> dict[str, float]:
@@ -515,7 +594,7 @@ def _posterior(game: Game, x: Tensor, y: Tensor | None, seed: int) -> dict[str, 
     found: dict[str, float] = {}
     variance = float(z.var(0).mean())
     found["latent_error"] = latent_reconstruction(z, back) / variance
-    found["active"] = float((mean.var(0) > 0.01 * variance).double().mean())
+    found["active"] = active(mean, variance)
     if hasattr(game.prior, "mean"):
         found |= of_latents(drawn, game.prior.mean, game.prior.variance)
         found["posterior_mmd"] = maximum_mean_discrepancy(drawn, z, math.sqrt(z.shape[1] * variance))
