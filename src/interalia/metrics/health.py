@@ -465,6 +465,8 @@ def of_labels(x: Tensor, samples: Tensor, y: Tensor) -> dict[str, float]:
 
     References:
         A Coefficient of Agreement for Nominal Scales, Jacob Cohen, 1960, https://doi.org/10.1177/001316446002000104
+        Large Sample Standard Errors of Kappa and Weighted Kappa, Joseph L. Fleiss, Jacob Cohen, B. S. Everitt, 1969,
+        https://doi.org/10.1037/h0028106
 
     Arguments:
         x: features of held-out data, shape (n, d).
@@ -482,24 +484,28 @@ def of_labels(x: Tensor, samples: Tensor, y: Tensor) -> dict[str, float]:
     told = torch.nn.functional.one_hot(y.long()) if y.ndim == 1 else y.long()
     single = y.ndim == 1
     among = torch.cdist(x.double(), x.double()).fill_diagonal_(torch.inf).argmin(1)
-    own, chance = _kappa(told, told[among], single)
+    own, error = _kappa(told, told[among], single)
     given, _ = _kappa(told, told[torch.cdist(samples.double(), x.double()).argmin(1)], single)
     found = {"readable": own}
-    if own >= READABLE * math.sqrt(chance / (1 - chance) / len(x)):
+    if own >= READABLE * error:
         found["obeyed"] = given / own
     return found
 
 
 def _kappa(a: Tensor, b: Tensor, single: bool) -> tuple[float, float]:
-    """Cohen's kappa of labels, one-hot, or of attributes together; and the agreement by chance."""
+    """Cohen's kappa of labels, one-hot, or of attributes together; and its standard error where they are independent, of
+    attributes as though they were one."""
     p, q = a.double().mean(0), b.double().mean(0)
     if single:
-        agreement, chance = float((a * b).sum(1).double().mean()), float((p * q).sum())
+        p, q, same = p[:, None], q[:, None], (a * b).sum(1).double().mean()
     else:
-        agreement, chance = float((a == b).double().mean()), float((p * q + (1 - p) * (1 - q)).mean())
-    if chance > 1 - 1e-9:  # one label alone
-        return 0.0, 0.5
-    return (agreement - chance) / (1 - chance), chance
+        p, q, same = torch.stack([p, 1 - p]), torch.stack([q, 1 - q]), (a == b).double().mean()
+    chance = (p * q).sum(0)
+    spread = (chance + chance.square() - (p * q * (p + q)).sum(0)).clamp(min=0).sqrt().mean()
+    apart = 1 - float(chance.mean())
+    if apart < 1e-9:  # one label alone
+        return 0.0, math.inf
+    return (float(same) - 1 + apart) / apart, float(spread) / apart / math.sqrt(len(a))
 
 
 def of_latents(z: Tensor, mean: float = 0.0, variance: float = 1.0) -> dict[str, float]:
