@@ -333,15 +333,17 @@ def test_linear_probe_of_few_points():
 def test_posterior_moments_of_known_gaussians():
     z = normal(100, 3)
     z = (z - z.mean(0)) @ torch.linalg.inv(torch.linalg.cholesky(torch.cov(z.T))).T  # mean 0, covariance I, exactly
-    assert list(asdict(inference.posterior_moments(z)).values()) == pytest.approx([0, 1, 1, 1, 0, 0], abs=1e-9)
+    bias = inference.expected_kl(100, 3)
+    found = list(asdict(inference.posterior_moments(z)).values())
+    assert found == pytest.approx([0, 1, 1, 1, 0, -bias, inference.kl_error(100, 3)], abs=1e-9)
     stretched = z * torch.tensor([1.0, 2.0, 3.0]) + torch.tensor([2.0, 0.0, 0.0])
     found = inference.posterior_moments(stretched)
     assert found.mean_norm == pytest.approx(2)
     assert (found.variance, found.variance_least, found.variance_greatest) == pytest.approx((14 / 3, 1, 9))
     assert found.covariance_distance == pytest.approx(math.hypot(3, 8))
-    assert found.kl == pytest.approx((0 + 3 + 8 + 4 - math.log(4 * 9)) / 2)
+    assert found.kl == pytest.approx((0 + 3 + 8 + 4 - math.log(4 * 9)) / 2 - bias)
     scaled = inference.posterior_moments(5 + math.sqrt(1 / 3) * z, prior_mean=5, prior_variance=1 / 3)
-    assert (scaled.mean_norm, scaled.covariance_distance, scaled.kl) == pytest.approx((0, 0, 0), abs=1e-9)
+    assert (scaled.mean_norm, scaled.covariance_distance, scaled.kl) == pytest.approx((0, 0, -bias), abs=1e-9)
 
 
 def test_posterior_moments_of_a_collapsed_encoder_are_finite():
