@@ -283,6 +283,7 @@ def ill_work(name: str, n: int, d: int, kinds: tuple[str, ...], trainings: int, 
     from interalia.metrics.health import Health, judged, of_arrays
 
     illness = ILL[name]
+    main = next(rule for rule in verdicts.RULES if rule.name == illness.rules[0])
     seen = lasted = count = 0
     carried = 0
     for kind in kinds:
@@ -298,9 +299,7 @@ def ill_work(name: str, n: int, d: int, kinds: tuple[str, ...], trainings: int, 
                 answer = judged(of_arrays(**made, kept=kept), history)
                 history.append(answer)
                 alone = {finding.name for finding in verdicts.advised([answer.signs])}
-                carried += any(
-                    rule.name in illness.rules and rule.value(answer.signs) is not None for rule in verdicts.RULES
-                )
+                carried += main.value(answer.signs) is not None
                 seen += any(rule in alone for rule in illness.rules)
                 count += 1
             lasted += any(finding.name in illness.rules for finding in answer.findings)
