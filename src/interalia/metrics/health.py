@@ -38,8 +38,8 @@ if TYPE_CHECKING:
     from interalia.data.dataset import Dataset
     from interalia.games import Game
 
-# Held-out examples, and samples: a share's standard error is then at most 1.6 %, the distances among them take 8 MB a
-# matrix, and the networks' passes about as long as twenty steps of training. Every illness shows from fewer.
+# Held-out examples, and samples: a share's standard error is then at most 1.6 %, and the distances among them, which are
+# quadratic, take 8 MB a matrix. Every illness shows from fewer.
 COUNT = 1000
 TRAINING = 5000  # training examples, among which the nearest is looked for
 CELLS, PER_CELL = 20, 4  # into which data and samples are counted; and of cells around data held out, examples of each
