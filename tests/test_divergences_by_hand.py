@@ -196,7 +196,7 @@ def test_pairs_by_hand() -> None:
 
 
 def test_what_smoothed_labels_leave_of_a_score() -> None:
-    """With a = 1/5 the score is log (4/5) p / (p / 5 + q), so that p / q = e^v / (4/5 - e^v / 5), as long as e^v is below 4."""
+    """With a = 1/5 the score is log (4/5) p / (p / 5 + q), so that p / q = e^v / (4/5 - e^v / 5), where e^v is below 4."""
     smooth = make("gan(smoothing=0.2)")
     v = [0.5, -2.0, 1.3]
     assert smooth.log_ratio(tensor(*v)).tolist() == pytest.approx([log(exp(s) / (0.8 - exp(s) / 5)) for s in v])
@@ -311,7 +311,7 @@ def test_borders_of_the_other_settings() -> None:
     for bad, words in ((0.0, "reverse Kullback-Leibler .*'reverse-kl'"), (1.0, "the Kullback-Leibler .*'kl'")):
         with pytest.raises(ValueError, match=words):
             room.Alpha(alpha=bad)
-    with pytest.raises(ValueError, match="`a` and `b` are 2.0"):
+    with pytest.raises(ValueError, match=r"`a` and `b` are 2\.0"):
         room.LeastSquares(a=2.0, b=2.0)
     assert room.LeastSquares(a=2.0, b=2.0 + 1e-9).b > 2
     for smoothing in (0.1, -0.1):

@@ -1,0 +1,590 @@
+"""Dynamics on games of three numbers: who is moved by what, what a step remembers, leaves behind and refuses."""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import itertools
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import torch
+from examples import batch, build
+from torch import Tensor, nn
+from torch.optim import SGD, Adam
+
+from interalia import dynamics, graphs
+from interalia.dynamics import CATALOGUE, Alternating, Dynamics, Rules, along, factor, lowest, places, put
+from interalia.errors import UserError
+from interalia.games import Game, Outcome
+from interalia.graphs import CopyError, crossed, leaf, mixing, moved, reached
+
+
+class Number(nn.Module):
+    def __init__(self, start: float) -> None:
+        super().__init__()
+        self.w = nn.Parameter(torch.tensor(start, dtype=torch.float64))
+
+
+class Three(Game):
+    """u and v are the generator's and c the critic's; L_g = u v + 2 c u + x v, L_c = c^2 / 2 - c u; scores (c x), (-c x)."""
+
+    players = {"generator": ["first", "second"], "critic": ["third"]}
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second, self.third = Number(1.0), Number(-2.0), Number(0.5)
+        self.told: list[str] = []
+        self.seen: list[tuple[float, ...]] = []
+        self.shown: list[float] = []
+
+    def sample(self, *batch: Tensor) -> dict[str, tuple[Tensor, ...]]:
+        return {"x": batch}
+
+    def losses(self, joints: dict[str, tuple[Tensor, ...]]) -> Outcome:
+        u, v, c = self.first.w, self.second.w, self.third.w
+        x = joints["x"][0]
+        self.seen.append(self.point())
+        self.shown.append(x.mean().item())
+        losses = {"generator": u * v + 2 * c * u + x.mean() * v, "critic": c * c / 2 - c * u}
+        return Outcome(losses, {"q": c * x, "p": -c * x})
+
+    def moved(self, player: str) -> None:
+        self.told.append(player)
+
+    def point(self) -> tuple[float, ...]:
+        return self.first.w.item(), self.second.w.item(), self.third.w.item()
+
+
+def field(u: float, v: float, c: float, x: float = 1.0) -> tuple[float, ...]:
+    return v + 2 * c, u + x, c - u
+
+
+def flow(name: str, rules: Rules | None = None, rate: float = 0.1, **settings: Any) -> tuple[Three, Dynamics]:
+    game = Three()
+    optimisers = {player: SGD(game.parameters_of(player), lr=rate) for player in game.players}
+    return game, CATALOGUE[name](game, optimisers, *([] if rules is None else [rules]), **settings)
+
+
+def data(*numbers: float) -> Iterator[tuple[Tensor, ...]]:
+    """Batches of two, with these means; the last one for ever."""
+    made = [(torch.tensor([n - 0.5, n + 0.5], dtype=torch.float64),) for n in numbers]
+    return itertools.chain(made, itertools.repeat(made[-1]))
+
+
+FLOWS = [name for name in CATALOGUE if name != "one-stage"]
+
+
+def test_settings_begin_as_documented() -> None:
+    rules = Rules()
+    assert (rules.accumulate, rules.clip, rules.balance, rules.precision) == (1, 0.0, 1.0, contextlib.nullcontext)
+    own = {"alternating": {"turns": None}, "extragradient": {"fresh": True}, "consensus": {"gamma": 0.1}}
+    for name, kind in CATALOGUE.items():
+        parameters = list(inspect.signature(kind).parameters.values())
+        assert [p.name for p in parameters[:3]] == ["game", "optimisers", "rules"]
+        assert parameters[2].default == rules
+        assert {p.name: p.default for p in parameters[3:]} == own.get(name, {})
+    kinds = {
+        "simultaneous": "Simultaneous", "alternating": "Alternating", "extragradient": "Extragradient", "past": "Past",
+        "optimistic": "Optimistic", "consensus": "Consensus", "one-stage": "OneStage",
+    }  # fmt: skip
+    assert {name: getattr(dynamics, kind) for name, kind in kinds.items()} == CATALOGUE
+    assert (graphs.ROWS, graphs.NOISE) == (8, 0.1)
+
+
+# ---- looks and moves
+
+
+def test_a_look_leaves_each_players_gradient_with_the_player_and_moves_nobody() -> None:
+    game, moves = flow("simultaneous")
+    start = game.point()
+    outcome = moves.look(data(3.0), "generator", "critic")
+    assert game.point() == start
+    assert [p.grad.item() for p in moves.parameters()] == pytest.approx(list(field(*start, x=3.0)))  # type: ignore[union-attr]
+    assert outcome.losses["generator"].item() == pytest.approx(1 * -2 + 2 * 0.5 * 1 + 3 * -2)
+    assert outcome.losses["critic"].item() == pytest.approx(0.125 - 0.5)
+    with pytest.raises(RuntimeError, match="second time"):  # the graph is not kept beyond the last player
+        outcome.losses["critic"].backward()
+    moves.look(data(5.0), "critic")  # gradients add up until somebody moves
+    assert game.third.w.grad.item() == pytest.approx(2 * (0.5 - 1))  # type: ignore[union-attr]
+    assert game.first.w.grad.item() == pytest.approx(-2 + 1)  # type: ignore[union-attr]
+
+
+def test_a_move_steps_and_clears_those_players_alone() -> None:
+    game, moves = flow("simultaneous")
+    moves.look(data(3.0), "generator", "critic")
+    moves.move("critic")
+    assert game.point() == pytest.approx((1.0, -2.0, 0.5 - 0.1 * -0.5))
+    assert game.third.w.grad is None
+    assert game.first.w.grad is not None
+    assert game.told == ["critic"]
+    moves.move("generator")
+    assert game.point() == pytest.approx((1 - 0.1 * -1, -2 - 0.1 * 4, 0.55))
+    assert game.first.w.grad is None
+    assert game.told == ["critic", "generator"]
+    moves.look(data(3.0), "critic")
+    moves.advance("critic")
+    assert game.told == ["critic", "generator"]  # nothing is imposed
+
+
+def test_what_does_not_want_a_gradient_gets_none_and_stays() -> None:
+    for name in FLOWS:
+        game, moves = flow(name)
+        game.second.w.requires_grad_(False)
+        assert moves.moving("generator") == [game.first.w]
+        assert moves.parameters() == [game.first.w, game.third.w]
+        moves.step(data(3.0))
+        moves.step(data(3.0))
+        assert game.second.w.item() == -2
+        assert game.second.w.grad is None
+        assert game.first.w.item() != 1
+        assert not game.second.w.requires_grad
+
+
+def test_steps_are_what_the_optimisers_would_do() -> None:
+    game, moves = flow("simultaneous")
+    start = game.point()
+    moves.look(data(3.0), "generator", "critic")
+    found = [u.item() for u in moves.steps()]
+    assert found == pytest.approx([0.1 * g for g in field(*start, x=3.0)])
+    assert game.point() == start
+    assert game.told == []
+    assert all(p.grad is None for p in moves.parameters())
+    moves.place([torch.tensor(v, dtype=torch.float64) for v in (7.0, 8.0, 9.0)])
+    assert game.point() == (7, 8, 9)
+    assert game.told == ["generator", "critic"]
+
+
+def test_places_are_copies() -> None:
+    p = nn.Parameter(torch.tensor([1.0, 2.0]))
+    (kept,) = places([p])
+    assert not kept.requires_grad
+    put([p], [torch.tensor([5.0, 6.0])])
+    assert kept.tolist() == [1, 2]
+    assert p.tolist() == [5, 6]
+    assert p.requires_grad
+    assert p.is_leaf
+
+
+def test_the_norm_that_is_clipped_is_one_players_over_all_of_its_parameters() -> None:
+    """Gradients (-1, 4) of the generator, of norm sqrt 17, and -1/2 of the critic, which is short enough for 2."""
+    game, moves = flow("simultaneous", Rules(clip=2.0))
+    moves.step(data(3.0))
+    size = 2 / 17**0.5
+    assert game.point() == pytest.approx((1 + 0.1 * size, -2 - 0.4 * size, 0.55), rel=1e-6)
+
+
+@pytest.mark.parametrize("name", FLOWS)
+def test_one_look_draws_as_many_batches_as_are_accumulated(name: str) -> None:
+    for count in (1, 3):
+        game, moves = flow(name, Rules(accumulate=count))
+        looks = {"extragradient": 2, "alternating": 2}.get(name, 1)
+        outcome = moves.step(data(*range(1, 20)))
+        assert game.shown == list(range(1, looks * count + 1))
+        assert [len(s) for s in outcome.scores.values()] == [2 * count, 2 * count]
+        assert outcome.losses["generator"].ndim == 0
+
+
+def test_a_used_batch_is_used_twice() -> None:
+    game, moves = flow("extragradient", Rules(accumulate=2), fresh=False)
+    moves.step(data(1.0, 2.0, 3.0))
+    assert game.shown == [1, 2, 1, 2]
+    assert len(moves.batch(data(1.0))) == 2
+
+
+def test_the_mean_of_a_look_is_over_its_batches() -> None:
+    game, moves = flow("simultaneous", Rules(accumulate=2))
+    outcome = moves.step(data(1.0, 4.0))
+    assert game.point() == pytest.approx(
+        tuple(w - 0.1 * g for w, g in zip((1, -2, 0.5), field(1, -2, 0.5, 2.5), strict=True))
+    )
+    assert outcome.losses["generator"].item() == pytest.approx(-2 + 1 + 2.5 * -2)
+    assert not outcome.losses["generator"].requires_grad
+    assert outcome.scores["q"].tolist() == [0.25, 0.75, 1.75, 2.25]
+
+
+# ---- a critic that wins
+
+
+class Judged(Three):
+    """With these scores, whatever the numbers are."""
+
+    def __init__(self, p: list[float], q: list[float]) -> None:
+        super().__init__()
+        self.scores = {"q": torch.tensor(p), "p": torch.tensor(q)}
+
+    def losses(self, joints: dict[str, tuple[Tensor, ...]]) -> Outcome:
+        return Outcome(super().losses(joints).losses, self.scores)
+
+
+@pytest.mark.parametrize(("balance", "waits"), [(0.75, False), (0.7499, True), (1.0, False)])
+def test_a_critic_waits_beyond_its_balance_and_not_at_it(balance: float, waits: bool) -> None:
+    """Of the four pairs of scores (1, 3) and (0, 2) three are in order: 3/4."""
+    game = Judged([1, 3], [0, 2])
+    optimisers = {player: SGD(game.parameters_of(player), lr=0.1) for player in game.players}
+    moves = dynamics.Simultaneous(game, optimisers, Rules(balance=balance))
+    assert moves.ahead == 0.0
+    moves.step(data(3.0))
+    assert moves.ahead == (0.75 if balance < 1 else 0.0)
+    assert moves.waits("critic") == waits
+    assert not moves.waits("generator")
+    assert (game.third.w.item() == 0.5) == waits
+    assert game.third.w.grad is None  # nor is it kept for later
+    assert game.first.w.item() != 1
+    assert game.told == ["generator", "critic"]
+
+
+def test_a_game_without_scores_has_no_critic_that_wins() -> None:
+    game = Judged([1, 3], [0, 2])
+    game.scores = {"q": torch.ones(2)}  # one joint, and nothing to tell it from
+    moves = dynamics.Simultaneous(
+        game, {p: SGD(game.parameters_of(p), lr=0.1) for p in game.players}, Rules(balance=0.1)
+    )
+    moves.ahead = 1.0
+    moves.step(data(3.0))
+    assert moves.ahead == 0.0
+    assert game.third.w.item() != 0.5
+
+
+def test_a_balance_of_1_needs_no_critic() -> None:
+    class Alone(Three):
+        players = {"generator": ["first", "second"]}
+
+    game = Alone()
+    optimisers = {"generator": SGD(game.parameters_of("generator"), lr=0.1)}
+    assert dynamics.Simultaneous(game, optimisers, Rules(balance=1.0)).rules.balance == 1
+    with pytest.raises(UserError, match="Alone has none"):
+        dynamics.Simultaneous(game, optimisers, Rules(balance=0.999))
+
+
+def test_the_surest_of_a_look_is_heard_once() -> None:
+    heard: list[Outcome] = []
+    game, moves = flow("simultaneous", Rules(accumulate=3))
+    game.saw = heard.append  # type: ignore[method-assign]
+    moves.step(data(1.0))
+    assert [len(outcome.scores["q"]) for outcome in heard] == [6]
+
+
+# ---- each dynamics
+
+
+def test_alternation_in_the_order_of_its_turns() -> None:
+    """The generator twice, each time anew, then the critic once against it; batches 1, 2 and 3."""
+    game, moves = flow("alternating", turns={"generator": 2, "critic": 1})
+    outcome = moves.step(data(1.0, 2.0, 3.0))
+    u, v, c = 1.0, -2.0, 0.5
+    for x in (1.0, 2.0):
+        before = u, v
+        g = field(u, v, c, x)
+        u, v = u - 0.1 * g[0], v - 0.1 * g[1]
+    assert outcome.losses["generator"].item() == pytest.approx(before[0] * before[1] + before[0] + 2 * before[1])
+    assert outcome.losses["critic"].item() == pytest.approx(0.125 - 0.5 * u)
+    assert not any(loss.requires_grad for loss in outcome.losses.values())
+    assert list(outcome.losses) == ["generator", "critic"]
+    assert outcome.scores["q"].tolist() == [1.25, 1.75]  # of the last look
+    assert game.point() == pytest.approx((u, v, c - 0.1 * (c - u)))
+    assert game.told == ["generator", "generator", "critic"]
+    assert all(p.requires_grad for p in game.parameters())
+
+
+def test_by_default_the_critic_is_first_and_everybody_moves_once() -> None:
+    game, moves = flow("alternating")
+    assert isinstance(moves, Alternating)
+    assert list(moves.turns.items()) == [("critic", 1), ("generator", 1)]
+    moves.step(data(1.0))
+    assert game.told == ["critic", "generator"]
+    for bad in (0, -1, 2.0, "2"):
+        with pytest.raises(UserError, match="must be a whole number from 1"):
+            flow("alternating", turns={"critic": bad, "generator": 1})
+    with pytest.raises(UserError, match="leaves out 'generator'"):
+        flow("alternating", turns={"critic": 1})
+    with pytest.raises(UserError, match="`turns` names 'nobody'"):
+        flow("alternating", turns={"critic": 1, "generator": 1, "nobody": 1})
+
+
+def after(w: tuple[float, ...], *steps: tuple[float, tuple[float, ...]]) -> tuple[float, ...]:
+    for share, along_ in steps:
+        w = tuple(a - share * b for a, b in zip(w, along_, strict=True))
+    return w
+
+
+@pytest.mark.parametrize("name", ["extragradient", "past", "optimistic"])
+def test_what_is_reported_is_the_look_at_the_place_ahead(name: str) -> None:
+    """Three steps of 0.1 on batches 1, 2, ...; the scores are c times the batch where the last look was."""
+    game, moves = flow(name)
+    stream, x = data(*range(1, 20)), iter(range(1, 20))
+    w, last = game.point(), (0.0, 0.0, 0.0)
+    for i in range(3):
+        outcome = moves.step(stream)
+        if name == "extragradient":
+            ahead = after(w, (0.1, field(*w, next(x))))
+            batch_ = next(x)
+            w = after(w, (0.1, field(*ahead, batch_)))
+        elif name == "past":
+            ahead, batch_ = after(w, (0.1, last)), next(x)
+            last = field(*ahead, batch_)
+            w = after(w, (0.1, last))
+            assert [m.item() for m in moves.memory] == pytest.approx(list(last))
+        else:
+            ahead, batch_ = w, next(x)
+            now = field(*ahead, batch_)
+            w, last = after(w, (0.2, now), (-0.1, last)), now
+            assert [m.item() for m in moves.memory] == pytest.approx([0.1 * g for g in last])
+        assert game.seen[-1] == pytest.approx(ahead)
+        assert outcome.scores["q"].mean().item() == pytest.approx(ahead[2] * batch_)
+        assert game.point() == pytest.approx(w)
+        assert all(p.grad is None for p in moves.parameters())
+        players = ["generator", "critic"]
+        assert game.told == players * ({"extragradient": 2, "optimistic": 1}.get(name, 2 if i else 1))
+        game.told.clear()
+
+
+def test_past_remembers_copies_and_zeros_where_nothing_was() -> None:
+    class Beside(Three):
+        """u is in nobody's loss."""
+
+        def losses(self, joints: dict[str, tuple[Tensor, ...]]) -> Outcome:
+            v, c = self.second.w, self.third.w
+            return Outcome({"generator": v * v * 3, "critic": c * c / 2}, {})
+
+    game = Beside()
+    moves = dynamics.Past(game, {p: Adam(game.parameters_of(p), lr=0.1) for p in game.players})
+    moves.step(data(1.0))
+    assert [m.item() for m in moves.memory] == [0.0, -12.0, 0.5]
+    assert [m.requires_grad for m in moves.memory] == [False] * 3
+    moves.step(data(1.0))
+    assert game.first.w.item() == 1
+
+
+def test_consensus_by_hand_with_a_share_for_each_batch() -> None:
+    """F + gamma J^T F, J the slopes of (v + 2 c, u + x, c - u) in (u, v, c): rows (0, 1, 2), (1, 0, 0), (-1, 0, 1)."""
+
+    def pulled(w: tuple[float, ...], x: float, gamma: float) -> list[float]:
+        f = field(*w, x)
+        return [f[0] + gamma * (f[1] - f[2]), f[1] + gamma * f[0], f[2] + gamma * (2 * f[0] + f[2])]
+
+    for settings, gamma in (({"gamma": 0.3}, 0.3), ({}, 0.1)):
+        game, moves = flow("consensus", Rules(accumulate=2), **settings)
+        w = game.point()
+        moves.step(data(1.0, 6.0))
+        g = [(a + b) / 2 for a, b in zip(pulled(w, 1.0, gamma), pulled(w, 6.0, gamma), strict=True)]
+        assert game.point() == pytest.approx([a - 0.1 * b for a, b in zip(w, g, strict=True)])
+        assert game.told == ["generator", "critic"]
+    for bad in (0.0, -0.1, float("nan")):
+        with pytest.raises(ValueError, match="`gamma` is"):
+            flow("consensus", gamma=bad)
+    game = Three()
+    for every, fits in ((1, True), (2, False)):
+        game.penalty = dynamics_penalty(every)
+        with contextlib.nullcontext() if fits else pytest.raises(UserError, match="give the penalty every=1"):
+            dynamics.Consensus(game, {})
+
+
+def dynamics_penalty(every: int) -> Any:
+    from interalia.penalties import R1
+
+    return R1(every=every)
+
+
+# ---- what is kept
+
+
+def test_what_a_checkpoint_keeps_and_takes_back() -> None:
+    for name in ("past", "optimistic", "simultaneous"):
+        game, moves = flow(name)
+        assert moves.state_dict() == {"memory": [], "ahead": 0.0}
+        moves.step(data(2.0))
+        moves.ahead = 0.25
+        state = moves.state_dict()
+        assert len(state["memory"]) == (0 if name == "simultaneous" else 3)
+        _, again = flow(name)
+        again.load_state_dict({**state, "memory": [m.float() for m in state["memory"]]})
+        assert again.ahead == 0.25
+        assert [m.dtype for m in again.memory] == [torch.float64] * len(state["memory"])
+        torch.testing.assert_close(again.memory, state["memory"])
+        again.load_state_dict({"memory": []})  # of an older checkpoint
+        assert (again.memory, again.ahead) == ([], 0.0)
+    with pytest.raises(ValueError, match="zip"):
+        again.load_state_dict({"memory": [torch.zeros(())]})
+
+
+# ---- one stage
+
+
+def test_who_can_play_in_one_stage() -> None:
+    class Third(Three):
+        players = {"generator": ["first"], "other": ["second"], "critic": ["third"]}
+
+    class Nobody(Three):
+        players = {"generator": ["first"], "other": ["second"]}
+
+    for kind, names in ((Third, "generator, other, critic"), (Nobody, "generator, other")):
+        with pytest.raises(
+            UserError, match=f"{kind.__name__} cannot be trained in one stage: its players are {names}, and"
+        ):
+            dynamics.OneStage(kind(), {})
+    assert dynamics.OneStage(Three(), {}).other == "generator"  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("c", "g", "limit", "expected", "usable"),
+    [
+        ([2.0, -4.0], [3.0, 1.0], 10.0, [1.5, -0.25], True),
+        ([2.0, 4.0], [20.0, 0.4], 10.0, [10.0, 0.1], True),  # at both borders
+        ([2.0, 4.0], [20.5, 4.0], 10.0, [10.25, 1.0], False),
+        ([2.0, 4.0], [2.0, 0.39], 10.0, [1.0, 0.0975], False),
+        (
+            [2.0, 10.0],
+            [2.0, 0.0],
+            10.0,
+            [1.0, 0.0],
+            True,
+        ),  # nothing is asked of a sample that the generator pays nothing for
+        ([2.0, 10.5], [2.0, 0.0], 10.0, [1.0, 0.0], False),  # unless its slope is out of range
+        ([2.0, 0.0], [2.0, 0.0], 10.0, [1.0, 0.0], True),
+        ([2.0, 0.0], [2.0, 1.0], 10.0, [1.0, float("inf")], False),
+    ],
+)
+def test_factors_of_two_samples(
+    c: list[float], g: list[float], limit: float, expected: list[float], usable: bool
+) -> None:
+    found, fits = factor(torch.tensor(c), torch.tensor(g), limit)
+    assert found.tolist() == pytest.approx(expected)
+    assert bool(fits) == usable
+
+
+def test_factors_of_samples_with_several_scores() -> None:
+    """Of shape (2, 3) and (2, 1, 2): all of one sample's have to be one number."""
+    c = torch.tensor([[1.0, 2.0, 4.0], [1.0, -1.0, 0.5]])
+    assert factor(c, 3 * c, 10.0)[0].tolist() == [3, 3]
+    assert bool(factor(c, 3 * c, 10.0)[1])
+    each = torch.tensor([[3.0], [5.0]])
+    assert factor(c, each * c, 10.0)[0].tolist() == [3, 5]
+    assert bool(factor(c, each * c, 10.0)[1])
+    other = torch.ones_like(c)
+    other[1, 2] = 2.0
+    assert not bool(factor(c, other * c, 10.0)[1])
+    deep = torch.ones(2, 1, 2)
+    assert factor(deep, 2 * deep, 10.0)[0].shape == (2,)
+
+
+def test_a_batch_of_gradients_times_its_samples_factors() -> None:
+    """Two packs of two samples of three numbers."""
+    gradient = torch.arange(12.0).view(4, 3)
+    found = along(gradient, torch.tensor([2.0, -1.0], dtype=torch.float64))
+    assert found.tolist() == [[0, 2, 4], [6, 8, 10], [-6, -7, -8], [-9, -10, -11]]
+    assert found.dtype == torch.float32
+    assert along(torch.ones(2, 3, 4, 5), torch.tensor([2.0, 3.0])).mean((1, 2, 3)).tolist() == [2, 3]
+    assert along(torch.tensor([1.0, 1.0]), torch.tensor([2.0, 3.0])).tolist() == [2, 3]
+
+
+def test_the_kind_of_number_in_which_a_gradient_flows() -> None:
+    loss = torch.zeros((), dtype=torch.float64)
+    assert lowest(loss) == torch.float64
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert lowest(loss) == torch.bfloat16
+
+
+# ---- graphs
+
+
+def test_a_leaf_is_cut_off_and_data_stay() -> None:
+    w = torch.ones(2, requires_grad=True)
+    made, x = 3 * w, torch.ones(2)
+    cut = leaf(made)
+    assert cut.is_leaf
+    assert cut.requires_grad
+    assert cut.tolist() == [3, 3]
+    assert leaf(x) is x
+    assert moved(x) is x
+    torch.manual_seed(0)
+    near = moved(made)
+    torch.manual_seed(0)
+    torch.testing.assert_close(near.detach(), 3 + 0.1 * torch.randn(2))
+    assert near.is_leaf
+    assert near.requires_grad
+    assert made.grad_fn is not None
+
+
+def test_leaves_that_a_loss_reaches() -> None:
+    a, b, c, d = (torch.full((2,), v, requires_grad=True) for v in (1.0, 2.0, 3.0, 4.0))
+    score, other = (a * b).split(1)
+    loss = score.sum() * c.sum() + (b * b).exp().sum()
+    assert reached(loss) == {id(a), id(b), id(c)}
+    assert reached(loss, [score]) == {id(b), id(c)}
+    assert reached(score.sum(), [other]) == {id(a), id(b)}  # another output of the same node
+    assert reached(score.sum(), [score, other]) == set()
+    assert reached(score, [score]) == set()
+    assert reached(d) == {id(d)}
+    assert reached(d.detach()) == set()
+    assert reached((d * 1).detach().sum()) == set()
+
+
+def test_a_score_that_depends_on_other_samples() -> None:
+    """Rows of x and of y with scores of their own; the name is that of the joint whose sample reaches a foreign score."""
+    x, y = torch.randn(3, 2, requires_grad=True), torch.randn(5, 2, requires_grad=True)
+    made = [("q", x), ("p", y)]
+    torch.manual_seed(0)
+    own = {"q": x.square().sum(1), "p": y.square().sum(1)}
+    assert crossed(own, made) is None
+    assert crossed({**own, "p": own["p"] + x[0, 0]}, made) == "q"
+    assert crossed({**own, "q": own["q"] + y[4, 1]}, made) == "p"
+    for i, j in itertools.permutations(range(5), 2):  # any one sample in any one other score
+        mixed = own["p"] + torch.eye(5)[i] * 1e-20 * y[j, 0]
+        assert crossed({**own, "p": mixed}, made) == "p", (i, j)
+    assert crossed({"q": own["q"], "p": own["p"][:2]}, made) == "p"  # 5 samples are no whole number for 2 scores
+    assert crossed({"q": x.square(), "p": own["p"]}, made) is None  # two scores of a sample
+    packs = torch.randn(6, 2, requires_grad=True)
+    assert crossed({"q": packs.square().view(3, 4).sum(1)}, [("q", packs)]) is None
+    assert crossed({"q": packs.square().view(2, 3, 2).sum((0, 2))}, [("q", packs)]) == "q"
+    one = torch.randn(1, 2, requires_grad=True)
+    assert crossed({"q": one.sum(1)}, [("q", one)]) is None
+    broken = {"q": own["q"], "p": own["p"] + (y[0, 0] - y[0, 0].detach()).sqrt()}  # whose slope is no number at all
+    assert crossed(broken, made) is None
+
+
+def test_looking_for_mixing_changes_nothing() -> None:
+    game = build("ali", penalty="r1")
+    weights = [p.detach().clone() for p in game.parameters()]
+    level: list[tuple[int, int]] = []
+    sizes: list[int] = []
+    kind = type(game)
+    plain = kind.at, kind.sample
+
+    def at(self: Game, step: int, steps: int) -> None:
+        level.append((step, steps))
+        plain[0](self, step, steps)
+
+    def sample(self: Game, *batch: Tensor) -> Any:
+        sizes.append(len(batch[0]))
+        return plain[1](self, *batch)
+
+    torch.manual_seed(3)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(kind, "at", at)
+        patch.setattr(kind, "sample", sample)
+        assert mixing(game, batch(game, 16)) is None
+    drawn = torch.rand(3)
+    torch.manual_seed(3)
+    assert torch.equal(drawn, torch.rand(3))
+    assert level == [(0, 2), (1, 2), (2, 2)]  # beginning, middle and end
+    assert sizes == [8, 8, 8]
+    assert game.penalty is not None
+    assert all(p.grad is None for p in game.parameters())
+    assert all(torch.equal(a, b) for a, b in zip(weights, game.parameters(), strict=True))
+    packed = build("ali", pack=2)
+    sizes.clear()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(kind, "sample", sample)
+        assert mixing(packed, batch(packed, 24)) is None
+    assert sizes == [16, 16, 16]
+
+
+def test_a_game_that_cannot_be_copied() -> None:
+    game = build("ali")
+    game.open = (torch.ones(1, requires_grad=True) * 2).view(1)  # type: ignore[assignment]
+    with pytest.raises(CopyError) as caught:
+        mixing(game, batch(game, 16))
+    assert "\n" not in str(caught.value)
+    assert str(caught.value)
