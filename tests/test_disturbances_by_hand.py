@@ -42,8 +42,8 @@ def test_settings_begin_as_documented() -> None:
     assert list(CHANGES.items()) == [
         ("colour", colour), ("translation", translation), ("cutout", cutout), ("flip", flip)
     ]  # fmt: skip
-    assert NOISES == {"annealed": InstanceNoise, "constant": ConstantNoise}
-    assert AUGMENTATIONS == {"fixed": Augmentation, "adaptive": AdaptiveAugmentation}
+    assert {"annealed": InstanceNoise, "constant": ConstantNoise} == NOISES
+    assert {"fixed": Augmentation, "adaptive": AdaptiveAugmentation} == AUGMENTATIONS
     expected = {
         InstanceNoise: {"std": 0.1, "until": 1.0, "final": 0.0},
         ConstantNoise: {"std": 0.1},
@@ -118,7 +118,7 @@ def every(count: int) -> Tensor:
 
 
 def test_colour_by_hand() -> None:
-    """Two images of two channels and two pixels, of which the first is changed; draws for brightness, saturation, contrast."""
+    """Two images of two channels and two pixels, the first is changed; draws for brightness, saturation, contrast."""
     x = torch.tensor([0.1, 0.5, 0.3, 0.9], dtype=torch.float64).view(1, 2, 1, 2).repeat(2, 1, 1, 1)
     chosen = torch.tensor([True, False])
     torch.manual_seed(0)
@@ -204,7 +204,7 @@ def test_helpers() -> None:
 
 
 def test_changes_are_drawn_one_after_the_other() -> None:
-    """For each change of the policy first who is changed, then how; images lie beside each other, and the rest is not touched."""
+    """For each change of the policy first who is changed, then how; images lie beside each other."""
     a, b, z = torch.rand(30, 1, 8, 12), torch.rand(30, 1, 8, 12), torch.rand(30, 5)
     augment = Augmentation(policy="flip,translation", probability=0.3)
     torch.manual_seed(0)
@@ -322,7 +322,7 @@ def test_several_are_one() -> None:
 
 
 def test_outscoring_by_counting_pairs() -> None:
-    """Of 3 x 4 pairs (1, 2, 5) against (0, 2, 2, 4): 1 + (1 + 1) + 4 = 7, ties by half; whatever the shape, order and kind."""
+    """Of 3 x 4 pairs (1, 2, 5) against (0, 2, 2, 4): 1 + (1 + 1) + 4 = 7, ties by half; in any shape, order and kind."""
     p, q = torch.tensor([5.0, 1.0, 2.0]), torch.tensor([2.0, 0.0, 4.0, 2.0])
     assert outscoring(p, q) == 7 / 12
     assert outscoring(q, p) == 5 / 12

@@ -392,7 +392,7 @@ def dynamics_penalty(every: int) -> Any:
 
 def test_what_a_checkpoint_keeps_and_takes_back() -> None:
     for name in ("past", "optimistic", "simultaneous"):
-        game, moves = flow(name)
+        _, moves = flow(name)
         assert moves.state_dict() == {"memory": [], "ahead": 0.0}
         moves.step(data(2.0))
         moves.ahead = 0.25

@@ -146,6 +146,9 @@ def test_when_a_penalty_is_due(name: str) -> None:
     charge = penalty(Square(), P, P)
     assert charge.shape == ()
     assert (charge.item(), charge.dtype, charge.requires_grad) == (0, torch.float64, False)
+    x = torch.ones(2, 3, requires_grad=True) * 2
+    alone = penalty(Square(), (x, x.double()), (x, x.double())), penalty(Square(), (x,), (x,))
+    assert [(zero.item(), zero.dtype) for zero in alone] == [(0, torch.float32)] * 2  # as x is, whatever is beside it
     for bad in (0, -1):
         with pytest.raises(ValueError, match="`every` is"):
             CATALOGUE[name](every=bad)
@@ -198,7 +201,7 @@ def test_borders_of_the_weights() -> None:
         assert kind(gamma=0.0).gamma == 0
         assert kind(gamma=1e-9, final=1e-9).final == 1e-9
         for bad in (-1e-9, math.nan):
-            with pytest.raises(ValueError, match="`gamma` is .* weight of 0 or more"):
+            with pytest.raises(ValueError, match=r"`gamma` is .* weight of 0 or more"):
                 kind(gamma=bad)
         for gamma, final in ((0.0, 1.0), (1.0, 0.0), (1.0, -1.0), (1.0, math.nan)):
             with pytest.raises(ValueError, match="both are above 0"):
@@ -224,6 +227,8 @@ def test_a_box_for_weights() -> None:
     clip = Clip(bound=0.25)
     assert clip(critic, P, Q).item() == 0
     assert clip(critic, P, Q).dtype == torch.float64
+    assert clip(critic, (P[0], P[1].float()), Q).dtype == torch.float64
+    assert clip(critic, P[:1], Q[:1]).item() == 0
     R1().moved(critic)  # for which nothing is done
     assert critic.k.item() == 0.3
     clip.moved(critic)
