@@ -581,6 +581,52 @@ def test_looking_for_mixing_changes_nothing() -> None:
     assert sizes == [16, 16, 16]
 
 
+def test_one_stage_looks_for_mixing_at_the_first_step_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    game, looked = build("ali"), []
+    monkeypatch.setattr(dynamics, "mixing", lambda *given: looked.append(given))
+    moves = dynamics.OneStage(game, {p: SGD(game.parameters_of(p), lr=0.1) for p in game.players})
+    assert not looked
+    for _ in range(3):
+        moves.step(itertools.repeat(batch(game)))
+    assert len(looked) == 1
+    assert looked[0][0] is game
+    monkeypatch.setattr(dynamics, "mixing", lambda *given: "q")
+    moves.apart = False
+    with pytest.raises(UserError, match=r"depends on other samples of the joint 'q' than its own"):
+        moves.step(itertools.repeat(batch(game)))
+
+
+def test_one_stage_adds_to_what_was_there_and_takes_its_share() -> None:
+    """Against the ordinary two backward passes, with a share of 1/4, added to gradients of 1; and where the generator's loss
+    reaches its own weights beside the scores."""
+
+    def beside(game: Game) -> Game:
+        losses = game.losses
+
+        def more(joints: dict[str, tuple[Tensor, ...]]) -> Outcome:
+            outcome = losses(joints)
+            weights = torch.stack([p.square().sum() for p in game.parameters_of("generator")]).sum()
+            both = {**outcome.losses, "generator": outcome.losses["generator"] + 3 * weights}
+            return Outcome(both, outcome.scores)
+
+        game.losses = more  # type: ignore[method-assign, assignment]
+        return game
+
+    for change in (lambda game: game, beside):
+        ends = []
+        for name in ("simultaneous", "one-stage"):
+            game = change(build("ali"))
+            moves = CATALOGUE[name](game, {p: SGD(game.parameters_of(p), lr=0.1) for p in game.players})
+            moves.apart = True  # type: ignore[attr-defined]
+            for p in game.parameters():
+                p.grad = torch.ones_like(p)
+            torch.manual_seed(0)
+            moves.gradients(batch(game), list(game.players), 0.25)
+            ends.append(torch.cat([p.grad.flatten() for p in moves.parameters()]))  # type: ignore[union-attr]
+        torch.testing.assert_close(ends[1], ends[0], rtol=1e-9, atol=1e-11)
+        assert not torch.equal(ends[0], torch.ones_like(ends[0]))
+
+
 def test_a_game_that_cannot_be_copied() -> None:
     game = build("ali")
     game.open = (torch.ones(1, requires_grad=True) * 2).view(1)  # type: ignore[assignment]
