@@ -307,7 +307,6 @@ class Disturbances(Disturbance):
             part.remember(memory)
 
 
-@torch.no_grad()
 def outscoring(p: Tensor, q: Tensor) -> float:
     """The probability that a score of P is above one of Q, ties counted by half: the area under the critic's ROC curve.
 

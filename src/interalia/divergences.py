@@ -195,7 +195,6 @@ class FDivergence(Divergence):
         return expectation(self.rising(p)) - expectation(self.output(q))
 
 
-@dataclass(frozen=True)
 class GAN(FDivergence):
     """The original game: f(u) = u log u - (u + 1) log(u + 1), D = 2 JS - 2 log 2; g(v) = log sigmoid(v).
 
@@ -582,7 +581,6 @@ class LeastSquares(Divergence):
         return ((p - mirror).square().mean() + (q - self.c).square().mean()) / 2
 
 
-@dataclass(frozen=True)
 class Hinge(Divergence):
     """critic: mean[max(0, 1 - p)] + mean[max(0, 1 + q)];  generator: mean[p] - mean[q].
 
@@ -600,7 +598,6 @@ class Hinge(Divergence):
         return p.mean() - q.mean()
 
 
-@dataclass(frozen=True)
 class BigBiGAN(Divergence):
     """Hinge on each of the critic's terms for itself: of x, of z and of (x, z).
 
@@ -632,7 +629,6 @@ class BigBiGAN(Divergence):
         return terms.mean(0).sum() if terms.ndim == 2 else terms.mean()
 
 
-@dataclass(frozen=True)
 class Wasserstein(Divergence):
     """critic: mean[q] - mean[p];  generator: mean[p] - mean[q]. The critic must be kept Lipschitz: give a penalty.
 
@@ -689,12 +685,11 @@ class Relativistic(Divergence):
     of: str = "gan"
 
     def __post_init__(self) -> None:
-        super().__post_init__()
         if isinstance(self.base, Relativistic):
             raise ValueError("`of` is relativistic itself; name another divergence")
         if self.base.smoothing:
             raise ValueError(f"`of` smooths its labels; write relativistic(..., smoothing={self.base.smoothing})")
-        replace(self.base, smoothing=self.smoothing)  # which raises where the other divergence has nothing to smooth
+        replace(self.base, smoothing=self.smoothing)  # which raises where the other divergence would
 
     @functools.cached_property
     def base(self) -> Divergence:
