@@ -228,7 +228,7 @@ def test_a_critic_waits_beyond_its_balance_and_not_at_it(balance: float, waits: 
     moves.step(data(3.0))
     assert moves.ahead == (0.75 if balance < 1 else 0.0)
     assert moves.waits("critic") == waits
-    assert not moves.waits("generator")
+    assert not any(moves.waits(player) for player in ("generator", "autoencoder"))
     assert (game.third.w.item() == 0.5) == waits
     assert game.third.w.grad is None  # nor is it kept for later
     assert game.first.w.item() != 1
@@ -627,10 +627,27 @@ def test_one_stage_adds_to_what_was_there_and_takes_its_share() -> None:
         assert not torch.equal(ends[0], torch.ones_like(ends[0]))
 
 
+@pytest.mark.parametrize("share", [0.25, 1.0])
+def test_the_ordinary_way_takes_its_share_too(share: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a factor is not usable the generator's gradient is had by a backward of its own."""
+    ends = []
+    for name in ("simultaneous", "one-stage"):
+        monkeypatch.setattr(dynamics, "factor", lambda c, g, limit: (g / c, torch.tensor(False)))
+        game = build("ali")
+        moves = CATALOGUE[name](game, {p: SGD(game.parameters_of(p), lr=0.1) for p in game.players})
+        torch.manual_seed(0)
+        moves.apart = True  # type: ignore[attr-defined]
+        moves.gradients(batch(game), list(game.players), share)
+        ends.append(torch.cat([p.grad.flatten() for p in moves.parameters()]))  # type: ignore[union-attr]
+    torch.testing.assert_close(ends[1], ends[0], rtol=1e-9, atol=1e-11)
+
+
 def test_a_game_that_cannot_be_copied() -> None:
     game = build("ali")
     game.open = (torch.ones(1, requires_grad=True) * 2).view(1)  # type: ignore[assignment]
     with pytest.raises(CopyError) as caught:
         mixing(game, batch(game, 16))
     assert "\n" not in str(caught.value)
+    with pytest.raises(UserError, match="cannot be copied"):
+        dynamics.OneStage(game, {}).step(itertools.repeat(batch(game)))
     assert str(caught.value)
