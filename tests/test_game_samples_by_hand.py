@@ -16,12 +16,15 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Categorical, MultivariateNormal, Normal
 
+from interalia import games
 from interalia.conditionals import Chain, Codes, Dirac, Gaussian, Prior, StandardNormal
 from interalia.divergences import Divergence
-from interalia.games import CATALOGUE, CycleGAN, Game
+from interalia.games import CycleGAN, Game
 from interalia.games.avb import FLOOR
 from interalia.networks.layers import Joint, Recogniser
 from interalia.penalties import Penalty
+
+CATALOGUE: dict[str, Any] = games.CATALOGUE
 
 
 def rows(*values: Sequence[float]) -> Tensor:
@@ -211,7 +214,7 @@ TOGETHER = pytest.mark.parametrize("together", [True, False])
 
 @TOGETHER
 def test_gan(together: bool) -> None:
-    game = CATALOGUE["gan"](decoder(), Weighed(S_X), Numbers(Z), together=together, **SETTINGS)  # type: ignore[call-arg]
+    game = CATALOGUE["gan"](decoder(), Weighed(S_X), Numbers(Z), together=together, **SETTINGS)
     data, model = of_x(X), of_x(decoded(Z))
     losses = {"critic": paid(data, model) + charged(data, model), "generator": deceived(data, model)}
     joints = {"data": (X,), "model": (decoded(Z),)}
@@ -221,7 +224,7 @@ def test_gan(together: bool) -> None:
 @TOGETHER
 @pytest.mark.parametrize("name", ["ali", "posthoc-ali"])
 def test_ali_and_the_same_after_the_fact(name: str, together: bool) -> None:
-    game = CATALOGUE[name](encoder(), decoder(), Weighed(S_X, S_Z), Numbers(Z), together=together, **SETTINGS)  # type: ignore[call-arg]
+    game = CATALOGUE[name](encoder(), decoder(), Weighed(S_X, S_Z), Numbers(Z), together=together, **SETTINGS)
     other = "generator" if name == "ali" else "encoder"
     losses = {"critic": paid(Q, P) + charged(Q, P), other: deceived(Q, P)}
     joints = {"q": (X, encoded(X)), "p": (decoded(Z), Z)}
@@ -235,7 +238,7 @@ def test_alice(cycle: float, cycle_z: float, distance: str, together: bool) -> N
     game = CATALOGUE["alice"](
         encoder(), decoder(), Weighed(S_X, S_Z), Numbers(Z),
         cycle=cycle, cycle_z=cycle_z, distance=distance, together=together, **SETTINGS,
-    )  # type: ignore[call-arg]  # fmt: skip
+    )  # fmt: skip
     lost = square if distance == "mse" else absolute
     generator = deceived(Q, P) + cycle * lost(ROUND, X) + cycle_z * lost(BACK, Z)
     joints = {"q": (X, encoded(X)), "p": (decoded(Z), Z), "cycle": (ROUND, X)}
@@ -250,7 +253,7 @@ def test_adversarial_alice(together: bool) -> None:
     critic, other = Weighed(S_X, S_Z), Weighed(S_X, 3 * S_X)
     game = CATALOGUE["alice-adversarial"](
         encoder(), decoder(), critic, other, Numbers(Z), weight=0.5, together=together, **SETTINGS
-    )  # type: ignore[call-arg]
+    )
     same, cycle = 4 * of_x(X), of_x(X) + 3 * of_x(ROUND)
     losses = {
         "critic": paid(Q, P) + charged(Q, P) + 0.5 * (paid(same, cycle) + charged(same, cycle)),
@@ -265,9 +268,7 @@ def test_adversarial_alice(together: bool) -> None:
 @pytest.mark.parametrize("cycle", [0.0, 3.0])
 def test_hali(cycle: float, together: bool) -> None:
     up, down = Chain(encoder(), Dirac(linear(C, C_0))), Chain(Dirac(linear(C.T, C_0)), decoder())
-    game = CATALOGUE["hali"](
-        up, down, Weighed(S_X, S_1, S_Z), Numbers(Z), cycle=cycle, together=together, **SETTINGS
-    )  # type: ignore[call-arg]
+    game = CATALOGUE["hali"](up, down, Weighed(S_X, S_1, S_Z), Numbers(Z), cycle=cycle, together=together, **SETTINGS)
     z1_tilde = Z @ C.T + rows(C_0)
     x_tilde = decoded(z1_tilde)
     q = of_pair(X, level(encoded(X))) + (encoded(X) @ S_1)[:, 0]
@@ -300,7 +301,7 @@ class Labels(nn.Module):
 def test_semi_supervised_ali(cycle: float, together: bool) -> None:
     game = CATALOGUE["semi-ali"](
         encoder(), decoder(), Labels(), Numbers(Z), label_weight=0.5, cycle=cycle, together=together, **SETTINGS
-    )  # type: ignore[call-arg]
+    )
     y = torch.tensor([1, 0])
     q, p = ((s.exp() + (-2 * s).exp()).log() for s in (Q, P))
     s_l = of_pair(X_L, encoded(X_L))
@@ -314,7 +315,7 @@ def test_semi_supervised_ali(cycle: float, together: bool) -> None:
     depends = {"q": "- E", "labelled": "- - -", "p": "G -", "cycle": "EG -"}
     check(game, [X, X_L, y], joints, depends, losses, {"q": q, "p": p})
     s = of_pair(X, encoded(X))
-    torch.testing.assert_close(game.classify(X), torch.stack([(3 * s).sigmoid(), (-3 * s).sigmoid()], dim=1))  # type: ignore[operator]
+    torch.testing.assert_close(game.classify(X), torch.stack([(3 * s).sigmoid(), (-3 * s).sigmoid()], dim=1))
 
 
 @TOGETHER
@@ -323,7 +324,7 @@ def test_adversarial_autoencoder(distance: str, together: bool) -> None:
     game = CATALOGUE["aae"](
         encoder(), decoder(), Weighed(S_Z), Numbers(Z),
         weight=3.0, distance=distance, adversarial=0.5, together=together, **SETTINGS,
-    )  # type: ignore[call-arg]  # fmt: skip
+    )  # fmt: skip
     lost = square if distance == "mse" else absolute
     prior, posterior = of_z(Z), of_z(encoded(X))
     losses = {
@@ -352,7 +353,7 @@ def test_semi_supervised_adversarial_autoencoder(together: bool) -> None:
     game = CATALOGUE["semi-aae"](
         Dirac(Read()), decoder(), Weighed(S_Z), Category().double(),
         weight=3.0, label_weight=0.5, together=together, **SETTINGS,
-    )  # type: ignore[call-arg]  # fmt: skip
+    )  # fmt: skip
     y = torch.tensor([1, 0])
     first = 1 / (1 + (-X[:, 0]).exp())
     z_hat = torch.stack([1.5 * X[:, 0] + X[:, 1], first, 1 - first], dim=1)
@@ -367,17 +368,15 @@ def test_semi_supervised_adversarial_autoencoder(together: bool) -> None:
     joints = {"prior": (Z_CODES,), "posterior": (z_hat,), "cycle": (decoded(z_hat), X), "labelled": (z_l, y)}
     depends = {"prior": "-", "posterior": "E", "cycle": "EG -", "labelled": "E -"}
     check(game, [X, X_L, y], joints, depends, losses, {"prior": prior, "posterior": posterior})
-    torch.testing.assert_close(game.classify(X), z_hat[:, 1:])  # type: ignore[operator]
+    torch.testing.assert_close(game.classify(X), z_hat[:, 1:])
 
 
 def test_latent_regressors() -> None:
     x_tilde = decoded(Z)
-    alone = CATALOGUE["latent-regressor"](encoder(), decoder(), Numbers(Z))  # type: ignore[call-arg]
+    alone = CATALOGUE["latent-regressor"](encoder(), decoder(), Numbers(Z))
     lost = square(encoded(x_tilde), Z)
     check(alone, [X], {"model": (x_tilde, Z)}, {"model": "- -"}, {"regressor": lost}, {})
-    beside = CATALOGUE["joint-latent-regressor"](
-        encoder(), decoder(), Weighed(S_X), Numbers(Z), weight=0.5, **SETTINGS
-    )  # type: ignore[call-arg]
+    beside = CATALOGUE["joint-latent-regressor"](encoder(), decoder(), Weighed(S_X), Numbers(Z), weight=0.5, **SETTINGS)
     data, model = of_x(X), of_x(x_tilde)
     losses = {
         "critic": paid(data, model) + charged(data, model),
@@ -404,7 +403,7 @@ def test_infogan(together: bool) -> None:
     critic = Recogniser(nn.Identity(), Weighed(S_X), linear(answers, (0.1, 0.2, -0.3)))
     game = CATALOGUE["infogan"](
         decoder(), critic, prior, weight=3.0, continuous_weight=5.0, together=together, **SETTINGS
-    )  # type: ignore[call-arg]
+    )
     data, model = of_x(X), of_x(decoded(z))
     told = decoded(z) @ answers + rows((0.1, 0.2, -0.3))
     categories = (z[:, :2] * (told[:, :2] - told[:, :2].exp().sum(1, keepdim=True).log())).sum(1).mean() + math.log(2)
@@ -425,7 +424,7 @@ def test_vae_gan(together: bool) -> None:
     critic = Joint(linear(judge, (0.3,)), linear(features, (0.1, 0.2, -0.3)))
     game = CATALOGUE["vae-gan"](
         gaussian(), decoder(), critic, StandardNormal(3).double(), feature=3.0, gamma=0.5, together=together, **SETTINGS
-    )  # type: ignore[call-arg]
+    )
     game.prior.sample = lambda shape: Z  # type: ignore[method-assign]
     torch.manual_seed(0)
     joints = game.sample(X)
@@ -490,9 +489,7 @@ class Seeded:
 @pytest.mark.parametrize("beta", [1.0, 4.0])
 @pytest.mark.parametrize("analytic", [True, False])
 def test_vae_of_one_sample(analytic: bool, beta: float) -> None:
-    game = CATALOGUE["vae"](
-        gaussian(), decoder(), StandardNormal(3).double(), sigma=0.4, beta=beta, analytic=analytic
-    )  # type: ignore[call-arg]
+    game = CATALOGUE["vae"](gaussian(), decoder(), StandardNormal(3).double(), sigma=0.4, beta=beta, analytic=analytic)
     Seeded(game)
     z, log_q, q = drawn_from_posterior()
     standard = Normal(0.0, 1.0)
@@ -514,7 +511,7 @@ def test_vae_of_four_samples(doubly: bool) -> None:
     network.register_forward_hook(lambda module, inputs, answers: kept.append(answers))
     game = CATALOGUE["vae"](
         Gaussian(network), decoder(), StandardNormal(3).double(), sigma=0.8, samples=4, doubly=doubly
-    )  # type: ignore[call-arg]
+    )
     Seeded(game)
     z, log_q, q = drawn_from_posterior(4)
     images = X.repeat_interleave(4, dim=0)
@@ -545,7 +542,7 @@ def test_vae_of_four_samples(doubly: bool) -> None:
 def test_avb(learned: bool, together: bool) -> None:
     game = CATALOGUE["avb"](
         encoder(), decoder(), Weighed(S_X, S_Z), Numbers(Z), sigma=0.4, together=together, **SETTINGS
-    )  # type: ignore[call-arg]
+    )
     if learned:
         game.prior.register_parameter("m", nn.Parameter(torch.zeros(())))
     p = of_pair(X, Z)
@@ -561,7 +558,7 @@ def test_avb_with_adaptive_contrast(correlated: bool) -> None:
     game = CATALOGUE["avb"](
         gaussian(), decoder(), Weighed(S_X, S_Z), Numbers(Z),
         sigma=0.4, contrast=True, correlated=correlated, **SETTINGS,
-    )  # type: ignore[call-arg]  # fmt: skip
+    )  # fmt: skip
     Seeded(game)
     z, _, q = drawn_from_posterior()
     noise = torch.randn(3, 3, dtype=torch.float64)  # drawn next
@@ -587,11 +584,9 @@ def test_a_sample_is_whitened_by_the_root_of_its_own_covariance() -> None:
         covariance = torch.stack([rows([2.0, 0.6], [0.6, 0.5]), rows([1.5, -0.9], [-0.9, 0.8]), -torch.eye(2).double()])
         variance = covariance.diagonal(dim1=1, dim2=2)
 
-    game = CATALOGUE["avb"](
-        gaussian(), decoder(), Weighed(S_X, S_Z), Numbers(Z), contrast=True, correlated=True
-    )  # type: ignore[call-arg]
+    game = CATALOGUE["avb"](gaussian(), decoder(), Weighed(S_X, S_Z), Numbers(Z), contrast=True, correlated=True)
     z = rows([0.9, 0.4], [-0.6, 1.3], [0.2, 0.1])
-    white, log_scale = game.whitened(z, Known())  # type: ignore[operator]
+    white, log_scale = game.whitened(z, Known())
     for i in range(2):
         covariance = Known.covariance[i] + FLOOR * torch.eye(2).double()
         exact = MultivariateNormal(Known.mean[i], covariance)
@@ -640,7 +635,11 @@ def test_cyclegan(cycle: float, adversarial: float, identity: float) -> None:
         for letter, network in (("a", game.to_a), ("b", game.to_b)):
             parameters = list(network.parameters())
             part = found[name][0].sum()
-            slopes = torch.autograd.grad(part, parameters, retain_graph=True, allow_unused=True) if part.requires_grad else ()
+            slopes = (
+                torch.autograd.grad(part, parameters, retain_graph=True, allow_unused=True)
+                if part.requires_grad
+                else ()
+            )
             assert any(slope is not None for slope in slopes) == (letter in moves[name]), name
     at = {"a": of_x(X), "fake_a": of_x(fake_a), "b": -2 * of_x(B_DATA), "fake_b": -2 * of_x(fake_b)}
     generator = adversarial * (deceived(at["a"], at["fake_a"]) + deceived(at["b"], at["fake_b"]))
@@ -719,7 +718,9 @@ def test_each_domain_has_a_pool_of_its_own_that_a_critic_in_training_is_shown() 
     shown = [make().train() for _ in range(2)]
     torch.manual_seed(0)
     pools = [{domain: shown[0].sample(X + k, B_DATA + k)[f"pooled_{domain}"][0] for domain in "ab"} for k in range(3)]
-    assert any(not torch.equal(pool["a"], (B_DATA + k) @ BACK_AGAIN + rows((-0.3, 0.4))) for k, pool in enumerate(pools))
+    assert any(
+        not torch.equal(pool["a"], (B_DATA + k) @ BACK_AGAIN + rows((-0.3, 0.4))) for k, pool in enumerate(pools)
+    )
     for pool in pools:
         assert not any(part.requires_grad for part in pool.values())
 
@@ -738,48 +739,48 @@ class Remembers:
 
 WIDE = rows([2.0, 2.0]).log()
 DRAWS: dict[str, tuple[Callable[[Any, Any], Game], list[tuple[str, int]]]] = {
-    "gan": (lambda e, g: CATALOGUE["gan"](g, Weighed(S_X), Numbers(Z)), [("model", 0)]),  # type: ignore[call-arg]
+    "gan": (lambda e, g: CATALOGUE["gan"](g, Weighed(S_X), Numbers(Z)), [("model", 0)]),
     "infogan": (
-        lambda e, g: CATALOGUE["infogan"](  # type: ignore[call-arg]
+        lambda e, g: CATALOGUE["infogan"](
             g, Recogniser(nn.Identity(), Weighed(S_X), nn.Linear(2, 2).double()), Category().double()
         ),
         [("model", 0)],
     ),
     **{
         name: (
-            lambda e, g, name=name: CATALOGUE[name](e, g, Weighed(S_X, S_Z), Numbers(Z)),  # type: ignore[call-arg, misc]
+            lambda e, g, name=name: CATALOGUE[name](e, g, Weighed(S_X, S_Z), Numbers(Z)),
             [("q", 1), ("p", 0)],
         )
         for name in ("ali", "posthoc-ali")
     },
     "alice": (
-        lambda e, g: CATALOGUE["alice"](e, g, Weighed(S_X, S_Z), Numbers(Z), cycle_z=1.0),  # type: ignore[call-arg]
+        lambda e, g: CATALOGUE["alice"](e, g, Weighed(S_X, S_Z), Numbers(Z), cycle_z=1.0),
         [("q", 1), ("p", 0), ("cycle", 0), ("cycle_z", 0)],
     ),
     "alice-adversarial": (
-        lambda e, g: CATALOGUE["alice-adversarial"](e, g, Weighed(S_X), Weighed(S_X), Numbers(Z)),  # type: ignore[call-arg]
+        lambda e, g: CATALOGUE["alice-adversarial"](e, g, Weighed(S_X), Weighed(S_X), Numbers(Z)),
         [("q", 1), ("p", 0), ("cycle", 1)],
     ),
     "aae": (
-        lambda e, g: CATALOGUE["aae"](e, g, Weighed(S_Z), Numbers(Z)),  # type: ignore[call-arg]
+        lambda e, g: CATALOGUE["aae"](e, g, Weighed(S_Z), Numbers(Z)),
         [("posterior", 0), ("cycle", 0)],
     ),
     "latent-regressor": (
-        lambda e, g: CATALOGUE["latent-regressor"](e, g, Numbers(Z)),  # type: ignore[call-arg]
+        lambda e, g: CATALOGUE["latent-regressor"](e, g, Numbers(Z)),
         [("model", 0)],
     ),
     "joint-latent-regressor": (
-        lambda e, g: CATALOGUE["joint-latent-regressor"](e, g, Weighed(S_X), Numbers(Z)),  # type: ignore[call-arg]
+        lambda e, g: CATALOGUE["joint-latent-regressor"](e, g, Weighed(S_X), Numbers(Z)),
         [("model", 0), ("latent", 0)],
     ),
     "vae-gan": (
-        lambda e, g: CATALOGUE["vae-gan"](  # type: ignore[call-arg]
+        lambda e, g: CATALOGUE["vae-gan"](
             e, g, Joint(nn.Linear(2, 1).double(), nn.Identity()), StandardNormal(3).double()
         ),
         [("reconstruction", 0), ("model", 0)],
     ),
-    "vae": (lambda e, g: CATALOGUE["vae"](e, g, StandardNormal(3).double()), [("q", 1)]),  # type: ignore[call-arg]
-    "avb": (lambda e, g: CATALOGUE["avb"](e, g, Weighed(S_X, S_Z), Numbers(Z)), [("q", 1)]),  # type: ignore[call-arg]
+    "vae": (lambda e, g: CATALOGUE["vae"](e, g, StandardNormal(3).double()), [("q", 1)]),
+    "avb": (lambda e, g: CATALOGUE["avb"](e, g, Weighed(S_X, S_Z), Numbers(Z)), [("q", 1)]),
 }
 
 
