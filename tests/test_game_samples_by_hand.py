@@ -586,6 +586,7 @@ def test_a_sample_is_whitened_by_the_root_of_its_own_covariance() -> None:
 
     game = CATALOGUE["avb"](gaussian(), decoder(), Weighed(S_X, S_Z), Numbers(Z), contrast=True, correlated=True)
     z = rows([0.9, 0.4], [-0.6, 1.3], [0.2, 0.1])
+    assert FLOOR == 1e-4
     white, log_scale = game.whitened(z, Known())
     for i in range(2):
         covariance = Known.covariance[i] + FLOOR * torch.eye(2).double()
@@ -689,7 +690,10 @@ def test_each_domain_has_a_pool_of_its_own_that_a_critic_in_training_is_shown() 
         return {domain: len(pool.samples) for domain, pool in game.pools.items()}
 
     game = make()
-    game.eval().sample(X, B_DATA)
+    joints = game.eval().sample(X, B_DATA)
+    for domain in "ab":
+        assert joints[f"fake_{domain}"][0].requires_grad
+        assert not joints[f"pooled_{domain}"][0].requires_grad
     assert held(game) == {"a": 0, "b": 0}
     with torch.no_grad():
         game.train().sample(X, B_DATA)

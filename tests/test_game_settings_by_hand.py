@@ -47,7 +47,6 @@ from interalia.games import (
     PostHocALI,
     SemiAAE,
     SemiALI,
-    avb,
     semiali,
 )  # fmt: skip
 from interalia.games.cyclegan import distance
@@ -151,8 +150,20 @@ def test_what_each_game_is_said_to_be() -> None:
         assert list(kind.players) == list(players)
         expected = {**PLAIN, **facts}
         assert {key: getattr(kind, key) for key in expected} == expected, name
+        game = make(name).train()
+        assert {key: getattr(game, key) for key in expected} == expected, name
+        assert game.binary is False
+        assert game.pack == 1
+
+
+def test_what_a_game_is_unless_it_says_otherwise() -> None:
     assert {key: getattr(Game, key) for key in PLAIN} == PLAIN
     assert Game.binary is False
+    own = type("Own", (Game,), {"players": {}, "sample": lambda self, *batch: {}, "losses": lambda self, joints: None})
+    game = own().train()
+    assert {key: getattr(game, key) for key in PLAIN} == PLAIN
+    assert (game.binary, game.pack, game.memory(), list(game.players)) == (False, 1, {}, [])
+    game.at(0, 1)
 
 
 ADVERSARIAL: dict[str, Any] = {"divergence": divergences.GAN(), "penalty": None, "noise": None, "together": True}
@@ -211,11 +222,10 @@ def test_what_each_game_begins_with(name: str) -> None:
     found = settings(CATALOGUE[name])
     assert found == BEGIN[name]
     assert {key: type(value) for key, value in found.items()} == {key: type(v) for key, v in BEGIN[name].items()}
-
-
-def test_constants() -> None:
-    assert semiali.SMALL == 0.1
-    assert avb.FLOOR == 1e-4
+    game = make(name)
+    for key, value in BEGIN[name].items():
+        if key != "pool":
+            assert getattr(game, key) == value, key
 
 
 class Logits(nn.Module):
@@ -587,6 +597,10 @@ def test_noise_hears_the_surest_critic_and_counts_images() -> None:
         assert noise.was == [([2.0, 5.0, 1.0], [4.0, 3.0, 0.0], images)]
         game.saw(Outcome({}, {"data": torch.tensor([2.0])}))  # no pair, nothing to hear
         assert len(noise.was) == 1
+    game = make("alice-adversarial", noise=(noise := Remembers()))
+    sure, unsure = torch.tensor([2.0, 1.0]), torch.tensor([0.0, 1.5])
+    game.saw(Outcome({}, {"q": unsure, "p": unsure, "same": sure, "cycle": unsure}))
+    assert noise.was == [([2.0, 1.0], [0.0, 1.5], 2)]
     gan().saw(outcome)
     assert gan(critic=Packed(nn.Linear(4, 1), 2)).pack == 2
     assert gan().pack == make("vae").pack == 1
@@ -821,6 +835,7 @@ def test_virtual_adversarial_training_is_charged_where_the_critic_is_trained() -
     x, z = rows([0.4, -0.2], [0.1, 0.7], [-0.5, 0.3]), rows([0.2, 0.0, 0.1], [-0.4, 0.3, 0.2], [0.1, 0.1, 0.5])
     joints = {"q": (x, z), "p": (2 * x, z), "labelled": (x[:2], z[:2], torch.tensor([2, 0]))}
     torch.manual_seed(0)
+    assert semiali.SMALL == 0.1
     alone = game.smoothness(x, z, game.critic.logits(x, z)).item()  # type: ignore[operator]
     assert alone > 1e-3
     assert smoothing(game, joints) == pytest.approx(0.5 * alone)
