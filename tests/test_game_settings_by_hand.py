@@ -437,12 +437,16 @@ def test_infogan_tries_its_networks_in_their_own_precision_and_leaves_no_trace()
     norm = nn.BatchNorm1d(2).double()
     parts = networks("infogan")
     decoder = Dirac(nn.Sequential(nn.Linear(3, 2), norm, nn.Dropout(0.5))).double()
+    trunk = nn.BatchNorm1d(2)
+    parts["critic"].trunk = trunk
     parts["critic"].double().train()
     kept = torch.get_rng_state()
     InfoGAN(decoder, parts["critic"], parts["prior"])  # a prior that is still in float32
     assert torch.equal(torch.get_rng_state(), kept)
     assert norm.running_mean is not None
+    assert trunk.running_mean is not None
     assert not norm.running_mean.any()
+    assert not trunk.running_mean.any()
     assert norm.training
     assert parts["critic"].training
     for error in (RuntimeError, ValueError, IndexError):
@@ -459,6 +463,22 @@ def test_infogan_tries_its_networks_in_their_own_precision_and_leaves_no_trace()
 
     with pytest.raises(TypeError, match="somebody else"):
         make("infogan", decoder=Dirac(By(broken)))
+
+
+def test_categories_and_continuous_codes_have_a_weight_each() -> None:
+    """Two categories, of two and three values, and two continuous codes: 3 (L_1 + L_2) + 5 (L_3 + L_4)."""
+    prior = Codes(8, categorical=(2, 3), uniform=1, gaussian=1, std=0.5).double()
+    critic = Recogniser(nn.Identity(), nn.Linear(2, 1), nn.Linear(2, 7)).double()
+    game = InfoGAN(Dirac(nn.Linear(8, 2).double()), critic, prior, weight=3.0, continuous_weight=5.0)
+    z = rows([0.3, 1.0, 0.0, 0.0, 0.0, 1.0, 0.4, -1.2], [0.9, 0.0, 1.0, 1.0, 0.0, 0.0, -0.7, 0.8])
+    answers = rows([0.6, -0.2, 0.9, -0.3, 0.5, 0.1, -0.4], [0.2, 0.7, -0.8, 0.4, 0.3, -0.5, 1.1])
+    first = [answers[0, :2].softmax(0)[0], answers[1, :2].softmax(0)[1]]
+    second = [answers[0, 2:5].softmax(0)[2], answers[1, 2:5].softmax(0)[0]]
+    categories = sum(math.log(p) for p in (*first, *second)) / 2 + math.log(2) + math.log(3)
+    missed = (z[:, 6:] - answers[:, 5:]) / 0.5
+    continuous = float(-missed.square().sum() / 2 / 2) - 2 * math.log(0.5 * math.sqrt(2 * math.pi))
+    continuous += math.log(2) + math.log(2 * math.pi * math.e) / 2
+    assert game.information(answers, z).item() == pytest.approx(3 * categories + 5 * continuous)
 
 
 # --- what they all have from `Game` ------------------------------------------------------------------------------------
