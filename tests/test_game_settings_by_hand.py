@@ -862,6 +862,10 @@ def test_virtual_adversarial_training_is_charged_where_the_critic_is_trained() -
     with torch.no_grad():
         assert smoothing(game, joints) == 0
     assert smoothing(game.eval(), joints) == 0
+    images, latents = x.clone().requires_grad_(), z.clone().requires_grad_()  # as if encoder and decoder had made them
+    charge = game.smoothness(images, latents, game.critic.logits(images, latents))  # type: ignore[operator]
+    slopes = torch.autograd.grad(charge, [images, latents, game.critic.w], allow_unused=True)  # type: ignore[union-attr, operator]
+    assert [slope is None for slope in slopes] == [True, True, False]
     # no change of this norm moves an image's answer more than the worst one, which is nearly found
     logits: Any = game.critic.logits
     target = logits(x, z).detach().softmax(1)
