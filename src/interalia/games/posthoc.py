@@ -66,7 +66,7 @@ class PostHocALI(Game):
         (x,) = batch
         z = self.prior.sample((len(x),))  # z ~ p(z)
         z_hat = self.encoder(x).rsample()  # z^ ~ q(z | x)
-        return {"q": (x, z_hat), "p": (self.decoder(z).rsample(), z)}  # x~ ~ p(x | z), which nobody moves
+        return {"q": (x, z_hat), "p": (self.decoder(z).sample(), z)}  # x~ ~ p(x | z), which nobody moves
 
     def losses(self, joints: Joints) -> Outcome:
         q, p = self.score(self.critic, joints["q"], joints["p"])

@@ -63,7 +63,7 @@ class LatentRegressor(Game):
 
     def sample(self, *batch: Tensor) -> Joints:
         z = self.prior.sample((len(batch[0]),))  # z ~ p(z)
-        return {"model": (self.decoder(z).rsample(), z)}  # x~ ~ p(x | z)
+        return {"model": (self.decoder(z).sample(), z)}  # x~ ~ p(x | z), which nobody moves
 
     def losses(self, joints: Joints) -> Outcome:
         x_tilde, z = joints["model"]
