@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import inspect
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from tables import anew, defaults
 from torch import Tensor, nn
 from torch.distributions import Independent, Normal
 
@@ -27,11 +27,6 @@ from interalia.networks.mlp import MLP, Joint
 
 def rows(*values: Any) -> Tensor:
     return torch.tensor(values, dtype=torch.float64)
-
-
-def defaults(function: Callable[..., Any]) -> dict[str, Any]:
-    every = inspect.signature(function).parameters.values()
-    return {one.name: one.default for one in every if one.default is not one.empty}
 
 
 @pytest.fixture
@@ -53,23 +48,39 @@ BINARY = rows([0.0, 1.0, 1.0], [1.0, 0.0, 1.0])
 RUN = {"temperatures": 1000, "leapfrog": 10, "path": "sigmoidal", "initial": None, "seed": 0, "rows": None}
 
 
-def test_defaults_are_the_documented_ones() -> None:
+def test_defaults_are_the_documented_ones(game: VAE) -> None:
     shared = {"chains": 16, **RUN, "precision": "auto"}
-    assert defaults(annealed_importance) == {**shared, "simulated": 100, "binarised": "as given"}
-    assert defaults(bidirectional_check) == {**shared, "images": 100}
+    for function, more in (
+        ("annealed_importance", {"simulated": 100, "binarised": "as given"}),
+        ("bidirectional_check", {"images": 100}),
+    ):
+        with pytest.raises(UserError, match="`chains` is 0"):
+            getattr(annealing, function)(game, X, chains=0)
+        assert defaults(getattr(annealing, function)) == {**shared, **more}
+        assert defaults(getattr(anew(annealing), function)) == {**shared, **more}
+    assert chosen().words
     assert defaults(annealing.Settings) == {"drawn": False, "precision": "fp32"}
+    annealing.likelihood(game, X)
     assert defaults(annealing.likelihood) == {"precision": "fp32"}
+    BRIDGE.at(Z)
     assert defaults(Bridge.at) == {"valued": True}
 
 
-def test_constants_are_the_documented_ones() -> None:
-    assert (annealing.SIMULATED, annealing.STEEPNESS, annealing.DRAWS, annealing.NARROWEST) == (100, 4.0, 256, 1e-4)
-    assert (hamiltonian.TARGET, hamiltonian.JITTER, hamiltonian.KNOTS) == (0.65, 0.2, 12)
-    assert (hamiltonian.SETTLING, hamiltonian.ROUNDS, hamiltonian.GAIN) == (20, 4, 1.5)
+def test_constants_are_the_documented_ones(game: VAE) -> None:
+    annealing.Ends.of(game, X, chosen("posterior"))
+    annealing.moments(SimpleNamespace(encoder=Drawing(True)), X, 256)  # type: ignore[arg-type]
+    annealing.betas(1, "sigmoidal")
+    fresh = anew(annealing)
+    assert (fresh.SIMULATED, fresh.STEEPNESS, fresh.DRAWS, fresh.NARROWEST) == (100, 4.0, 256, 1e-4)
+    hamiltonian.tuned(BRIDGE, Z[:2], Z[:2] * 0 + 0.1, annealing.betas(1, "linear"), 2, 1)
+    fresh = anew(hamiltonian)
+    assert (fresh.TARGET, fresh.JITTER, fresh.KNOTS) == (0.65, 0.2, 12)
+    assert (fresh.SETTLING, fresh.ROUNDS, fresh.GAIN) == (20, 4, 1.5)
 
 
-@pytest.mark.parametrize("kind", [annealing.Settings, annealing.Ends, Bridge])
-def test_settings_are_frozen(kind: Any) -> None:
+@pytest.mark.parametrize("name", ["Settings", "Ends"])
+def test_settings_are_frozen(name: str) -> None:
+    kind = getattr(anew(annealing), name)
     found = kind(*(1 for _ in dataclasses.fields(kind)))
     with pytest.raises(dataclasses.FrozenInstanceError):
         setattr(found, dataclasses.fields(kind)[0].name, 2)

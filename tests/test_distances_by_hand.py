@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import inspect
 import itertools
 import math
 from collections.abc import Callable
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from tables import anew, defaults
 from torch import Tensor
 
 from interalia import UserError
@@ -28,32 +28,41 @@ A = rows([0.5, -1.0], [2.0, 0.25], [-1.5, 3.0])
 B = rows([1.0, 1.5], [-0.5, 0.75], [2.5, -2.0], [0.0, 3.5])
 
 
-def defaults(function: Callable[..., Any]) -> dict[str, Any]:
-    every = inspect.signature(function).parameters.values()
-    return {one.name: one.default for one in every if one.default is not one.empty}
-
-
 @pytest.mark.parametrize(
-    ("function", "published"),
+    ("function", "published", "call"),
     [
-        (distances.kernel_distance, {"subsets": 100, "subset_size": 1000, "seed": 0, "paired": False}),
-        (distances.inception_score, {"splits": 10}),
-        (coverage.precision_recall_density_coverage, {"k": 5}),
-        (coverage.mixture_coverage, {"k_std": 3.0}),
-        (distances.maximum_mean_discrepancy, {}),
+        (
+            distances.kernel_distance,
+            {"subsets": 100, "subset_size": 1000, "seed": 0, "paired": False},
+            lambda: distances.kernel_distance(A, B),
+        ),
+        (distances.inception_score, {"splits": 10}, lambda: distances.inception_score(torch.ones(10, 2) / 2)),
+        (
+            coverage.precision_recall_density_coverage,
+            {"k": 5},
+            lambda: coverage.precision_recall_density_coverage(torch.eye(6), torch.eye(6)),
+        ),
+        (coverage.mixture_coverage, {"k_std": 3.0}, lambda: coverage.mixture_coverage(torch.zeros(1, 2), PAIR)),
     ],
 )
-def test_defaults_are_the_published_ones(function: Callable[..., Any], published: dict[str, Any]) -> None:
+def test_defaults_are_the_published_ones(
+    function: Callable[..., Any], published: dict[str, Any], call: Callable[[], Any]
+) -> None:
+    call()
     assert defaults(function) == published
 
 
-def test_the_window_of_structural_similarity_is_the_published_one() -> None:
-    assert (similarity.SIDE, similarity.SIGMA, similarity.K1, similarity.K2) == (11, 1.5, 0.01, 0.03)
-    assert coverage.CHUNK == 1000
+def test_constants_are_the_published_ones() -> None:
+    similarity.structural_similarity(IMAGES, IMAGES)
+    fresh = anew(similarity)
+    assert (fresh.SIDE, fresh.SIGMA, fresh.K1, fresh.K2) == (11, 1.5, 0.01, 0.03)
+    coverage.precision_recall_density_coverage(A, B, k=1)
+    assert coverage.CHUNK == anew(coverage).CHUNK == 1000
 
 
-@pytest.mark.parametrize("kind", [coverage.Neighbourhoods, coverage.ModeCoverage])
-def test_results_are_frozen(kind: type) -> None:
+@pytest.mark.parametrize("name", ["Neighbourhoods", "ModeCoverage"])
+def test_results_are_frozen(name: str) -> None:
+    kind = getattr(anew(coverage), name)
     found = kind(*(1 for _ in dataclasses.fields(kind)))
     with pytest.raises(dataclasses.FrozenInstanceError):
         setattr(found, dataclasses.fields(kind)[0].name, 2)

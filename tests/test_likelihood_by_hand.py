@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import inspect
 import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 
 import pytest
 import torch
+from tables import anew, defaults
 from torch import Tensor, nn
 from torch.distributions import Normal
 
@@ -28,11 +28,6 @@ def rows(*values: Any) -> Tensor:
     return torch.tensor(values, dtype=torch.float64)
 
 
-def defaults(function: Callable[..., Any]) -> dict[str, Any]:
-    every = inspect.signature(function).parameters.values()
-    return {one.name: one.default for one in every if one.default is not one.empty}
-
-
 @pytest.fixture
 def game() -> VAE:
     torch.manual_seed(0)
@@ -40,40 +35,68 @@ def game() -> VAE:
 
 
 X = rows([0.5, -1.0, 2.0], [1.5, 0.25, -0.75])
+C = rows([0.5, 1.0], [2.0, -0.5], [1.5, 3.0])
+GRID = tuple(math.exp(math.log(0.02) + i * math.log(1.05)) for i in range(67))
+
+
+DRAWN = {"seed": 0, "binarised": "as given"}
 
 
 @pytest.mark.parametrize(
-    ("function", "documented"),
+    ("name", "documented", "given"),
     [
-        (likelihood.elbo, {"samples": 100, "seed": 0, "rows": None, "binarised": "as given"}),
-        (likelihood.importance_bound, {"samples": 5000, "seed": 0, "rows": None, "binarised": "as given"}),
-        (likelihood.kernel_estimate, {"samples": 10_000, "seed": 0, "binarised": "as given", "y": None}),
-        (likelihood.cross_validated_bandwidth, {"folds": 3, "grid": kernel.GRID, "seed": 0}),
-        (likelihood.held_out_bandwidth, {"grid": kernel.GRID}),
-        (estimate.Estimate, {"acceptance": None, "check": None}),
+        ("elbo", {"samples": 100, "rows": None, **DRAWN}, (None, X[:0])),
+        ("importance_bound", {"samples": 5000, "rows": None, **DRAWN}, (None, X[:0])),
+        (
+            "kernel_estimate",
+            {"samples": 10_000, "y": None, **DRAWN},
+            (SimpleNamespace(labels=2, attributes=False), X, X),
+        ),
+        ("cross_validated_bandwidth", {"folds": 3, "grid": kernel.GRID, "seed": 0}, (C[:2],)),
+        ("held_out_bandwidth", {"grid": kernel.GRID}, (C, X)),
     ],
 )
-def test_defaults_are_the_documented_ones(function: Callable[..., Any], documented: dict[str, Any]) -> None:
-    assert defaults(function) == documented
+def test_defaults_are_the_documented_ones(name: str, documented: dict[str, Any], given: tuple[Any, ...]) -> None:
+    with pytest.raises(UserError):
+        getattr(likelihood, name)(*given)
+    module = bounds if "samples" in documented and "rows" in documented else kernel
+    assert defaults(getattr(likelihood, name)) == defaults(getattr(anew(module), name)) == documented
 
 
-def test_constants_are_the_documented_ones() -> None:
-    assert (estimate.ROWS, estimate.WIDE, estimate.SHARE, estimate.COPIES) == ({"cpu": 1024}, 65_536, 0.25, 4)
-    assert (kernel.PAIRS, kernel.BYTES, kernel.LEAST_POINTS) == (4_194_304, 24, 256)
-    assert (kernel.SCOUTS, kernel.NARROWED) == (2000, 5)
+def test_constants_are_the_documented_ones(game: VAE) -> None:
+    assert 1 <= estimate.rows_that_fit(game) <= 1024
+    fresh = anew(estimate)
+    assert (fresh.ROWS, fresh.WIDE, fresh.SHARE, fresh.COPIES, fresh.GIVEN) == (
+        {"cpu": 1024},
+        65_536,
+        0.25,
+        4,
+        "as given",
+    )
+    assert kernel.pairs_that_fit() <= 4_194_304
+    fresh = anew(kernel)
+    assert (fresh.PAIRS, fresh.BYTES, fresh.LEAST_POINTS) == (4_194_304, 24, 256)
+    assert kernel._narrowed([1.0], 1, lambda grid, n: torch.zeros(len(grid))) == 1
+    assert (fresh.SCOUTS, fresh.NARROWED) == (2000, 5)
 
 
 def test_the_grid_goes_from_2_to_50_hundredths_in_steps_of_5_percent() -> None:
-    assert len(kernel.GRID) == 67
-    assert (kernel.GRID[0], round(kernel.GRID[-1], 4)) == (0.02, 0.5006)
-    assert [b / a for a, b in zip(kernel.GRID[:-1], kernel.GRID[1:], strict=True)] == pytest.approx([1.05] * 66)
+    grid = anew(kernel).GRID
+    assert grid == kernel.GRID
+    assert grid == pytest.approx(GRID)
+    assert (len(grid), grid[0], round(grid[-1], 4)) == (67, 0.02, 0.5006)
 
 
-@pytest.mark.parametrize("kind", [estimate.Estimate, estimate.Sandwich, kernel.Likelihood, hamiltonian.Bridge])
-def test_results_are_frozen(kind: Any) -> None:
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [(estimate, "Estimate"), (estimate, "Sandwich"), (kernel, "Likelihood"), (hamiltonian, "Bridge")],
+)
+def test_results_are_frozen(module: Any, name: str) -> None:
+    kind = getattr(anew(module), name)
     found = kind(*(1 for _ in dataclasses.fields(kind)))
     with pytest.raises(dataclasses.FrozenInstanceError):
         setattr(found, dataclasses.fields(kind)[0].name, 2)
+    assert defaults(kind) == ({"acceptance": None, "check": None} if name == "Estimate" else {})
 
 
 # ---- estimates
@@ -492,9 +515,6 @@ def test_bounds_ask_for_an_encoder_with_a_density(game: VAE) -> None:
 
 
 # ---- kernels
-
-
-C = rows([0.5, 1.0], [2.0, -0.5], [1.5, 3.0])
 
 
 def test_log_densities_of_three_centres_by_hand() -> None:
