@@ -534,6 +534,11 @@ def test_log_densities_of_three_centres_by_hand() -> None:
     assert (one.bandwidth, one.samples, one.points) == (0.75, 3, 2)
 
 
+def test_a_faint_centre_counts_still() -> None:
+    one = likelihood.log_densities(rows([0.0]), rows([0.0], [math.sqrt(40)]), [1.0])
+    assert float(one) + math.log(2) + 0.5 * math.log(2 * math.pi) == pytest.approx(math.exp(-20), rel=1e-3)
+
+
 def test_images_are_flattened() -> None:
     x, c = torch.rand(4, 1, 2, 3).double(), torch.rand(5, 6).double()
     flat = likelihood.log_densities(x.flatten(1), c, [0.3])
