@@ -79,6 +79,7 @@ class Tests:
     seconds: list[float]
     spawns: list[bool]  # whether the test starts another program
     lines: Lines
+    others: set[str] = dataclasses.field(default_factory=set)  # which fail or are skipped without any change
 
 
 # The draw
@@ -404,6 +405,7 @@ def known(jobs: int, old: bool = False) -> Tests:
             if about["outcome"] == "failed":
                 print(f"fails without any change and is left out: {about['test']}", flush=True)
             if about["outcome"] != "passed":
+                found.others.add(about["test"])
                 continue
             for name, numbers in about["lines"].items():
                 for number in numbers:
@@ -424,7 +426,7 @@ def chosen(site: Site, source: str, tests: Tests, budget: float) -> tuple[list[s
     found = set().union(*(lines[line] for line in reach if line in lines))
     if not found:  # maybe in a program that a test starts
         found = {number for number, spawns in enumerate(tests.spawns) if spawns}
-    words = set(Path(site.file).with_suffix("").parts[2:]) | {Path(site.file).stem.rstrip("s")}
+    words = set(Path(site.file).with_suffix("").parts[2:]) | {Path(site.file).stem.rstrip("s"), "frozen"}
 
     def rank(number: int) -> tuple[bool, str, float]:
         return tests.seconds[number] > FEW_SECONDS, tests.names[number].split("::")[0], tests.seconds[number]
@@ -433,6 +435,8 @@ def chosen(site: Site, source: str, tests: Tests, budget: float) -> tuple[list[s
         file = tests.names[number].split("::")[0]
         return file == site.file or any(word in Path(file).stem for word in words)
 
+    if mutations.imported(source, site.line):
+        found |= {number for number in range(len(tests.names)) if near(number)}
     parts: tuple[list[str], list[str]] = ([], [])
     total = 0.0
     for number in sorted(found, key=lambda number: (not near(number), rank(number))):
@@ -477,7 +481,7 @@ def tried(order: list[str], names: set[str], out: Path) -> int:
 
 def run(sites: list[Site], tests: Tests, results: Path, jobs: int, budget: float) -> None:
     """Tries the mutants, and writes each result at once."""
-    names = set(tests.names)
+    names = {*tests.names, *tests.others}
     seconds = dict(zip(tests.names, tests.seconds, strict=True))
     free = [copy(job) for job in range(jobs)]
     todo, serial, now = list(sites), 0, digest(False)

@@ -26,7 +26,7 @@ LEFT_OUT = [
     "`__all__`",
     "`strict` of zip and `@abstractmethod`, which guard what a mistake elsewhere would break",
     "shifts and bits in place of arithmetic, which floating-point numbers refuse",
-    "calls of `super().__init__`, without which nothing is made at all, and two texts swapped",
+    "calls of `super().__init__`, without which nothing is made at all; two texts swapped, and the arguments of min and max",
     "identity in place of equality and back",
 ]
 
@@ -40,6 +40,7 @@ PAIRS = (
     "|sqrt square|triu tril|minimum maximum|rand randn|rand_like randn_like|softplus relu|validation test|clamp_min clamp_max"
     "|sigmoid tanh"
 )
+SYMMETRIC = {"min", "max", "minimum", "maximum"}  # of their first two arguments
 NEIGHBOURS = {a: b for pair in PAIRS.split("|") for a, b in (pair.split(), pair.split()[::-1])} | {"rsample": "sample"}
 
 
@@ -113,8 +114,9 @@ class SwapArguments(Operator):
     def mutation_positions(self, node: Any) -> Iterator[Any]:
         if node.type == "arglist" and node.parent.type == "trailer" and len(node.children) > 2:
             first, second = node.children[0], node.children[2]
-            words = first.type == "string"
-            if not words and shape(first) == shape(second) and first.get_code().strip() != second.get_code().strip():
+            name = node.parent.get_previous_leaf()
+            commutes = first.type == "string" or (name is not None and name.value in SYMMETRIC)
+            if not commutes and shape(first) == shape(second) and first.get_code().strip() != second.get_code().strip():
                 yield first.start_pos, second.end_pos
 
     def mutate(self, node: Any, index: int) -> Any:
@@ -304,6 +306,14 @@ def reach(source: str, line: int) -> set[int]:
         n.lineno for n in ast.walk(tree) if isinstance(n, ast.Name) and n.id in names and isinstance(n.ctx, ast.Load)
     }
     return uses or set(range(1, len(source.splitlines()) + 1))
+
+
+def imported(source: str, line: int) -> bool:
+    """Whether a line is executed when the module is imported: a default, a decorator, what a class states, a constant. A test
+    notices a change there without executing any line of the file."""
+    tree = ast.parse(source)
+    bodies = [n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef)]
+    return not any(line in range(n.body[0].lineno, (n.end_lineno or 0) + 1) for n in bodies)
 
 
 def inside(node: Any, line: int) -> bool:
