@@ -108,15 +108,78 @@ DEFAULTS: dict[str, dict[str, object]] = {
 }
 
 
-def test_defaults_are_as_documented() -> None:
-    found = {}
-    for name in tasks.__all__:
-        member = getattr(tasks, name)
-        if inspect.isfunction(member) and member.__module__.startswith("interalia.tasks"):
-            parameters = inspect.signature(member).parameters
-            found[name] = {key: p.default for key, p in parameters.items() if p.default is not p.empty}
-    del found["capable"]
-    assert found == DEFAULTS
+class Noisy(Conditional):
+    """What it calls its mean is a draw, as it may be of an implicit conditional that somebody brings."""
+
+    def forward(self, *c: Tensor) -> Any:
+        found = Dirac(self.network)(*c).mean
+        found = found + torch.randn_like(found)
+        return SimpleNamespace(mean=found, sample=lambda: found + 1)
+
+    def hidden(self, *c: Tensor) -> Tensor:
+        return self(*c).mean  # type: ignore[no-any-return]
+
+
+def noisy(labels: int = 0) -> Game:
+    formula = By(lambda c, *y: c)
+    game = ALI(Noisy(formula), Noisy(formula), Reader(), StandardNormal(2))
+    game.shape, game.labels = (2,), labels
+    vars(game).update(to_a=double, to_b=torch.neg, classes=2, classify=lambda x: x + torch.randn_like(x))
+    return game
+
+
+class Reader(nn.Module):
+    def recognise(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        return x[:, :1], torch.cat([x, 3 * x[:, :1]], dim=1)
+
+
+X = torch.tensor([[0.5, -1.0], [2.0, 0.25], [1.0, 1.0], [-0.5, 0.75]])
+MANY = torch.randn(20, 2, generator=torch.Generator().manual_seed(0))
+Y = torch.tensor([0, 1, 1, 0])
+GIVEN: dict[str, tuple[Any, ...]] = {
+    "between": (X, X.flip(0), 0.25),
+    "by_label": (noisy(2), 3),
+    "classify": (noisy(), X),
+    "complete": (noisy(), X, [1, 0]),
+    "decode": (noisy(), X),
+    "direction": (noisy(), X, Y),
+    "directions": (noisy(),),
+    "edit": (noisy(2), X, Y, 1 - Y),
+    "edits": (noisy(2), X, Y),
+    "encode": (noisy(), X),
+    "features": (noisy(), X),
+    "generate": (noisy(), 3),
+    "interpolate": (noisy(), X, X.flip(0)),
+    "labels": (noisy(2), 9),
+    "latents": (noisy(), 3),
+    "manifold": (noisy(),),
+    "neighbours": (noisy(), X, MANY),
+    "place": (["a", "b"], "b"),
+    "project": (noisy(), X),
+    "reconstruct": (noisy(), X),
+    "shift": (noisy(), X, torch.ones(2), [0.5]),
+    "translate": (noisy(), X),
+    "traverse": (noisy(),),
+}
+
+
+@pytest.mark.parametrize("name", DEFAULTS)
+def test_defaults_are_as_documented(name: str) -> None:
+    task, defaults = getattr(tasks, name), DEFAULTS[name]
+    assert {
+        key: p.default for key, p in inspect.signature(task).parameters.items() if p.default is not p.empty
+    } == defaults
+    assert (name in GIVEN) == bool(defaults)
+    if name in GIVEN:
+        found, same = task(*GIVEN[name]), task(*GIVEN[name], **defaults)
+        parts = found if isinstance(found, tuple | list) else [found]
+        for one, other in zip(parts, same if isinstance(same, tuple | list) else [same], strict=True):
+            assert torch.equal(one, other) if isinstance(one, Tensor) else one == other
+
+
+def test_every_task_is_in_the_table() -> None:
+    found = {name for name in tasks.__all__ if inspect.isfunction(getattr(tasks, name))}
+    assert found == {*DEFAULTS, "capable", "device_of", "quietly"}
     assert (calling.BATCH, completion.STARTS, calling.LABELS, calling.NOISE) == (250, 64, 1, 2)
 
 
@@ -630,11 +693,6 @@ def test_completion_by_hand() -> None:
 # --- what a critic or an encoder reads ------------------------------------------------------------------------------
 
 
-class Reader(nn.Module):
-    def recognise(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        return x[:, :1], torch.cat([x, 3 * x[:, :1]], dim=1)
-
-
 def test_codes_are_recognised_by_hand() -> None:
     game = gan(double, Codes(4, categorical=[2], uniform=1), recognises=True)
     game.critic = Reader()
@@ -684,34 +742,15 @@ def test_seeds_reach_every_draw(kind: type) -> None:
         assert (draw(1) - draw(2)).abs().min() > 0
 
 
-class Noisy(Conditional):
-    """What it calls its mean is a draw, as it may be of an implicit conditional that somebody brings."""
-
-    def forward(self, *c: Tensor) -> Any:
-        found = Dirac(self.network)(*c).mean
-        return SimpleNamespace(mean=found + torch.randn_like(found))
-
-    def hidden(self, *c: Tensor) -> Tensor:
-        return self(*c).mean
-
-
 def test_tasks_hand_their_seed_on() -> None:
-    def formula(c: Tensor, *y: Tensor) -> Tensor:
-        return c
-
-    noisy = {}
-    for labels in (0, 2):
-        game = ALI(Noisy(By(formula)), Noisy(By(formula)), nn.Identity(), StandardNormal(2))
-        game.shape, game.labels = (2,), labels
-        noisy[labels] = game
-    plain, told = noisy[0], noisy[2]
-    x, y, has = torch.zeros(4, 2), torch.tensor([0, 1, 1, 0]), [0, 1, 0, 1]
-    many = torch.randn(40, 2, generator=torch.Generator().manual_seed(0))
+    plain, told = noisy(), noisy(2)
+    x, y, has = torch.zeros(4, 2), Y, [0, 1, 0, 1]
     found: dict[str, Callable[[int], Tensor]] = {
+        "classify": lambda seed: tasks.classify(plain, x, seed),
         "features": lambda seed: tasks.features(plain, x, seed),
         "reconstruct": lambda seed: tasks.reconstruct(plain, x, seed),
         "interpolate": lambda seed: tasks.interpolate(plain, x, x, 3, seed=seed),
-        "neighbours": lambda seed: tasks.neighbours(plain, many, many, 9, seed).float(),
+        "neighbours": lambda seed: tasks.neighbours(plain, MANY, MANY, 9, seed).float(),
         "edit": lambda seed: tasks.edit(told, x, y, y, seed),
         "edits": lambda seed: tasks.edits(told, x, y, seed),
         "direction": lambda seed: tasks.direction(plain, x, has, seed),
