@@ -150,6 +150,10 @@ def test_distributions_tell_their_shapes_and_take_any_numbers() -> None:
     flowed = flows.Flowed(zeros, zeros, zeros, nn.Identity())
     for q in (Point(zeros), planar, spanned, flowed):
         assert (q.batch_shape, q.event_shape) == ((5,), (3,))
+    hamiltonian = Hamiltonian(nn.Identity(), 3)
+    for kind in (Auxiliary(nn.Identity(), 3), GaussianProcess(nn.Identity(), 3), hamiltonian):
+        q = kind(torch.zeros(5, kind.heads * 3))
+        assert (q.batch_shape, q.event_shape, q.has_rsample) == ((5,), (3,), True)
     push = Pushed(lambda eps: eps, zeros)
     chained = Chained(Gaussian(nn.Identity())(torch.zeros(5, 4)), Dirac(nn.Identity()))
     assert push.batch_shape == chained.batch_shape == (5,)
@@ -227,6 +231,14 @@ def test_a_gaussians_limit_is_above_0(widest: float) -> None:
     with pytest.raises(ValueError, match="a standard deviation is above 0"):
         Gaussian(nn.Identity(), widest)
     assert Gaussian(nn.Identity(), 1e-9).widest == 1e-9
+
+
+def test_a_gaussian_that_is_not_finite_is_for_the_training_to_end_at() -> None:
+    q: Any = Gaussian(nn.Identity())(rows([math.nan, 0.5]))
+    assert q.log_prob(rows([0.3])).isnan().all()
+    assert q.mean.isnan().all()
+    assert q._validate_args is False
+    assert q.base_dist._validate_args is False
 
 
 def test_many_draws_lie_in_a_row_and_parametric_networks_are_called_once() -> None:
@@ -844,6 +856,15 @@ def test_the_processs_kernel_and_prediction_by_hand() -> None:
     assert 0 <= variance.min() <= variance.max() < 1e-3
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert all(part.dtype == torch.float64 for part in made.predict(xi, t))
+
+
+def test_the_processs_variance_is_never_below_0() -> None:
+    made = process(inducing=1)
+    made.kernel = lambda a, b: torch.full(
+        (len(a), len(b)), 1.5 * math.exp(0.8)
+    ).double()  # more than w^2, as rounding may leave it
+    _, variance = made.predict(torch.zeros(2, 4).double(), torch.zeros(2, 1, 2).double())
+    assert variance.tolist() == [[0.0], [0.0]]
 
 
 def test_the_processs_draws_by_hand() -> None:

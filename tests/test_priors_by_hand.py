@@ -80,6 +80,15 @@ def test_plain_priors_draw_from_the_random_state() -> None:
     close(Uniform(3).sample((4, 2)), 2 * uniform - 1)
 
 
+@pytest.mark.parametrize("name", ["normal", "uniform", "mixture", "learned"])
+def test_densities_of_draws_in_rows_and_columns(name: str) -> None:
+    prior = PRIORS[name](2)
+    z = torch.rand(4, 3, 2)
+    found = prior.log_prob(z)
+    assert found.shape == (4, 3)
+    close(found.flatten(), prior.log_prob(z.flatten(0, 1)))
+
+
 def test_a_mixture_of_two_dimensions_lies_on_a_circle() -> None:
     close(Mixture(2, 4, radius=3.0).mu, 3.0 * torch.tensor([[1.0, 0], [0, 1], [-1, 0], [0, -1]]), atol=1e-6, rtol=0)
     angles = Mixture(2, 3).mu / 4
@@ -204,6 +213,7 @@ def test_what_codes_cost_by_hand() -> None:
     close(found[:, :3], answers[:, :3].exp() / answers[:, :3].exp().sum(1, keepdim=True))
     close(found[:, 3], 1 / (1 + (answers[:, 4] - answers[:, 3]).exp()))
     assert torch.equal(found[:, 5:], answers[:, 5:])
+    assert prior.log_likelihood(answers * math.nan, z).isnan().all()  # which the training itself ends at
     with pytest.raises(UserError, match="no density where a code is a category"):
         prior.log_prob(z)
 
