@@ -307,7 +307,7 @@ def test_what_is_told_by_hand() -> None:
     refused("was told labels, so it has to be told", tasks.told, game, None, 1)
     for wrong in ([-1, 2], [0, 3], [3, 0], [2, -1]):
         refused("this game's are 0 to 2", tasks.told, game, torch.tensor(wrong), 2)
-    for wrong in (torch.zeros(3).long(), torch.zeros(2, 2), torch.zeros(2, 3, 1), torch.zeros(1, 3)):  # type: ignore[assignment]
+    for wrong in (torch.zeros(3).long(), torch.zeros(2, 2), torch.zeros(2, 3, 1), torch.zeros(1, 3), torch.tensor(1)):  # type: ignore[assignment]
         refused(r"for 2 images of this game they have the shape \(2, 3\)", tasks.told, game, wrong, 2)
     refused("a fraction", tasks.told, game, torch.tensor([0.5, 1.0]), 2)
     attributes = gan(double, labels=2, attributes={"odd": 0.2, "large": 0.9})
@@ -363,6 +363,8 @@ def test_the_noise_of_x_is_not_that_of_z() -> None:
     assert abs(float((noise * other).mean())) < 0.1
     torch.manual_seed(3)
     close(z, torch.randn(500, 2))
+    torch.manual_seed(calling.apart(3, 2))
+    close(noise, torch.cat([torch.randn(250, 2), torch.randn(250, 2)]), atol=1e-5, rtol=0)  # batch by batch
 
 
 def test_latents_are_encoded_as_means_or_draws() -> None:
@@ -575,6 +577,8 @@ def test_the_steps_of_a_descent_fall_by_a_half_cosine() -> None:
     assert torch.equal(tasks.project(game, x, 0, start=start), start)
     close((tasks.project(game, x, start=start) - start)[:, 0], torch.full((2,), 0.05 * 201 / 2), atol=1e-2, rtol=0)
     assert start.tolist() == [[0.25, 0.5], [1.0, -1.0]]
+    plain = tasks.project(game, x, 2, start=start)
+    assert torch.equal(tasks.project(game, x, 2, start=start.clone().requires_grad_()), plain)
     assert not start.requires_grad
 
 
