@@ -230,6 +230,32 @@ def test_who_is_able() -> None:
     assert "PostHocALI" in str(caught.value)  # whose decoder is fixed
 
 
+NEEDS: dict[str, tuple[str, str]] = {
+    "latents": ("drawing latents", "decoder"),
+    "decode": ("decode", "decoder"),
+    "encode": ("encode", "encoder"),
+    "features": ("features", "encoder"),
+    "reconstruct": ("reconstruct", "encoder and decoder"),
+    "interpolate": ("interpolate", "encoder and decoder"),
+    "neighbours": ("neighbours", "encoder"),
+    "edit": ("edit", "encoder and decoder"),
+    "edits": ("edit", "encoder and decoder"),
+    "direction": ("encode", "encoder"),
+    "directions": ("traverse", "decoder"),
+    "traverse": ("traverse", "decoder"),
+    "manifold": ("manifold", "decoder"),
+    "project": ("project", "decoder"),
+    "complete": ("complete", "decoder"),
+}
+
+
+@pytest.mark.parametrize("name", NEEDS)
+def test_tasks_name_the_networks_that_they_need(name: str) -> None:
+    doing, networks = NEEDS[name]
+    words = f"^SimpleNamespace has no (en|de)coder; {doing} needs a game with {networks}: "
+    refused(words, getattr(tasks, name), SimpleNamespace(), *GIVEN[name][1:])
+
+
 def test_labelled_tasks_name_the_games_that_are_conditional_and_infer() -> None:
     with pytest.raises(UserError) as caught:
         tasks.check_conditional(ali(double, double), "edit")
