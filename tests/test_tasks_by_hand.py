@@ -201,6 +201,13 @@ def test_batches_of_so_many_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     close(found, (a - 2 * b).float())
 
 
+def test_250_rows_are_a_batch() -> None:
+    game = gan(double)
+    tasks.decode(game, torch.zeros(501, 2))
+    tasks.project(game, torch.zeros(251, 2), 1, start=torch.zeros(251, 2))
+    assert [len(z) for (z,) in game.decoder.network.given] == [250, 250, 1, 250, 1]  # type: ignore[union-attr]
+
+
 def test_streams_of_random_numbers_are_apart() -> None:
     seeds = [calling.apart(seed, stream) for seed in range(50) for stream in (1, 2)]
     assert len({*seeds, *range(50)}) == 150
