@@ -615,6 +615,15 @@ def test_the_steps_of_a_descent_fall_by_a_half_cosine() -> None:
     assert not start.requires_grad
 
 
+def test_a_descents_loss_is_a_sum_over_images() -> None:
+    """No image's step depends on how many there are, not even where its gradient is as small as Adam's 1e-8 is."""
+    game = gan(lambda z: 1e-4 * z)
+    x = torch.full((2, 2), 5e-5)  # the gradient at z = 0 is -2 (1e-4) (5e-5) = -1e-8
+    found = tasks.project(game, x, 1, 0.1, start=torch.zeros(2, 2))
+    close(found, torch.full((2, 2), 0.05), atol=1e-4, rtol=0)
+    close(tasks.project(game, x[:1], 1, 0.1, start=torch.zeros(1, 2)), found[:1])
+
+
 def test_a_descent_finds_the_known_part_alone() -> None:
     game = ali(identity, identity)
     x = torch.tensor([[1.0, math.nan], [-2.0, math.nan]])
