@@ -160,7 +160,7 @@ def test_which_extractor(monkeypatch: pytest.MonkeyPatch, labels: list[int] | No
 
 @pytest.mark.parametrize("labels", [None, [2, 2, 2, 2]])
 def test_a_classifier_needs_two_labels(labels: list[int] | None) -> None:
-    with pytest.raises(UserError, match="'four' has no labels of two or more classes.*kind='random'"):
+    with pytest.raises(UserError, match=r"'four' has no labels of two or more classes.*kind='random'"):
         extractor_for(images(labels), kind="classifier")
 
 
