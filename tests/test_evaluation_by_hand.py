@@ -31,6 +31,8 @@ def test_the_counts_and_the_defaults() -> None:
     assert given == {
         "split": "test", "count": None, "seed": 0, "extractor": None, "untrained": None, "quick": False
     }  # fmt: skip
+    kinds = [p.kind for p in inspect.signature(evaluate).parameters.values()]
+    assert kinds == [inspect.Parameter.POSITIONAL_OR_KEYWORD] * 2 + [inspect.Parameter.KEYWORD_ONLY] * 6
     for kind in (Measure, evaluation._Points, Metric):
         assert kind.__dataclass_params__.frozen  # type: ignore[attr-defined]
 
@@ -441,6 +443,41 @@ def no_mean(self: Any, name: str) -> Any:
     if name == "mean":
         raise AttributeError(name)
     return super(StandardNormal, self).__getattribute__(name)
+
+
+class Noisy(Reading):
+    """N(line, 1/4): its mean is known, and a draw is not it."""
+
+    def forward(self, *c: Tensor) -> Any:
+        return torch.distributions.Normal(self.network(*c), 0.5)
+
+
+def test_where_means_are_taken_and_where_draws(monkeypatch: pytest.MonkeyPatch, record: dict[str, Any]) -> None:
+    game = by_hand()
+    game.encoder, game.decoder = Noisy(Line(0.25, 1.0)), Noisy(Line(2.0, -1.0))
+    encode, asked = tasks.encode, []
+
+    def asking(game: Any, x: Tensor, seed: int = 0, how: Any = "mean", y: Tensor | None = None) -> Tensor:
+        asked.append((seed, how))
+        return encode(game, x, seed, how, y)
+
+    monkeypatch.setattr(tasks, "encode", asking)
+    look = Look()
+    evaluate(game, dataset(), seed=3, extractor=look)
+    x, fake, _ = look.seen  # type: ignore[attr-defined]
+    assert asked == [(4, "mean"), (3, "mean"), (3, "mean"), (3, "sample")]
+    (((_, x_hat, _), _, _),) = record["reconstruction"]
+    assert torch.allclose(x_hat, x / 2 + 1)
+    z = draws(8, 3)
+    drawn = tasks.decode(game, z, 3, how="sample")
+    assert not torch.allclose(drawn, 2 * z - 1)
+    assert torch.equal(fake, drawn)
+    (((given, z_hat), _, _),) = record["latent_reconstruction"]
+    assert torch.equal(given, z)
+    assert torch.allclose(z_hat, drawn / 4 + 1)
+    (((posterior, *_), _, _),) = record["posterior_moments"]
+    assert torch.equal(posterior, encode(game, x, 3, "sample"))
+    assert not torch.allclose(posterior, x / 4 + 1)
 
 
 def test_a_game_is_left_as_it_was() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
+import warnings
 from typing import Any
 
 import numpy as np
@@ -170,6 +171,7 @@ def test_the_probe_takes_the_penalty_that_reads_a_fifth_best(
 ) -> None:
     monkeypatch.setattr(Machine, "best", best)
     (x, y), (test, test_y) = points(23), points(4, 1)
+    test[:, 2] += 5
     inference.linear_probe_accuracy(x, y, test, test_y)
     assert [machine.settings for machine in machines] == [
         {"C": c, "max_iter": 200} for c in (0.001, 0.01, 0.1, 1.0, best)
@@ -238,6 +240,23 @@ def test_one_label_is_refused_and_two_are_not() -> None:
     assert inference.linear_probe_accuracy(x, y, x, y) > 0
 
 
+def test_machines_that_do_not_converge_are_not_told_of(
+    machines: list[Machine], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sklearn.exceptions import ConvergenceWarning
+
+    def fit(self: Machine, x: np.ndarray, y: np.ndarray) -> Machine:
+        warnings.warn("not yet", ConvergenceWarning, stacklevel=1)
+        return self
+
+    monkeypatch.setattr(Machine, "fit", fit)
+    x, y = points(10)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        inference.linear_probe_accuracy(x, y, x, y)
+        inference.svm_errors(x, y, x, y, x, y, labels=2, draws=2)
+
+
 # ---- the L2-SVM protocol
 
 
@@ -289,10 +308,22 @@ def test_how_many_labels_a_draw_may_show() -> None:
 
 
 def test_the_defaults_of_the_probes() -> None:
+    for kind in (inference.Reconstruction, inference.PosteriorMoments):
+        assert kind.__dataclass_params__.frozen  # type: ignore[attr-defined]
+
     def defaults(function: Any) -> dict[str, object]:
         parameters = inspect.signature(function).parameters.values()
         return {p.name: p.default for p in parameters if p.default is not p.empty}
 
+    for function, names in (
+        (inference.reconstruction, []),
+        (inference.nearest_neighbour_accuracy, []),
+        (inference.linear_probe_accuracy, ["c", "seed"]),
+        (inference.svm_errors, ["labels", "draws", "seed"]),
+    ):
+        kinds = {p.name: p.kind for p in inspect.signature(function).parameters.values()}
+        assert [name for name, kind in kinds.items() if kind is inspect.Parameter.KEYWORD_ONLY] == names
+        assert inspect.Parameter.POSITIONAL_ONLY not in kinds.values()
     assert defaults(inference.reconstruction) == {"seed": 0}
     assert defaults(inference.linear_probe_accuracy) == {"c": None, "seed": 0}
     assert defaults(inference.svm_errors) == {"draws": 100, "seed": 0}
