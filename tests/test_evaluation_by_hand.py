@@ -613,8 +613,8 @@ def test_modes_of_a_game_that_is_told_labels_begin_anew_with_them() -> None:
 
 
 def test_the_classification_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Read are the labels 0, 2, 1, 0 of images of 0, 1, 2, 0: two of four are wrong, and of the least likely ones all."""
-    read = torch.tensor([[0.7, 0.1, 0.2], [0.4, 0.1, 0.5], [0.2, 0.7, 0.1], [0.6, 0.1, 0.3]])
+    """Read are the labels 0, 2, 1, 0 of images of 0, 1, 2, 0: two of four are wrong, of the least likely ones three."""
+    read = torch.tensor([[0.7, 0.1, 0.2], [0.1, 0.4, 0.5], [0.2, 0.7, 0.1], [0.6, 0.1, 0.3]])
     asked: list[tuple[int, int]] = []
     monkeypatch.setattr(tasks, "classify", lambda game, x, seed: asked.append((len(x), seed)) or read)
     found = {m.name: m for m in evaluate(by_hand(classes=3), dataset(sizes=(9, 7, 4)), seed=4, extractor=Look())}

@@ -341,3 +341,5 @@ def test_the_moments_of_three_points() -> None:
     assert found.mean_norm == pytest.approx(math.hypot(2.5, 1.5))
     assert (found.variance, found.variance_least, found.variance_greatest) == pytest.approx((5, 3, 7))
     assert found.covariance_distance == pytest.approx(math.sqrt(25 + 1 + 2 * 4.5**2))
+    plain = (5 + (2.5**2 + 1.5**2) / 2 - 2 - math.log((7 * 3 - 4.5**2) / 4)) / 2
+    assert found.kl == pytest.approx(plain - (1 / 3 + np.euler_gamma + math.log(2)))  # less its mean for three draws
