@@ -628,8 +628,8 @@ def test_the_classification_error(monkeypatch: pytest.MonkeyPatch) -> None:
 def coded(categorical: tuple[int, ...] = (3,)) -> Any:
     from interalia.conditionals import Codes
 
-    prior = Codes(5, categorical=categorical, uniform=1)
-    game = GAN(Dirac(MLP(5, 2)), Joint(MLP(2, 1)), prior)
+    prior = Codes(7, categorical=categorical, uniform=1)
+    game = GAN(Dirac(MLP(7, 2)), Joint(MLP(2, 1)), prior)
     game.shape = (2,)
     game.recognises = True  # type: ignore[misc]
     return game
@@ -669,6 +669,16 @@ def test_codes_are_matched_on_validation_data_and_judged_on_the_rest(
     for data in (dataset(None), Dataset("half", vectors(9), Split(vectors(7).x), vectors(8))):
         assert "code_error" not in {m.name for m in evaluate(game, data, extractor=Look())}
     assert not [m for m in evaluate(game, dataset(), extractor=Look(), quick=True) if m.name.startswith("code")]
+
+
+def test_two_codes_of_categories_tell_both_of_their_entropies(
+    monkeypatch: pytest.MonkeyPatch, record: dict[str, Any]
+) -> None:
+    monkeypatch.setattr(tasks, "answers", lambda game, x: x[:, :1] * torch.arange(6) / 9)
+    found = {m.name: m for m in evaluate(coded((3, 2)), dataset(), extractor=Look())}
+    (_, _, bounds) = record["code_bounds"][0]
+    assert found["code_bound_categories"].protocol.startswith(f"at most {math.log(6):.3f}; 8 samples")
+    assert found["code_bound_categories"].value == pytest.approx(float(bounds[0] + bounds[1]))
 
 
 def test_codes_without_categories_have_their_bound_alone(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -181,6 +181,18 @@ def test_fewer_than_twenty_examples_have_no_verdict() -> None:
         assert bool(answer.findings) is not silent
 
 
+def test_what_there_is_no_verdict_on() -> None:
+    asked = verdicts.open_questions
+    words = '; no verdict on "modes missing", which takes 50 held-out examples, and there are 49'
+    assert asked({"examples": 49.0, "overlap": 0.5}) == words
+    assert asked({"examples": 50.0, "overlap": 0.5}) == ""
+    assert asked({"examples": 49.0, "coverage": 0.5}) == ""
+    assert asked({"examples": 49.0, "overlap": 0.5}, ["modes missing"]) == ""
+    assert '"labels ignored"' in asked({"examples": 99.0, "readable": 0.1})
+    assert asked({"examples": 99.0, "readable": 0.1, "obeyed": 1.0}) == ""
+    assert asked({"examples": 99.0, "readable": 0.1}, ["labels ignored"]) == ""
+
+
 def test_a_training_of_ones_own_is_judged_by_as_many_looks_as_there_are() -> None:
     ill, well = {"ratio": 0.99}, {"ratio": 0.5}
     ends = [[ill], [ill, ill], [ill, ill, ill], [well, ill], [well, ill, ill], [well, ill, ill, ill], [ill, well]]
