@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import socket
@@ -58,12 +59,9 @@ def _freed_memory_goes_back() -> Iterator[None]:
         yield
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _sketches(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Where figures are no more than by-products, they are small, without ticks, and their panels are not fitted."""
-    if "test_reports" in request.node.nodeid:
-        yield
-        return
+@contextlib.contextmanager
+def sketched() -> Iterator[None]:
+    """Figures are small, without ticks, and their panels are not fitted."""
     from interalia import plots
 
     draw = plots._write
@@ -81,10 +79,30 @@ def _sketches(request: pytest.FixtureRequest) -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _sketches(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Where figures are no more than by-products."""
+    with contextlib.nullcontext() if "test_reports" in request.node.nodeid else sketched():
+        yield
+
+
+@pytest.fixture
+def sketches() -> Iterator[None]:
+    """For those tests of the page that do not look at the figures on it."""
+    with sketched():
+        yield
+
+
+def pytest_collection() -> None:
+    """Until all is imported, there is little for the collector to find, and much to go through."""
+    gc.disable()
+
+
 def pytest_collection_finish() -> None:
     """What is imported by now stays; the collector need not go through it again and again."""
     gc.collect()
     gc.freeze()
+    gc.enable()
 
 
 # ---- what the tests cost

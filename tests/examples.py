@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+from collections.abc import Iterable
 
+import pytest
 import torch
 from torch import Tensor, nn
 
@@ -20,6 +23,15 @@ FIELDS: dict[str, dict[str, object]] = {
 # whose divergences have to tell the density ratio
 RATIOS = {"avb"}
 CLASSES = 3  # labels that a semi-supervised game reads
+
+
+def every_third(*axes: Iterable[object]) -> list[object]:
+    """The combinations of what is varied, for `parametrize`. A third of them is in the default suite, so that each value of
+    one meets every third of another, and each pair one of three; the others are marked long."""
+    return [
+        pytest.param(*(value for _, value in choice), marks=[pytest.mark.long] if sum(i for i, _ in choice) % 3 else [])
+        for choice in itertools.product(*map(enumerate, axes))
+    ]
 
 
 def build(game: str, shape: tuple[int, ...] = FLAT, double: bool = True, labels: int = 0, **fields: object) -> Game:

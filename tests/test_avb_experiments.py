@@ -104,6 +104,7 @@ def test_an_interrupted_estimate_is_no_row_of_avb_mnist(
     from interalia.metrics import likelihood
 
     whole = getattr(likelihood, which)
+    monkeypatch.setattr(avb_mnist, "QUICK", {"images": 2, "weights": 4, "chains": 1, "temperatures": 3, "simulated": 2})
 
     def cut(*given: Any, **settings: Any) -> Any:
         found = whole(*given, **settings)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -27,12 +26,14 @@ def step() -> ModuleType:
     return module
 
 
-def test_the_step_is_timed_beside_the_loop_by_hand(tmp_path: Path) -> None:
+def test_the_step_is_timed_beside_the_loop_by_hand(
+    tmp_path: Path, step: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """In one stage too, of a critic without batch norm, whatever precision the processor is good at."""
     flags = ["--batch", "4", "--repeats", "1", "--steps", "1", "--threads", "1", "--json", str(tmp_path / "step.json")]
     flags += ["--recipe", "ali-cifar10-paper"]
-    done = subprocess.run([sys.executable, str(STEP), *flags], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    monkeypatch.setattr(sys, "argv", [str(STEP), *flags])
+    step.main()
     found = json.loads((tmp_path / "step.json").read_text())
     ours, staged, single, by_hand = found["images_per_second"]
     assert staged == f"{ours}, one-stage"

@@ -28,7 +28,7 @@ def interalia(*arguments: object) -> int:
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("cli") / "run"
-    assert interalia("train", "--steps", 60, "--evaluate-every", 30, "--checkpoint-every", 30, "--out", folder) == 0
+    assert interalia("train", "--steps", 20, "--evaluate-every", 10, "--checkpoint-every", 10, "--out", folder) == 0
     return folder
 
 
@@ -95,9 +95,9 @@ def test_evaluate_and_report(run: Path) -> None:
 
 
 def test_a_run_goes_on_further_than_planned(run: Path) -> None:
-    assert interalia("train", "--resume", run, "--steps", 80) == 0
+    assert interalia("train", "--resume", run, "--steps", 30) == 0
     steps = [json.loads(line)["step"] for line in (run / "log.jsonl").read_text().splitlines()]
-    assert max(steps) == 80
+    assert max(steps) == 30
 
 
 @pytest.mark.long  # and in Python, in test_health

@@ -511,7 +511,9 @@ def both(name: str) -> list[Divergence]:
 def test_sure_critics_cost_finite_numbers(name: str, kind: torch.dtype) -> None:
     shapes = [(64,), (8, 3), (2, 5, 5)]
     values = (-80.0, -20.0, 0.0, 20.0, 80.0)
-    for divergence, shape, a, b in itertools.product(both(name), shapes, values, values):
+    pairs = enumerate(itertools.product(values, values), start=kind == torch.bfloat16)
+    for divergence, (i, (a, b)) in itertools.product(both(name), pairs):
+        shape = shapes[i % 3]  # the shapes take turns, each kind of numbers with another first
         p = torch.full(shape, a, dtype=kind, requires_grad=True)
         q = torch.full(shape, b, dtype=kind, requires_grad=True)
         for loss in players(divergence, p, q):

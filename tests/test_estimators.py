@@ -645,6 +645,8 @@ def test_ais_calibration_works_end_to_end(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(calibration, "WIDTH", 8)
     monkeypatch.setattr(calibration, "SIDE", 8)
     monkeypatch.setattr(calibration, "MAPS", 1)
+    monkeypatch.setattr(calibration, "QUICK_IMAGES", 2)
+    monkeypatch.setattr(calibration, "QUICK_CHAINS", 4)
     monkeypatch.setitem(estimate.ROWS, "cpu", 64)
     path = experiments.reproduce("ais-calibration", quick=True, steps=10, out=tmp_path)
     rows = json.loads((path.parent / "table.json").read_text())["rows"]

@@ -122,6 +122,7 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mixture_ali, "COUNT", 200)
     monkeypatch.setattr(avb_mnist, "QUICK", {"images": 2, "weights": 4, "chains": 1, "temperatures": 3, "simulated": 2})
     monkeypatch.setattr(avb, "SAMPLES", 5000)
+    monkeypatch.setattr(avb, "SIDE", 50)
     monkeypatch.setattr(avb, "schools_truth", functools.partial(avb.schools_truth, points=101))
     monkeypatch.setattr(annealing, "DRAWS", 8)
     monkeypatch.setattr(hamiltonian, "KNOTS", 2)
@@ -147,9 +148,10 @@ def test_mixture_25_works_end_to_end(tmp_path: Path) -> None:
 
 SOME = {  # rows that stand for a whole table in the default suite; all of it is marked long
     "mixture-ali": "ALICE",
-    "ali-semisup": "1,000 labels",
+    "ali-semisup": "100 labels",
+    "avb-pixels": "AVB, a fifth",
     "avb-mnist": "AVB + adaptive contrast, 8",
-    "eight-schools": "AVB, ",
+    "eight-schools": "AVB, falling",
     "ali-stability": "tuned",
     "hali-mnist": "HALI",
     "sem-ali": "Adam",

@@ -402,6 +402,7 @@ def folder(path: Path, run: Any = RUN, results: Any = RESULTS, log: list[dict[st
     return path
 
 
+@pytest.mark.usefixtures("sketches")
 def test_the_page_is_whole_and_asks_nothing_of_the_network(tmp_path: Path) -> None:
     home = folder(tmp_path)
     digits = greys(range(3), (3, 8, 6))
@@ -448,6 +449,7 @@ def test_the_page_of_a_game_without_encoder_offers_no_reconstruction(tmp_path: P
     assert "interalia reconstruct" not in page.text
 
 
+@pytest.mark.usefixtures("sketches")
 def test_the_page_of_a_variational_game_shows_its_likelihood_and_speaks_of_no_critic(tmp_path: Path) -> None:
     log = [{key: value for key, value in line.items() if not key.startswith("scores")} for line in LOG]
     home = folder(tmp_path, {**RUN, "game": "vae"}, RESULTS, log)
@@ -470,6 +472,7 @@ def test_the_page_of_a_variational_game_shows_its_likelihood_and_speaks_of_no_cr
         reports.write(home)
 
 
+@pytest.mark.usefixtures("sketches")
 def test_the_page_shows_the_tuned_and_the_published_recipe_where_there_are_two(tmp_path: Path) -> None:
     run = dataclasses.asdict(recipes.ali_cifar10(name="mine", batch=64))
     text = Page(reports.write(folder(tmp_path / "ali", run=run)).read_text(encoding="utf-8")).text
@@ -483,6 +486,7 @@ def test_the_page_shows_the_tuned_and_the_published_recipe_where_there_are_two(t
         assert "Beside the published recipe" not in page.read_text(encoding="utf-8")
 
 
+@pytest.mark.usefixtures("sketches")
 def test_what_people_wrote_is_escaped(tmp_path: Path) -> None:
     evil = "<script>alert('x')</script>&\""
     results = json.loads(json.dumps(RESULTS))
@@ -501,6 +505,7 @@ def test_what_people_wrote_is_escaped(tmp_path: Path) -> None:
     assert f"interalia evaluate '{home}'" in page.text
 
 
+@pytest.mark.usefixtures("sketches")
 def test_curves_are_drawn_anew_when_the_log_has_grown(tmp_path: Path) -> None:
     home = folder(tmp_path)
     reports.write(home)
@@ -514,6 +519,7 @@ def test_curves_are_drawn_anew_when_the_log_has_grown(tmp_path: Path) -> None:
     assert curves.read_bytes() != first
 
 
+@pytest.mark.usefixtures("sketches")
 def test_scores_that_are_no_log_odds_get_no_sigmoid(tmp_path: Path) -> None:
     heights = {}
     for divergence in ("gan", "wasserstein", "relativistic"):
