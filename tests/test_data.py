@@ -902,8 +902,6 @@ def test_a_disk_that_takes_no_more(tmp_path: Path, own_cache: Path) -> None:
 import resource
 from interalia import data
 from interalia.errors import UserError
-from interalia.building import build
-from interalia.runs import Run
 resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))  # writes fail in the middle, as on a full disk
 try:
     data.load("mnist", root={str(tmp_path)!r})
