@@ -27,12 +27,23 @@ SHAPES = {
 }
 
 
+# whose networks take longest to make; test_networks and test_games have them too
+LARGE = {"cyclegan-facades-paper", "ali-celeba-paper", "ali-tiny-imagenet-paper", "avb-ac-32-mnist-paper"}
+
+
 @pytest.mark.parametrize("name", CATALOGUE)
-def test_a_recipe_builds_and_takes_a_step(name: str) -> None:
+def test_a_recipe_names_parts_that_there_are(name: str) -> None:
     run = CATALOGUE[name]()
     run.check_parts()
     assert run.name == name
     assert (run.steps or run.epochs or 0) > 0
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.long] if name in LARGE else []) for name in CATALOGUE]
+)
+def test_a_recipe_builds_and_takes_a_step(name: str) -> None:
+    run = CATALOGUE[name]()
     shape = SHAPES[run.data]
     if run.size is not None:
         shape = (1 if run.data == "mnist" else 3, run.size, run.size)
