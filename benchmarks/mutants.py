@@ -537,7 +537,7 @@ def room_of(file: str) -> str:
     return next(room for room in ROOMS if file in files(room))
 
 
-def page(found: list[dict[str, Any]], controls: list[dict[str, Any]], command: str, seed: int) -> str:
+def page(found: list[dict[str, Any]], controls: list[dict[str, Any]], command: str, seed: int, drawn: int) -> str:
     """docs/mutants.md: the figures and the survivors."""
     commit = subprocess.run(
         ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True
@@ -567,6 +567,7 @@ def page(found: list[dict[str, Any]], controls: list[dict[str, Any]], command: s
             "",
             f"Seed {seed}, commit {commit}, {datetime.date.today().isoformat()}, {versions}.",
             f"Unchanged sources as a control: {false} of {len(controls)} noticed.",
+            *part(noticed, len(found), drawn),
             "",
             "| room | mutants | noticed | share |",
             "|---|---|---|---|",
@@ -579,6 +580,18 @@ def page(found: list[dict[str, Any]], controls: list[dict[str, Any]], command: s
             "",
         ]
     )
+
+
+def part(noticed: int, tried: int, drawn: int) -> list[str]:
+    """That not all of the draw was tried, and how far the share in it may be from that of the whole."""
+    if tried == drawn:
+        return []
+    share = noticed / tried
+    error = 100 * (share * (1 - share) / tried * (1 - tried / drawn)) ** 0.5
+    return [
+        f"CUT: {tried} of the {drawn:,} drawn were tried, themselves drawn at random; the standard error of their share is "
+        f"{error:.1f} points. `make mutants` goes on with the rest."
+    ]
 
 
 def survivor(line: dict[str, Any]) -> str:
@@ -647,7 +660,8 @@ def main() -> None:
     print(f"{sum(bool(line['noticed']) for line in real)} of {len(real)} mutants noticed")
     if asked.write:
         command = " ".join(["python", "benchmarks/mutants.py", *sys.argv[1:]])
-        asked.write.write_text(page(real, [line for line in found if line["operator"] == NOTHING], command, asked.seed))
+        controls = [line for line in found if line["operator"] == NOTHING]
+        asked.write.write_text(page(real, controls, command, asked.seed, len(drawn)))
 
 
 if __name__ == "__main__":
