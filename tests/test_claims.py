@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from program import interalia
 
-from interalia import claims, cli, engine, recipes
+from interalia import claims, engine, recipes
 from interalia.errors import UserError
 from interalia.folder import Folder
 from interalia.runs import Run
@@ -30,14 +31,6 @@ SMALL = ("--networks", "auto(width=4, unary=True)", "--evaluate-every", "0", "--
 def tiny(**fields: Any) -> Run:
     small = {"networks": "auto(width=4, unary=True)", "evaluate_every": 0, "log_every": 1, "batch": 16, "steps": 2}
     return recipes.ali_digits(**{**small, **fields})
-
-
-def interalia(*arguments: object) -> int:
-    try:
-        cli.main([str(argument) for argument in arguments])
-    except SystemExit as end:
-        return int(end.code or 0)
-    return 0
 
 
 @contextmanager

@@ -11,18 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from program import interalia
 
-from interalia import cli, rooms
+from interalia import rooms
 from interalia.folder import Folder
-
-
-def interalia(*arguments: object) -> int:
-    """Runs the program in this process and answers its exit code."""
-    try:
-        cli.main([str(argument) for argument in arguments])
-    except SystemExit as end:
-        return int(end.code or 0)
-    return 0
 
 
 @pytest.fixture(scope="module")

@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from program import interalia
 from torch import Tensor, nn
 
-from interalia import UserError, cli, conditionals, rooms
+from interalia import UserError, conditionals, rooms
 from interalia.conditionals import Dirac, Gaussian, Implicit, Mixture, StandardNormal, Uniform
 from interalia.data.dataset import Dataset, Split
 from interalia.experiments import calibration
@@ -527,14 +528,6 @@ def test_bad_input_is_refused_in_one_sentence() -> None:
 
 
 # ---- a run, the command line, the experiment
-
-
-def interalia(*arguments: object) -> int:
-    try:
-        cli.main([str(argument) for argument in arguments])
-    except SystemExit as end:
-        return int(end.code or 0)
-    return 0
 
 
 @pytest.fixture(scope="module")

@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from program import interalia
 
-from interalia import cli, data, engine, loading, results
+from interalia import data, engine, loading, results
 from interalia.data import fingerprints
 from interalia.data.fingerprints import fingerprint
 from interalia.errors import UserError
@@ -23,14 +24,6 @@ from interalia.folder import Folder
 from interalia.runs import Run
 
 SMALL: dict[str, Any] = {"networks": "auto(width=2)", "latent": 4, "batch": 8, "evaluate_every": 0, "log_every": 1}
-
-
-def interalia(*arguments: object) -> int:
-    try:
-        cli.main([str(argument) for argument in arguments])
-    except SystemExit as end:
-        return int(end.code or 0)
-    return 0
 
 
 def pixels(rows: int, seed: int = 0) -> Any:

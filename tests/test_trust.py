@@ -15,6 +15,7 @@ import examples
 import numpy as np
 import pytest
 import torch
+from program import interalia
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from test_generators import SHORT, exported
@@ -27,14 +28,6 @@ from interalia.runs import Run
 
 SHAPE = (1, 8, 8)
 RUN = Run(game="latent-regressor", steps=2, log_every=1, **SHORT)
-
-
-def interalia(*arguments: object) -> int:
-    try:
-        cli.main([str(argument) for argument in arguments])
-    except SystemExit as end:
-        return int(end.code or 0)
-    return 0
 
 
 class Payload:
