@@ -1,0 +1,48 @@
+"""The largest sigma of an encoder's posteriors in the first steps of a training, and the largest loss of its generator.
+
+python benchmarks/first_steps.py ali-celeba --root DATA --batch 96 --steps 1000 --seed 0
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from torch import Tensor
+from torch.distributions import Distribution
+
+from interalia import engine, recipes
+from interalia.conditionals import Gaussian
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("recipe", help="with a Gaussian encoder and a player named generator")
+    parser.add_argument("--root", help="the folder of data files")
+    parser.add_argument("--batch", type=int)
+    parser.add_argument("--steps", type=int, help="the length that the schedules are made for")
+    parser.add_argument("--first", type=int, default=20, help="how many steps are taken")
+    parser.add_argument("--seed", type=int, default=0)
+    given = vars(parser.parse_args())
+    name, first = given.pop("recipe"), given.pop("first")
+    settings = {key: value for key, value in given.items() if value is not None}
+
+    widths: list[float] = []
+    of = Gaussian.of
+
+    def noted(self: Gaussian, answers: Tensor) -> Distribution:
+        q = of(self, answers)
+        if self.training:
+            widths.append(float(q.base_dist.scale.detach().max()))
+        return q
+
+    Gaussian.of = noted  # type: ignore[method-assign]
+    training = engine.prepare(recipes.CATALOGUE[name](**settings))
+    losses = []
+    for _ in range(first):
+        engine.rate(training)
+        losses.append(float(training.dynamics.step(training.batches).losses["generator"].detach()))
+    print(f"{name}, {first} steps: largest sigma {max(widths):,.2f}, largest loss of the generator {max(losses):.3g}")
+
+
+if __name__ == "__main__":
+    main()
