@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import sys
 from collections.abc import Sequence
 
@@ -35,3 +37,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
         place = f"{error.filename}: " if error.filename else ""
         print(f"interalia: {place}{error.strerror or error}.", file=sys.stderr)
         sys.exit(2)
+    finally:
+        drain()
+
+
+def drain() -> None:
+    """Writes out what is left in the output's buffers. Where nobody reads it any more, since the terminal or the pipe is
+    closed, it is dropped: Python would otherwise end with 120 in place of the exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            with contextlib.suppress(OSError, ValueError):  # a stream without a file behind it has nothing to redirect
+                nowhere = os.open(os.devnull, os.O_WRONLY)
+                os.dup2(nowhere, stream.fileno())
+                os.close(nowhere)
