@@ -25,7 +25,10 @@ cli.main([])
 def test_a_reader_that_is_gone_changes_no_exit_code(raised: str, code: int) -> None:
     reader, writer = os.pipe()
     os.close(reader)
-    done = subprocess.run([sys.executable, "-c", PROGRAM.format(raised=raised)], stdout=writer, stderr=subprocess.PIPE)
+    buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM.format(raised=raised)], stdout=writer, stderr=subprocess.PIPE, env=buffered
+    )
     os.close(writer)
     assert done.returncode == code, done.stderr
     assert b"Exception ignored" not in done.stderr
