@@ -26,10 +26,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
 import examples
 
-from interalia import engine, games, recipes
+from interalia import games
 from interalia.data.binarise import binarised
 from interalia.data.dataset import Dataset, Split
-from interalia.runs import Run
+from interalia.runs import Run, recipes
+from interalia.training import engine
 
 STEPS, BATCH, IMAGES, CLASSES = 3, 4, 24, 10
 ATTRIBUTES = ("Male", "Smiling", "Young")
@@ -78,11 +79,11 @@ def digest(module: nn.Module) -> str:
 
 def trained(recipe: str) -> engine.Training:
     """The recipe after its steps."""
-    named = recipes.CATALOGUE[recipe]()
+    named = recipes.REGISTRY[recipe]()
     short = {"batch": min(named.batch, BATCH), "steps": STEPS, "epochs": None, "evaluate_every": 0, "device": "cpu"}
     ours = {"data": "digits", "size": None, "binarise": "none", "labelled": CLASSES}  # of the data that are given
     torch.manual_seed(0)
-    fixed = games.CATALOGUE[named.game.split("(")[0]].fixed
+    fixed = games.REGISTRY[named.game.split("(")[0]].fixed
     generator = examples.generator(named.latent, shape(named)) if fixed else None
     training = engine.prepare(named.replace(**short, **ours), generator=generator, dataset=dataset(named))
     engine.loop(training, ())
@@ -95,7 +96,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1, help="that torch uses")
     asked = parser.parse_args()
     torch.set_num_threads(asked.threads)
-    for recipe in asked.recipes or recipes.CATALOGUE:
+    for recipe in asked.recipes or recipes.REGISTRY:
         began = time.perf_counter()
         try:
             training = trained(recipe)

@@ -10,8 +10,9 @@ import argparse
 from torch import Tensor
 from torch.distributions import Distribution
 
-from interalia import engine, recipes
 from interalia.conditionals import Gaussian
+from interalia.runs import recipes
+from interalia.training import engine
 
 
 def main() -> None:
@@ -36,7 +37,7 @@ def main() -> None:
         return q
 
     Gaussian.of = noted  # type: ignore[method-assign]
-    training = engine.prepare(recipes.CATALOGUE[name](**settings))
+    training = engine.prepare(recipes.REGISTRY[name](**settings))
     losses = []
     for _ in range(first):
         engine.rate(training)

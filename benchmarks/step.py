@@ -33,10 +33,12 @@ from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 import interalia
-from interalia import data, engine, recipes
+from interalia import data
 from interalia.data.dataset import Dataset, Split
-from interalia.engine import Training
 from interalia.networks import conv
+from interalia.runs import recipes
+from interalia.training import engine
+from interalia.training.engine import Training
 
 Step = Callable[[], None]
 TABLES = {"ali-svhn-paper": conv.SVHN, "ali-cifar10-paper": conv.CIFAR10}
@@ -56,7 +58,7 @@ def in_memory(dataset: Dataset) -> Iterator[None]:
 def ours(dataset: Dataset, recipe: str, batch: int, precision: str, dynamics: str = "simultaneous") -> Training:
     fields = {"batch": batch, "steps": 10**6, "precision": precision, "dynamics": dynamics, "device": "cpu"}
     with in_memory(dataset):
-        return engine.prepare(recipes.CATALOGUE[recipe](**fields))
+        return engine.prepare(recipes.REGISTRY[recipe](**fields))
 
 
 def step_of(training: Training) -> Step:
@@ -114,7 +116,7 @@ def judging(
 
 def networks(recipe: str) -> tuple[nn.ModuleList, nn.ModuleList]:
     """The recipe's networks in plain layers: encoder and decoder, and the critic's parts of x, of z and of both."""
-    table, latent = TABLES[recipe], recipes.CATALOGUE[recipe]().latent
+    table, latent = TABLES[recipe], recipes.REGISTRY[recipe]().latent
     body, maps = plain(table.encoder, 3, table.leak)
     encoder = nn.Sequential(*body, nn.Conv2d(maps, 2 * latent, 1))
     body, maps = plain(table.decoder, latent, table.leak)
@@ -157,7 +159,7 @@ def by_hand(dataset: Dataset, recipe: str, batch: int) -> Step:
             (x,) = next(batches)
         x = x.float() / 255
         ones, zeros = torch.ones(batch), torch.zeros(batch)
-        z = torch.randn(batch, recipes.CATALOGUE[recipe]().latent, 1, 1)
+        z = torch.randn(batch, recipes.REGISTRY[recipe]().latent, 1, 1)
         mu, log_sigma = encoder(x).chunk(2, 1)
         z_hat = mu + log_sigma.exp() * torch.randn_like(mu)
         x_tilde = decoder(z)

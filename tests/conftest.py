@@ -52,7 +52,7 @@ def _no_network() -> Iterator[None]:
 @pytest.fixture(scope="session", autouse=True)
 def _freed_memory_goes_back() -> Iterator[None]:
     """A training keeps what it frees for its next step; a process of thousands of tests would keep the largest of all."""
-    from interalia import engine
+    from interalia.training import engine
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(engine, "keep_memory", lambda: None)
@@ -62,7 +62,7 @@ def _freed_memory_goes_back() -> Iterator[None]:
 @contextlib.contextmanager
 def sketched() -> Iterator[None]:
     """Figures are small, without ticks, and their panels are not fitted."""
-    from interalia import plots
+    from interalia.reports import plots
 
     draw = plots._write
 

@@ -10,9 +10,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from interalia import building, divergences, runs
+from interalia import runs
+from interalia.adversarial import divergences
 from interalia.errors import UserError
-from interalia.games import CATALOGUE, Game
+from interalia.games import REGISTRY, Game
+from interalia.runs import building
 
 FLAT, CONV = (1, 4, 4), (1, 12, 24)
 # what a game cannot do without
@@ -40,7 +42,7 @@ def build(game: str, shape: tuple[int, ...] = FLAT, double: bool = True, labels:
     run = runs.Run(game=game, latent=3, networks="auto(width=2)", labels=labels > 0).replace(
         **{**FIELDS.get(name, {}), **fields}
     )
-    kind = CATALOGUE[name]
+    kind = REGISTRY[name]
     torch.manual_seed(0)
     given = generator(run.latent, shape) if kind.fixed else None
     made = building.build(run, shape, labels=CLASSES if kind.semi else labels, other=shape, generator=given)
@@ -58,7 +60,7 @@ def generator(latent: int, shape: tuple[int, ...]) -> nn.Module:
 def playable(game: str, divergence: str) -> bool:
     """Whether the game can be played under the divergence."""
     try:
-        divergences.CATALOGUE[divergence]().log_ratio(torch.zeros(1))
+        divergences.REGISTRY[divergence]().log_ratio(torch.zeros(1))
     except UserError:
         return game not in RATIOS
     return True

@@ -18,10 +18,10 @@ from torch.distributions import Independent, Normal
 
 from interalia import UserError
 from interalia.conditionals import Dirac, Gaussian, Implicit, Mixture, StandardNormal, Uniform
+from interalia.contexts import quietly
 from interalia.games import AVB, VAE
 from interalia.metrics.likelihood import Sandwich, annealed_importance, annealing, bidirectional_check, hamiltonian
 from interalia.metrics.likelihood.hamiltonian import Bridge, Density, State
-from interalia.modes import quietly
 from interalia.networks.mlp import MLP, Joint
 
 

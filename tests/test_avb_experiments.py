@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from interalia.conditionals import Dirac, Gaussian, StandardNormal
-from interalia.experiments import avb
 from interalia.games import VAE
+from interalia.papers import avb
 
 
 def drawn(count: int, size: int, seed: int = 0) -> Tensor:
@@ -99,9 +99,9 @@ def test_eight_schools_game_has_the_likelihood_of_its_model() -> None:
 def test_an_interrupted_estimate_is_no_row_of_avb_mnist(
     which: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from interalia.experiments import avb_mnist
-    from interalia.experiments.experiment import Setting
     from interalia.metrics import likelihood
+    from interalia.papers import avb_mnist
+    from interalia.papers.experiment import Setting
 
     whole = getattr(likelihood, which)
     monkeypatch.setattr(avb_mnist, "QUICK", {"images": 2, "weights": 4, "chains": 1, "temperatures": 3, "simulated": 2})

@@ -11,7 +11,7 @@ from types import ModuleType
 import pytest
 import torch
 
-from interalia import building, recipes
+from interalia.runs import building, recipes
 
 STEP = Path(__file__).parents[1] / "benchmarks" / "step.py"
 
@@ -50,7 +50,7 @@ def test_the_networks_by_hand_have_as_many_weights(recipe: str, step: ModuleType
     """And what a recipe is timed in, one-stage or not, follows from whether its critic has batch norm."""
     with torch.device("meta"):
         generator, critic = step.networks(recipe)
-    game = building.build(recipes.CATALOGUE[recipe](), (3, 32, 32))
+    game = building.build(recipes.REGISTRY[recipe](), (3, 32, 32))
     for player, plain in (("generator", generator), ("critic", critic)):
         assert sum(p.numel() for p in plain.parameters()) == sum(p.numel() for p in game.parameters_of(player))
     norms = any(isinstance(module, torch.nn.BatchNorm2d) for module in game.critic.modules())

@@ -18,10 +18,10 @@ from typing import Any
 import pytest
 from program import interalia
 
-from interalia import claims, engine, recipes
 from interalia.errors import UserError
-from interalia.folder import Folder
-from interalia.runs import Run
+from interalia.runs import Run, claims, recipes
+from interalia.runs.folder import Folder
+from interalia.training import engine
 
 fcntl = pytest.importorskip("fcntl")  # Windows has no such locks
 
@@ -36,7 +36,7 @@ def tiny(**fields: Any) -> Run:
 @contextmanager
 def another_process(call: str) -> Iterator[subprocess.Popen[str]]:
     """A process that has made a claim, and keeps it until it is killed."""
-    code = f"import sys; from pathlib import Path; from interalia import claims; held = claims.{call}; " + (
+    code = f"import sys; from pathlib import Path; from interalia.runs import claims; held = claims.{call}; " + (
         "print(held.path, flush=True); sys.stdin.read()"
     )
     process = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
@@ -71,7 +71,7 @@ def test_a_training_leaves_no_lock_behind(run: Path) -> None:
 def test_a_run_is_not_resumed_while_another_process_trains_it(
     run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("interalia.results.make", lambda trained: "none")
+    monkeypatch.setattr("interalia.reports.make", lambda trained: "none")
     before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
     with another_process(f"again(Path({str(run)!r}))") as process:
         said = f"{run} is being trained by process {process.pid} on {socket.gethostname()}; wait until that ends"
@@ -139,7 +139,7 @@ def test_the_command_line_takes_the_next_name_and_refuses_a_given_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("interalia.results.make", lambda trained: "none")
+    monkeypatch.setattr("interalia.reports.make", lambda trained: "none")
     # as another process leaves it between its first moment and its first file
     with another_process(f"begin(Path({str(tmp_path / 'runs/ali-digits')!r}), numbered=True)"):
         assert interalia("train", *SMALL, "--steps", 1) == 0

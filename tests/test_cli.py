@@ -13,8 +13,8 @@ import pytest
 from PIL import Image
 from program import interalia
 
-from interalia import rooms
-from interalia.folder import Folder
+from interalia import registry
+from interalia.runs.folder import Folder
 
 
 @pytest.fixture(scope="module")
@@ -168,11 +168,11 @@ def test_a_run_without_a_recipe_is_called_after_its_game(capsys: pytest.CaptureF
         assert f'name = "{name}"' in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("room", rooms.ROOMS)
+@pytest.mark.parametrize("room", registry.ROOMS)
 def test_list(room: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert interalia("list", room) == 0
     said = capsys.readouterr().out
-    assert all(name in said for name in rooms.members(room))
+    assert all(name in said for name in registry.members(room))
 
 
 MISTAKES = {

@@ -10,10 +10,11 @@ import torch
 from examples import build
 
 import interalia
-from interalia import UserError, data, engine, recipes, tasks
+from interalia import UserError, data, tasks
 from interalia.cli import main
 from interalia.metrics.evaluation import evaluate
-from interalia.runs import Run
+from interalia.runs import Run, recipes
+from interalia.training import engine
 
 
 def conditional(**fields: object) -> Run:
@@ -34,7 +35,7 @@ def test_batches_hold_the_label_of_each_image() -> None:
 
 def test_samples_by_label_are_read_as_that_label(tmp_path: Path) -> None:
     trained = interalia.train(conditional(steps=600, optimiser="adam(lr=0.001)"), tmp_path / "run", observers=[])
-    found = {m.name: m.value for m in evaluate(trained.game, interalia.data.described.dataset(trained.run), count=300)}
+    found = {m.name: m.value for m in evaluate(trained.game, interalia.runs.described.dataset(trained.run), count=300)}
     assert found["label_accuracy"] > 0.3  # by chance 0.1
     assert tasks.by_label(trained.game, 2).shape == (20, 1, 8, 8)
     z = tasks.latents(trained.game, 4)

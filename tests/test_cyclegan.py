@@ -17,35 +17,24 @@ import torch
 from torch import Tensor, nn
 from torch.optim import SGD
 
-from interalia import (
-    UserError,
-    building,
-    cli,
-    divergences,
-    dynamics,
-    engine,
-    experiments,
-    loading,
-    observers,
-    plots,
-    reports,
-    specs,
-    tasks,
-)
-from interalia.data import described
-from interalia.folder import Folder
-from interalia.games import CATALOGUE, CycleGAN
+from interalia import UserError, cli, papers, registry, reports, tasks
+from interalia.adversarial import divergences
+from interalia.adversarial.penalties import Pool
+from interalia.games import REGISTRY, CycleGAN
+from interalia.learning import dynamics
 from interalia.metrics.evaluation import evaluate
 from interalia.metrics.similarity import peak_signal_to_noise, structural_similarity
 from interalia.networks import Sizes, translation
 from interalia.networks import cyclegan as paper_networks
 from interalia.networks.auto import auto
-from interalia.observers import checkpoint
-from interalia.observers.evaluate import watched
-from interalia.penalties import Pool
-from interalia.runs import Run
+from interalia.reports import plots
+from interalia.runs import Run, building, described, loading
+from interalia.runs.folder import Folder
+from interalia.training import callbacks, engine
+from interalia.training.callbacks import checkpoint
+from interalia.training.callbacks.evaluate import watched
 
-DYNAMICS = sorted(set(dynamics.CATALOGUE) - {"one-stage"})  # which a pool of past samples does not allow
+DYNAMICS = sorted(set(dynamics.REGISTRY) - {"one-stage"})  # which a pool of past samples does not allow
 
 
 class Shift(nn.Module):
@@ -90,7 +79,7 @@ def build(
 
 def flow(name: str, game: CycleGAN) -> dynamics.Dynamics:
     optimisers = {player: SGD(game.parameters_of(player), lr=0.05) for player in game.players}
-    return specs.make(name, dynamics.CATALOGUE, "dynamics", game, optimisers)
+    return registry.make(name, dynamics.REGISTRY, "dynamics", game, optimisers)
 
 
 # the game
@@ -144,9 +133,9 @@ def test_its_halves_add_up() -> None:
             toy(**settings)
 
 
-@pytest.mark.parametrize("divergence", divergences.CATALOGUE)
+@pytest.mark.parametrize("divergence", divergences.REGISTRY)
 def test_any_divergence_judges_each_domain(divergence: str) -> None:
-    judge = specs.make(divergence, divergences.CATALOGUE, "divergence")
+    judge = registry.make(divergence, divergences.REGISTRY, "divergence")
     game = toy(divergence=judge, adversarial=1.0, cycle=0.0)
     a, b = images(3, 1, 4, 5), images(3, 1, 4, 5, seed=1)
     outcome = game(a, b)
@@ -274,7 +263,7 @@ def digits(**fields: Any) -> Run:
     ).replace(**fields)
 
 
-class Fall(observers.Observer):
+class Fall(callbacks.Observer):
     """Falls over after a step."""
 
     def __init__(self, at: int) -> None:
@@ -298,7 +287,7 @@ def test_a_killed_run_goes_on_bit_by_bit_with_its_pool(tmp_path: Path, precision
     engine.train(run, tmp_path / "whole")
     training = engine.open_run(run, tmp_path / "broken")
     with pytest.raises(ZeroDivisionError):
-        engine.finish(training, [*observers.usual(training, progress=False), Fall(10)])
+        engine.finish(training, [*callbacks.usual(training, progress=False), Fall(10)])
     newest = checkpoint.newest(Folder(tmp_path / "broken"))
     assert newest is not None
     assert newest[1] == 8
@@ -438,7 +427,7 @@ def test_translating(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixtur
     assert "4 translations" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("name", [name for name in CATALOGUE if name != "cyclegan"])
+@pytest.mark.parametrize("name", [name for name in REGISTRY if name != "cyclegan"])
 def test_a_translation_asked_of_a_game_without_domains(name: str) -> None:
     other = examples.build(name, double=False)
     with pytest.raises(UserError, match=r"no two domains.*: CycleGAN") as caught:
@@ -529,7 +518,7 @@ def test_structural_similarity_is_wangs() -> None:
 
 
 def test_the_experiment_in_its_quick_form(tmp_path: Path) -> None:
-    path = experiments.reproduce("cyclegan-digits", quick=True, steps=2, out=tmp_path)
+    path = papers.reproduce("cyclegan-digits", quick=True, steps=2, out=tmp_path)
     rows = {row["row"]: row["values"] for row in json.loads((path.parent / "table.json").read_text())["rows"]}
     assert list(rows) == [
         f"inverted: {name}" for name in ("the truth", "CycleGAN", "GAN alone", "cycle alone", "paired upper bound")
@@ -542,8 +531,8 @@ def test_the_experiment_in_its_quick_form(tmp_path: Path) -> None:
 
 def test_both_critics_count_where_it_is_asked_who_wins() -> None:
     """A critic of the second domain that is sure holds back the critics as one of the first does."""
-    from interalia import dynamics
     from interalia.games.game import Outcome
+    from interalia.learning import dynamics
 
     low, high = torch.zeros(4), torch.ones(4)
     for sure in ("a", "b"):

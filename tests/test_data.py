@@ -28,7 +28,6 @@ from hypothesis.extra import numpy as st_numpy
 from PIL import Image
 
 from interalia import data
-from interalia.building import build
 from interalia.data import arrays, cache, downloads, mnist, splits, svhn
 from interalia.data.dataset import Split
 from interalia.data.files import read_images
@@ -37,6 +36,7 @@ from interalia.data.sampler import Sampler
 from interalia.data.store import Store, as_tensor
 from interalia.errors import UserError
 from interalia.runs import Run
+from interalia.runs.building import build
 
 ROOT = Path(__file__).parents[2] / "shared" / "data"
 
@@ -63,7 +63,7 @@ def rows_of(dataset: data.Dataset) -> np.ndarray:
 
 
 def test_every_named_set_says_what_it_is_or_what_is_missing(tmp_path: Path) -> None:
-    for name, source in data.CATALOGUE.items():
+    for name, source in data.REGISTRY.items():
         assert source.name == name
         assert source.about
         assert source.origin
@@ -83,7 +83,7 @@ def parts(dataset: data.Dataset) -> tuple[Split, Split, Split]:
 
 
 def test_the_catalogue_is_listed_without_heavy_imports() -> None:
-    code = "import sys; from interalia.data import CATALOGUE; print({'numpy', 'torch', 'PIL'} & set(sys.modules))"
+    code = "import sys; from interalia.data import REGISTRY; print({'numpy', 'torch', 'PIL'} & set(sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "set()\n"
 
 

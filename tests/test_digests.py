@@ -11,7 +11,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 
 import digests
 
-from interalia.recipes import CATALOGUE
+from interalia.runs.recipes import REGISTRY
 
 
 def test_the_digest_is_of_every_weight_after_training() -> None:
@@ -25,7 +25,7 @@ def test_the_digest_is_of_every_weight_after_training() -> None:
 
 
 def test_every_recipe_has_data_of_its_shape() -> None:
-    shapes = {name: digests.shape(make()) for name, make in CATALOGUE.items()}
+    shapes = {name: digests.shape(make()) for name, make in REGISTRY.items()}
     assert shapes["ali-celeba"] == (3, 64, 64)
     assert shapes["ali-mnist-report"] == (1, 28, 28)
     assert shapes["cyclegan-facades-paper"] == (3, 256, 256)

@@ -12,7 +12,7 @@ from examples import CONV, batch, build
 from torch import Tensor, nn
 
 from interalia import runs
-from interalia.disturbances import (
+from interalia.adversarial.disturbances import (
     AUGMENTATIONS,
     CHANGES,
     CONTRAST,
@@ -26,12 +26,12 @@ from interalia.disturbances import (
     outscoring,
     share,
 )
+from interalia.adversarial.penalties import R1, R1R2, squared_gradients
 from interalia.errors import UserError
-from interalia.games import CATALOGUE
+from interalia.games import REGISTRY
 from interalia.networks.layers import Packed
-from interalia.penalties import R1, R1R2, squared_gradients
 
-IMAGES = [name for name, member in CATALOGUE.items() if "critic" in member.players and member.judges != "z"]
+IMAGES = [name for name, member in REGISTRY.items() if "critic" in member.players and member.judges != "z"]
 
 
 def pictures(count: int = 64, channels: int = 1) -> Tensor:
@@ -328,7 +328,7 @@ def test_penalties_on_packs_are_those_of_the_pack_as_one_input(penalty: Any) -> 
     assert squared_gradients(Packed(critic, 3), (p,)).shape == (4,)
 
 
-@pytest.mark.parametrize("game", [name for name, member in CATALOGUE.items() if member.packs])
+@pytest.mark.parametrize("game", [name for name, member in REGISTRY.items() if member.packs])
 @pytest.mark.parametrize("pack", [2, 3, 4])
 def test_games_play_with_packs(game: str, pack: int) -> None:
     made = build(game, CONV, pack=pack, batch=24)
@@ -342,7 +342,7 @@ def test_games_play_with_packs(game: str, pack: int) -> None:
 
 def test_a_run_in_packs_of_three_is_looked_at_on_the_way(tmp_path: Any) -> None:
     import interalia
-    from interalia.observers.log import read
+    from interalia.runs.log import read
 
     run = runs.Run(
         data="digits",
@@ -406,7 +406,8 @@ def test_spectral_norm_of_a_network_that_is_not_there() -> None:
 
 def test_stabilisers_survive_saving(tmp_path: Any) -> None:
     import interalia
-    from interalia import engine, tasks
+    from interalia import tasks
+    from interalia.training import engine
 
     run = runs.Run(
         data="digits", game="ali", latent=4, networks="auto(width=2)", steps=4, batch=32, pack=2,

@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from interalia import disturbances as room
-from interalia.disturbances import (
+from interalia.adversarial import disturbances as room
+from interalia.adversarial.disturbances import (
     AUGMENTATIONS,
     CHANGES,
     NOISES,

@@ -13,18 +13,18 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from interalia import specs
-from interalia.divergences import CATALOGUE, Divergence, FDivergence, LeastSquares, Pearson
+from interalia import registry
+from interalia.adversarial.divergences import REGISTRY, Divergence, FDivergence, LeastSquares, Pearson
 from interalia.errors import UserError
 
 
 def of_family(name: str) -> bool:
-    return isinstance(CATALOGUE[name](), FDivergence)
+    return isinstance(REGISTRY[name](), FDivergence)
 
 
-OTHERS = [name for name in CATALOGUE if not of_family(name)]
+OTHERS = [name for name in REGISTRY if not of_family(name)]
 F_DIVERGENCES = [
-    *filter(of_family, CATALOGUE),
+    *filter(of_family, REGISTRY),
     "weighted-jensen-shannon(weight=0.9)",
     *(f"alpha(alpha={alpha})" for alpha in (-1.0, 0.1, 0.9, 2.0)),
 ]
@@ -75,7 +75,7 @@ P, Q = P_COUNTS.double() / 21, Q_COUNTS.double() / 21
 
 
 def f_divergence(name: str, saturating: bool = False) -> FDivergence:
-    member = specs.make(name, CATALOGUE, "divergence", saturating=saturating)
+    member = registry.make(name, REGISTRY, "divergence", saturating=saturating)
     assert isinstance(member, FDivergence)
     return member
 
@@ -181,7 +181,7 @@ def test_the_ratio_is_read_from_the_optimal_critic(name: str) -> None:
 
 @pytest.mark.parametrize("name", [name for name in OTHERS if name != "least-squares"])
 def test_what_has_no_ratio_says_so(name: str) -> None:
-    divergence = CATALOGUE[name]()
+    divergence = REGISTRY[name]()
     with pytest.raises(UserError, match=f"{type(divergence).__name__} .* use an f-divergence, such as gan"):
         divergence.log_ratio(torch.zeros(2))
 
@@ -205,7 +205,7 @@ def test_the_generators_two_losses(name: str) -> None:
 KINDS = [
     *MEMBERS,
     *(f"alpha(alpha={a})" for a in (-2.0, 1.1, 1.5, 3.0)),
-    *(f"{name}(smoothing=0.3)" for name in CATALOGUE if name != "wasserstein"),
+    *(f"{name}(smoothing=0.3)" for name in REGISTRY if name != "wasserstein"),
     "relativistic(of='total-variation')",
     "relativistic(of='alpha(alpha=2.0)')",
     "relativistic(of='gan(saturating=True)')",
@@ -214,7 +214,7 @@ KINDS = [
 
 def generators(name: str) -> list[Divergence]:
     """A member, and with the minimax loss if it has one."""
-    made = specs.make(name, CATALOGUE, "divergence")
+    made = registry.make(name, REGISTRY, "divergence")
     return [made, replace(made, saturating=True)] if isinstance(made, FDivergence) else [made]
 
 
@@ -253,7 +253,7 @@ def test_what_is_said_of_the_generators_gradient_where_the_critic_is_sure(name: 
 
 def test_the_table_of_slopes_is_what_the_losses_have() -> None:
     """Each cell of the room's table, by what the slopes at 20 and at 80 come to."""
-    from interalia import divergences
+    from interalia.adversarial import divergences
 
     def word(divergence: Divergence, joint: str) -> str:
         sign = 1 if joint == "P" else -1
@@ -278,7 +278,7 @@ def test_the_table_of_slopes_is_what_the_losses_have() -> None:
             met.add(name.split("(")[0])
             found = [word(made, joint) for made in generators(name) for joint in ("Q", "P")]
             assert found == [cell.strip() for cell in cells], name
-    assert met == set(filter(of_family, CATALOGUE))
+    assert met == set(filter(of_family, REGISTRY))
 
 
 def test_pearsons_generator_is_charged_nothing_more_below_minus_2() -> None:
@@ -317,7 +317,7 @@ def test_the_other_losses_by_hand() -> None:
     expected["bigbigan"] = expected["hinge"]  # of one head
     assert set(OTHERS) <= set(expected), "write down the formula of the new divergence"
     for name, (critic, generator) in expected.items():
-        divergence = CATALOGUE[name]()
+        divergence = REGISTRY[name]()
         scores = torch.tensor(p, dtype=torch.float64), torch.tensor(q, dtype=torch.float64)
         assert divergence.critic_loss(*scores).item() == pytest.approx(critic, abs=1e-12), name
         assert divergence.generator_loss(*scores).item() == pytest.approx(generator, abs=1e-12), name
@@ -413,10 +413,10 @@ def test_smoothed_labels_are_a_mixture(name: str) -> None:
         torch.testing.assert_close(smooth.log_ratio(best.detach()), (P / Q).log(), atol=1e-6, rtol=1e-6)
 
 
-@pytest.mark.parametrize("name", [name for name in CATALOGUE if name != "wasserstein"])
+@pytest.mark.parametrize("name", [name for name in REGISTRY if name != "wasserstein"])
 def test_smoothing_by_hand(name: str) -> None:
     p, q = torch.randn(2, 50, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    plain = CATALOGUE[name]()
+    plain = REGISTRY[name]()
     smooth = replace(plain, smoothing=0.1)
     torch.testing.assert_close(smooth.generator_loss(p, q), plain.generator_loss(p, q), atol=0, rtol=0)
     expected = 0.9 * plain.on_p(p) + 0.1 * plain.on_q(p) + plain.on_q(q)
@@ -428,7 +428,7 @@ def test_smoothing_by_hand(name: str) -> None:
 def test_gans_smoothing_in_probabilities() -> None:
     p, q = torch.randn(2, 50, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     asked, true = 0.9 * p.sigmoid().log() + 0.1 * (-p).sigmoid().log(), (-q).sigmoid().log()
-    smooth = specs.make("gan(smoothing=0.1)", CATALOGUE, "divergence")
+    smooth = registry.make("gan(smoothing=0.1)", REGISTRY, "divergence")
     torch.testing.assert_close(smooth.critic_loss(p, q), -asked.mean() - true.mean())
 
 
@@ -452,11 +452,11 @@ def test_least_squares_smoothing_moves_the_target() -> None:
     torch.testing.assert_close(smooth.critic_loss(p, q), moved.critic_loss(p, q) + constant)
 
 
-@pytest.mark.parametrize("name", [name for name in CATALOGUE if name != "relativistic"])
+@pytest.mark.parametrize("name", [name for name in REGISTRY if name != "relativistic"])
 def test_relativistic_pairing_of_every_divergence(name: str) -> None:
     """No score counts but by its distance from the other's; with `gan` and `hinge` as published."""
     p, q = torch.randn(2, 50, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    other, paired = CATALOGUE[name](), specs.make(f"relativistic(of={name!r})", CATALOGUE, "divergence")
+    other, paired = REGISTRY[name](), registry.make(f"relativistic(of={name!r})", REGISTRY, "divergence")
     assert paired.separate == other.separate
     for mine, its in zip(players(paired, p, q), players(other, p - q, q - p), strict=True):
         torch.testing.assert_close(2 * mine, its)
@@ -468,13 +468,13 @@ def test_relativistic_pairing_of_every_divergence(name: str) -> None:
 
 def test_bigbigans_heads_are_clamped_each_for_itself() -> None:
     p, q = torch.randn(2, 50, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0)) * 2
-    heads, hinge = CATALOGUE["bigbigan"](), CATALOGUE["hinge"]()
+    heads, hinge = REGISTRY["bigbigan"](), REGISTRY["hinge"]()
     singles = [players(hinge, p[:, i], q[:, i]) for i in range(3)]
     critic, generator = players(heads, p, q)
     torch.testing.assert_close(critic, torch.stack([loss for loss, _ in singles]).sum())
     torch.testing.assert_close(generator, torch.stack([loss for _, loss in singles]).sum())
     assert critic > hinge.critic_loss(p.sum(1), q.sum(1)) + 0.1  # one clamp on the sum is another loss
-    assert [name for name in CATALOGUE if CATALOGUE[name]().separate] == ["bigbigan"]
+    assert [name for name in REGISTRY if REGISTRY[name]().separate] == ["bigbigan"]
 
 
 @pytest.mark.parametrize(
@@ -496,13 +496,13 @@ def test_bigbigans_heads_are_clamped_each_for_itself() -> None:
 )
 def test_settings_that_stand_for_something_else_are_refused(text: str, says: str) -> None:
     with pytest.raises(UserError, match=says) as caught:
-        specs.make(text, CATALOGUE, "divergence")
+        registry.make(text, REGISTRY, "divergence")
     assert str(caught.value).count(". ") == 0  # one sentence
 
 
 def both(name: str) -> list[Divergence]:
     """A member, and with the saturating generator if it has one."""
-    answer = [specs.make(name, CATALOGUE, "divergence")]
+    answer = [registry.make(name, REGISTRY, "divergence")]
     return [*answer, f_divergence(name, saturating=True)] if name in F_DIVERGENCES else answer
 
 
@@ -580,7 +580,7 @@ def test_ratios_of_sure_critics_are_finite(name: str, kind: torch.dtype) -> None
 @pytest.mark.parametrize("name", MEMBERS)
 def test_the_players_pull_apart(name: str) -> None:
     """From undecided scores, the critic raises those on P and lowers those on Q, and the generator does the opposite."""
-    divergence = specs.make(name, CATALOGUE, "divergence")
+    divergence = registry.make(name, REGISTRY, "divergence")
     undecided = (divergence.a + divergence.b) / 2 if isinstance(divergence, LeastSquares) else 0.0
     p, q = (torch.full((8,), undecided, dtype=torch.float64, requires_grad=True) for _ in range(2))
     for loss, sign in ((divergence.critic_loss(p, q), 1), (divergence.generator_loss(p, q), -1)):

@@ -13,9 +13,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from interalia import divergences as room
-from interalia import specs
-from interalia.divergences import CATALOGUE, Divergence, FDivergence, expectation
+from interalia import registry
+from interalia.adversarial import divergences as room
+from interalia.adversarial.divergences import REGISTRY, Divergence, FDivergence, expectation
 from interalia.errors import UserError
 
 P = [0.7, -1.25, 2.5]  # other numbers, and another number of them, than on Q
@@ -27,7 +27,7 @@ def tensor(*values: float) -> Tensor:
 
 
 def make(spec: str) -> Divergence:
-    return specs.make(spec, CATALOGUE, "divergence")
+    return registry.make(spec, REGISTRY, "divergence")
 
 
 def sigmoid(v: float) -> float:
@@ -171,7 +171,7 @@ def test_scores_from_patches_and_heads_are_different_things() -> None:
     paired = make("relativistic(of='bigbigan')")
     assert paired.mean(p).item() == pytest.approx(1.25 / 3)
     assert paired.separate is True
-    assert [name for name in CATALOGUE if make(name).separate] == ["bigbigan"]
+    assert [name for name in REGISTRY if make(name).separate] == ["bigbigan"]
 
 
 def test_pairs_by_hand() -> None:
@@ -262,10 +262,8 @@ def test_the_members_and_their_settings() -> None:
         "least-squares": "LeastSquares", "hinge": "Hinge", "bigbigan": "BigBiGAN", "wasserstein": "Wasserstein",
         "relativistic": "Relativistic",
     }  # fmt: skip
-    assert {name: CATALOGUE[name] for name in CATALOGUE} == {
-        name: getattr(room, kind) for name, kind in classes.items()
-    }
-    for name, kind in CATALOGUE.items():
+    assert {name: REGISTRY[name] for name in REGISTRY} == {name: getattr(room, kind) for name, kind in classes.items()}
+    for name, kind in REGISTRY.items():
         parameters = inspect.signature(kind).parameters
         assert parameters["smoothing"].kind is inspect.Parameter.KEYWORD_ONLY
         family = {"saturating": False} if name in FORMULAS else {}
@@ -291,13 +289,13 @@ def test_which_joints_fade_by_name_and_loss() -> None:
     assert make("relativistic(of='total-variation')").fading == {"P", "Q"}
 
 
-@pytest.mark.parametrize("name", [name for name in CATALOGUE if name != "wasserstein"])
+@pytest.mark.parametrize("name", [name for name in REGISTRY if name != "wasserstein"])
 def test_smoothing_lies_in_0_to_1(name: str) -> None:
     for good in (0.0, 1e-9, 0.999):
-        assert CATALOGUE[name](smoothing=good).smoothing == good
+        assert REGISTRY[name](smoothing=good).smoothing == good
     for bad in (1.0, 1.5, -1e-9, math.nan):
         with pytest.raises(ValueError, match=r"`smoothing` is .* lies in \[0, 1\)"):
-            CATALOGUE[name](smoothing=bad)
+            REGISTRY[name](smoothing=bad)
 
 
 def test_borders_of_the_other_settings() -> None:

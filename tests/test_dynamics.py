@@ -12,13 +12,14 @@ import torch
 from torch import Tensor, nn
 from torch.optim import SGD
 
-from interalia import building, runs, specs
+from interalia import registry, runs
+from interalia.adversarial.penalties import R1, Clip, Joints
 from interalia.conditionals import Dirac
-from interalia.dynamics import CATALOGUE, Alternating, Dynamics, Extragradient, Rules, Simultaneous
 from interalia.errors import UserError
 from interalia.games import ALI, GAN, Game, Outcome
+from interalia.learning.dynamics import REGISTRY, Alternating, Dynamics, Extragradient, Rules, Simultaneous
 from interalia.networks.mlp import MLP
-from interalia.penalties import R1, Clip, Joints
+from interalia.runs import building
 
 
 class Number(nn.Module):
@@ -50,7 +51,7 @@ class Bilinear(Game):
 
 def flow(name: str, game: Game, rate: float) -> Dynamics:
     optimisers = {player: SGD(game.parameters_of(player), lr=rate) for player in game.players}
-    return specs.make(name, CATALOGUE, "dynamics", game, optimisers)
+    return registry.make(name, REGISTRY, "dynamics", game, optimisers)
 
 
 def nothing() -> Iterator[tuple[Tensor, ...]]:
@@ -184,7 +185,7 @@ def test_mistaken_turns_are_explained(turns: dict[str, int], sentence: str) -> N
     assert str(caught.value) == sentence
 
 
-@pytest.mark.parametrize("name", CATALOGUE)
+@pytest.mark.parametrize("name", REGISTRY)
 def test_a_step_tells_every_players_finite_loss_and_the_scores(name: str) -> None:
     outcome = flow(name, tiny_ali(), 0.01).step(iter(batches()))
     assert set(outcome.losses) == {"generator", "critic"}
@@ -192,7 +193,7 @@ def test_a_step_tells_every_players_finite_loss_and_the_scores(name: str) -> Non
     assert {key: scores.shape for key, scores in outcome.scores.items()} == {"q": (8,), "p": (8,)}
 
 
-@pytest.mark.parametrize("name", CATALOGUE)
+@pytest.mark.parametrize("name", REGISTRY)
 def test_rate_zero_moves_nobody(name: str) -> None:
     game = tiny_ali()
     before = copy.deepcopy(dict(game.named_parameters()))
@@ -201,7 +202,7 @@ def test_rate_zero_moves_nobody(name: str) -> None:
         assert torch.equal(parameter, before[key]), key
 
 
-@pytest.mark.parametrize("name", CATALOGUE)
+@pytest.mark.parametrize("name", REGISTRY)
 def test_the_game_is_evaluated_in_the_given_precision(name: str) -> None:
     game = tiny_ali()
     kinds: set[torch.dtype] = set()
@@ -211,7 +212,7 @@ def test_the_game_is_evaluated_in_the_given_precision(name: str) -> None:
     )  # no copy
     optimisers = {player: SGD(game.parameters_of(player), lr=0.1) for player in game.players}
     rules = Rules(precision=lambda: torch.autocast("cpu", dtype=torch.bfloat16))
-    moves = CATALOGUE[name](game, optimisers, rules)
+    moves = REGISTRY[name](game, optimisers, rules)
     outcome = moves.step(iter(batches()))
     assert kinds == {torch.bfloat16}
     assert all(scores.dtype == torch.float32 for scores in outcome.scores.values())
@@ -229,7 +230,7 @@ def test_a_failure_in_a_turn_leaves_nobody_frozen() -> None:
 def test_dynamics_are_abstract_or_final() -> None:
     with pytest.raises(TypeError):
         Dynamics(Bilinear(), {})  # type: ignore[abstract]
-    assert CATALOGUE["simultaneous"] is Simultaneous
+    assert REGISTRY["simultaneous"] is Simultaneous
 
 
 RATES = [0.01, 0.1, 0.5]
@@ -298,7 +299,7 @@ def test_extra_adam_is_its_algorithm() -> None:
     """Algorithm 4 by hand: moments advance at both half steps, corrected by 2t - 1 and 2t, applied from the saved point."""
     game = Bilinear()
     optimisers = {p: torch.optim.Adam(game.parameters_of(p), lr=0.05, betas=(0.5, 0.9)) for p in game.players}
-    moves = CATALOGUE["extragradient"](game, optimisers)
+    moves = REGISTRY["extragradient"](game, optimisers)
     w, m, v = torch.tensor(game.point(), dtype=torch.float64), torch.zeros(2), torch.zeros(2)
 
     def update(at: Tensor, count: int) -> Tensor:
@@ -345,7 +346,7 @@ def test_what_a_step_remembers_is_in_the_state(name: str) -> None:
 
 def moves_of(name: str, game: Game, rate: float = 0.1, **rules: float) -> Dynamics:
     optimisers = {player: SGD(game.parameters_of(player), lr=rate) for player in game.players}
-    return CATALOGUE[name](game, optimisers, rules=Rules(**rules))  # type: ignore[arg-type]
+    return REGISTRY[name](game, optimisers, rules=Rules(**rules))  # type: ignore[arg-type]
 
 
 def gan() -> Game:
@@ -353,7 +354,7 @@ def gan() -> Game:
     return building.build(runs.Run(game="gan", latent=3, networks="auto(width=2)"), (5,))
 
 
-@pytest.mark.parametrize("name", sorted(set(CATALOGUE) - {"consensus"}))  # whose pull is not linear in the gradient
+@pytest.mark.parametrize("name", sorted(set(REGISTRY) - {"consensus"}))  # whose pull is not linear in the gradient
 def test_accumulated_batches_are_one_large_batch(name: str) -> None:
     ends = []
     x = torch.rand(12, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
@@ -412,7 +413,7 @@ def won() -> Game:
     return game
 
 
-@pytest.mark.parametrize("name", CATALOGUE)
+@pytest.mark.parametrize("name", REGISTRY)
 def test_a_critic_that_wins_waits(name: str) -> None:
     x = FAR
     for balance, waits in ((0.9, True), (1.0, False)):

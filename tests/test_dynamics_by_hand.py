@@ -14,11 +14,11 @@ from examples import batch, build
 from torch import Tensor, nn
 from torch.optim import SGD, Adam
 
-from interalia import dynamics, graphs
-from interalia.dynamics import CATALOGUE, Alternating, Dynamics, Rules, along, factor, lowest, places, put
 from interalia.errors import UserError
 from interalia.games import Game, Outcome
-from interalia.graphs import CopyError, crossed, leaf, mixing, moved, reached
+from interalia.learning import dynamics, graphs
+from interalia.learning.dynamics import REGISTRY, Alternating, Dynamics, Rules, along, factor, lowest, places, put
+from interalia.learning.graphs import CopyError, crossed, leaf, mixing, moved, reached
 
 
 class Number(nn.Module):
@@ -64,7 +64,7 @@ def field(u: float, v: float, c: float, x: float = 1.0) -> tuple[float, ...]:
 def flow(name: str, rules: Rules | None = None, rate: float = 0.1, **settings: Any) -> tuple[Three, Dynamics]:
     game = Three()
     optimisers = {player: SGD(game.parameters_of(player), lr=rate) for player in game.players}
-    return game, CATALOGUE[name](game, optimisers, *([] if rules is None else [rules]), **settings)
+    return game, REGISTRY[name](game, optimisers, *([] if rules is None else [rules]), **settings)
 
 
 def data(*numbers: float) -> Iterator[tuple[Tensor, ...]]:
@@ -73,14 +73,14 @@ def data(*numbers: float) -> Iterator[tuple[Tensor, ...]]:
     return itertools.chain(made, itertools.repeat(made[-1]))
 
 
-FLOWS = [name for name in CATALOGUE if name != "one-stage"]
+FLOWS = [name for name in REGISTRY if name != "one-stage"]
 
 
 def test_settings_begin_as_documented() -> None:
     rules = Rules()
     assert (rules.accumulate, rules.clip, rules.balance, rules.precision) == (1, 0.0, 1.0, contextlib.nullcontext)
     own = {"alternating": {"turns": None}, "extragradient": {"fresh": True}, "consensus": {"gamma": 0.1}}
-    for name, kind in CATALOGUE.items():
+    for name, kind in REGISTRY.items():
         parameters = list(inspect.signature(kind).parameters.values())
         assert [p.name for p in parameters[:3]] == ["game", "optimisers", "rules"]
         assert parameters[2].default == rules
@@ -89,7 +89,7 @@ def test_settings_begin_as_documented() -> None:
         "simultaneous": "Simultaneous", "alternating": "Alternating", "extragradient": "Extragradient", "past": "Past",
         "optimistic": "Optimistic", "consensus": "Consensus", "one-stage": "OneStage",
     }  # fmt: skip
-    assert {name: getattr(dynamics, kind) for name, kind in kinds.items()} == CATALOGUE
+    assert {name: getattr(dynamics, kind) for name, kind in kinds.items()} == REGISTRY
     assert (graphs.ROWS, graphs.NOISE) == (8, 0.1)
 
 
@@ -382,7 +382,7 @@ def test_consensus_by_hand_with_a_share_for_each_batch() -> None:
 
 
 def dynamics_penalty(every: int) -> Any:
-    from interalia.penalties import R1
+    from interalia.adversarial.penalties import R1
 
     return R1(every=every)
 
@@ -616,7 +616,7 @@ def test_one_stage_adds_to_what_was_there_and_takes_its_share() -> None:
         ends = []
         for name in ("simultaneous", "one-stage"):
             game = change(build("ali"))
-            moves = CATALOGUE[name](game, {p: SGD(game.parameters_of(p), lr=0.1) for p in game.players})
+            moves = REGISTRY[name](game, {p: SGD(game.parameters_of(p), lr=0.1) for p in game.players})
             moves.apart = True  # type: ignore[attr-defined]
             for p in game.parameters():
                 p.grad = torch.ones_like(p)
@@ -634,7 +634,7 @@ def test_the_ordinary_way_takes_its_share_too(share: float, monkeypatch: pytest.
     for name in ("simultaneous", "one-stage"):
         monkeypatch.setattr(dynamics, "factor", lambda c, g, limit: (g / c, torch.tensor(False)))
         game = build("ali")
-        moves = CATALOGUE[name](game, {p: SGD(game.parameters_of(p), lr=0.1) for p in game.players})
+        moves = REGISTRY[name](game, {p: SGD(game.parameters_of(p), lr=0.1) for p in game.players})
         torch.manual_seed(0)
         moves.apart = True  # type: ignore[attr-defined]
         moves.gradients(batch(game), list(game.players), share)

@@ -21,19 +21,21 @@ from examples import every_third, generator
 from test_games import NOT_IN_ONE_STAGE
 from torch import nn
 
-from interalia import engine, loading, observers, optim, recipes, runs
-from interalia.data import described
+from interalia import runs
 from interalia.data.sampler import Sampler
-from interalia.dynamics import CATALOGUE
-from interalia.engine import Training
 from interalia.errors import UserError
-from interalia.folder import Folder
-from interalia.games import CATALOGUE as GAMES
+from interalia.games import REGISTRY as GAMES
 from interalia.games import Outcome
-from interalia.observers import Checkpoint, Health, Log, Observer, checkpoint
-from interalia.observers import log as logs
-from interalia.recipes import ali_digits
-from interalia.runs import Run
+from interalia.learning import optimizers
+from interalia.learning.dynamics import REGISTRY
+from interalia.networks import weights
+from interalia.runs import Run, described, loading, recipes
+from interalia.runs import log as logs
+from interalia.runs.folder import Folder
+from interalia.runs.recipes import ali_digits
+from interalia.training import callbacks, engine
+from interalia.training.callbacks import Checkpoint, Health, Log, Observer, checkpoint
+from interalia.training.engine import Training
 
 
 def same(a: Any, b: Any) -> bool:
@@ -77,7 +79,7 @@ class Interrupt(Observer):
 
 def interrupted(run: Run, out: Path, at: int, resume: bool = False) -> Training:
     training = engine.open_run(run, out, resume=resume)
-    engine.finish(training, [*observers.usual(training, progress=False), Interrupt(at)])
+    engine.finish(training, [*callbacks.usual(training, progress=False), Interrupt(at)])
     return training
 
 
@@ -388,7 +390,7 @@ def test_weights_that_are_not_finite_are_never_saved(tmp_path: Path) -> None:
     with pytest.raises(
         UserError, match=r"weights of the critic are no longer finite at step 10; .*last\.pt \(step 5\)"
     ):
-        engine.finish(training, [Poison(), *observers.usual(training, progress=False)])
+        engine.finish(training, [Poison(), *callbacks.usual(training, progress=False)])
     assert last(tmp_path / "run")["step"] == 5
 
 
@@ -404,9 +406,9 @@ def test_average_is_the_exponential_one(warm: bool) -> None:
     engine.loop(training, [Look()])
     for key, value in dict(training.sampled.named_parameters()).items():
         expected = seen[0][key].double()
-        for n, weights in enumerate(seen[1:], start=1):
+        for n, newest in enumerate(seen[1:], start=1):
             decay = min(0.3, (1 + n) / (10 + n)) if warm else 0.3
-            expected = decay * expected + (1 - decay) * weights[key].double()
+            expected = decay * expected + (1 - decay) * newest[key].double()
         torch.testing.assert_close(value.double(), expected, rtol=1e-5, atol=1e-7)
     for a, b in zip(training.sampled.buffers(), training.game.buffers(), strict=True):
         assert torch.equal(a, b)
@@ -460,9 +462,9 @@ def test_a_rate_of_nothing_moves_nobody() -> None:
 
 def test_decay_ends_where_it_says() -> None:
     for t, factor in ((1.0, 0.25), (7.0, 0.25), (0.0, 1.0)):
-        assert optim.linear(0.5, 0.25)(t) == pytest.approx(factor)
-        assert optim.exponential(0.5, 0.25)(t) == pytest.approx(factor)
-    assert optim.linear(1.0)(0.999) == 1.0
+        assert optimizers.linear(0.5, 0.25)(t) == pytest.approx(factor)
+        assert optimizers.exponential(0.5, 0.25)(t) == pytest.approx(factor)
+    assert optimizers.linear(1.0)(0.999) == 1.0
 
 
 def test_epochs_and_precision_are_resolved() -> None:
@@ -521,7 +523,7 @@ def test_best_is_kept_by_the_declared_measure(tmp_path: Path, best: str) -> None
 def test_population_statistics_are_estimated_for_the_export_alone(tmp_path: Path) -> None:
     run = small(ema=0, population=7)
     training = engine.open_run(run, tmp_path / "run")
-    trained = engine.finish(training, observers.usual(training, progress=False))
+    trained = engine.finish(training, callbacks.usual(training, progress=False))
     plain = engine.train(small(ema=0), tmp_path / "plain")
     for key, value in training.game.state_dict().items():
         assert torch.equal(value, plain.game.state_dict()[key])  # the training itself knows nothing of it
@@ -545,7 +547,7 @@ def test_population_statistics_are_of_every_kind_of_batch_norm(
 ) -> None:
     norm = nn.Sequential(kind(1))
     batches = [torch.full((4, 1, *sides), float(level)) for level in (1, 2, 6)]
-    optim.estimate_population(norm, iter([(x,) for x in batches]), 3)
+    weights.estimate_population(norm, iter([(x,) for x in batches]), 3)
     assert norm[0].running_mean.item() == pytest.approx(3)  # the plain mean; the trailing one of momentum 0.1 is 0.85
     assert norm[0].momentum == 0.1
     assert not norm.training
@@ -572,11 +574,11 @@ def smallest(game: str, dynamics: str) -> tuple[Run, nn.Module | None]:
     return run, generator(run.latent, (1, 8, 8)) if kind.fixed else None
 
 
-ALLOWED = [(game, name) for game in GAMES for name in CATALOGUE if name != "one-stage" or game not in NOT_IN_ONE_STAGE]
+ALLOWED = [(game, name) for game in GAMES for name in REGISTRY if name != "one-stage" or game not in NOT_IN_ONE_STAGE]
 # in the default suite every game under one or two dynamics, and every dynamics with some games
 SOME = [
     pytest.param(
-        *pair, marks=[] if (list(GAMES).index(pair[0]) + list(CATALOGUE).index(pair[1])) % 5 == 0 else pytest.mark.long
+        *pair, marks=[] if (list(GAMES).index(pair[0]) + list(REGISTRY).index(pair[1])) % 5 == 0 else pytest.mark.long
     )
     for pair in ALLOWED
 ]

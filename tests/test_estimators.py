@@ -14,10 +14,10 @@ import torch
 from program import interalia
 from torch import Tensor, nn
 
-from interalia import UserError, conditionals, rooms
+from interalia import UserError, conditionals, registry
 from interalia.conditionals import Dirac, Gaussian, Implicit, Mixture, StandardNormal, Uniform
+from interalia.contexts import quietly
 from interalia.data.dataset import Dataset, Split
-from interalia.experiments import calibration
 from interalia.games import AVB, GAN, VAE, Game
 from interalia.metrics import likelihood
 from interalia.metrics.likelihood import (
@@ -41,8 +41,8 @@ from interalia.metrics.likelihood.hamiltonian import (
     transition,
     tuned,
 )
-from interalia.modes import quietly
 from interalia.networks.mlp import MLP, Joint
+from interalia.papers import calibration
 
 
 def binary_game(latents: int = 3, pixels: int = 6) -> VAE:
@@ -535,7 +535,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     base = tmp_path_factory.mktemp("runs")
     short = ("--steps", 3, "--latent", 3, "--networks", "auto(width=8)", "--evaluate-every", 0)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("interalia.results.make", lambda trained: "")
+        patch.setattr("interalia.reports.make", lambda trained: "")
         for game in ("vae", "gan"):
             assert interalia("train", "--game", game, *short, "--out", base / game) == 0
     return {game: base / game for game in ("vae", "gan")}
@@ -610,30 +610,30 @@ def test_an_interrupted_command_writes_what_is_done(folders: dict[str, Path], mo
 
 
 def test_binarisation_is_named_and_done() -> None:
-    from interalia import results
+    from interalia import reports
     from interalia.data import binarise
 
     part = Split(np.full((200, 1, 2, 2), 51, np.uint8))
     dataset = Dataset("gray", part, part, part)
-    x, how = results.observed(dataset, "test", None, 0)
+    x, how = reports.observed(dataset, "test", None, 0)
     assert (how, float(x.min())) == ("none", pytest.approx(0.2))
 
-    x, how = results.observed(binarise.binarised(dataset, "fresh"), "test", 50, 0)
+    x, how = reports.observed(binarise.binarised(dataset, "fresh"), "test", 50, 0)
     assert how == "fresh in training, drawn once here"
     assert sorted(x.unique().tolist()) == [0.0, 1.0]
     assert float(x.mean()) == pytest.approx(0.2, abs=0.1)
 
 
 def test_the_room_of_estimates() -> None:
-    assert set(rooms.members("likelihoods")) == {"elbo", "iwae", "ais", "kde"}
-    assert "chains=16" in rooms.settings(annealed_importance)
+    assert set(registry.members("likelihoods")) == {"elbo", "iwae", "ais", "kde"}
+    assert "chains=16" in registry.settings(annealed_importance)
     game = binary_game().float()
     found = kernel_estimate(game, zeros_and_ones().float(), zeros_and_ones(8).float(), samples=30)
     assert found.values.shape == (4,)
 
 
 def test_ais_calibration_works_end_to_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from interalia import experiments
+    from interalia import papers
 
     monkeypatch.setattr(calibration, "WIDTH", 8)
     monkeypatch.setattr(calibration, "SIDE", 8)
@@ -641,7 +641,7 @@ def test_ais_calibration_works_end_to_end(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(calibration, "QUICK_IMAGES", 2)
     monkeypatch.setattr(calibration, "QUICK_CHAINS", 4)
     monkeypatch.setitem(estimate.ROWS, "cpu", 64)
-    path = experiments.reproduce("ais-calibration", quick=True, steps=10, out=tmp_path)
+    path = papers.reproduce("ais-calibration", quick=True, steps=10, out=tmp_path)
     rows = json.loads((path.parent / "table.json").read_text())["rows"]
     assert len({row["row"] for row in rows}) == len(rows) == 9
     for row in rows[:-2]:

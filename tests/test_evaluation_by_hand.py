@@ -17,7 +17,7 @@ from interalia.conditionals import Dirac, StandardNormal, Uniform
 from interalia.data.dataset import Dataset, Mixture, Split
 from interalia.errors import UserError
 from interalia.games import ALI, GAN
-from interalia.metrics import CATALOGUE, Metric, evaluation
+from interalia.metrics import REGISTRY, Metric, evaluation
 from interalia.metrics.classifier import Classifier
 from interalia.metrics.evaluation import Measure, evaluate
 from interalia.metrics.features import Identity
@@ -41,7 +41,7 @@ def test_a_measure_is_what_the_catalogue_says_of_it() -> None:
     for name, better, unit in (("psnr", "higher", "dB"), ("modes", "higher", ""), ("frechet_floor", None, "")):
         found = evaluation._measure(name, torch.tensor(2.5), "so")  # type: ignore[arg-type]
         assert (found.name, found.value, found.unit, found.better, found.protocol) == (name, 2.5, unit, better, "so")
-        assert found.about == CATALOGUE[name].about
+        assert found.about == REGISTRY[name].about
         assert type(found.value) is float
 
 
@@ -59,11 +59,11 @@ NEITHER = {
 
 def test_which_way_is_better() -> None:
     known = {
-        name: metric.better for name, metric in CATALOGUE.items() if not name.startswith(("memorisation", "health"))
+        name: metric.better for name, metric in REGISTRY.items() if not name.startswith(("memorisation", "health"))
     }
     assert {name for name, better in known.items() if better == "lower"} == LOWER
     assert {name for name, better in known.items() if better is None} == NEITHER
-    units = {name: metric.unit for name, metric in CATALOGUE.items() if metric.unit}
+    units = {name: metric.unit for name, metric in REGISTRY.items() if metric.unit}
     assert units == {
         "psnr": "dB", "translation_psnr_a": "dB", "translation_psnr_b": "dB", "code_bound": "nats",
         "code_bound_categories": "nats", "reverse_kl": "nats", "posterior_kl": "nats",
@@ -348,7 +348,7 @@ def test_every_number_of_a_game_by_hand(record: dict[str, Any]) -> None:
     }
     assert {name: m.protocol for name, m in found.items() if not name.startswith("posterior") or name in want} == want
     assert all(m.protocol.startswith(posterior) for name, m in found.items() if name.startswith("posterior"))
-    order = list(CATALOGUE)
+    order = list(REGISTRY)
     assert [order.index(name) for name in found] == sorted(order.index(name) for name in found)
 
 
@@ -759,7 +759,7 @@ def test_translations_both_ways(translated: list[Any], record: dict[str, Any]) -
         "frechet_distance": f"the mean of both ways; {where}; {both}",
         "frechet_floor": f"as many of the train split, mean of both; {where}; {both}",
     }
-    order = list(CATALOGUE)
+    order = list(REGISTRY)
     assert list(found) == sorted(found, key=order.index)
 
 

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import torch
 
-from interalia import UserError, experiments
-from interalia.experiments import experiment
-from interalia.experiments.avb_mnist import against_vae
-from interalia.experiments.experiment import Experiment, Job, Setting
+from interalia import UserError, papers
+from interalia.papers import experiment
+from interalia.papers.avb_mnist import against_vae
+from interalia.papers.experiment import Experiment, Job, Setting
 from interalia.runs import Run
 
 if TYPE_CHECKING:
@@ -101,9 +101,9 @@ def test_no_seeds_are_refused(tmp_path: Path) -> None:
 @pytest.fixture
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     """Quick forms made quicker: of an experiment's figures the first is drawn, its chains are short, its networks narrow."""
-    from interalia import plots
-    from interalia.experiments import avb, avb_mnist, mixture_ali
     from interalia.metrics.likelihood import annealing, hamiltonian
+    from interalia.papers import avb, avb_mnist, mixture_ali
+    from interalia.reports import plots
 
     drawn: list[Path] = []
     draw, ours = plots._write, mixture_ali.ours
@@ -132,9 +132,9 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("hasty")
 def test_mixture_25_works_end_to_end(tmp_path: Path) -> None:
-    from interalia.experiments import mixture
+    from interalia.papers import mixture
 
-    path = experiments.reproduce("mixture-25", quick=True, steps=20, out=tmp_path, only="beta1 0.8")
+    path = papers.reproduce("mixture-25", quick=True, steps=20, out=tmp_path, only="beta1 0.8")
     rows = json.loads((path.parent / "table.json").read_text())["rows"]
     assert [row["row"] for row in rows] == ["ALI, Adam 0.0001, beta1 0.8", "GAN, Adam 0.0001, beta1 0.8"]
     assert [job.row for job in mixture.jobs(Setting(True, None, 1, 20, tmp_path))] == [
@@ -183,17 +183,17 @@ def test_the_experiments_of_inference_and_of_stability_work_end_to_end(
     name: str, columns: set[str], part: str, tmp_path: Path
 ) -> None:
     only = SOME.get(name) if part == "some" else None
-    path = experiments.reproduce(name, quick=True, steps=3, out=tmp_path, only=only)
+    path = papers.reproduce(name, quick=True, steps=3, out=tmp_path, only=only)
     rows = json.loads((path.parent / "table.json").read_text())["rows"]
     assert len({row["row"] for row in rows}) == len(rows) >= (1 if only else 3)
     assert all(columns <= set(row["values"]) for row in rows)
-    again = experiments.reproduce(name, quick=True, steps=3, out=tmp_path, only=only)  # goes on: nothing is left to do
+    again = papers.reproduce(name, quick=True, steps=3, out=tmp_path, only=only)  # goes on: nothing is left to do
     assert json.loads((again.parent / "table.json").read_text())["rows"] == rows
 
 
 def test_a_run_that_diverges_counts_as_failed(tmp_path: Path) -> None:
-    from interalia import recipes
-    from interalia.experiments.stability import stability_work
+    from interalia.papers.stability import stability_work
+    from interalia.runs import recipes
 
     run = recipes.ali_digits(name="wild", steps=8, evaluate_every=4, optimiser="sgd(lr=1e30)", divergence="pearson")
     found = stability_work(run, Setting(True, None, 1, 8, tmp_path / "runs"))
@@ -202,7 +202,7 @@ def test_a_run_that_diverges_counts_as_failed(tmp_path: Path) -> None:
 
 def test_the_rate_of_a_method_is_the_one_with_the_least_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from interalia.errors import DivergedError
-    from interalia.experiments import stability
+    from interalia.papers import stability
 
     def curve(run: Any, part: str) -> Any:
         assert (part, run.seed) == ("validation", stability.TUNING_SEED)  # never test data, never a seed of the table
@@ -222,7 +222,7 @@ def test_half_a_curve_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     """Ctrl-C within a training of sem-ali ends the experiment, and nothing of a curve that was cut off is kept."""
     import signal
 
-    from interalia.experiments import stability
+    from interalia.papers import stability
 
     monkeypatch.setattr(stability.Curve, "step", lambda *_: signal.raise_signal(signal.SIGINT))
     setting = Setting(True, None, 1, 8, tmp_path / "runs")
@@ -237,9 +237,9 @@ def test_half_a_curve_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 @pytest.mark.usefixtures("hasty")
 @pytest.mark.parametrize("name", ["bilinear", "dirac-gan"])
 def test_every_dynamics_has_the_rate_of_the_theory(name: str, tmp_path: Path) -> None:
-    from interalia.experiments import CATALOGUE, experiment
+    from interalia.papers import REGISTRY, experiment
 
-    experiment.reproduce(CATALOGUE[name], quick=True, out=tmp_path, steps=3)
+    experiment.reproduce(REGISTRY[name], quick=True, out=tmp_path, steps=3)
     rows = experiment.read_rows(tmp_path / f"{name}-quick" / "rows.jsonl")
     rated = [row for row in rows if "difference" in row["values"]]
     assert len(rated) >= 10
@@ -250,7 +250,7 @@ def test_every_dynamics_has_the_rate_of_the_theory(name: str, tmp_path: Path) ->
 
 
 def test_svhn_is_a_row_where_its_files_are(tmp_path: Path) -> None:
-    from interalia.experiments.inferring import semi_jobs
+    from interalia.papers.inferring import semi_jobs
 
     def rows() -> set[str]:
         return {job.row for job in semi_jobs(Setting(False, tmp_path, 1, 2, tmp_path / "runs"))}

@@ -16,12 +16,13 @@ import pytest
 from PIL import Image
 from program import interalia
 
-from interalia import data, engine, loading, results
+from interalia import data, reports
 from interalia.data import fingerprints
 from interalia.data.fingerprints import fingerprint
 from interalia.errors import UserError
-from interalia.folder import Folder
-from interalia.runs import Run
+from interalia.runs import Run, loading
+from interalia.runs.folder import Folder
+from interalia.training import engine
 
 SMALL: dict[str, Any] = {"networks": "auto(width=2)", "latent": 4, "batch": 8, "evaluate_every": 0, "log_every": 1}
 
@@ -174,14 +175,14 @@ def test_a_measure_on_other_data_says_so(tmp_path: Path, capsys: pytest.CaptureF
     engine.train(Run(game="vae", data=str(tmp_path / "x.npy"), steps=2, **SMALL), tmp_path / "run")
     capsys.readouterr()
     trained = loading.load(tmp_path / "run")
-    found = results.evaluate(trained)
+    found = reports.evaluate(trained)
     assert "not those" not in found["data"]["about"] + capsys.readouterr().err
     np.save(tmp_path / "x.npy", random.normal(size=(60, 3)).astype(np.float32))
-    found = results.evaluate(trained)
+    found = reports.evaluate(trained)
     said = "was trained on (as many examples, and other ones or in another order)"
     assert said in found["data"]["about"]
     assert said in capsys.readouterr().err
-    dataset = results.dataset_of(trained)
+    dataset = reports.dataset_of(trained)
     assert said in dataset.about
     assert not capsys.readouterr().err  # it is said once
     other = tmp_path / "again"
@@ -215,7 +216,7 @@ def test_data_from_python_are_known_again_too(tmp_path: Path, capsys: pytest.Cap
     with pytest.raises(UserError, match="the data are not those"):
         engine.train(Run(steps=3, **SMALL), tmp_path / "run", resume=True, dataset=other)
     trained = loading.load(tmp_path / "run", dataset=other)
-    assert "may have been trained on" in results.dataset_of(trained).about
+    assert "may have been trained on" in reports.dataset_of(trained).about
     assert "may have been trained on" in capsys.readouterr().err
 
 

@@ -10,11 +10,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from interalia import engine, recipes
 from interalia.conditionals import CONDITIONALS, Dirac, Gaussian, Recurrent, drawn
 from interalia.conditionals.base import WIDEST, bent
 from interalia.data.dataset import Dataset, Split
-from interalia.networks import CATALOGUE, Sizes
+from interalia.networks import REGISTRY, Sizes
+from interalia.runs import recipes
+from interalia.training import engine
 
 
 def test_ordinary_widths_are_the_exponential_to_the_bit() -> None:
@@ -55,7 +56,7 @@ class Answers(nn.Module):
 def answering(name: str, log_sigma: float) -> tuple[Any, Tensor, Tensor]:
     """An encoder whose network answers mu = 0, that log sigma, and 0 for everything else; an x; where the answers lie."""
     if name == "recurrent":
-        made: Any = CATALOGUE["draw"](Sizes((1, 8, 8), 4, heads=0), glimpses=2, units=4)
+        made: Any = REGISTRY["draw"](Sizes((1, 8, 8), 4, heads=0), glimpses=2, units=4)
         encoder: Any = Recurrent(made.encoder, 4, units=4)
         encoder.follow(Dirac(made.decoder))
         with torch.no_grad():

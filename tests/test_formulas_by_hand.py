@@ -16,7 +16,9 @@ import torch
 from examples import batch, build
 from torch import Tensor, nn
 
-from interalia import dynamics
+from interalia.adversarial.disturbances import AdaptiveAugmentation
+from interalia.adversarial.divergences import Wasserstein, expectation
+from interalia.adversarial.penalties import R1, R1R2, Dragan, Interpolated
 from interalia.conditionals import (
     Auxiliary,
     Chain,
@@ -34,15 +36,14 @@ from interalia.conditionals import (
     drawn,
 )
 from interalia.conditionals.spanned import SpannedDistribution
-from interalia.disturbances import AdaptiveAugmentation
-from interalia.divergences import Wasserstein, expectation
-from interalia.dynamics import Rules
 from interalia.games import ALI, ALICE, AVB, HALI, VAE, Game, Outcome, SemiALI
 from interalia.games.aae import SemiAAE
 from interalia.games.avb import FLOOR
+from interalia.learning import dynamics
+from interalia.learning.dynamics import Rules
+from interalia.learning.optimizers import OPTIMISERS, sgd
 from interalia.networks.draw import Attention
-from interalia.optim import OPTIMISERS, estimate_population, initialise_output, sgd
-from interalia.penalties import R1, R1R2, Dragan, Interpolated
+from interalia.networks.weights import estimate_population, initialise_output
 
 
 class Times(nn.Module):
@@ -346,9 +347,9 @@ def test_a_spanned_encoder_begins_with_v_of_mean_0_and_variance_1() -> None:
 
 def test_draws_encoder_is_shown_what_the_canvas_misses_of_x() -> None:
     """The read images are x and x - sigmoid(c), the canvas being c = log(1 / 3) before the first glimpse: x - 1/4."""
-    from interalia.networks import CATALOGUE, Sizes
+    from interalia.networks import REGISTRY, Sizes
 
-    made = CATALOGUE["draw"](Sizes((1, 8, 8), 4, heads=0), glimpses=2, units=8)
+    made = REGISTRY["draw"](Sizes((1, 8, 8), 4, heads=0), glimpses=2, units=8)
     encoder = Recurrent(made.encoder, 4, units=8)
     encoder.follow(Dirac(made.decoder))
     with torch.no_grad():
@@ -396,7 +397,7 @@ PLAIN = Rules()
 def flow(name: str, rules: Rules = PLAIN, **settings: Any) -> tuple[Pull, dynamics.Dynamics]:
     game = Pull()
     optimisers = {player: sgd(game.parameters_of(player), lr=0.1) for player in game.players}
-    return game, dynamics.CATALOGUE[name](game, optimisers, rules, **settings)
+    return game, dynamics.REGISTRY[name](game, optimisers, rules, **settings)
 
 
 def ones() -> Iterator[tuple[Tensor, ...]]:
@@ -412,7 +413,7 @@ def field(u: float, v: float) -> tuple[float, float]:
 
 
 @pytest.mark.parametrize(
-    "name", [name for name in dynamics.CATALOGUE if name != "one-stage"]
+    "name", [name for name in dynamics.REGISTRY if name != "one-stage"]
 )  # which has to have a critic
 def test_batches_that_are_accumulated_are_averaged(name: str) -> None:
     """Three looks at one batch make the step of one look, in every dynamics."""
@@ -719,7 +720,7 @@ def test_one_stage_shares_out_what_it_accumulates() -> None:
         judge.inner = critic
         game = ALI(Dirac(nn.Linear(1, 1)), Dirac(nn.Linear(1, 1)), judge, StandardNormal(1)).double()
         optimisers = {player: sgd(game.parameters_of(player), lr=0.1) for player in game.players}
-        moves = dynamics.CATALOGUE[name](game, optimisers, Rules(accumulate=2))
+        moves = dynamics.REGISTRY[name](game, optimisers, Rules(accumulate=2))
         for _ in range(3):
             moves.step(iter([(column(0.5, 1.0),), (column(-2.0, 3.0),)]))
         ends.append(torch.cat([p.flatten() for p in game.parameters()]))

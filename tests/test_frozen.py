@@ -7,9 +7,9 @@ import inspect
 import pkgutil
 
 STATES = {
-    "interalia.claims.Claim",  # a lock that is released
-    "interalia.engine.Training",  # which goes on
-    "interalia.experiments.judging.Law",  # a source of draws, some of which do not return
+    "interalia.runs.claims.Claim",  # a lock that is released
+    "interalia.training.engine.Training",  # which goes on
+    "interalia.papers.judging.Law",  # a source of draws, some of which do not return
 }
 
 

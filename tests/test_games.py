@@ -13,15 +13,17 @@ from torch.distributions import Normal
 from torch.nn.functional import softplus
 from torch.optim import SGD
 
-from interalia import divergences, dynamics, specs
+from interalia import registry
+from interalia.adversarial import divergences
 from interalia.conditionals import Dirac, Gaussian, StandardNormal
 from interalia.errors import UserError
-from interalia.games import ALI, ALICE, CATALOGUE, GAN, Game
-from interalia.networks import CATALOGUE as NETWORKS
+from interalia.games import ALI, ALICE, GAN, REGISTRY, Game
+from interalia.learning import dynamics
+from interalia.networks import REGISTRY as NETWORKS
 from interalia.networks.layers import Joint
 from interalia.networks.mlp import MLP
 
-DYNAMICS = list(dynamics.CATALOGUE)
+DYNAMICS = list(dynamics.REGISTRY)
 # games whose second player is charged by more than the critic's scores, or for other samples, or that have no two players
 NOT_IN_ONE_STAGE = {"cyclegan", "infogan", "vae", "vae-gan", "latent-regressor", "joint-latent-regressor"}
 # divergences in which every parameter counts: the others do not change when a constant is added to all scores
@@ -30,11 +32,11 @@ MOVES = [
     (name, key) for name in DYNAMICS for key in (DIVERGENCES if name in ("simultaneous", "alternating") else ["gan"])
 ]
 SHAPES = {"flat": FLAT, "conv": CONV}
-ALL_DIVERGENCES = list(divergences.CATALOGUE)
-CONDITIONAL = [name for name, member in CATALOGUE.items() if member.conditional]
-INFERRING = [name for name, member in CATALOGUE.items() if any("encoder" in moved for moved in member.players.values())]
-PAIRS = [name for name in INFERRING if CATALOGUE[name].judges == "xz" and not CATALOGUE[name].semi]
-FIXED = [name for name, member in CATALOGUE.items() if member.fixed]
+ALL_DIVERGENCES = list(divergences.REGISTRY)
+CONDITIONAL = [name for name, member in REGISTRY.items() if member.conditional]
+INFERRING = [name for name, member in REGISTRY.items() if any("encoder" in moved for moved in member.players.values())]
+PAIRS = [name for name in INFERRING if REGISTRY[name].judges == "xz" and not REGISTRY[name].semi]
+FIXED = [name for name, member in REGISTRY.items() if member.fixed]
 
 
 def batch_of(shape: tuple[int, ...], double: bool = True) -> Tensor:
@@ -44,10 +46,10 @@ def batch_of(shape: tuple[int, ...], double: bool = True) -> Tensor:
 
 def flow(name: str, game: Game, rate: float = 0.05) -> dynamics.Dynamics:
     optimisers = {player: SGD(game.parameters_of(player), lr=rate) for player in game.players}
-    return specs.make(name, dynamics.CATALOGUE, "dynamics", game, optimisers)
+    return registry.make(name, dynamics.REGISTRY, "dynamics", game, optimisers)
 
 
-@pytest.mark.parametrize(("game", "move", "shape"), every_third(CATALOGUE, MOVES, SHAPES))
+@pytest.mark.parametrize(("game", "move", "shape"), every_third(REGISTRY, MOVES, SHAPES))
 def test_every_parameter_of_every_player_moves(game: str, move: tuple[str, str], shape: str) -> None:
     name, divergence = move
     if not playable(game, divergence):
@@ -76,7 +78,7 @@ def test_every_parameter_of_every_player_moves(game: str, move: tuple[str, str],
 @pytest.mark.parametrize(
     ("game", "divergence", "penalty"),
     every_third(
-        sorted(set(CATALOGUE) - NOT_IN_ONE_STAGE),
+        sorted(set(REGISTRY) - NOT_IN_ONE_STAGE),
         [*DIVERGENCES, "relativistic", "wasserstein", "hinge", "jeffrey"],
         ["none", "r1r2"],
     ),
@@ -98,7 +100,7 @@ def test_one_stage_is_simultaneous(game: str, divergence: str, penalty: str) -> 
 
 @pytest.mark.parametrize(
     ("game", "divergence", "penalty"),
-    every_third(CATALOGUE, [*DIVERGENCES, "relativistic", "wasserstein"], ["none", "r1r2", "interpolated"]),
+    every_third(REGISTRY, [*DIVERGENCES, "relativistic", "wasserstein"], ["none", "r1r2", "interpolated"]),
 )
 def test_each_loss_reaches_its_own_player_and_nobody_else(game: str, divergence: str, penalty: str) -> None:
     if not playable(game, divergence):
@@ -146,8 +148,8 @@ SPECIAL = {  # networks that not every game can play with, and the games that ca
         "aae",
         "semi-aae",
     },
-    "draw": set(CATALOGUE) - {"cyclegan"},
-    "mlp": set(CATALOGUE) - {"cyclegan"},
+    "draw": set(REGISTRY) - {"cyclegan"},
+    "mlp": set(REGISTRY) - {"cyclegan"},
 }
 
 
@@ -162,7 +164,7 @@ def fit(game: str, networks: str) -> bool:
     """Whether a game can play with these networks: with the two that answer more than a score only their own."""
     if networks in MORE.get(game, ()):
         return False
-    return networks == "auto" or game in SPECIAL.get(networks, set(CATALOGUE) - {"cyclegan", "infogan"})
+    return networks == "auto" or game in SPECIAL.get(networks, set(REGISTRY) - {"cyclegan", "infogan"})
 
 
 # made as the other convolutions of the paper are, and many times as large
@@ -172,7 +174,7 @@ COMBINED = [
     pytest.param(
         game, name, marks=[] if game == "ali" or ((i + j) % 3 == 0 and name not in LARGE) else [pytest.mark.long]
     )
-    for i, game in enumerate(CATALOGUE)
+    for i, game in enumerate(REGISTRY)
     for j, name in enumerate(NETWORKS)
 ]
 
@@ -208,7 +210,7 @@ def test_every_game_that_infers_plays_with_all_encoders(game: str, shape: tuple[
     assert all(bool(loss.isfinite()) for loss in outcome.losses.values())
 
 
-@pytest.mark.parametrize("game", CATALOGUE)
+@pytest.mark.parametrize("game", REGISTRY)
 def test_players_share_nothing_and_leave_nothing_out(game: str) -> None:
     made = build(game)
     moved = [id(p) for player in made.players for p in made.parameters_of(player)]
@@ -218,7 +220,7 @@ def test_players_share_nothing_and_leave_nothing_out(game: str) -> None:
     assert not fixed & set(moved)
 
 
-@pytest.mark.parametrize("game", CATALOGUE)
+@pytest.mark.parametrize("game", REGISTRY)
 def test_only_freezes_the_others_and_thaws_them(game: str) -> None:
     made = build(game)
     one, *others = made.players
@@ -236,7 +238,7 @@ def test_only_freezes_the_others_and_thaws_them(game: str) -> None:
     assert all(p.requires_grad for p in moving)
 
 
-@pytest.mark.parametrize("game", CATALOGUE)
+@pytest.mark.parametrize("game", REGISTRY)
 def test_an_unknown_player_is_explained(game: str) -> None:
     made = build(game)
     with pytest.raises(UserError) as caught:
@@ -247,7 +249,7 @@ def test_an_unknown_player_is_explained(game: str) -> None:
     )
 
 
-@pytest.mark.parametrize("game", CATALOGUE)
+@pytest.mark.parametrize("game", REGISTRY)
 def test_one_pass_of_the_critic_judges_all_joints(game: str) -> None:
     made = build(game)
     if not hasattr(made, "critic") or game in ("alice-adversarial", "semi-ali", "vae-gan"):
@@ -367,7 +369,7 @@ def test_alices_round_trip_goes_through_both_networks() -> None:
         assert all(bool(gradient.any()) for gradient in gradients)
 
 
-@pytest.mark.parametrize("game", CATALOGUE)
+@pytest.mark.parametrize("game", REGISTRY)
 def test_equal_seeds_give_equal_outcomes(game: str) -> None:
     outcomes = []
     for _ in range(2):
@@ -388,15 +390,15 @@ def test_a_conditional_game_is_fed_labels() -> None:
         before = made(x, y).losses["critic"]
         assert made(x, y.flip(0)).losses["critic"] != before
         flow("simultaneous", made).step(iter([(x, y)]))
-    for name in set(CATALOGUE) - set(CONDITIONAL):
+    for name in set(REGISTRY) - set(CONDITIONAL):
         with pytest.raises(UserError, match="cannot be told labels"):
             build(name, labels=3)
 
 
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
-@pytest.mark.parametrize("game", CATALOGUE)
+@pytest.mark.parametrize("game", REGISTRY)
 def test_every_divergence_is_played(game: str, shape: tuple[int, ...]) -> None:
-    for divergence in ALL_DIVERGENCES if shape == FLAT else ALL_DIVERGENCES[list(CATALOGUE).index(game) % 3 :: 3]:
+    for divergence in ALL_DIVERGENCES if shape == FLAT else ALL_DIVERGENCES[list(REGISTRY).index(game) % 3 :: 3]:
         if not playable(game, divergence):
             continue
         made = build(game, shape, divergence=divergence)

@@ -15,12 +15,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
-from interalia import dynamics, tasks
+from interalia import tasks
+from interalia.adversarial.penalties import Penalty
 from interalia.conditionals import Chain, Conditional, Dirac, Gaussian, Prior, StandardNormal, Uniform
 from interalia.games import (
     ALI,
-    CATALOGUE,
     HALI,
+    REGISTRY,
     VAEGAN,
     AdversarialALICE,
     Game,
@@ -30,10 +31,10 @@ from interalia.games import (
     SemiALI,
 )  # fmt: skip
 from interalia.games.regressor import Distance
+from interalia.learning import dynamics
 from interalia.networks.layers import Joint
-from interalia.penalties import Penalty
 
-CONDITIONAL = {name: kind for name, kind in CATALOGUE.items() if kind.conditional}
+CONDITIONAL = {name: kind for name, kind in REGISTRY.items() if kind.conditional}
 
 
 def rows(*values: Sequence[float]) -> Tensor:

@@ -17,14 +17,14 @@ from torch import Tensor, nn
 from torch.distributions import Categorical, MultivariateNormal, Normal
 
 from interalia import games
+from interalia.adversarial.divergences import Divergence
+from interalia.adversarial.penalties import Penalty
 from interalia.conditionals import Chain, Codes, Dirac, Gaussian, Prior, StandardNormal
-from interalia.divergences import Divergence
 from interalia.games import CycleGAN, Game
 from interalia.games.avb import FLOOR
 from interalia.networks.layers import Joint, Recogniser
-from interalia.penalties import Penalty
 
-CATALOGUE: dict[str, Any] = games.CATALOGUE
+REGISTRY: dict[str, Any] = games.REGISTRY
 
 
 def rows(*values: Sequence[float]) -> Tensor:
@@ -214,7 +214,7 @@ TOGETHER = pytest.mark.parametrize("together", [True, False])
 
 @TOGETHER
 def test_gan(together: bool) -> None:
-    game = CATALOGUE["gan"](decoder(), Weighed(S_X), Numbers(Z), together=together, **SETTINGS)
+    game = REGISTRY["gan"](decoder(), Weighed(S_X), Numbers(Z), together=together, **SETTINGS)
     data, model = of_x(X), of_x(decoded(Z))
     losses = {"critic": paid(data, model) + charged(data, model), "generator": deceived(data, model)}
     joints = {"data": (X,), "model": (decoded(Z),)}
@@ -224,7 +224,7 @@ def test_gan(together: bool) -> None:
 @TOGETHER
 @pytest.mark.parametrize("name", ["ali", "posthoc-ali"])
 def test_ali_and_the_same_after_the_fact(name: str, together: bool) -> None:
-    game = CATALOGUE[name](encoder(), decoder(), Weighed(S_X, S_Z), Numbers(Z), together=together, **SETTINGS)
+    game = REGISTRY[name](encoder(), decoder(), Weighed(S_X, S_Z), Numbers(Z), together=together, **SETTINGS)
     other = "generator" if name == "ali" else "encoder"
     losses = {"critic": paid(Q, P) + charged(Q, P), other: deceived(Q, P)}
     joints = {"q": (X, encoded(X)), "p": (decoded(Z), Z)}
@@ -235,7 +235,7 @@ def test_ali_and_the_same_after_the_fact(name: str, together: bool) -> None:
 @pytest.mark.parametrize("distance", ["mse", "l1"])
 @pytest.mark.parametrize(("cycle", "cycle_z"), [(2.0, 3.0), (0.0, 3.0), (2.0, 0.0)])
 def test_alice(cycle: float, cycle_z: float, distance: str, together: bool) -> None:
-    game = CATALOGUE["alice"](
+    game = REGISTRY["alice"](
         encoder(), decoder(), Weighed(S_X, S_Z), Numbers(Z),
         cycle=cycle, cycle_z=cycle_z, distance=distance, together=together, **SETTINGS,
     )  # fmt: skip
@@ -251,7 +251,7 @@ def test_alice(cycle: float, cycle_z: float, distance: str, together: bool) -> N
 @TOGETHER
 def test_adversarial_alice(together: bool) -> None:
     critic, other = Weighed(S_X, S_Z), Weighed(S_X, 3 * S_X)
-    game = CATALOGUE["alice-adversarial"](
+    game = REGISTRY["alice-adversarial"](
         encoder(), decoder(), critic, other, Numbers(Z), weight=0.5, together=together, **SETTINGS
     )
     same, cycle = 4 * of_x(X), of_x(X) + 3 * of_x(ROUND)
@@ -268,7 +268,7 @@ def test_adversarial_alice(together: bool) -> None:
 @pytest.mark.parametrize("cycle", [0.0, 3.0])
 def test_hali(cycle: float, together: bool) -> None:
     up, down = Chain(encoder(), Dirac(linear(C, C_0))), Chain(Dirac(linear(C.T, C_0)), decoder())
-    game = CATALOGUE["hali"](up, down, Weighed(S_X, S_1, S_Z), Numbers(Z), cycle=cycle, together=together, **SETTINGS)
+    game = REGISTRY["hali"](up, down, Weighed(S_X, S_1, S_Z), Numbers(Z), cycle=cycle, together=together, **SETTINGS)
     z1_tilde = Z @ C.T + rows(C_0)
     x_tilde = decoded(z1_tilde)
     q = of_pair(X, level(encoded(X))) + (encoded(X) @ S_1)[:, 0]
@@ -299,7 +299,7 @@ class Labels(nn.Module):
 @TOGETHER
 @pytest.mark.parametrize("cycle", [0.0, 3.0])
 def test_semi_supervised_ali(cycle: float, together: bool) -> None:
-    game = CATALOGUE["semi-ali"](
+    game = REGISTRY["semi-ali"](
         encoder(), decoder(), Labels(), Numbers(Z), label_weight=0.5, cycle=cycle, together=together, **SETTINGS
     )
     y = torch.tensor([1, 0])
@@ -321,7 +321,7 @@ def test_semi_supervised_ali(cycle: float, together: bool) -> None:
 @TOGETHER
 @pytest.mark.parametrize("distance", ["mse", "l1"])
 def test_adversarial_autoencoder(distance: str, together: bool) -> None:
-    game = CATALOGUE["aae"](
+    game = REGISTRY["aae"](
         encoder(), decoder(), Weighed(S_Z), Numbers(Z),
         weight=3.0, distance=distance, adversarial=0.5, together=together, **SETTINGS,
     )  # fmt: skip
@@ -350,7 +350,7 @@ class Read(nn.Module):
 
 @TOGETHER
 def test_semi_supervised_adversarial_autoencoder(together: bool) -> None:
-    game = CATALOGUE["semi-aae"](
+    game = REGISTRY["semi-aae"](
         Dirac(Read()), decoder(), Weighed(S_Z), Category().double(),
         weight=3.0, label_weight=0.5, together=together, **SETTINGS,
     )  # fmt: skip
@@ -373,10 +373,10 @@ def test_semi_supervised_adversarial_autoencoder(together: bool) -> None:
 
 def test_latent_regressors() -> None:
     x_tilde = decoded(Z)
-    alone = CATALOGUE["latent-regressor"](encoder(), decoder(), Numbers(Z))
+    alone = REGISTRY["latent-regressor"](encoder(), decoder(), Numbers(Z))
     lost = square(encoded(x_tilde), Z)
     check(alone, [X], {"model": (x_tilde, Z)}, {"model": "- -"}, {"regressor": lost}, {})
-    beside = CATALOGUE["joint-latent-regressor"](encoder(), decoder(), Weighed(S_X), Numbers(Z), weight=0.5, **SETTINGS)
+    beside = REGISTRY["joint-latent-regressor"](encoder(), decoder(), Weighed(S_X), Numbers(Z), weight=0.5, **SETTINGS)
     data, model = of_x(X), of_x(x_tilde)
     losses = {
         "critic": paid(data, model) + charged(data, model),
@@ -401,7 +401,7 @@ def test_infogan(together: bool) -> None:
     z = Z_CODES.flip(1)
     z = torch.cat([z[:, :2], z[:, 2:]], dim=1)
     critic = Recogniser(nn.Identity(), Weighed(S_X), linear(answers, (0.1, 0.2, -0.3)))
-    game = CATALOGUE["infogan"](
+    game = REGISTRY["infogan"](
         decoder(), critic, prior, weight=3.0, continuous_weight=5.0, together=together, **SETTINGS
     )
     data, model = of_x(X), of_x(decoded(z))
@@ -422,7 +422,7 @@ def test_vae_gan(together: bool) -> None:
     """f(x) is a weighted sum of x each, and the score one of f(x)."""
     features, judge = rows([0.6, -0.2, 0.9], [-0.3, 0.5, 0.4]), rows([0.7], [-0.9], [0.4])
     critic = Joint(linear(judge, (0.3,)), linear(features, (0.1, 0.2, -0.3)))
-    game = CATALOGUE["vae-gan"](
+    game = REGISTRY["vae-gan"](
         gaussian(), decoder(), critic, StandardNormal(3).double(), feature=3.0, gamma=0.5, together=together, **SETTINGS
     )
     game.prior.sample = lambda shape: Z  # type: ignore[method-assign]
@@ -489,7 +489,7 @@ class Seeded:
 @pytest.mark.parametrize("beta", [1.0, 4.0])
 @pytest.mark.parametrize("analytic", [True, False])
 def test_vae_of_one_sample(analytic: bool, beta: float) -> None:
-    game = CATALOGUE["vae"](gaussian(), decoder(), StandardNormal(3).double(), sigma=0.4, beta=beta, analytic=analytic)
+    game = REGISTRY["vae"](gaussian(), decoder(), StandardNormal(3).double(), sigma=0.4, beta=beta, analytic=analytic)
     Seeded(game)
     z, log_q, q = drawn_from_posterior()
     standard = Normal(0.0, 1.0)
@@ -509,7 +509,7 @@ def test_vae_of_four_samples(doubly: bool) -> None:
     network = linear(torch.cat([A, torch.zeros(2, 3)], dim=1), (*A_0, *LOG_SIGMA))
     kept: list[Tensor] = []
     network.register_forward_hook(lambda module, inputs, answers: kept.append(answers))
-    game = CATALOGUE["vae"](
+    game = REGISTRY["vae"](
         Gaussian(network), decoder(), StandardNormal(3).double(), sigma=0.8, samples=4, doubly=doubly
     )
     Seeded(game)
@@ -540,7 +540,7 @@ def test_vae_of_four_samples(doubly: bool) -> None:
 @TOGETHER
 @pytest.mark.parametrize("learned", [False, True])
 def test_avb(learned: bool, together: bool) -> None:
-    game = CATALOGUE["avb"](
+    game = REGISTRY["avb"](
         encoder(), decoder(), Weighed(S_X, S_Z), Numbers(Z), sigma=0.4, together=together, **SETTINGS
     )
     if learned:
@@ -555,7 +555,7 @@ def test_avb(learned: bool, together: bool) -> None:
 
 @pytest.mark.parametrize("correlated", [False, True])
 def test_avb_with_adaptive_contrast(correlated: bool) -> None:
-    game = CATALOGUE["avb"](
+    game = REGISTRY["avb"](
         gaussian(), decoder(), Weighed(S_X, S_Z), Numbers(Z),
         sigma=0.4, contrast=True, correlated=correlated, **SETTINGS,
     )  # fmt: skip
@@ -584,7 +584,7 @@ def test_a_sample_is_whitened_by_the_root_of_its_own_covariance() -> None:
         covariance = torch.stack([rows([2.0, 0.6], [0.6, 0.5]), rows([1.5, -0.9], [-0.9, 0.8]), -torch.eye(2).double()])
         variance = covariance.diagonal(dim1=1, dim2=2)
 
-    game = CATALOGUE["avb"](gaussian(), decoder(), Weighed(S_X, S_Z), Numbers(Z), contrast=True, correlated=True)
+    game = REGISTRY["avb"](gaussian(), decoder(), Weighed(S_X, S_Z), Numbers(Z), contrast=True, correlated=True)
     z = rows([0.9, 0.4], [-0.6, 1.3], [0.2, 0.1])
     assert FLOOR == 1e-4
     white, log_scale = game.whitened(z, Known())
@@ -743,48 +743,48 @@ class Remembers:
 
 WIDE = rows([2.0, 2.0]).log()
 DRAWS: dict[str, tuple[Callable[[Any, Any], Game], list[tuple[str, int]]]] = {
-    "gan": (lambda e, g: CATALOGUE["gan"](g, Weighed(S_X), Numbers(Z)), [("model", 0)]),
+    "gan": (lambda e, g: REGISTRY["gan"](g, Weighed(S_X), Numbers(Z)), [("model", 0)]),
     "infogan": (
-        lambda e, g: CATALOGUE["infogan"](
+        lambda e, g: REGISTRY["infogan"](
             g, Recogniser(nn.Identity(), Weighed(S_X), nn.Linear(2, 2).double()), Category().double()
         ),
         [("model", 0)],
     ),
     **{
         name: (
-            lambda e, g, name=name: CATALOGUE[name](e, g, Weighed(S_X, S_Z), Numbers(Z)),
+            lambda e, g, name=name: REGISTRY[name](e, g, Weighed(S_X, S_Z), Numbers(Z)),
             [("q", 1), ("p", 0)],
         )
         for name in ("ali", "posthoc-ali")
     },
     "alice": (
-        lambda e, g: CATALOGUE["alice"](e, g, Weighed(S_X, S_Z), Numbers(Z), cycle_z=1.0),
+        lambda e, g: REGISTRY["alice"](e, g, Weighed(S_X, S_Z), Numbers(Z), cycle_z=1.0),
         [("q", 1), ("p", 0), ("cycle", 0), ("cycle_z", 0)],
     ),
     "alice-adversarial": (
-        lambda e, g: CATALOGUE["alice-adversarial"](e, g, Weighed(S_X), Weighed(S_X), Numbers(Z)),
+        lambda e, g: REGISTRY["alice-adversarial"](e, g, Weighed(S_X), Weighed(S_X), Numbers(Z)),
         [("q", 1), ("p", 0), ("cycle", 1)],
     ),
     "aae": (
-        lambda e, g: CATALOGUE["aae"](e, g, Weighed(S_Z), Numbers(Z)),
+        lambda e, g: REGISTRY["aae"](e, g, Weighed(S_Z), Numbers(Z)),
         [("posterior", 0), ("cycle", 0)],
     ),
     "latent-regressor": (
-        lambda e, g: CATALOGUE["latent-regressor"](e, g, Numbers(Z)),
+        lambda e, g: REGISTRY["latent-regressor"](e, g, Numbers(Z)),
         [("model", 0)],
     ),
     "joint-latent-regressor": (
-        lambda e, g: CATALOGUE["joint-latent-regressor"](e, g, Weighed(S_X), Numbers(Z)),
+        lambda e, g: REGISTRY["joint-latent-regressor"](e, g, Weighed(S_X), Numbers(Z)),
         [("model", 0), ("latent", 0)],
     ),
     "vae-gan": (
-        lambda e, g: CATALOGUE["vae-gan"](
+        lambda e, g: REGISTRY["vae-gan"](
             e, g, Joint(nn.Linear(2, 1).double(), nn.Identity()), StandardNormal(3).double()
         ),
         [("reconstruction", 0), ("model", 0)],
     ),
-    "vae": (lambda e, g: CATALOGUE["vae"](e, g, StandardNormal(3).double()), [("q", 1)]),
-    "avb": (lambda e, g: CATALOGUE["avb"](e, g, Weighed(S_X, S_Z), Numbers(Z)), [("q", 1)]),
+    "vae": (lambda e, g: REGISTRY["vae"](e, g, StandardNormal(3).double()), [("q", 1)]),
+    "avb": (lambda e, g: REGISTRY["avb"](e, g, Weighed(S_X, S_Z), Numbers(Z)), [("q", 1)]),
 }
 
 

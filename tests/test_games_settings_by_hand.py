@@ -13,7 +13,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from interalia import divergences
+from interalia.adversarial import divergences
+from interalia.adversarial.penalties import Penalty
 from interalia.conditionals import (
     Codes,
     Conditional,
@@ -32,9 +33,9 @@ from interalia.games import (
     ALI,
     ALICE,
     AVB,
-    CATALOGUE,
     GAN,
     HALI,
+    REGISTRY,
     VAE,
     VAEGAN,
     AdversarialALICE,
@@ -52,7 +53,6 @@ from interalia.games import (
 from interalia.games.cyclegan import distance
 from interalia.games.variational import Variational
 from interalia.networks.layers import Joint, Packed, Recogniser
-from interalia.penalties import Penalty
 
 
 def rows(*values: Sequence[float]) -> Tensor:
@@ -143,9 +143,9 @@ PLAIN: dict[str, Any] = {
 
 
 def test_what_each_game_is_said_to_be() -> None:
-    assert set(CATALOGUE) == set(FACTS)
+    assert set(REGISTRY) == set(FACTS)
     for name, (kind, players, facts) in FACTS.items():
-        assert CATALOGUE[name] is kind
+        assert REGISTRY[name] is kind
         assert kind.players == players
         assert list(kind.players) == list(players)
         expected = {**PLAIN, **facts}
@@ -217,9 +217,9 @@ def settings(kind: type[Game]) -> dict[str, Any]:
     return {p.name: p.default for p in parameters if p.default is not inspect.Parameter.empty}
 
 
-@pytest.mark.parametrize("name", CATALOGUE)
+@pytest.mark.parametrize("name", REGISTRY)
 def test_what_each_game_begins_with(name: str) -> None:
-    found = settings(CATALOGUE[name])
+    found = settings(REGISTRY[name])
     assert found == BEGIN[name]
     assert {key: type(value) for key, value in found.items()} == {key: type(v) for key, v in BEGIN[name].items()}
     game = make(name)
@@ -264,7 +264,7 @@ def networks(name: str) -> dict[str, Any]:
         parts["critic"] = Recogniser(nn.Identity(), nn.Linear(2, 1), nn.Linear(2, 2))
     if name == "vae-gan":
         parts["critic"] = Joint(nn.Linear(4, 1), nn.Linear(2, 4))
-    wanted = [key for key in inspect.signature(CATALOGUE[name]).parameters if key not in BEGIN[name]]
+    wanted = [key for key in inspect.signature(REGISTRY[name]).parameters if key not in BEGIN[name]]
     return {key: parts[key] for key in wanted}
 
 
@@ -277,7 +277,7 @@ OTHER: dict[str, Any] = {"together": False, "distance": "l1", "likelihood": "ber
 OTHER |= {"doubly": True, "analytic": False, "contrast": True, "correlated": True, "lower": 3}
 
 
-@pytest.mark.parametrize("name", CATALOGUE)
+@pytest.mark.parametrize("name", REGISTRY)
 def test_each_setting_is_kept_under_its_name(name: str) -> None:
     given: dict[str, Any] = {**networks(name)}
     for at, key in enumerate(BEGIN[name]):
@@ -285,13 +285,13 @@ def test_each_setting_is_kept_under_its_name(name: str) -> None:
     for key, made in (("divergence", divergences.Pearson()), ("penalty", Nothing()), ("noise", Remembers())):
         if key in given:
             given[key] = made
-    game = CATALOGUE[name](**given)
+    game = REGISTRY[name](**given)
     for key, value in given.items():
         if key != "pool":
             assert getattr(game, key) is value, key
     if name == "cyclegan":
         assert {domain: pool.size for domain, pool in game.pools.items()} == {"a": 7, "b": 7}  # type: ignore[union-attr, operator]
-    if CATALOGUE[name].fixed:
+    if REGISTRY[name].fixed:
         assert not any(p.requires_grad for p in game.decoder.parameters())
     assert all(p.requires_grad for player in game.players for p in game.parameters_of(player))
 
@@ -300,7 +300,7 @@ def test_each_setting_is_kept_under_its_name(name: str) -> None:
 
 
 def make(name: str, **changes: Any) -> Game:
-    return CATALOGUE[name](**{**networks(name), **changes})
+    return REGISTRY[name](**{**networks(name), **changes})
 
 
 class Coded(Dirac):
@@ -557,7 +557,7 @@ def test_penalty_and_noise_are_given_the_step() -> None:
 
 
 def test_weights_are_constrained_when_their_own_player_has_moved() -> None:
-    for name, kind in CATALOGUE.items():
+    for name, kind in REGISTRY.items():
         if "penalty" not in BEGIN[name]:
             continue
         game = make(name, penalty=(penalty := Hears()))

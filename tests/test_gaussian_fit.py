@@ -10,10 +10,12 @@ import pytest
 import scipy.integrate
 import torch
 
-from interalia import divergences, optim, specs
-from interalia.divergences import FDivergence
-from interalia.experiments import experiment, gaussian
-from interalia.experiments.gaussian import F_DIVERGENCES, FGAN_GAUSSIAN, GRID, exact, fit, log_mixture, optimum
+from interalia import registry
+from interalia.adversarial import divergences
+from interalia.adversarial.divergences import FDivergence
+from interalia.learning import optimizers
+from interalia.papers import experiment, gaussian
+from interalia.papers.gaussian import F_DIVERGENCES, FGAN_GAUSSIAN, GRID, exact, fit, log_mixture, optimum
 
 OPTIMA = {  # D*, mu*, sigma*
     "kl": (0.2830, 1.0100, 1.8307),
@@ -29,7 +31,7 @@ OPTIMA = {  # D*, mu*, sigma*
 
 
 def made(name: str, saturating: bool = False) -> FDivergence:
-    divergence = specs.make(name, divergences.CATALOGUE, "divergence", saturating=saturating)
+    divergence = registry.make(name, divergences.REGISTRY, "divergence", saturating=saturating)
     assert isinstance(divergence, FDivergence)
     return divergence
 
@@ -104,7 +106,7 @@ def test_samples_come_from_the_mixture() -> None:
 
 
 def test_the_penalty_fades_to_its_last_share() -> None:
-    fading = gaussian.Fading(0.1, 2, optim.exponential(start=0.0, final=1e-4))
+    fading = gaussian.Fading(0.1, 2, optimizers.exponential(start=0.0, final=1e-4))
     gammas = []
     for step in (0, 50, 100):
         fading.at(step, 100)

@@ -12,9 +12,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from interalia import building, engine, loading, recipes, tasks
+from interalia import tasks
 from interalia.errors import UserError
-from interalia.runs import Run
+from interalia.runs import Run, building, loading, recipes
+from interalia.training import engine
 
 SHORT: dict[str, Any] = {"networks": "auto(width=4)", "batch": 32, "evaluate_every": 0, "latent": 4}
 SHAPE = (1, 8, 8)

@@ -13,16 +13,19 @@ from examples import batch, build
 from torch.distributions import Normal
 
 import interalia
-from interalia import engine, observers, plots, recipes, tasks
+from interalia import tasks
 from interalia.data import load
-from interalia.engine import Training
 from interalia.errors import UserError
-from interalia.games import CATALOGUE
+from interalia.games import REGISTRY
 from interalia.metrics.features import Identity
 from interalia.metrics.health import examine, information
 from interalia.metrics.verdicts import RULES, SIGNS, findings, state, verdict
-from interalia.observers import log as logs
-from interalia.observers.evaluate import signs_of
+from interalia.reports import plots
+from interalia.runs import log as logs
+from interalia.runs import recipes
+from interalia.training import callbacks, engine
+from interalia.training.callbacks.evaluate import signs_of
+from interalia.training.engine import Training
 
 SMALL: dict[str, Any] = {
     "networks": "auto(width=8)", "batch": 64, "latent": 8, "steps": 500, "evaluate_every": 100, "checkpoint_every": 500,
@@ -33,7 +36,7 @@ def trained(out: Path, frozen: str = "", seed: int = 1, **fields: Any) -> Traini
     training = engine.open_run(recipes.ali_digits(**{**SMALL, "seed": seed, **fields}), out)
     if frozen:
         getattr(training.game, frozen).requires_grad_(False)
-    engine.finish(training, observers.usual(training, progress=False))
+    engine.finish(training, callbacks.usual(training, progress=False))
     return training
 
 
@@ -148,7 +151,7 @@ def test_a_sign_has_to_last_and_must_not_be_getting_better(rule: Any) -> None:
     assert findings([(step, signs(far)) for step in (2000, 2001, 2002)], 100_000) != []  # and late enough
 
 
-@pytest.mark.parametrize("game", CATALOGUE)
+@pytest.mark.parametrize("game", REGISTRY)
 def test_signs_of_every_game_are_numbers_and_looking_changes_nothing(game: str) -> None:
     from dataclasses import replace
 
@@ -290,7 +293,7 @@ def test_the_strip_chart_shows_the_verdicts_and_differences_that_have_a_bound(tm
 
 
 def test_a_game_without_a_critic_is_told_of_what_it_has() -> None:
-    from interalia.observers.evaluate import refused_by
+    from interalia.training.callbacks.evaluate import refused_by
 
     ignored = [(step, {"ratio": 0.99}) for step in (500, 1000, 1500)]
     copies = [(step, {"remembered": 0.1}) for step in (500, 1000, 1500)]

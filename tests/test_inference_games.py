@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from interalia import building, cli, engine, loading, recipes, tasks
+from interalia import cli, tasks
 from interalia.conditionals import Chain, Dirac, Gaussian, StandardNormal
 from interalia.data import load
 from interalia.errors import UserError
@@ -32,7 +32,8 @@ from interalia.games import (
 )  # fmt: skip
 from interalia.networks.layers import Joint
 from interalia.networks.mlp import MLP
-from interalia.runs import Run
+from interalia.runs import Run, building, loading, recipes
+from interalia.training import engine
 
 SHORT = {"data": "digits", "networks": "auto(width=4)", "evaluate_every": 0}
 
@@ -379,7 +380,7 @@ def test_vae_gan_charges_each_player_for_its_own_line() -> None:
 
 
 def examples_flow(game: nn.Module):  # type: ignore[no-untyped-def]
-    from interalia import dynamics
+    from interalia.learning import dynamics
 
     optimisers = {player: torch.optim.SGD(game.parameters_of(player), lr=0.1) for player in game.players}  # type: ignore[operator, union-attr]
     return dynamics.Simultaneous(game, optimisers)  # type: ignore[arg-type]
@@ -522,7 +523,7 @@ def test_attributes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     }  # type: ignore[operator]
     values["names"] = np.array(["odd", "large", "zero"])
     faces = dataclasses.replace(found, attributes=values)
-    monkeypatch.setattr("interalia.data.described.dataset", lambda run: faces)
+    monkeypatch.setattr("interalia.runs.described.dataset", lambda run: faces)
     run = recipes.ali_digits(attributes="odd, large", steps=3, evaluate_every=0)
     trained = engine.train(run, tmp_path / "run")
     game = loading.load(tmp_path / "run").game
@@ -682,7 +683,7 @@ def test_what_is_told_is_fixed_along_a_traversal() -> None:
 
 
 def test_a_users_own_module_is_left_alone_and_its_run_has_a_page(tmp_path: Path) -> None:
-    from interalia import results
+    from interalia import reports
 
     module = examples.generator(4, (1, 8, 8)).train()
     run = Run(game="latent-regressor", latent=4, steps=2, **SHORT)  # type: ignore[arg-type]
@@ -690,4 +691,4 @@ def test_a_users_own_module_is_left_alone_and_its_run_has_a_page(tmp_path: Path)
     assert trained.run.best == "reconstruction_ratio"  # its samples cannot get better
     assert module.training
     assert all(p.requires_grad for p in module.parameters())
-    assert results.make(trained).is_file()
+    assert reports.make(trained).is_file()

@@ -14,28 +14,20 @@ from examples import build
 from torch import Tensor, nn
 from torch.distributions import Normal
 
-from interalia import (
-    building,
-    conditionals,
-    dynamics,
-    engine,
-    experiments,
-    metrics,
-    plots,
-    recipes,
-    reports,
-    specs,
-    tasks,
-)
+from interalia import conditionals, metrics, papers, registry, reports, tasks
 from interalia.cli import main
 from interalia.conditionals import Codes, Dirac, StandardNormal
 from interalia.errors import UserError
 from interalia.games import GAN, InfoGAN
+from interalia.learning import dynamics
 from interalia.metrics.codes import code_bounds, code_error, matching
 from interalia.networks.infogan import infogan
 from interalia.networks.layers import Joint, Recogniser
 from interalia.networks.mlp import MLP
 from interalia.networks.sizes import Sizes
+from interalia.reports import plots
+from interalia.runs import building, recipes
+from interalia.training import engine
 
 KINDS = [
     {"categorical": (10,), "uniform": 2},
@@ -142,13 +134,13 @@ def test_expected_codes_are_probabilities_and_means() -> None:
 )
 def test_codes_that_cannot_be_are_explained(text: str, latent: int, words: str) -> None:
     with pytest.raises(UserError, match=words) as caught:
-        specs.make(text, conditionals.PRIORS, "prior", latent)
+        registry.make(text, conditionals.PRIORS, "prior", latent)
     assert str(caught.value).count(". ") == 0  # one sentence
 
 
 @pytest.mark.parametrize("text", ["codes(categorical=[3, 4])", "codes(categorical=(3, 4))"])
 def test_lists_and_tuples_are_both_taken(text: str) -> None:
-    prior = specs.make(text, conditionals.PRIORS, "prior", 9)
+    prior = registry.make(text, conditionals.PRIORS, "prior", 9)
     assert isinstance(prior, Codes)
     assert prior.categorical == (3, 4)
 
@@ -220,7 +212,7 @@ def test_the_recogniser_learns_the_codes() -> None:
     prior = Codes(8, categorical=(4,), uniform=1)
     game = made(prior, weight=5.0, continuous_weight=5.0)
     optimisers = {player: torch.optim.Adam(game.parameters_of(player), lr=1e-2) for player in game.players}
-    moves = specs.make("simultaneous", dynamics.CATALOGUE, "dynamics", game, optimisers)
+    moves = registry.make("simultaneous", dynamics.REGISTRY, "dynamics", game, optimisers)
 
     def bounds() -> Tensor:
         z = prior.sample((2000,))
@@ -502,7 +494,7 @@ def test_evaluation_reads_the_codes(folder: Path, capsys: pytest.CaptureFixture[
     assert "code_error" in capsys.readouterr().out
     found = {m["name"]: m for m in json.loads((folder / "results.json").read_text())["measures"]}
     assert {"code_error", "code_bound", "code_bound_categories", "frechet_distance"} <= set(found)
-    assert set(found) <= set(metrics.CATALOGUE)
+    assert set(found) <= set(metrics.REGISTRY)
     assert 0 <= found["code_error"]["value"] <= 1
     assert found["code_bound_categories"]["value"] <= math.log(10)
     assert "validation" in found["code_error"]["protocol"]
@@ -522,7 +514,7 @@ def test_the_page_shows_each_code(folder: Path) -> None:
     ):
         assert words in page
     assert "reconstruct held-out" not in page
-    sentences = reports.words(
+    sentences = reports.summary(
         {"game": "infogan", "steps": 5},
         {"measures": [{"name": "code_error", "value": 0.05}, {"name": "code_bound", "value": 3.21}], "step": 5},
     )
@@ -590,7 +582,7 @@ def test_ali_plays_with_codes_too() -> None:
 
 
 def test_the_experiment_works_end_to_end(tmp_path: Path) -> None:
-    path = experiments.reproduce("infogan-mnist", quick=True, steps=3, seeds=2, only="as published", out=tmp_path)
+    path = papers.reproduce("infogan-mnist", quick=True, steps=3, seeds=2, only="as published", out=tmp_path)
     table = json.loads((path.parent / "table.json").read_text())
     assert [row["row"] for row in table["rows"]] == ["as published"] * 2
     for row in table["rows"]:

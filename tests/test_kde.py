@@ -12,11 +12,11 @@ from torch import nn
 
 from interalia import UserError
 from interalia.data.idx import write_idx
-from interalia.experiments import experiment, kde
 from interalia.metrics.likelihood import log_densities
 from interalia.networks.fgan import fgan_mnist
 from interalia.networks.layers import Sigmoid
 from interalia.networks.sizes import Sizes
+from interalia.papers import experiment, kde
 
 MNIST = Path(__file__).parents[2] / "shared" / "data"
 
@@ -54,7 +54,7 @@ def test_weights_are_uniform_to_their_scale(which: int, scale: float) -> None:
 
 
 def test_the_experiment_trains_those_networks() -> None:
-    from interalia import building
+    from interalia.runs import building
 
     torch.manual_seed(0)
     game = building.build(kde.TRAINING, (1, 28, 28))
@@ -129,17 +129,17 @@ def test_the_experiment_works_end_to_end_and_resumes(
 
 
 def test_there_is_a_row_for_each_of_the_papers(tmp_path: Path) -> None:
-    from interalia import divergences
-    from interalia.experiments.experiment import Setting
+    from interalia.adversarial import divergences
+    from interalia.papers.experiment import Setting
 
     found = list(kde.jobs(Setting(False, None, 2, None, tmp_path)))
     assert [job.row for job in found] == [kde.ALL, kde.SOME, *(row for row in kde.ROWS for _ in range(2))]
-    assert {divergence for divergence, _, _ in kde.ROWS.values()} <= set(divergences.CATALOGUE)
+    assert {divergence for divergence, _, _ in kde.ROWS.values()} <= set(divergences.REGISTRY)
     assert set(kde.FGAN_KDE.paper) == {kde.ALL, *kde.ROWS}
 
 
 def test_calibration_takes_validation_images_too(small_mnist: Path, tmp_path: Path) -> None:
-    from interalia.experiments.experiment import Setting
+    from interalia.papers.experiment import Setting
 
     run = kde.TRAINING.replace(root=str(small_mnist))
     seen = []

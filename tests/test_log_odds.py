@@ -11,16 +11,17 @@ from torch import Tensor, nn
 from torch.distributions import Bernoulli, Distribution, Independent
 from torch.nn import functional
 
-from interalia import building, games
+from interalia import games
 from interalia.conditionals import Conditional, Dirac, Gaussian, Uniform, log_odds, log_of, odds_of
 from interalia.conditionals.priors import Codes, StandardNormal
 from interalia.errors import UserError
 from interalia.games import AVB, VAE, LatentRegressor, SemiAAE
 from interalia.games.variational import Variational
 from interalia.metrics.likelihood import annealing
-from interalia.networks import CATALOGUE, Sizes
+from interalia.networks import REGISTRY, Sizes
 from interalia.networks.layers import Categories, HalfTanh, Joint, Sigmoid
 from interalia.networks.mlp import MLP
+from interalia.runs import building
 
 LOGITS = [10.0, 15.0, 16.0, 17.0, 20.0, 40.0, 100.0, -10.0, -17.0, -20.0, -40.0, -100.0, 0.0, 1.0]
 
@@ -121,7 +122,7 @@ def test_every_decoder_of_images_keeps_its_logits(family: str, precision: str) -
     torch.manual_seed(0)
     infers = family not in ("fgan-mnist", "infogan")
     small = {"width": 8, "critic_width": 4, "features": 4} if family == "avb" else {}
-    made = CATALOGUE[family](Sizes(FAMILIES[family], latent=8, infers=infers), **small)
+    made = REGISTRY[family](Sizes(FAMILIES[family], latent=8, infers=infers), **small)
     decoder = Dirac(made.decoder).eval()  # type: ignore[union-attr]
     bias = made.output_bias  # type: ignore[union-attr]
     last = bias if bias is not None else [p for n, p in decoder.named_parameters() if n.endswith("bias")][-1]
@@ -138,12 +139,12 @@ def test_every_decoder_of_images_keeps_its_logits(family: str, precision: str) -
 
 @pytest.mark.parametrize("name", ["iwae-mnist", "draw-mnist", "vae-hvi-mnist", "conv-vae-hvi-mnist", "avb-mnist"])
 def test_the_recipes_on_zeros_and_ones_play_with_logits(name: str) -> None:
-    from interalia import recipes
+    from interalia.runs import recipes
 
     torch.manual_seed(0)
     shape = (1, 16, 16)
     changed: dict[str, object] = {"encoder": "hamiltonian(steps=2, width=8)"} if "hvi" in name else {}
-    game = building.build(recipes.CATALOGUE[name](latent=16, **changed), shape)
+    game = building.build(recipes.REGISTRY[name](latent=16, **changed), shape)
     assert game.binary
     x = torch.bernoulli(torch.full((4, *shape), 0.3))
     bias = [p for n, p in game.decoder.named_parameters() if n.endswith(("bias", "blank"))][-1]
@@ -278,4 +279,4 @@ def test_the_logarithm_of_nothing_has_a_slope() -> None:
 
 
 def test_the_games_with_a_bernoulli_likelihood_are_those_above() -> None:
-    assert {name for name, kind in games.CATALOGUE.items() if issubclass(kind, Variational)} == {"vae", "avb"}
+    assert {name for name, kind in games.REGISTRY.items() if issubclass(kind, Variational)} == {"vae", "avb"}

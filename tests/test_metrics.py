@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 import interalia
-from interalia import data, metrics, recipes, tasks
+from interalia import data, metrics, tasks
 from interalia.conditionals import Dirac, StandardNormal
 from interalia.data.dataset import Dataset, Mixture, Split
 from interalia.data.store import as_tensor
@@ -27,6 +27,7 @@ from interalia.metrics.classifier import Classifier, Network
 from interalia.metrics.evaluation import evaluate
 from interalia.metrics.features import Identity, RandomConvolutions, _bytes_rgb, extractor_for
 from interalia.networks.mlp import MLP, Joint
+from interalia.runs import described, recipes
 
 GRID = Mixture(np.array([(a, b) for a in (-4, -2, 0, 2, 4) for b in (-4, -2, 0, 2, 4)], dtype=np.float32), 0.05)
 SHARED = Path(__file__).parents[2] / "shared" / "data"
@@ -489,7 +490,7 @@ def game():
 
 
 IMAGE_NAMES = {
-    name for name in metrics.CATALOGUE if name not in ("modes", "modes_assigned", "high_quality", "reverse_kl")
+    name for name in metrics.REGISTRY if name not in ("modes", "modes_assigned", "high_quality", "reverse_kl")
 }
 SAMPLE_NAMES = {
     "frechet_distance", "frechet_floor", "kernel_distance", "inception_score", "inception_score_real",
@@ -500,16 +501,16 @@ SAMPLE_NAMES = {
 # of games that are told labels, recognise codes, or translate
 SPECIAL_NAMES = {
     name
-    for name in metrics.CATALOGUE
+    for name in metrics.REGISTRY
     if name.startswith(("classification_", "code_", "cycle_", "label_", "translation_", "frechet_to_"))
 }
 
 
 def test_evaluate_takes_every_measure_of_images(game, digits, classifier):
     found = evaluate(game, digits, extractor=classifier, untrained=game)
-    assert [m.name for m in found] == [name for name in metrics.CATALOGUE if name in IMAGE_NAMES - SPECIAL_NAMES]
+    assert [m.name for m in found] == [name for name in metrics.REGISTRY if name in IMAGE_NAMES - SPECIAL_NAMES]
     for m in found:
-        metric = metrics.CATALOGUE[m.name]
+        metric = metrics.REGISTRY[m.name]
         assert (m.unit, m.better, m.about) == (metric.unit, metric.better, metric.about)
         assert math.isfinite(m.value)
         assert m.protocol
@@ -570,7 +571,7 @@ def small_mixture() -> Dataset:
 def test_evaluate_a_mixture():
     game = interalia.build(recipes.ali_grid25())
     values = {m.name: m.value for m in evaluate(game, small_mixture())}
-    inferred = {n for n in metrics.CATALOGUE if n.startswith(("reconstruction", "posterior", "latent"))}
+    inferred = {n for n in metrics.REGISTRY if n.startswith(("reconstruction", "posterior", "latent"))}
     assert set(values) == inferred | {"modes", "modes_assigned", "high_quality", "reverse_kl"}
     quick = {m.name for m in evaluate(game, small_mixture(), quick=True)}
     assert quick == {"reconstruction_ratio", "modes", "high_quality", "reverse_kl"}
@@ -605,12 +606,12 @@ def test_every_name_of_the_catalogue_is_measured_somewhere(game, digits, classif
         recipes.cyclegan_mnist(data="digits-inverted", networks="auto(width=4)"),
         interalia.Run(game="semi-ali"),
     ):
-        found += evaluate(interalia.build(run), data.described.dataset(run), count=100)
-    assert {m.name for m in found} == set(metrics.CATALOGUE)
+        found += evaluate(interalia.build(run), described.dataset(run), count=100)
+    assert {m.name for m in found} == set(metrics.REGISTRY)
 
 
 def test_the_catalogue_and_the_public_names():
-    for metric in metrics.CATALOGUE.values():
+    for metric in metrics.REGISTRY.values():
         assert metric.better in ("lower", "higher", None)
         assert metric.about.endswith(".")
     for name in metrics.__all__:
@@ -620,7 +621,7 @@ def test_the_catalogue_and_the_public_names():
 
 
 def test_the_catalogue_needs_no_torch():
-    code = "import sys, interalia.metrics as m; m.CATALOGUE; print('torch' in sys.modules, 'numpy' in sys.modules)"
+    code = "import sys, interalia.metrics as m; m.REGISTRY; print('torch' in sys.modules, 'numpy' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["False", "False"]
 

@@ -10,10 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from interalia import building, runs
+from interalia import runs
 from interalia.errors import UserError
-from interalia.networks import CATALOGUE, Networks, Sizes
+from interalia.networks import REGISTRY, Networks, Sizes
 from interalia.networks.layers import Convolution, Dropout, Joint, Maxout, Transposed, UntiedBias
+from interalia.runs import building
 
 # Kernel, stride and maps of each layer, and the side of the image after it, as the ALI paper's appendix has them.
 Rows = list[tuple[int, int, int, int]]
@@ -62,7 +63,7 @@ def paper(name: str, **sizes: object) -> Networks:
     """The networks without their memory: shapes alone."""
     _, side, latent, *_ = PAPERS[name]
     with torch.device("meta"):
-        return CATALOGUE[name](Sizes(**{"shape": (3, side, side), "latent": latent, **sizes}))  # type: ignore[arg-type]
+        return REGISTRY[name](Sizes(**{"shape": (3, side, side), "latent": latent, **sizes}))  # type: ignore[arg-type]
 
 
 def shapes_after(network: nn.Module, part: nn.Module, *inputs: Tensor) -> list[tuple[int, ...]]:
@@ -245,7 +246,7 @@ def test_images_of_another_size_are_refused(name: str) -> None:
     _, side, *_ = PAPERS[name]
     for shape in ((3, side + 4, side + 4), (3, side, side + 4), (side,)):
         with pytest.raises(UserError) as caught:
-            CATALOGUE[name](Sizes(shape, 8))
+            REGISTRY[name](Sizes(shape, 8))
         assert str(caught.value) == (
             f"the networks {name!r} are made for images of {side}x{side}, and the data's shape is {shape}; "
             f"give --size {side}, or --networks auto, which fit any shape."
@@ -256,7 +257,7 @@ def test_images_of_another_size_are_refused(name: str) -> None:
 def test_an_implicit_encoder_is_refused(name: str) -> None:
     _, side, *_ = PAPERS[name]
     with pytest.raises(UserError, match="no place for an implicit encoder's noise"):
-        CATALOGUE[name](Sizes((3, side, side), 8, noise=2))
+        REGISTRY[name](Sizes((3, side, side), 8, noise=2))
 
 
 def test_the_papers_initial_weights() -> None:
@@ -339,7 +340,7 @@ def compare(fast: nn.Module, plain: nn.Module, x: Tensor, last: bool) -> None:
 
 def test_weights_are_exchanged_with_plain_networks() -> None:
     torch.manual_seed(0)
-    made = CATALOGUE["ali-28"](Sizes((1, 28, 28), 8))
+    made = REGISTRY["ali-28"](Sizes((1, 28, 28), 8))
     assert made.encoder is not None
     plain = nn.Sequential(
         nn.Conv2d(1, 32, 5, bias=False),
@@ -443,7 +444,7 @@ def test_maxout_takes_the_largest_of_its_pieces() -> None:
 GENERATIVE = ("infogan", "cyclegan", "fgan-mnist")  # without an encoder; tried out beside their games
 PLAIN = {
     name: (2,) if name in ("ali-mixture", "alice-toy", "avb-toy") else (1, 8, 8)
-    for name in CATALOGUE
+    for name in REGISTRY
     if name not in (*PAPERS, *GENERATIVE)
 }
 
@@ -487,7 +488,7 @@ def check(made: Networks, sizes: Sizes) -> None:
 def test_automatic_networks_fit_any_image(channels: int, height: int, width: int, infers: bool, unary: bool) -> None:
     torch.manual_seed(0)
     sizes = Sizes((channels, height, width), latent=5, infers=infers)
-    made = CATALOGUE["auto"](sizes, width=2, unary=unary)
+    made = REGISTRY["auto"](sizes, width=2, unary=unary)
     check(made, sizes)
     x_tilde = made.decoder(torch.randn(2, 5))
     assert 0 <= x_tilde.min() <= x_tilde.max() <= 1
@@ -498,7 +499,7 @@ def test_automatic_networks_fit_any_image(channels: int, height: int, width: int
 def test_automatic_networks_fit_odd_shapes(shape: tuple[int, ...], unary: bool) -> None:
     torch.manual_seed(0)
     sizes = Sizes(shape, latent=5)
-    check(CATALOGUE["auto"](sizes, width=2, unary=unary), sizes)
+    check(REGISTRY["auto"](sizes, width=2, unary=unary), sizes)
 
 
 @pytest.mark.parametrize("bounded", [False, True])
@@ -509,16 +510,16 @@ def test_every_other_network_fits_its_sizes(name: str, heads: int, noise: int, i
         pytest.skip("the toy's prior is normal")
     if name.startswith("avb") and not infers:
         with pytest.raises(UserError, match="use --networks auto"):
-            CATALOGUE[name](Sizes(PLAIN[name], 8, infers=False))
+            REGISTRY[name](Sizes(PLAIN[name], 8, infers=False))
         return
     torch.manual_seed(0)
     sizes = Sizes(PLAIN[name], 8, heads=heads, noise=noise, infers=infers, bounded=bounded)
-    check(CATALOGUE[name](sizes, width=16), sizes)
+    check(REGISTRY[name](sizes, width=16), sizes)
 
 
 def test_bigans_critic_is_told_z_at_its_second_layer_alone() -> None:
     torch.manual_seed(0)
-    critic = CATALOGUE["bigan-mlp"](Sizes((1, 4, 4), 3, heads=1), width=8).critic
+    critic = REGISTRY["bigan-mlp"](Sizes((1, 4, 4), 3, heads=1), width=8).critic
     first: list[Tensor] = []
     critic.first.register_forward_hook(lambda _, __, output: first.append(output))  # type: ignore[union-attr]
     x = torch.rand(4, 1, 4, 4)
@@ -548,4 +549,4 @@ def test_avb_critics_quadratic_term_is_where_it_is_asked_for() -> None:
     torch.manual_seed(0)
     assert Bilinear(16, 2, 8, 4, "nowhere")(x, near).std() < 0.01
     with pytest.raises(ValueError, match="'everywhere', 'beyond', 'nowhere'"):
-        CATALOGUE["avb"](Sizes((1, 8, 8), 3), quadratic="somewhere")
+        REGISTRY["avb"](Sizes((1, 8, 8), 3), quadratic="somewhere")

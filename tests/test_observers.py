@@ -11,13 +11,13 @@ import pytest
 import torch
 from rich.console import Console
 
-from interalia import engine, observers
-from interalia.folder import Folder
-from interalia.observers import Bar, checkpoint
-from interalia.observers import log as logs
-from interalia.observers.observer import due
-from interalia.recipes import ali_digits
 from interalia.runs import Run
+from interalia.runs import log as logs
+from interalia.runs.folder import Folder
+from interalia.runs.recipes import ali_digits
+from interalia.training import callbacks, engine
+from interalia.training.callbacks import Bar, checkpoint
+from interalia.training.callbacks.callback import due
 
 
 def tiny(**fields: Any) -> Run:
@@ -82,10 +82,10 @@ def test_pictures_and_best_weights(tmp_path: Path) -> None:
 
 
 def test_evaluation_leaves_the_training_as_it_is(tmp_path: Path) -> None:
-    from interalia.observers.evaluate import Evaluate
+    from interalia.training.callbacks.evaluate import Evaluate
 
     training = engine.open_run(tiny(), tmp_path / "run")
-    log = observers.Log()
+    log = callbacks.Log()
     look = Evaluate(log)
     log.start(training)
     look.start(training)

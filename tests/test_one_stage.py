@@ -16,19 +16,20 @@ from torch import Tensor, nn
 from torch.nn.functional import batch_norm
 from torch.optim import SGD
 
-from interalia import engine, networks, specs
+from interalia import networks, registry
+from interalia.adversarial.divergences import REGISTRY as DIVERGENCES
+from interalia.adversarial.penalties import REGISTRY as PENALTIES
+from interalia.adversarial.penalties import Joints, Penalty
 from interalia.conditionals import Dirac, Gaussian, StandardNormal
-from interalia.divergences import CATALOGUE as DIVERGENCES
-from interalia.dynamics import Dynamics, OneStage, Rules, Simultaneous, factor
+from interalia.contexts import flushed
 from interalia.errors import UserError
 from interalia.games import ALI, Game, Outcome
-from interalia.graphs import leaf, mixing, reached
-from interalia.modes import flushed
+from interalia.learning.dynamics import Dynamics, OneStage, Rules, Simultaneous, factor
+from interalia.learning.graphs import leaf, mixing, reached
 from interalia.networks.layers import Packed
 from interalia.networks.mlp import MLP, Joint
-from interalia.penalties import CATALOGUE as PENALTIES
-from interalia.penalties import Joints, Penalty
 from interalia.runs import Run
+from interalia.training import engine
 
 REFUSED = "cannot be trained in one stage: .*{}.*; use --dynamics simultaneous, which makes the same moves"
 X = torch.randn(16, 8, generator=torch.Generator().manual_seed(1))
@@ -48,7 +49,7 @@ def ali(*layers: nn.Module, divergence: str = "gan", kind: type[ALI] = ALI, **fi
     """ALI of vectors with these layers in the middle of its critic, of 16 hidden units."""
     torch.manual_seed(0)
     critic = Joint(nn.Sequential(nn.Linear(12, 16), *layers, nn.Linear(16, 1)))
-    chosen = specs.make(divergence, DIVERGENCES, "divergence")
+    chosen = registry.make(divergence, DIVERGENCES, "divergence")
     return kind(Gaussian(MLP(8, 8, 16)), Dirac(MLP(4, 8, 16)), critic, StandardNormal(4), divergence=chosen, **fields)
 
 
@@ -269,7 +270,7 @@ def test_the_librarys_critics_without_batch_norm_are_accepted(name: str) -> None
     shape = (8,) if name == "alice-toy" else CONV
     width = {"auto": "auto(width=2)", "mlp": "mlp", "alice-toy": "alice-toy(width=8)"}[name]
     assert mixing(*with_batch(build("ali", shape, networks=width, double=False))) is None
-    assert name in networks.CATALOGUE
+    assert name in networks.REGISTRY
 
 
 def with_batch(game: Game) -> tuple[Game, tuple[Tensor, ...]]:

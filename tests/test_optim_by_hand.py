@@ -9,8 +9,10 @@ import pytest
 import torch
 from torch import nn
 
-from interalia import modes, optim
-from interalia.optim import AVERAGES, OPTIMISERS, SCHEDULES, Averaging
+from interalia import contexts
+from interalia.learning import optimizers
+from interalia.learning.optimizers import AVERAGES, OPTIMISERS, SCHEDULES, Averaging
+from interalia.networks import weights
 
 
 def test_settings_begin_as_documented() -> None:
@@ -28,11 +30,11 @@ def test_settings_begin_as_documented() -> None:
     found = {**OPTIMISERS, **SCHEDULES, **AVERAGES}
     assert list(found) == list(expected)
     for name, defaults in expected.items():
-        assert found[name] is getattr(optim, name)
+        assert found[name] is getattr(optimizers, name)
         own = inspect.signature(found[name]).parameters
         assert {key: p.default for key, p in own.items() if p.default is not inspect.Parameter.empty} == defaults
     assert Averaging() == Averaging(decay=None, start=0.0, warm=False)
-    assert inspect.signature(optim.initialise_output).parameters["margin"].default == 1 / 512
+    assert inspect.signature(weights.initialise_output).parameters["margin"].default == 1 / 512
 
 
 def test_schedules_by_hand() -> None:
@@ -109,7 +111,7 @@ def test_modes_are_put_back_even_after_a_failure() -> None:
     training = [m.training for m in game.modules()]
     torch.manual_seed(1)
     state = torch.random.get_rng_state()
-    with pytest.raises(KeyError), modes.quietly(game, seed=7), modes.frozen(game):
+    with pytest.raises(KeyError), contexts.quietly(game, seed=7), contexts.frozen(game):
         assert not any(m.training for m in game.modules())
         assert not any(p.requires_grad for p in game.parameters())
         assert not torch.is_grad_enabled()
@@ -121,7 +123,7 @@ def test_modes_are_put_back_even_after_a_failure() -> None:
     assert torch.equal(torch.random.get_rng_state(), state)
     torch.manual_seed(7)
     assert torch.equal(inside, torch.rand(3))
-    for context in (modes.own_random(torch.device("cpu")), modes.quietly(game)):
+    for context in (contexts.own_random(torch.device("cpu")), contexts.quietly(game)):
         with context:
             found = torch.rand(3)
         torch.manual_seed(0)
@@ -131,7 +133,7 @@ def test_modes_are_put_back_even_after_a_failure() -> None:
 def test_small_numbers_are_flushed_meanwhile() -> None:
     small = torch.tensor(1e-30)
     before = bool(small * 1e-10 == 0)
-    with pytest.raises(KeyError), modes.flushed():
+    with pytest.raises(KeyError), contexts.flushed():
         assert (small * 1e-10).item() == 0 or not torch.set_flush_denormal(True)
         raise KeyError
     assert bool(small * 1e-10 == 0) == before
@@ -140,20 +142,20 @@ def test_small_numbers_are_flushed_meanwhile() -> None:
 def test_precisions() -> None:
     cpu = torch.device("cpu")
     for kind in (torch.bfloat16, torch.float16):
-        assert modes.full(torch.ones(1, dtype=kind)).dtype == torch.float32
+        assert contexts.full(torch.ones(1, dtype=kind)).dtype == torch.float32
     double = torch.ones(1, dtype=torch.float64)
-    assert modes.full(double) is double
-    assert modes.resolve_precision("bf16", nn.Linear(1, 1), cpu) == "bf16"
-    assert modes.resolve_precision("fp32", nn.Conv2d(1, 1, 1), cpu) == "fp32"
-    assert modes.resolve_precision("auto", nn.Linear(1, 1), cpu) == "fp32"
+    assert contexts.full(double) is double
+    assert contexts.resolve_precision("bf16", nn.Linear(1, 1), cpu) == "bf16"
+    assert contexts.resolve_precision("fp32", nn.Conv2d(1, 1, 1), cpu) == "fp32"
+    assert contexts.resolve_precision("auto", nn.Linear(1, 1), cpu) == "fp32"
     for layer in (nn.Conv2d(1, 1, 1), nn.ConvTranspose2d(1, 1, 1)):
         for avx, amx, expected in ((True, False, "bf16"), (False, True, "bf16"), (False, False, "fp32")):
             with pytest.MonkeyPatch.context() as patch:
                 patch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda avx=avx: avx)
                 patch.setattr(torch.cpu, "_is_amx_tile_supported", lambda amx=amx: amx)
-                assert modes.resolve_precision("auto", nn.Sequential(layer), cpu) == expected
-                assert modes.resolve_precision("auto", layer, torch.device("meta")) == "fp32"
+                assert contexts.resolve_precision("auto", nn.Sequential(layer), cpu) == expected
+                assert contexts.resolve_precision("auto", layer, torch.device("meta")) == "fp32"
     layer = nn.Linear(2, 1)
     for name, kind in (("fp32", torch.float32), ("bf16", torch.bfloat16)):
-        with modes.precision_context(name, cpu)():
+        with contexts.precision_context(name, cpu)():
             assert layer(torch.ones(1, 2)).dtype == kind

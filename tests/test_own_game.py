@@ -14,16 +14,17 @@ import torch
 from torch import Tensor, nn
 
 import interalia
-from interalia import cli, engine, results
+from interalia import cli, reports
+from interalia.adversarial.divergences import KL
+from interalia.adversarial.penalties import Joints
 from interalia.conditionals import Dirac, Gaussian, StandardNormal
 from interalia.data.dataset import Dataset, Split
-from interalia.divergences import KL
 from interalia.errors import UserError
-from interalia.folder import Folder
 from interalia.games import ALI, VAE, Outcome
 from interalia.networks.mlp import MLP, Joint
-from interalia.penalties import Joints
 from interalia.runs import OWN, Run
+from interalia.runs.folder import Folder
+from interalia.training import engine
 
 
 class Tied(ALI):
@@ -113,7 +114,7 @@ def test_it_is_resumed_bit_for_bit_and_loaded(tmp_path: Path) -> None:
 def test_it_is_measured_and_has_its_page(tmp_path: Path) -> None:
     interalia.train(RUN, tmp_path / "run", game=own_game(), dataset=own_data())
     loaded = interalia.load(tmp_path / "run", game=own_game(), dataset=own_data())
-    page = results.make(loaded).read_text(encoding="utf-8")
+    page = reports.make(loaded).read_text(encoding="utf-8")
     names = {measure["name"] for measure in json.loads(Folder(tmp_path / "run").results.read_text())["measures"]}
     assert {"reconstruction_ratio", "frechet_distance"} <= names
     assert "a game of somebody&#x27;s own" in page
@@ -135,7 +136,7 @@ def test_it_is_measured_and_has_its_page(tmp_path: Path) -> None:
 def test_a_game_of_the_catalogue_on_data_of_ones_own_has_commands_that_run(tmp_path: Path) -> None:
     path = tmp_path / "run"
     np.save(tmp_path / "some.npy", own_data().test.x[:3])
-    results.make(interalia.train(RUN.replace(latent=4), path, dataset=own_data()))
+    reports.make(interalia.train(RUN.replace(latent=4), path, dataset=own_data()))
     page = Folder(path).report.read_text(encoding="utf-8")
     lines = [html.unescape(line) for line in re.findall(r"<dt><code>(.*?)</code></dt>", page)]
     commands = [line for line in lines if line.startswith("interalia ")]
@@ -182,7 +183,7 @@ def test_what_is_missing_or_does_not_fit_is_explained(tmp_path: Path, capsys: py
     with pytest.raises(UserError, match="do not fit the game that is given"):
         interalia.load(path, game=own_game(latent=5))
     with pytest.raises(UserError, match=r"given from Python.*interalia\.load\(folder, dataset=\.\.\.\)"):
-        results.evaluate(interalia.load(path, game=own_game()))
+        reports.evaluate(interalia.load(path, game=own_game()))
     with pytest.raises(UserError, match="leave `generator` out"):
         interalia.train(RUN, game=own_game(), generator=nn.Identity())
     with pytest.raises(UserError, match="`data` is 'mnist', and data of your own are given beside the run"):

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from interalia import UserError, building, data
-from interalia.data import described, mnist, pairs
+from interalia import UserError, data
+from interalia.data import mnist, pairs
 from interalia.data.idx import write_idx
-from interalia.runs import Run
+from interalia.runs import Run, building, described
 
 RULES = list(pairs.TRANSFORMATIONS)
 

@@ -9,12 +9,13 @@ import torch
 from examples import batch, build
 from torch import Tensor, nn
 
-from interalia import dynamics, specs
-from interalia.disturbances import NOISES, InstanceNoise
-from interalia.games import CATALOGUE as GAMES
-from interalia.penalties import CATALOGUE, R1, R1R2, R2, Clip, Dragan, Interpolated
+from interalia import registry
+from interalia.adversarial.disturbances import NOISES, InstanceNoise
+from interalia.adversarial.penalties import R1, R1R2, R2, REGISTRY, Clip, Dragan, Interpolated
+from interalia.games import REGISTRY as GAMES
+from interalia.learning import dynamics
 
-CHARGING = [name for name in CATALOGUE if name != "clip"]
+CHARGING = [name for name in REGISTRY if name != "clip"]
 JUDGED = [
     name for name, game in GAMES.items() if "critic" in game.players.get("critic", ())
 ]  # all joints by one critic
@@ -112,9 +113,9 @@ def test_dragan_looks_around_the_data() -> None:
 @pytest.mark.parametrize("name", CHARGING)
 def test_every_k_steps_and_k_times_as_much(name: str) -> None:
     critic, (p, q) = Linear(3.0), pairs()
-    full = CATALOGUE[name]()(critic, p, q).item()
+    full = REGISTRY[name]()(critic, p, q).item()
     assert full > 0
-    lazy = CATALOGUE[name](every=4)
+    lazy = REGISTRY[name](every=4)
     charges = []
     for step in range(9):
         lazy.at(step, 9)
@@ -125,15 +126,15 @@ def test_every_k_steps_and_k_times_as_much(name: str) -> None:
 @pytest.mark.parametrize("name", CHARGING)
 def test_a_penalty_counts_in_whole_steps(name: str) -> None:
     with pytest.raises(ValueError, match="1 or more"):
-        CATALOGUE[name](every=0)
+        REGISTRY[name](every=0)
 
 
 @pytest.mark.parametrize("name", CHARGING)
 def test_no_charge_in_evaluation(name: str) -> None:
     critic, (p, q) = Linear(3.0), pairs()
     with torch.no_grad():
-        assert CATALOGUE[name]()(critic, p, q).item() == 0
-    assert CATALOGUE[name]()(critic.eval(), p, q).item() == 0
+        assert REGISTRY[name]()(critic, p, q).item() == 0
+    assert REGISTRY[name]()(critic.eval(), p, q).item() == 0
 
 
 @pytest.mark.parametrize("name", CHARGING)
@@ -142,7 +143,7 @@ def test_the_charge_reaches_the_critic_alone(name: str) -> None:
     critic, (p, q) = Linear(3.0), pairs()
     for part in (*p, *q):
         part.requires_grad_()
-    CATALOGUE[name]()(critic, p, q).backward()
+    REGISTRY[name]()(critic, p, q).backward()
     assert critic.w.grad is not None
     assert bool((critic.w.grad != 0).all())
     assert all(part.grad is None for part in (*p, *q))
@@ -179,7 +180,7 @@ def judged(joints: dict[str, tuple[Tensor, ...]]) -> list[tuple[Tensor, ...]]:
 def test_clipping_keeps_the_critics_weights_in_their_box_and_nobody_elses(flow: str) -> None:
     made = build("gan", penalty="clip(bound=0.02)", divergence="wasserstein", double=False)
     optimisers = {player: torch.optim.SGD(made.parameters_of(player), lr=0.1) for player in made.players}
-    moves = specs.make(flow, dynamics.CATALOGUE, "dynamics", made, optimisers)
+    moves = registry.make(flow, dynamics.REGISTRY, "dynamics", made, optimisers)
     moves.step(itertools.repeat(batch(made)))
     assert max(p.abs().max().item() for p in made.critic.parameters()) == pytest.approx(0.02)
     assert max(p.abs().max().item() for p in made.decoder.parameters()) > 0.1

@@ -10,11 +10,22 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from interalia import penalties as room
+from interalia.adversarial import penalties as room
+from interalia.adversarial.penalties import (
+    R1,
+    R1R2,
+    R2,
+    REGISTRY,
+    Clip,
+    Dragan,
+    Interpolated,
+    Penalty,
+    Pool,
+    squared_gradients,
+)
 from interalia.games import Game, Outcome
-from interalia.penalties import CATALOGUE, R1, R1R2, R2, Clip, Dragan, Interpolated, Penalty, Pool, squared_gradients
 
-CHARGING = [name for name in CATALOGUE if name != "clip"]
+CHARGING = [name for name in REGISTRY if name != "clip"]
 
 
 class Square(nn.Module):
@@ -51,8 +62,8 @@ def test_settings_begin_as_documented() -> None:
         "clip": {"bound": 0.01},
     }
     kinds = {"r1": "R1", "r2": "R2", "r1r2": "R1R2", "interpolated": "Interpolated", "dragan": "Dragan", "clip": "Clip"}
-    assert {name: getattr(room, kind) for name, kind in kinds.items()} == CATALOGUE
-    for name, kind in CATALOGUE.items():
+    assert {name: getattr(room, kind) for name, kind in kinds.items()} == REGISTRY
+    for name, kind in REGISTRY.items():
         assert {key: p.default for key, p in inspect.signature(kind).parameters.items()} == expected[name]
         made = kind()
         assert {key: getattr(made, key) for key in expected[name]} == expected[name]
@@ -136,7 +147,7 @@ def test_a_slope_of_zero_is_charged_and_has_a_gradient() -> None:
 
 @pytest.mark.parametrize("name", CHARGING)
 def test_when_a_penalty_is_due(name: str) -> None:
-    penalty = CATALOGUE[name](every=3)
+    penalty = REGISTRY[name](every=3)
     assert penalty.due
     due = []
     for step in range(8):
@@ -151,7 +162,7 @@ def test_when_a_penalty_is_due(name: str) -> None:
     assert [(zero.item(), zero.dtype) for zero in alone] == [(0, torch.float32)] * 2  # as x is, whatever is beside it
     for bad in (0, -1):
         with pytest.raises(ValueError, match="`every` is"):
-            CATALOGUE[name](every=bad)
+            REGISTRY[name](every=bad)
 
 
 @pytest.mark.parametrize("name", CHARGING)
@@ -170,7 +181,7 @@ def test_penalties_are_taken_in_full_precision(name: str) -> None:
 
     x = (torch.randn(4, 2),)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        CATALOGUE[name]()(Layer(), x, x).backward()
+        REGISTRY[name]()(Layer(), x, x).backward()
         assert torch.is_autocast_enabled("cpu")
     assert kinds == [torch.float32]
 

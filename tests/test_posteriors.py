@@ -13,14 +13,14 @@ from torch import Tensor, nn
 from torch.distributions import MultivariateNormal, Normal
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from interalia import building, data, specs, tasks
+from interalia import data, registry, tasks
 from interalia.conditionals import CONDITIONALS, Conditional, Dirac, StandardNormal, drawn, flows
 from interalia.conditionals.hamiltonian import leapfrog
 from interalia.errors import UserError
 from interalia.games import VAE, Game
 from interalia.networks.draw import Attention
 from interalia.networks.mlp import MLP
-from interalia.runs import Run
+from interalia.runs import Run, building
 
 DENSE = ["flow", "flow(kind='realnvp')", "flow(kind='nice')", "flow(kind='maf')", "iaf", "iaf(transforms=3)"]
 RICH = [
@@ -36,7 +36,7 @@ RICH = [
 
 def make(spec: str, size: int = 2, inputs: int = 4) -> Conditional:
     torch.manual_seed(0)
-    kind, settings = specs.look_up(spec, CONDITIONALS, "encoder")
+    kind, settings = registry.look_up(spec, CONDITIONALS, "encoder")
     return kind(MLP(inputs, kind.heads_for(**settings) * size, width=16), size, **settings)  # type: ignore[attr-defined]
 
 

@@ -18,22 +18,23 @@ from examples import build
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from interalia import data, engine, tasks
+from interalia import data, tasks
 from interalia.conditionals import Dirac, StandardNormal
 from interalia.data.dataset import Dataset, Split
-from interalia.experiments import kde
-from interalia.folder import Folder
 from interalia.games import GAN
 from interalia.metrics import health
 from interalia.metrics.codes import code_error, matching
 from interalia.metrics.evaluation import evaluate
 from interalia.metrics.inference import linear_probe_accuracy, svm_errors
 from interalia.metrics.likelihood import kernel_estimate
-from interalia.observers import checkpoint
-from interalia.observers.log import read
-from interalia.recipes import ali_digits
-from interalia.results import measuring
+from interalia.papers import kde
+from interalia.reports import measuring
 from interalia.runs import Run
+from interalia.runs.folder import Folder
+from interalia.runs.log import read
+from interalia.runs.recipes import ali_digits
+from interalia.training import engine
+from interalia.training.callbacks import checkpoint
 
 
 @pytest.fixture(scope="module")

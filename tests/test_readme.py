@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from interalia import cli, load, recipes, rooms
-from interalia.observers import Checkpoint
+from interalia import cli, load, registry
+from interalia.runs import recipes
+from interalia.training.callbacks import Checkpoint
 
 TEXT = (Path(__file__).parents[1] / "README.md").read_text()
 
@@ -48,8 +49,8 @@ def test_the_post_hoc_commands_work_as_typed(
     command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("interalia.observers.usual", lambda training, tensorboard: [Checkpoint()])
-    monkeypatch.setattr("interalia.results.make", lambda trained: "")
+    monkeypatch.setattr("interalia.training.callbacks.usual", lambda training, tensorboard: [Checkpoint()])
+    monkeypatch.setattr("interalia.reports.make", lambda trained: "")
     short = ["--data", "digits", "--steps", "2"]
     root = command.index("--root")
     command = [*command[:root], *command[root + 2 :], *short]
@@ -67,5 +68,5 @@ def test_the_post_hoc_commands_work_as_typed(
 
 def test_the_table_of_parts_is_complete() -> None:
     for room in ("games", "divergences", "dynamics", "penalties", "noises"):
-        for name in rooms.members(room):
+        for name in registry.members(room):
             assert f"`{name}" in TEXT, f"the README's table leaves out {name}"

@@ -9,9 +9,12 @@ import examples
 import pytest
 import torch
 
-from interalia import building, dynamics, engine, games, recipes, specs
+from interalia import games, registry
 from interalia.conditionals import Dirac, Gaussian
-from interalia.recipes import CATALOGUE
+from interalia.learning import dynamics
+from interalia.runs import building, recipes
+from interalia.runs.recipes import REGISTRY
+from interalia.training import engine
 
 SHAPES = {
     "digits": (1, 8, 8),
@@ -31,29 +34,29 @@ SHAPES = {
 LARGE = {"cyclegan-facades-paper", "ali-celeba-paper", "ali-tiny-imagenet-paper", "avb-ac-32-mnist-paper"}
 
 
-@pytest.mark.parametrize("name", CATALOGUE)
+@pytest.mark.parametrize("name", REGISTRY)
 def test_a_recipe_names_parts_that_there_are(name: str) -> None:
-    run = CATALOGUE[name]()
+    run = REGISTRY[name]()
     run.check_parts()
     assert run.name == name
     assert (run.steps or run.epochs or 0) > 0
 
 
 @pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=[pytest.mark.long] if name in LARGE else []) for name in CATALOGUE]
+    "name", [pytest.param(name, marks=[pytest.mark.long] if name in LARGE else []) for name in REGISTRY]
 )
 def test_a_recipe_builds_and_takes_a_step(name: str) -> None:
-    run = CATALOGUE[name]()
+    run = REGISTRY[name]()
     shape = SHAPES[run.data]
     if run.size is not None:
         shape = (1 if run.data == "mnist" else 3, run.size, run.size)
-    kind = games.CATALOGUE[run.game.split("(")[0]]
+    kind = games.REGISTRY[run.game.split("(")[0]]
     told = {"Smiling": 0.5, "Male": 0.4} if run.attributes else {}
     generator = examples.generator(run.latent, shape) if kind.fixed else None
     game = building.build(run, shape, labels=10, other=shape, attributes=told, generator=generator)
-    moves = specs.make(
+    moves = registry.make(
         run.dynamics,
-        dynamics.CATALOGUE,
+        dynamics.REGISTRY,
         "dynamics",
         game,
         {player: torch.optim.SGD(game.parameters_of(player), lr=1e-3) for player in game.players},
@@ -76,7 +79,7 @@ def test_the_published_settings() -> None:
     assert [run.latent for run in (svhn, cifar, celeba)] == [256, 64, 256]
     for run in (svhn, cifar, celeba):
         assert (run.game, run.divergence, run.dynamics, run.batch) == ("ali", "gan", "simultaneous", 100)
-        assert specs.parse(run.optimiser)[1] == {"lr": 1e-4, "beta1": 0.5, "beta2": 0.999}
+        assert registry.parse(run.optimiser)[1] == {"lr": 1e-4, "beta1": 0.5, "beta2": 0.999}
         assert (run.penalty, run.noise, run.ema) == ("none", "none", 0)
     game = building.build(svhn, (3, 32, 32))
     assert isinstance(game.encoder, Gaussian)
@@ -89,7 +92,7 @@ def test_the_reports_table_1() -> None:
         (recipes.ali_mnist_report(), 2e-4, 1e-5, 128),
         (recipes.ali_svhn_report(), 2e-4, 1e-4, 256),
     ):
-        assert specs.parse(run.optimiser)[1]["lr"] == generator
+        assert registry.parse(run.optimiser)[1]["lr"] == generator
         assert run.rates == {"critic": critic}
         assert (run.latent, run.size, run.epochs, run.batch) == (latent, 28, 100, 100)
         assert run.noise.startswith("annealed")
@@ -107,7 +110,7 @@ def test_bigan_is_ali_with_dirac_conditionals() -> None:
 
 @pytest.mark.long  # one step of each, of every game, is in test_games
 def test_every_divergence_trains_ali_on_digits() -> None:
-    from interalia.divergences import CATALOGUE as DIVERGENCES
+    from interalia.adversarial.divergences import REGISTRY as DIVERGENCES
 
     for name in DIVERGENCES:
         run = recipes.ali_digits(game="ali", divergence=name, steps=5)
@@ -117,7 +120,7 @@ def test_every_divergence_trains_ali_on_digits() -> None:
 
 def test_a_run_is_held_against_the_two_recipes_of_its_game_and_data() -> None:
     found: dict[str, list[str]] = {}
-    for name, recipe in CATALOGUE.items():
+    for name, recipe in REGISTRY.items():
         both = recipes.beside(dataclasses.asdict(recipe()))
         if both:
             found.setdefault(" ".join(both), []).append(name)

@@ -16,10 +16,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from interalia import plots, recipes, reports
+from interalia import reports
 from interalia.errors import UserError
-from interalia.reports.page import PROGRESS
+from interalia.reports import plots
+from interalia.reports.rendering import PROGRESS
 from interalia.reports.words import ESTIMATES, TAUGHT, WITH_LIKELIHOOD, WITH_LOG_ODDS, WITHOUT_CRITIC, infers
+from interalia.runs import recipes
 
 RUN = {
     "name": "ali-digits", "game": "ali", "data": "digits", "root": None, "latent": 16, "encoder": "gaussian",
@@ -252,7 +254,7 @@ def test_axes_follow_the_decades(values: list[float], scale: str) -> None:
 
 
 def test_words_say_what_was_run_how_long_and_how_good_it_is() -> None:
-    text = reports.words(RUN, RESULTS)
+    text = reports.summary(RUN, RESULTS)
     assert text[0] == (
         "Trained ALI (adversarially learned inference) on 1,297 images of 'digits' (8x8 pixels, grayscale) for 3,000 "
         "steps of 128 images each in 2 min 58 s on a machine with 2 CPU cores, at 2,157 images a second."
@@ -271,8 +273,8 @@ def test_words_say_what_was_run_how_long_and_how_good_it_is() -> None:
 
 
 def test_words_before_evaluation() -> None:
-    assert "is to train" in reports.words(RUN, None)[0]
-    text = reports.words(RUN, None, LOG[:4])
+    assert "is to train" in reports.summary(RUN, None)[0]
+    text = reports.summary(RUN, None, LOG[:4])
     assert "for 1,200 steps" in text[0]
     assert "(120 passes over the data) in 1 min 12 s" in text[0]
     assert "It has not reached its planned end, step 3,000." in text
@@ -281,29 +283,29 @@ def test_words_before_evaluation() -> None:
 
 def test_words_notice_measures_older_than_the_run() -> None:
     log = [*LOG, {"step": 4000, "seconds": 7500.0}]
-    text = reports.words({**RUN, "steps": 4000}, RESULTS, log)
+    text = reports.summary({**RUN, "steps": 4000}, RESULTS, log)
     assert "4,000 steps of 128 images each in 2 h 5 min on" in text[0]
     assert any("come to step 4,000 since; evaluate it again" in line for line in text)
 
 
 def test_words_name_the_game() -> None:
-    alice = " ".join(reports.words({**RUN, "game": "alice(cycle=2.0)"}, None))
+    alice = " ".join(reports.summary({**RUN, "game": "alice(cycle=2.0)"}, None))
     assert "ALICE" in alice
     assert "also charged for what a reconstruction loses" in alice
-    assert "Nothing asks" in " ".join(reports.words(RUN, None))
-    assert "BiGAN" in reports.words({**RUN, "encoder": "dirac"}, None)[0]
-    gan = " ".join(reports.words({**RUN, "game": "gan"}, None))
+    assert "Nothing asks" in " ".join(reports.summary(RUN, None))
+    assert "BiGAN" in reports.summary({**RUN, "encoder": "dirac"}, None)[0]
+    gan = " ".join(reports.summary({**RUN, "game": "gan"}, None))
     assert "There is no encoder" in gan
-    assert "train newest on" in reports.words({"game": "newest", "data": "x"}, None)[0]
+    assert "train newest on" in reports.summary({"game": "newest", "data": "x"}, None)[0]
 
 
 def test_words_say_what_every_game_does_and_which_have_no_critic() -> None:
     from interalia import games
     from interalia.games.variational import Variational
 
-    assert set(TAUGHT) == set(games.CATALOGUE)
-    for name, game in games.CATALOGUE.items():
-        told = " ".join(reports.words({**RUN, "game": name}, None))
+    assert set(TAUGHT) == set(games.REGISTRY)
+    for name, game in games.REGISTRY.items():
+        told = " ".join(reports.summary({**RUN, "game": name}, None))
         assert "{" not in told
         assert ("latent code z of 16 numbers" in told) == (name != "cyclegan"), name
         assert (name in WITHOUT_CRITIC) == (
@@ -313,31 +315,34 @@ def test_words_say_what_every_game_does_and_which_have_no_critic() -> None:
 
 
 def test_words_tell_the_estimate_that_is_the_nearest_to_the_likelihood() -> None:
-    from interalia.metrics.likelihood import CATALOGUE
+    from interalia.metrics.likelihood import REGISTRY
 
-    assert set(ESTIMATES) == set(CATALOGUE)
+    assert set(ESTIMATES) == set(REGISTRY)
     vae = {**RUN, "game": "vae(likelihood='bernoulli')"}
-    told = reports.words(vae, RESULTS, LOG, LIKELIHOOD)[-1]
+    told = reports.summary(vae, RESULTS, LOG, LIKELIHOOD)[-1]
     assert told == (
         "A held-out example has a log-likelihood log p(x) of -98.75 nats on average (higher is better), by "
         "annealed importance sampling, over 60 examples of the test split; on samples of the model, the "
         "bounds that enclose the truth are 0.12 nats apart."
     )
     bound = {**LIKELIHOOD, "estimates": LIKELIHOOD["estimates"][:1]}
-    assert "of -101.25 ± 1.50 nats on average" in reports.words(vae, RESULTS, LOG, bound)[-1]
-    assert reports.words(vae, RESULTS, [*LOG, {"step": 4000}], LIKELIHOOD)[-1].startswith("This is older than the run")
-    assert reports.words(vae, RESULTS, LOG, {"estimates": []}) == reports.words(vae, RESULTS, LOG)
+    assert "of -101.25 ± 1.50 nats on average" in reports.summary(vae, RESULTS, LOG, bound)[-1]
+    assert reports.summary(vae, RESULTS, [*LOG, {"step": 4000}], LIKELIHOOD)[-1].startswith(
+        "This is older than the run"
+    )
+    assert reports.summary(vae, RESULTS, LOG, {"estimates": []}) == reports.summary(vae, RESULTS, LOG)
 
 
 def test_words_know_which_games_infer_and_which_scores_are_log_odds() -> None:
     import torch
 
-    from interalia import divergences, games
+    from interalia import games
+    from interalia.adversarial import divergences
 
-    for name, game in games.CATALOGUE.items():
+    for name, game in games.REGISTRY.items():
         assert infers({"game": name}) == any("encoder" in moved for moved in game.players.values()), name
     scores = torch.linspace(-1.5, 1.5, 7)
-    for name, divergence in divergences.CATALOGUE.items():
+    for name, divergence in divergences.REGISTRY.items():
         try:
             odds = torch.allclose(divergence().log_ratio(scores), scores)
         except UserError:  # a divergence whose scores do not tell the ratio
@@ -351,7 +356,7 @@ def test_words_of_points_and_of_what_is_not_finite() -> None:
                      {"name": "reverse_kl", "value": float("nan")}, {"name": "recall", "value": None}],
         "data": {"shape": [2], "train": 1000}, "training": {"steps": 1, "seconds": 0.25},
     }  # fmt: skip
-    text = reports.words({**RUN, "steps": 1}, results)
+    text = reports.summary({**RUN, "steps": 1}, results)
     assert "1,000 points of 'digits' (2 dimensions) for 1 step of 128 points each in 0.2 s." in text[0]
     assert any("reach 1 mode of the mixture, and 50.0% of them" in line for line in text)
     assert "These came out without a finite value: reverse kl, recall." in text
@@ -422,7 +427,7 @@ def test_the_page_is_whole_and_asks_nothing_of_the_network(tmp_path: Path) -> No
     assert len(shown) == 5 + PROGRESS  # samples, reconstructions, interpolations, curves, measures
     assert set(shown) <= files
     assert all(image["alt"] for image in page.images)
-    for sentence in reports.words(RUN, RESULTS, LOG):
+    for sentence in reports.summary(RUN, RESULTS, LOG):
         assert sentence in page.text
     assert "(untrained encoder: 90.0%)" in page.text
     for part in ("psnr16.4 dBhigherB.P.", "0123abc", "2.13.0", "r1(gamma=0.5)", "critic = 0.0001", "step 500"):

@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from interalia import UserError, engine, loading, recipes, results
-from interalia.folder import Folder
+from interalia import UserError, reports
+from interalia.runs import loading, recipes
+from interalia.runs.folder import Folder
+from interalia.training import engine
 
 
 @pytest.mark.parametrize(
@@ -20,7 +22,7 @@ from interalia.folder import Folder
 def test_a_mixture_has_a_plane_and_modes(recipe: recipes.Recipe, tmp_path: Path) -> None:
     run = recipe(steps=10, evaluate_every=10, log_every=5)
     trained = engine.train(run, tmp_path / "run")
-    results.make(trained)
+    reports.make(trained)
     folder = Folder(tmp_path / "run")
     found = {m["name"]: m["value"] for m in json.loads(folder.results.read_text())["measures"]}
     assert 0 <= found["modes"] <= 25
@@ -32,14 +34,14 @@ def test_a_mixture_has_a_plane_and_modes(recipe: recipes.Recipe, tmp_path: Path)
 def test_a_game_of_two_latents_has_its_plane_on_the_page_and_no_other_has(tmp_path: Path) -> None:
     for latent in (2, 3):
         trained = engine.train(recipes.ali_digits(game="vae", latent=latent, steps=2), tmp_path / str(latent))
-        results.make(trained)
+        reports.make(trained)
         assert (Folder(tmp_path / str(latent)).figures / "manifold.png").exists() == (latent == 2)
         assert ("evenly spaced in the prior" in Folder(tmp_path / str(latent)).report.read_text()) == (latent == 2)
 
 
 def test_results_say_how_they_came_about(tmp_path: Path) -> None:
     trained = engine.train(recipes.ali_digits(steps=10, seed=7), tmp_path / "run")
-    found = results.evaluate(trained, seed=3)
+    found = reports.evaluate(trained, seed=3)
     assert found["seeds"] == {"training": 7, "evaluation": 3}
     assert found["training"]["steps"] == 10
     assert found["training"]["images_per_second"] > 0
@@ -58,7 +60,7 @@ def test_measuring_changes_nothing_and_is_the_same_twice(tmp_path: Path) -> None
     trained = engine.train(recipes.ali_digits(steps=10), tmp_path / "run")
     before = {key: value.clone() for key, value in trained.game.state_dict().items()}
     state = torch.get_rng_state()
-    first, second = results.evaluate(trained), results.evaluate(trained)
+    first, second = reports.evaluate(trained), reports.evaluate(trained)
     assert first["measures"] == second["measures"]
     assert torch.equal(state, torch.get_rng_state())
     assert all(torch.equal(before[key], value) for key, value in trained.game.state_dict().items())
@@ -68,5 +70,5 @@ def test_a_bare_file_of_weights_has_no_folder_for_results(tmp_path: Path) -> Non
     trained = engine.train(recipes.ali_digits(steps=2), tmp_path / "run")
     bare = loading.load(tmp_path / "run" / "weights.safetensors")
     with pytest.raises(UserError, match="give the run's folder"):
-        results.evaluate(bare)
+        reports.evaluate(bare)
     assert trained.step == bare.step == 2

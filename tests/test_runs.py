@@ -21,13 +21,14 @@ from hypothesis import strategies as st
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from interalia import engine, loading, tasks
+from interalia import tasks
 from interalia.disk import writing
 from interalia.errors import UserError
-from interalia.folder import Folder
-from interalia.observers import checkpoint
-from interalia.recipes import ali_digits
-from interalia.runs import Run, from_toml
+from interalia.runs import Run, from_toml, loading
+from interalia.runs.folder import Folder
+from interalia.runs.recipes import ali_digits
+from interalia.training import engine
+from interalia.training.callbacks import checkpoint
 
 
 def tiny(**fields: Any) -> Run:

@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from interalia import engine, recipes
 from interalia.games import Outcome
-from interalia.observers import Bar, Observer
-from interalia.runs import Run
+from interalia.runs import Run, recipes
+from interalia.training import engine
+from interalia.training.callbacks import Bar, Observer
 
 pytestmark = pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="Windows has no such signals")
 
@@ -142,8 +142,8 @@ class Gone(io.StringIO):
 def test_a_training_goes_on_where_nobody_reads_along(
     terminal: bool, kind: type[OSError], after: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("interalia.observers.progress.LIVELY", 0.0)
-    monkeypatch.setattr("interalia.observers.progress.QUIET", 0.0)
+    monkeypatch.setattr("interalia.training.callbacks.progress.LIVELY", 0.0)
+    monkeypatch.setattr("interalia.training.callbacks.progress.QUIET", 0.0)
     bar = Bar()
     bar.console = type(bar.console)(file=Gone(kind, after), force_terminal=terminal)
     out = sys.stdout, sys.stderr

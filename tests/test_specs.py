@@ -8,12 +8,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from interalia import building, divergences, dynamics, optim, penalties, rooms, runs, specs
+from interalia import registry, runs
+from interalia.adversarial import divergences, penalties
 from interalia.errors import UserError
+from interalia.learning import dynamics, optimizers
+from interalia.runs import building
 
 # the rooms whose members a line of text makes; those of the others are named alone
-SPECIFIED = [room for room in rooms.ROOMS if room not in ("data", "metrics", "likelihoods", "experiments", "recipes")]
-MEMBERS = [(room, name) for room in SPECIFIED for name in rooms.members(room)]
+SPECIFIED = [
+    room for room in registry.ROOMS if room not in ("data", "metrics", "likelihoods", "experiments", "recipes")
+]
+MEMBERS = [(room, name) for room in SPECIFIED for name in registry.members(room)]
 plain = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=8),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
@@ -35,14 +40,14 @@ plain = st.recursive(
     ],
 )
 def test_what_can_be_read(text: str, expected: tuple[str, dict[str, object]]) -> None:
-    assert specs.parse(text) == expected
+    assert registry.parse(text) == expected
 
 
 @settings(max_examples=50, deadline=None, derandomize=True)
 @given(st.dictionaries(st.sampled_from(["gamma", "every", "lr", "turns"]), plain))
 def test_what_is_written_is_read_back(values: dict[str, object]) -> None:
     text = f"part({', '.join(f'{key}={value!r}' for key, value in values.items())})"
-    assert specs.parse(text) == ("part", values)
+    assert registry.parse(text) == ("part", values)
 
 
 @pytest.mark.parametrize(
@@ -65,7 +70,7 @@ def test_what_is_written_is_read_back(values: dict[str, object]) -> None:
 )
 def test_what_cannot_be_read_is_explained_and_nothing_is_run(text: str) -> None:
     with pytest.raises(UserError) as caught:
-        specs.parse(text, "penalty")
+        registry.parse(text, "penalty")
     assert str(caught.value) == (
         f"the penalty {text!r} cannot be read; write a name, or a name with settings in brackets, "
         "such as r1(setting=1.0)."
@@ -74,17 +79,17 @@ def test_what_cannot_be_read_is_explained_and_nothing_is_run(text: str) -> None:
 
 @pytest.mark.parametrize(("room", "name"), MEMBERS, ids=[f"{room}-{name}" for room, name in MEMBERS])
 def test_every_member_takes_the_settings_that_it_lists(room: str, name: str) -> None:
-    catalogue = rooms.members(room)
-    listed = rooms.settings(catalogue[name])
-    member, found = specs.look_up(f"{name}({listed})", catalogue, room)
+    catalogue = registry.members(room)
+    listed = registry.settings(catalogue[name])
+    member, found = registry.look_up(f"{name}({listed})", catalogue, room)
     assert member is catalogue[name]
     assert ", ".join(f"{key}={value!r}" for key, value in found.items()) == listed
-    assert rooms.about(member), f"{room}: {name} has no description"
+    assert registry.about(member), f"{room}: {name} has no description"
 
 
 def test_an_unknown_name_is_told_the_nearest() -> None:
     with pytest.raises(UserError) as caught:
-        specs.look_up("simultanous", dynamics.CATALOGUE, "dynamics")
+        registry.look_up("simultanous", dynamics.REGISTRY, "dynamics")
     assert str(caught.value) == (
         "there is no dynamics 'simultanous'; did you mean 'simultaneous'? There are: alternating, consensus, extragradient, "
         "one-stage, optimistic, past, simultaneous."
@@ -92,24 +97,24 @@ def test_an_unknown_name_is_told_the_nearest() -> None:
     with pytest.raises(
         UserError, match=r"^there is no penalty 'zzz'; there are: clip, dragan, interpolated, r1, r1r2, r2\.$"
     ):
-        specs.look_up("zzz(a=1)", penalties.CATALOGUE, "penalty")
+        registry.look_up("zzz(a=1)", penalties.REGISTRY, "penalty")
 
 
 def test_an_unknown_setting_is_told_the_known_ones() -> None:
     with pytest.raises(UserError) as caught:
-        specs.look_up("r1(gama=1)", penalties.CATALOGUE, "penalty")
+        registry.look_up("r1(gama=1)", penalties.REGISTRY, "penalty")
     assert str(caught.value) == "the penalty 'r1' has no setting 'gama'; its settings are: gamma, every, final."
     with pytest.raises(UserError, match=r"'hinge' has no setting 'margin'; its settings are: smoothing\.$"):
-        specs.look_up("hinge(margin=2)", divergences.CATALOGUE, "divergence")
+        registry.look_up("hinge(margin=2)", divergences.REGISTRY, "divergence")
     with pytest.raises(UserError, match=r"'simultaneous' has no setting 'fresh'; its settings are: none\.$"):
-        specs.look_up("simultaneous(fresh=True)", dynamics.CATALOGUE, "dynamics")
+        registry.look_up("simultaneous(fresh=True)", dynamics.REGISTRY, "dynamics")
 
 
 def test_what_the_program_gives_is_no_setting() -> None:
     with pytest.raises(UserError, match="'sgd' has no setting 'parameters'"):
-        specs.look_up("sgd(parameters=[])", optim.OPTIMISERS, "optimiser")
+        registry.look_up("sgd(parameters=[])", optimizers.OPTIMISERS, "optimiser")
     with pytest.raises(UserError, match="'alternating' has no setting 'precision'"):
-        specs.look_up("alternating(precision=1)", dynamics.CATALOGUE, "dynamics")
+        registry.look_up("alternating(precision=1)", dynamics.REGISTRY, "dynamics")
 
 
 @pytest.mark.parametrize("part", ["penalty", "noise"])
@@ -119,17 +124,17 @@ def test_a_games_parts_are_fields_of_the_run_and_no_settings_of_the_game(part: s
 
 
 def test_making_a_part() -> None:
-    assert specs.make("least-squares(c=0.5)", divergences.CATALOGUE, "divergence") == divergences.LeastSquares(c=0.5)
-    penalty = specs.make("r1(gamma=3, every=2)", penalties.CATALOGUE, "penalty")
+    assert registry.make("least-squares(c=0.5)", divergences.REGISTRY, "divergence") == divergences.LeastSquares(c=0.5)
+    penalty = registry.make("r1(gamma=3, every=2)", penalties.REGISTRY, "penalty")
     assert isinstance(penalty, penalties.R1)
     assert (penalty.gamma, penalty.every) == (3, 2)
-    assert math.isclose(specs.make("linear(start=0.0)", optim.SCHEDULES, "schedule")(0.25), 0.75)
+    assert math.isclose(registry.make("linear(start=0.0)", optimizers.SCHEDULES, "schedule")(0.25), 0.75)
 
 
 @pytest.mark.parametrize("text", ["r1(every=0)"])
 def test_what_cannot_be_made_is_explained(text: str) -> None:
     with pytest.raises(UserError) as caught:
-        specs.make(text, penalties.CATALOGUE, "penalty")
+        registry.make(text, penalties.REGISTRY, "penalty")
     assert str(caught.value).startswith(f"the penalty {text!r} cannot be made: ")
     assert str(caught.value).endswith(".")
 

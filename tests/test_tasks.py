@@ -14,14 +14,14 @@ from torch import Tensor, nn
 
 from interalia import tasks
 from interalia.errors import UserError
-from interalia.games import CATALOGUE, Game
+from interalia.games import REGISTRY, Game
 
 SHAPE = (1, 5, 6)
 LATENT = 4
 FIELDS: dict[str, dict[str, object]] = {"infogan": {"prior": "codes(categorical=[2], uniform=1)"}}
-MAKING = [name for name, member in CATALOGUE.items() if "to_b" not in member.players.get("generator", ())]
-INFERRING = [name for name, member in CATALOGUE.items() if any("encoder" in moved for moved in member.players.values())]
-ABLE = ", ".join(CATALOGUE[name].__name__ for name in INFERRING)
+MAKING = [name for name, member in REGISTRY.items() if "to_b" not in member.players.get("generator", ())]
+INFERRING = [name for name, member in REGISTRY.items() if any("encoder" in moved for moved in member.players.values())]
+ABLE = ", ".join(REGISTRY[name].__name__ for name in INFERRING)
 
 
 def build(name: str, **fields: object) -> Game:

@@ -20,11 +20,12 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from test_generators import SHORT, exported
 
-from interalia import building, cli, engine, loading, tasks
+from interalia import cli, tasks
 from interalia.data import load
 from interalia.errors import UserError
-from interalia.results import measuring
-from interalia.runs import Run
+from interalia.reports import measuring
+from interalia.runs import Run, building, loading
+from interalia.training import engine
 
 SHAPE = (1, 8, 8)
 RUN = Run(game="latent-regressor", steps=2, log_every=1, **SHORT)
@@ -154,7 +155,7 @@ def test_the_file_in_a_folder_is_not_opened_without_consent(
 
 
 def test_with_consent_every_command_works(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("interalia.results.make", lambda trained: "none")
+    monkeypatch.setattr("interalia.reports.make", lambda trained: "none")
     flag = "--trust-generator"
     assert interalia("generate", run, flag, "--count", 2, "--out", tmp_path / "x.png") == 0
     assert interalia("reconstruct", run, flag, "--count", 2, "--out", tmp_path / "x.png") == 0

@@ -14,15 +14,16 @@ from torch import Tensor, nn
 from torch.distributions import MultivariateNormal
 
 import interalia
-from interalia import building, data, engine, recipes, runs, tasks
+from interalia import data, runs, tasks
+from interalia.adversarial.divergences import GAN, FDivergence, Hinge, LeastSquares
+from interalia.adversarial.divergences import REGISTRY as DIVERGENCES
 from interalia.conditionals import Dirac, Gaussian, Implicit, Learned, Mixture, Spanned, StandardNormal, drawn
-from interalia.data import described
 from interalia.data.binarise import binarised
-from interalia.divergences import CATALOGUE as DIVERGENCES
-from interalia.divergences import GAN, FDivergence, Hinge, LeastSquares
 from interalia.errors import UserError
 from interalia.games import ALI, AVB, VAE
 from interalia.networks.mlp import MLP, Joint
+from interalia.runs import building, described, recipes
+from interalia.training import engine
 
 POINTS, LATENT = 3, 2
 

@@ -15,7 +15,7 @@ from examples import build
 from torch import Tensor, nn
 
 import interalia
-from interalia import data, experiments, plots, tasks
+from interalia import data, papers, tasks
 from interalia.conditionals import Conditional, Dirac, StandardNormal
 from interalia.conditionals.base import Point
 from interalia.data.dataset import Dataset, Split
@@ -26,6 +26,7 @@ from interalia.metrics.features import Identity
 from interalia.metrics.inference import expected_kl, kl_error, marginal_kl, posterior_moments
 from interalia.metrics.verdicts import LASTING, LEAST, RULES, SIGNS, state
 from interalia.networks.mlp import MLP, Joint
+from interalia.reports import plots
 
 BY_NAME = {rule.name: rule for rule in RULES}
 
@@ -441,7 +442,7 @@ def test_a_verdict_of_too_few_is_a_state_of_its_own(tmp_path: Path) -> None:
 
 
 def test_the_experiment_makes_its_table(tmp_path: Path) -> None:
-    path = experiments.reproduce("health", quick=True, out=tmp_path, only="n = 50, d = 8")
+    path = papers.reproduce("health", quick=True, out=tmp_path, only="n = 50, d = 8")
     text = path.read_text()
     assert text.count("| ours | 1 |") == 1 + 9
     assert "| perfect, n = 50, d = 8 | ours | 1 | 40 | 8 | 0 | 0 | n/a | n/a | 0 |" in text

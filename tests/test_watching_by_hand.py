@@ -15,18 +15,19 @@ import torch
 from examples import FIELDS, build
 from torch import nn
 
-from interalia import plots, tasks
+from interalia import tasks
 from interalia.data.dataset import Dataset, Mixture, Split
 from interalia.errors import DivergedError, UserError
-from interalia.folder import Folder
-from interalia.games import CATALOGUE
+from interalia.games import REGISTRY
 from interalia.metrics import health as signs_of_health
 from interalia.metrics import verdicts
 from interalia.metrics.classifier import Classifier
 from interalia.metrics.evaluation import Measure
-from interalia.observers import Health, checkpoint, evaluate
-from interalia.observers.evaluate import Evaluate, check_best, refused_by, signs_of, watched
+from interalia.reports import plots
 from interalia.runs import Run
+from interalia.runs.folder import Folder
+from interalia.training.callbacks import Health, checkpoint, evaluate
+from interalia.training.callbacks.evaluate import Evaluate, check_best, refused_by, signs_of, watched
 
 # ---- what is measured
 
@@ -87,7 +88,7 @@ def test_what_a_training_measures(game: Any, data: Dataset, want: tuple[str, ...
 # ---- which advice a game does not take
 
 
-@pytest.mark.parametrize("game", sorted(CATALOGUE))
+@pytest.mark.parametrize("game", sorted(REGISTRY))
 def test_what_every_game_refuses(game: str) -> None:
     """Two games that differ in one thing differ in one flag."""
     made = build(game, (1, 12, 24))

@@ -7,14 +7,14 @@ import torch
 from examples import batch, build
 from torch import nn
 
+from interalia.adversarial.disturbances import AdaptiveAugmentation, outscoring
 from interalia.conditionals import Dirac, Gaussian, StandardNormal
-from interalia.disturbances import AdaptiveAugmentation, outscoring
-from interalia.dynamics import Rules, Simultaneous
-from interalia.games import CATALOGUE, VAEGAN, AdversarialALICE
+from interalia.games import REGISTRY, VAEGAN, AdversarialALICE
 from interalia.games.game import Outcome
+from interalia.learning.dynamics import Rules, Simultaneous
+from interalia.learning.optimizers import sgd
 from interalia.networks.layers import Beside
 from interalia.networks.mlp import MLP, Joint
-from interalia.optim import sgd
 
 HIGH, LOW = torch.ones(4), -torch.ones(4)
 
@@ -46,7 +46,7 @@ def test_both_critics_of_adversarial_alice_count():
     assert sure(alice(), {**scores, "p": HIGH, "cycle": LOW}) == [0.5, 1.0]
 
 
-@pytest.mark.parametrize("name", CATALOGUE)
+@pytest.mark.parametrize("name", REGISTRY)
 def test_no_joint_that_a_critic_sees_is_left_out(name):
     game = build(name)
     outcome = game(*batch(game))

@@ -9,10 +9,10 @@ __version__ = "0.2.0"
 
 _HOMES = {
     "Run": "runs",
-    "Trained": "loading",
-    "build": "building",
-    "load": "loading",
-    "train": "engine",
+    "Trained": "runs.loading",
+    "build": "runs.building",
+    "load": "runs.loading",
+    "train": "training.engine",
     "generate": "tasks",
     "encode": "tasks",
     "decode": "tasks",
@@ -29,11 +29,24 @@ _HOMES = {
     "health": "metrics.health",
     "UserError": "errors",
 }
-_ROOMS = (
-    "building", "conditionals", "data", "divergences", "dynamics", "engine", "errors", "experiments", "folder", "games",
-    "loading", "metrics", "networks", "observers", "optim", "penalties", "plots", "recipes", "reports", "runs", "specs",
-    "tasks",
-)  # fmt: skip
+_ROOMS = {  # the rooms, and modules that are used by themselves
+    **{
+        name: name
+        for name in (
+            "adversarial", "conditionals", "contexts", "data", "errors", "games", "learning", "metrics", "networks", "papers",
+            "registry", "reports", "runs", "tasks", "training",
+        )
+    },
+    "disturbances": "adversarial.disturbances",
+    "divergences": "adversarial.divergences",
+    "penalties": "adversarial.penalties",
+    "dynamics": "learning.dynamics",
+    "optimizers": "learning.optimizers",
+    "recipes": "runs.recipes",
+    "engine": "training.engine",
+    "callbacks": "training.callbacks",
+    "plots": "reports.plots",
+}  # fmt: skip
 
 __all__ = [*_HOMES, *_ROOMS]
 
@@ -42,7 +55,7 @@ def __getattr__(name: str) -> Any:
     if name in _HOMES:
         return getattr(importlib.import_module(f"interalia.{_HOMES[name]}"), name)
     if name in _ROOMS:
-        return importlib.import_module(f"interalia.{name}")
+        return importlib.import_module(f"interalia.{_ROOMS[name]}")
     raise AttributeError(f"module 'interalia' has no attribute {name!r}")
 
 

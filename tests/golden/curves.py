@@ -23,9 +23,9 @@ sys.path.insert(0, str(HERE.parent))
 
 import examples  # noqa: E402
 
-from interalia import games, specs  # noqa: E402
-from interalia.dynamics import CATALOGUE  # noqa: E402
-from interalia.optim import sgd  # noqa: E402
+from interalia import games, registry  # noqa: E402
+from interalia.learning.dynamics import REGISTRY  # noqa: E402
+from interalia.learning.optimizers import sgd  # noqa: E402
 
 STEPS, SAMPLES, RATE = 20, 16, 0.05
 SLOW = {"vae": 0.002, "avb": 0.002}  # their losses, of a likelihood, are steep
@@ -39,7 +39,7 @@ MORE: dict[str, tuple[str, dict[str, Any]]] = {
     "avb-adaptive": ("avb(contrast=True)", {}),
     "vae-importance": ("vae(samples=5)", {}),
 }
-CASES: dict[str, tuple[str, dict[str, Any]]] = {name: (name, {}) for name in games.CATALOGUE} | MORE
+CASES: dict[str, tuple[str, dict[str, Any]]] = {name: (name, {}) for name in games.REGISTRY} | MORE
 
 
 @contextlib.contextmanager
@@ -58,7 +58,7 @@ def curve(case: str, dynamics: str, nudge: float = 0.0) -> list[dict[str, float]
     kind, fields = CASES[case]
     name = kind.split("(")[0]
     with torch.random.fork_rng(devices=[]), contextlib.ExitStack() as stack:
-        if not games.CATALOGUE[name].fixed:  # a trained generator is taken in float32 alone
+        if not games.REGISTRY[name].fixed:  # a trained generator is taken in float32 alone
             stack.enter_context(double())
         game = examples.build(kind, **fields)
         stack.enter_context(double())
@@ -67,7 +67,7 @@ def curve(case: str, dynamics: str, nudge: float = 0.0) -> list[dict[str, float]
             for parameter in game.parameters():
                 parameter.mul_(1 + nudge * (2 * torch.randint(2, parameter.shape, generator=signs) - 1))
         optimisers = {player: sgd(game.parameters_of(player), lr=SLOW.get(name, RATE)) for player in game.players}
-        moves = specs.make(dynamics, CATALOGUE, "dynamics", game, optimisers)
+        moves = registry.make(dynamics, REGISTRY, "dynamics", game, optimisers)
         batches = itertools.repeat(examples.batch(game, SAMPLES))
         torch.manual_seed(3)
         losses = []

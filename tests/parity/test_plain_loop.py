@@ -11,11 +11,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from interalia import data, engine
-from interalia.folder import Folder
+from interalia import data
 from interalia.games import Game
-from interalia.observers import checkpoint
 from interalia.runs import Run
+from interalia.runs.folder import Folder
+from interalia.training import engine
+from interalia.training.callbacks import checkpoint
 
 LATENT, BATCH, STEPS, LR, DECAY = 8, 32, 43, 1e-3, 0.9  # an epoch and a bit
 

@@ -13,13 +13,13 @@ from cyclopts import App, Parameter
 from interalia import __version__
 from interalia.disk import writing
 from interalia.errors import UserError
-from interalia.folder import Folder
+from interalia.runs.folder import Folder
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from interalia.games import Game
-    from interalia.loading import Trained
+    from interalia.runs.loading import Trained
 
 app = App(
     name="interalia",
@@ -51,7 +51,7 @@ TrustGenerator = Annotated[
 
 
 def opened(run: Path, device: str, trust_generator: bool, home: Path | None = None) -> Trained:
-    from interalia.loading import load
+    from interalia.runs.loading import load
 
     trained = load(run, device, trust=trust_generator)
     return trained if home is None else dataclasses.replace(trained, folder=Folder(home))
@@ -121,15 +121,15 @@ def inputs(
     trained: Trained, images: Sequence[Path] | None, count: int, seed: int, told: str | None
 ) -> tuple[Tensor, Tensor | None]:
     """The user's images, or `count` of the run's test split drawn by seed, and what a conditional game is told of them."""
-    from interalia import results
+    from interalia import reports
 
     if images:
         x = given_images(trained, images)
         return x, None if told is None else conditions(trained.game, told, len(x))
     if told is not None:
         raise UserError("--told says what given images are, and none are given; leave it out, or give images.")
-    dataset = results.dataset_of(trained)
-    return results.held_out(dataset, count, seed), results.conditions(trained.game, dataset, count, seed)
+    dataset = reports.dataset_of(trained)
+    return reports.held_out(dataset, count, seed), reports.conditions(trained.game, dataset, count, seed)
 
 
 def places(game: Game, text: str) -> list[int]:

@@ -68,7 +68,8 @@ def edit(
     """
     import torch
 
-    from interalia import plots, results, tasks
+    from interalia import reports, tasks
+    from interalia.reports import plots
 
     positive("count", count)
     positive("examples", examples)
@@ -99,7 +100,7 @@ def edit(
             raise UserError(
                 f"this {type(game).__name__} was not told any labels; name the label or attribute to move along with --to."
             )
-        known, has = labelled(results.dataset_of(trained), to, examples, seed)
+        known, has = labelled(reports.dataset_of(trained), to, examples, seed)
         way = strengths or [-2.0, -1.0, 0.0, 1.0, 2.0]
         edited = tasks.shift(game, x, tasks.direction(game, known, has, seed), way, seed)
         columns = ", ".join(f"{strength:+g} {to}" for strength in way)
@@ -175,7 +176,8 @@ def complete(
     separate
         Write each image as a file of its own into the folder --out.
     """
-    from interalia import plots, tasks
+    from interalia import tasks
+    from interalia.reports import plots
 
     positive("count", count)
     trained = opened(run, device, trust_generator)

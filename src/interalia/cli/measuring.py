@@ -22,7 +22,7 @@ def evaluate(
     best: bool = False,
     trust_generator: TrustGenerator = False,
 ) -> None:
-    """Measure a run on held-out data and write results.json, with the protocol of every number.
+    """Measure a run on held-out data and write reports.json, with the protocol of every number.
 
     Parameters
     ----------
@@ -35,14 +35,14 @@ def evaluate(
     best
         Measure the best weights by the run's declared measure, in place of the last.
     """
-    from interalia import results
+    from interalia import reports
 
     trained = opened(best_of(run) if best else run, device, trust_generator, home=run)
-    found = results.evaluate(
+    found = reports.evaluate(
         trained, split=split, count=count, seed=seed, features=features, weights="best" if best else "last"
     )
-    results.show(found)
-    say(f"Written: {results.home(trained).results}")
+    reports.show(found)
+    say(f"Written: {reports.home(trained).results}")
 
 
 @app.command
@@ -96,14 +96,14 @@ def likelihood(
     best
         Measure the best weights by the run's declared measure, in place of the last.
     """
-    from interalia import results
+    from interalia import reports
 
     trained = opened(best_of(run) if best else run, device, trust_generator, home=run)
     annealing = {
         "chains": chains, "temperatures": temperatures, "leapfrog": leapfrog, "path": path, "initial": initial,
         "simulated": simulated, "precision": precision,
     }  # fmt: skip
-    found = results.likelihood(
+    found = reports.likelihood(
         trained,
         None if how is None else [name.strip() for name in how.split(",") if name.strip()],
         split=split,
@@ -113,8 +113,8 @@ def likelihood(
         seed=seed,
         weights="best" if best else "last",
     )
-    results.show_likelihood(found)
-    say(f"Written: {results.home(trained).likelihood}")
+    reports.show_likelihood(found)
+    say(f"Written: {reports.home(trained).likelihood}")
     if found["interrupted"]:
         raise KeyboardInterrupt
 
@@ -124,14 +124,14 @@ def report(
     run: Annotated[Path, Parameter(help="The folder of a run.")], *, trust_generator: TrustGenerator = False
 ) -> None:
     """Draw the figures anew and write the run's page, report.html, from what the folder holds."""
-    from interalia import reports, results
-    from interalia.folder import Folder
+    from interalia import reports
     from interalia.runs import OWN
+    from interalia.runs.folder import Folder
 
     if Folder(run).run().game == OWN:  # which only Python can load, so that the figures are as they are
         say(f"The page of results: {reports.write(run)}")
     else:
-        say(f"The page of results: {results.page(opened(run, 'auto', trust_generator))}")
+        say(f"The page of results: {reports.page(opened(run, 'auto', trust_generator))}")
 
 
 @app.command
@@ -167,9 +167,9 @@ def reproduce(
     again
         Forget the rows that are done, and begin anew.
     """
-    from interalia import experiments
+    from interalia import papers
 
-    experiments.reproduce(
+    papers.reproduce(
         name or "mixture-25", quick=quick, root=root, out=out, seeds=seeds, steps=steps, only=only, again=again
     )
 
@@ -188,17 +188,19 @@ def list_(room: Annotated[Room | None, Parameter(help="The room; by default all 
     from rich.markup import escape
     from rich.table import Table
 
-    from interalia import rooms
+    from interalia import registry
 
     console = Console(highlight=False)
-    for name in [room] if room else rooms.ROOMS:
+    for name in [room] if room else registry.ROOMS:
         table = Table(title=name, title_justify="left", title_style="bold", box=None, padding=(0, 2, 0, 0))
         table.add_column("name", no_wrap=True)
         table.add_column("what it is")
-        if not any(rooms.settings(member) for member in rooms.members(name).values()):
+        if not any(registry.settings(member) for member in registry.members(name).values()):
             table.show_header = False
-        for key, member in rooms.members(name).items():
-            settings = rooms.settings(member)
-            table.add_row(key, escape(rooms.about(member)) + (f" [dim]({escape(settings)})[/dim]" if settings else ""))
+        for key, member in registry.members(name).items():
+            settings = registry.settings(member)
+            table.add_row(
+                key, escape(registry.about(member)) + (f" [dim]({escape(settings)})[/dim]" if settings else "")
+            )
         console.print(table)
         console.print()

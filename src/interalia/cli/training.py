@@ -12,8 +12,8 @@ from cyclopts import Parameter
 
 from interalia.cli.asking import TrustGenerator, app, say
 from interalia.errors import UserError, unknown
-from interalia.folder import Folder, fitted
 from interalia.runs import FREE, OWN, Run, from_toml, kinds
+from interalia.runs.folder import Folder, fitted
 
 # each field of a run is a flag, with the recipe's value where the flag is not given
 
@@ -85,7 +85,8 @@ def train(
     if dry_run:
         print(run.dump(), end="")
         return
-    from interalia import engine, observers, results
+    from interalia import reports
+    from interalia.training import callbacks, engine
 
     if Path(run.name).name != run.name or run.name in ("", ".."):
         raise UserError(
@@ -99,15 +100,15 @@ def train(
         numbered=out is None and resume is None,
     )
     engine.spare_threads(prepared)
-    trained = engine.finish(prepared, observers.usual(prepared, tensorboard=tensorboard))
+    trained = engine.finish(prepared, callbacks.usual(prepared, tensorboard=tensorboard))
     if prepared.step < prepared.steps and not prepared.converged:
         raise SystemExit(130)
-    say(f"The page of results: {results.make(trained)}")
+    say(f"The page of results: {reports.make(trained)}")
 
 
 def described(recipe: str | None, given: dict[str, Any]) -> Run:
     """The run that a recipe's name or a TOML file and the flags describe."""
-    from interalia.recipes import CATALOGUE
+    from interalia.runs.recipes import REGISTRY
 
     if recipe is None:
         recipe = "ali-images" if "data" in given else "ali-digits"
@@ -117,9 +118,9 @@ def described(recipe: str | None, given: dict[str, Any]) -> Run:
     if recipe.endswith(".toml"):
         kept = from_toml(Path(recipe))
         return fitted(of_use(Run(**kept).replace(**given), {**kept, **given}), {**kept, **given})
-    if recipe not in CATALOGUE:
-        raise unknown("recipe", recipe, CATALOGUE)
-    return fitted(of_use(CATALOGUE[recipe](**given), given), given)
+    if recipe not in REGISTRY:
+        raise unknown("recipe", recipe, REGISTRY)
+    return fitted(of_use(REGISTRY[recipe](**given), given), given)
 
 
 OF_A_CRITIC = ("divergence", "penalty", "noise", "augment", "pack", "balance")
@@ -131,11 +132,11 @@ def of_use(run: Run, given: Mapping[str, Any]) -> Run:
     Raises:
         UserError: such a thing was `given`, by a flag or in a file.
     """
-    from interalia import games, specs
+    from interalia import games, registry
 
     if run.game == OWN:
         return run
-    kind, _ = specs.look_up(run.game, games.CATALOGUE, "game")
+    kind, _ = registry.look_up(run.game, games.REGISTRY, "game")
     needs = inspect.signature(kind).parameters
     useless: dict[str, str] = {}
     if not any("critic" in player for player in kind.players):

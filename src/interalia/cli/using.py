@@ -64,7 +64,8 @@ def generate(
         Draw from p(x | z), with the noise that the game's likelihood has, in place of its mean: zeros and ones of a
         Bernoulli likelihood, as they are held against data.
     """
-    from interalia import plots, tasks
+    from interalia import tasks
+    from interalia.reports import plots
 
     positive("count", 64 if count is None else count)
     trained = opened(run, device, trust_generator)
@@ -120,8 +121,9 @@ def reconstruct(
     rate
         Of that descent.
     """
-    from interalia import plots, tasks
+    from interalia import tasks
     from interalia.metrics.inference import reconstruction
+    from interalia.reports import plots
 
     positive("count", count)
     trained = opened(run, device, trust_generator)
@@ -181,7 +183,8 @@ def interpolate(
     how
         On a straight line, or on the arc that keeps the latent's length.
     """
-    from interalia import plots, tasks
+    from interalia import tasks
+    from interalia.reports import plots
 
     positive("pairs", pairs)
     trained = opened(run, device, trust_generator)
@@ -239,7 +242,8 @@ def traverse(
     dimensions
         How many dimensions are shown of a z without codes.
     """
-    from interalia import plots, tasks
+    from interalia import tasks
+    from interalia.reports import plots
 
     for name, value in (("rows", rows), ("columns", columns), ("dimensions", dimensions)):
         positive(name, value)
@@ -275,7 +279,8 @@ def manifold(
     side
         How many places along each dimension.
     """
-    from interalia import plots, tasks
+    from interalia import tasks
+    from interalia.reports import plots
 
     positive("side", side)
     trained = opened(run, device, trust_generator)
@@ -314,7 +319,8 @@ def translate(
     separate
         Write each translation as a file of its own into the folder --out.
     """
-    from interalia import plots, results, tasks
+    from interalia import reports, tasks
+    from interalia.reports import plots
 
     positive("count", count)
     trained = opened(run, device, trust_generator)
@@ -322,9 +328,9 @@ def translate(
     if images:
         x = given_images(trained, images)
     else:
-        dataset = results.dataset_of(trained)
+        dataset = reports.dataset_of(trained)
         source = dataset if to == "b" or dataset.other is None else dataset.other
-        x = results.held_out(source, count)
+        x = reports.held_out(source, count)
     fake = tasks.translate(trained.game, x, to)
     if separate:
         if x.ndim != 4:
@@ -403,15 +409,16 @@ def neighbours(
     """
     import torch
 
-    from interalia import plots, results, tasks
+    from interalia import reports, tasks
     from interalia.data.store import as_tensor
+    from interalia.reports import plots
 
     for name, value in (("count", count), ("among", among), ("nearest", nearest)):
         positive(name, value)
     trained = opened(run, device, trust_generator)
     tasks.capable(trained.game, "neighbours", "encoder")
     x, y = inputs(trained, images, count, seed, told)
-    dataset = results.dataset_of(trained)
+    dataset = reports.dataset_of(trained)
     rows = (
         torch.randperm(len(dataset.train), generator=torch.Generator().manual_seed(seed))[:among].sort().values.numpy()
     )
@@ -431,7 +438,7 @@ def neighbours(
         plots.interpolations(x.numpy(), others[found].numpy(), None, path)
     say(f"{len(x)} images with {nearest} neighbours of {len(rows)}: {path}")
     if dataset.test.y is not None and dataset.train.y is not None and not images:
-        own = dataset.test.y[results.rows(dataset, count, seed)]
+        own = dataset.test.y[reports.rows(dataset, count, seed)]
         share = float((dataset.train.y[rows][found.numpy()] == own[:, None]).mean())
         say(f"neighbours of the same label: {100 * share:.1f} %")
 
@@ -456,7 +463,7 @@ def classify(
     """
     import csv
 
-    from interalia import results, tasks
+    from interalia import reports, tasks
     from interalia.data.files import expand
 
     positive("count", count)
@@ -481,7 +488,7 @@ def classify(
         for name, label, p in zip(names, labels, probabilities.max(1).values.tolist(), strict=True):
             say(f"{name}: {label} ({100 * p:.1f} %)")
     if not images:
-        dataset = results.dataset_of(trained)
+        dataset = reports.dataset_of(trained)
         if dataset.test.y is not None:
-            right = float((read.numpy() == dataset.test.y[results.rows(dataset, count, seed)]).mean())
+            right = float((read.numpy() == dataset.test.y[reports.rows(dataset, count, seed)]).mean())
             say(f"right: {100 * right:.1f} %")

@@ -28,27 +28,34 @@ from interalia.conditionals.paired import Paired
 from interalia.conditionals.priors import Codes, Learned, Mixture, Prior, StandardNormal, Uniform
 from interalia.conditionals.recurrent import Recurrent
 from interalia.conditionals.spanned import Spanned
+from interalia.registry import Registry
 
-CONDITIONALS: dict[str, type[Conditional]] = {
-    "gaussian": Gaussian,
-    "dirac": Dirac,
-    "implicit": Implicit,
-    "spanned": Spanned,
-    "flow": Flow,
-    "iaf": InverseAutoregressive,
-    "planar": Planar,
-    "auxiliary": Auxiliary,
-    "hamiltonian": Hamiltonian,
-    "gaussian-process": GaussianProcess,
-    "recurrent": Recurrent,
-}
-PRIORS: dict[str, Callable[..., Prior]] = {
-    "normal": StandardNormal,
-    "uniform": Uniform,
-    "mixture": Mixture,
-    "learned": Learned,
-    "codes": Codes,
-}
+CONDITIONALS: Registry[type[Conditional]] = Registry(
+    "conditionals",
+    {
+        "gaussian": Gaussian,
+        "dirac": Dirac,
+        "implicit": Implicit,
+        "spanned": Spanned,
+        "flow": Flow,
+        "iaf": InverseAutoregressive,
+        "planar": Planar,
+        "auxiliary": Auxiliary,
+        "hamiltonian": Hamiltonian,
+        "gaussian-process": GaussianProcess,
+        "recurrent": Recurrent,
+    },
+)
+PRIORS: Registry[Callable[..., Prior]] = Registry(
+    "priors",
+    {
+        "normal": StandardNormal,
+        "uniform": Uniform,
+        "mixture": Mixture,
+        "learned": Learned,
+        "codes": Codes,
+    },
+)
 
 __all__ = [
     "CONDITIONALS",

@@ -8,7 +8,7 @@ from torch.distributions import Distribution
 
 from interalia.conditionals.base import Parametric, bent
 from interalia.conditionals.paired import Paired, normal, perceptron
-from interalia.modes import full
+from interalia.contexts import full
 
 
 class Auxiliary(Parametric):

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution, Independent, Normal
 
+from interalia.contexts import full
 from interalia.errors import UserError
-from interalia.modes import full
 
 
 class Point(Distribution):

@@ -10,7 +10,7 @@ from torch.distributions import Distribution
 
 from interalia.conditionals.base import Parametric, bent
 from interalia.conditionals.paired import Paired, normal, perceptron, precise
-from interalia.modes import full
+from interalia.contexts import full
 
 JITTER = 1e-4  # added to the variance of the inducing values, so that their covariance has a Cholesky factor
 

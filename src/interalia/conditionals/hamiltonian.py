@@ -11,8 +11,8 @@ from torch.distributions import Distribution
 
 from interalia.conditionals.base import Conditional, bent
 from interalia.conditionals.paired import Paired, normal, perceptron
+from interalia.contexts import full
 from interalia.errors import UserError
-from interalia.modes import full
 
 Gradient = Callable[[Tensor], Tensor]
 

@@ -16,8 +16,8 @@ from torch.distributions import Distribution
 from torch.nn.functional import logsigmoid
 from torch.overrides import TorchFunctionMode
 
+from interalia.contexts import full
 from interalia.errors import UserError
-from interalia.modes import full
 
 SMALLEST = 1e-36  # what a probability of 0 counts as; float32 has its reciprocal too
 NEAREST = 2.0**-24  # how far the nearest float32 is from 1

@@ -11,8 +11,8 @@ from torch.distributions import Distribution
 
 from interalia.conditionals.base import Conditional, bent
 from interalia.conditionals.paired import Paired, normal
+from interalia.contexts import full
 from interalia.errors import UserError
-from interalia.modes import full
 
 if TYPE_CHECKING:
     from interalia.networks.draw import Drawer
@@ -46,8 +46,8 @@ class Recurrent(Conditional):
 
     Example:
         >>> from interalia.conditionals import Dirac
-        >>> from interalia.networks import CATALOGUE, Sizes
-        >>> made = CATALOGUE["draw"](Sizes((1, 8, 8), 12, heads=0), glimpses=4)
+        >>> from interalia.networks import REGISTRY, Sizes
+        >>> made = REGISTRY["draw"](Sizes((1, 8, 8), 12, heads=0), glimpses=4)
         >>> encoder = Recurrent(made.encoder, 12)
         >>> encoder.follow(Dirac(made.decoder))
         >>> encoder(torch.zeros(5, 1, 8, 8)).rsample().shape

@@ -11,7 +11,7 @@ from torch.distributions import Distribution
 from torch.nn.functional import elu
 
 from interalia.conditionals.base import Parametric, Point
-from interalia.modes import full
+from interalia.contexts import full
 
 
 class Basis(nn.Module):

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from interalia.errors import UserError, unknown
+from interalia.registry import Registry
 
 if TYPE_CHECKING:
     from interalia.data.dataset import Dataset, Mixture, Split
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from interalia.data.store import Store, as_tensor
 
 __all__ = [
-    "CATALOGUE",
+    "REGISTRY",
     "Dataset",
     "Mixture",
     "Sampler",
@@ -75,116 +76,119 @@ class Source:
         return dataset
 
 
-CATALOGUE: dict[str, Source] = {
-    source.name: source
-    for source in (
-        Source(
-            "digits",
-            "1,797 handwritten digits, 8x8 gray; 1,297 / 200 / 300, stratified",
-            "ships with scikit-learn",
-            "CC BY 4.0",
-            "digits",
-        ),
-        Source(
-            "mnist",
-            "70,000 handwritten digits, 28x28 gray; the last 10,000 of train are validation",
-            "https://ossci-datasets.s3.amazonaws.com/mnist/",
-            "CC BY-SA 3.0",
-            "mnist",
-        ),
-        Source(
-            "fashion-mnist",
-            "70,000 articles of clothing, 28x28 gray; the last 10,000 of train are validation",
-            "https://github.com/zalandoresearch/fashion-mnist",
-            "MIT",
-            "mnist",
-        ),
-        Source(
-            "svhn",
-            "630,420 house-number digits, 32x32 colour; train = extra (531,131), validation = the last 10,000 of train",
-            "http://ufldl.stanford.edu/housenumbers/",
-            "for non-commercial use only",
-            "svhn",
-        ),
-        Source(
-            "cifar10",
-            "60,000 photographs of 10 classes, 32x32 colour; the last tenth of train is validation",
-            "https://www.cs.toronto.edu/~kriz/cifar.html",
-            "free to use; cite the technical report by A. Krizhevsky, 2009",
-            "cifar",
-        ),
-        Source(
-            "celeba",
-            "202,599 faces with 40 attributes, cropped and resized to 64x64 colour; the official partition",
-            "https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html (by hand: its host asks for a login)",
-            "non-commercial research only; the photographs may not be published",
-            "celeba",
-        ),
-        Source(
-            "mnist-inverted",
-            "two domains: MNIST, and MNIST inverted and turned by 90 degrees; 25,000 and 25,000, no digit in both",
-            "https://ossci-datasets.s3.amazonaws.com/mnist/",
-            "CC BY-SA 3.0",
-            "pairs",
-        ),
-        Source(
-            "mnist-edges",
-            "two domains: MNIST, and its edges; 25,000 and 25,000, no digit in both",
-            "https://ossci-datasets.s3.amazonaws.com/mnist/",
-            "CC BY-SA 3.0",
-            "pairs",
-        ),
-        Source(
-            "mnist-coloured",
-            "two domains: MNIST, and MNIST in two colours drawn for each image; 25,000 and 25,000, no digit in both",
-            "https://ossci-datasets.s3.amazonaws.com/mnist/",
-            "CC BY-SA 3.0",
-            "pairs",
-        ),
-        Source(
-            "four-pixels",
-            "AVB's toy: four images of 2x2 pixels, of which one is set",
-            "made here",
-            "none needed",
-            "pixels",
-        ),
-        Source(
-            "digits-inverted",
-            "two domains: scikit-learn's digits, and the same inverted and turned by 90 degrees; 649 and 648",
-            "ships with scikit-learn",
-            "CC BY 4.0",
-            "pairs",
-        ),
-        Source(
-            "facades",
-            "two domains: photographs of house fronts, and their label maps, 64x64 colour; 7 / 1 / 2 tenths by number",
-            "http://efrosgans.eecs.berkeley.edu/pix2pix/datasets/facades.tar.gz (by hand)",
-            "free for research; the photographs belong to their makers",
-            "pairs",
-        ),
-        Source(
-            "grid25",
-            "25 Gaussians of standard deviation 0.05 on the grid {-4, -2, 0, 2, 4}^2, 100,000 points to train on",
-            "drawn on the spot",
-            "none needed",
-            "mixtures",
-        ),
-        Source(
-            "ring8",
-            "8 Gaussians of standard deviation 0.01 on the unit circle, 100,000 points to train on",
-            "drawn on the spot",
-            "none needed",
-            "mixtures",
-        ),
-        Source(
-            "five",
-            "5 Gaussians of standard deviation 0.2 at (0, 0) and (+-2, +-2), 2,048 points to train on",
-            "drawn on the spot",
-            "none needed",
-            "mixtures",
-        ),
-    )
-}
+REGISTRY: Registry[Source] = Registry(
+    "data",
+    {
+        source.name: source
+        for source in (
+            Source(
+                "digits",
+                "1,797 handwritten digits, 8x8 gray; 1,297 / 200 / 300, stratified",
+                "ships with scikit-learn",
+                "CC BY 4.0",
+                "digits",
+            ),
+            Source(
+                "mnist",
+                "70,000 handwritten digits, 28x28 gray; the last 10,000 of train are validation",
+                "https://ossci-datasets.s3.amazonaws.com/mnist/",
+                "CC BY-SA 3.0",
+                "mnist",
+            ),
+            Source(
+                "fashion-mnist",
+                "70,000 articles of clothing, 28x28 gray; the last 10,000 of train are validation",
+                "https://github.com/zalandoresearch/fashion-mnist",
+                "MIT",
+                "mnist",
+            ),
+            Source(
+                "svhn",
+                "630,420 house-number digits, 32x32 colour; train = extra (531,131), validation = the last 10,000 of train",
+                "http://ufldl.stanford.edu/housenumbers/",
+                "for non-commercial use only",
+                "svhn",
+            ),
+            Source(
+                "cifar10",
+                "60,000 photographs of 10 classes, 32x32 colour; the last tenth of train is validation",
+                "https://www.cs.toronto.edu/~kriz/cifar.html",
+                "free to use; cite the technical report by A. Krizhevsky, 2009",
+                "cifar",
+            ),
+            Source(
+                "celeba",
+                "202,599 faces with 40 attributes, cropped and resized to 64x64 colour; the official partition",
+                "https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html (by hand: its host asks for a login)",
+                "non-commercial research only; the photographs may not be published",
+                "celeba",
+            ),
+            Source(
+                "mnist-inverted",
+                "two domains: MNIST, and MNIST inverted and turned by 90 degrees; 25,000 and 25,000, no digit in both",
+                "https://ossci-datasets.s3.amazonaws.com/mnist/",
+                "CC BY-SA 3.0",
+                "pairs",
+            ),
+            Source(
+                "mnist-edges",
+                "two domains: MNIST, and its edges; 25,000 and 25,000, no digit in both",
+                "https://ossci-datasets.s3.amazonaws.com/mnist/",
+                "CC BY-SA 3.0",
+                "pairs",
+            ),
+            Source(
+                "mnist-coloured",
+                "two domains: MNIST, and MNIST in two colours drawn for each image; 25,000 and 25,000, no digit in both",
+                "https://ossci-datasets.s3.amazonaws.com/mnist/",
+                "CC BY-SA 3.0",
+                "pairs",
+            ),
+            Source(
+                "four-pixels",
+                "AVB's toy: four images of 2x2 pixels, of which one is set",
+                "made here",
+                "none needed",
+                "pixels",
+            ),
+            Source(
+                "digits-inverted",
+                "two domains: scikit-learn's digits, and the same inverted and turned by 90 degrees; 649 and 648",
+                "ships with scikit-learn",
+                "CC BY 4.0",
+                "pairs",
+            ),
+            Source(
+                "facades",
+                "two domains: photographs of house fronts, and their label maps, 64x64 colour; 7 / 1 / 2 tenths by number",
+                "http://efrosgans.eecs.berkeley.edu/pix2pix/datasets/facades.tar.gz (by hand)",
+                "free for research; the photographs belong to their makers",
+                "pairs",
+            ),
+            Source(
+                "grid25",
+                "25 Gaussians of standard deviation 0.05 on the grid {-4, -2, 0, 2, 4}^2, 100,000 points to train on",
+                "drawn on the spot",
+                "none needed",
+                "mixtures",
+            ),
+            Source(
+                "ring8",
+                "8 Gaussians of standard deviation 0.01 on the unit circle, 100,000 points to train on",
+                "drawn on the spot",
+                "none needed",
+                "mixtures",
+            ),
+            Source(
+                "five",
+                "5 Gaussians of standard deviation 0.2 at (0, 0) and (+-2, +-2), 2,048 points to train on",
+                "drawn on the spot",
+                "none needed",
+                "mixtures",
+            ),
+        )
+    },
+)
 
 
 def load(
@@ -193,7 +197,7 @@ def load(
     """A data set by its name, or from a folder of images, a zip of images, a .npy or a .npz file.
 
     See also:
-        `CATALOGUE` for the names; `interalia.data.folders` for the layouts of folders and zips;
+        `REGISTRY` for the names; `interalia.data.folders` for the layouts of folders and zips;
         `interalia.data.arrays` for the keys and the place of the channels in arrays.
 
     Arguments:
@@ -220,8 +224,8 @@ def load(
         raise UserError(f"`size` is {size}, and images have at least 1 pixel a side; give for example --size 64.")
     if root is not None and not root.is_dir():
         raise UserError(f"the folder {root} given as --root does not exist; give the folder that holds the data.")
-    if text in CATALOGUE:
-        return CATALOGUE[text].load(root, size, seed, download)
+    if text in REGISTRY:
+        return REGISTRY[text].load(root, size, seed, download)
 
     path = Path(text).expanduser()
     if root is not None and not path.exists():
@@ -235,9 +239,9 @@ def load(
     if "/" in text or "\\" in text or text.startswith((".", "~")) or Path(text).suffix:
         raise UserError(
             f"there is no file or folder {text}; give a folder of images, a .zip, .npy or .npz file, "
-            f"or one of the names: {', '.join(sorted(CATALOGUE))}."
+            f"or one of the names: {', '.join(sorted(REGISTRY))}."
         )
-    raise unknown("data set", text, CATALOGUE)
+    raise unknown("data set", text, REGISTRY)
 
 
 def _load_file(path: Path, size: int | None) -> Dataset:

@@ -16,34 +16,38 @@ from interalia.games.regressor import JointLatentRegressor, LatentRegressor
 from interalia.games.semiali import SemiALI
 from interalia.games.vae import VAE
 from interalia.games.vaegan import VAEGAN
+from interalia.registry import Registry
 
-CATALOGUE: dict[str, type[Game]] = {
-    "ali": ALI,
-    "alice": ALICE,
-    "alice-adversarial": AdversarialALICE,
-    "hali": HALI,
-    "semi-ali": SemiALI,
-    "posthoc-ali": PostHocALI,
-    "latent-regressor": LatentRegressor,
-    "joint-latent-regressor": JointLatentRegressor,
-    "aae": AAE,
-    "semi-aae": SemiAAE,
-    "vae": VAE,
-    "avb": AVB,
-    "vae-gan": VAEGAN,
-    "gan": GAN,
-    "infogan": InfoGAN,
-    "cyclegan": CycleGAN,
-}
+REGISTRY: Registry[type[Game]] = Registry(
+    "games",
+    {
+        "ali": ALI,
+        "alice": ALICE,
+        "alice-adversarial": AdversarialALICE,
+        "hali": HALI,
+        "semi-ali": SemiALI,
+        "posthoc-ali": PostHocALI,
+        "latent-regressor": LatentRegressor,
+        "joint-latent-regressor": JointLatentRegressor,
+        "aae": AAE,
+        "semi-aae": SemiAAE,
+        "vae": VAE,
+        "avb": AVB,
+        "vae-gan": VAEGAN,
+        "gan": GAN,
+        "infogan": InfoGAN,
+        "cyclegan": CycleGAN,
+    },
+)
 
 __all__ = [
     "AAE",
     "ALI",
     "ALICE",
     "AVB",
-    "CATALOGUE",
     "GAN",
     "HALI",
+    "REGISTRY",
     "VAE",
     "VAEGAN",
     "AdversarialALICE",

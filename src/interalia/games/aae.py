@@ -8,12 +8,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, l1_loss, mse_loss
 
+from interalia.adversarial.disturbances import Disturbance
+from interalia.adversarial.divergences import GAN, Divergence
+from interalia.adversarial.penalties import Joints, Penalty
 from interalia.conditionals import Codes, Conditional, Gaussian, Prior, log_of
-from interalia.disturbances import Disturbance
-from interalia.divergences import GAN, Divergence
 from interalia.errors import UserError
 from interalia.games.game import Game, Outcome
-from interalia.penalties import Joints, Penalty
 
 
 class AAE(Game):

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from interalia.adversarial.disturbances import Disturbance
+from interalia.adversarial.divergences import GAN, Divergence
+from interalia.adversarial.penalties import Joints, Penalty
 from interalia.conditionals import Conditional, Prior
-from interalia.disturbances import Disturbance
-from interalia.divergences import GAN, Divergence
 from interalia.games.game import Game, Outcome
-from interalia.penalties import Joints, Penalty
 
 
 class ALI(Game):

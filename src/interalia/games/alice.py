@@ -8,11 +8,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import l1_loss, mse_loss
 
+from interalia.adversarial.disturbances import Disturbance
+from interalia.adversarial.divergences import GAN, Divergence
+from interalia.adversarial.penalties import Joints, Penalty
 from interalia.conditionals import Conditional, Prior
-from interalia.disturbances import Disturbance
-from interalia.divergences import GAN, Divergence
 from interalia.games.game import Game, Outcome
-from interalia.penalties import Joints, Penalty
 
 
 class ALICE(Game):

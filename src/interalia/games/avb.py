@@ -8,13 +8,13 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
+from interalia.adversarial.divergences import GAN, Divergence
+from interalia.adversarial.penalties import Joints, Penalty
 from interalia.conditionals import Conditional, Prior
-from interalia.divergences import GAN, Divergence
+from interalia.contexts import full
 from interalia.errors import UserError
 from interalia.games.game import Outcome
 from interalia.games.variational import Observed, Variational
-from interalia.modes import full
-from interalia.penalties import Joints, Penalty
 
 FLOOR = 1e-4  # added to variances that are divided by
 

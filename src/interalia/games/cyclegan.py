@@ -8,11 +8,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import l1_loss
 
-from interalia.disturbances import Disturbance
-from interalia.divergences import Divergence, LeastSquares
+from interalia.adversarial.disturbances import Disturbance
+from interalia.adversarial.divergences import Divergence, LeastSquares
+from interalia.adversarial.penalties import Joints, Penalty, Pool
+from interalia.contexts import full
 from interalia.games.game import Game, Outcome
-from interalia.modes import full
-from interalia.penalties import Joints, Penalty, Pool
 
 
 class CycleGAN(Game):

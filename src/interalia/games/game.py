@@ -11,12 +11,12 @@ from typing import ClassVar, Self
 import torch
 from torch import Tensor, nn
 
+from interalia.adversarial.disturbances import Disturbance, outscoring
+from interalia.adversarial.penalties import Joints, Penalty
 from interalia.conditionals import Conditional, Prior
-from interalia.disturbances import Disturbance, outscoring
+from interalia.contexts import full
 from interalia.errors import UserError
-from interalia.modes import full
 from interalia.networks.layers import Packed
-from interalia.penalties import Joints, Penalty
 
 
 @dataclass(frozen=True)

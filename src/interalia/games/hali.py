@@ -5,11 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from interalia.adversarial.disturbances import Disturbance
+from interalia.adversarial.divergences import GAN, Divergence
+from interalia.adversarial.penalties import Joints, Penalty
 from interalia.conditionals import Chain, Prior
-from interalia.disturbances import Disturbance
-from interalia.divergences import GAN, Divergence
 from interalia.games.game import Game, Outcome
-from interalia.penalties import Joints, Penalty
 
 
 class HALI(Game):

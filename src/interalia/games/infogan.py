@@ -5,14 +5,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from interalia.adversarial.disturbances import Disturbance
+from interalia.adversarial.divergences import GAN, Divergence
+from interalia.adversarial.penalties import Joints, Penalty
 from interalia.conditionals import Codes, Conditional, Prior
-from interalia.disturbances import Disturbance
-from interalia.divergences import GAN, Divergence
+from interalia.contexts import quietly
 from interalia.errors import UserError
 from interalia.games.game import Game, Outcome
-from interalia.modes import quietly
 from interalia.networks.layers import Recogniser
-from interalia.penalties import Joints, Penalty
 
 
 class InfoGAN(Game):

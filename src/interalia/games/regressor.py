@@ -8,12 +8,12 @@ from typing import Literal
 from torch import Tensor, nn
 from torch.nn.functional import l1_loss, mse_loss
 
+from interalia.adversarial.disturbances import Disturbance
+from interalia.adversarial.divergences import GAN, Divergence
+from interalia.adversarial.penalties import Joints, Penalty
 from interalia.conditionals import Conditional, Dirac, Gaussian, Prior, Squashed, Uniform, log_bernoulli, odds_of
-from interalia.disturbances import Disturbance
-from interalia.divergences import GAN, Divergence
 from interalia.errors import UserError
 from interalia.games.game import Game, Outcome
-from interalia.penalties import Joints, Penalty
 
 Distance = Literal["auto", "mse", "l1", "cross-entropy"]
 

@@ -6,13 +6,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, kl_div
 
+from interalia.adversarial.disturbances import Disturbance
+from interalia.adversarial.divergences import GAN, Divergence
+from interalia.adversarial.penalties import Joints, Penalty
 from interalia.conditionals import Conditional, Prior
-from interalia.disturbances import Disturbance
-from interalia.divergences import GAN, Divergence
+from interalia.contexts import full
 from interalia.errors import UserError
 from interalia.games.game import Game, Outcome
-from interalia.modes import full
-from interalia.penalties import Joints, Penalty
 
 SMALL = 0.1  # the norm of the first change of x, at which the gradient is looked at
 

@@ -8,11 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from interalia.adversarial.penalties import Joints
 from interalia.conditionals import Conditional, Gaussian, Prior, StandardNormal, drawn
 from interalia.errors import UserError
 from interalia.games.game import Outcome
 from interalia.games.variational import Observed, Variational
-from interalia.penalties import Joints
 
 
 class VAE(Variational):

@@ -7,14 +7,14 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
+from interalia.adversarial.disturbances import Disturbance
+from interalia.adversarial.divergences import GAN, Divergence
+from interalia.adversarial.penalties import Joints, Penalty
 from interalia.conditionals import Conditional, Gaussian, Prior, StandardNormal
-from interalia.disturbances import Disturbance
-from interalia.divergences import GAN, Divergence
+from interalia.contexts import full
 from interalia.errors import UserError
 from interalia.games.game import Game, Outcome
-from interalia.modes import full
 from interalia.networks.layers import Joint
-from interalia.penalties import Joints, Penalty
 
 
 class VAEGAN(Game):

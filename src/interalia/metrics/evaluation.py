@@ -17,7 +17,7 @@ from interalia.conditionals import Codes
 from interalia.data.dataset import Dataset, Split
 from interalia.data.store import as_tensor
 from interalia.errors import UserError
-from interalia.metrics import CATALOGUE
+from interalia.metrics import REGISTRY
 from interalia.metrics.classifier import Classifier
 from interalia.metrics.codes import code_bounds, code_error, matching
 from interalia.metrics.coverage import mixture_coverage, precision_recall_density_coverage
@@ -49,7 +49,7 @@ class Measure:
     """One number, and what must be known to compare it.
 
     Attributes:
-        name: a key of `interalia.metrics.CATALOGUE`.
+        name: a key of `interalia.metrics.REGISTRY`.
         value: the number.
         unit: its unit, empty for a plain number.
         better: which way is better, None where neither is.
@@ -82,7 +82,7 @@ def evaluate(
     modes in place of feature distances; a game between two domains gets what concerns its translations.
 
     See also:
-        interalia.metrics.CATALOGUE, for all names.
+        interalia.metrics.REGISTRY, for all names.
 
     Samples are draws of p(x | z), with the noise that the game's likelihood has: data of zeros and ones are compared with
     zeros and ones. A conditional game's are draws of p(x | z, y) with y of the held-out points that they are compared with,
@@ -124,7 +124,7 @@ def evaluate(
     if len(queries.x) < 2:
         raise UserError(f"there are {len(queries.x)} samples to evaluate on; give a `count` of 2 or more.")
     where = f"{len(queries.x)} of {len(held_out)} of the {split} split, seed {seed}"
-    order = list(CATALOGUE)
+    order = list(REGISTRY)
     if game.other is not None and dataset.other is not None:
         found = list(_translations(game, dataset, queries, split, count or limit, extractor, where, seed, quick))
         return sorted(found, key=lambda measure: order.index(measure.name))
@@ -202,7 +202,7 @@ def _words(game: Game) -> str:
 
 
 def _measure(name: str, value: float, protocol: str) -> Measure:
-    metric = CATALOGUE[name]
+    metric = REGISTRY[name]
     return Measure(name, float(value), metric.unit, metric.better, metric.about, protocol)
 
 

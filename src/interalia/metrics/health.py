@@ -18,8 +18,8 @@ from torch import Tensor
 from torch.distributions import Normal
 
 from interalia import tasks
+from interalia.adversarial.disturbances import outscoring
 from interalia.data.store import Store
-from interalia.disturbances import outscoring
 from interalia.errors import UserError
 from interalia.metrics import verdicts
 from interalia.metrics.distances import maximum_mean_discrepancy

@@ -13,24 +13,28 @@ from interalia.networks.infogan import infogan
 from interalia.networks.mlp import ali_mixture, alice_toy, bigan_mlp, perceptrons
 from interalia.networks.sizes import Networks, Sizes, Translators
 from interalia.networks.translation import cyclegan
+from interalia.registry import Registry
 
-CATALOGUE: dict[str, Callable[..., Networks | Translators]] = {
-    "auto": auto,
-    "ali-svhn": ali_svhn,
-    "ali-cifar10": ali_cifar10,
-    "ali-celeba": ali_celeba,
-    "ali-tiny-imagenet": ali_tiny_imagenet,
-    "ali-28": ali_28,
-    "ali-mixture": ali_mixture,
-    "alice-toy": alice_toy,
-    "bigan-mlp": bigan_mlp,
-    "mlp": perceptrons,
-    "draw": draw,
-    "fgan-mnist": fgan_mnist,
-    "infogan": infogan,
-    "avb": avb,
-    "avb-toy": avb_toy,
-    "cyclegan": cyclegan,
-}
+REGISTRY: Registry[Callable[..., Networks | Translators]] = Registry(
+    "networks",
+    {
+        "auto": auto,
+        "ali-svhn": ali_svhn,
+        "ali-cifar10": ali_cifar10,
+        "ali-celeba": ali_celeba,
+        "ali-tiny-imagenet": ali_tiny_imagenet,
+        "ali-28": ali_28,
+        "ali-mixture": ali_mixture,
+        "alice-toy": alice_toy,
+        "bigan-mlp": bigan_mlp,
+        "mlp": perceptrons,
+        "draw": draw,
+        "fgan-mnist": fgan_mnist,
+        "infogan": infogan,
+        "avb": avb,
+        "avb-toy": avb_toy,
+        "cyclegan": cyclegan,
+    },
+)
 
-__all__ = ["CATALOGUE", "Networks", "Sizes", "Translators"]
+__all__ = ["REGISTRY", "Networks", "Sizes", "Translators"]

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import elu
 
+from interalia.contexts import full
 from interalia.errors import UserError
-from interalia.modes import full
 from interalia.networks.layers import Sigmoid, Stack
 from interalia.networks.mlp import bounding
 from interalia.networks.sizes import Networks, Sizes

@@ -7,8 +7,8 @@ import dataclasses
 import torch
 from torch import Tensor, nn
 
+from interalia.contexts import full
 from interalia.errors import UserError
-from interalia.modes import full
 from interalia.networks.mlp import small
 from interalia.networks.sizes import Networks, Sizes
 

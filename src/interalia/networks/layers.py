@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from interalia.modes import full
+from interalia.contexts import full
 
 
 def channels_last(x: Tensor) -> bool:

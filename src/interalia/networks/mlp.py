@@ -7,8 +7,8 @@ import math
 import torch
 from torch import Tensor, nn
 
+from interalia.contexts import full
 from interalia.errors import UserError
-from interalia.modes import full
 from interalia.networks.layers import Beside, Categories, HalfTanh, Joint, Maxout, Recogniser, Sigmoid, Stack
 from interalia.networks.sizes import Networks, Sizes
 

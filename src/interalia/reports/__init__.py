@@ -1,87 +1,48 @@
-"""A run's folder -> one page that says what was run, on what, how long, and how good it is.
-
-The page is a single file: pictures and style are inside it, it asks nothing of the network and runs no script.
-"""
+"""From a trained run to what a person looks at: measures, likelihoods, figures, tables and the page."""
 
 from __future__ import annotations
 
-import json
-import shlex
-from collections.abc import Mapping, Sequence
+import importlib
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from interalia.disk import writing
-from interalia.errors import UserError
-from interalia.folder import Folder
-from interalia.reports.page import render
-from interalia.reports.words import WITH_LOG_ODDS, part_of, words
+if TYPE_CHECKING:
+    from interalia.reports.data import conditions, dataset_of, held_out, home, observed, rows
+    from interalia.reports.drawing import page
+    from interalia.reports.measuring import evaluate, likelihood
+    from interalia.reports.origin import provenance
+    from interalia.reports.tables import bars, show, show_likelihood
+    from interalia.reports.words import summary
+    from interalia.reports.writing import write
+    from interalia.runs.loading import Trained
 
-__all__ = ["words", "write"]
+_HOMES = {  # imported at their first use: a page needs no torch
+    "drawing": ["page"],
+    "data": ["conditions", "dataset_of", "held_out", "home", "observed", "rows"],
+    "measuring": ["evaluate", "likelihood"],
+    "origin": ["provenance"],
+    "tables": ["bars", "show", "show_likelihood"],
+    "words": ["summary"],
+    "writing": ["write"],
+}
 
-
-def write(folder: Path) -> Path:
-    """Makes ``report.html`` in a run's folder, from whatever is there already: description, log, results,
-    likelihood, figures.
-
-    The curves are drawn anew from the log.
-
-    Raises:
-        UserError: this is no run's folder, a file in it is damaged, or the page cannot be written.
-    """
-    home = Folder(folder)
-    run = _read(home.description, "train anew")
-    if run is None:
-        home.run()  # the error for a folder that is not a run's
-        raise AssertionError("a run without a description")
-    results = _read(home.results, f"interalia evaluate {shlex.quote(str(folder))} writes it anew")
-    likelihood = _read(home.likelihood, f"interalia likelihood {shlex.quote(str(folder))} writes it anew")
-    log = _log(home.log)
-    _draw(home, run, log)
-    with writing(home.report) as file:
-        file.write(render(home, run, results, log, likelihood))
-    return home.report
+__all__ = [
+    "bars", "conditions", "dataset_of", "evaluate", "held_out", "home", "likelihood", "make", "observed", "page",
+    "provenance", "rows", "show", "show_likelihood", "summary", "write",
+]  # fmt: skip
 
 
-def _read(path: Path, remedy: str) -> dict[str, Any] | None:
-    """The JSON object in a file, None if there is no such file.
-
-    Raises:
-        UserError: the file cannot be read or is damaged.
-    """
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path} is damaged or cannot be read ({error}); {remedy}.") from None
-    if not isinstance(value, dict):
-        raise UserError(f"{path} is damaged (it holds no JSON object); {remedy}.")
-    return value
+def __getattr__(name: str) -> Any:
+    for home, names in _HOMES.items():
+        if name in names:
+            return getattr(importlib.import_module(f"{__name__}.{home}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-def _log(path: Path) -> list[dict[str, Any]]:
-    """The lines of a log that are whole: a run that was killed leaves half a line at the end."""
-    lines = []
-    if path.is_file():
-        for text in path.read_text(encoding="utf-8", errors="replace").splitlines():
-            try:
-                line = json.loads(text)
-            except ValueError:
-                continue
-            if isinstance(line, dict) and isinstance(line.get("step"), int):
-                lines.append(line)
-    return lines
+def make(trained: Trained) -> Path:
+    """Figures, measures on the test split, and the page; answers the page's path."""
+    from interalia.reports.drawing import page
+    from interalia.reports.measuring import evaluate
 
-
-def _draw(home: Folder, run: Mapping[str, Any], log: Sequence[Mapping[str, Any]]) -> None:
-    """Draws the curves of what the log holds, and with a sigmoid only where the run's divergence gives it a meaning."""
-    from interalia import plots
-
-    keys = {key.partition("/")[0] for line in log for key in line}
-    if "losses" in keys:
-        plots.curves(log, home.figures / "curves.png", part_of(run, "divergence") in WITH_LOG_ODDS)
-    if "measures" in keys:
-        plots.measures(log, home.figures / "measures.png")
-    if "health" in keys:
-        plots.strip(log, home.figures / "health.png")
+    evaluate(trained)
+    return page(trained)

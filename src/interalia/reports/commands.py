@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from html import escape
 from typing import Any
 
-from interalia.folder import Folder
 from interalia.reports.words import WITH_LIKELIHOOD, infers, part_of, translates
 from interalia.runs import OWN
+from interalia.runs.folder import Folder
 
 
 def commands(home: Folder, run: Mapping[str, Any]) -> str:
@@ -40,7 +40,7 @@ def going_on(home: Folder, run: Mapping[str, Any], name: str) -> list[tuple[str,
                 f"interalia.train(trained.run.replace(steps={more}), {path}, resume=True{brought})",
                 "train on from where it stopped",
             ),
-            ("interalia.results.evaluate(trained)", "take the measures"),
+            ("interalia.reports.evaluate(trained)", "take the measures"),
         ]
     if part_of(run, "game") == OWN:
         return lines

@@ -8,9 +8,9 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from interalia.folder import Folder
-from interalia.plots import DPI
+from interalia.reports.plots import DPI
 from interalia.reports.words import infers, translates
+from interalia.runs.folder import Folder
 
 # drawn, at plots' DPI, and not to be pixelated
 LINES = ("curves.png", "measures.png", "plane.png", "plane_to_a.png", "plane_to_b.png")

@@ -129,7 +129,7 @@ TRANSLATING = ("cyclegan",)
 WITH_LOG_ODDS = ("gan", "jensen-shannon", "reverse-kl", "alpha")
 
 
-def words(
+def summary(
     run: Mapping[str, Any],
     results: Mapping[str, Any] | None,
     log: Sequence[Mapping[str, Any]] = (),
@@ -144,7 +144,7 @@ def words(
         likelihood: what is in ``likelihood.json``, or None before it was estimated.
 
     Example:
-        >>> words({"game": "ali", "data": "digits", "steps": 3000, "batch": 128}, None)[0]
+        >>> summary({"game": "ali", "data": "digits", "steps": 3000, "batch": 128}, None)[0]
         "This run is to train ALI (adversarially learned inference) on 'digits' for 3,000 steps of 128 examples each."
     """
     return [*_done(run, results or {}, log), *_taught(run), *_found(run, results, log), *_likely(likelihood, log)]

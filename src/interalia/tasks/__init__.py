@@ -9,7 +9,7 @@ A task takes its randomness from `seed` alone and leaves the global random state
 
 from __future__ import annotations
 
-from interalia.modes import device_of, quietly
+from interalia.contexts import device_of, quietly
 from interalia.tasks.calling import (
     BATCH,
     Level,

@@ -25,13 +25,13 @@ Level = Literal["upper", "lower"]  # of latents, where there are two
 
 def capable(game: Game, task: str, *networks: str) -> None:
     """Raises a UserError if `game` lacks one of the networks that `task` needs."""
-    from interalia.games import CATALOGUE
+    from interalia.games import REGISTRY
 
     for name in networks:
         if not hasattr(game, name):
             able = [
                 member.__name__
-                for member in CATALOGUE.values()
+                for member in REGISTRY.values()
                 if all(any(part in some for some in (*member.players.values(), member.fixed)) for part in networks)
             ]
             raise UserError(
@@ -190,13 +190,13 @@ def told(game: Game, y: ArrayLike | None, count: int) -> tuple[Tensor, ...]:
 
 def check_conditional(game: Game, task: str) -> None:
     """Raises a UserError unless the game is told labels or attributes."""
-    from interalia.games import CATALOGUE
+    from interalia.games import REGISTRY
 
     capable(game, task, "encoder", "decoder")
     if not game.labels:
         able = [
             member.__name__
-            for member in CATALOGUE.values()
+            for member in REGISTRY.values()
             if member.conditional and any("encoder" in moved for moved in member.players.values())
         ]
         raise UserError(

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
+from interalia.contexts import device_of, quietly
 from interalia.errors import UserError
-from interalia.modes import device_of, quietly
 from interalia.tasks.calling import check_images, in_batches
 
 if TYPE_CHECKING:
@@ -27,10 +27,10 @@ def classify(game: Game, x: Tensor, seed: int = 0) -> Tensor:
         >>> classify(game, torch.zeros(3, 1, 8, 8)).shape
         torch.Size([3, 10])
     """
-    from interalia.games import CATALOGUE
+    from interalia.games import REGISTRY
 
     if not game.classes:
-        able = ", ".join(member.__name__ for member in CATALOGUE.values() if member.semi)
+        able = ", ".join(member.__name__ for member in REGISTRY.values() if member.semi)
         raise UserError(f"{type(game).__name__} reads no labels; classify needs a game that does: {able}.")
     check_images(game, x)
     with quietly(game, seed):

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from interalia.conditionals import Codes, StandardNormal, Uniform
+from interalia.contexts import device_of, quietly
 from interalia.errors import UserError
-from interalia.modes import device_of, quietly
 from interalia.tasks.calling import capable, check_images, in_batches, labels
 from interalia.tasks.inference import decode, latents
 
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
 def check_recogniser(game: Game) -> None:
     """Raises a UserError unless the game's critic answers for codes."""
-    from interalia.games import CATALOGUE
+    from interalia.games import REGISTRY
 
     if not game.recognises:
-        able = ", ".join(member.__name__ for member in CATALOGUE.values() if member.recognises)
+        able = ", ".join(member.__name__ for member in REGISTRY.values() if member.recognises)
         raise UserError(f"{type(game).__name__} recognises no codes; play a game that does: {able}.")
 
 
@@ -42,7 +42,7 @@ def recognise(game: Game, x: Tensor) -> Tensor:
 
     Example:
         >>> import interalia
-        >>> run = interalia.recipes.infogan_mnist(data="digits", latent=16)
+        >>> run = interalia.runs.recipes.infogan_mnist(data="digits", latent=16)
         >>> recognise(interalia.build(run), torch.zeros(3, 1, 8, 8)).shape
         torch.Size([3, 12])
     """

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from interalia.contexts import device_of, quietly
 from interalia.errors import UserError
-from interalia.modes import device_of, quietly
 from interalia.tasks.calling import BATCH, capable, check_images, told
 from interalia.tasks.inference import decode, encode, latents
 
@@ -58,7 +58,7 @@ def project(
 
     Example:
         >>> import interalia
-        >>> game = interalia.build(interalia.recipes.gan_mnist(data="digits"))
+        >>> game = interalia.build(interalia.runs.recipes.gan_mnist(data="digits"))
         >>> project(game, torch.zeros(2, 1, 8, 8), steps=3).shape
         torch.Size([2, 64])
     """
@@ -166,7 +166,7 @@ def complete(
 
     Example:
         >>> import interalia
-        >>> game = interalia.build(interalia.recipes.ali_digits())
+        >>> game = interalia.build(interalia.runs.recipes.ali_digits())
         >>> mask = torch.ones(1, 8, 8)
         >>> mask[:, :, 4:] = 0
         >>> complete(game, torch.zeros(2, 1, 8, 8), mask, steps=3).shape

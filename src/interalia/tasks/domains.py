@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Literal
 
 from torch import Tensor
 
+from interalia.contexts import device_of, quietly
 from interalia.errors import UserError
-from interalia.modes import device_of, quietly
 from interalia.tasks.calling import check_images, in_batches
 
 if TYPE_CHECKING:
@@ -38,10 +38,10 @@ def translate(game: Game, x: Tensor, to: Literal["a", "b"] = "b") -> Tensor:
 
 def check_translator(game: Game) -> None:
     """Raises a UserError unless the game maps between two domains."""
-    from interalia.games import CATALOGUE
+    from interalia.games import REGISTRY
 
     if not (hasattr(game, "to_a") and hasattr(game, "to_b")):
         able = ", ".join(
-            member.__name__ for member in CATALOGUE.values() if "to_b" in member.players.get("generator", ())
+            member.__name__ for member in REGISTRY.values() if "to_b" in member.players.get("generator", ())
         )
         raise UserError(f"{type(game).__name__} has no two domains to translate between; play a game that has: {able}.")

@@ -1,6 +1,6 @@
 """Likelihoods of held-out data: bounds and estimates where the model has a density, kernel density estimates where not.
 
-`CATALOGUE` is read by ``interalia list likelihoods`` and by ``interalia likelihood``.
+`REGISTRY` is read by ``interalia list likelihoods`` and by ``interalia likelihood``.
 """
 
 from __future__ import annotations
@@ -19,17 +19,21 @@ from interalia.metrics.likelihood.kernel import (
     kernel_likelihood,
     log_densities,
 )
+from interalia.registry import Registry
 
-CATALOGUE: dict[str, Callable[..., Estimate]] = {
-    "elbo": elbo,
-    "iwae": importance_bound,
-    "ais": annealed_importance,
-    "kde": kernel_estimate,
-}
+REGISTRY: Registry[Callable[..., Estimate]] = Registry(
+    "likelihoods",
+    {
+        "elbo": elbo,
+        "iwae": importance_bound,
+        "ais": annealed_importance,
+        "kde": kernel_estimate,
+    },
+)
 
 __all__ = [
-    "CATALOGUE",
     "GRID",
+    "REGISTRY",
     "Estimate",
     "Likelihood",
     "Sandwich",

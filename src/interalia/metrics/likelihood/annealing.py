@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 from interalia.conditionals import StandardNormal, Uniform, drawn
+from interalia.contexts import device_of, frozen, full, precision_context, quietly, resolve_precision
 from interalia.errors import UserError
 from interalia.games.game import Game
 from interalia.games.variational import Variational
@@ -39,7 +40,6 @@ from interalia.metrics.likelihood.hamiltonian import (
     transition,
     tuned,
 )
-from interalia.modes import device_of, frozen, full, precision_context, quietly, resolve_precision
 
 Path = Literal["sigmoidal", "linear"]
 Precision = Literal["auto", "fp32", "bf16"]

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from interalia.conditionals import drawn
+from interalia.contexts import quietly
 from interalia.errors import UserError
 from interalia.games.game import Game
 from interalia.metrics.likelihood.estimate import GIVEN, Estimate, checked, counted, gathered, rows_that_fit
-from interalia.modes import quietly
 from interalia.tasks.calling import capable
 
 

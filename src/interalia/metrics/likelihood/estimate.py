@@ -12,11 +12,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from interalia.contexts import device_of, flushed, quietly
 from interalia.data.progress import progress
 from interalia.data.store import free_memory
 from interalia.errors import UserError
 from interalia.games.game import Game
-from interalia.modes import device_of, flushed, quietly
 from interalia.tasks.calling import check_images
 
 ROWS = {"cpu": 1024}  # pairs (x, z) looked at at once where memory allows: more no longer fit a processor's cache
@@ -73,7 +73,7 @@ class Estimate:
     """log p(x) of some images, and what must be known to compare it.
 
     Attributes:
-        name: a key of `interalia.metrics.likelihood.CATALOGUE`.
+        name: a key of `interalia.metrics.likelihood.REGISTRY`.
         values: one for each image that is done, in nats, float64, shape (m,).
         rows: which of the images given each is of, int64, shape (m,).
         images: how many were given; more than m where the estimate was interrupted.

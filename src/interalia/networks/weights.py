@@ -1,0 +1,58 @@
+"""The weights of networks: the papers' initialisation, and batch norm's population statistics."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+
+from interalia.contexts import BatchNorm
+
+
+@torch.no_grad()
+def estimate_population(game: nn.Module, batches: Iterator[tuple[Tensor, ...]], count: int) -> None:
+    """Estimates batch norm's population statistics anew: their plain averages over `count` batches with the weights as
+    they are, in place of averages that trail behind weights that moved.
+
+    References:
+        Adversarial Feature Learning, Jeff Donahue, Philipp Krahenbuhl, Trevor Darrell, 2017,
+        https://arxiv.org/abs/1605.09782
+    """
+    game.train()
+    norms = [module for module in game.modules() if isinstance(module, BatchNorm)]
+    norms = [norm for norm in norms if norm.training]  # not those of a network that is fixed
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # torch's way of asking for a plain average
+    for _ in range(count):
+        game(*next(batches))
+    game.eval()
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+
+
+@torch.no_grad()
+def initialise(network: nn.Module, std: float) -> None:
+    """The papers' initialisation: weights N(0, std^2), biases 0, batch norm's gain 1."""
+    for module in network.modules():
+        if isinstance(module, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
+            module.weight.normal_(0.0, std)
+        bias = getattr(module, "bias", None)
+        if isinstance(bias, nn.Parameter):
+            bias.zero_()
+
+
+@torch.no_grad()
+def initialise_output(bias: Tensor, mean: Tensor, margin: float = 1 / 512) -> None:
+    """Sets a sigmoid output's bias to the log-odds of the mean image, log(m / (1 - m)), so that training starts there.
+
+    Arguments:
+        bias: shape (channels, height, width), or (channels,).
+        mean: the mean image in [0, 1], shape (channels, height, width).
+        margin: keeps pixels that are always black or white off the ends; half a grey level is 1 / 510.
+    """
+    if bias.ndim == 1 and len(bias) == mean.shape[0]:
+        mean = mean.mean(dim=(1, 2))
+    bias.copy_(torch.logit(mean.to(bias).clamp(margin, 1 - margin)).view_as(bias))

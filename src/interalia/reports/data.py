@@ -1,0 +1,91 @@
+"""A trained run's folder and its data, and the members of it that are looked at."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import sys
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from interalia.data import fingerprints
+from interalia.data.store import as_tensor
+from interalia.errors import UserError
+from interalia.runs import described
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from interalia.data.dataset import Dataset
+    from interalia.games import Game
+    from interalia.runs.folder import Folder
+    from interalia.runs.loading import Trained
+
+
+def home(trained: Trained) -> Folder:
+    """The folder of a run.
+
+    Raises:
+        UserError: the game was loaded from a bare file of weights.
+    """
+    if trained.folder is None:
+        raise UserError("a bare file of weights has no folder for results; give the run's folder.")
+    return trained.folder
+
+
+def dataset_of(trained: Trained) -> Dataset:
+    """The data that a run was trained on; where these are others by now, it is said on stderr and in their `about`."""
+    if trained.given is not None:
+        dataset = trained.given
+    else:
+        try:
+            dataset = described.dataset(trained.run)
+        except UserError as error:
+            raise UserError(f"the data that this run was trained on cannot be loaded: {error}") from None
+    if trained.folder is None or (kept := trained.folder.fingerprint()) is None:
+        return dataset
+    if other := fingerprints.difference(kept, fingerprints.fingerprint(dataset)):
+        said = (
+            f"The data are not those that the run in {trained.folder.path} was trained on ({other}): some of what is held "
+            f"out now may have been trained on."
+        )
+        warn(said)
+        return dataclasses.replace(dataset, about=f"{dataset.about} {said}".strip())
+    return dataset
+
+
+@functools.cache
+def warn(sentence: str) -> None:
+    """Says a sentence on stderr, once."""
+    print(sentence, file=sys.stderr)
+
+
+def held_out(dataset: Dataset, count: int, seed: int = 0) -> Tensor:
+    """`count` members of the test split, drawn by seed, shape (count, *shape)."""
+    return as_tensor(dataset.test.x[rows(dataset, count, seed)])
+
+
+def conditions(game: Game, dataset: Dataset, count: int, seed: int = 0) -> Tensor | None:
+    """What a conditional game is told of the members that `held_out` draws; None for a game that is told nothing."""
+    y = dataset.conditions("test", game.attributes) if game.labels else None
+    return None if y is None else torch.from_numpy(y[rows(dataset, count, seed)])
+
+
+def rows(dataset: Dataset, count: int, seed: int) -> NDArray[np.int64]:
+    """Which members of the test split a seed draws."""
+    order = torch.randperm(len(dataset.test), generator=torch.Generator().manual_seed(seed))
+    found: NDArray[np.int64] = order[:count].sort().values.numpy()
+    return found
+
+
+def observed(dataset: Dataset, split: str, count: int | None, seed: int) -> tuple[Tensor, str]:
+    """Images of a split, all or `count` drawn by the seed, and by which rule they are binarised."""
+    part = getattr(dataset, split)
+    if not len(part):
+        raise UserError(f"the {split} split of {dataset.name!r} is empty; measure on another split.")
+    order = torch.randperm(len(part), generator=torch.Generator().manual_seed(seed))
+    x = as_tensor(part.x[order[:count].sort().values.numpy()])
+    return x, "fresh in training, drawn once here" if dataset.binarised == "fresh" else dataset.binarised

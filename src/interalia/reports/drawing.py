@@ -1,0 +1,101 @@
+"""From a trained run to its figures and its page."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from interalia import reports, tasks
+from interalia.conditionals import Chain, StandardNormal, Uniform
+from interalia.errors import UserError
+from interalia.reports import plots
+from interalia.reports.data import conditions, dataset_of, held_out, home
+
+if TYPE_CHECKING:
+    from interalia.data.dataset import Dataset
+    from interalia.games import Game
+    from interalia.runs.loading import Trained
+
+PAIRS = 8  # interpolations on the page
+EDITS = 8  # images whose edits are on the page
+PLANE = 20  # places along each dimension of a plane of z
+MOST = 12  # edits of each
+CYCLES = 20  # translations on the page, each way
+STEPS = 9
+POINTS = 2500  # of a plane
+
+
+def page(trained: Trained) -> Path:
+    """Draws the figures that the run's game can give, and writes report.html."""
+    folder = home(trained)
+    try:
+        draw(trained, dataset_of(trained))
+    except UserError as error:  # the data may be gone; the page still tells what the folder holds
+        print(f"{error} The figures are left as they are.", file=sys.stderr)
+    return reports.write(folder.path)
+
+
+def draw(trained: Trained, dataset: Dataset) -> None:
+    """The figures of a run, from the test split where originals are shown."""
+    game, figures = trained.game, home(trained).figures
+    infers = hasattr(game, "encoder")
+    if game.other is not None:
+        draw_translations(game, dataset, figures)
+        return
+    if not dataset.is_image:
+        if dataset.shape == (2,):
+            real, y = held_out(dataset, POINTS), conditions(game, dataset, POINTS)
+            plots.plane(
+                real.numpy(),
+                tasks.generate(game, len(real), y=y, how="sample").numpy(),  # as they are held against the data
+                figures / "plane.png",
+                means=None if dataset.mixture is None else dataset.mixture.means,
+                latents=tasks.encode(game, real, how="sample", y=y).numpy()
+                if infers and trained.run.latent == 2
+                else None,
+                reconstructions=tasks.reconstruct(game, real, y=y).numpy() if infers else None,
+            )
+        return
+    by_label = game.labels > 0 and not game.attributes
+    samples = tasks.by_label(game, 10) if by_label else tasks.generate(game, 100)
+    plots.grid(samples.numpy(), figures / "samples.png", columns=10)
+    if game.prior.size == 2 and isinstance(game.prior, StandardNormal | Uniform):
+        plots.grid(tasks.manifold(game, PLANE).flatten(0, 1).numpy(), figures / "manifold.png", columns=PLANE)
+    if game.recognises:
+        for i, code in enumerate(tasks.directions(game)):
+            plots.traversals([tasks.traverse(game, i).numpy()], figures / f"traversal_{code}.png")
+    if not infers:
+        return
+    x, y = held_out(dataset, 40), conditions(game, dataset, 40)
+    plots.pairs(x.numpy(), tasks.reconstruct(game, x, y=y).numpy(), figures / "reconstructions.png")
+    if isinstance(game.encoder, Chain):
+        lower = tasks.reconstruct(game, x, level="lower")
+        plots.pairs(x.numpy(), lower.numpy(), figures / "reconstructions_lower.png")
+    if y is not None:
+        edited = tasks.edits(game, x[:EDITS], y[:EDITS])[:, :MOST]
+        plots.interpolations(x[:EDITS].numpy(), edited.numpy(), None, figures / "edits.png")
+    ends, y = held_out(dataset, 2 * PAIRS, seed=1), conditions(game, dataset, 2 * PAIRS, seed=1)
+    half = len(ends) // 2
+    if half:
+        a, b = ends[:half], ends[half : 2 * half]
+        told = None if y is None else (y[:half], y[half : 2 * half])
+        for how, name in (("linear", "interpolations.png"), ("spherical", "interpolations_spherical.png")):
+            way = tasks.interpolate(game, a, b, STEPS, how, y=told)  # type: ignore[arg-type]
+            plots.interpolations(a.numpy(), way.numpy(), b.numpy(), figures / name)
+
+
+def draw_translations(game: Game, dataset: Dataset, figures: Path) -> None:
+    """Held-out images of each domain, what the game makes of them, and what it makes of that in turn."""
+    assert dataset.other is not None
+    count = CYCLES if dataset.is_image else POINTS
+    held = {"a": held_out(dataset, count), "b": held_out(dataset.other, count)}
+    for source, to in (("a", "b"), ("b", "a")):
+        x = held[source]
+        fake = tasks.translate(game, x, to=to)  # type: ignore[arg-type]
+        back = tasks.translate(game, fake, to=source)  # type: ignore[arg-type]
+        if dataset.is_image:
+            truth = held[to].numpy() if dataset.paired else None
+            plots.cycles(x.numpy(), fake.numpy(), back.numpy(), figures / f"to_{to}.png", truth)
+        elif dataset.shape == (2,):
+            plots.plane(held[to].numpy(), fake.numpy(), figures / f"plane_to_{to}.png")

@@ -1,0 +1,225 @@
+"""From a trained run to results.json and likelihood.json."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import torch
+
+from interalia import tasks
+from interalia.disk import write_json, writing
+from interalia.errors import UserError, unknown
+from interalia.metrics import evaluation
+from interalia.metrics.features import extractor_for
+from interalia.reports.data import dataset_of, home, observed
+from interalia.reports.origin import provenance
+from interalia.reports.tables import likelihood_markdown, markdown
+from interalia.runs import OWN, building, log
+from interalia.runs.folder import own_generator
+
+if TYPE_CHECKING:
+    from interalia.data.dataset import Dataset
+    from interalia.games import Game
+    from interalia.metrics.likelihood import Estimate
+    from interalia.runs.loading import Trained
+
+Kind = Literal["auto", "classifier", "random", "inception"]  # whose features distances are computed in
+BANDWIDTH_POINTS = 1000  # validation images by which GAN's rule chooses the kernels' width
+
+
+def evaluate(
+    trained: Trained,
+    split: Literal["test", "validation"] = "test",
+    count: int | None = None,
+    seed: int = 0,
+    features: Kind = "auto",
+    weights: Literal["last", "best"] = "last",
+) -> dict[str, Any]:
+    """Measures a run, writes its results.json, and answers what it holds."""
+    folder = home(trained)
+    dataset = dataset_of(trained)
+    extractor = extractor_for(dataset, device=str(tasks.device_of(trained.game)), kind=features)
+    measures = evaluation.evaluate(
+        trained.game,
+        dataset,
+        split=split,
+        count=count,
+        seed=seed,
+        extractor=extractor,
+        untrained=untrained(trained, dataset),
+    )
+    lines = [
+        line
+        for line in log.read(folder)
+        if any(key.startswith("losses/") for key in line) and line["step"] <= trained.step
+    ]
+    seconds = lines[-1]["seconds"] if lines else None
+    steps = trained.step
+    found = {
+        "measures": [
+            {
+                "name": m.name, "value": m.value, "unit": m.unit, "better": m.better, "about": m.about,
+                "protocol": m.protocol,
+            }
+            for m in measures
+        ],
+        "split": split,
+        "seeds": {"training": trained.run.seed, "evaluation": seed},
+        "step": steps,
+        "weights": weights,
+        "training": {
+            "steps": steps,
+            "seconds": seconds,
+            "images_per_second": None if not seconds else round(steps * trained.run.batch / seconds, 1),
+        },
+        "data": {
+            "name": dataset.name,
+            "about": dataset.about,
+            "shape": list(dataset.shape),
+            "train": len(dataset.train),
+            "validation": len(dataset.validation),
+            "test": len(dataset.test),
+        },
+        **provenance(),
+    }  # fmt: skip
+    write_json(folder.results, found)
+    with writing(folder.table) as file:
+        file.write(markdown(trained.run, found))
+    return found
+
+
+def untrained(trained: Trained, dataset: Dataset) -> Game | None:
+    """The run's game before its first step: the baseline that random weights are; None for a game of somebody's own."""
+    run, game = trained.run, trained.game
+    if run.game == OWN:
+        return None
+    placed = own_generator(run, trained.folder)
+    # from Python, or in a file that is not opened a second time
+    brought = game.fixed and (placed.generator is None or placed.generator.endswith(".pt2"))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(run.seed)
+        return building.build_for(placed, dataset, generator=game.decoder.network if brought else None)
+
+
+def likelihood(
+    trained: Trained,
+    how: Sequence[str] | None = None,
+    split: Literal["test", "validation"] = "test",
+    count: int | None = None,
+    samples: int | None = None,
+    annealing: Mapping[str, Any] | None = None,
+    seed: int = 0,
+    weights: Literal["last", "best"] = "last",
+) -> dict[str, Any]:
+    """Estimates log p(x) of held-out data, writes the run's likelihood.json and likelihood.md, and answers what they hold.
+
+    What is there when it is interrupted is written too, and says how many images it is of.
+
+    Arguments:
+        trained: the run.
+        how: names of `interalia.metrics.likelihood.REGISTRY`; by default all but kde that the game has densities for.
+        split: the part of the data.
+        count: how many images, drawn by the seed; by default all of them.
+        samples: how many to draw for each of these estimates, of elbo, iwae (its K) and kde; by default what each has.
+        annealing: settings of `annealed_importance`.
+        seed: of the choice of images and of all draws.
+        weights: which these are, for the record.
+
+    Raises:
+        UserError: no such estimate, `count` under 1, a setting of an estimate that is not asked for, or what the estimates
+            raise.
+    """
+    from interalia.metrics.likelihood import REGISTRY
+
+    folder, game = home(trained), trained.game
+    for name in how or ():
+        if name not in REGISTRY:
+            raise unknown("estimate", name, REGISTRY)
+    if how is not None and not how:
+        raise UserError(f"--how names no estimate; give some of {', '.join(REGISTRY)}, with commas between them.")
+    if count is not None and count < 1:
+        raise UserError(f"--count is {count}, and it must be at least 1.")
+    if how is None:
+        density = hasattr(game, "encoder") and game.encoder.density
+        how = ["elbo", "iwae", "ais"] if density else ["ais"]
+    dataset = dataset_of(trained)
+    x, binarised = observed(dataset, split, count, seed)
+    settings: dict[str, dict[str, Any]] = {name: {} for name in how}
+    for key, value in {"samples": samples, **(annealing or {})}.items():
+        if value is None:
+            continue
+        taking = [name for name in REGISTRY if (name == "ais") == (key != "samples")]
+        if not set(taking) & set(how):
+            raise UserError(f"--{key} is about {', '.join(taking)}, and --how asks for {', '.join(how)}; leave it out.")
+        for name in set(taking) & set(how):
+            settings[name][key] = value
+    if "kde" in how:
+        settings["kde"]["validation"] = observed(dataset, "validation", BANDWIDTH_POINTS, seed)[0]
+        settings["kde"]["y"] = dataset.conditions("validation", game.attributes) if game.labels else None
+    estimates: list[Estimate] = []
+    interrupted = False
+    for name in how:
+        try:
+            one = REGISTRY[name](game, x, seed=seed, binarised=binarised, **settings[name])
+        except KeyboardInterrupt:
+            if not estimates:
+                raise
+            interrupted = True
+            break
+        estimates.append(one)
+        unchecked = (
+            name == "ais" and settings["ais"].get("simulated", 1) and (one.check is None or one.check.interrupted)
+        )
+        if one.interrupted or unchecked:
+            interrupted = True
+            break
+    found = {
+        "estimates": [estimated(one) for one in estimates],
+        "interrupted": interrupted,
+        "split": split,
+        "images": {"measured": len(x), "split": len(getattr(dataset, split))},
+        "binarisation": binarised,
+        "seeds": {"training": trained.run.seed, "evaluation": seed},
+        "step": trained.step,
+        "weights": weights,
+        "data": {"name": dataset.name, "about": dataset.about, "shape": list(dataset.shape)},
+        **provenance(),
+    }
+    write_json(folder.likelihood, found)
+    with writing(folder.likelihood_table) as file:
+        file.write(likelihood_markdown(trained.run, found))
+    return found
+
+
+def estimated(one: Estimate) -> dict[str, Any]:
+    """An estimate as it is written."""
+    check = one.check
+    return {
+        "name": one.name,
+        "value": one.mean,
+        "error": finite(one.error),
+        "unit": "nats",
+        "images": len(one.values),
+        "of": one.images,
+        "acceptance": one.acceptance,
+        "check": None
+        if check is None
+        else {
+            "gap": check.gap,
+            "error": finite(check.error),
+            "lower": float(check.lower.mean()),
+            "upper": float(check.upper.mean()),
+            "acceptance": check.acceptance,
+            "images": len(check.lower),
+            "of": check.images,
+            "protocol": check.protocol,
+        },
+        "protocol": one.words,
+    }
+
+
+def finite(value: float) -> float | None:
+    """The value, or None where it is none, such as the standard error of one image."""
+    return value if np.isfinite(value) else None

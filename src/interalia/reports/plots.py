@@ -1,0 +1,661 @@
+"""Arrays -> PNG files: grids of images, pairs, interpolations, curves, and the plane.
+
+Images are floats in [0, 1], shape (n, channels, height, width), of 1, 3 or 4 channels (the fourth is opacity); bytes
+from 0 to 255 are understood too. Small images are enlarged by whole factors without smoothing, so that every pixel of
+an 8x8 digit can be seen. Every function answers the path that it wrote, which appears there only when it is complete.
+
+Colours are those of Okabe and Ito, which people with any colour vision can tell apart; a player or a joint has the same
+colour in all figures.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from interalia.disk import writing
+from interalia.errors import UserError
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+Tile = NDArray[np.uint8]  # (height, width, 3)
+
+BACKGROUND = (176, 176, 176)  # between images: neither the black nor the white that their borders usually have
+TILE = 72  # about how many screen pixels a small image is enlarged to
+DPI = 144
+
+VERMILLION, BLUE, GREEN, PURPLE, ORANGE, SKY, BLACK = (
+    "#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000",
+)  # fmt: skip
+SERIES = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY, BLACK)
+PLAYERS = {"critic": VERMILLION, "generator": BLUE, "encoder": SKY, "decoder": BLUE, "autoencoder": BLUE}
+JOINTS = {"q": GREEN, "data": GREEN, "posterior": GREEN, "p": PURPLE, "model": PURPLE, "prior": PURPLE}
+MEANINGS = {
+    "q": "q: data, inferred latents",
+    "p": "p: samples, prior's latents",
+    "data": "data",
+    "model": "samples",
+}
+
+
+# images
+
+
+def grid(
+    images: ArrayLike, path: Path | str, columns: int | None = None, gap: int = 1, scale: int | None = None
+) -> Path:
+    """All images in rows, from left to right and from top to bottom.
+
+    Arguments:
+        images: shape (n, channels, height, width), in [0, 1].
+        path: the PNG file.
+        columns: images in a row; by default as many as make the whole about square.
+        gap: the distance between two images, in pixels of an image; an image alone has none around it.
+        scale: the whole factor to enlarge by; by default one that makes small images readable.
+
+    Raises:
+        UserError: the images are not of such a shape, there are none, or the file cannot be written.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> with TemporaryDirectory() as folder:
+        ...     grid(np.zeros((64, 1, 8, 8)), Path(folder, "samples.png")).name
+        'samples.png'
+    """
+    tiles, scale = _tiles(images, scale)
+    n, height, width = tiles.shape[:3]
+    if columns is None:
+        columns = math.ceil(math.sqrt(n * height / width))
+    columns = min(max(columns, 1), n)
+    space = _space(gap, scale)
+    rows = [_beside(tiles[i : i + columns], space) for i in range(0, n, columns)]
+    return _save(_framed(_above(rows, space), space if n > 1 else 0), path)
+
+
+def single(image: ArrayLike, path: Path | str) -> Path:
+    """One image as it is, in its own channels and size: opacity stays opacity.
+
+    Arguments:
+        image: shape (channels, height, width), in [0, 1].
+        path: the PNG file.
+    """
+    from PIL import Image
+
+    x = (np.asarray(image, dtype=np.float64).clip(0, 1) * 255).round().astype(np.uint8)
+    with writing(Path(path), "wb") as file:
+        Image.fromarray(x[0] if len(x) == 1 else x.transpose(1, 2, 0)).save(file, format="PNG")
+    return Path(path)
+
+
+def pairs(originals: ArrayLike, reconstructions: ArrayLike, path: Path | str, columns: int = 10) -> Path:
+    """Originals, and right below each its reconstruction; blocks of `columns` pairs are set apart.
+
+    Raises:
+        UserError: the two differ in shape, or what `grid` raises.
+    """
+    above, scale = _tiles(originals)
+    below, _ = _tiles(reconstructions)
+    _alike(originals=above, reconstructions=below)
+    columns = max(columns, 1)
+    space, thin = _space(2, scale), _space(1, scale) // 4
+    blocks = [
+        _above([_beside(above[i : i + columns], space), _beside(below[i : i + columns], space)], thin)
+        for i in range(0, len(above), columns)
+    ]
+    return _save(_framed(_above(blocks, 2 * space), space), path)
+
+
+def cycles(
+    sources: ArrayLike,
+    translations: ArrayLike,
+    backs: ArrayLike,
+    path: Path | str,
+    truths: ArrayLike | None = None,
+    columns: int = 10,
+) -> Path:
+    """Images of one domain, right below each its translation, below that the way back, and the true translation where it is
+    known; blocks of `columns` images are set apart.
+
+    Raises:
+        UserError: they differ in shape, or what `grid` raises.
+    """
+    given = {"sources": sources, "translations": translations, "backs": backs, "truths": truths}
+    named = {name: _tiles(images)[0] for name, images in given.items() if images is not None}
+    _, scale = _tiles(sources)
+    _alike(**named)
+    rows = list(named.values())
+    columns = max(columns, 1)
+    space, thin = _space(2, scale), _space(1, scale) // 4
+    blocks = [
+        _above([_beside(row[i : i + columns], space) for row in rows], thin) for i in range(0, len(rows[0]), columns)
+    ]
+    return _save(_framed(_above(blocks, 2 * space), space), path)
+
+
+def traversals(blocks: Sequence[ArrayLike], path: Path | str) -> Path:
+    """For each code a block of images, one above the other: along its rows that code alone varies.
+
+    Arguments:
+        blocks: each of shape (rows, columns, channels, height, width).
+        path: the PNG file.
+
+    Raises:
+        UserError: a block has another shape, or what `grid` raises.
+    """
+    parts = []
+    for block in map(np.asarray, blocks):
+        if block.ndim != 5:
+            raise UserError(
+                f"the traversal has the shape {block.shape}; give an array (rows, columns, channels, height, width)."
+            )
+        tiles, scale = _tiles(block.reshape(-1, *block.shape[2:]))
+        space, columns = _space(1, scale), block.shape[1]
+        rows = [_beside(tiles[i : i + columns], space) for i in range(0, len(tiles), columns)]
+        parts.append(_framed(_above(rows, space), space))
+    return _save(_above(parts, 2 * space), path)
+
+
+def interpolations(left: ArrayLike, path_images: ArrayLike, right: ArrayLike | None, path: Path | str) -> Path:
+    """One row a pair: an original, the decoded points on the way, the other original. Originals are framed in green.
+
+    Without `right` it is a row an image: the original, and what was made of it.
+
+    Arguments:
+        left: originals that the ways start from, shape (n, channels, height, width).
+        path_images: shape (n, steps, channels, height, width).
+        right: originals that they lead to, shape (n, channels, height, width), or None.
+        path: the PNG file.
+
+    Raises:
+        UserError: the three do not fit each other, or what `grid` raises.
+    """
+    ways = np.asarray(path_images)
+    if ways.ndim != 5:
+        raise UserError(
+            f"the interpolations have the shape {ways.shape}; give an array (n, steps, channels, height, width)."
+        )
+    n, steps = ways.shape[:2]
+    starts, scale = _tiles(left)
+    ends, _ = _tiles(left if right is None else right)
+    between, _ = _tiles(ways.reshape(-1, *ways.shape[2:]))
+    between = between.reshape(n, steps, *between.shape[1:])
+    _alike(left=starts, right=ends, interpolations=between[:, 0])
+    space, frame = _space(1, scale), max(2, scale // 2)
+    green = (0, 158, 115)
+    rows = []
+    for start, points, end in zip(starts, between, ends, strict=True):
+        way = _framed(_beside(points, space), frame)  # as high as the framed originals
+        last = [] if right is None else [_framed(end, frame, green)]
+        rows.append(_beside([_framed(start, frame, green), way, *last], 2 * space))
+    return _save(_framed(_above(rows, space), space), path)
+
+
+def _tiles(images: ArrayLike, scale: int | None = None) -> tuple[NDArray[np.uint8], int]:
+    """Enlarged RGB images of bytes, shape (n, height, width, 3), and the factor."""
+    x = np.asarray(images)
+    if x.ndim != 4 or x.shape[1] not in (1, 3, 4) or 0 in x.shape:
+        raise UserError(
+            f"the images have the shape {x.shape}; give at least one, as an array (n, channels, height, width) with "
+            f"1, 3 or 4 channels."
+        )
+    x = x / 255 if np.issubdtype(x.dtype, np.integer) else x.astype(np.float64)
+    x = np.nan_to_num(x, nan=0.5, posinf=1.0, neginf=0.0).clip(0, 1).transpose(0, 2, 3, 1)
+    if scale is None:
+        scale = max(1, round(TILE / math.sqrt(x.shape[1] * x.shape[2])))
+    x = x.repeat(scale, axis=1).repeat(scale, axis=2)
+    if x.shape[3] == 4:
+        rows, columns = np.indices(x.shape[1:3]) // 4
+        checkers = np.where((rows + columns) % 2, 0.9, 0.7)[..., None]  # what shows through where opacity is low
+        x = x[..., 3:] * x[..., :3] + (1 - x[..., 3:]) * checkers
+    tiles = np.rint(x * 255).astype(np.uint8)
+    return (tiles.repeat(3, axis=3) if tiles.shape[3] == 1 else tiles), scale
+
+
+def _alike(**tiles: NDArray[np.uint8]) -> None:
+    """Raises a UserError unless all have the same number of images of the same size."""
+    shapes = {name: (len(x), *x.shape[1:3]) for name, x in tiles.items()}
+    if len(set(shapes.values())) > 1:
+        found = ", ".join(f"{name} {n} of {h}x{w}" for name, (n, h, w) in shapes.items())
+        raise UserError(f"the images do not fit each other (enlarged: {found}); give as many of each, of one size.")
+
+
+def _space(gap: int, scale: int) -> int:
+    """A gap of so many pixels of an image, on the screen; at least two where there is to be one."""
+    return max(2 * gap, min(gap * scale, 8 * gap)) if gap > 0 else 0
+
+
+def _above(parts: Sequence[Tile], space: int) -> Tile:
+    """The parts one above the other, flush left, with `space` pixels between them."""
+    width = max(part.shape[1] for part in parts)
+    height = sum(part.shape[0] for part in parts) + space * (len(parts) - 1)
+    canvas = np.full((height, width, 3), BACKGROUND, np.uint8)
+    top = 0
+    for part in parts:
+        canvas[top : top + part.shape[0], : part.shape[1]] = part
+        top += part.shape[0] + space
+    return canvas
+
+
+def _beside(parts: Iterable[Tile], space: int) -> Tile:
+    """The parts from left to right, flush at the top, with `space` pixels between them."""
+    return _above([part.swapaxes(0, 1) for part in parts], space).swapaxes(0, 1)
+
+
+def _framed(part: Tile, width: int, colour: tuple[int, int, int] = BACKGROUND) -> Tile:
+    canvas = np.full((part.shape[0] + 2 * width, part.shape[1] + 2 * width, 3), colour, np.uint8)
+    canvas[width : width + part.shape[0], width : width + part.shape[1]] = part
+    return canvas
+
+
+def _save(picture: Tile, path: Path | str) -> Path:
+    from PIL import Image
+
+    with writing(Path(path), "wb") as file:
+        Image.fromarray(np.ascontiguousarray(picture)).save(file, format="png", optimize=True)
+    return Path(path)
+
+
+# numbers
+
+
+def curves(log: Sequence[Mapping[str, Any]], path: Path | str, logits: bool = True) -> Path:
+    """Losses of all players, the critic's mean score on each joint, and its mean sigmoid, against the step.
+
+    Thin lines are the values as logged, thick ones their running mean.
+
+    References:
+        Figures 13, 16 and 17 of the reproduction report on ALI show these curves.
+
+    Arguments:
+        log: the lines of ``log.jsonl``: those with ``losses/PLAYER``, ``scores/JOINT``, ``probabilities/JOINT``.
+        path: the PNG file.
+        logits: whether a score is a log-odds, as it is under the divergences gan, jensen-shannon and reverse-kl; the
+            sigmoid means something only then.
+
+    Raises:
+        UserError: the log has no losses, or the file cannot be written.
+    """
+    losses, scores = _series(log, "losses/"), _series(log, "scores/")
+    sigmoids = _series(log, "probabilities/") if logits else {}
+    if logits and not sigmoids:
+        sigmoids = {name: (step, 0.5 * (1 + np.tanh(value / 2))) for name, (step, value) in scores.items()}
+    if not losses:
+        raise UserError("the log has no losses to draw; train for some steps first.")
+    unit = "mean score (log-odds)" if logits else "mean score"
+    drawn = [
+        ("loss", losses, PLAYERS, None),
+        (unit, scores, JOINTS, 0.0 if logits else None),
+        ("mean sigmoid(score)", sigmoids, JOINTS, 0.5),
+    ]
+    drawn = [panel for panel in drawn if panel[1]]
+    figure = _figure(8.6, 0.5 + 2.3 * len(drawn))
+    panels = figure.subplots(len(drawn), 1, sharex=True, squeeze=False)[:, 0]
+    for axes, (label, series, colours, level) in zip(panels, drawn, strict=True):
+        if level is not None:
+            axes.axhline(level, color=BLACK, linewidth=0.8, linestyle=":", label="cannot tell apart")
+        for name, colour in _colours(series, colours).items():
+            step, value = series[name]
+            smooth = _smooth(value)
+            single = {"marker": "o", "markersize": 4} if len(step) == 1 else {}
+            if len(step) > 8:
+                axes.plot(step, value, color=colour, linewidth=0.7, alpha=0.35)
+            axes.plot(step, smooth, color=colour, linewidth=1.8, label=MEANINGS.get(name, name), **single)
+        axes.set_ylabel(label)
+        _scale(axes, [value for _, value in series.values()])
+        axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0), frameon=False, borderaxespad=0)
+    panels[0].set_title("thin: as logged; thick: running mean", loc="left", fontsize=9, color="#555555")
+    panels[-1].set_xlabel(_abscissa(log))
+    if sigmoids:
+        panels[-1].set_ylim(-0.03, 1.03)
+    return _write(figure, path)
+
+
+def measures(log: Sequence[Mapping[str, Any]], path: Path | str) -> Path:
+    """The measures on validation data against the step, one panel each, with the best value marked.
+
+    Raises:
+        UserError: the log has no measures, or the file cannot be written.
+    """
+    from interalia.metrics import REGISTRY
+
+    series = _series(log, "measures/")
+    if not series:
+        raise UserError("the log has no measures to draw; train with --evaluate-every above 0.")
+    figure, panels = _panels(len(series), 3.2, 2.6, 0.4)
+    for axes, (name, (step, value)) in zip(panels, series.items(), strict=True):
+        metric = REGISTRY.get(name)
+        better, unit = (metric.better, metric.unit) if metric else (None, "")
+        axes.plot(step, value, color=BLUE, linewidth=1.5, marker="o", markersize=3)
+        if better and np.isfinite(value).any():
+            at = int(np.nanargmin(value) if better == "lower" else np.nanargmax(value))
+            axes.plot(step[at], value[at], "o", color=VERMILLION, markersize=7, label=f"best: {value[at]:.4g}")
+            axes.legend(loc="lower left", bbox_to_anchor=(0.55, 1.0), frameon=False, fontsize=8, handletextpad=0.1)
+        axes.set_title(name.replace("_", " "), loc="left", fontsize=9, pad=18)
+        if better:
+            axes.text(0, 1.03, f"{better} is better", transform=axes.transAxes, fontsize=8, color="#555555")
+        axes.set_ylabel(unit)
+        axes.set_xlabel("step")
+        _scale(axes, [value])
+    return _write(figure, path)
+
+
+def strip(log: Sequence[Mapping[str, Any]], path: Path | str) -> Path:
+    """The signs of health against the step, one narrow panel each, with the bound beyond which a sign is ill; before them
+    the verdict of each evaluation, and after them the differences of signs that have a bound.
+
+    Raises:
+        UserError: the log has no signs, or the file cannot be written.
+    """
+    from interalia.metrics.verdicts import COUNTS, RULES, SIGNS
+
+    series = _series(log, "health/")
+    series = {name: series[name] for name in SIGNS if name in series and name not in COUNTS}
+    if not series:
+        raise UserError("the log has no signs of health to draw; train with --evaluate-every above 0.")
+    for rule in RULES:
+        first, _, second = rule.sign.partition(" - ")
+        if first in series and second in series:
+            (step, value), (_, other) = series[first], series[second]
+            series[rule.sign] = (step, value - other)
+    verdicts = [(int(line["step"]), str(line["verdict"])) for line in log if line.get("verdict") and "step" in line]
+    figure, panels = _panels(len(series) + bool(verdicts), 3.2, 1.5, 0.3)
+    if verdicts:
+        _verdicts(panels.pop(0), verdicts)
+    for axes, (name, (step, value)) in zip(panels, series.items(), strict=True):
+        rule_of = next((rule for rule in RULES if rule.sign == name), None)
+        axes.plot(step, value, color=BLUE, linewidth=1.5, marker="o", markersize=3)
+        axes.set_title(name.replace("_", " "), loc="left", fontsize=9)
+        axes.ticklabel_format(useOffset=False)
+        middle = float(np.nanmean(value)) if np.isfinite(value).any() else 0.0
+        if np.isfinite(value).any() and np.nanmax(value) - np.nanmin(value) < 1e-3 * abs(middle):
+            axes.set_ylim(middle - 0.1 * abs(middle), middle + 0.1 * abs(middle))  # what does not move looks so
+        if rule_of is not None:
+            low, high = axes.get_ylim()
+            axes.axhline(rule_of.bound, color=VERMILLION, linewidth=1, linestyle="--")
+            ends = (rule_of.bound, max(high, rule_of.bound * 1.05)) if rule_of.above else (min(low, 0.0), rule_of.bound)
+            axes.axhspan(*ends, color=VERMILLION, alpha=0.08, linewidth=0)
+            low, high = min(low, ends[0]), max(high, ends[1])
+            edge = 0.05 * (high - low)  # so that no mark is cut off
+            axes.set_ylim(low - edge if rule_of.above else low, high if rule_of.above else high + edge)
+    return _write(figure, path)
+
+
+def _verdicts(axes: Axes, verdicts: Sequence[tuple[int, str]]) -> None:
+    """The verdict of each evaluation as a mark on the line of what it comes to."""
+    from interalia.metrics.verdicts import EARLY_YET, HEALTHY, SILENT, UNSETTLED, state
+
+    # from below
+    lines = {"ill": VERMILLION, UNSETTLED: ORANGE, SILENT: "#CCCCCC", EARLY_YET: "#999999", HEALTHY: GREEN}
+    words = list(lines)
+    for step, sentence in verdicts:
+        word = state(sentence)
+        axes.plot(step, words.index(word), "s", color=lines[word], markersize=5)
+    axes.set_yticks(range(len(words)), ["too early" if word == EARLY_YET else word for word in words])
+    axes.set_ylim(-0.6, len(words) - 0.4)
+    axes.set_title("the verdict", loc="left", fontsize=9)
+
+
+def plane(
+    real: ArrayLike,
+    generated: ArrayLike,
+    path: Path | str,
+    means: ArrayLike | None = None,
+    latents: ArrayLike | None = None,
+    reconstructions: ArrayLike | None = None,
+) -> Path:
+    """Data in the plane beside samples; where they are given, reconstructions, and inferred latents beside N(0, I).
+
+    Arguments:
+        real: shape (n, 2).
+        generated: x~ ~ p(x | z), shape (m, 2).
+        path: the PNG file.
+        means: of the modes, shape (modes, 2).
+        latents: z^ ~ q(z | x), shape (n, latent); the first two dimensions are drawn.
+        reconstructions: shape (n, 2).
+
+    Raises:
+        UserError: the points are not in the plane, or the file cannot be written.
+    """
+    real, generated = _points(real, "data"), _points(generated, "samples")
+    centre, half = real.mean(0), np.abs(real - real.mean(0)).max() * 1.25 + 1e-6
+    spaces = [("data and samples", [("data", real, GREEN), ("samples", generated, PURPLE)])]
+    if reconstructions is not None:
+        again = _points(reconstructions, "reconstructions")
+        spaces.append(("data and reconstructions", [("data", real, GREEN), ("reconstructions", again, ORANGE)]))
+    figure = _figure(4.4 * (len(spaces) + (latents is not None)), 4.9)
+    panels = figure.subplots(1, len(spaces) + (latents is not None), squeeze=False)[0]
+    for axes, (title, layers) in zip(panels, spaces, strict=False):
+        outside = int((np.abs(layers[1][1] - centre) > half).any(1).sum() + (~np.isfinite(layers[1][1])).any(1).sum())
+        note = f" ({outside:,} of {len(layers[1][1]):,} outside)" if outside else ""
+        _scatter(axes, layers, title + note, centre, half)
+        axes.set_xlabel("x1")
+        axes.set_ylabel("x2")
+        if means is not None:
+            modes = _points(means, "means")
+            axes.plot(*modes.T, "o", color="none", markeredgecolor=BLACK, markersize=9, label="modes")
+    if latents is not None:
+        z = np.asarray(latents, dtype=np.float64)
+        size = z.shape[1]
+        z = z[:, :2] if size > 1 else np.column_stack([z, np.zeros(len(z))])
+        prior = np.random.default_rng(0).standard_normal((len(z), 2)) * (1, min(size - 1, 1))
+        half = max(4.0, float(np.nanquantile(np.abs(z), 0.995)) * 1.1) if len(z) else 4.0
+        layers = [("prior N(0, I)", prior, PURPLE), ("inferred latents", z, GREEN)]
+        _scatter(panels[-1], layers, f"latents{f', first 2 of {size}' if size > 2 else ''}", np.zeros(2), half)
+        panels[-1].set_xlabel("z1")
+        panels[-1].set_ylabel("z2" if size > 1 else "")
+    for axes in panels:
+        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=3, frameon=False, columnspacing=1.0)
+    return _write(figure, path)
+
+
+def clouds(points: Mapping[str, ArrayLike], path: Path | str, title: str = "draws of q(z | x) for each x") -> Path:
+    """Points in the plane of z, each group in a colour of its own, within three standard deviations of N(0, I).
+
+    Arguments:
+        points: a group's name -> shape (n, 2).
+        path: the PNG file.
+        title: above it.
+
+    Raises:
+        UserError: the points are not in the plane, or the file cannot be written.
+    """
+    figure = _figure(4.6, 5.0)
+    axes = figure.subplots()
+    layers = [
+        (name, _points(values, "latents"), SERIES[i % len(SERIES)]) for i, (name, values) in enumerate(points.items())
+    ]
+    _scatter(axes, layers, title, np.zeros(2), 3.0)
+    axes.set_xlabel("z1")
+    axes.set_ylabel("z2")
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=5, frameon=False, columnspacing=1.0)
+    return _write(figure, path)
+
+
+def bands(
+    curves: Mapping[str, Sequence[Sequence[Sequence[float]]]], path: Path | str, abscissa: str, ordinate: str
+) -> Path:
+    """The mean of several curves of each name, with their standard deviation as a band.
+
+    Arguments:
+        curves: name -> curves, each a list of points (x, y), all of one name as long as the shortest of them.
+        path: the file to write.
+        abscissa, ordinate: what the axes show.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
+    figure = _figure(8.4, 4.4)
+    axes = figure.subplots()
+    styles = itertools.cycle(itertools.product(("-", "--", ":"), SERIES))  # a colour that comes again is dashed
+    for (style, colour), (name, found) in zip(styles, curves.items(), strict=False):
+        length = min(len(curve) for curve in found)
+        x, y = np.moveaxis(np.array([curve[:length] for curve in found], dtype=np.float64), 2, 0)
+        mean, std = y.mean(axis=0), y.std(axis=0)
+        axes.plot(x.mean(axis=0), mean, color=colour, linestyle=style, linewidth=1.5, label=name)
+        axes.fill_between(x.mean(axis=0), mean - std, mean + std, color=colour, alpha=0.15, linewidth=0)
+    axes.set_xlabel(abscissa)
+    axes.set_ylabel(ordinate)
+    axes.legend(frameon=False, fontsize=8)
+    return _write(figure, path)
+
+
+def trajectories(paths: Mapping[str, ArrayLike], path: Path | str, square: bool = True) -> Path:
+    """Ways of two numbers through the plane, one panel each; the equilibrium, at 0, is a cross, the beginning a ring.
+
+    Arguments:
+        paths: name -> points in their order, shape (steps, 2).
+        path: the file to write.
+        square: whether every panel shows the same square, from which a way that grows runs out.
+
+    Raises:
+        UserError: a way is not of that shape, or the file cannot be written.
+    """
+    ways = {name: _points(values, name) for name, values in paths.items()}
+    half = 1.15 * max(float(np.abs(way[0]).max()) for way in ways.values())
+    figure, panels = _panels(len(ways), 3.2, 3.0, 0.3)
+    for axes, (name, way) in zip(panels, ways.items(), strict=True):
+        axes.plot(way[:, 0], way[:, 1], color=BLUE, linewidth=0.8, marker=".", markersize=3)
+        axes.plot(*way[0], "o", color=ORANGE, markersize=8, fillstyle="none")
+        axes.plot(0, 0, "+", color=VERMILLION, markersize=12)
+        if square:
+            axes.set_xlim(-half, half)
+            axes.set_ylim(-half, half)
+            axes.set_aspect("equal")
+        axes.set_title(name, loc="left", fontsize=9)
+        axes.set_xlabel("theta (generator)")
+        axes.set_ylabel("phi (critic)")
+    return _write(figure, path)
+
+
+def rates(
+    curves: Mapping[str, tuple[ArrayLike, ArrayLike]], path: Path | str, measured: Mapping[str, ArrayLike]
+) -> Path:
+    """The factor by which each dynamics changes the squared distance to the equilibrium, against the learning rate: by hand
+    as lines, as measured as dots; a dashed line at 1 parts what comes in from what runs away.
+
+    Arguments:
+        curves: name -> learning rates and the factors by hand.
+        path: the file to write.
+        measured: name -> points (learning rate, factor), shape (n, 2).
+
+    Raises:
+        UserError: the file cannot be written.
+    """
+    figure = _figure(8.4, 4.4)
+    axes = figure.subplots()
+    axes.axhline(1, color=BLACK, linestyle="--", linewidth=0.8)
+    styles = zip(itertools.cycle(("-", "--", ":")), itertools.cycle(SERIES), strict=False)  # two that are one show both
+    for (style, colour), (name, (eta, factor)) in zip(styles, curves.items(), strict=False):
+        axes.plot(np.asarray(eta), np.asarray(factor), color=colour, linestyle=style, linewidth=1.5, label=name)
+        dots = _points(measured[name], name)
+        axes.plot(dots[:, 0], dots[:, 1], "o", color=colour, markersize=4)
+    axes.set_ylim(0, 2)
+    axes.set_xlabel("learning rate")
+    axes.set_ylabel("squared distance, a step in the long run")
+    axes.legend(frameon=False, fontsize=8)
+    return _write(figure, path)
+
+
+def _points(values: ArrayLike, name: str) -> NDArray[np.float64]:
+    points = np.asarray(values, dtype=np.float64)
+    if points.ndim != 2 or points.shape[1] != 2 or len(points) == 0:
+        raise UserError(f"the {name} have the shape {points.shape}, and the plane shows points of shape (n, 2).")
+    return points
+
+
+def _scatter(axes: Axes, layers: Sequence[tuple[str, Any, str]], title: str, centre: Any, half: float) -> None:
+    for name, points, colour in layers:
+        alpha = min(0.6, max(0.1, 1200 / len(points)))
+        axes.scatter(points[:, 0], points[:, 1], s=5, color=colour, alpha=alpha, linewidths=0, rasterized=True)
+        axes.scatter([], [], s=18, color=colour, label=name)  # the legend's points are neither small nor transparent
+    axes.set_title(title, fontsize=10)
+    axes.set_aspect("equal")
+    axes.set_xlim(centre[0] - half, centre[0] + half)
+    axes.set_ylim(centre[1] - half, centre[1] + half)
+
+
+def _figure(width: float, height: float) -> Figure:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    figure.get_layout_engine().set(w_pad=0.12, h_pad=0.1)  # type: ignore[union-attr, call-arg]
+    return figure
+
+
+def _panels(count: int, width: float, height: float, top: float) -> tuple[Figure, list[Axes]]:
+    """A figure of `count` panels of that size in inches, at most three beside each other."""
+    columns = min(count, 3)
+    rows = math.ceil(count / columns)
+    figure = _figure(max(4.2, width * columns), top + height * rows)
+    panels = list(figure.subplots(rows, columns, squeeze=False).flat)
+    for axes in panels[count:]:
+        axes.remove()
+    return figure, panels[:count]
+
+
+def _write(figure: Figure, path: Path | str) -> Path:
+    for axes in figure.axes:
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.grid(color="#e4e4e4", linewidth=0.6)
+        axes.set_axisbelow(True)
+    with writing(Path(path), "wb") as file:
+        figure.savefig(file, format="png", dpi=DPI, facecolor="white")
+    return Path(path)
+
+
+def _series(log: Sequence[Mapping[str, Any]], prefix: str) -> dict[str, tuple[NDArray[Any], NDArray[np.float64]]]:
+    """Name -> steps and values of the log's entries under `prefix`; what is not finite leaves a hole in the line."""
+    names = dict.fromkeys(key for line in log for key in line if key.startswith(prefix))
+    found = {}
+    for key in names:
+        at = [(line["step"], line[key]) for line in log if line.get(key) is not None and "step" in line]
+        if at:
+            step, value = np.array([a for a, _ in at]), np.array([float(b) for _, b in at])
+            found[key.removeprefix(prefix)] = (step, np.where(np.isfinite(value), value, np.nan))
+    return found
+
+
+def _colours(series: Mapping[str, Any], known: Mapping[str, str]) -> dict[str, str]:
+    spare = iter([ORANGE, SKY, BLACK, BLUE, VERMILLION] * (1 + len(series)))
+    return {name: known[name] if name in known else next(spare) for name in series}
+
+
+def _smooth(value: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The running mean over about a twentieth of the values around each; holes are left out of it."""
+    reach = len(value) // 40
+    there = np.isfinite(value)
+    total = np.concatenate([[0.0], np.cumsum(np.where(there, value, 0.0))])
+    count = np.concatenate([[0], np.cumsum(there)])
+    at = np.arange(len(value))
+    low, high = np.maximum(at - reach, 0), np.minimum(at + reach + 1, len(value))
+    held = count[high] - count[low]
+    return np.where(held > 0, (total[high] - total[low]) / np.maximum(held, 1), np.nan)
+
+
+def _scale(axes: Axes, values: Sequence[NDArray[np.float64]]) -> None:
+    """A logarithmic axis where the values span decades: plain if all are positive, symmetric if not."""
+    every = np.concatenate(values)
+    every = every[np.isfinite(every)]
+    if len(every) == 0:
+        return
+    low, high = np.quantile(every, [0.01, 0.99])
+    size = np.abs(every)
+    middle = float(np.median(size))
+    if every.min() > 0 and high / low > 100:
+        axes.set_yscale("log")
+    elif middle > 0 and size.max() / middle > 30:
+        axes.set_yscale("symlog", linthresh=10.0 ** math.floor(math.log10(middle)))
+
+
+def _abscissa(log: Sequence[Mapping[str, Any]]) -> str:
+    epochs = [line["epoch"] for line in log if line.get("epoch")]
+    steps = [line["step"] for line in log if "step" in line]
+    return f"step ({max(steps):,} steps are {max(epochs):,.4g} passes over the data)" if epochs else "step"

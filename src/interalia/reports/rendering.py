@@ -1,0 +1,291 @@
+"""The page itself: one file of HTML with its pictures and its style inside."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from html import escape
+from importlib import resources
+from typing import Any
+
+from interalia.reports.commands import commands
+from interalia.reports.figures import figure, image, pictures
+from interalia.reports.words import (
+    JUDGED,
+    WITHOUT_CRITIC,
+    as_number,
+    duration,
+    measures_in,
+    nearest,
+    newest,
+    part_of,
+    summary,
+    translates,
+    values_in,
+)
+from interalia.runs import FREE, OWN, Run, recipes
+from interalia.runs.folder import Folder
+
+# of a run's fields those that make no recipe, beside FREE ones
+INCIDENTAL = ("generator", "precision", "seed", "best")
+PROGRESS = 6  # pictures taken during training that the page shows at most
+
+
+def render(
+    home: Folder,
+    run: Mapping[str, Any],
+    results: Mapping[str, Any] | None,
+    log: Sequence[Mapping[str, Any]],
+    likelihood: Mapping[str, Any] | None,
+) -> str:
+    """The whole page, of what a run's folder holds."""
+    title = str(run.get("name") or home.path.name)
+    parts = [
+        f"<header><p class=kind>interalia, report of a run</p><h1>{escape(title)}</h1>",
+        _tiles(results, log, likelihood),
+        "</header>",
+        "<section><h2>In short</h2>",
+        *(f"<p>{escape(sentence)}</p>" for sentence in summary(run, results, log, likelihood)),
+        "</section>",
+        pictures(home, run),
+        _table(results),
+        _likelihood(likelihood),
+        _training(home, run),
+        _recipes(run),
+        _description(run, results),
+        commands(home, run),
+    ]
+    body = "\n".join(part for part in parts if part)
+    style = resources.files("interalia.reports").joinpath("style.css").read_text(encoding="utf-8")
+    return (
+        f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        f'<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f'<meta name="color-scheme" content="light dark">\n'
+        f"<title>{escape(title)}</title>\n<style>{style}</style>\n</head>\n<body>\n<main>\n{body}\n</main>\n</body>\n"
+        f"</html>\n"
+    )
+
+
+def _tiles(
+    results: Mapping[str, Any] | None, log: Sequence[Mapping[str, Any]], likelihood: Mapping[str, Any] | None
+) -> str:
+    """The few numbers that are looked for first."""
+    value = values_in(results)
+    shown = [
+        ("reconstruction_ratio", "reconstruction error, of its shuffled baseline", "{:.2f}"),
+        ("nearest_neighbour_hidden", "right labels by nearest neighbour, encoder's features", "{:.1%}"),
+        ("code_error", "wrong labels by the first code's categories", "{:.1%}"),
+        ("cycle_error", "error of the way there and back, a number", "{:.3f}"),
+        ("translation_accuracy_b", "translations to b read as what they are", "{:.1%}"),
+        ("translation_accuracy_a", "translations to a read as what they are", "{:.1%}"),
+        (
+            "frechet_distance",
+            f"Frechet distance of the {'translations' if 'cycle_error' in value else 'samples'}",
+            "{:.3g}",
+        ),
+        ("modes", "modes reached", "{:.0f}"),
+        ("high_quality", "samples close to a mode", "{:.1%}"),
+    ]
+    baselines = {  # a number that says little without the other beside it
+        "nearest_neighbour_hidden": ("nearest_neighbour_untrained", "untrained encoder"),
+        "frechet_distance": ("frechet_floor", "real data"),
+    }
+    tiles = []
+    for name, about, form in shown:
+        if name in value:
+            other, whose = baselines.get(name, ("", ""))
+            beside = f" ({whose}: {form.format(value[other])})" if other in value else ""
+            tiles.append((form.format(value[name]), about + beside))
+    one = nearest(likelihood)
+    if one is not None:
+        tiles.append((f"{one['value']:.1f}", f"nats, log p(x) of a held-out example ({one['name']})"))
+    last = newest(log)
+    seconds = last.get("seconds") or ((results or {}).get("training") or {}).get("seconds")
+    if seconds:
+        tiles.append((duration(seconds), "of training"))
+    if not tiles:
+        return ""
+    return "<ul class=tiles>" + "".join(f"<li><b>{escape(a)}</b> {escape(b)}</li>" for a, b in tiles) + "</ul>"
+
+
+def _table(results: Mapping[str, Any] | None) -> str:
+    measures = measures_in(results)
+    if not measures:
+        return ""
+    rows = []
+    for measure in measures:
+        number = as_number(measure.get("value"))
+        unit = f" {measure['unit']}" if measure.get("unit") else ""
+        cells = [
+            f'<th scope="row">{escape(measure["name"].replace("_", " "))}</th>',
+            f"<td class=number>{escape(number + unit)}</td>",
+            f"<td>{escape(measure.get('better') or 'neither')}</td>",
+            f"<td>{escape(str(measure.get('about') or ''))}</td>",
+            f"<td class=fine>{escape(str(measure.get('protocol') or ''))}</td>",
+        ]
+        rows.append(f"<tr>{''.join(cells)}</tr>")
+    heads = "".join(f'<th scope="col">{h}</th>' for h in ("measure", "value", "better", "what it means", "protocol"))
+    return (
+        "<section><h2>Measures</h2><p>Numbers can be compared with others only where the protocol is the same. Where "
+        "neither way is better, the number is a baseline or a floor to hold others against.</p>"
+        f"<div class=wide><table class=measures><thead><tr>{heads}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
+        "</div></section>"
+    )
+
+
+def _likelihood(likelihood: Mapping[str, Any] | None) -> str:
+    """The table of the estimates of log p(x)."""
+    estimates = [one for one in (likelihood or {}).get("estimates") or () if isinstance(one, dict)]
+    if likelihood is None or not estimates:
+        return ""
+    rows = []
+    for one in estimates:
+        check = one.get("check") or {}
+        cells = [
+            f'<th scope="row">{escape(one["name"])}</th>',
+            f"<td class=number>{escape(_within(one.get('value'), one.get('error'), 2))}</td>",
+            f"<td class=number>{escape(_within(one.get('acceptance'), None, 2))}</td>",
+            f"<td class=number>{escape(_within(check.get('gap'), check.get('error'), 3))}</td>",
+            f"<td class=fine>{escape(str(one.get('protocol') or ''))}</td>",
+        ]
+        rows.append(f"<tr>{''.join(cells)}</tr>")
+    titles = ("estimate", "nats ± standard error", "acceptance", "gap of the check", "protocol")
+    heads = "".join(f'<th scope="col">{title}</th>' for title in titles)
+    images = likelihood.get("images") or {}
+    of = f"{images['measured']:,} of {images['split']:,} examples of" if images else "examples of"
+    return (
+        f"<section><h2>Likelihood</h2><p>log p(x), {of} the {escape(str(likelihood.get('split', 'held-out')))} split "
+        f"(binarisation: {escape(str(likelihood.get('binarisation', 'none')))}); higher is better. All but kde "
+        "are bounds from "
+        "below in expectation, annealed importance sampling (ais) the nearest; the gap of its bidirectional "
+        "check says, on "
+        f"samples of the model, how near.</p>"
+        f"<div class=wide><table><thead><tr>{heads}</tr></thead><tbody>{''.join(rows)}</tbody></table></div></section>"
+    )
+
+
+def _within(value: Any, error: Any, digits: int) -> str:
+    """A number with its standard error, where there are any."""
+    if not isinstance(value, int | float):
+        return ""
+    return f"{value:.{digits}f}" + (f" ± {error:.{digits}f}" if isinstance(error, int | float) else "")
+
+
+def _training(home: Folder, run: Mapping[str, Any]) -> str:
+    from interalia.metrics.verdicts import COUNTS, SIGNS
+
+    joints = JUDGED.get(part_of(run, "game"), "pairs (data, inferred z) and pairs (sample, random z)")
+    made = "Translations" if translates(run) else "Samples"
+    if part_of(run, "game") in WITHOUT_CRITIC:
+        title = "The loss"
+        reading = (
+            "How to read it: there is no critic, so the loss falls as the model gets better, and where it has stopped "
+        )
+        reading += "falling more training brings little. "
+        if part_of(run, "game") == "vae":
+            reading += "It is minus the lower bound of log p(x) on training data, in nats."
+    elif part_of(run, "game") == OWN:
+        title = "Losses and scores"
+        reading = (
+            "Each player's loss, and the critic's mean scores where there is one; what they mean is the game's own."
+        )
+    else:
+        title = "Losses and scores"
+        reading = (
+            f"How to read them: the losses pull against each other, so none is meant to go to zero, and a low loss of the "
+            f"generator does not mean good samples. What counts is balance: the critic's scores on {joints} "
+            "should stay near "
+            "each other. Scores that drift far apart mean that the critic has won and teaches little; where the "
+            "lines meet, "
+            f"it cannot tell them apart."
+        )
+        if part_of(run, "game") == "avb":
+            reading = (
+                "How to read them: the autoencoder's loss is minus the bound of log p(x) on training data, in "
+                "nats, as far as "
+                "the critic tells it; it should fall. The critic's scores on pairs (data, inferred z) lie above "
+                "those on pairs "
+                "(data, random z) by what z tells of the data, and are meant to: they meet only where z tells "
+                "nothing, or, with adaptive contrast, where q(z | x) is Gaussian."
+            )
+    curves = figure(home.figures / "curves.png", title, reading)
+    measures = figure(
+        home.figures / "measures.png",
+        "Measures on validation data",
+        "Taken quickly, from few samples, during the training: for the trend and for the choice of the best "
+        "checkpoint, not for comparison with the table. Unlike the losses, these say whether the model gets better.",
+    )
+    health = figure(
+        home.figures / "health.png",
+        "Signs of health",
+        "Taken at each evaluation from at most a thousand held-out examples; the first panel is what was made of them all at "
+        "that step; the shaded side of a broken line is ill: "
+        + "; ".join(f"{name.replace('_', ' ')} is the {about}" for name, about in SIGNS.items() if name not in COUNTS)
+        + ".",
+    )
+    taken = sorted((home.figures / "progress").glob("step-*.png"))
+    if len(taken) > PROGRESS:
+        taken = [taken[round(i * (len(taken) - 1) / (PROGRESS - 1))] for i in range(PROGRESS)]
+    steps = [(path, path.stem.removeprefix("step-").lstrip("0") or "0") for path in taken]
+    small = "".join(
+        f"<figure>{image(path, f'{made} at step {step}', 'small')}<figcaption>step {escape(step)}</figcaption></figure>"
+        for path, step in steps
+    )
+    progress = f"<h3>{made} during the training</h3><div class=progress>{small}</div>" if small else ""
+    if not (curves or measures or health or progress):
+        return ""
+    return f"<section><h2>The training</h2>{curves}{measures}{health}{progress}</section>"
+
+
+def _description(run: Mapping[str, Any], results: Mapping[str, Any] | None) -> str:
+    results = results or {}
+    made = {key: results[key] for key in ("commit", "machine", "date", "step", "split") if results.get(key) is not None}
+    groups = [("The run", run), ("The data", results.get("data")), ("Evaluation", made)]
+    groups += [(title, results.get(title.lower())) for title in ("Protocol", "Seeds", "Versions")]
+    blocks = []
+    for title, values in groups:
+        if isinstance(values, Mapping) and values:
+            rows = "".join(f"<dt>{escape(str(k))}</dt><dd>{_value(v)}</dd>" for k, v in values.items())
+            blocks.append(f"<div><h3>{title}</h3><dl>{rows}</dl></div>")
+    return f"<section><h2>Full description</h2><div class=description>{''.join(blocks)}</div></section>"
+
+
+def _recipes(run: Mapping[str, Any]) -> str:
+    """The settings in which this run, the tuned recipe of its game and data and the published one are not all alike."""
+    names = recipes.beside(run)
+    if names is None:
+        return ""
+    columns = [run, *(dataclasses.asdict(recipes.REGISTRY[name]()) for name in names)]
+    lines = []
+    for key in ("length", *(key for key in Run.__dataclass_fields__ if key not in (*FREE, *INCIDENTAL))):
+        values = [_length(column) if key == "length" else column.get(key) for column in columns]
+        if any(value != values[0] for value in values):
+            cells = "".join(f"<td>{_value(value)}</td>" for value in values)
+            lines.append(f"<tr><th>{escape(key)}</th>{cells}</tr>")
+    heads = "".join(f"<th>{escape(name)}</th>" for name in ("", "this run", *names))
+    source = (
+        "the paper's" if names[1].endswith("-paper") else "the reproduction report's, as the paper has no such data"
+    )
+    return (
+        "<section><h2>Beside the published recipe</h2>"
+        f"<p>Where this run differs from <code>{names[0]}</code>, which is tuned, or from <code>{names[1]}</code>, which is "
+        f"{source}. Each trains by its name: <code>interalia train {names[1]}</code>.</p>"
+        f"<div class=wide><table><thead><tr>{heads}</tr></thead><tbody>{''.join(lines)}</tbody></table></div></section>"
+    )
+
+
+def _length(run: Mapping[str, Any]) -> str | None:
+    """In epochs where it was asked for so."""
+    if run.get("epochs") is not None:
+        return f"{run['epochs']:,g} epochs"
+    return None if run.get("steps") is None else f"{run['steps']:,} steps"
+
+
+def _value(value: Any) -> str:
+    if value is None or value == {}:
+        return "<i>none</i>"
+    if isinstance(value, Mapping):
+        return escape(", ".join(f"{key} = {part}" for key, part in value.items()))
+    if isinstance(value, list | tuple):
+        return escape(" x ".join(map(str, value)))
+    return escape(f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value))

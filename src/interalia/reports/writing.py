@@ -1,0 +1,72 @@
+"""A run's folder -> one page that says what was run, on what, how long, and how good it is.
+
+The page is a single file: pictures and style are inside it, it asks nothing of the network and runs no script.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from interalia.disk import writing
+from interalia.errors import UserError
+from interalia.reports.rendering import render
+from interalia.reports.words import WITH_LOG_ODDS, part_of
+from interalia.runs.folder import Folder
+from interalia.runs.log import read
+
+
+def write(folder: Path) -> Path:
+    """Makes ``report.html`` in a run's folder, from whatever is there already: description, log, results,
+    likelihood, figures.
+
+    The curves are drawn anew from the log.
+
+    Raises:
+        UserError: this is no run's folder, a file in it is damaged, or the page cannot be written.
+    """
+    home = Folder(folder)
+    run = _read(home.description, "train anew")
+    if run is None:
+        home.run()  # the error for a folder that is not a run's
+        raise AssertionError("a run without a description")
+    results = _read(home.results, f"interalia evaluate {shlex.quote(str(folder))} writes it anew")
+    likelihood = _read(home.likelihood, f"interalia likelihood {shlex.quote(str(folder))} writes it anew")
+    log = read(home)
+    _draw(home, run, log)
+    with writing(home.report) as file:
+        file.write(render(home, run, results, log, likelihood))
+    return home.report
+
+
+def _read(path: Path, remedy: str) -> dict[str, Any] | None:
+    """The JSON object in a file, None if there is no such file.
+
+    Raises:
+        UserError: the file cannot be read or is damaged.
+    """
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} is damaged or cannot be read ({error}); {remedy}.") from None
+    if not isinstance(value, dict):
+        raise UserError(f"{path} is damaged (it holds no JSON object); {remedy}.")
+    return value
+
+
+def _draw(home: Folder, run: Mapping[str, Any], log: Sequence[Mapping[str, Any]]) -> None:
+    """Draws the curves of what the log holds, and with a sigmoid only where the run's divergence gives it a meaning."""
+    from interalia.reports import plots
+
+    keys = {key.partition("/")[0] for line in log for key in line}
+    if "losses" in keys:
+        plots.curves(log, home.figures / "curves.png", part_of(run, "divergence") in WITH_LOG_ODDS)
+    if "measures" in keys:
+        plots.measures(log, home.figures / "measures.png")
+    if "health" in keys:
+        plots.strip(log, home.figures / "health.png")

@@ -1,0 +1,191 @@
+"""What a run keeps on disk: its folder, and the weights in it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+from collections.abc import Container, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from interalia.disk import write_json, writing
+from interalia.errors import UserError
+from interalia.runs import FREE, Run
+
+if TYPE_CHECKING:
+    from interalia.games import Game
+
+FINGERPRINT = "data_fingerprint"  # beside the fields of the run in run.json
+
+
+class Folder:
+    """The folder of a run: ``run.json``, ``log.jsonl``, ``checkpoints/``, ``weights.safetensors``, ``figures/``,
+    ``results.json``, ``results.md``, ``likelihood.json``, ``likelihood.md``, ``report.html``; and a copy of the
+    generator that a game infers for, ``generator.safetensors`` or ``generator.pt2``. While a process trains in it there is
+    ``.lock`` too (see `interalia.runs.claims`)."""
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path)
+        self.description = self.path / "run.json"
+        self.log = self.path / "log.jsonl"
+        self.checkpoints = self.path / "checkpoints"
+        self.best = self.checkpoints / "best.safetensors"
+        self.weights = self.path / "weights.safetensors"
+        self.figures = self.path / "figures"
+        self.results = self.path / "results.json"
+        self.table = self.path / "results.md"
+        self.likelihood = self.path / "likelihood.json"
+        self.likelihood_table = self.path / "likelihood.md"
+        self.report = self.path / "report.html"
+
+    def check_free(self) -> None:
+        """Raises a UserError if there is something under that name already."""
+        if self.path.exists() and (
+            not self.path.is_dir() or any(not part.name.startswith(".") for part in self.path.iterdir())
+        ):
+            raise UserError(
+                f"{self.path} exists already; go on with it by --resume {self.path}, or choose another folder with --out."
+            )
+
+    def sweep(self) -> None:
+        """Removes what a process that was killed had half written (see `writing`)."""
+        for path in self.path.rglob(".*"):
+            if re.fullmatch(r"\..+\.[a-z0-9_]{8}", path.name) and path.is_file():
+                path.unlink()
+
+    def write(self, run: Run, fingerprint: Mapping[str, Any] | None = None) -> None:
+        """Writes the description, with a fingerprint of the data or the one that is there, and before it a copy of the
+        generator, so that the run outlives the folder that this came from."""
+        if run.generator is not None and own_generator(run, self) == run:
+            source = weights_of(run.generator)
+            if source.suffix != ".pt2" and header(source)["run"].get("generator"):
+                # an encoder's run hands on the generator that it has itself
+                source = next(copies(source.parent), source)
+            with writing(self.path / f"generator{source.suffix}", "wb") as file:
+                file.write(source.read_bytes())
+        kept = self.fingerprint() if fingerprint is None else fingerprint
+        write_json(self.description, {**dataclasses.asdict(run), **({} if kept is None else {FINGERPRINT: kept})})
+
+    def fingerprint(self) -> dict[str, Any] | None:
+        """Of the data that the run was trained on; None where the folder keeps none, as older ones do not."""
+        try:
+            kept = json.loads(self.description.read_text(encoding="utf-8")).get(FINGERPRINT)
+        except (OSError, ValueError, AttributeError):
+            return None
+        return kept if isinstance(kept, dict) else None
+
+    def check_data(self, found: Mapping[str, Any]) -> None:
+        """Raises a UserError unless data of the fingerprint `found` are those that the run was trained on."""
+        from interalia.data import fingerprints  # here, for it imports numpy, and the command line begins without
+
+        if other := fingerprints.difference(self.fingerprint(), found):
+            raise UserError(
+                f"the data are not those that the run in {self.path} was trained on ({other}), so that it would be "
+                f"trained on examples which it is tested on; put the former data back, or train a new run."
+            )
+
+    def run(self) -> Run:
+        """The description that the folder keeps.
+
+        Raises:
+            UserError: this is no folder of a run.
+        """
+        try:
+            values = json.loads(self.description.read_text(encoding="utf-8"))
+            return Run(**{key: value for key, value in values.items() if key in Run.__dataclass_fields__})
+        except OSError:
+            raise UserError(
+                f"{self.path} is not the folder of a run: there is no run.json in it; give the folder that "
+                f"`interalia train` named."
+            ) from None
+        except (ValueError, TypeError, AttributeError) as error:
+            raise UserError(f"{self.description} is damaged ({error}); restore it, or train anew.") from None
+
+    def continued(self, run: Run) -> Run:
+        """`run`, checked to be the one that this folder keeps but for what may change, with what that one resolved.
+
+        Raises:
+            UserError: the two differ where a resumed run may not, or the copy of the run's generator is gone.
+        """
+        kept = self.run()
+        for key, value in run.placed().fields():
+            if key in FREE or value == getattr(kept, key):
+                continue
+            if value != "auto":
+                raise UserError(
+                    f"`{key}` is {value!r}, and the run in {self.path} has {getattr(kept, key)!r}; a resumed run keeps "
+                    f"its description, so leave it as it is, or train a new run."
+                )
+            run = run.replace(**{key: getattr(kept, key)})
+        if run.generator is not None and own_generator(run, self) is run:
+            raise UserError(
+                f"the run in {self.path} infers for a generator, and keeps no copy of it; put the file generator.safetensors "
+                f"or generator.pt2 that was there back, or train anew."
+            )
+        return run
+
+
+def weights_of(path: Path | str) -> Path:
+    """The file of a generator: of a run's folder its weights, and any file itself."""
+    return Path(path) if Path(path).suffix in (".pt2", ".safetensors") else Folder(path).weights
+
+
+def copies(folder: Path) -> Iterator[Path]:
+    """The copy of its generator that a run's folder keeps, where there is one."""
+    return (path for suffix in (".safetensors", ".pt2") if (path := folder / f"generator{suffix}").is_file())
+
+
+def own_generator(run: Run, folder: Folder | None) -> Run:
+    """The run with the copy of its generator in `folder`, where there is one, in place of the generator that it names."""
+    found = None if folder is None or run.generator is None else next(copies(folder.path), None)
+    return run if found is None else run.replace(generator=str(found))
+
+
+def fitted(run: Run, given: Container[str]) -> Run:
+    """The run with the latents and the prior that its generator was trained with, but for what was `given`.
+
+    A generator that is no run's says nothing of its prior, and one that cannot be read is explained where it is opened.
+    """
+    if run.generator is None:
+        return run
+    try:
+        kept = header(weights_of(run.generator))["run"]
+    except UserError:
+        return run
+    return run.replace(**{key: kept[key] for key in ("latent", "prior") if key not in given})
+
+
+def export(game: Game, run: Run, step: int, path: Path) -> None:
+    """Writes a game's weights as safetensors, with the run's description as metadata."""
+    from safetensors.torch import save
+
+    tensors = {key: value.detach().cpu().contiguous() for key, value in game.state_dict().items()}
+    about = {
+        "run": dataclasses.asdict(run), "step": step, "shape": game.shape, "labels": game.labels, "other": game.other,
+        "attributes": dict(game.attributes),
+        "classes": game.classes, "names": list(game.names),
+    }  # fmt: skip
+    metadata = {"interalia": json.dumps(about)}
+    with writing(path, "wb") as file:
+        file.write(save(tensors, metadata))
+
+
+def header(file: Path) -> dict[str, Any]:
+    """What `export` wrote into a file beside the weights.
+
+    Raises:
+        UserError: there is no such file, or it is damaged.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    if not file.exists():
+        raise UserError(f"there is no file {file}; give the folder of a run, or a .safetensors file of one.")
+    try:
+        with safe_open(file, framework="pt") as opened:  # which sees to it that the file is as long as it says
+            about: dict[str, Any] = json.loads((opened.metadata() or {})["interalia"])
+    except (SafetensorError, OSError, KeyError, ValueError) as error:
+        raise UserError(
+            f"{file} is damaged or not of this program ({error}); write it anew with interalia train --resume RUN."
+        ) from None
+    return about

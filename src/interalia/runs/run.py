@@ -1,0 +1,305 @@
+"""A run: everything that a training depends on, in plain values."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_args, get_origin, get_type_hints
+
+from interalia.errors import UserError, unknown
+
+if TYPE_CHECKING:
+    from interalia.data.dataset import Dataset
+    from interalia.games import Game
+
+
+def _field(default: Any, about: str, low: float | None = None, high: float | None = None, **more: Any) -> Any:
+    metadata = {"about": about, "low": low, "high": high, **more}
+    if isinstance(default, dict):
+        return field(default_factory=lambda: dict(default), metadata=metadata)
+    return field(default=default, metadata=metadata)
+
+
+OWN = "<own>"  # in place of the name of a part that is given from Python
+
+# the rooms whose members can be made without data or networks
+ALONE = ("divergences", "penalties", "noises", "augmentations", "schedules", "averages")
+
+
+@dataclass(frozen=True)
+class Run:
+    """Everything that a training depends on, in plain values. Two equal runs on one machine end in equal weights.
+
+    Fields that name a part hold its name and its settings, such as ``r1r2(gamma=0.5, every=4)``; `interalia list` prints
+    the names and the settings that there are.
+
+    Raises:
+        UserError: a value is of the wrong kind or out of its range.
+
+    Example:
+        >>> Run(data="mnist", steps=1000).replace(seed=3).seed
+        3
+    """
+
+    name: str = _field("run", "a name for the run, used for its folder")
+    game: str = _field("ali", "the game that is played", room="games")
+    data: str = _field("digits", "a data set's name, or the path of a folder of images, a .npy, .npz or .zip file")
+    target: str | None = _field(
+        None, "the second data set of a game that translates between two: a name, or a path as for `data`"
+    )
+    generator: str | None = _field(
+        None,
+        "the folder of a run whose decoder is taken as it is, or a .pt2 file of one, with --trust-generator; for a game that "
+        "only infers",
+    )
+    labelled: int | None = _field(
+        None,
+        "how many training images a semi-supervised game sees the labels of, equally many of each; all by default",
+        1,
+    )
+    labels: bool = _field(False, "whether the networks are told the labels: a conditional game")
+    attributes: str | None = _field(
+        None, "the attributes that the networks are told in place of labels: names with commas between them, or all"
+    )
+    root: str | None = _field(None, "the folder where a named data set's files are, or are to be downloaded to")
+    binarise: str = _field(
+        "none",
+        "images of zeros and ones, drawn from grey values: none, fixed (once), or fresh (in every batch anew)",
+        choices=("none", "fixed", "fresh"),
+    )
+    size: int | None = _field(None, "images are centre-cropped and resized to this many pixels a side", 4, 1024)
+    networks: str = _field("auto", "the networks", room="networks")
+    latent: int = _field(64, "the dimensions of z", 1, 100_000)
+    prior: str = _field("normal", "p(z): normal, or uniform on [-1, 1]", room="priors")
+    encoder: str = _field("gaussian", "q(z|x): gaussian, dirac (BiGAN) or implicit(noise=2)", room="conditionals")
+    divergence: str = _field("gan", "what the critic's scores cost both players", room="divergences")
+    penalty: str = _field("none", "a charge on the critic's gradient", room="penalties", none=True)
+    noise: str = _field("none", "instance noise at the critic's input: annealed(std=0.1)", room="noises", none=True)
+    augment: str = _field(
+        "none",
+        "augmentation of the images that the critic sees: fixed(policy='translation'), adaptive(target=0.6)",
+        room="augmentations",
+        none=True,
+    )
+    pack: int = _field(1, "how many samples of a joint the critic judges at a time (PacGAN)", 1, 64)
+    spectral: str | None = _field(
+        None, "networks whose layers are divided by their greatest singular value: critic, or decoder,critic"
+    )
+    dynamics: str = _field("simultaneous", "how the players move", room="dynamics")
+    optimiser: str = _field("adam", "each player's optimiser", room="optimisers")
+    rates: dict[str, float] = _field({}, "learning rates of single players, in place of the optimiser's", 0, 10)
+    schedule: str = _field("constant", "the learning rates over time", room="schedules")
+    steps: int | None = _field(None, "the length of the training in steps", 0, 10**9)
+    epochs: float | None = _field(
+        None, "the length of the training in passes over the data; `steps` outranks it", 0, 10**6
+    )
+    batch: int = _field(128, "images in a batch", 1, 10**6)
+    accumulate: int = _field(1, "batches whose gradients are averaged in one look at the game", 1, 10**6)
+    clip: float = _field(0.0, "the greatest norm of one player's gradient; 0 for no clipping", 0, 1e9)
+    balance: float = _field(
+        1.0,
+        "the critic waits while it puts a sample of the data's joint above a fake with more than this probability; 1 for "
+        "never",
+        0.5,
+        1,
+    )
+    ema: float = _field(
+        0.999, "decay of the average of the weights that samples are drawn from; 0 for none", 0, 0.999999
+    )
+    average: str = _field(
+        "moving", "the average of the weights: moving, of decay --ema, or uniform(start=0.5)", room="averages"
+    )
+    population: int = _field(
+        0,
+        "batches over which batch norm's statistics are estimated anew at the end; 0 keeps the running ones",
+        0,
+        10**6,
+    )
+    precision: str = _field("auto", "auto, fp32, or bf16 (autocast)", choices=("auto", "fp32", "bf16"))
+    device: str = _field("auto", "auto, cpu, cuda, cuda:1, mps ...")
+    seed: int = _field(0, "of the weights, the noise and the order of the data", 0, 2**31 - 1)
+    best: str = _field("auto", "the measure on validation data by which the best checkpoint is kept", room="metrics")
+    log_every: int = _field(50, "steps between two lines of the log", 1)
+    evaluate_every: int = _field(1000, "steps between two looks at the validation data; 0 for never", 0)
+    until_converged: int = _field(
+        0, "end when the declared measure has not improved for this many evaluations, and keep the best; 0 for never", 0
+    )
+    checkpoint_every: int = _field(1000, "steps between two checkpoints", 1)
+
+    def __post_init__(self) -> None:
+        for key, value in self.fields():
+            _check(key, value, kinds()[key], dict(self.__dataclass_fields__[key].metadata))
+
+    def fields(self) -> Iterator[tuple[str, Any]]:
+        """The keys and values, in order."""
+        return ((f.name, getattr(self, f.name)) for f in dataclasses.fields(self))
+
+    def replace(self, **changes: Any) -> Run:
+        """The same run with some fields changed; `steps` given anew outranks `epochs`, and the other way round.
+
+        Raises:
+            UserError: there is no such field, with the nearest one.
+        """
+        for key in changes:
+            if key not in self.__dataclass_fields__:
+                raise unknown("field of a run", key, self.__dataclass_fields__)
+        if changes.get("steps") is not None:
+            changes.setdefault("epochs", None)
+        elif changes.get("epochs") is not None:
+            changes.setdefault("steps", None)
+        return dataclasses.replace(self, **changes)
+
+    def check_parts(self) -> None:
+        """Raises a UserError if a named part, or one of its settings, does not exist."""
+        from interalia import registry
+
+        for f in dataclasses.fields(self):
+            room = f.metadata.get("room")
+            text = getattr(self, f.name)
+            if room is None or (f.metadata.get("none") and text == "none") or (f.name == "best" and text == "auto"):
+                continue
+            if self.game == OWN and f.name in BROUGHT["game"]:  # whoever has it gives it beside the run
+                continue
+            if room in ALONE:  # made here already, so that a number out of its range is told before anything is done
+                registry.make(text, registry.members(room), f.name, *([self.ema] if room == "averages" else []))
+            elif f.name != "best":
+                registry.look_up(text, registry.members(room), f.name)
+            elif text not in registry.members(room):
+                raise unknown("metric", text, registry.members(room))
+
+    def placed(self) -> Run:
+        """The same run with absolute paths, so that its folder can be used from anywhere."""
+        from interalia.data import REGISTRY
+
+        changes: dict[str, Any] = {}
+        if self.root is not None:
+            changes["root"] = str(Path(self.root).absolute())
+        if self.generator is not None:
+            changes["generator"] = str(Path(self.generator).absolute())
+        for key in ("data", "target"):
+            name = getattr(self, key)
+            if name is not None and name not in REGISTRY and Path(name).exists():
+                changes[key] = str(Path(name).absolute())
+        return dataclasses.replace(self, **changes)
+
+    def dump(self) -> str:
+        """The run as TOML, which `interalia train FILE.toml` takes back."""
+        lines = []
+        for key, value in self.fields():
+            if value is None or value == {}:
+                continue
+            if isinstance(value, dict):
+                pairs = ", ".join(f"{k} = {v!r}" for k, v in value.items())
+                lines.append(f"{key} = {{ {pairs} }}")
+            else:
+                # JSON writes what TOML reads, but for escaped pairs of surrogates and a bare DEL
+                text = json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+                lines.append(f"{key} = {text}")
+        return "\n".join(lines) + "\n"
+
+
+@functools.cache
+def kinds() -> dict[str, Any]:
+    """The type of each field of a run."""
+    return get_type_hints(Run)
+
+
+def _check(key: str, value: Any, kind: Any, rules: Mapping[str, Any]) -> None:
+    """Raises a UserError unless `value` is of the kind and in the range of the field `key`."""
+    kinds = get_args(kind) if get_origin(kind) is not dict and get_args(kind) else (kind,)
+    if value is None and type(None) in kinds:
+        return
+    plain = kinds[0]
+    if get_origin(plain) is dict:
+        if not isinstance(value, dict):
+            raise UserError(f"`{key}` is {value!r}, and it maps names to numbers, such as {{ critic = 1e-4 }}.")
+        for name, number in value.items():
+            _check(f"{key}.{name}", number, float, rules)
+        return
+    numbers = (int, float) if plain is float else (plain,)
+    if not isinstance(value, numbers) or (isinstance(value, bool) and plain is not bool):
+        words = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}[plain]
+        raise UserError(f"`{key}` is {value!r}, and it must be {words}.")
+    low, high = rules.get("low"), rules.get("high")
+    # asked this way round, so that NaN is refused
+    if plain is not str and not ((low is None or value >= low) and (high is None or value <= high)):
+        span = f"from {low:,} to {high:,}" if high is not None else f"at least {low:,}"
+        raise UserError(f"`{key}` is {value}, out of its range; it must be {span}.")
+    choices = rules.get("choices")
+    if choices and value not in choices:
+        raise UserError(f"`{key}` is {value!r}; it is one of: {', '.join(choices)}.")
+
+
+def from_toml(path: Path) -> dict[str, Any]:
+    """The fields that a TOML file sets, each checked.
+
+    Raises:
+        UserError: the file cannot be read, is not TOML, or a key or value of it is wrong: file and key are named.
+    """
+    try:
+        with open(path, "rb") as file:
+            values = tomllib.load(file)
+    except OSError as error:
+        raise UserError(f"the file {path} cannot be read: {error.strerror}.") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is not a TOML file: {error}.") from None
+    known = kinds()
+    for key, value in values.items():
+        if key not in known:
+            message = str(unknown("field of a run", key, known))
+            raise UserError(f"{path}: {message}")
+        try:
+            _check(key, value, known[key], dict(Run.__dataclass_fields__[key].metadata))
+        except UserError as error:
+            raise UserError(f"{path}: {error}") from None
+    return values
+
+
+# What may change when a run goes on: how long, where, and how closely it is watched.
+FREE = (
+    "name", "steps", "epochs", "population", "root", "device", "log_every", "evaluate_every", "checkpoint_every",
+    "until_converged",
+)  # fmt: skip
+
+
+# What a game, and data, of one's own bring with them, so that a run does not describe it.
+BROUGHT: Mapping[str, tuple[str, ...]] = {
+    "game": (
+        "game", "generator", "labels", "attributes", "networks", "latent", "prior", "encoder", "divergence",
+        "penalty", "noise", "augment", "pack", "spectral",
+    ),
+    "data": ("data", "target", "binarise", "size"),
+}  # fmt: skip
+
+
+def marked(run: Run, game: Game | None, dataset: Dataset | None) -> Run:
+    """The run with what is given beside it marked as such.
+
+    Raises:
+        UserError: the run describes a part of what is given, or was trained with what is not given.
+    """
+    for key, part, missing in (("game", run.game, game is None), ("dataset", run.data, dataset is None)):
+        if part == OWN and missing:
+            raise UserError(
+                f"the {key} of this run was given from Python, and is to be given again: "
+                f"interalia.train(run, FOLDER, resume=True, {key}=...)."
+            )
+    marks: dict[str, Any] = {}
+    if dataset is not None:
+        marks["data"] = OWN
+    if game is not None:
+        marks |= dict.fromkeys(("game", "networks", "prior", "encoder", "divergence"), OWN)
+        marks |= {key: OWN for key in ("penalty", "noise") if getattr(game, key) is not None}
+        marks |= {"latent": game.prior.size} if hasattr(game, "prior") else {}
+    plain = Run()
+    for part, verb in (("game", "a game of your own is"), ("data", "data of your own are")):
+        for key in BROUGHT[part] if part in marks else ():
+            value = getattr(run, key)
+            if value not in (getattr(plain, key), marks.get(key)):
+                raise UserError(f"`{key}` is {value!r}, and {verb} given beside the run; leave `{key}` out.")
+    return run.replace(**marks)

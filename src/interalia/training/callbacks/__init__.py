@@ -1,0 +1,31 @@
+"""Observers: progress, log, checkpoints, evaluation, health. They look; they never touch what is trained."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from interalia.training.callbacks import checkpoint
+from interalia.training.callbacks.callback import Observer
+from interalia.training.callbacks.checkpoint import Checkpoint
+from interalia.training.callbacks.health import Health
+from interalia.training.callbacks.log import Log
+from interalia.training.callbacks.progress import Bar
+
+if TYPE_CHECKING:
+    from interalia.training.engine import Training
+
+__all__ = ["Bar", "Checkpoint", "Health", "Log", "Observer", "checkpoint", "usual"]
+
+
+def usual(training: Training, progress: bool = True, tensorboard: bool = False) -> list[Observer]:
+    """The observers of an ordinary training: health first, so that nothing bad is ever saved; checkpoints last."""
+    observers: list[Observer] = [Health()]
+    bar = Bar() if progress else None
+    if training.folder is not None:
+        from interalia.training.callbacks.evaluate import Evaluate
+
+        log = Log(tensorboard)
+        observers += [log, Evaluate(log, bar.say if bar else None), Checkpoint()]
+    if bar:
+        observers.append(bar)
+    return observers

@@ -1,0 +1,70 @@
+"""Stops a run whose losses or weights are no longer numbers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from interalia.errors import DivergedError
+from interalia.training.callbacks.callback import Observer, due
+
+if TYPE_CHECKING:
+    from interalia.games import Outcome
+    from interalia.training.engine import Training
+
+
+class Health(Observer):
+    """Raises at the first loss that is NaN or infinite, and at weights that are, before they are evaluated or saved.
+
+    On the CPU every step's losses are looked at; elsewhere they wait on the device until the next line of the log or the
+    next checkpoint, so that looking does not make the device wait. No checkpoint is written in between.
+    """
+
+    def start(self, training: Training) -> None:
+        self.waiting: list[tuple[int, str, Tensor]] = []
+
+    def step(self, training: Training, outcome: Outcome) -> None:
+        self.waiting += [(training.step, player, loss.detach()) for player, loss in outcome.losses.items()]
+        run = training.run
+        if (
+            training.device.type == "cpu"
+            or due(training.step, run.log_every, training.steps)
+            or due(training.step, run.checkpoint_every, training.steps)
+        ):
+            self.look(training)
+        if any(due(training.step, every, training.steps) for every in (run.checkpoint_every, run.evaluate_every)):
+            self.weigh(training)
+
+    def stop(self, training: Training) -> None:
+        self.look(training)
+        self.weigh(training)
+
+    def weigh(self, training: Training) -> None:
+        """The last move may have spoilt the weights behind a loss that was still finite."""
+        for player in training.game.players:
+            networks = [getattr(training.game, name) for name in training.game.players[player]]
+            weights = [weight for network in networks for weight in network.state_dict().values()]
+            if not bool(torch.stack([weight.isfinite().all() for weight in weights]).all()):
+                raise DivergedError(
+                    f"the weights of the {player} are no longer finite at step {training.step}; {self.remedy(training)}"
+                )
+
+    def look(self, training: Training) -> None:
+        if self.waiting and not bool(torch.stack([loss for _, _, loss in self.waiting]).isfinite().all()):
+            step, player, loss = next(item for item in self.waiting if not bool(item[2].isfinite()))
+            raise DivergedError(f"the loss of the {player} is {loss.item()} at step {step}; {self.remedy(training)}")
+        self.waiting.clear()
+
+    def remedy(self, training: Training) -> str:
+        from interalia.training.callbacks.checkpoint import newest
+
+        advice = "try smaller --rates, a --penalty, or --precision fp32."
+        if training.folder is None:
+            return advice
+        good = newest(training.folder)
+        if good is None:
+            return f"there is no checkpoint yet; {advice}"
+        path, step = good
+        return f"the last good checkpoint is {path} (step {step}); {advice}"

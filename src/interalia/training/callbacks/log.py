@@ -1,0 +1,77 @@
+"""The log: one JSON object a line, always; TensorBoard beside it where that is installed and asked for."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from interalia.disk import unwritable, writing
+from interalia.errors import UserError
+from interalia.runs.log import read
+from interalia.training.callbacks.callback import Observer, due
+
+if TYPE_CHECKING:
+    from interalia.games import Outcome
+    from interalia.training.engine import Training
+
+
+class Log(Observer):
+    """Appends losses, mean scores, rates, progress and time to ``log.jsonl``.
+
+    Arguments:
+        tensorboard: whether to write event files for TensorBoard too, into ``tensorboard/`` (an extra).
+    """
+
+    def __init__(self, tensorboard: bool = False) -> None:
+        self.tensorboard = tensorboard
+
+    def start(self, training: Training) -> None:
+        assert training.folder is not None
+        self.folder = training.folder
+        kept = [line for line in read(self.folder) if line["step"] <= training.step]
+        with writing(self.folder.log) as file:  # what came after the checkpoint that the run goes on from is done again
+            file.writelines(json.dumps(line) + "\n" for line in kept)
+        self.writer: Any = None
+        if self.tensorboard:
+            try:
+                from torch.utils.tensorboard import SummaryWriter
+            except ImportError:
+                raise UserError(
+                    'TensorBoard is not installed; pip install "interalia[tensorboard]", or leave out --tensorboard.'
+                ) from None
+            self.writer = SummaryWriter(str(self.folder.path / "tensorboard"), purge_step=training.step)  # type: ignore[no-untyped-call]
+
+    def step(self, training: Training, outcome: Outcome) -> None:
+        if not due(training.step, training.run.log_every, training.steps):
+            return
+        values: dict[str, float] = {}
+        for player, loss in outcome.losses.items():
+            values[f"losses/{player}"] = loss.item()
+        for joint, scores in outcome.scores.items():
+            values[f"scores/{joint}"] = scores.detach().mean().item()
+            values[f"probabilities/{joint}"] = scores.detach().sigmoid().mean().item()
+        for player, optimiser in training.optimisers.items():
+            values[f"rates/{player}"] = optimiser.param_groups[0]["lr"]
+        self.write(training, values)
+
+    def write(self, training: Training, values: dict[str, float], **words: str) -> None:
+        """Adds one line with these values, and words beside them."""
+        line = {
+            "step": training.step,
+            "epoch": round(training.samplers[0].epoch, 4),
+            "seconds": round(training.seconds, 3),
+            **{key: float(f"{value:.6g}") for key, value in values.items()},
+            **words,
+        }
+        try:
+            with open(self.folder.log, "a", encoding="utf-8") as file:
+                file.write(json.dumps(line) + "\n")
+        except OSError as error:
+            raise unwritable(self.folder.log, error) from error
+        if self.writer is not None:
+            for key, value in values.items():
+                self.writer.add_scalar(key, value, training.step)
+
+    def stop(self, training: Training) -> None:
+        if self.writer is not None:
+            self.writer.close()

@@ -1,0 +1,117 @@
+"""A progress bar with rate and time left on a terminal; a line now and then where the output is a file or a pipe."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from interalia.training.callbacks.callback import Observer
+
+if TYPE_CHECKING:
+    from interalia.games import Outcome
+    from interalia.training.engine import Training
+
+QUIET = 30.0  # seconds between two lines where there is no terminal
+LIVELY = 0.2  # seconds between two updates of the bar: reading losses makes a GPU wait
+
+
+class Piped(Console):
+    """A console that raises an error where its reader is gone; rich's own ends the program."""
+
+    def on_broken_pipe(self) -> None:
+        raise  # the BrokenPipeError that it is called for
+
+
+class Bar(Observer):
+    """Shows how far the training is, how fast it goes, and how long it will take; where the terminal is closed, or the
+    program that reads along ends, the training goes on and nothing more is shown.
+
+    Arguments:
+        console: where to show it; by default the standard error.
+    """
+
+    def __init__(self, console: Console | None = None) -> None:
+        self.console = console or Piped(stderr=True)
+        self.bar: Progress | None = None
+
+    @contextlib.contextmanager
+    def showing(self) -> Iterator[None]:
+        """For whatever writes to the console: turns it off where it can no longer be written to."""
+        try:
+            yield
+        except OSError:
+            with contextlib.suppress(OSError):
+                if self.bar is not None:
+                    self.bar.stop()
+            self.console, self.bar = Console(quiet=True), None
+
+    def start(self, training: Training) -> None:
+        self.began, self.first = time.perf_counter(), training.step
+        self.shown = 0.0
+        about = f"{type(training.game).__name__} on {training.dataset.name}. {training.dataset.about}"
+        with self.showing():
+            self.console.print(about, soft_wrap=True, highlight=False, markup=False)
+            if self.console.is_terminal:
+                self.open(training)
+
+    def open(self, training: Training) -> None:
+        self.bar = Progress(
+            TextColumn("training"),
+            BarColumn(),
+            TaskProgressColumn(),
+            TextColumn("{task.completed:,}/{task.total:,} steps"),
+            TextColumn("{task.fields[rate]}"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[losses]}"),
+            console=self.console,
+            transient=False,
+        )
+        self.task = self.bar.add_task("", total=training.steps, completed=training.step, rate="", losses="")
+        self.bar.start()
+
+    def step(self, training: Training, outcome: Outcome) -> None:
+        now = time.perf_counter()
+        last = training.step == training.steps
+        if now - self.shown < (LIVELY if self.bar else QUIET) and not last:
+            return
+        self.shown = now
+        rate = (training.step - self.first) / max(1e-9, now - self.began)
+        images = f"{rate * training.run.batch:,.0f} images/s"
+        losses = ", ".join(f"{player} {loss.item():.3f}" for player, loss in outcome.losses.items())
+        left = (training.steps - training.step) / max(1e-9, rate)
+        with self.showing():
+            if self.bar is not None:
+                self.bar.update(self.task, completed=training.step, rate=images, losses=losses)
+            else:
+                self.console.print(
+                    f"step {training.step:,}/{training.steps:,}, {images}, {left:,.0f} s left, losses: {losses}",
+                    soft_wrap=True,
+                    highlight=False,
+                )
+
+    def say(self, sentence: str) -> None:
+        """One line, above the bar where there is one."""
+        with self.showing():
+            self.console.print(sentence, soft_wrap=True, highlight=False, markup=False)
+
+    def let_go(self) -> None:
+        with self.showing():
+            if self.bar is not None:
+                self.bar.stop()
+
+    def stop(self, training: Training) -> None:
+        self.let_go()
+        if training.converged:
+            self.say(training.converged)
+        elif training.step < training.steps and training.folder is not None:
+            self.say(
+                f"Stopped at step {training.step:,} of {training.steps:,}; everything is saved. "
+                f"Go on with: interalia train --resume {training.folder.path}"
+            )

@@ -1,0 +1,483 @@
+"""The engine: one visible loop over the steps of a run. It never sees a loss; observers only look."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import dataclasses
+import math
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.swa_utils import AveragedModel
+
+from interalia import registry, runs
+from interalia.contexts import BatchNorm, flushed, precision_context, resolve_precision
+from interalia.data import fingerprints
+from interalia.data.dataset import Dataset
+from interalia.data.sampler import Sampler
+from interalia.data.store import Store, as_tensor
+from interalia.errors import UserError
+from interalia.games import Game, Outcome
+from interalia.learning import dynamics, optimizers
+from interalia.learning.dynamics import Dynamics, Rules
+from interalia.networks import weights
+from interalia.runs import Run, building, claims, described, loading
+from interalia.runs.claims import Claim
+from interalia.runs.folder import Folder, own_generator
+from interalia.runs.loading import Trained
+
+if TYPE_CHECKING:
+    from interalia.training.callbacks import Observer
+
+FORMAT = 2  # of checkpoints
+IMAGES_FOR_MEAN = 500  # as the original ALI draws the mean image
+
+
+@dataclasses.dataclass
+class Training:
+    """The state of a training: what a checkpoint holds, and what observers look at.
+
+    Attributes:
+        run: the resolved description.
+        folder: where the run is kept, or None.
+        dataset: the data with its three parts.
+        game: the game being trained.
+        average: the average of its weights, or None.
+        averaging: which average that is.
+        optimisers: one a player.
+        schedule: the learning rates' factor over time.
+        dynamics: how the players move.
+        stores: the training data, by index; one a domain.
+        samplers: the orders in which it is drawn, one a domain.
+        batches: the batches, drawn in that order.
+        step: steps done.
+        seconds: time spent in training, over all sittings.
+        best: the best value so far of the run's declared measure, and its step; None before the first evaluation.
+        estimated: what `finished` answered last, at which step, and whether of the best one.
+        converged: why it ends before its last step, where it does; set by whoever watches the measures.
+        fingerprint: of the data, where the run is kept in a folder.
+        claim: the sole right to train in the folder, until the training is finished.
+    """
+
+    run: Run
+    folder: Folder | None
+    dataset: Dataset
+    game: Game
+    average: AveragedModel | None
+    averaging: optimizers.Averaging | None
+    optimisers: dict[str, Optimizer]
+    schedule: optimizers.Schedule
+    dynamics: Dynamics
+    stores: tuple[Store, ...]
+    samplers: tuple[Sampler, ...]
+    batches: Iterator[tuple[Tensor, ...]]
+    step: int = 0
+    seconds: float = 0.0
+    best: tuple[float, int] | None = None
+    estimated: tuple[tuple[int, bool], Game] | None = None
+    converged: str = ""
+    fingerprint: dict[str, Any] | None = None
+    claim: Claim | None = None
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.game.parameters()).device
+
+    @property
+    def steps(self) -> int:
+        assert self.run.steps is not None  # resolved
+        return self.run.steps
+
+    @property
+    def sampled(self) -> Game:
+        """The game with the weights that samples are drawn from: the averaged ones, where the run averages."""
+        game: Any = self.game if self.average is None else self.average.module
+        return game  # type: ignore[no-any-return]
+
+    def finished(self) -> Game:
+        """The game as it is exported at the end: the one that samples are drawn from, of the best step where the training
+        has converged, with batch norm's statistics estimated anew where the run asks for it. The training itself is left as
+        it is."""
+        converged = self.folder is not None and bool(self.converged) and self.best is not None
+        if self.run.population == 0 and not converged:
+            return self.sampled
+        if self.estimated is None or self.estimated[0] != (self.step, converged):
+            game = copy.deepcopy(self.sampled)
+            if converged:
+                from safetensors.torch import load_file
+
+                assert self.folder is not None
+                game.load_state_dict(load_file(self.folder.best))
+            if self.run.population:
+                batches = draw(self.stores, orders(self.stores, self.run, self.game.semi))
+                with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
+                    torch.manual_seed(self.run.seed)
+                    weights.estimate_population(game, batches, self.run.population)
+            self.estimated = ((self.step, converged), game)
+        return self.estimated[1]
+
+    @property
+    def finished_step(self) -> int:
+        """The step whose weights `finished` has."""
+        return self.best[1] if self.folder is not None and self.converged and self.best is not None else self.step
+
+    def state(self) -> dict[str, Any]:
+        """Everything that the next step depends on, in tensors and plain values."""
+        return {
+            "format": FORMAT,
+            "step": self.step,
+            "seconds": self.seconds,
+            "best": self.best,
+            "game": self.game.state_dict(),
+            "average": None if self.average is None else self.average.state_dict(),
+            "optimisers": {player: optimiser.state_dict() for player, optimiser in self.optimisers.items()},
+            "dynamics": self.dynamics.state_dict(),
+            "samplers": [sampler.state_dict() for sampler in self.samplers],
+            "memory": self.game.memory(),
+            "random": {
+                "cpu": torch.get_rng_state(),
+                "cuda": torch.cuda.get_rng_state_all() if self.device.type == "cuda" else [],
+                "mps": torch.mps.get_rng_state() if self.device.type == "mps" else None,
+            },
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Takes over the state that `state` gave."""
+        self.step, self.seconds = state["step"], state["seconds"]
+        self.best = None if state["best"] is None else (state["best"][0], state["best"][1])
+        self.game.load_state_dict(state["game"])
+        if self.average is not None and state["average"] is not None:
+            self.average.load_state_dict(state["average"])
+        for player, optimiser in self.optimisers.items():
+            optimiser.load_state_dict(state["optimisers"][player])
+        self.dynamics.load_state_dict(state.get("dynamics", {"memory": []}))  # which older checkpoints do not have
+        for sampler, position in zip(self.samplers, state["samplers"], strict=True):
+            sampler.load_state_dict(position)
+        self.game.remember(state["memory"])
+        torch.set_rng_state(state["random"]["cpu"].cpu())
+        if self.device.type == "cuda" and state["random"]["cuda"]:
+            torch.cuda.set_rng_state_all([part.cpu() for part in state["random"]["cuda"]])
+        if self.device.type == "mps" and state["random"].get("mps") is not None:
+            torch.mps.set_rng_state(state["random"]["mps"].cpu())
+
+
+@flushed()  # so that the threads that begin here do so too
+def prepare(
+    run: Run,
+    folder: Folder | None = None,
+    generator: nn.Module | None = None,
+    game: Game | None = None,
+    dataset: Dataset | None = None,
+    trust: bool = False,
+) -> Training:
+    """Loads the data, builds the game and everything that moves it, and resolves what the run left open; a game and data that
+    are given take the place of those that the run describes. For `trust` see `train`.
+
+    Raises:
+        UserError: a part of the run does not exist or does not fit the others, or the folder keeps a run of other data.
+    """
+    from interalia.training.callbacks.evaluate import check_best
+
+    run = runs.marked(run, game, dataset)
+    if game is not None and generator is not None:
+        raise UserError("a game of your own has its decoder with it; leave `generator` out.")
+    run.check_parts()
+    run = run.placed()
+    device = loading.resolve_device(run.device)
+    dataset = dataset or described.dataset(run)
+    fingerprint = None
+    if folder is not None:
+        fingerprint = fingerprints.fingerprint(dataset)
+        folder.check_data(fingerprint)
+    torch.manual_seed(run.seed)
+    if game is None:
+        mean = mean_image(dataset) if dataset.is_image else None
+        game = building.build_for(own_generator(run, folder), dataset, mean, generator, trust)
+    else:
+        building.check_fits(game, dataset)
+    game.shape = dataset.shape
+    game = game.to(device).train()
+    if run.batch < 2 and any(isinstance(module, BatchNorm) for module in game.modules()):
+        raise UserError("`batch` is 1, and batch norm averages over a batch; give --batch 2 or more.")
+    first = dataset.grey or dataset.train
+    domains = [first] if game.other is None or dataset.other is None else [first, dataset.other.train]
+    y = dataset.conditions("train", game.attributes) if game.labels else None
+    fresh = dataset.grey is not None
+    stores = tuple(Store(split, device, y=y, labels=game.labels, binarise=fresh) for split in domains)
+    if game.semi:
+        chosen = dataset.labelled(run.labelled, run.seed)
+        stores = (*stores, Store(chosen, device, y=chosen.y, labels=game.classes))
+    samplers = orders(stores, run, game.semi)
+    precision = resolve_precision(run.precision, game, device)
+    if precision == "bf16" and device.type != "mps":
+        game.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    steps = run.steps
+    if steps is None:
+        if run.epochs is None:
+            raise UserError("the run has no length; give --steps or --epochs.")
+        steps = math.ceil(run.epochs * samplers[0].batches)
+    best = run.best
+    if best == "auto":
+        best = "reverse_kl" if dataset.mixture is not None and game.other is None else "frechet_distance"
+        best = "reconstruction_ratio" if game.fixed else best  # its samples stay as they are
+    check_best(best, dataset, game)
+    if run.until_converged and folder is None:
+        raise UserError("`until_converged` keeps the best weights in the run's folder; give `out`.")
+    if run.until_converged and not run.evaluate_every:
+        raise UserError("`until_converged` counts evaluations, and `evaluate_every` is 0; give --evaluate-every steps.")
+    run = dataclasses.replace(run, steps=steps, precision=precision, device=str(device), best=best)
+
+    for player in run.rates:
+        game.check_player(player, "rates")
+    optimisers = {}
+    for player in game.players:
+        rate = {"lr": run.rates[player]} if player in run.rates else {}
+        optimisers[player] = registry.make(
+            run.optimiser, optimizers.OPTIMISERS, "optimiser", game.parameters_of(player), **rate
+        )
+        for group in optimisers[player].param_groups:
+            group["initial_lr"] = group["lr"]
+    moves = registry.make(
+        run.dynamics,
+        dynamics.REGISTRY,
+        "dynamics",
+        game,
+        optimisers,
+        Rules(run.accumulate, run.clip, run.balance, precision_context(precision, device)),
+    )
+    averaging = registry.make(run.average, optimizers.AVERAGES, "average", run.ema)
+    return Training(
+        run=run,
+        folder=folder,
+        dataset=dataset,
+        game=game,
+        average=averaging.of(game) if averaging else None,
+        averaging=averaging,
+        optimisers=optimisers,
+        schedule=registry.make(run.schedule, optimizers.SCHEDULES, "schedule"),
+        dynamics=moves,
+        stores=stores,
+        samplers=samplers,
+        batches=draw(stores, samplers),
+        fingerprint=fingerprint,
+    )
+
+
+def orders(stores: Sequence[Store], run: Run, semi: bool = False) -> tuple[Sampler, ...]:
+    """The order in which each store is drawn, independent of each other's; the few labelled images of a semi-supervised game
+    may be fewer than a batch."""
+    samplers = []
+    for i, store in enumerate(stores):
+        size = min(run.batch, len(store)) if semi and i else run.batch
+        samplers.append(Sampler(len(store), size, run.seed + i * 2**32))
+    return tuple(samplers)
+
+
+def draw(stores: Sequence[Store], samplers: Sequence[Sampler]) -> Iterator[tuple[Tensor, ...]]:
+    """Batches (x,), (x, y), (a, b) of two domains, or (x, x_l, y), for ever."""
+    for indices in zip(*samplers, strict=True):
+        yield tuple(part for store, index in zip(stores, indices, strict=True) for part in store[index])
+
+
+def mean_image(dataset: Dataset) -> Tensor:
+    """The mean of some training images, shape `dataset.shape`: of a fixed draw, since files may lie sorted by class."""
+    order = torch.randperm(len(dataset.train), generator=torch.Generator().manual_seed(0))[:IMAGES_FOR_MEAN]
+    return as_tensor(dataset.train.x[order.sort().values.numpy()]).mean(0)
+
+
+def keep_memory() -> None:
+    """Tells the C library to keep the memory that a step frees for the next step, where there is such a switch (glibc).
+
+    By default it hands every large array back to the system, and taking it again costs tenths of a step on a CPU.
+    """
+    import ctypes
+
+    with contextlib.suppress(OSError, AttributeError, TypeError):
+        library = ctypes.CDLL(None)
+        library.mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD
+        library.mallopt(-3, 2**30)  # M_MMAP_THRESHOLD
+
+
+def spare_threads(training: Training) -> None:
+    """Takes one thread for networks without convolutions on a CPU: for these a second one costs more than it brings, and
+    beside another busy program many times more. A number of threads that the person chose (OMP_NUM_THREADS) stands."""
+    small = not any(isinstance(module, nn.Conv2d | nn.ConvTranspose2d) for module in training.game.modules())
+    if training.device.type == "cpu" and small and "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(1)
+
+
+def rate(training: Training) -> None:
+    """Sets each optimiser's learning rate to what the schedule says for this step."""
+    factor = training.schedule(training.step / max(1, training.steps))
+    for optimiser in training.optimisers.values():
+        for group in optimiser.param_groups:
+            group["lr"] = group["initial_lr"] * factor
+
+
+def loop(training: Training, observers: Sequence[Observer]) -> None:
+    """The loop: until the last step, or until somebody asks to stop."""
+    if training.device.type == "cpu":
+        keep_memory()
+    with stopping() as stop, flushed(), watched(training, observers):
+        clock = time.perf_counter()
+        while training.step < training.steps and not (stop.is_set() or training.converged):
+            training.game.at(training.step, training.steps)
+            rate(training)
+            outcome: Outcome = training.dynamics.step(training.batches)
+            if training.average is not None and training.averaging is not None:
+                training.averaging.update(training.average, training.game, training.step, training.steps)
+            training.step += 1
+            training.seconds += time.perf_counter() - clock
+            for observer in observers:
+                observer.step(training, outcome)
+            clock = time.perf_counter()
+
+
+@contextmanager
+def watched(training: Training, observers: Sequence[Observer]) -> Iterator[None]:
+    """Tells the observers of the beginning and of the end; after an error they only let go of what they hold."""
+    try:
+        for observer in observers:
+            observer.start(training)
+        yield
+        for observer in observers:
+            observer.stop(training)
+    except BaseException:
+        for observer in observers:
+            observer.let_go()
+        raise
+
+
+@contextmanager
+def stopping() -> Iterator[threading.Event]:
+    """An event that is set by Ctrl-C or a termination signal, so that the loop ends between two steps; a second one is
+    taken at its word.
+
+    A terminal that is closed (SIGHUP) and a queue's warning (SIGUSR1) set it too, and are never taken at their word, for a
+    shell may repeat them at once; where somebody ignores these two, as nohup does, or handles them, they are left alone.
+    """
+    event = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield event
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    warnings = [getattr(signal, name) for name in ("SIGHUP", "SIGUSR1") if hasattr(signal, name)]  # not on Windows
+    before |= {number: signal.SIG_DFL for number in warnings if signal.getsignal(number) is signal.SIG_DFL}
+    asked = False
+
+    def ask(number: int, _: Any) -> None:
+        nonlocal asked
+        if asked and number not in warnings:
+            raise KeyboardInterrupt
+        asked = asked or number not in warnings
+        event.set()
+
+    for number in before:
+        signal.signal(number, ask)
+    try:
+        yield event
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def train(
+    run: Run,
+    out: Path | str | None = None,
+    *,
+    resume: bool = False,
+    observers: Sequence[Observer] | None = None,
+    generator: nn.Module | None = None,
+    game: Game | None = None,
+    dataset: Dataset | None = None,
+    trust: bool = False,
+) -> Trained:
+    """Trains a run and answers its game.
+
+    Arguments:
+        run: the description.
+        out: the folder to keep it in: log, checkpoints, weights, figures; None keeps nothing.
+        resume: go on from the folder's newest good checkpoint, up to `run.steps`, which may be more than first planned.
+        observers: in place of the usual ones (see `interalia.training.callbacks.usual`).
+        generator: a trained module z -> x for a game that only infers; `interalia.load` is to be given it again.
+        game: one of your own making, untrained, in place of one that the run describes; its weights are trained in place,
+            and `interalia.load` is to be given one that is made in the same way.
+        dataset: data of your own, in place of those that the run names.
+        trust: whether the run's generator may be opened where it is a .pt2 file, which can execute code.
+
+    Raises:
+        UserError: the folder exists and `resume` is False, or another process trains in it, or the data are not those that
+            the resumed run was trained on, or a part of the run does not exist or fit, or the run describes what is given,
+            or a loss stopped being finite.
+
+    Example:
+        >>> from interalia import recipes, tasks
+        >>> trained = train(recipes.ali_digits(steps=2))
+        >>> tasks.generate(trained.game, 4).shape
+        torch.Size([4, 1, 8, 8])
+    """
+    training = open_run(run, out, resume=resume, generator=generator, game=game, dataset=dataset, trust=trust)
+    return finish(training, observers)
+
+
+def open_run(
+    run: Run,
+    out: Path | str | None = None,
+    *,
+    resume: bool = False,
+    generator: nn.Module | None = None,
+    game: Game | None = None,
+    dataset: Dataset | None = None,
+    trust: bool = False,
+    numbered: bool = False,
+) -> Training:
+    """The training of a run, at its beginning or where its folder's newest good checkpoint left it; see `train`. No other
+    process trains in the folder until it is finished.
+
+    Arguments:
+        numbered: whether a new run takes the folder out-2, out-3 ... where there is something under `out` already.
+    """
+    from interalia.training.callbacks import checkpoint
+
+    run = runs.marked(run, game, dataset)
+    if out is None:
+        return prepare(run, None, generator, game, dataset, trust)
+    claim = claims.again(Path(out)) if resume else claims.begin(Path(out), numbered)
+    try:
+        folder = Folder(claim.path)
+        if resume:
+            run = folder.continued(run)
+        training = prepare(run, folder, generator, game, dataset, trust)
+        if resume:
+            checkpoint.resume(training)
+        folder.write(training.run, training.fingerprint)
+    except BaseException:
+        claim.withdraw()
+        raise
+    training.claim = claim
+    return training
+
+
+def finish(training: Training, observers: Sequence[Observer] | None = None) -> Trained:
+    """Runs the loop to its end and answers the game that samples are drawn from; see `train`."""
+    from interalia.training.callbacks import usual
+
+    try:
+        loop(training, usual(training) if observers is None else observers)
+        game = training.finished().eval()
+    finally:
+        if training.claim is not None:
+            training.claim.release()
+    given = training.dataset if training.run.data == runs.OWN else None
+    return Trained(game, training.run, training.folder, training.finished_step, given)
