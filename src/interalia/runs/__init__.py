@@ -1,0 +1,7 @@
+"""Runs: their description, the folder that keeps one, its weights and how they are loaded, and the recipes."""
+
+from __future__ import annotations
+
+from interalia.runs.run import BROUGHT, FREE, OWN, Run, from_toml, kinds, marked
+
+__all__ = ["BROUGHT", "FREE", "OWN", "Run", "from_toml", "kinds", "marked"]
