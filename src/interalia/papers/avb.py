@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Iterator, Mapping
-from functools import partial
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import torch
@@ -14,79 +14,54 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from interalia.data.dataset import Dataset, Split
-from interalia.papers.experiment import Experiment, Job, Setting, Values, trained
+from interalia.papers.experiment import Setting, Values, slug, trained
+from interalia.papers.study import Study, Trial
+from interalia.registry import Part
+from interalia.reports import plots
 from interalia.runs import Run
 
 if TYPE_CHECKING:
     from interalia.games import Game
     from interalia.games.variational import Variational
 
-PAPER = "AVB"
-
 # ---- four pixels
 
-PIXELS_STEPS, PIXELS_QUICK = 100_000, 60
 SIDE, REACH = 400, 6.0  # of the grid that p(x) is summed over, from -REACH to REACH
 DRAWS = 100_000  # of q(z | x) for each image, for its entropy
-PIXELS = Run(
+VAE_PIXELS = Run(
+    name="vae-pixels",
+    game=Part("vae", likelihood="bernoulli"),
     data="four-pixels",
     networks="avb-toy",
     latent=2,
     batch=512,
+    steps=100_000,
     ema=0,
     optimiser="adam(lr=0.00002)",
-    evaluate_every=0,
-    checkpoint_every=5000,
 )
-ROWS = {
-    "VAE": PIXELS.replace(name="vae-pixels", game="vae(likelihood='bernoulli')"),
-    "AVB": PIXELS.replace(
-        name="avb-pixels",
-        game="avb(likelihood='bernoulli')",
-        encoder="implicit(noise=64)",
-        rates={"critic": 0.0001},
-        dynamics="alternating(turns={'critic': 2, 'autoencoder': 1})",
-    ),
-}
-FAST_STEPS = 20_000
-FALLING = "linear(start=0.3, final=0.0)"
-FAST: dict[str, dict[str, Any]] = {
-    "VAE": {"name": "vae-pixels-fast", "optimiser": "adam(lr=0.0005)", "schedule": FALLING},
-    "AVB": {
-        "name": "avb-pixels-fast",
-        "optimiser": "adam(lr=0.0005)",
-        "rates": {"critic": 0.001},
-        "schedule": FALLING,
-        "ema": 0.999,
-    },
-}
+AVB_PIXELS_RUN = VAE_PIXELS.replace(
+    name="avb-pixels",
+    game=Part("avb", likelihood="bernoulli"),
+    encoder=Part("implicit", noise=64),
+    rates={"critic": 0.0001},
+    dynamics=Part("alternating", turns={"critic": 2, "autoencoder": 1}),
+)
+FALLING = Part("linear", start=0.3, final=0.0)
+FAST: Mapping[str, Any] = {"optimiser": Part("adam", lr=0.0005), "schedule": FALLING, "steps": 20_000}
 
 
-def pixels_jobs(setting: Setting) -> Iterator[Job]:
-    """Seed by seed, VAE and AVB with the same decoder, as published and in a fifth of the time."""
-    for seed in range(setting.seeds):
-        for row, run in ROWS.items():
-            fast = run.replace(**FAST[row])
-            for name, own, length in ((row, run, PIXELS_STEPS), (f"{row}, a fifth of the steps", fast, FAST_STEPS)):
-                steps = setting.steps or (PIXELS_QUICK if setting.quick else length)
-                own = own.replace(seed=seed, steps=steps, batch=64 if setting.quick else run.batch)
-                yield Job(name, seed, partial(pixels_work, own, setting), steps)
+class Pixels(Trial):
+    @cached_property
+    def values(self) -> Values:
+        return pixels_values(self.game.cpu(), self.x, self.run.seed, 500 if self.quick else DRAWS)
 
 
-def pixels_work(run: Run, setting: Setting) -> Values:
-    """Trains one run; what it makes of the four images, and a picture of where it puts them."""
-    from interalia.data.store import as_tensor
-    from interalia.reports import plots
-
-    done, dataset = trained(run, setting)
-    x = as_tensor(dataset.test.x)
-    game = done.game.cpu()
-    picture = setting.folder.parent / "pictures" / f"{run.name}-seed-{run.seed}.png"
-    with torch.no_grad():
-        torch.manual_seed(run.seed)
-        z = torch.stack([game.encoder(row.expand(2000, *row.shape)).rsample() for row in x])
-    plots.clouds({str(i): part.numpy() for i, part in enumerate(z)}, picture)
-    return pixels_values(game, x, run.seed, 500 if setting.quick else DRAWS)
+@torch.no_grad()
+def posteriors(trial: Pixels) -> None:
+    """Where each of the four images lies."""
+    torch.manual_seed(trial.run.seed)
+    z = [trial.game.cpu().encoder(row.expand(2000, *row.shape)).rsample() for row in trial.x]
+    plots.clouds({str(i): part.numpy() for i, part in enumerate(z)}, trial.picture())
 
 
 @torch.no_grad()
@@ -143,30 +118,37 @@ def entropy(z: Tensor, neighbours: int = 3) -> float:
     return float(digamma[0] - digamma[1]) + log_volume + d * float(distance.mean())
 
 
-AVB_PIXELS = Experiment(
+AVB_PIXELS = Study(
     name="avb-pixels",
     about="Four one-hot images and two latents: a VAE leaves gaps in the prior that AVB fills.",
-    jobs=pixels_jobs,
+    rows={
+        "VAE": VAE_PIXELS,
+        "VAE, a fifth of the steps": VAE_PIXELS.replace(name="vae-pixels-fast", **FAST),
+        "AVB": AVB_PIXELS_RUN,
+        "AVB, a fifth of the steps": AVB_PIXELS_RUN.replace(
+            name="avb-pixels-fast", **FAST, rates={"critic": 0.001}, ema=0.999
+        ),
+    },
+    trial=Pixels,
     columns={
         "likelihood": "log-likelihood, nats ↑ (optimum -1.386)",
         "bound": "lower bound, nats ↑",
         "error": "reconstruction error, 1e-3 nats a pixel ↓",
         "kl": "KL(q(z), p(z)), nats ↓",
     },
+    pictures=(posteriors,),
     paper={
-        "VAE": {PAPER: {"likelihood": "-1.568", "bound": "-1.697", "error": "88.5", "kl": "~.165"}},
-        "AVB": {PAPER: {"likelihood": "-1.403", "bound": "~-1.421", "error": "5.77", "kl": "~.026"}},
+        "VAE": {"AVB": {"likelihood": "-1.568", "bound": "-1.697", "error": "88.5", "kl": "~.165"}},
+        "AVB": {"AVB": {"likelihood": "-1.403", "bound": "~-1.421", "error": "5.77", "kl": "~.026"}},
     },
-    protocol=(
-        f"Encoder and decoder of 3 x 64 ELU units, AVB's with 64 dimensions of noise; its critic has 256 units and five "
-        "residual blocks and moves twice a step. Adam (beta1 0.5), rates 2e-5 and 1e-4, batches of 512, "
-        f"{PIXELS_STEPS:,} steps, "
-        f"as published; log p(x) by a sum over a grid of {SIDE}x{SIDE} on [-{REACH:g}, {REACH:g}]^2; error: the mean of "
-        f"-log p(x | z) for each of the four pixels (with which the paper's figures add up) over {DRAWS:,} draws "
-        "of q(z | x) for each image; entropies of q(z | x) and of q(z) by the third nearest neighbours among "
-        "these draws, which at sharp borders errs upwards, by some thousandths."
-    ),
-    quick_protocol=f"{PIXELS_QUICK} steps, one seed: it shows the table's shape.",
+    quick={"batch": 64, "steps": 60},
+    measured=f"log p(x) by a sum over a grid of {SIDE}x{SIDE} on [-{REACH:g}, {REACH:g}]^2; error: the mean of -log p(x | z) "
+    f"for each of the four pixels (with which the paper's figures add up) over {DRAWS:,} draws of q(z | x) for each image "
+    "(quick form: 500); entropies of q(z | x) and of q(z) by the third nearest neighbours among these draws, which at sharp "
+    "borders errs upwards, by some thousandths",
+    deviations="none in the rows 'VAE' and 'AVB', whose critic has 256 units and five residual blocks; the others: greater "
+    "rates that fall, and averaged weights, in a fifth of the steps",
+    checkpoint_every=5000,
     seeds=3,
     chosen="The first rows' settings are the paper's, those of the others were fixed beforehand.",
 )
@@ -176,19 +158,27 @@ AVB_PIXELS = Experiment(
 
 Y = np.array([2.8, 0.8, -0.3, 0.7, -0.1, 0.1, 1.8, 1.2])
 SIGMA = np.array([0.8, 0.5, 0.8, 0.6, 0.5, 0.6, 0.5, 0.4])
-SCHOOLS_STEPS, SCHOOLS_LONGER, SCHOOLS_QUICK = 10_000, 16_000, 40  # published, our own
-SCHOOLS_BATCH, SCHOOLS_TURNS = 512, 3  # critic steps to one of the posterior's network
-SCHOOLS = Run(
-    batch=SCHOOLS_BATCH,
-    optimiser="adam(lr=0.0005)",
-    schedule=FALLING,
-    ema=0.9997,  # over some 3,000 steps: the critic's noise moves the posterior slowly
-    evaluate_every=0,
-    checkpoint_every=500,
-)
-SAMPLES = 200_000
 DIAGONAL, PUBLISHED = "diagonal Gaussian", "AVB, as published"
 FALLEN, WHOLE = "AVB, falling rates, averaged weights", "AVB, so too, whitened by covariances"
+BATCH = 512
+SCHOOLS = Run(
+    batch=BATCH,
+    steps=10_000,
+    optimiser=Part("adam", lr=0.0005),
+    schedule=FALLING,
+    ema=0.9997,  # over some 3,000 steps: the critic's noise moves the posterior slowly
+)
+TURNS = Part("alternating", turns={"critic": 3, "autoencoder": 1})
+OURS = SCHOOLS.replace(rates={"critic": 1e-3}, dynamics=TURNS, steps=16_000)
+SCHOOLS_ROWS = {
+    DIAGONAL: SCHOOLS,
+    PUBLISHED: OURS.replace(
+        rates={"critic": 2e-4}, optimiser=Part("adam", lr=0.0001), schedule="constant", ema=0, steps=10_000
+    ),
+    FALLEN: OURS,
+    WHOLE: OURS,
+}
+SAMPLES = 200_000
 
 
 class Constant(nn.Module):
@@ -290,32 +280,20 @@ def schools_truth(points: int = 601, reach: float = 8.0) -> tuple[dict[str, floa
     return found, float(evidence)
 
 
-def schools_jobs(setting: Setting) -> Iterator[Job]:
-    """Seed by seed, a diagonal Gaussian; AVB as published, with falling rates and an average of the weights, and with these
-    and r of the whole covariance."""
-    for seed in range(setting.seeds):
-        for row in (DIAGONAL, PUBLISHED, FALLEN, WHOLE):
-            length = SCHOOLS_LONGER if row in (FALLEN, WHOLE) else SCHOOLS_STEPS
-            steps = setting.steps or (SCHOOLS_QUICK if setting.quick else length)
-            yield Job(row, seed, partial(schools_work, row, seed, steps, setting), steps)
+class School(Trial):
+    @classmethod
+    def of(cls, row: str, run: Run, setting: Setting, facts: Mapping[str, Any]) -> Self:
+        """Fits q to the posterior of the one x that there is."""
+        torch.manual_seed(run.seed)
+        x = np.tile(np.float32(Y / SIGMA), (BATCH, 1))
+        dataset = Dataset("eight-schools", Split(x), Split(x), Split(x), about="Effects of coaching, in eight schools.")
+        done, _ = trained(run, setting, game=schools_game(row), dataset=dataset)
+        return cls(row, run, setting, facts, dataset, done)
 
-
-def schools_work(row: str, seed: int, steps: int, setting: Setting) -> Values:
-    """Fits q to the posterior, and holds its moments against the exact ones."""
-    plain = row == PUBLISHED
-    run = SCHOOLS.replace(name=f"schools-{row}".lower().replace(",", "").replace(" ", "-"), seed=seed, steps=steps)
-    if row != DIAGONAL:
-        run = run.replace(
-            rates={"critic": 2e-4 if plain else 1e-3},
-            dynamics=f"alternating(turns={{'critic': {SCHOOLS_TURNS}, 'autoencoder': 1}})",
-        )
-    if plain:
-        run = run.replace(optimiser="adam(lr=0.0001)", schedule="constant", ema=0)
-    torch.manual_seed(seed)
-    x = np.tile(np.float32(Y / SIGMA), (SCHOOLS_BATCH, 1))  # the one x that there is
-    dataset = Dataset("eight-schools", Split(x), Split(x), Split(x), about="Effects of coaching, in eight schools.")
-    done, _ = trained(run, setting, game=schools_game(row), dataset=dataset)
-    return schools_values(done.game, seed, 10_000 if setting.quick else SAMPLES)  # type: ignore[arg-type]
+    @cached_property
+    def values(self) -> Values:
+        game: Any = self.game
+        return schools_values(game, self.run.seed, 10_000 if self.quick else SAMPLES)
 
 
 @torch.no_grad()
@@ -349,10 +327,12 @@ def means_of(truth: Mapping[str, float]) -> list[str]:
     return [key for key in truth if key.startswith("E ") and key != "E |tau|"]
 
 
-EIGHT_SCHOOLS = Experiment(
+EIGHT_SCHOOLS = Study(
     name="eight-schools",
     about="The posterior of a hierarchical model, bimodal in (tau, eta), by AVB with adaptive contrast, against quadrature.",
-    jobs=schools_jobs,
+    rows={row: run.replace(name=f"schools-{slug(row)}") for row, run in SCHOOLS_ROWS.items()},
+    trial=School,
+    groups=("optimizer", "length"),
     columns={
         "means": "worst error of a mean, % of its standard deviation ↓",
         "spreads": "worst error of a standard deviation, % ↓",
@@ -361,24 +341,14 @@ EIGHT_SCHOOLS = Experiment(
         "gap": "its distance from the truth, -12.711 ↓",
     },
     paper={},
-    protocol=(
-        "y_j ~ N(mu + tau eta_j, sigma_j^2), mu, tau, eta_j ~ N(0, 1), the paper's data. q: noise of 10 "
-        "dimensions through three "
-        "layers of 128 ELU units, times a scale and plus a place that are trained; critic of 256 units and five "
-        "residual blocks, "
-        f"three steps to one of q; batches of {SCHOOLS_BATCH}, {SCHOOLS_STEPS:,} steps, ours "
-        f"{SCHOOLS_LONGER:,}. The Gaussian: rate 5e-4, "
-        "falling. AVB as published: Adam (beta1 "
-        "0.5), rates 1e-4 "
-        "and 2e-4; ours: 5e-4 and 1e-3, falling to 0 from 30 % on, weights averaged (0.9997), the "
-        "critic's |z|^2 / 2 only beyond what noise reaches; "
-        "moments for r over 256 draws of the noise as published, over 2,048 in ours; in the last row over 8,192, and of the "
-        "whole covariance. Moments of mu, "
-        "theta_j, eta_j and tau "
-        f"over {SAMPLES:,} draws against quadrature over (mu, tau). The paper compares by eye with HMC."
-    ),
-    quick_protocol=f"{SCHOOLS_QUICK} steps, one seed: it shows the table's shape.",
+    quick={"steps": 40},
+    measured=f"moments of mu, theta_j, eta_j and tau over {SAMPLES:,} draws (quick form: 10,000) against quadrature over "
+    "(mu, tau); the paper compares by eye with HMC",
+    deviations="y_j ~ N(mu + tau eta_j, sigma_j^2), mu, tau, eta_j ~ N(0, 1), the paper's data; q: noise of 10 dimensions "
+    "through three layers of 128 ELU units, times a scale and plus a place that are trained; critic of 256 units and five "
+    "residual blocks; ours: the critic's |z|^2 / 2 only beyond what noise reaches; moments for r over 256 draws of the noise "
+    "as published, over 2,048 in ours, in the last row over 8,192, and of the whole covariance",
     seeds=3,
-    chosen="AVB's published settings are the paper's, those with falling rates were fixed beforehand; what the "
-    "others have beside them was found in short runs against the same truth.",
+    chosen="AVB's published settings are the paper's, those with falling rates were fixed beforehand; what the others have "
+    "beside them was found in short runs against the same truth.",
 )

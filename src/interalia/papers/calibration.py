@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.distributions import MultivariateNormal
 
 from interalia.conditionals import Dirac, Gaussian, StandardNormal
-from interalia.papers.experiment import Experiment, Job, Setting, Values
+from interalia.papers.experiment import Job, Procedure, Setting, Values
 
 if TYPE_CHECKING:
     from interalia.games import VAE
@@ -82,26 +82,24 @@ def exact(game: VAE, x: Tensor) -> Tensor:
     return MultivariateNormal(b, covariance(game)).log_prob(x)
 
 
-def jobs(setting: Setting) -> Iterator[Job]:
-    """Every decoder from the prior and from a rough posterior, and the time that it takes."""
-    length = setting.steps or (QUICK_TEMPERATURES if setting.quick else TEMPERATURES)
+def rows(setting: Setting) -> Iterator[Job]:
+    """Every decoder from the prior and from a rough posterior, gradients in bf16, and the time that it takes."""
+    length, quick = setting.length(TEMPERATURES, QUICK_TEMPERATURES), setting.quick
+    found: dict[str, tuple[Callable[[int], Values], int]] = {}
     for latents in LATENTS:
-        for initial in ("prior", "posterior"):
-            start = "the prior" if initial == "prior" else "a rough posterior"
-            for seed in range(setting.seeds):
-                yield Job(
-                    f"{latents} latents, from {start}",
-                    seed,
-                    partial(work, latents, initial, seed, length, setting.quick),
-                    length,
-                )
-    for seed in range(setting.seeds):
-        coarse = partial(work, COARSE, "prior", seed, length, setting.quick, "bf16")
-        yield Job(f"{COARSE} latents, from the prior, gradients in bf16", seed, coarse, length)
+        for initial, start in (("prior", "the prior"), ("posterior", "a rough posterior")):
+            estimate = partial(work, latents, initial, temperatures=length, quick=quick)
+            found[f"{latents} latents, from {start}"] = estimate, length
+    coarse = partial(work, COARSE, "prior", temperatures=length, quick=quick, precision="bf16")
+    found[f"{COARSE} latents, from the prior, gradients in bf16"] = coarse, length
     for decoder, (turns, temperatures) in TIMES.items():
+        found[f"time: {decoder}, zeros and ones"] = (
+            partial(timed, decoder, turns=2 if quick else turns, temperatures=3 if quick else temperatures),
+            temperatures,
+        )
+    for row, (one, steps) in found.items():
         for seed in range(setting.seeds):
-            one = partial(timed, decoder, seed, *((2, 3) if setting.quick else (turns, temperatures)))
-            yield Job(f"time: {decoder}, zeros and ones", seed, one, temperatures)
+            yield Job(row, seed, partial(one, seed), steps)
 
 
 def work(latents: int, initial: str, seed: int, temperatures: int, quick: bool, precision: str = "fp32") -> Values:
@@ -257,15 +255,12 @@ def rates_of(works: dict[str, Callable[[], int]], rounds: int) -> dict[str, floa
     return {name: float(torch.tensor(rates).median()) for name, rates in found.items()}
 
 
-AIS_CALIBRATION = Experiment(
+AIS_CALIBRATION = Procedure(
     name="ais-calibration",
-    about=(
-        "Annealed importance sampling and its bidirectional check on linear-Gaussian decoders, whose log p(x) is "
-        "known: from "
-        "the prior, and from a Gaussian that is roughly the posterior. To reach: within 0.1 nat of the truth on average, a "
-        "gap of at most 0.2 nat."
-    ),
-    jobs=jobs,
+    about="Annealed importance sampling and its bidirectional check on linear-Gaussian decoders, whose log p(x) is known: from "
+    "the prior, and from a Gaussian that is roughly the posterior. To reach: within 0.1 nat of the truth on average, a gap of "
+    "at most 0.2 nat.",
+    rows=rows,
     columns={
         "told": "I(x; z), nats",
         "truth": "log p(x), nats",
@@ -285,37 +280,25 @@ AIS_CALIBRATION = Experiment(
         "over_decoder": "time over the decoder's ↓",
     },
     paper={},
-    protocol=(
-        f"x = W z + b + {SIGMA} eps in {PIXELS} dimensions, W's entries of variance 1/{PIXELS}, another W for each seed, "
-        f"float64. {IMAGES} images from the model, and {IMAGES} others for the check; {CHAINS} chains, {TEMPERATURES:,} "
-        f"temperatures, {LEAPFROG} leapfrog steps, sigmoidal path. Rough posterior: the exact mean times "
-        f"{SHRUNK}, the exact "
-        f"standard deviations times {WIDENED}, no correlations. I(x; z) says how far the posterior is from the "
-        "prior. Gradients in bf16: those within trajectories, all else in float32. Time: "
-        f"untrained decoders of {SIZE} latents, an MLP with tanh units and AVB's convolutions, {MAPS} to {8 * MAPS} maps, "
-        f"and random images of zeros and ones, float32, gradients within trajectories of convolutions in bf16 where the "
-        f"processor multiplies it; {CHAINS} chains, {LEAPFROG} leapfrog steps, "
-        f"{' and '.join(f'{turns} turns of {temperatures}' for turns, temperatures in TIMES.values())} temperatures "
-        "without the tuning; a gradient is one of "
-        f"one image and one z. Plain loop: one chain of the batch of images after the other, by automatic differentiation "
-        f"of log f_b. Decoder alone: forward and backward to z from the pixels, without a likelihood, on the rows that AIS "
-        f"takes at once. Both in float32."
-    ),
-    quick_protocol=(
-        f"CUT to {QUICK_IMAGES} images, {QUICK_CHAINS} chains, {QUICK_TEMPERATURES} temperatures and 2 turns of "
-        "the timing: "
-        f"it shows the table's shape; so short a path does not reach the aims."
-    ),
+    told=f"x = W z + b + {SIGMA} eps in {PIXELS} dimensions, W's entries of variance 1/{PIXELS}, another W for each seed, "
+    f"float64. {IMAGES} images from the model, and {IMAGES} others for the check; {CHAINS} chains, {TEMPERATURES:,} "
+    f"temperatures, {LEAPFROG} leapfrog steps, sigmoidal path. Rough posterior: the exact mean times {SHRUNK}, the exact "
+    f"standard deviations times {WIDENED}, no correlations. I(x; z) says how far the posterior is from the prior. Gradients in "
+    f"bf16: those within trajectories, all else in float32. Time: untrained decoders of {SIZE} latents, an MLP with tanh units "
+    f"and AVB's convolutions, {MAPS} to {8 * MAPS} maps, and random images of zeros and ones, float32, gradients within "
+    f"trajectories of convolutions in bf16 where the processor multiplies it; {CHAINS} chains, {LEAPFROG} leapfrog steps, "
+    f"{' and '.join(f'{turns} turns of {temperatures}' for turns, temperatures in TIMES.values())} temperatures without the "
+    "tuning; a gradient is one of one image and one z. Plain loop: one chain of the batch of images after the other, by "
+    "automatic differentiation of log f_b. Decoder alone: forward and backward to z from the pixels, without a likelihood, on "
+    "the rows that AIS takes at once. Both in float32.",
+    quick=f"{QUICK_IMAGES} images, {QUICK_CHAINS} chains, {QUICK_TEMPERATURES} temperatures and 2 turns of the timing; so short "
+    "a path does not reach the aims",
     seeds=3,
     cut="CUT to {steps:,} temperatures (--steps)",
-    chosen=(
-        "Nothing was chosen on these images; the width 0.5 was chosen on others of such models: with 0.25 the "
-        "gap of 50 latents "
-        "from the prior is above the aim at this length."
-    ),
+    chosen="Nothing was chosen on these images; the width 0.5 was chosen on others of such models: with 0.25 the gap of 50 "
+    "latents from the prior is above the aim at this length.",
     notes=(
-        "The columns of errors are standard errors over images, averaged over seeds. The steps column holds "
-        "temperatures. A "
+        "The columns of errors are standard errors over images, averaged over seeds. The steps column holds temperatures. A "
         "gap below 0 is chance: both bounds hold in expectation.",
     ),
 )

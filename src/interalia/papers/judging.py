@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from interalia.metrics import verdicts
-from interalia.papers.experiment import Experiment, Job, Setting, Values
+from interalia.papers.experiment import Job, Procedure, Setting, Values
 
 COUNT = 1000  # examples that are looked at, whatever n
 
@@ -244,7 +244,7 @@ def law_of(kind: str, d: int, seed: int, n: int, turn: int) -> Law:
     return (Digits if kind == "digits" else KINDS[kind])(d, random)
 
 
-def perfect_work(n: int, d: int, kinds: tuple[str, ...], trainings: int, looks: int, seed: int) -> Values:
+def perfect(n: int, d: int, kinds: tuple[str, ...], trainings: int, looks: int, seed: int) -> Values:
     """How often each verdict is given of a perfect model."""
     from interalia.metrics.health import Health, judged, of_arrays
 
@@ -278,7 +278,7 @@ def perfect_work(n: int, d: int, kinds: tuple[str, ...], trainings: int, looks: 
     return found | {name: 100 * alarms[name] / given[name] for name in given}
 
 
-def ill_work(name: str, n: int, d: int, kinds: tuple[str, ...], trainings: int, seed: int) -> Values:
+def ill(name: str, n: int, d: int, kinds: tuple[str, ...], trainings: int, seed: int) -> Values:
     """How often an illness is noticed: at a look by itself, and at the end of a training by all its looks."""
     from interalia.metrics.health import Health, judged, of_arrays
 
@@ -309,39 +309,36 @@ def ill_work(name: str, n: int, d: int, kinds: tuple[str, ...], trainings: int, 
     return looks | {"caught": 100 * seen / count, "caught_training": 100 * lasted / (len(kinds) * trainings)}
 
 
-def jobs(setting: Setting) -> Iterator[Job]:
+def rows(setting: Setting) -> Iterator[Job]:
     """Perfect models of every size, then each illness."""
-    looks = setting.steps or (SHORT if setting.quick else LOOKS)
+    looks = setting.length(LOOKS, SHORT)
     sizes, dimensions = ((50, 400), (8, 64)) if setting.quick else (SIZES, DIMENSIONS)
     most = 2 if setting.quick else MOST
-    for seed in range(setting.seeds):
-        for n in sizes:
+    found: dict[str, tuple[Callable[..., Values], int]] = {}
+    for n in sizes:
+        for d in dimensions:
+            many = max(1, min(most, trainings_of(n, d)) // (4 if n > COUNT else 1))
+            found[f"perfect, n = {n:,}, d = {d:,}"] = partial(perfect, n, d, tuple(KINDS), many, looks), looks
+        if n <= DIGITS_MOST:
+            found[f"perfect, n = {n:,}, digits"] = partial(perfect, n, 64, ("digits",), 4 * most, looks), looks
+    for name, illness in ILL.items():
+        kinds = tuple(kind for kind in illness.kinds if kind != "digits")
+        for n in (n for n in sizes if n <= COUNT):
             for d in dimensions:
-                many = max(1, min(most, trainings_of(n, d)) // (4 if n > COUNT else 1))
-                work = partial(perfect_work, n, d, tuple(KINDS), many, looks, seed)
-                yield Job(f"perfect, n = {n:,}, d = {d:,}", seed, work, looks)
-            if n <= DIGITS_MOST:
-                work = partial(perfect_work, n, 64, ("digits",), 4 * most, looks, seed)
-                yield Job(f"perfect, n = {n:,}, digits", seed, work, looks)
-        for name, illness in ILL.items():
-            kinds = tuple(kind for kind in illness.kinds if kind != "digits")
-            for n in (n for n in sizes if n <= COUNT):
-                for d in dimensions:
-                    many = max(1, 2 * min(most, trainings_of(n, d)) // len(kinds))
-                    work = partial(ill_work, name, n, d, kinds, many, seed)
-                    yield Job(f"{name}, n = {n:,}, d = {d:,}", seed, work, SHORT)
-                if n <= DIGITS_MOST and "digits" in illness.kinds:
-                    work = partial(ill_work, name, n, 64, ("digits",), 2 * most, seed)
-                    yield Job(f"{name}, n = {n:,}, digits", seed, work, SHORT)
+                many = max(1, 2 * min(most, trainings_of(n, d)) // len(kinds))
+                found[f"{name}, n = {n:,}, d = {d:,}"] = partial(ill, name, n, d, kinds, many), SHORT
+            if n <= DIGITS_MOST and "digits" in illness.kinds:
+                found[f"{name}, n = {n:,}, digits"] = partial(ill, name, n, 64, ("digits",), 2 * most), SHORT
+    for seed in range(setting.seeds):
+        for row, (work, steps) in found.items():
+            yield Job(row, seed, partial(work, seed=seed), steps)
 
 
-HEALTH = Experiment(
+HEALTH = Procedure(
     name="health",
-    about=(
-        "How often the verdicts on health are wrong: false alarms of models that are perfect by construction, right alarms "
-        "of models that were made ill."
-    ),
-    jobs=jobs,
+    about="How often the verdicts on health are wrong: false alarms of models that are perfect by construction, right alarms "
+    "of models that were made ill.",
+    rows=rows,
     columns={
         "looks": "looks",
         "trainings": "trainings",
@@ -352,29 +349,23 @@ HEALTH = Experiment(
         **{rule.name: f"{rule.name}, % ↓" for rule in verdicts.RULES},
     },
     paper={},
-    protocol=(
-        "n held-out examples in d dimensions, beside them as many samples and d latents. Perfect: samples are "
-        "fresh draws of the data's law at every look; reconstructions and the way back differ from x by noise of a"
-        f" tenth of x's deviation; z is drawn of the prior and stays the same in a training; {SCORES} scores of "
-        "training data, at most as many of held-out data, and as many of samples, are N(0, 1). Data: N(0, I); U(0,"
-        " 1), with a prior U(-1, 1); a mixture of ten modes of unit width with means from N(0, 9 I), and their "
-        "numbers as labels; a bent surface of four dimensions; all in equal shares, every other training with "
-        f"{TRAIN:,} training examples to compare samples with. Digits: scikit-learn's 1,797 images of 8x8 pixels "
-        f"with their labels, {DIGITS} of them training examples, samples drawn of those that are neither. Of more "
-        f"than {COUNT:,} held-out examples {COUNT:,} are looked at. A training is {LOOKS} looks, one that is ill "
-        f"{SHORT}; an alarm of a look is a rule that is broken at that look alone, an alarm of a training is a "
-        "finding in the answer to any of its looks with all former ones as history, of one that is ill in the "
-        "answer to its last. The columns of the rules are of looks; n/a: the rule gives no verdict there, or the "
-        "row is not about it. Ill: samples of the first mode, or of the digit 0; half of the samples replaced by "
-        "training examples; scores of training data 3.29 greater, an area under the curve of 0.99; z + 0.5, 2 z, z"
-        " / 2; the way back ends at another x, or at the mean of all; labels permuted before samples are drawn "
-        "with them."
-    ),
-    quick_protocol=f"As in full, with n = 50 and 400, d = 8 and 64, and 2 trainings of {SHORT} looks of each kind of data.",
+    told="n held-out examples in d dimensions, beside them as many samples and d latents. Perfect: samples are fresh draws of "
+    "the data's law at every look; reconstructions and the way back differ from x by noise of a tenth of x's deviation; z is "
+    f"drawn of the prior and stays the same in a training; {SCORES} scores of training data, at most as many of held-out data, "
+    "and as many of samples, are N(0, 1). Data: N(0, I); U(0, 1), with a prior U(-1, 1); a mixture of ten modes of unit width "
+    "with means from N(0, 9 I), and their numbers as labels; a bent surface of four dimensions; all in equal shares, every "
+    f"other training with {TRAIN:,} training examples to compare samples with. Digits: scikit-learn's 1,797 images of 8x8 "
+    f"pixels with their labels, {DIGITS} of them training examples, samples drawn of those that are neither. Of more than "
+    f"{COUNT:,} held-out examples {COUNT:,} are looked at. A training is {LOOKS} looks, one that is ill {SHORT}; an alarm of a "
+    "look is a rule that is broken at that look alone, an alarm of a training is a finding in the answer to any of its looks "
+    "with all former ones as history, of one that is ill in the answer to its last. The columns of the rules are of looks; "
+    "n/a: the rule gives no verdict there, or the row is not about it. Ill: samples of the first mode, or of the digit 0; half "
+    "of the samples replaced by training examples; scores of training data 3.29 greater, an area under the curve of 0.99; z + "
+    "0.5, 2 z, z / 2; the way back ends at another x, or at the mean of all; labels permuted before samples are drawn with "
+    "them.",
+    quick=f"n = 50 and 400, d = 8 and 64, and 2 trainings of {SHORT} looks of each kind of data",
     seeds=1,
     cut="trainings CUT to {steps:,} looks (--steps)",
-    chosen=(
-        "The bounds were chosen by such draws with other seeds, and by trainings of the digits that went well and that were "
-        "made to fail, on validation data."
-    ),
+    chosen="The bounds were chosen by such draws with other seeds, and by trainings of the digits that went well and that were "
+    "made to fail, on validation data.",
 )

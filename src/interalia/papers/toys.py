@@ -22,7 +22,9 @@ from interalia.conditionals import Dirac, StandardNormal
 from interalia.games import GAN, Game, Outcome
 from interalia.learning import dynamics
 from interalia.learning.dynamics import Dynamics
-from interalia.papers.experiment import Experiment, Job, Setting, Values
+from interalia.papers.experiment import Job, Procedure, Setting, Values
+from interalia.registry import Part
+from interalia.reports import plots
 
 Matrix = NDArray[np.float64]
 STEPS, RATES = 200, (0.1, 0.4)
@@ -147,10 +149,11 @@ def path_of(moves: Dynamics, batch: tuple[Tensor, ...], steps: int) -> Matrix:
 
 # ---- the bilinear game
 
-BILINEAR_FLOWS = ("simultaneous", "alternating", "extragradient", "past", "optimistic", f"consensus(gamma={GAMMA})")
+NAMES = ("simultaneous", "alternating", "extragradient", "past", "optimistic")
+BILINEAR_FLOWS = (*map(Part, NAMES), Part("consensus", gamma=GAMMA))
 
 
-def bilinear_jobs(setting: Setting) -> Iterator[Job]:
+def bilinear_rows(setting: Setting) -> Iterator[Job]:
     """Every dynamics at two rates, on the bilinear game and on a strongly monotone one."""
     for game, a in (("bilinear", 0.0), ("strongly monotone", MONOTONE)):
         for name, eta in itertools.product(BILINEAR_FLOWS, RATES):
@@ -159,8 +162,6 @@ def bilinear_jobs(setting: Setting) -> Iterator[Job]:
 
 
 def bilinear_work(name: str, a: float, eta: float, setting: Setting) -> Values:
-    from interalia.reports import plots
-
     def make() -> Dynamics:
         return flow(name, Quadratic(a), eta)
 
@@ -170,23 +171,22 @@ def bilinear_work(name: str, a: float, eta: float, setting: Setting) -> Values:
     if name == BILINEAR_FLOWS[0]:  # one figure for all
         paths = {kind.partition("(")[0]: path_of(flow(kind, Quadratic(a), eta), (), steps) for kind in BILINEAR_FLOWS}
         which = "monotone" if a else "bilinear"
-        pictures = setting.folder.parent / "pictures"
-        plots.trajectories(paths, pictures / f"{which}-rate-{eta:g}.png")
+        plots.trajectories(paths, setting.pictures / f"{which}-rate-{eta:g}.png")
         etas, matrix = np.linspace(0.01, 0.9, 90), np.array([[a, 1.0], [-1.0, a]])
         lines = {kind: (etas, [theory(kind, matrix, float(rate)) for rate in etas]) for kind in BILINEAR_FLOWS}
         dots = {
             kind: [(rate, squared_radius(partial(flow, kind, Quadratic(a), float(rate)))) for rate in etas[5::12]]
             for kind in BILINEAR_FLOWS
         }
-        plots.rates(lines, pictures / f"{which}-rates.png", dots)
+        plots.rates(lines, setting.pictures / f"{which}-rates.png", dots)
     far = np.linalg.norm(path_of(make(), (), steps), axis=1)
     return {"factor": found, "theory": by_hand, "difference": abs(found - by_hand), "left": float(far[-1] / far[0])}
 
 
-BILINEAR = Experiment(
+BILINEAR = Procedure(
     name="bilinear",
     about="Every dynamics on a bilinear and on a strongly monotone game of two numbers: rates against theory, trajectories.",
-    jobs=bilinear_jobs,
+    rows=bilinear_rows,
     columns={
         "factor": "measured: squared distance, a step in the long run ↓",
         "theory": "by hand",
@@ -194,16 +194,14 @@ BILINEAR = Experiment(
         "left": "distance after all steps over that before ↓",
     },
     paper={},
-    protocol=(
-        f"theta and phi from (2, 1/2), {STEPS} steps of gradient descent, float64, no randomness. Bilinear: the value theta "
-        f"phi. Strongly monotone: {MONOTONE} theta^2 / 2 + theta phi - {MONOTONE} phi^2 / 2. Measured: the squared spectral "
-        f"radius of the step's matrix, from steps of the library's dynamics at unit vectors, exact for a linear step; "
-        f"past and optimistic with what they remember as part of the state. By hand, with J the game's matrix: 1 - eta J for "
-        f"simultaneous moves, 1 - eta J + eta^2 J^2 for extragradient, 1 - eta (J + gamma J'J) for consensus, gamma {GAMMA}; "
-        f"l^2 = (1 - 2 eta mu) l + eta mu for past and optimistic. On the bilinear game these are 1 + eta^2, 1 - eta^2 + "
-        f"eta^4, (1 - eta gamma)^2 + eta^2 and (1 + sqrt(1 - 4 eta^2)) / 2; alternation stays on an ellipse, 1."
-    ),
-    quick_protocol="As the full one, which takes seconds.",
+    told=f"theta and phi from (2, 1/2), {STEPS} steps of gradient descent, float64, no randomness. Bilinear: the value theta "
+    f"phi. Strongly monotone: {MONOTONE} theta^2 / 2 + theta phi - {MONOTONE} phi^2 / 2. Measured: the squared spectral radius "
+    "of the step's matrix, from steps of the library's dynamics at unit vectors, exact for a linear step; past and optimistic "
+    "with what they remember as part of the state. By hand, with J the game's matrix: 1 - eta J for simultaneous moves, 1 - "
+    f"eta J + eta^2 J^2 for extragradient, 1 - eta (J + gamma J'J) for consensus, gamma {GAMMA}; l^2 = (1 - 2 eta mu) l + eta "
+    "mu for past and optimistic. On the bilinear game these are 1 + eta^2, 1 - eta^2 + eta^4, (1 - eta gamma)^2 + eta^2 and "
+    "(1 + sqrt(1 - 4 eta^2)) / 2; alternation stays on an ellipse, 1.",
+    quick="nothing is left out",
     seeds=1,
     cut="{steps:,} steps (--steps)",
 )
@@ -238,15 +236,13 @@ def dirac(parts: Mapping[str, Any]) -> Game:
     return game.double()
 
 
-def dirac_jobs(setting: Setting) -> Iterator[Job]:
+def dirac_rows(setting: Setting) -> Iterator[Job]:
     """Every dynamics without help, and simultaneous moves with every stabiliser."""
     for row, (name, parts, extra) in DIRAC.items():
         yield Job(row, 0, partial(dirac_work, row, name, parts, extra, setting), setting.steps or DIRAC_STEPS)
 
 
 def dirac_work(row: str, name: str, parts: Mapping[str, Any], extra: float | None, setting: Setting) -> Values:
-    from interalia.reports import plots
-
     batch = (torch.zeros(BATCH, 1, dtype=torch.float64),)
 
     def make() -> Dynamics:
@@ -254,7 +250,7 @@ def dirac_work(row: str, name: str, parts: Mapping[str, Any], extra: float | Non
 
     path = path_of(make(), batch, setting.steps or DIRAC_STEPS)
     short = row.replace(",", "").replace(" ", "-").replace("-+-", "-")
-    plots.trajectories({row: path}, setting.folder.parent / "pictures" / f"dirac-{short}.png", square=False)
+    plots.trajectories({row: path}, setting.pictures / f"dirac-{short}.png", square=False)
     found = {"left": float(np.linalg.norm(path[-1]) / np.linalg.norm(path[0]))}
     if extra is None:  # no matrix at the equilibrium: noise, or a penalty that pulls the slope to 1
         return found
@@ -263,10 +259,10 @@ def dirac_work(row: str, name: str, parts: Mapping[str, Any], extra: float | Non
     return {**found, "factor": factor, "theory": by_hand, "difference": abs(factor - by_hand)}
 
 
-DIRAC_GAN = Experiment(
+DIRAC_GAN = Procedure(
     name="dirac-gan",
     about="The Dirac-GAN: which dynamics and which stabilisers bring two numbers to the equilibrium, and how fast near it.",
-    jobs=dirac_jobs,
+    rows=dirac_rows,
     columns={
         "left": "distance to (0, 0) after all steps over that before ↓",
         "factor": "measured near it: squared distance, a step in the long run ↓",
@@ -274,16 +270,13 @@ DIRAC_GAN = Experiment(
         "difference": "difference",
     },
     paper={},
-    protocol=(
-        "GAN's non-saturating losses, one point of data at 0, a generator that answers theta, a critic psi x, from (1, 1), "
-        f"gradient descent at {DIRAC_RATE:g}, {DIRAC_STEPS:,} steps, float64. R1 and R2 of {PENALTY:g}, the others of 0.3, "
-        "instance noise of a constant 0.7. Near the equilibrium F has the matrix (0, -1/2; 1/2, g), g the penalty's; the "
-        "measured factor is by differences of length 1e-4 at (0, 0). Interpolated and DRAGAN penalties ask for a slope of 1 "
-        "and have their minimum elsewhere; instance noise is random: they have no factor here. "
-        "The setting is that of Which Training Methods for GANs do actually Converge?, Lars Mescheder, Andreas Geiger, "
-        "Sebastian Nowozin, 2018, https://arxiv.org/abs/1801.04406."
-    ),
-    quick_protocol="As the full one, which takes seconds.",
+    told="GAN's non-saturating losses, one point of data at 0, a generator that answers theta, a critic psi x, from (1, 1), "
+    f"gradient descent at {DIRAC_RATE:g}, {DIRAC_STEPS:,} steps, float64. R1 and R2 of {PENALTY:g}, the others of 0.3, "
+    "instance noise of a constant 0.7. Near the equilibrium F has the matrix (0, -1/2; 1/2, g), g the penalty's; the measured "
+    "factor is by differences of length 1e-4 at (0, 0). Interpolated and DRAGAN penalties ask for a slope of 1 and have their "
+    "minimum elsewhere; instance noise is random: they have no factor here. The setting is that of Which Training Methods for "
+    "GANs do actually Converge?, Lars Mescheder, Andreas Geiger, Sebastian Nowozin, 2018, https://arxiv.org/abs/1801.04406.",
+    quick="nothing is left out",
     seeds=1,
     cut="{steps:,} steps (--steps)",
 )
