@@ -186,7 +186,7 @@ def prepare(
     Raises:
         UserError: a part of the run does not exist or does not fit the others, or the folder keeps a run of other data.
     """
-    from interalia.training.callbacks.evaluate import check_best
+    from interalia.metrics.evaluation import check_best
 
     run = runs.marked(run, game, dataset)
     if game is not None and generator is not None:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from interalia import metrics, tasks
 from interalia.adversarial.divergences import Wasserstein
 from interalia.data.store import as_tensor
-from interalia.errors import UserError
 from interalia.games.variational import Variational
 from interalia.metrics import health, verdicts
 from interalia.metrics.classifier import Classifier
@@ -23,31 +22,11 @@ from interalia.training.callbacks.log import Log
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from interalia.data.dataset import Dataset
     from interalia.games import Game, Outcome
     from interalia.training.engine import Training
 
 SAMPLES = 64
 TRANSLATED = 10
-
-
-def watched(dataset: Dataset, game: Game) -> tuple[str, ...]:
-    """The measures that a training takes of this game on this data, and by which the best weights can be chosen."""
-    if game.other is not None:
-        known = ("translation_error_a", "translation_error_b") if dataset.paired else ()
-        return ("cycle_error", "frechet_distance", "frechet_to_a", "frechet_to_b", *known)
-    infers = ("reconstruction_ratio",) if hasattr(game, "encoder") else ()
-    return (*infers, *(("modes", "high_quality", "reverse_kl") if dataset.mixture else ("frechet_distance",)))
-
-
-def check_best(best: str, dataset: Dataset, game: Game) -> None:
-    """Raises a UserError unless `best` is a measure that training takes."""
-    names = watched(dataset, game)
-    if best not in names:
-        raise UserError(
-            f"`best` is {best!r}, which is not measured during the training of {type(game).__name__} on "
-            f"{dataset.name!r}; give one of: {', '.join(names)}."
-        )
 
 
 class Evaluate(Observer):
