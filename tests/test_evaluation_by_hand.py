@@ -20,7 +20,7 @@ from interalia.games import ALI, GAN
 from interalia.metrics import REGISTRY, Metric, evaluation
 from interalia.metrics.classifier import Classifier
 from interalia.metrics.evaluation import Measure, evaluate
-from interalia.metrics.features import Identity
+from interalia.metrics.extractors import Identity
 from interalia.networks.mlp import MLP, Joint
 
 

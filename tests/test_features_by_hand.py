@@ -17,7 +17,7 @@ from torch.nn import functional
 from interalia.data.dataset import Dataset, Split
 from interalia.errors import UserError
 from interalia.metrics import features
-from interalia.metrics.features import Identity, Inception, RandomConvolutions, convolutions, extractor_for
+from interalia.metrics.extractors import Identity, Inception, RandomConvolutions, convolutions, extractor_for
 
 
 def parts(shape: tuple[int, ...], **settings: int) -> list[tuple[int, int, int]]:

@@ -17,7 +17,7 @@ from interalia import tasks
 from interalia.data import load
 from interalia.errors import UserError
 from interalia.games import REGISTRY
-from interalia.metrics.features import Identity
+from interalia.metrics.extractors import Identity
 from interalia.metrics.health import examine, information
 from interalia.metrics.verdicts import RULES, SIGNS, findings, state, verdict
 from interalia.reports import plots

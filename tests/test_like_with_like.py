@@ -18,7 +18,7 @@ from interalia.games import ALI, GAN, VAE
 from interalia.metrics.classifier import Classifier
 from interalia.metrics.distances import frechet_distance, kernel_distance
 from interalia.metrics.evaluation import evaluate
-from interalia.metrics.features import Identity, RandomConvolutions
+from interalia.metrics.extractors import Identity, RandomConvolutions
 from interalia.metrics.likelihood import kernel_estimate
 from interalia.networks.layers import Sigmoid, Stack
 from interalia.networks.mlp import MLP, Joint

@@ -13,7 +13,7 @@ from interalia.metrics import definitions  # noqa: F401  # which fills the regis
 from interalia.metrics.entries import REGISTRY, Group, Metric, Tile, metric
 
 _HOMES = {
-    "features": ["Extractor", "RandomConvolutions", "Identity", "Inception", "extractor_for"],
+    "extractors": ["Extractor", "RandomConvolutions", "Identity", "Inception", "extractor_for"],
     "classifier": ["Classifier"],
     "distances": [
         "frechet",

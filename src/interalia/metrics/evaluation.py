@@ -13,7 +13,7 @@ from interalia.metrics.evidence import Evidence
 
 if TYPE_CHECKING:
     from interalia.games import Game
-    from interalia.metrics.features import Extractor
+    from interalia.metrics.extractors import Extractor
 
 
 @dataclass(frozen=True)

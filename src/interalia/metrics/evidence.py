@@ -25,7 +25,7 @@ from interalia.metrics.coverage import (
     precision_recall_density_coverage,
 )
 from interalia.metrics.distances import frechet_distance
-from interalia.metrics.features import Extractor, extractor_for
+from interalia.metrics.extractors import Extractor, extractor_for
 from interalia.metrics.inference import PosteriorMoments, Reconstruction, posterior_moments, reconstruction
 
 if TYPE_CHECKING:

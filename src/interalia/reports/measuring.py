@@ -12,7 +12,7 @@ from interalia import tasks
 from interalia.disk import write_json, writing
 from interalia.errors import UserError, unknown
 from interalia.metrics import evaluation
-from interalia.metrics.features import extractor_for
+from interalia.metrics.extractors import extractor_for
 from interalia.reports.data import dataset_of, home, observed
 from interalia.reports.origin import provenance
 from interalia.reports.tables import likelihood_markdown, markdown

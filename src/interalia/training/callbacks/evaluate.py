@@ -13,7 +13,7 @@ from interalia.games.variational import Variational
 from interalia.metrics import health, verdicts
 from interalia.metrics.classifier import Classifier
 from interalia.metrics.evaluation import evaluate
-from interalia.metrics.features import extractor_for
+from interalia.metrics.extractors import extractor_for
 from interalia.runs.folder import export
 from interalia.runs.log import read
 from interalia.training.callbacks.callback import Observer, due
