@@ -105,9 +105,9 @@ def measure(evidence: Evidence, names: Sequence[str] | None = None) -> list[Meas
     for name, metric in asked:
         if metric.missing(evidence) is not None:
             continue
-        if metric.group != group:
+        if metric.group and metric.group.name != group:
             evidence.drop()
-            group = metric.group
+            group = metric.group.name
         value, protocol = metric.measured(evidence)
         found.append(Measure(name, value, metric.unit, metric.better, metric.about, protocol))
     return found

@@ -118,7 +118,7 @@ class Evidence:
         (torch.Size([20, 1, 8, 8]), torch.Size([20, 1, 8, 8]), torch.Size([20, 1, 8, 8]))
     """
 
-    LARGE = ("x_hat", "train", "latents", "hidden", "mixture_samples", "comparisons", "translations")
+    LARGE = ("x_hat", "train", "latents", "hidden", "mixture_samples")
 
     def __init__(
         self,

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from interalia.games import Game, Outcome
-    from interalia.training.engine import Training
+    from interalia.training.state import Training
 
 SAMPLES = 64
 TRANSLATED = 10
