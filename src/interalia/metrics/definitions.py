@@ -485,18 +485,15 @@ def _near(e: Evidence) -> str:
 @metric(
     "higher",
     group=SAMPLES,
-    sentence="{precision:.0%} of the samples lie where held-out data lies (precision).",
+    sentence="{precision:.0%} of the samples lie where held-out data lies (precision), and {recall:.0%} of held-out data "
+    "lies where samples lie (recall).",
 )
 def precision(e: Evidence) -> Found:
     """Share of samples that lie where the data is."""
     return e.neighbourhoods.precision, _near(e)
 
 
-@metric(
-    "higher",
-    group=SAMPLES,
-    sentence="{recall:.0%} of held-out data lies where samples lie (recall).",
-)
+@metric("higher", group=SAMPLES)
 def recall(e: Evidence) -> Found:
     """Share of data that lies where the samples are."""
     return e.neighbourhoods.recall, _near(e)

@@ -64,7 +64,8 @@ class Metric:
         during_training: whether a training takes it at each evaluation, so that the best weights can be chosen by it.
         tile: its place at the top of a run's page, if any.
         sentence: what the page says of its value: a text with values by their names in braces, such as
-            ``"Samples reach {modes:.0f} modes."``, or a function of all values and of what the results say of the data.
+            ``"Samples reach {modes:.0f} modes."``, which is left out unless all of them were taken; or a function of all
+            values and of what the results say of the data.
     """
 
     name: str
@@ -95,9 +96,12 @@ class Metric:
 
     def says(self, values: Mapping[str, float], data: Mapping[str, Any]) -> str:
         """What a run's page says of its value, which is among `values`; empty where it says nothing."""
-        if self.sentence is None:
+        if callable(self.sentence):
+            return self.sentence(values, data)
+        try:
+            return (self.sentence or "").format_map(values)
+        except KeyError:  # it names a metric that was not taken
             return ""
-        return self.sentence.format_map(values) if isinstance(self.sentence, str) else self.sentence(values, data)
 
 
 REGISTRY: Registry[Metric] = Registry("metrics", {})

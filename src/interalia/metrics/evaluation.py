@@ -115,14 +115,15 @@ def measure(evidence: Evidence, names: Sequence[str] | None = None) -> list[Meas
 
 def check(names: Sequence[str], evidence: Evidence) -> None:
     """Raises a UserError unless there is a metric of each of these names for this game and data."""
+    if not names:
+        raise UserError("`names` is empty; name a metric or more, or leave it out for all that there are.")
     for name in names:
         if name not in REGISTRY:
             raise unknown("metric", name, REGISTRY)
-        missing = REGISTRY[name].missing(evidence)
-        if missing is not None:
+        if (missing := REGISTRY[name].missing(evidence)) is not None:
             raise UserError(
-                f"`names` has {name!r}, which cannot be taken of {type(evidence.game).__name__} on "
-                f"{evidence.dataset.name!r}: it needs {missing}."
+                f"the metric {name!r} cannot be taken of {type(evidence.game).__name__} on {evidence.dataset.name!r}: it "
+                f"needs {missing}."
             )
 
 
