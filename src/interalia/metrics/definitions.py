@@ -442,12 +442,11 @@ def kernel_distance(e: Evidence) -> Found:
 
 
 def _inception_score(e: Evidence, p: Any) -> tuple[float, int]:
-    import torch
-
+    from interalia.data.sampler import permutation
     from interalia.metrics.distances import inception_score
 
     splits = min(10, max(1, len(p) // 100))  # parts below 100 samples say little of p(y)
-    order = torch.randperm(len(p), generator=torch.Generator().manual_seed(e.seed))  # no part is of few labels
+    order = permutation(len(p), e.seed)  # no part is of few labels
     return inception_score(p[order], splits), splits
 
 
@@ -621,13 +620,12 @@ def posterior_kl(e: Evidence) -> Found:
 @metric("lower", group=POSTERIOR)
 def posterior_mmd(e: Evidence) -> Found:
     """Unbiased squared maximum mean discrepancy between q(z) and the prior."""
-    import torch
-
     from interalia import tasks
+    from interalia.data.sampler import permutation
     from interalia.metrics.distances import maximum_mean_discrepancy
     from interalia.metrics.evidence import DISCREPANCY_COUNT
 
-    order = torch.randperm(len(e.z_hat), generator=torch.Generator().manual_seed(e.seed))
+    order = permutation(len(e.z_hat), e.seed)
     some = e.z_hat[order[:DISCREPANCY_COUNT]]
     bandwidth = math.sqrt(e.z_hat.shape[1] * e.game.prior.variance)
     value = maximum_mean_discrepancy(some, tasks.latents(e.game, len(some), e.seed + 1), bandwidth)

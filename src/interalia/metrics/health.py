@@ -20,6 +20,7 @@ from torch.distributions import Normal
 from interalia import tasks
 from interalia.adversarial.disturbances import outscoring
 from interalia.adversarial.divergences import Wasserstein
+from interalia.data.sampler import permutation
 from interalia.data.store import Store
 from interalia.errors import UserError
 from interalia.games.variational import Variational
@@ -300,7 +301,7 @@ def _pair(values: tuple[ArrayLike, ArrayLike], name: str) -> tuple[Tensor, Tenso
 
 def _rows(total: int, count: int, seed: int = 0) -> Tensor:
     """Which `count` of so many are looked at, in order."""
-    return torch.randperm(total, generator=torch.Generator().manual_seed(seed))[:count].sort()[0]
+    return permutation(total, seed)[:count].sort()[0]
 
 
 def examine(
