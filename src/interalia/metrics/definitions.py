@@ -107,17 +107,13 @@ def _fitted(e: Evidence) -> str:
 def _nearest_neighbour(e: Evidence, train: Any, held_out: Any) -> Found:
     from interalia.metrics.inference import nearest_neighbour_accuracy
 
-    assert e.train.y is not None
-    assert e.y is not None
-    return nearest_neighbour_accuracy(train, e.train.y, held_out, e.y), _fitted(e)
+    return nearest_neighbour_accuracy(train, e.train.labels, held_out, e.held_out.labels), _fitted(e)
 
 
 def _linear_probe(e: Evidence, train: Any, held_out: Any) -> Found:
     from interalia.metrics.inference import linear_probe_accuracy
 
-    assert e.train.y is not None
-    assert e.y is not None
-    value = linear_probe_accuracy(train, e.train.y, held_out, e.y, seed=e.seed)
+    value = linear_probe_accuracy(train, e.train.labels, held_out, e.held_out.labels, seed=e.seed)
     return value, f"{_fitted(e)}, standardised, penalty chosen within it"
 
 
@@ -171,8 +167,8 @@ def nearest_neighbour_untrained(e: Evidence) -> Found:
     """Accuracy of 1-nearest-neighbour on the last hidden layer of an untrained encoder, a baseline."""
     from interalia import tasks
 
-    assert e.untrained is not None
-    return _nearest_neighbour(e, *(tasks.features(e.untrained, x, e.seed) for x in (e.train.x, e.x)))
+    train, held_out = (tasks.features(e.untrained, x, e.seed) for x in (e.train.x, e.x))  # type: ignore[arg-type]
+    return _nearest_neighbour(e, train, held_out)
 
 
 @metric("higher", group=REPRESENTATION, needs=(needs.several_classes,))
@@ -195,9 +191,8 @@ def classification_error(e: Evidence) -> Found:
     """Share of data whose label a semi-supervised game reads wrongly."""
     from interalia import tasks
 
-    assert e.y is not None
     read = tasks.classify(e.game, e.x, e.seed).argmax(1)
-    return float((read != e.y).double().mean())
+    return float((read != e.held_out.labels).double().mean())
 
 
 @metric(
@@ -213,24 +208,18 @@ def code_error(e: Evidence) -> Found:
     from interalia import tasks
     from interalia.metrics.codes import code_error, matching
 
-    prior: Any = e.game.prior
-    chosen, count = e.chosen, prior.categorical[0]
-    assert chosen.y is not None
-    assert e.y is not None
+    chosen, count = e.chosen, e.codes.categorical[0]
     a, b = (tasks.answers(e.game, x)[:, :count].argmax(1) for x in (chosen.x, e.x))
     protocol = (
         f"{e.where}; c1's {count} categories matched one to one to the labels, by the Hungarian method, on "
         f"{len(chosen.x)} of the validation split"
     )
-    return code_error(b, e.y, matching(a, chosen.y, count)), protocol
+    return code_error(b, e.held_out.labels, matching(a, chosen.labels, count)), protocol
 
 
 def _of_codes(e: Evidence) -> str:
-    prior: Any = e.game.prior
-    each = ", ".join(
-        f"{name} {bound:.3f} (H {h:.3f})"
-        for name, bound, h in zip(prior.names, e.code_bounds, prior.entropy.cpu(), strict=True)
-    )
+    codes = zip(e.codes.names, e.code_bounds, e.codes.entropy.cpu(), strict=True)
+    each = ", ".join(f"{name} {bound:.3f} (H {h:.3f})" for name, bound, h in codes)
     return f"{len(e.z)} samples, {e.drawn}, seed {e.seed}; Q's width for continuous codes fitted to them; {each}"
 
 
@@ -248,19 +237,16 @@ def code_bound(e: Evidence) -> Found:
 @metric("higher", "nats", group=CODES, needs=(needs.categorical,))
 def code_bound_categories(e: Evidence) -> Found:
     """Lower bound of the information of samples about their categorical codes."""
-    prior: Any = e.game.prior
-    count = len(prior.categorical)
-    protocol = f"at most {float(prior.entropy.cpu()[:count].sum()):.3f}; {_of_codes(e)}"
-    return float(e.code_bounds[:count].sum()), protocol
+    count = len(e.codes.categorical)
+    most = float(e.codes.entropy.cpu()[:count].sum())
+    return float(e.code_bounds[:count].sum()), f"at most {most:.3f}; {_of_codes(e)}"
 
 
 # ---- translations: do they come back, are they like their domain, and where the truth is known, are they right?
 
 
 def _both_ways(e: Evidence) -> str:
-    assert e.dataset.other is not None
-    b = e.translations["b"].real
-    return f"{e.where}, and {len(b.x)} of {len(getattr(e.dataset.other, e.split))} of domain b's"
+    return f"{e.where}, and {len(e.translations['b'].real.x)} of {len(e.part_of_b)} of domain b's"
 
 
 def _into(e: Evidence, to: str) -> str:
@@ -328,11 +314,7 @@ def frechet_to_b(e: Evidence) -> Found:
 
 
 @metric(
-    "lower",
-    group=TRANSLATIONS,
-    needs=(needs.paired,),
-    during_training=True,
-    sentence=_translation_in_words("b", "a"),
+    "lower", group=TRANSLATIONS, needs=(needs.paired,), during_training=True, sentence=_translation_in_words("b", "a")
 )
 def translation_error_a(e: Evidence) -> Found:
     """Mean |x - truth|, a number of x, of translations b -> a."""
@@ -340,11 +322,7 @@ def translation_error_a(e: Evidence) -> Found:
 
 
 @metric(
-    "lower",
-    group=TRANSLATIONS,
-    needs=(needs.paired,),
-    during_training=True,
-    sentence=_translation_in_words("a", "b"),
+    "lower", group=TRANSLATIONS, needs=(needs.paired,), during_training=True, sentence=_translation_in_words("a", "b")
 )
 def translation_error_b(e: Evidence) -> Found:
     """Mean |x - truth|, a number of x, of translations a -> b."""
@@ -441,10 +419,12 @@ def kernel_distance(e: Evidence) -> Found:
     return value, f"{_against(e)}; 100 subsets of 1000, or all if no more"
 
 
-def _inception_score(e: Evidence, p: Any) -> tuple[float, int]:
+def _inception_score(e: Evidence, which: int) -> tuple[float, int]:
     from interalia.data.sampler import permutation
     from interalia.metrics.distances import inception_score
 
+    assert e.probabilities is not None
+    p = e.probabilities[which]
     splits = min(10, max(1, len(p) // 100))  # parts below 100 samples say little of p(y)
     order = permutation(len(p), e.seed)  # no part is of few labels
     return inception_score(p[order], splits), splits
@@ -453,16 +433,14 @@ def _inception_score(e: Evidence, p: Any) -> tuple[float, int]:
 @metric("higher", group=SAMPLES, needs=(needs.probabilities,))
 def inception_score(e: Evidence) -> Found:
     """Exponential of the mutual information of sample and predicted class, biased upwards by few samples."""
-    assert e.probabilities is not None
-    value, splits = _inception_score(e, e.probabilities[1])
+    value, splits = _inception_score(e, 1)
     return value, f"{_against(e)}; {splits} splits"
 
 
 @metric(group=SAMPLES, needs=(needs.probabilities,))
 def inception_score_real(e: Evidence) -> Found:
     """The inception score of held-out data, what a perfect model scores."""
-    assert e.probabilities is not None
-    value, splits = _inception_score(e, e.probabilities[0])
+    value, splits = _inception_score(e, 0)
     return value, f"{e.where}; {e.extractor.name}; {splits} splits"
 
 
@@ -528,13 +506,7 @@ def _modes_in_words(values: Values, data: Data) -> str:
     return found + "."
 
 
-@metric(
-    "higher",
-    group=MIXTURE,
-    during_training=True,
-    tile=Tile("{:.0f}", "modes reached"),
-    sentence=_modes_in_words,
-)
+@metric("higher", group=MIXTURE, during_training=True, tile=Tile("{:.0f}", "modes reached"), sentence=_modes_in_words)
 def modes(e: Evidence) -> Found:
     """Modes with at least one sample within three standard deviations of their mean."""
     return e.modes.modes, _by_pacgan(e)

@@ -13,17 +13,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from interalia import tasks
+from interalia.conditionals import Codes
 from interalia.data.dataset import Dataset, Split
 from interalia.data.store import as_tensor
 from interalia.errors import UserError
 from interalia.metrics.classifier import Classifier
 from interalia.metrics.codes import code_bounds
-from interalia.metrics.coverage import (
-    ModeCoverage,
-    Neighbourhoods,
-    mixture_coverage,
-    precision_recall_density_coverage,
-)
+from interalia.metrics.coverage import ModeCoverage, Neighbourhoods, mixture_coverage, precision_recall_density_coverage
 from interalia.metrics.distances import frechet_distance
 from interalia.metrics.extractors import Extractor, extractor_for
 from interalia.metrics.inference import PosteriorMoments, Reconstruction, posterior_moments, reconstruction
@@ -52,6 +48,12 @@ class Points:
     x: Tensor
     y: Tensor | None
     condition: Tensor | None = None
+
+    @property
+    def labels(self) -> Tensor:
+        """y, where the points have labels."""
+        assert self.y is not None
+        return self.y
 
 
 class Comparison:
@@ -134,7 +136,9 @@ class Evidence:
     ) -> None:
         self.game, self.dataset, self.split = game, dataset, split
         self.count, self.seed, self.quick = count, seed, quick
-        self._extractor, self._untrained = extractor, untrained
+        self._untrained = untrained
+        if extractor is not None:
+            self.extractor = extractor
 
     def drop(self, *names: str) -> None:
         """Forgets what was computed under these names, by default all that is as large as the data but the held-out points
@@ -276,7 +280,7 @@ class Evidence:
     @cached_property
     def extractor(self) -> Extractor:
         """Whose features are compared."""
-        return self._extractor or extractor_for(self.dataset, tasks.device_of(self.game))
+        return extractor_for(self.dataset, tasks.device_of(self.game))
 
     @property
     def classifier(self) -> bool:
@@ -313,10 +317,16 @@ class Evidence:
         """Precision, recall, density and coverage of the samples."""
         return precision_recall_density_coverage(*self.features, self.nearest)
 
+    @property
+    def codes(self) -> Codes:
+        """The prior of a game whose critic recognises codes."""
+        assert isinstance(self.game.prior, Codes)
+        return self.game.prior
+
     @cached_property
     def code_bounds(self) -> Tensor:
         """The bound of the information that samples have of each code, in nats, shape (codes,)."""
-        return code_bounds(self.game.prior, tasks.answers(self.game, self.samples), self.z)  # type: ignore[arg-type]
+        return code_bounds(self.codes, tasks.answers(self.game, self.samples), self.z)
 
     # ---- mixtures
 
@@ -345,12 +355,22 @@ class Evidence:
         """Whether game and data have two domains."""
         return self.game.other is not None and self.dataset.other is not None
 
+    @property
+    def other(self) -> Dataset:
+        """The data of domain b."""
+        assert self.dataset.other is not None
+        return self.dataset.other
+
+    @cached_property
+    def part_of_b(self) -> Split:
+        """The whole split of domain b."""
+        return _split(self.other, self.split)
+
     @cached_property
     def translations(self) -> dict[str, Comparison]:
         """What is translated into domain "a" and into domain "b", beside what belongs there."""
-        assert self.dataset.other is not None
-        other, game = self.dataset.other, self.game
-        b = _some(_split(other, self.split), self.count or self.limit, self.seed)  # the same rows as of a, of pairs
+        other, game = self.other, self.game
+        b = _some(self.part_of_b, self.count or self.limit, self.seed)  # the same rows as of a, where they are pairs
         judge = self.extractor
         judge_of_b = (
             extractor_for(other, tasks.device_of(game)) if self.classifier else judge

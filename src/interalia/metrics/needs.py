@@ -84,7 +84,7 @@ def recognises(e: Evidence) -> bool:
 
 def categorical(e: Evidence) -> bool:
     """a prior with categorical codes"""
-    return bool(e.game.prior.categorical)  # type: ignore[attr-defined]
+    return bool(e.codes.categorical)
 
 
 def validation_labels(e: Evidence) -> bool:
