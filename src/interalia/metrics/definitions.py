@@ -402,7 +402,7 @@ def frechet_distance(e: Evidence) -> Found:
 def frechet_floor(e: Evidence) -> Found:
     """Frechet distance between the features of training data and of held-out data, of a perfect model's bias."""
     found = [one.floor for one in e.comparisons.values()]
-    same = f" with {e.kind_of_condition} as theirs" if e.game.labels else ""
+    same = f" with {e.kind_of_condition} as theirs" if e.condition is not None else ""
     if e.translates:
         protocol = f"as many of the train split, mean of both; {_both_ways(e)}; {_extractors(e)}"
     else:
@@ -415,7 +415,7 @@ def kernel_distance(e: Evidence) -> Found:
     """Unbiased squared distance of the features' means under a cubic kernel."""
     from interalia.metrics.distances import kernel_distance
 
-    value = kernel_distance(*e.features, seed=e.seed, paired=e.game.labels > 0)
+    value = kernel_distance(*e.features, seed=e.seed, paired=e.condition is not None)
     return value, f"{_against(e)}; 100 subsets of 1000, or all if no more"
 
 

@@ -49,7 +49,7 @@ def labels(e: Evidence) -> bool:
 def unconditional_labels(e: Evidence) -> bool:
     """labelled data that is no mixture, and a game that is not conditional on the labels"""
     # an encoder that is given the label proves nothing
-    return e.dataset.mixture is None and labels(e) and e.dataset.train.y is not None and not e.game.labels
+    return e.dataset.mixture is None and labels(e) and e.dataset.train.y is not None and e.conditions is None
 
 
 def several_classes(e: Evidence) -> bool:
