@@ -22,7 +22,7 @@ from interalia.data.dataset import Dataset, Split
 from interalia.errors import UserError
 from interalia.games import ALI, GAN
 from interalia.metrics import health, precision_recall_density_coverage, verdicts
-from interalia.metrics.features import Identity
+from interalia.metrics.extractors import Identity
 from interalia.metrics.inference import expected_kl, kl_error, marginal_kl, posterior_moments
 from interalia.metrics.verdicts import LASTING, LEAST, RULES, SIGNS, state
 from interalia.networks.mlp import MLP, Joint

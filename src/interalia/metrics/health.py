@@ -19,8 +19,11 @@ from torch.distributions import Normal
 
 from interalia import tasks
 from interalia.adversarial.disturbances import outscoring
+from interalia.adversarial.divergences import Wasserstein
+from interalia.data.sampler import permutation
 from interalia.data.store import Store
 from interalia.errors import UserError
+from interalia.games.variational import Variational
 from interalia.metrics import verdicts
 from interalia.metrics.distances import maximum_mean_discrepancy
 from interalia.metrics.inference import (
@@ -298,7 +301,7 @@ def _pair(values: tuple[ArrayLike, ArrayLike], name: str) -> tuple[Tensor, Tenso
 
 def _rows(total: int, count: int, seed: int = 0) -> Tensor:
     """Which `count` of so many are looked at, in order."""
-    return torch.randperm(total, generator=torch.Generator().manual_seed(seed))[:count].sort()[0]
+    return permutation(total, seed)[:count].sort()[0]
 
 
 def examine(
@@ -641,3 +644,18 @@ def nearest(a: Tensor, b: Tensor | None = None) -> Tensor:
 def _over(a: Tensor, b: Tensor) -> float:
     low = float(b.median())
     return float(a.median()) / low if low > 0 else math.nan
+
+
+def refused_by(game: Game, dynamics: str) -> set[str]:
+    """The flags among the verdict's remedies that a game, or its dynamics, does not take, and what is no illness of it."""
+    refused = set() if game.packs else {"pack"}
+    if isinstance(getattr(game, "divergence", None), Wasserstein):
+        refused.add("critic too strong")  # it is meant to be as sure as it can, and its gradient does not vanish
+    if not game.deceives:
+        refused |= {"augment", "noise"}
+    if not isinstance(game, Variational) or game.binary:
+        alone = not game.deceives or "critic" not in game.players
+        refused |= {"game"} if alone else set()  # its remedies are a sigma's
+    if len(game.shape) != 3 or game.judges == "z":
+        refused.add("augment")
+    return refused | ({"penalty"} if dynamics.startswith("consensus") else set())

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from functools import cached_property
 
-from interalia.metrics.verdicts import findings
+from interalia.metrics.verdicts import findings, signs_of
 from interalia.papers.experiment import Values, slug
 from interalia.papers.study import SMALL, Row, Study, Trial
 from interalia.runs import recipes
 from interalia.runs.log import read
-from interalia.training.callbacks.evaluate import signs_of
 
 DATA = {
     "MNIST": (recipes.ali_mnist, recipes.ali_mnist_report(noise="none")),
