@@ -47,10 +47,9 @@ def reproduce(name: str, **how: Any) -> Path:
     return experiment.reproduce(named(name), **how)
 
 
-def listing(name: str, quick: bool = False, root: Path | None = None, out: Path = experiment.OUT, **how: Any) -> str:
+def listing(name: str, **how: Any) -> str:
     """The rows of the experiment of that name without doing any; see `papers.experiment.listing`."""
-    found = named(name)
-    return experiment.listing(found, experiment.setting_of(found, quick, root, out, **how))
+    return experiment.listing(named(name), **how)
 
 
 def named(name: str) -> Experiment:

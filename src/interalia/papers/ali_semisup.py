@@ -8,10 +8,8 @@ from functools import cached_property
 import torch
 from torch import Tensor, nn
 
-from interalia import tasks
-from interalia.data.dataset import Split
-from interalia.data.store import as_tensor
-from interalia.metrics.inference import svm_errors
+from interalia import metrics, tasks
+from interalia.data import Split, as_tensor
 from interalia.papers.experiment import Setting, Values
 from interalia.papers.study import SMALL, Row, Rows, Study, Trial, percentage
 from interalia.registry import Part
@@ -25,7 +23,7 @@ GAMES = {"K + 1 classes": Part("semi-ali", cycle=2.0), VAT: Part("semi-ali", cyc
 class Critic(Trial):
     @cached_property
     def values(self) -> Values:
-        return {"error": percentage(tasks.classify(self.game, self.x).argmax(1) != self.y)}
+        return {"error": percentage(tasks.classify(self.game, self.x).argmax(1) != self.held_out.labels)}
 
 
 class Machine(Trial):
@@ -37,13 +35,12 @@ class Machine(Trial):
         parts = [self.features(*part) for part in ((data.train, 10_000), (data.test, None), (data.validation, 2000))]
         train, test, held = parts
         draws = 3 if self.quick else 100
-        errors, c = svm_errors(*train, *test, *held, labels=self.facts["labels"], draws=draws)
+        errors, c = metrics.svm_errors(*train, *test, *held, labels=self.facts["labels"], draws=draws)
         return {"error": 100 * statistics.fmean(errors), "spread": 100 * statistics.stdev(errors), "c": c}
 
     def features(self, split: Split, count: int | None) -> tuple[Tensor, Tensor]:
         """The outputs of the encoder's last three batch norms and the mean of z beside them, and the labels, of at most
         `count` images."""
-        assert split.y is not None
         norms = [m for m in self.game.encoder.modules() if isinstance(m, nn.BatchNorm1d | nn.BatchNorm2d)][-3:]
         seen: dict[nn.Module, list[Tensor]] = {norm: [] for norm in norms}
 
@@ -66,7 +63,7 @@ def rows(setting: Setting) -> Rows:
             name = f"semi-ali-{count}" + "-vat" * (row == VAT)
             run = recipes.semi_ali_mnist(name=name, game=game, labelled=count, steps=STEPS)
             found[f"MNIST, {count:,} labels: {row}"] = run
-    for name, game in (("ALI", "ali"), ("ALICE", Part("alice", cycle=2.0))):
+    for name, game in {"ALI": "ali", "ALICE": Part("alice", cycle=2.0)}.items():
         run = recipes.ali_mnist(name=f"svm-{name.lower()}", game=game, steps=STEPS)
         for count in (100, 1000):
             title = f"MNIST, {count:,} labels: L2-SVM on {name}"
@@ -85,12 +82,8 @@ ALI_SEMISUP = Study(
     name="ali-semisup",
     about="Semi-supervised ALI: K + 1 classes in the critic of pairs, and a linear machine on what ALI infers without.",
     rows=rows,
+    columns={"error": "test error % ↓", "spread": "standard deviation over 100 draws of labels, %", "c": "C"},
     trial=Critic,
-    columns={
-        "error": "test error % ↓",
-        "spread": "standard deviation over 100 draws of labels, %",
-        "c": "C",
-    },
     paper={
         f"CIFAR-10, 4,000 labels: {VAT}": {"ALI, Table 2": {"error": "17.99 ± 1.62 (3 standard deviations)"}},
         "MNIST, 100 labels: K + 1 classes": {"HALI": {"error": "0.73 (two levels)"}},

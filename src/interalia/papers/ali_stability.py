@@ -6,7 +6,7 @@ from functools import cached_property
 
 from interalia.metrics.verdicts import findings, signs_of
 from interalia.papers.experiment import Values, slug
-from interalia.papers.study import SMALL, Row, Study, Trial
+from interalia.papers.study import SMALL, Column, Evaluated, Row, Study
 from interalia.runs import recipes
 from interalia.runs.log import read
 
@@ -16,26 +16,18 @@ DATA = {
 }
 
 
-class Judged(Trial):
-    evaluation = {"count": 2000}
+class Judged(Evaluated):
+    points = 2000
 
     @cached_property
     def values(self) -> Values:
-        """Whether it collapsed, or infers nothing by the verdict at its end, and how good it is."""
-        assert self.trained is not None
-        assert self.trained.folder is not None
-        verdict = findings(signs_of(read(self.trained.folder)), self.trained.run.steps or 0)
-        names = {finding.name for finding in verdict}
+        """Whether it diverged, collapsed, or infers nothing by the verdict at its end."""
+        folder = self.trained and self.trained.folder
+        assert folder
+        names = {finding.name for finding in findings(signs_of(read(folder)), self.run.steps or 0)}
         collapsed, ignored = bool(names & {"generator collapsed", "samples alike"}), "encoder ignored" in names
-        return {
-            "failed": 100.0 * (collapsed or ignored),
-            "diverged": 0.0,
-            "collapsed": 100.0 * collapsed,
-            "ignored": 100.0 * ignored,
-            "ratio": self.evaluated["reconstruction_ratio"],
-            "coverage": self.evaluated["coverage"],
-            "frechet": self.evaluated["frechet_distance"],
-        }
+        failed = {"failed": collapsed or ignored, "diverged": False, "collapsed": collapsed, "ignored": ignored}
+        return {key: 100.0 * value for key, value in failed.items()}
 
 
 ALI_STABILITY = Study(
@@ -44,23 +36,18 @@ ALI_STABILITY = Study(
     rows={
         f"{data}: {row}": Row(run.replace(name=slug(f"stability-{data}-{row}"), steps=4000), quick=data == "MNIST")
         for data, (tuned, published) in DATA.items()
-        for row, run in (
-            ("ALI as published", published),
-            ("ALI, tuned", tuned(game="ali")),
-            ("tuned recipe", tuned()),
-        )
+        for row, run in (("ALI as published", published), ("ALI, tuned", tuned(game="ali")), ("tuned recipe", tuned()))
     },
-    trial=Judged,
     columns={
         "failed": "failed, % of the seeds ↓",
         "diverged": "diverged, %",
         "collapsed": "collapsed, %",
         "ignored": "encoder ignored, %",
-        "ratio": "reconstruction ratio ↓",
-        "coverage": "coverage ↑",
-        "frechet": "Frechet distance of samples ↓",
+        "ratio": Column("reconstruction ratio ↓", "reconstruction_ratio"),
+        "coverage": Column("coverage ↑", "coverage"),
+        "frechet": Column("Frechet distance of samples ↓", "frechet_distance"),
     },
-    paper={},
+    trial=Judged,
     quick=SMALL,
     measured="diverged: a loss or a weight was no number; collapsed, encoder ignored: the verdict of the last three of eight "
     "evaluations on validation images; the others: 2,000 test images and as many samples, of the runs that did not diverge",

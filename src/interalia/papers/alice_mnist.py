@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cached_property
 
-from interalia.metrics.distances import inception_score
+from interalia import metrics
 from interalia.papers.experiment import Values
 from interalia.papers.study import SMALL, Study, Trial, sheet
 from interalia.registry import Part
@@ -23,7 +23,7 @@ class Weighted(Trial):
     @cached_property
     def values(self) -> Values:
         splits = min(10, max(1, len(self.x) // 100))
-        score, real = (inception_score(self.judge.probabilities(x), splits) for x in (self.samples, self.x))
+        score, real = (metrics.inception_score(self.judge.probabilities(x), splits) for x in (self.samples, self.x))
         return {"mse": self.mse, "score": score, "real": real}
 
 
@@ -31,17 +31,16 @@ ALICE_MNIST = Study(
     name="alice-mnist",
     about="The weight of ALICE's round trip on MNIST: reconstructions against samples.",
     rows={
-        f"lambda {weight}": recipes.ali_mnist(
-            name=f"alice-mnist-{weight}", game=Part("alice", cycle=float(weight)), steps=8000
-        )
+        f"lambda {weight}": recipes.ali_mnist(name=f"alice-mnist-{weight}", game=game, steps=8000)
         for weight in FIGURES
+        for game in [Part("alice", cycle=float(weight))]
     },
-    trial=Weighted,
     columns={
         "mse": "squared error of test reconstructions, a pixel ↓",
         "score": "classifier score of samples ↑",
         "real": "the same of test images",
     },
+    trial=Weighted,
     pictures=(sheet,),
     paper={
         f"lambda {weight}": {"ALICE": {"mse": mse, "score": score, "real": "9.8793"}}

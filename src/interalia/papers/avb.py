@@ -53,15 +53,14 @@ FAST: Mapping[str, Any] = {"optimiser": Part("adam", lr=0.0005), "schedule": FAL
 class Pixels(Trial):
     @cached_property
     def values(self) -> Values:
-        return pixels_values(self.game.cpu(), self.x, self.run.seed, 500 if self.quick else DRAWS)
+        return pixels_values(self.game.cpu(), self.x, self.seed, 500 if self.quick else DRAWS)
 
-
-@torch.no_grad()
-def posteriors(trial: Pixels) -> None:
-    """Where each of the four images lies."""
-    torch.manual_seed(trial.run.seed)
-    z = [trial.game.cpu().encoder(row.expand(2000, *row.shape)).rsample() for row in trial.x]
-    plots.clouds({str(i): part.numpy() for i, part in enumerate(z)}, trial.picture())
+    @torch.no_grad()
+    def draw(self) -> None:
+        """Where each of the four images lies."""
+        torch.manual_seed(self.seed)
+        z = [self.game.cpu().encoder(row.expand(2000, *row.shape)).rsample() for row in self.x]
+        plots.clouds({str(i): part.numpy() for i, part in enumerate(z)}, self.picture())
 
 
 @torch.no_grad()
@@ -129,14 +128,14 @@ AVB_PIXELS = Study(
             name="avb-pixels-fast", **FAST, rates={"critic": 0.001}, ema=0.999
         ),
     },
-    trial=Pixels,
     columns={
         "likelihood": "log-likelihood, nats ↑ (optimum -1.386)",
         "bound": "lower bound, nats ↑",
         "error": "reconstruction error, 1e-3 nats a pixel ↓",
         "kl": "KL(q(z), p(z)), nats ↓",
     },
-    pictures=(posteriors,),
+    trial=Pixels,
+    pictures=(Pixels.draw,),
     paper={
         "VAE": {"AVB": {"likelihood": "-1.568", "bound": "-1.697", "error": "88.5", "kl": "~.165"}},
         "AVB": {"AVB": {"likelihood": "-1.403", "bound": "~-1.421", "error": "5.77", "kl": "~.026"}},
@@ -293,7 +292,7 @@ class School(Trial):
     @cached_property
     def values(self) -> Values:
         game: Any = self.game
-        return schools_values(game, self.run.seed, 10_000 if self.quick else SAMPLES)
+        return schools_values(game, self.seed, 10_000 if self.quick else SAMPLES)
 
 
 @torch.no_grad()
@@ -331,8 +330,6 @@ EIGHT_SCHOOLS = Study(
     name="eight-schools",
     about="The posterior of a hierarchical model, bimodal in (tau, eta), by AVB with adaptive contrast, against quadrature.",
     rows={row: run.replace(name=f"schools-{slug(row)}") for row, run in SCHOOLS_ROWS.items()},
-    trial=School,
-    groups=("optimizer", "length"),
     columns={
         "means": "worst error of a mean, % of its standard deviation ↓",
         "spreads": "worst error of a standard deviation, % ↓",
@@ -340,7 +337,8 @@ EIGHT_SCHOOLS = Study(
         "evidence": "log p(y): the bound of the Gaussian, what the critic tells of AVB, nats",
         "gap": "its distance from the truth, -12.711 ↓",
     },
-    paper={},
+    trial=School,
+    groups=("optimizer", "length"),
     quick={"steps": 40},
     measured=f"moments of mu, theta_j, eta_j and tau over {SAMPLES:,} draws (quick form: 10,000) against quadrature over "
     "(mu, tau); the paper compares by eye with HMC",

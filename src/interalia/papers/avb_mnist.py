@@ -12,8 +12,7 @@ import torch
 from torch import Tensor
 
 from interalia import tasks
-from interalia.contexts import device_of, quietly
-from interalia.data.store import as_tensor
+from interalia.data import as_tensor
 from interalia.disk import write_json
 from interalia.metrics import likelihood
 from interalia.metrics.likelihood.estimate import standard_error
@@ -109,8 +108,8 @@ class Curve(Observer):
 
 def own_bound(game: Game, x: Tensor, seed: int = 0) -> float:
     """The bound of these images, as the game's loss has it, nats."""
-    with quietly(game, seed):
-        parts = x.to(device_of(game)).split(250)
+    with tasks.quietly(game, seed):
+        parts = x.to(tasks.device_of(game)).split(250)
         return -sum(float(game(part).losses["autoencoder"]) * len(part) for part in parts) / len(x)
 
 
@@ -132,7 +131,7 @@ class Posterior(Trial):
 
     @cached_property
     def values(self) -> Values:
-        how, seed = self.how, self.run.seed
+        how, seed = self.how, self.seed
         x, binarised = observed(self.dataset, "test", how["images"], seed)
         rule: dict[str, Any] = {"seed": seed, "binarised": binarised}
         values = {"hours": self.facts["hours"], "told": own_bound(self.game, x, seed)}
@@ -153,15 +152,13 @@ class Posterior(Trial):
         folder = self.setting.folder / f"images-{kind}".replace(" ", "-")
         return {**values, **against_vae(each, folder, short, self.run)}
 
-
-def curves(trial: Posterior) -> None:
-    """The curves of all rows and seeds so far."""
-    found: dict[str, list[list[tuple[float, float]]]] = {}
-    for path in sorted(trial.facts["curves"].glob("*.json")):
-        found.setdefault(path.stem.rpartition(", seed ")[0], []).append(json.loads(path.read_text()))
-    kind = trial.row.partition(": ")[0]
-    picture = trial.setting.pictures / f"avb-mnist-{kind}.png".replace(" ", "-")
-    plots.bands(found, picture, "steps", "bound on validation images, nats")
+    def draw(self) -> None:
+        """The curves of all rows and seeds so far."""
+        found: dict[str, list[list[tuple[float, float]]]] = {}
+        for path in sorted(self.facts["curves"].glob("*.json")):
+            found.setdefault(path.stem.rpartition(", seed ")[0], []).append(json.loads(path.read_text()))
+        picture = self.setting.pictures / f"avb-mnist-{self.row.partition(': ')[0]}.png".replace(" ", "-")
+        plots.bands(found, picture, "steps", "bound on validation images, nats")
 
 
 def against_vae(each: Tensor, folder: Path, row: str, run: Run) -> Values:
@@ -180,7 +177,6 @@ AVB_MNIST = Study(
     name="avb-mnist",
     about="Binarised MNIST: variational posteriors of every kind under one decoder, by annealed importance sampling.",
     rows=rows(),
-    trial=Posterior,
     columns={
         "told": "the loss's own bound, nats",
         "elbo": "ELBO, nats ↑",
@@ -194,7 +190,8 @@ AVB_MNIST = Study(
         "above_error": "the standard error of this difference over images",
         "hours": "hours of training",
     },
-    pictures=(curves,),
+    trial=Posterior,
+    pictures=(Posterior.draw,),
     paper={
         "convolutional: VAE, 8 latents": {"AVB": {"elbo": "-98.1 ± .5", "ais": "-90.9 ± .6"}},
         "convolutional: VAE, 32 latents": {"AVB": {"elbo": "-87.2 ± .3", "ais": "-81.9 ± .4"}},
@@ -223,18 +220,18 @@ AVB_MNIST = Study(
 class Plane(Trial):
     @cached_property
     def bound(self) -> likelihood.Estimate:
-        x, binarised = observed(self.dataset, "test", 50 if self.quick else 1000, self.run.seed)
-        found = likelihood.elbo(self.game, x, samples=10, seed=self.run.seed, binarised=binarised)
+        x, binarised = observed(self.dataset, "test", 50 if self.quick else 1000, self.seed)
+        found = likelihood.elbo(self.game, x, samples=10, seed=self.seed, binarised=binarised)
         if found.interrupted:
             raise KeyboardInterrupt
         return found
 
     def draw(self) -> None:
         """Samples, and the plane of a two-dimensional z."""
-        samples = tasks.generate(self.game, 100, self.run.seed).numpy()
+        samples = tasks.generate(self.game, 100, self.seed).numpy()
         plots.grid(samples, self.picture("-samples"), columns=10)
         if self.run.latent == 2:
-            plane = tasks.manifold(self.game, 20, self.run.seed)
+            plane = tasks.manifold(self.game, 20, self.seed)
             plots.grid(plane.flatten(0, 1).numpy(), self.picture("-plane"), columns=20)
 
 
@@ -245,13 +242,12 @@ VAE_MANIFOLD = Study(
         f"{latent} latents": recipes.vae_mnist(name=f"vae-{latent}", latent=latent, steps=8000)
         for latent in (2, 5, 10, 20)
     },
-    trial=Plane,
     columns={
         "elbo": Column("ELBO of test images, nats ↑", lambda t: t.bound.mean),
         "error": Column("its standard error over images", lambda t: t.bound.error),
     },
+    trial=Plane,
     pictures=(Plane.draw,),
-    paper={},
     quick=SMALL,
     measured="10 draws for each of 1,000 test images (quick form: 50), binarised once; the plane: 20x20 places, evenly spaced "
     "in probability",

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.distributions import MultivariateNormal
 
 from interalia.conditionals import Dirac, Gaussian, StandardNormal
-from interalia.papers.experiment import Job, Procedure, Setting, Values
+from interalia.papers.experiment import Experiment, Job, Setting, Values
 
 if TYPE_CHECKING:
     from interalia.games import VAE
@@ -255,7 +255,7 @@ def rates_of(works: dict[str, Callable[[], int]], rounds: int) -> dict[str, floa
     return {name: float(torch.tensor(rates).median()) for name, rates in found.items()}
 
 
-AIS_CALIBRATION = Procedure(
+AIS_CALIBRATION = Experiment(
     name="ais-calibration",
     about="Annealed importance sampling and its bidirectional check on linear-Gaussian decoders, whose log p(x) is known: from "
     "the prior, and from a Gaussian that is roughly the posterior. To reach: within 0.1 nat of the truth on average, a gap of "
@@ -279,7 +279,6 @@ AIS_CALIBRATION = Procedure(
         "over_loop": "AIS over the loop ↑",
         "over_decoder": "time over the decoder's ↓",
     },
-    paper={},
     told=f"x = W z + b + {SIGMA} eps in {PIXELS} dimensions, W's entries of variance 1/{PIXELS}, another W for each seed, "
     f"float64. {IMAGES} images from the model, and {IMAGES} others for the check; {CHAINS} chains, {TEMPERATURES:,} "
     f"temperatures, {LEAPFROG} leapfrog steps, sigmoidal path. Rough posterior: the exact mean times {SHRUNK}, the exact "

@@ -7,8 +7,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from interalia import tasks
-from interalia.metrics.classifier import Classifier
+from interalia import metrics, tasks
 from interalia.papers.experiment import Values, slug
 from interalia.papers.study import SMALL, Row, Study, Trial, percentage
 from interalia.registry import Part
@@ -25,79 +24,59 @@ SHOWN = 10
 
 
 class Digits(Trial):
-    count = 5000
-
-    @cached_property
-    def own(self) -> Tensor:
-        """The condition of each test image."""
-        return self.y
+    points = 5000
 
     @property
     def wanted(self) -> Tensor:
         """What samples are made of: as many of each label."""
-        labels = self.game.labels
-        return torch.arange(labels).repeat_interleave(5000 // labels)
+        return torch.arange(self.game.labels).repeat_interleave(self.points // self.game.labels)
 
     @property
     def edited(self) -> Tensor:
         """Whether test images under another label, drawn at random, are read as that."""
-        labels = self.game.labels
-        apart = torch.randint(1, labels, self.own.shape, generator=torch.Generator().manual_seed(0))
-        wanted = (self.own + apart) % labels
-        return self.judge.read(tasks.edit(self.game, self.x, self.own, wanted)) == wanted
+        labels, y = self.game.labels, self.held_out.labels
+        apart = torch.randint(1, labels, y.shape, generator=torch.Generator().manual_seed(0))
+        wanted = (y + apart) % labels
+        return self.judge.read(tasks.edit(self.game, self.x, y, wanted)) == wanted
 
     @cached_property
     def values(self) -> Values:
-        wanted, game = self.wanted, self.game
-        x = tasks.decode(game, tasks.latents(game, len(wanted), self.run.seed), y=self.given(wanted))
-        found = {"generated": percentage(self.judge.read(x) == wanted), "photographs": 100 * self.judge.accuracy}
+        z = tasks.latents(self.game, len(self.wanted), self.seed)
+        read = self.judge.read(tasks.decode(self.game, z, y=self.wanted))
+        found = {"generated": percentage(read == self.wanted), "photographs": 100 * self.judge.accuracy}
         if self.infers:
-            x_hat = tasks.reconstruct(game, self.x, y=self.given(self.own))
             found["edited"] = percentage(self.edited)
-            found["reconstructed"] = percentage(self.judge.read(x_hat) == self.own)
-            found["mse"] = float((self.x - x_hat).square().mean())
+            found["reconstructed"] = percentage(self.judge.read(self.x_hat) == self.condition)
+            found["mse"] = self.mse
         return found
 
-    def given(self, y: Tensor) -> Tensor:
-        """Conditions as the networks take them."""
-        return y
-
     def draw(self) -> None:
-        sheet = tasks.by_label(self.game, 10, self.run.seed).numpy()
-        plots.grid(sheet, self.picture(), columns=10)
+        plots.grid(tasks.by_label(self.game, 10, self.seed).numpy(), self.picture(), columns=10)
         if self.infers:
-            edits = tasks.edits(self.game, self.x[:SHOWN], self.own[:SHOWN]).numpy()
+            edits = tasks.edits(self.game, self.x[:SHOWN], self.held_out.labels[:SHOWN]).numpy()
             plots.interpolations(self.x[:SHOWN].numpy(), edits, None, self.picture("-edits"))
 
 
 class Faces(Digits):
     @cached_property
-    def judge(self) -> Classifier:
-        return Classifier.of(self.dataset, attributes=ATTRIBUTES)
-
-    @cached_property
-    def own(self) -> Tensor:
-        found = self.dataset.conditions("test", ATTRIBUTES)
-        assert found is not None
-        return torch.from_numpy(found).long()[: self.count]
+    def judge(self) -> metrics.Classifier:
+        return metrics.Classifier.of(self.dataset, attributes=ATTRIBUTES)
 
     @property
     def wanted(self) -> Tensor:
         """What real faces have together."""
-        return self.own
+        assert self.condition is not None
+        return self.condition.float()
 
     @cached_property
     def edits(self) -> Tensor:
         """Each face with each attribute turned over, (n, attributes, *shape)."""
-        return tasks.edits(self.game, self.x, self.own.float())
+        return tasks.edits(self.game, self.x, self.wanted)
 
     @property
     def edited(self) -> Tensor:
         each = range(len(ATTRIBUTES))
-        return torch.stack([self.judge.read(self.edits[:, j])[:, j] == 1 - self.own[:, j] for j in each])
-
-    def given(self, y: Tensor) -> Tensor:
-        return y.float()
+        return torch.stack([self.judge.read(self.edits[:, j])[:, j] == 1 - self.wanted[:, j] for j in each])
 
     def draw(self) -> None:
         """Beside the trainings and nowhere else: CelebA's pictures are not to be shown."""
@@ -114,21 +93,10 @@ CONDITIONAL_ALI = Study(
         for row, game in GAMES.items()
     }
     | {
-        f"CelebA, 4 attributes: {row}": Row(
-            recipes.cali_celeba(
-                name=f"faces-{slug(row)}",
-                game=game,
-                size=32,
-                latent=64,
-                attributes=",".join(ATTRIBUTES),
-                steps=8000,
-            ),
-            quick=False,
-            trial=Faces,
-        )
+        f"CelebA, 4 attributes: {row}": Row(run.replace(name=f"faces-{slug(row)}"), quick=False, trial=Faces)
         for row, game in GAMES.items()
+        for run in [recipes.cali_celeba(game=game, size=32, latent=64, attributes=",".join(ATTRIBUTES), steps=8000)]
     },
-    trial=Digits,
     columns={
         "generated": "generated images read as asked, % ↑",
         "edited": "edited images read as asked, % ↑",
@@ -136,8 +104,8 @@ CONDITIONAL_ALI = Study(
         "mse": "squared error of a reconstruction, a pixel ↓",
         "photographs": "the classifier on held-out images, %",
     },
-    pictures=(Digits.draw,),
-    paper={},
+    trial=Digits,
+    pictures=(lambda trial: trial.draw(),),
     quick=SMALL,
     measured="MNIST: 5,000 samples, 500 of each label; the first 5,000 test images decoded from their own z under another "
     "label drawn at random; CelebA: one face for the attributes of each test image; each test image with each attribute "

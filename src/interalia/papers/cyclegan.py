@@ -11,15 +11,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import l1_loss
 
-from interalia import tasks
+from interalia import metrics, tasks
 from interalia.adversarial.penalties import Joints
-from interalia.data import Dataset, Split, pairs
-from interalia.data.store import as_tensor
+from interalia.data import Dataset, Split, as_tensor, pairs
 from interalia.games import CycleGAN, Game, Outcome
-from interalia.metrics.classifier import Classifier
-from interalia.metrics.similarity import peak_signal_to_noise, structural_similarity
-from interalia.papers.experiment import Setting, Values, trained
-from interalia.papers.study import Row, Rows, Study, Trial
+from interalia.metrics.evidence import Comparison, Points
+from interalia.papers.experiment import Setting, trained
+from interalia.papers.study import Column, Row, Rows, Study, Trial
 from interalia.registry import Part
 from interalia.reports import plots
 from interalia.runs import BROUGHT, Run, building, described
@@ -83,81 +81,61 @@ class Paired(Game):
 
 
 class Translations(Trial):
-    """Test images of both domains, a and b, and their translations, with the truth beside them."""
+    """Test images of both domains and their translations, with the truth beside them."""
 
-    @cached_property
-    def other(self) -> Dataset:
-        assert self.dataset.other is not None
-        return self.dataset.other
+    points = 10**6  # all of both
 
-    @cached_property
-    def b(self) -> Tensor:
-        return as_tensor(self.other.test.x)
-
-    @cached_property
-    def fakes(self) -> tuple[Tensor, Tensor]:
-        """Of a and of b."""
-        return tasks.translate(self.game, self.b, to="a"), tasks.translate(self.game, self.x, to="b")
-
-    @cached_property
-    def values(self) -> Values:
-        (fake_a, fake_b), game = self.fakes, self.game
-        back_a, back_b = tasks.translate(game, fake_b, to="a"), tasks.translate(game, fake_a)
-        cycle = (back_a - self.x).abs().mean() + (back_b - self.b).abs().mean()
-        return {**self.scores, "cycle": float(cycle) / 2}
+    def similarity(self, to: str) -> float:
+        way = self.translations[to]
+        return float(metrics.structural_similarity(way.made, way.real.x).mean())
 
     @property
-    def scores(self) -> dict[str, float]:
-        """Both ways against the truth: distances, and digits read by a classifier of the target domain, or where there are
-        no labels the structural similarity."""
-        fake_a, fake_b = self.fakes
-        found = {}
-        for name, domain, fake in (("b", self.other, fake_b), ("a", self.dataset, fake_a)):
-            truth = as_tensor(domain.test.x)
-            found[f"l1_{name}"] = float((fake - truth).abs().mean())
-            found[f"psnr_{name}"] = peak_signal_to_noise(fake, truth)
-            if domain.test.y is None:
-                found[f"ssim_{name}"] = float(structural_similarity(fake, truth).mean())
-            else:
-                read = Classifier.of(domain).probabilities(fake).argmax(1)
-                found[f"accuracy_{name}"] = 100 * float((read == torch.from_numpy(domain.test.y)).double().mean())
-        return found
+    def cycle(self) -> float | None:
+        return metrics.REGISTRY["cycle_error"](self) if self.trained else None
 
     def draw(self) -> None:
         """Both ways: source, translation, way back, truth."""
-        fake_a, fake_b = (fake[:SHOWN] for fake in self.fakes)
-        a, b = self.x[:SHOWN].numpy(), self.b[:SHOWN].numpy()
-        back_a, back_b = tasks.translate(self.game, fake_b, to="a"), tasks.translate(self.game, fake_a, to="b")
-        plots.cycles(a, fake_b.numpy(), back_a.numpy(), self.picture("-from-a"), b)
-        plots.cycles(b, fake_a.numpy(), back_b.numpy(), self.picture("-from-b"), a)
+        a, b = self.translations["a"], self.translations["b"]
+        for name, way, back in (("a", b, a), ("b", a, b)):
+            made = way.made[:SHOWN]
+            there = tasks.translate(self.game, made, to=name)  # type: ignore[arg-type]
+            shown = [part.numpy() for part in (back.real.x[:SHOWN], made, there)]
+            plots.cycles(*shown, self.picture(f"-from-{name}"), way.real.x[:SHOWN].numpy())  # type: ignore[misc, arg-type]
 
 
 class Truth(Translations):
     """What a translation that is exact scores."""
 
+    translates, conditions = True, None
+
     @classmethod
     def of(cls, row: str, run: Run, setting: Setting, facts: Mapping[str, Any]) -> Self:
-        return cls(row, run, setting, facts, described.dataset(run))
+        return cls(row, run, setting, facts, described.dataset(run), None)
+
+    def made(self, domain: Dataset, x: Tensor) -> Tensor:
+        return x
 
     @cached_property
-    def fakes(self) -> tuple[Tensor, Tensor]:
-        return self.x, self.b
-
-    @property
-    def values(self) -> Values:  # type: ignore[override]
-        return self.scores
+    def translations(self) -> dict[str, Comparison]:
+        found = {}
+        for name, domain in (("a", self.dataset), ("b", self.other)):
+            x, y = as_tensor(domain.test.x), domain.test.y
+            real = Points(x, None if y is None else torch.from_numpy(y))
+            found[name] = Comparison(real, self.made(domain, x), lambda x=x: x, metrics.extractor_for(domain))
+        return found
 
 
 class MeanImage(Truth):
     """What one scores that answers the mean image of the training data."""
 
-    @cached_property
-    def fakes(self) -> tuple[Tensor, Tensor]:
-        return mean_image(self.dataset).expand_as(self.x), mean_image(self.other).expand_as(self.b)
+    def made(self, domain: Dataset, x: Tensor) -> Tensor:
+        return mean_image(domain).expand_as(x)
 
 
 class WithPairs(Translations):
     """The run's generators trained on as many pairs as it has images of each domain, with its settings otherwise."""
+
+    translates = True
 
     @classmethod
     def of(cls, row: str, run: Run, setting: Setting, facts: Mapping[str, Any]) -> Self:
@@ -213,11 +191,11 @@ def facades(setting: Setting) -> Rows:
 
 
 DISTANCES = {
-    "l1_b": "L1 a→b ↓",
-    "l1_a": "L1 b→a ↓",
-    "psnr_b": "PSNR a→b, dB ↑",
-    "psnr_a": "PSNR b→a, dB ↑",
-    "cycle": "L1 of the way back ↓",
+    "l1_b": Column("L1 a→b ↓", "translation_error_b"),
+    "l1_a": Column("L1 b→a ↓", "translation_error_a"),
+    "psnr_b": Column("PSNR a→b, dB ↑", "translation_psnr_b"),
+    "psnr_a": Column("PSNR b→a, dB ↑", "translation_psnr_a"),
+    "cycle": Column("L1 of the way back ↓", lambda t: t.cycle),
 }
 
 CYCLEGAN_DIGITS = Study(
@@ -231,10 +209,13 @@ CYCLEGAN_DIGITS = Study(
         **rows("edges", EDGES, {"CycleGAN, 2,500 steps": {"steps": 2500}}, full=True),
         **rows("inverted", TURNING, CHOICES, quick=False),
     },
+    columns={
+        "accuracy_b": Column("digits right a→b, % ↑", "translation_accuracy_b", 100),
+        "accuracy_a": Column("digits right b→a, % ↑", "translation_accuracy_a", 100),
+        **DISTANCES,
+    },
     trial=Translations,
-    columns={"accuracy_b": "digits right a→b, % ↑", "accuracy_a": "digits right b→a, % ↑", **DISTANCES},
     pictures=(Translations.draw,),
-    paper={},
     quick={"data": "digits-inverted", "networks": Part("cyclegan", width=8, blocks=2, turns=True), "steps": 30},
     measured="all 10,000 test images against their truth: L1 and PSNR of pixels in [0, 1]; digits as read by a classifier "
     "trained on 20,000 labelled training images of the target domain (interalia's own, frozen; its accuracy on true images "
@@ -258,10 +239,13 @@ CYCLEGAN_FACADES = Study(
     about="CycleGAN between photographs of house fronts (a) and maps of their parts (b), trained without pairs and scored with "
     "them.",
     rows=facades,
+    columns={
+        "ssim_b": Column("SSIM a→b ↑", lambda t: t.similarity("b")),
+        "ssim_a": Column("SSIM b→a ↑", lambda t: t.similarity("a")),
+        **DISTANCES,
+    },
     trial=Translations,
-    columns={"ssim_b": "SSIM a→b ↑", "ssim_a": "SSIM b→a ↑", **DISTANCES},
     pictures=(Translations.draw,),
-    paper={},
     quick={"steps": 30},
     measured="L1, PSNR and SSIM (Gaussian window of 11 pixels, standard deviation 1.5) to the truth, of pixels in [0, 1]; 'the "
     "mean training image' answers the same for all; pictures of every row lie in the folder pictures",

@@ -1,7 +1,7 @@
 """The frame of experiments: rows that are worked out one by one, kept, summed up over seeds, and set beside the paper's.
 
-The frame works the rows' jobs out in turn, keeps each finished one on disk, so that an interrupted experiment goes on where
-it stopped, and writes the table as Markdown and JSON.
+Each finished row is kept on disk, so that an interrupted experiment goes on where it stopped; the table is written as
+Markdown and JSON.
 """
 
 from __future__ import annotations
@@ -11,28 +11,29 @@ import re
 import shutil
 import statistics
 import time
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
+from interalia import reports
 from interalia.disk import write_json, writing
 from interalia.errors import DivergedError, UserError
+from interalia.reports import bars
+from interalia.training import engine
+from interalia.training.callbacks import usual
 
 if TYPE_CHECKING:
-    from interalia.data.dataset import Dataset
-    from interalia.games import Game
+    from interalia.data import Dataset
     from interalia.runs import Run
     from interalia.runs.loading import Trained
-    from interalia.training.callbacks import Observer
 
 Values = Mapping[str, float]
+Rows = Sequence[Mapping[str, Any]]  # as they are kept: row, seed, steps, values, seconds and where they come from
 OUT = Path("runs/reproduce")
 PAGES = Path(__file__).parents[3] / "docs" / "results"  # of a checkout
-UNKNOWN = "not measured"
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,6 @@ class Setting:
 
     @property
     def pictures(self) -> Path:
-        """The folder of pictures."""
         return self.folder.parent / "pictures"
 
     def length(self, full: int, quick: int) -> int:
@@ -64,20 +64,13 @@ class Setting:
 
     def done(self, row: str, seed: int, steps: int) -> Values | None:
         """The values of a row that is finished, or None; empty if it diverged."""
-        found = (r for r in read_rows(self.folder.parent / "rows.jsonl") if key_of(r) == (row, seed, steps))
-        return next((r["values"] for r in found), None)
+        kept = read_rows(self.folder.parent / "rows.jsonl")
+        return next((found["values"] for found in kept if key_of(found) == (row, seed, steps)), None)
 
 
 @dataclass(frozen=True)
 class Job:
-    """One row for one seed.
-
-    Attributes:
-        row: the row's name in the table.
-        seed: the seed.
-        work: does it and returns its numbers by the columns' names.
-        steps: the length of its training.
-    """
+    """One row for one seed: its name in the table, the work that returns its numbers by column, and its steps."""
 
     row: str
     seed: int
@@ -86,13 +79,16 @@ class Job:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Experiment(ABC):
-    """An experiment of a paper.
+class Experiment:
+    """An experiment of a paper: in this form one that measures mathematics or chooses as it goes; see `Study` for tables.
 
     Attributes:
         name: in the registry.
         about: what it shows, in one sentence.
+        rows: yields the rows' jobs.
         columns: a column's name -> its heading, with the unit and an arrow to the better side.
+        told: the protocol in sentences; whatever differs from the paper's is named.
+        quick: what the quick form leaves out.
         paper: a row's name -> the papers' figures for it: source -> column -> what it prints.
         seeds: how many by default.
         notes: what else has to be known.
@@ -103,8 +99,11 @@ class Experiment(ABC):
 
     name: str
     about: str
+    rows: Any
     columns: Mapping[str, Any]
-    paper: Mapping[str, Mapping[str, Mapping[str, str]]]
+    told: str = ""
+    quick: Any = ""
+    paper: Mapping[str, Mapping[str, Mapping[str, str]]] = field(default_factory=dict)
     seeds: int = 5
     notes: Sequence[str] = ()
     cut: str = "CUT to {steps:,} steps a training (--steps)"
@@ -115,70 +114,63 @@ class Experiment(ABC):
     def headings(self) -> Mapping[str, str]:
         return self.columns
 
-    @abstractmethod
     def jobs(self, setting: Setting) -> Iterator[Job]:
         """The rows' jobs, in the order in which they are done."""
+        yield from self.rows(setting)
 
-    @abstractmethod
-    def protocol(self, setting: Setting) -> Mapping[str, str]:
-        """How it is done: one entry a subject, or a single one without a subject."""
-
-    @abstractmethod
-    def quick_words(self) -> str:
-        """What the quick form leaves out."""
+    def protocol(self, setting: Setting) -> dict[str, str]:
+        """How it is done, by subject, or without one."""
+        return {"": self.told}
 
     def cuts(self, setting: Setting) -> str:
         """What is cut in this form, in words that stand before the protocol."""
-        parts = [self.cut.format(steps=setting.steps)] if setting.steps else []
-        parts += [f"quick form, which only shows the table's shape: {self.quick_words()}"] if setting.quick else []
-        return "; ".join(parts)
+        found = [self.cut.format(steps=setting.steps)] if setting.steps else []
+        if setting.quick:
+            changes = {"with": self.quick} if isinstance(self.quick, str) else self.quick
+            words = ", ".join(f"{key} {value}" for key, value in changes.items() if value is not None)
+            found.append(f"quick form, which only shows the table's shape, {words}")
+        return "; ".join(found)
 
+    def setting(
+        self,
+        quick: bool = False,
+        root: Path | None = None,
+        out: Path = OUT,
+        seeds: int | None = None,
+        steps: int | None = None,
+    ) -> Setting:
+        """What a person asks for, with a folder for it.
 
-@dataclass(frozen=True, kw_only=True)
-class Procedure(Experiment):
-    """An experiment that measures mathematics or chooses as it goes, and so is no table of runs.
-
-    Attributes:
-        rows: yields the rows' jobs.
-        told: the protocol in sentences; whatever differs from the paper's is named.
-        quick: what the quick form leaves out.
-    """
-
-    rows: Callable[[Setting], Iterator[Job]]
-    told: str
-    quick: str
-
-    def jobs(self, setting: Setting) -> Iterator[Job]:
-        return self.rows(setting)
-
-    def protocol(self, setting: Setting) -> Mapping[str, str]:
-        return {"": self.told}
-
-    def quick_words(self) -> str:
-        return self.quick
+        Raises:
+            UserError: a number of seeds or steps under 1.
+        """
+        for argument, value in (("seeds", seeds), ("steps", steps)):
+            if value is not None and value < 1:
+                raise UserError(f"`{argument}` is {value}, and it must be at least 1.")
+        folder = Path(out) / (f"{self.name}-quick" if quick else self.name)
+        return Setting(quick, root, seeds or (1 if quick else self.seeds), steps, folder / "runs")
 
 
 def reproduce(
     experiment: Experiment,
-    quick: bool = False,
-    root: Path | None = None,
-    out: Path = OUT,
-    seeds: int | None = None,
-    steps: int | None = None,
+    *,
     only: str | None = None,
     again: bool = False,
     console: Console | None = None,
+    **form: Any,
 ) -> Path:
     """Works an experiment out and returns the path of its Markdown table.
 
+    Arguments:
+        only: a part of the names of the rows that are done.
+        again: whether rows that are done are forgotten.
+        form: quick, root, out, seeds, steps; see `Experiment.setting`.
+
     Raises:
-        UserError: a number of seeds or steps under 1, no row of that name, or what the jobs raise.
+        UserError: no row of that name, or what the jobs raise.
     """
     console = console or Console(highlight=False)
-    for argument, value in (("seeds", seeds), ("steps", steps)):
-        if value is not None and value < 1:
-            raise UserError(f"`{argument}` is {value}, and it must be at least 1.")
-    setting = setting_of(experiment, quick, root, out, seeds, steps)
+    setting = experiment.setting(**form)
     folder = setting.folder.parent
     if again and folder.exists():
         shutil.rmtree(folder)  # the rows and the trainings behind them
@@ -190,7 +182,8 @@ def reproduce(
         key = (job.row, job.seed, job.steps)
         if key not in done:
             done[key] = finished(job, console)
-            write_rows(folder / "rows.jsonl", list(done.values()))
+            with writing(folder / "rows.jsonl") as file:
+                file.writelines(json.dumps(row) + "\n" for row in done.values())
         table.append(done[key])
         write_table(experiment, table, setting)  # each time: an interrupted experiment has a table too
     if not table:
@@ -200,23 +193,8 @@ def reproduce(
     return folder / "table.md"
 
 
-def setting_of(
-    experiment: Experiment,
-    quick: bool = False,
-    root: Path | None = None,
-    out: Path = OUT,
-    seeds: int | None = None,
-    steps: int | None = None,
-) -> Setting:
-    """The form of an experiment and its folder."""
-    folder = Path(out) / (f"{experiment.name}-quick" if quick else experiment.name)
-    return Setting(quick, root, seeds or (1 if quick else experiment.seeds), steps, folder / "runs")
-
-
 def finished(job: Job, console: Console) -> dict[str, Any]:
-    """Works a job out: its values, the time that it took, and on what machine; no values if its training diverged."""
-    from interalia import reports
-
+    """Works a job out: its values, none if its training diverged, the seconds that it took, and on what machine."""
     began = time.perf_counter()
     try:
         values = dict(job.work())
@@ -230,46 +208,17 @@ def finished(job: Job, console: Console) -> dict[str, Any]:
     return {**row, **reports.provenance()}
 
 
-def write_table(experiment: Experiment, table: Sequence[dict[str, Any]], setting: Setting) -> None:
-    """Writes table.md and table.json."""
-    folder = setting.folder.parent
-    with writing(folder / "table.md") as file:
-        file.write(markdown(experiment, table, setting))
-    text = " ".join(f"{key}: {value}." if key else value for key, value in experiment.protocol(setting).items())
-    found = {
-        "experiment": experiment.name,
-        "quick": setting.quick,
-        "protocol": "; otherwise: ".join(filter(None, [experiment.cuts(setting), text])),
-        "rows": table,
-        "summary": {row: summary(of_row(table, row)) for row in names(table)},
-        "spread": {row: spread(experiment, of_row(table, row)) for row in names(table)},
-        "paper": experiment.paper,
-    }
-    write_json(folder / "table.json", found)
-
-
-def trained(
-    run: Run,
-    setting: Setting,
-    name: str | None = None,
-    game: Game | None = None,
-    dataset: Dataset | None = None,
-    observers: Sequence[Observer] = (),
-) -> tuple[Trained, Dataset]:
+def trained(run: Run, setting: Setting, observers: Sequence[Any] = (), **own: Any) -> tuple[Trained, Dataset]:
     """Trains a run in a folder of its own under `setting.folder`, going on with it if it was interrupted.
 
     Arguments:
-        run: with a fixed length.
+        run: with a fixed length; the folder has its name, seed and length.
         setting: where to.
-        name: of the folder; by default the run's name with its seed and length.
-        game, dataset: in place of those that the run describes; see `interalia.train`.
         observers: beside the usual ones.
+        own: `game` and `dataset` in place of those that the run describes; see `interalia.train`.
     """
-    from interalia.training import engine
-    from interalia.training.callbacks import usual
-
-    folder = setting.folder / (name or f"{run.name}-seed-{run.seed}-steps-{run.steps}")
-    training = engine.open_run(run, folder, resume=(folder / "run.json").exists(), game=game, dataset=dataset)
+    folder = setting.folder / f"{run.name}-seed-{run.seed}-steps-{run.steps}"
+    training = engine.open_run(run, folder, resume=(folder / "run.json").exists(), **own)
     engine.spare_threads(training)
     done = engine.finish(training, [*usual(training), *observers])
     if done.step < training.steps:
@@ -289,17 +238,12 @@ def slug(text: str) -> str:
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
     """The rows that are done."""
-    if not path.exists():
-        return []
     try:
         return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line]
+    except FileNotFoundError:
+        return []
     except ValueError:
         raise UserError(f"the rows in {path} are damaged; begin anew with `again`.") from None
-
-
-def write_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    with writing(path) as file:
-        file.writelines(json.dumps(row) + "\n" for row in rows)
 
 
 def key_of(row: Mapping[str, Any]) -> tuple[str, int, int]:
@@ -307,12 +251,12 @@ def key_of(row: Mapping[str, Any]) -> tuple[str, int, int]:
     return row["row"], row["seed"], row["steps"]
 
 
-def names(table: Sequence[Mapping[str, Any]]) -> list[str]:
+def names(table: Rows) -> list[str]:
     """The rows' names in order."""
     return list(dict.fromkeys(row["row"] for row in table))
 
 
-def of_row(table: Sequence[Mapping[str, Any]], name: str) -> list[Values]:
+def of_row(table: Rows, name: str) -> list[Values]:
     """The numbers of a row's seeds, without those that diverged."""
     return [row["values"] for row in table if row["row"] == name and row["values"]]
 
@@ -339,94 +283,92 @@ def spread(experiment: Experiment, values: Sequence[Values]) -> dict[str, tuple[
     return {key: (statistics.median(numbers), best[key](numbers)) for key, numbers in columns.items() if numbers}
 
 
-def ours(experiment: Experiment, table: Sequence[Mapping[str, Any]], name: str) -> list[str]:
+def ours(experiment: Experiment, table: Rows, name: str) -> list[str]:
     """The cells of a row of ours after its name and source."""
     rows, values = [row for row in table if row["row"] == name], of_row(table, name)
     means, wide = summary(values), spread(experiment, values)
     cells = []
     for key in experiment.columns:
-        if key not in means:
-            cells.append("n/a" if means else "diverged")
-            continue
-        mean, error = means[key]
-        cells.append(f"{mean:.4g}" + ("" if error is None else f" ± {error:.2g}"))
-        if key in wide and len(rows) > 1:
-            cells[-1] += f" (median {wide[key][0]:.4g}, best {wide[key][1]:.4g})"
+        mean, error = means.get(key, (None, None))
+        cell = ("n/a" if means else "diverged") if mean is None else f"{mean:.4g}"
+        cell += "" if error is None else f" ± {error:.2g}"
+        cells.append(cell + (f" (median {wide[key][0]:.4g}, best {wide[key][1]:.4g})" if error and key in wide else ""))
     lost = len(rows) - len(values)
     lacking = sorted({row["seed"] for row in table} - {row["seed"] for row in rows})
     count = str(len(rows)) + (f", {lost} diverged" if lost else "")
     if lacking:
         count += f", without seed{'s' * (len(lacking) > 1)} {', '.join(map(str, lacking))}"
-    seconds = f"{statistics.fmean(row['seconds'] for row in rows):.0f}"
-    return [count, *cells, f"{rows[0]['steps']:,}", seconds]
+    return [count, *cells, f"{rows[0]['steps']:,}", f"{statistics.fmean(row['seconds'] for row in rows):.0f}"]
 
 
 def lines(experiment: Experiment, rows: Mapping[str, Sequence[str]]) -> list[str]:
     """The Markdown of a table: our cells of each row, the papers' under them."""
-    from interalia.reports import bars
-
     head = ["", "source", "seeds", *map(bars, experiment.headings.values()), "steps", "seconds a seed"]
-    found = [head, ["---"] * len(head)]
+    found = [head]
     for name, cells in rows.items():
         found.append([name, "ours", *cells])
         for source, figures in experiment.paper.get(name, {}).items():
-            keys = ("seeds", *experiment.columns, "steps")
-            found.append([name, source, *(figures.get(key, "") for key in keys), ""])
+            found.append([name, source, *(figures.get(key, "") for key in ("seeds", *experiment.columns, "steps")), ""])
     text = ["| " + " | ".join(cells) + " |" for cells in found]
-    text[1] = text[1].replace(" ", "")
-    return text
+    return [text[0], "|" + "---|" * len(head), *text[1:]]
 
 
-def markdown(experiment: Experiment, table: Sequence[Mapping[str, Any]], setting: Setting) -> str:
+def markdown(experiment: Experiment, table: Rows, setting: Setting) -> str:
     """The table: ours in one row, the papers' under it, and all that is needed to judge the numbers."""
     last = table[-1]
     versions = ", ".join(f"{name} {version}" for name, version in last["versions"].items())
     seeds = ", ".join(str(seed) for seed in sorted({row["seed"] for row in table}))
-    protocol, cuts = dict(experiment.protocol(setting)), experiment.cuts(setting)
-    first = "; otherwise: ".join(filter(None, [cuts, protocol.pop("", "")]))
-    return "\n".join(
-        [
-            f"# {experiment.name}" + (" (quick)" if setting.quick else ""),
-            "",
-            experiment.about,
-            "",
-            *lines(experiment, {name: ours(experiment, table, name) for name in names(table)}),
-            "",
-            f"± is the standard error over seeds. {experiment.chosen}",
-            "",
-            f"- Protocol: {first}".rstrip(),
-            *(f"  - {key}: {text}" for key, text in protocol.items()),
-            *(f"- {note}" for note in experiment.notes),
-            f"- Seeds: {seeds}. Machine: {last['machine']}. Versions: {versions}. Commit: {last['commit']}. "
-            f"Date: {last['date']}.",
-            "",
-        ]
-    )
+    protocol = experiment.protocol(setting)
+    first = "; otherwise: ".join(filter(None, [experiment.cuts(setting), protocol.pop("", "")]))
+    found = [
+        *[f"# {experiment.name}" + (" (quick)" if setting.quick else ""), "", experiment.about, ""],
+        *lines(experiment, {name: ours(experiment, table, name) for name in names(table)}),
+        *["", f"± is the standard error over seeds. {experiment.chosen}", "", f"- Protocol: {first}".rstrip()],
+        *(f"  - {key}: {text}" for key, text in protocol.items()),
+        *(f"- {note}" for note in experiment.notes),
+        f"- Seeds: {seeds}. Machine: {last['machine']}. Versions: {versions}. Commit: {last['commit']}. Date: {last['date']}.",
+    ]
+    return "\n".join([*found, ""])
 
 
-def listing(experiment: Experiment, setting: Setting) -> str:
+def write_table(experiment: Experiment, table: Rows, setting: Setting) -> None:
+    """Writes table.md and table.json."""
+    with writing(setting.folder.parent / "table.md") as file:
+        file.write(markdown(experiment, table, setting))
+    text = " ".join(f"{key}: {value}." if key else value for key, value in experiment.protocol(setting).items())
+    found = {
+        "experiment": experiment.name,
+        "quick": setting.quick,
+        "protocol": "; otherwise: ".join(filter(None, [experiment.cuts(setting), text])),
+        "rows": table,
+        "summary": {row: summary(of_row(table, row)) for row in names(table)},
+        "spread": {row: spread(experiment, of_row(table, row)) for row in names(table)},
+        "paper": experiment.paper,
+    }
+    write_json(setting.folder.parent / "table.json", found)
+
+
+def listing(experiment: Experiment, **form: Any) -> str:
     """The rows without doing any: our figures from the rows that are done, else from the page in docs/results where it is
     at hand, the papers' figures, and what a row costs: its steps, and the seconds that one seed took."""
-    from interalia.reports import bars
-
-    kept, page = read_rows(setting.folder.parent / "rows.jsonl"), published(experiment)
-    rows = {}
+    setting, page = experiment.setting(**form), published(experiment)
+    kept, rows = read_rows(setting.folder.parent / "rows.jsonl"), {}
     for job in experiment.jobs(setting):
         table = [row for row in kept if row["row"] == job.row and row["steps"] == job.steps]
-        found = page.get(job.row, {})
-        cells = ["", *(found.get(bars(h), "") for h in experiment.headings.values()), f"{job.steps:,}", UNKNOWN]
-        if found:
-            cells[0] = f"{found['seeds']} (docs/results)"
-            cells[-2:] = found["steps"], found["seconds a seed"]
+        found = page.get(
+            job.row, {"seeds": "not measured", "steps": f"{job.steps:,}", "seconds a seed": "not measured"}
+        )
+        seeds = found["seeds"] + " (docs/results)" * (job.row in page)
+        cells = [seeds, *(found.get(bars(heading), "") for heading in experiment.headings.values())]
+        cells += [found["steps"], found["seconds a seed"]]
         rows[job.row] = ours(experiment, table, job.row) if table else cells
     return "\n".join([f"# {experiment.name}", "", experiment.about, "", *lines(experiment, rows)])
 
 
 def published(experiment: Experiment) -> dict[str, dict[str, str]]:
-    """Our rows of the experiment's page in docs/results: heading -> cell."""
+    """Our rows of the experiment's page in docs/results, by name: heading -> cell."""
     path = PAGES / f"{experiment.name}.md"
-    if not path.exists():
-        return {}
-    table = [line for line in path.read_text(encoding="utf-8").splitlines() if line.startswith("|")]
-    cells = [[cell.strip() for cell in line.strip("|").split(" | ")] for line in table]
-    return {row[0]: dict(zip(cells[0], row, strict=False)) for row in cells if row[1:2] == ["ours"]}
+    text = path.read_text(encoding="utf-8") if path.exists() else ""
+    cells = [[cell.strip() for cell in line.split(" | ")] for line in text.splitlines() if line.startswith("| ")]
+    table = [[row[0].strip("| "), *row[1:-1], row[-1].strip("| ")] for row in cells]
+    return {row[0]: dict(zip(table[0], row, strict=False)) for row in table if row[1] == "ours"}

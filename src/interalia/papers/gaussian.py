@@ -30,7 +30,7 @@ from interalia.learning import optimizers
 from interalia.learning.dynamics import Simultaneous
 from interalia.learning.optimizers import Schedule
 from interalia.networks.layers import Joint
-from interalia.papers.experiment import Job, Procedure, Setting, Values
+from interalia.papers.experiment import Experiment, Job, Setting, Values
 
 WEIGHTS, MEANS, STDS = (0.33, 0.67), (-1.0, 2.0), (0.255, math.sqrt(2))
 GRID = torch.linspace(-20, 24, 8801, dtype=torch.float64)  # of x; finer than the narrow mode by 50
@@ -179,7 +179,7 @@ def printed(best: str, bound: str, best_mu: str, mu: str, best_sigma: str, sigma
     return {"f-GAN": {**figures, "divergence": f"{bound} (bound)", "seeds": "1"}}
 
 
-FGAN_GAUSSIAN = Procedure(
+FGAN_GAUSSIAN = Experiment(
     name="fgan-gaussian",
     about="A Gaussian N(mu, sigma^2) fitted to a mixture of two by the game of each f-divergence, against the best that "
     "divergence allows, found by numerical integration.",

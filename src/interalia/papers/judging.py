@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from interalia.metrics import verdicts
-from interalia.papers.experiment import Job, Procedure, Setting, Values
+from interalia.papers.experiment import Experiment, Job, Setting, Values
 
 COUNT = 1000  # examples that are looked at, whatever n
 
@@ -334,7 +334,7 @@ def rows(setting: Setting) -> Iterator[Job]:
             yield Job(row, seed, partial(work, seed=seed), steps)
 
 
-HEALTH = Procedure(
+HEALTH = Experiment(
     name="health",
     about="How often the verdicts on health are wrong: false alarms of models that are perfect by construction, right alarms "
     "of models that were made ill.",
@@ -348,7 +348,6 @@ HEALTH = Procedure(
         "caught_training": "right alarms, % of trainings ↑",
         **{rule.name: f"{rule.name}, % ↓" for rule in verdicts.RULES},
     },
-    paper={},
     told="n held-out examples in d dimensions, beside them as many samples and d latents. Perfect: samples are fresh draws of "
     "the data's law at every look; reconstructions and the way back differ from x by noise of a tenth of x's deviation; z is "
     f"drawn of the prior and stays the same in a training; {SCORES} scores of training data, at most as many of held-out data, "

@@ -11,9 +11,9 @@ import torch
 from sklearn.neighbors import KernelDensity
 from torch import Tensor
 
-from interalia.data.dataset import Split
-from interalia.data.store import as_tensor
-from interalia.metrics.likelihood import cross_validated_bandwidth, kernel_likelihood
+from interalia import metrics, tasks
+from interalia.data import Split, as_tensor
+from interalia.data.sampler import permutation
 from interalia.papers.experiment import Setting, Values
 from interalia.papers.study import Row, Study, Trial
 from interalia.registry import Part
@@ -31,6 +31,7 @@ FIGURES = {  # a row's name -> the divergence, and the paper's mean and standard
     "Jensen-Shannon": ("jensen-shannon", "367", "8.19"),
     "GAN": ("gan", "305", "8.97"),
 }
+SAMPLES, QUICK_SAMPLES = 16_000, 1_000
 POINTS, QUICK_POINTS = 10_000, 300  # test images
 TREE_BANDWIDTH, TREE_POINTS = 0.1, 2_000
 
@@ -53,16 +54,16 @@ TRAINING = Run(
 class Density(Trial):
     """Scored by f-GAN's rule, and by the same estimate as scikit-learn's tree computes it."""
 
-    samples_count, quick_samples = 16_000, 1_000
-
-    @property
-    def centres(self) -> Tensor:
-        """The samples, shape (n, pixels)."""
-        return self.samples.flatten(1)
+    @cached_property
+    def made(self) -> Tensor:
+        return tasks.generate(self.game, QUICK_SAMPLES if self.quick else SAMPLES, seed=self.seed, how="sample")
 
     @cached_property
     def values(self) -> Values:
-        return score(self.centres, images(self.dataset.test), self.quick)
+        return score(self.made.flatten(1), images(self.dataset.test), self.quick)
+
+    def draw(self) -> None:
+        plots.grid(self.made[:100].numpy(), self.picture())
 
 
 class Images(Density):
@@ -70,15 +71,14 @@ class Images(Density):
 
     @classmethod
     def of(cls, row: str, run: Run, setting: Setting, facts: Mapping[str, Any]) -> Self:
-        return cls(row, run, setting, facts, described.dataset(run))
+        return cls(row, run, setting, facts, described.dataset(run), None)
 
-    @property
-    def centres(self) -> Tensor:
-        found = torch.cat([images(self.dataset.train), images(self.dataset.validation)])
-        count = self.facts["quick" if self.quick else "count"]
-        if count is None:
-            return found
-        return found[torch.randperm(len(found), generator=torch.Generator().manual_seed(0))[:count]]
+    @cached_property
+    def made(self) -> Tensor:
+        found, count = torch.cat([images(self.dataset.train), images(self.dataset.validation)]), self.facts["count"]
+        if self.quick:
+            count = QUICK_SAMPLES * (2 if count is None else 1)
+        return found if count is None else found[permutation(len(found), 0)[:count]]
 
 
 def images(part: Split) -> Tensor:
@@ -87,9 +87,8 @@ def images(part: Split) -> Tensor:
 
 
 def score(samples: Tensor, test: Tensor, quick: bool) -> Values:
-    order = torch.randperm(len(test), generator=torch.Generator().manual_seed(0))
-    points = test[order[: QUICK_POINTS if quick else POINTS]]
-    found = kernel_likelihood(points, samples, cross_validated_bandwidth(samples, folds=3))
+    points = test[permutation(len(test), 0)[: QUICK_POINTS if quick else POINTS]]
+    found = metrics.kernel_likelihood(points, samples, metrics.cross_validated_bandwidth(samples, folds=3))
     tree = by_tree(points[: QUICK_POINTS // 10 if quick else TREE_POINTS], samples, TREE_BANDWIDTH)
     return {
         "likelihood": found.mean,
@@ -111,23 +110,18 @@ def by_tree(points: Tensor, samples: Tensor, bandwidth: float) -> Tensor:
     return torch.from_numpy(tree.score_samples(points.double().numpy()))
 
 
-def drawn(trial: Density) -> None:
-    plots.grid(trial.samples[:100].numpy(), trial.picture())
-
-
 FGAN_KDE = Study(
     name="fgan-kde",
     about="MNIST by f-GAN's fully connected networks under eight divergences: the mean log-likelihood of the 10,000 test "
     "images under a kernel density estimate on 16,000 samples. The first two rows put training images in place of samples.",
     rows={
-        row: Row(TRAINING.replace(steps=0), once=True, trial=Images, facts={"count": count, "quick": quick})
-        for row, count, quick in ((ALL, None, 2_000), (SOME, 16_000, 1_000))
+        row: Row(TRAINING.replace(steps=0), once=True, trial=Images, facts={"count": count})
+        for row, count in ((ALL, None), (SOME, SAMPLES))
     }
     | {
         row: TRAINING.replace(name=f"fgan-kde-{divergence}", divergence=divergence)
         for row, (divergence, _, _) in FIGURES.items()
     },
-    trial=Density,
     columns={
         "likelihood": "log-likelihood, nats ↑",
         "error": "its standard error",
@@ -135,7 +129,8 @@ FGAN_KDE = Study(
         "tree": "by scikit-learn at 0.1 (inexact)",
         "tree_error": "its standard error",
     },
-    pictures=(drawn,),
+    trial=Density,
+    pictures=(Density.draw,),
     paper={
         ALL: {"f-GAN": {"likelihood": "502", "error": "5.99"}},
         **{row: {"f-GAN": {"likelihood": mean, "error": error}} for row, (_, mean, error) in FIGURES.items()},

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any
 
-from interalia.metrics.evaluation import evaluate
-from interalia.papers.experiment import Job, Procedure, Setting, Values, slug, trained
+from interalia import metrics
+from interalia.papers.experiment import Experiment, Job, Setting, Values, slug, trained
 from interalia.papers.study import SMALL, on_files
 from interalia.registry import Part
 from interalia.runs import Run, recipes
@@ -101,13 +101,10 @@ def jobs_of(tried: list[Draw | None], grounds: Grounds, setting: Setting) -> Ite
 def trial(data: str, draw: Draw | None, run: Run, setting: Setting) -> Values:
     """Trains one trial and measures it on validation data, beside the recipe as it was."""
     steps = run.steps or 0
-    done, dataset = trained(run, setting, slug(f"{data}, {described(draw)}-seed-{run.seed}-steps-{steps}"))
-    found = {metric.name: metric.value for metric in evaluate(done.game, dataset, split="validation", count=COUNT)}
-    values = {
-        "ratio": found["reconstruction_ratio"],
-        "frechet": found["frechet_distance"],
-        "coverage": found["coverage"],
-    }
+    done, dataset = trained(run.replace(name=slug(f"{data}, {described(draw)}")), setting)
+    evidence = metrics.Evidence(done.game, dataset, "validation", count=COUNT)
+    names = {"ratio": "reconstruction_ratio", "frechet": "frechet_distance", "coverage": "coverage"}
+    values = {key: metrics.REGISTRY[name](evidence) for key, name in names.items()}
     base = values if draw is None else setting.done(f"{data}: {described(None)}", run.seed, steps)
     return values if base is None else {**values, "cost": relative(values, base)}
 
@@ -135,7 +132,7 @@ def cost(draw: Draw | None, grounds: Grounds, setting: Setting) -> float:
     return sum(costs) / len(costs)
 
 
-RECIPE_SEARCH = Procedure(
+RECIPE_SEARCH = Experiment(
     name="recipe-search",
     about="The search for the default recipes of ALI: settings drawn at random, on validation data.",
     rows=rows,
@@ -145,7 +142,6 @@ RECIPE_SEARCH = Procedure(
         "frechet": "Frechet distance of samples ↓",
         "coverage": "coverage ↑",
     },
-    paper={},
     told=f"{DRAWS} settings, each value drawn by itself (random.Random({SEED})) from "
     + "; ".join(f"{name}: {', '.join(map(str, values))}" for name, values in SPACE.items())
     + ". All are tried on "

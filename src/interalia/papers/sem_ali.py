@@ -15,7 +15,7 @@ from interalia import tasks
 from interalia.data.store import as_tensor
 from interalia.disk import write_json
 from interalia.errors import DivergedError
-from interalia.papers.experiment import Job, Procedure, Setting, Values
+from interalia.papers.experiment import Experiment, Job, Setting, Values
 from interalia.papers.study import SMALL, on_files
 from interalia.registry import Part
 from interalia.reports import plots
@@ -158,7 +158,7 @@ def work(data: str, method: str, seed: int, length: int, setting: Setting) -> Va
     return {"mse": points[-1][1], "rate": rate, "step": 1000 * cost, "training": points[-1][0]}
 
 
-SEM_ALI = Procedure(
+SEM_ALI = Experiment(
     name="sem-ali",
     about="ALI by simultaneous and by extragradient steps, with gradient descent and with Adam, against time.",
     rows=rows,
@@ -168,7 +168,6 @@ SEM_ALI = Procedure(
         "step": "ms a step",
         "training": "CPU seconds of training",
     },
-    paper={},
     told="ALI without a round trip, the recipes ali-mnist's and ali-cifar10's networks, relativistic pairing, R1 + R2, no "
     f"averaging, rates that fall by a cosine. {LENGTH:,} evaluations of the gradient on a batch of 128 for every method: so "
     "many steps for simultaneous moves, half as many for extragradient, whose step takes two. The learning rate of each "

@@ -9,29 +9,27 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import Any, ClassVar, Self
 
+import torch
+from torch import Tensor
+
+from interalia import data, metrics, tasks
+from interalia.data.store import as_tensor
 from interalia.errors import DivergedError
+from interalia.metrics.evidence import Evidence, Points
 from interalia.papers.experiment import Experiment, Job, Setting, Values, trained
+from interalia.reports import plots
 from interalia.runs import Run
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from interalia.data.dataset import Dataset
-    from interalia.games import Game
-    from interalia.metrics.classifier import Classifier
-    from interalia.runs.loading import Trained
+from interalia.runs.loading import Trained
 
 SMALL: Mapping[str, Any] = {"data": "digits", "size": None, "networks": "auto(width=8)", "steps": 40}  # a quick form
-GROUPS: Mapping[str, Sequence[str]] = {  # of fields that a protocol tells; the first ones also where they are the default
+GROUPS: Mapping[str, Sequence[str]] = {  # of fields that a protocol tells
     "data": ("data", "target", "size", "binarise", "labels", "attributes", "labelled"),
     "game": ("game", "divergence", "penalty", "noise", "augment"),
     "networks": ("networks", "encoder", "prior", "latent", "spectral", "pack"),
-    "optimizer": (
-        "optimiser", "rates", "schedule", "dynamics", "clip", "accumulate", "balance", "ema", "average", "population",
-        "precision",
-    ),
+    "optimizer": ("optimiser", "rates", "schedule", "dynamics", "clip", "accumulate", "balance", "ema", "average",
+                  "population", "precision"),
     "length": ("steps", "batch"),
 }  # fmt: skip
 ALWAYS = (
@@ -49,13 +47,12 @@ ALWAYS = (
 )
 
 
-@dataclass(frozen=True)
-class Trial:
-    """A trained row with one seed: what the metrics of a table are taken of. Everything is computed at its first use.
+class Trial(Evidence):
+    """A trained row with one seed, on the first test images, or on all: what the columns are taken of.
 
-    A paper's file derives from it what several of its metrics share.
+    A paper's file derives from it what several of its columns share.
 
-    Attributes:
+    Arguments:
         row: its name.
         run: its run.
         setting: the form of the experiment.
@@ -64,17 +61,21 @@ class Trial:
         trained: the game and its folder; None for a row in which nothing is trained.
     """
 
-    row: str
-    run: Run
-    setting: Setting
-    facts: Mapping[str, Any]
-    dataset: Dataset
-    trained: Trained | None = None
+    points: ClassVar[int | None] = None  # how many test images
 
-    count: ClassVar[int | None] = None  # test images, the first; all by default
-    samples_count: ClassVar[int | None] = None  # as many as test images by default
-    quick_samples: ClassVar[int | None] = None  # in the quick form
-    evaluation: ClassVar[Mapping[str, Any]] = {}  # split and count of the metrics that are taken by name
+    def __init__(
+        self,
+        row: str,
+        run: Run,
+        setting: Setting,
+        facts: Mapping[str, Any],
+        dataset: data.Dataset,
+        trained: Trained | None,
+    ) -> None:
+        game: Any = None if trained is None else trained.game
+        super().__init__(game, dataset, count=self.points, seed=run.seed)
+        self.row, self.run, self.setting, self.facts, self.trained = row, run, setting, facts, trained
+        self.quick = setting.quick
 
     @classmethod
     def of(cls, row: str, run: Run, setting: Setting, facts: Mapping[str, Any]) -> Self:
@@ -82,10 +83,11 @@ class Trial:
         done, dataset = trained(run, setting)
         return cls(row, run, setting, facts, dataset, done)
 
-    @property
-    def game(self) -> Game:
-        assert self.trained is not None
-        return self.trained.game
+    @cached_property
+    def held_out(self) -> Points:
+        x, y, given = self.part.x, self.part.y, self.conditions
+        labels, condition = (None if a is None else torch.from_numpy(a[: self.points]) for a in (y, given))
+        return Points(as_tensor(x[: self.points]), labels, condition)
 
     @property
     def infers(self) -> bool:
@@ -93,65 +95,51 @@ class Trial:
         return hasattr(self.game, "encoder")
 
     @property
-    def quick(self) -> bool:
-        return self.setting.quick
-
-    @cached_property
-    def x(self) -> Tensor:
-        from interalia.data.store import as_tensor
-
-        return as_tensor(self.dataset.test.x[: self.count])
-
-    @cached_property
-    def y(self) -> Tensor:
-        """The labels of x."""
-        import torch
-
-        assert self.dataset.test.y is not None
-        return torch.from_numpy(self.dataset.test.y[: self.count])
-
-    @cached_property
-    def x_hat(self) -> Tensor:
-        """Reconstructions of x by the means of the conditionals."""
-        from interalia import tasks
-
-        return tasks.reconstruct(self.game, self.x, self.run.seed)
-
-    @property
     def mse(self) -> float:
         """The mean squared error of reconstructions, a pixel."""
         return float((self.x - self.x_hat).square().mean())
 
     @cached_property
-    def samples(self) -> Tensor:
-        """Draws of the model."""
-        from interalia import tasks
-
-        count = (self.quick and self.quick_samples) or self.samples_count or len(self.x)
-        return tasks.generate(self.game, count, seed=self.run.seed, how="sample")
-
-    @cached_property
-    def judge(self) -> Classifier:
+    def judge(self) -> metrics.Classifier:
         """The library's own classifier of the data, frozen."""
-        from interalia.metrics.classifier import Classifier
-
-        return Classifier.of(self.dataset)
+        return metrics.Classifier.of(self.dataset)
 
     @cached_property
-    def evaluated(self) -> Mapping[str, float]:
-        """The library's metrics by name."""
-        from interalia.metrics.evaluation import evaluate
-
-        return {found.name: found.value for found in evaluate(self.game, self.dataset, **self.evaluation)}
+    def values(self) -> Values:
+        """Columns that are taken together, by name; what has no column stands in table.json alone."""
+        return {}
 
     def picture(self, suffix: str = "") -> Path:
         """Where a picture of this row lies."""
         return self.setting.pictures / f"{self.run.name}-seed-{self.run.seed}{suffix}.png"
 
+
+class Evaluated(Trial):
+    """A trained row as `interalia evaluate` sees it: up to `points` test images and as many samples, by seed 0."""
+
+    held_out = Evidence.held_out
+
+    def __init__(self, *given: Any) -> None:
+        super().__init__(*given)
+        self.seed, self.quick = 0, False
+
+
+class Mixed(Trial):
+    """A trained row on a mixture, of which `count_drawn` samples are looked at."""
+
+    count_drawn: ClassVar[int] = 2500  # PacGAN's
+
     @cached_property
-    def values(self) -> Values:
-        """The metrics that are taken together, by the columns' names; those without a column stand in table.json alone."""
-        return {}
+    def mixture_samples(self) -> Tensor:
+        return tasks.generate(self.game, self.count_drawn, seed=self.seed, how="sample")
+
+    def draw(self) -> None:
+        """Up to 2,500 points of the plane, samples, and where there is an encoder latents and reconstructions."""
+        assert self.dataset.mixture is not None
+        x, shown = self.x[:2500], {"means": self.dataset.mixture.means}
+        if self.infers:
+            shown |= {"latents": self.z_hat[:2500].numpy(), "reconstructions": self.x_hat[:2500].numpy()}
+        plots.plane(x.numpy(), self.mixture_samples.numpy(), self.picture(), **shown)
 
 
 @dataclass(frozen=True)
@@ -164,8 +152,8 @@ class Row:
         quick: whether the quick form has it.
         full: whether it is there for its own length: neither in the quick form nor with fewer steps.
         once: whether it has one seed alone.
-        trial: how it is trained and what its metrics are taken of, where it is not as in the other rows.
-        facts: what the metrics have to know beside the run.
+        trial: how it is trained and what its columns are taken of, where it is not as in the other rows.
+        facts: what the columns have to know beside the run.
     """
 
     run: Run
@@ -182,18 +170,19 @@ Rows = Mapping[str, Run | Row]
 
 @dataclass(frozen=True)
 class Column:
-    """Attributes:
-    heading: with the unit, and an arrow to the better side.
-    metric: the name of one of the library's metrics, or a function of the trial; None is no number.
-    factor: what it is multiplied by.
-    """
+    """A heading, with the unit and an arrow to the better side; the name of a metric of `interalia.metrics.REGISTRY`, which
+    is left out where a row lacks what it needs, or a function of the trial, where None is no number; and a factor."""
 
     heading: str
     metric: str | Callable[[Any], float | None]
     factor: float = 1.0
 
     def take(self, trial: Trial) -> float | None:
-        value = trial.evaluated[self.metric] if isinstance(self.metric, str) else self.metric(trial)
+        if isinstance(self.metric, str):
+            metric = metrics.REGISTRY[self.metric]
+            value = metric(trial) if metric.missing(trial) is None else None
+        else:
+            value = self.metric(trial)
         return None if value is None else self.factor * value
 
 
@@ -202,23 +191,20 @@ class Study(Experiment):
     """An experiment that is runs x metrics.
 
     Attributes:
-        columns: a column's name -> its heading and its metric; a heading alone where it is one of the trial's `values`.
         rows: a row's name -> its run, in the order of the table; or a function of the setting, where they depend on it.
-        trial: what the metrics are taken of.
+        columns: a column's name -> its heading and its metric; a heading alone where it is one of the trial's `values`.
         quick: fields of every run in the quick form.
-        pictures: draw each row.
-        measured: on what and how the metrics are taken, for the protocol.
+        measured: on what and how the columns are taken, for the protocol.
         deviations: from the paper, and other remarks.
+        trial: what the columns are taken of.
+        pictures: draw each row that is trained.
         checkpoint_every: steps between two checkpoints.
         evaluations: how often validation data are looked at in a training.
         shortens: whether `steps` shortens longer trainings and leaves the others alone.
         groups: the subjects of which the runs tell; the others are brought by the trial.
-        diverged: the values of a row whose training diverges; none by default.
+        diverged: the values of a row whose training diverges.
     """
 
-    columns: Mapping[str, Column | str]
-    rows: Rows | Callable[[Setting], Rows]
-    quick: Mapping[str, Any]
     measured: str
     deviations: str = ""
     trial: type[Trial] = Trial
@@ -239,41 +225,34 @@ class Study(Experiment):
             found.replace("CUT to", "no training is longer than").replace(" a training", "") if self.shortens else found
         )
 
-    def quick_words(self) -> str:
-        return ", ".join(f"{key} {value}" for key, value in self.quick.items() if value is not None) + ", one seed"
-
     def prepared(self, setting: Setting) -> dict[str, tuple[Row, Run]]:
         """The rows of this form with their runs, all but the seed."""
         found = {}
-        rows = self.rows(setting) if callable(self.rows) else self.rows
-        for name, given in rows.items():
+        for name, given in (self.rows(setting) if callable(self.rows) else self.rows).items():
             row = given if isinstance(given, Row) else Row(given)
             own = row.run.steps or 0
             steps = setting.length(own, self.quick.get("steps", own))
-            if setting.quick and (row.full or not row.quick) or row.full and steps < own:
+            if (setting.quick and (row.full or not row.quick)) or (row.full and steps < own):
                 continue
             if own == 0 or self.shortens or row.full:
                 steps = min(own, steps)
-            run = row.run.replace(**(self.quick if setting.quick else {})).replace(
-                steps=steps,
-                evaluate_every=max(1, steps // self.evaluations) if self.evaluations else 0,
-                checkpoint_every=self.checkpoint_every,
-            )
-            found[name] = row, on_files(run, setting)
+            looks = max(1, steps // self.evaluations) if self.evaluations else 0
+            run = row.run.replace(**(self.quick if setting.quick else {})).replace(steps=steps, evaluate_every=looks)
+            found[name] = row, on_files(run.replace(checkpoint_every=self.checkpoint_every), setting)
         return found
 
     def jobs(self, setting: Setting) -> Iterator[Job]:
         rows = self.prepared(setting)
         for seed in range(setting.seeds):
             for name, (row, run) in rows.items():
-                if seed and row.once:
+                if row.once and seed:
                     continue
                 source = rows[row.after][1].replace(seed=seed) if row.after else None
                 work = partial(self.work, name, row, run.replace(seed=seed), source, setting)
                 yield Job(name, seed, work, run.steps or 0)
 
     def work(self, name: str, row: Row, run: Run, source: Run | None, setting: Setting) -> Values:
-        """Trains one row, after that which it needs, draws it and takes its metrics."""
+        """Trains one row, after that which it needs, draws it and takes its columns."""
         try:
             if source is not None:
                 first, _ = trained(source, setting)
@@ -284,14 +263,14 @@ class Study(Experiment):
             if self.diverged is None:
                 raise
             return self.diverged
-        for draw in self.pictures if trial.trained is not None else ():
+        for draw in self.pictures if trial.trained else ():
             draw(trial)
         found = {
             key: c.take(trial) if isinstance(c, Column) else trial.values.get(key) for key, c in self.columns.items()
         }
         return {key: value for key, value in {**found, **trial.values}.items() if value is not None}
 
-    def protocol(self, setting: Setting) -> Mapping[str, str]:
+    def protocol(self, setting: Setting) -> dict[str, str]:
         runs = {name: run for name, (_, run) in self.prepared(setting).items()}
         found = {group: described(runs, GROUPS[group]) for group in self.groups}
         return found | {"metric": self.measured} | ({"deviations": self.deviations} if self.deviations else {})
@@ -299,9 +278,7 @@ class Study(Experiment):
 
 def on_files(run: Run, setting: Setting) -> Run:
     """The run with the folder of data files, where its data are read from files."""
-    from interalia.data import REGISTRY
-
-    made = run.data in REGISTRY and not REGISTRY[run.data].origin.startswith("http")
+    made = run.data in data.REGISTRY and not data.REGISTRY[run.data].origin.startswith("http")
     return run if setting.root is None or made else run.replace(root=str(setting.root))
 
 
@@ -314,23 +291,18 @@ def described(runs: Mapping[str, Run], fields: Sequence[str]) -> str:
     """
     parts = []
     for key in fields:
+        if key not in ALWAYS and all(getattr(run, key) == getattr(Run(), key) for run in runs.values()):
+            continue
         rows: dict[str, list[str]] = {}
         for name, run in runs.items():
             value = getattr(run, key)
-            text = (
-                ", ".join(f"{k} {v:g}" for k, v in value.items()) or "none"
-                if isinstance(value, dict)
-                else (f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value))
-            )
-            rows.setdefault(text, []).append(name)
-        default = getattr(Run(), key)
-        if key not in ALWAYS and all(getattr(run, key) == default for run in runs.values()):
-            continue
-        most = max(rows, key=lambda text: len(rows[text]))
+            words = ", ".join(f"{k} {v:g}" for k, v in value.items()) if isinstance(value, dict) else str(value)
+            rows.setdefault(words or "none", []).append(name)
+        most = max(rows, key=lambda words: len(rows[words]))
         if len(rows) == len(runs) > 1:
             parts.append(f"{key} of each row: {', '.join(rows)}")
         else:
-            others = "; ".join(f"{', '.join(who)}: {text}" for text, who in rows.items() if text != most)
+            others = "; ".join(f"{', '.join(who)}: {words}" for words, who in rows.items() if words != most)
             parts.append(f"{key} {most}" + (f" ({others})" if others else ""))
     return "; ".join(parts)
 
@@ -342,20 +314,4 @@ def percentage(holds: Tensor) -> float:
 
 def sheet(trial: Trial) -> None:
     """A sheet of 50 samples."""
-    from interalia.reports import plots
-
     plots.grid(trial.samples[:50].numpy(), trial.picture(), columns=10)
-
-
-def plane(trial: Trial) -> None:
-    """Up to 2,500 points of the plane, samples, and where there is an encoder latents and reconstructions."""
-    from interalia import tasks
-    from interalia.reports import plots
-
-    mixture = trial.dataset.mixture
-    assert mixture is not None
-    shown: dict[str, Any] = {"means": mixture.means}
-    if trial.infers:
-        latents = tasks.encode(trial.game, trial.x, trial.run.seed, how="sample")[:2500]
-        shown |= {"latents": latents.numpy(), "reconstructions": trial.x_hat[:2500].numpy()}
-    plots.plane(trial.x[:2500].numpy(), trial.samples.numpy(), trial.picture(), **shown)

@@ -22,7 +22,7 @@ from interalia.conditionals import Dirac, StandardNormal
 from interalia.games import GAN, Game, Outcome
 from interalia.learning import dynamics
 from interalia.learning.dynamics import Dynamics
-from interalia.papers.experiment import Job, Procedure, Setting, Values
+from interalia.papers.experiment import Experiment, Job, Setting, Values
 from interalia.registry import Part
 from interalia.reports import plots
 
@@ -183,7 +183,7 @@ def bilinear_work(name: str, a: float, eta: float, setting: Setting) -> Values:
     return {"factor": found, "theory": by_hand, "difference": abs(found - by_hand), "left": float(far[-1] / far[0])}
 
 
-BILINEAR = Procedure(
+BILINEAR = Experiment(
     name="bilinear",
     about="Every dynamics on a bilinear and on a strongly monotone game of two numbers: rates against theory, trajectories.",
     rows=bilinear_rows,
@@ -193,7 +193,6 @@ BILINEAR = Procedure(
         "difference": "difference",
         "left": "distance after all steps over that before ↓",
     },
-    paper={},
     told=f"theta and phi from (2, 1/2), {STEPS} steps of gradient descent, float64, no randomness. Bilinear: the value theta "
     f"phi. Strongly monotone: {MONOTONE} theta^2 / 2 + theta phi - {MONOTONE} phi^2 / 2. Measured: the squared spectral radius "
     "of the step's matrix, from steps of the library's dynamics at unit vectors, exact for a linear step; past and optimistic "
@@ -259,7 +258,7 @@ def dirac_work(row: str, name: str, parts: Mapping[str, Any], extra: float | Non
     return {**found, "factor": factor, "theory": by_hand, "difference": abs(factor - by_hand)}
 
 
-DIRAC_GAN = Procedure(
+DIRAC_GAN = Experiment(
     name="dirac-gan",
     about="The Dirac-GAN: which dynamics and which stabilisers bring two numbers to the equilibrium, and how fast near it.",
     rows=dirac_rows,
@@ -269,7 +268,6 @@ DIRAC_GAN = Procedure(
         "theory": "by hand",
         "difference": "difference",
     },
-    paper={},
     told="GAN's non-saturating losses, one point of data at 0, a generator that answers theta, a critic psi x, from (1, 1), "
     f"gradient descent at {DIRAC_RATE:g}, {DIRAC_STEPS:,} steps, float64. R1 and R2 of {PENALTY:g}, the others of 0.3, "
     "instance noise of a constant 0.7. Near the equilibrium F has the matrix (0, -1/2; 1/2, g), g the penalty's; the measured "
