@@ -1,4 +1,4 @@
-"""Settings and answers are values: every dataclass of the library is frozen, but for three that are states."""
+"""Settings and answers are values: every dataclass of the library is frozen, but for two that are states."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import pkgutil
 STATES = {
     "interalia.runs.claims.Claim",  # a lock that is released
     "interalia.training.state.Training",  # which goes on
-    "interalia.papers.judging.Law",  # a source of draws, some of which do not return
 }
 
 

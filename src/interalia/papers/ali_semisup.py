@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -32,13 +33,13 @@ class Machine(Trial):
     @cached_property
     def values(self) -> Values:
         data = self.dataset
-        parts = [self.features(*part) for part in ((data.train, 10_000), (data.test, None), (data.validation, 2000))]
+        parts = [self.layers(*part) for part in ((data.train, 10_000), (data.test, None), (data.validation, 2000))]
         train, test, held = parts
         draws = 3 if self.quick else 100
         errors, c = metrics.svm_errors(*train, *test, *held, labels=self.facts["labels"], draws=draws)
         return {"error": 100 * statistics.fmean(errors), "spread": 100 * statistics.stdev(errors), "c": c}
 
-    def features(self, split: Split, count: int | None) -> tuple[Tensor, Tensor]:
+    def layers(self, split: Split, count: int | None) -> tuple[Tensor, Tensor]:
         """The outputs of the encoder's last three batch norms and the mean of z beside them, and the labels, of at most
         `count` images."""
         norms = [m for m in self.game.encoder.modules() if isinstance(m, nn.BatchNorm1d | nn.BatchNorm2d)][-3:]
@@ -51,8 +52,8 @@ class Machine(Trial):
         z = tasks.encode(self.game, as_tensor(split.x[:count]))
         for hook in hooks:
             hook.remove()
-        layers = [torch.cat(seen[norm]) for norm in norms]
-        return torch.cat([*layers, z], dim=1), torch.from_numpy(split.y[:count])
+        y: Any = split.y
+        return torch.cat([*(torch.cat(seen[norm]) for norm in norms), z], dim=1), torch.from_numpy(y[:count])
 
 
 def rows(setting: Setting) -> Rows:
@@ -63,8 +64,8 @@ def rows(setting: Setting) -> Rows:
             name = f"semi-ali-{count}" + "-vat" * (row == VAT)
             run = recipes.semi_ali_mnist(name=name, game=game, labelled=count, steps=STEPS)
             found[f"MNIST, {count:,} labels: {row}"] = run
-    for name, game in {"ALI": "ali", "ALICE": Part("alice", cycle=2.0)}.items():
-        run = recipes.ali_mnist(name=f"svm-{name.lower()}", game=game, steps=STEPS)
+    for name, played in (("ALI", "ali"), ("ALICE", Part("alice", cycle=2.0))):
+        run = recipes.ali_mnist(name=f"svm-{name.lower()}", game=played, steps=STEPS)
         for count in (100, 1000):
             title = f"MNIST, {count:,} labels: L2-SVM on {name}"
             found[title] = Row(run, trial=Machine, facts={"labels": count})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, Self
 
 import numpy as np
@@ -99,8 +99,8 @@ class Translations(Trial):
         for name, way, back in (("a", b, a), ("b", a, b)):
             made = way.made[:SHOWN]
             there = tasks.translate(self.game, made, to=name)  # type: ignore[arg-type]
-            shown = [part.numpy() for part in (back.real.x[:SHOWN], made, there)]
-            plots.cycles(*shown, self.picture(f"-from-{name}"), way.real.x[:SHOWN].numpy())  # type: ignore[misc, arg-type]
+            source, truth = back.real.x[:SHOWN].numpy(), way.real.x[:SHOWN].numpy()
+            plots.cycles(source, made.numpy(), there.numpy(), self.picture(f"-from-{name}"), truth)
 
 
 class Truth(Translations):
@@ -121,7 +121,7 @@ class Truth(Translations):
         for name, domain in (("a", self.dataset), ("b", self.other)):
             x, y = as_tensor(domain.test.x), domain.test.y
             real = Points(x, None if y is None else torch.from_numpy(y))
-            found[name] = Comparison(real, self.made(domain, x), lambda x=x: x, metrics.extractor_for(domain))
+            found[name] = Comparison(real, self.made(domain, x), partial(torch.clone, x), metrics.extractor_for(domain))
         return found
 
 

@@ -292,7 +292,9 @@ def ours(experiment: Experiment, table: Rows, name: str) -> list[str]:
         mean, error = means.get(key, (None, None))
         cell = ("n/a" if means else "diverged") if mean is None else f"{mean:.4g}"
         cell += "" if error is None else f" ± {error:.2g}"
-        cells.append(cell + (f" (median {wide[key][0]:.4g}, best {wide[key][1]:.4g})" if error and key in wide else ""))
+        if key in wide and len(rows) > 1:
+            cell += f" (median {wide[key][0]:.4g}, best {wide[key][1]:.4g})"
+        cells.append(cell)
     lost = len(rows) - len(values)
     lacking = sorted({row["seed"] for row in table} - {row["seed"] for row in rows})
     count = str(len(rows)) + (f", {lost} diverged" if lost else "")
@@ -351,24 +353,26 @@ def write_table(experiment: Experiment, table: Rows, setting: Setting) -> None:
 def listing(experiment: Experiment, **form: Any) -> str:
     """The rows without doing any: our figures from the rows that are done, else from the page in docs/results where it is
     at hand, the papers' figures, and what a row costs: its steps, and the seconds that one seed took."""
-    setting, page = experiment.setting(**form), published(experiment)
+    setting = experiment.setting(**form)
+    headings, *page = [[], []] if setting.quick else published(experiment.name)
     kept, rows = read_rows(setting.folder.parent / "rows.jsonl"), {}
     for job in experiment.jobs(setting):
         table = [row for row in kept if row["row"] == job.row and row["steps"] == job.steps]
-        found = page.get(
-            job.row, {"seeds": "not measured", "steps": f"{job.steps:,}", "seconds a seed": "not measured"}
-        )
-        seeds = found["seeds"] + " (docs/results)" * (job.row in page)
-        cells = [seeds, *(found.get(bars(heading), "") for heading in experiment.headings.values())]
-        cells += [found["steps"], found["seconds a seed"]]
+        found = next((row for row in page if row[:2] == [job.row, "ours"]), [])
+        cells, start = [f"{found[2]} (docs/results)" if found else "not measured"], 3
+        for heading in map(bars, experiment.headings.values()):
+            at = headings.index(heading, start) if found and heading in headings[start:] else None
+            cells.append("" if at is None else found[at])
+            start = start if at is None else at + 1
+        done = f"{found[-2]} of " if found and found[-2] != f"{job.steps:,}" else ""
+        cells += [f"{done}{job.steps:,}", found[-1] if found else "not measured"]
         rows[job.row] = ours(experiment, table, job.row) if table else cells
     return "\n".join([f"# {experiment.name}", "", experiment.about, "", *lines(experiment, rows)])
 
 
-def published(experiment: Experiment) -> dict[str, dict[str, str]]:
-    """Our rows of the experiment's page in docs/results, by name: heading -> cell."""
-    path = PAGES / f"{experiment.name}.md"
+def published(name: str) -> list[list[str]]:
+    """The cells of the table in the experiment's page in docs/results, headings first; empty where there is none."""
+    path = PAGES / f"{name}.md"
     text = path.read_text(encoding="utf-8") if path.exists() else ""
-    cells = [[cell.strip() for cell in line.split(" | ")] for line in text.splitlines() if line.startswith("| ")]
-    table = [[row[0].strip("| "), *row[1:-1], row[-1].strip("| ")] for row in cells]
-    return {row[0]: dict(zip(table[0], row, strict=False)) for row in table if row[1] == "ours"}
+    table = [line[1:-1].split(" | ") for line in text.splitlines() if line.startswith("| ") or line.startswith("|  |")]
+    return [[cell.strip() for cell in row] for row in table] or [[]]

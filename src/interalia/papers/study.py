@@ -299,11 +299,12 @@ def described(runs: Mapping[str, Run], fields: Sequence[str]) -> str:
             words = ", ".join(f"{k} {v:g}" for k, v in value.items()) if isinstance(value, dict) else str(value)
             rows.setdefault(words or "none", []).append(name)
         most = max(rows, key=lambda words: len(rows[words]))
+        name = "" if key in (*GROUPS, "optimiser") else f"{key} "
+        others = "; ".join(f"{', '.join(who)}: {words}" for words, who in rows.items() if words != most)
         if len(rows) == len(runs) > 1:
-            parts.append(f"{key} of each row: {', '.join(rows)}")
+            parts.append(f"{name}by row {', '.join(rows)}")
         else:
-            others = "; ".join(f"{', '.join(who)}: {words}" for words, who in rows.items() if words != most)
-            parts.append(f"{key} {most}" + (f" ({others})" if others else ""))
+            parts.append(name + most + (f" ({others})" if others else ""))
     return "; ".join(parts)
 
 

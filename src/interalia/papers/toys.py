@@ -173,9 +173,9 @@ def bilinear_work(name: str, a: float, eta: float, setting: Setting) -> Values:
         which = "monotone" if a else "bilinear"
         plots.trajectories(paths, setting.pictures / f"{which}-rate-{eta:g}.png")
         etas, matrix = np.linspace(0.01, 0.9, 90), np.array([[a, 1.0], [-1.0, a]])
-        lines = {kind: (etas, [theory(kind, matrix, float(rate)) for rate in etas]) for kind in BILINEAR_FLOWS}
+        lines = {str(kind): (etas, [theory(kind, matrix, float(rate)) for rate in etas]) for kind in BILINEAR_FLOWS}
         dots = {
-            kind: [(rate, squared_radius(partial(flow, kind, Quadratic(a), float(rate)))) for rate in etas[5::12]]
+            str(kind): [(rate, squared_radius(partial(flow, kind, Quadratic(a), float(rate)))) for rate in etas[5::12]]
             for kind in BILINEAR_FLOWS
         }
         plots.rates(lines, setting.pictures / f"{which}-rates.png", dots)
