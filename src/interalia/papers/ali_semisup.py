@@ -90,10 +90,10 @@ ALI_SEMISUP = Study(
         "MNIST, 100 labels: K + 1 classes": {"HALI": {"error": "0.73 (two levels)"}},
     },
     quick=SMALL,
-    measured="all test images; K + 1 classes: by the critic's softmax at (x, the mean of q(z | x)); L2-SVM: a linear SVM with "
-    "squared hinge on the outputs of the batch norms of the encoder's last three hidden layers and the mean of z, as the "
-    "paper's program takes them, of balanced draws of 10,000 training images, C chosen on 2,000 validation images and the "
-    "first draw, mean and standard deviation over 100 draws (quick form: 3)",
+    measured="all test images; K + 1 classes: by the critic's softmax at (x, the mean of q(z | x)); L2-SVM: a linear SVM "
+    "with squared hinge on the outputs of the batch norms of the encoder's last three hidden layers and the mean of z, as "
+    "the paper's program takes them, of balanced draws of 10,000 training images, C chosen on 2,000 validation images and "
+    "the first draw, mean and standard deviation over 100 draws (quick form: 3)",
     deviations="K + 1 classes: images without labels beside a batch of labelled ones, drawn balanced by the seed, one draw a "
     "seed, with virtual adversarial training of radius 1.5; SVHN only where its files are; the paper's architecture and "
     "length for K + 1 are not published",

@@ -51,9 +51,9 @@ ALI_STABILITY = Study(
     quick=SMALL,
     measured="diverged: a loss or a weight was no number; collapsed, encoder ignored: the verdict of the last three of eight "
     "evaluations on validation images; the others: 2,000 test images and as many samples, of the runs that did not diverge",
-    deviations="as published: on MNIST, which ALI's paper does not have, the reproduction report's networks and rates without "
-    "its noise; on CIFAR-10 the paper's; tuned: the recipes ali-mnist and ali-cifar10, and the same without ALICE's round "
-    "trip",
+    deviations="as published: on MNIST, which ALI's paper does not have, the reproduction report's networks and rates "
+    "without its noise; on CIFAR-10 the paper's; tuned: the recipes ali-mnist and ali-cifar10, and the same without ALICE's "
+    "round trip",
     evaluations=8,
     diverged={"failed": 100.0, "diverged": 100.0},
     seeds=10,

@@ -69,7 +69,7 @@ ALICE_TOY = Study(
     "over both coordinates; whether the paper sums them or takes their mean, half of it, is not known here",
     deviations="the paper's figures are the mean and standard deviation over 576 settings of hyper-parameters, ours over "
     "seeds of one setting; its batch size and initial weights are not known; 3,200 steps are 100 epochs of the critic's, in "
-    "each of which it moves once and the generator five times on fresh batches; R1 + R2 of 1 in the rows 'ours' (of 0.1 to 1, "
-    "by validation points and seeds 10 and 11)",
+    "each of which it moves once and the generator five times on fresh batches; R1 + R2 of 1 in the rows 'ours' (of 0.1 to "
+    "1, by validation points and seeds 10 and 11)",
     checkpoint_every=1000,
 )

@@ -204,12 +204,12 @@ AVB_MNIST = Study(
     f"{FULL['chains']} chains, {FULL['temperatures']:,} temperatures, 10 leapfrog steps, from the Gaussian of the encoder's "
     f"moments; all {FULL['images']:,} test images; with --steps {CUT['images']} test images, {CUT['chains']} chains, "
     f"{CUT['temperatures']} temperatures, of convolutions {CUT_CONVOLUTIONS['chains']} and "
-    f"{CUT_CONVOLUTIONS['temperatures']}; quick form: {QUICK['images']} images; the gap is that of the bidirectional check on "
-    f"{FULL['simulated']} simulated images, of convolutions with --steps {CUT_CONVOLUTIONS['simulated']}",
+    f"{CUT_CONVOLUTIONS['temperatures']}; quick form: {QUICK['images']} images; the gap is that of the bidirectional check "
+    f"on {FULL['simulated']} simulated images, of convolutions with --steps {CUT_CONVOLUTIONS['simulated']}",
     deviations="the recipe avb-mnist; all rows of a table have the same decoder and prior: three layers of 300 ELU units, "
     "AVB's convolutions with a quarter of their maps, or these themselves; the paper's VAE has another decoder than its AVB, "
-    "and its AIS is of 1,280 or 2,560 images; the loss's own bound of AVB rests on its critic and is no bound; under adaptive "
-    "contrast its critic has no term |z|^2 / 2",
+    "and its AIS is of 1,280 or 2,560 images; the loss's own bound of AVB rests on its critic and is no bound; under "
+    "adaptive contrast its critic has no term |z|^2 / 2",
     seeds=1,
 )
 
@@ -249,8 +249,8 @@ VAE_MANIFOLD = Study(
     trial=Plane,
     pictures=(Plane.draw,),
     quick=SMALL,
-    measured="10 draws for each of 1,000 test images (quick form: 50), binarised once; the plane: 20x20 places, evenly spaced "
-    "in probability",
+    measured="10 draws for each of 1,000 test images (quick form: 50), binarised once; the plane: 20x20 places, evenly "
+    "spaced in probability",
     deviations="the paper has pictures alone: its figures 4 and 5, of grey MNIST and networks of 500 hidden units",
     seeds=1,
 )

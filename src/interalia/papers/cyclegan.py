@@ -219,25 +219,25 @@ CYCLEGAN_DIGITS = Study(
     quick={"data": "digits-inverted", "networks": Part("cyclegan", width=8, blocks=2, turns=True), "steps": 30},
     measured="all 10,000 test images against their truth: L1 and PSNR of pixels in [0, 1]; digits as read by a classifier "
     "trained on 20,000 labelled training images of the target domain (interalia's own, frozen; its accuracy on true images "
-    "is the row 'the truth'); the colours of b cannot be told from a, so there L1 and PSNR a→b have a floor that nothing gets "
-    "under; pictures of every row lie in the folder pictures: source, translation, way back, truth",
+    "is the row 'the truth'); the colours of b cannot be told from a, so there L1 and PSNR a→b have a floor that nothing "
+    "gets under; pictures of every row lie in the folder pictures: source, translation, way back, truth",
     deviations="three transformations, by one rule each: inverted and turned by 90 degrees; edges (Sobel); two colours drawn "
     "for each image; 25,000 images of a and 25,000 of b, of different digits; the bound: 25,000 pairs, the images of a and "
     "their truths, L1 both ways; the paper's networks in small, at 28x28: generators c7s1-16, d32, d64, 4 x R64, u32, u16, "
     "c7s1, critics of 34x34 patches C32-C64-C128, lambda 10, as in the paper; for the inverted and turned digits alone, "
-    "unlike the paper's, the generators see each image in its four quarter turns, for a convolution cannot turn an image (the "
-    "paper counts changes of geometry among its failures), lambda is 2, and the critics have patches of 16x16, C32-C64; no "
-    "identity term, pools of 50 (the paper: 2e-4, batch 1, other data), no augmentation; both settings chosen on validation "
-    "images; the last three rows are what the turning one was chosen against; 'GAN alone' has cycle 0, 'cycle alone' has "
-    "adversarial 0",
+    "unlike the paper's, the generators see each image in its four quarter turns, for a convolution cannot turn an image "
+    "(the paper counts changes of geometry among its failures), lambda is 2, and the critics have patches of 16x16, C32-C64; "
+    "no identity term, pools of 50 (the paper: 2e-4, batch 1, other data), no augmentation; both settings chosen on "
+    "validation images; the last three rows are what the turning one was chosen against; 'GAN alone' has cycle 0, 'cycle "
+    "alone' has adversarial 0",
     checkpoint_every=250,
     seeds=3,
 )
 
 CYCLEGAN_FACADES = Study(
     name="cyclegan-facades",
-    about="CycleGAN between photographs of house fronts (a) and maps of their parts (b), trained without pairs and scored with "
-    "them.",
+    about="CycleGAN between photographs of house fronts (a) and maps of their parts (b), trained without pairs and scored "
+    "with them.",
     rows=facades,
     columns={
         "ssim_b": Column("SSIM a→b ↑", lambda t: t.similarity("b")),
@@ -247,8 +247,8 @@ CYCLEGAN_FACADES = Study(
     trial=Translations,
     pictures=(Translations.draw,),
     quick={"steps": 30},
-    measured="L1, PSNR and SSIM (Gaussian window of 11 pixels, standard deviation 1.5) to the truth, of pixels in [0, 1]; 'the "
-    "mean training image' answers the same for all; pictures of every row lie in the folder pictures",
+    measured="L1, PSNR and SSIM (Gaussian window of 11 pixels, standard deviation 1.5) to the truth, of pixels in [0, 1]; "
+    "'the mean training image' answers the same for all; pictures of every row lie in the folder pictures",
     deviations="100 pairs; trained on 70, both domains shuffled and drawn independently, tested on the last 20; the paper's "
     "networks at half its width: generators c7s1-32, d64, d128, 6 x R128, u64, u32, c7s1-3, critics of 34x34 patches "
     "C32-C64-C128 at 64 pixels, of 70x70 patches C32-C64-C128-C256 at 128; lambda 10, no identity term, pools of 50 (the "

@@ -31,6 +31,7 @@ from interalia.learning.dynamics import Simultaneous
 from interalia.learning.optimizers import Schedule
 from interalia.networks.layers import Joint
 from interalia.papers.experiment import Experiment, Job, Setting, Values
+from interalia.training import engine
 
 WEIGHTS, MEANS, STDS = (0.33, 0.67), (-1.0, 2.0), (0.255, math.sqrt(2))
 GRID = torch.linspace(-20, 24, 8801, dtype=torch.float64)  # of x; finer than the narrow mode by 50
@@ -117,8 +118,6 @@ def fit(divergence: FDivergence, seed: int, steps: int) -> tuple[float, float]:
         seed: of the networks, the data and the noise.
         steps: of training.
     """
-    from interalia.training import engine
-
     engine.keep_memory()
     torch.manual_seed(seed)
     first = nn.Linear(1, 64)
@@ -146,21 +145,13 @@ def fit(divergence: FDivergence, seed: int, steps: int) -> tuple[float, float]:
 def work(name: str, seed: int, steps: int) -> Values:
     """Fits one Gaussian and measures it against the optimum."""
     torch.set_num_threads(1)  # the networks are too small to share
-    divergence = registry.make(name, divergences.REGISTRY, "divergence", saturating=True)
-    assert isinstance(divergence, FDivergence)
+    divergence: Any = registry.make(name, divergences.REGISTRY, "divergence", saturating=True)
     best_mu, best_sigma, best = optimum(divergence)
     with torch.random.fork_rng(devices=[]):
         mu, sigma = fit(divergence, seed, steps)
-    return {
-        "mu": mu,
-        "best_mu": best_mu,
-        "mu_error": abs(mu - best_mu),
-        "sigma": sigma,
-        "best_sigma": best_sigma,
-        "sigma_error": abs(sigma - best_sigma),
-        "divergence": exact(divergence, mu, sigma),
-        "best": best,
-    }
+    found = {"mu": mu, "best_mu": best_mu, "mu_error": abs(mu - best_mu)}
+    found |= {"sigma": sigma, "best_sigma": best_sigma, "sigma_error": abs(sigma - best_sigma)}
+    return {**found, "divergence": exact(divergence, mu, sigma), "best": best}
 
 
 def rows(setting: Setting) -> Iterator[Job]:
@@ -174,8 +165,8 @@ def rows(setting: Setting) -> Iterator[Job]:
 def printed(best: str, bound: str, best_mu: str, mu: str, best_sigma: str, sigma: str) -> dict[str, dict[str, str]]:
     """A column of f-GAN's table, with the errors that follow from it."""
     figures = {"mu": mu, "best_mu": best_mu, "sigma": sigma, "best_sigma": best_sigma, "best": best}
-    figures["mu_error"] = f"{abs(float(mu) - float(best_mu)):.4f}"
-    figures["sigma_error"] = f"{abs(float(sigma) - float(best_sigma)):.4f}"
+    errors = {"mu_error": (mu, best_mu), "sigma_error": (sigma, best_sigma)}
+    figures |= {key: f"{abs(float(one) - float(other)):.4f}" for key, (one, other) in errors.items()}
     return {"f-GAN": {**figures, "divergence": f"{bound} (bound)", "seeds": "1"}}
 
 

@@ -61,8 +61,8 @@ INFOGAN_MNIST = Study(
     quick={"data": "digits", "steps": 200},
     measured="error: the most probable c1 of each of the 10,000 test images under batch norm's running statistics, the ten "
     "categories matched one to one to the digits by the Hungarian method, on the test labels themselves (the paper names no "
-    "other) and, beside it, on the validation labels; L = E[log Q(c | x)] + H(c) on 10,000 samples, for c2 "
-    "and c3 with Q's standard deviation refitted to the samples; traversals of every seed lie in the folder pictures",
+    "other) and, beside it, on the validation labels; L = E[log Q(c | x)] + H(c) on 10,000 samples, for c2 and c3 with Q's "
+    "standard deviation refitted to the samples; traversals of every seed lie in the folder pictures",
     deviations="50,000 training images (the paper: 55,000), last weights; Q has a fixed standard deviation of 1, lambda is 1 "
     "for all codes; the critic moves first and the generator then, on fresh z, and data and samples pass the critic apart, "
     "each under a batch norm of its own, as in the authors' program (which shows both moves the same images; here they are "

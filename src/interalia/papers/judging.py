@@ -315,23 +315,23 @@ HEALTH = Experiment(
         "caught_training": "right alarms, % of trainings ↑",
         **{rule.name: f"{rule.name}, % ↓" for rule in verdicts.RULES},
     },
-    told="n held-out examples in d dimensions, beside them as many samples and d latents. Perfect: samples are fresh draws of "
-    "the data's law at every look; reconstructions and the way back differ from x by noise of a tenth of x's deviation; z is "
-    f"drawn of the prior and stays the same in a training; {SCORES} scores of training data, at most as many of held-out data, "
-    "and as many of samples, are N(0, 1). Data: N(0, I); U(0, 1), with a prior U(-1, 1); a mixture of ten modes of unit width "
-    "with means from N(0, 9 I), and their numbers as labels; a bent surface of four dimensions; all in equal shares, every "
-    f"other training with {TRAIN:,} training examples to compare samples with. Digits: scikit-learn's 1,797 images of 8x8 "
-    f"pixels with their labels, {DIGITS} of them training examples, samples drawn of those that are neither. Of more than "
-    f"{COUNT:,} held-out examples {COUNT:,} are looked at. A training is {LOOKS} looks, one that is ill {SHORT}; an alarm of a "
-    "look is a rule that is broken at that look alone, an alarm of a training is a finding in the answer to any of its looks "
-    "with all former ones as history, of one that is ill in the answer to its last. The columns of the rules are of looks; "
-    "n/a: the rule gives no verdict there, or the row is not about it. Ill: samples of the first mode, or of the digit 0; half "
-    "of the samples replaced by training examples; scores of training data 3.29 greater, an area under the curve of 0.99; z + "
-    "0.5, 2 z, z / 2; the way back ends at another x, or at the mean of all; labels permuted before samples are drawn with "
-    "them.",
+    told="n held-out examples in d dimensions, beside them as many samples and d latents. Perfect: samples are fresh draws "
+    "of the data's law at every look; reconstructions and the way back differ from x by noise of a tenth of x's deviation; z "
+    f"is drawn of the prior and stays the same in a training; {SCORES} scores of training data, at most as many of held-out "
+    "data, and as many of samples, are N(0, 1). Data: N(0, I); U(0, 1), with a prior U(-1, 1); a mixture of ten modes of "
+    "unit width with means from N(0, 9 I), and their numbers as labels; a bent surface of four dimensions; all in equal "
+    f"shares, every other training with {TRAIN:,} training examples to compare samples with. Digits: scikit-learn's 1,797 "
+    f"images of 8x8 pixels with their labels, {DIGITS} of them training examples, samples drawn of those that are neither. "
+    f"Of more than {COUNT:,} held-out examples {COUNT:,} are looked at. A training is {LOOKS} looks, one that is ill "
+    f"{SHORT}; an alarm of a look is a rule that is broken at that look alone, an alarm of a training is a finding in the "
+    "answer to any of its looks with all former ones as history, of one that is ill in the answer to its last. The columns "
+    "of the rules are of looks; n/a: the rule gives no verdict there, or the row is not about it. Ill: samples of the first "
+    "mode, or of the digit 0; half of the samples replaced by training examples; scores of training data 3.29 greater, an "
+    "area under the curve of 0.99; z + 0.5, 2 z, z / 2; the way back ends at another x, or at the mean of all; labels "
+    "permuted before samples are drawn with them.",
     quick=f"n = 50 and 400, d = 8 and 64, and 2 trainings of {SHORT} looks of each kind of data",
     seeds=1,
     cut="trainings CUT to {steps:,} looks (--steps)",
-    chosen="The bounds were chosen by such draws with other seeds, and by trainings of the digits that went well and that were "
-    "made to fail, on validation data.",
+    chosen="The bounds were chosen by such draws with other seeds, and by trainings of the digits that went well and that "
+    "were made to fail, on validation data.",
 )

@@ -152,11 +152,11 @@ FGAN_KDE = Study(
         "The paper's figure for the training set, 502, is not what its rule gives here: over the whole grid of bandwidths "
         "the exact estimate on the test images is 329 at the most. A likely reason, which the paper does not confirm: "
         "scikit-learn's KernelDensity is numerically wrong in hundreds of dimensions, since it subtracts from an upper "
-        "bound, n K(0), of which float64's rounding leaves 2^-52, more than the density of many a point (its issue 25799 "
-        f"is of this kind). The last two columns are its answer at the bandwidth {TREE_BANDWIDTH} on {TREE_POINTS:,} test "
+        "bound, n K(0), of which float64's rounding leaves 2^-52, more than the density of many a point (its issue 25799 is "
+        f"of this kind). The last two columns are its answer at the bandwidth {TREE_BANDWIDTH} on {TREE_POINTS:,} test "
         "images. That bandwidth was picked, of 0.1, 0.127, 0.162 and 0.2, because mean and standard error for the training "
-        "set come near the paper's: these columns were fitted to the paper's first row, and only the rows below it can "
-        "speak for or against the guess.",
+        "set come near the paper's: these columns were fitted to the paper's first row, and only the rows below it can speak "
+        "for or against the guess.",
         "Compare figures of one column with each other. If the guess is right, only those by scikit-learn can be set beside "
         "the paper's; if it is not, none can, for a reason that is not known.",
     ),

@@ -44,8 +44,8 @@ def pacgan(*figures: str) -> dict[str, dict[str, str]]:
 
 
 COUNTED = (
-    "PacGAN's: 2,500 samples; a sample is of high quality within 3 standard deviations of the nearest mean (a perfect sampler "
-    "scores 98.89 %), a mode counts with 1 such sample, reverse KL of the nearest-mode histogram to the uniform one"
+    "PacGAN's: 2,500 samples; a sample is of high quality within 3 standard deviations of the nearest mean (a perfect "
+    "sampler scores 98.89 %), a mode counts with 1 such sample, reverse KL of the nearest-mode histogram to the uniform one"
 )
 
 # ---- ALI and GAN as published
@@ -184,8 +184,8 @@ class Inferred(Mixed):
 
 MIXTURE_ALI = Study(
     name="mixture-ali",
-    about="ALI, BiGAN, ALICE and ALI under every f-divergence, two encoders for a trained GAN, and a VAE, on a grid of 25 and "
-    "a ring of 8 Gaussians.",
+    about="ALI, BiGAN, ALICE and ALI under every f-divergence, two encoders for a trained GAN, and a VAE, on a grid of 25 "
+    "and a ring of 8 Gaussians.",
     rows=ways(),
     columns={
         **columns("25 or 8"),

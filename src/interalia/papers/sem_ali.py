@@ -173,9 +173,9 @@ SEM_ALI = Experiment(
     "many steps for simultaneous moves, half as many for extragradient, whose step takes two. The learning rate of each "
     f"method and data set is that of {', '.join(map(str, TRIED['sgd']))} (gradient descent) or "
     f"{', '.join(map(str, TRIED['adam']))} (Adam, betas 0.5, 0.9) with the least error on {COUNT:,} validation images after "
-    f"half the length, of a seed that is not in the table. Error: {COUNT:,} test images, means of the conditionals. CPU time: "
-    f"steps times what a step of the method takes, the median of {TIMED} steps of one thread, every method in turn before all "
-    "trainings, on the machine named below.",
+    f"half the length, of a seed that is not in the table. Error: {COUNT:,} test images, means of the conditionals. CPU "
+    f"time: steps times what a step of the method takes, the median of {TIMED} steps of one thread, every method in turn "
+    "before all trainings, on the machine named below.",
     quick=f"scikit-learn's 8x8 digits, small networks, {SMALL['steps']} evaluations, one seed",
     seeds=5,
     cut="CUT to {steps:,} evaluations of the gradient a training (--steps)",
