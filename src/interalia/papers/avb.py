@@ -6,40 +6,34 @@ import functools
 import math
 from collections.abc import Mapping
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from sklearn.neighbors import NearestNeighbors
 from torch import Tensor, nn
 
-from interalia.data.dataset import Dataset, Split
+from interalia.conditionals import Dirac, Gaussian, Spanned, StandardNormal
+from interalia.data import Dataset, Split
+from interalia.games import AVB, VAE
+from interalia.games.variational import Variational
+from interalia.networks.avb import ResidualCritic
 from interalia.papers.experiment import Setting, Values, slug, trained
 from interalia.papers.study import Study, Trial
 from interalia.registry import Part
 from interalia.reports import plots
 from interalia.runs import Run
 
-if TYPE_CHECKING:
-    from interalia.games import Game
-    from interalia.games.variational import Variational
-
 # ---- four pixels
 
 SIDE, REACH = 400, 6.0  # of the grid that p(x) is summed over, from -REACH to REACH
 DRAWS = 100_000  # of q(z | x) for each image, for its entropy
-VAE_PIXELS = Run(
-    name="vae-pixels",
-    game=Part("vae", likelihood="bernoulli"),
-    data="four-pixels",
-    networks="avb-toy",
-    latent=2,
-    batch=512,
-    steps=100_000,
-    ema=0,
-    optimiser="adam(lr=0.00002)",
-)
-AVB_PIXELS_RUN = VAE_PIXELS.replace(
+PIXELS = {
+    "VAE": Run(name="vae-pixels", game=Part("vae", likelihood="bernoulli"), data="four-pixels", networks="avb-toy", latent=2,
+               batch=512, steps=100_000, ema=0, optimiser="adam(lr=0.00002)"),
+}  # fmt: skip
+PIXELS["AVB"] = PIXELS["VAE"].replace(
     name="avb-pixels",
     game=Part("avb", likelihood="bernoulli"),
     encoder=Part("implicit", noise=64),
@@ -64,31 +58,31 @@ class Pixels(Trial):
 
 
 @torch.no_grad()
-def pixels_values(game: Game, x: Tensor, seed: int = 0, draws: int = DRAWS) -> Values:
+def pixels_values(game: Any, x: Tensor, seed: int = 0, draws: int = DRAWS) -> Values:
     """The log-likelihood by quadrature; the reconstruction error; the bound and KL(q(z), p(z)), both by nearest
     neighbours."""
     axis = torch.linspace(-REACH, REACH, SIDE)
     grid = torch.cartesian_prod(axis, axis)
-    log_area = 2 * math.log(float(axis[1] - axis[0]))
-    mass = game.prior.log_prob(grid) + log_area
-    likelihood = [
-        float((game.log_likelihood(row.expand(len(grid), *row.shape), grid) + mass).logsumexp(0)) for row in x
-    ]
+    mass = game.prior.log_prob(grid) + 2 * math.log(float(axis[1] - axis[0]))
+    on_grid = [(game.log_likelihood(row.expand(len(grid), *row.shape), grid) + mass).logsumexp(0) for row in x]
     torch.manual_seed(seed)
     lost, divergence, parts = [], [], []
     for row in x:
         many = row.expand(draws, *row.shape)
-        z = game.encoder(many).rsample()
-        lost.append(-float(game.log_likelihood(many, z).mean()))
-        divergence.append(-entropy(z) - float(game.prior.log_prob(z).mean()))
-        parts.append(z)
-    mine = torch.cat(parts)
+        parts.append(game.encoder(many).rsample())
+        lost.append(-float(game.log_likelihood(many, parts[-1]).mean()))
+        divergence.append(kl(game, parts[-1]))
     return {
-        "likelihood": float(np.mean(likelihood)),
+        "likelihood": float(np.mean([float(value) for value in on_grid])),
         "bound": -float(np.mean(lost)) - float(np.mean(divergence)),
         "error": 1000 * float(np.mean(lost)) / x[0].numel(),
-        "kl": -entropy(mine) - float(game.prior.log_prob(mine).mean()),
+        "kl": kl(game, torch.cat(parts)),
     }
+
+
+def kl(game: Any, z: Tensor) -> float:
+    """KL(q(z), p(z)) of draws z ~ q."""
+    return -entropy(z) - float(game.prior.log_prob(z).mean())
 
 
 def entropy(z: Tensor, neighbours: int = 3) -> float:
@@ -107,8 +101,6 @@ def entropy(z: Tensor, neighbours: int = 3) -> float:
         >>> round(entropy(torch.zeros(20_000, 2).uniform_(0, 2, generator=torch.Generator().manual_seed(0))), 1)  # log 4
         1.4
     """
-    from sklearn.neighbors import NearestNeighbors
-
     n, d = z.shape
     found, _ = NearestNeighbors(n_neighbors=neighbours).fit(z.numpy()).kneighbors()  # without the draw itself
     log_volume = d / 2 * math.log(math.pi) - math.lgamma(d / 2 + 1)
@@ -121,11 +113,11 @@ AVB_PIXELS = Study(
     name="avb-pixels",
     about="Four one-hot images and two latents: a VAE leaves gaps in the prior that AVB fills.",
     rows={
-        "VAE": VAE_PIXELS,
-        "VAE, a fifth of the steps": VAE_PIXELS.replace(name="vae-pixels-fast", **FAST),
-        "AVB": AVB_PIXELS_RUN,
-        "AVB, a fifth of the steps": AVB_PIXELS_RUN.replace(
-            name="avb-pixels-fast", **FAST, rates={"critic": 0.001}, ema=0.999
+        "VAE": PIXELS["VAE"],
+        "VAE, a fifth of the steps": PIXELS["VAE"].replace(name="vae-pixels-fast", **FAST),
+        "AVB": PIXELS["AVB"],
+        "AVB, a fifth of the steps": PIXELS["AVB"].replace(
+            name="avb-pixels-fast", rates={"critic": 0.001}, ema=0.999, **FAST
         ),
     },
     columns={
@@ -160,23 +152,12 @@ SIGMA = np.array([0.8, 0.5, 0.8, 0.6, 0.5, 0.6, 0.5, 0.4])
 DIAGONAL, PUBLISHED = "diagonal Gaussian", "AVB, as published"
 FALLEN, WHOLE = "AVB, falling rates, averaged weights", "AVB, so too, whitened by covariances"
 BATCH = 512
-SCHOOLS = Run(
-    batch=BATCH,
-    steps=10_000,
-    optimiser=Part("adam", lr=0.0005),
-    schedule=FALLING,
-    ema=0.9997,  # over some 3,000 steps: the critic's noise moves the posterior slowly
-)
+# the average is over some 3,000 steps: the critic's noise moves the posterior slowly
+SCHOOLS = Run(batch=BATCH, steps=10_000, optimiser=Part("adam", lr=0.0005), schedule=FALLING, ema=0.9997)
 TURNS = Part("alternating", turns={"critic": 3, "autoencoder": 1})
 OURS = SCHOOLS.replace(rates={"critic": 1e-3}, dynamics=TURNS, steps=16_000)
-SCHOOLS_ROWS = {
-    DIAGONAL: SCHOOLS,
-    PUBLISHED: OURS.replace(
-        rates={"critic": 2e-4}, optimiser=Part("adam", lr=0.0001), schedule="constant", ema=0, steps=10_000
-    ),
-    FALLEN: OURS,
-    WHOLE: OURS,
-}
+SLOW: Mapping[str, Any] = {"rates": {"critic": 2e-4}, "optimiser": Part("adam", lr=0.0001), "schedule": "constant"}
+SCHOOLS_ROWS = {DIAGONAL: SCHOOLS, PUBLISHED: OURS.replace(ema=0, steps=10_000, **SLOW), FALLEN: OURS, WHOLE: OURS}
 SAMPLES = 200_000
 
 
@@ -194,11 +175,11 @@ class Constant(nn.Module):
 class Schools(nn.Module):
     """z = (mu, tau, eta_1 ... eta_8) -> theta_j / sigma_j, theta = mu + tau eta."""
 
+    sigma: Tensor
+
     def __init__(self) -> None:
         super().__init__()
         self.register_buffer("sigma", torch.tensor(SIGMA, dtype=torch.float32))
-
-    sigma: Tensor
 
     def forward(self, z: Tensor) -> Tensor:
         return (z[:, :1] + z[:, 1:2] * z[:, 2:]) / self.sigma
@@ -207,25 +188,14 @@ class Schools(nn.Module):
 def schools_game(row: str) -> Variational:
     """The observed x is y / sigma, with a Gaussian likelihood of width 1: a VAE whose q is a diagonal Gaussian, or AVB with
     adaptive contrast."""
-    from interalia.conditionals import Dirac, Gaussian, Spanned, StandardNormal
-    from interalia.games import AVB, VAE
-    from interalia.networks.avb import ResidualCritic
-
-    size = 2 + len(Y)
+    size, whole = 2 + len(Y), row == WHOLE
     if row == DIAGONAL:
         return VAE(Gaussian(Constant(2 * size)), Dirac(Schools()), StandardNormal(size), sigma=1.0)
-    whole = row == WHOLE
     place_and_scale = Constant(2 * size)
-    torch.nn.init.constant_(place_and_scale.answers[size:], 5.0)  # z = z_0 + 1 v(eps)
-    encoder = Spanned(
-        place_and_scale,
-        size,
-        noise=10,
-        basis=1,
-        width=128,
-        draws={PUBLISHED: 256, WHOLE: 8192}.get(row, 2048),  # `Spanned` says what each costs of the bound
-        start="published",  # narrow, as this posterior is: from the prior's variance spreads come down slowly
-    )
+    nn.init.constant_(place_and_scale.answers[size:], 5.0)  # z = z_0 + 1 v(eps)
+    draws = {PUBLISHED: 256, WHOLE: 8192}.get(row, 2048)  # `Spanned` says what each costs of the bound
+    # narrow at first, as this posterior is: from the prior's variance spreads come down slowly
+    encoder = Spanned(place_and_scale, size, noise=10, basis=1, width=128, draws=draws, start="published")
     critic = ResidualCritic(len(Y) + size, 256, 5, "everywhere" if row == PUBLISHED else "beyond")
     return AVB(encoder, Dirac(Schools()), critic, StandardNormal(size), sigma=1.0, contrast=True, correlated=whole)
 
@@ -260,23 +230,24 @@ def schools_truth(points: int = 601, reach: float = 8.0) -> tuple[dict[str, floa
     s = 1 / (1 + tau**2 / SIGMA**2)
     m = s * tau * (Y - mu) / SIGMA**2
 
-    def mean(values: NDArray[np.float64]) -> NDArray[np.float64]:
-        found: NDArray[np.float64] = np.einsum(
-            "ij,ij...->...", weight, np.broadcast_to(values, (*weight.shape, values.shape[-1]))
-        )
-        return found / total
+    def mean(values: NDArray[np.float64]) -> Any:
+        return np.einsum("ij,ij...->...", weight, np.broadcast_to(values, (*weight.shape, values.shape[-1]))) / total
 
-    theta, eta = mu + tau * m, m
-    theta_2, eta_2 = mean(theta**2 + tau**2 * s), mean(eta**2 + s)
-    e_mu, e_theta = mean(mu)[0], mean(theta)
-    found = {"E mu": float(e_mu), "sd mu": float(np.sqrt(mean(mu**2)[0] - e_mu**2))}
+    def deviation(second: NDArray[np.float64], first: NDArray[np.float64]) -> Any:
+        return np.sqrt(mean(second) - mean(first) ** 2)
+
+    theta = mu + tau * m
+    means = {"mu": mean(mu), "theta": mean(theta)}
+    spreads = {
+        "mu": deviation(mu**2, mu),
+        "theta": deviation(theta**2 + tau**2 * s, theta),
+        "eta": deviation(m**2 + s, m),
+    }
+    found = {"E mu": float(means["mu"][0]), "sd mu": float(spreads["mu"][0])}
     for j in range(len(Y)):
-        found[f"E theta_{j + 1}"] = float(e_theta[j])
-        found[f"sd theta_{j + 1}"] = float(np.sqrt(theta_2[j] - e_theta[j] ** 2))
-        found[f"sd eta_{j + 1}"] = float(np.sqrt(eta_2[j] - mean(eta)[j] ** 2))
-    found["sd tau"] = float(np.sqrt(mean(tau**2)[0]))
-    found["E |tau|"] = float(mean(np.abs(tau))[0])
-    return found, float(evidence)
+        found[f"E theta_{j + 1}"] = float(means["theta"][j])
+        found |= {f"sd {name}_{j + 1}": float(spreads[name][j]) for name in ("theta", "eta")}
+    return found | {"sd tau": float(np.sqrt(mean(tau**2)[0])), "E |tau|": float(mean(np.abs(tau))[0])}, float(evidence)
 
 
 class School(Trial):
@@ -290,40 +261,28 @@ class School(Trial):
         return cls(row, run, setting, facts, dataset, done)
 
     @cached_property
+    @torch.no_grad()
     def values(self) -> Values:
-        game: Any = self.game
-        return schools_values(game, self.seed, 10_000 if self.quick else SAMPLES)
-
-
-@torch.no_grad()
-def schools_values(game: Variational, seed: int, samples: int = SAMPLES) -> dict[str, float]:
-    """The moments' errors, log p(y) as the critic tells it, and the moments, which table.json alone holds."""
-    torch.manual_seed(seed + 1)
-    game.eval()
-    x = torch.tensor(Y / SIGMA, dtype=torch.float32)
-    drawn, bounds = [], []
-    for _ in range(samples // 10_000):
-        joints = game.sample(x.expand(10_000, -1))
-        drawn.append(game.encoder(x.expand(10_000, -1)).sample().double().numpy())
-        bounds.append(-float(game.losses(joints).losses["autoencoder"]))
-    found, (truth, evidence) = moments_of(np.concatenate(drawn)), schools_truth()
-    bound = float(np.mean(bounds)) - float(np.log(SIGMA).sum())  # from x = y / sigma back to y
-    return {**moment_errors(found, truth), "evidence": bound, "gap": abs(bound - evidence), **found}
+        """The moments' errors, log p(y) as the critic tells it, and the moments, which table.json alone holds."""
+        torch.manual_seed(self.seed + 1)
+        x = torch.tensor(Y / SIGMA, dtype=torch.float32).expand(10_000, -1)
+        drawn, bounds = [], []
+        for _ in range(1 if self.quick else SAMPLES // 10_000):
+            joints = self.game.eval().sample(x)
+            drawn.append(self.game.encoder(x).sample().double().numpy())
+            bounds.append(-float(self.game.losses(joints).losses["autoencoder"]))
+        found, (truth, evidence) = moments_of(np.concatenate(drawn)), schools_truth()
+        bound = float(np.mean(bounds)) - float(np.log(SIGMA).sum())  # from x = y / sigma back to y
+        return {**moment_errors(found, truth), "evidence": bound, "gap": abs(bound - evidence), **found}
 
 
 def moment_errors(found: Mapping[str, float], truth: Mapping[str, float]) -> dict[str, float]:
     """The worst of the errors in per cent: of means in posterior standard deviations, of the others in themselves."""
-    means = [abs(found[key] - truth[key]) / truth[key.replace("E ", "sd ")] for key in truth if key in means_of(truth)]
-    others = [abs(found[key] / truth[key] - 1) for key in truth if key not in means_of(truth)]
-    return {
-        "means": 100 * max(means),
-        "spreads": 100 * max(others),
-        "tau": 100 * abs(found["E |tau|"] / truth["E |tau|"] - 1),
-    }
-
-
-def means_of(truth: Mapping[str, float]) -> list[str]:
-    return [key for key in truth if key.startswith("E ") and key != "E |tau|"]
+    means = [key for key in truth if key.startswith("E ") and key != "E |tau|"]
+    errors = [abs(found[key] - truth[key]) / truth[key.replace("E ", "sd ")] for key in means]
+    others = [abs(found[key] / truth[key] - 1) for key in truth if key not in means]
+    tau = abs(found["E |tau|"] / truth["E |tau|"] - 1)
+    return {"means": 100 * max(errors), "spreads": 100 * max(others), "tau": 100 * tau}
 
 
 EIGHT_SCHOOLS = Study(
