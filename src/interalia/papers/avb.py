@@ -11,7 +11,6 @@ from typing import Any, Self
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.neighbors import NearestNeighbors
 from torch import Tensor, nn
 
 from interalia.conditionals import Dirac, Gaussian, Spanned, StandardNormal
@@ -101,6 +100,8 @@ def entropy(z: Tensor, neighbours: int = 3) -> float:
         >>> round(entropy(torch.zeros(20_000, 2).uniform_(0, 2, generator=torch.Generator().manual_seed(0))), 1)  # log 4
         1.4
     """
+    from sklearn.neighbors import NearestNeighbors
+
     n, d = z.shape
     found, _ = NearestNeighbors(n_neighbors=neighbours).fit(z.numpy()).kneighbors()  # without the draw itself
     log_volume = d / 2 * math.log(math.pi) - math.lgamma(d / 2 + 1)

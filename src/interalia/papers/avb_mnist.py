@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Mapping
 from functools import cached_property
@@ -17,7 +18,7 @@ from interalia.disk import write_json
 from interalia.metrics import likelihood
 from interalia.metrics.likelihood.estimate import standard_error
 from interalia.papers.experiment import Setting, Values, slug, trained
-from interalia.papers.study import SMALL, Column, Row, Study, Trial
+from interalia.papers.study import SMALL, Column, Row, Study, Trial, bands
 from interalia.registry import Part
 from interalia.reports import observed, plots
 from interalia.runs import Run, recipes
@@ -63,20 +64,13 @@ ROWS = {  # a row's name -> the game, the encoder and the dimensions of z
 
 def rows() -> dict[str, Row]:
     found = {}
-    for kind, networks in KINDS.items():
-        for row, (game, encoder, latent) in ROWS.items():
-            adversarial = game != VAE
-            run = recipes.avb_mnist(
-                name=slug(f"{kind}, {row}"),
-                game=game,
-                encoder=encoder,
-                latent=latent,
-                networks=networks.but(quadratic="nowhere" if game in (CONTRAST, WHOLE) else "everywhere"),
-                rates={"critic": 0.001} if adversarial else {},
-                clip=1.0 if adversarial else 0.0,
-                steps=STEPS,
-            )
-            found[f"{kind}: {row}"] = Row(run, quick=kind == DENSE)
+    for (kind, networks), (row, (game, encoder, latent)) in itertools.product(KINDS.items(), ROWS.items()):
+        own = {"game": game, "encoder": encoder, "latent": latent, "rates": {}, "clip": 0.0, "steps": STEPS}
+        if game != VAE:
+            own |= {"rates": {"critic": 0.001}, "clip": 1.0}
+        own["networks"] = networks.but(quadratic="nowhere" if game in (CONTRAST, WHOLE) else "everywhere")
+        run = recipes.avb_mnist(name=slug(f"{kind}, {row}"), **own)
+        found[f"{kind}: {row}"] = Row(run, quick=kind == DENSE)
     return found
 
 
@@ -154,11 +148,8 @@ class Posterior(Trial):
 
     def draw(self) -> None:
         """The curves of all rows and seeds so far."""
-        found: dict[str, list[list[tuple[float, float]]]] = {}
-        for path in sorted(self.facts["curves"].glob("*.json")):
-            found.setdefault(path.stem.rpartition(", seed ")[0], []).append(json.loads(path.read_text()))
         picture = self.setting.pictures / f"avb-mnist-{self.row.partition(': ')[0]}.png".replace(" ", "-")
-        plots.bands(found, picture, "steps", "bound on validation images, nats")
+        bands(self.facts["curves"], picture, "steps", "bound on validation images, nats")
 
 
 def against_vae(each: Tensor, folder: Path, row: str, run: Run) -> Values:

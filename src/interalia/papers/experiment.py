@@ -317,9 +317,10 @@ def lines(experiment: Experiment, rows: Mapping[str, Sequence[str]]) -> list[str
 
 def markdown(experiment: Experiment, table: Rows, setting: Setting) -> str:
     """The table: ours in one row, the papers' under it, and all that is needed to judge the numbers."""
-    last = table[-1]
-    versions = ", ".join(f"{name} {version}" for name, version in last["versions"].items())
+    last = dict(table[-1])
+    last["versions"] = ", ".join(f"{name} {version}" for name, version in last["versions"].items())
     seeds = ", ".join(str(seed) for seed in sorted({row["seed"] for row in table}))
+    origin = [f"{key.capitalize()}: {last[key]}." for key in ("machine", "versions", "commit", "date")]
     protocol = experiment.protocol(setting)
     first = "; otherwise: ".join(filter(None, [experiment.cuts(setting), protocol.pop("", "")]))
     found = [
@@ -328,7 +329,7 @@ def markdown(experiment: Experiment, table: Rows, setting: Setting) -> str:
         *["", f"± is the standard error over seeds. {experiment.chosen}", "", f"- Protocol: {first}".rstrip()],
         *(f"  - {key}: {text}" for key, text in protocol.items()),
         *(f"- {note}" for note in experiment.notes),
-        f"- Seeds: {seeds}. Machine: {last['machine']}. Versions: {versions}. Commit: {last['commit']}. Date: {last['date']}.",
+        " ".join([f"- Seeds: {seeds}.", *origin]),
     ]
     return "\n".join([*found, ""])
 

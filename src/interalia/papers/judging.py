@@ -13,7 +13,6 @@ from functools import partial
 from typing import Any
 
 import torch
-from sklearn.datasets import load_digits
 from torch import Tensor
 
 from interalia.metrics import verdicts
@@ -97,6 +96,8 @@ class Digits(Law):
     """scikit-learn's 1,797 images of 8x8 pixels. What is taken does not return; samples are drawn of the others."""
 
     def __init__(self, d: int, random: torch.Generator) -> None:
+        from sklearn.datasets import load_digits
+
         super().__init__(d, random)
         x, y = load_digits(return_X_y=True)
         order = torch.randperm(len(x), generator=random)

@@ -8,7 +8,6 @@ from functools import cached_property
 from typing import Any, Self
 
 import torch
-from sklearn.neighbors import KernelDensity
 from torch import Tensor
 
 from interalia import metrics, tasks
@@ -106,6 +105,8 @@ def by_tree(points: Tensor, samples: Tensor, bandwidth: float) -> Tensor:
     have. In float64 at least 1e-16 of the bound is left, and in 784 dimensions that is more than the density itself for
     every point that is not very close to a sample.
     """
+    from sklearn.neighbors import KernelDensity
+
     tree = KernelDensity(kernel="gaussian", bandwidth=bandwidth).fit(samples.double().numpy())
     return torch.from_numpy(tree.score_samples(points.double().numpy()))
 

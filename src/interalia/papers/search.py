@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import random
 from collections.abc import Iterator, Mapping
@@ -124,11 +125,10 @@ def relative(values: Values, base: Values) -> float:
 def cost(draw: Draw | None, grounds: Grounds, setting: Setting) -> float:
     """The mean of a draw's relative costs over data sets and seeds; what was not tried counts as worst."""
     costs = []
-    for data, (_, length) in grounds.items():
+    for (data, (_, length)), seed in itertools.product(grounds.items(), range(setting.seeds)):
         steps = setting.length(length, SMALL["steps"])
-        for seed in range(setting.seeds):
-            found, base = (setting.done(f"{data}: {described(one)}", seed, steps) for one in (draw, None))
-            costs.append(relative(found or {}, base or {}))
+        found, base = (setting.done(f"{data}: {described(one)}", seed, steps) for one in (draw, None))
+        costs.append(relative(found or {}, base or {}))
     return sum(costs) / len(costs)
 
 
@@ -148,8 +148,8 @@ RECIPE_SEARCH = Experiment(
     + " and ".join(f"{data} ({steps:,} steps)" for data, (_, steps) in FIRST.items())
     + f"; the {FINALISTS} of least mean cost, and the recipe as it was, on "
     + " and ".join(f"{data} ({steps:,} steps)" for data, (_, steps) in SECOND.items())
-    + ". Cost: the geometric mean of the reconstruction ratio and of the Frechet distance, each over that of the recipe as it "
-    f"was on the same data with the same seed; at most {WORST:g}. All metrics are of {COUNT:,} validation images, or of all "
+    + ". Cost: the geometric mean of the reconstruction ratio and of the Frechet distance, each over that of the recipe as "
+    f"it was on the same data with the same seed; at most {WORST:g}. All metrics are of {COUNT:,} validation images, or of all "
     "that there are.",
     quick=f"scikit-learn's 8x8 digits, two settings, {SMALL['steps']} steps",
     seeds=1,

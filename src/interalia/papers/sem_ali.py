@@ -16,9 +16,8 @@ from interalia.data.store import as_tensor
 from interalia.disk import write_json
 from interalia.errors import DivergedError
 from interalia.papers.experiment import Experiment, Job, Setting, Values
-from interalia.papers.study import SMALL, on_files
+from interalia.papers.study import SMALL, bands, on_files
 from interalia.registry import Part
-from interalia.reports import plots
 from interalia.runs import Run, recipes
 from interalia.training import engine
 from interalia.training.callbacks.callback import Observer
@@ -102,12 +101,11 @@ def step_seconds(data: str, setting: Setting) -> dict[str, float]:
     """
     path = setting.folder / f"seconds-{data}.json"
     if path.exists():
-        found: dict[str, float] = json.loads(path.read_text())
-        return found
-    trainings = {}
-    for method, (_, optimizer) in METHODS.items():
-        run = run_of(data, method, TRIED[optimizer.name][0], TUNING_SEED, TIMED, setting)
-        trainings[method] = engine.prepare(run)
+        return dict(json.loads(path.read_text()))
+    trainings = {
+        method: engine.prepare(run_of(data, method, TRIED[optimizer.name][0], TUNING_SEED, TIMED, setting))
+        for method, (_, optimizer) in METHODS.items()
+    }
     engine.keep_memory()
     seconds: dict[str, list[float]] = {method: [] for method in METHODS}
     for turn in range(WARM + TIMED):
@@ -146,15 +144,8 @@ def work(data: str, method: str, seed: int, length: int, setting: Setting) -> Va
     points = [(cost * step, error) for step, error in curve(run, "test")]
     folder = setting.folder / f"curves-{data}-{length}"
     write_json(folder / f"{method}, seed {seed}.json", points)
-    curves: dict[str, list[list[tuple[float, float]]]] = {name: [] for name in METHODS}
-    for path in sorted(folder.glob("*.json")):
-        curves[path.stem.rpartition(", seed ")[0]].append(json.loads(path.read_text()))
-    plots.bands(
-        {name: found for name, found in curves.items() if found},
-        setting.pictures / f"sem-{data.lower()}.png",
-        "CPU seconds of training",
-        "squared error of test reconstructions, a pixel",
-    )
+    picture, x = setting.pictures / f"sem-{data.lower()}.png", "CPU seconds of training"
+    bands(folder, picture, x, "squared error of test reconstructions, a pixel")
     return {"mse": points[-1][1], "rate": rate, "step": 1000 * cost, "training": points[-1][0]}
 
 

@@ -5,6 +5,7 @@ The frame owns seeds, data folder, quick form, length, names of folders and the 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
@@ -306,6 +307,14 @@ def described(runs: Mapping[str, Run], fields: Sequence[str]) -> str:
         else:
             parts.append(name + most + (f" ({others})" if others else ""))
     return "; ".join(parts)
+
+
+def bands(folder: Path, picture: Path, x: str, y: str) -> None:
+    """A figure of the curves in a folder, one file a row and seed, in the order of their names."""
+    found: dict[str, list[Any]] = {}
+    for path in sorted(folder.glob("*.json")):
+        found.setdefault(path.stem.rpartition(", seed ")[0], []).append(json.loads(path.read_text()))
+    plots.bands(found, picture, x, y)
 
 
 def percentage(holds: Tensor) -> float:
