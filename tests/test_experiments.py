@@ -41,7 +41,7 @@ def counted(done: list[tuple[str, int]], breaks_at: int | None = None) -> Experi
 
     paper = {"a": {"the paper": {"sum": "3.1"}}}
     return Experiment(
-        name="counted", about="Sums.", rows=jobs, columns={"sum": "sum ↑"}, paper=paper, told="as printed", seeds=3
+        name="counted", about="Sums.", rows=jobs, columns={"sum": "sum ↑"}, paper=paper, method="as printed", seeds=3
     )
 
 

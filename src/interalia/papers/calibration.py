@@ -255,7 +255,7 @@ AIS_CALIBRATION = Experiment(
         "over_loop": "AIS over the loop ↑",
         "over_decoder": "time over the decoder's ↓",
     },
-    told=f"x = W z + b + {SIGMA} eps in {PIXELS} dimensions, W's entries of variance 1/{PIXELS}, another W for each seed, "
+    method=f"x = W z + b + {SIGMA} eps in {PIXELS} dimensions, W's entries of variance 1/{PIXELS}, another W for each seed, "
     f"float64. {IMAGES} images from the model, and {IMAGES} others for the check; {CHAINS} chains, {TEMPERATURES:,} "
     f"temperatures, {LEAPFROG} leapfrog steps, sigmoidal path. Rough posterior: the exact mean times {SHRUNK}, the exact "
     f"standard deviations times {WIDENED}, no correlations. I(x; z) says how far the posterior is from the prior. Gradients "

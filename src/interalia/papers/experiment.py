@@ -87,7 +87,7 @@ class Experiment:
         about: what it shows, in one sentence.
         rows: yields the rows' jobs.
         columns: a column's name -> its heading, with the unit and an arrow to the better side.
-        told: the protocol in sentences; whatever differs from the paper's is named.
+        method: the protocol in sentences; whatever differs from the paper's is named.
         quick: what the quick form leaves out.
         paper: a row's name -> the papers' figures for it: source -> column -> what it prints.
         seeds: how many by default.
@@ -101,7 +101,7 @@ class Experiment:
     about: str
     rows: Any
     columns: Mapping[str, Any]
-    told: str = ""
+    method: str = ""
     quick: Any = ""
     paper: Mapping[str, Mapping[str, Mapping[str, str]]] = field(default_factory=dict)
     seeds: int = 5
@@ -120,7 +120,7 @@ class Experiment:
 
     def protocol(self, setting: Setting) -> dict[str, str]:
         """How it is done, by subject, or without one."""
-        return {"": self.told}
+        return {"": self.method}
 
     def cuts(self, setting: Setting) -> str:
         """What is cut in this form, in words that stand before the protocol."""

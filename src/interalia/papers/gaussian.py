@@ -192,7 +192,7 @@ FGAN_GAUSSIAN = Experiment(
         "jeffrey": printed(".5705", ".5151", "1.3218", "1.2295", "1.7034", "1.8087"),
         "pearson": printed(".6457", ".6379", ".5737", ".6157", "1.9274", "1.9031"),
     },
-    told="f-GAN's: q is mu + sigma z with z from N(0, 1), the critic has 2 layers of 64 tanh units, batches of 1,024 fresh "
+    method="f-GAN's: q is mu + sigma z with z from N(0, 1), the critic has 2 layers of 64 tanh units, batches of 1,024 fresh "
     "samples, simultaneous steps of both players on the saturating bound, whose solution is the divergence's own minimum. "
     "Ours, and the same for every divergence: the mixture 0.33 N(-1, 0.255^2) + 0.67 N(2, 2), recovered from the optima that "
     f"the paper prints; start at mu = 0, sigma = 1; Adam (beta1 0.5, beta2 {BETA2}) at the paper's rate {RATE}, falling "

@@ -316,7 +316,7 @@ HEALTH = Experiment(
         "caught_training": "right alarms, % of trainings ↑",
         **{rule.name: f"{rule.name}, % ↓" for rule in verdicts.RULES},
     },
-    told="n held-out examples in d dimensions, beside them as many samples and d latents. Perfect: samples are fresh draws "
+    method="n held-out examples in d dimensions, beside them as many samples and d latents. Perfect: samples are fresh draws "
     "of the data's law at every look; reconstructions and the way back differ from x by noise of a tenth of x's deviation; z "
     f"is drawn of the prior and stays the same in a training; {SCORES} scores of training data, at most as many of held-out "
     "data, and as many of samples, are N(0, 1). Data: N(0, I); U(0, 1), with a prior U(-1, 1); a mixture of ten modes of "

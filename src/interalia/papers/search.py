@@ -142,15 +142,15 @@ RECIPE_SEARCH = Experiment(
         "frechet": "Frechet distance of samples ↓",
         "coverage": "coverage ↑",
     },
-    told=f"{DRAWS} settings, each value drawn by itself (random.Random({SEED})) from "
+    method=f"{DRAWS} settings, each value drawn by itself (random.Random({SEED})) from "
     + "; ".join(f"{name}: {', '.join(map(str, values))}" for name, values in SPACE.items())
     + ". All are tried on "
     + " and ".join(f"{data} ({steps:,} steps)" for data, (_, steps) in FIRST.items())
     + f"; the {FINALISTS} of least mean cost, and the recipe as it was, on "
     + " and ".join(f"{data} ({steps:,} steps)" for data, (_, steps) in SECOND.items())
     + ". Cost: the geometric mean of the reconstruction ratio and of the Frechet distance, each over that of the recipe as "
-    f"it was on the same data with the same seed; at most {WORST:g}. All metrics are of {COUNT:,} validation images, or of all "
-    "that there are.",
+    f"it was on the same data with the same seed; at most {WORST:g}. All metrics are of {COUNT:,} validation images, or of "
+    "all that there are.",
     quick=f"scikit-learn's 8x8 digits, two settings, {SMALL['steps']} steps",
     seeds=1,
     chosen="Chosen on validation data.",

@@ -159,7 +159,7 @@ SEM_ALI = Experiment(
         "step": "ms a step",
         "training": "CPU seconds of training",
     },
-    told="ALI without a round trip, the recipes ali-mnist's and ali-cifar10's networks, relativistic pairing, R1 + R2, no "
+    method="ALI without a round trip, the recipes ali-mnist's and ali-cifar10's networks, relativistic pairing, R1 + R2, no "
     f"averaging, rates that fall by a cosine. {LENGTH:,} evaluations of the gradient on a batch of 128 for every method: so "
     "many steps for simultaneous moves, half as many for extragradient, whose step takes two. The learning rate of each "
     f"method and data set is that of {', '.join(map(str, TRIED['sgd']))} (gradient descent) or "

@@ -18,6 +18,7 @@ from torch import Tensor
 from interalia import data, metrics, tasks
 from interalia.data.store import as_tensor
 from interalia.errors import DivergedError
+from interalia.metrics import needs
 from interalia.metrics.evidence import Evidence, Points
 from interalia.papers.experiment import Experiment, Job, Setting, Values, trained
 from interalia.reports import plots
@@ -93,7 +94,7 @@ class Trial(Evidence):
     @property
     def infers(self) -> bool:
         """Whether the game has an encoder."""
-        return hasattr(self.game, "encoder")
+        return needs.infers(self)
 
     @property
     def mse(self) -> float:

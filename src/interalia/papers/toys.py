@@ -184,7 +184,7 @@ BILINEAR = Experiment(
         "difference": "difference",
         "left": "distance after all steps over that before ↓",
     },
-    told=f"theta and phi from (2, 1/2), {STEPS} steps of gradient descent, float64, no randomness. Bilinear: the value theta "
+    method=f"theta and phi from (2, 1/2), {STEPS} steps of gradient descent, float64, no randomness. Bilinear: the value theta "
     f"phi. Strongly monotone: {MONOTONE} theta^2 / 2 + theta phi - {MONOTONE} phi^2 / 2. Measured: the squared spectral "
     "radius of the step's matrix, from steps of the library's dynamics at unit vectors, exact for a linear step; past and "
     "optimistic with what they remember as part of the state. By hand, with J the game's matrix: 1 - eta J for simultaneous "
@@ -249,7 +249,7 @@ DIRAC_GAN = Experiment(
         "theory": "by hand",
         "difference": "difference",
     },
-    told="GAN's non-saturating losses, one point of data at 0, a generator that answers theta, a critic psi x, from (1, 1), "
+    method="GAN's non-saturating losses, one point of data at 0, a generator that answers theta, a critic psi x, from (1, 1), "
     f"gradient descent at {DIRAC_RATE:g}, {DIRAC_STEPS:,} steps, float64. R1 and R2 of {PENALTY:g}, the others of 0.3, "
     "instance noise of a constant 0.7. Near the equilibrium F has the matrix (0, -1/2; 1/2, g), g the penalty's; the "
     "measured factor is by differences of length 1e-4 at (0, 0). Interpolated and DRAGAN penalties ask for a slope of 1 and "
