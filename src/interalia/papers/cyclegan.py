@@ -223,13 +223,12 @@ CYCLEGAN_DIGITS = Study(
     "gets under; pictures of every row lie in the folder pictures: source, translation, way back, truth",
     deviations="three transformations, by one rule each: inverted and turned by 90 degrees; edges (Sobel); two colours drawn "
     "for each image; 25,000 images of a and 25,000 of b, of different digits; the bound: 25,000 pairs, the images of a and "
-    "their truths, L1 both ways; the paper's networks in small, at 28x28: generators c7s1-16, d32, d64, 4 x R64, u32, u16, "
-    "c7s1, critics of 34x34 patches C32-C64-C128, lambda 10, as in the paper; for the inverted and turned digits alone, "
-    "unlike the paper's, the generators see each image in its four quarter turns, for a convolution cannot turn an image "
-    "(the paper counts changes of geometry among its failures), lambda is 2, and the critics have patches of 16x16, C32-C64; "
-    "no identity term, pools of 50 (the paper: 2e-4, batch 1, other data), no augmentation; both settings chosen on "
-    "validation images; the last three rows are what the turning one was chosen against; 'GAN alone' has cycle 0, 'cycle "
-    "alone' has adversarial 0",
+    "their truths, L1 both ways; the paper's networks and lambda 10 in small, at 28x28: generators c7s1-16, d32, d64, 4 x "
+    "R64, u32, u16, c7s1, critics C32-C64-C128; for the inverted and turned digits alone, unlike the paper's, the generators "
+    "see each image in its four quarter turns, for a convolution cannot turn an image (the paper counts changes of geometry "
+    "among its failures), lambda is 2, and the critics have patches of 16x16, C32-C64; no identity term, pools of 50 (the "
+    "paper: 2e-4, batch 1, other data), no augmentation; both settings chosen on validation images; the last three rows are "
+    "what the turning one was chosen against; 'GAN alone' has cycle 0, 'cycle alone' has adversarial 0",
     checkpoint_every=250,
     seeds=3,
 )

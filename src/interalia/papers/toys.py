@@ -184,13 +184,13 @@ BILINEAR = Experiment(
         "difference": "difference",
         "left": "distance after all steps over that before ↓",
     },
-    method=f"theta and phi from (2, 1/2), {STEPS} steps of gradient descent, float64, no randomness. Bilinear: the value theta "
-    f"phi. Strongly monotone: {MONOTONE} theta^2 / 2 + theta phi - {MONOTONE} phi^2 / 2. Measured: the squared spectral "
-    "radius of the step's matrix, from steps of the library's dynamics at unit vectors, exact for a linear step; past and "
-    "optimistic with what they remember as part of the state. By hand, with J the game's matrix: 1 - eta J for simultaneous "
-    f"moves, 1 - eta J + eta^2 J^2 for extragradient, 1 - eta (J + gamma J'J) for consensus, gamma {GAMMA}; l^2 = (1 - 2 eta "
-    "mu) l + eta mu for past and optimistic. On the bilinear game these are 1 + eta^2, 1 - eta^2 + eta^4, (1 - eta gamma)^2 "
-    "+ eta^2 and (1 + sqrt(1 - 4 eta^2)) / 2; alternation stays on an ellipse, 1.",
+    method=f"theta and phi from (2, 1/2), {STEPS} steps of gradient descent, float64, no randomness. Bilinear: the value "
+    f"theta phi. Strongly monotone: {MONOTONE} theta^2 / 2 + theta phi - {MONOTONE} phi^2 / 2. Measured: the squared "
+    "spectral radius of the step's matrix, from steps of the library's dynamics at unit vectors, exact for a linear step; "
+    "past and optimistic with what they remember as part of the state. By hand, with J the game's matrix: 1 - eta J for "
+    f"simultaneous moves, 1 - eta J + eta^2 J^2 for extragradient, 1 - eta (J + gamma J'J) for consensus, gamma {GAMMA}; l^2 "
+    "= (1 - 2 eta mu) l + eta mu for past and optimistic. On the bilinear game these are 1 + eta^2, 1 - eta^2 + eta^4, (1 - "
+    "eta gamma)^2 + eta^2 and (1 + sqrt(1 - 4 eta^2)) / 2; alternation stays on an ellipse, 1.",
     quick="nothing is left out",
     seeds=1,
     cut="{steps:,} steps (--steps)",
@@ -249,8 +249,8 @@ DIRAC_GAN = Experiment(
         "theory": "by hand",
         "difference": "difference",
     },
-    method="GAN's non-saturating losses, one point of data at 0, a generator that answers theta, a critic psi x, from (1, 1), "
-    f"gradient descent at {DIRAC_RATE:g}, {DIRAC_STEPS:,} steps, float64. R1 and R2 of {PENALTY:g}, the others of 0.3, "
+    method="GAN's non-saturating losses, one point of data at 0, a generator that answers theta, a critic psi x, from (1, "
+    f"1), gradient descent at {DIRAC_RATE:g}, {DIRAC_STEPS:,} steps, float64. R1 and R2 of {PENALTY:g}, the others of 0.3, "
     "instance noise of a constant 0.7. Near the equilibrium F has the matrix (0, -1/2; 1/2, g), g the penalty's; the "
     "measured factor is by differences of length 1e-4 at (0, 0). Interpolated and DRAGAN penalties ask for a slope of 1 and "
     "have their minimum elsewhere; instance noise is random: they have no factor here. The setting is that of Which Training "
