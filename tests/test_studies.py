@@ -113,9 +113,11 @@ def test_a_protocol_tells_what_rows_share_and_what_differs() -> None:
     assert list(found) == ["data", "game", "networks", "optimizer", "length", "metric"]
     assert found["data"] == "mnist"
     assert "ema 0.999 (slow: 0)" in found["optimizer"]
-    assert found["length"] == "steps 100 (none: 0; long: 1000); batch 128"
+    assert found["length"] == "steps 100 (long: 1,000); batch 128"  # a row that is not trained has none
     assert STUDY.protocol(form(quick=True))["data"] == "digits"
-    assert described({"a": Run(latent=1), "b": Run(latent=2)}, ["latent"]) == "latent by row 1, 2"
+    runs = {str(size): Run(latent=size, labels=size == 2, clip=float(size == 2)) for size in (1, 2, 3)}
+    found = described(runs, ["latent", "labels", "clip", "size"])
+    assert found == "latent by row 1, 2, 3; labels no (2: yes); clip 0.0 (2: 1.0)"
 
 
 def test_a_protocol_leaves_out_no_field_of_a_run() -> None:

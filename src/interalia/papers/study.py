@@ -6,7 +6,8 @@ The frame owns seeds, data folder, quick form, length, names of folders and the 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
@@ -37,16 +38,13 @@ GROUPS: Mapping[str, Sequence[str]] = {  # of fields that a protocol tells
 ALWAYS = (
     "data",
     "game",
-    "divergence",
     "networks",
-    "encoder",
-    "latent",
     "optimiser",
     "dynamics",
     "ema",
     "steps",
     "batch",
-)
+)  # where they are the default too
 
 
 class Trial(Evidence):
@@ -64,6 +62,7 @@ class Trial(Evidence):
     """
 
     points: ClassVar[int | None] = None  # how many test images
+    game: Any
 
     def __init__(
         self,
@@ -74,7 +73,7 @@ class Trial(Evidence):
         dataset: data.Dataset,
         trained: Trained | None,
     ) -> None:
-        game: Any = None if trained is None else trained.game
+        game: Any = trained and trained.game
         super().__init__(game, dataset, count=self.points, seed=run.seed)
         self.row, self.run, self.setting, self.facts, self.trained = row, run, setting, facts, trained
         self.quick = setting.quick
@@ -273,7 +272,7 @@ class Study(Experiment):
         return {key: value for key, value in {**found, **trial.values}.items() if value is not None}
 
     def protocol(self, setting: Setting) -> dict[str, str]:
-        runs = {name: run for name, (_, run) in self.prepared(setting).items()}
+        runs = {name: run for name, (_, run) in self.prepared(setting).items() if run.steps}
         found = {group: described(runs, GROUPS[group]) for group in self.groups}
         return found | {"metric": self.measured} | ({"deviations": self.deviations} if self.deviations else {})
 
@@ -297,17 +296,43 @@ def described(runs: Mapping[str, Run], fields: Sequence[str]) -> str:
             continue
         rows: dict[str, list[str]] = {}
         for name, run in runs.items():
-            value = getattr(run, key)
-            words = ", ".join(f"{k} {v:g}" for k, v in value.items()) if isinstance(value, dict) else str(value)
-            rows.setdefault(words or "none", []).append(name)
+            rows.setdefault(in_words(getattr(run, key)), []).append(name)
         most = max(rows, key=lambda words: len(rows[words]))
         name = "" if key in (*GROUPS, "optimiser") else f"{key} "
-        others = "; ".join(f"{', '.join(who)}: {words}" for words, who in rows.items() if words != most)
-        if len(rows) == len(runs) > 1:
+        if len(rows) == len(runs) > 2:
             parts.append(f"{name}by row {', '.join(rows)}")
         else:
+            others = "; ".join(f"{called(who, runs)}: {words}" for words, who in rows.items() if words != most)
             parts.append(name + most + (f" ({others})" if others else ""))
     return "; ".join(parts)
+
+
+def in_words(value: Any) -> str:
+    """A field's value in words."""
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {number:g}" for key, number in value.items()) or "none"
+    if value is None or isinstance(value, bool):
+        return {None: "none", True: "yes", False: "no"}[value]
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def called(rows: Sequence[str], all_rows: Iterable[str]) -> str:
+    """Some rows in few words: the parts of their names, between colons and commas, that no other row has.
+
+    Example:
+        >>> called(["ring: GAN", "ring: GAN, long"], ["grid: GAN", "ring: GAN", "grid: GAN, long", "ring: GAN, long"])
+        'ring'
+    """
+    having: dict[str, set[str]] = {}
+    for row in all_rows:
+        for part in re.split(": |, ", row):
+            having.setdefault(part, set()).add(row)
+    own = {row: {row} for row in rows} | {part: who for part, who in having.items() if who <= set(rows)}
+    left, found = set(rows), []
+    while left:
+        found.append(max(own, key=lambda part: (len(own[part] & left), -len(part))))
+        left -= own[found[-1]]
+    return ", ".join(found)
 
 
 def bands(folder: Path, picture: Path, x: str, y: str) -> None:
