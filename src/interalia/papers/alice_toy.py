@@ -20,10 +20,7 @@ SETTINGS = {"published setting": Run(data="five", networks="alice-toy", encoder=
                                      dynamics=Part("alternating", turns={"critic": 1, "generator": 5}), batch=64, ema=0,
                                      optimiser=Part("adam", lr=0.001, beta1=0.5, beta2=0.999), steps=3200)}  # fmt: skip
 SETTINGS["ours"] = SETTINGS["published setting"].replace(
-    penalty=Part("r1r2", gamma=1.0),
-    dynamics="simultaneous",
-    schedule=Part("linear", start=0.5, final=0.0),
-    ema=0.998,
+    penalty=Part("r1r2", gamma=1.0), dynamics="simultaneous", schedule=Part("linear", start=0.5, final=0.0), ema=0.998
 )
 
 

@@ -38,18 +38,11 @@ DIGITS = Run(
     ema=0.99,
 )
 TURNING = DIGITS.replace(  # for a transformation that turns the image
-    data="mnist-inverted",
-    game=Part("cyclegan", cycle=2.0),
-    networks=Part("cyclegan", width=16, critic=32, turns=True),
+    data="mnist-inverted", game=Part("cyclegan", cycle=2.0), networks=Part("cyclegan", width=16, critic=32, turns=True)
 )
 EDGES, COLOURED = (DIGITS.replace(data=f"mnist-{rule}") for rule in ("edges", "coloured"))
 FACADES = DIGITS.replace(
-    data="facades",
-    networks=Part("cyclegan", width=32),
-    optimiser=Part("adam", lr=0.0002),
-    batch=4,
-    steps=3000,
-    size=64,
+    data="facades", networks=Part("cyclegan", width=32), optimiser=Part("adam", lr=0.0002), batch=4, steps=3000, size=64
 )
 LARGE_FACADES = FACADES.replace(size=128, batch=2, steps=2000)
 SMALL_FACADES = FACADES.replace(size=32, networks=Part("cyclegan", width=4, blocks=1))

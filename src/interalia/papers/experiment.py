@@ -152,12 +152,7 @@ class Experiment:
 
 
 def reproduce(
-    experiment: Experiment,
-    *,
-    only: str | None = None,
-    again: bool = False,
-    console: Console | None = None,
-    **form: Any,
+    experiment: Experiment, *, only: str | None = None, again: bool = False, console: Console | None = None, **form: Any
 ) -> Path:
     """Works an experiment out and returns the path of its Markdown table.
 
