@@ -13,25 +13,19 @@ import torch
 from torch import Tensor
 
 from interalia import tasks
-from interalia.data import as_tensor
 from interalia.disk import write_json
 from interalia.metrics import likelihood
 from interalia.metrics.likelihood.estimate import standard_error
 from interalia.papers.experiment import Setting, Values, slug, trained
-from interalia.papers.study import SMALL, Column, Row, Study, Trial, bands
+from interalia.papers.study import SMALL, Column, Curve, Row, Study, Trial, bands
 from interalia.registry import Part
 from interalia.reports import observed, plots
 from interalia.runs import Run, recipes
-from interalia.training.callbacks.callback import Observer, due
 
 if TYPE_CHECKING:
-    from interalia.games import Game, Outcome
-    from interalia.training.state import Training
+    from interalia.games import Game
 
 STEPS = 100_000
-LOOKS = 10  # points of a curve
-HELD_OUT = 1000  # validation images that a curve is of
-
 FULL = {"images": 10_000, "weights": 5000, "chains": 16, "temperatures": 1000, "simulated": 100}
 CUT = {"images": 100, "weights": 5000, "chains": 8, "temperatures": 500, "simulated": 100}  # with --steps
 CUT_CONVOLUTIONS = {**CUT, "chains": 4, "temperatures": 200, "simulated": 50}  # whose gradients take 30 times as long
@@ -74,32 +68,6 @@ def rows() -> dict[str, Row]:
     return found
 
 
-class Curve(Observer):
-    """Notes the bound, as the game's loss has it, on validation images, a few times in a training, and how long it took.
-
-    Arguments:
-        path: where the points are kept, for a training that goes on.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.points: list[tuple[float, float]] = []
-        self.seconds = 0.0
-
-    def start(self, training: Training) -> None:
-        self.x = as_tensor(training.dataset.validation.x[:HELD_OUT])
-        self.every = max(1, training.steps // LOOKS)
-        self.seconds = training.seconds
-        if self.path.exists():
-            self.points = [(at, bound) for at, bound in json.loads(self.path.read_text()) if at <= training.step]
-
-    def step(self, training: Training, outcome: Outcome) -> None:
-        self.seconds = training.seconds
-        if due(training.step, self.every, training.steps):
-            self.points.append((float(training.step), own_bound(training.sampled, self.x)))
-            write_json(self.path, self.points)
-
-
 def own_bound(game: Game, x: Tensor, seed: int = 0) -> float:
     """The bound of these images, as the game's loss has it, nats."""
     with tasks.quietly(game, seed):
@@ -114,7 +82,7 @@ class Posterior(Trial):
     def of(cls, row: str, run: Run, setting: Setting, facts: Mapping[str, Any]) -> Self:
         kind, _, short = row.partition(": ")
         folder = setting.folder / f"curves-{kind}".replace(" ", "-")
-        noted = Curve(folder / f"{short}, seed {run.seed}.json")
+        noted = Curve(own_bound, "validation", 1000, 10, folder / f"{short}, seed {run.seed}.json")
         done, dataset = trained(run, setting, observers=[noted])
         return cls(row, run, setting, {"curves": folder, "hours": noted.seconds / 3600}, dataset, done)
 

@@ -12,20 +12,17 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 
 from interalia import tasks
-from interalia.data.store import as_tensor
 from interalia.disk import write_json
 from interalia.errors import DivergedError
 from interalia.papers.experiment import Experiment, Job, Setting, Values
-from interalia.papers.study import SMALL, bands, on_files
+from interalia.papers.study import SMALL, Curve, bands, on_files
 from interalia.registry import Part
 from interalia.runs import Run, recipes
 from interalia.training import engine
-from interalia.training.callbacks.callback import Observer
 from interalia.training.callbacks.health import Health
 
 if TYPE_CHECKING:
-    from interalia.games import Game, Outcome
-    from interalia.training.state import Training
+    from interalia.games import Game
 
 COUNT = 2000  # held-out images
 LENGTH = 4000  # evaluations of the gradient
@@ -51,19 +48,6 @@ def reconstruction_error(game: Game, x: Tensor) -> float:
     return float((x - tasks.reconstruct(game, x)).square().mean())
 
 
-class Curve(Observer):
-    """Notes the reconstruction error of held-out images and the steps done, a few times."""
-
-    def __init__(self, x: Tensor, steps: int) -> None:
-        self.x = x
-        self.every = max(1, steps // POINTS)
-        self.points: list[tuple[float, float]] = []
-
-    def step(self, training: Training, outcome: Outcome) -> None:
-        if training.step % self.every == 0 or training.step == training.steps:
-            self.points.append((training.step, reconstruction_error(training.sampled, self.x)))
-
-
 def rows(setting: Setting) -> Iterator[Job]:
     """Data by data and seed by seed: every method at its own best rate."""
     length = setting.length(LENGTH, SMALL["steps"])
@@ -86,7 +70,7 @@ def run_of(data: str, method: str, rate: float, seed: int, length: int, setting:
 def curve(run: Run, part: str) -> list[tuple[float, float]]:
     """Trains a run and notes its curve on a part of the data; one that diverges ends there."""
     training = engine.prepare(run)
-    noted = Curve(as_tensor(getattr(training.dataset, part).x[:COUNT]), training.steps)
+    noted = Curve(reconstruction_error, part, COUNT, POINTS)
     engine.loop(training, [Health(), noted])
     if training.step < training.steps:  # asked to stop: half a curve is none
         raise KeyboardInterrupt

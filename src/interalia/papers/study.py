@@ -18,13 +18,17 @@ from torch import Tensor
 
 from interalia import data, metrics, tasks
 from interalia.data.store import as_tensor
+from interalia.disk import write_json
 from interalia.errors import DivergedError
+from interalia.games import Outcome
 from interalia.metrics import needs
 from interalia.metrics.evidence import Evidence, Points
 from interalia.papers.experiment import Experiment, Job, Setting, Values, trained
 from interalia.reports import plots
 from interalia.runs import Run
 from interalia.runs.loading import Trained
+from interalia.training.callbacks.callback import Observer, due
+from interalia.training.state import Training
 
 SMALL: Mapping[str, Any] = {"data": "digits", "size": None, "networks": "auto(width=8)", "steps": 40}  # a quick form
 GROUPS: Mapping[str, Sequence[str]] = {  # of fields that a protocol tells
@@ -333,6 +337,36 @@ def called(rows: Sequence[str], all_rows: Iterable[str]) -> str:
         found.append(max(own, key=lambda part: (len(own[part] & left), -len(part))))
         left -= own[found[-1]]
     return ", ".join(found)
+
+
+class Curve(Observer):
+    """Notes a number of the game on held-out images a few times in a training, and how long that took.
+
+    Arguments:
+        take: the number.
+        part, count: which images, the first of a part of the data.
+        points: how often.
+        path: where they are kept, for a training that goes on.
+    """
+
+    def __init__(
+        self, take: Callable[[Any, Tensor], float], part: str, count: int, points: int, path: Path | None = None
+    ) -> None:
+        self.take, self.part, self.count, self.intervals, self.path = take, part, count, points, path
+        self.points: list[tuple[float, float]] = []
+
+    def start(self, training: Training) -> None:
+        self.x = as_tensor(getattr(training.dataset, self.part).x[: self.count])
+        self.seconds = training.seconds
+        if self.path and self.path.exists():
+            self.points = [(step, value) for step, value in json.loads(self.path.read_text()) if step <= training.step]
+
+    def step(self, training: Training, outcome: Outcome) -> None:
+        self.seconds = training.seconds
+        if due(training.step, max(1, training.steps // self.intervals), training.steps):
+            self.points.append((float(training.step), self.take(training.sampled, self.x)))
+            if self.path:
+                write_json(self.path, self.points)
 
 
 def bands(folder: Path, picture: Path, x: str, y: str) -> None:
