@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from types import UnionType
 from typing import Any, Generic, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from interalia.errors import UserError, unknown
+from interalia.errors import SettingError, UserError, unknown
 
 T = TypeVar("T")
 Entry = TypeVar("Entry")
@@ -174,7 +174,9 @@ def make(text: str, catalogue: Mapping[str, Callable[..., T]], kind: str, *args:
     try:
         return member(*args, **{**settings, **given})
     except (TypeError, ValueError) as error:
-        raise UserError(f"the {kind} {text!r} cannot be made: {error}.") from error
+        raise SettingError(f"the {kind} {text!r} cannot be made: {error}.", settings_of(member)) from error
+    except UserError as error:
+        raise SettingError(str(error), {*settings_of(member), *getattr(error, "settings", ())}) from error
 
 
 def signature(member: Callable[..., Any]) -> str:

@@ -11,6 +11,7 @@ from cyclopts import CycloptsError
 
 from interalia.cli import changing, measuring, training, using  # noqa: F401 (each names its commands to the app)
 from interalia.cli.asking import app
+from interalia.cli.options import worded
 from interalia.cli.training import described
 from interalia.errors import UserError
 
@@ -22,7 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         app(arguments, exit_on_error=False, print_error=False)
     except (UserError, CycloptsError) as error:
-        print(f"interalia: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"interalia: {worded(error, app, sys.argv[1:] if arguments is None else arguments)}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt as stop:
         if str(stop):
