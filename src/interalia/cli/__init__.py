@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from cyclopts import CycloptsError
 
-from interalia.cli import changing, measuring, training, using  # noqa: F401 (each names its commands to the app)
+from interalia.cli import measuring, training, using  # noqa: F401 (each names its commands to the app)
 from interalia.cli.asking import app
 from interalia.cli.options import worded
 from interalia.cli.training import described

@@ -5,21 +5,23 @@ from __future__ import annotations
 import dataclasses
 import zipfile
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import App, Parameter
 
 from interalia import __version__
-from interalia.disk import writing
 from interalia.errors import UserError
 from interalia.runs.folder import Folder
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
     from torch import Tensor
 
     from interalia.games import Game
     from interalia.runs.loading import Trained
+    from interalia.tasks.shown import Shown
 
 app = App(
     name="interalia",
@@ -38,8 +40,8 @@ Told = Annotated[
 ]
 LevelName = Annotated[Literal["upper", "lower"], Parameter(help="Of latents, of a game with two levels.")]
 Seed = Annotated[int, Parameter(help="Of the random numbers.")]
-Out = Annotated[Path | None, Parameter(help="The file to write; by default one in the run's folder of figures.")]
-Device = Annotated[str, Parameter(help="auto, cpu, cuda ...")]
+Count = Annotated[int, Parameter(help="How many held-out images, where none are given.")]
+Separate = Annotated[bool, Parameter(help="Write each image as a file of its own into the folder --out.")]
 TrustGenerator = Annotated[
     bool,
     Parameter(
@@ -50,11 +52,47 @@ TrustGenerator = Annotated[
 ]
 
 
-def opened(run: Path, device: str, trust_generator: bool, home: Path | None = None) -> Trained:
-    from interalia.runs.loading import load
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Opening:
+    """How a run is opened."""
 
-    trained = load(run, device, trust=trust_generator)
-    return trained if home is None else dataclasses.replace(trained, folder=Folder(home))
+    seed: Seed = 0
+    device: Annotated[str, Parameter(help="auto, cpu, cuda ...")] = "auto"
+    trust_generator: TrustGenerator = False
+
+    def __call__(self, run: Path, best: bool = False) -> Trained:
+        from interalia.runs.loading import load
+
+        trained = load(best_of(run) if best else run, self.device, trust=self.trust_generator)
+        return dataclasses.replace(trained, folder=Folder(run)) if best else trained
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Asking(Opening):
+    """How a run is opened, and where an answer of its game is written."""
+
+    out: Annotated[
+        Path | None,
+        Parameter(
+            help="The file to write: .png a picture, .npz arrays, .json both; by default one in the run's folder of figures."
+        ),
+    ] = None
+
+    def write(self, trained: Trained, run: Path, name: str, shown: Shown, separate: bool = False) -> None:
+        """Writes an answer and prints what it says; without --out into the file `name`, with the ending that fits."""
+        from interalia.reports import showing
+
+        out = self.out
+        if out is None:
+            name += "" if separate else ".png" if shown.figure else ".npz"
+            out = trained.folder.figures / name if trained.folder else run.with_name(name)
+        first, *more = shown.say.splitlines()
+        say(f"{first}: {showing.write(shown, out, separate)}", *more)
+
+
+OPENING, ASKING = Opening(), Asking()
 
 
 def best_of(run: Path) -> Path:
@@ -128,26 +166,28 @@ def inputs(
         return x, None if told is None else conditions(trained.game, told, len(x))
     if told is not None:
         raise UserError("--told says what given images are, and none are given; leave it out, or give images.")
+    positive("count", count)
     dataset = reports.dataset_of(trained)
     return reports.held_out(dataset, count, seed), reports.conditions(trained.game, dataset, count, seed)
 
 
-def places(game: Game, text: str) -> list[int]:
-    """Which of a game's labels or attributes are named, with commas between them; a name may hold a comma itself where it
-    is named alone."""
-    from interalia import tasks
+def true_labels(trained: Trained, images: Sequence[Path] | None, count: int, seed: int) -> NDArray[Any] | None:
+    """The labels of the held-out images that `inputs` draws; None for the user's own, and where the data has none."""
+    from interalia import reports
 
-    words = [text] if text in game.names else [word.strip() for word in text.split(",") if word.strip()]
-    return [tasks.place(game.names, word, "attribute" if game.attributes else "label") for word in words]
+    y = None if images else reports.dataset_of(trained).test.y
+    return None if y is None else y[reports.rows(reports.dataset_of(trained), count, seed)]
 
 
 def conditions(game: Game, told: str, count: int) -> Tensor:
     """Labels, shape (count,), or attributes, shape (count, labels), from --told."""
     import torch
 
+    from interalia import tasks
+
     if not game.labels:
         raise UserError(f"this {type(game).__name__} is told nothing; leave out --told.")
-    found = places(game, told)
+    found = tasks.places(game, told)
     if game.attributes:
         return torch.tensor([float(j in found) for j in range(game.labels)]).expand(count, -1)
     if len(found) not in (1, count):
@@ -155,35 +195,10 @@ def conditions(game: Game, told: str, count: int) -> Tensor:
     return torch.tensor(found * (count if len(found) == 1 else 1))
 
 
-def figure(trained: Trained, run: Path, name: str) -> Path:
-    """Where a picture goes that no --out was given for."""
-    return trained.folder.figures / name if trained.folder else run.with_name(name)
-
-
-def save_arrays(path: Path, **arrays: Any) -> None:
-    import numpy as np
-
-    if path.suffix != ".npz":
-        raise UserError(f"--out is {path}, and arrays are written as .npz; give a name that ends in .npz.")
-    with writing(path, "wb") as file:
-        np.savez(file, allow_pickle=False, **{key: np.asarray(value) for key, value in arrays.items()})
-
-
-def picture(path: Path) -> Path:
-    """The path, if it is one of a picture or of arrays.
-
-    Raises:
-        UserError: it ends in something else.
-    """
-    if path.suffix not in (".png", ".npz"):
-        raise UserError(f"--out is {path}, and it must end in .png for a picture, or in .npz for arrays.")
-    return path
-
-
 def positive(name: str, value: int) -> None:
     if value < 1:
         raise UserError(f"--{name} is {value}, and it must be at least 1.")
 
 
-def say(text: str) -> None:
-    print(text, flush=True)
+def say(*lines: str) -> None:
+    print(*lines, sep="\n", flush=True)

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from interalia.cli.asking import Device, RunFolder, Seed, TrustGenerator, app, best_of, opened, say
+from interalia.cli.asking import OPENING, Opening, RunFolder, TrustGenerator, app, say
 
 
 @app.command
@@ -16,11 +16,9 @@ def evaluate(
     *,
     split: Literal["test", "validation"] = "test",
     count: int | None = None,
-    seed: Seed = 0,
-    device: Device = "auto",
     features: Literal["auto", "classifier", "random", "inception"] = "auto",
     best: bool = False,
-    trust_generator: TrustGenerator = False,
+    opening: Opening = OPENING,
 ) -> None:
     """Measure a run on held-out data and write reports.json, with the protocol of every number.
 
@@ -37,9 +35,9 @@ def evaluate(
     """
     from interalia import reports
 
-    trained = opened(best_of(run) if best else run, device, trust_generator, home=run)
+    trained = opening(run, best)
     found = reports.evaluate(
-        trained, split=split, count=count, seed=seed, features=features, weights="best" if best else "last"
+        trained, split=split, count=count, seed=opening.seed, features=features, weights="best" if best else "last"
     )
     reports.show(found)
     say(f"Written: {reports.home(trained).results}")
@@ -60,10 +58,8 @@ def likelihood(
     initial: Literal["posterior", "prior"] | None = None,
     simulated: int | None = None,
     precision: Literal["auto", "fp32", "bf16"] | None = None,
-    seed: Seed = 0,
-    device: Device = "auto",
     best: bool = False,
-    trust_generator: TrustGenerator = False,
+    opening: Opening = OPENING,
 ) -> None:
     """Estimate log p(x) of held-out data, and write likelihood.json and likelihood.md, with the protocol of every number.
 
@@ -98,7 +94,7 @@ def likelihood(
     """
     from interalia import reports
 
-    trained = opened(best_of(run) if best else run, device, trust_generator, home=run)
+    trained = opening(run, best)
     annealing = {
         "chains": chains, "temperatures": temperatures, "leapfrog": leapfrog, "path": path, "initial": initial,
         "simulated": simulated, "precision": precision,
@@ -110,7 +106,7 @@ def likelihood(
         count=count,
         samples=samples,
         annealing=annealing,
-        seed=seed,
+        seed=opening.seed,
         weights="best" if best else "last",
     )
     reports.show_likelihood(found)
@@ -131,7 +127,7 @@ def report(
     if Folder(run).run().game == OWN:  # which only Python can load, so that the figures are as they are
         say(f"The page of results: {reports.write(run)}")
     else:
-        say(f"The page of results: {reports.page(opened(run, 'auto', trust_generator))}")
+        say(f"The page of results: {reports.page(Opening(trust_generator=trust_generator)(run))}")
 
 
 @app.command

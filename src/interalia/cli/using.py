@@ -1,34 +1,35 @@
-"""generate, encode, reconstruct, interpolate, traverse, manifold, translate, neighbours, classify: a trained game at work."""
+"""generate, encode, reconstruct ...: a command for each verb of `interalia.tasks.verbs`, which writes its answer."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
 from interalia.cli.asking import (
-    Device,
+    ASKING,
+    OPENING,
+    Asking,
+    Count,
     Images,
     LevelName,
-    Out,
+    Opening,
     RunFolder,
-    Seed,
+    Separate,
     Told,
-    TrustGenerator,
     app,
     conditions,
-    figure,
     given_images,
     inputs,
-    opened,
-    picture,
     positive,
-    save_arrays,
     say,
+    true_labels,
 )
-from interalia.disk import writing
 from interalia.errors import UserError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @app.command
@@ -38,12 +39,9 @@ def generate(
     count: int | None = None,
     label: str | None = None,
     told: Told = None,
-    seed: Seed = 0,
-    out: Out = None,
-    device: Device = "auto",
-    separate: bool = False,
+    separate: Separate = False,
     sample: bool = False,
-    trust_generator: TrustGenerator = False,
+    asking: Asking = ASKING,
 ) -> None:
     """Draw samples and write them as one picture, or as an array (--out FILE.npz), or one file each (--separate).
 
@@ -58,41 +56,17 @@ def generate(
         as often as the training data has it.
     label
         The label of all samples, by its name in the data, of a game that was told labels.
-    separate
-        Write each sample as a file of its own into the folder --out.
     sample
         Draw from p(x | z), with the noise that the game's likelihood has, in place of its mean: zeros and ones of a
         Bernoulli likelihood, as they are held against data.
     """
-    from interalia import tasks
-    from interalia.reports import plots
+    from interalia.tasks import verbs
 
-    positive("count", 64 if count is None else count)
-    trained = opened(run, device, trust_generator)
-    if told is not None and label is not None:
-        raise UserError("--label and --told say the same thing twice; leave one of them out.")
-    y = None if told is None else conditions(trained.game, told, count or 64)
-    by_label = told is None and trained.game.labels and not trained.game.attributes and count is None and label is None
-    how: Literal["mean", "sample"] = "sample" if sample else "mean"
-    x = (
-        tasks.by_label(trained.game, 10, seed, how)
-        if by_label
-        else tasks.generate(trained.game, count or 64, seed, label, y, how)
-    )
-    if separate:
-        if x.ndim != 4:
-            raise UserError("vectors cannot be written as pictures; leave out --separate and give --out FILE.npz.")
-        folder = out or figure(trained, run, "generated")
-        for i, image in enumerate(x):
-            plots.single(image.numpy(), folder / f"{i:06d}.png")
-        say(f"{len(x)} samples: {folder}")
-        return
-    path = picture(out or figure(trained, run, "generated.png" if x.ndim == 4 else "generated.npz"))
-    if path.suffix == ".npz" or x.ndim != 4:
-        save_arrays(path, x=x)
-    else:
-        plots.grid(x.numpy(), path, columns=10 if by_label else None)
-    say(f"{len(x)} samples: {path}")
+    trained = asking(run)
+    count = 64 if count is None and told is not None else count
+    y = None if told is None else conditions(trained.game, told, count or 0)
+    shown = verbs.generate(trained.game, count, asking.seed, label, y, sample)
+    asking.write(trained, run, "generated", shown, separate)
 
 
 @app.command
@@ -100,22 +74,17 @@ def reconstruct(
     run: RunFolder,
     images: Images = None,
     *,
-    count: int = 40,
+    count: Count = 40,
     level: LevelName = "upper",
     project: int = 0,
     rate: float = 0.05,
     told: Told = None,
-    seed: Seed = 0,
-    out: Out = None,
-    device: Device = "auto",
-    trust_generator: TrustGenerator = False,
+    asking: Asking = ASKING,
 ) -> None:
     """Encode and decode images: originals above, reconstructions below, and how far apart they are.
 
     Parameters
     ----------
-    count
-        How many held-out images, where none are given.
     project
         So many steps of gradient descent on the reconstruction refine the encoder's z, or find one where there is no encoder.
     rate
@@ -123,34 +92,18 @@ def reconstruct(
     """
     from interalia import tasks
     from interalia.metrics.inference import reconstruction
-    from interalia.reports import plots
+    from interalia.tasks import verbs
 
-    positive("count", count)
-    trained = opened(run, device, trust_generator)
-    if project:
-        positive("project", project)
-        tasks.capable(trained.game, "project", "decoder")
-        if level == "lower":
-            raise UserError("--project descends in z, the upper level; leave out --level.")
-    else:
-        tasks.capable(trained.game, "reconstruct", "encoder", "decoder")
-    x, y = inputs(trained, images, count, seed=0, told=told)
-    if project:
-        z = tasks.project(trained.game, x, project, rate, seed=seed, y=y)
-        x_hat = tasks.decode(trained.game, z, seed, y=y)
-    else:
-        x_hat = tasks.reconstruct(trained.game, x, seed, y, level)
-    path = picture(out or figure(trained, run, "reconstructed.png" if x.ndim == 4 else "reconstructed.npz"))
-    if path.suffix == ".npz" or x.ndim != 4:
-        save_arrays(path, x=x, x_hat=x_hat)
-    else:
-        plots.pairs(x.numpy(), x_hat.numpy(), path)
-    say(f"{len(x)} reconstructions: {path}")
+    trained = asking(run)
+    tasks.capable(trained.game, *(("project",) if project else ("reconstruct", "encoder")), "decoder")
+    x, y = inputs(trained, images, count, 0, told)
+    shown = verbs.reconstruct(trained.game, x, y, asking.seed, level, project, rate)
+    asking.write(trained, run, "reconstructed", shown)
     if len(x) > 1:
-        measured = reconstruction(x, x_hat)
+        measured = reconstruction(x, x.new_tensor(shown.arrays["x_hat"]))
         say(
             f"mean L2 error {measured.error:.3f}, {measured.ratio:.3f} of what another image's reconstruction "
-            f"gives ({measured.shuffled:.3f})" + (f"; PSNR {measured.psnr:.1f} dB" if x.ndim == 4 else "")
+            f"gives ({measured.shuffled:.3f})" + (f"; PSNR {measured.psnr:.1f} dB" if shown.figure else "")
         )
 
 
@@ -167,10 +120,7 @@ def interpolate(
     how: Literal["linear", "spherical"] = "linear",
     level: LevelName = "upper",
     told: Told = None,
-    seed: Seed = 0,
-    out: Out = None,
-    device: Device = "auto",
-    trust_generator: TrustGenerator = False,
+    asking: Asking = ASKING,
 ) -> None:
     """Walk from one image's latent to another's, with the originals at both ends.
 
@@ -184,29 +134,13 @@ def interpolate(
         On a straight line, or on the arc that keeps the latent's length.
     """
     from interalia import tasks
-    from interalia.reports import plots
+    from interalia.tasks import verbs
 
     positive("pairs", pairs)
-    trained = opened(run, device, trust_generator)
+    trained = asking(run)
     tasks.capable(trained.game, "interpolate", "encoder", "decoder")
-    x, y = inputs(trained, images, 2 * pairs, seed, told)
-    if len(x) < 2:
-        raise UserError(f"an interpolation needs 2 images, and {len(x)} was given; give one more.")
-    if len(x) % 2:
-        raise UserError(
-            f"{len(x)} images do not make pairs (the first half is led to the second); give one more or fewer."
-        )
-    half = len(x) // 2
-    a, b = x[:half], x[half : 2 * half]
-    way = tasks.interpolate(
-        trained.game, a, b, steps, how, seed, None if y is None else (y[:half], y[half : 2 * half]), level
-    )
-    path = picture(out or figure(trained, run, "interpolated.png" if x.ndim == 4 else "interpolated.npz"))
-    if path.suffix == ".npz" or x.ndim != 4:
-        save_arrays(path, a=a, way=way, b=b)
-    else:
-        plots.interpolations(a.numpy(), way.numpy(), b.numpy(), path)
-    say(f"{half} interpolations: {path}")
+    x, y = inputs(trained, images, 2 * pairs, asking.seed, told)
+    asking.write(trained, run, "interpolated", verbs.interpolate(trained.game, x, y, asking.seed, steps, how, level))
 
 
 @app.command
@@ -218,16 +152,12 @@ def traverse(
     low: float = -2.0,
     high: float = 2.0,
     dimensions: int = 6,
-    seed: Seed = 0,
-    out: Annotated[
-        Path | None, Parameter(help="A folder for one picture a code, or a .png or .npz file for all of them.")
-    ] = None,
-    device: Device = "auto",
-    trust_generator: TrustGenerator = False,
+    asking: Asking = ASKING,
 ) -> None:
     """Vary one code of z at a time: in each row of a picture the rest of z is fixed, along it the code takes its values.
 
-    A game whose z has no codes shows its first few dimensions in the same way.
+    A game whose z has no codes shows its first few dimensions in the same way. A --out without an ending, as the default,
+    is a folder for one picture a code.
 
     Parameters
     ----------
@@ -242,36 +172,15 @@ def traverse(
     dimensions
         How many dimensions are shown of a z without codes.
     """
-    from interalia import tasks
-    from interalia.reports import plots
+    from interalia.tasks import verbs
 
-    for name, value in (("rows", rows), ("columns", columns), ("dimensions", dimensions)):
-        positive(name, value)
-    trained = opened(run, device, trust_generator)
-    names = tasks.directions(trained.game, dimensions)
-    found = {name: tasks.traverse(trained.game, i, rows, columns, low, high, seed) for i, name in enumerate(names)}
-    images = len(trained.game.shape) == 3
-    path = out or figure(trained, run, "traversals" if images else "traversals.npz")
-    if path.suffix == ".npz" or not images:
-        save_arrays(path, **found)
-    elif not path.suffix:
-        for name, block in found.items():
-            plots.traversals([block.numpy()], path / f"{name}.png")
-    else:
-        plots.traversals([block.numpy() for block in found.values()], picture(path))
-    say(f"{len(found)} traversals, {', '.join(found)}: {path}")
+    trained = asking(run)
+    shown = verbs.traverse(trained.game, rows, columns, low, high, dimensions, asking.seed)
+    asking.write(trained, run, "traversals", shown, separate=asking.out is None and bool(shown.parts))
 
 
 @app.command
-def manifold(
-    run: RunFolder,
-    *,
-    side: int = 20,
-    seed: Seed = 0,
-    out: Out = None,
-    device: Device = "auto",
-    trust_generator: TrustGenerator = False,
-) -> None:
+def manifold(run: RunFolder, *, side: int = 20, asking: Asking = ASKING) -> None:
     """Decode a grid over the whole plane of a z of two dimensions, evenly spaced in the prior's probability.
 
     Parameters
@@ -279,19 +188,10 @@ def manifold(
     side
         How many places along each dimension.
     """
-    from interalia import tasks
-    from interalia.reports import plots
+    from interalia.tasks import verbs
 
-    positive("side", side)
-    trained = opened(run, device, trust_generator)
-    x = tasks.manifold(trained.game, side, seed)
-    images = len(trained.game.shape) == 3
-    path = picture(out or figure(trained, run, "manifold.png" if images else "manifold.npz"))
-    if path.suffix == ".npz" or not images:
-        save_arrays(path, x=x)
-    else:
-        plots.grid(x.flatten(0, 1).numpy(), path, columns=side)
-    say(f"The plane of z, {side}x{side}: {path}")
+    trained = asking(run)
+    asking.write(trained, run, "manifold", verbs.manifold(trained.game, side, asking.seed))
 
 
 @app.command
@@ -302,11 +202,9 @@ def translate(
     ] = None,
     *,
     to: Literal["a", "b"] = "b",
-    count: int = 20,
-    out: Out = None,
-    device: Device = "auto",
-    separate: bool = False,
-    trust_generator: TrustGenerator = False,
+    count: Count = 20,
+    separate: Separate = False,
+    asking: Asking = ASKING,
 ) -> None:
     """Translate images into another domain: originals above, translations below, and below them the way back.
 
@@ -314,40 +212,21 @@ def translate(
     ----------
     to
         The domain to translate into: b, of the run's target, or a, of its data.
-    count
-        How many held-out images, where none are given.
-    separate
-        Write each translation as a file of its own into the folder --out.
     """
     from interalia import reports, tasks
-    from interalia.reports import plots
+    from interalia.tasks import verbs
 
     positive("count", count)
-    trained = opened(run, device, trust_generator)
+    trained = asking(run)
     tasks.check_translator(trained.game)
     if images:
         x = given_images(trained, images)
     else:
         dataset = reports.dataset_of(trained)
         source = dataset if to == "b" or dataset.other is None else dataset.other
-        x = reports.held_out(source, count)
-    fake = tasks.translate(trained.game, x, to)
-    if separate:
-        if x.ndim != 4:
-            raise UserError("vectors cannot be written as pictures; leave out --separate and give --out FILE.npz.")
-        folder = out or figure(trained, run, f"translated_to_{to}")
-        for i, image in enumerate(fake):
-            plots.single(image.numpy(), folder / f"{i:06d}.png")
-        say(f"{len(x)} translations: {folder}")
-        return
-    back = tasks.translate(trained.game, fake, "a" if to == "b" else "b")
-    path = picture(out or figure(trained, run, f"translated_to_{to}.{'png' if x.ndim == 4 else 'npz'}"))
-    if path.suffix == ".npz" or x.ndim != 4:
-        save_arrays(path, x=x, translation=fake, back=back)
-    else:
-        plots.cycles(x.numpy(), fake.numpy(), back.numpy(), path)
-    say(f"{len(x)} translations: {path}")
-    say(f"mean distance of the way back, a number: {float((x - back).abs().mean()):.3f}")
+        x = reports.held_out(source, count, asking.seed)
+    shown = verbs.translate(trained.game, x, to, back=not separate)
+    asking.write(trained, run, f"translated_to_{to}", shown, separate)
 
 
 @app.command
@@ -358,9 +237,7 @@ def encode(
     out: Path,
     sample: bool = False,
     told: Told = None,
-    seed: Seed = 0,
-    device: Device = "auto",
-    trust_generator: TrustGenerator = False,
+    opening: Opening = OPENING,
 ) -> None:
     """Infer latents: an .npz with z, shape (n, latent), the encoder's last hidden layer, and the files' names.
 
@@ -373,13 +250,13 @@ def encode(
     """
     from interalia import tasks
     from interalia.data.files import expand
+    from interalia.tasks import verbs
 
-    trained = opened(run, device, trust_generator)
+    trained = opening(run)
     tasks.capable(trained.game, "encode", "encoder")
-    x, y = inputs(trained, images, 0, seed, told)
-    z = tasks.encode(trained.game, x, seed, "sample" if sample else "mean", y)
-    save_arrays(out, z=z, features=tasks.features(trained.game, x, y=y), files=[str(path) for path in expand(images)])
-    say(f"{len(z)} latents of {z.shape[1]} dimensions: {out}")
+    x, y = inputs(trained, images, 0, opening.seed, told)
+    shown = verbs.encode(trained.game, x, y, opening.seed, sample, [str(path) for path in expand(images)])
+    Asking(out=out).write(trained, run, "encoded", shown)
 
 
 @app.command
@@ -390,11 +267,8 @@ def neighbours(
     nearest: int = 8,
     among: int = 10_000,
     told: Told = None,
-    count: int = 10,
-    seed: Seed = 0,
-    out: Out = None,
-    device: Device = "auto",
-    trust_generator: TrustGenerator = False,
+    count: Count = 10,
+    asking: Asking = ASKING,
 ) -> None:
     """Find the training images whose z is nearest to an image's: a row an image, its neighbours beside it.
 
@@ -404,43 +278,16 @@ def neighbours(
         How many neighbours of each image.
     among
         Among how many training images, drawn by seed.
-    count
-        How many held-out images, where none are given.
     """
-    import torch
-
     from interalia import reports, tasks
-    from interalia.data.store import as_tensor
-    from interalia.reports import plots
+    from interalia.tasks import verbs
 
-    for name, value in (("count", count), ("among", among), ("nearest", nearest)):
-        positive(name, value)
-    trained = opened(run, device, trust_generator)
+    trained = asking(run)
     tasks.capable(trained.game, "neighbours", "encoder")
-    x, y = inputs(trained, images, count, seed, told)
-    dataset = reports.dataset_of(trained)
-    rows = (
-        torch.randperm(len(dataset.train), generator=torch.Generator().manual_seed(seed))[:among].sort().values.numpy()
-    )
-    if nearest > len(rows):
-        raise UserError(
-            f"--nearest is {nearest}, and it is looked among {len(rows)} training images; lower it to {len(rows)} or less"
-            f"{', or raise --among' if len(rows) < len(dataset.train) else ''}."
-        )
-    others = as_tensor(dataset.train.x[rows])
-    values = dataset.conditions("train", trained.game.attributes) if trained.game.labels else None
-    pair = None if values is None or y is None else (y, torch.from_numpy(values[rows]))
-    found = tasks.neighbours(trained.game, x, others, nearest, seed, pair)
-    path = picture(out or figure(trained, run, "neighbours.png" if x.ndim == 4 else "neighbours.npz"))
-    if path.suffix == ".npz" or x.ndim != 4:
-        save_arrays(path, x=x, neighbours=others[found], rows=rows[found.numpy()])
-    else:
-        plots.interpolations(x.numpy(), others[found].numpy(), None, path)
-    say(f"{len(x)} images with {nearest} neighbours of {len(rows)}: {path}")
-    if dataset.test.y is not None and dataset.train.y is not None and not images:
-        own = dataset.test.y[reports.rows(dataset, count, seed)]
-        share = float((dataset.train.y[rows][found.numpy()] == own[:, None]).mean())
-        say(f"neighbours of the same label: {100 * share:.1f} %")
+    x, y = inputs(trained, images, count, asking.seed, told)
+    dataset, labels = reports.dataset_of(trained), true_labels(trained, images, count, asking.seed)
+    shown = verbs.neighbours(trained.game, x, dataset, y, asking.seed, nearest, among, labels)
+    asking.write(trained, run, "neighbours", shown)
 
 
 @app.command
@@ -448,47 +295,130 @@ def classify(
     run: RunFolder,
     images: Images = None,
     *,
-    count: int = 40,
-    seed: Seed = 0,
+    count: Count = 40,
     out: Annotated[Path | None, Parameter(help="A .csv file: a row an image, its label and each probability.")] = None,
-    device: Device = "auto",
-    trust_generator: TrustGenerator = False,
+    opening: Opening = OPENING,
 ) -> None:
-    """Read the labels of images by a semi-supervised game.
+    """Read the labels of images by a semi-supervised game."""
+    from interalia.data.files import expand
+    from interalia.tasks import verbs
+
+    trained = opening(run)
+    x, _ = inputs(trained, images, count, opening.seed, None)
+    names = [str(path) for path in expand(images)] if images else []
+    shown = verbs.classify(
+        trained.game,
+        x,
+        opening.seed,
+        names if len(names) == len(x) else None,  # held-out images, or an array of many
+        true_labels(trained, images, count, opening.seed),
+    )
+    if out is not None:
+        Asking(out=out).write(trained, run, "classified", shown)
+        return
+    image, label, *probabilities = shown.arrays.values()
+    for name, read, p in zip(image, label, zip(*probabilities, strict=True), strict=True):
+        say(f"{name}: {read} ({100 * max(p):.1f} %)")
+    say(*shown.say.splitlines()[1:])
+
+
+@app.command
+def edit(
+    run: RunFolder,
+    images: Images = None,
+    *,
+    to: Annotated[str | None, Parameter(help="What to change: a label or an attribute; see below.")] = None,
+    told: Told = None,
+    count: Count = 8,
+    strengths: Annotated[
+        list[float] | None, Parameter(help="How far to go, in differences of the means; by default -2 to 2.")
+    ] = None,
+    examples: int = 5000,
+    asking: Asking = ASKING,
+) -> None:
+    """Change images in one property and keep the rest of their z: a row an image, a column a change.
+
+    A game that is told labels shows each image under other labels, one that is told attributes with one attribute after
+    the other turned over: by default all of them, or those of --to, with commas between them. A game that is told nothing
+    moves z along the difference of the means of labelled training images with and without the property --to, a label or an
+    attribute of its data.
 
     Parameters
     ----------
-    count
-        How many held-out images, where none are given.
+    examples
+        Of how many labelled training images the means are taken.
     """
-    import csv
-
     from interalia import reports, tasks
-    from interalia.data.files import expand
+    from interalia.tasks import verbs
 
-    positive("count", count)
-    trained = opened(run, device, trust_generator)
-    x, _ = inputs(trained, images, count, seed, None)
-    probabilities = tasks.classify(trained.game, x, seed)
-    read = probabilities.argmax(1)
-    labels = [trained.game.names[j] for j in read.tolist()]
-    names = [str(path) for path in expand(images)] if images else []
-    if len(names) != len(x):  # held-out images, or an array of many
-        names = [str(row) for row in range(len(x))]
-    if out is not None:
-        if out.suffix != ".csv":
-            raise UserError(f"--out is {out}, and labels are written as .csv; give a name that ends in .csv.")
-        with writing(out) as file:
-            table = csv.writer(file)
-            table.writerow(["image", "label", *(f"p{label}" for label in trained.game.names)])
-            for name, label, row in zip(names, labels, probabilities.tolist(), strict=True):
-                table.writerow([name, label, *(f"{p:.6f}" for p in row)])
-        say(f"{len(x)} labels: {out}")
-    else:
-        for name, label, p in zip(names, labels, probabilities.max(1).values.tolist(), strict=True):
-            say(f"{name}: {label} ({100 * p:.1f} %)")
-    if not images:
-        dataset = reports.dataset_of(trained)
-        if dataset.test.y is not None:
-            right = float((read.numpy() == dataset.test.y[reports.rows(dataset, count, seed)]).mean())
-            say(f"right: {100 * right:.1f} %")
+    trained = asking(run)
+    tasks.capable(trained.game, "edit", "encoder", "decoder")
+    x, y = inputs(trained, images, count, asking.seed, told)
+    dataset = None if trained.game.labels or to is None else reports.dataset_of(trained)
+    shown = verbs.edit(trained.game, x, y, asking.seed, to, dataset, strengths, examples)
+    asking.write(trained, run, "edited", shown)
+
+
+@app.command
+def complete(
+    run: RunFolder,
+    images: Images = None,
+    *,
+    mask: str = "right",
+    steps: int = 200,
+    rate: float = 0.05,
+    blend: int = 0,
+    told: Told = None,
+    count: Count = 20,
+    separate: Separate = False,
+    asking: Asking = ASKING,
+) -> None:
+    """Fill in a part of images: encode, refine z on the known pixels, decode the rest. Originals above, then with the hole,
+    then filled in.
+
+    Parameters
+    ----------
+    mask
+        What is to be filled in: left, right, top, bottom (a half) or centre (the middle quarter); or a picture of one
+        image's size, white where the image is known and black where it is not.
+    steps
+        Of the descent on the known pixels; 0 keeps the encoder's z.
+    rate
+        Of the descent.
+    blend
+        Over how many pixels of the known part the seam fades.
+    """
+    from interalia import tasks
+    from interalia.tasks import verbs
+
+    trained = asking(run)
+    tasks.capable(trained.game, "complete", "decoder")
+    x, y = inputs(trained, images, count, asking.seed, told)
+    known = mask if mask in tasks.HOLES or len(trained.game.shape) != 3 else painted(mask, trained.game.shape)
+    shown = verbs.complete(trained.game, x, known, y, asking.seed, steps, rate, blend)
+    asking.write(trained, run, "completed", shown, separate)
+
+
+def painted(name: str, shape: tuple[int, ...]) -> Tensor:
+    """The mask that a picture shows, 1 where it is white, shape (1, height, width)."""
+    import torch
+    from PIL import Image, UnidentifiedImageError
+
+    from interalia import tasks
+
+    if not Path(name).exists():
+        raise UserError(
+            f"there is no mask {name}; it is one of {', '.join(tasks.HOLES)}, or a black and white picture's path."
+        )
+    try:
+        with Image.open(name) as opened_mask:
+            gray = opened_mask.convert("L")
+    except (OSError, UnidentifiedImageError):
+        raise UserError(f"the mask {name} is no picture; give a .png, white where the image is known.") from None
+    height, width = shape[1:]
+    if gray.size != (width, height):
+        raise UserError(
+            f"the mask {name} has {gray.size[0]}x{gray.size[1]} pixels, and this game's images have {width}x{height}; give "
+            f"one of that size."
+        )
+    return (torch.tensor(list(gray.getdata()), dtype=torch.float32).view(1, height, width) >= 128).float()

@@ -76,9 +76,7 @@ def conditions(game: Game, dataset: Dataset, count: int, seed: int = 0) -> Tenso
 
 def rows(dataset: Dataset, count: int, seed: int) -> NDArray[np.int64]:
     """Which members of the test split a seed draws."""
-    order = torch.randperm(len(dataset.test), generator=torch.Generator().manual_seed(seed))
-    found: NDArray[np.int64] = order[:count].sort().values.numpy()
-    return found
+    return dataset.test.rows(count, seed)
 
 
 def observed(dataset: Dataset, split: str, count: int | None, seed: int) -> tuple[Tensor, str]:
@@ -86,6 +84,5 @@ def observed(dataset: Dataset, split: str, count: int | None, seed: int) -> tupl
     part = getattr(dataset, split)
     if not len(part):
         raise UserError(f"the {split} split of {dataset.name!r} is empty; measure on another split.")
-    order = torch.randperm(len(part), generator=torch.Generator().manual_seed(seed))
-    x = as_tensor(part.x[order[:count].sort().values.numpy()])
+    x = as_tensor(part.x[part.rows(count, seed)])
     return x, "fresh in training, drawn once here" if dataset.binarised == "fresh" else dataset.binarised

@@ -18,11 +18,12 @@ from interalia.tasks.calling import (
     check_images,
     labels,
     place,
+    places,
     told,
 )
 from interalia.tasks.classes import classify
 from interalia.tasks.codes import answers, check_recogniser, directions, manifold, recognise, traverse
-from interalia.tasks.completion import complete, project
+from interalia.tasks.completion import HOLES, complete, hole, project
 from interalia.tasks.domains import check_translator, translate
 from interalia.tasks.editing import direction, edit, edits, shift
 from interalia.tasks.inference import (
@@ -40,6 +41,7 @@ from interalia.tasks.inference import (
 
 __all__ = [
     "BATCH",
+    "HOLES",
     "Level",
     "answers",
     "between",
@@ -60,12 +62,14 @@ __all__ = [
     "encode",
     "features",
     "generate",
+    "hole",
     "interpolate",
     "labels",
     "latents",
     "manifold",
     "neighbours",
     "place",
+    "places",
     "project",
     "quietly",
     "recognise",

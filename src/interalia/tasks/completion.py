@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from interalia.contexts import device_of, quietly
-from interalia.errors import UserError
+from interalia.errors import UserError, unknown
 from interalia.tasks.calling import BATCH, capable, check_images, told
 from interalia.tasks.inference import decode, encode, latents
 
@@ -115,6 +116,32 @@ def nearest(game: Game, x: Tensor, known: Tensor, seed: int, y: Tensor | None) -
         closer = lost < best
         best, found = torch.where(closer, lost, best), torch.where(closer[:, None], z, found)
     return found
+
+
+HOLES = ("left", "right", "top", "bottom", "centre")
+
+
+def hole(shape: Sequence[int], name: str) -> Tensor:
+    """The mask of a named hole, a half of an image or its middle quarter: 1 where it is known, shape (1, height, width).
+
+    Example:
+        >>> hole((1, 2, 4), "left")
+        tensor([[[0., 0., 1., 1.],
+                 [0., 0., 1., 1.]]])
+    """
+    height, width = shape[1:]
+    holes = {
+        "left": (slice(None), slice(0, width // 2)),
+        "right": (slice(None), slice(width // 2, width)),
+        "top": (slice(0, height // 2), slice(None)),
+        "bottom": (slice(height // 2, height), slice(None)),
+        "centre": (slice(height // 4, height - height // 4), slice(width // 4, width - width // 4)),
+    }
+    if name not in holes:
+        raise unknown("hole", name, HOLES)
+    known = torch.ones(1, height, width)
+    known[0][holes[name]] = 0
+    return known
 
 
 def checked(game: Game, mask: ArrayLike) -> Tensor:
