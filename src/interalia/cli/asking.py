@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import App, Parameter
 
@@ -34,14 +34,10 @@ Images = Annotated[list[Path] | None, Parameter(help="Images, or folders of them
 Told = Annotated[
     str | None,
     Parameter(
-        help="What a conditional game is told of given images: a label for all of them or one each, with commas between "
-        "them; or the names of the attributes that they have."
+        help="What a conditional game is told of given images or samples: a label for all of them or one each, with commas "
+        "between them; or the names of the attributes that they have."
     ),
 ]
-LevelName = Annotated[Literal["upper", "lower"], Parameter(help="Of latents, of a game with two levels.")]
-Seed = Annotated[int, Parameter(help="Of the random numbers.")]
-Count = Annotated[int, Parameter(help="How many held-out images, where none are given.")]
-Separate = Annotated[bool, Parameter(help="Write each image as a file of its own into the folder --out.")]
 TrustGenerator = Annotated[
     bool,
     Parameter(
@@ -57,7 +53,7 @@ TrustGenerator = Annotated[
 class Opening:
     """How a run is opened."""
 
-    seed: Seed = 0
+    seed: Annotated[int, Parameter(help="Of the random numbers.")] = 0
     device: Annotated[str, Parameter(help="auto, cpu, cuda ...")] = "auto"
     trust_generator: TrustGenerator = False
 
@@ -76,7 +72,8 @@ class Asking(Opening):
     out: Annotated[
         Path | None,
         Parameter(
-            help="The file to write: .png a picture, .npz arrays, .json both; by default one in the run's folder of figures."
+            help="The file to write: .png a picture, .npz arrays, .csv a table, .json all of it; without an ending a folder "
+            "for one picture each; by default in the run's folder of figures."
         ),
     ] = None
 
@@ -89,6 +86,15 @@ class Asking(Opening):
             name += "" if separate else ".png" if shown.figure else ".npz"
             out = trained.folder.figures / name if trained.folder else run.with_name(name)
         first, *more = shown.say.splitlines()
+        if self.out is None and shown.is_table:
+            say(
+                *(
+                    f"{image}: {label} ({100 * max(p):.1f} %)"
+                    for image, label, *p in zip(*shown.arrays.values(), strict=True)
+                ),
+                *more,
+            )
+            return
         say(f"{first}: {showing.write(shown, out, separate)}", *more)
 
 
@@ -156,9 +162,12 @@ def arrays(paths: Sequence[Path], shape: tuple[int, ...]) -> Tensor:
 
 
 def inputs(
-    trained: Trained, images: Sequence[Path] | None, count: int, seed: int, told: str | None
+    trained: Trained, images: Sequence[Path] | None, count: int, seed: int, told: str | None, given: Mapping[str, Any]
 ) -> tuple[Tensor, Tensor | None]:
-    """The user's images, or `count` of the run's test split drawn by seed, and what a conditional game is told of them."""
+    """The user's images, or `count` of the run's test split drawn by seed, and what a conditional game is told of them.
+
+    Those that are translated to a are of the other domain.
+    """
     from interalia import reports
 
     if images:
@@ -166,17 +175,17 @@ def inputs(
         return x, None if told is None else conditions(trained.game, told, len(x))
     if told is not None:
         raise UserError("--told says what given images are, and none are given; leave it out, or give images.")
-    positive("count", count)
     dataset = reports.dataset_of(trained)
-    return reports.held_out(dataset, count, seed), reports.conditions(trained.game, dataset, count, seed)
+    y = reports.conditions(trained.game, dataset, count, seed)
+    return reports.held_out(dataset.other if dataset.other and given.get("to") == "a" else dataset, count, seed), y
 
 
-def true_labels(trained: Trained, images: Sequence[Path] | None, count: int, seed: int) -> NDArray[Any] | None:
-    """The labels of the held-out images that `inputs` draws; None for the user's own, and where the data has none."""
+def held_out_labels(trained: Trained, count: int, seed: int) -> NDArray[Any] | None:
+    """The labels of the held-out images that `inputs` draws; None where the data has none."""
     from interalia import reports
 
-    y = None if images else reports.dataset_of(trained).test.y
-    return None if y is None else y[reports.rows(reports.dataset_of(trained), count, seed)]
+    dataset = reports.dataset_of(trained)
+    return None if dataset.test.y is None else dataset.test.y[dataset.test.rows(count, seed)]
 
 
 def conditions(game: Game, told: str, count: int) -> Tensor:

@@ -55,7 +55,7 @@ def write(shown: Shown, out: Path, separate: bool = False) -> Path:
     elif form == ".json":
         with writing(out) as file:
             json.dump(to_json(shown), file)
-    elif form == ".csv" and is_table(shown):
+    elif form == ".csv" and shown.is_table:
         with writing(out) as file:
             table = csv.writer(file)
             table.writerow(shown.arrays)
@@ -71,14 +71,10 @@ def write(shown: Shown, out: Path, separate: bool = False) -> Path:
     return out
 
 
-def is_table(shown: Shown) -> bool:
-    return {array.ndim for array in shown.arrays.values()} == {1} and len({*map(len, shown.arrays.values())}) == 1
-
-
 def unwritten(shown: Shown, out: Path, separate: bool) -> str:
     if separate:
         return "vectors cannot be written as pictures; leave `separate` out and give `out=FILE.npz`."
-    if is_table(shown):
+    if shown.is_table:
         return f"`out` is {out}, and a table is written as .csv; give a name that ends in .csv, .npz or .json."
     if shown.figure is None:
         return f"`out` is {out}, and arrays are written as .npz; give a name that ends in .npz or .json."

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from interalia.contexts import device_of, quietly
-from interalia.errors import UserError, unknown
+from interalia.errors import UserError
 from interalia.tasks.calling import BATCH, capable, check_images, told
 from interalia.tasks.inference import decode, encode, latents
 
@@ -118,11 +119,12 @@ def nearest(game: Game, x: Tensor, known: Tensor, seed: int, y: Tensor | None) -
     return found
 
 
-HOLES = ("left", "right", "top", "bottom", "centre")
+def hole(shape: Sequence[int], name: str | Path) -> Tensor:
+    """The mask of a named hole, a half of an image or its middle quarter, or that which a picture shows: 1 where an image is
+    known and the picture white, shape (1, height, width).
 
-
-def hole(shape: Sequence[int], name: str) -> Tensor:
-    """The mask of a named hole, a half of an image or its middle quarter: 1 where it is known, shape (1, height, width).
+    Raises:
+        UserError: there is no such hole or picture, or the picture has another size.
 
     Example:
         >>> hole((1, 2, 4), "left")
@@ -137,11 +139,27 @@ def hole(shape: Sequence[int], name: str) -> Tensor:
         "bottom": (slice(height // 2, height), slice(None)),
         "centre": (slice(height // 4, height - height // 4), slice(width // 4, width - width // 4)),
     }
-    if name not in holes:
-        raise unknown("hole", name, HOLES)
-    known = torch.ones(1, height, width)
-    known[0][holes[name]] = 0
-    return known
+    if name in holes:
+        known = torch.ones(1, height, width)
+        known[0][holes[str(name)]] = 0
+        return known
+    if not Path(name).exists():
+        raise UserError(
+            f"there is no mask {name}; it is one of {', '.join(holes)}, or a black and white picture's path."
+        )
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with Image.open(name) as opened:
+            gray = opened.convert("L")
+    except (OSError, UnidentifiedImageError):
+        raise UserError(f"the mask {name} is no picture; give a .png, white where the image is known.") from None
+    if gray.size != (width, height):
+        raise UserError(
+            f"the mask {name} has {gray.size[0]}x{gray.size[1]} pixels, and this game's images have {width}x{height}; give "
+            f"one of that size."
+        )
+    return (torch.tensor(list(gray.getdata()), dtype=torch.float32).view(1, height, width) >= 128).float()
 
 
 def checked(game: Game, mask: ArrayLike) -> Tensor:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-import torch
-from numpy.typing import NDArray
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+Kind = Literal["grid", "single", "pairs", "cycles", "traversals", "interpolations"]
 
 
 @dataclass(frozen=True)
@@ -19,7 +21,7 @@ class Figure:
         arguments: that function's arguments but for the path.
     """
 
-    kind: Literal["grid", "single", "pairs", "cycles", "traversals", "interpolations"]
+    kind: Kind
     arguments: Mapping[str, Any]
 
 
@@ -39,14 +41,7 @@ class Shown:
     figure: Figure | None = None
     parts: Mapping[str, Figure] = field(default_factory=dict)
 
-
-def to_numpy(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Tensors as arrays, lists of tensors as lists of arrays, and all else as it is."""
-    return {
-        name: value.numpy()
-        if isinstance(value, torch.Tensor)
-        else [part.numpy() for part in value]
-        if isinstance(value, list) and value and isinstance(value[0], torch.Tensor)
-        else value
-        for name, value in values.items()
-    }
+    @property
+    def is_table(self) -> bool:
+        """Whether the arrays are the columns of a table."""
+        return {array.ndim for array in self.arrays.values()} == {1} and len(set(map(len, self.arrays.values()))) == 1

@@ -1,45 +1,45 @@
 """The tasks as a person asks for them: each verb answers a `Shown`, with arrays, a figure and a sentence.
 
-The verbs stand on the functions of the same names in `interalia.tasks`, which answer tensors. The command line has a command
-for each verb.
+The verbs stand on the functions of the same names in `interalia.tasks`, which answer tensors. A verb's arguments but for the
+game, the images and the data are the options of its command, with their help below; none of them needs torch before it is
+called.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
-import torch
-from torch import Tensor
-
 from interalia import tasks
-from interalia.data.store import as_tensor
 from interalia.errors import UserError
-from interalia.tasks.calling import Level
-from interalia.tasks.shown import Figure, Shown, to_numpy
+from interalia.tasks.shown import Figure, Kind, Shown
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
+    from torch import Tensor
 
     from interalia.data import Dataset
     from interalia.games import Game
 
+STRENGTHS = (-2.0, -1.0, 0.0, 1.0, 2.0)
+
 
 def shown(
-    say: str, arrays: Mapping[str, Any], kind: str, parts: Mapping[str, Figure] | None = None, **drawn: Any
+    say: str, arrays: Mapping[str, Any], kind: Kind, parts: Mapping[str, Figure] | None = None, **drawn: Any
 ) -> Shown:
-    """A `Shown` whose figure is drawn from `drawn`, as far as the first of the arrays holds images."""
-    found = to_numpy(arrays)
-    if next(iter(found.values())).ndim < 4:
-        return Shown(say, found)
-    return Shown(say, found, Figure(kind, to_numpy(drawn)), parts or {})  # type: ignore[arg-type]
+    """An answer whose figure is drawn from `drawn`, as far as the first of the arrays holds images."""
+    import numpy as np
+
+    found = {name: np.asarray(array) for name, array in arrays.items()}
+    images = next(iter(found.values())).ndim > 3
+    return Shown(say, found, Figure(kind, drawn), parts or {}) if images else Shown(say, found)
 
 
 def one_by_one(images: Tensor) -> dict[str, Figure]:
     """Each image as a picture of its own, named by its number."""
-    return {f"{i:06d}": Figure("single", {"image": image}) for i, image in enumerate(images.numpy())}
+    return {f"{i:06d}": Figure("single", {"image": image}) for i, image in enumerate(images)}
 
 
 def at_least_one(**counts: int) -> None:
@@ -51,20 +51,23 @@ def at_least_one(**counts: int) -> None:
 def generate(
     game: Game,
     count: int | None = None,
-    seed: int = 0,
-    label: int | str | None = None,
     y: Tensor | None = None,
+    label: str | None = None,
     sample: bool = False,
+    seed: int = 0,
 ) -> Shown:
-    """Samples, see `interalia.tasks.generate`: by default 64, or of a game with labels 10 of each, a row a label.
+    """Draw samples and show them as one picture, or one file each.
+
+    They are means of p(x | z), z drawn, which is what people look at; draws are for measuring.
 
     Arguments:
         game: a game with a decoder.
-        count: how many samples.
-        seed: of z and of what the game is conditioned on.
-        label: the label of all samples.
-        y: labels or attributes of each sample.
-        sample: whether they are draws from p(x | z) in place of its mean.
+        count: How many samples; by default 64, or of a game with labels 10 of each, a row a label.
+        y: of each sample its label or attributes; by default drawn as often as the training data has them.
+        label: The label of all samples, by its name in the data, of a game that was told labels.
+        sample: Draw from p(x | z), with the noise that the game's likelihood has, in place of its mean: zeros and ones of a
+            Bernoulli likelihood, as they are held against data.
+        seed: of z and of what is drawn beside it.
 
     Example:
         >>> import interalia
@@ -83,32 +86,46 @@ def generate(
 
 
 def encode(
-    game: Game, x: Tensor, y: Tensor | None = None, seed: int = 0, sample: bool = False, files: Sequence[str] = ()
+    game: Game,
+    x: Tensor,
+    y: Tensor | None = None,
+    names: Sequence[str] = (),
+    sample: bool = False,
+    seed: int = 0,
 ) -> Shown:
-    """z of images and the encoder's last hidden layer, beside the names of their files."""
+    """Infer latents: z, shape (n, latent), the encoder's last hidden layer, and the files' names.
+
+    Arguments:
+        game: a game with an encoder.
+        x, y: images, and what a conditional game is told of them.
+        names: of the images.
+        sample: Draw z from q(z | x) instead of taking its mean.
+        seed: of the draw.
+    """
     z = tasks.encode(game, x, seed, "sample" if sample else "mean", y)
-    found = {"z": z, "features": tasks.features(game, x, y=y), "files": np.array(files, dtype=str)}
-    return Shown(f"{len(z)} latents of {z.shape[1]} dimensions", to_numpy(found))
+    found = {"z": z, "features": tasks.features(game, x, y=y), "files": list(names)}
+    return shown(f"{len(z)} latents of {z.shape[1]} dimensions", found, "grid")
 
 
 def reconstruct(
     game: Game,
     x: Tensor,
     y: Tensor | None = None,
-    seed: int = 0,
-    level: Level = "upper",
+    level: Literal["upper", "lower"] = "upper",
     project: int = 0,
     rate: float = 0.05,
+    seed: int = 0,
 ) -> Shown:
-    """Images, and right below each its reconstruction.
+    """Encode and decode images: originals above, reconstructions below, and how far apart they are.
 
     Arguments:
         game: a game with a decoder, and an encoder unless `project` is given.
         x, y: images, and what a conditional game is told of them.
+        level: Of latents, of a game with two levels.
+        project: So many steps of gradient descent on the reconstruction refine the encoder's z, or find one where there is no
+            encoder.
+        rate: Of that descent.
         seed: of an implicit encoder's noise.
-        level: of latents, of a game with two.
-        project: steps of descent that refine z, see `interalia.tasks.project`; 0 takes the encoder's.
-        rate: of the descent.
     """
     if project:
         at_least_one(project=project)
@@ -117,23 +134,29 @@ def reconstruct(
         x_hat = tasks.decode(game, tasks.project(game, x, project, rate, seed=seed, y=y), seed, y=y)
     else:
         x_hat = tasks.reconstruct(game, x, seed, y, level)
-    found = {"x": x, "x_hat": x_hat}
-    return shown(f"{len(x)} reconstructions", found, "pairs", originals=x, reconstructions=x_hat)
+    return shown(f"{len(x)} reconstructions", {"x": x, "x_hat": x_hat}, "pairs", originals=x, reconstructions=x_hat)
 
 
 def interpolate(
     game: Game,
     x: Tensor,
     y: Tensor | None = None,
-    seed: int = 0,
     steps: int = 9,
     how: Literal["linear", "spherical"] = "linear",
-    level: Level = "upper",
+    level: Literal["upper", "lower"] = "upper",
+    seed: int = 0,
 ) -> Shown:
-    """From each image of the first half of x to one of the second half: a row a pair, the originals at both ends.
+    """Walk from one image's latent to another's, with the originals at both ends.
 
-    Raises:
-        UserError: x has no two halves, or what `interalia.tasks.interpolate` raises.
+    The first half of the images is led to the second.
+
+    Arguments:
+        game: a game with an encoder and a decoder.
+        x, y: images, and what a conditional game is told of them.
+        steps: Points on the way, both ends included.
+        how: On a straight line, or on the arc that keeps the latent's length.
+        level: Of latents, of a game with two levels.
+        seed: of an implicit encoder's noise.
     """
     if len(x) < 2:
         raise UserError(f"an interpolation needs 2 images, and {len(x)} was given; give one more.")
@@ -144,8 +167,8 @@ def interpolate(
     half = len(x) // 2
     a, b = x[:half], x[half:]
     way = tasks.interpolate(game, a, b, steps, how, seed, None if y is None else (y[:half], y[half:]), level)
-    found = {"a": a, "way": way, "b": b}
-    return shown(f"{half} interpolations", found, "interpolations", left=a, path_images=way, right=b)
+    arrays = {"a": a, "way": way, "b": b}
+    return shown(f"{half} interpolations", arrays, "interpolations", left=a, path_images=way, right=b)
 
 
 def traverse(
@@ -157,127 +180,148 @@ def traverse(
     dimensions: int = 6,
     seed: int = 0,
 ) -> Shown:
-    """Every code of z varied alone, see `interalia.tasks.traverse`; of a z without codes its first `dimensions`."""
+    """Vary one code of z at a time: in each row of a picture the rest of z is fixed, along it the code takes its values.
+
+    A game whose z has no codes shows its first few dimensions in the same way.
+
+    Arguments:
+        game: a game with a decoder.
+        rows: How many settings of the rest of z.
+        columns: How many values of a continuous code; a categorical one has a column a category.
+        low: The first value of a continuous code.
+        high: The last.
+        dimensions: How many dimensions are shown of a z without codes.
+        seed: of the rest of z.
+    """
     at_least_one(rows=rows, columns=columns, dimensions=dimensions)
     names = tasks.directions(game, dimensions)
     found = {name: tasks.traverse(game, i, rows, columns, low, high, seed) for i, name in enumerate(names)}
-    parts = {name: Figure("traversals", {"blocks": [block.numpy()]}) for name, block in found.items()}
+    parts = {name: Figure("traversals", {"blocks": [block]}) for name, block in found.items()}
     say = f"{len(found)} traversals, {', '.join(found)}"
     return shown(say, found, "traversals", parts, blocks=list(found.values()))
 
 
 def manifold(game: Game, side: int = 20, seed: int = 0) -> Shown:
-    """The whole plane of a z of two dimensions, see `interalia.tasks.manifold`."""
+    """Decode a grid over the whole plane of a z of two dimensions, evenly spaced in the prior's probability.
+
+    Arguments:
+        game: a game with a decoder and two latents.
+        side: How many places along each dimension.
+        seed: of what a conditional game is told.
+    """
     x = tasks.manifold(game, side, seed)
     return shown(f"The plane of z, {side}x{side}", {"x": x}, "grid", images=x.flatten(0, 1), columns=side)
 
 
-def translate(game: Game, x: Tensor, to: Literal["a", "b"] = "b", back: bool = True) -> Shown:
-    """Images, below each its translation into the domain `to`, and below that the way back, unless it is left out."""
+def translate(game: Game, x: Tensor, to: Literal["a", "b"] = "b") -> Shown:
+    """Translate images into another domain: originals above, translations below, and below them the way back.
+
+    Arguments:
+        game: a game with two domains.
+        x: images of the other domain.
+        to: The domain to translate into: b, of the run's target, or a, of its data.
+    """
     fake = tasks.translate(game, x, to)
-    say, found, parts = f"{len(x)} translations", {"x": x, "translation": fake}, one_by_one(fake)
-    if not back:
-        return shown(say, found, "pairs", parts, originals=x, reconstructions=fake)
-    found["back"] = tasks.translate(game, fake, "a" if to == "b" else "b")
-    say += f"\nmean distance of the way back, a number: {float((x - found['back']).abs().mean()):.3f}"
-    return shown(say, found, "cycles", parts, sources=x, translations=fake, backs=found["back"])
+    back = tasks.translate(game, fake, "a" if to == "b" else "b")
+    say = f"{len(x)} translations\nmean distance of the way back, a number: {float((x - back).abs().mean()):.3f}"
+    arrays = {"x": x, "translation": fake, "back": back}
+    return shown(say, arrays, "cycles", one_by_one(fake), sources=x, translations=fake, backs=back)
 
 
 def neighbours(
     game: Game,
     x: Tensor,
-    dataset: Dataset,
+    dataset: Callable[[], Dataset],
     y: Tensor | None = None,
-    seed: int = 0,
+    labels: ArrayLike | None = None,
     nearest: int = 8,
     among: int = 10_000,
-    labels: ArrayLike | None = None,
+    seed: int = 0,
 ) -> Shown:
-    """A row an image: the image, and beside it the training images whose z is nearest to its own.
+    """Find the training images whose z is nearest to an image's: a row an image, its neighbours beside it.
 
     Arguments:
         game: a game with an encoder.
         x, y: images, and what a conditional game is told of them.
-        dataset: whose training images are searched.
-        seed: of the draw of them.
-        nearest: how many neighbours of each image.
-        among: among how many training images.
+        dataset: answers the data whose training images are searched.
         labels: of x, where they are known, to count the neighbours that have the same.
-
-    Raises:
-        UserError: the game has no encoder, or a number is out of its range.
+        nearest: How many neighbours of each image.
+        among: Among how many training images, drawn by seed.
+        seed: of the draw.
     """
+    import numpy as np
+    import torch
+
+    from interalia.data.store import as_tensor
+
     at_least_one(among=among, nearest=nearest)
-    rows = dataset.train.rows(among, seed)
+    data = dataset()
+    rows = data.train.rows(among, seed)
     if nearest > len(rows):
         raise UserError(
             f"`nearest` is {nearest}, and it is looked among {len(rows)} training images; lower it to {len(rows)} or less"
-            f"{', or raise `among`' if len(rows) < len(dataset.train) else ''}."
+            f"{', or raise `among`' if len(rows) < len(data.train) else ''}."
         )
-    others = as_tensor(dataset.train.x[rows])
-    values = dataset.conditions("train", game.attributes) if game.labels else None
+    others = as_tensor(data.train.x[rows])
+    values = data.conditions("train", game.attributes) if game.labels else None
     pair = None if values is None or y is None else (y, torch.from_numpy(values[rows]))
     found = tasks.neighbours(game, x, others, nearest, seed, pair)
     say = f"{len(x)} images with {nearest} neighbours of {len(rows)}"
-    if labels is not None and dataset.train.y is not None:
-        same = dataset.train.y[rows][found.numpy()] == np.asarray(labels)[:, None]
+    if labels is not None and data.train.y is not None:
+        same = data.train.y[rows][found.numpy()] == np.asarray(labels)[:, None]
         say += f"\nneighbours of the same label: {100 * float(same.mean()):.1f} %"
     arrays = {"x": x, "neighbours": others[found], "rows": rows[found.numpy()]}
     return shown(say, arrays, "interpolations", left=x, path_images=others[found], right=None)
 
 
-def classify(
-    game: Game, x: Tensor, seed: int = 0, names: Sequence[str] | None = None, labels: ArrayLike | None = None
-) -> Shown:
-    """A table: of each image its name, its label, and the probability of each label.
+def classify(game: Game, x: Tensor, names: Sequence[str] = (), labels: ArrayLike | None = None, seed: int = 0) -> Shown:
+    """Read the labels of images by a semi-supervised game: a row an image, its label and each probability.
 
     Arguments:
         game: a game that reads labels.
         x: images.
-        seed: of a random classifier.
-        names: of the images; by default their numbers.
+        names: of the images.
         labels: the true ones, where they are known, to count how many are right.
+        seed: of a random classifier.
     """
+    import numpy as np
+
     probabilities = tasks.classify(game, x, seed)
-    read = probabilities.argmax(1)
-    table = {
-        "image": np.array(range(len(x)) if names is None else names, dtype=str),
-        "label": np.array(game.names)[read.numpy()],
-        **{f"p{name}": column for name, column in zip(game.names, probabilities.T, strict=True)},
-    }
+    read = probabilities.argmax(1).numpy()
+    columns = {f"p{name}": column for name, column in zip(game.names, probabilities.T, strict=True)}
     say = f"{len(x)} labels"
     if labels is not None:
-        say += f"\nright: {100 * float((read.numpy() == np.asarray(labels)).mean()):.1f} %"
-    return Shown(say, to_numpy(table))
+        say += f"\nright: {100 * float((read == np.asarray(labels)).mean()):.1f} %"
+    return shown(say, {"image": list(names), "label": np.array(game.names)[read], **columns}, "grid")
 
 
 def edit(
     game: Game,
     x: Tensor,
+    dataset: Callable[[], Dataset],
     y: Tensor | None = None,
-    seed: int = 0,
     to: str | None = None,
-    dataset: Dataset | None = None,
-    strengths: Sequence[float] | None = None,
+    strengths: list[float] | None = None,
     examples: int = 5000,
+    seed: int = 0,
 ) -> Shown:
-    """A row an image, a column a change, the rest of its z kept.
+    """Change images in one property and keep the rest of their z: a row an image, a column a change.
 
-    A game that is told labels shows each image under other labels, one that is told attributes with one attribute after the
-    other turned over. A game that is told nothing moves z along a `direction`.
+    A game that is told labels shows each image under other labels, one that is told attributes with one attribute after
+    the other turned over: by default all of them, or those that are named. A game that is told nothing moves z along the
+    difference of the means of labelled training images with and without one property, a label or an attribute of its data.
 
     Arguments:
         game: a game with an encoder and a decoder.
         x, y: images, and what a conditional game is told of them.
-        seed: of an implicit encoder's noise, and of the draw of examples.
-        to: the labels or attributes to change, with commas between them; by default all. For a direction one.
-        dataset: whose labelled training images give the direction.
-        strengths: how far to go along it, in differences of the means; by default -2 to 2.
-        examples: of how many training images the means are taken.
-
-    Raises:
-        UserError: the game has no encoder or decoder, `to` names nothing, or an argument is about another kind of game.
+        dataset: answers the data with the labelled training images.
+        to: What to change: labels or attributes, with commas between them; of a game that is told nothing, one.
+        strengths: How far to go, in differences of the means; by default -2 to 2.
+        examples: Of how many labelled training images the means are taken.
+        seed: of their draw, and of an implicit encoder's noise.
     """
+    import torch
+
     at_least_one(examples=examples)
     for strength in strengths or []:
         if not math.isfinite(strength):
@@ -296,12 +340,13 @@ def edit(
         edited = tasks.edits(game, x, y, seed)[:, chosen]
         columns = ", ".join(game.names[j] for j in chosen)
     else:
-        if to is None or dataset is None:
+        if to is None:
             raise UserError(
                 f"this {type(game).__name__} was not told any labels; name the label or attribute to move along with `to`."
             )
-        way = strengths or [-2.0, -1.0, 0.0, 1.0, 2.0]
-        edited = tasks.shift(game, x, tasks.direction(game, *labelled(dataset, to, examples, seed), seed), way, seed)
+        way = strengths or STRENGTHS
+        direction = tasks.direction(game, *labelled(dataset(), to, examples, seed), seed)
+        edited = tasks.shift(game, x, direction, way, seed)
         columns = ", ".join(f"{strength:+g} {to}" for strength in way)
     beside = torch.cat([tasks.reconstruct(game, x, seed, y)[:, None], edited], dim=1)
     say = f"{len(x)} images, edited\ncolumns: the original, its reconstruction, {columns}"
@@ -310,6 +355,10 @@ def edit(
 
 def labelled(dataset: Dataset, name: str, count: int, seed: int) -> tuple[Tensor, Tensor]:
     """At most `count` training images, drawn by seed, and which of them have the label or the attribute."""
+    import torch
+
+    from interalia.data.store import as_tensor
+
     rows = dataset.train.rows(count, seed)
     attributes = [str(known) for known in dataset.attributes.get("names", ())]
     classes = list(dataset.classes) or [str(label) for label in range(dataset.labels)]
@@ -327,25 +376,30 @@ def labelled(dataset: Dataset, name: str, count: int, seed: int) -> tuple[Tensor
 def complete(
     game: Game,
     x: Tensor,
-    mask: ArrayLike | str = "right",
     y: Tensor | None = None,
-    seed: int = 0,
+    mask: str | Path = "right",
     steps: int = 200,
     rate: float = 0.05,
     blend: int = 0,
+    seed: int = 0,
 ) -> Shown:
-    """Images, below each the same with a gray hole, and below that filled in, see `interalia.tasks.complete`.
+    """Fill in a part of images: encode, refine z on the known pixels, decode the rest. Originals above, then with the hole,
+    then filled in.
 
     Arguments:
         game: a game with a decoder, of images.
         x, y: images, and what a conditional game is told of them.
-        mask: the hole's name, one of `interalia.tasks.HOLES`, or 1 where images are known and 0 in the hole.
-        seed, steps, rate, blend: as for `interalia.tasks.complete`.
+        mask: What is to be filled in: left, right, top, bottom (a half) or centre (the middle quarter); or a picture of one
+            image's size, white where the image is known and black where it is not.
+        steps: Of the descent on the known pixels; 0 keeps the encoder's z.
+        rate: Of the descent.
+        blend: Over how many pixels of the known part the seam fades.
+        seed: of an implicit encoder's noise.
     """
     if len(game.shape) != 3:
         raise UserError("only images can be completed, and this game was trained on vectors.")
-    known = tasks.hole(game.shape, mask) if isinstance(mask, str) else torch.as_tensor(mask).float()
+    known = tasks.hole(game.shape, mask)
     filled = tasks.complete(game, x, known, steps, rate, blend, seed, y)
-    found = {"x": x, "mask": known, "completed": filled}
+    arrays = {"x": x, "mask": known, "completed": filled}
     drawn = {"sources": x, "translations": known * x + (1 - known) * 0.5, "backs": filled}
-    return shown(f"{len(x)} images completed", found, "cycles", one_by_one(filled), **drawn)
+    return shown(f"{len(x)} images completed", arrays, "cycles", one_by_one(filled), **drawn)
