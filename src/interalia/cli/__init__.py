@@ -20,14 +20,15 @@ __all__ = ["app", "described", "main"]
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The program: exit code 0, 2 for a mistake that the user can mend, 130 for an interruption."""
+    words = sys.argv[1:] if arguments is None else arguments
     try:
-        app(arguments, exit_on_error=False, print_error=False)
+        app(words, exit_on_error=False, print_error=False)
     except (UserError, CycloptsError) as error:
-        print(f"interalia: {worded(error, app, sys.argv[1:] if arguments is None else arguments)}", file=sys.stderr)
+        print(f"interalia: {worded(error, app, words)}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt as stop:
         if str(stop):
-            print(f"interalia: {stop}", file=sys.stderr)
+            print(f"interalia: {worded(stop, app, words)}", file=sys.stderr)
         sys.exit(130)
     except (MemoryError, RuntimeError) as error:
         if not isinstance(error, MemoryError) and "out of memory" not in str(error).lower():

@@ -27,6 +27,7 @@ app = App(
     name="interalia",
     version=__version__,
     help="Adversarially learned inference: train models that generate and infer, use them, and measure them.",
+    suppress_keyboard_interrupt=False,  # `main` says what an interrupted command left
 )
 
 RunFolder = Annotated[Path, Parameter(help="The folder of a run, or a .safetensors file exported from one.")]

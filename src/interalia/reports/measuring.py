@@ -138,9 +138,9 @@ def likelihood(
         if name not in REGISTRY:
             raise unknown("estimate", name, REGISTRY)
     if how is not None and not how:
-        raise UserError(f"--how names no estimate; give some of {', '.join(REGISTRY)}, with commas between them.")
+        raise UserError(f"`how` names no estimate; give some of {', '.join(REGISTRY)}.")
     if count is not None and count < 1:
-        raise UserError(f"--count is {count}, and it must be at least 1.")
+        raise UserError(f"`count` is {count}, and it must be at least 1.")
     if how is None:
         density = hasattr(game, "encoder") and game.encoder.density
         how = ["elbo", "iwae", "ais"] if density else ["ais"]
@@ -152,7 +152,7 @@ def likelihood(
             continue
         taking = [name for name in REGISTRY if (name == "ais") == (key != "samples")]
         if not set(taking) & set(how):
-            raise UserError(f"--{key} is about {', '.join(taking)}, and --how asks for {', '.join(how)}; leave it out.")
+            raise UserError(f"`{key}` is about {', '.join(taking)}, and `how` asks for {', '.join(how)}; leave it out.")
         for name in set(taking) & set(how):
             settings[name][key] = value
     if "kde" in how:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from interalia.disk import write_json, writing
-from interalia.errors import UserError
+from interalia.errors import UserError, resuming
 from interalia.runs import FREE, Run
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class Folder:
             not self.path.is_dir() or any(not part.name.startswith(".") for part in self.path.iterdir())
         ):
             raise UserError(
-                f"{self.path} exists already; go on with it by --resume {self.path}, or choose another folder with --out."
+                f"{self.path} exists already; go on with it by {resuming(self.path)}, or choose another folder with `out`."
             )
 
     def sweep(self) -> None:
@@ -186,6 +186,6 @@ def header(file: Path) -> dict[str, Any]:
             about: dict[str, Any] = json.loads((opened.metadata() or {})["interalia"])
     except (SafetensorError, OSError, KeyError, ValueError) as error:
         raise UserError(
-            f"{file} is damaged or not of this program ({error}); write it anew with interalia train --resume RUN."
+            f"{file} is damaged or not of this program ({error}); write it anew with {resuming('RUN')}."
         ) from None
     return about

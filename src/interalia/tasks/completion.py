@@ -60,7 +60,7 @@ def project(
 
     Example:
         >>> import interalia
-        >>> game = interalia.build(interalia.runs.recipes.gan_mnist(data="digits"))
+        >>> game = interalia.build(interalia.recipes.gan_mnist(data="digits"))
         >>> project(game, torch.zeros(2, 1, 8, 8), steps=3).shape
         torch.Size([2, 64])
     """
@@ -211,7 +211,7 @@ def complete(
 
     Example:
         >>> import interalia
-        >>> game = interalia.build(interalia.runs.recipes.ali_digits())
+        >>> game = interalia.build(interalia.recipes.ali_digits())
         >>> mask = torch.ones(1, 8, 8)
         >>> mask[:, :, 4:] = 0
         >>> complete(game, torch.zeros(2, 1, 8, 8), mask, steps=3).shape
