@@ -22,7 +22,7 @@ COMMANDS = [name for name in app if not name.startswith("-")]
 
 
 def said(message: str, *command: str) -> str:
-    return worded(UserError(message), app, command)
+    return worded(UserError(message), command)
 
 
 def test_there_are_options_to_try() -> None:
@@ -90,7 +90,7 @@ def test_a_setting_of_a_part_is_no_option() -> None:
     ):
         with pytest.raises(SettingError) as caught:
             registry.make("mine", {"mine": part}, "part")
-        assert worded(caught.value, app, ["train"]) == words
+        assert worded(caught.value, ["train"]) == words
 
 
 PARTS = [kind for kind in registry.ROOMS if kind not in ("recipes", "data", "metrics", "likelihoods", "experiments")]

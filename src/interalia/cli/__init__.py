@@ -6,6 +6,7 @@ import contextlib
 import os
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
 from cyclopts import CycloptsError
 
@@ -24,23 +25,26 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         app(words, exit_on_error=False, print_error=False)
     except (UserError, CycloptsError) as error:
-        print(f"interalia: {worded(error, app, words)}", file=sys.stderr)
-        sys.exit(2)
+        end(2, worded(error, words))
     except KeyboardInterrupt as stop:
-        if str(stop):
-            print(f"interalia: {worded(stop, app, words)}", file=sys.stderr)
-        sys.exit(130)
+        end(130, worded(stop, words))
     except (MemoryError, RuntimeError) as error:
         if not isinstance(error, MemoryError) and "out of memory" not in str(error).lower():
             raise
-        print("interalia: there is not enough memory; lower --batch or --size, or use --device cpu.", file=sys.stderr)
-        sys.exit(2)
+        end(2, "there is not enough memory; lower --batch or --size, or use --device cpu.")
     except OSError as error:
         place = f"{error.filename}: " if error.filename else ""
-        print(f"interalia: {place}{error.strerror or error}.", file=sys.stderr)
-        sys.exit(2)
+        end(2, f"{place}{error.strerror or error}.")
     finally:
         drain()
+
+
+def end(code: int, message: str) -> NoReturn:
+    """Ends the program with a message, unless there is none or nobody reads it any more."""
+    if message:
+        with contextlib.suppress(OSError):
+            print(f"interalia: {message}", file=sys.stderr)
+    sys.exit(code)
 
 
 def drain() -> None:
