@@ -68,5 +68,5 @@ def test_the_post_hoc_commands_work_as_typed(
 
 def test_the_table_of_parts_is_complete() -> None:
     for room in ("games", "divergences", "dynamics", "penalties", "noises"):
-        for name in registry.members(room):
+        for name in registry.registry(room):
             assert f"`{name}" in TEXT, f"the README's table leaves out {name}"
