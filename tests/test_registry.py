@@ -89,7 +89,11 @@ def test_an_entry_whose_settings_cannot_be_read_is_refused(place: Path) -> None:
             unknown,
             r"^the settings of the entry 'mine' cannot be read from its signature: name 'Nowhere' is not defined\.$",
         ),
-        (3, r"^the entry 'mine' is 3, and it must be a class or a function\.$"),
+        (
+            3,
+            r"^the entry 'mine' is 3, and the penalties are made from interalia.adversarial.penalties.Penalty; derive it",
+        ),
+        (divergences.KL, r"^the entry 'mine' is <class '.*KL'>, and the penalties are made from "),
     ):
         with pytest.raises(UserError, match=reason):
             penalties.REGISTRY.add("mine", entry)  # type: ignore[arg-type]

@@ -22,7 +22,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from types import UnionType
+from types import ModuleType, UnionType
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from interalia.errors import PluginWarning, UserError, unknown
@@ -102,6 +102,7 @@ class Registry(Mapping[str, Entry], Generic[Entry]):
     Arguments:
         kind: what they are, such as "games".
         built_in: the library's own.
+        base: what every class among them derives from, or every object is of; None where that does not matter.
 
     Example:
         >>> from interalia.adversarial.divergences import GAN, REGISTRY
@@ -111,8 +112,9 @@ class Registry(Mapping[str, Entry], Generic[Entry]):
         >>> REGISTRY.remove("mine")
     """
 
-    def __init__(self, kind: str, built_in: Mapping[str, Entry]) -> None:
+    def __init__(self, kind: str, built_in: Mapping[str, Entry], base: type[Any] | None = None) -> None:
         self.kind = kind
+        self.base = base
         self.built_in = dict(built_in)
         self.added: dict[str, Entry] = {}
         self.origins: dict[str, Origin] = {}
@@ -155,9 +157,22 @@ class Registry(Mapping[str, Entry], Generic[Entry]):
     def take(self, name: str, entry: Entry, origin: Origin) -> None:
         if not name or parse(name) != (name, {}):
             raise UserError(f"{name!r} cannot be the name of an entry; give one without brackets and outer blanks.")
+        if self.base is not None and not self.suits(entry):
+            raise UserError(
+                f"the entry {name!r} is {entry!r}, and the {self.kind} are made from {self.base.__module__}."
+                f"{self.base.__qualname__}; derive it from that, or add it to another kind."
+            )
         if self.kind not in NAMED_ALONE:
             check_signature(name, entry)
         self.added[name], self.origins[name] = entry, origin
+
+    def suits(self, entry: object) -> bool:
+        """Whether it is a class derived from the base, or an object of it, or a function, which makes one."""
+        if self.base is None or isinstance(entry, self.base):
+            return True
+        if inspect.isclass(entry):
+            return issubclass(entry, self.base)
+        return self.kind not in NAMED_ALONE and callable(entry)
 
     def load(self, name: str | None = None) -> None:
         """Imports the modules that the environment names, and the installed entries of that name, or all of them."""
@@ -200,8 +215,8 @@ def attempt(module: str, load: Callable[[], object]) -> bool:
             load()
         except (Exception, SystemExit) as error:
             ATTEMPTED[module] = False
-            reason = str(error) if isinstance(error, UserError) else f"the plug-in {module} {failure(error)}."
-            warn(f"{reason.rstrip('.')}; its entries are left out.")
+            own = str(error).rstrip(".") if isinstance(error, UserError) else ""
+            warn(f"{own or f'the plug-in {module} cannot be imported: {failure(error)}'}; its entries are left out.")
     return ATTEMPTED[module]
 
 
@@ -210,14 +225,15 @@ def warn(text: str) -> None:
 
 
 def failure(error: BaseException) -> str:
-    """That a module cannot be imported, in words: what was raised, and in which line."""
-    last = traceback.extract_tb(error.__traceback__)[-1:]
-    place = "".join(f" in line {frame.lineno} of {Path(frame.filename).name}" for frame in last)
+    """What was raised, and in which line outside of torch, in one line of words."""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if f"{os.sep}torch{os.sep}" not in frame.filename and frame.filename[:1] != "<"]
+    place = "".join(f" in line {frame.lineno} of {Path(frame.filename).name}" for frame in (own or frames)[-1:])
     reason = " ".join(str(error).split())[:300].rstrip(".")
-    return f"cannot be imported: {type(error).__name__}{place}{': ' if reason else ''}{reason}"
+    return f"{type(error).__name__}{place}{': ' if reason else ''}{reason}"
 
 
-def plug_in(name: str) -> None:
+def plug_in(name: str) -> ModuleType:
     """Imports a module that adds entries of its own, by its name or from its .py file.
 
     A name is looked for in the working folder too.
@@ -229,10 +245,7 @@ def plug_in(name: str) -> None:
     if "" not in sys.path and os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())
     try:
-        if path.suffix == ".py":
-            import_file(path)
-        else:
-            importlib.import_module(name)
+        return import_file(path) if path.suffix == ".py" else importlib.import_module(name)
     except UserError as error:
         raise UserError(f"the plug-in {name} cannot be used: {error}") from error
     except (Exception, SystemExit) as error:
@@ -241,10 +254,12 @@ def plug_in(name: str) -> None:
                 f"there is no module {name} to plug in; give the name of a module that can be imported from here, or "
                 f"the path of a .py file."
             ) from None
-        raise UserError(f"the plug-in {name} {failure(error)}; mend it, or leave it out.") from error
+        raise UserError(
+            f"the plug-in {name} cannot be imported: {failure(error)}; mend it, or leave it out."
+        ) from error
 
 
-def import_file(path: Path) -> None:
+def import_file(path: Path) -> ModuleType:
     """Imports a .py file under the name that it has, once.
 
     Raises:
@@ -270,6 +285,7 @@ def import_file(path: Path) -> None:
         except BaseException:
             del sys.modules[name]
             raise
+    return sys.modules[name]
 
 
 def check_signature(name: str, entry: Any) -> None:

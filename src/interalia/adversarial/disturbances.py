@@ -326,8 +326,10 @@ def outscoring(p: Tensor, q: Tensor) -> float:
 NOISES: Registry[Callable[..., Disturbance]] = Registry(
     "noises",
     {"annealed": InstanceNoise, "constant": ConstantNoise},
+    base=Disturbance,
 )
 AUGMENTATIONS: Registry[Callable[..., Disturbance]] = Registry(
     "augmentations",
     {"fixed": Augmentation, "adaptive": AdaptiveAugmentation},
+    base=Disturbance,
 )

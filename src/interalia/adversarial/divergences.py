@@ -744,4 +744,5 @@ REGISTRY: Registry[Callable[..., Divergence]] = Registry(
         "wasserstein": Wasserstein,
         "relativistic": Relativistic,
     },
+    base=Divergence,
 )

@@ -277,4 +277,5 @@ REGISTRY: Registry[Callable[..., Penalty]] = Registry(
         "dragan": Dragan,
         "clip": Clip,
     },
+    base=Penalty,
 )

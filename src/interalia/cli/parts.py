@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import dataclasses
+from typing import Annotated, Any
 
 from cyclopts import Parameter
 
 from interalia import registry
-from interalia.cli.asking import app
-from interalia.errors import unknown
+from interalia.cli.asking import app, say
+from interalia.cli.training import Overrides
+from interalia.errors import UserError, unknown
 
 OLD = {"optimisers": "optimizers"}  # the name that a kind had before
 
@@ -56,3 +58,58 @@ def show(kind: str, name: str) -> None:
             print(f"  {key}: {registry.words(type_)}")
     print()
     print(registry.description(entry))
+
+
+@app.command
+def check(
+    part: str,
+    *,
+    kind: str | None = None,
+    overrides: Annotated[Overrides | None, Parameter(name="*")] = None,
+) -> None:
+    """Try a part of your own in small: it is built, moved, saved and resumed. The exit code is 1 where a check fails.
+
+    Parameters
+    ----------
+    part
+        my_module:MyGame, or my_file.py:MyGame, where settings may follow in brackets; or an entry that there is,
+        divergences:kl.
+    kind
+        Its kind (see `interalia list`), where that cannot be told from it.
+    overrides
+        The fields of the run that it is tried with, such as --prior.
+    """
+    from interalia.training import checking
+
+    found, kind, settings = located(part, kind)
+    fields = {} if overrides is None else {k: v for k, v in dataclasses.asdict(overrides).items() if v is not None}
+    failed = 0
+    for one in checking.checks(found, kind, settings, **fields):
+        say(str(one))
+        failed += one.outcome == "failed"
+    if failed:
+        raise SystemExit(1)
+
+
+def located(text: str, kind: str | None) -> tuple[object, str | None, dict[str, Any]]:
+    """The object that ``my_module:MyGame(settings)`` names, its kind where that is known, and the settings.
+
+    Raises:
+        UserError: there is no such module, or nothing of that name in it.
+    """
+    path, settings = registry.parse(text, "part")
+    module, colon, name = path.rpartition(":")
+    if not colon:
+        raise UserError(f"`part` is {text!r}; give the module and the name in it, such as my_module:MyGame.")
+    if module in registry.KINDS:
+        entries = registry.registry(module)
+        if name not in entries:
+            raise unknown(f"entry of the {module}", name, entries)
+        return entries[name], module, settings
+    found: Any = registry.plug_in(module)
+    try:
+        for attribute in name.split("."):
+            found = getattr(found, attribute)
+    except AttributeError:
+        raise UserError(f"there is nothing of the name {name} in {module}; check the spelling.") from None
+    return found, kind, settings

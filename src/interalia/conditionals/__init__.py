@@ -45,6 +45,7 @@ CONDITIONALS: Registry[type[Conditional]] = Registry(
         "gaussian-process": GaussianProcess,
         "recurrent": Recurrent,
     },
+    base=Conditional,
 )
 PRIORS: Registry[Callable[..., Prior]] = Registry(
     "priors",
@@ -55,6 +56,7 @@ PRIORS: Registry[Callable[..., Prior]] = Registry(
         "learned": Learned,
         "codes": Codes,
     },
+    base=Prior,
 )
 
 __all__ = [

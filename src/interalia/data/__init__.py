@@ -188,6 +188,7 @@ REGISTRY: Registry[Source] = Registry(
             ),
         )
     },
+    base=Source,
 )
 
 

@@ -545,4 +545,5 @@ REGISTRY: Registry[Callable[..., Dynamics]] = Registry(
         "consensus": Consensus,
         "one-stage": OneStage,
     },
+    base=Dynamics,
 )

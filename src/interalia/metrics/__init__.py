@@ -129,6 +129,7 @@ REGISTRY: Registry[Metric] = Registry(
         ),
         "posterior_mmd": Metric("Unbiased squared maximum mean discrepancy between q(z) and the prior.", "lower"),
     },
+    base=Metric,
 )
 
 _HOMES = {
