@@ -307,6 +307,7 @@ X = np.zeros((30, 3))
         ({"z": X, "prior": (0.0, 0.0)}, "positive variance"),
         ({"train": X[:, 1:]}, r"`train` has the shape \(30, 2\); beside these `x` it is \(k, 3\)"),
         ({"labels": np.zeros(30), "samples": np.zeros((40, 3))}, "draw one sample with each label"),
+        ({"labels": np.zeros(30), "samples": np.zeros((20, 3))}, "draw one sample with each label"),
         ({"labels": np.zeros(29)}, "`labels` has the shape"),
         ({"scores": np.zeros(5)}, "`scores` is no pair"),
         ({"scores": (np.zeros(1), np.zeros(5))}, "give 2 or more of data and of samples"),
