@@ -17,7 +17,7 @@ from interalia.data.dataset import Dataset, Split
 from interalia.errors import UserError
 from interalia.games import Game
 from interalia.metrics import REGISTRY, Evidence, Metric, Tile, evaluate, metric, needs, watched
-from interalia.metrics.evaluation import check_best
+from interalia.metrics.evaluation import check_best, measure
 from interalia.runs import recipes
 from interalia.runs.folder import Folder
 from interalia.training import engine
@@ -129,6 +129,21 @@ def test_what_is_dropped_is_computed_again_and_the_same(game: Game, digits: Data
     assert torch.equal(e.samples, samples)
     assert calls["reconstruct"] == 2
     e.drop("x_hat", "x_hat", "never computed")
+
+
+def test_an_evaluation_holds_large_evidence_no_longer_than_its_group(game: Game, digits: Dataset) -> None:
+    e = Evidence(game, digits)
+    held: list[set[str]] = []
+
+    @metric()
+    def last(e: Evidence) -> float:
+        """What is held after all others, which are of other groups."""
+        held.append(set(Evidence.LARGE) & set(vars(e)))
+        return 0.0
+
+    measure(e)
+    assert held == [set()]
+    assert "samples" in vars(e)
 
 
 def test_the_attributes_of_evidence(game: Game, digits: Dataset) -> None:
