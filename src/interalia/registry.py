@@ -135,16 +135,26 @@ class Registry(Mapping[str, Entry], Generic[Entry]):
         self.load()
         return len(self.built_in) + len(self.added)
 
-    def add(self, name: str, entry: Entry) -> None:
+    def add(self, name: str, entry: Entry, module: str | None = None) -> None:
         """Adds an entry of one's own for this process. A module may add one anew, as when a cell of a notebook is run again.
+
+        Arguments:
+            name: its name.
+            entry: the class, the function or the object.
+            module: where it is from; by default the module that calls this.
 
         Raises:
             UserError: there is another entry of that name, or a text could not name it or its settings.
         """
-        origin = Origin(sys._getframe(1).f_globals.get("__name__", "__main__"))
-        if name in self and self.origin(name) != origin:
+        origin = Origin(module or sys._getframe(1).f_globals.get("__name__", "__main__"))
+        if name in self.built_in or self.origins.get(name, origin) != origin:
             raise UserError(f"there is an entry {name!r} among the {self.kind} already; give it another name.")
         self.take(name, entry, origin)
+
+    def settle(self) -> None:
+        """Makes the entries that have been added so far the library's own."""
+        self.built_in |= self.added
+        self.added, self.origins = {}, {}
 
     def remove(self, name: str) -> None:
         """Takes out an entry that was added."""
