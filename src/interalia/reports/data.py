@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from interalia.data import fingerprints
 from interalia.data.store import as_tensor
 from interalia.errors import UserError
-from interalia.runs import described
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -38,13 +37,10 @@ def home(trained: Trained) -> Folder:
 
 def dataset_of(trained: Trained) -> Dataset:
     """The data that a run was trained on; where these are others by now, it is said on stderr and in their `about`."""
-    if trained.given is not None:
-        dataset = trained.given
-    else:
-        try:
-            dataset = described.dataset(trained.run)
-        except UserError as error:
-            raise UserError(f"the data that this run was trained on cannot be loaded: {error}") from None
+    try:
+        dataset = trained.dataset
+    except UserError as error:
+        raise UserError(f"the data that this run was trained on cannot be loaded: {error}") from None
     if trained.folder is None or (kept := trained.folder.fingerprint()) is None:
         return dataset
     if other := fingerprints.difference(kept, fingerprints.fingerprint(dataset)):
