@@ -172,25 +172,25 @@ RULES = (
     Rule("generator collapsed", "coverage", 0.03, above=False, gain=0.01,
          words="the samples cover only {value:.0%} of the data: the generator has collapsed",
          remedy='--penalty "r1r2(every=4)" or --pack 2', alone="a greater --latent or larger --rates or more --steps",
-         advice="a gradient penalty on the critic, or a critic of several samples at once;"
-                 " without a critic more latents or steps"),
+         advice="a gradient penalty on the critic, or a critic of several samples at once; "
+                 "without a critic more latents or steps"),
     Rule("samples alike", "spread", 0.2, above=False, gain=0.04,
          words="the samples are nearly alike (they vary {value:.0%} as much as the data): z is ignored",
          remedy='--pack 2 or --penalty "r1r2(every=4)"',
          alone="a smaller sigma in --game or larger --rates or more --steps",
-         advice="a critic of several samples at once, or a gradient penalty on it;"
-                 " without a critic less noise in p(x | z)"),
+         advice="a critic of several samples at once, or a gradient penalty on it; "
+                 "without a critic less noise in p(x | z)"),
     Rule("modes missing", "overlap", 0.35, above=False, gain=0.03, least=50, stray=0.5,
-         words="the samples are of some modes of the data alone (their frequencies have {value:.0%} in common with"
-                " the data's)",
+         words="the samples are of some modes of the data alone (their frequencies have {value:.0%} in common with "
+                "the data's)",
          remedy='--pack 2 or --penalty "r1r2(every=4)"', alone="larger --rates or more --steps",
          advice="a critic of several samples at once, or a gradient penalty on it; without a critic more steps"),
     Rule("encoder ignored", "ratio", 0.93, above=True, gain=0.015,
          words="reconstructions are no better than another image's (ratio {value:.2f}): the encoder is ignored",
          remedy='--game "alice(cycle=1.0)" or --penalty "r1r2(every=4)"',
          alone="a smaller sigma in --game or larger --rates or more --steps",
-         advice="a loss on the round trip x -> z -> x, or a gradient penalty on the critic;"
-                 " without a critic less noise in p(x | z)"),
+         advice="a loss on the round trip x -> z -> x, or a gradient penalty on the critic; "
+                 "without a critic less noise in p(x | z)"),
     Rule("latents unused", "active", 0.1, above=False, gain=0.05,
          words="only {value:.0%} of the latent dimensions move with x",
          remedy='--game "alice(cycle=1.0)" or a smaller --latent',
@@ -216,8 +216,8 @@ RULES = (
          remedy="--augment adaptive or fewer --steps", alone="a smaller --latent or fewer --steps",
          advice="augmenting what the critic sees, or fewer steps; without a critic fewer latents"),
     Rule("labels ignored", "obeyed", 0.2, above=False, gain=0.05, stray=1.0,
-         words="samples do not show the labels that they were drawn with ({value:.0%} as well as data do): y is"
-                " ignored",
+         words="samples do not show the labels that they were drawn with ({value:.0%} as well as data do): y is "
+                "ignored",
          remedy='--penalty "r1r2(every=4)" or more --steps', alone="larger --rates or more --steps",
          advice="a critic that sees y beside x, or more steps"),
     Rule("cycle broken", "cycle", 0.8, above=True, gain=0.02,
