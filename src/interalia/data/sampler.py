@@ -11,6 +11,16 @@ from torch import Tensor
 from interalia.errors import UserError
 
 
+def some_rows(total: int, count: int | None, seed: int) -> Tensor:
+    """`count` different row numbers of `total`, or all of them, drawn by seed and sorted, int64.
+
+    Example:
+        >>> some_rows(5, 2, seed=0), some_rows(3, None, seed=0)
+        (tensor([0, 4]), tensor([0, 1, 2]))
+    """
+    return torch.randperm(total, generator=torch.Generator().manual_seed(seed))[:count].sort().values
+
+
 class Sampler:
     """Batches of row numbers, each epoch a fresh permutation drawn from (seed, epoch) alone.
 

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from interalia.data import fingerprints
+from interalia.data.sampler import some_rows
 from interalia.data.store import as_tensor
 from interalia.errors import UserError
 
@@ -72,9 +73,7 @@ def conditions(game: Game, dataset: Dataset, count: int, seed: int = 0) -> Tenso
 
 def rows(dataset: Dataset, count: int, seed: int) -> NDArray[np.int64]:
     """Which members of the test split a seed draws."""
-    order = torch.randperm(len(dataset.test), generator=torch.Generator().manual_seed(seed))
-    found: NDArray[np.int64] = order[:count].sort().values.numpy()
-    return found
+    return some_rows(len(dataset.test), count, seed).numpy()
 
 
 def observed(dataset: Dataset, split: str, count: int | None, seed: int) -> tuple[Tensor, str]:
@@ -82,6 +81,5 @@ def observed(dataset: Dataset, split: str, count: int | None, seed: int) -> tupl
     part = getattr(dataset, split)
     if not len(part):
         raise UserError(f"the {split} split of {dataset.name!r} is empty; measure on another split.")
-    order = torch.randperm(len(part), generator=torch.Generator().manual_seed(seed))
-    x = as_tensor(part.x[order[:count].sort().values.numpy()])
+    x = as_tensor(part.x[some_rows(len(part), count, seed).numpy()])
     return x, "fresh in training, drawn once here" if dataset.binarised == "fresh" else dataset.binarised
