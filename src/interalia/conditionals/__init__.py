@@ -47,47 +47,12 @@ CONDITIONALS: Registry[type[Conditional]] = Registry(
     },
 )
 PRIORS: Registry[Callable[..., Prior]] = Registry(
-    "priors",
-    {
-        "normal": StandardNormal,
-        "uniform": Uniform,
-        "mixture": Mixture,
-        "learned": Learned,
-        "codes": Codes,
-    },
+    "priors", {"normal": StandardNormal, "uniform": Uniform, "mixture": Mixture, "learned": Learned, "codes": Codes}
 )
 
 __all__ = [
-    "CONDITIONALS",
-    "PRIORS",
-    "Auxiliary",
-    "Chain",
-    "Chained",
-    "Codes",
-    "Conditional",
-    "Dirac",
-    "Flow",
-    "Gaussian",
-    "GaussianProcess",
-    "Hamiltonian",
-    "Implicit",
-    "InverseAutoregressive",
-    "Learned",
-    "Mixture",
-    "Paired",
-    "Parametric",
-    "Planar",
-    "Point",
-    "Prior",
-    "Pushed",
-    "Recurrent",
-    "Spanned",
-    "Squashed",
-    "StandardNormal",
-    "Uniform",
-    "drawn",
-    "log_bernoulli",
-    "log_odds",
-    "log_of",
-    "odds_of",
-]
+    "CONDITIONALS", "PRIORS", "Auxiliary", "Chain", "Chained", "Codes", "Conditional", "Dirac", "Flow", "Gaussian",
+    "GaussianProcess", "Hamiltonian", "Implicit", "InverseAutoregressive", "Learned", "Mixture", "Paired",
+    "Parametric", "Planar", "Point", "Prior", "Pushed", "Recurrent", "Spanned", "Squashed", "StandardNormal",
+    "Uniform", "drawn", "log_bernoulli", "log_odds", "log_of", "odds_of",
+]  # fmt: skip

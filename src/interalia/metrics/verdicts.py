@@ -364,11 +364,7 @@ def shown_of(signs: Mapping[str, float]) -> str:
         >>> shown_of({"coverage": 0.5, "sure": 0.75})
         ' (critic sure of 75%, coverage 50%)'
     """
-    shown = {
-        "ratio": "reconstruction ratio {:.2f}",
-        "sure": "critic sure of {:.0%}",
-        "coverage": "coverage {:.0%}",
-    }
+    shown = {"ratio": "reconstruction ratio {:.2f}", "sure": "critic sure of {:.0%}", "coverage": "coverage {:.0%}"}
     parts = [words.format(signs[name]) for name, words in shown.items() if name in signs]
     return f" ({', '.join(parts)})" if parts else ""
 

@@ -38,12 +38,7 @@ VERMILLION, BLUE, GREEN, PURPLE, ORANGE, SKY, BLACK = (
 SERIES = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY, BLACK)
 PLAYERS = {"critic": VERMILLION, "generator": BLUE, "encoder": SKY, "decoder": BLUE, "autoencoder": BLUE}
 JOINTS = {"q": GREEN, "data": GREEN, "posterior": GREEN, "p": PURPLE, "model": PURPLE, "prior": PURPLE}
-MEANINGS = {
-    "q": "q: data, inferred latents",
-    "p": "p: samples, prior's latents",
-    "data": "data",
-    "model": "samples",
-}
+MEANINGS = {"q": "q: data, inferred latents", "p": "p: samples, prior's latents", "data": "data", "model": "samples"}
 
 
 # images

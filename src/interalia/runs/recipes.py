@@ -34,125 +34,52 @@ def recipe(name: str, about: str, base: Run | str, **settings: Any) -> None:
     _RECIPES[name] = made
 
 
+# fmt: off
 # What keeps adversarial inference from failing within minutes: a zero-centred gradient penalty in x and z on both joints,
 # relativistic pairing, a score of x alone beside that of the pair, averaged weights; and for faithful reconstructions
 # ALICE's round trip, without which ALI leaves open which z belongs to which x (`--game ali` leaves it out). Its weight, the
 # schedule and the rest are the best of a search on validation data: `interalia reproduce recipe-search`.
-TUNED = Run(
-    game="alice(cycle=5.0)",
-    divergence="relativistic",
-    penalty="r1r2(gamma=1.0, every=4)",
-    networks="auto(unary=True)",
-    optimiser="adam(lr=0.0005)",
-    schedule="cosine",
-    ema=0.998,
-    latent=32,
-    batch=128,
-)
+TUNED = Run(game="alice(cycle=5.0)", divergence="relativistic", penalty="r1r2(gamma=1.0, every=4)",
+            networks="auto(unary=True)", optimiser="adam(lr=0.0005)", schedule="cosine", ema=0.998, latent=32,
+            batch=128)
 # The generative family on one game: what differs is the divergence, the penalty and how the players move. The networks, the
 # rates and the length are this library's own and the same for all of them, but where a method asks for another optimiser.
 GENERATIVE = Run(game="gan", data="mnist", latent=64, optimiser="adam(lr=0.0002)", batch=128, epochs=20, ema=0.998)
 # AVB in settings for a CPU: adaptive contrast with covariances, since nothing lays an implicit q along the axes; narrower
 # networks than the paper's, falling rates. A spike of the critic's gradient can throw the posterior far away, where it comes
 # back from slowly: hence `clip`.
-TUNED_AVB = Run(
-    game="avb(likelihood='bernoulli', contrast=True, correlated=True)",
-    encoder="spanned",
-    networks="avb(width=16, critic_width=512, features=1024, quadratic='nowhere')",
-    latent=32,
-    optimiser="adam(lr=0.0005)",
-    rates={"critic": 0.001},
-    schedule="linear(start=0.5, final=0.0)",
-    clip=1.0,
-    batch=128,
-    epochs=20,
-    ema=0.998,
-)
+TUNED_AVB = Run(game="avb(likelihood='bernoulli', contrast=True, correlated=True)", encoder="spanned",
+                networks="avb(width=16, critic_width=512, features=1024, quadratic='nowhere')", latent=32,
+                optimiser="adam(lr=0.0005)", rates={"critic": 0.001}, schedule="linear(start=0.5, final=0.0)",
+                clip=1.0, batch=128, epochs=20, ema=0.998)
 # Small and quick: the paper's networks at half or a quarter of its width, small batches, averaged weights.
-TRANSLATING = Run(
-    game="cyclegan",
-    divergence="least-squares",
-    networks="cyclegan(width=32)",
-    optimiser="adam(lr=0.0002)",
-    schedule="linear(start=0.5, final=0.0)",
-    batch=4,
-    ema=0.99,
-    evaluate_every=1000,
-    checkpoint_every=500,
-)
-PAPER = Run(
-    optimiser="adam(lr=0.0001, beta1=0.5, beta2=0.999)", batch=100, ema=0, evaluate_every=5000, checkpoint_every=2000
-)
+TRANSLATING = Run(game="cyclegan", divergence="least-squares", networks="cyclegan(width=32)",
+                  optimiser="adam(lr=0.0002)", schedule="linear(start=0.5, final=0.0)", batch=4, ema=0.99,
+                  evaluate_every=1000, checkpoint_every=500)
+PAPER = Run(optimiser="adam(lr=0.0001, beta1=0.5, beta2=0.999)", batch=100, ema=0, evaluate_every=5000,
+            checkpoint_every=2000)
 # The reproduction report's Table 1 with its hack: annealed instance noise at the critic's inputs.
-REPORT = PAPER.replace(
-    size=28,
-    networks="ali-28",
-    optimiser="adam(lr=0.0002, beta1=0.5, beta2=0.999)",
-    noise="annealed(std=0.1)",
-    epochs=100,
-)
-PAPER_BIGAN = PAPER.replace(
-    networks="bigan-mlp",
-    encoder="dirac",
-    prior="uniform",
-    latent=50,
-    optimiser="adam(lr=0.0002, beta1=0.5, beta2=0.999, weight_decay=2.5e-05)",
-    schedule="exponential(start=0.5, final=0.01)",
-    batch=128,
-    epochs=400,
-    population=1000,
-)
+REPORT = PAPER.replace(size=28, networks="ali-28", optimiser="adam(lr=0.0002, beta1=0.5, beta2=0.999)",
+                       noise="annealed(std=0.1)", epochs=100)
+PAPER_BIGAN = PAPER.replace(networks="bigan-mlp", encoder="dirac", prior="uniform", latent=50,
+                            optimiser="adam(lr=0.0002, beta1=0.5, beta2=0.999, weight_decay=2.5e-05)",
+                            schedule="exponential(start=0.5, final=0.01)", batch=128, epochs=400, population=1000)
 # AVB's table. The paper divides the autoencoder's loss by the number of pixels, which Adam does not notice.
-PAPER_AVB = Run(
-    game="avb(likelihood='bernoulli')",
-    networks="avb",
-    encoder="implicit(noise=32)",
-    latent=8,
-    optimiser="adam(lr=0.00005, beta1=0.5, beta2=0.999)",
-    rates={"critic": 0.0001},
-    batch=128,
-    steps=2_500_000,
-    ema=0,
-    evaluate_every=25_000,
-    checkpoint_every=5000,
-)
-PAPER_MIXTURE = Run(
-    data="grid25",
-    networks="ali-mixture",
-    encoder="implicit(noise=2)",
-    latent=2,
-    optimiser="adam(lr=0.0001, beta1=0.8, beta2=0.999)",
-    batch=100,
-    epochs=200,
-    ema=0,
-    evaluate_every=10_000,
-    checkpoint_every=10_000,
-    log_every=200,
-)
-INFOGAN = Run(
-    game="infogan(together=False)",
-    data="mnist",
-    networks="infogan",
-    prior="codes(categorical=[10], uniform=2, noise='uniform')",
-    latent=74,
-    optimiser="adam(lr=0.0002, beta1=0.5, beta2=0.999)",
-    rates={"generator": 0.001},
-    batch=128,
-    steps=5000,
-)
-PAPER_CYCLEGAN = PAPER.replace(
-    game="cyclegan",
-    networks="cyclegan",
-    divergence="least-squares",
-    optimiser="adam(lr=0.0002, beta1=0.5, beta2=0.999)",
-    schedule="linear(start=0.5, final=0.0)",
-    batch=1,
-    epochs=200,
-)
+PAPER_AVB = Run(game="avb(likelihood='bernoulli')", networks="avb", encoder="implicit(noise=32)", latent=8,
+                optimiser="adam(lr=0.00005, beta1=0.5, beta2=0.999)", rates={"critic": 0.0001}, batch=128,
+                steps=2_500_000, ema=0, evaluate_every=25_000, checkpoint_every=5000)
+PAPER_MIXTURE = Run(data="grid25", networks="ali-mixture", encoder="implicit(noise=2)", latent=2,
+                    optimiser="adam(lr=0.0001, beta1=0.8, beta2=0.999)", batch=100, epochs=200, ema=0,
+                    evaluate_every=10_000, checkpoint_every=10_000, log_every=200)
+INFOGAN = Run(game="infogan(together=False)", data="mnist", networks="infogan",
+              prior="codes(categorical=[10], uniform=2, noise='uniform')", latent=74,
+              optimiser="adam(lr=0.0002, beta1=0.5, beta2=0.999)", rates={"generator": 0.001}, batch=128, steps=5000)
+PAPER_CYCLEGAN = PAPER.replace(game="cyclegan", networks="cyclegan", divergence="least-squares",
+                               optimiser="adam(lr=0.0002, beta1=0.5, beta2=0.999)",
+                               schedule="linear(start=0.5, final=0.0)", batch=1, epochs=200)
 FIVE_TO_ONE = "alternating(turns={'critic': 5, 'generator': 1})"
 
 # A row: the name, what it is, what it begins from, and what it changes there.
-# fmt: off
 recipe("ali-digits",
        "ALI with ALICE's round trip on scikit-learn's handwritten digits: a minute on a laptop, no network needed.",
        TUNED, data="digits", optimiser="adam(lr=0.001)", latent=16, steps=4000, evaluate_every=1000)

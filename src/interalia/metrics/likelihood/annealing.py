@@ -18,15 +18,7 @@ from interalia.contexts import device_of, frozen, full, precision_context, quiet
 from interalia.errors import UserError
 from interalia.games.game import Game
 from interalia.games.variational import Variational
-from interalia.metrics.likelihood.estimate import (
-    GIVEN,
-    Estimate,
-    Sandwich,
-    checked,
-    counted,
-    gathered,
-    rows_that_fit,
-)
+from interalia.metrics.likelihood.estimate import GIVEN, Estimate, Sandwich, checked, counted, gathered, rows_that_fit
 from interalia.metrics.likelihood.hamiltonian import (
     TARGET,
     Bridge,
@@ -256,13 +248,7 @@ def bidirectional_check(
 
 
 def settings_for(
-    game: Game,
-    chains: int,
-    temperatures: int,
-    leapfrog: int,
-    path: Path,
-    initial: Initial | None,
-    precision: Precision,
+    game: Game, chains: int, temperatures: int, leapfrog: int, path: Path, initial: Initial | None, precision: Precision
 ) -> Settings:
     """The settings, checked.
 
