@@ -18,7 +18,8 @@ from interalia.data.cache import Entry, remember
 from interalia.data.dataset import Dataset, Split
 from interalia.data.downloads import find
 from interalia.data.idx import read_idx
-from interalia.data.images import resized, resized_shape
+from interalia.data.images import fitted, resized, resized_shape
+from interalia.data.splits import sizes
 from interalia.errors import UserError
 
 STEMS = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
@@ -107,13 +108,12 @@ def load(name: str, root: Path | None = None, size: int | None = None, seed: int
             entry.save(f"{part}-labels", y)
 
     arrays = remember(name, files, {"size": size}, decode)
-    x, y = arrays["train"], arrays["train-labels"]
-    cut = len(x) - min(VALIDATION, len(x) // 6)
-    splits = Split(x[:cut], y[:cut]), Split(x[cut:], y[cut:]), Split(arrays["test"], arrays["test-labels"])
-    fitted = f", resized to {size}x{size}" if size else ""
+    whole, test = (Split(arrays[part], arrays[f"{part}-labels"]) for part in ("train", "test"))
+    cut = len(whole) - min(VALIDATION, len(whole) // 6)
+    splits = whole[:cut], whole[cut:], test
     about = (
-        f"{edition.title}{fitted}. Train / validation / test: {' / '.join(f'{len(part):,}' for part in splits)}; "
-        f"validation is the end of the official training set, test the official test set."
+        f"{edition.title}{fitted(size)}. Train / validation / test: {sizes(splits)}; validation is the end of the official "
+        f"training set, test the official test set."
     )
     return Dataset(name, *splits, classes=edition.classes, about=about)
 
