@@ -24,21 +24,19 @@ __all__ = [
     "REGISTRY", "Dataset", "Mixture", "Sampler", "Source", "Split", "Store", "as_tensor", "load", "read_images",
 ]  # fmt: skip
 
-_ROOMS = {
-    "Dataset": "dataset",
-    "Mixture": "dataset",
-    "Split": "dataset",
-    "Sampler": "sampler",
-    "Store": "store",
-    "as_tensor": "store",
-    "read_images": "files",
+_HOMES = {  # imported at their first use
+    "dataset": ["Dataset", "Mixture", "Split"],
+    "sampler": ["Sampler"],
+    "store": ["Store", "as_tensor"],
+    "files": ["read_images"],
 }
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _ROOMS:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_ROOMS[name]}"), name)
+    for home, names in _HOMES.items():
+        if name in names:
+            return getattr(importlib.import_module(f"{__name__}.{home}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 @dataclass(frozen=True)
