@@ -324,12 +324,8 @@ def outscoring(p: Tensor, q: Tensor) -> float:
 
 
 NOISES: Registry[Callable[..., Disturbance]] = Registry(
-    "noises",
-    {"annealed": InstanceNoise, "constant": ConstantNoise},
-    base=Disturbance,
+    "noises", {"annealed": InstanceNoise, "constant": ConstantNoise}, base=Disturbance
 )
 AUGMENTATIONS: Registry[Callable[..., Disturbance]] = Registry(
-    "augmentations",
-    {"fixed": Augmentation, "adaptive": AdaptiveAugmentation},
-    base=Disturbance,
+    "augmentations", {"fixed": Augmentation, "adaptive": AdaptiveAugmentation}, base=Disturbance
 )

@@ -27,6 +27,10 @@ class Split:
     def __len__(self) -> int:
         return len(self.x)
 
+    def __getitem__(self, rows: slice | NDArray[Any]) -> Split:
+        """Those rows."""
+        return Split(self.x[rows], None if self.y is None else self.y[rows])
+
 
 @dataclass(frozen=True)
 class Mixture:
@@ -143,8 +147,7 @@ class Dataset:
                     f"fewer."
                 )
             rows.append(random.permutation(own)[:each])
-        chosen = np.sort(np.concatenate(rows))
-        return Split(self.train.x[chosen], y[chosen])
+        return self.train[np.sort(np.concatenate(rows))]
 
     def check_labels(self, instead: str) -> None:
         """Raises a UserError unless there are two or more labels; `instead` is what can be done without them."""

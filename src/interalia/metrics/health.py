@@ -21,7 +21,7 @@ from torch.distributions import Normal
 from interalia import tasks
 from interalia.adversarial.disturbances import outscoring
 from interalia.adversarial.divergences import Wasserstein
-from interalia.data.sampler import permutation
+from interalia.data.sampler import some_rows
 from interalia.data.store import Store
 from interalia.errors import UserError
 from interalia.games.variational import Variational
@@ -199,7 +199,7 @@ def of_arrays(
     if labels is not None and len(fake) != total:
         raise UserError(f"there are {len(fake)} samples and {total} labels; draw one sample with each label of `x`.")
     n = min(total, len(fake), COUNT)
-    fitting, in_features = partial(_fitting, total, _rows(total, n)), partial(_in_features, features)
+    fitting, in_features = partial(_fitting, total, some_rows(total, n)), partial(_in_features, features)
     signs: dict[str, float] = {"examples": float(n)}
     if n >= 2:
         own = fitting(held_out, "x")
@@ -209,7 +209,7 @@ def of_arrays(
             signs |= of_latents(_latents(fitting(z, "z"), "z", prior), *prior)
         if z_mean is not None:
             signs["active"] = active(_latents(fitting(z_mean, "z_mean"), "z_mean", prior), prior[1])
-        of_x, of_fake = in_features(own), in_features(fake[_rows(total if labels is not None else len(fake), n)])
+        of_x, of_fake = in_features(own), in_features(fake[some_rows(total if labels is not None else len(fake), n)])
         signs |= _beside(of_x, of_fake, train, shape, in_features, kept)
         if labels is not None:
             signs |= of_labels(of_x, of_fake, fitting(labels, "labels"))
@@ -269,7 +269,7 @@ def _beside(
         raise UserError(
             f"`train` has the shape {tuple(values.shape)}; beside these `x` it is (k, {str(shape)[1:-1].strip(',')})."
         )
-    chosen = _rows(len(values), min(len(values), TRAINING))
+    chosen = some_rows(len(values), min(len(values), TRAINING))
     return of_samples(x, samples, features(values[chosen]), len(chosen) / len(values), kept)
 
 
@@ -295,11 +295,6 @@ def _pair(values: tuple[ArrayLike, ArrayLike], name: str) -> tuple[Tensor, Tenso
     if len(p) < 2 or len(q) < 2:
         raise UserError(f"`{name}` has {len(p)} and {len(q)} scores; give 2 or more of data and of samples.")
     return p, q
-
-
-def _rows(total: int, count: int, seed: int = 0) -> Tensor:
-    """Which `count` of so many are looked at, in order."""
-    return permutation(total, seed)[:count].sort()[0]
 
 
 def examine(
@@ -328,7 +323,7 @@ def examine(
     kept = {} if kept is None else kept
     count = min(COUNT, len(dataset.validation))
     rows = {
-        "train": _rows(len(dataset.train), min(TRAINING, len(dataset.train)), seed),
+        "train": some_rows(len(dataset.train), min(TRAINING, len(dataset.train)), seed),
         "validation": torch.arange(count),
     }
     found = _critic(playing or game, dataset, rows, seed)

@@ -327,5 +327,4 @@ def finish(training: Training, observers: Sequence[Observer] | None = None) -> T
     finally:
         if training.claim is not None:
             training.claim.release()
-    given = training.dataset if training.run.data == runs.OWN else None
-    return Trained(game, training.run, training.folder, training.finished_step, given)
+    return Trained(game, training.run, training.folder, training.finished_step, training.dataset)

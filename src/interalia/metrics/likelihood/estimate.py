@@ -198,11 +198,7 @@ def rows_that_fit(game: Game) -> int:
 
 
 def gathered(
-    images: int,
-    chunk: int,
-    seed: int,
-    about: str,
-    work: Callable[[Tensor, Callable[[float], None]], Tensor],
+    images: int, chunk: int, seed: int, about: str, work: Callable[[Tensor, Callable[[float], None]], Tensor]
 ) -> tuple[Tensor, Tensor]:
     """Work on images, a chunk at a time, in an order drawn by seed: what is done when it is interrupted is a random part.
 
