@@ -141,7 +141,8 @@ def test_a_recipe_is_an_attribute_and_a_row_alike(monkeypatch: pytest.MonkeyPatc
         name="cali-mnist", labels=True, schedule="linear(start=0.5, final=0.0)", steps=7
     )
     assert {name.replace("-", "_") for name in REGISTRY} <= set(dir(recipes))
-    monkeypatch.setattr(REGISTRY, "entries", dict(REGISTRY.entries))
+    for own in ("added", "origins"):
+        monkeypatch.setattr(REGISTRY, own, dict(getattr(REGISTRY, own)))
     REGISTRY.add("mine", lambda **overrides: recipes.ali_digits(**overrides, name="mine"))
     assert recipes.mine(steps=3).name == "mine"
     with pytest.raises(AttributeError, match="no attribute 'ali_nothing'"):

@@ -25,7 +25,7 @@ from pathlib import Path
 from types import ModuleType, UnionType
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from interalia.errors import PluginWarning, UserError, unknown
+from interalia.errors import PluginWarning, SettingError, UserError, unknown
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -435,7 +435,9 @@ def make(text: str, catalogue: Mapping[str, Callable[..., T]], kind: str, *args:
     try:
         return member(*args, **{**settings, **given})
     except (TypeError, ValueError) as error:
-        raise UserError(f"the {kind} {text!r} cannot be made: {error}.") from error
+        raise SettingError(f"the {kind} {text!r} cannot be made: {error}.", settings_of(member)) from error
+    except UserError as error:
+        raise SettingError(str(error), {*settings_of(member), *getattr(error, "settings", ())}) from error
 
 
 def signature(member: Callable[..., Any]) -> str:

@@ -11,8 +11,9 @@ from typing import Annotated
 
 from cyclopts import CycloptsError, Parameter
 
-from interalia.cli import changing, measuring, parts, training, using  # noqa: F401 (each names its commands to the app)
+from interalia.cli import measuring, parts, training, using  # noqa: F401 (each names its commands to the app)
 from interalia.cli.asking import app
+from interalia.cli.options import worded
 from interalia.cli.training import described
 from interalia.errors import PluginWarning, UserError
 from interalia.registry import VARIABLE, plug_in
@@ -25,10 +26,10 @@ usual = warnings.formatwarning
 def main(arguments: Sequence[str] | None = None) -> None:
     """The program: exit code 0, 2 for a mistake that the user can mend, 130 for an interruption."""
     try:
-        warnings.formatwarning = worded
+        warnings.formatwarning = left_out
         app.meta(arguments, exit_on_error=False, print_error=False)
     except (UserError, CycloptsError) as error:
-        print(f"interalia: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"interalia: {worded(error, app, sys.argv[1:] if arguments is None else arguments)}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt as stop:
         if str(stop):
@@ -61,7 +62,9 @@ def launch(
     app(tokens, exit_on_error=False, print_error=False)
 
 
-def worded(message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None) -> str:
+def left_out(
+    message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
+) -> str:
     """A plug-in that is left out, in one sentence; other warnings as ever."""
     if issubclass(category, PluginWarning):
         return f"interalia: {message}\n"

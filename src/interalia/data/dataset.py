@@ -31,6 +31,14 @@ class Split:
         """Those rows."""
         return Split(self.x[rows], None if self.y is None else self.y[rows])
 
+    def rows(self, count: int | None, seed: int = 0) -> NDArray[np.int64]:
+        """Which rows a seed draws, at most `count` of them (None: all), in ascending order."""
+        import torch
+
+        order = torch.randperm(len(self), generator=torch.Generator().manual_seed(seed))
+        found: NDArray[np.int64] = order[:count].sort().values.numpy()
+        return found
+
 
 @dataclass(frozen=True)
 class Mixture:

@@ -104,6 +104,13 @@ def place(names: Sequence[str], name: str, kind: str = "label") -> int:
     raise unknown(kind, name, names)
 
 
+def places(game: Game, text: str) -> list[int]:
+    """Which of a game's labels or attributes are named, with commas between them; a name may hold a comma itself where it is
+    named alone."""
+    words = [text] if text in game.names else [word.strip() for word in text.split(",") if word.strip()]
+    return [place(game.names, word, "attribute" if game.attributes else "label") for word in words]
+
+
 def numeric(name: str) -> bool:
     """Whether a name is a number."""
     try:
