@@ -89,7 +89,7 @@ class Origin:
             return f"install the package {self.package} ({self.version} at that time)"
         if self.module == "__main__":
             return "run the part of that program or notebook that adds it first"
-        return f"import {self.module} first, or name that module as `plugin`"
+        return f"import {self.module} first, as `plugin={self.module!r}` does"
 
 
 class Registry(Mapping[str, Entry], Generic[Entry]):

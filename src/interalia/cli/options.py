@@ -35,7 +35,7 @@ def worded(error: BaseException, app: App, arguments: Sequence[str]) -> str:
     from interalia.cli.asking import app as known
 
     chain, apps, _ = app.parse_commands(arguments)
-    own = options_of(apps[-1]) if chain else {}
+    own = {**options_of(known.meta), **(options_of(apps[-1]) if chain else {})}
     training = options_of(known["train"])
     settings = error.settings if isinstance(error, SettingError) else frozenset()
 
