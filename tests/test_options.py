@@ -93,14 +93,14 @@ def test_a_setting_of_a_part_is_no_option() -> None:
         assert worded(caught.value, ["train"]) == words
 
 
-PARTS = [kind for kind in registry.ROOMS if kind not in ("recipes", "data", "metrics", "likelihoods", "experiments")]
+PARTS = [kind for kind in registry.KINDS if kind not in ("recipes", "data", "metrics", "likelihoods", "experiments")]
 
 
 def test_a_part_names_a_setting_that_is_an_option_too_only_while_it_is_made() -> None:
     """Where it is made its settings are known; what it raises later would be taken for an option."""
     options, shared = set(options_of(app["train"])), 0
     for kind in PARTS:
-        for name, member in registry.members(kind).items():
+        for name, member in registry.registry(kind).items():
             common = options & set(registry.settings_of(member))
             shared += len(common)
             for inner in ast.walk(ast.parse(textwrap.dedent(inspect.getsource(member)))):

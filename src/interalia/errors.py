@@ -35,6 +35,10 @@ class DivergedError(UserError):
     """A training whose losses or weights stopped being finite."""
 
 
+class PluginWarning(UserWarning):
+    """A plug-in, or an entry of one, that is left out."""
+
+
 def resuming(folder: Path | str) -> str:
     """The call that goes on with a training, for messages; on the command line it reads `interalia train --resume FOLDER`.
 

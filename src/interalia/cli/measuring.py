@@ -1,4 +1,4 @@
-"""evaluate, report, reproduce, list: what a run is worth, and what there is."""
+"""evaluate, likelihood, report, reproduce: what a run is worth."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ def evaluate(
     split: Literal["test", "validation"] = "test",
     count: int | None = None,
     features: Literal["auto", "classifier", "random", "inception"] = "auto",
+    metrics: str | None = None,
     best: bool = False,
     opening: Opening = OPENING,
 ) -> None:
-    """Measure a run on held-out data and write reports.json, with the protocol of every number.
+    """Measure a run on held-out data and write results.json, with the protocol of every number.
 
     Parameters
     ----------
@@ -30,6 +31,8 @@ def evaluate(
         How many samples and held-out images; by default up to 5,000.
     features
         Whose features the distances are computed in.
+    metrics
+        Which metrics, with commas between them (see `interalia list metrics`); by default all that there are of this run.
     best
         Measure the best weights by the run's declared measure, in place of the last.
     """
@@ -37,7 +40,13 @@ def evaluate(
 
     trained = opening(run, best)
     found = reports.evaluate(
-        trained, split=split, count=count, seed=opening.seed, features=features, weights="best" if best else "last"
+        trained,
+        split=split,
+        count=count,
+        seed=opening.seed,
+        features=features,
+        weights="best" if best else "last",
+        names=None if metrics is None else [name.strip() for name in metrics.split(",") if name.strip()],
     )
     reports.show(found)
     say(f"Written: {reports.home(trained).results}")
@@ -168,35 +177,3 @@ def reproduce(
     papers.reproduce(
         name or "mixture-25", quick=quick, root=root, out=out, seeds=seeds, steps=steps, only=only, again=again
     )
-
-
-Room = Literal[
-    "recipes", "games", "divergences", "dynamics", "penalties", "noises", "augmentations", "networks", "conditionals",
-    "priors", "optimisers", "schedules", "averages", "data", "metrics", "likelihoods",
-    "experiments",
-]  # fmt: skip
-
-
-@app.command(name="list")
-def list_(room: Annotated[Room | None, Parameter(help="The room; by default all of them.")] = None) -> None:
-    """Print what there is: each name with its settings and what it is."""
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
-
-    from interalia import registry
-
-    console = Console(highlight=False)
-    for name in [room] if room else registry.ROOMS:
-        table = Table(title=name, title_justify="left", title_style="bold", box=None, padding=(0, 2, 0, 0))
-        table.add_column("name", no_wrap=True)
-        table.add_column("what it is")
-        if not any(registry.settings(member) for member in registry.members(name).values()):
-            table.show_header = False
-        for key, member in registry.members(name).items():
-            settings = registry.settings(member)
-            table.add_row(
-                key, escape(registry.about(member)) + (f" [dim]({escape(settings)})[/dim]" if settings else "")
-            )
-        console.print(table)
-        console.print()

@@ -33,7 +33,8 @@ def worded(error: BaseException, arguments: Sequence[str]) -> str:
     A name alone stands for an option of the command in use; with a value, also for one of `train`, since what a task lacks is
     often to be trained. A setting of the part that could not be made is no option, and stays as it is.
     """
-    own = next((options_of(app[word]) for word in arguments if word in set(app)), {})
+    command = next((app[word] for word in arguments if word in set(app)), app.meta)
+    own = {**options_of(app.meta), **options_of(command)}
     training = options_of(app["train"])
     settings = error.settings if isinstance(error, SettingError) else frozenset()
 

@@ -27,6 +27,10 @@ class Split:
     def __len__(self) -> int:
         return len(self.x)
 
+    def __getitem__(self, rows: slice | NDArray[Any]) -> Split:
+        """Those rows."""
+        return Split(self.x[rows], None if self.y is None else self.y[rows])
+
     def rows(self, count: int | None, seed: int = 0) -> NDArray[np.int64]:
         """Which rows a seed draws, at most `count` of them (None: all), in ascending order."""
         import torch
@@ -151,8 +155,7 @@ class Dataset:
                     f"fewer."
                 )
             rows.append(random.permutation(own)[:each])
-        chosen = np.sort(np.concatenate(rows))
-        return Split(self.train.x[chosen], y[chosen])
+        return self.train[np.sort(np.concatenate(rows))]
 
     def check_labels(self, instead: str) -> None:
         """Raises a UserError unless there are two or more labels; `instead` is what can be done without them."""

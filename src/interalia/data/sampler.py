@@ -11,6 +11,26 @@ from torch import Tensor
 from interalia.errors import UserError
 
 
+def permutation(total: int, seed: int = 0) -> Tensor:
+    """0 .. total - 1 in an order drawn by the seed, int64; the first n of it are n rows drawn without replacement.
+
+    Example:
+        >>> sorted(permutation(4, seed=1).tolist()), len(set(permutation(9)[:3].tolist()))
+        ([0, 1, 2, 3], 3)
+    """
+    return torch.randperm(total, generator=torch.Generator().manual_seed(seed))
+
+
+def some_rows(total: int, count: int | None, seed: int = 0) -> Tensor:
+    """`count` different row numbers of `total`, or all of them, drawn by seed and sorted, int64.
+
+    Example:
+        >>> some_rows(5, 2, seed=0), some_rows(3, None, seed=0)
+        (tensor([0, 4]), tensor([0, 1, 2]))
+    """
+    return permutation(total, seed)[:count].sort().values
+
+
 class Sampler:
     """Batches of row numbers, each epoch a fresh permutation drawn from (seed, epoch) alone.
 
@@ -70,8 +90,7 @@ class Sampler:
     def _permutation(self) -> Tensor:
         # Hashed, so that (seed, epoch + 1) and (seed + 1, epoch) have nothing to do with each other.
         digest = hashlib.sha256(f"{self.seed} {self._epoch}".encode()).digest()
-        generator = torch.Generator().manual_seed(int.from_bytes(digest[:7], "little"))
-        return torch.randperm(self.count, generator=generator)
+        return permutation(self.count, int.from_bytes(digest[:7], "little"))
 
     def state_dict(self) -> dict[str, int]:
         return {"epoch": self._epoch, "position": self._position}

@@ -157,161 +157,75 @@ class Rule:
 
 
 # the bounds lie between what trainings that were made to fail show and what the good recipes do; both are tests
+# fmt: off
 RULES = (
-    Rule(
-        "critic too strong",
-        "sure",
-        0.99,
-        True,
-        0.002,
-        "the critic tells data from samples without fail ({value:.1%}) and teaches nothing",
-        '--penalty "r1r2(every=4)" or --balance 0.9 or --noise annealed',
-        "",
-        "a gradient penalty on the critic, noise on what it sees, or fewer of its steps",
-        unless="coverage",
-        slack=0.15,  # two standard errors of an area of 0.99 under the curve
-    ),
-    Rule(
-        "critic overfits",
-        "sure - sure_held_out",
-        0.2,
-        True,
-        0.03,
-        "the critic knows its training data by heart (it is {value:.0%} surer of them than of held-out data)",
-        "--augment adaptive",
-        "",
-        "augmenting what the critic sees",
-        noise=2.0,  # the areas under two curves of n scores each differ by about 1 / sqrt(3 n)
-        stray=1.0,
-    ),
-    Rule(
-        "generator collapsed",
-        "coverage",
-        0.03,
-        False,
-        0.01,
-        "the samples cover only {value:.0%} of the data: the generator has collapsed",
-        '--penalty "r1r2(every=4)" or --pack 2',
-        "a greater --latent or larger --rates or more --steps",
-        "a gradient penalty on the critic, or a critic of several samples at once; without a critic more latents or steps",
-    ),
-    Rule(
-        "samples alike",
-        "spread",
-        0.2,
-        False,
-        0.04,
-        "the samples are nearly alike (they vary {value:.0%} as much as the data): z is ignored",
-        '--pack 2 or --penalty "r1r2(every=4)"',
-        "a smaller sigma in --game or larger --rates or more --steps",
-        "a critic of several samples at once, or a gradient penalty on it; without a critic less noise in p(x | z)",
-    ),
-    Rule(
-        "modes missing",
-        "overlap",
-        0.35,
-        False,
-        0.03,
-        "the samples are of some modes of the data alone (their frequencies have {value:.0%} in common with the data's)",
-        '--pack 2 or --penalty "r1r2(every=4)"',
-        "larger --rates or more --steps",
-        "a critic of several samples at once, or a gradient penalty on it; without a critic more steps",
-        least=50,
-        stray=0.5,
-    ),
-    Rule(
-        "encoder ignored",
-        "ratio",
-        0.93,
-        True,
-        0.015,
-        "reconstructions are no better than another image's (ratio {value:.2f}): the encoder is ignored",
-        '--game "alice(cycle=1.0)" or --penalty "r1r2(every=4)"',
-        "a smaller sigma in --game or larger --rates or more --steps",
-        "a loss on the round trip x -> z -> x, or a gradient penalty on the critic; without a critic less noise in p(x | z)",
-    ),
-    Rule(
-        "latents unused",
-        "active",
-        0.1,
-        False,
-        0.05,
-        "only {value:.0%} of the latent dimensions move with x",
-        '--game "alice(cycle=1.0)" or a smaller --latent',
-        "a smaller sigma in --game or a smaller --latent",
-        "a loss on the round trip x -> z -> x, or fewer latents",
-    ),
-    Rule(
-        "posterior off",
-        "posterior_marginal",
-        0.0625,
-        True,
-        0.02,
-        "what the encoder infers has not the prior's mean and deviation ({value:.2f} nats a dimension)",
-        '--penalty "r1r2(every=4)" or a smaller --latent or more --steps',
-        "a greater sigma in --game or more --steps",
-        "a gradient penalty on the critic, or fewer latents; without a critic more weight on the KL",
-        spread=90.0,  # the fewer dimensions, the fewer numbers that the noise is averaged over
-    ),
-    Rule(
-        "posterior tied",
-        "posterior_kl - posterior_marginal",
-        2.0,
-        True,
-        0.05,
-        "the dimensions of what the encoder infers depend on each other ({value:.1f} nats a dimension)",
-        '--penalty "r1r2(every=4)" or a smaller --latent',
-        "a greater sigma in --game or a smaller --latent",
-        "a gradient penalty on the critic, or fewer latents; without a critic more weight on the KL",
-        each=DIMENSIONS,
-    ),
-    Rule(
-        "data remembered",
-        "remembered",
-        0.4,
-        False,
-        0.02,
-        "samples lie {value:.0%} as far from the nearest training example as new data do: they are copies",
-        "--augment adaptive or fewer --steps",
-        "a smaller --latent or fewer --steps",
-        "augmenting what the critic sees, or fewer steps; without a critic fewer latents",
-    ),
-    Rule(
-        "samples copied",
-        "copied",
-        0.25,
-        True,
-        0.03,
-        "{value:.0%} of the samples are copies of training examples",
-        "--augment adaptive or fewer --steps",
-        "a smaller --latent or fewer --steps",
-        "augmenting what the critic sees, or fewer steps; without a critic fewer latents",
-        stray=1.0,
-    ),
-    Rule(
-        "labels ignored",
-        "obeyed",
-        0.2,
-        False,
-        0.05,
-        "samples do not show the labels that they were drawn with ({value:.0%} as well as data do): y is ignored",
-        '--penalty "r1r2(every=4)" or more --steps',
-        "larger --rates or more --steps",
-        "a critic that sees y beside x, or more steps",
-        stray=1.0,
-    ),
-    Rule(
-        "cycle broken",
-        "cycle",
-        0.8,
-        True,
-        0.02,
-        "translations do not come back (their error is {value:.0%} of that to another's)",
-        "a greater cycle in --game or more --steps",
-        "a greater cycle in --game or more --steps",
-        "more weight on the cycle's loss, or more steps",
-    ),
+    # two standard errors of an area of 0.99 under the curve
+    Rule("critic too strong", "sure", 0.99, above=True, gain=0.002, unless="coverage", slack=0.15,
+         words="the critic tells data from samples without fail ({value:.1%}) and teaches nothing",
+         remedy='--penalty "r1r2(every=4)" or --balance 0.9 or --noise annealed', alone="",
+         advice="a gradient penalty on the critic, noise on what it sees, or fewer of its steps"),
+    # the areas under two curves of n scores each differ by about 1 / sqrt(3 n)
+    Rule("critic overfits", "sure - sure_held_out", 0.2, above=True, gain=0.03, noise=2.0, stray=1.0,
+         words="the critic knows its training data by heart (it is {value:.0%} surer of them than of held-out data)",
+         remedy="--augment adaptive", alone="",
+         advice="augmenting what the critic sees"),
+    Rule("generator collapsed", "coverage", 0.03, above=False, gain=0.01,
+         words="the samples cover only {value:.0%} of the data: the generator has collapsed",
+         remedy='--penalty "r1r2(every=4)" or --pack 2', alone="a greater --latent or larger --rates or more --steps",
+         advice="a gradient penalty on the critic, or a critic of several samples at once; "
+                 "without a critic more latents or steps"),
+    Rule("samples alike", "spread", 0.2, above=False, gain=0.04,
+         words="the samples are nearly alike (they vary {value:.0%} as much as the data): z is ignored",
+         remedy='--pack 2 or --penalty "r1r2(every=4)"',
+         alone="a smaller sigma in --game or larger --rates or more --steps",
+         advice="a critic of several samples at once, or a gradient penalty on it; "
+                 "without a critic less noise in p(x | z)"),
+    Rule("modes missing", "overlap", 0.35, above=False, gain=0.03, least=50, stray=0.5,
+         words="the samples are of some modes of the data alone (their frequencies have {value:.0%} in common with "
+                "the data's)",
+         remedy='--pack 2 or --penalty "r1r2(every=4)"', alone="larger --rates or more --steps",
+         advice="a critic of several samples at once, or a gradient penalty on it; without a critic more steps"),
+    Rule("encoder ignored", "ratio", 0.93, above=True, gain=0.015,
+         words="reconstructions are no better than another image's (ratio {value:.2f}): the encoder is ignored",
+         remedy='--game "alice(cycle=1.0)" or --penalty "r1r2(every=4)"',
+         alone="a smaller sigma in --game or larger --rates or more --steps",
+         advice="a loss on the round trip x -> z -> x, or a gradient penalty on the critic; "
+                 "without a critic less noise in p(x | z)"),
+    Rule("latents unused", "active", 0.1, above=False, gain=0.05,
+         words="only {value:.0%} of the latent dimensions move with x",
+         remedy='--game "alice(cycle=1.0)" or a smaller --latent',
+         alone="a smaller sigma in --game or a smaller --latent",
+         advice="a loss on the round trip x -> z -> x, or fewer latents"),
+    # the fewer dimensions, the fewer numbers that the noise is averaged over
+    Rule("posterior off", "posterior_marginal", 0.0625, above=True, gain=0.02, spread=90.0,
+         words="what the encoder infers has not the prior's mean and deviation ({value:.2f} nats a dimension)",
+         remedy='--penalty "r1r2(every=4)" or a smaller --latent or more --steps',
+         alone="a greater sigma in --game or more --steps",
+         advice="a gradient penalty on the critic, or fewer latents; without a critic more weight on the KL"),
+    Rule("posterior tied", "posterior_kl - posterior_marginal", 2.0, above=True, gain=0.05, each=DIMENSIONS,
+         words="the dimensions of what the encoder infers depend on each other ({value:.1f} nats a dimension)",
+         remedy='--penalty "r1r2(every=4)" or a smaller --latent',
+         alone="a greater sigma in --game or a smaller --latent",
+         advice="a gradient penalty on the critic, or fewer latents; without a critic more weight on the KL"),
+    Rule("data remembered", "remembered", 0.4, above=False, gain=0.02,
+         words="samples lie {value:.0%} as far from the nearest training example as new data do: they are copies",
+         remedy="--augment adaptive or fewer --steps", alone="a smaller --latent or fewer --steps",
+         advice="augmenting what the critic sees, or fewer steps; without a critic fewer latents"),
+    Rule("samples copied", "copied", 0.25, above=True, gain=0.03, stray=1.0,
+         words="{value:.0%} of the samples are copies of training examples",
+         remedy="--augment adaptive or fewer --steps", alone="a smaller --latent or fewer --steps",
+         advice="augmenting what the critic sees, or fewer steps; without a critic fewer latents"),
+    Rule("labels ignored", "obeyed", 0.2, above=False, gain=0.05, stray=1.0,
+         words="samples do not show the labels that they were drawn with ({value:.0%} as well as data do): y is "
+                "ignored",
+         remedy='--penalty "r1r2(every=4)" or more --steps', alone="larger --rates or more --steps",
+         advice="a critic that sees y beside x, or more steps"),
+    Rule("cycle broken", "cycle", 0.8, above=True, gain=0.02,
+         words="translations do not come back (their error is {value:.0%} of that to another's)",
+         remedy="a greater cycle in --game or more --steps", alone="a greater cycle in --game or more --steps",
+         advice="more weight on the cycle's loss, or more steps"),
 )
+# fmt: on
 
 
 @dataclass(frozen=True)
@@ -450,11 +364,7 @@ def shown_of(signs: Mapping[str, float]) -> str:
         >>> shown_of({"coverage": 0.5, "sure": 0.75})
         ' (critic sure of 75%, coverage 50%)'
     """
-    shown = {
-        "ratio": "reconstruction ratio {:.2f}",
-        "sure": "critic sure of {:.0%}",
-        "coverage": "coverage {:.0%}",
-    }
+    shown = {"ratio": "reconstruction ratio {:.2f}", "sure": "critic sure of {:.0%}", "coverage": "coverage {:.0%}"}
     parts = [words.format(signs[name]) for name, words in shown.items() if name in signs]
     return f" ({', '.join(parts)})" if parts else ""
 
@@ -489,3 +399,13 @@ def state(sentence: str) -> str:
         ('healthy', 'ill')
     """
     return next((word for word in (HEALTHY, UNSETTLED, EARLY_YET, SILENT) if sentence.startswith(word)), "ill")
+
+
+def signs_of(log: Sequence[Mapping[str, Any]]) -> list[tuple[int, dict[str, float]]]:
+    """The signs of health that a log holds, with their steps."""
+    found = []
+    for line in log:
+        signs = {key.removeprefix("health/"): value for key, value in line.items() if key.startswith("health/")}
+        if signs:
+            found.append((int(line["step"]), signs))
+    return found

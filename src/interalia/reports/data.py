@@ -12,9 +12,9 @@ import torch
 from numpy.typing import NDArray
 
 from interalia.data import fingerprints
+from interalia.data.sampler import some_rows
 from interalia.data.store import as_tensor
 from interalia.errors import UserError
-from interalia.runs import described
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -38,13 +38,10 @@ def home(trained: Trained) -> Folder:
 
 def dataset_of(trained: Trained) -> Dataset:
     """The data that a run was trained on; where these are others by now, it is said on stderr and in their `about`."""
-    if trained.given is not None:
-        dataset = trained.given
-    else:
-        try:
-            dataset = described.dataset(trained.run)
-        except UserError as error:
-            raise UserError(f"the data that this run was trained on cannot be loaded: {error}") from None
+    try:
+        dataset = trained.dataset
+    except UserError as error:
+        raise UserError(f"the data that this run was trained on cannot be loaded: {error}") from None
     if trained.folder is None or (kept := trained.folder.fingerprint()) is None:
         return dataset
     if other := fingerprints.difference(kept, fingerprints.fingerprint(dataset)):
@@ -76,7 +73,7 @@ def conditions(game: Game, dataset: Dataset, count: int, seed: int = 0) -> Tenso
 
 def rows(dataset: Dataset, count: int, seed: int) -> NDArray[np.int64]:
     """Which members of the test split a seed draws."""
-    return dataset.test.rows(count, seed)
+    return some_rows(len(dataset.test), count, seed).numpy()
 
 
 def observed(dataset: Dataset, split: str, count: int | None, seed: int) -> tuple[Tensor, str]:
@@ -84,5 +81,5 @@ def observed(dataset: Dataset, split: str, count: int | None, seed: int) -> tupl
     part = getattr(dataset, split)
     if not len(part):
         raise UserError(f"the {split} split of {dataset.name!r} is empty; measure on another split.")
-    x = as_tensor(part.x[part.rows(count, seed)])
+    x = as_tensor(part.x[some_rows(len(part), count, seed).numpy()])
     return x, "fresh in training, drawn once here" if dataset.binarised == "fresh" else dataset.binarised

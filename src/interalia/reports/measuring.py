@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
 
-from interalia import tasks
+from interalia import metrics, tasks
 from interalia.disk import write_json, writing
 from interalia.errors import UserError, unknown
-from interalia.metrics import evaluation
-from interalia.metrics.features import extractor_for
+from interalia.metrics.evaluation import measure
+from interalia.metrics.evidence import Evidence
+from interalia.metrics.extractors import extractor_for
 from interalia.reports.data import dataset_of, home, observed
 from interalia.reports.origin import provenance
 from interalia.reports.tables import likelihood_markdown, markdown
@@ -20,9 +23,12 @@ from interalia.runs import OWN, building, log
 from interalia.runs.folder import own_generator
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from interalia.data.dataset import Dataset
     from interalia.games import Game
     from interalia.metrics.likelihood import Estimate
+    from interalia.runs.folder import Folder
     from interalia.runs.loading import Trained
 
 Kind = Literal["auto", "classifier", "random", "inception"]  # whose features distances are computed in
@@ -36,58 +42,71 @@ def evaluate(
     seed: int = 0,
     features: Kind = "auto",
     weights: Literal["last", "best"] = "last",
+    names: Sequence[str] | None = None,
 ) -> dict[str, Any]:
-    """Measures a run, writes its results.json, and answers what it holds."""
+    """Measures a run, writes its results.json and results.md, and answers what they hold.
+
+    Arguments:
+        trained: the run.
+        split: the part of the data.
+        count: how many samples and held-out points; see `interalia.metrics.Evidence`.
+        seed: of every draw and choice.
+        features: whose features distances are computed in.
+        weights: which these are, for the record.
+        names: of `interalia.metrics.REGISTRY`; by default all that there are of this run. What else was measured of the same
+            step, by the same program on the same machine, stays in the files.
+
+    Raises:
+        UserError: what `interalia.metrics.evaluate` raises.
+    """
     folder = home(trained)
     dataset = dataset_of(trained)
-    extractor = extractor_for(dataset, device=str(tasks.device_of(trained.game)), kind=features)
-    measures = evaluation.evaluate(
+    evidence = Evidence(
         trained.game,
         dataset,
-        split=split,
+        split,
         count=count,
         seed=seed,
-        extractor=extractor,
-        untrained=untrained(trained, dataset),
+        extractor=extractor_for(dataset, device=str(tasks.device_of(trained.game)), kind=features),
+        untrained=lambda: untrained(trained, dataset),
     )
-    lines = [
-        line
-        for line in log.read(folder)
-        if any(key.startswith("losses/") for key in line) and line["step"] <= trained.step
-    ]
-    seconds = lines[-1]["seconds"] if lines else None
-    steps = trained.step
+    sizes = {part: len(getattr(dataset, part)) for part in ("train", "validation", "test")}
     found = {
-        "measures": [
-            {
-                "name": m.name, "value": m.value, "unit": m.unit, "better": m.better, "about": m.about,
-                "protocol": m.protocol,
-            }
-            for m in measures
-        ],
+        "measures": [dataclasses.asdict(one) for one in measure(evidence, names)],
         "split": split,
         "seeds": {"training": trained.run.seed, "evaluation": seed},
-        "step": steps,
+        "step": trained.step,
         "weights": weights,
-        "training": {
-            "steps": steps,
-            "seconds": seconds,
-            "images_per_second": None if not seconds else round(steps * trained.run.batch / seconds, 1),
-        },
-        "data": {
-            "name": dataset.name,
-            "about": dataset.about,
-            "shape": list(dataset.shape),
-            "train": len(dataset.train),
-            "validation": len(dataset.validation),
-            "test": len(dataset.test),
-        },
+        "training": length_of(trained),
+        "data": {"name": dataset.name, "about": dataset.about, "shape": list(dataset.shape), **sizes},
         **provenance(),
-    }  # fmt: skip
+    }
+    if names is not None:
+        found["measures"] = beside_former(folder, found)
     write_json(folder.results, found)
     with writing(folder.table) as file:
         file.write(markdown(trained.run, found))
     return found
+
+
+def length_of(trained: Trained) -> dict[str, Any]:
+    """How long a run has been trained, in steps and seconds, and how fast."""
+    lines = [line for line in log.read(home(trained)) if any(key.startswith("losses/") for key in line)]
+    seconds = next((line["seconds"] for line in reversed(lines) if line["step"] <= trained.step), None)
+    speed = None if not seconds else round(trained.step * trained.run.batch / seconds, 1)
+    return {"steps": trained.step, "seconds": seconds, "images_per_second": speed}
+
+
+def beside_former(folder: Folder, found: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The measures that were found, and those of a former evaluation of the same weights that were not taken again."""
+    try:
+        former = json.loads(folder.results.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        former = {}
+    same = all(former.get(key) == found[key] for key in found if key not in ("measures", "date", "training"))
+    measures = {one["name"]: one for one in (*(former["measures"] if same else ()), *found["measures"])}
+    order = {name: place for place, name in enumerate(metrics.REGISTRY)}
+    return sorted(measures.values(), key=lambda one: order.get(one["name"], len(order)))
 
 
 def untrained(trained: Trained, dataset: Dataset) -> Game | None:
@@ -131,50 +150,19 @@ def likelihood(
         UserError: no such estimate, `count` under 1, a setting of an estimate that is not asked for, or what the estimates
             raise.
     """
-    from interalia.metrics.likelihood import REGISTRY
-
     folder, game = home(trained), trained.game
-    for name in how or ():
-        if name not in REGISTRY:
-            raise unknown("estimate", name, REGISTRY)
-    if how is not None and not how:
-        raise UserError(f"`how` names no estimate; give some of {', '.join(REGISTRY)}.")
     if count is not None and count < 1:
         raise UserError(f"`count` is {count}, and it must be at least 1.")
     if how is None:
         density = hasattr(game, "encoder") and game.encoder.density
         how = ["elbo", "iwae", "ais"] if density else ["ais"]
+    settings = settings_of(how, {"samples": samples, **(annealing or {})})
     dataset = dataset_of(trained)
     x, binarised = observed(dataset, split, count, seed)
-    settings: dict[str, dict[str, Any]] = {name: {} for name in how}
-    for key, value in {"samples": samples, **(annealing or {})}.items():
-        if value is None:
-            continue
-        taking = [name for name in REGISTRY if (name == "ais") == (key != "samples")]
-        if not set(taking) & set(how):
-            raise UserError(f"`{key}` is about {', '.join(taking)}, and `how` asks for {', '.join(how)}; leave it out.")
-        for name in set(taking) & set(how):
-            settings[name][key] = value
     if "kde" in how:
         settings["kde"]["validation"] = observed(dataset, "validation", BANDWIDTH_POINTS, seed)[0]
         settings["kde"]["y"] = dataset.conditions("validation", game.attributes) if game.labels else None
-    estimates: list[Estimate] = []
-    interrupted = False
-    for name in how:
-        try:
-            one = REGISTRY[name](game, x, seed=seed, binarised=binarised, **settings[name])
-        except KeyboardInterrupt:
-            if not estimates:
-                raise
-            interrupted = True
-            break
-        estimates.append(one)
-        unchecked = (
-            name == "ais" and settings["ais"].get("simulated", 1) and (one.check is None or one.check.interrupted)
-        )
-        if one.interrupted or unchecked:
-            interrupted = True
-            break
+    estimates, interrupted = estimates_of(game, x, settings, seed, binarised)
     found = {
         "estimates": [estimated(one) for one in estimates],
         "interrupted": interrupted,
@@ -191,6 +179,57 @@ def likelihood(
     with writing(folder.likelihood_table) as file:
         file.write(likelihood_markdown(trained.run, found))
     return found
+
+
+def estimates_of(
+    game: Game, x: Tensor, settings: Mapping[str, Mapping[str, Any]], seed: int, binarised: str
+) -> tuple[list[Estimate], bool]:
+    """The estimates of these settings, and whether they were interrupted: then the last may be of some images alone, or lack
+    its check, and those after it are not there.
+
+    Raises:
+        KeyboardInterrupt: nothing is done yet.
+    """
+    from interalia.metrics.likelihood import REGISTRY
+
+    found: list[Estimate] = []
+    for name, given in settings.items():
+        try:
+            one = REGISTRY[name](game, x, seed=seed, binarised=binarised, **given)
+        except KeyboardInterrupt:
+            if not found:
+                raise
+            return found, True
+        found.append(one)
+        unchecked = name == "ais" and given.get("simulated", 1) and (one.check is None or one.check.interrupted)
+        if one.interrupted or unchecked:
+            return found, True
+    return found, False
+
+
+def settings_of(how: Sequence[str], given: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """The settings of each estimate: `samples` is one of all but annealed importance sampling, which takes the others.
+
+    Raises:
+        UserError: no estimate, or one that there is not, or a setting that none of them has.
+    """
+    from interalia.metrics.likelihood import REGISTRY
+
+    for name in how:
+        if name not in REGISTRY:
+            raise unknown("estimate", name, REGISTRY)
+    if not how:
+        raise UserError(f"`how` names no estimate; give some of {', '.join(REGISTRY)}.")
+    settings: dict[str, dict[str, Any]] = {name: {} for name in how}
+    for key, value in given.items():
+        if value is None:
+            continue
+        taking = [name for name in REGISTRY if (name == "ais") == (key != "samples")]
+        if not set(taking) & set(how):
+            raise UserError(f"`{key}` is about {', '.join(taking)}, and `how` asks for {', '.join(how)}; leave it out.")
+        for name in set(taking) & set(how):
+            settings[name][key] = value
+    return settings
 
 
 def estimated(one: Estimate) -> dict[str, Any]:

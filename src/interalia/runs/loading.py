@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,9 +12,9 @@ import torch
 from safetensors import safe_open
 
 from interalia.errors import UserError
-from interalia.runs import OWN, Run
+from interalia.runs import OWN, Run, described
 from interalia.runs.building import build
-from interalia.runs.folder import Folder, header, own_generator
+from interalia.runs.folder import Folder, check_plugins, header, own_generator
 
 if TYPE_CHECKING:
     from torch import nn
@@ -31,7 +32,7 @@ class Trained:
         run: the resolved description.
         folder: where it lies, or None.
         step: how many steps it was trained.
-        given: the data that were given from Python, where they were.
+        given: the data that it was trained on, where they are at hand: from the training, or given from Python.
     """
 
     game: Game
@@ -39,6 +40,11 @@ class Trained:
     folder: Folder | None
     step: int
     given: Dataset | None = None
+
+    @functools.cached_property
+    def dataset(self) -> Dataset:
+        """The data that it was trained on: those at hand, or else those that the run describes, loaded once."""
+        return self.given or described.dataset(self.run)
 
 
 def resolve_device(name: str) -> torch.device:
@@ -99,7 +105,8 @@ def load(
     about = header(file)
     with safe_open(file, framework="pt") as opened:
         tensors = {key: opened.get_tensor(key) for key in opened.keys()}  # noqa: SIM118 (not a mapping)
-    run = Run(**{key: value for key, value in about["run"].items() if key in Run.__dataclass_fields__})
+    run = Run.restored(about["run"])
+    check_plugins(run, about)
     if (run.game == OWN) != (game is not None):
         raise UserError(
             f"{file} holds the weights of a game of somebody's own; give one made in the same way: "

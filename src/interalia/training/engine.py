@@ -119,7 +119,7 @@ def resolved(run: Run, game: Game, dataset: Dataset, batches: int, device: torch
 
 def check_evaluation(run: Run, game: Game, dataset: Dataset, folder: Folder | None) -> None:
     """Raises a UserError unless the measure that the run chooses its weights by is taken, and kept where it ends by it."""
-    from interalia.training.callbacks.evaluate import check_best
+    from interalia.metrics.evaluation import check_best
 
     check_best(run.best, dataset, game)
     if run.until_converged and folder is None:
@@ -139,7 +139,7 @@ def optimisers_of(game: Game, run: Run) -> dict[str, Optimizer]:
     optimisers = {}
     for player in game.players:
         rate = {"lr": run.rates[player]} if player in run.rates else {}
-        optimiser = registry.make(run.optimiser, optimizers.OPTIMISERS, "optimiser", game.parameters_of(player), **rate)
+        optimiser = registry.make(run.optimiser, optimizers.OPTIMIZERS, "optimiser", game.parameters_of(player), **rate)
         for group in optimiser.param_groups:
             group["initial_lr"] = group["lr"]
         optimisers[player] = optimiser
@@ -327,5 +327,4 @@ def finish(training: Training, observers: Sequence[Observer] | None = None) -> T
     finally:
         if training.claim is not None:
             training.claim.release()
-    given = training.dataset if training.run.data == runs.OWN else None
-    return Trained(game, training.run, training.folder, training.finished_step, given)
+    return Trained(game, training.run, training.folder, training.finished_step, training.dataset)

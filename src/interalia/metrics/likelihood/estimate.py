@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from interalia.contexts import device_of, flushed, quietly
 from interalia.data.progress import progress
+from interalia.data.sampler import permutation
 from interalia.data.store import free_memory
 from interalia.errors import UserError
 from interalia.games.game import Game
@@ -197,11 +198,7 @@ def rows_that_fit(game: Game) -> int:
 
 
 def gathered(
-    images: int,
-    chunk: int,
-    seed: int,
-    about: str,
-    work: Callable[[Tensor, Callable[[float], None]], Tensor],
+    images: int, chunk: int, seed: int, about: str, work: Callable[[Tensor, Callable[[float], None]], Tensor]
 ) -> tuple[Tensor, Tensor]:
     """Work on images, a chunk at a time, in an order drawn by seed: what is done when it is interrupted is a random part.
 
@@ -219,7 +216,7 @@ def gathered(
     Raises:
         KeyboardInterrupt: nothing is done yet.
     """
-    order = torch.randperm(images, generator=torch.Generator().manual_seed(seed))
+    order = permutation(images, seed)
     done: list[Tensor] = []
     found: list[Tensor] = []
     with progress(about, images) as advance, flushed():
