@@ -8,9 +8,10 @@ from interalia.adversarial.disturbances import Disturbance
 from interalia.adversarial.divergences import GAN, Divergence
 from interalia.adversarial.penalties import Joints, Penalty
 from interalia.conditionals import Conditional, Prior
-from interalia.games.game import Game, Outcome
+from interalia.games.game import Game, Outcome, part
 
 
+@part
 class ALI(Game):
     """Adversarially learned inference: an encoder and a decoder against a critic that judges pairs (x, z).
 
@@ -51,26 +52,14 @@ class ALI(Game):
     packs = True
     conditional = True
 
-    def __init__(
-        self,
-        encoder: Conditional,
-        decoder: Conditional,
-        critic: nn.Module,
-        prior: Prior,
-        divergence: Divergence = GAN(),  # noqa: B008 (frozen)
-        penalty: Penalty | None = None,
-        noise: Disturbance | None = None,
-        together: bool = True,
-    ) -> None:
-        super().__init__()
-        self.encoder = encoder
-        self.decoder = decoder
-        self.critic = critic
-        self.prior = prior
-        self.divergence = divergence
-        self.penalty = penalty
-        self.noise = noise
-        self.together = together
+    encoder: Conditional
+    decoder: Conditional
+    critic: nn.Module
+    prior: Prior
+    divergence: Divergence = GAN()
+    penalty: Penalty | None = None
+    noise: Disturbance | None = None
+    together: bool = True
 
     def sample(self, *batch: Tensor) -> Joints:
         x, *y = batch

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import field
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import l1_loss, mse_loss
 
-from interalia.adversarial.disturbances import Disturbance
-from interalia.adversarial.divergences import GAN, Divergence
-from interalia.adversarial.penalties import Joints, Penalty
-from interalia.conditionals import Conditional, Prior
-from interalia.games.game import Game, Outcome
+from interalia.adversarial.penalties import Joints
+from interalia.conditionals import Conditional
+from interalia.games.ali import ALI
+from interalia.games.game import Outcome, part
 
 
-class ALICE(Game):
+@part
+class ALICE(ALI):
     """ALI whose generator is also charged for what a round trip loses, an explicit bound on the conditional entropy H(x | z).
 
     ALI matches the two joints, and where it stops short of that it leaves open which z belongs to which x; with x^ drawn
@@ -48,36 +49,9 @@ class ALICE(Game):
         ['p', 'q']
     """
 
-    players = {"generator": ["encoder", "decoder"], "critic": ["critic"]}
-    packs = True
-    conditional = True
-
-    def __init__(
-        self,
-        encoder: Conditional,
-        decoder: Conditional,
-        critic: nn.Module,
-        prior: Prior,
-        divergence: Divergence = GAN(),  # noqa: B008 (frozen)
-        penalty: Penalty | None = None,
-        noise: Disturbance | None = None,
-        together: bool = True,
-        cycle: float = 1.0,
-        cycle_z: float = 0.0,
-        distance: Literal["mse", "l1"] = "mse",
-    ) -> None:
-        super().__init__()
-        self.encoder = encoder
-        self.decoder = decoder
-        self.critic = critic
-        self.prior = prior
-        self.divergence = divergence
-        self.penalty = penalty
-        self.noise = noise
-        self.together = together
-        self.cycle = cycle
-        self.cycle_z = cycle_z
-        self.distance = distance
+    cycle: float = 1.0
+    cycle_z: float = 0.0
+    distance: Literal["mse", "l1"] = "mse"
 
     def sample(self, *batch: Tensor) -> Joints:
         x, *y = batch
@@ -101,7 +75,8 @@ class ALICE(Game):
         return Outcome({"critic": critic, "generator": generator}, {"q": q, "p": p})
 
 
-class AdversarialALICE(Game):
+@part
+class AdversarialALICE(ALI):
     """ALICE whose round trip is judged by a second critic, of pairs (x, x) against (x, x^), in place of a distance.
 
         critic:     as in ALI, and weight * (the same loss on the scores t(x, x) against t(x, x^)) for its second network t
@@ -120,32 +95,10 @@ class AdversarialALICE(Game):
     """
 
     players = {"generator": ["encoder", "decoder"], "critic": ["critic", "cycle_critic"]}
-    packs = True
+    conditional = False
 
-    def __init__(
-        self,
-        encoder: Conditional,
-        decoder: Conditional,
-        critic: nn.Module,
-        cycle_critic: nn.Module,
-        prior: Prior,
-        divergence: Divergence = GAN(),  # noqa: B008 (frozen)
-        penalty: Penalty | None = None,
-        noise: Disturbance | None = None,
-        together: bool = True,
-        weight: float = 1.0,
-    ) -> None:
-        super().__init__()
-        self.encoder = encoder
-        self.decoder = decoder
-        self.critic = critic
-        self.cycle_critic = cycle_critic
-        self.prior = prior
-        self.divergence = divergence
-        self.penalty = penalty
-        self.noise = noise
-        self.together = together
-        self.weight = weight
+    cycle_critic: nn.Module = field(kw_only=True)
+    weight: float = 1.0
 
     def sample(self, *batch: Tensor) -> Joints:
         (x,) = batch

@@ -13,12 +13,13 @@ from interalia.adversarial.penalties import Joints, Penalty
 from interalia.conditionals import Conditional, Prior
 from interalia.contexts import full
 from interalia.errors import UserError
-from interalia.games.game import Outcome
+from interalia.games.game import Outcome, part
 from interalia.games.variational import Observed, Variational
 
 FLOOR = 1e-4  # added to variances that are divided by
 
 
+@part
 class AVB(Variational):
     """A VAE whose encoder needs no density: the critic tells the log-ratio that the KL is the mean of.
 
@@ -71,40 +72,31 @@ class AVB(Variational):
 
     players = {"autoencoder": ["encoder", "decoder", "prior"], "critic": ["critic"]}
     deceives = False
+    encoder: Conditional
+    decoder: Conditional
     critic: nn.Module
+    prior: Prior
+    divergence: Divergence = GAN()
+    penalty: Penalty | None = None
+    together: bool = True
+    likelihood: Observed = "gaussian"
+    sigma: float = 0.1
+    contrast: bool = False
+    correlated: bool = False
 
-    def __init__(
-        self,
-        encoder: Conditional,
-        decoder: Conditional,
-        critic: nn.Module,
-        prior: Prior,
-        divergence: Divergence = GAN(),  # noqa: B008 (frozen)
-        penalty: Penalty | None = None,
-        together: bool = True,
-        likelihood: Observed = "gaussian",
-        sigma: float = 0.1,
-        contrast: bool = False,
-        correlated: bool = False,
-    ) -> None:
-        super().__init__(encoder, decoder, prior, likelihood, sigma)
+    def __post_init__(self) -> None:
+        super().__post_init__()
         try:
-            divergence.log_ratio(torch.zeros(1))
+            self.divergence.log_ratio(torch.zeros(1))
         except UserError as error:
             raise UserError(f"AVB reads log q(z | x) / p(z) off the critic's score: {error}") from None
-        if contrast and not encoder.moments:
+        if self.contrast and not self.encoder.moments:
             raise UserError(
                 "adaptive contrast needs an encoder that knows its mean and variance, and this one does not; use --encoder "
                 "spanned, or gaussian."
             )
-        if correlated and not contrast:
+        if self.correlated and not self.contrast:
             raise ValueError("`correlated` is of an adaptive contrast, and `contrast` is False; set both, or neither")
-        self.critic = critic
-        self.divergence = divergence
-        self.penalty = penalty
-        self.together = together
-        self.contrast = contrast
-        self.correlated = correlated
 
     def sample(self, *batch: Tensor) -> Joints:
         (x,) = batch

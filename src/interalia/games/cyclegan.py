@@ -12,9 +12,10 @@ from interalia.adversarial.disturbances import Disturbance
 from interalia.adversarial.divergences import Divergence, LeastSquares
 from interalia.adversarial.penalties import Joints, Penalty, Pool
 from interalia.contexts import full
-from interalia.games.game import Game, Outcome
+from interalia.games.game import Game, Outcome, part
 
 
+@part
 class CycleGAN(Game):
     """Two maps G: a -> b and F: b -> a, each against a critic of the domain it leads to, and charged for the way back.
 
@@ -63,37 +64,25 @@ class CycleGAN(Game):
 
     players = {"generator": ["to_b", "to_a"], "critic": ["critic_a", "critic_b"]}
 
-    def __init__(
-        self,
-        to_b: nn.Module,
-        to_a: nn.Module,
-        critic_a: nn.Module,
-        critic_b: nn.Module,
-        divergence: Divergence = LeastSquares(),  # noqa: B008 (frozen)
-        penalty: Penalty | None = None,
-        noise: Disturbance | None = None,
-        cycle: float = 10.0,
-        identity: float = 0.0,
-        adversarial: float = 2.0,
-        pool: int = 50,
-    ) -> None:
-        super().__init__()
-        for name, weight in (("cycle", cycle), ("identity", identity), ("adversarial", adversarial)):
-            if not weight >= 0:
-                raise ValueError(f"`{name}` is {weight}, and it must be 0 or more")
-        if not cycle + adversarial:
+    to_b: nn.Module
+    to_a: nn.Module
+    critic_a: nn.Module
+    critic_b: nn.Module
+    divergence: Divergence = LeastSquares()
+    penalty: Penalty | None = None
+    noise: Disturbance | None = None
+    cycle: float = 10.0
+    identity: float = 0.0
+    adversarial: float = 2.0
+    pool: int = 50
+
+    def __post_init__(self) -> None:
+        for name in ("cycle", "identity", "adversarial"):
+            if not vars(self)[name] >= 0:
+                raise ValueError(f"`{name}` is {vars(self)[name]}, and it must be 0 or more")
+        if not self.cycle + self.adversarial:
             raise ValueError("`cycle` and `adversarial` are both 0, and nothing is left to learn from")
-        self.to_b = to_b
-        self.to_a = to_a
-        self.critic_a = critic_a
-        self.critic_b = critic_b
-        self.divergence = divergence
-        self.penalty = penalty
-        self.noise = noise
-        self.cycle = cycle
-        self.identity = identity
-        self.adversarial = adversarial
-        self.pools = {"a": Pool(pool), "b": Pool(pool)}
+        self.pools = {"a": Pool(self.pool), "b": Pool(self.pool)}
 
     def sample(self, *batch: Tensor) -> Joints:
         a, b = batch

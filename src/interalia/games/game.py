@@ -6,7 +6,7 @@ import abc
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self, TypeVar, dataclass_transform
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +17,17 @@ from interalia.conditionals import Conditional, Prior
 from interalia.contexts import full
 from interalia.errors import UserError
 from interalia.networks.layers import Packed
+
+T = TypeVar("T")
+
+
+@dataclass_transform(eq_default=False, field_specifiers=(field,))
+def part(kind: type[T]) -> type[T]:
+    """A class whose annotated fields are its constructor's arguments, each stored under its own name.
+
+    A subclass adds fields to those that it inherits. What is checked or made of them is in `__post_init__`.
+    """
+    return dataclass(eq=False, repr=False)(kind)
 
 
 @dataclass(frozen=True)
@@ -60,6 +71,11 @@ class Game(nn.Module, abc.ABC):
     penalty: Penalty | None = None
     noise: Disturbance | None = None
     together: bool = True  # whether the critic sees the joints in one pass
+
+    def __new__(cls, *args: Any, **settings: Any) -> Self:
+        self = super().__new__(cls)
+        nn.Module.__init__(self)  # before the first network is stored
+        return self
 
     @abc.abstractmethod
     def sample(self, *batch: Tensor) -> Joints:

@@ -9,9 +9,10 @@ from interalia.adversarial.divergences import GAN as GANDivergence
 from interalia.adversarial.divergences import Divergence
 from interalia.adversarial.penalties import Joints, Penalty
 from interalia.conditionals import Conditional, Prior
-from interalia.games.game import Game, Outcome
+from interalia.games.game import Game, Outcome, part
 
 
+@part
 class GAN(Game):
     """A decoder against a critic that judges x alone: GAN, and with another divergence LSGAN, f-GAN or WGAN.
 
@@ -47,24 +48,13 @@ class GAN(Game):
     judges = "x"
     conditional = True
 
-    def __init__(
-        self,
-        decoder: Conditional,
-        critic: nn.Module,
-        prior: Prior,
-        divergence: Divergence = GANDivergence(),  # noqa: B008 (frozen)
-        penalty: Penalty | None = None,
-        noise: Disturbance | None = None,
-        together: bool = True,
-    ) -> None:
-        super().__init__()
-        self.decoder = decoder
-        self.critic = critic
-        self.prior = prior
-        self.divergence = divergence
-        self.penalty = penalty
-        self.noise = noise
-        self.together = together
+    decoder: Conditional
+    critic: nn.Module
+    prior: Prior
+    divergence: Divergence = GANDivergence()
+    penalty: Penalty | None = None
+    noise: Disturbance | None = None
+    together: bool = True
 
     def sample(self, *batch: Tensor) -> Joints:
         x, *y = batch

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from interalia.adversarial.disturbances import Disturbance
-from interalia.adversarial.divergences import GAN, Divergence
-from interalia.adversarial.penalties import Joints, Penalty
-from interalia.conditionals import Chain, Prior
-from interalia.games.game import Game, Outcome
+from interalia.adversarial.penalties import Joints
+from interalia.conditionals import Chain
+from interalia.games.ali import ALI
+from interalia.games.game import Outcome, part
 
 
-class HALI(Game):
+@part
+class HALI(ALI):
     """ALI with two levels of latents, and one critic that judges them together with x:
 
         q(x, z1, z2) = q(x) q(z1 | x) q(z2 | z1),   p(x, z1, z2) = p(z2) p(z1 | z2) p(x | z1)
@@ -44,35 +44,11 @@ class HALI(Game):
         [2, 4, 3]
     """
 
-    players = {"generator": ["encoder", "decoder"], "critic": ["critic"]}
-    packs = True
+    conditional = False
     encoder: Chain
     decoder: Chain
-
-    def __init__(
-        self,
-        encoder: Chain,
-        decoder: Chain,
-        critic: nn.Module,
-        prior: Prior,
-        divergence: Divergence = GAN(),  # noqa: B008 (frozen)
-        penalty: Penalty | None = None,
-        noise: Disturbance | None = None,
-        together: bool = True,
-        lower: int = 128,
-        cycle: float = 0.0,
-    ) -> None:
-        super().__init__()
-        self.encoder = encoder
-        self.decoder = decoder
-        self.critic = critic
-        self.prior = prior
-        self.divergence = divergence
-        self.penalty = penalty
-        self.noise = noise
-        self.together = together
-        self.lower = lower
-        self.cycle = cycle
+    lower: int = 128
+    cycle: float = 0.0
 
     def sample(self, *batch: Tensor) -> Joints:
         (x,) = batch

@@ -5,17 +5,17 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from interalia.adversarial.disturbances import Disturbance
-from interalia.adversarial.divergences import GAN, Divergence
-from interalia.adversarial.penalties import Joints, Penalty
+from interalia.adversarial.penalties import Joints
 from interalia.conditionals import Codes, Conditional, Prior
 from interalia.contexts import quietly
 from interalia.errors import UserError
-from interalia.games.game import Game, Outcome
+from interalia.games.game import Outcome, part
+from interalia.games.gan import GAN
 from interalia.networks.layers import Recogniser
 
 
-class InfoGAN(Game):
+@part
+class InfoGAN(GAN):
     """GAN whose samples have to tell the codes that they were made from: z = [noise, c].
 
     The critic's trunk has a second head, Q(c | x), and both players are credited with the lower bound that it gives of the
@@ -57,25 +57,17 @@ class InfoGAN(Game):
         ['critic', 'generator']
     """
 
-    players = {"generator": ["decoder"], "critic": ["critic"]}
-    judges = "x"
+    conditional = False
     recognises = True
+    packs = False
     critic: Recogniser
     prior: Codes
+    weight: float = 1.0
+    continuous_weight: float = 1.0
 
-    def __init__(
-        self,
-        decoder: Conditional,
-        critic: nn.Module,
-        prior: Prior,
-        divergence: Divergence = GAN(),  # noqa: B008 (frozen)
-        penalty: Penalty | None = None,
-        noise: Disturbance | None = None,
-        weight: float = 1.0,
-        continuous_weight: float = 1.0,
-        together: bool = True,
-    ) -> None:
-        super().__init__()
+    def __post_init__(self) -> None:
+        prior: Prior = self.prior
+        critic: nn.Module = self.critic
         if not isinstance(prior, Codes):
             raise UserError('InfoGAN needs a prior with codes; give --prior "codes(categorical=[10], uniform=2)".')
         if not isinstance(critic, Recogniser):
@@ -83,18 +75,11 @@ class InfoGAN(Game):
                 f"InfoGAN needs a critic that answers for the codes, a Recogniser, and this one is a "
                 f"{type(critic).__name__}; use --networks auto or infogan."
             )
-        if not (weight >= 0 and continuous_weight >= 0):
-            raise ValueError(f"`weight` is {weight} and `continuous_weight` is {continuous_weight}; they are 0 or more")
-        self.decoder = decoder
-        self.critic = critic
-        self.prior = prior
-        self.divergence = divergence
-        self.penalty = penalty
-        self.noise = noise
-        self.weight = weight
-        self.continuous_weight = continuous_weight
-        self.together = together
-        check(decoder, critic, prior)
+        if not (self.weight >= 0 and self.continuous_weight >= 0):
+            raise ValueError(
+                f"`weight` is {self.weight} and `continuous_weight` is {self.continuous_weight}; they are 0 or more"
+            )
+        check(self.decoder, critic, prior)
 
     def sample(self, *batch: Tensor) -> Joints:
         (x,) = batch

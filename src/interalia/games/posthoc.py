@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from torch import Tensor, nn
+from torch import Tensor
 
-from interalia.adversarial.disturbances import Disturbance
-from interalia.adversarial.divergences import GAN, Divergence
-from interalia.adversarial.penalties import Joints, Penalty
-from interalia.conditionals import Conditional, Prior
-from interalia.games.game import Game, Outcome
+from interalia.adversarial.penalties import Joints
+from interalia.games.ali import ALI
+from interalia.games.game import Outcome, part
 
 
-class PostHocALI(Game):
+@part
+class PostHocALI(ALI):
     """ALI's game played by the encoder alone, for a generator that is already trained and stays as it is.
 
         critic:   as in ALI
@@ -37,29 +36,10 @@ class PostHocALI(Game):
     """
 
     players = {"encoder": ["encoder"], "critic": ["critic"]}
-    packs = True
+    conditional = False
     fixed = ("decoder",)
 
-    def __init__(
-        self,
-        encoder: Conditional,
-        decoder: Conditional,
-        critic: nn.Module,
-        prior: Prior,
-        divergence: Divergence = GAN(),  # noqa: B008 (frozen)
-        penalty: Penalty | None = None,
-        noise: Disturbance | None = None,
-        together: bool = True,
-    ) -> None:
-        super().__init__()
-        self.encoder = encoder
-        self.decoder = decoder
-        self.critic = critic
-        self.prior = prior
-        self.divergence = divergence
-        self.penalty = penalty
-        self.noise = noise
-        self.together = together
+    def __post_init__(self) -> None:
         self.fix()
 
     def sample(self, *batch: Tensor) -> Joints:

@@ -36,25 +36,23 @@ class Variational(Game):
         ValueError: `sigma` is not above 0.
     """
 
-    def __init__(
-        self, encoder: Conditional, decoder: Conditional, prior: Prior, likelihood: Observed, sigma: float
-    ) -> None:
-        super().__init__()
-        if not 0 < sigma < math.inf:
-            raise ValueError(f"`sigma` is {sigma}, and a standard deviation is above 0")
-        prior.log_prob(prior.sample((1,)))  # raises where there is none
-        if isinstance(prior, Uniform) and (encoder.density or encoder.moments):
+    encoder: Conditional
+    decoder: Conditional
+    prior: Prior
+    likelihood: Observed
+    sigma: float
+
+    def __post_init__(self) -> None:
+        if not 0 < self.sigma < math.inf:
+            raise ValueError(f"`sigma` is {self.sigma}, and a standard deviation is above 0")
+        self.prior.log_prob(self.prior.sample((1,)))  # raises where there is none
+        if isinstance(self.prior, Uniform) and (self.encoder.density or self.encoder.moments):
             raise UserError(
                 "a uniform prior has no mass outside of [-1, 1], where this encoder's q(z | x) has some, so that its KL is "
                 "infinite; use --prior normal, or avb with --encoder implicit."
             )
-        self.encoder = encoder
-        self.decoder = decoder
-        self.prior = prior
-        self.likelihood = likelihood
-        self.sigma = sigma
-        encoder.attach(self.log_joint)  # a method, no network: it stays the game's own, in copies too
-        encoder.follow(decoder)
+        self.encoder.attach(self.log_joint)  # a method, no network: it stays the game's own, in copies too
+        self.encoder.follow(self.decoder)
 
     @property
     def binary(self) -> bool:  # type: ignore[override]
