@@ -33,8 +33,7 @@ from interalia.runs import Run
 from interalia.runs.folder import Folder
 from interalia.runs.log import read
 from interalia.runs.recipes import ali_digits
-from interalia.training import engine
-from interalia.training.callbacks import checkpoint
+from interalia.training import checkpoint, engine
 
 
 @pytest.fixture(scope="module")

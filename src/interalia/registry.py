@@ -54,6 +54,64 @@ class Registry(Mapping[str, Entry], Generic[Entry]):
         self.entries[name] = entry
 
 
+class Part(str):
+    """A part and its settings, as an object that is its own text: ``Part("adam", lr=5e-4)`` is ``"adam(lr=0.0005)"``, and
+    may be given wherever a text is taken.
+
+    Arguments:
+        text: a name, or a name with settings, whose spelling is made regular.
+        settings: plain values, which go before those in the text.
+
+    Raises:
+        UserError: the text cannot be read, or a setting is not a plain value (a number, text, truth value, None, or a list,
+            tuple or mapping of these).
+
+    Example:
+        >>> rate = Part("adam", lr=5e-4)
+        >>> rate == "adam(lr=0.0005)", rate.name, rate.settings
+        (True, 'adam', {'lr': 0.0005})
+        >>> str(rate.but(lr=1e-3, beta1=0.9))
+        'adam(lr=0.001, beta1=0.9)'
+    """
+
+    __slots__ = ()
+
+    def __new__(cls, text: str, /, **settings: Any) -> Part:
+        name, found = parse(text)
+        found |= settings
+        for key, value in settings.items():
+            if not is_literal(value):
+                raise UserError(
+                    f"the part {name!r} sets {key!r} to {value!r}, which cannot be written in a line of text; give a "
+                    f"number, a text, True, False, None, or a list or mapping of these."
+                )
+        words = ", ".join(f"{key}={value!r}" for key, value in found.items())
+        return super().__new__(cls, f"{name}({words})" if words else name)
+
+    @property
+    def name(self) -> str:
+        return parse(self)[0]
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        return parse(self)[1]
+
+    def but(self, **settings: Any) -> Part:
+        """The same part with some settings changed or added."""
+        return Part(self, **settings)
+
+    def __repr__(self) -> str:
+        return f"Part({', '.join([repr(self.name), *(f'{key}={value!r}' for key, value in self.settings.items())])})"
+
+
+def is_literal(value: Any) -> bool:
+    """Whether a value comes back from its own `repr`, so that a file can keep it."""
+    try:
+        return bool(ast.literal_eval(repr(value)) == value)
+    except (SyntaxError, ValueError):
+        return False
+
+
 def parse(text: str, kind: str = "part") -> tuple[str, dict[str, Any]]:
     """The name and the settings in `text`.
 

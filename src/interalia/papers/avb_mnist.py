@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from interalia.games import Game, Outcome
-    from interalia.training.engine import Training
+    from interalia.training.state import Training
 
 PAPER = "AVB"
 STEPS = 100_000

@@ -136,7 +136,7 @@ def refer(run: Run, reference: str) -> Values:
     """What a translation that is exact scores, or one that answers the mean image of the training data."""
     from interalia.data.store import as_tensor
     from interalia.runs import described
-    from interalia.training.engine import mean_image
+    from interalia.training.batches import mean_image
 
     dataset = described.dataset(run)
     assert dataset.other is not None

@@ -37,8 +37,8 @@ def given(
             answers does not fit.
     """
     from interalia.runs import (
-        loading,
-    )  # here, for the generator of a run is loaded as any run is, its own generator first
+        loading,  # here, for the generator of a run is loaded as any run is, its own generator first
+    )
 
     if "decoder" not in kind.fixed:
         if run.generator is not None or module is not None:

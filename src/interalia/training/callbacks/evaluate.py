@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from interalia.data.dataset import Dataset
     from interalia.games import Game, Outcome
-    from interalia.training.engine import Training
+    from interalia.training.state import Training
 
 SAMPLES = 64
 TRANSLATED = 10
