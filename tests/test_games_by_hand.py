@@ -33,6 +33,7 @@ from interalia.games import (
 from interalia.games.regressor import Distance
 from interalia.learning import dynamics
 from interalia.networks.layers import Joint
+from interalia.spaces import DataSpec
 
 CONDITIONAL = {name: kind for name, kind in REGISTRY.items() if kind.conditional}
 
@@ -147,7 +148,7 @@ def told_by_label(kind: type[Game], **settings: float) -> Game:
     critic = By(lambda x, *c: x[:, 0] * label(c[-1])[:, 0] + sum(part[:, 1] for part in c[:-1]))
     parts = (encoder, decoder) if infers(kind) else (decoder,)
     game = kind(*parts, critic, StandardNormal(2), **settings)  # type: ignore[call-arg]
-    game.shape, game.labels = (2,), 3
+    game.data = DataSpec((2,), 3)
     return game
 
 

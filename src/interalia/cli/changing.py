@@ -82,19 +82,19 @@ def edit(
     game = trained.game
     tasks.capable(game, "edit", "encoder", "decoder")
     x, y = inputs(trained, images, count, seed, told)
-    if game.labels:
+    if game.data.condition:
         if strengths:
             raise UserError(
                 f"--strengths say how far z moves, and this {type(game).__name__} keeps z and is told other "
-                f"{'attributes' if game.attributes else 'labels'}; leave them out."
+                f"{'attributes' if game.data.attributes else 'labels'}; leave them out."
             )
-        chosen = list(range(game.labels)) if to is None else places(game, to)
+        chosen = list(range(game.data.condition)) if to is None else places(game, to)
         if not chosen:
-            raise UserError(f"--to names nothing; give one or several of: {', '.join(game.names)}.")
+            raise UserError(f"--to names nothing; give one or several of: {', '.join(game.data.names)}.")
         tasks.told(game, y, len(x))
         assert y is not None
         edited = tasks.edits(game, x, y, seed)[:, chosen]
-        columns = ", ".join(game.names[j] for j in chosen)
+        columns = ", ".join(game.data.names[j] for j in chosen)
     else:
         if to is None:
             raise UserError(
@@ -182,7 +182,7 @@ def complete(
     positive("count", count)
     trained = opened(run, device, trust_generator)
     tasks.capable(trained.game, "complete", "decoder")
-    if len(trained.game.shape) != 3:
+    if len(trained.game.data.shape) != 3:
         raise UserError("only images can be completed, and this game was trained on vectors.")
     known = mask_of(trained.game, mask)
     x, y = inputs(trained, images, count, seed, told)
@@ -206,7 +206,7 @@ def mask_of(game: Game, name: str) -> Tensor:
     """1 where an image is known, shape (1, height, width)."""
     import torch
 
-    height, width = game.shape[1:]
+    height, width = game.data.shape[1:]
     known = torch.ones(1, height, width)
     holes = {
         "left": (slice(None), slice(0, width // 2)),

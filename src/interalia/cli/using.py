@@ -72,7 +72,13 @@ def generate(
     if told is not None and label is not None:
         raise UserError("--label and --told say the same thing twice; leave one of them out.")
     y = None if told is None else conditions(trained.game, told, count or 64)
-    by_label = told is None and trained.game.labels and not trained.game.attributes and count is None and label is None
+    by_label = (
+        told is None
+        and trained.game.data.condition
+        and not trained.game.data.attributes
+        and count is None
+        and label is None
+    )
     how: Literal["mean", "sample"] = "sample" if sample else "mean"
     x = (
         tasks.by_label(trained.game, 10, seed, how)
@@ -250,7 +256,7 @@ def traverse(
     trained = opened(run, device, trust_generator)
     names = tasks.directions(trained.game, dimensions)
     found = {name: tasks.traverse(trained.game, i, rows, columns, low, high, seed) for i, name in enumerate(names)}
-    images = len(trained.game.shape) == 3
+    images = len(trained.game.data.shape) == 3
     path = out or figure(trained, run, "traversals" if images else "traversals.npz")
     if path.suffix == ".npz" or not images:
         save_arrays(path, **found)
@@ -285,7 +291,7 @@ def manifold(
     positive("side", side)
     trained = opened(run, device, trust_generator)
     x = tasks.manifold(trained.game, side, seed)
-    images = len(trained.game.shape) == 3
+    images = len(trained.game.data.shape) == 3
     path = picture(out or figure(trained, run, "manifold.png" if images else "manifold.npz"))
     if path.suffix == ".npz" or not images:
         save_arrays(path, x=x)
@@ -428,7 +434,7 @@ def neighbours(
             f"{', or raise --among' if len(rows) < len(dataset.train) else ''}."
         )
     others = as_tensor(dataset.train.x[rows])
-    values = dataset.conditions("train", trained.game.attributes) if trained.game.labels else None
+    values = dataset.conditions("train", trained.game.data.attributes) if trained.game.data.condition else None
     pair = None if values is None or y is None else (y, torch.from_numpy(values[rows]))
     found = tasks.neighbours(trained.game, x, others, nearest, seed, pair)
     path = picture(out or figure(trained, run, "neighbours.png" if x.ndim == 4 else "neighbours.npz"))
@@ -471,7 +477,7 @@ def classify(
     x, _ = inputs(trained, images, count, seed, None)
     probabilities = tasks.classify(trained.game, x, seed)
     read = probabilities.argmax(1)
-    labels = [trained.game.names[j] for j in read.tolist()]
+    labels = [trained.game.data.names[j] for j in read.tolist()]
     names = [str(path) for path in expand(images)] if images else []
     if len(names) != len(x):  # held-out images, or an array of many
         names = [str(row) for row in range(len(x))]
@@ -480,7 +486,7 @@ def classify(
             raise UserError(f"--out is {out}, and labels are written as .csv; give a name that ends in .csv.")
         with writing(out) as file:
             table = csv.writer(file)
-            table.writerow(["image", "label", *(f"p{label}" for label in trained.game.names)])
+            table.writerow(["image", "label", *(f"p{label}" for label in trained.game.data.names)])
             for name, label, row in zip(names, labels, probabilities.tolist(), strict=True):
                 table.writerow([name, label, *(f"{p:.6f}" for p in row)])
         say(f"{len(x)} labels: {out}")

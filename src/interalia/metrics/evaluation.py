@@ -108,14 +108,14 @@ def evaluate(
             without labels.
     """
     held_out = _split(dataset, split)
-    if tuple(game.shape) != dataset.shape:
+    if tuple(game.data.shape) != dataset.shape:
         raise UserError(
-            f"the game was built for the shape {tuple(game.shape)} and the data set {dataset.name!r} has "
+            f"the game was built for the shape {tuple(game.data.shape)} and the data set {dataset.name!r} has "
             f"{dataset.shape}; evaluate it on the data that it was trained on."
         )
     limit = QUICK_COUNT if quick else COUNT
-    told = dataset.conditions(split, game.attributes) if game.labels else None
-    if game.labels and told is None:
+    told = dataset.conditions(split, game.data.attributes) if game.data.condition else None
+    if game.data.condition and told is None:
         raise UserError(
             f"the {split} split of {dataset.name!r} has no labels, which this {type(game).__name__} is told of each point; "
             f"evaluate it on data that has."
@@ -125,7 +125,7 @@ def evaluate(
         raise UserError(f"there are {len(queries.x)} samples to evaluate on; give a `count` of 2 or more.")
     where = f"{len(queries.x)} of {len(held_out)} of the {split} split, seed {seed}"
     order = list(REGISTRY)
-    if game.other is not None and dataset.other is not None:
+    if game.data.other is not None and dataset.other is not None:
         found = list(_translations(game, dataset, queries, split, count or limit, extractor, where, seed, quick))
         return sorted(found, key=lambda measure: order.index(measure.name))
     infers = hasattr(game, "encoder")
@@ -141,11 +141,13 @@ def evaluate(
         found += _samples(game, queries, training, extractor, where, seed)
     if infers and not quick:
         labelled = queries.y is not None and dataset.train.y is not None
-        if dataset.mixture is None and labelled and not game.labels:  # an encoder that is told the label proves nothing
+        if (
+            dataset.mixture is None and labelled and not game.data.condition
+        ):  # an encoder that is told the label proves nothing
             found += _accuracies(game, untrained, _some(dataset.train, NEIGHBOURS, seed), queries, where, seed)
         if hasattr(game.prior, "mean"):  # its dimensions are alike
             found += _posterior(game, queries, where, seed)
-    if game.classes and queries.y is not None:
+    if game.data.classes and queries.y is not None:
         read = tasks.classify(game, queries.x, seed).argmax(1)
         found.append(_measure("classification_error", float((read != queries.y).double().mean()), where))
     if game.recognises and not quick:
@@ -179,7 +181,7 @@ def _some(split: Split, count: int, seed: int, told: NDArray[Any] | None = None)
 def _alike(game: Game, dataset: Dataset, points: _Points, seed: int) -> _Points:
     """As many training points as there are held-out ones, as though a perfect model had drawn them; of a conditional game
     with the labels or attributes of those, and others only where no training point has them."""
-    own = dataset.conditions("train", game.attributes) if game.labels else None
+    own = dataset.conditions("train", game.data.attributes) if game.data.condition else None
     if own is None or points.told is None:
         return _some(dataset.train, len(points.x), seed)
     together = np.concatenate([own, points.told.numpy()])
@@ -196,9 +198,9 @@ def _alike(game: Game, dataset: Dataset, points: _Points, seed: int) -> _Points:
 
 def _words(game: Game) -> str:
     """How samples are drawn, for a protocol."""
-    if not game.labels:
+    if not game.data.condition:
         return "draws of p(x | z)"
-    return f"draws of p(x | z, y) with the {'attributes' if game.attributes else 'labels'} of the held-out points"
+    return f"draws of p(x | z, y) with the {'attributes' if game.data.attributes else 'labels'} of the held-out points"
 
 
 def _measure(name: str, value: float, protocol: str) -> Measure:
@@ -216,7 +218,7 @@ def _reconstructions(game: Game, points: _Points, where: str, seed: int, quick: 
     yield _measure("reconstruction_error", found.error, protocol)
     yield _measure("reconstruction_shuffled", found.shuffled, protocol)
     yield _measure("reconstruction_mse", found.mse, protocol)
-    if len(game.shape) == 3:
+    if len(game.data.shape) == 3:
         yield _measure("psnr", found.psnr, f"{protocol}; peak 1")
     z = tasks.latents(game, len(x), seed)
     samples = tasks.decode(game, z, seed, y=points.told, how="sample")
@@ -255,13 +257,13 @@ def _samples(
     if training is None:
         return
     floor = frechet_distance(real, extractor(training.x))
-    same = f" with {'attributes' if game.attributes else 'labels'} as theirs" if game.labels else ""
+    same = f" with {'attributes' if game.data.attributes else 'labels'} as theirs" if game.data.condition else ""
     protocol_of_floor = f"{len(training.x)} of the train split{same} against {where}; {extractor.name}"
     yield _measure("frechet_floor", floor, protocol_of_floor)
-    apart = kernel_distance(real, fake, seed=seed, paired=game.labels > 0)
+    apart = kernel_distance(real, fake, seed=seed, paired=game.data.condition > 0)
     yield _measure("kernel_distance", apart, f"{protocol}; 100 subsets of 1000, or all if no more")
     p_real, p_fake = extractor.probabilities(x), extractor.probabilities(samples)
-    if p_fake is not None and game.labels and not game.attributes and isinstance(extractor, Classifier):
+    if p_fake is not None and game.data.condition and not game.data.attributes and isinstance(extractor, Classifier):
         (y,) = tasks.told(game, points.told, len(samples))
         read = (p_fake.argmax(1) == y.argmax(1)).double().mean().item()
         yield _measure("label_accuracy", read, f"{drawn}, {where}; {extractor.name}")

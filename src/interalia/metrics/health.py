@@ -335,9 +335,9 @@ def examine(
     if len(x) < 2:
         return {}
     found["examples"] = float(len(x))
-    if game.other is not None:
+    if game.data.other is not None:
         return _finite(found | _cycles(game, dataset, x, seed))
-    y = next(iter(told), None) if game.labels else None
+    y = next(iter(told), None) if game.data.condition else None
     if "held out" not in kept:
         kept["held out"] = features(x)
         kept["train"] = features(_batch(game, dataset, "train", rows["train"])[0])
@@ -545,9 +545,9 @@ def of_scores(p: Tensor, q: Tensor) -> dict[str, float]:
 
 def _batch(game: Game, dataset: Dataset, part: str, rows: Tensor) -> tuple[Tensor, ...]:
     """(x,), or (x, y) of a game that is told y, on the CPU."""
-    y = dataset.conditions(part, game.attributes) if game.labels else None
+    y = dataset.conditions(part, game.data.attributes) if game.data.condition else None
     split = dataset.train if part == "train" else dataset.validation
-    return Store(split, torch.device("cpu"), y=y, labels=game.labels)[rows]
+    return Store(split, torch.device("cpu"), y=y, labels=game.data.condition)[rows]
 
 
 def _critic(game: Game, dataset: Dataset, rows: Mapping[str, Tensor], seed: int) -> dict[str, float]:
@@ -563,11 +563,13 @@ def _critic(game: Game, dataset: Dataset, rows: Mapping[str, Tensor], seed: int)
         if not len(chosen):
             return {}
         batch = _batch(game, dataset, part, chosen)
-        if game.other is not None and dataset.other is not None:
+        if game.data.other is not None and dataset.other is not None:
             split = dataset.other.train if part == "train" else dataset.other.validation
             batch = (*batch, *Store(split, torch.device("cpu"))[chosen % len(split)])
         if game.semi:
-            x_l, y = Store(dataset.train, torch.device("cpu"), y=dataset.train.y, labels=game.classes)[torch.arange(8)]
+            x_l, y = Store(dataset.train, torch.device("cpu"), y=dataset.train.y, labels=game.data.classes)[
+                torch.arange(8)
+            ]
             batch = (*batch, x_l, y)  # which do not bear on the scores
         with tasks.quietly(game, seed):
             outcome = game(*(values.to(device) for values in batch))

@@ -153,7 +153,7 @@ def told_work(run: Run, setting: Setting) -> Values:
 
     done, dataset = trained(run, setting)
     game, judge = done.game, Classifier.of(dataset)
-    y = torch.arange(game.labels).repeat_interleave(COUNT // game.labels)
+    y = torch.arange(game.data.condition).repeat_interleave(COUNT // game.data.condition)
     x = tasks.decode(game, tasks.latents(game, len(y), run.seed), y=y)
     found = {"generated": percentage(judge.read(x) == y)}
     pictures = setting.folder.parent / "pictures"
@@ -161,8 +161,8 @@ def told_work(run: Run, setting: Setting) -> Values:
     if hasattr(game, "encoder"):
         x, own = as_tensor(dataset.test.x[:COUNT]), torch.from_numpy(dataset.test.y[:COUNT])  # type: ignore[index]
         wanted = (
-            own + torch.randint(1, game.labels, own.shape, generator=torch.Generator().manual_seed(0))
-        ) % game.labels
+            own + torch.randint(1, game.data.condition, own.shape, generator=torch.Generator().manual_seed(0))
+        ) % game.data.condition
         edited = tasks.edit(game, x, own, wanted)
         found["edited"] = percentage(judge.read(edited) == wanted)
         x_hat = tasks.reconstruct(game, x, y=own)

@@ -70,7 +70,7 @@ def held_out(dataset: Dataset, count: int, seed: int = 0) -> Tensor:
 
 def conditions(game: Game, dataset: Dataset, count: int, seed: int = 0) -> Tensor | None:
     """What a conditional game is told of the members that `held_out` draws; None for a game that is told nothing."""
-    y = dataset.conditions("test", game.attributes) if game.labels else None
+    y = dataset.conditions("test", game.data.attributes) if game.data.condition else None
     return None if y is None else torch.from_numpy(y[rows(dataset, count, seed)])
 
 

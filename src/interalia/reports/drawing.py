@@ -40,7 +40,7 @@ def draw(trained: Trained, dataset: Dataset) -> None:
     """The figures of a run, from the test split where originals are shown."""
     game, figures = trained.game, home(trained).figures
     infers = hasattr(game, "encoder")
-    if game.other is not None:
+    if game.data.other is not None:
         draw_translations(game, dataset, figures)
         return
     if not dataset.is_image:
@@ -57,7 +57,7 @@ def draw(trained: Trained, dataset: Dataset) -> None:
                 reconstructions=tasks.reconstruct(game, real, y=y).numpy() if infers else None,
             )
         return
-    by_label = game.labels > 0 and not game.attributes
+    by_label = game.data.condition > 0 and not game.data.attributes
     samples = tasks.by_label(game, 10) if by_label else tasks.generate(game, 100)
     plots.grid(samples.numpy(), figures / "samples.png", columns=10)
     if game.prior.size == 2 and isinstance(game.prior, StandardNormal | Uniform):

@@ -157,7 +157,7 @@ def likelihood(
             settings[name][key] = value
     if "kde" in how:
         settings["kde"]["validation"] = observed(dataset, "validation", BANDWIDTH_POINTS, seed)[0]
-        settings["kde"]["y"] = dataset.conditions("validation", game.attributes) if game.labels else None
+        settings["kde"]["y"] = dataset.conditions("validation", game.data.attributes) if game.data.condition else None
     estimates: list[Estimate] = []
     interrupted = False
     for name in how:

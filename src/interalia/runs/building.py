@@ -185,11 +185,11 @@ def build(
             f"the encoder {run.encoder!r} follows the gradient of log p(x, z), which {type(game).__name__} does not have; "
             f"play vae or avb, or use --encoder gaussian."
         )
-    game.shape, game.labels, game.other = tuple(shape), told, sizes.other
-    game.attributes = dict(attributes or {})
-    game.classes = labels or 0 if semi else 0
-    if told or game.classes:
-        game.names = tuple(game.attributes or names or map(str, range(told or game.classes)))
+    game.data.shape, game.data.condition, game.data.other = tuple(shape), told, sizes.other
+    game.data.attributes = dict(attributes or {})
+    game.data.classes = labels or 0 if semi else 0
+    if told or game.data.classes:
+        game.data.names = tuple(game.data.attributes or names or map(str, range(told or game.data.classes)))
     return game
 
 
@@ -212,7 +212,7 @@ def build_for(
 
 def check_fits(game: Game, dataset: Dataset) -> None:
     """Raises a UserError unless the data are what the game is one of."""
-    if game.semi or (game.labels and not game.attributes):
+    if game.semi or (game.data.condition and not game.data.attributes):
         dataset.check_labels("play another game")
     if game.binary and not dataset.binary:
         raise UserError(

@@ -162,9 +162,9 @@ def export(game: Game, run: Run, step: int, path: Path) -> None:
 
     tensors = {key: value.detach().cpu().contiguous() for key, value in game.state_dict().items()}
     about = {
-        "run": dataclasses.asdict(run), "step": step, "shape": game.shape, "labels": game.labels, "other": game.other,
-        "attributes": dict(game.attributes),
-        "classes": game.classes, "names": list(game.names),
+        "run": dataclasses.asdict(run), "step": step, "shape": game.data.shape, "labels": game.data.condition, "other": game.data.other,
+        "attributes": dict(game.data.attributes),
+        "classes": game.data.classes, "names": list(game.data.names),
     }  # fmt: skip
     metadata = {"interalia": json.dumps(about)}
     with writing(path, "wb") as file:

@@ -64,9 +64,9 @@ def given(
             game = loading.load(path, trust=trust).game
         except UserError as error:
             raise UserError(f"the generator that this run infers for cannot be loaded: {error}") from None
-        if game.labels:
+        if game.data.condition:
             raise UserError(
-                f"the generator {path} is told {'attributes' if game.attributes else 'labels'}, and {kind.__name__} "
+                f"the generator {path} is told {'attributes' if game.data.attributes else 'labels'}, and {kind.__name__} "
                 f"infers for one that is told nothing; give one that was trained without."
             )
         if not hasattr(game, "decoder"):

@@ -78,10 +78,10 @@ def level_of(game: Game, level: Level, encoder: bool) -> Conditional:
 
 def check_images(game: Game, x: Tensor) -> None:
     """Raises a UserError unless x has the shape that the game was built for."""
-    if game.shape and tuple(x.shape[1:]) != tuple(game.shape):
+    if game.data.shape and tuple(x.shape[1:]) != tuple(game.data.shape):
         raise UserError(
             f"the input has the shape {tuple(x.shape)}, and this game was trained on (n, "
-            f"{', '.join(map(str, game.shape))}); resize or convert the images first."
+            f"{', '.join(map(str, game.data.shape))}); resize or convert the images first."
         )
 
 
@@ -123,15 +123,15 @@ def labels(game: Game, count: int, seed: int = 0, label: int | str | None = None
         UserError: a label asked of a game that is told none, or one that there is not.
     """
     generator = torch.Generator().manual_seed(apart(seed, LABELS))
-    if game.attributes:
+    if game.data.attributes:
         if label is not None:
             raise UserError(
                 f"this {type(game).__name__} was told attributes and no labels; leave the label out, or give attributes "
                 f"(--told)."
             )
-        drawn = torch.rand(count, game.labels, generator=generator)
-        return ((drawn < torch.tensor(list(game.attributes.values()))).float(),)
-    if not game.labels:
+        drawn = torch.rand(count, game.data.condition, generator=generator)
+        return ((drawn < torch.tensor(list(game.data.attributes.values()))).float(),)
+    if not game.data.condition:
         if label is not None:
             raise UserError(
                 f"this {type(game).__name__} was not told any labels, so it cannot generate by label; leave the label out, "
@@ -139,14 +139,18 @@ def labels(game: Game, count: int, seed: int = 0, label: int | str | None = None
             )
         return ()
     if isinstance(label, str):
-        label = place(game.names, label)
-    if label is not None and (not isinstance(label, int) or not 0 <= label < game.labels):
+        label = place(game.data.names, label)
+    if label is not None and (not isinstance(label, int) or not 0 <= label < game.data.condition):
         raise UserError(
             f"the label is {label}, and it is to be a label's name, or its place as a whole number from 0 to "
-            f"{game.labels - 1}."
+            f"{game.data.condition - 1}."
         )
-    drawn = torch.randint(game.labels, (count,), generator=generator) if label is None else torch.full((count,), label)
-    return (nn.functional.one_hot(drawn, game.labels).float(),)
+    drawn = (
+        torch.randint(game.data.condition, (count,), generator=generator)
+        if label is None
+        else torch.full((count,), label)
+    )
+    return (nn.functional.one_hot(drawn, game.data.condition).float(),)
 
 
 def told(game: Game, y: ArrayLike | None, count: int) -> tuple[Tensor, ...]:
@@ -160,9 +164,9 @@ def told(game: Game, y: ArrayLike | None, count: int) -> tuple[Tensor, ...]:
     Raises:
         UserError: the game is told labels and y is None, or y does not fit.
     """
-    if not game.labels:
+    if not game.data.condition:
         return ()
-    kind = "attributes" if game.attributes else "labels"
+    kind = "attributes" if game.data.attributes else "labels"
     if y is None:
         raise UserError(
             f"this {type(game).__name__} was told {kind}, so it has to be told those of the images too; give their {kind} "
@@ -175,15 +179,20 @@ def told(game: Game, y: ArrayLike | None, count: int) -> tuple[Tensor, ...]:
     fractions = y.ndim == 1 and y.is_floating_point() and bool((y != y.round()).any())
     if y.is_complex() or fractions or not bool(y.isfinite().all()):
         raise UserError(f"the {kind} hold numbers that none can be (NaN, infinity or a fraction); give whole ones.")
-    if y.ndim == 1 and not game.attributes and len(y) and not 0 <= int(y.min()) <= int(y.max()) < game.labels:
+    if (
+        y.ndim == 1
+        and not game.data.attributes
+        and len(y)
+        and not 0 <= int(y.min()) <= int(y.max()) < game.data.condition
+    ):
         raise UserError(
-            f"the labels go from {int(y.min())} to {int(y.max())}, and this game's are 0 to {game.labels - 1}."
+            f"the labels go from {int(y.min())} to {int(y.max())}, and this game's are 0 to {game.data.condition - 1}."
         )
-    found = condition(y, game.labels) if y.ndim == 1 and not game.attributes else y.float()
-    if tuple(found.shape) != (count, game.labels):
+    found = condition(y, game.data.condition) if y.ndim == 1 and not game.data.attributes else y.float()
+    if tuple(found.shape) != (count, game.data.condition):
         raise UserError(
             f"the {kind} have the shape {tuple(y.shape)}, and for {count} images of this game they have the shape "
-            f"({count}, {game.labels})."
+            f"({count}, {game.data.condition})."
         )
     return (found,)
 
@@ -193,7 +202,7 @@ def check_conditional(game: Game, task: str) -> None:
     from interalia.games import REGISTRY
 
     capable(game, task, "encoder", "decoder")
-    if not game.labels:
+    if not game.data.condition:
         able = [
             member.__name__
             for member in REGISTRY.values()

@@ -29,7 +29,7 @@ def classify(game: Game, x: Tensor, seed: int = 0) -> Tensor:
     """
     from interalia.games import REGISTRY
 
-    if not game.classes:
+    if not game.data.classes:
         able = ", ".join(member.__name__ for member in REGISTRY.values() if member.semi)
         raise UserError(f"{type(game).__name__} reads no labels; classify needs a game that does: {able}.")
     check_images(game, x)

@@ -99,10 +99,14 @@ def traverse(
             z[:, prior.where(0)] = torch.eye(prior.categorical[0])[torch.arange(rows) % prior.categorical[0]]
     z = z[:, None].repeat(1, len(values), 1)
     z[:, :, part] = values
-    if not game.labels:
+    if not game.data.condition:
         return torch.stack([decode(game, row, seed) for row in z])
     # in each row what the game is told is fixed too: a label, the rows running through them, or attributes that were drawn
-    y = labels(game, rows, seed)[0] if game.attributes else torch.eye(game.labels)[torch.arange(rows) % game.labels]
+    y = (
+        labels(game, rows, seed)[0]
+        if game.data.attributes
+        else torch.eye(game.data.condition)[torch.arange(rows) % game.data.condition]
+    )
     return torch.stack([decode(game, row, seed, y=c.expand(len(row), -1)) for row, c in zip(z, y, strict=True)])
 
 

@@ -66,7 +66,7 @@ def project(
     check_images(game, x)
     if steps < 0 or not rate > 0:
         raise UserError(f"`steps` is {steps} and `rate` is {rate}; give 0 steps or more, and a rate above 0.")
-    known = torch.ones(game.shape) if mask is None else checked(game, mask)
+    known = torch.ones(game.data.shape) if mask is None else checked(game, mask)
     x = x.masked_fill(~known.bool(), 0)  # whatever was there
     if start is None:
         start = encode(game, x, seed, y=y) if hasattr(game, "encoder") else nearest(game, x, known, seed, y)
@@ -125,10 +125,10 @@ def checked(game: Game, mask: ArrayLike) -> Tensor:
     """
     try:
         given = torch.as_tensor(mask).float()
-        found = given.expand(game.shape)
+        found = given.expand(game.data.shape)
     except RuntimeError:
         raise UserError(
-            f"the mask has the shape {tuple(given.shape)}, and this game's images have {tuple(game.shape)}; give a mask of "
+            f"the mask has the shape {tuple(given.shape)}, and this game's images have {tuple(game.data.shape)}; give a mask of "
             f"the same height and width."
         ) from None
     if not bool(((found == 0) | (found == 1)).all()):

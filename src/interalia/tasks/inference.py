@@ -94,7 +94,7 @@ def generate(
 
 def by_label(game: Game, each: int, seed: int = 0, how: Literal["mean", "sample"] = "mean") -> Tensor:
     """`each` samples of every label, label by label, the same latents for each label; `how` as in `decode`."""
-    return torch.cat([generate(game, each, seed, label, how=how) for label in range(game.labels)])
+    return torch.cat([generate(game, each, seed, label, how=how) for label in range(game.data.condition)])
 
 
 def encode(

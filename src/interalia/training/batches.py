@@ -23,14 +23,14 @@ def stores(game: Game, dataset: Dataset, run: Run, device: torch.device) -> tupl
         UserError: the data lack the labels or attributes that the game is told.
     """
     first = dataset.grey or dataset.train
-    domains = [first] if game.other is None or dataset.other is None else [first, dataset.other.train]
-    y = dataset.conditions("train", game.attributes) if game.labels else None
+    domains = [first] if game.data.other is None or dataset.other is None else [first, dataset.other.train]
+    y = dataset.conditions("train", game.data.attributes) if game.data.condition else None
     fresh = dataset.grey is not None
-    found = tuple(Store(split, device, y=y, labels=game.labels, binarise=fresh) for split in domains)
+    found = tuple(Store(split, device, y=y, labels=game.data.condition, binarise=fresh) for split in domains)
     if not game.semi:
         return found
     chosen = dataset.labelled(run.labelled, run.seed)
-    return (*found, Store(chosen, device, y=chosen.y, labels=game.classes))
+    return (*found, Store(chosen, device, y=chosen.y, labels=game.data.classes))
 
 
 def orders(stores: Sequence[Store], run: Run, semi: bool = False) -> tuple[Sampler, ...]:

@@ -68,7 +68,7 @@ def prepare(
         game = building.build_for(own_generator(run, folder), dataset, mean, generator, trust)
     else:
         building.check_fits(game, dataset)
-    game.shape = dataset.shape
+    game.data.shape = dataset.shape
     game = game.to(device).train()
     if run.batch < 2 and any(isinstance(module, BatchNorm) for module in game.modules()):
         raise UserError("`batch` is 1, and batch norm averages over a batch; give --batch 2 or more.")
@@ -111,7 +111,7 @@ def resolved(run: Run, game: Game, dataset: Dataset, batches: int, device: torch
             raise UserError("the run has no length; give --steps or --epochs.")
         steps = math.ceil(run.epochs * batches)
     if best == "auto":
-        best = "reverse_kl" if dataset.mixture is not None and game.other is None else "frechet_distance"
+        best = "reverse_kl" if dataset.mixture is not None and game.data.other is None else "frechet_distance"
         best = "reconstruction_ratio" if game.fixed else best  # its samples stay as they are
     precision = resolve_precision(run.precision, game, device)
     return dataclasses.replace(run, steps=steps, precision=precision, device=str(device), best=best)

@@ -33,7 +33,7 @@ TRANSLATED = 10
 
 def watched(dataset: Dataset, game: Game) -> tuple[str, ...]:
     """The measures that a training takes of this game on this data, and by which the best weights can be chosen."""
-    if game.other is not None:
+    if game.data.other is not None:
         known = ("translation_error_a", "translation_error_b") if dataset.paired else ()
         return ("cycle_error", "frechet_distance", "frechet_to_a", "frechet_to_b", *known)
     infers = ("reconstruction_ratio",) if hasattr(game, "encoder") else ()
@@ -95,7 +95,7 @@ class Evaluate(Observer):
             from interalia.reports import plots
 
             path = training.folder.figures / "progress" / f"step-{training.step:07d}.png"
-            if training.game.other is not None:
+            if training.game.data.other is not None:
                 x = as_tensor(training.dataset.validation.x[:TRANSLATED])
                 fake = tasks.translate(training.sampled, x, to="b")
                 plots.cycles(x.numpy(), fake.numpy(), tasks.translate(training.sampled, fake, to="a").numpy(), path)
@@ -158,6 +158,6 @@ def refused_by(game: Game, dynamics: str) -> set[str]:
     if not isinstance(game, Variational) or game.binary:
         alone = not game.deceives or "critic" not in game.players
         refused |= {"game"} if alone else set()  # its remedies are a sigma's
-    if len(game.shape) != 3 or game.judges == "z":
+    if len(game.data.shape) != 3 or game.judges == "z":
         refused.add("augment")
     return refused | ({"penalty"} if dynamics.startswith("consensus") else set())
