@@ -11,7 +11,7 @@ import interalia
 SOURCE = Path(interalia.__file__).parent
 # from the ground up; a room imports from the floors below its own and from nowhere else
 FLOORS = (
-    {"contexts", "errors"},
+    {"contexts", "errors", "spaces"},
     {"disk", "registry"},
     {"adversarial", "data", "networks"},
     {"conditionals"},

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal
+import dataclasses
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +15,7 @@ from interalia.adversarial.penalties import Joints, Penalty
 from interalia.conditionals import Codes, Conditional, Gaussian, Prior, log_of
 from interalia.errors import UserError
 from interalia.games.game import Game, Outcome
+from interalia.games.needs import Needs, Setup
 
 
 class AAE(Game):
@@ -79,6 +81,10 @@ class AAE(Game):
         self.weight = weight
         self.distance = distance
         self.adversarial = adversarial
+
+    @classmethod
+    def needs(cls, s: Setup, **settings: Any) -> Needs:
+        return {"encoder": s.infer(s.x, s.z), "decoder": s.decode(s.z, s.x), "critic": s.judge(s.z)}
 
     def sample(self, *batch: Tensor) -> Joints:
         (x,) = batch
@@ -154,6 +160,18 @@ class SemiAAE(Game):
         self.together = together
         self.weight = weight
         self.label_weight = label_weight
+
+    @classmethod
+    def needs(cls, s: Setup, **settings: Any) -> Needs:
+        if s.classes < 2:
+            raise UserError(f"{cls.__name__} reads labels, and there are fewer than 2; choose other data.")
+        if isinstance(s.prior, Codes) and s.prior.categorical[:1] != (s.classes,):
+            raise UserError(
+                f"the data have {s.classes} labels, and the prior's category has {s.prior.words}; give as `prior` "
+                f'"codes(categorical=[{s.classes}], uniform=0)".'
+            )
+        z_hat = dataclasses.replace(s.z, category=s.classes)  # [style | the probabilities of the labels]
+        return {"encoder": s.infer(s.x, z_hat), "decoder": s.decode(s.z, s.x), "critic": s.judge(s.z)}
 
     def sample(self, *batch: Tensor) -> Joints:
         x, x_l, y = batch

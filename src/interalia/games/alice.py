@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +13,7 @@ from interalia.adversarial.divergences import GAN, Divergence
 from interalia.adversarial.penalties import Joints, Penalty
 from interalia.conditionals import Conditional, Prior
 from interalia.games.game import Game, Outcome
+from interalia.games.needs import Needs, Setup
 
 
 class ALICE(Game):
@@ -78,6 +79,10 @@ class ALICE(Game):
         self.cycle = cycle
         self.cycle_z = cycle_z
         self.distance = distance
+
+    @classmethod
+    def needs(cls, s: Setup, **settings: Any) -> Needs:
+        return {"encoder": s.infer(s.x, s.z), "decoder": s.decode(s.z, s.x), "critic": s.judge(s.x, s.z)}
 
     def sample(self, *batch: Tensor) -> Joints:
         x, *y = batch
@@ -146,6 +151,11 @@ class AdversarialALICE(Game):
         self.noise = noise
         self.together = together
         self.weight = weight
+
+    @classmethod
+    def needs(cls, s: Setup, **settings: Any) -> Needs:
+        pair, twice = s.judge(s.x, s.z), s.judge(s.x, s.x)
+        return {"encoder": s.infer(s.x, s.z), "decoder": s.decode(s.z, s.x), "critic": pair, "cycle_critic": twice}
 
     def sample(self, *batch: Tensor) -> Joints:
         (x,) = batch

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +15,7 @@ from interalia.conditionals import Conditional, Prior
 from interalia.contexts import full
 from interalia.errors import UserError
 from interalia.games.game import Outcome
+from interalia.games.needs import Needs, Setup
 from interalia.games.variational import Observed, Variational
 
 FLOOR = 1e-4  # added to variances that are divided by
@@ -105,6 +107,11 @@ class AVB(Variational):
         self.together = together
         self.contrast = contrast
         self.correlated = correlated
+
+    @classmethod
+    def needs(cls, s: Setup, **settings: Any) -> Needs:
+        critic = s.judge(s.x, s.z, adversary=False, packable=False)  # its score is a log-ratio of single samples
+        return {"encoder": s.infer(s.x, s.z), "decoder": s.decode(s.z, s.x), "critic": critic}
 
     def sample(self, *batch: Tensor) -> Joints:
         (x,) = batch

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +13,9 @@ from interalia.adversarial.disturbances import Disturbance
 from interalia.adversarial.divergences import Divergence, LeastSquares
 from interalia.adversarial.penalties import Joints, Penalty, Pool
 from interalia.contexts import full
+from interalia.errors import UserError
 from interalia.games.game import Game, Outcome
+from interalia.games.needs import Needs, Setup, Translator
 
 
 class CycleGAN(Game):
@@ -94,6 +97,16 @@ class CycleGAN(Game):
         self.identity = identity
         self.adversarial = adversarial
         self.pools = {"a": Pool(pool), "b": Pool(pool)}
+
+    @classmethod
+    def needs(cls, s: Setup, **settings: Any) -> Needs:
+        a, b = s.x, s.other
+        if b is None:
+            raise UserError(
+                f"{cls.__name__} translates between two data sets, and there is one; give the second in `target`."
+            )
+        critic_a, critic_b = (s.judge(domain, patches=True, packable=False) for domain in (a, b))
+        return {"to_b": Translator(a, b), "to_a": Translator(b, a), "critic_a": critic_a, "critic_b": critic_b}
 
     def sample(self, *batch: Tensor) -> Joints:
         a, b = batch

@@ -6,7 +6,7 @@ import abc
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +17,9 @@ from interalia.conditionals import Conditional, Prior
 from interalia.contexts import full
 from interalia.errors import UserError
 from interalia.networks.layers import Packed
+
+if TYPE_CHECKING:
+    from interalia.games.needs import Needs, Setup
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,17 @@ class Game(nn.Module, abc.ABC):
     penalty: Penalty | None = None
     noise: Disturbance | None = None
     together: bool = True  # whether the critic sees the joints in one pass
+
+    @classmethod
+    def needs(cls, s: Setup, **settings: Any) -> Needs:
+        """The networks that a game of these settings is made from, by the names of its arguments, in the order in which they
+        are made; none for a game that is made in Python and by no run.
+
+        Arguments:
+            s: the variables, and the parts that were chosen.
+            settings: all of the game's own.
+        """
+        return {}
 
     @abc.abstractmethod
     def sample(self, *batch: Tensor) -> Joints:

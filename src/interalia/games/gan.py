@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from torch import Tensor, nn
 
 from interalia.adversarial.disturbances import Disturbance
@@ -10,6 +12,7 @@ from interalia.adversarial.divergences import Divergence
 from interalia.adversarial.penalties import Joints, Penalty
 from interalia.conditionals import Conditional, Prior
 from interalia.games.game import Game, Outcome
+from interalia.games.needs import Needs, Setup
 
 
 class GAN(Game):
@@ -65,6 +68,10 @@ class GAN(Game):
         self.penalty = penalty
         self.noise = noise
         self.together = together
+
+    @classmethod
+    def needs(cls, s: Setup, **settings: Any) -> Needs:
+        return {"decoder": s.decode(s.z, s.x), "critic": s.judge(s.x)}
 
     def sample(self, *batch: Tensor) -> Joints:
         x, *y = batch

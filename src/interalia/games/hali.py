@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
 from interalia.adversarial.disturbances import Disturbance
 from interalia.adversarial.divergences import GAN, Divergence
 from interalia.adversarial.penalties import Joints, Penalty
-from interalia.conditionals import Chain, Prior
+from interalia.conditionals import Chain, Gaussian, Prior
+from interalia.errors import UserError
 from interalia.games.game import Game, Outcome
+from interalia.games.needs import Chain as ChainNeed
+from interalia.games.needs import Encoder, Needs, Setup
+from interalia.spaces import Space
 
 
 class HALI(Game):
@@ -73,6 +79,20 @@ class HALI(Game):
         self.together = together
         self.lower = lower
         self.cycle = cycle
+
+    @classmethod
+    def needs(cls, s: Setup, **settings: Any) -> Needs:
+        lower = settings["lower"]
+        if lower < 1:
+            raise UserError(
+                f"`lower` is {lower}, and the lower level has 1 dimension or more; give for example hali(lower=128)."
+            )
+        z1, z2 = Space("u", (lower,)), s.z
+        return {
+            "encoder": ChainNeed(s.infer(s.x, z1, narrow=True), s.infer(z1, z2)),
+            "decoder": ChainNeed(Encoder((z2,), z1, Gaussian, narrow=True), s.decode(z1, s.x)),
+            "critic": s.judge(s.x, z1, z2),
+        }
 
     def sample(self, *batch: Tensor) -> Joints:
         (x,) = batch

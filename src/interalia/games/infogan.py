@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -12,6 +14,7 @@ from interalia.conditionals import Codes, Conditional, Prior
 from interalia.contexts import quietly
 from interalia.errors import UserError
 from interalia.games.game import Game, Outcome
+from interalia.games.needs import Needs, Setup
 from interalia.networks.layers import Recogniser
 
 
@@ -95,6 +98,10 @@ class InfoGAN(Game):
         self.continuous_weight = continuous_weight
         self.together = together
         check(decoder, critic, prior)
+
+    @classmethod
+    def needs(cls, s: Setup, **settings: Any) -> Needs:
+        return {"decoder": s.decode(s.z, s.x), "critic": s.judge(s.x, answers=s.prior.answers, packable=False)}
 
     def sample(self, *batch: Tensor) -> Joints:
         (x,) = batch

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from torch import Tensor, nn
 
 from interalia.adversarial.disturbances import Disturbance
@@ -9,6 +11,7 @@ from interalia.adversarial.divergences import GAN, Divergence
 from interalia.adversarial.penalties import Joints, Penalty
 from interalia.conditionals import Conditional, Prior
 from interalia.games.game import Game, Outcome
+from interalia.games.needs import Given, Needs, Setup
 
 
 class PostHocALI(Game):
@@ -61,6 +64,10 @@ class PostHocALI(Game):
         self.noise = noise
         self.together = together
         self.fix()
+
+    @classmethod
+    def needs(cls, s: Setup, **settings: Any) -> Needs:
+        return {"encoder": s.infer(s.x, s.z), "decoder": Given(s.decode(s.z, s.x)), "critic": s.judge(s.x, s.z)}
 
     def sample(self, *batch: Tensor) -> Joints:
         (x,) = batch

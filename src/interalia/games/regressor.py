@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
-from typing import Literal
+from typing import Any, Literal
 
 from torch import Tensor, nn
 from torch.nn.functional import l1_loss, mse_loss
@@ -14,6 +14,7 @@ from interalia.adversarial.penalties import Joints, Penalty
 from interalia.conditionals import Conditional, Dirac, Gaussian, Prior, Squashed, Uniform, log_bernoulli, odds_of
 from interalia.errors import UserError
 from interalia.games.game import Game, Outcome
+from interalia.games.needs import Given, Needs, Setup
 
 Distance = Literal["auto", "mse", "l1", "cross-entropy"]
 
@@ -60,6 +61,10 @@ class LatentRegressor(Game):
         self.prior = prior
         self.distance = distance
         self.fix()
+
+    @classmethod
+    def needs(cls, s: Setup, **settings: Any) -> Needs:
+        return {"encoder": s.infer(s.x, s.z), "decoder": Given(s.decode(s.z, s.x))}
 
     def sample(self, *batch: Tensor) -> Joints:
         z = self.prior.sample((len(batch[0]),))  # z ~ p(z)
@@ -126,6 +131,10 @@ class JointLatentRegressor(Game):
         self.together = together
         self.weight = weight
         self.distance = distance
+
+    @classmethod
+    def needs(cls, s: Setup, **settings: Any) -> Needs:
+        return {"encoder": s.infer(s.x, s.z), "decoder": s.decode(s.z, s.x), "critic": s.judge(s.x)}
 
     def sample(self, *batch: Tensor) -> Joints:
         (x,) = batch

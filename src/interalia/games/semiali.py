@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, kl_div
@@ -13,6 +15,7 @@ from interalia.conditionals import Conditional, Prior
 from interalia.contexts import full
 from interalia.errors import UserError
 from interalia.games.game import Game, Outcome
+from interalia.games.needs import Needs, Setup
 
 SMALL = 0.1  # the norm of the first change of x, at which the gradient is looked at
 
@@ -89,6 +92,13 @@ class SemiALI(Game):
         if radius < 0:
             raise ValueError(f"`radius` is {radius}, and it is the norm of a change: 0 or more")
         self.radius = radius
+
+    @classmethod
+    def needs(cls, s: Setup, **settings: Any) -> Needs:
+        if s.classes < 2:
+            raise UserError(f"{cls.__name__} reads labels, and there are fewer than 2; choose other data.")
+        critic = s.judge(s.x, s.z, classes=s.classes, packable=False)
+        return {"encoder": s.infer(s.x, s.z), "decoder": s.decode(s.z, s.x), "critic": critic}
 
     def sample(self, *batch: Tensor) -> Joints:
         x, x_l, y = batch

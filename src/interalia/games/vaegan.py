@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +15,7 @@ from interalia.conditionals import Conditional, Gaussian, Prior, StandardNormal
 from interalia.contexts import full
 from interalia.errors import UserError
 from interalia.games.game import Game, Outcome
+from interalia.games.needs import Needs, Setup
 from interalia.networks.layers import Joint
 
 
@@ -89,6 +91,11 @@ class VAEGAN(Game):
         self.together = together
         self.feature = feature
         self.gamma = gamma
+
+    @classmethod
+    def needs(cls, s: Setup, **settings: Any) -> Needs:
+        critic = s.judge(s.x, packable=False)  # its features are of single images
+        return {"encoder": s.infer(s.x, s.z), "decoder": s.decode(s.z, s.x), "critic": critic}
 
     def sample(self, *batch: Tensor) -> Joints:
         (x,) = batch

@@ -13,19 +13,17 @@ from torch.nn.utils.parametrizations import spectral_norm
 
 from interalia import conditionals, games, networks, registry
 from interalia.adversarial import disturbances, divergences, penalties
-from interalia.networks import weights
-from interalia.runs import generators
-from interalia.runs import described
 from interalia.errors import UserError
-from interalia.networks import mlp
+from interalia.networks import mlp, weights
 from interalia.networks.layers import Packed
+from interalia.runs import described, generators
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from interalia.adversarial.disturbances import Disturbance
     from interalia.conditionals import Conditional
     from interalia.data.dataset import Dataset
-    from interalia.adversarial.disturbances import Disturbance
     from interalia.games import Game
     from interalia.networks import Sizes
     from interalia.runs import Run

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from interalia import conditionals
-from interalia.errors import UserError
 from interalia.contexts import quietly
+from interalia.errors import UserError
 
 if TYPE_CHECKING:
     from interalia.conditionals import Conditional, Prior
@@ -36,7 +36,9 @@ def given(
         UserError: there is none, it cannot be read, it is a .pt2 file and there is no `trust` in it, or what it takes or
             answers does not fit.
     """
-    from interalia.runs import loading  # here, for the generator of a run is loaded as any run is, its own generator first
+    from interalia.runs import (
+        loading,
+    )  # here, for the generator of a run is loaded as any run is, its own generator first
 
     if "decoder" not in kind.fixed:
         if run.generator is not None or module is not None:

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 import torch
 from safetensors import safe_open
 
-from interalia.runs.building import build
 from interalia.errors import UserError
-from interalia.runs.folder import Folder, header, own_generator
 from interalia.runs import OWN, Run
+from interalia.runs.building import build
+from interalia.runs.folder import Folder, header, own_generator
 
 if TYPE_CHECKING:
     from torch import nn

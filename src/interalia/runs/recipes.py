@@ -7,14 +7,13 @@ settings, tuned once on validation data of small images and used for all of them
 
 from __future__ import annotations
 
-from interalia.registry import Registry
-
 import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from interalia.runs.folder import fitted
+from interalia.registry import Registry
 from interalia.runs import Run
+from interalia.runs.folder import fitted
 
 Recipe = Callable[..., Run]
 
@@ -537,71 +536,71 @@ def cyclegan_images(**overrides: Any) -> Run:
 
 
 REGISTRY: Registry[Recipe] = Registry(
-    'recipes',
+    "recipes",
     {
-    recipe.__name__.replace("_", "-"): recipe
-    for recipe in (
-        ali_digits,
-        bigan_digits,
-        gan_digits,
-        gan_mnist,
-        gan_minimax_mnist,
-        gan_k_mnist,
-        cgan_mnist,
-        lsgan_mnist,
-        wgan_mnist,
-        wgan_gp_mnist,
-        fgan_mnist,
-        ali_mnist,
-        ali_fashion_mnist,
-        ali_svhn,
-        ali_cifar10,
-        ali_celeba,
-        ali_images,
-        cali_mnist,
-        cali_celeba,
-        alice_adversarial_mnist,
-        hali_mnist,
-        semi_ali_mnist,
-        posthoc_ali_mnist,
-        latent_regressor_mnist,
-        joint_latent_regressor_mnist,
-        aae_mnist,
-        semi_aae_mnist,
-        vae_mnist,
-        avb_mnist,
-        avb_8_mnist_paper,
-        avb_ac_8_mnist_paper,
-        avb_ac_32_mnist_paper,
-        iwae_mnist,
-        vae_flow_mnist,
-        vae_iaf_mnist,
-        vae_auxiliary_mnist,
-        vae_hvi_mnist,
-        conv_vae_hvi_mnist,
-        vae_vgp_mnist,
-        draw_mnist,
-        draw_vgp_mnist,
-        vae_gan_mnist,
-        ali_svhn_paper,
-        ali_cifar10_paper,
-        ali_celeba_paper,
-        ali_tiny_imagenet_paper,
-        bigan_mnist_paper,
-        ali_mnist_report,
-        ali_svhn_report,
-        ali_celeba_report,
-        ali_grid25,
-        gan_grid25,
-        infogan_mnist,
-        infogan_mnist_paper,
-        cyclegan_mnist,
-        cyclegan_edges,
-        cyclegan_facades,
-        cyclegan_facades_paper,
-        cyclegan_images,
-    )
-},
+        recipe.__name__.replace("_", "-"): recipe
+        for recipe in (
+            ali_digits,
+            bigan_digits,
+            gan_digits,
+            gan_mnist,
+            gan_minimax_mnist,
+            gan_k_mnist,
+            cgan_mnist,
+            lsgan_mnist,
+            wgan_mnist,
+            wgan_gp_mnist,
+            fgan_mnist,
+            ali_mnist,
+            ali_fashion_mnist,
+            ali_svhn,
+            ali_cifar10,
+            ali_celeba,
+            ali_images,
+            cali_mnist,
+            cali_celeba,
+            alice_adversarial_mnist,
+            hali_mnist,
+            semi_ali_mnist,
+            posthoc_ali_mnist,
+            latent_regressor_mnist,
+            joint_latent_regressor_mnist,
+            aae_mnist,
+            semi_aae_mnist,
+            vae_mnist,
+            avb_mnist,
+            avb_8_mnist_paper,
+            avb_ac_8_mnist_paper,
+            avb_ac_32_mnist_paper,
+            iwae_mnist,
+            vae_flow_mnist,
+            vae_iaf_mnist,
+            vae_auxiliary_mnist,
+            vae_hvi_mnist,
+            conv_vae_hvi_mnist,
+            vae_vgp_mnist,
+            draw_mnist,
+            draw_vgp_mnist,
+            vae_gan_mnist,
+            ali_svhn_paper,
+            ali_cifar10_paper,
+            ali_celeba_paper,
+            ali_tiny_imagenet_paper,
+            bigan_mnist_paper,
+            ali_mnist_report,
+            ali_svhn_report,
+            ali_celeba_report,
+            ali_grid25,
+            gan_grid25,
+            infogan_mnist,
+            infogan_mnist_paper,
+            cyclegan_mnist,
+            cyclegan_edges,
+            cyclegan_facades,
+            cyclegan_facades_paper,
+            cyclegan_images,
+        )
+    },
 )
 
 # What is tuned here -> what it was tuned from: the paper's recipe, or the report's where the paper has no such data.
