@@ -154,8 +154,8 @@ class Conditional(nn.Module, abc.ABC):
         """
         if target.category:
             raise UserError(
-                f"a {cls.__name__} conditional returns no probabilities of a category, in which {target.name} ends; choose an "
-                f"`encoder` that returns {target.name} itself, such as dirac."
+                f"a {cls.__name__} conditional returns no probabilities of a category, in which {target.name} ends; choose "
+                f"an `encoder` that returns {target.name} itself, such as dirac."
             )
         return Map(given, target.numbers(cls.heads_for(**settings) * target.size))
 
