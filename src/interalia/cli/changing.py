@@ -69,6 +69,7 @@ def edit(
     import torch
 
     from interalia import reports, tasks
+    from interalia.games.capabilities import Generates, Infers, require
     from interalia.reports import plots
 
     positive("count", count)
@@ -80,7 +81,8 @@ def edit(
             )
     trained = opened(run, device, trust_generator)
     game = trained.game
-    tasks.capable(game, "edit", "encoder", "decoder")
+    require(game, Infers, "edit")
+    require(game, Generates, "edit")
     x, y = inputs(trained, images, count, seed, told)
     if game.data.condition:
         if strengths:
@@ -177,11 +179,12 @@ def complete(
         Write each image as a file of its own into the folder --out.
     """
     from interalia import tasks
+    from interalia.games.capabilities import Generates, require
     from interalia.reports import plots
 
     positive("count", count)
     trained = opened(run, device, trust_generator)
-    tasks.capable(trained.game, "complete", "decoder")
+    require(trained.game, Generates, "complete")
     if len(trained.game.data.shape) != 3:
         raise UserError("only images can be completed, and this game was trained on vectors.")
     known = mask_of(trained.game, mask)

@@ -128,6 +128,7 @@ def reconstruct(
         Of that descent.
     """
     from interalia import tasks
+    from interalia.games.capabilities import Generates, Infers, require
     from interalia.metrics.inference import reconstruction
     from interalia.reports import plots
 
@@ -135,11 +136,12 @@ def reconstruct(
     trained = opened(run, device, trust_generator)
     if project:
         positive("project", project)
-        tasks.capable(trained.game, "project", "decoder")
+        require(trained.game, Generates, "project")
         if level == "lower":
             raise UserError("--project descends in z, the upper level; leave out --level.")
     else:
-        tasks.capable(trained.game, "reconstruct", "encoder", "decoder")
+        require(trained.game, Infers, "reconstruct")
+        require(trained.game, Generates, "reconstruct")
     x, y = inputs(trained, images, count, seed=0, told=told)
     if project:
         z = tasks.project(trained.game, x, project, rate, seed=seed, y=y)
@@ -190,11 +192,13 @@ def interpolate(
         On a straight line, or on the arc that keeps the latent's length.
     """
     from interalia import tasks
+    from interalia.games.capabilities import Generates, Infers, require
     from interalia.reports import plots
 
     positive("pairs", pairs)
     trained = opened(run, device, trust_generator)
-    tasks.capable(trained.game, "interpolate", "encoder", "decoder")
+    require(trained.game, Infers, "interpolate")
+    require(trained.game, Generates, "interpolate")
     x, y = inputs(trained, images, 2 * pairs, seed, told)
     if len(x) < 2:
         raise UserError(f"an interpolation needs 2 images, and {len(x)} was given; give one more.")
@@ -326,11 +330,12 @@ def translate(
         Write each translation as a file of its own into the folder --out.
     """
     from interalia import reports, tasks
+    from interalia.games.capabilities import Translates, require
     from interalia.reports import plots
 
     positive("count", count)
     trained = opened(run, device, trust_generator)
-    tasks.check_translator(trained.game)
+    require(trained.game, Translates, "translate")
     if images:
         x = given_images(trained, images)
     else:
@@ -379,9 +384,10 @@ def encode(
     """
     from interalia import tasks
     from interalia.data.files import expand
+    from interalia.games.capabilities import Infers, require
 
     trained = opened(run, device, trust_generator)
-    tasks.capable(trained.game, "encode", "encoder")
+    require(trained.game, Infers, "encode")
     x, y = inputs(trained, images, 0, seed, told)
     z = tasks.encode(trained.game, x, seed, "sample" if sample else "mean", y)
     save_arrays(out, z=z, features=tasks.features(trained.game, x, y=y), files=[str(path) for path in expand(images)])
@@ -417,12 +423,13 @@ def neighbours(
 
     from interalia import reports, tasks
     from interalia.data.store import as_tensor
+    from interalia.games.capabilities import Infers, require
     from interalia.reports import plots
 
     for name, value in (("count", count), ("among", among), ("nearest", nearest)):
         positive(name, value)
     trained = opened(run, device, trust_generator)
-    tasks.capable(trained.game, "neighbours", "encoder")
+    require(trained.game, Infers, "neighbours")
     x, y = inputs(trained, images, count, seed, told)
     dataset = reports.dataset_of(trained)
     rows = (

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal
+import dataclasses
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +14,9 @@ from interalia.adversarial.divergences import GAN, Divergence
 from interalia.adversarial.penalties import Joints, Penalty
 from interalia.conditionals import Codes, Conditional, Gaussian, Prior, log_of
 from interalia.errors import UserError
+from interalia.games.feeds import PartlyLabelled
 from interalia.games.game import Game, Outcome, part
+from interalia.games.needs import Needs, Setup
 
 
 @part
@@ -51,8 +54,12 @@ class AAE(Game):
     """
 
     players = {"autoencoder": ["encoder", "decoder"], "critic": ["critic"]}
-    packs = True
-    judges = "z"
+    title = "AAE (an adversarial autoencoder)"
+    teaches = (
+        "An autoencoder learns to give back what it is shown, by way of {latent}, while a critic tries to tell "
+        "inferred latents from random ones: to deceive it, the encoder spreads the data over the whole prior, so "
+        "that samples can be drawn."
+    )
 
     encoder: Conditional
     decoder: Conditional
@@ -65,6 +72,10 @@ class AAE(Game):
     weight: float = 10.0
     distance: Literal["mse", "l1"] = "mse"
     adversarial: float = 1.0
+
+    @classmethod
+    def needs(cls, s: Setup, **settings: Any) -> Needs:
+        return {"encoder": s.infer(s.x, s.z), "decoder": s.decode(s.z, s.x), "critic": s.judge(s.z)}
 
     def sample(self, *batch: Tensor) -> Joints:
         (x,) = batch
@@ -104,7 +115,14 @@ class SemiAAE(AAE):
         UserError: the prior is another, or the encoder a Gaussian.
     """
 
-    semi = True
+    feeds = PartlyLabelled
+    title = "a semi-supervised AAE (an adversarial autoencoder that is shown some labels)"
+    teaches = (
+        "An autoencoder learns to give back what it is shown, by way of {latent}: a style and a class, for which "
+        "it is shown the labels of a few inputs. A critic tries to tell both from random ones, so that samples "
+        "can be drawn."
+    )
+
     prior: Codes
     label_weight: float = 1.0
 
@@ -117,6 +135,18 @@ class SemiAAE(AAE):
             )
         if isinstance(self.encoder, Gaussian):
             raise UserError("SemiAAE's encoder answers a category's probabilities beside style; use --encoder dirac.")
+
+    @classmethod
+    def needs(cls, s: Setup, **settings: Any) -> Needs:
+        if s.classes < 2:
+            raise UserError(f"{cls.__name__} reads labels, and there are fewer than 2; choose other data.")
+        if isinstance(s.prior, Codes) and s.prior.categorical[:1] != (s.classes,):
+            raise UserError(
+                f"the data have {s.classes} labels, and the prior's category has {s.prior.words}; give as `prior` "
+                f'"codes(categorical=[{s.classes}], uniform=0)".'
+            )
+        z_hat = dataclasses.replace(s.z, category=s.classes)  # [style | the probabilities of the labels]
+        return {**super().needs(s, **settings), "encoder": s.infer(s.x, z_hat)}
 
     def sample(self, *batch: Tensor) -> Joints:
         x, x_l, y = batch

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Any, ClassVar
+
 from torch import Tensor, nn
 
 from interalia.adversarial.disturbances import Disturbance
 from interalia.adversarial.divergences import GAN, Divergence
 from interalia.adversarial.penalties import Joints, Penalty
 from interalia.conditionals import Conditional, Prior
+from interalia.games.feeds import Data, Labelled
 from interalia.games.game import Game, Outcome, part
+from interalia.games.needs import Needs, Setup
+
+PAIRS = (
+    "Three networks learn together: an encoder that infers {latent} from data, a decoder that makes data from z, "
+    "and a critic that tries to tell the pairs (data, inferred z) from the pairs (made data, random z). "
+)
 
 
 @part
@@ -49,8 +58,9 @@ class ALI(Game):
     """
 
     players = {"generator": ["encoder", "decoder"], "critic": ["critic"]}
-    packs = True
-    conditional = True
+    feeds: ClassVar[type[Data]] = Labelled
+    title = "ALI (adversarially learned inference)"
+    teaches = PAIRS + "Nothing asks for good reconstructions: they come about as far as the critic can no longer tell."
 
     encoder: Conditional
     decoder: Conditional
@@ -60,6 +70,15 @@ class ALI(Game):
     penalty: Penalty | None = None
     noise: Disturbance | None = None
     together: bool = True
+
+    @classmethod
+    def titled(cls, encoder: str) -> str:
+        deterministic = cls is ALI and encoder == "dirac"
+        return "BiGAN (adversarially learned inference with a deterministic encoder)" if deterministic else cls.title
+
+    @classmethod
+    def needs(cls, s: Setup, **settings: Any) -> Needs:
+        return {"encoder": s.infer(s.x, s.z), "decoder": s.decode(s.z, s.x), "critic": s.judge(s.x, s.z)}
 
     def sample(self, *batch: Tensor) -> Joints:
         x, *y = batch

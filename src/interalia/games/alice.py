@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import field
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -11,8 +11,10 @@ from torch.nn.functional import l1_loss, mse_loss
 
 from interalia.adversarial.penalties import Joints
 from interalia.conditionals import Conditional
-from interalia.games.ali import ALI
+from interalia.games.ali import ALI, PAIRS
+from interalia.games.feeds import Data
 from interalia.games.game import Outcome, part
+from interalia.games.needs import Needs, Setup
 
 
 @part
@@ -48,6 +50,12 @@ class ALICE(ALI):
         >>> sorted(game(torch.zeros(8, 2)).scores)
         ['p', 'q']
     """
+
+    title = "ALICE (adversarially learned inference with conditional entropy)"
+    teaches = (
+        PAIRS + "Unlike in ALI, encoder and decoder are also charged for what a reconstruction loses, so its "
+        "reconstructions are not comparable with those of ALI, which come about without being asked for."
+    )
 
     cycle: float = 1.0
     cycle_z: float = 0.0
@@ -95,10 +103,23 @@ class AdversarialALICE(ALI):
     """
 
     players = {"generator": ["encoder", "decoder"], "critic": ["critic", "cycle_critic"]}
-    conditional = False
+    feeds = Data
+    title = "ALICE (adversarially learned inference with a critic of round trips)"
+    teaches = (
+        PAIRS + "A second critic tries to tell an input from its reconstruction, with the input beside it, so that "
+        "reconstructions are asked for without a distance between pixels."
+    )
+    judged = (
+        "pairs (data, inferred z) and pairs (sample, random z), and the second critic's on data beside themselves and beside "
+        "their reconstructions,"
+    )
 
     cycle_critic: nn.Module = field(kw_only=True)
     weight: float = 1.0
+
+    @classmethod
+    def needs(cls, s: Setup, **settings: Any) -> Needs:
+        return {**super().needs(s, **settings), "cycle_critic": s.judge(s.x, s.x)}
 
     def sample(self, *batch: Tensor) -> Joints:
         (x,) = batch
@@ -110,11 +131,6 @@ class AdversarialALICE(ALI):
     def pairs(self, outcome: Outcome) -> list[tuple[Tensor, Tensor]]:
         scores = outcome.scores
         return [(scores["q"], scores["p"]), (scores["same"], scores["cycle"])]
-
-    def moved(self, player: str) -> None:
-        if self.penalty is not None and player == "critic":
-            for judge in (self.critic, self.cycle_critic):
-                self.penalty.moved(judge)
 
     def losses(self, joints: Joints) -> Outcome:
         q, p = self.score(self.critic, joints["q"], joints["p"])

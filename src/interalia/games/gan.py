@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, ClassVar
+
 from torch import Tensor, nn
 
 from interalia.adversarial.disturbances import Disturbance
@@ -9,7 +11,9 @@ from interalia.adversarial.divergences import GAN as GANDivergence
 from interalia.adversarial.divergences import Divergence
 from interalia.adversarial.penalties import Joints, Penalty
 from interalia.conditionals import Conditional, Prior
+from interalia.games.feeds import Data, Labelled
 from interalia.games.game import Game, Outcome, part
+from interalia.games.needs import Needs, Setup
 
 
 @part
@@ -44,9 +48,13 @@ class GAN(Game):
     """
 
     players = {"generator": ["decoder"], "critic": ["critic"]}
-    packs = True
-    judges = "x"
-    conditional = True
+    feeds: ClassVar[type[Data]] = Labelled
+    title = "GAN (a generative adversarial network)"
+    teaches = (
+        "Two networks learn against each other: a generator that makes data from {latent} drawn at random, and a "
+        "critic that tries to tell what it makes from real data. There is no encoder, so nothing is "
+        "reconstructed."
+    )
 
     decoder: Conditional
     critic: nn.Module
@@ -55,6 +63,10 @@ class GAN(Game):
     penalty: Penalty | None = None
     noise: Disturbance | None = None
     together: bool = True
+
+    @classmethod
+    def needs(cls, s: Setup, **settings: Any) -> Needs:
+        return {"decoder": s.decode(s.z, s.x), "critic": s.judge(s.x)}
 
     def sample(self, *batch: Tensor) -> Joints:
         x, *y = batch

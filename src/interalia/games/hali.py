@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
 from interalia.adversarial.penalties import Joints
-from interalia.conditionals import Chain
-from interalia.games.ali import ALI
+from interalia.conditionals import Chain, Gaussian
+from interalia.errors import UserError
+from interalia.games.ali import ALI, PAIRS
+from interalia.games.feeds import Data
 from interalia.games.game import Outcome, part
+from interalia.games.needs import Chain as ChainNeed
+from interalia.games.needs import Encoder, Needs, Setup
+from interalia.spaces import Space
 
 
 @part
@@ -44,11 +51,32 @@ class HALI(ALI):
         [2, 4, 3]
     """
 
-    conditional = False
+    feeds = Data
+    title = "HALI (hierarchical adversarially learned inference)"
+    teaches = (
+        PAIRS
+        + "There is a second level of latents between z and the data, which keeps more of an input's detail than z,"
+        " and which the critic sees too."
+    )
+
     encoder: Chain
     decoder: Chain
     lower: int = 128
     cycle: float = 0.0
+
+    @classmethod
+    def needs(cls, s: Setup, **settings: Any) -> Needs:
+        lower = settings["lower"]
+        if lower < 1:
+            raise UserError(
+                f"`lower` is {lower}, and the lower level has 1 dimension or more; give for example hali(lower=128)."
+            )
+        z1, z2 = Space("u", (lower,)), s.z
+        return {
+            "encoder": ChainNeed(s.infer(s.x, z1, narrow=True), s.infer(z1, z2)),
+            "decoder": ChainNeed(Encoder((z2,), z1, Gaussian, narrow=True), s.decode(z1, s.x)),
+            "critic": s.judge(s.x, z1, z2),
+        }
 
     def sample(self, *batch: Tensor) -> Joints:
         (x,) = batch

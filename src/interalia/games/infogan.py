@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -9,8 +11,10 @@ from interalia.adversarial.penalties import Joints
 from interalia.conditionals import Codes, Conditional, Prior
 from interalia.contexts import quietly
 from interalia.errors import UserError
+from interalia.games.feeds import Data
 from interalia.games.game import Outcome, part
 from interalia.games.gan import GAN
+from interalia.games.needs import Needs, Setup
 from interalia.networks.layers import Recogniser
 
 
@@ -57,9 +61,16 @@ class InfoGAN(GAN):
         ['critic', 'generator']
     """
 
-    conditional = False
-    recognises = True
-    packs = False
+    feeds = Data
+    title = "InfoGAN (a GAN whose samples tell the codes that they were made from)"
+    teaches = (
+        "Two networks learn against each other: a generator that makes data from {latent}, some of them codes (a "
+        "category, a number in a range) and the rest noise, and a critic that tries to tell what it makes from "
+        "real data and also says which codes a sample was made from. Both are rewarded when the codes can be "
+        "told, so that each code comes to stand for something that can be seen. Nobody tells them what; there are"
+        " no labels in the training."
+    )
+
     critic: Recogniser
     prior: Codes
     weight: float = 1.0
@@ -81,6 +92,10 @@ class InfoGAN(GAN):
             )
         check(self.decoder, critic, prior)
 
+    @classmethod
+    def needs(cls, s: Setup, **settings: Any) -> Needs:
+        return {**super().needs(s, **settings), "critic": s.judge(s.x, answers=s.prior.answers, packable=False)}
+
     def sample(self, *batch: Tensor) -> Joints:
         (x,) = batch
         z = self.prior.sample((len(x),))  # z = [noise, c] ~ p(z)
@@ -94,6 +109,10 @@ class InfoGAN(GAN):
         critic = self.divergence.critic_loss(data, model) + charge - information
         generator = self.divergence.generator_loss(data, model) - information
         return Outcome({"critic": critic, "generator": generator}, {"data": data, "model": model})
+
+    def answers(self, x: Tensor) -> Tensor:
+        """The parameters of Q(c | x), shape (n, answers)."""
+        return self.critic.recognise(x)[1]
 
     def answer(self, x: Tensor) -> Tensor:
         """The critic's score and its answers side by side, shape (n, 1 + answers)."""

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from torch import Tensor
 
 from interalia.adversarial.penalties import Joints
 from interalia.games.ali import ALI
+from interalia.games.feeds import Data
 from interalia.games.game import Outcome, part
+from interalia.games.needs import Given, Needs, Setup
+
+TRAINED = (
+    "The generator was trained before and stays as it is; an encoder is sought that infers {latent} from what it "
+    "makes and from data. "
+)
 
 
 @part
@@ -36,11 +45,19 @@ class PostHocALI(ALI):
     """
 
     players = {"encoder": ["encoder"], "critic": ["critic"]}
-    conditional = False
-    fixed = ("decoder",)
+    feeds = Data
+    title = "ALI after the fact (an encoder for a generator trained before)"
+    teaches = (
+        TRAINED + "A critic tries to tell the pairs (data, inferred z) from the pairs (made data, random z), and the "
+        "encoder learns to make them alike."
+    )
 
     def __post_init__(self) -> None:
         self.fix()
+
+    @classmethod
+    def needs(cls, s: Setup, **settings: Any) -> Needs:
+        return {**super().needs(s, **settings), "decoder": Given(s.decode(s.z, s.x))}
 
     def sample(self, *batch: Tensor) -> Joints:
         (x,) = batch

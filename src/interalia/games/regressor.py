@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 from dataclasses import field
-from typing import Literal
+from typing import Any, Literal
 
 from torch import Tensor
 from torch.nn.functional import l1_loss, mse_loss
@@ -12,8 +12,11 @@ from torch.nn.functional import l1_loss, mse_loss
 from interalia.adversarial.penalties import Joints
 from interalia.conditionals import Conditional, Dirac, Gaussian, Prior, Squashed, Uniform, log_bernoulli, odds_of
 from interalia.errors import UserError
+from interalia.games.feeds import Data
 from interalia.games.game import Game, Outcome, part
 from interalia.games.gan import GAN
+from interalia.games.needs import Given, Needs, Setup
+from interalia.games.posthoc import TRAINED
 
 Distance = Literal["auto", "mse", "l1", "cross-entropy"]
 
@@ -50,8 +53,8 @@ class LatentRegressor(Game):
     """
 
     players = {"regressor": ["encoder"]}
-    fixed = ("decoder",)
-    judges = ""
+    title = "a latent regressor (an encoder for a generator trained before)"
+    teaches = TRAINED + "It is charged for the distance from the z that a sample was made from; there is no critic."
 
     encoder: Conditional
     decoder: Conditional
@@ -61,6 +64,10 @@ class LatentRegressor(Game):
     def __post_init__(self) -> None:
         check_distance(self.distance, self.prior, self.encoder)
         self.fix()
+
+    @classmethod
+    def needs(cls, s: Setup, **settings: Any) -> Needs:
+        return {"encoder": s.infer(s.x, s.z), "decoder": Given(s.decode(s.z, s.x))}
 
     def sample(self, *batch: Tensor) -> Joints:
         z = self.prior.sample((len(batch[0]),))  # z ~ p(z)
@@ -100,7 +107,12 @@ class JointLatentRegressor(GAN):
     """
 
     players = {"generator": ["decoder"], "critic": ["critic"], "regressor": ["encoder"]}
-    conditional = False
+    feeds = Data
+    title = "a GAN with a joint latent regressor"
+    teaches = (
+        "A generator that makes data from {latent} and a critic learn against each other, as in a GAN, and an "
+        "encoder learns to read z off the samples; the generator is charged too for what the encoder cannot read."
+    )
 
     encoder: Conditional = field(kw_only=True)
     weight: float = 0.25
@@ -108,6 +120,10 @@ class JointLatentRegressor(GAN):
 
     def __post_init__(self) -> None:
         check_distance(self.distance, self.prior, self.encoder)
+
+    @classmethod
+    def needs(cls, s: Setup, **settings: Any) -> Needs:
+        return {"encoder": s.infer(s.x, s.z), **super().needs(s, **settings)}
 
     def sample(self, *batch: Tensor) -> Joints:
         (x,) = batch

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy, kl_div
@@ -9,8 +11,10 @@ from torch.nn.functional import cross_entropy, kl_div
 from interalia.adversarial.penalties import Joints
 from interalia.contexts import full
 from interalia.errors import UserError
-from interalia.games.ali import ALI
+from interalia.games.ali import ALI, PAIRS
+from interalia.games.feeds import PartlyLabelled
 from interalia.games.game import Outcome, part
+from interalia.games.needs import Needs, Setup
 
 SMALL = 0.1  # the norm of the first change of x, at which the gradient is looked at
 
@@ -53,9 +57,10 @@ class SemiALI(ALI):
         UserError: the critic has no logits.
     """
 
-    conditional = False
-    semi = True
-    packs = False
+    feeds = PartlyLabelled
+    title = "semi-supervised ALI (adversarially learned inference whose critic knows the classes)"
+    teaches = PAIRS + "The critic also tells the class of an input, for which it is shown the labels of a few of them."
+
     label_weight: float = 1.0
     cycle: float = 0.0
     vat: float = 0.0
@@ -66,6 +71,12 @@ class SemiALI(ALI):
             raise UserError("SemiALI needs a critic that answers a logit for each label; use --networks auto.")
         if self.radius < 0:
             raise ValueError(f"`radius` is {self.radius}, and it is the norm of a change: 0 or more")
+
+    @classmethod
+    def needs(cls, s: Setup, **settings: Any) -> Needs:
+        if s.classes < 2:
+            raise UserError(f"{cls.__name__} reads labels, and there are fewer than 2; choose other data.")
+        return {**super().needs(s, **settings), "critic": s.judge(s.x, s.z, classes=s.classes, packable=False)}
 
     def sample(self, *batch: Tensor) -> Joints:
         x, x_l, y = batch

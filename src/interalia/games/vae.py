@@ -12,7 +12,8 @@ from interalia.adversarial.penalties import Joints
 from interalia.conditionals import Conditional, Gaussian, Prior, StandardNormal, drawn
 from interalia.errors import UserError
 from interalia.games.game import Outcome, part
-from interalia.games.variational import Observed, Variational
+from interalia.games.needs import Needs, Setup
+from interalia.games.variational import BOUND, Observed, Variational
 
 
 @part
@@ -63,7 +64,15 @@ class VAE(Variational):
     """
 
     players = {"autoencoder": ["encoder", "decoder", "prior"]}
-    judges = ""
+    title = "VAE (a variational autoencoder)"
+    teaches = (
+        BOUND + "Both raise one number, a lower bound of log p(x), the log-likelihood of the data in nats. There is no "
+        "critic, and so nothing to be balanced."
+    )
+    reading = (
+        "How to read it: there is no critic, so the loss falls as the model gets better, and where it has stopped falling "
+        "more training brings little. It is minus the lower bound of log p(x) on training data, in nats."
+    )
 
     encoder: Conditional
     decoder: Conditional
@@ -96,6 +105,10 @@ class VAE(Variational):
             and isinstance(self.encoder, Gaussian)
             and isinstance(self.prior, StandardNormal)
         )
+
+    @classmethod
+    def needs(cls, s: Setup, **settings: Any) -> Needs:
+        return {"encoder": s.infer(s.x, s.z), "decoder": s.decode(s.z, s.x)}
 
     def sample(self, *batch: Tensor) -> Joints:
         (x,) = batch

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +15,7 @@ from interalia.conditionals import Conditional, Gaussian, Prior, StandardNormal
 from interalia.contexts import full
 from interalia.errors import UserError
 from interalia.games.game import Game, Outcome, part
+from interalia.games.needs import Needs, Setup
 from interalia.networks.layers import Joint
 
 
@@ -58,7 +60,12 @@ class VAEGAN(Game):
     """
 
     players = {"encoder": ["encoder"], "decoder": ["decoder"], "critic": ["critic"]}
-    judges = "x"
+    title = "VAE/GAN (a variational autoencoder with a GAN's critic)"
+    teaches = (
+        "A variational autoencoder with {latent} and a GAN learn together: the decoder is also the generator, and"
+        " what a reconstruction loses is counted in what the critic sees of an image, not in pixels."
+    )
+    judged = "data, on its reconstructions and on samples"
 
     encoder: Conditional
     decoder: Conditional
@@ -79,6 +86,11 @@ class VAEGAN(Game):
             raise UserError("VAEGAN needs the standard normal prior, for KL(q(z | x) || p(z)); use --prior normal.")
         if not hasattr(critic, "features") or (getattr(critic, "x", None) is None and isinstance(critic, Joint)):
             raise UserError("VAEGAN needs a critic that answers its features of x; use --networks auto.")
+
+    @classmethod
+    def needs(cls, s: Setup, **settings: Any) -> Needs:
+        critic = s.judge(s.x, packable=False)  # its features are of single images
+        return {"encoder": s.infer(s.x, s.z), "decoder": s.decode(s.z, s.x), "critic": critic}
 
     def sample(self, *batch: Tensor) -> Joints:
         (x,) = batch

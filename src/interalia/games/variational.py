@@ -13,6 +13,10 @@ from interalia.errors import UserError
 from interalia.games.game import Game
 
 Observed = Literal["gaussian", "bernoulli"]
+BOUND = (
+    "Two networks learn together: an encoder that tells which z could have made an input, {latent}, as a "
+    "distribution q(z | x), and a decoder that tells how likely data is under a z. "
+)
 
 
 class Variational(Game):
@@ -55,7 +59,8 @@ class Variational(Game):
         self.encoder.follow(self.decoder)
 
     @property
-    def binary(self) -> bool:  # type: ignore[override]
+    def binary(self) -> bool:
+        """Whether p(x | z) is one of zeros and ones."""
         return self.likelihood == "bernoulli"
 
     def outputs(self, z: Tensor) -> Tensor:
@@ -73,7 +78,12 @@ class Variational(Game):
         return -each.flatten(1).sum(1)
 
     def log_likelihood(self, x: Tensor, z: Tensor) -> Tensor:
+        """log p(x | z) in nats, shape (n,)."""
         return self.log_density(x, self.outputs(z))
+
+    def log_joint(self, x: Tensor, z: Tensor) -> Tensor:
+        """log p(x, z) = log p(x | z) + log p(z) in nats, shape (n,)."""
+        return self.log_likelihood(x, z) + self.prior.log_prob(z)
 
     def simulate(self, z: Tensor) -> Tensor:
         """x ~ p(x | z), with the noise that the likelihood has around the decoder's mean."""

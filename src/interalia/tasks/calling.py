@@ -9,9 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from interalia.conditionals import Chain, Conditional
+from interalia.conditionals import Conditional
 from interalia.data.store import condition
 from interalia.errors import UserError, unknown
+from interalia.games.capabilities import Generates, HasLevels, Infers, require, who
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -21,23 +22,6 @@ if TYPE_CHECKING:
 BATCH = 250
 LABELS, NOISE = 1, 2  # streams of random numbers beside the one of z
 Level = Literal["upper", "lower"]  # of latents, where there are two
-
-
-def capable(game: Game, task: str, *networks: str) -> None:
-    """Raises a UserError if `game` lacks one of the networks that `task` needs."""
-    from interalia.games import REGISTRY
-
-    for name in networks:
-        if not hasattr(game, name):
-            able = [
-                member.__name__
-                for member in REGISTRY.values()
-                if all(any(part in some for some in (*member.players.values(), member.fixed)) for part in networks)
-            ]
-            raise UserError(
-                f"{type(game).__name__} has no {name}; {task} needs a game with {' and '.join(networks)}: "
-                f"{', '.join(able)}."
-            )
 
 
 def in_batches(function: Callable[..., Tensor], *inputs: Tensor, device: torch.device) -> Tensor:
@@ -64,16 +48,12 @@ def level_of(game: Game, level: Level, encoder: bool) -> Conditional:
     Raises:
         UserError: the lower level of a game that has one level is asked for, or there is no such level.
     """
-    network = game.encoder if encoder else game.decoder
     if level == "upper":
-        return network
+        return require(game, Infers, "encode").encoder if encoder else require(game, Generates, "decode").decoder
     if level != "lower":
         raise UserError(f"`level` is {level!r}; it is 'upper', z, or 'lower', between z and x.")
-    if not isinstance(network, Chain):
-        raise UserError(
-            f"{type(game).__name__} has one level of latents; leave the level out, or play HALI, which has two."
-        )
-    return network.first if encoder else network.second
+    both = require(game, HasLevels, "the lower level")
+    return both.encoder.first if encoder else both.decoder.second
 
 
 def check_images(game: Game, x: Tensor) -> None:
@@ -166,7 +146,7 @@ def told(game: Game, y: ArrayLike | None, count: int) -> tuple[Tensor, ...]:
     """
     if not game.data.condition:
         return ()
-    kind = "attributes" if game.data.attributes else "labels"
+    kind = game.data.y
     if y is None:
         raise UserError(
             f"this {type(game).__name__} was told {kind}, so it has to be told those of the images too; give their {kind} "
@@ -199,16 +179,11 @@ def told(game: Game, y: ArrayLike | None, count: int) -> tuple[Tensor, ...]:
 
 def check_conditional(game: Game, task: str) -> None:
     """Raises a UserError unless the game is told labels or attributes."""
-    from interalia.games import REGISTRY
-
-    capable(game, task, "encoder", "decoder")
+    require(game, Infers, task)
+    require(game, Generates, task)
     if not game.data.condition:
-        able = [
-            member.__name__
-            for member in REGISTRY.values()
-            if member.conditional and any("encoder" in moved for moved in member.players.values())
-        ]
+        able = who(Infers, also=lambda kind: kind.feeds.conditional)
         raise UserError(
             f"this {type(game).__name__} was not told any labels; {task} by label needs a game that is trained with --labels "
-            f"or --attributes: {', '.join(able)}."
+            f"or --attributes: {able}."
         )
