@@ -18,7 +18,7 @@ from PIL import Image
 
 from interalia import reports
 from interalia.errors import UserError
-from interalia.games import ALI, Game
+from interalia.games import ALI, AVB, VAE, Game
 from interalia.games.facts import facts
 from interalia.games.variational import Variational
 from interalia.reports import plots
@@ -387,6 +387,15 @@ def test_a_page_promises_nothing_that_a_game_of_other_people_cannot(
         assert promised not in page.text
     assert "there is no critic, so the loss falls" in page.text
     words.by_name.cache_clear()
+
+
+def test_what_is_said_of_a_game_is_not_said_of_another_that_is_made_from_it() -> None:
+    for kind in (ALI, AVB, VAE):
+        told = facts(type("Other", (kind,), {"players": kind.players}))
+        assert (told["title"], told["teaches"], told["reading"]) == ("", "", "")
+        assert told["can"] == facts(kind)["can"]
+    assert facts(type("Other", (ALI,), {}))["judged"] == facts(ALI)["judged"]  # which follows from its needs
+    assert facts(type("Other", (AVB,), {}))["judged"] == ""
 
 
 def test_a_page_of_a_game_that_is_not_here_neither_promises_nor_denies(tmp_path: Path) -> None:
