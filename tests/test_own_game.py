@@ -117,8 +117,9 @@ def test_it_is_measured_and_has_its_page(tmp_path: Path) -> None:
     page = reports.make(loaded).read_text(encoding="utf-8")
     names = {measure["name"] for measure in json.loads(Folder(tmp_path / "run").results.read_text())["measures"]}
     assert {"reconstruction_ratio", "frechet_distance"} <= names
-    assert "Trained ALI (adversarially learned inference) on" in page  # which was given from Python
+    assert "a game of somebody&#x27;s own" in page
     assert "squares" in page
+    assert "pairs (data, inferred z)" not in page  # what its critic judges is its own
     assert "beside the game and the data, given from Python" in Folder(tmp_path / "run").table.read_text()
     path = str(tmp_path / "run")
     said(["report", path])

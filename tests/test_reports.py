@@ -20,6 +20,7 @@ from interalia import reports
 from interalia.errors import UserError
 from interalia.games import ALI, AVB, VAE, Game
 from interalia.games.facts import facts
+from interalia.games.game import part
 from interalia.games.variational import Variational
 from interalia.reports import plots
 from interalia.reports.rendering import PROGRESS
@@ -370,7 +371,7 @@ def test_a_page_promises_nothing_that_a_game_of_other_people_cannot(
     from interalia import games
     from interalia.reports import words
 
-    kind = type("OnlyGenerates", (OnlyGenerates,), {"decoder": None, "prior": None})
+    kind = part(OnlyGenerates)
     run: dict[str, Any] = {**RUN, "game": "theirs(weight=2.0)"}
     if kept:
         run[ABOUT_GAME] = facts(kind)
@@ -392,10 +393,10 @@ def test_a_page_promises_nothing_that_a_game_of_other_people_cannot(
 def test_what_is_said_of_a_game_is_not_said_of_another_that_is_made_from_it() -> None:
     for kind in (ALI, AVB, VAE):
         told = facts(type("Other", (kind,), {"players": kind.players}))
-        assert (told["title"], told["teaches"], told["reading"]) == ("", "", "")
+        assert (told["title"], told["teaches"], told["reading"], told["judged"]) == ("", "", "", "")
         assert told["can"] == facts(kind)["can"]
-    assert facts(type("Other", (ALI,), {}))["judged"] == facts(ALI)["judged"]  # which follows from its needs
-    assert facts(type("Other", (AVB,), {}))["judged"] == ""
+    assert facts(type("Other", (ALI,), {"title": "another"}))["judged"] == facts(ALI)["judged"]  # by its needs
+    assert facts(type("Other", (AVB,), {"title": "another"}))["judged"] == ""
 
 
 def test_a_page_of_a_game_that_is_not_here_neither_promises_nor_denies(tmp_path: Path) -> None:
