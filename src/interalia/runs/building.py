@@ -14,13 +14,13 @@ from torch.nn.utils.parametrizations import spectral_norm
 from interalia import conditionals, games, networks, registry
 from interalia.adversarial import disturbances, divergences, penalties
 from interalia.errors import UserError
+from interalia.games import DataSpec
 from interalia.games import needs as needed
 from interalia.games.capabilities import HasLikelihood, Infers, who
 from interalia.games.feeds import PartlyLabelled
 from interalia.networks import mlp, weights
 from interalia.networks.layers import Packed
 from interalia.runs import described, generators
-from interalia.spaces import DataSpec
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -11,10 +11,10 @@ import torch
 from safetensors import safe_open
 
 from interalia.errors import UserError
+from interalia.games import DataSpec
 from interalia.runs import OWN, Run
 from interalia.runs.building import build
 from interalia.runs.folder import Folder, header, own_generator
-from interalia.spaces import DataSpec
 
 if TYPE_CHECKING:
     from torch import nn
