@@ -14,6 +14,8 @@ from interalia import runs
 from interalia.adversarial import divergences
 from interalia.errors import UserError
 from interalia.games import REGISTRY, Game
+from interalia.games.feeds import PartlyLabelled
+from interalia.games.needs import Given, critics, declared
 from interalia.runs import building
 
 FLAT, CONV = (1, 4, 4), (1, 12, 24)
@@ -44,9 +46,24 @@ def build(game: str, shape: tuple[int, ...] = FLAT, double: bool = True, labels:
     )
     kind = REGISTRY[name]
     torch.manual_seed(0)
-    given = generator(run.latent, shape) if kind.fixed else None
-    made = building.build(run, shape, labels=CLASSES if kind.semi else labels, other=shape, generator=given)
+    given = generator(run.latent, shape) if infers_for_another(kind) else None
+    reads = issubclass(kind.feeds, PartlyLabelled)
+    made = building.build(run, shape, labels=CLASSES if reads else labels, other=shape, generator=given)
     return made.double() if double else made
+
+
+def infers_for_another(kind: type[Game]) -> bool:
+    """Whether its decoder is trained before."""
+    return isinstance(declared(kind).get("decoder"), Given)
+
+
+def packs(kind: type[Game]) -> bool:
+    return any(critic.packable for critic in critics(kind))
+
+
+def seen(kind: type[Game]) -> set[str]:
+    """The variables that its critics see."""
+    return {space.name for critic in critics(kind) for space in critic.sees}
 
 
 def generator(latent: int, shape: tuple[int, ...]) -> nn.Module:
@@ -67,17 +84,6 @@ def playable(game: str, divergence: str) -> bool:
 
 
 def batch(game: Game, count: int = 16) -> tuple[Tensor, ...]:
-    """(x,), (x, y) or (a, b), as the game wants it."""
-    random = torch.Generator().manual_seed(1)
+    """What the game feeds on: (x,), (x, y), (x, x_l, y) or (a, b), of its networks' type."""
     kind = next(game.parameters()).dtype
-    x = torch.rand(count, *game.shape, generator=random).to(kind)
-    if game.other is not None:
-        return x, torch.rand(count, *game.other, generator=random).to(kind)
-    if game.semi:
-        few = count // 2
-        y = torch.randint(game.classes, (few,), generator=random)
-        return x, x[:few].flip(0), torch.nn.functional.one_hot(y, game.classes).to(kind)
-    if game.labels:
-        y = torch.randint(game.labels, (count,), generator=random)
-        return x, torch.nn.functional.one_hot(y, game.labels).to(kind)
-    return (x,)
+    return tuple(part.to(kind) for part in game.feeds.example(game.data, count))

@@ -8,6 +8,7 @@ arguments of the class or function that the name stands for: a default lives in 
 from __future__ import annotations
 
 import ast
+import dataclasses
 import importlib
 import inspect
 from collections.abc import Callable, Iterator, Mapping
@@ -192,7 +193,8 @@ def settings_of(member: Callable[..., Any]) -> dict[str, Any]:
         >>> settings_of(R1)
         {'gamma': <class 'float'>, 'every': <class 'int'>, 'final': float | None}
     """
-    hints = get_type_hints(member.__init__ if inspect.isclass(member) else member)
+    fielded = dataclasses.is_dataclass(member)  # whose inherited fields have hints in the modules that they come from
+    hints = get_type_hints(member if fielded or not inspect.isclass(member) else member.__init__)
     parameters = inspect.signature(member).parameters.values()
     return {p.name: hints[p.name] for p in parameters if p.default is not p.empty and is_plain(hints.get(p.name))}
 

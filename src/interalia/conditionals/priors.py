@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.distributions import Normal
 
 from interalia.errors import UserError
+from interalia.spaces import Space
 
 
 class Prior(nn.Module, abc.ABC):
@@ -25,6 +26,17 @@ class Prior(nn.Module, abc.ABC):
         self.size = size
         self.register_buffer("place", torch.zeros(()), persistent=False)  # knows the device and the type
 
+    @property
+    def space(self) -> Space:
+        """Where z lives."""
+        return Space("z", (self.size,), self.support)
+
+    @property
+    def answers(self) -> int:
+        """How many numbers a recogniser returns for the codes in z; 0 where there are none."""
+        return 0
+
+    support: Literal["real", "ball"] = "real"
     place: Tensor
     mean: float
     variance: float
@@ -58,6 +70,7 @@ class StandardNormal(Prior):
 class Uniform(Prior):
     """p(z) = U(-1, 1) in each dimension, with variance 1/3."""
 
+    support = "ball"
     mean = 0.0
     variance = 1.0 / 3.0
 

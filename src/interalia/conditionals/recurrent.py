@@ -13,6 +13,8 @@ from interalia.conditionals.base import Conditional, bent
 from interalia.conditionals.paired import Paired, normal
 from interalia.contexts import full
 from interalia.errors import UserError
+from interalia.networks.needs import Map
+from interalia.spaces import Space
 
 if TYPE_CHECKING:
     from interalia.networks.draw import Drawer
@@ -73,6 +75,10 @@ class Recurrent(Conditional):
         self.attention = Attention(network.units, side, network.shape)
         self.cell = nn.LSTMCell(2 * network.shape[0] * side**2 + network.units, units)
         self.head = nn.Linear(units, 2 * (size // network.glimpses))
+
+    @classmethod
+    def asks(cls, given: tuple[Space, ...], target: Space, **settings: object) -> Map:
+        return Map(given, target, glimpses=True)
 
     def follow(self, decoder: Conditional) -> None:
         network = decoder.network

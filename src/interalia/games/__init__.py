@@ -17,6 +17,7 @@ from interalia.games.semiali import SemiALI
 from interalia.games.vae import VAE
 from interalia.games.vaegan import VAEGAN
 from interalia.registry import Registry
+from interalia.spaces import DataSpec
 
 REGISTRY: Registry[type[Game]] = Registry(
     "games",
@@ -52,6 +53,7 @@ __all__ = [
     "VAEGAN",
     "AdversarialALICE",
     "CycleGAN",
+    "DataSpec",
     "Game",
     "InfoGAN",
     "JointLatentRegressor",

@@ -14,6 +14,10 @@ from torch.nn.utils.parametrizations import spectral_norm
 from interalia import conditionals, games, networks, registry
 from interalia.adversarial import disturbances, divergences, penalties
 from interalia.errors import UserError
+from interalia.games import DataSpec
+from interalia.games import needs as needed
+from interalia.games.capabilities import HasLikelihood, Infers, who
+from interalia.games.feeds import PartlyLabelled
 from interalia.networks import mlp, weights
 from interalia.networks.layers import Packed
 from interalia.runs import described, generators
@@ -77,7 +81,7 @@ def build(
     noise = 0
     if conditional is conditionals.Implicit and "encoder" in needs:
         noise = encoder_settings.get("noise", inspect.signature(conditional).parameters["noise"].default)
-    semi = kind.semi
+    semi = kind.feeds is PartlyLabelled
     if semi and (labels or 0) < 2:
         raise UserError(f"{kind.__name__} reads labels, and there are fewer than 2; choose other data.")
     coded = prior if semi and isinstance(prior, conditionals.Codes) else None
@@ -111,7 +115,7 @@ def build(
         heads=heads,
         noise=noise,
         infers="encoder" in needs,
-        judges=kind.judges,
+        judges=judged(kind),
         lower=lower,
         classes=(labels or 0) if semi and not coded else 0,
         categories=coded.categorical[0] if coded else 0,
@@ -119,8 +123,8 @@ def build(
         bounded=isinstance(prior, conditionals.Uniform)
         and conditional in (conditionals.Dirac, conditionals.Implicit),  # whose network answers z itself
         labels=told,
-        answers=getattr(prior, "answers", 0) if kind.recognises else 0,
-        separate=divergence.separate and kind.judges == "xz" and not semi,
+        answers=prior.answers if any(critic.answers for critic in needed.critics(kind)) else 0,
+        separate=divergence.separate and judged(kind) == "xz" and not semi,
         other=other if "to_b" in needs else None,
     )
     made = registry.make(run.networks, networks.REGISTRY, "networks", sizes)
@@ -149,7 +153,11 @@ def build(
             mlp.sharpen(parts["encoder"], sizes.lower)
     if isinstance(made, networks.Networks) and made.output_bias is not None and mean is not None:
         weights.initialise_output(made.output_bias, mean)
-    idle = {name for name in ("encoder", "decoder", "critic") if name not in needs or name in kind.fixed}
+    idle = {
+        name
+        for name in ("encoder", "decoder", "critic")
+        if name not in needs or isinstance(needed.declared(kind).get(name), needed.Given)
+    }
     _normalise(run, {name: part for name, part in parts.items() if name not in idle})
 
     def encoder_of(network: nn.Module, size: int) -> Conditional:
@@ -180,16 +188,14 @@ def build(
         game = kind(**{key: value for key, value in given.items() if key in needs}, **settings)
     except ValueError as error:
         raise UserError(f"the game {run.game!r} cannot be made: {error}.") from error
-    if conditional is conditionals.Hamiltonian and game.encoder.log_joint is None:
+    if isinstance(game, Infers) and isinstance(q := game.encoder, conditionals.Hamiltonian) and q.log_joint is None:
         raise UserError(
             f"the encoder {run.encoder!r} follows the gradient of log p(x, z), which {type(game).__name__} does not have; "
             f"play vae or avb, or use --encoder gaussian."
         )
-    game.shape, game.labels, game.other = tuple(shape), told, sizes.other
-    game.attributes = dict(attributes or {})
-    game.classes = labels or 0 if semi else 0
-    if told or game.classes:
-        game.names = tuple(game.attributes or names or map(str, range(told or game.classes)))
+    classes = labels or 0 if semi else 0
+    given_names = tuple(attributes or names or map(str, range(told or classes))) if told or classes else ()
+    game.data = DataSpec(tuple(shape), told, dict(attributes or {}), classes, given_names, sizes.other)
     return game
 
 
@@ -203,7 +209,7 @@ def build_for(
     """The untrained game of a run on its data; see `build`."""
     told = frequencies(run, dataset)
     kind, _ = registry.look_up(run.game, games.REGISTRY, "game")
-    if kind.semi or (run.labels and kind.conditional):
+    if kind.feeds is PartlyLabelled or (run.labels and kind.feeds.conditional):
         dataset.check_labels("leave --labels out" if run.labels else "play another game")
     game = build(run, dataset.shape, mean, dataset.labels, dataset.other_shape, told, generator, dataset.classes, trust)
     check_fits(game, dataset)
@@ -212,13 +218,19 @@ def build_for(
 
 def check_fits(game: Game, dataset: Dataset) -> None:
     """Raises a UserError unless the data are what the game is one of."""
-    if game.semi or (game.labels and not game.attributes):
-        dataset.check_labels("play another game")
-    if game.binary and not dataset.binary:
+    game.feeds.check(game.data, dataset)
+    if isinstance(game, HasLikelihood) and game.binary and not dataset.binary:
         raise UserError(
             f"a Bernoulli likelihood is one of zeros and ones, and {dataset.name!r} has grey values; give --binarise "
             f"fresh (or fixed), or likelihood='gaussian' in the game."
         )
+
+
+def judged(kind: type[Game]) -> str:
+    """What the critic of a kind of game is shown: x, z, xz, or nothing."""
+    critic = next(iter(needed.critics(kind)), None)
+    seen = [] if critic is None else [space.name for space in critic.sees if space.name in "xz"]
+    return "".join(dict.fromkeys(seen))
 
 
 def _disturbance(run: Run, kind: type[Game], shape: tuple[int, ...]) -> Disturbance | None:
@@ -228,7 +240,7 @@ def _disturbance(run: Run, kind: type[Game], shape: tuple[int, ...]) -> Disturba
         UserError: the game's critic sees no images, or is asked for a ratio that a change would falsify.
     """
     parts: list[Disturbance] = []
-    if not kind.deceives:
+    if any(not critic.adversary for critic in needed.critics(kind)):
         for flag, value in (("augment", run.augment), ("noise", run.noise)):
             if value != "none":
                 raise UserError(
@@ -242,7 +254,7 @@ def _disturbance(run: Run, kind: type[Game], shape: tuple[int, ...]) -> Disturba
                 f"`augment` changes the images that a critic sees, and {kind.__name__ + ' ' if 'has' in what else ''}{what}; "
                 f"leave --augment out."
             )
-        if kind.judges == "z":
+        if judged(kind) == "z":
             raise UserError(
                 f"`augment` changes images, and {kind.__name__}'s critic sees z alone; leave --augment out."
             )
@@ -258,8 +270,8 @@ def _packed(run: Run, kind: type[Game], sizes: Sizes) -> dict[str, nn.Module]:
     Raises:
         UserError: this game's critic answers for single samples, or a batch is no whole number of packs.
     """
-    if not kind.packs:
-        able = ", ".join(member.__name__ for member in games.REGISTRY.values() if member.packs)
+    if not any(critic.packable for critic in needed.critics(kind)):
+        able = who(also=lambda kind: any(critic.packable for critic in needed.critics(kind)))
         raise UserError(
             f"{kind.__name__}'s critic cannot judge packs of samples; leave --pack out, or play one of: {able}."
         )
@@ -325,8 +337,8 @@ def _told(run: Run, kind: type[Game], labels: int, attributes: Mapping[str, floa
         raise UserError("networks are told labels or attributes; leave out one of --labels and --attributes.")
     if not run.labels and run.attributes is None:
         return 0
-    if not kind.conditional:
-        able = ", ".join(member.__name__ for member in games.REGISTRY.values() if member.conditional)
+    if not kind.feeds.conditional:
+        able = who(also=lambda kind: kind.feeds.conditional)
         flag = "labels" if run.labels else "attributes"
         raise UserError(f"{kind.__name__} cannot be told {flag}; leave out --{flag}, or play one that can: {able}.")
     if run.attributes is not None:

@@ -12,6 +12,8 @@ from torch import Tensor, nn
 from interalia import conditionals
 from interalia.contexts import quietly
 from interalia.errors import UserError
+from interalia.games.capabilities import Generates
+from interalia.games.needs import Given, declared
 
 if TYPE_CHECKING:
     from interalia.conditionals import Conditional, Prior
@@ -40,7 +42,7 @@ def given(
         loading,  # here, for the generator of a run is loaded as any run is, its own generator first
     )
 
-    if "decoder" not in kind.fixed:
+    if not isinstance(declared(kind).get("decoder"), Given):
         if run.generator is not None or module is not None:
             raise UserError(f"{kind.__name__} trains a decoder of its own; leave --generator out.")
         return None
@@ -64,12 +66,12 @@ def given(
             game = loading.load(path, trust=trust).game
         except UserError as error:
             raise UserError(f"the generator that this run infers for cannot be loaded: {error}") from None
-        if game.labels:
+        if game.data.condition:
             raise UserError(
-                f"the generator {path} is told {'attributes' if game.attributes else 'labels'}, and {kind.__name__} "
+                f"the generator {path} is told {game.data.y}, and {kind.__name__} "
                 f"infers for one that is told nothing; give one that was trained without."
             )
-        if not hasattr(game, "decoder"):
+        if not isinstance(game, Generates):
             raise UserError(
                 f"the run {run.generator} has no decoder, being a {type(game).__name__}; give a generator's."
             )

@@ -11,6 +11,7 @@ import torch
 from safetensors import safe_open
 
 from interalia.errors import UserError
+from interalia.games import DataSpec
 from interalia.runs import OWN, Run
 from interalia.runs.building import build
 from interalia.runs.folder import Folder, header, own_generator
@@ -97,6 +98,7 @@ def load(
                 f"interalia train --resume {home.path}."
             )
     about = header(file)
+    data = DataSpec.read(about["data"])
     with safe_open(file, framework="pt") as opened:
         tensors = {key: opened.get_tensor(key) for key in opened.keys()}  # noqa: SIM118 (not a mapping)
     run = Run(**{key: value for key, value in about["run"].items() if key in Run.__dataclass_fields__})
@@ -112,8 +114,6 @@ def load(
     if dataset is not None and run.data != OWN:
         raise UserError(f"{file} was trained on data that its run names, {run.data}; leave `dataset` out.")
     with torch.random.fork_rng(devices=[]):
-        other = about.get("other")
-        told = about.get("attributes", {})
         place = file.parent.parent if file.parent.name == "checkpoints" else file.parent  # where the best weights lie
         # a generator's file has no other beside it; and what the weights' metadata name elsewhere is never opened
         placed = run if file.stem == "generator" else own_generator(run, Folder(place))
@@ -127,13 +127,13 @@ def load(
             if game is not None
             else build(
                 placed,
-                tuple(about["shape"]),
+                data.shape,
                 None,
-                about.get("classes") or about.get("labels", 0),
-                other and tuple(other),
-                told,
+                data.classes or data.condition,
+                data.other,
+                data.attributes,
                 generator,
-                about.get("names", ()),  # which older files do not have
+                data.names,
                 trust,
             )
         )
@@ -146,6 +146,6 @@ def load(
                 f"the weights in {file} do not fit the game that is given ({reason}); make it as it was made then."
             ) from None
         raise UserError(f"the weights in {file} do not fit the run that they describe; export them anew.") from None
-    made.shape = tuple(about["shape"])
+    made.data = data
     made.to(resolve_device(device)).eval()
     return Trained(made, run, home, about["step"], dataset)
