@@ -131,6 +131,9 @@ class Conditional(nn.Module, abc.ABC):
     def follow(self, decoder: Conditional) -> None:
         """Is told which decoder it is the encoder to, by a game that has one for each."""
 
+    def check(self) -> None:
+        """Raises a UserError unless it has what it stands on, once it is part of a game."""
+
     def hidden(self, *c: Tensor) -> Tensor:
         """The last hidden layer of the network, the representation that probes read."""
         return self.network.hidden(*c)  # type: ignore[operator, no-any-return]

@@ -111,7 +111,7 @@ class AVB(Variational):
     @classmethod
     def needs(cls, s: Setup, **settings: Any) -> Needs:
         critic = s.judge(s.x, s.z, adversary=False, packable=False)  # its score is a log-ratio of single samples
-        return {"encoder": s.infer(s.x, s.z), "decoder": s.decode(s.z, s.x), "critic": critic}
+        return {**super().needs(s, **settings), "critic": critic}
 
     def sample(self, *batch: Tensor) -> Joints:
         (x,) = batch

@@ -12,7 +12,6 @@ from interalia.adversarial.penalties import Joints
 from interalia.conditionals import Conditional, Gaussian, Prior, StandardNormal, drawn
 from interalia.errors import UserError
 from interalia.games.game import Outcome
-from interalia.games.needs import Needs, Setup
 from interalia.games.variational import Observed, Variational
 
 
@@ -98,10 +97,6 @@ class VAE(Variational):
             and isinstance(encoder, Gaussian)
             and isinstance(prior, StandardNormal)
         )
-
-    @classmethod
-    def needs(cls, s: Setup, **settings: Any) -> Needs:
-        return {"encoder": s.infer(s.x, s.z), "decoder": s.decode(s.z, s.x)}
 
     def sample(self, *batch: Tensor) -> Joints:
         (x,) = batch

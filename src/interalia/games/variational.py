@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -11,6 +11,7 @@ from torch import Tensor
 from interalia.conditionals import Conditional, Prior, Uniform, log_bernoulli, log_odds
 from interalia.errors import UserError
 from interalia.games.game import Game
+from interalia.games.needs import Needs, Setup
 
 Observed = Literal["gaussian", "bernoulli"]
 
@@ -55,6 +56,14 @@ class Variational(Game):
         self.sigma = sigma
         encoder.attach(self.log_joint)  # a method, no network: it stays the game's own, in copies too
         encoder.follow(decoder)
+
+    @classmethod
+    def needs(cls, s: Setup, **settings: Any) -> Needs:
+        if settings["likelihood"] == "bernoulli" and s.x.support != "unit":
+            raise UserError(
+                "a Bernoulli likelihood is one of images in [0, 1]; use vae(likelihood='gaussian') for vectors."
+            )
+        return {"encoder": s.infer(s.x, s.z), "decoder": s.decode(s.z, s.x)}
 
     @property
     def binary(self) -> bool:  # type: ignore[override]

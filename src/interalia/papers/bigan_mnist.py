@@ -89,7 +89,7 @@ def work(run: Run, source: Run, setting: Setting) -> Values:
 def hidden(game: Game, *parts: Tensor) -> tuple[Tensor, ...]:
     """The last hidden layer before the output: of the encoder, or of a game without one of the critic."""
     from interalia import tasks
-    from interalia.networks.mlp import BiGANCritic
+    from interalia.networks.bigan import BiGANCritic
     from interalia.tasks.calling import in_batches
 
     if hasattr(game, "encoder"):
