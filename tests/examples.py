@@ -5,6 +5,8 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterable
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -12,9 +14,13 @@ from torch import Tensor, nn
 
 from interalia import runs
 from interalia.adversarial import divergences
+from interalia.conditionals import Recurrent
 from interalia.errors import UserError
 from interalia.games import REGISTRY, Game
+from interalia.networks import REGISTRY as FAMILIES
+from interalia.networks import Critic, Map
 from interalia.runs import building
+from interalia.spaces import Space
 
 FLAT, CONV = (1, 4, 4), (1, 12, 24)
 # what a game cannot do without
@@ -81,3 +87,44 @@ def batch(game: Game, count: int = 16) -> tuple[Tensor, ...]:
         y = torch.randint(game.labels, (count,), generator=random)
         return x, torch.nn.functional.one_hot(y, game.labels).to(kind)
     return (x,)
+
+
+def networks(
+    family: str,
+    shape: tuple[int, ...],
+    latent: int,
+    heads: int = 2,
+    noise: int = 0,
+    infers: bool = True,
+    bounded: bool = False,
+    labels: int = 0,
+    answers: int = 0,
+    **settings: object,
+) -> SimpleNamespace:
+    """The encoder, the decoder and the critic of a family for ALI, or without an encoder for GAN; not yet started."""
+    made: Any = FAMILIES[family](**settings)  # type: ignore[arg-type]
+    x = Space("x", shape, "unit" if len(shape) == 3 else "real")
+    z = Space("z", (latent,), "ball" if bounded else "real")
+    y = (Space("y", (labels,)),) if labels else ()
+    inferred = z if heads == 1 else z.numbers(heads * latent)
+    return SimpleNamespace(
+        family=made,
+        encoder=made.make(Map((x, *y), inferred, noise)) if infers else None,
+        decoder=made.make(Map((z, *y), x)),
+        critic=made.make(Critic((x, z, *y) if infers else (x, *y), answers=answers)),
+    )
+
+
+def translators(family: str, shape: tuple[int, ...], other: tuple[int, ...] | None = None, **settings: object) -> Any:
+    """The networks of a family for CycleGAN."""
+    made: Any = FAMILIES[family](**settings)  # type: ignore[arg-type]
+    a, b = (Space("x", s, "unit" if len(s) == 3 else "real") for s in (shape, other or shape))
+    critics = {f"critic_{name}": made.make(Critic((x,), patches=True)) for name, x in (("a", a), ("b", b))}
+    return SimpleNamespace(family=made, to_b=made.make(Map((a,), b)), to_a=made.make(Map((b,), a)), **critics)
+
+
+def drawing(latent: int, shape: tuple[int, ...] = (1, 8, 8), **settings: object) -> tuple[Any, Any]:
+    """What DRAW's networks give a recurrent encoder, and their decoder."""
+    made: Any = FAMILIES["draw"](**settings)  # type: ignore[arg-type]
+    x, z = Space("x", shape, "unit"), Space("z", (latent,))
+    return made.make(Recurrent.asks((x,), z)), made.make(Map((z,), x))

@@ -157,7 +157,7 @@ class Conditional(nn.Module, abc.ABC):
         """
         if target.category:
             raise UserError(
-                f"a {cls.__name__} conditional returns no probabilities of a category, in which {target.name} ends; choose "
+                f"the conditional {cls.__name__} returns no probabilities of a category, in which {target.name} ends; choose "
                 f"an `encoder` that returns {target.name} itself, such as dirac."
             )
         return Map(given, target.numbers(cls.heads_for(**settings) * target.size))

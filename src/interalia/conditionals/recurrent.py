@@ -92,6 +92,7 @@ class Recurrent(Conditional):
             )
 
     def forward(self, *c: Tensor) -> Distribution:
+        self.check()
         return RecurrentDistribution(self.network(*c), self)
 
     def hidden(self, *c: Tensor) -> Tensor:
@@ -111,7 +112,6 @@ class RecurrentDistribution(Paired):
     """
 
     def __init__(self, x: Tensor, recurrent: Recurrent) -> None:
-        recurrent.check()
         self.x = x
         self.recurrent = recurrent
         super().__init__(x.new_empty(len(x), recurrent.size))

@@ -14,10 +14,9 @@ from interalia import conditionals, games, networks, registry
 from interalia.adversarial import disturbances, divergences, penalties
 from interalia.conditionals import Conditional
 from interalia.errors import UserError
-from interalia.games.dataspec import DataSpec
 from interalia.games.needs import Chain, Given, Need, Needs, Setup, complete, critics
 from interalia.networks import Critic, weights
-from interalia.spaces import Space
+from interalia.spaces import DataSpec, Space
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -59,7 +58,7 @@ def build(run: Run, data: DataSpec, mean: Tensor | None = None, given: Mapping[s
         raise UserError(f"the encoder {run.encoder!r} cannot be made: {error}.") from error
     parts |= {**given, **chosen(run, kind, setup, needs)}
     game = owned(registry.make(run.game, games.REGISTRY, "game", **parts), given)
-    game.shape, game.labels, game.other = data.shape, data.labels, data.other
+    game.shape, game.labels, game.other = data.shape, data.condition, data.other
     game.attributes, game.classes, game.names = data.attributes, data.classes, data.names
     return game
 
@@ -70,7 +69,7 @@ def set_up(run: Run, data: DataSpec) -> Setup:
     return Setup(
         Space("x", data.shape, support),
         registry.make(run.prior, conditionals.PRIORS, "prior", run.latent),
-        (Space("y", (data.labels,)),) if data.labels else (),
+        (Space("y", (data.condition,)),) if data.condition else (),
         None if data.other is None else Space("x", data.other, support),
         data.classes,
         registry.make(run.divergence, divergences.REGISTRY, "divergence"),
@@ -80,7 +79,7 @@ def set_up(run: Run, data: DataSpec) -> Setup:
 
 def check(run: Run, kind: type[Game], data: DataSpec, needs: Needs) -> None:
     """Raises a UserError where the game cannot be told what the run tells it, or its critics cannot be packed."""
-    if data.labels and not kind.conditional:
+    if data.condition and not kind.conditional:
         able = ", ".join(member.__name__ for member in games.REGISTRY.values() if member.conditional)
         argument = "attributes" if data.attributes else "labels"
         raise UserError(

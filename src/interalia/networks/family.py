@@ -56,10 +56,9 @@ class Family:
     able: ClassVar[tuple[str, ...]] = ()
     std: ClassVar[float | None] = None
 
-    def refuse(self, what: str) -> NoReturn:
-        raise UserError(
-            f"the networks {self.name or type(self).__name__!r} have no {what}; choose other `networks`, such as auto."
-        )
+    def refuse(self, what: str, instead: str = "auto") -> NoReturn:
+        name = self.name or type(self).__name__
+        raise UserError(f"the networks {name!r} have no {what}; choose other `networks`, such as {instead}.")
 
     def unfit(self, what: str, x: Space, do: str = "choose") -> NoReturn:
         raise UserError(
@@ -106,7 +105,7 @@ class Family:
 
     def watcher(self, net: Map) -> nn.Module:
         """What a recurrent encoder reads of x, step by step."""
-        self.refuse("decoder that paints step by step, which a recurrent encoder follows")
+        self.refuse("decoder that paints step by step, which a recurrent encoder follows", "draw")
 
     def between(self, net: Map) -> nn.Module:
         """From latents to latents, the same in all families."""

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from interalia import games, registry
 from interalia.errors import UserError
 from interalia.games import building
-from interalia.games.dataspec import DataSpec
 from interalia.games.needs import Translator, declared
 from interalia.runs import described, loading
+from interalia.spaces import DataSpec
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

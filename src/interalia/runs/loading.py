@@ -14,10 +14,10 @@ from safetensors import safe_open
 from interalia import conditionals, games, registry
 from interalia.errors import UserError
 from interalia.games import building
-from interalia.games.dataspec import DataSpec
 from interalia.games.needs import Given, declared
 from interalia.runs import OWN, Run, generators
 from interalia.runs.folder import Folder, header, own_generator
+from interalia.spaces import DataSpec
 
 if TYPE_CHECKING:
     from torch import nn
