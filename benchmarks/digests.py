@@ -31,6 +31,7 @@ from interalia.data.binarise import binarised
 from interalia.data.dataset import Dataset, Split
 from interalia.runs import Run, recipes
 from interalia.training import engine
+from interalia.training.state import Training
 
 STEPS, BATCH, IMAGES, CLASSES = 3, 4, 24, 10
 ATTRIBUTES = ("Male", "Smiling", "Young")
@@ -77,7 +78,7 @@ def digest(module: nn.Module) -> str:
     return sha.hexdigest()[:16]
 
 
-def trained(recipe: str) -> engine.Training:
+def trained(recipe: str) -> Training:
     """The recipe after its steps."""
     named = recipes.REGISTRY[recipe]()
     short = {"batch": min(named.batch, BATCH), "steps": STEPS, "epochs": None, "evaluate_every": 0, "device": "cpu"}

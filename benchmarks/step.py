@@ -38,7 +38,7 @@ from interalia.data.dataset import Dataset, Split
 from interalia.networks import conv
 from interalia.runs import recipes
 from interalia.training import engine
-from interalia.training.engine import Training
+from interalia.training.state import Training
 
 Step = Callable[[], None]
 TABLES = {"ali-svhn-paper": conv.SVHN, "ali-cifar10-paper": conv.CIFAR10}

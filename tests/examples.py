@@ -76,16 +76,16 @@ def batch(game: Game, count: int = 16) -> tuple[Tensor, ...]:
     """(x,), (x, y) or (a, b), as the game wants it."""
     random = torch.Generator().manual_seed(1)
     kind = next(game.parameters()).dtype
-    x = torch.rand(count, *game.shape, generator=random).to(kind)
-    if game.other is not None:
-        return x, torch.rand(count, *game.other, generator=random).to(kind)
+    x = torch.rand(count, *game.data.shape, generator=random).to(kind)
+    if game.data.other is not None:
+        return x, torch.rand(count, *game.data.other, generator=random).to(kind)
     if game.semi:
         few = count // 2
-        y = torch.randint(game.classes, (few,), generator=random)
-        return x, x[:few].flip(0), torch.nn.functional.one_hot(y, game.classes).to(kind)
-    if game.labels:
-        y = torch.randint(game.labels, (count,), generator=random)
-        return x, torch.nn.functional.one_hot(y, game.labels).to(kind)
+        y = torch.randint(game.data.classes, (few,), generator=random)
+        return x, x[:few].flip(0), torch.nn.functional.one_hot(y, game.data.classes).to(kind)
+    if game.data.condition:
+        y = torch.randint(game.data.condition, (count,), generator=random)
+        return x, torch.nn.functional.one_hot(y, game.data.condition).to(kind)
     return (x,)
 
 

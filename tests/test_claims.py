@@ -22,6 +22,7 @@ from interalia.errors import UserError
 from interalia.runs import Run, claims, recipes
 from interalia.runs.folder import Folder
 from interalia.training import engine
+from interalia.training.state import Training
 
 fcntl = pytest.importorskip("fcntl")  # Windows has no such locks
 
@@ -112,7 +113,7 @@ def test_within_one_process_too(run: Path) -> None:
 
 
 class Failing:
-    def start(self, training: engine.Training) -> None:
+    def start(self, training: Training) -> None:
         raise ZeroDivisionError
 
     def let_go(self) -> None: ...

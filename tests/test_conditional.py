@@ -59,7 +59,7 @@ def test_a_conditional_run_from_the_command_line(tmp_path: Path, capsys: pytest.
     assert program("generate", folder, "--label", 3, "--count", 5, "--out", tmp_path / "three.npz") == 0
     assert program("generate", folder) == 0
     assert "100 samples" in capsys.readouterr().out
-    assert interalia.load(folder).game.labels == 10
+    assert interalia.load(folder).game.data.condition == 10
     assert program("train", "--resume", folder, "--steps", 6) == 0
     assert program("generate", folder, "--label", 12) == 2
     assert "there is no label '12'" in capsys.readouterr().err
@@ -84,7 +84,7 @@ def test_a_label_is_its_name_everywhere(oddly_named: Path, tmp_path: Path, capsy
     assert program("train", "cali-mnist", *short, "--out", folder) == 0
     np.save(x, data.load("digits").test.x[:3])
     game = interalia.load(folder).game
-    assert list(game.names) == [str(name) for name in NAMES]
+    assert list(game.data.names) == [str(name) for name in NAMES]
 
     def saved(key: str, *arguments: object) -> torch.Tensor:
         assert program(*arguments, "--out", tmp_path / "found.npz") == 0, capsys.readouterr().err
@@ -137,8 +137,8 @@ def test_labels_are_read_by_name(oddly_named: Path, tmp_path: Path, capsys: pyte
 
 def test_names_of_words_may_be_counted(tmp_path: Path) -> None:
     game = build("gan", double=False, labels=3)
-    assert list(game.names) == ["0", "1", "2"]
-    game.names = ("cat", "dog", "ox")
+    assert list(game.data.names) == ["0", "1", "2"]
+    game.data.names = ("cat", "dog", "ox")
     assert torch.equal(tasks.generate(game, 2, label="dog"), tasks.generate(game, 2, label="1"))
     for wrong in ("3", "-1", "cow", ""):
         with pytest.raises(UserError, match="there is no label"):

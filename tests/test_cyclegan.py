@@ -28,9 +28,9 @@ from interalia.networks import translation
 from interalia.reports import plots
 from interalia.runs import Run, building, described, loading
 from interalia.runs.folder import Folder
-from interalia.training import callbacks, engine
-from interalia.training.callbacks import checkpoint
+from interalia.training import callbacks, checkpoint, engine
 from interalia.training.callbacks.evaluate import watched
+from interalia.training.state import Training
 
 DYNAMICS = sorted(set(dynamics.REGISTRY) - {"one-stage"})  # which a pool of past samples does not allow
 
@@ -267,7 +267,7 @@ class Fall(callbacks.Observer):
     def __init__(self, at: int) -> None:
         self.at = at
 
-    def step(self, training: engine.Training, outcome: Any) -> None:
+    def step(self, training: Training, outcome: Any) -> None:
         if training.step == self.at:
             raise ZeroDivisionError
 

@@ -33,9 +33,9 @@ from interalia.runs import Run, described, loading, recipes
 from interalia.runs import log as logs
 from interalia.runs.folder import Folder
 from interalia.runs.recipes import ali_digits
-from interalia.training import callbacks, engine
-from interalia.training.callbacks import Checkpoint, Health, Log, Observer, checkpoint
-from interalia.training.engine import Training
+from interalia.training import callbacks, checkpoint, engine
+from interalia.training.callbacks import Checkpoint, Health, Log, Observer
+from interalia.training.state import Training
 
 
 def same(a: Any, b: Any) -> bool:

@@ -8,7 +8,7 @@ import pkgutil
 
 STATES = {
     "interalia.runs.claims.Claim",  # a lock that is released
-    "interalia.training.engine.Training",  # which goes on
+    "interalia.training.state.Training",  # which goes on
     "interalia.papers.judging.Law",  # a source of draws, some of which do not return
 }
 

@@ -178,7 +178,7 @@ BEGIN: dict[str, dict[str, Any]] = {
     # a weight of 1 degenerates, 0.25 does not (Donahue and others)
     "joint-latent-regressor": {**ADVERSARIAL, "weight": 0.25, "distance": "auto"},
     "aae": {**ADVERSARIAL, "weight": 10.0, "distance": "mse", "adversarial": 1.0},
-    "semi-aae": {**ADVERSARIAL, "weight": 10.0, "label_weight": 1.0},
+    "semi-aae": {**ADVERSARIAL, "weight": 10.0, "distance": "mse", "adversarial": 1.0, "label_weight": 1.0},
     "vae": {
         "likelihood": "gaussian",
         "sigma": 0.1,

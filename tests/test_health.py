@@ -25,7 +25,7 @@ from interalia.runs import log as logs
 from interalia.runs import recipes
 from interalia.training import callbacks, engine
 from interalia.training.callbacks.evaluate import signs_of
-from interalia.training.engine import Training
+from interalia.training.state import Training
 
 SMALL: dict[str, Any] = {
     "networks": "auto(width=8)", "batch": 64, "latent": 8, "steps": 500, "evaluate_every": 100, "checkpoint_every": 500,

@@ -527,11 +527,11 @@ def test_attributes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = recipes.ali_digits(attributes="odd, large", steps=3, evaluate_every=0)
     trained = engine.train(run, tmp_path / "run")
     game = loading.load(tmp_path / "run").game
-    assert list(game.attributes) == ["odd", "large"]
-    assert game.attributes["odd"] == pytest.approx(values["train"][:, 0].mean())
+    assert list(game.data.attributes) == ["odd", "large"]
+    assert game.data.attributes["odd"] == pytest.approx(values["train"][:, 0].mean())
     assert tasks.generate(trained.game, 4).shape == (4, 1, 8, 8)
     (drawn,) = tasks.labels(game, 4000)
-    assert drawn.mean(0).tolist() == pytest.approx(list(game.attributes.values()), abs=0.03)
+    assert drawn.mean(0).tolist() == pytest.approx(list(game.data.attributes.values()), abs=0.03)
     x, y = torch.rand(2, 1, 8, 8), torch.tensor([[1, 0], [0, 1]])
     edited = tasks.edits(game, x, y)
     torch.testing.assert_close(edited[0, 1], tasks.edit(game, x, y, torch.tensor([[1, 1], [0, 0]]))[0])
@@ -540,7 +540,7 @@ def test_attributes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             with pytest.raises(UserError, match=words):
                 engine.prepare(run.replace(attributes=attributes))
         else:
-            assert engine.prepare(run.replace(attributes=attributes)).game.labels == 3
+            assert engine.prepare(run.replace(attributes=attributes)).game.data.condition == 3
     with pytest.raises(UserError, match="leave out one of --labels and --attributes"):
         engine.prepare(run.replace(labels=True))
     with pytest.raises(UserError, match="leave the label out"):

@@ -15,8 +15,8 @@ from interalia.runs import Run
 from interalia.runs import log as logs
 from interalia.runs.folder import Folder
 from interalia.runs.recipes import ali_digits
-from interalia.training import callbacks, engine
-from interalia.training.callbacks import Bar, checkpoint
+from interalia.training import callbacks, checkpoint, engine
+from interalia.training.callbacks import Bar
 from interalia.training.callbacks.callback import due
 
 

@@ -64,10 +64,10 @@ def test_a_recipe_builds_and_takes_a_step(name: str) -> None:
     if run.game == "cyclegan":  # convolutions all through: the networks of 256 pixels a side move on fewer as well
         shape = (shape[0], min(shape[1], 64), min(shape[2], 64))
     batch = [torch.rand(2, *shape)]
-    if game.labels or game.semi:
+    if game.data.condition or game.semi:
         batch += [batch[0]] * game.semi
-        batch.append(torch.eye(game.labels or game.classes).repeat(2, 1)[: len(batch[0])])
-    if game.other is not None:
+        batch.append(torch.eye(game.data.condition or game.data.classes).repeat(2, 1)[: len(batch[0])])
+    if game.data.other is not None:
         batch = [torch.rand(run.batch if run.batch < 2 else 2, *shape) for _ in "ab"]
     outcome = moves.step(itertools.repeat(tuple(batch)))
     assert all(loss.isfinite() for loss in outcome.losses.values())

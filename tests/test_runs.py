@@ -27,8 +27,7 @@ from interalia.errors import UserError
 from interalia.runs import Run, from_toml, loading
 from interalia.runs.folder import Folder
 from interalia.runs.recipes import ali_digits
-from interalia.training import engine
-from interalia.training.callbacks import checkpoint
+from interalia.training import checkpoint, engine
 
 
 def tiny(**fields: Any) -> Run:

@@ -18,6 +18,7 @@ from interalia.games import Outcome
 from interalia.runs import Run, recipes
 from interalia.training import engine
 from interalia.training.callbacks import Bar, Observer
+from interalia.training.state import Training
 
 pytestmark = pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="Windows has no such signals")
 
@@ -33,7 +34,7 @@ class Sending(Observer):
     def __init__(self, *numbers: int) -> None:
         self.numbers = numbers
 
-    def step(self, training: engine.Training, outcome: Outcome) -> None:
+    def step(self, training: Training, outcome: Outcome) -> None:
         if training.step == 3:
             for number in self.numbers:
                 signal.raise_signal(number)

@@ -18,6 +18,7 @@ from interalia.conditionals import Chain, Codes, Conditional, Dirac, Gaussian, M
 from interalia.data.sampler import Sampler
 from interalia.errors import UserError
 from interalia.games import ALI, GAN, HALI, VAE, Game
+from interalia.spaces import DataSpec
 from interalia.tasks import calling, completion, inference
 from interalia.tasks.completion import checked, faded
 
@@ -43,7 +44,7 @@ class By(nn.Module):
 
 def gan(decode: Callable[..., Tensor], prior: Prior | None = None, shape: tuple[int, ...] = (2,), **more: Any) -> Game:
     game = GAN(Dirac(By(decode)), nn.Identity(), prior or StandardNormal(2))
-    game.shape = shape
+    game.data = DataSpec(shape)
     vars(game).update(more)
     return game
 
@@ -52,7 +53,7 @@ def ali(
     encode: Callable[..., Tensor], decode: Callable[..., Tensor], shape: tuple[int, ...] = (2,), **more: Any
 ) -> Game:
     game = ALI(Dirac(By(encode)), Dirac(By(decode)), nn.Identity(), StandardNormal(2))
-    game.shape = shape
+    game.data = DataSpec(shape)
     vars(game).update(more)
     return game
 
@@ -123,7 +124,7 @@ class Noisy(Conditional):
 def noisy(labels: int = 0) -> Game:
     formula = By(lambda c, *y: c)
     game = ALI(Noisy(formula), Noisy(formula), Reader(), StandardNormal(2))
-    game.shape, game.labels = (2,), labels
+    game.data = DataSpec((2,), labels)
     vars(game).update(to_a=double, to_b=torch.neg, classes=2, classify=lambda x: x + torch.randn_like(x))
     return game
 
@@ -353,7 +354,7 @@ def test_levels_by_hand() -> None:
     encoder = Chain(Dirac(By(lambda x: x[:, :3] + 1)), Dirac(By(lambda z1: 10 * z1[:, :2])))
     decoder = Chain(Dirac(By(lambda z2: torch.cat([z2, z2[:, :1]], dim=1) / 2)), Dirac(By(lambda z1: 3 * z1)))
     game = HALI(encoder, decoder, nn.Identity(), StandardNormal(2), lower=3)
-    game.shape = (3,)
+    game.data = DataSpec((3,))
     x = torch.tensor([[1.0, 2.0, 3.0], [0.5, -1.0, 4.0]])
     close(tasks.encode(game, x, level="lower"), x + 1)
     close(tasks.encode(game, x), 10 * (x[:, :2] + 1))
@@ -403,7 +404,7 @@ def test_the_noise_of_x_is_not_that_of_z() -> None:
 def test_latents_are_encoded_as_means_or_draws() -> None:
     encoder = Gaussian(By(lambda x: torch.cat([3 * x, 0 * x], dim=1)))
     game = ALI(encoder, Dirac(By(double)), nn.Identity(), StandardNormal(2))
-    game.shape = (2,)
+    game.data = DataSpec((2,))
     x = torch.tensor([[0.5, 2.0], [1.0, -1.0], [0.0, 0.25]])
     close(tasks.encode(game, x), 3 * x)
     torch.manual_seed(6)
@@ -499,7 +500,7 @@ def test_edits_turn_one_attribute_over() -> None:
         wanted[:, j] = 1 - wanted[:, j]
         close(found[:, j], z + 10 * wanted[:, :2] + 100 * wanted[:, 2:])
     assert y.tolist() == [[1, 0, 1], [0, 0, 0]]
-    game.attributes = {}
+    game.data.attributes = {}
     close(tasks.edits(game, x, torch.tensor([0, 2]))[1], torch.tensor([[12.0, 3], [2, 13], [102, 103]]))
 
 
@@ -570,7 +571,7 @@ def test_traversals_tell_one_label_a_row() -> None:
     found = tasks.traverse(game, 1, rows=4, columns=2)
     for row, label in enumerate((0, 1, 2, 0)):
         close(found[row, :, 2:], torch.eye(3)[[label] * 2])
-    game.attributes = {"a": 0.3, "b": 0.5, "c": 0.9}
+    game.data.attributes = {"a": 0.3, "b": 0.5, "c": 0.9}
     found = tasks.traverse(game, 1, rows=6, columns=2, seed=4)
     close(found[:, 0, 2:], tasks.labels(game, 6, 4)[0])
     close(found[:, 1, 2:], found[:, 0, 2:])

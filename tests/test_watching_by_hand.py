@@ -26,7 +26,8 @@ from interalia.metrics.evaluation import Measure
 from interalia.reports import plots
 from interalia.runs import Run
 from interalia.runs.folder import Folder
-from interalia.training.callbacks import Health, checkpoint, evaluate
+from interalia.training import checkpoint
+from interalia.training.callbacks import Health, evaluate
 from interalia.training.callbacks.evaluate import Evaluate, check_best, refused_by, signs_of, watched
 
 # ---- what is measured

@@ -8,6 +8,7 @@ arguments of the class or function that the name stands for: a default lives in 
 from __future__ import annotations
 
 import ast
+import dataclasses
 import importlib
 import inspect
 from collections.abc import Callable, Iterator, Mapping
@@ -51,6 +52,64 @@ class Registry(Mapping[str, Entry], Generic[Entry]):
         if name in self:
             raise UserError(f"there is an entry {name!r} among the {self.kind} already; give it another name.")
         self.entries[name] = entry
+
+
+class Part(str):
+    """A part and its settings, as an object that is its own text: ``Part("adam", lr=5e-4)`` is ``"adam(lr=0.0005)"``, and
+    may be given wherever a text is taken.
+
+    Arguments:
+        text: a name, or a name with settings, whose spelling is made regular.
+        settings: plain values, which go before those in the text.
+
+    Raises:
+        UserError: the text cannot be read, or a setting is not a plain value (a number, text, truth value, None, or a list,
+            tuple or mapping of these).
+
+    Example:
+        >>> rate = Part("adam", lr=5e-4)
+        >>> rate == "adam(lr=0.0005)", rate.name, rate.settings
+        (True, 'adam', {'lr': 0.0005})
+        >>> str(rate.but(lr=1e-3, beta1=0.9))
+        'adam(lr=0.001, beta1=0.9)'
+    """
+
+    __slots__ = ()
+
+    def __new__(cls, text: str, /, **settings: Any) -> Part:
+        name, found = parse(text)
+        found |= settings
+        for key, value in settings.items():
+            if not is_literal(value):
+                raise UserError(
+                    f"the part {name!r} sets {key!r} to {value!r}, which cannot be written in a line of text; give a "
+                    f"number, a text, True, False, None, or a list or mapping of these."
+                )
+        words = ", ".join(f"{key}={value!r}" for key, value in found.items())
+        return super().__new__(cls, f"{name}({words})" if words else name)
+
+    @property
+    def name(self) -> str:
+        return parse(self)[0]
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        return parse(self)[1]
+
+    def but(self, **settings: Any) -> Part:
+        """The same part with some settings changed or added."""
+        return Part(self, **settings)
+
+    def __repr__(self) -> str:
+        return f"Part({', '.join([repr(self.name), *(f'{key}={value!r}' for key, value in self.settings.items())])})"
+
+
+def is_literal(value: Any) -> bool:
+    """Whether a value comes back from its own `repr`, so that a file can keep it."""
+    try:
+        return bool(ast.literal_eval(repr(value)) == value)
+    except (SyntaxError, ValueError):
+        return False
 
 
 def parse(text: str, kind: str = "part") -> tuple[str, dict[str, Any]]:
@@ -134,7 +193,8 @@ def settings_of(member: Callable[..., Any]) -> dict[str, Any]:
         >>> settings_of(R1)
         {'gamma': <class 'float'>, 'every': <class 'int'>, 'final': float | None}
     """
-    hints = get_type_hints(member.__init__ if inspect.isclass(member) else member)
+    fielded = dataclasses.is_dataclass(member)  # whose inherited fields have hints in the modules that they come from
+    hints = get_type_hints(member if fielded or not inspect.isclass(member) else member.__init__)
     parameters = inspect.signature(member).parameters.values()
     return {p.name: hints[p.name] for p in parameters if p.default is not p.empty and is_plain(hints.get(p.name))}
 

@@ -15,8 +15,7 @@ from interalia import data
 from interalia.games import Game
 from interalia.runs import Run
 from interalia.runs.folder import Folder
-from interalia.training import engine
-from interalia.training.callbacks import checkpoint
+from interalia.training import checkpoint, engine
 
 LATENT, BATCH, STEPS, LR, DECAY = 8, 32, 43, 1e-3, 0.9  # an epoch and a bit
 

@@ -14,7 +14,8 @@ from interalia import conditionals, games, networks, registry
 from interalia.adversarial import disturbances, divergences, penalties
 from interalia.conditionals import Conditional
 from interalia.errors import UserError
-from interalia.games.needs import Chain, Given, Need, Needs, Setup, complete, critics
+from interalia.games.capabilities import who
+from interalia.games.needs import Chain, Given, Need, Needs, Setup, complete, packable
 from interalia.networks import Critic, weights
 from interalia.spaces import DataSpec, Space
 
@@ -58,8 +59,7 @@ def build(run: Run, data: DataSpec, mean: Tensor | None = None, given: Mapping[s
         raise UserError(f"the encoder {run.encoder!r} cannot be made: {error}.") from error
     parts |= {**given, **chosen(run, kind, setup, needs)}
     game = owned(registry.make(run.game, games.REGISTRY, "game", **parts), given)
-    game.shape, game.labels, game.other = data.shape, data.condition, data.other
-    game.attributes, game.classes, game.names = data.attributes, data.classes, data.names
+    game.data = data
     return game
 
 
@@ -79,17 +79,12 @@ def set_up(run: Run, data: DataSpec) -> Setup:
 
 def check(run: Run, kind: type[Game], data: DataSpec, needs: Needs) -> None:
     """Raises a UserError where the game cannot be told what the run tells it, or its critics cannot be packed."""
-    if data.condition and not kind.conditional:
-        able = ", ".join(member.__name__ for member in games.REGISTRY.values() if member.conditional)
-        argument = "attributes" if data.attributes else "labels"
-        raise UserError(
-            f"{kind.__name__} cannot be told {argument}; leave out `{argument}`, or play one that can: {able}."
-        )
+    if data.condition and not kind.feeds.conditional:
+        able = who(also=lambda kind: kind.feeds.conditional)
+        raise UserError(f"{kind.__name__} cannot be told {data.y}; leave out `{data.y}`, or play one that can: {able}.")
     if run.pack > 1:
-        found = [need.packable for need in needs.values() if isinstance(need, Critic)]
-        if not found or not all(found):
-            packed = {member: [need.packable for need in critics(member)] for member in games.REGISTRY.values()}
-            able = ", ".join(member.__name__ for member, which in packed.items() if which and all(which))
+        if not packable(kind):
+            able = who(also=packable)
             raise UserError(
                 f"{kind.__name__}'s critic cannot judge packs of samples; leave `pack` out, or play one of: {able}."
             )

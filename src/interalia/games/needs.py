@@ -233,6 +233,12 @@ def declared(kind: type[Game]) -> Needs:
     return kind.needs(Setup(x, Codes(4, (2,), 0), other=x, classes=2), **complete(kind, {}))
 
 
+def packable(kind: type[Game]) -> bool:
+    """Whether its critics, and there are some, may be shown several samples at a time."""
+    found = critics(kind)
+    return bool(found) and all(critic.packable for critic in found)
+
+
 def critics(kind: type[Game]) -> list[Critic]:
     """The critics that a kind of game has: none for a game that needs none, or that does not declare its needs."""
     return [need for need in declared(kind).values() if isinstance(need, Critic)]

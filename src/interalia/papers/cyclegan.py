@@ -13,6 +13,7 @@ from interalia.adversarial.penalties import Joints
 from interalia.games import CycleGAN, Game, Outcome
 from interalia.papers.experiment import Experiment, Job, Setting, Values, trained
 from interalia.runs import Run
+from interalia.spaces import DataSpec
 
 if TYPE_CHECKING:
     from interalia.data import Dataset
@@ -136,7 +137,7 @@ def refer(run: Run, reference: str) -> Values:
     """What a translation that is exact scores, or one that answers the mean image of the training data."""
     from interalia.data.store import as_tensor
     from interalia.runs import described
-    from interalia.training.engine import mean_image
+    from interalia.training.batches import mean_image
 
     dataset = described.dataset(run)
     assert dataset.other is not None
@@ -186,7 +187,7 @@ def shown_pairs(run: Run, setting: Setting) -> tuple[Dataset, Game]:
     own = dict(run.fields())
     plain = Run(**{key: own[key] for key in own if key not in (*BROUGHT["game"], *BROUGHT["data"])})
     done, _ = trained(plain, setting, run.name, game=Paired(whole.to_b, whole.to_a), dataset=both)
-    done.game.shape = dataset.shape
+    done.game.data = DataSpec(dataset.shape)
     return dataset, done.game
 
 

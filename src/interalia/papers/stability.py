@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from interalia.games import Game, Outcome
-    from interalia.training.engine import Training
+    from interalia.training.state import Training
 
 COUNT = 2000  # held-out images
 DATA = {"MNIST": recipes.ali_mnist, "CIFAR-10": recipes.ali_cifar10}

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from interalia import games, registry
 from interalia.errors import UserError
 from interalia.games import building
-from interalia.games.needs import Translator, declared
+from interalia.games.capabilities import HasLikelihood
+from interalia.games.feeds import Domains, PartlyLabelled
 from interalia.runs import described, loading
 from interalia.spaces import DataSpec
 
@@ -56,7 +57,7 @@ def build(
         return build_for(run, described.dataset(run), mean, generator, trust)
     kind, _ = registry.look_up(run.game, games.REGISTRY, "game")
     told = condition(run, labels or 0, attributes or {})
-    classes = (labels or 0) if kind.semi else 0
+    classes = (labels or 0) if kind.feeds is PartlyLabelled else 0
     count = told or classes
     data = DataSpec(
         tuple(shape),
@@ -64,7 +65,7 @@ def build(
         dict(attributes or {}),
         classes,
         tuple(attributes or names or map(str, range(count))) if count else (),
-        other if any(isinstance(need, Translator) for need in declared(kind).values()) else None,
+        other if kind.feeds is Domains else None,
     )
     return building.build(run, data, mean, loading.given(run, kind, generator, trust))
 
@@ -79,7 +80,7 @@ def build_for(
     """The untrained game of a run on its data; see `build`."""
     told = frequencies(run, dataset)
     kind, _ = registry.look_up(run.game, games.REGISTRY, "game")
-    if kind.semi or (run.labels and kind.conditional):
+    if kind.feeds is PartlyLabelled or (run.labels and kind.feeds.conditional):
         dataset.check_labels("leave `labels` out" if run.labels else "play another game")
     game = build(run, dataset.shape, mean, dataset.labels, dataset.other_shape, told, generator, dataset.classes, trust)
     check_fits(game, dataset)
@@ -88,9 +89,8 @@ def build_for(
 
 def check_fits(game: Game, dataset: Dataset) -> None:
     """Raises a UserError unless the data are what the game is one of."""
-    if game.semi or (game.labels and not game.attributes):
-        dataset.check_labels("play another game")
-    if game.binary and not dataset.binary:
+    game.feeds.check(game.data, dataset)
+    if isinstance(game, HasLikelihood) and game.binary and not dataset.binary:
         raise UserError(
             f"a Bernoulli likelihood is one of zeros and ones, and {dataset.name!r} has grey values; give `binarise` "
             f"fresh (or fixed), or likelihood='gaussian' in the game."

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +13,7 @@ from safetensors import safe_open
 from interalia import conditionals, games, registry
 from interalia.errors import UserError
 from interalia.games import building
+from interalia.games.capabilities import Generates
 from interalia.games.needs import Given, declared
 from interalia.runs import OWN, Run, generators
 from interalia.runs.folder import Folder, header, own_generator
@@ -102,6 +102,7 @@ def load(
                 f"interalia train --resume {home.path}."
             )
     about = header(file)
+    data = DataSpec.read(about["data"])
     with safe_open(file, framework="pt") as opened:
         tensors = {key: opened.get_tensor(key) for key in opened.keys()}  # noqa: SIM118 (not a mapping)
     run = Run(**{key: value for key, value in about["run"].items() if key in Run.__dataclass_fields__})
@@ -116,7 +117,7 @@ def load(
         raise UserError("a game of your own has its decoder with it; leave `generator` out.")
     if dataset is not None and run.data != OWN:
         raise UserError(f"{file} was trained on data that its run names, {run.data}; leave `dataset` out.")
-    made = copy.deepcopy(game) if game is not None else built(run, file, about, generator, trust)
+    made = copy.deepcopy(game) if game is not None else built(run, data, file, generator, trust)
     try:
         made.load_state_dict(tensors)
     except RuntimeError as error:
@@ -126,13 +127,13 @@ def load(
                 f"the weights in {file} do not fit the game that is given ({reason}); make it as it was made then."
             ) from None
         raise UserError(f"the weights in {file} do not fit the run that they describe; export them anew.") from None
-    made.shape = tuple(about["shape"])
+    made.data = data
     made.to(resolve_device(device)).eval()
     return Trained(made, run, home, about["step"], dataset)
 
 
-def built(run: Run, file: Path, about: Mapping[str, Any], generator: nn.Module | None, trust: bool) -> Game:
-    """The game of weights in `file`, `about` which `header` knows, before it has them."""
+def built(run: Run, data: DataSpec, file: Path, generator: nn.Module | None, trust: bool) -> Game:
+    """The game of weights in `file`, before it has them."""
     place = file.parent.parent if file.parent.name == "checkpoints" else file.parent  # where the best weights lie
     # a generator's file has no other beside it; and what the weights' metadata name elsewhere is never opened
     placed = run if file.stem == "generator" else own_generator(run, Folder(place))
@@ -142,13 +143,6 @@ def built(run: Run, file: Path, about: Mapping[str, Any], generator: nn.Module |
             f"generator.safetensors or generator.pt2, into {place}."
         )
     kind, _ = registry.look_up(run.game, games.REGISTRY, "game")
-    labels = about.get("labels", 0)
-    classes = about.get("classes", labels if kind.semi else 0)  # which older files do not have, nor the names
-    told = 0 if kind.semi else labels
-    attributes = about.get("attributes", {})
-    names = about.get("names") or attributes or map(str, range(told or classes))
-    other = about.get("other")
-    data = DataSpec(tuple(about["shape"]), told, attributes, classes, tuple(names), other and tuple(other))
     with torch.random.fork_rng(devices=[]):
         return building.build(placed, data, None, given(placed, kind, generator, trust))
 
@@ -184,12 +178,12 @@ def given(run: Run, kind: type[Game], module: nn.Module | None, trust: bool = Fa
         game = load(path, trust=trust).game
     except UserError as error:
         raise UserError(f"the generator that this run infers for cannot be loaded: {error}") from None
-    if game.labels:
+    if game.data.condition:
         raise UserError(
-            f"the generator {path} is told {'attributes' if game.attributes else 'labels'}, and {kind.__name__} infers for "
-            f"one that is told nothing; give one that was trained without."
+            f"the generator {path} is told {game.data.y}, and {kind.__name__} infers for one that is told nothing; give one "
+            f"that was trained without."
         )
-    if not hasattr(game, "decoder"):
+    if not isinstance(game, Generates):
         raise UserError(f"the run {run.generator} has no decoder, being a {type(game).__name__}; give a generator's.")
     prior = registry.make(run.prior, conditionals.PRIORS, "prior", run.latent)
     if _settings(game.prior) != _settings(prior):

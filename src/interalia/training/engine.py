@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import copy
 import dataclasses
 import math
 import os
@@ -16,159 +15,25 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.optim import Optimizer
-from torch.optim.swa_utils import AveragedModel
 
 from interalia import registry, runs
 from interalia.contexts import BatchNorm, flushed, precision_context, resolve_precision
 from interalia.data import fingerprints
 from interalia.data.dataset import Dataset
-from interalia.data.sampler import Sampler
-from interalia.data.store import Store, as_tensor
 from interalia.errors import UserError
 from interalia.games import Game, Outcome
 from interalia.learning import dynamics, optimizers
-from interalia.learning.dynamics import Dynamics, Rules
-from interalia.networks import weights
+from interalia.learning.dynamics import Rules
 from interalia.runs import Run, building, claims, described, loading
-from interalia.runs.claims import Claim
 from interalia.runs.folder import Folder, own_generator
 from interalia.runs.loading import Trained
+from interalia.training import batches, checkpoint
+from interalia.training.state import Training
 
 if TYPE_CHECKING:
     from interalia.training.callbacks import Observer
-
-FORMAT = 2  # of checkpoints
-IMAGES_FOR_MEAN = 500  # as the original ALI draws the mean image
-
-
-@dataclasses.dataclass
-class Training:
-    """The state of a training: what a checkpoint holds, and what observers look at.
-
-    Attributes:
-        run: the resolved description.
-        folder: where the run is kept, or None.
-        dataset: the data with its three parts.
-        game: the game being trained.
-        average: the average of its weights, or None.
-        averaging: which average that is.
-        optimisers: one a player.
-        schedule: the learning rates' factor over time.
-        dynamics: how the players move.
-        stores: the training data, by index; one a domain.
-        samplers: the orders in which it is drawn, one a domain.
-        batches: the batches, drawn in that order.
-        step: steps done.
-        seconds: time spent in training, over all sittings.
-        best: the best value so far of the run's declared measure, and its step; None before the first evaluation.
-        estimated: what `finished` answered last, at which step, and whether of the best one.
-        converged: why it ends before its last step, where it does; set by whoever watches the measures.
-        fingerprint: of the data, where the run is kept in a folder.
-        claim: the sole right to train in the folder, until the training is finished.
-    """
-
-    run: Run
-    folder: Folder | None
-    dataset: Dataset
-    game: Game
-    average: AveragedModel | None
-    averaging: optimizers.Averaging | None
-    optimisers: dict[str, Optimizer]
-    schedule: optimizers.Schedule
-    dynamics: Dynamics
-    stores: tuple[Store, ...]
-    samplers: tuple[Sampler, ...]
-    batches: Iterator[tuple[Tensor, ...]]
-    step: int = 0
-    seconds: float = 0.0
-    best: tuple[float, int] | None = None
-    estimated: tuple[tuple[int, bool], Game] | None = None
-    converged: str = ""
-    fingerprint: dict[str, Any] | None = None
-    claim: Claim | None = None
-
-    @property
-    def device(self) -> torch.device:
-        return next(self.game.parameters()).device
-
-    @property
-    def steps(self) -> int:
-        assert self.run.steps is not None  # resolved
-        return self.run.steps
-
-    @property
-    def sampled(self) -> Game:
-        """The game with the weights that samples are drawn from: the averaged ones, where the run averages."""
-        game: Any = self.game if self.average is None else self.average.module
-        return game  # type: ignore[no-any-return]
-
-    def finished(self) -> Game:
-        """The game as it is exported at the end: the one that samples are drawn from, of the best step where the training
-        has converged, with batch norm's statistics estimated anew where the run asks for it. The training itself is left as
-        it is."""
-        converged = self.folder is not None and bool(self.converged) and self.best is not None
-        if self.run.population == 0 and not converged:
-            return self.sampled
-        if self.estimated is None or self.estimated[0] != (self.step, converged):
-            game = copy.deepcopy(self.sampled)
-            if converged:
-                from safetensors.torch import load_file
-
-                assert self.folder is not None
-                game.load_state_dict(load_file(self.folder.best))
-            if self.run.population:
-                batches = draw(self.stores, orders(self.stores, self.run, self.game.semi))
-                with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
-                    torch.manual_seed(self.run.seed)
-                    weights.estimate_population(game, batches, self.run.population)
-            self.estimated = ((self.step, converged), game)
-        return self.estimated[1]
-
-    @property
-    def finished_step(self) -> int:
-        """The step whose weights `finished` has."""
-        return self.best[1] if self.folder is not None and self.converged and self.best is not None else self.step
-
-    def state(self) -> dict[str, Any]:
-        """Everything that the next step depends on, in tensors and plain values."""
-        return {
-            "format": FORMAT,
-            "step": self.step,
-            "seconds": self.seconds,
-            "best": self.best,
-            "game": self.game.state_dict(),
-            "average": None if self.average is None else self.average.state_dict(),
-            "optimisers": {player: optimiser.state_dict() for player, optimiser in self.optimisers.items()},
-            "dynamics": self.dynamics.state_dict(),
-            "samplers": [sampler.state_dict() for sampler in self.samplers],
-            "memory": self.game.memory(),
-            "random": {
-                "cpu": torch.get_rng_state(),
-                "cuda": torch.cuda.get_rng_state_all() if self.device.type == "cuda" else [],
-                "mps": torch.mps.get_rng_state() if self.device.type == "mps" else None,
-            },
-        }
-
-    def restore(self, state: dict[str, Any]) -> None:
-        """Takes over the state that `state` gave."""
-        self.step, self.seconds = state["step"], state["seconds"]
-        self.best = None if state["best"] is None else (state["best"][0], state["best"][1])
-        self.game.load_state_dict(state["game"])
-        if self.average is not None and state["average"] is not None:
-            self.average.load_state_dict(state["average"])
-        for player, optimiser in self.optimisers.items():
-            optimiser.load_state_dict(state["optimisers"][player])
-        self.dynamics.load_state_dict(state.get("dynamics", {"memory": []}))  # which older checkpoints do not have
-        for sampler, position in zip(self.samplers, state["samplers"], strict=True):
-            sampler.load_state_dict(position)
-        self.game.remember(state["memory"])
-        torch.set_rng_state(state["random"]["cpu"].cpu())
-        if self.device.type == "cuda" and state["random"]["cuda"]:
-            torch.cuda.set_rng_state_all([part.cpu() for part in state["random"]["cuda"]])
-        if self.device.type == "mps" and state["random"].get("mps") is not None:
-            torch.mps.set_rng_state(state["random"]["mps"].cpu())
 
 
 @flushed()  # so that the threads that begin here do so too
@@ -186,8 +51,6 @@ def prepare(
     Raises:
         UserError: a part of the run does not exist or does not fit the others, or the folder keeps a run of other data.
     """
-    from interalia.training.callbacks.evaluate import check_best
-
     run = runs.marked(run, game, dataset)
     if game is not None and generator is not None:
         raise UserError("a game of your own has its decoder with it; leave `generator` out.")
@@ -201,61 +64,22 @@ def prepare(
         folder.check_data(fingerprint)
     torch.manual_seed(run.seed)
     if game is None:
-        mean = mean_image(dataset) if dataset.is_image else None
+        mean = batches.mean_image(dataset) if dataset.is_image else None
         game = building.build_for(own_generator(run, folder), dataset, mean, generator, trust)
     else:
         building.check_fits(game, dataset)
-    game.shape = dataset.shape
+    game.data = dataclasses.replace(game.data, shape=dataset.shape)
     game = game.to(device).train()
     if run.batch < 2 and any(isinstance(module, BatchNorm) for module in game.modules()):
         raise UserError("`batch` is 1, and batch norm averages over a batch; give --batch 2 or more.")
-    first = dataset.grey or dataset.train
-    domains = [first] if game.other is None or dataset.other is None else [first, dataset.other.train]
-    y = dataset.conditions("train", game.attributes) if game.labels else None
-    fresh = dataset.grey is not None
-    stores = tuple(Store(split, device, y=y, labels=game.labels, binarise=fresh) for split in domains)
-    if game.semi:
-        chosen = dataset.labelled(run.labelled, run.seed)
-        stores = (*stores, Store(chosen, device, y=chosen.y, labels=game.classes))
-    samplers = orders(stores, run, game.semi)
-    precision = resolve_precision(run.precision, game, device)
-    if precision == "bf16" and device.type != "mps":
+    stores = game.feeds.stores(game.data, dataset, device, labelled=run.labelled, seed=run.seed)
+    samplers = game.feeds.orders(stores, run.batch, run.seed)
+    run = resolved(run, game, dataset, samplers[0].batches, device)
+    check_evaluation(run, game, dataset, folder)
+    if run.precision == "bf16" and device.type != "mps":
         game.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-
-    steps = run.steps
-    if steps is None:
-        if run.epochs is None:
-            raise UserError("the run has no length; give --steps or --epochs.")
-        steps = math.ceil(run.epochs * samplers[0].batches)
-    best = run.best
-    if best == "auto":
-        best = "reverse_kl" if dataset.mixture is not None and game.other is None else "frechet_distance"
-        best = "reconstruction_ratio" if game.fixed else best  # its samples stay as they are
-    check_best(best, dataset, game)
-    if run.until_converged and folder is None:
-        raise UserError("`until_converged` keeps the best weights in the run's folder; give `out`.")
-    if run.until_converged and not run.evaluate_every:
-        raise UserError("`until_converged` counts evaluations, and `evaluate_every` is 0; give --evaluate-every steps.")
-    run = dataclasses.replace(run, steps=steps, precision=precision, device=str(device), best=best)
-
-    for player in run.rates:
-        game.check_player(player, "rates")
-    optimisers = {}
-    for player in game.players:
-        rate = {"lr": run.rates[player]} if player in run.rates else {}
-        optimisers[player] = registry.make(
-            run.optimiser, optimizers.OPTIMISERS, "optimiser", game.parameters_of(player), **rate
-        )
-        for group in optimisers[player].param_groups:
-            group["initial_lr"] = group["lr"]
-    moves = registry.make(
-        run.dynamics,
-        dynamics.REGISTRY,
-        "dynamics",
-        game,
-        optimisers,
-        Rules(run.accumulate, run.clip, run.balance, precision_context(precision, device)),
-    )
+    optimisers = optimisers_of(game, run)
+    rules = Rules(run.accumulate, run.clip, run.balance, precision_context(run.precision, device))
     averaging = registry.make(run.average, optimizers.AVERAGES, "average", run.ema)
     return Training(
         run=run,
@@ -266,34 +90,60 @@ def prepare(
         averaging=averaging,
         optimisers=optimisers,
         schedule=registry.make(run.schedule, optimizers.SCHEDULES, "schedule"),
-        dynamics=moves,
+        dynamics=registry.make(run.dynamics, dynamics.REGISTRY, "dynamics", game, optimisers, rules),
         stores=stores,
         samplers=samplers,
-        batches=draw(stores, samplers),
+        batches=batches.draw(stores, samplers),
         fingerprint=fingerprint,
     )
 
 
-def orders(stores: Sequence[Store], run: Run, semi: bool = False) -> tuple[Sampler, ...]:
-    """The order in which each store is drawn, independent of each other's; the few labelled images of a semi-supervised game
-    may be fewer than a batch."""
-    samplers = []
-    for i, store in enumerate(stores):
-        size = min(run.batch, len(store)) if semi and i else run.batch
-        samplers.append(Sampler(len(store), size, run.seed + i * 2**32))
-    return tuple(samplers)
+def resolved(run: Run, game: Game, dataset: Dataset, batches: int, device: torch.device) -> Run:
+    """The run with what it left open: its length in steps, of so many batches an epoch, its precision, its device, and the
+    measure that chooses the best weights.
+
+    Raises:
+        UserError: the run has no length.
+    """
+    steps, best = run.steps, run.best
+    if steps is None:
+        if run.epochs is None:
+            raise UserError("the run has no length; give --steps or --epochs.")
+        steps = math.ceil(run.epochs * batches)
+    if best == "auto":
+        best = "reverse_kl" if dataset.mixture is not None and game.data.other is None else "frechet_distance"
+        best = "reconstruction_ratio" if "decoder" in game.fixed else best  # its samples stay as they are
+    precision = resolve_precision(run.precision, game, device)
+    return dataclasses.replace(run, steps=steps, precision=precision, device=str(device), best=best)
 
 
-def draw(stores: Sequence[Store], samplers: Sequence[Sampler]) -> Iterator[tuple[Tensor, ...]]:
-    """Batches (x,), (x, y), (a, b) of two domains, or (x, x_l, y), for ever."""
-    for indices in zip(*samplers, strict=True):
-        yield tuple(part for store, index in zip(stores, indices, strict=True) for part in store[index])
+def check_evaluation(run: Run, game: Game, dataset: Dataset, folder: Folder | None) -> None:
+    """Raises a UserError unless the measure that the run chooses its weights by is taken, and kept where it ends by it."""
+    from interalia.training.callbacks.evaluate import check_best
+
+    check_best(run.best, dataset, game)
+    if run.until_converged and folder is None:
+        raise UserError("`until_converged` keeps the best weights in the run's folder; give `out`.")
+    if run.until_converged and not run.evaluate_every:
+        raise UserError("`until_converged` counts evaluations, and `evaluate_every` is 0; give --evaluate-every steps.")
 
 
-def mean_image(dataset: Dataset) -> Tensor:
-    """The mean of some training images, shape `dataset.shape`: of a fixed draw, since files may lie sorted by class."""
-    order = torch.randperm(len(dataset.train), generator=torch.Generator().manual_seed(0))[:IMAGES_FOR_MEAN]
-    return as_tensor(dataset.train.x[order.sort().values.numpy()]).mean(0)
+def optimisers_of(game: Game, run: Run) -> dict[str, Optimizer]:
+    """Each player's optimiser, at the learning rate that it begins with.
+
+    Raises:
+        UserError: the run has a rate for a player that the game has not, or a setting that the optimiser has not.
+    """
+    for player in run.rates:
+        game.check_player(player, "rates")
+    optimisers = {}
+    for player in game.players:
+        rate = {"lr": run.rates[player]} if player in run.rates else {}
+        optimiser = registry.make(run.optimiser, optimizers.OPTIMISERS, "optimiser", game.parameters_of(player), **rate)
+        for group in optimiser.param_groups:
+            group["initial_lr"] = group["lr"]
+        optimisers[player] = optimiser
+    return optimisers
 
 
 def keep_memory() -> None:
@@ -448,8 +298,6 @@ def open_run(
     Arguments:
         numbered: whether a new run takes the folder out-2, out-3 ... where there is something under `out` already.
     """
-    from interalia.training.callbacks import checkpoint
-
     run = runs.marked(run, game, dataset)
     if out is None:
         return prepare(run, None, generator, game, dataset, trust)
@@ -461,7 +309,7 @@ def open_run(
         training = prepare(run, folder, generator, game, dataset, trust)
         if resume:
             checkpoint.resume(training)
-        folder.write(training.run, training.fingerprint)
+        folder.write(training.run, training.fingerprint, training.game)
     except BaseException:
         claim.withdraw()
         raise

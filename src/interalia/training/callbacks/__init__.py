@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from interalia.training.callbacks import checkpoint
 from interalia.training.callbacks.callback import Observer
 from interalia.training.callbacks.checkpoint import Checkpoint
 from interalia.training.callbacks.health import Health
@@ -12,9 +11,9 @@ from interalia.training.callbacks.log import Log
 from interalia.training.callbacks.progress import Bar
 
 if TYPE_CHECKING:
-    from interalia.training.engine import Training
+    from interalia.training.state import Training
 
-__all__ = ["Bar", "Checkpoint", "Health", "Log", "Observer", "checkpoint", "usual"]
+__all__ = ["Bar", "Checkpoint", "Health", "Log", "Observer", "usual"]
 
 
 def usual(training: Training, progress: bool = True, tensorboard: bool = False) -> list[Observer]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from interalia.games import Outcome
-    from interalia.training.engine import Training
+    from interalia.training.state import Training
 
 
 class Observer:

@@ -12,7 +12,7 @@ from interalia.training.callbacks.callback import Observer, due
 
 if TYPE_CHECKING:
     from interalia.games import Outcome
-    from interalia.training.engine import Training
+    from interalia.training.state import Training
 
 
 class Health(Observer):
@@ -58,7 +58,7 @@ class Health(Observer):
         self.waiting.clear()
 
     def remedy(self, training: Training) -> str:
-        from interalia.training.callbacks.checkpoint import newest
+        from interalia.training.checkpoint import newest
 
         advice = "try smaller --rates, a --penalty, or --precision fp32."
         if training.folder is None:

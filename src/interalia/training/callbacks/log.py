@@ -12,7 +12,7 @@ from interalia.training.callbacks.callback import Observer, due
 
 if TYPE_CHECKING:
     from interalia.games import Outcome
-    from interalia.training.engine import Training
+    from interalia.training.state import Training
 
 
 class Log(Observer):

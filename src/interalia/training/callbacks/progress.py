@@ -14,7 +14,7 @@ from interalia.training.callbacks.callback import Observer
 
 if TYPE_CHECKING:
     from interalia.games import Outcome
-    from interalia.training.engine import Training
+    from interalia.training.state import Training
 
 QUIET = 30.0  # seconds between two lines where there is no terminal
 LIVELY = 0.2  # seconds between two updates of the bar: reading losses makes a GPU wait
