@@ -17,19 +17,14 @@ from interalia.adversarial import divergences
 from interalia.conditionals import Recurrent
 from interalia.errors import UserError
 from interalia.games import REGISTRY, Game
+from interalia.games.feeds import PartlyLabelled
+from interalia.games.needs import Encoder, Given, critics, declared
 from interalia.networks import REGISTRY as FAMILIES
 from interalia.networks import Critic, Map
 from interalia.runs import building
 from interalia.spaces import Space
 
 FLAT, CONV = (1, 4, 4), (1, 12, 24)
-# what a game cannot do without
-FIELDS: dict[str, dict[str, object]] = {
-    "infogan": {"prior": "codes(categorical=[3], uniform=1, gaussian=1)", "latent": 7},
-    "semi-aae": {"prior": "codes(categorical=[3], uniform=0)", "latent": 7, "encoder": "dirac"},
-}
-# whose divergences have to tell the density ratio
-RATIOS = {"avb"}
 CLASSES = 3  # labels that a semi-supervised game reads
 
 
@@ -46,13 +41,38 @@ def build(game: str, shape: tuple[int, ...] = FLAT, double: bool = True, labels:
     """An untrained game with narrow networks; both domains have the same shape."""
     name = game.split("(")[0]
     run = runs.Run(game=game, latent=3, networks="auto(width=2)", labels=labels > 0).replace(
-        **{**FIELDS.get(name, {}), **fields}
+        **{**fields_for(REGISTRY[name]), **fields}
     )
     kind = REGISTRY[name]
     torch.manual_seed(0)
-    given = generator(run.latent, shape) if kind.fixed else None
-    made = building.build(run, shape, labels=CLASSES if kind.semi else labels, other=shape, generator=given)
+    given = generator(run.latent, shape) if infers_for_another(kind) else None
+    reads = issubclass(kind.feeds, PartlyLabelled)
+    made = building.build(run, shape, labels=CLASSES if reads else labels, other=shape, generator=given)
     return made.double() if double else made
+
+
+def fields_for(kind: type[Game]) -> dict[str, object]:
+    """What a game cannot do without: a prior whose category its encoder returns, or with codes that its critic reads."""
+    encoder = declared(kind).get("encoder")
+    if isinstance(encoder, Encoder) and encoder.target.category:
+        return {"prior": f"codes(categorical=[{CLASSES}], uniform=0)", "latent": 7, "encoder": "dirac"}
+    if any(critic.answers for critic in critics(kind)):
+        return {"prior": "codes(categorical=[3], uniform=1, gaussian=1)", "latent": 7}
+    return {}
+
+
+def infers_for_another(kind: type[Game]) -> bool:
+    """Whether its decoder is trained before."""
+    return isinstance(declared(kind).get("decoder"), Given)
+
+
+def packs(kind: type[Game]) -> bool:
+    return any(critic.packable for critic in critics(kind))
+
+
+def seen(kind: type[Game]) -> set[str]:
+    """The variables that its critics see."""
+    return {space.name for critic in critics(kind) for space in critic.sees}
 
 
 def generator(latent: int, shape: tuple[int, ...]) -> nn.Module:
@@ -68,25 +88,14 @@ def playable(game: str, divergence: str) -> bool:
     try:
         divergences.REGISTRY[divergence]().log_ratio(torch.zeros(1))
     except UserError:
-        return game not in RATIOS
+        return all(critic.adversary for critic in critics(REGISTRY[game]))
     return True
 
 
 def batch(game: Game, count: int = 16) -> tuple[Tensor, ...]:
-    """(x,), (x, y) or (a, b), as the game wants it."""
-    random = torch.Generator().manual_seed(1)
+    """What the game feeds on: (x,), (x, y), (x, x_l, y) or (a, b), of its networks' type."""
     kind = next(game.parameters()).dtype
-    x = torch.rand(count, *game.data.shape, generator=random).to(kind)
-    if game.data.other is not None:
-        return x, torch.rand(count, *game.data.other, generator=random).to(kind)
-    if game.semi:
-        few = count // 2
-        y = torch.randint(game.data.classes, (few,), generator=random)
-        return x, x[:few].flip(0), torch.nn.functional.one_hot(y, game.data.classes).to(kind)
-    if game.data.condition:
-        y = torch.randint(game.data.condition, (count,), generator=random)
-        return x, torch.nn.functional.one_hot(y, game.data.condition).to(kind)
-    return (x,)
+    return tuple(part.to(kind) for part in game.feeds.example(game.data, count))
 
 
 def networks(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -138,7 +139,7 @@ def test_labels_are_read_by_name(oddly_named: Path, tmp_path: Path, capsys: pyte
 def test_names_of_words_may_be_counted(tmp_path: Path) -> None:
     game = build("gan", double=False, labels=3)
     assert list(game.data.names) == ["0", "1", "2"]
-    game.data.names = ("cat", "dog", "ox")
+    game.data = dataclasses.replace(game.data, names=("cat", "dog", "ox"))
     assert torch.equal(tasks.generate(game, 2, label="dog"), tasks.generate(game, 2, label="1"))
     for wrong in ("3", "-1", "cow", ""):
         with pytest.raises(UserError, match="there is no label"):

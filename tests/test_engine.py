@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from examples import every_third, generator
+from examples import every_third, generator, infers_for_another
 from test_games import NOT_IN_ONE_STAGE
 from torch import nn
 
@@ -26,6 +26,7 @@ from interalia.data.sampler import Sampler
 from interalia.errors import UserError
 from interalia.games import REGISTRY as GAMES
 from interalia.games import Outcome
+from interalia.games.feeds import PartlyLabelled
 from interalia.learning import optimizers
 from interalia.learning.dynamics import REGISTRY
 from interalia.networks import weights
@@ -569,9 +570,9 @@ def smallest(game: str, dynamics: str) -> tuple[Run, nn.Module | None]:
     fields |= (
         {"prior": "codes(categorical=[10], uniform=0)", "latent": 13, "encoder": "dirac"} if game == "semi-aae" else {}
     )
-    fields |= {"labelled": 20} if kind.semi else {}
+    fields |= {"labelled": 20} if issubclass(kind.feeds, PartlyLabelled) else {}
     run = Run(**fields, dynamics=dynamics, optimiser="adam(lr=0.0001)", steps=5, evaluate_every=0, checkpoint_every=2)
-    return run, generator(run.latent, (1, 8, 8)) if kind.fixed else None
+    return run, generator(run.latent, (1, 8, 8)) if infers_for_another(kind) else None
 
 
 ALLOWED = [(game, name) for game in GAMES for name in REGISTRY if name != "one-stage" or game not in NOT_IN_ONE_STAGE]

@@ -7,7 +7,7 @@ import itertools
 
 import pytest
 import torch
-from examples import CONV, FLAT, batch, build, every_third, playable
+from examples import CONV, FLAT, batch, build, every_third, playable, seen
 from torch import Tensor, nn
 from torch.distributions import Normal
 from torch.nn.functional import softplus
@@ -18,6 +18,8 @@ from interalia.adversarial import divergences
 from interalia.conditionals import Dirac, Gaussian, StandardNormal
 from interalia.errors import UserError
 from interalia.games import ALI, ALICE, GAN, REGISTRY, Game
+from interalia.games.capabilities import Infers
+from interalia.games.feeds import PartlyLabelled
 from interalia.learning import dynamics
 from interalia.networks import REGISTRY as NETWORKS
 from interalia.networks.layers import Joint
@@ -33,10 +35,13 @@ MOVES = [
 ]
 SHAPES = {"flat": FLAT, "conv": CONV}
 ALL_DIVERGENCES = list(divergences.REGISTRY)
-CONDITIONAL = [name for name, member in REGISTRY.items() if member.conditional]
-INFERRING = [name for name, member in REGISTRY.items() if any("encoder" in moved for moved in member.players.values())]
-PAIRS = [name for name in INFERRING if REGISTRY[name].judges == "xz" and not REGISTRY[name].semi]
-FIXED = [name for name, member in REGISTRY.items() if member.fixed]
+CONDITIONAL = [name for name, member in REGISTRY.items() if member.feeds.conditional]
+INFERRING = [name for name, member in REGISTRY.items() if issubclass(member, Infers)]
+PAIRS = [
+    name
+    for name in INFERRING
+    if seen(REGISTRY[name]) >= {"x", "z"} and not issubclass(REGISTRY[name].feeds, PartlyLabelled)
+]
 
 
 def batch_of(shape: tuple[int, ...], double: bool = True) -> Tensor:

@@ -35,7 +35,7 @@ from interalia.learning import dynamics
 from interalia.networks.layers import Joint
 from interalia.spaces import DataSpec
 
-CONDITIONAL = {name: kind for name, kind in REGISTRY.items() if kind.conditional}
+CONDITIONAL = {name: kind for name, kind in REGISTRY.items() if kind.feeds.conditional}
 
 
 def rows(*values: Sequence[float]) -> Tensor:

@@ -313,7 +313,7 @@ def test_modes_are_counted_on_draws():
 def test_labels_and_z_come_from_streams_of_their_own():
     """Attributes from z's stream would say of each dimension of z how far out it lies."""
     game = perfect(labelled((0.5, 0.5), (0.5, 0.5), count=20))
-    game.data.attributes = {"a": 0.5, "b": 0.5}
+    game.data = dataclasses.replace(game.data, attributes={"a": 0.5, "b": 0.5})
     (drawn,) = tasks.labels(game, 2_000)
     again = torch.rand(2_000, 2, generator=torch.Generator().manual_seed(0)) < 0.5
     assert (drawn == again).double().mean().item() == pytest.approx(0.5, abs=0.04)  # 1 from one stream

@@ -775,17 +775,17 @@ def test_the_estimate_is_of_kernels_on_samples(generated: list[Any], bar: list[A
 
 def test_samples_of_a_conditional_game_have_validations_labels_over_again(generated: list[Any]) -> None:
     game: Any = Plain()
-    game.data.condition = 3
+    game.data = DataSpec(condition=3)
     y = torch.tensor([0, 2, 1, 1, 2])
     found = likelihood.kernel_estimate(game, C, C + 1, samples=12, seed=6, y=y)
     order = y[torch.randperm(5, generator=torch.Generator().manual_seed(6))].tolist()
     assert [row.index(1) for row in generated[0][2]] == (order * 3)[:12]
     assert "draws of p(x | z, y) with the labels of validation data" in found.protocol
-    game.data.attributes = True
+    game.data = DataSpec(condition=3, attributes=dict.fromkeys("abc", 0.5))
     likelihood.kernel_estimate(game, C, C + 1, samples=2, y=torch.eye(3))
     assert len(generated[1][2]) == 2
     with pytest.raises(UserError, match="labels"):
-        game.data.attributes = False
+        game.data = DataSpec(condition=3)
         likelihood.kernel_estimate(game, C, C + 1, samples=2)
 
 

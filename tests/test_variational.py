@@ -21,6 +21,7 @@ from interalia.conditionals import Dirac, Gaussian, Implicit, Learned, Mixture, 
 from interalia.data.binarise import binarised
 from interalia.errors import UserError
 from interalia.games import ALI, AVB, VAE
+from interalia.games.capabilities import HasLikelihood
 from interalia.networks.mlp import MLP, Joint
 from interalia.runs import building, described, recipes
 from interalia.training import engine
@@ -360,8 +361,8 @@ def test_what_does_not_fit_is_refused_in_one_sentence() -> None:
         building.build(runs.Run(game="vae", prior="uniform", latent=2), (2,))
     with pytest.raises(ValueError, match="beta"):
         VAE(encoder, decoder, StandardNormal(LATENT), beta=2.0, samples=5)
-    with pytest.raises(UserError, match="no density, so there is no likelihood"):
-        ALI(encoder, decoder, Joint(MLP(5, 1)), StandardNormal(LATENT), GAN()).log_likelihood(x_of(), x_of()[:, :2])
+    ali = ALI(encoder, decoder, Joint(MLP(5, 1)), StandardNormal(LATENT), GAN())
+    assert not isinstance(ali, HasLikelihood)
     with pytest.raises(UserError, match="give --binarise fresh"):
         engine.prepare(recipes.ali_digits(game="vae(likelihood='bernoulli')"))
     with pytest.raises(UserError, match="no density"):

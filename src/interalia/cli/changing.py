@@ -81,8 +81,7 @@ def edit(
             )
     trained = opened(run, device, trust_generator)
     game = trained.game
-    require(game, Infers, "edit")
-    require(game, Generates, "edit")
+    require(game, Infers, "edit", Generates)
     x, y = inputs(trained, images, count, seed, told)
     if game.data.condition:
         if strengths:

@@ -140,8 +140,7 @@ def reconstruct(
         if level == "lower":
             raise UserError("--project descends in z, the upper level; leave out --level.")
     else:
-        require(trained.game, Infers, "reconstruct")
-        require(trained.game, Generates, "reconstruct")
+        require(trained.game, Infers, "reconstruct", Generates)
     x, y = inputs(trained, images, count, seed=0, told=told)
     if project:
         z = tasks.project(trained.game, x, project, rate, seed=seed, y=y)
@@ -197,8 +196,7 @@ def interpolate(
 
     positive("pairs", pairs)
     trained = opened(run, device, trust_generator)
-    require(trained.game, Infers, "interpolate")
-    require(trained.game, Generates, "interpolate")
+    require(trained.game, Infers, "interpolate", Generates)
     x, y = inputs(trained, images, 2 * pairs, seed, told)
     if len(x) < 2:
         raise UserError(f"an interpolation needs 2 images, and {len(x)} was given; give one more.")

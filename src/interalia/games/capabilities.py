@@ -131,17 +131,20 @@ WORDS: dict[type, tuple[str, str]] = {
     Translates: ("has no two domains to translate between", "has"),
     Classifies: ("reads no labels", "does"),
     HasCodes: ("recognises no codes", "does"),
-    HasLikelihood: ("has samples and no density p(x | z)", "has one"),
+    HasLikelihood: (
+        "has samples and no density p(x | z), so that there is no log-likelihood but that of kernel densities (kde)",
+        "has one",
+    ),
     Adversarial: ("has no divergence", "has one"),
     Simulates: ("has no method `simulate` that draws x from p(x | z)", "has one"),
 }
 
 
-def require(game: Game, capability: type[T], task: str) -> T:
-    """The game, as one that has the capability.
+def require(game: Game, capability: type[T], task: str, *beside: type) -> T:
+    """The game, as one that has the capability, and those `beside` it.
 
     Raises:
-        UserError: it has not; the message names the games that have it.
+        UserError: it lacks one of them; the message names the games that have all.
 
     Example:
         >>> from interalia.conditionals import Dirac, StandardNormal
@@ -154,10 +157,13 @@ def require(game: Game, capability: type[T], task: str) -> T:
             ...
         interalia.errors.UserError: GAN reads no labels; classify needs a game that does: SemiALI, SemiAAE.
     """
-    if isinstance(game, capability):
-        return game
-    lacks, does = WORDS.get(capability, (f"has no {' and '.join(sorted(members(capability)))}", "has"))
-    raise UserError(f"{type(game).__name__} {lacks}; {task} needs a game that {does}: {who(capability)}.")
+    for one in (capability, *beside):
+        if not isinstance(game, one):
+            lacks, does = WORDS.get(one, (f"has no {' and '.join(sorted(members(one)))}", "has"))
+            able = who(capability, *beside)
+            raise UserError(f"{type(game).__name__} {lacks}; {task} needs a game that {does}: {able}.")
+    found: Any = game
+    return found  # type: ignore[no-any-return]
 
 
 def who(*capabilities: type, also: Callable[[type[Game]], bool] = lambda kind: True) -> str:

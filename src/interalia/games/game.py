@@ -108,7 +108,7 @@ class Game(nn.Module, abc.ABC):
     def fixed(self) -> list[str]:
         """The networks that no player moves: they were trained before."""
         moved = {name for names in self.players.values() for name in names}
-        return [name for name, _ in self.named_children() if name not in moved]
+        return [name for name, child in self.named_children() if name not in moved and child.state_dict()]
 
     def fix(self) -> None:
         """Freezes the networks that nobody moves."""

@@ -61,7 +61,9 @@ def resolve_device(name: str) -> torch.device:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
-        raise UserError(f"the device {name!r} cannot be used here ({reason}); use --device auto or cpu.") from None
+        raise UserError(
+            f"the device {name!r} cannot be used here ({reason}); choose as `device` auto or cpu."
+        ) from None
     return device
 
 

@@ -179,8 +179,7 @@ def told(game: Game, y: ArrayLike | None, count: int) -> tuple[Tensor, ...]:
 
 def check_conditional(game: Game, task: str) -> None:
     """Raises a UserError unless the game is told labels or attributes."""
-    require(game, Infers, task)
-    require(game, Generates, task)
+    require(game, Infers, task, Generates)
     if not game.data.condition:
         able = who(Infers, also=lambda kind: kind.feeds.conditional)
         raise UserError(

@@ -138,8 +138,7 @@ def reconstruct(game: Game, x: Tensor, seed: int = 0, y: Tensor | None = None, l
     Raises:
         UserError: the game has no encoder or no decoder, or x or y has the wrong shape.
     """
-    require(game, Infers, "reconstruct")
-    require(game, Generates, "reconstruct")
+    require(game, Infers, "reconstruct", Generates)
     return decode(game, encode(game, x, seed, y=y, level=level), seed, y=y, level=level)
 
 
@@ -160,8 +159,7 @@ def interpolate(
     Raises:
         UserError: fewer than two steps, or what `reconstruct` raises.
     """
-    require(game, Infers, "interpolate")
-    require(game, Generates, "interpolate")
+    require(game, Infers, "interpolate", Generates)
     if steps < 2:
         raise UserError(f"`steps` is {steps}, and an interpolation has at least its 2 ends; give 2 or more.")
     y_a, y_b = (None, None) if y is None else y
