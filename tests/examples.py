@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import math
 from collections.abc import Iterable
@@ -20,7 +21,7 @@ from interalia.games import REGISTRY, Game
 from interalia.games.feeds import PartlyLabelled
 from interalia.games.needs import Encoder, Given, critics, declared
 from interalia.networks import REGISTRY as FAMILIES
-from interalia.networks import Critic, Map
+from interalia.networks import Critic, Family, Map
 from interalia.runs import building
 from interalia.spaces import Space
 
@@ -51,11 +52,11 @@ def build(game: str, shape: tuple[int, ...] = FLAT, double: bool = True, labels:
     return made.double() if double else made
 
 
-def fields_for(kind: type[Game]) -> dict[str, object]:
+def fields_for(kind: type[Game], labels: int = CLASSES) -> dict[str, object]:
     """What a game cannot do without: a prior whose category its encoder returns, or with codes that its critic reads."""
     encoder = declared(kind).get("encoder")
     if isinstance(encoder, Encoder) and encoder.target.category:
-        return {"prior": f"codes(categorical=[{CLASSES}], uniform=0)", "latent": 7, "encoder": "dirac"}
+        return {"prior": f"codes(categorical=[{labels}], uniform=0)", "latent": labels + 4, "encoder": "dirac"}
     if any(critic.answers for critic in critics(kind)):
         return {"prior": "codes(categorical=[3], uniform=1, gaussian=1)", "latent": 7}
     return {}
@@ -96,6 +97,23 @@ def batch(game: Game, count: int = 16) -> tuple[Tensor, ...]:
     """What the game feeds on: (x,), (x, y), (x, x_l, y) or (a, b), of its networks' type."""
     kind = next(game.parameters()).dtype
     return tuple(part.to(kind) for part in game.feeds.example(game.data, count))
+
+
+def shape_for(family: str) -> tuple[int, ...]:
+    """A small shape that a family has networks for."""
+    for shape in ((1, 8, 8), (1, 28, 28), (1, 32, 32), (1, 64, 64), (2,)):
+        with contextlib.suppress(UserError):
+            FAMILIES[family]().fits(Space("x", shape))
+            return shape
+    raise AssertionError(family)
+
+
+def able(family: str, *roles: str) -> bool:
+    """Whether a family has its own networks for these roles, or everybody's."""
+    everybodys = ("between", "critic_of_latents")
+    return family == "auto" or all(
+        role in everybodys or getattr(FAMILIES[family], role) is not getattr(Family, role) for role in roles
+    )
 
 
 def networks(

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 from typing import Any
 
 import pytest
 import torch
-from examples import networks
+from examples import able, networks, shape_for
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from interalia import runs
 from interalia.errors import UserError
-from interalia.networks import REGISTRY, Family
+from interalia.networks import REGISTRY
 from interalia.networks.avb import OfPairs
 from interalia.networks.layers import Convolution, Dropout, Joint, Maxout, Transposed, UntiedBias
 from interalia.runs import building
-from interalia.spaces import Space
 
 # Kernel, stride and maps of each layer, and the side of the image after it, as the ALI paper's appendix has them.
 Rows = list[tuple[int, int, int, int]]
@@ -445,20 +443,6 @@ def test_maxout_takes_the_largest_of_its_pieces() -> None:
 
 
 # ---- networks for any shape
-
-
-def shape_for(family: str) -> tuple[int, ...]:
-    """A small shape that a family has networks for."""
-    for shape in ((2,), (1, 8, 8), (3, 28, 28), (3, 32, 32), (3, 64, 64)):
-        with contextlib.suppress(UserError):
-            REGISTRY[family]().fits(Space("x", shape))
-            return shape
-    raise AssertionError(family)
-
-
-def able(family: str, *roles: str) -> bool:
-    """Whether a family has its own networks for these roles."""
-    return all(getattr(REGISTRY[family], role) is not getattr(Family, role) for role in roles) or family == "auto"
 
 
 PLAIN = [name for name in REGISTRY if name not in PAPERS and able(name, "encoder", "decoder")]

@@ -351,7 +351,9 @@ def test_a_learned_prior_moves_with_the_games_that_charge_it() -> None:
 def test_what_does_not_fit_is_refused_in_one_sentence() -> None:
     encoder, decoder = networks(False)
     implicit = Implicit(MLP(POINTS + 2, LATENT), 2)
-    with pytest.raises(UserError, match="has samples and no density; use --encoder gaussian, or --game avb"):
+    with pytest.raises(
+        UserError, match="has samples and no density; choose another `encoder`, such as gaussian, or play avb"
+    ):
         VAE(implicit, decoder, StandardNormal(LATENT))
     with pytest.raises(UserError, match="use --encoder spanned"):
         AVB(implicit, decoder, Joint(MLP(5, 1)), StandardNormal(LATENT), contrast=True)

@@ -272,7 +272,8 @@ class Codes(Prior):
 
     def log_prob(self, z: Tensor) -> Tensor:
         raise UserError(
-            "a prior with codes has no density where a code is a category; choose another `prior`, such as normal, where one is needed."
+            "a prior with codes has no density where a code is a category; choose another `prior`, such as normal, where one "
+            "is needed."
         )
 
     def split(self, z: Tensor) -> tuple[Tensor, ...]:

@@ -130,11 +130,13 @@ class SemiAAE(AAE):
         prior: Prior = self.prior
         if not isinstance(prior, Codes) or len(prior.categorical) != 1 or prior.uniform or prior.gaussian:
             raise UserError(
-                'SemiAAE needs a prior of style and one category; give --prior "codes(categorical=[10], uniform=0)" with as '
-                "many categories as there are labels."
+                'SemiAAE needs a prior of style and one category; give as `prior` "codes(categorical=[10], uniform=0)" with '
+                "as many categories as there are labels."
             )
         if isinstance(self.encoder, Gaussian):
-            raise UserError("SemiAAE's encoder answers a category's probabilities beside style; use --encoder dirac.")
+            raise UserError(
+                "SemiAAE's encoder answers a category's probabilities beside style; choose `encoder` dirac."
+            )
 
     @classmethod
     def needs(cls, s: Setup, **settings: Any) -> Needs:

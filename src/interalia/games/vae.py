@@ -87,7 +87,8 @@ class VAE(Variational):
         super().__post_init__()
         if not self.encoder.density:
             raise UserError(
-                "VAE needs log q(z | x), and this encoder has samples and no density; use --encoder gaussian, or --game avb."
+                "VAE needs log q(z | x), and this encoder has samples and no density; choose another `encoder`, such as "
+                "gaussian, or play avb."
             )
         if self.beta < 0 or self.samples < 1:
             raise ValueError(
@@ -96,7 +97,7 @@ class VAE(Variational):
         if self.samples > 1 and self.beta != 1:
             raise ValueError(f"`beta` is {self.beta}, and a bound of {self.samples} samples is one for beta = 1 alone")
         if self.doubly and not isinstance(self.encoder, Gaussian):
-            raise UserError("`doubly` needs a Gaussian encoder; use --encoder gaussian, or leave it out.")
+            raise UserError("`doubly` needs a Gaussian encoder; choose `encoder` gaussian, or leave it out.")
         self.analytic = (
             self.analytic
             and self.samples == 1

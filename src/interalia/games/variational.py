@@ -54,7 +54,7 @@ class Variational(Game):
         if isinstance(self.prior, Uniform) and (self.encoder.density or self.encoder.moments):
             raise UserError(
                 "a uniform prior has no mass outside of [-1, 1], where this encoder's q(z | x) has some, so that its KL is "
-                "infinite; use --prior normal, or avb with --encoder implicit."
+                "infinite; choose another `prior`, such as normal, or avb with an implicit `encoder`."
             )
         self.encoder.attach(self.log_joint)  # a method, no network: it stays the game's own, in copies too
         self.encoder.follow(self.decoder)
