@@ -252,7 +252,7 @@ def test_images_of_another_size_are_refused(name: str) -> None:
             networks(name, shape, 8)
         assert str(caught.value) == (
             f"the networks {name!r} are made for images of {side}x{side}, and the data's shape is {shape}; "
-            f"give `size` {side}, or choose other `networks`, such as auto, which fit any shape."
+            f"give `size={side}`, or choose other `networks`, such as auto, which fit any shape."
         )
 
 

@@ -355,7 +355,7 @@ def test_what_does_not_fit_is_refused_in_one_sentence() -> None:
         UserError, match="has samples and no density; choose another `encoder`, such as gaussian, or play avb"
     ):
         VAE(implicit, decoder, StandardNormal(LATENT))
-    with pytest.raises(UserError, match="use --encoder spanned"):
+    with pytest.raises(UserError, match="another `encoder`, such as spanned"):
         AVB(implicit, decoder, Joint(MLP(5, 1)), StandardNormal(LATENT), contrast=True)
     with pytest.raises(UserError, match="does not tell the density ratio"):
         AVB(encoder, decoder, Joint(MLP(5, 1)), StandardNormal(LATENT), Hinge())
@@ -365,7 +365,7 @@ def test_what_does_not_fit_is_refused_in_one_sentence() -> None:
         VAE(encoder, decoder, StandardNormal(LATENT), beta=2.0, samples=5)
     ali = ALI(encoder, decoder, Joint(MLP(5, 1)), StandardNormal(LATENT), GAN())
     assert not isinstance(ali, HasLikelihood)
-    with pytest.raises(UserError, match="give --binarise fresh"):
+    with pytest.raises(UserError, match="give `binarise` fresh"):
         engine.prepare(recipes.ali_digits(game="vae(likelihood='bernoulli')"))
     with pytest.raises(UserError, match="no density"):
         drawn(implicit(x_of().float()))

@@ -97,7 +97,7 @@ class VAE(Variational):
         if self.samples > 1 and self.beta != 1:
             raise ValueError(f"`beta` is {self.beta}, and a bound of {self.samples} samples is one for beta = 1 alone")
         if self.doubly and not isinstance(self.encoder, Gaussian):
-            raise UserError("`doubly` needs a Gaussian encoder; choose `encoder` gaussian, or leave it out.")
+            raise UserError("`doubly` needs a Gaussian encoder; choose `encoder='gaussian'`, or leave it out.")
         self.analytic = (
             self.analytic
             and self.samples == 1

@@ -62,7 +62,7 @@ def resolve_device(name: str) -> torch.device:
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
         raise UserError(
-            f"the device {name!r} cannot be used here ({reason}); choose as `device` auto or cpu."
+            f"the device {name!r} cannot be used here ({reason}); choose `device='auto'` or 'cpu'."
         ) from None
     return device
 
@@ -191,7 +191,7 @@ def given(run: Run, kind: type[Game], module: nn.Module | None, trust: bool = Fa
     if _settings(game.prior) != _settings(prior):
         raise UserError(
             f"the generator {run.generator} was trained with {game.prior.size} latents of prior {type(game.prior).__name__}, "
-            f"and this run has {prior.size} of {type(prior).__name__}; give `latent` {game.prior.size} and the same `prior`."
+            f"and this run has {prior.size} of {type(prior).__name__}; give `latent={game.prior.size}` and the same `prior`."
         )
     return {name: game.decoder}
 
