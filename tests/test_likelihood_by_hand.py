@@ -51,7 +51,7 @@ DRAWN = {"seed": 0, "binarised": "as given"}
         (
             "kernel_estimate",
             {"samples": 10_000, "y": None, **DRAWN},
-            (SimpleNamespace(labels=2, attributes=False), X, X),
+            (SimpleNamespace(data=DataSpec(condition=2)), X, X),
         ),
         ("cross_validated_bandwidth", {"folds": 3, "grid": kernel.GRID, "seed": 0}, (C[:2],)),
         ("held_out_bandwidth", {"grid": kernel.GRID}, (C, X)),
@@ -740,8 +740,7 @@ def test_few_samples_are_their_own_scouts(monkeypatch: pytest.MonkeyPatch) -> No
 class Plain:
     """A game that is told nothing, or labels."""
 
-    labels = 0
-    attributes = False
+    data = DataSpec()
 
 
 @pytest.fixture

@@ -427,7 +427,7 @@ def test_samples_by_label_share_their_latents() -> None:
     close(tasks.generate(game, 4, 5, y=torch.tensor([0, 1, 2, 0])), 2 * z + torch.tensor([[0.0], [100], [200], [0]]))
     close(tasks.decode(game, z, 5), 2 * z + 100 * tasks.labels(game, 4, 5)[0].argmax(1, keepdim=True))
     noisy = GAN(Gaussian(By(lambda z, y: torch.cat([second(z, y), 0 * z], dim=1))), nn.Identity(), StandardNormal(2))
-    noisy.labels = 3
+    noisy.data = DataSpec((2,), 3)
     assert (tasks.by_label(noisy, 4, 5, "sample") - found).abs().min() > 0
 
 

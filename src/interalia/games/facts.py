@@ -42,12 +42,15 @@ def facts(
     if divergence is None and isinstance(game, Game) and isinstance(game, Adversarial):
         divergence = game.divergence
     judges = critics(kind)
+    # of a subclass that says nothing of itself nothing is said: what holds of its base need not hold of it
+    said = {key: str(vars(kind).get(key, "")) for key in ("title", "teaches", "judged", "reading")}
+    if said["title"]:
+        said["title"] = kind.titled(encoder)
     seen = [space.name for space in judges[0].sees if space.name != "y"] if len(judges) == 1 else [""]
+    ratio = any(not critic.adversary for critic in judges)  # whose scores are not meant to be near each other
     return {
-        "title": kind.titled(encoder),
-        "teaches": kind.teaches,
-        "judged": kind.judged or JUDGED.get((seen[0], len(seen) > 1), ""),
-        "reading": kind.reading,
+        **said,
+        "judged": said["judged"] or (JUDGED.get((seen[0], len(seen) > 1), "") if said["title"] and not ratio else ""),
         "critic": bool(judges) or "critic" in kind.players,
         "can": [one.__name__ for one in WORDS if (issubclass(kind, one) if game is kind else isinstance(game, one))],
         "log_odds": divergence is not None and divergence.log_odds,
