@@ -21,7 +21,7 @@ from interalia.adversarial import divergences
 from interalia.conditionals import Dirac, Gaussian, StandardNormal
 from interalia.errors import UserError
 from interalia.games import ALI, ALICE, GAN, REGISTRY, Game
-from interalia.games.capabilities import Infers
+from interalia.games.capabilities import HasLikelihood, Infers
 from interalia.games.feeds import PartlyLabelled
 from interalia.games.needs import Chain, Given, declared
 from interalia.learning import dynamics
@@ -81,7 +81,7 @@ def test_every_parameter_of_every_player_moves(game: str, move: tuple[str, str],
         pytest.skip("refused, see below")
     made = build(game, SHAPES[shape], divergence=divergence)
     before = copy.deepcopy(dict(made.named_parameters()))
-    rate = 1e-4 if game in ("vae", "avb") else 0.05  # their likelihood is narrow, and its gradients large
+    rate = 1e-4 if isinstance(made, HasLikelihood) else 0.01  # which is narrow, and its gradients large
     if name == "one-stage" and not in_one_stage(game):
         return
     moves = flow(name, made, rate)
@@ -200,7 +200,7 @@ def test_every_game_plays_with_all_networks_that_fit(game: str, networks: str) -
 def test_every_game_that_infers_plays_with_all_encoders(game: str, shape: tuple[int, ...], encoder: str) -> None:
     if said := refusal(lambda: build(game, shape, encoder=encoder)):
         assert game not in PAIRS
-        assert "`encoder`" in said
+        assert re.search("`encoder[`=]", said)
         return
     made = build(game, shape, encoder=encoder)
     outcome = flow("simultaneous", made).step(iter([batch(made)]))
@@ -249,8 +249,12 @@ def test_an_unknown_player_is_explained(game: str) -> None:
 @pytest.mark.parametrize("game", REGISTRY)
 def test_one_pass_of_the_critic_judges_all_joints(game: str) -> None:
     made = build(game)
-    if list(made.players.get("critic", ())) != ["critic"] or len(made.pairs(made(*batch(made)))) != 1:
-        pytest.skip("has no critic, or more than one")
+    if (
+        list(made.players.get("critic", ())) != ["critic"]
+        or len(made.pairs(made(*batch(made)))) != 1
+        or (getattr(made.critic, "classes", 0))
+    ):
+        pytest.skip("has no critic, or more than one, or one that judges labelled pairs beside")
     sizes: list[int] = []
     eye = getattr(made.critic, "trunk", made.critic)  # InfoGAN asks its critic for more than the score
     eye.register_forward_hook(lambda _, inputs, __: sizes.append(len(inputs[0])))

@@ -392,10 +392,10 @@ REFUSED: list[tuple[str, dict[str, Any], type[Exception], str]] = [
         (name, changes, UserError, words)
         for name in ("latent-regressor", "joint-latent-regressor")
         for changes, words in (
-            ({"distance": "cross-entropy"}, "give --prior uniform"),
+            ({"distance": "cross-entropy"}, "choose `prior='uniform'`"),
             (
                 {"distance": "cross-entropy", "prior": Uniform(3), "encoder": Gaussian(nn.Linear(2, 6))},
-                "--encoder dirac, or another distance",
+                "choose `encoder='dirac'`, or another distance",
             ),
         )
     ],

@@ -128,7 +128,7 @@ def test_a_file_that_does_not_fit_is_explained(tmp_path: Path) -> None:
             "takes 7 latents, .* give `latent=7`",
         ),
         (lambda: exported(Told(), path, z, z), r"takes 2 input\(s\), and it must take z alone"),
-        (lambda: exported(Answering(lambda x: (x, x)), path, z), "answers a tuple"),
+        (lambda: exported(Answering(lambda x: (x, x)), path, z), "returns a tuple"),
         (lambda: exported(examples.generator(4, SHAPE).double(), path, z.double()), r"is torch\.float64"),
         (lambda: str(tmp_path / "mk.py"), r"a file of another kind; .* or a \.pt2 file"),
         (lambda: str(tmp_path / "told"), "is told labels, and PostHocALI infers for one that is told nothing"),

@@ -658,7 +658,7 @@ def test_what_a_game_cannot_be_made_of_is_one_sentence() -> None:
     for name, fields, shape, words in (
         ("semi-aae", {"encoder": "gaussian"}, (1, 4, 4), "choose an `encoder` that returns z itself"),
         ("vae(likelihood='bernoulli')", {}, (2,), "use vae"),
-        ("joint-latent-regressor(distance='cross-entropy')", {}, (1, 4, 4), "give --prior uniform"),
+        ("joint-latent-regressor(distance='cross-entropy')", {}, (1, 4, 4), "choose `prior='uniform'`"),
         ("hali(lower=0)", {}, (1, 4, 4), "has 1 dimension or more"),
         ("vae-gan", {"networks": "alice-toy"}, (2,), "answers its features of x"),
     ):

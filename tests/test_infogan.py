@@ -116,7 +116,7 @@ def test_expected_codes_are_probabilities_and_means() -> None:
         (
             "codes(categorical=[10], uniform=2)",
             11,
-            "take 12 numbers .10 for categories, 2 uniform., and z has 11; raise --latent",
+            "take 12 numbers .10 for categories, 2 uniform., and z has 11; raise `latent`",
         ),
         ("codes(categorical=[1])", 64, "2 or more"),
         ("codes(categorical=['a'])", 64, "2 or more"),

@@ -158,7 +158,7 @@ def test_two_folders_of_ones_own(tmp_path: Path) -> None:
     assert dataset.other is not None
     assert not dataset.paired
     assert dataset.shape == dataset.other.shape == (3, 16, 16)
-    for target, words in (("gray", "channels"), ("large", "--size"), ("empty", "holds no images")):
+    for target, words in (("gray", "channels"), ("large", "`size`"), ("empty", "holds no images")):
         with pytest.raises(UserError, match=words) as caught:
             described.dataset(run.replace(target=str(tmp_path / target)))
         assert str(caught.value).endswith(".")

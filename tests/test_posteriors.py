@@ -378,7 +378,7 @@ def test_what_draw_cannot_paint() -> None:
     ):
         with pytest.raises(UserError, match=message):
             building.build(run, shape)
-    with pytest.raises(UserError, match="use it as the encoder of vae or avb"):
+    with pytest.raises(UserError, match="use it as the encoder of a game with a likelihood"):
         building.build(Run(game="ali", encoder="recurrent", networks="draw", latent=16), (1, 8, 8))(
             torch.rand(4, 1, 8, 8)
         )

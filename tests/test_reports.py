@@ -487,8 +487,8 @@ def test_the_page_is_whole_and_asks_nothing_of_the_network(tmp_path: Path) -> No
     for sentence in reports.summary(RUN, RESULTS, LOG):
         assert sentence in page.text
     assert "(untrained encoder: 90.0%)" in page.text
-    for part in ("psnr16.4 dBhigherB.P.", "0123abc", "2.13.0", "r1(gamma=0.5)", "critic = 0.0001", "step 500"):
-        assert part in page.text
+    for fact in ("psnr16.4 dBhigherB.P.", "0123abc", "2.13.0", "r1(gamma=0.5)", "critic = 0.0001", "step 500"):
+        assert fact in page.text
     assert f"interalia train --resume {home} --steps 6000" in page.text
 
 

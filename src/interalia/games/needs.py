@@ -230,7 +230,8 @@ def declared(kind: type[Game]) -> Needs:
         ('(z)', False)
     """
     x = Space("x", (1, 16, 16), "unit")
-    return kind.needs(Setup(x, Codes(4, (2,), 0), other=x, classes=2), **complete(kind, {}))
+    setup = Setup(x, Codes(4, (2,), 0), other=x, classes=2, encoder=(Dirac, {}))
+    return kind.needs(setup, **complete(kind, {}))
 
 
 def packable(kind: type[Game]) -> bool:
