@@ -56,7 +56,7 @@ def build(
         return build_for(run, described.dataset(run), mean, generator, trust)
     kind, _ = registry.look_up(run.game, games.REGISTRY, "game")
     told = condition(run, labels or 0, attributes or {})
-    classes = (labels or 0) if kind.feeds is PartlyLabelled else 0
+    classes = (labels or 0) if issubclass(kind.feeds, PartlyLabelled) else 0
     count = told or classes
     data = DataSpec(
         tuple(shape),
@@ -64,7 +64,7 @@ def build(
         dict(attributes or {}),
         classes,
         tuple(attributes or names or map(str, range(count))) if count else (),
-        other if kind.feeds is Domains else None,
+        other if issubclass(kind.feeds, Domains) else None,
     )
     return building.build(run, data, mean, loading.given(run, kind, generator, trust))
 
@@ -79,7 +79,7 @@ def build_for(
     """The untrained game of a run on its data; see `build`."""
     told = frequencies(run, dataset)
     kind, _ = registry.look_up(run.game, games.REGISTRY, "game")
-    if kind.feeds is PartlyLabelled or (run.labels and kind.feeds.conditional):
+    if issubclass(kind.feeds, PartlyLabelled) or (run.labels and kind.feeds.conditional):
         dataset.check_labels("leave `labels` out" if run.labels else "play another game")
     game = build(run, dataset.shape, mean, dataset.labels, dataset.other_shape, told, generator, dataset.classes, trust)
     check_fits(game, dataset)
