@@ -367,7 +367,7 @@ def test_games_that_cannot_play_with_packs_say_who_can(game: str) -> None:
 
 @pytest.mark.parametrize(("flag", "value"), [("noise", "constant"), ("augment", "fixed")])
 def test_a_ratio_that_is_read_off_the_critic_is_one_of_images_as_they_are(flag: str, value: str) -> None:
-    with pytest.raises(UserError, match=rf"AVB reads .* `{flag}` has changed .*; leave --{flag} out"):
+    with pytest.raises(UserError, match=rf"AVB reads .* `{flag}` has changed .*; leave `{flag}` out"):
         build("avb", CONV, **{flag: value})
 
 

@@ -340,9 +340,14 @@ REFUSED: list[tuple[str, dict[str, Any], type[Exception], str]] = [
     ("semi-aae", {"prior": Codes(7, categorical=(), uniform=1)}, UserError, "one category"),
     ("semi-aae", {"prior": Codes(7, categorical=(3,), uniform=1)}, UserError, "one category"),
     ("semi-aae", {"prior": Codes(7, categorical=(3,), uniform=0, gaussian=1)}, UserError, "one category"),
-    ("semi-aae", {"encoder": Gaussian(nn.Linear(2, 6))}, UserError, "use --encoder dirac"),
+    ("semi-aae", {"encoder": Gaussian(nn.Linear(2, 6))}, UserError, "choose `encoder='dirac'`"),
     ("avb", {"divergence": divergences.Hinge()}, UserError, r"AVB reads log q\(z \| x\).*Hinge does not tell"),
-    ("avb", {"encoder": Implicit(nn.Linear(4, 3), 2), "contrast": True}, UserError, "use --encoder spanned"),
+    (
+        "avb",
+        {"encoder": Implicit(nn.Linear(4, 3), 2), "contrast": True},
+        UserError,
+        "another `encoder`, such as spanned",
+    ),
     ("avb", {"correlated": True}, ValueError, "set both, or neither"),
     ("avb", {"sigma": 0.0}, ValueError, "`sigma` is 0.0"),
     ("avb", {"prior": Codes(3, categorical=(2,), uniform=0)}, UserError, "no density"),
@@ -354,13 +359,13 @@ REFUSED: list[tuple[str, dict[str, Any], type[Exception], str]] = [
     ("vae", {"sigma": -1.0}, ValueError, "`sigma` is -1.0"),
     ("vae", {"sigma": math.inf}, ValueError, "`sigma` is inf"),
     ("vae", {"sigma": math.nan}, ValueError, "`sigma` is nan"),
-    ("vae", {"encoder": Implicit(nn.Linear(4, 3), 2)}, UserError, "use --encoder gaussian, or --game avb"),
+    ("vae", {"encoder": Implicit(nn.Linear(4, 3), 2)}, UserError, "another `encoder`, such as gaussian, or play avb"),
     ("vae", {"beta": -0.01}, ValueError, "`beta` is -0.01"),
     ("vae", {"samples": 0}, ValueError, "`samples` is 0"),
     ("vae", {"samples": 2, "beta": 0.5}, ValueError, "a bound of 2 samples"),
     ("vae", {"samples": 2, "beta": 2.0}, ValueError, "a bound of 2 samples"),
-    ("vae-gan", {"encoder": Dirac(nn.Linear(2, 3))}, UserError, "use --encoder gaussian"),
-    ("vae-gan", {"prior": Uniform(3)}, UserError, "use --prior normal"),
+    ("vae-gan", {"encoder": Dirac(nn.Linear(2, 3))}, UserError, "choose `encoder='gaussian'`"),
+    ("vae-gan", {"prior": Uniform(3)}, UserError, "choose `prior='normal'`"),
     ("vae-gan", {"critic": nn.Linear(2, 1)}, UserError, "answers its features"),
     ("vae-gan", {"critic": Joint(nn.Linear(2, 1))}, UserError, "answers its features"),
     ("infogan", {"prior": StandardNormal(3)}, UserError, "a prior with codes"),
@@ -387,10 +392,10 @@ REFUSED: list[tuple[str, dict[str, Any], type[Exception], str]] = [
         (name, changes, UserError, words)
         for name in ("latent-regressor", "joint-latent-regressor")
         for changes, words in (
-            ({"distance": "cross-entropy"}, "give --prior uniform"),
+            ({"distance": "cross-entropy"}, "choose `prior='uniform'`"),
             (
                 {"distance": "cross-entropy", "prior": Uniform(3), "encoder": Gaussian(nn.Linear(2, 6))},
-                "--encoder dirac, or another distance",
+                "choose `encoder='dirac'`, or another distance",
             ),
         )
     ],

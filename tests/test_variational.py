@@ -351,9 +351,11 @@ def test_a_learned_prior_moves_with_the_games_that_charge_it() -> None:
 def test_what_does_not_fit_is_refused_in_one_sentence() -> None:
     encoder, decoder = networks(False)
     implicit = Implicit(MLP(POINTS + 2, LATENT), 2)
-    with pytest.raises(UserError, match="has samples and no density; use --encoder gaussian, or --game avb"):
+    with pytest.raises(
+        UserError, match="has samples and no density; choose another `encoder`, such as gaussian, or play avb"
+    ):
         VAE(implicit, decoder, StandardNormal(LATENT))
-    with pytest.raises(UserError, match="use --encoder spanned"):
+    with pytest.raises(UserError, match="another `encoder`, such as spanned"):
         AVB(implicit, decoder, Joint(MLP(5, 1)), StandardNormal(LATENT), contrast=True)
     with pytest.raises(UserError, match="does not tell the density ratio"):
         AVB(encoder, decoder, Joint(MLP(5, 1)), StandardNormal(LATENT), Hinge())
@@ -363,7 +365,7 @@ def test_what_does_not_fit_is_refused_in_one_sentence() -> None:
         VAE(encoder, decoder, StandardNormal(LATENT), beta=2.0, samples=5)
     ali = ALI(encoder, decoder, Joint(MLP(5, 1)), StandardNormal(LATENT), GAN())
     assert not isinstance(ali, HasLikelihood)
-    with pytest.raises(UserError, match="give --binarise fresh"):
+    with pytest.raises(UserError, match="give `binarise` fresh"):
         engine.prepare(recipes.ali_digits(game="vae(likelihood='bernoulli')"))
     with pytest.raises(UserError, match="no density"):
         drawn(implicit(x_of().float()))

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from examples import FIELDS, build, packs, seen
+from examples import build, fields_for, packs, seen
 from torch import nn
 
 from interalia import tasks
@@ -110,7 +110,7 @@ def test_what_every_game_refuses(game: str) -> None:
     assert "penalty" not in found
     assert refused_by(made, "consensus(weight=1.0)") == found | {"penalty"}
     assert found <= {"pack", "noise", "augment", "game", "critic too strong"}
-    small = build(game, (5,)) if made.data.other is None and game not in FIELDS else None
+    small = build(game, (5,)) if made.data.other is None and not fields_for(REGISTRY[game]) else None
     if small is not None:
         assert refused_by(small, "simultaneous") == found | {"augment"}
 

@@ -125,8 +125,8 @@ class Divergence(abc.ABC):
     def ratio(self, score: Tensor) -> Tensor:
         """log p/q at the optimal critic that is asked for no smoothed labels; raises what `log_ratio` raises."""
         raise UserError(
-            f"{type(self).__name__} does not tell the density ratio from a score; use an f-divergence, such as "
-            f"gan (--divergence gan)."
+            f"{type(self).__name__} does not tell the density ratio from a score; choose an f-divergence as "
+            f"`divergence`, such as gan."
         )
 
     def log_ratio(self, score: Tensor) -> Tensor:

@@ -131,6 +131,9 @@ class Conditional(nn.Module, abc.ABC):
     def follow(self, decoder: Conditional) -> None:
         """Is told which decoder it is the encoder to, by a game that has one for each."""
 
+    def check(self) -> None:
+        """Raises a UserError unless it has what it stands on, once it is part of a game."""
+
     def hidden(self, *c: Tensor) -> Tensor:
         """The last hidden layer of the network, the representation that probes read."""
         return self.network.hidden(*c)  # type: ignore[operator, no-any-return]
@@ -154,7 +157,7 @@ class Conditional(nn.Module, abc.ABC):
         """
         if target.category:
             raise UserError(
-                f"a {cls.__name__} conditional returns no probabilities of a category, in which {target.name} ends; choose "
+                f"the conditional {cls.__name__} returns no probabilities of a category, in which {target.name} ends; choose "
                 f"an `encoder` that returns {target.name} itself, such as dirac."
             )
         return Map(given, target.numbers(cls.heads_for(**settings) * target.size))

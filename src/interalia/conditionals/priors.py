@@ -215,7 +215,7 @@ class Codes(Prior):
             raise ValueError("it has no codes; give `categorical`, `uniform` or `gaussian`")
         if self.answers > size:
             raise ValueError(
-                f"its codes take {self.answers} numbers ({self.words}), and z has {size}; raise --latent to {self.answers} "
+                f"its codes take {self.answers} numbers ({self.words}), and z has {size}; raise `latent` to {self.answers} "
                 f"or more, or give fewer codes"
             )
 
@@ -272,7 +272,8 @@ class Codes(Prior):
 
     def log_prob(self, z: Tensor) -> Tensor:
         raise UserError(
-            "a prior with codes has no density where a code is a category; use --prior normal where a density is needed."
+            "a prior with codes has no density where a code is a category; choose another `prior`, such as normal, where one "
+            "is needed."
         )
 
     def split(self, z: Tensor) -> tuple[Tensor, ...]:

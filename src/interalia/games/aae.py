@@ -130,11 +130,13 @@ class SemiAAE(AAE):
         prior: Prior = self.prior
         if not isinstance(prior, Codes) or len(prior.categorical) != 1 or prior.uniform or prior.gaussian:
             raise UserError(
-                'SemiAAE needs a prior of style and one category; give --prior "codes(categorical=[10], uniform=0)" with as '
+                "SemiAAE needs a prior of style and one category; give `prior='codes(categorical=[10], uniform=0)'` with as "
                 "many categories as there are labels."
             )
         if isinstance(self.encoder, Gaussian):
-            raise UserError("SemiAAE's encoder answers a category's probabilities beside style; use --encoder dirac.")
+            raise UserError(
+                "SemiAAE's encoder answers a category's probabilities beside style; choose `encoder='dirac'`."
+            )
 
     @classmethod
     def needs(cls, s: Setup, **settings: Any) -> Needs:
@@ -142,8 +144,8 @@ class SemiAAE(AAE):
             raise UserError(f"{cls.__name__} reads labels, and there are fewer than 2; choose other data.")
         if isinstance(s.prior, Codes) and s.prior.categorical[:1] != (s.classes,):
             raise UserError(
-                f"the data have {s.classes} labels, and the prior's category has {s.prior.words}; give as `prior` "
-                f'"codes(categorical=[{s.classes}], uniform=0)".'
+                f"the data have {s.classes} labels, and the prior's category has {s.prior.words}; give "
+                f"`prior='codes(categorical=[{s.classes}], uniform=0)'`."
             )
         z_hat = dataclasses.replace(s.z, category=s.classes)  # [style | the probabilities of the labels]
         return {**super().needs(s, **settings), "encoder": s.infer(s.x, z_hat)}

@@ -107,8 +107,8 @@ class AVB(Variational):
             raise UserError(f"AVB reads log q(z | x) / p(z) off the critic's score: {error}") from None
         if self.contrast and not self.encoder.moments:
             raise UserError(
-                "adaptive contrast needs an encoder that knows its mean and variance, and this one does not; use --encoder "
-                "spanned, or gaussian."
+                "adaptive contrast needs an encoder that knows its mean and variance, and this one does not; choose "
+                "another `encoder`, such as spanned or gaussian."
             )
         if self.correlated and not self.contrast:
             raise ValueError("`correlated` is of an adaptive contrast, and `contrast` is False; set both, or neither")
@@ -116,7 +116,7 @@ class AVB(Variational):
     @classmethod
     def needs(cls, s: Setup, **settings: Any) -> Needs:
         critic = s.judge(s.x, s.z, adversary=False, packable=False)  # its score is a log-ratio of single samples
-        return {"encoder": s.infer(s.x, s.z), "decoder": s.decode(s.z, s.x), "critic": critic}
+        return {**super().needs(s, **settings), "critic": critic}
 
     def sample(self, *batch: Tensor) -> Joints:
         (x,) = batch

@@ -58,10 +58,8 @@ class CycleGAN(Game):
         pool: how many past translations are kept for each critic; 0 for none.
 
     Example:
-        >>> from interalia.networks import Sizes
-        >>> from interalia.networks.translation import small
-        >>> nets = small(Sizes((2,), 1, other=(2,)))
-        >>> game = CycleGAN(nets.to_b, nets.to_a, nets.critic_a, nets.critic_b)
+        >>> from interalia.networks.layers import Joint
+        >>> game = CycleGAN(nn.Linear(2, 2), nn.Linear(2, 2), Joint(nn.Linear(2, 1)), Joint(nn.Linear(2, 1)))
         >>> sorted(game(torch.zeros(8, 2), torch.ones(8, 2)).scores)
         ['a', 'b', 'fake_a', 'fake_b']
     """

@@ -80,11 +80,11 @@ class InfoGAN(GAN):
         prior: Prior = self.prior
         critic: nn.Module = self.critic
         if not isinstance(prior, Codes):
-            raise UserError('InfoGAN needs a prior with codes; give --prior "codes(categorical=[10], uniform=2)".')
+            raise UserError("InfoGAN needs a prior with codes; give `prior='codes(categorical=[10], uniform=2)'`.")
         if not isinstance(critic, Recogniser):
             raise UserError(
                 f"InfoGAN needs a critic that answers for the codes, a Recogniser, and this one is a "
-                f"{type(critic).__name__}; use --networks auto or infogan."
+                f"{type(critic).__name__}; choose `networks='auto'` or 'infogan'."
             )
         if not (self.weight >= 0 and self.continuous_weight >= 0):
             raise ValueError(

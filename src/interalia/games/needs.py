@@ -8,17 +8,24 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from interalia import conditionals
 from interalia.adversarial.divergences import GAN, Divergence
 from interalia.conditionals import Codes, Conditional, Dirac, Gaussian, Prior
+from interalia.contexts import quietly
+from interalia.errors import UserError
 from interalia.networks.needs import Critic, Map
 from interalia.spaces import Space
 
 if TYPE_CHECKING:
     from interalia.games.game import Game
     from interalia.networks.family import Family
+
+
+TRIED = 16  # draws that a generator of somebody's own is tried on
+SLACK = 1e-3  # by which its images may leave [0, 1]
 
 
 @dataclass(frozen=True)
@@ -46,6 +53,11 @@ class Encoder:
     def network(self, family: Family, pack: int = 1) -> nn.Module:
         return family.make(self.net)
 
+    def begin(self, network: nn.Module) -> None:
+        """Changes initial weights of its own."""
+        if self.narrow:
+            self.kind.narrow(network, self.target.size)
+
     def wrap(self, network: nn.Module) -> Conditional:
         own = {"size": self.target.size} if "size" in inspect.signature(self.kind).parameters else {}
         return self.kind(network, **own, **self.settings)
@@ -68,6 +80,9 @@ class Translator:
 
     def network(self, family: Family, pack: int = 1) -> nn.Module:
         return family.make(self.net)
+
+    def begin(self, network: nn.Module) -> None:
+        pass
 
     def wrap(self, network: nn.Module) -> nn.Module:
         return network
@@ -97,6 +112,60 @@ class Given:
     """
 
     like: Encoder
+
+    def check(self, found: Conditional, prior: Prior) -> None:
+        """Raises a UserError unless it makes finite values of its target of some draws of the prior, in float32."""
+        for name, part in found.state_dict().items():
+            if part.is_floating_point() and part.dtype != torch.float32:
+                own = name.removeprefix("network.").removeprefix("module.")
+                raise UserError(
+                    f"the generator's {own} is {part.dtype}, and it must be torch.float32; convert the module by .float()."
+                )
+        x, target = tried(found, prior), self.like.target
+        if not isinstance(x, Tensor) or x.dtype != torch.float32:
+            what = x.dtype if isinstance(x, Tensor) else f"a {type(x).__name__}"
+            raise UserError(
+                f"the generator returns {what}, and it must return x, one tensor of torch.float32; wrap it."
+            )
+        if tuple(x.shape) != (TRIED, *target.shape):
+            raise UserError(
+                f"the generator makes images of {tuple(x.shape[1:])}, and the data's are {target.shape}; give the data that "
+                f"it was trained on, or `size`."
+            )
+        if not bool(x.isfinite().all()):
+            raise UserError(
+                "the generator makes numbers that are not finite (NaN or infinity); give one that is whole."
+            )
+        low, high = float(x.min()), float(x.max())
+        if target.support == "unit" and (low < -SLACK or high > 1 + SLACK):
+            raise UserError(
+                f"the generator makes images from {low:.3g} to {high:.3g}, and here they are in [0, 1]; wrap it, for example "
+                f"by (x + 1) / 2 after a tanh."
+            )
+
+
+def tried(decoder: Conditional, prior: Prior) -> Any:
+    """What a decoder that somebody trained makes of some draws of the prior, a tensor or not.
+
+    Raises:
+        UserError: it cannot take them.
+    """
+    with quietly(decoder if next(decoder.parameters(), None) is not None else nn.Linear(1, 1)):
+        place = next(decoder.parameters(), torch.zeros(())).device
+        z = prior.sample((TRIED,)).to(place)
+        try:
+            return decoder.network(z) if isinstance(decoder, Dirac) else decoder(z).mean
+        except Exception as error:  # whatever somebody's module may raise
+            reason = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+            if isinstance(error, RuntimeError | ValueError | IndexError | AssertionError):
+                raise UserError(
+                    f"the generator does not take {prior.size} latents ({reason}); give the size of its z in `latent`, if "
+                    f"that is what is wrong."
+                ) from None
+            raise UserError(
+                f"the generator fails on z of shape {tuple(z.shape)} ({reason}); give a module that takes z alone and "
+                f"returns x."
+            ) from None
 
 
 Need: TypeAlias = Encoder | Translator | Chain | Given | Critic
@@ -161,7 +230,14 @@ def declared(kind: type[Game]) -> Needs:
         ('(z)', False)
     """
     x = Space("x", (1, 16, 16), "unit")
-    return kind.needs(Setup(x, Codes(4, (2,), 0), other=x, classes=2), **complete(kind, {}))
+    setup = Setup(x, Codes(4, (2,), 0), other=x, classes=2, encoder=(Dirac, {}))
+    return kind.needs(setup, **complete(kind, {}))
+
+
+def packable(kind: type[Game]) -> bool:
+    """Whether its critics, and there are some, may be shown several samples at a time."""
+    found = critics(kind)
+    return bool(found) and all(critic.packable for critic in found)
 
 
 def critics(kind: type[Game]) -> list[Critic]:

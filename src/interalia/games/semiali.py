@@ -68,7 +68,9 @@ class SemiALI(ALI):
 
     def __post_init__(self) -> None:
         if not getattr(self.critic, "classes", 0):
-            raise UserError("SemiALI needs a critic that answers a logit for each label; use --networks auto.")
+            raise UserError(
+                "SemiALI needs a critic that answers a logit for each label; choose other `networks`, such as auto."
+            )
         if self.radius < 0:
             raise ValueError(f"`radius` is {self.radius}, and it is the norm of a change: 0 or more")
 

@@ -12,7 +12,6 @@ from interalia.adversarial.penalties import Joints
 from interalia.conditionals import Conditional, Gaussian, Prior, StandardNormal, drawn
 from interalia.errors import UserError
 from interalia.games.game import Outcome, part
-from interalia.games.needs import Needs, Setup
 from interalia.games.variational import BOUND, Observed, Variational
 
 
@@ -88,7 +87,8 @@ class VAE(Variational):
         super().__post_init__()
         if not self.encoder.density:
             raise UserError(
-                "VAE needs log q(z | x), and this encoder has samples and no density; use --encoder gaussian, or --game avb."
+                "VAE needs log q(z | x), and this encoder has samples and no density; choose another `encoder`, such as "
+                "gaussian, or play avb."
             )
         if self.beta < 0 or self.samples < 1:
             raise ValueError(
@@ -97,7 +97,7 @@ class VAE(Variational):
         if self.samples > 1 and self.beta != 1:
             raise ValueError(f"`beta` is {self.beta}, and a bound of {self.samples} samples is one for beta = 1 alone")
         if self.doubly and not isinstance(self.encoder, Gaussian):
-            raise UserError("`doubly` needs a Gaussian encoder; use --encoder gaussian, or leave it out.")
+            raise UserError("`doubly` needs a Gaussian encoder; choose `encoder='gaussian'`, or leave it out.")
         self.analytic = (
             self.analytic
             and self.samples == 1
@@ -105,10 +105,6 @@ class VAE(Variational):
             and isinstance(self.encoder, Gaussian)
             and isinstance(self.prior, StandardNormal)
         )
-
-    @classmethod
-    def needs(cls, s: Setup, **settings: Any) -> Needs:
-        return {"encoder": s.infer(s.x, s.z), "decoder": s.decode(s.z, s.x)}
 
     def sample(self, *batch: Tensor) -> Joints:
         (x,) = batch

@@ -81,11 +81,15 @@ class VAEGAN(Game):
     def __post_init__(self) -> None:
         critic = self.critic
         if not isinstance(self.encoder, Gaussian):
-            raise UserError("VAEGAN needs a Gaussian encoder, for KL(q(z | x) || p(z)); use --encoder gaussian.")
+            raise UserError("VAEGAN needs a Gaussian encoder, for KL(q(z | x) || p(z)); choose `encoder='gaussian'`.")
         if not isinstance(self.prior, StandardNormal):
-            raise UserError("VAEGAN needs the standard normal prior, for KL(q(z | x) || p(z)); use --prior normal.")
+            raise UserError(
+                "VAEGAN needs the standard normal prior, for KL(q(z | x) || p(z)); choose `prior='normal'`."
+            )
         if not hasattr(critic, "features") or (getattr(critic, "x", None) is None and isinstance(critic, Joint)):
-            raise UserError("VAEGAN needs a critic that answers its features of x; use --networks auto.")
+            raise UserError(
+                "VAEGAN needs a critic that answers its features of x; choose other `networks`, such as auto."
+            )
 
     @classmethod
     def needs(cls, s: Setup, **settings: Any) -> Needs:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -11,6 +11,7 @@ from torch import Tensor
 from interalia.conditionals import Conditional, Prior, Uniform, log_bernoulli, log_odds
 from interalia.errors import UserError
 from interalia.games.game import Game
+from interalia.games.needs import Needs, Setup
 
 Observed = Literal["gaussian", "bernoulli"]
 BOUND = (
@@ -53,10 +54,18 @@ class Variational(Game):
         if isinstance(self.prior, Uniform) and (self.encoder.density or self.encoder.moments):
             raise UserError(
                 "a uniform prior has no mass outside of [-1, 1], where this encoder's q(z | x) has some, so that its KL is "
-                "infinite; use --prior normal, or avb with --encoder implicit."
+                "infinite; choose another `prior`, such as normal, or avb with an implicit `encoder`."
             )
         self.encoder.attach(self.log_joint)  # a method, no network: it stays the game's own, in copies too
         self.encoder.follow(self.decoder)
+
+    @classmethod
+    def needs(cls, s: Setup, **settings: Any) -> Needs:
+        if settings["likelihood"] == "bernoulli" and s.x.support != "unit":
+            raise UserError(
+                "a Bernoulli likelihood is one of images in [0, 1]; use vae(likelihood='gaussian') for vectors."
+            )
+        return {"encoder": s.infer(s.x, s.z), "decoder": s.decode(s.z, s.x)}
 
     @property
     def binary(self) -> bool:

@@ -7,9 +7,13 @@ from typing import ClassVar, NoReturn
 from torch import nn
 
 from interalia.errors import UserError
+from interalia.networks import weights
+from interalia.networks.layers import Beside, Categories, HalfTanh, Joint, Sigmoid, Stack
+from interalia.networks.mlp import MLP
 from interalia.networks.needs import Critic, Map
 from interalia.spaces import Space
 
+MIDDLE = 256  # units of a hidden layer between latents
 # what a map or a critic may demand, which a family has to declare in `able`: in words, for those that have it not
 DEMANDS = {
     "labels": "place for labels",
@@ -19,6 +23,22 @@ DEMANDS = {
     "terms": "critic that scores x, z and the pair apart",
     "two": "critic of two images",
 }
+
+
+def onto(space: Space) -> list[nn.Module]:
+    """The last nonlinearity of a network that returns values of a space: a sigmoid onto [0, 1], one scaled to [-1, 1], which
+    is tanh(a / 2), a softmax over a category; none for real numbers.
+
+    Example:
+        >>> onto(Space("z", (3,), "ball"))
+        [HalfTanh()]
+    """
+    found: list[nn.Module] = []
+    if space.support != "real":
+        found.append(Sigmoid() if space.support == "unit" else HalfTanh())
+    if space.category:
+        found.append(Categories(space.category))
+    return found
 
 
 class Family:
@@ -36,9 +56,14 @@ class Family:
     able: ClassVar[tuple[str, ...]] = ()
     std: ClassVar[float | None] = None
 
-    def refuse(self, what: str) -> NoReturn:
+    def refuse(self, what: str, instead: str = "auto") -> NoReturn:
+        name = self.name or type(self).__name__
+        raise UserError(f"the networks {name!r} have no {what}; choose other `networks`, such as {instead}.")
+
+    def unfit(self, what: str, x: Space, do: str = "choose") -> NoReturn:
         raise UserError(
-            f"the networks {self.name or type(self).__name__!r} have no {what}; choose other `networks`, such as auto."
+            f"the networks {self.name!r} are made for {what}, and the data's shape is {x.shape}; {do} other `networks`, such "
+            f"as auto, which fit any shape."
         )
 
     def fits(self, x: Space) -> None:
@@ -78,6 +103,28 @@ class Family:
         """Of x in one of two domains; it may score patches of x each for itself."""
         self.refuse("critic of a domain")
 
-    def glimpses(self, net: Map) -> nn.Module:
+    def watcher(self, net: Map) -> nn.Module:
         """What a recurrent encoder reads of x, step by step."""
-        self.refuse("decoder that paints step by step, which a recurrent encoder follows")
+        self.refuse("decoder that paints step by step, which a recurrent encoder follows", "draw")
+
+    def between(self, net: Map) -> nn.Module:
+        """From latents to latents, the same in all families."""
+        made = MLP(net.size, net.output.size, MIDDLE, 2, norm=True)
+        return Stack(made.body, nn.Sequential(made.head, *onto(net.output))) if net.output.name == "z" else made
+
+    def critic_of_latents(self, need: Critic) -> nn.Module:
+        """Of latents alone, or of two values of one, the same in all families."""
+        made = MLP(need.sees[0].size + need.beside, 1, MIDDLE, 2)
+        return Beside(made) if need.of_two else Joint(made)
+
+    def start(self, need: Map | Critic, network: nn.Module) -> None:
+        """Draws the initial weights, once all networks of a game are made."""
+        if self.std is not None:
+            weights.initialise(network, self.std)
+
+    def output_bias(self, decoder: nn.Module) -> nn.Parameter | None:
+        """The bias under a decoder's sigmoid, which is set from the mean image; None where it starts at 0."""
+        if not isinstance(decoder, Stack) or not isinstance(decoder.head, nn.Sequential):
+            return None
+        *_, last, end = (None, *decoder.head)
+        return last.bias if isinstance(end, Sigmoid) else None  # type: ignore[union-attr, return-value]

@@ -49,7 +49,7 @@ class Map:
         """The method of a family that makes it."""
         reads, writes = data(self.inputs) is not None, self.output.name == "x"
         if self.glimpses:
-            return "glimpses"
+            return "watcher"
         return {(True, True): "translator", (True, False): "encoder", (False, True): "decoder"}.get(
             (reads, writes), "between"
         )
@@ -109,6 +109,11 @@ class Critic:
         return sum(space.size for space in self.sees[1:])
 
     @property
+    def net(self) -> Critic:
+        """The need of a network: this one itself."""
+        return self
+
+    @property
     def names(self) -> str:
         """What it scores, in the papers' letters: (x, z)."""
         return f"({', '.join(space.name for space in self.sees)})"
@@ -134,6 +139,9 @@ class Critic:
             return Packed(family.make(many), pack)
         except UserError as error:
             raise UserError(f"the networks have no critic of {pack} samples at a time: {error}") from None
+
+    def begin(self, network: nn.Module) -> None:
+        """Changes initial weights of its own: none."""
 
     def wrap(self, network: nn.Module) -> nn.Module:
         """What the game is given: the network itself."""
