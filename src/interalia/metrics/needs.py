@@ -70,7 +70,7 @@ def centred_prior(e: Evidence) -> bool:
     """a prior whose dimensions are alike"""
     from interalia.games.capabilities import Generates
 
-    return isinstance(e.game, Generates) and hasattr(e.game.prior, "mean")
+    return isinstance(e.game, Generates) and hasattr(e.prior, "mean")
 
 
 def more_draws_than_latents(e: Evidence) -> bool:
