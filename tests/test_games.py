@@ -6,11 +6,10 @@ import copy
 import functools
 import itertools
 import re
-from collections.abc import Callable
 
 import pytest
 import torch
-from examples import CONV, FLAT, able, batch, build, every_third, playable, seen, shape_for
+from examples import CONV, FLAT, able, batch, build, every_third, playable, refusal, seen, shape_for
 from torch import Tensor, nn
 from torch.distributions import Normal
 from torch.nn.functional import softplus
@@ -49,15 +48,6 @@ PAIRS = [
 def batch_of(shape: tuple[int, ...], double: bool = True) -> Tensor:
     x = torch.rand(16, *shape, generator=torch.Generator().manual_seed(1))
     return x.double() if double else x
-
-
-def refusal(ask: Callable[[], object]) -> str:
-    """The sentence with which it is refused, or nothing."""
-    try:
-        ask()
-    except UserError as error:
-        return str(error)
-    return ""
 
 
 @functools.cache
