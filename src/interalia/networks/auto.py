@@ -36,10 +36,6 @@ class Auto(Family):
     width: int = 32
     unary: bool = False
 
-    def __post_init__(self) -> None:
-        if self.width < 1:
-            raise ValueError(f"`width` is {self.width}, and it counts maps: 1 or more")
-
     def chosen(self, need: Map | Critic) -> Family:
         """The family that a network is taken from, by the shape of x."""
         x, plain = need.x, Perceptrons(8 * self.width, self.unary)

@@ -58,14 +58,9 @@ def build(
     kind, _ = registry.look_up(run.game, games.REGISTRY, "game")
     told = condition(run, labels or 0, attributes or {})
     classes = (labels or 0) if kind.feeds is PartlyLabelled else 0
-    count = told or classes
+    known = tuple(attributes or names or map(str, range(told or classes))) if told or classes else ()
     data = DataSpec(
-        tuple(shape),
-        told,
-        dict(attributes or {}),
-        classes,
-        tuple(attributes or names or map(str, range(count))) if count else (),
-        other if kind.feeds is Domains else None,
+        tuple(shape), told, dict(attributes or {}), classes, known, other if kind.feeds is Domains else None
     )
     return building.build(run, data, mean, loading.given(run, kind, generator, trust))
 
