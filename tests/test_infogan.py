@@ -444,7 +444,7 @@ def test_recognised_codes(game: InfoGAN) -> None:
         answers = game.critic.recognise(x)[1]
     torch.testing.assert_close(codes, game.prior.expected(answers))
     torch.testing.assert_close(codes[:, :4].sum(1), torch.ones(5))
-    with pytest.raises(UserError, match="GAN recognises no codes; play a game that does: InfoGAN"):
+    with pytest.raises(UserError, match="GAN recognises no codes; recognise needs a game that does: InfoGAN"):
         tasks.recognise(build("gan", double=False), torch.rand(5, 1, 4, 4))
     with pytest.raises(UserError, match="resize or convert"):
         tasks.recognise(game, torch.rand(5, 1, 4, 4))

@@ -369,7 +369,7 @@ def test_a_page_promises_nothing_that_a_game_of_other_people_cannot(
     kept: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from interalia import games
-    from interalia.reports import words
+    from interalia.games.facts import by_name
 
     kind = part(OnlyGenerates)
     run: dict[str, Any] = {**RUN, "game": "theirs(weight=2.0)"}
@@ -377,7 +377,7 @@ def test_a_page_promises_nothing_that_a_game_of_other_people_cannot(
         run[ABOUT_GAME] = facts(kind)
     else:
         monkeypatch.setitem(games.REGISTRY.entries, "theirs", kind)
-        words.by_name.cache_clear()
+        by_name.cache_clear()
     page = Page(reports.write(folder(tmp_path, run, None, LOG)).read_text())
     assert "a generator of other people's" in page.text
     assert "This game has no encoder, so there are no reconstructions" in page.text
@@ -387,7 +387,7 @@ def test_a_page_promises_nothing_that_a_game_of_other_people_cannot(
     for promised in ("interalia translate", "interalia traverse", "critic's scores", ABOUT_GAME):
         assert promised not in page.text
     assert "there is no critic, so the loss falls" in page.text
-    words.by_name.cache_clear()
+    by_name.cache_clear()
 
 
 def test_what_is_said_of_a_game_is_not_said_of_another_that_is_made_from_it() -> None:
@@ -487,8 +487,8 @@ def test_the_page_is_whole_and_asks_nothing_of_the_network(tmp_path: Path) -> No
     for sentence in reports.summary(RUN, RESULTS, LOG):
         assert sentence in page.text
     assert "(untrained encoder: 90.0%)" in page.text
-    for fact in ("psnr16.4 dBhigherB.P.", "0123abc", "2.13.0", "r1(gamma=0.5)", "critic = 0.0001", "step 500"):
-        assert fact in page.text
+    for path in ("psnr16.4 dBhigherB.P.", "0123abc", "2.13.0", "r1(gamma=0.5)", "critic = 0.0001", "step 500"):
+        assert path in page.text
     assert f"interalia train --resume {home} --steps 6000" in page.text
 
 

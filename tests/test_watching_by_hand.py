@@ -24,9 +24,11 @@ from interalia.metrics import health as signs_of_health
 from interalia.metrics import verdicts
 from interalia.metrics.classifier import Classifier
 from interalia.metrics.evaluation import Measure
+from interalia.networks.needs import Critic
 from interalia.reports import plots
 from interalia.runs import Run
 from interalia.runs.folder import Folder
+from interalia.spaces import DataSpec, Space
 from interalia.training import checkpoint
 from interalia.training.callbacks import Health, evaluate
 from interalia.training.callbacks.evaluate import Evaluate, check_best, refused_by, signs_of, watched
@@ -49,7 +51,7 @@ def vectors(**fields: Any) -> Dataset:
 
 
 def bare(**fields: Any) -> Any:
-    return SimpleNamespace(**{"other": None, **fields})
+    return SimpleNamespace(data=DataSpec(other=fields.pop("other", None)), **fields)
 
 
 MODES = Mixture(np.zeros((2, 2), np.float32), 1.0)
@@ -135,24 +137,20 @@ def test_the_remedies_of_a_width_belong_to_variational_games_with_one(monkeypatc
         pass
 
     monkeypatch.setattr(evaluate, "Variational", Wide)
+    x, z = Space("x", (1, 4, 4)), Space("z", (2,))
 
-    def flags(kind: type, **fields: Any) -> set[str]:
-        given = {
-            "packs": True,
-            "deceives": True,
-            "players": {"critic": ()},
-            "binary": False,
-            "shape": (1, 4, 4),
-            "judges": "xz",
-        }
-        return refused_by(kind(**{**given, **fields}), "alternating")
+    def flags(kind: type, sees: Any = (x, z), shape: Any = (1, 4, 4), **fields: Any) -> set[str]:
+        critic = Critic(sees, packable=fields.pop("packs", True), adversary=fields.pop("adversary", True))
+        monkeypatch.setattr(evaluate, "critics", lambda kind: [critic])
+        given = {"players": {"critic": ()}, "binary": False, "data": DataSpec(shape), **fields}
+        return refused_by(kind(**given), "alternating")
 
-    alone = {"deceives": False}
+    alone = {"adversary": False}
     assert flags(Played) == set()
     assert flags(Played, packs=False) == {"pack"}
     assert flags(Played, shape=(4,)) == {"augment"}
     assert flags(Played, shape=(1, 4)) == {"augment"}
-    assert flags(Played, judges="z") == {"augment"}
+    assert flags(Played, sees=(z,)) == {"augment"}
     assert flags(Played, players={"generator": ()}) == {"game"}
     assert flags(Played, **alone) == {"augment", "noise", "game"}
     assert flags(Wide, **alone) == {"augment", "noise"}

@@ -18,6 +18,7 @@ from interalia.games.semiali import SemiALI
 from interalia.games.vae import VAE
 from interalia.games.vaegan import VAEGAN
 from interalia.registry import Registry
+from interalia.spaces import DataSpec
 
 REGISTRY: Registry[type[Game]] = Registry(
     "games",
@@ -55,6 +56,7 @@ __all__ = [
     "VAEGAN",
     "AdversarialALICE",
     "CycleGAN",
+    "DataSpec",
     "Game",
     "InfoGAN",
     "JointLatentRegressor",

@@ -140,6 +140,11 @@ WORDS: dict[type, tuple[str, str]] = {
 }
 
 
+def has(kind: type[Game], capability: type) -> bool:
+    """Whether games of a kind have the capability."""
+    return issubclass(kind, capability)
+
+
 def require(game: Game, capability: type[T], task: str, *beside: type) -> T:
     """The game, as one that has the capability, and those `beside` it.
 
@@ -170,5 +175,5 @@ def who(*capabilities: type, also: Callable[[type[Game]], bool] = lambda kind: T
     """The names of the games, those of other packages included, that have all of these and of which `also` is true."""
     from interalia.games import REGISTRY
 
-    able = (kind for kind in REGISTRY.values() if all(issubclass(kind, one) for one in capabilities) and also(kind))
+    able = (kind for kind in REGISTRY.values() if all(has(kind, one) for one in capabilities) and also(kind))
     return ", ".join(kind.__name__ for kind in able) or "none is installed"

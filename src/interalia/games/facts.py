@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 from typing import Any
 
+from interalia import registry
+from interalia.adversarial import divergences
 from interalia.adversarial.divergences import Divergence
+from interalia.errors import UserError
 from interalia.games.capabilities import WORDS, Adversarial
 from interalia.games.game import Game
 from interalia.games.needs import critics
@@ -55,3 +60,14 @@ def facts(
         "can": [one.__name__ for one in WORDS if (issubclass(kind, one) if game is kind else isinstance(game, one))],
         "log_odds": divergence is not None and divergence.log_odds,
     }
+
+
+@functools.cache
+def by_name(game: str, encoder: str, divergence: str) -> dict[str, Any] | None:
+    """What there is to say of the games of that name, with these parts; None where there are none."""
+    from interalia.games import REGISTRY
+
+    cost = None
+    with contextlib.suppress(UserError):  # it is not here, or was given from Python
+        cost = registry.make(divergence, divergences.REGISTRY, "divergence")
+    return facts(REGISTRY[game], encoder, cost) if game in REGISTRY else None

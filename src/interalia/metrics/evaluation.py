@@ -146,7 +146,8 @@ def evaluate(
             dataset.mixture is None and labelled and not game.data.condition
         ):  # an encoder that is told the label proves nothing
             found += _accuracies(game, untrained, _some(dataset.train, NEIGHBOURS, seed), queries, where, seed)
-        if isinstance(game, Generates) and hasattr(game.prior, "mean"):  # its dimensions are alike
+        prior = game.prior if isinstance(game, Generates) else None
+        if hasattr(prior, "mean"):  # its dimensions are alike
             found += _posterior(game, queries, where, seed)
     if game.data.classes and queries.y is not None:
         read = tasks.classify(game, queries.x, seed).argmax(1)

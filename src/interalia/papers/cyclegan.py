@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,6 @@ from interalia.adversarial.penalties import Joints
 from interalia.games import CycleGAN, Game, Outcome
 from interalia.papers.experiment import Experiment, Job, Setting, Values, trained
 from interalia.runs import Run
-from interalia.spaces import DataSpec
 
 if TYPE_CHECKING:
     from interalia.data import Dataset
@@ -187,7 +187,7 @@ def shown_pairs(run: Run, setting: Setting) -> tuple[Dataset, Game]:
     own = dict(run.fields())
     plain = Run(**{key: own[key] for key in own if key not in (*BROUGHT["game"], *BROUGHT["data"])})
     done, _ = trained(plain, setting, run.name, game=Paired(whole.to_b, whole.to_a), dataset=both)
-    done.game.data = DataSpec(dataset.shape)
+    done.game.data = dataclasses.replace(done.game.data, shape=dataset.shape)
     return dataset, done.game
 
 

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
-import functools
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from interalia.errors import UserError
 from interalia.runs import OWN
 from interalia.runs.folder import ABOUT_GAME
 
@@ -217,22 +214,10 @@ def facts_of(run: Mapping[str, Any]) -> Mapping[str, Any]:
     kept = run.get(ABOUT_GAME)
     if isinstance(kept, Mapping):
         return {**UNKNOWN, **kept}
-    return by_name(*(part_of(run, key) for key in ("game", "encoder")), str(run.get("divergence", "")))
+    from interalia.games.facts import by_name  # here, for it imports torch
 
-
-@functools.cache
-def by_name(game: str, encoder: str, divergence: str) -> Mapping[str, Any]:
-    """The same of a game by the name that it has here."""
-    from interalia import games, registry  # here, for they import torch
-    from interalia.adversarial import divergences
-    from interalia.games.facts import facts
-
-    if game not in games.REGISTRY:
-        return UNKNOWN
-    cost = None
-    with contextlib.suppress(UserError):  # it is not here, or was given from Python
-        cost = registry.make(divergence, divergences.REGISTRY, "divergence")
-    return facts(games.REGISTRY[game], encoder, cost)
+    found = by_name(part_of(run, "game"), part_of(run, "encoder"), str(run.get("divergence", "")))
+    return UNKNOWN if found is None else found
 
 
 def game_of(run: Mapping[str, Any]) -> str:

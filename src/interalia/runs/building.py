@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING
 
 from interalia import games, registry
 from interalia.errors import UserError
-from interalia.games import building
+from interalia.games import DataSpec, building
 from interalia.games.capabilities import HasLikelihood
 from interalia.games.feeds import Domains, PartlyLabelled
 from interalia.runs import described, loading
-from interalia.spaces import DataSpec
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -57,10 +56,22 @@ def build(
         return build_for(run, described.dataset(run), mean, generator, trust)
     kind, _ = registry.look_up(run.game, games.REGISTRY, "game")
     told = condition(run, labels or 0, attributes or {})
+<<<<<<< HEAD
     classes = (labels or 0) if kind.feeds is PartlyLabelled else 0
     known = tuple(attributes or names or map(str, range(told or classes))) if told or classes else ()
     data = DataSpec(
         tuple(shape), told, dict(attributes or {}), classes, known, other if kind.feeds is Domains else None
+=======
+    classes = (labels or 0) if issubclass(kind.feeds, PartlyLabelled) else 0
+    count = told or classes
+    data = DataSpec(
+        tuple(shape),
+        told,
+        dict(attributes or {}),
+        classes,
+        tuple(attributes or names or map(str, range(count))) if count else (),
+        other if issubclass(kind.feeds, Domains) else None,
+>>>>>>> games
     )
     return building.build(run, data, mean, loading.given(run, kind, generator, trust))
 
@@ -75,7 +86,7 @@ def build_for(
     """The untrained game of a run on its data; see `build`."""
     told = frequencies(run, dataset)
     kind, _ = registry.look_up(run.game, games.REGISTRY, "game")
-    if kind.feeds is PartlyLabelled or (run.labels and kind.feeds.conditional):
+    if issubclass(kind.feeds, PartlyLabelled) or (run.labels and kind.feeds.conditional):
         dataset.check_labels("leave `labels` out" if run.labels else "play another game")
     game = build(run, dataset.shape, mean, dataset.labels, dataset.other_shape, told, generator, dataset.classes, trust)
     check_fits(game, dataset)

@@ -12,12 +12,11 @@ from safetensors import safe_open
 
 from interalia import conditionals, games, registry
 from interalia.errors import UserError
-from interalia.games import building
+from interalia.games import DataSpec, building
 from interalia.games.capabilities import Generates
 from interalia.games.needs import Given, declared
 from interalia.runs import OWN, Run, generators
 from interalia.runs.folder import Folder, header, own_generator
-from interalia.spaces import DataSpec
 
 if TYPE_CHECKING:
     from torch import nn

@@ -324,12 +324,13 @@ class Ends:
 
     @classmethod
     def of(cls, game: Game, x: Tensor, settings: Settings) -> Ends:
-        count, prior = len(x) * settings.chains, require(game, HasLikelihood, "annealing").prior
+        model = require(game, HasLikelihood, "annealed importance sampling")
+        count, prior = len(x) * settings.chains, model.prior
         p_z = differentiated(prior.log_prob)
         unit = x.new_ones(count, prior.size)
         if isinstance(prior, StandardNormal):
             p_z = normal(x.new_zeros(prior.size), x.new_ones(prior.size))
-        p = product(likelihood(game, x.repeat_interleave(settings.chains, dim=0), settings.precision), p_z)
+        p = product(likelihood(model, x.repeat_interleave(settings.chains, dim=0), settings.precision), p_z)
         if settings.initial == "prior":
             return cls(Bridge(p_z, p), lambda: prior.sample((count,)), unit, settings.chains)
         mean, variance = (part.repeat_interleave(settings.chains, dim=0) for part in moments(game, x, settings.chains))
@@ -354,7 +355,7 @@ def moments(game: Game, x: Tensor, at_once: int) -> tuple[Tensor, Tensor]:
     return z.mean(1), z.var(1)
 
 
-def likelihood(game: Game, x: Tensor, precision: str = "fp32") -> Density:
+def likelihood(game: HasLikelihood, x: Tensor, precision: str = "fp32") -> Density:
     """log p(x | z) of each x and z and its gradient in z: by automatic differentiation through the decoder, and by hand from
     there to log p(x | z), which for small decoders would take as long as the decoder itself.
 
@@ -364,8 +365,7 @@ def likelihood(game: Game, x: Tensor, precision: str = "fp32") -> Density:
     if not isinstance(game, Variational) or any(
         getattr(kind, name) is not getattr(Variational, name) for name in ("log_likelihood", "log_density")
     ):
-        likely = require(game, HasLikelihood, "annealing")
-        return differentiated(lambda z: likely.log_likelihood(x, z))
+        return differentiated(lambda z: game.log_likelihood(x, z))
     signs, against, variance, unknown = 2 * x - 1, 1 - 2 * x, game.sigma**2, x.new_zeros(len(x))
     coarse = precision_context(precision, x.device)
 
