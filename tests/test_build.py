@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import examples
@@ -18,7 +19,8 @@ from interalia.networks import REGISTRY as FAMILIES
 from interalia.networks import Critic, Family, Map
 from interalia.networks.family import DEMANDS, onto
 from interalia.networks.layers import Categories, HalfTanh, Packed, Sigmoid
-from interalia.runs import Run
+from interalia.runs import Run, loading
+from interalia.runs.folder import export
 from interalia.spaces import DataSpec, Space
 
 X, Z, Y = Space("x", (1, 8, 8), "unit"), Space("z", (8,)), Space("y", (3,))
@@ -205,6 +207,20 @@ def test_an_implicit_encoder_of_images_is_convolutional_and_so_is_everything_els
     by_hand = encoder.network.head(encoder.network.body(torch.cat([features, *told[1:], eps], dim=1)))
     assert torch.equal(encoder.network(joined), by_hand)
     assert encoder.hidden(*told).shape[0] == 1
+
+
+def test_weights_of_fully_connected_networks_that_auto_once_gave_an_implicit_encoder(tmp_path: Path) -> None:
+    run = Run(encoder="implicit(noise=5)", latent=4, networks="mlp(width=16, unary=True)")
+    game = building.build(run, DataSpec((1, 16, 24))).eval()
+    export(game, run.replace(networks="auto(width=2, unary=True)"), 7, tmp_path / "old.safetensors")
+    trained = loading.load(tmp_path / "old.safetensors")
+    x = torch.rand(3, 1, 16, 24)
+    assert torch.equal(trained.game.encoder(x).mean, game.encoder(x).mean)
+    assert trained.run.networks == "auto(width=2, unary=True)"
+    new = building.build(trained.run, DataSpec((1, 16, 24))).eval()
+    export(new, trained.run, 7, tmp_path / "new.safetensors")
+    found = loading.load(tmp_path / "new.safetensors").game
+    assert torch.equal(found.encoder(x).mean, new.encoder(x).mean)
 
 
 # games
