@@ -109,17 +109,7 @@ def load(
     with safe_open(file, framework="pt") as opened:
         tensors = {key: opened.get_tensor(key) for key in opened.keys()}  # noqa: SIM118 (not a mapping)
     run = Run(**{key: value for key, value in about["run"].items() if key in Run.__dataclass_fields__})
-    if (run.game == OWN) != (game is not None):
-        raise UserError(
-            f"{file} holds the weights of a game of somebody's own; give one made in the same way: "
-            f"interalia.load(folder, game=...)."
-            if game is None
-            else f"{file} holds the weights of a game that its run describes, {run.game}; leave `game` out."
-        )
-    if game is not None and generator is not None:
-        raise UserError("a game of your own has its decoder with it; leave `generator` out.")
-    if dataset is not None and run.data != OWN:
-        raise UserError(f"{file} was trained on data that its run names, {run.data}; leave `dataset` out.")
+    check_given(run, file, game, generator, dataset)
     made = copy.deepcopy(game) if game is not None else built(as_trained(run, tensors), data, file, generator, trust)
     try:
         made.load_state_dict(tensors)
@@ -133,6 +123,21 @@ def load(
     made.data = data
     made.to(resolve_device(device)).eval()
     return Trained(made, run, home, about["step"], dataset)
+
+
+def check_given(run: Run, file: Path, game: Game | None, generator: nn.Module | None, dataset: Dataset | None) -> None:
+    """Raises a UserError where what is given beside weights is what their run describes, or what it does not is not given."""
+    if (run.game == OWN) != (game is not None):
+        raise UserError(
+            f"{file} holds the weights of a game of somebody's own; give one made in the same way: "
+            f"interalia.load(folder, game=...)."
+            if game is None
+            else f"{file} holds the weights of a game that its run describes, {run.game}; leave `game` out."
+        )
+    if game is not None and generator is not None:
+        raise UserError("a game of your own has its decoder with it; leave `generator` out.")
+    if dataset is not None and run.data != OWN:
+        raise UserError(f"{file} was trained on data that its run names, {run.data}; leave `dataset` out.")
 
 
 def as_trained(run: Run, tensors: Mapping[str, Tensor]) -> Run:
