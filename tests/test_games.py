@@ -155,7 +155,7 @@ def roles(kind: type[Game]) -> set[str]:
 
 
 # made as the other convolutions of the paper are, and many times as large
-LARGE = {"ali-celeba", "ali-tiny-imagenet"}
+LARGE = {name for name in NETWORKS if shape_for(name)[-1] > 32}
 # in the default suite ALI plays with all, and every game with a third of those that are not so large
 COMBINED = [
     pytest.param(
