@@ -39,6 +39,7 @@ class FGAN(Family):
     """
 
     name = "fgan-mnist"
+    only = "(x)"
     width: int = 1200
     critic_width: int = 240
     scale: float = 0.05
@@ -49,8 +50,6 @@ class FGAN(Family):
         return Stack(hidden(net.size, self.width, 2, norm=True, leak=0.0), head, after=net.output.shape)
 
     def critic(self, need: Critic) -> nn.Module:
-        if need.beside:
-            self.refuse(f"critic of {need.names}")
         parts: list[nn.Module] = [nn.Flatten()]
         for inputs in (need.sees[0].size, self.critic_width):
             parts += [nn.Linear(inputs, self.critic_width), nn.ELU()]

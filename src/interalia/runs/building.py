@@ -57,15 +57,9 @@ def build(
     kind, _ = registry.look_up(run.game, games.REGISTRY, "game")
     told = condition(run, labels or 0, attributes or {})
     classes = (labels or 0) if issubclass(kind.feeds, PartlyLabelled) else 0
-    count = told or classes
-    data = DataSpec(
-        tuple(shape),
-        told,
-        dict(attributes or {}),
-        classes,
-        tuple(attributes or names or map(str, range(count))) if count else (),
-        other if issubclass(kind.feeds, Domains) else None,
-    )
+    known = tuple(attributes or names or map(str, range(told or classes))) if told or classes else ()
+    domain = other if issubclass(kind.feeds, Domains) else None
+    data = DataSpec(tuple(shape), told, dict(attributes or {}), classes, known, domain)
     return building.build(run, data, mean, loading.given(run, kind, generator, trust))
 
 
