@@ -163,5 +163,5 @@ def test_two_folders_of_ones_own(tmp_path: Path) -> None:
             described.dataset(run.replace(target=str(tmp_path / target)))
         assert str(caught.value).endswith(".")
     assert described.dataset(run.replace(target=str(tmp_path / "large"), size=12)).shape == (3, 12, 12)
-    with pytest.raises(UserError, match="--target"):
+    with pytest.raises(UserError, match="give the second in `target`"):
         building.build(run.replace(target=None))

@@ -319,9 +319,11 @@ def marked(run: Run, game: Game | None, dataset: Dataset | None) -> Run:
     if dataset is not None:
         marks["data"] = OWN
     if game is not None:
+        from interalia.games.capabilities import Generates  # here, for it imports torch
+
         marks |= dict.fromkeys(("game", "networks", "prior", "encoder", "divergence"), OWN)
         marks |= {key: OWN for key in ("penalty", "noise") if getattr(game, key) is not None}
-        marks |= {"latent": game.prior.size} if hasattr(game, "prior") else {}
+        marks |= {"latent": game.prior.size} if isinstance(game, Generates) else {}
     plain = Run()
     for part, verb in (("game", "a game of your own is"), ("data", "data of your own are")):
         for key in BROUGHT[part] if part in marks else ():
