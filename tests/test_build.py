@@ -177,7 +177,7 @@ def test_a_family_of_ones_own_needs_only_the_methods_that_it_has() -> None:
         with pytest.raises(UserError, match="'narrow' have no place for labels"):
             building.build(Run(game="gan", latent=3, networks="narrow"), DataSpec((5,), condition=2))
     finally:
-        FAMILIES.entries.pop("narrow")
+        FAMILIES.remove("narrow")
     with pytest.raises(UserError, match=r"'Single' have no critic of \(x, z\)"):
         Single().make(Critic((X, Z)))
 
@@ -275,7 +275,7 @@ def own() -> Iterator[None]:
         REGISTRY.add(kind.__name__.lower(), kind)
     yield
     for kind in (Pair, Idle, Twice):
-        REGISTRY.entries.pop(kind.__name__.lower())
+        REGISTRY.remove(kind.__name__.lower())
 
 
 @pytest.mark.usefixtures("own")
