@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+
 from interalia.data import Dataset, Source, Split
 from interalia.errors import UserError
 
@@ -29,4 +30,6 @@ def load(name: str, root: Path | None, size: int | None, seed: int, download: bo
     return Dataset(name, draw(TRAIN, 0, seed), draw(HELD_OUT, 1), draw(HELD_OUT, 2), ("upper", "lower"), about=about)
 
 
-CRESCENTS = Source("crescents", load, "two crescents in the plane, 20,000 points to train on", "drawn on the spot", "none needed")
+CRESCENTS = Source(
+    "crescents", load, "two crescents in the plane, 20,000 points to train on", "drawn on the spot", "none needed"
+)

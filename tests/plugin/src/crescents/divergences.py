@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import torch
-from interalia.adversarial.divergences import FDivergence
 from torch import Tensor
+
+from interalia.adversarial.divergences import FDivergence
 
 
 class LeCam(FDivergence):

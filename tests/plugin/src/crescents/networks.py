@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from interalia.networks import Critic, Family, Map
 from interalia.networks.family import onto
-from interalia.networks.layers import Joint
 from interalia.spaces import Space
 from torch import Tensor, nn
+
+from interalia.networks import Critic, Family, Map
+from interalia.networks.layers import Joint
 
 
 class Sine(nn.Module):
