@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +17,7 @@ from program import interalia
 from interalia import data, metrics, networks, registry
 from interalia.adversarial import divergences
 from interalia.adversarial.divergences import FDivergence
+from interalia.games import REGISTRY as GAMES
 from interalia.registry import Origin
 from interalia.runs import Run
 from interalia.runs.folder import header
@@ -135,3 +138,36 @@ def test_a_recipe_names_its_parts(place: Path) -> None:
     made = RECIPES["crescents"](steps=7)
     assert isinstance(made, Run)
     assert (made.data, made.divergence, made.steps) == ("crescents", "le-cam", 7)
+
+
+DOCS = (Path(__file__).parents[1] / "docs/plugins.md").read_text()
+
+
+def test_the_page_about_plug_ins_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(GAMES, "built_in", {name: GAMES[name] for name in ("ali", "alice")})  # so that checks are quick
+    python = re.findall(r"```python\n(.*?)```", DOCS, re.DOTALL)
+    bash = re.findall(r"```bash\n(.*?)```", DOCS, re.DOTALL)
+    alone = [line for block in (bash[0], bash[2]) for line in block.splitlines()]  # without the package of bash[1]
+    Path("my_module.py").write_text(python[0].partition("trained = ")[0])
+    with as_before():
+        names: dict[str, object] = {"__name__": "__main__"}
+        for block in python:
+            exec(compile(block, "plugins.md", "exec"), names)
+    for line in alone:
+        variable, _, rest = line.partition(" ") if line.startswith("INTERALIA_") else ("", "", line)
+        with as_before(), pytest.MonkeyPatch.context() as patch:
+            if variable:
+                patch.setenv(*variable.split("=", 1))
+            assert interalia(*shlex.split(rest.replace("--steps 50", "--steps 4"))[1:]) == 0, line
+    capsys.readouterr()
+    with as_before():
+        assert interalia("generate", "runs/mine") == 2
+    said = " ".join(re.findall(r"```text\n(.*?)```", DOCS, re.DOTALL)[0].split())
+    assert " ".join(capsys.readouterr().err.split()) == said
+
+
+def test_the_page_names_every_group() -> None:
+    assert set(re.findall(r"`interalia\.(\w+)`(?=[,\w` .]*\|)", DOCS)) == set(registry.KINDS)
