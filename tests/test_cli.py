@@ -146,7 +146,7 @@ def test_a_gan_says_what_it_cannot_do(tmp_path: Path, capsys: pytest.CaptureFixt
     capsys.readouterr()
     assert interalia("reconstruct", out) == 2
     said = capsys.readouterr().err
-    assert "GAN has no encoder; reconstruct needs a game with encoder and decoder: ALI" in said
+    assert "GAN has no encoder; reconstruct needs a game that has one: ALI" in said
 
 
 def test_dry_run_is_a_file_that_train_takes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -218,7 +218,7 @@ def test_what_a_run_refuses(run: Path, images: Path, tmp_path: Path, capsys: pyt
     Image.new("L", (8, 8), 255).save(white := tmp_path / "white.png")
     np.save(array := tmp_path / "x.npy", np.zeros((2, 1, 8, 8)))
     for arguments, expected in (
-        (("train", "--out", run), "exists already; go on with it by --resume"),
+        (("train", "--out", run), "exists already; go on with it by interalia train --resume"),
         (("train", "--resume", run, "--latent", 3), "--latent would change it"),
         (("train", "--resume", run, "--steps", 1), "ask for more"),
         (("generate", run, "--count", 0), "at least 1"),

@@ -184,7 +184,7 @@ def test_the_metrics_of_some_names_are_those_of_all(game: Game, digits: Dataset)
         (["psnr", "modes"], "the metric 'modes' cannot be taken of ALICE on 'bare': it needs data that is a mixture"),
         (["linear_probe_latent"], "it needs labelled data that is no mixture, and a game that is not conditional"),
         (["inception_score"], "it needs features of a network that knows classes"),
-        (["code_bound"], "it needs a game whose critic recognises codes"),
+        (["code_bound"], "it needs a game that recognises codes"),
         (["cycle_error"], "it needs a game between two domains"),
     ],
 )

@@ -27,6 +27,7 @@ app = App(
     name="interalia",
     version=__version__,
     help="Adversarially learned inference: train models that generate and infer, use them, and measure them.",
+    suppress_keyboard_interrupt=False,  # `main` says what an interrupted command left
 )
 
 RunFolder = Annotated[Path, Parameter(help="The folder of a run, or a .safetensors file exported from one.")]
@@ -116,12 +117,12 @@ def given_images(trained: Trained, images: Sequence[Path]) -> Tensor:
     """
     held = [path for path in images if path.suffix in (".npy", ".npz")]
     if len(held) == len(images):
-        return arrays(images, trained.game.shape)
+        return arrays(images, trained.game.data.shape)
     if held:
         raise UserError(f"{held[0]} is an array among images; give either arrays or images.")
     from interalia.data.files import read_images
 
-    return read_images(images, trained.game.shape)
+    return read_images(images, trained.game.data.shape)
 
 
 def arrays(paths: Sequence[Path], shape: tuple[int, ...]) -> Tensor:
@@ -194,11 +195,11 @@ def conditions(game: Game, told: str, count: int) -> Tensor:
 
     from interalia import tasks
 
-    if not game.labels:
+    if not game.data.condition:
         raise UserError(f"this {type(game).__name__} is told nothing; leave out --told.")
     found = tasks.places(game, told)
-    if game.attributes:
-        return torch.tensor([float(j in found) for j in range(game.labels)]).expand(count, -1)
+    if game.data.attributes:
+        return torch.tensor([float(j in found) for j in range(game.data.condition)]).expand(count, -1)
     if len(found) not in (1, count):
         raise UserError(f"--told gives {len(found)} labels for {count} images; give one for all of them, or one each.")
     return torch.tensor(found * (count if len(found) == 1 else 1))

@@ -12,6 +12,7 @@ from typing import Any
 from cyclopts import App, ArgumentCollection
 from cyclopts.argument import Argument
 
+from interalia.cli.asking import app
 from interalia.errors import SettingError
 
 # arguments of the library whose options have another name
@@ -26,17 +27,15 @@ def options_of(command: App) -> dict[str, Argument]:
     return {**by_name, **{name: by_name[option] for name, option in NAMES.items() if option in by_name}}
 
 
-def worded(error: BaseException, app: App, arguments: Sequence[str]) -> str:
+def worded(error: BaseException, arguments: Sequence[str]) -> str:
     """The message of an error as it is printed for a command line: `latent=64` is --latent 64, `labels` is --labels.
 
     A name alone stands for an option of the command in use; with a value, also for one of `train`, since what a task lacks is
     often to be trained. A setting of the part that could not be made is no option, and stays as it is.
     """
-    from interalia.cli.asking import app as known
-
-    chain, apps, _ = app.parse_commands(arguments)
-    own = {**options_of(known.meta), **(options_of(apps[-1]) if chain else {})}
-    training = options_of(known["train"])
+    command = next((app[word] for word in arguments if word in set(app)), app.meta)
+    own = {**options_of(app.meta), **options_of(command)}
+    training = options_of(app["train"])
     settings = error.settings if isinstance(error, SettingError) else frozenset()
 
     def option(found: re.Match[str]) -> str:

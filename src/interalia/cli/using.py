@@ -37,7 +37,7 @@ class Task:
     Attributes:
         verb: the name of both.
         file: what is written where no --out is given, without its ending.
-        needs: the networks that a game has to have.
+        needs: the capabilities that a game has to have, by name, for none is imported before it is needed.
         count: how many held-out images are taken where none are given.
         pairs: whether that is a number of pairs.
         separate: whether images can be written one by one.
@@ -45,7 +45,7 @@ class Task:
 
     verb: str
     file: str
-    needs: Sequence[str] = ()
+    needs: Sequence[str]
     count: int = 0
     pairs: bool = False
     separate: bool = False
@@ -96,12 +96,13 @@ class Task:
         separate: bool = False,
         **given: Any,
     ) -> None:
-        from interalia import reports, tasks
+        from interalia import reports
+        from interalia.games import capabilities
 
         trained = asking(run)
         game, arguments, seed = trained.game, self.arguments, asking.seed
-        needs = self.needs[-1:] if given.get("project") else self.needs
-        tasks.capable(game, "project" if given.get("project") else self.verb, *needs)
+        needs = [getattr(capabilities, name) for name in (["Generates"] if given.get("project") else self.needs)]
+        capabilities.require(game, needs[0], "project" if given.get("project") else self.verb, *needs[1:])
         made: dict[str, Any] = {"seed": seed, "dataset": functools.partial(reports.dataset_of, trained)}
         if "x" in arguments:
             counted = "pairs" if self.pairs else "count"
@@ -145,16 +146,16 @@ def apart(x: Any, x_hat: Any) -> str:
 
 
 for task in (
-    Task("generate", "generated", ["decoder"], separate=True),
-    Task("reconstruct", "reconstructed", ["encoder", "decoder"], 40),
-    Task("interpolate", "interpolated", ["encoder", "decoder"], 8, pairs=True),
-    Task("traverse", "traversals", ["decoder"]),
-    Task("manifold", "manifold", ["decoder"]),
-    Task("translate", "translated_to_{to}", [], 20, separate=True),
-    Task("encode", "encoded", ["encoder"], 40),
-    Task("neighbours", "neighbours", ["encoder"], 10),
-    Task("classify", "classified", [], 40),
-    Task("edit", "edited", ["encoder", "decoder"], 8),
-    Task("complete", "completed", ["decoder"], 20, separate=True),
+    Task("generate", "generated", ["Generates"], separate=True),
+    Task("reconstruct", "reconstructed", ["Infers", "Generates"], 40),
+    Task("interpolate", "interpolated", ["Infers", "Generates"], 8, pairs=True),
+    Task("traverse", "traversals", ["Generates"]),
+    Task("manifold", "manifold", ["Generates"]),
+    Task("translate", "translated_to_{to}", ["Translates"], 20, separate=True),
+    Task("encode", "encoded", ["Infers"], 40),
+    Task("neighbours", "neighbours", ["Infers"], 10),
+    Task("classify", "classified", ["Classifies"], 40),
+    Task("edit", "edited", ["Infers", "Generates"], 8),
+    Task("complete", "completed", ["Generates"], 20, separate=True),
 ):
     app.command(task.command(), name=task.verb)

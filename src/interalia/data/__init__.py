@@ -146,9 +146,9 @@ def load(
     text = str(name_or_path)
     root = Path(root).expanduser() if root is not None else None
     if size is not None and size < 1:
-        raise UserError(f"`size` is {size}, and images have at least 1 pixel a side; give for example --size 64.")
+        raise UserError(f"`size` is {size}, and images have at least 1 pixel a side; give for example `size=64`.")
     if root is not None and not root.is_dir():
-        raise UserError(f"the folder {root} given as --root does not exist; give the folder that holds the data.")
+        raise UserError(f"the folder {root} given as `root` does not exist; give the folder that holds the data.")
     if text in REGISTRY:
         return REGISTRY[text].load(root, size, seed, download)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -186,7 +187,7 @@ def shown_pairs(run: Run, setting: Setting) -> tuple[Dataset, Game]:
     own = dict(run.fields())
     plain = Run(**{key: own[key] for key in own if key not in (*BROUGHT["game"], *BROUGHT["data"])})
     done, _ = trained(plain, setting, run.name, game=Paired(whole.to_b, whole.to_a), dataset=both)
-    done.game.shape = dataset.shape
+    done.game.data = dataclasses.replace(done.game.data, shape=dataset.shape)
     return dataset, done.game
 
 

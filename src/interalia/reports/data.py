@@ -15,6 +15,7 @@ from interalia.data import fingerprints
 from interalia.data.sampler import some_rows
 from interalia.data.store import as_tensor
 from interalia.errors import UserError
+from interalia.games import feeds
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -67,7 +68,7 @@ def held_out(dataset: Dataset, count: int, seed: int = 0) -> Tensor:
 
 def conditions(game: Game, dataset: Dataset, count: int, seed: int = 0) -> Tensor | None:
     """What a conditional game is told of the members that `held_out` draws; None for a game that is told nothing."""
-    y = dataset.conditions("test", game.attributes) if game.labels else None
+    y = feeds.conditions(game.data, dataset, "test")
     return None if y is None else torch.from_numpy(y[rows(dataset, count, seed)])
 
 

@@ -13,6 +13,8 @@ import torch
 from interalia import metrics, tasks
 from interalia.disk import write_json, writing
 from interalia.errors import UserError, unknown
+from interalia.games import feeds
+from interalia.games.capabilities import Generates, Infers
 from interalia.metrics.evaluation import measure
 from interalia.metrics.evidence import Evidence
 from interalia.metrics.extractors import extractor_for
@@ -116,10 +118,11 @@ def untrained(trained: Trained, dataset: Dataset) -> Game | None:
         return None
     placed = own_generator(run, trained.folder)
     # from Python, or in a file that is not opened a second time
-    brought = game.fixed and (placed.generator is None or placed.generator.endswith(".pt2"))
+    decoder = game.decoder if isinstance(game, Generates) and "decoder" in game.fixed else None
+    brought = placed.generator is None or placed.generator.endswith(".pt2")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(run.seed)
-        return building.build_for(placed, dataset, generator=game.decoder.network if brought else None)
+        return building.build_for(placed, dataset, generator=decoder.network if brought and decoder else None)
 
 
 def likelihood(
@@ -152,16 +155,16 @@ def likelihood(
     """
     folder, game = home(trained), trained.game
     if count is not None and count < 1:
-        raise UserError(f"--count is {count}, and it must be at least 1.")
+        raise UserError(f"`count` is {count}, and it must be at least 1.")
     if how is None:
-        density = hasattr(game, "encoder") and game.encoder.density
+        density = isinstance(game, Infers) and game.encoder.density
         how = ["elbo", "iwae", "ais"] if density else ["ais"]
     settings = settings_of(how, {"samples": samples, **(annealing or {})})
     dataset = dataset_of(trained)
     x, binarised = observed(dataset, split, count, seed)
     if "kde" in how:
         settings["kde"]["validation"] = observed(dataset, "validation", BANDWIDTH_POINTS, seed)[0]
-        settings["kde"]["y"] = dataset.conditions("validation", game.attributes) if game.labels else None
+        settings["kde"]["y"] = feeds.conditions(game.data, dataset, "validation")
     estimates, interrupted = estimates_of(game, x, settings, seed, binarised)
     found = {
         "estimates": [estimated(one) for one in estimates],
@@ -219,14 +222,14 @@ def settings_of(how: Sequence[str], given: Mapping[str, Any]) -> dict[str, dict[
         if name not in REGISTRY:
             raise unknown("estimate", name, REGISTRY)
     if not how:
-        raise UserError(f"--how names no estimate; give some of {', '.join(REGISTRY)}, with commas between them.")
+        raise UserError(f"`how` names no estimate; give some of {', '.join(REGISTRY)}.")
     settings: dict[str, dict[str, Any]] = {name: {} for name in how}
     for key, value in given.items():
         if value is None:
             continue
         taking = [name for name in REGISTRY if (name == "ais") == (key != "samples")]
         if not set(taking) & set(how):
-            raise UserError(f"--{key} is about {', '.join(taking)}, and --how asks for {', '.join(how)}; leave it out.")
+            raise UserError(f"`{key}` is about {', '.join(taking)}, and `how` asks for {', '.join(how)}; leave it out.")
         for name in set(taking) & set(how):
             settings[name][key] = value
     return settings

@@ -41,13 +41,14 @@ def to_json(shown: Shown, arrays: bool = True) -> dict[str, Any]:
     }
 
 
-def write(shown: Shown, out: Path, separate: bool = False) -> Path:
+def write(shown: Shown, out: Path | str, separate: bool = False) -> Path:
     """Writes an answer: .png its picture, .npz its arrays, .csv a table of them, .json all of it; without a suffix, or if
     `separate`, it is a folder of its pictures one by one.
 
     Raises:
         UserError: it has no such form, or the file cannot be written.
     """
+    out = Path(out)
     form = "" if separate else out.suffix
     if form == ".npz":
         with writing(out, "wb") as file:

@@ -72,7 +72,7 @@ class Run:
     )
     generator: str | None = _field(
         None,
-        "the folder of a run whose decoder is taken as it is, or a .pt2 file of one, with --trust-generator; for a game that "
+        "the folder of a run whose decoder is taken as it is, or a .pt2 file of one that is trusted; for a game that "
         "only infers",
     )
     labelled: int | None = _field(
@@ -130,7 +130,7 @@ class Run:
         0.999, "decay of the average of the weights that samples are drawn from; 0 for none", 0, 0.999999
     )
     average: Text = _field(
-        "moving", "the average of the weights: moving, of decay --ema, or uniform(start=0.5)", kind="averages"
+        "moving", "the average of the weights: moving, of decay ema, or uniform(start=0.5)", kind="averages"
     )
     population: int = _field(
         0,
@@ -330,9 +330,11 @@ def marked(run: Run, game: Game | None, dataset: Dataset | None) -> Run:
     if dataset is not None:
         marks["data"] = OWN
     if game is not None:
+        from interalia.games.capabilities import Generates  # here, for it imports torch
+
         marks |= dict.fromkeys(("game", "networks", "prior", "encoder", "divergence"), OWN)
         marks |= {key: OWN for key in ("penalty", "noise") if getattr(game, key) is not None}
-        marks |= {"latent": game.prior.size} if hasattr(game, "prior") else {}
+        marks |= {"latent": game.prior.size} if isinstance(game, Generates) else {}
     plain = Run()
     for part, verb in (("game", "a game of your own is"), ("data", "data of your own are")):
         for key in BROUGHT[part] if part in marks else ():

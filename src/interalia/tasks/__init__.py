@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from interalia.tasks.calling import (
         BATCH,
         Level,
-        capable,
         check_conditional,
         check_images,
         labels,
@@ -26,9 +25,9 @@ if TYPE_CHECKING:
         told,
     )
     from interalia.tasks.classes import classify
-    from interalia.tasks.codes import answers, check_recogniser, directions, manifold, recognise, traverse
+    from interalia.tasks.codes import answers, directions, manifold, recognise, traverse
     from interalia.tasks.completion import complete, hole, project
-    from interalia.tasks.domains import check_translator, translate
+    from interalia.tasks.domains import translate
     from interalia.tasks.editing import direction, edit, edits, shift
     from interalia.tasks.inference import (
         between,
@@ -46,12 +45,12 @@ if TYPE_CHECKING:
 _HOMES = {  # imported at their first use: the command line describes the verbs without torch
     "interalia.contexts": ["device_of", "quietly"],
     "interalia.tasks.calling": [
-        "BATCH", "Level", "capable", "check_conditional", "check_images", "labels", "place", "places", "told",
+        "BATCH", "Level", "check_conditional", "check_images", "labels", "place", "places", "told",
     ],
     "interalia.tasks.classes": ["classify"],
-    "interalia.tasks.codes": ["answers", "check_recogniser", "directions", "manifold", "recognise", "traverse"],
+    "interalia.tasks.codes": ["answers", "directions", "manifold", "recognise", "traverse"],
     "interalia.tasks.completion": ["complete", "hole", "project"],
-    "interalia.tasks.domains": ["check_translator", "translate"],
+    "interalia.tasks.domains": ["translate"],
     "interalia.tasks.editing": ["direction", "edit", "edits", "shift"],
     "interalia.tasks.inference": [
         "between", "by_label", "decode", "encode", "features", "generate", "interpolate", "latents", "neighbours",
@@ -60,8 +59,8 @@ _HOMES = {  # imported at their first use: the command line describes the verbs 
 }  # fmt: skip
 
 __all__ = [
-    "BATCH", "Level", "answers", "between", "by_label", "capable", "check_conditional", "check_images",
-    "check_recogniser", "check_translator", "classify", "complete", "decode", "device_of", "direction", "directions",
+    "BATCH", "Level", "answers", "between", "by_label", "check_conditional", "check_images",
+    "classify", "complete", "decode", "device_of", "direction", "directions",
     "edit", "edits", "encode", "features", "generate", "hole", "interpolate", "labels", "latents", "manifold",
     "neighbours", "place", "places", "project", "quietly", "recognise", "reconstruct", "shift", "told", "translate",
     "traverse",

@@ -80,7 +80,7 @@ def generate(
     if label is not None and y is not None:
         raise UserError("`label` and `y` say the same thing twice; leave one of them out.")
     how: Literal["mean", "sample"] = "sample" if sample else "mean"
-    rows = bool(game.labels) and not game.attributes and count is None and label is None and y is None
+    rows = bool(game.data.condition) and not game.data.attributes and count is None and label is None and y is None
     x = tasks.by_label(game, 10, seed, how) if rows else tasks.generate(game, number, seed, label, y, how)
     return shown(f"{len(x)} samples", {"x": x}, "grid", one_by_one(x), images=x, columns=10 if rows else None)
 
@@ -253,6 +253,7 @@ def neighbours(
     import torch
 
     from interalia.data.store import as_tensor
+    from interalia.games import feeds
 
     at_least_one(among=among, nearest=nearest)
     data = dataset()
@@ -263,7 +264,7 @@ def neighbours(
             f"{', or raise `among`' if len(rows) < len(data.train) else ''}."
         )
     others = as_tensor(data.train.x[rows])
-    values = data.conditions("train", game.attributes) if game.labels else None
+    values = feeds.conditions(game.data, data, "train")
     pair = None if values is None or y is None else (y, torch.from_numpy(values[rows]))
     found = tasks.neighbours(game, x, others, nearest, seed, pair)
     say = f"{len(x)} images with {nearest} neighbours of {len(rows)}"
@@ -288,11 +289,11 @@ def classify(game: Game, x: Tensor, names: Sequence[str] = (), labels: ArrayLike
 
     probabilities = tasks.classify(game, x, seed)
     read = probabilities.argmax(1).numpy()
-    columns = {f"p{name}": column for name, column in zip(game.names, probabilities.T, strict=True)}
+    columns = {f"p{name}": column for name, column in zip(game.data.names, probabilities.T, strict=True)}
     say = f"{len(x)} labels"
     if labels is not None:
         say += f"\nright: {100 * float((read == np.asarray(labels)).mean()):.1f} %"
-    return shown(say, {"image": list(names), "label": np.array(game.names)[read], **columns}, "grid")
+    return shown(say, {"image": list(names), "label": np.array(game.data.names)[read], **columns}, "grid")
 
 
 def edit(
@@ -326,19 +327,19 @@ def edit(
     for strength in strengths or []:
         if not math.isfinite(strength):
             raise UserError(f"`strengths` has {strength}, and it must be finite; give for example `strengths=[-1, 1]`.")
-    if game.labels:
+    if game.data.condition:
         if strengths:
             raise UserError(
                 f"`strengths` say how far z moves, and this {type(game).__name__} keeps z and is told other "
-                f"{'attributes' if game.attributes else 'labels'}; leave them out."
+                f"{game.data.y}; leave them out."
             )
-        chosen = list(range(game.labels)) if to is None else tasks.places(game, to)
+        chosen = list(range(game.data.condition)) if to is None else tasks.places(game, to)
         if not chosen:
-            raise UserError(f"`to` names nothing; give one or several of: {', '.join(game.names)}.")
+            raise UserError(f"`to` names nothing; give one or several of: {', '.join(game.data.names)}.")
         tasks.told(game, y, len(x))
         assert y is not None
         edited = tasks.edits(game, x, y, seed)[:, chosen]
-        columns = ", ".join(game.names[j] for j in chosen)
+        columns = ", ".join(game.data.names[j] for j in chosen)
     else:
         if to is None:
             raise UserError(
@@ -396,9 +397,9 @@ def complete(
         blend: Over how many pixels of the known part the seam fades.
         seed: of an implicit encoder's noise.
     """
-    if len(game.shape) != 3:
+    if len(game.data.shape) != 3:
         raise UserError("only images can be completed, and this game was trained on vectors.")
-    known = tasks.hole(game.shape, mask)
+    known = tasks.hole(game.data.shape, mask)
     filled = tasks.complete(game, x, known, steps, rate, blend, seed, y)
     arrays = {"x": x, "mask": known, "completed": filled}
     drawn = {"sources": x, "translations": known * x + (1 - known) * 0.5, "backs": filled}

@@ -72,7 +72,7 @@ class Evaluate(Observer):
             from interalia.reports import plots
 
             path = training.folder.figures / "progress" / f"step-{training.step:07d}.png"
-            if training.game.other is not None:
+            if training.game.data.other is not None:
                 x = as_tensor(training.dataset.validation.x[:TRANSLATED])
                 fake = tasks.translate(training.sampled, x, to="b")
                 plots.cycles(x.numpy(), fake.numpy(), tasks.translate(training.sampled, fake, to="a").numpy(), path)
