@@ -18,6 +18,7 @@ from interalia.data import REGISTRY as DATA
 from interalia.errors import UserError
 from interalia.games import ALI, GAN, REGISTRY, VAE, Game, Outcome
 from interalia.learning.optimizers import Schedule
+from interalia.metrics import Evidence, metric
 from interalia.training import checking
 from interalia.training.checking import Check, check
 
@@ -211,6 +212,30 @@ def test_data_and_recipes() -> None:
     from interalia.runs.recipes import REGISTRY as RECIPES
 
     assert found(RECIPES["ali-digits"], kind="recipes")["its run"] == ("ok", "ali-digits")
+
+
+def test_a_metric_is_taken_of_every_game_that_has_what_it_needs() -> None:
+    @metric("lower")
+    def gap(e: Evidence) -> float:
+        """How far the mean of samples is from the mean of the data."""
+        return float((e.samples.mean() - e.x.mean()).abs())
+
+    @metric()
+    def luck(e: Evidence) -> float:
+        """Another number at each look."""
+        return random.random()
+
+    @metric()
+    def nothing(e: Evidence) -> float:
+        """No number."""
+        return float("nan")
+
+    result = found(gap)
+    assert [(name, outcome) for name, (outcome, _) in result.items() if name != "description"] == [
+        ("of ali", "ok"), ("of alice", "ok"), ("of vae", "ok"), ("of infogan", "refused"),
+    ]  # fmt: skip
+    assert "of the same game and seed" in failures(luck)["of ali"]
+    assert failures(nothing)["of ali"] == "it is nan"
 
 
 @pytest.mark.parametrize(

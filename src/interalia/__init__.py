@@ -9,6 +9,7 @@ __version__ = "0.2.0"
 
 _HOMES = {
     "Run": "runs",
+    "Part": "registry",
     "Trained": "runs.loading",
     "build": "runs.building",
     "load": "runs.loading",
@@ -27,6 +28,7 @@ _HOMES = {
     "neighbours": "tasks",
     "classify": "tasks",
     "health": "metrics.health",
+    "check": "training.checking",
     "UserError": "errors",
 }
 _ROOMS = {  # the rooms, and modules that are used by themselves

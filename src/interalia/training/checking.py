@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import contextlib
 import inspect
+import math
 import re
 import tempfile
 import tomllib
@@ -16,7 +17,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from interalia import registry
+from interalia import metrics, registry
 from interalia.data import fingerprints
 from interalia.data.dataset import Dataset, Split
 from interalia.errors import UserError
@@ -416,8 +417,26 @@ def loads_the_same(source: Any) -> None:
         raise UnsoundError(difference)
 
 
+def a_metric(run: Run, kind: str, text: str) -> Iterator[Check]:
+    """Of a metric: its value for every game that it can be taken of, before any training."""
+    for game in registry.registry("games"):
+
+        def value(game: str = game) -> str:
+            fit, dataset = fitting(run.replace(game=game))
+            training = engine.prepare(fit, dataset=dataset)
+            values = [metrics.evaluate(training.game.eval(), training.dataset, names=[text])[0] for _ in range(2)]
+            if not math.isfinite(values[0].value):
+                raise UnsoundError(f"it is {values[0].value}")
+            if values[0] != values[1]:
+                raise UnsoundError(f"it is {values[0].value}, and at once {values[1].value} of the same game and seed")
+            return f"{values[0].value:.4g}, {values[0].protocol}"
+
+        yield attempt(f"of {game}", value, refusable=True)
+
+
 CHECKS: dict[str, Callable[[Run, str, str], Iterator[Check]]] = {
     "games": a_game,
     "data": a_data_set,
+    "metrics": a_metric,
     "recipes": a_recipe,
 }
