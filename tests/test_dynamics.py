@@ -451,7 +451,7 @@ def test_one_stage_says_why_it_is_not_exact(settings: dict[str, str], reason: st
     game = building.build(run, shape, other=shape)
     x = torch.rand(8, *shape)
     with pytest.raises(UserError, match=f"cannot be trained in one stage: .*{reason}.*--dynamics simultaneous"):
-        flow("one-stage", game, 0.1).step(itertools.repeat((x, x) if game.other else (x,)))
+        flow("one-stage", game, 0.1).step(itertools.repeat((x, x) if game.data.other else (x,)))
 
 
 def test_weight_decay_is_taken_where_the_gradient_is() -> None:

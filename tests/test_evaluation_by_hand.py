@@ -22,6 +22,7 @@ from interalia.metrics.classifier import Classifier
 from interalia.metrics.evaluation import Measure, evaluate
 from interalia.metrics.features import Identity
 from interalia.networks.mlp import MLP, Joint
+from interalia.spaces import DataSpec
 
 
 def test_the_counts_and_the_defaults() -> None:
@@ -195,7 +196,7 @@ def by_hand(prior: Any = None, kind: Any = ALI, **fields: Any) -> Any:
     prior = prior or StandardNormal(2)
     parts = [Dirac(Line(2.0, -1.0)), Joint(MLP(4, 1))]
     game = kind(*([Reading(Line(0.25, 1.0))] if kind is ALI else []), *parts, prior)
-    game.shape = (2,)
+    game.data = DataSpec((2,))
     for name, value in fields.items():
         setattr(game, name, value)
     return game
@@ -630,7 +631,7 @@ def coded(categorical: tuple[int, ...] = (3,)) -> Any:
 
     prior = Codes(7, categorical=categorical, uniform=1)
     game = GAN(Dirac(MLP(7, 2)), Joint(MLP(2, 1)), prior)
-    game.shape = (2,)
+    game.data = DataSpec((2,))
     game.recognises = True  # type: ignore[misc]
     return game
 

@@ -158,10 +158,10 @@ def test_two_folders_of_ones_own(tmp_path: Path) -> None:
     assert dataset.other is not None
     assert not dataset.paired
     assert dataset.shape == dataset.other.shape == (3, 16, 16)
-    for target, words in (("gray", "channels"), ("large", "--size"), ("empty", "holds no images")):
+    for target, words in (("gray", "channels"), ("large", "`size`"), ("empty", "holds no images")):
         with pytest.raises(UserError, match=words) as caught:
             described.dataset(run.replace(target=str(tmp_path / target)))
         assert str(caught.value).endswith(".")
     assert described.dataset(run.replace(target=str(tmp_path / "large"), size=12)).shape == (3, 12, 12)
-    with pytest.raises(UserError, match="--target"):
+    with pytest.raises(UserError, match="give the second in `target`"):
         building.build(run.replace(target=None))

@@ -195,21 +195,13 @@ def test_between_meets_its_ends_even_where_there_is_no_angle(how: str) -> None:
 # ---- mistakes
 
 
-@pytest.mark.parametrize(
-    ("task", "networks"),
-    [
-        ("encode", "encoder"),
-        ("features", "encoder"),
-        ("reconstruct", "encoder and decoder"),
-        ("interpolate", "encoder and decoder"),
-    ],
-)
-def test_a_gan_cannot_infer_and_says_who_can(task: str, networks: str) -> None:
+@pytest.mark.parametrize("task", ["encode", "features", "reconstruct", "interpolate"])
+def test_a_gan_cannot_infer_and_says_who_can(task: str) -> None:
     game = build("gan")
     arguments = (images(2), images(2)) if task == "interpolate" else (images(2),)
     with pytest.raises(UserError) as caught:
         getattr(tasks, task)(game, *arguments)
-    assert str(caught.value) == f"GAN has no encoder; {task} needs a game with {networks}: {ABLE}."
+    assert str(caught.value) == f"GAN has no encoder; {task} needs a game that has one: {ABLE}."
     assert "ALI" in ABLE.split(", ")
 
 

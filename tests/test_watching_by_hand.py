@@ -12,13 +12,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from examples import FIELDS, build
+from examples import build, fields_for, packs, seen
 from torch import nn
 
 from interalia import tasks
 from interalia.data.dataset import Dataset, Mixture, Split
 from interalia.errors import DivergedError, UserError
 from interalia.games import REGISTRY
+from interalia.games.needs import critics
 from interalia.metrics import health as signs_of_health
 from interalia.metrics import verdicts
 from interalia.metrics.classifier import Classifier
@@ -94,13 +95,14 @@ def test_what_every_game_refuses(game: str) -> None:
     """Two games that differ in one thing differ in one flag."""
     made = build(game, (1, 12, 24))
     found = refused_by(made, "simultaneous")
-    assert ("pack" in found) is (not type(made).packs)
-    assert ("noise" in found) is (not type(made).deceives)
-    assert ("augment" in found) is (not type(made).deceives or made.judges == "z")
+    ratio = any(not critic.adversary for critic in critics(type(made)))
+    assert ("pack" in found) is (not packs(type(made)))
+    assert ("noise" in found) is ratio
+    assert ("augment" in found) is (ratio or seen(type(made)) == {"z"})
     assert "penalty" not in found
     assert refused_by(made, "consensus(weight=1.0)") == found | {"penalty"}
     assert found <= {"pack", "noise", "augment", "game", "critic too strong"}
-    small = build(game, (5,)) if made.other is None and game not in FIELDS else None
+    small = build(game, (5,)) if made.data.other is None and not fields_for(REGISTRY[game]) else None
     if small is not None:
         assert refused_by(small, "simultaneous") == found | {"augment"}
 

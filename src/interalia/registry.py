@@ -11,6 +11,7 @@ a module which this process has imported and which called `Registry.add`. Nothin
 from __future__ import annotations
 
 import ast
+import dataclasses
 import functools
 import importlib
 import importlib.util
@@ -443,7 +444,8 @@ def settings_of(member: Callable[..., Any]) -> dict[str, Any]:
         >>> settings_of(R1)
         {'gamma': <class 'float'>, 'every': <class 'int'>, 'final': float | None}
     """
-    hints = get_type_hints(member.__init__ if inspect.isclass(member) else member)
+    fielded = dataclasses.is_dataclass(member)  # whose inherited fields have hints in the modules that they come from
+    hints = get_type_hints(member if fielded or not inspect.isclass(member) else member.__init__)
     parameters = inspect.signature(member).parameters.values()
     return {p.name: hints[p.name] for p in parameters if p.default is not p.empty and is_plain(hints.get(p.name))}
 

@@ -71,6 +71,7 @@ class Divergence(abc.ABC):
 
     Attributes:
         separate: wants the critic's terms separately, (n, heads), instead of their sum, (n,).
+        log_odds: whether the optimal critic's score is the log-odds of P against Q, so that its sigmoid is a probability.
         fading: the joints, "P" and "Q", on whose samples the generator's gradient fades to 0 as the critic becomes surer of
             them, with scores that rise on P and fall on Q; on the others it stays or grows.
 
@@ -88,6 +89,7 @@ class Divergence(abc.ABC):
 
     smoothing: float = field(default=0.0, kw_only=True)
     separate: ClassVar[bool] = False
+    log_odds: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         if not 0 <= self.smoothing < 1:
@@ -123,8 +125,8 @@ class Divergence(abc.ABC):
     def ratio(self, score: Tensor) -> Tensor:
         """log p/q at the optimal critic that is asked for no smoothed labels; raises what `log_ratio` raises."""
         raise UserError(
-            f"{type(self).__name__} does not tell the density ratio from a score; use an f-divergence, such as "
-            f"gan (--divergence gan)."
+            f"{type(self).__name__} does not tell the density ratio from a score; choose an f-divergence as "
+            f"`divergence`, such as gan."
         )
 
     def log_ratio(self, score: Tensor) -> Tensor:
@@ -214,6 +216,7 @@ class GAN(FDivergence):
     """
 
     fades = ("", "PQ")
+    log_odds = True
 
     def f(self, u: Tensor) -> Tensor:
         return torch.xlogy(u, u) - (u + 1) * torch.log1p(u)
@@ -235,6 +238,7 @@ class JensenShannon(FDivergence):
     """
 
     fades = ("", "PQ")
+    log_odds = True
 
     def f(self, u: Tensor) -> Tensor:
         return torch.xlogy(u, u) - (u + 1) * (torch.log1p(u) - math.log(2))
@@ -323,6 +327,7 @@ class ReverseKL(FDivergence):
     """
 
     fades = ("", "P")
+    log_odds = True
 
     def f(self, u: Tensor) -> Tensor:
         return -u.log()
@@ -520,6 +525,10 @@ class Alpha(FDivergence):
         for limit, name, spec in ((0, "the reverse Kullback-Leibler", "reverse-kl"), (1, "the Kullback-Leibler", "kl")):
             if self.alpha == limit:
                 raise ValueError(f"an alpha of {limit} is {name} divergence, which has its own class; use {spec!r}")
+
+    @property
+    def log_odds(self) -> bool:  # type: ignore[override]
+        return 0 < self.alpha < 1  # elsewhere a multiple of them
 
     @property
     def fades(self) -> tuple[str, str]:  # type: ignore[override]

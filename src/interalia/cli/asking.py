@@ -72,12 +72,12 @@ def given_images(trained: Trained, images: Sequence[Path]) -> Tensor:
     """
     held = [path for path in images if path.suffix in (".npy", ".npz")]
     if len(held) == len(images):
-        return arrays(images, trained.game.shape)
+        return arrays(images, trained.game.data.shape)
     if held:
         raise UserError(f"{held[0]} is an array among images; give either arrays or images.")
     from interalia.data.files import read_images
 
-    return read_images(images, trained.game.shape)
+    return read_images(images, trained.game.data.shape)
 
 
 def arrays(paths: Sequence[Path], shape: tuple[int, ...]) -> Tensor:
@@ -137,19 +137,19 @@ def places(game: Game, text: str) -> list[int]:
     is named alone."""
     from interalia import tasks
 
-    words = [text] if text in game.names else [word.strip() for word in text.split(",") if word.strip()]
-    return [tasks.place(game.names, word, "attribute" if game.attributes else "label") for word in words]
+    words = [text] if text in game.data.names else [word.strip() for word in text.split(",") if word.strip()]
+    return [tasks.place(game.data.names, word, "attribute" if game.data.attributes else "label") for word in words]
 
 
 def conditions(game: Game, told: str, count: int) -> Tensor:
     """Labels, shape (count,), or attributes, shape (count, labels), from --told."""
     import torch
 
-    if not game.labels:
+    if not game.data.condition:
         raise UserError(f"this {type(game).__name__} is told nothing; leave out --told.")
     found = places(game, told)
-    if game.attributes:
-        return torch.tensor([float(j in found) for j in range(game.labels)]).expand(count, -1)
+    if game.data.attributes:
+        return torch.tensor([float(j in found) for j in range(game.data.condition)]).expand(count, -1)
     if len(found) not in (1, count):
         raise UserError(f"--told gives {len(found)} labels for {count} images; give one for all of them, or one each.")
     return torch.tensor(found * (count if len(found) == 1 else 1))

@@ -69,6 +69,7 @@ def edit(
     import torch
 
     from interalia import reports, tasks
+    from interalia.games.capabilities import Generates, Infers, require
     from interalia.reports import plots
 
     positive("count", count)
@@ -80,21 +81,21 @@ def edit(
             )
     trained = opened(run, device, trust_generator)
     game = trained.game
-    tasks.capable(game, "edit", "encoder", "decoder")
+    require(game, Infers, "edit", Generates)
     x, y = inputs(trained, images, count, seed, told)
-    if game.labels:
+    if game.data.condition:
         if strengths:
             raise UserError(
                 f"--strengths say how far z moves, and this {type(game).__name__} keeps z and is told other "
-                f"{'attributes' if game.attributes else 'labels'}; leave them out."
+                f"{'attributes' if game.data.attributes else 'labels'}; leave them out."
             )
-        chosen = list(range(game.labels)) if to is None else places(game, to)
+        chosen = list(range(game.data.condition)) if to is None else places(game, to)
         if not chosen:
-            raise UserError(f"--to names nothing; give one or several of: {', '.join(game.names)}.")
+            raise UserError(f"--to names nothing; give one or several of: {', '.join(game.data.names)}.")
         tasks.told(game, y, len(x))
         assert y is not None
         edited = tasks.edits(game, x, y, seed)[:, chosen]
-        columns = ", ".join(game.names[j] for j in chosen)
+        columns = ", ".join(game.data.names[j] for j in chosen)
     else:
         if to is None:
             raise UserError(
@@ -177,12 +178,13 @@ def complete(
         Write each image as a file of its own into the folder --out.
     """
     from interalia import tasks
+    from interalia.games.capabilities import Generates, require
     from interalia.reports import plots
 
     positive("count", count)
     trained = opened(run, device, trust_generator)
-    tasks.capable(trained.game, "complete", "decoder")
-    if len(trained.game.shape) != 3:
+    require(trained.game, Generates, "complete")
+    if len(trained.game.data.shape) != 3:
         raise UserError("only images can be completed, and this game was trained on vectors.")
     known = mask_of(trained.game, mask)
     x, y = inputs(trained, images, count, seed, told)
@@ -206,7 +208,7 @@ def mask_of(game: Game, name: str) -> Tensor:
     """1 where an image is known, shape (1, height, width)."""
     import torch
 
-    height, width = game.shape[1:]
+    height, width = game.data.shape[1:]
     known = torch.ones(1, height, width)
     holes = {
         "left": (slice(None), slice(0, width // 2)),

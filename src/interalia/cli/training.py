@@ -133,6 +133,7 @@ def of_use(run: Run, given: Mapping[str, Any]) -> Run:
         UserError: such a thing was `given`, by a flag or in a file.
     """
     from interalia import games, registry
+    from interalia.games.feeds import PartlyLabelled
 
     if run.game == OWN:
         return run
@@ -143,7 +144,7 @@ def of_use(run: Run, given: Mapping[str, Any]) -> Run:
         useless |= dict.fromkeys(OF_A_CRITIC, "a critic")
     if "encoder" not in needs:
         useless["encoder"] = "an encoder"
-    if not kind.semi:
+    if not issubclass(kind.feeds, PartlyLabelled):
         useless["labelled"] = "a game that learns to read labels from some of them"
     plain = Run()
     for key, about in useless.items():

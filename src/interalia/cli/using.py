@@ -72,7 +72,13 @@ def generate(
     if told is not None and label is not None:
         raise UserError("--label and --told say the same thing twice; leave one of them out.")
     y = None if told is None else conditions(trained.game, told, count or 64)
-    by_label = told is None and trained.game.labels and not trained.game.attributes and count is None and label is None
+    by_label = (
+        told is None
+        and trained.game.data.condition
+        and not trained.game.data.attributes
+        and count is None
+        and label is None
+    )
     how: Literal["mean", "sample"] = "sample" if sample else "mean"
     x = (
         tasks.by_label(trained.game, 10, seed, how)
@@ -122,6 +128,7 @@ def reconstruct(
         Of that descent.
     """
     from interalia import tasks
+    from interalia.games.capabilities import Generates, Infers, require
     from interalia.metrics.inference import reconstruction
     from interalia.reports import plots
 
@@ -129,11 +136,11 @@ def reconstruct(
     trained = opened(run, device, trust_generator)
     if project:
         positive("project", project)
-        tasks.capable(trained.game, "project", "decoder")
+        require(trained.game, Generates, "project")
         if level == "lower":
             raise UserError("--project descends in z, the upper level; leave out --level.")
     else:
-        tasks.capable(trained.game, "reconstruct", "encoder", "decoder")
+        require(trained.game, Infers, "reconstruct", Generates)
     x, y = inputs(trained, images, count, seed=0, told=told)
     if project:
         z = tasks.project(trained.game, x, project, rate, seed=seed, y=y)
@@ -184,11 +191,12 @@ def interpolate(
         On a straight line, or on the arc that keeps the latent's length.
     """
     from interalia import tasks
+    from interalia.games.capabilities import Generates, Infers, require
     from interalia.reports import plots
 
     positive("pairs", pairs)
     trained = opened(run, device, trust_generator)
-    tasks.capable(trained.game, "interpolate", "encoder", "decoder")
+    require(trained.game, Infers, "interpolate", Generates)
     x, y = inputs(trained, images, 2 * pairs, seed, told)
     if len(x) < 2:
         raise UserError(f"an interpolation needs 2 images, and {len(x)} was given; give one more.")
@@ -250,7 +258,7 @@ def traverse(
     trained = opened(run, device, trust_generator)
     names = tasks.directions(trained.game, dimensions)
     found = {name: tasks.traverse(trained.game, i, rows, columns, low, high, seed) for i, name in enumerate(names)}
-    images = len(trained.game.shape) == 3
+    images = len(trained.game.data.shape) == 3
     path = out or figure(trained, run, "traversals" if images else "traversals.npz")
     if path.suffix == ".npz" or not images:
         save_arrays(path, **found)
@@ -285,7 +293,7 @@ def manifold(
     positive("side", side)
     trained = opened(run, device, trust_generator)
     x = tasks.manifold(trained.game, side, seed)
-    images = len(trained.game.shape) == 3
+    images = len(trained.game.data.shape) == 3
     path = picture(out or figure(trained, run, "manifold.png" if images else "manifold.npz"))
     if path.suffix == ".npz" or not images:
         save_arrays(path, x=x)
@@ -320,11 +328,12 @@ def translate(
         Write each translation as a file of its own into the folder --out.
     """
     from interalia import reports, tasks
+    from interalia.games.capabilities import Translates, require
     from interalia.reports import plots
 
     positive("count", count)
     trained = opened(run, device, trust_generator)
-    tasks.check_translator(trained.game)
+    require(trained.game, Translates, "translate")
     if images:
         x = given_images(trained, images)
     else:
@@ -373,9 +382,10 @@ def encode(
     """
     from interalia import tasks
     from interalia.data.files import expand
+    from interalia.games.capabilities import Infers, require
 
     trained = opened(run, device, trust_generator)
-    tasks.capable(trained.game, "encode", "encoder")
+    require(trained.game, Infers, "encode")
     x, y = inputs(trained, images, 0, seed, told)
     z = tasks.encode(trained.game, x, seed, "sample" if sample else "mean", y)
     save_arrays(out, z=z, features=tasks.features(trained.game, x, y=y), files=[str(path) for path in expand(images)])
@@ -411,12 +421,13 @@ def neighbours(
 
     from interalia import reports, tasks
     from interalia.data.store import as_tensor
+    from interalia.games.capabilities import Infers, require
     from interalia.reports import plots
 
     for name, value in (("count", count), ("among", among), ("nearest", nearest)):
         positive(name, value)
     trained = opened(run, device, trust_generator)
-    tasks.capable(trained.game, "neighbours", "encoder")
+    require(trained.game, Infers, "neighbours")
     x, y = inputs(trained, images, count, seed, told)
     dataset = reports.dataset_of(trained)
     rows = (
@@ -428,7 +439,7 @@ def neighbours(
             f"{', or raise --among' if len(rows) < len(dataset.train) else ''}."
         )
     others = as_tensor(dataset.train.x[rows])
-    values = dataset.conditions("train", trained.game.attributes) if trained.game.labels else None
+    values = dataset.conditions("train", trained.game.data.attributes) if trained.game.data.condition else None
     pair = None if values is None or y is None else (y, torch.from_numpy(values[rows]))
     found = tasks.neighbours(trained.game, x, others, nearest, seed, pair)
     path = picture(out or figure(trained, run, "neighbours.png" if x.ndim == 4 else "neighbours.npz"))
@@ -471,7 +482,7 @@ def classify(
     x, _ = inputs(trained, images, count, seed, None)
     probabilities = tasks.classify(trained.game, x, seed)
     read = probabilities.argmax(1)
-    labels = [trained.game.names[j] for j in read.tolist()]
+    labels = [trained.game.data.names[j] for j in read.tolist()]
     names = [str(path) for path in expand(images)] if images else []
     if len(names) != len(x):  # held-out images, or an array of many
         names = [str(row) for row in range(len(x))]
@@ -480,7 +491,7 @@ def classify(
             raise UserError(f"--out is {out}, and labels are written as .csv; give a name that ends in .csv.")
         with writing(out) as file:
             table = csv.writer(file)
-            table.writerow(["image", "label", *(f"p{label}" for label in trained.game.names)])
+            table.writerow(["image", "label", *(f"p{label}" for label in trained.game.data.names)])
             for name, label, row in zip(names, labels, probabilities.tolist(), strict=True):
                 table.writerow([name, label, *(f"{p:.6f}" for p in row)])
         say(f"{len(x)} labels: {out}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from interalia.games.aae import AAE, SemiAAE
+from interalia.games.alad import ALAD
 from interalia.games.ali import ALI
 from interalia.games.alice import ALICE, AdversarialALICE
 from interalia.games.avb import AVB
@@ -24,6 +25,7 @@ REGISTRY: Registry[type[Game]] = Registry(
         "ali": ALI,
         "alice": ALICE,
         "alice-adversarial": AdversarialALICE,
+        "alad": ALAD,
         "hali": HALI,
         "semi-ali": SemiALI,
         "posthoc-ali": PostHocALI,
@@ -43,6 +45,7 @@ REGISTRY: Registry[type[Game]] = Registry(
 
 __all__ = [
     "AAE",
+    "ALAD",
     "ALI",
     "ALICE",
     "AVB",

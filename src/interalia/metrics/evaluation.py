@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from interalia import tasks
-from interalia.conditionals import Codes
 from interalia.data.dataset import Dataset, Split
 from interalia.data.store import as_tensor
 from interalia.errors import UserError
+from interalia.games.capabilities import Generates, HasCodes, Infers, require
+from interalia.games.feeds import conditions
 from interalia.metrics import REGISTRY
 from interalia.metrics.classifier import Classifier
 from interalia.metrics.codes import code_bounds, code_error, matching
@@ -108,14 +109,14 @@ def evaluate(
             without labels.
     """
     held_out = _split(dataset, split)
-    if tuple(game.shape) != dataset.shape:
+    if tuple(game.data.shape) != dataset.shape:
         raise UserError(
-            f"the game was built for the shape {tuple(game.shape)} and the data set {dataset.name!r} has "
+            f"the game was built for the shape {tuple(game.data.shape)} and the data set {dataset.name!r} has "
             f"{dataset.shape}; evaluate it on the data that it was trained on."
         )
     limit = QUICK_COUNT if quick else COUNT
-    told = dataset.conditions(split, game.attributes) if game.labels else None
-    if game.labels and told is None:
+    told = conditions(game.data, dataset, split)
+    if game.data.condition and told is None:
         raise UserError(
             f"the {split} split of {dataset.name!r} has no labels, which this {type(game).__name__} is told of each point; "
             f"evaluate it on data that has."
@@ -125,10 +126,10 @@ def evaluate(
         raise UserError(f"there are {len(queries.x)} samples to evaluate on; give a `count` of 2 or more.")
     where = f"{len(queries.x)} of {len(held_out)} of the {split} split, seed {seed}"
     order = list(REGISTRY)
-    if game.other is not None and dataset.other is not None:
+    if game.data.other is not None and dataset.other is not None:
         found = list(_translations(game, dataset, queries, split, count or limit, extractor, where, seed, quick))
         return sorted(found, key=lambda measure: order.index(measure.name))
-    infers = hasattr(game, "encoder")
+    infers = isinstance(game, Infers)
     found = []
     if infers:
         found += _reconstructions(game, queries, where, seed, quick)
@@ -141,14 +142,16 @@ def evaluate(
         found += _samples(game, queries, training, extractor, where, seed)
     if infers and not quick:
         labelled = queries.y is not None and dataset.train.y is not None
-        if dataset.mixture is None and labelled and not game.labels:  # an encoder that is told the label proves nothing
+        if (
+            dataset.mixture is None and labelled and not game.data.condition
+        ):  # an encoder that is told the label proves nothing
             found += _accuracies(game, untrained, _some(dataset.train, NEIGHBOURS, seed), queries, where, seed)
-        if hasattr(game.prior, "mean"):  # its dimensions are alike
+        if isinstance(game, Generates) and hasattr(game.prior, "mean"):  # its dimensions are alike
             found += _posterior(game, queries, where, seed)
-    if game.classes and queries.y is not None:
+    if game.data.classes and queries.y is not None:
         read = tasks.classify(game, queries.x, seed).argmax(1)
         found.append(_measure("classification_error", float((read != queries.y).double().mean()), where))
-    if game.recognises and not quick:
+    if isinstance(game, HasCodes) and not quick:
         found += _codes(game, dataset, queries, where, seed)
     return sorted(found, key=lambda measure: order.index(measure.name))
 
@@ -179,7 +182,7 @@ def _some(split: Split, count: int, seed: int, told: NDArray[Any] | None = None)
 def _alike(game: Game, dataset: Dataset, points: _Points, seed: int) -> _Points:
     """As many training points as there are held-out ones, as though a perfect model had drawn them; of a conditional game
     with the labels or attributes of those, and others only where no training point has them."""
-    own = dataset.conditions("train", game.attributes) if game.labels else None
+    own = conditions(game.data, dataset, "train")
     if own is None or points.told is None:
         return _some(dataset.train, len(points.x), seed)
     together = np.concatenate([own, points.told.numpy()])
@@ -196,9 +199,9 @@ def _alike(game: Game, dataset: Dataset, points: _Points, seed: int) -> _Points:
 
 def _words(game: Game) -> str:
     """How samples are drawn, for a protocol."""
-    if not game.labels:
+    if not game.data.condition:
         return "draws of p(x | z)"
-    return f"draws of p(x | z, y) with the {'attributes' if game.attributes else 'labels'} of the held-out points"
+    return f"draws of p(x | z, y) with the {game.data.y} of the held-out points"
 
 
 def _measure(name: str, value: float, protocol: str) -> Measure:
@@ -216,7 +219,7 @@ def _reconstructions(game: Game, points: _Points, where: str, seed: int, quick: 
     yield _measure("reconstruction_error", found.error, protocol)
     yield _measure("reconstruction_shuffled", found.shuffled, protocol)
     yield _measure("reconstruction_mse", found.mse, protocol)
-    if len(game.shape) == 3:
+    if len(game.data.shape) == 3:
         yield _measure("psnr", found.psnr, f"{protocol}; peak 1")
     z = tasks.latents(game, len(x), seed)
     samples = tasks.decode(game, z, seed, y=points.told, how="sample")
@@ -255,13 +258,13 @@ def _samples(
     if training is None:
         return
     floor = frechet_distance(real, extractor(training.x))
-    same = f" with {'attributes' if game.attributes else 'labels'} as theirs" if game.labels else ""
+    same = f" with {game.data.y} as theirs" if game.data.condition else ""
     protocol_of_floor = f"{len(training.x)} of the train split{same} against {where}; {extractor.name}"
     yield _measure("frechet_floor", floor, protocol_of_floor)
-    apart = kernel_distance(real, fake, seed=seed, paired=game.labels > 0)
+    apart = kernel_distance(real, fake, seed=seed, paired=game.data.condition > 0)
     yield _measure("kernel_distance", apart, f"{protocol}; 100 subsets of 1000, or all if no more")
     p_real, p_fake = extractor.probabilities(x), extractor.probabilities(samples)
-    if p_fake is not None and game.labels and not game.attributes and isinstance(extractor, Classifier):
+    if p_fake is not None and game.data.condition and not game.data.attributes and isinstance(extractor, Classifier):
         (y,) = tasks.told(game, points.told, len(samples))
         read = (p_fake.argmax(1) == y.argmax(1)).double().mean().item()
         yield _measure("label_accuracy", read, f"{drawn}, {where}; {extractor.name}")
@@ -343,15 +346,14 @@ def _accuracies(
         if len(set(train.y.tolist())) > 1:
             probe = linear_probe_accuracy(a, train.y, b, queries.y, seed=seed)
             yield _measure(f"linear_probe_{space}", probe, f"{protocol}, standardised, penalty chosen within it")
-    if untrained is not None and hasattr(untrained, "encoder"):
+    if isinstance(untrained, Infers):
         a, b = tasks.features(untrained, train.x, seed), tasks.features(untrained, queries.x, seed)
         yield _measure("nearest_neighbour_untrained", nearest_neighbour_accuracy(a, train.y, b, queries.y), protocol)
 
 
 def _codes(game: Game, dataset: Dataset, queries: _Points, where: str, seed: int) -> Iterator[Measure]:
     """What the recogniser reads off samples, whose codes are known, and off labelled data."""
-    prior = game.prior
-    assert isinstance(prior, Codes)
+    prior = require(game, HasCodes, "measuring codes").prior
     if prior.categorical and queries.y is not None and dataset.validation.y is not None:
         chosen = _some(dataset.validation, COUNT, seed)
         assert chosen.y is not None
@@ -378,7 +380,8 @@ def _codes(game: Game, dataset: Dataset, queries: _Points, where: str, seed: int
 
 def _posterior(game: Game, points: _Points, where: str, seed: int) -> Iterator[Measure]:
     z_hat = tasks.encode(game, points.x, seed, how="sample", y=points.told)
-    mean, variance = game.prior.mean, game.prior.variance
+    prior = require(game, Generates, "measuring the posterior").prior
+    mean, variance = prior.mean, prior.variance
     found = posterior_moments(z_hat, mean, variance)
     protocol = f"{where}; one draw of q(z | x) each; the prior has mean {mean:g} and variance {variance:.4g}"
     n, d = z_hat.shape

@@ -21,6 +21,8 @@ from interalia import tasks
 from interalia.adversarial.disturbances import outscoring
 from interalia.data.store import Store
 from interalia.errors import UserError
+from interalia.games.capabilities import Generates, Infers, require
+from interalia.games.needs import critics
 from interalia.metrics import verdicts
 from interalia.metrics.distances import maximum_mean_discrepancy
 from interalia.metrics.inference import (
@@ -331,18 +333,18 @@ def examine(
         "validation": torch.arange(count),
     }
     found = _critic(playing or game, dataset, rows, seed)
-    x, *told = _batch(game, dataset, "validation", rows["validation"])
+    x, *told = game.feeds.rows(game.data, dataset, "validation", rows["validation"])
     if len(x) < 2:
         return {}
     found["examples"] = float(len(x))
-    if game.other is not None:
+    if game.data.other is not None:
         return _finite(found | _cycles(game, dataset, x, seed))
-    y = next(iter(told), None) if game.labels else None
+    y = next(iter(told), None) if game.data.condition else None
     if "held out" not in kept:
         kept["held out"] = features(x)
-        kept["train"] = features(_batch(game, dataset, "train", rows["train"])[0])
+        kept["train"] = features(game.feeds.rows(game.data, dataset, "train", rows["train"])[0])
     of_x = kept["held out"]
-    if hasattr(game, "encoder"):
+    if isinstance(game, Infers):
         x_hat = tasks.reconstruct(game, x, seed, y)
         found["ratio"] = reconstruction(x, x_hat, seed).ratio
         found["feature_ratio"] = reconstruction(of_x, features(x_hat), seed).ratio
@@ -543,17 +545,10 @@ def of_scores(p: Tensor, q: Tensor) -> dict[str, float]:
     }
 
 
-def _batch(game: Game, dataset: Dataset, part: str, rows: Tensor) -> tuple[Tensor, ...]:
-    """(x,), or (x, y) of a game that is told y, on the CPU."""
-    y = dataset.conditions(part, game.attributes) if game.labels else None
-    split = dataset.train if part == "train" else dataset.validation
-    return Store(split, torch.device("cpu"), y=y, labels=game.labels)[rows]
-
-
 def _critic(game: Game, dataset: Dataset, rows: Mapping[str, Tensor], seed: int) -> dict[str, float]:
     """How sure the critic is of training data and of held-out data, each against samples of its own; of two critics the one
     that is the surer."""
-    if "critic" not in game.players or not game.deceives:
+    if "critic" not in game.players or any(not critic.adversary for critic in critics(type(game))):
         return {}
     device = tasks.device_of(game)
     scores: dict[str, list[tuple[Tensor, Tensor]]] = {}
@@ -562,13 +557,7 @@ def _critic(game: Game, dataset: Dataset, rows: Mapping[str, Tensor], seed: int)
         chosen = chosen[: len(chosen) // game.pack * game.pack]
         if not len(chosen):
             return {}
-        batch = _batch(game, dataset, part, chosen)
-        if game.other is not None and dataset.other is not None:
-            split = dataset.other.train if part == "train" else dataset.other.validation
-            batch = (*batch, *Store(split, torch.device("cpu"))[chosen % len(split)])
-        if game.semi:
-            x_l, y = Store(dataset.train, torch.device("cpu"), y=dataset.train.y, labels=game.classes)[torch.arange(8)]
-            batch = (*batch, x_l, y)  # which do not bear on the scores
+        batch = game.feeds.rows(game.data, dataset, part, chosen)  # labelled examples in it do not bear on the scores
         with tasks.quietly(game, seed):
             outcome = game(*(values.to(device) for values in batch))
         scores[part] = [(first.cpu(), second.cpu()) for first, second in game.pairs(outcome)]
@@ -601,12 +590,15 @@ def _posterior(game: Game, x: Tensor, y: Tensor | None, seed: int) -> dict[str, 
     variance = float(z.var(0).mean())
     found["latent_error"] = latent_reconstruction(z, back) / variance
     found["active"] = active(mean, variance)
-    if hasattr(game.prior, "mean"):
-        found |= of_latents(drawn, game.prior.mean, game.prior.variance)
+    prior = require(game, Generates, "sampling").prior
+    if hasattr(prior, "mean"):
+        found |= of_latents(drawn, prior.mean, prior.variance)
         found["posterior_mmd"] = maximum_mean_discrepancy(drawn, z, math.sqrt(z.shape[1] * variance))
     device = tasks.device_of(game)
     with tasks.quietly(game, seed):
-        q = game.encoder(*(part[:SCORED].to(device) for part in ([x] if y is None else [x, y])))
+        q = require(game, Infers, "inference").encoder(
+            *(part[:SCORED].to(device) for part in ([x] if y is None else [x, y]))
+        )
         inner = getattr(q, "base_dist", None)
         if isinstance(inner, Normal):
             found["information"] = information(inner.loc, inner.scale, drawn[:SCORED].to(device))

@@ -18,7 +18,6 @@ from interalia.papers.experiment import Experiment, Job, Setting, Values, traine
 from interalia.runs import Run
 
 if TYPE_CHECKING:
-    from interalia.games import Game
     from interalia.games.variational import Variational
 
 PAPER = "AVB"
@@ -76,11 +75,13 @@ def pixels_jobs(setting: Setting) -> Iterator[Job]:
 def pixels_work(run: Run, setting: Setting) -> Values:
     """Trains one run; what it makes of the four images, and a picture of where it puts them."""
     from interalia.data.store import as_tensor
+    from interalia.games.variational import Variational
     from interalia.reports import plots
 
     done, dataset = trained(run, setting)
     x = as_tensor(dataset.test.x)
     game = done.game.cpu()
+    assert isinstance(game, Variational)
     picture = setting.folder.parent / "pictures" / f"{run.name}-seed-{run.seed}.png"
     with torch.no_grad():
         torch.manual_seed(run.seed)
@@ -90,7 +91,7 @@ def pixels_work(run: Run, setting: Setting) -> Values:
 
 
 @torch.no_grad()
-def pixels_values(game: Game, x: Tensor, seed: int = 0, draws: int = DRAWS) -> Values:
+def pixels_values(game: Variational, x: Tensor, seed: int = 0, draws: int = DRAWS) -> Values:
     """The log-likelihood by quadrature; the reconstruction error; the bound and KL(q(z), p(z)), both by nearest
     neighbours."""
     axis = torch.linspace(-REACH, REACH, SIDE)

@@ -120,6 +120,7 @@ def jobs(setting: Setting) -> Iterator[Job]:
 
 def work(run: Run, kind: str, row: str, setting: Setting) -> Values:
     """Trains one run; the bounds and the estimate of log p(x) on test images, and the curve of its validation bound."""
+    from interalia.games.capabilities import Infers
     from interalia.metrics.likelihood import annealed_importance, elbo, importance_bound
     from interalia.reports import observed, plots
 
@@ -135,7 +136,7 @@ def work(run: Run, kind: str, row: str, setting: Setting) -> Values:
     plots.bands(found, picture, "steps", "bound on validation images, nats")
     x, binarised = observed(dataset, "test", how["images"], run.seed)
     values: dict[str, float] = {"hours": noted.seconds / 3600, "told": told(done.game, x, run.seed)}
-    if done.game.encoder.density:
+    if isinstance(done.game, Infers) and done.game.encoder.density:
         bound = elbo(done.game, x, seed=run.seed, binarised=binarised)
         closer = importance_bound(done.game, x, how["weights"], seed=run.seed, binarised=binarised)
         if bound.interrupted or closer.interrupted:

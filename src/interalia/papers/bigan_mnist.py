@@ -64,6 +64,7 @@ def work(run: Run, source: Run, setting: Setting) -> Values:
 
     from interalia import tasks
     from interalia.data.store import as_tensor
+    from interalia.games.capabilities import Infers
     from interalia.metrics.inference import nearest_neighbour_accuracy, reconstruction
 
     if run.game.startswith("latent-regressor"):
@@ -77,10 +78,10 @@ def work(run: Run, source: Run, setting: Setting) -> Values:
     train, test = as_tensor(dataset.train.x), as_tensor(dataset.test.x[:COUNT])
     y, own = torch.from_numpy(dataset.train.y), torch.from_numpy(dataset.test.y[:COUNT])
     layers = {"hidden": hidden(game, train, test)}
-    if hasattr(game, "encoder"):
+    if isinstance(game, Infers):
         layers["latent"] = tasks.encode(game, train), tasks.encode(game, test)
     found = {name: 100 * nearest_neighbour_accuracy(a, y, b, own) for name, (a, b) in layers.items()}
-    if hasattr(game, "encoder"):
+    if isinstance(game, Infers):
         again = reconstruction(test, tasks.reconstruct(game, test))
         found |= {"error": again.error, "ratio": again.ratio}
     return found
@@ -89,10 +90,11 @@ def work(run: Run, source: Run, setting: Setting) -> Values:
 def hidden(game: Game, *parts: Tensor) -> tuple[Tensor, ...]:
     """The last hidden layer before the output: of the encoder, or of a game without one of the critic."""
     from interalia import tasks
-    from interalia.networks.mlp import BiGANCritic
+    from interalia.games.capabilities import Infers
+    from interalia.networks.bigan import BiGANCritic
     from interalia.tasks.calling import in_batches
 
-    if hasattr(game, "encoder"):
+    if isinstance(game, Infers):
         return tuple(tasks.features(game, x) for x in parts)
     critic = game.critic
     assert isinstance(critic, BiGANCritic)

@@ -198,8 +198,9 @@ def timed(decoder: str, seed: int, turns: int, temperatures: int) -> Values:
 def game_to_time(decoder: str) -> tuple[VAE, tuple[int, ...]]:
     """An untrained VAE with one of the decoders of `TIMES`, and the shape of its images."""
     from interalia.games import VAE
-    from interalia.networks.avb import avb
-    from interalia.networks.sizes import Sizes
+    from interalia.networks import Map
+    from interalia.networks.avb import AVB
+    from interalia.spaces import Space
 
     if decoder.startswith("MLP"):
         shape: tuple[int, ...] = (SIDE**2,)
@@ -207,7 +208,7 @@ def game_to_time(decoder: str) -> tuple[VAE, tuple[int, ...]]:
         network: nn.Module = nn.Sequential(*layers, nn.Sigmoid())
     else:
         shape = (1, SIDE, SIDE)
-        network = avb(Sizes(shape, SIZE), MAPS, 1, 1).decoder
+        network = AVB(MAPS).make(Map((Space("z", (SIZE,)),), Space("x", shape, "unit")))
     encoder = Gaussian(nn.Sequential(nn.Flatten(), nn.Linear(SIDE**2, 2 * SIZE)))
     return VAE(encoder, Dirac(network), StandardNormal(SIZE), likelihood="bernoulli"), shape
 

@@ -13,6 +13,7 @@ from interalia.adversarial.penalties import Joints
 from interalia.games import CycleGAN, Game, Outcome
 from interalia.papers.experiment import Experiment, Job, Setting, Values, trained
 from interalia.runs import Run
+from interalia.spaces import DataSpec
 
 if TYPE_CHECKING:
     from interalia.data import Dataset
@@ -186,7 +187,7 @@ def shown_pairs(run: Run, setting: Setting) -> tuple[Dataset, Game]:
     own = dict(run.fields())
     plain = Run(**{key: own[key] for key in own if key not in (*BROUGHT["game"], *BROUGHT["data"])})
     done, _ = trained(plain, setting, run.name, game=Paired(whole.to_b, whole.to_a), dataset=both)
-    done.game.shape = dataset.shape
+    done.game.data = DataSpec(dataset.shape)
     return dataset, done.game
 
 

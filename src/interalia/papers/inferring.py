@@ -148,21 +148,22 @@ def told_work(run: Run, setting: Setting) -> Values:
 
     from interalia import tasks
     from interalia.data.store import as_tensor
+    from interalia.games.capabilities import Infers
     from interalia.metrics.classifier import Classifier
     from interalia.reports import plots
 
     done, dataset = trained(run, setting)
     game, judge = done.game, Classifier.of(dataset)
-    y = torch.arange(game.labels).repeat_interleave(COUNT // game.labels)
+    y = torch.arange(game.data.condition).repeat_interleave(COUNT // game.data.condition)
     x = tasks.decode(game, tasks.latents(game, len(y), run.seed), y=y)
     found = {"generated": percentage(judge.read(x) == y)}
     pictures = setting.folder.parent / "pictures"
     plots.grid(tasks.by_label(game, 10, run.seed).numpy(), pictures / f"{run.name}-seed-{run.seed}.png", columns=10)
-    if hasattr(game, "encoder"):
+    if isinstance(game, Infers):
         x, own = as_tensor(dataset.test.x[:COUNT]), torch.from_numpy(dataset.test.y[:COUNT])  # type: ignore[index]
         wanted = (
-            own + torch.randint(1, game.labels, own.shape, generator=torch.Generator().manual_seed(0))
-        ) % game.labels
+            own + torch.randint(1, game.data.condition, own.shape, generator=torch.Generator().manual_seed(0))
+        ) % game.data.condition
         edited = tasks.edit(game, x, own, wanted)
         found["edited"] = percentage(judge.read(edited) == wanted)
         x_hat = tasks.reconstruct(game, x, y=own)
@@ -182,6 +183,7 @@ def faces_work(run: Run, setting: Setting) -> Values:
 
     from interalia import tasks
     from interalia.data.store import as_tensor
+    from interalia.games.capabilities import Infers
     from interalia.metrics.classifier import Classifier
     from interalia.reports import plots
 
@@ -190,7 +192,7 @@ def faces_work(run: Run, setting: Setting) -> Values:
     own = torch.from_numpy(dataset.conditions("test", ATTRIBUTES)).long()[:COUNT]  # what real faces have together
     x = tasks.decode(game, tasks.latents(game, len(own), run.seed), y=own.float())
     found = {"generated": percentage(judge.read(x) == own)}
-    if hasattr(game, "encoder"):
+    if isinstance(game, Infers):
         x = as_tensor(dataset.test.x[:COUNT])
         edits = tasks.edits(game, x, own.float())  # (n, attributes, *shape)
         read = [judge.read(edits[:, j])[:, j] == 1 - own[:, j] for j in range(len(ATTRIBUTES))]
@@ -307,11 +309,13 @@ def features(game: Game, dataset: Dataset, part: str, count: int | None) -> tupl
 
     from interalia import tasks
     from interalia.data.store import as_tensor
+    from interalia.games.capabilities import Infers, require
 
     split = {"train": dataset.train, "held": dataset.validation, "test": dataset.test}[part]
     assert split.y is not None
     x = as_tensor(split.x[:count])
-    norms = [part for part in game.encoder.modules() if isinstance(part, nn.BatchNorm1d | nn.BatchNorm2d)][-3:]
+    encoder = require(game, Infers, "reading it").encoder
+    norms = [part for part in encoder.modules() if isinstance(part, nn.BatchNorm1d | nn.BatchNorm2d)][-3:]
     seen: dict[nn.Module, list[Tensor]] = {norm: [] for norm in norms}
     hooks = [
         norm.register_forward_hook(lambda norm, _, out: seen[norm].append(out.flatten(1).float().clone()))

@@ -89,6 +89,7 @@ def work(run: Run, source: Run, setting: Setting) -> Values:
     """Trains one run, after the GAN that it infers for where it needs one, and measures what it generates and infers."""
     from interalia import tasks
     from interalia.data.store import as_tensor
+    from interalia.games.capabilities import Infers
     from interalia.metrics.coverage import mixture_coverage
     from interalia.metrics.distances import maximum_mean_discrepancy
     from interalia.metrics.inference import latent_reconstruction, posterior_moments
@@ -105,7 +106,7 @@ def work(run: Run, source: Run, setting: Setting) -> Values:
     modes = mixture_coverage(samples, mixture)
     found = {"modes": float(modes.modes), "high_quality": 100 * modes.high_quality, "reverse_kl": modes.reverse_kl}
     picture = setting.folder.parent / "pictures" / f"{run.name}-seed-{run.seed}.png"
-    if not hasattr(game, "encoder"):
+    if not isinstance(game, Infers):
         plots.plane(as_tensor(dataset.test.x[:2500]).numpy(), samples.numpy(), picture, means=mixture.means)
         return found
     x = as_tensor(dataset.test.x)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from html import escape
 from typing import Any
 
-from interalia.reports.words import WITH_LIKELIHOOD, infers, part_of, translates
+from interalia.reports.words import can, part_of
 from interalia.runs import OWN
 from interalia.runs.folder import Folder
 
@@ -23,6 +23,7 @@ def commands(home: Folder, run: Mapping[str, Any]) -> str:
 
 def going_on(home: Folder, run: Mapping[str, Any], name: str) -> list[tuple[str, str]]:
     """What can be done with the run, and what it does."""
+    both = can(run, "Infers") and can(run, "Generates")
     steps = run.get("steps")
     more = 2 * steps if steps else 10000
     brought = "".join(
@@ -44,25 +45,25 @@ def going_on(home: Folder, run: Mapping[str, Any], name: str) -> list[tuple[str,
         ]
     if part_of(run, "game") == OWN:
         return lines
-    if translates(run):
+    if can(run, "Translates"):
         lines += [
             (f"interalia translate {name} IMAGES --to b", "translate images of your own from a to b, or held-out ones"),
             (f"interalia translate {name} IMAGES --to a", "the other way"),
         ]
-    else:
+    if can(run, "Generates"):
         lines.append((f"interalia generate {name} --count 64", "draw new samples"))
-    if infers(run):
+    if both:
         lines += [
             (f"interalia reconstruct {name} IMAGES", "reconstruct images of your own, or without them held-out ones"),
             (f"interalia encode {name} IMAGES --out z.npz", "the latents of images of your own"),
         ]
     if brought:  # what else there is looks at held-out data
         return lines
-    if part_of(run, "game") in WITH_LIKELIHOOD:
+    if can(run, "HasLikelihood"):
         lines.append((f"interalia likelihood {name} --count 100", "estimate log p(x) of held-out examples"))
-    if infers(run):
+    if both:
         lines.append((f"interalia interpolate {name} --pairs 8 --steps 9", "go from one held-out example to another"))
-    if part_of(run, "game") == "infogan":
+    if can(run, "HasCodes"):
         lines.append((f"interalia traverse {name}", "vary one code at a time"))
     lines.append((f"interalia evaluate {name}", "take the measures"))
     return lines

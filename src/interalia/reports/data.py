@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from interalia.data import fingerprints
 from interalia.data.store import as_tensor
 from interalia.errors import UserError
+from interalia.games import feeds
 from interalia.runs import described
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ def held_out(dataset: Dataset, count: int, seed: int = 0) -> Tensor:
 
 def conditions(game: Game, dataset: Dataset, count: int, seed: int = 0) -> Tensor | None:
     """What a conditional game is told of the members that `held_out` draws; None for a game that is told nothing."""
-    y = dataset.conditions("test", game.attributes) if game.labels else None
+    y = feeds.conditions(game.data, dataset, "test")
     return None if y is None else torch.from_numpy(y[rows(dataset, count, seed)])
 
 

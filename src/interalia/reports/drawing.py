@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from interalia import reports, tasks
-from interalia.conditionals import Chain, StandardNormal, Uniform
+from interalia.conditionals import StandardNormal, Uniform
 from interalia.errors import UserError
+from interalia.games.capabilities import Generates, HasCodes, HasLevels, Infers
 from interalia.reports import plots
 from interalia.reports.data import conditions, dataset_of, held_out, home
 
@@ -39,9 +40,11 @@ def page(trained: Trained) -> Path:
 def draw(trained: Trained, dataset: Dataset) -> None:
     """The figures of a run, from the test split where originals are shown."""
     game, figures = trained.game, home(trained).figures
-    infers = hasattr(game, "encoder")
-    if game.other is not None:
+    infers = isinstance(game, Infers)
+    if game.data.other is not None:
         draw_translations(game, dataset, figures)
+        return
+    if not isinstance(game, Generates):
         return
     if not dataset.is_image:
         if dataset.shape == (2,):
@@ -57,19 +60,19 @@ def draw(trained: Trained, dataset: Dataset) -> None:
                 reconstructions=tasks.reconstruct(game, real, y=y).numpy() if infers else None,
             )
         return
-    by_label = game.labels > 0 and not game.attributes
+    by_label = game.data.condition > 0 and not game.data.attributes
     samples = tasks.by_label(game, 10) if by_label else tasks.generate(game, 100)
     plots.grid(samples.numpy(), figures / "samples.png", columns=10)
     if game.prior.size == 2 and isinstance(game.prior, StandardNormal | Uniform):
         plots.grid(tasks.manifold(game, PLANE).flatten(0, 1).numpy(), figures / "manifold.png", columns=PLANE)
-    if game.recognises:
+    if isinstance(game, HasCodes):
         for i, code in enumerate(tasks.directions(game)):
             plots.traversals([tasks.traverse(game, i).numpy()], figures / f"traversal_{code}.png")
     if not infers:
         return
     x, y = held_out(dataset, 40), conditions(game, dataset, 40)
     plots.pairs(x.numpy(), tasks.reconstruct(game, x, y=y).numpy(), figures / "reconstructions.png")
-    if isinstance(game.encoder, Chain):
+    if isinstance(game, HasLevels):
         lower = tasks.reconstruct(game, x, level="lower")
         plots.pairs(x.numpy(), lower.numpy(), figures / "reconstructions_lower.png")
     if y is not None:

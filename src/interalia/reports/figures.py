@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from interalia.reports.plots import DPI
-from interalia.reports.words import infers, translates
+from interalia.reports.words import facts_of
 from interalia.runs.folder import Folder
 
 # drawn, at plots' DPI, and not to be pixelated
@@ -114,9 +114,9 @@ def pictures(home: Folder, run: Mapping[str, Any]) -> str:
     shown = [figure for figure in figures if figure]
     if not shown:
         return "<section><h2>Pictures</h2><p>There are none yet.</p></section>"
-    note = "<p>This game has no encoder, so there are no reconstructions or interpolations.</p>"
-    if infers(run) or translates(run):
-        note = ""
+    known = facts_of(run)["can"]
+    lacking = known is not None and not {"Infers", "Translates"} & set(known)
+    note = "<p>This game has no encoder, so there are no reconstructions or interpolations.</p>" if lacking else ""
     return f"<section><h2>Pictures</h2>{note}{''.join(shown)}</section>"
 
 

@@ -11,6 +11,8 @@ import torch
 from interalia import tasks
 from interalia.disk import write_json, writing
 from interalia.errors import UserError, unknown
+from interalia.games import feeds
+from interalia.games.capabilities import Generates, Infers
 from interalia.metrics import evaluation
 from interalia.metrics.features import extractor_for
 from interalia.reports.data import dataset_of, home, observed
@@ -97,10 +99,11 @@ def untrained(trained: Trained, dataset: Dataset) -> Game | None:
         return None
     placed = own_generator(run, trained.folder)
     # from Python, or in a file that is not opened a second time
-    brought = game.fixed and (placed.generator is None or placed.generator.endswith(".pt2"))
+    decoder = game.decoder if isinstance(game, Generates) and "decoder" in game.fixed else None
+    brought = placed.generator is None or placed.generator.endswith(".pt2")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(run.seed)
-        return building.build_for(placed, dataset, generator=game.decoder.network if brought else None)
+        return building.build_for(placed, dataset, generator=decoder.network if brought and decoder else None)
 
 
 def likelihood(
@@ -142,7 +145,7 @@ def likelihood(
     if count is not None and count < 1:
         raise UserError(f"--count is {count}, and it must be at least 1.")
     if how is None:
-        density = hasattr(game, "encoder") and game.encoder.density
+        density = isinstance(game, Infers) and game.encoder.density
         how = ["elbo", "iwae", "ais"] if density else ["ais"]
     dataset = dataset_of(trained)
     x, binarised = observed(dataset, split, count, seed)
@@ -157,7 +160,7 @@ def likelihood(
             settings[name][key] = value
     if "kde" in how:
         settings["kde"]["validation"] = observed(dataset, "validation", BANDWIDTH_POINTS, seed)[0]
-        settings["kde"]["y"] = dataset.conditions("validation", game.attributes) if game.labels else None
+        settings["kde"]["y"] = feeds.conditions(game.data, dataset, "validation")
     estimates: list[Estimate] = []
     interrupted = False
     for name in how:

@@ -11,20 +11,18 @@ from typing import Any
 from interalia.reports.commands import commands
 from interalia.reports.figures import figure, image, pictures
 from interalia.reports.words import (
-    JUDGED,
-    WITHOUT_CRITIC,
     as_number,
+    can,
     duration,
+    facts_of,
     measures_in,
     nearest,
     newest,
-    part_of,
     summary,
-    translates,
     values_in,
 )
-from interalia.runs import FREE, OWN, Run, recipes
-from interalia.runs.folder import Folder
+from interalia.runs import FREE, Run, recipes
+from interalia.runs.folder import ABOUT_GAME, Folder
 
 # of a run's fields those that make no recipe, beside FREE ones
 INCIDENTAL = ("generator", "precision", "seed", "best")
@@ -171,43 +169,36 @@ def _within(value: Any, error: Any, digits: int) -> str:
     return f"{value:.{digits}f}" + (f" ± {error:.{digits}f}" if isinstance(error, int | float) else "")
 
 
-def _training(home: Folder, run: Mapping[str, Any]) -> str:
-    from interalia.metrics.verdicts import COUNTS, SIGNS
-
-    joints = JUDGED.get(part_of(run, "game"), "pairs (data, inferred z) and pairs (sample, random z)")
-    made = "Translations" if translates(run) else "Samples"
-    if part_of(run, "game") in WITHOUT_CRITIC:
-        title = "The loss"
+def _reading(run: Mapping[str, Any]) -> tuple[str, str]:
+    """What the curves are called, and how to read them."""
+    about = facts_of(run)
+    alone = not about["critic"] and about["can"] is not None
+    if about["reading"]:
+        reading = str(about["reading"])
+    elif alone:
         reading = (
             "How to read it: there is no critic, so the loss falls as the model gets better, and where it has stopped "
+            "falling more training brings little. "
         )
-        reading += "falling more training brings little. "
-        if part_of(run, "game") == "vae":
-            reading += "It is minus the lower bound of log p(x) on training data, in nats."
-    elif part_of(run, "game") == OWN:
-        title = "Losses and scores"
+    elif about["judged"]:
+        reading = (
+            f"How to read them: the losses pull against each other, so none is meant to go to zero, and a low loss of the "
+            f"generator does not mean good samples. What counts is balance: the critic's scores on {about['judged']} "
+            "should stay near each other. Scores that drift far apart mean that the critic has won and teaches little; where "
+            "the lines meet, it cannot tell them apart."
+        )
+    else:
         reading = (
             "Each player's loss, and the critic's mean scores where there is one; what they mean is the game's own."
         )
-    else:
-        title = "Losses and scores"
-        reading = (
-            f"How to read them: the losses pull against each other, so none is meant to go to zero, and a low loss of the "
-            f"generator does not mean good samples. What counts is balance: the critic's scores on {joints} "
-            "should stay near "
-            "each other. Scores that drift far apart mean that the critic has won and teaches little; where the "
-            "lines meet, "
-            f"it cannot tell them apart."
-        )
-        if part_of(run, "game") == "avb":
-            reading = (
-                "How to read them: the autoencoder's loss is minus the bound of log p(x) on training data, in "
-                "nats, as far as "
-                "the critic tells it; it should fall. The critic's scores on pairs (data, inferred z) lie above "
-                "those on pairs "
-                "(data, random z) by what z tells of the data, and are meant to: they meet only where z tells "
-                "nothing, or, with adaptive contrast, where q(z | x) is Gaussian."
-            )
+    return "The loss" if alone else "Losses and scores", reading
+
+
+def _training(home: Folder, run: Mapping[str, Any]) -> str:
+    from interalia.metrics.verdicts import COUNTS, SIGNS
+
+    made = "Translations" if can(run, "Translates") else "Samples"
+    title, reading = _reading(run)
     curves = figure(home.figures / "curves.png", title, reading)
     measures = figure(
         home.figures / "measures.png",
@@ -240,7 +231,8 @@ def _training(home: Folder, run: Mapping[str, Any]) -> str:
 def _description(run: Mapping[str, Any], results: Mapping[str, Any] | None) -> str:
     results = results or {}
     made = {key: results[key] for key in ("commit", "machine", "date", "step", "split") if results.get(key) is not None}
-    groups = [("The run", run), ("The data", results.get("data")), ("Evaluation", made)]
+    described = {key: value for key, value in run.items() if key != ABOUT_GAME}
+    groups = [("The run", described), ("The data", results.get("data")), ("Evaluation", made)]
     groups += [(title, results.get(title.lower())) for title in ("Protocol", "Seeds", "Versions")]
     blocks = []
     for title, values in groups:

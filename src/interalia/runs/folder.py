@@ -17,10 +17,9 @@ from interalia.runs import FREE, Run, formats
 if TYPE_CHECKING:
     from interalia.games import Game
 
-FINGERPRINT = "data_fingerprint"  # beside the fields of the run in run.json
-PLUGINS = (
-    "plugins"  # too, and in the header of weights: field of the run -> where its part is from, if not the library's
-)
+# beside the fields of the run in run.json, the latter two in the weights' header too; the last says where the part that a
+# field names is from, if not from the library
+FINGERPRINT, ABOUT_GAME, PLUGINS = "data_fingerprint", "about_game", "plugins"
 
 
 class Folder:
@@ -58,9 +57,9 @@ class Folder:
             if re.fullmatch(r"\..+\.[a-z0-9_]{8}", path.name) and path.is_file():
                 path.unlink()
 
-    def write(self, run: Run, fingerprint: Mapping[str, Any] | None = None) -> None:
-        """Writes the description, with a fingerprint of the data or the one that is there, and before it a copy of the
-        generator, so that the run outlives the folder that this came from."""
+    def write(self, run: Run, fingerprint: Mapping[str, Any] | None = None, game: Game | None = None) -> None:
+        """Writes the description, with a fingerprint of the data and what a report says of the game, or what is there of
+        them, and before it a copy of the generator, so that the run outlives the folder that this came from."""
         if run.generator is not None and own_generator(run, self) == run:
             source = weights_of(run.generator)
             if source.suffix != ".pt2" and header(source)["run"].get("generator"):
@@ -68,17 +67,25 @@ class Folder:
                 source = next(copies(source.parent), source)
             with writing(self.path / f"generator{source.suffix}", "wb") as file:
                 file.write(source.read_bytes())
-        kept = self.fingerprint() if fingerprint is None else fingerprint
-        values = {formats.KEY: formats.FORMAT, **dataclasses.asdict(run), **plugins_of(run)}
-        write_json(self.description, values if kept is None else {**values, FINGERPRINT: kept})
+        beside = {
+            FINGERPRINT: self.fingerprint() if fingerprint is None else fingerprint,
+            ABOUT_GAME: self.kept(ABOUT_GAME) if game is None else about(game, run),
+            PLUGINS: plugins_of(run) or None,
+        }
+        kept = {key: value for key, value in beside.items() if value is not None}
+        write_json(self.description, {formats.KEY: formats.FORMAT, **dataclasses.asdict(run), **kept})
 
     def fingerprint(self) -> dict[str, Any] | None:
         """Of the data that the run was trained on; None where the folder keeps none, as older ones do not."""
+        return self.kept(FINGERPRINT)
+
+    def kept(self, key: str) -> dict[str, Any] | None:
+        """What run.json keeps beside the run; None where there is no such thing."""
         try:
-            kept = json.loads(self.description.read_text(encoding="utf-8")).get(FINGERPRINT)
+            found = json.loads(self.description.read_text(encoding="utf-8")).get(key)
         except (OSError, ValueError, AttributeError):
             return None
-        return kept if isinstance(kept, dict) else None
+        return found if isinstance(found, dict) else None
 
     def check_data(self, found: Mapping[str, Any]) -> None:
         """Raises a UserError unless data of the fingerprint `found` are those that the run was trained on."""
@@ -140,8 +147,7 @@ class Folder:
 def plugins_of(run: Run) -> dict[str, Any]:
     """Where the parts of a run are from that are not the library's own, by its fields, as a file keeps it."""
     found = {key: registry.registry(kind).origin(name) for key, kind, name in run.named()}
-    kept = {key: dataclasses.asdict(origin) for key, origin in found.items() if origin}
-    return {PLUGINS: kept} if kept else {}
+    return {key: dataclasses.asdict(origin) for key, origin in found.items() if origin}
 
 
 def check_plugins(run: Run, values: Mapping[str, Any]) -> None:
@@ -201,15 +207,25 @@ def export(game: Game, run: Run, step: int, path: Path) -> None:
     from safetensors.torch import save
 
     tensors = {key: value.detach().cpu().contiguous() for key, value in game.state_dict().items()}
-    about = {
-        formats.KEY: formats.FORMAT, **plugins_of(run),
-        "run": dataclasses.asdict(run), "step": step, "shape": game.shape, "labels": game.labels, "other": game.other,
-        "attributes": dict(game.attributes),
-        "classes": game.classes, "names": list(game.names),
-    }  # fmt: skip
-    metadata = {"interalia": json.dumps(about)}
+    values: dict[str, Any] = {
+        formats.KEY: formats.FORMAT,
+        "run": dataclasses.asdict(run),
+        "step": step,
+        "data": dataclasses.asdict(game.data),
+        ABOUT_GAME: about(game, run),
+    }
+    if plugins := plugins_of(run):
+        values[PLUGINS] = plugins
+    metadata = {"interalia": json.dumps(values)}
     with writing(path, "wb") as file:
         file.write(save(tensors, metadata))
+
+
+def about(game: Game, run: Run) -> dict[str, Any]:
+    """What a report says of the game of a run, see `interalia.games.facts`."""
+    from interalia.games.facts import facts  # here, for it imports torch, and the command line begins without
+
+    return facts(game, run.encoder.partition("(")[0].strip())
 
 
 def header(file: Path) -> dict[str, Any]:
@@ -230,4 +246,6 @@ def header(file: Path) -> dict[str, Any]:
         raise UserError(
             f"{file} is damaged or not of this program ({error}); write it anew with interalia train --resume RUN."
         ) from None
+    if "data" not in about:  # as it was written until version 0.2
+        about["data"] = {**about, "condition": about.get("labels", 0)}
     return about

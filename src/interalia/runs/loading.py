@@ -5,19 +5,24 @@ from __future__ import annotations
 import copy
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors import safe_open
 
+from interalia import conditionals, games, registry
 from interalia.errors import UserError
-from interalia.runs import OWN, Run
-from interalia.runs.building import build
+from interalia.games import building
+from interalia.games.capabilities import Generates
+from interalia.games.needs import Given, declared
+from interalia.runs import OWN, Run, generators
 from interalia.runs.folder import Folder, check_plugins, header, own_generator
+from interalia.spaces import DataSpec
 
 if TYPE_CHECKING:
     from torch import nn
 
+    from interalia.conditionals import Conditional, Prior
     from interalia.data.dataset import Dataset
     from interalia.games import Game
 
@@ -56,7 +61,9 @@ def resolve_device(name: str) -> torch.device:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
-        raise UserError(f"the device {name!r} cannot be used here ({reason}); use --device auto or cpu.") from None
+        raise UserError(
+            f"the device {name!r} cannot be used here ({reason}); choose `device='auto'` or 'cpu'."
+        ) from None
     return device
 
 
@@ -97,6 +104,7 @@ def load(
                 f"interalia train --resume {home.path}."
             )
     about = header(file)
+    data = DataSpec.read(about["data"])
     with safe_open(file, framework="pt") as opened:
         tensors = {key: opened.get_tensor(key) for key in opened.keys()}  # noqa: SIM118 (not a mapping)
     run = Run.restored(about["run"])
@@ -112,32 +120,7 @@ def load(
         raise UserError("a game of your own has its decoder with it; leave `generator` out.")
     if dataset is not None and run.data != OWN:
         raise UserError(f"{file} was trained on data that its run names, {run.data}; leave `dataset` out.")
-    with torch.random.fork_rng(devices=[]):
-        other = about.get("other")
-        told = about.get("attributes", {})
-        place = file.parent.parent if file.parent.name == "checkpoints" else file.parent  # where the best weights lie
-        # a generator's file has no other beside it; and what the weights' metadata name elsewhere is never opened
-        placed = run if file.stem == "generator" else own_generator(run, Folder(place))
-        if run.generator is not None and placed is run and generator is None:
-            raise UserError(
-                f"{file} infers for a generator, and no copy of that lies beside it; put the file that the run's folder "
-                f"keeps, generator.safetensors or generator.pt2, into {place}."
-            )
-        made = (
-            copy.deepcopy(game)
-            if game is not None
-            else build(
-                placed,
-                tuple(about["shape"]),
-                None,
-                about.get("classes") or about.get("labels", 0),
-                other and tuple(other),
-                told,
-                generator,
-                about.get("names", ()),  # which older files do not have
-                trust,
-            )
-        )
+    made = copy.deepcopy(game) if game is not None else built(run, data, file, generator, trust)
     try:
         made.load_state_dict(tensors)
     except RuntimeError as error:
@@ -147,6 +130,74 @@ def load(
                 f"the weights in {file} do not fit the game that is given ({reason}); make it as it was made then."
             ) from None
         raise UserError(f"the weights in {file} do not fit the run that they describe; export them anew.") from None
-    made.shape = tuple(about["shape"])
+    made.data = data
     made.to(resolve_device(device)).eval()
     return Trained(made, run, home, about["step"], dataset)
+
+
+def built(run: Run, data: DataSpec, file: Path, generator: nn.Module | None, trust: bool) -> Game:
+    """The game of weights in `file`, before it has them."""
+    place = file.parent.parent if file.parent.name == "checkpoints" else file.parent  # where the best weights lie
+    # a generator's file has no other beside it; and what the weights' metadata name elsewhere is never opened
+    placed = run if file.stem == "generator" else own_generator(run, Folder(place))
+    if run.generator is not None and placed is run and generator is None:
+        raise UserError(
+            f"{file} infers for a generator, and no copy of that lies beside it; put the file that the run's folder keeps, "
+            f"generator.safetensors or generator.pt2, into {place}."
+        )
+    kind, _ = registry.look_up(run.game, games.REGISTRY, "game")
+    with torch.random.fork_rng(devices=[]):
+        return building.build(placed, data, None, given(placed, kind, generator, trust))
+
+
+def given(run: Run, kind: type[Game], module: nn.Module | None, trust: bool = False) -> dict[str, Conditional]:
+    """The trained decoder of a game that only infers, by its name; nothing for a game that trains its own.
+
+    Arguments:
+        run: whose `generator` it is, where no module is given.
+        kind: of the game.
+        module: one that was trained, in its place; the game takes a copy.
+        trust: whether a .pt2 file may be opened, which can execute code.
+
+    Raises:
+        UserError: it cannot be read, is told labels, or was trained with another prior, or is not trusted.
+    """
+    if module is None and run.generator is None:
+        return {}
+    name = next((name for name, need in declared(kind).items() if isinstance(need, Given)), None)
+    if name is None:
+        raise UserError(f"{kind.__name__} trains a decoder of its own; leave `generator` out.")
+    if module is not None:
+        return {name: conditionals.Dirac(copy.deepcopy(module))}  # the person's own stays as it is
+    path = Path(run.generator or "")
+    if path.suffix == ".pt2":
+        return {name: conditionals.Dirac(generators.exported(path, run.latent, trust))}
+    if path.is_file() and path.suffix != ".safetensors":
+        raise UserError(
+            f"the generator {path} is a file of another kind; give the folder of a run, its .safetensors, or a .pt2 file "
+            f"written by torch.export.save."
+        )
+    try:
+        game = load(path, trust=trust).game
+    except UserError as error:
+        raise UserError(f"the generator that this run infers for cannot be loaded: {error}") from None
+    if game.data.condition:
+        raise UserError(
+            f"the generator {path} is told {game.data.y}, and {kind.__name__} infers for one that is told nothing; give one "
+            f"that was trained without."
+        )
+    if not isinstance(game, Generates):
+        raise UserError(f"the run {run.generator} has no decoder, being a {type(game).__name__}; give a generator's.")
+    prior = registry.make(run.prior, conditionals.PRIORS, "prior", run.latent)
+    if _settings(game.prior) != _settings(prior):
+        raise UserError(
+            f"the generator {run.generator} was trained with {game.prior.size} latents of prior {type(game.prior).__name__}, "
+            f"and this run has {prior.size} of {type(prior).__name__}; give `latent={game.prior.size}` and the same `prior`."
+        )
+    return {name: game.decoder}
+
+
+def _settings(prior: Prior) -> dict[str, Any]:
+    """What a prior was made with, its class included."""
+    plain = {key: value for key, value in vars(prior).items() if not key.startswith("_") and key != "training"}
+    return {"class": type(prior), **plain}

@@ -13,7 +13,6 @@ from interalia.contexts import device_of, quietly
 from interalia.tasks.calling import (
     BATCH,
     Level,
-    capable,
     check_conditional,
     check_images,
     labels,
@@ -21,9 +20,9 @@ from interalia.tasks.calling import (
     told,
 )
 from interalia.tasks.classes import classify
-from interalia.tasks.codes import answers, check_recogniser, directions, manifold, recognise, traverse
+from interalia.tasks.codes import answers, directions, manifold, recognise, traverse
 from interalia.tasks.completion import complete, project
-from interalia.tasks.domains import check_translator, translate
+from interalia.tasks.domains import translate
 from interalia.tasks.editing import direction, edit, edits, shift
 from interalia.tasks.inference import (
     between,
@@ -44,11 +43,8 @@ __all__ = [
     "answers",
     "between",
     "by_label",
-    "capable",
     "check_conditional",
     "check_images",
-    "check_recogniser",
-    "check_translator",
     "classify",
     "complete",
     "decode",

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from interalia.contexts import device_of, quietly
 from interalia.errors import UserError
-from interalia.tasks.calling import BATCH, capable, check_images, told
+from interalia.games.capabilities import Generates, Infers, require
+from interalia.tasks.calling import BATCH, check_images, told
 from interalia.tasks.inference import decode, encode, latents
 
 if TYPE_CHECKING:
@@ -62,18 +63,18 @@ def project(
         >>> project(game, torch.zeros(2, 1, 8, 8), steps=3).shape
         torch.Size([2, 64])
     """
-    capable(game, "project", "decoder")
+    size = require(game, Generates, "project").prior.size
     check_images(game, x)
     if steps < 0 or not rate > 0:
         raise UserError(f"`steps` is {steps} and `rate` is {rate}; give 0 steps or more, and a rate above 0.")
-    known = torch.ones(game.shape) if mask is None else checked(game, mask)
+    known = torch.ones(game.data.shape) if mask is None else checked(game, mask)
     x = x.masked_fill(~known.bool(), 0)  # whatever was there
     if start is None:
-        start = encode(game, x, seed, y=y) if hasattr(game, "encoder") else nearest(game, x, known, seed, y)
-    if tuple(start.shape) != (len(x), game.prior.size):
+        start = encode(game, x, seed, y=y) if isinstance(game, Infers) else nearest(game, x, known, seed, y)
+    if tuple(start.shape) != (len(x), size):
         raise UserError(
             f"the start has the shape {tuple(start.shape)}, and for {len(x)} images of this game it is "
-            f"({len(x)}, {game.prior.size})."
+            f"({len(x)}, {size})."
         )
     conditions = told(game, y, len(x))
     parts = [part.split(BATCH) for part in (x, start, *conditions)]
@@ -82,7 +83,7 @@ def project(
 
 def descend(game: Game, known: Tensor, steps: int, rate: float, seed: int, x: Tensor, z: Tensor, *y: Tensor) -> Tensor:
     """`project` for one batch."""
-    device = device_of(game)
+    device, decoder = device_of(game), require(game, Generates, "project").decoder
     x, known, z, y = x.to(device), known.to(device), z.detach().clone().to(device), tuple(c.to(device) for c in y)
     grad = {parameter: parameter.requires_grad for parameter in game.parameters()}
     with quietly(game, seed), torch.enable_grad():
@@ -94,9 +95,7 @@ def descend(game: Game, known: Tensor, steps: int, rate: float, seed: int, x: Te
             falling = torch.optim.lr_scheduler.CosineAnnealingLR(adam, max(steps, 1))
             for _ in range(steps):
                 adam.zero_grad()
-                lost = (
-                    (known * (x - game.decoder(z, *y).mean)).square().sum()
-                )  # a sum: no image's step depends on another's
+                lost = (known * (x - decoder(z, *y).mean)).square().sum()  # a sum: no image's step depends on another's
                 lost.backward()
                 adam.step()
                 falling.step()
@@ -108,7 +107,7 @@ def descend(game: Game, known: Tensor, steps: int, rate: float, seed: int, x: Te
 
 def nearest(game: Game, x: Tensor, known: Tensor, seed: int, y: Tensor | None) -> Tensor:
     """For each image the one of `STARTS` draws of the prior whose decoding is nearest on what is known."""
-    best, found = torch.full((len(x),), torch.inf), torch.zeros(len(x), game.prior.size)
+    best, found = torch.full((len(x),), torch.inf), latents(game, len(x), seed).zero_()
     for i in range(STARTS):
         z = latents(game, len(x), seed + i)
         lost = (known * (x - decode(game, z, seed, y=y))).square().flatten(1).sum(1)
@@ -125,11 +124,11 @@ def checked(game: Game, mask: ArrayLike) -> Tensor:
     """
     try:
         given = torch.as_tensor(mask).float()
-        found = given.expand(game.shape)
+        found = given.expand(game.data.shape)
     except RuntimeError:
         raise UserError(
-            f"the mask has the shape {tuple(given.shape)}, and this game's images have {tuple(game.shape)}; give a mask of "
-            f"the same height and width."
+            f"the mask has the shape {tuple(given.shape)}, and this game's images have {game.data.shape}; give a mask of the "
+            f"same height and width."
         ) from None
     if not bool(((found == 0) | (found == 1)).all()):
         raise UserError(
@@ -172,7 +171,7 @@ def complete(
         >>> complete(game, torch.zeros(2, 1, 8, 8), mask, steps=3).shape
         torch.Size([2, 1, 8, 8])
     """
-    capable(game, "complete", "decoder")
+    require(game, Generates, "complete")
     check_images(game, x)
     if blend < 0:
         raise UserError(f"`blend` is {blend}, and it counts pixels; give 0 or more.")
@@ -184,7 +183,7 @@ def complete(
     x = x.masked_fill(~known.bool(), 0)
     mean = x.flatten(1).sum(1) / known.sum()  # gray as the known part is
     holed = torch.where(known.bool(), x, mean.view(-1, *[1] * (x.ndim - 1)))
-    start = encode(game, holed, seed, y=y) if hasattr(game, "encoder") else None
+    start = encode(game, holed, seed, y=y) if isinstance(game, Infers) else None
     z = project(game, holed, steps, rate, known, start, seed, y)
     filled = decode(game, z, seed, y=y)
     weight = faded(known, blend)

@@ -68,12 +68,12 @@ def prepare(
         game = building.build_for(own_generator(run, folder), dataset, mean, generator, trust)
     else:
         building.check_fits(game, dataset)
-    game.shape = dataset.shape
+    game.data = dataclasses.replace(game.data, shape=dataset.shape)
     game = game.to(device).train()
     if run.batch < 2 and any(isinstance(module, BatchNorm) for module in game.modules()):
         raise UserError("`batch` is 1, and batch norm averages over a batch; give --batch 2 or more.")
-    stores = batches.stores(game, dataset, run, device)
-    samplers = batches.orders(stores, run, game.semi)
+    stores = game.feeds.stores(game.data, dataset, device, labelled=run.labelled, seed=run.seed)
+    samplers = game.feeds.orders(stores, run.batch, run.seed)
     run = resolved(run, game, dataset, samplers[0].batches, device)
     check_evaluation(run, game, dataset, folder)
     if run.precision == "bf16" and device.type != "mps":
@@ -111,8 +111,8 @@ def resolved(run: Run, game: Game, dataset: Dataset, batches: int, device: torch
             raise UserError("the run has no length; give --steps or --epochs.")
         steps = math.ceil(run.epochs * batches)
     if best == "auto":
-        best = "reverse_kl" if dataset.mixture is not None and game.other is None else "frechet_distance"
-        best = "reconstruction_ratio" if game.fixed else best  # its samples stay as they are
+        best = "reverse_kl" if dataset.mixture is not None and game.data.other is None else "frechet_distance"
+        best = "reconstruction_ratio" if "decoder" in game.fixed else best  # its samples stay as they are
     precision = resolve_precision(run.precision, game, device)
     return dataclasses.replace(run, steps=steps, precision=precision, device=str(device), best=best)
 
@@ -309,7 +309,7 @@ def open_run(
         training = prepare(run, folder, generator, game, dataset, trust)
         if resume:
             checkpoint.resume(training)
-        folder.write(training.run, training.fingerprint)
+        folder.write(training.run, training.fingerprint, training.game)
     except BaseException:
         claim.withdraw()
         raise

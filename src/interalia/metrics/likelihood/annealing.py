@@ -16,6 +16,7 @@ from torch.nn.functional import softplus
 from interalia.conditionals import StandardNormal, Uniform, drawn
 from interalia.contexts import device_of, frozen, full, precision_context, quietly, resolve_precision
 from interalia.errors import UserError
+from interalia.games.capabilities import Generates, HasLikelihood, Infers, Simulates, require
 from interalia.games.game import Game
 from interalia.games.variational import Variational
 from interalia.metrics.likelihood.estimate import (
@@ -234,16 +235,11 @@ def bidirectional_check(
     """
     settings = settings_for(game, chains, temperatures, leapfrog, path, initial, precision)
     counted(images=images)
-    simulate = getattr(game, "simulate", None)
-    if simulate is None:
-        game.log_likelihood(torch.empty(0), torch.empty(0))  # says that there is no density, where there is none
-        raise UserError(
-            f"{type(game).__name__} has no method `simulate` that draws x from p(x | z); give it one, or leave the "
-            f"bidirectional check out (simulated=0)."
-        )
+    prior = require(game, HasLikelihood, "the bidirectional check").prior
+    simulate = require(game, Simulates, "the bidirectional check").simulate
     with quietly(game, seed), frozen(game):
         rows = rows or rows_that_fit(game)
-        z_star = game.prior.sample((images,))
+        z_star = prior.sample((images,))
         x_star = torch.cat([simulate(part) for part in z_star.split(rows)])
 
         def work(index: Tensor, tell: Callable[[float], None]) -> Tensor:
@@ -276,7 +272,8 @@ def settings_for(
         raise UserError(f"`initial` is {initial!r}; it is 'posterior' or 'prior'.")
     if precision not in ("auto", "fp32", "bf16"):
         raise UserError(f"`precision` is {precision!r}; it is 'auto', 'fp32' or 'bf16'.")
-    encoder = getattr(game, "encoder", None)
+    encoder = game.encoder if isinstance(game, Infers) else None
+    model = require(game, Generates, "annealed importance sampling")
     if initial == "posterior" and encoder is None:
         raise UserError(
             f"the posterior as a start needs an encoder, and this {type(game).__name__} has none; start from the prior "
@@ -285,10 +282,10 @@ def settings_for(
     if initial is None:
         # a Gaussian has mass where a bounded prior has none: chains that start there are lost, and the reverse run cannot
         # come to them, so that the check keeps a gap
-        initial = "prior" if encoder is None or isinstance(game.prior, Uniform) else "posterior"
+        initial = "prior" if encoder is None or isinstance(model.prior, Uniform) else "posterior"
     if precision == "auto":
-        precision = "bf16" if resolve_precision("auto", game.decoder, device_of(game)) == "bf16" else "fp32"
-    unknown = initial == "posterior" and not encoder.moments  # type: ignore[union-attr]
+        precision = "bf16" if resolve_precision("auto", model.decoder, device_of(game)) == "bf16" else "fp32"
+    unknown = initial == "posterior" and encoder is not None and not encoder.moments
     return Settings(chains, temperatures, leapfrog, path, initial, unknown, precision)
 
 
@@ -327,7 +324,7 @@ class Ends:
 
     @classmethod
     def of(cls, game: Game, x: Tensor, settings: Settings) -> Ends:
-        count, prior = len(x) * settings.chains, game.prior
+        count, prior = len(x) * settings.chains, require(game, HasLikelihood, "annealing").prior
         p_z = differentiated(prior.log_prob)
         unit = x.new_ones(count, prior.size)
         if isinstance(prior, StandardNormal):
@@ -345,13 +342,14 @@ class Ends:
 def moments(game: Game, x: Tensor, at_once: int) -> tuple[Tensor, Tensor]:
     """The mean and the variance of q(z | x), each of shape (n, d): of `DRAWS` draws, `at_once` of each x at a time, where the
     encoder does not know them. q0 may be any distribution that the chains have no part in."""
-    if game.encoder.moments:
-        q = game.encoder(x)
+    encoder = require(game, Infers, "the posterior's moments").encoder
+    if encoder.moments:
+        q = encoder(x)
         return q.mean, q.variance
     parts = []
     for _ in range(-(-DRAWS // at_once)):
-        q = game.encoder.many(at_once, x)
-        parts.append(drawn(q)[0] if game.encoder.density else q.rsample())
+        q = encoder.many(at_once, x)
+        parts.append(drawn(q)[0] if encoder.density else q.rsample())
     z = torch.cat([part.unflatten(0, (len(x), at_once)) for part in parts], dim=1)
     return z.mean(1), z.var(1)
 
@@ -366,7 +364,8 @@ def likelihood(game: Game, x: Tensor, precision: str = "fp32") -> Density:
     if not isinstance(game, Variational) or any(
         getattr(kind, name) is not getattr(Variational, name) for name in ("log_likelihood", "log_density")
     ):
-        return differentiated(lambda z: game.log_likelihood(x, z))
+        likely = require(game, HasLikelihood, "annealing")
+        return differentiated(lambda z: likely.log_likelihood(x, z))
     signs, against, variance, unknown = 2 * x - 1, 1 - 2 * x, game.sigma**2, x.new_zeros(len(x))
     coarse = precision_context(precision, x.device)
 

@@ -16,6 +16,7 @@ from interalia.contexts import device_of, flushed, quietly
 from interalia.data.progress import progress
 from interalia.data.store import free_memory
 from interalia.errors import UserError
+from interalia.games.capabilities import Generates, HasLikelihood, require
 from interalia.games.game import Game
 from interalia.tasks.calling import check_images
 
@@ -126,13 +127,15 @@ def checked(game: Game, x: Tensor) -> None:
     if not len(x):
         raise UserError("there are no images to estimate a likelihood of; give at least one.")
     check_images(game, x)
+    likely = require(game, HasLikelihood, "an estimate of log p(x)")
     with quietly(game):
-        like = next(game.parameters())
-        z = game.prior.sample((1,)) if hasattr(game, "prior") else like.new_zeros(1, 1)
-        game.log_joint(torch.zeros_like(x[:1]).to(like), z)  # raises where there is no density
+        z = likely.prior.sample((1,))
+        likely.log_joint(
+            torch.zeros_like(x[:1]).to(next(game.parameters())), z
+        )  # raises where the prior has no density
     if not x.isfinite().all():
         raise UserError("the images hold NaN or infinite values; give finite ones.")
-    if game.binary:
+    if likely.binary:
         between = x[(x != 0) & (x != 1)]
         if len(between):
             raise UserError(
@@ -178,11 +181,12 @@ def bytes_a_row(game: Game) -> int:
         if isinstance(answer, Tensor):
             total += answer.numel() * answer.element_size()
 
-    leaves = [module for module in game.decoder.modules() if next(module.children(), None) is None]
+    model = require(game, Generates, "an estimate of log p(x)")
+    leaves = [module for module in model.decoder.modules() if next(module.children(), None) is None]
     handles = [module.register_forward_hook(count) for module in leaves]
     try:
         with torch.no_grad():
-            mean = game.decoder(game.prior.sample((2,))).mean
+            mean = model.decoder(model.prior.sample((2,))).mean
     finally:
         for handle in handles:
             handle.remove()

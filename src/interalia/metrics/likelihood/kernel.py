@@ -134,11 +134,11 @@ def kernel_estimate(
     counted(samples=samples)
     told: Tensor | None = None
     drawn = "draws of p(x | z)"
-    if game.labels:
+    if game.data.condition:
         (told,) = tasks.told(game, y, 0 if y is None else len(y))  # type: ignore[arg-type]
         told = told[torch.randperm(len(told), generator=torch.Generator().manual_seed(seed))]
         told = told[torch.arange(samples) % len(told)]
-        drawn = f"draws of p(x | z, y) with the {'attributes' if game.attributes else 'labels'} of validation data"
+        drawn = f"draws of p(x | z, y) with the {game.data.y} of validation data"
     centres = tasks.generate(game, samples, seed, y=told, how="sample")
     bandwidth = held_out_bandwidth(centres, validation)
     _checked(x, centres, [bandwidth])

@@ -10,6 +10,8 @@ from interalia import metrics, tasks
 from interalia.adversarial.divergences import Wasserstein
 from interalia.data.store import as_tensor
 from interalia.errors import UserError
+from interalia.games.capabilities import Adversarial, Infers
+from interalia.games.needs import critics
 from interalia.games.variational import Variational
 from interalia.metrics import health, verdicts
 from interalia.metrics.classifier import Classifier
@@ -33,10 +35,10 @@ TRANSLATED = 10
 
 def watched(dataset: Dataset, game: Game) -> tuple[str, ...]:
     """The measures that a training takes of this game on this data, and by which the best weights can be chosen."""
-    if game.other is not None:
+    if game.data.other is not None:
         known = ("translation_error_a", "translation_error_b") if dataset.paired else ()
         return ("cycle_error", "frechet_distance", "frechet_to_a", "frechet_to_b", *known)
-    infers = ("reconstruction_ratio",) if hasattr(game, "encoder") else ()
+    infers = ("reconstruction_ratio",) if isinstance(game, Infers) else ()
     return (*infers, *(("modes", "high_quality", "reverse_kl") if dataset.mixture else ("frechet_distance",)))
 
 
@@ -95,7 +97,7 @@ class Evaluate(Observer):
             from interalia.reports import plots
 
             path = training.folder.figures / "progress" / f"step-{training.step:07d}.png"
-            if training.game.other is not None:
+            if training.game.data.other is not None:
                 x = as_tensor(training.dataset.validation.x[:TRANSLATED])
                 fake = tasks.translate(training.sampled, x, to="b")
                 plots.cycles(x.numpy(), fake.numpy(), tasks.translate(training.sampled, fake, to="a").numpy(), path)
@@ -150,14 +152,16 @@ def signs_of(log: Sequence[Mapping[str, Any]]) -> list[tuple[int, dict[str, floa
 
 def refused_by(game: Game, dynamics: str) -> set[str]:
     """The flags among the verdict's remedies that a game, or its dynamics, does not take, and what is no illness of it."""
-    refused = set() if game.packs else {"pack"}
-    if isinstance(getattr(game, "divergence", None), Wasserstein):
+    judges = critics(type(game))
+    refused = set() if any(critic.packable for critic in judges) else {"pack"}
+    if isinstance(game, Adversarial) and isinstance(game.divergence, Wasserstein):
         refused.add("critic too strong")  # it is meant to be as sure as it can, and its gradient does not vanish
-    if not game.deceives:
+    ratio = any(not critic.adversary for critic in judges)
+    if ratio:
         refused |= {"augment", "noise"}
     if not isinstance(game, Variational) or game.binary:
-        alone = not game.deceives or "critic" not in game.players
+        alone = ratio or "critic" not in game.players
         refused |= {"game"} if alone else set()  # its remedies are a sigma's
-    if len(game.shape) != 3 or game.judges == "z":
+    if not game.data.is_image or (judges and all(critic.x is None for critic in judges)):
         refused.add("augment")
     return refused | ({"penalty"} if dynamics.startswith("consensus") else set())
