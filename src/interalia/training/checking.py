@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import collections
 import contextlib
 import inspect
-import re
 import tempfile
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
@@ -200,8 +198,7 @@ def fitting(run: Run) -> tuple[Run, Dataset | None]:
             return run, numbers(shape)
         except UserError as error:
             refusals.append(str(error))
-    alike = collections.Counter(re.sub(r"\d+", "", text) for text in refusals)
-    raise UserError(min(refusals, key=lambda text: alike[re.sub(r"\d+", "", text)]))
+    raise UserError(next((text for text in refusals if "shape" not in text), refusals[0]))
 
 
 class Watch(Observer):
