@@ -14,7 +14,7 @@ import torch
 from plugged import as_before, install
 from program import interalia
 
-from interalia import data, metrics, networks, registry
+from interalia import data, metrics, registry
 from interalia.adversarial import divergences
 from interalia.adversarial.divergences import FDivergence
 from interalia.games import REGISTRY as GAMES
@@ -26,7 +26,6 @@ from interalia.runs.recipes import REGISTRY as RECIPES
 PACKAGE = Path(__file__).parent / "plugin"
 PROJECT = tomllib.loads((PACKAGE / "pyproject.toml").read_text())["project"]
 ENTRIES = {group.removeprefix("interalia."): own for group, own in PROJECT["entry-points"].items()}
-FAMILIES = pytest.mark.skipif(not hasattr(networks, "Family"), reason="networks are made by families")
 
 
 @pytest.fixture
@@ -45,8 +44,6 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 def test_every_entry_is_there_and_says_where_it_is_from(
     kind: str, place: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    if kind in ("games", "networks") and not hasattr(networks, "Family"):
-        pytest.skip("networks are made by families")
     (name,) = ENTRIES[kind]
     module = ENTRIES[kind][name].partition(":")[0]
     entries = registry.registry(kind)
@@ -89,7 +86,6 @@ def test_its_data_are_loaded_by_name(place: Path) -> None:
     assert (found.test.x == data.load("crescents", seed=4).test.x).all()
 
 
-@FAMILIES
 def test_it_is_trained_measured_and_shown(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert interalia("train", "crescents", "--steps", 20, "--evaluate-every", 10, "--checkpoint-every", 10) == 0
     run = place / "runs/crescents"
@@ -114,7 +110,6 @@ def test_it_is_trained_measured_and_shown(place: Path, capsys: pytest.CaptureFix
     assert whole != (run / "checkpoints/last.pt").read_bytes()
 
 
-@FAMILIES
 def test_what_is_missing_without_it_is_said(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from interalia import train
 
@@ -128,7 +123,7 @@ def test_what_is_missing_without_it_is_said(place: Path, capsys: pytest.CaptureF
         assert interalia("train", "--resume", "run", "--steps", 2) == 2
     said = capsys.readouterr().err
     assert (
-        "is 'crescents', which is not among the data here; it was from crescents.data (of crescents 1.0) when the run"
+        "is 'ali-ensemble', which is not among the games here; it was from crescents.games (of crescents 1.0) when the run"
         in said
     )
     assert said.endswith("install the package crescents (1.0 at that time).\n")
