@@ -168,11 +168,11 @@ def test_a_run_without_a_recipe_is_called_after_its_game(capsys: pytest.CaptureF
         assert f'name = "{name}"' in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("room", registry.ROOMS)
+@pytest.mark.parametrize("room", registry.KINDS)
 def test_list(room: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert interalia("list", room) == 0
     said = capsys.readouterr().out
-    assert all(name in said for name in registry.members(room))
+    assert all(name in said for name in registry.registry(room))
 
 
 MISTAKES = {

@@ -625,7 +625,7 @@ def test_binarisation_is_named_and_done() -> None:
 
 
 def test_the_room_of_estimates() -> None:
-    assert set(registry.members("likelihoods")) == {"elbo", "iwae", "ais", "kde"}
+    assert set(registry.registry("likelihoods")) == {"elbo", "iwae", "ais", "kde"}
     assert "chains=16" in registry.settings(annealed_importance)
     game = binary_game().float()
     found = kernel_estimate(game, zeros_and_ones().float(), zeros_and_ones(8).float(), samples=30)

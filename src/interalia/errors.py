@@ -17,6 +17,10 @@ class DivergedError(UserError):
     """A training whose losses or weights stopped being finite."""
 
 
+class PluginWarning(UserWarning):
+    """A plug-in, or an entry of one, that is left out."""
+
+
 def unknown(kind: str, name: str, choices: Iterable[str]) -> UserError:
     """The error for a name that is not in a catalogue, with the nearest name that is.
 

@@ -738,4 +738,5 @@ REGISTRY: Registry[Callable[..., Divergence]] = Registry(
         "wasserstein": Wasserstein,
         "relativistic": Relativistic,
     },
+    base=Divergence,
 )

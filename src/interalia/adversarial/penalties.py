@@ -268,5 +268,7 @@ class Pool:
 
 
 REGISTRY: Registry[Callable[..., Penalty]] = Registry(
-    "penalties", {"r1": R1, "r2": R2, "r1r2": R1R2, "interpolated": Interpolated, "dragan": Dragan, "clip": Clip}
+    "penalties",
+    {"r1": R1, "r2": R2, "r1r2": R1R2, "interpolated": Interpolated, "dragan": Dragan, "clip": Clip},
+    base=Penalty,
 )

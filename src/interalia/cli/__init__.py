@@ -5,22 +5,28 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+import warnings
 from collections.abc import Sequence
+from typing import Annotated
 
-from cyclopts import CycloptsError
+from cyclopts import CycloptsError, Parameter
 
-from interalia.cli import changing, measuring, training, using  # noqa: F401 (each names its commands to the app)
+from interalia.cli import changing, measuring, parts, training, using  # noqa: F401 (each names its commands to the app)
 from interalia.cli.asking import app
 from interalia.cli.training import described
-from interalia.errors import UserError
+from interalia.errors import PluginWarning, UserError
+from interalia.registry import VARIABLE, plug_in
 
 __all__ = ["app", "described", "main"]
+
+usual = warnings.formatwarning
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The program: exit code 0, 2 for a mistake that the user can mend, 130 for an interruption."""
     try:
-        app(arguments, exit_on_error=False, print_error=False)
+        warnings.formatwarning = worded
+        app.meta(arguments, exit_on_error=False, print_error=False)
     except (UserError, CycloptsError) as error:
         print(f"interalia: {' '.join(str(error).split())}", file=sys.stderr)
         sys.exit(2)
@@ -39,6 +45,27 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(2)
     finally:
         drain()
+
+
+@app.meta.default
+def launch(
+    *tokens: Annotated[str, Parameter(show=False, allow_leading_hyphen=True)],
+    plugin: Annotated[
+        list[str] | None,
+        Parameter(help=f"A module, or a .py file, with parts of your own (also: {VARIABLE}).", negative=""),
+    ] = None,
+) -> None:
+    """Imports the modules that are named, and runs the command."""
+    for name in plugin or ():
+        plug_in(name)
+    app(tokens, exit_on_error=False, print_error=False)
+
+
+def worded(message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None) -> str:
+    """A plug-in that is left out, in one sentence; other warnings as ever."""
+    if issubclass(category, PluginWarning):
+        return f"interalia: {message}\n"
+    return usual(message, category, filename, lineno, line)
 
 
 def drain() -> None:

@@ -1,4 +1,4 @@
-"""evaluate, report, reproduce, list: what a run is worth, and what there is."""
+"""evaluate, likelihood, report, reproduce: what a run is worth."""
 
 from __future__ import annotations
 
@@ -181,35 +181,3 @@ def reproduce(
     papers.reproduce(
         name or "mixture-25", quick=quick, root=root, out=out, seeds=seeds, steps=steps, only=only, again=again
     )
-
-
-Room = Literal[
-    "recipes", "games", "divergences", "dynamics", "penalties", "noises", "augmentations", "networks", "conditionals",
-    "priors", "optimisers", "schedules", "averages", "data", "metrics", "likelihoods",
-    "experiments",
-]  # fmt: skip
-
-
-@app.command(name="list")
-def list_(room: Annotated[Room | None, Parameter(help="The room; by default all of them.")] = None) -> None:
-    """Print what there is: each name with its settings and what it is."""
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
-
-    from interalia import registry
-
-    console = Console(highlight=False)
-    for name in [room] if room else registry.ROOMS:
-        table = Table(title=name, title_justify="left", title_style="bold", box=None, padding=(0, 2, 0, 0))
-        table.add_column("name", no_wrap=True)
-        table.add_column("what it is")
-        if not any(registry.settings(member) for member in registry.members(name).values()):
-            table.show_header = False
-        for key, member in registry.members(name).items():
-            settings = registry.settings(member)
-            table.add_row(
-                key, escape(registry.about(member)) + (f" [dim]({escape(settings)})[/dim]" if settings else "")
-            )
-        console.print(table)
-        console.print()

@@ -163,6 +163,7 @@ def resumed(folder: Path, recipe: str | None, given: dict[str, Any], out: Path |
             )
     if recipe is not None or out is not None:
         raise UserError("a resumed run keeps its recipe and its folder; leave out the recipe and --out.")
+    Folder(folder).check_plugins()
     run = Folder(folder).run()
     if "epochs" in given and "steps" not in given:
         given["steps"] = None

@@ -45,9 +45,12 @@ CONDITIONALS: Registry[type[Conditional]] = Registry(
         "gaussian-process": GaussianProcess,
         "recurrent": Recurrent,
     },
+    base=Conditional,
 )
 PRIORS: Registry[Callable[..., Prior]] = Registry(
-    "priors", {"normal": StandardNormal, "uniform": Uniform, "mixture": Mixture, "learned": Learned, "codes": Codes}
+    "priors",
+    {"normal": StandardNormal, "uniform": Uniform, "mixture": Mixture, "learned": Learned, "codes": Codes},
+    base=Prior,
 )
 
 __all__ = [

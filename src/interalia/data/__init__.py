@@ -111,7 +111,7 @@ _SOURCES = (
            "drawn on the spot", "none needed"),
 )
 # fmt: on
-REGISTRY: Registry[Source] = Registry("data", {source.name: source for source in _SOURCES})
+REGISTRY: Registry[Source] = Registry("data", {source.name: source for source in _SOURCES}, base=Source)
 
 
 def load(

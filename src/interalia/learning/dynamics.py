@@ -535,4 +535,5 @@ REGISTRY: Registry[Callable[..., Dynamics]] = Registry(
         "consensus": Consensus,
         "one-stage": OneStage,
     },
+    base=Dynamics,
 )

@@ -38,8 +38,8 @@ def rmsprop(parameters: Parameters, lr: float = 5e-5, weight_decay: float = 0.0)
     return RMSprop(parameters, lr=lr, weight_decay=weight_decay)
 
 
-OPTIMISERS: Registry[Callable[..., Optimizer]] = Registry(
-    "optimisers",
+OPTIMIZERS: Registry[Callable[..., Optimizer]] = Registry(
+    "optimizers",
     {"adam": adam, "sgd": sgd, "rmsprop": rmsprop},
 )
 

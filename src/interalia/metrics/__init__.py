@@ -12,6 +12,8 @@ from typing import Any
 from interalia.metrics import definitions  # noqa: F401  # which fills the registry
 from interalia.metrics.entries import REGISTRY, Group, Metric, Tile, metric
 
+REGISTRY.settle()
+
 _HOMES = {
     "extractors": ["Extractor", "RandomConvolutions", "Identity", "Inception", "extractor_for"],
     "classifier": ["Classifier"],

@@ -114,7 +114,8 @@ class Evidence:
 
     Example:
         >>> import interalia
-        >>> game = interalia.build(interalia.runs.recipes.ali_digits())
+        >>> from interalia.runs import recipes
+        >>> game = interalia.build(recipes.ali_digits())
         >>> e = Evidence(game, interalia.data.load("digits"), count=20)
         >>> e.x.shape, e.x_hat.shape, e.samples.shape
         (torch.Size([20, 1, 8, 8]), torch.Size([20, 1, 8, 8]), torch.Size([20, 1, 8, 8]))

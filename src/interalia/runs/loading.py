@@ -14,7 +14,7 @@ from safetensors import safe_open
 from interalia.errors import UserError
 from interalia.runs import OWN, Run, described
 from interalia.runs.building import build
-from interalia.runs.folder import Folder, header, own_generator
+from interalia.runs.folder import Folder, check_plugins, header, own_generator
 
 if TYPE_CHECKING:
     from torch import nn
@@ -105,7 +105,8 @@ def load(
     about = header(file)
     with safe_open(file, framework="pt") as opened:
         tensors = {key: opened.get_tensor(key) for key in opened.keys()}  # noqa: SIM118 (not a mapping)
-    run = Run(**{key: value for key, value in about["run"].items() if key in Run.__dataclass_fields__})
+    run = Run.restored(about["run"])
+    check_plugins(run, about)
     if (run.game == OWN) != (game is not None):
         raise UserError(
             f"{file} holds the weights of a game of somebody's own; give one made in the same way: "

@@ -139,7 +139,7 @@ def optimisers_of(game: Game, run: Run) -> dict[str, Optimizer]:
     optimisers = {}
     for player in game.players:
         rate = {"lr": run.rates[player]} if player in run.rates else {}
-        optimiser = registry.make(run.optimiser, optimizers.OPTIMISERS, "optimiser", game.parameters_of(player), **rate)
+        optimiser = registry.make(run.optimiser, optimizers.OPTIMIZERS, "optimiser", game.parameters_of(player), **rate)
         for group in optimiser.param_groups:
             group["initial_lr"] = group["lr"]
         optimisers[player] = optimiser
