@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
+import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -24,7 +25,8 @@ def as_before() -> Iterator[None]:
             r.added, r.origins, r.tried = added, origins, tried
         sys.path[:] = path
         for name in set(sys.modules) - modules:
-            if not name.startswith(("interalia", "torch", "sklearn", "matplotlib", "numpy", "scipy")):
+            file = getattr(sys.modules[name], "__file__", None)
+            if file and Path(file).is_relative_to(tempfile.gettempdir()):  # the tests' own
                 del sys.modules[name]
         registry.ATTEMPTED.clear()
         registry.ATTEMPTED.update(attempted)

@@ -793,7 +793,7 @@ def test_what_is_simulated_is_of_the_likelihood() -> None:
 def test_a_game_without_a_likelihood_says_so() -> None:
     game = make("ali")
     for ask in (game.log_likelihood, game.log_joint):
-        with pytest.raises(UserError, match=r"^ALI's decoder has samples and no density.*--how kde"):
+        with pytest.raises(UserError, match=r"^ALI's decoder has samples and no density.*`how=\['kde'\]`"):
             ask(torch.zeros(1, 2), torch.zeros(1, 3))
 
 

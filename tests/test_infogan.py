@@ -279,7 +279,7 @@ def test_the_fitted_width_is_the_tightest_one() -> None:
 
 
 def test_a_prior_without_codes_is_refused() -> None:
-    with pytest.raises(UserError, match=r"InfoGAN needs a prior with codes; give --prior \"codes"):
+    with pytest.raises(UserError, match=r"InfoGAN needs a prior with codes; give `prior='codes"):
         build("infogan", prior="normal")
 
 

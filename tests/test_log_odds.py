@@ -250,7 +250,7 @@ def test_a_regressor_that_is_surely_wrong_learns(squash: nn.Module) -> None:
 
 
 def test_a_cross_entropy_of_an_encoder_without_bounds_is_refused() -> None:
-    with pytest.raises(UserError, match="use --encoder dirac, or another distance"):
+    with pytest.raises(UserError, match="use `encoder='dirac'`, or another distance"):
         LatentRegressor(Gaussian(MLP(1, 2, width=4)), Dirac(nn.Identity()), Uniform(1), "cross-entropy")
 
 

@@ -169,13 +169,13 @@ def test_existing_folders_are_left_alone(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     engine.train(run, tmp_path / "empty")
     content = (tmp_path / "empty/checkpoints/last.pt").read_bytes()
-    with pytest.raises(UserError, match=r"empty exists already; go on with it by --resume"):
+    with pytest.raises(UserError, match=r"empty exists already; go on with it by `interalia.train"):
         engine.train(run, tmp_path / "empty")
     assert (tmp_path / "empty/checkpoints/last.pt").read_bytes() == content
     (tmp_path / "file").write_text("mine")
     with pytest.raises(UserError, match="file exists already"):
         engine.train(run, tmp_path / "file")
-    with pytest.raises(UserError, match=r"could not be written \(.*choose another folder with --out"):
+    with pytest.raises(UserError, match=r"could not be written \(.*choose another folder"):
         engine.train(run, tmp_path / "file" / "run")
     assert (tmp_path / "file").read_text() == "mine"
 

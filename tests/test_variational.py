@@ -350,9 +350,9 @@ def test_a_learned_prior_moves_with_the_games_that_charge_it() -> None:
 def test_what_does_not_fit_is_refused_in_one_sentence() -> None:
     encoder, decoder = networks(False)
     implicit = Implicit(MLP(POINTS + 2, LATENT), 2)
-    with pytest.raises(UserError, match="has samples and no density; use --encoder gaussian, or --game avb"):
+    with pytest.raises(UserError, match="has samples and no density; use `encoder='gaussian'`, or play avb"):
         VAE(implicit, decoder, StandardNormal(LATENT))
-    with pytest.raises(UserError, match="use --encoder spanned"):
+    with pytest.raises(UserError, match="use `encoder='spanned'`"):
         AVB(implicit, decoder, Joint(MLP(5, 1)), StandardNormal(LATENT), contrast=True)
     with pytest.raises(UserError, match="does not tell the density ratio"):
         AVB(encoder, decoder, Joint(MLP(5, 1)), StandardNormal(LATENT), Hinge())
@@ -376,7 +376,7 @@ def test_the_plane_of_z_is_even_in_probability() -> None:
     torch.testing.assert_close(x[2, 2][None], middle)
     corner = torch.special.ndtri(torch.tensor([[0.1, 0.9]]))  # the upper left: z_1 low, z_2 high
     torch.testing.assert_close(x[0, 0][None], tasks.decode(trained.game, corner))
-    with pytest.raises(UserError, match="train with --latent 2"):
+    with pytest.raises(UserError, match="train with `latent=2`"):
         tasks.manifold(building.build(runs.Run(game="vae", latent=3), (2,)))
 
 

@@ -25,7 +25,7 @@ from pathlib import Path
 from types import ModuleType, UnionType
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from interalia.errors import PluginWarning, UserError, unknown
+from interalia.errors import PluginWarning, SettingError, UserError, unknown
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -89,7 +89,7 @@ class Origin:
             return f"install the package {self.package} ({self.version} at that time)"
         if self.module == "__main__":
             return "run the part of that program or notebook that adds it first"
-        return f"import {self.module} first, or name that module as `plugin`"
+        return f"import {self.module} first, as `plugin={self.module!r}` does"
 
 
 class Registry(Mapping[str, Entry], Generic[Entry]):
@@ -435,7 +435,9 @@ def make(text: str, catalogue: Mapping[str, Callable[..., T]], kind: str, *args:
     try:
         return member(*args, **{**settings, **given})
     except (TypeError, ValueError) as error:
-        raise UserError(f"the {kind} {text!r} cannot be made: {error}.") from error
+        raise SettingError(f"the {kind} {text!r} cannot be made: {error}.", settings_of(member)) from error
+    except UserError as error:
+        raise SettingError(str(error), {*settings_of(member), *getattr(error, "settings", ())}) from error
 
 
 def signature(member: Callable[..., Any]) -> str:

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from interalia.cli.asking import Device, RunFolder, Seed, TrustGenerator, app, best_of, opened, say
+from interalia.cli.asking import OPENING, Opening, RunFolder, TrustGenerator, app, say
 
 
 @app.command
@@ -16,12 +16,10 @@ def evaluate(
     *,
     split: Literal["test", "validation"] = "test",
     count: int | None = None,
-    seed: Seed = 0,
-    device: Device = "auto",
     features: Literal["auto", "classifier", "random", "inception"] = "auto",
     metrics: str | None = None,
     best: bool = False,
-    trust_generator: TrustGenerator = False,
+    opening: Opening = OPENING,
 ) -> None:
     """Measure a run on held-out data and write results.json, with the protocol of every number.
 
@@ -40,12 +38,12 @@ def evaluate(
     """
     from interalia import reports
 
-    trained = opened(best_of(run) if best else run, device, trust_generator, home=run)
+    trained = opening(run, best)
     found = reports.evaluate(
         trained,
         split=split,
         count=count,
-        seed=seed,
+        seed=opening.seed,
         features=features,
         weights="best" if best else "last",
         names=None if metrics is None else [name.strip() for name in metrics.split(",") if name.strip()],
@@ -69,10 +67,8 @@ def likelihood(
     initial: Literal["posterior", "prior"] | None = None,
     simulated: int | None = None,
     precision: Literal["auto", "fp32", "bf16"] | None = None,
-    seed: Seed = 0,
-    device: Device = "auto",
     best: bool = False,
-    trust_generator: TrustGenerator = False,
+    opening: Opening = OPENING,
 ) -> None:
     """Estimate log p(x) of held-out data, and write likelihood.json and likelihood.md, with the protocol of every number.
 
@@ -107,7 +103,7 @@ def likelihood(
     """
     from interalia import reports
 
-    trained = opened(best_of(run) if best else run, device, trust_generator, home=run)
+    trained = opening(run, best)
     annealing = {
         "chains": chains, "temperatures": temperatures, "leapfrog": leapfrog, "path": path, "initial": initial,
         "simulated": simulated, "precision": precision,
@@ -119,7 +115,7 @@ def likelihood(
         count=count,
         samples=samples,
         annealing=annealing,
-        seed=seed,
+        seed=opening.seed,
         weights="best" if best else "last",
     )
     reports.show_likelihood(found)
@@ -140,7 +136,7 @@ def report(
     if Folder(run).run().game == OWN:  # which only Python can load, so that the figures are as they are
         say(f"The page of results: {reports.write(run)}")
     else:
-        say(f"The page of results: {reports.page(opened(run, 'auto', trust_generator))}")
+        say(f"The page of results: {reports.page(Opening(trust_generator=trust_generator)(run))}")
 
 
 @app.command

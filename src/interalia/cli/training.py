@@ -11,7 +11,7 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from interalia.cli.asking import TrustGenerator, app, say
-from interalia.errors import UserError, unknown
+from interalia.errors import UserError, resuming, unknown
 from interalia.runs import FREE, OWN, Run, from_toml, kinds
 from interalia.runs.folder import Folder, fitted
 
@@ -102,7 +102,7 @@ def train(
     engine.spare_threads(prepared)
     trained = engine.finish(prepared, callbacks.usual(prepared, tensorboard=tensorboard))
     if prepared.step < prepared.steps and not prepared.converged:
-        raise SystemExit(130)
+        raise KeyboardInterrupt(f"go on with {resuming(trained.folder.path)}." if trained.folder else "")
     say(f"The page of results: {reports.make(trained)}")
 
 

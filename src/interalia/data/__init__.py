@@ -7,6 +7,7 @@ below. Nothing heavy is imported until a data set is loaded.
 from __future__ import annotations
 
 import importlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -45,24 +46,25 @@ class Source:
 
     Attributes:
         name: what a person types.
-        module: the module of this room that reads it.
+        reader: the module of this room that reads it, or a function of one's own: ``(name, root, size, seed, download)`` to
+            a `Dataset`, where the arguments are those of `load`.
         about: one line: what it is and how it is split.
         origin: where the files are downloaded from, or what they ship with.
         licence: what its makers ask of those who use it.
     """
 
     name: str
-    module: str
+    reader: str | Callable[[str, Path | None, int | None, int, bool], Dataset]
     about: str
     origin: str
     licence: str
 
     def load(self, root: Path | None = None, size: int | None = None, seed: int = 0, download: bool = True) -> Dataset:
         """The data set; what the arguments mean is said at `interalia.data.load`."""
-        dataset: Dataset = importlib.import_module(f"{__name__}.{self.module}").load(
-            self.name, root, size, seed, download
-        )
-        return dataset
+        read = self.reader
+        if isinstance(read, str):
+            read = importlib.import_module(f"{__name__}.{read}").load
+        return read(self.name, root, size, seed, download)  # type: ignore[operator]
 
 
 # The name, the module of this room that reads it, what it is and how it is split, where the files are from, the licence.
@@ -144,9 +146,9 @@ def load(
     text = str(name_or_path)
     root = Path(root).expanduser() if root is not None else None
     if size is not None and size < 1:
-        raise UserError(f"`size` is {size}, and images have at least 1 pixel a side; give for example --size 64.")
+        raise UserError(f"`size` is {size}, and images have at least 1 pixel a side; give for example `size=64`.")
     if root is not None and not root.is_dir():
-        raise UserError(f"the folder {root} given as --root does not exist; give the folder that holds the data.")
+        raise UserError(f"the folder {root} given as `root` does not exist; give the folder that holds the data.")
     if text in REGISTRY:
         return REGISTRY[text].load(root, size, seed, download)
 

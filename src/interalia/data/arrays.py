@@ -56,7 +56,7 @@ def load_array(path: Path, size: int | None) -> Dataset:
 
     image = x["train"].ndim == 4
     if not image and size is not None:
-        raise UserError(f"{path} holds vectors and not images, which have no size; leave --size out.")
+        raise UserError(f"{path} holds vectors and not images, which have no size; leave `size` out.")
     if image:
 
         def decode(entry: Entry) -> None:

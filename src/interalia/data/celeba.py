@@ -48,7 +48,7 @@ def load(name: str, root: Path | None = None, size: int | None = None, seed: int
         raise UserError(
             f"the files of celeba are missing (not in {root or candidates[0]}), and its host asks for a login; "
             f"download img_align_celeba.zip and list_attr_celeba.txt by hand from {PAGE}, "
-            f"put them into one folder DIR and give --root DIR."
+            f"put them into one folder DIR and give `root=DIR`."
         )
     side = size or SIZE
     images = Collection(found[0])

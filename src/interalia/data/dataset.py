@@ -31,6 +31,14 @@ class Split:
         """Those rows."""
         return Split(self.x[rows], None if self.y is None else self.y[rows])
 
+    def rows(self, count: int | None, seed: int = 0) -> NDArray[np.int64]:
+        """Which rows a seed draws, at most `count` of them (None: all), in ascending order."""
+        import torch
+
+        order = torch.randperm(len(self), generator=torch.Generator().manual_seed(seed))
+        found: NDArray[np.int64] = order[:count].sort().values.numpy()
+        return found
+
 
 @dataclass(frozen=True)
 class Mixture:
@@ -106,7 +114,7 @@ class Dataset:
         for name in attributes:
             if name not in known:
                 if not known:
-                    raise UserError(f"the data set {self.name!r} has no attributes; leave --attributes out.")
+                    raise UserError(f"the data set {self.name!r} has no attributes; leave `attributes` out.")
                 raise unknown("attribute", name, known)
             columns.append(known.index(name))
         if columns:
@@ -128,7 +136,7 @@ class Dataset:
         if count % self.labels or count < self.labels:
             raise UserError(
                 f"`labelled` is {count}, and it must be a multiple of {self.labels}, the number of labels, so that there are "
-                f"equally many of each; give for example --labelled {max(1, count // self.labels) * self.labels}."
+                f"equally many of each; give for example `labelled={max(1, count // self.labels) * self.labels}`."
             )
         y, each = np.asarray(self.train.y), count // self.labels
         random = np.random.default_rng(seed)

@@ -64,7 +64,7 @@ def load_folder(where: Path, size: int | None) -> Dataset:
                 (h0, w0), (h1, w1) = shapes[0], shapes[other]
                 raise UserError(
                     f"the images are of mixed sizes ({images.label(names[0])} has {w0}x{h0} pixels, "
-                    f"{images.label(names[other])} {w1}x{h1}); crop and resize them all, for example with --size 64."
+                    f"{images.label(names[other])} {w1}x{h1}); crop and resize them all, for example with `size=64`."
                 )
         height, width = shape or shapes[0]
         for part, index in rows.items():

@@ -127,7 +127,7 @@ def facades(root: Path | None, size: int | None) -> Dataset:
         raise UserError(
             f"the files of facades are missing (not in {root or places('facades', None)[0]}); download and unpack "
             f"them from {MIRROR}, put the pictures, each a photograph and its labels side by side, into one folder DIR and "
-            f"give --root DIR."
+            f"give `root=DIR`."
         )
     side = size or SIZE
     names = found.names

@@ -52,10 +52,10 @@ class Sampler:
 
     def __init__(self, count: int, batch: int, seed: int) -> None:
         if batch < 1:
-            raise UserError(f"`batch` is {batch}, and a batch has at least 1 row; give for example --batch 100.")
+            raise UserError(f"`batch` is {batch}, and a batch has at least 1 row; give for example `batch=100`.")
         if count < batch:
             raise UserError(
-                f"`batch` is {batch}, and there are only {count} rows to train on; lower it to --batch {count} or less."
+                f"`batch` is {batch}, and there are only {count} rows to train on; lower it to `batch={count}` or less."
             )
         self.count = count
         self.batch = batch

@@ -139,11 +139,11 @@ class SemiAAE(Game):
         super().__init__()
         if not isinstance(prior, Codes) or len(prior.categorical) != 1 or prior.uniform or prior.gaussian:
             raise UserError(
-                'SemiAAE needs a prior of style and one category; give --prior "codes(categorical=[10], uniform=0)" with as '
+                "SemiAAE needs a prior of style and one category; give `prior='codes(categorical=[10], uniform=0)'` with as "
                 "many categories as there are labels."
             )
         if isinstance(encoder, Gaussian):
-            raise UserError("SemiAAE's encoder answers a category's probabilities beside style; use --encoder dirac.")
+            raise UserError("SemiAAE's encoder answers a category's probabilities beside style; use `encoder='dirac'`.")
         self.encoder = encoder
         self.decoder = decoder
         self.critic = critic

@@ -94,8 +94,8 @@ class AVB(Variational):
             raise UserError(f"AVB reads log q(z | x) / p(z) off the critic's score: {error}") from None
         if contrast and not encoder.moments:
             raise UserError(
-                "adaptive contrast needs an encoder that knows its mean and variance, and this one does not; use --encoder "
-                "spanned, or gaussian."
+                "adaptive contrast needs an encoder that knows its mean and variance, and this one does not; use "
+                "`encoder='spanned'`, or `encoder='gaussian'`."
             )
         if correlated and not contrast:
             raise ValueError("`correlated` is of an adaptive contrast, and `contrast` is False; set both, or neither")

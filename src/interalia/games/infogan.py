@@ -77,11 +77,11 @@ class InfoGAN(Game):
     ) -> None:
         super().__init__()
         if not isinstance(prior, Codes):
-            raise UserError('InfoGAN needs a prior with codes; give --prior "codes(categorical=[10], uniform=2)".')
+            raise UserError("InfoGAN needs a prior with codes; give `prior='codes(categorical=[10], uniform=2)'`.")
         if not isinstance(critic, Recogniser):
             raise UserError(
                 f"InfoGAN needs a critic that answers for the codes, a Recogniser, and this one is a "
-                f"{type(critic).__name__}; use --networks auto or infogan."
+                f"{type(critic).__name__}; use `networks='auto'` or `networks='infogan'`."
             )
         if not (weight >= 0 and continuous_weight >= 0):
             raise ValueError(f"`weight` is {weight} and `continuous_weight` is {continuous_weight}; they are 0 or more")

@@ -145,11 +145,11 @@ class JointLatentRegressor(Game):
 def check_distance(distance: Distance, prior: Prior, encoder: Conditional) -> None:
     """Raises a UserError where the cross-entropy is asked of z, or of an encoder, that does not lie in [-1, 1]."""
     if distance == "cross-entropy" and not isinstance(prior, Uniform):
-        raise UserError("the cross-entropy is one of z in [-1, 1]; give --prior uniform, or another distance.")
+        raise UserError("the cross-entropy is one of z in [-1, 1]; give `prior='uniform'`, or another distance.")
     if distance == "cross-entropy" and isinstance(encoder, Gaussian):
         raise UserError(
             "the cross-entropy is one of an encoder that answers z in [-1, 1], and a Gaussian's mean is anywhere; use "
-            "--encoder dirac, or another distance."
+            "`encoder='dirac'`, or another distance."
         )
 
 

@@ -74,7 +74,7 @@ class SemiALI(Game):
     ) -> None:
         super().__init__()
         if not getattr(critic, "classes", 0):
-            raise UserError("SemiALI needs a critic that answers a logit for each label; use --networks auto.")
+            raise UserError("SemiALI needs a critic that answers a logit for each label; use `networks='auto'`.")
         self.encoder = encoder
         self.decoder = decoder
         self.critic = critic

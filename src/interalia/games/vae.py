@@ -79,14 +79,14 @@ class VAE(Variational):
         super().__init__(encoder, decoder, prior, likelihood, sigma)
         if not encoder.density:
             raise UserError(
-                "VAE needs log q(z | x), and this encoder has samples and no density; use --encoder gaussian, or --game avb."
+                "VAE needs log q(z | x), and this encoder has samples and no density; use `encoder='gaussian'`, or play avb."
             )
         if beta < 0 or samples < 1:
             raise ValueError(f"`beta` is {beta} and `samples` is {samples}; they are 0 or more, and 1 or more")
         if samples > 1 and beta != 1:
             raise ValueError(f"`beta` is {beta}, and a bound of {samples} samples is one for beta = 1 alone")
         if doubly and not isinstance(encoder, Gaussian):
-            raise UserError("`doubly` needs a Gaussian encoder; use --encoder gaussian, or leave it out.")
+            raise UserError("`doubly` needs a Gaussian encoder; use `encoder='gaussian'`, or leave it out.")
         self.beta = beta
         self.samples = samples
         self.doubly = doubly

@@ -74,11 +74,11 @@ class VAEGAN(Game):
     ) -> None:
         super().__init__()
         if not isinstance(encoder, Gaussian):
-            raise UserError("VAEGAN needs a Gaussian encoder, for KL(q(z | x) || p(z)); use --encoder gaussian.")
+            raise UserError("VAEGAN needs a Gaussian encoder, for KL(q(z | x) || p(z)); use `encoder='gaussian'`.")
         if not isinstance(prior, StandardNormal):
-            raise UserError("VAEGAN needs the standard normal prior, for KL(q(z | x) || p(z)); use --prior normal.")
+            raise UserError("VAEGAN needs the standard normal prior, for KL(q(z | x) || p(z)); use `prior='normal'`.")
         if not hasattr(critic, "features") or (getattr(critic, "x", None) is None and isinstance(critic, Joint)):
-            raise UserError("VAEGAN needs a critic that answers its features of x; use --networks auto.")
+            raise UserError("VAEGAN needs a critic that answers its features of x; use `networks='auto'`.")
         self.encoder = encoder
         self.decoder = decoder
         self.critic = critic

@@ -46,7 +46,7 @@ class Variational(Game):
         if isinstance(prior, Uniform) and (encoder.density or encoder.moments):
             raise UserError(
                 "a uniform prior has no mass outside of [-1, 1], where this encoder's q(z | x) has some, so that its KL is "
-                "infinite; use --prior normal, or avb with --encoder implicit."
+                "infinite; use `prior='normal'`, or avb with `encoder='implicit'`."
             )
         self.encoder = encoder
         self.decoder = decoder

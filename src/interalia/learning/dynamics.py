@@ -66,7 +66,7 @@ class Dynamics(abc.ABC):
     def __init__(self, game: Game, optimisers: Mapping[str, Optimizer], rules: Rules = Rules()) -> None:
         if rules.balance < 1 and "critic" not in game.players:
             raise UserError(
-                f"`balance` holds back a critic that wins, and {type(game).__name__} has none; leave --balance out."
+                f"`balance` holds back a critic that wins, and {type(game).__name__} has none; leave `balance` out."
             )
         self.game = game
         self.optimisers = optimisers
@@ -479,7 +479,7 @@ class OneStage(Simultaneous):
 
     def refusal(self, reason: str) -> UserError:
         return UserError(
-            f"{type(self.game).__name__} cannot be trained in one stage: {reason}; use --dynamics simultaneous, which "
+            f"{type(self.game).__name__} cannot be trained in one stage: {reason}; use `dynamics='simultaneous'`, which "
             f"makes the same moves."
         )
 

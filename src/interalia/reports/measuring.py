@@ -152,7 +152,7 @@ def likelihood(
     """
     folder, game = home(trained), trained.game
     if count is not None and count < 1:
-        raise UserError(f"--count is {count}, and it must be at least 1.")
+        raise UserError(f"`count` is {count}, and it must be at least 1.")
     if how is None:
         density = hasattr(game, "encoder") and game.encoder.density
         how = ["elbo", "iwae", "ais"] if density else ["ais"]
@@ -219,14 +219,14 @@ def settings_of(how: Sequence[str], given: Mapping[str, Any]) -> dict[str, dict[
         if name not in REGISTRY:
             raise unknown("estimate", name, REGISTRY)
     if not how:
-        raise UserError(f"--how names no estimate; give some of {', '.join(REGISTRY)}, with commas between them.")
+        raise UserError(f"`how` names no estimate; give some of {', '.join(REGISTRY)}.")
     settings: dict[str, dict[str, Any]] = {name: {} for name in how}
     for key, value in given.items():
         if value is None:
             continue
         taking = [name for name in REGISTRY if (name == "ais") == (key != "samples")]
         if not set(taking) & set(how):
-            raise UserError(f"--{key} is about {', '.join(taking)}, and --how asks for {', '.join(how)}; leave it out.")
+            raise UserError(f"`{key}` is about {', '.join(taking)}, and `how` asks for {', '.join(how)}; leave it out.")
         for name in set(taking) & set(how):
             settings[name][key] = value
     return settings

@@ -320,7 +320,7 @@ def measures(log: Sequence[Mapping[str, Any]], path: Path | str) -> Path:
 
     series = _series(log, "measures/")
     if not series:
-        raise UserError("the log has no measures to draw; train with --evaluate-every above 0.")
+        raise UserError("the log has no measures to draw; train with `evaluate_every` above 0.")
     figure, panels = _panels(len(series), 3.2, 2.6, 0.4)
     for axes, (name, (step, value)) in zip(panels, series.items(), strict=True):
         metric = REGISTRY.get(name)
@@ -350,7 +350,7 @@ def strip(log: Sequence[Mapping[str, Any]], path: Path | str) -> Path:
     series = _series(log, "health/")
     series = {name: series[name] for name in SIGNS if name in series and name not in COUNTS}
     if not series:
-        raise UserError("the log has no signs of health to draw; train with --evaluate-every above 0.")
+        raise UserError("the log has no signs of health to draw; train with `evaluate_every` above 0.")
     for rule in RULES:
         first, _, second = rule.sign.partition(" - ")
         if first in series and second in series:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from interalia import registry
 from interalia.disk import write_json, writing
-from interalia.errors import UserError
+from interalia.errors import UserError, resuming
 from interalia.runs import FREE, Run, formats
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class Folder:
             not self.path.is_dir() or any(not part.name.startswith(".") for part in self.path.iterdir())
         ):
             raise UserError(
-                f"{self.path} exists already; go on with it by --resume {self.path}, or choose another folder with --out."
+                f"{self.path} exists already; go on with it by {resuming(self.path)}, or choose another folder with `out`."
             )
 
     def sweep(self) -> None:
@@ -228,6 +228,6 @@ def header(file: Path) -> dict[str, Any]:
         about["run"] = formats.upgraded({formats.KEY: about.get(formats.KEY, 1), **about["run"]}, file)
     except (SafetensorError, OSError, KeyError, ValueError, TypeError, AttributeError) as error:
         raise UserError(
-            f"{file} is damaged or not of this program ({error}); write it anew with interalia train --resume RUN."
+            f"{file} is damaged or not of this program ({error}); write it anew with {resuming('RUN')}."
         ) from None
     return about

@@ -61,7 +61,7 @@ class Run:
     )
     generator: str | None = _field(
         None,
-        "the folder of a run whose decoder is taken as it is, or a .pt2 file of one, with --trust-generator; for a game that "
+        "the folder of a run whose decoder is taken as it is, or a .pt2 file of one that is trusted; for a game that "
         "only infers",
     )
     labelled: int | None = _field(
@@ -119,7 +119,7 @@ class Run:
         0.999, "decay of the average of the weights that samples are drawn from; 0 for none", 0, 0.999999
     )
     average: str = _field(
-        "moving", "the average of the weights: moving, of decay --ema, or uniform(start=0.5)", kind="averages"
+        "moving", "the average of the weights: moving, of decay ema, or uniform(start=0.5)", kind="averages"
     )
     population: int = _field(
         0,

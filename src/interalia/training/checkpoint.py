@@ -94,7 +94,7 @@ def resume(training: Training) -> None:
             ) from error
         if training.step > training.steps:
             raise UserError(
-                f"the run is at step {training.step} already, and --steps asks for {training.steps}; ask for more."
+                f"the run is at step {training.step} already, and `steps` asks for {training.steps}; ask for more."
             )
         for broken, message in damaged:  # aside, so that it never takes the good one's place
             os.replace(broken, broken.with_suffix(".damaged"))

@@ -69,7 +69,7 @@ def prepare(
     game.shape = dataset.shape
     game = game.to(device).train()
     if run.batch < 2 and any(isinstance(module, BatchNorm) for module in game.modules()):
-        raise UserError("`batch` is 1, and batch norm averages over a batch; give --batch 2 or more.")
+        raise UserError("`batch` is 1, and batch norm averages over a batch; give `batch=2` or more.")
     stores = batches.stores(game, dataset, run, device)
     samplers = batches.orders(stores, run, game.semi)
     run = resolved(run, game, dataset, samplers[0].batches, device)
@@ -106,7 +106,7 @@ def resolved(run: Run, game: Game, dataset: Dataset, batches: int, device: torch
     steps, best = run.steps, run.best
     if steps is None:
         if run.epochs is None:
-            raise UserError("the run has no length; give --steps or --epochs.")
+            raise UserError("the run has no length; give `steps` or `epochs`.")
         steps = math.ceil(run.epochs * batches)
     if best == "auto":
         best = "reverse_kl" if dataset.mixture is not None and game.other is None else "frechet_distance"
@@ -123,7 +123,7 @@ def check_evaluation(run: Run, game: Game, dataset: Dataset, folder: Folder | No
     if run.until_converged and folder is None:
         raise UserError("`until_converged` keeps the best weights in the run's folder; give `out`.")
     if run.until_converged and not run.evaluate_every:
-        raise UserError("`until_converged` counts evaluations, and `evaluate_every` is 0; give --evaluate-every steps.")
+        raise UserError("`until_converged` counts evaluations, and `evaluate_every` is 0; give `evaluate_every` steps.")
 
 
 def optimisers_of(game: Game, run: Run) -> dict[str, Optimizer]:

@@ -269,7 +269,7 @@ def settings_for(
     if initial == "posterior" and encoder is None:
         raise UserError(
             f"the posterior as a start needs an encoder, and this {type(game).__name__} has none; start from the prior "
-            f"(--initial prior)."
+            f"(`initial='prior'`)."
         )
     if initial is None:
         # a Gaussian has mass where a bounded prior has none: chains that start there are lost, and the reverse run cannot

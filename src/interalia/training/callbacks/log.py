@@ -35,7 +35,7 @@ class Log(Observer):
                 from torch.utils.tensorboard import SummaryWriter
             except ImportError:
                 raise UserError(
-                    'TensorBoard is not installed; pip install "interalia[tensorboard]", or leave out --tensorboard.'
+                    'TensorBoard is not installed; pip install "interalia[tensorboard]", or leave `tensorboard` out.'
                 ) from None
             self.writer = SummaryWriter(str(self.folder.path / "tensorboard"), purge_step=training.step)  # type: ignore[no-untyped-call]
 

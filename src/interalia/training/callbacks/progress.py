@@ -109,6 +109,5 @@ class Bar(Observer):
             self.say(training.converged)
         elif training.step < training.steps and training.folder is not None:
             self.say(
-                f"Stopped at step {training.step:,} of {training.steps:,}; everything is saved. "
-                f"Go on with: interalia train --resume {training.folder.path}"
+                f"Stopped at step {training.step:,} of {training.steps:,}; everything is saved in {training.folder.path}."
             )
