@@ -132,7 +132,7 @@ def test_a_name_of_the_library_is_kept_and_the_other_is_warned_of_once(place: Pa
         "the entry 'kl' of their_module (of their-package 1.2) is left out: among the divergences that name is the library's "
         "own.",
         "the entry 'new' of another (of c-package 3) is left out: among the divergences that name is their_module (of "
-        "b-package 2).",
+        "b-package 2)'s own.",
     ]
     assert divergences.REGISTRY["kl"] is divergences.KL
 

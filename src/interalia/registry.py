@@ -193,14 +193,27 @@ class Registry(Mapping[str, Entry], Generic[Entry]):
             if name not in (None, point.name) or point in self.tried:
                 continue
             self.tried.add(point)
-            if point.name in self.built_in or point.name in self.added:
-                other = self.origins.get(point.name, "the library's own")
-                warn(f"the entry {point.name!r} of {origin} is left out: among the {self.kind} that name is {other}.")
-            elif attempt(point.module, lambda point=point: importlib.import_module(point.module)):  # type: ignore[misc]
-                try:
-                    self.take(point.name, point.load(), origin)
-                except (UserError, AttributeError) as error:
-                    warn(f"the entry {point.name!r} of {origin} is left out: {str(error).rstrip('.')}.")
+            if point.name not in self.built_in and not attempt(
+                point.module,
+                lambda point=point: importlib.import_module(point.module),  # type: ignore[misc]
+            ):
+                continue
+            try:
+                self.take_installed(point, origin)
+            except (UserError, AttributeError) as error:
+                warn(f"the entry {point.name!r} of {origin} is left out: {str(error).rstrip('.')}.")
+
+    def take_installed(self, point: EntryPoint, origin: Origin) -> None:
+        """Keeps the entry of an entry point whose module is imported; it may have added the same by itself.
+
+        Raises:
+            UserError: another entry has its name, or it cannot be one.
+            AttributeError: its module has no such object.
+        """
+        name = point.name
+        if name in self.built_in or (name in self.added and self.added[name] is not point.load()):
+            raise UserError(f"among the {self.kind} that name is {self.origins.get(name, 'the library')}'s own.")
+        self.take(name, point.load(), origin)
 
 
 @functools.cache

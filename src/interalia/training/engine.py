@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import nn
@@ -30,10 +30,8 @@ from interalia.runs import Run, building, claims, described, loading
 from interalia.runs.folder import Folder, own_generator
 from interalia.runs.loading import Trained
 from interalia.training import batches, checkpoint
+from interalia.training.callbacks import Observer, usual
 from interalia.training.state import Training
-
-if TYPE_CHECKING:
-    from interalia.training.callbacks import Observer
 
 
 @flushed()  # so that the threads that begin here do so too
@@ -319,8 +317,6 @@ def open_run(
 
 def finish(training: Training, observers: Sequence[Observer] | None = None) -> Trained:
     """Runs the loop to its end and answers the game that samples are drawn from; see `train`."""
-    from interalia.training.callbacks import usual
-
     try:
         loop(training, usual(training) if observers is None else observers)
         game = training.finished().eval()
