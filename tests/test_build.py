@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from interalia import games, networks
 from interalia.conditionals import CONDITIONALS, PRIORS, Dirac, Gaussian, Implicit, StandardNormal
 from interalia.errors import UserError
 from interalia.games import ALI, REGISTRY, Game, building
@@ -19,6 +19,7 @@ from interalia.networks import REGISTRY as FAMILIES
 from interalia.networks import Critic, Family, Map
 from interalia.networks.family import DEMANDS, onto
 from interalia.networks.layers import Categories, HalfTanh, Packed, Sigmoid
+from interalia.registry import Registry
 from interalia.runs import Run, loading
 from interalia.runs.folder import export
 from interalia.spaces import DataSpec, Space
@@ -165,19 +166,16 @@ class Single(Family):
     """One without a name."""
 
 
-def test_a_family_of_ones_own_needs_only_the_methods_that_it_has() -> None:
-    FAMILIES.add("narrow", Narrow)
-    try:
-        gan = building.build(Run(game="gan", latent=3, networks="narrow"), DataSpec((5,)))
-        assert [tuple(p.shape) for p in gan.parameters()] == [(5, 3), (5,), (1, 5), (1,)]
-        with pytest.raises(
-            UserError, match=r"^the networks 'narrow' have no encoder; choose other `networks`, such as auto\.$"
-        ):
-            building.build(Run(latent=3, networks="narrow"), DataSpec((5,)))
-        with pytest.raises(UserError, match="'narrow' have no place for labels"):
-            building.build(Run(game="gan", latent=3, networks="narrow"), DataSpec((5,), condition=2))
-    finally:
-        FAMILIES.entries.pop("narrow")
+def test_a_family_of_ones_own_needs_only_the_methods_that_it_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(networks, "REGISTRY", Registry("networks", {**FAMILIES, "narrow": Narrow}))
+    gan = building.build(Run(game="gan", latent=3, networks="narrow"), DataSpec((5,)))
+    assert [tuple(p.shape) for p in gan.parameters()] == [(5, 3), (5,), (1, 5), (1,)]
+    with pytest.raises(
+        UserError, match=r"^the networks 'narrow' have no encoder; choose other `networks`, such as auto\.$"
+    ):
+        building.build(Run(latent=3, networks="narrow"), DataSpec((5,)))
+    with pytest.raises(UserError, match="'narrow' have no place for labels"):
+        building.build(Run(game="gan", latent=3, networks="narrow"), DataSpec((5,), condition=2))
     with pytest.raises(UserError, match=r"'Single' have no critic of \(x, z\)"):
         Single().make(Critic((X, Z)))
 
@@ -270,12 +268,9 @@ class Twice(ALI):
 
 
 @pytest.fixture
-def own() -> Iterator[None]:
-    for kind in (Pair, Idle, Twice):
-        REGISTRY.add(kind.__name__.lower(), kind)
-    yield
-    for kind in (Pair, Idle, Twice):
-        REGISTRY.entries.pop(kind.__name__.lower())
+def own(monkeypatch: pytest.MonkeyPatch) -> None:
+    kinds = {kind.__name__.lower(): kind for kind in (Pair, Idle, Twice)}
+    monkeypatch.setattr(games, "REGISTRY", Registry("games", {**REGISTRY, **kinds}))
 
 
 @pytest.mark.usefixtures("own")
