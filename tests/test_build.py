@@ -261,6 +261,14 @@ class Idle(ALI):
     players = {"generator": ["decoder"], "critic": ["critic"]}
 
 
+class Silent(ALI):
+    """Says no needs."""
+
+    @classmethod
+    def needs(cls, s: Setup, **settings: Any) -> Needs:
+        return {}
+
+
 class Twice(ALI):
     """Moves its decoder by two."""
 
@@ -269,7 +277,7 @@ class Twice(ALI):
 
 @pytest.fixture
 def own(monkeypatch: pytest.MonkeyPatch) -> None:
-    kinds = {kind.__name__.lower(): kind for kind in (Pair, Idle, Twice)}
+    kinds = {kind.__name__.lower(): kind for kind in (Pair, Idle, Silent, Twice)}
     monkeypatch.setattr(games, "REGISTRY", Registry("games", {**REGISTRY, **kinds}))
 
 
