@@ -9,7 +9,7 @@ from interalia import games, registry
 from interalia.errors import UserError
 from interalia.games import DataSpec, building
 from interalia.games.capabilities import HasLikelihood
-from interalia.games.feeds import Domains, PartlyLabelled
+from interalia.games.feeds import Domains, PartlyLabeled
 from interalia.runs import described, loading
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def build(
         return build_for(run, described.dataset(run), mean, generator, trust)
     kind, _ = registry.look_up(run.game, games.REGISTRY, "game")
     told = condition(run, labels or 0, attributes or {})
-    classes = (labels or 0) if issubclass(kind.feeds, PartlyLabelled) else 0
+    classes = (labels or 0) if issubclass(kind.feeds, PartlyLabeled) else 0
     count = told or classes
     data = DataSpec(
         tuple(shape),
@@ -79,7 +79,7 @@ def build_for(
     """The untrained game of a run on its data; see `build`."""
     told = frequencies(run, dataset)
     kind, _ = registry.look_up(run.game, games.REGISTRY, "game")
-    if issubclass(kind.feeds, PartlyLabelled) or (run.labels and kind.feeds.conditional):
+    if issubclass(kind.feeds, PartlyLabeled) or (run.labels and kind.feeds.conditional):
         dataset.check_labels("leave `labels` out" if run.labels else "play another game")
     game = build(run, dataset.shape, mean, dataset.labels, dataset.other_shape, told, generator, dataset.classes, trust)
     check_fits(game, dataset)
