@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from types import SimpleNamespace
 from typing import Any
 
@@ -97,6 +97,15 @@ def batch(game: Game, count: int = 16) -> tuple[Tensor, ...]:
     """What the game feeds on: (x,), (x, y), (x, x_l, y) or (a, b), of its networks' type."""
     kind = next(game.parameters()).dtype
     return tuple(part.to(kind) for part in game.feeds.example(game.data, count))
+
+
+def refusal(ask: Callable[[], object]) -> str:
+    """The sentence with which it is refused, or nothing."""
+    try:
+        ask()
+    except UserError as error:
+        return str(error)
+    return ""
 
 
 def shape_for(family: str) -> tuple[int, ...]:

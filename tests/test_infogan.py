@@ -357,7 +357,7 @@ def test_narrower_networks() -> None:
     assert [tuple(p.shape) for p in made.critic.parameters() if p.ndim > 1] == [
         (16, 1, 4, 4), (32, 16, 4, 4), (256, 32 * 7 * 7), (1, 256), (32, 256), (12, 32)
     ]  # fmt: skip
-    with pytest.raises(UserError, match="counts maps"):
+    with pytest.raises(UserError, match="`width` is 0, and it must be 1 or more"):
         build("infogan", (1, 8, 8), networks="infogan(width=0)")
 
 

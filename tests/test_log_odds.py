@@ -120,7 +120,7 @@ FAMILIES = {
 @pytest.mark.parametrize("family", FAMILIES)
 def test_every_decoder_of_images_keeps_its_logits(family: str, precision: str) -> None:
     torch.manual_seed(0)
-    infers = family not in ("fgan-mnist", "infogan")
+    infers = examples.able(family, "encoder")
     small = {"width": 8, "critic_width": 4, "features": 4} if family == "avb" else {}
     made = examples.networks(family, FAMILIES[family], latent=8, infers=infers, **small)
     decoder = Dirac(made.decoder).eval()

@@ -15,7 +15,6 @@ from torch import Tensor, nn
 from interalia import runs
 from interalia.errors import UserError
 from interalia.networks import REGISTRY
-from interalia.networks.avb import OfPairs
 from interalia.networks.layers import Convolution, Dropout, Joint, Maxout, Transposed, UntiedBias
 from interalia.runs import building
 
@@ -505,7 +504,7 @@ def test_automatic_networks_fit_odd_shapes(shape: tuple[int, ...], unary: bool) 
 def test_every_other_network_fits_its_spaces(name: str, heads: int, noise: int, infers: bool, bounded: bool) -> None:
     torch.manual_seed(0)
     shape = shape_for(name)
-    if not infers and issubclass(REGISTRY[name], OfPairs):
+    if not infers and REGISTRY[name].only == "(x, z)":
         with pytest.raises(UserError, match=r"have no critic of \(x\); choose other `networks`, such as auto\.$"):
             networks(name, shape, 8, heads, noise, infers, bounded, width=16)
         return

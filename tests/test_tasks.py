@@ -17,8 +17,7 @@ from interalia.errors import UserError
 from interalia.games import REGISTRY, Game
 
 SHAPE = (1, 5, 6)
-LATENT = 4
-FIELDS: dict[str, dict[str, object]] = {"infogan": {"prior": "codes(categorical=[2], uniform=1)"}}
+LATENT = 7  # in which the codes have room that some games need
 MAKING = [name for name, member in REGISTRY.items() if "to_b" not in member.players.get("generator", ())]
 INFERRING = [name for name, member in REGISTRY.items() if any("encoder" in moved for moved in member.players.values())]
 ABLE = ", ".join(REGISTRY[name].__name__ for name in INFERRING)
@@ -26,7 +25,7 @@ ABLE = ", ".join(REGISTRY[name].__name__ for name in INFERRING)
 
 def build(name: str, **fields: object) -> Game:
     """An untrained game whose population statistics are not the initial ones."""
-    game = examples.build(name, SHAPE, double=False, **{"latent": LATENT, **FIELDS.get(name, {}), **fields})
+    game = examples.build(name, SHAPE, double=False, **{"latent": LATENT, **fields})
     with torch.no_grad():
         for i in range(5):
             game(*(part + 0.01 * i for part in examples.batch(game, 32)))
@@ -210,7 +209,7 @@ def test_latents_of_the_wrong_size_are_explained(shape: tuple[int, ...]) -> None
     with pytest.raises(UserError) as caught:
         tasks.decode(build("gan"), torch.zeros(shape))
     assert str(caught.value) == (
-        f"the latents have the shape {shape}, and this game's are (n, 4); give an array with 4 columns."
+        f"the latents have the shape {shape}, and this game's are (n, 7); give an array with 7 columns."
     )
 
 

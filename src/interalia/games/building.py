@@ -15,7 +15,7 @@ from interalia.adversarial import disturbances, divergences, penalties
 from interalia.conditionals import Conditional
 from interalia.errors import UserError
 from interalia.games.capabilities import who
-from interalia.games.needs import Chain, Given, Need, Needs, Setup, complete, packable
+from interalia.games.needs import Chain, Encoder, Given, Need, Needs, Setup, Translator, complete, packable
 from interalia.networks import Critic, weights
 from interalia.spaces import DataSpec, Space
 
@@ -123,10 +123,12 @@ def start(run: Run, family: Family, needs: Needs, made: Mapping[str, nn.Module],
         UserError: the run names a network for spectral norm that there is none of.
     """
     parts = [part for name, network in made.items() for part in parts_of(name, needs[name], network)]
-    for _, need, network in parts:
+    known = [(need, network) for _, need, network in parts if isinstance(need, Encoder | Translator | Critic)]
+    for need, network in known:
         family.start(need.net, network)
-    for _, need, network in parts:
-        need.begin(network)
+    for need, network in known:
+        if isinstance(need, Encoder) and need.narrow:
+            need.kind.narrow(network, need.target.size)
         bias = family.output_bias(network) if need.net.role == "decoder" else None
         if bias is not None and mean is not None:
             weights.initialise_output(bias, mean)

@@ -53,11 +53,6 @@ class Encoder:
     def network(self, family: Family, pack: int = 1) -> nn.Module:
         return family.make(self.net)
 
-    def begin(self, network: nn.Module) -> None:
-        """Changes initial weights of its own."""
-        if self.narrow:
-            self.kind.narrow(network, self.target.size)
-
     def wrap(self, network: nn.Module) -> Conditional:
         own = {"size": self.target.size} if "size" in inspect.signature(self.kind).parameters else {}
         return self.kind(network, **own, **self.settings)
@@ -80,9 +75,6 @@ class Translator:
 
     def network(self, family: Family, pack: int = 1) -> nn.Module:
         return family.make(self.net)
-
-    def begin(self, network: nn.Module) -> None:
-        pass
 
     def wrap(self, network: nn.Module) -> nn.Module:
         return network

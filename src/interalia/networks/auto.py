@@ -36,18 +36,19 @@ class Auto(Family):
     width: int = 32
     unary: bool = False
 
-    def __post_init__(self) -> None:
-        if self.width < 1:
-            raise ValueError(f"`width` is {self.width}, and it counts maps: 1 or more")
+    @property
+    def plain(self) -> Perceptrons:
+        """The fully connected ones."""
+        return Perceptrons(8 * self.width, self.unary)
 
     def chosen(self, need: Map | Critic) -> Family:
         """The family that a network is taken from, by the shape of x."""
-        x, plain = need.x, Perceptrons(8 * self.width, self.unary)
+        x = need.x
         if x is None or not x.is_image or min(x.shape[1:]) < SMALLEST:
-            return plain
+            return self.plain
         if need.role in ("translator", "patch_critic"):
             return Translators(max(1, self.width // 2), critic=self.width)
-        return plain if x.size <= SMALL else Convolutions(self.width, self.unary)
+        return self.plain if x.size <= SMALL else Convolutions(self.width, self.unary)
 
     def make(self, need: Map | Critic) -> nn.Module:
         return self.chosen(need).make(need)

@@ -148,22 +148,8 @@ class ELU(nn.Sequential):
         )
 
 
-class OfPairs(Family):
-    """Networks whose critic is one of pairs (x, z) alone."""
-
-    able = ("noise",)
-
-    def critic(self, need: Critic) -> nn.Module:
-        if need.names != "(x, z)":
-            self.refuse(f"critic of {need.names}")
-        return self.critic_of_pairs(*need.sees)
-
-    def critic_of_pairs(self, x: Space, z: Space) -> nn.Module:
-        raise NotImplementedError
-
-
 @dataclass(frozen=True)
-class AVB(OfPairs):
+class AVB(Family):
     """AVB's networks: for images four 5x5 convolutions of `width`, 2, 4 and 8 times `width` maps, the last two of stride 2,
     ELU; the encoder's noise, where it takes some, is added to all activations, and elsewhere there is batch norm. The decoder
     is their mirror, without normalisation. For vectors, images under 8 pixels, or without `convolutions`, three layers of
@@ -188,6 +174,8 @@ class AVB(OfPairs):
     """
 
     name = "avb"
+    able = ("noise",)
+    only = "(x, z)"
     width: int = 64
     critic_width: int = 1024
     features: int = 8192
@@ -195,11 +183,8 @@ class AVB(OfPairs):
     quadratic: Where = "everywhere"
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         checked(self.quadratic)
-        if min(self.width, self.critic_width, self.features) < 1:
-            raise ValueError(
-                f"`width`, `critic_width` and `features` are {self.width}, {self.critic_width} and {self.features}; 1 or more"
-            )
 
     def convolves(self, x: Space) -> bool:
         return self.convolutions and x.is_image and min(x.shape[1:]) >= 8
@@ -239,8 +224,8 @@ class AVB(OfPairs):
         body = nn.Sequential(first, nn.ELU(inplace=True), nn.Unflatten(1, end), *ups[:-2])
         return Stack(body, nn.Sequential(ups[-2], *onto(x)))
 
-    def critic_of_pairs(self, x: Space, z: Space) -> nn.Module:
-        return Bilinear(x.size, z.size, self.critic_width, self.features, self.quadratic)
+    def critic(self, need: Critic) -> nn.Module:
+        return Bilinear(need.sees[0].size, need.beside, self.critic_width, self.features, self.quadratic)
 
 
 def places(shape: tuple[int, ...]) -> list[tuple[int, ...]]:
@@ -289,7 +274,7 @@ class ResidualCritic(nn.Module):
 
 
 @dataclass(frozen=True)
-class AVBToy(OfPairs):
+class AVBToy(Family):
     """AVB's networks for its toys: encoder and decoder of three layers of 64 ELU units, a critic of five residual blocks.
 
     References:
@@ -298,6 +283,8 @@ class AVBToy(OfPairs):
     """
 
     name = "avb-toy"
+    able = ("noise",)
+    only = "(x, z)"
     width: int = 64
     critic_width: int = 256
     blocks: int = 5
@@ -312,5 +299,5 @@ class AVBToy(OfPairs):
     def decoder(self, net: Map) -> nn.Module:
         return AVB(self.width).decoder(net)
 
-    def critic_of_pairs(self, x: Space, z: Space) -> nn.Module:
-        return ResidualCritic(x.size + z.size, self.critic_width, self.blocks)
+    def critic(self, need: Critic) -> nn.Module:
+        return ResidualCritic(need.sees[0].size + need.beside, self.critic_width, self.blocks)

@@ -185,11 +185,9 @@ class Draw(Family):
     width: int = 400
 
     def __post_init__(self) -> None:
-        if min(self.glimpses, self.units, self.width) < 1 or self.side < 2:
-            raise ValueError(
-                f"`glimpses` is {self.glimpses}, `units` is {self.units}, `width` is {self.width} and `side` is {self.side}; "
-                f"they are 1 or more, and `side` 2 or more"
-            )
+        super().__post_init__()
+        if self.side < 2:
+            raise ValueError(f"`side` is {self.side}, and it must be 2 or more")
 
     def fits(self, x: Space) -> None:
         if not x.is_image:

@@ -49,12 +49,22 @@ class Family:
     Attributes:
         name: as a run calls it.
         able: which of `DEMANDS` its methods meet.
+        only: the variables of its one critic of x, such as (x, z); empty where it has one of any.
         std: the standard deviation of the initial weights; None keeps those that the methods return.
+
+    Raises:
+        ValueError: a number that counts something, a field of the dataclass that a subclass may be, is under 1.
     """
 
     name: ClassVar[str] = ""
     able: ClassVar[tuple[str, ...]] = ()
+    only: ClassVar[str] = ""
     std: ClassVar[float | None] = None
+
+    def __post_init__(self) -> None:
+        for name, count in vars(self).items():
+            if type(count) is int and count < 1:
+                raise ValueError(f"`{name}` is {count}, and it must be 1 or more")
 
     def refuse(self, what: str, instead: str = "auto") -> NoReturn:
         name = self.name or type(self).__name__
@@ -78,6 +88,8 @@ class Family:
         for demand in need.demands:
             if demand not in self.able:
                 self.refuse(DEMANDS[demand])
+        if self.only and isinstance(need, Critic) and need.role == "critic" and need.names != self.only:
+            self.refuse(f"critic of {need.names}")
         if need.x is not None:
             self.fits(need.x)
         made: nn.Module = getattr(self, need.role)(need)

@@ -33,12 +33,14 @@ class FGAN(Family):
         scale, critic_scale: of G's and V's initial weights.
 
     Example:
+        >>> from interalia.spaces import Space
         >>> x, z = Space("x", (1, 28, 28), "unit"), Space("z", (100,))
         >>> FGAN().make(Map((z,), x))(torch.zeros(2, 100)).shape, FGAN().make(Critic((x,)))(torch.zeros(2, 1, 28, 28)).shape
         (torch.Size([2, 1, 28, 28]), torch.Size([2]))
     """
 
     name = "fgan-mnist"
+    only = "(x)"
     width: int = 1200
     critic_width: int = 240
     scale: float = 0.05
@@ -49,8 +51,6 @@ class FGAN(Family):
         return Stack(hidden(net.size, self.width, 2, norm=True, leak=0.0), head, after=net.output.shape)
 
     def critic(self, need: Critic) -> nn.Module:
-        if need.beside:
-            self.refuse(f"critic of {need.names}")
         parts: list[nn.Module] = [nn.Flatten()]
         for inputs in (need.sees[0].size, self.critic_width):
             parts += [nn.Linear(inputs, self.critic_width), nn.ELU()]

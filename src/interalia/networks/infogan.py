@@ -36,13 +36,10 @@ class InfoGAN(Family):
 
     name = "infogan"
     able = ("answers",)
+    only = "(x)"
     std = 0.02
     leak: float = 0.1
     width: int = 64
-
-    def __post_init__(self) -> None:
-        if self.width < 1:
-            raise ValueError(f"`width` is {self.width}, and it counts maps: 1 or more")
 
     def fits(self, x: Space) -> None:
         if not x.is_image or any(side % 4 or not side for side in x.shape[1:]):
@@ -66,8 +63,6 @@ class InfoGAN(Family):
         return Stack(body, nn.Sequential(last, *onto(net.output)))
 
     def critic(self, need: Critic) -> nn.Module:
-        if need.beside:
-            self.refuse(f"critic of {need.names}")
         x, width, wide = need.sees[0], self.width, 16 * self.width
         trunk = nn.Sequential(
             nn.Conv2d(x.shape[0], width, 4, 2, 1),

@@ -140,9 +140,6 @@ class Critic:
         except UserError as error:
             raise UserError(f"the networks have no critic of {pack} samples at a time: {error}") from None
 
-    def begin(self, network: nn.Module) -> None:
-        """Changes initial weights of its own: none."""
-
     def wrap(self, network: nn.Module) -> nn.Module:
         """What the game is given: the network itself."""
         return network

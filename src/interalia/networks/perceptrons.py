@@ -28,10 +28,6 @@ class Perceptrons(Family):
     width: int = 400
     unary: bool = False
 
-    def __post_init__(self) -> None:
-        if self.width < 1:
-            raise ValueError(f"`width` is {self.width}, and it counts units: 1 or more")
-
     def encoder(self, net: Map) -> nn.Module:
         body = hidden(net.size, self.width, 2, norm=True)
         head = nn.Sequential(nn.Linear(self.width, net.output.size), *onto(net.output))

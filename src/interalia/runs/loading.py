@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,11 +16,12 @@ from interalia.errors import UserError
 from interalia.games import DataSpec, building
 from interalia.games.capabilities import Generates
 from interalia.games.needs import Given, declared
+from interalia.networks.auto import Auto
 from interalia.runs import OWN, Run, generators
 from interalia.runs.folder import Folder, header, own_generator
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
     from interalia.conditionals import Conditional, Prior
     from interalia.data.dataset import Dataset
@@ -107,18 +109,8 @@ def load(
     with safe_open(file, framework="pt") as opened:
         tensors = {key: opened.get_tensor(key) for key in opened.keys()}  # noqa: SIM118 (not a mapping)
     run = Run(**{key: value for key, value in about["run"].items() if key in Run.__dataclass_fields__})
-    if (run.game == OWN) != (game is not None):
-        raise UserError(
-            f"{file} holds the weights of a game of somebody's own; give one made in the same way: "
-            f"interalia.load(folder, game=...)."
-            if game is None
-            else f"{file} holds the weights of a game that its run describes, {run.game}; leave `game` out."
-        )
-    if game is not None and generator is not None:
-        raise UserError("a game of your own has its decoder with it; leave `generator` out.")
-    if dataset is not None and run.data != OWN:
-        raise UserError(f"{file} was trained on data that its run names, {run.data}; leave `dataset` out.")
-    made = copy.deepcopy(game) if game is not None else built(run, data, file, generator, trust)
+    check_given(run, file, game, generator, dataset)
+    made = copy.deepcopy(game) if game is not None else built(as_trained(run, tensors), data, file, generator, trust)
     try:
         made.load_state_dict(tensors)
     except RuntimeError as error:
@@ -131,6 +123,31 @@ def load(
     made.data = data
     made.to(resolve_device(device)).eval()
     return Trained(made, run, home, about["step"], dataset)
+
+
+def check_given(run: Run, file: Path, game: Game | None, generator: nn.Module | None, dataset: Dataset | None) -> None:
+    """Raises a UserError where what is given beside weights is what their run describes, or what it does not is not given."""
+    if (run.game == OWN) != (game is not None):
+        raise UserError(
+            f"{file} holds the weights of a game of somebody's own; give one made in the same way: "
+            f"interalia.load(folder, game=...)."
+            if game is None
+            else f"{file} holds the weights of a game that its run describes, {run.game}; leave `game` out."
+        )
+    if game is not None and generator is not None:
+        raise UserError("a game of your own has its decoder with it; leave `generator` out.")
+    if dataset is not None and run.data != OWN:
+        raise UserError(f"{file} was trained on data that its run names, {run.data}; leave `dataset` out.")
+
+
+def as_trained(run: Run, tensors: Mapping[str, Tensor]) -> Run:
+    """The run with the networks that its weights are of: `auto` once gave an implicit encoder, and whatever stood beside it,
+    fully connected networks for images of any size."""
+    name, settings = registry.parse(run.networks, "networks")
+    if name != "auto" or any(tensor.ndim == 4 for tensor in tensors.values()):
+        return run
+    plain = Auto(**settings).plain
+    return run.replace(networks=f"{plain.name}(width={plain.width}, unary={plain.unary})")
 
 
 def built(run: Run, data: DataSpec, file: Path, generator: nn.Module | None, trust: bool) -> Game:
