@@ -18,7 +18,7 @@ from interalia.adversarial import divergences
 from interalia.conditionals import Recurrent
 from interalia.errors import UserError
 from interalia.games import REGISTRY, Game
-from interalia.games.feeds import PartlyLabelled
+from interalia.games.feeds import PartlyLabeled
 from interalia.games.needs import Encoder, Given, critics, declared
 from interalia.networks import REGISTRY as FAMILIES
 from interalia.networks import Critic, Family, Map
@@ -47,7 +47,7 @@ def build(game: str, shape: tuple[int, ...] = FLAT, double: bool = True, labels:
     kind = REGISTRY[name]
     torch.manual_seed(0)
     given = generator(run.latent, shape) if infers_for_another(kind) else None
-    reads = issubclass(kind.feeds, PartlyLabelled)
+    reads = issubclass(kind.feeds, PartlyLabeled)
     made = building.build(run, shape, labels=CLASSES if reads else labels, other=shape, generator=given)
     return made.double() if double else made
 

@@ -146,7 +146,7 @@ def test_a_gan_says_what_it_cannot_do(tmp_path: Path, capsys: pytest.CaptureFixt
     capsys.readouterr()
     assert interalia("reconstruct", out) == 2
     said = capsys.readouterr().err
-    assert "GAN has no encoder; reconstruct needs a game with encoder and decoder: ALI" in said
+    assert "GAN has no encoder; reconstruct needs a game that has one: ALI" in said
 
 
 def test_dry_run_is_a_file_that_train_takes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

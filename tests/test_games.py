@@ -21,7 +21,7 @@ from interalia.conditionals import Dirac, Gaussian, StandardNormal
 from interalia.errors import UserError
 from interalia.games import ALI, ALICE, GAN, REGISTRY, Game
 from interalia.games.capabilities import HasLikelihood, Infers
-from interalia.games.feeds import PartlyLabelled
+from interalia.games.feeds import PartlyLabeled
 from interalia.games.needs import Chain, Given, critics, declared
 from interalia.learning import dynamics
 from interalia.networks import REGISTRY as NETWORKS
@@ -41,7 +41,7 @@ INFERRING = [name for name, member in REGISTRY.items() if issubclass(member, Inf
 PAIRS = [
     name
     for name in INFERRING
-    if seen(REGISTRY[name]) >= {"x", "z"} and not issubclass(REGISTRY[name].feeds, PartlyLabelled)
+    if seen(REGISTRY[name]) >= {"x", "z"} and not issubclass(REGISTRY[name].feeds, PartlyLabeled)
 ]
 
 

@@ -9,7 +9,7 @@ from interalia import games, registry
 from interalia.errors import UserError
 from interalia.games import DataSpec, building
 from interalia.games.capabilities import HasLikelihood
-from interalia.games.feeds import Domains, PartlyLabelled
+from interalia.games.feeds import Domains, PartlyLabeled
 from interalia.runs import described, loading
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def build_for(
     """The untrained game of a run on its data; see `build`."""
     told = frequencies(run, dataset)
     kind, _ = registry.look_up(run.game, games.REGISTRY, "game")
-    if issubclass(kind.feeds, PartlyLabelled) or (run.labels and kind.feeds.conditional):
+    if issubclass(kind.feeds, PartlyLabeled) or (run.labels and kind.feeds.conditional):
         dataset.check_labels("leave `labels` out" if run.labels else "play another game")
     game = build(run, dataset.shape, mean, dataset.labels, dataset.other_shape, told, generator, dataset.classes, trust)
     check_fits(game, dataset)
@@ -117,6 +117,6 @@ def spec(
     if run.labels and labels < 2:
         raise UserError("`labels` is set, and there are fewer than 2 labels to tell; leave `labels` out.")
     told = labels if run.labels else len(attributes) if run.attributes is not None else 0
-    classes = labels if issubclass(kind.feeds, PartlyLabelled) else 0
+    classes = labels if issubclass(kind.feeds, PartlyLabeled) else 0
     known = tuple(attributes or names or map(str, range(told or classes))) if told or classes else ()
     return DataSpec(shape, told, dict(attributes), classes, known, other if issubclass(kind.feeds, Domains) else None)
