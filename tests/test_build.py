@@ -362,3 +362,32 @@ def test_needs_of_kinds_without_data() -> None:
 
     assert critics(Python) == []
     assert Gaussian.heads == 2
+
+
+@pytest.mark.parametrize(
+    ("networks", "game", "shape", "std"),
+    [
+        ("cyclegan(width=8)", "cyclegan", (3, 32, 32), 0.02),
+        ("auto(width=8)", "cyclegan", (3, 32, 32), 0.02),  # as the paper's, in small
+        ("auto(width=8)", "cyclegan", (40,), None),
+        ("auto(width=8)", "gan", (3, 32, 32), None),
+        ("ali-mixture", "ali", (2,), 0.02),
+        ("ali-mixture(norm=False)", "ali", (2,), None),
+        ("bigan-mlp(width=64)", "ali", (1, 8, 8), 0.02),
+        ("bigan-mlp(width=64)", "aae", (1, 8, 8), 0.02),  # the critic of z too, which all families share
+        ("infogan(width=16)", "gan", (1, 8, 8), 0.02),
+        ("ali-svhn", "gan", (3, 32, 32), 0.01),
+    ],
+)
+def test_initial_weights_are_the_familys(networks: str, game: str, shape: tuple[int, ...], std: float | None) -> None:
+    torch.manual_seed(0)
+    domain = shape if game == "cyclegan" else None
+    made = building.build(Run(game=game, networks=networks, latent=32), DataSpec(shape, other=domain))
+    found = [
+        m.weight
+        for m in made.modules()
+        if isinstance(m, nn.Linear | nn.Conv2d | nn.ConvTranspose2d) and m.weight.numel() > 500
+    ]
+    assert len(found) > 2
+    alike = [float(weight.detach().std()) == pytest.approx(std or 0.02, rel=0.15) for weight in found]
+    assert all(alike) if std else not any(alike)
