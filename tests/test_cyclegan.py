@@ -22,6 +22,7 @@ from interalia.adversarial import divergences
 from interalia.adversarial.penalties import Pool
 from interalia.games import REGISTRY, CycleGAN
 from interalia.learning import dynamics
+from interalia.metrics import watched
 from interalia.metrics.evaluation import evaluate
 from interalia.metrics.similarity import peak_signal_to_noise, structural_similarity
 from interalia.networks import translation
@@ -29,7 +30,6 @@ from interalia.reports import plots
 from interalia.runs import Run, building, described, loading
 from interalia.runs.folder import Folder
 from interalia.training import callbacks, checkpoint, engine
-from interalia.training.callbacks.evaluate import watched
 from interalia.training.state import Training
 
 DYNAMICS = sorted(set(dynamics.REGISTRY) - {"one-stage"})  # which a pool of past samples does not allow

@@ -18,33 +18,49 @@ from interalia.conditionals import Dirac, StandardNormal, Uniform
 from interalia.data.dataset import Dataset, Mixture, Split
 from interalia.errors import UserError
 from interalia.games import ALI, GAN
-from interalia.metrics import REGISTRY, Metric, evaluation
+from interalia.metrics import REGISTRY, Metric, codes, coverage, distances, evidence, inference, metric, similarity
 from interalia.metrics.classifier import Classifier
 from interalia.metrics.evaluation import Measure, evaluate
-from interalia.metrics.features import Identity
+from interalia.metrics.evidence import Points
+from interalia.metrics.extractors import Identity
 from interalia.networks.mlp import MLP, Joint
 from interalia.spaces import DataSpec
 
 
 def test_the_counts_and_the_defaults() -> None:
-    assert (evaluation.NEIGHBOURS, evaluation.COUNT, evaluation.QUICK_COUNT) == (10_000, 5_000, 500)
-    assert (evaluation.MIXTURE_COUNT, evaluation.PACGAN_COUNT, evaluation.DISCREPANCY_COUNT) == (10_000, 2_500, 2_000)
+    assert (evidence.NEIGHBOURS, evidence.COUNT, evidence.QUICK_COUNT) == (10_000, 5_000, 500)
+    assert (evidence.MIXTURE_COUNT, evidence.PACGAN_COUNT, evidence.DISCREPANCY_COUNT) == (10_000, 2_500, 2_000)
     given = {p.name: p.default for p in inspect.signature(evaluate).parameters.values() if p.default is not p.empty}
     assert given == {
-        "split": "test", "count": None, "seed": 0, "extractor": None, "untrained": None, "quick": False
+        "names": None, "split": "test", "count": None, "seed": 0, "extractor": None, "untrained": None, "quick": False
     }  # fmt: skip
     kinds = [p.kind for p in inspect.signature(evaluate).parameters.values()]
-    assert kinds == [inspect.Parameter.POSITIONAL_OR_KEYWORD] * 2 + [inspect.Parameter.KEYWORD_ONLY] * 6
-    for kind in (Measure, evaluation._Points, Metric):
+    assert kinds == [inspect.Parameter.POSITIONAL_OR_KEYWORD] * 2 + [inspect.Parameter.KEYWORD_ONLY] * 7
+    for kind in (Measure, Points, Metric):
         assert kind.__dataclass_params__.frozen  # type: ignore[attr-defined]
 
 
-def test_a_measure_is_what_the_catalogue_says_of_it() -> None:
-    for name, better, unit in (("psnr", "higher", "dB"), ("modes", "higher", ""), ("frechet_floor", None, "")):
-        found = evaluation._measure(name, torch.tensor(2.5), "so")  # type: ignore[arg-type]
-        assert (found.name, found.value, found.unit, found.better, found.protocol) == (name, 2.5, unit, better, "so")
-        assert found.about == REGISTRY[name].about
-        assert type(found.value) is float
+def test_a_metric_is_its_function_with_what_the_decorator_says() -> None:
+    @metric("higher", "dB")
+    def loudness(e: Any) -> Any:
+        """How loud it is:
+        a number.
+
+        This is for readers of the code.
+        """
+        return torch.tensor(2.5), "so"
+
+    try:
+        assert REGISTRY["loudness"] is loudness
+        assert (loudness.name, loudness.unit, loudness.better) == ("loudness", "dB", "higher")
+        assert loudness.about == "How loud it is: a number."
+        assert (type(loudness(None)), loudness(None)) == (float, 2.5)  # type: ignore[arg-type]
+        (found,) = evaluate(by_hand(), dataset(), names=["loudness"])
+        assert found == Measure("loudness", 2.5, "dB", "higher", "How loud it is: a number.", "so")
+        with pytest.raises(UserError, match="'loudness' among the metrics already"):
+            metric()(loudness.take)
+    finally:
+        del REGISTRY.entries["loudness"]
 
 
 LOWER = {
@@ -70,8 +86,8 @@ def test_which_way_is_better() -> None:
         "psnr": "dB", "translation_psnr_a": "dB", "translation_psnr_b": "dB", "code_bound": "nats",
         "code_bound_categories": "nats", "reverse_kl": "nats", "posterior_kl": "nats",
     }  # fmt: skip
-    assert Metric("words").better is None
-    assert Metric("words").unit == ""
+    plain = Metric("name", "words", len)  # type: ignore[arg-type]
+    assert (plain.better, plain.unit, plain.needs, plain.during_training) == (None, "", (), False)
 
 
 # ---- points
@@ -91,35 +107,35 @@ def dataset(labels: int | None = 3, sizes: tuple[int, int, int] = (9, 7, 8), **f
 @pytest.mark.parametrize(("count", "want"), [(-1, 0), (0, 0), (1, 1), (6, 6), (7, 7), (8, 7)])
 def test_some_points_are_other_ones_in_order_with_their_labels(count: int, want: int) -> None:
     part = vectors(7)
-    found = evaluation._some(part, count, 3, part.y + 10)
+    found = evidence._some(part, count, 3, part.y + 10)
     i = found.x[:, 0].long()
     assert len(i) == want
     assert torch.equal(i, i.unique())  # in order, none twice
     assert torch.equal(found.y, torch.from_numpy(part.y)[i])
-    assert torch.equal(found.told, found.y + 10)
+    assert torch.equal(found.condition, found.y + 10)
     assert torch.equal(found.x, torch.from_numpy(part.x)[i])
 
 
 def test_the_seed_chooses_the_points() -> None:
     part = vectors(40, labels=None)
-    one, same, other = (evaluation._some(part, 20, seed).x for seed in (1, 1, 2))
+    one, same, other = (evidence._some(part, 20, seed).x for seed in (1, 1, 2))
     assert torch.equal(one, same)
     assert not torch.equal(one, other)
-    found = evaluation._some(part, 3, 0)
+    found = evidence._some(part, 3, 0)
     assert found.y is None
-    assert found.told is None
+    assert found.condition is None
 
 
 @pytest.mark.parametrize("name", ["train", "validation", "test"])
 def test_a_split_by_its_name(name: str) -> None:
     data = dataset()
-    assert evaluation._split(data, name) is getattr(data, name)
+    assert evidence._split(data, name) is getattr(data, name)
     bare = {"train": 9, "validation": 7, "test": 8, name: 0}
     with pytest.raises(UserError, match=f"the {name} split of 'points' is empty"):
-        evaluation._split(dataset(sizes=tuple(bare.values())), name)  # type: ignore[arg-type]
+        evidence._split(dataset(sizes=tuple(bare.values())), name)  # type: ignore[arg-type]
     for wrong in ("", "Test", "shape", "other"):
         with pytest.raises(UserError, match=f"`split` is {wrong!r}"):
-            evaluation._split(data, wrong)
+            evidence._split(data, wrong)
 
 
 class Told:
@@ -131,8 +147,8 @@ class Told:
 
 def test_training_points_of_a_game_that_is_told_nothing_are_any() -> None:
     data = dataset()
-    points = evaluation._some(data.test, 5, 0)
-    found = evaluation._alike(Told(), data, points, 4).x[:, 0]  # type: ignore[arg-type]
+    points = evidence._some(data.test, 5, 0)
+    found = evidence._alike(Told(), data, points, 4).x[:, 0]  # type: ignore[arg-type]
     assert len(set(found.tolist())) == 5
     assert found.max() < 9
 
@@ -142,10 +158,10 @@ def test_training_points_have_the_labels_of_the_held_out_ones() -> None:
     train = Split(vectors(8).x, np.array([1, 0, 1, 2, 0, 1, 1, 3]))
     held = Split(vectors(7, 100).x, np.array([0, 0, 5, 0, 0, 1, 2]))
     data = Dataset("few", train, held, held)
-    points = evaluation._some(held, 7, 0, held.y)
+    points = evidence._some(held, 7, 0, held.y)
     ones, others = set(), set()
     for seed in range(40):
-        rows = evaluation._alike(Told(6), data, points, seed).x[:, 0].long().tolist()  # type: ignore[arg-type]
+        rows = evidence._alike(Told(6), data, points, seed).x[:, 0].long().tolist()  # type: ignore[arg-type]
         assert rows == sorted(rows)
         assert len(rows) == 7
         free = list(rows)
@@ -161,17 +177,18 @@ def test_training_points_have_the_labels_of_the_held_out_ones() -> None:
 def test_training_points_have_the_attributes_of_the_held_out_ones() -> None:
     bits = {"train": np.array([[0, 1], [1, 0], [1, 1], [0, 0]]), "test": np.array([[1, 1], [1, 0], [1, 1]])}
     data = dataset(sizes=(4, 3, 3), attributes={"names": np.array(["p", "q"]), **bits})
-    points = evaluation._some(data.test, 3, 0, bits["test"])
-    found = evaluation._alike(Told(2, ("p", "q")), data, points, 0)  # type: ignore[arg-type]
+    points = evidence._some(data.test, 3, 0, bits["test"])
+    found = evidence._alike(Told(2, ("p", "q")), data, points, 0)  # type: ignore[arg-type]
     assert found.x[:, 0].tolist() == [1, 2, 2]
 
 
 def test_the_words_for_how_samples_are_drawn() -> None:
-    words = evaluation._words
-    assert words(Told()) == "draws of p(x | z)"  # type: ignore[arg-type]
-    assert words(Told(2)) == "draws of p(x | z, y) with the labels of the held-out points"  # type: ignore[arg-type]
-    told = words(Told(2, ("p",)))  # type: ignore[arg-type]
-    assert told == "draws of p(x | z, y) with the attributes of the held-out points"
+    def words(game: Any) -> str:
+        return evidence.Evidence(game, dataset()).drawn
+
+    assert words(Told()) == "draws of p(x | z)"
+    assert words(Told(2)) == "draws of p(x | z, y) with the labels of the held-out points"
+    assert words(Told(2, ("p",))) == "draws of p(x | z, y) with the attributes of the held-out points"
 
 
 # ---- a game by hand: E(x) = x / 4 + 1, G(z) = 2 z - 1; the encoder's last hidden layer is -x
@@ -219,17 +236,29 @@ class Look(Identity):
         return super().__call__(x)
 
 
-NAMES = [
-    "reconstruction", "latent_reconstruction", "frechet_distance", "kernel_distance", "inception_score",
-    "precision_recall_density_coverage", "nearest_neighbour_accuracy", "linear_probe_accuracy", "posterior_moments",
-    "maximum_mean_discrepancy", "mixture_coverage", "matching", "code_error", "code_bounds", "peak_signal_to_noise",
-]  # fmt: skip
+HOMES = {
+    distances: ["frechet_distance", "kernel_distance", "inception_score", "maximum_mean_discrepancy"],
+    inference: [
+        "reconstruction", "latent_reconstruction", "nearest_neighbour_accuracy", "linear_probe_accuracy",
+        "posterior_moments",
+    ],
+    coverage: ["precision_recall_density_coverage", "mixture_coverage"],
+    codes: ["matching", "code_error", "code_bounds"],
+    similarity: ["peak_signal_to_noise"],
+}  # fmt: skip
+
+
+def put(monkeypatch: pytest.MonkeyPatch, name: str, function: Any) -> None:
+    """In place of a function where metrics find it."""
+    (home,) = (home for home, names in HOMES.items() if name in names)
+    for module in (home, evidence):
+        monkeypatch.setattr(module, name, function, raising=module is home)
 
 
 @pytest.fixture
 def record(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[tuple[tuple[Any, ...], dict[str, Any], Any]]]:
     """What each function was called with, and answered."""
-    calls: dict[str, list[Any]] = {name: [] for name in NAMES}
+    calls: dict[str, list[Any]] = {name: [] for names in HOMES.values() for name in names}
 
     def kept(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
         def call(*given: Any, **settings: Any) -> Any:
@@ -239,8 +268,9 @@ def record(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[tuple[tuple[Any, .
 
         return call
 
-    for name in NAMES:
-        monkeypatch.setattr(evaluation, name, kept(name, getattr(evaluation, name)))
+    for home, names in HOMES.items():
+        for name in names:
+            put(monkeypatch, name, kept(name, getattr(home, name)))
     return calls
 
 
@@ -279,21 +309,19 @@ def test_every_number_of_a_game_by_hand(record: dict[str, Any]) -> None:
     # z found again: E(G(z)) = z / 2 + 3 / 4
     assert found["latent_reconstruction"].value == pytest.approx(float((z / 2 - 0.75).square().mean()), rel=1e-5)
     # accuracies: of inputs, latents, hidden layers
-    (flat, *others) = record["nearest_neighbour_accuracy"]
+    read = record["nearest_neighbour_accuracy"]
     whole = torch.from_numpy(data.train.x)
-    maps = [lambda x: x, lambda x: x / 4 + 1, lambda x: -x, lambda x: 7 * x]
-    assert len(others) == 3
-    for ((a, a_y, b, b_y), _, _), change in zip((flat, *others), maps, strict=True):
+    maps = [lambda x: x / 4 + 1, lambda x: -x, lambda x: x, lambda x: 7 * x]
+    for ((a, a_y, b, b_y), _, _), change in zip(read, maps, strict=True):
         assert torch.allclose(a, change(whole))
         assert torch.equal(a_y, torch.from_numpy(data.train.y))
         assert torch.allclose(b, change(x))
         assert torch.equal(b_y, y)
-    spaces = ("input", "latent", "hidden", "untrained")
-    for name, (_, _, answer) in zip(spaces, (flat, *others), strict=True):
+    for name, (_, _, answer) in zip(("latent", "hidden", "input", "untrained"), read, strict=True):
         assert found[f"nearest_neighbour_{name}"].value == answer
     probes = record["linear_probe_accuracy"]
     assert len(probes) == 2
-    for name, ((a, a_y, b, b_y), settings, answer), change in zip(("latent", "hidden"), probes, maps[1:3], strict=True):
+    for name, ((a, a_y, b, b_y), settings, answer), change in zip(("latent", "hidden"), probes, maps[:2], strict=True):
         assert torch.allclose(a, change(whole))
         assert torch.allclose(b, change(x))
         assert torch.equal(a_y, torch.from_numpy(data.train.y))
@@ -340,7 +368,7 @@ def test_every_number_of_a_game_by_hand(record: dict[str, Any]) -> None:
             f"{where}; means of q(z | x) and p(x | z)",
         ),
         "latent_reconstruction": "6 draws of the prior, seed 3; draws of p(x | z); means of q(z | x)",
-        **dict.fromkeys([f"nearest_neighbour_{space}" for space in spaces], fitted),
+        **dict.fromkeys([f"nearest_neighbour_{space}" for space in ("input", "latent", "hidden", "untrained")], fitted),
         **dict.fromkeys(
             ["linear_probe_latent", "linear_probe_hidden"], f"{fitted}, standardised, penalty chosen within it"
         ),
@@ -368,8 +396,8 @@ def test_quick_takes_two_numbers_of_the_same_draws(record: dict[str, Any]) -> No
 
 @pytest.mark.parametrize(("quick", "want"), [(True, 4), (False, 6)])
 def test_how_many_are_drawn_by_default(monkeypatch: pytest.MonkeyPatch, quick: bool, want: int) -> None:
-    monkeypatch.setattr(evaluation, "QUICK_COUNT", 4)
-    monkeypatch.setattr(evaluation, "COUNT", 6)
+    monkeypatch.setattr(evidence, "QUICK_COUNT", 4)
+    monkeypatch.setattr(evidence, "COUNT", 6)
     for count, number in ((None, want), (5, 5), (2, 2), (100, 8)):
         look = Look()
         evaluate(by_hand(kind=GAN), dataset(), count=count, extractor=look, quick=quick)
@@ -414,19 +442,19 @@ def test_accuracies_want_labels_on_both_sides_and_probes_two_of_them(
     told = by_hand(labels=3, names=("a", "b", "c"))
     assert names(dataset(), told) == set()  # an encoder that is told the label proves nothing
     assert names(dataset(), by_hand(kind=GAN)) == set()
-    monkeypatch.setattr(evaluation, "NEIGHBOURS", 4)
+    monkeypatch.setattr(evidence, "NEIGHBOURS", 4)
     record["nearest_neighbour_accuracy"].clear()
     found = {m.name: m for m in evaluate(by_hand(), dataset(2), seed=1, extractor=Look())}
     assert found["nearest_neighbour_input"].protocol.endswith("; fitted to 4 of the train split")
     assert [len(call[0][0]) for call in record["nearest_neighbour_accuracy"]] == [4, 4, 4]
-    want = evaluation._some(dataset(2).train, 4, 1)
-    assert torch.equal(record["nearest_neighbour_accuracy"][0][0][0], want.x)
+    want = evidence._some(dataset(2).train, 4, 1)
+    assert torch.equal(record["nearest_neighbour_accuracy"][2][0][0], want.x)
 
 
 def test_the_kernel_of_the_posterior_is_as_wide_as_the_prior(
     monkeypatch: pytest.MonkeyPatch, record: dict[str, Any]
 ) -> None:
-    monkeypatch.setattr(evaluation, "DISCREPANCY_COUNT", 3)
+    monkeypatch.setattr(evidence, "DISCREPANCY_COUNT", 3)
     found = {m.name: m for m in evaluate(by_hand(Uniform(2)), dataset(), seed=2, extractor=Look())}
     (((_, mean, variance), _, _),) = record["posterior_moments"]
     assert (mean, variance) == (0, 1 / 3)
@@ -517,9 +545,9 @@ class Reader(Classifier):
 def test_inception_scores_are_of_parts_of_a_hundred(
     monkeypatch: pytest.MonkeyPatch, record: dict[str, Any], n: int, splits: int
 ) -> None:
-    monkeypatch.setattr(evaluation, "frechet_distance", lambda *given: 1.0)
-    monkeypatch.setattr(evaluation, "kernel_distance", lambda *given, **settings: 1.0)
-    monkeypatch.setattr(evaluation, "precision_recall_density_coverage", lambda *given: PLAIN)
+    put(monkeypatch, "frechet_distance", lambda *given: 1.0)
+    put(monkeypatch, "kernel_distance", lambda *given, **settings: 1.0)
+    put(monkeypatch, "precision_recall_density_coverage", lambda *given: PLAIN)
     data = dataset(sizes=(3, 2, n))
     found = {m.name: m for m in evaluate(by_hand(kind=GAN), data, seed=3, extractor=Reader())}
     (fake, k, s), (real, k2, s2) = [(call[0][0], call[0][1], call[2]) for call in record["inception_score"]]
@@ -585,8 +613,8 @@ def test_attributes_are_not_read_as_labels(record: dict[str, Any]) -> None:
 def test_modes_are_counted_on_so_many_draws(
     monkeypatch: pytest.MonkeyPatch, record: dict[str, Any], count: int | None, quick: bool, drawn: int, few: int
 ) -> None:
-    monkeypatch.setattr(evaluation, "MIXTURE_COUNT", 7)
-    monkeypatch.setattr(evaluation, "PACGAN_COUNT", 3)
+    monkeypatch.setattr(evidence, "MIXTURE_COUNT", 7)
+    monkeypatch.setattr(evidence, "PACGAN_COUNT", 3)
     data = dataset(mixture=Mixture(np.array([[0.0, 0.0], [3.0, 1.0]], np.float32), 0.5))
     found = {m.name: m for m in evaluate(by_hand(kind=GAN), data, count=count, seed=2, quick=quick)}
     samples = 2 * draws(drawn, 2) - 1
@@ -722,7 +750,7 @@ def translated(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
         return Reader(f"reader of {data.name}")
 
     monkeypatch.setattr(tasks, "device_of", lambda game: "here")
-    monkeypatch.setattr(evaluation, "extractor_for", extractor)
+    monkeypatch.setattr(evidence, "extractor_for", extractor)
     return asked
 
 
@@ -742,13 +770,13 @@ def test_translations_both_ways(translated: list[Any], record: dict[str, Any]) -
         assert found[f"translation_psnr_{name}"].value == pytest.approx(-10 * math.log10(mse), rel=1e-5)
         read = (Reader().probabilities(fake).argmax(1) == torch.arange(6) % 2).double().mean().item()
         assert found[f"translation_accuracy_{name}"].value == read
-    to_a, floor_a, to_b, floor_b = record["frechet_distance"]
+    to_a, to_b, floor_a, floor_b = record["frechet_distance"]
     for call, real, fake in ((to_a, a, fake_a), (to_b, b, fake_b)):
         assert torch.equal(call[0][0], real.flatten(1))
         assert torch.allclose(call[0][1], fake.flatten(1))
     for call, real, part in ((floor_a, a, data.train), (floor_b, b, data.other.train)):
         assert torch.equal(call[0][0], real.flatten(1))
-        assert torch.equal(call[0][1], evaluation._some(part, 6, 8).x.flatten(1))
+        assert torch.equal(call[0][1], evidence._some(part, 6, 8).x.flatten(1))
     assert (found["frechet_to_a"].value, found["frechet_to_b"].value) == (to_a[2], to_b[2])
     assert found["frechet_distance"].value == pytest.approx((to_a[2] + to_b[2]) / 2)
     assert found["frechet_floor"].value == pytest.approx((floor_a[2] + floor_b[2]) / 2)
@@ -793,8 +821,8 @@ def test_what_of_translations_is_taken_where(translated: list[Any]) -> None:
 
 
 def test_of_each_domain_so_many(translated: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(evaluation, "COUNT", 5)
-    monkeypatch.setattr(evaluation, "QUICK_COUNT", 3)
+    monkeypatch.setattr(evidence, "COUNT", 5)
+    monkeypatch.setattr(evidence, "QUICK_COUNT", 3)
     game: Any = Pair()
     for settings, count in (({}, 5), ({"quick": True}, 3), ({"count": 4}, 4)):
         found = {m.name: m for m in evaluate(game, domains(True), seed=2, **settings)}  # type: ignore[arg-type]

@@ -16,8 +16,10 @@ from torch.nn import functional
 
 from interalia.data.dataset import Dataset, Split
 from interalia.errors import UserError
-from interalia.metrics import features
-from interalia.metrics.features import Identity, Inception, RandomConvolutions, convolutions, extractor_for
+from interalia.metrics import extractors
+from interalia.metrics.classifier import convolutions, seeded
+from interalia.metrics.extractors import Identity, Inception, RandomConvolutions, extractor_for
+from interalia.tasks import calling
 
 
 def parts(shape: tuple[int, ...], **settings: int) -> list[tuple[int, int, int]]:
@@ -99,8 +101,8 @@ def test_what_is_made_from_a_seed_leaves_the_random_state() -> None:
     torch.manual_seed(11)
     want = torch.rand(3)
     before = torch.get_rng_state()
-    assert torch.equal(features.seeded(lambda: torch.rand(3), 11), want)
-    assert not torch.equal(features.seeded(lambda: torch.rand(3), 12), want)
+    assert torch.equal(seeded(lambda: torch.rand(3), 11), want)
+    assert not torch.equal(seeded(lambda: torch.rand(3), 12), want)
     assert torch.equal(torch.get_rng_state(), before)
 
 
@@ -114,8 +116,8 @@ def test_batches_of_at_most_250_without_gradients() -> None:
         return network(x).double()
 
     x = torch.rand(501, 2)
-    got = features.in_batches(double, x, network)
-    assert (features.BATCH, sizes) == (250, [250, 250, 1])
+    got = calling.in_batches(double, x, device=torch.device("cpu"))
+    assert (calling.BATCH, sizes) == (250, [250, 250, 1])
     assert (got.dtype, got.requires_grad, got.device.type) == (torch.float32, False, "cpu")
     assert torch.allclose(got, x @ network.weight.T)
 
@@ -149,7 +151,7 @@ class Trained:
     ],
 )
 def test_which_extractor(monkeypatch: pytest.MonkeyPatch, labels: list[int] | None, kind: Any, want: str) -> None:
-    monkeypatch.setattr("interalia.metrics.classifier.Classifier", Trained)
+    monkeypatch.setattr("interalia.metrics.extractors.Classifier", Trained)
     dataset = images(labels)
     found: Any = extractor_for(dataset, "cpu", kind, 7)
     if want == "random":
@@ -251,8 +253,8 @@ def test_without_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_bytes_stay_between_0_and_255_and_two_channels_are_grey() -> None:
     x = torch.tensor([-0.5, 0.2, 0.499, 1.5]).reshape(1, 1, 2, 2)
     grey = [0, 51, 127, 255]
-    assert features._bytes_rgb(x).flatten(2).tolist() == [[grey, grey, grey]]
+    assert extractors._bytes_rgb(x).flatten(2).tolist() == [[grey, grey, grey]]
     two = torch.cat([x, torch.ones_like(x)], 1)
-    assert features._bytes_rgb(two).flatten(2).tolist() == [[grey, grey, grey]]
+    assert extractors._bytes_rgb(two).flatten(2).tolist() == [[grey, grey, grey]]
     four = torch.cat([x, x.flip(2), torch.zeros_like(x), torch.ones_like(x)], 1)
-    assert features._bytes_rgb(four).flatten(2).tolist() == [[grey, [127, 255, 0, 51], [0, 0, 0, 0]]]
+    assert extractors._bytes_rgb(four).flatten(2).tolist() == [[grey, [127, 255, 0, 51], [0, 0, 0, 0]]]

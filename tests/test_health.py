@@ -20,14 +20,13 @@ from interalia.games import REGISTRY
 from interalia.games.capabilities import Infers
 from interalia.games.feeds import PartlyLabeled
 from interalia.games.needs import critics
-from interalia.metrics.features import Identity
+from interalia.metrics.extractors import Identity
 from interalia.metrics.health import examine, information
-from interalia.metrics.verdicts import RULES, SIGNS, findings, state, verdict
+from interalia.metrics.verdicts import RULES, SIGNS, findings, signs_of, state, verdict
 from interalia.reports import plots
 from interalia.runs import log as logs
 from interalia.runs import recipes
 from interalia.training import callbacks, engine
-from interalia.training.callbacks.evaluate import signs_of
 from interalia.training.state import Training
 
 SMALL: dict[str, Any] = {
@@ -295,7 +294,7 @@ def test_the_strip_chart_shows_the_verdicts_and_differences_that_have_a_bound(tm
 
 
 def test_a_game_without_a_critic_is_told_of_what_it_has() -> None:
-    from interalia.training.callbacks.evaluate import refused_by
+    from interalia.metrics.health import refused_by
 
     ignored = [(step, {"ratio": 0.99}) for step in (500, 1000, 1500)]
     copies = [(step, {"remembered": 0.1}) for step in (500, 1000, 1500)]

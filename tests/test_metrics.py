@@ -25,7 +25,7 @@ from interalia.games import GAN
 from interalia.metrics import coverage, distances, inference
 from interalia.metrics.classifier import Classifier, Network
 from interalia.metrics.evaluation import evaluate
-from interalia.metrics.features import Identity, RandomConvolutions, _bytes_rgb, extractor_for
+from interalia.metrics.extractors import Identity, RandomConvolutions, _bytes_rgb, extractor_for
 from interalia.networks.mlp import MLP, Joint
 from interalia.runs import described, recipes
 from interalia.spaces import DataSpec

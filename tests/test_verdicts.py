@@ -22,7 +22,7 @@ from interalia.data.dataset import Dataset, Split
 from interalia.errors import UserError
 from interalia.games import ALI, GAN
 from interalia.metrics import health, precision_recall_density_coverage, verdicts
-from interalia.metrics.features import Identity
+from interalia.metrics.extractors import Identity
 from interalia.metrics.inference import expected_kl, kl_error, marginal_kl, posterior_moments
 from interalia.metrics.verdicts import LASTING, LEAST, RULES, SIGNS, state
 from interalia.networks.mlp import MLP, Joint
@@ -308,6 +308,7 @@ X = np.zeros((30, 3))
         ({"z": X, "prior": (0.0, 0.0)}, "positive variance"),
         ({"train": X[:, 1:]}, r"`train` has the shape \(30, 2\); beside these `x` it is \(k, 3\)"),
         ({"labels": np.zeros(30), "samples": np.zeros((40, 3))}, "draw one sample with each label"),
+        ({"labels": np.zeros(30), "samples": np.zeros((20, 3))}, "draw one sample with each label"),
         ({"labels": np.zeros(29)}, "`labels` has the shape"),
         ({"scores": np.zeros(5)}, "`scores` is no pair"),
         ({"scores": (np.zeros(1), np.zeros(5))}, "give 2 or more of data and of samples"),

@@ -23,7 +23,9 @@ from interalia.games.needs import critics
 from interalia.metrics import health as signs_of_health
 from interalia.metrics import verdicts
 from interalia.metrics.classifier import Classifier
-from interalia.metrics.evaluation import Measure
+from interalia.metrics.evaluation import Measure, check_best, watched
+from interalia.metrics.health import refused_by
+from interalia.metrics.verdicts import signs_of
 from interalia.networks.needs import Critic
 from interalia.reports import plots
 from interalia.runs import Run
@@ -31,7 +33,7 @@ from interalia.runs.folder import Folder
 from interalia.spaces import DataSpec, Space
 from interalia.training import checkpoint
 from interalia.training.callbacks import Health, evaluate
-from interalia.training.callbacks.evaluate import Evaluate, check_best, refused_by, signs_of, watched
+from interalia.training.callbacks.evaluate import Evaluate
 
 # ---- what is measured
 
@@ -50,11 +52,19 @@ def vectors(**fields: Any) -> Dataset:
     return Dataset("vectors", part, part, part, **fields)
 
 
+def labelled() -> Dataset:
+    part = Split(np.zeros((3, 2), np.float32), np.arange(3) % 2)
+    return Dataset("labelled", part, part, part)
+
+
 def bare(**fields: Any) -> Any:
-    return SimpleNamespace(data=DataSpec(other=fields.pop("other", None)), **fields)
+    spec = DataSpec(other=fields.pop("other", None), classes=fields.pop("classes", 0))
+    return SimpleNamespace(data=spec, **fields)
 
 
 MODES = Mixture(np.zeros((2, 2), np.float32), 1.0)
+WAYS = ("cycle_error", "frechet_to_a", "frechet_to_b")
+ERRORS = ("translation_error_a", "translation_error_b")
 
 
 @pytest.mark.parametrize(
@@ -64,18 +74,14 @@ MODES = Mixture(np.zeros((2, 2), np.float32), 1.0)
         (bare(encoder=0), vectors(), ("reconstruction_ratio", "frechet_distance")),
         (bare(), vectors(mixture=MODES), ("modes", "high_quality", "reverse_kl")),
         (bare(encoder=0), vectors(mixture=MODES), ("reconstruction_ratio", "modes", "high_quality", "reverse_kl")),
-        (bare(other=(2,), encoder=0), vectors(), ("cycle_error", "frechet_distance", "frechet_to_a", "frechet_to_b")),
+        (bare(classes=2), vectors(), ("frechet_distance",)),  # without labels there is nothing to read
+        (bare(classes=2), labelled(), ("classification_error", "frechet_distance")),
+        (bare(other=(2,)), vectors(), ("frechet_distance",)),
+        (bare(other=(2,), encoder=0), vectors(other=vectors()), (*WAYS, "frechet_distance")),
         (
             bare(other=(2,)),
-            vectors(paired=True, mixture=MODES),
-            (
-                "cycle_error",
-                "frechet_distance",
-                "frechet_to_a",
-                "frechet_to_b",
-                "translation_error_a",
-                "translation_error_b",
-            ),
+            vectors(paired=True, mixture=MODES, other=vectors()),
+            (*WAYS, *ERRORS, "frechet_distance"),
         ),
     ],
 )
@@ -86,7 +92,7 @@ def test_what_a_training_measures(game: Any, data: Dataset, want: tuple[str, ...
     with pytest.raises(UserError) as caught:
         check_best("psnr", data, game)
     assert "`best` is 'psnr'" in str(caught.value)
-    assert "SimpleNamespace on 'vectors'; give one of: " + ", ".join(want) + "." in str(caught.value)
+    assert f"SimpleNamespace on {data.name!r}; give one of: {', '.join(want)}." in str(caught.value)
 
 
 # ---- which advice a game does not take
@@ -136,12 +142,12 @@ def test_the_remedies_of_a_width_belong_to_variational_games_with_one(monkeypatc
     class Wide(Played):
         pass
 
-    monkeypatch.setattr(evaluate, "Variational", Wide)
+    monkeypatch.setattr(signs_of_health, "Variational", Wide)
     x, z = Space("x", (1, 4, 4)), Space("z", (2,))
 
     def flags(kind: type, sees: Any = (x, z), shape: Any = (1, 4, 4), **fields: Any) -> set[str]:
         critic = Critic(sees, packable=fields.pop("packs", True), adversary=fields.pop("adversary", True))
-        monkeypatch.setattr(evaluate, "critics", lambda kind: [critic])
+        monkeypatch.setattr(signs_of_health, "critics", lambda kind: [critic])
         given = {"players": {"critic": ()}, "binary": False, "data": DataSpec(shape), **fields}
         return refused_by(kind(**given), "alternating")
 

@@ -19,10 +19,11 @@ def evaluate(
     seed: Seed = 0,
     device: Device = "auto",
     features: Literal["auto", "classifier", "random", "inception"] = "auto",
+    metrics: str | None = None,
     best: bool = False,
     trust_generator: TrustGenerator = False,
 ) -> None:
-    """Measure a run on held-out data and write reports.json, with the protocol of every number.
+    """Measure a run on held-out data and write results.json, with the protocol of every number.
 
     Parameters
     ----------
@@ -32,6 +33,8 @@ def evaluate(
         How many samples and held-out images; by default up to 5,000.
     features
         Whose features the distances are computed in.
+    metrics
+        Which metrics, with commas between them (see `interalia list metrics`); by default all that there are of this run.
     best
         Measure the best weights by the run's declared measure, in place of the last.
     """
@@ -39,7 +42,13 @@ def evaluate(
 
     trained = opened(best_of(run) if best else run, device, trust_generator, home=run)
     found = reports.evaluate(
-        trained, split=split, count=count, seed=seed, features=features, weights="best" if best else "last"
+        trained,
+        split=split,
+        count=count,
+        seed=seed,
+        features=features,
+        weights="best" if best else "last",
+        names=None if metrics is None else [name.strip() for name in metrics.split(",") if name.strip()],
     )
     reports.show(found)
     say(f"Written: {reports.home(trained).results}")

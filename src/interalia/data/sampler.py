@@ -11,6 +11,16 @@ from torch import Tensor
 from interalia.errors import UserError
 
 
+def permutation(total: int, seed: int = 0) -> Tensor:
+    """0 .. total - 1 in an order drawn by the seed, int64; the first n of it are n rows drawn without replacement.
+
+    Example:
+        >>> sorted(permutation(4, seed=1).tolist()), len(set(permutation(9)[:3].tolist()))
+        ([0, 1, 2, 3], 3)
+    """
+    return torch.randperm(total, generator=torch.Generator().manual_seed(seed))
+
+
 class Sampler:
     """Batches of row numbers, each epoch a fresh permutation drawn from (seed, epoch) alone.
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import tempfile
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -15,15 +16,47 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
+from interalia.contexts import device_of
 from interalia.data import cache
 from interalia.data.dataset import Dataset, Split
 from interalia.data.store import as_tensor
-from interalia.metrics.features import convolutions, in_batches, seeded
+from interalia.tasks.calling import in_batches
 
 PROTOCOL = "1"  # raise it with any change to the network or its training: cached classifiers are then trained anew
 IMAGES = 20_000  # at most so many different training images
 SEEN = 40_000  # images seen in all
 TRAINING_BATCH = 128
+T = TypeVar("T")
+
+
+def convolutions(shape: tuple[int, ...], width: int = 16, widest: int = 128) -> list[nn.Sequential]:
+    """Convolutional stages that halve the sides, doubling the width, until no side is longer than 4.
+
+    Images above 32 pixels are halved by the first stage already.
+
+    Example:
+        >>> len(convolutions((1, 8, 8))), len(convolutions((3, 64, 128)))
+        (2, 5)
+    """
+    channels, *sides = shape
+    stages: list[nn.Sequential] = []
+    stride = 1 if max(sides) <= 32 else 2
+    while not stages or max(sides) > 4:
+        stages.append(
+            nn.Sequential(
+                nn.Conv2d(channels, width, 3, stride, 1, bias=False), nn.BatchNorm2d(width), nn.ReLU(inplace=True)
+            )
+        )
+        sides = [-(-side // stride) for side in sides]
+        channels, width, stride = width, min(2 * width, widest), 2
+    return stages
+
+
+def seeded(make: Callable[[], T], seed: int) -> T:
+    """What `make` makes from this seed, on the CPU, so that first weights are the same on every device."""
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)  # torch.manual_seed would reach accelerators as well
+        return make()
 
 
 class Network(nn.Module):
@@ -77,16 +110,16 @@ class Classifier:
     attributes: tuple[str, ...] = ()
 
     def __call__(self, x: Tensor) -> Tensor:
-        return in_batches(self.network.features, x, self.network)
+        return in_batches(self.network.features, x, device=device_of(self.network))
 
     def probabilities(self, x: Tensor) -> Tensor:
         """Of each label, or of each attribute, shape (n, labels) or (n, attributes)."""
-        logits = in_batches(self.network, x, self.network)
+        logits = in_batches(self.network, x, device=device_of(self.network))
         return logits.sigmoid() if self.attributes else logits.softmax(1)
 
     def read(self, x: Tensor) -> Tensor:
         """The likeliest label, shape (n,), or 0 or 1 for each attribute, shape (n, attributes), int64."""
-        return _read(in_batches(self.network, x, self.network), bool(self.attributes))
+        return _read(in_batches(self.network, x, device=device_of(self.network)), bool(self.attributes))
 
     @classmethod
     def of(
@@ -168,7 +201,7 @@ def _train(network: Network, split: Split, device: torch.device, seed: int) -> N
 
 def _accuracy(network: Network, split: Split, seed: int) -> float:
     x, y = _rows(split, np.random.default_rng(seed).permutation(len(split))[:10_000])
-    return float((_read(in_batches(network, x, network), y.ndim == 2) == y).double().mean())
+    return float((_read(in_batches(network, x, device=device_of(network)), y.ndim == 2) == y).double().mean())
 
 
 def _fingerprint(dataset: Dataset, held_out: Split | None, protocol: str) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,10 +20,13 @@ from torch.distributions import Normal
 
 from interalia import tasks
 from interalia.adversarial.disturbances import outscoring
+from interalia.adversarial.divergences import Wasserstein
+from interalia.data.sampler import permutation
 from interalia.data.store import Store
 from interalia.errors import UserError
-from interalia.games.capabilities import Generates, Infers, require
+from interalia.games.capabilities import Adversarial, Generates, Infers, require
 from interalia.games.needs import critics
+from interalia.games.variational import Variational
 from interalia.metrics import verdicts
 from interalia.metrics.distances import maximum_mean_discrepancy
 from interalia.metrics.inference import (
@@ -194,64 +198,61 @@ def of_arrays(
             "of one kind of examples, such as (n, d) or (n, channels, height, width)."
         )
     total, shape = len(held_out), tuple(held_out.shape[1:])
+    if labels is not None and len(fake) != total:
+        raise UserError(f"there are {len(fake)} samples and {total} labels; draw one sample with each label of `x`.")
     n = min(total, len(fake), COUNT)
-    rows = _rows(total, n)
-
-    def fitting(given: ArrayLike, name: str, wanted: tuple[int, ...] | None = None) -> Tensor:
-        """One row for each x, of those that are looked at."""
-        values = _array(given, name)
-        if not values.ndim or len(values) != total or (wanted is not None and tuple(values.shape[1:]) != wanted):
-            form = "..." if wanted is None else ", ".join(map(str, wanted))
-            raise UserError(
-                f"`{name}` has the shape {tuple(values.shape)}; beside so many `x` it is ({total}, {form})."
-            )
-        return values[rows]
-
-    def in_features(values: Tensor) -> Tensor:
-        found = values.flatten(1) if features is None else _array(features(values), "features")
-        if found.ndim != 2 or len(found) != len(values):
-            raise UserError(
-                f"`features` made the shape {tuple(found.shape)} of {len(values)} examples; it has to make one row of each."
-            )
-        return found
-
+    fitting, in_features = partial(_fitting, total, _rows(total, n)), partial(_in_features, features)
     signs: dict[str, float] = {"examples": float(n)}
     if n >= 2:
-        own = held_out[rows]
+        own = fitting(held_out, "x")
         if reconstructions is not None:
             signs["ratio"] = reconstruction(own, fitting(reconstructions, "reconstructions", shape)).ratio
-        for name, values in (("z", z), ("z_mean", z_mean)):
-            if values is None:
-                continue
-            drawn = fitting(values, name)
-            if drawn.ndim != 2 or not drawn.shape[1] or not prior[1] > 0:
-                raise UserError(
-                    f"`{name}` has the shape {tuple(drawn.shape)} and `prior` is {prior}; give latents (n, d), and the mean "
-                    "and the positive variance of each dimension of p(z)."
-                )
-            signs |= of_latents(drawn, *prior) if name == "z" else {"active": active(drawn, prior[1])}
-        of_x, of_fake = in_features(own), in_features(fake[rows if labels is not None else _rows(len(fake), n)])
+        if z is not None:
+            signs |= of_latents(_latents(fitting(z, "z"), "z", prior), *prior)
+        if z_mean is not None:
+            signs["active"] = active(_latents(fitting(z_mean, "z_mean"), "z_mean", prior), prior[1])
+        of_x, of_fake = in_features(own), in_features(fake[_rows(total if labels is not None else len(fake), n)])
         signs |= _beside(of_x, of_fake, train, shape, in_features, kept)
         if labels is not None:
-            if len(fake) != total:
-                raise UserError(
-                    f"there are {len(fake)} samples and {total} labels; draw one sample with each label of `x`."
-                )
             signs |= of_labels(of_x, of_fake, fitting(labels, "labels"))
         if back is not None:
             signs["cycle"] = reconstruction(own, fitting(back, "back", shape)).ratio
-    pairs = [
-        _pair(part, name)
-        for name, part in (("scores", scores), ("held_out_scores", held_out_scores))
-        if part is not None
-    ]
-    if scores is not None:
-        signs |= of_scores(*pairs[0])
-    if held_out_scores is not None:
-        signs["sure_held_out"] = outscoring(*pairs[-1])
+    given = {"scores": scores, "held_out_scores": held_out_scores}
+    pairs = {name: _pair(part, name) for name, part in given.items() if part is not None}
+    if "scores" in pairs:
+        signs |= of_scores(*pairs["scores"])
+    if "held_out_scores" in pairs:
+        signs["sure_held_out"] = outscoring(*pairs["held_out_scores"])
     if pairs:
-        signs["judged"] = float(min(len(part) for pair in pairs for part in pair))
+        signs["judged"] = float(min(len(part) for pair in pairs.values() for part in pair))
     return _finite(signs)
+
+
+def _fitting(total: int, rows: Tensor, given: ArrayLike, name: str, wanted: tuple[int, ...] | None = None) -> Tensor:
+    """One row for each x, of those that are looked at."""
+    values = _array(given, name)
+    if not values.ndim or len(values) != total or (wanted is not None and tuple(values.shape[1:]) != wanted):
+        form = "..." if wanted is None else ", ".join(map(str, wanted))
+        raise UserError(f"`{name}` has the shape {tuple(values.shape)}; beside so many `x` it is ({total}, {form}).")
+    return values[rows]
+
+
+def _in_features(features: Callable[[Tensor], ArrayLike] | None, values: Tensor) -> Tensor:
+    found = values.flatten(1) if features is None else _array(features(values), "features")
+    if found.ndim != 2 or len(found) != len(values):
+        raise UserError(
+            f"`features` made the shape {tuple(found.shape)} of {len(values)} examples; it has to make one row of each."
+        )
+    return found
+
+
+def _latents(values: Tensor, name: str, prior: tuple[float, float]) -> Tensor:
+    if values.ndim != 2 or not values.shape[1] or not prior[1] > 0:
+        raise UserError(
+            f"`{name}` has the shape {tuple(values.shape)} and `prior` is {prior}; give latents (n, d), and the mean "
+            "and the positive variance of each dimension of p(z)."
+        )
+    return values
 
 
 def _beside(
@@ -300,7 +301,7 @@ def _pair(values: tuple[ArrayLike, ArrayLike], name: str) -> tuple[Tensor, Tenso
 
 def _rows(total: int, count: int, seed: int = 0) -> Tensor:
     """Which `count` of so many are looked at, in order."""
-    return torch.randperm(total, generator=torch.Generator().manual_seed(seed))[:count].sort()[0]
+    return permutation(total, seed)[:count].sort()[0]
 
 
 def examine(
@@ -633,3 +634,20 @@ def nearest(a: Tensor, b: Tensor | None = None) -> Tensor:
 def _over(a: Tensor, b: Tensor) -> float:
     low = float(b.median())
     return float(a.median()) / low if low > 0 else math.nan
+
+
+def refused_by(game: Game, dynamics: str) -> set[str]:
+    """The flags among the verdict's remedies that a game, or its dynamics, does not take, and what is no illness of it."""
+    judges = critics(type(game))
+    refused = set() if any(critic.packable for critic in judges) else {"pack"}
+    if isinstance(game, Adversarial) and isinstance(game.divergence, Wasserstein):
+        refused.add("critic too strong")  # it is meant to be as sure as it can, and its gradient does not vanish
+    ratio = any(not critic.adversary for critic in judges)
+    if ratio:
+        refused |= {"augment", "noise"}
+    if not isinstance(game, Variational) or game.binary:
+        alone = ratio or "critic" not in game.players
+        refused |= {"game"} if alone else set()  # its remedies are a sigma's
+    if not game.data.is_image or (judges and all(critic.x is None for critic in judges)):
+        refused.add("augment")
+    return refused | ({"penalty"} if dynamics.startswith("consensus") else set())

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from interalia.data.sampler import permutation
 from interalia.errors import UserError
 
 CHUNK = 1000  # rows of a distance matrix that are held at a time
@@ -60,7 +61,7 @@ def reconstruction(x: Tensor, x_hat: Tensor, seed: int = 0) -> Reconstruction:
             "give both in one shape, with at least 2 inputs."
         )
     flat, flat_hat = x.flatten(1), x_hat.flatten(1)
-    order = torch.randperm(len(x), generator=torch.Generator().manual_seed(seed))
+    order = permutation(len(x), seed)
     other = torch.empty_like(order)
     other[order] = order.roll(1)
     squares = sum(float(_squares(flat[i], flat_hat[i]).sum()) for i in torch.split(order, CHUNK))
@@ -158,7 +159,7 @@ def linear_probe_accuracy(
         return float(probe.score(((held_x - mean) / std).numpy(), held_y.numpy()))
 
     if c is None:
-        order = torch.randperm(len(train), generator=torch.Generator().manual_seed(seed))[:4000]
+        order = permutation(len(train), seed)[:4000]
         held, kept = order[: len(order) // 5], order[len(order) // 5 :]
         if len(held) == 0 or len(set(train_y[kept].tolist())) < 2:
             c = 0.1  # too few points to choose by

@@ -489,3 +489,13 @@ def state(sentence: str) -> str:
         ('healthy', 'ill')
     """
     return next((word for word in (HEALTHY, UNSETTLED, EARLY_YET, SILENT) if sentence.startswith(word)), "ill")
+
+
+def signs_of(log: Sequence[Mapping[str, Any]]) -> list[tuple[int, dict[str, float]]]:
+    """The signs of health that a log holds, with their steps."""
+    found = []
+    for line in log:
+        signs = {key.removeprefix("health/"): value for key, value in line.items() if key.startswith("health/")}
+        if signs:
+            found.append((int(line["step"]), signs))
+    return found

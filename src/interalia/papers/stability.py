@@ -225,9 +225,8 @@ def stability_jobs(setting: Setting) -> Iterator[Job]:
 def stability_work(run: Run, setting: Setting) -> Values:
     """Trains one run; whether it diverged, collapsed, or infers nothing by the verdict at its end, and how good it is."""
     from interalia.metrics.evaluation import evaluate
-    from interalia.metrics.verdicts import findings
+    from interalia.metrics.verdicts import findings, signs_of
     from interalia.runs.log import read
-    from interalia.training.callbacks.evaluate import signs_of
 
     try:
         done, dataset = trained(run, setting)

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from interalia.data import fingerprints
+from interalia.data.sampler import permutation
 from interalia.data.store import as_tensor
 from interalia.errors import UserError
 from interalia.games import feeds
@@ -77,7 +78,7 @@ def conditions(game: Game, dataset: Dataset, count: int, seed: int = 0) -> Tenso
 
 def rows(dataset: Dataset, count: int, seed: int) -> NDArray[np.int64]:
     """Which members of the test split a seed draws."""
-    order = torch.randperm(len(dataset.test), generator=torch.Generator().manual_seed(seed))
+    order = permutation(len(dataset.test), seed)
     found: NDArray[np.int64] = order[:count].sort().values.numpy()
     return found
 
@@ -87,6 +88,6 @@ def observed(dataset: Dataset, split: str, count: int | None, seed: int) -> tupl
     part = getattr(dataset, split)
     if not len(part):
         raise UserError(f"the {split} split of {dataset.name!r} is empty; measure on another split.")
-    order = torch.randperm(len(part), generator=torch.Generator().manual_seed(seed))
+    order = permutation(len(part), seed)
     x = as_tensor(part.x[order[:count].sort().values.numpy()])
     return x, "fresh in training, drawn once here" if dataset.binarised == "fresh" else dataset.binarised

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
 
-from interalia import tasks
+from interalia import metrics, tasks
 from interalia.disk import write_json, writing
 from interalia.errors import UserError, unknown
 from interalia.games import feeds
 from interalia.games.capabilities import Generates, Infers
-from interalia.metrics import evaluation
-from interalia.metrics.features import extractor_for
+from interalia.metrics.evaluation import measure
+from interalia.metrics.evidence import Evidence
+from interalia.metrics.extractors import extractor_for
 from interalia.reports.data import dataset_of, home, observed
 from interalia.reports.origin import provenance
 from interalia.reports.tables import likelihood_markdown, markdown
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
     from interalia.data.dataset import Dataset
     from interalia.games import Game
     from interalia.metrics.likelihood import Estimate
+    from interalia.runs.folder import Folder
     from interalia.runs.loading import Trained
 
 Kind = Literal["auto", "classifier", "random", "inception"]  # whose features distances are computed in
@@ -38,44 +42,41 @@ def evaluate(
     seed: int = 0,
     features: Kind = "auto",
     weights: Literal["last", "best"] = "last",
+    names: Sequence[str] | None = None,
 ) -> dict[str, Any]:
-    """Measures a run, writes its results.json, and answers what it holds."""
+    """Measures a run, writes its results.json and results.md, and answers what they hold.
+
+    Arguments:
+        trained: the run.
+        split: the part of the data.
+        count: how many samples and held-out points; see `interalia.metrics.Evidence`.
+        seed: of every draw and choice.
+        features: whose features distances are computed in.
+        weights: which these are, for the record.
+        names: of `interalia.metrics.REGISTRY`; by default all that there are of this run. What else was measured of the same
+            step, by the same program on the same machine, stays in the files.
+
+    Raises:
+        UserError: what `interalia.metrics.evaluate` raises.
+    """
     folder = home(trained)
     dataset = dataset_of(trained)
-    extractor = extractor_for(dataset, device=str(tasks.device_of(trained.game)), kind=features)
-    measures = evaluation.evaluate(
+    evidence = Evidence(
         trained.game,
         dataset,
-        split=split,
+        split,
         count=count,
         seed=seed,
-        extractor=extractor,
-        untrained=untrained(trained, dataset),
+        extractor=extractor_for(dataset, device=str(tasks.device_of(trained.game)), kind=features),
+        untrained=lambda: untrained(trained, dataset),
     )
-    lines = [
-        line
-        for line in log.read(folder)
-        if any(key.startswith("losses/") for key in line) and line["step"] <= trained.step
-    ]
-    seconds = lines[-1]["seconds"] if lines else None
-    steps = trained.step
     found = {
-        "measures": [
-            {
-                "name": m.name, "value": m.value, "unit": m.unit, "better": m.better, "about": m.about,
-                "protocol": m.protocol,
-            }
-            for m in measures
-        ],
+        "measures": [dataclasses.asdict(one) for one in measure(evidence, names)],
         "split": split,
         "seeds": {"training": trained.run.seed, "evaluation": seed},
-        "step": steps,
+        "step": trained.step,
         "weights": weights,
-        "training": {
-            "steps": steps,
-            "seconds": seconds,
-            "images_per_second": None if not seconds else round(steps * trained.run.batch / seconds, 1),
-        },
+        "training": length_of(trained),
         "data": {
             "name": dataset.name,
             "about": dataset.about,
@@ -85,11 +86,37 @@ def evaluate(
             "test": len(dataset.test),
         },
         **provenance(),
-    }  # fmt: skip
+    }
+    if names is not None:
+        found["measures"] = beside_former(folder, found)
     write_json(folder.results, found)
     with writing(folder.table) as file:
         file.write(markdown(trained.run, found))
     return found
+
+
+def length_of(trained: Trained) -> dict[str, Any]:
+    """How long a run has been trained, in steps and seconds, and how fast."""
+    lines = [
+        line
+        for line in log.read(home(trained))
+        if any(key.startswith("losses/") for key in line) and line["step"] <= trained.step
+    ]
+    seconds = lines[-1]["seconds"] if lines else None
+    speed = None if not seconds else round(trained.step * trained.run.batch / seconds, 1)
+    return {"steps": trained.step, "seconds": seconds, "images_per_second": speed}
+
+
+def beside_former(folder: Folder, found: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The measures that were found, and those of a former evaluation of the same weights that were not taken again."""
+    try:
+        former = json.loads(folder.results.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        former = {}
+    same = all(former.get(key) == found[key] for key in found if key not in ("measures", "date", "training"))
+    measures = {one["name"]: one for one in (*(former["measures"] if same else ()), *found["measures"])}
+    order = {name: place for place, name in enumerate(metrics.REGISTRY)}
+    return sorted(measures.values(), key=lambda one: order.get(one["name"], len(order)))
 
 
 def untrained(trained: Trained, dataset: Dataset) -> Game | None:

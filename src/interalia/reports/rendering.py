@@ -8,10 +8,11 @@ from html import escape
 from importlib import resources
 from typing import Any
 
+from interalia.metrics import REGISTRY
+from interalia.metrics.entries import as_number
 from interalia.reports.commands import commands
 from interalia.reports.figures import figure, image, pictures
 from interalia.reports.words import (
-    as_number,
     can,
     duration,
     facts_of,
@@ -68,32 +69,14 @@ def _tiles(
     results: Mapping[str, Any] | None, log: Sequence[Mapping[str, Any]], likelihood: Mapping[str, Any] | None
 ) -> str:
     """The few numbers that are looked for first."""
-    value = values_in(results)
-    shown = [
-        ("reconstruction_ratio", "reconstruction error, of its shuffled baseline", "{:.2f}"),
-        ("nearest_neighbour_hidden", "right labels by nearest neighbour, encoder's features", "{:.1%}"),
-        ("code_error", "wrong labels by the first code's categories", "{:.1%}"),
-        ("cycle_error", "error of the way there and back, a number", "{:.3f}"),
-        ("translation_accuracy_b", "translations to b read as what they are", "{:.1%}"),
-        ("translation_accuracy_a", "translations to a read as what they are", "{:.1%}"),
-        (
-            "frechet_distance",
-            f"Frechet distance of the {'translations' if 'cycle_error' in value else 'samples'}",
-            "{:.3g}",
-        ),
-        ("modes", "modes reached", "{:.0f}"),
-        ("high_quality", "samples close to a mode", "{:.1%}"),
-    ]
-    baselines = {  # a number that says little without the other beside it
-        "nearest_neighbour_hidden": ("nearest_neighbour_untrained", "untrained encoder"),
-        "frechet_distance": ("frechet_floor", "real data"),
-    }
+    values = values_in(results)
+    made = "translations" if "cycle_error" in values else "samples"
     tiles = []
-    for name, about, form in shown:
-        if name in value:
-            other, whose = baselines.get(name, ("", ""))
-            beside = f" ({whose}: {form.format(value[other])})" if other in value else ""
-            tiles.append((form.format(value[name]), about + beside))
+    for name, metric in REGISTRY.items():
+        if name in values and metric.tile is not None:
+            form, about, baseline = metric.tile.form, metric.tile.about, metric.tile.baseline or ("", "")
+            beside = f" ({baseline[1]}: {form.format(values[baseline[0]])})" if baseline[0] in values else ""
+            tiles.append((form.format(values[name]), about.format(made=made) + beside))
     one = nearest(likelihood)
     if one is not None:
         tiles.append((f"{one['value']:.1f}", f"nats, log p(x) of a held-out example ({one['name']})"))

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from interalia.metrics import REGISTRY
 from interalia.runs import OWN
 from interalia.runs.folder import ABOUT_GAME
 
@@ -110,68 +111,9 @@ def _found(
         yield f"What follows was measured on the {split} split{held}{f', at step {at:,}' if at else ''}."
     if at and reached > at:
         yield f"The measures are older than the run, which has come to step {reached:,} since; evaluate it again."
-    if "reconstruction_ratio" in value:
-        ratio = value["reconstruction_ratio"]
-        sentence = (
-            f"Held-out reconstructions are at {ratio:.2f} of the shuffled-pair baseline (lower is better; 1 means that "
-            f"the reconstruction has nothing to do with the image)"
-        ).replace("the image", "the image" if len(data.get("shape") or "abc") == 3 else "the input")
-        if 0 < ratio < 1:
-            sentence += f": an input is {1 / ratio:.1f} times closer to its own reconstruction than to another's"
-        yield sentence + "."
-    space = next((s for s in ("hidden", "latent") if f"nearest_neighbour_{s}" in value), None)
-    if space:
-        where = "the encoder's last hidden layer" if space == "hidden" else "the inferred z"
-        beside = [
-            f"{value[key]:.1%} {what}"
-            for key, what in (
-                ("nearest_neighbour_input", "on the inputs themselves"),
-                ("nearest_neighbour_untrained", "on an untrained encoder"),
-            )
-            if key in value
-        ]
-        yield (
-            f"The nearest training example, looked up in {where}, has the right label for "
-            f"{value[f'nearest_neighbour_{space}']:.1%} of held-out examples (higher is better"
-            f"{'; beside it, ' + ' and '.join(beside) if beside else ''})."
-        )
-    if "code_error" in value:
-        yield (
-            f"Taken as a classifier of held-out examples, each category of the first code standing for the label that fits "
-            f"it best, it is wrong for {value['code_error']:.1%} of them (lower is better; it never saw a label "
-            "in training)."
-        )
-    if "code_bound" in value:
-        yield f"Samples tell at least {value['code_bound']:.3g} nats about their codes (higher is better)."
-    if "cycle_error" in value:
-        yield (
-            f"Translated and translated back, a held-out example is off by {value['cycle_error']:.3f} a number on average "
-            f"(lower is better; pixels go from 0 to 1)."
-        )
-    for source, to in (("a", "b"), ("b", "a")):
-        if f"translation_error_{to}" in value:
-            error = value[f"translation_error_{to}"]
-            sentence = f"Translations from {source} to {to} are off the truth by {error:.3f} a number"
-            if f"translation_accuracy_{to}" in value:
-                sentence += f", and {value[f'translation_accuracy_{to}']:.1%} of them are read as what they are"
-            yield sentence + "."
-    if "frechet_distance" in value:
-        floor = value.get("frechet_floor")
-        made = "translations" if "cycle_error" in value else "samples"
-        yield (
-            f"The Frechet distance between {made} and held-out data is {as_number(value['frechet_distance'])} (lower is "
-            f"better{f'; real training data is at {as_number(floor)}' if floor is not None else ''})."
-        )
-    if "precision" in value and "recall" in value:
-        yield (
-            f"{value['precision']:.0%} of the samples lie where held-out data lies (precision), and "
-            f"{value['recall']:.0%} of held-out data lies where samples lie (recall)."
-        )
-    if "modes" in value:
-        sentence = f"Samples reach {counted(round(value['modes']), 'mode')} of the mixture"
-        if "high_quality" in value:
-            sentence += f", and {value['high_quality']:.1%} of them lie within three standard deviations of a mode"
-        yield sentence + "."
+    for name, metric in REGISTRY.items():
+        if name in value and (sentence := metric.says(value, data)):
+            yield sentence
     broken = [m["name"] for m in measures_in(results) if m["name"] not in value]
     if broken:
         yield f"These came out without a finite value: {', '.join(name.replace('_', ' ') for name in broken)}."
@@ -252,16 +194,6 @@ def duration(seconds: float) -> str:
     hours, minutes = divmod(minutes, 60)
     parts = [(hours, "h"), (minutes, "min"), (0 if hours else rest, "s")]
     return " ".join(f"{number} {unit}" for number, unit in parts if number)
-
-
-def as_number(value: Any) -> str:
-    if not isinstance(value, int | float) or isinstance(value, bool):
-        return str(value)
-    if not math.isfinite(value):
-        return "not finite"
-    if value and not 1e-3 <= abs(value) < 1e6:
-        return f"{value:.2e}"
-    return f"{value:,.4g}" if abs(value) < 1000 else f"{value:,.0f}"
 
 
 def measures_in(results: Mapping[str, Any] | None) -> list[dict[str, Any]]:

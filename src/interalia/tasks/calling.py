@@ -25,9 +25,10 @@ Level = Literal["upper", "lower"]  # of latents, where there are two
 
 
 def in_batches(function: Callable[..., Tensor], *inputs: Tensor, device: torch.device) -> Tensor:
-    """`function` of `inputs`, computed `BATCH` rows at a time on `device`, gathered on the CPU as float32."""
+    """`function` of `inputs` without gradients, `BATCH` rows at a time on `device`, gathered on the CPU as float32."""
     rows = zip(*(part.split(BATCH) for part in inputs), strict=True)
-    return torch.cat([function(*(part.to(device) for part in parts)).float().cpu() for parts in rows])
+    with torch.no_grad():
+        return torch.cat([function(*(part.to(device) for part in parts)).float().cpu() for parts in rows])
 
 
 def apart(seed: int, stream: int) -> int:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-import torch
 from torch import Tensor
 
 from interalia.data.dataset import Dataset
-from interalia.data.sampler import Sampler
+from interalia.data.sampler import Sampler, permutation
 from interalia.data.store import Store, as_tensor
 
 IMAGES_FOR_MEAN = 500  # as the original ALI draws the mean image
@@ -22,5 +21,5 @@ def draw(stores: Sequence[Store], samplers: Sequence[Sampler]) -> Iterator[tuple
 
 def mean_image(dataset: Dataset) -> Tensor:
     """The mean of some training images, shape `dataset.shape`: of a fixed draw, since files may lie sorted by class."""
-    order = torch.randperm(len(dataset.train), generator=torch.Generator().manual_seed(0))[:IMAGES_FOR_MEAN]
+    order = permutation(len(dataset.train))[:IMAGES_FOR_MEAN]
     return as_tensor(dataset.train.x[order.sort().values.numpy()]).mean(0)

@@ -119,7 +119,7 @@ def resolved(run: Run, game: Game, dataset: Dataset, batches: int, device: torch
 
 def check_evaluation(run: Run, game: Game, dataset: Dataset, folder: Folder | None) -> None:
     """Raises a UserError unless the measure that the run chooses its weights by is taken, and kept where it ends by it."""
-    from interalia.training.callbacks.evaluate import check_best
+    from interalia.metrics.evaluation import check_best
 
     check_best(run.best, dataset, game)
     if run.until_converged and folder is None:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from interalia.contexts import device_of, flushed, quietly
 from interalia.data.progress import progress
+from interalia.data.sampler import permutation
 from interalia.data.store import free_memory
 from interalia.errors import UserError
 from interalia.games.capabilities import Generates, HasLikelihood, require
@@ -223,7 +224,7 @@ def gathered(
     Raises:
         KeyboardInterrupt: nothing is done yet.
     """
-    order = torch.randperm(images, generator=torch.Generator().manual_seed(seed))
+    order = permutation(images, seed)
     done: list[Tensor] = []
     found: list[Tensor] = []
     with progress(about, images) as advance, flushed():

@@ -15,6 +15,7 @@ import torch
 from numpy.typing import ArrayLike  # `settings_of` reads the types of estimates
 from torch import Tensor
 
+from interalia.data.sampler import permutation
 from interalia.errors import UserError
 from interalia.games.game import Game
 from interalia.metrics.likelihood.estimate import GIVEN, SHARE, Estimate, counted, free_bytes, gathered
@@ -136,7 +137,7 @@ def kernel_estimate(
     drawn = "draws of p(x | z)"
     if game.data.condition:
         (told,) = tasks.told(game, y, 0 if y is None else len(y))  # type: ignore[arg-type]
-        told = told[torch.randperm(len(told), generator=torch.Generator().manual_seed(seed))]
+        told = told[permutation(len(told), seed)]
         told = told[torch.arange(samples) % len(told)]
         drawn = f"draws of p(x | z, y) with the {game.data.y} of validation data"
     centres = tasks.generate(game, samples, seed, y=told, how="sample")
@@ -236,7 +237,7 @@ def cross_validated_bandwidth(samples: Tensor, folds: int = 3, grid: Sequence[fl
     """
     if not 2 <= folds <= len(samples):
         raise UserError(f"`folds` is {folds} for {len(samples)} samples; give a number from 2 to that of the samples.")
-    order = torch.randperm(len(samples), generator=torch.Generator().manual_seed(seed))
+    order = permutation(len(samples), seed)
     return _narrowed(grid, len(samples), lambda h, count: _cross_validated(samples[order[:count]], folds, h))
 
 

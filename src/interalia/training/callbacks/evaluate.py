@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from interalia import metrics, tasks
-from interalia.adversarial.divergences import Wasserstein
 from interalia.data.store import as_tensor
-from interalia.errors import UserError
-from interalia.games.capabilities import Adversarial, Infers
-from interalia.games.needs import critics
-from interalia.games.variational import Variational
 from interalia.metrics import health, verdicts
 from interalia.metrics.classifier import Classifier
 from interalia.metrics.evaluation import evaluate
-from interalia.metrics.features import extractor_for
+from interalia.metrics.extractors import extractor_for
 from interalia.runs.folder import export
 from interalia.runs.log import read
 from interalia.training.callbacks.callback import Observer, due
@@ -25,31 +20,11 @@ from interalia.training.callbacks.log import Log
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from interalia.data.dataset import Dataset
-    from interalia.games import Game, Outcome
+    from interalia.games import Outcome
     from interalia.training.state import Training
 
 SAMPLES = 64
 TRANSLATED = 10
-
-
-def watched(dataset: Dataset, game: Game) -> tuple[str, ...]:
-    """The measures that a training takes of this game on this data, and by which the best weights can be chosen."""
-    if game.data.other is not None:
-        known = ("translation_error_a", "translation_error_b") if dataset.paired else ()
-        return ("cycle_error", "frechet_distance", "frechet_to_a", "frechet_to_b", *known)
-    infers = ("reconstruction_ratio",) if isinstance(game, Infers) else ()
-    return (*infers, *(("modes", "high_quality", "reverse_kl") if dataset.mixture else ("frechet_distance",)))
-
-
-def check_best(best: str, dataset: Dataset, game: Game) -> None:
-    """Raises a UserError unless `best` is a measure that training takes."""
-    names = watched(dataset, game)
-    if best not in names:
-        raise UserError(
-            f"`best` is {best!r}, which is not measured during the training of {type(game).__name__} on "
-            f"{dataset.name!r}; give one of: {', '.join(names)}."
-        )
 
 
 class Evaluate(Observer):
@@ -70,7 +45,7 @@ class Evaluate(Observer):
     def start(self, training: Training) -> None:
         self.extractor = extractor_for(training.dataset) if training.run.evaluate_every else None
         assert training.folder is not None
-        self.history = signs_of(read(training.folder))
+        self.history = verdicts.signs_of(read(training.folder))
         self.kept: dict[str, Tensor] = {}
         self.converge(training, again=True)  # a run that is resumed may have converged already
 
@@ -115,7 +90,10 @@ class Evaluate(Observer):
             return
         self.history.append((training.step, signs))
         verdict = verdicts.verdict(
-            self.history, training.steps, dict(training.run.fields()), refused_by(training.game, training.run.dynamics)
+            self.history,
+            training.steps,
+            dict(training.run.fields()),
+            health.refused_by(training.game, training.run.dynamics),
         )
         self.log.write(training, {f"health/{name}": value for name, value in signs.items()}, verdict=verdict)
         if self.say is not None:
@@ -138,30 +116,3 @@ class Evaluate(Observer):
             )
             if not (again and any(line.get("stopped") == training.converged for line in read(training.folder))):
                 self.log.write(training, {}, stopped=training.converged)
-
-
-def signs_of(log: Sequence[Mapping[str, Any]]) -> list[tuple[int, dict[str, float]]]:
-    """The signs of health that a log holds, with their steps."""
-    found = []
-    for line in log:
-        signs = {key.removeprefix("health/"): value for key, value in line.items() if key.startswith("health/")}
-        if signs:
-            found.append((int(line["step"]), signs))
-    return found
-
-
-def refused_by(game: Game, dynamics: str) -> set[str]:
-    """The flags among the verdict's remedies that a game, or its dynamics, does not take, and what is no illness of it."""
-    judges = critics(type(game))
-    refused = set() if any(critic.packable for critic in judges) else {"pack"}
-    if isinstance(game, Adversarial) and isinstance(game.divergence, Wasserstein):
-        refused.add("critic too strong")  # it is meant to be as sure as it can, and its gradient does not vanish
-    ratio = any(not critic.adversary for critic in judges)
-    if ratio:
-        refused |= {"augment", "noise"}
-    if not isinstance(game, Variational) or game.binary:
-        alone = ratio or "critic" not in game.players
-        refused |= {"game"} if alone else set()  # its remedies are a sigma's
-    if not game.data.is_image or (judges and all(critic.x is None for critic in judges)):
-        refused.add("augment")
-    return refused | ({"penalty"} if dynamics.startswith("consensus") else set())

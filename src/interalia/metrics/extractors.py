@@ -6,20 +6,19 @@ compare.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, Protocol, TypeVar
+from typing import Literal, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from interalia.contexts import device_of
 from interalia.data.dataset import Dataset
 from interalia.errors import UserError
-
-BATCH = 250
-T = TypeVar("T")
+from interalia.metrics.classifier import Classifier, convolutions, seeded
+from interalia.tasks.calling import in_batches
 
 
 class Extractor(Protocol):
@@ -78,8 +77,6 @@ def extractor_for(
         return Inception.downloaded(device)
     if kind == "random" or not labelled:
         return RandomConvolutions.drawn(dataset.shape, device, seed)
-    from interalia.metrics.classifier import Classifier
-
     return Classifier.of(dataset, device, seed)
 
 
@@ -102,29 +99,6 @@ class Identity:
 
     def probabilities(self, x: Tensor) -> None:
         return None
-
-
-def convolutions(shape: tuple[int, ...], width: int = 16, widest: int = 128) -> list[nn.Sequential]:
-    """Convolutional stages that halve the sides, doubling the width, until no side is longer than 4.
-
-    Images above 32 pixels are halved by the first stage already.
-
-    Example:
-        >>> len(convolutions((1, 8, 8))), len(convolutions((3, 64, 128)))
-        (2, 5)
-    """
-    channels, *sides = shape
-    stages: list[nn.Sequential] = []
-    stride = 1 if max(sides) <= 32 else 2
-    while not stages or max(sides) > 4:
-        stages.append(
-            nn.Sequential(
-                nn.Conv2d(channels, width, 3, stride, 1, bias=False), nn.BatchNorm2d(width), nn.ReLU(inplace=True)
-            )
-        )
-        sides = [-(-side // stride) for side in sides]
-        channels, width, stride = width, min(2 * width, widest), 2
-    return stages
 
 
 @dataclass(frozen=True)
@@ -161,7 +135,7 @@ class RandomConvolutions:
         return cls(network.to(device), f"random convolutions ({features} features, untrained, seed {seed})")
 
     def __call__(self, x: Tensor) -> Tensor:
-        return in_batches(self._features, x, self.network)
+        return in_batches(self._features, x, device=device_of(self.network))
 
     def _features(self, x: Tensor) -> Tensor:
         x = 2 * x - 1
@@ -216,26 +190,12 @@ class Inception:
         return cls(network.eval().to(device))
 
     def __call__(self, x: Tensor) -> Tensor:
-        return in_batches(lambda part: self.network(_bytes_rgb(part))[0], x, self.network)
+        return in_batches(lambda part: self.network(_bytes_rgb(part))[0], x, device=device_of(self.network))
 
     def probabilities(self, x: Tensor) -> Tensor:
-        return in_batches(lambda part: self.network(_bytes_rgb(part))[1].softmax(1), x, self.network)
+        return in_batches(lambda part: self.network(_bytes_rgb(part))[1].softmax(1), x, device=device_of(self.network))
 
 
 def _bytes_rgb(x: Tensor) -> Tensor:
     rgb = x[:, :3] if x.shape[1] >= 3 else x[:, :1].expand(-1, 3, -1, -1)  # alpha goes; grey is all three colours
     return (rgb * 255).round().clamp(0, 255).to(torch.uint8)
-
-
-def in_batches(function: Callable[[Tensor], Tensor], x: Tensor, network: nn.Module) -> Tensor:
-    """`function` of x, on the network's device without gradients, gathered on the CPU as float32."""
-    place = next(network.parameters())
-    with torch.no_grad():
-        return torch.cat([function(part.to(place.device)).float().cpu() for part in torch.split(x, BATCH)])
-
-
-def seeded(make: Callable[[], T], seed: int) -> T:
-    """What `make` makes from this seed, on the CPU, so that first weights are the same on every device."""
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)  # torch.manual_seed would reach accelerators as well
-        return make()
