@@ -803,7 +803,7 @@ def test_labels_that_cannot_be_used_are_no_labels_and_it_is_said_why(kind: str, 
         run = Run(game=game, labels=labels, data=str(tmp_path / "odd.npz"))
         with pytest.raises(UserError, match=words):
             build(run)
-    assert build(Run(data=str(tmp_path / "odd.npz"))).labels == 0
+    assert build(Run(data=str(tmp_path / "odd.npz"))).data.condition == 0
 
 
 @pytest.mark.parametrize(

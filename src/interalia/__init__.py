@@ -28,7 +28,7 @@ _ROOMS = {  # the rooms, and modules that are used by themselves
         name: name
         for name in (
             "adversarial", "conditionals", "contexts", "data", "errors", "games", "learning", "metrics", "networks", "papers",
-            "registry", "reports", "runs", "tasks", "training",
+            "registry", "reports", "runs", "spaces", "tasks", "training",
         )
     },
     "disturbances": "adversarial.disturbances",

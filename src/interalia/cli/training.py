@@ -136,7 +136,7 @@ def of_use(run: Run, given: Mapping[str, Any]) -> Run:
     """
     from interalia import games, registry
     from interalia.games.capabilities import Infers, has
-    from interalia.games.feeds import PartlyLabelled
+    from interalia.games.feeds import PartlyLabeled
 
     if run.game == OWN:
         return run
@@ -146,7 +146,7 @@ def of_use(run: Run, given: Mapping[str, Any]) -> Run:
         useless |= dict.fromkeys(OF_A_CRITIC, "a critic")
     if not has(kind, Infers):
         useless["encoder"] = "an encoder"
-    if not issubclass(kind.feeds, PartlyLabelled):
+    if not issubclass(kind.feeds, PartlyLabeled):
         useless["labelled"] = "a game that learns to read labels from some of them"
     plain = Run()
     for key, about in useless.items():

@@ -66,11 +66,11 @@ def prepare(
         game = building.build_for(own_generator(run, folder), dataset, mean, generator, trust)
     else:
         building.check_fits(game, dataset)
-    game.data = dataclasses.replace(game.data, shape=dataset.shape)
+    game.data = game.feeds.fitted(game.data, dataset)
     game = game.to(device).train()
     if run.batch < 2 and any(isinstance(module, BatchNorm) for module in game.modules()):
         raise UserError("`batch` is 1, and batch norm averages over a batch; give `batch=2` or more.")
-    stores = game.feeds.stores(game.data, dataset, device, labelled=run.labelled, seed=run.seed)
+    stores = game.feeds.stores(game.data, dataset, device, labeled=run.labelled, seed=run.seed)
     samplers = game.feeds.orders(stores, run.batch, run.seed)
     run = resolved(run, game, dataset, samplers[0].batches, device)
     check_evaluation(run, game, dataset, folder)
