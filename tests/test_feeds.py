@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from examples import build, infers_for_another
+from torch import Tensor
 
+from interalia.conditionals import Dirac
 from interalia.data.dataset import Dataset, Split
 from interalia.errors import UserError
-from interalia.games import REGISTRY
+from interalia.games import REGISTRY, Game, Outcome
 from interalia.games.feeds import Data, Domains, Labeled, PartlyLabeled, conditions
+from interalia.runs import Run
 from interalia.spaces import DataSpec
+from interalia.training import engine
 
 
 def split(n: int, start: int, labels: int = 0) -> Split:
@@ -123,3 +128,42 @@ def test_every_game_plays_on_its_examples(name: str) -> None:
     assert not torch.equal(batch[0], game.feeds.example(game.data, 6, seed=2)[0])
     assert all(bool(loss.isfinite()) for loss in game(*batch).losses.values())
     assert ("decoder" in game.fixed) is infers_for_another(type(game))
+
+
+class Twice(Data):
+    """Batches (x, x') of somebody's own: two members of one data set, drawn independently of each other."""
+
+    @classmethod
+    def domains(cls, data: Dataset) -> list[Dataset]:
+        return [data, data]
+
+
+class Apart(Game):
+    """One player pulls pairs of examples together."""
+
+    players = {"encoder": ["encoder"]}
+    feeds = Twice
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.encoder = Dirac(torch.nn.Linear(2, 1))
+        self.seen: list[Tensor] = []
+
+    def sample(self, *batch: Tensor) -> dict[str, tuple[Tensor, ...]]:
+        self.seen += batch
+        return {"pair": tuple(self.encoder(x).mean for x in batch)}
+
+    def losses(self, joints: Any) -> Outcome:
+        a, b = joints["pair"]
+        return Outcome({"encoder": (a - b).square().mean()})
+
+
+def test_a_feed_of_ones_own_is_drawn_from_in_a_training() -> None:
+    game = Apart()
+    run = Run(batch=3, steps=2, evaluate_every=0)
+    engine.train(run, game=game, dataset=dataset(), observers=[])
+    assert [tuple(x.shape) for x in game.seen] == [(3, 2)] * 4
+    first, second = torch.cat(game.seen[::2])[:, 0], torch.cat(game.seen[1::2])[:, 0]
+    assert sorted(first.tolist()) == sorted(second.tolist()) == list(range(6))  # an epoch of each
+    assert first.tolist() != second.tolist()
+    assert game.data == DataSpec((2,))

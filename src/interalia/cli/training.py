@@ -45,7 +45,7 @@ Overrides.__module__ = (
 
 
 # what takes the place of the default recipe's parts where a critic's score is read as a log-ratio, as it is under these
-TELLING_A_RATIO = {"divergence": "gan", "penalty": "none"}
+FOR_A_LOG_RATIO = {"divergence": "gan", "penalty": "none"}
 
 
 @app.command
@@ -116,7 +116,7 @@ def described(recipe: str | None, given: dict[str, Any]) -> Run:
         if "game" in given:  # the folder and the page are not to be called ALI's
             kind, _ = registry.look_up(given["game"], games.REGISTRY, "game")
             name, ratio = registry.parse(given["game"])[0], any(not critic.adversary for critic in critics(kind))
-            given = {"name": f"{name}-{recipe.partition('-')[2]}", **(TELLING_A_RATIO if ratio else {}), **given}
+            given = {"name": f"{name}-{recipe.partition('-')[2]}", **(FOR_A_LOG_RATIO if ratio else {}), **given}
     if recipe.endswith(".toml"):
         kept = from_toml(Path(recipe))
         return fitted(of_use(Run(**kept).replace(**given), {**kept, **given}), {**kept, **given})

@@ -71,7 +71,7 @@ class Folder:
                 file.write(source.read_bytes())
         beside = {
             FINGERPRINT: self.fingerprint() if fingerprint is None else fingerprint,
-            ABOUT_GAME: self.kept(ABOUT_GAME) if game is None else about(game, run),
+            ABOUT_GAME: self.kept(ABOUT_GAME) if game is None else about(game),
         }
         kept = {key: value for key, value in beside.items() if value is not None}
         write_json(
@@ -218,16 +218,16 @@ def export(game: Game, run: Run, step: int, path: Path) -> None:
         "step": step,
         "data": dataclasses.asdict(game.data),
     }
-    metadata = {"interalia": json.dumps({**values, ABOUT_GAME: about(game, run)})}
+    metadata = {"interalia": json.dumps({**values, ABOUT_GAME: about(game)})}
     with writing(path, "wb") as file:
         file.write(save(tensors, metadata))
 
 
-def about(game: Game, run: Run) -> dict[str, Any]:
-    """What a report says of the game of a run, see `interalia.games.facts`."""
+def about(game: Game) -> dict[str, Any]:
+    """What a report says of a game, see `interalia.games.facts`."""
     from interalia.games.facts import facts  # here, for it imports torch, and the command line begins without
 
-    return facts(game, run.encoder.partition("(")[0].strip())
+    return facts(game)
 
 
 def header(file: Path) -> dict[str, Any]:
