@@ -18,19 +18,20 @@ from interalia.data import REGISTRY as DATA
 from interalia.errors import UserError
 from interalia.games import ALI, GAN, REGISTRY, VAE, Game, Outcome
 from interalia.learning.optimizers import Schedule
+from interalia.metrics import Evidence, metric
 from interalia.training import checking
 from interalia.training.checking import Check, check
 
 OWN = "each loss reaches its own player alone"
 RESUMED = "saved and resumed, equal to the bit"
-PLAYERS = "every parameter has one player"
+BUILDS = "builds on the networks auto"
 
 
 @pytest.fixture(autouse=True)
 def _few(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A few families, dynamics and games, so that it is quick."""
     for kind, names in (
-        ("networks", ("auto", "ali-28", "cyclegan")),
+        ("networks", ("auto", "ali-28", "cyclegan", "mlp")),
         ("dynamics", ("simultaneous", "alternating", "one-stage")),
         ("games", ("ali", "alice", "vae", "infogan")),
     ):
@@ -60,8 +61,8 @@ def test_a_sound_game_passes_every_check() -> None:
     assert words == ("ok", "data of shape (1, 28, 28)")
     assert {outcome for outcome, _ in result.values()} == {"ok"}
     assert list(result) == [
-        "description", "builds on the networks auto", PLAYERS, OWN, "5 steps, simultaneous", "5 steps, alternating",
-        "5 steps, one-stage", RESUMED,
+        "description", BUILDS, "builds on the networks mlp", OWN,
+        "5 steps, simultaneous", "5 steps, alternating", "5 steps, one-stage", RESUMED,
     ]  # fmt: skip
     assert result["description"] == ("ok", "An ALI of my own.")
     assert "Mine" not in REGISTRY  # it was an entry while it was checked
@@ -141,8 +142,6 @@ class Undescribed(ALI):
 @pytest.mark.parametrize(
     ("game", "name", "words"),
     [
-        (Shared, PLAYERS, "is moved by generator and by critic; it can have one player"),
-        (Left, PLAYERS, "no player moves decoder."),
         (Cut, OWN, "the loss of 'generator' has no gradient in the networks encoder, decoder"),
         (Still, OWN, "the loss of 'critic' is of shape (), and must be a scalar with a gradient"),
         (Several, OWN, "the loss of 'critic' is of shape (8,), and must be a scalar"),
@@ -157,16 +156,27 @@ def test_a_fault_is_found(game: type[Game], name: str, words: str) -> None:
     assert words in failures(game)[name]
 
 
-def test_a_game_that_builds_nowhere_fails() -> None:
-    class Odd(ALI):
-        """Needs what no family has."""
+class Odd(ALI):
+    """Needs what no family has."""
 
-        def __init__(self, encoder: Any, decoder: Any, critic: Any, prior: Any, odd: Any) -> None:
-            super().__init__(encoder, decoder, critic, prior)
+    def __init__(self, encoder: Any, decoder: Any, critic: Any, prior: Any, odd: Any) -> None:
+        super().__init__(encoder, decoder, critic, prior)
 
-    result = found(Odd)
-    assert result["builds"] == ("failed", "no family of networks has what it needs; see above")
-    assert {result[f"builds on the networks {name}"][0] for name in ("auto", "ali-28", "cyclegan")} == {"refused"}
+
+@pytest.mark.parametrize(
+    ("game", "words"),
+    [
+        (Shared, "by two players; leave it to one of them"),
+        (Left, "by no player; name its network among `players`"),
+        (Odd, "odd"),
+    ],
+)
+def test_a_game_that_builds_nowhere_fails(game: type[Game], words: str) -> None:
+    result = found(game)
+    assert result["builds"] == ("failed", "no family of networks makes a game of it; see above")
+    assert result[BUILDS][0] == "refused"
+    assert words in result[BUILDS][1]
+    assert list(result)[-1] == "builds"
 
 
 def half(factor: float = 0.5) -> Schedule:
@@ -213,6 +223,30 @@ def test_data_and_recipes() -> None:
     assert found(RECIPES["ali-digits"], kind="recipes")["its run"] == ("ok", "ali-digits")
 
 
+def test_a_metric_is_taken_of_every_game_that_has_what_it_needs() -> None:
+    @metric("lower")
+    def gap(e: Evidence) -> float:
+        """How far the mean of samples is from the mean of the data."""
+        return float((e.samples.mean() - e.x.mean()).abs())
+
+    @metric()
+    def luck(e: Evidence) -> float:
+        """Another number at each look."""
+        return random.random()
+
+    @metric()
+    def nothing(e: Evidence) -> float:
+        """No number."""
+        return float("nan")
+
+    result = found(gap)
+    assert [(name, outcome) for name, (outcome, _) in result.items() if name != "description"] == [
+        ("of ali", "ok"), ("of alice", "ok"), ("of vae", "ok"), ("of infogan", "refused"),
+    ]  # fmt: skip
+    assert "of the same game and seed" in failures(luck)["of ali"]
+    assert failures(nothing)["of ali"] == "it is nan"
+
+
 @pytest.mark.parametrize(
     ("part", "kind", "words"),
     [
@@ -247,7 +281,7 @@ def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: py
     assert lines[0] == "ok       description: An ALI of my own."
     assert lines[-1] == f"ok       {RESUMED}"
     assert interalia("check", "my_module.py:Left") == 1
-    assert f"failed   {PLAYERS}: no player moves decoder." in capsys.readouterr().out
+    assert "failed   builds: no family of networks makes a game of it; see above" in capsys.readouterr().out
     assert interalia("check", "schedules:constant(warmup=0.5)") == 0
     capsys.readouterr()
     for words, said in (

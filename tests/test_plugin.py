@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,9 +14,10 @@ import torch
 from plugged import as_before, install
 from program import interalia
 
-from interalia import data, metrics, networks, registry
+from interalia import data, metrics, registry
 from interalia.adversarial import divergences
 from interalia.adversarial.divergences import FDivergence
+from interalia.games import REGISTRY as GAMES
 from interalia.registry import Origin
 from interalia.runs import Run
 from interalia.runs.folder import header
@@ -23,7 +26,6 @@ from interalia.runs.recipes import REGISTRY as RECIPES
 PACKAGE = Path(__file__).parent / "plugin"
 PROJECT = tomllib.loads((PACKAGE / "pyproject.toml").read_text())["project"]
 ENTRIES = {group.removeprefix("interalia."): own for group, own in PROJECT["entry-points"].items()}
-FAMILIES = pytest.mark.skipif(not hasattr(networks, "Family"), reason="networks are made by families")
 
 
 @pytest.fixture
@@ -42,8 +44,6 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 def test_every_entry_is_there_and_says_where_it_is_from(
     kind: str, place: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    if kind in ("games", "networks") and not hasattr(networks, "Family"):
-        pytest.skip("networks are made by families")
     (name,) = ENTRIES[kind]
     module = ENTRIES[kind][name].partition(":")[0]
     entries = registry.registry(kind)
@@ -86,7 +86,6 @@ def test_its_data_are_loaded_by_name(place: Path) -> None:
     assert (found.test.x == data.load("crescents", seed=4).test.x).all()
 
 
-@FAMILIES
 def test_it_is_trained_measured_and_shown(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert interalia("train", "crescents", "--steps", 20, "--evaluate-every", 10, "--checkpoint-every", 10) == 0
     run = place / "runs/crescents"
@@ -111,7 +110,6 @@ def test_it_is_trained_measured_and_shown(place: Path, capsys: pytest.CaptureFix
     assert whole != (run / "checkpoints/last.pt").read_bytes()
 
 
-@FAMILIES
 def test_what_is_missing_without_it_is_said(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from interalia import train
 
@@ -125,7 +123,7 @@ def test_what_is_missing_without_it_is_said(place: Path, capsys: pytest.CaptureF
         assert interalia("train", "--resume", "run", "--steps", 2) == 2
     said = capsys.readouterr().err
     assert (
-        "is 'crescents', which is not among the data here; it was from crescents.data (of crescents 1.0) when the run"
+        "is 'ali-ensemble', which is not among the games here; it was from crescents.games (of crescents 1.0) when the run"
         in said
     )
     assert said.endswith("install the package crescents (1.0 at that time).\n")
@@ -135,3 +133,36 @@ def test_a_recipe_names_its_parts(place: Path) -> None:
     made = RECIPES["crescents"](steps=7)
     assert isinstance(made, Run)
     assert (made.data, made.divergence, made.steps) == ("crescents", "le-cam", 7)
+
+
+DOCS = (Path(__file__).parents[1] / "docs/plugins.md").read_text()
+
+
+def test_the_page_about_plug_ins_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(GAMES, "built_in", {name: GAMES[name] for name in ("ali", "alice")})  # so that checks are quick
+    python = re.findall(r"```python\n(.*?)```", DOCS, re.DOTALL)
+    bash = re.findall(r"```bash\n(.*?)```", DOCS, re.DOTALL)
+    alone = [line for block in (bash[0], bash[2]) for line in block.splitlines()]  # without the package of bash[1]
+    Path("my_module.py").write_text(python[0].partition("trained = ")[0])
+    with as_before():
+        names: dict[str, object] = {"__name__": "__main__"}
+        for block in python:
+            exec(compile(block, "plugins.md", "exec"), names)
+    for line in alone:
+        variable, _, rest = line.partition(" ") if line.startswith("INTERALIA_") else ("", "", line)
+        with as_before(), pytest.MonkeyPatch.context() as patch:
+            if variable:
+                patch.setenv(*variable.split("=", 1))
+            assert interalia(*shlex.split(rest.replace("--steps 50", "--steps 4"))[1:]) == 0, line
+    capsys.readouterr()
+    with as_before():
+        assert interalia("generate", "runs/mine") == 2
+    said = " ".join(re.findall(r"```text\n(.*?)```", DOCS, re.DOTALL)[0].split())
+    assert " ".join(capsys.readouterr().err.split()) == said
+
+
+def test_the_page_names_every_group() -> None:
+    assert set(re.findall(r"`interalia\.(\w+)`(?=[,\w` .]*\|)", DOCS)) == set(registry.KINDS)

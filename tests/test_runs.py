@@ -213,7 +213,7 @@ def test_folders_that_are_none(tmp_path: Path) -> None:
         with pytest.raises(UserError):
             Folder(tmp_path).run()
     Folder(tmp_path).write(tiny())
-    with pytest.raises(UserError, match=r"has no weights yet.*--resume"):
+    with pytest.raises(UserError, match=r"has no weights yet.*resume=True"):
         loading.load(tmp_path)
     (tmp_path / "weights.safetensors").write_bytes(b"\x00" * 100)
     with pytest.raises(UserError, match=r"weights\.safetensors is damaged"):

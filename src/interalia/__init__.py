@@ -11,9 +11,11 @@ _HOMES = {  # where each public name is from
     name: home
     for home, names in {
         "runs": ["Run"],
+        "registry": ["Part"],
         "runs.loading": ["Trained", "load"],
         "runs.building": ["build"],
         "training.engine": ["train"],
+        "training.checking": ["check"],
         "tasks": [
             "generate", "encode", "decode", "reconstruct", "interpolate", "features", "traverse", "translate", "edit",
             "complete", "project", "neighbours", "classify",

@@ -17,11 +17,9 @@ from interalia.runs import FREE, Run, formats
 if TYPE_CHECKING:
     from interalia.games import Game
 
-# beside the fields of the run in run.json, the latter in the weights' header too
-FINGERPRINT, ABOUT_GAME = "data_fingerprint", "about_game"
-PLUGINS = (
-    "plugins"  # too, and in the header of weights: field of the run -> where its part is from, if not the library's
-)
+# beside the fields of the run in run.json, the latter two in the weights' header too; the last says where the part that a
+# field names is from, if not from the library
+FINGERPRINT, ABOUT_GAME, PLUGINS = "data_fingerprint", "about_game", "plugins"
 
 
 class Folder:
@@ -72,11 +70,10 @@ class Folder:
         beside = {
             FINGERPRINT: self.fingerprint() if fingerprint is None else fingerprint,
             ABOUT_GAME: self.kept(ABOUT_GAME) if game is None else about(game),
+            PLUGINS: plugins_of(run) or None,
         }
         kept = {key: value for key, value in beside.items() if value is not None}
-        write_json(
-            self.description, {formats.KEY: formats.FORMAT, **dataclasses.asdict(run), **plugins_of(run), **kept}
-        )
+        write_json(self.description, {formats.KEY: formats.FORMAT, **dataclasses.asdict(run), **kept})
 
     def fingerprint(self) -> dict[str, Any] | None:
         """Of the data that the run was trained on; None where the folder keeps none, as older ones do not."""
@@ -150,8 +147,7 @@ class Folder:
 def plugins_of(run: Run) -> dict[str, Any]:
     """Where the parts of a run are from that are not the library's own, by its fields, as a file keeps it."""
     found = {key: registry.registry(kind).origin(name) for key, kind, name in run.named()}
-    kept = {key: dataclasses.asdict(origin) for key, origin in found.items() if origin}
-    return {PLUGINS: kept} if kept else {}
+    return {key: dataclasses.asdict(origin) for key, origin in found.items() if origin}
 
 
 def check_plugins(run: Run, values: Mapping[str, Any]) -> None:
@@ -211,14 +207,16 @@ def export(game: Game, run: Run, step: int, path: Path) -> None:
     from safetensors.torch import save
 
     tensors = {key: value.detach().cpu().contiguous() for key, value in game.state_dict().items()}
-    values = {
+    values: dict[str, Any] = {
         formats.KEY: formats.FORMAT,
-        **plugins_of(run),
         "run": dataclasses.asdict(run),
         "step": step,
         "data": dataclasses.asdict(game.data),
+        ABOUT_GAME: about(game),
     }
-    metadata = {"interalia": json.dumps({**values, ABOUT_GAME: about(game)})}
+    if plugins := plugins_of(run):
+        values[PLUGINS] = plugins
+    metadata = {"interalia": json.dumps(values)}
     with writing(path, "wb") as file:
         file.write(save(tensors, metadata))
 

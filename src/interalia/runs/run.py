@@ -27,6 +27,17 @@ def _field(default: Any, about: str, low: float | None = None, high: float | Non
     return field(default=default, metadata=metadata)
 
 
+if TYPE_CHECKING:
+
+    class Text:
+        """A field that is a text, and may be given as an object that has one."""
+
+        def __get__(self, run: object, kind: object = None) -> str: ...
+        def __set__(self, run: object, value: object) -> None: ...
+
+else:
+    Text = str
+
 OWN = "<own>"  # in place of the name of a part that is given from Python
 
 PLAIN = (str, int, float, dict, list, tuple, type(None))  # everything else is an object in place of its text
@@ -52,7 +63,7 @@ class Run:
     """
 
     name: str = _field("run", "a name for the run, used for its folder")
-    game: str = _field("ali", "the game that is played", kind="games")
+    game: Text = _field("ali", "the game that is played", kind="games")
     data: str = _field(
         "digits", "a data set's name, or the path of a folder of images, a .npy, .npz or .zip file", kind="data"
     )
@@ -80,14 +91,14 @@ class Run:
         choices=("none", "fixed", "fresh"),
     )
     size: int | None = _field(None, "images are centre-cropped and resized to this many pixels a side", 4, 1024)
-    networks: str = _field("auto", "the networks", kind="networks")
+    networks: Text = _field("auto", "the networks", kind="networks")
     latent: int = _field(64, "the dimensions of z", 1, 100_000)
-    prior: str = _field("normal", "p(z): normal, or uniform on [-1, 1]", kind="priors")
-    encoder: str = _field("gaussian", "q(z|x): gaussian, dirac (BiGAN) or implicit(noise=2)", kind="conditionals")
-    divergence: str = _field("gan", "what the critic's scores cost both players", kind="divergences")
-    penalty: str = _field("none", "a charge on the critic's gradient", kind="penalties", none=True)
-    noise: str = _field("none", "instance noise at the critic's input: annealed(std=0.1)", kind="noises", none=True)
-    augment: str = _field(
+    prior: Text = _field("normal", "p(z): normal, or uniform on [-1, 1]", kind="priors")
+    encoder: Text = _field("gaussian", "q(z|x): gaussian, dirac (BiGAN) or implicit(noise=2)", kind="conditionals")
+    divergence: Text = _field("gan", "what the critic's scores cost both players", kind="divergences")
+    penalty: Text = _field("none", "a charge on the critic's gradient", kind="penalties", none=True)
+    noise: Text = _field("none", "instance noise at the critic's input: annealed(std=0.1)", kind="noises", none=True)
+    augment: Text = _field(
         "none",
         "augmentation of the images that the critic sees: fixed(policy='translation'), adaptive(target=0.6)",
         kind="augmentations",
@@ -97,10 +108,10 @@ class Run:
     spectral: str | None = _field(
         None, "networks whose layers are divided by their greatest singular value: critic, or decoder,critic"
     )
-    dynamics: str = _field("simultaneous", "how the players move", kind="dynamics")
-    optimiser: str = _field("adam", "each player's optimiser", kind="optimizers")
+    dynamics: Text = _field("simultaneous", "how the players move", kind="dynamics")
+    optimiser: Text = _field("adam", "each player's optimiser", kind="optimizers")
     rates: dict[str, float] = _field({}, "learning rates of single players, in place of the optimiser's", 0, 10)
-    schedule: str = _field("constant", "the learning rates over time", kind="schedules")
+    schedule: Text = _field("constant", "the learning rates over time", kind="schedules")
     steps: int | None = _field(None, "the length of the training in steps", 0, 10**9)
     epochs: float | None = _field(
         None, "the length of the training in passes over the data; `steps` outranks it", 0, 10**6
@@ -118,7 +129,7 @@ class Run:
     ema: float = _field(
         0.999, "decay of the average of the weights that samples are drawn from; 0 for none", 0, 0.999999
     )
-    average: str = _field(
+    average: Text = _field(
         "moving", "the average of the weights: moving, of decay ema, or uniform(start=0.5)", kind="averages"
     )
     population: int = _field(

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import collections
 import contextlib
 import inspect
-import re
+import math
 import tempfile
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
@@ -16,11 +15,11 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from interalia import registry
+from interalia import metrics, registry
 from interalia.data import fingerprints
 from interalia.data.dataset import Dataset, Split
 from interalia.errors import UserError
-from interalia.games import Game, Outcome
+from interalia.games import Outcome
 from interalia.registry import Origin
 from interalia.runs import OWN, Run, loading
 from interalia.training import engine
@@ -68,9 +67,9 @@ def check(
 ) -> list[Check]:
     """Tries a part of one's own, in seconds: a class, a function or an object that could be an entry of a registry.
 
-    A game is built on every family of networks, moved five steps by every dynamics, saved and resumed; each of its losses
-    is seen to reach its own player alone. Any other part of a run is tried with every game, a family of networks with all
-    kinds of data too. Data are loaded and trained on, a metric measures a game.
+    A game is built on every family of networks, where each parameter has to have one player, moved five steps by every
+    dynamics, saved and resumed; each of its losses is seen to reach its own player alone. Any other part of a run is tried
+    with every game that takes it. Data are loaded and trained on.
 
     Arguments:
         part: the part, which need not have been added.
@@ -200,8 +199,7 @@ def fitting(run: Run) -> tuple[Run, Dataset | None]:
             return run, numbers(shape)
         except UserError as error:
             refusals.append(str(error))
-    alike = collections.Counter(re.sub(r"\d+", "", text) for text in refusals)
-    raise UserError(min(refusals, key=lambda text: alike[re.sub(r"\d+", "", text)]))
+    raise UserError(next((text for text in refusals if "shape" not in text), refusals[0]))
 
 
 class Watch(Observer):
@@ -235,25 +233,6 @@ def steps(run: Run, dataset: Dataset | None) -> None:
     for player, were in before.items():
         if all(torch.equal(was, now) for was, now in zip(were, game.parameters_of(player), strict=True)):
             raise UnsoundError(f"the player {player!r} stands where it stood after {STEPS} steps")
-
-
-def owners(game: Game) -> str:
-    """That every parameter has one player; what is frozen needs none.
-
-    Raises:
-        UnsoundError: a parameter has none or two, or a player has none.
-    """
-    moves = {player: {id(p) for p in game.parameters_of(player)} for player in game.players}
-    for player, own in moves.items():
-        if not own:
-            raise UnsoundError(f"the player {player!r} has no parameters")
-    for name, p in game.named_parameters():
-        of = [player for player, own in moves.items() if id(p) in own]
-        if not of and p.requires_grad:
-            raise UnsoundError(f"no player moves {name}; name its network in `players`, or freeze it")
-        if len(of) > 1:
-            raise UnsoundError(f"{name} is moved by {' and by '.join(of)}; it can have one player")
-    return ", ".join(f"{player} {sum(p.numel() for p in game.parameters_of(player)):,}" for player in game.players)
 
 
 def reaches(training: Training) -> None:
@@ -329,7 +308,7 @@ def same(a: Any, b: Any) -> bool:
 
 
 def a_game(run: Run, kind: str, text: str) -> Iterator[Check]:
-    """Of a game: every family of networks, every dynamics, its players and their losses, and a training that is resumed."""
+    """Of a game: every family of networks, its losses, every dynamics, and a training that is resumed."""
     found: list[tuple[Run, Dataset | None]] = []
     for family in registry.registry("networks"):
 
@@ -340,11 +319,10 @@ def a_game(run: Run, kind: str, text: str) -> Iterator[Check]:
 
         yield attempt(f"builds on the networks {family}", built, refusable=True)
     if not found:
-        yield Check("builds", "failed", "no family of networks has what it needs; see above")
+        yield Check("builds", "failed", "no family of networks makes a game of it; see above")
         return
     run, dataset = found[0]
     training = engine.prepare(run, dataset=dataset)
-    yield attempt("every parameter has one player", lambda: owners(training.game))
     yield attempt("each loss reaches its own player alone", lambda: reaches(training))
     for name in registry.registry("dynamics"):
         moving = run.replace(dynamics=name)
@@ -416,8 +394,26 @@ def loads_the_same(source: Any) -> None:
         raise UnsoundError(difference)
 
 
+def a_metric(run: Run, kind: str, text: str) -> Iterator[Check]:
+    """Of a metric: its value for every game that it can be taken of, before any training."""
+    for game in registry.registry("games"):
+
+        def value(game: str = game) -> str:
+            fit, dataset = fitting(run.replace(game=game))
+            training = engine.prepare(fit, dataset=dataset)
+            values = [metrics.evaluate(training.game.eval(), training.dataset, names=[text])[0] for _ in range(2)]
+            if not math.isfinite(values[0].value):
+                raise UnsoundError(f"it is {values[0].value}")
+            if values[0] != values[1]:
+                raise UnsoundError(f"it is {values[0].value}, and at once {values[1].value} of the same game and seed")
+            return f"{values[0].value:.4g}, {values[0].protocol}"
+
+        yield attempt(f"of {game}", value, refusable=True)
+
+
 CHECKS: dict[str, Callable[[Run, str, str], Iterator[Check]]] = {
     "games": a_game,
     "data": a_data_set,
+    "metrics": a_metric,
     "recipes": a_recipe,
 }

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from interalia.networks import Critic, Family, Map
 from interalia.networks.family import onto
-from interalia.networks.layers import Joint
+from interalia.networks.layers import Joint, Stack
 from interalia.spaces import Space
 
 
@@ -46,16 +46,16 @@ class Sines(Family):
         if x.is_image:
             self.unfit("vectors", x)
 
-    def layers(self, inputs: int, outputs: int, between: nn.Module) -> nn.Sequential:
-        width = self.width
-        first, second = nn.Linear(inputs, width), nn.Linear(width, width)
-        return nn.Sequential(first, between, second, between, nn.Linear(width, outputs))
+    def body(self, inputs: int, between: nn.Module) -> nn.Sequential:
+        return nn.Sequential(nn.Linear(inputs, self.width), between, nn.Linear(self.width, self.width), between)
 
     def encoder(self, net: Map) -> nn.Module:
-        return nn.Sequential(*self.layers(net.size, net.output.size, Sine(self.frequency)), *onto(net.output))
+        head = nn.Sequential(nn.Linear(self.width, net.output.size), *onto(net.output))
+        return Stack(self.body(net.size, Sine(self.frequency)), head)
 
     def decoder(self, net: Map) -> nn.Module:
         return self.encoder(net)
 
     def critic(self, need: Critic) -> nn.Module:
-        return Joint(self.layers(need.sees[0].size + need.beside, 1, nn.LeakyReLU(0.2)))
+        body = self.body(need.sees[0].size + need.beside, nn.LeakyReLU(0.2))
+        return Joint(nn.Sequential(body, nn.Linear(self.width, 1)))
