@@ -7,7 +7,7 @@ import itertools
 import math
 from collections.abc import Callable, Iterable
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 import torch
@@ -18,13 +18,14 @@ from interalia.adversarial import divergences
 from interalia.conditionals import Recurrent
 from interalia.errors import UserError
 from interalia.games import REGISTRY, Game
-from interalia.games.feeds import PartlyLabelled
+from interalia.games.feeds import PartlyLabeled
 from interalia.games.needs import Encoder, Given, critics, declared
 from interalia.networks import REGISTRY as FAMILIES
 from interalia.networks import Critic, Family, Map
 from interalia.runs import building
 from interalia.spaces import Space
 
+T = TypeVar("T")
 FLAT, CONV = (1, 4, 4), (1, 12, 24)
 CLASSES = 3  # labels that a semi-supervised game reads
 
@@ -47,7 +48,7 @@ def build(game: str, shape: tuple[int, ...] = FLAT, double: bool = True, labels:
     kind = REGISTRY[name]
     torch.manual_seed(0)
     given = generator(run.latent, shape) if infers_for_another(kind) else None
-    reads = issubclass(kind.feeds, PartlyLabelled)
+    reads = issubclass(kind.feeds, PartlyLabeled)
     made = building.build(run, shape, labels=CLASSES if reads else labels, other=shape, generator=given)
     return made.double() if double else made
 
@@ -99,13 +100,12 @@ def batch(game: Game, count: int = 16) -> tuple[Tensor, ...]:
     return tuple(part.to(kind) for part in game.feeds.example(game.data, count))
 
 
-def refusal(ask: Callable[[], object]) -> str:
-    """The sentence with which it is refused, or nothing."""
+def asked(ask: Callable[[], T]) -> T | str:
+    """What comes of it, or the sentence with which it is refused."""
     try:
-        ask()
+        return ask()
     except UserError as error:
         return str(error)
-    return ""
 
 
 def shape_for(family: str) -> tuple[int, ...]:

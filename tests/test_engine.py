@@ -26,7 +26,7 @@ from interalia.data.sampler import Sampler
 from interalia.errors import UserError
 from interalia.games import REGISTRY as GAMES
 from interalia.games import Outcome
-from interalia.games.feeds import Domains, PartlyLabelled
+from interalia.games.feeds import Domains, PartlyLabeled
 from interalia.learning import optimizers
 from interalia.learning.dynamics import REGISTRY
 from interalia.networks import weights
@@ -567,7 +567,7 @@ def smallest(game: str, dynamics: str) -> tuple[Run, nn.Module | None]:
     fields: dict[str, Any] = {"game": game, "data": "digits", "networks": "auto(width=2)", "latent": 3, "batch": 16}
     fields |= {"target": "digits"} if issubclass(kind.feeds, Domains) else {}
     fields |= fields_for(kind, labels=10)
-    fields |= {"labelled": 20} if issubclass(kind.feeds, PartlyLabelled) else {}
+    fields |= {"labelled": 20} if issubclass(kind.feeds, PartlyLabeled) else {}
     run = Run(**fields, dynamics=dynamics, optimiser="adam(lr=0.0001)", steps=5, evaluate_every=0, checkpoint_every=2)
     return run, generator(run.latent, (1, 8, 8)) if infers_for_another(kind) else None
 

@@ -61,7 +61,7 @@ from interalia.games.capabilities import (
     require,
 )
 from interalia.games.cyclegan import distance
-from interalia.games.feeds import Data, Domains, Labelled, PartlyLabelled
+from interalia.games.feeds import Data, Domains, Labeled, PartlyLabeled
 from interalia.games.needs import Given, critics, declared
 from interalia.games.variational import Variational
 from interalia.networks.layers import Joint, Packed, Recogniser
@@ -92,8 +92,8 @@ AUTO = {"autoencoder": ["encoder", "decoder"], "critic": ["critic"]}
 BOUND = {"autoencoder": ["encoder", "decoder", "prior"]}
 # the class, its players, what it feeds on, what its critics see, what of them is not plain, and what it can do
 FACTS: dict[str, tuple[type[Game], dict[str, list[str]], type[Data], list[str], str, str]] = {
-    "ali": (ALI, WHOLE, Labelled, ["xz"], "packs", "infers generates"),
-    "alice": (ALICE, WHOLE, Labelled, ["xz"], "packs", "infers generates"),
+    "ali": (ALI, WHOLE, Labeled, ["xz"], "packs", "infers generates"),
+    "alice": (ALICE, WHOLE, Labeled, ["xz"], "packs", "infers generates"),
     "alice-adversarial": (
         AdversarialALICE,
         {"generator": ["encoder", "decoder"], "critic": ["critic", "cycle_critic"]},
@@ -103,7 +103,7 @@ FACTS: dict[str, tuple[type[Game], dict[str, list[str]], type[Data], list[str], 
         "infers generates",
     ),
     "hali": (HALI, WHOLE, Data, ["xuz"], "packs", "infers generates levels"),
-    "semi-ali": (SemiALI, WHOLE, PartlyLabelled, ["xz"], "", "infers generates classifies"),
+    "semi-ali": (SemiALI, WHOLE, PartlyLabeled, ["xz"], "", "infers generates classifies"),
     "posthoc-ali": (
         PostHocALI,
         {"encoder": ["encoder"], "critic": ["critic"]},
@@ -122,7 +122,7 @@ FACTS: dict[str, tuple[type[Game], dict[str, list[str]], type[Data], list[str], 
         "infers generates",
     ),
     "aae": (AAE, AUTO, Data, ["z"], "packs", "infers generates"),
-    "semi-aae": (SemiAAE, AUTO, PartlyLabelled, ["z"], "packs", "infers generates classifies"),
+    "semi-aae": (SemiAAE, AUTO, PartlyLabeled, ["z"], "packs", "infers generates classifies"),
     "vae": (VAE, BOUND, Data, [], "", "infers generates likely"),
     "avb": (AVB, {**BOUND, "critic": ["critic"]}, Data, ["xz"], "ratio", "infers generates likely"),
     "vae-gan": (
@@ -133,7 +133,7 @@ FACTS: dict[str, tuple[type[Game], dict[str, list[str]], type[Data], list[str], 
         "",
         "infers generates",
     ),
-    "gan": (GAN, {"generator": ["decoder"], "critic": ["critic"]}, Labelled, ["x"], "packs", "generates"),
+    "gan": (GAN, {"generator": ["decoder"], "critic": ["critic"]}, Labeled, ["x"], "packs", "generates"),
     "infogan": (InfoGAN, {"generator": ["decoder"], "critic": ["critic"]}, Data, ["x"], "", "generates codes"),
     "cyclegan": (
         CycleGAN,

@@ -18,7 +18,7 @@ from interalia.data import load
 from interalia.errors import UserError
 from interalia.games import REGISTRY
 from interalia.games.capabilities import Infers
-from interalia.games.feeds import PartlyLabelled
+from interalia.games.feeds import PartlyLabeled
 from interalia.games.needs import critics
 from interalia.metrics.extractors import Identity
 from interalia.metrics.health import examine, information
@@ -160,7 +160,7 @@ def test_signs_of_every_game_are_numbers_and_looking_changes_nothing(game: str) 
     data = load("digits")
     shape = data.shape
     made = build(game, shape, double=False)
-    if made.feeds is PartlyLabelled:
+    if made.feeds is PartlyLabeled:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("examples.CLASSES", data.labels)
             if game == "semi-aae":

@@ -161,7 +161,7 @@ def test_weights_say_what_they_are(tmp_path: Path) -> None:
         "run": dataclasses.asdict(trained.run),
         "step": 4,
         "data": {"shape": [1, 8, 8], "condition": 0, "other": None, "attributes": {}, "classes": 0, "names": []},
-        ABOUT_GAME: facts(trained.game, "gaussian"),
+        ABOUT_GAME: facts(trained.game),
     }
     assert json.loads((tmp_path / "run/run.json").read_text())[ABOUT_GAME] == about[ABOUT_GAME]
     assert DataSpec.read(about["data"]) == trained.game.data

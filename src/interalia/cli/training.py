@@ -45,7 +45,7 @@ Overrides.__module__ = (
 
 
 # what takes the place of the default recipe's parts where a critic's score is read as a log-ratio, as it is under these
-TELLING_A_RATIO = {"divergence": "gan", "penalty": "none"}
+FOR_A_LOG_RATIO = {"divergence": "gan", "penalty": "none"}
 
 
 @app.command
@@ -116,7 +116,7 @@ def described(recipe: str | None, given: dict[str, Any]) -> Run:
         if "game" in given:  # the folder and the page are not to be called ALI's
             kind, _ = registry.look_up(given["game"], games.REGISTRY, "game")
             name, ratio = registry.parse(given["game"])[0], any(not critic.adversary for critic in critics(kind))
-            given = {"name": f"{name}-{recipe.partition('-')[2]}", **(TELLING_A_RATIO if ratio else {}), **given}
+            given = {"name": f"{name}-{recipe.partition('-')[2]}", **(FOR_A_LOG_RATIO if ratio else {}), **given}
     if recipe.endswith(".toml"):
         kept = from_toml(Path(recipe))
         return fitted(of_use(Run(**kept).replace(**given), {**kept, **given}), {**kept, **given})
@@ -136,7 +136,7 @@ def of_use(run: Run, given: Mapping[str, Any]) -> Run:
     """
     from interalia import games, registry
     from interalia.games.capabilities import Infers, has
-    from interalia.games.feeds import PartlyLabelled
+    from interalia.games.feeds import PartlyLabeled
 
     if run.game == OWN:
         return run
@@ -146,7 +146,7 @@ def of_use(run: Run, given: Mapping[str, Any]) -> Run:
         useless |= dict.fromkeys(OF_A_CRITIC, "a critic")
     if not has(kind, Infers):
         useless["encoder"] = "an encoder"
-    if not issubclass(kind.feeds, PartlyLabelled):
+    if not issubclass(kind.feeds, PartlyLabeled):
         useless["labelled"] = "a game that learns to read labels from some of them"
     plain = Run()
     for key, about in useless.items():

@@ -33,11 +33,9 @@ class Split:
 
     def rows(self, count: int | None, seed: int = 0) -> NDArray[np.int64]:
         """Which rows a seed draws, at most `count` of them (None: all), in ascending order."""
-        import torch
+        from interalia.data.sampler import some_rows  # here, for it imports torch
 
-        order = torch.randperm(len(self), generator=torch.Generator().manual_seed(seed))
-        found: NDArray[np.int64] = order[:count].sort().values.numpy()
-        return found
+        return some_rows(len(self), count, seed).numpy()
 
 
 @dataclass(frozen=True)

@@ -45,25 +45,7 @@ REGISTRY: Registry[type[Game]] = Registry(
 )
 
 __all__ = [
-    "AAE",
-    "ALAD",
-    "ALI",
-    "ALICE",
-    "AVB",
-    "GAN",
-    "HALI",
-    "REGISTRY",
-    "VAE",
-    "VAEGAN",
-    "AdversarialALICE",
-    "CycleGAN",
-    "DataSpec",
-    "Game",
-    "InfoGAN",
-    "JointLatentRegressor",
-    "LatentRegressor",
-    "Outcome",
-    "PostHocALI",
-    "SemiAAE",
-    "SemiALI",
-]
+    "AAE", "ALAD", "ALI", "ALICE", "AVB", "GAN", "HALI", "REGISTRY", "VAE", "VAEGAN", "AdversarialALICE",
+    "CycleGAN", "DataSpec", "Game", "InfoGAN", "JointLatentRegressor", "LatentRegressor", "Outcome", "PostHocALI",
+    "SemiAAE", "SemiALI",
+]  # fmt: skip

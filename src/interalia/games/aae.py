@@ -14,7 +14,7 @@ from interalia.adversarial.divergences import GAN, Divergence
 from interalia.adversarial.penalties import Joints, Penalty
 from interalia.conditionals import Codes, Conditional, Gaussian, Prior, log_of
 from interalia.errors import UserError
-from interalia.games.feeds import PartlyLabelled
+from interalia.games.feeds import PartlyLabeled
 from interalia.games.game import Game, Outcome, part
 from interalia.games.needs import Needs, Setup
 
@@ -115,7 +115,7 @@ class SemiAAE(AAE):
         UserError: the prior is another, or the encoder a Gaussian.
     """
 
-    feeds = PartlyLabelled
+    feeds = PartlyLabeled
     title = "a semi-supervised AAE (an adversarial autoencoder that is shown some labels)"
     teaches = (
         "An autoencoder learns to give back what it is shown, by way of {latent}: a style and a class, for which "

@@ -38,6 +38,7 @@ class ALAD(ALI):
         latent_critic: u, maps (z, z') to a score, shape (n,).
 
     Example:
+        >>> import torch
         >>> from interalia.conditionals import Dirac, StandardNormal
         >>> from interalia.networks.layers import Beside
         >>> from interalia.networks.mlp import MLP, Joint

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from interalia.adversarial.disturbances import Disturbance
 from interalia.adversarial.divergences import GAN, Divergence
 from interalia.adversarial.penalties import Joints, Penalty
-from interalia.conditionals import Conditional, Prior
-from interalia.games.feeds import Data, Labelled
+from interalia.conditionals import Conditional, Dirac, Prior
+from interalia.games.feeds import Data, Labeled
 from interalia.games.game import Game, Outcome, part
 from interalia.games.needs import Needs, Setup
 
@@ -58,7 +58,7 @@ class ALI(Game):
     """
 
     players = {"generator": ["encoder", "decoder"], "critic": ["critic"]}
-    feeds: ClassVar[type[Data]] = Labelled
+    feeds: ClassVar[type[Data]] = Labeled
     title = "ALI (adversarially learned inference)"
     teaches = PAIRS + "Nothing asks for good reconstructions: they come about as far as the critic can no longer tell."
 
@@ -72,8 +72,8 @@ class ALI(Game):
     together: bool = True
 
     @classmethod
-    def titled(cls, encoder: str) -> str:
-        deterministic = cls is ALI and encoder == "dirac"
+    def titled(cls, encoder: type[Conditional] | None) -> str:
+        deterministic = cls is ALI and encoder is Dirac
         return "BiGAN (adversarially learned inference with a deterministic encoder)" if deterministic else cls.title
 
     @classmethod

@@ -9,8 +9,9 @@ from typing import Any
 from interalia import registry
 from interalia.adversarial import divergences
 from interalia.adversarial.divergences import Divergence
+from interalia.conditionals import CONDITIONALS, Conditional
 from interalia.errors import UserError
-from interalia.games.capabilities import WORDS, Adversarial
+from interalia.games.capabilities import WORDS, Adversarial, Infers
 from interalia.games.game import Game
 from interalia.games.needs import critics
 
@@ -23,14 +24,13 @@ JUDGED = {
 
 
 def facts(
-    game: Game | type[Game], encoder: str = "", divergence: Divergence | type[Divergence] | None = None
+    game: Game | type[Game], encoder: type[Conditional] | None = None, divergence: Divergence | None = None
 ) -> dict[str, Any]:
     """What there is to say of a game or of a kind of games.
 
     Arguments:
         game: the game, or its class where there is no more.
-        encoder: the name of its kind of encoder.
-        divergence: what its scores cost; by default the game's own.
+        encoder, divergence: of a class, what its games have; a game has its own.
 
     Returns:
         title, teaches, judged, reading: texts, see `Game`; each may be empty.
@@ -39,13 +39,15 @@ def facts(
         log_odds: whether a critic's score is a log-odds.
 
     Example:
+        >>> from interalia.conditionals import Dirac
         >>> from interalia.games import ALI, VAE
-        >>> facts(ALI, "dirac")["title"], facts(VAE)["critic"], "HasLikelihood" in facts(VAE)["can"]
+        >>> facts(ALI, Dirac)["title"], facts(VAE)["critic"], "HasLikelihood" in facts(VAE)["can"]
         ('BiGAN (adversarially learned inference with a deterministic encoder)', False, True)
     """
     kind = game if isinstance(game, type) else type(game)
-    if divergence is None and isinstance(game, Game) and isinstance(game, Adversarial):
-        divergence = game.divergence
+    if isinstance(game, Game):
+        encoder = type(game.encoder) if isinstance(game, Infers) else None
+        divergence = game.divergence if isinstance(game, Adversarial) else None
     judges = critics(kind)
     # of a subclass that says nothing of itself nothing is said: what holds of its base need not hold of it
     said = {key: str(vars(kind).get(key, "")) for key in ("title", "teaches", "judged", "reading")}
@@ -70,4 +72,4 @@ def by_name(game: str, encoder: str, divergence: str) -> dict[str, Any] | None:
     cost = None
     with contextlib.suppress(UserError):  # it is not here, or was given from Python
         cost = registry.make(divergence, divergences.REGISTRY, "divergence")
-    return facts(REGISTRY[game], encoder, cost) if game in REGISTRY else None
+    return facts(REGISTRY[game], CONDITIONALS.get(encoder), cost) if game in REGISTRY else None

@@ -51,7 +51,7 @@ class Data:
         dataset: Dataset,
         device: torch.device = CPU,
         part: str = "train",
-        labelled: int | None = None,
+        labeled: int | None = None,
         seed: int = 0,
     ) -> tuple[Store, ...]:
         """What batches are drawn from, by index: one store for each of their sources.
@@ -61,7 +61,7 @@ class Data:
             dataset: the data.
             device: where batches are wanted.
             part: 'train', 'validation' or 'test'; of the training part pixels are drawn anew where they are binarised so.
-            labelled: how many labelled examples a partly labelled batch draws from; None for all.
+            labeled: how many labelled examples a partly labelled batch draws from; None for all.
             seed: of their choice.
 
         Raises:
@@ -91,7 +91,7 @@ class Data:
         """A batch of random numbers and labels, of the shapes that the game is built for, float32.
 
         Example:
-            >>> [part.shape for part in PartlyLabelled.example(DataSpec((3,), classes=2), 4)]
+            >>> [part.shape for part in PartlyLabeled.example(DataSpec((3,), classes=2), 4)]
             [torch.Size([4, 3]), torch.Size([2, 3]), torch.Size([2, 2])]
         """
         random = torch.Generator().manual_seed(seed)
@@ -101,19 +101,24 @@ class Data:
         return x, one_hot(torch.randint(data.condition, (count,), generator=random), data.condition).float()
 
     @classmethod
+    def fitted(cls, data: DataSpec, dataset: Dataset) -> DataSpec:
+        """What a game is built for, with what it takes over of the data."""
+        return dataclasses.replace(data, shape=dataset.shape)
+
+    @classmethod
     def check(cls, data: DataSpec, dataset: Dataset) -> None:
         """Raises a UserError unless the data have what batches are made of."""
         if data.condition and not data.attributes:
             dataset.check_labels("play another game")
 
 
-class Labelled(Data):
+class Labeled(Data):
     """Batches (x,), or (x, y) of a game that is conditional: y are labels, one-hot, or attributes, shape (n, condition)."""
 
     conditional = True
 
 
-class PartlyLabelled(Data):
+class PartlyLabeled(Data):
     """Batches (x, x_l, y): members of one data set, and beside them a few others with their labels y, one-hot."""
 
     @classmethod
@@ -123,10 +128,10 @@ class PartlyLabelled(Data):
         dataset: Dataset,
         device: torch.device = CPU,
         part: str = "train",
-        labelled: int | None = None,
+        labeled: int | None = None,
         seed: int = 0,
     ) -> tuple[Store, ...]:
-        chosen = dataset.labelled(labelled, seed)
+        chosen = dataset.labelled(labeled, seed)
         found = super().stores(data, dataset, device, part)
         return (*found, Store(chosen, device, y=chosen.y, labels=data.classes))
 
@@ -151,6 +156,11 @@ class PartlyLabelled(Data):
         return x, x[:few].flip(0), one_hot(y, data.classes).float()
 
     @classmethod
+    def fitted(cls, data: DataSpec, dataset: Dataset) -> DataSpec:
+        names = data.names or dataset.classes or tuple(map(str, range(dataset.labels)))
+        return dataclasses.replace(data, shape=dataset.shape, classes=dataset.labels, names=names)
+
+    @classmethod
     def check(cls, data: DataSpec, dataset: Dataset) -> None:
         dataset.check_labels("play another game")
 
@@ -169,6 +179,10 @@ class Domains(Data):
         random = torch.Generator().manual_seed(seed)
         shapes = (data.shape, data.other or data.shape)
         return tuple(torch.rand(count, *shape, generator=random) for shape in shapes)
+
+    @classmethod
+    def fitted(cls, data: DataSpec, dataset: Dataset) -> DataSpec:
+        return dataclasses.replace(data, shape=dataset.shape, other=dataset.other_shape)
 
     @classmethod
     def check(cls, data: DataSpec, dataset: Dataset) -> None:

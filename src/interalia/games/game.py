@@ -20,6 +20,7 @@ from interalia.networks.layers import Packed
 from interalia.spaces import DataSpec
 
 if TYPE_CHECKING:
+    from interalia.conditionals import Conditional
     from interalia.games.needs import Needs, Setup
 
 T = TypeVar("T")
@@ -72,8 +73,8 @@ class Game(nn.Module, abc.ABC):
         return self
 
     @classmethod
-    def titled(cls, encoder: str) -> str:
-        """Its title, with an encoder of this kind."""
+    def titled(cls, encoder: type[Conditional] | None) -> str:
+        """Its title, with an encoder of this kind, or none."""
         return cls.title
 
     @classmethod

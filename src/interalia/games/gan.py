@@ -11,7 +11,7 @@ from interalia.adversarial.divergences import GAN as GANDivergence
 from interalia.adversarial.divergences import Divergence
 from interalia.adversarial.penalties import Joints, Penalty
 from interalia.conditionals import Conditional, Prior
-from interalia.games.feeds import Data, Labelled
+from interalia.games.feeds import Data, Labeled
 from interalia.games.game import Game, Outcome, part
 from interalia.games.needs import Needs, Setup
 
@@ -48,7 +48,7 @@ class GAN(Game):
     """
 
     players = {"generator": ["decoder"], "critic": ["critic"]}
-    feeds: ClassVar[type[Data]] = Labelled
+    feeds: ClassVar[type[Data]] = Labeled
     title = "GAN (a generative adversarial network)"
     teaches = (
         "Two networks learn against each other: a generator that makes data from {latent} drawn at random, and a "

@@ -12,7 +12,7 @@ from interalia.adversarial.penalties import Joints
 from interalia.contexts import full
 from interalia.errors import UserError
 from interalia.games.ali import ALI, PAIRS
-from interalia.games.feeds import PartlyLabelled
+from interalia.games.feeds import PartlyLabeled
 from interalia.games.game import Outcome, part
 from interalia.games.needs import Needs, Setup
 
@@ -57,7 +57,7 @@ class SemiALI(ALI):
         UserError: the critic has no logits.
     """
 
-    feeds = PartlyLabelled
+    feeds = PartlyLabeled
     title = "semi-supervised ALI (adversarially learned inference whose critic knows the classes)"
     teaches = PAIRS + "The critic also tells the class of an input, for which it is shown the labels of a few of them."
 

@@ -29,12 +29,7 @@ from interalia.games.needs import critics
 from interalia.games.variational import Variational
 from interalia.metrics import verdicts
 from interalia.metrics.distances import maximum_mean_discrepancy
-from interalia.metrics.inference import (
-    latent_reconstruction,
-    marginal_kl,
-    posterior_moments,
-    reconstruction,
-)
+from interalia.metrics.inference import latent_reconstruction, marginal_kl, posterior_moments, reconstruction
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -362,11 +357,7 @@ def _finite(found: Mapping[str, float]) -> dict[str, float]:
 
 
 def of_samples(
-    x: Tensor,
-    samples: Tensor,
-    train: Tensor | None = None,
-    share: float = 1.0,
-    kept: dict[str, Tensor] | None = None,
+    x: Tensor, samples: Tensor, train: Tensor | None = None, share: float = 1.0, kept: dict[str, Tensor] | None = None
 ) -> dict[str, float]:
     """What samples are beside held-out data and training data, all in features.
 

@@ -33,6 +33,7 @@ class FGAN(Family):
         scale, critic_scale: of G's and V's initial weights.
 
     Example:
+        >>> from interalia.spaces import Space
         >>> x, z = Space("x", (1, 28, 28), "unit"), Space("z", (100,))
         >>> FGAN().make(Map((z,), x))(torch.zeros(2, 100)).shape, FGAN().make(Critic((x,)))(torch.zeros(2, 1, 28, 28)).shape
         (torch.Size([2, 1, 28, 28]), torch.Size([2]))

@@ -7,12 +7,9 @@ import functools
 import sys
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from interalia.data import fingerprints
-from interalia.data.sampler import some_rows
 from interalia.data.store import as_tensor
 from interalia.errors import UserError
 from interalia.games import feeds
@@ -63,18 +60,13 @@ def warn(sentence: str) -> None:
 
 def held_out(dataset: Dataset, count: int, seed: int = 0) -> Tensor:
     """`count` members of the test split, drawn by seed, shape (count, *shape)."""
-    return as_tensor(dataset.test.x[rows(dataset, count, seed)])
+    return as_tensor(dataset.test.x[dataset.test.rows(count, seed)])
 
 
 def conditions(game: Game, dataset: Dataset, count: int, seed: int = 0) -> Tensor | None:
     """What a conditional game is told of the members that `held_out` draws; None for a game that is told nothing."""
     y = feeds.conditions(game.data, dataset, "test")
-    return None if y is None else torch.from_numpy(y[rows(dataset, count, seed)])
-
-
-def rows(dataset: Dataset, count: int, seed: int) -> NDArray[np.int64]:
-    """Which members of the test split a seed draws."""
-    return some_rows(len(dataset.test), count, seed).numpy()
+    return None if y is None else torch.from_numpy(y[dataset.test.rows(count, seed)])
 
 
 def observed(dataset: Dataset, split: str, count: int | None, seed: int) -> tuple[Tensor, str]:
@@ -82,5 +74,5 @@ def observed(dataset: Dataset, split: str, count: int | None, seed: int) -> tupl
     part = getattr(dataset, split)
     if not len(part):
         raise UserError(f"the {split} split of {dataset.name!r} is empty; measure on another split.")
-    x = as_tensor(part.x[some_rows(len(part), count, seed).numpy()])
+    x = as_tensor(part.x[part.rows(count, seed)])
     return x, "fresh in training, drawn once here" if dataset.binarised == "fresh" else dataset.binarised

@@ -9,7 +9,7 @@ from interalia import games, registry
 from interalia.errors import UserError
 from interalia.games import DataSpec, building
 from interalia.games.capabilities import HasLikelihood
-from interalia.games.feeds import Domains, PartlyLabelled
+from interalia.games.feeds import Domains, PartlyLabeled
 from interalia.runs import described, loading
 
 if TYPE_CHECKING:
@@ -46,20 +46,11 @@ def build(
 
     Raises:
         UserError: a part does not exist, or the parts do not fit each other or the data, or the generator is not trusted.
-
-    Example:
-        >>> from interalia.runs import Run
-        >>> build(Run(latent=8), shape=(1, 8, 8)).prior.size
-        8
     """
     if shape is None:
         return build_for(run, described.dataset(run), mean, generator, trust)
     kind, _ = registry.look_up(run.game, games.REGISTRY, "game")
-    told = condition(run, labels or 0, attributes or {})
-    classes = (labels or 0) if issubclass(kind.feeds, PartlyLabelled) else 0
-    known = tuple(attributes or names or map(str, range(told or classes))) if told or classes else ()
-    domain = other if issubclass(kind.feeds, Domains) else None
-    data = DataSpec(tuple(shape), told, dict(attributes or {}), classes, known, domain)
+    data = spec(run, kind, tuple(shape), labels or 0, other, attributes or {}, names)
     return building.build(run, data, mean, loading.given(run, kind, generator, trust))
 
 
@@ -73,7 +64,7 @@ def build_for(
     """The untrained game of a run on its data; see `build`."""
     told = frequencies(run, dataset)
     kind, _ = registry.look_up(run.game, games.REGISTRY, "game")
-    if issubclass(kind.feeds, PartlyLabelled) or (run.labels and kind.feeds.conditional):
+    if issubclass(kind.feeds, PartlyLabeled) or (run.labels and kind.feeds.conditional):
         dataset.check_labels("leave `labels` out" if run.labels else "play another game")
     game = build(run, dataset.shape, mean, dataset.labels, dataset.other_shape, told, generator, dataset.classes, trust)
     check_fits(game, dataset)
@@ -107,8 +98,16 @@ def frequencies(run: Run, dataset: Dataset) -> dict[str, float]:
     return dict(zip(names, values.mean(axis=0).tolist(), strict=True))
 
 
-def condition(run: Run, labels: int, attributes: Mapping[str, float]) -> int:
-    """How many numbers the networks are conditional on.
+def spec(
+    run: Run,
+    kind: type[Game],
+    shape: tuple[int, ...],
+    labels: int,
+    other: tuple[int, ...] | None,
+    attributes: Mapping[str, float],
+    names: Sequence[str],
+) -> DataSpec:
+    """What a game of this kind is built for, of data with so many labels.
 
     Raises:
         UserError: the run asks for labels and for attributes, or for labels that the data has not.
@@ -117,4 +116,7 @@ def condition(run: Run, labels: int, attributes: Mapping[str, float]) -> int:
         raise UserError("networks are told labels or attributes; leave out one of `labels` and `attributes`.")
     if run.labels and labels < 2:
         raise UserError("`labels` is set, and there are fewer than 2 labels to tell; leave `labels` out.")
-    return labels if run.labels else len(attributes) if run.attributes is not None else 0
+    told = labels if run.labels else len(attributes) if run.attributes is not None else 0
+    classes = labels if issubclass(kind.feeds, PartlyLabeled) else 0
+    known = tuple(attributes or names or map(str, range(told or classes))) if told or classes else ()
+    return DataSpec(shape, told, dict(attributes), classes, known, other if issubclass(kind.feeds, Domains) else None)

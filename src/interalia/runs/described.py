@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from interalia import data
 from interalia.data.binarise import binarised
+from interalia.data.dataset import Dataset
 from interalia.errors import UserError
-from interalia.runs import OWN
-
-if TYPE_CHECKING:
-    from interalia.data.dataset import Dataset
-    from interalia.runs import Run
+from interalia.runs import OWN, Run
 
 
 def dataset(run: Run) -> Dataset:

@@ -69,7 +69,7 @@ class Folder:
                 file.write(source.read_bytes())
         beside = {
             FINGERPRINT: self.fingerprint() if fingerprint is None else fingerprint,
-            ABOUT_GAME: self.kept(ABOUT_GAME) if game is None else about(game, run),
+            ABOUT_GAME: self.kept(ABOUT_GAME) if game is None else about(game),
             PLUGINS: plugins_of(run) or None,
         }
         kept = {key: value for key, value in beside.items() if value is not None}
@@ -212,7 +212,7 @@ def export(game: Game, run: Run, step: int, path: Path) -> None:
         "run": dataclasses.asdict(run),
         "step": step,
         "data": dataclasses.asdict(game.data),
-        ABOUT_GAME: about(game, run),
+        ABOUT_GAME: about(game),
     }
     if plugins := plugins_of(run):
         values[PLUGINS] = plugins
@@ -221,11 +221,11 @@ def export(game: Game, run: Run, step: int, path: Path) -> None:
         file.write(save(tensors, metadata))
 
 
-def about(game: Game, run: Run) -> dict[str, Any]:
-    """What a report says of the game of a run, see `interalia.games.facts`."""
+def about(game: Game) -> dict[str, Any]:
+    """What a report says of a game, see `interalia.games.facts`."""
     from interalia.games.facts import facts  # here, for it imports torch, and the command line begins without
 
-    return facts(game, run.encoder.partition("(")[0].strip())
+    return facts(game)
 
 
 def header(file: Path) -> dict[str, Any]:

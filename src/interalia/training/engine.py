@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import nn
@@ -30,10 +30,8 @@ from interalia.runs import Run, building, claims, described, loading
 from interalia.runs.folder import Folder, own_generator
 from interalia.runs.loading import Trained
 from interalia.training import batches, checkpoint
+from interalia.training.callbacks import Observer, usual
 from interalia.training.state import Training
-
-if TYPE_CHECKING:
-    from interalia.training.callbacks import Observer
 
 
 @flushed()  # so that the threads that begin here do so too
@@ -68,11 +66,11 @@ def prepare(
         game = building.build_for(own_generator(run, folder), dataset, mean, generator, trust)
     else:
         building.check_fits(game, dataset)
-    game.data = dataclasses.replace(game.data, shape=dataset.shape)
+    game.data = game.feeds.fitted(game.data, dataset)
     game = game.to(device).train()
     if run.batch < 2 and any(isinstance(module, BatchNorm) for module in game.modules()):
         raise UserError("`batch` is 1, and batch norm averages over a batch; give `batch=2` or more.")
-    stores = game.feeds.stores(game.data, dataset, device, labelled=run.labelled, seed=run.seed)
+    stores = game.feeds.stores(game.data, dataset, device, labeled=run.labelled, seed=run.seed)
     samplers = game.feeds.orders(stores, run.batch, run.seed)
     run = resolved(run, game, dataset, samplers[0].batches, device)
     check_evaluation(run, game, dataset, folder)
@@ -319,8 +317,6 @@ def open_run(
 
 def finish(training: Training, observers: Sequence[Observer] | None = None) -> Trained:
     """Runs the loop to its end and answers the game that samples are drawn from; see `train`."""
-    from interalia.training.callbacks import usual
-
     try:
         loop(training, usual(training) if observers is None else observers)
         game = training.finished().eval()

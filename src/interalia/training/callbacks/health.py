@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
 from torch import Tensor
 
 from interalia.errors import DivergedError
+from interalia.games import Outcome
 from interalia.training.callbacks.callback import Observer, due
-
-if TYPE_CHECKING:
-    from interalia.games import Outcome
-    from interalia.training.state import Training
+from interalia.training.state import Training
 
 
 class Health(Observer):

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from interalia.disk import unwritable, writing
 from interalia.errors import UserError
+from interalia.games import Outcome
 from interalia.runs.log import read
 from interalia.training.callbacks.callback import Observer, due
-
-if TYPE_CHECKING:
-    from interalia.games import Outcome
-    from interalia.training.state import Training
+from interalia.training.state import Training
 
 
 class Log(Observer):

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from interalia.games.needs import Needs, Setup
 from torch import Tensor, nn
 
 from interalia.adversarial.penalties import Joints
 from interalia.games import ALI, Outcome
 from interalia.games.game import part
+from interalia.games.needs import Needs, Setup
 from interalia.networks import Critic, Family
 
 
