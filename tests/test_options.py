@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from program import interalia as program
 
 import interalia
 from interalia import registry
@@ -91,6 +92,14 @@ def test_a_setting_of_a_part_is_no_option() -> None:
         with pytest.raises(SettingError) as caught:
             registry.make("mine", {"mine": part}, "part")
         assert worded(caught.value, ["train"]) == words
+
+
+@pytest.mark.parametrize(("encoder", "setting"), [("spanned(noise=0)", "noise"), ("hamiltonian(steps=0)", "steps")])
+def test_a_setting_of_the_encoder_is_no_option(
+    encoder: str, setting: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert program("train", "--data", "digits", "--game", "vae", "--encoder", encoder, "--out", tmp_path / "run") == 2
+    assert f"cannot be made: `{setting}` is 0" in capsys.readouterr().err
 
 
 PARTS = [kind for kind in registry.KINDS if kind not in ("recipes", "data", "metrics", "likelihoods", "experiments")]
