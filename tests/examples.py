@@ -7,7 +7,7 @@ import itertools
 import math
 from collections.abc import Callable, Iterable
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 import torch
@@ -25,6 +25,7 @@ from interalia.networks import Critic, Family, Map
 from interalia.runs import building
 from interalia.spaces import Space
 
+T = TypeVar("T")
 FLAT, CONV = (1, 4, 4), (1, 12, 24)
 CLASSES = 3  # labels that a semi-supervised game reads
 
@@ -99,13 +100,12 @@ def batch(game: Game, count: int = 16) -> tuple[Tensor, ...]:
     return tuple(part.to(kind) for part in game.feeds.example(game.data, count))
 
 
-def refusal(ask: Callable[[], object]) -> str:
-    """The sentence with which it is refused, or nothing."""
+def asked(ask: Callable[[], T]) -> T | str:
+    """What comes of it, or the sentence with which it is refused."""
     try:
-        ask()
+        return ask()
     except UserError as error:
         return str(error)
-    return ""
 
 
 def shape_for(family: str) -> tuple[int, ...]:

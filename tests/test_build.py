@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from interalia import games, networks
 from interalia.conditionals import CONDITIONALS, PRIORS, Dirac, Gaussian, Implicit, StandardNormal
 from interalia.errors import UserError
 from interalia.games import ALI, REGISTRY, Game, building
@@ -19,6 +19,7 @@ from interalia.networks import REGISTRY as FAMILIES
 from interalia.networks import Critic, Family, Map
 from interalia.networks.family import DEMANDS, onto
 from interalia.networks.layers import Categories, HalfTanh, Packed, Sigmoid
+from interalia.registry import Registry
 from interalia.runs import Run, loading
 from interalia.runs.folder import export
 from interalia.spaces import DataSpec, Space
@@ -51,12 +52,11 @@ def test_no_parameter_is_made_for_nothing(game: str, family: str, made: list[nn.
     given = {name: Dirac(nn.Identity()) for name, need in declared(kind).items() if isinstance(need, Given)}
     with torch.device("meta"), pytest.MonkeyPatch.context() as patch:
         patch.setattr(Given, "check", lambda *_: None)
-        if said := examples.refusal(lambda: building.build(run, data, given=given)):
-            assert family != "auto"
-            assert "networks" in said
-            return
-        made.clear()
-        found = building.build(run, data, given=given)
+        found = examples.asked(lambda: building.build(run, data, given=given))
+    if isinstance(found, str):
+        assert family != "auto"
+        assert "networks" in found
+        return
     kept = {id(parameter) for parameter in found.parameters()}
     assert {id(parameter) for parameter in made} == kept
 
@@ -165,19 +165,16 @@ class Single(Family):
     """One without a name."""
 
 
-def test_a_family_of_ones_own_needs_only_the_methods_that_it_has() -> None:
-    FAMILIES.add("narrow", Narrow)
-    try:
-        gan = building.build(Run(game="gan", latent=3, networks="narrow"), DataSpec((5,)))
-        assert [tuple(p.shape) for p in gan.parameters()] == [(5, 3), (5,), (1, 5), (1,)]
-        with pytest.raises(
-            UserError, match=r"^the networks 'narrow' have no encoder; choose other `networks`, such as auto\.$"
-        ):
-            building.build(Run(latent=3, networks="narrow"), DataSpec((5,)))
-        with pytest.raises(UserError, match="'narrow' have no place for labels"):
-            building.build(Run(game="gan", latent=3, networks="narrow"), DataSpec((5,), condition=2))
-    finally:
-        FAMILIES.entries.pop("narrow")
+def test_a_family_of_ones_own_needs_only_the_methods_that_it_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(networks, "REGISTRY", Registry("networks", {**FAMILIES, "narrow": Narrow}))
+    gan = building.build(Run(game="gan", latent=3, networks="narrow"), DataSpec((5,)))
+    assert [tuple(p.shape) for p in gan.parameters()] == [(5, 3), (5,), (1, 5), (1,)]
+    with pytest.raises(
+        UserError, match=r"^the networks 'narrow' have no encoder; choose other `networks`, such as auto\.$"
+    ):
+        building.build(Run(latent=3, networks="narrow"), DataSpec((5,)))
+    with pytest.raises(UserError, match="'narrow' have no place for labels"):
+        building.build(Run(game="gan", latent=3, networks="narrow"), DataSpec((5,), condition=2))
     with pytest.raises(UserError, match=r"'Single' have no critic of \(x, z\)"):
         Single().make(Critic((X, Z)))
 
@@ -263,6 +260,14 @@ class Idle(ALI):
     players = {"generator": ["decoder"], "critic": ["critic"]}
 
 
+class Silent(ALI):
+    """Says no needs."""
+
+    @classmethod
+    def needs(cls, s: Setup, **settings: Any) -> Needs:
+        return {}
+
+
 class Twice(ALI):
     """Moves its decoder by two."""
 
@@ -270,12 +275,9 @@ class Twice(ALI):
 
 
 @pytest.fixture
-def own() -> Iterator[None]:
-    for kind in (Pair, Idle, Twice):
-        REGISTRY.add(kind.__name__.lower(), kind)
-    yield
-    for kind in (Pair, Idle, Twice):
-        REGISTRY.entries.pop(kind.__name__.lower())
+def own(monkeypatch: pytest.MonkeyPatch) -> None:
+    kinds = {kind.__name__.lower(): kind for kind in (Pair, Idle, Silent, Twice)}
+    monkeypatch.setattr(games, "REGISTRY", Registry("games", {**REGISTRY, **kinds}))
 
 
 @pytest.mark.usefixtures("own")
@@ -359,3 +361,32 @@ def test_needs_of_kinds_without_data() -> None:
 
     assert critics(Python) == []
     assert Gaussian.heads == 2
+
+
+@pytest.mark.parametrize(
+    ("networks", "game", "shape", "std"),
+    [
+        ("cyclegan(width=8)", "cyclegan", (3, 32, 32), 0.02),
+        ("auto(width=8)", "cyclegan", (3, 32, 32), 0.02),  # as the paper's, in small
+        ("auto(width=8)", "cyclegan", (40,), None),
+        ("auto(width=8)", "gan", (3, 32, 32), None),
+        ("ali-mixture", "ali", (2,), 0.02),
+        ("ali-mixture(norm=False)", "ali", (2,), None),
+        ("bigan-mlp(width=64)", "ali", (1, 8, 8), 0.02),
+        ("bigan-mlp(width=64)", "aae", (1, 8, 8), 0.02),  # the critic of z too, which all families share
+        ("infogan(width=16)", "gan", (1, 8, 8), 0.02),
+        ("ali-svhn", "gan", (3, 32, 32), 0.01),
+    ],
+)
+def test_initial_weights_are_the_familys(networks: str, game: str, shape: tuple[int, ...], std: float | None) -> None:
+    torch.manual_seed(0)
+    domain = shape if game == "cyclegan" else None
+    made = building.build(Run(game=game, networks=networks, latent=32), DataSpec(shape, other=domain))
+    found = [
+        m.weight
+        for m in made.modules()
+        if isinstance(m, nn.Linear | nn.Conv2d | nn.ConvTranspose2d) and m.weight.numel() > 500
+    ]
+    assert len(found) > 2
+    alike = [float(weight.detach().std()) == pytest.approx(std or 0.02, rel=0.15) for weight in found]
+    assert all(alike) if std else not any(alike)

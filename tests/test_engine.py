@@ -143,7 +143,7 @@ def test_resumed_further_than_planned(tmp_path: Path) -> None:
     engine.train(small(), tmp_path / "short", resume=True)
     assert same(last(tmp_path / "long"), last(tmp_path / "short"))
     assert Folder(tmp_path / "short").run().steps == 24
-    with pytest.raises(UserError, match="step 24 already, and --steps asks for 20"):
+    with pytest.raises(UserError, match="step 24 already, and `steps` asks for 20"):
         engine.train(small(steps=20), tmp_path / "short", resume=True)
 
 
@@ -239,7 +239,7 @@ def test_a_checkpoint_of_other_networks(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"steps": None}, "no length; give --steps or --epochs"),
+        ({"steps": None}, "no length; give `steps` or `epochs`"),
         ({"optimiser": "adam(lr=-1)"}, "'adam(lr=-1)' cannot be made"),
         ({"schedule": "exponential(final=-1)"}, "cannot be made"),
         ({"networks": "auto(width=0)"}, "cannot be made"),
@@ -491,7 +491,7 @@ def test_epochs_and_precision_are_resolved() -> None:
         ({"optimiser": "adm"}, "no optimiser 'adm'; did you mean 'adam'"),
         ({"schedule": "linear(stat=1)"}, "'linear' has no setting 'stat'"),
         ({"until_converged": 3, "evaluate_every": 0}, "counts evaluations"),
-        ({"balance": 0.9, "game": "vae", "penalty": "none"}, "leave --balance out"),
+        ({"balance": 0.9, "game": "vae", "penalty": "none"}, "leave `balance` out"),
         ({"dynamics": "alternating(turns={'critic': 0})"}, "`turns`"),
     ],
 )

@@ -498,7 +498,7 @@ def test_bad_input_is_refused_in_one_sentence() -> None:
     gray = x.clone()
     gray[2, 3] = 0.25
     for work in taken(game, gray).values():
-        assert "other values, such as 0.25; binarise them: train the run with --binarise fresh or fixed" in refused(
+        assert "other values, such as 0.25; binarise them: train the run with `binarise='fresh'` (or fixed)" in refused(
             work
         )
     for bad, words in ((x[:0], "no images"), (torch.full_like(x, math.nan), "NaN or infinite")):
@@ -515,10 +515,10 @@ def test_bad_input_is_refused_in_one_sentence() -> None:
     for bound in (elbo, importance_bound):
         words = refused(lambda bound=bound: bound(avb, x.float()))
         assert "(Implicit) has samples and no log_prob" in words
-        assert "--how ais" in words
+        assert "`how=['ais']`" in words
     decoder = binary_game()
     del decoder.encoder
-    assert "--initial prior" in refused(lambda: annealed_importance(decoder, x, initial="posterior"))
+    assert "`initial='prior'`" in refused(lambda: annealed_importance(decoder, x, initial="posterior"))
     assert "`precision` is 'fp8'" in refused(lambda: annealed_importance(avb, x.float(), precision="fp8"))  # type: ignore[arg-type]
     for key in ("chains", "temperatures", "leapfrog"):
         assert f"`{key}` is 0" in refused(lambda key=key: annealed_importance(game, x, **{**QUICK, key: 0}))
@@ -582,7 +582,7 @@ def test_what_the_command_refuses(folders: dict[str, Path], capsys: pytest.Captu
         ((folders["vae"], "--how", "eblo"), "did you mean 'elbo'?"),
         ((folders["vae"], "--how", ","), "--how names no estimate"),
         ((folders["vae"], "--count", 0), "--count is 0"),
-        ((folders["vae"], "--chains", 0), "`chains` is 0"),
+        ((folders["vae"], "--chains", 0), "--chains is 0"),
         (
             (folders["vae"], "--how", "elbo", "--chains", 3),
             "--chains is about ais, and --how asks for elbo; leave it out.",
@@ -626,7 +626,7 @@ def test_binarisation_is_named_and_done() -> None:
 
 
 def test_the_room_of_estimates() -> None:
-    assert set(registry.members("likelihoods")) == {"elbo", "iwae", "ais", "kde"}
+    assert set(registry.registry("likelihoods")) == {"elbo", "iwae", "ais", "kde"}
     assert "chains=16" in registry.settings(annealed_importance)
     game = binary_game().float()
     found = kernel_estimate(game, zeros_and_ones().float(), zeros_and_ones(8).float(), samples=30)

@@ -42,7 +42,7 @@ from interalia.games.aae import SemiAAE
 from interalia.games.avb import FLOOR
 from interalia.learning import dynamics
 from interalia.learning.dynamics import Rules
-from interalia.learning.optimizers import OPTIMISERS, sgd
+from interalia.learning.optimizers import OPTIMIZERS, sgd
 from interalia.networks.draw import Attention
 from interalia.networks.weights import estimate_population, initialise_output
 
@@ -729,7 +729,7 @@ def test_one_stage_shares_out_what_it_accumulates() -> None:
 def test_optimisers_begin_as_they_say() -> None:
     """Adam with this family's beta1 of 0.5, SGD without momentum, and the rates of each."""
     parameter = nn.Parameter(torch.zeros(1))
-    made = {name: optimiser([parameter]).param_groups[0] for name, optimiser in OPTIMISERS.items()}
+    made = {name: optimiser([parameter]).param_groups[0] for name, optimiser in OPTIMIZERS.items()}
     assert (made["adam"]["betas"], made["adam"]["lr"]) == ((0.5, 0.999), 2e-4)
     assert (made["sgd"]["momentum"], made["sgd"]["lr"]) == (0, 1e-2)
     assert made["rmsprop"]["lr"] == 5e-5

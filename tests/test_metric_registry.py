@@ -37,7 +37,8 @@ def game() -> Game:
 
 @pytest.fixture(autouse=True)
 def _registry_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(REGISTRY, "entries", dict(REGISTRY.entries))
+    for own in ("added", "origins"):
+        monkeypatch.setattr(REGISTRY, own, dict(getattr(REGISTRY, own)))
 
 
 @pytest.fixture

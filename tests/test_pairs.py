@@ -134,7 +134,7 @@ def test_facades_are_cut_in_halves_and_shuffled_to_train(root: Path) -> None:
 
 
 def test_facades_that_are_not_pairs(root: Path, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"facades are missing .*--root DIR"):
+    with pytest.raises(UserError, match=r"facades are missing .*`root=DIR`"):
         data.load("facades", root=tmp_path)
     for i in range(9):
         Image.new("RGB", (16, 8)).save(tmp_path / f"{i}.png")

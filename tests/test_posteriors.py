@@ -368,7 +368,7 @@ def test_what_draw_cannot_paint() -> None:
             (5,),
             r"images, which they paint.*choose other `networks`, such as auto",
         ),
-        (Run(game="vae", networks="draw(side=1)", latent=16), (1, 8, 8), r"`side` 2 or more"),
+        (Run(game="vae", networks="draw(side=1)", latent=16), (1, 8, 8), r"`side` is 1, and it must be 2 or more"),
         (
             Run(game="vae", encoder="recurrent", latent=16),
             (1, 8, 8),

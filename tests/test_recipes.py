@@ -128,3 +128,18 @@ def test_a_run_is_held_against_the_two_recipes_of_its_game_and_data() -> None:
         "infogan-mnist infogan-mnist-paper": ["infogan-mnist", "infogan-mnist-paper"],
         "cyclegan-facades cyclegan-facades-paper": ["cyclegan-facades", "cyclegan-facades-paper"],
     }
+
+
+def test_a_recipe_is_an_attribute_and_a_row_alike() -> None:
+    assert recipes.cali_mnist is REGISTRY["cali-mnist"]
+    assert recipes.cali_mnist(steps=7) == recipes.ali_mnist(
+        name="cali-mnist", labels=True, schedule="linear(start=0.5, final=0.0)", steps=7
+    )
+    assert {name.replace("-", "_") for name in REGISTRY} <= set(dir(recipes))
+    with pytest.raises(AttributeError, match="no attribute 'ali_nothing'"):
+        _ = recipes.ali_nothing
+    REGISTRY.add("mine", lambda **overrides: recipes.ali_digits(**overrides, name="mine"))
+    try:
+        assert recipes.mine(steps=3).name == "mine"
+    finally:
+        REGISTRY.remove("mine")

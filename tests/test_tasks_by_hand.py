@@ -105,6 +105,8 @@ DEFAULTS: dict[str, dict[str, object]] = {
     "latents": {"seed": 0},
     "manifold": {"side": 20, "seed": 0},
     "neighbours": {"count": 8, "seed": 0, "y": None},
+    "hole": {},
+    "places": {},
     "place": {"kind": "label"},
     "project": {"steps": 200, "rate": 0.05, "mask": None, "start": None, "seed": 0, "y": None},
     "recognise": {},
@@ -265,7 +267,7 @@ def test_tasks_name_the_networks_that_they_need(name: str) -> None:
 def test_labelled_tasks_name_the_games_that_are_conditional_and_infer() -> None:
     with pytest.raises(UserError) as caught:
         tasks.check_conditional(ali(double, double), "edit")
-    named = str(caught.value).split("--attributes: ")[1].rstrip(".").split(", ")
+    named = str(caught.value).split("`attributes='all'`: ")[1].rstrip(".").split(", ")
     assert "ALI" in named
     assert not {"GAN", "InfoGAN", "VAE"} & set(named)
     refused("has no encoder", tasks.check_conditional, gan(double, labels=3), "edit")
@@ -838,7 +840,7 @@ def test_the_sampler_by_hand() -> None:
     assert epochs == pytest.approx([0, 1 / 3, 2 / 3, 1, 4 / 3])
     assert states == [{"epoch": e, "position": p} for e, p in ((0, 0), (0, 1), (0, 2), (1, 0), (1, 1))]
     assert (Sampler(3, 3, 0).batches, Sampler(3, 1, 0).batches) == (1, 3)
-    refused("lower it to --batch 3 or less", Sampler, 3, 4, 0)
+    refused("lower it to `batch=3` or less", Sampler, 3, 4, 0)
     refused("at least 1 row", Sampler, 3, 0, 0)
 
 

@@ -379,7 +379,7 @@ def test_the_plane_of_z_is_even_in_probability() -> None:
     torch.testing.assert_close(x[2, 2][None], middle)
     corner = torch.special.ndtri(torch.tensor([[0.1, 0.9]]))  # the upper left: z_1 low, z_2 high
     torch.testing.assert_close(x[0, 0][None], tasks.decode(trained.game, corner))
-    with pytest.raises(UserError, match="train with --latent 2"):
+    with pytest.raises(UserError, match="train with `latent=2`"):
         tasks.manifold(building.build(runs.Run(game="vae", latent=3), (2,)))
 
 

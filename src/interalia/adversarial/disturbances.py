@@ -350,10 +350,8 @@ def outscoring(p: Tensor, q: Tensor) -> float:
 
 
 NOISES: Registry[Callable[..., Disturbance]] = Registry(
-    "noises",
-    {"annealed": InstanceNoise, "constant": ConstantNoise},
+    "noises", {"annealed": InstanceNoise, "constant": ConstantNoise}, base=Disturbance
 )
 AUGMENTATIONS: Registry[Callable[..., Disturbance]] = Registry(
-    "augmentations",
-    {"fixed": Augmentation, "adaptive": AdaptiveAugmentation},
+    "augmentations", {"fixed": Augmentation, "adaptive": AdaptiveAugmentation}, base=Disturbance
 )

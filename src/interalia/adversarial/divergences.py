@@ -608,7 +608,7 @@ class Hinge(Divergence):
         return p.mean() - q.mean()
 
 
-class BigBiGAN(Divergence):
+class BigBiGAN(Hinge):
     """Hinge on each of the critic's terms for itself: of x, of z and of (x, z).
 
     critic: sum over heads of mean[max(0, 1 - p)] + mean[max(0, 1 + q)];  generator: sum over heads of mean[p] - mean[q].
@@ -624,12 +624,6 @@ class BigBiGAN(Divergence):
     """
 
     separate: ClassVar[bool] = True
-
-    def on_p(self, p: Tensor) -> Tensor:
-        return relu(1 - p)
-
-    def on_q(self, q: Tensor) -> Tensor:
-        return relu(1 + q)
 
     def generator_loss(self, p: Tensor, q: Tensor) -> Tensor:
         return self.mean(p) - self.mean(q)
@@ -753,4 +747,5 @@ REGISTRY: Registry[Callable[..., Divergence]] = Registry(
         "wasserstein": Wasserstein,
         "relativistic": Relativistic,
     },
+    base=Divergence,
 )

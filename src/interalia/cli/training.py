@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from interalia.cli.asking import TrustGenerator, app, say
-from interalia.errors import UserError, unknown
+from interalia.errors import UserError, resuming, unknown
 from interalia.runs import FREE, OWN, Run, from_toml, kinds
 from interalia.runs.folder import Folder, fitted
 
@@ -101,7 +101,7 @@ def train(
     engine.spare_threads(prepared)
     trained = engine.finish(prepared, callbacks.usual(prepared, tensorboard=tensorboard))
     if prepared.step < prepared.steps and not prepared.converged:
-        raise SystemExit(130)
+        raise KeyboardInterrupt(f"go on with {resuming(trained.folder.path)}." if trained.folder else "")
     say(f"The page of results: {reports.make(trained)}")
 
 
@@ -166,6 +166,7 @@ def resumed(folder: Path, recipe: str | None, given: dict[str, Any], out: Path |
             )
     if recipe is not None or out is not None:
         raise UserError("a resumed run keeps its recipe and its folder; leave out the recipe and --out.")
+    Folder(folder).check_plugins()
     run = Folder(folder).run()
     if "epochs" in given and "steps" not in given:
         given["steps"] = None

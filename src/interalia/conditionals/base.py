@@ -135,8 +135,10 @@ class Conditional(nn.Module, abc.ABC):
         """Raises a UserError unless it has what it stands on, once it is part of a game."""
 
     def hidden(self, *c: Tensor) -> Tensor:
-        """The last hidden layer of the network, the representation that probes read."""
-        return self.network.hidden(*c)  # type: ignore[operator, no-any-return]
+        """The last hidden layer of the network, the representation that probes read; what the network returns where it has
+        no method `hidden`."""
+        own: Callable[..., Tensor] = self.network.hidden if hasattr(self.network, "hidden") else self.network  # type: ignore[assignment]
+        return own(*c)
 
     heads: int = 1  # how many numbers the network answers for each dimension of y
     density: ClassVar[bool] = True  # whether its distributions have a `log_prob`, or what `drawn` takes in its place

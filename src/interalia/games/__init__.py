@@ -41,6 +41,7 @@ REGISTRY: Registry[type[Game]] = Registry(
         "infogan": InfoGAN,
         "cyclegan": CycleGAN,
     },
+    base=Game,
 )
 
 __all__ = [

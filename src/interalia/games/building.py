@@ -78,7 +78,12 @@ def set_up(run: Run, data: DataSpec) -> Setup:
 
 
 def check(run: Run, kind: type[Game], data: DataSpec, needs: Needs) -> None:
-    """Raises a UserError where the game cannot be told what the run tells it, or its critics cannot be packed."""
+    """Raises a UserError where the game says no needs, cannot be told what the run tells it, or its critics be packed."""
+    if not needs:
+        raise UserError(
+            f"{kind.__name__} does not say which networks it is made from; give the class a method `needs`, or train a game "
+            f"of it that is made in Python."
+        )
     if data.condition and not kind.feeds.conditional:
         able = who(also=lambda kind: kind.feeds.conditional)
         raise UserError(f"{kind.__name__} cannot be told {data.y}; leave out `{data.y}`, or play one that can: {able}.")

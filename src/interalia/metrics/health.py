@@ -21,7 +21,7 @@ from torch.distributions import Normal
 from interalia import tasks
 from interalia.adversarial.disturbances import outscoring
 from interalia.adversarial.divergences import Wasserstein
-from interalia.data.sampler import permutation
+from interalia.data.sampler import some_rows
 from interalia.data.store import Store
 from interalia.errors import UserError
 from interalia.games.capabilities import Adversarial, Generates, Infers, require
@@ -29,12 +29,7 @@ from interalia.games.needs import critics
 from interalia.games.variational import Variational
 from interalia.metrics import verdicts
 from interalia.metrics.distances import maximum_mean_discrepancy
-from interalia.metrics.inference import (
-    latent_reconstruction,
-    marginal_kl,
-    posterior_moments,
-    reconstruction,
-)
+from interalia.metrics.inference import latent_reconstruction, marginal_kl, posterior_moments, reconstruction
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -201,7 +196,7 @@ def of_arrays(
     if labels is not None and len(fake) != total:
         raise UserError(f"there are {len(fake)} samples and {total} labels; draw one sample with each label of `x`.")
     n = min(total, len(fake), COUNT)
-    fitting, in_features = partial(_fitting, total, _rows(total, n)), partial(_in_features, features)
+    fitting, in_features = partial(_fitting, total, some_rows(total, n)), partial(_in_features, features)
     signs: dict[str, float] = {"examples": float(n)}
     if n >= 2:
         own = fitting(held_out, "x")
@@ -211,7 +206,7 @@ def of_arrays(
             signs |= of_latents(_latents(fitting(z, "z"), "z", prior), *prior)
         if z_mean is not None:
             signs["active"] = active(_latents(fitting(z_mean, "z_mean"), "z_mean", prior), prior[1])
-        of_x, of_fake = in_features(own), in_features(fake[_rows(total if labels is not None else len(fake), n)])
+        of_x, of_fake = in_features(own), in_features(fake[some_rows(total if labels is not None else len(fake), n)])
         signs |= _beside(of_x, of_fake, train, shape, in_features, kept)
         if labels is not None:
             signs |= of_labels(of_x, of_fake, fitting(labels, "labels"))
@@ -271,7 +266,7 @@ def _beside(
         raise UserError(
             f"`train` has the shape {tuple(values.shape)}; beside these `x` it is (k, {str(shape)[1:-1].strip(',')})."
         )
-    chosen = _rows(len(values), min(len(values), TRAINING))
+    chosen = some_rows(len(values), min(len(values), TRAINING))
     return of_samples(x, samples, features(values[chosen]), len(chosen) / len(values), kept)
 
 
@@ -297,11 +292,6 @@ def _pair(values: tuple[ArrayLike, ArrayLike], name: str) -> tuple[Tensor, Tenso
     if len(p) < 2 or len(q) < 2:
         raise UserError(f"`{name}` has {len(p)} and {len(q)} scores; give 2 or more of data and of samples.")
     return p, q
-
-
-def _rows(total: int, count: int, seed: int = 0) -> Tensor:
-    """Which `count` of so many are looked at, in order."""
-    return permutation(total, seed)[:count].sort()[0]
 
 
 def examine(
@@ -330,7 +320,7 @@ def examine(
     kept = {} if kept is None else kept
     count = min(COUNT, len(dataset.validation))
     rows = {
-        "train": _rows(len(dataset.train), min(TRAINING, len(dataset.train)), seed),
+        "train": some_rows(len(dataset.train), min(TRAINING, len(dataset.train)), seed),
         "validation": torch.arange(count),
     }
     found = _critic(playing or game, dataset, rows, seed)
@@ -367,11 +357,7 @@ def _finite(found: Mapping[str, float]) -> dict[str, float]:
 
 
 def of_samples(
-    x: Tensor,
-    samples: Tensor,
-    train: Tensor | None = None,
-    share: float = 1.0,
-    kept: dict[str, Tensor] | None = None,
+    x: Tensor, samples: Tensor, train: Tensor | None = None, share: float = 1.0, kept: dict[str, Tensor] | None = None
 ) -> dict[str, float]:
     """What samples are beside held-out data and training data, all in features.
 

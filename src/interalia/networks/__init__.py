@@ -19,6 +19,6 @@ FAMILIES: tuple[type[Family], ...] = (
     Auto, ALISVHN, ALICIFAR10, ALICelebA, ALITinyImageNet, ALI28, ALIMixture, ALICEToy, BiGAN, Perceptrons, Draw, FGAN,
     InfoGAN, AVB, AVBToy, Translators,
 )  # fmt: skip
-REGISTRY: Registry[type[Family]] = Registry("networks", {family.name: family for family in FAMILIES})
+REGISTRY: Registry[type[Family]] = Registry("networks", {family.name: family for family in FAMILIES}, base=Family)
 
 __all__ = ["REGISTRY", "Critic", "Family", "Map"]

@@ -67,10 +67,12 @@ class Family:
                 raise ValueError(f"`{name}` is {count}, and it must be 1 or more")
 
     def refuse(self, what: str, instead: str = "auto") -> NoReturn:
+        """Raises the UserError of a family that lacks something."""
         name = self.name or type(self).__name__
         raise UserError(f"the networks {name!r} have no {what}; choose other `networks`, such as {instead}.")
 
     def unfit(self, what: str, x: Space, do: str = "choose") -> NoReturn:
+        """Raises the UserError of a family that is made for other data, `do` being what helps."""
         raise UserError(
             f"the networks {self.name!r} are made for {what}, and the data's shape is {x.shape}; {do} other `networks`, such "
             f"as auto, which fit any shape."

@@ -7,18 +7,26 @@ from collections.abc import Mapping
 from html import escape
 from typing import Any
 
+from interalia.registry import Origin
 from interalia.reports.words import can, part_of
 from interalia.runs import OWN
-from interalia.runs.folder import Folder
+from interalia.runs.folder import PLUGINS, Folder
 
 
 def commands(home: Folder, run: Mapping[str, Any]) -> str:
     name = shlex.quote(str(home.path))
     if (home.path / "generator.pt2").is_file() and not (home.path / "generator.safetensors").is_file():
         name += " --trust-generator"
+    name += "".join(f" --plugin {shlex.quote(module)}" for module in plugged(run))
     lines = [*going_on(home, run, name), (f"interalia report {name}", "make this page anew")]
     rows = "".join(f"<dt><code>{escape(line)}</code></dt><dd>{escape(about)}</dd>" for line, about in lines)
     return f"<section><h2>Going on</h2><dl class=commands>{rows}</dl></section>"
+
+
+def plugged(run: Mapping[str, Any]) -> list[str]:
+    """The modules that the run's parts are from which no installed package has."""
+    origins = [Origin.restored(values) for values in run.get(PLUGINS, {}).values()]
+    return sorted({origin.module for origin in origins if not origin.package and origin.module != "__main__"})
 
 
 def going_on(home: Folder, run: Mapping[str, Any], name: str) -> list[tuple[str, str]]:

@@ -15,6 +15,7 @@ from interalia.disk import writing
 from interalia.errors import UserError
 from interalia.reports.rendering import render
 from interalia.reports.words import facts_of
+from interalia.runs import formats
 from interalia.runs.folder import Folder
 from interalia.runs.log import read
 
@@ -33,6 +34,7 @@ def write(folder: Path) -> Path:
     if run is None:
         home.run()  # the error for a folder that is not a run's
         raise AssertionError("a run without a description")
+    run = formats.upgraded(run, home.description)
     results = _read(home.results, f"interalia evaluate {shlex.quote(str(folder))} writes it anew")
     likelihood = _read(home.likelihood, f"interalia likelihood {shlex.quote(str(folder))} writes it anew")
     log = read(home)

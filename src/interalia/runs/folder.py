@@ -9,15 +9,17 @@ from collections.abc import Container, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from interalia import registry
 from interalia.disk import write_json, writing
-from interalia.errors import UserError
-from interalia.runs import FREE, Run
+from interalia.errors import UserError, resuming
+from interalia.runs import FREE, Run, formats
 
 if TYPE_CHECKING:
     from interalia.games import Game
 
-# beside the fields of the run in run.json, the latter in the weights' header too
-FINGERPRINT, ABOUT_GAME = "data_fingerprint", "about_game"
+# beside the fields of the run in run.json, the latter two in the weights' header too; the last says where the part that a
+# field names is from, if not from the library
+FINGERPRINT, ABOUT_GAME, PLUGINS = "data_fingerprint", "about_game", "plugins"
 
 
 class Folder:
@@ -46,7 +48,7 @@ class Folder:
             not self.path.is_dir() or any(not part.name.startswith(".") for part in self.path.iterdir())
         ):
             raise UserError(
-                f"{self.path} exists already; go on with it by --resume {self.path}, or choose another folder with --out."
+                f"{self.path} exists already; go on with it by {resuming(self.path)}, or choose another folder with `out`."
             )
 
     def sweep(self) -> None:
@@ -68,9 +70,10 @@ class Folder:
         beside = {
             FINGERPRINT: self.fingerprint() if fingerprint is None else fingerprint,
             ABOUT_GAME: self.kept(ABOUT_GAME) if game is None else about(game),
+            PLUGINS: plugins_of(run) or None,
         }
         kept = {key: value for key, value in beside.items() if value is not None}
-        write_json(self.description, {**dataclasses.asdict(run), **kept})
+        write_json(self.description, {formats.KEY: formats.FORMAT, **dataclasses.asdict(run), **kept})
 
     def fingerprint(self) -> dict[str, Any] | None:
         """Of the data that the run was trained on; None where the folder keeps none, as older ones do not."""
@@ -102,7 +105,7 @@ class Folder:
         """
         try:
             values = json.loads(self.description.read_text(encoding="utf-8"))
-            return Run(**{key: value for key, value in values.items() if key in Run.__dataclass_fields__})
+            return Run.restored(formats.upgraded(values, self.description))
         except OSError:
             raise UserError(
                 f"{self.path} is not the folder of a run: there is no run.json in it; give the folder that "
@@ -111,12 +114,18 @@ class Folder:
         except (ValueError, TypeError, AttributeError) as error:
             raise UserError(f"{self.description} is damaged ({error}); restore it, or train anew.") from None
 
+    def check_plugins(self) -> None:
+        """Raises a UserError if the run was trained with a part of other people's that is not here; see `check_plugins`."""
+        check_plugins(self.run(), json.loads(self.description.read_text(encoding="utf-8")))
+
     def continued(self, run: Run) -> Run:
         """`run`, checked to be the one that this folder keeps but for what may change, with what that one resolved.
 
         Raises:
-            UserError: the two differ where a resumed run may not, or the copy of the run's generator is gone.
+            UserError: the two differ where a resumed run may not, or the copy of the run's generator is gone, or a part of
+                other people's is.
         """
+        self.check_plugins()
         kept = self.run()
         for key, value in run.placed().fields():
             if key in FREE or value == getattr(kept, key):
@@ -133,6 +142,34 @@ class Folder:
                 f"or generator.pt2 that was there back, or train anew."
             )
         return run
+
+
+def plugins_of(run: Run) -> dict[str, Any]:
+    """Where the parts of a run are from that are not the library's own, by its fields, as a file keeps it."""
+    found = {key: registry.registry(kind).origin(name) for key, kind, name in run.named()}
+    return {key: dataclasses.asdict(origin) for key, origin in found.items() if origin}
+
+
+def check_plugins(run: Run, values: Mapping[str, Any]) -> None:
+    """Warns of a part of a run that is from elsewhere than its file's `values` keep.
+
+    Raises:
+        UserError: it is not here at all.
+    """
+    kept = values.get(PLUGINS)
+    for key, kind, name in run.named():
+        if not isinstance(kept, Mapping) or not isinstance(kept.get(key), Mapping):
+            continue
+        then, now = registry.Origin.restored(kept[key]), registry.registry(kind).origin(name)
+        if name not in registry.registry(kind):
+            raise UserError(
+                f"`{key}` of this run is {name!r}, which is not among the {kind} here; it was from {then} when the run was "
+                f"trained: {then.remedy}."
+            )
+        if now is None or (now.module, now.package) != (then.module, then.package):
+            registry.warn(
+                f"`{key}` of this run, {name!r}, was from {then} when it was trained; now {now or 'built in'}."
+            )
 
 
 def weights_of(path: Path | str) -> Path:
@@ -170,8 +207,16 @@ def export(game: Game, run: Run, step: int, path: Path) -> None:
     from safetensors.torch import save
 
     tensors = {key: value.detach().cpu().contiguous() for key, value in game.state_dict().items()}
-    values = {"run": dataclasses.asdict(run), "step": step, "data": dataclasses.asdict(game.data)}
-    metadata = {"interalia": json.dumps({**values, ABOUT_GAME: about(game)})}
+    values: dict[str, Any] = {
+        formats.KEY: formats.FORMAT,
+        "run": dataclasses.asdict(run),
+        "step": step,
+        "data": dataclasses.asdict(game.data),
+        ABOUT_GAME: about(game),
+    }
+    if plugins := plugins_of(run):
+        values[PLUGINS] = plugins
+    metadata = {"interalia": json.dumps(values)}
     with writing(path, "wb") as file:
         file.write(save(tensors, metadata))
 
@@ -196,9 +241,10 @@ def header(file: Path) -> dict[str, Any]:
     try:
         with safe_open(file, framework="pt") as opened:  # which sees to it that the file is as long as it says
             about: dict[str, Any] = json.loads((opened.metadata() or {})["interalia"])
-    except (SafetensorError, OSError, KeyError, ValueError) as error:
+        about["run"] = formats.upgraded({formats.KEY: about.get(formats.KEY, 1), **about["run"]}, file)
+    except (SafetensorError, OSError, KeyError, ValueError, TypeError, AttributeError) as error:
         raise UserError(
-            f"{file} is damaged or not of this program ({error}); write it anew with interalia train --resume RUN."
+            f"{file} is damaged or not of this program ({error}); write it anew with {resuming('RUN')}."
         ) from None
     if "data" not in about:  # as it was written until version 0.2
         about["data"] = {**about, "condition": about.get("labels", 0)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,13 +13,13 @@ import torch
 from safetensors import safe_open
 
 from interalia import conditionals, games, registry
-from interalia.errors import UserError
+from interalia.errors import UserError, resuming
 from interalia.games import DataSpec, building
 from interalia.games.capabilities import Generates
 from interalia.games.needs import Given, declared
 from interalia.networks.auto import Auto
-from interalia.runs import OWN, Run, generators
-from interalia.runs.folder import Folder, header, own_generator
+from interalia.runs import OWN, Run, described, generators
+from interalia.runs.folder import Folder, check_plugins, header, own_generator
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -37,7 +38,7 @@ class Trained:
         run: the resolved description.
         folder: where it lies, or None.
         step: how many steps it was trained.
-        given: the data that were given from Python, where they were.
+        given: the data that it was trained on, where they are at hand: from the training, or given from Python.
     """
 
     game: Game
@@ -45,6 +46,11 @@ class Trained:
     folder: Folder | None
     step: int
     given: Dataset | None = None
+
+    @functools.cached_property
+    def dataset(self) -> Dataset:
+        """The data that it was trained on: those at hand, or else those that the run describes, loaded once."""
+        return self.given or described.dataset(self.run)
 
 
 def resolve_device(name: str) -> torch.device:
@@ -102,13 +108,14 @@ def load(
         if not file.exists():
             raise UserError(
                 f"{home.path} has no weights yet: its training was broken off before the first checkpoint; go on with "
-                f"interalia train --resume {home.path}."
+                f"{resuming(home.path)}."
             )
     about = header(file)
     data = DataSpec.read(about["data"])
     with safe_open(file, framework="pt") as opened:
         tensors = {key: opened.get_tensor(key) for key in opened.keys()}  # noqa: SIM118 (not a mapping)
-    run = Run(**{key: value for key, value in about["run"].items() if key in Run.__dataclass_fields__})
+    run = Run.restored(about["run"])
+    check_plugins(run, about)
     check_given(run, file, game, generator, dataset)
     made = copy.deepcopy(game) if game is not None else built(as_trained(run, tensors), data, file, generator, trust)
     try:

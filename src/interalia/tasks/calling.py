@@ -84,6 +84,13 @@ def place(names: Sequence[str], name: str, kind: str = "label") -> int:
     raise unknown(kind, name, names)
 
 
+def places(game: Game, text: str) -> list[int]:
+    """Which of a game's labels or attributes are named, with commas between them; a name may hold a comma itself where it is
+    named alone."""
+    words = [text] if text in game.data.names else [word.strip() for word in text.split(",") if word.strip()]
+    return [place(game.data.names, word, "attribute" if game.data.attributes else "label") for word in words]
+
+
 def numeric(name: str) -> bool:
     """Whether a name is a number."""
     try:
@@ -108,7 +115,7 @@ def labels(game: Game, count: int, seed: int = 0, label: int | str | None = None
         if label is not None:
             raise UserError(
                 f"this {type(game).__name__} was told attributes and no labels; leave the label out, or give attributes "
-                f"(--told)."
+                f"(`y`)."
             )
         drawn = torch.rand(count, game.data.condition, generator=generator)
         return ((drawn < torch.tensor(list(game.data.attributes.values()))).float(),)
@@ -116,7 +123,7 @@ def labels(game: Game, count: int, seed: int = 0, label: int | str | None = None
         if label is not None:
             raise UserError(
                 f"this {type(game).__name__} was not told any labels, so it cannot generate by label; leave the label out, "
-                f"or train a game with --labels."
+                f"or train a game with `labels=True`."
             )
         return ()
     if isinstance(label, str):
@@ -151,7 +158,7 @@ def told(game: Game, y: ArrayLike | None, count: int) -> tuple[Tensor, ...]:
     if y is None:
         raise UserError(
             f"this {type(game).__name__} was told {kind}, so it has to be told those of the images too; give their {kind} "
-            f"(--told)."
+            f"(`y`)."
         )
     try:
         y = torch.as_tensor(y)
@@ -184,6 +191,6 @@ def check_conditional(game: Game, task: str) -> None:
     if not game.data.condition:
         able = who(Infers, also=lambda kind: kind.feeds.conditional)
         raise UserError(
-            f"this {type(game).__name__} was not told any labels; {task} by label needs a game that is trained with --labels "
-            f"or --attributes: {able}."
+            f"this {type(game).__name__} was not told any labels; {task} by label needs a game that is trained with "
+            f"`labels=True` or `attributes='all'`: {able}."
         )

@@ -34,7 +34,7 @@ def recognise(game: Game, x: Tensor) -> Tensor:
 
     Example:
         >>> import interalia
-        >>> run = interalia.runs.recipes.infogan_mnist(data="digits", latent=16)
+        >>> run = interalia.recipes.infogan_mnist(data="digits", latent=16)
         >>> recognise(interalia.build(run), torch.zeros(3, 1, 8, 8)).shape
         torch.Size([3, 12])
     """
@@ -115,7 +115,7 @@ def manifold(game: Game, side: int = 20, seed: int = 0) -> Tensor:
     if prior.size != 2:
         raise UserError(
             f"the plane of z is drawn where z has 2 dimensions, and this game's has {prior.size}; train with "
-            f"--latent 2, or use traverse."
+            f"`latent=2`, or use traverse."
         )
     if not isinstance(prior, StandardNormal | Uniform):
         raise UserError(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
@@ -59,7 +61,7 @@ def project(
 
     Example:
         >>> import interalia
-        >>> game = interalia.build(interalia.runs.recipes.gan_mnist(data="digits"))
+        >>> game = interalia.build(interalia.recipes.gan_mnist(data="digits"))
         >>> project(game, torch.zeros(2, 1, 8, 8), steps=3).shape
         torch.Size([2, 64])
     """
@@ -116,6 +118,49 @@ def nearest(game: Game, x: Tensor, known: Tensor, seed: int, y: Tensor | None) -
     return found
 
 
+def hole(shape: Sequence[int], name: str | Path) -> Tensor:
+    """The mask of a named hole, a half of an image or its middle quarter, or that which a picture shows: 1 where an image is
+    known and the picture white, shape (1, height, width).
+
+    Raises:
+        UserError: there is no such hole or picture, or the picture has another size.
+
+    Example:
+        >>> hole((1, 2, 4), "left")
+        tensor([[[0., 0., 1., 1.],
+                 [0., 0., 1., 1.]]])
+    """
+    height, width = shape[1:]
+    holes = {
+        "left": (slice(None), slice(0, width // 2)),
+        "right": (slice(None), slice(width // 2, width)),
+        "top": (slice(0, height // 2), slice(None)),
+        "bottom": (slice(height // 2, height), slice(None)),
+        "centre": (slice(height // 4, height - height // 4), slice(width // 4, width - width // 4)),
+    }
+    if name in holes:
+        known = torch.ones(1, height, width)
+        known[0][holes[str(name)]] = 0
+        return known
+    if not Path(name).exists():
+        raise UserError(
+            f"there is no mask {name}; it is one of {', '.join(holes)}, or a black and white picture's path."
+        )
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with Image.open(name) as opened:
+            gray = opened.convert("L")
+    except (OSError, UnidentifiedImageError):
+        raise UserError(f"the mask {name} is no picture; give a .png, white where the image is known.") from None
+    if gray.size != (width, height):
+        raise UserError(
+            f"the mask {name} has {gray.size[0]}x{gray.size[1]} pixels, and this game's images have {width}x{height}; give "
+            f"one of that size."
+        )
+    return (torch.tensor(list(gray.getdata()), dtype=torch.float32).view(1, height, width) >= 128).float()
+
+
 def checked(game: Game, mask: ArrayLike) -> Tensor:
     """The mask at one image's full shape.
 
@@ -165,7 +210,7 @@ def complete(
 
     Example:
         >>> import interalia
-        >>> game = interalia.build(interalia.runs.recipes.ali_digits())
+        >>> game = interalia.build(interalia.recipes.ali_digits())
         >>> mask = torch.ones(1, 8, 8)
         >>> mask[:, :, 4:] = 0
         >>> complete(game, torch.zeros(2, 1, 8, 8), mask, steps=3).shape

@@ -87,7 +87,7 @@ def generate(
 
     Example:
         >>> import interalia
-        >>> game = interalia.build(interalia.runs.recipes.ali_digits())
+        >>> game = interalia.build(interalia.recipes.ali_digits())
         >>> generate(game, 3).shape
         torch.Size([3, 1, 8, 8])
     """
@@ -191,7 +191,7 @@ def neighbours(
 
     Example:
         >>> import interalia
-        >>> game = interalia.build(interalia.runs.recipes.ali_digits())
+        >>> game = interalia.build(interalia.recipes.ali_digits())
         >>> images = torch.rand(5, 1, 8, 8)
         >>> neighbours(game, images, images, 1).flatten()
         tensor([0, 1, 2, 3, 4])

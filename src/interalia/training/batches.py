@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from torch import Tensor
 
 from interalia.data.dataset import Dataset
-from interalia.data.sampler import Sampler, permutation
+from interalia.data.sampler import Sampler
 from interalia.data.store import Store, as_tensor
 
 IMAGES_FOR_MEAN = 500  # as the original ALI draws the mean image
@@ -21,5 +21,4 @@ def draw(stores: Sequence[Store], samplers: Sequence[Sampler]) -> Iterator[tuple
 
 def mean_image(dataset: Dataset) -> Tensor:
     """The mean of some training images, shape `dataset.shape`: of a fixed draw, since files may lie sorted by class."""
-    order = permutation(len(dataset.train))[:IMAGES_FOR_MEAN]
-    return as_tensor(dataset.train.x[order.sort().values.numpy()]).mean(0)
+    return as_tensor(dataset.train.x[dataset.train.rows(IMAGES_FOR_MEAN)]).mean(0)

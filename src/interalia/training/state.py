@@ -22,9 +22,8 @@ from interalia.networks import weights
 from interalia.runs import Run
 from interalia.runs.claims import Claim
 from interalia.runs.folder import Folder
+from interalia.runs.formats import FORMAT
 from interalia.training.batches import draw
-
-FORMAT = 2  # of checkpoints
 
 
 @dataclasses.dataclass

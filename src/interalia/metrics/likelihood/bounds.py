@@ -103,7 +103,7 @@ def _from_draws(
     if not encoder.density:
         raise UserError(
             f"this {type(game).__name__}'s encoder ({type(encoder).__name__}) has samples and no log_prob, and a bound "
-            f"needs log q(z | x); use annealed importance sampling (--how ais), which needs none, or --encoder gaussian."
+            f"needs log q(z | x); use annealed importance sampling (`how=['ais']`), or `encoder='gaussian'`."
         )
     with quietly(game, seed):
         rows = rows or rows_that_fit(game)

@@ -141,8 +141,8 @@ def checked(game: Game, x: Tensor) -> None:
         if len(between):
             raise UserError(
                 f"this {type(game).__name__}'s p(x | z) is one of zeros and ones, and the images hold other values, such as "
-                f"{float(between[0]):.3g}; binarise them: train the run with --binarise fresh or fixed, which measures it on "
-                f"such images too."
+                f"{float(between[0]):.3g}; binarise them: train the run with `binarise='fresh'` (or fixed), which "
+                f"measures it on such images too."
             )
 
 
@@ -202,11 +202,7 @@ def rows_that_fit(game: Game) -> int:
 
 
 def gathered(
-    images: int,
-    chunk: int,
-    seed: int,
-    about: str,
-    work: Callable[[Tensor, Callable[[float], None]], Tensor],
+    images: int, chunk: int, seed: int, about: str, work: Callable[[Tensor, Callable[[float], None]], Tensor]
 ) -> tuple[Tensor, Tensor]:
     """Work on images, a chunk at a time, in an order drawn by seed: what is done when it is interrupted is a random part.
 
@@ -245,7 +241,7 @@ def gathered(
             if not done:
                 raise KeyboardInterrupt(
                     f"interrupted before the first {min(chunk, images):,} images were done, which are taken at once; there "
-                    f"is no estimate yet. Ask for fewer --temperatures, or --count."
+                    f"is no estimate yet. Ask for fewer `temperatures`, or a smaller `count`."
                 ) from None
     rows = torch.cat(done)
     back = rows.argsort()
