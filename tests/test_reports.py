@@ -376,7 +376,7 @@ def test_a_page_promises_nothing_that_a_game_of_other_people_cannot(
     if kept:
         run[ABOUT_GAME] = facts(kind)
     else:
-        monkeypatch.setitem(games.REGISTRY.entries, "theirs", kind)
+        monkeypatch.setitem(games.REGISTRY.built_in, "theirs", kind)
         by_name.cache_clear()
     page = Page(reports.write(folder(tmp_path, run, None, LOG)).read_text())
     assert "a generator of other people's" in page.text
