@@ -17,9 +17,10 @@ from interalia.contexts import frozen, quietly
 from interalia.games import VAE
 from interalia.metrics.likelihood import annealed_importance, annealing, elbo
 from interalia.metrics.likelihood.estimate import rows_that_fit
-from interalia.networks.avb import avb
-from interalia.networks.sizes import Sizes
+from interalia.networks import Map
+from interalia.networks.avb import AVB
 from interalia.papers.experiment import Experiment, Job, Setting, Values
+from interalia.spaces import Space
 
 LATENTS, PIXELS, SIGMA = (8, 32, 50), 100, 0.5
 IMAGES, QUICK_IMAGES = 100, 8
@@ -181,7 +182,7 @@ def game_to_time(decoder: str) -> tuple[VAE, tuple[int, ...]]:
         network: nn.Module = nn.Sequential(*layers, nn.Sigmoid())
     else:
         shape = (1, SIDE, SIDE)
-        network = avb(Sizes(shape, SIZE), MAPS, 1, 1).decoder
+        network = AVB(MAPS).make(Map((Space("z", (SIZE,)),), Space("x", shape, "unit")))
     encoder = Gaussian(nn.Sequential(nn.Flatten(), nn.Linear(SIDE**2, 2 * SIZE)))
     return VAE(encoder, Dirac(network), StandardNormal(SIZE), likelihood="bernoulli"), shape
 
