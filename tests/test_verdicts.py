@@ -302,7 +302,7 @@ X = np.zeros((30, 3))
         ({"x": np.zeros(30), "samples": np.zeros(30)}, r"give arrays \(n, ...\) and \(m, ...\)"),
         ({"x": X * np.nan}, "`x` holds NaN"),
         ({"x": "pictures"}, "`x` is no array of numbers"),
-        ({"reconstructions": X[1:]}, r"`reconstructions` has the shape \(29, 3\); beside so many `x` it is \(30, 3\)"),
+        ({"reconstructions": X[1:]}, r"`reconstructions` has the shape \(29, 3\); beside these `x` it is \(30, 3\)"),
         ({"back": X[:, 1:]}, "`back` has the shape"),
         ({"z": np.zeros(30)}, "`z` has the shape"),
         ({"z": X, "prior": (0.0, 0.0)}, "positive variance"),

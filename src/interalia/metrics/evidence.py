@@ -15,6 +15,7 @@ from torch import Tensor
 from interalia import tasks
 from interalia.conditionals import Codes, Prior
 from interalia.data.dataset import Dataset, Split
+from interalia.data.sampler import permutation
 from interalia.data.store import as_tensor
 from interalia.errors import UserError
 from interalia.games.capabilities import Generates, HasCodes, require
@@ -34,7 +35,6 @@ COUNT = 5_000  # samples, where the split has as many
 QUICK_COUNT = 500
 MIXTURE_COUNT = 10_000  # the samples of ALI's mode count, of which the first
 PACGAN_COUNT = 2_500  # are those of PacGAN's protocol
-DISCREPANCY_COUNT = 2_000  # latents for the maximum mean discrepancy, whose cost is quadratic
 
 
 @dataclass(frozen=True)
@@ -215,6 +215,10 @@ class Evidence:
     def where(self) -> str:
         """Which held-out points these are, for a protocol."""
         return f"{len(self.x)} of {len(self.part)} of the {self.split} split, seed {self.seed}"
+
+    def shuffled(self, values: Tensor) -> Tensor:
+        """These rows in an order drawn by the seed."""
+        return values[permutation(len(values), self.seed)]
 
     # ---- what the game infers
 
