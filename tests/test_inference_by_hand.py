@@ -235,7 +235,7 @@ def test_too_few_points_to_choose_by(machines: list[Machine], n: int, labels: li
 
 def test_one_label_is_refused_and_two_are_not() -> None:
     x, y = points(6)
-    with pytest.raises(UserError, match="2 or more"):
+    with pytest.raises(UserError, match="at least 2"):
         inference.linear_probe_accuracy(x, torch.zeros(6), x, y)
     assert inference.linear_probe_accuracy(x, y, x, y) > 0
 

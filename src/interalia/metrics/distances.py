@@ -61,8 +61,7 @@ def frechet(mu1: Tensor, sigma1: Tensor, mu2: Tensor, sigma2: Tensor) -> float:
 
 def _root(sigma: Tensor) -> Tensor:
     values, vectors = torch.linalg.eigh((sigma + sigma.T) / 2)
-    root: Tensor = (vectors * values.clamp(min=0).sqrt()) @ vectors.T
-    return root
+    return (vectors * values.clamp(min=0).sqrt()) @ vectors.T
 
 
 def frechet_distance(a: Tensor, b: Tensor) -> float:

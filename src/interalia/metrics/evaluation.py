@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from interalia.data.dataset import Dataset
 from interalia.errors import UserError, unknown
+from interalia.games.game import Game
 from interalia.metrics import REGISTRY
 from interalia.metrics.entries import Better
 from interalia.metrics.evidence import Evidence
-
-if TYPE_CHECKING:
-    from interalia.games import Game
-    from interalia.metrics.extractors import Extractor
+from interalia.metrics.extractors import Extractor
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,15 +20,13 @@ from interalia.data.store import as_tensor
 from interalia.errors import UserError, check_choice
 from interalia.games.capabilities import Generates, HasCodes, require
 from interalia.games.feeds import conditions
+from interalia.games.game import Game
 from interalia.metrics.classifier import Classifier
 from interalia.metrics.codes import code_bounds
 from interalia.metrics.coverage import ModeCoverage, Neighbourhoods, mixture_coverage, precision_recall_density_coverage
 from interalia.metrics.distances import frechet_distance
 from interalia.metrics.extractors import Extractor, extractor_for
 from interalia.metrics.inference import PosteriorMoments, Reconstruction, posterior_moments, reconstruction
-
-if TYPE_CHECKING:
-    from interalia.games import Game
 
 NEIGHBOURS = 10_000  # at most so many training points for 1-nearest-neighbour and linear probes
 COUNT = 5_000  # samples, where the split has as many

@@ -209,12 +209,10 @@ def gathered(
     Raises:
         KeyboardInterrupt: nothing is done yet.
     """
-    order = permutation(images, seed)
-    done: list[Tensor] = []
-    found: list[Tensor] = []
+    done: list[tuple[Tensor, Tensor]] = []
     with progress(about, images) as advance, flushed():
         try:
-            for rows in order.split(chunk):
+            for rows in permutation(images, seed).split(chunk):
                 told = 0.0
 
                 def tell(share: float, count: int = len(rows)) -> None:
@@ -224,14 +222,13 @@ def gathered(
 
                 numbers = work(rows, tell).double().cpu()
                 advance(len(rows) - told)
-                done.append(rows)
-                found.append(numbers)
+                done.append((rows, numbers))
         except KeyboardInterrupt:
             if not done:
                 raise KeyboardInterrupt(
                     f"interrupted before the first {min(chunk, images):,} images were done, which are taken at once; there "
                     f"is no estimate yet. Ask for fewer `temperatures`, or a smaller `count`."
                 ) from None
-    rows = torch.cat(done)
+    rows, found = map(torch.cat, zip(*done, strict=True))
     back = rows.argsort()
-    return rows[back], torch.cat(found)[back]
+    return rows[back], found[back]
