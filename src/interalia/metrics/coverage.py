@@ -80,8 +80,7 @@ def _radii(x: Tensor, k: int) -> Tensor:
     radii = []
     for start in range(0, len(x), CHUNK):
         distance = torch.cdist(x[start : start + CHUNK], x)
-        rows = torch.arange(len(distance))
-        distance[rows, rows + start] = torch.inf  # a point is not its own neighbour
+        distance.diagonal(start).fill_(torch.inf)  # a point is not its own neighbour
         radii.append(distance.kthvalue(k, dim=1).values)
     return torch.cat(radii)
 
