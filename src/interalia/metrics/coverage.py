@@ -57,7 +57,7 @@ def precision_recall_density_coverage(real: Tensor, fake: Tensor, k: int = 5) ->
     """
     check_features(real, fake)
     if k < 1 or min(len(real), len(fake)) <= k:
-        raise UserError(f"`k` is {k} for {len(real)} data points and {len(fake)} samples; give from 1 to one less.")
+        raise UserError(f"`k` is {k} of {len(real)} data points and {len(fake)} samples; give 1 to one less than both.")
     real, fake = real.double(), fake.double()
     real_radii, fake_radii = _radii(real, k), _radii(fake, k)
     held = torch.zeros(len(fake), dtype=torch.int64, device=fake.device)  # data balls around each sample
