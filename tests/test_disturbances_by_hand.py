@@ -15,6 +15,7 @@ from interalia.adversarial.disturbances import (
     AUGMENTATIONS,
     CHANGES,
     NOISES,
+    PROBABILITY,
     AdaptiveAugmentation,
     Augmentation,
     ConstantNoise,
@@ -52,7 +53,7 @@ def test_settings_begin_as_documented() -> None:
     }
     for kind, defaults in expected.items():
         assert {name: p.default for name, p in inspect.signature(kind).parameters.items()} == defaults
-    assert AdaptiveAugmentation.greatest == 0.7
+    assert PROBABILITY == 0.7
     assert AdaptiveAugmentation().probability == 0
     assert Augmentation(policy=" flip ,colour").policy == ["flip", "colour"]
     assert AdaptiveAugmentation().policy == ["flip", "translation", "colour", "cutout"]
@@ -244,7 +245,7 @@ def test_borders_of_augmentations() -> None:
         with pytest.raises(ValueError, match=r"`probability` is .* lies in \[0, 1\]"):
             Augmentation(probability=bad)
     for bad in ("", "colour,", "colour,blur"):
-        with pytest.raises(ValueError, match="`policy` names"):
+        with pytest.raises(ValueError, match="`policy` is"):
             Augmentation(policy=bad)
     made = AdaptiveAugmentation(target=1e-9, images=1)
     assert (made.target, made.images) == (1e-9, 1)

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
+from interalia.errors import check_range
 from interalia.registry import Registry
 
 Joints = dict[str, tuple[Tensor, ...]]
@@ -29,8 +30,7 @@ class Penalty(abc.ABC):
     """
 
     def __init__(self, every: int = 1) -> None:
-        if every < 1:
-            raise ValueError(f"`every` is {every}, and it counts steps: 1 or more")
+        check_range(every >= 1, "it counts steps: 1 or more", every=every)
         self.every = every
         self.due = True
 
@@ -85,15 +85,11 @@ class R1(Penalty):
 
     def __init__(self, gamma: float = 1.0, every: int = 1, final: float | None = None) -> None:
         super().__init__(every)
-        if not gamma >= 0:
-            raise ValueError(f"`gamma` is {gamma}, and a charge on gradients has a weight of 0 or more")
-        if final is not None and not (gamma > 0 and final > 0):
-            raise ValueError(
-                f"`gamma` is {gamma} and `final` is {final}; to fall from the one to the other both are above 0"
-            )
-        self.gamma = gamma
+        check_range(gamma >= 0, "a charge on gradients has a weight of 0 or more", gamma=gamma)
+        falls = final is None or (gamma > 0 and final > 0)
+        check_range(falls, "to fall from the one to the other both are above 0", gamma=gamma, final=final)
+        self.gamma = self.weight = gamma
         self.final = final
-        self.weight = gamma
 
     def at(self, step: int, steps: int) -> None:
         super().at(step, steps)
@@ -143,8 +139,7 @@ class Interpolated(Penalty):
 
     def __init__(self, weight: float = 10.0, every: int = 1) -> None:
         super().__init__(every)
-        if not weight >= 0:
-            raise ValueError(f"`weight` is {weight}, and a charge on gradients has a weight of 0 or more")
+        check_range(weight >= 0, "a charge on gradients has a weight of 0 or more", weight=weight)
         self.weight = weight
 
     def charge(self, critic: nn.Module, p: Sequence[Tensor], q: Sequence[Tensor]) -> Tensor:
@@ -164,8 +159,7 @@ class Clip(Penalty):
 
     def __init__(self, bound: float = 0.01) -> None:
         super().__init__()
-        if not bound > 0:
-            raise ValueError(f"`bound` is {bound}, and it must be above 0")
+        check_range(bound > 0, "it must be above 0", bound=bound)
         self.bound = bound
 
     def charge(self, critic: nn.Module, p: Sequence[Tensor], q: Sequence[Tensor]) -> Tensor:
@@ -198,8 +192,7 @@ class Dragan(Penalty):
 
     def __init__(self, weight: float = 10.0, scale: float = 0.5, every: int = 1) -> None:
         super().__init__(every)
-        if weight < 0 or scale < 0:
-            raise ValueError(f"`weight` is {weight} and `scale` is {scale}; they are 0 or more")
+        check_range(weight >= 0 and scale >= 0, "they are 0 or more", weight=weight, scale=scale)
         self.weight = weight
         self.scale = scale
 
@@ -234,8 +227,7 @@ class Pool:
     """
 
     def __init__(self, size: int = 50) -> None:
-        if size < 0:
-            raise ValueError(f"`size` is {size}, and it counts samples: 0 or more")
+        check_range(size >= 0, "it counts samples: 0 or more", size=size)
         self.size = size
         self.samples: list[Tensor] = []
 
@@ -250,12 +242,9 @@ class Pool:
         for sample, swap, place in zip(new, swaps, places, strict=True):
             if len(self.samples) < self.size:
                 self.samples.append(sample.clone())
-                answers.append(sample)
             elif swap:
-                answers.append(self.samples[place])
-                self.samples[place] = sample.clone()
-            else:
-                answers.append(sample)
+                sample, self.samples[place] = self.samples[place], sample.clone()
+            answers.append(sample)
         return torch.stack(answers)
 
     def memory(self) -> Tensor:

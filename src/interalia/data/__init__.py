@@ -155,32 +155,24 @@ def load(
     path = Path(text).expanduser()
     if root is not None and not path.exists():
         path = root / path
-    if path.is_dir():
+    kind = path.suffix.lower()
+    if not path.exists():
+        if "/" in text or "\\" in text or text.startswith((".", "~")) or kind:
+            raise UserError(
+                f"there is no file or folder {text}; give a folder of images, a .zip, .npy or .npz file, "
+                f"or one of the names: {', '.join(sorted(REGISTRY))}."
+            )
+        raise unknown("data set", text, REGISTRY)
+    if path.is_file() and path.stat().st_size == 0:
+        raise UserError(f"the file {path} is empty; copy or download it again.")
+    if path.is_dir() or kind == ".zip":
         from interalia.data.folders import load_folder
 
         return load_folder(path, size)
-    if path.is_file():
-        return _load_file(path, size)
-    if "/" in text or "\\" in text or text.startswith((".", "~")) or Path(text).suffix:
-        raise UserError(
-            f"there is no file or folder {text}; give a folder of images, a .zip, .npy or .npz file, "
-            f"or one of the names: {', '.join(sorted(REGISTRY))}."
-        )
-    raise unknown("data set", text, REGISTRY)
-
-
-def _load_file(path: Path, size: int | None) -> Dataset:
-    kind = path.suffix.lower()
-    if path.stat().st_size == 0:
-        raise UserError(f"the file {path} is empty; copy or download it again.")
     if kind in (".npy", ".npz"):
         from interalia.data.arrays import load_array
 
         return load_array(path, size)
-    if kind == ".zip":
-        from interalia.data.folders import load_folder
-
-        return load_folder(path, size)
     from interalia.data.images import SUFFIXES
 
     if kind in SUFFIXES:

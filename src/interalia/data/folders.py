@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from interalia.data.cache import Entry, remember
 from interalia.data.dataset import Dataset, Split
 from interalia.data.images import CHANNELS, SUFFIXES, Collection
-from interalia.data.splits import Rows, hold_out, sizes, tenths
+from interalia.data.splits import Rows, fill, sizes, tenths
 from interalia.errors import UserError
 
 PARTS = {
@@ -94,13 +94,7 @@ def _split(inner: list[list[str]], where: Path) -> tuple[dict[str, Rows], list[l
         return {"train": train, "validation": validation, "test": test}, inner, how
 
     rows = {part: np.flatnonzero(np.array(given) == part) for part in ("train", "validation", "test")}
-    absent = [part for part in ("validation", "test") if not len(rows[part])]
-    if absent:
-        held = max(1, len(rows["train"]) // 10)
-        if len(rows["train"]) <= held * len(absent):
-            raise UserError(f"{where} holds {len(rows['train'])} image(s) to train on, which are too few; add more.")
-        rows["train"], *parts = hold_out(rows["train"], *[held] * len(absent))
-        rows |= dict(zip(absent, parts, strict=True))
+    rows = fill(rows, "image(s)", where)
     return rows, [path[1:] for path in inner], "Train / validation / test by their folders"
 
 

@@ -41,18 +41,3 @@ def read_idx(path: Path) -> NDArray[np.generic]:
             f"{path} holds {len(data)} bytes and announces {expected}: it is damaged or cut short; download it again."
         )
     return np.frombuffer(data, dtype, offset=start).reshape(shape).astype(dtype.newbyteorder("="), copy=False)
-
-
-def write_idx(array: NDArray[np.generic]) -> bytes:
-    """The bytes of an IDX file.
-
-    Example:
-        >>> write_idx(np.array([7, 9], dtype=np.uint8))
-        b'\\x00\\x00\\x08\\x01\\x00\\x00\\x00\\x02\\x07\\t'
-    """
-    dtype = array.dtype.newbyteorder(">")
-    codes = {np.dtype(text): code for code, text in TYPES.items()}
-    if dtype not in codes:
-        raise UserError(f"IDX has no type for {array.dtype}; convert the array to one of uint8, int32, float32.")
-    sizes = np.array(array.shape, ">u4").tobytes()
-    return bytes([0, 0, codes[dtype], array.ndim]) + sizes + array.astype(dtype).tobytes()

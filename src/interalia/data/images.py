@@ -98,12 +98,9 @@ class Collection:
 
     def survey(self, names: Sequence[str]) -> tuple[str, list[tuple[int, int]]]:
         """The mode that all of `names` are converted to, and their (height, width), from their headers alone."""
-        kinds: set[str] = set()
-        shapes: list[tuple[int, int]] = []
-        for part in self._chunks(names, self._look, "looking at the images"):
-            kinds.update(kind for kind, _ in part)
-            shapes.extend(shape for _, shape in part)
-        return kinds.pop() if len(kinds) == 1 else "RGB", shapes
+        found = [each for part in self._chunks(names, self._look, "looking at the images") for each in part]
+        kinds = {kind for kind, _ in found}
+        return kinds.pop() if len(kinds) == 1 else "RGB", [shape for _, shape in found]
 
     def _look(self, name: str) -> tuple[str, tuple[int, int]]:
         def look(image: Image) -> tuple[str, tuple[int, int]]:

@@ -8,17 +8,18 @@ References:
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from interalia.data.cache import Entry, remember
-from interalia.data.dataset import Dataset, Split
+from interalia.data.dataset import Dataset
+from interalia.data.decoded import Labelled, decoded
 from interalia.data.downloads import find
 from interalia.data.idx import read_idx
-from interalia.data.images import fitted, resized, resized_shape
+from interalia.data.images import fitted
 from interalia.data.splits import sizes
 from interalia.errors import UserError
 
@@ -74,11 +75,8 @@ def look(place: Path) -> list[Path] | None:
     files = []
     for stem in STEMS:
         names = [base + end for base in (stem, stem.replace("-idx", ".idx")) for end in ("", ".gz")]
-        path = next((place / name for name in names if (place / name).is_file()), None)
-        if path is None:
-            return None
-        files.append(path)
-    return files
+        files += [place / name for name in names if (place / name).is_file()][:1]
+    return files if len(files) == len(STEMS) else None
 
 
 def load(name: str, root: Path | None = None, size: int | None = None, seed: int = 0, download: bool = True) -> Dataset:
@@ -87,17 +85,13 @@ def load(name: str, root: Path | None = None, size: int | None = None, seed: int
     remote = {f"{stem}.gz": md5 for stem, md5 in zip(STEMS, edition.md5, strict=True)}
     files = find(name, root, look, edition.folders, remote, edition.mirrors, download)
 
-    def decode(entry: Entry) -> None:
+    def read() -> Iterator[tuple[str, Labelled]]:
         for part, images, labels in (("train", files[0], files[1]), ("test", files[2], files[3])):
             x, y = read_pair(images, labels)
-            if part == "train":
-                tell_apart(name, y, images)
-            x = x[:, None]
-            entry.write(part, resized_shape(x.shape, size), np.uint8, resized(x, size))
-            entry.save(f"{part}-labels", y)
+            tell_apart(name, y, images)
+            yield part, (x[:, None], y)
 
-    arrays = remember(name, files, {"size": size}, decode)
-    whole, test = (Split(arrays[part], arrays[f"{part}-labels"]) for part in ("train", "test"))
+    whole, test = decoded(name, files, size, read).values()
     cut = len(whole) - min(VALIDATION, len(whole) // 6)
     splits = whole[:cut], whole[cut:], test
     about = (
@@ -107,7 +101,7 @@ def load(name: str, root: Path | None = None, size: int | None = None, seed: int
     return Dataset(name, *splits, classes=edition.classes, about=about)
 
 
-def read_pair(images: Path, labels: Path) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+def read_pair(images: Path, labels: Path) -> Labelled:
     """Images, shape (n, height, width), and their labels."""
     x, y = read_idx(images), read_idx(labels)
     if x.ndim != 3 or x.dtype != np.uint8 or not len(x):
