@@ -143,10 +143,9 @@ def translation(x: Tensor, chosen: Tensor) -> Tensor:
     """Each chosen image moved by whole pixels, all from -s to s equally likely, s an eighth of a side; 0 comes in."""
     places, inside = [], []
     for side in x.shape[-2:]:
+        # (n, side): where each row or column comes from
         moved = torch.where(chosen, whole(x, -share(SHIFT, side), share(SHIFT, side)), 0)
-        place = torch.arange(side, device=x.device) - moved.view(
-            -1, 1
-        )  # (n, side): where each row or column comes from
+        place = torch.arange(side, device=x.device) - moved.view(-1, 1)
         places.append(place.clamp(0, side - 1))
         inside.append(within(place, side))
     sample = torch.arange(len(x), device=x.device).view(-1, 1, 1)

@@ -121,9 +121,8 @@ class Recurrent(Conditional):
         for _ in range(drawer.glimpses):
             seen, _, canvas = state
             read = self.attention.read(seen, x, x - canvas.sigmoid())
-            h, cell = map(
-                full, self.cell(torch.cat([*(full(part).flatten(1) for part in read), seen], dim=1), (h, cell))
-            )
+            inputs = torch.cat([*(full(part).flatten(1) for part in read), seen], dim=1)
+            h, cell = map(full, self.cell(inputs, (h, cell)))
             mu, log_sigma = full(self.head(h)).chunk(2, dim=1)
             log_sigma = bent(log_sigma)
             z = choose(mu, log_sigma)

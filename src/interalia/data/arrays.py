@@ -28,15 +28,13 @@ from interalia.errors import UserError
 
 Array = NDArray[Any]
 
-IMAGES = {
+KEYS = {
     "train": ("train_images", "x_train", "images", "data", "x", "X"),
     "validation": ("val_images", "validation_images", "x_val", "x_validation"),
     "test": ("test_images", "x_test"),
-}
-LABELS = {
-    "train": ("train_labels", "y_train", "labels", "y"),
-    "validation": ("val_labels", "validation_labels", "y_val", "y_validation"),
-    "test": ("test_labels", "y_test"),
+    "train-labels": ("train_labels", "y_train", "labels", "y"),
+    "validation-labels": ("val_labels", "validation_labels", "y_val", "y_validation"),
+    "test-labels": ("test_labels", "y_test"),
 }
 
 
@@ -73,11 +71,9 @@ def load_array(path: Path, size: int | None) -> Dataset:
 
     splits = {part: Split(kept[part], y[part][index] if y else None) for part, index in rows.items()}
     shape = splits["train"].x.shape[1:]
-    what = (
-        f"images of {shape[2]}x{shape[1]} pixels and {shape[0]} channel(s)"
-        if image
-        else f"vectors of {shape[0]} numbers"
-    )
+    what = f"vectors of {shape[0]} numbers"
+    if image:
+        what = f"images of {shape[2]}x{shape[1]} pixels and {shape[0]} channel(s)"
     known = f"{len(classes)} classes" if classes else "labels that are not used" if lacking else "no labels"
     about = (
         f"{sum(map(len, splits.values())):,} {what} from {path.name}, "
@@ -94,8 +90,7 @@ def read_arrays(path: Path) -> dict[str, tuple[str, Array]]:
         if isinstance(content, np.ndarray):
             return {"train": ("the array", content)}
         with content as archive:
-            wanted = [(part, IMAGES[part]) for part in IMAGES] + [(f"{part}-labels", LABELS[part]) for part in LABELS]
-            keys = {part: next((key for key in names if key in archive), None) for part, names in wanted}
+            keys = {part: next((key for key in names if key in archive), None) for part, names in KEYS.items()}
             found = {part: (key, archive[key]) for part, key in keys.items() if key}
             listed = ", ".join(archive.files) or "nothing"
     except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
@@ -105,9 +100,7 @@ def read_arrays(path: Path) -> dict[str, tuple[str, Array]]:
             ) from None
         raise UserError(f"{path} is damaged or cut short ({error}); copy or download it again.") from None
     if "train" not in found:
-        raise UserError(
-            f"{path} holds {listed}, and expected was one of {', '.join(IMAGES['train'])}; rename the array."
-        )
+        raise UserError(f"{path} holds {listed}, and expected was one of {', '.join(KEYS['train'])}; rename the array.")
     return found
 
 

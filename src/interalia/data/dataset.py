@@ -151,12 +151,9 @@ class Dataset:
         """Raises a UserError unless there are two or more labels; `instead` is what can be done without them."""
         if self.labels > 1:
             return
+        found = f"labels that cannot be used, for {self.lacking}" if self.lacking else "no labels; choose data that has"
         if self.labels == 1:
             found = f"one label alone, {self.classes[0] if self.classes else 0}; choose data with 2 or more"
-        else:
-            found = (
-                f"labels that cannot be used, for {self.lacking}" if self.lacking else "no labels; choose data that has"
-            )
         raise UserError(f"the data set {self.name!r} has {found}, or {instead}.")
 
     @property
