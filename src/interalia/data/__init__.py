@@ -17,7 +17,7 @@ from interalia.registry import Registry
 
 if TYPE_CHECKING:
     from interalia.data.dataset import Dataset, Mixture, Split
-    from interalia.data.files import read_images
+    from interalia.data.images import read_images
     from interalia.data.sampler import Sampler
     from interalia.data.store import Store, as_tensor
 
@@ -29,7 +29,7 @@ _HOMES = {  # imported at their first use
     "dataset": ["Dataset", "Mixture", "Split"],
     "sampler": ["Sampler"],
     "store": ["Store", "as_tensor"],
-    "files": ["read_images"],
+    "images": ["read_images"],
 }
 
 

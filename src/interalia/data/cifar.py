@@ -19,9 +19,8 @@ from typing import Any
 import numpy as np
 
 from interalia.data.dataset import Dataset
-from interalia.data.decoded import Labelled, decoded
 from interalia.data.downloads import find
-from interalia.data.images import fitted
+from interalia.data.images import Labelled, decoded, fitted
 from interalia.data.splits import sizes
 from interalia.errors import UserError
 

@@ -58,15 +58,13 @@ def load_folder(where: Path, size: int | None) -> Dataset:
 
     def decode(entry: Entry) -> None:
         mode, shapes = images.survey(names)
-        if shape is None:
-            other = next((i for i, one in enumerate(shapes) if one != shapes[0]), None)
-            if other is not None:
-                (h0, w0), (h1, w1) = shapes[0], shapes[other]
-                raise UserError(
-                    f"the images are of mixed sizes ({images.label(names[0])} has {w0}x{h0} pixels, "
-                    f"{images.label(names[other])} {w1}x{h1}); crop and resize them all, for example with `size=64`."
-                )
         height, width = shape or shapes[0]
+        for name, (h, w) in zip(names, shapes, strict=True):
+            if shape is None and (h, w) != (height, width):
+                raise UserError(
+                    f"the images are of mixed sizes ({images.label(names[0])} has {width}x{height} pixels, "
+                    f"{images.label(name)} {w}x{h}); crop and resize them all, for example with `size=64`."
+                )
         for part, index in rows.items():
             chosen = [names[i] for i in index]
             arrays = images.arrays(chosen, mode, (height, width))

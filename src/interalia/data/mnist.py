@@ -16,10 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from interalia.data.dataset import Dataset
-from interalia.data.decoded import Labelled, decoded
 from interalia.data.downloads import find
 from interalia.data.idx import read_idx
-from interalia.data.images import fitted
+from interalia.data.images import Labelled, decoded, fitted
 from interalia.data.splits import sizes
 from interalia.errors import UserError
 
