@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from interalia import runs
 from interalia.adversarial import divergences
 from interalia.conditionals import Recurrent
-from interalia.data.idx import TYPES
+from interalia.data.mnist import TYPES
 from interalia.errors import UserError
 from interalia.games import REGISTRY, Game
 from interalia.games.feeds import PartlyLabeled

@@ -31,8 +31,8 @@ from PIL import Image
 from interalia import data
 from interalia.data import arrays, cache, downloads, mnist, splits, svhn
 from interalia.data.dataset import Split
-from interalia.data.idx import read_idx
 from interalia.data.images import read_images
+from interalia.data.mnist import read_idx
 from interalia.data.sampler import Sampler
 from interalia.data.store import Store, as_tensor
 from interalia.errors import UserError

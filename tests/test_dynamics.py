@@ -169,11 +169,11 @@ def test_alternation_is_critic_first_unless_told() -> None:
         ({"critic": 5}, "`turns` leaves out 'generator', who would never move; give it a number of turns."),
         (
             {"critic": 0, "generator": 1},
-            "`turns` gives 'critic' 0 moves a step, and it must be a whole number from 1.",
+            "`turns` gives 'critic' 0 moves, and it must be a whole number from 1.",
         ),
         (
             {"critic": 1, "generator": 1.5},
-            "`turns` gives 'generator' 1.5 moves a step, and it must be a whole number from 1.",
+            "`turns` gives 'generator' 1.5 moves, and it must be a whole number from 1.",
         ),
     ],
 )

@@ -61,14 +61,11 @@ class Auxiliary(Parametric):
         self.size = size
         self.size_a = size_a
         known = 2 * size
-        # from a_L down to a_1; and from a_1 up to a_L
-        self.down = nn.ModuleList(
-            perceptron(known + (size_a if level else 0), 2 * size_a, width) for level in range(levels)
-        )
+        # from a_L down to a_1; and from a_1 up to a_L: all but the first are told of the a before
+        before = [size_a if level else 0 for level in range(levels)]
+        self.down = nn.ModuleList(perceptron(known + more, 2 * size_a, width) for more in before)
         self.last = perceptron(known + size_a, 2 * size, width)
-        self.up = nn.ModuleList(
-            perceptron(known + size + (size_a if level else 0), 2 * size_a, width) for level in range(levels)
-        )
+        self.up = nn.ModuleList(perceptron(known + size + more, 2 * size_a, width) for more in before)
 
     def of(self, answers: Tensor) -> Distribution:
         mu, log_sigma, h = answers.split([self.size, self.size, 2 * self.size], dim=1)

@@ -289,7 +289,5 @@ class Codes(Prior):
 
     def expected(self, answers: Tensor) -> Tensor:
         """E[c] under Q(c | x): the probabilities of categories and the means of continuous codes, shape (n, answers)."""
-        parts = answers.split(self.widths, dim=1)
-        return torch.cat(
-            [part.softmax(dim=1) if i < len(self.categorical) else part for i, part in enumerate(parts)], dim=1
-        )
+        parts, kinds = answers.split(self.widths, dim=1), len(self.categorical)
+        return torch.cat([*(part.softmax(dim=1) for part in parts[:kinds]), *parts[kinds:]], dim=1)

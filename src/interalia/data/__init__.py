@@ -177,6 +177,4 @@ def load(
 
     if kind in SUFFIXES:
         raise UserError(f"{path} is one image, and a data set needs many; give the folder that holds them.")
-    raise UserError(
-        f"{path} is not of a kind that is read here; give a folder of images, a .zip of images, a .npy or a .npz file."
-    )
+    raise UserError(f"{path} is not of a kind that is read; give a folder or .zip of images, a .npy or a .npz file.")

@@ -100,7 +100,7 @@ def read_arrays(path: Path) -> dict[str, tuple[str, Array]]:
             ) from None
         raise UserError(f"{path} is damaged or cut short ({error}); copy or download it again.") from None
     if "train" not in found:
-        raise UserError(f"{path} holds {listed}, and expected was one of {', '.join(KEYS['train'])}; rename the array.")
+        raise UserError(f"{path} holds {listed}, and expected was one of {', '.join(KEYS['train'])}; rename it.")
     return found
 
 
@@ -153,9 +153,7 @@ def _labels(
         if y.dtype.kind not in "biufUS":
             raise UserError(f"{key} in {path} holds {y.dtype}, and labels are whole numbers or texts; convert it.")
         if y.dtype.kind == "f" and not np.isfinite(y).all():
-            raise UserError(
-                f"{key} in {path} holds labels that are not finite (NaN or infinity); leave those rows out, or all labels."
-            )
+            raise UserError(f"{key} in {path} holds labels that are not finite; leave those rows, or all labels, out.")
         columns[part] = y.reshape(-1)
     values, classes = relabel(*columns.values())
     return dict(zip(columns, values, strict=True)), classes, ""

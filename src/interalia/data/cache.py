@@ -10,7 +10,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -68,9 +68,7 @@ class Entry:
         self.write(name, array.shape, array.dtype, [array])
 
 
-def remember(
-    name: str, sources: Sequence[Path], settings: Mapping[str, Any], decode: Callable[[Entry], None]
-) -> Arrays:
+def remember(name: str, sources: Sequence[Path], settings: dict[str, Any], decode: Callable[[Entry], None]) -> Arrays:
     """The arrays that `decode` writes, memory-mapped: from the cache where they are there, else decoded now.
 
     Arguments:
@@ -110,9 +108,7 @@ def remember(
         shutil.rmtree(temporary, ignore_errors=True)
     found = _open(final)
     if not found:
-        raise UserError(
-            f"the arrays just written to {final} cannot be read back; check the disk or set INTERALIA_CACHE."
-        )
+        raise UserError(f"the arrays written to {final} cannot be read back; check the disk or set INTERALIA_CACHE.")
     return found
 
 

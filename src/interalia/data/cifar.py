@@ -123,7 +123,5 @@ def read_batch(path: Path, batch: str) -> Labelled:
             f"delete it and download {ARCHIVE} from {MIRRORS[0]}."
         ) from None
     except Exception as error:  # a damaged pickle can raise anything
-        raise UserError(
-            f"{label} is not a whole CIFAR-10 batch ({error or type(error).__name__}); download it again."
-        ) from None
+        raise UserError(f"{label} is not a whole CIFAR-10 batch ({error!r}); download it again.") from None
     return x.reshape(-1, 3, 32, 32), y

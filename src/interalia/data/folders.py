@@ -25,14 +25,8 @@ from interalia.data.images import CHANNELS, SUFFIXES, Collection
 from interalia.data.splits import Rows, fill, sizes, tenths
 from interalia.errors import UserError
 
-PARTS = {
-    "train": "train",
-    "training": "train",
-    "val": "validation",
-    "valid": "validation",
-    "validation": "validation",
-    "test": "test",
-}
+NAMES = {"train": ("train", "training"), "validation": ("val", "valid", "validation"), "test": ("test",)}
+PARTS = {name: part for part, names in NAMES.items() for name in names}
 
 
 def load_folder(where: Path, size: int | None) -> Dataset:

@@ -273,9 +273,7 @@ def expand(paths: Sequence[Path | str]) -> list[Path]:
         if path.is_dir():
             inside = Collection(path).sources()
             if not inside:
-                raise UserError(
-                    f"the folder {path} holds no images; expected are files that end in {', '.join(sorted(SUFFIXES))}."
-                )
+                raise UserError(f"the folder {path} holds no images, which end in {', '.join(sorted(SUFFIXES))}.")
             files.extend(inside)
         elif path.is_file():
             files.append(path)

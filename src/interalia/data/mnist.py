@@ -8,6 +8,8 @@ References:
 
 from __future__ import annotations
 
+import gzip
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,13 +19,14 @@ from numpy.typing import NDArray
 
 from interalia.data.dataset import Dataset
 from interalia.data.downloads import find
-from interalia.data.idx import read_idx
 from interalia.data.images import Labelled, decoded, fitted
 from interalia.data.splits import sizes
 from interalia.errors import UserError
 
 STEMS = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
 VALIDATION = 10_000
+# the numbers of an IDX file, by the code of their type
+TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 
 
 @dataclass(frozen=True)
@@ -104,9 +107,7 @@ def read_pair(images: Path, labels: Path) -> Labelled:
     """Images, shape (n, height, width), and their labels."""
     x, y = read_idx(images), read_idx(labels)
     if x.ndim != 3 or x.dtype != np.uint8 or not len(x):
-        raise UserError(
-            f"{images} holds {x.dtype} of shape {x.shape}, expected were bytes (n, 28, 28); download it again."
-        )
+        raise UserError(f"{images} holds {x.dtype} of shape {x.shape}, and not bytes (n, 28, 28); download it again.")
     if y.shape != (len(x),) or y.dtype != np.uint8 or y.max() > 9:
         raise UserError(f"{labels} does not hold one label 0 to 9 for each of the {len(x)} images; download it again.")
     return x.astype(np.uint8, copy=False), y.astype(np.int64)
@@ -120,3 +121,31 @@ def tell_apart(name: str, y: NDArray[np.int64], path: Path) -> None:
                 f"the files in {path.parent} are those of {other} and not of {name}; "
                 f"ask for {other}, or keep the files of {name} in a folder called {name} below the root."
             )
+
+
+def read_idx(path: Path) -> NDArray[np.generic]:
+    """The array in an IDX file, compressed with gzip or not: two zero bytes, the type, the number of axes, the sizes, the
+    numbers, all big-endian.
+
+    References:
+        The MNIST database of handwritten digits, Yann LeCun, Corinna Cortes, Christopher J.C. Burges,
+        http://yann.lecun.com/exdb/mnist/ ("the IDX file format")
+
+    Raises:
+        UserError: the file is damaged, cut short or of another format.
+    """
+    try:
+        data = path.read_bytes()
+        if data[:2] == b"\x1f\x8b":  # gzip, whatever the name says
+            data = gzip.decompress(data)
+    except (OSError, EOFError, zlib.error) as error:
+        raise UserError(f"{path} cannot be read ({error}); download it again.") from None
+    if len(data) < 4 or data[:2] != b"\0\0" or data[2] not in TYPES:
+        raise UserError(f"{path} is not an IDX file (it starts with {data[:4]!r}); download it again.")
+    dtype = np.dtype(TYPES[data[2]])
+    start = 4 + 4 * data[3]
+    shape = tuple(np.frombuffer(data[4:start], ">u4").tolist()) if len(data) >= start else ()
+    expected = start + int(np.prod(shape, dtype=object)) * dtype.itemsize
+    if len(data) != expected or len(shape) != data[3]:
+        raise UserError(f"{path} holds {len(data)} of {expected} bytes: it is damaged or cut short; download it again.")
+    return np.frombuffer(data, dtype, offset=start).reshape(shape).astype(dtype.newbyteorder("="), copy=False)

@@ -75,6 +75,6 @@ def read_mat(path: Path) -> Labelled:
         raise UserError(f"{path} does not hold images X of shape (32, 32, 3, n) in bytes; give SVHN's format 2 files.")
     if y is None or y.size != x.shape[3] or not np.isin(y, np.arange(11)).all():
         raise UserError(
-            f"{path} does not hold one label y from 1 to 10 for each of the {x.shape[3]} images; download it again."
+            f"{path} does not hold a label y from 1 to 10 for each of {x.shape[3]} images; download it again."
         )
     return x.transpose(3, 2, 0, 1), y.reshape(-1).astype(np.int64) % 10

@@ -194,9 +194,7 @@ class Alternating(Dynamics):
         for player, count in self.turns.items():
             game.check_player(player, "turns")
             if not isinstance(count, int) or count < 1:
-                raise UserError(
-                    f"`turns` gives {player!r} {count!r} moves a step, and it must be a whole number from 1."
-                )
+                raise UserError(f"`turns` gives {player!r} {count!r} moves, and it must be a whole number from 1.")
         for player in game.players:
             if player not in self.turns:
                 raise UserError(f"`turns` leaves out {player!r}, who would never move; give it a number of turns.")
