@@ -24,9 +24,9 @@ from interalia.adversarial.disturbances import (
     Augmentation,
     Disturbances,
     InstanceNoise,
-    outscoring,
     share,
 )
+from interalia.adversarial.divergences import auc
 from interalia.adversarial.penalties import R1, R1R2, squared_gradients
 from interalia.errors import UserError
 from interalia.games import REGISTRY
@@ -291,10 +291,10 @@ def test_settings_of_augmentations_are_checked(name: str, settings: dict[str, An
         ([1, 3], [0, 2], 0.75),
     ],
 )
-def test_outscoring_is_the_area_under_the_curve(p: list[float], q: list[float], area: float) -> None:
+def test_auc_is_the_area_under_the_curve(p: list[float], q: list[float], area: float) -> None:
     from sklearn.metrics import roc_auc_score
 
-    assert outscoring(torch.tensor(p, dtype=torch.float), torch.tensor(q, dtype=torch.float)) == area
+    assert auc(torch.tensor(p, dtype=torch.float), torch.tensor(q, dtype=torch.float)) == area
     assert roc_auc_score([1] * len(p) + [0] * len(q), p + q) == area
 
 

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from torch.optim import SGD
 
 from interalia import registry, runs
-from interalia.adversarial.penalties import R1, Clip, Joints
+from interalia.adversarial.joints import Joints
+from interalia.adversarial.penalties import R1, Clip
 from interalia.conditionals import Dirac
 from interalia.errors import UserError
 from interalia.games import ALI, GAN, Game, Outcome

@@ -32,6 +32,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from interalia.adversarial.divergences import auc
 from interalia.errors import UserError, check_range
 from interalia.registry import Registry
 
@@ -282,7 +283,7 @@ class AdaptiveAugmentation(Augmentation):
         self.images = images
 
     def heard(self, first: Tensor, second: Tensor, images: int) -> None:
-        r = 2 * outscoring(first, second) - 1
+        r = 2 * auc(first, second) - 1
         step = images / self.images * (1 if r > self.target else -1)
         self.probability = min(PROBABILITY, max(0.0, self.probability + step))
 
@@ -318,20 +319,6 @@ class Disturbances(Disturbance):
     def remember(self, memory: Mapping[str, Tensor]) -> None:
         for part in self.parts:
             part.remember(memory)
-
-
-def outscoring(p: Tensor, q: Tensor) -> float:
-    """The probability that a score of P is above one of Q, ties counted by half: the area under the critic's ROC curve.
-
-    It has no unit, so one threshold serves all divergences: 1/2 for a critic that cannot tell, 1 for one that always can.
-
-    Example:
-        >>> outscoring(torch.tensor([1.0, 2.0]), torch.tensor([0.0, 1.0]))
-        0.875
-    """
-    p, q = p.detach().flatten().contiguous(), q.detach().flatten().sort().values
-    below = torch.searchsorted(q, p) + torch.searchsorted(q, p, right=True)
-    return float(below.double().mean() / (2 * len(q)))
 
 
 NOISES: Registry[Callable[..., Disturbance]] = Registry(

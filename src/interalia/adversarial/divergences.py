@@ -148,6 +148,20 @@ def expectation(terms: Tensor) -> Tensor:
     return terms.mean() if terms.numel() <= 4096 else (terms / terms.numel()).sum()
 
 
+def auc(p: Tensor, q: Tensor) -> float:
+    """The probability that a score of P is above one of Q, ties counted by half: the area under the critic's ROC curve.
+
+    It has no unit, so one threshold serves all divergences: 1/2 for a critic that cannot tell, 1 for one that always can.
+
+    Example:
+        >>> auc(torch.tensor([1.0, 2.0]), torch.tensor([0.0, 1.0]))
+        0.875
+    """
+    p, q = p.detach().flatten().contiguous(), q.detach().flatten().sort().values
+    below = torch.searchsorted(q, p) + torch.searchsorted(q, p, right=True)
+    return float(below.double().mean() / (2 * len(q)))
+
+
 @dataclass(frozen=True)
 class FDivergence(Divergence):
     """An f-divergence by its variational bound.

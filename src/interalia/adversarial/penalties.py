@@ -1,6 +1,6 @@
-"""What acts between the joints and their critic: penalties on the critic's gradient, and pools of past samples.
+"""Penalties on the critic's gradient.
 
-Each part is told where in training it is by `at(step, steps)`, so that its state is a function of the step and a resumed
+Each is told where in training it is by `at(step, steps)`, so that its state is a function of the step and a resumed
 run meets the same one.
 """
 
@@ -14,8 +14,6 @@ from torch import Tensor, nn
 
 from interalia.errors import check_range
 from interalia.registry import Registry
-
-Joints = dict[str, tuple[Tensor, ...]]
 
 
 class Penalty(abc.ABC):
@@ -200,60 +198,6 @@ class Dragan(Penalty):
         near = [part + self.scale * part.detach().std() * torch.rand_like(part) for part in p]
         norms = (squared_gradients(critic, near) + 1e-12).sqrt()
         return self.weight * (norms - 1).square().mean()
-
-
-class Pool:
-    """A history of past samples, of which a critic is shown some in place of the newest ones, so that it does not forget.
-
-    Until it is full, what comes in is kept and answered. Then each new sample is answered as it is with probability 1/2, and
-    else takes the place of a stored one, drawn at random, which is answered instead and leaves the pool. The draws come from
-    torch's global random state of the CPU.
-
-    References:
-        Learning from Simulated and Unsupervised Images through Adversarial Training, Ashish Shrivastava and others, 2017,
-        https://arxiv.org/abs/1612.07828
-        Unpaired Image-to-Image Translation using Cycle-Consistent Adversarial Networks, Jun-Yan Zhu and others, 2017,
-        https://arxiv.org/abs/1703.10593 (this form of it)
-
-    Arguments:
-        size: how many samples it holds; with 0 every sample is answered as it is.
-
-    Example:
-        >>> pool = Pool(2)
-        >>> pool(torch.zeros(2, 1)).flatten().tolist()
-        [0.0, 0.0]
-        >>> len(pool.samples)
-        2
-    """
-
-    def __init__(self, size: int = 50) -> None:
-        check_range(size >= 0, "it counts samples: 0 or more", size=size)
-        self.size = size
-        self.samples: list[Tensor] = []
-
-    def __call__(self, new: Tensor) -> Tensor:
-        """As many samples as are new, detached, shape (n, ...)."""
-        new = new.detach().contiguous()  # whatever the layout of the newest, a resumed run's must be the same
-        if self.size == 0:
-            return new
-        swaps = (torch.rand(len(new)) < 0.5).tolist()  # drawn on the CPU: an accelerator need not be waited for
-        places = torch.randint(self.size, (len(new),)).tolist()
-        answers = []
-        for sample, swap, place in zip(new, swaps, places, strict=True):
-            if len(self.samples) < self.size:
-                self.samples.append(sample.clone())
-            elif swap:
-                sample, self.samples[place] = self.samples[place], sample.clone()
-            answers.append(sample)
-        return torch.stack(answers)
-
-    def memory(self) -> Tensor:
-        """What it holds, shape (m, ...)."""
-        return torch.stack(self.samples) if self.samples else torch.empty(0)
-
-    def remember(self, samples: Tensor) -> None:
-        """Takes over what `memory` gave."""
-        self.samples = list(samples.clone().unbind())
 
 
 REGISTRY: Registry[Callable[..., Penalty]] = Registry(

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_
 from torch.optim import Optimizer
 
-from interalia.adversarial.disturbances import outscoring
+from interalia.adversarial.divergences import auc
 from interalia.contexts import BatchNorm
 from interalia.errors import UserError, check_range
 from interalia.games.game import Game, Outcome
@@ -87,7 +87,7 @@ class Dynamics(abc.ABC):
         self.game.saw(outcome)
         if self.rules.balance < 1:
             pair = self.game.surest(outcome)
-            self.ahead = 0.0 if pair is None else outscoring(*pair)
+            self.ahead = 0.0 if pair is None else auc(*pair)
         return outcome
 
     def gradients(self, batch: Sequence[Tensor], players: Sequence[str], share: float) -> Outcome:

@@ -19,8 +19,7 @@ from torch import Tensor
 from torch.distributions import Normal
 
 from interalia import tasks
-from interalia.adversarial.disturbances import outscoring
-from interalia.adversarial.divergences import Wasserstein
+from interalia.adversarial.divergences import Wasserstein, auc
 from interalia.data.sampler import some_rows
 from interalia.data.store import Store
 from interalia.errors import UserError
@@ -217,7 +216,7 @@ def of_arrays(
     if "scores" in pairs:
         signs |= of_scores(*pairs["scores"])
     if "held_out_scores" in pairs:
-        signs["sure_held_out"] = outscoring(*pairs["held_out_scores"])
+        signs["sure_held_out"] = auc(*pairs["held_out_scores"])
     if pairs:
         signs["judged"] = float(min(len(part) for pair in pairs.values() for part in pair))
     return _finite(signs)
@@ -526,7 +525,7 @@ def of_scores(p: Tensor, q: Tensor) -> dict[str, float]:
     """How sure a critic is, by its scores of data (p) and of samples (q)."""
     width = float(torch.cat([p, q]).std())
     return {
-        "sure": outscoring(p, q),
+        "sure": auc(p, q),
         "separated": float((p > q.max()).double().mean()),
         "margin": float(p.mean() - q.mean()) / width if width > 0 else 0.0,
     }
@@ -550,12 +549,12 @@ def _critic(game: Game, dataset: Dataset, rows: Mapping[str, Tensor], seed: int)
         scores[part] = [(first.cpu(), second.cpu()) for first, second in game.pairs(outcome)]
         if not scores[part]:
             return {}
-    sure = [outscoring(*pair) for pair in scores["train"]]
+    sure = [auc(*pair) for pair in scores["train"]]
     surer = sure.index(max(sure))
     held_out = scores["validation"][surer]
     found = of_scores(*scores["train"][surer])
     fewest = min(map(len, (*scores["train"][surer], *held_out)))
-    return found | {"sure_held_out": outscoring(*held_out), "judged": float(fewest)}
+    return found | {"sure_held_out": auc(*held_out), "judged": float(fewest)}
 
 
 def _cycles(game: Game, dataset: Dataset, x: Tensor, seed: int) -> dict[str, float]:

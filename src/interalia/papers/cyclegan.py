@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor, nn
 from torch.nn.functional import l1_loss
 
-from interalia.adversarial.penalties import Joints
+from interalia.adversarial.joints import Joints
 from interalia.games import CycleGAN, Game, Outcome
 from interalia.papers.experiment import Experiment, Job, Setting, Values, trained
 from interalia.runs import Run
