@@ -19,7 +19,7 @@ from torch.optim import SGD
 
 from interalia import UserError, cli, papers, registry, reports, tasks
 from interalia.adversarial import divergences
-from interalia.adversarial.penalties import Pool
+from interalia.adversarial.pools import Pool
 from interalia.games import REGISTRY, CycleGAN
 from interalia.learning import dynamics
 from interalia.metrics import watched

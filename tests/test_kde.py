@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from examples import write_idx
 from torch import nn
 
 from interalia import UserError
-from interalia.data.idx import write_idx
 from interalia.metrics.likelihood import log_densities
 from interalia.networks import Critic, Map
 from interalia.networks.fgan import FGAN

@@ -11,7 +11,8 @@ from torch.nn.functional import cross_entropy, l1_loss, mse_loss
 
 from interalia.adversarial.disturbances import Disturbance
 from interalia.adversarial.divergences import GAN, Divergence
-from interalia.adversarial.penalties import Joints, Penalty
+from interalia.adversarial.joints import Joints
+from interalia.adversarial.penalties import Penalty
 from interalia.conditionals import Codes, Conditional, Gaussian, Prior, log_of
 from interalia.errors import UserError
 from interalia.games.feeds import PartlyLabeled

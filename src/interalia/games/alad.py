@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from interalia.adversarial.penalties import Joints
+from interalia.adversarial.joints import Joints
 from interalia.games.ali import ALI, PAIRS
 from interalia.games.alice import both_decoded
 from interalia.games.feeds import Data

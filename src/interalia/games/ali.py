@@ -8,7 +8,8 @@ from torch import Tensor, nn
 
 from interalia.adversarial.disturbances import Disturbance
 from interalia.adversarial.divergences import GAN, Divergence
-from interalia.adversarial.penalties import Joints, Penalty
+from interalia.adversarial.joints import Joints
+from interalia.adversarial.penalties import Penalty
 from interalia.conditionals import Conditional, Dirac, Prior
 from interalia.games.feeds import Data, Labeled
 from interalia.games.game import Game, Outcome, part

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from interalia.adversarial.divergences import GAN, Divergence
-from interalia.adversarial.penalties import Joints, Penalty
+from interalia.adversarial.joints import Joints
+from interalia.adversarial.penalties import Penalty
 from interalia.conditionals import Conditional, Prior
 from interalia.contexts import full
 from interalia.errors import UserError

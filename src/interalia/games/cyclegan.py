@@ -11,7 +11,9 @@ from torch.nn.functional import l1_loss
 
 from interalia.adversarial.disturbances import Disturbance
 from interalia.adversarial.divergences import Divergence, LeastSquares
-from interalia.adversarial.penalties import Joints, Penalty, Pool
+from interalia.adversarial.joints import Joints
+from interalia.adversarial.penalties import Penalty
+from interalia.adversarial.pools import Pool
 from interalia.contexts import full
 from interalia.errors import UserError
 from interalia.games.feeds import Domains

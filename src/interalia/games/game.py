@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, dataclass_transf
 import torch
 from torch import Tensor, nn
 
-from interalia.adversarial.disturbances import Disturbance, outscoring
-from interalia.adversarial.penalties import Joints, Penalty
+from interalia.adversarial.disturbances import Disturbance
+from interalia.adversarial.divergences import auc
+from interalia.adversarial.joints import Joints
+from interalia.adversarial.penalties import Penalty
 from interalia.contexts import full
 from interalia.errors import UserError
 from interalia.games.feeds import Data
@@ -139,7 +141,7 @@ class Game(nn.Module, abc.ABC):
         """For each critic its scores on what it is to put higher, such as the data, and on what it is to put lower.
 
         What is put lower holds all the fakes that the critic is charged for, kind after kind, so that a critic of two kinds
-        that tells one of them alone comes to an `outscoring` of 3/4, and only one that tells both to 1. By default there is
+        that tells one of them alone comes to an `auc` of 3/4, and only one that tells both to 1. By default there is
         one critic of the first two joints, or none where there are fewer; a game with more fakes or critics says so here.
         """
         scores = list(outcome.scores.values())
@@ -148,7 +150,7 @@ class Game(nn.Module, abc.ABC):
     def surest(self, outcome: Outcome) -> tuple[Tensor, Tensor] | None:
         """The scores of the critic that tells best, of those in `pairs`; None where there are none."""
         found = self.pairs(outcome)
-        return max(found, key=lambda pair: outscoring(*pair)) if len(found) > 1 else next(iter(found), None)
+        return max(found, key=lambda pair: auc(*pair)) if len(found) > 1 else next(iter(found), None)
 
     def saw(self, outcome: Outcome) -> None:
         """Hears what a look of a training came to; an augmentation that adapts itself does so here, once a look, to the

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from interalia.adversarial.penalties import Joints
+from interalia.adversarial.joints import Joints
 from interalia.conditionals import Chain, Gaussian
 from interalia.errors import UserError
 from interalia.games.ali import ALI, PAIRS

@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
-from interalia.adversarial.penalties import Joints
+from interalia.adversarial.joints import Joints
 from interalia.games.ali import ALI
 from interalia.games.feeds import Data
 from interalia.games.game import Outcome, part

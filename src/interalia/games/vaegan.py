@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from interalia.adversarial.disturbances import Disturbance
 from interalia.adversarial.divergences import GAN, Divergence
-from interalia.adversarial.penalties import Joints, Penalty
+from interalia.adversarial.joints import Joints
+from interalia.adversarial.penalties import Penalty
 from interalia.conditionals import Conditional, Gaussian, Prior, StandardNormal
 from interalia.contexts import full
 from interalia.errors import UserError
