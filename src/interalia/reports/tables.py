@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from interalia.reports.origin import made_with
+from interalia.reports.words import cells
 from interalia.runs import OWN
 
 if TYPE_CHECKING:
@@ -121,28 +122,9 @@ def plain_table(title: str, headings: Sequence[str], rows: Iterable[Sequence[str
     return table
 
 
-def cells(one: Mapping[str, Any]) -> tuple[str, str, str, str]:
-    """An estimate's name, value, acceptance and check."""
-    acceptance = "" if one["acceptance"] is None else f"{one['acceptance']:.2f}"
-    return one["name"], nats(one), acceptance, gap(one)
-
-
 def number(measure: dict[str, Any]) -> str:
     """A measure's value with its unit."""
     return f"{measure['value']:.4g} {measure['unit']}".strip()
-
-
-def nats(one: Mapping[str, Any]) -> str:
-    """A value with its standard error."""
-    return f"{one['value']:.2f}" + ("" if one["error"] is None else f" ± {one['error']:.2f}")
-
-
-def gap(one: Mapping[str, Any]) -> str:
-    """The gap of the bidirectional check, with its standard error."""
-    check = one["check"]
-    if check is None:
-        return ""
-    return f"{check['gap']:.3f}" + ("" if check["error"] is None else f" ± {check['error']:.3f}")
 
 
 def bars(text: str) -> str:

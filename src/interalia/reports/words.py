@@ -150,6 +150,20 @@ def nearest(likelihood: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
     return next((taken[name] for name in ESTIMATES if name in taken), None)
 
 
+def cells(one: Mapping[str, Any]) -> list[str]:
+    """An estimate's name, value, acceptance and the gap of its check."""
+    check = one.get("check") or {}
+    gap = within(check.get("gap"), check.get("error"), 3)
+    return [one["name"], within(one.get("value"), one.get("error")), within(one.get("acceptance")), gap]
+
+
+def within(value: Any, error: Any = None, digits: int = 2) -> str:
+    """A number with its standard error, where there are any."""
+    if not isinstance(value, int | float):
+        return ""
+    return f"{value:.{digits}f}" + (f" ± {error:.{digits}f}" if isinstance(error, int | float) else "")
+
+
 def facts_of(run: Mapping[str, Any]) -> Mapping[str, Any]:
     """What there is to say of a run's game, see `interalia.games.facts`: what the run keeps, or of one that keeps nothing,
     being older, what its game's class says."""
