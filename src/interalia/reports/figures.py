@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import functools
 import tomllib
 from collections.abc import Mapping
 from html import escape
@@ -18,14 +19,21 @@ from interalia.runs.folder import Folder
 LINES = ("curves.png", "measures.png", "plane.png", "plane_to_a.png", "plane_to_b.png")
 
 
-def figures(home: Folder, section: str, signs: str = "") -> list[str]:
-    """The figures of a section of the page that there are, with the words of ``figures.toml``."""
+@functools.cache
+def words(section: str) -> dict[str, Any]:
+    """A section of ``figures.toml``."""
     text = resources.files("interalia.reports").joinpath("figures.toml").read_text(encoding="utf-8")
+    found: dict[str, Any] = tomllib.loads(text)[section]
+    return found
+
+
+def figures(home: Folder, section: str, signs: str = "") -> list[str]:
+    """The figures of a section of the page that there are."""
     return [
         figure(
-            path, words["title"].replace("*", path.stem.partition("_")[2]), words["caption"].replace("{signs}", signs)
+            path, about["title"].replace("*", path.stem.partition("_")[2]), about["caption"].replace("{signs}", signs)
         )
-        for pattern, words in tomllib.loads(text)[section].items()
+        for pattern, about in words(section).items()
         for path in sorted(home.figures.glob(pattern), key=lambda path: (len(path.name), path.name))
     ]
 

@@ -6,12 +6,13 @@ import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from importlib import resources
+from string import Template
 from typing import Any
 
 from interalia.metrics import REGISTRY
 from interalia.metrics.entries import as_number
 from interalia.reports.commands import commands
-from interalia.reports.figures import figure, figures, image, pictures
+from interalia.reports.figures import figure, figures, image, pictures, words
 from interalia.reports.words import can, cells, duration, facts_of, measures_in, nearest, newest, summary, values_in
 from interalia.runs import FREE, Run, recipes
 from interalia.runs.folder import ABOUT_GAME, Folder
@@ -48,15 +49,9 @@ def render(
         _description(run, results),
         commands(home, run),
     ]
-    body = "\n".join(part for part in parts if part)
-    style = resources.files("interalia.reports").joinpath("style.css").read_text(encoding="utf-8")
-    return (
-        f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        f'<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f'<meta name="color-scheme" content="light dark">\n'
-        f"<title>{escape(title)}</title>\n<style>{style}</style>\n</head>\n<body>\n<main>\n{body}\n</main>\n</body>\n"
-        f"</html>\n"
-    )
+    room = resources.files("interalia.reports")
+    page, style = (room.joinpath(name).read_text(encoding="utf-8") for name in ("page.html", "style.css"))
+    return Template(page).substitute(title=escape(title), style=style, body="\n".join(part for part in parts if part))
 
 
 def _tiles(
@@ -137,24 +132,8 @@ def _reading(run: Mapping[str, Any]) -> tuple[str, str]:
     """What the curves are called, and how to read them."""
     about = facts_of(run)
     alone = not about["critic"] and about["can"] is not None
-    if about["reading"]:
-        reading = str(about["reading"])
-    elif alone:
-        reading = (
-            "How to read it: there is no critic, so the loss falls as the model gets better, and where it has stopped "
-            "falling more training brings little. "
-        )
-    elif about["judged"]:
-        reading = (
-            f"How to read them: the losses pull against each other, so none is meant to go to zero, and a low loss of the "
-            f"generator does not mean good samples. What counts is balance: the critic's scores on {about['judged']} "
-            "should stay near each other. Scores that drift far apart mean that the critic has won and teaches little; where "
-            "the lines meet, it cannot tell them apart."
-        )
-    else:
-        reading = (
-            "Each player's loss, and the critic's mean scores where there is one; what they mean is the game's own."
-        )
+    kind = "alone" if alone else "against" if about["judged"] else "own"
+    reading = str(about["reading"] or words("reading")[kind].replace("{judged}", str(about["judged"])))
     return "The loss" if alone else "Losses and scores", reading
 
 
