@@ -29,7 +29,6 @@ def plugged(run: Mapping[str, Any]) -> list[str]:
     return sorted({origin.module for origin in origins if not origin.package and origin.module != "__main__"})
 
 
-# fmt: off
 # what the run's game has to be able to, a command, {} being the run, and what that does; first those that need no held-out
 # data, or take images in their place
 ANYWHERE = (
@@ -45,7 +44,6 @@ HELD_OUT = (
     (("HasCodes",), "traverse {}", "vary one code at a time"),
     ((), "evaluate {}", "take the measures"),
 )
-# fmt: on
 
 
 def going_on(home: Folder, run: Mapping[str, Any], name: str) -> list[tuple[str, str]]:
