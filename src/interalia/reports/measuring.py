@@ -198,12 +198,11 @@ def estimates_of(
     found: list[Estimate] = []
     for name, given in settings.items():
         try:
-            one = REGISTRY[name](game, x, seed=seed, binarised=binarised, **given)
+            found.append(one := REGISTRY[name](game, x, seed=seed, binarised=binarised, **given))
         except KeyboardInterrupt:
             if not found:
                 raise
             return found, True
-        found.append(one)
         unchecked = name == "ais" and given.get("simulated", 1) and (one.check is None or one.check.interrupted)
         if one.interrupted or unchecked:
             return found, True
@@ -237,7 +236,16 @@ def settings_of(how: Sequence[str], given: Mapping[str, Any]) -> dict[str, dict[
 
 def estimated(one: Estimate) -> dict[str, Any]:
     """An estimate as it is written."""
-    check = one.check
+    check = one.check and {
+        "gap": one.check.gap,
+        "error": finite(one.check.error),
+        "lower": float(one.check.lower.mean()),
+        "upper": float(one.check.upper.mean()),
+        "acceptance": one.check.acceptance,
+        "images": len(one.check.lower),
+        "of": one.check.images,
+        "protocol": one.check.protocol,
+    }
     return {
         "name": one.name,
         "value": one.mean,
@@ -246,18 +254,7 @@ def estimated(one: Estimate) -> dict[str, Any]:
         "images": len(one.values),
         "of": one.images,
         "acceptance": one.acceptance,
-        "check": None
-        if check is None
-        else {
-            "gap": check.gap,
-            "error": finite(check.error),
-            "lower": float(check.lower.mean()),
-            "upper": float(check.upper.mean()),
-            "acceptance": check.acceptance,
-            "images": len(check.lower),
-            "of": check.images,
-            "protocol": check.protocol,
-        },
+        "check": check,
         "protocol": one.words,
     }
 

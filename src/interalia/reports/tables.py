@@ -10,7 +10,7 @@ from interalia.reports.words import cells
 from interalia.runs import OWN
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    from rich.console import Console
 
     from interalia.runs import Run
 
@@ -87,31 +87,27 @@ def markdown_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> li
 
 def show(found: dict[str, Any]) -> None:
     """Prints measures as a table."""
-    from rich.console import Console
-
     title = f"{found['data']['name']}, {found['split']} split, step {found['step']:,}"
     rows = [(m["name"], number(m), m["better"] or "") for m in found["measures"]]
-    Console(highlight=False).print(plain_table(title, ("measure", "value", "better"), rows))
+    printed(title, ("measure", "value", "better"), rows)
 
 
 def show_likelihood(found: Mapping[str, Any]) -> None:
     """Prints estimates as a table, and under it the protocol of each."""
-    from rich.console import Console
-
     images = found["images"]
     title = (
         f"log p(x), {found['data']['name']}, {images['measured']:,} of {images['split']:,} images of the "
         f"{found['split']} split, binarisation: {found['binarisation']}, step {found['step']:,}"
     )
     headings = ("estimate", "nats ± standard error", "acceptance", "gap of the check, nats")
-    console = Console(highlight=False)
-    console.print(plain_table(title, headings, map(cells, found["estimates"])))
+    console = printed(title, headings, map(cells, found["estimates"]))
     for one in found["estimates"]:
         console.print(f"{one['name']}: {one['protocol']}.", markup=False)
 
 
-def plain_table(title: str, headings: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
-    """A table for the terminal, without lines."""
+def printed(title: str, headings: Sequence[str], rows: Iterable[Sequence[str]]) -> Console:
+    """Prints a table without lines, and answers the console that it is on."""
+    from rich.console import Console
     from rich.table import Table
 
     table = Table(title=title, box=None, title_justify="left")
@@ -119,7 +115,9 @@ def plain_table(title: str, headings: Sequence[str], rows: Iterable[Sequence[str
         table.add_column(heading, no_wrap=True)
     for row in rows:
         table.add_row(*row)
-    return table
+    console = Console(highlight=False)
+    console.print(table)
+    return console
 
 
 def number(measure: dict[str, Any]) -> str:

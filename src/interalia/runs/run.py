@@ -212,16 +212,13 @@ class Run:
         """The same run with absolute paths, so that its folder can be used from anywhere."""
         from interalia.data import REGISTRY
 
-        changes: dict[str, Any] = {}
-        if self.root is not None:
-            changes["root"] = str(Path(self.root).absolute())
-        if self.generator is not None:
-            changes["generator"] = str(Path(self.generator).absolute())
-        for key in ("data", "target"):
-            name = getattr(self, key)
-            if name is not None and name not in REGISTRY and Path(name).exists():
-                changes[key] = str(Path(name).absolute())
-        return dataclasses.replace(self, **changes)
+        named = {key: getattr(self, key) for key in ("root", "generator", "data", "target")}
+        paths = {
+            key: str(Path(name).absolute())
+            for key, name in named.items()
+            if name is not None and (key in ("root", "generator") or (name not in REGISTRY and Path(name).exists()))
+        }
+        return dataclasses.replace(self, **paths)
 
     def dump(self) -> str:
         """The run as TOML, which `interalia train FILE.toml` takes back."""
@@ -287,10 +284,9 @@ def from_toml(path: Path) -> dict[str, Any]:
     known = kinds()
     values = formats.upgraded(values, path)
     for key, value in values.items():
-        if key not in known:
-            message = str(unknown("field of a run", key, known))
-            raise UserError(f"{path}: {message}")
         try:
+            if key not in known:
+                raise unknown("field of a run", key, known)
             _check(key, value, known[key], dict(Run.__dataclass_fields__[key].metadata))
         except UserError as error:
             raise UserError(f"{path}: {error}") from None
