@@ -213,7 +213,7 @@ class Run:
         from interalia.data import REGISTRY
 
         named = {key: getattr(self, key) for key in ("root", "generator", "data", "target")}
-        paths = {
+        paths: dict[str, Any] = {
             key: str(Path(name).absolute())
             for key, name in named.items()
             if name is not None and (key in ("root", "generator") or (name not in REGISTRY and Path(name).exists()))
