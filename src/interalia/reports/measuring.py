@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -11,7 +10,7 @@ import numpy as np
 import torch
 
 from interalia import metrics, tasks
-from interalia.disk import write_json, writing
+from interalia.disk import read_json, write_json, writing
 from interalia.errors import UserError, unknown
 from interalia.games import feeds
 from interalia.games.capabilities import Generates, Infers
@@ -102,7 +101,7 @@ def length_of(trained: Trained) -> dict[str, Any]:
 def beside_former(folder: Folder, found: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The measures that were found, and those of a former evaluation of the same weights that were not taken again."""
     try:
-        former = json.loads(folder.results.read_text(encoding="utf-8"))
+        former = read_json(folder.results)
     except (OSError, ValueError):
         former = {}
     same = all(former.get(key) == found[key] for key in found if key not in ("measures", "date", "training"))

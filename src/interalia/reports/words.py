@@ -124,20 +124,14 @@ def _likely(likelihood: Mapping[str, Any] | None, log: Sequence[Mapping[str, Any
     one = nearest(likelihood)
     if likelihood is None or one is None:
         return
-    error = f" ± {one['error']:.2f}" if one.get("error") else ""
-    sentence = (
-        f"A held-out example has a log-likelihood log p(x) of {one['value']:.2f}{error} nats on average (higher "
-        "is better), "
-        f"by {ESTIMATES[one['name']]}, over {counted(one.get('images', 0), 'example')} of the "
-        f"{likelihood.get('split', 'held-out')} "
-        f"split"
-    )
     check = one.get("check")
-    if check:
-        sentence += (
-            f"; on samples of the model, the bounds that enclose the truth are {abs(check['gap']):.2g} nats apart"
-        )
-    yield sentence + "."
+    bounds = "on samples of the model, the bounds that enclose the truth"
+    apart = f"; {bounds} are {abs(check['gap']):.2g} nats apart" if check else ""
+    yield (
+        f"A held-out example has a log-likelihood log p(x) of {within(one['value'], one.get('error') or None)} nats on "
+        f"average (higher is better), by {ESTIMATES[one['name']]}, over {counted(one.get('images', 0), 'example')} of the "
+        f"{likelihood.get('split', 'held-out')} split{apart}."
+    )
     at, reached = likelihood.get("step"), newest(log).get("step", 0)
     if at and reached > at:
         yield f"This is older than the run, which has come to step {reached:,} since {at:,}; estimate it again."

@@ -222,18 +222,15 @@ class Run:
 
     def dump(self) -> str:
         """The run as TOML, which `interalia train FILE.toml` takes back."""
-        lines = [f"{formats.KEY} = {formats.FORMAT}"]
-        for key, value in self.fields():
-            if value is None or value == {}:
-                continue
-            if isinstance(value, dict):
-                pairs = ", ".join(f"{k} = {v!r}" for k, v in value.items())
-                lines.append(f"{key} = {{ {pairs} }}")
-            else:
-                # JSON writes what TOML reads, but for escaped pairs of surrogates and a bare DEL
-                text = json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
-                lines.append(f"{key} = {text}")
-        return "\n".join(lines) + "\n"
+        values = {formats.KEY: formats.FORMAT, **dict(self.fields())}
+        return "".join(f"{key} = {_toml(value)}\n" for key, value in values.items() if value not in (None, {}))
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, dict):
+        return f"{{ {', '.join(f'{key} = {number!r}' for key, number in value.items())} }}"
+    # JSON writes what TOML reads, but for escaped pairs of surrogates and a bare DEL
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 @functools.cache
