@@ -98,7 +98,7 @@ def test_a_class_has_what_its_games_have(name: str) -> None:
 
 
 def test_the_one_error_names_those_of_other_people_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(REGISTRY.entries, "encodes", Encodes)
+    monkeypatch.setitem(REGISTRY.built_in, "encodes", Encodes)
     game = Encodes(Dirac(MLP(2, 3)))
     with pytest.raises(UserError) as caught:
         require(game, Translates, "translate")

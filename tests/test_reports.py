@@ -369,15 +369,13 @@ def test_a_page_promises_nothing_that_a_game_of_other_people_cannot(
     kept: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from interalia import games
-    from interalia.games.facts import by_name
 
     kind = part(OnlyGenerates)
     run: dict[str, Any] = {**RUN, "game": "theirs(weight=2.0)"}
     if kept:
         run[ABOUT_GAME] = facts(kind)
     else:
-        monkeypatch.setitem(games.REGISTRY.entries, "theirs", kind)
-        by_name.cache_clear()
+        monkeypatch.setitem(games.REGISTRY.built_in, "theirs", kind)
     page = Page(reports.write(folder(tmp_path, run, None, LOG)).read_text())
     assert "a generator of other people's" in page.text
     assert "This game has no encoder, so there are no reconstructions" in page.text
@@ -387,7 +385,6 @@ def test_a_page_promises_nothing_that_a_game_of_other_people_cannot(
     for promised in ("interalia translate", "interalia traverse", "critic's scores", ABOUT_GAME):
         assert promised not in page.text
     assert "there is no critic, so the loss falls" in page.text
-    by_name.cache_clear()
 
 
 def test_what_is_said_of_a_game_is_not_said_of_another_that_is_made_from_it() -> None:

@@ -482,7 +482,7 @@ def test_the_first_loss_that_is_no_number_is_named(value: float) -> None:
     with pytest.raises(DivergedError) as caught:
         health.step(training, losses(critic=1.0, generator=value))
     assert str(caught.value) == (
-        f"the loss of the generator is {value} at step 5; try smaller --rates, a --penalty, or --precision fp32."
+        f"the loss of the generator is {value} at step 5; try smaller `rates`, a `penalty`, or `precision='fp32'`."
     )
 
 
@@ -542,7 +542,7 @@ def test_weights_are_weighed_before_they_are_saved_or_evaluated(player: str, che
 
 def test_the_remedy_names_the_last_good_checkpoint(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     training, health = playing(folder=Folder(tmp_path)), Health()
-    advice = "try smaller --rates, a --penalty, or --precision fp32."
+    advice = "try smaller `rates`, a `penalty`, or `precision='fp32'`."
     assert health.remedy(training) == f"there is no checkpoint yet; {advice}"
     asked = []
     monkeypatch.setattr(checkpoint, "newest", lambda folder: asked.append(folder) or (Path("kept.pt"), 7))

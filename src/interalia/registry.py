@@ -249,10 +249,12 @@ def warn(text: str) -> None:
 
 
 def failure(error: BaseException) -> str:
-    """What was raised, and in which line outside of torch, in one line of words."""
-    frames = traceback.extract_tb(error.__traceback__)
-    own = [frame for frame in frames if f"{os.sep}torch{os.sep}" not in frame.filename and frame.filename[:1] != "<"]
-    place = "".join(f" in line {frame.lineno} of {Path(frame.filename).name}" for frame in (own or frames)[-1:])
+    """What was raised, and in which line outside of torch and of Python's import, in one line of words."""
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename[:1] != "<"]
+    own = [
+        frame for frame in frames if not {"torch", "importlib", Path(__file__).name} & set(Path(frame.filename).parts)
+    ]
+    place = "".join(f" in line {frame.lineno} of {Path(frame.filename).name}" for frame in own[-1:])
     reason = " ".join(str(error).split())[:300].rstrip(".")
     return f"{type(error).__name__}{place}{': ' if reason else ''}{reason}"
 

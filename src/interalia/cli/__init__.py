@@ -20,6 +20,7 @@ from interalia.registry import VARIABLE, plug_in
 
 __all__ = ["app", "described", "main"]
 
+app.meta.suppress_keyboard_interrupt = False  # `main` says what an interrupted command left
 usual = warnings.formatwarning
 
 

@@ -9,6 +9,7 @@ from cyclopts import Parameter
 
 from interalia import registry
 from interalia.cli.asking import app, say
+from interalia.cli.options import worded
 from interalia.cli.training import Overrides
 from interalia.errors import UserError, unknown
 
@@ -85,7 +86,7 @@ def check(
     fields = {} if overrides is None else {k: v for k, v in dataclasses.asdict(overrides).items() if v is not None}
     failed = 0
     for one in checking.checks(found, kind, settings, **fields):
-        say(str(one))
+        say(str(dataclasses.replace(one, words=worded(UserError(one.words), ["check"]))))
         failed += one.outcome == "failed"
     if failed:
         raise SystemExit(1)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 from typing import Any
 
 from interalia import registry
@@ -64,7 +63,6 @@ def facts(
     }
 
 
-@functools.cache
 def by_name(game: str, encoder: str, divergence: str) -> dict[str, Any] | None:
     """What there is to say of the games of that name, with these parts; None where there are none."""
     from interalia.games import REGISTRY

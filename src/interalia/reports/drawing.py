@@ -10,8 +10,9 @@ from interalia import reports, tasks
 from interalia.conditionals import StandardNormal, Uniform
 from interalia.errors import UserError
 from interalia.games.capabilities import Generates, HasCodes, HasLevels, Infers
-from interalia.reports import plots
+from interalia.reports import plots, showing
 from interalia.reports.data import conditions, dataset_of, held_out, home
+from interalia.tasks import verbs
 
 if TYPE_CHECKING:
     from interalia.data.dataset import Dataset
@@ -61,31 +62,28 @@ def draw(trained: Trained, dataset: Dataset) -> None:
             )
         return
     by_label = game.data.condition > 0 and not game.data.attributes
-    samples = tasks.by_label(game, 10) if by_label else tasks.generate(game, 100)
-    plots.grid(samples.numpy(), figures / "samples.png", columns=10)
+    shown = {"samples": verbs.generate(game, None if by_label else 100)}
     if game.prior.size == 2 and isinstance(game.prior, StandardNormal | Uniform):
-        plots.grid(tasks.manifold(game, PLANE).flatten(0, 1).numpy(), figures / "manifold.png", columns=PLANE)
+        shown["manifold"] = verbs.manifold(game, PLANE)
+    if infers:
+        x, y = held_out(dataset, 40), conditions(game, dataset, 40)
+        shown["reconstructions"] = verbs.reconstruct(game, x, y)
+        if isinstance(game, HasLevels):
+            shown["reconstructions_lower"] = verbs.reconstruct(game, x, level="lower")
+        if y is not None:
+            edited = tasks.edits(game, x[:EDITS], y[:EDITS])[:, :MOST]
+            plots.interpolations(x[:EDITS], edited, None, figures / "edits.png")
+        count = min(PAIRS, len(dataset.test) // 2)
+        ends, y = held_out(dataset, 2 * count, seed=1), conditions(game, dataset, 2 * count, seed=1)
+        if count:
+            shown["interpolations"] = verbs.interpolate(game, ends, y, STEPS)
+            shown["interpolations_spherical"] = verbs.interpolate(game, ends, y, STEPS, "spherical")
+    drawn = {name: one.figure for name, one in shown.items()}
     if isinstance(game, HasCodes):
-        for i, code in enumerate(tasks.directions(game)):
-            plots.traversals([tasks.traverse(game, i).numpy()], figures / f"traversal_{code}.png")
-    if not infers:
-        return
-    x, y = held_out(dataset, 40), conditions(game, dataset, 40)
-    plots.pairs(x.numpy(), tasks.reconstruct(game, x, y=y).numpy(), figures / "reconstructions.png")
-    if isinstance(game, HasLevels):
-        lower = tasks.reconstruct(game, x, level="lower")
-        plots.pairs(x.numpy(), lower.numpy(), figures / "reconstructions_lower.png")
-    if y is not None:
-        edited = tasks.edits(game, x[:EDITS], y[:EDITS])[:, :MOST]
-        plots.interpolations(x[:EDITS].numpy(), edited.numpy(), None, figures / "edits.png")
-    ends, y = held_out(dataset, 2 * PAIRS, seed=1), conditions(game, dataset, 2 * PAIRS, seed=1)
-    half = len(ends) // 2
-    if half:
-        a, b = ends[:half], ends[half : 2 * half]
-        told = None if y is None else (y[:half], y[half : 2 * half])
-        for how, name in (("linear", "interpolations.png"), ("spherical", "interpolations_spherical.png")):
-            way = tasks.interpolate(game, a, b, STEPS, how, y=told)  # type: ignore[arg-type]
-            plots.interpolations(a.numpy(), way.numpy(), b.numpy(), figures / name)
+        drawn |= {f"traversal_{code}": part for code, part in verbs.traverse(game).parts.items()}
+    for name, figure in drawn.items():
+        if figure is not None:
+            showing.draw(figure, figures / f"{name}.png")
 
 
 def draw_translations(game: Game, dataset: Dataset, figures: Path) -> None:
