@@ -288,7 +288,7 @@ def test_a_killed_run_goes_on_bit_by_bit_with_its_pool(tmp_path: Path, precision
         engine.finish(training, [*callbacks.usual(training, progress=False), Fall(10)])
     newest = checkpoint.newest(Folder(tmp_path / "broken"))
     assert newest is not None
-    assert newest[1] == 8
+    assert newest[1]["step"] == 8
     engine.train(run, tmp_path / "broken", resume=True)
     whole, broken = (checkpoint.read(tmp_path / name / "checkpoints/last.pt") for name in ("whole", "broken"))
     assert len(whole["memory"]["pool_a"]) == 6
