@@ -11,7 +11,7 @@ from interalia.adversarial.divergences import GAN, Divergence
 from interalia.adversarial.penalties import Joints, Penalty
 from interalia.conditionals import Conditional, Dirac, Prior
 from interalia.games.feeds import Data, Labeled
-from interalia.games.game import Game, Outcome, part
+from interalia.games.game import TwoPlayers, part
 from interalia.games.needs import Needs, Setup
 
 PAIRS = (
@@ -21,7 +21,25 @@ PAIRS = (
 
 
 @part
-class ALI(Game):
+class Autoencoding(TwoPlayers):
+    """A game of two players with an encoder and a decoder; see `ALI` for what its arguments are."""
+
+    encoder: Conditional
+    decoder: Conditional
+    critic: nn.Module
+    prior: Prior
+    divergence: Divergence = GAN()
+    penalty: Penalty | None = None
+    noise: Disturbance | None = None
+    together: bool = True
+
+    @classmethod
+    def needs(cls, s: Setup, **settings: Any) -> Needs:
+        return {"encoder": s.infer(s.x, s.z), "decoder": s.decode(s.z, s.x)}
+
+
+@part
+class ALI(Autoencoding):
     """Adversarially learned inference: an encoder and a decoder against a critic that judges pairs (x, z).
 
     Fed (x, y) it is conditional ALI: encoder, decoder and critic are told y, a label or attributes, beside x and z.
@@ -62,15 +80,6 @@ class ALI(Game):
     title = "ALI (adversarially learned inference)"
     teaches = PAIRS + "Nothing asks for good reconstructions: they come about as far as the critic can no longer tell."
 
-    encoder: Conditional
-    decoder: Conditional
-    critic: nn.Module
-    prior: Prior
-    divergence: Divergence = GAN()
-    penalty: Penalty | None = None
-    noise: Disturbance | None = None
-    together: bool = True
-
     @classmethod
     def titled(cls, encoder: type[Conditional] | None) -> str:
         deterministic = cls is ALI and encoder is Dirac
@@ -78,7 +87,7 @@ class ALI(Game):
 
     @classmethod
     def needs(cls, s: Setup, **settings: Any) -> Needs:
-        return {"encoder": s.infer(s.x, s.z), "decoder": s.decode(s.z, s.x), "critic": s.judge(s.x, s.z)}
+        return {**super().needs(s, **settings), "critic": s.judge(s.x, s.z)}
 
     def sample(self, *batch: Tensor) -> Joints:
         x, *y = batch
@@ -86,8 +95,3 @@ class ALI(Game):
         z_hat = self.encoder(x, *y).rsample()  # z^ ~ q(z | x, y)
         x_tilde = self.decoder(z, *y).rsample()  # x~ ~ p(x | z, y)
         return {"q": (x, z_hat, *y), "p": (x_tilde, z, *y)}
-
-    def losses(self, joints: Joints) -> Outcome:
-        q, p = self.score(self.critic, joints["q"], joints["p"])
-        critic = self.divergence.critic_loss(q, p) + self.charge(joints["q"], joints["p"])
-        return Outcome({"critic": critic, "generator": self.divergence.generator_loss(q, p)}, {"q": q, "p": p})

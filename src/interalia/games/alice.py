@@ -72,15 +72,13 @@ class ALICE(ALI):
         return joints
 
     def losses(self, joints: Joints) -> Outcome:
-        q, p = self.score(self.critic, joints["q"], joints["p"])
-        critic = self.divergence.critic_loss(q, p) + self.charge(joints["q"], joints["p"])
-        distance = mse_loss if self.distance == "mse" else l1_loss
-        generator = self.divergence.generator_loss(q, p)
+        outcome, distance = super().losses(joints), mse_loss if self.distance == "mse" else l1_loss
+        generator = outcome.losses["generator"]
         for key, weight in (("cycle", self.cycle), ("cycle_z", self.cycle_z)):
             if key in joints:
                 there_and_back, start = joints[key]
                 generator = generator + weight * distance(there_and_back, start)
-        return Outcome({"critic": critic, "generator": generator}, {"q": q, "p": p})
+        return outcome.put("generator", generator)
 
 
 @part

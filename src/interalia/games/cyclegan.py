@@ -16,7 +16,8 @@ from interalia.contexts import full
 from interalia.errors import UserError
 from interalia.games.feeds import Domains
 from interalia.games.game import Game, Outcome, part
-from interalia.games.needs import Needs, Setup, Translator
+from interalia.games.needs import Needs, Setup
+from interalia.networks import Map
 
 
 @part
@@ -104,7 +105,7 @@ class CycleGAN(Game):
                 f"{cls.__name__} translates between two data sets, and there is one; give the second in `target`."
             )
         critic_a, critic_b = (s.judge(domain, patches=True, packable=False) for domain in (a, b))
-        return {"to_b": Translator(a, b), "to_a": Translator(b, a), "critic_a": critic_a, "critic_b": critic_b}
+        return {"to_b": Map((a,), b), "to_a": Map((b,), a), "critic_a": critic_a, "critic_b": critic_b}
 
     def sample(self, *batch: Tensor) -> Joints:
         a, b = batch

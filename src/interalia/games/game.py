@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from interalia.adversarial.disturbances import Disturbance, outscoring
+from interalia.adversarial.divergences import Divergence
 from interalia.adversarial.penalties import Joints, Penalty
 from interalia.contexts import full
 from interalia.errors import UserError
@@ -46,6 +47,10 @@ class Outcome:
 
     losses: Mapping[str, Tensor]
     scores: Mapping[str, Tensor] = field(default_factory=dict)
+
+    def put(self, player: str, loss: Tensor) -> Outcome:
+        """The same with another loss of one player."""
+        return Outcome({**self.losses, player: loss}, self.scores)
 
 
 class Game(nn.Module, abc.ABC):
@@ -219,3 +224,22 @@ class Game(nn.Module, abc.ABC):
             raise UserError(
                 f"`{argument}` names {player!r}, which is not a player of {cls.__name__}; its players are {names}."
             )
+
+
+class TwoPlayers(Game):
+    """One critic against the first of the `players`, by the divergence of the scores on two joints, p and q:
+
+    critic:           divergence.critic_loss(s(p), s(q)) + penalty
+    the other player: divergence.generator_loss(s(p), s(q))
+    """
+
+    critic: nn.Module
+    divergence: Divergence
+    compares: ClassVar[tuple[str, str]] = ("q", "p")  # the names of the joints, in the order of the divergence
+
+    def losses(self, joints: Joints) -> Outcome:
+        first, second = (joints[name] for name in self.compares)
+        scores = self.score(self.critic, first, second)
+        critic = self.divergence.critic_loss(*scores) + self.charge(first, second)
+        losses = {"critic": critic, next(iter(self.players)): self.divergence.generator_loss(*scores)}
+        return Outcome(losses, dict(zip(self.compares, scores, strict=True)))

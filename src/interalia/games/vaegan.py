@@ -6,21 +6,20 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from interalia.adversarial.disturbances import Disturbance
-from interalia.adversarial.divergences import GAN, Divergence
-from interalia.adversarial.penalties import Joints, Penalty
-from interalia.conditionals import Conditional, Gaussian, Prior, StandardNormal
+from interalia.adversarial.penalties import Joints
+from interalia.conditionals import Gaussian, StandardNormal
 from interalia.contexts import full
 from interalia.errors import UserError
-from interalia.games.game import Game, Outcome, part
+from interalia.games.ali import Autoencoding
+from interalia.games.game import Outcome, part
 from interalia.games.needs import Needs, Setup
 from interalia.networks.layers import Joint
 
 
 @part
-class VAEGAN(Game):
+class VAEGAN(Autoencoding):
     """A variational autoencoder that measures its reconstructions in the features of a GAN's critic, f.
 
     With x^ the reconstruction, z^ ~ q(z | x), and x~ a sample, z ~ p(z), both are fakes to the critic:
@@ -67,14 +66,6 @@ class VAEGAN(Game):
     )
     judged = "data, on its reconstructions and on samples"
 
-    encoder: Conditional
-    decoder: Conditional
-    critic: nn.Module
-    prior: Prior
-    divergence: Divergence = GAN()
-    penalty: Penalty | None = None
-    noise: Disturbance | None = None
-    together: bool = True
     feature: float = 30.0
     gamma: float = 0.05
 
@@ -93,8 +84,7 @@ class VAEGAN(Game):
 
     @classmethod
     def needs(cls, s: Setup, **settings: Any) -> Needs:
-        critic = s.judge(s.x, packable=False)  # its features are of single images
-        return {"encoder": s.infer(s.x, s.z), "decoder": s.decode(s.z, s.x), "critic": critic}
+        return {**super().needs(s, **settings), "critic": s.judge(s.x, packable=False)}  # features of single images
 
     def sample(self, *batch: Tensor) -> Joints:
         (x,) = batch
