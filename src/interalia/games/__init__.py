@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from interalia.games.aae import AAE, SemiAAE
-from interalia.games.alad import ALAD
-from interalia.games.ali import ALI
-from interalia.games.alice import ALICE, AdversarialALICE
+from interalia.games.ali import ALI, PostHocALI
+from interalia.games.alice import ALAD, ALICE, AdversarialALICE
 from interalia.games.avb import AVB
 from interalia.games.cyclegan import CycleGAN
 from interalia.games.game import Game, Outcome
 from interalia.games.gan import GAN
 from interalia.games.hali import HALI
 from interalia.games.infogan import InfoGAN
-from interalia.games.posthoc import PostHocALI
 from interalia.games.regressor import JointLatentRegressor, LatentRegressor
 from interalia.games.semiali import SemiALI
 from interalia.games.vae import VAE

@@ -110,19 +110,10 @@ class CycleGAN(Game):
     def sample(self, *batch: Tensor) -> Joints:
         a, b = batch
         fake_b, fake_a = full(self.to_b(a)), full(self.to_a(b))  # G(a), F(b)
-        joints: Joints = {
-            "a": (a,),
-            "b": (b,),
-            "fake_a": (fake_a,),
-            "fake_b": (fake_b,),
-            "pooled_a": (self.pooled("a", fake_a),),
-            "pooled_b": (self.pooled("b", fake_b),),
-        }
-        if self.cycle:
-            joints |= {
-                "cycled_a": (full(self.to_a(fake_b)),),
-                "cycled_b": (full(self.to_b(fake_a)),),
-            }  # F(G(a)), G(F(b))
+        joints: Joints = {"a": (a,), "b": (b,), "fake_a": (fake_a,), "fake_b": (fake_b,)}
+        joints |= {"pooled_a": (self.pooled("a", fake_a),), "pooled_b": (self.pooled("b", fake_b),)}
+        if self.cycle:  # F(G(a)), G(F(b))
+            joints |= {"cycled_a": (full(self.to_a(fake_b)),), "cycled_b": (full(self.to_b(fake_a)),)}
         if self.cycle and self.identity:
             joints |= {"same_a": (full(self.to_a(a)),), "same_b": (full(self.to_b(b)),)}  # F(a), G(b)
         return joints

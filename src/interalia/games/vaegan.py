@@ -50,6 +50,7 @@ class VAEGAN(Autoencoding):
         UserError: the encoder is not Gaussian, the prior not normal, or the critic answers no features.
 
     Example:
+        >>> from torch import nn
         >>> from interalia.conditionals import Dirac
         >>> from interalia.networks.mlp import MLP, Joint
         >>> critic = Joint(nn.Linear(8, 1), nn.Linear(2, 8))

@@ -61,11 +61,6 @@ class Noisy(nn.Module):
         return h.flatten(1)
 
 
-def checked(where: str) -> None:
-    if where not in get_args(Where):
-        raise ValueError(f"`quadratic` is {where!r}; it is one of {', '.join(map(repr, get_args(Where)))}")
-
-
 def quadratic_term(z: Tensor, where: Where) -> Tensor:
     """What the score has of |z|^2 / 2, shape (n,), z of d dimensions:
 
@@ -184,7 +179,8 @@ class AVB(Family):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        checked(self.quadratic)
+        if self.quadratic not in get_args(Where):
+            raise ValueError(f"`quadratic` is {self.quadratic!r}; it is one of {', '.join(map(repr, get_args(Where)))}")
 
     def convolves(self, x: Space) -> bool:
         return self.convolutions and x.is_image and min(x.shape[1:]) >= 8

@@ -91,7 +91,7 @@ def hidden(game: Game, *parts: Tensor) -> tuple[Tensor, ...]:
     """The last hidden layer before the output: of the encoder, or of a game without one of the critic."""
     from interalia import tasks
     from interalia.games.capabilities import Infers
-    from interalia.networks.bigan import BiGANCritic
+    from interalia.networks.perceptrons import BiGANCritic
     from interalia.tasks.calling import in_batches
 
     if isinstance(game, Infers):
