@@ -118,9 +118,6 @@ class CycleGAN(Game):
             joints |= {"same_a": (full(self.to_a(a)),), "same_b": (full(self.to_b(b)),)}  # F(a), G(b)
         return joints
 
-    def pairs(self, outcome: Outcome) -> list[tuple[Tensor, Tensor]]:
-        return [(outcome.scores[domain], outcome.scores[f"fake_{domain}"]) for domain in ("a", "b")]
-
     def losses(self, joints: Joints) -> Outcome:
         generator = joints["a"][0].new_zeros(())
         critic = joints["a"][0].new_zeros(())

@@ -144,11 +144,11 @@ class Game(nn.Module, abc.ABC):
         """For each critic its scores on what it is to put higher, such as the data, and on what it is to put lower.
 
         What is put lower holds all the fakes that the critic is charged for, kind after kind, so that a critic of two kinds
-        that tells one of them alone comes to an `outscoring` of 3/4, and only one that tells both to 1. By default there is
-        one critic of the first two joints, or none where there are fewer; a game with more fakes or critics says so here.
+        that tells one of them alone comes to an `outscoring` of 3/4, and only one that tells both to 1. By default each
+        critic has two joints, one after the other in the outcome's scores; a game with more fakes says so here.
         """
         scores = list(outcome.scores.values())
-        return [(scores[0], scores[1])] if len(scores) > 1 else []
+        return list(zip(scores[::2], scores[1::2], strict=False))
 
     def surest(self, outcome: Outcome) -> tuple[Tensor, Tensor] | None:
         """The scores of the critic that tells best, of those in `pairs`; None where there are none."""
@@ -182,13 +182,11 @@ class Game(nn.Module, abc.ABC):
         disturbed = self.noise if self.training else None
         if disturbed is not None:
             joints = tuple(disturbed(joint) for joint in joints)
-        if self.together:
-            scores = full(critic(*(torch.cat(parts) for parts in zip(*joints, strict=True))))
-            sizes = [len(joint[0]) for joint in joints]
-            found = scores.split([size * len(scores) // sum(sizes) for size in sizes])
-        else:
-            found = tuple(full(critic(*joint)) for joint in joints)
-        return found
+        if not self.together:
+            return tuple(full(critic(*joint)) for joint in joints)
+        scores = full(critic(*(torch.cat(parts) for parts in zip(*joints, strict=True))))
+        sizes = [len(joint[0]) for joint in joints]
+        return scores.split([size * len(scores) // sum(sizes) for size in sizes])
 
     def charge(self, p: Sequence[Tensor], q: Sequence[Tensor]) -> Tensor | float:
         """The penalty on the critic, or nothing."""

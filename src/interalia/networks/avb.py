@@ -190,14 +190,11 @@ class AVB(Family):
         return [self.width * 2**level for level in range(LEVELS)]
 
     def encoder(self, net: Map) -> nn.Module:
-        x = net.inputs[0]
+        x, flatten = net.inputs[0], [] if net.noise else [nn.Flatten()]
+        width = self.maps[-1] * math.prod(places(x.shape)[-1]) if self.convolves(x) else self.width
+        head = nn.Sequential(nn.Linear(width, net.output.size), *onto(net.output))
         if self.convolves(x):
-            head = nn.Sequential(
-                nn.Linear(self.maps[-1] * math.prod(places(x.shape)[-1]), net.output.size), *onto(net.output)
-            )
             return Stack(Noisy(x.shape, net.noise, self.maps, STRIDES), head)
-        flatten: list[nn.Module] = [nn.Flatten()] if not net.noise else []
-        head = nn.Sequential(nn.Linear(self.width, net.output.size), *onto(net.output))
         return Stack(nn.Sequential(*flatten, ELU(net.size, self.width)), head)
 
     def decoder(self, net: Map) -> nn.Module:

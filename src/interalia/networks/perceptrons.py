@@ -282,15 +282,11 @@ class FGAN(Family):
             parts += [nn.Linear(inputs, self.critic_width), nn.ELU()]
         return Joint(nn.Sequential(*parts, nn.Linear(self.critic_width, 1)))
 
+    @torch.no_grad()
     def start(self, need: Map | Critic, network: nn.Module) -> None:
-        uniform(network, self.critic_scale if isinstance(need, Critic) else self.scale)
-
-
-@torch.no_grad()
-def uniform(network: nn.Module, scale: float) -> None:
-    """Weights U(-scale, scale), biases 0, batch norm's gain 1: GAN's initialisation of MNIST's networks."""
-    for module in network.modules():
-        if isinstance(module, nn.Linear):
-            module.weight.uniform_(-scale, scale)
-            if module.bias is not None:
-                module.bias.zero_()
+        scale = self.critic_scale if isinstance(need, Critic) else self.scale
+        for module in network.modules():
+            if isinstance(module, nn.Linear):
+                module.weight.uniform_(-scale, scale)
+                if module.bias is not None:
+                    module.bias.zero_()
