@@ -8,9 +8,8 @@ from interalia.games.alice import ALAD, ALICE, AdversarialALICE
 from interalia.games.avb import AVB
 from interalia.games.cyclegan import CycleGAN
 from interalia.games.game import Game, Outcome
-from interalia.games.gan import GAN
+from interalia.games.gan import GAN, InfoGAN
 from interalia.games.hali import HALI
-from interalia.games.infogan import InfoGAN
 from interalia.games.regressor import JointLatentRegressor, LatentRegressor
 from interalia.games.semiali import SemiALI
 from interalia.games.vae import VAE
