@@ -111,6 +111,6 @@ def test_an_interrupted_estimate_is_no_row_of_avb_mnist(
         return dataclasses.replace(found, values=found.values[:1], rows=found.rows[:1])
 
     monkeypatch.setattr(likelihood, which, cut)
-    job = next(iter(avb_mnist.jobs(Setting(True, None, 1, 2, tmp_path / "runs"))))
+    job = next(avb_mnist.AVB_MNIST.jobs(Setting(True, None, 1, 2, tmp_path / "runs")))
     with pytest.raises(KeyboardInterrupt):
         job.work()

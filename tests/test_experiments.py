@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import json
 from collections.abc import Iterator
@@ -12,9 +13,11 @@ import pytest
 import torch
 
 from interalia import UserError, papers
+from interalia.errors import DivergedError
 from interalia.papers import experiment
 from interalia.papers.avb_mnist import against_vae
 from interalia.papers.experiment import Experiment, Job, Setting
+from interalia.registry import Part
 from interalia.runs import Run
 
 if TYPE_CHECKING:
@@ -37,7 +40,9 @@ def counted(done: list[tuple[str, int]], breaks_at: int | None = None) -> Experi
                 yield Job(row, seed, work, 7)
 
     paper = {"a": {"the paper": {"sum": "3.1"}}}
-    return Experiment("counted", "Sums.", jobs, {"sum": "sum ↑"}, paper, "as printed", "shorter", seeds=3)
+    return Experiment(
+        name="counted", about="Sums.", rows=jobs, columns={"sum": "sum ↑"}, paper=paper, method="as printed", seeds=3
+    )
 
 
 def test_a_table_has_our_rows_and_the_papers(tmp_path: Path) -> None:
@@ -102,24 +107,25 @@ def test_no_seeds_are_refused(tmp_path: Path) -> None:
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     """Quick forms made quicker: of an experiment's figures the first is drawn, its chains are short, its networks narrow."""
     from interalia.metrics.likelihood import annealing, hamiltonian
-    from interalia.papers import avb, avb_mnist, mixture_ali
+    from interalia.papers import avb, avb_mnist, mixture
     from interalia.reports import plots
 
     drawn: list[Path] = []
-    draw, ours = plots._write, mixture_ali.ours
+    draw = plots._write
 
     def write(figure: Figure, path: Path | str) -> Path:
         if not drawn:
             drawn.append(draw(figure, path))
         return Path(path)
 
-    def narrow(data: str, member: str) -> Run:
-        run = ours(data, member)
-        return run.replace(networks=run.networks.replace("width=128", "width=8"), population=2)
-
+    narrow = {}
+    for name, row in mixture.MIXTURE_ALI.rows.items():
+        run = row.run.replace(networks=row.run.networks.replace("width=128", "width=8"), population=2)
+        narrow[name] = dataclasses.replace(row, run=run)
+    study = dataclasses.replace(mixture.MIXTURE_ALI, rows=narrow)
+    monkeypatch.setitem(papers.REGISTRY.built_in, study.name, study)  # type: ignore[arg-type]
     monkeypatch.setattr(plots, "_write", write)
-    monkeypatch.setattr(mixture_ali, "ours", narrow)
-    monkeypatch.setattr(mixture_ali, "COUNT", 200)
+    monkeypatch.setattr(mixture.Inferred, "discrepancy_count", 200)
     monkeypatch.setattr(avb_mnist, "QUICK", {"images": 2, "weights": 4, "chains": 1, "temperatures": 3, "simulated": 2})
     monkeypatch.setattr(avb, "SAMPLES", 5000)
     monkeypatch.setattr(avb, "SIDE", 50)
@@ -137,7 +143,7 @@ def test_mixture_25_works_end_to_end(tmp_path: Path) -> None:
     path = papers.reproduce("mixture-25", quick=True, steps=20, out=tmp_path, only="beta1 0.8")
     rows = json.loads((path.parent / "table.json").read_text())["rows"]
     assert [row["row"] for row in rows] == ["ALI, Adam 0.0001, beta1 0.8", "GAN, Adam 0.0001, beta1 0.8"]
-    assert [job.row for job in mixture.jobs(Setting(True, None, 1, 20, tmp_path))] == [
+    assert [job.row for job in mixture.MIXTURE_25.jobs(Setting(True, None, 1, 20, tmp_path))] == [
         f"{game}, Adam {adam}"
         for adam in ("0.0001, beta1 0.8", "0.0001, beta1 0.2", "0.001, beta1 0.5")
         for game in ("ALI", "GAN")
@@ -192,45 +198,48 @@ def test_the_experiments_of_inference_and_of_stability_work_end_to_end(
 
 
 def test_a_run_that_diverges_counts_as_failed(tmp_path: Path) -> None:
-    from interalia.papers.stability import stability_work
+    from interalia.papers.ali_stability import ALI_STABILITY
     from interalia.runs import recipes
 
-    run = recipes.ali_digits(name="wild", steps=8, evaluate_every=4, optimiser="sgd(lr=1e30)", divergence="pearson")
-    found = stability_work(run, Setting(True, None, 1, 8, tmp_path / "runs"))
-    assert found == {"failed": 100.0, "diverged": 100.0}
+    run = recipes.ali_digits(name="wild", steps=32, optimiser="sgd(lr=1e30)", divergence="pearson")
+    study = dataclasses.replace(ALI_STABILITY, rows={"wild": run}, quick={})
+    (job,) = study.jobs(Setting(True, None, 1, None, tmp_path / "runs"))
+    assert job.work() == {"failed": 100.0, "diverged": 100.0}
+    (job,) = dataclasses.replace(study, diverged=None).jobs(Setting(True, None, 1, None, tmp_path / "again"))
+    with pytest.raises(DivergedError):  # which the frame makes an empty row
+        job.work()
 
 
 def test_the_rate_of_a_method_is_the_one_with_the_least_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from interalia.errors import DivergedError
-    from interalia.papers import stability
+    from interalia.papers import sem_ali
 
     def curve(run: Any, part: str) -> Any:
-        assert (part, run.seed) == ("validation", stability.TUNING_SEED)  # never test data, never a seed of the table
-        rate = float(run.optimiser.partition("lr=")[2].partition(",")[0].rstrip(")"))
+        assert (part, run.seed) == ("validation", sem_ali.TUNING_SEED)  # never test data, never a seed of the table
+        rate = Part(run.optimiser).settings["lr"]
         if rate > 5e-4:
             raise DivergedError("too fast")
         return [(1.0, 0.5), (2.0, rate)]
 
-    monkeypatch.setattr(stability, "curve", curve)
+    monkeypatch.setattr(sem_ali, "curve", curve)
     setting = Setting(True, None, 1, None, tmp_path / "runs")
-    assert stability.best_rate("MNIST", "Adam", 10, setting) == 0.0002
-    monkeypatch.setattr(stability, "curve", None)  # it is kept, and not looked for again
-    assert stability.best_rate("MNIST", "Adam", 10, setting) == 0.0002
+    assert sem_ali.best_rate("MNIST", "Adam", 10, setting) == 0.0002
+    monkeypatch.setattr(sem_ali, "curve", None)  # it is kept, and not looked for again
+    assert sem_ali.best_rate("MNIST", "Adam", 10, setting) == 0.0002
 
 
 def test_half_a_curve_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ctrl-C within a training of sem-ali ends the experiment, and nothing of a curve that was cut off is kept."""
     import signal
 
-    from interalia.papers import stability
+    from interalia.papers import sem_ali
 
-    monkeypatch.setattr(stability.Curve, "step", lambda *_: signal.raise_signal(signal.SIGINT))
+    monkeypatch.setattr(sem_ali.Curve, "step", lambda *_: signal.raise_signal(signal.SIGINT))
     setting = Setting(True, None, 1, 8, tmp_path / "runs")
-    run = stability.sem_run("MNIST", "Adam", 0.001, 0, 8, setting)
+    run = sem_ali.run_of("MNIST", "Adam", 0.001, 0, 8, setting)
     with pytest.raises(KeyboardInterrupt):
-        stability.curve(run, "validation")
+        sem_ali.curve(run, "validation")
     with pytest.raises(KeyboardInterrupt):
-        stability.best_rate("MNIST", "Adam", 8, setting)
+        sem_ali.best_rate("MNIST", "Adam", 8, setting)
     assert not list((tmp_path / "runs").glob("rate-*"))
 
 
@@ -250,10 +259,10 @@ def test_every_dynamics_has_the_rate_of_the_theory(name: str, tmp_path: Path) ->
 
 
 def test_svhn_is_a_row_where_its_files_are(tmp_path: Path) -> None:
-    from interalia.papers.inferring import semi_jobs
+    from interalia.papers.ali_semisup import ALI_SEMISUP
 
     def rows() -> set[str]:
-        return {job.row for job in semi_jobs(Setting(False, tmp_path, 1, 2, tmp_path / "runs"))}
+        return {job.row for job in ALI_SEMISUP.jobs(Setting(False, tmp_path, 1, 2, tmp_path / "runs"))}
 
     assert not any("SVHN" in row for row in rows())
     (tmp_path / "svhn").mkdir()

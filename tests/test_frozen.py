@@ -1,5 +1,5 @@
 """Settings and answers are values: every dataclass of the library is frozen, but for games, whose networks are trained, and
-three that are states."""
+two that are states."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import pkgutil
 STATES = {
     "interalia.runs.claims.Claim",  # a lock that is released
     "interalia.training.state.Training",  # which goes on
-    "interalia.papers.judging.Law",  # a source of draws, some of which do not return
 }
 
 

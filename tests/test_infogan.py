@@ -595,4 +595,4 @@ def test_the_experiment_works_end_to_end(tmp_path: Path) -> None:
     assert "InfoGAN, section 7.2" in text
     pictures = sorted(p.name for p in (path.parent / "pictures").iterdir())
     assert len(pictures) == 6
-    assert pictures[0].endswith("seed-0-steps-3-c1.png")
+    assert pictures[0].endswith("seed-0-c1.png")

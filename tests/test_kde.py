@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import itertools
 import json
 from pathlib import Path
 
@@ -109,25 +111,26 @@ def small_mnist(tmp_path: Path) -> Path:
 def test_the_experiment_works_end_to_end_and_resumes(
     small_mnist: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(kde, "TRAINING", kde.TRAINING.replace(batch=32))
     monkeypatch.setattr(kde, "QUICK_SAMPLES", 120)
-    monkeypatch.setattr(kde, "ROWS", {row: kde.ROWS[row] for row in ("KL", "Jeffrey")})
+    names = (kde.ALL, kde.SOME, "KL", "Jeffrey")
+    rows = {row: kde.FGAN_KDE.rows[row] for row in names}
+    study = dataclasses.replace(kde.FGAN_KDE, rows=rows, quick={"steps": 30, "batch": 32})
     how = {"quick": True, "root": small_mnist, "steps": 3, "out": tmp_path / "out"}
-    path = experiment.reproduce(kde.FGAN_KDE, **how)
+    path = experiment.reproduce(study, **how)
     rows = {row["row"]: row for row in json.loads((path.parent / "table.json").read_text())["rows"]}
-    assert list(rows) == [kde.ALL, kde.SOME, *kde.ROWS]
+    assert list(rows) == list(names)
     for row in rows.values():
-        assert set(row["values"]) == set(kde.COLUMNS)
+        assert set(row["values"]) == set(study.columns)
         assert all(np.isfinite(value) for value in row["values"].values())
     assert rows[kde.ALL]["values"]["likelihood"] > rows["KL"]["values"]["likelihood"]  # 3 steps teach nothing
-    assert len(list((path.parent / "runs").glob("*.png"))) == len(kde.ROWS)
+    assert len(list((path.parent / "pictures").glob("*.png"))) == 2
     text = path.read_text()
     assert "CUT to" in text.split("Protocol:")[1]
     assert "25799" in text
     for figure in ("502", "416", "-2101"):
         assert f"| {figure} |" in text
     (path.parent / "rows.jsonl").unlink()  # the trainings are still there
-    again = json.loads((experiment.reproduce(kde.FGAN_KDE, **how).parent / "table.json").read_text())["rows"]
+    again = json.loads((experiment.reproduce(study, **how).parent / "table.json").read_text())["rows"]
     assert [row["values"] for row in again] == [row["values"] for row in rows.values()]
 
 
@@ -135,16 +138,15 @@ def test_there_is_a_row_for_each_of_the_papers(tmp_path: Path) -> None:
     from interalia.adversarial import divergences
     from interalia.papers.experiment import Setting
 
-    found = list(kde.jobs(Setting(False, None, 2, None, tmp_path)))
-    assert [job.row for job in found] == [kde.ALL, kde.SOME, *(row for row in kde.ROWS for _ in range(2))]
-    assert {divergence for divergence, _, _ in kde.ROWS.values()} <= set(divergences.REGISTRY)
-    assert set(kde.FGAN_KDE.paper) == {kde.ALL, *kde.ROWS}
+    found = list(kde.FGAN_KDE.jobs(Setting(False, None, 2, None, tmp_path)))
+    assert [job.row for job in found] == [kde.ALL, kde.SOME, *kde.FIGURES, *kde.FIGURES]  # seed by seed
+    assert {divergence for divergence, _, _ in kde.FIGURES.values()} <= set(divergences.REGISTRY)
+    assert set(kde.FGAN_KDE.paper) == {kde.ALL, *kde.FIGURES}
 
 
 def test_calibration_takes_validation_images_too(small_mnist: Path, tmp_path: Path) -> None:
     from interalia.papers.experiment import Setting
 
-    run = kde.TRAINING.replace(root=str(small_mnist))
     seen = []
 
     def score(samples: torch.Tensor, test: torch.Tensor, quick: bool) -> dict[str, float]:
@@ -153,9 +155,12 @@ def test_calibration_takes_validation_images_too(small_mnist: Path, tmp_path: Pa
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(kde, "score", score)
-        for count in (None, 100):
-            kde.calibrate(run, Setting(False, small_mnist, 1, None, tmp_path), count)
-    assert seen == [(360, 60), (100, 60)]
+        patch.setattr(kde, "QUICK_SAMPLES", 100)
+        for quick in (False, True):
+            jobs = kde.FGAN_KDE.jobs(Setting(quick, small_mnist, 1, None, tmp_path))
+            for job in itertools.islice(jobs, 2):
+                job.work()
+    assert seen == [(360, 60), (360, 60), (200, 60), (100, 60)]
 
 
 @pytest.mark.skipif(not (MNIST / "mnist").exists(), reason="the files of MNIST are not here")

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from program import interalia as program
 
 import interalia
 from interalia import registry
@@ -34,7 +35,7 @@ def test_there_are_options_to_try() -> None:
 @pytest.mark.parametrize("command", COMMANDS)
 def test_an_argument_is_the_option_of_the_command_in_use(command: str) -> None:
     for name, argument in options_of(app[command]).items():
-        flag = "--" + NAMES.get(name, name).replace("_", "-")
+        flag = "--" + NAMES.get(name, name).rstrip("_").replace("_", "-")
         assert said(f"`{name}` is wrong; leave `{name}` out.", command) == f"{flag} is wrong; leave {flag} out."
         assert said(f"give `{name}=3`.", command) == f"give {flag} 3."
         assert said(f"give `{name}='r1(every=4)'`.", command) == f'give {flag} "r1(every=4)".'
@@ -91,6 +92,14 @@ def test_a_setting_of_a_part_is_no_option() -> None:
         with pytest.raises(SettingError) as caught:
             registry.make("mine", {"mine": part}, "part")
         assert worded(caught.value, ["train"]) == words
+
+
+@pytest.mark.parametrize(("encoder", "setting"), [("spanned(noise=0)", "noise"), ("hamiltonian(steps=0)", "steps")])
+def test_a_setting_of_the_encoder_is_no_option(
+    encoder: str, setting: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert program("train", "--data", "digits", "--game", "vae", "--encoder", encoder, "--out", tmp_path / "run") == 2
+    assert f"cannot be made: `{setting}` is 0" in capsys.readouterr().err
 
 
 PARTS = [kind for kind in registry.KINDS if kind not in ("recipes", "data", "metrics", "likelihoods", "experiments")]

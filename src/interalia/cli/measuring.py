@@ -150,6 +150,7 @@ def reproduce(
     steps: int | None = None,
     only: str | None = None,
     again: bool = False,
+    list_: Annotated[bool, Parameter(name="--list", negative="")] = False,
 ) -> None:
     """Do an experiment of a paper anew: its table, with the paper's figures beside ours.
 
@@ -171,9 +172,13 @@ def reproduce(
         Do only the rows whose name has this in it.
     again
         Forget the rows that are done, and begin anew.
+    list_
+        Do nothing, and print the rows: our figures where they are known, the paper's, and what a row costs.
     """
     from interalia import papers
 
-    papers.reproduce(
-        name or "mixture-25", quick=quick, root=root, out=out, seeds=seeds, steps=steps, only=only, again=again
-    )
+    form = {"quick": quick, "root": root, "out": out, "seeds": seeds, "steps": steps}
+    if list_:
+        say(papers.listing(name or "mixture-25", **form))
+    else:
+        papers.reproduce(name or "mixture-25", only=only, again=again, **form)

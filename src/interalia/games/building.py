@@ -13,7 +13,7 @@ from torch.nn.utils.parametrizations import spectral_norm
 from interalia import conditionals, games, networks, registry
 from interalia.adversarial import disturbances, divergences, penalties
 from interalia.conditionals import Conditional
-from interalia.errors import UserError
+from interalia.errors import SettingError, UserError
 from interalia.games.capabilities import who
 from interalia.games.needs import Chain, Encoder, Given, Need, Needs, Setup, complete, packable
 from interalia.networks import Critic, weights
@@ -57,7 +57,8 @@ def build(run: Run, data: DataSpec, mean: Tensor | None = None, given: Mapping[s
     try:
         parts: dict[str, Any] = {name: needs[name].wrap(network) for name, network in made.items()}  # type: ignore[union-attr]
     except ValueError as error:
-        raise UserError(f"the encoder {run.encoder!r} cannot be made: {error}.") from error
+        own = registry.settings_of(conditionals.CONDITIONALS[registry.parse(run.encoder)[0]])
+        raise SettingError(f"the encoder {run.encoder!r} cannot be made: {error}.", own) from error
     parts |= {**given, **chosen(run, kind, setup, needs)}
     game = owned(registry.make(run.game, games.REGISTRY, "game", **parts), given)
     game.data = data

@@ -4,118 +4,84 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Iterator, Mapping
-from functools import partial
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any, Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from interalia.data.dataset import Dataset, Split
-from interalia.papers.experiment import Experiment, Job, Setting, Values, trained
+from interalia.conditionals import Dirac, Gaussian, Spanned, StandardNormal
+from interalia.data import Dataset, Split
+from interalia.games import AVB, VAE
+from interalia.games.variational import Variational
+from interalia.networks.avb import ResidualCritic
+from interalia.papers.experiment import Setting, Values, slug, trained
+from interalia.papers.study import Study, Trial
+from interalia.registry import Part
+from interalia.reports import plots
 from interalia.runs import Run
-
-if TYPE_CHECKING:
-    from interalia.games.variational import Variational
-
-PAPER = "AVB"
 
 # ---- four pixels
 
-PIXELS_STEPS, PIXELS_QUICK = 100_000, 60
 SIDE, REACH = 400, 6.0  # of the grid that p(x) is summed over, from -REACH to REACH
 DRAWS = 100_000  # of q(z | x) for each image, for its entropy
-PIXELS = Run(
-    data="four-pixels",
-    networks="avb-toy",
-    latent=2,
-    batch=512,
-    ema=0,
-    optimiser="adam(lr=0.00002)",
-    evaluate_every=0,
-    checkpoint_every=5000,
+PIXELS = {
+    "VAE": Run(name="vae-pixels", game=Part("vae", likelihood="bernoulli"), data="four-pixels", networks="avb-toy", latent=2,
+               batch=512, steps=100_000, ema=0, optimiser="adam(lr=0.00002)"),
+}  # fmt: skip
+PIXELS["AVB"] = PIXELS["VAE"].replace(
+    name="avb-pixels",
+    game=Part("avb", likelihood="bernoulli"),
+    encoder=Part("implicit", noise=64),
+    rates={"critic": 0.0001},
+    dynamics=Part("alternating", turns={"critic": 2, "autoencoder": 1}),
 )
-ROWS = {
-    "VAE": PIXELS.replace(name="vae-pixels", game="vae(likelihood='bernoulli')"),
-    "AVB": PIXELS.replace(
-        name="avb-pixels",
-        game="avb(likelihood='bernoulli')",
-        encoder="implicit(noise=64)",
-        rates={"critic": 0.0001},
-        dynamics="alternating(turns={'critic': 2, 'autoencoder': 1})",
-    ),
-}
-FAST_STEPS = 20_000
-FALLING = "linear(start=0.3, final=0.0)"
-FAST: dict[str, dict[str, Any]] = {
-    "VAE": {"name": "vae-pixels-fast", "optimiser": "adam(lr=0.0005)", "schedule": FALLING},
-    "AVB": {
-        "name": "avb-pixels-fast",
-        "optimiser": "adam(lr=0.0005)",
-        "rates": {"critic": 0.001},
-        "schedule": FALLING,
-        "ema": 0.999,
-    },
-}
+FALLING = Part("linear", start=0.3, final=0.0)
+FAST: Mapping[str, Any] = {"optimiser": Part("adam", lr=0.0005), "schedule": FALLING, "steps": 20_000}
 
 
-def pixels_jobs(setting: Setting) -> Iterator[Job]:
-    """Seed by seed, VAE and AVB with the same decoder, as published and in a fifth of the time."""
-    for seed in range(setting.seeds):
-        for row, run in ROWS.items():
-            fast = run.replace(**FAST[row])
-            for name, own, length in ((row, run, PIXELS_STEPS), (f"{row}, a fifth of the steps", fast, FAST_STEPS)):
-                steps = setting.steps or (PIXELS_QUICK if setting.quick else length)
-                own = own.replace(seed=seed, steps=steps, batch=64 if setting.quick else run.batch)
-                yield Job(name, seed, partial(pixels_work, own, setting), steps)
+class Pixels(Trial):
+    @cached_property
+    def values(self) -> Values:
+        return pixels_values(self.game.cpu(), self.x, self.seed, 500 if self.quick else DRAWS)
 
-
-def pixels_work(run: Run, setting: Setting) -> Values:
-    """Trains one run; what it makes of the four images, and a picture of where it puts them."""
-    from interalia.data.store import as_tensor
-    from interalia.games.variational import Variational
-    from interalia.reports import plots
-
-    done, dataset = trained(run, setting)
-    x = as_tensor(dataset.test.x)
-    game = done.game.cpu()
-    assert isinstance(game, Variational)
-    picture = setting.folder.parent / "pictures" / f"{run.name}-seed-{run.seed}.png"
-    with torch.no_grad():
-        torch.manual_seed(run.seed)
-        z = torch.stack([game.encoder(row.expand(2000, *row.shape)).rsample() for row in x])
-    plots.clouds({str(i): part.numpy() for i, part in enumerate(z)}, picture)
-    return pixels_values(game, x, run.seed, 500 if setting.quick else DRAWS)
+    @torch.no_grad()
+    def draw(self) -> None:
+        """Where each of the four images lies."""
+        torch.manual_seed(self.seed)
+        z = [self.game.cpu().encoder(row.expand(2000, *row.shape)).rsample() for row in self.x]
+        plots.clouds({str(i): part.numpy() for i, part in enumerate(z)}, self.picture())
 
 
 @torch.no_grad()
-def pixels_values(game: Variational, x: Tensor, seed: int = 0, draws: int = DRAWS) -> Values:
+def pixels_values(game: Any, x: Tensor, seed: int = 0, draws: int = DRAWS) -> Values:
     """The log-likelihood by quadrature; the reconstruction error; the bound and KL(q(z), p(z)), both by nearest
     neighbours."""
     axis = torch.linspace(-REACH, REACH, SIDE)
     grid = torch.cartesian_prod(axis, axis)
-    log_area = 2 * math.log(float(axis[1] - axis[0]))
-    mass = game.prior.log_prob(grid) + log_area
-    likelihood = [
-        float((game.log_likelihood(row.expand(len(grid), *row.shape), grid) + mass).logsumexp(0)) for row in x
-    ]
+    mass = game.prior.log_prob(grid) + 2 * math.log(float(axis[1] - axis[0]))
+    on_grid = [(game.log_likelihood(row.expand(len(grid), *row.shape), grid) + mass).logsumexp(0) for row in x]
     torch.manual_seed(seed)
     lost, divergence, parts = [], [], []
     for row in x:
         many = row.expand(draws, *row.shape)
-        z = game.encoder(many).rsample()
-        lost.append(-float(game.log_likelihood(many, z).mean()))
-        divergence.append(-entropy(z) - float(game.prior.log_prob(z).mean()))
-        parts.append(z)
-    mine = torch.cat(parts)
+        parts.append(game.encoder(many).rsample())
+        lost.append(-float(game.log_likelihood(many, parts[-1]).mean()))
+        divergence.append(kl(game, parts[-1]))
     return {
-        "likelihood": float(np.mean(likelihood)),
+        "likelihood": float(np.mean([float(value) for value in on_grid])),
         "bound": -float(np.mean(lost)) - float(np.mean(divergence)),
         "error": 1000 * float(np.mean(lost)) / x[0].numel(),
-        "kl": -entropy(mine) - float(game.prior.log_prob(mine).mean()),
+        "kl": kl(game, torch.cat(parts)),
     }
+
+
+def kl(game: Any, z: Tensor) -> float:
+    """KL(q(z), p(z)) of draws z ~ q."""
+    return -entropy(z) - float(game.prior.log_prob(z).mean())
 
 
 def entropy(z: Tensor, neighbours: int = 3) -> float:
@@ -144,30 +110,37 @@ def entropy(z: Tensor, neighbours: int = 3) -> float:
     return float(digamma[0] - digamma[1]) + log_volume + d * float(distance.mean())
 
 
-AVB_PIXELS = Experiment(
+AVB_PIXELS = Study(
     name="avb-pixels",
     about="Four one-hot images and two latents: a VAE leaves gaps in the prior that AVB fills.",
-    jobs=pixels_jobs,
+    rows={
+        "VAE": PIXELS["VAE"],
+        "VAE, a fifth of the steps": PIXELS["VAE"].replace(name="vae-pixels-fast", **FAST),
+        "AVB": PIXELS["AVB"],
+        "AVB, a fifth of the steps": PIXELS["AVB"].replace(
+            name="avb-pixels-fast", rates={"critic": 0.001}, ema=0.999, **FAST
+        ),
+    },
     columns={
         "likelihood": "log-likelihood, nats ↑ (optimum -1.386)",
         "bound": "lower bound, nats ↑",
         "error": "reconstruction error, 1e-3 nats a pixel ↓",
         "kl": "KL(q(z), p(z)), nats ↓",
     },
+    trial=Pixels,
+    pictures=(Pixels.draw,),
     paper={
-        "VAE": {PAPER: {"likelihood": "-1.568", "bound": "-1.697", "error": "88.5", "kl": "~.165"}},
-        "AVB": {PAPER: {"likelihood": "-1.403", "bound": "~-1.421", "error": "5.77", "kl": "~.026"}},
+        "VAE": {"AVB": {"likelihood": "-1.568", "bound": "-1.697", "error": "88.5", "kl": "~.165"}},
+        "AVB": {"AVB": {"likelihood": "-1.403", "bound": "~-1.421", "error": "5.77", "kl": "~.026"}},
     },
-    protocol=(
-        f"Encoder and decoder of 3 x 64 ELU units, AVB's with 64 dimensions of noise; its critic has 256 units and five "
-        "residual blocks and moves twice a step. Adam (beta1 0.5), rates 2e-5 and 1e-4, batches of 512, "
-        f"{PIXELS_STEPS:,} steps, "
-        f"as published; log p(x) by a sum over a grid of {SIDE}x{SIDE} on [-{REACH:g}, {REACH:g}]^2; error: the mean of "
-        f"-log p(x | z) for each of the four pixels (with which the paper's figures add up) over {DRAWS:,} draws "
-        "of q(z | x) for each image; entropies of q(z | x) and of q(z) by the third nearest neighbours among "
-        "these draws, which at sharp borders errs upwards, by some thousandths."
-    ),
-    quick_protocol=f"{PIXELS_QUICK} steps, one seed: it shows the table's shape.",
+    quick={"batch": 64, "steps": 60},
+    measured=f"log p(x) by a sum over a grid of {SIDE}x{SIDE} on [-{REACH:g}, {REACH:g}]^2; error: the mean of -log p(x | z) "
+    f"for each of the four pixels (with which the paper's figures add up) over {DRAWS:,} draws of q(z | x) for each image "
+    "(quick form: 500); entropies of q(z | x) and of q(z) by the third nearest neighbours among these draws, which at sharp "
+    "borders errs upwards, by some thousandths",
+    deviations="none in the rows 'VAE' and 'AVB', whose critic has 256 units and five residual blocks; the others: greater "
+    "rates that fall, and averaged weights, in a fifth of the steps",
+    checkpoint_every=5000,
     seeds=3,
     chosen="The first rows' settings are the paper's, those of the others were fixed beforehand.",
 )
@@ -177,19 +150,16 @@ AVB_PIXELS = Experiment(
 
 Y = np.array([2.8, 0.8, -0.3, 0.7, -0.1, 0.1, 1.8, 1.2])
 SIGMA = np.array([0.8, 0.5, 0.8, 0.6, 0.5, 0.6, 0.5, 0.4])
-SCHOOLS_STEPS, SCHOOLS_LONGER, SCHOOLS_QUICK = 10_000, 16_000, 40  # published, our own
-SCHOOLS_BATCH, SCHOOLS_TURNS = 512, 3  # critic steps to one of the posterior's network
-SCHOOLS = Run(
-    batch=SCHOOLS_BATCH,
-    optimiser="adam(lr=0.0005)",
-    schedule=FALLING,
-    ema=0.9997,  # over some 3,000 steps: the critic's noise moves the posterior slowly
-    evaluate_every=0,
-    checkpoint_every=500,
-)
-SAMPLES = 200_000
 DIAGONAL, PUBLISHED = "diagonal Gaussian", "AVB, as published"
 FALLEN, WHOLE = "AVB, falling rates, averaged weights", "AVB, so too, whitened by covariances"
+BATCH = 512
+# the average is over some 3,000 steps: the critic's noise moves the posterior slowly
+SCHOOLS = Run(batch=BATCH, steps=10_000, optimiser=Part("adam", lr=0.0005), schedule=FALLING, ema=0.9997)
+TURNS = Part("alternating", turns={"critic": 3, "autoencoder": 1})
+OURS = SCHOOLS.replace(rates={"critic": 1e-3}, dynamics=TURNS, steps=16_000)
+SLOW: Mapping[str, Any] = {"rates": {"critic": 2e-4}, "optimiser": Part("adam", lr=0.0001), "schedule": "constant"}
+SCHOOLS_ROWS = {DIAGONAL: SCHOOLS, PUBLISHED: OURS.replace(ema=0, steps=10_000, **SLOW), FALLEN: OURS, WHOLE: OURS}
+SAMPLES = 200_000
 
 
 class Constant(nn.Module):
@@ -206,11 +176,11 @@ class Constant(nn.Module):
 class Schools(nn.Module):
     """z = (mu, tau, eta_1 ... eta_8) -> theta_j / sigma_j, theta = mu + tau eta."""
 
+    sigma: Tensor
+
     def __init__(self) -> None:
         super().__init__()
         self.register_buffer("sigma", torch.tensor(SIGMA, dtype=torch.float32))
-
-    sigma: Tensor
 
     def forward(self, z: Tensor) -> Tensor:
         return (z[:, :1] + z[:, 1:2] * z[:, 2:]) / self.sigma
@@ -219,25 +189,14 @@ class Schools(nn.Module):
 def schools_game(row: str) -> Variational:
     """The observed x is y / sigma, with a Gaussian likelihood of width 1: a VAE whose q is a diagonal Gaussian, or AVB with
     adaptive contrast."""
-    from interalia.conditionals import Dirac, Gaussian, Spanned, StandardNormal
-    from interalia.games import AVB, VAE
-    from interalia.networks.avb import ResidualCritic
-
-    size = 2 + len(Y)
+    size, whole = 2 + len(Y), row == WHOLE
     if row == DIAGONAL:
         return VAE(Gaussian(Constant(2 * size)), Dirac(Schools()), StandardNormal(size), sigma=1.0)
-    whole = row == WHOLE
     place_and_scale = Constant(2 * size)
-    torch.nn.init.constant_(place_and_scale.answers[size:], 5.0)  # z = z_0 + 1 v(eps)
-    encoder = Spanned(
-        place_and_scale,
-        size,
-        noise=10,
-        basis=1,
-        width=128,
-        draws={PUBLISHED: 256, WHOLE: 8192}.get(row, 2048),  # `Spanned` says what each costs of the bound
-        start="published",  # narrow, as this posterior is: from the prior's variance spreads come down slowly
-    )
+    nn.init.constant_(place_and_scale.answers[size:], 5.0)  # z = z_0 + 1 v(eps)
+    draws = {PUBLISHED: 256, WHOLE: 8192}.get(row, 2048)  # `Spanned` says what each costs of the bound
+    # narrow at first, as this posterior is: from the prior's variance spreads come down slowly
+    encoder = Spanned(place_and_scale, size, noise=10, basis=1, width=128, draws=draws, start="published")
     critic = ResidualCritic(len(Y) + size, 256, 5, "everywhere" if row == PUBLISHED else "beyond")
     return AVB(encoder, Dirac(Schools()), critic, StandardNormal(size), sigma=1.0, contrast=True, correlated=whole)
 
@@ -272,88 +231,65 @@ def schools_truth(points: int = 601, reach: float = 8.0) -> tuple[dict[str, floa
     s = 1 / (1 + tau**2 / SIGMA**2)
     m = s * tau * (Y - mu) / SIGMA**2
 
-    def mean(values: NDArray[np.float64]) -> NDArray[np.float64]:
-        found: NDArray[np.float64] = np.einsum(
-            "ij,ij...->...", weight, np.broadcast_to(values, (*weight.shape, values.shape[-1]))
-        )
-        return found / total
+    def mean(values: NDArray[np.float64]) -> Any:
+        return np.einsum("ij,ij...->...", weight, np.broadcast_to(values, (*weight.shape, values.shape[-1]))) / total
 
-    theta, eta = mu + tau * m, m
-    theta_2, eta_2 = mean(theta**2 + tau**2 * s), mean(eta**2 + s)
-    e_mu, e_theta = mean(mu)[0], mean(theta)
-    found = {"E mu": float(e_mu), "sd mu": float(np.sqrt(mean(mu**2)[0] - e_mu**2))}
+    def deviation(second: NDArray[np.float64], first: NDArray[np.float64]) -> Any:
+        return np.sqrt(mean(second) - mean(first) ** 2)
+
+    theta = mu + tau * m
+    means = {"mu": mean(mu), "theta": mean(theta)}
+    spreads = {
+        "mu": deviation(mu**2, mu),
+        "theta": deviation(theta**2 + tau**2 * s, theta),
+        "eta": deviation(m**2 + s, m),
+    }
+    found = {"E mu": float(means["mu"][0]), "sd mu": float(spreads["mu"][0])}
     for j in range(len(Y)):
-        found[f"E theta_{j + 1}"] = float(e_theta[j])
-        found[f"sd theta_{j + 1}"] = float(np.sqrt(theta_2[j] - e_theta[j] ** 2))
-        found[f"sd eta_{j + 1}"] = float(np.sqrt(eta_2[j] - mean(eta)[j] ** 2))
-    found["sd tau"] = float(np.sqrt(mean(tau**2)[0]))
-    found["E |tau|"] = float(mean(np.abs(tau))[0])
-    return found, float(evidence)
+        found[f"E theta_{j + 1}"] = float(means["theta"][j])
+        found |= {f"sd {name}_{j + 1}": float(spreads[name][j]) for name in ("theta", "eta")}
+    return found | {"sd tau": float(np.sqrt(mean(tau**2)[0])), "E |tau|": float(mean(np.abs(tau))[0])}, float(evidence)
 
 
-def schools_jobs(setting: Setting) -> Iterator[Job]:
-    """Seed by seed, a diagonal Gaussian; AVB as published, with falling rates and an average of the weights, and with these
-    and r of the whole covariance."""
-    for seed in range(setting.seeds):
-        for row in (DIAGONAL, PUBLISHED, FALLEN, WHOLE):
-            length = SCHOOLS_LONGER if row in (FALLEN, WHOLE) else SCHOOLS_STEPS
-            steps = setting.steps or (SCHOOLS_QUICK if setting.quick else length)
-            yield Job(row, seed, partial(schools_work, row, seed, steps, setting), steps)
+class School(Trial):
+    @classmethod
+    def of(cls, row: str, run: Run, setting: Setting, facts: Mapping[str, Any]) -> Self:
+        """Fits q to the posterior of the one x that there is."""
+        torch.manual_seed(run.seed)
+        x = np.tile(np.float32(Y / SIGMA), (BATCH, 1))
+        dataset = Dataset("eight-schools", Split(x), Split(x), Split(x), about="Effects of coaching, in eight schools.")
+        done, _ = trained(run, setting, game=schools_game(row), dataset=dataset)
+        return cls(row, run, setting, facts, dataset, done)
 
-
-def schools_work(row: str, seed: int, steps: int, setting: Setting) -> Values:
-    """Fits q to the posterior, and holds its moments against the exact ones."""
-    plain = row == PUBLISHED
-    run = SCHOOLS.replace(name=f"schools-{row}".lower().replace(",", "").replace(" ", "-"), seed=seed, steps=steps)
-    if row != DIAGONAL:
-        run = run.replace(
-            rates={"critic": 2e-4 if plain else 1e-3},
-            dynamics=f"alternating(turns={{'critic': {SCHOOLS_TURNS}, 'autoencoder': 1}})",
-        )
-    if plain:
-        run = run.replace(optimiser="adam(lr=0.0001)", schedule="constant", ema=0)
-    torch.manual_seed(seed)
-    x = np.tile(np.float32(Y / SIGMA), (SCHOOLS_BATCH, 1))  # the one x that there is
-    dataset = Dataset("eight-schools", Split(x), Split(x), Split(x), about="Effects of coaching, in eight schools.")
-    done, _ = trained(run, setting, game=schools_game(row), dataset=dataset)
-    return schools_values(done.game, seed, 10_000 if setting.quick else SAMPLES)  # type: ignore[arg-type]
-
-
-@torch.no_grad()
-def schools_values(game: Variational, seed: int, samples: int = SAMPLES) -> dict[str, float]:
-    """The moments' errors, log p(y) as the critic tells it, and the moments, which table.json alone holds."""
-    torch.manual_seed(seed + 1)
-    game.eval()
-    x = torch.tensor(Y / SIGMA, dtype=torch.float32)
-    drawn, bounds = [], []
-    for _ in range(samples // 10_000):
-        joints = game.sample(x.expand(10_000, -1))
-        drawn.append(game.encoder(x.expand(10_000, -1)).sample().double().numpy())
-        bounds.append(-float(game.losses(joints).losses["autoencoder"]))
-    found, (truth, evidence) = moments_of(np.concatenate(drawn)), schools_truth()
-    bound = float(np.mean(bounds)) - float(np.log(SIGMA).sum())  # from x = y / sigma back to y
-    return {**moment_errors(found, truth), "evidence": bound, "gap": abs(bound - evidence), **found}
+    @cached_property
+    @torch.no_grad()
+    def values(self) -> Values:
+        """The moments' errors, log p(y) as the critic tells it, and the moments, which table.json alone holds."""
+        torch.manual_seed(self.seed + 1)
+        x = torch.tensor(Y / SIGMA, dtype=torch.float32).expand(10_000, -1)
+        drawn, bounds = [], []
+        for _ in range(1 if self.quick else SAMPLES // 10_000):
+            joints = self.game.eval().sample(x)
+            drawn.append(self.game.encoder(x).sample().double().numpy())
+            bounds.append(-float(self.game.losses(joints).losses["autoencoder"]))
+        found, (truth, evidence) = moments_of(np.concatenate(drawn)), schools_truth()
+        bound = float(np.mean(bounds)) - float(np.log(SIGMA).sum())  # from x = y / sigma back to y
+        return {**moment_errors(found, truth), "evidence": bound, "gap": abs(bound - evidence), **found}
 
 
 def moment_errors(found: Mapping[str, float], truth: Mapping[str, float]) -> dict[str, float]:
     """The worst of the errors in per cent: of means in posterior standard deviations, of the others in themselves."""
-    means = [abs(found[key] - truth[key]) / truth[key.replace("E ", "sd ")] for key in truth if key in means_of(truth)]
-    others = [abs(found[key] / truth[key] - 1) for key in truth if key not in means_of(truth)]
-    return {
-        "means": 100 * max(means),
-        "spreads": 100 * max(others),
-        "tau": 100 * abs(found["E |tau|"] / truth["E |tau|"] - 1),
-    }
+    means = [key for key in truth if key.startswith("E ") and key != "E |tau|"]
+    errors = [abs(found[key] - truth[key]) / truth[key.replace("E ", "sd ")] for key in means]
+    others = [abs(found[key] / truth[key] - 1) for key in truth if key not in means]
+    tau = abs(found["E |tau|"] / truth["E |tau|"] - 1)
+    return {"means": 100 * max(errors), "spreads": 100 * max(others), "tau": 100 * tau}
 
 
-def means_of(truth: Mapping[str, float]) -> list[str]:
-    return [key for key in truth if key.startswith("E ") and key != "E |tau|"]
-
-
-EIGHT_SCHOOLS = Experiment(
+EIGHT_SCHOOLS = Study(
     name="eight-schools",
     about="The posterior of a hierarchical model, bimodal in (tau, eta), by AVB with adaptive contrast, against quadrature.",
-    jobs=schools_jobs,
+    rows={row: run.replace(name=f"schools-{slug(row)}") for row, run in SCHOOLS_ROWS.items()},
     columns={
         "means": "worst error of a mean, % of its standard deviation ↓",
         "spreads": "worst error of a standard deviation, % ↓",
@@ -361,25 +297,16 @@ EIGHT_SCHOOLS = Experiment(
         "evidence": "log p(y): the bound of the Gaussian, what the critic tells of AVB, nats",
         "gap": "its distance from the truth, -12.711 ↓",
     },
-    paper={},
-    protocol=(
-        "y_j ~ N(mu + tau eta_j, sigma_j^2), mu, tau, eta_j ~ N(0, 1), the paper's data. q: noise of 10 "
-        "dimensions through three "
-        "layers of 128 ELU units, times a scale and plus a place that are trained; critic of 256 units and five "
-        "residual blocks, "
-        f"three steps to one of q; batches of {SCHOOLS_BATCH}, {SCHOOLS_STEPS:,} steps, ours "
-        f"{SCHOOLS_LONGER:,}. The Gaussian: rate 5e-4, "
-        "falling. AVB as published: Adam (beta1 "
-        "0.5), rates 1e-4 "
-        "and 2e-4; ours: 5e-4 and 1e-3, falling to 0 from 30 % on, weights averaged (0.9997), the "
-        "critic's |z|^2 / 2 only beyond what noise reaches; "
-        "moments for r over 256 draws of the noise as published, over 2,048 in ours; in the last row over 8,192, and of the "
-        "whole covariance. Moments of mu, "
-        "theta_j, eta_j and tau "
-        f"over {SAMPLES:,} draws against quadrature over (mu, tau). The paper compares by eye with HMC."
-    ),
-    quick_protocol=f"{SCHOOLS_QUICK} steps, one seed: it shows the table's shape.",
+    trial=School,
+    groups=("optimizer", "length"),
+    quick={"steps": 40},
+    measured=f"moments of mu, theta_j, eta_j and tau over {SAMPLES:,} draws (quick form: 10,000) against quadrature over "
+    "(mu, tau); the paper compares by eye with HMC",
+    deviations="y_j ~ N(mu + tau eta_j, sigma_j^2), mu, tau, eta_j ~ N(0, 1), the paper's data; q: noise of 10 dimensions "
+    "through three layers of 128 ELU units, times a scale and plus a place that are trained; critic of 256 units and five "
+    "residual blocks; ours: the critic's |z|^2 / 2 only beyond what noise reaches; moments for r over 256 draws of the noise "
+    "as published, over 2,048 in ours, in the last row over 8,192, and of the whole covariance",
     seeds=3,
-    chosen="AVB's published settings are the paper's, those with falling rates were fixed beforehand; what the "
-    "others have beside them was found in short runs against the same truth.",
+    chosen="AVB's published settings are the paper's, those with falling rates were fixed beforehand; what the others have "
+    "beside them was found in short runs against the same truth.",
 )

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.distributions import MultivariateNormal
 
 from interalia.conditionals import Dirac, Gaussian, StandardNormal
+from interalia.contexts import frozen, quietly
+from interalia.games import VAE
+from interalia.metrics.likelihood import annealed_importance, annealing, elbo
+from interalia.metrics.likelihood.estimate import rows_that_fit
+from interalia.networks import Map
+from interalia.networks.avb import AVB
 from interalia.papers.experiment import Experiment, Job, Setting, Values
-
-if TYPE_CHECKING:
-    from interalia.games import VAE
+from interalia.spaces import Space
 
 LATENTS, PIXELS, SIGMA = (8, 32, 50), 100, 0.5
 IMAGES, QUICK_IMAGES = 100, 8
@@ -46,8 +50,6 @@ def linear_gaussian(latents: int, pixels: int = PIXELS, sigma: float = SIGMA, se
         >>> exact(game, x).shape, game.encoder(x).mean.shape
         (torch.Size([5]), torch.Size([5, 8]))
     """
-    from interalia.games import VAE
-
     random = torch.Generator().manual_seed(seed)
     decoder = nn.Linear(latents, pixels, dtype=torch.float64)
     encoder = nn.Linear(pixels, 2 * latents, dtype=torch.float64)
@@ -65,50 +67,44 @@ def linear_gaussian(latents: int, pixels: int = PIXELS, sigma: float = SIGMA, se
 
 def affine(game: VAE) -> tuple[Tensor, Tensor]:
     """W and b."""
-    layer = game.decoder.network
-    assert isinstance(layer, nn.Linear)
+    layer: Any = game.decoder.network
     return layer.weight.detach(), layer.bias.detach()
 
 
-def covariance(game: VAE) -> Tensor:
-    """W W' + sigma^2 I, that of p(x)."""
-    w, _ = affine(game)
-    return w @ w.T + game.sigma**2 * torch.eye(len(w), dtype=w.dtype)
+def law(game: VAE) -> MultivariateNormal:
+    """p(x) = N(b, W W' + sigma^2 I)."""
+    w, b = affine(game)
+    return MultivariateNormal(b, w @ w.T + game.sigma**2 * torch.eye(len(w), dtype=w.dtype))
 
 
 def exact(game: VAE, x: Tensor) -> Tensor:
-    """log p(x) = log N(x; b, W W' + sigma^2 I) in nats, shape (n,)."""
-    _, b = affine(game)
-    return MultivariateNormal(b, covariance(game)).log_prob(x)
+    """log p(x) in nats, shape (n,)."""
+    return law(game).log_prob(x)
 
 
-def jobs(setting: Setting) -> Iterator[Job]:
-    """Every decoder from the prior and from a rough posterior, and the time that it takes."""
-    length = setting.steps or (QUICK_TEMPERATURES if setting.quick else TEMPERATURES)
+def rows(setting: Setting) -> Iterator[Job]:
+    """Every decoder from the prior and from a rough posterior, gradients in bf16, and the time that it takes."""
+    length, quick = setting.length(TEMPERATURES, QUICK_TEMPERATURES), setting.quick
+    found: dict[str, tuple[Callable[[int], Values], int]] = {}
     for latents in LATENTS:
-        for initial in ("prior", "posterior"):
-            start = "the prior" if initial == "prior" else "a rough posterior"
-            for seed in range(setting.seeds):
-                yield Job(
-                    f"{latents} latents, from {start}",
-                    seed,
-                    partial(work, latents, initial, seed, length, setting.quick),
-                    length,
-                )
-    for seed in range(setting.seeds):
-        coarse = partial(work, COARSE, "prior", seed, length, setting.quick, "bf16")
-        yield Job(f"{COARSE} latents, from the prior, gradients in bf16", seed, coarse, length)
+        for initial, start in (("prior", "the prior"), ("posterior", "a rough posterior")):
+            estimate = partial(work, latents, initial, temperatures=length, quick=quick)
+            found[f"{latents} latents, from {start}"] = estimate, length
+    coarse = partial(work, COARSE, "prior", temperatures=length, quick=quick, precision="bf16")
+    found[f"{COARSE} latents, from the prior, gradients in bf16"] = coarse, length
     for decoder, (turns, temperatures) in TIMES.items():
+        found[f"time: {decoder}, zeros and ones"] = (
+            partial(timed, decoder, turns=2 if quick else turns, temperatures=3 if quick else temperatures),
+            temperatures,
+        )
+    for row, (one, steps) in found.items():
         for seed in range(setting.seeds):
-            one = partial(timed, decoder, seed, *((2, 3) if setting.quick else (turns, temperatures)))
-            yield Job(f"time: {decoder}, zeros and ones", seed, one, temperatures)
+            yield Job(row, seed, partial(one, seed), steps)
 
 
 def work(latents: int, initial: str, seed: int, temperatures: int, quick: bool, precision: str = "fp32") -> Values:
     """The estimate of images that the decoder made, beside the truth and the bidirectional check; in float64, or in float32
     with gradients within trajectories in bf16."""
-    from interalia.metrics.likelihood import annealed_importance, elbo
-
     game = linear_gaussian(latents, seed=seed)
     count = QUICK_IMAGES if quick else IMAGES
     with torch.random.fork_rng(devices=[]), torch.no_grad():
@@ -117,25 +113,17 @@ def work(latents: int, initial: str, seed: int, temperatures: int, quick: bool, 
     if precision == "bf16":
         x = x.float()
     truth = exact(game, x.double())
-    told = (torch.logdet(covariance(game)) - PIXELS * math.log(game.sigma**2)) / 2  # I(x; z)
+    information = (torch.logdet(law(game).covariance_matrix) - PIXELS * math.log(game.sigma**2)) / 2  # I(x; z)
     game = game.to(x.dtype)
-    found = annealed_importance(
-        game,
-        x,
-        chains=QUICK_CHAINS if quick else CHAINS,
-        temperatures=temperatures,
-        leapfrog=LEAPFROG,
-        initial=initial,  # type: ignore[arg-type]
-        simulated=count,
-        seed=seed,
-        precision=precision,  # type: ignore[arg-type]
-    )
+    how: Mapping[str, Any] = {"initial": initial, "simulated": count, "seed": seed, "precision": precision}
+    chains = QUICK_CHAINS if quick else CHAINS
+    found = annealed_importance(game, x, chains=chains, temperatures=temperatures, leapfrog=LEAPFROG, **how)
     check = found.check
     if check is None or check.interrupted or found.interrupted:
         raise KeyboardInterrupt
     miss = found.values - truth
     return {
-        "told": float(told),
+        "told": float(information),
         "truth": float(truth.mean()),
         "elbo": elbo(game, x, seed=seed).mean,
         "ais": found.mean,
@@ -152,18 +140,13 @@ def work(latents: int, initial: str, seed: int, temperatures: int, quick: bool, 
 def timed(decoder: str, seed: int, turns: int, temperatures: int) -> Values:
     """Gradients a second of the sampler, of a loop as one would write it down, and of the decoder alone, taken in turns in
     one process, each on the rows that the sampler takes at once; the medians of all turns."""
-    from interalia.contexts import frozen, quietly
-    from interalia.metrics.likelihood import annealing
-    from interalia.metrics.likelihood.estimate import rows_that_fit
-
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         game, shape = game_to_time(decoder)
     settings = annealing.settings_for(game, CHAINS, temperatures, LEAPFROG, "sigmoidal", "posterior", "auto")
     path = annealing.betas(temperatures, "sigmoidal")
     with quietly(game, seed):
-        rows = rows_that_fit(game)
-        images = max(1, rows // CHAINS)
+        images = max(1, rows_that_fit(game) // CHAINS)
         x = torch.bernoulli(torch.full((images, *shape), 0.3))
         steps = x.new_full((temperatures + 1, images), 0.1)
         pairs = images * CHAINS
@@ -186,22 +169,13 @@ def timed(decoder: str, seed: int, turns: int, temperatures: int) -> Values:
         def loop() -> int:
             return images * plain(game, x, path.tolist(), 0.1)
 
-        found = {"evaluations": sampler, "loop": loop, "decoder": alone}
-        rates = rates_of(found, turns)
-    return {
-        **rates,
-        "over_loop": rates["evaluations"] / rates["loop"],
-        "over_decoder": rates["decoder"] / rates["evaluations"],
-    }
+        rates = rates_of({"evaluations": sampler, "loop": loop, "decoder": alone}, turns)
+    ours = rates["evaluations"]
+    return {**rates, "over_loop": ours / rates["loop"], "over_decoder": rates["decoder"] / ours}
 
 
 def game_to_time(decoder: str) -> tuple[VAE, tuple[int, ...]]:
     """An untrained VAE with one of the decoders of `TIMES`, and the shape of its images."""
-    from interalia.games import VAE
-    from interalia.networks import Map
-    from interalia.networks.avb import AVB
-    from interalia.spaces import Space
-
     if decoder.startswith("MLP"):
         shape: tuple[int, ...] = (SIDE**2,)
         layers = [nn.Linear(SIZE, WIDTH), nn.Tanh(), nn.Linear(WIDTH, WIDTH), nn.Tanh(), nn.Linear(WIDTH, SIDE**2)]
@@ -260,13 +234,10 @@ def rates_of(works: dict[str, Callable[[], int]], rounds: int) -> dict[str, floa
 
 AIS_CALIBRATION = Experiment(
     name="ais-calibration",
-    about=(
-        "Annealed importance sampling and its bidirectional check on linear-Gaussian decoders, whose log p(x) is "
-        "known: from "
-        "the prior, and from a Gaussian that is roughly the posterior. To reach: within 0.1 nat of the truth on average, a "
-        "gap of at most 0.2 nat."
-    ),
-    jobs=jobs,
+    about="Annealed importance sampling and its bidirectional check on linear-Gaussian decoders, whose log p(x) is known: "
+    "from the prior, and from a Gaussian that is roughly the posterior. To reach: within 0.1 nat of the truth on average, a "
+    "gap of at most 0.2 nat.",
+    rows=rows,
     columns={
         "told": "I(x; z), nats",
         "truth": "log p(x), nats",
@@ -285,38 +256,25 @@ AIS_CALIBRATION = Experiment(
         "over_loop": "AIS over the loop ↑",
         "over_decoder": "time over the decoder's ↓",
     },
-    paper={},
-    protocol=(
-        f"x = W z + b + {SIGMA} eps in {PIXELS} dimensions, W's entries of variance 1/{PIXELS}, another W for each seed, "
-        f"float64. {IMAGES} images from the model, and {IMAGES} others for the check; {CHAINS} chains, {TEMPERATURES:,} "
-        f"temperatures, {LEAPFROG} leapfrog steps, sigmoidal path. Rough posterior: the exact mean times "
-        f"{SHRUNK}, the exact "
-        f"standard deviations times {WIDENED}, no correlations. I(x; z) says how far the posterior is from the "
-        "prior. Gradients in bf16: those within trajectories, all else in float32. Time: "
-        f"untrained decoders of {SIZE} latents, an MLP with tanh units and AVB's convolutions, {MAPS} to {8 * MAPS} maps, "
-        f"and random images of zeros and ones, float32, gradients within trajectories of convolutions in bf16 where the "
-        f"processor multiplies it; {CHAINS} chains, {LEAPFROG} leapfrog steps, "
-        f"{' and '.join(f'{turns} turns of {temperatures}' for turns, temperatures in TIMES.values())} temperatures "
-        "without the tuning; a gradient is one of "
-        f"one image and one z. Plain loop: one chain of the batch of images after the other, by automatic differentiation "
-        f"of log f_b. Decoder alone: forward and backward to z from the pixels, without a likelihood, on the rows that AIS "
-        f"takes at once. Both in float32."
-    ),
-    quick_protocol=(
-        f"CUT to {QUICK_IMAGES} images, {QUICK_CHAINS} chains, {QUICK_TEMPERATURES} temperatures and 2 turns of "
-        "the timing: "
-        f"it shows the table's shape; so short a path does not reach the aims."
-    ),
+    method=f"x = W z + b + {SIGMA} eps in {PIXELS} dimensions, W's entries of variance 1/{PIXELS}, another W for each seed, "
+    f"float64. {IMAGES} images from the model, and {IMAGES} others for the check; {CHAINS} chains, {TEMPERATURES:,} "
+    f"temperatures, {LEAPFROG} leapfrog steps, sigmoidal path. Rough posterior: the exact mean times {SHRUNK}, the exact "
+    f"standard deviations times {WIDENED}, no correlations. I(x; z) says how far the posterior is from the prior. Gradients "
+    f"in bf16: those within trajectories, all else in float32. Time: untrained decoders of {SIZE} latents, an MLP with tanh "
+    f"units and AVB's convolutions, {MAPS} to {8 * MAPS} maps, and random images of zeros and ones, float32, gradients "
+    f"within trajectories of convolutions in bf16 where the processor multiplies it; {CHAINS} chains, {LEAPFROG} leapfrog "
+    f"steps, {' and '.join(f'{turns} turns of {temperatures}' for turns, temperatures in TIMES.values())} temperatures "
+    "without the tuning; a gradient is one of one image and one z. Plain loop: one chain of the batch of images after the "
+    "other, by automatic differentiation of log f_b. Decoder alone: forward and backward to z from the pixels, without a "
+    "likelihood, on the rows that AIS takes at once. Both in float32.",
+    quick=f"{QUICK_IMAGES} images, {QUICK_CHAINS} chains, {QUICK_TEMPERATURES} temperatures and 2 turns of the timing; so "
+    "short a path does not reach the aims",
     seeds=3,
     cut="CUT to {steps:,} temperatures (--steps)",
-    chosen=(
-        "Nothing was chosen on these images; the width 0.5 was chosen on others of such models: with 0.25 the "
-        "gap of 50 latents "
-        "from the prior is above the aim at this length."
-    ),
+    chosen="Nothing was chosen on these images; the width 0.5 was chosen on others of such models: with 0.25 the gap of 50 "
+    "latents from the prior is above the aim at this length.",
     notes=(
-        "The columns of errors are standard errors over images, averaged over seeds. The steps column holds "
-        "temperatures. A "
+        "The columns of errors are standard errors over images, averaged over seeds. The steps column holds temperatures. A "
         "gap below 0 is chance: both bounds hold in expectation.",
     ),
 )

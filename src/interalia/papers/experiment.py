@@ -1,12 +1,13 @@
-"""The frame for experiments: rows that are worked out one by one, kept, summed up over seeds, and set beside the paper's.
+"""The frame of experiments: rows that are worked out one by one, kept, summed up over seeds, and set beside the paper's.
 
-An experiment is a function that yields `Job`s. The frame works them out in turn, keeps each finished one on disk, so that
-an interrupted experiment goes on where it stopped, and writes the table as Markdown and JSON.
+Each finished row is kept on disk, so that an interrupted experiment goes on where it stopped; the table is written as
+Markdown and JSON.
 """
 
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import statistics
 import time
@@ -17,22 +18,27 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
+from interalia import reports
 from interalia.disk import write_json, writing
 from interalia.errors import DivergedError, UserError
-from interalia.runs import Run
+from interalia.reports import bars
+from interalia.training import engine
+from interalia.training.callbacks import usual
 
 if TYPE_CHECKING:
-    from interalia.data.dataset import Dataset
-    from interalia.games import Game
+    from interalia.data import Dataset
+    from interalia.runs import Run
     from interalia.runs.loading import Trained
-    from interalia.training.callbacks import Observer
 
 Values = Mapping[str, float]
+Rows = Sequence[Mapping[str, Any]]  # as they are kept: row, seed, steps, values, seconds and where they come from
+OUT = Path("runs/reproduce")
+PAGES = Path(__file__).parents[3] / "docs" / "results"  # of a checkout
 
 
 @dataclass(frozen=True)
 class Setting:
-    """What the person asked for.
+    """In which form an experiment is done.
 
     Attributes:
         quick: the form of under a minute.
@@ -48,17 +54,23 @@ class Setting:
     steps: int | None
     folder: Path
 
+    @property
+    def pictures(self) -> Path:
+        return self.folder.parent / "pictures"
+
+    def length(self, full: int, quick: int) -> int:
+        """The length of a training that has `full` steps, and `quick` in the quick form."""
+        return self.steps or (quick if self.quick else full)
+
+    def done(self, row: str, seed: int, steps: int) -> Values | None:
+        """The values of a row that is finished, or None; empty if it diverged."""
+        kept = read_rows(self.folder.parent / "rows.jsonl")
+        return next((found["values"] for found in kept if key_of(found) == (row, seed, steps)), None)
+
 
 @dataclass(frozen=True)
 class Job:
-    """One row for one seed.
-
-    Attributes:
-        row: the row's name in the table.
-        seed: the seed.
-        work: does it and answers its numbers by the columns' names.
-        steps: the length of its training.
-    """
+    """One row for one seed: its name in the table, the work that returns its numbers by column, and its steps."""
 
     row: str
     seed: int
@@ -66,137 +78,142 @@ class Job:
     steps: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Experiment:
-    """An experiment of a paper.
+    """An experiment of a paper: in this form one that measures mathematics or chooses as it goes; see `Study` for tables.
 
     Attributes:
-        name: in the catalogue.
+        name: in the registry.
         about: what it shows, in one sentence.
-        jobs: yields the rows' jobs.
+        rows: yields the rows' jobs.
         columns: a column's name -> its heading, with the unit and an arrow to the better side.
+        method: the protocol in sentences; whatever differs from the paper's is named.
+        quick: what the quick form leaves out.
         paper: a row's name -> the papers' figures for it: source -> column -> what it prints.
-        protocol: how it is done, in sentences; whatever differs from the paper's is named.
-        quick_protocol: what the quick form leaves out.
-        seeds: how many, unless the person says otherwise.
+        seeds: how many by default.
         notes: what else has to be known.
-        cut: what --steps does to the trainings, in words.
+        cut: what `steps` does to the trainings, in words.
         chosen: what settings were chosen on, where it was not validation data alone.
-        spread: the columns whose median and best over seeds are told beside the mean.
+        spread: the columns whose median and best over seeds stand beside the mean.
     """
 
     name: str
     about: str
-    jobs: Callable[[Setting], Iterator[Job]]
-    columns: Mapping[str, str]
-    paper: Mapping[str, Mapping[str, Mapping[str, str]]]
-    protocol: str
-    quick_protocol: str
+    rows: Any
+    columns: Mapping[str, Any]
+    method: str = ""
+    quick: Any = ""
+    paper: Mapping[str, Mapping[str, Mapping[str, str]]] = field(default_factory=dict)
     seeds: int = 5
-    notes: Sequence[str] = field(default_factory=tuple)
-    chosen: str = "Nothing was chosen on test data."
+    notes: Sequence[str] = ()
     cut: str = "CUT to {steps:,} steps a training (--steps)"
+    chosen: str = "Nothing was chosen on test data."
     spread: Sequence[str] = ()
+
+    @property
+    def headings(self) -> Mapping[str, str]:
+        return self.columns
+
+    def jobs(self, setting: Setting) -> Iterator[Job]:
+        """The rows' jobs, in the order in which they are done."""
+        yield from self.rows(setting)
+
+    def protocol(self, setting: Setting) -> dict[str, str]:
+        """How it is done, by subject, or without one."""
+        return {"": self.method}
+
+    def cuts(self, setting: Setting) -> str:
+        """What is cut in this form, in words that stand before the protocol."""
+        found = [self.cut.format(steps=setting.steps)] if setting.steps else []
+        if setting.quick:
+            changes = {"with": self.quick} if isinstance(self.quick, str) else self.quick
+            words = ", ".join(f"{key} {value}" for key, value in changes.items() if value is not None)
+            found.append(f"quick form, which only shows the table's shape, {words}")
+        return "; ".join(found)
+
+    def setting(
+        self,
+        quick: bool = False,
+        root: Path | None = None,
+        out: Path = OUT,
+        seeds: int | None = None,
+        steps: int | None = None,
+    ) -> Setting:
+        """What a person asks for, with a folder for it.
+
+        Raises:
+            UserError: a number of seeds or steps under 1.
+        """
+        for argument, value in (("seeds", seeds), ("steps", steps)):
+            if value is not None and value < 1:
+                raise UserError(f"`{argument}` is {value}, and it must be at least 1.")
+        folder = Path(out) / (f"{self.name}-quick" if quick else self.name)
+        return Setting(quick, root, seeds or (1 if quick else self.seeds), steps, folder / "runs")
 
 
 def reproduce(
-    experiment: Experiment,
-    quick: bool = False,
-    root: Path | None = None,
-    out: Path = Path("runs/reproduce"),
-    seeds: int | None = None,
-    steps: int | None = None,
-    only: str | None = None,
-    again: bool = False,
-    console: Console | None = None,
+    experiment: Experiment, *, only: str | None = None, again: bool = False, console: Console | None = None, **form: Any
 ) -> Path:
-    """Works an experiment out and answers the path of its Markdown table.
+    """Works an experiment out and returns the path of its Markdown table.
+
+    Arguments:
+        only: a part of the names of the rows that are done.
+        again: whether rows that are done are forgotten.
+        form: quick, root, out, seeds, steps; see `Experiment.setting`.
 
     Raises:
-        UserError: a number of seeds under 1, or what the jobs raise.
+        UserError: no row of that name, or what the jobs raise.
     """
-    from interalia import reports
-
     console = console or Console(highlight=False)
-    for flag, value in (("seeds", seeds), ("steps", steps)):
-        if value is not None and value < 1:
-            raise UserError(f"--{flag} is {value}, and it must be at least 1.")
-    folder = Path(out) / (f"{experiment.name}-quick" if quick else experiment.name)
-    kept = folder / "rows.jsonl"
+    setting = experiment.setting(**form)
+    folder = setting.folder.parent
     if again and folder.exists():
         shutil.rmtree(folder)  # the rows and the trainings behind them
-    count = seeds or (1 if quick else experiment.seeds)
-    setting = Setting(quick, root, count, steps, folder / "runs")
-    done = {(row["row"], row["seed"], row["steps"]): row for row in read_rows(kept)}
+    done = {key_of(row): row for row in read_rows(folder / "rows.jsonl")}
     table: list[dict[str, Any]] = []
-    text = ""
     for job in experiment.jobs(setting):
         if only is not None and only not in job.row:
             continue
         key = (job.row, job.seed, job.steps)
         if key not in done:
-            began = time.perf_counter()
-            try:
-                values = dict(job.work())
-            except DivergedError as error:  # a finding, and no reason to keep the other rows waiting
-                values = {}
-                console.print(f"{job.row}, seed {job.seed}: {error}", soft_wrap=True, markup=False)
-            done[key] = {
-                "row": job.row,
-                "seed": job.seed,
-                "steps": job.steps,
-                "values": values,
-                "seconds": round(time.perf_counter() - began, 1),
-                **reports.provenance(),
-            }
-            write_rows(kept, list(done.values()))
-            numbers = ", ".join(f"{key} {value:.4g}" for key, value in values.items()) or "diverged"
-            console.print(f"{job.row}, seed {job.seed}: {numbers} ({done[key]['seconds']:.0f} s)", soft_wrap=True)
+            done[key] = finished(job, console)
+            with writing(folder / "rows.jsonl") as file:
+                file.writelines(json.dumps(row) + "\n" for row in done.values())
         table.append(done[key])
-        text = markdown(experiment, table, quick, steps)
-        with writing(folder / "table.md") as file:  # after each row: an interrupted experiment has a table too
-            file.write(text)
-        write_json(
-            folder / "table.json",
-            {
-                "experiment": experiment.name,
-                "quick": quick,
-                "protocol": protocol(experiment, quick, steps),
-                "rows": table,
-                "summary": {row: summary(of_row(table, row)) for row in names(table)},
-                "spread": {row: spread(experiment, of_row(table, row)) for row in names(table)},
-                "paper": experiment.paper,
-            },
-        )
+        write_table(experiment, table, setting)  # each time: an interrupted experiment has a table too
     if not table:
-        raise UserError(f"no row of {experiment.name} has {only!r} in its name; leave out --only to see them all.")
-    console.print(text, soft_wrap=True, markup=False)
+        raise UserError(f"no row of {experiment.name} has {only!r} in its name; leave `only` out to see them all.")
+    console.print(markdown(experiment, table, setting), soft_wrap=True, markup=False)
     console.print(f"Written: {folder / 'table.md'} and {folder / 'table.json'}", soft_wrap=True)
     return folder / "table.md"
 
 
-def trained(
-    run: Run,
-    setting: Setting,
-    name: str | None = None,
-    game: Game | None = None,
-    dataset: Dataset | None = None,
-    observers: Sequence[Observer] = (),
-) -> tuple[Trained, Dataset]:
+def finished(job: Job, console: Console) -> dict[str, Any]:
+    """Works a job out: its values, none if its training diverged, the seconds that it took, and on what machine."""
+    began = time.perf_counter()
+    try:
+        values = dict(job.work())
+    except DivergedError as error:  # a finding, and no reason to keep the other rows waiting
+        values = {}
+        console.print(f"{job.row}, seed {job.seed}: {error}", soft_wrap=True, markup=False)
+    seconds = round(time.perf_counter() - began, 1)
+    numbers = ", ".join(f"{key} {value:.4g}" for key, value in values.items()) or "diverged"
+    console.print(f"{job.row}, seed {job.seed}: {numbers} ({seconds:.0f} s)", soft_wrap=True)
+    row = {"row": job.row, "seed": job.seed, "steps": job.steps, "values": values, "seconds": seconds}
+    return {**row, **reports.provenance()}
+
+
+def trained(run: Run, setting: Setting, observers: Sequence[Any] = (), **own: Any) -> tuple[Trained, Dataset]:
     """Trains a run in a folder of its own under `setting.folder`, going on with it if it was interrupted.
 
     Arguments:
-        run: with a fixed length.
+        run: with a fixed length; the folder has its name, seed and length.
         setting: where to.
-        name: of the folder; by default the run's name with its seed and length.
-        game, dataset: in place of those that the run describes; see `interalia.train`.
         observers: beside the usual ones.
+        own: `game` and `dataset` in place of those that the run describes; see `interalia.train`.
     """
-    from interalia.training import engine
-    from interalia.training.callbacks import usual
-
-    folder = setting.folder / (name or f"{run.name}-seed-{run.seed}-steps-{run.steps}")
-    training = engine.open_run(run, folder, resume=(folder / "run.json").exists(), game=game, dataset=dataset)
+    folder = setting.folder / f"{run.name}-seed-{run.seed}-steps-{run.steps}"
+    training = engine.open_run(run, folder, resume=(folder / "run.json").exists(), **own)
     engine.spare_threads(training)
     done = engine.finish(training, [*usual(training), *observers])
     if done.step < training.steps:
@@ -204,27 +221,37 @@ def trained(
     return done, training.dataset
 
 
+def slug(text: str) -> str:
+    """A text as part of a file's name.
+
+    Example:
+        >>> slug("AVB + adaptive contrast, 8 latents")
+        'avb-adaptive-contrast-8-latents'
+    """
+    return "-".join(re.sub("[,'+]", "", text.lower()).split())
+
+
 def read_rows(path: Path) -> list[dict[str, Any]]:
     """The rows that are done."""
-    if not path.exists():
-        return []
     try:
         return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line]
+    except FileNotFoundError:
+        return []
     except ValueError:
-        raise UserError(f"the rows in {path} are damaged; begin anew with --again.") from None
+        raise UserError(f"the rows in {path} are damaged; begin anew with `again`.") from None
 
 
-def write_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    with writing(path) as file:
-        file.writelines(json.dumps(row) + "\n" for row in rows)
+def key_of(row: Mapping[str, Any]) -> tuple[str, int, int]:
+    """What makes a row the same: name, seed and length."""
+    return row["row"], row["seed"], row["steps"]
 
 
-def names(table: Sequence[Mapping[str, Any]]) -> list[str]:
+def names(table: Rows) -> list[str]:
     """The rows' names in order."""
     return list(dict.fromkeys(row["row"] for row in table))
 
 
-def of_row(table: Sequence[Mapping[str, Any]], name: str) -> list[Values]:
+def of_row(table: Rows, name: str) -> list[Values]:
     """The numbers of a row's seeds, without those that diverged."""
     return [row["values"] for row in table if row["row"] == name and row["values"]]
 
@@ -245,72 +272,103 @@ def summary(values: Sequence[Values]) -> dict[str, tuple[float, float | None]]:
 
 
 def spread(experiment: Experiment, values: Sequence[Values]) -> dict[str, tuple[float, float]]:
-    """The median and the best over seeds of the columns that ask for it; an arrow in the heading says which way is better."""
-    found = {}
-    for key in experiment.spread:
-        numbers = [row[key] for row in values if key in row]
-        if not numbers:
-            continue
-        best = min if "↓" in experiment.columns[key] else max
-        found[key] = (statistics.median(numbers), best(numbers))
-    return found
+    """The median and the best over seeds of the columns in `spread`; an arrow in the heading says which way is better."""
+    columns = {key: [row[key] for row in values if key in row] for key in experiment.spread}
+    best = {key: min if "↓" in experiment.headings[key] else max for key in columns}
+    return {key: (statistics.median(numbers), best[key](numbers)) for key, numbers in columns.items() if numbers}
 
 
-def protocol(experiment: Experiment, quick: bool, steps: int | None) -> str:
-    """How it was done, with what was cut."""
-    text = experiment.quick_protocol if quick else experiment.protocol
-    return text if steps is None else f"{experiment.cut.format(steps=steps)}; otherwise: {text}"
+def ours(experiment: Experiment, table: Rows, name: str) -> list[str]:
+    """The cells of a row of ours after its name and source."""
+    rows, values = [row for row in table if row["row"] == name], of_row(table, name)
+    means, wide = summary(values), spread(experiment, values)
+    cells = []
+    for key in experiment.columns:
+        mean, error = means.get(key, (None, None))
+        cell = ("n/a" if means else "diverged") if mean is None else f"{mean:.4g}"
+        cell += "" if error is None else f" ± {error:.2g}"
+        if key in wide and len(rows) > 1:
+            cell += f" (median {wide[key][0]:.4g}, best {wide[key][1]:.4g})"
+        cells.append(cell)
+    lost = len(rows) - len(values)
+    lacking = sorted({row["seed"] for row in table} - {row["seed"] for row in rows})
+    count = str(len(rows)) + (f", {lost} diverged" if lost else "")
+    if lacking:
+        count += f", without seed{'s' * (len(lacking) > 1)} {', '.join(map(str, lacking))}"
+    return [count, *cells, f"{rows[0]['steps']:,}", f"{statistics.fmean(row['seconds'] for row in rows):.0f}"]
 
 
-def markdown(experiment: Experiment, table: Sequence[Mapping[str, Any]], quick: bool, steps: int | None = None) -> str:
-    """The table: ours in one row, the papers' under it, and all that is needed to judge the numbers."""
-    from interalia.reports import bars
-
-    headings = [bars(heading) for heading in experiment.columns.values()]
-    head = ["", "source", "seeds", *headings, "steps", "seconds a seed"]
-    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
-    for name in names(table):
-        rows = [row for row in table if row["row"] == name]
-        ours = summary(of_row(table, name))
-        lost = len(rows) - len(of_row(table, name))
-        wide = spread(experiment, of_row(table, name))
-        cells = [
-            ("n/a" if ours else "diverged")
-            if key not in ours
-            else f"{ours[key][0]:.4g}" + ("" if ours[key][1] is None else f" ± {ours[key][1]:.2g}")
-            for key in experiment.columns
-        ]
-        for i, key in enumerate(experiment.columns):
-            if key in wide and len(rows) > 1:
-                cells[i] += f" (median {wide[key][0]:.4g}, best {wide[key][1]:.4g})"
-        seconds = f"{statistics.fmean(row['seconds'] for row in rows):.0f}"
-        lacking = sorted({row["seed"] for row in table} - {row["seed"] for row in rows})
-        count = str(len(rows)) + (f", {lost} diverged" if lost else "")
-        if lacking:
-            count += f", without seed{'s' * (len(lacking) > 1)} {', '.join(map(str, lacking))}"
-        lines.append("| " + " | ".join([name, "ours", count, *cells, f"{rows[0]['steps']:,}", seconds]) + " |")
+def lines(experiment: Experiment, rows: Mapping[str, Sequence[str]]) -> list[str]:
+    """The Markdown of a table: our cells of each row, the papers' under them."""
+    head = ["", "source", "seeds", *map(bars, experiment.headings.values()), "steps", "seconds a seed"]
+    found = [head]
+    for name, cells in rows.items():
+        found.append([name, "ours", *cells])
         for source, figures in experiment.paper.get(name, {}).items():
-            cells = [figures.get(key, "") for key in experiment.columns]
-            lines.append(
-                "| " + " | ".join([name, source, figures.get("seeds", ""), *cells, figures.get("steps", ""), ""]) + " |"
-            )
-    last = table[-1]
-    versions = ", ".join(f"{name} {version}" for name, version in last["versions"].items())
+            found.append([name, source, *(figures.get(key, "") for key in ("seeds", *experiment.columns, "steps")), ""])
+    text = ["| " + " | ".join(cells) + " |" for cells in found]
+    return [text[0], "|" + "---|" * len(head), *text[1:]]
+
+
+def markdown(experiment: Experiment, table: Rows, setting: Setting) -> str:
+    """The table: ours in one row, the papers' under it, and all that is needed to judge the numbers."""
+    last = dict(table[-1])
+    last["versions"] = ", ".join(f"{name} {version}" for name, version in last["versions"].items())
     seeds = ", ".join(str(seed) for seed in sorted({row["seed"] for row in table}))
-    return "\n".join(
-        [
-            f"# {experiment.name}" + (" (quick)" if quick else ""),
-            "",
-            experiment.about,
-            "",
-            *lines,
-            "",
-            f"± is the standard error over seeds. {experiment.chosen}",
-            "",
-            f"- Protocol: {protocol(experiment, quick, steps)}",
-            *(f"- {note}" for note in experiment.notes),
-            f"- Seeds: {seeds}. Machine: {last['machine']}. Versions: {versions}. Commit: {last['commit']}. "
-            f"Date: {last['date']}.",
-            "",
-        ]
-    )
+    origin = [f"{key.capitalize()}: {last[key]}." for key in ("machine", "versions", "commit", "date")]
+    protocol = experiment.protocol(setting)
+    first = "; otherwise: ".join(filter(None, [experiment.cuts(setting), protocol.pop("", "")]))
+    found = [
+        *[f"# {experiment.name}" + (" (quick)" if setting.quick else ""), "", experiment.about, ""],
+        *lines(experiment, {name: ours(experiment, table, name) for name in names(table)}),
+        *["", f"± is the standard error over seeds. {experiment.chosen}", "", f"- Protocol: {first}".rstrip()],
+        *(f"  - {key}: {text}" for key, text in protocol.items()),
+        *(f"- {note}" for note in experiment.notes),
+        " ".join([f"- Seeds: {seeds}.", *origin]),
+    ]
+    return "\n".join([*found, ""])
+
+
+def write_table(experiment: Experiment, table: Rows, setting: Setting) -> None:
+    """Writes table.md and table.json."""
+    with writing(setting.folder.parent / "table.md") as file:
+        file.write(markdown(experiment, table, setting))
+    text = " ".join(f"{key}: {value}." if key else value for key, value in experiment.protocol(setting).items())
+    found = {
+        "experiment": experiment.name,
+        "quick": setting.quick,
+        "protocol": "; otherwise: ".join(filter(None, [experiment.cuts(setting), text])),
+        "rows": table,
+        "summary": {row: summary(of_row(table, row)) for row in names(table)},
+        "spread": {row: spread(experiment, of_row(table, row)) for row in names(table)},
+        "paper": experiment.paper,
+    }
+    write_json(setting.folder.parent / "table.json", found)
+
+
+def listing(experiment: Experiment, **form: Any) -> str:
+    """The rows without doing any: our figures from the rows that are done, else from the page in docs/results where it is
+    at hand, the papers' figures, and what a row costs: its steps, and the seconds that one seed took."""
+    setting = experiment.setting(**form)
+    headings, *page = [[], []] if setting.quick else published(experiment.name)
+    kept, rows = read_rows(setting.folder.parent / "rows.jsonl"), {}
+    for job in experiment.jobs(setting):
+        table = [row for row in kept if row["row"] == job.row and row["steps"] == job.steps]
+        found = next((row for row in page if row[:2] == [job.row, "ours"]), [])
+        cells, start = [f"{found[2]} (docs/results)" if found else "not measured"], 3
+        for heading in map(bars, experiment.headings.values()):
+            at = headings.index(heading, start) if found and heading in headings[start:] else None
+            cells.append("" if at is None else found[at])
+            start = start if at is None else at + 1
+        done = f"{found[-2]} of " if found and found[-2] != f"{job.steps:,}" else ""
+        cells += [f"{done}{job.steps:,}", found[-1] if found else "not measured"]
+        rows[job.row] = ours(experiment, table, job.row) if table else cells
+    return "\n".join([f"# {experiment.name}", "", experiment.about, "", *lines(experiment, rows)])
+
+
+def published(name: str) -> list[list[str]]:
+    """The cells of the table in the experiment's page in docs/results, headings first; empty where there is none."""
+    path = PAGES / f"{name}.md"
+    text = path.read_text(encoding="utf-8") if path.exists() else ""
+    table = [line[1:-1].split(" | ") for line in text.splitlines() if line.startswith("| ") or line.startswith("|  |")]
+    return [[cell.strip() for cell in row] for row in table] or [[]]

@@ -31,6 +31,7 @@ from interalia.learning.dynamics import Simultaneous
 from interalia.learning.optimizers import Schedule
 from interalia.networks.layers import Joint
 from interalia.papers.experiment import Experiment, Job, Setting, Values
+from interalia.training import engine
 
 WEIGHTS, MEANS, STDS = (0.33, 0.67), (-1.0, 2.0), (0.255, math.sqrt(2))
 GRID = torch.linspace(-20, 24, 8801, dtype=torch.float64)  # of x; finer than the narrow mode by 50
@@ -117,8 +118,6 @@ def fit(divergence: FDivergence, seed: int, steps: int) -> tuple[float, float]:
         seed: of the networks, the data and the noise.
         steps: of training.
     """
-    from interalia.training import engine
-
     engine.keep_memory()
     torch.manual_seed(seed)
     first = nn.Linear(1, 64)
@@ -146,26 +145,18 @@ def fit(divergence: FDivergence, seed: int, steps: int) -> tuple[float, float]:
 def work(name: str, seed: int, steps: int) -> Values:
     """Fits one Gaussian and measures it against the optimum."""
     torch.set_num_threads(1)  # the networks are too small to share
-    divergence = registry.make(name, divergences.REGISTRY, "divergence", saturating=True)
-    assert isinstance(divergence, FDivergence)
+    divergence: Any = registry.make(name, divergences.REGISTRY, "divergence", saturating=True)
     best_mu, best_sigma, best = optimum(divergence)
     with torch.random.fork_rng(devices=[]):
         mu, sigma = fit(divergence, seed, steps)
-    return {
-        "mu": mu,
-        "best_mu": best_mu,
-        "mu_error": abs(mu - best_mu),
-        "sigma": sigma,
-        "best_sigma": best_sigma,
-        "sigma_error": abs(sigma - best_sigma),
-        "divergence": exact(divergence, mu, sigma),
-        "best": best,
-    }
+    found = {"mu": mu, "best_mu": best_mu, "mu_error": abs(mu - best_mu)}
+    found |= {"sigma": sigma, "best_sigma": best_sigma, "sigma_error": abs(sigma - best_sigma)}
+    return {**found, "divergence": exact(divergence, mu, sigma), "best": best}
 
 
-def jobs(setting: Setting) -> Iterator[Job]:
-    """Every f-divergence of the catalogue, seed by seed."""
-    steps = setting.steps or (QUICK_STEPS if setting.quick else STEPS)
+def rows(setting: Setting) -> Iterator[Job]:
+    """Every f-divergence, seed by seed."""
+    steps = setting.length(STEPS, QUICK_STEPS)
     for name in F_DIVERGENCES:
         for seed in range(setting.seeds):
             yield Job(name, seed, partial(work, name, seed, steps), steps)
@@ -174,18 +165,16 @@ def jobs(setting: Setting) -> Iterator[Job]:
 def printed(best: str, bound: str, best_mu: str, mu: str, best_sigma: str, sigma: str) -> dict[str, dict[str, str]]:
     """A column of f-GAN's table, with the errors that follow from it."""
     figures = {"mu": mu, "best_mu": best_mu, "sigma": sigma, "best_sigma": best_sigma, "best": best}
-    figures["mu_error"] = f"{abs(float(mu) - float(best_mu)):.4f}"
-    figures["sigma_error"] = f"{abs(float(sigma) - float(best_sigma)):.4f}"
+    errors = {"mu_error": (mu, best_mu), "sigma_error": (sigma, best_sigma)}
+    figures |= {key: f"{abs(float(one) - float(other)):.4f}" for key, (one, other) in errors.items()}
     return {"f-GAN": {**figures, "divergence": f"{bound} (bound)", "seeds": "1"}}
 
 
 FGAN_GAUSSIAN = Experiment(
     name="fgan-gaussian",
-    about=(
-        "A Gaussian N(mu, sigma^2) fitted to a mixture of two by the game of each f-divergence, against the best that "
-        "divergence allows, found by numerical integration."
-    ),
-    jobs=jobs,
+    about="A Gaussian N(mu, sigma^2) fitted to a mixture of two by the game of each f-divergence, against the best that "
+    "divergence allows, found by numerical integration.",
+    rows=rows,
     columns={
         "mu": "mu",
         "best_mu": "mu*",
@@ -203,19 +192,16 @@ FGAN_GAUSSIAN = Experiment(
         "jeffrey": printed(".5705", ".5151", "1.3218", "1.2295", "1.7034", "1.8087"),
         "pearson": printed(".6457", ".6379", ".5737", ".6157", "1.9274", "1.9031"),
     },
-    protocol=(
-        "f-GAN's: q is mu + sigma z with z from N(0, 1), the critic has 2 layers of 64 tanh units, batches of 1,024 fresh "
-        "samples, simultaneous steps of both players on the saturating bound, whose solution is the divergence's own "
-        "minimum. Ours, and the same for every divergence: the mixture 0.33 N(-1, 0.255^2) + 0.67 N(2, 2), recovered "
-        "from the optima that the paper prints; start at mu = 0, sigma = 1; "
-        f"Adam (beta1 0.5, beta2 {BETA2}) at the paper's rate {RATE}, falling linearly to 0 over the second half of "
-        f"{STEPS:,} steps; the critic's first weights from U(-{SLOPES:g}, {SLOPES:g}) and biases from "
-        f"U(-{SHIFTS:g}, {SHIFTS:g}), which spread its units over the data; a zero-centred gradient penalty on it, gamma "
-        f"{GAMMA} fading exponentially to {GAMMA * LAST:g} (every {EVERY}th step), without which total variation's critic "
-        "saturates; mu and sigma are moving averages over an eighth of the steps. The optima and the divergence at the "
-        "learned Gaussian are integrals in float64 on 8,801 points in [-20, 24], minimised by Nelder and Mead's method."
-    ),
-    quick_protocol=f"As in full, cut to {QUICK_STEPS} of {STEPS:,} steps and one seed: too few to settle.",
+    method="f-GAN's: q is mu + sigma z with z from N(0, 1), the critic has 2 layers of 64 tanh units, batches of 1,024 fresh "
+    "samples, simultaneous steps of both players on the saturating bound, whose solution is the divergence's own minimum. "
+    "Ours, and the same for every divergence: the mixture 0.33 N(-1, 0.255^2) + 0.67 N(2, 2), recovered from the optima that "
+    f"the paper prints; start at mu = 0, sigma = 1; Adam (beta1 0.5, beta2 {BETA2}) at the paper's rate {RATE}, falling "
+    f"linearly to 0 over the second half of {STEPS:,} steps; the critic's first weights from U(-{SLOPES:g}, {SLOPES:g}) and "
+    f"biases from U(-{SHIFTS:g}, {SHIFTS:g}), which spread its units over the data; a zero-centred gradient penalty on it, "
+    f"gamma {GAMMA} fading exponentially to {GAMMA * LAST:g} (every {EVERY}th step), without which total variation's critic "
+    "saturates; mu and sigma are moving averages over an eighth of the steps. The optima and the divergence at the learned "
+    "Gaussian are integrals in float64 on 8,801 points in [-20, 24], minimised by Nelder and Mead's method.",
+    quick=f"{QUICK_STEPS} steps, one seed: too few to settle",
     seeds=10,
     chosen="The settings were chosen by the errors of seeds 0 to 3 of seven rows.",
     notes=(

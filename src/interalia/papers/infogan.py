@@ -2,110 +2,73 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from functools import partial
+from functools import cached_property
 
-from interalia.papers.experiment import Experiment, Job, Setting, Values, trained
-from interalia.runs import Run, recipes
+import torch
+from torch import Tensor
 
-COLUMNS = {
-    "error": "error of c1 %, matched on the test labels ↓",
-    "error_validation": "error of c1 %, matched on validation labels ↓",
-    "c1": "L of c1, nats of 2.303 ↑",
-    "c2": "L of c2, nats ↑",
-    "c3": "L of c3, nats ↑",
-}
-PAPER = "InfoGAN, section 7.2"
-SAMPLES = 10_000  # for the bounds
-QUICK_STEPS = 200
-ROWS: dict[str, recipes.Recipe] = {
-    "as published": partial(recipes.infogan_mnist_paper, name="infogan-mnist-full", precision="bf16"),
-    "a quarter of the width, 10,000 updates": partial(
-        recipes.infogan_mnist_paper,
-        name="infogan-mnist-quarter",
-        networks="infogan(width=16, leak=0.01)",
-        steps=10_000,
-    ),
-    "one pass": partial(recipes.infogan_mnist_paper, name="infogan-mnist-one-pass", game="infogan"),
-}
+from interalia import metrics, tasks
+from interalia.data import Split, as_tensor
+from interalia.papers.study import Column, Study, Trial
+from interalia.registry import Part
+from interalia.reports import plots
+from interalia.runs import recipes
 
 
-def jobs(setting: Setting) -> Iterator[Job]:
-    """Seed by seed, each way of moving the players."""
-    for row, recipe in ROWS.items():
-        for seed in range(setting.seeds):
-            run = recipe(seed=seed, evaluate_every=0, checkpoint_every=500)
-            if setting.root is not None:
-                run = run.replace(root=str(setting.root))
-            if setting.quick:
-                run = run.replace(data="digits", root=None, steps=QUICK_STEPS)
-            if setting.steps is not None:
-                run = run.replace(steps=setting.steps)
-            assert run.steps is not None
-            yield Job(row, seed, partial(work, run, setting), run.steps)
+class Read(Trial):
+    @cached_property
+    def z(self) -> Tensor:
+        return tasks.latents(self.game, 10_000, self.seed)  # for the bounds
+
+    def read(self, split: Split) -> tuple[Tensor, Tensor]:
+        """The most probable c1 and the label of each image."""
+        logits = tasks.answers(self.game, as_tensor(split.x))[:, : self.codes.categorical[0]]
+        return logits.argmax(1), torch.from_numpy(split.y)
+
+    def error(self, matched: Split) -> float:
+        """The error of c1 on test images, its categories matched to the labels of a split, %."""
+        stands = metrics.matching(*self.read(matched), self.codes.categorical[0])
+        return 100 * metrics.code_error(*self.read(self.dataset.test), stands)
+
+    def draw(self) -> None:
+        for i, code in enumerate(self.codes.names):
+            plots.traversals([tasks.traverse(self.game, i, seed=self.seed).numpy()], self.picture(f"-{code}"))
 
 
-def work(run: Run, setting: Setting) -> Values:
-    """Trains one run, going on with it if it was interrupted; reads c1 off all test images, and the codes off samples."""
-    import torch
-
-    from interalia import tasks
-    from interalia.conditionals import Codes
-    from interalia.data.store import as_tensor
-    from interalia.metrics.codes import code_bounds, code_error, matching
-    from interalia.reports import plots
-
-    name = f"{run.name}-seed-{run.seed}-steps-{run.steps}"
-    done, dataset = trained(run, setting, name)
-    game, prior = done.game, done.game.prior
-    assert isinstance(prior, Codes)
-
-    read = {}
-    for part, split in (("validation", dataset.validation), ("test", dataset.test)):
-        assert split.y is not None
-        logits = tasks.answers(game, as_tensor(split.x))[:, : prior.categorical[0]]
-        read[part] = logits.argmax(1), torch.from_numpy(split.y)  # the most probable c1
-    stands = {part: matching(*found, prior.categorical[0]) for part, found in read.items()}
-    z = tasks.latents(game, SAMPLES, run.seed)
-    bounds = code_bounds(prior, tasks.answers(game, tasks.decode(game, z)), z).tolist()
-    for i, code in enumerate(prior.names):
-        block = tasks.traverse(game, i, seed=run.seed).numpy()
-        plots.traversals([block], setting.folder.parent / "pictures" / f"{name}-{code}.png")
-    return {
-        "error": 100 * code_error(*read["test"], stands["test"]),
-        "error_validation": 100 * code_error(*read["test"], stands["validation"]),
-        **dict(zip(prior.names, bounds, strict=True)),
-    }
-
-
-INFOGAN_MNIST = Experiment(
+INFOGAN_MNIST = Study(
     name="infogan-mnist",
     about="InfoGAN's category of ten on MNIST, trained without labels, as a classifier of digits, and what samples tell of "
     "their codes.",
-    jobs=jobs,
-    columns=COLUMNS,
-    paper={"as published": {PAPER: {"error": "5", "seeds": "not stated", "steps": "5,000"}}},
-    protocol=(
-        "The paper's networks and z (62 numbers of uniform noise, a category of 10, two codes uniform on [-1, 1]; Q"
-        " of fixed standard deviation 1), GAN's non-saturating losses, lambda 1 for all codes, Adam (0.5, 0.999) at"
-        " 2e-4 for critic and recogniser and 1e-3 for the generator, batch 128, 5,000 updates, 50,000 training "
-        "images (the paper: 55,000), last weights, no averaging. The critic moves first and the generator then, on "
-        "fresh z, and data and samples pass the critic apart, each under a batch norm of its own, as in the "
-        "authors' program (which shows both moves the same images; here they are fresh). Leak 0.1 as the paper "
-        "prints (the program has 0.01). Row 'as published': matrix products in bf16. "
-        "Row 'a quarter of the width': 16 and 32 maps and 256 units in place of 64, "
-        "128 and 1,024, leak 0.01, twice the updates, a fraction of the time. Row 'one pass': as published, but "
-        "data and samples pass the critic together, so that batch norm sees them mixed. Error: the most probable c1"
-        " of each of the 10,000 test images under batch norm's running statistics, the ten categories matched one "
-        "to one to the digits by the Hungarian method, on the test labels themselves (the paper names no other) "
-        f"and, beside it, on the validation labels. L = E[log Q(c | x)] + H(c) on {SAMPLES:,} samples; for c2 and c3"
-        " with Q's standard deviation refitted to the samples. Traversals of every seed lie in the folder pictures."
-    ),
-    quick_protocol=(
-        f"scikit-learn's 8x8 digits in place of MNIST, {QUICK_STEPS} of 5,000 steps, one seed: it shows the table's shape "
-        "and says nothing about the paper's figure."
-    ),
-    seeds=5,
+    rows={
+        "as published": recipes.infogan_mnist_paper(name="infogan-mnist-full", precision="bf16"),
+        "a quarter of the width, 10,000 updates": recipes.infogan_mnist_paper(
+            name="infogan-mnist-quarter", networks=Part("infogan", width=16, leak=0.01), steps=10_000
+        ),
+        "one pass": recipes.infogan_mnist_paper(name="infogan-mnist-one-pass", game="infogan"),
+    },
+    columns={
+        "error": Column("error of c1 %, matched on the test labels ↓", lambda t: t.error(t.dataset.test)),
+        "error_validation": Column(
+            "error of c1 %, matched on validation labels ↓", lambda t: t.error(t.dataset.validation)
+        ),
+        "c1": Column("L of c1, nats of 2.303 ↑", lambda t: float(t.code_bounds[0])),
+        "c2": Column("L of c2, nats ↑", lambda t: float(t.code_bounds[1])),
+        "c3": Column("L of c3, nats ↑", lambda t: float(t.code_bounds[2])),
+    },
+    trial=Read,
+    pictures=(Read.draw,),
+    paper={"as published": {"InfoGAN, section 7.2": {"error": "5", "seeds": "not stated", "steps": "5,000"}}},
+    quick={"data": "digits", "steps": 200},
+    measured="error: the most probable c1 of each of the 10,000 test images under batch norm's running statistics, the ten "
+    "categories matched one to one to the digits by the Hungarian method, on the test labels themselves (the paper names no "
+    "other) and, beside it, on the validation labels; L = E[log Q(c | x)] + H(c) on 10,000 samples, for c2 and c3 with Q's "
+    "standard deviation refitted to the samples; traversals of every seed lie in the folder pictures",
+    deviations="50,000 training images (the paper: 55,000), last weights; Q has a fixed standard deviation of 1, lambda is 1 "
+    "for all codes; the critic moves first and the generator then, on fresh z, and data and samples pass the critic apart, "
+    "each under a batch norm of its own, as in the authors' program (which shows both moves the same images; here they are "
+    "fresh); leak 0.1 as the paper prints (the program has 0.01); row 'a quarter of the width': 16 and 32 maps and 256 units "
+    "in place of 64, 128 and 1,024, leak 0.01, twice the updates, a fraction of the time; row 'one pass': data and samples "
+    "pass the critic together, so that batch norm sees them mixed",
     chosen="Nothing was chosen on test data but the matching of the first column.",
     spread=("error", "error_validation"),
 )

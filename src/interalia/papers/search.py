@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
+import itertools
 import math
 import random
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from functools import partial
-from pathlib import Path
+from typing import Any
 
-from interalia.disk import write_json
-from interalia.errors import DivergedError
-from interalia.papers.experiment import Experiment, Job, Setting, Values, trained
-from interalia.papers.inferring import QUICK_STEPS
+from interalia import metrics
+from interalia.papers.experiment import Experiment, Job, Setting, Values, slug, trained
+from interalia.papers.study import SMALL, on_files
+from interalia.registry import Part
 from interalia.runs import Run, recipes
 
 COUNT = 2000  # validation images, and as many samples
@@ -22,25 +21,12 @@ FINALISTS = 4
 SEED = 0  # of the draws
 WORST = 4.0  # what a run that diverged, or a number without bound, counts
 
-
-@dataclass(frozen=True)
-class Ground:
-    """A data set that settings are tried on.
-
-    Attributes:
-        recipe: the recipe of it.
-        steps: the length of a trial.
-    """
-
-    recipe: recipes.Recipe
-    steps: int
-
-
-FIRST = {"digits": Ground(recipes.ali_digits, 1000), "MNIST": Ground(recipes.ali_mnist, 500)}
-SECOND = {"CIFAR-10": Ground(recipes.ali_cifar10, 250), "CelebA 64": Ground(recipes.ali_celeba, 1000)}
+Grounds = Mapping[str, tuple[Run, int]]  # a data set's name -> the recipe of it, and the length of a trial
+FIRST: Grounds = {"digits": (recipes.ali_digits(), 1000), "MNIST": (recipes.ali_mnist(), 500)}
+SECOND: Grounds = {"CIFAR-10": (recipes.ali_cifar10(), 250), "CelebA 64": (recipes.ali_celeba(), 1000)}
 
 # what a draw chooses from; the rate is a multiple of the recipe's own
-SPACE: dict[str, tuple[float | str, ...]] = {
+SPACE: Mapping[str, tuple[Any, ...]] = {
     "rate": (0.5, 1.0, 2.0),
     "beta2": (0.9, 0.99, 0.999),
     "critic": (1.0, 2.0),
@@ -48,19 +34,11 @@ SPACE: dict[str, tuple[float | str, ...]] = {
     "gamma": (0.1, 0.3, 1.0, 3.0),
     "divergence": ("relativistic", "gan"),
     "ema": (0.99, 0.998),
-    "schedule": ("constant", "linear(start=0.5, final=0.0)", "cosine"),
+    "schedule": ("constant", Part("linear", start=0.5, final=0.0), "cosine"),
 }
-Draw = dict[str, float | str]
-BEFORE: Draw = {  # the recipe as it was before the search
-    "rate": 1.0,
-    "beta2": 0.999,
-    "critic": 1.0,
-    "cycle": 2.0,
-    "gamma": 1.0,
-    "divergence": "relativistic",
-    "ema": 0.998,
-    "schedule": "constant",
-}
+Draw = dict[str, Any]
+# the recipe as it was before the search
+BEFORE: Draw = dict(zip(SPACE, (1.0, 0.999, 1.0, 2.0, 1.0, "relativistic", 0.998, "constant"), strict=True))
 
 
 def draws(count: int = DRAWS, seed: int = SEED) -> list[Draw]:
@@ -70,98 +48,69 @@ def draws(count: int = DRAWS, seed: int = SEED) -> list[Draw]:
 
 
 def described(draw: Draw | None) -> str:
-    """The name of a row."""
+    """A draw in words; None is the recipe as it was."""
     if draw is None:
         return "the recipe as it was"
-    rate = f"rate x{draw['rate']:g}, critic's x{draw['critic']:g}, beta2 {draw['beta2']:g}"
-    schedule = str(draw["schedule"]).partition("(")[0]
-    return f"{rate}, {schedule}, cycle {draw['cycle']:g}, gamma {draw['gamma']:g}, {draw['divergence']}, ema {draw['ema']:g}"
+    rate = (
+        f"rate x{draw['rate']:g}, critic's x{draw['critic']:g}, beta2 {draw['beta2']:g}, {Part(draw['schedule']).name}"
+    )
+    return f"{rate}, cycle {draw['cycle']:g}, gamma {draw['gamma']:g}, {draw['divergence']}, ema {draw['ema']:g}"
 
 
 def drawn(run: Run, draw: Draw | None) -> Run:
     """The run with the settings of a draw.
 
     Example:
-        >>> drawn(recipes.ali_mnist(), draws()[0]).optimiser.startswith("adam(lr=")
-        True
+        >>> Part(drawn(recipes.ali_mnist(), draws()[0]).optimiser).name
+        'adam'
     """
     draw = BEFORE if draw is None else draw
-    rate = float(run.optimiser.partition("lr=")[2].rstrip(")")) * float(draw["rate"])
+    rate = Part(run.optimiser).settings["lr"] * draw["rate"]
     return run.replace(
-        game=f"alice(cycle={draw['cycle']})",
-        penalty=f"r1r2(gamma={draw['gamma']}, every=4)",
-        divergence=str(draw["divergence"]),
-        optimiser=f"adam(lr={rate:g}, beta2={draw['beta2']})",
-        rates={"critic": rate * float(draw["critic"])} if draw["critic"] != 1 else {},
-        ema=float(draw["ema"]),
-        average="moving(warm=False)",  # as averages were then
-        schedule=str(draw["schedule"]),
+        game=Part("alice", cycle=draw["cycle"]),
+        penalty=Part("r1r2", gamma=draw["gamma"], every=4),
+        divergence=draw["divergence"],
+        optimiser=Part("adam", lr=float(f"{rate:g}"), beta2=draw["beta2"]),
+        rates={"critic": rate * draw["critic"]} if draw["critic"] != 1 else {},
+        ema=draw["ema"],
+        average=Part("moving", warm=False),  # as averages were then
+        schedule=draw["schedule"],
     )
 
 
-def search_jobs(setting: Setting) -> Iterator[Job]:
+def rows(setting: Setting) -> Iterator[Job]:
     """Every draw on the small data sets; the best of them, and what they are to better, on the large ones."""
     tried: list[Draw | None] = [None, *draws(2 if setting.quick else DRAWS)]
     first = {"digits": FIRST["digits"]} if setting.quick else FIRST
+    yield from jobs_of(tried, first, setting)
+    if not setting.quick:
+        best = sorted(tried[1:], key=lambda draw: cost(draw, first, setting))
+        yield from jobs_of([None, *best[:FINALISTS]], SECOND, setting)
+
+
+def jobs_of(tried: list[Draw | None], grounds: Grounds, setting: Setting) -> Iterator[Job]:
+    """These draws on these data sets."""
     for seed in range(setting.seeds):
         for draw in tried:
-            yield from jobs_of(draw, first, seed, setting)
-    if setting.quick:
-        return
-    costs = {index: cost(draw, first, setting) for index, draw in enumerate(tried) if draw is not None}
-    for seed in range(setting.seeds):
-        for draw in [None, *(tried[index] for index in sorted(costs, key=lambda index: costs[index])[:FINALISTS])]:
-            yield from jobs_of(draw, SECOND, seed, setting)
+            for data, (recipe, length) in grounds.items():
+                steps = setting.length(length, SMALL["steps"])
+                run = drawn(recipe, draw).replace(steps=steps, seed=seed, evaluate_every=0, checkpoint_every=500)
+                work = partial(trial, data, draw, on_files(run, setting), setting)
+                yield Job(f"{data}: {described(draw)}", seed, work, steps)
 
 
-def jobs_of(draw: Draw | None, grounds: dict[str, Ground], seed: int, setting: Setting) -> Iterator[Job]:
-    """One draw on each of these data sets."""
-    for data, ground in grounds.items():
-        steps = length(ground, setting)
-        yield Job(
-            f"{data}: {described(draw)}", seed, partial(search_work, data, ground, draw, seed, steps, setting), steps
-        )
+def trial(data: str, draw: Draw | None, run: Run, setting: Setting) -> Values:
+    """Trains one trial and measures it on validation data, beside the recipe as it was."""
+    steps = run.steps or 0
+    done, dataset = trained(run.replace(name=slug(f"{data}, {described(draw)}")), setting)
+    evidence = metrics.Evidence(done.game, dataset, "validation", count=COUNT)
+    names = {"ratio": "reconstruction_ratio", "frechet": "frechet_distance", "coverage": "coverage"}
+    values = {key: metrics.REGISTRY[name](evidence) for key, name in names.items()}
+    base = values if draw is None else setting.done(f"{data}: {described(None)}", run.seed, steps)
+    return values if base is None else {**values, "cost": relative(values, base)}
 
 
-def search_work(data: str, ground: Ground, draw: Draw | None, seed: int, steps: int, setting: Setting) -> Values:
-    """Trains one trial and measures it on validation data; the numbers are kept for `cost`."""
-    from interalia.metrics.evaluation import evaluate
-
-    run = drawn(ground.recipe(), draw).replace(steps=steps, seed=seed, evaluate_every=0, checkpoint_every=500)
-    if setting.root is not None and run.data != "digits":
-        run = run.replace(root=str(setting.root))
-    name = f"{data}, {described(draw)}".replace(" ", "-").replace(",", "").replace("'", "").lower()
-    try:
-        done, dataset = trained(run, setting, f"{name}-seed-{seed}-steps-{steps}")
-        found = {
-            measure.name: measure.value for measure in evaluate(done.game, dataset, split="validation", count=COUNT)
-        }
-        values = {
-            "ratio": found["reconstruction_ratio"],
-            "frechet": found["frechet_distance"],
-            "coverage": found["coverage"],
-        }
-    except DivergedError:
-        values = {}
-    write_json(kept(data, draw, seed, steps, setting), values)
-    base = kept(data, None, seed, steps, setting)
-    if values and base.exists():
-        values["cost"] = relative(values, json.loads(base.read_text()))
-    return values
-
-
-def length(ground: Ground, setting: Setting) -> int:
-    """The steps of a trial."""
-    return setting.steps or (QUICK_STEPS if setting.quick else ground.steps)
-
-
-def kept(data: str, draw: Draw | None, seed: int, steps: int, setting: Setting) -> Path:
-    """Where a trial's numbers are."""
-    name = f"trial-{data}-{described(draw)}-{seed}-steps-{steps}.json"
-    return setting.folder / name.replace(" ", "-").replace(",", "")
-
-
-def relative(values: dict[str, float], base: dict[str, float]) -> float:
+def relative(values: Values, base: Values) -> float:
     """The geometric mean of the reconstruction ratio and the Frechet distance, each over the recipe's as it was.
 
     Example:
@@ -173,40 +122,36 @@ def relative(values: dict[str, float], base: dict[str, float]) -> float:
     return min(WORST, math.sqrt(values["ratio"] / base["ratio"] * values["frechet"] / base["frechet"]))
 
 
-def cost(draw: Draw | None, grounds: dict[str, Ground], setting: Setting) -> float:
+def cost(draw: Draw | None, grounds: Grounds, setting: Setting) -> float:
     """The mean of a draw's relative costs over data sets and seeds; what was not tried counts as worst."""
     costs = []
-    for data, ground in grounds.items():
-        for seed in range(setting.seeds):
-            found, base = (kept(data, one, seed, length(ground, setting), setting) for one in (draw, None))
-            both = found.exists() and base.exists()
-            costs.append(relative(json.loads(found.read_text()), json.loads(base.read_text())) if both else WORST)
+    for (data, (_, length)), seed in itertools.product(grounds.items(), range(setting.seeds)):
+        steps = setting.length(length, SMALL["steps"])
+        found, base = (setting.done(f"{data}: {described(one)}", seed, steps) for one in (draw, None))
+        costs.append(relative(found or {}, base or {}))
     return sum(costs) / len(costs)
 
 
 RECIPE_SEARCH = Experiment(
     name="recipe-search",
     about="The search for the default recipes of ALI: settings drawn at random, on validation data.",
-    jobs=search_jobs,
+    rows=rows,
     columns={
         "cost": "cost ↓",
         "ratio": "reconstruction ratio ↓",
         "frechet": "Frechet distance of samples ↓",
         "coverage": "coverage ↑",
     },
-    paper={},
-    protocol=(
-        f"{DRAWS} settings, each value drawn by itself (random.Random({SEED})) from "
-        + "; ".join(f"{name}: {', '.join(map(str, values))}" for name, values in SPACE.items())
-        + ". All are tried on "
-        + " and ".join(f"{data} ({ground.steps:,} steps)" for data, ground in FIRST.items())
-        + f"; the {FINALISTS} of least mean cost, and the recipe as it was, on "
-        + " and ".join(f"{data} ({ground.steps:,} steps)" for data, ground in SECOND.items())
-        + f". Cost: the geometric mean of the reconstruction ratio and of the Frechet distance, each over that of the recipe "
-        f"as it was on the same data with the same seed; at most {WORST:g}. All measures are of {COUNT:,} validation images, "
-        "or of all that there are."
-    ),
-    quick_protocol=f"scikit-learn's 8x8 digits, two settings, {QUICK_STEPS} steps: it shows the table's shape.",
+    method=f"{DRAWS} settings, each value drawn by itself (random.Random({SEED})) from "
+    + "; ".join(f"{name}: {', '.join(map(str, values))}" for name, values in SPACE.items())
+    + ". All are tried on "
+    + " and ".join(f"{data} ({steps:,} steps)" for data, (_, steps) in FIRST.items())
+    + f"; the {FINALISTS} of least mean cost, and the recipe as it was, on "
+    + " and ".join(f"{data} ({steps:,} steps)" for data, (_, steps) in SECOND.items())
+    + ". Cost: the geometric mean of the reconstruction ratio and of the Frechet distance, each over that of the recipe as "
+    f"it was on the same data with the same seed; at most {WORST:g}. All metrics are of {COUNT:,} validation images, or of "
+    "all that there are.",
+    quick=f"scikit-learn's 8x8 digits, two settings, {SMALL['steps']} steps",
     seeds=1,
     chosen="Chosen on validation data.",
 )

@@ -23,6 +23,8 @@ from interalia.games import GAN, Game, Outcome
 from interalia.learning import dynamics
 from interalia.learning.dynamics import Dynamics
 from interalia.papers.experiment import Experiment, Job, Setting, Values
+from interalia.registry import Part
+from interalia.reports import plots
 
 Matrix = NDArray[np.float64]
 STEPS, RATES = 200, (0.1, 0.4)
@@ -41,12 +43,8 @@ class Number(nn.Module):
         return self.value.expand(len(z), 1)
 
 
-class Slope(nn.Module):
+class Slope(Number):
     """The critic s(x) = psi x."""
-
-    def __init__(self, value: float) -> None:
-        super().__init__()
-        self.value = nn.Parameter(torch.tensor(value, dtype=torch.float64))
 
     def forward(self, x: Tensor) -> Tensor:
         return (self.value * x).squeeze(1)
@@ -109,7 +107,7 @@ def squared_radius(make: Callable[[], Dynamics], batch: tuple[Tensor, ...] = (),
 
 def theory(name: str, matrix: Matrix, eta: float) -> float:
     """The same by hand, from the matrix J of F(w) = J w: rows and columns theta, phi."""
-    kind = name.partition("(")[0]
+    kind = Part(name).name
     eye = np.eye(2)
     if kind == "alternating":  # phi first, and theta against the newest phi
         phi = np.array([[1, 0], -eta * matrix[1] + [0, 1]])
@@ -147,63 +145,53 @@ def path_of(moves: Dynamics, batch: tuple[Tensor, ...], steps: int) -> Matrix:
 
 # ---- the bilinear game
 
-BILINEAR_FLOWS = ("simultaneous", "alternating", "extragradient", "past", "optimistic", f"consensus(gamma={GAMMA})")
+NAMES = ("simultaneous", "alternating", "extragradient", "past", "optimistic")
+BILINEAR_FLOWS = (*map(Part, NAMES), Part("consensus", gamma=GAMMA))
 
 
-def bilinear_jobs(setting: Setting) -> Iterator[Job]:
+def bilinear_rows(setting: Setting) -> Iterator[Job]:
     """Every dynamics at two rates, on the bilinear game and on a strongly monotone one."""
     for game, a in (("bilinear", 0.0), ("strongly monotone", MONOTONE)):
-        for name, eta in itertools.product(BILINEAR_FLOWS, RATES):
-            row = f"{game}: {name.partition('(')[0]}, rate {eta:g}"
-            yield Job(row, 0, partial(bilinear_work, name, a, eta, setting), setting.steps or STEPS)
+        for flow, eta in itertools.product(BILINEAR_FLOWS, RATES):
+            work = partial(bilinear, flow, a, eta, setting)
+            yield Job(f"{game}: {flow.name}, rate {eta:g}", 0, work, setting.steps or STEPS)
 
 
-def bilinear_work(name: str, a: float, eta: float, setting: Setting) -> Values:
-    from interalia.reports import plots
-
-    def make() -> Dynamics:
-        return flow(name, Quadratic(a), eta)
-
-    found = squared_radius(make)
-    by_hand = theory(name, np.array([[a, 1.0], [-1.0, a]]), eta)
-    steps = setting.steps or STEPS
+def bilinear(name: Part, a: float, eta: float, setting: Setting) -> Values:
+    steps, matrix = setting.steps or STEPS, np.array([[a, 1.0], [-1.0, a]])
+    found, by_hand = squared_radius(lambda: flow(name, Quadratic(a), eta)), theory(name, matrix, eta)
     if name == BILINEAR_FLOWS[0]:  # one figure for all
-        paths = {kind.partition("(")[0]: path_of(flow(kind, Quadratic(a), eta), (), steps) for kind in BILINEAR_FLOWS}
-        which = "monotone" if a else "bilinear"
-        pictures = setting.folder.parent / "pictures"
-        plots.trajectories(paths, pictures / f"{which}-rate-{eta:g}.png")
-        etas, matrix = np.linspace(0.01, 0.9, 90), np.array([[a, 1.0], [-1.0, a]])
-        lines = {kind: (etas, [theory(kind, matrix, float(rate)) for rate in etas]) for kind in BILINEAR_FLOWS}
-        dots = {
-            kind: [(rate, squared_radius(partial(flow, kind, Quadratic(a), float(rate)))) for rate in etas[5::12]]
-            for kind in BILINEAR_FLOWS
-        }
-        plots.rates(lines, pictures / f"{which}-rates.png", dots)
-    far = np.linalg.norm(path_of(make(), (), steps), axis=1)
+        paths = {kind.name: path_of(flow(kind, Quadratic(a), eta), (), steps) for kind in BILINEAR_FLOWS}
+        which, etas = "monotone" if a else "bilinear", np.linspace(0.01, 0.9, 90)
+        plots.trajectories(paths, setting.pictures / f"{which}-rate-{eta:g}.png")
+        lines, dots = {}, {}
+        for kind in BILINEAR_FLOWS:
+            lines[str(kind)] = etas, [theory(kind, matrix, float(rate)) for rate in etas]
+            some = (float(rate) for rate in etas[5::12])
+            dots[str(kind)] = [(rate, squared_radius(partial(flow, kind, Quadratic(a), rate))) for rate in some]
+        plots.rates(lines, setting.pictures / f"{which}-rates.png", dots)
+    far = np.linalg.norm(path_of(flow(name, Quadratic(a), eta), (), steps), axis=1)
     return {"factor": found, "theory": by_hand, "difference": abs(found - by_hand), "left": float(far[-1] / far[0])}
 
 
 BILINEAR = Experiment(
     name="bilinear",
     about="Every dynamics on a bilinear and on a strongly monotone game of two numbers: rates against theory, trajectories.",
-    jobs=bilinear_jobs,
+    rows=bilinear_rows,
     columns={
         "factor": "measured: squared distance, a step in the long run ↓",
         "theory": "by hand",
         "difference": "difference",
         "left": "distance after all steps over that before ↓",
     },
-    paper={},
-    protocol=(
-        f"theta and phi from (2, 1/2), {STEPS} steps of gradient descent, float64, no randomness. Bilinear: the value theta "
-        f"phi. Strongly monotone: {MONOTONE} theta^2 / 2 + theta phi - {MONOTONE} phi^2 / 2. Measured: the squared spectral "
-        f"radius of the step's matrix, from steps of the library's dynamics at unit vectors, exact for a linear step; "
-        f"past and optimistic with what they remember as part of the state. By hand, with J the game's matrix: 1 - eta J for "
-        f"simultaneous moves, 1 - eta J + eta^2 J^2 for extragradient, 1 - eta (J + gamma J'J) for consensus, gamma {GAMMA}; "
-        f"l^2 = (1 - 2 eta mu) l + eta mu for past and optimistic. On the bilinear game these are 1 + eta^2, 1 - eta^2 + "
-        f"eta^4, (1 - eta gamma)^2 + eta^2 and (1 + sqrt(1 - 4 eta^2)) / 2; alternation stays on an ellipse, 1."
-    ),
-    quick_protocol="As the full one, which takes seconds.",
+    method=f"theta and phi from (2, 1/2), {STEPS} steps of gradient descent, float64, no randomness. Bilinear: the value "
+    f"theta phi. Strongly monotone: {MONOTONE} theta^2 / 2 + theta phi - {MONOTONE} phi^2 / 2. Measured: the squared "
+    "spectral radius of the step's matrix, from steps of the library's dynamics at unit vectors, exact for a linear step; "
+    "past and optimistic with what they remember as part of the state. By hand, with J the game's matrix: 1 - eta J for "
+    f"simultaneous moves, 1 - eta J + eta^2 J^2 for extragradient, 1 - eta (J + gamma J'J) for consensus, gamma {GAMMA}; l^2 "
+    "= (1 - 2 eta mu) l + eta mu for past and optimistic. On the bilinear game these are 1 + eta^2, 1 - eta^2 + eta^4, (1 - "
+    "eta gamma)^2 + eta^2 and (1 + sqrt(1 - 4 eta^2)) / 2; alternation stays on an ellipse, 1.",
+    quick="nothing is left out",
     seeds=1,
     cut="{steps:,} steps (--steps)",
 )
@@ -216,7 +204,7 @@ DIRAC_STEPS, DIRAC_RATE = 1000, 0.2
 PENALTY = 0.6
 # a row's name -> dynamics, what the game is made of, what its penalty adds to J at (phi, phi)
 DIRAC: Mapping[str, tuple[str, dict[str, Any], float | None]] = {
-    **{name.partition("(")[0]: (name, {}, 0.0) for name in (*BILINEAR_FLOWS, "one-stage")},
+    **{flow.name: (flow, {}, 0.0) for flow in (*BILINEAR_FLOWS, Part("one-stage"))},
     "simultaneous, R1": ("simultaneous", {"penalty": partial(penalties.R1, gamma=PENALTY)}, PENALTY),
     "simultaneous, R1 + R2": ("simultaneous", {"penalty": partial(penalties.R1R2, gamma=PENALTY)}, 2 * PENALTY),
     "simultaneous, interpolated": ("simultaneous", {"penalty": partial(penalties.Interpolated, weight=0.3)}, None),
@@ -228,37 +216,25 @@ DIRAC: Mapping[str, tuple[str, dict[str, Any], float | None]] = {
 
 def dirac(parts: Mapping[str, Any]) -> Game:
     """GAN with one number each: the generator answers theta, the critic psi x, the data are 0."""
-    game = GAN(
-        Dirac(Number(1.0)),
-        Slope(1.0),
-        StandardNormal(1),
-        divergences.GAN(),
-        **{key: part() for key, part in parts.items()},
-    )
-    return game.double()
+    own = {key: part() for key, part in parts.items()}
+    return GAN(Dirac(Number(1.0)), Slope(1.0), StandardNormal(1), divergences.GAN(), **own).double()
 
 
-def dirac_jobs(setting: Setting) -> Iterator[Job]:
+def dirac_rows(setting: Setting) -> Iterator[Job]:
     """Every dynamics without help, and simultaneous moves with every stabiliser."""
     for row, (name, parts, extra) in DIRAC.items():
         yield Job(row, 0, partial(dirac_work, row, name, parts, extra, setting), setting.steps or DIRAC_STEPS)
 
 
 def dirac_work(row: str, name: str, parts: Mapping[str, Any], extra: float | None, setting: Setting) -> Values:
-    from interalia.reports import plots
-
     batch = (torch.zeros(BATCH, 1, dtype=torch.float64),)
-
-    def make() -> Dynamics:
-        return flow(name, dirac(parts), DIRAC_RATE)
-
-    path = path_of(make(), batch, setting.steps or DIRAC_STEPS)
+    path = path_of(flow(name, dirac(parts), DIRAC_RATE), batch, setting.steps or DIRAC_STEPS)
     short = row.replace(",", "").replace(" ", "-").replace("-+-", "-")
-    plots.trajectories({row: path}, setting.folder.parent / "pictures" / f"dirac-{short}.png", square=False)
+    plots.trajectories({row: path}, setting.pictures / f"dirac-{short}.png", square=False)
     found = {"left": float(np.linalg.norm(path[-1]) / np.linalg.norm(path[0]))}
     if extra is None:  # no matrix at the equilibrium: noise, or a penalty that pulls the slope to 1
         return found
-    factor = squared_radius(make, batch, reach=1e-4)
+    factor = squared_radius(lambda: flow(name, dirac(parts), DIRAC_RATE), batch, reach=1e-4)
     by_hand = theory(name, np.array([[0.0, -0.5], [0.5, extra]]), DIRAC_RATE)
     return {**found, "factor": factor, "theory": by_hand, "difference": abs(factor - by_hand)}
 
@@ -266,24 +242,21 @@ def dirac_work(row: str, name: str, parts: Mapping[str, Any], extra: float | Non
 DIRAC_GAN = Experiment(
     name="dirac-gan",
     about="The Dirac-GAN: which dynamics and which stabilisers bring two numbers to the equilibrium, and how fast near it.",
-    jobs=dirac_jobs,
+    rows=dirac_rows,
     columns={
         "left": "distance to (0, 0) after all steps over that before ↓",
         "factor": "measured near it: squared distance, a step in the long run ↓",
         "theory": "by hand",
         "difference": "difference",
     },
-    paper={},
-    protocol=(
-        "GAN's non-saturating losses, one point of data at 0, a generator that answers theta, a critic psi x, from (1, 1), "
-        f"gradient descent at {DIRAC_RATE:g}, {DIRAC_STEPS:,} steps, float64. R1 and R2 of {PENALTY:g}, the others of 0.3, "
-        "instance noise of a constant 0.7. Near the equilibrium F has the matrix (0, -1/2; 1/2, g), g the penalty's; the "
-        "measured factor is by differences of length 1e-4 at (0, 0). Interpolated and DRAGAN penalties ask for a slope of 1 "
-        "and have their minimum elsewhere; instance noise is random: they have no factor here. "
-        "The setting is that of Which Training Methods for GANs do actually Converge?, Lars Mescheder, Andreas Geiger, "
-        "Sebastian Nowozin, 2018, https://arxiv.org/abs/1801.04406."
-    ),
-    quick_protocol="As the full one, which takes seconds.",
+    method="GAN's non-saturating losses, one point of data at 0, a generator that answers theta, a critic psi x, from (1, "
+    f"1), gradient descent at {DIRAC_RATE:g}, {DIRAC_STEPS:,} steps, float64. R1 and R2 of {PENALTY:g}, the others of 0.3, "
+    "instance noise of a constant 0.7. Near the equilibrium F has the matrix (0, -1/2; 1/2, g), g the penalty's; the "
+    "measured factor is by differences of length 1e-4 at (0, 0). Interpolated and DRAGAN penalties ask for a slope of 1 and "
+    "have their minimum elsewhere; instance noise is random: they have no factor here. The setting is that of Which Training "
+    "Methods for GANs do actually Converge?, Lars Mescheder, Andreas Geiger, Sebastian Nowozin, 2018, "
+    "https://arxiv.org/abs/1801.04406.",
+    quick="nothing is left out",
     seeds=1,
     cut="{steps:,} steps (--steps)",
 )

@@ -69,7 +69,7 @@ def resolve_device(name: str) -> torch.device:
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
         raise UserError(
-            f"the device {name!r} cannot be used here ({reason}); choose `device='auto'` or 'cpu'."
+            f"the device {name!r} cannot be used here ({reason}); choose `device='auto'` or `device='cpu'`."
         ) from None
     return device
 
