@@ -16,8 +16,8 @@ from torch import nn
 from interalia import UserError
 from interalia.metrics.likelihood import log_densities
 from interalia.networks import Critic, Map
-from interalia.networks.fgan import FGAN
 from interalia.networks.layers import Sigmoid
+from interalia.networks.perceptrons import FGAN
 from interalia.papers import experiment, kde
 from interalia.spaces import Space
 
