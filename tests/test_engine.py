@@ -484,7 +484,7 @@ def test_epochs_and_precision_are_resolved() -> None:
         ({"best": "frechet_distance", "data": "grid25"}, "not measured.*modes, high_quality, reverse_kl"),
         ({"best": "frechet_distnce"}, "did you mean 'frechet_distance'"),
         ({"rates": {"critc": 1e-3}}, "`rates` names 'critc'.*'generator' and 'critic'"),
-        ({"batch": 5000}, "5000, and there are only 1297 rows"),
+        ({"batch": 5000}, "5000, and only 1297 rows"),
         ({"device": "cuda:99"}, "the device 'cuda:99' cannot be used"),
         ({"device": "gpu"}, "the device 'gpu' cannot be used"),
         ({"optimiser": "adm"}, "no optimiser 'adm'; did you mean 'adam'"),

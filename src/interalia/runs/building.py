@@ -51,17 +51,28 @@ def build(
     if shape is None:
         return build_for(run, described.dataset(run), mean, generator, trust)
     kind, _ = registry.look_up(run.game, games.REGISTRY, "game")
+    data = spec(run, kind, tuple(shape), labels or 0, other, attributes or {}, names)
+    return building.build(run, data, mean, loading.given(run, kind, generator, trust))
+
+
+def spec(
+    run: Run,
+    kind: type[Game],
+    shape: tuple[int, ...],
+    labels: int,
+    other: tuple[int, ...] | None,
+    attributes: Mapping[str, float],
+    names: Sequence[str],
+) -> DataSpec:
+    """What a kind of game takes of data with these labels, attributes and domains; see `build`."""
     if run.labels and run.attributes is not None:
         raise UserError("networks are told labels or attributes; leave out one of `labels` and `attributes`.")
-    if run.labels and (labels or 0) < 2:
+    if run.labels and labels < 2:
         raise UserError("`labels` is set, and there are fewer than 2 labels to tell; leave `labels` out.")
-    frequent = dict(attributes or {})
-    told = labels or 0 if run.labels else len(frequent) if run.attributes is not None else 0
-    classes = labels or 0 if issubclass(kind.feeds, PartlyLabeled) else 0
-    known = tuple(frequent or names or map(str, range(told or classes))) if told or classes else ()
-    second = other if issubclass(kind.feeds, Domains) else None
-    data = DataSpec(tuple(shape), told, frequent, classes, known, second)
-    return building.build(run, data, mean, loading.given(run, kind, generator, trust))
+    told = labels if run.labels else len(attributes) if run.attributes is not None else 0
+    classes = labels if issubclass(kind.feeds, PartlyLabeled) else 0
+    known = tuple(attributes or names or map(str, range(told or classes))) if told or classes else ()
+    return DataSpec(shape, told, dict(attributes), classes, known, other if issubclass(kind.feeds, Domains) else None)
 
 
 def build_for(
