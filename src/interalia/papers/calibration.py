@@ -110,47 +110,46 @@ def work(
         raise KeyboardInterrupt
     miss = found.values - truth
     return {
-        "told": float(information),
-        "truth": float(truth.mean()),
-        "elbo": elbo(game, x, seed=seed).mean,
-        "ais": found.mean,
-        "miss": float(miss.mean()),
-        "miss_error": float(miss.std()) / math.sqrt(images),
-        "lower": float(check.lower.mean()),
-        "upper": float(check.upper.mean()),
-        "gap": check.gap,
-        "gap_error": check.error,
+        "told": float(information), "truth": float(truth.mean()), "elbo": elbo(game, x, seed=seed).mean, "ais": found.mean,
+        "miss": float(miss.mean()), "miss_error": float(miss.std()) / math.sqrt(images), "gap": check.gap,
+        "gap_error": check.error, "lower": float(check.lower.mean()), "upper": float(check.upper.mean()),
         "acceptance": found.acceptance or 0.0,
-    }
+    }  # fmt: skip
 
 
 def timed(decoder: str, turns: int, temperatures: int, seed: int) -> Values:
-    """Gradients a second of the sampler, of a loop as one would write it down, and of the decoder alone, taken in turns in
-    one process, each on the rows that the sampler takes at once; the medians of all turns."""
+    """Gradients a second of the sampler, of a loop as one would write it down, and of an untrained decoder alone, taken in
+    turns in one process, each on the rows that the sampler takes at once; the medians of all turns."""
+    shape: tuple[int, ...] = (SIDE**2,) if decoder.startswith("MLP") else (1, SIDE, SIDE)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        game, shape = game_to_time(decoder)
+        pairs = itertools.pairwise((SIZE, WIDTH, WIDTH, SIDE**2))
+        layers = [layer for pair in pairs for layer in (nn.Linear(*pair), nn.Tanh())]
+        mlp = nn.Sequential(*layers[:-1], nn.Sigmoid())
+        network = mlp if len(shape) == 1 else avb(Sizes(shape, SIZE), MAPS, 1, 1).decoder
+        encoder = Gaussian(nn.Sequential(nn.Flatten(), nn.Linear(SIDE**2, 2 * SIZE)))
+    game = VAE(encoder, Dirac(network), StandardNormal(SIZE), likelihood="bernoulli")
     settings = annealing.settings_for(game, CHAINS, temperatures, LEAPFROG, "sigmoidal", "posterior", "auto")
     path = annealing.betas(temperatures, "sigmoidal")
     with quietly(game, seed):
         images = max(1, rows_that_fit(game) // CHAINS)
         x = torch.bernoulli(torch.full((images, *shape), 0.3))
         steps = x.new_full((temperatures + 1, images), 0.1)
-        pairs, calls = images * CHAINS, (temperatures - 1) * LEAPFROG + 1
-        z, pull = torch.randn(pairs, SIZE), torch.randn(pairs, *shape)
+        rows, calls = images * CHAINS, (temperatures - 1) * LEAPFROG + 1
+        z, pull = torch.randn(rows, SIZE), torch.randn(rows, *shape)
 
         def sampler() -> int:
             with frozen(game):
                 ends = annealing.Ends.of(game, x, settings)
                 annealing.anneal(ends, ends.bridge.at(ends.draw()), path, steps, LEAPFROG, lambda share: None)
-            return pairs * calls
+            return rows * calls
 
         def alone() -> int:
             with frozen(game), torch.enable_grad():
                 for _ in range(calls):
                     at = z.clone().requires_grad_(True)
                     torch.autograd.grad(game.decoder(at).mean, at, pull)
-            return pairs * calls
+            return rows * calls
 
         works = {"evaluations": sampler, "loop": lambda: images * plain(game, x, path.tolist(), 0.1), "decoder": alone}
         rates: dict[str, Any] = {name: [] for name in works}
@@ -162,22 +161,6 @@ def timed(decoder: str, turns: int, temperatures: int, seed: int) -> Values:
     rates = {name: float(torch.tensor(values).median()) for name, values in rates.items()}
     ours = rates["evaluations"]
     return {**rates, "over_loop": ours / rates["loop"], "over_decoder": rates["decoder"] / ours}
-
-
-def game_to_time(decoder: str) -> tuple[VAE, tuple[int, ...]]:
-    """An untrained VAE with one of the decoders of `TIMES`, and the shape of its images."""
-    shape: tuple[int, ...] = (SIDE**2,) if decoder.startswith("MLP") else (1, SIDE, SIDE)
-    layers = [
-        nn.Linear(SIZE, WIDTH),
-        nn.Tanh(),
-        nn.Linear(WIDTH, WIDTH),
-        nn.Tanh(),
-        nn.Linear(WIDTH, SIDE**2),
-        nn.Sigmoid(),
-    ]
-    network = nn.Sequential(*layers) if len(shape) == 1 else avb(Sizes(shape, SIZE), MAPS, 1, 1).decoder
-    encoder = Gaussian(nn.Sequential(nn.Flatten(), nn.Linear(SIDE**2, 2 * SIZE)))
-    return VAE(encoder, Dirac(network), StandardNormal(SIZE), likelihood="bernoulli"), shape
 
 
 def plain(game: VAE, x: Tensor, path: list[float], step: float) -> int:
@@ -212,37 +195,26 @@ def plain(game: VAE, x: Tensor, path: list[float], step: float) -> int:
     return taken
 
 
+COLUMNS = {
+    "told": "I(x; z), nats", "truth": "log p(x), nats", "elbo": "ELBO of the rough posterior", "ais": "AIS",
+    "miss": "AIS - log p(x), mean", "miss_error": "its standard error over images", "lower": "check: lower",
+    "upper": "check: upper", "gap": "gap ↓", "gap_error": "its standard error over images", "acceptance": "acceptance",
+    "evaluations": "gradients/s, AIS ↑", "loop": "gradients/s, plain loop", "decoder": "gradients/s, decoder alone",
+    "over_loop": "AIS over the loop ↑", "over_decoder": "time over the decoder's ↓",
+}  # fmt: skip
 AIS_CALIBRATION = Experiment(
     name="ais-calibration",
     about="Annealed importance sampling and its bidirectional check on linear-Gaussian decoders, whose log p(x) is known: "
     "from the prior, and from a Gaussian that is roughly the posterior. To reach: within 0.1 nat of the truth on average, a "
     "gap of at most 0.2 nat.",
     rows=rows,
-    columns={
-        "told": "I(x; z), nats",
-        "truth": "log p(x), nats",
-        "elbo": "ELBO of the rough posterior",
-        "ais": "AIS",
-        "miss": "AIS - log p(x), mean",
-        "miss_error": "its standard error over images",
-        "lower": "check: lower",
-        "upper": "check: upper",
-        "gap": "gap ↓",
-        "gap_error": "its standard error over images",
-        "acceptance": "acceptance",
-        "evaluations": "gradients/s, AIS ↑",
-        "loop": "gradients/s, plain loop",
-        "decoder": "gradients/s, decoder alone",
-        "over_loop": "AIS over the loop ↑",
-        "over_decoder": "time over the decoder's ↓",
-    },
+    columns=COLUMNS,
     method="x = W z + b + eps / 2 in 100 dimensions, W's entries of variance 1/100, another W for each seed, float64. 100 "
     "images from the model, and 100 others for the check; 16 chains, 1,000 temperatures, 10 leapfrog steps, sigmoidal path. "
     "Rough posterior: the exact mean times 0.9, the exact standard deviations times 1.3, no correlations. Gradients in bf16: "
-    "those within trajectories, all else in float32. Time: untrained decoders, random images of zeros and ones, float32, "
-    "gradients within trajectories of convolutions in bf16 where the processor multiplies it; without the tuning; a gradient "
-    "is one of one image and one z. Plain loop: one chain after the other, by automatic differentiation of log f_b. Decoder "
-    "alone: forward and backward to z from the pixels, on the rows that AIS takes at once. Both in float32.",
+    "those within trajectories. Time: untrained decoders, random images, float32, of convolutions with gradients in bf16 "
+    "where the processor multiplies it; a gradient is one of one image and one z. Plain loop: one chain after the other, by "
+    "automatic differentiation of log f_b. Decoder alone: forward and backward to z, on the rows that AIS takes at once.",
     quick="8 images, 8 chains, 100 temperatures and 2 turns of the timing; so short a path does not reach the aims",
     seeds=3,
     cut="CUT to {steps:,} temperatures (--steps)",

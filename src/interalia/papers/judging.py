@@ -24,13 +24,8 @@ Draw = Callable[[int, Any], Tensor]  # x, shape (count, d), for count and y
 
 class Training:
     """Held-out and training data of a law with random numbers of its own, and a perfect model that is looked at again and
-    again: its samples are fresh draws of the law, reconstructions nearly the data, and z is drawn of the prior.
-
-    Arguments:
-        kind, d, seed, turn: of which law, and which training of it.
-        n: how many held-out examples.
-        known: whether the training data are there to compare samples with.
-    """
+    again: its samples are fresh draws of the law, reconstructions nearly the data, and z is drawn of the prior. Whether the
+    training data are `known` to it is whether samples are compared with them."""
 
     def __init__(self, kind: str, d: int, seed: int, n: int, turn: int, known: bool = True) -> None:
         number = seed * 1_000_003 + sum(map(ord, kind)) * 7919 + d * 131 + n * 17 + turn
@@ -144,12 +139,8 @@ class Illness(NamedTuple):
 
 
 EVERY: tuple[str, ...] = ("Gaussian", "uniform", "mixture", "curved", "digits")
-LABELLED, OFF = ("mixture", "digits"), ("posterior off",)
-MISSING, COPIED, CYCLE = (
-    ("modes missing", "generator collapsed"),
-    ("samples copied", "data remembered"),
-    ("cycle broken",),
-)
+LABELLED, OFF, CYCLE = ("mixture", "digits"), ("posterior off",), ("cycle broken",)
+MISSING, COPIED = ("modes missing", "generator collapsed"), ("samples copied", "data remembered")
 ILL: Mapping[str, Illness] = {
     "samples of 1 of 10 modes": Illness(MISSING, one_mode, "train", LABELLED),
     "half of the samples are training examples": Illness(COPIED, half_copies, "train", EVERY),
@@ -237,11 +228,9 @@ HEALTH = Experiment(
     },
     method="n held-out examples in d dimensions, as many samples and latents. Perfect: samples are fresh draws of the data's "
     "law, reconstructions and the way back are x with noise of a tenth of its deviation, z is drawn of the prior, scores are "
-    "N(0, 1). Data: N(0, I), U(0, 1), ten modes with labels, and a bent surface of four dimensions, in equal shares, every "
-    "other training with training examples to compare samples with; scikit-learn's digits. A training is 20 looks, one that "
-    "is ill 5. An alarm of a look is a rule that is broken at that look alone, which the columns of the rules are about; an "
-    "alarm of a training is a finding by all its looks. n/a: no verdict, or the row is not about it. Labels ignored: they "
-    "are permuted before samples are drawn with them.",
+    "N(0, 1). Data: N(0, I), U(0, 1), ten modes with labels, and a bent surface, in equal shares; scikit-learn's digits. A "
+    "training is 20 looks, one that is ill 5. An alarm of a look, which the columns of the rules are about, is a rule broken "
+    "at that look alone, one of a training a finding by all its looks. n/a: no verdict, or the row is not about it.",
     quick=f"n = 50 and 400, d = 8 and 64, and 2 trainings of {SHORT} looks of each kind of data",
     seeds=1,
     cut="trainings CUT to {steps:,} looks (--steps)",

@@ -48,8 +48,10 @@ def described(draw: Draw | None) -> str:
     """A draw in words; None is the recipe as it was."""
     if draw is None:
         return "the recipe as it was"
-    words = "rate x{rate:g}, critic's x{critic:g}, beta2 {beta2:g}, {}, cycle {cycle:g}, gamma {gamma:g}, {divergence}"
-    return f"{words}, ema {{ema:g}}".format(Part(draw["schedule"]).name, **draw)
+    words = (
+        "rate x{rate:g}, critic's x{critic:g}, beta2 {beta2:g}, {}, cycle {cycle:g}, gamma {gamma:g}, {divergence}, "
+    )
+    return (words + "ema {ema:g}").format(Part(draw["schedule"]).name, **draw)
 
 
 def drawn(run: Run, draw: Draw) -> Run:

@@ -17,11 +17,9 @@ from torch.optim import SGD
 from interalia import registry
 from interalia.adversarial import divergences, penalties
 from interalia.adversarial.disturbances import InstanceNoise
-from interalia.adversarial.penalties import Joints
 from interalia.conditionals import Dirac, StandardNormal
 from interalia.games import GAN, Game, Outcome
 from interalia.learning import dynamics
-from interalia.learning.dynamics import Dynamics
 from interalia.papers.experiment import Experiment, Job, Setting, Values
 from interalia.registry import Part
 from interalia.reports import plots
@@ -31,6 +29,7 @@ FLOWS = (
     *map(Part, ("simultaneous", "alternating", "extragradient", "past", "optimistic")),
     Part("consensus", gamma=0.5),
 )
+WHOLE: Mapping[str, Any] = {"quick": "nothing is left out", "seeds": 1, "cut": "{steps:,} steps (--steps)"}
 BATCH = (torch.zeros(8, 1, dtype=torch.float64),)  # the data of the Dirac-GAN; the quadratic game has none
 
 
@@ -64,10 +63,10 @@ class Quadratic(Game):
         super().__init__()
         self.theta, self.phi, self.a = Constant(2.0), Constant(0.5), a
 
-    def sample(self, *batch: Tensor) -> Joints:
+    def sample(self, *batch: Tensor) -> penalties.Joints:
         return {}
 
-    def losses(self, joints: Joints) -> Outcome:
+    def losses(self, joints: penalties.Joints) -> Outcome:
         theta, phi = self.theta.answers, self.phi.answers
         value = self.a * theta.square() / 2 + theta * phi - self.a * phi.square() / 2
         return Outcome({"generator": value, "critic": -value})
@@ -78,14 +77,14 @@ def numbers(game: Game) -> list[nn.Parameter]:
     return [*game.parameters_of("generator"), *game.parameters_of("critic")]
 
 
-def flow(kind: Part, game: Callable[[], Game], rate: float) -> Dynamics:
+def flow(kind: Part, game: Callable[[], Game], rate: float) -> dynamics.Dynamics:
     """Gradient descent in a new game."""
     made = game().double()
     optimisers = {player: SGD(made.parameters_of(player), lr=rate) for player in made.players}
     return registry.make(kind, dynamics.REGISTRY, "dynamics", made, optimisers)
 
 
-def path_of(moves: Dynamics, steps: int) -> Matrix:
+def path_of(moves: dynamics.Dynamics, steps: int) -> Matrix:
     """The trajectory, shape (steps + 1, 2)."""
     torch.manual_seed(0)
     points = [[p.item() for p in numbers(moves.game)]]
@@ -96,12 +95,7 @@ def path_of(moves: Dynamics, steps: int) -> Matrix:
     return np.array(points)
 
 
-def left(path: Matrix) -> float:
-    """The distance to 0 at the end over that at the beginning."""
-    return float(np.linalg.norm(path[-1]) / np.linalg.norm(path[0]))
-
-
-def step_from(moves: Dynamics, state: Matrix) -> Matrix:
+def step_from(moves: dynamics.Dynamics, state: Matrix) -> Matrix:
     """One step from a state: theta and phi, and what the dynamics remembers where it remembers anything."""
     with torch.no_grad():
         for parameter, value in zip(numbers(moves.game), state[:2], strict=True):
@@ -111,7 +105,7 @@ def step_from(moves: Dynamics, state: Matrix) -> Matrix:
     return np.array([value.item() for value in (*numbers(moves.game), *moves.memory)])
 
 
-def squared_radius(moves: Dynamics, reach: float = 1.0) -> float:
+def squared_radius(moves: dynamics.Dynamics, reach: float) -> float:
     """The factor by which the squared distance to 0 changes a step in the long run: the squared spectral radius of the step's
     matrix, by differences of length `reach` on both sides, which are exact for a linear step."""
     units = reach * np.eye(4 if isinstance(moves, dynamics.Past | dynamics.Optimistic) else 2)
@@ -140,8 +134,13 @@ def theory(kind: Part, matrix: Matrix, eta: float) -> float:
     return radius(eye - eta * matrix)
 
 
-def against(found: float, by_hand: float) -> Values:
-    return {"factor": found, "theory": by_hand, "difference": abs(found - by_hand)}
+def measured(kind: Part, game: Callable[[], Game], rate: float, matrix: Any, path: Matrix, reach: float) -> Values:
+    """Where a path ends, and, where the game has a matrix J, the factor and what theory says of it."""
+    found = {"left": float(np.linalg.norm(path[-1]) / np.linalg.norm(path[0]))}
+    if matrix is None:
+        return found
+    factor, by_hand = squared_radius(flow(kind, game, rate), reach), theory(kind, matrix, rate)
+    return {**found, "factor": factor, "theory": by_hand, "difference": abs(factor - by_hand)}
 
 
 def bilinear_rows(setting: Setting) -> Iterator[Job]:
@@ -162,10 +161,9 @@ def bilinear(kind: Part, a: float, eta: float, steps: int, setting: Setting) -> 
         for one in FLOWS:
             lines[str(one)] = etas, [theory(one, matrix, float(rate)) for rate in etas]
             some = (float(rate) for rate in etas[5::12])
-            dots[str(one)] = [(rate, squared_radius(flow(one, game, rate))) for rate in some]
+            dots[str(one)] = [(rate, squared_radius(flow(one, game, rate), 1.0)) for rate in some]
         plots.rates(lines, picture.with_name(f"{picture.name}-rates.png"), dots)
-    found = against(squared_radius(flow(kind, game, eta)), theory(kind, matrix, eta))
-    return {**found, "left": left(path_of(flow(kind, game, eta), steps))}
+    return measured(kind, game, eta, matrix, path_of(flow(kind, game, eta), steps), reach=1.0)
 
 
 BILINEAR = Experiment(
@@ -178,13 +176,10 @@ BILINEAR = Experiment(
         "difference": "difference",
         "left": "distance after all steps over that before ↓",
     },
-    method="theta and phi from (2, 1/2), 200 steps of gradient descent, float64, no randomness. Bilinear: the value theta "
-    "phi. Strongly monotone: theta^2 / 4 + theta phi - phi^2 / 4. Measured: the squared spectral radius of the step's "
-    "matrix, by steps of the library's dynamics at unit vectors; past and optimistic with what they remember as part of the "
-    "state. By hand: the same of the matrix that follows from the game's.",
-    quick="nothing is left out",
-    seeds=1,
-    cut="{steps:,} steps (--steps)",
+    method="theta and phi from (2, 1/2), 200 steps of gradient descent, float64. Bilinear: the value theta phi. Strongly "
+    "monotone: theta^2 / 4 + theta phi - phi^2 / 4. Measured: the squared spectral radius of the step's matrix, by steps "
+    "from unit vectors, what is remembered being part of the state. By hand: that of the matrix that follows from J.",
+    **WHOLE,
 )
 
 R1, R1R2 = partial(penalties.R1, gamma=0.6), partial(penalties.R1R2, gamma=0.6)
@@ -218,11 +213,8 @@ def dirac(row: str, kind: Part, parts: Mapping[str, Any], extra: float | None, s
     rate, short = 0.2, row.replace(",", "").replace(" ", "-").replace("-+-", "-")
     path = path_of(flow(kind, game, rate), steps)
     plots.trajectories({row: path}, setting.pictures / f"dirac-{short}.png", square=False)
-    found = {"left": left(path)}
-    if extra is None:
-        return found
-    by_hand = theory(kind, np.array([[0.0, -0.5], [0.5, extra]]), rate)
-    return {**found, **against(squared_radius(flow(kind, game, rate), reach=1e-4), by_hand)}
+    matrix = None if extra is None else np.array([[0.0, -0.5], [0.5, extra]])
+    return measured(kind, game, rate, matrix, path, reach=1e-4)
 
 
 DIRAC_GAN = Experiment(
@@ -236,12 +228,9 @@ DIRAC_GAN = Experiment(
         "difference": "difference",
     },
     method="GAN's non-saturating losses, one point of data at 0, a generator that answers theta, a critic psi x, from (1, "
-    "1), gradient descent at 0.2, 1,000 steps, float64. R1 and R2 of 0.6, the others of 0.3, instance noise of a constant "
-    "0.7. The factor is by differences of length 1e-4 at (0, 0), where F has the matrix (0, -1/2; 1/2, g), g the penalty's; "
-    "interpolated and DRAGAN penalties have their minimum elsewhere, and instance noise is random. The setting is that of "
-    "Which Training Methods for GANs do actually Converge?, Lars Mescheder, Andreas Geiger, Sebastian Nowozin, 2018, "
+    "1), gradient descent at 0.2, 1,000 steps, float64; instance noise of a constant 0.7. The factor is by differences of "
+    "length 1e-4 at (0, 0), where F has the matrix (0, -1/2; 1/2, g), g the penalty's. The setting is that of Which Training "
+    "Methods for GANs do actually Converge?, Lars Mescheder, Andreas Geiger, Sebastian Nowozin, 2018, "
     "https://arxiv.org/abs/1801.04406.",
-    quick="nothing is left out",
-    seeds=1,
-    cut="{steps:,} steps (--steps)",
+    **WHOLE,
 )
