@@ -29,6 +29,7 @@ import examples
 from interalia import games
 from interalia.data.binarise import binarised
 from interalia.data.dataset import Dataset, Split
+from interalia.games.needs import Given, declared
 from interalia.runs import Run, recipes
 from interalia.training import engine
 from interalia.training.state import Training
@@ -84,7 +85,7 @@ def trained(recipe: str) -> Training:
     short = {"batch": min(named.batch, BATCH), "steps": STEPS, "epochs": None, "evaluate_every": 0, "device": "cpu"}
     ours = {"data": "digits", "size": None, "binarise": "none", "labelled": CLASSES}  # of the data that are given
     torch.manual_seed(0)
-    fixed = games.REGISTRY[named.game.split("(")[0]].fixed
+    fixed = isinstance(declared(games.REGISTRY[named.game.split("(")[0]]).get("decoder"), Given)
     generator = examples.generator(named.latent, shape(named)) if fixed else None
     training = engine.prepare(named.replace(**short, **ours), generator=generator, dataset=dataset(named))
     engine.loop(training, ())

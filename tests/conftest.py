@@ -16,6 +16,8 @@ import pytest
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+collect_ignore = ["plugin"]  # a package of somebody else's, which no test has unless it installs it
+
 os.environ["OMP_NUM_THREADS"] = "1"  # before torch is imported, here and in the programs that tests start
 
 

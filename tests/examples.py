@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from types import SimpleNamespace
+from typing import Any, TypeVar
 
 import pytest
 import torch
@@ -12,18 +15,18 @@ from torch import Tensor, nn
 
 from interalia import runs
 from interalia.adversarial import divergences
+from interalia.conditionals import Recurrent
 from interalia.errors import UserError
 from interalia.games import REGISTRY, Game
+from interalia.games.feeds import PartlyLabeled
+from interalia.games.needs import Encoder, Given, critics, declared
+from interalia.networks import REGISTRY as FAMILIES
+from interalia.networks import Critic, Family, Map
 from interalia.runs import building
+from interalia.spaces import Space
 
+T = TypeVar("T")
 FLAT, CONV = (1, 4, 4), (1, 12, 24)
-# what a game cannot do without
-FIELDS: dict[str, dict[str, object]] = {
-    "infogan": {"prior": "codes(categorical=[3], uniform=1, gaussian=1)", "latent": 7},
-    "semi-aae": {"prior": "codes(categorical=[3], uniform=0)", "latent": 7, "encoder": "dirac"},
-}
-# whose divergences have to tell the density ratio
-RATIOS = {"avb"}
 CLASSES = 3  # labels that a semi-supervised game reads
 
 
@@ -40,13 +43,38 @@ def build(game: str, shape: tuple[int, ...] = FLAT, double: bool = True, labels:
     """An untrained game with narrow networks; both domains have the same shape."""
     name = game.split("(")[0]
     run = runs.Run(game=game, latent=3, networks="auto(width=2)", labels=labels > 0).replace(
-        **{**FIELDS.get(name, {}), **fields}
+        **{**fields_for(REGISTRY[name]), **fields}
     )
     kind = REGISTRY[name]
     torch.manual_seed(0)
-    given = generator(run.latent, shape) if kind.fixed else None
-    made = building.build(run, shape, labels=CLASSES if kind.semi else labels, other=shape, generator=given)
+    given = generator(run.latent, shape) if infers_for_another(kind) else None
+    reads = issubclass(kind.feeds, PartlyLabeled)
+    made = building.build(run, shape, labels=CLASSES if reads else labels, other=shape, generator=given)
     return made.double() if double else made
+
+
+def fields_for(kind: type[Game], labels: int = CLASSES) -> dict[str, object]:
+    """What a game cannot do without: a prior whose category its encoder returns, or with codes that its critic reads."""
+    encoder = declared(kind).get("encoder")
+    if isinstance(encoder, Encoder) and encoder.target.category:
+        return {"prior": f"codes(categorical=[{labels}], uniform=0)", "latent": labels + 4, "encoder": "dirac"}
+    if any(critic.answers for critic in critics(kind)):
+        return {"prior": "codes(categorical=[3], uniform=1, gaussian=1)", "latent": 7}
+    return {}
+
+
+def infers_for_another(kind: type[Game]) -> bool:
+    """Whether its decoder is trained before."""
+    return isinstance(declared(kind).get("decoder"), Given)
+
+
+def packs(kind: type[Game]) -> bool:
+    return any(critic.packable for critic in critics(kind))
+
+
+def seen(kind: type[Game]) -> set[str]:
+    """The variables that its critics see."""
+    return {space.name for critic in critics(kind) for space in critic.sees}
 
 
 def generator(latent: int, shape: tuple[int, ...]) -> nn.Module:
@@ -62,22 +90,77 @@ def playable(game: str, divergence: str) -> bool:
     try:
         divergences.REGISTRY[divergence]().log_ratio(torch.zeros(1))
     except UserError:
-        return game not in RATIOS
+        return all(critic.adversary for critic in critics(REGISTRY[game]))
     return True
 
 
 def batch(game: Game, count: int = 16) -> tuple[Tensor, ...]:
-    """(x,), (x, y) or (a, b), as the game wants it."""
-    random = torch.Generator().manual_seed(1)
+    """What the game feeds on: (x,), (x, y), (x, x_l, y) or (a, b), of its networks' type."""
     kind = next(game.parameters()).dtype
-    x = torch.rand(count, *game.shape, generator=random).to(kind)
-    if game.other is not None:
-        return x, torch.rand(count, *game.other, generator=random).to(kind)
-    if game.semi:
-        few = count // 2
-        y = torch.randint(game.classes, (few,), generator=random)
-        return x, x[:few].flip(0), torch.nn.functional.one_hot(y, game.classes).to(kind)
-    if game.labels:
-        y = torch.randint(game.labels, (count,), generator=random)
-        return x, torch.nn.functional.one_hot(y, game.labels).to(kind)
-    return (x,)
+    return tuple(part.to(kind) for part in game.feeds.example(game.data, count))
+
+
+def asked(ask: Callable[[], T]) -> T | str:
+    """What comes of it, or the sentence with which it is refused."""
+    try:
+        return ask()
+    except UserError as error:
+        return str(error)
+
+
+def shape_for(family: str) -> tuple[int, ...]:
+    """A small shape that a family has networks for."""
+    for shape in ((1, 8, 8), (1, 28, 28), (1, 32, 32), (1, 64, 64), (2,)):
+        with contextlib.suppress(UserError):
+            FAMILIES[family]().fits(Space("x", shape))
+            return shape
+    raise AssertionError(family)
+
+
+def able(family: str, *roles: str) -> bool:
+    """Whether a family has its own networks for these roles, or everybody's."""
+    everybodys = ("between", "critic_of_latents")
+    return family == "auto" or all(
+        role in everybodys or getattr(FAMILIES[family], role) is not getattr(Family, role) for role in roles
+    )
+
+
+def networks(
+    family: str,
+    shape: tuple[int, ...],
+    latent: int,
+    heads: int = 2,
+    noise: int = 0,
+    infers: bool = True,
+    bounded: bool = False,
+    labels: int = 0,
+    answers: int = 0,
+    **settings: object,
+) -> SimpleNamespace:
+    """The encoder, the decoder and the critic of a family for ALI, or without an encoder for GAN; not yet started."""
+    made: Any = FAMILIES[family](**settings)  # type: ignore[arg-type]
+    x = Space("x", shape, "unit" if len(shape) == 3 else "real")
+    z = Space("z", (latent,), "ball" if bounded else "real")
+    y = (Space("y", (labels,)),) if labels else ()
+    inferred = z if heads == 1 else z.numbers(heads * latent)
+    return SimpleNamespace(
+        family=made,
+        encoder=made.make(Map((x, *y), inferred, noise)) if infers else None,
+        decoder=made.make(Map((z, *y), x)),
+        critic=made.make(Critic((x, z, *y) if infers else (x, *y), answers=answers)),
+    )
+
+
+def translators(family: str, shape: tuple[int, ...], other: tuple[int, ...] | None = None, **settings: object) -> Any:
+    """The networks of a family for CycleGAN."""
+    made: Any = FAMILIES[family](**settings)  # type: ignore[arg-type]
+    a, b = (Space("x", s, "unit" if len(s) == 3 else "real") for s in (shape, other or shape))
+    critics = {f"critic_{name}": made.make(Critic((x,), patches=True)) for name, x in (("a", a), ("b", b))}
+    return SimpleNamespace(family=made, to_b=made.make(Map((a,), b)), to_a=made.make(Map((b,), a)), **critics)
+
+
+def drawing(latent: int, shape: tuple[int, ...] = (1, 8, 8), **settings: object) -> tuple[Any, Any]:
+    """What DRAW's networks give a recurrent encoder, and their decoder."""
+    made: Any = FAMILIES["draw"](**settings)  # type: ignore[arg-type]
+    x, z = Space("x", shape, "unit"), Space("z", (latent,))
+    return made.make(Recurrent.asks((x,), z)), made.make(Map((z,), x))

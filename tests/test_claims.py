@@ -148,7 +148,7 @@ def test_the_command_line_takes_the_next_name_and_refuses_a_given_one(
         assert interalia("train", *SMALL, "--steps", 1, "--out", "runs/ali-digits") == 2
         assert "runs/ali-digits is being trained by process" in capsys.readouterr().err
     assert interalia("train", *SMALL, "--steps", 1, "--out", "runs/ali-digits-2") == 2
-    assert "exists already; go on with it by --resume runs/ali-digits-2" in capsys.readouterr().err
+    assert "exists already; go on with it by interalia train --resume runs/ali-digits-2" in capsys.readouterr().err
     assert interalia("train", *SMALL, "--steps", 1, "--out", "runs/ali-digits") == 0  # the one that was killed
 
 

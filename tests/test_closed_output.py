@@ -14,6 +14,7 @@ from interalia import cli
 def app(*_, **__):
     print("what nobody reads")  # stays in the buffer until the end
     raise {raised}
+app.meta = app
 cli.app = app
 cli.main([])
 """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -59,7 +60,7 @@ def test_a_conditional_run_from_the_command_line(tmp_path: Path, capsys: pytest.
     assert program("generate", folder, "--label", 3, "--count", 5, "--out", tmp_path / "three.npz") == 0
     assert program("generate", folder) == 0
     assert "100 samples" in capsys.readouterr().out
-    assert interalia.load(folder).game.labels == 10
+    assert interalia.load(folder).game.data.condition == 10
     assert program("train", "--resume", folder, "--steps", 6) == 0
     assert program("generate", folder, "--label", 12) == 2
     assert "there is no label '12'" in capsys.readouterr().err
@@ -84,7 +85,7 @@ def test_a_label_is_its_name_everywhere(oddly_named: Path, tmp_path: Path, capsy
     assert program("train", "cali-mnist", *short, "--out", folder) == 0
     np.save(x, data.load("digits").test.x[:3])
     game = interalia.load(folder).game
-    assert list(game.names) == [str(name) for name in NAMES]
+    assert list(game.data.names) == [str(name) for name in NAMES]
 
     def saved(key: str, *arguments: object) -> torch.Tensor:
         assert program(*arguments, "--out", tmp_path / "found.npz") == 0, capsys.readouterr().err
@@ -137,8 +138,8 @@ def test_labels_are_read_by_name(oddly_named: Path, tmp_path: Path, capsys: pyte
 
 def test_names_of_words_may_be_counted(tmp_path: Path) -> None:
     game = build("gan", double=False, labels=3)
-    assert list(game.names) == ["0", "1", "2"]
-    game.names = ("cat", "dog", "ox")
+    assert list(game.data.names) == ["0", "1", "2"]
+    game.data = dataclasses.replace(game.data, names=("cat", "dog", "ox"))
     assert torch.equal(tasks.generate(game, 2, label="dog"), tasks.generate(game, 2, label="1"))
     for wrong in ("3", "-1", "cow", ""):
         with pytest.raises(UserError, match="there is no label"):
@@ -151,7 +152,7 @@ def test_names_of_words_may_be_counted(tmp_path: Path) -> None:
 def test_labels_are_refused_where_there_are_none(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="was not told any labels"):
         tasks.generate(build("gan", double=False), 2, label=1)
-    with pytest.raises(UserError, match="has no labels; choose data that has, or leave --labels out"):
+    with pytest.raises(UserError, match="has no labels; choose data that has, or leave `labels` out"):
         engine.prepare(Run(game="gan", labels=True, data=str(pictures(tmp_path)), batch=2, steps=1))
     with pytest.raises(UserError, match="InfoGAN cannot be told labels"):
         engine.prepare(Run(game="infogan", labels=True, steps=1))

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
+import examples
 import pytest
 import torch
 from torch import Tensor, nn
@@ -99,9 +100,7 @@ MEMBERS: dict[str, tuple[dict[str, object], int, bool, bool]] = {
 def network_for(name: str) -> nn.Module:
     """One whose answers are for 3 dimensions, or what DRAW's encoder is given."""
     if name == "recurrent":
-        from interalia.networks import REGISTRY, Sizes
-
-        found: nn.Module = REGISTRY["draw"](Sizes((1, 8, 8), 12, heads=0), glimpses=4).encoder  # type: ignore[assignment]
+        found: nn.Module = examples.drawing(12, glimpses=4)[0]
         return found
     return nn.Identity()
 
@@ -951,9 +950,7 @@ def test_recurrent_draws_by_hand() -> None:
 
 
 def test_a_recurrent_encoders_numbers() -> None:
-    from interalia.networks import REGISTRY, Sizes
-
-    network: Any = REGISTRY["draw"](Sizes((3, 8, 8), 12, heads=0), glimpses=4, units=6).encoder
+    network: Any = examples.drawing(12, (3, 8, 8), glimpses=4, units=6)[0]
     made: Any = Recurrent(network, 12, units=7, side=2)
     assert (made.cell.input_size, made.cell.hidden_size) == (2 * 3 * 4 + 6, 7)
     assert (made.head.in_features, made.head.out_features) == (7, 2 * 3)

@@ -25,9 +25,7 @@ from interalia.learning import dynamics
 from interalia.metrics import watched
 from interalia.metrics.evaluation import evaluate
 from interalia.metrics.similarity import peak_signal_to_noise, structural_similarity
-from interalia.networks import Sizes, translation
-from interalia.networks import cyclegan as paper_networks
-from interalia.networks.auto import auto
+from interalia.networks import translation
 from interalia.reports import plots
 from interalia.runs import Run, building, described, loading
 from interalia.runs.folder import Folder
@@ -302,7 +300,7 @@ def test_a_killed_run_goes_on_bit_by_bit_with_its_pool(tmp_path: Path, precision
 
 @pytest.mark.parametrize("shape", [(1, 8, 8), (3, 9, 13), (1, 28, 28), (2, 31, 33), (3, 30, 64)])
 def test_generators_keep_any_size_and_stay_in_the_unit_interval(shape: tuple[int, ...]) -> None:
-    made = paper_networks(Sizes(shape, 1, other=shape), width=2)
+    made = examples.translators("cyclegan", shape, width=2)
     x = images(2, *shape, double=False)
     for network in (made.to_a, made.to_b):
         y = network(x)
@@ -317,7 +315,7 @@ def test_generators_keep_any_size_and_stay_in_the_unit_interval(shape: tuple[int
 def test_the_papers_generator_and_critic() -> None:
     for side, blocks in ((32, 4), (128, 6), (256, 9)):
         with torch.device("meta"):
-            made = paper_networks(Sizes((3, side, side), 1, other=(3, side, side)))
+            made = examples.translators("cyclegan", (3, side, side))
         kernels = [tuple(m.weight.shape) for m in made.to_b.modules() if isinstance(m, nn.Conv2d | nn.ConvTranspose2d)]
         assert kernels == [
             (64, 3, 7, 7),
@@ -328,7 +326,7 @@ def test_the_papers_generator_and_critic() -> None:
             (128, 64, 3, 3),
             (3, 64, 7, 7),
         ]
-        assert made.std == 0.02
+        assert made.family.std == 0.02
     judged = [tuple(m.weight.shape) for m in made.critic_a.modules() if isinstance(m, nn.Conv2d)]
     assert judged == [(64, 3, 4, 4), (128, 64, 4, 4), (256, 128, 4, 4), (512, 256, 4, 4), (1, 512, 4, 4)]
 
@@ -348,7 +346,7 @@ def test_a_score_sees_the_patch_that_it_is_said_to(layers: int, field: int) -> N
 def test_patches_fit_the_image() -> None:
     for side, layers in ((16, 1), (28, 1), (32, 1), (64, 2), (128, 3), (256, 3)):
         with torch.device("meta"):
-            made = paper_networks(Sizes((1, side, side), 1, other=(1, side, side)), width=2)
+            made = examples.translators("cyclegan", (1, side, side), width=2)
         assert sum(isinstance(m, nn.Conv2d) for m in made.critic_a.modules()) == layers + 2
 
 
@@ -358,35 +356,34 @@ def test_turns_are_the_four_quarters() -> None:
     assert torch.equal(seen[:, :3], x)
     again = translation.Turns()(torch.rot90(x, 1, dims=(2, 3)))
     assert torch.equal(again, seen.roll(-3, dims=1))  # a turned image shows the same four, one further
-    made = paper_networks(Sizes((3, 16, 16), 1, other=(3, 16, 16)), width=2, turns=True)
+    made = examples.translators("cyclegan", (3, 16, 16), width=2, turns=True)
     assert made.to_a(images(2, 3, 16, 16, double=False)).shape == (2, 3, 16, 16)
     with pytest.raises(UserError, match="square"):
-        paper_networks(Sizes((3, 16, 18), 1, other=(3, 16, 18)), turns=True)
+        examples.translators("cyclegan", (3, 16, 18), turns=True)
 
 
 def test_small_translators_take_any_shape() -> None:
     for shape in ((2,), (1, 4, 4), (1, 8, 8), (3, 12, 24)):
-        made = auto(Sizes(shape, 1, other=shape), width=2)
+        made = examples.translators("auto", shape, width=2)
         x = images(3, *shape, double=False)
-        assert made.to_b(x).shape == x.shape  # type: ignore[union-attr]
-        assert len(made.critic_a(x)) == 3  # type: ignore[union-attr]
-    points = translation.small(Sizes((2,), 1, other=(2,)))
+        assert made.to_b(x).shape == x.shape
+        assert len(made.critic_a(x)) == 3
+    points = examples.translators("auto", (2,))
     assert float(points.to_b(100 * images(9, 2, double=False)).detach().abs().max()) > 1  # vectors have no bounds
 
 
 @pytest.mark.parametrize(
-    ("sizes", "words"),
+    ("a", "b", "words"),
     [
-        (Sizes((1, 28, 28), 1), "one; use --networks auto"),
-        (Sizes((1, 28, 28), 1, other=(3, 28, 28)), "same number of channels"),
-        (Sizes((1, 28, 28), 1, other=(1, 32, 32)), "one --size"),
-        (Sizes((1, 4, 4), 1, other=(1, 4, 4)), "at least 8 pixels"),
-        (Sizes((2,), 1, other=(2,)), "use --networks auto"),
+        ((1, 28, 28), (3, 28, 28), "same number of channels"),
+        ((1, 28, 28), (1, 32, 32), "one `size`"),
+        ((1, 4, 4), (1, 4, 4), "at least 8 pixels"),
+        ((2,), (2,), "other `networks`, such as auto"),
     ],
 )
-def test_domains_that_do_not_fit_are_one_sentence(sizes: Sizes, words: str) -> None:
+def test_domains_that_do_not_fit_are_one_sentence(a: tuple[int, ...], b: tuple[int, ...], words: str) -> None:
     with pytest.raises(UserError, match=words) as caught:
-        paper_networks(sizes)
+        examples.translators("cyclegan", a, b)
     assert str(caught.value).count(".") == 1
 
 

@@ -182,7 +182,9 @@ def test_the_ratio_is_read_from_the_optimal_critic(name: str) -> None:
 @pytest.mark.parametrize("name", [name for name in OTHERS if name != "least-squares"])
 def test_what_has_no_ratio_says_so(name: str) -> None:
     divergence = REGISTRY[name]()
-    with pytest.raises(UserError, match=f"{type(divergence).__name__} .* use an f-divergence, such as gan"):
+    with pytest.raises(
+        UserError, match=f"{type(divergence).__name__} .* choose an f-divergence as `divergence`, such as gan"
+    ):
         divergence.log_ratio(torch.zeros(2))
 
 

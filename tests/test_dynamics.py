@@ -431,7 +431,7 @@ def test_a_critic_that_wins_waits(name: str) -> None:
 
 def test_a_balance_needs_a_critic() -> None:
     game = building.build(runs.Run(game="vae", latent=3, networks="auto(width=2)"), (5,))
-    with pytest.raises(UserError, match="VAE has none; leave --balance out"):
+    with pytest.raises(UserError, match="VAE has none; leave `balance` out"):
         moves_of("simultaneous", game, balance=0.9)
 
 
@@ -450,8 +450,8 @@ def test_one_stage_says_why_it_is_not_exact(settings: dict[str, str], reason: st
     run = runs.Run(**{"game": "ali", "latent": 3, "networks": "auto(width=2)", **settings})  # type: ignore[arg-type]
     game = building.build(run, shape, other=shape)
     x = torch.rand(8, *shape)
-    with pytest.raises(UserError, match=f"cannot be trained in one stage: .*{reason}.*--dynamics simultaneous"):
-        flow("one-stage", game, 0.1).step(itertools.repeat((x, x) if game.other else (x,)))
+    with pytest.raises(UserError, match=f"cannot be trained in one stage: .*{reason}.*`dynamics='simultaneous'`"):
+        flow("one-stage", game, 0.1).step(itertools.repeat((x, x) if game.data.other else (x,)))
 
 
 def test_weight_decay_is_taken_where_the_gradient_is() -> None:

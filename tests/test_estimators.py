@@ -43,6 +43,7 @@ from interalia.metrics.likelihood.hamiltonian import (
 )
 from interalia.networks.mlp import MLP, Joint
 from interalia.papers import calibration
+from interalia.spaces import DataSpec
 
 
 def binary_game(latents: int = 3, pixels: int = 6) -> VAE:
@@ -497,27 +498,27 @@ def test_bad_input_is_refused_in_one_sentence() -> None:
     gray = x.clone()
     gray[2, 3] = 0.25
     for work in taken(game, gray).values():
-        assert "other values, such as 0.25; binarise them: train the run with --binarise fresh or fixed" in refused(
+        assert "other values, such as 0.25; binarise them: train the run with `binarise='fresh'` (or fixed)" in refused(
             work
         )
     for bad, words in ((x[:0], "no images"), (torch.full_like(x, math.nan), "NaN or infinite")):
         for work in taken(game, bad).values():
             assert words in refused(work)
     sized = binary_game()
-    sized.shape = (7,)
+    sized.data = DataSpec((7,))
     assert "resize or convert" in refused(lambda: elbo(sized, x))
     gan = GAN(Dirac(MLP(3, 6)), MLP(6, 1), StandardNormal(3))
     for work in taken(gan, x.float()).values():
-        assert "GAN's decoder has samples and no density" in refused(work)
+        assert "GAN has samples and no density" in refused(work)
     assert "no density" in refused(lambda: bidirectional_check(gan, 3))
     avb = AVB(Implicit(MLP(6 + 4, 3), 4), Dirac(MLP(3, 6)), Joint(MLP(9, 1)), StandardNormal(3))
     for bound in (elbo, importance_bound):
         words = refused(lambda bound=bound: bound(avb, x.float()))
         assert "(Implicit) has samples and no log_prob" in words
-        assert "--how ais" in words
+        assert "`how=['ais']`" in words
     decoder = binary_game()
     del decoder.encoder
-    assert "--initial prior" in refused(lambda: annealed_importance(decoder, x, initial="posterior"))
+    assert "`initial='prior'`" in refused(lambda: annealed_importance(decoder, x, initial="posterior"))
     assert "`precision` is 'fp8'" in refused(lambda: annealed_importance(avb, x.float(), precision="fp8"))  # type: ignore[arg-type]
     for key in ("chains", "temperatures", "leapfrog"):
         assert f"`{key}` is 0" in refused(lambda key=key: annealed_importance(game, x, **{**QUICK, key: 0}))
@@ -573,7 +574,7 @@ def test_any_game_has_a_kernel_density_estimate(folders: dict[str, Path], capsys
     assert "kernels on 10,000 samples, draws of p(x | z)" in " ".join(capsys.readouterr().out.split())
     assert interalia("likelihood", folders["gan"]) == 2
     assert "no density" in (said := capsys.readouterr().err)
-    assert "--how kde" in said
+    assert "but that of kernel densities (kde)" in said
 
 
 def test_what_the_command_refuses(folders: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
@@ -581,7 +582,7 @@ def test_what_the_command_refuses(folders: dict[str, Path], capsys: pytest.Captu
         ((folders["vae"], "--how", "eblo"), "did you mean 'elbo'?"),
         ((folders["vae"], "--how", ","), "--how names no estimate"),
         ((folders["vae"], "--count", 0), "--count is 0"),
-        ((folders["vae"], "--chains", 0), "`chains` is 0"),
+        ((folders["vae"], "--chains", 0), "--chains is 0"),
         (
             (folders["vae"], "--how", "elbo", "--chains", 3),
             "--chains is about ais, and --how asks for elbo; leave it out.",
@@ -625,7 +626,7 @@ def test_binarisation_is_named_and_done() -> None:
 
 
 def test_the_room_of_estimates() -> None:
-    assert set(registry.members("likelihoods")) == {"elbo", "iwae", "ais", "kde"}
+    assert set(registry.registry("likelihoods")) == {"elbo", "iwae", "ais", "kde"}
     assert "chains=16" in registry.settings(annealed_importance)
     game = binary_game().float()
     found = kernel_estimate(game, zeros_and_ones().float(), zeros_and_ones(8).float(), samples=30)

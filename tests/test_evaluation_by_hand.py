@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 import math
 from collections.abc import Callable
@@ -23,6 +24,7 @@ from interalia.metrics.evaluation import Measure, evaluate
 from interalia.metrics.evidence import Points
 from interalia.metrics.extractors import Identity
 from interalia.networks.mlp import MLP, Joint
+from interalia.spaces import DataSpec
 
 
 def test_the_counts_and_the_defaults() -> None:
@@ -55,10 +57,11 @@ def test_a_metric_is_its_function_with_what_the_decorator_says() -> None:
         assert (type(loudness(None)), loudness(None)) == (float, 2.5)  # type: ignore[arg-type]
         (found,) = evaluate(by_hand(), dataset(), names=["loudness"])
         assert found == Measure("loudness", 2.5, "dB", "higher", "How loud it is: a number.", "so")
-        with pytest.raises(UserError, match="'loudness' among the metrics already"):
+        loudness.take.__name__ = "psnr"
+        with pytest.raises(UserError, match="'psnr' among the metrics already"):
             metric()(loudness.take)
     finally:
-        del REGISTRY.entries["loudness"]
+        REGISTRY.remove("loudness")
 
 
 LOWER = {
@@ -140,7 +143,7 @@ class Told:
     """A game in name: what it is told."""
 
     def __init__(self, labels: int = 0, attributes: tuple[str, ...] = ()) -> None:
-        self.labels, self.attributes = labels, attributes
+        self.data = DataSpec((2,), labels, dict.fromkeys(attributes, 0.5))
 
 
 def test_training_points_of_a_game_that_is_told_nothing_are_any() -> None:
@@ -208,11 +211,15 @@ class Reading(Dirac):
         return -x
 
 
+SPEC = {f.name for f in dataclasses.fields(DataSpec)}
+
+
 def by_hand(prior: Any = None, kind: Any = ALI, **fields: Any) -> Any:
     prior = prior or StandardNormal(2)
     parts = [Dirac(Line(2.0, -1.0)), Joint(MLP(4, 1))]
     game = kind(*([Reading(Line(0.25, 1.0))] if kind is ALI else []), *parts, prior)
-    game.shape = (2,)
+    said = {"condition": fields.pop("labels", 0), **{key: fields.pop(key) for key in SPEC if key in fields}}
+    game.data = DataSpec(**{"shape": (2,), **said})
     for name, value in fields.items():
         setattr(game, name, value)
     return game
@@ -658,8 +665,8 @@ def coded(categorical: tuple[int, ...] = (3,)) -> Any:
 
     prior = Codes(7, categorical=categorical, uniform=1)
     game = GAN(Dirac(MLP(7, 2)), Joint(MLP(2, 1)), prior)
-    game.shape = (2,)
-    game.recognises = True  # type: ignore[misc]
+    game.data = DataSpec((2,))
+    game.answers = lambda x: x
     return game
 
 
@@ -731,8 +738,7 @@ def domains(paired: bool, labels: bool = True) -> Dataset:
 class Pair:
     """A game between two domains in name."""
 
-    shape = other = (1, 2, 2)
-    labels, attributes, classes, recognises = 0, (), 0, False
+    data = DataSpec((1, 2, 2), other=(1, 2, 2))
 
 
 @pytest.fixture

@@ -123,7 +123,7 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
         run = row.run.replace(networks=row.run.networks.replace("width=128", "width=8"), population=2)
         narrow[name] = dataclasses.replace(row, run=run)
     study = dataclasses.replace(mixture.MIXTURE_ALI, rows=narrow)
-    monkeypatch.setitem(papers.REGISTRY.entries, study.name, study)  # type: ignore[arg-type]
+    monkeypatch.setitem(papers.REGISTRY.built_in, study.name, study)  # type: ignore[arg-type]
     monkeypatch.setattr(plots, "_write", write)
     monkeypatch.setattr(mixture.Inferred, "discrepancy_count", 200)
     monkeypatch.setattr(avb_mnist, "QUICK", {"images": 2, "weights": 4, "chains": 1, "temperatures": 3, "simulated": 2})

@@ -178,6 +178,7 @@ def test_a_measure_on_other_data_says_so(tmp_path: Path, capsys: pytest.CaptureF
     found = reports.evaluate(trained)
     assert "not those" not in found["data"]["about"] + capsys.readouterr().err
     np.save(tmp_path / "x.npy", random.normal(size=(60, 3)).astype(np.float32))
+    trained = loading.load(tmp_path / "run")  # which keeps the data that it has once loaded
     found = reports.evaluate(trained)
     said = "was trained on (as many examples, and other ones or in another order)"
     assert said in found["data"]["about"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import examples
 import numpy as np
 import pytest
 import torch
@@ -13,7 +14,6 @@ from torch import Tensor, nn
 from interalia.conditionals import CONDITIONALS, Dirac, Gaussian, Recurrent, drawn
 from interalia.conditionals.base import WIDEST, bent
 from interalia.data.dataset import Dataset, Split
-from interalia.networks import REGISTRY, Sizes
 from interalia.runs import recipes
 from interalia.training import engine
 
@@ -56,9 +56,9 @@ class Answers(nn.Module):
 def answering(name: str, log_sigma: float) -> tuple[Any, Tensor, Tensor]:
     """An encoder whose network answers mu = 0, that log sigma, and 0 for everything else; an x; where the answers lie."""
     if name == "recurrent":
-        made: Any = REGISTRY["draw"](Sizes((1, 8, 8), 4, heads=0), glimpses=2, units=4)
-        encoder: Any = Recurrent(made.encoder, 4, units=4)
-        encoder.follow(Dirac(made.decoder))
+        whole, decoder = examples.drawing(4, glimpses=2, units=4)
+        encoder: Any = Recurrent(whole, 4, units=4)
+        encoder.follow(Dirac(decoder))
         with torch.no_grad():
             encoder.head.weight.zero_()
             encoder.head.bias.copy_(torch.tensor([0.0, 0.0, log_sigma, log_sigma]))

@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import examples
 import pytest
 import torch
 from examples import batch, build
@@ -41,7 +42,7 @@ from interalia.games.aae import SemiAAE
 from interalia.games.avb import FLOOR
 from interalia.learning import dynamics
 from interalia.learning.dynamics import Rules
-from interalia.learning.optimizers import OPTIMISERS, sgd
+from interalia.learning.optimizers import OPTIMIZERS, sgd
 from interalia.networks.draw import Attention
 from interalia.networks.weights import estimate_population, initialise_output
 
@@ -347,13 +348,11 @@ def test_a_spanned_encoder_begins_with_v_of_mean_0_and_variance_1() -> None:
 
 def test_draws_encoder_is_shown_what_the_canvas_misses_of_x() -> None:
     """The read images are x and x - sigmoid(c), the canvas being c = log(1 / 3) before the first glimpse: x - 1/4."""
-    from interalia.networks import REGISTRY, Sizes
-
-    made = REGISTRY["draw"](Sizes((1, 8, 8), 4, heads=0), glimpses=2, units=8)
-    encoder = Recurrent(made.encoder, 4, units=8)
-    encoder.follow(Dirac(made.decoder))
+    whole, decoder = examples.drawing(4, glimpses=2, units=8)
+    encoder = Recurrent(whole, 4, units=8)
+    encoder.follow(Dirac(decoder))
     with torch.no_grad():
-        made.decoder.blank.fill_(math.log(1 / 3))  # type: ignore[operator]
+        decoder.blank.fill_(math.log(1 / 3))
     shown: list[tuple[Tensor, ...]] = []
     read = encoder.attention.read
 
@@ -730,7 +729,7 @@ def test_one_stage_shares_out_what_it_accumulates() -> None:
 def test_optimisers_begin_as_they_say() -> None:
     """Adam with this family's beta1 of 0.5, SGD without momentum, and the rates of each."""
     parameter = nn.Parameter(torch.zeros(1))
-    made = {name: optimiser([parameter]).param_groups[0] for name, optimiser in OPTIMISERS.items()}
+    made = {name: optimiser([parameter]).param_groups[0] for name, optimiser in OPTIMIZERS.items()}
     assert (made["adam"]["betas"], made["adam"]["lr"]) == ((0.5, 0.999), 2e-4)
     assert (made["sgd"]["momentum"], made["sgd"]["lr"]) == (0, 1e-2)
     assert made["rmsprop"]["lr"] == 5e-5

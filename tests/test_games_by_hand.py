@@ -33,8 +33,9 @@ from interalia.games import (
 from interalia.games.regressor import Distance
 from interalia.learning import dynamics
 from interalia.networks.layers import Joint
+from interalia.spaces import DataSpec
 
-CONDITIONAL = {name: kind for name, kind in REGISTRY.items() if kind.conditional}
+CONDITIONAL = {name: kind for name, kind in REGISTRY.items() if kind.feeds.conditional}
 
 
 def rows(*values: Sequence[float]) -> Tensor:
@@ -147,7 +148,7 @@ def told_by_label(kind: type[Game], **settings: float) -> Game:
     critic = By(lambda x, *c: x[:, 0] * label(c[-1])[:, 0] + sum(part[:, 1] for part in c[:-1]))
     parts = (encoder, decoder) if infers(kind) else (decoder,)
     game = kind(*parts, critic, StandardNormal(2), **settings)  # type: ignore[call-arg]
-    game.shape, game.labels = (2,), 3
+    game.data = DataSpec((2,), 3)
     return game
 
 
@@ -230,7 +231,9 @@ def test_adversarial_alice_by_hand(charged: bool) -> None:
     nothing = Dirac(nn.Identity())
     critic, cycle_critic = By(lambda x, z: (x + z)[:, 0]), By(lambda x, other: (2 * x - other)[:, 0])
     penalty = Told() if charged else None
-    game = AdversarialALICE(nothing, nothing, critic, cycle_critic, StandardNormal(1), penalty=penalty, weight=3.0)
+    game = AdversarialALICE(
+        nothing, nothing, critic, StandardNormal(1), cycle_critic=cycle_critic, penalty=penalty, weight=3.0
+    )
     x = rows([1.0], [-0.5])
     joints = {
         "q": (x, rows([1.0], [0.0])),  # s = 2, -0.5
@@ -251,7 +254,7 @@ def test_adversarial_alice_by_hand(charged: bool) -> None:
 
 def test_adversarial_alices_pairs_are_x_with_itself_and_with_its_own_round_trip() -> None:
     encoder, decoder = Dirac(By(lambda x: 2 * x + 1)), Dirac(By(lambda z: 3 * z))
-    game = AdversarialALICE(encoder, decoder, nn.Identity(), nn.Identity(), StandardNormal(2))
+    game = AdversarialALICE(encoder, decoder, nn.Identity(), StandardNormal(2), cycle_critic=nn.Identity())
     torch.manual_seed(0)
     joints = game.sample(X)
     torch.manual_seed(0)
@@ -307,7 +310,9 @@ def test_what_a_generator_with_a_regressor_beside_it_is_charged_for(
 ) -> None:
     prior: Prior = Uniform(2) if distance == "cross-entropy" else StandardNormal(2)
     critic = By(lambda x: 4 * x[:, 0] - 1)
-    game = JointLatentRegressor(regressing(encoder), Dirac(nn.Identity()), critic, prior, weight=0.5, distance=distance)
+    game = JointLatentRegressor(
+        Dirac(nn.Identity()), critic, prior, encoder=regressing(encoder), weight=0.5, distance=distance
+    )
     joints = {"data": (rows([1.0, 0.0], [0.0, 0.0]),), "model": (X_TILDE,), "latent": (X_TILDE, Z)}
     losses = game.losses(joints).losses  # the scores are 3 and -1 of the data, 0.2 and 0 of the samples
     assert set(losses) == {"critic", "generator", "regressor"}
@@ -319,7 +324,7 @@ def test_what_a_generator_with_a_regressor_beside_it_is_charged_for(
 def test_the_generator_is_held_to_what_the_regressor_misses_and_the_critic_is_not() -> None:
     torch.manual_seed(0)
     e, g, c = nn.Linear(3, 4).double(), nn.Linear(2, 3).double(), nn.Linear(3, 1).double()
-    game = JointLatentRegressor(Gaussian(e), Dirac(g), Joint(c), StandardNormal(2).double(), weight=0.5)
+    game = JointLatentRegressor(Dirac(g), Joint(c), StandardNormal(2).double(), encoder=Gaussian(e), weight=0.5)
     x = torch.randn(7, 3).double()
     torch.manual_seed(5)
     z = standard(7, 2)

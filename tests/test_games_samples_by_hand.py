@@ -252,7 +252,7 @@ def test_alice(cycle: float, cycle_z: float, distance: str, together: bool) -> N
 def test_adversarial_alice(together: bool) -> None:
     critic, other = Weighed(S_X, S_Z), Weighed(S_X, 3 * S_X)
     game = REGISTRY["alice-adversarial"](
-        encoder(), decoder(), critic, other, Numbers(Z), weight=0.5, together=together, **SETTINGS
+        encoder(), decoder(), critic, Numbers(Z), cycle_critic=other, weight=0.5, together=together, **SETTINGS
     )
     same, cycle = 4 * of_x(X), of_x(X) + 3 * of_x(ROUND)
     losses = {
@@ -376,7 +376,9 @@ def test_latent_regressors() -> None:
     alone = REGISTRY["latent-regressor"](encoder(), decoder(), Numbers(Z))
     lost = square(encoded(x_tilde), Z)
     check(alone, [X], {"model": (x_tilde, Z)}, {"model": "- -"}, {"regressor": lost}, {})
-    beside = REGISTRY["joint-latent-regressor"](encoder(), decoder(), Weighed(S_X), Numbers(Z), weight=0.5, **SETTINGS)
+    beside = REGISTRY["joint-latent-regressor"](
+        decoder(), Weighed(S_X), Numbers(Z), encoder=encoder(), weight=0.5, **SETTINGS
+    )
     data, model = of_x(X), of_x(x_tilde)
     losses = {
         "critic": paid(data, model) + charged(data, model),
@@ -762,7 +764,7 @@ DRAWS: dict[str, tuple[Callable[[Any, Any], Game], list[tuple[str, int]]]] = {
         [("q", 1), ("p", 0), ("cycle", 0), ("cycle_z", 0)],
     ),
     "alice-adversarial": (
-        lambda e, g: REGISTRY["alice-adversarial"](e, g, Weighed(S_X), Weighed(S_X), Numbers(Z)),
+        lambda e, g: REGISTRY["alice-adversarial"](e, g, Weighed(S_X), Numbers(Z), cycle_critic=Weighed(S_X)),
         [("q", 1), ("p", 0), ("cycle", 1)],
     ),
     "aae": (
@@ -774,7 +776,7 @@ DRAWS: dict[str, tuple[Callable[[Any, Any], Game], list[tuple[str, int]]]] = {
         [("model", 0)],
     ),
     "joint-latent-regressor": (
-        lambda e, g: REGISTRY["joint-latent-regressor"](e, g, Weighed(S_X), Numbers(Z)),
+        lambda e, g: REGISTRY["joint-latent-regressor"](g, Weighed(S_X), Numbers(Z), encoder=e),
         [("model", 0), ("latent", 0)],
     ),
     "vae-gan": (

@@ -50,9 +50,22 @@ from interalia.games import (
     SemiALI,
     semiali,
 )  # fmt: skip
+from interalia.games.capabilities import (
+    Classifies,
+    Generates,
+    HasCodes,
+    HasLevels,
+    HasLikelihood,
+    Infers,
+    Translates,
+    require,
+)
 from interalia.games.cyclegan import distance
+from interalia.games.feeds import Data, Domains, Labeled, PartlyLabeled
+from interalia.games.needs import Given, critics, declared
 from interalia.games.variational import Variational
 from interalia.networks.layers import Joint, Packed, Recogniser
+from interalia.spaces import DataSpec
 
 
 def rows(*values: Sequence[float]) -> Tensor:
@@ -75,94 +88,104 @@ class By(nn.Module):
 # --- what they are ----------------------------------------------------------------------------------------------------
 
 WHOLE = {"generator": ["encoder", "decoder"], "critic": ["critic"]}
-# the class, its players, and what differs from a game of pairs (x, z) that has none of the faculties
-FACTS: dict[str, tuple[type[Game], dict[str, list[str]], dict[str, Any]]] = {
-    "ali": (ALI, WHOLE, {"packs": True, "conditional": True}),
-    "alice": (ALICE, WHOLE, {"packs": True, "conditional": True}),
+AUTO = {"autoencoder": ["encoder", "decoder"], "critic": ["critic"]}
+BOUND = {"autoencoder": ["encoder", "decoder", "prior"]}
+# the class, its players, what it feeds on, what its critics see, what of them is not plain, and what it can do
+FACTS: dict[str, tuple[type[Game], dict[str, list[str]], type[Data], list[str], str, str]] = {
+    "ali": (ALI, WHOLE, Labeled, ["xz"], "packs", "infers generates"),
+    "alice": (ALICE, WHOLE, Labeled, ["xz"], "packs", "infers generates"),
     "alice-adversarial": (
         AdversarialALICE,
         {"generator": ["encoder", "decoder"], "critic": ["critic", "cycle_critic"]},
-        {"packs": True},
+        Data,
+        ["xz", "xx"],
+        "packs",
+        "infers generates",
     ),
-    "hali": (HALI, WHOLE, {"packs": True}),
-    "semi-ali": (SemiALI, WHOLE, {"semi": True}),
-    "posthoc-ali": (PostHocALI, {"encoder": ["encoder"], "critic": ["critic"]}, {"packs": True, "fixed": ("decoder",)}),
-    "latent-regressor": (LatentRegressor, {"regressor": ["encoder"]}, {"judges": "", "fixed": ("decoder",)}),
+    "hali": (HALI, WHOLE, Data, ["xuz"], "packs", "infers generates levels"),
+    "semi-ali": (SemiALI, WHOLE, PartlyLabeled, ["xz"], "", "infers generates classifies"),
+    "posthoc-ali": (
+        PostHocALI,
+        {"encoder": ["encoder"], "critic": ["critic"]},
+        Data,
+        ["xz"],
+        "packs fixed",
+        "infers generates",
+    ),
+    "latent-regressor": (LatentRegressor, {"regressor": ["encoder"]}, Data, [], "fixed", "infers generates"),
     "joint-latent-regressor": (
         JointLatentRegressor,
         {"generator": ["decoder"], "critic": ["critic"], "regressor": ["encoder"]},
-        {"judges": "x", "packs": True},
+        Data,
+        ["x"],
+        "packs",
+        "infers generates",
     ),
-    "aae": (AAE, {"autoencoder": ["encoder", "decoder"], "critic": ["critic"]}, {"judges": "z", "packs": True}),
-    "semi-aae": (
-        SemiAAE,
-        {"autoencoder": ["encoder", "decoder"], "critic": ["critic"]},
-        {"judges": "z", "packs": True, "semi": True},
-    ),
-    "vae": (VAE, {"autoencoder": ["encoder", "decoder", "prior"]}, {"judges": ""}),
-    "avb": (
-        AVB,
-        {"autoencoder": ["encoder", "decoder", "prior"], "critic": ["critic"]},
-        {"deceives": False},
-    ),
+    "aae": (AAE, AUTO, Data, ["z"], "packs", "infers generates"),
+    "semi-aae": (SemiAAE, AUTO, PartlyLabeled, ["z"], "packs", "infers generates classifies"),
+    "vae": (VAE, BOUND, Data, [], "", "infers generates likely"),
+    "avb": (AVB, {**BOUND, "critic": ["critic"]}, Data, ["xz"], "ratio", "infers generates likely"),
     "vae-gan": (
         VAEGAN,
         {"encoder": ["encoder"], "decoder": ["decoder"], "critic": ["critic"]},
-        {"judges": "x"},
+        Data,
+        ["x"],
+        "",
+        "infers generates",
     ),
-    "gan": (
-        GAN,
-        {"generator": ["decoder"], "critic": ["critic"]},
-        {"judges": "x", "packs": True, "conditional": True},
+    "gan": (GAN, {"generator": ["decoder"], "critic": ["critic"]}, Labeled, ["x"], "packs", "generates"),
+    "infogan": (InfoGAN, {"generator": ["decoder"], "critic": ["critic"]}, Data, ["x"], "", "generates codes"),
+    "cyclegan": (
+        CycleGAN,
+        {"generator": ["to_b", "to_a"], "critic": ["critic_a", "critic_b"]},
+        Domains,
+        ["x", "x"],
+        "",
+        "translates",
     ),
-    "infogan": (
-        InfoGAN,
-        {"generator": ["decoder"], "critic": ["critic"]},
-        {"judges": "x", "recognises": True},
-    ),
-    "cyclegan": (CycleGAN, {"generator": ["to_b", "to_a"], "critic": ["critic_a", "critic_b"]}, {}),
 }
-PLAIN: dict[str, Any] = {
-    "judges": "xz",
-    "deceives": True,
-    "conditional": False,
-    "semi": False,
-    "packs": False,
-    "recognises": False,
-    "fixed": (),
-    "shape": (),
-    "labels": 0,
-    "classes": 0,
-    "attributes": {},
-    "names": (),
-    "other": None,
-    "penalty": None,
-    "noise": None,
-    "together": True,
+CAN = {
+    "infers": Infers,
+    "generates": Generates,
+    "levels": HasLevels,
+    "translates": Translates,
+    "classifies": Classifies,
+    "codes": HasCodes,
+    "likely": HasLikelihood,
 }
+PLAIN: dict[str, Any] = {"data": DataSpec(), "penalty": None, "noise": None, "together": True}
 
 
 def test_what_each_game_is_said_to_be() -> None:
-    assert set(REGISTRY) == set(FACTS)
-    for name, (kind, players, facts) in FACTS.items():
+    assert set(REGISTRY) >= set(FACTS)
+    for name, (kind, players, feeds, sees, special, can) in FACTS.items():
         assert REGISTRY[name] is kind
         assert kind.players == players
         assert list(kind.players) == list(players)
-        expected = {**PLAIN, **facts}
-        assert {key: getattr(kind, key) for key in expected} == expected, name
+        assert kind.feeds is feeds
+        judges = critics(kind)
+        assert ["".join(space.name for space in critic.sees) for critic in judges] == sees, name
+        assert all(critic.packable is ("packs" in special) for critic in judges), name
+        assert all(critic.adversary is ("ratio" not in special) for critic in judges), name
+        assert isinstance(declared(kind).get("decoder"), Given) is ("fixed" in special), name
         game = make(name).train()
-        assert {key: getattr(game, key) for key in expected} == expected, name
-        assert game.binary is False
+        for capability, protocol in CAN.items():
+            assert issubclass(kind, protocol) is (capability in can.split()), (name, capability)  # type: ignore[misc]
+            assert isinstance(game, protocol) is (capability in can.split()), (name, capability)
+        assert {key: getattr(game, key) for key in PLAIN} == PLAIN
+        assert ("decoder" in game.fixed) is ("fixed" in special)
         assert game.pack == 1
 
 
 def test_what_a_game_is_unless_it_says_otherwise() -> None:
     assert {key: getattr(Game, key) for key in PLAIN} == PLAIN
-    assert Game.binary is False
     own = type("Own", (Game,), {"players": {}, "sample": lambda self, *batch: {}, "losses": lambda self, joints: None})
     game = own().train()
     assert {key: getattr(game, key) for key in PLAIN} == PLAIN
-    assert (game.binary, game.pack, game.memory(), list(game.players)) == (False, 1, {}, [])
+    assert own.feeds is Data
+    assert declared(own) == {}
+    assert not any(isinstance(game, protocol) or issubclass(own, protocol) for protocol in CAN.values())  # type: ignore[misc]
+    assert (game.pack, game.memory(), list(game.players), game.fixed) == (1, {}, [], [])
     game.at(0, 1)
 
 
@@ -178,7 +201,7 @@ BEGIN: dict[str, dict[str, Any]] = {
     # a weight of 1 degenerates, 0.25 does not (Donahue and others)
     "joint-latent-regressor": {**ADVERSARIAL, "weight": 0.25, "distance": "auto"},
     "aae": {**ADVERSARIAL, "weight": 10.0, "distance": "mse", "adversarial": 1.0},
-    "semi-aae": {**ADVERSARIAL, "weight": 10.0, "label_weight": 1.0},
+    "semi-aae": {**ADVERSARIAL, "weight": 10.0, "distance": "mse", "adversarial": 1.0, "label_weight": 1.0},
     "vae": {
         "likelihood": "gaussian",
         "sigma": 0.1,
@@ -217,15 +240,14 @@ def settings(kind: type[Game]) -> dict[str, Any]:
     return {p.name: p.default for p in parameters if p.default is not inspect.Parameter.empty}
 
 
-@pytest.mark.parametrize("name", REGISTRY)
+@pytest.mark.parametrize("name", BEGIN)
 def test_what_each_game_begins_with(name: str) -> None:
     found = settings(REGISTRY[name])
     assert found == BEGIN[name]
     assert {key: type(value) for key, value in found.items()} == {key: type(v) for key, v in BEGIN[name].items()}
     game = make(name)
     for key, value in BEGIN[name].items():
-        if key != "pool":
-            assert getattr(game, key) == value, key
+        assert getattr(game, key) == value, key
 
 
 class Logits(nn.Module):
@@ -277,7 +299,7 @@ OTHER: dict[str, Any] = {"together": False, "distance": "l1", "likelihood": "ber
 OTHER |= {"doubly": True, "analytic": False, "contrast": True, "correlated": True, "lower": 3}
 
 
-@pytest.mark.parametrize("name", REGISTRY)
+@pytest.mark.parametrize("name", BEGIN)
 def test_each_setting_is_kept_under_its_name(name: str) -> None:
     given: dict[str, Any] = {**networks(name)}
     for at, key in enumerate(BEGIN[name]):
@@ -287,11 +309,10 @@ def test_each_setting_is_kept_under_its_name(name: str) -> None:
             given[key] = made
     game = REGISTRY[name](**given)
     for key, value in given.items():
-        if key != "pool":
-            assert getattr(game, key) is value, key
+        assert getattr(game, key) is value, key
     if name == "cyclegan":
         assert {domain: pool.size for domain, pool in game.pools.items()} == {"a": 7, "b": 7}  # type: ignore[union-attr, operator]
-    if REGISTRY[name].fixed:
+    if isinstance(declared(REGISTRY[name]).get("decoder"), Given):
         assert not any(p.requires_grad for p in game.decoder.parameters())
     assert all(p.requires_grad for player in game.players for p in game.parameters_of(player))
 
@@ -319,9 +340,14 @@ REFUSED: list[tuple[str, dict[str, Any], type[Exception], str]] = [
     ("semi-aae", {"prior": Codes(7, categorical=(), uniform=1)}, UserError, "one category"),
     ("semi-aae", {"prior": Codes(7, categorical=(3,), uniform=1)}, UserError, "one category"),
     ("semi-aae", {"prior": Codes(7, categorical=(3,), uniform=0, gaussian=1)}, UserError, "one category"),
-    ("semi-aae", {"encoder": Gaussian(nn.Linear(2, 6))}, UserError, "use --encoder dirac"),
+    ("semi-aae", {"encoder": Gaussian(nn.Linear(2, 6))}, UserError, "choose `encoder='dirac'`"),
     ("avb", {"divergence": divergences.Hinge()}, UserError, r"AVB reads log q\(z \| x\).*Hinge does not tell"),
-    ("avb", {"encoder": Implicit(nn.Linear(4, 3), 2), "contrast": True}, UserError, "use --encoder spanned"),
+    (
+        "avb",
+        {"encoder": Implicit(nn.Linear(4, 3), 2), "contrast": True},
+        UserError,
+        "another `encoder`, such as spanned",
+    ),
     ("avb", {"correlated": True}, ValueError, "set both, or neither"),
     ("avb", {"sigma": 0.0}, ValueError, "`sigma` is 0.0"),
     ("avb", {"prior": Codes(3, categorical=(2,), uniform=0)}, UserError, "no density"),
@@ -333,13 +359,13 @@ REFUSED: list[tuple[str, dict[str, Any], type[Exception], str]] = [
     ("vae", {"sigma": -1.0}, ValueError, "`sigma` is -1.0"),
     ("vae", {"sigma": math.inf}, ValueError, "`sigma` is inf"),
     ("vae", {"sigma": math.nan}, ValueError, "`sigma` is nan"),
-    ("vae", {"encoder": Implicit(nn.Linear(4, 3), 2)}, UserError, "use --encoder gaussian, or --game avb"),
+    ("vae", {"encoder": Implicit(nn.Linear(4, 3), 2)}, UserError, "another `encoder`, such as gaussian, or play avb"),
     ("vae", {"beta": -0.01}, ValueError, "`beta` is -0.01"),
     ("vae", {"samples": 0}, ValueError, "`samples` is 0"),
     ("vae", {"samples": 2, "beta": 0.5}, ValueError, "a bound of 2 samples"),
     ("vae", {"samples": 2, "beta": 2.0}, ValueError, "a bound of 2 samples"),
-    ("vae-gan", {"encoder": Dirac(nn.Linear(2, 3))}, UserError, "use --encoder gaussian"),
-    ("vae-gan", {"prior": Uniform(3)}, UserError, "use --prior normal"),
+    ("vae-gan", {"encoder": Dirac(nn.Linear(2, 3))}, UserError, "choose `encoder='gaussian'`"),
+    ("vae-gan", {"prior": Uniform(3)}, UserError, "choose `prior='normal'`"),
     ("vae-gan", {"critic": nn.Linear(2, 1)}, UserError, "answers its features"),
     ("vae-gan", {"critic": Joint(nn.Linear(2, 1))}, UserError, "answers its features"),
     ("infogan", {"prior": StandardNormal(3)}, UserError, "a prior with codes"),
@@ -366,10 +392,10 @@ REFUSED: list[tuple[str, dict[str, Any], type[Exception], str]] = [
         (name, changes, UserError, words)
         for name in ("latent-regressor", "joint-latent-regressor")
         for changes, words in (
-            ({"distance": "cross-entropy"}, "give --prior uniform"),
+            ({"distance": "cross-entropy"}, "choose `prior='uniform'`"),
             (
                 {"distance": "cross-entropy", "prior": Uniform(3), "encoder": Gaussian(nn.Linear(2, 6))},
-                "--encoder dirac, or another distance",
+                "choose `encoder='dirac'`, or another distance",
             ),
         )
     ],
@@ -557,8 +583,9 @@ def test_penalty_and_noise_are_given_the_step() -> None:
 
 
 def test_weights_are_constrained_when_their_own_player_has_moved() -> None:
-    for name, kind in REGISTRY.items():
-        if "penalty" not in BEGIN[name]:
+    for name, settings in BEGIN.items():
+        kind = REGISTRY[name]
+        if "penalty" not in settings:
             continue
         game = make(name, penalty=(penalty := Hears()))
         for player in game.players:
@@ -770,7 +797,7 @@ def test_an_encoder_is_given_the_games_own_density_and_its_decoder() -> None:
     game = variational("gaussian")
     encoder: Any = game.encoder
     assert encoder.log_joint.__self__ is game
-    assert encoder.log_joint.__func__ is Game.log_joint
+    assert encoder.log_joint.__func__ is Variational.log_joint
     assert encoder.given[0] is game.decoder
     other: Any = copy.deepcopy(game)
     assert other.encoder.log_joint.__self__ is other
@@ -791,10 +818,10 @@ def test_what_is_simulated_is_of_the_likelihood() -> None:
 
 
 def test_a_game_without_a_likelihood_says_so() -> None:
-    game = make("ali")
-    for ask in (game.log_likelihood, game.log_joint):
-        with pytest.raises(UserError, match=r"^ALI's decoder has samples and no density.*--how kde"):
-            ask(torch.zeros(1, 2), torch.zeros(1, 3))
+    with pytest.raises(
+        UserError, match=r"^ALI has samples and no density.*kernel densities \(kde\); log p\(x\) needs a game"
+    ):
+        require(make("ali"), HasLikelihood, "log p(x)")
 
 
 class Moved(Prior):

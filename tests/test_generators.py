@@ -95,14 +95,14 @@ class Told(nn.Module):
 
 
 MODULES: dict[str, tuple[Callable[[], nn.Module], str]] = {
-    "tuple": (lambda: Answering(lambda x: (x, x)), "answers a tuple, and it must answer x, one tensor"),
-    "dict": (lambda: Answering(lambda x: {"x": x}), "answers a dict, and it must"),
-    "none": (lambda: Answering(lambda x: None), "answers a NoneType, and it must"),
+    "tuple": (lambda: Answering(lambda x: (x, x)), "returns a tuple, and it must return x, one tensor"),
+    "dict": (lambda: Answering(lambda x: {"x": x}), "returns a dict, and it must"),
+    "none": (lambda: Answering(lambda x: None), "returns a NoneType, and it must"),
     "wrong inside": (lambda: Answering(lambda x: x.nothing), r"fails on z .*AttributeError.* takes z alone"),  # type: ignore[attr-defined]
     "told": (Told, "fails on z .*TypeError.* takes z alone"),
     "double": (lambda: examples.generator(4, SHAPE).double(), r"0\.weight is torch\.float64, .* by \.float\(\)"),
     "bf16": (lambda: examples.generator(4, SHAPE).bfloat16(), r"is torch\.bfloat16, and it must be torch\.float32"),
-    "answers double": (lambda: Answering(Tensor.double), r"answers torch\.float64"),
+    "answers double": (lambda: Answering(Tensor.double), r"returns torch\.float64"),
     "tanh": (lambda: Answering(lambda x: 2 * x - 1), r"makes images from -0\..* after a tanh"),
     "bytes": (lambda: Answering(lambda x: 255 * x), r"makes images from .*, and here they are in \[0, 1\]"),
     "nan": (lambda: Answering(lambda x: x / 0 - x / 0), "numbers that are not finite"),
@@ -125,10 +125,10 @@ def test_a_file_that_does_not_fit_is_explained(tmp_path: Path) -> None:
         (lambda: exported(examples.generator(4, SHAPE), path, z, fixed=True), "for batches of 3 alone; export it anew"),
         (
             lambda: exported(examples.generator(7, SHAPE), path, torch.randn(3, 7)),
-            "takes 7 latents, .* give --latent 7",
+            "takes 7 latents, .* give `latent=7`",
         ),
         (lambda: exported(Told(), path, z, z), r"takes 2 input\(s\), and it must take z alone"),
-        (lambda: exported(Answering(lambda x: (x, x)), path, z), "answers a tuple"),
+        (lambda: exported(Answering(lambda x: (x, x)), path, z), "returns a tuple"),
         (lambda: exported(examples.generator(4, SHAPE).double(), path, z.double()), r"is torch\.float64"),
         (lambda: str(tmp_path / "mk.py"), r"a file of another kind; .* or a \.pt2 file"),
         (lambda: str(tmp_path / "told"), "is told labels, and PostHocALI infers for one that is told nothing"),

@@ -7,6 +7,7 @@ import json
 import math
 from pathlib import Path
 
+import examples
 import numpy as np
 import pytest
 import torch
@@ -21,10 +22,8 @@ from interalia.errors import UserError
 from interalia.games import GAN, InfoGAN
 from interalia.learning import dynamics
 from interalia.metrics.codes import code_bounds, code_error, matching
-from interalia.networks.infogan import infogan
 from interalia.networks.layers import Joint, Recogniser
 from interalia.networks.mlp import MLP
-from interalia.networks.sizes import Sizes
 from interalia.reports import plots
 from interalia.runs import building, recipes
 from interalia.training import engine
@@ -117,7 +116,7 @@ def test_expected_codes_are_probabilities_and_means() -> None:
         (
             "codes(categorical=[10], uniform=2)",
             11,
-            "take 12 numbers .10 for categories, 2 uniform., and z has 11; raise --latent",
+            "take 12 numbers .10 for categories, 2 uniform., and z has 11; raise `latent`",
         ),
         ("codes(categorical=[1])", 64, "2 or more"),
         ("codes(categorical=['a'])", 64, "2 or more"),
@@ -279,7 +278,7 @@ def test_the_fitted_width_is_the_tightest_one() -> None:
 
 
 def test_a_prior_without_codes_is_refused() -> None:
-    with pytest.raises(UserError, match=r"InfoGAN needs a prior with codes; give --prior \"codes"):
+    with pytest.raises(UserError, match=r"InfoGAN needs a prior with codes; give `prior='codes"):
         build("infogan", prior="normal")
 
 
@@ -305,7 +304,7 @@ def test_codes_that_do_not_fit_the_critic_are_refused() -> None:
 def test_trying_the_networks_out_leaves_no_trace() -> None:
     torch.manual_seed(4)
     prior = Codes(8, categorical=(3,), uniform=1)
-    networks = infogan(Sizes((1, 8, 8), 8, infers=False, answers=4))
+    networks = examples.networks("infogan", (1, 8, 8), 8, infers=False, answers=4)
     before = {key: value.clone() for key, value in networks.critic.state_dict().items()}
     state = torch.get_rng_state()
     InfoGAN(Dirac(networks.decoder), networks.critic, prior)
@@ -326,7 +325,7 @@ def test_negative_weights_are_refused(setting: str) -> None:
 
 @pytest.mark.parametrize("shape", [(1, 28, 28), (3, 32, 20), (1, 8, 8)])
 def test_the_papers_networks_fit_images_whose_sides_divide_by_4(shape: tuple[int, ...]) -> None:
-    made = infogan(Sizes(shape, 20, infers=False, answers=12))
+    made = examples.networks("infogan", shape, 20, infers=False, answers=12)
     assert isinstance(made.critic, Recogniser)
     x = made.decoder(torch.randn(3, 20))
     assert x.shape == (3, *shape)
@@ -335,11 +334,11 @@ def test_the_papers_networks_fit_images_whose_sides_divide_by_4(shape: tuple[int
     score, answers = made.critic.recognise(x)
     assert (score.shape, answers.shape) == ((3,), (3, 12))
     assert torch.equal(made.critic.eval()(x), made.critic.recognise(x)[0])
-    assert infogan(Sizes(shape, 20, infers=False)).critic(x).shape == (3,)
+    assert examples.networks("infogan", shape, 20, infers=False).critic(x).shape == (3,)
 
 
 def test_the_papers_networks_have_the_papers_layers() -> None:
-    made = infogan(Sizes((1, 28, 28), 74, infers=False, answers=12))
+    made = examples.networks("infogan", (1, 28, 28), 74, infers=False, answers=12)
     assert isinstance(made.critic, Recogniser)
 
     def weights(network: nn.Module) -> list[tuple[int, ...]]:
@@ -354,18 +353,18 @@ def test_the_papers_networks_have_the_papers_layers() -> None:
 
 
 def test_narrower_networks() -> None:
-    made = infogan(Sizes((1, 28, 28), 74, infers=False, answers=12), width=16)
+    made = examples.networks("infogan", (1, 28, 28), 74, infers=False, answers=12, width=16)
     assert [tuple(p.shape) for p in made.critic.parameters() if p.ndim > 1] == [
         (16, 1, 4, 4), (32, 16, 4, 4), (256, 32 * 7 * 7), (1, 256), (32, 256), (12, 32)
     ]  # fmt: skip
-    with pytest.raises(UserError, match="counts maps"):
+    with pytest.raises(UserError, match="`width` is 0, and it must be 1 or more"):
         build("infogan", (1, 8, 8), networks="infogan(width=0)")
 
 
 @pytest.mark.parametrize("shape", [(1, 30, 28), (1, 28, 27), (5,)])
 def test_other_shapes_are_refused(shape: tuple[int, ...]) -> None:
-    with pytest.raises(UserError, match="--networks auto"):
-        infogan(Sizes(shape, 20, infers=False, answers=12))
+    with pytest.raises(UserError, match="choose other `networks`, such as auto"):
+        examples.networks("infogan", shape, 20, infers=False, answers=12)
 
 
 # tasks
@@ -445,7 +444,7 @@ def test_recognised_codes(game: InfoGAN) -> None:
         answers = game.critic.recognise(x)[1]
     torch.testing.assert_close(codes, game.prior.expected(answers))
     torch.testing.assert_close(codes[:, :4].sum(1), torch.ones(5))
-    with pytest.raises(UserError, match="GAN recognises no codes; play a game that does: InfoGAN"):
+    with pytest.raises(UserError, match="GAN recognises no codes; recognise needs a game that does: InfoGAN"):
         tasks.recognise(build("gan", double=False), torch.rand(5, 1, 4, 4))
     with pytest.raises(UserError, match="resize or convert"):
         tasks.recognise(game, torch.rand(5, 1, 4, 4))

@@ -15,20 +15,23 @@ from torch import nn
 from interalia import UserError
 from interalia.data.idx import write_idx
 from interalia.metrics.likelihood import log_densities
-from interalia.networks.fgan import fgan_mnist
+from interalia.networks import Critic, Map
+from interalia.networks.fgan import FGAN
 from interalia.networks.layers import Sigmoid
-from interalia.networks.sizes import Sizes
 from interalia.papers import experiment, kde
+from interalia.spaces import Space
 
 MNIST = Path(__file__).parents[2] / "shared" / "data"
 
 
 def made(shape: tuple[int, ...] = (1, 28, 28), **settings: float) -> tuple[nn.Module, nn.Module]:
     torch.manual_seed(0)
-    networks = fgan_mnist(Sizes(shape, latent=100, infers=False), **settings)  # type: ignore[arg-type]
-    assert networks.encoder is None
-    assert networks.std is None  # or the two scales would be written over
-    return networks.decoder, networks.critic
+    family, x = FGAN(**settings), Space("x", shape, "unit" if len(shape) == 3 else "real")  # type: ignore[arg-type]
+    needs = Map((Space("z", (100,)),), x), Critic((x,))
+    decoder, critic = (family.make(need) for need in needs)
+    for need, network in zip(needs, (decoder, critic), strict=True):
+        family.start(need, network)
+    return decoder, critic
 
 
 def linears(network: nn.Module) -> list[tuple[int, int]]:
@@ -75,8 +78,8 @@ def test_other_shapes(shape: tuple[int, ...]) -> None:
 
 
 def test_a_game_that_infers_is_refused() -> None:
-    with pytest.raises(UserError, match=r"no encoder.*bigan-mlp"):
-        fgan_mnist(Sizes((1, 28, 28), latent=100, infers=True))
+    with pytest.raises(UserError, match=r"'fgan-mnist' have no encoder; choose other `networks`"):
+        FGAN().make(Map((Space("x", (1, 28, 28), "unit"),), Space("z", (100,))))
 
 
 def test_scikit_learns_tree_agrees_in_few_dimensions_and_not_in_many() -> None:

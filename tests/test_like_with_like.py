@@ -22,13 +22,14 @@ from interalia.metrics.extractors import Identity, RandomConvolutions
 from interalia.metrics.likelihood import kernel_estimate
 from interalia.networks.layers import Sigmoid, Stack
 from interalia.networks.mlp import MLP, Joint
+from interalia.spaces import DataSpec
 
 
 def vae(likelihood):
     decoder = nn.Sequential(MLP(3, 2), Sigmoid()) if likelihood == "bernoulli" else MLP(3, 2)
     torch.manual_seed(0)
     game = VAE(Gaussian(MLP(2, 6)), Dirac(decoder), StandardNormal(3), likelihood=likelihood, sigma=0.5)
-    game.shape = (2,)
+    game.data = DataSpec((2,))
     return game
 
 
@@ -51,7 +52,7 @@ def test_a_draw_of_gaussian_pixels_has_the_likelihoods_width_around_the_mean():
 def test_without_a_likelihood_a_draw_is_one_of_the_decoders_conditional():
     for conditional, same in ((Dirac(MLP(3, 2)), True), (Gaussian(MLP(3, 4)), False)):
         game = GAN(conditional, Joint(MLP(2, 1)), StandardNormal(3))
-        game.shape = (2,)
+        game.data = DataSpec((2,))
         assert torch.equal(tasks.generate(game, 8), tasks.generate(game, 8, how="sample")) == same
 
 
@@ -63,7 +64,7 @@ def test_other_ways_to_decode_are_refused():
 def test_noise_is_not_z_again():
     """From one seed the noise of as many pixels as latents would be z itself, x = mu(z) + sigma z."""
     game = VAE(Gaussian(MLP(3, 6)), Dirac(MLP(3, 3)), StandardNormal(3), sigma=0.5)
-    game.shape = (3,)
+    game.data = DataSpec((3,))
     z = tasks.latents(game, 2_000)
     noise = (tasks.decode(game, z, how="sample") - tasks.decode(game, z)) / 0.5
     assert abs(float((noise * z).mean())) < 0.07  # five standard errors; 1 for the same numbers
@@ -126,7 +127,7 @@ def perfect(dataset, kind=GAN):
     if kind is ALI:
         networks = [Dirac(MLP(2 + dataset.labels, 4)), networks[0], Joint(MLP(6, 1))]
     game = kind(*networks, StandardNormal(4))
-    game.shape, game.labels, game.names = dataset.shape, dataset.labels, dataset.classes
+    game.data = DataSpec(dataset.shape, dataset.labels, names=dataset.classes)
     return game
 
 
@@ -197,7 +198,7 @@ def test_attributes_are_those_of_the_held_out_points_too():
     one_hot = {part: np.eye(2)[getattr(dataset, part).y] for part in ("train", "validation", "test")}
     dataset.attributes.update(names=np.array(["a", "b"]), **one_hot)
     game = GAN(Training(dataset.train, one_hot["train"]), Joint(MLP(2, 1)), StandardNormal(4))
-    game.shape, game.labels, game.attributes = (2,), 2, {"a": 0.5, "b": 0.5}
+    game.data = DataSpec((2,), 2, {"a": 0.5, "b": 0.5})
     found = {m.name: m for m in evaluate(game, dataset, extractor=Identity(2))}
     assert torch.equal(torch.cat(game.decoder.heard), torch.from_numpy(one_hot["test"]).float())
     assert "with the attributes of the held-out points" in found["frechet_distance"].protocol
@@ -265,7 +266,7 @@ def test_bernoulli_pixels_are_compared_as_zeros_and_ones():
     def measured(change):
         decoder = Grey(x, change)
         game = VAE(Gaussian(Stack(nn.Flatten(), nn.Linear(64, 16))), decoder, StandardNormal(8), likelihood="bernoulli")
-        game.shape = dataset.shape
+        game.data = DataSpec(dataset.shape)
         found = {m.name: m for m in evaluate(game, dataset, split="validation", extractor=extractor)}
         quick = {m.name: m.value for m in evaluate(game, dataset, split="validation", extractor=extractor, quick=True)}
         means = frechet_distance(extractor(real), extractor(tasks.generate(game, len(real))))
@@ -287,7 +288,7 @@ def test_gaussian_noise_is_drawn_too():
     random = np.random.default_rng(0)
     parts = [Split(random.standard_normal((500, 2)).astype(np.float32)) for _ in range(3)]
     game = VAE(Gaussian(MLP(2, 2)), Grey(torch.zeros(1, 2)), StandardNormal(1), sigma=1.0)
-    game.shape = (2,)
+    game.data = DataSpec((2,))
     found = {m.name: m.value for m in evaluate(game, Dataset("noise", *parts))}
     assert found["frechet_distance"] < 0.1  # 2 of the means
     assert found["coverage"] > 0.9
@@ -303,7 +304,7 @@ def test_modes_are_counted_on_draws():
     parts = [Split(random.standard_normal((50, 2)).astype(np.float32)) for _ in range(3)]
     dataset = Dataset("one mode", *parts, mixture=Mixture(np.zeros((1, 2), np.float32), 1.0))
     game = VAE(Gaussian(MLP(2, 2)), Grey(torch.zeros(1, 2)), StandardNormal(1), sigma=1.0)
-    game.shape = (2,)
+    game.data = DataSpec((2,))
     found = {m.name: m for m in evaluate(game, dataset, count=2_500, quick=True)}
     assert found["high_quality"].value == pytest.approx(0.989, abs=0.009)
     assert "draws of p(x | z)" in found["high_quality"].protocol
@@ -312,7 +313,7 @@ def test_modes_are_counted_on_draws():
 def test_labels_and_z_come_from_streams_of_their_own():
     """Attributes from z's stream would say of each dimension of z how far out it lies."""
     game = perfect(labelled((0.5, 0.5), (0.5, 0.5), count=20))
-    game.attributes = {"a": 0.5, "b": 0.5}
+    game.data = dataclasses.replace(game.data, attributes={"a": 0.5, "b": 0.5})
     (drawn,) = tasks.labels(game, 2_000)
     again = torch.rand(2_000, 2, generator=torch.Generator().manual_seed(0)) < 0.5
     assert (drawn == again).double().mean().item() == pytest.approx(0.5, abs=0.04)  # 1 from one stream

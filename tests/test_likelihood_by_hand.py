@@ -22,6 +22,7 @@ from interalia.games import AVB, GAN, VAE
 from interalia.metrics import likelihood
 from interalia.metrics.likelihood import bounds, estimate, hamiltonian, kernel
 from interalia.networks.mlp import MLP, Joint
+from interalia.spaces import DataSpec
 
 
 def rows(*values: Any) -> Tensor:
@@ -50,7 +51,7 @@ DRAWN = {"seed": 0, "binarised": "as given"}
         (
             "kernel_estimate",
             {"samples": 10_000, "y": None, **DRAWN},
-            (SimpleNamespace(labels=2, attributes=False), X, X),
+            (SimpleNamespace(data=DataSpec(condition=2)), X, X),
         ),
         ("cross_validated_bandwidth", {"folds": 3, "grid": kernel.GRID, "seed": 0}, (C[:2],)),
         ("held_out_bandwidth", {"grid": kernel.GRID}, (C, X)),
@@ -168,7 +169,7 @@ def test_what_is_no_image_is_refused(game: VAE) -> None:
     ):
         with pytest.raises(UserError, match=words):
             estimate.checked(game, bad)
-    game.shape = (4,)
+    game.data = DataSpec((4,))
     with pytest.raises(UserError, match="resize or convert"):
         estimate.checked(game, X)
 
@@ -505,7 +506,7 @@ def test_a_bound_begins_its_draws_and_its_order_with_the_seed(game: VAE, monkeyp
 
 def test_bounds_ask_for_an_encoder_with_a_density(game: VAE) -> None:
     avb = AVB(Implicit(MLP(3 + 4, 2), 4), Dirac(MLP(2, 3)), Joint(MLP(5, 1)), StandardNormal(2))
-    with pytest.raises(UserError, match="--how ais"):
+    with pytest.raises(UserError, match=r"`how=\['ais'\]`"):
         likelihood.elbo(avb, X.float())
     del game.encoder
     with pytest.raises(UserError, match="has no encoder; a bound needs"):
@@ -739,8 +740,7 @@ def test_few_samples_are_their_own_scouts(monkeypatch: pytest.MonkeyPatch) -> No
 class Plain:
     """A game that is told nothing, or labels."""
 
-    labels = 0
-    attributes = False
+    data = DataSpec()
 
 
 @pytest.fixture
@@ -774,17 +774,17 @@ def test_the_estimate_is_of_kernels_on_samples(generated: list[Any], bar: list[A
 
 def test_samples_of_a_conditional_game_have_validations_labels_over_again(generated: list[Any]) -> None:
     game: Any = Plain()
-    game.labels = 3
+    game.data = DataSpec(condition=3)
     y = torch.tensor([0, 2, 1, 1, 2])
     found = likelihood.kernel_estimate(game, C, C + 1, samples=12, seed=6, y=y)
     order = y[torch.randperm(5, generator=torch.Generator().manual_seed(6))].tolist()
     assert [row.index(1) for row in generated[0][2]] == (order * 3)[:12]
     assert "draws of p(x | z, y) with the labels of validation data" in found.protocol
-    game.attributes = True
+    game.data = DataSpec(condition=3, attributes=dict.fromkeys("abc", 0.5))
     likelihood.kernel_estimate(game, C, C + 1, samples=2, y=torch.eye(3))
     assert len(generated[1][2]) == 2
     with pytest.raises(UserError, match="labels"):
-        game.attributes = False
+        game.data = DataSpec(condition=3)
         likelihood.kernel_estimate(game, C, C + 1, samples=2)
 
 

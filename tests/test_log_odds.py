@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
+import examples
 import pytest
 import torch
 from torch import Tensor, nn
@@ -18,7 +19,6 @@ from interalia.errors import UserError
 from interalia.games import AVB, VAE, LatentRegressor, SemiAAE
 from interalia.games.variational import Variational
 from interalia.metrics.likelihood import annealing
-from interalia.networks import REGISTRY, Sizes
 from interalia.networks.layers import Categories, HalfTanh, Joint, Sigmoid
 from interalia.networks.mlp import MLP
 from interalia.runs import building
@@ -120,11 +120,11 @@ FAMILIES = {
 @pytest.mark.parametrize("family", FAMILIES)
 def test_every_decoder_of_images_keeps_its_logits(family: str, precision: str) -> None:
     torch.manual_seed(0)
-    infers = family not in ("fgan-mnist", "infogan")
+    infers = examples.able(family, "encoder")
     small = {"width": 8, "critic_width": 4, "features": 4} if family == "avb" else {}
-    made = REGISTRY[family](Sizes(FAMILIES[family], latent=8, infers=infers), **small)
-    decoder = Dirac(made.decoder).eval()  # type: ignore[union-attr]
-    bias = made.output_bias  # type: ignore[union-attr]
+    made = examples.networks(family, FAMILIES[family], latent=8, infers=infers, **small)
+    decoder = Dirac(made.decoder).eval()
+    bias = made.family.output_bias(made.decoder)
     last = bias if bias is not None else [p for n, p in decoder.named_parameters() if n.endswith("bias")][-1]
     with torch.no_grad():
         last.add_(40.0)  # where the mean in float32 is 1
@@ -250,7 +250,7 @@ def test_a_regressor_that_is_surely_wrong_learns(squash: nn.Module) -> None:
 
 
 def test_a_cross_entropy_of_an_encoder_without_bounds_is_refused() -> None:
-    with pytest.raises(UserError, match="use --encoder dirac, or another distance"):
+    with pytest.raises(UserError, match="choose `encoder='dirac'`, or another distance"):
         LatentRegressor(Gaussian(MLP(1, 2, width=4)), Dirac(nn.Identity()), Uniform(1), "cross-entropy")
 
 

@@ -17,7 +17,7 @@ from interalia.data.dataset import Dataset, Split
 from interalia.errors import UserError
 from interalia.games import Game
 from interalia.metrics import REGISTRY, Evidence, Metric, Tile, evaluate, metric, needs, watched
-from interalia.metrics.evaluation import check_best
+from interalia.metrics.evaluation import check_best, measure
 from interalia.runs import recipes
 from interalia.runs.folder import Folder
 from interalia.training import engine
@@ -37,7 +37,8 @@ def game() -> Game:
 
 @pytest.fixture(autouse=True)
 def _registry_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(REGISTRY, "entries", dict(REGISTRY.entries))
+    for own in ("added", "origins"):
+        monkeypatch.setattr(REGISTRY, own, dict(getattr(REGISTRY, own)))
 
 
 @pytest.fixture
@@ -131,6 +132,21 @@ def test_what_is_dropped_is_computed_again_and_the_same(game: Game, digits: Data
     e.drop("x_hat", "x_hat", "never computed")
 
 
+def test_an_evaluation_holds_large_evidence_no_longer_than_its_group(game: Game, digits: Dataset) -> None:
+    e = Evidence(game, digits)
+    held: list[set[str]] = []
+
+    @metric()
+    def last(e: Evidence) -> float:
+        """What is held after all others, which are of other groups."""
+        held.append(set(Evidence.LARGE) & set(vars(e)))
+        return 0.0
+
+    measure(e)
+    assert held == [set()]
+    assert "samples" in vars(e)
+
+
 def test_the_attributes_of_evidence(game: Game, digits: Dataset) -> None:
     e = Evidence(game, digits, "validation", count=20, seed=3)
     assert e.where == "20 of 60 of the validation split, seed 3"
@@ -168,7 +184,7 @@ def test_the_metrics_of_some_names_are_those_of_all(game: Game, digits: Dataset)
         (["psnr", "modes"], "the metric 'modes' cannot be taken of ALICE on 'bare': it needs data that is a mixture"),
         (["linear_probe_latent"], "it needs labelled data that is no mixture, and a game that is not conditional"),
         (["inception_score"], "it needs features of a network that knows classes"),
-        (["code_bound"], "it needs a game whose critic recognises codes"),
+        (["code_bound"], "it needs a game that recognises codes"),
         (["cycle_error"], "it needs a game between two domains"),
     ],
 )

@@ -28,6 +28,7 @@ from interalia.metrics.evaluation import evaluate
 from interalia.metrics.extractors import Identity, RandomConvolutions, _bytes_rgb, extractor_for
 from interalia.networks.mlp import MLP, Joint
 from interalia.runs import described, recipes
+from interalia.spaces import DataSpec
 
 GRID = Mixture(np.array([(a, b) for a in (-4, -2, 0, 2, 4) for b in (-4, -2, 0, 2, 4)], dtype=np.float32), 0.05)
 SHARED = Path(__file__).parents[2] / "shared" / "data"
@@ -579,7 +580,7 @@ def test_evaluate_a_mixture():
 
 def test_the_modes_of_a_perfect_game_are_those_of_its_first_2500_samples():
     game = GAN(Dirac(nn.Identity()), Joint(MLP(2, 1)), StandardNormal(2))  # x~ = z, and the mixture is the prior
-    game.shape = (2,)
+    game.data = DataSpec((2,))
     one = replace(small_mixture(), mixture=Mixture(np.zeros((1, 2), dtype=np.float32), 1.0))
     values = {m.name: m.value for m in evaluate(game, one)}
     samples = tasks.generate(game, 10_000)

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 import torch
+from examples import able, networks, shape_for
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from interalia import runs
 from interalia.errors import UserError
-from interalia.networks import REGISTRY, Networks, Sizes
+from interalia.networks import REGISTRY
 from interalia.networks.layers import Convolution, Dropout, Joint, Maxout, Transposed, UntiedBias
 from interalia.runs import building
 
@@ -59,11 +61,11 @@ PAPERS: dict[str, tuple[dict[str, Rows], int, int, float, float, int, float, flo
 }
 
 
-def paper(name: str, **sizes: object) -> Networks:
+def paper(name: str, infers: bool = True) -> Any:
     """The networks without their memory: shapes alone."""
     _, side, latent, *_ = PAPERS[name]
     with torch.device("meta"):
-        return REGISTRY[name](Sizes(**{"shape": (3, side, side), "latent": latent, **sizes}))  # type: ignore[arg-type]
+        return networks(name, (3, side, side), latent, infers=infers)
 
 
 def shapes_after(network: nn.Module, part: nn.Module, *inputs: Tensor) -> list[tuple[int, ...]]:
@@ -246,10 +248,10 @@ def test_images_of_another_size_are_refused(name: str) -> None:
     _, side, *_ = PAPERS[name]
     for shape in ((3, side + 4, side + 4), (3, side, side + 4), (side,)):
         with pytest.raises(UserError) as caught:
-            REGISTRY[name](Sizes(shape, 8))
+            networks(name, shape, 8)
         assert str(caught.value) == (
             f"the networks {name!r} are made for images of {side}x{side}, and the data's shape is {shape}; "
-            f"give --size {side}, or --networks auto, which fit any shape."
+            f"give `size={side}`, or choose other `networks`, such as auto, which fit any shape."
         )
 
 
@@ -257,7 +259,7 @@ def test_images_of_another_size_are_refused(name: str) -> None:
 def test_an_implicit_encoder_is_refused(name: str) -> None:
     _, side, *_ = PAPERS[name]
     with pytest.raises(UserError, match="no place for an implicit encoder's noise"):
-        REGISTRY[name](Sizes((3, side, side), 8, noise=2))
+        networks(name, (3, side, side), 8, noise=2)
 
 
 def test_the_papers_initial_weights() -> None:
@@ -340,7 +342,7 @@ def compare(fast: nn.Module, plain: nn.Module, x: Tensor, last: bool) -> None:
 
 def test_weights_are_exchanged_with_plain_networks() -> None:
     torch.manual_seed(0)
-    made = REGISTRY["ali-28"](Sizes((1, 28, 28), 8))
+    made = networks("ali-28", (1, 28, 28), 8)
     assert made.encoder is not None
     plain = nn.Sequential(
         nn.Conv2d(1, 32, 5, bias=False),
@@ -441,34 +443,29 @@ def test_maxout_takes_the_largest_of_its_pieces() -> None:
 
 # ---- networks for any shape
 
-GENERATIVE = ("infogan", "cyclegan", "fgan-mnist")  # without an encoder; tried out beside their games
-PLAIN = {
-    name: (2,) if name in ("ali-mixture", "alice-toy", "avb-toy") else (1, 8, 8)
-    for name in REGISTRY
-    if name not in (*PAPERS, *GENERATIVE)
-}
+
+PLAIN = [name for name in REGISTRY if name not in PAPERS and able(name, "encoder", "decoder")]
 
 
-def check(made: Networks, sizes: Sizes) -> None:
+def check(
+    made: Any, shape: tuple[int, ...], latent: int, answers: int = 2, noise: int = 0, bounded: bool = False
+) -> None:
     """Right shapes, and finite gradients for every parameter."""
     n = 4
-    x = torch.rand(n, *sizes.shape)
-    z = torch.rand(n, sizes.latent)
+    x = torch.rand(n, *shape)
+    z = torch.rand(n, latent)
     outputs = [made.decoder(z)]
-    assert outputs[0].shape == (n, *sizes.shape)
-    if sizes.infers:
-        assert made.encoder is not None
-        told = torch.cat([x.flatten(1), torch.randn(n, sizes.noise)], dim=1) if sizes.noise else x
+    assert outputs[0].shape == (n, *shape)
+    if made.encoder is not None:
+        told = torch.cat([x.flatten(1), torch.randn(n, noise)], dim=1) if noise else x
         outputs.append(made.encoder(told))
-        assert outputs[-1].shape == (n, sizes.heads * sizes.latent)
-        if sizes.bounded:
+        assert outputs[-1].shape == (n, answers * latent)
+        if bounded and answers == 1:
             assert outputs[-1].abs().max() <= 1
-        assert made.encoder.hidden(told).flatten(1).shape[0] == n  # type: ignore[operator]
-    else:
-        assert made.encoder is None
-    outputs.append(made.critic(x, z) if sizes.infers else made.critic(x))
+        assert made.encoder.hidden(told).flatten(1).shape[0] == n
+    outputs.append(made.critic(x) if made.encoder is None else made.critic(x, z))
     assert outputs[-1].shape == (n,)
-    sum((out * torch.randn_like(out)).sum() for out in outputs).backward()  # type: ignore[union-attr]
+    torch.stack([(out * torch.randn_like(out)).sum() for out in outputs]).sum().backward()
     for network in (made.encoder, made.decoder, made.critic):
         for key, parameter in network.named_parameters() if network is not None else ():
             if parameter.requires_grad:
@@ -487,9 +484,9 @@ def check(made: Networks, sizes: Sizes) -> None:
 )
 def test_automatic_networks_fit_any_image(channels: int, height: int, width: int, infers: bool, unary: bool) -> None:
     torch.manual_seed(0)
-    sizes = Sizes((channels, height, width), latent=5, infers=infers)
-    made = REGISTRY["auto"](sizes, width=2, unary=unary)
-    check(made, sizes)
+    shape = (channels, height, width)
+    made = networks("auto", shape, 5, infers=infers, width=2, unary=unary)
+    check(made, shape, 5)
     x_tilde = made.decoder(torch.randn(2, 5))
     assert 0 <= x_tilde.min() <= x_tilde.max() <= 1
 
@@ -498,30 +495,28 @@ def test_automatic_networks_fit_any_image(channels: int, height: int, width: int
 @pytest.mark.parametrize("unary", [False, True])
 def test_automatic_networks_fit_odd_shapes(shape: tuple[int, ...], unary: bool) -> None:
     torch.manual_seed(0)
-    sizes = Sizes(shape, latent=5)
-    check(REGISTRY["auto"](sizes, width=2, unary=unary), sizes)
+    check(networks("auto", shape, 5, width=2, unary=unary), shape, 5)
 
 
 @pytest.mark.parametrize("bounded", [False, True])
 @pytest.mark.parametrize(("heads", "noise", "infers"), [(2, 0, True), (1, 0, True), (1, 2, True), (2, 0, False)])
 @pytest.mark.parametrize("name", PLAIN)
-def test_every_other_network_fits_its_sizes(name: str, heads: int, noise: int, infers: bool, bounded: bool) -> None:
-    if name == "ali-mixture" and bounded:
-        pytest.skip("the toy's prior is normal")
-    if name.startswith("avb") and not infers:
-        with pytest.raises(UserError, match="use --networks auto"):
-            REGISTRY[name](Sizes(PLAIN[name], 8, infers=False))
-        return
+def test_every_other_network_fits_its_spaces(name: str, heads: int, noise: int, infers: bool, bounded: bool) -> None:
     torch.manual_seed(0)
-    sizes = Sizes(PLAIN[name], 8, heads=heads, noise=noise, infers=infers, bounded=bounded)
-    check(REGISTRY[name](sizes, width=16), sizes)
+    shape = shape_for(name)
+    if not infers and REGISTRY[name].only == "(x, z)":
+        with pytest.raises(UserError, match=r"have no critic of \(x\); choose other `networks`, such as auto\.$"):
+            networks(name, shape, 8, heads, noise, infers, bounded, width=16)
+        return
+    made = networks(name, shape, 8, heads, noise, infers, bounded, width=16)
+    check(made, shape, 8, heads, noise, bounded)
 
 
 def test_bigans_critic_is_told_z_at_its_second_layer_alone() -> None:
     torch.manual_seed(0)
-    critic = REGISTRY["bigan-mlp"](Sizes((1, 4, 4), 3, heads=1), width=8).critic
+    critic = networks("bigan-mlp", (1, 4, 4), 3, heads=1, width=8).critic
     first: list[Tensor] = []
-    critic.first.register_forward_hook(lambda _, __, output: first.append(output))  # type: ignore[union-attr]
+    critic.first.register_forward_hook(lambda _, __, output: first.append(output))
     x = torch.rand(4, 1, 4, 4)
     a, b = critic(x, torch.zeros(4, 3)), critic(x, torch.randn(4, 3))
     assert torch.equal(first[0], first[1])
@@ -549,4 +544,4 @@ def test_avb_critics_quadratic_term_is_where_it_is_asked_for() -> None:
     torch.manual_seed(0)
     assert Bilinear(16, 2, 8, 4, "nowhere")(x, near).std() < 0.01
     with pytest.raises(ValueError, match="'everywhere', 'beyond', 'nowhere'"):
-        REGISTRY["avb"](Sizes((1, 8, 8), 3), quadratic="somewhere")
+        networks("avb", (1, 8, 8), 3, quadratic="somewhere")

@@ -31,7 +31,7 @@ from interalia.networks.mlp import MLP, Joint
 from interalia.runs import Run
 from interalia.training import engine
 
-REFUSED = "cannot be trained in one stage: .*{}.*; use --dynamics simultaneous, which makes the same moves"
+REFUSED = "cannot be trained in one stage: .*{}.*; use `dynamics='simultaneous'`, which makes the same moves"
 X = torch.randn(16, 8, generator=torch.Generator().manual_seed(1))
 
 

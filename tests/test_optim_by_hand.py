@@ -11,7 +11,7 @@ from torch import nn
 
 from interalia import contexts
 from interalia.learning import optimizers
-from interalia.learning.optimizers import AVERAGES, OPTIMISERS, SCHEDULES, Averaging
+from interalia.learning.optimizers import AVERAGES, OPTIMIZERS, SCHEDULES, Averaging
 from interalia.networks import weights
 
 
@@ -27,7 +27,7 @@ def test_settings_begin_as_documented() -> None:
         "moving": {"start": 0.0, "warm": True},
         "uniform": {"start": 0.0},
     }
-    found = {**OPTIMISERS, **SCHEDULES, **AVERAGES}
+    found = {**OPTIMIZERS, **SCHEDULES, **AVERAGES}
     assert list(found) == list(expected)
     for name, defaults in expected.items():
         assert found[name] is getattr(optimizers, name)

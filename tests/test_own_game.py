@@ -73,7 +73,7 @@ RUN = Run(name="mine", batch=32, steps=8, evaluate_every=4, checkpoint_every=2, 
 def test_it_trains_on_data_of_the_catalogue_and_on_ones_own() -> None:
     trained = interalia.train(RUN, game=own_game())
     assert isinstance(trained.game, Tied)
-    assert (trained.game.shape, trained.run.game, trained.run.latent, trained.run.data) == (
+    assert (trained.game.data.shape, trained.run.game, trained.run.latent, trained.run.data) == (
         (1, 8, 8),
         OWN,
         4,
@@ -84,7 +84,7 @@ def test_it_trains_on_data_of_the_catalogue_and_on_ones_own() -> None:
     assert (both.run.data, both.given and both.given.name) == (OWN, "squares")
     described = interalia.train(RUN, dataset=own_data())  # data of one's own under a game of the catalogue
     assert isinstance(described.game, ALI)
-    assert described.game.shape == (1, 8, 8)
+    assert described.game.data.shape == (1, 8, 8)
 
 
 def test_it_moves_by_its_own_losses() -> None:
@@ -104,7 +104,7 @@ def test_it_is_resumed_bit_for_bit_and_loaded(tmp_path: Path) -> None:
     fresh = own_game(3)
     before = {key: value.clone() for key, value in fresh.state_dict().items()}
     loaded = interalia.load(tmp_path / "parts", game=fresh)
-    assert loaded.game.shape == (1, 8, 8)
+    assert loaded.game.data.shape == (1, 8, 8)
     assert isinstance(loaded.game, Tied)
     for key, value in loaded.game.state_dict().items():
         assert torch.equal(value, whole.game.state_dict()[key]), key

@@ -187,7 +187,7 @@ def test_the_leapfrog_nearly_keeps_the_energy() -> None:
 
 
 def test_a_hamiltonian_posterior_alone_says_what_it_misses() -> None:
-    with pytest.raises(UserError, match="nobody has told it that; use it as the encoder of vae or avb"):
+    with pytest.raises(UserError, match="this game does not have; play one with a likelihood"):
         make("hamiltonian")(torch.zeros(2, 4)).rsample()
 
 
@@ -362,20 +362,28 @@ def test_attention_reads_what_lies_under_its_grid() -> None:
 
 def test_what_draw_cannot_paint() -> None:
     for run, shape, message in (
-        (Run(game="vae", networks="draw", latent=12), (1, 8, 8), r"12 is no multiple of 8; give --latent 16"),
-        (Run(game="vae", networks="draw", latent=16), (5,), r"paint images.*use --networks auto"),
-        (Run(game="vae", networks="draw(side=1)", latent=16), (1, 8, 8), r"`side` 2 or more"),
-        (Run(game="vae", encoder="recurrent", latent=16), (1, 8, 8), r"use --networks draw"),
+        (Run(game="vae", networks="draw", latent=12), (1, 8, 8), r"12 is no multiple of 8; give `latent=16`"),
+        (
+            Run(game="vae", networks="draw", latent=16),
+            (5,),
+            r"images, which they paint.*choose other `networks`, such as auto",
+        ),
+        (Run(game="vae", networks="draw(side=1)", latent=16), (1, 8, 8), r"`side` is 1, and it must be 2 or more"),
+        (
+            Run(game="vae", encoder="recurrent", latent=16),
+            (1, 8, 8),
+            r"have no decoder that paints step by step.*`networks`, such as draw",
+        ),
         (Run(game="vae", encoder="hamiltonian(steps=0)"), (1, 8, 8), r"`steps` is 0"),
     ):
         with pytest.raises(UserError, match=message):
             building.build(run, shape)
-    with pytest.raises(UserError, match="use it as the encoder of vae or avb"):
+    with pytest.raises(UserError, match="use it as the encoder of a game with a likelihood"):
         building.build(Run(game="ali", encoder="recurrent", networks="draw", latent=16), (1, 8, 8))(
             torch.rand(4, 1, 8, 8)
         )
 
 
 def test_a_hamiltonian_posterior_is_refused_by_a_game_without_a_likelihood() -> None:
-    with pytest.raises(UserError, match="ALI does not have; play vae or avb, or use --encoder gaussian"):
+    with pytest.raises(UserError, match="this game does not have; play one with a likelihood"):
         building.build(Run(game="ali", encoder="hamiltonian(steps=2)", latent=3), (2,))

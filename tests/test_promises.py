@@ -33,6 +33,7 @@ from interalia.runs import Run
 from interalia.runs.folder import Folder
 from interalia.runs.log import read
 from interalia.runs.recipes import ali_digits
+from interalia.spaces import DataSpec
 from interalia.training import checkpoint, engine
 
 
@@ -262,7 +263,7 @@ def test_a_critic_that_knows_its_training_images_by_heart_is_not_sure_of_held_ou
     train, validation, test = (Split(random.standard_normal((count, 3)).astype(np.float32)) for count in (60, 30, 30))
     dataset = Dataset("points", train, validation, test)
     game = GAN(Dirac(Apart()), Learned(torch.from_numpy(train.x)), StandardNormal(3))
-    game.shape = (3,)
+    game.data = DataSpec((3,))
     found = health.examine(game, dataset, lambda x: x)
     assert (found["sure"], found["sure_held_out"]) == (1.0, 0.5)
 

@@ -52,7 +52,7 @@ def test_a_recipe_builds_and_takes_a_step(name: str) -> None:
         shape = (1 if run.data == "mnist" else 3, run.size, run.size)
     kind = games.REGISTRY[run.game.split("(")[0]]
     told = {"Smiling": 0.5, "Male": 0.4} if run.attributes else {}
-    generator = examples.generator(run.latent, shape) if kind.fixed else None
+    generator = examples.generator(run.latent, shape) if examples.infers_for_another(kind) else None
     game = building.build(run, shape, labels=10, other=shape, attributes=told, generator=generator)
     moves = registry.make(
         run.dynamics,
@@ -63,13 +63,8 @@ def test_a_recipe_builds_and_takes_a_step(name: str) -> None:
     )
     if run.game == "cyclegan":  # convolutions all through: the networks of 256 pixels a side move on fewer as well
         shape = (shape[0], min(shape[1], 64), min(shape[2], 64))
-    batch = [torch.rand(2, *shape)]
-    if game.labels or game.semi:
-        batch += [batch[0]] * game.semi
-        batch.append(torch.eye(game.labels or game.classes).repeat(2, 1)[: len(batch[0])])
-    if game.other is not None:
-        batch = [torch.rand(run.batch if run.batch < 2 else 2, *shape) for _ in "ab"]
-    outcome = moves.step(itertools.repeat(tuple(batch)))
+    batch = game.feeds.example(dataclasses.replace(game.data, shape=shape, other=shape), min(run.batch, 4))
+    outcome = moves.step(itertools.repeat(batch))
     assert all(loss.isfinite() for loss in outcome.losses.values())
 
 
@@ -133,3 +128,18 @@ def test_a_run_is_held_against_the_two_recipes_of_its_game_and_data() -> None:
         "infogan-mnist infogan-mnist-paper": ["infogan-mnist", "infogan-mnist-paper"],
         "cyclegan-facades cyclegan-facades-paper": ["cyclegan-facades", "cyclegan-facades-paper"],
     }
+
+
+def test_a_recipe_is_an_attribute_and_a_row_alike() -> None:
+    assert recipes.cali_mnist is REGISTRY["cali-mnist"]
+    assert recipes.cali_mnist(steps=7) == recipes.ali_mnist(
+        name="cali-mnist", labels=True, schedule="linear(start=0.5, final=0.0)", steps=7
+    )
+    assert {name.replace("-", "_") for name in REGISTRY} <= set(dir(recipes))
+    with pytest.raises(AttributeError, match="no attribute 'ali_nothing'"):
+        _ = recipes.ali_nothing
+    REGISTRY.add("mine", lambda **overrides: recipes.ali_digits(**overrides, name="mine"))
+    try:
+        assert recipes.mine(steps=3).name == "mine"
+    finally:
+        REGISTRY.remove("mine")

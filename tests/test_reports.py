@@ -18,10 +18,15 @@ from PIL import Image
 
 from interalia import reports
 from interalia.errors import UserError
+from interalia.games import ALI, AVB, VAE, Game
+from interalia.games.facts import facts
+from interalia.games.game import part
+from interalia.games.variational import Variational
 from interalia.reports import plots
 from interalia.reports.rendering import PROGRESS
-from interalia.reports.words import ESTIMATES, TAUGHT, WITH_LIKELIHOOD, WITH_LOG_ODDS, WITHOUT_CRITIC, infers
+from interalia.reports.words import ESTIMATES, can, facts_of
 from interalia.runs import recipes
+from interalia.runs.folder import ABOUT_GAME
 
 RUN = {
     "name": "ali-digits", "game": "ali", "data": "digits", "root": None, "latent": 16, "encoder": "gaussian",
@@ -301,17 +306,15 @@ def test_words_name_the_game() -> None:
 
 def test_words_say_what_every_game_does_and_which_have_no_critic() -> None:
     from interalia import games
-    from interalia.games.variational import Variational
 
-    assert set(TAUGHT) == set(games.REGISTRY)
     for name, game in games.REGISTRY.items():
-        told = " ".join(reports.summary({**RUN, "game": name}, None))
+        run = {**RUN, "game": name}
+        told = " ".join(reports.summary(run, None))
         assert "{" not in told
-        assert ("latent code z of 16 numbers" in told) == (name != "cyclegan"), name
-        assert (name in WITHOUT_CRITIC) == (
-            not any("critic" in part for moved in game.players.values() for part in moved)
-        )
-        assert (name in WITH_LIKELIHOOD) == issubclass(game, Variational), name
+        assert f"train {facts_of(run)['title']} on" in told
+        assert ("latent code z of 16 numbers" in told) == can(run, "Generates"), name
+        assert facts_of(run)["critic"] == any("critic" in part for moved in game.players.values() for part in moved)
+        assert can(run, "HasLikelihood") == issubclass(game, Variational), name
 
 
 def test_words_tell_the_estimate_that_is_the_nearest_to_the_likelihood() -> None:
@@ -340,14 +343,65 @@ def test_words_know_which_games_infer_and_which_scores_are_log_odds() -> None:
     from interalia.adversarial import divergences
 
     for name, game in games.REGISTRY.items():
-        assert infers({"game": name}) == any("encoder" in moved for moved in game.players.values()), name
+        assert can({"game": name}, "Infers") == any("encoder" in moved for moved in game.players.values()), name
     scores = torch.linspace(-1.5, 1.5, 7)
-    for name, divergence in divergences.REGISTRY.items():
+    cases = {name: divergence() for name, divergence in divergences.REGISTRY.items()}
+    for name, divergence in {**cases, "alpha(alpha=2.0)": divergences.Alpha(alpha=2.0)}.items():
         try:
-            odds = torch.allclose(divergence().log_ratio(scores), scores)
+            odds = torch.allclose(divergence.log_ratio(scores), scores)
         except UserError:  # a divergence whose scores do not tell the ratio
             odds = False
-        assert (name in WITH_LOG_ODDS) == odds, name
+        assert divergence.log_odds == odds, name
+        assert facts_of({"game": "gan", "divergence": name})["log_odds"] == odds, name
+
+
+class OnlyGenerates(Game):
+    """A game of other people's, of which the report knows nothing."""
+
+    players = {"generator": ["decoder"]}
+    title = "a generator of other people's"
+    decoder: Any
+    prior: Any
+
+
+@pytest.mark.parametrize("kept", [True, False], ids=["kept by the run", "of the class"])
+def test_a_page_promises_nothing_that_a_game_of_other_people_cannot(
+    kept: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from interalia import games
+
+    kind = part(OnlyGenerates)
+    run: dict[str, Any] = {**RUN, "game": "theirs(weight=2.0)"}
+    if kept:
+        run[ABOUT_GAME] = facts(kind)
+    else:
+        monkeypatch.setitem(games.REGISTRY.built_in, "theirs", kind)
+    page = Page(reports.write(folder(tmp_path, run, None, LOG)).read_text())
+    assert "a generator of other people's" in page.text
+    assert "This game has no encoder, so there are no reconstructions" in page.text
+    assert "interalia generate" in page.text
+    for promised in ("interalia reconstruct", "interalia encode", "interalia interpolate", "interalia likelihood"):
+        assert promised not in page.text
+    for promised in ("interalia translate", "interalia traverse", "critic's scores", ABOUT_GAME):
+        assert promised not in page.text
+    assert "there is no critic, so the loss falls" in page.text
+
+
+def test_what_is_said_of_a_game_is_not_said_of_another_that_is_made_from_it() -> None:
+    for kind in (ALI, AVB, VAE):
+        told = facts(type("Other", (kind,), {"players": kind.players}))
+        assert (told["title"], told["teaches"], told["reading"], told["judged"]) == ("", "", "", "")
+        assert told["can"] == facts(kind)["can"]
+    assert facts(type("Other", (ALI,), {"title": "another"}))["judged"] == facts(ALI)["judged"]  # by its needs
+    assert facts(type("Other", (AVB,), {"title": "another"}))["judged"] == ""
+
+
+def test_a_page_of_a_game_that_is_not_here_neither_promises_nor_denies(tmp_path: Path) -> None:
+    page = Page(reports.write(folder(tmp_path, {**RUN, "game": "gone"}, None, LOG)).read_text())
+    assert "gone on" in page.text
+    for said in ("interalia generate", "interalia reconstruct", "This game has no encoder", "there is no critic"):
+        assert said not in page.text
+    assert "what they mean is the game's own" in page.text
 
 
 def test_words_of_points_and_of_what_is_not_finite() -> None:
@@ -430,8 +484,8 @@ def test_the_page_is_whole_and_asks_nothing_of_the_network(tmp_path: Path) -> No
     for sentence in reports.summary(RUN, RESULTS, LOG):
         assert sentence in page.text
     assert "(untrained encoder: 90.0%)" in page.text
-    for part in ("psnr16.4 dBhigherB.P.", "0123abc", "2.13.0", "r1(gamma=0.5)", "critic = 0.0001", "step 500"):
-        assert part in page.text
+    for path in ("psnr16.4 dBhigherB.P.", "0123abc", "2.13.0", "r1(gamma=0.5)", "critic = 0.0001", "step 500"):
+        assert path in page.text
     assert f"interalia train --resume {home} --steps 6000" in page.text
 
 
@@ -556,7 +610,7 @@ def test_a_damaged_file_is_named(tmp_path: Path, name: str, content: str) -> Non
 
 
 def test_a_report_is_made_without_torch_and_without_pyplot(tmp_path: Path) -> None:
-    home = folder(tmp_path)
+    home = folder(tmp_path, {**RUN, ABOUT_GAME: facts(ALI)})
     code = (
         "import sys; from pathlib import Path; from interalia import reports; reports.write(Path(sys.argv[1])); "
         "print([name for name in ('torch', 'matplotlib.pyplot', 'matplotlib.figure') if name in sys.modules])"

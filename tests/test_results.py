@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
 
-from interalia import UserError, reports
+from interalia import UserError, data, reports
 from interalia.runs import loading, recipes
 from interalia.runs.folder import Folder
 from interalia.training import engine
+from interalia.training.callbacks import Checkpoint
 
 
 @pytest.mark.parametrize(
@@ -72,3 +74,22 @@ def test_a_bare_file_of_weights_has_no_folder_for_results(tmp_path: Path) -> Non
     with pytest.raises(UserError, match="give the run's folder"):
         reports.evaluate(bare)
     assert trained.step == bare.step == 2
+
+
+def test_a_trained_run_loads_its_data_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    times: list[str] = []
+    load = data.load
+
+    def counted(name: str, *args: Any, **settings: Any) -> Any:
+        times.append(name)
+        return load(name, *args, **settings)
+
+    monkeypatch.setattr(data, "load", counted)
+    run = recipes.gan_grid25(steps=1, batch=4, evaluate_every=0)
+    trained = engine.train(run, tmp_path / "run", observers=[Checkpoint()])
+    reports.make(trained)
+    assert times == ["grid25"]  # from the training
+    again = loading.load(tmp_path / "run")
+    assert times == ["grid25"]
+    reports.make(again)
+    assert times == ["grid25"] * 2

@@ -24,9 +24,11 @@ from safetensors.torch import load_file, save_file
 from interalia import tasks
 from interalia.disk import writing
 from interalia.errors import UserError
+from interalia.games.facts import facts
 from interalia.runs import Run, from_toml, loading
-from interalia.runs.folder import Folder
+from interalia.runs.folder import ABOUT_GAME, Folder, header
 from interalia.runs.recipes import ali_digits
+from interalia.spaces import DataSpec
 from interalia.training import checkpoint, engine
 
 
@@ -60,7 +62,7 @@ def any_run(draw: st.DrawFn) -> Run:
 
 @given(run=any_run())
 def test_dump_and_toml_give_the_same_run(run: Run) -> None:
-    assert Run(**tomllib.loads(run.dump())) == run
+    assert Run.restored(tomllib.loads(run.dump())) == run
 
 
 @pytest.mark.parametrize(
@@ -124,7 +126,7 @@ def test_the_folder_of_a_run(tmp_path: Path) -> None:
     trained = engine.train(tiny(), tmp_path / "run")
     folder = Folder(tmp_path / "run")
     assert folder.run() == trained.run
-    assert Run(**tomllib.loads(folder.run().dump())) == folder.run()
+    assert Run.restored(tomllib.loads(folder.run().dump())) == folder.run()
     assert folder.run().steps == 4
     names = {str(p.relative_to(folder.path)) for p in folder.path.rglob("*") if p.is_file()}
     assert {"run.json", "log.jsonl", "checkpoints/last.pt", "checkpoints/previous.pt", "weights.safetensors"} <= names
@@ -134,21 +136,42 @@ def test_the_folder_of_a_run(tmp_path: Path) -> None:
         assert stat.S_IMODE((folder.path / name).stat().st_mode) == 0o666 & ~before
 
 
+def test_weights_that_older_versions_wrote_say_the_same_of_their_data(tmp_path: Path) -> None:
+    """With the facts one by one, and y's size called labels."""
+    file = tmp_path / "old.safetensors"
+    about = {
+        "run": {}, "step": 4, "shape": [1, 8, 8], "labels": 2, "other": None, "attributes": {"odd": 0.5, "large": 0.25},
+        "classes": 0, "names": ["odd", "large"],
+    }  # fmt: skip
+    save_file({"w": torch.zeros(1)}, file, {"interalia": json.dumps(about)})
+    spec = DataSpec((1, 8, 8), 2, {"odd": 0.5, "large": 0.25}, names=("odd", "large"))
+    assert DataSpec.read(header(file)["data"]) == spec
+    for key in ("attributes", "classes", "names"):  # which came later
+        del about[key]
+    save_file({"w": torch.zeros(1)}, file, {"interalia": json.dumps(about)})
+    assert DataSpec.read(header(file)["data"]) == DataSpec((1, 8, 8), 2)
+
+
 def test_weights_say_what_they_are(tmp_path: Path) -> None:
     trained = engine.train(tiny(), tmp_path / "run")
     with safe_open(tmp_path / "run/weights.safetensors", "pt") as file:
         about = json.loads(file.metadata()["interalia"])
     assert about == {
-        "run": dataclasses.asdict(trained.run), "step": 4, "shape": [1, 8, 8], "labels": 0, "other": None, "attributes": {},
-        "classes": 0, "names": [],
-    }  # fmt: skip
+        "format": 2,
+        "run": dataclasses.asdict(trained.run),
+        "step": 4,
+        "data": {"shape": [1, 8, 8], "condition": 0, "other": None, "attributes": {}, "classes": 0, "names": []},
+        ABOUT_GAME: facts(trained.game),
+    }
+    assert json.loads((tmp_path / "run/run.json").read_text())[ABOUT_GAME] == about[ABOUT_GAME]
+    assert DataSpec.read(about["data"]) == trained.game.data
     random = torch.get_rng_state()
     for place in (tmp_path / "run", tmp_path / "run/weights.safetensors"):
         again = loading.load(place)
         assert again.step == 4
         assert torch.equal(tasks.generate(again.game, 5), tasks.generate(trained.game, 5))
     assert torch.equal(torch.get_rng_state(), random)
-    older = {key: value for key, value in about.items() if key != "names"}
+    older = {key: value for key, value in about.items() if key not in ("names", "format")}
     save_file(
         load_file(tmp_path / "run/weights.safetensors"),
         tmp_path / "older.safetensors",
@@ -169,13 +192,13 @@ def test_existing_folders_are_left_alone(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     engine.train(run, tmp_path / "empty")
     content = (tmp_path / "empty/checkpoints/last.pt").read_bytes()
-    with pytest.raises(UserError, match=r"empty exists already; go on with it by --resume"):
+    with pytest.raises(UserError, match=r"empty exists already; go on with it by `interalia.train"):
         engine.train(run, tmp_path / "empty")
     assert (tmp_path / "empty/checkpoints/last.pt").read_bytes() == content
     (tmp_path / "file").write_text("mine")
     with pytest.raises(UserError, match="file exists already"):
         engine.train(run, tmp_path / "file")
-    with pytest.raises(UserError, match=r"could not be written \(.*choose another folder with --out"):
+    with pytest.raises(UserError, match=r"could not be written \(.*choose another folder"):
         engine.train(run, tmp_path / "file" / "run")
     assert (tmp_path / "file").read_text() == "mine"
 
@@ -190,7 +213,7 @@ def test_folders_that_are_none(tmp_path: Path) -> None:
         with pytest.raises(UserError):
             Folder(tmp_path).run()
     Folder(tmp_path).write(tiny())
-    with pytest.raises(UserError, match=r"has no weights yet.*--resume"):
+    with pytest.raises(UserError, match=r"has no weights yet.*resume=True"):
         loading.load(tmp_path)
     (tmp_path / "weights.safetensors").write_bytes(b"\x00" * 100)
     with pytest.raises(UserError, match=r"weights\.safetensors is damaged"):

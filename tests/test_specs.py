@@ -16,9 +16,9 @@ from interalia.runs import building
 
 # the rooms whose members a line of text makes; those of the others are named alone
 SPECIFIED = [
-    room for room in registry.ROOMS if room not in ("data", "metrics", "likelihoods", "experiments", "recipes")
+    room for room in registry.KINDS if room not in ("data", "metrics", "likelihoods", "experiments", "recipes")
 ]
-MEMBERS = [(room, name) for room in SPECIFIED for name in registry.members(room)]
+MEMBERS = [(room, name) for room in SPECIFIED for name in registry.registry(room)]
 plain = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=8),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
@@ -79,7 +79,7 @@ def test_what_cannot_be_read_is_explained_and_nothing_is_run(text: str) -> None:
 
 @pytest.mark.parametrize(("room", "name"), MEMBERS, ids=[f"{room}-{name}" for room, name in MEMBERS])
 def test_every_member_takes_the_settings_that_it_lists(room: str, name: str) -> None:
-    catalogue = registry.members(room)
+    catalogue = registry.registry(room)
     listed = registry.settings(catalogue[name])
     member, found = registry.look_up(f"{name}({listed})", catalogue, room)
     assert member is catalogue[name]
@@ -112,7 +112,7 @@ def test_an_unknown_setting_is_told_the_known_ones() -> None:
 
 def test_what_the_program_gives_is_no_setting() -> None:
     with pytest.raises(UserError, match="'sgd' has no setting 'parameters'"):
-        registry.look_up("sgd(parameters=[])", optimizers.OPTIMISERS, "optimiser")
+        registry.look_up("sgd(parameters=[])", optimizers.OPTIMIZERS, "optimiser")
     with pytest.raises(UserError, match="'alternating' has no setting 'precision'"):
         registry.look_up("alternating(precision=1)", dynamics.REGISTRY, "dynamics")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 import math
 from collections.abc import Callable
@@ -18,6 +19,8 @@ from interalia.conditionals import Chain, Codes, Conditional, Dirac, Gaussian, M
 from interalia.data.sampler import Sampler
 from interalia.errors import UserError
 from interalia.games import ALI, GAN, HALI, VAE, Game
+from interalia.games.capabilities import Adversarial, Generates, Infers, require
+from interalia.spaces import DataSpec
 from interalia.tasks import calling, completion, inference
 from interalia.tasks.completion import checked, faded
 
@@ -41,9 +44,16 @@ class By(nn.Module):
     hidden = forward
 
 
+def spec(shape: tuple[int, ...], facts: dict[str, Any]) -> DataSpec:
+    """Of that shape, with the facts that stand among others, which are taken out."""
+    return DataSpec(
+        shape, facts.pop("labels", 0), facts.pop("attributes", {}), facts.pop("classes", 0), facts.pop("names", ())
+    )
+
+
 def gan(decode: Callable[..., Tensor], prior: Prior | None = None, shape: tuple[int, ...] = (2,), **more: Any) -> Game:
     game = GAN(Dirac(By(decode)), nn.Identity(), prior or StandardNormal(2))
-    game.shape = shape
+    game.data = spec(shape, more)
     vars(game).update(more)
     return game
 
@@ -52,7 +62,7 @@ def ali(
     encode: Callable[..., Tensor], decode: Callable[..., Tensor], shape: tuple[int, ...] = (2,), **more: Any
 ) -> Game:
     game = ALI(Dirac(By(encode)), Dirac(By(decode)), nn.Identity(), StandardNormal(2))
-    game.shape = shape
+    game.data = spec(shape, more)
     vars(game).update(more)
     return game
 
@@ -80,8 +90,6 @@ DEFAULTS: dict[str, dict[str, object]] = {
     "by_label": {"seed": 0, "how": "mean"},
     "check_conditional": {},
     "check_images": {},
-    "check_recogniser": {},
-    "check_translator": {},
     "classify": {"seed": 0},
     "complete": {"steps": 200, "rate": 0.05, "blend": 0, "seed": 0, "y": None},
     "decode": {"seed": 0, "label": None, "y": None, "level": "upper", "how": "mean"},
@@ -97,6 +105,8 @@ DEFAULTS: dict[str, dict[str, object]] = {
     "latents": {"seed": 0},
     "manifold": {"side": 20, "seed": 0},
     "neighbours": {"count": 8, "seed": 0, "y": None},
+    "hole": {},
+    "places": {},
     "place": {"kind": "label"},
     "project": {"steps": 200, "rate": 0.05, "mask": None, "start": None, "seed": 0, "y": None},
     "recognise": {},
@@ -123,8 +133,8 @@ class Noisy(Conditional):
 def noisy(labels: int = 0) -> Game:
     formula = By(lambda c, *y: c)
     game = ALI(Noisy(formula), Noisy(formula), Reader(), StandardNormal(2))
-    game.shape, game.labels = (2,), labels
-    vars(game).update(to_a=double, to_b=torch.neg, classes=2, classify=lambda x: x + torch.randn_like(x))
+    game.data = DataSpec((2,), labels)
+    vars(game).update(to_a=double, to_b=torch.neg, classify=lambda x: x + torch.randn_like(x))
     return game
 
 
@@ -179,7 +189,7 @@ def test_defaults_are_as_documented(name: str) -> None:
 
 def test_every_task_is_in_the_table() -> None:
     found = {name for name in tasks.__all__ if inspect.isfunction(getattr(tasks, name))}
-    assert found == {*DEFAULTS, "capable", "device_of", "quietly"}
+    assert found == {*DEFAULTS, "device_of", "quietly"}
     assert (calling.BATCH, completion.STARTS, calling.LABELS, calling.NOISE) == (250, 64, 1, 2)
 
 
@@ -217,56 +227,47 @@ def test_streams_of_random_numbers_are_apart() -> None:
 
 
 def test_who_is_able() -> None:
-    refused(
-        r"^GAN has no encoder; look needs a game with encoder: [^.]*ALI",
-        calling.capable,
-        gan(double),
-        "look",
-        "encoder",
-    )
-    calling.capable(gan(double), "look", "decoder")
-    calling.capable(ali(double, double), "look", "encoder", "decoder")
+    words = r"^GAN has no encoder; look needs a game that has one: [^.]*ALI"
+    refused(words, require, gan(double), Infers, "look")
+    assert require(gan(double), Generates, "look").prior.size == 2
+    game = ali(double, double)
+    assert require(game, Infers, "look", Generates) is game
     with pytest.raises(UserError) as caught:
-        calling.capable(gan(double), "look", "critic", "encoder")
+        require(gan(double), Adversarial, "look", Infers)
     named = str(caught.value).split(": ")[1].rstrip(".").split(", ")
-    assert "ALI" in named
-    assert "PostHocALI" in named
+    assert {"ALI", "PostHocALI"} <= set(named)  # whose decoder is fixed
     assert not {"GAN", "VAE", "CycleGAN"} & set(named)  # a VAE has no critic
-    with pytest.raises(UserError) as caught:
-        calling.capable(gan(double), "look", "encoder", "decoder")
-    assert "PostHocALI" in str(caught.value)  # whose decoder is fixed
 
 
-NEEDS: dict[str, tuple[str, str]] = {
-    "latents": ("drawing latents", "decoder"),
-    "decode": ("decode", "decoder"),
-    "encode": ("encode", "encoder"),
-    "features": ("features", "encoder"),
-    "reconstruct": ("reconstruct", "encoder and decoder"),
-    "interpolate": ("interpolate", "encoder and decoder"),
-    "neighbours": ("neighbours", "encoder"),
-    "edit": ("edit", "encoder and decoder"),
-    "edits": ("edit", "encoder and decoder"),
-    "direction": ("encode", "encoder"),
-    "directions": ("traverse", "decoder"),
-    "traverse": ("traverse", "decoder"),
-    "manifold": ("manifold", "decoder"),
-    "project": ("project", "decoder"),
-    "complete": ("complete", "decoder"),
+NEEDS: dict[str, str] = {
+    "latents": "drawing latents",
+    "decode": "decode",
+    "encode": "encode",
+    "features": "features",
+    "reconstruct": "reconstruct",
+    "interpolate": "interpolate",
+    "neighbours": "neighbours",
+    "edit": "edit",
+    "edits": "edit",
+    "direction": "encode",
+    "directions": "traverse",
+    "traverse": "traverse",
+    "manifold": "manifold",
+    "project": "project",
+    "complete": "complete",
 }
 
 
 @pytest.mark.parametrize("name", NEEDS)
 def test_tasks_name_the_networks_that_they_need(name: str) -> None:
-    doing, networks = NEEDS[name]
-    words = f"^SimpleNamespace has no (en|de)coder; {doing} needs a game with {networks}: "
+    words = f"^SimpleNamespace has no (en|de)coder; {NEEDS[name]} needs a game that has one: "
     refused(words, getattr(tasks, name), SimpleNamespace(), *GIVEN[name][1:])
 
 
 def test_labelled_tasks_name_the_games_that_are_conditional_and_infer() -> None:
     with pytest.raises(UserError) as caught:
         tasks.check_conditional(ali(double, double), "edit")
-    named = str(caught.value).split("--attributes: ")[1].rstrip(".").split(", ")
+    named = str(caught.value).split("`attributes='all'`: ")[1].rstrip(".").split(", ")
     assert "ALI" in named
     assert not {"GAN", "InfoGAN", "VAE"} & set(named)
     refused("has no encoder", tasks.check_conditional, gan(double, labels=3), "edit")
@@ -353,7 +354,7 @@ def test_levels_by_hand() -> None:
     encoder = Chain(Dirac(By(lambda x: x[:, :3] + 1)), Dirac(By(lambda z1: 10 * z1[:, :2])))
     decoder = Chain(Dirac(By(lambda z2: torch.cat([z2, z2[:, :1]], dim=1) / 2)), Dirac(By(lambda z1: 3 * z1)))
     game = HALI(encoder, decoder, nn.Identity(), StandardNormal(2), lower=3)
-    game.shape = (3,)
+    game.data = DataSpec((3,))
     x = torch.tensor([[1.0, 2.0, 3.0], [0.5, -1.0, 4.0]])
     close(tasks.encode(game, x, level="lower"), x + 1)
     close(tasks.encode(game, x), 10 * (x[:, :2] + 1))
@@ -403,7 +404,7 @@ def test_the_noise_of_x_is_not_that_of_z() -> None:
 def test_latents_are_encoded_as_means_or_draws() -> None:
     encoder = Gaussian(By(lambda x: torch.cat([3 * x, 0 * x], dim=1)))
     game = ALI(encoder, Dirac(By(double)), nn.Identity(), StandardNormal(2))
-    game.shape = (2,)
+    game.data = DataSpec((2,))
     x = torch.tensor([[0.5, 2.0], [1.0, -1.0], [0.0, 0.25]])
     close(tasks.encode(game, x), 3 * x)
     torch.manual_seed(6)
@@ -428,7 +429,7 @@ def test_samples_by_label_share_their_latents() -> None:
     close(tasks.generate(game, 4, 5, y=torch.tensor([0, 1, 2, 0])), 2 * z + torch.tensor([[0.0], [100], [200], [0]]))
     close(tasks.decode(game, z, 5), 2 * z + 100 * tasks.labels(game, 4, 5)[0].argmax(1, keepdim=True))
     noisy = GAN(Gaussian(By(lambda z, y: torch.cat([second(z, y), 0 * z], dim=1))), nn.Identity(), StandardNormal(2))
-    noisy.labels = 3
+    noisy.data = DataSpec((2,), 3)
     assert (tasks.by_label(noisy, 4, 5, "sample") - found).abs().min() > 0
 
 
@@ -499,7 +500,7 @@ def test_edits_turn_one_attribute_over() -> None:
         wanted[:, j] = 1 - wanted[:, j]
         close(found[:, j], z + 10 * wanted[:, :2] + 100 * wanted[:, 2:])
     assert y.tolist() == [[1, 0, 1], [0, 0, 0]]
-    game.attributes = {}
+    game.data = dataclasses.replace(game.data, attributes={})
     close(tasks.edits(game, x, torch.tensor([0, 2]))[1], torch.tensor([[12.0, 3], [2, 13], [102, 103]]))
 
 
@@ -570,7 +571,7 @@ def test_traversals_tell_one_label_a_row() -> None:
     found = tasks.traverse(game, 1, rows=4, columns=2)
     for row, label in enumerate((0, 1, 2, 0)):
         close(found[row, :, 2:], torch.eye(3)[[label] * 2])
-    game.attributes = {"a": 0.3, "b": 0.5, "c": 0.9}
+    game.data = dataclasses.replace(game.data, attributes={"a": 0.3, "b": 0.5, "c": 0.9})
     found = tasks.traverse(game, 1, rows=6, columns=2, seed=4)
     close(found[:, 0, 2:], tasks.labels(game, 6, 4)[0])
     close(found[:, 1, 2:], found[:, 0, 2:])
@@ -740,15 +741,14 @@ def test_completion_by_hand() -> None:
 
 
 def test_codes_are_recognised_by_hand() -> None:
-    game = gan(double, Codes(4, categorical=[2], uniform=1), recognises=True)
-    game.critic = Reader()
+    game = gan(double, Codes(4, categorical=[2], uniform=1), answers=lambda x: Reader().recognise(x)[1])
     x = torch.tensor([[0.5, 1.0], [2.0, -1.0]])
     close(tasks.answers(game, x), torch.cat([x, 3 * x[:, :1]], dim=1))
     found = tasks.recognise(game, x)
     close(found[:, 0], 1 / (1 + (x[:, 1] - x[:, 0]).exp()))
     close(found[:, 2], 3 * x[:, 0])
     refused("the input has the shape", tasks.answers, game, torch.zeros(2, 3))
-    refused("^GAN recognises no codes; play a game that does: InfoGAN", tasks.answers, gan(double), x)
+    refused("^GAN recognises no codes; recognise needs a game that does: InfoGAN", tasks.answers, gan(double), x)
 
 
 def test_labels_are_classified_by_hand() -> None:
@@ -768,7 +768,7 @@ def test_translations_go_both_ways() -> None:
     close(tasks.translate(game, x, "a"), 3 * x)
     refused("the domains are 'a'", tasks.translate, game, x, "A")
     del game.to_a
-    refused("no two domains to translate between; play a game that has: CycleGAN", tasks.translate, game, x)
+    refused("no two domains to translate between; translate needs a game that has: CycleGAN", tasks.translate, game, x)
 
 
 @pytest.mark.parametrize("kind", [Conditional, Prior])
@@ -840,7 +840,7 @@ def test_the_sampler_by_hand() -> None:
     assert epochs == pytest.approx([0, 1 / 3, 2 / 3, 1, 4 / 3])
     assert states == [{"epoch": e, "position": p} for e, p in ((0, 0), (0, 1), (0, 2), (1, 0), (1, 1))]
     assert (Sampler(3, 3, 0).batches, Sampler(3, 1, 0).batches) == (1, 3)
-    refused("lower it to --batch 3 or less", Sampler, 3, 4, 0)
+    refused("lower it to `batch=3` or less", Sampler, 3, 4, 0)
     refused("at least 1 row", Sampler, 3, 0, 0)
 
 

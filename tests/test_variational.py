@@ -21,6 +21,7 @@ from interalia.conditionals import Dirac, Gaussian, Implicit, Learned, Mixture, 
 from interalia.data.binarise import binarised
 from interalia.errors import UserError
 from interalia.games import ALI, AVB, VAE
+from interalia.games.capabilities import HasLikelihood
 from interalia.networks.mlp import MLP, Joint
 from interalia.runs import building, described, recipes
 from interalia.training import engine
@@ -350,9 +351,11 @@ def test_a_learned_prior_moves_with_the_games_that_charge_it() -> None:
 def test_what_does_not_fit_is_refused_in_one_sentence() -> None:
     encoder, decoder = networks(False)
     implicit = Implicit(MLP(POINTS + 2, LATENT), 2)
-    with pytest.raises(UserError, match="has samples and no density; use --encoder gaussian, or --game avb"):
+    with pytest.raises(
+        UserError, match="has samples and no density; choose another `encoder`, such as gaussian, or play avb"
+    ):
         VAE(implicit, decoder, StandardNormal(LATENT))
-    with pytest.raises(UserError, match="use --encoder spanned"):
+    with pytest.raises(UserError, match="another `encoder`, such as spanned"):
         AVB(implicit, decoder, Joint(MLP(5, 1)), StandardNormal(LATENT), contrast=True)
     with pytest.raises(UserError, match="does not tell the density ratio"):
         AVB(encoder, decoder, Joint(MLP(5, 1)), StandardNormal(LATENT), Hinge())
@@ -360,9 +363,9 @@ def test_what_does_not_fit_is_refused_in_one_sentence() -> None:
         building.build(runs.Run(game="vae", prior="uniform", latent=2), (2,))
     with pytest.raises(ValueError, match="beta"):
         VAE(encoder, decoder, StandardNormal(LATENT), beta=2.0, samples=5)
-    with pytest.raises(UserError, match="no density, so there is no likelihood"):
-        ALI(encoder, decoder, Joint(MLP(5, 1)), StandardNormal(LATENT), GAN()).log_likelihood(x_of(), x_of()[:, :2])
-    with pytest.raises(UserError, match="give --binarise fresh"):
+    ali = ALI(encoder, decoder, Joint(MLP(5, 1)), StandardNormal(LATENT), GAN())
+    assert not isinstance(ali, HasLikelihood)
+    with pytest.raises(UserError, match="give `binarise` fresh"):
         engine.prepare(recipes.ali_digits(game="vae(likelihood='bernoulli')"))
     with pytest.raises(UserError, match="no density"):
         drawn(implicit(x_of().float()))
@@ -376,7 +379,7 @@ def test_the_plane_of_z_is_even_in_probability() -> None:
     torch.testing.assert_close(x[2, 2][None], middle)
     corner = torch.special.ndtri(torch.tensor([[0.1, 0.9]]))  # the upper left: z_1 low, z_2 high
     torch.testing.assert_close(x[0, 0][None], tasks.decode(trained.game, corner))
-    with pytest.raises(UserError, match="train with --latent 2"):
+    with pytest.raises(UserError, match="train with `latent=2`"):
         tasks.manifold(building.build(runs.Run(game="vae", latent=3), (2,)))
 
 

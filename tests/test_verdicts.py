@@ -27,6 +27,7 @@ from interalia.metrics.inference import expected_kl, kl_error, marginal_kl, post
 from interalia.metrics.verdicts import LASTING, LEAST, RULES, SIGNS, state
 from interalia.networks.mlp import MLP, Joint
 from interalia.reports import plots
+from interalia.spaces import DataSpec
 
 BY_NAME = {rule.name: rule for rule in RULES}
 
@@ -307,6 +308,7 @@ X = np.zeros((30, 3))
         ({"z": X, "prior": (0.0, 0.0)}, "positive variance"),
         ({"train": X[:, 1:]}, r"`train` has the shape \(30, 2\); beside these `x` it is \(k, 3\)"),
         ({"labels": np.zeros(30), "samples": np.zeros((40, 3))}, "draw one sample with each label"),
+        ({"labels": np.zeros(30), "samples": np.zeros((20, 3))}, "draw one sample with each label"),
         ({"labels": np.zeros(29)}, "`labels` has the shape"),
         ({"scores": np.zeros(5)}, "`scores` is no pair"),
         ({"scores": (np.zeros(1), np.zeros(5))}, "give 2 or more of data and of samples"),
@@ -336,7 +338,7 @@ def test_a_perfect_encoder_is_healthy_however_few_are_held_out(tmp_path: Path, r
     np.save(tmp_path / "perfect.npy", normal(rows, d, seed=7).numpy())
     dataset = data.load(str(tmp_path / "perfect.npy"))
     game = ALI(Dirac(One()), Dirac(One()), Joint(MLP(2 * d, 1)), StandardNormal(d))
-    game.shape = (d,)
+    game.data = DataSpec((d,))
     signs = health.examine(game, dataset, Identity(d))
     assert signs["examples"] == len(dataset.validation) < 2 * d
     word = verdicts.verdict([(step, signs) for step in (1000, 2000, 3000)], 4000)
@@ -380,7 +382,7 @@ def test_a_conditional_game_is_looked_at_with_the_labels_of_the_held_out() -> No
     for shift in (0, 1):
         x, y = torch.from_numpy(dataset.train.x), torch.from_numpy(dataset.train.y)  # type: ignore[arg-type]
         game = GAN(Told(x, y, shift), nn.Linear(1, 1), StandardNormal(4))
-        game.shape, game.labels, game.names = (2,), 2, dataset.classes
+        game.data = DataSpec((2,), 2, names=dataset.classes)
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(health, "_critic", lambda *_: {})
             found[shift] = health.examine(game, dataset, Identity(2))
@@ -410,7 +412,7 @@ def test_samples_of_a_likelihood_are_draws() -> None:
 
     dataset = Dataset("coins", part(500, 0), part(100, 1), part(100, 2))
     game = VAE(Gaussian(MLP(12, 4)), Dirac(Half()), StandardNormal(2), likelihood="bernoulli")
-    game.shape = (12,)
+    game.data = DataSpec((12,))
     signs = health.examine(game, dataset, Identity(12))
     assert signs["coverage"] > 0.9  # means are all one point, in the ball of nobody
     assert signs["spread"] == pytest.approx(1, abs=0.5)

@@ -12,22 +12,25 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from examples import FIELDS, build
+from examples import build, fields_for, packs, seen
 from torch import nn
 
 from interalia import tasks
 from interalia.data.dataset import Dataset, Mixture, Split
 from interalia.errors import DivergedError, UserError
 from interalia.games import REGISTRY
+from interalia.games.needs import critics
 from interalia.metrics import health as signs_of_health
 from interalia.metrics import verdicts
 from interalia.metrics.classifier import Classifier
 from interalia.metrics.evaluation import Measure, check_best, watched
 from interalia.metrics.health import refused_by
 from interalia.metrics.verdicts import signs_of
+from interalia.networks.needs import Critic
 from interalia.reports import plots
 from interalia.runs import Run
 from interalia.runs.folder import Folder
+from interalia.spaces import DataSpec, Space
 from interalia.training import checkpoint
 from interalia.training.callbacks import Health, evaluate
 from interalia.training.callbacks.evaluate import Evaluate
@@ -55,7 +58,8 @@ def labelled() -> Dataset:
 
 
 def bare(**fields: Any) -> Any:
-    return SimpleNamespace(**{"other": None, "classes": 0, **fields})
+    spec = DataSpec(other=fields.pop("other", None), classes=fields.pop("classes", 0))
+    return SimpleNamespace(data=spec, **fields)
 
 
 MODES = Mixture(np.zeros((2, 2), np.float32), 1.0)
@@ -99,13 +103,14 @@ def test_what_every_game_refuses(game: str) -> None:
     """Two games that differ in one thing differ in one flag."""
     made = build(game, (1, 12, 24))
     found = refused_by(made, "simultaneous")
-    assert ("pack" in found) is (not type(made).packs)
-    assert ("noise" in found) is (not type(made).deceives)
-    assert ("augment" in found) is (not type(made).deceives or made.judges == "z")
+    ratio = any(not critic.adversary for critic in critics(type(made)))
+    assert ("pack" in found) is (not packs(type(made)))
+    assert ("noise" in found) is ratio
+    assert ("augment" in found) is (ratio or seen(type(made)) == {"z"})
     assert "penalty" not in found
     assert refused_by(made, "consensus(weight=1.0)") == found | {"penalty"}
     assert found <= {"pack", "noise", "augment", "game", "critic too strong"}
-    small = build(game, (5,)) if made.other is None and game not in FIELDS else None
+    small = build(game, (5,)) if made.data.other is None and not fields_for(REGISTRY[game]) else None
     if small is not None:
         assert refused_by(small, "simultaneous") == found | {"augment"}
 
@@ -138,24 +143,20 @@ def test_the_remedies_of_a_width_belong_to_variational_games_with_one(monkeypatc
         pass
 
     monkeypatch.setattr(signs_of_health, "Variational", Wide)
+    x, z = Space("x", (1, 4, 4)), Space("z", (2,))
 
-    def flags(kind: type, **fields: Any) -> set[str]:
-        given = {
-            "packs": True,
-            "deceives": True,
-            "players": {"critic": ()},
-            "binary": False,
-            "shape": (1, 4, 4),
-            "judges": "xz",
-        }
-        return refused_by(kind(**{**given, **fields}), "alternating")
+    def flags(kind: type, sees: Any = (x, z), shape: Any = (1, 4, 4), **fields: Any) -> set[str]:
+        critic = Critic(sees, packable=fields.pop("packs", True), adversary=fields.pop("adversary", True))
+        monkeypatch.setattr(signs_of_health, "critics", lambda kind: [critic])
+        given = {"players": {"critic": ()}, "binary": False, "data": DataSpec(shape), **fields}
+        return refused_by(kind(**given), "alternating")
 
-    alone = {"deceives": False}
+    alone = {"adversary": False}
     assert flags(Played) == set()
     assert flags(Played, packs=False) == {"pack"}
     assert flags(Played, shape=(4,)) == {"augment"}
     assert flags(Played, shape=(1, 4)) == {"augment"}
-    assert flags(Played, judges="z") == {"augment"}
+    assert flags(Played, sees=(z,)) == {"augment"}
     assert flags(Played, players={"generator": ()}) == {"game"}
     assert flags(Played, **alone) == {"augment", "noise", "game"}
     assert flags(Wide, **alone) == {"augment", "noise"}
@@ -481,7 +482,7 @@ def test_the_first_loss_that_is_no_number_is_named(value: float) -> None:
     with pytest.raises(DivergedError) as caught:
         health.step(training, losses(critic=1.0, generator=value))
     assert str(caught.value) == (
-        f"the loss of the generator is {value} at step 5; try smaller --rates, a --penalty, or --precision fp32."
+        f"the loss of the generator is {value} at step 5; try smaller `rates`, a `penalty`, or `precision='fp32'`."
     )
 
 
@@ -541,7 +542,7 @@ def test_weights_are_weighed_before_they_are_saved_or_evaluated(player: str, che
 
 def test_the_remedy_names_the_last_good_checkpoint(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     training, health = playing(folder=Folder(tmp_path)), Health()
-    advice = "try smaller --rates, a --penalty, or --precision fp32."
+    advice = "try smaller `rates`, a `penalty`, or `precision='fp32'`."
     assert health.remedy(training) == f"there is no checkpoint yet; {advice}"
     asked = []
     monkeypatch.setattr(checkpoint, "newest", lambda folder: asked.append(folder) or (Path("kept.pt"), 7))

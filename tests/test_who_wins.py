@@ -25,7 +25,7 @@ def vae_gan():
 
 def alice():
     return AdversarialALICE(
-        Gaussian(MLP(2, 6)), Dirac(MLP(3, 2)), Joint(MLP(5, 1)), Beside(MLP(4, 1)), StandardNormal(3)
+        Gaussian(MLP(2, 6)), Dirac(MLP(3, 2)), Joint(MLP(5, 1)), StandardNormal(3), cycle_critic=Beside(MLP(4, 1))
     )
 
 

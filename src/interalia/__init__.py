@@ -7,34 +7,30 @@ from typing import Any
 
 __version__ = "0.2.0"
 
-_HOMES = {
-    "Run": "runs",
-    "Trained": "runs.loading",
-    "build": "runs.building",
-    "load": "runs.loading",
-    "train": "training.engine",
-    "generate": "tasks",
-    "encode": "tasks",
-    "decode": "tasks",
-    "reconstruct": "tasks",
-    "interpolate": "tasks",
-    "features": "tasks",
-    "traverse": "tasks",
-    "translate": "tasks",
-    "edit": "tasks",
-    "complete": "tasks",
-    "project": "tasks",
-    "neighbours": "tasks",
-    "classify": "tasks",
-    "health": "metrics.health",
-    "UserError": "errors",
-}
+_HOMES = {  # where each public name is from
+    name: home
+    for home, names in {
+        "runs": ["Run"],
+        "registry": ["Part"],
+        "runs.loading": ["Trained", "load"],
+        "runs.building": ["build"],
+        "training.engine": ["train"],
+        "training.checking": ["check"],
+        "tasks": [
+            "generate", "encode", "decode", "reconstruct", "interpolate", "features", "traverse", "translate", "edit",
+            "complete", "project", "neighbours", "classify",
+        ],
+        "metrics.health": ["health"],
+        "errors": ["UserError"],
+    }.items()
+    for name in names
+}  # fmt: skip
 _ROOMS = {  # the rooms, and modules that are used by themselves
     **{
         name: name
         for name in (
             "adversarial", "conditionals", "contexts", "data", "errors", "games", "learning", "metrics", "networks", "papers",
-            "registry", "reports", "runs", "tasks", "training",
+            "registry", "reports", "runs", "spaces", "tasks", "training",
         )
     },
     "disturbances": "adversarial.disturbances",

@@ -16,7 +16,7 @@ from interalia.errors import UserError
 def unwritable(path: Path, error: OSError) -> UserError:
     """What is said of a file that the disk does not take."""
     return UserError(
-        f"{path} could not be written ({error.strerror or error}); free some space or choose another folder with --out."
+        f"{path} could not be written ({error.strerror or error}); free some space or choose another folder."
     )
 
 

@@ -4,17 +4,49 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from pathlib import Path
 
 
 class UserError(Exception):
     """A mistake that the user can mend: what is wrong, what was expected, what to do.
 
-    The command line prints the message alone and exits with code 2; from Python it is an ordinary exception.
+    The command line prints the message alone and exits with code 2; from Python it is an ordinary exception. A message names
+    the arguments of the library in backticks, with a value where one is to be given, such as `latent=64`; the command line
+    writes its options in their place, such as --latent 64.
     """
+
+
+class SettingError(UserError):
+    """A part that cannot be made: its own settings, such as `every` of the penalty r1r2, go before the run's fields of the
+    same name.
+
+    Arguments:
+        message: what is wrong, what was expected, what to do.
+        settings: the names of the part's settings. Where the message has one of them in backticks it is that setting, and
+            the command line writes no option in its place.
+    """
+
+    def __init__(self, message: str, settings: Iterable[str] = ()) -> None:
+        super().__init__(message)
+        self.settings = frozenset(settings)
 
 
 class DivergedError(UserError):
     """A training whose losses or weights stopped being finite."""
+
+
+class PluginWarning(UserWarning):
+    """A plug-in, or an entry of one, that is left out."""
+
+
+def resuming(folder: Path | str) -> str:
+    """The call that goes on with a training, for messages; on the command line it reads `interalia train --resume FOLDER`.
+
+    Example:
+        >>> print(resuming("runs/mine"))
+        `interalia.train(run, 'runs/mine', resume=True)`
+    """
+    return f"`interalia.train(run, {str(folder)!r}, resume=True)`"
 
 
 def unknown(kind: str, name: str, choices: Iterable[str]) -> UserError:

@@ -58,7 +58,7 @@ def curve(case: str, dynamics: str, nudge: float = 0.0) -> list[dict[str, float]
     kind, fields = CASES[case]
     name = kind.split("(")[0]
     with torch.random.fork_rng(devices=[]), contextlib.ExitStack() as stack:
-        if not games.REGISTRY[name].fixed:  # a trained generator is taken in float32 alone
+        if not examples.infers_for_another(games.REGISTRY[name]):  # a trained generator is taken in float32 alone
             stack.enter_context(double())
         game = examples.build(kind, **fields)
         stack.enter_context(double())

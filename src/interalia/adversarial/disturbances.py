@@ -27,11 +27,16 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
+from interalia.errors import UserError
 from interalia.registry import Registry
+
+if TYPE_CHECKING:
+    from interalia.networks.needs import Critic
 
 BRIGHTNESS = 0.25  # the greatest change, in units of x in [0, 1]
 SATURATION = 1.0  # the greatest change of the factor 1
@@ -44,6 +49,20 @@ PROBABILITY = 0.7  # of a change: under 3/4, at which translation cannot be undo
 
 class Disturbance(abc.ABC):
     """A random change of what a critic sees."""
+
+    def fits(self, game: str, argument: str, critics: Sequence[Critic]) -> None:
+        """Raises a UserError unless what the critics of a game see may be changed.
+
+        Arguments:
+            game: its name, for words.
+            argument: which one of a run this is, for words.
+            critics: what they are shown, and whether they are adversaries.
+        """
+        if not all(critic.adversary for critic in critics):
+            raise UserError(
+                f"{game} reads log q(z | x) / p(z) off its critic, and of images that `{argument}` has changed it would be "
+                f"another's; leave `{argument}` out."
+            )
 
     def at(self, step: int, steps: int) -> None:
         """Hears where in training it is."""
@@ -227,6 +246,13 @@ class Augmentation(Disturbance):
         self.policy = names
         self.probability = probability
 
+    def fits(self, game: str, argument: str, critics: Sequence[Critic]) -> None:
+        super().fits(game, argument, critics)
+        if not any(space.is_image for critic in critics for space in critic.sees):
+            seen = " and ".join(critic.names for critic in critics)
+            what = f"{game}'s critic sees {seen}, and no image" if critics else f"{game} has no critic"
+            raise UserError(f"`{argument}` changes the images that a critic sees, and {what}; leave `{argument}` out.")
+
     def __call__(self, joint: Sequence[Tensor]) -> tuple[Tensor, ...]:
         images = [part for part in joint if part.ndim == 4]
         if not images or not self.probability:
@@ -324,10 +350,8 @@ def outscoring(p: Tensor, q: Tensor) -> float:
 
 
 NOISES: Registry[Callable[..., Disturbance]] = Registry(
-    "noises",
-    {"annealed": InstanceNoise, "constant": ConstantNoise},
+    "noises", {"annealed": InstanceNoise, "constant": ConstantNoise}, base=Disturbance
 )
 AUGMENTATIONS: Registry[Callable[..., Disturbance]] = Registry(
-    "augmentations",
-    {"fixed": Augmentation, "adaptive": AdaptiveAugmentation},
+    "augmentations", {"fixed": Augmentation, "adaptive": AdaptiveAugmentation}, base=Disturbance
 )

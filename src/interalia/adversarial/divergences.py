@@ -71,6 +71,7 @@ class Divergence(abc.ABC):
 
     Attributes:
         separate: wants the critic's terms separately, (n, heads), instead of their sum, (n,).
+        log_odds: whether the optimal critic's score is the log-odds of P against Q, so that its sigmoid is a probability.
         fading: the joints, "P" and "Q", on whose samples the generator's gradient fades to 0 as the critic becomes surer of
             them, with scores that rise on P and fall on Q; on the others it stays or grows.
 
@@ -88,6 +89,7 @@ class Divergence(abc.ABC):
 
     smoothing: float = field(default=0.0, kw_only=True)
     separate: ClassVar[bool] = False
+    log_odds: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         if not 0 <= self.smoothing < 1:
@@ -123,8 +125,8 @@ class Divergence(abc.ABC):
     def ratio(self, score: Tensor) -> Tensor:
         """log p/q at the optimal critic that is asked for no smoothed labels; raises what `log_ratio` raises."""
         raise UserError(
-            f"{type(self).__name__} does not tell the density ratio from a score; use an f-divergence, such as "
-            f"gan (--divergence gan)."
+            f"{type(self).__name__} does not tell the density ratio from a score; choose an f-divergence as "
+            f"`divergence`, such as gan."
         )
 
     def log_ratio(self, score: Tensor) -> Tensor:
@@ -214,6 +216,7 @@ class GAN(FDivergence):
     """
 
     fades = ("", "PQ")
+    log_odds = True
 
     def f(self, u: Tensor) -> Tensor:
         return torch.xlogy(u, u) - (u + 1) * torch.log1p(u)
@@ -235,6 +238,7 @@ class JensenShannon(FDivergence):
     """
 
     fades = ("", "PQ")
+    log_odds = True
 
     def f(self, u: Tensor) -> Tensor:
         return torch.xlogy(u, u) - (u + 1) * (torch.log1p(u) - math.log(2))
@@ -323,6 +327,7 @@ class ReverseKL(FDivergence):
     """
 
     fades = ("", "P")
+    log_odds = True
 
     def f(self, u: Tensor) -> Tensor:
         return -u.log()
@@ -522,6 +527,10 @@ class Alpha(FDivergence):
                 raise ValueError(f"an alpha of {limit} is {name} divergence, which has its own class; use {spec!r}")
 
     @property
+    def log_odds(self) -> bool:  # type: ignore[override]
+        return 0 < self.alpha < 1  # elsewhere a multiple of them
+
+    @property
     def fades(self) -> tuple[str, str]:  # type: ignore[override]
         a = self.alpha
         alternative = ("P" if a < 0 else "") + ("Q" if a > 1 else "")
@@ -599,7 +608,7 @@ class Hinge(Divergence):
         return p.mean() - q.mean()
 
 
-class BigBiGAN(Divergence):
+class BigBiGAN(Hinge):
     """Hinge on each of the critic's terms for itself: of x, of z and of (x, z).
 
     critic: sum over heads of mean[max(0, 1 - p)] + mean[max(0, 1 + q)];  generator: sum over heads of mean[p] - mean[q].
@@ -615,12 +624,6 @@ class BigBiGAN(Divergence):
     """
 
     separate: ClassVar[bool] = True
-
-    def on_p(self, p: Tensor) -> Tensor:
-        return relu(1 - p)
-
-    def on_q(self, q: Tensor) -> Tensor:
-        return relu(1 + q)
 
     def generator_loss(self, p: Tensor, q: Tensor) -> Tensor:
         return self.mean(p) - self.mean(q)
@@ -744,4 +747,5 @@ REGISTRY: Registry[Callable[..., Divergence]] = Registry(
         "wasserstein": Wasserstein,
         "relativistic": Relativistic,
     },
+    base=Divergence,
 )

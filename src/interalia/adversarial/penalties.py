@@ -269,12 +269,6 @@ class Pool:
 
 REGISTRY: Registry[Callable[..., Penalty]] = Registry(
     "penalties",
-    {
-        "r1": R1,
-        "r2": R2,
-        "r1r2": R1R2,
-        "interpolated": Interpolated,
-        "dragan": Dragan,
-        "clip": Clip,
-    },
+    {"r1": R1, "r2": R2, "r1r2": R1R2, "interpolated": Interpolated, "dragan": Dragan, "clip": Clip},
+    base=Penalty,
 )

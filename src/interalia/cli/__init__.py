@@ -5,40 +5,75 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+import warnings
 from collections.abc import Sequence
+from typing import Annotated, NoReturn
 
-from cyclopts import CycloptsError
+from cyclopts import CycloptsError, Parameter
 
-from interalia.cli import changing, measuring, training, using  # noqa: F401 (each names its commands to the app)
+from interalia.cli import measuring, parts, training, using  # noqa: F401 (each names its commands to the app)
 from interalia.cli.asking import app
+from interalia.cli.options import worded
 from interalia.cli.training import described
-from interalia.errors import UserError
+from interalia.errors import PluginWarning, UserError
+from interalia.registry import VARIABLE, plug_in
 
 __all__ = ["app", "described", "main"]
+
+app.meta.suppress_keyboard_interrupt = False  # `main` says what an interrupted command left
+usual = warnings.formatwarning
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The program: exit code 0, 2 for a mistake that the user can mend, 130 for an interruption."""
+    words = sys.argv[1:] if arguments is None else arguments
     try:
-        app(arguments, exit_on_error=False, print_error=False)
+        warnings.formatwarning = left_out
+        app.meta(words, exit_on_error=False, print_error=False)
     except (UserError, CycloptsError) as error:
-        print(f"interalia: {' '.join(str(error).split())}", file=sys.stderr)
-        sys.exit(2)
+        end(2, worded(error, words))
     except KeyboardInterrupt as stop:
-        if str(stop):
-            print(f"interalia: {stop}", file=sys.stderr)
-        sys.exit(130)
+        end(130, worded(stop, words))
     except (MemoryError, RuntimeError) as error:
         if not isinstance(error, MemoryError) and "out of memory" not in str(error).lower():
             raise
-        print("interalia: there is not enough memory; lower --batch or --size, or use --device cpu.", file=sys.stderr)
-        sys.exit(2)
+        end(2, "there is not enough memory; lower --batch or --size, or use --device cpu.")
     except OSError as error:
         place = f"{error.filename}: " if error.filename else ""
-        print(f"interalia: {place}{error.strerror or error}.", file=sys.stderr)
-        sys.exit(2)
+        end(2, f"{place}{error.strerror or error}.")
     finally:
         drain()
+
+
+def end(code: int, message: str) -> NoReturn:
+    """Ends the program with a message, unless there is none or nobody reads it any more."""
+    if message:
+        with contextlib.suppress(OSError):
+            print(f"interalia: {message}", file=sys.stderr)
+    sys.exit(code)
+
+
+@app.meta.default
+def launch(
+    *tokens: Annotated[str, Parameter(show=False, allow_leading_hyphen=True)],
+    plugin: Annotated[
+        list[str] | None,
+        Parameter(help=f"A module, or a .py file, with parts of your own (also: {VARIABLE}).", negative=""),
+    ] = None,
+) -> None:
+    """Imports the modules that are named, and runs the command."""
+    for name in plugin or ():
+        plug_in(name)
+    app(tokens, exit_on_error=False, print_error=False)
+
+
+def left_out(
+    message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
+) -> str:
+    """A plug-in that is left out, in one sentence; other warnings as ever."""
+    if issubclass(category, PluginWarning):
+        return f"interalia: {message}\n"
+    return usual(message, category, filename, lineno, line)
 
 
 def drain() -> None:

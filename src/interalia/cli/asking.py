@@ -4,27 +4,30 @@ from __future__ import annotations
 
 import dataclasses
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import App, Parameter
 
 from interalia import __version__
-from interalia.disk import writing
 from interalia.errors import UserError
 from interalia.runs.folder import Folder
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
     from torch import Tensor
 
     from interalia.games import Game
     from interalia.runs.loading import Trained
+    from interalia.tasks.shown import Shown
 
 app = App(
     name="interalia",
     version=__version__,
     help="Adversarially learned inference: train models that generate and infer, use them, and measure them.",
+    suppress_keyboard_interrupt=False,  # `main` says what an interrupted command left
 )
 
 RunFolder = Annotated[Path, Parameter(help="The folder of a run, or a .safetensors file exported from one.")]
@@ -32,14 +35,10 @@ Images = Annotated[list[Path] | None, Parameter(help="Images, or folders of them
 Told = Annotated[
     str | None,
     Parameter(
-        help="What a conditional game is told of given images: a label for all of them or one each, with commas between "
-        "them; or the names of the attributes that they have."
+        help="What a conditional game is told of given images or samples: a label for all of them or one each, with commas "
+        "between them; or the names of the attributes that they have."
     ),
 ]
-LevelName = Annotated[Literal["upper", "lower"], Parameter(help="Of latents, of a game with two levels.")]
-Seed = Annotated[int, Parameter(help="Of the random numbers.")]
-Out = Annotated[Path | None, Parameter(help="The file to write; by default one in the run's folder of figures.")]
-Device = Annotated[str, Parameter(help="auto, cpu, cuda ...")]
 TrustGenerator = Annotated[
     bool,
     Parameter(
@@ -50,11 +49,57 @@ TrustGenerator = Annotated[
 ]
 
 
-def opened(run: Path, device: str, trust_generator: bool, home: Path | None = None) -> Trained:
-    from interalia.runs.loading import load
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Opening:
+    """How a run is opened."""
 
-    trained = load(run, device, trust=trust_generator)
-    return trained if home is None else dataclasses.replace(trained, folder=Folder(home))
+    seed: Annotated[int, Parameter(help="Of the random numbers.")] = 0
+    device: Annotated[str, Parameter(help="auto, cpu, cuda ...")] = "auto"
+    trust_generator: TrustGenerator = False
+
+    def __call__(self, run: Path, best: bool = False) -> Trained:
+        from interalia.runs.loading import load
+
+        trained = load(best_of(run) if best else run, self.device, trust=self.trust_generator)
+        return dataclasses.replace(trained, folder=Folder(run)) if best else trained
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Asking(Opening):
+    """How a run is opened, and where an answer of its game is written."""
+
+    out: Annotated[
+        Path | None,
+        Parameter(
+            help="The file to write: .png a picture, .npz arrays, .csv a table, .json all of it; without an ending a folder "
+            "for one picture each; by default in the run's folder of figures."
+        ),
+    ] = None
+
+    def write(self, trained: Trained, run: Path, name: str, shown: Shown, separate: bool = False) -> None:
+        """Writes an answer and prints what it says; without --out into the file `name`, with the ending that fits."""
+        from interalia.reports import showing
+
+        out = self.out
+        if out is None:
+            name += "" if separate else ".png" if shown.figure else ".npz"
+            out = trained.folder.figures / name if trained.folder else run.with_name(name)
+        first, *more = shown.say.splitlines()
+        if self.out is None and shown.is_table:
+            say(
+                *(
+                    f"{image}: {label} ({100 * max(p):.1f} %)"
+                    for image, label, *p in zip(*shown.arrays.values(), strict=True)
+                ),
+                *more,
+            )
+            return
+        say(f"{first}: {showing.write(shown, out, separate)}", *more)
+
+
+OPENING, ASKING = Opening(), Asking()
 
 
 def best_of(run: Path) -> Path:
@@ -72,12 +117,12 @@ def given_images(trained: Trained, images: Sequence[Path]) -> Tensor:
     """
     held = [path for path in images if path.suffix in (".npy", ".npz")]
     if len(held) == len(images):
-        return arrays(images, trained.game.shape)
+        return arrays(images, trained.game.data.shape)
     if held:
         raise UserError(f"{held[0]} is an array among images; give either arrays or images.")
     from interalia.data.files import read_images
 
-    return read_images(images, trained.game.shape)
+    return read_images(images, trained.game.data.shape)
 
 
 def arrays(paths: Sequence[Path], shape: tuple[int, ...]) -> Tensor:
@@ -118,9 +163,12 @@ def arrays(paths: Sequence[Path], shape: tuple[int, ...]) -> Tensor:
 
 
 def inputs(
-    trained: Trained, images: Sequence[Path] | None, count: int, seed: int, told: str | None
+    trained: Trained, images: Sequence[Path] | None, count: int, seed: int, told: str | None, given: Mapping[str, Any]
 ) -> tuple[Tensor, Tensor | None]:
-    """The user's images, or `count` of the run's test split drawn by seed, and what a conditional game is told of them."""
+    """The user's images, or `count` of the run's test split drawn by seed, and what a conditional game is told of them.
+
+    Those that are translated to a are of the other domain.
+    """
     from interalia import reports
 
     if images:
@@ -129,55 +177,32 @@ def inputs(
     if told is not None:
         raise UserError("--told says what given images are, and none are given; leave it out, or give images.")
     dataset = reports.dataset_of(trained)
-    return reports.held_out(dataset, count, seed), reports.conditions(trained.game, dataset, count, seed)
+    y = reports.conditions(trained.game, dataset, count, seed)
+    return reports.held_out(dataset.other if dataset.other and given.get("to") == "a" else dataset, count, seed), y
 
 
-def places(game: Game, text: str) -> list[int]:
-    """Which of a game's labels or attributes are named, with commas between them; a name may hold a comma itself where it
-    is named alone."""
-    from interalia import tasks
+def held_out_labels(trained: Trained, count: int, seed: int) -> NDArray[Any] | None:
+    """The labels of the held-out images that `inputs` draws; None where the data has none."""
+    from interalia import reports
 
-    words = [text] if text in game.names else [word.strip() for word in text.split(",") if word.strip()]
-    return [tasks.place(game.names, word, "attribute" if game.attributes else "label") for word in words]
+    dataset = reports.dataset_of(trained)
+    return None if dataset.test.y is None else dataset.test.y[dataset.test.rows(count, seed)]
 
 
 def conditions(game: Game, told: str, count: int) -> Tensor:
     """Labels, shape (count,), or attributes, shape (count, labels), from --told."""
     import torch
 
-    if not game.labels:
+    from interalia import tasks
+
+    if not game.data.condition:
         raise UserError(f"this {type(game).__name__} is told nothing; leave out --told.")
-    found = places(game, told)
-    if game.attributes:
-        return torch.tensor([float(j in found) for j in range(game.labels)]).expand(count, -1)
+    found = tasks.places(game, told)
+    if game.data.attributes:
+        return torch.tensor([float(j in found) for j in range(game.data.condition)]).expand(count, -1)
     if len(found) not in (1, count):
         raise UserError(f"--told gives {len(found)} labels for {count} images; give one for all of them, or one each.")
     return torch.tensor(found * (count if len(found) == 1 else 1))
-
-
-def figure(trained: Trained, run: Path, name: str) -> Path:
-    """Where a picture goes that no --out was given for."""
-    return trained.folder.figures / name if trained.folder else run.with_name(name)
-
-
-def save_arrays(path: Path, **arrays: Any) -> None:
-    import numpy as np
-
-    if path.suffix != ".npz":
-        raise UserError(f"--out is {path}, and arrays are written as .npz; give a name that ends in .npz.")
-    with writing(path, "wb") as file:
-        np.savez(file, allow_pickle=False, **{key: np.asarray(value) for key, value in arrays.items()})
-
-
-def picture(path: Path) -> Path:
-    """The path, if it is one of a picture or of arrays.
-
-    Raises:
-        UserError: it ends in something else.
-    """
-    if path.suffix not in (".png", ".npz"):
-        raise UserError(f"--out is {path}, and it must end in .png for a picture, or in .npz for arrays.")
-    return path
 
 
 def positive(name: str, value: int) -> None:
@@ -185,5 +210,5 @@ def positive(name: str, value: int) -> None:
         raise UserError(f"--{name} is {value}, and it must be at least 1.")
 
 
-def say(text: str) -> None:
-    print(text, flush=True)
+def say(*lines: str) -> None:
+    print(*lines, sep="\n", flush=True)

@@ -1,4 +1,4 @@
-"""evaluate, report, reproduce, list: what a run is worth, and what there is."""
+"""evaluate, likelihood, report, reproduce: what a run is worth."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from interalia.cli.asking import Device, RunFolder, Seed, TrustGenerator, app, best_of, opened, say
+from interalia.cli.asking import OPENING, Opening, RunFolder, TrustGenerator, app, say
 
 
 @app.command
@@ -16,12 +16,10 @@ def evaluate(
     *,
     split: Literal["test", "validation"] = "test",
     count: int | None = None,
-    seed: Seed = 0,
-    device: Device = "auto",
     features: Literal["auto", "classifier", "random", "inception"] = "auto",
     metrics: str | None = None,
     best: bool = False,
-    trust_generator: TrustGenerator = False,
+    opening: Opening = OPENING,
 ) -> None:
     """Measure a run on held-out data and write results.json, with the protocol of every number.
 
@@ -40,12 +38,12 @@ def evaluate(
     """
     from interalia import reports
 
-    trained = opened(best_of(run) if best else run, device, trust_generator, home=run)
+    trained = opening(run, best)
     found = reports.evaluate(
         trained,
         split=split,
         count=count,
-        seed=seed,
+        seed=opening.seed,
         features=features,
         weights="best" if best else "last",
         names=None if metrics is None else [name.strip() for name in metrics.split(",") if name.strip()],
@@ -69,10 +67,8 @@ def likelihood(
     initial: Literal["posterior", "prior"] | None = None,
     simulated: int | None = None,
     precision: Literal["auto", "fp32", "bf16"] | None = None,
-    seed: Seed = 0,
-    device: Device = "auto",
     best: bool = False,
-    trust_generator: TrustGenerator = False,
+    opening: Opening = OPENING,
 ) -> None:
     """Estimate log p(x) of held-out data, and write likelihood.json and likelihood.md, with the protocol of every number.
 
@@ -107,7 +103,7 @@ def likelihood(
     """
     from interalia import reports
 
-    trained = opened(best_of(run) if best else run, device, trust_generator, home=run)
+    trained = opening(run, best)
     annealing = {
         "chains": chains, "temperatures": temperatures, "leapfrog": leapfrog, "path": path, "initial": initial,
         "simulated": simulated, "precision": precision,
@@ -119,7 +115,7 @@ def likelihood(
         count=count,
         samples=samples,
         annealing=annealing,
-        seed=seed,
+        seed=opening.seed,
         weights="best" if best else "last",
     )
     reports.show_likelihood(found)
@@ -140,7 +136,7 @@ def report(
     if Folder(run).run().game == OWN:  # which only Python can load, so that the figures are as they are
         say(f"The page of results: {reports.write(run)}")
     else:
-        say(f"The page of results: {reports.page(opened(run, 'auto', trust_generator))}")
+        say(f"The page of results: {reports.page(Opening(trust_generator=trust_generator)(run))}")
 
 
 @app.command
@@ -186,35 +182,3 @@ def reproduce(
         say(papers.listing(name or "mixture-25", **form))
     else:
         papers.reproduce(name or "mixture-25", only=only, again=again, **form)
-
-
-Room = Literal[
-    "recipes", "games", "divergences", "dynamics", "penalties", "noises", "augmentations", "networks", "conditionals",
-    "priors", "optimisers", "schedules", "averages", "data", "metrics", "likelihoods",
-    "experiments",
-]  # fmt: skip
-
-
-@app.command(name="list")
-def list_(room: Annotated[Room | None, Parameter(help="The room; by default all of them.")] = None) -> None:
-    """Print what there is: each name with its settings and what it is."""
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
-
-    from interalia import registry
-
-    console = Console(highlight=False)
-    for name in [room] if room else registry.ROOMS:
-        table = Table(title=name, title_justify="left", title_style="bold", box=None, padding=(0, 2, 0, 0))
-        table.add_column("name", no_wrap=True)
-        table.add_column("what it is")
-        if not any(registry.settings(member) for member in registry.members(name).values()):
-            table.show_header = False
-        for key, member in registry.members(name).items():
-            settings = registry.settings(member)
-            table.add_row(
-                key, escape(registry.about(member)) + (f" [dim]({escape(settings)})[/dim]" if settings else "")
-            )
-        console.print(table)
-        console.print()

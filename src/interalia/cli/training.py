@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import inspect
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,7 +10,7 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from interalia.cli.asking import TrustGenerator, app, say
-from interalia.errors import UserError, unknown
+from interalia.errors import UserError, resuming, unknown
 from interalia.runs import FREE, OWN, Run, from_toml, kinds
 from interalia.runs.folder import Folder, fitted
 
@@ -45,8 +44,8 @@ Overrides.__module__ = (
 )
 
 
-# what a game needs in place of what the default recipe has for ALI: AVB reads a log-ratio off a score that tells one
-UNLIKE_ALI = {"avb": {"divergence": "gan", "penalty": "none"}}
+# what takes the place of the default recipe's parts where a critic's score is read as a log-ratio, as it is under these
+FOR_A_LOG_RATIO = {"divergence": "gan", "penalty": "none"}
 
 
 @app.command
@@ -102,19 +101,22 @@ def train(
     engine.spare_threads(prepared)
     trained = engine.finish(prepared, callbacks.usual(prepared, tensorboard=tensorboard))
     if prepared.step < prepared.steps and not prepared.converged:
-        raise SystemExit(130)
+        raise KeyboardInterrupt(f"go on with {resuming(trained.folder.path)}." if trained.folder else "")
     say(f"The page of results: {reports.make(trained)}")
 
 
 def described(recipe: str | None, given: dict[str, Any]) -> Run:
     """The run that a recipe's name or a TOML file and the flags describe."""
+    from interalia import games, registry
+    from interalia.games.needs import critics
     from interalia.runs.recipes import REGISTRY
 
     if recipe is None:
         recipe = "ali-images" if "data" in given else "ali-digits"
         if "game" in given:  # the folder and the page are not to be called ALI's
-            name = given["game"].partition("(")[0].strip()
-            given = {"name": recipe.replace("ali", name), **UNLIKE_ALI.get(name, {}), **given}
+            kind, _ = registry.look_up(given["game"], games.REGISTRY, "game")
+            name, ratio = registry.parse(given["game"])[0], any(not critic.adversary for critic in critics(kind))
+            given = {"name": f"{name}-{recipe.partition('-')[2]}", **(FOR_A_LOG_RATIO if ratio else {}), **given}
     if recipe.endswith(".toml"):
         kept = from_toml(Path(recipe))
         return fitted(of_use(Run(**kept).replace(**given), {**kept, **given}), {**kept, **given})
@@ -133,17 +135,18 @@ def of_use(run: Run, given: Mapping[str, Any]) -> Run:
         UserError: such a thing was `given`, by a flag or in a file.
     """
     from interalia import games, registry
+    from interalia.games.capabilities import Infers, has
+    from interalia.games.feeds import PartlyLabeled
 
     if run.game == OWN:
         return run
     kind, _ = registry.look_up(run.game, games.REGISTRY, "game")
-    needs = inspect.signature(kind).parameters
     useless: dict[str, str] = {}
     if not any("critic" in player for player in kind.players):
         useless |= dict.fromkeys(OF_A_CRITIC, "a critic")
-    if "encoder" not in needs:
+    if not has(kind, Infers):
         useless["encoder"] = "an encoder"
-    if not kind.semi:
+    if not issubclass(kind.feeds, PartlyLabeled):
         useless["labelled"] = "a game that learns to read labels from some of them"
     plain = Run()
     for key, about in useless.items():
@@ -163,6 +166,7 @@ def resumed(folder: Path, recipe: str | None, given: dict[str, Any], out: Path |
             )
     if recipe is not None or out is not None:
         raise UserError("a resumed run keeps its recipe and its folder; leave out the recipe and --out.")
+    Folder(folder).check_plugins()
     run = Folder(folder).run()
     if "epochs" in given and "steps" not in given:
         given["steps"] = None

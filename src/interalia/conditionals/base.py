@@ -6,8 +6,9 @@ The caller chooses what to do with it: ``encoder(x).rsample()``, ``encoder(x).me
 from __future__ import annotations
 
 import abc
+import inspect
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import ClassVar
 
 import torch
@@ -16,6 +17,8 @@ from torch.distributions import Distribution, Independent, Normal
 
 from interalia.contexts import full
 from interalia.errors import UserError
+from interalia.networks.needs import Map
+from interalia.spaces import Space
 
 
 class Point(Distribution):
@@ -72,6 +75,7 @@ def drawn(q: Distribution) -> tuple[Tensor, Tensor]:
 
 
 WIDEST = 5.0  # the limit of a posterior's standard deviation; the priors' are about 1
+NARROW = -2.0  # log sigma of a narrow start
 BEND = 2.5  # from the limit over so much on, log sigma is bent
 
 
@@ -127,9 +131,14 @@ class Conditional(nn.Module, abc.ABC):
     def follow(self, decoder: Conditional) -> None:
         """Is told which decoder it is the encoder to, by a game that has one for each."""
 
+    def check(self) -> None:
+        """Raises a UserError unless it has what it stands on, once it is part of a game."""
+
     def hidden(self, *c: Tensor) -> Tensor:
-        """The last hidden layer of the network, the representation that probes read."""
-        return self.network.hidden(*c)  # type: ignore[operator, no-any-return]
+        """The last hidden layer of the network, the representation that probes read; what the network returns where it has
+        no method `hidden`."""
+        own: Callable[..., Tensor] = self.network.hidden if hasattr(self.network, "hidden") else self.network  # type: ignore[assignment]
+        return own(*c)
 
     heads: int = 1  # how many numbers the network answers for each dimension of y
     density: ClassVar[bool] = True  # whether its distributions have a `log_prob`, or what `drawn` takes in its place
@@ -139,6 +148,31 @@ class Conditional(nn.Module, abc.ABC):
     def heads_for(cls, **settings: object) -> int:
         """`heads` with these settings, where it depends on them."""
         return cls.heads
+
+    @classmethod
+    def asks(cls, given: tuple[Space, ...], target: Space, **settings: object) -> Map:
+        """The map that a conditional of `target` given some variables is made from: `heads_for` numbers for each of the
+        target's.
+
+        Raises:
+            UserError: the target has a category, and what the network returns are parameters, which are no probabilities.
+        """
+        if target.category:
+            raise UserError(
+                f"the conditional {cls.__name__} returns no probabilities of a category, in which {target.name} ends; choose "
+                f"an `encoder` that returns {target.name} itself, such as dirac."
+            )
+        return Map(given, target.numbers(cls.heads_for(**settings) * target.size))
+
+    @classmethod
+    def setting(cls, name: str, settings: Mapping[str, object]) -> int:
+        """The setting of that name: of those given, or its default."""
+        found = settings.get(name, inspect.signature(cls).parameters[name].default)
+        return int(found)  # type: ignore[call-overload, no-any-return]
+
+    @classmethod
+    def narrow(cls, network: nn.Module, size: int) -> None:
+        """Starts the network of a conditional of `size` numbers with a small width, where it returns one."""
 
 
 class Parametric(Conditional):
@@ -185,6 +219,14 @@ class Gaussian(Parametric):
             raise ValueError(f"`widest` is {widest}, and a standard deviation is above 0")
         self.widest = widest
 
+    @classmethod
+    def narrow(cls, network: nn.Module, size: int) -> None:
+        """Starts a level between x and z with sigma = exp(-2): its scale is free, and with a width as large as its means'
+        spread it would carry nothing to begin with."""
+        biases = [p for name, p in network.named_parameters() if name.endswith("bias") and p.numel() == 2 * size]
+        with torch.no_grad():
+            biases[-1][size:] = NARROW
+
     def of(self, answers: Tensor) -> Distribution:
         mu, log_sigma = answers.chunk(2, dim=1)
         sigma = bent(log_sigma, self.widest).exp()
@@ -204,6 +246,10 @@ class Dirac(Conditional):
     """
 
     density = False
+
+    @classmethod
+    def asks(cls, given: tuple[Space, ...], target: Space, **settings: object) -> Map:
+        return Map(given, target)
 
     def forward(self, *c: Tensor) -> Distribution:
         return Point(full(self.network(*c)))
@@ -226,6 +272,10 @@ class Implicit(Conditional):
     def __init__(self, network: nn.Module, noise: int = 2) -> None:
         super().__init__(network)
         self.noise = noise
+
+    @classmethod
+    def asks(cls, given: tuple[Space, ...], target: Space, **settings: object) -> Map:
+        return Map(given, target, cls.setting("noise", settings))
 
     def forward(self, *c: Tensor) -> Distribution:
         x = torch.cat([part.flatten(1) for part in c], dim=1)  # an image, and a label, join the noise as vectors

@@ -249,7 +249,7 @@ class Planar(Parametric):
 
     @classmethod
     def heads_for(cls, **settings: object) -> int:
-        return 3 + 2 * int(settings.get("flows", 10))  # type: ignore[call-overload]
+        return 3 + 2 * cls.setting("flows", settings)
 
     def of(self, answers: Tensor) -> Distribution:
         d, count = self.size, self.flows * self.size

@@ -74,7 +74,7 @@ class GaussianProcess(Parametric):
 
     @classmethod
     def heads_for(cls, **settings: object) -> int:
-        return 4 + int(settings.get("inducing", 8))  # type: ignore[call-overload]
+        return 4 + cls.setting("inducing", settings)
 
     def of(self, answers: Tensor) -> Distribution:
         d = self.size

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -103,6 +104,13 @@ class Hamiltonian(Conditional):
     def attach(self, log_joint: Callable[[Tensor, Tensor], Tensor]) -> None:
         self.log_joint = log_joint
 
+    def check(self) -> None:
+        if self.log_joint is None:
+            raise UserError(
+                "a Hamiltonian posterior follows the gradient of log p(x, z), which this game does not have; play one with a "
+                "likelihood, such as vae or avb, or choose another `encoder`, such as gaussian."
+            )
+
     def forward(self, *c: Tensor) -> Distribution:
         return self.many(1, *c)
 
@@ -130,12 +138,8 @@ class HamiltonianDistribution(Paired):
 
     def gradient(self, z: Tensor) -> Tensor:
         """-grad log p(x, z) in z; without a graph where gradients are off."""
-        log_joint = self.conditional.log_joint
-        if log_joint is None:
-            raise UserError(
-                "a Hamiltonian posterior follows the gradient of log p(x, z), and nobody has told it that; use it as the "
-                "encoder of vae or avb."
-            )
+        self.conditional.check()
+        log_joint: Any = self.conditional.log_joint
         learning = torch.is_grad_enabled()
         with torch.enable_grad():
             z = z if learning and z.requires_grad else z.detach().requires_grad_()

@@ -40,8 +40,8 @@ class Paired(Distribution, abc.ABC):
 
     def log_prob(self, value: Tensor) -> Tensor:
         raise UserError(
-            "this conditional knows log q(z) of its own draws alone, so log_prob cannot be asked of it; use `drawn`, or "
-            "--encoder gaussian, flow or iaf."
+            "this conditional knows log q(z) of its own draws alone, so log_prob cannot be asked of it; use `drawn`, or an "
+            "`encoder` with a density: gaussian, flow or iaf."
         )
 
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.distributions import Normal
 
 from interalia.errors import UserError
+from interalia.spaces import Space
 
 
 class Prior(nn.Module, abc.ABC):
@@ -25,6 +26,17 @@ class Prior(nn.Module, abc.ABC):
         self.size = size
         self.register_buffer("place", torch.zeros(()), persistent=False)  # knows the device and the type
 
+    @property
+    def space(self) -> Space:
+        """Where z lives."""
+        return Space("z", (self.size,), self.support)
+
+    @property
+    def answers(self) -> int:
+        """How many numbers a recogniser returns for the codes in z; 0 where there are none."""
+        return 0
+
+    support: Literal["real", "ball"] = "real"
     place: Tensor
     mean: float
     variance: float
@@ -58,6 +70,7 @@ class StandardNormal(Prior):
 class Uniform(Prior):
     """p(z) = U(-1, 1) in each dimension, with variance 1/3."""
 
+    support = "ball"
     mean = 0.0
     variance = 1.0 / 3.0
 
@@ -202,7 +215,7 @@ class Codes(Prior):
             raise ValueError("it has no codes; give `categorical`, `uniform` or `gaussian`")
         if self.answers > size:
             raise ValueError(
-                f"its codes take {self.answers} numbers ({self.words}), and z has {size}; raise --latent to {self.answers} "
+                f"its codes take {self.answers} numbers ({self.words}), and z has {size}; raise `latent` to {self.answers} "
                 f"or more, or give fewer codes"
             )
 
@@ -259,7 +272,8 @@ class Codes(Prior):
 
     def log_prob(self, z: Tensor) -> Tensor:
         raise UserError(
-            "a prior with codes has no density where a code is a category; use --prior normal where a density is needed."
+            "a prior with codes has no density where a code is a category; choose another `prior`, such as normal, where one "
+            "is needed."
         )
 
     def split(self, z: Tensor) -> tuple[Tensor, ...]:

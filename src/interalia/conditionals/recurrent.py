@@ -13,6 +13,8 @@ from interalia.conditionals.base import Conditional, bent
 from interalia.conditionals.paired import Paired, normal
 from interalia.contexts import full
 from interalia.errors import UserError
+from interalia.networks.needs import Map
+from interalia.spaces import Space
 
 if TYPE_CHECKING:
     from interalia.networks.draw import Drawer
@@ -46,10 +48,10 @@ class Recurrent(Conditional):
 
     Example:
         >>> from interalia.conditionals import Dirac
-        >>> from interalia.networks import REGISTRY, Sizes
-        >>> made = REGISTRY["draw"](Sizes((1, 8, 8), 12, heads=0), glimpses=4)
-        >>> encoder = Recurrent(made.encoder, 12)
-        >>> encoder.follow(Dirac(made.decoder))
+        >>> from interalia.networks.draw import Draw
+        >>> x, z, draw = Space("x", (1, 8, 8), "unit"), Space("z", (12,)), Draw(glimpses=4)
+        >>> encoder = Recurrent(draw.make(Recurrent.asks((x,), z)), 12)
+        >>> encoder.follow(Dirac(draw.make(Dirac.asks((z,), x))))
         >>> encoder(torch.zeros(5, 1, 8, 8)).rsample().shape
         torch.Size([5, 12])
     """
@@ -64,8 +66,8 @@ class Recurrent(Conditional):
             raise ValueError(f"`units` is {units} and `side` is {side}; they are 1 or more, and 2 or more")
         if not isinstance(network, Whole):
             raise UserError(
-                "a recurrent encoder follows what DRAW's decoder paints, and these networks paint at once; use --networks "
-                "draw, or --encoder gaussian."
+                "a recurrent encoder follows what DRAW's decoder paints, and these networks paint at once; choose the "
+                "`networks` draw, or another `encoder`, such as gaussian."
             )
         self.size = size
         self.units = units
@@ -74,11 +76,23 @@ class Recurrent(Conditional):
         self.cell = nn.LSTMCell(2 * network.shape[0] * side**2 + network.units, units)
         self.head = nn.Linear(units, 2 * (size // network.glimpses))
 
+    @classmethod
+    def asks(cls, given: tuple[Space, ...], target: Space, **settings: object) -> Map:
+        return Map(given, target, glimpses=True)
+
     def follow(self, decoder: Conditional) -> None:
         network = decoder.network
         self.drawer = (network,)  # type: ignore[assignment]
 
+    def check(self) -> None:
+        if not self.drawer:
+            raise UserError(
+                "a recurrent encoder follows what DRAW's decoder paints, and there is none; use it as the encoder of a game "
+                "with a likelihood, such as vae or avb, with the `networks` draw."
+            )
+
     def forward(self, *c: Tensor) -> Distribution:
+        self.check()
         return RecurrentDistribution(self.network(*c), self)
 
     def hidden(self, *c: Tensor) -> Tensor:
@@ -98,11 +112,6 @@ class RecurrentDistribution(Paired):
     """
 
     def __init__(self, x: Tensor, recurrent: Recurrent) -> None:
-        if not recurrent.drawer:
-            raise UserError(
-                "a recurrent encoder follows what DRAW's decoder paints, and there is none; use it as the encoder of vae or "
-                "avb, with --networks draw."
-            )
         self.x = x
         self.recurrent = recurrent
         super().__init__(x.new_empty(len(x), recurrent.size))

@@ -111,7 +111,7 @@ class Spanned(Parametric):
 
     @classmethod
     def heads_for(cls, **settings: object) -> int:
-        return 1 + int(settings.get("basis", 16))  # type: ignore[call-overload]
+        return 1 + cls.setting("basis", settings)
 
     def of(self, answers: Tensor) -> Distribution:
         z_0, a = answers.split([self.size, self.count * self.size], dim=1)

@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 
 from interalia.data.cache import Entry, remember
 from interalia.data.dataset import Dataset, Split
-from interalia.data.images import CHUNK, MODES, resized, resized_shape
-from interalia.data.splits import Rows, hold_out, relabel, tenths
+from interalia.data.images import CHUNK, MODES, fitted, resized, resized_shape
+from interalia.data.splits import Rows, hold_out, relabel, sizes, tenths
 from interalia.errors import UserError
 
 Array = NDArray[Any]
@@ -56,14 +56,14 @@ def load_array(path: Path, size: int | None) -> Dataset:
 
     image = x["train"].ndim == 4
     if not image and size is not None:
-        raise UserError(f"{path} holds vectors and not images, which have no size; leave --size out.")
+        raise UserError(f"{path} holds vectors and not images, which have no size; leave `size` out.")
     if image:
 
         def decode(entry: Entry) -> None:
             for part, (owner, index) in rows.items():
                 parts = (x[owner][index[i : i + CHUNK]] for i in range(0, len(index), CHUNK))
-                fitted = (as_uint8(piece) for part_ in parts for piece in resized(as_uint8(part_), size))
-                entry.write(part, resized_shape((len(index), *x[owner].shape[1:]), size), np.uint8, fitted)
+                whole = (as_uint8(piece) for part_ in parts for piece in resized(as_uint8(part_), size))
+                entry.write(part, resized_shape((len(index), *x[owner].shape[1:]), size), np.uint8, whole)
 
         kept = remember(path.stem, [path], {"size": size}, decode)
     else:
@@ -77,11 +77,10 @@ def load_array(path: Path, size: int | None) -> Dataset:
     known = f"{len(classes)} classes" if classes else "labels that are not used" if lacking else "no labels"
     about = (
         f"{sum(map(len, splits.values())):,} {what} from {path.name}, "
-        f"{known}{f', resized to {size}x{size}' if size else ''}. "
-        f"{how}: {' / '.join(f'{len(part):,}' for part in splits.values())}."
+        f"{known}{fitted(size)}. {how}: {sizes(splits.values())}."
     )
-    held = (splits["validation"], splits["test"])
-    return Dataset(path.stem, splits["train"], *held, classes=classes, about=about, lacking=lacking)
+    train, validation, test = splits.values()
+    return Dataset(path.stem, train, validation, test, classes=classes, about=about, lacking=lacking)
 
 
 def read_arrays(path: Path) -> dict[str, tuple[str, Array]]:
@@ -158,23 +157,19 @@ def _labels(
         if entry is None:
             others = [other[0] for other in given.values() if other is not None]
             return {}, (), f"{others[0]} is there and the labels of {part} are not; add them" if others else ""
-        if entry[1].size != len(x[part]) and entry[1].ndim > 1:
-            several = f"{entry[0]} holds {'x'.join(map(str, entry[1].shape[1:]))} numbers a row"
+        (key, y), rows = entry, len(x[part])
+        if y.size != rows and y.ndim > 1:
+            several = f"{key} holds {'x'.join(map(str, y.shape[1:]))} numbers a row"
             return {}, (), f"{several}; give one, for example argmax(1) of one-hot labels"
-        if entry[1].size != len(x[part]):
+        if y.size != rows:
+            raise UserError(f"{key} in {path} holds {y.size} labels for {rows} rows; give one a row.")
+        if y.dtype.kind not in "biufUS":
+            raise UserError(f"{key} in {path} holds {y.dtype}, and labels are whole numbers or texts; convert it.")
+        if y.dtype.kind == "f" and not np.isfinite(y).all():
             raise UserError(
-                f"{entry[0]} in {path} holds {entry[1].size} labels for {len(x[part])} rows; give one a row."
+                f"{key} in {path} holds labels that are not finite (NaN or infinity); leave those rows out, or all labels."
             )
-        if entry[1].dtype.kind not in "biufUS":
-            raise UserError(
-                f"{entry[0]} in {path} holds {entry[1].dtype}, and labels are whole numbers or texts; convert it."
-            )
-        if entry[1].dtype.kind == "f" and not np.isfinite(entry[1]).all():
-            raise UserError(
-                f"{entry[0]} in {path} holds labels that are not finite (NaN or infinity); leave those rows out, or all "
-                f"labels."
-            )
-        columns[part] = entry[1].reshape(-1)
+        columns[part] = y.reshape(-1)
     values, classes = relabel(*columns.values())
     return dict(zip(columns, values, strict=True)), classes, ""
 

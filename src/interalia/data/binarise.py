@@ -39,7 +39,7 @@ def binarised(dataset: Dataset, how: str) -> Dataset:
     if not dataset.is_image:
         raise UserError(
             f"`binarise` draws images of zeros and ones from grey values, and the data set {dataset.name!r} has vectors; "
-            f"leave --binarise out."
+            f"leave `binarise` out."
         )
     parts = (dataset.train, dataset.validation, dataset.test)
     train, validation, test = (_drawn(part, [SEED, i]) for i, part in enumerate(parts))

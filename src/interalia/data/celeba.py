@@ -16,6 +16,7 @@ from interalia.data.cache import Entry, remember
 from interalia.data.dataset import Dataset, Split
 from interalia.data.downloads import places
 from interalia.data.images import Collection
+from interalia.data.splits import sizes
 from interalia.errors import UserError
 
 PAGE = "https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html"
@@ -47,7 +48,7 @@ def load(name: str, root: Path | None = None, size: int | None = None, seed: int
         raise UserError(
             f"the files of celeba are missing (not in {root or candidates[0]}), and its host asks for a login; "
             f"download img_align_celeba.zip and list_attr_celeba.txt by hand from {PAGE}, "
-            f"put them into one folder DIR and give --root DIR."
+            f"put them into one folder DIR and give `root=DIR`."
         )
     side = size or SIZE
     images = Collection(found[0])
@@ -77,14 +78,14 @@ def load(name: str, root: Path | None = None, size: int | None = None, seed: int
     attributes = {part: arrays[f"{part}-attributes"] for part in bounds} if tables else {}
     if tables:
         attributes["names"] = arrays["attribute-names"]
-    splits = [Split(arrays[part]) for part in bounds]
+    train, validation, test = splits = [Split(arrays[part]) for part in bounds]
     about = (
         f"CelebA, aligned faces, central 178x178 pixels resized to {side}x{side}"
         f"{'' if tables else ', without their attributes, whose file is absent'}. Train / validation / test: "
-        f"{' / '.join(f'{len(part):,}' for part in splits)}; {how}."
+        f"{sizes(splits)}; {how}."
     )
     encoded = images.fingerprint(names)
-    return Dataset(name, splits[0], splits[1], splits[2], about=about, attributes=attributes, encoded=encoded)
+    return Dataset(name, train, validation, test, about=about, attributes=attributes, encoded=encoded)
 
 
 def read_attributes(path: Path, numbers: list[str]) -> tuple[list[str], NDArray[np.int8]]:

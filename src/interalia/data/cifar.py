@@ -24,7 +24,8 @@ from numpy.typing import NDArray
 from interalia.data.cache import Entry, remember
 from interalia.data.dataset import Dataset, Split
 from interalia.data.downloads import find
-from interalia.data.images import resized, resized_shape
+from interalia.data.images import fitted, resized, resized_shape
+from interalia.data.splits import sizes
 from interalia.errors import UserError
 
 Labelled = tuple[NDArray[np.uint8], NDArray[np.int64]]
@@ -82,16 +83,14 @@ def load(name: str, root: Path | None = None, size: int | None = None, seed: int
 
     sources = list(dict.fromkeys(batches.files.values()))
     arrays = remember(name, sources, {"size": size, "batches": training}, decode)
-    x, y = arrays["train"], arrays["train-labels"]
-    cut = len(x) - len(x) // 10
-    splits = Split(x[:cut], y[:cut]), Split(x[cut:], y[cut:]), Split(arrays["test"], arrays["test-labels"])
+    whole, test = (Split(arrays[part], arrays[f"{part}-labels"]) for part in ("train", "test"))
+    cut = len(whole) - len(whole) // 10
+    splits = whole[:cut], whole[cut:], test
     absent = [batch for batch in BATCHES if batch not in training]
     partly = f", without {', '.join(absent)}, which are absent" if absent else ""
-    fitted = f", resized to {size}x{size}" if size else ""
     about = (
-        f"CIFAR-10, small photographs{fitted}{partly}. Train / validation / test: "
-        f"{' / '.join(f'{len(part):,}' for part in splits)}; validation is the last tenth of the training images, "
-        f"test the official test set."
+        f"CIFAR-10, small photographs{fitted(size)}{partly}. Train / validation / test: {sizes(splits)}; validation is the "
+        f"last tenth of the training images, test the official test set."
     )
     return Dataset(name, *splits, classes=CLASSES, about=about)
 

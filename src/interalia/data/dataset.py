@@ -27,6 +27,16 @@ class Split:
     def __len__(self) -> int:
         return len(self.x)
 
+    def __getitem__(self, rows: slice | NDArray[Any]) -> Split:
+        """Those rows."""
+        return Split(self.x[rows], None if self.y is None else self.y[rows])
+
+    def rows(self, count: int | None, seed: int = 0) -> NDArray[np.int64]:
+        """Which rows a seed draws, at most `count` of them (None: all), in ascending order."""
+        from interalia.data.sampler import some_rows  # here, for it imports torch
+
+        return some_rows(len(self), count, seed).numpy()
+
 
 @dataclass(frozen=True)
 class Mixture:
@@ -102,7 +112,7 @@ class Dataset:
         for name in attributes:
             if name not in known:
                 if not known:
-                    raise UserError(f"the data set {self.name!r} has no attributes; leave --attributes out.")
+                    raise UserError(f"the data set {self.name!r} has no attributes; leave `attributes` out.")
                 raise unknown("attribute", name, known)
             columns.append(known.index(name))
         if columns:
@@ -124,7 +134,7 @@ class Dataset:
         if count % self.labels or count < self.labels:
             raise UserError(
                 f"`labelled` is {count}, and it must be a multiple of {self.labels}, the number of labels, so that there are "
-                f"equally many of each; give for example --labelled {max(1, count // self.labels) * self.labels}."
+                f"equally many of each; give for example `labelled={max(1, count // self.labels) * self.labels}`."
             )
         y, each = np.asarray(self.train.y), count // self.labels
         random = np.random.default_rng(seed)
@@ -143,8 +153,7 @@ class Dataset:
                     f"fewer."
                 )
             rows.append(random.permutation(own)[:each])
-        chosen = np.sort(np.concatenate(rows))
-        return Split(self.train.x[chosen], y[chosen])
+        return self.train[np.sort(np.concatenate(rows))]
 
     def check_labels(self, instead: str) -> None:
         """Raises a UserError unless there are two or more labels; `instead` is what can be done without them."""

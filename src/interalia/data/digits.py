@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from interalia.data.dataset import Dataset, Split
-from interalia.data.images import resized
+from interalia.data.images import fitted, resized
 from interalia.data.splits import stratified
 
 
@@ -21,11 +21,11 @@ def load(name: str, root: Path | None = None, size: int | None = None, seed: int
 
     content = load_digits()
     x = np.rint(content.images[:, None] * (255 / 16)).astype(np.uint8)
-    x = np.concatenate(list(resized(x, size)))
     y = content.target.astype(np.int64)
-    train, test, validation = (Split(x[rows], y[rows]) for rows in stratified(y, 300, 200))
+    whole = Split(np.concatenate(list(resized(x, size))), y)
+    train, test, validation = (whole[rows] for rows in stratified(y, 300, 200))
     about = (
-        f"1,797 handwritten digits of 8x8 pixels from scikit-learn{f', resized to {size}x{size}' if size else ''}. "
+        f"1,797 handwritten digits of 8x8 pixels from scikit-learn{fitted(size)}. "
         f"Train / validation / test: 1,297 / 200 / 300, a fixed draw with each class in its share."
     )
     return Dataset(name, train, validation, test, classes=tuple("0123456789"), about=about)

@@ -63,7 +63,7 @@ def find(
             return found
     raise UserError(
         f"the files of {name} are missing ({reason}); download {', '.join(files)} from {' or '.join(mirrors)}, "
-        f"put them into one folder DIR and give --root DIR."
+        f"put them into one folder DIR and give `root=DIR`."
     )
 
 
@@ -76,7 +76,7 @@ def fetch(file: str, md5: str, mirrors: Sequence[str], place: Path) -> str:
     from requests.exceptions import ConnectionError, HTTPError, RequestException, Timeout
 
     pooch.get_logger().setLevel(logging.ERROR)
-    with writing(place, "give another folder as --root"):
+    with writing(place, "give another folder as `root`"):
         place.mkdir(parents=True, exist_ok=True)
     reasons = []
     for mirror in mirrors:
@@ -96,7 +96,7 @@ def fetch(file: str, md5: str, mirrors: Sequence[str], place: Path) -> str:
         except ValueError:
             reasons.append(f"{host} sent another {file} than expected, or a part of it")
         except OSError as error:
-            with writing(place, "give another folder as --root"):
+            with writing(place, "give another folder as `root`"):
                 if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS):
                     raise
             reasons.append(f"{host}: {error}")

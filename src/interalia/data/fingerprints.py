@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from interalia.data.dataset import Dataset
+from interalia.data.dataset import Dataset
 
 VERSION = 1  # to be raised when the fingerprint of the same data changes; others are not compared
 WHOLE = 2**24  # bytes: what is read of an array

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from interalia.data.cache import Entry, remember
 from interalia.data.dataset import Dataset, Split
 from interalia.data.images import CHANNELS, SUFFIXES, Collection
-from interalia.data.splits import Rows, hold_out, tenths
+from interalia.data.splits import Rows, hold_out, sizes, tenths
 from interalia.errors import UserError
 
 PARTS = {
@@ -64,7 +64,7 @@ def load_folder(where: Path, size: int | None) -> Dataset:
                 (h0, w0), (h1, w1) = shapes[0], shapes[other]
                 raise UserError(
                     f"the images are of mixed sizes ({images.label(names[0])} has {w0}x{h0} pixels, "
-                    f"{images.label(names[other])} {w1}x{h1}); crop and resize them all, for example with --size 64."
+                    f"{images.label(names[other])} {w1}x{h1}); crop and resize them all, for example with `size=64`."
                 )
         height, width = shape or shapes[0]
         for part, index in rows.items():
@@ -79,17 +79,10 @@ def load_folder(where: Path, size: int | None) -> Dataset:
     fitted = f"cropped to the central square and resized to {size}x{size}" if size else f"{width}x{height} pixels"
     about = (
         f"{len(names):,} images from {name}, {labels}, {fitted}, {channels} channel(s). "
-        f"{how}: {len(rows['train']):,} / {len(rows['validation']):,} / {len(rows['test']):,}."
+        f"{how}: {sizes(splits.values())}."
     )
-    return Dataset(
-        name,
-        splits["train"],
-        splits["validation"],
-        splits["test"],
-        classes=classes,
-        about=about,
-        encoded=images.fingerprint(names),
-    )
+    train, validation, test = splits.values()
+    return Dataset(name, train, validation, test, classes=classes, about=about, encoded=images.fingerprint(names))
 
 
 def _split(inner: list[list[str]], where: Path) -> tuple[dict[str, Rows], list[list[str]], str]:

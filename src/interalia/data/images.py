@@ -223,6 +223,11 @@ def resized(images: NDArray[np.uint8], size: int | None) -> Iterator[NDArray[np.
         yield part if same else np.stack([one(image) for image in part])
 
 
+def fitted(size: int | None) -> str:
+    """What `resized` does, in words to come after others."""
+    return f", resized to {size}x{size}" if size else ""
+
+
 def resized_shape(shape: tuple[int, ...], size: int | None) -> tuple[int, ...]:
     """What `resized` makes of the shape (n, channels, height, width)."""
     return shape if size is None else (*shape[:2], size, size)

@@ -58,7 +58,7 @@ def draw(mixture: Mixture, count: int, *seed: int) -> Split:
 def load(name: str, root: Path | None = None, size: int | None = None, seed: int = 0, download: bool = True) -> Dataset:
     """Points to train on, drawn from `seed` (100,000, or what `COUNTS` says), and held-out ones, the same for every seed."""
     if size is not None:
-        raise UserError(f"{name} holds points and not images, which have no size; leave --size out.")
+        raise UserError(f"{name} holds points and not images, which have no size; leave `size` out.")
     mixture = MIXTURES[name]()
     train, held_out = COUNTS.get(name, (TRAIN, HELD_OUT))
     splits = draw(mixture, train, 0, abs(seed)), draw(mixture, held_out, 1), draw(mixture, held_out, 2)

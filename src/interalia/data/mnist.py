@@ -18,7 +18,8 @@ from interalia.data.cache import Entry, remember
 from interalia.data.dataset import Dataset, Split
 from interalia.data.downloads import find
 from interalia.data.idx import read_idx
-from interalia.data.images import resized, resized_shape
+from interalia.data.images import fitted, resized, resized_shape
+from interalia.data.splits import sizes
 from interalia.errors import UserError
 
 STEMS = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
@@ -42,41 +43,30 @@ class Edition:
     classes: tuple[str, ...]
 
 
+# fmt: off
 EDITIONS = {
     "mnist": Edition(
         "MNIST, handwritten digits",
-        (
-            "https://ossci-datasets.s3.amazonaws.com/mnist/",
-            "https://storage.googleapis.com/cvdf-datasets/mnist/",
-            "http://yann.lecun.com/exdb/mnist/",
-        ),
-        (
-            "f68b3c2dcbeaaa9fbdd348bbdeb94873",
-            "d53e105ee54ea40749a09fcbcd1e9432",
-            "9fb629c4189551a2d022fa330f9573f3",
-            "ec29112dd5afa0611ce80d1b7f02629c",
-        ),
-        ("MNIST/raw", "MNIST"),
-        (5, 0, 4, 1, 9, 2, 1, 3, 1, 4),
-        tuple("0123456789"),
+        mirrors=("https://ossci-datasets.s3.amazonaws.com/mnist/", "https://storage.googleapis.com/cvdf-datasets/mnist/",
+                 "http://yann.lecun.com/exdb/mnist/"),
+        md5=("f68b3c2dcbeaaa9fbdd348bbdeb94873", "d53e105ee54ea40749a09fcbcd1e9432",
+             "9fb629c4189551a2d022fa330f9573f3", "ec29112dd5afa0611ce80d1b7f02629c"),
+        folders=("MNIST/raw", "MNIST"),
+        first=(5, 0, 4, 1, 9, 2, 1, 3, 1, 4),
+        classes=tuple("0123456789"),
     ),
     "fashion-mnist": Edition(
         "Fashion-MNIST, articles of clothing",
-        (
-            "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
-            "https://github.com/zalandoresearch/fashion-mnist/raw/master/data/fashion/",
-        ),
-        (
-            "8d4fb7e6c68d591d4c3dfef9ec88bf0d",
-            "25c81989df183df01b3e8a0aad5dffbe",
-            "bef4ecab320f06d8554ea6380940ec79",
-            "bb300cfdad3c16e7a12a480ee83cd310",
-        ),
-        ("FashionMNIST/raw", "FashionMNIST"),
-        (9, 0, 0, 3, 0, 2, 7, 2, 5, 5),
-        ("T-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot"),
+        mirrors=("http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
+                 "https://github.com/zalandoresearch/fashion-mnist/raw/master/data/fashion/"),
+        md5=("8d4fb7e6c68d591d4c3dfef9ec88bf0d", "25c81989df183df01b3e8a0aad5dffbe",
+             "bef4ecab320f06d8554ea6380940ec79", "bb300cfdad3c16e7a12a480ee83cd310"),
+        folders=("FashionMNIST/raw", "FashionMNIST"),
+        first=(9, 0, 0, 3, 0, 2, 7, 2, 5, 5),
+        classes=("T-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot"),
     ),
 }
+# fmt: on
 
 
 def look(place: Path) -> list[Path] | None:
@@ -107,13 +97,12 @@ def load(name: str, root: Path | None = None, size: int | None = None, seed: int
             entry.save(f"{part}-labels", y)
 
     arrays = remember(name, files, {"size": size}, decode)
-    x, y = arrays["train"], arrays["train-labels"]
-    cut = len(x) - min(VALIDATION, len(x) // 6)
-    splits = Split(x[:cut], y[:cut]), Split(x[cut:], y[cut:]), Split(arrays["test"], arrays["test-labels"])
-    fitted = f", resized to {size}x{size}" if size else ""
+    whole, test = (Split(arrays[part], arrays[f"{part}-labels"]) for part in ("train", "test"))
+    cut = len(whole) - min(VALIDATION, len(whole) // 6)
+    splits = whole[:cut], whole[cut:], test
     about = (
-        f"{edition.title}{fitted}. Train / validation / test: {' / '.join(f'{len(part):,}' for part in splits)}; "
-        f"validation is the end of the official training set, test the official test set."
+        f"{edition.title}{fitted(size)}. Train / validation / test: {sizes(splits)}; validation is the end of the official "
+        f"training set, test the official test set."
     )
     return Dataset(name, *splits, classes=edition.classes, about=about)
 

@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -87,9 +88,9 @@ def transformed(name: str, root: Path | None, size: int | None, seed: int, downl
         for domain, rows in (
             (("a", every[0::2]), ("b", every[1::2])) if split is whole.train else (("a", every), ("b", every))
         ):
-            x = split.x[rows]
-            x = transform(x, first + rows) if domain == "b" else x.repeat(channels, axis=1)
-            parts[domain].append(Split(x, None if split.y is None else split.y[rows]))
+            some = split[rows]
+            x = transform(some.x, first + rows) if domain == "b" else some.x.repeat(channels, axis=1)
+            parts[domain].append(Split(x, some.y))
         first += len(split)
     a, b = (Dataset(name, train, val, test, classes=whole.classes) for train, val, test in parts.values())
     gray = " in three equal channels" if channels == 3 else ""
@@ -126,7 +127,7 @@ def facades(root: Path | None, size: int | None) -> Dataset:
         raise UserError(
             f"the files of facades are missing (not in {root or places('facades', None)[0]}); download and unpack "
             f"them from {MIRROR}, put the pictures, each a photograph and its labels side by side, into one folder DIR and "
-            f"give --root DIR."
+            f"give `root=DIR`."
         )
     side = size or SIZE
     names = found.names
@@ -150,8 +151,7 @@ def facades(root: Path | None, size: int | None) -> Dataset:
 
     arrays = remember("facades", found.sources(), {"size": side}, decode)
     train, validation = (len(names) * sum(TENTHS[: i + 1]) // 10 for i in range(2))
-    a, b = arrays["a"], arrays["b"]
-    order = permutation(train)
+    a, b = Split(arrays["a"]), Split(arrays["b"])
     about = (
         f"Domain a: {len(names)} photographs of house fronts. Domain b: maps of their parts (walls, windows, doors ...), one "
         f"colour a kind; {side} x {side} pixels. Train / validation / test by number: {train} / {validation - train} / "
@@ -159,9 +159,7 @@ def facades(root: Path | None, size: int | None) -> Dataset:
         f"are trained on the same {train} houses, but "
         f"the two are shuffled and drawn independently, so that no pair is ever seen as one."
     )
-    other = Dataset(
-        "facades, domain b", Split(b[:train][order]), Split(b[train:validation]), Split(b[validation:]), about=about
-    )
-    splits = Split(a[:train]), Split(a[train:validation]), Split(a[validation:])
-    encoded = found.fingerprint(names)
-    return Dataset("facades", *splits, about=about, other=replace(other, encoded=encoded), paired=True, encoded=encoded)
+    shared: dict[str, Any] = {"about": about, "encoded": found.fingerprint(names)}
+    shuffled = b[:train][permutation(train)]
+    other = Dataset("facades, domain b", shuffled, b[train:validation], b[validation:], **shared)
+    return Dataset("facades", a[:train], a[train:validation], a[validation:], other=other, paired=True, **shared)

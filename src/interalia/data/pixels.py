@@ -24,7 +24,7 @@ def load(name: str, root: Path | None = None, size: int | None = None, seed: int
         UserError: another size is asked for.
     """
     if size not in (None, 2):
-        raise UserError(f"the images of {name!r} have 2x2 pixels, and --size is {size}; leave it out.")
+        raise UserError(f"the images of {name!r} have 2x2 pixels, and `size` is {size}; leave it out.")
     y = np.arange(4, dtype=np.int64)
     x = (255 * np.eye(4)).astype(np.uint8).reshape(4, 1, 2, 2)
     train = Split(np.tile(x, (COPIES, 1, 1, 1)), np.tile(y, COPIES))

@@ -21,6 +21,16 @@ def permutation(total: int, seed: int = 0) -> Tensor:
     return torch.randperm(total, generator=torch.Generator().manual_seed(seed))
 
 
+def some_rows(total: int, count: int | None, seed: int = 0) -> Tensor:
+    """`count` different row numbers of `total`, or all of them, drawn by seed and sorted, int64.
+
+    Example:
+        >>> some_rows(5, 2, seed=0), some_rows(3, None, seed=0)
+        (tensor([0, 4]), tensor([0, 1, 2]))
+    """
+    return permutation(total, seed)[:count].sort().values
+
+
 class Sampler:
     """Batches of row numbers, each epoch a fresh permutation drawn from (seed, epoch) alone.
 
@@ -42,10 +52,10 @@ class Sampler:
 
     def __init__(self, count: int, batch: int, seed: int) -> None:
         if batch < 1:
-            raise UserError(f"`batch` is {batch}, and a batch has at least 1 row; give for example --batch 100.")
+            raise UserError(f"`batch` is {batch}, and a batch has at least 1 row; give for example `batch=100`.")
         if count < batch:
             raise UserError(
-                f"`batch` is {batch}, and there are only {count} rows to train on; lower it to --batch {count} or less."
+                f"`batch` is {batch}, and there are only {count} rows to train on; lower it to `batch={count}` or less."
             )
         self.count = count
         self.batch = batch
@@ -80,8 +90,7 @@ class Sampler:
     def _permutation(self) -> Tensor:
         # Hashed, so that (seed, epoch + 1) and (seed + 1, epoch) have nothing to do with each other.
         digest = hashlib.sha256(f"{self.seed} {self._epoch}".encode()).digest()
-        generator = torch.Generator().manual_seed(int.from_bytes(digest[:7], "little"))
-        return torch.randperm(self.count, generator=generator)
+        return permutation(self.count, int.from_bytes(digest[:7], "little"))
 
     def state_dict(self) -> dict[str, int]:
         return {"epoch": self._epoch, "position": self._position}

@@ -6,12 +6,24 @@ nothing that was tested on is ever trained on.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sized
+
 import numpy as np
 from numpy.typing import NDArray
 
 from interalia.errors import UserError
 
 Rows = NDArray[np.int64]
+
+
+def sizes(splits: Iterable[Sized]) -> str:
+    """The sizes of the parts, in words.
+
+    Example:
+        >>> sizes([range(1200), range(200), range(300)])
+        '1,200 / 200 / 300'
+    """
+    return " / ".join(f"{len(part):,}" for part in splits)
 
 
 def permutation(count: int) -> Rows:

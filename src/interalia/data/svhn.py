@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from interalia.data.cache import Entry, remember
 from interalia.data.dataset import Dataset, Split
 from interalia.data.downloads import find
-from interalia.data.images import CHUNK, resized, resized_shape
+from interalia.data.images import CHUNK, fitted, resized, resized_shape
+from interalia.data.splits import sizes
 from interalia.errors import UserError
 
 MIRRORS = ("http://ufldl.stanford.edu/housenumbers/",)
@@ -50,18 +51,16 @@ def load(name: str, root: Path | None = None, size: int | None = None, seed: int
             entry.save(f"{part}-labels", y)
 
     arrays = remember(name, list(files.values()), {"size": size}, decode)
-    x, y = arrays["train"], arrays["train-labels"]
-    cut = len(x) - min(VALIDATION, len(x) // 6)
-    if "extra" in files:
-        train, how = Split(arrays["extra"], arrays["extra-labels"]), "train is the official extra set"
-    else:
-        train, how = Split(x[:cut], y[:cut]), "the official extra set is absent, so train is the official training set"
-    splits = train, Split(x[cut:], y[cut:]), Split(arrays["test"], arrays["test-labels"])
-    fitted = f", resized to {size}x{size}" if size else ""
+    parts = {part: Split(arrays[part], arrays[f"{part}-labels"]) for part in files}
+    whole = parts["train"]
+    cut = len(whole) - min(VALIDATION, len(whole) // 6)
+    train, how = whole[:cut], "the official extra set is absent, so train is the official training set"
+    if "extra" in parts:
+        train, how = parts["extra"], "train is the official extra set"
+    splits = train, whole[cut:], parts["test"]
     about = (
-        f"SVHN, cropped house-number digits{fitted}. Train / validation / test: "
-        f"{' / '.join(f'{len(part):,}' for part in splits)}; {how}, validation the end of the official training set, "
-        f"test the official test set."
+        f"SVHN, cropped house-number digits{fitted(size)}. Train / validation / test: {sizes(splits)}; {how}, validation the "
+        f"end of the official training set, test the official test set."
     )
     return Dataset(name, *splits, classes=tuple("0123456789"), about=about)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from interalia.games.aae import AAE, SemiAAE
+from interalia.games.alad import ALAD
 from interalia.games.ali import ALI
 from interalia.games.alice import ALICE, AdversarialALICE
 from interalia.games.avb import AVB
@@ -17,6 +18,7 @@ from interalia.games.semiali import SemiALI
 from interalia.games.vae import VAE
 from interalia.games.vaegan import VAEGAN
 from interalia.registry import Registry
+from interalia.spaces import DataSpec
 
 REGISTRY: Registry[type[Game]] = Registry(
     "games",
@@ -24,6 +26,7 @@ REGISTRY: Registry[type[Game]] = Registry(
         "ali": ALI,
         "alice": ALICE,
         "alice-adversarial": AdversarialALICE,
+        "alad": ALAD,
         "hali": HALI,
         "semi-ali": SemiALI,
         "posthoc-ali": PostHocALI,
@@ -38,26 +41,11 @@ REGISTRY: Registry[type[Game]] = Registry(
         "infogan": InfoGAN,
         "cyclegan": CycleGAN,
     },
+    base=Game,
 )
 
 __all__ = [
-    "AAE",
-    "ALI",
-    "ALICE",
-    "AVB",
-    "GAN",
-    "HALI",
-    "REGISTRY",
-    "VAE",
-    "VAEGAN",
-    "AdversarialALICE",
-    "CycleGAN",
-    "Game",
-    "InfoGAN",
-    "JointLatentRegressor",
-    "LatentRegressor",
-    "Outcome",
-    "PostHocALI",
-    "SemiAAE",
-    "SemiALI",
-]
+    "AAE", "ALAD", "ALI", "ALICE", "AVB", "GAN", "HALI", "REGISTRY", "VAE", "VAEGAN", "AdversarialALICE",
+    "CycleGAN", "DataSpec", "Game", "InfoGAN", "JointLatentRegressor", "LatentRegressor", "Outcome", "PostHocALI",
+    "SemiAAE", "SemiALI",
+]  # fmt: skip

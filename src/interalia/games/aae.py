@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal
+import dataclasses
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -13,9 +14,12 @@ from interalia.adversarial.divergences import GAN, Divergence
 from interalia.adversarial.penalties import Joints, Penalty
 from interalia.conditionals import Codes, Conditional, Gaussian, Prior, log_of
 from interalia.errors import UserError
-from interalia.games.game import Game, Outcome
+from interalia.games.feeds import PartlyLabeled
+from interalia.games.game import Game, Outcome, part
+from interalia.games.needs import Needs, Setup
 
 
+@part
 class AAE(Game):
     """An autoencoder whose aggregate posterior q(z) is matched to the prior by a critic of z alone.
 
@@ -50,35 +54,28 @@ class AAE(Game):
     """
 
     players = {"autoencoder": ["encoder", "decoder"], "critic": ["critic"]}
-    packs = True
-    judges = "z"
+    title = "AAE (an adversarial autoencoder)"
+    teaches = (
+        "An autoencoder learns to give back what it is shown, by way of {latent}, while a critic tries to tell "
+        "inferred latents from random ones: to deceive it, the encoder spreads the data over the whole prior, so "
+        "that samples can be drawn."
+    )
 
-    def __init__(
-        self,
-        encoder: Conditional,
-        decoder: Conditional,
-        critic: nn.Module,
-        prior: Prior,
-        divergence: Divergence = GAN(),  # noqa: B008 (frozen)
-        penalty: Penalty | None = None,
-        noise: Disturbance | None = None,
-        together: bool = True,
-        weight: float = 10.0,
-        distance: Literal["mse", "l1"] = "mse",
-        adversarial: float = 1.0,
-    ) -> None:
-        super().__init__()
-        self.encoder = encoder
-        self.decoder = decoder
-        self.critic = critic
-        self.prior = prior
-        self.divergence = divergence
-        self.penalty = penalty
-        self.noise = noise
-        self.together = together
-        self.weight = weight
-        self.distance = distance
-        self.adversarial = adversarial
+    encoder: Conditional
+    decoder: Conditional
+    critic: nn.Module
+    prior: Prior
+    divergence: Divergence = GAN()
+    penalty: Penalty | None = None
+    noise: Disturbance | None = None
+    together: bool = True
+    weight: float = 10.0
+    distance: Literal["mse", "l1"] = "mse"
+    adversarial: float = 1.0
+
+    @classmethod
+    def needs(cls, s: Setup, **settings: Any) -> Needs:
+        return {"encoder": s.infer(s.x, s.z), "decoder": s.decode(s.z, s.x), "critic": s.judge(s.z)}
 
     def sample(self, *batch: Tensor) -> Joints:
         (x,) = batch
@@ -96,7 +93,8 @@ class AAE(Game):
         return Outcome({"critic": critic, "autoencoder": autoencoder}, {"prior": prior, "posterior": posterior})
 
 
-class SemiAAE(Game):
+@part
+class SemiAAE(AAE):
     """AAE whose z is style and a category, z = [style | y^], and that is shown the labels of a few images.
 
         critic:       AAE's on z = [style | one-hot category] against z^, the softmax of the category's logits in place of y
@@ -109,7 +107,7 @@ class SemiAAE(Game):
 
     Arguments:
         encoder: q(z | x), whose block for the category is a softmax; not a Gaussian.
-        decoder, critic, divergence, penalty, noise, together, weight: as in AAE.
+        decoder, critic, divergence, penalty, noise, together, weight, distance, adversarial: as in AAE.
         prior: `Codes` with one category, of as many values as there are labels, and nothing else.
         label_weight: of the cross-entropy.
 
@@ -117,43 +115,40 @@ class SemiAAE(Game):
         UserError: the prior is another, or the encoder a Gaussian.
     """
 
-    players = {"autoencoder": ["encoder", "decoder"], "critic": ["critic"]}
-    judges = "z"
-    semi = True
-    packs = True
-    prior: Codes
+    feeds = PartlyLabeled
+    title = "a semi-supervised AAE (an adversarial autoencoder that is shown some labels)"
+    teaches = (
+        "An autoencoder learns to give back what it is shown, by way of {latent}: a style and a class, for which "
+        "it is shown the labels of a few inputs. A critic tries to tell both from random ones, so that samples "
+        "can be drawn."
+    )
 
-    def __init__(
-        self,
-        encoder: Conditional,
-        decoder: Conditional,
-        critic: nn.Module,
-        prior: Prior,
-        divergence: Divergence = GAN(),  # noqa: B008 (frozen)
-        penalty: Penalty | None = None,
-        noise: Disturbance | None = None,
-        together: bool = True,
-        weight: float = 10.0,
-        label_weight: float = 1.0,
-    ) -> None:
-        super().__init__()
+    prior: Codes
+    label_weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        prior: Prior = self.prior
         if not isinstance(prior, Codes) or len(prior.categorical) != 1 or prior.uniform or prior.gaussian:
             raise UserError(
-                'SemiAAE needs a prior of style and one category; give --prior "codes(categorical=[10], uniform=0)" with as '
+                "SemiAAE needs a prior of style and one category; give `prior='codes(categorical=[10], uniform=0)'` with as "
                 "many categories as there are labels."
             )
-        if isinstance(encoder, Gaussian):
-            raise UserError("SemiAAE's encoder answers a category's probabilities beside style; use --encoder dirac.")
-        self.encoder = encoder
-        self.decoder = decoder
-        self.critic = critic
-        self.prior = prior
-        self.divergence = divergence
-        self.penalty = penalty
-        self.noise = noise
-        self.together = together
-        self.weight = weight
-        self.label_weight = label_weight
+        if isinstance(self.encoder, Gaussian):
+            raise UserError(
+                "SemiAAE's encoder answers a category's probabilities beside style; choose `encoder='dirac'`."
+            )
+
+    @classmethod
+    def needs(cls, s: Setup, **settings: Any) -> Needs:
+        if s.classes < 2:
+            raise UserError(f"{cls.__name__} reads labels, and there are fewer than 2; choose other data.")
+        if isinstance(s.prior, Codes) and s.prior.categorical[:1] != (s.classes,):
+            raise UserError(
+                f"the data have {s.classes} labels, and the prior's category has {s.prior.words}; give "
+                f"`prior='codes(categorical=[{s.classes}], uniform=0)'`."
+            )
+        z_hat = dataclasses.replace(s.z, category=s.classes)  # [style | the probabilities of the labels]
+        return {**super().needs(s, **settings), "encoder": s.infer(s.x, z_hat)}
 
     def sample(self, *batch: Tensor) -> Joints:
         x, x_l, y = batch
@@ -164,17 +159,11 @@ class SemiAAE(Game):
         return {"prior": (z,), "posterior": (z_hat,), "cycle": (x_hat, x), "labelled": (z_l, y)}
 
     def losses(self, joints: Joints) -> Outcome:
-        prior, posterior = self.score(self.critic, joints["prior"], joints["posterior"])
-        critic = self.divergence.critic_loss(prior, posterior) + self.charge(joints["prior"], joints["posterior"])
-        x_hat, x = joints["cycle"]
+        outcome = super().losses(joints)
         z_l, y = joints["labelled"]
         read = log_of(z_l[:, self.prior.where(0)])  # log of the softmax
-        autoencoder = (
-            self.weight * mse_loss(x_hat, x)
-            + self.divergence.generator_loss(prior, posterior)
-            + self.label_weight * cross_entropy(read, y)
-        )
-        return Outcome({"critic": critic, "autoencoder": autoencoder}, {"prior": prior, "posterior": posterior})
+        autoencoder = outcome.losses["autoencoder"] + self.label_weight * cross_entropy(read, y)
+        return Outcome({**outcome.losses, "autoencoder": autoencoder}, outcome.scores)
 
     def classify(self, x: Tensor) -> Tensor:
         """The probability of each label, shape (n, labels)."""

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+from typing import Any, ClassVar
+
 from torch import Tensor, nn
 
 from interalia.adversarial.disturbances import Disturbance
 from interalia.adversarial.divergences import GAN, Divergence
 from interalia.adversarial.penalties import Joints, Penalty
-from interalia.conditionals import Conditional, Prior
-from interalia.games.game import Game, Outcome
+from interalia.conditionals import Conditional, Dirac, Prior
+from interalia.games.feeds import Data, Labeled
+from interalia.games.game import Game, Outcome, part
+from interalia.games.needs import Needs, Setup
+
+PAIRS = (
+    "Three networks learn together: an encoder that infers {latent} from data, a decoder that makes data from z, "
+    "and a critic that tries to tell the pairs (data, inferred z) from the pairs (made data, random z). "
+)
 
 
+@part
 class ALI(Game):
     """Adversarially learned inference: an encoder and a decoder against a critic that judges pairs (x, z).
 
@@ -48,29 +58,27 @@ class ALI(Game):
     """
 
     players = {"generator": ["encoder", "decoder"], "critic": ["critic"]}
-    packs = True
-    conditional = True
+    feeds: ClassVar[type[Data]] = Labeled
+    title = "ALI (adversarially learned inference)"
+    teaches = PAIRS + "Nothing asks for good reconstructions: they come about as far as the critic can no longer tell."
 
-    def __init__(
-        self,
-        encoder: Conditional,
-        decoder: Conditional,
-        critic: nn.Module,
-        prior: Prior,
-        divergence: Divergence = GAN(),  # noqa: B008 (frozen)
-        penalty: Penalty | None = None,
-        noise: Disturbance | None = None,
-        together: bool = True,
-    ) -> None:
-        super().__init__()
-        self.encoder = encoder
-        self.decoder = decoder
-        self.critic = critic
-        self.prior = prior
-        self.divergence = divergence
-        self.penalty = penalty
-        self.noise = noise
-        self.together = together
+    encoder: Conditional
+    decoder: Conditional
+    critic: nn.Module
+    prior: Prior
+    divergence: Divergence = GAN()
+    penalty: Penalty | None = None
+    noise: Disturbance | None = None
+    together: bool = True
+
+    @classmethod
+    def titled(cls, encoder: type[Conditional] | None) -> str:
+        deterministic = cls is ALI and encoder is Dirac
+        return "BiGAN (adversarially learned inference with a deterministic encoder)" if deterministic else cls.title
+
+    @classmethod
+    def needs(cls, s: Setup, **settings: Any) -> Needs:
+        return {"encoder": s.infer(s.x, s.z), "decoder": s.decode(s.z, s.x), "critic": s.judge(s.x, s.z)}
 
     def sample(self, *batch: Tensor) -> Joints:
         x, *y = batch

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from dataclasses import field
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import l1_loss, mse_loss
 
-from interalia.adversarial.disturbances import Disturbance
-from interalia.adversarial.divergences import GAN, Divergence
-from interalia.adversarial.penalties import Joints, Penalty
-from interalia.conditionals import Conditional, Prior
-from interalia.games.game import Game, Outcome
+from interalia.adversarial.penalties import Joints
+from interalia.conditionals import Conditional
+from interalia.games.ali import ALI, PAIRS
+from interalia.games.feeds import Data
+from interalia.games.game import Outcome, part
+from interalia.games.needs import Needs, Setup
 
 
-class ALICE(Game):
+@part
+class ALICE(ALI):
     """ALI whose generator is also charged for what a round trip loses, an explicit bound on the conditional entropy H(x | z).
 
     ALI matches the two joints, and where it stops short of that it leaves open which z belongs to which x; with x^ drawn
@@ -48,36 +51,15 @@ class ALICE(Game):
         ['p', 'q']
     """
 
-    players = {"generator": ["encoder", "decoder"], "critic": ["critic"]}
-    packs = True
-    conditional = True
+    title = "ALICE (adversarially learned inference with conditional entropy)"
+    teaches = (
+        PAIRS + "Unlike in ALI, encoder and decoder are also charged for what a reconstruction loses, so its "
+        "reconstructions are not comparable with those of ALI, which come about without being asked for."
+    )
 
-    def __init__(
-        self,
-        encoder: Conditional,
-        decoder: Conditional,
-        critic: nn.Module,
-        prior: Prior,
-        divergence: Divergence = GAN(),  # noqa: B008 (frozen)
-        penalty: Penalty | None = None,
-        noise: Disturbance | None = None,
-        together: bool = True,
-        cycle: float = 1.0,
-        cycle_z: float = 0.0,
-        distance: Literal["mse", "l1"] = "mse",
-    ) -> None:
-        super().__init__()
-        self.encoder = encoder
-        self.decoder = decoder
-        self.critic = critic
-        self.prior = prior
-        self.divergence = divergence
-        self.penalty = penalty
-        self.noise = noise
-        self.together = together
-        self.cycle = cycle
-        self.cycle_z = cycle_z
-        self.distance = distance
+    cycle: float = 1.0
+    cycle_z: float = 0.0
+    distance: Literal["mse", "l1"] = "mse"
 
     def sample(self, *batch: Tensor) -> Joints:
         x, *y = batch
@@ -101,7 +83,8 @@ class ALICE(Game):
         return Outcome({"critic": critic, "generator": generator}, {"q": q, "p": p})
 
 
-class AdversarialALICE(Game):
+@part
+class AdversarialALICE(ALI):
     """ALICE whose round trip is judged by a second critic, of pairs (x, x) against (x, x^), in place of a distance.
 
         critic:     as in ALI, and weight * (the same loss on the scores t(x, x) against t(x, x^)) for its second network t
@@ -120,32 +103,23 @@ class AdversarialALICE(Game):
     """
 
     players = {"generator": ["encoder", "decoder"], "critic": ["critic", "cycle_critic"]}
-    packs = True
+    feeds = Data
+    title = "ALICE (adversarially learned inference with a critic of round trips)"
+    teaches = (
+        PAIRS + "A second critic tries to tell an input from its reconstruction, with the input beside it, so that "
+        "reconstructions are asked for without a distance between pixels."
+    )
+    judged = (
+        "pairs (data, inferred z) and pairs (sample, random z), and the second critic's on data beside themselves and beside "
+        "their reconstructions,"
+    )
 
-    def __init__(
-        self,
-        encoder: Conditional,
-        decoder: Conditional,
-        critic: nn.Module,
-        cycle_critic: nn.Module,
-        prior: Prior,
-        divergence: Divergence = GAN(),  # noqa: B008 (frozen)
-        penalty: Penalty | None = None,
-        noise: Disturbance | None = None,
-        together: bool = True,
-        weight: float = 1.0,
-    ) -> None:
-        super().__init__()
-        self.encoder = encoder
-        self.decoder = decoder
-        self.critic = critic
-        self.cycle_critic = cycle_critic
-        self.prior = prior
-        self.divergence = divergence
-        self.penalty = penalty
-        self.noise = noise
-        self.together = together
-        self.weight = weight
+    cycle_critic: nn.Module = field(kw_only=True)
+    weight: float = 1.0
+
+    @classmethod
+    def needs(cls, s: Setup, **settings: Any) -> Needs:
+        return {**super().needs(s, **settings), "cycle_critic": s.judge(s.x, s.x)}
 
     def sample(self, *batch: Tensor) -> Joints:
         (x,) = batch
@@ -157,11 +131,6 @@ class AdversarialALICE(Game):
     def pairs(self, outcome: Outcome) -> list[tuple[Tensor, Tensor]]:
         scores = outcome.scores
         return [(scores["q"], scores["p"]), (scores["same"], scores["cycle"])]
-
-    def moved(self, player: str) -> None:
-        if self.penalty is not None and player == "critic":
-            for judge in (self.critic, self.cycle_critic):
-                self.penalty.moved(judge)
 
     def losses(self, joints: Joints) -> Outcome:
         q, p = self.score(self.critic, joints["q"], joints["p"])

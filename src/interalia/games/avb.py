@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -13,12 +14,14 @@ from interalia.adversarial.penalties import Joints, Penalty
 from interalia.conditionals import Conditional, Prior
 from interalia.contexts import full
 from interalia.errors import UserError
-from interalia.games.game import Outcome
-from interalia.games.variational import Observed, Variational
+from interalia.games.game import Outcome, part
+from interalia.games.needs import Needs, Setup
+from interalia.games.variational import BOUND, Observed, Variational
 
 FLOOR = 1e-4  # added to variances that are divided by
 
 
+@part
 class AVB(Variational):
     """A VAE whose encoder needs no density: the critic tells the log-ratio that the KL is the mean of.
 
@@ -70,41 +73,50 @@ class AVB(Variational):
     """
 
     players = {"autoencoder": ["encoder", "decoder", "prior"], "critic": ["critic"]}
-    deceives = False
-    critic: nn.Module
+    title = "AVB (adversarial variational Bayes)"
+    teaches = (
+        BOUND + "Both raise a lower bound of log p(x), the log-likelihood of the data in nats. Since q may be of any "
+        "form, a critic learns the term of the bound that asks for its density, from pairs (data, inferred z) and"
+        " pairs (data, random z). What it tells is an estimate, so that the loss is no certified bound."
+    )
+    judged = "pairs (data, inferred z) and pairs (data, random z)"
+    reading = (
+        "How to read them: the autoencoder's loss is minus the bound of log p(x) on training data, in nats, as far as "
+        "the critic tells it; it should fall. The critic's scores on pairs (data, inferred z) lie above those on pairs "
+        "(data, random z) by what z tells of the data, and are meant to: they meet only where z tells nothing, or, with "
+        "adaptive contrast, where q(z | x) is Gaussian."
+    )
 
-    def __init__(
-        self,
-        encoder: Conditional,
-        decoder: Conditional,
-        critic: nn.Module,
-        prior: Prior,
-        divergence: Divergence = GAN(),  # noqa: B008 (frozen)
-        penalty: Penalty | None = None,
-        together: bool = True,
-        likelihood: Observed = "gaussian",
-        sigma: float = 0.1,
-        contrast: bool = False,
-        correlated: bool = False,
-    ) -> None:
-        super().__init__(encoder, decoder, prior, likelihood, sigma)
+    encoder: Conditional
+    decoder: Conditional
+    critic: nn.Module
+    prior: Prior
+    divergence: Divergence = GAN()
+    penalty: Penalty | None = None
+    together: bool = True
+    likelihood: Observed = "gaussian"
+    sigma: float = 0.1
+    contrast: bool = False
+    correlated: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
         try:
-            divergence.log_ratio(torch.zeros(1))
+            self.divergence.log_ratio(torch.zeros(1))
         except UserError as error:
             raise UserError(f"AVB reads log q(z | x) / p(z) off the critic's score: {error}") from None
-        if contrast and not encoder.moments:
+        if self.contrast and not self.encoder.moments:
             raise UserError(
-                "adaptive contrast needs an encoder that knows its mean and variance, and this one does not; use --encoder "
-                "spanned, or gaussian."
+                "adaptive contrast needs an encoder that knows its mean and variance, and this one does not; choose "
+                "another `encoder`, such as spanned or gaussian."
             )
-        if correlated and not contrast:
+        if self.correlated and not self.contrast:
             raise ValueError("`correlated` is of an adaptive contrast, and `contrast` is False; set both, or neither")
-        self.critic = critic
-        self.divergence = divergence
-        self.penalty = penalty
-        self.together = together
-        self.contrast = contrast
-        self.correlated = correlated
+
+    @classmethod
+    def needs(cls, s: Setup, **settings: Any) -> Needs:
+        critic = s.judge(s.x, s.z, adversary=False, packable=False)  # its score is a log-ratio of single samples
+        return {**super().needs(s, **settings), "critic": critic}
 
     def sample(self, *batch: Tensor) -> Joints:
         (x,) = batch

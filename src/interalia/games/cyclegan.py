@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -12,9 +13,13 @@ from interalia.adversarial.disturbances import Disturbance
 from interalia.adversarial.divergences import Divergence, LeastSquares
 from interalia.adversarial.penalties import Joints, Penalty, Pool
 from interalia.contexts import full
-from interalia.games.game import Game, Outcome
+from interalia.errors import UserError
+from interalia.games.feeds import Domains
+from interalia.games.game import Game, Outcome, part
+from interalia.games.needs import Needs, Setup, Translator
 
 
+@part
 class CycleGAN(Game):
     """Two maps G: a -> b and F: b -> a, each against a critic of the domain it leads to, and charged for the way back.
 
@@ -53,47 +58,53 @@ class CycleGAN(Game):
         pool: how many past translations are kept for each critic; 0 for none.
 
     Example:
-        >>> from interalia.networks import Sizes
-        >>> from interalia.networks.translation import small
-        >>> nets = small(Sizes((2,), 1, other=(2,)))
-        >>> game = CycleGAN(nets.to_b, nets.to_a, nets.critic_a, nets.critic_b)
+        >>> from interalia.networks.layers import Joint
+        >>> game = CycleGAN(nn.Linear(2, 2), nn.Linear(2, 2), Joint(nn.Linear(2, 1)), Joint(nn.Linear(2, 1)))
         >>> sorted(game(torch.zeros(8, 2), torch.ones(8, 2)).scores)
         ['a', 'b', 'fake_a', 'fake_b']
     """
 
     players = {"generator": ["to_b", "to_a"], "critic": ["critic_a", "critic_b"]}
+    feeds = Domains
+    title = "CycleGAN (translation between two domains without pairs)"
+    teaches = (
+        "Four networks learn together: a map from images of domain a to images of domain b, a map the other way, "
+        "and for each domain a critic that tries to tell what is translated into it from what belongs there. "
+        "Which image belongs to which is never shown: all that holds a translation to its original is the charge "
+        "for what is lost on the way there and back. That leaves open which of the ways that lose nothing is "
+        "found."
+    )
+    judged = "a domain and on what is translated into it"
 
-    def __init__(
-        self,
-        to_b: nn.Module,
-        to_a: nn.Module,
-        critic_a: nn.Module,
-        critic_b: nn.Module,
-        divergence: Divergence = LeastSquares(),  # noqa: B008 (frozen)
-        penalty: Penalty | None = None,
-        noise: Disturbance | None = None,
-        cycle: float = 10.0,
-        identity: float = 0.0,
-        adversarial: float = 2.0,
-        pool: int = 50,
-    ) -> None:
-        super().__init__()
-        for name, weight in (("cycle", cycle), ("identity", identity), ("adversarial", adversarial)):
-            if not weight >= 0:
-                raise ValueError(f"`{name}` is {weight}, and it must be 0 or more")
-        if not cycle + adversarial:
+    to_b: nn.Module
+    to_a: nn.Module
+    critic_a: nn.Module
+    critic_b: nn.Module
+    divergence: Divergence = LeastSquares()
+    penalty: Penalty | None = None
+    noise: Disturbance | None = None
+    cycle: float = 10.0
+    identity: float = 0.0
+    adversarial: float = 2.0
+    pool: int = 50
+
+    def __post_init__(self) -> None:
+        for name in ("cycle", "identity", "adversarial"):
+            if not vars(self)[name] >= 0:
+                raise ValueError(f"`{name}` is {vars(self)[name]}, and it must be 0 or more")
+        if not self.cycle + self.adversarial:
             raise ValueError("`cycle` and `adversarial` are both 0, and nothing is left to learn from")
-        self.to_b = to_b
-        self.to_a = to_a
-        self.critic_a = critic_a
-        self.critic_b = critic_b
-        self.divergence = divergence
-        self.penalty = penalty
-        self.noise = noise
-        self.cycle = cycle
-        self.identity = identity
-        self.adversarial = adversarial
-        self.pools = {"a": Pool(pool), "b": Pool(pool)}
+        self.pools = {"a": Pool(self.pool), "b": Pool(self.pool)}
+
+    @classmethod
+    def needs(cls, s: Setup, **settings: Any) -> Needs:
+        a, b = s.x, s.other
+        if b is None:
+            raise UserError(
+                f"{cls.__name__} translates between two data sets, and there is one; give the second in `target`."
+            )
+        critic_a, critic_b = (s.judge(domain, patches=True, packable=False) for domain in (a, b))
+        return {"to_b": Translator(a, b), "to_a": Translator(b, a), "critic_a": critic_a, "critic_b": critic_b}
 
     def sample(self, *batch: Tensor) -> Joints:
         a, b = batch
@@ -143,11 +154,6 @@ class CycleGAN(Game):
         judge = self.critic_a if domain == "a" else self.critic_b
         trained = self.training and torch.is_grad_enabled() and any(p.requires_grad for p in judge.parameters())
         return self.pools[domain](fake) if trained else fake.detach()
-
-    def moved(self, player: str) -> None:
-        if self.penalty is not None and player == "critic":
-            for judge in (self.critic_a, self.critic_b):
-                self.penalty.moved(judge)
 
     def memory(self) -> dict[str, Tensor]:
         return super().memory() | {f"pool_{domain}": pool.memory() for domain, pool in self.pools.items()}

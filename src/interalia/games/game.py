@@ -6,17 +6,33 @@ import abc
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, dataclass_transform
 
 import torch
 from torch import Tensor, nn
 
 from interalia.adversarial.disturbances import Disturbance, outscoring
 from interalia.adversarial.penalties import Joints, Penalty
-from interalia.conditionals import Conditional, Prior
 from interalia.contexts import full
 from interalia.errors import UserError
+from interalia.games.feeds import Data
 from interalia.networks.layers import Packed
+from interalia.spaces import DataSpec
+
+if TYPE_CHECKING:
+    from interalia.conditionals import Conditional
+    from interalia.games.needs import Needs, Setup
+
+T = TypeVar("T")
+
+
+@dataclass_transform(eq_default=False, field_specifiers=(field,))
+def part(kind: type[T]) -> type[T]:
+    """A class whose annotated fields are its constructor's arguments, each stored under its own name.
+
+    A subclass adds fields to those that it inherits. What is checked or made of them is in `__post_init__`.
+    """
+    return dataclass(eq=False, repr=False)(kind)
 
 
 @dataclass(frozen=True)
@@ -39,27 +55,38 @@ class Game(nn.Module, abc.ABC):
     """
 
     players: ClassVar[Mapping[str, Sequence[str]]]  # player -> names of the networks that it moves
-    shape: tuple[int, ...] = ()  # of one x, where it is known
-    labels: int = 0  # the dimensions of y, where the networks are told it
-    attributes: Mapping[str, float] = {}  # where y is attributes: their names, and the share of the data that has each
-    other: tuple[int, ...] | None = None  # of one x of the second domain, where there is one
-    classes: int = 0  # the labels that it reads off x, where it is shown those of some images
-    names: Sequence[str] = ()  # of the labels or attributes that it is told, or of the labels that it reads, in order
-    fixed: ClassVar[Sequence[str]] = ()  # networks that were trained before, and that nobody moves
-    judges: ClassVar[str] = "xz"  # what its critic is shown
-    deceives: ClassVar[bool] = True  # whether its critic is meant to be deceived in the end, and not to tell a ratio
-    binary: bool = False  # whether p(x | z) is one of zeros and ones
-    conditional: ClassVar[bool] = False  # whether it can be fed (x, y)
-    semi: ClassVar[bool] = False  # whether it is fed (x, x_l, y), the labels y of a few images x_l beside all of them
-    packs: ClassVar[bool] = False  # whether its critic can judge several samples at a time
-    recognises: ClassVar[bool] = False  # whether its critic answers for the codes in z
-    encoder: Conditional
-    decoder: Conditional
-    critic: nn.Module
-    prior: Prior
+    feeds: ClassVar[type[Data]] = Data  # what its batches are
+    data: DataSpec = DataSpec()  # what it was built for
     penalty: Penalty | None = None
     noise: Disturbance | None = None
     together: bool = True  # whether the critic sees the joints in one pass
+
+    # for the report, see `facts`
+    title = ""  # in words; a game without one goes by its name
+    teaches = ""  # what it does, for people who meet it for the first time; {latent} stands for z
+    judged = ""  # what its critic's scores are on, where that does not follow from its needs
+    reading = ""  # how its losses and scores are read, where they are not as those of an adversarial game
+
+    def __new__(cls, *args: Any, **settings: Any) -> Self:
+        self = super().__new__(cls)
+        nn.Module.__init__(self)  # before the first network is stored
+        return self
+
+    @classmethod
+    def titled(cls, encoder: type[Conditional] | None) -> str:
+        """Its title, with an encoder of this kind, or none."""
+        return cls.title
+
+    @classmethod
+    def needs(cls, s: Setup, **settings: Any) -> Needs:
+        """The networks that a game of these settings is made from, by the names of its arguments, in the order in which they
+        are made; none for a game that is made in Python and by no run.
+
+        Arguments:
+            s: the variables, and the parts that were chosen.
+            settings: all of the game's own.
+        """
+        return {}
 
     @abc.abstractmethod
     def sample(self, *batch: Tensor) -> Joints:
@@ -72,49 +99,41 @@ class Game(nn.Module, abc.ABC):
     def forward(self, *batch: Tensor) -> Outcome:
         return self.losses(self.sample(*batch))
 
-    def log_likelihood(self, x: Tensor, z: Tensor) -> Tensor:
-        """log p(x | z) in nats, shape (n,).
-
-        Raises:
-            UserError: this game's decoder has samples and no density.
-        """
-        raise UserError(
-            f"{type(self).__name__}'s decoder has samples and no density, so there is no likelihood to estimate; play a game "
-            f"with one, such as vae or avb, or use a kernel density estimate (--how kde)."
-        )
-
-    def log_joint(self, x: Tensor, z: Tensor) -> Tensor:
-        """log p(x, z) = log p(x | z) + log p(z) in nats, shape (n,); raises what `log_likelihood` raises."""
-        return self.log_likelihood(x, z) + self.prior.log_prob(z)
-
     def at(self, step: int, steps: int) -> None:
         """Tells the parts whose strength depends on it where in training the game is."""
         for part in (self.penalty, self.noise):
             if part is not None:
                 part.at(step, steps)
 
+    @property
+    def fixed(self) -> list[str]:
+        """The networks that no player moves: they were trained before."""
+        moved = {name for names in self.players.values() for name in names}
+        return [name for name, child in self.named_children() if name not in moved and child.state_dict()]
+
     def fix(self) -> None:
         """Freezes the networks that nobody moves."""
         for name in self.fixed:
-            getattr(self, name).requires_grad_(False)
+            self.get_submodule(name).requires_grad_(False)
 
     def train(self, mode: bool = True) -> Self:
         """Sets the mode; what is fixed stays in evaluation mode, so that no statistics of it change either."""
         super().train(mode)
         for name in self.fixed:
-            getattr(self, name).eval()
+            self.get_submodule(name).eval()
         return self
 
     def moved(self, player: str) -> None:
-        """Hears that `player` has moved; a constraint on the critic's weights themselves is imposed here."""
-        if self.penalty is not None and "critic" in self.players[player]:
-            self.penalty.moved(self.critic)
+        """Hears that `player` has moved; a constraint on the critics' weights themselves is imposed here."""
+        if self.penalty is not None:
+            for name in self.players[player]:
+                if player == "critic" or name == "critic":
+                    self.penalty.moved(self.get_submodule(name))
 
     @property
     def pack(self) -> int:
-        """How many samples its critic is shown at a time; where there are two critics, one."""
-        critic = getattr(self, "critic", None)
-        return critic.size if isinstance(critic, Packed) else 1
+        """How many samples its critic is shown at a time."""
+        return next((network.size for network in self.children() if isinstance(network, Packed)), 1)
 
     def pairs(self, outcome: Outcome) -> list[tuple[Tensor, Tensor]]:
         """For each critic its scores on what it is to put higher, such as the data, and on what it is to put lower.
@@ -168,7 +187,7 @@ class Game(nn.Module, abc.ABC):
 
     def charge(self, p: Sequence[Tensor], q: Sequence[Tensor]) -> Tensor | float:
         """The penalty on the critic, or nothing."""
-        return 0.0 if self.penalty is None else self.penalty(self.critic, p, q)
+        return 0.0 if self.penalty is None else self.penalty(self.get_submodule("critic"), p, q)
 
     def parameters_of(self, player: str) -> list[nn.Parameter]:
         """The parameters that `player` moves.

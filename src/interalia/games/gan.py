@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, ClassVar
+
 from torch import Tensor, nn
 
 from interalia.adversarial.disturbances import Disturbance
@@ -9,9 +11,12 @@ from interalia.adversarial.divergences import GAN as GANDivergence
 from interalia.adversarial.divergences import Divergence
 from interalia.adversarial.penalties import Joints, Penalty
 from interalia.conditionals import Conditional, Prior
-from interalia.games.game import Game, Outcome
+from interalia.games.feeds import Data, Labeled
+from interalia.games.game import Game, Outcome, part
+from interalia.games.needs import Needs, Setup
 
 
+@part
 class GAN(Game):
     """A decoder against a critic that judges x alone: GAN, and with another divergence LSGAN, f-GAN or WGAN.
 
@@ -43,28 +48,25 @@ class GAN(Game):
     """
 
     players = {"generator": ["decoder"], "critic": ["critic"]}
-    packs = True
-    judges = "x"
-    conditional = True
+    feeds: ClassVar[type[Data]] = Labeled
+    title = "GAN (a generative adversarial network)"
+    teaches = (
+        "Two networks learn against each other: a generator that makes data from {latent} drawn at random, and a "
+        "critic that tries to tell what it makes from real data. There is no encoder, so nothing is "
+        "reconstructed."
+    )
 
-    def __init__(
-        self,
-        decoder: Conditional,
-        critic: nn.Module,
-        prior: Prior,
-        divergence: Divergence = GANDivergence(),  # noqa: B008 (frozen)
-        penalty: Penalty | None = None,
-        noise: Disturbance | None = None,
-        together: bool = True,
-    ) -> None:
-        super().__init__()
-        self.decoder = decoder
-        self.critic = critic
-        self.prior = prior
-        self.divergence = divergence
-        self.penalty = penalty
-        self.noise = noise
-        self.together = together
+    decoder: Conditional
+    critic: nn.Module
+    prior: Prior
+    divergence: Divergence = GANDivergence()
+    penalty: Penalty | None = None
+    noise: Disturbance | None = None
+    together: bool = True
+
+    @classmethod
+    def needs(cls, s: Setup, **settings: Any) -> Needs:
+        return {"decoder": s.decode(s.z, s.x), "critic": s.judge(s.x)}
 
     def sample(self, *batch: Tensor) -> Joints:
         x, *y = batch

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from interalia.adversarial.disturbances import Disturbance
-from interalia.adversarial.divergences import GAN, Divergence
-from interalia.adversarial.penalties import Joints, Penalty
-from interalia.conditionals import Chain, Prior
-from interalia.games.game import Game, Outcome
+from interalia.adversarial.penalties import Joints
+from interalia.conditionals import Chain, Gaussian
+from interalia.errors import UserError
+from interalia.games.ali import ALI, PAIRS
+from interalia.games.feeds import Data
+from interalia.games.game import Outcome, part
+from interalia.games.needs import Chain as ChainNeed
+from interalia.games.needs import Encoder, Needs, Setup
+from interalia.spaces import Space
 
 
-class HALI(Game):
+@part
+class HALI(ALI):
     """ALI with two levels of latents, and one critic that judges them together with x:
 
         q(x, z1, z2) = q(x) q(z1 | x) q(z2 | z1),   p(x, z1, z2) = p(z2) p(z1 | z2) p(x | z1)
@@ -44,35 +51,32 @@ class HALI(Game):
         [2, 4, 3]
     """
 
-    players = {"generator": ["encoder", "decoder"], "critic": ["critic"]}
-    packs = True
+    feeds = Data
+    title = "HALI (hierarchical adversarially learned inference)"
+    teaches = (
+        PAIRS
+        + "There is a second level of latents between z and the data, which keeps more of an input's detail than z,"
+        " and which the critic sees too."
+    )
+
     encoder: Chain
     decoder: Chain
+    lower: int = 128
+    cycle: float = 0.0
 
-    def __init__(
-        self,
-        encoder: Chain,
-        decoder: Chain,
-        critic: nn.Module,
-        prior: Prior,
-        divergence: Divergence = GAN(),  # noqa: B008 (frozen)
-        penalty: Penalty | None = None,
-        noise: Disturbance | None = None,
-        together: bool = True,
-        lower: int = 128,
-        cycle: float = 0.0,
-    ) -> None:
-        super().__init__()
-        self.encoder = encoder
-        self.decoder = decoder
-        self.critic = critic
-        self.prior = prior
-        self.divergence = divergence
-        self.penalty = penalty
-        self.noise = noise
-        self.together = together
-        self.lower = lower
-        self.cycle = cycle
+    @classmethod
+    def needs(cls, s: Setup, **settings: Any) -> Needs:
+        lower = settings["lower"]
+        if lower < 1:
+            raise UserError(
+                f"`lower` is {lower}, and the lower level has 1 dimension or more; give for example hali(lower=128)."
+            )
+        z1, z2 = Space("u", (lower,)), s.z
+        return {
+            "encoder": ChainNeed(s.infer(s.x, z1, narrow=True), s.infer(z1, z2)),
+            "decoder": ChainNeed(Encoder((z2,), z1, Gaussian, narrow=True), s.decode(z1, s.x)),
+            "critic": s.judge(s.x, z1, z2),
+        }
 
     def sample(self, *batch: Tensor) -> Joints:
         (x,) = batch

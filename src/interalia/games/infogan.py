@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
-from interalia.adversarial.disturbances import Disturbance
-from interalia.adversarial.divergences import GAN, Divergence
-from interalia.adversarial.penalties import Joints, Penalty
+from interalia.adversarial.penalties import Joints
 from interalia.conditionals import Codes, Conditional, Prior
 from interalia.contexts import quietly
 from interalia.errors import UserError
-from interalia.games.game import Game, Outcome
+from interalia.games.feeds import Data
+from interalia.games.game import Outcome, part
+from interalia.games.gan import GAN
+from interalia.games.needs import Needs, Setup
 from interalia.networks.layers import Recogniser
 
 
-class InfoGAN(Game):
+@part
+class InfoGAN(GAN):
     """GAN whose samples have to tell the codes that they were made from: z = [noise, c].
 
     The critic's trunk has a second head, Q(c | x), and both players are credited with the lower bound that it gives of the
@@ -57,44 +61,40 @@ class InfoGAN(Game):
         ['critic', 'generator']
     """
 
-    players = {"generator": ["decoder"], "critic": ["critic"]}
-    judges = "x"
-    recognises = True
+    feeds = Data
+    title = "InfoGAN (a GAN whose samples tell the codes that they were made from)"
+    teaches = (
+        "Two networks learn against each other: a generator that makes data from {latent}, some of them codes (a "
+        "category, a number in a range) and the rest noise, and a critic that tries to tell what it makes from "
+        "real data and also says which codes a sample was made from. Both are rewarded when the codes can be "
+        "told, so that each code comes to stand for something that can be seen. Nobody tells them what; there are"
+        " no labels in the training."
+    )
+
     critic: Recogniser
     prior: Codes
+    weight: float = 1.0
+    continuous_weight: float = 1.0
 
-    def __init__(
-        self,
-        decoder: Conditional,
-        critic: nn.Module,
-        prior: Prior,
-        divergence: Divergence = GAN(),  # noqa: B008 (frozen)
-        penalty: Penalty | None = None,
-        noise: Disturbance | None = None,
-        weight: float = 1.0,
-        continuous_weight: float = 1.0,
-        together: bool = True,
-    ) -> None:
-        super().__init__()
+    def __post_init__(self) -> None:
+        prior: Prior = self.prior
+        critic: nn.Module = self.critic
         if not isinstance(prior, Codes):
-            raise UserError('InfoGAN needs a prior with codes; give --prior "codes(categorical=[10], uniform=2)".')
+            raise UserError("InfoGAN needs a prior with codes; give `prior='codes(categorical=[10], uniform=2)'`.")
         if not isinstance(critic, Recogniser):
             raise UserError(
                 f"InfoGAN needs a critic that answers for the codes, a Recogniser, and this one is a "
-                f"{type(critic).__name__}; use --networks auto or infogan."
+                f"{type(critic).__name__}; choose `networks='auto'` or 'infogan'."
             )
-        if not (weight >= 0 and continuous_weight >= 0):
-            raise ValueError(f"`weight` is {weight} and `continuous_weight` is {continuous_weight}; they are 0 or more")
-        self.decoder = decoder
-        self.critic = critic
-        self.prior = prior
-        self.divergence = divergence
-        self.penalty = penalty
-        self.noise = noise
-        self.weight = weight
-        self.continuous_weight = continuous_weight
-        self.together = together
-        check(decoder, critic, prior)
+        if not (self.weight >= 0 and self.continuous_weight >= 0):
+            raise ValueError(
+                f"`weight` is {self.weight} and `continuous_weight` is {self.continuous_weight}; they are 0 or more"
+            )
+        check(self.decoder, critic, prior)
+
+    @classmethod
+    def needs(cls, s: Setup, **settings: Any) -> Needs:
+        return {**super().needs(s, **settings), "critic": s.judge(s.x, answers=s.prior.answers, packable=False)}
 
     def sample(self, *batch: Tensor) -> Joints:
         (x,) = batch
@@ -109,6 +109,10 @@ class InfoGAN(Game):
         critic = self.divergence.critic_loss(data, model) + charge - information
         generator = self.divergence.generator_loss(data, model) - information
         return Outcome({"critic": critic, "generator": generator}, {"data": data, "model": model})
+
+    def answers(self, x: Tensor) -> Tensor:
+        """The parameters of Q(c | x), shape (n, answers)."""
+        return self.critic.recognise(x)[1]
 
     def answer(self, x: Tensor) -> Tensor:
         """The critic's score and its answers side by side, shape (n, 1 + answers)."""

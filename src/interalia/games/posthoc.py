@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-from torch import Tensor, nn
+from typing import Any
 
-from interalia.adversarial.disturbances import Disturbance
-from interalia.adversarial.divergences import GAN, Divergence
-from interalia.adversarial.penalties import Joints, Penalty
-from interalia.conditionals import Conditional, Prior
-from interalia.games.game import Game, Outcome
+from torch import Tensor
+
+from interalia.adversarial.penalties import Joints
+from interalia.games.ali import ALI
+from interalia.games.feeds import Data
+from interalia.games.game import Outcome, part
+from interalia.games.needs import Given, Needs, Setup
+
+TRAINED = (
+    "The generator was trained before and stays as it is; an encoder is sought that infers {latent} from what it "
+    "makes and from data. "
+)
 
 
-class PostHocALI(Game):
+@part
+class PostHocALI(ALI):
     """ALI's game played by the encoder alone, for a generator that is already trained and stays as it is.
 
         critic:   as in ALI
@@ -37,30 +45,19 @@ class PostHocALI(Game):
     """
 
     players = {"encoder": ["encoder"], "critic": ["critic"]}
-    packs = True
-    fixed = ("decoder",)
+    feeds = Data
+    title = "ALI after the fact (an encoder for a generator trained before)"
+    teaches = (
+        TRAINED + "A critic tries to tell the pairs (data, inferred z) from the pairs (made data, random z), and the "
+        "encoder learns to make them alike."
+    )
 
-    def __init__(
-        self,
-        encoder: Conditional,
-        decoder: Conditional,
-        critic: nn.Module,
-        prior: Prior,
-        divergence: Divergence = GAN(),  # noqa: B008 (frozen)
-        penalty: Penalty | None = None,
-        noise: Disturbance | None = None,
-        together: bool = True,
-    ) -> None:
-        super().__init__()
-        self.encoder = encoder
-        self.decoder = decoder
-        self.critic = critic
-        self.prior = prior
-        self.divergence = divergence
-        self.penalty = penalty
-        self.noise = noise
-        self.together = together
+    def __post_init__(self) -> None:
         self.fix()
+
+    @classmethod
+    def needs(cls, s: Setup, **settings: Any) -> Needs:
+        return {**super().needs(s, **settings), "decoder": Given(s.decode(s.z, s.x))}
 
     def sample(self, *batch: Tensor) -> Joints:
         (x,) = batch

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
-from typing import Literal
+from dataclasses import field
+from typing import Any, Literal
 
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import l1_loss, mse_loss
 
-from interalia.adversarial.disturbances import Disturbance
-from interalia.adversarial.divergences import GAN, Divergence
-from interalia.adversarial.penalties import Joints, Penalty
+from interalia.adversarial.penalties import Joints
 from interalia.conditionals import Conditional, Dirac, Gaussian, Prior, Squashed, Uniform, log_bernoulli, odds_of
 from interalia.errors import UserError
-from interalia.games.game import Game, Outcome
+from interalia.games.feeds import Data
+from interalia.games.game import Game, Outcome, part
+from interalia.games.gan import GAN
+from interalia.games.needs import Given, Needs, Setup
+from interalia.games.posthoc import TRAINED
 
 Distance = Literal["auto", "mse", "l1", "cross-entropy"]
 
 
+@part
 class LatentRegressor(Game):
     """An encoder for a generator that is already trained and stays as it is: it is charged for the z that it does not find.
 
@@ -49,17 +53,21 @@ class LatentRegressor(Game):
     """
 
     players = {"regressor": ["encoder"]}
-    fixed = ("decoder",)
-    judges = ""
+    title = "a latent regressor (an encoder for a generator trained before)"
+    teaches = TRAINED + "It is charged for the distance from the z that a sample was made from; there is no critic."
 
-    def __init__(self, encoder: Conditional, decoder: Conditional, prior: Prior, distance: Distance = "auto") -> None:
-        super().__init__()
-        check_distance(distance, prior, encoder)
-        self.encoder = encoder
-        self.decoder = decoder
-        self.prior = prior
-        self.distance = distance
+    encoder: Conditional
+    decoder: Conditional
+    prior: Prior
+    distance: Distance = "auto"
+
+    def __post_init__(self) -> None:
+        check_distance(self.distance, self.prior, self.encoder)
         self.fix()
+
+    @classmethod
+    def needs(cls, s: Setup, **settings: Any) -> Needs:
+        return {"encoder": s.infer(s.x, s.z), "decoder": Given(s.decode(s.z, s.x))}
 
     def sample(self, *batch: Tensor) -> Joints:
         z = self.prior.sample((len(batch[0]),))  # z ~ p(z)
@@ -70,7 +78,8 @@ class LatentRegressor(Game):
         return Outcome({"regressor": missed(self.encoder, x_tilde, z, self.distance)})
 
 
-class JointLatentRegressor(Game):
+@part
+class JointLatentRegressor(GAN):
     """GAN whose samples an encoder has to read z off, to which the generator is held as well.
 
         critic:     GAN's
@@ -92,40 +101,29 @@ class JointLatentRegressor(Game):
         >>> import torch
         >>> from interalia.conditionals import StandardNormal
         >>> from interalia.networks.mlp import MLP, Joint
-        >>> game = JointLatentRegressor(Dirac(MLP(2, 3)), Dirac(MLP(3, 2)), Joint(MLP(2, 1)), StandardNormal(3))
+        >>> game = JointLatentRegressor(Dirac(MLP(3, 2)), Joint(MLP(2, 1)), StandardNormal(3), encoder=Dirac(MLP(2, 3)))
         >>> sorted(game(torch.zeros(8, 2)).losses)
         ['critic', 'generator', 'regressor']
     """
 
     players = {"generator": ["decoder"], "critic": ["critic"], "regressor": ["encoder"]}
-    packs = True
-    judges = "x"
+    feeds = Data
+    title = "a GAN with a joint latent regressor"
+    teaches = (
+        "A generator that makes data from {latent} and a critic learn against each other, as in a GAN, and an "
+        "encoder learns to read z off the samples; the generator is charged too for what the encoder cannot read."
+    )
 
-    def __init__(
-        self,
-        encoder: Conditional,
-        decoder: Conditional,
-        critic: nn.Module,
-        prior: Prior,
-        divergence: Divergence = GAN(),  # noqa: B008 (frozen)
-        penalty: Penalty | None = None,
-        noise: Disturbance | None = None,
-        together: bool = True,
-        weight: float = 0.25,
-        distance: Distance = "auto",
-    ) -> None:
-        super().__init__()
-        check_distance(distance, prior, encoder)
-        self.encoder = encoder
-        self.decoder = decoder
-        self.critic = critic
-        self.prior = prior
-        self.divergence = divergence
-        self.penalty = penalty
-        self.noise = noise
-        self.together = together
-        self.weight = weight
-        self.distance = distance
+    encoder: Conditional = field(kw_only=True)
+    weight: float = 0.25
+    distance: Distance = "auto"
+
+    def __post_init__(self) -> None:
+        check_distance(self.distance, self.prior, self.encoder)
+
+    @classmethod
+    def needs(cls, s: Setup, **settings: Any) -> Needs:
+        return {"encoder": s.infer(s.x, s.z), **super().needs(s, **settings)}
 
     def sample(self, *batch: Tensor) -> Joints:
         (x,) = batch
@@ -145,11 +143,11 @@ class JointLatentRegressor(Game):
 def check_distance(distance: Distance, prior: Prior, encoder: Conditional) -> None:
     """Raises a UserError where the cross-entropy is asked of z, or of an encoder, that does not lie in [-1, 1]."""
     if distance == "cross-entropy" and not isinstance(prior, Uniform):
-        raise UserError("the cross-entropy is one of z in [-1, 1]; give --prior uniform, or another distance.")
+        raise UserError("the cross-entropy is one of z in [-1, 1]; choose `prior='uniform'`, or another distance.")
     if distance == "cross-entropy" and isinstance(encoder, Gaussian):
         raise UserError(
-            "the cross-entropy is one of an encoder that answers z in [-1, 1], and a Gaussian's mean is anywhere; use "
-            "--encoder dirac, or another distance."
+            "the cross-entropy is one of an encoder that answers z in [-1, 1], and a Gaussian's mean is anywhere; choose "
+            "`encoder='dirac'`, or another distance."
         )
 
 

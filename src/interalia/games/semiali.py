@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import cross_entropy, kl_div
 
-from interalia.adversarial.disturbances import Disturbance
-from interalia.adversarial.divergences import GAN, Divergence
-from interalia.adversarial.penalties import Joints, Penalty
-from interalia.conditionals import Conditional, Prior
+from interalia.adversarial.penalties import Joints
 from interalia.contexts import full
 from interalia.errors import UserError
-from interalia.games.game import Game, Outcome
+from interalia.games.ali import ALI, PAIRS
+from interalia.games.feeds import PartlyLabeled
+from interalia.games.game import Outcome, part
+from interalia.games.needs import Needs, Setup
 
 SMALL = 0.1  # the norm of the first change of x, at which the gradient is looked at
 
@@ -23,7 +25,8 @@ def unit(x: Tensor) -> Tensor:
     return x / norms.view(-1, *[1] * (x.ndim - 1))
 
 
-class SemiALI(Game):
+@part
+class SemiALI(ALI):
     """ALI whose critic answers K + 1 classes of a pair (x, z): the K labels, and "decoded".
 
     With l_1 .. l_K the critic's logits, and that of "decoded" fixed at 0, which a softmax leaves free, P(encoded) is
@@ -54,41 +57,28 @@ class SemiALI(Game):
         UserError: the critic has no logits.
     """
 
-    players = {"generator": ["encoder", "decoder"], "critic": ["critic"]}
-    semi = True
+    feeds = PartlyLabeled
+    title = "semi-supervised ALI (adversarially learned inference whose critic knows the classes)"
+    teaches = PAIRS + "The critic also tells the class of an input, for which it is shown the labels of a few of them."
 
-    def __init__(
-        self,
-        encoder: Conditional,
-        decoder: Conditional,
-        critic: nn.Module,
-        prior: Prior,
-        divergence: Divergence = GAN(),  # noqa: B008 (frozen)
-        penalty: Penalty | None = None,
-        noise: Disturbance | None = None,
-        together: bool = True,
-        label_weight: float = 1.0,
-        cycle: float = 0.0,
-        vat: float = 0.0,
-        radius: float = 1.5,
-    ) -> None:
-        super().__init__()
-        if not getattr(critic, "classes", 0):
-            raise UserError("SemiALI needs a critic that answers a logit for each label; use --networks auto.")
-        self.encoder = encoder
-        self.decoder = decoder
-        self.critic = critic
-        self.prior = prior
-        self.divergence = divergence
-        self.penalty = penalty
-        self.noise = noise
-        self.together = together
-        self.label_weight = label_weight
-        self.cycle = cycle
-        self.vat = vat
-        if radius < 0:
-            raise ValueError(f"`radius` is {radius}, and it is the norm of a change: 0 or more")
-        self.radius = radius
+    label_weight: float = 1.0
+    cycle: float = 0.0
+    vat: float = 0.0
+    radius: float = 1.5
+
+    def __post_init__(self) -> None:
+        if not getattr(self.critic, "classes", 0):
+            raise UserError(
+                "SemiALI needs a critic that answers a logit for each label; choose other `networks`, such as auto."
+            )
+        if self.radius < 0:
+            raise ValueError(f"`radius` is {self.radius}, and it is the norm of a change: 0 or more")
+
+    @classmethod
+    def needs(cls, s: Setup, **settings: Any) -> Needs:
+        if s.classes < 2:
+            raise UserError(f"{cls.__name__} reads labels, and there are fewer than 2; choose other data.")
+        return {**super().needs(s, **settings), "critic": s.judge(s.x, s.z, classes=s.classes, packable=False)}
 
     def sample(self, *batch: Tensor) -> Joints:
         x, x_l, y = batch

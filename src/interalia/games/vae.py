@@ -11,10 +11,11 @@ from torch import Tensor
 from interalia.adversarial.penalties import Joints
 from interalia.conditionals import Conditional, Gaussian, Prior, StandardNormal, drawn
 from interalia.errors import UserError
-from interalia.games.game import Outcome
-from interalia.games.variational import Observed, Variational
+from interalia.games.game import Outcome, part
+from interalia.games.variational import BOUND, Observed, Variational
 
 
+@part
 class VAE(Variational):
     """An encoder and a decoder that maximise a lower bound of log p(x), in nats, without a critic:
 
@@ -62,40 +63,47 @@ class VAE(Variational):
     """
 
     players = {"autoencoder": ["encoder", "decoder", "prior"]}
-    judges = ""
+    title = "VAE (a variational autoencoder)"
+    teaches = (
+        BOUND + "Both raise one number, a lower bound of log p(x), the log-likelihood of the data in nats. There is no "
+        "critic, and so nothing to be balanced."
+    )
+    reading = (
+        "How to read it: there is no critic, so the loss falls as the model gets better, and where it has stopped falling "
+        "more training brings little. It is minus the lower bound of log p(x) on training data, in nats."
+    )
 
-    def __init__(
-        self,
-        encoder: Conditional,
-        decoder: Conditional,
-        prior: Prior,
-        likelihood: Observed = "gaussian",
-        sigma: float = 0.1,
-        beta: float = 1.0,
-        samples: int = 1,
-        doubly: bool = False,
-        analytic: bool = True,
-    ) -> None:
-        super().__init__(encoder, decoder, prior, likelihood, sigma)
-        if not encoder.density:
+    encoder: Conditional
+    decoder: Conditional
+    prior: Prior
+    likelihood: Observed = "gaussian"
+    sigma: float = 0.1
+    beta: float = 1.0
+    samples: int = 1
+    doubly: bool = False
+    analytic: bool = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.encoder.density:
             raise UserError(
-                "VAE needs log q(z | x), and this encoder has samples and no density; use --encoder gaussian, or --game avb."
+                "VAE needs log q(z | x), and this encoder has samples and no density; choose another `encoder`, such as "
+                "gaussian, or play avb."
             )
-        if beta < 0 or samples < 1:
-            raise ValueError(f"`beta` is {beta} and `samples` is {samples}; they are 0 or more, and 1 or more")
-        if samples > 1 and beta != 1:
-            raise ValueError(f"`beta` is {beta}, and a bound of {samples} samples is one for beta = 1 alone")
-        if doubly and not isinstance(encoder, Gaussian):
-            raise UserError("`doubly` needs a Gaussian encoder; use --encoder gaussian, or leave it out.")
-        self.beta = beta
-        self.samples = samples
-        self.doubly = doubly
+        if self.beta < 0 or self.samples < 1:
+            raise ValueError(
+                f"`beta` is {self.beta} and `samples` is {self.samples}; they are 0 or more, and 1 or more"
+            )
+        if self.samples > 1 and self.beta != 1:
+            raise ValueError(f"`beta` is {self.beta}, and a bound of {self.samples} samples is one for beta = 1 alone")
+        if self.doubly and not isinstance(self.encoder, Gaussian):
+            raise UserError("`doubly` needs a Gaussian encoder; choose `encoder='gaussian'`, or leave it out.")
         self.analytic = (
-            analytic
-            and samples == 1
-            and not doubly
-            and isinstance(encoder, Gaussian)
-            and isinstance(prior, StandardNormal)
+            self.analytic
+            and self.samples == 1
+            and not self.doubly
+            and isinstance(self.encoder, Gaussian)
+            and isinstance(self.prior, StandardNormal)
         )
 
     def sample(self, *batch: Tensor) -> Joints:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -13,10 +14,12 @@ from interalia.adversarial.penalties import Joints, Penalty
 from interalia.conditionals import Conditional, Gaussian, Prior, StandardNormal
 from interalia.contexts import full
 from interalia.errors import UserError
-from interalia.games.game import Game, Outcome
+from interalia.games.game import Game, Outcome, part
+from interalia.games.needs import Needs, Setup
 from interalia.networks.layers import Joint
 
 
+@part
 class VAEGAN(Game):
     """A variational autoencoder that measures its reconstructions in the features of a GAN's critic, f.
 
@@ -57,38 +60,41 @@ class VAEGAN(Game):
     """
 
     players = {"encoder": ["encoder"], "decoder": ["decoder"], "critic": ["critic"]}
-    judges = "x"
+    title = "VAE/GAN (a variational autoencoder with a GAN's critic)"
+    teaches = (
+        "A variational autoencoder with {latent} and a GAN learn together: the decoder is also the generator, and"
+        " what a reconstruction loses is counted in what the critic sees of an image, not in pixels."
+    )
+    judged = "data, on its reconstructions and on samples"
 
-    def __init__(
-        self,
-        encoder: Conditional,
-        decoder: Conditional,
-        critic: nn.Module,
-        prior: Prior,
-        divergence: Divergence = GAN(),  # noqa: B008 (frozen)
-        penalty: Penalty | None = None,
-        noise: Disturbance | None = None,
-        together: bool = True,
-        feature: float = 30.0,
-        gamma: float = 0.05,
-    ) -> None:
-        super().__init__()
-        if not isinstance(encoder, Gaussian):
-            raise UserError("VAEGAN needs a Gaussian encoder, for KL(q(z | x) || p(z)); use --encoder gaussian.")
-        if not isinstance(prior, StandardNormal):
-            raise UserError("VAEGAN needs the standard normal prior, for KL(q(z | x) || p(z)); use --prior normal.")
+    encoder: Conditional
+    decoder: Conditional
+    critic: nn.Module
+    prior: Prior
+    divergence: Divergence = GAN()
+    penalty: Penalty | None = None
+    noise: Disturbance | None = None
+    together: bool = True
+    feature: float = 30.0
+    gamma: float = 0.05
+
+    def __post_init__(self) -> None:
+        critic = self.critic
+        if not isinstance(self.encoder, Gaussian):
+            raise UserError("VAEGAN needs a Gaussian encoder, for KL(q(z | x) || p(z)); choose `encoder='gaussian'`.")
+        if not isinstance(self.prior, StandardNormal):
+            raise UserError(
+                "VAEGAN needs the standard normal prior, for KL(q(z | x) || p(z)); choose `prior='normal'`."
+            )
         if not hasattr(critic, "features") or (getattr(critic, "x", None) is None and isinstance(critic, Joint)):
-            raise UserError("VAEGAN needs a critic that answers its features of x; use --networks auto.")
-        self.encoder = encoder
-        self.decoder = decoder
-        self.critic = critic
-        self.prior = prior
-        self.divergence = divergence
-        self.penalty = penalty
-        self.noise = noise
-        self.together = together
-        self.feature = feature
-        self.gamma = gamma
+            raise UserError(
+                "VAEGAN needs a critic that answers its features of x; choose other `networks`, such as auto."
+            )
+
+    @classmethod
+    def needs(cls, s: Setup, **settings: Any) -> Needs:
+        critic = s.judge(s.x, packable=False)  # its features are of single images
+        return {"encoder": s.infer(s.x, s.z), "decoder": s.decode(s.z, s.x), "critic": critic}
 
     def sample(self, *batch: Tensor) -> Joints:
         (x,) = batch

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -11,8 +11,13 @@ from torch import Tensor
 from interalia.conditionals import Conditional, Prior, Uniform, log_bernoulli, log_odds
 from interalia.errors import UserError
 from interalia.games.game import Game
+from interalia.games.needs import Needs, Setup
 
 Observed = Literal["gaussian", "bernoulli"]
+BOUND = (
+    "Two networks learn together: an encoder that tells which z could have made an input, {latent}, as a "
+    "distribution q(z | x), and a decoder that tells how likely data is under a z. "
+)
 
 
 class Variational(Game):
@@ -36,28 +41,35 @@ class Variational(Game):
         ValueError: `sigma` is not above 0.
     """
 
-    def __init__(
-        self, encoder: Conditional, decoder: Conditional, prior: Prior, likelihood: Observed, sigma: float
-    ) -> None:
-        super().__init__()
-        if not 0 < sigma < math.inf:
-            raise ValueError(f"`sigma` is {sigma}, and a standard deviation is above 0")
-        prior.log_prob(prior.sample((1,)))  # raises where there is none
-        if isinstance(prior, Uniform) and (encoder.density or encoder.moments):
+    encoder: Conditional
+    decoder: Conditional
+    prior: Prior
+    likelihood: Observed
+    sigma: float
+
+    def __post_init__(self) -> None:
+        if not 0 < self.sigma < math.inf:
+            raise ValueError(f"`sigma` is {self.sigma}, and a standard deviation is above 0")
+        self.prior.log_prob(self.prior.sample((1,)))  # raises where there is none
+        if isinstance(self.prior, Uniform) and (self.encoder.density or self.encoder.moments):
             raise UserError(
                 "a uniform prior has no mass outside of [-1, 1], where this encoder's q(z | x) has some, so that its KL is "
-                "infinite; use --prior normal, or avb with --encoder implicit."
+                "infinite; choose another `prior`, such as normal, or avb with an implicit `encoder`."
             )
-        self.encoder = encoder
-        self.decoder = decoder
-        self.prior = prior
-        self.likelihood = likelihood
-        self.sigma = sigma
-        encoder.attach(self.log_joint)  # a method, no network: it stays the game's own, in copies too
-        encoder.follow(decoder)
+        self.encoder.attach(self.log_joint)  # a method, no network: it stays the game's own, in copies too
+        self.encoder.follow(self.decoder)
+
+    @classmethod
+    def needs(cls, s: Setup, **settings: Any) -> Needs:
+        if settings["likelihood"] == "bernoulli" and s.x.support != "unit":
+            raise UserError(
+                "a Bernoulli likelihood is one of images in [0, 1]; use vae(likelihood='gaussian') for vectors."
+            )
+        return {"encoder": s.infer(s.x, s.z), "decoder": s.decode(s.z, s.x)}
 
     @property
-    def binary(self) -> bool:  # type: ignore[override]
+    def binary(self) -> bool:
+        """Whether p(x | z) is one of zeros and ones."""
         return self.likelihood == "bernoulli"
 
     def outputs(self, z: Tensor) -> Tensor:
@@ -75,7 +87,12 @@ class Variational(Game):
         return -each.flatten(1).sum(1)
 
     def log_likelihood(self, x: Tensor, z: Tensor) -> Tensor:
+        """log p(x | z) in nats, shape (n,)."""
         return self.log_density(x, self.outputs(z))
+
+    def log_joint(self, x: Tensor, z: Tensor) -> Tensor:
+        """log p(x, z) = log p(x | z) + log p(z) in nats, shape (n,)."""
+        return self.log_likelihood(x, z) + self.prior.log_prob(z)
 
     def simulate(self, z: Tensor) -> Tensor:
         """x ~ p(x | z), with the noise that the likelihood has around the decoder's mean."""

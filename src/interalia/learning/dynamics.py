@@ -66,7 +66,7 @@ class Dynamics(abc.ABC):
     def __init__(self, game: Game, optimisers: Mapping[str, Optimizer], rules: Rules = Rules()) -> None:
         if rules.balance < 1 and "critic" not in game.players:
             raise UserError(
-                f"`balance` holds back a critic that wins, and {type(game).__name__} has none; leave --balance out."
+                f"`balance` holds back a critic that wins, and {type(game).__name__} has none; leave `balance` out."
             )
         self.game = game
         self.optimisers = optimisers
@@ -307,7 +307,7 @@ class Optimistic(Dynamics):
         return outcome
 
 
-class Consensus(Dynamics):
+class Consensus(Simultaneous):
     """Simultaneous moves along F + gamma grad (||F||^2 / 2): towards where no player wants to move.
 
     It differentiates gradients once more, which costs about three times as much as simultaneous moves.
@@ -336,11 +336,6 @@ class Consensus(Dynamics):
             )
         self.gamma = gamma
 
-    def step(self, batches: Batches) -> Outcome:
-        outcome = self.look(batches, *self.game.players)
-        self.move(*self.game.players)
-        return outcome
-
     def gradients(self, batch: Sequence[Tensor], players: Sequence[str], share: float) -> Outcome:
         with self.rules.precision():
             outcome = self.game(*batch)
@@ -362,7 +357,7 @@ class Consensus(Dynamics):
         return outcome
 
 
-class OneStage(Dynamics):
+class OneStage(Simultaneous):
     """Simultaneous moves for less: the critic is gone through backwards once, for both players.
 
     Where the critic scores each sample by itself, and the generator's loss reaches what the critic judges through the scores
@@ -405,11 +400,6 @@ class OneStage(Dynamics):
         self.other = others[0]
         self.apart = False  # whether the critic is known to score each sample by itself
         self.check_layers()
-
-    def step(self, batches: Batches) -> Outcome:
-        outcome = self.look(batches, *self.game.players)
-        self.move(*self.game.players)
-        return outcome
 
     def gradients(self, batch: Sequence[Tensor], players: Sequence[str], share: float) -> Outcome:
         self.check_layers()
@@ -489,7 +479,7 @@ class OneStage(Dynamics):
 
     def refusal(self, reason: str) -> UserError:
         return UserError(
-            f"{type(self.game).__name__} cannot be trained in one stage: {reason}; use --dynamics simultaneous, which "
+            f"{type(self.game).__name__} cannot be trained in one stage: {reason}; use `dynamics='simultaneous'`, which "
             f"makes the same moves."
         )
 
@@ -545,4 +535,5 @@ REGISTRY: Registry[Callable[..., Dynamics]] = Registry(
         "consensus": Consensus,
         "one-stage": OneStage,
     },
+    base=Dynamics,
 )

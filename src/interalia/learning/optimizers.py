@@ -38,10 +38,7 @@ def rmsprop(parameters: Parameters, lr: float = 5e-5, weight_decay: float = 0.0)
     return RMSprop(parameters, lr=lr, weight_decay=weight_decay)
 
 
-OPTIMISERS: Registry[Callable[..., Optimizer]] = Registry(
-    "optimisers",
-    {"adam": adam, "sgd": sgd, "rmsprop": rmsprop},
-)
+OPTIMIZERS: Registry[Callable[..., Optimizer]] = Registry("optimizers", {"adam": adam, "sgd": sgd, "rmsprop": rmsprop})
 
 
 Schedule = Callable[[float], float]  # the share of training that is over, in [0, 1] -> a factor on the learning rate
@@ -94,13 +91,7 @@ def grown(t: float, warmup: float) -> float:
 
 
 SCHEDULES: Registry[Callable[..., Schedule]] = Registry(
-    "schedules",
-    {
-        "constant": constant,
-        "linear": linear,
-        "exponential": exponential,
-        "cosine": cosine,
-    },
+    "schedules", {"constant": constant, "linear": linear, "exponential": exponential, "cosine": cosine}
 )
 
 
@@ -179,7 +170,4 @@ def uniform(decay: float, start: float = 0.0) -> Averaging:
     return Averaging(start=start)
 
 
-AVERAGES: Registry[Callable[..., Averaging | None]] = Registry(
-    "averages",
-    {"moving": moving, "uniform": uniform},
-)
+AVERAGES: Registry[Callable[..., Averaging | None]] = Registry("averages", {"moving": moving, "uniform": uniform})

@@ -12,46 +12,27 @@ from typing import Any
 from interalia.metrics import definitions  # noqa: F401  # which fills the registry
 from interalia.metrics.entries import REGISTRY, Group, Metric, Tile, metric
 
+REGISTRY.settle()
+
 _HOMES = {
     "extractors": ["Extractor", "RandomConvolutions", "Identity", "Inception", "extractor_for"],
     "classifier": ["Classifier"],
-    "distances": [
-        "frechet",
-        "frechet_distance",
-        "kernel_distance",
-        "inception_score",
-        "maximum_mean_discrepancy",
-    ],
+    "distances": ["frechet", "frechet_distance", "kernel_distance", "inception_score", "maximum_mean_discrepancy"],
     "coverage": ["precision_recall_density_coverage", "mixture_coverage"],
     "inference": [
-        "reconstruction",
-        "nearest_neighbour_accuracy",
-        "linear_probe_accuracy",
-        "svm_errors",
-        "posterior_moments",
-        "expected_kl",
-        "marginal_kl",
-        "latent_reconstruction",
+        "reconstruction", "nearest_neighbour_accuracy", "linear_probe_accuracy", "svm_errors", "posterior_moments",
+        "expected_kl", "marginal_kl", "latent_reconstruction",
     ],
     "codes": ["matching", "code_error", "code_bounds"],
     "similarity": ["peak_signal_to_noise", "structural_similarity"],
     "likelihood": [
-        "Estimate",
-        "Sandwich",
-        "elbo",
-        "importance_bound",
-        "annealed_importance",
-        "bidirectional_check",
-        "kernel_estimate",
-        "Likelihood",
-        "kernel_likelihood",
-        "log_densities",
-        "cross_validated_bandwidth",
+        "Estimate", "Sandwich", "elbo", "importance_bound", "annealed_importance", "bidirectional_check",
+        "kernel_estimate", "Likelihood", "kernel_likelihood", "log_densities", "cross_validated_bandwidth",
         "held_out_bandwidth",
     ],
     "evidence": ["Evidence", "Comparison", "Points"],
     "evaluation": ["Measure", "evaluate", "measure", "watched"],
-}
+}  # fmt: skip
 
 __all__ = ["REGISTRY", "Group", "Metric", "Tile", "metric", *(name for names in _HOMES.values() for name in names)]
 

@@ -402,7 +402,7 @@ def frechet_distance(e: Evidence) -> Found:
 def frechet_floor(e: Evidence) -> Found:
     """Frechet distance between the features of training data and of held-out data, of a perfect model's bias."""
     found = [one.floor for one in e.comparisons.values()]
-    same = f" with {e.kind_of_condition} as theirs" if e.condition is not None else ""
+    same = f" with {e.game.data.y} as theirs" if e.condition is not None else ""
     if e.translates:
         protocol = f"as many of the train split, mean of both; {_both_ways(e)}; {_extractors(e)}"
     else:
@@ -535,7 +535,7 @@ def reverse_kl(e: Evidence) -> Found:
 
 
 def _of_posterior(e: Evidence, perfect: float | None = None) -> str:
-    mean, variance = e.game.prior.mean, e.game.prior.variance
+    mean, variance = e.prior.mean, e.prior.variance
     protocol = f"{e.where}; one draw of q(z | x) each; the prior has mean {mean:g} and variance {variance:.4g}"
     if perfect is None:
         return protocol
@@ -552,7 +552,7 @@ def _away(e: Evidence) -> float:
 def posterior_mean_norm(e: Evidence) -> Found:
     """Distance of the mean of q(z) from the prior's mean; never 0 from few draws."""
     n, d = e.z_hat.shape
-    return e.posterior.mean_norm, _of_posterior(e, math.sqrt(d * e.game.prior.variance / n))
+    return e.posterior.mean_norm, _of_posterior(e, math.sqrt(d * e.prior.variance / n))
 
 
 @metric(group=POSTERIOR)
@@ -564,20 +564,20 @@ def posterior_variance(e: Evidence) -> Found:
 @metric(group=POSTERIOR)
 def posterior_variance_least(e: Evidence) -> Found:
     """Variance of q(z) in its narrowest dimension; of few draws under the prior's."""
-    return e.posterior.variance_least, _of_posterior(e, max(0.0, e.game.prior.variance * (1 - _away(e))))
+    return e.posterior.variance_least, _of_posterior(e, max(0.0, e.prior.variance * (1 - _away(e))))
 
 
 @metric(group=POSTERIOR)
 def posterior_variance_greatest(e: Evidence) -> Found:
     """Variance of q(z) in its widest dimension; of few draws above the prior's."""
-    return e.posterior.variance_greatest, _of_posterior(e, e.game.prior.variance * (1 + _away(e)))
+    return e.posterior.variance_greatest, _of_posterior(e, e.prior.variance * (1 + _away(e)))
 
 
 @metric("lower", group=POSTERIOR)
 def posterior_covariance_distance(e: Evidence) -> Found:
     """Frobenius distance of the covariances of q(z) and the prior; never 0 from few draws."""
     n, d = e.z_hat.shape
-    return e.posterior.covariance_distance, _of_posterior(e, e.game.prior.variance * math.sqrt(d * (d + 1) / n))
+    return e.posterior.covariance_distance, _of_posterior(e, e.prior.variance * math.sqrt(d * (d + 1) / n))
 
 
 @metric("lower", "nats", group=POSTERIOR, needs=(needs.more_draws_than_latents,))
@@ -599,6 +599,6 @@ def posterior_mmd(e: Evidence) -> Found:
 
     order = permutation(len(e.z_hat), e.seed)
     some = e.z_hat[order[:DISCREPANCY_COUNT]]
-    bandwidth = math.sqrt(e.z_hat.shape[1] * e.game.prior.variance)
+    bandwidth = math.sqrt(e.z_hat.shape[1] * e.prior.variance)
     value = maximum_mean_discrepancy(some, tasks.latents(e.game, len(some), e.seed + 1), bandwidth)
     return value, f"{_of_posterior(e)}; {len(some)} of each, Gaussian kernel of width {bandwidth:.4g}"

@@ -104,7 +104,7 @@ class Metric:
             return ""
 
 
-REGISTRY: Registry[Metric] = Registry("metrics", {})
+REGISTRY: Registry[Metric] = Registry("metrics", {}, base=Metric)
 
 
 def metric(
@@ -136,13 +136,13 @@ def metric(
         ...     return float(e.x.mean() - e.samples.mean())
         >>> REGISTRY["darkness"].about, REGISTRY["darkness"].better
         ('How much darker samples are than data.', 'lower')
-        >>> del REGISTRY.entries["darkness"]
+        >>> REGISTRY.remove("darkness")
     """
 
     def add(take: Callable[[Evidence], float | tuple[float, str]]) -> Metric:
         about = " ".join((inspect.getdoc(take) or "").split("\n\n")[0].split())
         made = Metric(take.__name__, about, take, better, unit, needs, group, during_training, tile, sentence)
-        REGISTRY.add(made.name, made)
+        REGISTRY.add(made.name, made, module=take.__module__)
         return made
 
     return add

@@ -13,10 +13,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from interalia import tasks
-from interalia.conditionals import Codes
+from interalia.conditionals import Codes, Prior
 from interalia.data.dataset import Dataset, Split
 from interalia.data.store import as_tensor
 from interalia.errors import UserError
+from interalia.games.capabilities import Generates, HasCodes, require
+from interalia.games.feeds import conditions
 from interalia.metrics.classifier import Classifier
 from interalia.metrics.codes import code_bounds
 from interalia.metrics.coverage import ModeCoverage, Neighbourhoods, mixture_coverage, precision_recall_density_coverage
@@ -114,7 +116,8 @@ class Evidence:
 
     Example:
         >>> import interalia
-        >>> game = interalia.build(interalia.runs.recipes.ali_digits())
+        >>> from interalia.runs import recipes
+        >>> game = interalia.build(recipes.ali_digits())
         >>> e = Evidence(game, interalia.data.load("digits"), count=20)
         >>> e.x.shape, e.x_hat.shape, e.samples.shape
         (torch.Size([20, 1, 8, 8]), torch.Size([20, 1, 8, 8]), torch.Size([20, 1, 8, 8]))
@@ -161,14 +164,11 @@ class Evidence:
     @cached_property
     def conditions(self) -> NDArray[Any] | None:
         """What a conditional game is given of each point of the split; None for any other."""
-        game = self.game
-        if not game.labels:
-            return None
-        found = self.dataset.conditions(self.split, game.attributes)
-        if found is None:
+        found = conditions(self.game.data, self.dataset, self.split)
+        if found is None and self.game.data.condition:
             raise UserError(
-                f"the {self.split} split of {self.dataset.name!r} has no labels, which this {type(game).__name__} is told of "
-                f"each point; evaluate it on data that has."
+                f"the {self.split} split of {self.dataset.name!r} has no labels, which this {type(self.game).__name__} is "
+                f"told of each point; evaluate it on data that has."
             )
         return found
 
@@ -176,9 +176,9 @@ class Evidence:
     def held_out(self) -> Points:
         """The points that everything is held against, chosen by the seed."""
         part, game, dataset = self.part, self.game, self.dataset
-        if tuple(game.shape) != dataset.shape:
+        if tuple(game.data.shape) != dataset.shape:
             raise UserError(
-                f"the game was built for the shape {tuple(game.shape)} and the data set {dataset.name!r} has "
+                f"the game was built for the shape {tuple(game.data.shape)} and the data set {dataset.name!r} has "
                 f"{dataset.shape}; evaluate it on the data that it was trained on."
             )
         found = _some(part, self.limit if self.count is None else self.count, self.seed, self.conditions)
@@ -233,10 +233,15 @@ class Evidence:
         """One draw of q(z | x) for each x, shape (n, latent)."""
         return tasks.encode(self.game, self.x, self.seed, how="sample", y=self.condition)
 
+    @property
+    def prior(self) -> Prior:
+        """p(z)."""
+        return require(self.game, Generates, "sampling").prior
+
     @cached_property
     def posterior(self) -> PosteriorMoments:
         """The moments of these draws against the prior's."""
-        return posterior_moments(self.z_hat, self.game.prior.mean, self.game.prior.variance)
+        return posterior_moments(self.z_hat, self.prior.mean, self.prior.variance)
 
     @cached_property
     def latents(self) -> tuple[Tensor, Tensor]:
@@ -268,14 +273,10 @@ class Evidence:
     @property
     def drawn(self) -> str:
         """How samples are drawn, for a protocol."""
-        if not self.game.labels:
-            return "draws of p(x | z)"
-        return f"draws of p(x | z, y) with the {self.kind_of_condition} of the held-out points"
-
-    @property
-    def kind_of_condition(self) -> str:
-        """What a conditional game is given: 'labels' or 'attributes'."""
-        return "attributes" if self.game.attributes else "labels"
+        data = self.game.data
+        return (
+            f"draws of p(x | z, y) with the {data.y} of the held-out points" if data.condition else "draws of p(x | z)"
+        )
 
     @cached_property
     def extractor(self) -> Extractor:
@@ -319,9 +320,8 @@ class Evidence:
 
     @property
     def codes(self) -> Codes:
-        """The prior of a game whose critic recognises codes."""
-        assert isinstance(self.game.prior, Codes)
-        return self.game.prior
+        """The prior of a game that reads codes."""
+        return require(self.game, HasCodes, "measuring codes").prior
 
     @cached_property
     def code_bounds(self) -> Tensor:
@@ -353,7 +353,7 @@ class Evidence:
     @property
     def translates(self) -> bool:
         """Whether game and data have two domains."""
-        return self.game.other is not None and self.dataset.other is not None
+        return self.game.data.other is not None and self.dataset.other is not None
 
     @property
     def other(self) -> Dataset:
@@ -405,7 +405,7 @@ def _some(split: Split, count: int, seed: int, conditions: NDArray[Any] | None =
 def _alike(game: Game, dataset: Dataset, points: Points, seed: int) -> Points:
     """As many training points as there are held-out ones, as though a perfect model had drawn them; of a conditional game
     with the labels or attributes of those, and others only where no training point has them."""
-    own = dataset.conditions("train", game.attributes) if game.labels else None
+    own = conditions(game.data, dataset, "train")
     if own is None or points.condition is None:
         return _some(dataset.train, len(points.x), seed)
     together = np.concatenate([own, points.condition.numpy()])

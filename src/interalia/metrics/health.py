@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,18 +21,15 @@ from torch.distributions import Normal
 from interalia import tasks
 from interalia.adversarial.disturbances import outscoring
 from interalia.adversarial.divergences import Wasserstein
-from interalia.data.sampler import permutation
+from interalia.data.sampler import some_rows
 from interalia.data.store import Store
 from interalia.errors import UserError
+from interalia.games.capabilities import Adversarial, Generates, Infers, require
+from interalia.games.needs import critics
 from interalia.games.variational import Variational
 from interalia.metrics import verdicts
 from interalia.metrics.distances import maximum_mean_discrepancy
-from interalia.metrics.inference import (
-    latent_reconstruction,
-    marginal_kl,
-    posterior_moments,
-    reconstruction,
-)
+from interalia.metrics.inference import latent_reconstruction, marginal_kl, posterior_moments, reconstruction
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -195,64 +193,61 @@ def of_arrays(
             "of one kind of examples, such as (n, d) or (n, channels, height, width)."
         )
     total, shape = len(held_out), tuple(held_out.shape[1:])
+    if labels is not None and len(fake) != total:
+        raise UserError(f"there are {len(fake)} samples and {total} labels; draw one sample with each label of `x`.")
     n = min(total, len(fake), COUNT)
-    rows = _rows(total, n)
-
-    def fitting(given: ArrayLike, name: str, wanted: tuple[int, ...] | None = None) -> Tensor:
-        """One row for each x, of those that are looked at."""
-        values = _array(given, name)
-        if not values.ndim or len(values) != total or (wanted is not None and tuple(values.shape[1:]) != wanted):
-            form = "..." if wanted is None else ", ".join(map(str, wanted))
-            raise UserError(
-                f"`{name}` has the shape {tuple(values.shape)}; beside so many `x` it is ({total}, {form})."
-            )
-        return values[rows]
-
-    def in_features(values: Tensor) -> Tensor:
-        found = values.flatten(1) if features is None else _array(features(values), "features")
-        if found.ndim != 2 or len(found) != len(values):
-            raise UserError(
-                f"`features` made the shape {tuple(found.shape)} of {len(values)} examples; it has to make one row of each."
-            )
-        return found
-
+    fitting, in_features = partial(_fitting, total, some_rows(total, n)), partial(_in_features, features)
     signs: dict[str, float] = {"examples": float(n)}
     if n >= 2:
-        own = held_out[rows]
+        own = fitting(held_out, "x")
         if reconstructions is not None:
             signs["ratio"] = reconstruction(own, fitting(reconstructions, "reconstructions", shape)).ratio
-        for name, values in (("z", z), ("z_mean", z_mean)):
-            if values is None:
-                continue
-            drawn = fitting(values, name)
-            if drawn.ndim != 2 or not drawn.shape[1] or not prior[1] > 0:
-                raise UserError(
-                    f"`{name}` has the shape {tuple(drawn.shape)} and `prior` is {prior}; give latents (n, d), and the mean "
-                    "and the positive variance of each dimension of p(z)."
-                )
-            signs |= of_latents(drawn, *prior) if name == "z" else {"active": active(drawn, prior[1])}
-        of_x, of_fake = in_features(own), in_features(fake[rows if labels is not None else _rows(len(fake), n)])
+        if z is not None:
+            signs |= of_latents(_latents(fitting(z, "z"), "z", prior), *prior)
+        if z_mean is not None:
+            signs["active"] = active(_latents(fitting(z_mean, "z_mean"), "z_mean", prior), prior[1])
+        of_x, of_fake = in_features(own), in_features(fake[some_rows(total if labels is not None else len(fake), n)])
         signs |= _beside(of_x, of_fake, train, shape, in_features, kept)
         if labels is not None:
-            if len(fake) != total:
-                raise UserError(
-                    f"there are {len(fake)} samples and {total} labels; draw one sample with each label of `x`."
-                )
             signs |= of_labels(of_x, of_fake, fitting(labels, "labels"))
         if back is not None:
             signs["cycle"] = reconstruction(own, fitting(back, "back", shape)).ratio
-    pairs = [
-        _pair(part, name)
-        for name, part in (("scores", scores), ("held_out_scores", held_out_scores))
-        if part is not None
-    ]
-    if scores is not None:
-        signs |= of_scores(*pairs[0])
-    if held_out_scores is not None:
-        signs["sure_held_out"] = outscoring(*pairs[-1])
+    given = {"scores": scores, "held_out_scores": held_out_scores}
+    pairs = {name: _pair(part, name) for name, part in given.items() if part is not None}
+    if "scores" in pairs:
+        signs |= of_scores(*pairs["scores"])
+    if "held_out_scores" in pairs:
+        signs["sure_held_out"] = outscoring(*pairs["held_out_scores"])
     if pairs:
-        signs["judged"] = float(min(len(part) for pair in pairs for part in pair))
+        signs["judged"] = float(min(len(part) for pair in pairs.values() for part in pair))
     return _finite(signs)
+
+
+def _fitting(total: int, rows: Tensor, given: ArrayLike, name: str, wanted: tuple[int, ...] | None = None) -> Tensor:
+    """One row for each x, of those that are looked at."""
+    values = _array(given, name)
+    if not values.ndim or len(values) != total or (wanted is not None and tuple(values.shape[1:]) != wanted):
+        form = "..." if wanted is None else ", ".join(map(str, wanted))
+        raise UserError(f"`{name}` has the shape {tuple(values.shape)}; beside so many `x` it is ({total}, {form}).")
+    return values[rows]
+
+
+def _in_features(features: Callable[[Tensor], ArrayLike] | None, values: Tensor) -> Tensor:
+    found = values.flatten(1) if features is None else _array(features(values), "features")
+    if found.ndim != 2 or len(found) != len(values):
+        raise UserError(
+            f"`features` made the shape {tuple(found.shape)} of {len(values)} examples; it has to make one row of each."
+        )
+    return found
+
+
+def _latents(values: Tensor, name: str, prior: tuple[float, float]) -> Tensor:
+    if values.ndim != 2 or not values.shape[1] or not prior[1] > 0:
+        raise UserError(
+            f"`{name}` has the shape {tuple(values.shape)} and `prior` is {prior}; give latents (n, d), and the mean "
+            "and the positive variance of each dimension of p(z)."
+        )
+    return values
 
 
 def _beside(
@@ -271,7 +266,7 @@ def _beside(
         raise UserError(
             f"`train` has the shape {tuple(values.shape)}; beside these `x` it is (k, {str(shape)[1:-1].strip(',')})."
         )
-    chosen = _rows(len(values), min(len(values), TRAINING))
+    chosen = some_rows(len(values), min(len(values), TRAINING))
     return of_samples(x, samples, features(values[chosen]), len(chosen) / len(values), kept)
 
 
@@ -297,11 +292,6 @@ def _pair(values: tuple[ArrayLike, ArrayLike], name: str) -> tuple[Tensor, Tenso
     if len(p) < 2 or len(q) < 2:
         raise UserError(f"`{name}` has {len(p)} and {len(q)} scores; give 2 or more of data and of samples.")
     return p, q
-
-
-def _rows(total: int, count: int, seed: int = 0) -> Tensor:
-    """Which `count` of so many are looked at, in order."""
-    return permutation(total, seed)[:count].sort()[0]
 
 
 def examine(
@@ -330,22 +320,22 @@ def examine(
     kept = {} if kept is None else kept
     count = min(COUNT, len(dataset.validation))
     rows = {
-        "train": _rows(len(dataset.train), min(TRAINING, len(dataset.train)), seed),
+        "train": some_rows(len(dataset.train), min(TRAINING, len(dataset.train)), seed),
         "validation": torch.arange(count),
     }
     found = _critic(playing or game, dataset, rows, seed)
-    x, *told = _batch(game, dataset, "validation", rows["validation"])
+    x, *told = game.feeds.rows(game.data, dataset, "validation", rows["validation"])
     if len(x) < 2:
         return {}
     found["examples"] = float(len(x))
-    if game.other is not None:
+    if game.data.other is not None:
         return _finite(found | _cycles(game, dataset, x, seed))
-    y = next(iter(told), None) if game.labels else None
+    y = next(iter(told), None) if game.data.condition else None
     if "held out" not in kept:
         kept["held out"] = features(x)
-        kept["train"] = features(_batch(game, dataset, "train", rows["train"])[0])
+        kept["train"] = features(game.feeds.rows(game.data, dataset, "train", rows["train"])[0])
     of_x = kept["held out"]
-    if hasattr(game, "encoder"):
+    if isinstance(game, Infers):
         x_hat = tasks.reconstruct(game, x, seed, y)
         found["ratio"] = reconstruction(x, x_hat, seed).ratio
         found["feature_ratio"] = reconstruction(of_x, features(x_hat), seed).ratio
@@ -367,11 +357,7 @@ def _finite(found: Mapping[str, float]) -> dict[str, float]:
 
 
 def of_samples(
-    x: Tensor,
-    samples: Tensor,
-    train: Tensor | None = None,
-    share: float = 1.0,
-    kept: dict[str, Tensor] | None = None,
+    x: Tensor, samples: Tensor, train: Tensor | None = None, share: float = 1.0, kept: dict[str, Tensor] | None = None
 ) -> dict[str, float]:
     """What samples are beside held-out data and training data, all in features.
 
@@ -546,17 +532,10 @@ def of_scores(p: Tensor, q: Tensor) -> dict[str, float]:
     }
 
 
-def _batch(game: Game, dataset: Dataset, part: str, rows: Tensor) -> tuple[Tensor, ...]:
-    """(x,), or (x, y) of a game that is told y, on the CPU."""
-    y = dataset.conditions(part, game.attributes) if game.labels else None
-    split = dataset.train if part == "train" else dataset.validation
-    return Store(split, torch.device("cpu"), y=y, labels=game.labels)[rows]
-
-
 def _critic(game: Game, dataset: Dataset, rows: Mapping[str, Tensor], seed: int) -> dict[str, float]:
     """How sure the critic is of training data and of held-out data, each against samples of its own; of two critics the one
     that is the surer."""
-    if "critic" not in game.players or not game.deceives:
+    if "critic" not in game.players or any(not critic.adversary for critic in critics(type(game))):
         return {}
     device = tasks.device_of(game)
     scores: dict[str, list[tuple[Tensor, Tensor]]] = {}
@@ -565,13 +544,7 @@ def _critic(game: Game, dataset: Dataset, rows: Mapping[str, Tensor], seed: int)
         chosen = chosen[: len(chosen) // game.pack * game.pack]
         if not len(chosen):
             return {}
-        batch = _batch(game, dataset, part, chosen)
-        if game.other is not None and dataset.other is not None:
-            split = dataset.other.train if part == "train" else dataset.other.validation
-            batch = (*batch, *Store(split, torch.device("cpu"))[chosen % len(split)])
-        if game.semi:
-            x_l, y = Store(dataset.train, torch.device("cpu"), y=dataset.train.y, labels=game.classes)[torch.arange(8)]
-            batch = (*batch, x_l, y)  # which do not bear on the scores
+        batch = game.feeds.rows(game.data, dataset, part, chosen)  # labelled examples in it do not bear on the scores
         with tasks.quietly(game, seed):
             outcome = game(*(values.to(device) for values in batch))
         scores[part] = [(first.cpu(), second.cpu()) for first, second in game.pairs(outcome)]
@@ -604,12 +577,15 @@ def _posterior(game: Game, x: Tensor, y: Tensor | None, seed: int) -> dict[str, 
     variance = float(z.var(0).mean())
     found["latent_error"] = latent_reconstruction(z, back) / variance
     found["active"] = active(mean, variance)
-    if hasattr(game.prior, "mean"):
-        found |= of_latents(drawn, game.prior.mean, game.prior.variance)
+    prior = require(game, Generates, "sampling").prior
+    if hasattr(prior, "mean"):
+        found |= of_latents(drawn, prior.mean, prior.variance)
         found["posterior_mmd"] = maximum_mean_discrepancy(drawn, z, math.sqrt(z.shape[1] * variance))
     device = tasks.device_of(game)
     with tasks.quietly(game, seed):
-        q = game.encoder(*(part[:SCORED].to(device) for part in ([x] if y is None else [x, y])))
+        q = require(game, Infers, "inference").encoder(
+            *(part[:SCORED].to(device) for part in ([x] if y is None else [x, y]))
+        )
         inner = getattr(q, "base_dist", None)
         if isinstance(inner, Normal):
             found["information"] = information(inner.loc, inner.scale, drawn[:SCORED].to(device))
@@ -648,14 +624,16 @@ def _over(a: Tensor, b: Tensor) -> float:
 
 def refused_by(game: Game, dynamics: str) -> set[str]:
     """The flags among the verdict's remedies that a game, or its dynamics, does not take, and what is no illness of it."""
-    refused = set() if game.packs else {"pack"}
-    if isinstance(getattr(game, "divergence", None), Wasserstein):
+    judges = critics(type(game))
+    refused = set() if any(critic.packable for critic in judges) else {"pack"}
+    if isinstance(game, Adversarial) and isinstance(game.divergence, Wasserstein):
         refused.add("critic too strong")  # it is meant to be as sure as it can, and its gradient does not vanish
-    if not game.deceives:
+    ratio = any(not critic.adversary for critic in judges)
+    if ratio:
         refused |= {"augment", "noise"}
     if not isinstance(game, Variational) or game.binary:
-        alone = not game.deceives or "critic" not in game.players
+        alone = ratio or "critic" not in game.players
         refused |= {"game"} if alone else set()  # its remedies are a sigma's
-    if len(game.shape) != 3 or game.judges == "z":
+    if not game.data.is_image or (judges and all(critic.x is None for critic in judges)):
         refused.add("augment")
     return refused | ({"penalty"} if dynamics.startswith("consensus") else set())

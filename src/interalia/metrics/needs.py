@@ -18,7 +18,9 @@ def translates(e: Evidence) -> bool:
 
 def infers(e: Evidence) -> bool:
     """a game with an encoder"""
-    return hasattr(e.game, "encoder") and not e.translates
+    from interalia.games.capabilities import Infers
+
+    return isinstance(e.game, Infers) and not e.translates
 
 
 def samples(e: Evidence) -> bool:
@@ -59,12 +61,16 @@ def several_classes(e: Evidence) -> bool:
 
 def untrained(e: Evidence) -> bool:
     """a game of the same networks with random weights, with an encoder"""
-    return e.untrained is not None and hasattr(e.untrained, "encoder")
+    from interalia.games.capabilities import Infers
+
+    return isinstance(e.untrained, Infers)
 
 
 def centred_prior(e: Evidence) -> bool:
     """a prior whose dimensions are alike"""
-    return hasattr(e.game.prior, "mean")
+    from interalia.games.capabilities import Generates
+
+    return isinstance(e.game, Generates) and hasattr(e.prior, "mean")
 
 
 def more_draws_than_latents(e: Evidence) -> bool:
@@ -74,12 +80,14 @@ def more_draws_than_latents(e: Evidence) -> bool:
 
 def classifies(e: Evidence) -> bool:
     """a game that reads labels off data"""
-    return e.game.classes > 0
+    return e.game.data.classes > 0
 
 
 def recognises(e: Evidence) -> bool:
-    """a game whose critic recognises codes"""
-    return e.game.recognises
+    """a game that recognises codes"""
+    from interalia.games.capabilities import HasCodes
+
+    return isinstance(e.game, HasCodes)
 
 
 def categorical(e: Evidence) -> bool:
@@ -104,7 +112,7 @@ def classifier(e: Evidence) -> bool:
 
 def conditional_on_labels(e: Evidence) -> bool:
     """a game that is conditional on labels"""
-    return bool(e.game.labels) and not e.game.attributes
+    return bool(e.game.data.condition) and not e.game.data.attributes
 
 
 def paired(e: Evidence) -> bool:

@@ -4,90 +4,133 @@ from __future__ import annotations
 
 import itertools
 import math
+from dataclasses import dataclass
 
 from torch import nn
 
-from interalia.networks import translation
-from interalia.networks.layers import Beside, Joint, Recogniser, Sigmoid, Stack
-from interalia.networks.mlp import MLP, bounding, hidden, small
-from interalia.networks.sizes import Networks, Sizes, Translators
+from interalia.networks.family import DEMANDS, Family, onto
+from interalia.networks.layers import Beside, Joint, Recogniser, Stack
+from interalia.networks.mlp import MLP, hidden
+from interalia.networks.needs import Critic, Map
+from interalia.networks.perceptrons import Perceptrons
+from interalia.networks.translation import SMALLEST, Translators
 
 SMALL = 256  # numbers in one x up to which fully connected layers are both faster and better
 
 
-def auto(sizes: Sizes, width: int = 32, unary: bool = False) -> Networks | Translators:
+@dataclass(frozen=True)
+class Auto(Family):
     """Networks for any shape and game: fully connected ones up to 256 numbers or under 8 pixels, convolutional ones above.
 
     The convolutional ones halve the image (kernel 4, stride 2) until its shorter side is under 8, doubling the maps from
     `width` up to 8 times that; odd sizes are met exactly on the way back. Batch norm in encoder and decoder, no
-    normalisation in the critic, so that a gradient penalty means what it says. For two domains, translation's small ones.
+    normalisation in the critic, so that a gradient penalty means what it says. For two domains, CycleGAN's with half of
+    `width` maps in the translators, and fully connected ones for vectors and for images under 8 pixels a side.
 
     Arguments:
-        sizes: what has to fit.
         width: maps of the first convolution; eight times that is the width of fully connected layers.
-        unary: whether the critic adds a score of x alone; one that answers classes does not.
+        unary: whether the critic adds a score of x alone; one that returns classes does not.
     """
-    if width < 1:
-        raise ValueError(f"`width` is {width}, and it counts maps: 1 or more")
-    if sizes.other is not None:
-        return translation.small(sizes, width)
-    if len(sizes.shape) != 3 or math.prod(sizes.shape) <= SMALL or min(sizes.shape[1:]) < 8 or sizes.noise:
-        return small(sizes, 8 * width, unary)
-    channels, height, breadth = sizes.shape
-    places = [(height, breadth)]
-    while min(places[-1]) >= 8:
-        places.append((places[-1][0] // 2, places[-1][1] // 2))
-    maps = [channels] + [width * min(2**level, 8) for level in range(len(places) - 1)]
-    flat = maps[-1] * math.prod(places[-1])
-    wide = 8 * width
 
-    encoder = None
-    if sizes.infers:
-        head = nn.Sequential(nn.Linear(wide, sizes.heads * sizes.inferred), *bounding(sizes))
-        seen, body = nn.Sequential(down(maps, norm=True), nn.Flatten()), hidden(flat + sizes.labels, wide, 1, norm=True)
-        encoder = Stack(body, head, x=seen) if sizes.labels else Stack(nn.Sequential(*seen, body), head)
+    name = "auto"
+    width: int = 32
+    unary: bool = False
 
-    ups: list[nn.Module] = []
-    for level in range(len(places) - 1, 0, -1):
-        (height, breadth), (low, narrow) = places[level - 1], places[level]
-        rest = (height - 2 * low, breadth - 2 * narrow)
-        ups.append(nn.ConvTranspose2d(maps[level], maps[level - 1], 4, 2, 1, output_padding=rest, bias=level == 1))
-        if level > 1:
-            ups += [nn.BatchNorm2d(maps[level - 1]), nn.LeakyReLU(0.2, inplace=True)]
-    last = ups.pop()
-    body = nn.Sequential(
-        hidden(sizes.told, wide, 1, norm=True),
-        hidden(wide, flat, 1, norm=True),
-        nn.Unflatten(1, (maps[-1], *places[-1])),
-        *ups,
-    )
-    decoder = Stack(body, nn.Sequential(last, Sigmoid()))
+    @property
+    def plain(self) -> Perceptrons:
+        """The fully connected ones."""
+        return Perceptrons(8 * self.width, self.unary)
 
-    x = nn.Sequential(down(maps, norm=False), nn.Flatten(), hidden(flat, wide, 1, norm=False))
-    critic: nn.Module
-    if sizes.answers:
-        trunk = nn.Sequential(x, hidden(wide, 2 * wide, 1, norm=False))
-        critic = Recogniser(trunk, nn.Linear(2 * wide, 1), MLP(2 * wide, sizes.answers, wide, 1))
-    else:
-        z = hidden(sizes.beside, wide, 1, norm=False) if sizes.beside else None
-        separate = sizes.separate and z is not None
-        critic = Joint(
-            nn.Sequential(
-                hidden(wide * (2 if z else 1), 2 * wide, 1, norm=False), nn.Linear(2 * wide, sizes.classes or 1)
-            ),
+    def chosen(self, need: Map | Critic) -> Family:
+        """The family that a network is taken from, by the shape of x."""
+        x = need.x
+        if x is None or not x.is_image or min(x.shape[1:]) < SMALLEST:
+            return self.plain
+        if need.role in ("translator", "patch_critic"):
+            return Translators(max(1, self.width // 2), critic=self.width)
+        return self.plain if x.size <= SMALL else Convolutions(self.width, self.unary)
+
+    def make(self, need: Map | Critic) -> nn.Module:
+        return self.chosen(need).make(need)
+
+    def start(self, need: Map | Critic, network: nn.Module) -> None:
+        self.chosen(need).start(need, network)
+
+
+class Plan:
+    """How an image is halved: sizes and maps level by level, and the numbers at the last one."""
+
+    def __init__(self, shape: tuple[int, ...], width: int) -> None:
+        channels, *place = shape
+        self.places = [tuple(place)]
+        while min(self.places[-1]) >= SMALLEST:
+            self.places.append(tuple(side // 2 for side in self.places[-1]))
+        self.maps = [channels, *(width * min(2**level, 8) for level in range(len(self.places) - 1))]
+        self.end = (self.maps[-1], *self.places[-1])
+        self.flat = math.prod(self.end)
+
+
+@dataclass(frozen=True)
+class Convolutions(Family):
+    """Those of `Auto` for images of 8 pixels a side or more."""
+
+    name = "auto"
+    able = tuple(DEMANDS)
+    width: int = 32
+    unary: bool = False
+
+    @property
+    def wide(self) -> int:
+        """Units of a fully connected layer."""
+        return 8 * self.width
+
+    def encoder(self, net: Map) -> nn.Module:
+        plan = Plan(net.inputs[0].shape, self.width)
+        head = nn.Sequential(nn.Linear(self.wide, net.output.size), *onto(net.output))
+        seen = nn.Sequential(down(plan.maps, norm=True), nn.Flatten())
+        body = hidden(plan.flat + net.beside, self.wide, 1, norm=True)
+        if not net.beside:
+            return Stack(nn.Sequential(*seen, body), head)
+        return Stack(body, head, x=seen, joined=net.inputs[0].shape if net.noise else ())
+
+    def decoder(self, net: Map) -> nn.Module:
+        plan = Plan(net.output.shape, self.width)
+        ups: list[nn.Module] = []
+        for level in range(len(plan.places) - 1, 0, -1):
+            inputs, outputs = plan.maps[level], plan.maps[level - 1]
+            rest = tuple(high - 2 * low for high, low in zip(plan.places[level - 1], plan.places[level], strict=True))
+            ups.append(nn.ConvTranspose2d(inputs, outputs, 4, 2, 1, output_padding=rest, bias=level == 1))  # type: ignore[arg-type]
+            if level > 1:
+                ups += [nn.BatchNorm2d(outputs), nn.LeakyReLU(0.2, inplace=True)]
+        last = ups.pop()
+        body = nn.Sequential(
+            hidden(net.size, self.wide, 1, norm=True),
+            hidden(self.wide, plan.flat, 1, norm=True),
+            nn.Unflatten(1, plan.end),
+            *ups,
+        )
+        return Stack(body, nn.Sequential(last, *onto(net.output)))
+
+    def critic(self, need: Critic) -> nn.Module:
+        plan, wide = Plan(need.sees[0].shape, self.width), self.wide
+        if need.of_two:
+            plan.maps[0] *= 2
+        x = nn.Sequential(down(plan.maps, norm=False), nn.Flatten(), hidden(plan.flat, wide, 1, norm=False))
+        if need.of_two:
+            return Beside(nn.Sequential(x, nn.Linear(wide, 1)))
+        if need.answers:
+            trunk = nn.Sequential(x, hidden(wide, 2 * wide, 1, norm=False))
+            return Recogniser(trunk, nn.Linear(2 * wide, 1), MLP(2 * wide, need.answers, wide, 1))
+        z = hidden(need.beside, wide, 1, norm=False) if need.beside else None
+        joint = hidden(wide * (2 if z else 1), 2 * wide, 1, norm=False)
+        return Joint(
+            nn.Sequential(joint, nn.Linear(2 * wide, need.classes or 1)),
             x,
             z,
-            unary=nn.Linear(wide, 1) if (unary and not sizes.classes) or separate else None,
-            unary_z=nn.Linear(wide, 1) if separate else None,
-            classes=sizes.classes,
+            unary=nn.Linear(wide, 1) if (self.unary and not need.classes) or need.terms else None,
+            unary_z=nn.Linear(wide, 1) if need.terms else None,
+            classes=need.classes,
         )
-    cycle_critic = None
-    if sizes.cycle:
-        seen = nn.Sequential(
-            down([2 * channels, *maps[1:]], norm=False), nn.Flatten(), hidden(flat, wide, 1, norm=False)
-        )
-        cycle_critic = Beside(nn.Sequential(seen, nn.Linear(wide, 1)))
-    return Networks(encoder, decoder, critic, None, last.bias, cycle_critic)  # type: ignore[arg-type]
 
 
 def down(maps: list[int], norm: bool) -> nn.Sequential:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from dataclasses import dataclass
 from typing import Literal, get_args
 
 import torch
@@ -11,13 +12,14 @@ from torch import Tensor, nn
 from torch.nn.functional import elu
 
 from interalia.contexts import full
-from interalia.errors import UserError
-from interalia.networks.layers import Sigmoid, Stack
-from interalia.networks.mlp import bounding
-from interalia.networks.sizes import Networks, Sizes
+from interalia.networks.family import Family, onto
+from interalia.networks.layers import Stack
+from interalia.networks.needs import Critic, Map
+from interalia.spaces import Space
 
 KERNEL, PADDING = 5, 2
-LEVELS = 4  # of convolutions; of these the last two halve the image
+STRIDES = [1, 1, 2, 2]  # of the convolutions
+LEVELS = len(STRIDES)
 Where = Literal["everywhere", "beyond", "nowhere"]
 REACH = 3.0  # standard deviations of |z|^2 over its mean, for z ~ N(0, I), that count as within
 STD = 1e-5  # of the last layers of the critic's heads: its score starts at |z|^2 / 2
@@ -146,14 +148,8 @@ class ELU(nn.Sequential):
         )
 
 
-def avb(
-    sizes: Sizes,
-    width: int = 64,
-    critic_width: int = 1024,
-    features: int = 8192,
-    convolutions: bool = True,
-    quadratic: Where = "everywhere",
-) -> Networks:
+@dataclass(frozen=True)
+class AVB(Family):
     """AVB's networks: for images four 5x5 convolutions of `width`, 2, 4 and 8 times `width` maps, the last two of stride 2,
     ELU; the encoder's noise, where it takes some, is added to all activations, and elsewhere there is batch norm. The decoder
     is their mirror, without normalisation. For vectors, images under 8 pixels, or without `convolutions`, three layers of
@@ -166,7 +162,6 @@ def avb(
         Mescheder, Sebastian Nowozin, Andreas Geiger, 2017, https://arxiv.org/abs/1701.04722
 
     Arguments:
-        sizes: what has to fit.
         width: maps of the first convolution, or units of a layer for vectors.
         critic_width: of the critic's layers.
         features: dimensions of the critic's bilinear term.
@@ -175,57 +170,70 @@ def avb(
             or "nowhere"; see `quadratic_term`.
 
     Raises:
-        UserError: the critic is to judge something else than (x, z), or the networks are to be told labels.
+        ValueError: a number is below 1, or `quadratic` is something else.
     """
-    checked(quadratic)
-    if min(width, critic_width, features) < 1:
-        raise ValueError(
-            f"`width`, `critic_width` and `features` are {width}, {critic_width} and {features}; 1 or more"
-        )
-    asked = (sizes.labels, sizes.classes, sizes.answers, sizes.cycle, sizes.separate, sizes.other, sizes.lower)
-    if any(asked) or not sizes.infers or sizes.judges == "x":
-        raise UserError("AVB's networks have a critic of (x, z) alone, without labels; use --networks auto.")
-    d = math.prod(sizes.shape)
-    answers = sizes.heads * sizes.latent
-    image = len(sizes.shape) == 3
-    output: nn.Parameter | None = None
-    if convolutions and image and min(sizes.shape[1:]) >= 8:
-        channels, height, breadth = sizes.shape
-        maps = [width * 2**level for level in range(LEVELS)]
-        strides = [1] * (LEVELS - 2) + [2, 2]
-        places = [(height, breadth)]
-        for stride in strides:
-            places.append((-(-places[-1][0] // stride), -(-places[-1][1] // stride)))
-        flat = maps[-1] * math.prod(places[-1])
-        head = nn.Sequential(nn.Linear(flat, answers), *bounding(sizes))
-        encoder = Stack(Noisy(sizes.shape, sizes.noise, maps, strides), head)
+
+    name = "avb"
+    able = ("noise",)
+    only = "(x, z)"
+    width: int = 64
+    critic_width: int = 1024
+    features: int = 8192
+    convolutions: bool = True
+    quadratic: Where = "everywhere"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        checked(self.quadratic)
+
+    def convolves(self, x: Space) -> bool:
+        return self.convolutions and x.is_image and min(x.shape[1:]) >= 8
+
+    @property
+    def maps(self) -> list[int]:
+        return [self.width * 2**level for level in range(LEVELS)]
+
+    def encoder(self, net: Map) -> nn.Module:
+        x = net.inputs[0]
+        if self.convolves(x):
+            head = nn.Sequential(
+                nn.Linear(self.maps[-1] * math.prod(places(x.shape)[-1]), net.output.size), *onto(net.output)
+            )
+            return Stack(Noisy(x.shape, net.noise, self.maps, STRIDES), head)
+        flatten: list[nn.Module] = [nn.Flatten()] if not net.noise else []
+        head = nn.Sequential(nn.Linear(self.width, net.output.size), *onto(net.output))
+        return Stack(nn.Sequential(*flatten, ELU(net.size, self.width)), head)
+
+    def decoder(self, net: Map) -> nn.Module:
+        x = net.output
+        if not self.convolves(x):
+            head = nn.Sequential(nn.Linear(self.width, x.size), *onto(x))
+            return Stack(ELU(net.size, self.width), head, after=x.shape)
         ups: list[nn.Module] = []
+        sides, maps = places(x.shape), [x.shape[0], *self.maps]
         for level in range(LEVELS - 1, -1, -1):
-            outputs = maps[level - 1] if level else channels
-            stride = strides[level]
-            (low, narrow), (height, breadth) = places[level + 1], places[level]
+            stride = STRIDES[level]
             short = stride + 2 * PADDING - KERNEL  # what the transposed convolution lacks of each side
-            rest = (height - low * stride + short, breadth - narrow * stride + short)
+            rest = tuple(high - low * stride + short for high, low in zip(sides[level], sides[level + 1], strict=True))
             ups += [
-                nn.ConvTranspose2d(maps[level], outputs, KERNEL, stride, PADDING, output_padding=rest),
+                nn.ConvTranspose2d(maps[level + 1], maps[level], KERNEL, stride, PADDING, output_padding=rest),  # type: ignore[arg-type]
                 nn.ELU(inplace=True),
             ]
-        last = ups[-2]
-        body = nn.Sequential(
-            nn.Linear(sizes.latent, flat), nn.ELU(inplace=True), nn.Unflatten(1, (maps[-1], *places[-1])), *ups[:-2]
-        )
-        decoder = Stack(body, nn.Sequential(last, Sigmoid()))
-        output = last.bias  # type: ignore[assignment]
-    else:
-        flatten: list[nn.Module] = [nn.Flatten()] if not sizes.noise else []
-        head = nn.Sequential(nn.Linear(width, answers), *bounding(sizes))
-        encoder = Stack(nn.Sequential(*flatten, ELU(d + sizes.noise, width)), head)
-        last = nn.Linear(width, d)
-        head = nn.Sequential(last, Sigmoid()) if image else nn.Sequential(last)
-        decoder = Stack(ELU(sizes.latent, width), head, after=sizes.shape)
-        output = last.bias if image else None
-    critic = Bilinear(d, sizes.latent, critic_width, features, quadratic)
-    return Networks(encoder, decoder, critic, None, output)
+        end = (maps[-1], *sides[-1])
+        first = nn.Linear(net.size, math.prod(end))
+        body = nn.Sequential(first, nn.ELU(inplace=True), nn.Unflatten(1, end), *ups[:-2])
+        return Stack(body, nn.Sequential(ups[-2], *onto(x)))
+
+    def critic(self, need: Critic) -> nn.Module:
+        return Bilinear(need.sees[0].size, need.beside, self.critic_width, self.features, self.quadratic)
+
+
+def places(shape: tuple[int, ...]) -> list[tuple[int, ...]]:
+    """The height and width before and after each convolution."""
+    found = [shape[1:]]
+    for stride in STRIDES:
+        found.append(tuple(-(-side // stride) for side in found[-1]))
+    return found
 
 
 class Residual(nn.Module):
@@ -265,20 +273,31 @@ class ResidualCritic(nn.Module):
         return full(self.head(self.hidden(x, z)).flatten()) + quadratic_term(z, self.quadratic)
 
 
-def avb_toy(sizes: Sizes, width: int = 64, critic_width: int = 256, blocks: int = 5) -> Networks:
+@dataclass(frozen=True)
+class AVBToy(Family):
     """AVB's networks for its toys: encoder and decoder of three layers of 64 ELU units, a critic of five residual blocks.
 
     References:
         Adversarial Variational Bayes: Unifying Variational Autoencoders and Generative Adversarial Networks, Lars
         Mescheder, Sebastian Nowozin, Andreas Geiger, 2017, https://arxiv.org/abs/1701.04722
-
-    Raises:
-        UserError: as for `avb`.
     """
-    made = avb(sizes, width, 1, 1) if math.prod(sizes.shape) < 64 else None
-    if made is None:
-        raise UserError(
-            f"the networks 'avb-toy' are made for a few numbers, and the data's shape is {sizes.shape}; use --networks avb."
-        )
-    critic = ResidualCritic(math.prod(sizes.shape) + sizes.latent, critic_width, blocks)
-    return Networks(made.encoder, made.decoder, critic, None, made.output_bias)
+
+    name = "avb-toy"
+    able = ("noise",)
+    only = "(x, z)"
+    width: int = 64
+    critic_width: int = 256
+    blocks: int = 5
+
+    def fits(self, x: Space) -> None:
+        if x.size >= 64:
+            self.unfit("a few numbers", x, "choose avb, or")
+
+    def encoder(self, net: Map) -> nn.Module:
+        return AVB(self.width).encoder(net)
+
+    def decoder(self, net: Map) -> nn.Module:
+        return AVB(self.width).decoder(net)
+
+    def critic(self, need: Critic) -> nn.Module:
+        return ResidualCritic(need.sees[0].size + need.beside, self.critic_width, self.blocks)

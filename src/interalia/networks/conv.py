@@ -9,13 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 from torch import nn
 
-from interalia.errors import UserError
-from interalia.networks.layers import Convolution, Dropout, Joint, Maxout, Sigmoid, Stack, Transposed, UntiedBias
-from interalia.networks.mlp import bounding
-from interalia.networks.sizes import Networks, Sizes
+from interalia.networks import weights
+from interalia.networks.family import Family, onto
+from interalia.networks.layers import Convolution, Dropout, Joint, Maxout, Stack, Transposed, UntiedBias
+from interalia.networks.needs import Critic, Map
+from interalia.spaces import Space
 
 
 @dataclass(frozen=True)
@@ -133,81 +135,84 @@ def judged(text: str, inputs: int, table: Table, norms: bool, biases: bool, firs
     return nn.Sequential(*parts), inputs
 
 
-def build(table: Table, sizes: Sizes, name: str) -> Networks:
-    """The networks of a table.
+class Tabled(Family):
+    """The networks of a paper's table, for images of one size.
 
-    Raises:
-        UserError: the images do not have the size that the table is made for.
+    A label joins the encoder's maps where they have become 1x1, before the rows of 1x1 that follow there.
     """
-    if len(sizes.shape) != 3 or sizes.shape[1:] != (table.side, table.side):
-        raise UserError(
-            f"the networks {name!r} are made for images of {table.side}x{table.side}, and the data's shape is "
-            f"{sizes.shape}; give --size {table.side}, or --networks auto, which fit any shape."
-        )
-    if sizes.noise:
-        raise UserError(f"the networks {name!r} have no place for an implicit encoder's noise; use --encoder gaussian.")
-    channels = sizes.shape[0]
 
-    encoder = None
-    if sizes.infers:
-        encoder = encode(table, sizes)
+    able = ("labels", "classes")
+    table: ClassVar[Table]
 
-    body, maps = normed(table.decoder, sizes.told, table.leak)
-    untied = UntiedBias(*sizes.shape)
-    head = nn.Sequential(Convolution(maps, channels, 1, bias=False), untied, Sigmoid())
-    decoder = Stack(body, head, before=(sizes.told, 1, 1))
+    def fits(self, x: Space) -> None:
+        side = self.table.side
+        if x.shape[1:] != (side, side):
+            self.unfit(f"images of {side}x{side}", x, f"give `size={side}`, or choose")
 
-    x, features = judged(table.critic_x, channels, table, table.norms, biases=True, first=table.drop_inputs)
-    z = None
-    if sizes.beside:
-        z, of_z = judged(table.critic_z, sizes.beside, table, norms=False, biases=False, first=table.drop_inputs)
-        features += of_z
-    joint, maps = judged(table.critic_joint, features, table, norms=False, biases=True, first=table.drop)
-    joint.append(Dropout(table.drop)).append(Convolution(maps, sizes.classes or 1, 1))
-    critic = Joint(joint, x, z, before=(sizes.beside, 1, 1), classes=sizes.classes)
-    return Networks(encoder, decoder, critic, table.std, untied.bias)
+    def encoder(self, net: Map) -> nn.Module:
+        table, rows_of_x, rest = self.table, self.table.encoder.split(), list[str]()
+        while net.beside and rows_of_x[-1].startswith("1/1/"):
+            rest.insert(0, rows_of_x.pop())
+        x, maps = normed(" ".join(rows_of_x), net.inputs[0].shape[0], table.leak)
+        body, before, first = x, tuple[int, ...](), None
+        if net.beside:
+            before, first = (maps + net.beside, 1, 1), x
+            body, maps = normed(" ".join(rest), maps + net.beside, table.leak)
+        head: nn.Module = Convolution(maps, net.output.size, 1)  # at 1x1, a bias for each map is an untied one
+        last = onto(net.output)
+        return Stack(body, nn.Sequential(head, *last) if last else head, before, after=net.output.shape, x=first)
 
+    def decoder(self, net: Map) -> nn.Module:
+        x = net.output
+        body, maps = normed(self.table.decoder, net.size, self.table.leak)
+        last = Convolution(maps, x.shape[0], 1, bias=False)
+        return Stack(body, nn.Sequential(last, UntiedBias(*x.shape), *onto(x)), before=(net.size, 1, 1))
 
-def encode(table: Table, sizes: Sizes) -> Stack:
-    """The encoder. A label joins the maps where they have become 1x1, before the rows of 1x1 that follow there."""
-    seen = table.encoder.split()
-    after = len(seen)
-    while sizes.labels and seen[after - 1].startswith("1/1/"):
-        after -= 1
-    x, maps = normed(" ".join(seen[:after]), sizes.shape[0], table.leak)
-    answers = sizes.heads * sizes.inferred
-    body: nn.Module = x
-    before: tuple[int, ...] = ()
-    first: nn.Module | None = None
-    if sizes.labels:
-        before, first = (maps + sizes.labels, 1, 1), x
-        body, maps = normed(" ".join(seen[after:]), maps + sizes.labels, table.leak)
-    head: nn.Module = Convolution(maps, answers, 1)  # at 1x1, a bias for each map is an untied one
-    last = bounding(sizes)
-    head = nn.Sequential(head, *last) if last else head
-    return Stack(body, head, before, after=(answers,), x=first)
+    def critic(self, need: Critic) -> nn.Module:
+        table, beside, first = self.table, need.beside, self.table.drop_inputs
+        x, features = judged(table.critic_x, need.sees[0].shape[0], table, table.norms, biases=True, first=first)
+        z = None
+        if beside:
+            z, of_z = judged(table.critic_z, beside, table, norms=False, biases=False, first=first)
+            features += of_z
+        joint, maps = judged(table.critic_joint, features, table, norms=False, biases=True, first=table.drop)
+        joint.append(Dropout(table.drop)).append(Convolution(maps, need.classes or 1, 1))
+        return Joint(joint, x, z, before=(beside, 1, 1), classes=need.classes)
+
+    def start(self, need: Map | Critic, network: nn.Module) -> None:
+        weights.initialise(network, self.table.std)
 
 
-def ali_svhn(sizes: Sizes) -> Networks:
+class ALISVHN(Tabled):
     """ALI's networks for SVHN, 32x32."""
-    return build(SVHN, sizes, "ali-svhn")
+
+    name = "ali-svhn"
+    table = SVHN
 
 
-def ali_cifar10(sizes: Sizes) -> Networks:
+class ALICIFAR10(Tabled):
     """ALI's networks for CIFAR-10, 32x32: SVHN's with a maxout critic without batch norm."""
-    return build(CIFAR10, sizes, "ali-cifar10")
+
+    name = "ali-cifar10"
+    table = CIFAR10
 
 
-def ali_celeba(sizes: Sizes) -> Networks:
+class ALICelebA(Tabled):
     """ALI's networks for CelebA, 64x64."""
-    return build(CELEBA, sizes, "ali-celeba")
+
+    name = "ali-celeba"
+    table = CELEBA
 
 
-def ali_tiny_imagenet(sizes: Sizes) -> Networks:
+class ALITinyImageNet(Tabled):
     """ALI's networks for Tiny ImageNet, 64x64."""
-    return build(TINY_IMAGENET, sizes, "ali-tiny-imagenet")
+
+    name = "ali-tiny-imagenet"
+    table = TINY_IMAGENET
 
 
-def ali_28(sizes: Sizes) -> Networks:
+class ALI28(Tabled):
     """ALI's SVHN networks at 28x28, for the settings of the reproduction report."""
-    return build(REPORT, sizes, "ali-28")
+
+    name = "ali-28"
+    table = REPORT

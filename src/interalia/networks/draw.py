@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import dataclasses
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from interalia.contexts import full
 from interalia.errors import UserError
-from interalia.networks.mlp import small
-from interalia.networks.sizes import Networks, Sizes
+from interalia.networks.family import DEMANDS, Family
+from interalia.networks.needs import Critic, Map
+from interalia.networks.perceptrons import Perceptrons
+from interalia.spaces import Space
 
 State = tuple[Tensor, Tensor, Tensor]  # h and the cell of the LSTM, shape (n, units), and the canvas, shape (n, ...)
 
@@ -129,14 +131,14 @@ class Whole(nn.Module):
     """x as it is, for an encoder that reads it bit by bit, and of the decoder what that needs to know.
 
     Arguments:
-        drawer: the decoder.
+        glimpses, units, shape: the decoder's.
     """
 
-    def __init__(self, drawer: Drawer) -> None:
+    def __init__(self, glimpses: int, units: int, shape: tuple[int, ...]) -> None:
         super().__init__()
-        self.glimpses = drawer.glimpses
-        self.units = drawer.units
-        self.shape = drawer.shape
+        self.glimpses = glimpses
+        self.units = units
+        self.shape = shape
 
     def hidden(self, x: Tensor) -> Tensor:
         return x.flatten(1)
@@ -145,7 +147,8 @@ class Whole(nn.Module):
         return x
 
 
-def draw(sizes: Sizes, glimpses: int = 8, units: int = 256, side: int = 5, width: int = 400) -> Networks:
+@dataclass(frozen=True)
+class Draw(Family):
     """DRAW's recurrent decoder with attention, of z in as many equal parts as it takes glimpses; for images.
 
     With the encoder `recurrent` it is DRAW: an encoder that sees, at each glimpse, where the decoder attends and what is on
@@ -160,39 +163,53 @@ def draw(sizes: Sizes, glimpses: int = 8, units: int = 256, side: int = 5, width
         Rezende, Daan Wierstra, 2015, https://arxiv.org/abs/1502.04623
 
     Arguments:
-        sizes: what has to fit.
         glimpses: T.
         units: of the decoder's LSTM.
         side: of the patch that is written at each glimpse.
         width: of the fully connected layers.
 
     Raises:
-        UserError: the data are no images, or z is not to be had in so many equal parts.
         ValueError: a number is out of its range.
 
     Example:
-        >>> made = draw(Sizes((1, 8, 8), latent=12), glimpses=4, units=16)
-        >>> made.decoder(torch.zeros(2, 12)).shape
+        >>> x, z = Space("x", (1, 8, 8), "unit"), Space("z", (12,))
+        >>> Draw(glimpses=4, units=16).make(Map((z,), x))(torch.zeros(2, 12)).shape
         torch.Size([2, 1, 8, 8])
     """
-    if len(sizes.shape) != 3 or sizes.other is not None:
-        what = (
-            f"the data's shape is {sizes.shape}"
-            if sizes.other is None
-            else "this game translates between two data sets"
-        )
-        raise UserError(f"the networks 'draw' paint images by way of z, and {what}; use --networks auto.")
-    if min(glimpses, units, width) < 1 or side < 2:
-        raise ValueError(
-            f"`glimpses` is {glimpses}, `units` is {units}, `width` is {width} and `side` is {side}; they are 1 or more, and "
-            f"`side` 2 or more"
-        )
-    if sizes.inferred % glimpses:
-        raise UserError(
-            f"the networks 'draw' take z in {glimpses} equal parts, and {sizes.inferred} is no multiple of {glimpses}; give "
-            f"--latent {glimpses * -(-sizes.inferred // glimpses)}, or draw(glimpses=...)."
-        )
-    drawer = Drawer(glimpses, sizes.inferred // glimpses + sizes.labels, units, side, sizes.shape)
-    made = small(dataclasses.replace(sizes, heads=sizes.heads or 1), width)
-    encoder = made.encoder if sizes.heads else Whole(drawer)
-    return dataclasses.replace(made, encoder=encoder, decoder=drawer, output_bias=drawer.blank)
+
+    name = "draw"
+    able = tuple(DEMANDS)
+    glimpses: int = 8
+    units: int = 256
+    side: int = 5
+    width: int = 400
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.side < 2:
+            raise ValueError(f"`side` is {self.side}, and it must be 2 or more")
+
+    def fits(self, x: Space) -> None:
+        if not x.is_image:
+            self.unfit("images, which they paint by way of z", x)
+
+    def encoder(self, net: Map) -> nn.Module:
+        return Perceptrons(self.width).encoder(net)
+
+    def decoder(self, net: Map) -> nn.Module:
+        z = net.inputs[0].size
+        if z % self.glimpses:
+            raise UserError(
+                f"the networks 'draw' take z in {self.glimpses} equal parts, and {z} is no multiple of {self.glimpses}; give "
+                f"`latent={self.glimpses * -(-z // self.glimpses)}`, or draw(glimpses=...)."
+            )
+        return Drawer(self.glimpses, z // self.glimpses + net.beside, self.units, self.side, net.output.shape)
+
+    def critic(self, need: Critic) -> nn.Module:
+        return Perceptrons(self.width).critic(need)
+
+    def watcher(self, net: Map) -> nn.Module:
+        return Whole(self.glimpses, self.units, net.inputs[0].shape)
+
+    def output_bias(self, decoder: nn.Module) -> nn.Parameter | None:
+        return decoder.blank if isinstance(decoder, Drawer) else None

@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-import math
+from dataclasses import dataclass
 
 import torch
 from torch import nn
 
-from interalia.errors import UserError
-from interalia.networks.layers import Joint, Sigmoid, Stack
+from interalia.networks.family import Family, onto
+from interalia.networks.layers import Joint, Stack
 from interalia.networks.mlp import hidden
-from interalia.networks.sizes import Networks, Sizes
+from interalia.networks.needs import Critic, Map
 
 
-def fgan_mnist(
-    sizes: Sizes, width: int = 1200, critic_width: int = 240, scale: float = 0.05, critic_scale: float = 0.005
-) -> Networks:
+@dataclass(frozen=True)
+class FGAN(Family):
     """f-GAN's networks: G z-1200-1200-x, batch norm and ReLU, sigmoid; V x-240-240-1, ELU; weights U(-scale, scale).
 
     Widths and scales are those of GAN's code for MNIST, whose maxout the ELU replaces; "scale" is read as that code reads
     it, the half width of a uniform distribution. Points of a few numbers get no sigmoid.
 
     See also:
-        bigan_mlp, auto: networks with an encoder.
+        BiGAN, Auto: networks with an encoder.
 
     References:
         f-GAN: Training Generative Neural Samplers using Variational Divergence Minimization, Sebastian Nowozin,
@@ -30,34 +29,35 @@ def fgan_mnist(
         Generative Adversarial Nets, Ian J. Goodfellow and others, 2014, https://arxiv.org/abs/1406.2661
 
     Arguments:
-        sizes: what the networks have to fit.
         width, critic_width: of G's and V's hidden layers.
         scale, critic_scale: of G's and V's initial weights.
 
-    Raises:
-        UserError: the game infers z, and there is no encoder here.
-
     Example:
-        >>> made = fgan_mnist(Sizes((1, 28, 28), latent=100, infers=False))
-        >>> made.decoder(torch.zeros(2, 100)).shape, made.critic(torch.zeros(2, 1, 28, 28)).shape
+        >>> from interalia.spaces import Space
+        >>> x, z = Space("x", (1, 28, 28), "unit"), Space("z", (100,))
+        >>> FGAN().make(Map((z,), x))(torch.zeros(2, 100)).shape, FGAN().make(Critic((x,)))(torch.zeros(2, 1, 28, 28)).shape
         (torch.Size([2, 1, 28, 28]), torch.Size([2]))
     """
-    if sizes.infers:
-        raise UserError(
-            "the networks 'fgan-mnist' have no encoder, and this game infers z; use --networks bigan-mlp or auto."
-        )
-    d = math.prod(sizes.shape)
-    last = nn.Linear(width, d)
-    image = len(sizes.shape) == 3
-    head = nn.Sequential(last, Sigmoid()) if image else nn.Sequential(last)
-    decoder = Stack(hidden(sizes.inferred, width, 2, norm=True, leak=0.0), head, after=sizes.shape)
-    parts: list[nn.Module] = [nn.Flatten()]
-    for inputs in (d, critic_width):
-        parts += [nn.Linear(inputs, critic_width), nn.ELU()]
-    critic = Joint(nn.Sequential(*parts, nn.Linear(critic_width, 1)))
-    uniform(decoder, scale)
-    uniform(critic, critic_scale)
-    return Networks(None, decoder, critic, None, last.bias if image else None)
+
+    name = "fgan-mnist"
+    only = "(x)"
+    width: int = 1200
+    critic_width: int = 240
+    scale: float = 0.05
+    critic_scale: float = 0.005
+
+    def decoder(self, net: Map) -> nn.Module:
+        head = nn.Sequential(nn.Linear(self.width, net.output.size), *onto(net.output))
+        return Stack(hidden(net.size, self.width, 2, norm=True, leak=0.0), head, after=net.output.shape)
+
+    def critic(self, need: Critic) -> nn.Module:
+        parts: list[nn.Module] = [nn.Flatten()]
+        for inputs in (need.sees[0].size, self.critic_width):
+            parts += [nn.Linear(inputs, self.critic_width), nn.ELU()]
+        return Joint(nn.Sequential(*parts, nn.Linear(self.critic_width, 1)))
+
+    def start(self, need: Map | Critic, network: nn.Module) -> None:
+        uniform(network, self.critic_scale if isinstance(need, Critic) else self.scale)
 
 
 @torch.no_grad()

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 from torch import nn
 
-from interalia.errors import UserError
-from interalia.networks.layers import Joint, Recogniser, Sigmoid, Stack
+from interalia.networks.family import Family, onto
+from interalia.networks.layers import Joint, Recogniser, Stack
 from interalia.networks.mlp import hidden
-from interalia.networks.sizes import Networks, Sizes
+from interalia.networks.needs import Critic, Map
+from interalia.spaces import Space
 
 
-def infogan(sizes: Sizes, leak: float = 0.1, width: int = 64) -> Networks:
+@dataclass(frozen=True)
+class InfoGAN(Family):
     """InfoGAN's networks for MNIST, and for any images whose sides divide by 4: two strided convolutions and a layer of
     1,024 units in the critic, the same turned round in the decoder.
 
@@ -24,49 +27,57 @@ def infogan(sizes: Sizes, leak: float = 0.1, width: int = 64) -> Networks:
         others, 2016, https://arxiv.org/abs/1606.03657 (appendix C.1)
 
     Arguments:
-        sizes: what has to fit.
         leak: of the critic's leaky ReLU.
         width: maps of the first convolution; twice as many in the second, and 16 times as many units in the layer of 1,024.
 
     Raises:
-        UserError: the data is no image whose sides divide by 4, or the networks are to be told labels.
         ValueError: `width` is below 1.
     """
-    if width < 1:
-        raise ValueError(f"`width` is {width}, and it counts maps: 1 or more")
-    if len(sizes.shape) != 3 or any(side % 4 or not side for side in sizes.shape[1:]):
-        raise UserError(
-            f"the networks 'infogan' are made for images whose sides divide by 4, and the data's shape is {sizes.shape}; "
-            f"give --size 28, or --networks auto, which fit any shape."
+
+    name = "infogan"
+    able = ("answers",)
+    only = "(x)"
+    std = 0.02
+    leak: float = 0.1
+    width: int = 64
+
+    def fits(self, x: Space) -> None:
+        if not x.is_image or any(side % 4 or not side for side in x.shape[1:]):
+            self.unfit("images whose sides divide by 4", x, "give `size=28`, or choose")
+
+    def small(self, x: Space) -> tuple[int, int, int]:
+        """The maps of the second convolution."""
+        return 2 * self.width, x.shape[1] // 4, x.shape[2] // 4
+
+    def decoder(self, net: Map) -> nn.Module:
+        width, small = self.width, self.small(net.output)
+        last = nn.ConvTranspose2d(width, net.output.shape[0], 4, 2, 1)
+        body = nn.Sequential(
+            hidden(net.size, 16 * width, 1, norm=True, leak=0),
+            hidden(16 * width, math.prod(small), 1, norm=True, leak=0),
+            nn.Unflatten(1, small),
+            nn.ConvTranspose2d(2 * width, width, 4, 2, 1, bias=False),
+            nn.BatchNorm2d(width),
+            nn.ReLU(inplace=True),
         )
-    if sizes.labels:
-        raise UserError("the networks 'infogan' have no place for labels; use --networks auto, or leave out --labels.")
-    channels, height, breadth = sizes.shape
-    small = (2 * width, height // 4, breadth // 4)
-    flat, wide = math.prod(small), 16 * width
+        return Stack(body, nn.Sequential(last, *onto(net.output)))
 
-    last = nn.ConvTranspose2d(width, channels, 4, 2, 1)
-    body = nn.Sequential(
-        hidden(sizes.inferred, wide, 1, norm=True, leak=0),
-        hidden(wide, flat, 1, norm=True, leak=0),
-        nn.Unflatten(1, small),
-        nn.ConvTranspose2d(2 * width, width, 4, 2, 1, bias=False),
-        nn.BatchNorm2d(width),
-        nn.ReLU(inplace=True),
-    )
-    decoder = Stack(body, nn.Sequential(last, Sigmoid()))
+    def critic(self, need: Critic) -> nn.Module:
+        x, width, wide = need.sees[0], self.width, 16 * self.width
+        trunk = nn.Sequential(
+            nn.Conv2d(x.shape[0], width, 4, 2, 1),
+            nn.LeakyReLU(self.leak, inplace=True),
+            nn.Conv2d(width, 2 * width, 4, 2, 1, bias=False),
+            nn.BatchNorm2d(2 * width),
+            nn.LeakyReLU(self.leak, inplace=True),
+            nn.Flatten(),
+            hidden(math.prod(self.small(x)), wide, 1, norm=True, leak=self.leak),
+        )
+        score = nn.Linear(wide, 1)
+        if not need.answers:
+            return Joint(score, trunk)
+        last = nn.Linear(2 * width, need.answers)
+        return Recogniser(trunk, score, nn.Sequential(hidden(wide, 2 * width, 1, norm=True, leak=self.leak), last))
 
-    trunk = nn.Sequential(
-        nn.Conv2d(channels, width, 4, 2, 1),
-        nn.LeakyReLU(leak, inplace=True),
-        nn.Conv2d(width, 2 * width, 4, 2, 1, bias=False),
-        nn.BatchNorm2d(2 * width),
-        nn.LeakyReLU(leak, inplace=True),
-        nn.Flatten(),
-        hidden(flat, wide, 1, norm=True, leak=leak),
-    )
-    score = nn.Linear(wide, 1)
-    if sizes.answers:
-        answers = nn.Sequential(hidden(wide, 2 * width, 1, norm=True, leak=leak), nn.Linear(2 * width, sizes.answers))
-        return Networks(None, decoder, Recogniser(trunk, score, answers), 0.02)
-    return Networks(None, decoder, Joint(score, trunk), 0.02)
+    def output_bias(self, decoder: nn.Module) -> None:
+        return None

@@ -7,6 +7,8 @@ Parameters keep the shapes of the plain layers, so weights can be exchanged with
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -173,6 +175,8 @@ class Stack(nn.Module):
         before: the shape of one input as the body wants it, or empty to take it as it comes.
         after: the shape of one output as it is answered, or empty.
         x: what the first of several inputs passes before the others join it, or None.
+        joined: the shape of that first input, where it comes in one vector with the others, as an implicit conditional gives
+            them.
     """
 
     def __init__(
@@ -182,6 +186,7 @@ class Stack(nn.Module):
         before: tuple[int, ...] = (),
         after: tuple[int, ...] = (),
         x: nn.Module | None = None,
+        joined: tuple[int, ...] = (),
     ) -> None:
         super().__init__()
         self.body = body
@@ -189,9 +194,13 @@ class Stack(nn.Module):
         self.before = before
         self.after = after
         self.x = x
+        self.joined = joined
 
     def hidden(self, *c: Tensor) -> Tensor:
         x, *y = c
+        if self.joined:
+            d = math.prod(self.joined)
+            x, y = x[:, :d].unflatten(1, self.joined), [x[:, d:]]
         x = x if self.x is None else self.x(x)
         if y:  # a label, or noise
             x = torch.cat([part.flatten(1) for part in (x, *y)], dim=1)

@@ -8,16 +8,15 @@ each, convolutions of stride 1 are padded by reflection, and the last layer ends
 from __future__ import annotations
 
 import itertools
-import math
-from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from interalia.errors import UserError
-from interalia.networks.mlp import MLP
-from interalia.networks.sizes import Sizes, Translators
+from interalia.networks.family import Family
+from interalia.networks.needs import Critic, Map
+from interalia.spaces import Space
 
 SMALLEST = 8  # pixels a side, under which convolutions that halve the image twice leave nothing to normalise
 
@@ -155,35 +154,20 @@ def patch_critic(shape: tuple[int, ...], width: int, layers: int) -> Patches:
     return Patches(nn.Sequential(*parts))
 
 
-def check(sizes: Sizes, name: str) -> None:
-    """Raises a UserError unless the networks have two domains of images, of one shape, to fit."""
-    if sizes.other is None:
+def check_domains(net: Map) -> None:
+    """Raises a UserError unless both domains have one shape."""
+    a, b = net.inputs[0].shape, net.output.shape
+    if a != b:
         raise UserError(
-            f"the networks {name!r} translate between two domains, and this game or its data has one; use --networks auto."
-        )
-    if sizes.shape != sizes.other:
-        raise UserError(
-            f"the two domains differ in shape: {sizes.shape} and {sizes.other} (channels, height, width); give both the "
-            f"same number of channels, and one --size."
+            f"the two domains differ in shape: {a} and {b} (channels, height, width); give both the same number of channels, "
+            f"and one `size`."
         )
 
 
-def pair(generator: Callable[[], nn.Module], critic: Callable[[], nn.Module], std: float | None) -> Translators:
-    return Translators(generator(), generator(), critic(), critic(), std)
-
-
-def cyclegan(
-    sizes: Sizes,
-    width: int = 64,
-    blocks: int | None = None,
-    layers: int | None = None,
-    critic: int | None = None,
-    turns: bool = False,
-) -> Translators:
+class Translators(Family):
     """CycleGAN's residual generators and critics of patches, for images of any size from 8 pixels a side.
 
     Arguments:
-        sizes: what has to fit.
         width: maps of the generators' first convolution.
         blocks: residual blocks; by default the paper's 9 from 256 pixels a side and 6 below, and 4 below 64 pixels, where
             each of them sees the whole image already.
@@ -194,58 +178,54 @@ def cyclegan(
             images only.
 
     Raises:
-        UserError: there is one domain only, or the two differ in shape, or they are not images of 8 pixels a side or more.
+        ValueError: a number is below its least.
 
     References:
         Unpaired Image-to-Image Translation using Cycle-Consistent Adversarial Networks, Jun-Yan Zhu and others, 2017,
         https://arxiv.org/abs/1703.10593
     """
-    check(sizes, "cyclegan")
-    for name, count, least in (
-        ("width", width, 1),
-        ("blocks", blocks, 0),
-        ("layers", layers, 1),
-        ("critic", critic, 1),
-    ):
-        if count is not None and count < least:
-            raise ValueError(f"`{name}` is {count}, and it must be at least {least}")
-    if len(sizes.shape) != 3 or min(sizes.shape[1:]) < SMALLEST:
-        raise UserError(
-            f"the networks 'cyclegan' are made for images of at least {SMALLEST} pixels a side, and the data's shape is "
-            f"{sizes.shape}; use --networks auto."
-        )
-    if turns and sizes.shape[1] != sizes.shape[2]:
-        raise UserError(
-            f"`turns` needs square images, and the data's shape is {sizes.shape}; give --size, or leave it out."
-        )
-    side = min(sizes.shape[1:])
-    if blocks is None:
-        blocks = 9 if side >= 256 else 6 if side >= 64 else 4
-    if layers is None:
-        layers = 3 if side >= 96 else 2 if side >= 48 else 1
-    return pair(
-        lambda: residual_generator(sizes.shape, width, blocks, turns),
-        lambda: patch_critic(sizes.shape, critic or width, layers),
-        0.02,
-    )
 
+    name = "cyclegan"
+    std = 0.02
 
-def small(sizes: Sizes, width: int = 32) -> Translators:
-    """Translators for any shape: CycleGAN's with half of `width` maps in the generators, and fully connected ones for vectors
-    and for images under 8 pixels a side.
+    def __init__(
+        self,
+        width: int = 64,
+        blocks: int | None = None,
+        layers: int | None = None,
+        critic: int | None = None,
+        turns: bool = False,
+    ) -> None:
+        for name, count, least in (
+            ("width", width, 1),
+            ("blocks", blocks, 0),
+            ("layers", layers, 1),
+            ("critic", critic, 1),
+        ):
+            if count is not None and count < least:
+                raise ValueError(f"`{name}` is {count}, and it must be at least {least}")
+        self.width = width
+        self.blocks = blocks
+        self.layers = layers
+        self.critic_width = critic or width
+        self.turns = turns
 
-    Arguments:
-        sizes: what has to fit.
-        width: maps of the critic's first convolution; eight times that is the width of fully connected layers.
-    """
-    check(sizes, "auto")
-    if len(sizes.shape) == 3 and min(sizes.shape[1:]) >= SMALLEST:
-        return cyclegan(sizes, max(1, width // 2), critic=width)
-    numbers = math.prod(sizes.shape)
-    wide = 8 * width
+    def fits(self, x: Space) -> None:
+        if not x.is_image or min(x.shape[1:]) < SMALLEST:
+            self.unfit(f"images of at least {SMALLEST} pixels a side", x)
+        if self.turns and x.shape[1] != x.shape[2]:
+            raise UserError(
+                f"`turns` needs square images, and the data's shape is {x.shape}; give `size`, or leave it out."
+            )
 
-    def generator() -> nn.Module:
-        layers = [nn.Flatten(), MLP(numbers, numbers, wide), nn.Unflatten(1, sizes.shape)]
-        return nn.Sequential(*layers) if len(sizes.shape) == 1 else Translator(nn.Sequential(*layers))
+    def translator(self, net: Map) -> nn.Module:
+        check_domains(net)
+        side = min(net.output.shape[1:])
+        blocks = self.blocks if self.blocks is not None else 9 if side >= 256 else 6 if side >= 64 else 4
+        return residual_generator(net.output.shape, self.width, blocks, self.turns)
 
-    return pair(generator, lambda: nn.Sequential(nn.Flatten(), MLP(numbers, 1, wide), nn.Flatten(0)), None)
+    def patch_critic(self, need: Critic) -> nn.Module:
+        x = need.sees[0]
+        side = min(x.shape[1:])
+        layers = self.layers or (3 if side >= 96 else 2 if side >= 48 else 1)
+        return patch_critic(x.shape, self.critic_width, layers)

@@ -18,20 +18,16 @@ from interalia.contexts import frozen, quietly
 from interalia.games import VAE
 from interalia.metrics.likelihood import annealed_importance, annealing, elbo
 from interalia.metrics.likelihood.estimate import rows_that_fit
-from interalia.networks.avb import avb
-from interalia.networks.sizes import Sizes
+from interalia.networks import Map
+from interalia.networks.avb import AVB
 from interalia.papers.experiment import Experiment, Job, Setting, Values
+from interalia.spaces import Space
 
 PIXELS = 100
 CHAINS, LEAPFROG = 16, 10
 FULL: Mapping[str, Any] = {"images": 100, "chains": CHAINS, "temperatures": 1000}
 QUICK: dict[str, Any] = {"images": 8, "chains": 8, "temperatures": 100}
-SIZE, WIDTH, SIDE, MAPS = (
-    32,
-    200,
-    28,
-    16,
-)  # of the decoders that are timed: latents, hidden units, pixels along a side, maps
+SIZE, WIDTH, SIDE, MAPS = 32, 200, 28, 16  # of the decoders that are timed: latents, hidden units, sides, maps
 TIMES = {  # a decoder -> turns of the interleaved timing, and temperatures in each
     f"MLP {SIZE}-{WIDTH}-{WIDTH}-{SIDE**2}": (10, 20),
     f"AVB's convolutions, {MAPS} maps": (3, 4),
@@ -126,16 +122,17 @@ def timed(decoder: str, turns: int, temperatures: int, seed: int) -> Values:
         pairs = itertools.pairwise((SIZE, WIDTH, WIDTH, SIDE**2))
         layers = [layer for pair in pairs for layer in (nn.Linear(*pair), nn.Tanh())]
         mlp = nn.Sequential(*layers[:-1], nn.Sigmoid())
-        network = mlp if len(shape) == 1 else avb(Sizes(shape, SIZE), MAPS, 1, 1).decoder
+        latents, images = Space("z", (SIZE,)), Space("x", shape, "unit")
+        network = mlp if len(shape) == 1 else AVB(MAPS).make(Map((latents,), images))
         encoder = Gaussian(nn.Sequential(nn.Flatten(), nn.Linear(SIDE**2, 2 * SIZE)))
     game = VAE(encoder, Dirac(network), StandardNormal(SIZE), likelihood="bernoulli")
     settings = annealing.settings_for(game, CHAINS, temperatures, LEAPFROG, "sigmoidal", "posterior", "auto")
     path = annealing.betas(temperatures, "sigmoidal")
     with quietly(game, seed):
-        images = max(1, rows_that_fit(game) // CHAINS)
-        x = torch.bernoulli(torch.full((images, *shape), 0.3))
-        steps = x.new_full((temperatures + 1, images), 0.1)
-        rows, calls = images * CHAINS, (temperatures - 1) * LEAPFROG + 1
+        count = max(1, rows_that_fit(game) // CHAINS)
+        x = torch.bernoulli(torch.full((count, *shape), 0.3))
+        steps = x.new_full((temperatures + 1, count), 0.1)
+        rows, calls = count * CHAINS, (temperatures - 1) * LEAPFROG + 1
         z, pull = torch.randn(rows, SIZE), torch.randn(rows, *shape)
 
         def sampler() -> int:
@@ -151,7 +148,7 @@ def timed(decoder: str, turns: int, temperatures: int, seed: int) -> Values:
                     torch.autograd.grad(game.decoder(at).mean, at, pull)
             return rows * calls
 
-        works = {"evaluations": sampler, "loop": lambda: images * plain(game, x, path.tolist(), 0.1), "decoder": alone}
+        works = {"evaluations": sampler, "loop": lambda: count * plain(game, x, path.tolist(), 0.1), "decoder": alone}
         rates: dict[str, Any] = {name: [] for name in works}
         for turn, (name, done) in itertools.product(range(turns + 1), works.items()):
             began = time.perf_counter()

@@ -29,12 +29,13 @@ class Digits(Trial):
     @property
     def wanted(self) -> Tensor:
         """What samples are made of: as many of each label."""
-        return torch.arange(self.game.labels).repeat_interleave(self.points // self.game.labels)
+        labels = self.game.data.condition
+        return torch.arange(labels).repeat_interleave(self.points // labels)
 
     @property
     def edited(self) -> Tensor:
         """Whether test images under another label, drawn at random, are read as that."""
-        labels, y = self.game.labels, self.held_out.labels
+        labels, y = self.game.data.condition, self.held_out.labels
         apart = torch.randint(1, labels, y.shape, generator=torch.Generator().manual_seed(0))
         wanted = (y + apart) % labels
         return self.judge.read(tasks.edit(self.game, self.x, y, wanted)) == wanted

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from functools import cached_property, partial
 from typing import Any, Self
@@ -143,7 +144,7 @@ class WithPairs(Translations):
         brought = (*BROUGHT["game"], *BROUGHT["data"])
         plain = Run(**{key: value for key, value in run.fields() if key not in brought})
         done, _ = trained(plain, setting, game=Paired(whole.to_b, whole.to_a), dataset=both)
-        done.game.shape = dataset.shape
+        done.game.data = dataclasses.replace(done.game.data, shape=dataset.shape)
         return cls(row, run, setting, facts, dataset, done)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from interalia.reports.data import conditions, dataset_of, held_out, home, observed, rows
+    from interalia.reports.data import conditions, dataset_of, held_out, home, observed
     from interalia.reports.drawing import page
     from interalia.reports.measuring import evaluate, likelihood
     from interalia.reports.origin import provenance
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _HOMES = {  # imported at their first use: a page needs no torch
     "drawing": ["page"],
-    "data": ["conditions", "dataset_of", "held_out", "home", "observed", "rows"],
+    "data": ["conditions", "dataset_of", "held_out", "home", "observed"],
     "measuring": ["evaluate", "likelihood"],
     "origin": ["provenance"],
     "tables": ["bars", "show", "show_likelihood"],
@@ -28,7 +28,7 @@ _HOMES = {  # imported at their first use: a page needs no torch
 
 __all__ = [
     "bars", "conditions", "dataset_of", "evaluate", "held_out", "home", "likelihood", "make", "observed", "page",
-    "provenance", "rows", "show", "show_likelihood", "summary", "write",
+    "provenance", "show", "show_likelihood", "summary", "write",
 ]  # fmt: skip
 
 

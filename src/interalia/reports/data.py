@@ -7,15 +7,12 @@ import functools
 import sys
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from interalia.data import fingerprints
-from interalia.data.sampler import permutation
 from interalia.data.store import as_tensor
 from interalia.errors import UserError
-from interalia.runs import described
+from interalia.games import feeds
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -39,13 +36,10 @@ def home(trained: Trained) -> Folder:
 
 def dataset_of(trained: Trained) -> Dataset:
     """The data that a run was trained on; where these are others by now, it is said on stderr and in their `about`."""
-    if trained.given is not None:
-        dataset = trained.given
-    else:
-        try:
-            dataset = described.dataset(trained.run)
-        except UserError as error:
-            raise UserError(f"the data that this run was trained on cannot be loaded: {error}") from None
+    try:
+        dataset = trained.dataset
+    except UserError as error:
+        raise UserError(f"the data that this run was trained on cannot be loaded: {error}") from None
     if trained.folder is None or (kept := trained.folder.fingerprint()) is None:
         return dataset
     if other := fingerprints.difference(kept, fingerprints.fingerprint(dataset)):
@@ -66,20 +60,13 @@ def warn(sentence: str) -> None:
 
 def held_out(dataset: Dataset, count: int, seed: int = 0) -> Tensor:
     """`count` members of the test split, drawn by seed, shape (count, *shape)."""
-    return as_tensor(dataset.test.x[rows(dataset, count, seed)])
+    return as_tensor(dataset.test.x[dataset.test.rows(count, seed)])
 
 
 def conditions(game: Game, dataset: Dataset, count: int, seed: int = 0) -> Tensor | None:
     """What a conditional game is told of the members that `held_out` draws; None for a game that is told nothing."""
-    y = dataset.conditions("test", game.attributes) if game.labels else None
-    return None if y is None else torch.from_numpy(y[rows(dataset, count, seed)])
-
-
-def rows(dataset: Dataset, count: int, seed: int) -> NDArray[np.int64]:
-    """Which members of the test split a seed draws."""
-    order = permutation(len(dataset.test), seed)
-    found: NDArray[np.int64] = order[:count].sort().values.numpy()
-    return found
+    y = feeds.conditions(game.data, dataset, "test")
+    return None if y is None else torch.from_numpy(y[dataset.test.rows(count, seed)])
 
 
 def observed(dataset: Dataset, split: str, count: int | None, seed: int) -> tuple[Tensor, str]:
@@ -87,6 +74,5 @@ def observed(dataset: Dataset, split: str, count: int | None, seed: int) -> tupl
     part = getattr(dataset, split)
     if not len(part):
         raise UserError(f"the {split} split of {dataset.name!r} is empty; measure on another split.")
-    order = permutation(len(part), seed)
-    x = as_tensor(part.x[order[:count].sort().values.numpy()])
+    x = as_tensor(part.x[part.rows(count, seed)])
     return x, "fresh in training, drawn once here" if dataset.binarised == "fresh" else dataset.binarised

@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from interalia import reports, tasks
-from interalia.conditionals import Chain, StandardNormal, Uniform
+from interalia.conditionals import StandardNormal, Uniform
 from interalia.errors import UserError
-from interalia.reports import plots
+from interalia.games.capabilities import Generates, HasCodes, HasLevels, Infers
+from interalia.reports import plots, showing
 from interalia.reports.data import conditions, dataset_of, held_out, home
+from interalia.tasks import verbs
 
 if TYPE_CHECKING:
     from interalia.data.dataset import Dataset
@@ -39,9 +41,11 @@ def page(trained: Trained) -> Path:
 def draw(trained: Trained, dataset: Dataset) -> None:
     """The figures of a run, from the test split where originals are shown."""
     game, figures = trained.game, home(trained).figures
-    infers = hasattr(game, "encoder")
-    if game.other is not None:
+    infers = isinstance(game, Infers)
+    if game.data.other is not None:
         draw_translations(game, dataset, figures)
+        return
+    if not isinstance(game, Generates):
         return
     if not dataset.is_image:
         if dataset.shape == (2,):
@@ -57,32 +61,29 @@ def draw(trained: Trained, dataset: Dataset) -> None:
                 reconstructions=tasks.reconstruct(game, real, y=y).numpy() if infers else None,
             )
         return
-    by_label = game.labels > 0 and not game.attributes
-    samples = tasks.by_label(game, 10) if by_label else tasks.generate(game, 100)
-    plots.grid(samples.numpy(), figures / "samples.png", columns=10)
+    by_label = game.data.condition > 0 and not game.data.attributes
+    shown = {"samples": verbs.generate(game, None if by_label else 100)}
     if game.prior.size == 2 and isinstance(game.prior, StandardNormal | Uniform):
-        plots.grid(tasks.manifold(game, PLANE).flatten(0, 1).numpy(), figures / "manifold.png", columns=PLANE)
-    if game.recognises:
-        for i, code in enumerate(tasks.directions(game)):
-            plots.traversals([tasks.traverse(game, i).numpy()], figures / f"traversal_{code}.png")
-    if not infers:
-        return
-    x, y = held_out(dataset, 40), conditions(game, dataset, 40)
-    plots.pairs(x.numpy(), tasks.reconstruct(game, x, y=y).numpy(), figures / "reconstructions.png")
-    if isinstance(game.encoder, Chain):
-        lower = tasks.reconstruct(game, x, level="lower")
-        plots.pairs(x.numpy(), lower.numpy(), figures / "reconstructions_lower.png")
-    if y is not None:
-        edited = tasks.edits(game, x[:EDITS], y[:EDITS])[:, :MOST]
-        plots.interpolations(x[:EDITS].numpy(), edited.numpy(), None, figures / "edits.png")
-    ends, y = held_out(dataset, 2 * PAIRS, seed=1), conditions(game, dataset, 2 * PAIRS, seed=1)
-    half = len(ends) // 2
-    if half:
-        a, b = ends[:half], ends[half : 2 * half]
-        told = None if y is None else (y[:half], y[half : 2 * half])
-        for how, name in (("linear", "interpolations.png"), ("spherical", "interpolations_spherical.png")):
-            way = tasks.interpolate(game, a, b, STEPS, how, y=told)  # type: ignore[arg-type]
-            plots.interpolations(a.numpy(), way.numpy(), b.numpy(), figures / name)
+        shown["manifold"] = verbs.manifold(game, PLANE)
+    if infers:
+        x, y = held_out(dataset, 40), conditions(game, dataset, 40)
+        shown["reconstructions"] = verbs.reconstruct(game, x, y)
+        if isinstance(game, HasLevels):
+            shown["reconstructions_lower"] = verbs.reconstruct(game, x, level="lower")
+        if y is not None:
+            edited = tasks.edits(game, x[:EDITS], y[:EDITS])[:, :MOST]
+            plots.interpolations(x[:EDITS], edited, None, figures / "edits.png")
+        count = min(PAIRS, len(dataset.test) // 2)
+        ends, y = held_out(dataset, 2 * count, seed=1), conditions(game, dataset, 2 * count, seed=1)
+        if count:
+            shown["interpolations"] = verbs.interpolate(game, ends, y, STEPS)
+            shown["interpolations_spherical"] = verbs.interpolate(game, ends, y, STEPS, "spherical")
+    drawn = {name: one.figure for name, one in shown.items()}
+    if isinstance(game, HasCodes):
+        drawn |= {f"traversal_{code}": part for code, part in verbs.traverse(game).parts.items()}
+    for name, figure in drawn.items():
+        if figure is not None:
+            showing.draw(figure, figures / f"{name}.png")
 
 
 def draw_translations(game: Game, dataset: Dataset, figures: Path) -> None:

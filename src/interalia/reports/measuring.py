@@ -13,6 +13,8 @@ import torch
 from interalia import metrics, tasks
 from interalia.disk import write_json, writing
 from interalia.errors import UserError, unknown
+from interalia.games import feeds
+from interalia.games.capabilities import Generates, Infers
 from interalia.metrics.evaluation import measure
 from interalia.metrics.evidence import Evidence
 from interalia.metrics.extractors import extractor_for
@@ -23,6 +25,8 @@ from interalia.runs import OWN, building, log
 from interalia.runs.folder import own_generator
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from interalia.data.dataset import Dataset
     from interalia.games import Game
     from interalia.metrics.likelihood import Estimate
@@ -68,6 +72,7 @@ def evaluate(
         extractor=extractor_for(dataset, device=str(tasks.device_of(trained.game)), kind=features),
         untrained=lambda: untrained(trained, dataset),
     )
+    sizes = {part: len(getattr(dataset, part)) for part in ("train", "validation", "test")}
     found = {
         "measures": [dataclasses.asdict(one) for one in measure(evidence, names)],
         "split": split,
@@ -75,14 +80,7 @@ def evaluate(
         "step": trained.step,
         "weights": weights,
         "training": length_of(trained),
-        "data": {
-            "name": dataset.name,
-            "about": dataset.about,
-            "shape": list(dataset.shape),
-            "train": len(dataset.train),
-            "validation": len(dataset.validation),
-            "test": len(dataset.test),
-        },
+        "data": {"name": dataset.name, "about": dataset.about, "shape": list(dataset.shape), **sizes},
         **provenance(),
     }
     if names is not None:
@@ -95,12 +93,8 @@ def evaluate(
 
 def length_of(trained: Trained) -> dict[str, Any]:
     """How long a run has been trained, in steps and seconds, and how fast."""
-    lines = [
-        line
-        for line in log.read(home(trained))
-        if any(key.startswith("losses/") for key in line) and line["step"] <= trained.step
-    ]
-    seconds = lines[-1]["seconds"] if lines else None
+    lines = [line for line in log.read(home(trained)) if any(key.startswith("losses/") for key in line)]
+    seconds = next((line["seconds"] for line in reversed(lines) if line["step"] <= trained.step), None)
     speed = None if not seconds else round(trained.step * trained.run.batch / seconds, 1)
     return {"steps": trained.step, "seconds": seconds, "images_per_second": speed}
 
@@ -124,10 +118,11 @@ def untrained(trained: Trained, dataset: Dataset) -> Game | None:
         return None
     placed = own_generator(run, trained.folder)
     # from Python, or in a file that is not opened a second time
-    brought = game.fixed and (placed.generator is None or placed.generator.endswith(".pt2"))
+    decoder = game.decoder if isinstance(game, Generates) and "decoder" in game.fixed else None
+    brought = placed.generator is None or placed.generator.endswith(".pt2")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(run.seed)
-        return building.build_for(placed, dataset, generator=game.decoder.network if brought else None)
+        return building.build_for(placed, dataset, generator=decoder.network if brought and decoder else None)
 
 
 def likelihood(
@@ -158,50 +153,19 @@ def likelihood(
         UserError: no such estimate, `count` under 1, a setting of an estimate that is not asked for, or what the estimates
             raise.
     """
-    from interalia.metrics.likelihood import REGISTRY
-
     folder, game = home(trained), trained.game
-    for name in how or ():
-        if name not in REGISTRY:
-            raise unknown("estimate", name, REGISTRY)
-    if how is not None and not how:
-        raise UserError(f"--how names no estimate; give some of {', '.join(REGISTRY)}, with commas between them.")
     if count is not None and count < 1:
-        raise UserError(f"--count is {count}, and it must be at least 1.")
+        raise UserError(f"`count` is {count}, and it must be at least 1.")
     if how is None:
-        density = hasattr(game, "encoder") and game.encoder.density
+        density = isinstance(game, Infers) and game.encoder.density
         how = ["elbo", "iwae", "ais"] if density else ["ais"]
+    settings = settings_of(how, {"samples": samples, **(annealing or {})})
     dataset = dataset_of(trained)
     x, binarised = observed(dataset, split, count, seed)
-    settings: dict[str, dict[str, Any]] = {name: {} for name in how}
-    for key, value in {"samples": samples, **(annealing or {})}.items():
-        if value is None:
-            continue
-        taking = [name for name in REGISTRY if (name == "ais") == (key != "samples")]
-        if not set(taking) & set(how):
-            raise UserError(f"--{key} is about {', '.join(taking)}, and --how asks for {', '.join(how)}; leave it out.")
-        for name in set(taking) & set(how):
-            settings[name][key] = value
     if "kde" in how:
         settings["kde"]["validation"] = observed(dataset, "validation", BANDWIDTH_POINTS, seed)[0]
-        settings["kde"]["y"] = dataset.conditions("validation", game.attributes) if game.labels else None
-    estimates: list[Estimate] = []
-    interrupted = False
-    for name in how:
-        try:
-            one = REGISTRY[name](game, x, seed=seed, binarised=binarised, **settings[name])
-        except KeyboardInterrupt:
-            if not estimates:
-                raise
-            interrupted = True
-            break
-        estimates.append(one)
-        unchecked = (
-            name == "ais" and settings["ais"].get("simulated", 1) and (one.check is None or one.check.interrupted)
-        )
-        if one.interrupted or unchecked:
-            interrupted = True
-            break
+        settings["kde"]["y"] = feeds.conditions(game.data, dataset, "validation")
+    estimates, interrupted = estimates_of(game, x, settings, seed, binarised)
     found = {
         "estimates": [estimated(one) for one in estimates],
         "interrupted": interrupted,
@@ -218,6 +182,57 @@ def likelihood(
     with writing(folder.likelihood_table) as file:
         file.write(likelihood_markdown(trained.run, found))
     return found
+
+
+def estimates_of(
+    game: Game, x: Tensor, settings: Mapping[str, Mapping[str, Any]], seed: int, binarised: str
+) -> tuple[list[Estimate], bool]:
+    """The estimates of these settings, and whether they were interrupted: then the last may be of some images alone, or lack
+    its check, and those after it are not there.
+
+    Raises:
+        KeyboardInterrupt: nothing is done yet.
+    """
+    from interalia.metrics.likelihood import REGISTRY
+
+    found: list[Estimate] = []
+    for name, given in settings.items():
+        try:
+            one = REGISTRY[name](game, x, seed=seed, binarised=binarised, **given)
+        except KeyboardInterrupt:
+            if not found:
+                raise
+            return found, True
+        found.append(one)
+        unchecked = name == "ais" and given.get("simulated", 1) and (one.check is None or one.check.interrupted)
+        if one.interrupted or unchecked:
+            return found, True
+    return found, False
+
+
+def settings_of(how: Sequence[str], given: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """The settings of each estimate: `samples` is one of all but annealed importance sampling, which takes the others.
+
+    Raises:
+        UserError: no estimate, or one that there is not, or a setting that none of them has.
+    """
+    from interalia.metrics.likelihood import REGISTRY
+
+    for name in how:
+        if name not in REGISTRY:
+            raise unknown("estimate", name, REGISTRY)
+    if not how:
+        raise UserError(f"`how` names no estimate; give some of {', '.join(REGISTRY)}.")
+    settings: dict[str, dict[str, Any]] = {name: {} for name in how}
+    for key, value in given.items():
+        if value is None:
+            continue
+        taking = [name for name in REGISTRY if (name == "ais") == (key != "samples")]
+        if not set(taking) & set(how):
+            raise UserError(f"`{key}` is about {', '.join(taking)}, and `how` asks for {', '.join(how)}; leave it out.")
+        for name in set(taking) & set(how):
+            settings[name][key] = value
+    return settings
 
 
 def estimated(one: Estimate) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import datetime
 import os
 import platform
 import subprocess
+from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,12 @@ def provenance() -> dict[str, Any]:
         "machine": machine(),
         "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
     }
+
+
+def made_with(found: Mapping[str, Any]) -> tuple[str, str]:
+    """Two lines of words for what `provenance` found: machine and versions, commit and date."""
+    versions = ", ".join(f"{name} {version}" for name, version in found["versions"].items())
+    return f"Machine: {found['machine']}. Versions: {versions}.", f"Commit: {found['commit']}. Date: {found['date']}."
 
 
 def commit() -> str | None:

@@ -38,12 +38,7 @@ VERMILLION, BLUE, GREEN, PURPLE, ORANGE, SKY, BLACK = (
 SERIES = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY, BLACK)
 PLAYERS = {"critic": VERMILLION, "generator": BLUE, "encoder": SKY, "decoder": BLUE, "autoencoder": BLUE}
 JOINTS = {"q": GREEN, "data": GREEN, "posterior": GREEN, "p": PURPLE, "model": PURPLE, "prior": PURPLE}
-MEANINGS = {
-    "q": "q: data, inferred latents",
-    "p": "p: samples, prior's latents",
-    "data": "data",
-    "model": "samples",
-}
+MEANINGS = {"q": "q: data, inferred latents", "p": "p: samples, prior's latents", "data": "data", "model": "samples"}
 
 
 # images
@@ -76,8 +71,7 @@ def grid(
         columns = math.ceil(math.sqrt(n * height / width))
     columns = min(max(columns, 1), n)
     space = _space(gap, scale)
-    rows = [_beside(tiles[i : i + columns], space) for i in range(0, n, columns)]
-    return _save(_framed(_above(rows, space), space if n > 1 else 0), path)
+    return _save(_framed(_in_rows(tiles, columns, space), space if n > 1 else 0), path)
 
 
 def single(image: ArrayLike, path: Path | str) -> Path:
@@ -101,16 +95,7 @@ def pairs(originals: ArrayLike, reconstructions: ArrayLike, path: Path | str, co
     Raises:
         UserError: the two differ in shape, or what `grid` raises.
     """
-    above, scale = _tiles(originals)
-    below, _ = _tiles(reconstructions)
-    _alike(originals=above, reconstructions=below)
-    columns = max(columns, 1)
-    space, thin = _space(2, scale), _space(1, scale) // 4
-    blocks = [
-        _above([_beside(above[i : i + columns], space), _beside(below[i : i + columns], space)], thin)
-        for i in range(0, len(above), columns)
-    ]
-    return _save(_framed(_above(blocks, 2 * space), space), path)
+    return _in_blocks({"originals": originals, "reconstructions": reconstructions}, path, columns)
 
 
 def cycles(
@@ -127,17 +112,8 @@ def cycles(
     Raises:
         UserError: they differ in shape, or what `grid` raises.
     """
-    given = {"sources": sources, "translations": translations, "backs": backs, "truths": truths}
-    named = {name: _tiles(images)[0] for name, images in given.items() if images is not None}
-    _, scale = _tiles(sources)
-    _alike(**named)
-    rows = list(named.values())
-    columns = max(columns, 1)
-    space, thin = _space(2, scale), _space(1, scale) // 4
-    blocks = [
-        _above([_beside(row[i : i + columns], space) for row in rows], thin) for i in range(0, len(rows[0]), columns)
-    ]
-    return _save(_framed(_above(blocks, 2 * space), space), path)
+    known = {} if truths is None else {"truths": truths}
+    return _in_blocks({"sources": sources, "translations": translations, "backs": backs, **known}, path, columns)
 
 
 def traversals(blocks: Sequence[ArrayLike], path: Path | str) -> Path:
@@ -157,9 +133,8 @@ def traversals(blocks: Sequence[ArrayLike], path: Path | str) -> Path:
                 f"the traversal has the shape {block.shape}; give an array (rows, columns, channels, height, width)."
             )
         tiles, scale = _tiles(block.reshape(-1, *block.shape[2:]))
-        space, columns = _space(1, scale), block.shape[1]
-        rows = [_beside(tiles[i : i + columns], space) for i in range(0, len(tiles), columns)]
-        parts.append(_framed(_above(rows, space), space))
+        space = _space(1, scale)
+        parts.append(_framed(_in_rows(tiles, block.shape[1], space), space))
     return _save(_above(parts, 2 * space), path)
 
 
@@ -196,6 +171,23 @@ def interpolations(left: ArrayLike, path_images: ArrayLike, right: ArrayLike | N
         last = [] if right is None else [_framed(end, frame, green)]
         rows.append(_beside([_framed(start, frame, green), way, *last], 2 * space))
     return _save(_framed(_above(rows, space), space), path)
+
+
+def _in_blocks(rows: Mapping[str, ArrayLike], path: Path | str, columns: int) -> Path:
+    """Rows of as many images each, cut into blocks of `columns` images that are set apart."""
+    tiles = {name: _tiles(images) for name, images in rows.items()}
+    _alike(**{name: row for name, (row, _) in tiles.items()})
+    above = [row for row, _ in tiles.values()]
+    scale, columns = next(scale for _, scale in tiles.values()), max(columns, 1)
+    space, thin = _space(2, scale), _space(1, scale) // 4
+    starts = range(0, len(above[0]), columns)
+    blocks = [_above([_beside(row[i : i + columns], space) for row in above], thin) for i in starts]
+    return _save(_framed(_above(blocks, 2 * space), space), path)
+
+
+def _in_rows(tiles: NDArray[np.uint8], columns: int, space: int) -> Tile:
+    """The images from left to right and from top to bottom, so many in a row."""
+    return _above([_beside(tiles[i : i + columns], space) for i in range(0, len(tiles), columns)], space)
 
 
 def _tiles(images: ArrayLike, scale: int | None = None) -> tuple[NDArray[np.uint8], int]:
@@ -328,7 +320,7 @@ def measures(log: Sequence[Mapping[str, Any]], path: Path | str) -> Path:
 
     series = _series(log, "measures/")
     if not series:
-        raise UserError("the log has no measures to draw; train with --evaluate-every above 0.")
+        raise UserError("the log has no measures to draw; train with `evaluate_every` above 0.")
     figure, panels = _panels(len(series), 3.2, 2.6, 0.4)
     for axes, (name, (step, value)) in zip(panels, series.items(), strict=True):
         metric = REGISTRY.get(name)
@@ -341,8 +333,7 @@ def measures(log: Sequence[Mapping[str, Any]], path: Path | str) -> Path:
         axes.set_title(name.replace("_", " "), loc="left", fontsize=9, pad=18)
         if better:
             axes.text(0, 1.03, f"{better} is better", transform=axes.transAxes, fontsize=8, color="#555555")
-        axes.set_ylabel(unit)
-        axes.set_xlabel("step")
+        axes.set(xlabel="step", ylabel=unit)
         _scale(axes, [value])
     return _write(figure, path)
 
@@ -359,7 +350,7 @@ def strip(log: Sequence[Mapping[str, Any]], path: Path | str) -> Path:
     series = _series(log, "health/")
     series = {name: series[name] for name in SIGNS if name in series and name not in COUNTS}
     if not series:
-        raise UserError("the log has no signs of health to draw; train with --evaluate-every above 0.")
+        raise UserError("the log has no signs of health to draw; train with `evaluate_every` above 0.")
     for rule in RULES:
         first, _, second = rule.sign.partition(" - ")
         if first in series and second in series:
@@ -436,8 +427,7 @@ def plane(
         outside = int((np.abs(layers[1][1] - centre) > half).any(1).sum() + (~np.isfinite(layers[1][1])).any(1).sum())
         note = f" ({outside:,} of {len(layers[1][1]):,} outside)" if outside else ""
         _scatter(axes, layers, title + note, centre, half)
-        axes.set_xlabel("x1")
-        axes.set_ylabel("x2")
+        axes.set(xlabel="x1", ylabel="x2")
         if means is not None:
             modes = _points(means, "means")
             axes.plot(*modes.T, "o", color="none", markeredgecolor=BLACK, markersize=9, label="modes")
@@ -449,8 +439,7 @@ def plane(
         half = max(4.0, float(np.nanquantile(np.abs(z), 0.995)) * 1.1) if len(z) else 4.0
         layers = [("prior N(0, I)", prior, PURPLE), ("inferred latents", z, GREEN)]
         _scatter(panels[-1], layers, f"latents{f', first 2 of {size}' if size > 2 else ''}", np.zeros(2), half)
-        panels[-1].set_xlabel("z1")
-        panels[-1].set_ylabel("z2" if size > 1 else "")
+        panels[-1].set(xlabel="z1", ylabel="z2" if size > 1 else "")
     for axes in panels:
         axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=3, frameon=False, columnspacing=1.0)
     return _write(figure, path)
@@ -467,14 +456,11 @@ def clouds(points: Mapping[str, ArrayLike], path: Path | str, title: str = "draw
     Raises:
         UserError: the points are not in the plane, or the file cannot be written.
     """
-    figure = _figure(4.6, 5.0)
-    axes = figure.subplots()
+    figure, axes = _chart(4.6, 5.0, "z1", "z2")
     layers = [
         (name, _points(values, "latents"), SERIES[i % len(SERIES)]) for i, (name, values) in enumerate(points.items())
     ]
     _scatter(axes, layers, title, np.zeros(2), 3.0)
-    axes.set_xlabel("z1")
-    axes.set_ylabel("z2")
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=5, frameon=False, columnspacing=1.0)
     return _write(figure, path)
 
@@ -492,8 +478,7 @@ def bands(
     Raises:
         UserError: the file cannot be written.
     """
-    figure = _figure(8.4, 4.4)
-    axes = figure.subplots()
+    figure, axes = _chart(8.4, 4.4, abscissa, ordinate)
     styles = itertools.cycle(itertools.product(("-", "--", ":"), SERIES))  # a colour that comes again is dashed
     for (style, colour), (name, found) in zip(styles, curves.items(), strict=False):
         length = min(len(curve) for curve in found)
@@ -501,8 +486,6 @@ def bands(
         mean, std = y.mean(axis=0), y.std(axis=0)
         axes.plot(x.mean(axis=0), mean, color=colour, linestyle=style, linewidth=1.5, label=name)
         axes.fill_between(x.mean(axis=0), mean - std, mean + std, color=colour, alpha=0.15, linewidth=0)
-    axes.set_xlabel(abscissa)
-    axes.set_ylabel(ordinate)
     axes.legend(frameon=False, fontsize=8)
     return _write(figure, path)
 
@@ -526,12 +509,9 @@ def trajectories(paths: Mapping[str, ArrayLike], path: Path | str, square: bool 
         axes.plot(*way[0], "o", color=ORANGE, markersize=8, fillstyle="none")
         axes.plot(0, 0, "+", color=VERMILLION, markersize=12)
         if square:
-            axes.set_xlim(-half, half)
-            axes.set_ylim(-half, half)
-            axes.set_aspect("equal")
+            axes.set(xlim=(-half, half), ylim=(-half, half), aspect="equal")
         axes.set_title(name, loc="left", fontsize=9)
-        axes.set_xlabel("theta (generator)")
-        axes.set_ylabel("phi (critic)")
+        axes.set(xlabel="theta (generator)", ylabel="phi (critic)")
     return _write(figure, path)
 
 
@@ -549,8 +529,7 @@ def rates(
     Raises:
         UserError: the file cannot be written.
     """
-    figure = _figure(8.4, 4.4)
-    axes = figure.subplots()
+    figure, axes = _chart(8.4, 4.4, "learning rate", "squared distance, a step in the long run")
     axes.axhline(1, color=BLACK, linestyle="--", linewidth=0.8)
     styles = zip(itertools.cycle(("-", "--", ":")), itertools.cycle(SERIES), strict=False)  # two that are one show both
     for (style, colour), (name, (eta, factor)) in zip(styles, curves.items(), strict=False):
@@ -558,8 +537,6 @@ def rates(
         dots = _points(measured[name], name)
         axes.plot(dots[:, 0], dots[:, 1], "o", color=colour, markersize=4)
     axes.set_ylim(0, 2)
-    axes.set_xlabel("learning rate")
-    axes.set_ylabel("squared distance, a step in the long run")
     axes.legend(frameon=False, fontsize=8)
     return _write(figure, path)
 
@@ -577,9 +554,8 @@ def _scatter(axes: Axes, layers: Sequence[tuple[str, Any, str]], title: str, cen
         axes.scatter(points[:, 0], points[:, 1], s=5, color=colour, alpha=alpha, linewidths=0, rasterized=True)
         axes.scatter([], [], s=18, color=colour, label=name)  # the legend's points are neither small nor transparent
     axes.set_title(title, fontsize=10)
-    axes.set_aspect("equal")
-    axes.set_xlim(centre[0] - half, centre[0] + half)
-    axes.set_ylim(centre[1] - half, centre[1] + half)
+    (left, right), (low, high) = ((c - half, c + half) for c in centre)
+    axes.set(aspect="equal", xlim=(left, right), ylim=(low, high))
 
 
 def _figure(width: float, height: float) -> Figure:
@@ -588,6 +564,14 @@ def _figure(width: float, height: float) -> Figure:
     figure = Figure(figsize=(width, height), layout="constrained")
     figure.get_layout_engine().set(w_pad=0.12, h_pad=0.1)  # type: ignore[union-attr, call-arg]
     return figure
+
+
+def _chart(width: float, height: float, abscissa: str, ordinate: str) -> tuple[Figure, Axes]:
+    """A figure of one pair of axes with their names."""
+    figure = _figure(width, height)
+    axes = figure.subplots()
+    axes.set(xlabel=abscissa, ylabel=ordinate)
+    return figure, axes
 
 
 def _panels(count: int, width: float, height: float, top: float) -> tuple[Figure, list[Axes]]:

@@ -13,19 +13,17 @@ from interalia.metrics.entries import as_number
 from interalia.reports.commands import commands
 from interalia.reports.figures import figure, image, pictures
 from interalia.reports.words import (
-    JUDGED,
-    WITHOUT_CRITIC,
+    can,
     duration,
+    facts_of,
     measures_in,
     nearest,
     newest,
-    part_of,
     summary,
-    translates,
     values_in,
 )
-from interalia.runs import FREE, OWN, Run, recipes
-from interalia.runs.folder import Folder
+from interalia.runs import FREE, Run, recipes
+from interalia.runs.folder import ABOUT_GAME, Folder
 
 # of a run's fields those that make no recipe, beside FREE ones
 INCIDENTAL = ("generator", "precision", "seed", "best")
@@ -99,21 +97,28 @@ def _table(results: Mapping[str, Any] | None) -> str:
     for measure in measures:
         number = as_number(measure.get("value"))
         unit = f" {measure['unit']}" if measure.get("unit") else ""
-        cells = [
-            f'<th scope="row">{escape(measure["name"].replace("_", " "))}</th>',
-            f"<td class=number>{escape(number + unit)}</td>",
-            f"<td>{escape(measure.get('better') or 'neither')}</td>",
-            f"<td>{escape(str(measure.get('about') or ''))}</td>",
-            f"<td class=fine>{escape(str(measure.get('protocol') or ''))}</td>",
-        ]
-        rows.append(f"<tr>{''.join(cells)}</tr>")
-    heads = "".join(f'<th scope="col">{h}</th>' for h in ("measure", "value", "better", "what it means", "protocol"))
+        rows.append(
+            [
+                f'<th scope="row">{escape(measure["name"].replace("_", " "))}</th>',
+                f"<td class=number>{escape(number + unit)}</td>",
+                f"<td>{escape(measure.get('better') or 'neither')}</td>",
+                f"<td>{escape(str(measure.get('about') or ''))}</td>",
+                f"<td class=fine>{escape(str(measure.get('protocol') or ''))}</td>",
+            ]
+        )
+    table = _wide(("measure", "value", "better", "what it means", "protocol"), rows, " class=measures")
     return (
         "<section><h2>Measures</h2><p>Numbers can be compared with others only where the protocol is the same. Where "
         "neither way is better, the number is a baseline or a floor to hold others against.</p>"
-        f"<div class=wide><table class=measures><thead><tr>{heads}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
-        "</div></section>"
+        f"{table}</section>"
     )
+
+
+def _wide(heads: Sequence[str], rows: Sequence[Sequence[str]], kind: str = "") -> str:
+    """A table, of headings and of cells that are elements of HTML."""
+    top = "".join(f'<th scope="col">{escape(head)}</th>' for head in heads)
+    body = "".join(f"<tr>{''.join(cells)}</tr>" for cells in rows)
+    return f"<div class=wide><table{kind}><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>"
 
 
 def _likelihood(likelihood: Mapping[str, Any] | None) -> str:
@@ -124,26 +129,22 @@ def _likelihood(likelihood: Mapping[str, Any] | None) -> str:
     rows = []
     for one in estimates:
         check = one.get("check") or {}
-        cells = [
-            f'<th scope="row">{escape(one["name"])}</th>',
-            f"<td class=number>{escape(_within(one.get('value'), one.get('error'), 2))}</td>",
-            f"<td class=number>{escape(_within(one.get('acceptance'), None, 2))}</td>",
-            f"<td class=number>{escape(_within(check.get('gap'), check.get('error'), 3))}</td>",
-            f"<td class=fine>{escape(str(one.get('protocol') or ''))}</td>",
-        ]
-        rows.append(f"<tr>{''.join(cells)}</tr>")
-    titles = ("estimate", "nats ± standard error", "acceptance", "gap of the check", "protocol")
-    heads = "".join(f'<th scope="col">{title}</th>' for title in titles)
+        numbers = (
+            _within(one.get("value"), one.get("error"), 2),
+            _within(one.get("acceptance"), None, 2),
+            _within(check.get("gap"), check.get("error"), 3),
+        )
+        name, protocol = escape(one["name"]), escape(str(one.get("protocol") or ""))
+        cells = [f"<td class=number>{escape(number)}</td>" for number in numbers]
+        rows.append([f'<th scope="row">{name}</th>', *cells, f"<td class=fine>{protocol}</td>"])
+    table = _wide(("estimate", "nats ± standard error", "acceptance", "gap of the check", "protocol"), rows)
     images = likelihood.get("images") or {}
     of = f"{images['measured']:,} of {images['split']:,} examples of" if images else "examples of"
     return (
         f"<section><h2>Likelihood</h2><p>log p(x), {of} the {escape(str(likelihood.get('split', 'held-out')))} split "
-        f"(binarisation: {escape(str(likelihood.get('binarisation', 'none')))}); higher is better. All but kde "
-        "are bounds from "
-        "below in expectation, annealed importance sampling (ais) the nearest; the gap of its bidirectional "
-        "check says, on "
-        f"samples of the model, how near.</p>"
-        f"<div class=wide><table><thead><tr>{heads}</tr></thead><tbody>{''.join(rows)}</tbody></table></div></section>"
+        f"(binarisation: {escape(str(likelihood.get('binarisation', 'none')))}); higher is better. All but kde are bounds "
+        "from below in expectation, annealed importance sampling (ais) the nearest; the gap of its bidirectional check "
+        f"says, on samples of the model, how near.</p>{table}</section>"
     )
 
 
@@ -154,43 +155,36 @@ def _within(value: Any, error: Any, digits: int) -> str:
     return f"{value:.{digits}f}" + (f" ± {error:.{digits}f}" if isinstance(error, int | float) else "")
 
 
-def _training(home: Folder, run: Mapping[str, Any]) -> str:
-    from interalia.metrics.verdicts import COUNTS, SIGNS
-
-    joints = JUDGED.get(part_of(run, "game"), "pairs (data, inferred z) and pairs (sample, random z)")
-    made = "Translations" if translates(run) else "Samples"
-    if part_of(run, "game") in WITHOUT_CRITIC:
-        title = "The loss"
+def _reading(run: Mapping[str, Any]) -> tuple[str, str]:
+    """What the curves are called, and how to read them."""
+    about = facts_of(run)
+    alone = not about["critic"] and about["can"] is not None
+    if about["reading"]:
+        reading = str(about["reading"])
+    elif alone:
         reading = (
             "How to read it: there is no critic, so the loss falls as the model gets better, and where it has stopped "
+            "falling more training brings little. "
         )
-        reading += "falling more training brings little. "
-        if part_of(run, "game") == "vae":
-            reading += "It is minus the lower bound of log p(x) on training data, in nats."
-    elif part_of(run, "game") == OWN:
-        title = "Losses and scores"
+    elif about["judged"]:
+        reading = (
+            f"How to read them: the losses pull against each other, so none is meant to go to zero, and a low loss of the "
+            f"generator does not mean good samples. What counts is balance: the critic's scores on {about['judged']} "
+            "should stay near each other. Scores that drift far apart mean that the critic has won and teaches little; where "
+            "the lines meet, it cannot tell them apart."
+        )
+    else:
         reading = (
             "Each player's loss, and the critic's mean scores where there is one; what they mean is the game's own."
         )
-    else:
-        title = "Losses and scores"
-        reading = (
-            f"How to read them: the losses pull against each other, so none is meant to go to zero, and a low loss of the "
-            f"generator does not mean good samples. What counts is balance: the critic's scores on {joints} "
-            "should stay near "
-            "each other. Scores that drift far apart mean that the critic has won and teaches little; where the "
-            "lines meet, "
-            f"it cannot tell them apart."
-        )
-        if part_of(run, "game") == "avb":
-            reading = (
-                "How to read them: the autoencoder's loss is minus the bound of log p(x) on training data, in "
-                "nats, as far as "
-                "the critic tells it; it should fall. The critic's scores on pairs (data, inferred z) lie above "
-                "those on pairs "
-                "(data, random z) by what z tells of the data, and are meant to: they meet only where z tells "
-                "nothing, or, with adaptive contrast, where q(z | x) is Gaussian."
-            )
+    return "The loss" if alone else "Losses and scores", reading
+
+
+def _training(home: Folder, run: Mapping[str, Any]) -> str:
+    from interalia.metrics.verdicts import COUNTS, SIGNS
+
+    made = "Translations" if can(run, "Translates") else "Samples"
+    title, reading = _reading(run)
     curves = figure(home.figures / "curves.png", title, reading)
     measures = figure(
         home.figures / "measures.png",
@@ -223,7 +217,8 @@ def _training(home: Folder, run: Mapping[str, Any]) -> str:
 def _description(run: Mapping[str, Any], results: Mapping[str, Any] | None) -> str:
     results = results or {}
     made = {key: results[key] for key in ("commit", "machine", "date", "step", "split") if results.get(key) is not None}
-    groups = [("The run", run), ("The data", results.get("data")), ("Evaluation", made)]
+    described = {key: value for key, value in run.items() if key != ABOUT_GAME}
+    groups = [("The run", described), ("The data", results.get("data")), ("Evaluation", made)]
     groups += [(title, results.get(title.lower())) for title in ("Protocol", "Seeds", "Versions")]
     blocks = []
     for title, values in groups:
@@ -243,9 +238,7 @@ def _recipes(run: Mapping[str, Any]) -> str:
     for key in ("length", *(key for key in Run.__dataclass_fields__ if key not in (*FREE, *INCIDENTAL))):
         values = [_length(column) if key == "length" else column.get(key) for column in columns]
         if any(value != values[0] for value in values):
-            cells = "".join(f"<td>{_value(value)}</td>" for value in values)
-            lines.append(f"<tr><th>{escape(key)}</th>{cells}</tr>")
-    heads = "".join(f"<th>{escape(name)}</th>" for name in ("", "this run", *names))
+            lines.append([f'<th scope="row">{escape(key)}</th>', *(f"<td>{_value(value)}</td>" for value in values)])
     source = (
         "the paper's" if names[1].endswith("-paper") else "the reproduction report's, as the paper has no such data"
     )
@@ -253,7 +246,7 @@ def _recipes(run: Mapping[str, Any]) -> str:
         "<section><h2>Beside the published recipe</h2>"
         f"<p>Where this run differs from <code>{names[0]}</code>, which is tuned, or from <code>{names[1]}</code>, which is "
         f"{source}. Each trains by its name: <code>interalia train {names[1]}</code>.</p>"
-        f"<div class=wide><table><thead><tr>{heads}</tr></thead><tbody>{''.join(lines)}</tbody></table></div></section>"
+        f"{_wide(('', 'this run', *names), lines)}</section>"
     )
 
 

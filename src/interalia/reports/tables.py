@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from interalia.reports.origin import made_with
 from interalia.runs import OWN
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from interalia.runs import Run
 
 
@@ -17,8 +20,7 @@ def markdown(run: Run, found: dict[str, Any]) -> str:
     length = f"{training['steps']:,} steps of {run.batch}"
     if training["seconds"]:
         length += f" in {training['seconds']:,.0f} s ({training['images_per_second']:,.0f} images/s)"
-    rows = [f"| {m['name']} | {number(m)} | {m['better'] or ''} | {bars(m['protocol'])} |" for m in found["measures"]]
-    versions = ", ".join(f"{name} {version}" for name, version in found["versions"].items())
+    rows = [(m["name"], number(m), m["better"] or "", bars(m["protocol"])) for m in found["measures"]]
     brought = [name for name, part in (("the game", run.game), ("the data", run.data)) if part == OWN]
     how = f"beside {' and '.join(brought)}, given from Python" if brought else "`interalia train FILE.toml`"
     return "\n".join(
@@ -30,12 +32,9 @@ def markdown(run: Run, found: dict[str, Any]) -> str:
             "",
             f"- Training: {length}. Seeds: training {found['seeds']['training']}, evaluation {found['seeds']['evaluation']}.",
             f"- Weights: the {found['weights']}, of step {found['step']:,}.",
-            f"- Machine: {found['machine']}. Versions: {versions}.",
-            f"- Commit: {found['commit']}. Date: {found['date']}.",
+            *(f"- {line}" for line in made_with(found)),
             "",
-            "| measure | value | better | protocol |",
-            "|---|---|---|---|",
-            *rows,
+            *markdown_table(("measure", "value", "better", "protocol"), rows),
             "",
             f"The run ({how}):",
             "",
@@ -49,14 +48,8 @@ def markdown(run: Run, found: dict[str, Any]) -> str:
 
 def likelihood_markdown(run: Run, found: Mapping[str, Any]) -> str:
     """Estimates as a Markdown table with everything that is needed to judge them."""
-    versions = ", ".join(f"{name} {version}" for name, version in found["versions"].items())
-    rows = [
-        f"| {one['name']} | {nats(one)} | "
-        + ("" if one["acceptance"] is None else f"{one['acceptance']:.2f}")
-        + f" | {gap(one)} | {bars(one['protocol'])} |"
-        for one in found["estimates"]
-    ]
     images = found["images"]
+    means, gaps = "nats, mean ± standard error over images", "gap of the bidirectional check, nats"
     return "\n".join(
         [
             f"# {run.name}: log p(x)",
@@ -65,56 +58,73 @@ def likelihood_markdown(run: Run, found: Mapping[str, Any]) -> str:
             f"binarisation: {found['binarisation']}."
             + (" Interrupted: the protocol says how many images each number is of." if found["interrupted"] else ""),
             "",
-            "| estimate | nats, mean ± standard error over images | acceptance | gap of the bidirectional check, nats | "
-            "protocol |",
-            "|---|---|---|---|---|",
-            *rows,
+            *markdown_table(
+                ("estimate", means, "acceptance", gaps, "protocol"),
+                [(*cells(one), bars(one["protocol"])) for one in found["estimates"]],
+            ),
             "",
             f"- Weights: the {found['weights']}, of step {found['step']:,}. Seeds: training {found['seeds']['training']}, "
             f"evaluation {found['seeds']['evaluation']}.",
-            f"- Machine: {found['machine']}. Versions: {versions}.",
-            f"- Commit: {found['commit']}. Date: {found['date']}.",
+            *(f"- {line}" for line in made_with(found)),
             "",
         ]
     )
 
 
+def markdown_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    """The lines of a Markdown table.
+
+    Example:
+        >>> print(*markdown_table(["measure", "value"], [["modes", "25"]]), sep="\\n")
+        | measure | value |
+        |---|---|
+        | modes | 25 |
+    """
+    head, *body = ("| " + " | ".join(row) + " |" for row in (headings, *rows))
+    return [head, "|" + "---|" * len(headings), *body]
+
+
 def show(found: dict[str, Any]) -> None:
     """Prints measures as a table."""
     from rich.console import Console
-    from rich.table import Table
 
-    table = Table(
-        title=f"{found['data']['name']}, {found['split']} split, step {found['step']:,}", box=None, title_justify="left"
-    )
-    for heading in ("measure", "value", "better"):
-        table.add_column(heading, no_wrap=True)
-    for m in found["measures"]:
-        table.add_row(m["name"], number(m), m["better"] or "")
-    Console(highlight=False).print(table)
+    title = f"{found['data']['name']}, {found['split']} split, step {found['step']:,}"
+    rows = [(m["name"], number(m), m["better"] or "") for m in found["measures"]]
+    Console(highlight=False).print(plain_table(title, ("measure", "value", "better"), rows))
 
 
 def show_likelihood(found: Mapping[str, Any]) -> None:
     """Prints estimates as a table, and under it the protocol of each."""
     from rich.console import Console
-    from rich.table import Table
 
     images = found["images"]
-    table = Table(
-        title=f"log p(x), {found['data']['name']}, {images['measured']:,} of {images['split']:,} images of the "
-        f"{found['split']} split, binarisation: {found['binarisation']}, step {found['step']:,}",
-        box=None,
-        title_justify="left",
+    title = (
+        f"log p(x), {found['data']['name']}, {images['measured']:,} of {images['split']:,} images of the "
+        f"{found['split']} split, binarisation: {found['binarisation']}, step {found['step']:,}"
     )
-    for heading in ("estimate", "nats ± standard error", "acceptance", "gap of the check, nats"):
-        table.add_column(heading, no_wrap=True)
-    for one in found["estimates"]:
-        chance = "" if one["acceptance"] is None else f"{one['acceptance']:.2f}"
-        table.add_row(one["name"], nats(one), chance, gap(one))
+    headings = ("estimate", "nats ± standard error", "acceptance", "gap of the check, nats")
     console = Console(highlight=False)
-    console.print(table)
+    console.print(plain_table(title, headings, map(cells, found["estimates"])))
     for one in found["estimates"]:
         console.print(f"{one['name']}: {one['protocol']}.", markup=False)
+
+
+def plain_table(title: str, headings: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
+    """A table for the terminal, without lines."""
+    from rich.table import Table
+
+    table = Table(title=title, box=None, title_justify="left")
+    for heading in headings:
+        table.add_column(heading, no_wrap=True)
+    for row in rows:
+        table.add_row(*row)
+    return table
+
+
+def cells(one: Mapping[str, Any]) -> tuple[str, str, str, str]:
+    """An estimate's name, value, acceptance and check."""
+    acceptance = "" if one["acceptance"] is None else f"{one['acceptance']:.2f}"
+    return one["name"], nats(one), acceptance, gap(one)
 
 
 def number(measure: dict[str, Any]) -> str:

@@ -8,113 +8,8 @@ from typing import Any
 
 from interalia.metrics import REGISTRY
 from interalia.runs import OWN
+from interalia.runs.folder import ABOUT_GAME
 
-GAMES = {  # in words; any other game goes by its own name
-    "aae": "AAE (an adversarial autoencoder)",
-    "ali": "ALI (adversarially learned inference)",
-    "alice": "ALICE (adversarially learned inference with conditional entropy)",
-    "alice-adversarial": "ALICE (adversarially learned inference with a critic of round trips)",
-    "hali": "HALI (hierarchical adversarially learned inference)",
-    "joint-latent-regressor": "a GAN with a joint latent regressor",
-    "latent-regressor": "a latent regressor (an encoder for a generator trained before)",
-    "posthoc-ali": "ALI after the fact (an encoder for a generator trained before)",
-    "semi-aae": "a semi-supervised AAE (an adversarial autoencoder that is shown some labels)",
-    "semi-ali": "semi-supervised ALI (adversarially learned inference whose critic knows the classes)",
-    "avb": "AVB (adversarial variational Bayes)",
-    "vae": "VAE (a variational autoencoder)",
-    "vae-gan": "VAE/GAN (a variational autoencoder with a GAN's critic)",
-    "cyclegan": "CycleGAN (translation between two domains without pairs)",
-    "gan": "GAN (a generative adversarial network)",
-    "infogan": "InfoGAN (a GAN whose samples tell the codes that they were made from)",
-    OWN: "a game of somebody's own",
-}
-PAIRS = (
-    "Three networks learn together: an encoder that infers {latent} from data, a decoder that makes data from z, "
-    "and a critic that tries to tell the pairs (data, inferred z) from the pairs (made data, random z). "
-)
-BOUND = (
-    "Two networks learn together: an encoder that tells which z could have made an input, {latent}, as a "
-    "distribution q(z | x), and a decoder that tells how likely data is under a z. "
-)
-TRAINED = (
-    "The generator was trained before and stays as it is; an encoder is sought that infers {latent} from what it "
-    "makes and from data. "
-)
-TAUGHT = {  # what a game does, for people who meet it for the first time
-    "ali": PAIRS + "Nothing asks for good reconstructions: they come about as far as the critic can no longer tell.",
-    "alice": PAIRS + "Unlike in ALI, encoder and decoder are also charged for what a reconstruction loses, so its "
-    "reconstructions are not comparable with those of ALI, which come about without being asked for.",
-    "alice-adversarial": PAIRS
-    + "A second critic tries to tell an input from its reconstruction, with the input beside it, so that "
-    "reconstructions are asked for without a distance between pixels.",
-    "hali": PAIRS
-    + "There is a second level of latents between z and the data, which keeps more of an input's detail than z,"
-    " and which the critic sees too.",
-    "semi-ali": PAIRS
-    + "The critic also tells the class of an input, for which it is shown the labels of a few of them.",
-    "posthoc-ali": TRAINED
-    + "A critic tries to tell the pairs (data, inferred z) from the pairs (made data, random z), and the "
-    "encoder learns to make them alike.",
-    "latent-regressor": TRAINED
-    + "It is charged for the distance from the z that a sample was made from; there is no critic.",
-    "joint-latent-regressor": (
-        "A generator that makes data from {latent} and a critic learn against each other, as in a GAN, and an "
-        "encoder learns to read z off the samples; the generator is charged too for what the encoder cannot read."
-    ),
-    "aae": (
-        "An autoencoder learns to give back what it is shown, by way of {latent}, while a critic tries to tell "
-        "inferred latents from random ones: to deceive it, the encoder spreads the data over the whole prior, so "
-        "that samples can be drawn."
-    ),
-    "semi-aae": (
-        "An autoencoder learns to give back what it is shown, by way of {latent}: a style and a class, for which "
-        "it is shown the labels of a few inputs. A critic tries to tell both from random ones, so that samples "
-        "can be drawn."
-    ),
-    "vae": BOUND
-    + "Both raise one number, a lower bound of log p(x), the log-likelihood of the data in nats. There is no "
-    "critic, and so nothing to be balanced.",
-    "avb": BOUND
-    + "Both raise a lower bound of log p(x), the log-likelihood of the data in nats. Since q may be of any "
-    "form, a critic learns the term of the bound that asks for its density, from pairs (data, inferred z) and"
-    " pairs (data, random z). What it tells is an estimate, so that the loss is no certified bound.",
-    "vae-gan": (
-        "A variational autoencoder with {latent} and a GAN learn together: the decoder is also the generator, and"
-        " what a reconstruction loses is counted in what the critic sees of an image, not in pixels."
-    ),
-    "gan": (
-        "Two networks learn against each other: a generator that makes data from {latent} drawn at random, and a "
-        "critic that tries to tell what it makes from real data. There is no encoder, so nothing is "
-        "reconstructed."
-    ),
-    "infogan": (
-        "Two networks learn against each other: a generator that makes data from {latent}, some of them codes (a "
-        "category, a number in a range) and the rest noise, and a critic that tries to tell what it makes from "
-        "real data and also says which codes a sample was made from. Both are rewarded when the codes can be "
-        "told, so that each code comes to stand for something that can be seen. Nobody tells them what; there are"
-        " no labels in the training."
-    ),
-    "cyclegan": (
-        "Four networks learn together: a map from images of domain a to images of domain b, a map the other way, "
-        "and for each domain a critic that tries to tell what is translated into it from what belongs there. "
-        "Which image belongs to which is never shown: all that holds a translation to its original is the charge "
-        "for what is lost on the way there and back. That leaves open which of the ways that lose nothing is "
-        "found."
-    ),
-}
-# what the critic's scores are on, where it does not judge pairs (x, z)
-JUDGED = {
-    "alice-adversarial": "pairs (data, inferred z) and pairs (sample, random z), and the second critic's on data beside "
-    "themselves and beside their reconstructions,",
-    "aae": "random and on inferred latents",
-    "avb": "pairs (data, inferred z) and pairs (data, random z)",
-    "cyclegan": "a domain and on what is translated into it",
-    "gan": "data and samples",
-    "infogan": "data and samples",
-    "joint-latent-regressor": "data and samples",
-    "semi-aae": "random and on inferred latents",
-    "vae-gan": "data, on its reconstructions and on samples",
-}
 # the nearest to log p(x) first
 ESTIMATES = {
     "ais": "annealed importance sampling",
@@ -122,12 +17,10 @@ ESTIMATES = {
     "elbo": "the evidence lower bound",
     "kde": "kernel densities on samples, which say little in many dimensions",
 }
-WITHOUT_CRITIC = ("latent-regressor", "vae")
-WITH_LIKELIHOOD = ("avb", "vae")
-WITHOUT_ENCODER = ("gan", "infogan", "cyclegan")
-TRANSLATING = ("cyclegan",)
-# the divergences under which a critic's score is a log-odds
-WITH_LOG_ODDS = ("gan", "jensen-shannon", "reverse-kl", "alpha")
+# of a game that nothing is known of: made in Python and kept by an older version, or of a package that is not installed
+UNKNOWN: Mapping[str, Any] = {
+    "title": "", "teaches": "", "judged": "", "reading": "", "critic": False, "can": None, "log_odds": False,
+}  # fmt: skip
 
 
 def summary(
@@ -199,8 +92,8 @@ def _done(run: Mapping[str, Any], results: Mapping[str, Any], log: Sequence[Mapp
 def _taught(run: Mapping[str, Any]) -> Iterator[str]:
     """What the game does, for people who meet it for the first time."""
     latent = f"a latent code z of {counted(run['latent'], 'number')}" if run.get("latent") else "a latent code z"
-    if part_of(run, "game") in TAUGHT:
-        yield TAUGHT[part_of(run, "game")].format(latent=latent)
+    if teaches := facts_of(run)["teaches"]:
+        yield teaches.replace("{latent}", latent)
 
 
 def _found(
@@ -257,19 +150,26 @@ def nearest(likelihood: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
     return next((taken[name] for name in ESTIMATES if name in taken), None)
 
 
+def facts_of(run: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What there is to say of a run's game, see `interalia.games.facts`: what the run keeps, or of one that keeps nothing,
+    being older, what its game's class says."""
+    kept = run.get(ABOUT_GAME)
+    if isinstance(kept, Mapping):
+        return {**UNKNOWN, **kept}
+    from interalia.games.facts import by_name  # here, for it imports torch
+
+    found = by_name(part_of(run, "game"), part_of(run, "encoder"), str(run.get("divergence", "")))
+    return UNKNOWN if found is None else found
+
+
 def game_of(run: Mapping[str, Any]) -> str:
     name = part_of(run, "game") or "a game"
-    if name == "ali" and part_of(run, "encoder") == "dirac":
-        return "BiGAN (adversarially learned inference with a deterministic encoder)"
-    return GAMES.get(name, name)
+    return str(facts_of(run)["title"] or ("a game of somebody's own" if name == OWN else name))
 
 
-def infers(run: Mapping[str, Any]) -> bool:
-    return part_of(run, "game") not in WITHOUT_ENCODER
-
-
-def translates(run: Mapping[str, Any]) -> bool:
-    return part_of(run, "game") in TRANSLATING
+def can(run: Mapping[str, Any], capability: str) -> bool:
+    """Whether a run's game is known to have a capability, such as "Infers"."""
+    return capability in (facts_of(run)["can"] or ())
 
 
 def part_of(run: Mapping[str, Any], key: str) -> str:

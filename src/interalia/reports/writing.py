@@ -14,7 +14,8 @@ from typing import Any
 from interalia.disk import writing
 from interalia.errors import UserError
 from interalia.reports.rendering import render
-from interalia.reports.words import WITH_LOG_ODDS, part_of
+from interalia.reports.words import facts_of
+from interalia.runs import formats
 from interalia.runs.folder import Folder
 from interalia.runs.log import read
 
@@ -33,6 +34,7 @@ def write(folder: Path) -> Path:
     if run is None:
         home.run()  # the error for a folder that is not a run's
         raise AssertionError("a run without a description")
+    run = formats.upgraded(run, home.description)
     results = _read(home.results, f"interalia evaluate {shlex.quote(str(folder))} writes it anew")
     likelihood = _read(home.likelihood, f"interalia likelihood {shlex.quote(str(folder))} writes it anew")
     log = read(home)
@@ -65,7 +67,7 @@ def _draw(home: Folder, run: Mapping[str, Any], log: Sequence[Mapping[str, Any]]
 
     keys = {key.partition("/")[0] for line in log for key in line}
     if "losses" in keys:
-        plots.curves(log, home.figures / "curves.png", part_of(run, "divergence") in WITH_LOG_ODDS)
+        plots.curves(log, home.figures / "curves.png", bool(facts_of(run)["log_odds"]))
     if "measures" in keys:
         plots.measures(log, home.figures / "measures.png")
     if "health" in keys:

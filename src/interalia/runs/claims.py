@@ -136,7 +136,7 @@ def lock(path: Path) -> int | None:
             os.close(handle)
             raise UserError(
                 f"{path} is being trained by {holder}; wait until that ends or stop it, or train into another folder with "
-                f"--out."
+                f"`out`."
             ) from None
         except FileNotFoundError:
             pass

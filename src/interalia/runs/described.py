@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from interalia import data
 from interalia.data.binarise import binarised
+from interalia.data.dataset import Dataset
 from interalia.errors import UserError
-from interalia.runs import OWN
-
-if TYPE_CHECKING:
-    from interalia.data.dataset import Dataset
-    from interalia.runs import Run
+from interalia.runs import OWN, Run
 
 
 def dataset(run: Run) -> Dataset:
@@ -35,12 +31,12 @@ def dataset(run: Run) -> Dataset:
     if run.target is None:
         return found
     if run.binarise != "none":
-        raise UserError("`binarise` is for games with one data set; leave out --binarise or --target.")
+        raise UserError("`binarise` is for games with one data set; leave out `binarise` or `target`.")
     other = data.load(run.target, root=root, size=run.size, seed=run.seed)
     if found.shape != other.shape:
         raise UserError(
             f"the two domains differ in shape: {run.data} has {found.shape} and {run.target} has {other.shape} (channels, "
-            f"height, width); give --size for a common size, and convert one of them where the channels differ."
+            f"height, width); give `size` for a common size, and convert one of them where the channels differ."
         )
     about = f"Domain a: {found.about} Domain b: {other.about} They are not paired."
     return dataclasses.replace(found, name=f"{found.name} to {other.name}", other=other, paired=False, about=about)

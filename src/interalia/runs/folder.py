@@ -9,14 +9,17 @@ from collections.abc import Container, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from interalia import registry
 from interalia.disk import write_json, writing
-from interalia.errors import UserError
-from interalia.runs import FREE, Run
+from interalia.errors import UserError, resuming
+from interalia.runs import FREE, Run, formats
 
 if TYPE_CHECKING:
     from interalia.games import Game
 
-FINGERPRINT = "data_fingerprint"  # beside the fields of the run in run.json
+# beside the fields of the run in run.json, the latter two in the weights' header too; the last says where the part that a
+# field names is from, if not from the library
+FINGERPRINT, ABOUT_GAME, PLUGINS = "data_fingerprint", "about_game", "plugins"
 
 
 class Folder:
@@ -45,7 +48,7 @@ class Folder:
             not self.path.is_dir() or any(not part.name.startswith(".") for part in self.path.iterdir())
         ):
             raise UserError(
-                f"{self.path} exists already; go on with it by --resume {self.path}, or choose another folder with --out."
+                f"{self.path} exists already; go on with it by {resuming(self.path)}, or choose another folder with `out`."
             )
 
     def sweep(self) -> None:
@@ -54,9 +57,9 @@ class Folder:
             if re.fullmatch(r"\..+\.[a-z0-9_]{8}", path.name) and path.is_file():
                 path.unlink()
 
-    def write(self, run: Run, fingerprint: Mapping[str, Any] | None = None) -> None:
-        """Writes the description, with a fingerprint of the data or the one that is there, and before it a copy of the
-        generator, so that the run outlives the folder that this came from."""
+    def write(self, run: Run, fingerprint: Mapping[str, Any] | None = None, game: Game | None = None) -> None:
+        """Writes the description, with a fingerprint of the data and what a report says of the game, or what is there of
+        them, and before it a copy of the generator, so that the run outlives the folder that this came from."""
         if run.generator is not None and own_generator(run, self) == run:
             source = weights_of(run.generator)
             if source.suffix != ".pt2" and header(source)["run"].get("generator"):
@@ -64,16 +67,25 @@ class Folder:
                 source = next(copies(source.parent), source)
             with writing(self.path / f"generator{source.suffix}", "wb") as file:
                 file.write(source.read_bytes())
-        kept = self.fingerprint() if fingerprint is None else fingerprint
-        write_json(self.description, {**dataclasses.asdict(run), **({} if kept is None else {FINGERPRINT: kept})})
+        beside = {
+            FINGERPRINT: self.fingerprint() if fingerprint is None else fingerprint,
+            ABOUT_GAME: self.kept(ABOUT_GAME) if game is None else about(game),
+            PLUGINS: plugins_of(run) or None,
+        }
+        kept = {key: value for key, value in beside.items() if value is not None}
+        write_json(self.description, {formats.KEY: formats.FORMAT, **dataclasses.asdict(run), **kept})
 
     def fingerprint(self) -> dict[str, Any] | None:
         """Of the data that the run was trained on; None where the folder keeps none, as older ones do not."""
+        return self.kept(FINGERPRINT)
+
+    def kept(self, key: str) -> dict[str, Any] | None:
+        """What run.json keeps beside the run; None where there is no such thing."""
         try:
-            kept = json.loads(self.description.read_text(encoding="utf-8")).get(FINGERPRINT)
+            found = json.loads(self.description.read_text(encoding="utf-8")).get(key)
         except (OSError, ValueError, AttributeError):
             return None
-        return kept if isinstance(kept, dict) else None
+        return found if isinstance(found, dict) else None
 
     def check_data(self, found: Mapping[str, Any]) -> None:
         """Raises a UserError unless data of the fingerprint `found` are those that the run was trained on."""
@@ -93,7 +105,7 @@ class Folder:
         """
         try:
             values = json.loads(self.description.read_text(encoding="utf-8"))
-            return Run(**{key: value for key, value in values.items() if key in Run.__dataclass_fields__})
+            return Run.restored(formats.upgraded(values, self.description))
         except OSError:
             raise UserError(
                 f"{self.path} is not the folder of a run: there is no run.json in it; give the folder that "
@@ -102,12 +114,18 @@ class Folder:
         except (ValueError, TypeError, AttributeError) as error:
             raise UserError(f"{self.description} is damaged ({error}); restore it, or train anew.") from None
 
+    def check_plugins(self) -> None:
+        """Raises a UserError if the run was trained with a part of other people's that is not here; see `check_plugins`."""
+        check_plugins(self.run(), json.loads(self.description.read_text(encoding="utf-8")))
+
     def continued(self, run: Run) -> Run:
         """`run`, checked to be the one that this folder keeps but for what may change, with what that one resolved.
 
         Raises:
-            UserError: the two differ where a resumed run may not, or the copy of the run's generator is gone.
+            UserError: the two differ where a resumed run may not, or the copy of the run's generator is gone, or a part of
+                other people's is.
         """
+        self.check_plugins()
         kept = self.run()
         for key, value in run.placed().fields():
             if key in FREE or value == getattr(kept, key):
@@ -124,6 +142,34 @@ class Folder:
                 f"or generator.pt2 that was there back, or train anew."
             )
         return run
+
+
+def plugins_of(run: Run) -> dict[str, Any]:
+    """Where the parts of a run are from that are not the library's own, by its fields, as a file keeps it."""
+    found = {key: registry.registry(kind).origin(name) for key, kind, name in run.named()}
+    return {key: dataclasses.asdict(origin) for key, origin in found.items() if origin}
+
+
+def check_plugins(run: Run, values: Mapping[str, Any]) -> None:
+    """Warns of a part of a run that is from elsewhere than its file's `values` keep.
+
+    Raises:
+        UserError: it is not here at all.
+    """
+    kept = values.get(PLUGINS)
+    for key, kind, name in run.named():
+        if not isinstance(kept, Mapping) or not isinstance(kept.get(key), Mapping):
+            continue
+        then, now = registry.Origin.restored(kept[key]), registry.registry(kind).origin(name)
+        if name not in registry.registry(kind):
+            raise UserError(
+                f"`{key}` of this run is {name!r}, which is not among the {kind} here; it was from {then} when the run was "
+                f"trained: {then.remedy}."
+            )
+        if now is None or (now.module, now.package) != (then.module, then.package):
+            registry.warn(
+                f"`{key}` of this run, {name!r}, was from {then} when it was trained; now {now or 'built in'}."
+            )
 
 
 def weights_of(path: Path | str) -> Path:
@@ -161,14 +207,25 @@ def export(game: Game, run: Run, step: int, path: Path) -> None:
     from safetensors.torch import save
 
     tensors = {key: value.detach().cpu().contiguous() for key, value in game.state_dict().items()}
-    about = {
-        "run": dataclasses.asdict(run), "step": step, "shape": game.shape, "labels": game.labels, "other": game.other,
-        "attributes": dict(game.attributes),
-        "classes": game.classes, "names": list(game.names),
-    }  # fmt: skip
-    metadata = {"interalia": json.dumps(about)}
+    values: dict[str, Any] = {
+        formats.KEY: formats.FORMAT,
+        "run": dataclasses.asdict(run),
+        "step": step,
+        "data": dataclasses.asdict(game.data),
+        ABOUT_GAME: about(game),
+    }
+    if plugins := plugins_of(run):
+        values[PLUGINS] = plugins
+    metadata = {"interalia": json.dumps(values)}
     with writing(path, "wb") as file:
         file.write(save(tensors, metadata))
+
+
+def about(game: Game) -> dict[str, Any]:
+    """What a report says of a game, see `interalia.games.facts`."""
+    from interalia.games.facts import facts  # here, for it imports torch, and the command line begins without
+
+    return facts(game)
 
 
 def header(file: Path) -> dict[str, Any]:
@@ -184,8 +241,11 @@ def header(file: Path) -> dict[str, Any]:
     try:
         with safe_open(file, framework="pt") as opened:  # which sees to it that the file is as long as it says
             about: dict[str, Any] = json.loads((opened.metadata() or {})["interalia"])
-    except (SafetensorError, OSError, KeyError, ValueError) as error:
+        about["run"] = formats.upgraded({formats.KEY: about.get(formats.KEY, 1), **about["run"]}, file)
+    except (SafetensorError, OSError, KeyError, ValueError, TypeError, AttributeError) as error:
         raise UserError(
-            f"{file} is damaged or not of this program ({error}); write it anew with interalia train --resume RUN."
+            f"{file} is damaged or not of this program ({error}); write it anew with {resuming('RUN')}."
         ) from None
+    if "data" not in about:  # as it was written until version 0.2
+        about["data"] = {**about, "condition": about.get("labels", 0)}
     return about

@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import copy
+import functools
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors import safe_open
 
-from interalia.errors import UserError
-from interalia.runs import OWN, Run
-from interalia.runs.building import build
-from interalia.runs.folder import Folder, header, own_generator
+from interalia import conditionals, games, registry
+from interalia.errors import UserError, resuming
+from interalia.games import DataSpec, building
+from interalia.games.capabilities import Generates
+from interalia.games.needs import Given, declared
+from interalia.networks.auto import Auto
+from interalia.runs import OWN, Run, described, generators
+from interalia.runs.folder import Folder, check_plugins, header, own_generator
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
+    from interalia.conditionals import Conditional, Prior
     from interalia.data.dataset import Dataset
     from interalia.games import Game
 
@@ -31,7 +38,7 @@ class Trained:
         run: the resolved description.
         folder: where it lies, or None.
         step: how many steps it was trained.
-        given: the data that were given from Python, where they were.
+        given: the data that it was trained on, where they are at hand: from the training, or given from Python.
     """
 
     game: Game
@@ -39,6 +46,11 @@ class Trained:
     folder: Folder | None
     step: int
     given: Dataset | None = None
+
+    @functools.cached_property
+    def dataset(self) -> Dataset:
+        """The data that it was trained on: those at hand, or else those that the run describes, loaded once."""
+        return self.given or described.dataset(self.run)
 
 
 def resolve_device(name: str) -> torch.device:
@@ -56,7 +68,9 @@ def resolve_device(name: str) -> torch.device:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
-        raise UserError(f"the device {name!r} cannot be used here ({reason}); use --device auto or cpu.") from None
+        raise UserError(
+            f"the device {name!r} cannot be used here ({reason}); choose `device='auto'` or `device='cpu'`."
+        ) from None
     return device
 
 
@@ -94,12 +108,32 @@ def load(
         if not file.exists():
             raise UserError(
                 f"{home.path} has no weights yet: its training was broken off before the first checkpoint; go on with "
-                f"interalia train --resume {home.path}."
+                f"{resuming(home.path)}."
             )
     about = header(file)
+    data = DataSpec.read(about["data"])
     with safe_open(file, framework="pt") as opened:
         tensors = {key: opened.get_tensor(key) for key in opened.keys()}  # noqa: SIM118 (not a mapping)
-    run = Run(**{key: value for key, value in about["run"].items() if key in Run.__dataclass_fields__})
+    run = Run.restored(about["run"])
+    check_plugins(run, about)
+    check_given(run, file, game, generator, dataset)
+    made = copy.deepcopy(game) if game is not None else built(as_trained(run, tensors), data, file, generator, trust)
+    try:
+        made.load_state_dict(tensors)
+    except RuntimeError as error:
+        if game is not None:
+            reason = " ".join(str(error).split())[:300]
+            raise UserError(
+                f"the weights in {file} do not fit the game that is given ({reason}); make it as it was made then."
+            ) from None
+        raise UserError(f"the weights in {file} do not fit the run that they describe; export them anew.") from None
+    made.data = data
+    made.to(resolve_device(device)).eval()
+    return Trained(made, run, home, about["step"], dataset)
+
+
+def check_given(run: Run, file: Path, game: Game | None, generator: nn.Module | None, dataset: Dataset | None) -> None:
+    """Raises a UserError where what is given beside weights is what their run describes, or what it does not is not given."""
     if (run.game == OWN) != (game is not None):
         raise UserError(
             f"{file} holds the weights of a game of somebody's own; give one made in the same way: "
@@ -111,41 +145,81 @@ def load(
         raise UserError("a game of your own has its decoder with it; leave `generator` out.")
     if dataset is not None and run.data != OWN:
         raise UserError(f"{file} was trained on data that its run names, {run.data}; leave `dataset` out.")
+
+
+def as_trained(run: Run, tensors: Mapping[str, Tensor]) -> Run:
+    """The run with the networks that its weights are of: `auto` once gave an implicit encoder, and whatever stood beside it,
+    fully connected networks for images of any size."""
+    name, settings = registry.parse(run.networks, "networks")
+    if name != "auto" or any(tensor.ndim == 4 for tensor in tensors.values()):
+        return run
+    plain = Auto(**settings).plain
+    return run.replace(networks=f"{plain.name}(width={plain.width}, unary={plain.unary})")
+
+
+def built(run: Run, data: DataSpec, file: Path, generator: nn.Module | None, trust: bool) -> Game:
+    """The game of weights in `file`, before it has them."""
+    place = file.parent.parent if file.parent.name == "checkpoints" else file.parent  # where the best weights lie
+    # a generator's file has no other beside it; and what the weights' metadata name elsewhere is never opened
+    placed = run if file.stem == "generator" else own_generator(run, Folder(place))
+    if run.generator is not None and placed is run and generator is None:
+        raise UserError(
+            f"{file} infers for a generator, and no copy of that lies beside it; put the file that the run's folder keeps, "
+            f"generator.safetensors or generator.pt2, into {place}."
+        )
+    kind, _ = registry.look_up(run.game, games.REGISTRY, "game")
     with torch.random.fork_rng(devices=[]):
-        other = about.get("other")
-        told = about.get("attributes", {})
-        place = file.parent.parent if file.parent.name == "checkpoints" else file.parent  # where the best weights lie
-        # a generator's file has no other beside it; and what the weights' metadata name elsewhere is never opened
-        placed = run if file.stem == "generator" else own_generator(run, Folder(place))
-        if run.generator is not None and placed is run and generator is None:
-            raise UserError(
-                f"{file} infers for a generator, and no copy of that lies beside it; put the file that the run's folder "
-                f"keeps, generator.safetensors or generator.pt2, into {place}."
-            )
-        made = (
-            copy.deepcopy(game)
-            if game is not None
-            else build(
-                placed,
-                tuple(about["shape"]),
-                None,
-                about.get("classes") or about.get("labels", 0),
-                other and tuple(other),
-                told,
-                generator,
-                about.get("names", ()),  # which older files do not have
-                trust,
-            )
+        return building.build(placed, data, None, given(placed, kind, generator, trust))
+
+
+def given(run: Run, kind: type[Game], module: nn.Module | None, trust: bool = False) -> dict[str, Conditional]:
+    """The trained decoder of a game that only infers, by its name; nothing for a game that trains its own.
+
+    Arguments:
+        run: whose `generator` it is, where no module is given.
+        kind: of the game.
+        module: one that was trained, in its place; the game takes a copy.
+        trust: whether a .pt2 file may be opened, which can execute code.
+
+    Raises:
+        UserError: it cannot be read, is told labels, or was trained with another prior, or is not trusted.
+    """
+    if module is None and run.generator is None:
+        return {}
+    name = next((name for name, need in declared(kind).items() if isinstance(need, Given)), None)
+    if name is None:
+        raise UserError(f"{kind.__name__} trains a decoder of its own; leave `generator` out.")
+    if module is not None:
+        return {name: conditionals.Dirac(copy.deepcopy(module))}  # the person's own stays as it is
+    path = Path(run.generator or "")
+    if path.suffix == ".pt2":
+        return {name: conditionals.Dirac(generators.exported(path, run.latent, trust))}
+    if path.is_file() and path.suffix != ".safetensors":
+        raise UserError(
+            f"the generator {path} is a file of another kind; give the folder of a run, its .safetensors, or a .pt2 file "
+            f"written by torch.export.save."
         )
     try:
-        made.load_state_dict(tensors)
-    except RuntimeError as error:
-        if game is not None:
-            reason = " ".join(str(error).split())[:300]
-            raise UserError(
-                f"the weights in {file} do not fit the game that is given ({reason}); make it as it was made then."
-            ) from None
-        raise UserError(f"the weights in {file} do not fit the run that they describe; export them anew.") from None
-    made.shape = tuple(about["shape"])
-    made.to(resolve_device(device)).eval()
-    return Trained(made, run, home, about["step"], dataset)
+        game = load(path, trust=trust).game
+    except UserError as error:
+        raise UserError(f"the generator that this run infers for cannot be loaded: {error}") from None
+    if game.data.condition:
+        raise UserError(
+            f"the generator {path} is told {game.data.y}, and {kind.__name__} infers for one that is told nothing; give one "
+            f"that was trained without."
+        )
+    if not isinstance(game, Generates):
+        raise UserError(f"the run {run.generator} has no decoder, being a {type(game).__name__}; give a generator's.")
+    prior = registry.make(run.prior, conditionals.PRIORS, "prior", run.latent)
+    if _settings(game.prior) != _settings(prior):
+        raise UserError(
+            f"the generator {run.generator} was trained with {game.prior.size} latents of prior {type(game.prior).__name__}, "
+            f"and this run has {prior.size} of {type(prior).__name__}; give `latent={game.prior.size}` and the same `prior`."
+        )
+    return {name: game.decoder}
+
+
+def _settings(prior: Prior) -> dict[str, Any]:
+    """What a prior was made with, its class included."""
+    plain = {key: value for key, value in vars(prior).items() if not key.startswith("_") and key != "training"}
+    return {"class": type(prior), **plain}

@@ -11,7 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args, get_origin, get_type_hints
 
+from interalia import registry
 from interalia.errors import UserError, unknown
+from interalia.runs import formats
 
 if TYPE_CHECKING:
     from interalia.data.dataset import Dataset
@@ -25,9 +27,22 @@ def _field(default: Any, about: str, low: float | None = None, high: float | Non
     return field(default=default, metadata=metadata)
 
 
+if TYPE_CHECKING:
+
+    class Text:
+        """A field that is a text, and may be given as an object that has one."""
+
+        def __get__(self, run: object, kind: object = None) -> str: ...
+        def __set__(self, run: object, value: object) -> None: ...
+
+else:
+    Text = str
+
 OWN = "<own>"  # in place of the name of a part that is given from Python
 
-# the rooms whose members can be made without data or networks
+PLAIN = (str, int, float, dict, list, tuple, type(None))  # everything else is an object in place of its text
+
+# the kinds whose entries can be made without data or networks
 ALONE = ("divergences", "penalties", "noises", "augmentations", "schedules", "averages")
 
 
@@ -36,10 +51,11 @@ class Run:
     """Everything that a training depends on, in plain values. Two equal runs on one machine end in equal weights.
 
     Fields that name a part hold its name and its settings, such as ``r1r2(gamma=0.5, every=4)``; `interalia list` prints
-    the names and the settings that there are.
+    the names and the settings that there are. They may be given as `interalia.registry.Part`, or as an object such as
+    ``KL()`` where a text can say the same, and hold the text.
 
     Raises:
-        UserError: a value is of the wrong kind or out of its range.
+        UserError: a value is of the wrong kind or out of its range, or an object that no text can describe.
 
     Example:
         >>> Run(data="mnist", steps=1000).replace(seed=3).seed
@@ -47,14 +63,16 @@ class Run:
     """
 
     name: str = _field("run", "a name for the run, used for its folder")
-    game: str = _field("ali", "the game that is played", room="games")
-    data: str = _field("digits", "a data set's name, or the path of a folder of images, a .npy, .npz or .zip file")
+    game: Text = _field("ali", "the game that is played", kind="games")
+    data: str = _field(
+        "digits", "a data set's name, or the path of a folder of images, a .npy, .npz or .zip file", kind="data"
+    )
     target: str | None = _field(
-        None, "the second data set of a game that translates between two: a name, or a path as for `data`"
+        None, "the second data set of a game that translates between two: a name, or a path as for `data`", kind="data"
     )
     generator: str | None = _field(
         None,
-        "the folder of a run whose decoder is taken as it is, or a .pt2 file of one, with --trust-generator; for a game that "
+        "the folder of a run whose decoder is taken as it is, or a .pt2 file of one that is trusted; for a game that "
         "only infers",
     )
     labelled: int | None = _field(
@@ -73,27 +91,27 @@ class Run:
         choices=("none", "fixed", "fresh"),
     )
     size: int | None = _field(None, "images are centre-cropped and resized to this many pixels a side", 4, 1024)
-    networks: str = _field("auto", "the networks", room="networks")
+    networks: Text = _field("auto", "the networks", kind="networks")
     latent: int = _field(64, "the dimensions of z", 1, 100_000)
-    prior: str = _field("normal", "p(z): normal, or uniform on [-1, 1]", room="priors")
-    encoder: str = _field("gaussian", "q(z|x): gaussian, dirac (BiGAN) or implicit(noise=2)", room="conditionals")
-    divergence: str = _field("gan", "what the critic's scores cost both players", room="divergences")
-    penalty: str = _field("none", "a charge on the critic's gradient", room="penalties", none=True)
-    noise: str = _field("none", "instance noise at the critic's input: annealed(std=0.1)", room="noises", none=True)
-    augment: str = _field(
+    prior: Text = _field("normal", "p(z): normal, or uniform on [-1, 1]", kind="priors")
+    encoder: Text = _field("gaussian", "q(z|x): gaussian, dirac (BiGAN) or implicit(noise=2)", kind="conditionals")
+    divergence: Text = _field("gan", "what the critic's scores cost both players", kind="divergences")
+    penalty: Text = _field("none", "a charge on the critic's gradient", kind="penalties", none=True)
+    noise: Text = _field("none", "instance noise at the critic's input: annealed(std=0.1)", kind="noises", none=True)
+    augment: Text = _field(
         "none",
         "augmentation of the images that the critic sees: fixed(policy='translation'), adaptive(target=0.6)",
-        room="augmentations",
+        kind="augmentations",
         none=True,
     )
     pack: int = _field(1, "how many samples of a joint the critic judges at a time (PacGAN)", 1, 64)
     spectral: str | None = _field(
         None, "networks whose layers are divided by their greatest singular value: critic, or decoder,critic"
     )
-    dynamics: str = _field("simultaneous", "how the players move", room="dynamics")
-    optimiser: str = _field("adam", "each player's optimiser", room="optimisers")
+    dynamics: Text = _field("simultaneous", "how the players move", kind="dynamics")
+    optimiser: Text = _field("adam", "each player's optimiser", kind="optimizers")
     rates: dict[str, float] = _field({}, "learning rates of single players, in place of the optimiser's", 0, 10)
-    schedule: str = _field("constant", "the learning rates over time", room="schedules")
+    schedule: Text = _field("constant", "the learning rates over time", kind="schedules")
     steps: int | None = _field(None, "the length of the training in steps", 0, 10**9)
     epochs: float | None = _field(
         None, "the length of the training in passes over the data; `steps` outranks it", 0, 10**6
@@ -111,8 +129,8 @@ class Run:
     ema: float = _field(
         0.999, "decay of the average of the weights that samples are drawn from; 0 for none", 0, 0.999999
     )
-    average: str = _field(
-        "moving", "the average of the weights: moving, of decay --ema, or uniform(start=0.5)", room="averages"
+    average: Text = _field(
+        "moving", "the average of the weights: moving, of decay ema, or uniform(start=0.5)", kind="averages"
     )
     population: int = _field(
         0,
@@ -123,7 +141,7 @@ class Run:
     precision: str = _field("auto", "auto, fp32, or bf16 (autocast)", choices=("auto", "fp32", "bf16"))
     device: str = _field("auto", "auto, cpu, cuda, cuda:1, mps ...")
     seed: int = _field(0, "of the weights, the noise and the order of the data", 0, 2**31 - 1)
-    best: str = _field("auto", "the measure on validation data by which the best checkpoint is kept", room="metrics")
+    best: str = _field("auto", "the measure on validation data by which the best checkpoint is kept", kind="metrics")
     log_every: int = _field(50, "steps between two lines of the log", 1)
     evaluate_every: int = _field(1000, "steps between two looks at the validation data; 0 for never", 0)
     until_converged: int = _field(
@@ -132,6 +150,10 @@ class Run:
     checkpoint_every: int = _field(1000, "steps between two checkpoints", 1)
 
     def __post_init__(self) -> None:
+        for f in dataclasses.fields(self):
+            value = getattr(self, f.name)
+            if "kind" in f.metadata and (isinstance(value, registry.Part) or not isinstance(value, PLAIN)):
+                object.__setattr__(self, f.name, registry.written(value, f.metadata["kind"]))
         for key, value in self.fields():
             _check(key, value, kinds()[key], dict(self.__dataclass_fields__[key].metadata))
 
@@ -154,23 +176,37 @@ class Run:
             changes.setdefault("steps", None)
         return dataclasses.replace(self, **changes)
 
+    @classmethod
+    def restored(cls, values: Mapping[str, Any]) -> Run:
+        """The run of the fields that a file keeps (see `interalia.runs.formats.upgraded`), and of nothing else in it."""
+        return cls(**{key: value for key, value in values.items() if key in cls.__dataclass_fields__})
+
+    def parts(self) -> Iterator[tuple[str, str, str]]:
+        """The fields that name a part, each with the part's kind and its text; none that is left out, or given beside the
+        run."""
+        for f in dataclasses.fields(self):
+            kind, text = f.metadata.get("kind"), getattr(self, f.name)
+            absent = (
+                text in (None, OWN) or (f.metadata.get("none") and text == "none") or (f.name, text) == ("best", "auto")
+            )
+            if kind and not absent and not (self.game == OWN and f.name in BROUGHT["game"]):
+                yield f.name, kind, text
+
+    def named(self) -> Iterator[tuple[str, str, str]]:
+        """As `parts`, with the part's name alone in place of its text."""
+        for key, kind, text in self.parts():
+            yield key, kind, text if kind in registry.NAMED_ALONE else registry.parse(text)[0]
+
     def check_parts(self) -> None:
         """Raises a UserError if a named part, or one of its settings, does not exist."""
-        from interalia import registry
-
-        for f in dataclasses.fields(self):
-            room = f.metadata.get("room")
-            text = getattr(self, f.name)
-            if room is None or (f.metadata.get("none") and text == "none") or (f.name == "best" and text == "auto"):
-                continue
-            if self.game == OWN and f.name in BROUGHT["game"]:  # whoever has it gives it beside the run
-                continue
-            if room in ALONE:  # made here already, so that a number out of its range is told before anything is done
-                registry.make(text, registry.members(room), f.name, *([self.ema] if room == "averages" else []))
-            elif f.name != "best":
-                registry.look_up(text, registry.members(room), f.name)
-            elif text not in registry.members(room):
-                raise unknown("metric", text, registry.members(room))
+        for key, kind, text in self.parts():
+            entries = registry.registry(kind)
+            if kind in ALONE:  # made here already, so that a number out of its range is told before anything is done
+                registry.make(text, entries, key, *([self.ema] if kind == "averages" else []))
+            elif kind == "metrics" and text not in entries:
+                raise unknown("metric", text, entries)
+            elif kind not in registry.NAMED_ALONE:
+                registry.look_up(text, entries, key)
 
     def placed(self) -> Run:
         """The same run with absolute paths, so that its folder can be used from anywhere."""
@@ -189,7 +225,7 @@ class Run:
 
     def dump(self) -> str:
         """The run as TOML, which `interalia train FILE.toml` takes back."""
-        lines = []
+        lines = [f"{formats.KEY} = {formats.FORMAT}"]
         for key, value in self.fields():
             if value is None or value == {}:
                 continue
@@ -249,6 +285,7 @@ def from_toml(path: Path) -> dict[str, Any]:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UserError(f"{path} is not a TOML file: {error}.") from None
     known = kinds()
+    values = formats.upgraded(values, path)
     for key, value in values.items():
         if key not in known:
             message = str(unknown("field of a run", key, known))
@@ -293,9 +330,11 @@ def marked(run: Run, game: Game | None, dataset: Dataset | None) -> Run:
     if dataset is not None:
         marks["data"] = OWN
     if game is not None:
+        from interalia.games.capabilities import Generates  # here, for it imports torch
+
         marks |= dict.fromkeys(("game", "networks", "prior", "encoder", "divergence"), OWN)
         marks |= {key: OWN for key in ("penalty", "noise") if getattr(game, key) is not None}
-        marks |= {"latent": game.prior.size} if hasattr(game, "prior") else {}
+        marks |= {"latent": game.prior.size} if isinstance(game, Generates) else {}
     plain = Run()
     for part, verb in (("game", "a game of your own is"), ("data", "data of your own are")):
         for key in BROUGHT[part] if part in marks else ():

@@ -9,9 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from interalia.conditionals import Chain, Conditional
+from interalia.conditionals import Conditional
 from interalia.data.store import condition
 from interalia.errors import UserError, unknown
+from interalia.games.capabilities import Generates, HasLevels, Infers, require, who
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -21,23 +22,6 @@ if TYPE_CHECKING:
 BATCH = 250
 LABELS, NOISE = 1, 2  # streams of random numbers beside the one of z
 Level = Literal["upper", "lower"]  # of latents, where there are two
-
-
-def capable(game: Game, task: str, *networks: str) -> None:
-    """Raises a UserError if `game` lacks one of the networks that `task` needs."""
-    from interalia.games import REGISTRY
-
-    for name in networks:
-        if not hasattr(game, name):
-            able = [
-                member.__name__
-                for member in REGISTRY.values()
-                if all(any(part in some for some in (*member.players.values(), member.fixed)) for part in networks)
-            ]
-            raise UserError(
-                f"{type(game).__name__} has no {name}; {task} needs a game with {' and '.join(networks)}: "
-                f"{', '.join(able)}."
-            )
 
 
 def in_batches(function: Callable[..., Tensor], *inputs: Tensor, device: torch.device) -> Tensor:
@@ -65,24 +49,20 @@ def level_of(game: Game, level: Level, encoder: bool) -> Conditional:
     Raises:
         UserError: the lower level of a game that has one level is asked for, or there is no such level.
     """
-    network = game.encoder if encoder else game.decoder
     if level == "upper":
-        return network
+        return require(game, Infers, "encode").encoder if encoder else require(game, Generates, "decode").decoder
     if level != "lower":
         raise UserError(f"`level` is {level!r}; it is 'upper', z, or 'lower', between z and x.")
-    if not isinstance(network, Chain):
-        raise UserError(
-            f"{type(game).__name__} has one level of latents; leave the level out, or play HALI, which has two."
-        )
-    return network.first if encoder else network.second
+    both = require(game, HasLevels, "the lower level")
+    return both.encoder.first if encoder else both.decoder.second
 
 
 def check_images(game: Game, x: Tensor) -> None:
     """Raises a UserError unless x has the shape that the game was built for."""
-    if game.shape and tuple(x.shape[1:]) != tuple(game.shape):
+    if game.data.shape and tuple(x.shape[1:]) != tuple(game.data.shape):
         raise UserError(
             f"the input has the shape {tuple(x.shape)}, and this game was trained on (n, "
-            f"{', '.join(map(str, game.shape))}); resize or convert the images first."
+            f"{', '.join(map(str, game.data.shape))}); resize or convert the images first."
         )
 
 
@@ -102,6 +82,13 @@ def place(names: Sequence[str], name: str, kind: str = "label") -> int:
     if name.isdecimal() and int(name) < len(names) and not any(map(numeric, names)):
         return int(name)
     raise unknown(kind, name, names)
+
+
+def places(game: Game, text: str) -> list[int]:
+    """Which of a game's labels or attributes are named, with commas between them; a name may hold a comma itself where it is
+    named alone."""
+    words = [text] if text in game.data.names else [word.strip() for word in text.split(",") if word.strip()]
+    return [place(game.data.names, word, "attribute" if game.data.attributes else "label") for word in words]
 
 
 def numeric(name: str) -> bool:
@@ -124,30 +111,34 @@ def labels(game: Game, count: int, seed: int = 0, label: int | str | None = None
         UserError: a label asked of a game that is told none, or one that there is not.
     """
     generator = torch.Generator().manual_seed(apart(seed, LABELS))
-    if game.attributes:
+    if game.data.attributes:
         if label is not None:
             raise UserError(
                 f"this {type(game).__name__} was told attributes and no labels; leave the label out, or give attributes "
-                f"(--told)."
+                f"(`y`)."
             )
-        drawn = torch.rand(count, game.labels, generator=generator)
-        return ((drawn < torch.tensor(list(game.attributes.values()))).float(),)
-    if not game.labels:
+        drawn = torch.rand(count, game.data.condition, generator=generator)
+        return ((drawn < torch.tensor(list(game.data.attributes.values()))).float(),)
+    if not game.data.condition:
         if label is not None:
             raise UserError(
                 f"this {type(game).__name__} was not told any labels, so it cannot generate by label; leave the label out, "
-                f"or train a game with --labels."
+                f"or train a game with `labels=True`."
             )
         return ()
     if isinstance(label, str):
-        label = place(game.names, label)
-    if label is not None and (not isinstance(label, int) or not 0 <= label < game.labels):
+        label = place(game.data.names, label)
+    if label is not None and (not isinstance(label, int) or not 0 <= label < game.data.condition):
         raise UserError(
             f"the label is {label}, and it is to be a label's name, or its place as a whole number from 0 to "
-            f"{game.labels - 1}."
+            f"{game.data.condition - 1}."
         )
-    drawn = torch.randint(game.labels, (count,), generator=generator) if label is None else torch.full((count,), label)
-    return (nn.functional.one_hot(drawn, game.labels).float(),)
+    drawn = (
+        torch.randint(game.data.condition, (count,), generator=generator)
+        if label is None
+        else torch.full((count,), label)
+    )
+    return (nn.functional.one_hot(drawn, game.data.condition).float(),)
 
 
 def told(game: Game, y: ArrayLike | None, count: int) -> tuple[Tensor, ...]:
@@ -161,13 +152,13 @@ def told(game: Game, y: ArrayLike | None, count: int) -> tuple[Tensor, ...]:
     Raises:
         UserError: the game is told labels and y is None, or y does not fit.
     """
-    if not game.labels:
+    if not game.data.condition:
         return ()
-    kind = "attributes" if game.attributes else "labels"
+    kind = game.data.y
     if y is None:
         raise UserError(
             f"this {type(game).__name__} was told {kind}, so it has to be told those of the images too; give their {kind} "
-            f"(--told)."
+            f"(`y`)."
         )
     try:
         y = torch.as_tensor(y)
@@ -176,31 +167,30 @@ def told(game: Game, y: ArrayLike | None, count: int) -> tuple[Tensor, ...]:
     fractions = y.ndim == 1 and y.is_floating_point() and bool((y != y.round()).any())
     if y.is_complex() or fractions or not bool(y.isfinite().all()):
         raise UserError(f"the {kind} hold numbers that none can be (NaN, infinity or a fraction); give whole ones.")
-    if y.ndim == 1 and not game.attributes and len(y) and not 0 <= int(y.min()) <= int(y.max()) < game.labels:
+    if (
+        y.ndim == 1
+        and not game.data.attributes
+        and len(y)
+        and not 0 <= int(y.min()) <= int(y.max()) < game.data.condition
+    ):
         raise UserError(
-            f"the labels go from {int(y.min())} to {int(y.max())}, and this game's are 0 to {game.labels - 1}."
+            f"the labels go from {int(y.min())} to {int(y.max())}, and this game's are 0 to {game.data.condition - 1}."
         )
-    found = condition(y, game.labels) if y.ndim == 1 and not game.attributes else y.float()
-    if tuple(found.shape) != (count, game.labels):
+    found = condition(y, game.data.condition) if y.ndim == 1 and not game.data.attributes else y.float()
+    if tuple(found.shape) != (count, game.data.condition):
         raise UserError(
             f"the {kind} have the shape {tuple(y.shape)}, and for {count} images of this game they have the shape "
-            f"({count}, {game.labels})."
+            f"({count}, {game.data.condition})."
         )
     return (found,)
 
 
 def check_conditional(game: Game, task: str) -> None:
     """Raises a UserError unless the game is told labels or attributes."""
-    from interalia.games import REGISTRY
-
-    capable(game, task, "encoder", "decoder")
-    if not game.labels:
-        able = [
-            member.__name__
-            for member in REGISTRY.values()
-            if member.conditional and any("encoder" in moved for moved in member.players.values())
-        ]
+    require(game, Infers, task, Generates)
+    if not game.data.condition:
+        able = who(Infers, also=lambda kind: kind.feeds.conditional)
         raise UserError(
-            f"this {type(game).__name__} was not told any labels; {task} by label needs a game that is trained with --labels "
-            f"or --attributes: {', '.join(able)}."
+            f"this {type(game).__name__} was not told any labels; {task} by label needs a game that is trained with "
+            f"`labels=True` or `attributes='all'`: {able}."
         )

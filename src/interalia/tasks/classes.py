@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 
 from interalia.contexts import device_of, quietly
-from interalia.errors import UserError
+from interalia.games.capabilities import Classifies, require
 from interalia.tasks.calling import check_images, in_batches
 
 if TYPE_CHECKING:
@@ -27,11 +27,7 @@ def classify(game: Game, x: Tensor, seed: int = 0) -> Tensor:
         >>> classify(game, torch.zeros(3, 1, 8, 8)).shape
         torch.Size([3, 10])
     """
-    from interalia.games import REGISTRY
-
-    if not game.classes:
-        able = ", ".join(member.__name__ for member in REGISTRY.values() if member.semi)
-        raise UserError(f"{type(game).__name__} reads no labels; classify needs a game that does: {able}.")
+    reads = require(game, Classifies, "classify")
     check_images(game, x)
     with quietly(game, seed):
-        return in_batches(game.classify, x, device=device_of(game))  # type: ignore[arg-type]
+        return in_batches(reads.classify, x, device=device_of(game))

@@ -10,28 +10,20 @@ from torch import Tensor
 from interalia.conditionals import Codes, StandardNormal, Uniform
 from interalia.contexts import device_of, quietly
 from interalia.errors import UserError
-from interalia.tasks.calling import capable, check_images, in_batches, labels
+from interalia.games.capabilities import Generates, HasCodes, require
+from interalia.tasks.calling import check_images, in_batches, labels
 from interalia.tasks.inference import decode, latents
 
 if TYPE_CHECKING:
     from interalia.games import Game
 
 
-def check_recogniser(game: Game) -> None:
-    """Raises a UserError unless the game's critic answers for codes."""
-    from interalia.games import REGISTRY
-
-    if not game.recognises:
-        able = ", ".join(member.__name__ for member in REGISTRY.values() if member.recognises)
-        raise UserError(f"{type(game).__name__} recognises no codes; play a game that does: {able}.")
-
-
 def answers(game: Game, x: Tensor) -> Tensor:
     """What the critic answers for the codes of x, the parameters of Q(c | x), shape (n, answers)."""
-    check_recogniser(game)
+    coded = require(game, HasCodes, "recognise")
     check_images(game, x)
     with quietly(game):
-        return in_batches(lambda part: game.critic.recognise(part)[1], x, device=device_of(game))  # type: ignore[operator]
+        return in_batches(coded.answers, x, device=device_of(game))
 
 
 def recognise(game: Game, x: Tensor) -> Tensor:
@@ -42,21 +34,17 @@ def recognise(game: Game, x: Tensor) -> Tensor:
 
     Example:
         >>> import interalia
-        >>> run = interalia.runs.recipes.infogan_mnist(data="digits", latent=16)
+        >>> run = interalia.recipes.infogan_mnist(data="digits", latent=16)
         >>> recognise(interalia.build(run), torch.zeros(3, 1, 8, 8)).shape
         torch.Size([3, 12])
     """
-    found = answers(game, x)
-    prior: Codes = game.prior  # type: ignore[assignment]
-    return prior.expected(found)
+    return require(game, HasCodes, "recognise").prior.expected(answers(game, x))
 
 
 def directions(game: Game, dimensions: int = 6) -> list[str]:
     """The names of what `traverse` can go along: the codes of z, or its first few dimensions where it has no codes."""
-    capable(game, "traverse", "decoder")
-    if isinstance(game.prior, Codes):
-        return game.prior.names
-    return [f"z{i + 1}" for i in range(min(dimensions, game.prior.size))]
+    prior = require(game, Generates, "traverse").prior
+    return prior.names if isinstance(prior, Codes) else [f"z{i + 1}" for i in range(min(dimensions, prior.size))]
 
 
 def traverse(
@@ -82,8 +70,7 @@ def traverse(
     Raises:
         UserError: the game has no decoder, there is no such code, or a number is out of its range.
     """
-    capable(game, "traverse", "decoder")
-    prior = game.prior
+    prior = require(game, Generates, "traverse").prior
     count = len(prior.widths) if isinstance(prior, Codes) else prior.size
     if not 0 <= code < count:
         raise UserError(f"`code` is {code}, and it must be from 0 to {count - 1}.")
@@ -99,10 +86,11 @@ def traverse(
             z[:, prior.where(0)] = torch.eye(prior.categorical[0])[torch.arange(rows) % prior.categorical[0]]
     z = z[:, None].repeat(1, len(values), 1)
     z[:, :, part] = values
-    if not game.labels:
+    if not game.data.condition:
         return torch.stack([decode(game, row, seed) for row in z])
     # in each row what the game is told is fixed too: a label, the rows running through them, or attributes that were drawn
-    y = labels(game, rows, seed)[0] if game.attributes else torch.eye(game.labels)[torch.arange(rows) % game.labels]
+    size = game.data.condition
+    y = labels(game, rows, seed)[0] if game.data.attributes else torch.eye(size)[torch.arange(rows) % size]
     return torch.stack([decode(game, row, seed, y=c.expand(len(row), -1)) for row, c in zip(z, y, strict=True)])
 
 
@@ -123,21 +111,21 @@ def manifold(game: Game, side: int = 20, seed: int = 0) -> Tensor:
     Raises:
         UserError: the game has no decoder, another number of latents or another prior, or `side` is under 1.
     """
-    capable(game, "manifold", "decoder")
-    if game.prior.size != 2:
+    prior = require(game, Generates, "manifold").prior
+    if prior.size != 2:
         raise UserError(
-            f"the plane of z is drawn where z has 2 dimensions, and this game's has {game.prior.size}; train with "
-            f"--latent 2, or use traverse."
+            f"the plane of z is drawn where z has 2 dimensions, and this game's has {prior.size}; train with "
+            f"`latent=2`, or use traverse."
         )
-    if not isinstance(game.prior, StandardNormal | Uniform):
+    if not isinstance(prior, StandardNormal | Uniform):
         raise UserError(
             f"a grid of even probability is drawn for a normal or a uniform prior, and this game's is a "
-            f"{type(game.prior).__name__}; use traverse."
+            f"{type(prior).__name__}; use traverse."
         )
     if side < 1:
         raise UserError(f"`side` is {side}, and it must be at least 1.")
     share = (torch.arange(side) + 0.5) / side
-    axis = torch.special.ndtri(share) if isinstance(game.prior, StandardNormal) else 2 * share - 1
+    axis = torch.special.ndtri(share) if isinstance(prior, StandardNormal) else 2 * share - 1
     z = torch.stack(torch.meshgrid(axis, axis.flip(0), indexing="xy"), dim=-1).flatten(0, 1)
     told = next(iter(labels(game, 1, seed)), None)
     return decode(game, z, seed, y=None if told is None else told.expand(len(z), -1)).unflatten(0, (side, side))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
@@ -9,7 +11,8 @@ from torch import Tensor, nn
 
 from interalia.contexts import device_of, quietly
 from interalia.errors import UserError
-from interalia.tasks.calling import BATCH, capable, check_images, told
+from interalia.games.capabilities import Generates, Infers, require
+from interalia.tasks.calling import BATCH, check_images, told
 from interalia.tasks.inference import decode, encode, latents
 
 if TYPE_CHECKING:
@@ -58,22 +61,22 @@ def project(
 
     Example:
         >>> import interalia
-        >>> game = interalia.build(interalia.runs.recipes.gan_mnist(data="digits"))
+        >>> game = interalia.build(interalia.recipes.gan_mnist(data="digits"))
         >>> project(game, torch.zeros(2, 1, 8, 8), steps=3).shape
         torch.Size([2, 64])
     """
-    capable(game, "project", "decoder")
+    size = require(game, Generates, "project").prior.size
     check_images(game, x)
     if steps < 0 or not rate > 0:
         raise UserError(f"`steps` is {steps} and `rate` is {rate}; give 0 steps or more, and a rate above 0.")
-    known = torch.ones(game.shape) if mask is None else checked(game, mask)
+    known = torch.ones(game.data.shape) if mask is None else checked(game, mask)
     x = x.masked_fill(~known.bool(), 0)  # whatever was there
     if start is None:
-        start = encode(game, x, seed, y=y) if hasattr(game, "encoder") else nearest(game, x, known, seed, y)
-    if tuple(start.shape) != (len(x), game.prior.size):
+        start = encode(game, x, seed, y=y) if isinstance(game, Infers) else nearest(game, x, known, seed, y)
+    if tuple(start.shape) != (len(x), size):
         raise UserError(
             f"the start has the shape {tuple(start.shape)}, and for {len(x)} images of this game it is "
-            f"({len(x)}, {game.prior.size})."
+            f"({len(x)}, {size})."
         )
     conditions = told(game, y, len(x))
     parts = [part.split(BATCH) for part in (x, start, *conditions)]
@@ -82,7 +85,7 @@ def project(
 
 def descend(game: Game, known: Tensor, steps: int, rate: float, seed: int, x: Tensor, z: Tensor, *y: Tensor) -> Tensor:
     """`project` for one batch."""
-    device = device_of(game)
+    device, decoder = device_of(game), require(game, Generates, "project").decoder
     x, known, z, y = x.to(device), known.to(device), z.detach().clone().to(device), tuple(c.to(device) for c in y)
     grad = {parameter: parameter.requires_grad for parameter in game.parameters()}
     with quietly(game, seed), torch.enable_grad():
@@ -94,9 +97,7 @@ def descend(game: Game, known: Tensor, steps: int, rate: float, seed: int, x: Te
             falling = torch.optim.lr_scheduler.CosineAnnealingLR(adam, max(steps, 1))
             for _ in range(steps):
                 adam.zero_grad()
-                lost = (
-                    (known * (x - game.decoder(z, *y).mean)).square().sum()
-                )  # a sum: no image's step depends on another's
+                lost = (known * (x - decoder(z, *y).mean)).square().sum()  # a sum: no image's step depends on another's
                 lost.backward()
                 adam.step()
                 falling.step()
@@ -108,13 +109,56 @@ def descend(game: Game, known: Tensor, steps: int, rate: float, seed: int, x: Te
 
 def nearest(game: Game, x: Tensor, known: Tensor, seed: int, y: Tensor | None) -> Tensor:
     """For each image the one of `STARTS` draws of the prior whose decoding is nearest on what is known."""
-    best, found = torch.full((len(x),), torch.inf), torch.zeros(len(x), game.prior.size)
+    best, found = torch.full((len(x),), torch.inf), latents(game, len(x), seed).zero_()
     for i in range(STARTS):
         z = latents(game, len(x), seed + i)
         lost = (known * (x - decode(game, z, seed, y=y))).square().flatten(1).sum(1)
         closer = lost < best
         best, found = torch.where(closer, lost, best), torch.where(closer[:, None], z, found)
     return found
+
+
+def hole(shape: Sequence[int], name: str | Path) -> Tensor:
+    """The mask of a named hole, a half of an image or its middle quarter, or that which a picture shows: 1 where an image is
+    known and the picture white, shape (1, height, width).
+
+    Raises:
+        UserError: there is no such hole or picture, or the picture has another size.
+
+    Example:
+        >>> hole((1, 2, 4), "left")
+        tensor([[[0., 0., 1., 1.],
+                 [0., 0., 1., 1.]]])
+    """
+    height, width = shape[1:]
+    holes = {
+        "left": (slice(None), slice(0, width // 2)),
+        "right": (slice(None), slice(width // 2, width)),
+        "top": (slice(0, height // 2), slice(None)),
+        "bottom": (slice(height // 2, height), slice(None)),
+        "centre": (slice(height // 4, height - height // 4), slice(width // 4, width - width // 4)),
+    }
+    if name in holes:
+        known = torch.ones(1, height, width)
+        known[0][holes[str(name)]] = 0
+        return known
+    if not Path(name).exists():
+        raise UserError(
+            f"there is no mask {name}; it is one of {', '.join(holes)}, or a black and white picture's path."
+        )
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with Image.open(name) as opened:
+            gray = opened.convert("L")
+    except (OSError, UnidentifiedImageError):
+        raise UserError(f"the mask {name} is no picture; give a .png, white where the image is known.") from None
+    if gray.size != (width, height):
+        raise UserError(
+            f"the mask {name} has {gray.size[0]}x{gray.size[1]} pixels, and this game's images have {width}x{height}; give "
+            f"one of that size."
+        )
+    return (torch.tensor(list(gray.getdata()), dtype=torch.float32).view(1, height, width) >= 128).float()
 
 
 def checked(game: Game, mask: ArrayLike) -> Tensor:
@@ -125,11 +169,11 @@ def checked(game: Game, mask: ArrayLike) -> Tensor:
     """
     try:
         given = torch.as_tensor(mask).float()
-        found = given.expand(game.shape)
+        found = given.expand(game.data.shape)
     except RuntimeError:
         raise UserError(
-            f"the mask has the shape {tuple(given.shape)}, and this game's images have {tuple(game.shape)}; give a mask of "
-            f"the same height and width."
+            f"the mask has the shape {tuple(given.shape)}, and this game's images have {game.data.shape}; give a mask of the "
+            f"same height and width."
         ) from None
     if not bool(((found == 0) | (found == 1)).all()):
         raise UserError(
@@ -166,13 +210,13 @@ def complete(
 
     Example:
         >>> import interalia
-        >>> game = interalia.build(interalia.runs.recipes.ali_digits())
+        >>> game = interalia.build(interalia.recipes.ali_digits())
         >>> mask = torch.ones(1, 8, 8)
         >>> mask[:, :, 4:] = 0
         >>> complete(game, torch.zeros(2, 1, 8, 8), mask, steps=3).shape
         torch.Size([2, 1, 8, 8])
     """
-    capable(game, "complete", "decoder")
+    require(game, Generates, "complete")
     check_images(game, x)
     if blend < 0:
         raise UserError(f"`blend` is {blend}, and it counts pixels; give 0 or more.")
@@ -184,7 +228,7 @@ def complete(
     x = x.masked_fill(~known.bool(), 0)
     mean = x.flatten(1).sum(1) / known.sum()  # gray as the known part is
     holed = torch.where(known.bool(), x, mean.view(-1, *[1] * (x.ndim - 1)))
-    start = encode(game, holed, seed, y=y) if hasattr(game, "encoder") else None
+    start = encode(game, holed, seed, y=y) if isinstance(game, Infers) else None
     z = project(game, holed, steps, rate, known, start, seed, y)
     filled = decode(game, z, seed, y=y)
     weight = faded(known, blend)

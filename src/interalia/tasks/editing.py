@@ -30,7 +30,7 @@ def edit(game: Game, x: Tensor, y: Tensor, wanted: Tensor, seed: int = 0) -> Ten
 
     Example:
         >>> import interalia
-        >>> game = interalia.build(interalia.runs.recipes.ali_digits(labels=True))
+        >>> game = interalia.build(interalia.recipes.ali_digits(labels=True))
         >>> edit(game, torch.zeros(2, 1, 8, 8), torch.tensor([3, 4]), torch.tensor([7, 7])).shape
         torch.Size([2, 1, 8, 8])
     """
@@ -44,8 +44,8 @@ def edits(game: Game, x: Tensor, y: Tensor, seed: int = 0) -> Tensor:
     (c,) = told(game, y, len(x))
     z = encode(game, x, seed, y=y)
     columns = []
-    for j in range(game.labels):
-        wanted = c.clone() if game.attributes else torch.zeros_like(c)
+    for j in range(game.data.condition):
+        wanted = c.clone() if game.data.attributes else torch.zeros_like(c)
         wanted[:, j] = 1 - wanted[:, j]
         columns.append(decode(game, z, seed, y=wanted))
     return torch.stack(columns, dim=1)

@@ -9,12 +9,12 @@ from torch import Tensor, nn
 
 from interalia.contexts import device_of, quietly
 from interalia.errors import UserError
+from interalia.games.capabilities import Generates, HasLevels, Infers, Simulates, require
 from interalia.tasks.calling import (
     BATCH,
     NOISE,
     Level,
     apart,
-    capable,
     check_images,
     in_batches,
     labels,
@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 
 def latents(game: Game, count: int, seed: int = 0) -> Tensor:
     """`count` draws z ~ p(z), shape (count, latent)."""
-    capable(game, "drawing latents", "decoder")
+    prior = require(game, Generates, "drawing latents").prior
     with quietly(game, seed):
-        return game.prior.sample((count,)).cpu()
+        return prior.sample((count,)).cpu()
 
 
 def decode(
@@ -56,20 +56,22 @@ def decode(
     """
     if how not in ("mean", "sample"):
         raise UserError(f"`how` is {how!r}; it is 'mean' or 'sample', a draw of p(x | z).")
-    capable(game, "decode", "decoder")
+    size = require(game, Generates, "decode").prior.size
     decoder = level_of(game, level, encoder=False)
-    size = game.prior.size if level == "upper" else game.lower  # type: ignore[attr-defined]
+    if level == "lower":
+        size = require(game, HasLevels, "decode").lower
     if z.ndim != 2 or z.shape[1] != size:
         raise UserError(
             f"the latents have the shape {tuple(z.shape)}, and this game's are (n, {size}); "
             f"give an array with {size} columns."
         )
     c = labels(game, len(z), seed, label) if y is None else told(game, y, len(z))
-    simulate = getattr(game, "simulate", None) if level == "upper" else None  # which knows the likelihood's noise
+    # a game with a likelihood knows the noise around its mean
+    draw = game.simulate if level == "upper" and isinstance(game, Simulates) else lambda *c: decoder(*c).sample()
     with quietly(game, apart(seed, NOISE)):  # z was drawn from the seed itself
         if how == "mean":
             return in_batches(lambda *c: decoder(*c).mean, z, *c, device=device_of(game))
-        return in_batches(simulate or (lambda *c: decoder(*c).sample()), z, *c, device=device_of(game))
+        return in_batches(draw, z, *c, device=device_of(game))
 
 
 def generate(
@@ -85,7 +87,7 @@ def generate(
 
     Example:
         >>> import interalia
-        >>> game = interalia.build(interalia.runs.recipes.ali_digits())
+        >>> game = interalia.build(interalia.recipes.ali_digits())
         >>> generate(game, 3).shape
         torch.Size([3, 1, 8, 8])
     """
@@ -94,7 +96,7 @@ def generate(
 
 def by_label(game: Game, each: int, seed: int = 0, how: Literal["mean", "sample"] = "mean") -> Tensor:
     """`each` samples of every label, label by label, the same latents for each label; `how` as in `decode`."""
-    return torch.cat([generate(game, each, seed, label, how=how) for label in range(game.labels)])
+    return torch.cat([generate(game, each, seed, label, how=how) for label in range(game.data.condition)])
 
 
 def encode(
@@ -112,9 +114,8 @@ def encode(
     Raises:
         UserError: the game has no encoder, or x or y has the wrong shape.
     """
-    capable(game, "encode", "encoder")
-    check_images(game, x)
     encoder = level_of(game, level, encoder=True)
+    check_images(game, x)
     c = (x, *told(game, y, len(x)))
     with quietly(game, seed):
         if how == "mean":
@@ -124,11 +125,11 @@ def encode(
 
 def features(game: Game, x: Tensor, seed: int = 0, y: Tensor | None = None) -> Tensor:
     """The encoder's last hidden layer, flattened, shape (n, features): the representation that probes read."""
-    capable(game, "features", "encoder")
+    encoder = require(game, Infers, "features").encoder
     check_images(game, x)
     c = (x, *told(game, y, len(x)))
     with quietly(game, seed):
-        return in_batches(lambda *part: game.encoder.hidden(*part).flatten(1), *c, device=device_of(game))
+        return in_batches(lambda *part: encoder.hidden(*part).flatten(1), *c, device=device_of(game))
 
 
 def reconstruct(game: Game, x: Tensor, seed: int = 0, y: Tensor | None = None, level: Level = "upper") -> Tensor:
@@ -137,7 +138,7 @@ def reconstruct(game: Game, x: Tensor, seed: int = 0, y: Tensor | None = None, l
     Raises:
         UserError: the game has no encoder or no decoder, or x or y has the wrong shape.
     """
-    capable(game, "reconstruct", "encoder", "decoder")
+    require(game, Infers, "reconstruct", Generates)
     return decode(game, encode(game, x, seed, y=y, level=level), seed, y=y, level=level)
 
 
@@ -158,7 +159,7 @@ def interpolate(
     Raises:
         UserError: fewer than two steps, or what `reconstruct` raises.
     """
-    capable(game, "interpolate", "encoder", "decoder")
+    require(game, Infers, "interpolate", Generates)
     if steps < 2:
         raise UserError(f"`steps` is {steps}, and an interpolation has at least its 2 ends; give 2 or more.")
     y_a, y_b = (None, None) if y is None else y
@@ -190,12 +191,12 @@ def neighbours(
 
     Example:
         >>> import interalia
-        >>> game = interalia.build(interalia.runs.recipes.ali_digits())
+        >>> game = interalia.build(interalia.recipes.ali_digits())
         >>> images = torch.rand(5, 1, 8, 8)
         >>> neighbours(game, images, images, 1).flatten()
         tensor([0, 1, 2, 3, 4])
     """
-    capable(game, "neighbours", "encoder")
+    require(game, Infers, "neighbours")
     if not len(others):
         raise UserError("there are no images to look among; give at least 1 in `others`.")
     if not 1 <= count <= len(others):

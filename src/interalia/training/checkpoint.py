@@ -13,8 +13,9 @@ import torch
 
 from interalia.disk import writing
 from interalia.errors import UserError
+from interalia.runs import formats
 from interalia.runs.folder import Folder
-from interalia.training.state import FORMAT, Training
+from interalia.training.state import Training
 
 
 def write(training: Training, path: Path) -> None:
@@ -36,8 +37,12 @@ def read(path: Path) -> dict[str, Any]:
             if archive.testzip() is not None:
                 raise ValueError("a checksum is wrong")
         state = torch.load(path, map_location="cpu", weights_only=True)
-        if not isinstance(state, dict) or state.get("format") != FORMAT:
-            raise ValueError("it has another format")
+        if not isinstance(state, dict):
+            raise ValueError("it is of another kind")
+        if formats.version(state, path) < formats.OLDEST_CHECKPOINT:
+            raise UserError(f"the checkpoint {path} is older than those that this version reads; train anew.")
+    except UserError:
+        raise
     except FileNotFoundError:
         raise UserError(f"there is no checkpoint {path}; train first, or give another folder.") from None
     except Exception as error:
@@ -75,6 +80,8 @@ def resume(training: Training) -> None:
             continue
         try:
             state = read(path)
+        except formats.NewerError:
+            raise
         except UserError as error:
             damaged.append((path, str(error)))
             continue
@@ -87,7 +94,7 @@ def resume(training: Training) -> None:
             ) from error
         if training.step > training.steps:
             raise UserError(
-                f"the run is at step {training.step} already, and --steps asks for {training.steps}; ask for more."
+                f"the run is at step {training.step} already, and `steps` asks for {training.steps}; ask for more."
             )
         for broken, message in damaged:  # aside, so that it never takes the good one's place
             os.replace(broken, broken.with_suffix(".damaged"))

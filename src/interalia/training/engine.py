@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import nn
@@ -30,10 +30,8 @@ from interalia.runs import Run, building, claims, described, loading
 from interalia.runs.folder import Folder, own_generator
 from interalia.runs.loading import Trained
 from interalia.training import batches, checkpoint
+from interalia.training.callbacks import Observer, usual
 from interalia.training.state import Training
-
-if TYPE_CHECKING:
-    from interalia.training.callbacks import Observer
 
 
 @flushed()  # so that the threads that begin here do so too
@@ -68,12 +66,12 @@ def prepare(
         game = building.build_for(own_generator(run, folder), dataset, mean, generator, trust)
     else:
         building.check_fits(game, dataset)
-    game.shape = dataset.shape
+    game.data = game.feeds.fitted(game.data, dataset)
     game = game.to(device).train()
     if run.batch < 2 and any(isinstance(module, BatchNorm) for module in game.modules()):
-        raise UserError("`batch` is 1, and batch norm averages over a batch; give --batch 2 or more.")
-    stores = batches.stores(game, dataset, run, device)
-    samplers = batches.orders(stores, run, game.semi)
+        raise UserError("`batch` is 1, and batch norm averages over a batch; give `batch=2` or more.")
+    stores = game.feeds.stores(game.data, dataset, device, labeled=run.labelled, seed=run.seed)
+    samplers = game.feeds.orders(stores, run.batch, run.seed)
     run = resolved(run, game, dataset, samplers[0].batches, device)
     check_evaluation(run, game, dataset, folder)
     if run.precision == "bf16" and device.type != "mps":
@@ -108,11 +106,11 @@ def resolved(run: Run, game: Game, dataset: Dataset, batches: int, device: torch
     steps, best = run.steps, run.best
     if steps is None:
         if run.epochs is None:
-            raise UserError("the run has no length; give --steps or --epochs.")
+            raise UserError("the run has no length; give `steps` or `epochs`.")
         steps = math.ceil(run.epochs * batches)
     if best == "auto":
-        best = "reverse_kl" if dataset.mixture is not None and game.other is None else "frechet_distance"
-        best = "reconstruction_ratio" if game.fixed else best  # its samples stay as they are
+        best = "reverse_kl" if dataset.mixture is not None and game.data.other is None else "frechet_distance"
+        best = "reconstruction_ratio" if "decoder" in game.fixed else best  # its samples stay as they are
     precision = resolve_precision(run.precision, game, device)
     return dataclasses.replace(run, steps=steps, precision=precision, device=str(device), best=best)
 
@@ -125,7 +123,7 @@ def check_evaluation(run: Run, game: Game, dataset: Dataset, folder: Folder | No
     if run.until_converged and folder is None:
         raise UserError("`until_converged` keeps the best weights in the run's folder; give `out`.")
     if run.until_converged and not run.evaluate_every:
-        raise UserError("`until_converged` counts evaluations, and `evaluate_every` is 0; give --evaluate-every steps.")
+        raise UserError("`until_converged` counts evaluations, and `evaluate_every` is 0; give `evaluate_every` steps.")
 
 
 def optimisers_of(game: Game, run: Run) -> dict[str, Optimizer]:
@@ -139,7 +137,7 @@ def optimisers_of(game: Game, run: Run) -> dict[str, Optimizer]:
     optimisers = {}
     for player in game.players:
         rate = {"lr": run.rates[player]} if player in run.rates else {}
-        optimiser = registry.make(run.optimiser, optimizers.OPTIMISERS, "optimiser", game.parameters_of(player), **rate)
+        optimiser = registry.make(run.optimiser, optimizers.OPTIMIZERS, "optimiser", game.parameters_of(player), **rate)
         for group in optimiser.param_groups:
             group["initial_lr"] = group["lr"]
         optimisers[player] = optimiser
@@ -309,7 +307,7 @@ def open_run(
         training = prepare(run, folder, generator, game, dataset, trust)
         if resume:
             checkpoint.resume(training)
-        folder.write(training.run, training.fingerprint)
+        folder.write(training.run, training.fingerprint, training.game)
     except BaseException:
         claim.withdraw()
         raise
@@ -319,13 +317,10 @@ def open_run(
 
 def finish(training: Training, observers: Sequence[Observer] | None = None) -> Trained:
     """Runs the loop to its end and answers the game that samples are drawn from; see `train`."""
-    from interalia.training.callbacks import usual
-
     try:
         loop(training, usual(training) if observers is None else observers)
         game = training.finished().eval()
     finally:
         if training.claim is not None:
             training.claim.release()
-    given = training.dataset if training.run.data == runs.OWN else None
-    return Trained(game, training.run, training.folder, training.finished_step, given)
+    return Trained(game, training.run, training.folder, training.finished_step, training.dataset)

@@ -22,9 +22,8 @@ from interalia.networks import weights
 from interalia.runs import Run
 from interalia.runs.claims import Claim
 from interalia.runs.folder import Folder
-from interalia.training.batches import draw, orders
-
-FORMAT = 2  # of checkpoints
+from interalia.runs.formats import FORMAT
+from interalia.training.batches import draw
 
 
 @dataclasses.dataclass
@@ -103,7 +102,7 @@ class Training:
                 assert self.folder is not None
                 game.load_state_dict(load_file(self.folder.best))
             if self.run.population:
-                batches = draw(self.stores, orders(self.stores, self.run, self.game.semi))
+                batches = draw(self.stores, self.game.feeds.orders(self.stores, self.run.batch, self.run.seed))
                 with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
                     torch.manual_seed(self.run.seed)
                     weights.estimate_population(game, batches, self.run.population)

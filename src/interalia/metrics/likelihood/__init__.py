@@ -22,28 +22,11 @@ from interalia.metrics.likelihood.kernel import (
 from interalia.registry import Registry
 
 REGISTRY: Registry[Callable[..., Estimate]] = Registry(
-    "likelihoods",
-    {
-        "elbo": elbo,
-        "iwae": importance_bound,
-        "ais": annealed_importance,
-        "kde": kernel_estimate,
-    },
+    "likelihoods", {"elbo": elbo, "iwae": importance_bound, "ais": annealed_importance, "kde": kernel_estimate}
 )
 
 __all__ = [
-    "GRID",
-    "REGISTRY",
-    "Estimate",
-    "Likelihood",
-    "Sandwich",
-    "annealed_importance",
-    "bidirectional_check",
-    "cross_validated_bandwidth",
-    "elbo",
-    "held_out_bandwidth",
-    "importance_bound",
-    "kernel_estimate",
-    "kernel_likelihood",
-    "log_densities",
-]
+    "GRID", "REGISTRY", "Estimate", "Likelihood", "Sandwich", "annealed_importance", "bidirectional_check",
+    "cross_validated_bandwidth", "elbo", "held_out_bandwidth", "importance_bound", "kernel_estimate",
+    "kernel_likelihood", "log_densities",
+]  # fmt: skip

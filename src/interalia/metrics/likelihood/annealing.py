@@ -16,17 +16,10 @@ from torch.nn.functional import softplus
 from interalia.conditionals import StandardNormal, Uniform, drawn
 from interalia.contexts import device_of, frozen, full, precision_context, quietly, resolve_precision
 from interalia.errors import UserError
+from interalia.games.capabilities import Generates, HasLikelihood, Infers, Simulates, require
 from interalia.games.game import Game
 from interalia.games.variational import Variational
-from interalia.metrics.likelihood.estimate import (
-    GIVEN,
-    Estimate,
-    Sandwich,
-    checked,
-    counted,
-    gathered,
-    rows_that_fit,
-)
+from interalia.metrics.likelihood.estimate import GIVEN, Estimate, Sandwich, checked, counted, gathered, rows_that_fit
 from interalia.metrics.likelihood.hamiltonian import (
     TARGET,
     Bridge,
@@ -58,10 +51,13 @@ class Settings:
         chains: of each image.
         temperatures: T, the number of steps from b_0 = 0 to b_T = 1.
         leapfrog: steps of a transition.
-        path: how b_t rises.
-        initial: q0, the Gaussian of the encoder's moments or the prior.
+        path: "linear", b_t = t / T, or "sigmoidal", which is slow at both ends; see `betas`.
+        initial: q0, "posterior", the Gaussian of the encoder's mean and variance, which are taken over draws where it does
+            not know them, or "prior".
         drawn: whether these moments are those of draws.
-        precision: of the decoder within a trajectory, fp32 or bf16.
+        precision: of the decoder's gradients within trajectories, "fp32" or "bf16". A trajectory along any field of gradients
+            keeps volumes and can be reversed, and what it is accepted by, as all that is summed, is worked out in the
+            weights' own precision: the target is the same, and coarse gradients cost acceptance at most.
     """
 
     chains: int
@@ -121,21 +117,14 @@ def annealed_importance(
     Arguments:
         game: a game whose decoder and prior have densities, such as VAE or AVB.
         x: images, shape (n, ...), as the game was trained on.
-        chains: of each image.
-        temperatures: T.
-        leapfrog: steps of a transition.
-        path: "linear", b_t = t / T, or "sigmoidal", which is slow at both ends; see `betas`.
-        initial: q0, "posterior", the Gaussian of the encoder's mean and variance, which are taken over draws where it does
-            not know them, or "prior"; by default the first where there is an encoder and the prior is not bounded.
+        chains, temperatures, leapfrog, path: see `Settings`.
+        initial: "posterior" or "prior"; by default the first where there is an encoder and the prior is not bounded.
         simulated: images of the bidirectional check; 0 leaves it out.
         seed: of all draws; equal numbers need the same `rows` too.
         rows: how many pairs (x, z) to look at at once; by default as many as fit the memory and are quick; all chains of an
             image are run together.
         binarised: how x was binarised, "none", "fixed" or "fresh", for the protocol.
-        precision: of the decoder's gradients within trajectories, "fp32", "bf16", or "auto": bf16 for convolutions where the
-            processor multiplies it by itself. A trajectory along any field of gradients keeps volumes and can be reversed,
-            and what it is accepted by, as all that is summed, is worked out in the weights' own precision: the target is
-            the same, and coarse gradients cost acceptance at most.
+        precision: "fp32", "bf16", or "auto": bf16 for convolutions where the processor multiplies it by itself.
 
     Returns:
         One number for each image, with the mean acceptance and the check; see `Estimate`. An interrupted estimate is one of
@@ -158,25 +147,7 @@ def annealed_importance(
     if simulated < 0:
         raise UserError(f"`simulated` is {simulated}, and it must be at least 0, which leaves the check out.")
     checked(game, x)
-    with quietly(game, seed), frozen(game):
-        rows = rows or rows_that_fit(game)
-        like = next(game.parameters())
-
-        def work(index: Tensor, tell: Callable[[float], None]) -> Tensor:
-            ends = Ends.of(game, x[index].to(like), settings)
-            found, chance = forward(ends, settings, tell)
-            return torch.stack([found, chance], dim=1)
-
-        about = f"ais of {len(x):,} images"
-        which, values = gathered(len(x), max(1, rows // chains), seed, about, work)
-    found = Estimate(
-        "ais",
-        values[:, 0],
-        which,
-        len(x),
-        f"{settings.words}; binarisation: {binarised}; seed {seed}; {rows:,} pairs (x, z) at once",
-        acceptance=float(values[:, 1].mean()),
-    )
+    found, rows = estimate(game, x, settings, seed, rows, binarised)
     if simulated and not found.interrupted:
         with contextlib.suppress(KeyboardInterrupt):  # the estimate is there; it says that it has no check
             check = bidirectional_check(
@@ -184,6 +155,23 @@ def annealed_importance(
             )
             found = replace(found, check=check)
     return found
+
+
+def estimate(
+    game: Game, x: Tensor, settings: Settings, seed: int, rows: int | None, binarised: str
+) -> tuple[Estimate, int]:
+    """The estimate by the forward run, without its check, and how many pairs (x, z) were looked at at once."""
+    with quietly(game, seed), frozen(game):
+        rows = rows or rows_that_fit(game)
+        like = next(game.parameters())
+
+        def work(index: Tensor, tell: Callable[[float], None]) -> Tensor:
+            return torch.stack(forward(Ends.of(game, x[index].to(like), settings), settings, tell), dim=1)
+
+        about = f"ais of {len(x):,} images"
+        which, values = gathered(len(x), max(1, rows // settings.chains), seed, about, work)
+    protocol = f"{settings.words}; binarisation: {binarised}; seed {seed}; {rows:,} pairs (x, z) at once"
+    return Estimate("ais", values[:, 0], which, len(x), protocol, acceptance=float(values[:, 1].mean())), rows
 
 
 def bidirectional_check(
@@ -209,8 +197,6 @@ def bidirectional_check(
     References:
         Measuring the reliability of MCMC inference with bidirectional Monte Carlo, Roger B. Grosse, Siddharth Ancha,
         Daniel M. Roy, 2016, https://arxiv.org/abs/1606.02275
-        On the Quantitative Analysis of Decoder-Based Generative Models, Yuhuai Wu, Yuri Burda, Ruslan Salakhutdinov,
-        Roger Grosse, 2017, https://arxiv.org/abs/1611.04273
 
     Arguments:
         game, chains, temperatures, leapfrog, path, initial, seed, rows, precision: as for `annealed_importance`.
@@ -234,16 +220,11 @@ def bidirectional_check(
     """
     settings = settings_for(game, chains, temperatures, leapfrog, path, initial, precision)
     counted(images=images)
-    simulate = getattr(game, "simulate", None)
-    if simulate is None:
-        game.log_likelihood(torch.empty(0), torch.empty(0))  # says that there is no density, where there is none
-        raise UserError(
-            f"{type(game).__name__} has no method `simulate` that draws x from p(x | z); give it one, or leave the "
-            f"bidirectional check out (simulated=0)."
-        )
+    prior = require(game, HasLikelihood, "the bidirectional check").prior
+    simulate = require(game, Simulates, "the bidirectional check").simulate
     with quietly(game, seed), frozen(game):
         rows = rows or rows_that_fit(game)
-        z_star = game.prior.sample((images,))
+        z_star = prior.sample((images,))
         x_star = torch.cat([simulate(part) for part in z_star.split(rows)])
 
         def work(index: Tensor, tell: Callable[[float], None]) -> Tensor:
@@ -256,13 +237,7 @@ def bidirectional_check(
 
 
 def settings_for(
-    game: Game,
-    chains: int,
-    temperatures: int,
-    leapfrog: int,
-    path: Path,
-    initial: Initial | None,
-    precision: Precision,
+    game: Game, chains: int, temperatures: int, leapfrog: int, path: Path, initial: Initial | None, precision: Precision
 ) -> Settings:
     """The settings, checked.
 
@@ -276,19 +251,20 @@ def settings_for(
         raise UserError(f"`initial` is {initial!r}; it is 'posterior' or 'prior'.")
     if precision not in ("auto", "fp32", "bf16"):
         raise UserError(f"`precision` is {precision!r}; it is 'auto', 'fp32' or 'bf16'.")
-    encoder = getattr(game, "encoder", None)
+    encoder = game.encoder if isinstance(game, Infers) else None
+    model = require(game, Generates, "annealed importance sampling")
     if initial == "posterior" and encoder is None:
         raise UserError(
             f"the posterior as a start needs an encoder, and this {type(game).__name__} has none; start from the prior "
-            f"(--initial prior)."
+            f"(`initial='prior'`)."
         )
     if initial is None:
         # a Gaussian has mass where a bounded prior has none: chains that start there are lost, and the reverse run cannot
         # come to them, so that the check keeps a gap
-        initial = "prior" if encoder is None or isinstance(game.prior, Uniform) else "posterior"
+        initial = "prior" if encoder is None or isinstance(model.prior, Uniform) else "posterior"
     if precision == "auto":
-        precision = "bf16" if resolve_precision("auto", game.decoder, device_of(game)) == "bf16" else "fp32"
-    unknown = initial == "posterior" and not encoder.moments  # type: ignore[union-attr]
+        precision = "bf16" if resolve_precision("auto", model.decoder, device_of(game)) == "bf16" else "fp32"
+    unknown = initial == "posterior" and encoder is not None and not encoder.moments
     return Settings(chains, temperatures, leapfrog, path, initial, unknown, precision)
 
 
@@ -327,12 +303,13 @@ class Ends:
 
     @classmethod
     def of(cls, game: Game, x: Tensor, settings: Settings) -> Ends:
-        count, prior = len(x) * settings.chains, game.prior
+        model = require(game, HasLikelihood, "annealed importance sampling")
+        count, prior = len(x) * settings.chains, model.prior
         p_z = differentiated(prior.log_prob)
         unit = x.new_ones(count, prior.size)
         if isinstance(prior, StandardNormal):
             p_z = normal(x.new_zeros(prior.size), x.new_ones(prior.size))
-        p = product(likelihood(game, x.repeat_interleave(settings.chains, dim=0), settings.precision), p_z)
+        p = product(likelihood(model, x.repeat_interleave(settings.chains, dim=0), settings.precision), p_z)
         if settings.initial == "prior":
             return cls(Bridge(p_z, p), lambda: prior.sample((count,)), unit, settings.chains)
         mean, variance = (part.repeat_interleave(settings.chains, dim=0) for part in moments(game, x, settings.chains))
@@ -345,18 +322,19 @@ class Ends:
 def moments(game: Game, x: Tensor, at_once: int) -> tuple[Tensor, Tensor]:
     """The mean and the variance of q(z | x), each of shape (n, d): of `DRAWS` draws, `at_once` of each x at a time, where the
     encoder does not know them. q0 may be any distribution that the chains have no part in."""
-    if game.encoder.moments:
-        q = game.encoder(x)
+    encoder = require(game, Infers, "the posterior's moments").encoder
+    if encoder.moments:
+        q = encoder(x)
         return q.mean, q.variance
     parts = []
     for _ in range(-(-DRAWS // at_once)):
-        q = game.encoder.many(at_once, x)
-        parts.append(drawn(q)[0] if game.encoder.density else q.rsample())
+        q = encoder.many(at_once, x)
+        parts.append(drawn(q)[0] if encoder.density else q.rsample())
     z = torch.cat([part.unflatten(0, (len(x), at_once)) for part in parts], dim=1)
     return z.mean(1), z.var(1)
 
 
-def likelihood(game: Game, x: Tensor, precision: str = "fp32") -> Density:
+def likelihood(game: HasLikelihood, x: Tensor, precision: str = "fp32") -> Density:
     """log p(x | z) of each x and z and its gradient in z: by automatic differentiation through the decoder, and by hand from
     there to log p(x | z), which for small decoders would take as long as the decoder itself.
 

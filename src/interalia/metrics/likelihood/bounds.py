@@ -11,9 +11,9 @@ from torch import Tensor
 from interalia.conditionals import drawn
 from interalia.contexts import quietly
 from interalia.errors import UserError
+from interalia.games.capabilities import HasLikelihood, Infers, require
 from interalia.games.game import Game
 from interalia.metrics.likelihood.estimate import GIVEN, Estimate, checked, counted, gathered, rows_that_fit
-from interalia.tasks.calling import capable
 
 
 def elbo(
@@ -99,11 +99,11 @@ def _from_draws(
 ) -> Estimate:
     counted(samples=samples)
     checked(game, x)
-    capable(game, "a bound", "encoder")
-    if not game.encoder.density:
+    encoder = require(game, Infers, "a bound").encoder
+    if not encoder.density:
         raise UserError(
-            f"this {type(game).__name__}'s encoder ({type(game.encoder).__name__}) has samples and no log_prob, and a bound "
-            f"needs log q(z | x); use annealed importance sampling (--how ais), which needs none, or --encoder gaussian."
+            f"this {type(game).__name__}'s encoder ({type(encoder).__name__}) has samples and no log_prob, and a bound "
+            f"needs log q(z | x); use annealed importance sampling (`how=['ais']`), or `encoder='gaussian'`."
         )
     with quietly(game, seed):
         rows = rows or rows_that_fit(game)
@@ -123,10 +123,11 @@ def _from_draws(
 def log_weights(game: Game, x: Tensor, samples: int, chunk: int) -> Iterator[Tensor]:
     """log p(x, z_k) - log q(z_k | x) for `samples` draws z_k ~ q(z | x), at most `chunk` of each x at a time: float64, each
     of shape (n, chunk)."""
+    encoder, likely = require(game, Infers, "a bound").encoder, require(game, HasLikelihood, "a bound")
     for start in range(0, samples, chunk):
         count = min(chunk, samples - start)
-        z, log_q = drawn(game.encoder.many(count, x))
-        log_w = game.log_joint(x.repeat_interleave(count, dim=0), z) - log_q
+        z, log_q = drawn(encoder.many(count, x))
+        log_w = likely.log_joint(x.repeat_interleave(count, dim=0), z) - log_q
         yield log_w.double().unflatten(0, (len(x), count))
 
 

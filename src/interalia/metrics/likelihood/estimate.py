@@ -17,6 +17,7 @@ from interalia.data.progress import progress
 from interalia.data.sampler import permutation
 from interalia.data.store import free_memory
 from interalia.errors import UserError
+from interalia.games.capabilities import Generates, HasLikelihood, require
 from interalia.games.game import Game
 from interalia.tasks.calling import check_images
 
@@ -127,19 +128,21 @@ def checked(game: Game, x: Tensor) -> None:
     if not len(x):
         raise UserError("there are no images to estimate a likelihood of; give at least one.")
     check_images(game, x)
+    likely = require(game, HasLikelihood, "an estimate of log p(x)")
     with quietly(game):
-        like = next(game.parameters())
-        z = game.prior.sample((1,)) if hasattr(game, "prior") else like.new_zeros(1, 1)
-        game.log_joint(torch.zeros_like(x[:1]).to(like), z)  # raises where there is no density
+        z = likely.prior.sample((1,))
+        likely.log_joint(
+            torch.zeros_like(x[:1]).to(next(game.parameters())), z
+        )  # raises where the prior has no density
     if not x.isfinite().all():
         raise UserError("the images hold NaN or infinite values; give finite ones.")
-    if game.binary:
+    if likely.binary:
         between = x[(x != 0) & (x != 1)]
         if len(between):
             raise UserError(
                 f"this {type(game).__name__}'s p(x | z) is one of zeros and ones, and the images hold other values, such as "
-                f"{float(between[0]):.3g}; binarise them: train the run with --binarise fresh or fixed, which measures it on "
-                f"such images too."
+                f"{float(between[0]):.3g}; binarise them: train the run with `binarise='fresh'` (or fixed), which "
+                f"measures it on such images too."
             )
 
 
@@ -179,11 +182,12 @@ def bytes_a_row(game: Game) -> int:
         if isinstance(answer, Tensor):
             total += answer.numel() * answer.element_size()
 
-    leaves = [module for module in game.decoder.modules() if next(module.children(), None) is None]
+    model = require(game, Generates, "an estimate of log p(x)")
+    leaves = [module for module in model.decoder.modules() if next(module.children(), None) is None]
     handles = [module.register_forward_hook(count) for module in leaves]
     try:
         with torch.no_grad():
-            mean = game.decoder(game.prior.sample((2,))).mean
+            mean = model.decoder(model.prior.sample((2,))).mean
     finally:
         for handle in handles:
             handle.remove()
@@ -198,11 +202,7 @@ def rows_that_fit(game: Game) -> int:
 
 
 def gathered(
-    images: int,
-    chunk: int,
-    seed: int,
-    about: str,
-    work: Callable[[Tensor, Callable[[float], None]], Tensor],
+    images: int, chunk: int, seed: int, about: str, work: Callable[[Tensor, Callable[[float], None]], Tensor]
 ) -> tuple[Tensor, Tensor]:
     """Work on images, a chunk at a time, in an order drawn by seed: what is done when it is interrupted is a random part.
 
@@ -241,7 +241,7 @@ def gathered(
             if not done:
                 raise KeyboardInterrupt(
                     f"interrupted before the first {min(chunk, images):,} images were done, which are taken at once; there "
-                    f"is no estimate yet. Ask for fewer --temperatures, or --count."
+                    f"is no estimate yet. Ask for fewer `temperatures`, or a smaller `count`."
                 ) from None
     rows = torch.cat(done)
     back = rows.argsort()

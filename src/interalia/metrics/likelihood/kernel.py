@@ -130,30 +130,33 @@ def kernel_estimate(
         >>> kernel_estimate(game, torch.zeros(5, 2), torch.ones(4, 2), samples=20).values.shape
         torch.Size([5])
     """
-    from interalia import tasks
-
     counted(samples=samples)
-    told: Tensor | None = None
-    drawn = "draws of p(x | z)"
-    if game.labels:
-        (told,) = tasks.told(game, y, 0 if y is None else len(y))  # type: ignore[arg-type]
-        told = told[permutation(len(told), seed)]
-        told = told[torch.arange(samples) % len(told)]
-        drawn = f"draws of p(x | z, y) with the {'attributes' if game.attributes else 'labels'} of validation data"
-    centres = tasks.generate(game, samples, seed, y=told, how="sample")
+    centres, drawn = centres_of(game, samples, seed, y)
     bandwidth = held_out_bandwidth(centres, validation)
     _checked(x, centres, [bandwidth])
-
-    def work(index: Tensor, tell: Callable[[float], None]) -> Tensor:
-        return log_densities(x[index], centres, [bandwidth]).T
-
-    chunk = max(LEAST_POINTS, pairs_that_fit() // samples)
-    which, values = gathered(len(x), chunk, seed, f"kde of {len(x):,} images", work)
+    chunk, about = max(LEAST_POINTS, pairs_that_fit() // samples), f"kde of {len(x):,} images"
+    which, values = gathered(
+        len(x), chunk, seed, about, lambda index, tell: log_densities(x[index], centres, [bandwidth]).T
+    )
     protocol = (
         f"Gaussian kernels on {samples:,} samples, {drawn}, bandwidth {bandwidth:.3g} chosen on "
         f"{len(validation):,} validation images; binarisation: {binarised}; seed {seed}"
     )
     return Estimate("kde", values[:, 0], which, len(x), protocol)
+
+
+def centres_of(game: Game, samples: int, seed: int, y: ArrayLike | None) -> tuple[Tensor, str]:
+    """Samples of a game, a conditional one's with the conditions y in an order drawn by seed, and what they are in words."""
+    from interalia import tasks
+
+    told: Tensor | None = None
+    drawn = "draws of p(x | z)"
+    if game.data.condition:
+        (told,) = tasks.told(game, y, 0 if y is None else len(y))  # type: ignore[arg-type]
+        told = told[permutation(len(told), seed)]
+        told = told[torch.arange(samples) % len(told)]
+        drawn = f"draws of p(x | z, y) with the {game.data.y} of validation data"
+    return tasks.generate(game, samples, seed, y=told, how="sample"), drawn
 
 
 def pairs_that_fit() -> int:

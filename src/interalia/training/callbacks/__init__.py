@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from interalia.training.callbacks.callback import Observer
 from interalia.training.callbacks.checkpoint import Checkpoint
 from interalia.training.callbacks.health import Health
 from interalia.training.callbacks.log import Log
 from interalia.training.callbacks.progress import Bar
-
-if TYPE_CHECKING:
-    from interalia.training.state import Training
+from interalia.training.state import Training
 
 __all__ = ["Bar", "Checkpoint", "Health", "Log", "Observer", "usual"]
 

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from interalia.games import Outcome
-    from interalia.training.state import Training
+from interalia.games import Outcome
+from interalia.training.state import Training
 
 
 class Observer:

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
 
+from interalia.games import Outcome
 from interalia.runs.folder import export
 from interalia.training import checkpoint
 from interalia.training.callbacks.callback import Observer, due
-
-if TYPE_CHECKING:
-    from interalia.games import Outcome
-    from interalia.training.state import Training
+from interalia.training.state import Training
 
 
 class Checkpoint(Observer):

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+
+from torch import Tensor
 
 from interalia import metrics, tasks
 from interalia.data.store import as_tensor
+from interalia.games import Outcome
 from interalia.metrics import health, verdicts
 from interalia.metrics.classifier import Classifier
 from interalia.metrics.evaluation import evaluate
@@ -16,12 +18,7 @@ from interalia.runs.folder import export
 from interalia.runs.log import read
 from interalia.training.callbacks.callback import Observer, due
 from interalia.training.callbacks.log import Log
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from interalia.games import Outcome
-    from interalia.training.state import Training
+from interalia.training.state import Training
 
 SAMPLES = 64
 TRANSLATED = 10
@@ -72,7 +69,7 @@ class Evaluate(Observer):
             from interalia.reports import plots
 
             path = training.folder.figures / "progress" / f"step-{training.step:07d}.png"
-            if training.game.other is not None:
+            if training.game.data.other is not None:
                 x = as_tensor(training.dataset.validation.x[:TRANSLATED])
                 fake = tasks.translate(training.sampled, x, to="b")
                 plots.cycles(x.numpy(), fake.numpy(), tasks.translate(training.sampled, fake, to="a").numpy(), path)

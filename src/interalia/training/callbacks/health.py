@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
 from torch import Tensor
 
 from interalia.errors import DivergedError
+from interalia.games import Outcome
 from interalia.training.callbacks.callback import Observer, due
-
-if TYPE_CHECKING:
-    from interalia.games import Outcome
-    from interalia.training.state import Training
+from interalia.training.state import Training
 
 
 class Health(Observer):
@@ -60,7 +56,7 @@ class Health(Observer):
     def remedy(self, training: Training) -> str:
         from interalia.training.checkpoint import newest
 
-        advice = "try smaller --rates, a --penalty, or --precision fp32."
+        advice = "try smaller `rates`, a `penalty`, or `precision='fp32'`."
         if training.folder is None:
             return advice
         good = newest(training.folder)

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from interalia.disk import unwritable, writing
 from interalia.errors import UserError
+from interalia.games import Outcome
 from interalia.runs.log import read
 from interalia.training.callbacks.callback import Observer, due
-
-if TYPE_CHECKING:
-    from interalia.games import Outcome
-    from interalia.training.state import Training
+from interalia.training.state import Training
 
 
 class Log(Observer):
@@ -37,7 +35,7 @@ class Log(Observer):
                 from torch.utils.tensorboard import SummaryWriter
             except ImportError:
                 raise UserError(
-                    'TensorBoard is not installed; pip install "interalia[tensorboard]", or leave out --tensorboard.'
+                    'TensorBoard is not installed; pip install "interalia[tensorboard]", or leave `tensorboard` out.'
                 ) from None
             self.writer = SummaryWriter(str(self.folder.path / "tensorboard"), purge_step=training.step)  # type: ignore[no-untyped-call]
 

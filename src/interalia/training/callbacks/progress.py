@@ -5,16 +5,13 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from interalia.games import Outcome
 from interalia.training.callbacks.callback import Observer
-
-if TYPE_CHECKING:
-    from interalia.games import Outcome
-    from interalia.training.state import Training
+from interalia.training.state import Training
 
 QUIET = 30.0  # seconds between two lines where there is no terminal
 LIVELY = 0.2  # seconds between two updates of the bar: reading losses makes a GPU wait
@@ -112,6 +109,5 @@ class Bar(Observer):
             self.say(training.converged)
         elif training.step < training.steps and training.folder is not None:
             self.say(
-                f"Stopped at step {training.step:,} of {training.steps:,}; everything is saved. "
-                f"Go on with: interalia train --resume {training.folder.path}"
+                f"Stopped at step {training.step:,} of {training.steps:,}; everything is saved in {training.folder.path}."
             )

@@ -1,0 +1,1 @@
+"""A package that adds to interalia, and changes nothing in it."""

@@ -1,0 +1,67 @@
+"""A game of one's own, with a need of its own for a network that no family has."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from interalia.adversarial.penalties import Joints
+from interalia.games import ALI, Outcome
+from interalia.games.game import part
+from interalia.games.needs import Needs, Setup
+from interalia.networks import Critic, Family
+
+
+class Several(nn.Module):
+    """Critics side by side: their scores, shape (n, count)."""
+
+    def __init__(self, critics: list[nn.Module]) -> None:
+        super().__init__()
+        self.critics = nn.ModuleList(critics)
+
+    def forward(self, *joint: Tensor) -> Tensor:
+        return torch.stack([critic(*joint) for critic in self.critics], dim=1)
+
+
+@dataclass(frozen=True)
+class SeveralCritics(Critic):
+    """Several critics of the same variables, each made by the family that the run names."""
+
+    count: int = 3
+
+    def network(self, family: Family, pack: int = 1) -> nn.Module:
+        return Several([super(SeveralCritics, self).network(family, pack) for _ in range(self.count)])
+
+
+@part
+class EnsembleALI(ALI):
+    """ALI against several critics at once, each charged for its own scores; the generator is charged their mean.
+
+    References:
+        Generative Multi-Adversarial Networks, Ishan Durugkar, Ian Gemp, Sridhar Mahadevan, 2017,
+        https://arxiv.org/abs/1611.01673
+
+    Arguments:
+        critics: how many.
+    """
+
+    title = "ALI with several critics"
+    critics: int = 3
+
+    def __post_init__(self) -> None:
+        if self.critics < 1:
+            raise ValueError(f"`critics` is {self.critics}, and it counts critics: 1 or more")
+
+    @classmethod
+    def needs(cls, s: Setup, **settings: Any) -> Needs:
+        one = super().needs(s, **settings)
+        return {**one, "critic": SeveralCritics((s.x, s.z, *s.y), count=settings["critics"])}
+
+    def losses(self, joints: Joints) -> Outcome:
+        q, p = self.score(self.critic, joints["q"], joints["p"])  # (n, critics)
+        of_critics, of_generator = self.divergence.critic_loss(q, p), self.divergence.generator_loss(q, p)
+        losses = {"critic": of_critics + self.charge(joints["q"], joints["p"]), "generator": of_generator}
+        return Outcome(losses, {"q": q.mean(1), "p": p.mean(1)})

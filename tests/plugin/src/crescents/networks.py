@@ -1,0 +1,61 @@
+"""A family of networks of one's own, for vectors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from interalia.networks import Critic, Family, Map
+from interalia.networks.family import onto
+from interalia.networks.layers import Joint, Stack
+from interalia.spaces import Space
+
+
+class Sine(nn.Module):
+    """sin(frequency * x)."""
+
+    def __init__(self, frequency: float) -> None:
+        super().__init__()
+        self.frequency = frequency
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.sin(self.frequency * x)
+
+
+@dataclass(frozen=True)
+class Sines(Family):
+    """Perceptrons of two hidden layers with sines between them, for vectors; the critic has leaky ReLU.
+
+    References:
+        Implicit Neural Representations with Periodic Activation Functions, Vincent Sitzmann and others, 2020,
+        https://arxiv.org/abs/2006.09661
+
+    Arguments:
+        width: of the hidden layers.
+        frequency: of the sines.
+    """
+
+    name = "sines"
+    able = ("noise",)
+    width: int = 64
+    frequency: float = 2.0
+
+    def fits(self, x: Space) -> None:
+        if x.is_image:
+            self.unfit("vectors", x)
+
+    def body(self, inputs: int, between: nn.Module) -> nn.Sequential:
+        return nn.Sequential(nn.Linear(inputs, self.width), between, nn.Linear(self.width, self.width), between)
+
+    def encoder(self, net: Map) -> nn.Module:
+        head = nn.Sequential(nn.Linear(self.width, net.output.size), *onto(net.output))
+        return Stack(self.body(net.size, Sine(self.frequency)), head)
+
+    def decoder(self, net: Map) -> nn.Module:
+        return self.encoder(net)
+
+    def critic(self, need: Critic) -> nn.Module:
+        body = self.body(need.sees[0].size + need.beside, nn.LeakyReLU(0.2))
+        return Joint(nn.Sequential(body, nn.Linear(self.width, 1)))

@@ -1,0 +1,16 @@
+"""A recipe of one's own, which names the package's parts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from interalia import Run
+
+
+def crescents(**overrides: Any) -> Run:
+    """ALI with three critics on two crescents, by the package's own parts."""
+    run = Run(
+        name="crescents", data="crescents", game="ali-ensemble(critics=3)", divergence="le-cam", networks="sines", latent=2,
+        best="energy_distance", penalty="r1(gamma=0.1)", optimiser="adam(lr=0.001)", steps=2000,
+    )  # fmt: skip
+    return run.replace(**overrides)

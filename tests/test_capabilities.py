@@ -1,0 +1,154 @@
+"""What a game can do, by what it has; and games as dataclasses, whose fields are their arguments."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import io
+import pickle
+from typing import Any
+
+import pytest
+import torch
+from examples import build
+from torch import Tensor, nn
+
+from interalia import registry
+from interalia.adversarial.divergences import KL
+from interalia.conditionals import Dirac, Gaussian, StandardNormal
+from interalia.errors import UserError
+from interalia.games import ALI, ALICE, REGISTRY, Game, Outcome
+from interalia.games.capabilities import (
+    WORDS,
+    Classifies,
+    Generates,
+    HasLikelihood,
+    Infers,
+    Translates,
+    has,
+    members,
+    require,
+    who,
+)
+from interalia.games.game import part
+from interalia.networks.layers import Joint
+from interalia.networks.mlp import MLP
+
+
+class Encodes(Game):
+    """A game of other people's, with a constructor written by hand, that infers and does nothing else."""
+
+    players = {"encoder": ["encoder"]}
+
+    def __init__(self, encoder: nn.Module, weight: float = 1.0) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.weight = weight
+
+    def sample(self, *batch: Tensor) -> dict[str, tuple[Tensor, ...]]:
+        return {"z": (self.encoder(batch[0]).mean,)}
+
+    def losses(self, joints: Any) -> Outcome:
+        return Outcome({"encoder": self.weight * joints["z"][0].square().mean()})
+
+
+@part
+class Kept(ALI):
+    """ALI with a field more, and something made of it."""
+
+    weight: float = 2.0
+
+    def __post_init__(self) -> None:
+        self.half = self.weight / 2
+
+
+class Plain(Kept):
+    """One that adds no field, and is no dataclass of its own."""
+
+
+def parts() -> list[Any]:
+    torch.manual_seed(0)
+    return [Gaussian(MLP(2, 6)), Dirac(MLP(3, 2)), Joint(MLP(5, 1)), StandardNormal(3)]
+
+
+def test_a_game_has_a_capability_by_having_its_members() -> None:
+    game = Encodes(Dirac(MLP(2, 3)))
+    assert isinstance(game, Infers)
+    assert has(Encodes, Infers)
+    assert not any(isinstance(game, one) or has(Encodes, one) for one in WORDS if one is not Infers)
+    del game.encoder
+    assert not isinstance(game, Infers)
+    game.encoder = Dirac(MLP(2, 3))
+    assert require(game, Infers, "look").encoder is game.encoder
+    assert isinstance(ALI(*parts()), Infers)
+    assert not isinstance(nn.Linear(1, 1), Infers)
+
+
+def test_what_makes_up_a_capability() -> None:
+    assert members(Generates) == {"decoder", "prior"}
+    assert members(Classifies) == {"classify"}
+    assert members(HasLikelihood) == {"binary", "prior", "log_likelihood", "log_joint"}
+
+
+@pytest.mark.parametrize("name", REGISTRY)
+def test_a_class_has_what_its_games_have(name: str) -> None:
+    game = build(name)
+    for capability in WORDS:
+        assert isinstance(game, capability) is has(REGISTRY[name], capability), capability
+
+
+def test_the_one_error_names_those_of_other_people_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(REGISTRY.built_in, "encodes", Encodes)
+    game = Encodes(Dirac(MLP(2, 3)))
+    with pytest.raises(UserError) as caught:
+        require(game, Translates, "translate")
+    assert str(caught.value) == (
+        "Encodes has no two domains to translate between; translate needs a game that has: CycleGAN."
+    )
+    with pytest.raises(UserError, match=r"^Encodes has no decoder; reconstruct needs a game that has one: ALI, "):
+        require(game, Infers, "reconstruct", Generates)
+    assert who(Infers).split(", ")[-1] == "Encodes"
+    assert "Encodes" not in who(Infers, Generates)
+    assert who(Infers, also=lambda kind: kind.feeds.conditional) == "ALI, ALICE"
+    assert who(Translates, Infers) == "none is installed"
+
+
+def test_fields_are_arguments_kept_under_their_names() -> None:
+    given = parts()
+    game = Kept(*given, divergence=KL(), weight=3.0)
+    assert [f.name for f in dataclasses.fields(Kept)] == list(registry.inspect.signature(Kept).parameters)
+    assert [game.encoder, game.decoder, game.critic, game.prior] == given
+    assert (game.divergence, game.together, game.weight, game.half) == (KL(), True, 3.0, 1.5)
+    assert list(game.state_dict()) == list(ALI(*given).state_dict())
+    assert registry.settings_of(Kept) == {"together": bool, "weight": float}
+    assert registry.signature(Kept) == registry.signature(Plain) == "together=True, weight=2.0"
+    assert Plain(*given).half == 1.0
+    assert registry.make("kept(weight=4.0)", {"kept": Plain}, "game", *given).weight == 4.0
+    with pytest.raises(UserError, match="the game 'kept' has no setting 'wieght'; its settings are: together, weight"):
+        registry.look_up("kept(wieght=1.0)", {"kept": Kept}, "game")
+    with pytest.raises(TypeError, match="critic"):
+        ALI(*given[:2])  # type: ignore[call-arg]
+    assert hash(game) != hash(Kept(*parts()))  # a module is itself alone
+
+
+def test_copies_are_whole() -> None:
+    game = ALICE(*parts(), cycle=3.0)
+    game.data = dataclasses.replace(game.data, shape=(2,))
+    buffer = io.BytesIO()
+    torch.save(game, buffer)
+    buffer.seek(0)
+    x = torch.rand(4, 2)
+    for other in (copy.deepcopy(game), pickle.loads(pickle.dumps(game)), torch.load(buffer, weights_only=False)):
+        assert other is not game
+        assert (other.cycle, other.data) == (3.0, game.data)
+        losses = []
+        for one in (game, other):
+            torch.manual_seed(1)
+            losses.append(one(x).losses["generator"])
+        assert torch.equal(*losses)
+    assert ALICE.cycle == 1.0  # the default stands
+
+
+def test_a_default_that_can_change_is_refused() -> None:
+    with pytest.raises(ValueError, match="mutable default"):
+        part(type("Loose", (ALI,), {"__annotations__": {"turns": dict}, "turns": {}}))
