@@ -55,7 +55,7 @@ def test_the_four_pixels_numbers_are_those_by_hand() -> None:
     p = torch.sigmoid(logits.flatten())
     likelihood = torch.stack([torch.where(row.flatten() > 0, p, 1 - p).log().sum() for row in x])
     kl = 0.5 * (math.exp(-1) + 1 - 1 + 1)  # the mean of one dimension, and its smaller width
-    found = avb.pixels_values(game, x, draws=20_000)
+    found = avb.pixels_values(game, x, seed=0, draws=20_000)
     assert found["likelihood"] == pytest.approx(float(likelihood.mean()), abs=1e-4)
     assert found["error"] == pytest.approx(-1000 * float(likelihood.mean()) / 4, rel=1e-4)
     assert found["bound"] == pytest.approx(float(likelihood.mean()) - kl, abs=0.03)

@@ -81,7 +81,7 @@ def test_with_one_sample_the_importance_bound_is_the_elbo() -> None:
 def test_bounds_rise_with_the_samples_to_the_truth() -> None:
     game = calibration.linear_gaussian(4, pixels=10)
     x = images(game, 8)
-    truth = calibration.exact(game, x)
+    truth = calibration.law(game).log_prob(x)
     many = x.repeat(200, 1)  # expectations by averages over repetitions
     found = [
         importance_bound(game, many, samples=samples).values.unflatten(0, (200, 8)).mean() for samples in (1, 4, 16)
@@ -94,7 +94,7 @@ def test_bounds_rise_with_the_samples_to_the_truth() -> None:
 def test_the_elbo_is_its_closed_form() -> None:
     game = calibration.linear_gaussian(3, pixels=8)
     x = images(game, 5)
-    w, b = calibration.affine(game)
+    w, b = game.decoder.network.weight.detach(), game.decoder.network.bias.detach()
     q = game.encoder(x)
     m, v = q.mean.detach(), q.variance.detach()
     kl = ((m.square() + v - 1) / 2 - v.log() / 2).sum(1)
@@ -216,7 +216,7 @@ def test_the_estimate_and_the_check_sandwich_the_closed_form(initial: Any, path:
     found = annealed_importance(
         game, x, chains=8, temperatures=200, leapfrog=5, path=path, initial=initial, simulated=20
     )
-    truth = calibration.exact(game, x)
+    truth = calibration.law(game).log_prob(x)
     miss = found.values - truth
     assert abs(float(miss.mean())) < 0.1 + 3 * float(miss.std()) / math.sqrt(20)
     assert miss.abs().max() < 1.5
@@ -232,7 +232,7 @@ def test_the_forward_bound_is_below_and_the_reverse_above() -> None:
     torch.manual_seed(5)
     with torch.no_grad():
         x = game.simulate(game.prior.sample((60,)))  # the same images, drawn by the same seed
-    truth = calibration.exact(game, x)
+    truth = calibration.law(game).log_prob(x)
     assert float((truth - check.lower).mean()) > 0.5
     assert float((check.upper - truth).mean()) > 0.5
     assert check.gap == pytest.approx(float((check.upper - check.lower).mean()))
@@ -249,7 +249,7 @@ def test_weights_are_unbiased(precision: Any) -> None:
     found = annealed_importance(
         game, x, chains=20_000, temperatures=8, leapfrog=2, initial="prior", simulated=0, precision=precision
     )
-    assert found.values.numpy() == pytest.approx(calibration.exact(game.double(), x.double()).numpy(), abs=0.05)
+    assert found.values.numpy() == pytest.approx(calibration.law(game.double()).log_prob(x.double()).numpy(), abs=0.05)
     assert ("bf16" in found.protocol) == (precision == "bf16")
 
 
@@ -639,8 +639,8 @@ def test_ais_calibration_works_end_to_end(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(calibration, "WIDTH", 8)
     monkeypatch.setattr(calibration, "SIDE", 8)
     monkeypatch.setattr(calibration, "MAPS", 1)
-    monkeypatch.setattr(calibration, "QUICK_IMAGES", 2)
-    monkeypatch.setattr(calibration, "QUICK_CHAINS", 4)
+    monkeypatch.setitem(calibration.QUICK, "images", 2)
+    monkeypatch.setitem(calibration.QUICK, "chains", 4)
     monkeypatch.setitem(estimate.ROWS, "cpu", 64)
     path = papers.reproduce("ais-calibration", quick=True, steps=10, out=tmp_path)
     rows = json.loads((path.parent / "table.json").read_text())["rows"]

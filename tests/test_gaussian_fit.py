@@ -13,7 +13,6 @@ import torch
 from interalia import registry
 from interalia.adversarial import divergences
 from interalia.adversarial.divergences import FDivergence
-from interalia.learning import optimizers
 from interalia.papers import experiment, gaussian
 from interalia.papers.gaussian import F_DIVERGENCES, FGAN_GAUSSIAN, GRID, exact, fit, log_mixture, optimum
 
@@ -106,7 +105,7 @@ def test_samples_come_from_the_mixture() -> None:
 
 
 def test_the_penalty_fades_to_its_last_share() -> None:
-    fading = gaussian.Fading(0.1, 2, optimizers.exponential(start=0.0, final=1e-4))
+    fading = gaussian.Fading(0.1, 2, 1e-4)
     gammas = []
     for step in (0, 50, 100):
         fading.at(step, 100)

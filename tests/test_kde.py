@@ -168,7 +168,8 @@ def test_training_images_score_what_the_protocol_says() -> None:
     from interalia import data
 
     dataset = data.load("mnist", root=MNIST)
-    train, test = kde.images(dataset.train)[:4000], kde.images(dataset.test)[:1000]
+    train, test = (data.as_tensor(part.x).flatten(1) for part in (dataset.train, dataset.test))
+    train, test = train[:4000], test[:1000]
     found = log_densities(test, train, [0.18])[0]
     squares = torch.cdist(test[:20].double(), train.double()).square()
     direct = (-squares / (2 * 0.18**2)).logsumexp(1) - np.log(4000) - 392 * np.log(2 * np.pi * 0.18**2)

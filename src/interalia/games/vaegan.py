@@ -102,8 +102,7 @@ class VAEGAN(Autoencoding):
         data, reconstruction, model = self.score(self.critic, (x,), (x_hat,), (x_tilde,))
         fakes = (reconstruction, model)
         critic = self.mean(self.divergence.critic_loss, data, fakes) + self.charge((x,), (x_tilde,))
-        features = full(self.critic.features(torch.cat([x_hat, x]))[0])  # type: ignore[operator]
-        of_x_hat, of_x = features.chunk(2)
+        of_x_hat, of_x = self.features(x_hat, x)
         lost = (of_x_hat - of_x).square().sum(1).mean() / 2  # -log N(f(x); f(x^), I), up to a constant
         kl = (mu.square() + sigma.square() - 1) / 2 - sigma.log()  # KL(q(z | x) || N(0, I)) of each dimension
         encoder = kl.sum(1).mean() + self.feature * lost
@@ -120,3 +119,8 @@ class VAEGAN(Autoencoding):
     def mean(self, loss: Callable[[Tensor, Tensor], Tensor], data: Tensor, fakes: Sequence[Tensor]) -> Tensor:
         """The mean of a loss over both kinds of fakes."""
         return torch.stack([loss(data, fake) for fake in fakes]).mean()
+
+    def features(self, *images: Tensor) -> tuple[Tensor, ...]:
+        """f of each."""
+        found = full(self.critic.features(torch.cat(images))[0])  # type: ignore[operator]
+        return found.chunk(len(images))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any, Self
 
@@ -20,33 +20,27 @@ from interalia.games.variational import Variational
 from interalia.networks.avb import ResidualCritic
 from interalia.papers.experiment import Setting, Values, slug, trained
 from interalia.papers.study import Study, Trial
+from interalia.papers.toys import Constant
 from interalia.registry import Part
 from interalia.reports import plots
 from interalia.runs import Run
 
-# ---- four pixels
-
-SIDE, REACH = 400, 6.0  # of the grid that p(x) is summed over, from -REACH to REACH
-DRAWS = 100_000  # of q(z | x) for each image, for its entropy
-PIXELS = {
-    "VAE": Run(name="vae-pixels", game=Part("vae", likelihood="bernoulli"), data="four-pixels", networks="avb-toy", latent=2,
-               batch=512, steps=100_000, ema=0, optimiser="adam(lr=0.00002)"),
-}  # fmt: skip
-PIXELS["AVB"] = PIXELS["VAE"].replace(
-    name="avb-pixels",
-    game=Part("avb", likelihood="bernoulli"),
-    encoder=Part("implicit", noise=64),
-    rates={"critic": 0.0001},
-    dynamics=Part("alternating", turns={"critic": 2, "autoencoder": 1}),
-)
-FALLING = Part("linear", start=0.3, final=0.0)
-FAST: Mapping[str, Any] = {"optimiser": Part("adam", lr=0.0005), "schedule": FALLING, "steps": 20_000}
+SIDE = 400  # points along a side of the grid that p(x) is summed over
+VAE_PIXELS = Run(
+    name="vae-pixels", game=Part("vae", likelihood="bernoulli"), data="four-pixels", networks="avb-toy", latent=2, batch=512,
+    steps=100_000, ema=0, optimiser="adam(lr=0.00002)",
+)  # fmt: skip
+PIXELS = VAE_PIXELS.replace(
+    name="avb-pixels", game=Part("avb", likelihood="bernoulli"), encoder=Part("implicit", noise=64),
+    rates={"critic": 0.0001}, dynamics=Part("alternating", turns={"critic": 2, "autoencoder": 1}),
+)  # fmt: skip
+FALLING: Mapping[str, Any] = {"optimiser": Part("adam", lr=0.0005), "schedule": Part("linear", start=0.3, final=0.0)}
 
 
 class Pixels(Trial):
     @cached_property
     def values(self) -> Values:
-        return pixels_values(self.game.cpu(), self.x, self.seed, 500 if self.quick else DRAWS)
+        return pixels_values(self.game.cpu(), self.x, self.seed, 500 if self.quick else 100_000)
 
     @torch.no_grad()
     def draw(self) -> None:
@@ -57,31 +51,26 @@ class Pixels(Trial):
 
 
 @torch.no_grad()
-def pixels_values(game: Any, x: Tensor, seed: int = 0, draws: int = DRAWS) -> Values:
-    """The log-likelihood by quadrature; the reconstruction error; the bound and KL(q(z), p(z)), both by nearest
-    neighbours."""
-    axis = torch.linspace(-REACH, REACH, SIDE)
+def pixels_values(game: Any, x: Tensor, seed: int, draws: int) -> Values:
+    """The log-likelihood by a sum over a grid; of draws of q(z | x) the others, entropies by nearest neighbours."""
+    axis = torch.linspace(-6, 6, SIDE)
     grid = torch.cartesian_prod(axis, axis)
     mass = game.prior.log_prob(grid) + 2 * math.log(float(axis[1] - axis[0]))
     on_grid = [(game.log_likelihood(row.expand(len(grid), *row.shape), grid) + mass).logsumexp(0) for row in x]
     torch.manual_seed(seed)
-    lost, divergence, parts = [], [], []
-    for row in x:
-        many = row.expand(draws, *row.shape)
-        parts.append(game.encoder(many).rsample())
-        lost.append(-float(game.log_likelihood(many, parts[-1]).mean()))
-        divergence.append(kl(game, parts[-1]))
+    many = [row.expand(draws, *row.shape) for row in x]
+    parts = [game.encoder(row).rsample() for row in many]
+    lost = float(np.mean([-float(game.log_likelihood(row, z).mean()) for row, z in zip(many, parts, strict=True)]))
+
+    def kl(z: Tensor) -> float:
+        return -entropy(z) - float(game.prior.log_prob(z).mean())
+
     return {
         "likelihood": float(np.mean([float(value) for value in on_grid])),
-        "bound": -float(np.mean(lost)) - float(np.mean(divergence)),
-        "error": 1000 * float(np.mean(lost)) / x[0].numel(),
-        "kl": kl(game, torch.cat(parts)),
+        "bound": -lost - float(np.mean([kl(z) for z in parts])),
+        "error": 1000 * lost / x[0].numel(),
+        "kl": kl(torch.cat(parts)),
     }
-
-
-def kl(game: Any, z: Tensor) -> float:
-    """KL(q(z), p(z)) of draws z ~ q."""
-    return -entropy(z) - float(game.prior.log_prob(z).mean())
 
 
 def entropy(z: Tensor, neighbours: int = 3) -> float:
@@ -92,13 +81,8 @@ def entropy(z: Tensor, neighbours: int = 3) -> float:
     Where q ends sharply it errs by little, as a density by kernels does not.
 
     References:
-        Sample estimate of the entropy of a random vector, L. F. Kozachenko, N. N. Leonenko, 1987,
-        https://www.mathnet.ru/eng/ppi797; with k neighbours: Estimating mutual information, Alexander Kraskov, Harald
-        Stoegbauer, Peter Grassberger, 2004, https://arxiv.org/abs/cond-mat/0305641
-
-    Example:
-        >>> round(entropy(torch.zeros(20_000, 2).uniform_(0, 2, generator=torch.Generator().manual_seed(0))), 1)  # log 4
-        1.4
+        Estimating mutual information, Alexander Kraskov, Harald Stoegbauer, Peter Grassberger, 2004,
+        https://arxiv.org/abs/cond-mat/0305641
     """
     from sklearn.neighbors import NearestNeighbors
 
@@ -114,11 +98,11 @@ AVB_PIXELS = Study(
     name="avb-pixels",
     about="Four one-hot images and two latents: a VAE leaves gaps in the prior that AVB fills.",
     rows={
-        "VAE": PIXELS["VAE"],
-        "VAE, a fifth of the steps": PIXELS["VAE"].replace(name="vae-pixels-fast", **FAST),
-        "AVB": PIXELS["AVB"],
-        "AVB, a fifth of the steps": PIXELS["AVB"].replace(
-            name="avb-pixels-fast", rates={"critic": 0.001}, ema=0.999, **FAST
+        "VAE": VAE_PIXELS,
+        "VAE, a fifth of the steps": VAE_PIXELS.replace(name="vae-pixels-fast", steps=20_000, **FALLING),
+        "AVB": PIXELS,
+        "AVB, a fifth of the steps": PIXELS.replace(
+            name="avb-pixels-fast", rates={"critic": 0.001}, ema=0.999, steps=20_000, **FALLING
         ),
     },
     columns={
@@ -134,43 +118,25 @@ AVB_PIXELS = Study(
         "AVB": {"AVB": {"likelihood": "-1.403", "bound": "~-1.421", "error": "5.77", "kl": "~.026"}},
     },
     quick={"batch": 64, "steps": 60},
-    measured=f"log p(x) by a sum over a grid of {SIDE}x{SIDE} on [-{REACH:g}, {REACH:g}]^2; error: the mean of -log p(x | z) "
-    f"for each of the four pixels (with which the paper's figures add up) over {DRAWS:,} draws of q(z | x) for each image "
-    "(quick form: 500); entropies of q(z | x) and of q(z) by the third nearest neighbours among these draws, which at sharp "
-    "borders errs upwards, by some thousandths",
-    deviations="none in the rows 'VAE' and 'AVB', whose critic has 256 units and five residual blocks; the others: greater "
-    "rates that fall, and averaged weights, in a fifth of the steps",
+    measured="log p(x) by a sum over a grid of 400x400 on [-6, 6]^2; error: the mean of -log p(x | z) a pixel over 100,000 "
+    "draws of q(z | x) for each image (quick form: 500); entropies by the third nearest neighbours among these",
+    deviations="in the rows of a fifth of the steps greater rates that fall, in AVB's averaged weights too",
     checkpoint_every=5000,
     seeds=3,
     chosen="The first rows' settings are the paper's, those of the others were fixed beforehand.",
 )
 
-
-# ---- eight schools
-
 Y = np.array([2.8, 0.8, -0.3, 0.7, -0.1, 0.1, 1.8, 1.2])
 SIGMA = np.array([0.8, 0.5, 0.8, 0.6, 0.5, 0.6, 0.5, 0.4])
 DIAGONAL, PUBLISHED = "diagonal Gaussian", "AVB, as published"
 FALLEN, WHOLE = "AVB, falling rates, averaged weights", "AVB, so too, whitened by covariances"
-BATCH = 512
 # the average is over some 3,000 steps: the critic's noise moves the posterior slowly
-SCHOOLS = Run(batch=BATCH, steps=10_000, optimiser=Part("adam", lr=0.0005), schedule=FALLING, ema=0.9997)
-TURNS = Part("alternating", turns={"critic": 3, "autoencoder": 1})
-OURS = SCHOOLS.replace(rates={"critic": 1e-3}, dynamics=TURNS, steps=16_000)
-SLOW: Mapping[str, Any] = {"rates": {"critic": 2e-4}, "optimiser": Part("adam", lr=0.0001), "schedule": "constant"}
-SCHOOLS_ROWS = {DIAGONAL: SCHOOLS, PUBLISHED: OURS.replace(ema=0, steps=10_000, **SLOW), FALLEN: OURS, WHOLE: OURS}
+SCHOOLS = Run(batch=512, steps=10_000, ema=0.9997, **FALLING)
+OURS = SCHOOLS.replace(
+    rates={"critic": 1e-3}, dynamics=Part("alternating", turns={"critic": 3, "autoencoder": 1}), steps=16_000
+)
+SLOW = OURS.replace(rates={"critic": 2e-4}, optimiser=Part("adam", lr=0.0001), schedule="constant", ema=0, steps=10_000)
 SAMPLES = 200_000
-
-
-class Constant(nn.Module):
-    """Answers the same numbers, which are trained, whatever it is asked: the network of a posterior of one x."""
-
-    def __init__(self, answers: int) -> None:
-        super().__init__()
-        self.answers = nn.Parameter(torch.zeros(answers))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.answers.expand(len(x), -1)
 
 
 class Schools(nn.Module):
@@ -191,9 +157,8 @@ def schools_game(row: str) -> Variational:
     adaptive contrast."""
     size, whole = 2 + len(Y), row == WHOLE
     if row == DIAGONAL:
-        return VAE(Gaussian(Constant(2 * size)), Dirac(Schools()), StandardNormal(size), sigma=1.0)
-    place_and_scale = Constant(2 * size)
-    nn.init.constant_(place_and_scale.answers[size:], 5.0)  # z = z_0 + 1 v(eps)
+        return VAE(Gaussian(Constant(*[0.0] * 2 * size)), Dirac(Schools()), StandardNormal(size), sigma=1.0)
+    place_and_scale = Constant(*[0.0] * size, *[5.0] * size)  # z = z_0 + 1 v(eps)
     draws = {PUBLISHED: 256, WHOLE: 8192}.get(row, 2048)  # `Spanned` says what each costs of the bound
     # narrow at first, as this posterior is: from the prior's variance spreads come down slowly
     encoder = Spanned(place_and_scale, size, noise=10, basis=1, width=128, draws=draws, start="published")
@@ -203,52 +168,48 @@ def schools_game(row: str) -> Variational:
 
 def moments_of(z: NDArray[np.float64]) -> dict[str, float]:
     """The means and standard deviations that are compared, of draws (mu, tau, eta)."""
-    mu, tau, eta = z[:, 0], z[:, 1], z[:, 2:]
-    theta = mu[:, None] + tau[:, None] * eta
-    named = {"mu": mu, **{f"theta_{j + 1}": theta[:, j] for j in range(len(Y))}}
-    found = {f"E {name}": float(values.mean()) for name, values in named.items()}
-    found |= {f"sd {name}": float(values.std()) for name, values in named.items()}
-    found |= {f"sd eta_{j + 1}": float(eta[:, j].std()) for j in range(len(Y))}
-    return {**found, "sd tau": float(tau.std()), "E |tau|": float(np.abs(tau).mean())}
+    mu, tau, eta = z[:, 0], z[:, 1], z[:, 2:].T
+    both = [(values.mean(), values.std()) for values in (mu, *(mu + tau * column for column in eta))]
+    return named(both, [column.std() for column in eta], tau.std(), np.abs(tau).mean())
+
+
+def named(both: Sequence[tuple[float, float]], eta: Sequence[float], tau: float, reach: float) -> dict[str, float]:
+    """Moments by name: mean and deviation of mu and of each theta_j, the deviations of eta_j and of tau, E |tau|."""
+    found = {"sd tau": float(tau), "E |tau|": float(reach)}
+    for j, (mean, deviation) in enumerate(both):
+        name = f"theta_{j}" if j else "mu"
+        found |= {f"E {name}": float(mean), f"sd {name}": float(deviation)}
+    return found | {f"sd eta_{j}": float(deviation) for j, deviation in enumerate(eta, 1)}
 
 
 @functools.cache
-def schools_truth(points: int = 601, reach: float = 8.0) -> tuple[dict[str, float], float]:
+def schools_truth(points: int = 601) -> tuple[dict[str, float], float]:
     """The same moments, and log p(y), by quadrature over (mu, tau), eta being Gaussian given these:
 
     p(y | mu, tau) = prod_j N(y_j; mu, sigma_j^2 + tau^2)
     eta_j | mu, tau, y ~ N(s_j^2 tau (y_j - mu) / sigma_j^2, s_j^2),  s_j^2 = 1 / (1 + tau^2 / sigma_j^2)
     """
-    axis = np.linspace(-reach, reach, points)
+    axis = np.linspace(-8, 8, points)
     mu, tau = (part[..., None] for part in np.meshgrid(axis, axis, indexing="ij"))
     variance = SIGMA**2 + tau**2
     log_p = -0.5 * ((Y - mu) ** 2 / variance + np.log(2 * math.pi * variance)).sum(-1)
     log_p += (-0.5 * (mu**2 + tau**2) - math.log(2 * math.pi))[..., 0]
-    top = log_p.max()
-    weight = np.exp(log_p - top)
+    weight = np.exp(log_p - log_p.max())
     total = weight.sum()
-    evidence = top + math.log(total) + 2 * math.log(axis[1] - axis[0])
+    evidence = log_p.max() + math.log(total) + 2 * math.log(axis[1] - axis[0])
     s = 1 / (1 + tau**2 / SIGMA**2)
     m = s * tau * (Y - mu) / SIGMA**2
+    theta = mu + tau * m
 
     def mean(values: NDArray[np.float64]) -> Any:
         return np.einsum("ij,ij...->...", weight, np.broadcast_to(values, (*weight.shape, values.shape[-1]))) / total
 
-    def deviation(second: NDArray[np.float64], first: NDArray[np.float64]) -> Any:
-        return np.sqrt(mean(second) - mean(first) ** 2)
+    def both(first: NDArray[np.float64], second: NDArray[np.float64]) -> list[tuple[float, float]]:
+        return list(zip(mean(first), np.sqrt(mean(second) - mean(first) ** 2), strict=True))
 
-    theta = mu + tau * m
-    means = {"mu": mean(mu), "theta": mean(theta)}
-    spreads = {
-        "mu": deviation(mu**2, mu),
-        "theta": deviation(theta**2 + tau**2 * s, theta),
-        "eta": deviation(m**2 + s, m),
-    }
-    found = {"E mu": float(means["mu"][0]), "sd mu": float(spreads["mu"][0])}
-    for j in range(len(Y)):
-        found[f"E theta_{j + 1}"] = float(means["theta"][j])
-        found |= {f"sd {name}_{j + 1}": float(spreads[name][j]) for name in ("theta", "eta")}
-    return found | {"sd tau": float(np.sqrt(mean(tau**2)[0])), "E |tau|": float(mean(np.abs(tau))[0])}, float(evidence)
+    means = [*both(mu, mu**2), *both(theta, theta**2 + tau**2 * s)]
+    found = named(means, [sd for _, sd in both(m, m**2 + s)], np.sqrt(mean(tau**2))[0], mean(np.abs(tau))[0])
+    return found, float(evidence)
 
 
 class School(Trial):
@@ -256,7 +217,7 @@ class School(Trial):
     def of(cls, row: str, run: Run, setting: Setting, facts: Mapping[str, Any]) -> Self:
         """Fits q to the posterior of the one x that there is."""
         torch.manual_seed(run.seed)
-        x = np.tile(np.float32(Y / SIGMA), (BATCH, 1))
+        x = np.tile(np.float32(Y / SIGMA), (run.batch, 1))
         dataset = Dataset("eight-schools", Split(x), Split(x), Split(x), about="Effects of coaching, in eight schools.")
         done, _ = trained(run, setting, game=schools_game(row), dataset=dataset)
         return cls(row, run, setting, facts, dataset, done)
@@ -289,7 +250,10 @@ def moment_errors(found: Mapping[str, float], truth: Mapping[str, float]) -> dic
 EIGHT_SCHOOLS = Study(
     name="eight-schools",
     about="The posterior of a hierarchical model, bimodal in (tau, eta), by AVB with adaptive contrast, against quadrature.",
-    rows={row: run.replace(name=f"schools-{slug(row)}") for row, run in SCHOOLS_ROWS.items()},
+    rows={
+        row: run.replace(name=f"schools-{slug(row)}")
+        for row, run in {DIAGONAL: SCHOOLS, PUBLISHED: SLOW, FALLEN: OURS, WHOLE: OURS}.items()
+    },
     columns={
         "means": "worst error of a mean, % of its standard deviation ↓",
         "spreads": "worst error of a standard deviation, % ↓",
@@ -300,13 +264,11 @@ EIGHT_SCHOOLS = Study(
     trial=School,
     groups=("optimizer", "length"),
     quick={"steps": 40},
-    measured=f"moments of mu, theta_j, eta_j and tau over {SAMPLES:,} draws (quick form: 10,000) against quadrature over "
+    measured="moments of mu, theta_j, eta_j and tau over 200,000 draws (quick form: 10,000) against quadrature over "
     "(mu, tau); the paper compares by eye with HMC",
-    deviations="y_j ~ N(mu + tau eta_j, sigma_j^2), mu, tau, eta_j ~ N(0, 1), the paper's data; q: noise of 10 dimensions "
-    "through three layers of 128 ELU units, times a scale and plus a place that are trained; critic of 256 units and five "
-    "residual blocks; ours: the critic's |z|^2 / 2 only beyond what noise reaches; moments for r over 256 draws of the noise "
-    "as published, over 2,048 in ours, in the last row over 8,192, and of the whole covariance",
+    deviations="the critic's |z|^2 / 2 only beyond what noise reaches; moments for r over 2,048 draws of the noise (as "
+    "published: 256), in the last row over 8,192, and of the whole covariance",
     seeds=3,
-    chosen="AVB's published settings are the paper's, those with falling rates were fixed beforehand; what the others have "
-    "beside them was found in short runs against the same truth.",
+    chosen="AVB's published settings are the paper's, falling rates were fixed beforehand; what the others have beside them "
+    "was found in short runs against the same truth.",
 )

@@ -15,10 +15,7 @@ from interalia.papers.study import SMALL, on_files
 from interalia.registry import Part
 from interalia.runs import Run, recipes
 
-COUNT = 2000  # validation images, and as many samples
-DRAWS = 12
-FINALISTS = 4
-SEED = 0  # of the draws
+DRAWS, FINALISTS = 12, 4
 WORST = 4.0  # what a run that diverged, or a number without bound, counts
 
 Grounds = Mapping[str, tuple[Run, int]]  # a data set's name -> the recipe of it, and the length of a trial
@@ -41,9 +38,9 @@ Draw = dict[str, Any]
 BEFORE: Draw = dict(zip(SPACE, (1.0, 0.999, 1.0, 2.0, 1.0, "relativistic", 0.998, "constant"), strict=True))
 
 
-def draws(count: int = DRAWS, seed: int = SEED) -> list[Draw]:
+def draws(count: int = DRAWS) -> list[Draw]:
     """So many settings, each value drawn by itself."""
-    chance = random.Random(seed)
+    chance = random.Random(0)
     return [{name: chance.choice(values) for name, values in SPACE.items()} for _ in range(count)]
 
 
@@ -51,20 +48,14 @@ def described(draw: Draw | None) -> str:
     """A draw in words; None is the recipe as it was."""
     if draw is None:
         return "the recipe as it was"
-    rate = (
-        f"rate x{draw['rate']:g}, critic's x{draw['critic']:g}, beta2 {draw['beta2']:g}, {Part(draw['schedule']).name}"
+    words = (
+        "rate x{rate:g}, critic's x{critic:g}, beta2 {beta2:g}, {}, cycle {cycle:g}, gamma {gamma:g}, {divergence}, "
     )
-    return f"{rate}, cycle {draw['cycle']:g}, gamma {draw['gamma']:g}, {draw['divergence']}, ema {draw['ema']:g}"
+    return (words + "ema {ema:g}").format(Part(draw["schedule"]).name, **draw)
 
 
-def drawn(run: Run, draw: Draw | None) -> Run:
-    """The run with the settings of a draw.
-
-    Example:
-        >>> Part(drawn(recipes.ali_mnist(), draws()[0]).optimiser).name
-        'adam'
-    """
-    draw = BEFORE if draw is None else draw
+def drawn(run: Run, draw: Draw) -> Run:
+    """The run with the settings of a draw."""
     rate = Part(run.optimiser).settings["lr"] * draw["rate"]
     return run.replace(
         game=Part("alice", cycle=draw["cycle"]),
@@ -80,55 +71,48 @@ def drawn(run: Run, draw: Draw | None) -> Run:
 
 def rows(setting: Setting) -> Iterator[Job]:
     """Every draw on the small data sets; the best of them, and what they are to better, on the large ones."""
-    tried: list[Draw | None] = [None, *draws(2 if setting.quick else DRAWS)]
+    tried = draws(2 if setting.quick else DRAWS)
     first = {"digits": FIRST["digits"]} if setting.quick else FIRST
     yield from jobs_of(tried, first, setting)
     if not setting.quick:
-        best = sorted(tried[1:], key=lambda draw: cost(draw, first, setting))
-        yield from jobs_of([None, *best[:FINALISTS]], SECOND, setting)
+        yield from jobs_of(sorted(tried, key=lambda draw: cost(draw, setting))[:FINALISTS], SECOND, setting)
 
 
-def jobs_of(tried: list[Draw | None], grounds: Grounds, setting: Setting) -> Iterator[Job]:
-    """These draws on these data sets."""
-    for seed in range(setting.seeds):
-        for draw in tried:
-            for data, (recipe, length) in grounds.items():
-                steps = setting.length(length, SMALL["steps"])
-                run = drawn(recipe, draw).replace(steps=steps, seed=seed, evaluate_every=0, checkpoint_every=500)
-                work = partial(trial, data, draw, on_files(run, setting), setting)
-                yield Job(f"{data}: {described(draw)}", seed, work, steps)
+def jobs_of(tried: list[Draw], grounds: Grounds, setting: Setting) -> Iterator[Job]:
+    """The recipe as it was and these draws on these data sets."""
+    for seed, draw in itertools.product(range(setting.seeds), (None, *tried)):
+        for data, (recipe, length) in grounds.items():
+            row, steps = f"{data}: {described(draw)}", setting.length(length, SMALL["steps"])
+            run = drawn(recipe, draw or BEFORE).replace(name=slug(row.replace(":", ",")), steps=steps, seed=seed)
+            run = on_files(run.replace(evaluate_every=0, checkpoint_every=500), setting)
+            base = f"{data}: {described(None)}" if draw else None
+            yield Job(row, seed, partial(trial, run, base, steps, setting), steps)
 
 
-def trial(data: str, draw: Draw | None, run: Run, setting: Setting) -> Values:
+def trial(run: Run, base: str | None, steps: int, setting: Setting) -> Values:
     """Trains one trial and measures it on validation data, beside the recipe as it was."""
-    steps = run.steps or 0
-    done, dataset = trained(run.replace(name=slug(f"{data}, {described(draw)}")), setting)
-    evidence = metrics.Evidence(done.game, dataset, "validation", count=COUNT)
+    done, dataset = trained(run, setting)
+    evidence = metrics.Evidence(done.game, dataset, "validation", count=2000)
     names = {"ratio": "reconstruction_ratio", "frechet": "frechet_distance", "coverage": "coverage"}
     values = {key: metrics.REGISTRY[name](evidence) for key, name in names.items()}
-    base = values if draw is None else setting.done(f"{data}: {described(None)}", run.seed, steps)
-    return values if base is None else {**values, "cost": relative(values, base)}
+    before = values if base is None else setting.done(base, run.seed, steps)
+    return values if before is None else {**values, "cost": relative(values, before)}
 
 
-def relative(values: Values, base: Values) -> float:
-    """The geometric mean of the reconstruction ratio and the Frechet distance, each over the recipe's as it was.
-
-    Example:
-        >>> relative({"ratio": 0.2, "frechet": 8.0}, {"ratio": 0.4, "frechet": 4.0})
-        1.0
-    """
+def relative(values: Values | None, base: Values | None) -> float:
+    """The geometric mean of the reconstruction ratio and the Frechet distance, each over the recipe's as it was; what
+    diverged, or was not tried, counts as worst."""
     if not values or not base:
         return WORST
     return min(WORST, math.sqrt(values["ratio"] / base["ratio"] * values["frechet"] / base["frechet"]))
 
 
-def cost(draw: Draw | None, grounds: Grounds, setting: Setting) -> float:
-    """The mean of a draw's relative costs over data sets and seeds; what was not tried counts as worst."""
+def cost(draw: Draw, setting: Setting) -> float:
+    """The mean of a draw's relative costs over the small data sets and the seeds."""
     costs = []
-    for (data, (_, length)), seed in itertools.product(grounds.items(), range(setting.seeds)):
+    for (data, (_, length)), seed in itertools.product(FIRST.items(), range(setting.seeds)):
         steps = setting.length(length, SMALL["steps"])
-        found, base = (setting.done(f"{data}: {described(one)}", seed, steps) for one in (draw, None))
-        costs.append(relative(found or {}, base or {}))
+        costs.append(relative(*(setting.done(f"{data}: {described(one)}", seed, steps) for one in (draw, None))))
     return sum(costs) / len(costs)
 
 
@@ -142,15 +126,11 @@ RECIPE_SEARCH = Experiment(
         "frechet": "Frechet distance of samples ↓",
         "coverage": "coverage ↑",
     },
-    method=f"{DRAWS} settings, each value drawn by itself (random.Random({SEED})) from "
+    method=f"{DRAWS} settings, each value drawn by itself (random.Random(0)) from "
     + "; ".join(f"{name}: {', '.join(map(str, values))}" for name, values in SPACE.items())
-    + ". All are tried on "
-    + " and ".join(f"{data} ({steps:,} steps)" for data, (_, steps) in FIRST.items())
-    + f"; the {FINALISTS} of least mean cost, and the recipe as it was, on "
-    + " and ".join(f"{data} ({steps:,} steps)" for data, (_, steps) in SECOND.items())
-    + ". Cost: the geometric mean of the reconstruction ratio and of the Frechet distance, each over that of the recipe as "
-    f"it was on the same data with the same seed; at most {WORST:g}. All metrics are of {COUNT:,} validation images, or of "
-    "all that there are.",
+    + f". All are tried on digits and MNIST, the {FINALISTS} of least mean cost, and the recipe as it was, on the others. "
+    "Cost: the geometric mean of the reconstruction ratio and of the Frechet distance, each over that of the recipe as it "
+    f"was with the same seed; at most {WORST:g}. Metrics of 2,000 validation images, or of all that there are.",
     quick=f"scikit-learn's 8x8 digits, two settings, {SMALL['steps']} steps",
     seeds=1,
     chosen="Chosen on validation data.",
