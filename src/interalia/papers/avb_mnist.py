@@ -17,10 +17,11 @@ from interalia.disk import write_json
 from interalia.metrics import likelihood
 from interalia.metrics.likelihood.estimate import standard_error
 from interalia.papers.experiment import Setting, Values, slug, trained
-from interalia.papers.study import SMALL, Column, Curve, Row, Study, Trial, bands
+from interalia.papers.study import SMALL, Column, Row, Study, Trial, bands
 from interalia.registry import Part
 from interalia.reports import observed, plots
 from interalia.runs import Run, recipes
+from interalia.training.callbacks import Curve
 
 if TYPE_CHECKING:
     from interalia.games import Game

@@ -24,7 +24,7 @@ OURS: Mapping[str, Any] = {
 }
 F_DIVERGENCES = [
     name
-    for name, member in divergences.REGISTRY.items()
+    for name, member in divergences.REGISTRY.built_in.items()
     if isinstance(member, type) and issubclass(member, divergences.FDivergence) and name != "gan"
 ]
 

@@ -1,4 +1,4 @@
-"""Semi-supervised ALI: labels that the critic reads, and a linear machine on what ALI infers without any."""
+"""ALI: under every divergence, whether its training holds, and what it is worth with few labels."""
 
 from __future__ import annotations
 
@@ -10,11 +10,88 @@ import torch
 from torch import Tensor, nn
 
 from interalia import metrics, tasks
+from interalia.adversarial import divergences
 from interalia.data import Split, as_tensor
-from interalia.papers.experiment import Setting, Values
-from interalia.papers.study import SMALL, Row, Rows, Study, Trial, percentage
+from interalia.metrics.verdicts import findings, signs_of
+from interalia.papers.experiment import Setting, Values, slug
+from interalia.papers.study import SMALL, Column, Evaluated, Row, Rows, Study, Trial, percentage
 from interalia.registry import Part
 from interalia.runs import Run, recipes
+from interalia.runs.log import read
+
+BASE = recipes.ali_digits(game="ali", optimiser=Part("adam", lr=0.0002), steps=4000)
+
+ALI_DIVERGENCES = Study(
+    name="ali-divergences",
+    about="ALI under every divergence on scikit-learn's handwritten digits: one game, one set of networks and rates; what "
+    "differs is the loss and nothing else.",
+    rows={name: BASE.replace(name=f"ali-digits-{name}", divergence=name) for name in divergences.REGISTRY.built_in},
+    columns={
+        "ratio": Column("reconstruction error over shuffled ↓", "reconstruction_ratio"),
+        "neighbour": Column("1-NN on the last hidden layer % ↑", "nearest_neighbour_hidden", 100),
+        "frechet": Column("Frechet distance of samples ↓", "frechet_distance"),
+    },
+    trial=Evaluated,
+    quick={"steps": 40},
+    measured="the 300 images of the test split; an untrained encoder has a 1-NN of 98.7 %, the Frechet floor is 2.42",
+    deviations="each divergence in its alternative form; Adam 2e-4, as at the recipe's 1e-3 Neyman's loss overflows within "
+    "some tens of steps; the recipe was tuned for the relativistic divergence alone",
+    checkpoint_every=2000,
+    seeds=3,
+)
+
+# ---- does the training hold?
+
+DATA = {
+    "MNIST": (recipes.ali_mnist, recipes.ali_mnist_report(noise="none")),
+    "CIFAR-10": (recipes.ali_cifar10, recipes.ali_cifar10_paper()),
+}
+
+
+class Judged(Evaluated):
+    points = 2000
+
+    @cached_property
+    def values(self) -> Values:
+        """Whether it diverged, collapsed, or infers nothing by the verdict at its end."""
+        folder = self.trained and self.trained.folder
+        assert folder
+        names = {finding.name for finding in findings(signs_of(read(folder)), self.run.steps or 0)}
+        collapsed, ignored = bool(names & {"generator collapsed", "samples alike"}), "encoder ignored" in names
+        failed = {"failed": collapsed or ignored, "diverged": False, "collapsed": collapsed, "ignored": ignored}
+        return {key: 100.0 * value for key, value in failed.items()}
+
+
+ALI_STABILITY = Study(
+    name="ali-stability",
+    about="Ten seeds of ALI as published and as tuned: how many diverge, collapse or infer nothing.",
+    rows={
+        f"{data}: {row}": Row(run.replace(name=slug(f"stability-{data}-{row}"), steps=4000), quick=data == "MNIST")
+        for data, (tuned, published) in DATA.items()
+        for row, run in (("ALI as published", published), ("ALI, tuned", tuned(game="ali")), ("tuned recipe", tuned()))
+    },
+    columns={
+        "failed": "failed, % of the seeds ↓",
+        "diverged": "diverged, %",
+        "collapsed": "collapsed, %",
+        "ignored": "encoder ignored, %",
+        "ratio": Column("reconstruction ratio ↓", "reconstruction_ratio"),
+        "coverage": Column("coverage ↑", "coverage"),
+        "frechet": Column("Frechet distance of samples ↓", "frechet_distance"),
+    },
+    trial=Judged,
+    quick=SMALL,
+    measured="diverged: a loss or a weight was no number; collapsed, encoder ignored: the verdict of the last three of eight "
+    "evaluations on validation images; the others: 2,000 test images and as many samples, of the runs that did not diverge",
+    deviations="as published: on MNIST, which ALI's paper does not have, the reproduction report's networks and rates "
+    "without its noise; on CIFAR-10 the paper's; tuned: the recipes ali-mnist and ali-cifar10, and the same without ALICE's "
+    "round trip",
+    evaluations=8,
+    diverged={"failed": 100.0, "diverged": 100.0},
+    seeds=10,
+)
+
+# ---- with few labels
 
 STEPS = 10_000
 VAT = "K + 1 classes, virtual adversarial training"
