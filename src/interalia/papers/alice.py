@@ -64,12 +64,11 @@ ALICE_TOY = Study(
     },
     quick={"steps": 60},
     measured="1,024 held-out points; ICP: exp(E KL(p(y | x) || p(y))) of 2,048 samples, y the mode, by the mixture's own "
-    "posterior (the paper: a trained classifier, by which data has 4.977); squared error: the mean of ||x - x^||^2, summed "
-    "over both coordinates; whether the paper sums them or takes their mean, half of it, is not known here",
+    "posterior (the paper: a trained classifier, by which data has 4.977); whether the paper sums the squared error over "
+    "coordinates or takes their mean, half of it, is not known here",
     deviations="the paper's figures are the mean and standard deviation over 576 settings of hyper-parameters, ours over "
-    "seeds of one setting; its batch size and initial weights are not known; 3,200 steps are 100 epochs of the critic's, in "
-    "each of which it moves once and the generator five times on fresh batches; R1 + R2 of 1 in the rows 'ours' (of 0.1 to "
-    "1, by validation points and seeds 10 and 11)",
+    "seeds of one setting; its batch size and initial weights are not known; 3,200 steps are 100 epochs of the critic's; R1 "
+    "+ R2 of 1 in the rows 'ours' (of 0.1 to 1, by validation points and seeds 10 and 11)",
     checkpoint_every=1000,
 )
 

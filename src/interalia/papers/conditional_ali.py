@@ -20,6 +20,8 @@ GAMES = {
     "conditional GAN": "gan",
 }
 ATTRIBUTES = ("Male", "Smiling", "Blond_Hair", "Eyeglasses")  # those that a person sees at 32 pixels
+DIGITS = recipes.cali_mnist(steps=8000)
+FACES = recipes.cali_celeba(size=32, latent=64, attributes=",".join(ATTRIBUTES), steps=8000)
 SHOWN = 10
 
 
@@ -89,14 +91,12 @@ class Faces(Digits):
 CONDITIONAL_ALI = Study(
     name="conditional-ali",
     about="Conditional ALI on MNIST and CelebA: are generated and edited images those that were asked for?",
-    rows={
-        f"MNIST: {row}": recipes.cali_mnist(name=f"told-{slug(row)}", game=game, steps=8000)
-        for row, game in GAMES.items()
-    }
+    rows={f"MNIST: {row}": DIGITS.replace(name=f"told-{slug(row)}", game=game) for row, game in GAMES.items()}
     | {
-        f"CelebA, 4 attributes: {row}": Row(run.replace(name=f"faces-{slug(row)}"), quick=False, trial=Faces)
+        f"CelebA, 4 attributes: {row}": Row(
+            FACES.replace(name=f"faces-{slug(row)}", game=game), quick=False, trial=Faces
+        )
         for row, game in GAMES.items()
-        for run in [recipes.cali_celeba(game=game, size=32, latent=64, attributes=",".join(ATTRIBUTES), steps=8000)]
     },
     columns={
         "generated": "generated images read as asked, % ↑",
@@ -108,9 +108,8 @@ CONDITIONAL_ALI = Study(
     trial=Digits,
     pictures=(lambda trial: trial.draw(),),
     quick=SMALL,
-    measured="MNIST: 5,000 samples, 500 of each label; the first 5,000 test images decoded from their own z under another "
-    "label drawn at random; CelebA: one face for the attributes of each test image; each test image with each attribute "
-    "turned over, read in that attribute, which is rare for half of them; all read by interalia's own classifier of the same "
-    "training images, frozen; percentages are means over images and attributes",
+    measured="MNIST: 500 samples of each label; the first 5,000 test images decoded from their own z under another label "
+    "drawn at random; CelebA: one face for the attributes of each test image; each test image with each attribute turned "
+    "over, read in that attribute; all read by interalia's own classifier of the same training images, frozen",
     seeds=2,
 )

@@ -67,9 +67,9 @@ HALI_MNIST = Study(
     trial=Levels,
     pictures=(Levels.draw,),
     quick=SMALL,
-    measured="reconstructions of the first 5,000 test images by the means of the conditionals, samples drawn, at both levels "
-    "where there are two; features and digits by interalia's own classifier, frozen",
-    deviations="the recipe ali-mnist's settings for all rows; HALI's levels (lower 128, upper 32 dimensions) have networks "
-    "between them; games of one level have the same figures twice",
+    measured="reconstructions of the first 5,000 test images by the means of the conditionals, samples drawn, at both "
+    "levels where there are two; features and digits by interalia's own classifier, frozen",
+    deviations="the recipe ali-mnist for all rows; HALI's levels (lower 128, upper 32 dimensions) have networks between "
+    "them; games of one level have the same figures twice",
     seeds=2,
 )
