@@ -259,7 +259,7 @@ def test_every_dynamics_has_the_rate_of_the_theory(name: str, tmp_path: Path) ->
 
 
 def test_svhn_is_a_row_where_its_files_are(tmp_path: Path) -> None:
-    from interalia.papers.ali import ALI_SEMISUP
+    from interalia.papers.labels import ALI_SEMISUP
 
     def rows() -> set[str]:
         return {job.row for job in ALI_SEMISUP.jobs(Setting(False, tmp_path, 1, 2, tmp_path / "runs"))}

@@ -11,14 +11,14 @@ from interalia.registry import Registry
 
 # isort: off
 from interalia.papers import (
-    ali, alice, avb, avb_mnist, bigan_mnist, calibration, conditional_ali, cyclegan, experiment, gaussian, hali_mnist,
-    infogan, judging, kde, mixture, search, sem_ali, toys,
+    ali, alice, avb, avb_mnist, bigan_mnist, calibration, cyclegan, experiment, gaussian, infogan, judging, kde, labels,
+    mixture, search, sem_ali, toys,
 )  # fmt: skip
 
 MEMBERS: tuple[Experiment, ...] = (
     mixture.MIXTURE_25, ali.ALI_DIVERGENCES, mixture.MIXTURE_GAN, gaussian.FGAN_GAUSSIAN, kde.FGAN_KDE,
     infogan.INFOGAN_MNIST, cyclegan.CYCLEGAN_DIGITS, cyclegan.CYCLEGAN_FACADES, mixture.MIXTURE_ALI, alice.ALICE_TOY,
-    bigan_mnist.BIGAN_MNIST, hali_mnist.HALI_MNIST, conditional_ali.CONDITIONAL_ALI, ali.ALI_SEMISUP, toys.BILINEAR,
+    bigan_mnist.BIGAN_MNIST, ali.HALI_MNIST, labels.CONDITIONAL_ALI, labels.ALI_SEMISUP, toys.BILINEAR,
     toys.DIRAC_GAN, sem_ali.SEM_ALI, ali.ALI_STABILITY, alice.ALICE_MNIST, search.RECIPE_SEARCH, avb.AVB_PIXELS,
     avb.EIGHT_SCHOOLS, avb_mnist.AVB_MNIST, avb_mnist.VAE_MANIFOLD, calibration.AIS_CALIBRATION, judging.HEALTH,
 )  # fmt: skip

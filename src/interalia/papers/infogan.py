@@ -35,15 +35,15 @@ class Read(Trial):
             plots.traversals([tasks.traverse(self.game, i, seed=self.seed).numpy()], self.picture(f"-{code}"))
 
 
+NARROW = Part("infogan", width=16, leak=0.01)
+QUARTER = recipes.infogan_mnist_paper(name="infogan-mnist-quarter", networks=NARROW, steps=10_000)
 INFOGAN_MNIST = Study(
     name="infogan-mnist",
     about="InfoGAN's category of ten on MNIST, trained without labels, as a classifier of digits, and what samples tell of "
     "their codes.",
     rows={
         "as published": recipes.infogan_mnist_paper(name="infogan-mnist-full", precision="bf16"),
-        "a quarter of the width, 10,000 updates": recipes.infogan_mnist_paper(
-            name="infogan-mnist-quarter", networks=Part("infogan", width=16, leak=0.01), steps=10_000
-        ),
+        "a quarter of the width, 10,000 updates": QUARTER,
         "one pass": recipes.infogan_mnist_paper(name="infogan-mnist-one-pass", game="infogan"),
     },
     columns={

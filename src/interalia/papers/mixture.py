@@ -77,14 +77,11 @@ MIXTURE_25 = Study(
 # ---- GANs under every divergence
 
 BEST = "f-GAN, pearson"  # by 2,500 samples of one seed each on the grid, at 24,000 steps, of GAN, LSGAN and this one
+FIVE_TO_ONE = Part("alternating", turns={"critic": 5, "generator": 1})
 GANS: Mapping[str, Mapping[str, Any]] = {  # a row's name -> what differs in our setting
     "GAN": {"divergence": "gan"},
     "LSGAN": {"divergence": "least-squares"},
-    "WGAN-GP": {
-        "divergence": "wasserstein",
-        "penalty": Part("interpolated", weight=1.0),
-        "dynamics": Part("alternating", turns={"critic": 5, "generator": 1}),
-    },
+    "WGAN-GP": {"divergence": "wasserstein", "penalty": Part("interpolated", weight=1.0), "dynamics": FIVE_TO_ONE},
     "relativistic": {"divergence": "relativistic"},
     **{f"f-GAN, {name}": {"divergence": name} for name in F_DIVERGENCES},
 }
@@ -170,9 +167,8 @@ class Inferred(Mixed):
     @property
     def discrepancy(self) -> float:
         """MMD^2 of q(z) and p(z); the kernel is narrow enough to see holes that moments do not."""
-        count = self.discrepancy_count
-        z = tasks.latents(self.game, count, self.seed + 1)
-        return metrics.maximum_mean_discrepancy(self.z_hat[:count], z, 0.25)
+        z = tasks.latents(self.game, self.discrepancy_count, self.seed + 1)
+        return metrics.maximum_mean_discrepancy(self.z_hat[: self.discrepancy_count], z, 0.25)
 
 
 MIXTURE_ALI = Study(
