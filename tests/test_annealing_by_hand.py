@@ -676,8 +676,8 @@ def test_weights_are_summed_before_each_transition(backwards: bool, monkeypatch:
         calls.append((b, (step / scale / 7).tolist(), count))
         return states[len(calls)], chances[len(calls) - 1]
 
-    monkeypatch.setattr(annealing, "transition", transition)
-    monkeypatch.setattr(annealing, "jittered", lambda step: step * 7)
+    monkeypatch.setattr(hamiltonian, "transition", transition)
+    monkeypatch.setattr(hamiltonian, "jittered", lambda step: step * 7)
     told: list[float] = []
     log_w, chance = annealing.anneal(ends_of(chains, scale), states[0], rows(*b), steps, 9, told.append)
     assert told == [0.25] * 4
@@ -734,7 +734,7 @@ def parts(monkeypatch: pytest.MonkeyPatch, weights: list[Tensor], chances: list[
         tell(1.0)
         return weights.pop(0), chances.pop(0)
 
-    monkeypatch.setattr(annealing, "tuned", tuned)
+    monkeypatch.setattr(hamiltonian, "tuned", tuned)
     monkeypatch.setattr(annealing, "anneal", anneal)
     return calls
 

@@ -9,9 +9,9 @@ import house
 from interalia import games
 
 # what the house may have at most
-MOST = {"rooms": 20, "arrows": 99, "lines of papers": 3782, "attributes of Game": 6, "errors with a flag": 2}
+MOST = {"rooms": 20, "arrows": 99, "lines of papers": 3782, "attributes of Game": 6}
 FAMILIES = {"avb": "avb", "infogan": "infogan", "translation": "cyclegan"}
-LONGEST, LONGEST_BUILD, LONGEST_BUILT = 162, 162, 162  # lines of a function, of `build`, of what `build` is made of
+LONGEST, LONGEST_BUILD, LONGEST_BUILT = 80, 40, 60  # lines of a function, of `build`, of what `build` is made of
 
 
 def test_every_room_has_a_floor() -> None:
@@ -48,7 +48,7 @@ def test_papers_are_tables_for_the_most_part() -> None:
 
 
 def test_errors_of_the_library_name_the_argument_and_not_a_flag() -> None:
-    assert len(house.flags()) <= MOST["errors with a flag"], house.flags()
+    assert house.flags() == []
 
 
 def test_a_game_has_few_attributes() -> None:

@@ -18,7 +18,18 @@ from interalia.conditionals import Dirac, StandardNormal, Uniform
 from interalia.data.dataset import Dataset, Mixture, Split
 from interalia.errors import UserError
 from interalia.games import ALI, GAN
-from interalia.metrics import REGISTRY, Metric, codes, coverage, distances, evidence, inference, metric, similarity
+from interalia.metrics import (
+    REGISTRY,
+    Metric,
+    codes,
+    coverage,
+    definitions,
+    distances,
+    evidence,
+    inference,
+    metric,
+    similarity,
+)
 from interalia.metrics.classifier import Classifier
 from interalia.metrics.evaluation import Measure, evaluate
 from interalia.metrics.evidence import Points
@@ -29,7 +40,7 @@ from interalia.spaces import DataSpec
 
 def test_the_counts_and_the_defaults() -> None:
     assert (evidence.NEIGHBOURS, evidence.COUNT, evidence.QUICK_COUNT) == (10_000, 5_000, 500)
-    assert (evidence.MIXTURE_COUNT, evidence.PACGAN_COUNT, evidence.DISCREPANCY_COUNT) == (10_000, 2_500, 2_000)
+    assert (evidence.MIXTURE_COUNT, evidence.PACGAN_COUNT, definitions.DISCREPANCY_COUNT) == (10_000, 2_500, 2_000)
     given = {p.name: p.default for p in inspect.signature(evaluate).parameters.values() if p.default is not p.empty}
     assert given == {
         "names": None, "split": "test", "count": None, "seed": 0, "extractor": None, "untrained": None, "quick": False
@@ -455,7 +466,7 @@ def test_accuracies_want_labels_on_both_sides_and_probes_two_of_them(
 def test_the_kernel_of_the_posterior_is_as_wide_as_the_prior(
     monkeypatch: pytest.MonkeyPatch, record: dict[str, Any]
 ) -> None:
-    monkeypatch.setattr(evidence, "DISCREPANCY_COUNT", 3)
+    monkeypatch.setattr(definitions, "DISCREPANCY_COUNT", 3)
     found = {m.name: m for m in evaluate(by_hand(Uniform(2)), dataset(), seed=2, extractor=Look())}
     (((_, mean, variance), _, _),) = record["posterior_moments"]
     assert (mean, variance) == (0, 1 / 3)

@@ -103,11 +103,11 @@ ONE = torch.zeros(1, 2)
 @pytest.mark.parametrize(
     ("train", "train_y", "test", "test_y", "says"),
     [
-        (torch.zeros(3), torch.zeros(3), ONE, torch.zeros(1), "give (n, d) and (m, d)"),
-        (torch.zeros(3, 2), torch.zeros(3), torch.zeros(1), torch.zeros(1), "give (n, d) and (m, d)"),
-        (torch.zeros(3, 2), torch.zeros(3), torch.zeros(1, 3), torch.zeros(1), "shapes (3, 2) and (1, 3)"),
-        (torch.zeros(0, 2), torch.zeros(0), ONE, torch.zeros(1), "shapes (0, 2) and (1, 2)"),
-        (torch.zeros(3, 2), torch.zeros(3), torch.zeros(0, 2), torch.zeros(0), "shapes (3, 2) and (0, 2)"),
+        (torch.zeros(3), torch.zeros(3), ONE, torch.zeros(1), "in the shape (n, d)"),
+        (torch.zeros(3, 2), torch.zeros(3), torch.zeros(1), torch.zeros(1), "in the shape (n, d)"),
+        (torch.zeros(3, 2), torch.zeros(3), torch.zeros(1, 3), torch.zeros(1), "2 and 3 numbers"),
+        (torch.zeros(0, 2), torch.zeros(0), ONE, torch.zeros(1), "shape (0, 2)"),
+        (torch.zeros(3, 2), torch.zeros(3), torch.zeros(0, 2), torch.zeros(0), "shape (0, 2)"),
         (torch.zeros(3, 2), torch.zeros(2), ONE, torch.zeros(1), "3 and 1 points with 2 and 1 labels"),
         (torch.zeros(3, 2), torch.zeros(3), ONE, torch.zeros(2), "3 and 1 points with 3 and 2 labels"),
     ],

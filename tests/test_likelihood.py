@@ -121,8 +121,8 @@ def test_held_out_bandwidth_of_a_single_centre_is_the_points_deviation() -> None
 @pytest.mark.parametrize(
     ("points", "samples", "bandwidth", "said"),
     [
-        (torch.zeros(3, 2), torch.zeros(3, 4), 1.0, "2 numbers and a sample 4"),
-        (torch.zeros(3, 2), torch.zeros(0, 2), 1.0, "at least one"),
+        (torch.zeros(3, 2), torch.zeros(3, 4), 1.0, "2 and 4 numbers"),
+        (torch.zeros(3, 2), torch.zeros(0, 2), 1.0, "1 or more"),
         (torch.zeros(3), torch.zeros(3, 1), 1.0, "in the shape"),
         (torch.zeros(3, 2), torch.full((3, 2), math.nan), 1.0, "NaN or infinite"),
         (torch.zeros(3, 2), torch.zeros(3, 2), 0.0, "positive"),

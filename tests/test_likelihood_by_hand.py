@@ -598,7 +598,7 @@ def test_pairs_are_bounded_by_the_cache_and_a_quarter_of_the_memory(monkeypatch:
         (C, C[0], [1.0], r"the samples have the shape \(2,\)"),
         (C[:0], C, [1.0], r"the points have the shape \(0, 2\)"),
         (C, C[:0], [1.0], r"the samples have the shape \(0, 2\)"),
-        (C[:, :1], C, [1.0], "a point has 1 numbers and a sample 2"),
+        (C[:, :1], C, [1.0], "rows have 1 and 2 numbers"),
         (torch.cat([C, C / 0]), C, [1.0], "the points hold NaN"),
         (C, torch.cat([C, C / 0]), [1.0], "the samples hold NaN"),
         (C, C, [], "the bandwidths are"),

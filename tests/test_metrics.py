@@ -633,14 +633,14 @@ def test_the_catalogue_needs_no_torch():
 @pytest.mark.parametrize(
     ("call", "says"),
     [
-        (lambda: distances.frechet_distance(torch.zeros(5, 3), torch.zeros(5, 4)), "same feature extractor"),
-        (lambda: distances.frechet_distance(torch.zeros(1, 3), torch.zeros(5, 3)), "at least 2 samples"),
+        (lambda: distances.frechet_distance(torch.zeros(5, 3), torch.zeros(5, 4)), "3 and 4 numbers"),
+        (lambda: distances.frechet_distance(torch.zeros(1, 3), torch.zeros(5, 3)), "2 or more"),
         (lambda: distances.frechet_distance(torch.full((5, 3), math.nan), torch.zeros(5, 3)), "NaN"),
         (lambda: distances.kernel_distance(torch.zeros(5, 3), torch.zeros(5, 3), subset_size=1), "`subset_size` 1"),
         (lambda: distances.maximum_mean_discrepancy(torch.zeros(5, 3), torch.zeros(5, 3), 0), "`bandwidth` is 0"),
         (lambda: distances.inception_score(torch.ones(5, 1), 6), "`splits` is 6"),
         (lambda: coverage.precision_recall_density_coverage(torch.zeros(5, 3), torch.zeros(9, 3)), "`k` is 5"),
-        (lambda: coverage.precision_recall_density_coverage(torch.zeros(9, 3), torch.zeros(9, 4)), "same feature"),
+        (lambda: coverage.precision_recall_density_coverage(torch.zeros(9, 3), torch.zeros(9, 4)), "3 and 4 numbers"),
         (lambda: coverage.mixture_coverage(torch.zeros(5, 3), GRID), r"shape \(n, 2\)"),
         (lambda: inference.reconstruction(torch.zeros(5, 3), torch.zeros(5, 4)), "one shape"),
         (lambda: inference.reconstruction(torch.zeros(1, 3), torch.zeros(1, 3)), "at least 2 inputs"),
@@ -656,7 +656,7 @@ def test_the_catalogue_needs_no_torch():
             ),
             "one class",
         ),
-        (lambda: inference.posterior_moments(torch.zeros(1, 3)), "at least 2 samples"),
+        (lambda: inference.posterior_moments(torch.zeros(1, 3)), "2 or more"),
     ],
 )
 def test_mistakes_are_explained(call, says):

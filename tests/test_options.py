@@ -35,7 +35,7 @@ def test_there_are_options_to_try() -> None:
 @pytest.mark.parametrize("command", COMMANDS)
 def test_an_argument_is_the_option_of_the_command_in_use(command: str) -> None:
     for name, argument in options_of(app[command]).items():
-        flag = "--" + NAMES.get(name, name).replace("_", "-")
+        flag = "--" + NAMES.get(name, name).rstrip("_").replace("_", "-")
         assert said(f"`{name}` is wrong; leave `{name}` out.", command) == f"{flag} is wrong; leave {flag} out."
         assert said(f"give `{name}=3`.", command) == f"give {flag} 3."
         assert said(f"give `{name}='r1(every=4)'`.", command) == f'give {flag} "r1(every=4)".'

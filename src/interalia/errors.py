@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 
@@ -47,6 +47,17 @@ def resuming(folder: Path | str) -> str:
         `interalia.train(run, 'runs/mine', resume=True)`
     """
     return f"`interalia.train(run, {str(folder)!r}, resume=True)`"
+
+
+def check_choice(name: str, value: object, choices: Sequence[str]) -> None:
+    """Raises a UserError unless the value of the argument `name` is one of these.
+
+    Example:
+        >>> check_choice("how", "linear", ["linear", "spherical"])
+    """
+    if value not in choices:
+        *first, last = map(repr, choices)
+        raise UserError(f"`{name}` is {value!r}; it is {', '.join(first)} or {last}.")
 
 
 def unknown(kind: str, name: str, choices: Iterable[str]) -> UserError:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import tempfile
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -20,6 +19,8 @@ from interalia.contexts import device_of
 from interalia.data import cache
 from interalia.data.dataset import Dataset, Split
 from interalia.data.store import as_tensor
+from interalia.disk import writing
+from interalia.errors import UserError
 from interalia.tasks.calling import in_batches
 
 PROTOCOL = "1"  # raise it with any change to the network or its training: cached classifiers are then trained anew
@@ -42,11 +43,8 @@ def convolutions(shape: tuple[int, ...], width: int = 16, widest: int = 128) -> 
     stages: list[nn.Sequential] = []
     stride = 1 if max(sides) <= 32 else 2
     while not stages or max(sides) > 4:
-        stages.append(
-            nn.Sequential(
-                nn.Conv2d(channels, width, 3, stride, 1, bias=False), nn.BatchNorm2d(width), nn.ReLU(inplace=True)
-            )
-        )
+        convolution = nn.Conv2d(channels, width, 3, stride, 1, bias=False)
+        stages.append(nn.Sequential(convolution, nn.BatchNorm2d(width), nn.ReLU(inplace=True)))
         sides = [-(-side // stride) for side in sides]
         channels, width, stride = width, min(2 * width, widest), 2
     return stages
@@ -74,18 +72,15 @@ class Network(nn.Module):
         with torch.no_grad():
             self.convolutions.eval()
             flat = self.convolutions(torch.zeros(1, *shape)).numel()
-        self.hidden = nn.Sequential(
-            nn.Flatten(), nn.Linear(flat, features, bias=False), nn.BatchNorm1d(features), nn.ReLU()
-        )
+        linear = nn.Linear(flat, features, bias=False)
+        self.hidden = nn.Sequential(nn.Flatten(), linear, nn.BatchNorm1d(features), nn.ReLU())
         self.output = nn.Linear(features, classes)
 
     def features(self, x: Tensor) -> Tensor:
-        features: Tensor = self.hidden(self.convolutions(2 * x - 1))
-        return features
+        return self.hidden(self.convolutions(2 * x - 1))
 
     def forward(self, x: Tensor) -> Tensor:
-        logits: Tensor = self.output(self.features(x))
-        return logits
+        return self.output(self.features(x))
 
 
 @dataclass(frozen=True)
@@ -145,11 +140,10 @@ class Classifier:
         key = _fingerprint(dataset, held_out, f"{PROTOCOL} {seed} {device.type}")
         path = cache.folder() / "classifiers" / f"{key}.safetensors"
         accuracy = _restore(network, path)
-        if accuracy is None:
-            network = seeded(lambda: Network(dataset.shape, classes), seed)  # a damaged file may have touched the first
         network.to(device)
         if accuracy is None:
-            _train(network, dataset.train, device, seed)
+            network = seeded(lambda: Network(dataset.shape, classes), seed)  # a damaged file may have touched the first
+            _train(network.to(device), dataset.train, device, seed)
             network.eval()
             accuracy = _accuracy(network, held_out or dataset.train, seed)
             _keep(network, path, accuracy)
@@ -157,11 +151,8 @@ class Classifier:
         weights = hashlib.sha256(b"".join(p.detach().cpu().numpy().tobytes() for p in network.parameters())).hexdigest()
         where = "held-out" if held_out else "training"
         what = f"{', '.join(attributes)} of {dataset.name}" if attributes else dataset.name
-        name = (
-            f"classifier of {what} ({network.output.in_features} features, {where} accuracy {accuracy:.4f}, "
-            f"weights {weights[:8]})"
-        )
-        return cls(network, name, accuracy, tuple(attributes))
+        about = f"{network.output.in_features} features, {where} accuracy {accuracy:.4f}, weights {weights[:8]}"
+        return cls(network, f"classifier of {what} ({about})", accuracy, tuple(attributes))
 
 
 def _read(logits: Tensor, several: bool) -> Tensor:
@@ -234,14 +225,8 @@ def _keep(network: Network, path: Path, accuracy: float) -> None:
     from safetensors.torch import save
 
     state = {key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()}
-    temporary = None
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".part", delete=False) as file:
-            temporary = Path(file.name)
+        with writing(path, "wb") as file:
             file.write(save(state, {"accuracy": repr(accuracy)}))
-        temporary.replace(path)
-    except OSError as error:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
-        warnings.warn(f"the trained classifier could not be kept in {path.parent}: {error}", stacklevel=2)
+    except UserError as error:
+        warnings.warn(f"the trained classifier could not be kept: {error}", stacklevel=2)

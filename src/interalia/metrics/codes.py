@@ -35,9 +35,7 @@ def matching(categories: Tensor, labels: Tensor, count: int) -> Tensor:
     from scipy.optimize import linear_sum_assignment
 
     if len(categories) != len(labels) or len(labels) == 0:
-        raise UserError(
-            f"there are {len(categories)} categories and {len(labels)} labels; give one label for each, at least 1."
-        )
+        raise UserError(f"{len(categories)} categories have {len(labels)} labels; give one label for each, at least 1.")
     width = int(labels.max()) + 1
     met = torch.bincount(categories * width + labels, minlength=count * width).view(count, width)
     rows, columns = linear_sum_assignment(met.numpy(), maximize=True)

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from interalia.data.dataset import Mixture
 from interalia.errors import UserError
+from interalia.metrics.distances import check_features
 
 CHUNK = 1000  # rows of a distance matrix that are held at a time
 
@@ -54,15 +55,9 @@ def precision_recall_density_coverage(real: Tensor, fake: Tensor, k: int = 5) ->
         >>> precision_recall_density_coverage(a, a + 100)
         Neighbourhoods(precision=0.0, recall=0.0, density=0.0, coverage=0.0)
     """
-    if real.ndim != 2 or fake.ndim != 2 or real.shape[1] != fake.shape[1]:
-        raise UserError(
-            f"the features have the shapes {tuple(real.shape)} and {tuple(fake.shape)}; "
-            "give (n, d) and (m, d) from the same feature extractor."
-        )
+    check_features(real, fake)
     if k < 1 or min(len(real), len(fake)) <= k:
-        raise UserError(
-            f"`k` is {k} for {len(real)} data points and {len(fake)} samples; give a `k` from 1 to one less than both."
-        )
+        raise UserError(f"`k` is {k} of {len(real)} data points and {len(fake)} samples; give 1 to one less than both.")
     real, fake = real.double(), fake.double()
     real_radii, fake_radii = _radii(real, k), _radii(fake, k)
     held = torch.zeros(len(fake), dtype=torch.int64, device=fake.device)  # data balls around each sample
@@ -85,8 +80,7 @@ def _radii(x: Tensor, k: int) -> Tensor:
     radii = []
     for start in range(0, len(x), CHUNK):
         distance = torch.cdist(x[start : start + CHUNK], x)
-        rows = torch.arange(len(distance))
-        distance[rows, rows + start] = torch.inf  # a point is not its own neighbour
+        distance.diagonal(start).fill_(torch.inf)  # a point is not its own neighbour
         radii.append(distance.kthvalue(k, dim=1).values)
     return torch.cat(radii)
 
@@ -140,15 +134,12 @@ def mixture_coverage(x: Tensor, mixture: Mixture, k_std: float = 3.0) -> ModeCov
     means = torch.as_tensor(mixture.means, dtype=torch.float64)
     if x.ndim != 2 or len(x) == 0 or x.shape[1] != means.shape[1]:
         raise UserError(
-            f"the samples have the shape {tuple(x.shape)}; give at least one, "
-            f"in the mixture's shape (n, {means.shape[1]})."
+            f"the samples have the shape {tuple(x.shape)}; give at least one, in the shape (n, {means.shape[1]})."
         )
-    nearest, distance = [], []
-    for part in torch.split(x.double().cpu(), CHUNK):
-        least = torch.cdist(part, means, compute_mode="donot_use_mm_for_euclid_dist").min(1)
-        nearest.append(least.indices)
-        distance.append(least.values)
-    mode, good = torch.cat(nearest), torch.cat(distance) <= k_std * mixture.std
+    x = x.double().cpu()
+    parts = [torch.cdist(part, means, compute_mode="donot_use_mm_for_euclid_dist").min(1) for part in x.split(CHUNK)]
+    mode = torch.cat([part.indices for part in parts])
+    good = torch.cat([part.values for part in parts]) <= k_std * mixture.std
     histogram = torch.bincount(mode, minlength=len(means))
     share = histogram.double() / len(x)
     return ModeCoverage(

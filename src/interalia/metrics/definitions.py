@@ -1,21 +1,25 @@
 """The library's metrics: each is one function of the evidence, with all that is known of it.
 
 Their order is that of results, of a run's page and of ``interalia list metrics``. What is imported here needs neither torch
-nor numpy; functions import what they compute with.
+nor numpy until a metric is taken.
 """
 
 from __future__ import annotations
 
+import importlib
 import math
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from interalia import tasks  # which imports each task at its first use
 from interalia.metrics import needs
 from interalia.metrics.entries import Group, Tile, as_number, metric
 
 if TYPE_CHECKING:
     from interalia.metrics.evidence import Comparison, Evidence
 
+metrics: Any = importlib.import_module("interalia.metrics")  # which imports each function at its first use
 Found = float | tuple[float, str]  # a value, or a value and its protocol
 Values = Mapping[str, float]
 Data = Mapping[str, Any]
@@ -25,10 +29,12 @@ REPRESENTATION = Group("representation", (needs.infers, needs.unconditional_labe
 LABELS = Group("labels and codes", (needs.samples,))
 CODES = Group("labels and codes", (needs.samples, needs.recognises))
 TRANSLATIONS = Group("translations", (needs.translates,))
+PAIRS = Group("translations", (needs.translates, needs.paired))
 COMPARED = Group("samples", (needs.features,))
 SAMPLES = Group("samples", (needs.samples, needs.features))
 MIXTURE = Group("mixture", (needs.mixture,))
 POSTERIOR = Group("aggregate posterior", (needs.infers, needs.centred_prior))
+DISCREPANCY_COUNT = 2_000  # latents for the maximum mean discrepancy, whose cost is quadratic
 
 
 # ---- inference: does the encoder invert the decoder?
@@ -41,13 +47,11 @@ def _of_means(e: Evidence) -> str:
 def _ratio_in_words(values: Values, data: Data) -> str:
     ratio = values["reconstruction_ratio"]
     what = "image" if len(data.get("shape") or "abc") == 3 else "input"
-    words = (
+    closer = f": an input is {1 / (ratio or 1):.1f} times closer to its own reconstruction than to another's"
+    return (
         f"Held-out reconstructions are at {ratio:.2f} of the shuffled-pair baseline (lower is better; 1 means that the "
-        f"reconstruction has nothing to do with the {what})"
+        f"reconstruction has nothing to do with the {what}){closer if 0 < ratio < 1 else ''}."
     )
-    if 0 < ratio < 1:
-        words += f": an input is {1 / ratio:.1f} times closer to its own reconstruction than to another's"
-    return words + "."
 
 
 @metric("lower", group=INFERENCE)
@@ -89,12 +93,9 @@ def psnr(e: Evidence) -> Found:
 @metric("lower", group=INFERENCE)
 def latent_reconstruction(e: Evidence) -> Found:
     """Mean squared error of E(G(z)) to z, a latent dimension."""
-    from interalia import tasks
-    from interalia.metrics.inference import latent_reconstruction
-
     z_hat = tasks.encode(e.game, e.samples, e.seed + 1, y=e.condition)  # an encoder's own noise is not to be z
     protocol = f"{len(e.z)} draws of the prior, seed {e.seed}; {e.drawn}; means of q(z | x)"
-    return latent_reconstruction(e.z, z_hat), protocol
+    return metrics.latent_reconstruction(e.z, z_hat), protocol
 
 
 # ---- representation: what can be read off the encoder?
@@ -105,37 +106,27 @@ def _fitted(e: Evidence) -> str:
 
 
 def _nearest_neighbour(e: Evidence, train: Any, held_out: Any) -> Found:
-    from interalia.metrics.inference import nearest_neighbour_accuracy
-
-    return nearest_neighbour_accuracy(train, e.train.labels, held_out, e.held_out.labels), _fitted(e)
+    return metrics.nearest_neighbour_accuracy(train, e.train.labels, held_out, e.held_out.labels), _fitted(e)
 
 
 def _linear_probe(e: Evidence, train: Any, held_out: Any) -> Found:
-    from interalia.metrics.inference import linear_probe_accuracy
-
-    value = linear_probe_accuracy(train, e.train.labels, held_out, e.held_out.labels, seed=e.seed)
+    value = metrics.linear_probe_accuracy(train, e.train.labels, held_out, e.held_out.labels, seed=e.seed)
     return value, f"{_fitted(e)}, standardised, penalty chosen within it"
 
 
-def _neighbours_in_words(space: str, where: str) -> Any:
-    def words(values: Values, data: Data) -> str:
-        if space == "latent" and "nearest_neighbour_hidden" in values:
-            return ""
-        known = (
-            ("nearest_neighbour_input", "on the inputs themselves"),
-            ("nearest_neighbour_untrained", "on an untrained encoder"),
-        )
-        beside = " and ".join(f"{values[name]:.1%} {what}" for name, what in known if name in values)
-        return (
-            f"The nearest training example, looked up in {where}, has the right label for "
-            f"{values[f'nearest_neighbour_{space}']:.1%} of held-out examples (higher is better"
-            f"{'; beside it, ' + beside if beside else ''})."
-        )
-
-    return words
+def _neighbours_in_words(space: str, where: str, values: Values, data: Data) -> str:
+    if space == "latent" and "nearest_neighbour_hidden" in values:
+        return ""
+    known = {"input": "on the inputs themselves", "untrained": "on an untrained encoder"}
+    found = {name: values[key] for name in (space, *known) if (key := f"nearest_neighbour_{name}") in values}
+    beside = " and ".join(f"{found[name]:.1%} {what}" for name, what in known.items() if name in found)
+    return (
+        f"The nearest training example, looked up in {where}, has the right label for {found[space]:.1%} of held-out "
+        f"examples (higher is better{'; beside it, ' + beside if beside else ''})."
+    )
 
 
-@metric("higher", group=REPRESENTATION, sentence=_neighbours_in_words("latent", "the inferred z"))
+@metric("higher", group=REPRESENTATION, sentence=partial(_neighbours_in_words, "latent", "the inferred z"))
 def nearest_neighbour_latent(e: Evidence) -> Found:
     """Accuracy of 1-nearest-neighbour on z, the encoder's output."""
     return _nearest_neighbour(e, *e.latents)
@@ -149,7 +140,7 @@ def nearest_neighbour_latent(e: Evidence) -> Found:
         "right labels by nearest neighbour, encoder's features",
         ("nearest_neighbour_untrained", "untrained encoder"),
     ),
-    sentence=_neighbours_in_words("hidden", "the encoder's last hidden layer"),
+    sentence=partial(_neighbours_in_words, "hidden", "the encoder's last hidden layer"),
 )
 def nearest_neighbour_hidden(e: Evidence) -> Found:
     """Accuracy of 1-nearest-neighbour on the encoder's last hidden layer."""
@@ -165,8 +156,6 @@ def nearest_neighbour_input(e: Evidence) -> Found:
 @metric(group=REPRESENTATION, needs=(needs.untrained,))
 def nearest_neighbour_untrained(e: Evidence) -> Found:
     """Accuracy of 1-nearest-neighbour on the last hidden layer of an untrained encoder, a baseline."""
-    from interalia import tasks
-
     train, held_out = (tasks.features(e.untrained, x, e.seed) for x in (e.train.x, e.x))  # type: ignore[arg-type]
     return _nearest_neighbour(e, train, held_out)
 
@@ -189,8 +178,6 @@ def linear_probe_hidden(e: Evidence) -> Found:
 @metric("lower", group=LABELS, needs=(needs.classifies, needs.labels), during_training=True)
 def classification_error(e: Evidence) -> Found:
     """Share of data whose label a semi-supervised game reads wrongly."""
-    from interalia import tasks
-
     read = tasks.classify(e.game, e.x, e.seed).argmax(1)
     return float((read != e.held_out.labels).double().mean())
 
@@ -205,16 +192,13 @@ def classification_error(e: Evidence) -> Found:
 )
 def code_error(e: Evidence) -> Found:
     """Share of data whose most probable category, by the first code, stands for another label than its own."""
-    from interalia import tasks
-    from interalia.metrics.codes import code_error, matching
-
     chosen, count = e.chosen, e.codes.categorical[0]
     a, b = (tasks.answers(e.game, x)[:, :count].argmax(1) for x in (chosen.x, e.x))
     protocol = (
         f"{e.where}; c1's {count} categories matched one to one to the labels, by the Hungarian method, on "
         f"{len(chosen.x)} of the validation split"
     )
-    return code_error(b, e.held_out.labels, matching(a, chosen.labels, count)), protocol
+    return metrics.code_error(b, e.held_out.labels, metrics.matching(a, chosen.labels, count)), protocol
 
 
 def _of_codes(e: Evidence) -> str:
@@ -251,10 +235,8 @@ def _both_ways(e: Evidence) -> str:
 
 def _into(e: Evidence, to: str) -> str:
     way = e.translations[to]
-    return (
-        f"{len(way.made)} translations against {len(way.real.x)} held-out of domain {to}, seed {e.seed}; "
-        f"{way.extractor.name}"
-    )
+    held_out = f"{len(way.real.x)} held-out of domain {to}, seed {e.seed}"
+    return f"{len(way.made)} translations against {held_out}; {way.extractor.name}"
 
 
 def _error(way: Comparison) -> float:
@@ -262,9 +244,7 @@ def _error(way: Comparison) -> float:
 
 
 def _psnr(way: Comparison) -> float:
-    from interalia.metrics.similarity import peak_signal_to_noise
-
-    return peak_signal_to_noise(way.made, way.real.x)
+    return metrics.peak_signal_to_noise(way.made, way.real.x)
 
 
 def _accuracy(way: Comparison) -> float:
@@ -272,15 +252,10 @@ def _accuracy(way: Comparison) -> float:
     return float((read.argmax(1) == way.real.y).double().mean())
 
 
-def _translation_in_words(source: str, to: str) -> Any:
-    def words(values: Values, data: Data) -> str:
-        found = (
-            f"Translations from {source} to {to} are off the truth by {values[f'translation_error_{to}']:.3f} a number"
-        )
-        accuracy = values.get(f"translation_accuracy_{to}")
-        return found + (f", and {accuracy:.1%} of them are read as what they are." if accuracy is not None else ".")
-
-    return words
+def _translation_in_words(source: str, to: str, values: Values, data: Data) -> str:
+    found = f"Translations from {source} to {to} are off the truth by {values[f'translation_error_{to}']:.3f} a number"
+    accuracy = values.get(f"translation_accuracy_{to}")
+    return found + (f", and {accuracy:.1%} of them are read as what they are." if accuracy is not None else ".")
 
 
 @metric(
@@ -293,8 +268,6 @@ def _translation_in_words(source: str, to: str) -> Any:
 )
 def cycle_error(e: Evidence) -> Found:
     """Mean |x - back|, a number of x, of the way to the other domain and back; both ways."""
-    from interalia import tasks
-
     a, b = e.translations["a"], e.translations["b"]
     back_a, back_b = tasks.translate(e.game, b.made, to="a"), tasks.translate(e.game, a.made, to="b")
     value = float((a.real.x - back_a).abs().mean() + (b.real.x - back_b).abs().mean()) / 2
@@ -313,51 +286,37 @@ def frechet_to_b(e: Evidence) -> Found:
     return e.translations["b"].frechet, _into(e, "b")
 
 
-@metric(
-    "lower", group=TRANSLATIONS, needs=(needs.paired,), during_training=True, sentence=_translation_in_words("b", "a")
-)
+@metric("lower", group=PAIRS, during_training=True, sentence=partial(_translation_in_words, "b", "a"))
 def translation_error_a(e: Evidence) -> Found:
     """Mean |x - truth|, a number of x, of translations b -> a."""
     return _error(e.translations["a"]), _both_ways(e)
 
 
-@metric(
-    "lower", group=TRANSLATIONS, needs=(needs.paired,), during_training=True, sentence=_translation_in_words("a", "b")
-)
+@metric("lower", group=PAIRS, during_training=True, sentence=partial(_translation_in_words, "a", "b"))
 def translation_error_b(e: Evidence) -> Found:
     """Mean |x - truth|, a number of x, of translations a -> b."""
     return _error(e.translations["b"]), _both_ways(e)
 
 
-@metric("higher", "dB", group=TRANSLATIONS, needs=(needs.paired, needs.images))
+@metric("higher", "dB", group=PAIRS, needs=(needs.images,))
 def translation_psnr_a(e: Evidence) -> Found:
     """Peak signal-to-noise ratio to the truth of translations b -> a."""
     return _psnr(e.translations["a"]), f"{_both_ways(e)}; peak 1"
 
 
-@metric("higher", "dB", group=TRANSLATIONS, needs=(needs.paired, needs.images))
+@metric("higher", "dB", group=PAIRS, needs=(needs.images,))
 def translation_psnr_b(e: Evidence) -> Found:
     """Peak signal-to-noise ratio to the truth of translations a -> b."""
     return _psnr(e.translations["b"]), f"{_both_ways(e)}; peak 1"
 
 
-@metric(
-    "higher",
-    group=TRANSLATIONS,
-    needs=(needs.paired, needs.read_in_a),
-    tile=Tile("{:.1%}", "translations to a read as what they are"),
-)
+@metric("higher", group=PAIRS, needs=(needs.read_in_a,), tile=Tile("{:.1%}", "translations to a read as what they are"))
 def translation_accuracy_a(e: Evidence) -> Found:
     """Share of translations b -> a that a classifier reads as what they are."""
     return _accuracy(e.translations["a"]), _into(e, "a")
 
 
-@metric(
-    "higher",
-    group=TRANSLATIONS,
-    needs=(needs.paired, needs.read_in_b),
-    tile=Tile("{:.1%}", "translations to b read as what they are"),
-)
+@metric("higher", group=PAIRS, needs=(needs.read_in_b,), tile=Tile("{:.1%}", "translations to b read as what they are"))
 def translation_accuracy_b(e: Evidence) -> Found:
     """Share of translations a -> b that a classifier reads as what they are."""
     return _accuracy(e.translations["b"]), _into(e, "b")
@@ -402,53 +361,41 @@ def frechet_distance(e: Evidence) -> Found:
 def frechet_floor(e: Evidence) -> Found:
     """Frechet distance between the features of training data and of held-out data, of a perfect model's bias."""
     found = [one.floor for one in e.comparisons.values()]
-    same = f" with {e.game.data.y} as theirs" if e.condition is not None else ""
     if e.translates:
-        protocol = f"as many of the train split, mean of both; {_both_ways(e)}; {_extractors(e)}"
-    else:
-        protocol = f"{len(e.x)} of the train split{same} against {e.where}; {e.extractor.name}"
-    return sum(found) / len(found), protocol
+        return sum(found) / 2, f"as many of the train split, mean of both; {_both_ways(e)}; {_extractors(e)}"
+    same = f" with {e.game.data.y} as theirs" if e.condition is not None else ""
+    return found[0], f"{len(e.x)} of the train split{same} against {e.where}; {e.extractor.name}"
 
 
 @metric("lower", group=SAMPLES)
 def kernel_distance(e: Evidence) -> Found:
     """Unbiased squared distance of the features' means under a cubic kernel."""
-    from interalia.metrics.distances import kernel_distance
-
-    value = kernel_distance(*e.features, seed=e.seed, paired=e.condition is not None)
+    value = metrics.kernel_distance(*e.features, seed=e.seed, paired=e.condition is not None)
     return value, f"{_against(e)}; 100 subsets of 1000, or all if no more"
 
 
-def _inception_score(e: Evidence, which: int) -> tuple[float, int]:
-    from interalia.data.sampler import permutation
-    from interalia.metrics.distances import inception_score
-
+def _inception_score(e: Evidence, which: int, protocol: str) -> Found:
     assert e.probabilities is not None
-    p = e.probabilities[which]
+    p = e.shuffled(e.probabilities[which])  # no part is of few labels
     splits = min(10, max(1, len(p) // 100))  # parts below 100 samples say little of p(y)
-    order = permutation(len(p), e.seed)  # no part is of few labels
-    return inception_score(p[order], splits), splits
+    return metrics.inception_score(p, splits), f"{protocol}; {splits} splits"
 
 
 @metric("higher", group=SAMPLES, needs=(needs.probabilities,))
 def inception_score(e: Evidence) -> Found:
     """Exponential of the mutual information of sample and predicted class, biased upwards by few samples."""
-    value, splits = _inception_score(e, 1)
-    return value, f"{_against(e)}; {splits} splits"
+    return _inception_score(e, 1, _against(e))
 
 
 @metric(group=SAMPLES, needs=(needs.probabilities,))
 def inception_score_real(e: Evidence) -> Found:
     """The inception score of held-out data, what a perfect model scores."""
-    value, splits = _inception_score(e, 0)
-    return value, f"{e.where}; {e.extractor.name}; {splits} splits"
+    return _inception_score(e, 0, f"{e.where}; {e.extractor.name}")
 
 
 @metric("higher", group=SAMPLES, needs=(needs.conditional_on_labels, needs.classifier))
 def label_accuracy(e: Evidence) -> Found:
     """Share of samples that a classifier reads as the label they were asked for."""
-    from interalia import tasks
-
     assert e.probabilities is not None
     (y,) = tasks.told(e.game, e.condition, len(e.samples))
     read = (e.probabilities[1].argmax(1) == y.argmax(1)).double().mean().item()
@@ -492,10 +439,8 @@ def coverage(e: Evidence) -> Found:
 
 
 def _by_pacgan(e: Evidence) -> str:
-    from interalia.metrics.evidence import PACGAN_COUNT
-
-    drawn = len(e.mixture_samples[:PACGAN_COUNT])
-    return f"{drawn} samples, {e.drawn}, seed {e.seed}; nearest mean, three standard deviations, as PacGAN"
+    counted = f"{sum(e.modes.histogram)} samples, {e.drawn}, seed {e.seed}"
+    return f"{counted}; nearest mean, three standard deviations, as PacGAN"
 
 
 def _modes_in_words(values: Values, data: Data) -> str:
@@ -537,9 +482,8 @@ def reverse_kl(e: Evidence) -> Found:
 def _of_posterior(e: Evidence, perfect: float | None = None) -> str:
     mean, variance = e.prior.mean, e.prior.variance
     protocol = f"{e.where}; one draw of q(z | x) each; the prior has mean {mean:g} and variance {variance:.4g}"
-    if perfect is None:
-        return protocol
-    return f"{protocol}; of a perfect posterior about {perfect:.3g} from {len(e.z_hat)} draws"
+    perfectly = f"; of a perfect posterior about {perfect:.3g} from {len(e.z_hat)} draws" if perfect is not None else ""
+    return protocol + perfectly
 
 
 def _away(e: Evidence) -> float:
@@ -583,22 +527,14 @@ def posterior_covariance_distance(e: Evidence) -> Found:
 @metric("lower", "nats", group=POSTERIOR, needs=(needs.more_draws_than_latents,))
 def posterior_kl(e: Evidence) -> Found:
     """KL(Gaussian with the moments of q(z) || Gaussian with the prior's), less its mean where q(z) is the prior."""
-    from interalia.metrics.inference import expected_kl
-
-    less = f"less {expected_kl(*e.z_hat.shape):.4g}, its mean for a perfect Gaussian posterior"
+    less = f"less {metrics.expected_kl(*e.z_hat.shape):.4g}, its mean for a perfect Gaussian posterior"
     return e.posterior.kl, f"{_of_posterior(e)}; {less}, of which it then strays by {e.posterior.kl_error:.2g}"
 
 
 @metric("lower", group=POSTERIOR)
 def posterior_mmd(e: Evidence) -> Found:
     """Unbiased squared maximum mean discrepancy between q(z) and the prior."""
-    from interalia import tasks
-    from interalia.data.sampler import permutation
-    from interalia.metrics.distances import maximum_mean_discrepancy
-    from interalia.metrics.evidence import DISCREPANCY_COUNT
-
-    order = permutation(len(e.z_hat), e.seed)
-    some = e.z_hat[order[:DISCREPANCY_COUNT]]
+    some = e.shuffled(e.z_hat)[:DISCREPANCY_COUNT]
     bandwidth = math.sqrt(e.z_hat.shape[1] * e.prior.variance)
-    value = maximum_mean_discrepancy(some, tasks.latents(e.game, len(some), e.seed + 1), bandwidth)
+    value = metrics.maximum_mean_discrepancy(some, tasks.latents(e.game, len(some), e.seed + 1), bandwidth)
     return value, f"{_of_posterior(e)}; {len(some)} of each, Gaussian kernel of width {bandwidth:.4g}"

@@ -8,6 +8,7 @@ use it. The tests hold these functions to its values.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -21,7 +22,7 @@ def moments(features: Tensor) -> tuple[Tensor, Tensor]:
     Raises:
         UserError: fewer than two samples.
     """
-    check_features(features, 2)
+    check_features(features, least=2)
     x = features.double()
     mu = x.mean(0)
     centred = x - mu
@@ -60,8 +61,7 @@ def frechet(mu1: Tensor, sigma1: Tensor, mu2: Tensor, sigma2: Tensor) -> float:
 
 def _root(sigma: Tensor) -> Tensor:
     values, vectors = torch.linalg.eigh((sigma + sigma.T) / 2)
-    root: Tensor = (vectors * values.clamp(min=0).sqrt()) @ vectors.T
-    return root
+    return (vectors * values.clamp(min=0).sqrt()) @ vectors.T
 
 
 def frechet_distance(a: Tensor, b: Tensor) -> float:
@@ -84,7 +84,7 @@ def frechet_distance(a: Tensor, b: Tensor) -> float:
         >>> round(frechet_distance(a, a), 6), round(frechet_distance(a, a + 1), 6)
         (0.0, 4.0)
     """
-    _check_pair(a, b, 2)
+    check_features(a, b, least=2)
     return frechet(*moments(a), *moments(b))
 
 
@@ -124,10 +124,10 @@ def kernel_distance(
         >>> kernel_distance(a, a + 3) > 1
         True
     """
-    _check_pair(a, b, 2)
+    check_features(a, b, least=2)
     if subsets < 1 or subset_size < 2:
         raise UserError(
-            f"`subsets` is {subsets} and `subset_size` {subset_size}; give at least 1 subset of at least 2 samples."
+            f"`subsets` is {subsets} and `subset_size` {subset_size}; give 1 or more, of 2 samples or more."
         )
     if paired and len(a) != len(b):
         raise UserError(f"there are {len(a)} and {len(b)} samples, which are no pairs; give as many of each.")
@@ -169,13 +169,12 @@ def maximum_mean_discrepancy(a: Tensor, b: Tensor, bandwidth: float) -> float:
         >>> round(maximum_mean_discrepancy(a, b, bandwidth=1.0), 4)  # 2 - 2 exp(-1/2)
         0.7869
     """
-    _check_pair(a, b, 2)
+    check_features(a, b, least=2)
     if not bandwidth > 0:
         raise UserError(f"`bandwidth` is {bandwidth}; give a positive number, such as the samples' typical distance.")
     a, b = a.double(), b.double()
-    return _unbiased(
-        *(torch.exp(-torch.cdist(u, v).square() / (2 * bandwidth**2)) for u, v in ((a, a), (b, b), (a, b)))
-    )
+    squares = (torch.cdist(u, v).square() for u, v in ((a, a), (b, b), (a, b)))
+    return _unbiased(*(torch.exp(-square / (2 * bandwidth**2)) for square in squares))
 
 
 def _unbiased(aa: Tensor, bb: Tensor, ab: Tensor, *, paired: bool = False) -> float:
@@ -216,19 +215,14 @@ def inception_score(probabilities: Tensor, splits: int = 10) -> float:
     return sum(scores) / splits
 
 
-def check_features(features: Tensor, least: int) -> None:
-    if features.ndim != 2 or len(features) < least:
-        raise UserError(
-            f"the features have the shape {tuple(features.shape)}; give at least {least} samples in the shape (n, d)."
-        )
-    if not features.isfinite().all():
-        raise UserError("the features hold NaN or infinite values, so the samples do too; use an earlier checkpoint.")
-
-
-def _check_pair(a: Tensor, b: Tensor, least: int) -> None:
-    check_features(a, least)
-    check_features(b, least)
-    if a.shape[1] != b.shape[1]:
-        raise UserError(
-            f"the two sets have {a.shape[1]} and {b.shape[1]} features; take both from the same feature extractor."
-        )
+def check_features(*sets: Tensor, least: int = 1, names: Sequence[str] = ("features", "features")) -> None:
+    """Raises a UserError unless each set has `least` rows or more of finite numbers, and all rows are of one size."""
+    for name, part in zip(names, sets, strict=False):
+        if part.ndim != 2 or len(part) < least:
+            raise UserError(
+                f"the {name} have the shape {tuple(part.shape)}; give {least} or more, in the shape (n, d)."
+            )
+        if not part.isfinite().all():
+            raise UserError(f"the {name} hold NaN or infinite values; give finite ones, as of an earlier checkpoint.")
+    if len(sizes := dict.fromkeys(str(part.shape[1]) for part in sets)) > 1:
+        raise UserError(f"the rows have {' and '.join(sizes)} numbers; give rows of one size, of the same features.")

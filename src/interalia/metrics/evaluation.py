@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
 
 from interalia.data.dataset import Dataset
 from interalia.errors import UserError, unknown
+from interalia.games.game import Game
 from interalia.metrics import REGISTRY
+from interalia.metrics.entries import Better
 from interalia.metrics.evidence import Evidence
-
-if TYPE_CHECKING:
-    from interalia.games import Game
-    from interalia.metrics.extractors import Extractor
+from interalia.metrics.extractors import Extractor
 
 
 @dataclass(frozen=True)
@@ -32,7 +30,7 @@ class Measure:
     name: str
     value: float
     unit: str
-    better: Literal["lower", "higher"] | None
+    better: Better | None
     about: str
     protocol: str
 
@@ -77,15 +75,9 @@ def evaluate(
         UserError: no such metric, or one that game or data do not allow; no such split, too few samples, a game that was
             built for another shape, or a conditional game on data without labels.
     """
+    baseline = None if untrained is None else lambda: untrained
     evidence = Evidence(
-        game,
-        dataset,
-        split,
-        count=count,
-        seed=seed,
-        extractor=extractor,
-        untrained=None if untrained is None else lambda: untrained,
-        quick=quick,
+        game, dataset, split, count=count, seed=seed, extractor=extractor, untrained=baseline, quick=quick
     )
     return measure(evidence, names)
 
@@ -95,15 +87,11 @@ def measure(evidence: Evidence, names: Sequence[str] | None = None) -> list[Meas
     _ = evidence.held_out  # whose errors come first
     if names is not None:
         check(names, evidence)
-    asked = [
-        (name, metric)
-        for name, metric in REGISTRY.items()
-        if (name in names if names is not None else metric.during_training or not evidence.quick)
-    ]
     found: list[Measure] = []
     group = None
-    for name, metric in asked:
-        if metric.missing(evidence) is not None:
+    for name, metric in REGISTRY.items():
+        wanted = name in names if names is not None else metric.during_training or not evidence.quick
+        if not wanted or metric.missing(evidence) is not None:
             continue
         if metric.group and metric.group.name != group:
             evidence.drop()
@@ -121,10 +109,8 @@ def check(names: Sequence[str], evidence: Evidence) -> None:
         if name not in REGISTRY:
             raise unknown("metric", name, REGISTRY)
         if (missing := REGISTRY[name].missing(evidence)) is not None:
-            raise UserError(
-                f"the metric {name!r} cannot be taken of {type(evidence.game).__name__} on {evidence.dataset.name!r}: it "
-                f"needs {missing}."
-            )
+            what = f"{type(evidence.game).__name__} on {evidence.dataset.name!r}"
+            raise UserError(f"the metric {name!r} cannot be taken of {what}: it needs {missing}.")
 
 
 def watched(dataset: Dataset, game: Game) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,10 +15,12 @@ from torch import Tensor
 from interalia import tasks
 from interalia.conditionals import Codes, Prior
 from interalia.data.dataset import Dataset, Split
+from interalia.data.sampler import permutation
 from interalia.data.store import as_tensor
-from interalia.errors import UserError
+from interalia.errors import UserError, check_choice
 from interalia.games.capabilities import Generates, HasCodes, require
 from interalia.games.feeds import conditions
+from interalia.games.game import Game
 from interalia.metrics.classifier import Classifier
 from interalia.metrics.codes import code_bounds
 from interalia.metrics.coverage import ModeCoverage, Neighbourhoods, mixture_coverage, precision_recall_density_coverage
@@ -26,15 +28,11 @@ from interalia.metrics.distances import frechet_distance
 from interalia.metrics.extractors import Extractor, extractor_for
 from interalia.metrics.inference import PosteriorMoments, Reconstruction, posterior_moments, reconstruction
 
-if TYPE_CHECKING:
-    from interalia.games import Game
-
 NEIGHBOURS = 10_000  # at most so many training points for 1-nearest-neighbour and linear probes
 COUNT = 5_000  # samples, where the split has as many
 QUICK_COUNT = 500
 MIXTURE_COUNT = 10_000  # the samples of ALI's mode count, of which the first
 PACGAN_COUNT = 2_500  # are those of PacGAN's protocol
-DISCREPANCY_COUNT = 2_000  # latents for the maximum mean discrepancy, whose cost is quadratic
 
 
 @dataclass(frozen=True)
@@ -138,8 +136,8 @@ class Evidence:
         quick: bool = False,
     ) -> None:
         self.game, self.dataset, self.split = game, dataset, split
-        self.count, self.seed, self.quick = count, seed, quick
-        self._untrained = untrained
+        self.count, self.seed, self.quick, self._untrained = count, seed, quick, untrained
+        self.limit = QUICK_COUNT if quick else COUNT  # how many points and samples there are by default
         if extractor is not None:
             self.extractor = extractor
 
@@ -156,31 +154,22 @@ class Evidence:
         """The whole split."""
         return _split(self.dataset, self.split)
 
-    @property
-    def limit(self) -> int:
-        """How many points and samples there are by default."""
-        return QUICK_COUNT if self.quick else COUNT
-
     @cached_property
     def conditions(self) -> NDArray[Any] | None:
         """What a conditional game is given of each point of the split; None for any other."""
         found = conditions(self.game.data, self.dataset, self.split)
         if found is None and self.game.data.condition:
-            raise UserError(
-                f"the {self.split} split of {self.dataset.name!r} has no labels, which this {type(self.game).__name__} is "
-                f"told of each point; evaluate it on data that has."
-            )
+            what = f"the {self.split} split of {self.dataset.name!r} has no labels"
+            raise UserError(f"{what}, which this {type(self.game).__name__} is told; evaluate it on data that has.")
         return found
 
     @cached_property
     def held_out(self) -> Points:
         """The points that everything is held against, chosen by the seed."""
-        part, game, dataset = self.part, self.game, self.dataset
-        if tuple(game.data.shape) != dataset.shape:
-            raise UserError(
-                f"the game was built for the shape {tuple(game.data.shape)} and the data set {dataset.name!r} has "
-                f"{dataset.shape}; evaluate it on the data that it was trained on."
-            )
+        part, shape, dataset = self.part, tuple(self.game.data.shape), self.dataset
+        if shape != dataset.shape:
+            what = f"the game was built for the shape {shape} and the data set {dataset.name!r} has {dataset.shape}"
+            raise UserError(f"{what}; evaluate it on the data that it was trained on.")
         found = _some(part, self.limit if self.count is None else self.count, self.seed, self.conditions)
         if len(found.x) < 2:
             raise UserError(f"there are {len(found.x)} samples to evaluate on; give a `count` of 2 or more.")
@@ -215,6 +204,10 @@ class Evidence:
     def where(self) -> str:
         """Which held-out points these are, for a protocol."""
         return f"{len(self.x)} of {len(self.part)} of the {self.split} split, seed {self.seed}"
+
+    def shuffled(self, values: Tensor) -> Tensor:
+        """These rows in an order drawn by the seed."""
+        return values[permutation(len(values), self.seed)]
 
     # ---- what the game infers
 
@@ -273,10 +266,8 @@ class Evidence:
     @property
     def drawn(self) -> str:
         """How samples are drawn, for a protocol."""
-        data = self.game.data
-        return (
-            f"draws of p(x | z, y) with the {data.y} of the held-out points" if data.condition else "draws of p(x | z)"
-        )
+        y = self.game.data.y if self.game.data.condition else None
+        return f"draws of p(x | z, y) with the {y} of the held-out points" if y else "draws of p(x | z)"
 
     @cached_property
     def extractor(self) -> Extractor:
@@ -294,8 +285,11 @@ class Evidence:
         under "a" and "b"."""
         if self.translates:
             return self.translations
-        alike = lambda: _alike(self.game, self.dataset, self.held_out, self.seed + 1).x  # noqa: E731
-        return {"x": Comparison(self.held_out, self.samples, alike, self.extractor)}
+        return {"x": self.compared(self.held_out, self.samples, self.dataset, self.extractor)}
+
+    def compared(self, real: Points, made: Tensor, domain: Dataset, extractor: Extractor) -> Comparison:
+        """What was made beside points of a domain."""
+        return Comparison(real, made, lambda: _alike(self.game, domain, real, self.seed + 1).x, extractor)
 
     @property
     def features(self) -> tuple[Tensor, Tensor]:
@@ -369,26 +363,19 @@ class Evidence:
     @cached_property
     def translations(self) -> dict[str, Comparison]:
         """What is translated into domain "a" and into domain "b", beside what belongs there."""
-        other, game = self.other, self.game
+        a, game = self.held_out, self.game
         b = _some(self.part_of_b, self.count or self.limit, self.seed)  # the same rows as of a, where they are pairs
-        judge = self.extractor
-        judge_of_b = (
-            extractor_for(other, tasks.device_of(game)) if self.classifier else judge
-        )  # which reads its own domain
-        fake_b, fake_a = tasks.translate(game, self.x, to="b"), tasks.translate(game, b.x, to="a")
-
-        def alike(domain: Dataset, count: int) -> Callable[[], Tensor]:
-            return lambda: _some(domain.train, count, self.seed + 1).x
-
+        judge = judge_of_b = self.extractor
+        if self.classifier:  # which reads its own domain
+            judge_of_b = extractor_for(self.other, tasks.device_of(game))
         return {
-            "a": Comparison(self.held_out, fake_a, alike(self.dataset, len(self.x)), judge),
-            "b": Comparison(b, fake_b, alike(other, len(b.x)), judge_of_b),
+            "a": self.compared(a, tasks.translate(game, b.x, to="a"), self.dataset, judge),
+            "b": self.compared(b, tasks.translate(game, a.x, to="b"), self.other, judge_of_b),
         }
 
 
 def _split(dataset: Dataset, name: str) -> Split:
-    if name not in ("train", "validation", "test"):
-        raise UserError(f"`split` is {name!r}; it is 'train', 'validation' or 'test'.")
+    check_choice("split", name, ("train", "validation", "test"))
     part: Split = getattr(dataset, name)
     if len(part) == 0:
         raise UserError(f"the {name} split of {dataset.name!r} is empty; evaluate on another split.")

@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from interalia.contexts import device_of
 from interalia.data.dataset import Dataset
-from interalia.errors import UserError
+from interalia.errors import UserError, check_choice
 from interalia.metrics.classifier import Classifier, convolutions, seeded
 from interalia.tasks.calling import in_batches
 
@@ -63,21 +63,18 @@ def extractor_for(
         >>> extractor_for(Dataset("points", vectors, vectors, vectors)).name
         'identity (2 numbers)'
     """
-    if kind not in ("auto", "classifier", "random", "inception"):
-        raise UserError(f"`kind` is {kind!r}; it is 'auto', 'classifier', 'random' or 'inception'.")
+    check_choice("kind", kind, ("auto", "classifier", "random", "inception"))
     if not dataset.is_image:
         return Identity(dataset.shape[0])
-    labelled = dataset.train.y is not None and len(np.unique(dataset.train.y)) > 1
-    if kind == "classifier" and not labelled:
-        raise UserError(
-            f"the data set {dataset.name!r} has no labels of two or more classes, which a classifier is trained on; "
-            "use kind='random'."
-        )
     if kind == "inception":
         return Inception.downloaded(device)
-    if kind == "random" or not labelled:
-        return RandomConvolutions.drawn(dataset.shape, device, seed)
-    return Classifier.of(dataset, device, seed)
+    labelled = dataset.train.y is not None and len(np.unique(dataset.train.y)) > 1
+    if labelled and kind != "random":
+        return Classifier.of(dataset, device, seed)
+    if kind == "classifier":
+        what = f"the data set {dataset.name!r} has no labels of two or more classes, which a classifier is trained on"
+        raise UserError(f"{what}; use kind='random'.")
+    return RandomConvolutions.drawn(dataset.shape, device, seed)
 
 
 @dataclass(frozen=True)
@@ -177,16 +174,13 @@ class Inception:
                 FeatureExtractorInceptionV3,
             )
         except ImportError:
-            raise UserError(
-                "Inception features need torch-fidelity, which is not installed; run "
-                'pip install "interalia[inception]" (its weights, 95 MB, are downloaded at first use).'
-            ) from None
+            how = 'pip install "interalia[inception]" (its weights, 95 MB, are downloaded at first use)'
+            raise UserError(f"Inception features need torch-fidelity, which is not installed; run {how}.") from None
         try:
             network = FeatureExtractorInceptionV3("inception-v3-compat", ["2048", "logits_unbiased"])
         except OSError as error:
-            raise UserError(
-                f"the Inception weights could not be downloaded ({error}); go online once, or use another extractor."
-            ) from error
+            what = f"the Inception weights could not be downloaded ({error})"
+            raise UserError(f"{what}; go online once, or use another extractor.") from error
         return cls(network.eval().to(device))
 
     def __call__(self, x: Tensor) -> Tensor:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 import warnings
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from interalia.data.sampler import permutation
 from interalia.errors import UserError
+from interalia.metrics.distances import check_features, moments
 
 CHUNK = 1000  # rows of a distance matrix that are held at a time
 
@@ -149,25 +151,19 @@ def linear_probe_accuracy(
     mean, std = train.double().mean(0), train.double().std(0)
     std = torch.where(std > 0, std, torch.ones_like(std))  # a feature that never changes stays at zero
 
+    train, test = (train - mean) / std, (test - mean) / std
+
     def accuracy(x: Tensor, y: Tensor, held_x: Tensor, held_y: Tensor, c: float) -> float:
-        from sklearn.exceptions import ConvergenceWarning
         from sklearn.linear_model import LogisticRegression
 
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)  # the last digits of the weights do not matter here
-            probe = LogisticRegression(C=c, max_iter=200).fit(((x - mean) / std).numpy(), y.numpy())
-        return float(probe.score(((held_x - mean) / std).numpy(), held_y.numpy()))
+        return _accuracy(LogisticRegression(C=c, max_iter=200), x, y, held_x, held_y)
 
     if c is None:
         order = permutation(len(train), seed)[:4000]
         held, kept = order[: len(order) // 5], order[len(order) // 5 :]
-        if len(held) == 0 or len(set(train_y[kept].tolist())) < 2:
-            c = 0.1  # too few points to choose by
-        else:
-            c = max(
-                (0.001, 0.01, 0.1, 1.0),
-                key=lambda c: accuracy(train[kept], train_y[kept], train[held], train_y[held], c),
-            )
+        few = len(held) == 0 or len(set(train_y[kept].tolist())) < 2  # too few points to choose by
+        parts = (train[kept], train_y[kept], train[held], train_y[held])
+        c = 0.1 if few else max((0.001, 0.01, 0.1, 1.0), key=lambda c: accuracy(*parts, c))
     return accuracy(train, train_y, test, test_y, c)
 
 
@@ -196,8 +192,7 @@ def svm_errors(
         train, test, held: features, shapes (n, d), (m, d), (k, d).
         train_y, test_y, held_y: labels.
         labels: how many training points a draw shows, a multiple of the number of classes.
-        draws: how many draws.
-        seed: of the draws.
+        draws, seed: how many draws, and the seed of all of them.
 
     Raises:
         UserError: features and labels do not fit, or a class has too few points.
@@ -207,7 +202,6 @@ def svm_errors(
         >>> svm_errors(x, y, 3 * x, y, x, y, labels=2, draws=3)[0]
         [0.0, 0.0, 0.0]
     """
-    from sklearn.exceptions import ConvergenceWarning
     from sklearn.svm import LinearSVC
 
     _check_probe(train, train_y, test, test_y)
@@ -218,33 +212,35 @@ def svm_errors(
         raise UserError(f"`labels` is {labels}, and it must be a multiple of {len(classes)}, the number of classes.")
     random = torch.Generator().manual_seed(seed)
 
+    own = {label: (train_y == label).nonzero().flatten() for label in classes}
+    label, fewest = min(own.items(), key=lambda of_class: len(of_class[1]))
+    if len(fewest) < each:
+        raise UserError(f"there are {len(fewest)} points of class {label}, and {each} are wanted; give fewer labels.")
+
     def draw() -> Tensor:
-        rows = []
-        for label in classes:
-            own = (train_y == label).nonzero().flatten()
-            if len(own) < each:
-                raise UserError(
-                    f"there are {len(own)} points of class {label}, and {each} are asked for; give fewer labels."
-                )
-            rows.append(own[torch.randperm(len(own), generator=random)[:each]])
-        return torch.cat(rows)
+        return torch.cat([rows[torch.randperm(len(rows), generator=random)[:each]] for rows in own.values()])
 
     def error(rows: Tensor, x: Tensor, y: Tensor, c: float) -> float:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)  # the largest C do not converge, and are not the best
-            machine = LinearSVC(C=c, max_iter=200, random_state=seed).fit(train[rows].numpy(), train_y[rows].numpy())
-        return 1 - float(machine.score(x.numpy(), y.numpy()))
+        machine = LinearSVC(C=c, max_iter=200, random_state=seed)  # the largest C do not converge, and are not the best
+        return 1 - _accuracy(machine, train[rows], train_y[rows], x, y)
 
     first = draw()
     c = min(torch.linspace(-20, 20, 26).exp().tolist(), key=lambda c: error(first, held, held_y, c))
     return [error(rows, test, test_y, c) for rows in (first, *(draw() for _ in range(draws - 1)))], c
 
 
+def _accuracy(machine: Any, train: Tensor, train_y: Tensor, test: Tensor, test_y: Tensor) -> float:
+    """Of a classifier of scikit-learn; it need not converge, for the last digits of its weights do not matter."""
+    from sklearn.exceptions import ConvergenceWarning
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        machine.fit(train.numpy(), train_y.numpy())
+    return float(machine.score(test.numpy(), test_y.numpy()))
+
+
 def _check_probe(train: Tensor, train_y: Tensor, test: Tensor, test_y: Tensor) -> None:
-    if train.ndim != 2 or test.ndim != 2 or train.shape[1] != test.shape[1] or not len(train) or not len(test):
-        raise UserError(
-            f"the features have the shapes {tuple(train.shape)} and {tuple(test.shape)}; give (n, d) and (m, d)."
-        )
+    check_features(train, test)
     if len(train) != len(train_y) or len(test) != len(test_y):
         raise UserError(
             f"there are {len(train)} and {len(test)} points with {len(train_y)} and {len(test_y)} labels; "
@@ -293,8 +289,6 @@ def posterior_moments(z_hat: Tensor, prior_mean: float = 0.0, prior_variance: fl
         >>> round(posterior_moments(z + 2).kl - posterior_moments(z).kl, 6)
         2.0
     """
-    from interalia.metrics.distances import moments
-
     mean, covariance = moments(z_hat)
     v = prior_variance
     shift = mean - prior_mean
@@ -371,9 +365,7 @@ def marginal_kl(z_hat: Tensor, prior_mean: float = 0.0, prior_variance: float = 
         >>> round(marginal_kl(z + 0.5) - marginal_kl(z), 6), round(marginal_kl(2 * z) - marginal_kl(z), 3)
         (0.125, 0.807)
     """
-    from interalia.metrics.distances import check_features
-
-    check_features(z_hat, 2)
+    check_features(z_hat, least=2)
     z = z_hat.double()
     m = z.mean(0) - prior_mean
     s = z.var(0) / prior_variance

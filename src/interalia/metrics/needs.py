@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import interalia
+
 if TYPE_CHECKING:
     from interalia.metrics.evidence import Evidence
 
@@ -18,9 +20,7 @@ def translates(e: Evidence) -> bool:
 
 def infers(e: Evidence) -> bool:
     """a game with an encoder"""
-    from interalia.games.capabilities import Infers
-
-    return isinstance(e.game, Infers) and not e.translates
+    return isinstance(e.game, interalia.games.capabilities.Infers) and not e.translates
 
 
 def samples(e: Evidence) -> bool:
@@ -61,16 +61,12 @@ def several_classes(e: Evidence) -> bool:
 
 def untrained(e: Evidence) -> bool:
     """a game of the same networks with random weights, with an encoder"""
-    from interalia.games.capabilities import Infers
-
-    return isinstance(e.untrained, Infers)
+    return isinstance(e.untrained, interalia.games.capabilities.Infers)
 
 
 def centred_prior(e: Evidence) -> bool:
     """a prior whose dimensions are alike"""
-    from interalia.games.capabilities import Generates
-
-    return isinstance(e.game, Generates) and hasattr(e.prior, "mean")
+    return isinstance(e.game, interalia.games.capabilities.Generates) and hasattr(e.prior, "mean")
 
 
 def more_draws_than_latents(e: Evidence) -> bool:
@@ -85,9 +81,7 @@ def classifies(e: Evidence) -> bool:
 
 def recognises(e: Evidence) -> bool:
     """a game that recognises codes"""
-    from interalia.games.capabilities import HasCodes
-
-    return isinstance(e.game, HasCodes)
+    return isinstance(e.game, interalia.games.capabilities.HasCodes)
 
 
 def categorical(e: Evidence) -> bool:

@@ -42,8 +42,8 @@ def structural_similarity(x: Tensor, y: Tensor) -> Tensor:
     """
     if x.shape != y.shape or x.ndim != 4 or min(x.shape[2:]) < SIDE:
         raise UserError(
-            f"the images have the shapes {tuple(x.shape)} and {tuple(y.shape)}; give both in one shape (n, channels, height, "
-            f"width), with at least {SIDE} pixels a side."
+            f"the images have the shapes {tuple(x.shape)} and {tuple(y.shape)}; give one shape (n, channels, height, width), "
+            f"of {SIDE} pixels or more a side."
         )
     x, y = x.double(), y.double()
     mx, my = blur(x), blur(y)

@@ -12,6 +12,9 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+Signs = Mapping[str, float]
+History = Sequence[tuple[int, Signs]]  # the step and the signs of each evaluation, in order
+
 # nothing is called ill before that share of training, or that many steps if they are fewer
 EARLY, EARLY_STEPS = 0.25, 2000
 LASTING = 3  # evaluations that a sign has to last; among more, one may be better by chance, but not the last
@@ -98,7 +101,7 @@ class Rule:
     slack: float = 0.0
     stray: float = 0.3
 
-    def needed(self, signs: Mapping[str, float]) -> int:
+    def needed(self, signs: Signs) -> int:
         """How many held-out examples a verdict takes.
 
         Example:
@@ -109,11 +112,11 @@ class Rule:
         d = signs.get("latents", 0.0)
         return math.ceil(max(self.least + (self.spread / d if d else 0.0), self.each * d))
 
-    def carried(self, signs: Mapping[str, float]) -> bool:
+    def carried(self, signs: Signs) -> bool:
         """Whether there are enough held-out examples; signs that do not say how many rest on enough."""
         return signs.get("examples", math.inf) >= self.needed(signs)
 
-    def value(self, signs: Mapping[str, float]) -> float | None:
+    def value(self, signs: Signs) -> float | None:
         """The sign's value, or None where it was not taken, or rests on too few examples."""
         names = self.sign.split(" - ")
         if any(name not in signs for name in names) or not self.carried(signs):
@@ -121,37 +124,34 @@ class Rule:
         first, *rest = (signs[name] for name in names)
         return first - sum(rest)
 
-    def limit(self, signs: Mapping[str, float]) -> float:
+    def limit(self, signs: Signs) -> float:
         """Where the illness begins at that number of examples."""
         root = math.sqrt(signs.get("judged", math.inf))
         return max(self.bound, self.noise / root) - (1 if self.above else -1) * self.slack / root
 
-    def ill(self, signs: Mapping[str, float]) -> bool:
+    def ill(self, signs: Signs) -> bool:
         value = self.value(signs)
         return value is not None and (value > self.limit(signs) if self.above else value < self.limit(signs))
 
-    def since(self, history: Sequence[tuple[int, Mapping[str, float]]], lasting: int = LASTING) -> int | None:
+    def since(self, history: History, lasting: int = LASTING) -> int | None:
         """The step of the first evaluation in the row of ill ones that ends now; None where it is shorter than `lasting`, or
         where the sign is getting better."""
-        row: list[tuple[int, float]] = []
-        seen: list[Mapping[str, float]] = []
+        row: list[tuple[int, float, Signs]] = []
         excused = False
         for step, signs in reversed(history):
             value = self.value(signs)
-            if value is None:
+            if value is not None and self.ill(signs):
+                row.append((step, value, signs))
+            elif value is None or excused or not row:
                 break
-            if self.ill(signs):
-                row.append((step, value))
-                seen.append(signs)
-            elif row and not excused:
-                excused = True
             else:
-                break
+                excused = True
         if len(row) < lasting:
             return None
-        gained = (row[lasting - 1][1] - row[0][1]) * (1 if self.above else -1)
-        grown = seen[0].get(self.unless, 0.0) - seen[lasting - 1].get(self.unless, 0.0)
-        root = math.sqrt(seen[0].get("examples", math.inf))
+        (_, now, last), (_, then, first) = row[0], row[lasting - 1]
+        gained = (then - now) * (1 if self.above else -1)
+        grown = last.get(self.unless, 0.0) - first.get(self.unless, 0.0)
+        root = math.sqrt(last.get("examples", math.inf))
         better = gained > self.gain + self.stray / root or grown > GROWN + GROWN_BY_CHANCE / root
         return None if better else row[-1][0]
 
@@ -244,10 +244,7 @@ class Finding:
 
 
 def findings(
-    history: Sequence[tuple[int, Mapping[str, float]]],
-    steps: int,
-    run: Mapping[str, Any] | None = None,
-    refused: Collection[str] = (),
+    history: History, steps: int, run: Mapping[str, Any] | None = None, refused: Collection[str] = ()
 ) -> list[Finding]:
     """What is wrong, worst first, by the signs of all evaluations so far.
 
@@ -276,17 +273,15 @@ def advised(history: Sequence[Mapping[str, float]], refused: Collection[str] = (
         >>> advised([{"ratio": 0.99}])[0].name, advised([{"ratio": 0.5}, {"ratio": 0.99}])
         ('encoder ignored', [])
     """
-    lasting = min(LASTING, len(history))
-    return [
-        Finding(
-            rule.name, since, f"{words}{f', since evaluation {since}' if len(history) > 1 else ''}; try {rule.advice}"
-        )
-        for rule, since, words, _ in _lasting(list(enumerate(history, 1)), lasting, refused)
-    ]
+    found = []
+    for rule, since, words, _ in _lasting(list(enumerate(history, 1)), min(LASTING, len(history)), refused):
+        when = f", since evaluation {since}" if len(history) > 1 else ""
+        found.append(Finding(rule.name, since, f"{words}{when}; try {rule.advice}"))
+    return found
 
 
 def _lasting(
-    history: Sequence[tuple[int, Mapping[str, float]]], lasting: int, refused: Collection[str]
+    history: History, lasting: int, refused: Collection[str]
 ) -> Iterator[tuple[Rule, int, str, Mapping[str, float]]]:
     """Each rule that is broken and lasts, since when, in words, and by which signs."""
     for rule in RULES:
@@ -314,19 +309,12 @@ def untried(remedy: str, run: Mapping[str, Any], refused: Collection[str]) -> st
     return " or ".join(left) or "smaller --rates, or another --seed"
 
 
-def _counted(
-    history: Sequence[tuple[int, Mapping[str, float]]], steps: int
-) -> Sequence[tuple[int, Mapping[str, float]]]:
+def _counted(history: History, steps: int) -> History:
     """The evaluations from which something can be called ill."""
     return [(step, signs) for step, signs in history if step >= min(EARLY * steps, EARLY_STEPS)]
 
 
-def verdict(
-    history: Sequence[tuple[int, Mapping[str, float]]],
-    steps: int,
-    run: Mapping[str, Any] | None = None,
-    refused: Collection[str] = (),
-) -> str:
+def verdict(history: History, steps: int, run: Mapping[str, Any] | None = None, refused: Collection[str] = ()) -> str:
     """One line: what is wrong and what to try, or that nothing is, or that it is too early to tell, or that a sign is beyond
     its bound and has not been for long, or is getting better, or that there are too few held-out examples for a verdict, on
     everything or on something; with the signs that count.
@@ -347,17 +335,17 @@ def verdict(
     return word + shown + (open_questions(signs, refused) if word == HEALTHY else "") + "."
 
 
-def too_few(signs: Mapping[str, float]) -> str:
+def too_few(signs: Signs) -> str:
     """Why there is no verdict at all."""
     return f"there are {signs['examples']:.0f} held-out examples, and at least {LEAST} are needed"
 
 
-def unsettled(signs: Mapping[str, float], refused: Collection[str] = ()) -> list[Rule]:
+def unsettled(signs: Signs, refused: Collection[str] = ()) -> list[Rule]:
     """The rules that these signs break, whether that lasts or not."""
     return [rule for rule in RULES if rule.name not in refused and rule.ill(signs)]
 
 
-def shown_of(signs: Mapping[str, float]) -> str:
+def shown_of(signs: Signs) -> str:
     """The signs that count, in brackets.
 
     Example:
@@ -369,7 +357,7 @@ def shown_of(signs: Mapping[str, float]) -> str:
     return f" ({', '.join(parts)})" if parts else ""
 
 
-def open_questions(signs: Mapping[str, float], refused: Collection[str] = ()) -> str:
+def open_questions(signs: Signs, refused: Collection[str] = ()) -> str:
     """On what there is no verdict although it was looked at, and why; empty where there is one on everything.
 
     Example:
@@ -382,10 +370,8 @@ def open_questions(signs: Mapping[str, float], refused: Collection[str] = ()) ->
     for rule in RULES:
         looked = any(name in signs for name in rule.sign.split(" - ")) or (rule.each and "latents" in signs)
         if rule.name not in refused and looked and not rule.carried(signs):
-            found += (
-                f'; {SILENT} on "{rule.name}", which takes {rule.needed(signs)} held-out examples, and there are '
-                f"{signs['examples']:.0f}"
-            )
+            few = f"{rule.needed(signs)} held-out examples, and there are {signs['examples']:.0f}"
+            found += f'; {SILENT} on "{rule.name}", which takes {few}'
     if "readable" in signs and "obeyed" not in signs and "labels ignored" not in refused:
         found += f'; {SILENT} on "labels ignored", for held-out data have hardly the labels of their neighbours'
     return found

@@ -15,24 +15,13 @@ from torch.nn.functional import softplus
 
 from interalia.conditionals import StandardNormal, Uniform, drawn
 from interalia.contexts import device_of, frozen, full, precision_context, quietly, resolve_precision
-from interalia.errors import UserError
+from interalia.errors import UserError, check_choice
 from interalia.games.capabilities import Generates, HasLikelihood, Infers, Simulates, require
 from interalia.games.game import Game
 from interalia.games.variational import Variational
+from interalia.metrics.likelihood import hamiltonian
 from interalia.metrics.likelihood.estimate import GIVEN, Estimate, Sandwich, checked, counted, gathered, rows_that_fit
-from interalia.metrics.likelihood.hamiltonian import (
-    TARGET,
-    Bridge,
-    Density,
-    State,
-    differentiated,
-    jittered,
-    normal,
-    product,
-    stays,
-    transition,
-    tuned,
-)
+from interalia.metrics.likelihood.hamiltonian import TARGET, Bridge, Density, State
 
 Path = Literal["sigmoidal", "linear"]
 Precision = Literal["auto", "fp32", "bf16"]
@@ -46,6 +35,10 @@ NARROWEST = 1e-4  # a standard deviation of q0: a collapsed one would stop every
 @dataclass(frozen=True)
 class Settings:
     """How chains are run.
+
+    Step sizes are one for each image and place on the path, times q0's standard deviations; they are tuned in a run of their
+    own and are then frozen. A run costs (T - 1) `leapfrog` + 1 gradients a chain, and the tuning about a tenth of that, or
+    68 transitions where that is more.
 
     Attributes:
         chains: of each image.
@@ -70,14 +63,12 @@ class Settings:
 
     @property
     def words(self) -> str:
-        start = "the prior"
-        if self.initial == "posterior":
-            start = "the Gaussian of the encoder's moments" + f" (of {DRAWS} draws)" * self.drawn
+        posterior = "the Gaussian of the encoder's moments" + f" (of {DRAWS} draws)" * self.drawn
+        coarse = ", gradients within trajectories in bf16" * (self.precision == "bf16")
         return (
             f"{self.chains} chain{'s' * (self.chains > 1)}, {self.temperatures:,} temperatures, {self.leapfrog} leapfrog "
-            f"steps, {self.path} path from {start}, steps tuned to acceptance {TARGET:g} in a run of their own, then frozen"
-            + ", gradients within trajectories in bf16"
-            * (self.precision == "bf16")
+            f"steps, {self.path} path from {posterior if self.initial == 'posterior' else 'the prior'}, steps tuned to "
+            f"acceptance {TARGET:g} in a run of their own, then frozen{coarse}"
         )
 
 
@@ -101,47 +92,35 @@ def annealed_importance(
         z_t from z_{t-1} by Hamiltonian Monte Carlo on f_t(z) = q0(z | x)^(1 - b_t) p(x, z)^(b_t)
         log p(x) is about log (1 / chains) sum_c w_c,   and E[w] = p(x) exactly
 
-    It needs p(x | z) and p(z) and their gradients, and no log q(z | x): encoders without a density serve as well, and
-    decoders without an encoder. Step sizes are one for each image and place on the path, times q0's standard deviations;
-    they are tuned in a run of their own and are then frozen. A run costs (T - 1) `leapfrog` + 1 gradients a chain, and the
-    tuning about a tenth of that, or 68 transitions where that is more.
-
-    See also:
-        bidirectional_check, which is done with the same settings and comes with the answer.
+    It needs p(x | z) and p(z) and their gradients, and no log q(z | x): encoders without a density serve as well.
 
     References:
         Annealed Importance Sampling, Radford M. Neal, 2001, https://arxiv.org/abs/physics/9803008
-        On the Quantitative Analysis of Decoder-Based Generative Models, Yuhuai Wu, Yuri Burda, Ruslan Salakhutdinov,
-        Roger Grosse, 2017, https://arxiv.org/abs/1611.04273
+        On the Quantitative Analysis of Decoder-Based Generative Models, Yuhuai Wu and others, 2017,
+        https://arxiv.org/abs/1611.04273
 
     Arguments:
-        game: a game whose decoder and prior have densities, such as VAE or AVB.
-        x: images, shape (n, ...), as the game was trained on.
+        game, x: a game whose decoder and prior have densities, such as VAE, and images as it was trained on, shape (n, ...).
         chains, temperatures, leapfrog, path: see `Settings`.
         initial: "posterior" or "prior"; by default the first where there is an encoder and the prior is not bounded.
         simulated: images of the bidirectional check; 0 leaves it out.
-        seed: of all draws; equal numbers need the same `rows` too.
-        rows: how many pairs (x, z) to look at at once; by default as many as fit the memory and are quick; all chains of an
-            image are run together.
-        binarised: how x was binarised, "none", "fixed" or "fresh", for the protocol.
+        seed, rows, binarised: as for `elbo`; all chains of an image are run together.
         precision: "fp32", "bf16", or "auto": bf16 for convolutions where the processor multiplies it by itself.
 
     Returns:
-        One number for each image, with the mean acceptance and the check; see `Estimate`. An interrupted estimate is one of
-        the images that were done, and has no check.
+        One number for each image, with the mean acceptance and a `bidirectional_check` of the same settings; see `Estimate`.
+        An interrupted estimate is one of the images that were done, and has no check.
 
     Raises:
-        UserError: the decoder or the prior has no density, x does not fit the game, p(x | z) is one of zeros and ones and
-            x is not, there is no encoder that "posterior" asks for, or a number is under 1.
+        UserError: as for `bidirectional_check`; x does not fit the game, or p(x | z) is one of zeros and ones and x is not.
 
     Example:
         >>> from interalia.conditionals import Dirac, Gaussian
         >>> from interalia.games import VAE
         >>> from interalia.networks.mlp import MLP
         >>> game = VAE(Gaussian(MLP(2, 6)), Dirac(MLP(3, 2)), StandardNormal(3), sigma=1.0)
-        >>> found = annealed_importance(game, torch.zeros(5, 2), chains=2, temperatures=10, leapfrog=2, simulated=3)
-        >>> found.values.shape, len(found.check.lower)
-        (torch.Size([5]), 3)
+        >>> annealed_importance(game, torch.zeros(5, 2), chains=2, temperatures=10, leapfrog=2, simulated=3).values.shape
+        torch.Size([5])
     """
     settings = settings_for(game, chains, temperatures, leapfrog, path, initial, precision)
     if simulated < 0:
@@ -150,10 +129,8 @@ def annealed_importance(
     found, rows = estimate(game, x, settings, seed, rows, binarised)
     if simulated and not found.interrupted:
         with contextlib.suppress(KeyboardInterrupt):  # the estimate is there; it says that it has no check
-            check = bidirectional_check(
-                game, simulated, chains, temperatures, leapfrog, path, initial, seed, rows, precision
-            )
-            found = replace(found, check=check)
+            every = (chains, temperatures, leapfrog, path, initial, seed, rows, precision)
+            found = replace(found, check=bidirectional_check(game, simulated, *every))
     return found
 
 
@@ -245,19 +222,15 @@ def settings_for(
         UserError: a number is under 1, or there is no such path, start or precision.
     """
     counted(chains=chains, temperatures=temperatures, leapfrog=leapfrog)
-    if path not in ("sigmoidal", "linear"):
-        raise UserError(f"`path` is {path!r}; it is 'sigmoidal' or 'linear'.")
-    if initial not in ("posterior", "prior", None):
-        raise UserError(f"`initial` is {initial!r}; it is 'posterior' or 'prior'.")
-    if precision not in ("auto", "fp32", "bf16"):
-        raise UserError(f"`precision` is {precision!r}; it is 'auto', 'fp32' or 'bf16'.")
+    check_choice("path", path, ("sigmoidal", "linear"))
+    check_choice("precision", precision, ("auto", "fp32", "bf16"))
+    if initial is not None:
+        check_choice("initial", initial, ("posterior", "prior"))
     encoder = game.encoder if isinstance(game, Infers) else None
     model = require(game, Generates, "annealed importance sampling")
     if initial == "posterior" and encoder is None:
-        raise UserError(
-            f"the posterior as a start needs an encoder, and this {type(game).__name__} has none; start from the prior "
-            f"(`initial='prior'`)."
-        )
+        lacking = f"the posterior as a start needs an encoder, and this {type(game).__name__} has none"
+        raise UserError(f"{lacking}; start from the prior (`initial='prior'`).")
     if initial is None:
         # a Gaussian has mass where a bounded prior has none: chains that start there are lost, and the reverse run cannot
         # come to them, so that the check keeps a gap
@@ -305,17 +278,20 @@ class Ends:
     def of(cls, game: Game, x: Tensor, settings: Settings) -> Ends:
         model = require(game, HasLikelihood, "annealed importance sampling")
         count, prior = len(x) * settings.chains, model.prior
-        p_z = differentiated(prior.log_prob)
+        p_z = hamiltonian.differentiated(prior.log_prob)
         unit = x.new_ones(count, prior.size)
         if isinstance(prior, StandardNormal):
-            p_z = normal(x.new_zeros(prior.size), x.new_ones(prior.size))
-        p = product(likelihood(model, x.repeat_interleave(settings.chains, dim=0), settings.precision), p_z)
+            p_z = hamiltonian.normal(x.new_zeros(prior.size), x.new_ones(prior.size))
+        p = hamiltonian.product(likelihood(model, x.repeat_interleave(settings.chains, dim=0), settings.precision), p_z)
         if settings.initial == "prior":
             return cls(Bridge(p_z, p), lambda: prior.sample((count,)), unit, settings.chains)
         mean, variance = (part.repeat_interleave(settings.chains, dim=0) for part in moments(game, x, settings.chains))
         scale = variance.sqrt().clamp(min=NARROWEST)
         return cls(
-            Bridge(normal(mean, scale), p), lambda: mean + scale * torch.randn_like(mean), scale, settings.chains
+            Bridge(hamiltonian.normal(mean, scale), p),
+            lambda: mean + scale * torch.randn_like(mean),
+            scale,
+            settings.chains,
         )
 
 
@@ -344,7 +320,7 @@ def likelihood(game: HasLikelihood, x: Tensor, precision: str = "fp32") -> Densi
     if not isinstance(game, Variational) or any(
         getattr(kind, name) is not getattr(Variational, name) for name in ("log_likelihood", "log_density")
     ):
-        return differentiated(lambda z: game.log_likelihood(x, z))
+        return hamiltonian.differentiated(lambda z: game.log_likelihood(x, z))
     signs, against, variance, unknown = 2 * x - 1, 1 - 2 * x, game.sigma**2, x.new_zeros(len(x))
     coarse = precision_context(precision, x.device)
 
@@ -393,8 +369,8 @@ def anneal(
     for t in range(1, last + 1):
         log_w += (b[t] - b[t - 1]) * (state.log_p.double() - state.log_q.double())
         if t < last:
-            step = jittered(steps[t].repeat_interleave(ends.chains))[:, None] * ends.scale
-            state, chance = transition(ends.bridge, state, b[t], step, leapfrog)
+            step = hamiltonian.jittered(steps[t].repeat_interleave(ends.chains))[:, None] * ends.scale
+            state, chance = hamiltonian.transition(ends.bridge, state, b[t], step, leapfrog)
             chances += chance
         tell(1 / last)
     return log_w.unflatten(0, shape), chances.unflatten(0, shape).mean(1) / max(1, last - 1)
@@ -405,14 +381,22 @@ def part_of(tell: Callable[[float], None], share: float) -> Callable[[float], No
     return lambda done: tell(done * share)
 
 
+def prepared(
+    ends: Ends, settings: Settings, runs: int, tell: Callable[[float], None]
+) -> tuple[Tensor, Tensor, Callable[[float], None]]:
+    """The path, the steps that are tuned along it, and what each of so many runs tells of its progress."""
+    path = betas(settings.temperatures, settings.path)
+    tuning = sum(hamiltonian.stays(settings.temperatures))
+    first = tuning / (tuning + runs * settings.temperatures)
+    told, counts = part_of(tell, first), (settings.chains, settings.leapfrog)
+    steps = hamiltonian.tuned(ends.bridge, ends.draw(), ends.scale, path, *counts, told)
+    return path, steps, part_of(tell, (1 - first) / runs)
+
+
 def forward(ends: Ends, settings: Settings, tell: Callable[[float], None]) -> tuple[Tensor, Tensor]:
     """log p(x) from below and the acceptance, each of shape (n,)."""
-    path = betas(settings.temperatures, settings.path)
-    tuning = sum(stays(settings.temperatures))
-    first = tuning / (tuning + settings.temperatures)
-    steps = tuned(ends.bridge, ends.draw(), ends.scale, path, settings.chains, settings.leapfrog, part_of(tell, first))
-    state = ends.bridge.at(ends.draw())
-    log_w, chance = anneal(ends, state, path, steps, settings.leapfrog, part_of(tell, 1 - first))
+    path, steps, tell = prepared(ends, settings, 1, tell)
+    log_w, chance = anneal(ends, ends.bridge.at(ends.draw()), path, steps, settings.leapfrog, tell)
     return log_w.logsumexp(1) - math.log(settings.chains), chance
 
 
@@ -420,13 +404,9 @@ def sandwich(
     ends: Ends, z_star: Tensor, settings: Settings, tell: Callable[[float], None]
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Lower bound, upper bound and acceptance, each of shape (n,), where z_star, shape (n, d), are draws of p(z | x)."""
-    path = betas(settings.temperatures, settings.path)
-    tuning = sum(stays(settings.temperatures))
-    first = tuning / (tuning + 2 * settings.temperatures)
-    half = part_of(tell, (1 - first) / 2)
-    steps = tuned(ends.bridge, ends.draw(), ends.scale, path, settings.chains, settings.leapfrog, part_of(tell, first))
-    up, rising = anneal(ends, ends.bridge.at(ends.draw()), path, steps, settings.leapfrog, half)
+    path, steps, tell = prepared(ends, settings, 2, tell)
+    up, rising = anneal(ends, ends.bridge.at(ends.draw()), path, steps, settings.leapfrog, tell)
     start = ends.bridge.at(z_star.repeat_interleave(settings.chains, dim=0))
-    down, falling = anneal(ends, start, path.flip(0), steps.flip(0), settings.leapfrog, half)
+    down, falling = anneal(ends, start, path.flip(0), steps.flip(0), settings.leapfrog, tell)
     count = math.log(settings.chains)
     return up.logsumexp(1) - count, count - down.logsumexp(1), (rising + falling) / 2

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -109,10 +110,8 @@ class Estimate:
     @property
     def words(self) -> str:
         """The protocol with the number of images, and the check where there is one."""
-        done = f"{len(self.values):,} of {self.images:,} images" + (
-            ", interrupted: a random part of them" if self.interrupted else ""
-        )
-        parts = [f"{done}; {self.protocol}"]
+        interrupted = ", interrupted: a random part of them" * self.interrupted
+        parts = [f"{len(self.values):,} of {self.images:,} images{interrupted}; {self.protocol}"]
         if self.acceptance is not None:
             parts.append(f"acceptance {self.acceptance:.2f}")
             parts.append("no bidirectional check" if self.check is None else f"bidirectional check: {self.check.words}")
@@ -130,20 +129,16 @@ def checked(game: Game, x: Tensor) -> None:
     check_images(game, x)
     likely = require(game, HasLikelihood, "an estimate of log p(x)")
     with quietly(game):
-        z = likely.prior.sample((1,))
-        likely.log_joint(
-            torch.zeros_like(x[:1]).to(next(game.parameters())), z
-        )  # raises where the prior has no density
+        like = next(game.parameters())
+        likely.log_joint(torch.zeros_like(x[:1]).to(like), likely.prior.sample((1,)))  # raises where it has no density
     if not x.isfinite().all():
         raise UserError("the images hold NaN or infinite values; give finite ones.")
-    if likely.binary:
-        between = x[(x != 0) & (x != 1)]
-        if len(between):
-            raise UserError(
-                f"this {type(game).__name__}'s p(x | z) is one of zeros and ones, and the images hold other values, such as "
-                f"{float(between[0]):.3g}; binarise them: train the run with `binarise='fresh'` (or fixed), which "
-                f"measures it on such images too."
-            )
+    if likely.binary and len(between := x[(x != 0) & (x != 1)]):
+        raise UserError(
+            f"this {type(game).__name__}'s p(x | z) is one of zeros and ones, and the images hold other values, such as "
+            f"{float(between[0]):.3g}; binarise them: train the run with `binarise='fresh'` (or fixed), which "
+            f"measures it on such images too."
+        )
 
 
 def counted(**counts: int) -> None:
@@ -158,29 +153,23 @@ def free_bytes(device: torch.device) -> float:
     if device.type != "cpu":
         return free_memory(device)
     free = []
-    meminfo = Path("/proc/meminfo")
-    if meminfo.exists():
-        fields = dict(line.split(":", 1) for line in meminfo.read_text().splitlines() if ":" in line)
-        if "MemAvailable" in fields:
-            free.append(1024.0 * int(fields["MemAvailable"].split()[0]))
-    try:  # a container's own limit
+    with suppress(OSError, KeyError):  # what Linux says
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        fields = dict(line.split(":", 1) for line in lines if ":" in line)
+        free.append(1024.0 * int(fields["MemAvailable"].split()[0]))
+    with suppress(OSError, ValueError):  # a container's own limit
         group = Path("/sys/fs/cgroup")
         free.append(float((group / "memory.max").read_text()) - float((group / "memory.current").read_text()))
-    except (OSError, ValueError):
-        pass
-    if not free:
-        free.append(float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")) / 4)
-    return max(0.0, min(free))
+    return max(0.0, min(free or [float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")) / 4]))
 
 
 def bytes_a_row(game: Game) -> int:
     """What one pair (x, z) takes while p(x | z) is looked at: the answers of all layers of the decoder, and x."""
-    total = 0
+    sizes: list[int] = []
 
     def count(module: nn.Module, given: Any, answer: Any) -> None:
-        nonlocal total
         if isinstance(answer, Tensor):
-            total += answer.numel() * answer.element_size()
+            sizes.append(answer.nbytes)
 
     model = require(game, Generates, "an estimate of log p(x)")
     leaves = [module for module in model.decoder.modules() if next(module.children(), None) is None]
@@ -191,7 +180,7 @@ def bytes_a_row(game: Game) -> int:
     finally:
         for handle in handles:
             handle.remove()
-    return max(1, (total + mean.numel() * mean.element_size()) // 2)
+    return max(1, (sum(sizes) + mean.nbytes) // 2)
 
 
 def rows_that_fit(game: Game) -> int:
@@ -220,12 +209,10 @@ def gathered(
     Raises:
         KeyboardInterrupt: nothing is done yet.
     """
-    order = permutation(images, seed)
-    done: list[Tensor] = []
-    found: list[Tensor] = []
+    done: list[tuple[Tensor, Tensor]] = []
     with progress(about, images) as advance, flushed():
         try:
-            for rows in order.split(chunk):
+            for rows in permutation(images, seed).split(chunk):
                 told = 0.0
 
                 def tell(share: float, count: int = len(rows)) -> None:
@@ -235,14 +222,13 @@ def gathered(
 
                 numbers = work(rows, tell).double().cpu()
                 advance(len(rows) - told)
-                done.append(rows)
-                found.append(numbers)
+                done.append((rows, numbers))
         except KeyboardInterrupt:
             if not done:
                 raise KeyboardInterrupt(
                     f"interrupted before the first {min(chunk, images):,} images were done, which are taken at once; there "
                     f"is no estimate yet. Ask for fewer `temperatures`, or a smaller `count`."
                 ) from None
-    rows = torch.cat(done)
+    rows, found = map(torch.cat, zip(*done, strict=True))
     back = rows.argsort()
-    return rows[back], torch.cat(found)[back]
+    return rows[back], found[back]

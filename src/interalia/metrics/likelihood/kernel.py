@@ -18,6 +18,7 @@ from torch import Tensor
 from interalia.data.sampler import permutation
 from interalia.errors import UserError
 from interalia.games.game import Game
+from interalia.metrics.distances import check_features
 from interalia.metrics.likelihood.estimate import GIVEN, SHARE, Estimate, counted, free_bytes, gathered
 
 GRID = tuple(0.02 * 1.05**i for i in range(67))  # 0.02 to 0.50 in steps of 5 %: half a step off costs d/1700 nats
@@ -153,8 +154,7 @@ def centres_of(game: Game, samples: int, seed: int, y: ArrayLike | None) -> tupl
     drawn = "draws of p(x | z)"
     if game.data.condition:
         (told,) = tasks.told(game, y, 0 if y is None else len(y))  # type: ignore[arg-type]
-        told = told[permutation(len(told), seed)]
-        told = told[torch.arange(samples) % len(told)]
+        told = told[permutation(len(told), seed)[torch.arange(samples) % len(told)]]
         drawn = f"draws of p(x | z, y) with the {game.data.y} of validation data"
     return tasks.generate(game, samples, seed, y=told, how="sample"), drawn
 
@@ -273,10 +273,8 @@ def held_out_bandwidth(samples: Tensor, validation: Tensor, grid: Sequence[float
 def _cross_validated(samples: Tensor, folds: int, grid: Sequence[float]) -> Tensor:
     """sum_k sum_{x in fold k} log p_h(x | the other folds), the folds of consecutive samples, for each h of the grid."""
     parts = samples.tensor_split(folds)
-    totals = torch.zeros(len(grid), dtype=torch.float64)
-    for k, fold in enumerate(parts):
-        totals += log_densities(fold, torch.cat(parts[:k] + parts[k + 1 :]), grid).sum(1)
-    return totals
+    scores = (log_densities(fold, torch.cat(parts[:k] + parts[k + 1 :]), grid).sum(1) for k, fold in enumerate(parts))
+    return sum(scores, torch.zeros(len(grid), dtype=torch.float64))
 
 
 def _narrowed(grid: Sequence[float], n: int, score: Callable[[Sequence[float], int], Tensor]) -> float:
@@ -300,19 +298,8 @@ def _narrowed(grid: Sequence[float], n: int, score: Callable[[Sequence[float], i
 
 def _checked(points: Tensor, samples: Tensor, bandwidths: Sequence[float]) -> tuple[Tensor, Tensor]:
     """Points and samples as rows of float64."""
-    for name, part in (("points", points), ("samples", samples)):
-        if part.ndim < 2 or not len(part):
-            raise UserError(f"the {name} have the shape {tuple(part.shape)}; give at least one, in the shape (n, ...).")
-    x, c = points.flatten(1).cpu().double(), samples.flatten(1).cpu().double()
-    if x.shape[1] != c.shape[1]:
-        raise UserError(
-            f"a point has {x.shape[1]} numbers and a sample {c.shape[1]}; give data and samples of the same shape."
-        )
-    for name, rows in (("points", x), ("samples", c)):
-        if not rows.isfinite().all():
-            raise UserError(
-                f"the {name} hold NaN or infinite values; give finite ones, such as an earlier checkpoint's."
-            )
+    x, c = (part.flatten(1).cpu().double() if part.ndim > 1 else part for part in (points, samples))
+    check_features(x, c, names=("points", "samples"))
     if not bandwidths or not all(0 < h < math.inf for h in bandwidths):
         raise UserError(f"the bandwidths are {list(bandwidths)}; give at least one, all of them positive numbers.")
     return x, c
