@@ -1,11 +1,9 @@
-"""The frame of experiments: rows that are worked out one by one, kept, summed up over seeds, and set beside the paper's.
-
-Each finished row is kept on disk, so that an interrupted experiment goes on where it stopped; the table is written as
-Markdown and JSON.
-"""
+"""The frame of experiments: rows that are worked out one by one, kept on disk, so that an interrupted experiment goes on
+where it stopped, summed up over seeds, and set beside the paper's; in Markdown and JSON."""
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 import shutil
@@ -233,12 +231,11 @@ def summary(values: Sequence[Values]) -> dict[str, tuple[float, float | None]]:
         >>> summary([{"modes": 24.0}, {"modes": 25.0, "error": 0.5}])
         {'modes': (24.5, 0.5), 'error': (0.5, None)}
     """
-    found: dict[str, tuple[float, float | None]] = {}
-    for key in dict.fromkeys(key for row in values for key in row):
-        numbers = [row[key] for row in values if key in row]
-        error = statistics.stdev(numbers) / len(numbers) ** 0.5 if len(numbers) > 1 else None
-        found[key] = (statistics.fmean(numbers), error)
-    return found
+    columns = {key: [row[key] for row in values if key in row] for key in dict.fromkeys(itertools.chain(*values))}
+    return {
+        key: (statistics.fmean(numbers), statistics.stdev(numbers) / len(numbers) ** 0.5 if len(numbers) > 1 else None)
+        for key, numbers in columns.items()
+    }
 
 
 def spread(experiment: Experiment, values: Sequence[Values]) -> dict[str, tuple[float, float]]:
@@ -263,8 +260,7 @@ def ours(experiment: Experiment, table: Rows, name: str) -> list[str]:
     lost = len(rows) - len(values)
     lacking = sorted({row["seed"] for row in table} - {row["seed"] for row in rows})
     count = str(len(rows)) + (f", {lost} diverged" if lost else "")
-    if lacking:
-        count += f", without seed{'s' * (len(lacking) > 1)} {', '.join(map(str, lacking))}"
+    count += f", without seed{'s' * (len(lacking) > 1)} {', '.join(map(str, lacking))}" if lacking else ""
     return [count, *cells, f"{rows[0]['steps']:,}", f"{statistics.fmean(row['seconds'] for row in rows):.0f}"]
 
 

@@ -1,7 +1,5 @@
-"""An experiment as a table: rows are runs, columns are metrics of the trained games.
-
-The frame owns seeds, data folder, quick form, length, names of folders and the order of rows that need another run first.
-"""
+"""An experiment as a table: rows are runs, columns are metrics of the trained games. The frame owns seeds, data folder,
+quick form, length, names of folders and the order of rows that need another run first."""
 
 from __future__ import annotations
 
@@ -210,10 +208,10 @@ class Study(Experiment):
             return self.diverged
         for draw in self.pictures if trial.trained else ():
             draw(trial)
-        found = {
+        taken = {
             key: c.take(trial) if isinstance(c, Column) else trial.values.get(key) for key, c in self.columns.items()
         }
-        return {key: value for key, value in {**found, **trial.values}.items() if value is not None}
+        return {key: value for key, value in {**taken, **trial.values}.items() if value is not None}
 
     def protocol(self, setting: Setting) -> dict[str, str]:
         runs = {name: run for name, (_, run) in self.prepared(setting).items() if run.steps}
