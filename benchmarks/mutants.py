@@ -54,7 +54,7 @@ ROOMS = {
     "games": ["games"],
     "divergences": ["divergences.py"],
     "dynamics": ["dynamics.py"],
-    "penalties": ["penalties.py"],
+    "penalties": ["penalties.py", "pools.py"],
     "conditionals": ["conditionals"],
     "disturbances": ["disturbances.py"],
     "metrics": ["metrics"],

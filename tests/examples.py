@@ -9,13 +9,16 @@ from collections.abc import Callable, Iterable
 from types import SimpleNamespace
 from typing import Any, TypeVar
 
+import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from interalia import runs
 from interalia.adversarial import divergences
 from interalia.conditionals import Recurrent
+from interalia.data.mnist import TYPES
 from interalia.errors import UserError
 from interalia.games import REGISTRY, Game
 from interalia.games.feeds import PartlyLabeled
@@ -164,3 +167,11 @@ def drawing(latent: int, shape: tuple[int, ...] = (1, 8, 8), **settings: object)
     made: Any = FAMILIES["draw"](**settings)  # type: ignore[arg-type]
     x, z = Space("x", shape, "unit"), Space("z", (latent,))
     return made.make(Recurrent.asks((x,), z)), made.make(Map((z,), x))
+
+
+def write_idx(array: NDArray[np.generic]) -> bytes:
+    """The bytes of an IDX file."""
+    dtype = array.dtype.newbyteorder(">")
+    codes = {np.dtype(text): code for code, text in TYPES.items()}
+    sizes = np.array(array.shape, ">u4").tobytes()
+    return bytes([0, 0, codes[dtype], array.ndim]) + sizes + array.astype(dtype).tobytes()

@@ -14,7 +14,7 @@ from interalia import games, networks
 from interalia.conditionals import CONDITIONALS, PRIORS, Dirac, Gaussian, Implicit, StandardNormal
 from interalia.errors import UserError
 from interalia.games import ALI, REGISTRY, Game, building
-from interalia.games.needs import Chain, Decoder, Encoder, Given, Needs, Setup, Translator, critics, declared
+from interalia.games.needs import Chain, Decoder, Encoder, Given, Needs, Setup, critics, declared
 from interalia.networks import REGISTRY as FAMILIES
 from interalia.networks import Critic, Family, Map
 from interalia.networks.family import DEMANDS, onto
@@ -349,7 +349,7 @@ def test_terms_are_wanted_apart_where_a_critic_sees_several_variables() -> None:
 def test_needs_of_kinds_without_data() -> None:
     for kind in REGISTRY.values():
         for name, need in declared(kind).items():
-            assert isinstance(need, Encoder | Decoder | Chain | Translator | Given | Critic), name
+            assert isinstance(need, Encoder | Decoder | Chain | Map | Given | Critic), name
     assert [critic.names for critic in critics(ALI)] == ["(x, z)"]
 
     class Python(ALI):

@@ -9,6 +9,7 @@ import inspect
 import itertools
 import math
 from collections.abc import Callable
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -42,12 +43,9 @@ from interalia.conditionals import (
     gaussian_process,
     paired,
 )
-from interalia.conditionals.auxiliary import AuxiliaryDistribution
 from interalia.conditionals.base import bent
-from interalia.conditionals.gaussian_process import GaussianProcessDistribution
-from interalia.conditionals.hamiltonian import HamiltonianDistribution, leapfrog
+from interalia.conditionals.hamiltonian import leapfrog
 from interalia.conditionals.paired import Paired, normal, perceptron
-from interalia.conditionals.recurrent import RecurrentDistribution
 from interalia.conditionals.spanned import Basis, SpannedDistribution
 from interalia.errors import UserError
 from interalia.networks.mlp import MLP
@@ -144,7 +142,7 @@ def test_constants_are_as_documented() -> None:
 
 def test_distributions_tell_their_shapes_and_take_any_numbers() -> None:
     zeros = torch.zeros(5, 3)
-    planar = flows.PlanarDistribution(zeros, zeros, torch.zeros(5, 2, 3), torch.zeros(5, 2, 3), torch.zeros(5, 2))
+    planar = Planar(nn.Identity(), 3, flows=2).of(torch.zeros(5, 7 * 3))
     spanned = SpannedDistribution(zeros, torch.zeros(5, 2, 3), None)  # type: ignore[arg-type]
     flowed = flows.Flowed(zeros, zeros, zeros, nn.Identity())
     for q in (Point(zeros), planar, spanned, flowed):
@@ -182,13 +180,12 @@ def test_drawn_takes_the_density_of_its_own_draw() -> None:
     close(log_q, density(z, mu, rows([math.log(0.5), math.log(2.0)])))
     assert z.requires_grad
 
-    class Own(Paired):
-        def rsample_and_log_prob(self) -> tuple[Tensor, Tensor]:
-            return mu, mu[:, 0]
-
-    assert drawn(Own(mu))[0] is mu
-    assert torch.equal(drawn(Own(mu))[1], mu[:, 0])
-    assert Own(mu).rsample() is mu
+    own = Paired(mu, lambda: 2 * mu, lambda: (mu, mu[:, 0]), lambda z: z[:, 1])
+    assert drawn(own)[0] is mu
+    assert torch.equal(drawn(own)[1], mu[:, 0])
+    assert own.rsample() is mu
+    assert torch.equal(own.mean, 2 * mu)
+    assert torch.equal(own.log_prob(mu), mu[:, 1])
 
 
 @pytest.mark.parametrize("widest", [5.0, 3.0])
@@ -288,7 +285,7 @@ def test_a_chain_draws_by_way_of_a_draw() -> None:
     close(found, second(b).mean + second(b).stddev * eps)
     found.sum().backward()
     assert bool(first.network.weight.grad.any())  # type: ignore[union-attr]
-    with pytest.raises(UserError, match="a chain of conditionals draws one sample"):
+    with pytest.raises(UserError, match="draws one sample for each condition"):
         chain(c).rsample((1,))
     with pytest.raises(UserError, match="no density"):
         chain(c).log_prob(c)
@@ -495,15 +492,15 @@ def test_planar_answers_by_hand() -> None:
     planar = Planar(nn.Identity(), 2, flows=3).double()
     answers = torch.arange(1.0, 2 * 9 * 2 + 1).double().view(2, 18) / 10
     q: Any = planar.of(answers)
-    close(q.mu, answers[:, :2])
-    close(q.log_sigma, bent(answers[:, 2:4]))
-    u, w, b = q.maps
+    mu, log_sigma, u, w, b = q.find_mean.args
+    close(mu, answers[:, :2])
+    close(log_sigma, bent(answers[:, 2:4]))
     close(u, 0.1 * answers[:, 4:10].view(2, 3, 2))
     close(w, answers[:, 10:16].view(2, 3, 2))
     close(b, answers[:, 16:] @ planar.b.weight.t() + planar.b.bias)
     assert b.shape == (2, 3)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        assert planar.float().of(answers.float()).maps[2].dtype == torch.float32  # type: ignore[attr-defined]
+        assert planar.float().of(answers.float()).find_mean.args[4].dtype == torch.float32  # type: ignore[attr-defined]
     assert Planar(nn.Identity(), 1, flows=1).flows == 1
     with pytest.raises(ValueError, match="`flows` is 0"):
         Planar(nn.Identity(), 2, flows=0)
@@ -517,7 +514,8 @@ def test_planar_draws_by_hand() -> None:
         torch.randn(3, 2).double(),
     )
     u, w = torch.randn(2, 3, 2, 2).double()
-    q = flows.PlanarDistribution(mu, log_sigma, u, w, b)
+    made, known = Planar(nn.Identity(), 2, flows=2), (mu, log_sigma, u, w, b)
+    q = Paired(mu, partial(made.mean, *known), partial(made.draw, *known))
 
     def go(z: Tensor, i: int) -> Tensor:
         for t in range(2):
@@ -534,7 +532,7 @@ def test_planar_draws_by_hand() -> None:
         close(z[i], go(start[i], i))
         stretch = torch.autograd.functional.jacobian(lambda z, i=i: go(z, i), start[i]).det().abs().log()
         close(log_q[i], density(start, mu, log_sigma)[i] - stretch)
-    close(q.through(start)[1], density(start, mu, log_sigma) - log_q)
+    close(flows.through(start, u, w, b)[1], density(start, mu, log_sigma) - log_q)
 
 
 # --- auxiliary variables --------------------------------------------------------------------------------------------
@@ -600,7 +598,7 @@ def test_auxiliary_numbers_are_1_or_more(wrong: str) -> None:
         Auxiliary(nn.Identity(), 2, **{wrong: 0})
     made = Auxiliary(nn.Identity(), 2, size_a=1, levels=1, width=1)
     assert (made.size, made.size_a) == (2, 1)
-    assert isinstance(made.of(torch.zeros(1, 8)), AuxiliaryDistribution)
+    assert isinstance(made.of(torch.zeros(1, 8)), Paired)
 
 
 # --- Hamiltonian dynamics -------------------------------------------------------------------------------------------
@@ -643,7 +641,7 @@ def test_hamiltonian_draws_by_hand() -> None:
     def go(z: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
         return leapfrog(z, v, lambda z: scale * (z - x), sizes)
 
-    close(q.gradient(mu), scale * (mu - x))
+    close(made.gradient(x, mu), scale * (mu - x))
     close(q.mean, go(mu, torch.zeros(4, 2).double())[0])
     torch.manual_seed(6)
     eps, v_0 = torch.randn(2, 4, 2, dtype=torch.float64)
@@ -663,18 +661,18 @@ def test_hamiltonian_steps_are_differentiated_where_gradients_are_on() -> None:
     made: Any = Hamiltonian(nn.Linear(2, 8).double(), 2, steps=2).double()
     weight = rows([2.0, 0.5]).requires_grad_()
     made.attach(lambda x, z: -(weight * (z - x).square()).sum(1) / 2)
-    q = made(torch.ones(3, 2).double())
-    z = torch.randn(3, 2).double()
-    slope = q.gradient(z)
+    x = torch.ones(3, 2).double()
+    q, z = made(x), torch.randn(3, 2).double()
+    slope = made.gradient(x, z)
     assert slope.requires_grad  # by the weight
     moved = q.mean
     (by_weight,) = torch.autograd.grad(moved.sum(), weight, retain_graph=True)
     assert bool(by_weight.any())
     inner = (2 * z).requires_grad_()
-    (bend,) = torch.autograd.grad(q.gradient(inner).sum(), inner)
+    (bend,) = torch.autograd.grad(made.gradient(x, inner).sum(), inner)
     close(bend, weight.detach().expand(3, 2))
     with torch.no_grad():
-        assert not q.gradient(z).requires_grad
+        assert not made.gradient(x, z).requires_grad
         assert not made(torch.ones(3, 2).double()).rsample().requires_grad
     assert not z.requires_grad
 
@@ -685,10 +683,11 @@ def test_a_hamiltonian_repeats_conditions_with_its_answers() -> None:
     made.attach(lambda x, z: -(z - x).square().sum(1))
     x = rows([1.0, 2.0], [3.0, 4.0])
     q: Any = made.many(2, x)
-    close(q.mu, rows([1.0, 2.0], [1.0, 2.0], [3.0, 4.0], [3.0, 4.0]))
-    close(q.x, q.mu)
+    repeated, mu, _ = q.find_mean.args
+    close(mu, rows([1.0, 2.0], [1.0, 2.0], [3.0, 4.0], [3.0, 4.0]))
+    close(repeated, mu)
     assert network.calls == 1
-    close(made(x).x, x)
+    close(made(x).find_mean.args[0], x)
 
 
 @pytest.mark.parametrize("wrong", [{"steps": 0}, {"width": 0}, {"step": 0.0}, {"step": math.inf}, {"step": math.nan}])
@@ -698,7 +697,7 @@ def test_hamiltonian_numbers_are_in_range(wrong: dict[str, Any]) -> None:
     made = Hamiltonian(nn.Identity(), 2, steps=1, step=1e-6, width=1)
     assert made.log_joint is None
     assert made.log_step.shape == (1, 2)
-    assert isinstance(made(torch.zeros(1, 8)), HamiltonianDistribution)
+    assert isinstance(made(torch.zeros(1, 8)), Paired)
 
 
 # --- spanned --------------------------------------------------------------------------------------------------------
@@ -871,7 +870,7 @@ def test_the_processs_draws_by_hand() -> None:
     answers = torch.randn(5, 14).double()
     answers[0, 2] = 6.0
     q: Any = made.of(answers)
-    assert isinstance(q, GaussianProcessDistribution)
+    assert isinstance(q, Paired)
     mu, log_sigma, h, t = answers[:, :2], bent(answers[:, 2:4]), answers[:, 4:8], answers[:, 8:].view(5, 3, 2)
 
     def given(xi: Tensor) -> tuple[Tensor, Tensor]:
@@ -913,7 +912,11 @@ def recurrent() -> Any:
     torch.manual_seed(0)
     cell, head = nn.LSTMCell(8 + 3, 5).double(), nn.Linear(5, 4).double()
     attention = SimpleNamespace(read=lambda seen, *images: [image * (1 + seen[:, :1, None, None]) for image in images])
-    return SimpleNamespace(drawer=(Painter(),), cell=cell, head=head, attention=attention, units=5, size=4)
+    made: Any = Recurrent.__new__(Recurrent)  # of parts whose answers are known by hand
+    nn.Module.__init__(made)
+    made.network, made.cell, made.head, made.attention = nn.Identity(), cell, head, attention
+    made.drawer, made.units, made.size = (Painter(),), 5, 4
+    return made
 
 
 def test_recurrent_draws_by_hand() -> None:
@@ -921,7 +924,7 @@ def test_recurrent_draws_by_hand() -> None:
     with torch.no_grad():
         made.head.bias[2] = 4.0  # where widths are bent
     x = torch.rand(6, 1, 2, 2).double()
-    q = RecurrentDistribution(x, made)
+    q = made(x)
     assert (q.batch_shape, q.event_shape) == ((6,), (4,))
     for noisy in (True, False):
         torch.manual_seed(8)
@@ -946,7 +949,7 @@ def test_recurrent_draws_by_hand() -> None:
             close(q.log_prob(found), log_q)
         else:
             close(q.mean, torch.cat(z, dim=1))
-            close(Recurrent.hidden(SimpleNamespace(network=nn.Identity(), **vars(made)), x), h)  # type: ignore[arg-type]
+            close(made.hidden(x), h)
 
 
 def test_a_recurrent_encoders_numbers() -> None:

@@ -19,7 +19,7 @@ from torch.optim import SGD
 
 from interalia import UserError, cli, papers, registry, reports, tasks
 from interalia.adversarial import divergences
-from interalia.adversarial.penalties import Pool
+from interalia.adversarial.pools import Pool
 from interalia.games import REGISTRY, CycleGAN
 from interalia.learning import dynamics
 from interalia.metrics import watched
@@ -288,7 +288,7 @@ def test_a_killed_run_goes_on_bit_by_bit_with_its_pool(tmp_path: Path, precision
         engine.finish(training, [*callbacks.usual(training, progress=False), Fall(10)])
     newest = checkpoint.newest(Folder(tmp_path / "broken"))
     assert newest is not None
-    assert newest[1] == 8
+    assert newest[1]["step"] == 8
     engine.train(run, tmp_path / "broken", resume=True)
     whole, broken = (checkpoint.read(tmp_path / name / "checkpoints/last.pt") for name in ("whole", "broken"))
     assert len(whole["memory"]["pool_a"]) == 6

@@ -16,6 +16,7 @@ from interalia.adversarial.disturbances import (
     AUGMENTATIONS,
     CHANGES,
     CONTRAST,
+    PROBABILITY,
     SATURATION,
     SHIFT,
     TURNED,
@@ -23,9 +24,9 @@ from interalia.adversarial.disturbances import (
     Augmentation,
     Disturbances,
     InstanceNoise,
-    outscoring,
     share,
 )
+from interalia.adversarial.divergences import auc
 from interalia.adversarial.penalties import R1, R1R2, squared_gradients
 from interalia.errors import UserError
 from interalia.games import REGISTRY
@@ -137,7 +138,7 @@ def test_two_fifths_are_turned_left_to_right() -> None:
 
 def test_what_augmentation_leaves_of_each_statistic_of_x_by_side() -> None:
     """1 - p + p m, the factor of a statistic under a change, is above 0 whatever the side, at the probabilities in use."""
-    p = max(Augmentation().probability, AdaptiveAugmentation.greatest)
+    p = max(Augmentation().probability, PROBABILITY)
     for side in range(8, 129):
         s = share(SHIFT, side)
         apart = torch.arange(side)[:, None] - torch.arange(side)
@@ -157,7 +158,7 @@ def test_what_augmentation_leaves_of_each_statistic_of_x_by_side() -> None:
 def test_what_augmentation_leaves_of_brightness_contrast_and_saturation() -> None:
     """abs(1 - p + p m) with m = E[e^(itb)] E[c^(is)] E[c'^(is')], over all waves and powers: single-channel images have s'
     = 0."""
-    p = max(Augmentation().probability, AdaptiveAugmentation.greatest)
+    p = max(Augmentation().probability, PROBABILITY)
     power = torch.linspace(-60, 60, 401, dtype=torch.float64) * 1j
     (low, high), top = (1 - CONTRAST, 1 + CONTRAST), 1 + SATURATION
     contrast = (torch.pow(high, 1 + power) - torch.pow(low, 1 + power)) / ((1 + power) * (high - low))
@@ -272,7 +273,7 @@ def test_several_disturbances_come_in_turn() -> None:
         ("fixed", {"policy": "blur"}, "made of colour, translation"),
         ("fixed", {"probability": 1.5}, r"lies in \[0, 1\]"),
         ("adaptive", {"target": 1.0}, "`target` is 1.0"),
-        ("adaptive", {"images": 0}, "`images` 0"),
+        ("adaptive", {"images": 0}, "`images` is 0"),
     ],
 )
 def test_settings_of_augmentations_are_checked(name: str, settings: dict[str, Any], sentence: str) -> None:
@@ -290,10 +291,10 @@ def test_settings_of_augmentations_are_checked(name: str, settings: dict[str, An
         ([1, 3], [0, 2], 0.75),
     ],
 )
-def test_outscoring_is_the_area_under_the_curve(p: list[float], q: list[float], area: float) -> None:
+def test_auc_is_the_area_under_the_curve(p: list[float], q: list[float], area: float) -> None:
     from sklearn.metrics import roc_auc_score
 
-    assert outscoring(torch.tensor(p, dtype=torch.float), torch.tensor(q, dtype=torch.float)) == area
+    assert auc(torch.tensor(p, dtype=torch.float), torch.tensor(q, dtype=torch.float)) == area
     assert roc_auc_score([1] * len(p) + [0] * len(q), p + q) == area
 
 

@@ -15,6 +15,7 @@ from interalia.adversarial.disturbances import (
     AUGMENTATIONS,
     CHANGES,
     NOISES,
+    PROBABILITY,
     AdaptiveAugmentation,
     Augmentation,
     ConstantNoise,
@@ -24,13 +25,13 @@ from interalia.adversarial.disturbances import (
     colour,
     cutout,
     flip,
-    outscoring,
     share,
     spread,
     translation,
     whole,
     within,
 )
+from interalia.adversarial.divergences import auc
 
 
 def test_settings_begin_as_documented() -> None:
@@ -52,7 +53,7 @@ def test_settings_begin_as_documented() -> None:
     }
     for kind, defaults in expected.items():
         assert {name: p.default for name, p in inspect.signature(kind).parameters.items()} == defaults
-    assert AdaptiveAugmentation.greatest == 0.7
+    assert PROBABILITY == 0.7
     assert AdaptiveAugmentation().probability == 0
     assert Augmentation(policy=" flip ,colour").policy == ["flip", "colour"]
     assert AdaptiveAugmentation().policy == ["flip", "translation", "colour", "cutout"]
@@ -244,7 +245,7 @@ def test_borders_of_augmentations() -> None:
         with pytest.raises(ValueError, match=r"`probability` is .* lies in \[0, 1\]"):
             Augmentation(probability=bad)
     for bad in ("", "colour,", "colour,blur"):
-        with pytest.raises(ValueError, match="`policy` names"):
+        with pytest.raises(ValueError, match="`policy` is"):
             Augmentation(policy=bad)
     made = AdaptiveAugmentation(target=1e-9, images=1)
     assert (made.target, made.images) == (1e-9, 1)
@@ -321,12 +322,12 @@ def test_several_are_one() -> None:
         Disturbance()  # type: ignore[abstract]
 
 
-def test_outscoring_by_counting_pairs() -> None:
+def test_auc_by_counting_pairs() -> None:
     """Of 3 x 4 pairs (1, 2, 5) against (0, 2, 2, 4): 1 + (1 + 1) + 4 = 7, ties by half; in any shape, order and kind."""
     p, q = torch.tensor([5.0, 1.0, 2.0]), torch.tensor([2.0, 0.0, 4.0, 2.0])
-    assert outscoring(p, q) == 7 / 12
-    assert outscoring(q, p) == 5 / 12
-    assert outscoring(p[:, None].requires_grad_(), q.view(2, 2).t()) == 7 / 12
-    assert outscoring(p.bfloat16(), q.bfloat16()) == 7 / 12
-    assert isinstance(outscoring(p, q), float)
-    assert outscoring(torch.tensor([1.0]), torch.tensor([1.0])) == 0.5
+    assert auc(p, q) == 7 / 12
+    assert auc(q, p) == 5 / 12
+    assert auc(p[:, None].requires_grad_(), q.view(2, 2).t()) == 7 / 12
+    assert auc(p.bfloat16(), q.bfloat16()) == 7 / 12
+    assert isinstance(auc(p, q), float)
+    assert auc(torch.tensor([1.0]), torch.tensor([1.0])) == 0.5

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from torch.optim import SGD
 
 from interalia import registry, runs
-from interalia.adversarial.penalties import R1, Clip, Joints
+from interalia.adversarial.joints import Joints
+from interalia.adversarial.penalties import R1, Clip
 from interalia.conditionals import Dirac
 from interalia.errors import UserError
 from interalia.games import ALI, GAN, Game, Outcome
@@ -169,11 +170,11 @@ def test_alternation_is_critic_first_unless_told() -> None:
         ({"critic": 5}, "`turns` leaves out 'generator', who would never move; give it a number of turns."),
         (
             {"critic": 0, "generator": 1},
-            "`turns` gives 'critic' 0 moves a step, and it must be a whole number from 1.",
+            "`turns` gives 'critic' 0 moves, and it must be a whole number from 1.",
         ),
         (
             {"critic": 1, "generator": 1.5},
-            "`turns` gives 'generator' 1.5 moves a step, and it must be a whole number from 1.",
+            "`turns` gives 'generator' 1.5 moves, and it must be a whole number from 1.",
         ),
     ],
 )

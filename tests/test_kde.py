@@ -10,14 +10,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from examples import write_idx
 from torch import nn
 
 from interalia import UserError
-from interalia.data.idx import write_idx
 from interalia.metrics.likelihood import log_densities
 from interalia.networks import Critic, Map
-from interalia.networks.fgan import FGAN
 from interalia.networks.layers import Sigmoid
+from interalia.networks.perceptrons import FGAN
 from interalia.papers import experiment, kde
 from interalia.spaces import Space
 

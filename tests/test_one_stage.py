@@ -18,8 +18,9 @@ from torch.optim import SGD
 
 from interalia import networks, registry
 from interalia.adversarial.divergences import REGISTRY as DIVERGENCES
+from interalia.adversarial.joints import Joints
 from interalia.adversarial.penalties import REGISTRY as PENALTIES
-from interalia.adversarial.penalties import Joints, Penalty
+from interalia.adversarial.penalties import Penalty
 from interalia.conditionals import Dirac, Gaussian, StandardNormal
 from interalia.contexts import flushed
 from interalia.errors import UserError

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 import interalia
 from interalia import cli, reports
 from interalia.adversarial.divergences import KL
-from interalia.adversarial.penalties import Joints
+from interalia.adversarial.joints import Joints
 from interalia.conditionals import Dirac, Gaussian, StandardNormal
 from interalia.data.dataset import Dataset, Split
 from interalia.errors import UserError

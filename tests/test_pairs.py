@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from examples import write_idx
 from PIL import Image
 
 from interalia import UserError, data
 from interalia.data import mnist, pairs
-from interalia.data.idx import write_idx
 from interalia.runs import Run, building, described
 
 RULES = list(pairs.TRANSFORMATIONS)

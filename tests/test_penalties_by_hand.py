@@ -20,9 +20,9 @@ from interalia.adversarial.penalties import (
     Dragan,
     Interpolated,
     Penalty,
-    Pool,
     squared_gradients,
 )
+from interalia.adversarial.pools import Pool
 from interalia.games import Game, Outcome
 
 CHARGING = [name for name in REGISTRY if name != "clip"]

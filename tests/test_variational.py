@@ -251,7 +251,7 @@ def test_covariances_hold_in_half_precision_and_those_of_nothing_are_no_numbers(
     game = AVB(encoder, Dirac(MLP(size, 1)), Nothing(), StandardNormal(size), contrast=True, correlated=True)
     shared = torch.randn(256, 1, 1) + 0.1 * torch.randn(256, 1, size)
     q = encoder(torch.randn(64, 3))
-    q.drawn = shared  # type: ignore[attr-defined]
+    q.basis_draws = shared  # type: ignore[attr-defined]
     q.a = torch.rand(64, 1, size).bfloat16() + 1  # type: ignore[attr-defined]
     with torch.autocast("cpu", dtype=torch.bfloat16):
         white, log_scale = game.whitened(torch.randn(64, size), q)

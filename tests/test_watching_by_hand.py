@@ -200,7 +200,7 @@ class Stage:
             **run,
         }
         self.run = SimpleNamespace(**fields, fields=lambda: fields.items())
-        self.folder = Folder(path)
+        self.folder = self.home = Folder(path)
         path.mkdir()
         self.folder.checkpoints.mkdir()
         self.dataset = data or vectors()
@@ -545,7 +545,7 @@ def test_the_remedy_names_the_last_good_checkpoint(monkeypatch: pytest.MonkeyPat
     advice = "try smaller `rates`, a `penalty`, or `precision='fp32'`."
     assert health.remedy(training) == f"there is no checkpoint yet; {advice}"
     asked = []
-    monkeypatch.setattr(checkpoint, "newest", lambda folder: asked.append(folder) or (Path("kept.pt"), 7))
+    monkeypatch.setattr(checkpoint, "newest", lambda folder: asked.append(folder) or (Path("kept.pt"), {"step": 7}))
     assert health.remedy(training) == f"the last good checkpoint is kept.pt (step 7); {advice}"
     assert asked == [training.folder]
 

@@ -7,7 +7,8 @@ import torch
 from examples import batch, build
 from torch import nn
 
-from interalia.adversarial.disturbances import AdaptiveAugmentation, outscoring
+from interalia.adversarial.disturbances import AdaptiveAugmentation
+from interalia.adversarial.divergences import auc
 from interalia.conditionals import Dirac, Gaussian, StandardNormal
 from interalia.games import REGISTRY, VAEGAN, AdversarialALICE
 from interalia.games.game import Outcome
@@ -30,7 +31,7 @@ def alice():
 
 
 def sure(game, scores):
-    return [outscoring(*pair) for pair in game.pairs(Outcome({}, scores))]
+    return [auc(*pair) for pair in game.pairs(Outcome({}, scores))]
 
 
 @pytest.mark.parametrize(

@@ -47,6 +47,19 @@ def writing(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
             os.unlink(temporary)
 
 
+def read_json(path: Path) -> dict[str, Any]:
+    """The JSON object in a file.
+
+    Raises:
+        OSError: the file cannot be read.
+        ValueError: it is damaged, or holds no object.
+    """
+    found = json.loads(path.read_text(encoding="utf-8"))
+    if not isinstance(found, dict):
+        raise ValueError("it holds no JSON object")
+    return found
+
+
 def write_json(path: Path, value: Any) -> None:
     with writing(path) as file:
         json.dump(value, file, indent=1, allow_nan=True)

@@ -60,6 +60,19 @@ def check_choice(name: str, value: object, choices: Sequence[str]) -> None:
         raise UserError(f"`{name}` is {value!r}; it is {', '.join(first)} or {last}.")
 
 
+def check_range(holds: bool, law: str, **settings: object) -> None:
+    """Raises a ValueError that names the settings and the law that they break, unless it holds.
+
+    Example:
+        >>> check_range(False, "they are 1 or more", width=0, depth=2)
+        Traceback (most recent call last):
+        ValueError: `width` is 0 and `depth` is 2; they are 1 or more
+    """
+    if not holds:
+        *rest, last = (f"`{name}` is {value!r}" for name, value in settings.items())
+        raise ValueError(f"{', '.join(rest)} and {last}; {law}" if rest else f"{last}, and {law}")
+
+
 def unknown(kind: str, name: str, choices: Iterable[str]) -> UserError:
     """The error for a name that is not in a catalogue, with the nearest name that is.
 

@@ -188,15 +188,12 @@ class Registry(Mapping[str, Entry], Generic[Entry]):
     def load(self, name: str | None = None) -> None:
         """Imports the modules that the environment names, and the installed entries of that name, or all of them."""
         for module in filter(None, map(str.strip, os.environ.get(VARIABLE, "").split(","))):
-            attempt(module, lambda module=module: plug_in(module))  # type: ignore[misc]
+            attempt(module, plug_in)
         for point, origin in entry_points(f"interalia.{self.kind}"):
             if name not in (None, point.name) or point in self.tried:
                 continue
             self.tried.add(point)
-            if point.name not in self.built_in and not attempt(
-                point.module,
-                lambda point=point: importlib.import_module(point.module),  # type: ignore[misc]
-            ):
+            if point.name not in self.built_in and not attempt(point.module, importlib.import_module):
                 continue
             try:
                 self.take_installed(point, origin)
@@ -231,12 +228,12 @@ def entry_points(group: str) -> list[tuple[EntryPoint, Origin]]:
 ATTEMPTED: dict[str, bool] = {}  # modules whose import was attempted, and whether it succeeded
 
 
-def attempt(module: str, load: Callable[[], object]) -> bool:
+def attempt(module: str, load: Callable[[str], object]) -> bool:
     """Whether a module can be imported; one that cannot is warned of once."""
     if module not in ATTEMPTED:
         ATTEMPTED[module] = True  # before it runs: it may look up entries itself
         try:
-            load()
+            load(module)
         except (Exception, SystemExit) as error:
             ATTEMPTED[module] = False
             own = str(error).rstrip(".") if isinstance(error, UserError) else ""
@@ -250,10 +247,9 @@ def warn(text: str) -> None:
 
 def failure(error: BaseException) -> str:
     """What was raised, and in which line outside of torch and of Python's import, in one line of words."""
+    passing = {"torch", "importlib", Path(__file__).name}
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename[:1] != "<"]
-    own = [
-        frame for frame in frames if not {"torch", "importlib", Path(__file__).name} & set(Path(frame.filename).parts)
-    ]
+    own = [frame for frame in frames if not passing & set(Path(frame.filename).parts)]
     place = "".join(f" in line {frame.lineno} of {Path(frame.filename).name}" for frame in own[-1:])
     reason = " ".join(str(error).split())[:300].rstrip(".")
     return f"{type(error).__name__}{place}{': ' if reason else ''}{reason}"
@@ -296,8 +292,7 @@ def import_file(path: Path) -> ModuleType:
         raise UserError(f"there is no file {path}; check its name.")
     if not name.isidentifier():
         raise UserError(f"{path.name} is no name of a module; rename it with letters, digits and underscores.")
-    if name in sys.modules or importlib.util.find_spec(name) is not None:
-        found = sys.modules.get(name) or importlib.util.find_spec(name)
+    if found := sys.modules.get(name) or importlib.util.find_spec(name):
         there = getattr(found, "__file__", None) or getattr(found, "origin", None)
         if there is None or Path(there).resolve() != file:
             raise UserError(f"there is another module {name} ({there or 'built in'}); rename {path.name}.")

@@ -32,7 +32,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from interalia.errors import UserError
+from interalia.adversarial.divergences import auc
+from interalia.errors import UserError, check_range
 from interalia.registry import Registry
 
 if TYPE_CHECKING:
@@ -99,14 +100,11 @@ class InstanceNoise(Disturbance):
     """
 
     def __init__(self, std: float = 0.1, until: float = 1.0, final: float = 0.0) -> None:
-        if std < 0 or final < 0 or not 0 < until <= 1:
-            raise ValueError(
-                f"`std` is {std}, `final` {final} and `until` {until}; they lie in [0, inf), [0, inf) and (0, 1]"
-            )
-        self.std = std
+        holds = std >= 0 and final >= 0 and 0 < until <= 1
+        check_range(holds, "they lie in [0, inf), [0, inf) and (0, 1]", std=std, final=final, until=until)
+        self.std = self.level = std
         self.until = until
         self.final = final
-        self.level = std
 
     def at(self, step: int, steps: int) -> None:
         self.level = self.final + (self.std - self.final) * max(0.0, 1 - step / max(1.0, self.until * steps))
@@ -144,18 +142,17 @@ def colour(x: Tensor, chosen: Tensor) -> Tensor:
 
 def translation(x: Tensor, chosen: Tensor) -> Tensor:
     """Each chosen image moved by whole pixels, all from -s to s equally likely, s an eighth of a side; 0 comes in."""
-    height, width = x.shape[-2:]
-    images = x.flatten(1, -3)
-    down = torch.where(chosen, whole(x, -share(SHIFT, height), share(SHIFT, height)), 0).view(-1, 1)
-    right = torch.where(chosen, whole(x, -share(SHIFT, width), share(SHIFT, width)), 0).view(-1, 1)
-    row = torch.arange(height, device=x.device) - down  # (n, height): where each row comes from
-    column = torch.arange(width, device=x.device) - right
-    inside = within(row, height).unsqueeze(2) & within(column, width).unsqueeze(1)
+    places, inside = [], []
+    for side in x.shape[-2:]:
+        # (n, side): where each row or column comes from
+        moved = torch.where(chosen, whole(x, -share(SHIFT, side), share(SHIFT, side)), 0)
+        place = torch.arange(side, device=x.device) - moved.view(-1, 1)
+        places.append(place.clamp(0, side - 1))
+        inside.append(within(place, side))
     sample = torch.arange(len(x), device=x.device).view(-1, 1, 1)
-    taken = images.permute(0, 2, 3, 1)[
-        sample, row.clamp(0, height - 1).unsqueeze(2), column.clamp(0, width - 1).unsqueeze(1)
-    ]
-    return (taken * inside.unsqueeze(3)).permute(0, 3, 1, 2).reshape(x.shape)
+    taken = x.flatten(1, -3).permute(0, 2, 3, 1)[sample, places[0].unsqueeze(2), places[1].unsqueeze(1)]
+    seen = inside[0].unsqueeze(2) & inside[1].unsqueeze(1)
+    return (taken * seen.unsqueeze(3)).permute(0, 3, 1, 2).reshape(x.shape)
 
 
 def cutout(x: Tensor, chosen: Tensor) -> Tensor:
@@ -200,12 +197,7 @@ def within(place: Tensor, size: int) -> Tensor:
     return (place >= 0) & (place < size)
 
 
-CHANGES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
-    "colour": colour,
-    "translation": translation,
-    "cutout": cutout,
-    "flip": flip,
-}
+CHANGES = {change.__name__: change for change in (colour, translation, cutout, flip)}
 
 
 class Augmentation(Disturbance):
@@ -236,13 +228,9 @@ class Augmentation(Disturbance):
 
     def __init__(self, policy: str = "colour,translation,cutout", probability: float = PROBABILITY) -> None:
         names = [name.strip() for name in policy.split(",")]
-        for name in names:
-            if name not in CHANGES:
-                raise ValueError(
-                    f"`policy` names {name!r}; it is made of {', '.join(CHANGES)}, with commas between them"
-                )
-        if not 0 <= probability <= 1:
-            raise ValueError(f"`probability` is {probability}, and it lies in [0, 1]")
+        known = f"it is made of {', '.join(CHANGES)}, with commas between them"
+        check_range(set(names) <= CHANGES.keys(), known, policy=policy)
+        check_range(0 <= probability <= 1, "it lies in [0, 1]", probability=probability)
         self.policy = names
         self.probability = probability
 
@@ -285,21 +273,19 @@ class AdaptiveAugmentation(Augmentation):
         ValueError: one of them is out of its range.
     """
 
-    greatest = PROBABILITY
-
     def __init__(
         self, policy: str = "flip,translation,colour,cutout", target: float = 0.6, images: int = 500_000
     ) -> None:
         super().__init__(policy, 0.0)
-        if not 0 < target < 1 or images < 1:
-            raise ValueError(f"`target` is {target} and `images` {images}; they lie in (0, 1) and from 1 up")
+        holds = 0 < target < 1 and images >= 1
+        check_range(holds, "they lie in (0, 1) and from 1 up", target=target, images=images)
         self.target = target
         self.images = images
 
     def heard(self, first: Tensor, second: Tensor, images: int) -> None:
-        r = 2 * outscoring(first, second) - 1
+        r = 2 * auc(first, second) - 1
         step = images / self.images * (1 if r > self.target else -1)
-        self.probability = min(self.greatest, max(0.0, self.probability + step))
+        self.probability = min(PROBABILITY, max(0.0, self.probability + step))
 
     def memory(self) -> dict[str, Tensor]:
         return {"augmentation": torch.tensor(self.probability, dtype=torch.float64)}
@@ -333,20 +319,6 @@ class Disturbances(Disturbance):
     def remember(self, memory: Mapping[str, Tensor]) -> None:
         for part in self.parts:
             part.remember(memory)
-
-
-def outscoring(p: Tensor, q: Tensor) -> float:
-    """The probability that a score of P is above one of Q, ties counted by half: the area under the critic's ROC curve.
-
-    It has no unit, so one threshold serves all divergences: 1/2 for a critic that cannot tell, 1 for one that always can.
-
-    Example:
-        >>> outscoring(torch.tensor([1.0, 2.0]), torch.tensor([0.0, 1.0]))
-        0.875
-    """
-    p, q = p.detach().flatten().contiguous(), q.detach().flatten().sort().values
-    below = torch.searchsorted(q, p) + torch.searchsorted(q, p, right=True)
-    return float(below.double().mean() / (2 * len(q)))
 
 
 NOISES: Registry[Callable[..., Disturbance]] = Registry(

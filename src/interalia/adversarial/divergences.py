@@ -52,7 +52,7 @@ from torch.autograd import Function
 from torch.nn.functional import relu, softplus
 
 from interalia import registry
-from interalia.errors import UserError
+from interalia.errors import UserError, check_range
 from interalia.registry import Registry
 
 
@@ -92,8 +92,7 @@ class Divergence(abc.ABC):
     log_odds: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
-        if not 0 <= self.smoothing < 1:
-            raise ValueError(f"`smoothing` is {self.smoothing}, and it lies in [0, 1)")
+        check_range(0 <= self.smoothing < 1, "it lies in [0, 1)", smoothing=self.smoothing)
 
     @abc.abstractmethod
     def on_p(self, p: Tensor) -> Tensor:
@@ -124,6 +123,8 @@ class Divergence(abc.ABC):
 
     def ratio(self, score: Tensor) -> Tensor:
         """log p/q at the optimal critic that is asked for no smoothed labels; raises what `log_ratio` raises."""
+        if self.log_odds:
+            return score
         raise UserError(
             f"{type(self).__name__} does not tell the density ratio from a score; choose an f-divergence as "
             f"`divergence`, such as gan."
@@ -145,6 +146,20 @@ class Divergence(abc.ABC):
 def expectation(terms: Tensor) -> Tensor:
     """The mean of all terms; exp(80) is a term that float32 can add up 4,096 times, so more are divided before the sum."""
     return terms.mean() if terms.numel() <= 4096 else (terms / terms.numel()).sum()
+
+
+def auc(p: Tensor, q: Tensor) -> float:
+    """The probability that a score of P is above one of Q, ties counted by half: the area under the critic's ROC curve.
+
+    It has no unit, so one threshold serves all divergences: 1/2 for a critic that cannot tell, 1 for one that always can.
+
+    Example:
+        >>> auc(torch.tensor([1.0, 2.0]), torch.tensor([0.0, 1.0]))
+        0.875
+    """
+    p, q = p.detach().flatten().contiguous(), q.detach().flatten().sort().values
+    below = torch.searchsorted(q, p) + torch.searchsorted(q, p, right=True)
+    return float(below.double().mean() / (2 * len(q)))
 
 
 @dataclass(frozen=True)
@@ -174,9 +189,9 @@ class FDivergence(Divergence):
     def f(self, u: Tensor) -> Tensor:
         """The generating function of the divergence, at a density ratio u > 0."""
 
-    @abc.abstractmethod
     def output(self, v: Tensor) -> Tensor:
-        """T = g(v)."""
+        """T = g(v): v itself where f* takes any number."""
+        return v
 
     @abc.abstractmethod
     def conjugate(self, v: Tensor) -> Tensor:
@@ -227,18 +242,12 @@ class GAN(FDivergence):
     def conjugate(self, v: Tensor) -> Tensor:
         return softplus(v)
 
-    def ratio(self, score: Tensor) -> Tensor:
-        return score
 
-
-class JensenShannon(FDivergence):
+class JensenShannon(GAN):
     """f(u) = u log u - (u + 1) log((u + 1) / 2), twice the Jensen-Shannon divergence; g(v) = log 2 + log sigmoid(v).
 
     Its gradients are those of `GAN`.
     """
-
-    fades = ("", "PQ")
-    log_odds = True
 
     def f(self, u: Tensor) -> Tensor:
         return torch.xlogy(u, u) - (u + 1) * (torch.log1p(u) - math.log(2))
@@ -248,9 +257,6 @@ class JensenShannon(FDivergence):
 
     def conjugate(self, v: Tensor) -> Tensor:
         return softplus(v) - math.log(2)
-
-    def ratio(self, score: Tensor) -> Tensor:
-        return score
 
 
 @dataclass(frozen=True)
@@ -280,8 +286,7 @@ class WeightedJensenShannon(FDivergence):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not 0 < self.weight < 1:
-            raise ValueError(f"`weight` is {self.weight}, and it is the share of P in the mixture: between 0 and 1")
+        check_range(0 < self.weight < 1, "it is the share of P in the mixture: between 0 and 1", weight=self.weight)
 
     def f(self, u: Tensor) -> Tensor:
         m = 1 - self.weight + self.weight * u
@@ -309,9 +314,6 @@ class KL(FDivergence):
     def f(self, u: Tensor) -> Tensor:
         return torch.xlogy(u, u)
 
-    def output(self, v: Tensor) -> Tensor:
-        return v
-
     def conjugate(self, v: Tensor) -> Tensor:
         return (v - 1).exp()
 
@@ -337,9 +339,6 @@ class ReverseKL(FDivergence):
 
     def conjugate(self, v: Tensor) -> Tensor:
         return v - 1
-
-    def ratio(self, score: Tensor) -> Tensor:
-        return score
 
 
 class JeffreyLogRatio(Function):
@@ -382,16 +381,12 @@ class Jeffrey(FDivergence):
     def f(self, u: Tensor) -> Tensor:
         return (u - 1) * u.log()
 
-    def output(self, v: Tensor) -> Tensor:
-        return v
-
     def conjugate(self, v: Tensor) -> Tensor:
         r = self.ratio(v)
         return torch.expm1(r) + r
 
     def ratio(self, score: Tensor) -> Tensor:
-        r: Tensor = JeffreyLogRatio.apply(score)  # type: ignore[no-untyped-call]
-        return r
+        return JeffreyLogRatio.apply(score)  # type: ignore[no-untyped-call]
 
 
 class Pearson(FDivergence):
@@ -414,9 +409,6 @@ class Pearson(FDivergence):
 
     def f(self, u: Tensor) -> Tensor:
         return (u - 1).square()
-
-    def output(self, v: Tensor) -> Tensor:
-        return v
 
     def conjugate(self, v: Tensor) -> Tensor:
         return v.square() / 4 + v
@@ -487,8 +479,7 @@ class TotalVariation(FDivergence):
     def output(self, v: Tensor) -> Tensor:
         return v.tanh() / 2
 
-    def conjugate(self, v: Tensor) -> Tensor:
-        return v.tanh() / 2
+    conjugate = output
 
 
 @dataclass(frozen=True)
@@ -522,9 +513,8 @@ class Alpha(FDivergence):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for limit, name, spec in ((0, "the reverse Kullback-Leibler", "reverse-kl"), (1, "the Kullback-Leibler", "kl")):
-            if self.alpha == limit:
-                raise ValueError(f"an alpha of {limit} is {name} divergence, which has its own class; use {spec!r}")
+        law = "at 0 and 1 it is the reverse and the Kullback-Leibler divergence; use 'reverse-kl' or 'kl'"
+        check_range(self.alpha not in (0, 1), law, alpha=self.alpha)
 
     @property
     def log_odds(self) -> bool:  # type: ignore[override]
@@ -573,12 +563,10 @@ class LeastSquares(Divergence):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.a == self.b:
-            raise ValueError(f"`a` and `b` are {self.a}, and a critic tells P from Q by them; give two numbers")
+        check_range(self.a != self.b, "a critic tells P from Q by them; give two numbers", a=self.a, b=self.b)
 
     def ratio(self, score: Tensor) -> Tensor:
-        share = ((score - self.a) / (self.b - self.a)).clamp(1e-6, 1 - 1e-6)  # p / (p + q)
-        return share.logit()
+        return ((score - self.a) / (self.b - self.a)).clamp(1e-6, 1 - 1e-6).logit()  # of p / (p + q)
 
     def on_p(self, p: Tensor) -> Tensor:
         return (p - self.b).square() / 2
@@ -641,10 +629,8 @@ class Wasserstein(Divergence):
     """
 
     def __post_init__(self) -> None:
-        if self.smoothing:
-            raise ValueError(
-                "`smoothing` asks a critic to be less sure, and this one's scores have no unit to be sure in; leave it out"
-            )
+        law = "it asks a critic to be less sure, and this one's scores have no unit to be sure in; leave it out"
+        check_range(not self.smoothing, law, smoothing=self.smoothing)
 
     def on_p(self, p: Tensor) -> Tensor:
         return -p

@@ -1,6 +1,6 @@
-"""What acts between the joints and their critic: penalties on the critic's gradient, and pools of past samples.
+"""Penalties on the critic's gradient.
 
-Each part is told where in training it is by `at(step, steps)`, so that its state is a function of the step and a resumed
+Each is told where in training it is by `at(step, steps)`, so that its state is a function of the step and a resumed
 run meets the same one.
 """
 
@@ -12,9 +12,8 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
+from interalia.errors import check_range
 from interalia.registry import Registry
-
-Joints = dict[str, tuple[Tensor, ...]]
 
 
 class Penalty(abc.ABC):
@@ -29,8 +28,7 @@ class Penalty(abc.ABC):
     """
 
     def __init__(self, every: int = 1) -> None:
-        if every < 1:
-            raise ValueError(f"`every` is {every}, and it counts steps: 1 or more")
+        check_range(every >= 1, "it counts steps: 1 or more", every=every)
         self.every = every
         self.due = True
 
@@ -85,15 +83,11 @@ class R1(Penalty):
 
     def __init__(self, gamma: float = 1.0, every: int = 1, final: float | None = None) -> None:
         super().__init__(every)
-        if not gamma >= 0:
-            raise ValueError(f"`gamma` is {gamma}, and a charge on gradients has a weight of 0 or more")
-        if final is not None and not (gamma > 0 and final > 0):
-            raise ValueError(
-                f"`gamma` is {gamma} and `final` is {final}; to fall from the one to the other both are above 0"
-            )
-        self.gamma = gamma
+        check_range(gamma >= 0, "a charge on gradients has a weight of 0 or more", gamma=gamma)
+        falls = final is None or (gamma > 0 and final > 0)
+        check_range(falls, "to fall from the one to the other both are above 0", gamma=gamma, final=final)
+        self.gamma = self.weight = gamma
         self.final = final
-        self.weight = gamma
 
     def at(self, step: int, steps: int) -> None:
         super().at(step, steps)
@@ -143,8 +137,7 @@ class Interpolated(Penalty):
 
     def __init__(self, weight: float = 10.0, every: int = 1) -> None:
         super().__init__(every)
-        if not weight >= 0:
-            raise ValueError(f"`weight` is {weight}, and a charge on gradients has a weight of 0 or more")
+        check_range(weight >= 0, "a charge on gradients has a weight of 0 or more", weight=weight)
         self.weight = weight
 
     def charge(self, critic: nn.Module, p: Sequence[Tensor], q: Sequence[Tensor]) -> Tensor:
@@ -164,8 +157,7 @@ class Clip(Penalty):
 
     def __init__(self, bound: float = 0.01) -> None:
         super().__init__()
-        if not bound > 0:
-            raise ValueError(f"`bound` is {bound}, and it must be above 0")
+        check_range(bound > 0, "it must be above 0", bound=bound)
         self.bound = bound
 
     def charge(self, critic: nn.Module, p: Sequence[Tensor], q: Sequence[Tensor]) -> Tensor:
@@ -198,8 +190,7 @@ class Dragan(Penalty):
 
     def __init__(self, weight: float = 10.0, scale: float = 0.5, every: int = 1) -> None:
         super().__init__(every)
-        if weight < 0 or scale < 0:
-            raise ValueError(f"`weight` is {weight} and `scale` is {scale}; they are 0 or more")
+        check_range(weight >= 0 and scale >= 0, "they are 0 or more", weight=weight, scale=scale)
         self.weight = weight
         self.scale = scale
 
@@ -207,64 +198,6 @@ class Dragan(Penalty):
         near = [part + self.scale * part.detach().std() * torch.rand_like(part) for part in p]
         norms = (squared_gradients(critic, near) + 1e-12).sqrt()
         return self.weight * (norms - 1).square().mean()
-
-
-class Pool:
-    """A history of past samples, of which a critic is shown some in place of the newest ones, so that it does not forget.
-
-    Until it is full, what comes in is kept and answered. Then each new sample is answered as it is with probability 1/2, and
-    else takes the place of a stored one, drawn at random, which is answered instead and leaves the pool. The draws come from
-    torch's global random state of the CPU.
-
-    References:
-        Learning from Simulated and Unsupervised Images through Adversarial Training, Ashish Shrivastava and others, 2017,
-        https://arxiv.org/abs/1612.07828
-        Unpaired Image-to-Image Translation using Cycle-Consistent Adversarial Networks, Jun-Yan Zhu and others, 2017,
-        https://arxiv.org/abs/1703.10593 (this form of it)
-
-    Arguments:
-        size: how many samples it holds; with 0 every sample is answered as it is.
-
-    Example:
-        >>> pool = Pool(2)
-        >>> pool(torch.zeros(2, 1)).flatten().tolist()
-        [0.0, 0.0]
-        >>> len(pool.samples)
-        2
-    """
-
-    def __init__(self, size: int = 50) -> None:
-        if size < 0:
-            raise ValueError(f"`size` is {size}, and it counts samples: 0 or more")
-        self.size = size
-        self.samples: list[Tensor] = []
-
-    def __call__(self, new: Tensor) -> Tensor:
-        """As many samples as are new, detached, shape (n, ...)."""
-        new = new.detach().contiguous()  # whatever the layout of the newest, a resumed run's must be the same
-        if self.size == 0:
-            return new
-        swaps = (torch.rand(len(new)) < 0.5).tolist()  # drawn on the CPU: an accelerator need not be waited for
-        places = torch.randint(self.size, (len(new),)).tolist()
-        answers = []
-        for sample, swap, place in zip(new, swaps, places, strict=True):
-            if len(self.samples) < self.size:
-                self.samples.append(sample.clone())
-                answers.append(sample)
-            elif swap:
-                answers.append(self.samples[place])
-                self.samples[place] = sample.clone()
-            else:
-                answers.append(sample)
-        return torch.stack(answers)
-
-    def memory(self) -> Tensor:
-        """What it holds, shape (m, ...)."""
-        return torch.stack(self.samples) if self.samples else torch.empty(0)
-
-    def remember(self, samples: Tensor) -> None:
-        """Takes over what `memory` gave."""
-        self.samples = list(samples.clone().unbind())
 
 
 REGISTRY: Registry[Callable[..., Penalty]] = Registry(

@@ -120,7 +120,7 @@ def given_images(trained: Trained, images: Sequence[Path]) -> Tensor:
         return arrays(images, trained.game.data.shape)
     if held:
         raise UserError(f"{held[0]} is an array among images; give either arrays or images.")
-    from interalia.data.files import read_images
+    from interalia.data.images import read_images
 
     return read_images(images, trained.game.data.shape)
 

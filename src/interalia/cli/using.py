@@ -128,7 +128,7 @@ def option(name: str, default: Any, kind: Any) -> inspect.Parameter:
 
 def names_of(images: list[Path] | None, count: int) -> list[str]:
     """The files' names; numbers of held-out images, and of an array of many."""
-    from interalia.data.files import expand
+    from interalia.data.images import expand
 
     names = [str(path) for path in expand(images)] if images else []
     return names if len(names) == count else [str(row) for row in range(count)]

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from interalia.conditionals.base import Parametric, bent
-from interalia.conditionals.paired import Paired, normal, perceptron
-from interalia.contexts import full
+from interalia.conditionals.paired import Paired, mean_and_width, normal, perceptron
+from interalia.errors import check_range
 
 
 class Auxiliary(Parametric):
@@ -55,72 +57,47 @@ class Auxiliary(Parametric):
 
     def __init__(self, network: nn.Module, size: int, size_a: int = 16, levels: int = 1, width: int = 64) -> None:
         super().__init__(network)
-        if min(size_a, levels, width) < 1:
-            raise ValueError(f"`size_a` is {size_a}, `levels` is {levels} and `width` is {width}; they are 1 or more")
+        check_range(min(size_a, levels, width) >= 1, "they are 1 or more", size_a=size_a, levels=levels, width=width)
         self.size = size
         self.size_a = size_a
         known = 2 * size
-        # from a_L down to a_1; and from a_1 up to a_L
-        self.down = nn.ModuleList(
-            perceptron(known + (size_a if level else 0), 2 * size_a, width) for level in range(levels)
-        )
+        # from a_L down to a_1; and from a_1 up to a_L: all but the first are told of the a before
+        before = [size_a if level else 0 for level in range(levels)]
+        self.down = nn.ModuleList(perceptron(known + more, 2 * size_a, width) for more in before)
         self.last = perceptron(known + size_a, 2 * size, width)
-        self.up = nn.ModuleList(
-            perceptron(known + size + (size_a if level else 0), 2 * size_a, width) for level in range(levels)
-        )
+        self.up = nn.ModuleList(perceptron(known + size + more, 2 * size_a, width) for more in before)
 
     def of(self, answers: Tensor) -> Distribution:
         mu, log_sigma, h = answers.split([self.size, self.size, 2 * self.size], dim=1)
-        return AuxiliaryDistribution(mu, bent(log_sigma), h, self)
+        known = (mu, bent(log_sigma), h)
+        return Paired(mu, partial(self.mean, *known), partial(self.draw, *known))
 
-
-def asked(network: nn.Module, *told: Tensor) -> tuple[Tensor, Tensor]:
-    """A Gaussian's mean and log width, as the network answers them."""
-    mean, log_sigma = full(network(torch.cat(told, dim=1))).chunk(2, dim=1)
-    return mean, log_sigma
-
-
-class AuxiliaryDistribution(Paired):
-    """The distribution of z, with the auxiliary variables drawn and forgotten.
-
-    Arguments:
-        mu, log_sigma: shape (n, d).
-        h: shape (n, 2 d).
-        auxiliary: whose networks.
-    """
-
-    def __init__(self, mu: Tensor, log_sigma: Tensor, h: Tensor, auxiliary: Auxiliary) -> None:
-        self.mu = mu
-        self.log_sigma = log_sigma
-        self.h = h
-        self.auxiliary = auxiliary
-        super().__init__(mu)
-
-    def given(self, a: Tensor) -> tuple[Tensor, Tensor]:
+    def given(self, mu: Tensor, log_sigma: Tensor, h: Tensor, a: Tensor) -> tuple[Tensor, Tensor]:
         """The mean and the log width of q(z | a_1, x)."""
-        mean, log_sigma = asked(self.auxiliary.last, self.h, a)
-        return self.mu + self.log_sigma.exp() * mean, bent(self.log_sigma + log_sigma)  # both in units of sigma(x)
+        mean, log_width = mean_and_width(self.last, h, a)
+        return mu + log_sigma.exp() * mean, bent(log_sigma + log_width)  # both in units of sigma(x)
 
-    @property
-    def mean(self) -> Tensor:
+    def mean(self, mu: Tensor, log_sigma: Tensor, h: Tensor) -> Tensor:
+        """z at the means of the a_l."""
         a: list[Tensor] = []
-        for network in self.auxiliary.down:
-            a = [asked(network, self.h, *a)[0]]
-        return self.given(*a)[0]
+        for network in self.down:
+            a = [mean_and_width(network, h, *a)[0]]
+        return self.given(mu, log_sigma, h, *a)[0]
 
-    def rsample_and_log_prob(self) -> tuple[Tensor, Tensor]:
+    def draw(self, mu: Tensor, log_sigma: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
+        """z, with the a_l drawn and forgotten, and what stands for log q(z | x)."""
         levels: list[Tensor] = []  # a_L, ..., a_1
-        log_q = self.mu.new_zeros(len(self.mu))
-        for network in self.auxiliary.down:
-            mean, log_sigma = asked(network, self.h, *levels[-1:])
-            log_sigma = bent(log_sigma)
-            levels.append(mean + log_sigma.exp() * torch.randn_like(mean))  # a_l ~ q(a_l | a_{l+1}, x)
-            log_q = log_q + normal(levels[-1], mean, log_sigma)
-        mean, log_sigma = self.given(levels[-1])
-        z = mean + log_sigma.exp() * torch.randn_like(mean)  # z ~ q(z | a_1, x)
-        log_q = log_q + normal(z, mean, log_sigma)
+        log_q = mu.new_zeros(len(mu))
+        for network in self.down:
+            mean, log_width = mean_and_width(network, h, *levels[-1:])
+            log_width = bent(log_width)
+            levels.append(mean + log_width.exp() * torch.randn_like(mean))  # a_l ~ q(a_l | a_{l+1}, x)
+            log_q = log_q + normal(levels[-1], mean, log_width)
+        mean, log_width = self.given(mu, log_sigma, h, levels[-1])
+        z = mean + log_width.exp() * torch.randn_like(mean)  # z ~ q(z | a_1, x)
+        log_q = log_q + normal(z, mean, log_width)
         below: list[Tensor] = []
-        for network, a in zip(self.auxiliary.up, reversed(levels), strict=True):
-            log_q = log_q - normal(a, *asked(network, self.h, z, *below))  # r(a_l | a_{l-1}, x, z)
+        for network, a in zip(self.up, reversed(levels), strict=True):
+            log_q = log_q - normal(a, *mean_and_width(network, h, z, *below))  # r(a_l | a_{l-1}, x, z)
             below = [a]
         return z, log_q

@@ -16,40 +16,62 @@ from torch import Tensor, nn
 from torch.distributions import Distribution, Independent, Normal
 
 from interalia.contexts import full
-from interalia.errors import UserError
+from interalia.errors import UserError, check_range
 from interalia.networks.needs import Map
 from interalia.spaces import Space
 
+SampleShape = torch.Size | list[int] | tuple[int, ...]
 
-class Point(Distribution):
-    """All mass on one point: the distribution of a deterministic network. It has samples, and no density.
+
+class Samples(Distribution):
+    """A distribution that has samples, one for each condition, and no density.
 
     Arguments:
-        point: the value, shape (n, ...).
+        shape: (n, ...), that of one sample for each of n conditions.
     """
 
     arg_constraints = {}
     has_rsample = True
 
-    def __init__(self, point: Tensor) -> None:
-        self.point = point
-        super().__init__(point.shape[:1], point.shape[1:], validate_args=False)
+    def __init__(self, shape: torch.Size) -> None:
+        super().__init__(shape[:1], shape[1:], validate_args=False)
 
-    @property
-    def mean(self) -> Tensor:
-        return self.point
+    def draw(self) -> Tensor:
+        """One sample for each condition, differentiably."""
+        raise NotImplementedError
 
-    def rsample(self, sample_shape: torch.Size | list[int] | tuple[int, ...] = ()) -> Tensor:
-        return self.point.expand(*sample_shape, *self.point.shape)
-
-    def sample(self, sample_shape: torch.Size | list[int] | tuple[int, ...] = ()) -> Tensor:
-        return self.rsample(sample_shape).detach()  # a view that is made without gradients would still carry them
+    def rsample(self, sample_shape: SampleShape = ()) -> Tensor:
+        if sample_shape:
+            raise UserError("this conditional draws one sample for each condition; repeat the condition instead.")
+        return self.draw()
 
     def log_prob(self, value: Tensor) -> Tensor:
         raise UserError(
             "this conditional has samples and no density, so log_prob cannot be asked of it; "
             "use a Gaussian conditional where a density is needed."
         )
+
+
+class Point(Samples):
+    """All mass on one point: the distribution of a deterministic network. It has samples, and no density.
+
+    Arguments:
+        point: the value, shape (n, ...).
+    """
+
+    def __init__(self, point: Tensor) -> None:
+        self.point = point
+        super().__init__(point.shape)
+
+    @property
+    def mean(self) -> Tensor:
+        return self.point
+
+    def rsample(self, sample_shape: SampleShape = ()) -> Tensor:
+        return self.point.expand(*sample_shape, *self.point.shape)
+
+    def sample(self, sample_shape: SampleShape = ()) -> Tensor:
+        return self.rsample(sample_shape).detach()  # a view that is made without gradients would still carry them
 
 
 def drawn(q: Distribution) -> tuple[Tensor, Tensor]:
@@ -67,11 +89,9 @@ def drawn(q: Distribution) -> tuple[Tensor, Tensor]:
         (torch.Size([5, 3]), torch.Size([5]))
     """
     if hasattr(q, "rsample_and_log_prob"):
-        z, log_q = q.rsample_and_log_prob()
-    else:
-        z = q.rsample()
-        log_q = q.log_prob(z)
-    return z, log_q
+        return q.rsample_and_log_prob()
+    z = q.rsample()
+    return z, q.log_prob(z)
 
 
 WIDEST = 5.0  # the limit of a posterior's standard deviation; the priors' are about 1
@@ -137,8 +157,7 @@ class Conditional(nn.Module, abc.ABC):
     def hidden(self, *c: Tensor) -> Tensor:
         """The last hidden layer of the network, the representation that probes read; what the network returns where it has
         no method `hidden`."""
-        own: Callable[..., Tensor] = self.network.hidden if hasattr(self.network, "hidden") else self.network  # type: ignore[assignment]
-        return own(*c)
+        return getattr(self.network, "hidden", self.network)(*c)
 
     heads: int = 1  # how many numbers the network answers for each dimension of y
     density: ClassVar[bool] = True  # whether its distributions have a `log_prob`, or what `drawn` takes in its place
@@ -167,8 +186,7 @@ class Conditional(nn.Module, abc.ABC):
     @classmethod
     def setting(cls, name: str, settings: Mapping[str, object]) -> int:
         """The setting of that name: of those given, or its default."""
-        found = settings.get(name, inspect.signature(cls).parameters[name].default)
-        return int(found)  # type: ignore[call-overload, no-any-return]
+        return int(settings.get(name, inspect.signature(cls).parameters[name].default))  # type: ignore[call-overload]
 
     @classmethod
     def narrow(cls, network: nn.Module, size: int) -> None:
@@ -215,8 +233,7 @@ class Gaussian(Parametric):
 
     def __init__(self, network: nn.Module, widest: float = WIDEST) -> None:
         super().__init__(network)
-        if not widest > 0:
-            raise ValueError(f"`widest` is {widest}, and a standard deviation is above 0")
+        check_range(widest > 0, "a standard deviation is above 0", widest=widest)
         self.widest = widest
 
     @classmethod
@@ -282,11 +299,11 @@ class Implicit(Conditional):
         return Pushed(lambda eps: full(self.network(torch.cat([x, eps], dim=1))), x.new_empty(len(x), self.noise))
 
     def hidden(self, *c: Tensor) -> Tensor:
-        x = torch.cat([part.flatten(1) for part in c], dim=1)
-        return super().hidden(torch.cat([x, x.new_zeros(len(x), self.noise)], dim=1))
+        zeros = c[0].new_zeros(len(c[0]), self.noise)
+        return super().hidden(torch.cat([*(part.flatten(1) for part in c), zeros], dim=1))
 
 
-class Pushed(Distribution):
+class Pushed(Samples):
     """The distribution of f(eps), eps ~ N(0, I): samples, no density.
 
     Arguments:
@@ -294,26 +311,17 @@ class Pushed(Distribution):
         like: a tensor of the noise's shape, type and device.
     """
 
-    arg_constraints = {}
-    has_rsample = True
-
     def __init__(self, push: Callable[[Tensor], Tensor], like: Tensor) -> None:
         self.push = push
         self.like = like
-        super().__init__(like.shape[:1], validate_args=False)
+        super().__init__(like.shape[:1])
 
     @property
     def mean(self) -> Tensor:
         return self.push(torch.zeros_like(self.like))
 
-    def rsample(self, sample_shape: torch.Size | list[int] | tuple[int, ...] = ()) -> Tensor:
-        if sample_shape:
-            raise UserError(
-                "an implicit conditional draws one sample for each condition; repeat the condition instead."
-            )
+    def draw(self) -> Tensor:
         return self.push(torch.randn_like(self.like))
-
-    log_prob = Point.log_prob
 
 
 class Chain(Conditional):
@@ -347,28 +355,17 @@ class Chain(Conditional):
         return self.first.hidden(*c)
 
 
-class Chained(Distribution):
+class Chained(Samples):
     """The distribution of c, b ~ `first`, c ~ `second(b)`: samples, no density."""
-
-    arg_constraints = {}
-    has_rsample = True
 
     def __init__(self, first: Distribution, second: Conditional) -> None:
         self.first = first
         self.second = second
-        super().__init__(first.batch_shape, validate_args=False)
+        super().__init__(first.batch_shape)
 
     @property
     def mean(self) -> Tensor:
-        found: Tensor = self.second(self.first.mean).mean
-        return found
+        return self.second(self.first.mean).mean
 
-    def rsample(self, sample_shape: torch.Size | list[int] | tuple[int, ...] = ()) -> Tensor:
-        if sample_shape:
-            raise UserError(
-                "a chain of conditionals draws one sample for each condition; repeat the condition instead."
-            )
-        found: Tensor = self.second(self.first.rsample()).rsample()
-        return found
-
-    log_prob = Point.log_prob
+    def draw(self) -> Tensor:
+        return self.second(self.first.rsample()).rsample()

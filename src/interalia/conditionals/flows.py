@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
@@ -10,13 +11,15 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 from torch.nn.functional import softplus
 
-from interalia.conditionals.base import Parametric, bent
+from interalia.conditionals.base import Parametric, Samples, SampleShape, bent
 from interalia.conditionals.paired import Paired, normal, precise, quieten
+from interalia.errors import check_range
 
 if TYPE_CHECKING:
     from zuko.distributions import NormalizingFlow
     from zuko.lazy import LazyTransform
 
+Kind = Literal["nsf", "realnvp", "nice", "maf"]
 GENTLE = 0.1  # by which a planar map's u is scaled, so that many of them in a row start near the identity
 
 
@@ -51,7 +54,7 @@ class Zuko(Parametric):
         return Flowed(mu, bent(log_sigma), h, self.flow)
 
 
-class Flowed(Distribution):
+class Flowed(Samples):
     """The distribution of mu + sigma g(eps; h), eps ~ N(0, I).
 
     Arguments:
@@ -60,43 +63,34 @@ class Flowed(Distribution):
         flow: maps h to the distribution of g(eps; h).
     """
 
-    arg_constraints = {}
-    has_rsample = True
-
     def __init__(self, mu: Tensor, log_sigma: Tensor, h: Tensor, flow: nn.Module) -> None:
         self.mu = mu
         self.log_sigma = log_sigma
         self.h = h
         self.flow = flow
-        super().__init__(mu.shape[:1], mu.shape[1:], validate_args=False)
+        super().__init__(mu.shape)
 
     def inner(self) -> NormalizingFlow:
         """The distribution of g(eps; h)."""
-        made: Any = self.flow(self.h)
-        return made
+        return self.flow(self.h)
 
     @property
     def mean(self) -> Tensor:
         with precise(self.mu):
-            found: Tensor = self.mu + self.log_sigma.exp() * self.inner().transform.inv(torch.zeros_like(self.mu))
-        return found
+            return self.mu + self.log_sigma.exp() * self.inner().transform.inv(torch.zeros_like(self.mu))
 
-    def rsample_and_log_prob(
-        self, sample_shape: torch.Size | list[int] | tuple[int, ...] = ()
-    ) -> tuple[Tensor, Tensor]:
+    def rsample_and_log_prob(self, sample_shape: SampleShape = ()) -> tuple[Tensor, Tensor]:
         with precise(self.mu):
             u, log_q = self.inner().rsample_and_log_prob(torch.Size(sample_shape))
             return self.mu + self.log_sigma.exp() * u, log_q - self.log_sigma.sum(1)
 
-    def rsample(self, sample_shape: torch.Size | list[int] | tuple[int, ...] = ()) -> Tensor:
+    def rsample(self, sample_shape: SampleShape = ()) -> Tensor:
         with precise(self.mu):
-            u: Tensor = self.inner().rsample(torch.Size(sample_shape))
-            return self.mu + self.log_sigma.exp() * u
+            return self.mu + self.log_sigma.exp() * self.inner().rsample(torch.Size(sample_shape))
 
     def log_prob(self, value: Tensor) -> Tensor:
         with precise(self.mu):
-            inner: Tensor = self.inner().log_prob((value - self.mu) / self.log_sigma.exp())
-            return inner - self.log_sigma.sum(1)
+            return self.inner().log_prob((value - self.mu) / self.log_sigma.exp()) - self.log_sigma.sum(1)
 
 
 class Flow(Zuko):
@@ -139,13 +133,7 @@ class Flow(Zuko):
     """
 
     def __init__(
-        self,
-        network: nn.Module,
-        size: int,
-        kind: Literal["nsf", "realnvp", "nice", "maf"] = "nsf",
-        transforms: int = 3,
-        width: int = 64,
-        depth: int = 2,
+        self, network: nn.Module, size: int, kind: Kind = "nsf", transforms: int = 3, width: int = 64, depth: int = 2
     ) -> None:
         from zuko import flows
         from zuko.transforms import AdditiveTransform
@@ -203,8 +191,8 @@ class InverseAutoregressive(Zuko):
 
 def check(transforms: int, width: int, depth: int) -> None:
     """Raises a ValueError unless all are 1 or more."""
-    if min(transforms, width, depth) < 1:
-        raise ValueError(f"`transforms` is {transforms}, `width` is {width} and `depth` is {depth}; they are 1 or more")
+    sizes = {"transforms": transforms, "width": width, "depth": depth}
+    check_range(min(sizes.values()) >= 1, "they are 1 or more", **sizes)
 
 
 class Planar(Parametric):
@@ -241,8 +229,7 @@ class Planar(Parametric):
 
     def __init__(self, network: nn.Module, size: int, flows: int = 10) -> None:
         super().__init__(network)
-        if flows < 1:
-            raise ValueError(f"`flows` is {flows}, and it is 1 or more")
+        check_range(flows >= 1, "it is 1 or more", flows=flows)
         self.size = size
         self.flows = flows
         self.b = nn.Linear(size, flows)
@@ -257,8 +244,18 @@ class Planar(Parametric):
         with precise(answers):
             b = self.b(h)
         shape = (self.flows, d)
-        maps = (GENTLE * u.unflatten(1, shape), w.unflatten(1, shape), b)
-        return PlanarDistribution(mu, bent(log_sigma), *maps)
+        known = (mu, bent(log_sigma), GENTLE * u.unflatten(1, shape), w.unflatten(1, shape), b)
+        return Paired(mu, partial(self.mean, *known), partial(self.draw, *known))
+
+    def mean(self, mu: Tensor, log_sigma: Tensor, *maps: Tensor) -> Tensor:
+        """Where the maps take mu."""
+        return through(mu, *maps)[0]
+
+    def draw(self, mu: Tensor, log_sigma: Tensor, *maps: Tensor) -> tuple[Tensor, Tensor]:
+        """z_T, and log q(z_T | x)."""
+        eps = torch.randn_like(mu)
+        z, log_det = through(mu + log_sigma.exp() * eps, *maps)
+        return z, normal(eps, 0.0, 0.0) - log_sigma.sum(1) - log_det
 
 
 def planar(z: Tensor, u: Tensor, w: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
@@ -280,34 +277,16 @@ def planar(z: Tensor, u: Tensor, w: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
     return z + hat * turn[:, None], torch.log1p((1 - turn.square()) * invertible)
 
 
-class PlanarDistribution(Paired):
-    """The distribution of N(mu, diag sigma^2) after planar maps.
+def through(z: Tensor, u: Tensor, w: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+    """Where planar maps take z, one after the other, and the log of how they stretch space there.
 
     Arguments:
-        mu, log_sigma: shape (n, d).
+        z: shape (n, d).
         u, w: shape (n, T, d).
         b: shape (n, T).
     """
-
-    def __init__(self, mu: Tensor, log_sigma: Tensor, u: Tensor, w: Tensor, b: Tensor) -> None:
-        self.mu = mu
-        self.log_sigma = log_sigma
-        self.maps = (u, w, b)
-        super().__init__(mu)
-
-    def through(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        """Where the maps take z, and the log of how they stretch space there."""
-        log_det = z.new_zeros(len(z))
-        for u, w, b in zip(*(part.unbind(1) for part in self.maps), strict=True):
-            z, more = planar(z, u, w, b)
-            log_det = log_det + more
-        return z, log_det
-
-    @property
-    def mean(self) -> Tensor:
-        return self.through(self.mu)[0]
-
-    def rsample_and_log_prob(self) -> tuple[Tensor, Tensor]:
-        eps = torch.randn_like(self.mu)
-        z, log_det = self.through(self.mu + self.log_sigma.exp() * eps)
-        return z, normal(eps, 0.0, 0.0) - self.log_sigma.sum(1) - log_det
+    log_det = z.new_zeros(len(z))
+    for each in zip(u.unbind(1), w.unbind(1), b.unbind(1), strict=True):
+        z, more = planar(z, *each)
+        log_det = log_det + more
+    return z, log_det

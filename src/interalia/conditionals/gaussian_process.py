@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from interalia.conditionals.base import Parametric, bent
-from interalia.conditionals.paired import Paired, normal, perceptron, precise
-from interalia.contexts import full
+from interalia.conditionals.paired import Paired, mean_and_width, normal, perceptron, precise
+from interalia.errors import check_range
 
 JITTER = 1e-4  # added to the variance of the inducing values, so that their covariance has a Cholesky factor
 
@@ -61,10 +62,8 @@ class GaussianProcess(Parametric):
 
     def __init__(self, network: nn.Module, size: int, inducing: int = 8, size_latent: int = 8, width: int = 64) -> None:
         super().__init__(network)
-        if min(inducing, size_latent, width) < 1:
-            raise ValueError(
-                f"`inducing` is {inducing}, `size_latent` is {size_latent} and `width` is {width}; they are 1 or more"
-            )
+        sizes = {"inducing": inducing, "size_latent": size_latent, "width": width}
+        check_range(min(sizes.values()) >= 1, "they are 1 or more", **sizes)
         self.size = size
         self.inducing = inducing
         self.inputs = nn.Parameter(torch.randn(inducing, size_latent))
@@ -79,7 +78,8 @@ class GaussianProcess(Parametric):
     def of(self, answers: Tensor) -> Distribution:
         d = self.size
         mu, log_sigma, h, t = answers.split([d, d, 2 * d, self.inducing * d], dim=1)
-        return GaussianProcessDistribution(mu, bent(log_sigma), h, t.unflatten(1, (self.inducing, d)), self)
+        known = (mu, bent(log_sigma), t.unflatten(1, (self.inducing, d)))
+        return Paired(mu, partial(self.mean, *known), partial(self.draw, *known, h))
 
     def kernel(self, a: Tensor, b: Tensor) -> Tensor:
         """k(a, b), shape (n, m), of a of shape (n, c) and b of shape (m, c)."""
@@ -96,41 +96,19 @@ class GaussianProcess(Parametric):
             variance = (2 * self.log_width).exp() - (weights * cross).sum(1, keepdim=True)
             return (weights[:, :, None] * t).sum(1), variance.clamp_min(0)
 
-
-class GaussianProcessDistribution(Paired):
-    """The distribution of z, with xi and f drawn and forgotten.
-
-    Arguments:
-        mu, log_sigma: shape (n, d).
-        h: shape (n, 2 d).
-        t: shape (n, m, d).
-        process: whose inducing inputs and kernel.
-    """
-
-    def __init__(self, mu: Tensor, log_sigma: Tensor, h: Tensor, t: Tensor, process: GaussianProcess) -> None:
-        self.mu = mu
-        self.log_sigma = log_sigma
-        self.h = h
-        self.t = t
-        self.process = process
-        super().__init__(mu)
-
-    def given(self, xi: Tensor) -> tuple[Tensor, Tensor]:
+    def given(self, mu: Tensor, log_sigma: Tensor, t: Tensor, xi: Tensor) -> tuple[Tensor, Tensor]:
         """The mean and the log width of q(z | xi, x)."""
-        f, variance = self.process.predict(xi, self.t)
-        return self.mu + self.log_sigma.exp() * f, self.log_sigma + torch.log1p(variance) / 2
+        f, variance = self.predict(xi, t)
+        return mu + log_sigma.exp() * f, log_sigma + torch.log1p(variance) / 2
 
-    def latent(self) -> Tensor:
-        """Zeros of xi's shape."""
-        return self.mu.new_zeros(len(self.mu), self.process.inputs.shape[1])
+    def mean(self, mu: Tensor, log_sigma: Tensor, t: Tensor) -> Tensor:
+        """z at xi = 0."""
+        return self.given(mu, log_sigma, t, mu.new_zeros(len(mu), self.inputs.shape[1]))[0]
 
-    @property
-    def mean(self) -> Tensor:
-        return self.given(self.latent())[0]
-
-    def rsample_and_log_prob(self) -> tuple[Tensor, Tensor]:
-        xi = torch.randn_like(self.latent())
-        mean, log_sigma = self.given(xi)
-        z = mean + log_sigma.exp() * torch.randn_like(mean)
-        guess, log_width = full(self.process.reverse(torch.cat([self.h, z], dim=1))).chunk(2, dim=1)
-        return z, normal(xi, 0.0, 0.0) + normal(z, mean, log_sigma) - normal(xi, guess, log_width)
+    def draw(self, mu: Tensor, log_sigma: Tensor, t: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
+        """z, with xi and f drawn and forgotten, and what stands for log q(z | x)."""
+        xi = torch.randn_like(mu.new_empty(len(mu), self.inputs.shape[1]))
+        mean, log_width = self.given(mu, log_sigma, t, xi)
+        z = mean + log_width.exp() * torch.randn_like(mean)
+        reverse = normal(xi, *mean_and_width(self.reverse, h, z))
+        return z, normal(xi, 0.0, 0.0) + normal(z, mean, log_width) - reverse

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -11,9 +12,9 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from interalia.conditionals.base import Conditional, bent
-from interalia.conditionals.paired import Paired, normal, perceptron
+from interalia.conditionals.paired import Paired, mean_and_width, normal, perceptron
 from interalia.contexts import full
-from interalia.errors import UserError
+from interalia.errors import UserError, check_range
 
 Gradient = Callable[[Tensor], Tensor]
 
@@ -93,10 +94,8 @@ class Hamiltonian(Conditional):
 
     def __init__(self, network: nn.Module, size: int, steps: int = 16, step: float = 0.1, width: int = 64) -> None:
         super().__init__(network)
-        if min(steps, width) < 1 or not 0 < step < math.inf:
-            raise ValueError(
-                f"`steps` is {steps}, `width` is {width} and `step` is {step}; they are 1 or more, 1 or more, and above 0"
-            )
+        holds = min(steps, width) >= 1 and 0 < step < math.inf
+        check_range(holds, "they are 1 or more, 1 or more, and above 0", steps=steps, width=width, step=step)
         self.size = size
         self.log_step = nn.Parameter(torch.full((steps, size), math.log(step)))
         self.reverse = perceptron(3 * size, 2 * size, width)
@@ -116,49 +115,32 @@ class Hamiltonian(Conditional):
 
     def many(self, count: int, *c: Tensor) -> Distribution:
         answers = full(self.network(*c)).repeat_interleave(count, dim=0)  # the network is asked once
-        return HamiltonianDistribution(answers, c[0].repeat_interleave(count, dim=0), self)
+        mu, log_sigma, h = answers.split([self.size, self.size, 2 * self.size], dim=1)
+        known = (c[0].repeat_interleave(count, dim=0), mu, bent(log_sigma))
+        return Paired(mu, partial(self.mean, *known), partial(self.draw, *known, h))
 
-
-class HamiltonianDistribution(Paired):
-    """The distribution of z_T.
-
-    Arguments:
-        answers: [mu, log sigma, h], shape (n, 4 d).
-        x: shape (n, ...).
-        conditional: whose steps and reverse model.
-    """
-
-    def __init__(self, answers: Tensor, x: Tensor, conditional: Hamiltonian) -> None:
-        d = conditional.size
-        self.mu, log_sigma, self.h = answers.split([d, d, 2 * d], dim=1)
-        self.log_sigma = bent(log_sigma)
-        self.x = x
-        self.conditional = conditional
-        super().__init__(self.mu)
-
-    def gradient(self, z: Tensor) -> Tensor:
+    def gradient(self, x: Tensor, z: Tensor) -> Tensor:
         """-grad log p(x, z) in z; without a graph where gradients are off."""
-        self.conditional.check()
-        log_joint: Any = self.conditional.log_joint
+        self.check()
+        log_joint: Any = self.log_joint
         learning = torch.is_grad_enabled()
         with torch.enable_grad():
             z = z if learning and z.requires_grad else z.detach().requires_grad_()
-            (slope,) = torch.autograd.grad(-log_joint(self.x, z).sum(), z, create_graph=learning)
+            (slope,) = torch.autograd.grad(-log_joint(x, z).sum(), z, create_graph=learning)
         return slope
 
-    def moved(self, z: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+    def moved(self, x: Tensor, log_sigma: Tensor, z: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
         """(z_T, v_T)."""
-        sizes = self.conditional.log_step.exp()[:, None] * self.log_sigma.sigmoid()  # e sigma / (1 + sigma)
-        return leapfrog(z, v, self.gradient, sizes)
+        sizes = self.log_step.exp()[:, None] * log_sigma.sigmoid()  # e sigma / (1 + sigma)
+        return leapfrog(z, v, partial(self.gradient, x), sizes)
 
-    @property
-    def mean(self) -> Tensor:
-        return self.moved(self.mu, torch.zeros_like(self.mu))[0]
+    def mean(self, x: Tensor, mu: Tensor, log_sigma: Tensor) -> Tensor:
+        """Where the steps take mu from rest."""
+        return self.moved(x, log_sigma, mu, torch.zeros_like(mu))[0]
 
-    def rsample_and_log_prob(self) -> tuple[Tensor, Tensor]:
-        eps, v_0 = torch.randn_like(self.mu), torch.randn_like(self.mu)
-        z, v = self.moved(self.mu + self.log_sigma.exp() * eps, v_0)
-        told = torch.cat([self.h, z], dim=1)
-        mean, log_width = full(self.conditional.reverse(told)).chunk(2, dim=1)
-        log_q = normal(eps, 0.0, 0.0) - self.log_sigma.sum(1) + normal(v_0, 0.0, 0.0)
-        return z, log_q - normal(v, mean, log_width)
+    def draw(self, x: Tensor, mu: Tensor, log_sigma: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
+        """z_T, and what stands for log q(z_T | x)."""
+        eps, v_0 = torch.randn_like(mu), torch.randn_like(mu)
+        z, v = self.moved(x, log_sigma, mu + log_sigma.exp() * eps, v_0)
+        log_q = normal(eps, 0.0, 0.0) - log_sigma.sum(1) + normal(v_0, 0.0, 0.0)
+        return z, log_q - normal(v, *mean_and_width(self.reverse, h, z))

@@ -2,47 +2,57 @@
 
 from __future__ import annotations
 
-import abc
 import math
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.distributions import Distribution
 
+from interalia.conditionals.base import Samples
+from interalia.contexts import full
 from interalia.errors import UserError
 
 SMALL = 0.01  # by which the first weights of a last layer are scaled, so that its answers start near 0
 
 
-class Paired(Distribution, abc.ABC):
-    """A distribution that draws z together with log q(z), or with what stands in its place (see `drawn`); it cannot tell the
-    density of a z that it did not draw.
+class Paired(Samples):
+    """A distribution that draws z together with log q(z), or with what stands in its place (see `drawn`); mostly it cannot
+    tell the density of a z that it did not draw.
 
     Arguments:
         like: a tensor of z's shape, type and device.
+        mean: its mean, or a representative point, shape (n, d).
+        rsample_and_log_prob: z, shape (n, d), and log q(z), shape (n,).
+        density: log q of any z, shape (n,), or None.
     """
 
-    arg_constraints = {}
-    has_rsample = True
+    def __init__(
+        self,
+        like: Tensor,
+        mean: Callable[[], Tensor],
+        rsample_and_log_prob: Callable[[], tuple[Tensor, Tensor]],
+        density: Callable[[Tensor], Tensor] | None = None,
+    ) -> None:
+        self.find_mean = mean
+        self.rsample_and_log_prob = rsample_and_log_prob
+        self.density = density
+        super().__init__(like.shape)
 
-    def __init__(self, like: Tensor) -> None:
-        super().__init__(like.shape[:1], like.shape[1:], validate_args=False)
+    @property
+    def mean(self) -> Tensor:
+        return self.find_mean()
 
-    @abc.abstractmethod
-    def rsample_and_log_prob(self) -> tuple[Tensor, Tensor]:
-        """z, shape (n, d), and log q(z), shape (n,)."""
-
-    def rsample(self, sample_shape: torch.Size | list[int] | tuple[int, ...] = ()) -> Tensor:
-        if sample_shape:
-            raise UserError("this conditional draws one sample for each condition; repeat the condition instead.")
+    def draw(self) -> Tensor:
         return self.rsample_and_log_prob()[0]
 
     def log_prob(self, value: Tensor) -> Tensor:
-        raise UserError(
-            "this conditional knows log q(z) of its own draws alone, so log_prob cannot be asked of it; use `drawn`, or an "
-            "`encoder` with a density: gaussian, flow or iaf."
-        )
+        if self.density is None:
+            raise UserError(
+                "this conditional knows log q(z) of its own draws alone, so log_prob cannot be asked of it; use `drawn`, or "
+                "an `encoder` with a density: gaussian, flow or iaf."
+            )
+        return self.density(value)
 
 
 def normal(value: Tensor, mean: Tensor | float, log_sigma: Tensor | float) -> Tensor:
@@ -54,6 +64,12 @@ def normal(value: Tensor, mean: Tensor | float, log_sigma: Tensor | float) -> Te
     """
     sigma = log_sigma.exp() if isinstance(log_sigma, Tensor) else math.exp(log_sigma)
     return (-((value - mean) / sigma).square() / 2 - log_sigma - math.log(2 * math.pi) / 2).sum(-1)
+
+
+def mean_and_width(network: nn.Module, *inputs: Tensor) -> tuple[Tensor, Tensor]:
+    """The mean and the log width of the Gaussian that the network answers, each of shape (n, d)."""
+    mean, log_sigma = full(network(torch.cat(inputs, dim=1))).chunk(2, dim=1)
+    return mean, log_sigma
 
 
 def perceptron(inputs: int, outputs: int, width: int, depth: int = 2) -> nn.Sequential:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Normal
 
-from interalia.errors import UserError
+from interalia.errors import UserError, check_range
 from interalia.spaces import Space
 
 
@@ -35,6 +35,14 @@ class Prior(nn.Module, abc.ABC):
     def answers(self) -> int:
         """How many numbers a recogniser returns for the codes in z; 0 where there are none."""
         return 0
+
+    def normal(self, *shape: int) -> Tensor:
+        """N(0, 1) numbers on its device, of its type."""
+        return torch.randn(*shape, device=self.place.device, dtype=self.place.dtype)
+
+    def uniform_noise(self, *shape: int) -> Tensor:
+        """Numbers that are uniform on [-1, 1), on its device, of its type."""
+        return torch.rand(*shape, device=self.place.device, dtype=self.place.dtype) * 2 - 1
 
     support: Literal["real", "ball"] = "real"
     place: Tensor
@@ -61,7 +69,7 @@ class StandardNormal(Prior):
     variance = 1.0
 
     def sample(self, shape: tuple[int, ...]) -> Tensor:
-        return torch.randn(*shape, self.size, device=self.place.device, dtype=self.place.dtype)
+        return self.normal(*shape, self.size)
 
     def log_prob(self, z: Tensor) -> Tensor:
         return -(z.square().sum(-1) + self.size * math.log(2 * math.pi)) / 2
@@ -75,7 +83,7 @@ class Uniform(Prior):
     variance = 1.0 / 3.0
 
     def sample(self, shape: tuple[int, ...]) -> Tensor:
-        return torch.rand(*shape, self.size, device=self.place.device, dtype=self.place.dtype) * 2 - 1
+        return self.uniform_noise(*shape, self.size)
 
     def log_prob(self, z: Tensor) -> Tensor:
         inside = (z.abs() <= 1).all(dim=-1)
@@ -108,11 +116,9 @@ class Mixture(Prior):
 
     def __init__(self, size: int, components: int = 10, radius: float = 4.0, std: float = 1.0) -> None:
         super().__init__(size)
-        if components < 1 or not 0 <= radius < math.inf or not 0 < std < math.inf:
-            raise ValueError(
-                f"`components` is {components}, `radius` is {radius} and `std` is {std}; they are 1 or more, 0 or more, and "
-                f"above 0"
-            )
+        holds = components >= 1 and 0 <= radius < math.inf and 0 < std < math.inf
+        law = "they are 1 or more, 0 or more, and above 0"
+        check_range(holds, law, components=components, radius=radius, std=std)
         if size == 2:
             angles = torch.arange(components) * (2 * math.pi / components)
             mu = radius * torch.stack([angles.cos(), angles.sin()], dim=1)
@@ -131,8 +137,7 @@ class Mixture(Prior):
 
     def sample(self, shape: tuple[int, ...]) -> Tensor:
         chosen = torch.randint(self.components, shape, device=self.place.device)
-        noise = torch.randn(*shape, self.size, device=self.place.device, dtype=self.place.dtype)
-        return self.mu[chosen] + self.log_sigma[chosen].exp() * noise
+        return self.mu[chosen] + self.log_sigma[chosen].exp() * self.normal(*shape, self.size)
 
     def log_prob(self, z: Tensor) -> Tensor:
         each = Normal(self.mu, self.log_sigma.exp(), validate_args=False).log_prob(z.unsqueeze(-2)).sum(-1)
@@ -198,14 +203,11 @@ class Codes(Prior):
         std: float = 1.0,
     ) -> None:
         super().__init__(size)
-        if not all(isinstance(count, int) and not isinstance(count, bool) and count >= 2 for count in categorical):
-            raise ValueError(
-                f"`categorical` is {list(categorical)}, and it lists each code's number of categories, whole and 2 or more"
-            )
-        if uniform < 0 or gaussian < 0:
-            raise ValueError(f"`uniform` is {uniform} and `gaussian` is {gaussian}; they count codes, from 0")
-        if not 0 < std < math.inf:
-            raise ValueError(f"`std` is {std}, and a standard deviation is above 0")
+        whole = all(isinstance(count, int) and not isinstance(count, bool) and count >= 2 for count in categorical)
+        law = "it lists each code's number of categories, whole and 2 or more"
+        check_range(whole, law, categorical=list(categorical))
+        check_range(min(uniform, gaussian) >= 0, "they count codes, from 0", uniform=uniform, gaussian=gaussian)
+        check_range(0 < std < math.inf, "a standard deviation is above 0", std=std)
         self.categorical = tuple(categorical)
         self.uniform = uniform
         self.gaussian = gaussian
@@ -237,12 +239,9 @@ class Codes(Prior):
     @property
     def words(self) -> str:
         """The codes in words."""
-        parts = [
-            " + ".join(map(str, self.categorical)) + " for categories" if self.categorical else "",
-            f"{self.uniform} uniform" if self.uniform else "",
-            f"{self.gaussian} Gaussian" if self.gaussian else "",
-        ]
-        return ", ".join(part for part in parts if part)
+        each = f"{' + '.join(map(str, self.categorical))} for categories" * bool(self.categorical)
+        rest = [f"{self.uniform} uniform" * bool(self.uniform), f"{self.gaussian} Gaussian" * bool(self.gaussian)]
+        return ", ".join(filter(None, [each, *rest]))
 
     @property
     def names(self) -> list[str]:
@@ -256,19 +255,12 @@ class Codes(Prior):
         return self.place.new_tensor([*map(math.log, self.categorical), *continuous])
 
     def sample(self, shape: tuple[int, ...]) -> Tensor:
-        device, dtype = self.place.device, self.place.dtype
-
-        def normal(count: int) -> Tensor:
-            return torch.randn(*shape, count, device=device, dtype=dtype)
-
-        def uniform(count: int) -> Tensor:
-            return torch.rand(*shape, count, device=device, dtype=dtype) * 2 - 1
-
-        left = self.size - self.answers
-        parts = [normal(left) if self.noise == "normal" else uniform(left)]
+        noise = self.normal if self.noise == "normal" else self.uniform_noise
+        parts = [noise(*shape, self.size - self.answers)]
         for count in self.categorical:
-            parts.append(nn.functional.one_hot(torch.randint(count, shape, device=device), count).to(dtype))
-        return torch.cat([*parts, uniform(self.uniform), normal(self.gaussian)], dim=-1)
+            chosen = torch.randint(count, shape, device=self.place.device)
+            parts.append(nn.functional.one_hot(chosen, count).to(self.place.dtype))
+        return torch.cat([*parts, self.uniform_noise(*shape, self.uniform), self.normal(*shape, self.gaussian)], dim=-1)
 
     def log_prob(self, z: Tensor) -> Tensor:
         raise UserError(
@@ -297,7 +289,5 @@ class Codes(Prior):
 
     def expected(self, answers: Tensor) -> Tensor:
         """E[c] under Q(c | x): the probabilities of categories and the means of continuous codes, shape (n, answers)."""
-        parts = answers.split(self.widths, dim=1)
-        return torch.cat(
-            [part.softmax(dim=1) if i < len(self.categorical) else part for i, part in enumerate(parts)], dim=1
-        )
+        parts, kinds = answers.split(self.widths, dim=1), len(self.categorical)
+        return torch.cat([*(part.softmax(dim=1) for part in parts[:kinds]), *parts[kinds:]], dim=1)

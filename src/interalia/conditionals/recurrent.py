@@ -12,7 +12,7 @@ from torch.distributions import Distribution
 from interalia.conditionals.base import Conditional, bent
 from interalia.conditionals.paired import Paired, normal
 from interalia.contexts import full
-from interalia.errors import UserError
+from interalia.errors import UserError, check_range
 from interalia.networks.needs import Map
 from interalia.spaces import Space
 
@@ -62,8 +62,7 @@ class Recurrent(Conditional):
         from interalia.networks.draw import Attention, Whole
 
         super().__init__(network)
-        if units < 1 or side < 2:
-            raise ValueError(f"`units` is {units} and `side` is {side}; they are 1 or more, and 2 or more")
+        check_range(units >= 1 and side >= 2, "they are 1 or more, and 2 or more", units=units, side=side)
         if not isinstance(network, Whole):
             raise UserError(
                 "a recurrent encoder follows what DRAW's decoder paints, and these networks paint at once; choose the "
@@ -93,44 +92,38 @@ class Recurrent(Conditional):
 
     def forward(self, *c: Tensor) -> Distribution:
         self.check()
-        return RecurrentDistribution(self.network(*c), self)
+        return self.of(self.network(*c))
+
+    def of(self, x: Tensor) -> Distribution:
+        """The distribution of [z_1, ..., z_T], given x of shape (n, channels, height, width)."""
+
+        def density(value: Tensor) -> Tensor:
+            parts = iter(value.chunk(self.drawer[0].glimpses, dim=1))
+            return self.painted(x, lambda mu, log_sigma: next(parts))[1]
+
+        def draw() -> tuple[Tensor, Tensor]:
+            return self.painted(x, lambda mu, log_sigma: mu + log_sigma.exp() * torch.randn_like(mu))[:2]
+
+        return Paired(x.new_empty(len(x), self.size), lambda: self.painted(x, means)[0], draw, density)
 
     def hidden(self, *c: Tensor) -> Tensor:
         """The LSTM's last state on the way of the means."""
-        return RecurrentDistribution(self.network(*c), self).follow(lambda mu, log_sigma: mu)[2]
+        return self.painted(self.network(*c), means)[2]
 
-
-class RecurrentDistribution(Paired):
-    """The distribution of [z_1, ..., z_T].
-
-    Arguments:
-        x: shape (n, channels, height, width).
-        recurrent: whose networks.
-
-    Raises:
-        UserError: no decoder was told to it.
-    """
-
-    def __init__(self, x: Tensor, recurrent: Recurrent) -> None:
-        self.x = x
-        self.recurrent = recurrent
-        super().__init__(x.new_empty(len(x), recurrent.size))
-
-    def follow(self, choose: Callable[[Tensor, Tensor], Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+    def painted(self, x: Tensor, choose: Callable[[Tensor, Tensor], Tensor]) -> tuple[Tensor, Tensor, Tensor]:
         """z, shape (n, d), log q(z | x), shape (n,), and the last h', shape (n, units), where z_t is what `choose` makes of
         (mu_t, log sigma_t)."""
-        recurrent = self.recurrent
-        (drawer,) = recurrent.drawer
-        state = drawer.start(len(self.x))
-        h = cell = self.x.new_zeros(len(self.x), recurrent.units)
-        log_q = self.x.new_zeros(len(self.x))
+        (drawer,) = self.drawer
+        state = drawer.start(len(x))
+        h = cell = x.new_zeros(len(x), self.units)
+        log_q = x.new_zeros(len(x))
         glimpses = []
         for _ in range(drawer.glimpses):
             seen, _, canvas = state
-            read = recurrent.attention.read(seen, self.x, self.x - canvas.sigmoid())
-            told = torch.cat([*(full(part).flatten(1) for part in read), seen], dim=1)
-            h, cell = map(full, recurrent.cell(told, (h, cell)))
-            mu, log_sigma = full(recurrent.head(h)).chunk(2, dim=1)
+            read = self.attention.read(seen, x, x - canvas.sigmoid())
+            inputs = torch.cat([*(full(part).flatten(1) for part in read), seen], dim=1)
+            h, cell = map(full, self.cell(inputs, (h, cell)))
+            mu, log_sigma = full(self.head(h)).chunk(2, dim=1)
             log_sigma = bent(log_sigma)
             z = choose(mu, log_sigma)
             log_q = log_q + normal(z, mu, log_sigma)
@@ -138,15 +131,6 @@ class RecurrentDistribution(Paired):
             state = drawer.step(state, z)
         return torch.cat(glimpses, dim=1), log_q, h
 
-    @property
-    def mean(self) -> Tensor:
-        return self.follow(lambda mu, log_sigma: mu)[0]
 
-    def rsample_and_log_prob(self) -> tuple[Tensor, Tensor]:
-        z, log_q, _ = self.follow(lambda mu, log_sigma: mu + log_sigma.exp() * torch.randn_like(mu))
-        return z, log_q
-
-    def log_prob(self, value: Tensor) -> Tensor:
-        (drawer,) = self.recurrent.drawer
-        parts = iter(value.chunk(drawer.glimpses, dim=1))
-        return self.follow(lambda mu, log_sigma: next(parts))[1]
+def means(mu: Tensor, log_sigma: Tensor) -> Tensor:
+    return mu

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Literal
 
@@ -10,8 +11,9 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 from torch.nn.functional import elu
 
-from interalia.conditionals.base import Parametric, Point
+from interalia.conditionals.base import Parametric, Samples, SampleShape
 from interalia.contexts import full
+from interalia.errors import check_range
 
 
 class Basis(nn.Module):
@@ -96,10 +98,8 @@ class Spanned(Parametric):
         start: Literal["prior", "published"] = "prior",
     ) -> None:
         super().__init__(network)
-        if min(noise, basis, width) < 1:
-            raise ValueError(f"`noise` is {noise}, `basis` is {basis} and `width` is {width}; they are 1 or more")
-        if draws < 2:
-            raise ValueError(f"`draws` is {draws}, and a variance takes 2 or more")
+        check_range(min(noise, basis, width) >= 1, "they are 1 or more", noise=noise, basis=basis, width=width)
+        check_range(draws >= 2, "a variance takes 2 or more", draws=draws)
         self.size = size
         self.noise = noise
         self.count = basis
@@ -122,7 +122,7 @@ class Spanned(Parametric):
         return full(self.basis(torch.randn(count, self.count, self.noise, device=like.device, dtype=like.dtype)))
 
 
-class SpannedDistribution(Distribution):
+class SpannedDistribution(Samples):
     """The distribution of z_0 + sum_i a_i v_i(eps_i).
 
     Arguments:
@@ -131,23 +131,17 @@ class SpannedDistribution(Distribution):
         spanned: whose v_i.
     """
 
-    arg_constraints = {}
-    has_rsample = True
-
     def __init__(self, z_0: Tensor, a: Tensor, spanned: Spanned) -> None:
         self.z_0 = z_0
         self.a = a
         self.spanned = spanned
-        self.drawn: Tensor | None = None
-        super().__init__(z_0.shape[:1], z_0.shape[1:], validate_args=False)
+        super().__init__(z_0.shape)
 
-    @property
+    @functools.cached_property
     def basis_draws(self) -> Tensor:
         """Draws of the v_i, shape (n, basis, size): the same for all moments."""
-        if self.drawn is None:
-            with torch.no_grad():
-                self.drawn = self.spanned.draws(self.spanned.moments_from, self.z_0)
-        return self.drawn
+        with torch.no_grad():
+            return self.spanned.draws(self.spanned.moments_from, self.z_0)
 
     @property
     def mean(self) -> Tensor:
@@ -166,9 +160,7 @@ class SpannedDistribution(Distribution):
             of_basis = centred.transpose(1, 2) @ centred / (len(drawn) - 1)
             return torch.einsum("nik,ikl,nil->nkl", a, of_basis, a)
 
-    def rsample(self, sample_shape: torch.Size | list[int] | tuple[int, ...] = ()) -> Tensor:
+    def rsample(self, sample_shape: SampleShape = ()) -> Tensor:
         count = math.prod(sample_shape) * len(self.z_0)
         v = self.spanned.draws(count, self.z_0).unflatten(0, (*sample_shape, len(self.z_0)))
         return self.z_0 + (self.a * v).sum(-2)
-
-    log_prob = Point.log_prob

@@ -17,7 +17,7 @@ from interalia.registry import Registry
 
 if TYPE_CHECKING:
     from interalia.data.dataset import Dataset, Mixture, Split
-    from interalia.data.files import read_images
+    from interalia.data.images import read_images
     from interalia.data.sampler import Sampler
     from interalia.data.store import Store, as_tensor
 
@@ -29,7 +29,7 @@ _HOMES = {  # imported at their first use
     "dataset": ["Dataset", "Mixture", "Split"],
     "sampler": ["Sampler"],
     "store": ["Store", "as_tensor"],
-    "files": ["read_images"],
+    "images": ["read_images"],
 }
 
 
@@ -155,36 +155,26 @@ def load(
     path = Path(text).expanduser()
     if root is not None and not path.exists():
         path = root / path
-    if path.is_dir():
+    kind = path.suffix.lower()
+    if not path.exists():
+        if "/" in text or "\\" in text or text.startswith((".", "~")) or kind:
+            raise UserError(
+                f"there is no file or folder {text}; give a folder of images, a .zip, .npy or .npz file, "
+                f"or one of the names: {', '.join(sorted(REGISTRY))}."
+            )
+        raise unknown("data set", text, REGISTRY)
+    if path.is_file() and path.stat().st_size == 0:
+        raise UserError(f"the file {path} is empty; copy or download it again.")
+    if path.is_dir() or kind == ".zip":
         from interalia.data.folders import load_folder
 
         return load_folder(path, size)
-    if path.is_file():
-        return _load_file(path, size)
-    if "/" in text or "\\" in text or text.startswith((".", "~")) or Path(text).suffix:
-        raise UserError(
-            f"there is no file or folder {text}; give a folder of images, a .zip, .npy or .npz file, "
-            f"or one of the names: {', '.join(sorted(REGISTRY))}."
-        )
-    raise unknown("data set", text, REGISTRY)
-
-
-def _load_file(path: Path, size: int | None) -> Dataset:
-    kind = path.suffix.lower()
-    if path.stat().st_size == 0:
-        raise UserError(f"the file {path} is empty; copy or download it again.")
     if kind in (".npy", ".npz"):
         from interalia.data.arrays import load_array
 
         return load_array(path, size)
-    if kind == ".zip":
-        from interalia.data.folders import load_folder
-
-        return load_folder(path, size)
     from interalia.data.images import SUFFIXES
 
     if kind in SUFFIXES:
         raise UserError(f"{path} is one image, and a data set needs many; give the folder that holds them.")
-    raise UserError(
-        f"{path} is not of a kind that is read here; give a folder of images, a .zip of images, a .npy or a .npz file."
-    )
+    raise UserError(f"{path} is not of a kind that is read; give a folder or .zip of images, a .npy or a .npz file.")

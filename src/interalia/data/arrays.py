@@ -23,20 +23,18 @@ from numpy.typing import NDArray
 from interalia.data.cache import Entry, remember
 from interalia.data.dataset import Dataset, Split
 from interalia.data.images import CHUNK, MODES, fitted, resized, resized_shape
-from interalia.data.splits import Rows, hold_out, relabel, sizes, tenths
+from interalia.data.splits import Rows, fill, relabel, sizes, tenths
 from interalia.errors import UserError
 
 Array = NDArray[Any]
 
-IMAGES = {
+KEYS = {
     "train": ("train_images", "x_train", "images", "data", "x", "X"),
     "validation": ("val_images", "validation_images", "x_val", "x_validation"),
     "test": ("test_images", "x_test"),
-}
-LABELS = {
-    "train": ("train_labels", "y_train", "labels", "y"),
-    "validation": ("val_labels", "validation_labels", "y_val", "y_validation"),
-    "test": ("test_labels", "y_test"),
+    "train-labels": ("train_labels", "y_train", "labels", "y"),
+    "validation-labels": ("val_labels", "validation_labels", "y_val", "y_validation"),
+    "test-labels": ("test_labels", "y_test"),
 }
 
 
@@ -53,6 +51,8 @@ def load_array(path: Path, size: int | None) -> Dataset:
         raise UserError(f"the parts in {path} have different shapes ({shapes}); give all rows one shape.")
     y, classes, lacking = _labels({part: content.get(f"{part}-labels") for part in x}, x, path)
     rows, how = _rows({part: len(array) for part, array in x.items()}, path)
+    x = {part: x.get(part, x["train"]) for part in rows}  # what is not there is taken from the training rows
+    y = {part: y.get(part, y["train"]) for part in rows} if y else {}
 
     image = x["train"].ndim == 4
     if not image and size is not None:
@@ -60,16 +60,16 @@ def load_array(path: Path, size: int | None) -> Dataset:
     if image:
 
         def decode(entry: Entry) -> None:
-            for part, (owner, index) in rows.items():
-                parts = (x[owner][index[i : i + CHUNK]] for i in range(0, len(index), CHUNK))
-                whole = (as_uint8(piece) for part_ in parts for piece in resized(as_uint8(part_), size))
-                entry.write(part, resized_shape((len(index), *x[owner].shape[1:]), size), np.uint8, whole)
+            for part, index in rows.items():
+                chunks = (as_uint8(x[part][index[i : i + CHUNK]]) for i in range(0, len(index), CHUNK))
+                images = (image for chunk in chunks for image in resized(chunk, size))
+                entry.write(part, resized_shape((len(index), *x[part].shape[1:]), size), np.uint8, images)
 
         kept = remember(path.stem, [path], {"size": size}, decode)
     else:
-        kept = {part: x[owner][index].astype(np.float32) for part, (owner, index) in rows.items()}
+        kept = {part: x[part][index].astype(np.float32) for part, index in rows.items()}
 
-    splits = {part: Split(kept[part], y[owner][index] if y else None) for part, (owner, index) in rows.items()}
+    splits = {part: Split(kept[part], y[part][index] if y else None) for part, index in rows.items()}
     shape = splits["train"].x.shape[1:]
     what = f"vectors of {shape[0]} numbers"
     if image:
@@ -90,8 +90,7 @@ def read_arrays(path: Path) -> dict[str, tuple[str, Array]]:
         if isinstance(content, np.ndarray):
             return {"train": ("the array", content)}
         with content as archive:
-            wanted = [(part, IMAGES[part]) for part in IMAGES] + [(f"{part}-labels", LABELS[part]) for part in LABELS]
-            keys = {part: next((key for key in names if key in archive), None) for part, names in wanted}
+            keys = {part: next((key for key in names if key in archive), None) for part, names in KEYS.items()}
             found = {part: (key, archive[key]) for part, key in keys.items() if key}
             listed = ", ".join(archive.files) or "nothing"
     except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
@@ -101,38 +100,26 @@ def read_arrays(path: Path) -> dict[str, tuple[str, Array]]:
             ) from None
         raise UserError(f"{path} is damaged or cut short ({error}); copy or download it again.") from None
     if "train" not in found:
-        raise UserError(
-            f"{path} holds {listed}, and expected was one of {', '.join(IMAGES['train'])}; rename the array."
-        )
+        raise UserError(f"{path} holds {listed}, and expected was one of {', '.join(KEYS['train'])}; rename it.")
     return found
 
 
 def as_rows(array: Array, label: str) -> Array:
     """Images as (n, channels, height, width), vectors as (n, d), nothing copied."""
-    if array.ndim == 2:
-        if array.dtype == np.uint8 or array.dtype.kind not in "fiu":
-            raise UserError(
-                f"{label} holds {array.dtype} of shape {array.shape}; give images as uint8 (n, height, width), "
-                f"or vectors as float32 (n, d)."
-            )
+    if array.ndim == 2 and array.dtype != np.uint8 and array.dtype.kind in "fiu":
         check_finite(array, label)
         return array
-    if array.ndim == 3:
-        array = array[:, None]
-    elif array.ndim == 4 and array.shape[3] in MODES:
-        array = array.transpose(0, 3, 1, 2)
-    elif array.ndim == 4 and array.shape[1] not in MODES:
-        raise UserError(
-            f"{label} has the shape {array.shape} without an axis of 1, 3 or 4 channels; move them to the end."
-        )
-    if array.ndim == 4 and array.size:
-        if array.dtype == np.uint8:
-            return array
-        if array.dtype.kind == "f" and array.min() >= 0 and array.max() <= 1:  # NaN compares as false
-            return array
+    images = array[:, None] if array.ndim == 3 else array
+    if array.ndim == 4 and array.shape[3] in MODES:
+        images = array.transpose(0, 3, 1, 2)
+    if images.ndim == 4 and images.shape[1] in MODES and images.size:
+        if images.dtype == np.uint8:
+            return images
+        if images.dtype.kind == "f" and images.min() >= 0 and images.max() <= 1:  # NaN compares as false
+            return images
     raise UserError(
-        f"{label} holds {array.dtype} of shape {array.shape}; expected were images as uint8 (or as numbers in [0, 1]) "
-        f"of shape (n, height, width) or with 1, 3 or 4 channels, or vectors of shape (n, d); convert it."
+        f"{label} holds {array.dtype} of shape {array.shape}; expected were images as uint8 (or as numbers in [0, 1]) of "
+        f"shape (n, height, width) or with 1, 3 or 4 channels at the end, or vectors of shape (n, d), not uint8; convert it."
     )
 
 
@@ -166,28 +153,19 @@ def _labels(
         if y.dtype.kind not in "biufUS":
             raise UserError(f"{key} in {path} holds {y.dtype}, and labels are whole numbers or texts; convert it.")
         if y.dtype.kind == "f" and not np.isfinite(y).all():
-            raise UserError(
-                f"{key} in {path} holds labels that are not finite (NaN or infinity); leave those rows out, or all labels."
-            )
+            raise UserError(f"{key} in {path} holds labels that are not finite; leave those rows, or all labels, out.")
         columns[part] = y.reshape(-1)
     values, classes = relabel(*columns.values())
     return dict(zip(columns, values, strict=True)), classes, ""
 
 
-def _rows(counts: dict[str, int], path: Path) -> tuple[dict[str, tuple[str, Rows]], str]:
-    """Part -> the array that it is taken from, and the rows of it."""
-    whole = {part: (part, np.arange(count)) for part, count in counts.items()}
+def _rows(counts: dict[str, int], path: Path) -> tuple[dict[str, Rows], str]:
+    """The rows of each part, in its own array or, where it has none, in that of train; and how they were cut."""
+    rows = {part: np.arange(count) for part, count in counts.items()}
     absent = [part for part in ("validation", "test") if part not in counts]
     if len(absent) == 2:
-        train, validation, test = tenths(counts["train"], "row(s)", path)
+        parts = tenths(counts["train"], "row(s)", path)
         how = "Train / validation / test by a fixed permutation of the rows"
-        return {"train": ("train", train), "validation": ("train", validation), "test": ("train", test)}, how
-    if absent:
-        if counts["train"] < 2:
-            raise UserError(f"{path} holds {counts['train']} row(s) to train on, which are too few; add more.")
-        train, held = hold_out(np.arange(counts["train"]), max(1, counts["train"] // 10))
-        whole |= {"train": ("train", train), absent[0]: ("train", held)}
-        how = f"The file's own split, {absent[0]} taken from train by a fixed permutation"
-    else:
-        how = "Train / validation / test as in the file"
-    return {part: whole[part] for part in ("train", "validation", "test")}, how
+        return dict(zip(("train", "validation", "test"), parts, strict=True)), how
+    how = f"The file's own split, {absent[0]} taken from train by a fixed permutation" if absent else ""
+    return fill(rows, "row(s)", path), how or "Train / validation / test as in the file"

@@ -45,15 +45,9 @@ def binarised(dataset: Dataset, how: str) -> Dataset:
     train, validation, test = (_drawn(part, [SEED, i]) for i, part in enumerate(parts))
     each = "in every batch anew to train on, and once to measure on" if how == "fresh" else "once"
     about = f"{dataset.about} Pixels are zeros and ones, drawn with the grey value as the probability, {each}."
+    name, grey = f"{dataset.name}, binarised", dataset.train if how == "fresh" else None
     return dataclasses.replace(
-        dataset,
-        train=train,
-        validation=validation,
-        test=test,
-        name=f"{dataset.name}, binarised",
-        about=about,
-        binarised=how,
-        grey=dataset.train if how == "fresh" else None,
+        dataset, train=train, validation=validation, test=test, name=name, about=about, binarised=how, grey=grey
     )
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import errno
 import hashlib
+import io
 import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -47,35 +48,27 @@ class Entry:
 
         Plain writes and not a memory map, because a full disk is then an error and not a crash.
         """
-        header = {"descr": np.lib.format.dtype_to_descr(np.dtype(dtype)), "fortran_order": False, "shape": shape}
+        path, header, rows = self.place / f"{name}.npy", io.BytesIO(), 0
+        layout = {"descr": np.lib.format.dtype_to_descr(np.dtype(dtype)), "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(header, layout)
         with writing(self.place):
-            file = open(self.place / f"{name}.npy", "wb")  # noqa: SIM115 (closed below, where a full disk shows too)
-        try:
-            with writing(self.place):
-                np.lib.format.write_array_header_1_0(file, header)
-            rows = 0
-            for part in parts:
-                rows += len(part)
-                assert part.shape[1:] == shape[1:], (name, part.shape, shape)
-                with writing(self.place):
-                    file.write(np.ascontiguousarray(part, dtype).data)
-            assert rows == shape[0], (name, rows, shape)
-            self.names.append(name)
-            with writing(self.place):
-                file.close()
-                (self.place / NAMES).write_text("\n".join(self.names))
-        finally:
-            with contextlib.suppress(OSError):
-                file.close()
+            path.write_bytes(header.getvalue())
+        for part in parts:
+            rows += len(part)
+            assert part.shape[1:] == shape[1:], (name, part.shape, shape)
+            with writing(self.place), open(path, "ab") as file:  # closed within: a full disk may show then alone
+                file.write(np.ascontiguousarray(part, dtype).data)
+        assert rows == shape[0], (name, rows, shape)
+        self.names.append(name)
+        with writing(self.place):
+            (self.place / NAMES).write_text("\n".join(self.names))
 
     def save(self, name: str, array: NDArray[Any]) -> None:
         """Writes a whole array."""
         self.write(name, array.shape, array.dtype, [array])
 
 
-def remember(
-    name: str, sources: Sequence[Path], settings: Mapping[str, Any], decode: Callable[[Entry], None]
-) -> Arrays:
+def remember(name: str, sources: Sequence[Path], settings: dict[str, Any], decode: Callable[[Entry], None]) -> Arrays:
     """The arrays that `decode` writes, memory-mapped: from the cache where they are there, else decoded now.
 
     Arguments:
@@ -115,9 +108,7 @@ def remember(
         shutil.rmtree(temporary, ignore_errors=True)
     found = _open(final)
     if not found:
-        raise UserError(
-            f"the arrays just written to {final} cannot be read back; check the disk or set INTERALIA_CACHE."
-        )
+        raise UserError(f"the arrays written to {final} cannot be read back; check the disk or set INTERALIA_CACHE.")
     return found
 
 

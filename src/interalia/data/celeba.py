@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from interalia.data.cache import Entry, remember
 from interalia.data.dataset import Dataset, Split
-from interalia.data.downloads import places
+from interalia.data.downloads import here, places
 from interalia.data.images import Collection
 from interalia.data.splits import sizes
 from interalia.errors import UserError
@@ -42,11 +42,9 @@ def load(name: str, root: Path | None = None, size: int | None = None, seed: int
     `size` resizes the same square to something else. All 202,599 photographs are split by the official partition;
     a part of them 90 / 5 / 5 in their order.
     """
-    candidates = places(name, root, "CelebA")
-    found = next((found for place in candidates if place.is_dir() and (found := look(place))), None)
-    if found is None:
+    if (found := here(name, root, look, "CelebA")) is None:
         raise UserError(
-            f"the files of celeba are missing (not in {root or candidates[0]}), and its host asks for a login; "
+            f"the files of celeba are missing (not in {root or places(name, None)[0]}), and its host asks for a login; "
             f"download img_align_celeba.zip and list_attr_celeba.txt by hand from {PAGE}, "
             f"put them into one folder DIR and give `root=DIR`."
         )

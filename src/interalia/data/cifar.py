@@ -7,28 +7,22 @@ References:
 
 from __future__ import annotations
 
-import contextlib
 import io
 import lzma
 import pickle
 import tarfile
 import zlib
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from interalia.data.cache import Entry, remember
-from interalia.data.dataset import Dataset, Split
+from interalia.data.dataset import Dataset
 from interalia.data.downloads import find
-from interalia.data.images import fitted, resized, resized_shape
+from interalia.data.images import Labelled, decoded, fitted
 from interalia.data.splits import sizes
 from interalia.errors import UserError
-
-Labelled = tuple[NDArray[np.uint8], NDArray[np.int64]]
 
 MIRRORS = ("https://www.cs.toronto.edu/~kriz/",)
 ARCHIVE = "cifar-10-python.tar.gz"
@@ -38,52 +32,28 @@ BATCHES = tuple(f"data_batch_{i}" for i in range(1, 6))
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
 
-@dataclass(frozen=True)
-class Batches:
-    """The batches that are there.
-
-    Attributes:
-        files: batch -> the file that holds it, compressed with xz or not; or the archive.
-        packed: whether the files are one archive.
-    """
-
-    files: dict[str, Path]
-    packed: bool = False
-
-
-def look(place: Path) -> Batches | None:
-    """The batches in `place`: at least one to train on and the test batch."""
+def look(place: Path) -> dict[str, Path] | None:
+    """The file of each batch in `place`, compressed with xz or not, or the archive of all: at least one batch to train on
+    and the test batch."""
+    names = (*BATCHES, "test_batch")
     for folder in (place / INNER, place):
-        present = {
-            batch: path
-            for batch in (*BATCHES, "test_batch")
-            for path in (folder / f"{batch}.xz", folder / batch)
-            if path.is_file()
-        }
-        if "test_batch" in present and len(present) > 1:
-            return Batches(present)
-    if (place / ARCHIVE).is_file():
-        return Batches(dict.fromkeys((*BATCHES, "test_batch"), place / ARCHIVE), packed=True)
-    return None
+        files = {batch: path for batch in names for path in (folder / f"{batch}.xz", folder / batch) if path.is_file()}
+        if "test_batch" in files and len(files) > 1:
+            return files
+    return dict.fromkeys(names, place / ARCHIVE) if (place / ARCHIVE).is_file() else None
 
 
 def load(name: str, root: Path | None = None, size: int | None = None, seed: int = 0, download: bool = True) -> Dataset:
     """CIFAR-10; the last tenth of the training images that are there is validation: 45,000 / 5,000 / 10,000."""
-    batches = find(name, root, look, ("CIFAR10",), MD5, MIRRORS, download)
-    training = [batch for batch in BATCHES if batch in batches.files]
+    files = find(name, root, look, ("CIFAR10",), MD5, MIRRORS, download)
+    training = [batch for batch in BATCHES if batch in files]
 
-    def decode(entry: Entry) -> None:
-        with contextlib.ExitStack() as stack:
-            get = reader(batches, stack)
-            for part, names in (("train", training), ("test", ["test_batch"])):
-                pairs = [get(batch) for batch in names]
-                x = np.concatenate([x for x, _ in pairs])
-                entry.write(part, resized_shape(x.shape, size), np.uint8, resized(x, size))
-                entry.save(f"{part}-labels", np.concatenate([y for _, y in pairs]))
+    def read() -> Iterator[tuple[str, Labelled]]:
+        for part, names in (("train", training), ("test", ["test_batch"])):
+            x, y = zip(*(read_batch(files[batch], batch) for batch in names), strict=True)
+            yield part, (np.concatenate(x), np.concatenate(y))
 
-    sources = list(dict.fromkeys(batches.files.values()))
-    arrays = remember(name, sources, {"size": size, "batches": training}, decode)
-    whole, test = (Split(arrays[part], arrays[f"{part}-labels"]) for part in ("train", "test"))
+    whole, test = decoded(name, list(dict.fromkeys(files.values())), size, read, batches=training).values()
     cut = len(whole) - len(whole) // 10
     splits = whole[:cut], whole[cut:], test
     absent = [batch for batch in BATCHES if batch not in training]
@@ -95,35 +65,19 @@ def load(name: str, root: Path | None = None, size: int | None = None, seed: int
     return Dataset(name, *splits, classes=CLASSES, about=about)
 
 
-def reader(batches: Batches, stack: contextlib.ExitStack) -> Callable[[str], Labelled]:
-    """A function from a batch's name to its images and labels."""
-    if not batches.packed:
-        return lambda batch: read_batch(_bytes(batches.files[batch]), str(batches.files[batch]))
-    path = batches.files["test_batch"]
-    trouble = (tarfile.TarError, OSError, EOFError, zlib.error, KeyError)
+def read_bytes(path: Path, batch: str) -> bytes:
+    """The pickle of one batch, from its file or from the archive."""
     try:
-        archive = stack.enter_context(tarfile.open(path))  # noqa: SIM115 (the stack closes it)
-        members = {member.name.rsplit("/", 1)[-1]: member for member in archive.getmembers() if member.isfile()}
-    except trouble as error:
-        raise UserError(f"{path} is damaged or cut short ({error}); download it again.") from None
-
-    def get(batch: str) -> Labelled:
-        try:
-            file = archive.extractfile(members[batch])
-            assert file is not None
-            data = file.read()
-        except trouble as error:
-            raise UserError(f"{batch} cannot be read from {path} ({error}); download it again.") from None
-        return read_batch(data, f"{batch} in {path}")
-
-    return get
-
-
-def _bytes(path: Path) -> bytes:
-    try:
-        return lzma.open(path).read() if path.suffix == ".xz" else path.read_bytes()
-    except (OSError, EOFError, lzma.LZMAError) as error:
-        raise UserError(f"{path} is damaged or cut short ({error}); download it again.") from None
+        if path.name != ARCHIVE:
+            return lzma.open(path).read() if path.suffix == ".xz" else path.read_bytes()
+        reason: object = "it is not in there"
+        with tarfile.open(path) as archive:
+            for member in archive:
+                if member.isfile() and member.name.rsplit("/", 1)[-1] == batch:
+                    return archive.extractfile(member).read()  # type: ignore[union-attr]
+    except (tarfile.TarError, OSError, EOFError, zlib.error, lzma.LZMAError) as error:
+        reason = error
+    raise UserError(f"the batch {batch} cannot be read from {path} ({reason}); download it again.")
 
 
 class Plain(pickle.Unpickler):
@@ -149,12 +103,13 @@ class ForbiddenError(Exception):
     """A pickle asked for something that is not an array."""
 
 
-def read_batch(data: bytes, label: str) -> Labelled:
+def read_batch(path: Path, batch: str) -> Labelled:
     """Images, shape (n, 3, 32, 32), and labels of one pickled batch.
 
     Raises:
         UserError: the pickle is damaged, holds something else, or would execute code.
     """
+    data, label = read_bytes(path, batch), f"{batch} in {path}" if path.name == ARCHIVE else str(path)
     try:
         content = Plain(io.BytesIO(data), encoding="latin1").load()  # Python 2 pickled its strings as bytes
         # Programs in Python 3 that write these files anew leave the keys as bytes.
@@ -168,7 +123,5 @@ def read_batch(data: bytes, label: str) -> Labelled:
             f"delete it and download {ARCHIVE} from {MIRRORS[0]}."
         ) from None
     except Exception as error:  # a damaged pickle can raise anything
-        raise UserError(
-            f"{label} is not a whole CIFAR-10 batch ({error or type(error).__name__}); download it again."
-        ) from None
+        raise UserError(f"{label} is not a whole CIFAR-10 batch ({error!r}); download it again.") from None
     return x.reshape(-1, 3, 32, 32), y

@@ -107,17 +107,14 @@ class Dataset:
         Raises:
             UserError: the data set has no such attribute.
         """
-        known = [str(name) for name in self.attributes.get("names", ())]
-        columns = []
-        for name in attributes:
+        known, wanted = [str(name) for name in self.attributes.get("names", ())], list(attributes)
+        if wanted and not known:
+            raise UserError(f"the data set {self.name!r} has no attributes; leave `attributes` out.")
+        for name in wanted:
             if name not in known:
-                if not known:
-                    raise UserError(f"the data set {self.name!r} has no attributes; leave `attributes` out.")
                 raise unknown("attribute", name, known)
-            columns.append(known.index(name))
-        if columns:
-            found: NDArray[Any] = self.attributes[part][:, columns]
-            return found
+        if wanted:
+            return self.attributes[part][:, [known.index(name) for name in wanted]]
         split: Split = getattr(self, part)
         return split.y
 
@@ -141,33 +138,23 @@ class Dataset:
         rows: list[NDArray[np.int64]] = []
         for label in range(self.labels):
             own = np.flatnonzero(y == label)
-            name = self.classes[label] if self.classes else label
-            if not len(own):
-                raise UserError(
-                    f"no training image of {self.name!r} has the label {name}, which others have; add some, or leave that "
-                    f"label out of the data."
-                )
             if len(own) < each:
+                name = self.classes[label] if self.classes else label
                 raise UserError(
-                    f"`labelled` asks for {each} images of each label, and of label {name} there are {len(own)}; give "
-                    f"fewer."
+                    f"`labelled` asks for {each} images of each label, and of label {name} there are {len(own)}; give fewer, "
+                    f"or leave that label out of the data."
                 )
             rows.append(random.permutation(own)[:each])
         return self.train[np.sort(np.concatenate(rows))]
 
     def check_labels(self, instead: str) -> None:
         """Raises a UserError unless there are two or more labels; `instead` is what can be done without them."""
+        if self.labels > 1:
+            return
+        found = f"labels that cannot be used, for {self.lacking}" if self.lacking else "no labels; choose data that has"
         if self.labels == 1:
-            name = self.classes[0] if self.classes else "0"
-            raise UserError(
-                f"the data set {self.name!r} has one label alone, {name}; choose data with 2 or more, or {instead}."
-            )
-        if not self.labels and self.lacking:
-            raise UserError(
-                f"the data set {self.name!r} has labels that cannot be used, for {self.lacking}, or {instead}."
-            )
-        if not self.labels:
-            raise UserError(f"the data set {self.name!r} has no labels; choose data that has, or {instead}.")
+            found = f"one label alone, {self.classes[0] if self.classes else 0}; choose data with 2 or more"
+        raise UserError(f"the data set {self.name!r} has {found}, or {instead}.")
 
     @property
     def is_image(self) -> bool:

@@ -30,6 +30,12 @@ def places(name: str, root: Path | None, *others: str) -> list[Path]:
     return [root / name, *(root / other for other in others), root]
 
 
+def here(name: str, root: Path | None, look: Callable[[Path], F | None], *others: str) -> F | None:
+    """What `look` finds in the first of the `places` that holds the data set, or None."""
+    folders = (place for place in places(name, root, *others) if place.is_dir())
+    return next((found for place in folders if (found := look(place)) is not None), None)
+
+
 def find(
     name: str,
     root: Path | None,
@@ -49,17 +55,16 @@ def find(
     Raises:
         UserError: the files are neither here nor to be had; it says which, from where, to be put where.
     """
-    candidates = places(name, root, *others)
-    for place in candidates:
-        if place.is_dir() and (found := look(place)) is not None:
-            return found
-    reason = f"not in {root or candidates[0]}"
+    if (found := here(name, root, look, *others)) is not None:
+        return found
+    place = places(name, root)[0]
+    reason = f"not in {root or place}"
     if download:
         # The first file that cannot be had ends it: the others would wait for the same silent hosts.
-        failures = (failure for file, md5 in files.items() if (failure := fetch(file, md5, mirrors, candidates[0])))
+        failures = (failure for file, md5 in files.items() if (failure := fetch(file, md5, mirrors, place)))
         if failure := next(failures, ""):
             reason = f"{reason}, and the download failed: {failure}"
-        elif (found := look(candidates[0])) is not None:
+        elif (found := look(place)) is not None:
             return found
     raise UserError(
         f"the files of {name} are missing ({reason}); download {', '.join(files)} from {' or '.join(mirrors)}, "
@@ -82,9 +87,7 @@ def fetch(file: str, md5: str, mirrors: Sequence[str], place: Path) -> str:
     for mirror in mirrors:
         host = urlsplit(mirror).netloc
         try:
-            with Bar(file) as bar:
-                http = pooch.HTTPDownloader(progressbar=bar, timeout=TIMEOUT)
-                pooch.retrieve(mirror + file, f"md5:{md5}", fname=file, path=place, downloader=http)
+            pooch.retrieve(mirror + file, f"md5:{md5}", fname=file, path=place, downloader=stream)
             return ""
         except HTTPError as error:
             status = error.response.status_code if error.response is not None else "an error"
@@ -105,31 +108,13 @@ def fetch(file: str, md5: str, mirrors: Sequence[str], place: Path) -> str:
     return ", ".join(reasons)
 
 
-class Bar:
-    """The progress bar in the form that pooch calls: it sets `total`, and passes each chunk's size."""
+def stream(url: str, path: str, _: object) -> None:
+    """Downloads `url` to `path`, with a bar, as pooch calls it."""
+    import requests
 
-    def __init__(self, file: str) -> None:
-        self.file = file
-        self.total = 0.0
-        self._stack = contextlib.ExitStack()
-        self._advance: Callable[[float], None] | None = None
-        self._resets = False
-
-    def __enter__(self) -> Bar:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stack.close()
-
-    def update(self, step: float) -> None:
-        if self._resets:  # pooch starts over at the end in order to fill the bar, which has left the screen by then
-            return
-        if self._advance is None:
-            self._advance = self._stack.enter_context(progress(self.file, self.total or None, download=True))
-        self._advance(step)
-
-    def reset(self) -> None:
-        self._resets = True
-
-    def close(self) -> None:
-        self._stack.close()
+    with requests.get(url, stream=True, timeout=TIMEOUT) as answer:
+        answer.raise_for_status()
+        total = float(answer.headers.get("content-length", 0))
+        with progress(url.rsplit("/", 1)[-1], total or None, download=True) as advance, open(path, "wb") as file:
+            for chunk in answer.iter_content(2**16):
+                advance(file.write(chunk))

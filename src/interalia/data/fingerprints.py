@@ -33,9 +33,7 @@ def fingerprint(dataset: Dataset) -> dict[str, Any]:
     """
     digest = hashlib.sha256()
     rows = []
-    for domain in (dataset, dataset.other):
-        if domain is None:
-            continue
+    for domain in filter(None, (dataset, dataset.other)):
         digest.update(repr((domain.shape, domain.classes, domain.encoded)).encode("utf-8", "backslashreplace"))
         for part in ("train", "validation", "test"):
             split = getattr(domain, part)

@@ -22,17 +22,11 @@ from numpy.typing import NDArray
 from interalia.data.cache import Entry, remember
 from interalia.data.dataset import Dataset, Split
 from interalia.data.images import CHANNELS, SUFFIXES, Collection
-from interalia.data.splits import Rows, hold_out, sizes, tenths
+from interalia.data.splits import Rows, fill, sizes, tenths
 from interalia.errors import UserError
 
-PARTS = {
-    "train": "train",
-    "training": "train",
-    "val": "validation",
-    "valid": "validation",
-    "validation": "validation",
-    "test": "test",
-}
+NAMES = {"train": ("train", "training"), "validation": ("val", "valid", "validation"), "test": ("test",)}
+PARTS = {name: part for part, names in NAMES.items() for name in names}
 
 
 def load_folder(where: Path, size: int | None) -> Dataset:
@@ -58,15 +52,13 @@ def load_folder(where: Path, size: int | None) -> Dataset:
 
     def decode(entry: Entry) -> None:
         mode, shapes = images.survey(names)
-        if shape is None:
-            other = next((i for i, one in enumerate(shapes) if one != shapes[0]), None)
-            if other is not None:
-                (h0, w0), (h1, w1) = shapes[0], shapes[other]
-                raise UserError(
-                    f"the images are of mixed sizes ({images.label(names[0])} has {w0}x{h0} pixels, "
-                    f"{images.label(names[other])} {w1}x{h1}); crop and resize them all, for example with `size=64`."
-                )
         height, width = shape or shapes[0]
+        for name, (h, w) in zip(names, shapes, strict=True):
+            if shape is None and (h, w) != (height, width):
+                raise UserError(
+                    f"the images are of mixed sizes ({images.label(names[0])} has {width}x{height} pixels, "
+                    f"{images.label(name)} {w}x{h}); crop and resize them all, for example with `size=64`."
+                )
         for part, index in rows.items():
             chosen = [names[i] for i in index]
             arrays = images.arrays(chosen, mode, (height, width))
@@ -94,13 +86,7 @@ def _split(inner: list[list[str]], where: Path) -> tuple[dict[str, Rows], list[l
         return {"train": train, "validation": validation, "test": test}, inner, how
 
     rows = {part: np.flatnonzero(np.array(given) == part) for part in ("train", "validation", "test")}
-    absent = [part for part in ("validation", "test") if not len(rows[part])]
-    if absent:
-        held = max(1, len(rows["train"]) // 10)
-        if len(rows["train"]) <= held * len(absent):
-            raise UserError(f"{where} holds {len(rows['train'])} image(s) to train on, which are too few; add more.")
-        rows["train"], *parts = hold_out(rows["train"], *[held] * len(absent))
-        rows |= dict(zip(absent, parts, strict=True))
+    rows = fill(rows, "image(s)", where)
     return rows, [path[1:] for path in inner], "Train / validation / test by their folders"
 
 

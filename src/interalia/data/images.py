@@ -8,21 +8,26 @@ import os
 import struct
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from interalia.data.cache import Entry, remember
+from interalia.data.dataset import Split
 from interalia.data.progress import progress
 from interalia.errors import UserError
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+    from torch import Tensor
 
 T = TypeVar("T")
+Labelled = tuple[NDArray[np.uint8], NDArray[np.int64]]  # images, shape (n, channels, height, width), and their labels
 
 SUFFIXES = frozenset((".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm"))
 CHANNELS = {"L": 1, "RGB": 3, "RGBA": 4}
@@ -98,12 +103,9 @@ class Collection:
 
     def survey(self, names: Sequence[str]) -> tuple[str, list[tuple[int, int]]]:
         """The mode that all of `names` are converted to, and their (height, width), from their headers alone."""
-        kinds: set[str] = set()
-        shapes: list[tuple[int, int]] = []
-        for part in self._chunks(names, self._look, "looking at the images"):
-            kinds.update(kind for kind, _ in part)
-            shapes.extend(shape for _, shape in part)
-        return kinds.pop() if len(kinds) == 1 else "RGB", shapes
+        found = [each for part in self._chunks(names, self._look, "looking at the images") for each in part]
+        kinds = {kind for kind, _ in found}
+        return kinds.pop() if len(kinds) == 1 else "RGB", [shape for _, shape in found]
 
     def _look(self, name: str) -> tuple[str, tuple[int, int]]:
         def look(image: Image) -> tuple[str, tuple[int, int]]:
@@ -231,3 +233,79 @@ def fitted(size: int | None) -> str:
 def resized_shape(shape: tuple[int, ...], size: int | None) -> tuple[int, ...]:
     """What `resized` makes of the shape (n, channels, height, width)."""
     return shape if size is None else (*shape[:2], size, size)
+
+
+def decoded(
+    name: str,
+    files: Sequence[Path],
+    size: int | None,
+    read: Callable[[], Iterable[tuple[str, Labelled]]],
+    **settings: Any,
+) -> dict[str, Split]:
+    """The parts of a data set of labelled images that files hold as numbers: resized, and kept in the cache, so that they
+    are read once.
+
+    Arguments:
+        name: of the data set.
+        files: that the parts are read from; other files make another entry of the cache.
+        size: that images are resized to, or None.
+        read: the name, and the images and labels, of each part.
+        settings: what else the images depend on.
+    """
+
+    def decode(entry: Entry) -> None:
+        for part, (x, y) in read():
+            entry.write(part, resized_shape(x.shape, size), np.uint8, resized(x, size))
+            entry.save(f"{part}-labels", y)
+
+    arrays = remember(name, files, {"size": size, **settings}, decode)
+    return {part: Split(x, arrays[f"{part}-labels"]) for part, x in arrays.items() if f"{part}-labels" in arrays}
+
+
+def expand(paths: Sequence[Path | str]) -> list[Path]:
+    """`paths` with each folder replaced by the images in it and below, in alphabetical order.
+
+    Raises:
+        UserError: a path that does not exist, or a folder without images.
+    """
+    files: list[Path] = []
+    for path in map(Path, paths):
+        if path.is_dir():
+            inside = Collection(path).sources()
+            if not inside:
+                raise UserError(f"the folder {path} holds no images, which end in {', '.join(sorted(SUFFIXES))}.")
+            files.extend(inside)
+        elif path.is_file():
+            files.append(path)
+        else:
+            raise UserError(f"there is no image or folder {path}; check its name.")
+    return files
+
+
+def read_images(paths: Sequence[Path | str], shape: tuple[int, ...]) -> Tensor:
+    """Images as a run takes them: cropped around the centre, resized and converted to `shape`.
+
+    Arguments:
+        paths: files, or folders of them.
+        shape: (channels, height, width) of the data that the run was trained on.
+
+    Returns:
+        float32 in [0, 1], shape (n, channels, height, width), in the order of `expand(paths)`.
+
+    Raises:
+        UserError: a path that does not exist, a damaged image, or a run that was not trained on images.
+    """
+    from interalia.data.store import as_tensor
+
+    if len(shape) != 3 or shape[0] not in MODES:
+        raise UserError(f"this run was trained on data of the shape {shape}, which no image has; give it vectors.")
+    channels, height, width = shape
+    files = expand(paths)
+    if not files:
+        raise UserError("no image was given; name at least one file or a folder of images.")
+    mode = MODES[channels]
+    images = [
+        read(partial(binary, file), str(file), lambda image: as_array(fit(convert(image, mode), (height, width))))
+        for file in files
+    ]
+    return as_tensor(np.stack(images))

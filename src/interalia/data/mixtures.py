@@ -16,8 +16,6 @@ from numpy.typing import NDArray
 from interalia.data.dataset import Dataset, Mixture, Split
 from interalia.errors import UserError
 
-TRAIN, HELD_OUT = 100_000, 10_000
-
 
 def grid25() -> Mixture:
     """25 modes: means {-4, -2, 0, 2, 4}^2, standard deviation 0.05."""
@@ -37,8 +35,8 @@ def five() -> Mixture:
     return Mixture(means, 0.2)
 
 
-MIXTURES = {"grid25": grid25, "ring8": ring8, "five": five}
-COUNTS = {"five": (2048, 1024)}  # of points to train on and held out, where a paper has fewer
+# the truth, and how many points there are to train on and held out
+MIXTURES = {"grid25": (grid25, 100_000, 10_000), "ring8": (ring8, 100_000, 10_000), "five": (five, 2048, 1024)}
 
 
 def draw(mixture: Mixture, count: int, *seed: int) -> Split:
@@ -56,11 +54,11 @@ def draw(mixture: Mixture, count: int, *seed: int) -> Split:
 
 
 def load(name: str, root: Path | None = None, size: int | None = None, seed: int = 0, download: bool = True) -> Dataset:
-    """Points to train on, drawn from `seed` (100,000, or what `COUNTS` says), and held-out ones, the same for every seed."""
+    """Points to train on, drawn from `seed`, and held-out ones, the same for every seed."""
     if size is not None:
         raise UserError(f"{name} holds points and not images, which have no size; leave `size` out.")
-    mixture = MIXTURES[name]()
-    train, held_out = COUNTS.get(name, (TRAIN, HELD_OUT))
+    truth, train, held_out = MIXTURES[name]
+    mixture = truth()
     splits = draw(mixture, train, 0, abs(seed)), draw(mixture, held_out, 1), draw(mixture, held_out, 2)
     about = (
         f"{len(mixture.means)} Gaussians of standard deviation {mixture.std:g} in the plane, of equal weight. "

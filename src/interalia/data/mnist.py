@@ -8,22 +8,25 @@ References:
 
 from __future__ import annotations
 
+import gzip
+import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from interalia.data.cache import Entry, remember
-from interalia.data.dataset import Dataset, Split
+from interalia.data.dataset import Dataset
 from interalia.data.downloads import find
-from interalia.data.idx import read_idx
-from interalia.data.images import fitted, resized, resized_shape
+from interalia.data.images import Labelled, decoded, fitted
 from interalia.data.splits import sizes
 from interalia.errors import UserError
 
 STEMS = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
 VALIDATION = 10_000
+# the numbers of an IDX file, by the code of their type
+TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 
 
 @dataclass(frozen=True)
@@ -74,11 +77,8 @@ def look(place: Path) -> list[Path] | None:
     files = []
     for stem in STEMS:
         names = [base + end for base in (stem, stem.replace("-idx", ".idx")) for end in ("", ".gz")]
-        path = next((place / name for name in names if (place / name).is_file()), None)
-        if path is None:
-            return None
-        files.append(path)
-    return files
+        files += [place / name for name in names if (place / name).is_file()][:1]
+    return files if len(files) == len(STEMS) else None
 
 
 def load(name: str, root: Path | None = None, size: int | None = None, seed: int = 0, download: bool = True) -> Dataset:
@@ -87,17 +87,13 @@ def load(name: str, root: Path | None = None, size: int | None = None, seed: int
     remote = {f"{stem}.gz": md5 for stem, md5 in zip(STEMS, edition.md5, strict=True)}
     files = find(name, root, look, edition.folders, remote, edition.mirrors, download)
 
-    def decode(entry: Entry) -> None:
+    def read() -> Iterator[tuple[str, Labelled]]:
         for part, images, labels in (("train", files[0], files[1]), ("test", files[2], files[3])):
             x, y = read_pair(images, labels)
-            if part == "train":
-                tell_apart(name, y, images)
-            x = x[:, None]
-            entry.write(part, resized_shape(x.shape, size), np.uint8, resized(x, size))
-            entry.save(f"{part}-labels", y)
+            tell_apart(name, y, images)
+            yield part, (x[:, None], y)
 
-    arrays = remember(name, files, {"size": size}, decode)
-    whole, test = (Split(arrays[part], arrays[f"{part}-labels"]) for part in ("train", "test"))
+    whole, test = decoded(name, files, size, read).values()
     cut = len(whole) - min(VALIDATION, len(whole) // 6)
     splits = whole[:cut], whole[cut:], test
     about = (
@@ -107,13 +103,11 @@ def load(name: str, root: Path | None = None, size: int | None = None, seed: int
     return Dataset(name, *splits, classes=edition.classes, about=about)
 
 
-def read_pair(images: Path, labels: Path) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+def read_pair(images: Path, labels: Path) -> Labelled:
     """Images, shape (n, height, width), and their labels."""
     x, y = read_idx(images), read_idx(labels)
     if x.ndim != 3 or x.dtype != np.uint8 or not len(x):
-        raise UserError(
-            f"{images} holds {x.dtype} of shape {x.shape}, expected were bytes (n, 28, 28); download it again."
-        )
+        raise UserError(f"{images} holds {x.dtype} of shape {x.shape}, and not bytes (n, 28, 28); download it again.")
     if y.shape != (len(x),) or y.dtype != np.uint8 or y.max() > 9:
         raise UserError(f"{labels} does not hold one label 0 to 9 for each of the {len(x)} images; download it again.")
     return x.astype(np.uint8, copy=False), y.astype(np.int64)
@@ -127,3 +121,31 @@ def tell_apart(name: str, y: NDArray[np.int64], path: Path) -> None:
                 f"the files in {path.parent} are those of {other} and not of {name}; "
                 f"ask for {other}, or keep the files of {name} in a folder called {name} below the root."
             )
+
+
+def read_idx(path: Path) -> NDArray[np.generic]:
+    """The array in an IDX file, compressed with gzip or not: two zero bytes, the type, the number of axes, the sizes, the
+    numbers, all big-endian.
+
+    References:
+        The MNIST database of handwritten digits, Yann LeCun, Corinna Cortes, Christopher J.C. Burges,
+        http://yann.lecun.com/exdb/mnist/ ("the IDX file format")
+
+    Raises:
+        UserError: the file is damaged, cut short or of another format.
+    """
+    try:
+        data = path.read_bytes()
+        if data[:2] == b"\x1f\x8b":  # gzip, whatever the name says
+            data = gzip.decompress(data)
+    except (OSError, EOFError, zlib.error) as error:
+        raise UserError(f"{path} cannot be read ({error}); download it again.") from None
+    if len(data) < 4 or data[:2] != b"\0\0" or data[2] not in TYPES:
+        raise UserError(f"{path} is not an IDX file (it starts with {data[:4]!r}); download it again.")
+    dtype = np.dtype(TYPES[data[2]])
+    start = 4 + 4 * data[3]
+    shape = tuple(np.frombuffer(data[4:start], ">u4").tolist()) if len(data) >= start else ()
+    expected = start + int(np.prod(shape, dtype=object)) * dtype.itemsize
+    if len(data) != expected or len(shape) != data[3]:
+        raise UserError(f"{path} holds {len(data)} of {expected} bytes: it is damaged or cut short; download it again.")
+    return np.frombuffer(data, dtype, offset=start).reshape(shape).astype(dtype.newbyteorder("="), copy=False)

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from interalia.data import digits, mnist
 from interalia.data.cache import Entry, remember
 from interalia.data.dataset import Dataset, Split
-from interalia.data.downloads import places
+from interalia.data.downloads import here, places
 from interalia.data.images import SUFFIXES, Collection, resized
 from interalia.data.splits import permutation
 from interalia.errors import UserError
@@ -81,18 +81,17 @@ def transformed(name: str, root: Path | None, size: int | None, seed: int, downl
     whole = {"mnist": mnist, "digits": digits}[base].load(base, root, size, seed, download)
     transform, words = TRANSFORMATIONS[rule]
     channels = 3 if rule == "coloured" else 1
-    first = 0  # of this part, in the order train, validation, test
-    parts: dict[str, list[Split]] = {"a": [], "b": []}
+    first = 0  # row of this part, in the order train, validation, test
+    parts: list[tuple[Split, Split]] = []  # of domain a and of domain b
     for split in (whole.train, whole.validation, whole.test):
         every = np.arange(len(split))
-        for domain, rows in (
-            (("a", every[0::2]), ("b", every[1::2])) if split is whole.train else (("a", every), ("b", every))
-        ):
-            some = split[rows]
-            x = transform(some.x, first + rows) if domain == "b" else some.x.repeat(channels, axis=1)
-            parts[domain].append(Split(x, some.y))
+        of_a, of_b = (every[0::2], every[1::2]) if split is whole.train else (every, every)
+        plain, changed = split[of_a], split[of_b]
+        changed = Split(transform(changed.x, first + of_b), changed.y)
+        parts.append((Split(plain.x.repeat(channels, axis=1), plain.y), changed))
         first += len(split)
-    a, b = (Dataset(name, train, val, test, classes=whole.classes) for train, val, test in parts.values())
+    domains = zip(*parts, strict=True)
+    a, b = (Dataset(name, train, val, test, classes=whole.classes) for train, val, test in domains)
     gray = " in three equal channels" if channels == 3 else ""
     about = (
         f"Domain a: {'MNIST' if base == 'mnist' else base}, handwritten digits{gray}, "
@@ -122,8 +121,7 @@ def look(place: Path) -> Collection | None:
 
 def facades(root: Path | None, size: int | None) -> Dataset:
     """Photographs of house fronts (a) and label maps (b), from pictures that hold both, side by side."""
-    found = next((pairs for place in places("facades", root) if place.is_dir() and (pairs := look(place))), None)
-    if found is None:
+    if (found := here("facades", root, look)) is None:
         raise UserError(
             f"the files of facades are missing (not in {root or places('facades', None)[0]}); download and unpack "
             f"them from {MIRROR}, put the pictures, each a photograph and its labels side by side, into one folder DIR and "

@@ -31,12 +31,10 @@ def progress(description: str, total: float | None, download: bool = False) -> I
         now = time.monotonic()
         if now - told >= EVERY:
             told = now
-            of, left = (
-                (f"{done / total:.0%}", f", {(total / done - 1) * (now - began):,.0f} s left")
-                if total and done
-                else (f"{done:,.0f}", "")
-            )
-            print(f"{description}: {of}{left}", file=sys.stderr, flush=True)
+            so_far = f"{done:,.0f}"
+            if total and done:
+                so_far = f"{done / total:.0%}, {(total / done - 1) * (now - began):,.0f} s left"
+            print(f"{description}: {so_far}", file=sys.stderr, flush=True)
 
     if not console.is_interactive:
         yield line

@@ -55,7 +55,7 @@ class Sampler:
             raise UserError(f"`batch` is {batch}, and a batch has at least 1 row; give for example `batch=100`.")
         if count < batch:
             raise UserError(
-                f"`batch` is {batch}, and there are only {count} rows to train on; lower it to `batch={count}` or less."
+                f"`batch` is {batch}, and only {count} rows are trained on; lower it to `batch={count}` or less."
             )
         self.count = count
         self.batch = batch

@@ -68,6 +68,25 @@ def tenths(count: int, what: str, where: object) -> tuple[Rows, Rows, Rows]:
     return train, validation, test
 
 
+def fill(rows: dict[str, Rows], what: str, where: object) -> dict[str, Rows]:
+    """The rows of all parts, where validation and test that are absent are taken from train, each a tenth of it.
+
+    Raises:
+        UserError: there are too few to train on.
+
+    Example:
+        >>> {part: len(rows) for part, rows in fill({"train": np.arange(50)}, "images", "faces").items()}
+        {'train': 40, 'validation': 5, 'test': 5}
+    """
+    count, absent = len(rows["train"]), [part for part in ("validation", "test") if not len(rows.get(part, ()))]
+    held = max(1, count // 10)
+    if absent and count <= held * len(absent):
+        raise UserError(f"{where} holds {count} {what} to train on, which are too few; add more.")
+    train, *parts = hold_out(rows["train"], *[held] * len(absent)) if absent else [rows["train"]]
+    taken = dict(zip(absent, parts, strict=True))
+    return {"train": train} | {part: taken.get(part, rows.get(part, train)) for part in ("validation", "test")}
+
+
 def stratified(labels: NDArray[np.int64], *sizes: int) -> tuple[Rows, ...]:
     """As `hold_out` of all rows, with every class held out in its share, up to one row.
 

@@ -69,16 +69,12 @@ class Store:
     ) -> None:
         self.split = split
         self.device = torch.device(device)
-        self.budget = budget
         self.labels = labels
         self.binarise = binarise
         self.y = None if y is None else wrap(y)
         self.data = wrap(split.x)
-        if self.device.type != "cpu":
-            if budget is None:
-                budget = free_memory(self.device) / 2
-            if split.x.nbytes < budget:
-                self.data = self.data.to(self.device)
+        if split.x.nbytes < (free_memory(self.device) / 2 if budget is None else budget):
+            self.data = self.data.to(self.device)  # which on the CPU is the array itself
 
     def __len__(self) -> int:
         return len(self.split)

@@ -10,12 +10,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
-from interalia.data.cache import Entry, remember
-from interalia.data.dataset import Dataset, Split
+from interalia.data.dataset import Dataset
 from interalia.data.downloads import find
-from interalia.data.images import CHUNK, fitted, resized, resized_shape
+from interalia.data.images import Labelled, decoded, fitted
 from interalia.data.splits import sizes
 from interalia.errors import UserError
 
@@ -42,16 +40,7 @@ def load(name: str, root: Path | None = None, size: int | None = None, seed: int
     """
     files = find(name, root, look, ("SVHN",), MD5, MIRRORS, download)
 
-    def decode(entry: Entry) -> None:
-        for part, path in files.items():
-            x, y = read_mat(path)
-            # The file's order of axes is (height, width, channel, image): a view, put right a chunk at a time.
-            parts = (fitted for start in range(0, len(x), CHUNK) for fitted in resized(x[start : start + CHUNK], size))
-            entry.write(part, resized_shape(x.shape, size), np.uint8, parts)
-            entry.save(f"{part}-labels", y)
-
-    arrays = remember(name, list(files.values()), {"size": size}, decode)
-    parts = {part: Split(arrays[part], arrays[f"{part}-labels"]) for part in files}
+    parts = decoded(name, list(files.values()), size, lambda: ((part, read_mat(path)) for part, path in files.items()))
     whole = parts["train"]
     cut = len(whole) - min(VALIDATION, len(whole) // 6)
     train, how = whole[:cut], "the official extra set is absent, so train is the official training set"
@@ -65,8 +54,11 @@ def load(name: str, root: Path | None = None, size: int | None = None, seed: int
     return Dataset(name, *splits, classes=tuple("0123456789"), about=about)
 
 
-def read_mat(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+def read_mat(path: Path) -> Labelled:
     """Images, shape (n, 3, 32, 32), and labels, where the file's 10 is the digit 0.
+
+    The file's order of axes is (height, width, channel, image): the images are a view, which is put right a chunk at a time
+    when they are written.
 
     Raises:
         UserError: the file is damaged or holds something else.
@@ -83,6 +75,6 @@ def read_mat(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
         raise UserError(f"{path} does not hold images X of shape (32, 32, 3, n) in bytes; give SVHN's format 2 files.")
     if y is None or y.size != x.shape[3] or not np.isin(y, np.arange(11)).all():
         raise UserError(
-            f"{path} does not hold one label y from 1 to 10 for each of the {x.shape[3]} images; download it again."
+            f"{path} does not hold a label y from 1 to 10 for each of {x.shape[3]} images; download it again."
         )
     return x.transpose(3, 2, 0, 1), y.reshape(-1).astype(np.int64) % 10

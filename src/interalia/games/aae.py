@@ -6,21 +6,20 @@ import dataclasses
 from typing import Any, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import cross_entropy, l1_loss, mse_loss
 
-from interalia.adversarial.disturbances import Disturbance
-from interalia.adversarial.divergences import GAN, Divergence
-from interalia.adversarial.penalties import Joints, Penalty
-from interalia.conditionals import Codes, Conditional, Gaussian, Prior, log_of
+from interalia.adversarial.joints import Joints
+from interalia.conditionals import Codes, Gaussian, Prior, log_of
 from interalia.errors import UserError
+from interalia.games.ali import Autoencoding
 from interalia.games.feeds import PartlyLabeled
-from interalia.games.game import Game, Outcome, part
+from interalia.games.game import Outcome, part
 from interalia.games.needs import Needs, Setup
 
 
 @part
-class AAE(Game):
+class AAE(Autoencoding):
     """An autoencoder whose aggregate posterior q(z) is matched to the prior by a critic of z alone.
 
         critic:       mean[softplus(-s(z))] + mean[softplus(s(z^))], z ~ p(z), z^ ~ q(z | x)
@@ -54,6 +53,7 @@ class AAE(Game):
     """
 
     players = {"autoencoder": ["encoder", "decoder"], "critic": ["critic"]}
+    compares = ("prior", "posterior")
     title = "AAE (an adversarial autoencoder)"
     teaches = (
         "An autoencoder learns to give back what it is shown, by way of {latent}, while a critic tries to tell "
@@ -61,21 +61,13 @@ class AAE(Game):
         "that samples can be drawn."
     )
 
-    encoder: Conditional
-    decoder: Conditional
-    critic: nn.Module
-    prior: Prior
-    divergence: Divergence = GAN()
-    penalty: Penalty | None = None
-    noise: Disturbance | None = None
-    together: bool = True
     weight: float = 10.0
     distance: Literal["mse", "l1"] = "mse"
     adversarial: float = 1.0
 
     @classmethod
     def needs(cls, s: Setup, **settings: Any) -> Needs:
-        return {"encoder": s.infer(s.x, s.z), "decoder": s.decode(s.z, s.x), "critic": s.judge(s.z)}
+        return {**super().needs(s, **settings), "critic": s.judge(s.z)}
 
     def sample(self, *batch: Tensor) -> Joints:
         (x,) = batch
@@ -85,12 +77,10 @@ class AAE(Game):
         return {"prior": (z,), "posterior": (z_hat,), "cycle": (x_hat, x)}
 
     def losses(self, joints: Joints) -> Outcome:
-        prior, posterior = self.score(self.critic, joints["prior"], joints["posterior"])
-        critic = self.divergence.critic_loss(prior, posterior) + self.charge(joints["prior"], joints["posterior"])
+        outcome = super().losses(joints)
         x_hat, x = joints["cycle"]
         lost = mse_loss(x_hat, x) if self.distance == "mse" else l1_loss(x_hat, x)
-        autoencoder = self.weight * lost + self.adversarial * self.divergence.generator_loss(prior, posterior)
-        return Outcome({"critic": critic, "autoencoder": autoencoder}, {"prior": prior, "posterior": posterior})
+        return outcome.put("autoencoder", self.weight * lost + self.adversarial * outcome.losses["autoencoder"])
 
 
 @part
@@ -162,8 +152,7 @@ class SemiAAE(AAE):
         outcome = super().losses(joints)
         z_l, y = joints["labelled"]
         read = log_of(z_l[:, self.prior.where(0)])  # log of the softmax
-        autoencoder = outcome.losses["autoencoder"] + self.label_weight * cross_entropy(read, y)
-        return Outcome({**outcome.losses, "autoencoder": autoencoder}, outcome.scores)
+        return outcome.put("autoencoder", outcome.losses["autoencoder"] + self.label_weight * cross_entropy(read, y))
 
     def classify(self, x: Tensor) -> Tensor:
         """The probability of each label, shape (n, labels)."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from interalia.adversarial.penalties import Joints
+from interalia.adversarial.joints import Joints
 from interalia.games.ali import ALI, PAIRS
 from interalia.games.alice import both_decoded
 from interalia.games.feeds import Data
@@ -77,19 +77,12 @@ class ALAD(ALI):
         of_x, of_z = {"same": (x, x), "cycle": (x, x_hat)}, {"same_z": (z, z), "cycle_z": (z, z_back)}
         return {"q": (x, z_hat), "p": (x_tilde, z), **of_x, **of_z}
 
-    def pairs(self, outcome: Outcome) -> list[tuple[Tensor, Tensor]]:
-        q, p, same, cycle, same_z, cycle_z = outcome.scores.values()
-        return [(q, p), (same, cycle), (same_z, cycle_z)]
-
     def losses(self, joints: Joints) -> Outcome:
-        critics = {
-            ("q", "p"): self.critic,
-            ("same", "cycle"): self.cycle_critic,
-            ("same_z", "cycle_z"): self.latent_critic,
-        }
+        critics = {"q p": self.critic, "same cycle": self.cycle_critic, "same_z cycle_z": self.latent_critic}
         critic = generator = joints["q"][0].new_zeros(())
         scores: dict[str, Tensor] = {}
-        for (true, made), judge in critics.items():
+        for names, judge in critics.items():
+            true, made = names.split()
             scores[true], scores[made] = self.score(judge, joints[true], joints[made])
             critic = critic + self.divergence.critic_loss(scores[true], scores[made])
             generator = generator + self.divergence.generator_loss(scores[true], scores[made])

@@ -1,4 +1,4 @@
-"""Adversarially Learned Inference, and BiGAN."""
+"""Adversarially Learned Inference, BiGAN, and both after the fact: for a generator that is trained already."""
 
 from __future__ import annotations
 
@@ -8,20 +8,43 @@ from torch import Tensor, nn
 
 from interalia.adversarial.disturbances import Disturbance
 from interalia.adversarial.divergences import GAN, Divergence
-from interalia.adversarial.penalties import Joints, Penalty
+from interalia.adversarial.joints import Joints
+from interalia.adversarial.penalties import Penalty
 from interalia.conditionals import Conditional, Dirac, Prior
 from interalia.games.feeds import Data, Labeled
-from interalia.games.game import Game, Outcome, part
+from interalia.games.game import TwoPlayers, part
 from interalia.games.needs import Needs, Setup
 
 PAIRS = (
     "Three networks learn together: an encoder that infers {latent} from data, a decoder that makes data from z, "
     "and a critic that tries to tell the pairs (data, inferred z) from the pairs (made data, random z). "
 )
+TRAINED = (
+    "The generator was trained before and stays as it is; an encoder is sought that infers {latent} from what it "
+    "makes and from data. "
+)
 
 
 @part
-class ALI(Game):
+class Autoencoding(TwoPlayers):
+    """A game of two players with an encoder and a decoder; see `ALI` for what its arguments are."""
+
+    encoder: Conditional
+    decoder: Conditional
+    critic: nn.Module
+    prior: Prior
+    divergence: Divergence = GAN()
+    penalty: Penalty | None = None
+    noise: Disturbance | None = None
+    together: bool = True
+
+    @classmethod
+    def needs(cls, s: Setup, **settings: Any) -> Needs:
+        return {"encoder": s.infer(s.x, s.z), "decoder": s.decode(s.z, s.x)}
+
+
+@part
+class ALI(Autoencoding):
     """Adversarially learned inference: an encoder and a decoder against a critic that judges pairs (x, z).
 
     Fed (x, y) it is conditional ALI: encoder, decoder and critic are told y, a label or attributes, beside x and z.
@@ -62,15 +85,6 @@ class ALI(Game):
     title = "ALI (adversarially learned inference)"
     teaches = PAIRS + "Nothing asks for good reconstructions: they come about as far as the critic can no longer tell."
 
-    encoder: Conditional
-    decoder: Conditional
-    critic: nn.Module
-    prior: Prior
-    divergence: Divergence = GAN()
-    penalty: Penalty | None = None
-    noise: Disturbance | None = None
-    together: bool = True
-
     @classmethod
     def titled(cls, encoder: type[Conditional] | None) -> str:
         deterministic = cls is ALI and encoder is Dirac
@@ -78,7 +92,7 @@ class ALI(Game):
 
     @classmethod
     def needs(cls, s: Setup, **settings: Any) -> Needs:
-        return {"encoder": s.infer(s.x, s.z), "decoder": s.decode(s.z, s.x), "critic": s.judge(s.x, s.z)}
+        return {**super().needs(s, **settings), "critic": s.judge(s.x, s.z)}
 
     def sample(self, *batch: Tensor) -> Joints:
         x, *y = batch
@@ -86,8 +100,3 @@ class ALI(Game):
         z_hat = self.encoder(x, *y).rsample()  # z^ ~ q(z | x, y)
         x_tilde = self.decoder(z, *y).rsample()  # x~ ~ p(x | z, y)
         return {"q": (x, z_hat, *y), "p": (x_tilde, z, *y)}
-
-    def losses(self, joints: Joints) -> Outcome:
-        q, p = self.score(self.critic, joints["q"], joints["p"])
-        critic = self.divergence.critic_loss(q, p) + self.charge(joints["q"], joints["p"])
-        return Outcome({"critic": critic, "generator": self.divergence.generator_loss(q, p)}, {"q": q, "p": p})

@@ -1,4 +1,4 @@
-"""ALICE: adversarial inference with conditional entropy."""
+"""ALI with round trips: ALICE (adversarial inference with conditional entropy) and ALAD (anomaly detection)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import l1_loss, mse_loss
 
-from interalia.adversarial.penalties import Joints
+from interalia.adversarial.joints import Joints
 from interalia.conditionals import Conditional
 from interalia.games.ali import ALI, PAIRS
 from interalia.games.feeds import Data
@@ -72,15 +72,13 @@ class ALICE(ALI):
         return joints
 
     def losses(self, joints: Joints) -> Outcome:
-        q, p = self.score(self.critic, joints["q"], joints["p"])
-        critic = self.divergence.critic_loss(q, p) + self.charge(joints["q"], joints["p"])
-        distance = mse_loss if self.distance == "mse" else l1_loss
-        generator = self.divergence.generator_loss(q, p)
+        outcome, distance = super().losses(joints), mse_loss if self.distance == "mse" else l1_loss
+        generator = outcome.losses["generator"]
         for key, weight in (("cycle", self.cycle), ("cycle_z", self.cycle_z)):
             if key in joints:
                 there_and_back, start = joints[key]
                 generator = generator + weight * distance(there_and_back, start)
-        return Outcome({"critic": critic, "generator": generator}, {"q": q, "p": p})
+        return outcome.put("generator", generator)
 
 
 @part
@@ -127,10 +125,6 @@ class AdversarialALICE(ALI):
         z_hat = self.encoder(x).rsample()  # z^ ~ q(z | x)
         x_tilde, x_hat = both_decoded(self.decoder, z, z_hat)  # x~ ~ p(x | z), x^ ~ p(x | z^)
         return {"q": (x, z_hat), "p": (x_tilde, z), "same": (x, x), "cycle": (x, x_hat)}
-
-    def pairs(self, outcome: Outcome) -> list[tuple[Tensor, Tensor]]:
-        scores = outcome.scores
-        return [(scores["q"], scores["p"]), (scores["same"], scores["cycle"])]
 
     def losses(self, joints: Joints) -> Outcome:
         q, p = self.score(self.critic, joints["q"], joints["p"])

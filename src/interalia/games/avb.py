@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from interalia.adversarial.divergences import GAN, Divergence
-from interalia.adversarial.penalties import Joints, Penalty
+from interalia.adversarial.joints import Joints
+from interalia.adversarial.penalties import Penalty
 from interalia.conditionals import Conditional, Prior
 from interalia.contexts import full
 from interalia.errors import UserError
@@ -153,14 +154,10 @@ class AVB(Variational):
             (log_scale,) = joints["scale"]
             log_r = -(seen.square() + math.log(2 * math.pi)).sum(1) / 2 - log_scale
             ratio = ratio + log_r - self.prior.log_prob(z_hat)
-        elif self.learns_prior:
+        elif next(self.prior.parameters(), None) is not None:
             # T's mean is a KL to the prior as it was when the critic looked at it; the prior itself is moved by log p(z^),
             # whose gradient in z^ the critic has told already
             fresh = self.prior.log_prob(z_hat.detach())
             ratio = ratio - fresh + fresh.detach()
         loss = (ratio - self.log_density(x, outputs)).mean()
         return Outcome({"critic": critic, "autoencoder": loss}, {"q": q, "p": p})
-
-    @property
-    def learns_prior(self) -> bool:
-        return next(self.prior.parameters(), None) is not None

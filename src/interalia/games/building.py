@@ -15,8 +15,9 @@ from interalia.adversarial import disturbances, divergences, penalties
 from interalia.conditionals import Conditional
 from interalia.errors import SettingError, UserError
 from interalia.games.capabilities import who
-from interalia.games.needs import Chain, Encoder, Given, Need, Needs, Setup, Translator, complete, packable
+from interalia.games.needs import Chain, Encoder, Given, Need, Needs, Setup, complete, packable
 from interalia.networks import Critic, weights
+from interalia.networks.needs import Single
 from interalia.spaces import DataSpec, Space
 
 if TYPE_CHECKING:
@@ -129,7 +130,7 @@ def start(run: Run, family: Family, needs: Needs, made: Mapping[str, nn.Module],
         UserError: the run names a network for spectral norm that there is none of.
     """
     parts = [part for name, network in made.items() for part in parts_of(name, needs[name], network)]
-    known = [(need, network) for _, need, network in parts if isinstance(need, Encoder | Translator | Critic)]
+    known = [(need, network) for _, need, network in parts if isinstance(need, Single)]
     for need, network in known:
         family.start(need.net, network)
     for need, network in known:

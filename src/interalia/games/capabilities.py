@@ -5,10 +5,9 @@ isinstance(game, Infers), issubclass(ALI, Infers)
 
 from __future__ import annotations
 
-import abc
 import inspect
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, _ProtocolMeta, runtime_checkable
 
 from torch import Tensor, nn
 
@@ -19,14 +18,10 @@ from interalia.errors import UserError
 if TYPE_CHECKING:
     from interalia.games.game import Game
 
-    Meta = abc.ABCMeta
-else:
-    Meta = type(Protocol)
-
 T = TypeVar("T")
 
 
-class Capability(Meta):
+class Capability(_ProtocolMeta):
     """The type of the protocols: looks where torch keeps networks, and at what a class is made from.
 
     Python's own check of a protocol, from 3.12 on, sees no attribute that `__getattr__` answers, and so no network.

@@ -11,12 +11,15 @@ from torch.nn.functional import l1_loss
 
 from interalia.adversarial.disturbances import Disturbance
 from interalia.adversarial.divergences import Divergence, LeastSquares
-from interalia.adversarial.penalties import Joints, Penalty, Pool
+from interalia.adversarial.joints import Joints
+from interalia.adversarial.penalties import Penalty
+from interalia.adversarial.pools import Pool
 from interalia.contexts import full
 from interalia.errors import UserError
 from interalia.games.feeds import Domains
 from interalia.games.game import Game, Outcome, part
-from interalia.games.needs import Needs, Setup, Translator
+from interalia.games.needs import Needs, Setup
+from interalia.networks import Map
 
 
 @part
@@ -104,30 +107,18 @@ class CycleGAN(Game):
                 f"{cls.__name__} translates between two data sets, and there is one; give the second in `target`."
             )
         critic_a, critic_b = (s.judge(domain, patches=True, packable=False) for domain in (a, b))
-        return {"to_b": Translator(a, b), "to_a": Translator(b, a), "critic_a": critic_a, "critic_b": critic_b}
+        return {"to_b": Map((a,), b), "to_a": Map((b,), a), "critic_a": critic_a, "critic_b": critic_b}
 
     def sample(self, *batch: Tensor) -> Joints:
         a, b = batch
         fake_b, fake_a = full(self.to_b(a)), full(self.to_a(b))  # G(a), F(b)
-        joints: Joints = {
-            "a": (a,),
-            "b": (b,),
-            "fake_a": (fake_a,),
-            "fake_b": (fake_b,),
-            "pooled_a": (self.pooled("a", fake_a),),
-            "pooled_b": (self.pooled("b", fake_b),),
-        }
-        if self.cycle:
-            joints |= {
-                "cycled_a": (full(self.to_a(fake_b)),),
-                "cycled_b": (full(self.to_b(fake_a)),),
-            }  # F(G(a)), G(F(b))
+        joints: Joints = {"a": (a,), "b": (b,), "fake_a": (fake_a,), "fake_b": (fake_b,)}
+        joints |= {"pooled_a": (self.pooled("a", fake_a),), "pooled_b": (self.pooled("b", fake_b),)}
+        if self.cycle:  # F(G(a)), G(F(b))
+            joints |= {"cycled_a": (full(self.to_a(fake_b)),), "cycled_b": (full(self.to_b(fake_a)),)}
         if self.cycle and self.identity:
             joints |= {"same_a": (full(self.to_a(a)),), "same_b": (full(self.to_b(b)),)}  # F(a), G(b)
         return joints
-
-    def pairs(self, outcome: Outcome) -> list[tuple[Tensor, Tensor]]:
-        return [(outcome.scores[domain], outcome.scores[f"fake_{domain}"]) for domain in ("a", "b")]
 
     def losses(self, joints: Joints) -> Outcome:
         generator = joints["a"][0].new_zeros(())

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import one_hot
 
-from interalia.data.dataset import Dataset, Split
+from interalia.data.dataset import Dataset
 from interalia.data.sampler import Sampler
 from interalia.data.store import Store
 from interalia.errors import UserError
@@ -67,13 +67,18 @@ class Data:
         Raises:
             UserError: the data lack the labels, attributes or the second domain that batches have.
         """
-        found = []
+        found, few = [], cls.few(data, dataset, device, labeled, seed)
         for one in cls.domains(dataset):
             grey = one.grey if part == "train" else None
             y = conditions(data, one, part)
-            split: Split = grey or getattr(one, part)
+            split = grey or getattr(one, part)
             found.append(Store(split, device, y=y, labels=data.condition, binarise=grey is not None))
-        return tuple(found)
+        return (*found, *few)
+
+    @classmethod
+    def few(cls, data: DataSpec, dataset: Dataset, device: torch.device, labeled: int | None, seed: int) -> list[Store]:
+        """Stores beside those of the data sets."""
+        return []
 
     @classmethod
     def orders(cls, stores: Sequence[Store], batch: int, seed: int) -> tuple[Sampler, ...]:
@@ -122,18 +127,9 @@ class PartlyLabeled(Data):
     """Batches (x, x_l, y): members of one data set, and beside them a few others with their labels y, one-hot."""
 
     @classmethod
-    def stores(
-        cls,
-        data: DataSpec,
-        dataset: Dataset,
-        device: torch.device = CPU,
-        part: str = "train",
-        labeled: int | None = None,
-        seed: int = 0,
-    ) -> tuple[Store, ...]:
+    def few(cls, data: DataSpec, dataset: Dataset, device: torch.device, labeled: int | None, seed: int) -> list[Store]:
         chosen = dataset.labelled(labeled, seed)
-        found = super().stores(data, dataset, device, part)
-        return (*found, Store(chosen, device, y=chosen.y, labels=data.classes))
+        return [Store(chosen, device, y=chosen.y, labels=data.classes)]
 
     @classmethod
     def orders(cls, stores: Sequence[Store], batch: int, seed: int) -> tuple[Sampler, ...]:

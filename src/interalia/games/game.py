@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, dataclass_transf
 import torch
 from torch import Tensor, nn
 
-from interalia.adversarial.disturbances import Disturbance, outscoring
-from interalia.adversarial.penalties import Joints, Penalty
+from interalia.adversarial.disturbances import Disturbance
+from interalia.adversarial.divergences import Divergence, auc
+from interalia.adversarial.joints import Joints
+from interalia.adversarial.penalties import Penalty
 from interalia.contexts import full
 from interalia.errors import UserError
 from interalia.games.feeds import Data
@@ -46,6 +48,10 @@ class Outcome:
 
     losses: Mapping[str, Tensor]
     scores: Mapping[str, Tensor] = field(default_factory=dict)
+
+    def put(self, player: str, loss: Tensor) -> Outcome:
+        """The same with another loss of one player."""
+        return Outcome({**self.losses, player: loss}, self.scores)
 
 
 class Game(nn.Module, abc.ABC):
@@ -139,16 +145,16 @@ class Game(nn.Module, abc.ABC):
         """For each critic its scores on what it is to put higher, such as the data, and on what it is to put lower.
 
         What is put lower holds all the fakes that the critic is charged for, kind after kind, so that a critic of two kinds
-        that tells one of them alone comes to an `outscoring` of 3/4, and only one that tells both to 1. By default there is
-        one critic of the first two joints, or none where there are fewer; a game with more fakes or critics says so here.
+        that tells one of them alone comes to an `auc` of 3/4, and only one that tells both to 1. By default each
+        critic has two joints, one after the other in the outcome's scores; a game with more fakes says so here.
         """
         scores = list(outcome.scores.values())
-        return [(scores[0], scores[1])] if len(scores) > 1 else []
+        return list(zip(scores[::2], scores[1::2], strict=False))
 
     def surest(self, outcome: Outcome) -> tuple[Tensor, Tensor] | None:
         """The scores of the critic that tells best, of those in `pairs`; None where there are none."""
         found = self.pairs(outcome)
-        return max(found, key=lambda pair: outscoring(*pair)) if len(found) > 1 else next(iter(found), None)
+        return max(found, key=lambda pair: auc(*pair)) if len(found) > 1 else next(iter(found), None)
 
     def saw(self, outcome: Outcome) -> None:
         """Hears what a look of a training came to; an augmentation that adapts itself does so here, once a look, to the
@@ -177,13 +183,11 @@ class Game(nn.Module, abc.ABC):
         disturbed = self.noise if self.training else None
         if disturbed is not None:
             joints = tuple(disturbed(joint) for joint in joints)
-        if self.together:
-            scores = full(critic(*(torch.cat(parts) for parts in zip(*joints, strict=True))))
-            sizes = [len(joint[0]) for joint in joints]
-            found = scores.split([size * len(scores) // sum(sizes) for size in sizes])
-        else:
-            found = tuple(full(critic(*joint)) for joint in joints)
-        return found
+        if not self.together:
+            return tuple(full(critic(*joint)) for joint in joints)
+        scores = full(critic(*(torch.cat(parts) for parts in zip(*joints, strict=True))))
+        sizes = [len(joint[0]) for joint in joints]
+        return scores.split([size * len(scores) // sum(sizes) for size in sizes])
 
     def charge(self, p: Sequence[Tensor], q: Sequence[Tensor]) -> Tensor | float:
         """The penalty on the critic, or nothing."""
@@ -219,3 +223,22 @@ class Game(nn.Module, abc.ABC):
             raise UserError(
                 f"`{argument}` names {player!r}, which is not a player of {cls.__name__}; its players are {names}."
             )
+
+
+class TwoPlayers(Game):
+    """One critic against the first of the `players`, by the divergence of the scores on two joints, p and q:
+
+    critic:           divergence.critic_loss(s(p), s(q)) + penalty
+    the other player: divergence.generator_loss(s(p), s(q))
+    """
+
+    critic: nn.Module
+    divergence: Divergence
+    compares: ClassVar[tuple[str, str]] = ("q", "p")  # the names of the joints, in the order of the divergence
+
+    def losses(self, joints: Joints) -> Outcome:
+        first, second = (joints[name] for name in self.compares)
+        scores = self.score(self.critic, first, second)
+        critic = self.divergence.critic_loss(*scores) + self.charge(first, second)
+        losses = {"critic": critic, next(iter(self.players)): self.divergence.generator_loss(*scores)}
+        return Outcome(losses, dict(zip(self.compares, scores, strict=True)))

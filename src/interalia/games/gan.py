@@ -1,4 +1,4 @@
-"""Generative Adversarial Nets."""
+"""Generative Adversarial Nets, and InfoGAN, whose samples tell their codes."""
 
 from __future__ import annotations
 
@@ -9,15 +9,16 @@ from torch import Tensor, nn
 from interalia.adversarial.disturbances import Disturbance
 from interalia.adversarial.divergences import GAN as GANDivergence
 from interalia.adversarial.divergences import Divergence
-from interalia.adversarial.penalties import Joints, Penalty
+from interalia.adversarial.joints import Joints
+from interalia.adversarial.penalties import Penalty
 from interalia.conditionals import Conditional, Prior
 from interalia.games.feeds import Data, Labeled
-from interalia.games.game import Game, Outcome, part
+from interalia.games.game import TwoPlayers, part
 from interalia.games.needs import Needs, Setup
 
 
 @part
-class GAN(Game):
+class GAN(TwoPlayers):
     """A decoder against a critic that judges x alone: GAN, and with another divergence LSGAN, f-GAN or WGAN.
 
     Fed (x, y) it is the conditional GAN: decoder and critic are told y, the label, as a vector beside z and x.
@@ -49,6 +50,7 @@ class GAN(Game):
 
     players = {"generator": ["decoder"], "critic": ["critic"]}
     feeds: ClassVar[type[Data]] = Labeled
+    compares = ("data", "model")
     title = "GAN (a generative adversarial network)"
     teaches = (
         "Two networks learn against each other: a generator that makes data from {latent} drawn at random, and a "
@@ -72,9 +74,3 @@ class GAN(Game):
         x, *y = batch
         z = self.prior.sample((len(x),))  # z ~ p(z)
         return {"data": (x, *y), "model": (self.decoder(z, *y).rsample(), *y)}  # x~ ~ p(x | z, y)
-
-    def losses(self, joints: Joints) -> Outcome:
-        data, model = self.score(self.critic, joints["data"], joints["model"])
-        critic = self.divergence.critic_loss(data, model) + self.charge(joints["data"], joints["model"])
-        generator = self.divergence.generator_loss(data, model)
-        return Outcome({"critic": critic, "generator": generator}, {"data": data, "model": model})

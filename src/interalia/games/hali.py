@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from interalia.adversarial.penalties import Joints
+from interalia.adversarial.joints import Joints
 from interalia.conditionals import Chain, Gaussian
 from interalia.errors import UserError
 from interalia.games.ali import ALI, PAIRS
@@ -88,17 +88,13 @@ class HALI(ALI):
         if not self.cycle:
             x_tilde = self.decoder.second(z1_tilde).rsample()  # x~ ~ p(x | z1~)
             return {**joints, "p": (x_tilde, z1_tilde, z2)}
-        both = self.decoder.second(
-            torch.cat([z1_tilde, z1_hat])
-        ).rsample()  # one pass, so that batch norm sees them mixed
-        x_tilde, x_hat = both.chunk(2)
+        both = torch.cat([z1_tilde, z1_hat])  # in one pass, so that batch norm sees them mixed
+        x_tilde, x_hat = self.decoder.second(both).rsample().chunk(2)
         return {**joints, "p": (x_tilde, z1_tilde, z2), "cycle": (x_hat, x)}
 
     def losses(self, joints: Joints) -> Outcome:
-        q, p = self.score(self.critic, joints["q"], joints["p"])
-        critic = self.divergence.critic_loss(q, p) + self.charge(joints["q"], joints["p"])
-        generator = self.divergence.generator_loss(q, p)
-        if self.cycle:
-            x_hat, x = joints["cycle"]
-            generator = generator + self.cycle * (x_hat - x).square().mean()
-        return Outcome({"critic": critic, "generator": generator}, {"q": q, "p": p})
+        outcome = super().losses(joints)
+        if not self.cycle:
+            return outcome
+        x_hat, x = joints["cycle"]
+        return outcome.put("generator", outcome.losses["generator"] + self.cycle * (x_hat - x).square().mean())

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from interalia.adversarial.penalties import Joints
+from interalia.adversarial.joints import Joints
 from interalia.conditionals import Codes, Conditional, Prior
 from interalia.contexts import quietly
 from interalia.errors import UserError
@@ -90,7 +90,7 @@ class InfoGAN(GAN):
             raise ValueError(
                 f"`weight` is {self.weight} and `continuous_weight` is {self.continuous_weight}; they are 0 or more"
             )
-        check(self.decoder, critic, prior)
+        check_codes(self.decoder, critic, prior)
 
     @classmethod
     def needs(cls, s: Setup, **settings: Any) -> Needs:
@@ -126,7 +126,7 @@ class InfoGAN(GAN):
         return self.weight * categories.sum() + self.continuous_weight * continuous.sum()
 
 
-def check(decoder: Conditional, critic: Recogniser, prior: Codes) -> None:
+def check_codes(decoder: Conditional, critic: Recogniser, prior: Codes) -> None:
     """Tries the networks out on two latents, without a trace.
 
     Raises:

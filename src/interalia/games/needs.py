@@ -16,7 +16,7 @@ from interalia.adversarial.divergences import GAN, Divergence
 from interalia.conditionals import Codes, Conditional, Dirac, Gaussian, Prior
 from interalia.contexts import quietly
 from interalia.errors import UserError
-from interalia.networks.needs import Critic, Map
+from interalia.networks.needs import Critic, Map, Single
 from interalia.spaces import Space
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ SLACK = 1e-3  # by which its images may leave [0, 1]
 
 
 @dataclass(frozen=True)
-class Encoder:
+class Encoder(Single):
     """q(target | given), by a kind of conditional.
 
     Arguments:
@@ -50,9 +50,6 @@ class Encoder:
         """The map that its conditional is made from."""
         return self.kind.asks(self.given, self.target, **self.settings)
 
-    def network(self, family: Family, pack: int = 1) -> nn.Module:
-        return family.make(self.net)
-
     def wrap(self, network: nn.Module) -> Conditional:
         own = {"size": self.target.size} if "size" in inspect.signature(self.kind).parameters else {}
         return self.kind(network, **own, **self.settings)
@@ -60,24 +57,6 @@ class Encoder:
 
 class Decoder(Encoder):
     """p(target | given), all mass on what the network returns."""
-
-
-@dataclass(frozen=True)
-class Translator:
-    """A map from one domain to another."""
-
-    given: Space
-    target: Space
-
-    @property
-    def net(self) -> Map:
-        return Map((self.given,), self.target)
-
-    def network(self, family: Family, pack: int = 1) -> nn.Module:
-        return family.make(self.net)
-
-    def wrap(self, network: nn.Module) -> nn.Module:
-        return network
 
 
 @dataclass(frozen=True)
@@ -160,7 +139,7 @@ def tried(decoder: Conditional, prior: Prior) -> Any:
             ) from None
 
 
-Need: TypeAlias = Encoder | Translator | Chain | Given | Critic
+Need: TypeAlias = Single | Chain | Given
 Needs: TypeAlias = Mapping[str, Need]
 
 

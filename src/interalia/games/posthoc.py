@@ -6,16 +6,11 @@ from typing import Any
 
 from torch import Tensor
 
-from interalia.adversarial.penalties import Joints
-from interalia.games.ali import ALI
+from interalia.adversarial.joints import Joints
+from interalia.games.ali import ALI, TRAINED
 from interalia.games.feeds import Data
-from interalia.games.game import Outcome, part
+from interalia.games.game import part
 from interalia.games.needs import Given, Needs, Setup
-
-TRAINED = (
-    "The generator was trained before and stays as it is; an encoder is sought that infers {latent} from what it "
-    "makes and from data. "
-)
 
 
 @part
@@ -64,8 +59,3 @@ class PostHocALI(ALI):
         z = self.prior.sample((len(x),))  # z ~ p(z)
         z_hat = self.encoder(x).rsample()  # z^ ~ q(z | x)
         return {"q": (x, z_hat), "p": (self.decoder(z).sample(), z)}  # x~ ~ p(x | z), which nobody moves
-
-    def losses(self, joints: Joints) -> Outcome:
-        q, p = self.score(self.critic, joints["q"], joints["p"])
-        critic = self.divergence.critic_loss(q, p) + self.charge(joints["q"], joints["p"])
-        return Outcome({"critic": critic, "encoder": self.divergence.generator_loss(q, p)}, {"q": q, "p": p})

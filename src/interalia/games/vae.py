@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from interalia.adversarial.penalties import Joints
+from interalia.adversarial.joints import Joints
 from interalia.conditionals import Conditional, Gaussian, Prior, StandardNormal, drawn
 from interalia.errors import UserError
 from interalia.games.game import Outcome, part
@@ -98,13 +98,8 @@ class VAE(Variational):
             raise ValueError(f"`beta` is {self.beta}, and a bound of {self.samples} samples is one for beta = 1 alone")
         if self.doubly and not isinstance(self.encoder, Gaussian):
             raise UserError("`doubly` needs a Gaussian encoder; choose `encoder='gaussian'`, or leave it out.")
-        self.analytic = (
-            self.analytic
-            and self.samples == 1
-            and not self.doubly
-            and isinstance(self.encoder, Gaussian)
-            and isinstance(self.prior, StandardNormal)
-        )
+        normal = isinstance(self.encoder, Gaussian) and isinstance(self.prior, StandardNormal)
+        self.analytic = self.analytic and self.samples == 1 and not self.doubly and normal
 
     def sample(self, *batch: Tensor) -> Joints:
         (x,) = batch
@@ -115,10 +110,8 @@ class VAE(Variational):
             mu, sigma = q.base_dist.loc, q.base_dist.scale
             joints["posterior"] = (mu, sigma)
         elif self.doubly:
-            z_hat = q.rsample()
-            fixed = torch.distributions.Normal(
-                q.base_dist.loc.detach(), q.base_dist.scale.detach(), validate_args=False
-            )
+            z_hat, mu, sigma = q.rsample(), q.base_dist.loc.detach(), q.base_dist.scale.detach()
+            fixed = torch.distributions.Normal(mu, sigma, validate_args=False)
             joints["posterior"] = (fixed.log_prob(z_hat).sum(1),)  # log q(z^ | x) that moves with z^ alone
         else:
             z_hat, log_q = drawn(q)

@@ -6,21 +6,20 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from interalia.adversarial.disturbances import Disturbance
-from interalia.adversarial.divergences import GAN, Divergence
-from interalia.adversarial.penalties import Joints, Penalty
-from interalia.conditionals import Conditional, Gaussian, Prior, StandardNormal
+from interalia.adversarial.joints import Joints
+from interalia.conditionals import Gaussian, StandardNormal
 from interalia.contexts import full
 from interalia.errors import UserError
-from interalia.games.game import Game, Outcome, part
+from interalia.games.ali import Autoencoding
+from interalia.games.game import Outcome, part
 from interalia.games.needs import Needs, Setup
 from interalia.networks.layers import Joint
 
 
 @part
-class VAEGAN(Game):
+class VAEGAN(Autoencoding):
     """A variational autoencoder that measures its reconstructions in the features of a GAN's critic, f.
 
     With x^ the reconstruction, z^ ~ q(z | x), and x~ a sample, z ~ p(z), both are fakes to the critic:
@@ -51,6 +50,7 @@ class VAEGAN(Game):
         UserError: the encoder is not Gaussian, the prior not normal, or the critic answers no features.
 
     Example:
+        >>> from torch import nn
         >>> from interalia.conditionals import Dirac
         >>> from interalia.networks.mlp import MLP, Joint
         >>> critic = Joint(nn.Linear(8, 1), nn.Linear(2, 8))
@@ -67,14 +67,6 @@ class VAEGAN(Game):
     )
     judged = "data, on its reconstructions and on samples"
 
-    encoder: Conditional
-    decoder: Conditional
-    critic: nn.Module
-    prior: Prior
-    divergence: Divergence = GAN()
-    penalty: Penalty | None = None
-    noise: Disturbance | None = None
-    together: bool = True
     feature: float = 30.0
     gamma: float = 0.05
 
@@ -93,8 +85,7 @@ class VAEGAN(Game):
 
     @classmethod
     def needs(cls, s: Setup, **settings: Any) -> Needs:
-        critic = s.judge(s.x, packable=False)  # its features are of single images
-        return {"encoder": s.infer(s.x, s.z), "decoder": s.decode(s.z, s.x), "critic": critic}
+        return {**super().needs(s, **settings), "critic": s.judge(s.x, packable=False)}  # features of single images
 
     def sample(self, *batch: Tensor) -> Joints:
         (x,) = batch
@@ -111,7 +102,8 @@ class VAEGAN(Game):
         data, reconstruction, model = self.score(self.critic, (x,), (x_hat,), (x_tilde,))
         fakes = (reconstruction, model)
         critic = self.mean(self.divergence.critic_loss, data, fakes) + self.charge((x,), (x_tilde,))
-        of_x_hat, of_x = self.features(x_hat, x)
+        features = full(self.critic.features(torch.cat([x_hat, x]))[0])  # type: ignore[operator]
+        of_x_hat, of_x = features.chunk(2)
         lost = (of_x_hat - of_x).square().sum(1).mean() / 2  # -log N(f(x); f(x^), I), up to a constant
         kl = (mu.square() + sigma.square() - 1) / 2 - sigma.log()  # KL(q(z | x) || N(0, I)) of each dimension
         encoder = kl.sum(1).mean() + self.feature * lost
@@ -128,8 +120,3 @@ class VAEGAN(Game):
     def mean(self, loss: Callable[[Tensor, Tensor], Tensor], data: Tensor, fakes: Sequence[Tensor]) -> Tensor:
         """The mean of a loss over both kinds of fakes."""
         return torch.stack([loss(data, fake) for fake in fakes]).mean()
-
-    def features(self, *images: Tensor) -> tuple[Tensor, ...]:
-        """f of each."""
-        found = full(self.critic.features(torch.cat(images))[0])  # type: ignore[operator]
-        return found.chunk(len(images))

@@ -18,14 +18,15 @@ from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_
 from torch.optim import Optimizer
 
-from interalia.adversarial.disturbances import outscoring
+from interalia.adversarial.divergences import auc
 from interalia.contexts import BatchNorm
-from interalia.errors import UserError
+from interalia.errors import UserError, check_range
 from interalia.games.game import Game, Outcome
 from interalia.learning.graphs import CopyError, leaf, mixing, reached
 from interalia.registry import Registry
 
 Batches = Iterator[tuple[Tensor, ...]]
+Optimizers = Mapping[str, Optimizer]  # one for each player
 
 
 @dataclass(frozen=True)
@@ -63,11 +64,10 @@ class Dynamics(abc.ABC):
         UserError: the rules ask for a balance, and the game has no critic.
     """
 
-    def __init__(self, game: Game, optimisers: Mapping[str, Optimizer], rules: Rules = Rules()) -> None:
+    def __init__(self, game: Game, optimisers: Optimizers, rules: Rules = Rules()) -> None:
         if rules.balance < 1 and "critic" not in game.players:
-            raise UserError(
-                f"`balance` holds back a critic that wins, and {type(game).__name__} has none; leave `balance` out."
-            )
+            name = type(game).__name__
+            raise UserError(f"`balance` holds back a critic that wins, and {name} has none; leave `balance` out.")
         self.game = game
         self.optimisers = optimisers
         self.rules = rules
@@ -87,7 +87,7 @@ class Dynamics(abc.ABC):
         self.game.saw(outcome)
         if self.rules.balance < 1:
             pair = self.game.surest(outcome)
-            self.ahead = 0.0 if pair is None else outscoring(*pair)
+            self.ahead = 0.0 if pair is None else auc(*pair)
         return outcome
 
     def gradients(self, batch: Sequence[Tensor], players: Sequence[str], share: float) -> Outcome:
@@ -96,11 +96,8 @@ class Dynamics(abc.ABC):
             outcome = self.game(*batch)
         for player in players:
             loss = outcome.losses[player]
-            loss.backward(
-                None if share == 1 else torch.full_like(loss, share),
-                inputs=self.moving(player),
-                retain_graph=player != players[-1],  # the players share one graph
-            )
+            scale, shared = None if share == 1 else torch.full_like(loss, share), player != players[-1]
+            loss.backward(scale, inputs=self.moving(player), retain_graph=shared)  # the players share one graph
         return outcome
 
     def move(self, *players: str) -> None:
@@ -156,9 +153,8 @@ class Dynamics(abc.ABC):
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Goes on from `state_dict()`."""
         like = self.parameters()
-        self.memory = [
-            kept.to(p.device, p.dtype) for kept, p in zip(state["memory"], like, strict=bool(state["memory"]))
-        ]
+        memory = zip(state["memory"], like, strict=bool(state["memory"]))
+        self.memory = [kept.to(p.device, p.dtype) for kept, p in memory]
         self.ahead = float(state.get("ahead", 0.0))  # which older checkpoints do not have
 
 
@@ -190,11 +186,7 @@ class Alternating(Dynamics):
     """
 
     def __init__(
-        self,
-        game: Game,
-        optimisers: Mapping[str, Optimizer],
-        rules: Rules = Rules(),
-        turns: Mapping[str, int] | None = None,
+        self, game: Game, optimisers: Optimizers, rules: Rules = Rules(), turns: Mapping[str, int] | None = None
     ) -> None:
         super().__init__(game, optimisers, rules)
         critic_first = sorted(game.players, key=lambda player: player != "critic")
@@ -202,9 +194,7 @@ class Alternating(Dynamics):
         for player, count in self.turns.items():
             game.check_player(player, "turns")
             if not isinstance(count, int) or count < 1:
-                raise UserError(
-                    f"`turns` gives {player!r} {count!r} moves a step, and it must be a whole number from 1."
-                )
+                raise UserError(f"`turns` gives {player!r} {count!r} moves, and it must be a whole number from 1.")
         for player in game.players:
             if player not in self.turns:
                 raise UserError(f"`turns` leaves out {player!r}, who would never move; give it a number of turns.")
@@ -240,9 +230,7 @@ class Extragradient(Dynamics):
         https://arxiv.org/abs/1802.10551 (algorithms 1, 4 and 5)
     """
 
-    def __init__(
-        self, game: Game, optimisers: Mapping[str, Optimizer], rules: Rules = Rules(), fresh: bool = True
-    ) -> None:
+    def __init__(self, game: Game, optimisers: Optimizers, rules: Rules = Rules(), fresh: bool = True) -> None:
         super().__init__(game, optimisers, rules)
         self.fresh = fresh
 
@@ -323,12 +311,9 @@ class Consensus(Simultaneous):
         The Numerics of GANs, Lars Mescheder, Sebastian Nowozin, Andreas Geiger, 2017, https://arxiv.org/abs/1705.10461
     """
 
-    def __init__(
-        self, game: Game, optimisers: Mapping[str, Optimizer], rules: Rules = Rules(), gamma: float = 0.1
-    ) -> None:
+    def __init__(self, game: Game, optimisers: Optimizers, rules: Rules = Rules(), gamma: float = 0.1) -> None:
         super().__init__(game, optimisers, rules)
-        if not gamma > 0:
-            raise ValueError(f"`gamma` is {gamma}, and it is above 0; without it the moves are simultaneous")
+        check_range(gamma > 0, "it is above 0; without it the moves are simultaneous", gamma=gamma)
         if game.penalty is not None and game.penalty.every > 1:
             raise UserError(
                 f"consensus squares the gradient, in which a penalty at every {game.penalty.every} steps would weigh too "
@@ -341,16 +326,11 @@ class Consensus(Simultaneous):
             outcome = self.game(*batch)
         gradients: list[Tensor] = []
         for player in players:
-            gradients += torch.autograd.grad(
-                outcome.losses[player],
-                self.moving(player),
-                create_graph=True,
-                allow_unused=True,
-                materialize_grads=True,
-            )
+            loss, own = outcome.losses[player], self.moving(player)
+            gradients += torch.autograd.grad(loss, own, create_graph=True, materialize_grads=True)
         moving = self.parameters()
         size = torch.stack([g.square().sum() for g in gradients]).sum() / 2  # ||F||^2 / 2
-        towards = torch.autograd.grad(size, moving, allow_unused=True, materialize_grads=True)
+        towards = torch.autograd.grad(size, moving, materialize_grads=True)
         for parameter, gradient, pull in zip(moving, gradients, towards, strict=True):
             new = share * (gradient.detach() + self.gamma * pull)
             parameter.grad = new if parameter.grad is None else parameter.grad + new
@@ -392,7 +372,7 @@ class OneStage(Simultaneous):
         https://arxiv.org/abs/2103.00430
     """
 
-    def __init__(self, game: Game, optimisers: Mapping[str, Optimizer], rules: Rules = Rules()) -> None:
+    def __init__(self, game: Game, optimisers: Optimizers, rules: Rules = Rules()) -> None:
         super().__init__(game, optimisers, rules)
         others = [player for player in game.players if player != "critic"]
         if len(game.players) != 2 or len(others) != 1:
@@ -410,12 +390,8 @@ class OneStage(Simultaneous):
             cut = {name: tuple(leaf(part) for part in parts) for name, parts in joints.items()}
             outcome = self.game.losses(cut)
             limit = torch.finfo(lowest(outcome.losses["critic"])).tiny ** -0.25
-        made = [
-            (name, whole, part)
-            for name, parts in cut.items()
-            for whole, part in zip(joints[name], parts, strict=True)
-            if whole is not part  # those that come from the generator
-        ]
+        pairs = ((name, *pair) for name, parts in cut.items() for pair in zip(joints[name], parts, strict=True))
+        made = [(name, whole, part) for name, whole, part in pairs if whole is not part]  # by the generator
         scores, critic, generator = outcome.scores, outcome.losses["critic"], outcome.losses[self.other]
         beside = reached(generator, scores.values())
         for name, _, part in made:
@@ -423,35 +399,26 @@ class OneStage(Simultaneous):
                 raise self.refusal(
                     f"its {self.other} is charged for the joint {name!r} by more than the critic's scores"
                 )
-        c, g = (
-            torch.autograd.grad(loss, list(scores.values()), retain_graph=True, allow_unused=True)
-            for loss in (critic, generator)
-        )
+        judged = list(scores.values())
+        c, g = (torch.autograd.grad(loss, judged, retain_graph=True, allow_unused=True) for loss in (critic, generator))
         if any(cs is None and gs is not None for cs, gs in zip(c, g, strict=True)):
             raise self.refusal(f"its critic is not charged for the samples that its {self.other} is charged for")
         factors = {name: factor(cs, gs, limit) for name, cs, gs in zip(scores, c, g, strict=True) if gs is not None}
         usable = not factors or bool(torch.stack([fits for _, fits in factors.values()]).all())
         also = reached(critic, scores.values())
-        short = [usable and name in factors and id(part) not in also for name, _, part in made]
+        short = {id(part) for name, _, part in made if usable and name in factors and id(part) not in also}
         own = [p for p in self.moving(self.other) if id(p) in beside]
-        theirs = [part for (_, _, part), quick in zip(made, short, strict=True) if not quick]
-        ordinary = iter(
-            torch.autograd.grad(
-                generator, [*theirs, *own], retain_graph=True, allow_unused=True, materialize_grads=True
-            )
-            if theirs or own
-            else ()
-        )
-        quickly = [part for (_, _, part), quick in zip(made, short, strict=True) if quick]
-        torch.autograd.backward([critic], [torch.full_like(critic, share)], inputs=[*self.moving("critic"), *quickly])
-        found = [
-            share * next(ordinary)
-            if not quick
-            else torch.zeros_like(part)
-            if part.grad is None
-            else along(part.grad, factors[name][0])
-            for (name, _, part), quick in zip(made, short, strict=True)
-        ]
+        ordinary: Iterator[Tensor] = iter(())
+        if theirs := [*(part for _, _, part in made if id(part) not in short), *own]:
+            ordinary = iter(torch.autograd.grad(generator, theirs, retain_graph=True, materialize_grads=True))
+        inputs = [*self.moving("critic"), *(part for _, _, part in made if id(part) in short)]
+        torch.autograd.backward([critic], [torch.full_like(critic, share)], inputs=inputs)
+        found: list[Tensor] = []
+        for name, _, part in made:
+            if id(part) not in short:
+                found.append(share * next(ordinary))
+            else:
+                found.append(torch.zeros_like(part) if part.grad is None else along(part.grad, factors[name][0]))
         for p, gradient in zip(own, ordinary, strict=True):
             p.grad = share * gradient if p.grad is None else p.grad + share * gradient
         if made:
@@ -470,9 +437,8 @@ class OneStage(Simultaneous):
         try:
             joint = mixing(self.game, batch)
         except CopyError as error:
-            raise self.refusal(
-                f"it cannot be copied, to see whether each score depends on one sample alone ({error})"
-            ) from None
+            reason = f"it cannot be copied, to see whether each score depends on one sample alone ({error})"
+            raise self.refusal(reason) from None
         if joint is not None:
             raise self.refusal(f"a score of its critic depends on other samples of the joint {joint!r} than its own")
         self.apart = True
@@ -494,7 +460,7 @@ def factor(c: Tensor | None, g: Tensor, limit: float) -> tuple[Tensor, Tensor]:
     """Of each sample the factor g / c, shape (n,), and whether all are usable: between 1 / `limit` and `limit` or 0, and one
     and the same for all scores of one sample."""
     assert c is not None
-    ratio = torch.where(g == 0, 0.0, g / c).flatten(1) if g.ndim > 1 else torch.where(g == 0, 0.0, g / c)[:, None]
+    ratio = torch.where(g == 0, 0.0, g / c).reshape(len(g), -1)
     size, other = g.abs(), c.abs()
     like = torch.where(g == 0, other <= limit, (size <= limit * other) & (other <= limit * size))
     return ratio[:, 0], like.all() & (ratio == ratio[:, :1]).all()

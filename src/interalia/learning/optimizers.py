@@ -12,6 +12,7 @@ from torch import nn
 from torch.optim import SGD, Adam, Optimizer, RMSprop
 from torch.optim.swa_utils import AveragedModel
 
+from interalia.errors import check_range
 from interalia.registry import Registry
 
 Parameters = Iterable[nn.Parameter]
@@ -74,10 +75,8 @@ def cosine(start: float = 0.0, final: float = 0.0, warmup: float = 0.0) -> Sched
 
 
 def check_decay(start: float, final: float, warmup: float) -> None:
-    if not 0 <= start <= 1 or final < 0:
-        raise ValueError(f"`start` is {start} and `final` is {final}; they lie in [0, 1] and [0, inf)")
-    if not 0 <= warmup <= 1:
-        raise ValueError(f"`warmup` is {warmup}, and it is a share of training in [0, 1]")
+    check_range(0 <= start <= 1 and final >= 0, "they lie in [0, 1] and [0, inf)", start=start, final=final)
+    check_range(0 <= warmup <= 1, "it is a share of training in [0, 1]", warmup=warmup)
 
 
 def decayed(t: float, start: float) -> float:
@@ -121,8 +120,7 @@ class Averaging:
     warm: bool = False
 
     def __post_init__(self) -> None:
-        if not 0 <= self.start < 1:
-            raise ValueError(f"`start` is {self.start}, and it is a share of training in [0, 1)")
+        check_range(0 <= self.start < 1, "it is a share of training in [0, 1)", start=self.start)
 
     def of(self, game: nn.Module) -> AveragedModel:
         """The average of this game's weights, before the first step."""

@@ -18,8 +18,7 @@ from torch import Tensor
 from torch.distributions import Normal
 
 from interalia import tasks
-from interalia.adversarial.disturbances import outscoring
-from interalia.adversarial.divergences import Wasserstein
+from interalia.adversarial.divergences import Wasserstein, auc
 from interalia.data.dataset import Dataset
 from interalia.data.sampler import some_rows
 from interalia.data.store import as_tensor
@@ -473,7 +472,7 @@ def of_scores(p: Tensor, q: Tensor) -> dict[str, float]:
     """How sure a critic is, by its scores of data (p) and of samples (q)."""
     width = float(torch.cat([p, q]).std())
     return {
-        "sure": outscoring(p, q),
+        "sure": auc(p, q),
         "separated": float((p > q.max()).double().mean()),
         "margin": float(p.mean() - q.mean()) / width if width > 0 else 0.0,
     }
@@ -498,7 +497,7 @@ def _critic(game: Game, dataset: Dataset, rows: Mapping[str, Tensor], seed: int)
         if not scores[part]:
             return {}
     both = zip(scores["train"], scores["validation"], strict=True)
-    train, held_out = max(both, key=lambda pairs: outscoring(*pairs[0]))
+    train, held_out = max(both, key=lambda pairs: auc(*pairs[0]))
     return _judging(train, held_out)
 
 
@@ -506,7 +505,7 @@ def _judging(scores: tuple[Tensor, Tensor] | None, held_out: tuple[Tensor, Tenso
     """How sure a critic is, by its scores of training data and of held-out data, each with those of samples."""
     found = {} if scores is None else of_scores(*scores)
     if held_out is not None:
-        found["sure_held_out"] = outscoring(*held_out)
+        found["sure_held_out"] = auc(*held_out)
     counts = [len(part) for pair in (scores, held_out) if pair is not None for part in pair]
     return found | ({"judged": float(min(counts))} if counts else {})
 

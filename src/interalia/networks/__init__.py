@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from interalia.networks.auto import Auto
 from interalia.networks.avb import AVB, AVBToy
-from interalia.networks.bigan import BiGAN
 from interalia.networks.conv import ALI28, ALICIFAR10, ALISVHN, ALICelebA, ALITinyImageNet
 from interalia.networks.draw import Draw
 from interalia.networks.family import Family
-from interalia.networks.fgan import FGAN
 from interalia.networks.infogan import InfoGAN
 from interalia.networks.needs import Critic, Map
-from interalia.networks.perceptrons import ALICEToy, ALIMixture, Perceptrons
+from interalia.networks.perceptrons import FGAN, ALICEToy, ALIMixture, BiGAN, Perceptrons
 from interalia.networks.translation import Translators
 from interalia.registry import Registry
 

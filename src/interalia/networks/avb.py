@@ -61,11 +61,6 @@ class Noisy(nn.Module):
         return h.flatten(1)
 
 
-def checked(where: str) -> None:
-    if where not in get_args(Where):
-        raise ValueError(f"`quadratic` is {where!r}; it is one of {', '.join(map(repr, get_args(Where)))}")
-
-
 def quadratic_term(z: Tensor, where: Where) -> Tensor:
     """What the score has of |z|^2 / 2, shape (n,), z of d dimensions:
 
@@ -184,7 +179,8 @@ class AVB(Family):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        checked(self.quadratic)
+        if self.quadratic not in get_args(Where):
+            raise ValueError(f"`quadratic` is {self.quadratic!r}; it is one of {', '.join(map(repr, get_args(Where)))}")
 
     def convolves(self, x: Space) -> bool:
         return self.convolutions and x.is_image and min(x.shape[1:]) >= 8
@@ -194,14 +190,11 @@ class AVB(Family):
         return [self.width * 2**level for level in range(LEVELS)]
 
     def encoder(self, net: Map) -> nn.Module:
-        x = net.inputs[0]
+        x, flatten = net.inputs[0], [] if net.noise else [nn.Flatten()]
+        width = self.maps[-1] * math.prod(places(x.shape)[-1]) if self.convolves(x) else self.width
+        head = nn.Sequential(nn.Linear(width, net.output.size), *onto(net.output))
         if self.convolves(x):
-            head = nn.Sequential(
-                nn.Linear(self.maps[-1] * math.prod(places(x.shape)[-1]), net.output.size), *onto(net.output)
-            )
             return Stack(Noisy(x.shape, net.noise, self.maps, STRIDES), head)
-        flatten: list[nn.Module] = [nn.Flatten()] if not net.noise else []
-        head = nn.Sequential(nn.Linear(self.width, net.output.size), *onto(net.output))
         return Stack(nn.Sequential(*flatten, ELU(net.size, self.width)), head)
 
     def decoder(self, net: Map) -> nn.Module:

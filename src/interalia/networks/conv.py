@@ -7,7 +7,6 @@ batch norm and a leaky ReLU unless the table says otherwise; the last row of an 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
@@ -102,17 +101,12 @@ def rows(text: str) -> list[tuple[bool, int, int, int]]:
     return parsed
 
 
-def layer(transposed: bool, inputs: int, maps: int, kernel: int, stride: int, bias: bool) -> nn.Module:
-    kind: Callable[..., nn.Module] = Transposed if transposed else Convolution
-    return kind(inputs, maps, kernel, stride, bias=bias)
-
-
 def normed(text: str, inputs: int, leak: float) -> tuple[nn.Sequential, int]:
     """Rows with batch norm and leaky ReLU, without biases, and the number of maps at their end."""
     parts: list[nn.Module] = []
     for transposed, kernel, stride, maps in rows(text):
         parts += [
-            layer(transposed, inputs, maps, kernel, stride, bias=False),
+            (Transposed if transposed else Convolution)(inputs, maps, kernel, stride, bias=False),
             nn.BatchNorm2d(maps, eps=1e-4, momentum=0.05),
             nn.LeakyReLU(leak, inplace=True),
         ]
@@ -127,7 +121,7 @@ def judged(text: str, inputs: int, table: Table, norms: bool, biases: bool, firs
         norm = norms and i > 0
         parts += [
             Dropout(first if i == 0 else table.drop),
-            layer(False, inputs, maps, kernel, stride, bias=biases and not norm),
+            Convolution(inputs, maps, kernel, stride, bias=biases and not norm),
             *([nn.BatchNorm2d(maps, eps=1e-4, momentum=0.05)] if norm else []),
             Maxout(table.maxout) if table.maxout else nn.LeakyReLU(table.critic_leak, inplace=True),
         ]

@@ -58,10 +58,8 @@ class Transposed(nn.ConvTranspose2d):
             last = channels_last(self.weight)
             maps, height, width = self.weight.shape[1:]
             out = functional.linear(input.flatten(1), rows(self.weight, last).t())
-            if last:
-                out = out.unflatten(1, (height, width, maps)).permute(0, 3, 1, 2)
-            else:
-                out = out.unflatten(1, (maps, height, width))
+            out = out.unflatten(1, (height, width, maps) if last else (maps, height, width))
+            out = out.permute(0, 3, 1, 2) if last else out
             return out if self.bias is None else out + self.bias[:, None, None]
         return super().forward(input, output_size)
 
@@ -272,12 +270,12 @@ class Joint(nn.Module):
             return full(self.logits(x, *z)).logsumexp(dim=1)
         parts = self.features(x, *z)
         score: Tensor = self.joint(torch.cat(parts, dim=1)).flatten()
-        if self.unary_z is not None:
-            assert self.unary is not None
-            return torch.stack([self.unary(parts[0]).flatten(), self.unary_z(parts[1]).flatten(), score], dim=1)
-        if self.unary is not None:
-            score = score + self.unary(parts[0]).flatten()
-        return score
+        if self.unary is None:
+            return score
+        unary = self.unary(parts[0]).flatten()
+        if self.unary_z is None:
+            return score + unary
+        return torch.stack([unary, self.unary_z(parts[1]).flatten(), score], dim=1)
 
 
 class Beside(nn.Module):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
@@ -22,8 +22,25 @@ def data(spaces: Iterable[Space]) -> Space | None:
     return next((space for space in spaces if space.name == "x"), None)
 
 
+class Single:
+    """A need of one network, which a family makes."""
+
+    @property
+    def net(self) -> Any:
+        """The `Map` or `Critic` that it is made from."""
+        return self
+
+    def network(self, family: Family, pack: int = 1) -> nn.Module:
+        """The network; a critic judges `pack` samples at a time."""
+        return family.make(self.net)
+
+    def wrap(self, network: nn.Module) -> nn.Module:
+        """What the game is given: the network itself, or the conditional of it."""
+        return network
+
+
 @dataclass(frozen=True)
-class Map:
+class Map(Single):
     """A network from some variables to numbers in a space: what a conditional is made from.
 
     Arguments:
@@ -72,7 +89,7 @@ class Map:
 
 
 @dataclass(frozen=True)
-class Critic:
+class Critic(Single):
     """A network that scores variables together, and what its game makes of the scores.
 
     Arguments:
@@ -109,11 +126,6 @@ class Critic:
         return sum(space.size for space in self.sees[1:])
 
     @property
-    def net(self) -> Critic:
-        """The need of a network: this one itself."""
-        return self
-
-    @property
     def names(self) -> str:
         """What it scores, in the papers' letters: (x, z)."""
         return f"({', '.join(space.name for space in self.sees)})"
@@ -131,7 +143,6 @@ class Critic:
         return [name for name, count in {**wanted, "two": self.of_two and self.x is not None}.items() if count]
 
     def network(self, family: Family, pack: int = 1) -> nn.Module:
-        """The critic, of `pack` samples at a time."""
         if pack == 1:
             return family.make(self)
         many = dataclasses.replace(self, sees=tuple(space.times(pack) for space in self.sees))
@@ -139,7 +150,3 @@ class Critic:
             return Packed(family.make(many), pack)
         except UserError as error:
             raise UserError(f"the networks have no critic of {pack} samples at a time: {error}") from None
-
-    def wrap(self, network: nn.Module) -> nn.Module:
-        """What the game is given: the network itself."""
-        return network

@@ -41,31 +41,35 @@ class InstanceNorm(nn.Module):
         return functional.group_norm(x.contiguous(), x.shape[1])
 
 
-class Residual(nn.Module):
+class Around(nn.Module):
+    """What is done before and after another network.
+
+    Arguments:
+        body: that network.
+    """
+
+    def __init__(self, body: nn.Module) -> None:
+        super().__init__()
+        self.body = body
+
+
+class Residual(Around):
     """x + f(x).
 
     Arguments:
         body: f, which keeps the shape.
     """
 
-    def __init__(self, body: nn.Module) -> None:
-        super().__init__()
-        self.body = body
-
     def forward(self, x: Tensor) -> Tensor:
         return x + self.body(x)
 
 
-class Translator(nn.Module):
+class Translator(Around):
     """x in [0, 1] -> (1 + tanh(body(2 x - 1))) / 2: the paper's pixels in [-1, 1], seen from outside in [0, 1].
 
     Arguments:
         body: maps an image of one domain to what the tanh is taken of, in the other domain's shape.
     """
-
-    def __init__(self, body: nn.Module) -> None:
-        super().__init__()
-        self.body = body
 
     def forward(self, x: Tensor) -> Tensor:
         a: Tensor = self.body(2 * x - 1)
@@ -83,16 +87,12 @@ class Turns(nn.Module):
         return torch.cat([torch.rot90(x, k, dims=(2, 3)) for k in range(4)], dim=1)
 
 
-class Patches(nn.Module):
+class Patches(Around):
     """A critic that scores overlapping patches of an image in [0, 1], each for itself: (n, height, width).
 
     Arguments:
         body: maps images in [-1, 1] to one map of scores.
     """
-
-    def __init__(self, body: nn.Module) -> None:
-        super().__init__()
-        self.body = body
 
     def forward(self, x: Tensor) -> Tensor:
         scores: Tensor = self.body(2 * x - 1)

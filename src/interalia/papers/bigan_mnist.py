@@ -10,7 +10,7 @@ from torch import Tensor
 
 from interalia import metrics, tasks
 from interalia.data import as_tensor
-from interalia.networks.bigan import BiGANCritic
+from interalia.networks.perceptrons import BiGANCritic
 from interalia.papers.experiment import slug
 from interalia.papers.study import Column, Row, Study, Trial
 from interalia.registry import Part

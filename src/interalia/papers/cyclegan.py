@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.functional import l1_loss
 
 from interalia import metrics, tasks
-from interalia.adversarial.penalties import Joints
+from interalia.adversarial.joints import Joints
 from interalia.data import Dataset, Split, as_tensor, pairs
 from interalia.games import CycleGAN, Game, Outcome
 from interalia.metrics.evidence import Comparison, Points

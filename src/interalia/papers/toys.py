@@ -17,7 +17,7 @@ from torch.optim import SGD
 from interalia import registry
 from interalia.adversarial import divergences, penalties
 from interalia.adversarial.disturbances import InstanceNoise
-from interalia.adversarial.penalties import Joints
+from interalia.adversarial.joints import Joints
 from interalia.conditionals import Dirac, StandardNormal
 from interalia.games import GAN, Game, Outcome
 from interalia.learning import dynamics

@@ -29,49 +29,42 @@ def plugged(run: Mapping[str, Any]) -> list[str]:
     return sorted({origin.module for origin in origins if not origin.package and origin.module != "__main__"})
 
 
+# what the run's game has to be able to, a command, {} being the run, and what that does; first those that need no held-out
+# data, or take images in their place
+ANYWHERE = (
+    (("Translates",), "translate {} IMAGES --to b", "translate images of your own from a to b, or held-out ones"),
+    (("Translates",), "translate {} IMAGES --to a", "the other way"),
+    (("Generates",), "generate {} --count 64", "draw new samples"),
+    (("Infers", "Generates"), "reconstruct {} IMAGES", "reconstruct images of your own, or without them held-out ones"),
+    (("Infers", "Generates"), "encode {} IMAGES --out z.npz", "the latents of images of your own"),
+)
+HELD_OUT = (
+    (("HasLikelihood",), "likelihood {} --count 100", "estimate log p(x) of held-out examples"),
+    (("Infers", "Generates"), "interpolate {} --pairs 8 --steps 9", "go from one held-out example to another"),
+    (("HasCodes",), "traverse {}", "vary one code at a time"),
+    ((), "evaluate {}", "take the measures"),
+)
+
+
 def going_on(home: Folder, run: Mapping[str, Any], name: str) -> list[tuple[str, str]]:
     """What can be done with the run, and what it does."""
-    both = can(run, "Infers") and can(run, "Generates")
     steps = run.get("steps")
     more = 2 * steps if steps else 10000
     brought = "".join(
         f", {key}=..." for key, part in (("game", "game"), ("dataset", "data")) if part_of(run, part) == OWN
     )
-    lines = [(f"interalia train --resume {name} --steps {more}", "train on from where it stopped")]
+    on = "train on from where it stopped"
+    lines = [(f"interalia train --resume {name} --steps {more}", on)]
     if brought:
         path = repr(str(home.path))
+        given = "take it back in Python, where that is given again which it was trained with"
         lines = [
-            (
-                f"trained = interalia.load({path}{brought})",
-                "take it back in Python, where that is given again which it was trained with",
-            ),
-            (
-                f"interalia.train(trained.run.replace(steps={more}), {path}, resume=True{brought})",
-                "train on from where it stopped",
-            ),
+            (f"trained = interalia.load({path}{brought})", given),
+            (f"interalia.train(trained.run.replace(steps={more}), {path}, resume=True{brought})", on),
             ("interalia.reports.evaluate(trained)", "take the measures"),
         ]
-    if part_of(run, "game") == OWN:
-        return lines
-    if can(run, "Translates"):
-        lines += [
-            (f"interalia translate {name} IMAGES --to b", "translate images of your own from a to b, or held-out ones"),
-            (f"interalia translate {name} IMAGES --to a", "the other way"),
-        ]
-    if can(run, "Generates"):
-        lines.append((f"interalia generate {name} --count 64", "draw new samples"))
-    if both:
-        lines += [
-            (f"interalia reconstruct {name} IMAGES", "reconstruct images of your own, or without them held-out ones"),
-            (f"interalia encode {name} IMAGES --out z.npz", "the latents of images of your own"),
-        ]
-    if brought:  # what else there is looks at held-out data
-        return lines
-    if can(run, "HasLikelihood"):
-        lines.append((f"interalia likelihood {name} --count 100", "estimate log p(x) of held-out examples"))
-    if both:
-        lines.append((f"interalia interpolate {name} --pairs 8 --steps 9", "go from one held-out example to another"))
-    if can(run, "HasCodes"):
-        lines.append((f"interalia traverse {name}", "vary one code at a time"))
-    lines.append((f"interalia evaluate {name}", "take the measures"))
-    return lines
+    rows = () if part_of(run, "game") == OWN else ANYWHERE if brought else (*ANYWHERE, *HELD_OUT)
+    able = (
+        (f"interalia {command}".format(name), about) for need, command, about in rows if all(can(run, n) for n in need)
+    )
+    return [*lines, *able]

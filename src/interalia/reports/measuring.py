@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -11,7 +10,7 @@ import numpy as np
 import torch
 
 from interalia import metrics, tasks
-from interalia.disk import write_json, writing
+from interalia.disk import read_json, write_json, writing
 from interalia.errors import UserError, unknown
 from interalia.games import feeds
 from interalia.games.capabilities import Generates, Infers
@@ -102,7 +101,7 @@ def length_of(trained: Trained) -> dict[str, Any]:
 def beside_former(folder: Folder, found: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The measures that were found, and those of a former evaluation of the same weights that were not taken again."""
     try:
-        former = json.loads(folder.results.read_text(encoding="utf-8"))
+        former = read_json(folder.results)
     except (OSError, ValueError):
         former = {}
     same = all(former.get(key) == found[key] for key in found if key not in ("measures", "date", "training"))
@@ -198,12 +197,11 @@ def estimates_of(
     found: list[Estimate] = []
     for name, given in settings.items():
         try:
-            one = REGISTRY[name](game, x, seed=seed, binarised=binarised, **given)
+            found.append(one := REGISTRY[name](game, x, seed=seed, binarised=binarised, **given))
         except KeyboardInterrupt:
             if not found:
                 raise
             return found, True
-        found.append(one)
         unchecked = name == "ais" and given.get("simulated", 1) and (one.check is None or one.check.interrupted)
         if one.interrupted or unchecked:
             return found, True
@@ -237,7 +235,16 @@ def settings_of(how: Sequence[str], given: Mapping[str, Any]) -> dict[str, dict[
 
 def estimated(one: Estimate) -> dict[str, Any]:
     """An estimate as it is written."""
-    check = one.check
+    check = one.check and {
+        "gap": one.check.gap,
+        "error": finite(one.check.error),
+        "lower": float(one.check.lower.mean()),
+        "upper": float(one.check.upper.mean()),
+        "acceptance": one.check.acceptance,
+        "images": len(one.check.lower),
+        "of": one.check.images,
+        "protocol": one.check.protocol,
+    }
     return {
         "name": one.name,
         "value": one.mean,
@@ -246,18 +253,7 @@ def estimated(one: Estimate) -> dict[str, Any]:
         "images": len(one.values),
         "of": one.images,
         "acceptance": one.acceptance,
-        "check": None
-        if check is None
-        else {
-            "gap": check.gap,
-            "error": finite(check.error),
-            "lower": float(check.lower.mean()),
-            "upper": float(check.upper.mean()),
-            "acceptance": check.acceptance,
-            "images": len(check.lower),
-            "of": check.images,
-            "protocol": check.protocol,
-        },
+        "check": check,
         "protocol": one.words,
     }
 

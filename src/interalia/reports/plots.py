@@ -71,7 +71,8 @@ def grid(
         columns = math.ceil(math.sqrt(n * height / width))
     columns = min(max(columns, 1), n)
     space = _space(gap, scale)
-    return _save(_framed(_in_rows(tiles, columns, space), space if n > 1 else 0), path)
+    rows = [_beside(tiles[i : i + columns], space) for i in range(0, n, columns)]
+    return _save(_framed(_above(rows, space), space if n > 1 else 0), path)
 
 
 def single(image: ArrayLike, path: Path | str) -> Path:
@@ -127,14 +128,10 @@ def traversals(blocks: Sequence[ArrayLike], path: Path | str) -> Path:
         UserError: a block has another shape, or what `grid` raises.
     """
     parts = []
-    for block in map(np.asarray, blocks):
-        if block.ndim != 5:
-            raise UserError(
-                f"the traversal has the shape {block.shape}; give an array (rows, columns, channels, height, width)."
-            )
-        tiles, scale = _tiles(block.reshape(-1, *block.shape[2:]))
+    for block in blocks:
+        tiles, scale = _many(block, "traversal has", "rows, columns")
         space = _space(1, scale)
-        parts.append(_framed(_in_rows(tiles, block.shape[1], space), space))
+        parts.append(_framed(_above([_beside(row, space) for row in tiles], space), space))
     return _save(_above(parts, 2 * space), path)
 
 
@@ -152,16 +149,9 @@ def interpolations(left: ArrayLike, path_images: ArrayLike, right: ArrayLike | N
     Raises:
         UserError: the three do not fit each other, or what `grid` raises.
     """
-    ways = np.asarray(path_images)
-    if ways.ndim != 5:
-        raise UserError(
-            f"the interpolations have the shape {ways.shape}; give an array (n, steps, channels, height, width)."
-        )
-    n, steps = ways.shape[:2]
+    between, _ = _many(path_images, "interpolations have", "n, steps")
     starts, scale = _tiles(left)
     ends, _ = _tiles(left if right is None else right)
-    between, _ = _tiles(ways.reshape(-1, *ways.shape[2:]))
-    between = between.reshape(n, steps, *between.shape[1:])
     _alike(left=starts, right=ends, interpolations=between[:, 0])
     space, frame = _space(1, scale), max(2, scale // 2)
     green = (0, 158, 115)
@@ -175,19 +165,13 @@ def interpolations(left: ArrayLike, path_images: ArrayLike, right: ArrayLike | N
 
 def _in_blocks(rows: Mapping[str, ArrayLike], path: Path | str, columns: int) -> Path:
     """Rows of as many images each, cut into blocks of `columns` images that are set apart."""
-    tiles = {name: _tiles(images) for name, images in rows.items()}
-    _alike(**{name: row for name, (row, _) in tiles.items()})
-    above = [row for row, _ in tiles.values()]
-    scale, columns = next(scale for _, scale in tiles.values()), max(columns, 1)
+    above, scales = zip(*map(_tiles, rows.values()), strict=True)
+    _alike(**dict(zip(rows, above, strict=True)))
+    scale, columns = scales[0], max(columns, 1)
     space, thin = _space(2, scale), _space(1, scale) // 4
     starts = range(0, len(above[0]), columns)
     blocks = [_above([_beside(row[i : i + columns], space) for row in above], thin) for i in starts]
     return _save(_framed(_above(blocks, 2 * space), space), path)
-
-
-def _in_rows(tiles: NDArray[np.uint8], columns: int, space: int) -> Tile:
-    """The images from left to right and from top to bottom, so many in a row."""
-    return _above([_beside(tiles[i : i + columns], space) for i in range(0, len(tiles), columns)], space)
 
 
 def _tiles(images: ArrayLike, scale: int | None = None) -> tuple[NDArray[np.uint8], int]:
@@ -209,6 +193,15 @@ def _tiles(images: ArrayLike, scale: int | None = None) -> tuple[NDArray[np.uint
         x = x[..., 3:] * x[..., :3] + (1 - x[..., 3:]) * checkers
     tiles = np.rint(x * 255).astype(np.uint8)
     return (tiles.repeat(3, axis=3) if tiles.shape[3] == 1 else tiles), scale
+
+
+def _many(images: ArrayLike, what: str, axes: str) -> tuple[NDArray[np.uint8], int]:
+    """As `_tiles`, of an array with two axes of images."""
+    x = np.asarray(images)
+    if x.ndim != 5:
+        raise UserError(f"the {what} the shape {x.shape}; give an array ({axes}, channels, height, width).")
+    tiles, scale = _tiles(x.reshape(-1, *x.shape[2:]))
+    return tiles.reshape(*x.shape[:2], *tiles.shape[1:]), scale
 
 
 def _alike(**tiles: NDArray[np.uint8]) -> None:
@@ -325,12 +318,11 @@ def measures(log: Sequence[Mapping[str, Any]], path: Path | str) -> Path:
     for axes, (name, (step, value)) in zip(panels, series.items(), strict=True):
         metric = REGISTRY.get(name)
         better, unit = (metric.better, metric.unit) if metric else (None, "")
-        axes.plot(step, value, color=BLUE, linewidth=1.5, marker="o", markersize=3)
+        _dotted(axes, name, step, value, pad=18)
         if better and np.isfinite(value).any():
             at = int(np.nanargmin(value) if better == "lower" else np.nanargmax(value))
             axes.plot(step[at], value[at], "o", color=VERMILLION, markersize=7, label=f"best: {value[at]:.4g}")
             axes.legend(loc="lower left", bbox_to_anchor=(0.55, 1.0), frameon=False, fontsize=8, handletextpad=0.1)
-        axes.set_title(name.replace("_", " "), loc="left", fontsize=9, pad=18)
         if better:
             axes.text(0, 1.03, f"{better} is better", transform=axes.transAxes, fontsize=8, color="#555555")
         axes.set(xlabel="step", ylabel=unit)
@@ -362,8 +354,7 @@ def strip(log: Sequence[Mapping[str, Any]], path: Path | str) -> Path:
         _verdicts(panels.pop(0), verdicts)
     for axes, (name, (step, value)) in zip(panels, series.items(), strict=True):
         rule_of = next((rule for rule in RULES if rule.sign == name), None)
-        axes.plot(step, value, color=BLUE, linewidth=1.5, marker="o", markersize=3)
-        axes.set_title(name.replace("_", " "), loc="left", fontsize=9)
+        _dotted(axes, name, step, value)
         axes.ticklabel_format(useOffset=False)
         middle = float(np.nanmean(value)) if np.isfinite(value).any() else 0.0
         if np.isfinite(value).any() and np.nanmax(value) - np.nanmin(value) < 1e-3 * abs(middle):
@@ -539,6 +530,11 @@ def rates(
     axes.set_ylim(0, 2)
     axes.legend(frameon=False, fontsize=8)
     return _write(figure, path)
+
+
+def _dotted(axes: Axes, name: str, step: Any, value: Any, **title: Any) -> None:
+    axes.plot(step, value, color=BLUE, linewidth=1.5, marker="o", markersize=3)
+    axes.set_title(name.replace("_", " "), loc="left", fontsize=9, **title)
 
 
 def _points(values: ArrayLike, name: str) -> NDArray[np.float64]:

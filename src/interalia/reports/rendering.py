@@ -3,30 +3,25 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from importlib import resources
+from string import Template
 from typing import Any
 
 from interalia.metrics import REGISTRY
 from interalia.metrics.entries import as_number
 from interalia.reports.commands import commands
-from interalia.reports.figures import figure, image, pictures
-from interalia.reports.words import (
-    can,
-    duration,
-    facts_of,
-    measures_in,
-    nearest,
-    newest,
-    summary,
-    values_in,
-)
+from interalia.reports.figures import figure, figures, image, pictures, words
+from interalia.reports.words import can, cells, duration, facts_of, measures_in, nearest, newest, summary, values_in
 from interalia.runs import FREE, Run, recipes
 from interalia.runs.folder import ABOUT_GAME, Folder
 
 # of a run's fields those that make no recipe, beside FREE ones
 INCIDENTAL = ("generator", "precision", "seed", "best")
+NATS, GAP = "nats ± standard error", "gap of the check"
+# of the columns of tables that are not plain text
+COLUMNS = {**dict.fromkeys(("value", NATS, "acceptance", GAP), " class=number"), "protocol": " class=fine"}
 PROGRESS = 6  # pictures taken during training that the page shows at most
 
 
@@ -54,15 +49,9 @@ def render(
         _description(run, results),
         commands(home, run),
     ]
-    body = "\n".join(part for part in parts if part)
-    style = resources.files("interalia.reports").joinpath("style.css").read_text(encoding="utf-8")
-    return (
-        f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        f'<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f'<meta name="color-scheme" content="light dark">\n'
-        f"<title>{escape(title)}</title>\n<style>{style}</style>\n</head>\n<body>\n<main>\n{body}\n</main>\n</body>\n"
-        f"</html>\n"
-    )
+    room = resources.files("interalia.reports")
+    page, style = (room.joinpath(name).read_text(encoding="utf-8") for name in ("page.html", "style.css"))
+    return Template(page).substitute(title=escape(title), style=style, body="\n".join(part for part in parts if part))
 
 
 def _tiles(
@@ -93,31 +82,32 @@ def _table(results: Mapping[str, Any] | None) -> str:
     measures = measures_in(results)
     if not measures:
         return ""
-    rows = []
-    for measure in measures:
-        number = as_number(measure.get("value"))
-        unit = f" {measure['unit']}" if measure.get("unit") else ""
-        rows.append(
-            [
-                f'<th scope="row">{escape(measure["name"].replace("_", " "))}</th>',
-                f"<td class=number>{escape(number + unit)}</td>",
-                f"<td>{escape(measure.get('better') or 'neither')}</td>",
-                f"<td>{escape(str(measure.get('about') or ''))}</td>",
-                f"<td class=fine>{escape(str(measure.get('protocol') or ''))}</td>",
-            ]
+    rows = [
+        (
+            measure["name"].replace("_", " "),
+            f"{as_number(measure.get('value'))} {measure.get('unit') or ''}".strip(),
+            measure.get("better") or "neither",
+            str(measure.get("about") or ""),
+            str(measure.get("protocol") or ""),
         )
-    table = _wide(("measure", "value", "better", "what it means", "protocol"), rows, " class=measures")
+        for measure in measures
+    ]
+    heads = ("measure", "value", "better", "what it means", "protocol")
     return (
         "<section><h2>Measures</h2><p>Numbers can be compared with others only where the protocol is the same. Where "
         "neither way is better, the number is a baseline or a floor to hold others against.</p>"
-        f"{table}</section>"
+        f"{_wide(heads, [map(escape, row) for row in rows], ' class=measures')}</section>"
     )
 
 
-def _wide(heads: Sequence[str], rows: Sequence[Sequence[str]], kind: str = "") -> str:
-    """A table, of headings and of cells that are elements of HTML."""
+def _wide(heads: Sequence[str], rows: Iterable[Iterable[str]], kind: str = "") -> str:
+    """A table, of headings and of cells in HTML, the first of a row its heading."""
     top = "".join(f'<th scope="col">{escape(head)}</th>' for head in heads)
-    body = "".join(f"<tr>{''.join(cells)}</tr>" for cells in rows)
+    body = ""
+    for first, *rest in rows:
+        named = zip(heads[1:], rest, strict=True)
+        body += f'<tr><th scope="row">{first}</th>'
+        body += "".join(f"<td{COLUMNS.get(head, '')}>{cell}</td>" for head, cell in named) + "</tr>"
     return f"<div class=wide><table{kind}><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>"
 
 
@@ -126,18 +116,8 @@ def _likelihood(likelihood: Mapping[str, Any] | None) -> str:
     estimates = [one for one in (likelihood or {}).get("estimates") or () if isinstance(one, dict)]
     if likelihood is None or not estimates:
         return ""
-    rows = []
-    for one in estimates:
-        check = one.get("check") or {}
-        numbers = (
-            _within(one.get("value"), one.get("error"), 2),
-            _within(one.get("acceptance"), None, 2),
-            _within(check.get("gap"), check.get("error"), 3),
-        )
-        name, protocol = escape(one["name"]), escape(str(one.get("protocol") or ""))
-        cells = [f"<td class=number>{escape(number)}</td>" for number in numbers]
-        rows.append([f'<th scope="row">{name}</th>', *cells, f"<td class=fine>{protocol}</td>"])
-    table = _wide(("estimate", "nats ± standard error", "acceptance", "gap of the check", "protocol"), rows)
+    rows = [map(escape, (*cells(one), str(one.get("protocol") or ""))) for one in estimates]
+    table = _wide(("estimate", NATS, "acceptance", GAP, "protocol"), rows)
     images = likelihood.get("images") or {}
     of = f"{images['measured']:,} of {images['split']:,} examples of" if images else "examples of"
     return (
@@ -148,35 +128,12 @@ def _likelihood(likelihood: Mapping[str, Any] | None) -> str:
     )
 
 
-def _within(value: Any, error: Any, digits: int) -> str:
-    """A number with its standard error, where there are any."""
-    if not isinstance(value, int | float):
-        return ""
-    return f"{value:.{digits}f}" + (f" ± {error:.{digits}f}" if isinstance(error, int | float) else "")
-
-
 def _reading(run: Mapping[str, Any]) -> tuple[str, str]:
     """What the curves are called, and how to read them."""
     about = facts_of(run)
     alone = not about["critic"] and about["can"] is not None
-    if about["reading"]:
-        reading = str(about["reading"])
-    elif alone:
-        reading = (
-            "How to read it: there is no critic, so the loss falls as the model gets better, and where it has stopped "
-            "falling more training brings little. "
-        )
-    elif about["judged"]:
-        reading = (
-            f"How to read them: the losses pull against each other, so none is meant to go to zero, and a low loss of the "
-            f"generator does not mean good samples. What counts is balance: the critic's scores on {about['judged']} "
-            "should stay near each other. Scores that drift far apart mean that the critic has won and teaches little; where "
-            "the lines meet, it cannot tell them apart."
-        )
-    else:
-        reading = (
-            "Each player's loss, and the critic's mean scores where there is one; what they mean is the game's own."
-        )
+    kind = "alone" if alone else "against" if about["judged"] else "own"
+    reading = str(about["reading"] or words("reading")[kind].replace("{judged}", str(about["judged"])))
     return "The loss" if alone else "Losses and scores", reading
 
 
@@ -186,20 +143,8 @@ def _training(home: Folder, run: Mapping[str, Any]) -> str:
     made = "Translations" if can(run, "Translates") else "Samples"
     title, reading = _reading(run)
     curves = figure(home.figures / "curves.png", title, reading)
-    measures = figure(
-        home.figures / "measures.png",
-        "Measures on validation data",
-        "Taken quickly, from few samples, during the training: for the trend and for the choice of the best "
-        "checkpoint, not for comparison with the table. Unlike the losses, these say whether the model gets better.",
-    )
-    health = figure(
-        home.figures / "health.png",
-        "Signs of health",
-        "Taken at each evaluation from at most a thousand held-out examples; the first panel is what was made of them all at "
-        "that step; the shaded side of a broken line is ill: "
-        + "; ".join(f"{name.replace('_', ' ')} is the {about}" for name, about in SIGNS.items() if name not in COUNTS)
-        + ".",
-    )
+    signs = "; ".join(f"{name.replace('_', ' ')} is the {about}" for name, about in SIGNS.items() if name not in COUNTS)
+    others = "".join(figures(home, "training", signs))
     taken = sorted((home.figures / "progress").glob("step-*.png"))
     if len(taken) > PROGRESS:
         taken = [taken[round(i * (len(taken) - 1) / (PROGRESS - 1))] for i in range(PROGRESS)]
@@ -209,9 +154,9 @@ def _training(home: Folder, run: Mapping[str, Any]) -> str:
         for path, step in steps
     )
     progress = f"<h3>{made} during the training</h3><div class=progress>{small}</div>" if small else ""
-    if not (curves or measures or health or progress):
+    if not (curves or others or progress):
         return ""
-    return f"<section><h2>The training</h2>{curves}{measures}{health}{progress}</section>"
+    return f"<section><h2>The training</h2>{curves}{others}{progress}</section>"
 
 
 def _description(run: Mapping[str, Any], results: Mapping[str, Any] | None) -> str:
@@ -238,7 +183,7 @@ def _recipes(run: Mapping[str, Any]) -> str:
     for key in ("length", *(key for key in Run.__dataclass_fields__ if key not in (*FREE, *INCIDENTAL))):
         values = [_length(column) if key == "length" else column.get(key) for column in columns]
         if any(value != values[0] for value in values):
-            lines.append([f'<th scope="row">{escape(key)}</th>', *(f"<td>{_value(value)}</td>" for value in values)])
+            lines.append([escape(key), *map(_value, values)])
     source = (
         "the paper's" if names[1].endswith("-paper") else "the reproduction report's, as the paper has no such data"
     )

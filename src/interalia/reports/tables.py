@@ -6,10 +6,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from interalia.reports.origin import made_with
+from interalia.reports.words import cells
 from interalia.runs import OWN
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    from rich.console import Console
 
     from interalia.runs import Run
 
@@ -86,31 +87,27 @@ def markdown_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> li
 
 def show(found: dict[str, Any]) -> None:
     """Prints measures as a table."""
-    from rich.console import Console
-
     title = f"{found['data']['name']}, {found['split']} split, step {found['step']:,}"
     rows = [(m["name"], number(m), m["better"] or "") for m in found["measures"]]
-    Console(highlight=False).print(plain_table(title, ("measure", "value", "better"), rows))
+    printed(title, ("measure", "value", "better"), rows)
 
 
 def show_likelihood(found: Mapping[str, Any]) -> None:
     """Prints estimates as a table, and under it the protocol of each."""
-    from rich.console import Console
-
     images = found["images"]
     title = (
         f"log p(x), {found['data']['name']}, {images['measured']:,} of {images['split']:,} images of the "
         f"{found['split']} split, binarisation: {found['binarisation']}, step {found['step']:,}"
     )
     headings = ("estimate", "nats ± standard error", "acceptance", "gap of the check, nats")
-    console = Console(highlight=False)
-    console.print(plain_table(title, headings, map(cells, found["estimates"])))
+    console = printed(title, headings, map(cells, found["estimates"]))
     for one in found["estimates"]:
         console.print(f"{one['name']}: {one['protocol']}.", markup=False)
 
 
-def plain_table(title: str, headings: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
-    """A table for the terminal, without lines."""
+def printed(title: str, headings: Sequence[str], rows: Iterable[Sequence[str]]) -> Console:
+    """Prints a table without lines, and answers the console that it is on."""
+    from rich.console import Console
     from rich.table import Table
 
     table = Table(title=title, box=None, title_justify="left")
@@ -118,31 +115,14 @@ def plain_table(title: str, headings: Sequence[str], rows: Iterable[Sequence[str
         table.add_column(heading, no_wrap=True)
     for row in rows:
         table.add_row(*row)
-    return table
-
-
-def cells(one: Mapping[str, Any]) -> tuple[str, str, str, str]:
-    """An estimate's name, value, acceptance and check."""
-    acceptance = "" if one["acceptance"] is None else f"{one['acceptance']:.2f}"
-    return one["name"], nats(one), acceptance, gap(one)
+    console = Console(highlight=False)
+    console.print(table)
+    return console
 
 
 def number(measure: dict[str, Any]) -> str:
     """A measure's value with its unit."""
     return f"{measure['value']:.4g} {measure['unit']}".strip()
-
-
-def nats(one: Mapping[str, Any]) -> str:
-    """A value with its standard error."""
-    return f"{one['value']:.2f}" + ("" if one["error"] is None else f" ± {one['error']:.2f}")
-
-
-def gap(one: Mapping[str, Any]) -> str:
-    """The gap of the bidirectional check, with its standard error."""
-    check = one["check"]
-    if check is None:
-        return ""
-    return f"{check['gap']:.3f}" + ("" if check["error"] is None else f" ± {check['error']:.3f}")
 
 
 def bars(text: str) -> str:

@@ -124,20 +124,14 @@ def _likely(likelihood: Mapping[str, Any] | None, log: Sequence[Mapping[str, Any
     one = nearest(likelihood)
     if likelihood is None or one is None:
         return
-    error = f" ± {one['error']:.2f}" if one.get("error") else ""
-    sentence = (
-        f"A held-out example has a log-likelihood log p(x) of {one['value']:.2f}{error} nats on average (higher "
-        "is better), "
-        f"by {ESTIMATES[one['name']]}, over {counted(one.get('images', 0), 'example')} of the "
-        f"{likelihood.get('split', 'held-out')} "
-        f"split"
-    )
     check = one.get("check")
-    if check:
-        sentence += (
-            f"; on samples of the model, the bounds that enclose the truth are {abs(check['gap']):.2g} nats apart"
-        )
-    yield sentence + "."
+    bounds = "on samples of the model, the bounds that enclose the truth"
+    apart = f"; {bounds} are {abs(check['gap']):.2g} nats apart" if check else ""
+    yield (
+        f"A held-out example has a log-likelihood log p(x) of {within(one['value'], one.get('error') or None)} nats on "
+        f"average (higher is better), by {ESTIMATES[one['name']]}, over {counted(one.get('images', 0), 'example')} of the "
+        f"{likelihood.get('split', 'held-out')} split{apart}."
+    )
     at, reached = likelihood.get("step"), newest(log).get("step", 0)
     if at and reached > at:
         yield f"This is older than the run, which has come to step {reached:,} since {at:,}; estimate it again."
@@ -148,6 +142,20 @@ def nearest(likelihood: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
     listed = (one for one in (likelihood or {}).get("estimates") or () if isinstance(one, dict))
     taken = {one.get("name"): one for one in listed if isinstance(one.get("value"), int | float)}
     return next((taken[name] for name in ESTIMATES if name in taken), None)
+
+
+def cells(one: Mapping[str, Any]) -> list[str]:
+    """An estimate's name, value, acceptance and the gap of its check."""
+    check = one.get("check") or {}
+    gap = within(check.get("gap"), check.get("error"), 3)
+    return [one["name"], within(one.get("value"), one.get("error")), within(one.get("acceptance")), gap]
+
+
+def within(value: Any, error: Any = None, digits: int = 2) -> str:
+    """A number with its standard error, where there are any."""
+    if not isinstance(value, int | float):
+        return ""
+    return f"{value:.{digits}f}" + (f" ± {error:.{digits}f}" if isinstance(error, int | float) else "")
 
 
 def facts_of(run: Mapping[str, Any]) -> Mapping[str, Any]:

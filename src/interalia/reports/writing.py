@@ -5,13 +5,12 @@ The page is a single file: pictures and style are inside it, it asks nothing of 
 
 from __future__ import annotations
 
-import json
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from interalia.disk import writing
+from interalia.disk import read_json, writing
 from interalia.errors import UserError
 from interalia.reports.rendering import render
 from interalia.reports.words import facts_of
@@ -51,14 +50,11 @@ def _read(path: Path, remedy: str) -> dict[str, Any] | None:
         UserError: the file cannot be read or is damaged.
     """
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        return read_json(path)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError) as error:
         raise UserError(f"{path} is damaged or cannot be read ({error}); {remedy}.") from None
-    if not isinstance(value, dict):
-        raise UserError(f"{path} is damaged (it holds no JSON object); {remedy}.")
-    return value
 
 
 def _draw(home: Folder, run: Mapping[str, Any], log: Sequence[Mapping[str, Any]]) -> None:

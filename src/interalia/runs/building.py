@@ -45,13 +45,34 @@ def build(
         trust: whether the run's generator may be opened where it is a .pt2 file, which can execute code.
 
     Raises:
-        UserError: a part does not exist, or the parts do not fit each other or the data, or the generator is not trusted.
+        UserError: a part does not exist, or the parts do not fit each other or the data, or the generator is not trusted, or
+            the run asks for labels and for attributes, or for labels that the data has not.
     """
     if shape is None:
         return build_for(run, described.dataset(run), mean, generator, trust)
     kind, _ = registry.look_up(run.game, games.REGISTRY, "game")
     data = spec(run, kind, tuple(shape), labels or 0, other, attributes or {}, names)
     return building.build(run, data, mean, loading.given(run, kind, generator, trust))
+
+
+def spec(
+    run: Run,
+    kind: type[Game],
+    shape: tuple[int, ...],
+    labels: int,
+    other: tuple[int, ...] | None,
+    attributes: Mapping[str, float],
+    names: Sequence[str],
+) -> DataSpec:
+    """What a kind of game takes of data with these labels, attributes and domains; see `build`."""
+    if run.labels and run.attributes is not None:
+        raise UserError("networks are told labels or attributes; leave out one of `labels` and `attributes`.")
+    if run.labels and labels < 2:
+        raise UserError("`labels` is set, and there are fewer than 2 labels to tell; leave `labels` out.")
+    told = labels if run.labels else len(attributes) if run.attributes is not None else 0
+    classes = labels if issubclass(kind.feeds, PartlyLabeled) else 0
+    known = tuple(attributes or names or map(str, range(told or classes))) if told or classes else ()
+    return DataSpec(shape, told, dict(attributes), classes, known, other if issubclass(kind.feeds, Domains) else None)
 
 
 def build_for(
@@ -96,27 +117,3 @@ def frequencies(run: Run, dataset: Dataset) -> dict[str, float]:
     values = dataset.conditions("train", names)
     assert values is not None
     return dict(zip(names, values.mean(axis=0).tolist(), strict=True))
-
-
-def spec(
-    run: Run,
-    kind: type[Game],
-    shape: tuple[int, ...],
-    labels: int,
-    other: tuple[int, ...] | None,
-    attributes: Mapping[str, float],
-    names: Sequence[str],
-) -> DataSpec:
-    """What a game of this kind is built for, of data with so many labels.
-
-    Raises:
-        UserError: the run asks for labels and for attributes, or for labels that the data has not.
-    """
-    if run.labels and run.attributes is not None:
-        raise UserError("networks are told labels or attributes; leave out one of `labels` and `attributes`.")
-    if run.labels and labels < 2:
-        raise UserError("`labels` is set, and there are fewer than 2 labels to tell; leave `labels` out.")
-    told = labels if run.labels else len(attributes) if run.attributes is not None else 0
-    classes = labels if issubclass(kind.feeds, PartlyLabeled) else 0
-    known = tuple(attributes or names or map(str, range(told or classes))) if told or classes else ()
-    return DataSpec(shape, told, dict(attributes), classes, known, other if issubclass(kind.feeds, Domains) else None)

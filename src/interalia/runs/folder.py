@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from interalia import registry
-from interalia.disk import write_json, writing
+from interalia.disk import read_json, write_json, writing
 from interalia.errors import UserError, resuming
 from interalia.runs import FREE, Run, formats
 
@@ -82,8 +82,8 @@ class Folder:
     def kept(self, key: str) -> dict[str, Any] | None:
         """What run.json keeps beside the run; None where there is no such thing."""
         try:
-            found = json.loads(self.description.read_text(encoding="utf-8")).get(key)
-        except (OSError, ValueError, AttributeError):
+            found = read_json(self.description).get(key)
+        except (OSError, ValueError):
             return None
         return found if isinstance(found, dict) else None
 
@@ -104,19 +104,18 @@ class Folder:
             UserError: this is no folder of a run.
         """
         try:
-            values = json.loads(self.description.read_text(encoding="utf-8"))
-            return Run.restored(formats.upgraded(values, self.description))
+            return Run.restored(formats.upgraded(read_json(self.description), self.description))
         except OSError:
             raise UserError(
                 f"{self.path} is not the folder of a run: there is no run.json in it; give the folder that "
                 f"`interalia train` named."
             ) from None
-        except (ValueError, TypeError, AttributeError) as error:
+        except (ValueError, TypeError) as error:
             raise UserError(f"{self.description} is damaged ({error}); restore it, or train anew.") from None
 
     def check_plugins(self) -> None:
         """Raises a UserError if the run was trained with a part of other people's that is not here; see `check_plugins`."""
-        check_plugins(self.run(), json.loads(self.description.read_text(encoding="utf-8")))
+        check_plugins(self.run(), read_json(self.description))
 
     def continued(self, run: Run) -> Run:
         """`run`, checked to be the one that this folder keeps but for what may change, with what that one resolved.

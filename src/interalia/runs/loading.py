@@ -99,17 +99,13 @@ def load(
             game of one's own is not given, or does not fit, or a game or data are given that the run describes, or there
             is no copy of the generator beside the weights, or it is not trusted.
     """
-    file = Path(folder)
-    home: Folder | None = None
-    if file.suffix != ".safetensors":
-        home = Folder(folder)
-        home.run()
-        file = home.weights
-        if not file.exists():
-            raise UserError(
-                f"{home.path} has no weights yet: its training was broken off before the first checkpoint; go on with "
-                f"{resuming(home.path)}."
-            )
+    home = None if Path(folder).suffix == ".safetensors" else Folder(folder)
+    file = home.weights if home else Path(folder)
+    if home and home.run() and not file.exists():  # `run` raises where this is no run's folder
+        raise UserError(
+            f"{home.path} has no weights yet: its training was broken off before the first checkpoint; go on with "
+            f"{resuming(home.path)}."
+        )
     about = header(file)
     data = DataSpec.read(about["data"])
     with safe_open(file, framework="pt") as opened:
@@ -121,12 +117,12 @@ def load(
     try:
         made.load_state_dict(tensors)
     except RuntimeError as error:
-        if game is not None:
-            reason = " ".join(str(error).split())[:300]
-            raise UserError(
-                f"the weights in {file} do not fit the game that is given ({reason}); make it as it was made then."
-            ) from None
-        raise UserError(f"the weights in {file} do not fit the run that they describe; export them anew.") from None
+        reason = " ".join(str(error).split())[:300]
+        raise UserError(
+            f"the weights in {file} do not fit the run that they describe; export them anew."
+            if game is None
+            else f"the weights in {file} do not fit the game that is given ({reason}); make it as it was made then."
+        ) from None
     made.data = data
     made.to(resolve_device(device)).eval()
     return Trained(made, run, home, about["step"], dataset)

@@ -212,31 +212,25 @@ class Run:
         """The same run with absolute paths, so that its folder can be used from anywhere."""
         from interalia.data import REGISTRY
 
-        changes: dict[str, Any] = {}
-        if self.root is not None:
-            changes["root"] = str(Path(self.root).absolute())
-        if self.generator is not None:
-            changes["generator"] = str(Path(self.generator).absolute())
-        for key in ("data", "target"):
-            name = getattr(self, key)
-            if name is not None and name not in REGISTRY and Path(name).exists():
-                changes[key] = str(Path(name).absolute())
-        return dataclasses.replace(self, **changes)
+        named = {key: getattr(self, key) for key in ("root", "generator", "data", "target")}
+        paths: dict[str, Any] = {
+            key: str(Path(name).absolute())
+            for key, name in named.items()
+            if name is not None and (key in ("root", "generator") or (name not in REGISTRY and Path(name).exists()))
+        }
+        return dataclasses.replace(self, **paths)
 
     def dump(self) -> str:
         """The run as TOML, which `interalia train FILE.toml` takes back."""
-        lines = [f"{formats.KEY} = {formats.FORMAT}"]
-        for key, value in self.fields():
-            if value is None or value == {}:
-                continue
-            if isinstance(value, dict):
-                pairs = ", ".join(f"{k} = {v!r}" for k, v in value.items())
-                lines.append(f"{key} = {{ {pairs} }}")
-            else:
-                # JSON writes what TOML reads, but for escaped pairs of surrogates and a bare DEL
-                text = json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
-                lines.append(f"{key} = {text}")
-        return "\n".join(lines) + "\n"
+        values = {formats.KEY: formats.FORMAT, **dict(self.fields())}
+        return "".join(f"{key} = {_toml(value)}\n" for key, value in values.items() if value not in (None, {}))
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, dict):
+        return f"{{ {', '.join(f'{key} = {number!r}' for key, number in value.items())} }}"
+    # JSON writes what TOML reads, but for escaped pairs of surrogates and a bare DEL
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 @functools.cache
@@ -287,10 +281,9 @@ def from_toml(path: Path) -> dict[str, Any]:
     known = kinds()
     values = formats.upgraded(values, path)
     for key, value in values.items():
-        if key not in known:
-            message = str(unknown("field of a run", key, known))
-            raise UserError(f"{path}: {message}")
         try:
+            if key not in known:
+                raise unknown("field of a run", key, known)
             _check(key, value, known[key], dict(Run.__dataclass_fields__[key].metadata))
         except UserError as error:
             raise UserError(f"{path}: {error}") from None

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import inspect
 import math
 import tempfile
 import tomllib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -246,20 +247,17 @@ def reaches(training: Training) -> None:
     if any(p.grad is not None for p in game.parameters()):
         raise UnsoundError("`sample` or `losses` computes gradients itself; leave `backward` to the dynamics")
     if set(losses) != set(game.players):
-        raise UnsoundError(
-            f"there are losses of {', '.join(sorted(losses))}, and the players are {', '.join(game.players)}"
-        )
+        given, players = ", ".join(sorted(losses)), ", ".join(game.players)
+        raise UnsoundError(f"there are losses of {given}, and the players are {players}")
     for player, loss in losses.items():
         if loss.ndim or not loss.requires_grad:
-            raise UnsoundError(
-                f"the loss of {player!r} is of shape {tuple(loss.shape)}, and must be a scalar with a gradient"
-            )
+            shape = tuple(loss.shape)
+            raise UnsoundError(f"the loss of {player!r} is of shape {shape}, and must be a scalar with a gradient")
         own = game.parameters_of(player)
         found = torch.autograd.grad(loss, own, retain_graph=True, allow_unused=True)
         if not any(g is not None and bool(g.any()) for g in found):
-            raise UnsoundError(
-                f"the loss of {player!r} has no gradient in the networks {', '.join(game.players[player])}"
-            )
+            networks = ", ".join(game.players[player])
+            raise UnsoundError(f"the loss of {player!r} has no gradient in the networks {networks}")
     for player in game.players:
         game.zero_grad(set_to_none=True)
         training.dynamics.look(iter([batch]), player)
@@ -307,42 +305,47 @@ def same(a: Any, b: Any) -> bool:
     return torch.equal(a, b) if isinstance(a, torch.Tensor) and isinstance(b, torch.Tensor) else bool(a == b)
 
 
+def each(
+    kind: str, name: str, work: Callable[[str], str | None], names: Iterable[str] | None = None
+) -> Iterator[Check]:
+    """A check for every entry of a kind, or for those of these names; the entry may refuse."""
+    for entry in registry.registry(kind) if names is None else names:
+        yield attempt(name.format(entry), functools.partial(work, entry), refusable=True)
+
+
 def a_game(run: Run, kind: str, text: str) -> Iterator[Check]:
     """Of a game: every family of networks, its losses, every dynamics, and a training that is resumed."""
     found: list[tuple[Run, Dataset | None]] = []
-    for family in registry.registry("networks"):
 
-        def built(family: str = family) -> str:
-            found.append(fitting(run.replace(game=text, networks=family)))
-            data = found[-1][1]
-            return f"data of shape {data.shape}" if data else ""
+    def built(family: str) -> str:
+        found.append(fitting(run.replace(game=text, networks=family)))
+        data = found[-1][1]
+        return f"data of shape {data.shape}" if data else ""
 
-        yield attempt(f"builds on the networks {family}", built, refusable=True)
+    yield from each("networks", "builds on the networks {}", built)
     if not found:
         yield Check("builds", "failed", "no family of networks makes a game of it; see above")
         return
     run, dataset = found[0]
     training = engine.prepare(run, dataset=dataset)
     yield attempt("each loss reaches its own player alone", lambda: reaches(training))
-    for name in registry.registry("dynamics"):
-        moving = run.replace(dynamics=name)
-        yield attempt(f"{STEPS} steps, {name}", lambda moving=moving: steps(moving, dataset), refusable=True)  # type: ignore[misc]
+    yield from each("dynamics", f"{STEPS} steps, {{}}", lambda name: steps(run.replace(dynamics=name), dataset))
     yield attempt("saved and resumed, equal to the bit", lambda: resumes(run, dataset))
 
 
 def any_part(run: Run, kind: str, text: str) -> Iterator[Check]:
     """Of another part of a run: five steps with every game, and a training that is resumed."""
     found: list[tuple[Run, Dataset | None]] = []
-    for game, made in registry.registry("games").items():
-        if kind in ARGUMENTS and ARGUMENTS[kind] not in inspect.signature(made).parameters:
-            continue
 
-        def moved(game: str = game) -> None:
-            fit = fitting(run.replace(**{"game": game, FIELDS[kind]: text}))
-            steps(*fit)
-            found.append(fit)
+    def moved(game: str) -> None:
+        fit = fitting(run.replace(**{"game": game, FIELDS[kind]: text}))
+        steps(*fit)
+        found.append(fit)
 
-        yield attempt(f"{STEPS} steps, {game}", moved, refusable=True)
+    argument = ARGUMENTS.get(kind)
+    games = registry.registry("games").items()
+    taking = [name for name, made in games if not argument or argument in inspect.signature(made).parameters]
+    yield from each("games", f"{STEPS} steps, {{}}", moved, taking)
     if found:
         yield attempt(f"saved and resumed ({found[0][0].game}), equal to the bit", lambda: resumes(*found[0]))
     else:
@@ -396,19 +399,18 @@ def loads_the_same(source: Any) -> None:
 
 def a_metric(run: Run, kind: str, text: str) -> Iterator[Check]:
     """Of a metric: its value for every game that it can be taken of, before any training."""
-    for game in registry.registry("games"):
 
-        def value(game: str = game) -> str:
-            fit, dataset = fitting(run.replace(game=game))
-            training = engine.prepare(fit, dataset=dataset)
-            values = [metrics.evaluate(training.game.eval(), training.dataset, names=[text])[0] for _ in range(2)]
-            if not math.isfinite(values[0].value):
-                raise UnsoundError(f"it is {values[0].value}")
-            if values[0] != values[1]:
-                raise UnsoundError(f"it is {values[0].value}, and at once {values[1].value} of the same game and seed")
-            return f"{values[0].value:.4g}, {values[0].protocol}"
+    def value(game: str) -> str:
+        fit, dataset = fitting(run.replace(game=game))
+        training = engine.prepare(fit, dataset=dataset)
+        one, again = (metrics.evaluate(training.game.eval(), training.dataset, names=[text])[0] for _ in range(2))
+        if not math.isfinite(one.value):
+            raise UnsoundError(f"it is {one.value}")
+        if one != again:
+            raise UnsoundError(f"it is {one.value}, and at once {again.value} of the same game and seed")
+        return f"{one.value:.4g}, {one.protocol}"
 
-        yield attempt(f"of {game}", value, refusable=True)
+    yield from each("games", "of {}", value)
 
 
 CHECKS: dict[str, Callable[[Run, str, str], Iterator[Check]]] = {

@@ -56,13 +56,24 @@ def candidates(folder: Folder) -> list[Path]:
     return [folder.checkpoints / name for name in ("last.pt", "previous.pt")]
 
 
-def newest(folder: Folder) -> tuple[Path, int] | None:
-    """The newest checkpoint that can be read, and its step."""
-    for path in candidates(folder):
+def newest(folder: Folder, damaged: dict[Path, str] | None = None) -> tuple[Path, dict[str, Any]] | None:
+    """The newest checkpoint that can be read, and its content.
+
+    Arguments:
+        folder: the run's.
+        damaged: takes what is wrong with each that is newer still and cannot be read.
+
+    Raises:
+        NewerError: one was written by a newer version of interalia.
+    """
+    for path in filter(Path.exists, candidates(folder)):
         try:
-            return path, int(read(path)["step"])
-        except UserError:
-            continue
+            return path, read(path)
+        except formats.NewerError:
+            raise
+        except UserError as error:
+            if damaged is not None:
+                damaged[path] = str(error)
     return None
 
 
@@ -72,33 +83,24 @@ def resume(training: Training) -> None:
     Raises:
         UserError: there are checkpoints and none of them can be read.
     """
-    assert training.folder is not None
-    training.folder.sweep()
-    damaged: list[tuple[Path, str]] = []
-    for path in candidates(training.folder):
-        if not path.exists():
-            continue
-        try:
-            state = read(path)
-        except formats.NewerError:
-            raise
-        except UserError as error:
-            damaged.append((path, str(error)))
-            continue
-        try:
-            training.restore(state)
-        except (RuntimeError, ValueError, KeyError) as error:
-            raise UserError(
-                f"the checkpoint {path} does not fit the run that {training.folder.description} describes "
-                f"({' '.join(str(error).split())[:200]}); restore that file, or train anew."
-            ) from error
-        if training.step > training.steps:
-            raise UserError(
-                f"the run is at step {training.step} already, and `steps` asks for {training.steps}; ask for more."
-            )
-        for broken, message in damaged:  # aside, so that it never takes the good one's place
-            os.replace(broken, broken.with_suffix(".damaged"))
-            print(f"{message} Going on from {path}, step {training.step:,}.", file=sys.stderr)
+    training.home.sweep()
+    damaged: dict[Path, str] = {}
+    if (found := newest(training.home, damaged)) is None:
+        if damaged:
+            raise UserError(" ".join(damaged.values()))
         return
-    if damaged:
-        raise UserError(" ".join(message for _, message in damaged))
+    path, state = found
+    try:
+        training.restore(state)
+    except (RuntimeError, ValueError, KeyError) as error:
+        raise UserError(
+            f"the checkpoint {path} does not fit the run that {training.home.description} describes "
+            f"({' '.join(str(error).split())[:200]}); restore that file, or train anew."
+        ) from error
+    if training.step > training.steps:
+        raise UserError(
+            f"the run is at step {training.step} already, and `steps` asks for {training.steps}; ask for more."
+        )
+    for broken, message in damaged.items():  # aside, so that it never takes the good one's place
+        os.replace(broken, broken.with_suffix(".damaged"))
+        print(f"{message} Going on from {path}, step {training.step:,}.", file=sys.stderr)

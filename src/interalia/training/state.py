@@ -77,6 +77,12 @@ class Training:
         return next(self.game.parameters()).device
 
     @property
+    def home(self) -> Folder:
+        """The folder of a run that is kept in one."""
+        assert self.folder is not None
+        return self.folder
+
+    @property
     def steps(self) -> int:
         assert self.run.steps is not None  # resolved
         return self.run.steps
@@ -99,8 +105,7 @@ class Training:
             if converged:
                 from safetensors.torch import load_file
 
-                assert self.folder is not None
-                game.load_state_dict(load_file(self.folder.best))
+                game.load_state_dict(load_file(self.home.best))
             if self.run.population:
                 batches = draw(self.stores, self.game.feeds.orders(self.stores, self.run.batch, self.run.seed))
                 with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):

@@ -28,15 +28,13 @@ class Checkpoint(Observer):
     def stop(self, training: Training) -> None:
         if self.written != training.step:
             self.write(training)
-        assert training.folder is not None
         if training.converged or training.run.population:
-            export(training.finished(), training.run, training.finished_step, training.folder.weights)
+            export(training.finished(), training.run, training.finished_step, training.home.weights)
 
     def write(self, training: Training) -> None:
-        assert training.folder is not None
-        last, previous = checkpoint.candidates(training.folder)
+        last, previous = checkpoint.candidates(training.home)
         if last.exists():
             os.replace(last, previous)
         checkpoint.write(training, last)
-        export(training.sampled, training.run, training.step, training.folder.weights)
+        export(training.sampled, training.run, training.step, training.home.weights)
         self.written = training.step

@@ -41,8 +41,7 @@ class Evaluate(Observer):
 
     def start(self, training: Training) -> None:
         self.extractor = extractor_for(training.dataset) if training.run.evaluate_every else None
-        assert training.folder is not None
-        self.history = verdicts.signs_of(read(training.folder))
+        self.history = verdicts.signs_of(read(training.home))
         self.kept: dict[str, Tensor] = {}
         self.converge(training, again=True)  # a run that is resumed may have converged already
 
@@ -51,7 +50,6 @@ class Evaluate(Observer):
             self.look(training)
 
     def look(self, training: Training) -> None:
-        assert training.folder is not None
         measures = evaluate(
             training.sampled, training.dataset, split="validation", extractor=self.extractor, quick=True
         )
@@ -62,13 +60,13 @@ class Evaluate(Observer):
             sign = 1 if metrics.REGISTRY[training.run.best].better == "lower" else -1
             if training.best is None or sign * value < sign * training.best[0]:
                 training.best = (value, training.step)
-                export(training.sampled, training.run, training.step, training.folder.best)
+                export(training.sampled, training.run, training.step, training.home.best)
         self.examine(training)
         self.converge(training)
         if training.dataset.is_image:
             from interalia.reports import plots
 
-            path = training.folder.figures / "progress" / f"step-{training.step:07d}.png"
+            path = training.home.figures / "progress" / f"step-{training.step:07d}.png"
             if training.game.data.other is not None:
                 x = as_tensor(training.dataset.validation.x[:TRANSLATED])
                 fake = tasks.translate(training.sampled, x, to="b")
@@ -102,8 +100,7 @@ class Evaluate(Observer):
         run = training.run
         if not run.until_converged or training.best is None or training.step >= training.steps:
             return
-        assert training.folder is not None
-        if not training.folder.best.exists():  # removed between two sittings: there is nothing to end with
+        if not training.home.best.exists():  # removed between two sittings: there is nothing to end with
             return
         value, step = training.best
         if training.step - step >= run.until_converged * run.evaluate_every:
@@ -111,5 +108,5 @@ class Evaluate(Observer):
                 f"Stopped at step {training.step:,} of {training.steps:,}: {run.best.replace('_', ' ')} has not been better "
                 f"than {value:.4g}, at step {step:,}, for {run.until_converged} evaluations; the weights are of that step."
             )
-            if not (again and any(line.get("stopped") == training.converged for line in read(training.folder))):
+            if not (again and any(line.get("stopped") == training.converged for line in read(training.home))):
                 self.log.write(training, {}, stopped=training.converged)

@@ -24,13 +24,13 @@ class Health(Observer):
     def step(self, training: Training, outcome: Outcome) -> None:
         self.waiting += [(training.step, player, loss.detach()) for player, loss in outcome.losses.items()]
         run = training.run
-        if (
-            training.device.type == "cpu"
-            or due(training.step, run.log_every, training.steps)
-            or due(training.step, run.checkpoint_every, training.steps)
-        ):
+        logged, saved, evaluated = (
+            due(training.step, every, training.steps)
+            for every in (run.log_every, run.checkpoint_every, run.evaluate_every)
+        )
+        if training.device.type == "cpu" or logged or saved:
             self.look(training)
-        if any(due(training.step, every, training.steps) for every in (run.checkpoint_every, run.evaluate_every)):
+        if saved or evaluated:
             self.weigh(training)
 
     def stop(self, training: Training) -> None:
@@ -59,8 +59,6 @@ class Health(Observer):
         advice = "try smaller `rates`, a `penalty`, or `precision='fp32'`."
         if training.folder is None:
             return advice
-        good = newest(training.folder)
-        if good is None:
+        if (good := newest(training.folder)) is None:
             return f"there is no checkpoint yet; {advice}"
-        path, step = good
-        return f"the last good checkpoint is {path} (step {step}); {advice}"
+        return f"the last good checkpoint is {good[0]} (step {good[1]['step']}); {advice}"

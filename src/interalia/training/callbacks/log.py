@@ -24,8 +24,7 @@ class Log(Observer):
         self.tensorboard = tensorboard
 
     def start(self, training: Training) -> None:
-        assert training.folder is not None
-        self.folder = training.folder
+        self.folder = training.home
         kept = [line for line in read(self.folder) if line["step"] <= training.step]
         with writing(self.folder.log) as file:  # what came after the checkpoint that the run goes on from is done again
             file.writelines(json.dumps(line) + "\n" for line in kept)
@@ -42,9 +41,7 @@ class Log(Observer):
     def step(self, training: Training, outcome: Outcome) -> None:
         if not due(training.step, training.run.log_every, training.steps):
             return
-        values: dict[str, float] = {}
-        for player, loss in outcome.losses.items():
-            values[f"losses/{player}"] = loss.item()
+        values = {f"losses/{player}": loss.item() for player, loss in outcome.losses.items()}
         for joint, scores in outcome.scores.items():
             values[f"scores/{joint}"] = scores.detach().mean().item()
             values[f"probabilities/{joint}"] = scores.detach().sigmoid().mean().item()

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from interalia.adversarial.penalties import Joints
+from interalia.adversarial.joints import Joints
 from interalia.games import ALI, Outcome
 from interalia.games.game import part
 from interalia.games.needs import Needs, Setup
