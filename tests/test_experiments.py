@@ -198,7 +198,7 @@ def test_the_experiments_of_inference_and_of_stability_work_end_to_end(
 
 
 def test_a_run_that_diverges_counts_as_failed(tmp_path: Path) -> None:
-    from interalia.papers.ali_stability import ALI_STABILITY
+    from interalia.papers.ali import ALI_STABILITY
     from interalia.runs import recipes
 
     run = recipes.ali_digits(name="wild", steps=32, optimiser="sgd(lr=1e30)", divergence="pearson")
@@ -259,7 +259,7 @@ def test_every_dynamics_has_the_rate_of_the_theory(name: str, tmp_path: Path) ->
 
 
 def test_svhn_is_a_row_where_its_files_are(tmp_path: Path) -> None:
-    from interalia.papers.ali_semisup import ALI_SEMISUP
+    from interalia.papers.labels import ALI_SEMISUP
 
     def rows() -> set[str]:
         return {job.row for job in ALI_SEMISUP.jobs(Setting(False, tmp_path, 1, 2, tmp_path / "runs"))}

@@ -11,8 +11,9 @@ import pytest
 from interalia import UserError, papers
 from interalia.papers import experiment
 from interalia.papers.experiment import Setting
-from interalia.papers.study import ALWAYS, GROUPS, Column, Row, Study, Trial, described
+from interalia.papers.study import Column, Row, Study, Trial
 from interalia.runs import Run
+from interalia.runs.comparing import ALWAYS, GROUPS, described
 
 
 class Counted(Trial):

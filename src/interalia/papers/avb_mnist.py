@@ -17,10 +17,11 @@ from interalia.disk import write_json
 from interalia.metrics import likelihood
 from interalia.metrics.likelihood.estimate import standard_error
 from interalia.papers.experiment import Setting, Values, slug, trained
-from interalia.papers.study import SMALL, Column, Curve, Row, Study, Trial, bands
+from interalia.papers.study import SMALL, Column, Row, Study, Trial, bands
 from interalia.registry import Part
 from interalia.reports import observed, plots
 from interalia.runs import Run, recipes
+from interalia.training.callbacks import Curve
 
 if TYPE_CHECKING:
     from interalia.games import Game
@@ -161,14 +162,14 @@ AVB_MNIST = Study(
     quick={**SMALL, "networks": Part("avb", width=16, critic_width=16, features=16)},
     measured=f"pixels drawn once, by a fixed seed; ELBO: 100 draws an image; importance-weighted: {FULL['weights']:,}; AIS: "
     f"{FULL['chains']} chains, {FULL['temperatures']:,} temperatures, 10 leapfrog steps, from the Gaussian of the encoder's "
-    f"moments; all {FULL['images']:,} test images; with --steps {CUT['images']} test images, {CUT['chains']} chains, "
+    f"moments; all {FULL['images']:,} test images; with --steps {CUT['images']} images, {CUT['chains']} chains, "
     f"{CUT['temperatures']} temperatures, of convolutions {CUT_CONVOLUTIONS['chains']} and "
-    f"{CUT_CONVOLUTIONS['temperatures']}; quick form: {QUICK['images']} images; the gap is that of the bidirectional check "
-    f"on {FULL['simulated']} simulated images, of convolutions with --steps {CUT_CONVOLUTIONS['simulated']}",
-    deviations="the recipe avb-mnist; all rows of a table have the same decoder and prior: three layers of 300 ELU units, "
-    "AVB's convolutions with a quarter of their maps, or these themselves; the paper's VAE has another decoder than its AVB, "
-    "and its AIS is of 1,280 or 2,560 images; the loss's own bound of AVB rests on its critic and is no bound; under "
-    "adaptive contrast its critic has no term |z|^2 / 2",
+    f"{CUT_CONVOLUTIONS['temperatures']}; the gap is that of the bidirectional check on {FULL['simulated']} simulated "
+    f"images, of convolutions with --steps {CUT_CONVOLUTIONS['simulated']}",
+    deviations="the recipe avb-mnist; one decoder and prior a table: three layers of 300 ELU units, AVB's convolutions with "
+    "a quarter of their maps, or these themselves; the paper's VAE has another decoder than its AVB, and its AIS is of "
+    "1,280 or 2,560 images; the loss's own bound of AVB rests on its critic and is no bound; under adaptive contrast its "
+    "critic has no term |z|^2 / 2",
     seeds=1,
 )
 
@@ -197,10 +198,7 @@ class Plane(Trial):
 VAE_MANIFOLD = Study(
     name="vae-manifold",
     about="VAEs of 2, 5, 10 and 20 latents on MNIST: samples of each, and the plane of z of the first.",
-    rows={
-        f"{latent} latents": recipes.vae_mnist(name=f"vae-{latent}", latent=latent, steps=8000)
-        for latent in (2, 5, 10, 20)
-    },
+    rows={f"{z} latents": recipes.vae_mnist(name=f"vae-{z}", latent=z, steps=8000) for z in (2, 5, 10, 20)},
     columns={
         "elbo": Column("ELBO of test images, nats ↑", lambda t: t.bound.mean),
         "error": Column("its standard error over images", lambda t: t.bound.error),

@@ -28,16 +28,9 @@ PAIRED, TRUTH, MEAN = "paired upper bound", "the truth", "the mean training imag
 Changes = Mapping[str, Mapping[str, Any]]  # a row's name -> fields of its run
 SHOWN = 10  # images in a picture
 
-DIGITS = Run(
-    divergence="least-squares",
-    game="cyclegan",
-    networks=Part("cyclegan", width=16, critic=32, layers=2),
-    optimiser=Part("adam", lr=0.0005),
-    schedule=Part("linear", start=0.5, final=0.0),
-    batch=16,
-    steps=1000,
-    ema=0.99,
-)
+DIGITS = Run(divergence="least-squares", game="cyclegan", networks=Part("cyclegan", width=16, critic=32, layers=2),
+             optimiser=Part("adam", lr=0.0005), schedule=Part("linear", start=0.5, final=0.0), batch=16, steps=1000,
+             ema=0.99)  # fmt: skip
 TURNING = DIGITS.replace(  # for a transformation that turns the image
     data="mnist-inverted", game=Part("cyclegan", cycle=2.0), networks=Part("cyclegan", width=16, critic=32, turns=True)
 )
@@ -50,23 +43,17 @@ SMALL_FACADES = FACADES.replace(size=32, networks=Part("cyclegan", width=4, bloc
 
 
 class Paired(Game):
-    """The same two maps where pairs are shown, one behind the other in an image's channels: each is charged the mean distance
-    of its translations to the truth.
-
-    Arguments:
-        to_b, to_a: map images to images of the other domain.
-    """
+    """The same two maps where pairs are shown, one behind the other in an image's channels: the loss of each is the mean
+    distance of its translations to the truth."""
 
     players = {"generator": ["to_b", "to_a"]}
 
     def __init__(self, to_b: nn.Module, to_a: nn.Module) -> None:
         super().__init__()
-        self.to_b = to_b
-        self.to_a = to_a
+        self.to_b, self.to_a = to_b, to_a
 
     def sample(self, *batch: Tensor) -> Joints:
-        (x,) = batch
-        a, b = x.chunk(2, dim=1)
+        a, b = batch[0].chunk(2, dim=1)
         return {"a": (self.to_a(b), a), "b": (self.to_b(a), b)}
 
     def losses(self, joints: Joints) -> Outcome:
@@ -138,9 +125,8 @@ class WithPairs(Translations):
         whole = building.build_for(run, dataset)
         assert isinstance(whole, CycleGAN)
         shown = np.concatenate([dataset.train.x, pairs.truths(dataset)], axis=1)  # a pair in one image's channels
-        both = Dataset(
-            f"pairs of {dataset.name}", Split(shown), Split(shown[:0]), Split(shown[:0]), about=dataset.about
-        )
+        none = Split(shown[:0])
+        both = Dataset(f"pairs of {dataset.name}", Split(shown), none, none, about=dataset.about)
         brought = (*BROUGHT["game"], *BROUGHT["data"])
         plain = Run(**{key: value for key, value in run.fields() if key not in brought})
         done, _ = trained(plain, setting, game=Paired(whole.to_b, whole.to_a), dataset=both)
@@ -148,7 +134,7 @@ class WithPairs(Translations):
         return cls(row, run, setting, facts, dataset, done)
 
 
-METHODS: Changes = {  # what differs from the row CycleGAN
+METHODS: Changes = {  # what differs in the run
     "CycleGAN": {},
     "GAN alone": {"game": Part("cyclegan", cycle=0.0)},
     "cycle alone": {"game": Part("cyclegan", cycle=10.0, adversarial=0.0)},
@@ -160,28 +146,26 @@ CHOICES: Changes = {  # what the turning one was chosen against
     "CycleGAN, patches of 34x34": {"networks": Part("cyclegan", width=16, critic=32, layers=2, turns=True)},
     "CycleGAN without turns": {"networks": Part("cyclegan", width=16, critic=32)},
 }
-SIMPLE: Changes = {method: METHODS[method] for method in ("CycleGAN", PAIRED)}
+REFERENCES = {TRUTH: Truth, MEAN: MeanImage}
+SIMPLE: Changes = {"CycleGAN": {}, PAIRED: {}}
 
 
 def rows(title: str, run: Run, methods: Changes, reference: str | None = None, **more: Any) -> dict[str, Row]:
     """The rows of one data set: what can be reached at all, and the methods."""
     found = {}
-    if reference is not None:
-        trial = Truth if reference == TRUTH else MeanImage
-        found[f"{title}: {reference}"] = Row(run.replace(steps=0), once=True, trial=trial, **more)
+    if reference:
+        found[f"{title}: {reference}"] = Row(run.replace(steps=0), once=True, trial=REFERENCES[reference], **more)
     for method, changes in methods.items():
         size = f"-{run.size}" if run.size else ""
-        own = run.replace(**{"name": f"{run.data}{size}-{method}".replace(",", "").replace(" ", "-"), **changes})
+        own = run.replace(name=f"{run.data}{size}-{method}".replace(",", "").replace(" ", "-"), **changes)
         found[f"{title}: {method}"] = Row(own, trial=WithPairs if method == PAIRED else None, **more)
     return found
 
 
 def facades(setting: Setting) -> Rows:
     """At each size: a trivial answer, CycleGAN, and the bound."""
-    found: dict[str, Row] = {}
-    for run in [SMALL_FACADES] if setting.quick else [FACADES, LARGE_FACADES]:
-        found |= rows(f"{run.size} pixels", run, SIMPLE, MEAN)
-    return found
+    runs = [SMALL_FACADES] if setting.quick else [FACADES, LARGE_FACADES]
+    return {name: row for run in runs for name, row in rows(f"{run.size} pixels", run, SIMPLE, MEAN).items()}
 
 
 DISTANCES = {
@@ -211,18 +195,16 @@ CYCLEGAN_DIGITS = Study(
     trial=Translations,
     pictures=(Translations.draw,),
     quick={"data": "digits-inverted", "networks": Part("cyclegan", width=8, blocks=2, turns=True), "steps": 30},
-    measured="all 10,000 test images against their truth: L1 and PSNR of pixels in [0, 1]; digits as read by a classifier "
-    "trained on 20,000 labelled training images of the target domain (interalia's own, frozen; its accuracy on true images "
-    "is the row 'the truth'); the colours of b cannot be told from a, so there L1 and PSNR a→b have a floor that nothing "
-    "gets under; pictures of every row lie in the folder pictures: source, translation, way back, truth",
-    deviations="three transformations, by one rule each: inverted and turned by 90 degrees; edges (Sobel); two colours drawn "
-    "for each image; 25,000 images of a and 25,000 of b, of different digits; the bound: 25,000 pairs, the images of a and "
-    "their truths, L1 both ways; the paper's networks and lambda 10 in small, at 28x28: generators c7s1-16, d32, d64, 4 x "
-    "R64, u32, u16, c7s1, critics C32-C64-C128; for the inverted and turned digits alone, unlike the paper's, the generators "
-    "see each image in its four quarter turns, for a convolution cannot turn an image (the paper counts changes of geometry "
-    "among its failures), lambda is 2, and the critics have patches of 16x16, C32-C64; no identity term, pools of 50 (the "
-    "paper: 2e-4, batch 1, other data), no augmentation; both settings chosen on validation images; the last three rows are "
-    "what the turning one was chosen against; 'GAN alone' has cycle 0, 'cycle alone' has adversarial 0",
+    measured="all 10,000 test images against their truth, pixels in [0, 1]; digits as read by interalia's own classifier of "
+    "the target domain, frozen (the row 'the truth' is its accuracy on true images); the colours of b cannot be told from "
+    "a, so there L1 and PSNR a→b have a floor; in the folder pictures: source, translation, way back, truth",
+    deviations="three transformations: inverted and turned by 90 degrees; edges (Sobel); two colours drawn for each image; "
+    "25,000 images of a and 25,000 of b, of different digits; the bound: 25,000 pairs, L1 both ways; the paper's networks "
+    "in small: generators c7s1-16, d32, d64, 4 x R64, u32, u16, c7s1, critics C32-C64-C128; for the turned digits alone the "
+    "generators see each image in its four quarter turns, for a convolution cannot turn an image (the paper counts changes "
+    "of geometry among its failures), lambda is 2, and the critics have patches of 16x16, C32-C64; no identity term, pools "
+    "of 50; the paper's other data at 2e-4 and batch 1; both settings were chosen on validation images, the turning one "
+    "against the last three rows",
     checkpoint_every=250,
     seeds=3,
 )
@@ -240,13 +222,12 @@ CYCLEGAN_FACADES = Study(
     trial=Translations,
     pictures=(Translations.draw,),
     quick={"steps": 30},
-    measured="L1, PSNR and SSIM (Gaussian window of 11 pixels, standard deviation 1.5) to the truth, of pixels in [0, 1]; "
-    "'the mean training image' answers the same for all; pictures of every row lie in the folder pictures",
-    deviations="100 pairs; trained on 70, both domains shuffled and drawn independently, tested on the last 20; the paper's "
-    "networks at half its width: generators c7s1-32, d64, d128, 6 x R128, u64, u32, c7s1-3, critics of 34x34 patches "
-    "C32-C64-C128 at 64 pixels, of 70x70 patches C32-C64-C128-C256 at 128; lambda 10, no identity term, pools of 50 (the "
-    "paper: batch 1, 200 epochs of 400 photographs at 256 pixels, with random crops and flips); the bound: the same "
-    "generators on the 70 pairs, L1 both ways; quick form: 32 pixels, much smaller generators",
+    measured="to the truth, pixels in [0, 1]; SSIM: a Gaussian window of 11 pixels, standard deviation 1.5; pictures of "
+    "every row lie in the folder pictures",
+    deviations="trained on 70 of the pairs, both domains shuffled and drawn independently, tested on the last 20; the "
+    "paper's networks at half its width: generators c7s1-32, d64, d128, 6 x R128, u64, u32, c7s1-3, critics C32-C64-C128 at "
+    "64 pixels, one C256 more at 128; lambda 10, no identity term, pools of 50 (the paper: batch 1, 200 epochs of 400 "
+    "photographs at 256 pixels, with random crops and flips); the bound: the same generators on the 70 pairs, L1 both ways",
     checkpoint_every=250,
     seeds=1,
 )

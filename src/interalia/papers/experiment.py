@@ -1,11 +1,9 @@
-"""The frame of experiments: rows that are worked out one by one, kept, summed up over seeds, and set beside the paper's.
-
-Each finished row is kept on disk, so that an interrupted experiment goes on where it stopped; the table is written as
-Markdown and JSON.
-"""
+"""The frame of experiments: rows that are worked out one by one, kept on disk, so that an interrupted experiment goes on
+where it stopped, summed up over seeds, and set beside the paper's; in Markdown and JSON."""
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 import shutil
@@ -21,7 +19,8 @@ from rich.console import Console
 from interalia import reports
 from interalia.disk import write_json, writing
 from interalia.errors import DivergedError, UserError
-from interalia.reports import bars
+from interalia.reports import bars, tables
+from interalia.reports.origin import made_with
 from interalia.training import engine
 from interalia.training.callbacks import usual
 
@@ -38,21 +37,13 @@ PAGES = Path(__file__).parents[3] / "docs" / "results"  # of a checkout
 
 @dataclass(frozen=True)
 class Setting:
-    """In which form an experiment is done.
+    """In which form an experiment is done."""
 
-    Attributes:
-        quick: the form of under a minute.
-        root: the folder of data files that are there already.
-        seeds: how many seeds.
-        steps: a length for every training in place of the protocol's, or None.
-        folder: where trainings keep their own folders, to be resumed.
-    """
-
-    quick: bool
-    root: Path | None
-    seeds: int
-    steps: int | None
-    folder: Path
+    quick: bool  # the form of under a minute
+    root: Path | None  # the folder of data files that are there already
+    seeds: int  # how many
+    steps: int | None  # a length for every training in place of the protocol's
+    folder: Path  # where trainings keep their own folders, to be resumed
 
     @property
     def pictures(self) -> Path:
@@ -82,33 +73,22 @@ class Job:
 class Experiment:
     """An experiment of a paper: in this form one that measures mathematics or chooses as it goes; see `Study` for tables.
 
-    Attributes:
-        name: in the registry.
-        about: what it shows, in one sentence.
-        rows: yields the rows' jobs.
-        columns: a column's name -> its heading, with the unit and an arrow to the better side.
-        method: the protocol in sentences; whatever differs from the paper's is named.
-        quick: what the quick form leaves out.
-        paper: a row's name -> the papers' figures for it: source -> column -> what it prints.
-        seeds: how many by default.
-        notes: what else has to be known.
-        cut: what `steps` does to the trainings, in words.
-        chosen: what settings were chosen on, where it was not validation data alone.
-        spread: the columns whose median and best over seeds stand beside the mean.
+    `rows` yields the rows' jobs; `columns` are a column's name -> its heading, with the unit and an arrow to the better
+    side; `paper` a row's name -> the papers' figures for it: source -> column -> what it prints.
     """
 
     name: str
-    about: str
+    about: str  # what it shows, in one sentence
     rows: Any
     columns: Mapping[str, Any]
-    method: str = ""
-    quick: Any = ""
+    method: str = ""  # the protocol in sentences; whatever differs from the paper's is named
+    quick: Any = ""  # what the quick form leaves out
     paper: Mapping[str, Mapping[str, Mapping[str, str]]] = field(default_factory=dict)
-    seeds: int = 5
-    notes: Sequence[str] = ()
+    seeds: int = 5  # how many by default
+    notes: Sequence[str] = ()  # what else has to be known
     cut: str = "CUT to {steps:,} steps a training (--steps)"
     chosen: str = "Nothing was chosen on test data."
-    spread: Sequence[str] = ()
+    spread: Sequence[str] = ()  # the columns whose median and best over seeds stand beside the mean
 
     @property
     def headings(self) -> Mapping[str, str]:
@@ -164,8 +144,7 @@ def reproduce(
     Raises:
         UserError: no row of that name, or what the jobs raise.
     """
-    console = console or Console(highlight=False)
-    setting = experiment.setting(**form)
+    console, setting = console or Console(highlight=False), experiment.setting(**form)
     folder = setting.folder.parent
     if again and folder.exists():
         shutil.rmtree(folder)  # the rows and the trainings behind them
@@ -204,14 +183,8 @@ def finished(job: Job, console: Console) -> dict[str, Any]:
 
 
 def trained(run: Run, setting: Setting, observers: Sequence[Any] = (), **own: Any) -> tuple[Trained, Dataset]:
-    """Trains a run in a folder of its own under `setting.folder`, going on with it if it was interrupted.
-
-    Arguments:
-        run: with a fixed length; the folder has its name, seed and length.
-        setting: where to.
-        observers: beside the usual ones.
-        own: `game` and `dataset` in place of those that the run describes; see `interalia.train`.
-    """
+    """Trains a run of a fixed length in a folder of its own under `setting.folder`, going on with it if it was interrupted;
+    `own` are `game` and `dataset` in place of those that the run describes, see `interalia.train`."""
     folder = setting.folder / f"{run.name}-seed-{run.seed}-steps-{run.steps}"
     training = engine.open_run(run, folder, resume=(folder / "run.json").exists(), **own)
     engine.spare_threads(training)
@@ -246,14 +219,9 @@ def key_of(row: Mapping[str, Any]) -> tuple[str, int, int]:
     return row["row"], row["seed"], row["steps"]
 
 
-def names(table: Rows) -> list[str]:
-    """The rows' names in order."""
-    return list(dict.fromkeys(row["row"] for row in table))
-
-
-def of_row(table: Rows, name: str) -> list[Values]:
-    """The numbers of a row's seeds, without those that diverged."""
-    return [row["values"] for row in table if row["row"] == name and row["values"]]
+def by_name(table: Rows) -> dict[str, list[Values]]:
+    """The numbers of each row's seeds, without those that diverged."""
+    return {row["row"]: [of["values"] for of in table if of["row"] == row["row"] and of["values"]] for row in table}
 
 
 def summary(values: Sequence[Values]) -> dict[str, tuple[float, float | None]]:
@@ -263,12 +231,11 @@ def summary(values: Sequence[Values]) -> dict[str, tuple[float, float | None]]:
         >>> summary([{"modes": 24.0}, {"modes": 25.0, "error": 0.5}])
         {'modes': (24.5, 0.5), 'error': (0.5, None)}
     """
-    found: dict[str, tuple[float, float | None]] = {}
-    for key in dict.fromkeys(key for row in values for key in row):
-        numbers = [row[key] for row in values if key in row]
-        error = statistics.stdev(numbers) / len(numbers) ** 0.5 if len(numbers) > 1 else None
-        found[key] = (statistics.fmean(numbers), error)
-    return found
+    columns = {key: [row[key] for row in values if key in row] for key in dict.fromkeys(itertools.chain(*values))}
+    return {
+        key: (statistics.fmean(numbers), statistics.stdev(numbers) / len(numbers) ** 0.5 if len(numbers) > 1 else None)
+        for key, numbers in columns.items()
+    }
 
 
 def spread(experiment: Experiment, values: Sequence[Values]) -> dict[str, tuple[float, float]]:
@@ -280,7 +247,7 @@ def spread(experiment: Experiment, values: Sequence[Values]) -> dict[str, tuple[
 
 def ours(experiment: Experiment, table: Rows, name: str) -> list[str]:
     """The cells of a row of ours after its name and source."""
-    rows, values = [row for row in table if row["row"] == name], of_row(table, name)
+    rows, values = [row for row in table if row["row"] == name], by_name(table)[name]
     means, wide = summary(values), spread(experiment, values)
     cells = []
     for key in experiment.columns:
@@ -293,38 +260,33 @@ def ours(experiment: Experiment, table: Rows, name: str) -> list[str]:
     lost = len(rows) - len(values)
     lacking = sorted({row["seed"] for row in table} - {row["seed"] for row in rows})
     count = str(len(rows)) + (f", {lost} diverged" if lost else "")
-    if lacking:
-        count += f", without seed{'s' * (len(lacking) > 1)} {', '.join(map(str, lacking))}"
+    count += f", without seed{'s' * (len(lacking) > 1)} {', '.join(map(str, lacking))}" if lacking else ""
     return [count, *cells, f"{rows[0]['steps']:,}", f"{statistics.fmean(row['seconds'] for row in rows):.0f}"]
 
 
 def lines(experiment: Experiment, rows: Mapping[str, Sequence[str]]) -> list[str]:
     """The Markdown of a table: our cells of each row, the papers' under them."""
     head = ["", "source", "seeds", *map(bars, experiment.headings.values()), "steps", "seconds a seed"]
-    found = [head]
+    found = []
     for name, cells in rows.items():
         found.append([name, "ours", *cells])
         for source, figures in experiment.paper.get(name, {}).items():
             found.append([name, source, *(figures.get(key, "") for key in ("seeds", *experiment.columns, "steps")), ""])
-    text = ["| " + " | ".join(cells) + " |" for cells in found]
-    return [text[0], "|" + "---|" * len(head), *text[1:]]
+    return tables.markdown_table(head, found)
 
 
 def markdown(experiment: Experiment, table: Rows, setting: Setting) -> str:
     """The table: ours in one row, the papers' under it, and all that is needed to judge the numbers."""
-    last = dict(table[-1])
-    last["versions"] = ", ".join(f"{name} {version}" for name, version in last["versions"].items())
     seeds = ", ".join(str(seed) for seed in sorted({row["seed"] for row in table}))
-    origin = [f"{key.capitalize()}: {last[key]}." for key in ("machine", "versions", "commit", "date")]
     protocol = experiment.protocol(setting)
     first = "; otherwise: ".join(filter(None, [experiment.cuts(setting), protocol.pop("", "")]))
     found = [
         *[f"# {experiment.name}" + (" (quick)" if setting.quick else ""), "", experiment.about, ""],
-        *lines(experiment, {name: ours(experiment, table, name) for name in names(table)}),
+        *lines(experiment, {name: ours(experiment, table, name) for name in by_name(table)}),
         *["", f"± is the standard error over seeds. {experiment.chosen}", "", f"- Protocol: {first}".rstrip()],
         *(f"  - {key}: {text}" for key, text in protocol.items()),
         *(f"- {note}" for note in experiment.notes),
-        " ".join([f"- Seeds: {seeds}.", *origin]),
+        " ".join([f"- Seeds: {seeds}.", *made_with(table[-1])]),
     ]
     return "\n".join([*found, ""])
 
@@ -339,8 +301,8 @@ def write_table(experiment: Experiment, table: Rows, setting: Setting) -> None:
         "quick": setting.quick,
         "protocol": "; otherwise: ".join(filter(None, [experiment.cuts(setting), text])),
         "rows": table,
-        "summary": {row: summary(of_row(table, row)) for row in names(table)},
-        "spread": {row: spread(experiment, of_row(table, row)) for row in names(table)},
+        "summary": {row: summary(values) for row, values in by_name(table).items()},
+        "spread": {row: spread(experiment, values) for row, values in by_name(table).items()},
         "paper": experiment.paper,
     }
     write_json(setting.folder.parent / "table.json", found)
@@ -370,5 +332,6 @@ def published(name: str) -> list[list[str]]:
     """The cells of the table in the experiment's page in docs/results, headings first; empty where there is none."""
     path = PAGES / f"{name}.md"
     text = path.read_text(encoding="utf-8") if path.exists() else ""
-    table = [line[1:-1].split(" | ") for line in text.splitlines() if line.startswith("| ") or line.startswith("|  |")]
-    return [[cell.strip() for cell in row] for row in table] or [[]]
+    return [[cell.strip() for cell in line[1:-1].split(" | ")] for line in text.splitlines() if line[:2] == "| "] or [
+        []
+    ]

@@ -35,15 +35,15 @@ class Read(Trial):
             plots.traversals([tasks.traverse(self.game, i, seed=self.seed).numpy()], self.picture(f"-{code}"))
 
 
+NARROW = Part("infogan", width=16, leak=0.01)
+QUARTER = recipes.infogan_mnist_paper(name="infogan-mnist-quarter", networks=NARROW, steps=10_000)
 INFOGAN_MNIST = Study(
     name="infogan-mnist",
     about="InfoGAN's category of ten on MNIST, trained without labels, as a classifier of digits, and what samples tell of "
     "their codes.",
     rows={
         "as published": recipes.infogan_mnist_paper(name="infogan-mnist-full", precision="bf16"),
-        "a quarter of the width, 10,000 updates": recipes.infogan_mnist_paper(
-            name="infogan-mnist-quarter", networks=Part("infogan", width=16, leak=0.01), steps=10_000
-        ),
+        "a quarter of the width, 10,000 updates": QUARTER,
         "one pass": recipes.infogan_mnist_paper(name="infogan-mnist-one-pass", game="infogan"),
     },
     columns={
@@ -59,16 +59,15 @@ INFOGAN_MNIST = Study(
     pictures=(Read.draw,),
     paper={"as published": {"InfoGAN, section 7.2": {"error": "5", "seeds": "not stated", "steps": "5,000"}}},
     quick={"data": "digits", "steps": 200},
-    measured="error: the most probable c1 of each of the 10,000 test images under batch norm's running statistics, the ten "
-    "categories matched one to one to the digits by the Hungarian method, on the test labels themselves (the paper names no "
-    "other) and, beside it, on the validation labels; L = E[log Q(c | x)] + H(c) on 10,000 samples, for c2 and c3 with Q's "
+    measured="error: the most probable c1 of each test image under batch norm's running statistics, the ten categories "
+    "matched one to one to the digits by the Hungarian method, on the test labels themselves (the paper names no other) "
+    "and, beside it, on the validation labels; L = E[log Q(c | x)] + H(c) on 10,000 samples, for c2 and c3 with Q's "
     "standard deviation refitted to the samples; traversals of every seed lie in the folder pictures",
-    deviations="50,000 training images (the paper: 55,000), last weights; Q has a fixed standard deviation of 1, lambda is 1 "
-    "for all codes; the critic moves first and the generator then, on fresh z, and data and samples pass the critic apart, "
-    "each under a batch norm of its own, as in the authors' program (which shows both moves the same images; here they are "
-    "fresh); leak 0.1 as the paper prints (the program has 0.01); row 'a quarter of the width': 16 and 32 maps and 256 units "
-    "in place of 64, 128 and 1,024, leak 0.01, twice the updates, a fraction of the time; row 'one pass': data and samples "
-    "pass the critic together, so that batch norm sees them mixed",
+    deviations="50,000 training images (the paper: 55,000), last weights; Q has a fixed standard deviation of 1, lambda is "
+    "1 for all codes; critic and generator move on fresh z, and data and samples pass the critic apart, each under a batch "
+    "norm of its own, as in the authors' program (which shows both moves the same images); leak 0.1 as the paper prints "
+    "(the program has 0.01); a quarter of the width: 16 and 32 maps and 256 units; one pass: data and samples pass the "
+    "critic together, so that batch norm sees them mixed",
     chosen="Nothing was chosen on test data but the matching of the first column.",
     spread=("error", "error_validation"),
 )

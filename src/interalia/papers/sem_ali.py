@@ -15,10 +15,11 @@ from interalia import tasks
 from interalia.disk import write_json
 from interalia.errors import DivergedError
 from interalia.papers.experiment import Experiment, Job, Setting, Values
-from interalia.papers.study import SMALL, Curve, bands, on_files
+from interalia.papers.study import SMALL, bands, on_files
 from interalia.registry import Part
 from interalia.runs import Run, recipes
 from interalia.training import engine
+from interalia.training.callbacks.curve import Curve
 from interalia.training.callbacks.health import Health
 
 COUNT = 2000  # held-out images

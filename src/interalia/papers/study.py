@@ -1,13 +1,10 @@
-"""An experiment as a table: rows are runs, columns are metrics of the trained games.
-
-The frame owns seeds, data folder, quick form, length, names of folders and the order of rows that need another run first.
-"""
+"""An experiment as a table: rows are runs, columns are metrics of the trained games. The frame owns seeds, data folder,
+quick form, length, names of folders and the order of rows that need another run first."""
 
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
@@ -18,65 +15,26 @@ from torch import Tensor
 
 from interalia import data, metrics, tasks
 from interalia.data.store import as_tensor
-from interalia.disk import write_json
 from interalia.errors import DivergedError
-from interalia.games import Outcome
 from interalia.metrics import needs
 from interalia.metrics.evidence import Evidence, Points
 from interalia.papers.experiment import Experiment, Job, Setting, Values, trained
 from interalia.reports import plots
 from interalia.runs import Run
+from interalia.runs.comparing import GROUPS, described
 from interalia.runs.loading import Trained
-from interalia.training.callbacks.callback import Observer, due
-from interalia.training.state import Training
 
 SMALL: Mapping[str, Any] = {"data": "digits", "size": None, "networks": "auto(width=8)", "steps": 40}  # a quick form
-GROUPS: Mapping[str, Sequence[str]] = {  # of fields that a protocol tells
-    "data": ("data", "target", "size", "binarise", "labels", "attributes", "labelled"),
-    "game": ("game", "divergence", "penalty", "noise", "augment"),
-    "networks": ("networks", "encoder", "prior", "latent", "spectral", "pack"),
-    "optimizer": ("optimiser", "rates", "schedule", "dynamics", "clip", "accumulate", "balance", "ema", "average",
-                  "population", "precision"),
-    "length": ("steps", "batch"),
-}  # fmt: skip
-ALWAYS = (
-    "data",
-    "game",
-    "networks",
-    "optimiser",
-    "dynamics",
-    "ema",
-    "steps",
-    "batch",
-)  # where they are the default too
 
 
 class Trial(Evidence):
-    """A trained row with one seed, on the first test images, or on all: what the columns are taken of.
-
-    A paper's file derives from it what several of its columns share.
-
-    Arguments:
-        row: its name.
-        run: its run.
-        setting: the form of the experiment.
-        facts: what the row says beside its run.
-        dataset: the data.
-        trained: the game and its folder; None for a row in which nothing is trained.
-    """
+    """A trained row with one seed, on the first test images, or on all: what the columns are taken of, and what several of a
+    paper's columns share. `trained` is None where nothing is trained."""
 
     points: ClassVar[int | None] = None  # how many test images
     game: Any
 
-    def __init__(
-        self,
-        row: str,
-        run: Run,
-        setting: Setting,
-        facts: Mapping[str, Any],
-        dataset: data.Dataset,
-        trained: Trained | None,
-    ) -> None:
+    def __init__(self, row: str, run: Run, setting: Setting, facts: Any, dataset: Any, trained: Trained | None) -> None:
         game: Any = trained and trained.game
         super().__init__(game, dataset, count=self.points, seed=run.seed)
         self.row, self.run, self.setting, self.facts, self.trained = row, run, setting, facts, trained
@@ -149,25 +107,15 @@ class Mixed(Trial):
 
 @dataclass(frozen=True)
 class Row:
-    """A row that is more than its run.
+    """A row that is more than its run."""
 
-    Attributes:
-        run: with a length.
-        after: the row whose trained run this one takes as its `generator`.
-        quick: whether the quick form has it.
-        full: whether it is there for its own length: neither in the quick form nor with fewer steps.
-        once: whether it has one seed alone.
-        trial: how it is trained and what its columns are taken of, where it is not as in the other rows.
-        facts: what the columns have to know beside the run.
-    """
-
-    run: Run
-    after: str | None = None
-    quick: bool = True
-    full: bool = False
-    once: bool = False
-    trial: type[Trial] | None = None
-    facts: Mapping[str, Any] = field(default_factory=dict)
+    run: Run  # with a length
+    after: str | None = None  # the row whose trained run this one takes as its `generator`
+    quick: bool = True  # whether the quick form has it
+    full: bool = False  # whether it is there for its own length: neither in the quick form nor with fewer steps
+    once: bool = False  # whether it has one seed alone
+    trial: type[Trial] | None = None  # how it is trained and measured, where it is not as the other rows
+    facts: Mapping[str, Any] = field(default_factory=dict)  # what the columns have to know beside the run
 
 
 Rows = Mapping[str, Run | Row]
@@ -195,30 +143,20 @@ class Column:
 class Study(Experiment):
     """An experiment that is runs x metrics.
 
-    Attributes:
-        rows: a row's name -> its run, in the order of the table; or a function of the setting, where they depend on it.
-        columns: a column's name -> its heading and its metric; a heading alone where it is one of the trial's `values`.
-        quick: fields of every run in the quick form.
-        measured: on what and how the columns are taken, for the protocol.
-        deviations: from the paper, and other remarks.
-        trial: what the columns are taken of.
-        pictures: draw each row that is trained.
-        checkpoint_every: steps between two checkpoints.
-        evaluations: how often validation data are looked at in a training.
-        shortens: whether `steps` shortens longer trainings and leaves the others alone.
-        groups: the subjects of which the runs tell; the others are brought by the trial.
-        diverged: the values of a row whose training diverges.
+    `rows` are a row's name -> its run, in the order of the table, or a function of the setting, where they depend on it;
+    `columns` a column's name -> its heading and metric, or a heading alone where it is one of the trial's `values`;
+    `quick` fields of every run in the quick form.
     """
 
-    measured: str
-    deviations: str = ""
-    trial: type[Trial] = Trial
-    pictures: Sequence[Callable[[Any], object]] = ()
+    measured: str  # on what and how the columns are taken, for the protocol
+    deviations: str = ""  # from the paper, and other remarks
+    trial: type[Trial] = Trial  # what the columns are taken of
+    pictures: Sequence[Callable[[Any], object]] = ()  # draw each row that is trained
     checkpoint_every: int = 500
-    evaluations: int = 0
-    shortens: bool = False
-    groups: Sequence[str] = tuple(GROUPS)
-    diverged: Values | None = None
+    evaluations: int = 0  # how often validation data are looked at in a training
+    shortens: bool = False  # whether `steps` shortens longer trainings and leaves the others alone
+    groups: Sequence[str] = tuple(GROUPS)  # the subjects of which the runs tell; the others are brought by the trial
+    diverged: Values | None = None  # the values of a row whose training diverges
 
     @property
     def headings(self) -> Mapping[str, str]:
@@ -270,10 +208,10 @@ class Study(Experiment):
             return self.diverged
         for draw in self.pictures if trial.trained else ():
             draw(trial)
-        found = {
+        taken = {
             key: c.take(trial) if isinstance(c, Column) else trial.values.get(key) for key, c in self.columns.items()
         }
-        return {key: value for key, value in {**found, **trial.values}.items() if value is not None}
+        return {key: value for key, value in {**taken, **trial.values}.items() if value is not None}
 
     def protocol(self, setting: Setting) -> dict[str, str]:
         runs = {name: run for name, (_, run) in self.prepared(setting).items() if run.steps}
@@ -287,86 +225,9 @@ def on_files(run: Run, setting: Setting) -> Run:
     return run if setting.root is None or made else run.replace(root=str(setting.root))
 
 
-def described(runs: Mapping[str, Run], fields: Sequence[str]) -> str:
-    """What fields of the rows' runs say: the values of most rows, and which rows have others; defaults are left out.
-
-    Example:
-        >>> described({"a": Run(ema=0), "b": Run(ema=0), "c": Run(ema=0.9)}, ["clip", "ema", "batch"])
-        'ema 0 (c: 0.9); batch 128'
-    """
-    parts = []
-    for key in fields:
-        if key not in ALWAYS and all(getattr(run, key) == getattr(Run(), key) for run in runs.values()):
-            continue
-        rows: dict[str, list[str]] = {}
-        for name, run in runs.items():
-            rows.setdefault(in_words(getattr(run, key)), []).append(name)
-        most = max(rows, key=lambda words: len(rows[words]))
-        name = "" if key in (*GROUPS, "optimiser") else f"{key} "
-        if len(rows) == len(runs) > 2:
-            parts.append(f"{name}by row {', '.join(rows)}")
-        else:
-            others = "; ".join(f"{called(who, runs)}: {words}" for words, who in rows.items() if words != most)
-            parts.append(name + most + (f" ({others})" if others else ""))
-    return "; ".join(parts)
-
-
-def in_words(value: Any) -> str:
-    """A field's value in words."""
-    if isinstance(value, dict):
-        return ", ".join(f"{key} {number:g}" for key, number in value.items()) or "none"
-    if value is None or isinstance(value, bool):
-        return {None: "none", True: "yes", False: "no"}[value]
-    return f"{value:,}" if isinstance(value, int) else str(value)
-
-
-def called(rows: Sequence[str], all_rows: Iterable[str]) -> str:
-    """Some rows in few words: the parts of their names, between colons and commas, that no other row has.
-
-    Example:
-        >>> called(["ring: GAN", "ring: GAN, long"], ["grid: GAN", "ring: GAN", "grid: GAN, long", "ring: GAN, long"])
-        'ring'
-    """
-    having: dict[str, set[str]] = {}
-    for row in all_rows:
-        for part in re.split(": |, ", row):
-            having.setdefault(part, set()).add(row)
-    own = {row: {row} for row in rows} | {part: who for part, who in having.items() if who <= set(rows)}
-    left, found = set(rows), []
-    while left:
-        found.append(max(own, key=lambda part: (len(own[part] & left), -len(part))))
-        left -= own[found[-1]]
-    return ", ".join(found)
-
-
-class Curve(Observer):
-    """Notes a number of the game on held-out images a few times in a training, and how long that took.
-
-    Arguments:
-        take: the number.
-        part, count: which images, the first of a part of the data.
-        points: how often.
-        path: where they are kept, for a training that goes on.
-    """
-
-    def __init__(
-        self, take: Callable[[Any, Tensor], float], part: str, count: int, points: int, path: Path | None = None
-    ) -> None:
-        self.take, self.part, self.count, self.intervals, self.path = take, part, count, points, path
-        self.points: list[tuple[float, float]] = []
-
-    def start(self, training: Training) -> None:
-        self.x = as_tensor(getattr(training.dataset, self.part).x[: self.count])
-        self.seconds = training.seconds
-        if self.path and self.path.exists():
-            self.points = [(step, value) for step, value in json.loads(self.path.read_text()) if step <= training.step]
-
-    def step(self, training: Training, outcome: Outcome) -> None:
-        self.seconds = training.seconds
-        if due(training.step, max(1, training.steps // self.intervals), training.steps):
-            self.points.append((float(training.step), self.take(training.sampled, self.x)))
-            if self.path:
-                write_json(self.path, self.points)
+def percentage(holds: Tensor) -> float:
+    """Of how many of the cases it holds."""
+    return 100 * float(holds.double().mean())
 
 
 def bands(folder: Path, picture: Path, x: str, y: str) -> None:
@@ -375,13 +236,3 @@ def bands(folder: Path, picture: Path, x: str, y: str) -> None:
     for path in sorted(folder.glob("*.json")):
         found.setdefault(path.stem.rpartition(", seed ")[0], []).append(json.loads(path.read_text()))
     plots.bands(found, picture, x, y)
-
-
-def percentage(holds: Tensor) -> float:
-    """Of how many of the cases it holds."""
-    return 100 * float(holds.double().mean())
-
-
-def sheet(trial: Trial) -> None:
-    """A sheet of 50 samples."""
-    plots.grid(trial.samples[:50].numpy(), trial.picture(), columns=10)

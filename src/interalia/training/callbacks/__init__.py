@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from interalia.training.callbacks.callback import Observer
 from interalia.training.callbacks.checkpoint import Checkpoint
+from interalia.training.callbacks.curve import Curve
 from interalia.training.callbacks.health import Health
 from interalia.training.callbacks.log import Log
 from interalia.training.callbacks.progress import Bar
 from interalia.training.state import Training
 
-__all__ = ["Bar", "Checkpoint", "Health", "Log", "Observer", "usual"]
+__all__ = ["Bar", "Checkpoint", "Curve", "Health", "Log", "Observer", "usual"]
 
 
 def usual(training: Training, progress: bool = True, tensorboard: bool = False) -> list[Observer]:
