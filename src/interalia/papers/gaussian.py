@@ -32,7 +32,7 @@ from interalia.training import engine
 
 WEIGHTS, MEANS, STDS = (0.33, 0.67), (-1.0, 2.0), (0.255, math.sqrt(2))
 GRID = torch.linspace(-20, 24, 8801, dtype=torch.float64)  # of x; finer than the narrow mode by 50
-F_DIVERGENCES = [name for name, member in divergences.REGISTRY.items() if isinstance(member(), FDivergence)]
+F_DIVERGENCES = [name for name, member in divergences.REGISTRY.built_in.items() if isinstance(member(), FDivergence)]
 
 
 def log_normal(x: Tensor, mean: float, std: float) -> Tensor:
