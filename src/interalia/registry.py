@@ -527,8 +527,7 @@ def registry(kind: str) -> Registry[Any]:
     if kind not in KINDS:
         raise unknown("kind", kind, KINDS)
     module, name = KINDS[kind]
-    found: Registry[Any] = getattr(importlib.import_module(module), name)
-    return found
+    return getattr(importlib.import_module(module), name)
 
 
 def written(value: object, kind: str) -> str:

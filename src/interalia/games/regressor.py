@@ -156,8 +156,7 @@ def missed(encoder: Conditional, x: Tensor, z: Tensor, distance: Distance) -> Te
     with Squashed("tanh") if distance == "cross-entropy" else nullcontext() as squashed:
         q = encoder(x)
         if distance == "auto" and isinstance(encoder, Gaussian):
-            loss: Tensor = -q.log_prob(z).mean() / z.shape[1]
-            return loss
+            return -q.log_prob(z).mean() / z.shape[1]
         z_hat = q.mean if isinstance(encoder, Gaussian | Dirac) else q.rsample()
     if squashed is not None:
         half = squashed.argument(z_hat)  # (1 + tanh(a)) / 2 = sigmoid(2 a)

@@ -76,8 +76,7 @@ class Variational(Game):
         """The numbers that p(x | z) is given by, of x's shape: the mean of a Gaussian, the logits of a Bernoulli."""
         if self.binary:
             return log_odds(self.decoder, z)
-        mean: Tensor = self.decoder(z).mean
-        return mean
+        return self.decoder(z).mean
 
     def log_density(self, x: Tensor, outputs: Tensor) -> Tensor:
         """log p(x | z) in nats, shape (n,), where `outputs` are those of z."""

@@ -120,8 +120,7 @@ class Bilinear(nn.Module):
 
     def hidden(self, x: Tensor, z: Tensor) -> Tensor:
         """theta(x) * s(z), shape (n, features)."""
-        found: Tensor = self.theta(2 * x.flatten(1) - 1) * self.s(z)
-        return found
+        return self.theta(2 * x.flatten(1) - 1) * self.s(z)
 
     def forward(self, x: Tensor, z: Tensor) -> Tensor:
         alone = self.t_x(2 * x.flatten(1) - 1) + self.t_z(z)
@@ -238,8 +237,7 @@ class Residual(nn.Module):
         self.second = nn.Linear(width, width)
 
     def forward(self, h: Tensor) -> Tensor:
-        out: Tensor = h + self.second(elu(self.first(elu(h))))
-        return out
+        return h + self.second(elu(self.first(elu(h))))
 
 
 class ResidualCritic(nn.Module):
@@ -259,8 +257,7 @@ class ResidualCritic(nn.Module):
         self.head = nn.Linear(width, 1)
 
     def hidden(self, x: Tensor, z: Tensor) -> Tensor:
-        out: Tensor = self.body(torch.cat([x.flatten(1), z], dim=1))
-        return out
+        return self.body(torch.cat([x.flatten(1), z], dim=1))
 
     def forward(self, x: Tensor, z: Tensor) -> Tensor:
         return full(self.head(self.hidden(x, z)).flatten()) + quadratic_term(z, self.quadratic)

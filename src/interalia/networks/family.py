@@ -94,8 +94,7 @@ class Family:
             self.refuse(f"critic of {need.names}")
         if need.x is not None:
             self.fits(need.x)
-        made: nn.Module = getattr(self, need.role)(need)
-        return made
+        return getattr(self, need.role)(need)
 
     def encoder(self, net: Map) -> nn.Module:
         """From x, and what is given beside it, to numbers about a latent variable."""

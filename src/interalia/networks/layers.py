@@ -202,8 +202,7 @@ class Stack(nn.Module):
         x = x if self.x is None else self.x(x)
         if y:  # a label, or noise
             x = torch.cat([part.flatten(1) for part in (x, *y)], dim=1)
-        hidden: Tensor = self.body(x.reshape(len(x), *self.before) if self.before else x)
-        return hidden
+        return self.body(x.reshape(len(x), *self.before) if self.before else x)
 
     def forward(self, *c: Tensor) -> Tensor:
         out: Tensor = self.head(self.hidden(*c))
@@ -252,8 +251,7 @@ class Joint(nn.Module):
 
     def logits(self, x: Tensor, *z: Tensor) -> Tensor:
         """The joint's logits, shape (n, classes)."""
-        out: Tensor = self.joint(torch.cat(self.features(x, *z), dim=1)).flatten(1)
-        return out
+        return self.joint(torch.cat(self.features(x, *z), dim=1)).flatten(1)
 
     def features(self, x: Tensor, *z: Tensor) -> list[Tensor]:
         """[f(x)], or [f(x), g(z)]."""
@@ -290,8 +288,7 @@ class Beside(nn.Module):
         self.network = network
 
     def forward(self, x: Tensor, other: Tensor) -> Tensor:
-        score: Tensor = self.network(torch.cat([x, other], dim=1)).flatten()
-        return score
+        return self.network(torch.cat([x, other], dim=1)).flatten()
 
 
 class Recogniser(nn.Module):
@@ -319,8 +316,7 @@ class Recogniser(nn.Module):
         return self.judge(features).flatten(), self.answers(features)
 
     def forward(self, x: Tensor) -> Tensor:
-        score: Tensor = self.judge(self.trunk(x)).flatten()
-        return score
+        return self.judge(self.trunk(x)).flatten()
 
 
 class Packed(nn.Module):
@@ -354,5 +350,4 @@ class Packed(nn.Module):
         if count % self.size:
             raise ValueError(f"{count} samples are no whole number of packs of {self.size}")
         packs = [part.reshape(count // self.size, self.size * part.shape[1], *part.shape[2:]) for part in parts]
-        scores: Tensor = self.critic(*packs)
-        return scores
+        return self.critic(*packs)

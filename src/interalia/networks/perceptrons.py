@@ -162,8 +162,7 @@ class Injected(nn.Module):
         self.activation = activation
 
     def forward(self, h: Tensor, z: Tensor) -> Tensor:
-        out: Tensor = self.activation(self.norm(self.h(h) + self.z(z)))
-        return out
+        return self.activation(self.norm(self.h(h) + self.z(z)))
 
 
 class BiGANDecoder(nn.Module):
@@ -178,8 +177,7 @@ class BiGANDecoder(nn.Module):
 
     def hidden(self, *z: Tensor) -> Tensor:
         told = torch.cat(z, dim=1)
-        out: Tensor = self.second(self.first(told), told)
-        return out
+        return self.second(self.first(told), told)
 
     def forward(self, *z: Tensor) -> Tensor:
         out: Tensor = self.last(self.hidden(*z))
@@ -199,8 +197,7 @@ class BiGANCritic(nn.Module):
 
     def hidden(self, x: Tensor, *z: Tensor) -> Tensor:
         told = torch.cat(z, dim=1) if z else x.new_zeros(len(x), 1)
-        out: Tensor = self.second(self.first(x), told)
-        return out
+        return self.second(self.first(x), told)
 
     def forward(self, x: Tensor, *z: Tensor) -> Tensor:
         score: Tensor = self.last(self.hidden(x, *z))

@@ -23,8 +23,7 @@ LINES = ("curves.png", "measures.png", "plane.png", "plane_to_a.png", "plane_to_
 def words(section: str) -> dict[str, Any]:
     """A section of ``figures.toml``."""
     text = resources.files("interalia.reports").joinpath("figures.toml").read_text(encoding="utf-8")
-    found: dict[str, Any] = tomllib.loads(text)[section]
-    return found
+    return tomllib.loads(text)[section]
 
 
 def figures(home: Folder, section: str, signs: str = "") -> list[str]:

@@ -19,8 +19,7 @@ from interalia.tasks.shown import Figure, Shown
 
 def draw(figure: Figure, path: Path) -> Path:
     """Draws a figure into a PNG file."""
-    drawn: Path = getattr(plots, figure.kind)(**figure.arguments, path=path)
-    return drawn
+    return getattr(plots, figure.kind)(**figure.arguments, path=path)
 
 
 def png(shown: Shown) -> bytes | None:

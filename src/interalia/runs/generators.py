@@ -22,8 +22,7 @@ class Exported(nn.Module):
         return self
 
     def forward(self, z: Tensor) -> Tensor:
-        x: Tensor = self.module(z)
-        return x
+        return self.module(z)
 
 
 def exported(path: Path, latent: int, trust: bool) -> nn.Module:

@@ -77,8 +77,7 @@ def direction(game: Game, x: Tensor, has: ArrayLike, seed: int = 0) -> Tensor:
             f"give more examples."
         )
     z = encode(game, x, seed)
-    found: Tensor = z[has].mean(0) - z[~has].mean(0)
-    return found
+    return z[has].mean(0) - z[~has].mean(0)
 
 
 def shift(game: Game, x: Tensor, way: Tensor, strengths: Sequence[float], seed: int = 0) -> Tensor:
