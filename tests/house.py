@@ -61,6 +61,7 @@ def imported(nodes: list[ast.stmt]) -> Iterator[str]:
             yield from imported(own)
 
 
+@cache
 def arrows() -> set[tuple[str, str]]:
     found = set()
     for file, tree in trees().items():
@@ -71,6 +72,7 @@ def arrows() -> set[tuple[str, str]]:
     return {(a, b) for a, b in found if a != "__init__"}
 
 
+@cache
 def circles() -> set[frozenset[str]]:
     """Rooms that reach each other."""
     reach = {name: {b for a, b in arrows() if a == name} for name in ROOMS}
@@ -80,6 +82,7 @@ def circles() -> set[frozenset[str]]:
     return {frozenset({a, b}) for a in ROOMS for b in reach[a] if a in reach[b]}
 
 
+@cache
 def functions() -> dict[str, int]:
     """Lines of every function, its decorators and docstring included."""
     kinds = (ast.FunctionDef, ast.AsyncFunctionDef)

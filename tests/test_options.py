@@ -28,13 +28,13 @@ def said(message: str, *command: str) -> str:
 
 def test_there_are_options_to_try() -> None:
     assert {"train", "generate", "edit", "likelihood", "reproduce"} <= set(COMMANDS)
-    assert sum(len(options_of(app[name])) for name in COMMANDS) > 100
-    assert {name for command in COMMANDS for name in options_of(app[command])} >= set(NAMES)
+    assert sum(len(options_of(name)) for name in COMMANDS) > 100
+    assert {name for command in COMMANDS for name in options_of(command)} >= set(NAMES)
 
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_an_argument_is_the_option_of_the_command_in_use(command: str) -> None:
-    for name, argument in options_of(app[command]).items():
+    for name, argument in options_of(command).items():
         flag = "--" + NAMES.get(name, name).rstrip("_").replace("_", "-")
         assert said(f"`{name}` is wrong; leave `{name}` out.", command) == f"{flag} is wrong; leave {flag} out."
         assert said(f"give `{name}=3`.", command) == f"give {flag} 3."
@@ -107,7 +107,7 @@ PARTS = [kind for kind in registry.KINDS if kind not in ("recipes", "data", "met
 
 def test_a_part_names_a_setting_that_is_an_option_too_only_while_it_is_made() -> None:
     """Where it is made its settings are known; what it raises later would be taken for an option."""
-    options, shared = set(options_of(app["train"])), 0
+    options, shared = set(options_of("train")), 0
     for kind in PARTS:
         for name, member in registry.registry(kind).items():
             common = options & set(registry.settings_of(member))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import ast
+import functools
 import inspect
 import re
 import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from cyclopts import App, ArgumentCollection
+from cyclopts import ArgumentCollection
 from cyclopts.argument import Argument
 
 from interalia.cli.asking import app
@@ -19,9 +20,10 @@ from interalia.errors import SettingError
 NAMES = {"y": "told", "trust": "trust_generator"}
 
 
-def options_of(command: App) -> dict[str, Argument]:
-    """The options of a command by the names that they have in Python; what is given by its place alone is none."""
-    found: ArgumentCollection = command.assemble_argument_collection()
+@functools.cache
+def options_of(name: str) -> dict[str, Argument]:
+    """The options of a command, or with "" those of all, by their names in Python; what is given by its place is none."""
+    found: ArgumentCollection = (app[name] if name else app.meta).assemble_argument_collection()
     kind = inspect.Parameter.KEYWORD_ONLY
     by_name = {a.field_info.name: a for a in found if a.field_info.kind is kind and a.name.startswith("--")}
     return {**by_name, **{name: by_name[option] for name, option in NAMES.items() if option in by_name}}
@@ -33,9 +35,8 @@ def worded(error: BaseException, arguments: Sequence[str]) -> str:
     A name alone stands for an option of the command in use; with a value, also for one of `train`, since what a task lacks is
     often to be trained. A setting of the part that could not be made is no option, and stays as it is.
     """
-    command = next((app[word] for word in arguments if word in set(app)), app.meta)
-    own = {**options_of(app.meta), **options_of(command)}
-    training = options_of(app["train"])
+    command = next((word for word in arguments if word in set(app)), "")
+    own, training = {**options_of(""), **options_of(command)}, options_of("train")
     settings = error.settings if isinstance(error, SettingError) else frozenset()
 
     def option(found: re.Match[str]) -> str:
