@@ -52,13 +52,13 @@ WORK = ROOT / ".mutants"
 SOURCE = "src/interalia"
 ROOMS = {
     "games": ["games"],
-    "divergences": ["divergences.py"],
-    "dynamics": ["dynamics.py"],
-    "penalties": ["penalties.py", "pools.py"],
+    "divergences": ["adversarial/divergences.py"],
+    "dynamics": ["learning/dynamics.py"],
+    "penalties": ["adversarial/penalties.py", "adversarial/pools.py"],
     "conditionals": ["conditionals"],
-    "disturbances": ["disturbances.py"],
+    "disturbances": ["adversarial/disturbances.py"],
     "metrics": ["metrics"],
-    "evaluation": ["observers/evaluate.py", "observers/health.py"],
+    "evaluation": ["training/callbacks/evaluate.py", "training/callbacks/health.py"],
     "sampling": ["tasks", "data/sampler.py"],
 }
 SPEED = ("tests/test_networks_speed.py", "tests/test_benchmark.py")  # a busy machine fails them as a mutant would

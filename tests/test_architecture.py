@@ -69,3 +69,11 @@ def test_what_a_game_can_do_is_found_out_by_no_name_and_no_attribute() -> None:
         *(f"{file} 'gan'" for file in ("adversarial/divergences.py", "cli/training.py", "runs/run.py")),
         *(f"networks/{file}.py {name!r}" for file, name in FAMILIES.items()),
     }
+
+
+def test_the_files_that_mutants_are_drawn_from_are_there() -> None:
+    text = (house.SOURCE.parents[1] / "benchmarks" / "mutants.py").read_text(encoding="utf-8")
+    names = {ast.unparse(node.targets[0]): node.value for node in ast.parse(text).body if isinstance(node, ast.Assign)}
+    paths = [path for paths in ast.literal_eval(names["ROOMS"]).values() for path in paths]
+    assert paths
+    assert [path for path in paths if not (house.SOURCE / path).exists()] == []
