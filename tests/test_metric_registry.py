@@ -16,7 +16,7 @@ from interalia import data, metrics, reports, tasks
 from interalia.data.dataset import Dataset, Split
 from interalia.errors import UserError
 from interalia.games import Game
-from interalia.metrics import REGISTRY, Evidence, Metric, Tile, evaluate, metric, needs, watched
+from interalia.metrics import REGISTRY, Evidence, Metric, Tile, definitions, evaluate, metric, needs, watched
 from interalia.metrics.evaluation import check_best, measure
 from interalia.runs import recipes
 from interalia.runs.folder import Folder
@@ -81,6 +81,13 @@ def test_what_every_entry_says(name: str) -> None:
         assert entry.says(dict.fromkeys(named, 0.5), {}).endswith(".")
     elif entry.sentence is not None:
         assert entry.says({name: 0.5}, {}).endswith(".")
+
+
+def test_the_words_of_the_page_are_of_metrics_and_are_used() -> None:
+    for name, words in definitions.WORDS.items():
+        entry = REGISTRY[name]
+        assert words.items() <= {"tile": entry.tile, "sentence": entry.sentence}.items()
+    assert isinstance(REGISTRY["modes"].tile, Tile)
 
 
 def test_a_group_stands_together() -> None:

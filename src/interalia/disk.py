@@ -1,12 +1,14 @@
-"""Files that come there whole or not at all."""
+"""Files that come there whole or not at all, and those that come with the library."""
 
 from __future__ import annotations
 
 import json
 import os
 import tempfile
+import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import resources
 from pathlib import Path
 from typing import IO, Any
 
@@ -64,3 +66,8 @@ def write_json(path: Path, value: Any) -> None:
     with writing(path) as file:
         json.dump(value, file, indent=1, allow_nan=True)
         file.write("\n")
+
+
+def tables(package: str, name: str) -> dict[str, Any]:
+    """What a TOML file says that lies beside the modules of a package."""
+    return tomllib.loads(resources.files(package).joinpath(name).read_text(encoding="utf-8"))

@@ -13,6 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from interalia import tasks  # which imports each task at its first use
+from interalia.disk import tables
 from interalia.metrics import needs
 from interalia.metrics.entries import Group, Tile, as_number, metric
 
@@ -34,6 +35,11 @@ COMPARED = Group("samples", (needs.features,))
 SAMPLES = Group("samples", (needs.samples, needs.features))
 MIXTURE = Group("mixture", (needs.mixture,))
 POSTERIOR = Group("aggregate posterior", (needs.infers, needs.centred_prior))
+WORDS = tables("interalia.metrics", "definitions.toml")
+SENTENCES = WORDS.pop("sentences")
+for words in WORDS.values():
+    if "tile" in words:
+        words["tile"] = Tile(**words["tile"])
 DISCREPANCY_COUNT = 2_000  # latents for the maximum mean discrepancy, whose cost is quadratic
 
 
@@ -48,10 +54,7 @@ def _ratio_in_words(values: Values, data: Data) -> str:
     ratio = values["reconstruction_ratio"]
     what = "image" if len(data.get("shape") or "abc") == 3 else "input"
     closer = f": an input is {1 / (ratio or 1):.1f} times closer to its own reconstruction than to another's"
-    return (
-        f"Held-out reconstructions are at {ratio:.2f} of the shuffled-pair baseline (lower is better; 1 means that the "
-        f"reconstruction has nothing to do with the {what}){closer if 0 < ratio < 1 else ''}."
-    )
+    return SENTENCES["ratio"].format(ratio=ratio, what=what, closer=closer if 0 < ratio < 1 else "")
 
 
 @metric("lower", group=INFERENCE)
@@ -66,13 +69,7 @@ def reconstruction_shuffled(e: Evidence) -> Found:
     return e.reconstruction.shuffled, _of_means(e)
 
 
-@metric(
-    "lower",
-    group=INFERENCE,
-    during_training=True,
-    tile=Tile("{:.2f}", "reconstruction error, of its shuffled baseline"),
-    sentence=_ratio_in_words,
-)
+@metric("lower", group=INFERENCE, during_training=True, sentence=_ratio_in_words, **WORDS["reconstruction_ratio"])
 def reconstruction_ratio(e: Evidence) -> Found:
     """Reconstruction error over its shuffled baseline: 0 is perfect, 1 means that the latent says nothing."""
     return e.reconstruction.ratio, _of_means(e)
@@ -120,10 +117,7 @@ def _neighbours_in_words(space: str, where: str, values: Values, data: Data) -> 
     known = {"input": "on the inputs themselves", "untrained": "on an untrained encoder"}
     found = {name: values[key] for name in (space, *known) if (key := f"nearest_neighbour_{name}") in values}
     beside = " and ".join(f"{found[name]:.1%} {what}" for name, what in known.items() if name in found)
-    return (
-        f"The nearest training example, looked up in {where}, has the right label for {found[space]:.1%} of held-out "
-        f"examples (higher is better{'; beside it, ' + beside if beside else ''})."
-    )
+    return SENTENCES["neighbours"].format(where=where, share=found[space], beside=beside and f"; beside it, {beside}")
 
 
 @metric("higher", group=REPRESENTATION, sentence=partial(_neighbours_in_words, "latent", "the inferred z"))
@@ -135,12 +129,8 @@ def nearest_neighbour_latent(e: Evidence) -> Found:
 @metric(
     "higher",
     group=REPRESENTATION,
-    tile=Tile(
-        "{:.1%}",
-        "right labels by nearest neighbour, encoder's features",
-        ("nearest_neighbour_untrained", "untrained encoder"),
-    ),
     sentence=partial(_neighbours_in_words, "hidden", "the encoder's last hidden layer"),
+    **WORDS["nearest_neighbour_hidden"],
 )
 def nearest_neighbour_hidden(e: Evidence) -> Found:
     """Accuracy of 1-nearest-neighbour on the encoder's last hidden layer."""
@@ -182,22 +172,13 @@ def classification_error(e: Evidence) -> Found:
     return float((read != e.held_out.labels).double().mean())
 
 
-@metric(
-    "lower",
-    group=CODES,
-    needs=(needs.categorical, needs.labels, needs.validation_labels),
-    tile=Tile("{:.1%}", "wrong labels by the first code's categories"),
-    sentence="Taken as a classifier of held-out examples, each category of the first code standing for the label that fits "
-    "it best, it is wrong for {code_error:.1%} of them (lower is better; it never saw a label in training).",
-)
+@metric("lower", group=CODES, needs=(needs.categorical, needs.labels, needs.validation_labels), **WORDS["code_error"])
 def code_error(e: Evidence) -> Found:
     """Share of data whose most probable category, by the first code, stands for another label than its own."""
     chosen, count = e.chosen, e.codes.categorical[0]
     a, b = (tasks.answers(e.game, x)[:, :count].argmax(1) for x in (chosen.x, e.x))
-    protocol = (
-        f"{e.where}; c1's {count} categories matched one to one to the labels, by the Hungarian method, on "
-        f"{len(chosen.x)} of the validation split"
-    )
+    matched = f"c1's {count} categories matched one to one to the labels, by the Hungarian method"
+    protocol = f"{e.where}; {matched}, on {len(chosen.x)} of the validation split"
     return metrics.code_error(b, e.held_out.labels, metrics.matching(a, chosen.labels, count)), protocol
 
 
@@ -207,12 +188,7 @@ def _of_codes(e: Evidence) -> str:
     return f"{len(e.z)} samples, {e.drawn}, seed {e.seed}; Q's width for continuous codes fitted to them; {each}"
 
 
-@metric(
-    "higher",
-    "nats",
-    group=CODES,
-    sentence="Samples tell at least {code_bound:.3g} nats about their codes (higher is better).",
-)
+@metric("higher", "nats", group=CODES, **WORDS["code_bound"])
 def code_bound(e: Evidence) -> Found:
     """Lower bound of the information of samples about all of their codes."""
     return float(e.code_bounds.sum()), _of_codes(e)
@@ -258,14 +234,7 @@ def _translation_in_words(source: str, to: str, values: Values, data: Data) -> s
     return found + (f", and {accuracy:.1%} of them are read as what they are." if accuracy is not None else ".")
 
 
-@metric(
-    "lower",
-    group=TRANSLATIONS,
-    during_training=True,
-    tile=Tile("{:.3f}", "error of the way there and back, a number"),
-    sentence="Translated and translated back, a held-out example is off by {cycle_error:.3f} a number on average (lower is "
-    "better; pixels go from 0 to 1).",
-)
+@metric("lower", group=TRANSLATIONS, during_training=True, **WORDS["cycle_error"])
 def cycle_error(e: Evidence) -> Found:
     """Mean |x - back|, a number of x, of the way to the other domain and back; both ways."""
     a, b = e.translations["a"], e.translations["b"]
@@ -310,13 +279,13 @@ def translation_psnr_b(e: Evidence) -> Found:
     return _psnr(e.translations["b"]), f"{_both_ways(e)}; peak 1"
 
 
-@metric("higher", group=PAIRS, needs=(needs.read_in_a,), tile=Tile("{:.1%}", "translations to a read as what they are"))
+@metric("higher", group=PAIRS, needs=(needs.read_in_a,), **WORDS["translation_accuracy_a"])
 def translation_accuracy_a(e: Evidence) -> Found:
     """Share of translations b -> a that a classifier reads as what they are."""
     return _accuracy(e.translations["a"]), _into(e, "a")
 
 
-@metric("higher", group=PAIRS, needs=(needs.read_in_b,), tile=Tile("{:.1%}", "translations to b read as what they are"))
+@metric("higher", group=PAIRS, needs=(needs.read_in_b,), **WORDS["translation_accuracy_b"])
 def translation_accuracy_b(e: Evidence) -> Found:
     """Share of translations a -> b that a classifier reads as what they are."""
     return _accuracy(e.translations["b"]), _into(e, "b")
@@ -337,19 +306,10 @@ def _frechet_in_words(values: Values, data: Data) -> str:
     floor = values.get("frechet_floor")
     made = "translations" if "cycle_error" in values else "samples"
     beside = f"; real training data is at {as_number(floor)}" if floor is not None else ""
-    return (
-        f"The Frechet distance between {made} and held-out data is {as_number(values['frechet_distance'])} (lower is "
-        f"better{beside})."
-    )
+    return SENTENCES["frechet"].format(made=made, distance=as_number(values["frechet_distance"]), beside=beside)
 
 
-@metric(
-    "lower",
-    group=COMPARED,
-    during_training=True,
-    tile=Tile("{:.3g}", "Frechet distance of the {made}", ("frechet_floor", "real data")),
-    sentence=_frechet_in_words,
-)
+@metric("lower", group=COMPARED, during_training=True, sentence=_frechet_in_words, **WORDS["frechet_distance"])
 def frechet_distance(e: Evidence) -> Found:
     """Frechet distance between the features of samples and of data, biased upwards by few samples: beside its floor."""
     found = [one.frechet for one in e.comparisons.values()]
@@ -406,12 +366,7 @@ def _near(e: Evidence) -> str:
     return f"{_against(e)}; k = {e.nearest}"
 
 
-@metric(
-    "higher",
-    group=SAMPLES,
-    sentence="{precision:.0%} of the samples lie where held-out data lies (precision), and {recall:.0%} of held-out data "
-    "lies where samples lie (recall).",
-)
+@metric("higher", group=SAMPLES, **WORDS["precision"])
 def precision(e: Evidence) -> Found:
     """Share of samples that lie where the data is."""
     return e.neighbourhoods.precision, _near(e)
@@ -451,7 +406,7 @@ def _modes_in_words(values: Values, data: Data) -> str:
     return found + "."
 
 
-@metric("higher", group=MIXTURE, during_training=True, tile=Tile("{:.0f}", "modes reached"), sentence=_modes_in_words)
+@metric("higher", group=MIXTURE, during_training=True, sentence=_modes_in_words, **WORDS["modes"])
 def modes(e: Evidence) -> Found:
     """Modes with at least one sample within three standard deviations of their mean."""
     return e.modes.modes, _by_pacgan(e)
@@ -464,7 +419,7 @@ def modes_assigned(e: Evidence) -> Found:
     return e.coverage_of(e.mixture_samples).modes_assigned, protocol
 
 
-@metric("higher", group=MIXTURE, during_training=True, tile=Tile("{:.1%}", "samples close to a mode"))
+@metric("higher", group=MIXTURE, during_training=True, **WORDS["high_quality"])
 def high_quality(e: Evidence) -> Found:
     """Share of samples within three standard deviations of the nearest mean."""
     return e.modes.high_quality, _by_pacgan(e)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -30,7 +30,7 @@ class Tile:
 
     form: str
     about: str
-    baseline: tuple[str, str] | None = None
+    baseline: Sequence[str] | None = None
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """What the signs of health mean: bounds, how long an illness has to last, and a verdict in words with the remedy as a flag.
 
-It needs neither torch nor numpy, so that a page can be made without them; the signs are taken by `interalia.metrics.health`.
+The signs and the illnesses, with their bounds and words, are in ``verdicts.toml``; the signs are taken by
+`interalia.metrics.health`. This module needs neither torch nor numpy, so that a page can be made without them.
 
 How often a perfect model is called ill, and how often models that were made ill are not, is in the experiment `health`.
 """
@@ -11,6 +12,8 @@ import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from interalia.disk import tables
 
 Signs = Mapping[str, float]
 History = Sequence[tuple[int, Signs]]  # the step and the signs of each evaluation, in order
@@ -23,35 +26,8 @@ GROWN, GROWN_BY_CHANCE = 0.03, 0.8  # of coverage; and over the root of the numb
 LEAST = 20  # held-out examples, below which there is no verdict at all
 DIMENSIONS = 2  # held-out examples for each dimension of z, below which a covariance says too little
 
-SIGNS: dict[str, str] = {
-    "examples": "number of held-out examples, and of samples",
-    "judged": "number of the critic's scores, of the fewest kind",
-    "latents": "number of dimensions of z",
-    "ratio": "reconstruction error over that of another input's reconstruction",
-    "feature_ratio": "the same, in features",
-    "latent_error": "squared error of E(G(z)) to z, over the prior's variance",
-    "sure": "probability that the critic puts a pair of training data above one of the model",
-    "sure_held_out": "the same with held-out data",
-    "separated": "share of training pairs that the critic puts above every one of the model, of n equal ones about 1 / n",
-    "margin": "difference of the critic's mean scores, in their standard deviations",
-    "posterior_marginal": "KL of each dimension's moments of q(z) to the prior's, less its expectation for q(z) = p(z), nats "
-    "a dimension",
-    "posterior_kl": "the same with all covariances, of at least twice as many examples as dimensions",
-    "posterior_mmd": "squared maximum mean discrepancy of q(z) and the prior, unbiased",
-    "active": "share of the dimensions of z whose inferred mean moves with x",
-    "information": "information between x and z, nats, of at most 400 examples and at most the logarithm of their number",
-    "coverage": "share of held-out data whose neighbourhood holds a sample; of a perfect model 97%",
-    "spread": "distance of a sample to the nearest other, over that of held-out data",
-    "overlap": "share of frequencies that samples and held-out data have in common, in cells around training examples; of a "
-    "perfect model 0.7 to 0.85 with 50 examples and 0.85 to 0.95 with 400",
-    "remembered": "distance of a sample to the nearest training example, over that of held-out data",
-    "copied": "share of samples that lie less than half as far from a training example as held-out data do, less those by "
-    "chance and three standard errors",
-    "rarest": "samples of the rarest class, over what an equal share would be; of few samples 0 by chance",
-    "readable": "agreement beyond chance of held-out data's labels and those of their neighbours",
-    "obeyed": "the same of samples and the labels that they were drawn with, over that",
-    "cycle": "error of the way to the other domain and back, over that to another's",
-}
+WORDS = tables("interalia.metrics", "verdicts.toml")
+SIGNS: dict[str, str] = WORDS["signs"]
 COUNTS = ("examples", "judged", "latents")  # which are no signs themselves, and tell what the others rest on
 
 # how a verdict begins where nothing lasts
@@ -156,76 +132,7 @@ class Rule:
         return None if better else row[-1][0]
 
 
-# the bounds lie between what trainings that were made to fail show and what the good recipes do; both are tests
-# fmt: off
-RULES = (
-    # two standard errors of an area of 0.99 under the curve
-    Rule("critic too strong", "sure", 0.99, above=True, gain=0.002, unless="coverage", slack=0.15,
-         words="the critic tells data from samples without fail ({value:.1%}) and teaches nothing",
-         remedy='--penalty "r1r2(every=4)" or --balance 0.9 or --noise annealed', alone="",
-         advice="a gradient penalty on the critic, noise on what it sees, or fewer of its steps"),
-    # the areas under two curves of n scores each differ by about 1 / sqrt(3 n)
-    Rule("critic overfits", "sure - sure_held_out", 0.2, above=True, gain=0.03, noise=2.0, stray=1.0,
-         words="the critic knows its training data by heart (it is {value:.0%} surer of them than of held-out data)",
-         remedy="--augment adaptive", alone="",
-         advice="augmenting what the critic sees"),
-    Rule("generator collapsed", "coverage", 0.03, above=False, gain=0.01,
-         words="the samples cover only {value:.0%} of the data: the generator has collapsed",
-         remedy='--penalty "r1r2(every=4)" or --pack 2', alone="a greater --latent or larger --rates or more --steps",
-         advice="a gradient penalty on the critic, or a critic of several samples at once; "
-                 "without a critic more latents or steps"),
-    Rule("samples alike", "spread", 0.2, above=False, gain=0.04,
-         words="the samples are nearly alike (they vary {value:.0%} as much as the data): z is ignored",
-         remedy='--pack 2 or --penalty "r1r2(every=4)"',
-         alone="a smaller sigma in --game or larger --rates or more --steps",
-         advice="a critic of several samples at once, or a gradient penalty on it; "
-                 "without a critic less noise in p(x | z)"),
-    Rule("modes missing", "overlap", 0.35, above=False, gain=0.03, least=50, stray=0.5,
-         words="the samples are of some modes of the data alone (their frequencies have {value:.0%} in common with "
-                "the data's)",
-         remedy='--pack 2 or --penalty "r1r2(every=4)"', alone="larger --rates or more --steps",
-         advice="a critic of several samples at once, or a gradient penalty on it; without a critic more steps"),
-    Rule("encoder ignored", "ratio", 0.93, above=True, gain=0.015,
-         words="reconstructions are no better than another image's (ratio {value:.2f}): the encoder is ignored",
-         remedy='--game "alice(cycle=1.0)" or --penalty "r1r2(every=4)"',
-         alone="a smaller sigma in --game or larger --rates or more --steps",
-         advice="a loss on the round trip x -> z -> x, or a gradient penalty on the critic; "
-                 "without a critic less noise in p(x | z)"),
-    Rule("latents unused", "active", 0.1, above=False, gain=0.05,
-         words="only {value:.0%} of the latent dimensions move with x",
-         remedy='--game "alice(cycle=1.0)" or a smaller --latent',
-         alone="a smaller sigma in --game or a smaller --latent",
-         advice="a loss on the round trip x -> z -> x, or fewer latents"),
-    # the fewer dimensions, the fewer numbers that the noise is averaged over
-    Rule("posterior off", "posterior_marginal", 0.0625, above=True, gain=0.02, spread=90.0,
-         words="what the encoder infers has not the prior's mean and deviation ({value:.2f} nats a dimension)",
-         remedy='--penalty "r1r2(every=4)" or a smaller --latent or more --steps',
-         alone="a greater sigma in --game or more --steps",
-         advice="a gradient penalty on the critic, or fewer latents; without a critic more weight on the KL"),
-    Rule("posterior tied", "posterior_kl - posterior_marginal", 2.0, above=True, gain=0.05, each=DIMENSIONS,
-         words="the dimensions of what the encoder infers depend on each other ({value:.1f} nats a dimension)",
-         remedy='--penalty "r1r2(every=4)" or a smaller --latent',
-         alone="a greater sigma in --game or a smaller --latent",
-         advice="a gradient penalty on the critic, or fewer latents; without a critic more weight on the KL"),
-    Rule("data remembered", "remembered", 0.4, above=False, gain=0.02,
-         words="samples lie {value:.0%} as far from the nearest training example as new data do: they are copies",
-         remedy="--augment adaptive or fewer --steps", alone="a smaller --latent or fewer --steps",
-         advice="augmenting what the critic sees, or fewer steps; without a critic fewer latents"),
-    Rule("samples copied", "copied", 0.25, above=True, gain=0.03, stray=1.0,
-         words="{value:.0%} of the samples are copies of training examples",
-         remedy="--augment adaptive or fewer --steps", alone="a smaller --latent or fewer --steps",
-         advice="augmenting what the critic sees, or fewer steps; without a critic fewer latents"),
-    Rule("labels ignored", "obeyed", 0.2, above=False, gain=0.05, stray=1.0,
-         words="samples do not show the labels that they were drawn with ({value:.0%} as well as data do): y is "
-                "ignored",
-         remedy='--penalty "r1r2(every=4)" or more --steps', alone="larger --rates or more --steps",
-         advice="a critic that sees y beside x, or more steps"),
-    Rule("cycle broken", "cycle", 0.8, above=True, gain=0.02,
-         words="translations do not come back (their error is {value:.0%} of that to another's)",
-         remedy="a greater cycle in --game or more --steps", alone="a greater cycle in --game or more --steps",
-         advice="more weight on the cycle's loss, or more steps"),
-)
-# fmt: on
+RULES = tuple(Rule(name, **settings) for name, settings in WORDS["rules"].items())
 
 
 @dataclass(frozen=True)
@@ -259,8 +166,8 @@ def findings(
         'encoder ignored'
     """
     found = []
-    for rule, since, words, signs in _lasting(_counted(history, steps), LASTING, refused):
-        remedy = untried(rule.remedy if "sure" in signs else rule.alone, run or {}, refused)
+    for rule, since, words in _lasting(_counted(history, steps), LASTING, refused):
+        remedy = untried(rule.remedy if "sure" in history[-1][1] else rule.alone, run or {}, refused)
         found.append(Finding(rule.name, since, f"{words}, since step {since:,}; try {remedy}"))
     return found
 
@@ -274,21 +181,18 @@ def advised(history: Sequence[Mapping[str, float]], refused: Collection[str] = (
         ('encoder ignored', [])
     """
     found = []
-    for rule, since, words, _ in _lasting(list(enumerate(history, 1)), min(LASTING, len(history)), refused):
+    for rule, since, words in _lasting(list(enumerate(history, 1)), min(LASTING, len(history)), refused):
         when = f", since evaluation {since}" if len(history) > 1 else ""
         found.append(Finding(rule.name, since, f"{words}{when}; try {rule.advice}"))
     return found
 
 
-def _lasting(
-    history: History, lasting: int, refused: Collection[str]
-) -> Iterator[tuple[Rule, int, str, Mapping[str, float]]]:
-    """Each rule that is broken and lasts, since when, in words, and by which signs."""
+def _lasting(history: History, lasting: int, refused: Collection[str]) -> Iterator[tuple[Rule, int, str]]:
+    """Each rule that is broken and lasts, since when, and in words."""
     for rule in RULES:
         since = rule.since(history, lasting)
         if since is not None and rule.name not in refused:
-            signs = history[-1][1]
-            yield rule, since, rule.words.format(value=rule.value(signs)), signs
+            yield rule, since, rule.words.format(value=rule.value(history[-1][1]))
 
 
 def untried(remedy: str, run: Mapping[str, Any], refused: Collection[str]) -> str:
