@@ -68,12 +68,9 @@ def precision_recall_density_coverage(real: Tensor, fake: Tensor, k: int = 5) ->
         held += inside.sum(0)
         covered += int(inside.any(1).sum())
         recalled += int((distance <= fake_radii).any(1).sum())
-    return Neighbourhoods(
-        precision=float((held > 0).double().mean()),
-        recall=recalled / len(real),
-        density=float(held.double().mean()) / k,
-        coverage=covered / len(real),
-    )
+    precision = float((held > 0).double().mean())
+    density = float(held.double().mean()) / k
+    return Neighbourhoods(precision, recalled / len(real), density, covered / len(real))
 
 
 def _radii(x: Tensor, k: int) -> Tensor:

@@ -123,7 +123,5 @@ def check_best(best: str, dataset: Dataset, game: Game) -> None:
     """Raises a UserError unless `best` is a metric that training takes."""
     names = watched(dataset, game)
     if best not in names:
-        raise UserError(
-            f"`best` is {best!r}, which is not measured during the training of {type(game).__name__} on "
-            f"{dataset.name!r}; give one of: {', '.join(names)}."
-        )
+        what = f"`best` is {best!r}, which is not measured during the training of {type(game).__name__}"
+        raise UserError(f"{what} on {dataset.name!r}; give one of: {', '.join(names)}.")

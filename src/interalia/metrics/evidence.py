@@ -365,11 +365,10 @@ class Evidence:
         """What is translated into domain "a" and into domain "b", beside what belongs there."""
         a, game = self.held_out, self.game
         b = _some(self.part_of_b, self.count or self.limit, self.seed)  # the same rows as of a, where they are pairs
-        judge = judge_of_b = self.extractor
-        if self.classifier:  # which reads its own domain
-            judge_of_b = extractor_for(self.other, tasks.device_of(game))
+        own = self.classifier  # which reads its own domain
+        judge_of_b = extractor_for(self.other, tasks.device_of(game)) if own else self.extractor
         return {
-            "a": self.compared(a, tasks.translate(game, b.x, to="a"), self.dataset, judge),
+            "a": self.compared(a, tasks.translate(game, b.x, to="a"), self.dataset, self.extractor),
             "b": self.compared(b, tasks.translate(game, a.x, to="b"), self.other, judge_of_b),
         }
 

@@ -7,7 +7,7 @@ compare.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, get_args
 
 import numpy as np
 import torch
@@ -19,6 +19,8 @@ from interalia.data.dataset import Dataset
 from interalia.errors import UserError, check_choice
 from interalia.metrics.classifier import Classifier, convolutions, seeded
 from interalia.tasks.calling import in_batches
+
+Kind = Literal["auto", "classifier", "random", "inception"]  # of the features of images
 
 
 class Extractor(Protocol):
@@ -41,10 +43,7 @@ class Extractor(Protocol):
 
 
 def extractor_for(
-    dataset: Dataset,
-    device: torch.device | str = "cpu",
-    kind: Literal["auto", "classifier", "random", "inception"] = "auto",
-    seed: int = 0,
+    dataset: Dataset, device: torch.device | str = "cpu", kind: Kind = "auto", seed: int = 0
 ) -> Extractor:
     """The extractor for a data set: a classifier where there are labels, else random convolutions; vectors as they are.
 
@@ -63,7 +62,7 @@ def extractor_for(
         >>> extractor_for(Dataset("points", vectors, vectors, vectors)).name
         'identity (2 numbers)'
     """
-    check_choice("kind", kind, ("auto", "classifier", "random", "inception"))
+    check_choice("kind", kind, get_args(Kind))
     if not dataset.is_image:
         return Identity(dataset.shape[0])
     if kind == "inception":
@@ -170,14 +169,12 @@ class Inception:
             UserError: the extra is not installed, or the weights cannot be had.
         """
         try:
-            from torch_fidelity.feature_extractor_inceptionv3 import (  # type: ignore[import-not-found,unused-ignore]
-                FeatureExtractorInceptionV3,
-            )
+            import torch_fidelity.feature_extractor_inceptionv3 as inception  # type: ignore[import-not-found,unused-ignore]
         except ImportError:
             how = 'pip install "interalia[inception]" (its weights, 95 MB, are downloaded at first use)'
             raise UserError(f"Inception features need torch-fidelity, which is not installed; run {how}.") from None
         try:
-            network = FeatureExtractorInceptionV3("inception-v3-compat", ["2048", "logits_unbiased"])
+            network = inception.FeatureExtractorInceptionV3("inception-v3-compat", ["2048", "logits_unbiased"])
         except OSError as error:
             what = f"the Inception weights could not be downloaded ({error})"
             raise UserError(f"{what}; go online once, or use another extractor.") from error

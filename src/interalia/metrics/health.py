@@ -41,6 +41,10 @@ NEAREST = 5
 HELD = 2**22  # numbers held at once for the information
 CERTAIN = 3.0  # standard errors of a perfect model's share of copies
 READABLE = 8.0  # standard errors of what chance reads, by which labels must be readable
+Beside = Mapping[str, ArrayLike | None]
+Features = Callable[[Tensor], ArrayLike]
+Kept = dict[str, Tensor]
+Moments = tuple[float, float]  # the mean and the variance of each dimension of the prior
 
 
 @dataclass(frozen=True)
@@ -74,8 +78,9 @@ def health(
     back: ArrayLike | None = None,
     scores: tuple[ArrayLike, ArrayLike] | None = None,
     held_out_scores: tuple[ArrayLike, ArrayLike] | None = None,
-    features: Callable[[Tensor], ArrayLike] | None = None,
-    prior: tuple[float, float] = (0.0, 1.0),
+    features: Features | None = None,
+    prior: Moments = (0.0, 1.0),
+    kept: Kept | None = None,
 ) -> Health:
     """Whether a model is well, by held-out data and what it makes of them: the verdicts that `interalia.train` gives at each
     evaluation, for any training loop.
@@ -102,6 +107,7 @@ def health(
         features: maps a float tensor (k, ...) to features (k, f), in which samples and data are compared; by default each
             example is one vector. For images give those of a network.
         prior: mean and variance of each dimension of the prior p(z).
+        kept: what does not change between two calls with the same x, train and features, put there by the first.
 
     Raises:
         UserError: shapes that do not fit, or numbers that are not finite.
@@ -117,10 +123,11 @@ def health(
         >>> answer.text.startswith("unhealthy: "), health(x, samples, history=[answer]).text.startswith("healthy")
         (True, True)
     """
-    signs = of_arrays(
-        x, samples, reconstructions, z, z_mean, train, labels, back, scores, held_out_scores, features, prior
-    )
-    return judged(signs, history)
+    of_x = {"reconstructions": reconstructions, "back": back, "z": z, "z_mean": z_mean, "labels": labels}
+    signs = of_examples(x, samples, of_x | {"train": train}, features, prior, kept)
+    pairs = {"scores": scores, "held_out_scores": held_out_scores}
+    of_critic = _judging(*(None if pair is None else _pair(pair, name) for name, pair in pairs.items()))
+    return judged(_finite(signs | of_critic), history)
 
 
 def judged(signs: Mapping[str, float], history: Sequence[Health] = ()) -> Health:
@@ -137,25 +144,10 @@ def judged(signs: Mapping[str, float], history: Sequence[Health] = ()) -> Health
     return Health(f"{verdicts.HEALTHY}{verdicts.shown_of(signs)}{verdicts.open_questions(signs)}.", (), signs)
 
 
-def of_arrays(
-    x: ArrayLike,
-    samples: ArrayLike,
-    reconstructions: ArrayLike | None = None,
-    z: ArrayLike | None = None,
-    z_mean: ArrayLike | None = None,
-    train: ArrayLike | None = None,
-    labels: ArrayLike | None = None,
-    back: ArrayLike | None = None,
-    scores: tuple[ArrayLike, ArrayLike] | None = None,
-    held_out_scores: tuple[ArrayLike, ArrayLike] | None = None,
-    features: Callable[[Tensor], ArrayLike] | None = None,
-    prior: tuple[float, float] = (0.0, 1.0),
-    kept: dict[str, Tensor] | None = None,
+def of_examples(
+    x: ArrayLike, samples: ArrayLike, beside: Beside, features: Features | None, prior: Moments, kept: Kept | None
 ) -> dict[str, float]:
-    """The signs that the arrays allow; see `health`.
-
-    Arguments:
-        kept: what does not change between two calls with the same x, train and features, put there by the first.
+    """The signs that examples allow; see `health`, whose other arrays are in `beside` by their names.
 
     Raises:
         UserError: shapes that do not fit, or numbers that are not finite.
@@ -167,32 +159,34 @@ def of_arrays(
             "of one kind of examples, such as (n, d) or (n, channels, height, width)."
         )
     total, shape = len(held_out), tuple(held_out.shape[1:])
-    if labels is not None and len(fake) != total:
+    if beside["labels"] is not None and len(fake) != total:
         raise UserError(f"there are {len(fake)} samples and {total} labels; draw one sample with each label of `x`.")
     n = min(total, len(fake), COUNT)
-    rows, signs = some_rows(total, n), {"examples": float(n)}
-    if n >= 2:
-        own = held_out[rows]
-        if reconstructions is not None:
-            signs["ratio"] = reconstruction(own, _rows(reconstructions, "reconstructions", total, shape)[rows]).ratio
-        if z is not None:
-            signs |= of_latents(_latents(z, "z", total, prior)[rows], *prior)
-        if z_mean is not None:
-            signs["active"] = active(_latents(z_mean, "z_mean", total, prior)[rows], prior[1])
-        of_x = _in_features(features, own)
-        of_fake = _in_features(features, fake[rows if labels is not None else some_rows(len(fake), n)])
-        known, share = None, 1.0
-        if train is not None:
-            values = _rows(train, "train", None, shape)
-            chosen = some_rows(len(values), TRAINING)
-            known, share = _in_features(features, values[chosen]), len(chosen) / len(values)
-        signs |= of_samples(of_x, of_fake, known, share, kept)
-        if labels is not None:
-            signs |= of_labels(of_x, of_fake, _rows(labels, "labels", total)[rows])
-        if back is not None:
-            signs["cycle"] = reconstruction(own, _rows(back, "back", total, shape)[rows]).ratio
-    given = {"scores": scores, "held_out_scores": held_out_scores}
-    return _finite(signs | _judging(*(None if pair is None else _pair(pair, name) for name, pair in given.items())))
+    signs = {"examples": float(n)}
+    if n < 2:
+        return signs
+    rows = some_rows(total, n)
+    wanted = {"reconstructions": (total, shape), "back": (total, shape), "train": (None, shape)}
+    given = {
+        name: _rows(part, name, *wanted.get(name, (total, None))) for name, part in beside.items() if part is not None
+    }
+    own = held_out[rows]
+    if "reconstructions" in given:
+        signs["ratio"] = reconstruction(own, given["reconstructions"][rows]).ratio
+    if "z" in given:
+        signs |= of_latents(_latents(given["z"], "z", prior)[rows], *prior)
+    if "z_mean" in given:
+        signs["active"] = active(_latents(given["z_mean"], "z_mean", prior)[rows], prior[1])
+    if "back" in given:
+        signs["cycle"] = reconstruction(own, given["back"][rows]).ratio
+    of_x = _in_features(features, own)
+    of_fake = _in_features(features, fake[rows if "labels" in given else some_rows(len(fake), n)])
+    known, share = None, 1.0
+    if "train" in given:
+        chosen = some_rows(len(given["train"]), TRAINING)
+        known, share = _in_features(features, given["train"][chosen]), len(chosen) / len(given["train"])
+    signs |= of_samples(of_x, of_fake, known, share, kept)
+    return signs | (of_labels(of_x, of_fake, given["labels"][rows]) if "labels" in given else {})
 
 
 def _rows(given: ArrayLike, name: str, count: int | None, shape: tuple[int, ...] | None = None) -> Tensor:
@@ -205,7 +199,7 @@ def _rows(given: ArrayLike, name: str, count: int | None, shape: tuple[int, ...]
     return values
 
 
-def _in_features(features: Callable[[Tensor], ArrayLike] | None, values: Tensor) -> Tensor:
+def _in_features(features: Features | None, values: Tensor) -> Tensor:
     found = values.flatten(1) if features is None else _array(features(values), "features")
     if found.ndim != 2 or len(found) != len(values):
         raise UserError(
@@ -214,13 +208,10 @@ def _in_features(features: Callable[[Tensor], ArrayLike] | None, values: Tensor)
     return found
 
 
-def _latents(given: ArrayLike, name: str, count: int, prior: tuple[float, float]) -> Tensor:
-    values = _rows(given, name, count)
+def _latents(values: Tensor, name: str, prior: Moments) -> Tensor:
     if values.ndim != 2 or not values.shape[1] or not prior[1] > 0:
-        raise UserError(
-            f"`{name}` has the shape {tuple(values.shape)} and `prior` is {prior}; give latents (n, d), and the mean "
-            "and the positive variance of each dimension of p(z)."
-        )
+        what = f"`{name}` has the shape {tuple(values.shape)} and `prior` is {prior}; give latents (n, d)"
+        raise UserError(f"{what}, and the mean and the positive variance of each dimension of p(z).")
     return values
 
 
@@ -253,7 +244,7 @@ def examine(
     seed: int = 0,
     classes: bool = False,
     playing: Game | None = None,
-    kept: dict[str, Tensor] | None = None,
+    kept: Kept | None = None,
 ) -> dict[str, float]:
     """The signs that the game and the data allow, by their names in `interalia.metrics.verdicts.SIGNS`.
 
@@ -306,7 +297,7 @@ def _finite(found: Mapping[str, float]) -> dict[str, float]:
 
 
 def of_samples(
-    x: Tensor, samples: Tensor, train: Tensor | None = None, share: float = 1.0, kept: dict[str, Tensor] | None = None
+    x: Tensor, samples: Tensor, train: Tensor | None = None, share: float = 1.0, kept: Kept | None = None
 ) -> dict[str, float]:
     """What samples are beside held-out data and training data, all in features.
 
@@ -386,11 +377,8 @@ def overlap(x: Tensor, samples: Tensor, places: Tensor) -> float:
         >>> overlap(torch.tensor([[1.0], [2.0], [9.0], [8.0]]), torch.tensor([[1.0], [1.0], [1.0], [11.0]]), places)
         0.75
     """
-    p, q = (
-        torch.bincount(torch.cdist(part.double(), places.double()).argmin(1), minlength=len(places)).double()
-        / len(part)
-        for part in (x, samples)
-    )
+    chosen = (torch.cdist(part.double(), places.double()).argmin(1) for part in (x, samples))
+    p, q = (torch.bincount(place, minlength=len(places)).double() / len(place) for place in chosen)
     return float(torch.minimum(p, q).sum())
 
 

@@ -58,10 +58,8 @@ def reconstruction(x: Tensor, x_hat: Tensor, seed: int = 0) -> Reconstruction:
         0.5
     """
     if x.shape != x_hat.shape or len(x) < 2:
-        raise UserError(
-            f"the inputs have the shape {tuple(x.shape)} and the reconstructions {tuple(x_hat.shape)}; "
-            "give both in one shape, with at least 2 inputs."
-        )
+        what = f"the inputs have the shape {tuple(x.shape)} and the reconstructions {tuple(x_hat.shape)}"
+        raise UserError(f"{what}; give both in one shape, with at least 2 inputs.")
     flat, flat_hat = x.flatten(1), x_hat.flatten(1)
     order = permutation(len(x), seed)
     other = torch.empty_like(order)
@@ -242,10 +240,8 @@ def _accuracy(machine: Any, train: Tensor, train_y: Tensor, test: Tensor, test_y
 def _check_probe(train: Tensor, train_y: Tensor, test: Tensor, test_y: Tensor) -> None:
     check_features(train, test)
     if len(train) != len(train_y) or len(test) != len(test_y):
-        raise UserError(
-            f"there are {len(train)} and {len(test)} points with {len(train_y)} and {len(test_y)} labels; "
-            "give one label for each."
-        )
+        what = f"there are {len(train)} and {len(test)} points with {len(train_y)} and {len(test_y)} labels"
+        raise UserError(f"{what}; give one label for each.")
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from interalia.metrics import verdicts
-from interalia.metrics.health import Health, judged, of_arrays
+from interalia.metrics.health import Health, health
 from interalia.papers.experiment import Experiment, Job, Setting, Values
 
 COUNT = 1000  # examples that are looked at, whatever n; and training examples
@@ -42,7 +42,7 @@ class Training:
         return torch.randn(*shape, generator=self.random)
 
     def look(self) -> Given:
-        """What a perfect model makes at one evaluation, as arguments of `of_arrays`."""
+        """What a perfect model makes at one evaluation, as arguments of `health`."""
         error = 0.1 * float(self.x.std()) * self.normal(*self.x.shape)
         made: Given = {"x": self.x, "samples": self.draw(self.n, self.y)}
         made |= {"reconstructions": self.x + error, "back": self.x - error}
@@ -56,7 +56,7 @@ class Training:
         history: list[Health] = []
         kept: dict[str, Tensor] = {}
         for _ in range(looks):
-            history.append(judged(of_arrays(**changed(self.look()), kept=kept), history))
+            history.append(health(**changed(self.look()), history=history, kept=kept))
         return history
 
 

@@ -21,7 +21,7 @@ from interalia.games.game import Game
 from interalia.games.variational import Variational
 from interalia.metrics.likelihood import hamiltonian
 from interalia.metrics.likelihood.estimate import GIVEN, Estimate, Sandwich, checked, counted, gathered, rows_that_fit
-from interalia.metrics.likelihood.hamiltonian import TARGET, Bridge, Density, State
+from interalia.metrics.likelihood.hamiltonian import TARGET, Bridge, Density, State, Tell
 
 Path = Literal["sigmoidal", "linear"]
 Precision = Literal["auto", "fp32", "bf16"]
@@ -65,11 +65,10 @@ class Settings:
     def words(self) -> str:
         posterior = "the Gaussian of the encoder's moments" + f" (of {DRAWS} draws)" * self.drawn
         coarse = ", gradients within trajectories in bf16" * (self.precision == "bf16")
-        return (
-            f"{self.chains} chain{'s' * (self.chains > 1)}, {self.temperatures:,} temperatures, {self.leapfrog} leapfrog "
-            f"steps, {self.path} path from {posterior if self.initial == 'posterior' else 'the prior'}, steps tuned to "
-            f"acceptance {TARGET:g} in a run of their own, then frozen{coarse}"
-        )
+        chains = f"{self.chains} chain{'s' * (self.chains > 1)}, {self.temperatures:,} temperatures"
+        path = f"{self.path} path from {posterior if self.initial == 'posterior' else 'the prior'}"
+        tuned = f"steps tuned to acceptance {TARGET:g} in a run of their own, then frozen{coarse}"
+        return f"{chains}, {self.leapfrog} leapfrog steps, {path}, {tuned}"
 
 
 def annealed_importance(
@@ -126,29 +125,22 @@ def annealed_importance(
     if simulated < 0:
         raise UserError(f"`simulated` is {simulated}, and it must be at least 0, which leaves the check out.")
     checked(game, x)
-    found, rows = estimate(game, x, settings, seed, rows, binarised)
-    if simulated and not found.interrupted:
-        with contextlib.suppress(KeyboardInterrupt):  # the estimate is there; it says that it has no check
-            every = (chains, temperatures, leapfrog, path, initial, seed, rows, precision)
-            found = replace(found, check=bidirectional_check(game, simulated, *every))
-    return found
-
-
-def estimate(
-    game: Game, x: Tensor, settings: Settings, seed: int, rows: int | None, binarised: str
-) -> tuple[Estimate, int]:
-    """The estimate by the forward run, without its check, and how many pairs (x, z) were looked at at once."""
     with quietly(game, seed), frozen(game):
         rows = rows or rows_that_fit(game)
         like = next(game.parameters())
 
-        def work(index: Tensor, tell: Callable[[float], None]) -> Tensor:
+        def work(index: Tensor, tell: Tell) -> Tensor:
             return torch.stack(forward(Ends.of(game, x[index].to(like), settings), settings, tell), dim=1)
 
         about = f"ais of {len(x):,} images"
         which, values = gathered(len(x), max(1, rows // settings.chains), seed, about, work)
     protocol = f"{settings.words}; binarisation: {binarised}; seed {seed}; {rows:,} pairs (x, z) at once"
-    return Estimate("ais", values[:, 0], which, len(x), protocol, acceptance=float(values[:, 1].mean())), rows
+    found = Estimate("ais", values[:, 0], which, len(x), protocol, acceptance=float(values[:, 1].mean()))
+    if simulated and not found.interrupted:
+        with contextlib.suppress(KeyboardInterrupt):  # the estimate is there; it says that it has no check
+            every = (chains, temperatures, leapfrog, path, initial, seed, rows, precision)
+            found = replace(found, check=bidirectional_check(game, simulated, *every))
+    return found
 
 
 def bidirectional_check(
@@ -204,7 +196,7 @@ def bidirectional_check(
         z_star = prior.sample((images,))
         x_star = torch.cat([simulate(part) for part in z_star.split(rows)])
 
-        def work(index: Tensor, tell: Callable[[float], None]) -> Tensor:
+        def work(index: Tensor, tell: Tell) -> Tensor:
             index = index.to(z_star.device)
             return torch.stack(sandwich(Ends.of(game, x_star[index], settings), z_star[index], settings, tell), dim=1)
 
@@ -287,12 +279,8 @@ class Ends:
             return cls(Bridge(p_z, p), lambda: prior.sample((count,)), unit, settings.chains)
         mean, variance = (part.repeat_interleave(settings.chains, dim=0) for part in moments(game, x, settings.chains))
         scale = variance.sqrt().clamp(min=NARROWEST)
-        return cls(
-            Bridge(hamiltonian.normal(mean, scale), p),
-            lambda: mean + scale * torch.randn_like(mean),
-            scale,
-            settings.chains,
-        )
+        bridge = Bridge(hamiltonian.normal(mean, scale), p)
+        return cls(bridge, lambda: mean + scale * torch.randn_like(mean), scale, settings.chains)
 
 
 def moments(game: Game, x: Tensor, at_once: int) -> tuple[Tensor, Tensor]:
@@ -341,9 +329,7 @@ def likelihood(game: HasLikelihood, x: Tensor, precision: str = "fp32") -> Densi
     return density
 
 
-def anneal(
-    ends: Ends, state: State, path: Tensor, steps: Tensor, leapfrog: int, tell: Callable[[float], None]
-) -> tuple[Tensor, Tensor]:
+def anneal(ends: Ends, state: State, path: Tensor, steps: Tensor, leapfrog: int, tell: Tell) -> tuple[Tensor, Tensor]:
     """Runs the chains along a path of b and answers log w and the mean acceptance.
 
         log w = sum_t (b_t - b_{t-1}) (log p(x, z_{t-1}) - log q0(z_{t-1} | x))
@@ -376,14 +362,12 @@ def anneal(
     return log_w.unflatten(0, shape), chances.unflatten(0, shape).mean(1) / max(1, last - 1)
 
 
-def part_of(tell: Callable[[float], None], share: float) -> Callable[[float], None]:
+def part_of(tell: Tell, share: float) -> Tell:
     """Is told of a part of the work, in shares of that part, and tells of the whole, of which it is `share`."""
     return lambda done: tell(done * share)
 
 
-def prepared(
-    ends: Ends, settings: Settings, runs: int, tell: Callable[[float], None]
-) -> tuple[Tensor, Tensor, Callable[[float], None]]:
+def prepared(ends: Ends, settings: Settings, runs: int, tell: Tell) -> tuple[Tensor, Tensor, Tell]:
     """The path, the steps that are tuned along it, and what each of so many runs tells of its progress."""
     path = betas(settings.temperatures, settings.path)
     tuning = sum(hamiltonian.stays(settings.temperatures))
@@ -393,16 +377,14 @@ def prepared(
     return path, steps, part_of(tell, (1 - first) / runs)
 
 
-def forward(ends: Ends, settings: Settings, tell: Callable[[float], None]) -> tuple[Tensor, Tensor]:
+def forward(ends: Ends, settings: Settings, tell: Tell) -> tuple[Tensor, Tensor]:
     """log p(x) from below and the acceptance, each of shape (n,)."""
     path, steps, tell = prepared(ends, settings, 1, tell)
     log_w, chance = anneal(ends, ends.bridge.at(ends.draw()), path, steps, settings.leapfrog, tell)
     return log_w.logsumexp(1) - math.log(settings.chains), chance
 
 
-def sandwich(
-    ends: Ends, z_star: Tensor, settings: Settings, tell: Callable[[float], None]
-) -> tuple[Tensor, Tensor, Tensor]:
+def sandwich(ends: Ends, z_star: Tensor, settings: Settings, tell: Tell) -> tuple[Tensor, Tensor, Tensor]:
     """Lower bound, upper bound and acceptance, each of shape (n,), where z_star, shape (n, d), are draws of p(z | x)."""
     path, steps, tell = prepared(ends, settings, 2, tell)
     up, rising = anneal(ends, ends.bridge.at(ends.draw()), path, steps, settings.leapfrog, tell)

@@ -101,10 +101,9 @@ def _from_draws(
     checked(game, x)
     encoder = require(game, Infers, "a bound").encoder
     if not encoder.density:
-        raise UserError(
-            f"this {type(game).__name__}'s encoder ({type(encoder).__name__}) has samples and no log_prob, and a bound "
-            f"needs log q(z | x); use annealed importance sampling (`how=['ais']`), or `encoder='gaussian'`."
-        )
+        what = f"this {type(game).__name__}'s encoder ({type(encoder).__name__}) has samples and no log_prob"
+        remedy = "use annealed importance sampling (`how=['ais']`), or `encoder='gaussian'`"
+        raise UserError(f"{what}, and a bound needs log q(z | x); {remedy}.")
     with quietly(game, seed):
         rows = rows or rows_that_fit(game)
         like = next(game.parameters())

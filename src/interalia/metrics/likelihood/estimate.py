@@ -65,10 +65,8 @@ class Sandwich:
     @property
     def words(self) -> str:
         """The gap and what it is of."""
-        return (
-            f"{self.gap:.3g} ± {self.error:.2g} nats between the bounds of {len(self.lower):,} of {self.images:,} simulated "
-            f"images, acceptance {self.acceptance:.2f}"
-        )
+        done = f"{len(self.lower):,} of {self.images:,} simulated images"
+        return f"{self.gap:.3g} ± {self.error:.2g} nats between the bounds of {done}, acceptance {self.acceptance:.2f}"
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,8 @@ Density = Callable[[Tensor, bool], tuple[Tensor, Tensor]]
 
 Within a trajectory gradients alone count; where the value is not wanted, any numbers will do."""
 
+Tell = Callable[[float], None]  # is told of progress, in shares of the whole
+
 TARGET = 0.65  # the acceptance that steps are tuned to: the cheapest one in many dimensions
 JITTER = 0.2  # each transition's steps are 1 - JITTER to 1 + JITTER of the tuned ones
 KNOTS = 12  # places on the path where step sizes are tuned
@@ -180,13 +182,7 @@ def stays(last: int) -> list[int]:
 
 
 def tuned(
-    bridge: Bridge,
-    z: Tensor,
-    scale: Tensor,
-    betas: Tensor,
-    chains: int,
-    count: int,
-    tell: Callable[[float], None] = lambda share: None,
+    bridge: Bridge, z: Tensor, scale: Tensor, betas: Tensor, chains: int, count: int, tell: Tell = lambda share: None
 ) -> Tensor:
     """Step sizes along the path, from a run of its own, whose chains are then thrown away: shape (len(betas), n).
 

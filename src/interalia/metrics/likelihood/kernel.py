@@ -19,7 +19,7 @@ from interalia.data.sampler import permutation
 from interalia.errors import UserError
 from interalia.games.game import Game
 from interalia.metrics.distances import check_features
-from interalia.metrics.likelihood.estimate import GIVEN, SHARE, Estimate, counted, free_bytes, gathered
+from interalia.metrics.likelihood.estimate import GIVEN, SHARE, Estimate, counted, free_bytes, gathered, standard_error
 
 GRID = tuple(0.02 * 1.05**i for i in range(67))  # 0.02 to 0.50 in steps of 5 %: half a step off costs d/1700 nats
 PAIRS = 2**22  # distances held at once: few enough to stay in a processor's cache
@@ -80,8 +80,7 @@ def kernel_likelihood(points: Tensor, samples: Tensor, bandwidth: float) -> Like
     (values,) = log_densities(points, samples, [bandwidth])
     if len(values) < 2:
         raise UserError(f"a standard error needs at least 2 points, and there is {len(values)}; give more points.")
-    error = float(values.std()) / math.sqrt(len(values))
-    return Likelihood(float(values.mean()), error, bandwidth, len(samples), len(values))
+    return Likelihood(float(values.mean()), standard_error(values), bandwidth, len(samples), len(values))
 
 
 def kernel_estimate(
@@ -139,10 +138,9 @@ def kernel_estimate(
     which, values = gathered(
         len(x), chunk, seed, about, lambda index, tell: log_densities(x[index], centres, [bandwidth]).T
     )
-    protocol = (
-        f"Gaussian kernels on {samples:,} samples, {drawn}, bandwidth {bandwidth:.3g} chosen on "
-        f"{len(validation):,} validation images; binarisation: {binarised}; seed {seed}"
-    )
+    kernels = f"Gaussian kernels on {samples:,} samples, {drawn}"
+    chosen = f"bandwidth {bandwidth:.3g} chosen on {len(validation):,} validation images"
+    protocol = f"{kernels}, {chosen}; binarisation: {binarised}; seed {seed}"
     return Estimate("kde", values[:, 0], which, len(x), protocol)
 
 
