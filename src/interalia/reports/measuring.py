@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -60,34 +61,35 @@ def evaluate(
     Raises:
         UserError: what `interalia.metrics.evaluate` raises.
     """
-    folder = home(trained)
+    folder, game = home(trained), trained.game
     dataset = dataset_of(trained)
-    evidence = Evidence(
-        trained.game,
-        dataset,
-        split,
-        count=count,
-        seed=seed,
-        extractor=extractor_for(dataset, device=str(tasks.device_of(trained.game)), kind=features),
-        untrained=lambda: untrained(trained, dataset),
-    )
-    sizes = {part: len(getattr(dataset, part)) for part in ("train", "validation", "test")}
+    extractor = extractor_for(dataset, device=str(tasks.device_of(game)), kind=features)
+    baseline = functools.partial(untrained, trained, dataset)
+    evidence = Evidence(game, dataset, split, count=count, seed=seed, extractor=extractor, untrained=baseline)
     found = {
         "measures": [dataclasses.asdict(one) for one in measure(evidence, names)],
-        "split": split,
-        "seeds": {"training": trained.run.seed, "evaluation": seed},
-        "step": trained.step,
-        "weights": weights,
         "training": length_of(trained),
-        "data": {"name": dataset.name, "about": dataset.about, "shape": list(dataset.shape), **sizes},
-        **provenance(),
+        **circumstances(trained, dataset, split, seed, weights),
     }
+    found["data"] |= {part: len(getattr(dataset, part)) for part in ("train", "validation", "test")}
     if names is not None:
         found["measures"] = beside_former(folder, found)
     write_json(folder.results, found)
     with writing(folder.table) as file:
         file.write(markdown(trained.run, found))
     return found
+
+
+def circumstances(trained: Trained, dataset: Dataset, split: str, seed: int, weights: str) -> dict[str, Any]:
+    """Of which weights and of which data numbers are, and what they were made with."""
+    return {
+        "split": split,
+        "seeds": {"training": trained.run.seed, "evaluation": seed},
+        "step": trained.step,
+        "weights": weights,
+        "data": {"name": dataset.name, "about": dataset.about, "shape": list(dataset.shape)},
+        **provenance(),
+    }
 
 
 def length_of(trained: Trained) -> dict[str, Any]:
@@ -168,14 +170,9 @@ def likelihood(
     found = {
         "estimates": [estimated(one) for one in estimates],
         "interrupted": interrupted,
-        "split": split,
         "images": {"measured": len(x), "split": len(getattr(dataset, split))},
         "binarisation": binarised,
-        "seeds": {"training": trained.run.seed, "evaluation": seed},
-        "step": trained.step,
-        "weights": weights,
-        "data": {"name": dataset.name, "about": dataset.about, "shape": list(dataset.shape)},
-        **provenance(),
+        **circumstances(trained, dataset, split, seed, weights),
     }
     write_json(folder.likelihood, found)
     with writing(folder.likelihood_table) as file:

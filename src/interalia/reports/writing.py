@@ -6,14 +6,13 @@ The page is a single file: pictures and style are inside it, it asks nothing of 
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from interalia.disk import read_json, writing
 from interalia.errors import UserError
 from interalia.reports.rendering import render
-from interalia.reports.words import facts_of
+from interalia.reports.words import Json, facts_of
 from interalia.runs import formats
 from interalia.runs.folder import Folder
 from interalia.runs.log import read
@@ -30,9 +29,8 @@ def write(folder: Path) -> Path:
     """
     home = Folder(folder)
     run = _read(home.description, "train anew")
-    if run is None:
+    if not run:
         home.run()  # the error for a folder that is not a run's
-        raise AssertionError("a run without a description")
     run = formats.upgraded(run, home.description)
     results = _read(home.results, f"interalia evaluate {shlex.quote(str(folder))} writes it anew")
     likelihood = _read(home.likelihood, f"interalia likelihood {shlex.quote(str(folder))} writes it anew")
@@ -43,8 +41,8 @@ def write(folder: Path) -> Path:
     return home.report
 
 
-def _read(path: Path, remedy: str) -> dict[str, Any] | None:
-    """The JSON object in a file, None if there is no such file.
+def _read(path: Path, remedy: str) -> Json:
+    """The JSON object in a file, an empty one if there is no such file.
 
     Raises:
         UserError: the file cannot be read or is damaged.
@@ -52,12 +50,12 @@ def _read(path: Path, remedy: str) -> dict[str, Any] | None:
     try:
         return read_json(path)
     except (FileNotFoundError, NotADirectoryError):
-        return None
+        return {}
     except (OSError, ValueError) as error:
         raise UserError(f"{path} is damaged or cannot be read ({error}); {remedy}.") from None
 
 
-def _draw(home: Folder, run: Mapping[str, Any], log: Sequence[Mapping[str, Any]]) -> None:
+def _draw(home: Folder, run: Json, log: Sequence[Json]) -> None:
     """Draws the curves of what the log holds, and with a sigmoid only where the run's divergence gives it a meaning."""
     from interalia.reports import plots
 
