@@ -24,7 +24,7 @@ from interalia.games.game import part
 from interalia.games.variational import Variational
 from interalia.reports import plots
 from interalia.reports.rendering import PROGRESS
-from interalia.reports.words import ESTIMATES, can, facts_of
+from interalia.reports.words import can, facts_of, texts
 from interalia.runs import recipes
 from interalia.runs.folder import ABOUT_GAME
 
@@ -209,6 +209,16 @@ def test_the_plane_shows_what_is_given(tmp_path: Path) -> None:
     plots.plane(draw((9, 2)), np.full((9, 2), np.nan), tmp_path / "line.png", latents=draw((9, 1)))
 
 
+def test_each_point_outside_of_the_plane_is_counted_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    figures: list[Any] = []
+    write = plots._write
+    monkeypatch.setattr(plots, "_write", lambda figure, path: figures.append(figure) or write(figure, path))
+    real = np.array([[-1.0, -1.0], [1.0, 1.0]])  # the plane reaches to 1.25 on either side
+    samples = np.array([[0.0, 0.0], [1.2, -1.2], [1.3, 0.0], [np.inf, 0.0], [np.nan, np.nan]])
+    plots.plane(real, samples, tmp_path / "plane.png")
+    assert figures[0].axes[0].get_title() == "data and samples (3 of 5 outside)"
+
+
 def test_many_bands_can_be_told_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     figures: list[Any] = []
     write = plots._write
@@ -320,7 +330,7 @@ def test_words_say_what_every_game_does_and_which_have_no_critic() -> None:
 def test_words_tell_the_estimate_that_is_the_nearest_to_the_likelihood() -> None:
     from interalia.metrics.likelihood import REGISTRY
 
-    assert set(ESTIMATES) == set(REGISTRY)
+    assert set(texts("estimates")) == set(REGISTRY)
     vae = {**RUN, "game": "vae(likelihood='bernoulli')"}
     told = reports.summary(vae, RESULTS, LOG, LIKELIHOOD)[-1]
     assert told == (

@@ -10,9 +10,9 @@ _HOMES = {  # imported at their first use: a page needs no torch
     "drawing": ["make", "page"],
     "measuring": ["evaluate", "likelihood"],
     "origin": ["provenance"],
+    "rendering": ["write"],
     "tables": ["bars", "show", "show_likelihood"],
     "words": ["summary"],
-    "writing": ["write"],
 }
 
 __all__ = [name for names in _HOMES.values() for name in names]

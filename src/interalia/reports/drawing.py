@@ -10,7 +10,7 @@ from interalia import tasks
 from interalia.conditionals import StandardNormal, Uniform
 from interalia.errors import UserError
 from interalia.games.capabilities import Generates, HasCodes, HasLevels, Infers
-from interalia.reports import measuring, plots, showing, writing
+from interalia.reports import measuring, plots, rendering, showing
 from interalia.reports.data import conditions, dataset_of, held_out, home
 from interalia.tasks import verbs
 
@@ -21,10 +21,8 @@ if TYPE_CHECKING:
 
 PAIRS = 8  # interpolations on the page
 EDITS = 8  # images whose edits are on the page
-PLANE = 20  # places along each dimension of a plane of z
 MOST = 12  # edits of each
 CYCLES = 20  # translations on the page, each way
-STEPS = 9
 POINTS = 2500  # of a plane
 
 
@@ -41,7 +39,7 @@ def page(trained: Trained) -> Path:
         draw(trained, dataset_of(trained))
     except UserError as error:  # the data may be gone; the page still tells what the folder holds
         print(f"{error} The figures are left as they are.", file=sys.stderr)
-    return writing.write(folder.path)
+    return rendering.write(folder.path)
 
 
 def draw(trained: Trained, dataset: Dataset) -> None:
@@ -67,7 +65,7 @@ def draw_images(game: Game, dataset: Dataset, figures: Path) -> None:
     by_label = game.data.condition > 0 and not game.data.attributes
     shown = {"samples": verbs.generate(game, None if by_label else 100)}
     if game.prior.size == 2 and isinstance(game.prior, StandardNormal | Uniform):
-        shown["manifold"] = verbs.manifold(game, PLANE)
+        shown["manifold"] = verbs.manifold(game)
     if isinstance(game, Infers):
         x, y = held_out(dataset, 40), conditions(game, dataset, 40)
         shown["reconstructions"] = verbs.reconstruct(game, x, y)
@@ -79,8 +77,8 @@ def draw_images(game: Game, dataset: Dataset, figures: Path) -> None:
         count = min(PAIRS, len(dataset.test) // 2)
         ends, y = held_out(dataset, 2 * count, seed=1), conditions(game, dataset, 2 * count, seed=1)
         if count:
-            shown["interpolations"] = verbs.interpolate(game, ends, y, STEPS)
-            shown["interpolations_spherical"] = verbs.interpolate(game, ends, y, STEPS, "spherical")
+            shown["interpolations"] = verbs.interpolate(game, ends, y)
+            shown["interpolations_spherical"] = verbs.interpolate(game, ends, y, how="spherical")
     drawn = {name: one.figure for name, one in shown.items()}
     if isinstance(game, HasCodes):
         drawn |= {f"traversal_{code}": part for code, part in verbs.traverse(game).parts.items()}

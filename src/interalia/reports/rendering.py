@@ -1,28 +1,86 @@
-"""The page itself: one file of HTML with its pictures and its style inside."""
+"""A run's folder -> one page that says what was run, on what, how long, and how good it is.
+
+The page is a single file of HTML: pictures and style are inside it, it asks nothing of the network and runs no script.
+"""
 
 from __future__ import annotations
 
+import base64
 import dataclasses
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
+from pathlib import Path
 from string import Template
 from typing import Any
 
+from interalia.disk import read_json, writing
+from interalia.errors import UserError
 from interalia.metrics import REGISTRY
 from interalia.metrics.entries import as_number
-from interalia.reports import words
+from interalia.reports import plots, words
 from interalia.reports.commands import commands
-from interalia.reports.figures import figures, image, pictures
 from interalia.reports.words import Json
-from interalia.runs import FREE, Run, recipes
+from interalia.runs import FREE, Run, formats, recipes
 from interalia.runs.folder import ABOUT_GAME, Folder
+from interalia.runs.log import read
 
 # of a run's fields those that make no recipe, beside FREE ones
 INCIDENTAL = ("generator", "precision", "seed", "best")
 NATS, GAP = "nats ± standard error", "gap of the check"
 # of the columns of tables that are not plain text
 COLUMNS = {**dict.fromkeys(("value", NATS, "acceptance", GAP), " class=number"), "protocol": " class=fine"}
+# drawn, at plots' DPI, and not to be pixelated
+LINES = ("curves.png", "measures.png", "plane.png", "plane_to_a.png", "plane_to_b.png")
 PROGRESS = 6  # pictures taken during training that the page shows at most
+
+
+def write(folder: Path) -> Path:
+    """Makes ``report.html`` in a run's folder, from whatever is there already: description, log, results,
+    likelihood, figures.
+
+    The curves are drawn anew from the log.
+
+    Raises:
+        UserError: this is no run's folder, a file in it is damaged, or the page cannot be written.
+    """
+    home = Folder(folder)
+    run = _read(home.description, "train anew")
+    if not run:
+        home.run()  # the error for a folder that is not a run's
+    run = formats.upgraded(run, home.description)
+    results = _read(home.results, f"interalia evaluate {shlex.quote(str(folder))} writes it anew")
+    likelihood = _read(home.likelihood, f"interalia likelihood {shlex.quote(str(folder))} writes it anew")
+    log = read(home)
+    _draw(home, run, log)
+    with writing(home.report) as file:
+        file.write(render(home, run, results, log, likelihood))
+    return home.report
+
+
+def _read(path: Path, remedy: str) -> Json:
+    """The JSON object in a file, an empty one if there is no such file.
+
+    Raises:
+        UserError: the file cannot be read or is damaged.
+    """
+    try:
+        return read_json(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} is damaged or cannot be read ({error}); {remedy}.") from None
+
+
+def _draw(home: Folder, run: Json, log: Sequence[Json]) -> None:
+    """Draws the curves of what the log holds, and with a sigmoid only where the run's divergence gives it a meaning."""
+    keys = {key.partition("/")[0] for line in log for key in line}
+    if "losses" in keys:
+        plots.curves(log, home.figures / "curves.png", bool(words.facts_of(run)["log_odds"]))
+    if "measures" in keys:
+        plots.measures(log, home.figures / "measures.png")
+    if "health" in keys:
+        plots.strip(log, home.figures / "health.png")
 
 
 def render(home: Folder, run: Json, results: Json, log: Sequence[Json], likelihood: Json) -> str:
@@ -36,7 +94,7 @@ def render(home: Folder, run: Json, results: Json, log: Sequence[Json], likeliho
         _tiles(results, log, likelihood),
         "</header>",
         _section("In short", "".join(f"<p>{escape(sentence)}</p>" for sentence in sentences)),
-        _section("Pictures", pictures(home, run)),
+        _section("Pictures", _pictures(home, run)),
         _measures(results),
         _likelihood(likelihood),
         _section("The training", _training(home, run)),
@@ -77,17 +135,43 @@ def _tiles(results: Json, log: Sequence[Json], likelihood: Json) -> str:
     return f"<ul class=tiles>{listed}</ul>" if listed else ""
 
 
+def _figures(home: Folder, section: str, **said: str) -> str:
+    """The figures of a section of the page that there are, with what is `said` filled into their words."""
+    shown = ""
+    for pattern, about in words.texts(section).items():
+        for path in sorted(home.figures.glob(pattern), key=lambda path: (len(path.name), path.name)):
+            title = about["title"].format(**said).replace("*", path.stem.partition("_")[2])
+            caption = about["caption"].format(**said)
+            shown += f"<figure><h3>{escape(title)}</h3>{_image(path, f'{title}. {caption}')}"
+            shown += f"<figcaption>{escape(caption)}</figcaption></figure>"
+    return shown
+
+
+def _pictures(home: Folder, run: Json) -> str:
+    shown, known = _figures(home, "pictures"), words.facts_of(run)["can"]
+    if not shown:
+        return "<p>There are none yet.</p>"
+    lacking = known is not None and not {"Infers", "Translates"} & set(known)
+    note = "<p>This game has no encoder, so there are no reconstructions or interpolations.</p>" if lacking else ""
+    return note + shown
+
+
+def _image(path: Path, alt: str, kind: str = "pixels") -> str:
+    content = path.read_bytes()
+    width = ""
+    if path.name in LINES:
+        kind = "lines"
+        width = f' width="{round(int.from_bytes(content[16:20], "big") * 96 / plots.DPI)}"'  # where PNG keeps the width
+    source = f"data:image/png;base64,{base64.b64encode(content).decode()}"
+    return f'<img class="{kind}"{width} alt="{escape(alt)}" src="{source}">'
+
+
 def _measures(results: Json) -> str:
-    rows = [
-        (
-            measure["name"].replace("_", " "),
-            f"{as_number(measure.get('value'))} {measure.get('unit') or ''}".strip(),
-            measure.get("better") or "neither",
-            measure.get("about") or "",
-            measure.get("protocol") or "",
-        )
-        for measure in words.measures_in(results)
-    ]
+    rows = []
+    for one in words.measures_in(results):
+        value = f"{as_number(one.get('value'))} {one.get('unit') or ''}".strip()
+        said = (one.get("better") or "neither", one.get("about") or "", one.get("protocol") or "")
+        rows.append((one["name"].replace("_", " "), value, *said))
     heads = ("measure", "value", "better", "what it means", "protocol")
     return _section("Measures", _table(heads, rows, " class=measures"))
 
@@ -105,16 +189,11 @@ def _table(heads: Sequence[str], rows: Iterable[Iterable[Any]], kind: str = "") 
 def _likelihood(likelihood: Json) -> str:
     """The table of the estimates of log p(x)."""
     images = likelihood.get("images")
-    return _section(
-        "Likelihood",
-        _table(
-            ("estimate", NATS, "acceptance", GAP, "protocol"),
-            [(*words.cells(one), one.get("protocol") or "") for one in words.estimates_in(likelihood)],
-        ),
-        of=f"{images['measured']:,} of {images['split']:,} examples of" if images else "examples of",
-        split=likelihood.get("split", "held-out"),
-        binarisation=likelihood.get("binarisation", "none"),
-    )
+    of = f"{images['measured']:,} of {images['split']:,} examples of" if images else "examples of"
+    split, binarisation = likelihood.get("split", "held-out"), likelihood.get("binarisation", "none")
+    rows = [(*words.cells(one), one.get("protocol") or "") for one in words.estimates_in(likelihood)]
+    table = _table(("estimate", NATS, "acceptance", GAP, "protocol"), rows)
+    return _section("Likelihood", table, of=of, split=split, binarisation=binarisation)
 
 
 def _training(home: Folder, run: Json) -> str:
@@ -124,15 +203,10 @@ def _training(home: Folder, run: Json) -> str:
     about = words.facts_of(run)
     alone = not about["critic"] and about["can"] is not None
     kind = "alone" if alone else "against" if about["judged"] else "own"
-    drawn = figures(
-        home,
-        "training",
-        title="The loss" if alone else "Losses and scores",
-        reading=str(about["reading"] or words.texts("reading")[kind].format(judged=about["judged"])),
-        signs="; ".join(
-            f"{name.replace('_', ' ')} is the {sign}" for name, sign in SIGNS.items() if name not in COUNTS
-        ),
-    )
+    title = "The loss" if alone else "Losses and scores"
+    reading = str(about["reading"] or words.texts("reading")[kind].format(judged=about["judged"]))
+    signs = [f"{name.replace('_', ' ')} is the {sign}" for name, sign in SIGNS.items() if name not in COUNTS]
+    drawn = _figures(home, "training", title=title, reading=reading, signs="; ".join(signs))
     made = "Translations" if words.can(run, "Translates") else "Samples"
     taken = sorted((home.figures / "progress").glob("step-*.png"))
     if len(taken) > PROGRESS:
@@ -140,7 +214,7 @@ def _training(home: Folder, run: Json) -> str:
     small = ""
     for path in taken:
         step = "step " + (path.stem.removeprefix("step-").lstrip("0") or "0")
-        small += f"<figure>{image(path, f'{made} at {step}', 'small')}<figcaption>{escape(step)}</figcaption></figure>"
+        small += f"<figure>{_image(path, f'{made} at {step}', 'small')}<figcaption>{escape(step)}</figcaption></figure>"
     return drawn + (small and f"<h3>{made} during the training</h3><div class=progress>{small}</div>")
 
 

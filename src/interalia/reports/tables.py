@@ -23,16 +23,11 @@ def markdown(run: Run, found: Json) -> str:
         length += f" in {training['seconds']:,.0f} s ({training['images_per_second']:,.0f} images/s)"
     rows = [(m["name"], number(m), m["better"] or "", bars(m["protocol"])) for m in found["measures"]]
     brought = [name for name, part in (("the game", run.game), ("the data", run.data)) if part == OWN]
-    return filled(
-        "measures",
-        run,
-        found,
-        markdown_table(("measure", "value", "better", "protocol"), rows),
-        length=length,
-        chosen=", of which nothing was chosen" if found["split"] == "test" else "",
-        how=f"beside {' and '.join(brought)}, given from Python" if brought else "`interalia train FILE.toml`",
-        description="\n".join(line for line in run.dump().splitlines() if not line.startswith("root =")),
-    )
+    table = markdown_table(("measure", "value", "better", "protocol"), rows)
+    chosen = ", of which nothing was chosen" if found["split"] == "test" else ""
+    how = f"beside {' and '.join(brought)}, given from Python" if brought else "`interalia train FILE.toml`"
+    description = "\n".join(line for line in run.dump().splitlines() if not line.startswith("root ="))
+    return filled("measures", run, found, table, length=length, chosen=chosen, how=how, description=description)
 
 
 def likelihood_markdown(run: Run, found: Json) -> str:
@@ -65,18 +60,14 @@ def markdown_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> li
 
 def show(found: dict[str, Any]) -> None:
     """Prints measures as a table."""
-    title = f"{found['data']['name']}, {found['split']} split, step {found['step']:,}"
+    title = texts("titles")["measures"].format_map(found)
     rows = [(m["name"], number(m), m["better"] or "") for m in found["measures"]]
     printed(title, ("measure", "value", "better"), rows)
 
 
 def show_likelihood(found: Json) -> None:
     """Prints estimates as a table, and under it the protocol of each."""
-    images = found["images"]
-    title = (
-        f"log p(x), {found['data']['name']}, {images['measured']:,} of {images['split']:,} images of the "
-        f"{found['split']} split, binarisation: {found['binarisation']}, step {found['step']:,}"
-    )
+    title = texts("titles")["likelihood"].format_map(found)
     headings = ("estimate", "nats ± standard error", "acceptance", "gap of the check, nats")
     console = printed(title, headings, map(cells, found["estimates"]))
     for one in found["estimates"]:
@@ -86,11 +77,10 @@ def show_likelihood(found: Json) -> None:
 def printed(title: str, headings: Sequence[str], rows: Iterable[Sequence[str]]) -> Console:
     """Prints a table without lines, and answers the console that it is on."""
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
 
-    table = Table(title=title, box=None, title_justify="left")
-    for heading in headings:
-        table.add_column(heading, no_wrap=True)
+    columns = (Column(heading, no_wrap=True) for heading in headings)
+    table = Table(*columns, title=title, box=None, title_justify="left")
     for row in rows:
         table.add_row(*row)
     console = Console(highlight=False)

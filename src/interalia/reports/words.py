@@ -15,17 +15,9 @@ from interalia.runs.folder import ABOUT_GAME
 
 Json = Mapping[str, Any]  # what a file of a run says
 
-# the nearest to log p(x) first
-ESTIMATES = {
-    "ais": "annealed importance sampling",
-    "iwae": "the importance-weighted bound",
-    "elbo": "the evidence lower bound",
-    "kde": "kernel densities on samples, which say little in many dimensions",
-}
 # of a game that nothing is known of: made in Python and kept by an older version, or of a package that is not installed
-UNKNOWN: Json = {
-    "title": "", "teaches": "", "judged": "", "reading": "", "critic": False, "can": None, "log_odds": False,
-}  # fmt: skip
+NOTHING = dict.fromkeys(("title", "teaches", "judged", "reading"), "")
+UNKNOWN: Json = {**NOTHING, "critic": False, "can": None, "log_odds": False}
 
 
 @functools.cache
@@ -133,14 +125,12 @@ def _likely(likelihood: Json, log: Sequence[Json]) -> Iterator[str]:
     one = nearest(likelihood)
     if one is None:
         return
-    check = one.get("check")
-    bounds = "on samples of the model, the bounds that enclose the truth"
-    apart = f"; {bounds} are {abs(check['gap']):.2g} nats apart" if check else ""
-    yield (
-        f"A held-out example has a log-likelihood log p(x) of {within(one['value'], one.get('error') or None)} nats on "
-        f"average (higher is better), by {ESTIMATES[one['name']]}, over {counted(one.get('images', 0), 'example')} of the "
-        f"{likelihood.get('split', 'held-out')} split{apart}."
-    )
+    said = texts("sentences")
+    check = said["check"].format(gap=abs(one["check"]["gap"])) if one.get("check") else ""
+    value = within(one["value"], one.get("error") or None)
+    examples = counted(one.get("images", 0), "example")
+    how, split = texts("estimates")[one["name"]], likelihood.get("split", "held-out")
+    yield said["likelihood"].format(value=value, how=how, examples=examples, split=split, check=check)
     at, reached = likelihood.get("step"), newest(log).get("step", 0)
     if at and reached > at:
         yield f"This is older than the run, which has come to step {reached:,} since {at:,}; estimate it again."
@@ -153,7 +143,7 @@ def estimates_in(likelihood: Json) -> list[Json]:
 def nearest(likelihood: Json) -> Json | None:
     """Of the estimates that were taken, the one that is the nearest to log p(x), or None."""
     taken = {one.get("name"): one for one in estimates_in(likelihood) if isinstance(one.get("value"), int | float)}
-    return next((taken[name] for name in ESTIMATES if name in taken), None)
+    return next((taken[name] for name in texts("estimates") if name in taken), None)
 
 
 def cells(one: Json) -> list[str]:
