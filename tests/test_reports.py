@@ -24,7 +24,8 @@ from interalia.games.game import part
 from interalia.games.variational import Variational
 from interalia.reports import plots
 from interalia.reports.rendering import PROGRESS
-from interalia.reports.words import ESTIMATES, can, facts_of
+from interalia.reports.tables import likelihood_markdown
+from interalia.reports.words import can, facts_of, texts
 from interalia.runs import recipes
 from interalia.runs.folder import ABOUT_GAME
 
@@ -209,6 +210,16 @@ def test_the_plane_shows_what_is_given(tmp_path: Path) -> None:
     plots.plane(draw((9, 2)), np.full((9, 2), np.nan), tmp_path / "line.png", latents=draw((9, 1)))
 
 
+def test_each_point_outside_of_the_plane_is_counted_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    figures: list[Any] = []
+    write = plots._write
+    monkeypatch.setattr(plots, "_write", lambda figure, path: figures.append(figure) or write(figure, path))
+    real = np.array([[-1.0, -1.0], [1.0, 1.0]])  # the plane reaches to 1.25 on either side
+    samples = np.array([[0.0, 0.0], [1.2, -1.2], [1.3, 0.0], [np.inf, 0.0], [np.nan, np.nan]])
+    plots.plane(real, samples, tmp_path / "plane.png")
+    assert figures[0].axes[0].get_title() == "data and samples (3 of 5 outside)"
+
+
 def test_many_bands_can_be_told_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     figures: list[Any] = []
     write = plots._write
@@ -320,7 +331,7 @@ def test_words_say_what_every_game_does_and_which_have_no_critic() -> None:
 def test_words_tell_the_estimate_that_is_the_nearest_to_the_likelihood() -> None:
     from interalia.metrics.likelihood import REGISTRY
 
-    assert set(ESTIMATES) == set(REGISTRY)
+    assert set(texts("estimates")) == set(REGISTRY)
     vae = {**RUN, "game": "vae(likelihood='bernoulli')"}
     told = reports.summary(vae, RESULTS, LOG, LIKELIHOOD)[-1]
     assert told == (
@@ -416,6 +427,40 @@ def test_words_of_points_and_of_what_is_not_finite() -> None:
     assert "These came out without a finite value: reverse kl, recall." in text
 
 
+# tables
+
+
+def test_the_likelihood_in_markdown_and_printed_says_all_that_is_needed_to_judge_it(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    found = {
+        **LIKELIHOOD, "interrupted": True, "weights": "last", "seeds": {"training": 3, "evaluation": 4},
+        "data": {"name": "digits", "about": "Handwritten digits."}, "versions": {"torch": "2.13.0"}, "commit": "0123abc",
+        "machine": "a machine", "date": "2026-01-02",
+    }  # fmt: skip
+    assert likelihood_markdown(recipes.ali_digits(name="mine"), found).splitlines() == [
+        "# mine: log p(x)",
+        "",
+        "Handwritten digits. 60 of 10,000 images of the test split; binarisation: fixed. Interrupted: the protocol says how "
+        "many images each number is of.",
+        "",
+        "| estimate | nats, mean ± standard error over images | acceptance | gap of the bidirectional check, nats | "
+        "protocol |",
+        "|---|---|---|---|---|",
+        "| elbo | -101.25 ± 1.50 |  |  | E. |",
+        "| ais | -98.75 | 0.62 | 0.125 ± 0.062 | A. |",
+        "",
+        "- Weights: the last, of step 3,000. Seeds: training 3, evaluation 4.",
+        "- Machine: a machine. Versions: torch 2.13.0.",
+        "- Commit: 0123abc. Date: 2026-01-02.",
+    ]
+    reports.show_likelihood(found)
+    printed = " ".join(capsys.readouterr().out.split())
+    assert printed.startswith(
+        "log p(x), digits, 60 of 10,000 images of the test split, binarisation: fixed, step 3,000"
+    )
+
+
 # the page
 
 
@@ -484,6 +529,7 @@ def test_the_page_is_whole_and_asks_nothing_of_the_network(tmp_path: Path) -> No
     for sentence in reports.summary(RUN, RESULTS, LOG):
         assert sentence in page.text
     assert "(untrained encoder: 90.0%)" in page.text
+    assert "Numbers can be compared with others only where the protocol is the same." in page.text
     for path in ("psnr16.4 dBhigherB.P.", "0123abc", "2.13.0", "r1(gamma=0.5)", "critic = 0.0001", "step 500"):
         assert path in page.text
     assert f"interalia train --resume {home} --steps 6000" in page.text
@@ -536,6 +582,7 @@ def test_the_page_shows_the_tuned_and_the_published_recipe_where_there_are_two(t
     run = dataclasses.asdict(recipes.ali_cifar10(name="mine", batch=64))
     text = Page(reports.write(folder(tmp_path / "ali", run=run)).read_text(encoding="utf-8")).text
     assert "Beside the published recipe" in text
+    assert "which is the paper's. Each trains by its name: interalia train ali-cifar10-paper." in text
     assert "this runali-cifar10ali-cifar10-paper" in text
     assert "batch64128100" in text
     assert "length100 epochs100 epochs6,475 epochs" in text

@@ -12,13 +12,10 @@ import torch
 from interalia.data import fingerprints
 from interalia.data.store import as_tensor
 from interalia.errors import UserError
-from interalia.games import feeds
+from interalia.games import Game, feeds
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from interalia.data.dataset import Dataset
-    from interalia.games import Game
     from interalia.runs.folder import Folder
     from interalia.runs.loading import Trained
 
@@ -58,18 +55,18 @@ def warn(sentence: str) -> None:
     print(sentence, file=sys.stderr)
 
 
-def held_out(dataset: Dataset, count: int, seed: int = 0) -> Tensor:
+def held_out(dataset: Dataset, count: int, seed: int = 0) -> torch.Tensor:
     """`count` members of the test split, drawn by seed, shape (count, *shape)."""
     return as_tensor(dataset.test.x[dataset.test.rows(count, seed)])
 
 
-def conditions(game: Game, dataset: Dataset, count: int, seed: int = 0) -> Tensor | None:
+def conditions(game: Game, dataset: Dataset, count: int, seed: int = 0) -> torch.Tensor | None:
     """What a conditional game is told of the members that `held_out` draws; None for a game that is told nothing."""
     y = feeds.conditions(game.data, dataset, "test")
     return None if y is None else torch.from_numpy(y[dataset.test.rows(count, seed)])
 
 
-def observed(dataset: Dataset, split: str, count: int | None, seed: int) -> tuple[Tensor, str]:
+def observed(dataset: Dataset, split: str, count: int | None, seed: int) -> tuple[torch.Tensor, str]:
     """Images of a split, all or `count` drawn by the seed, and by which rule they are binarised."""
     part = getattr(dataset, split)
     if not len(part):

@@ -6,11 +6,11 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from interalia import reports, tasks
+from interalia import tasks
 from interalia.conditionals import StandardNormal, Uniform
 from interalia.errors import UserError
 from interalia.games.capabilities import Generates, HasCodes, HasLevels, Infers
-from interalia.reports import plots, showing
+from interalia.reports import measuring, plots, rendering, showing
 from interalia.reports.data import conditions, dataset_of, held_out, home
 from interalia.tasks import verbs
 
@@ -21,11 +21,15 @@ if TYPE_CHECKING:
 
 PAIRS = 8  # interpolations on the page
 EDITS = 8  # images whose edits are on the page
-PLANE = 20  # places along each dimension of a plane of z
 MOST = 12  # edits of each
 CYCLES = 20  # translations on the page, each way
-STEPS = 9
 POINTS = 2500  # of a plane
+
+
+def make(trained: Trained) -> Path:
+    """Figures, measures on the test split, and the page; answers the page's path."""
+    measuring.evaluate(trained)
+    return page(trained)
 
 
 def page(trained: Trained) -> Path:
@@ -35,37 +39,34 @@ def page(trained: Trained) -> Path:
         draw(trained, dataset_of(trained))
     except UserError as error:  # the data may be gone; the page still tells what the folder holds
         print(f"{error} The figures are left as they are.", file=sys.stderr)
-    return reports.write(folder.path)
+    return rendering.write(folder.path)
 
 
 def draw(trained: Trained, dataset: Dataset) -> None:
     """The figures of a run, from the test split where originals are shown."""
     game, figures = trained.game, home(trained).figures
-    infers = isinstance(game, Infers)
     if game.data.other is not None:
         draw_translations(game, dataset, figures)
-        return
-    if not isinstance(game, Generates):
-        return
-    if not dataset.is_image:
-        if dataset.shape == (2,):
-            real, y = held_out(dataset, POINTS), conditions(game, dataset, POINTS)
-            plots.plane(
-                real.numpy(),
-                tasks.generate(game, len(real), y=y, how="sample").numpy(),  # as they are held against the data
-                figures / "plane.png",
-                means=None if dataset.mixture is None else dataset.mixture.means,
-                latents=tasks.encode(game, real, how="sample", y=y).numpy()
-                if infers and trained.run.latent == 2
-                else None,
-                reconstructions=tasks.reconstruct(game, real, y=y).numpy() if infers else None,
-            )
-        return
+    elif dataset.is_image and isinstance(game, Generates):
+        draw_images(game, dataset, figures)
+    elif dataset.shape == (2,) and isinstance(game, Generates):
+        infers = isinstance(game, Infers)
+        real, y = held_out(dataset, POINTS), conditions(game, dataset, POINTS)
+        made = tasks.generate(game, len(real), y=y, how="sample")  # as they are held against the data
+        means = None if dataset.mixture is None else dataset.mixture.means
+        z = tasks.encode(game, real, how="sample", y=y) if infers and trained.run.latent == 2 else None
+        again = tasks.reconstruct(game, real, y=y) if infers else None
+        plots.plane(real, made, figures / "plane.png", means, z, again)
+
+
+def draw_images(game: Game, dataset: Dataset, figures: Path) -> None:
+    """Samples, and what the game can show beside them."""
+    assert isinstance(game, Generates)
     by_label = game.data.condition > 0 and not game.data.attributes
     shown = {"samples": verbs.generate(game, None if by_label else 100)}
     if game.prior.size == 2 and isinstance(game.prior, StandardNormal | Uniform):
-        shown["manifold"] = verbs.manifold(game, PLANE)
-    if infers:
+        shown["manifold"] = verbs.manifold(game)
+    if isinstance(game, Infers):
         x, y = held_out(dataset, 40), conditions(game, dataset, 40)
         shown["reconstructions"] = verbs.reconstruct(game, x, y)
         if isinstance(game, HasLevels):
@@ -76,8 +77,8 @@ def draw(trained: Trained, dataset: Dataset) -> None:
         count = min(PAIRS, len(dataset.test) // 2)
         ends, y = held_out(dataset, 2 * count, seed=1), conditions(game, dataset, 2 * count, seed=1)
         if count:
-            shown["interpolations"] = verbs.interpolate(game, ends, y, STEPS)
-            shown["interpolations_spherical"] = verbs.interpolate(game, ends, y, STEPS, "spherical")
+            shown["interpolations"] = verbs.interpolate(game, ends, y)
+            shown["interpolations_spherical"] = verbs.interpolate(game, ends, y, how="spherical")
     drawn = {name: one.figure for name, one in shown.items()}
     if isinstance(game, HasCodes):
         drawn |= {f"traversal_{code}": part for code, part in verbs.traverse(game).parts.items()}
@@ -90,13 +91,11 @@ def draw_translations(game: Game, dataset: Dataset, figures: Path) -> None:
     """Held-out images of each domain, what the game makes of them, and what it makes of that in turn."""
     assert dataset.other is not None
     count = CYCLES if dataset.is_image else POINTS
-    held = {"a": held_out(dataset, count), "b": held_out(dataset.other, count)}
-    for source, to in (("a", "b"), ("b", "a")):
-        x = held[source]
-        fake = tasks.translate(game, x, to=to)  # type: ignore[arg-type]
-        back = tasks.translate(game, fake, to=source)  # type: ignore[arg-type]
-        if dataset.is_image:
-            truth = held[to].numpy() if dataset.paired else None
-            plots.cycles(x.numpy(), fake.numpy(), back.numpy(), figures / f"to_{to}.png", truth)
+    a, b = held_out(dataset, count), held_out(dataset.other, count)
+    for to, x, truths in (("b", a, b), ("a", b, a)):
+        found = verbs.translate(game, x, to)  # type: ignore[arg-type]
+        if found.figure is not None:
+            known = truths if dataset.paired else None
+            plots.cycles(**found.figure.arguments, truths=known, path=figures / f"to_{to}.png")
         elif dataset.shape == (2,):
-            plots.plane(held[to].numpy(), fake.numpy(), figures / f"plane_to_{to}.png")
+            plots.plane(truths, found.arrays["translation"], figures / f"plane_to_{to}.png")

@@ -3,33 +3,30 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
 import torch
 
 from interalia import metrics, tasks
 from interalia.disk import read_json, write_json, writing
 from interalia.errors import UserError, unknown
-from interalia.games import feeds
+from interalia.games import Game, feeds
 from interalia.games.capabilities import Generates, Infers
 from interalia.metrics.evaluation import measure
 from interalia.metrics.evidence import Evidence
 from interalia.metrics.extractors import extractor_for
+from interalia.metrics.likelihood import REGISTRY, Estimate, Sandwich
 from interalia.reports.data import dataset_of, home, observed
 from interalia.reports.origin import provenance
 from interalia.reports.tables import likelihood_markdown, markdown
 from interalia.runs import OWN, building, log
-from interalia.runs.folder import own_generator
+from interalia.runs.folder import Folder, own_generator
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from interalia.data.dataset import Dataset
-    from interalia.games import Game
-    from interalia.metrics.likelihood import Estimate
-    from interalia.runs.folder import Folder
     from interalia.runs.loading import Trained
 
 Kind = Literal["auto", "classifier", "random", "inception"]  # whose features distances are computed in
@@ -60,34 +57,35 @@ def evaluate(
     Raises:
         UserError: what `interalia.metrics.evaluate` raises.
     """
-    folder = home(trained)
+    folder, game = home(trained), trained.game
     dataset = dataset_of(trained)
-    evidence = Evidence(
-        trained.game,
-        dataset,
-        split,
-        count=count,
-        seed=seed,
-        extractor=extractor_for(dataset, device=str(tasks.device_of(trained.game)), kind=features),
-        untrained=lambda: untrained(trained, dataset),
-    )
-    sizes = {part: len(getattr(dataset, part)) for part in ("train", "validation", "test")}
+    extractor = extractor_for(dataset, device=str(tasks.device_of(game)), kind=features)
+    baseline = functools.partial(untrained, trained, dataset)
+    evidence = Evidence(game, dataset, split, count=count, seed=seed, extractor=extractor, untrained=baseline)
     found = {
         "measures": [dataclasses.asdict(one) for one in measure(evidence, names)],
-        "split": split,
-        "seeds": {"training": trained.run.seed, "evaluation": seed},
-        "step": trained.step,
-        "weights": weights,
         "training": length_of(trained),
-        "data": {"name": dataset.name, "about": dataset.about, "shape": list(dataset.shape), **sizes},
-        **provenance(),
+        **circumstances(trained, dataset, split, seed, weights),
     }
+    found["data"] |= {part: len(getattr(dataset, part)) for part in ("train", "validation", "test")}
     if names is not None:
         found["measures"] = beside_former(folder, found)
     write_json(folder.results, found)
     with writing(folder.table) as file:
         file.write(markdown(trained.run, found))
     return found
+
+
+def circumstances(trained: Trained, dataset: Dataset, split: str, seed: int, weights: str) -> dict[str, Any]:
+    """Of which weights and of which data numbers are, and what they were made with."""
+    return {
+        "split": split,
+        "seeds": {"training": trained.run.seed, "evaluation": seed},
+        "step": trained.step,
+        "weights": weights,
+        "data": {"name": dataset.name, "about": dataset.about, "shape": list(dataset.shape)},
+        **provenance(),
+    }
 
 
 def length_of(trained: Trained) -> dict[str, Any]:
@@ -168,14 +166,9 @@ def likelihood(
     found = {
         "estimates": [estimated(one) for one in estimates],
         "interrupted": interrupted,
-        "split": split,
         "images": {"measured": len(x), "split": len(getattr(dataset, split))},
         "binarisation": binarised,
-        "seeds": {"training": trained.run.seed, "evaluation": seed},
-        "step": trained.step,
-        "weights": weights,
-        "data": {"name": dataset.name, "about": dataset.about, "shape": list(dataset.shape)},
-        **provenance(),
+        **circumstances(trained, dataset, split, seed, weights),
     }
     write_json(folder.likelihood, found)
     with writing(folder.likelihood_table) as file:
@@ -184,7 +177,7 @@ def likelihood(
 
 
 def estimates_of(
-    game: Game, x: Tensor, settings: Mapping[str, Mapping[str, Any]], seed: int, binarised: str
+    game: Game, x: torch.Tensor, settings: Mapping[str, Mapping[str, Any]], seed: int, binarised: str
 ) -> tuple[list[Estimate], bool]:
     """The estimates of these settings, and whether they were interrupted: then the last may be of some images alone, or lack
     its check, and those after it are not there.
@@ -192,8 +185,6 @@ def estimates_of(
     Raises:
         KeyboardInterrupt: nothing is done yet.
     """
-    from interalia.metrics.likelihood import REGISTRY
-
     found: list[Estimate] = []
     for name, given in settings.items():
         try:
@@ -214,8 +205,6 @@ def settings_of(how: Sequence[str], given: Mapping[str, Any]) -> dict[str, dict[
     Raises:
         UserError: no estimate, or one that there is not, or a setting that none of them has.
     """
-    from interalia.metrics.likelihood import REGISTRY
-
     for name in how:
         if name not in REGISTRY:
             raise unknown("estimate", name, REGISTRY)
@@ -237,27 +226,16 @@ def estimated(one: Estimate) -> dict[str, Any]:
     """An estimate as it is written."""
     check = one.check and {
         "gap": one.check.gap,
-        "error": finite(one.check.error),
+        **extent(one.check, one.check.lower),
         "lower": float(one.check.lower.mean()),
         "upper": float(one.check.upper.mean()),
-        "acceptance": one.check.acceptance,
-        "images": len(one.check.lower),
-        "of": one.check.images,
         "protocol": one.check.protocol,
     }
-    return {
-        "name": one.name,
-        "value": one.mean,
-        "error": finite(one.error),
-        "unit": "nats",
-        "images": len(one.values),
-        "of": one.images,
-        "acceptance": one.acceptance,
-        "check": check,
-        "protocol": one.words,
-    }
+    values = {"name": one.name, "value": one.mean, "unit": "nats", **extent(one, one.values)}
+    return {**values, "check": check, "protocol": one.words}
 
 
-def finite(value: float) -> float | None:
-    """The value, or None where it is none, such as the standard error of one image."""
-    return value if np.isfinite(value) else None
+def extent(one: Estimate | Sandwich, values: torch.Tensor) -> dict[str, Any]:
+    """Of how many images numbers are, and how sure; a standard error of one image is None."""
+    error = one.error if math.isfinite(one.error) else None
+    return {"error": error, "images": len(values), "of": one.images, "acceptance": one.acceptance}

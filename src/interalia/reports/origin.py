@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import os
 import platform
+import re
 import subprocess
 from collections.abc import Mapping
 from importlib import metadata
@@ -36,25 +37,20 @@ def commit() -> str | None:
     tree = Path(__file__).resolve().parents[3]
     if not (tree / ".git").exists():
         return None
+    asked = (("rev-parse", "--short=12", "HEAD"), ("status", "--porcelain", "src"))
     try:
-        head = subprocess.run(["git", "rev-parse", "--short=12", "HEAD"], cwd=tree, capture_output=True, text=True)
-        changes = subprocess.run(["git", "status", "--porcelain", "src"], cwd=tree, capture_output=True, text=True)
-    except OSError:
+        said = [subprocess.run(["git", *one], cwd=tree, capture_output=True, text=True, check=True) for one in asked]
+    except (OSError, subprocess.CalledProcessError):
         return None
-    if head.returncode:
-        return None
-    return head.stdout.strip() + (" with local changes" if changes.stdout.strip() else "")
+    head, changes = (one.stdout.strip() for one in said)
+    return head + (" with local changes" if changes else "")
 
 
 def machine() -> str:
     """The machine in words: processor, cores, memory format, accelerator."""
-    name = platform.processor() or platform.machine()
     info = Path("/proc/cpuinfo")
-    if info.exists():
-        names = [
-            line.split(":", 1)[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")
-        ]
-        name = names[0] if names else name
+    known = re.search(r"^model name\s*:(.*)", info.read_text(), re.MULTILINE) if info.exists() else None
+    name = known[1].strip() if known else platform.processor() or platform.machine()
     words = f"{name}, {os.cpu_count()} cores, {torch.get_num_threads()} thread(s), {torch.backends.cpu.get_cpu_capability()}"
     if torch.cpu._is_amx_tile_supported():  # type: ignore[no-untyped-call]
         words += " with AMX"  # which multiplies bf16 several times faster

@@ -82,12 +82,8 @@ def single(image: ArrayLike, path: Path | str) -> Path:
         image: shape (channels, height, width), in [0, 1].
         path: the PNG file.
     """
-    from PIL import Image
-
     x = (np.asarray(image, dtype=np.float64).clip(0, 1) * 255).round().astype(np.uint8)
-    with writing(Path(path), "wb") as file:
-        Image.fromarray(x[0] if len(x) == 1 else x.transpose(1, 2, 0)).save(file, format="PNG")
-    return Path(path)
+    return _save(x[0] if len(x) == 1 else x.transpose(1, 2, 0), path)
 
 
 def pairs(originals: ArrayLike, reconstructions: ArrayLike, path: Path | str, columns: int = 10) -> Path:
@@ -220,13 +216,10 @@ def _space(gap: int, scale: int) -> int:
 def _above(parts: Sequence[Tile], space: int) -> Tile:
     """The parts one above the other, flush left, with `space` pixels between them."""
     width = max(part.shape[1] for part in parts)
-    height = sum(part.shape[0] for part in parts) + space * (len(parts) - 1)
-    canvas = np.full((height, width, 3), BACKGROUND, np.uint8)
-    top = 0
-    for part in parts:
-        canvas[top : top + part.shape[0], : part.shape[1]] = part
-        top += part.shape[0] + space
-    return canvas
+    pads = [((0, space), (0, width - part.shape[1]), (0, 0)) for part in parts]
+    grey = BACKGROUND[0]
+    whole = np.concatenate([np.pad(part, pad, constant_values=grey) for part, pad in zip(parts, pads, strict=True)])
+    return whole[: len(whole) - space]
 
 
 def _beside(parts: Iterable[Tile], space: int) -> Tile:
@@ -240,7 +233,7 @@ def _framed(part: Tile, width: int, colour: tuple[int, int, int] = BACKGROUND) -
     return canvas
 
 
-def _save(picture: Tile, path: Path | str) -> Path:
+def _save(picture: NDArray[np.uint8], path: Path | str) -> Path:
     from PIL import Image
 
     with writing(Path(path), "wb") as file:
@@ -288,11 +281,10 @@ def curves(log: Sequence[Mapping[str, Any]], path: Path | str, logits: bool = Tr
             axes.axhline(level, color=BLACK, linewidth=0.8, linestyle=":", label="cannot tell apart")
         for name, colour in _colours(series, colours).items():
             step, value = series[name]
-            smooth = _smooth(value)
-            single = {"marker": "o", "markersize": 4} if len(step) == 1 else {}
+            style = {"color": colour, "linewidth": 1.8, "marker": "o" if len(step) == 1 else "", "markersize": 4}
             if len(step) > 8:
                 axes.plot(step, value, color=colour, linewidth=0.7, alpha=0.35)
-            axes.plot(step, smooth, color=colour, linewidth=1.8, label=MEANINGS.get(name, name), **single)
+            axes.plot(step, _smooth(value), label=MEANINGS.get(name, name), **style)
         axes.set_ylabel(label)
         _scale(axes, [value for _, value in series.values()])
         axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0), frameon=False, borderaxespad=0)
@@ -408,16 +400,15 @@ def plane(
     """
     real, generated = _points(real, "data"), _points(generated, "samples")
     centre, half = real.mean(0), np.abs(real - real.mean(0)).max() * 1.25 + 1e-6
-    spaces = [("data and samples", [("data", real, GREEN), ("samples", generated, PURPLE)])]
+    spaces = [("samples", generated, PURPLE)]
     if reconstructions is not None:
-        again = _points(reconstructions, "reconstructions")
-        spaces.append(("data and reconstructions", [("data", real, GREEN), ("reconstructions", again, ORANGE)]))
-    figure = _figure(4.4 * (len(spaces) + (latents is not None)), 4.9)
-    panels = figure.subplots(1, len(spaces) + (latents is not None), squeeze=False)[0]
-    for axes, (title, layers) in zip(panels, spaces, strict=False):
-        outside = int((np.abs(layers[1][1] - centre) > half).any(1).sum() + (~np.isfinite(layers[1][1])).any(1).sum())
-        note = f" ({outside:,} of {len(layers[1][1]):,} outside)" if outside else ""
-        _scatter(axes, layers, title + note, centre, half)
+        spaces.append(("reconstructions", _points(reconstructions, "reconstructions"), ORANGE))
+    figure, panels = _panels(len(spaces) + (latents is not None), 4.4, 4.9, 0)
+    for axes, (name, points, colour) in zip(panels, spaces, strict=False):
+        outside = len(points) - int((np.abs(points - centre) <= half).all(1).sum())
+        note = f" ({outside:,} of {len(points):,} outside)" if outside else ""
+        layers = [("data", real, GREEN), (name, points, colour)]
+        _scatter(axes, layers, f"data and {name}{note}", centre, half)
         axes.set(xlabel="x1", ylabel="x2")
         if means is not None:
             modes = _points(means, "means")
@@ -425,7 +416,7 @@ def plane(
     if latents is not None:
         z = np.asarray(latents, dtype=np.float64)
         size = z.shape[1]
-        z = z[:, :2] if size > 1 else np.column_stack([z, np.zeros(len(z))])
+        z = np.column_stack([z, np.zeros(len(z))])[:, :2]
         prior = np.random.default_rng(0).standard_normal((len(z), 2)) * (1, min(size - 1, 1))
         half = max(4.0, float(np.nanquantile(np.abs(z), 0.995)) * 1.1) if len(z) else 4.0
         layers = [("prior N(0, I)", prior, PURPLE), ("inferred latents", z, GREEN)]
@@ -593,12 +584,11 @@ def _write(figure: Figure, path: Path | str) -> Path:
 
 def _series(log: Sequence[Mapping[str, Any]], prefix: str) -> dict[str, tuple[NDArray[Any], NDArray[np.float64]]]:
     """Name -> steps and values of the log's entries under `prefix`; what is not finite leaves a hole in the line."""
-    names = dict.fromkeys(key for line in log for key in line if key.startswith(prefix))
     found = {}
-    for key in names:
-        at = [(line["step"], line[key]) for line in log if line.get(key) is not None and "step" in line]
+    for key in dict.fromkeys(key for line in log for key in line if key.startswith(prefix)):
+        at = [(line["step"], float(line[key])) for line in log if line.get(key) is not None and "step" in line]
         if at:
-            step, value = np.array([a for a, _ in at]), np.array([float(b) for _, b in at])
+            step, value = np.array(at).T
             found[key.removeprefix(prefix)] = (step, np.where(np.isfinite(value), value, np.nan))
     return found
 
@@ -610,14 +600,13 @@ def _colours(series: Mapping[str, Any], known: Mapping[str, str]) -> dict[str, s
 
 def _smooth(value: NDArray[np.float64]) -> NDArray[np.float64]:
     """The running mean over about a twentieth of the values around each; holes are left out of it."""
-    reach = len(value) // 40
+    from scipy.ndimage import uniform_filter1d
+
+    window = 2 * (len(value) // 40) + 1
     there = np.isfinite(value)
-    total = np.concatenate([[0.0], np.cumsum(np.where(there, value, 0.0))])
-    count = np.concatenate([[0], np.cumsum(there)])
-    at = np.arange(len(value))
-    low, high = np.maximum(at - reach, 0), np.minimum(at + reach + 1, len(value))
-    held = count[high] - count[low]
-    return np.where(held > 0, (total[high] - total[low]) / np.maximum(held, 1), np.nan)
+    mean = uniform_filter1d(np.where(there, value, 0.0), window, mode="constant")
+    share = uniform_filter1d(there.astype(np.float64), window, mode="constant")
+    return np.divide(mean, share, out=np.full(len(value), np.nan), where=share > 0)
 
 
 def _scale(axes: Axes, values: Sequence[NDArray[np.float64]]) -> None:

@@ -1,64 +1,123 @@
-"""The page itself: one file of HTML with its pictures and its style inside."""
+"""A run's folder -> one page that says what was run, on what, how long, and how good it is.
+
+The page is a single file of HTML: pictures and style are inside it, it asks nothing of the network and runs no script.
+"""
 
 from __future__ import annotations
 
+import base64
 import dataclasses
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
-from importlib import resources
+from pathlib import Path
 from string import Template
 from typing import Any
 
+from interalia.disk import read_json, writing
+from interalia.errors import UserError
 from interalia.metrics import REGISTRY
 from interalia.metrics.entries import as_number
+from interalia.reports import plots, words
 from interalia.reports.commands import commands
-from interalia.reports.figures import figure, figures, image, pictures, words
-from interalia.reports.words import can, cells, duration, facts_of, measures_in, nearest, newest, summary, values_in
-from interalia.runs import FREE, Run, recipes
+from interalia.reports.words import Json
+from interalia.runs import FREE, Run, formats, recipes
 from interalia.runs.folder import ABOUT_GAME, Folder
+from interalia.runs.log import read
 
 # of a run's fields those that make no recipe, beside FREE ones
 INCIDENTAL = ("generator", "precision", "seed", "best")
 NATS, GAP = "nats ± standard error", "gap of the check"
 # of the columns of tables that are not plain text
 COLUMNS = {**dict.fromkeys(("value", NATS, "acceptance", GAP), " class=number"), "protocol": " class=fine"}
+# drawn, at plots' DPI, and not to be pixelated
+LINES = ("curves.png", "measures.png", "plane.png", "plane_to_a.png", "plane_to_b.png")
 PROGRESS = 6  # pictures taken during training that the page shows at most
 
 
-def render(
-    home: Folder,
-    run: Mapping[str, Any],
-    results: Mapping[str, Any] | None,
-    log: Sequence[Mapping[str, Any]],
-    likelihood: Mapping[str, Any] | None,
-) -> str:
+def write(folder: Path) -> Path:
+    """Makes ``report.html`` in a run's folder, from whatever is there already: description, log, results,
+    likelihood, figures.
+
+    The curves are drawn anew from the log.
+
+    Raises:
+        UserError: this is no run's folder, a file in it is damaged, or the page cannot be written.
+    """
+    home = Folder(folder)
+    run = _read(home.description, "train anew")
+    if not run:
+        home.run()  # the error for a folder that is not a run's
+    run = formats.upgraded(run, home.description)
+    results = _read(home.results, f"interalia evaluate {shlex.quote(str(folder))} writes it anew")
+    likelihood = _read(home.likelihood, f"interalia likelihood {shlex.quote(str(folder))} writes it anew")
+    log = read(home)
+    _draw(home, run, log)
+    with writing(home.report) as file:
+        file.write(render(home, run, results, log, likelihood))
+    return home.report
+
+
+def _read(path: Path, remedy: str) -> Json:
+    """The JSON object in a file, an empty one if there is no such file.
+
+    Raises:
+        UserError: the file cannot be read or is damaged.
+    """
+    try:
+        return read_json(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} is damaged or cannot be read ({error}); {remedy}.") from None
+
+
+def _draw(home: Folder, run: Json, log: Sequence[Json]) -> None:
+    """Draws the curves of what the log holds, and with a sigmoid only where the run's divergence gives it a meaning."""
+    keys = {key.partition("/")[0] for line in log for key in line}
+    if "losses" in keys:
+        plots.curves(log, home.figures / "curves.png", bool(words.facts_of(run)["log_odds"]))
+    if "measures" in keys:
+        plots.measures(log, home.figures / "measures.png")
+    if "health" in keys:
+        plots.strip(log, home.figures / "health.png")
+
+
+def render(home: Folder, run: Json, results: Json, log: Sequence[Json], likelihood: Json) -> str:
     """The whole page, of what a run's folder holds."""
     title = str(run.get("name") or home.path.name)
+    sentences = words.summary(run, results or None, log, likelihood)
+    lines = commands(home, run)
+    going_on = "".join(f"<dt><code>{escape(line)}</code></dt><dd>{escape(does)}</dd>" for line, does in lines)
     parts = [
         f"<header><p class=kind>interalia, report of a run</p><h1>{escape(title)}</h1>",
         _tiles(results, log, likelihood),
         "</header>",
-        "<section><h2>In short</h2>",
-        *(f"<p>{escape(sentence)}</p>" for sentence in summary(run, results, log, likelihood)),
-        "</section>",
-        pictures(home, run),
-        _table(results),
+        _section("In short", "".join(f"<p>{escape(sentence)}</p>" for sentence in sentences)),
+        _section("Pictures", _pictures(home, run)),
+        _measures(results),
         _likelihood(likelihood),
-        _training(home, run),
+        _section("The training", _training(home, run)),
         _recipes(run),
-        _description(run, results),
-        commands(home, run),
+        _section("Full description", _description(run, results)),
+        _section("Going on", f"<dl class=commands>{going_on}</dl>"),
     ]
-    room = resources.files("interalia.reports")
-    page, style = (room.joinpath(name).read_text(encoding="utf-8") for name in ("page.html", "style.css"))
-    return Template(page).substitute(title=escape(title), style=style, body="\n".join(part for part in parts if part))
+    page, style = (words.resource(name) for name in ("page.html", "style.css"))
+    return Template(page).substitute(title=escape(title), style=style, body="\n".join(filter(None, parts)))
 
 
-def _tiles(
-    results: Mapping[str, Any] | None, log: Sequence[Mapping[str, Any]], likelihood: Mapping[str, Any] | None
-) -> str:
+def _section(title: str, inside: str, **said: object) -> str:
+    """A section of the page, after its words in ``texts.toml``, with `said` filled in; nothing where it shows nothing."""
+    if not inside:
+        return ""
+    filled = {key: escape(str(value), quote=False) for key, value in said.items()}
+    before = words.texts("sections").get(title)
+    return f"<section><h2>{title}</h2>{f'<p>{before.format(**filled)}</p>' if before else ''}{inside}</section>"
+
+
+def _tiles(results: Json, log: Sequence[Json], likelihood: Json) -> str:
     """The few numbers that are looked for first."""
-    values = values_in(results)
+    values = words.values_in(results)
     made = "translations" if "cycle_error" in values else "samples"
     tiles = []
     for name, metric in REGISTRY.items():
@@ -66,136 +125,130 @@ def _tiles(
             form, about, baseline = metric.tile.form, metric.tile.about, metric.tile.baseline or ("", "")
             beside = f" ({baseline[1]}: {form.format(values[baseline[0]])})" if baseline[0] in values else ""
             tiles.append((form.format(values[name]), about.format(made=made) + beside))
-    one = nearest(likelihood)
+    one = words.nearest(likelihood)
     if one is not None:
         tiles.append((f"{one['value']:.1f}", f"nats, log p(x) of a held-out example ({one['name']})"))
-    last = newest(log)
-    seconds = last.get("seconds") or ((results or {}).get("training") or {}).get("seconds")
+    seconds = words.newest(log).get("seconds") or (results.get("training") or {}).get("seconds")
     if seconds:
-        tiles.append((duration(seconds), "of training"))
-    if not tiles:
-        return ""
-    return "<ul class=tiles>" + "".join(f"<li><b>{escape(a)}</b> {escape(b)}</li>" for a, b in tiles) + "</ul>"
+        tiles.append((words.duration(seconds), "of training"))
+    listed = "".join(f"<li><b>{escape(value)}</b> {escape(about)}</li>" for value, about in tiles)
+    return f"<ul class=tiles>{listed}</ul>" if listed else ""
 
 
-def _table(results: Mapping[str, Any] | None) -> str:
-    measures = measures_in(results)
-    if not measures:
-        return ""
-    rows = [
-        (
-            measure["name"].replace("_", " "),
-            f"{as_number(measure.get('value'))} {measure.get('unit') or ''}".strip(),
-            measure.get("better") or "neither",
-            str(measure.get("about") or ""),
-            str(measure.get("protocol") or ""),
-        )
-        for measure in measures
-    ]
+def _figures(home: Folder, section: str, **said: str) -> str:
+    """The figures of a section of the page that there are, with what is `said` filled into their words."""
+    shown = ""
+    for pattern, about in words.texts(section).items():
+        for path in sorted(home.figures.glob(pattern), key=lambda path: (len(path.name), path.name)):
+            title = about["title"].format(**said).replace("*", path.stem.partition("_")[2])
+            caption = about["caption"].format(**said)
+            shown += f"<figure><h3>{escape(title)}</h3>{_image(path, f'{title}. {caption}')}"
+            shown += f"<figcaption>{escape(caption)}</figcaption></figure>"
+    return shown
+
+
+def _pictures(home: Folder, run: Json) -> str:
+    shown, known = _figures(home, "pictures"), words.facts_of(run)["can"]
+    if not shown:
+        return "<p>There are none yet.</p>"
+    lacking = known is not None and not {"Infers", "Translates"} & set(known)
+    note = "<p>This game has no encoder, so there are no reconstructions or interpolations.</p>" if lacking else ""
+    return note + shown
+
+
+def _image(path: Path, alt: str, kind: str = "pixels") -> str:
+    content = path.read_bytes()
+    width = ""
+    if path.name in LINES:
+        kind = "lines"
+        width = f' width="{round(int.from_bytes(content[16:20], "big") * 96 / plots.DPI)}"'  # where PNG keeps the width
+    source = f"data:image/png;base64,{base64.b64encode(content).decode()}"
+    return f'<img class="{kind}"{width} alt="{escape(alt)}" src="{source}">'
+
+
+def _measures(results: Json) -> str:
+    rows = []
+    for one in words.measures_in(results):
+        value = f"{as_number(one.get('value'))} {one.get('unit') or ''}".strip()
+        said = (one.get("better") or "neither", one.get("about") or "", one.get("protocol") or "")
+        rows.append((one["name"].replace("_", " "), value, *said))
     heads = ("measure", "value", "better", "what it means", "protocol")
-    return (
-        "<section><h2>Measures</h2><p>Numbers can be compared with others only where the protocol is the same. Where "
-        "neither way is better, the number is a baseline or a floor to hold others against.</p>"
-        f"{_wide(heads, [map(escape, row) for row in rows], ' class=measures')}</section>"
-    )
+    return _section("Measures", _table(heads, rows, " class=measures"))
 
 
-def _wide(heads: Sequence[str], rows: Iterable[Iterable[str]], kind: str = "") -> str:
-    """A table, of headings and of cells in HTML, the first of a row its heading."""
+def _table(heads: Sequence[str], rows: Iterable[Iterable[Any]], kind: str = "") -> str:
+    """A table, of headings and of values, the first of a row its heading; nothing where it has no rows."""
     top = "".join(f'<th scope="col">{escape(head)}</th>' for head in heads)
     body = ""
     for first, *rest in rows:
-        named = zip(heads[1:], rest, strict=True)
-        body += f'<tr><th scope="row">{first}</th>'
-        body += "".join(f"<td{COLUMNS.get(head, '')}>{cell}</td>" for head, cell in named) + "</tr>"
-    return f"<div class=wide><table{kind}><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>"
+        cells = (f"<td{COLUMNS.get(head, '')}>{_value(one)}</td>" for head, one in zip(heads[1:], rest, strict=True))
+        body += f'<tr><th scope="row">{_value(first)}</th>{"".join(cells)}</tr>'
+    return body and f"<div class=wide><table{kind}><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>"
 
 
-def _likelihood(likelihood: Mapping[str, Any] | None) -> str:
+def _likelihood(likelihood: Json) -> str:
     """The table of the estimates of log p(x)."""
-    estimates = [one for one in (likelihood or {}).get("estimates") or () if isinstance(one, dict)]
-    if likelihood is None or not estimates:
-        return ""
-    rows = [map(escape, (*cells(one), str(one.get("protocol") or ""))) for one in estimates]
-    table = _wide(("estimate", NATS, "acceptance", GAP, "protocol"), rows)
-    images = likelihood.get("images") or {}
+    images = likelihood.get("images")
     of = f"{images['measured']:,} of {images['split']:,} examples of" if images else "examples of"
-    return (
-        f"<section><h2>Likelihood</h2><p>log p(x), {of} the {escape(str(likelihood.get('split', 'held-out')))} split "
-        f"(binarisation: {escape(str(likelihood.get('binarisation', 'none')))}); higher is better. All but kde are bounds "
-        "from below in expectation, annealed importance sampling (ais) the nearest; the gap of its bidirectional check "
-        f"says, on samples of the model, how near.</p>{table}</section>"
-    )
+    split, binarisation = likelihood.get("split", "held-out"), likelihood.get("binarisation", "none")
+    rows = [(*words.cells(one), one.get("protocol") or "") for one in words.estimates_in(likelihood)]
+    table = _table(("estimate", NATS, "acceptance", GAP, "protocol"), rows)
+    return _section("Likelihood", table, of=of, split=split, binarisation=binarisation)
 
 
-def _reading(run: Mapping[str, Any]) -> tuple[str, str]:
-    """What the curves are called, and how to read them."""
-    about = facts_of(run)
-    alone = not about["critic"] and about["can"] is not None
-    kind = "alone" if alone else "against" if about["judged"] else "own"
-    reading = str(about["reading"] or words("reading")[kind].replace("{judged}", str(about["judged"])))
-    return "The loss" if alone else "Losses and scores", reading
-
-
-def _training(home: Folder, run: Mapping[str, Any]) -> str:
+def _training(home: Folder, run: Json) -> str:
+    """The curves and how to read them, the other figures of a training, and pictures taken on the way."""
     from interalia.metrics.verdicts import COUNTS, SIGNS
 
-    made = "Translations" if can(run, "Translates") else "Samples"
-    title, reading = _reading(run)
-    curves = figure(home.figures / "curves.png", title, reading)
-    signs = "; ".join(f"{name.replace('_', ' ')} is the {about}" for name, about in SIGNS.items() if name not in COUNTS)
-    others = "".join(figures(home, "training", signs))
+    about = words.facts_of(run)
+    alone = not about["critic"] and about["can"] is not None
+    kind = "alone" if alone else "against" if about["judged"] else "own"
+    title = "The loss" if alone else "Losses and scores"
+    reading = str(about["reading"] or words.texts("reading")[kind].format(judged=about["judged"]))
+    signs = [f"{name.replace('_', ' ')} is the {sign}" for name, sign in SIGNS.items() if name not in COUNTS]
+    drawn = _figures(home, "training", title=title, reading=reading, signs="; ".join(signs))
+    made = "Translations" if words.can(run, "Translates") else "Samples"
     taken = sorted((home.figures / "progress").glob("step-*.png"))
     if len(taken) > PROGRESS:
         taken = [taken[round(i * (len(taken) - 1) / (PROGRESS - 1))] for i in range(PROGRESS)]
-    steps = [(path, path.stem.removeprefix("step-").lstrip("0") or "0") for path in taken]
-    small = "".join(
-        f"<figure>{image(path, f'{made} at step {step}', 'small')}<figcaption>step {escape(step)}</figcaption></figure>"
-        for path, step in steps
-    )
-    progress = f"<h3>{made} during the training</h3><div class=progress>{small}</div>" if small else ""
-    if not (curves or others or progress):
-        return ""
-    return f"<section><h2>The training</h2>{curves}{others}{progress}</section>"
+    small = ""
+    for path in taken:
+        step = "step " + (path.stem.removeprefix("step-").lstrip("0") or "0")
+        small += f"<figure>{_image(path, f'{made} at {step}', 'small')}<figcaption>{escape(step)}</figcaption></figure>"
+    return drawn + (small and f"<h3>{made} during the training</h3><div class=progress>{small}</div>")
 
 
-def _description(run: Mapping[str, Any], results: Mapping[str, Any] | None) -> str:
-    results = results or {}
+def _description(run: Json, results: Json) -> str:
     made = {key: results[key] for key in ("commit", "machine", "date", "step", "split") if results.get(key) is not None}
     described = {key: value for key, value in run.items() if key != ABOUT_GAME}
-    groups = [("The run", described), ("The data", results.get("data")), ("Evaluation", made)]
-    groups += [(title, results.get(title.lower())) for title in ("Protocol", "Seeds", "Versions")]
-    blocks = []
-    for title, values in groups:
+    groups = {"The run": described, "The data": results.get("data"), "Evaluation": made}
+    groups |= {title: results.get(title.lower()) for title in ("Protocol", "Seeds", "Versions")}
+    blocks = ""
+    for title, values in groups.items():
         if isinstance(values, Mapping) and values:
             rows = "".join(f"<dt>{escape(str(k))}</dt><dd>{_value(v)}</dd>" for k, v in values.items())
-            blocks.append(f"<div><h3>{title}</h3><dl>{rows}</dl></div>")
-    return f"<section><h2>Full description</h2><div class=description>{''.join(blocks)}</div></section>"
+            blocks += f"<div><h3>{title}</h3><dl>{rows}</dl></div>"
+    return f"<div class=description>{blocks}</div>"
 
 
-def _recipes(run: Mapping[str, Any]) -> str:
+def _recipes(run: Json) -> str:
     """The settings in which this run, the tuned recipe of its game and data and the published one are not all alike."""
     names = recipes.beside(run)
     if names is None:
         return ""
+    tuned, published = names
     columns = [run, *(dataclasses.asdict(recipes.REGISTRY[name]()) for name in names)]
-    lines = []
-    for key in ("length", *(key for key in Run.__dataclass_fields__ if key not in (*FREE, *INCIDENTAL))):
-        values = [_length(column) if key == "length" else column.get(key) for column in columns]
-        if any(value != values[0] for value in values):
-            lines.append([escape(key), *map(_value, values)])
-    source = (
-        "the paper's" if names[1].endswith("-paper") else "the reproduction report's, as the paper has no such data"
-    )
-    return (
-        "<section><h2>Beside the published recipe</h2>"
-        f"<p>Where this run differs from <code>{names[0]}</code>, which is tuned, or from <code>{names[1]}</code>, which is "
-        f"{source}. Each trains by its name: <code>interalia train {names[1]}</code>.</p>"
-        f"{_wide(('', 'this run', *names), lines)}</section>"
-    )
+    rows = [("length", *map(_length, columns))]
+    fields = (key for key in Run.__dataclass_fields__ if key not in (*FREE, *INCIDENTAL))
+    rows += [(key, *(column.get(key) for column in columns)) for key in fields]
+    differing = [row for row in rows if any(value != row[1] for value in row[1:])]
+    report = "the reproduction report's, as the paper has no such data"
+    source = "the paper's" if published.endswith("-paper") else report
+    table = _table(("", "this run", *names), differing)
+    return _section("Beside the published recipe", table, tuned=tuned, published=published, source=source)
 
 
-def _length(run: Mapping[str, Any]) -> str | None:
+def _length(run: Json) -> str | None:
     """In epochs where it was asked for so."""
     if run.get("epochs") is not None:
         return f"{run['epochs']:,g} epochs"

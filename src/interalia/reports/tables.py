@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from interalia.reports.origin import made_with
-from interalia.reports.words import cells
+from interalia.reports.words import Json, cells, texts
 from interalia.runs import OWN
 
 if TYPE_CHECKING:
@@ -15,61 +15,34 @@ if TYPE_CHECKING:
     from interalia.runs import Run
 
 
-def markdown(run: Run, found: dict[str, Any]) -> str:
+def markdown(run: Run, found: Json) -> str:
     """Measures as a Markdown table with everything that is needed to judge them and to do them again."""
-    training, about = found["training"], found["data"]
+    training = found["training"]
     length = f"{training['steps']:,} steps of {run.batch}"
     if training["seconds"]:
         length += f" in {training['seconds']:,.0f} s ({training['images_per_second']:,.0f} images/s)"
     rows = [(m["name"], number(m), m["better"] or "", bars(m["protocol"])) for m in found["measures"]]
     brought = [name for name, part in (("the game", run.game), ("the data", run.data)) if part == OWN]
+    table = markdown_table(("measure", "value", "better", "protocol"), rows)
+    chosen = ", of which nothing was chosen" if found["split"] == "test" else ""
     how = f"beside {' and '.join(brought)}, given from Python" if brought else "`interalia train FILE.toml`"
-    return "\n".join(
-        [
-            f"# {run.name}",
-            "",
-            f"{about['about']} Measured on the {found['split']} split"
-            + (", of which nothing was chosen." if found["split"] == "test" else "."),
-            "",
-            f"- Training: {length}. Seeds: training {found['seeds']['training']}, evaluation {found['seeds']['evaluation']}.",
-            f"- Weights: the {found['weights']}, of step {found['step']:,}.",
-            *(f"- {line}" for line in made_with(found)),
-            "",
-            *markdown_table(("measure", "value", "better", "protocol"), rows),
-            "",
-            f"The run ({how}):",
-            "",
-            "```toml",
-            *(line for line in run.dump().splitlines() if not line.startswith("root =")),
-            "```",
-            "",
-        ]
-    )
+    description = "\n".join(line for line in run.dump().splitlines() if not line.startswith("root ="))
+    return filled("measures", run, found, table, length=length, chosen=chosen, how=how, description=description)
 
 
-def likelihood_markdown(run: Run, found: Mapping[str, Any]) -> str:
+def likelihood_markdown(run: Run, found: Json) -> str:
     """Estimates as a Markdown table with everything that is needed to judge them."""
-    images = found["images"]
     means, gaps = "nats, mean ± standard error over images", "gap of the bidirectional check, nats"
-    return "\n".join(
-        [
-            f"# {run.name}: log p(x)",
-            "",
-            f"{found['data']['about']} {images['measured']:,} of {images['split']:,} images of the {found['split']} split; "
-            f"binarisation: {found['binarisation']}."
-            + (" Interrupted: the protocol says how many images each number is of." if found["interrupted"] else ""),
-            "",
-            *markdown_table(
-                ("estimate", means, "acceptance", gaps, "protocol"),
-                [(*cells(one), bars(one["protocol"])) for one in found["estimates"]],
-            ),
-            "",
-            f"- Weights: the {found['weights']}, of step {found['step']:,}. Seeds: training {found['seeds']['training']}, "
-            f"evaluation {found['seeds']['evaluation']}.",
-            *(f"- {line}" for line in made_with(found)),
-            "",
-        ]
-    )
+    headings = ("estimate", means, "acceptance", gaps, "protocol")
+    table = markdown_table(headings, [(*cells(one), bars(one["protocol"])) for one in found["estimates"]])
+    interrupted = " Interrupted: the protocol says how many images each number is of." if found["interrupted"] else ""
+    return filled("likelihood", run, found, table, interrupted=interrupted)
+
+
+def filled(kind: str, run: Run, found: Json, table: Sequence[str], **said: str) -> str:
+    """One of the texts with a table that ``texts.toml`` has."""
+    made = "\n".join(f"- {line}" for line in made_with(found))
+    return texts("tables")[kind].format(run=run, found=found, table="\n".join(table), made=made, **said)
 
 
 def markdown_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
@@ -87,18 +60,14 @@ def markdown_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> li
 
 def show(found: dict[str, Any]) -> None:
     """Prints measures as a table."""
-    title = f"{found['data']['name']}, {found['split']} split, step {found['step']:,}"
+    title = texts("titles")["measures"].format_map(found)
     rows = [(m["name"], number(m), m["better"] or "") for m in found["measures"]]
     printed(title, ("measure", "value", "better"), rows)
 
 
-def show_likelihood(found: Mapping[str, Any]) -> None:
+def show_likelihood(found: Json) -> None:
     """Prints estimates as a table, and under it the protocol of each."""
-    images = found["images"]
-    title = (
-        f"log p(x), {found['data']['name']}, {images['measured']:,} of {images['split']:,} images of the "
-        f"{found['split']} split, binarisation: {found['binarisation']}, step {found['step']:,}"
-    )
+    title = texts("titles")["likelihood"].format_map(found)
     headings = ("estimate", "nats ± standard error", "acceptance", "gap of the check, nats")
     console = printed(title, headings, map(cells, found["estimates"]))
     for one in found["estimates"]:
@@ -108,11 +77,10 @@ def show_likelihood(found: Mapping[str, Any]) -> None:
 def printed(title: str, headings: Sequence[str], rows: Iterable[Sequence[str]]) -> Console:
     """Prints a table without lines, and answers the console that it is on."""
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
 
-    table = Table(title=title, box=None, title_justify="left")
-    for heading in headings:
-        table.add_column(heading, no_wrap=True)
+    columns = (Column(heading, no_wrap=True) for heading in headings)
+    table = Table(*columns, title=title, box=None, title_justify="left")
     for row in rows:
         table.add_row(*row)
     console = Console(highlight=False)

@@ -2,33 +2,37 @@
 
 from __future__ import annotations
 
+import functools
 import math
+import tomllib
 from collections.abc import Iterator, Mapping, Sequence
+from importlib import resources
 from typing import Any
 
 from interalia.metrics import REGISTRY
 from interalia.runs import OWN
 from interalia.runs.folder import ABOUT_GAME
 
-# the nearest to log p(x) first
-ESTIMATES = {
-    "ais": "annealed importance sampling",
-    "iwae": "the importance-weighted bound",
-    "elbo": "the evidence lower bound",
-    "kde": "kernel densities on samples, which say little in many dimensions",
-}
+Json = Mapping[str, Any]  # what a file of a run says
+
 # of a game that nothing is known of: made in Python and kept by an older version, or of a package that is not installed
-UNKNOWN: Mapping[str, Any] = {
-    "title": "", "teaches": "", "judged": "", "reading": "", "critic": False, "can": None, "log_odds": False,
-}  # fmt: skip
+NOTHING = dict.fromkeys(("title", "teaches", "judged", "reading"), "")
+UNKNOWN: Json = {**NOTHING, "critic": False, "can": None, "log_odds": False}
 
 
-def summary(
-    run: Mapping[str, Any],
-    results: Mapping[str, Any] | None,
-    log: Sequence[Mapping[str, Any]] = (),
-    likelihood: Mapping[str, Any] | None = None,
-) -> list[str]:
+@functools.cache
+def resource(name: str) -> str:
+    """The text of a file beside this one."""
+    return resources.files("interalia.reports").joinpath(name).read_text(encoding="utf-8")
+
+
+@functools.cache
+def texts(section: str) -> dict[str, Any]:
+    """A section of ``texts.toml``."""
+    return tomllib.loads(resource("texts.toml"))[section]
+
+
+def summary(run: Json, results: Json | None, log: Sequence[Json] = (), likelihood: Json | None = None) -> list[str]:
     """What was run, on what, how long, and how good it is, in plain sentences.
 
     Arguments:
@@ -41,33 +45,25 @@ def summary(
         >>> summary({"game": "ali", "data": "digits", "steps": 3000, "batch": 128}, None)[0]
         "This run is to train ALI (adversarially learned inference) on 'digits' for 3,000 steps of 128 examples each."
     """
-    return [*_done(run, results or {}, log), *_taught(run), *_found(run, results, log), *_likely(likelihood, log)]
+    told = [*_done(run, results or {}, log), _taught(run), *_found(results, log), *_likely(likelihood or {}, log)]
+    return [sentence for sentence in told if sentence]
 
 
-def _done(run: Mapping[str, Any], results: Mapping[str, Any], log: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+def _done(run: Json, results: Json, log: Sequence[Json]) -> Iterator[str]:
     data, training = results.get("data") or {}, results.get("training") or {}
     shape = data.get("shape") or []
-    own = "data of somebody's own" if part_of(run, "data") == OWN else "unknown data"
-    named = None if part_of(run, "data") == OWN else run.get("data")
-    what = f"'{named or data.get('name') or own}'"
-    if run.get("target"):
-        what += f" and '{run['target']}'"
-    if data.get("train") and len(shape) == 3:
-        what = f"{counted(data['train'], 'image')} of {what} ({size_of(shape)})"
-    elif data.get("train") and shape:
-        what = f"{counted(data['train'], 'point')} of {what} ({counted(shape[0], 'dimension')})"
+    last, planned = newest(log), run.get("steps")
     noun = {0: "example", 1: "point", 3: "image"}.get(len(shape), "example")
-    last = newest(log)
-    planned = run.get("steps")
     batch = f" of {counted(run['batch'], noun)} each" if run.get("batch") else ""
+    what = material(run, data)
     step = max(training.get("steps") or 0, results.get("step") or 0, last.get("step", 0))
     if step == 0:
         length = f" for {counted(planned, 'step')}{batch}" if planned else ""
         yield f"This run is to train {game_of(run)} on {what}{length}."
         return
     sentence = f"Trained {game_of(run)} on {what} for {counted(step, 'step')}{batch}"
-    if last.get("epoch") and last["step"] == step:
-        sentence += f" ({last['epoch']:,.3g} passes over the data)" if last["epoch"] < 1000 else ""
+    if last.get("step") == step and 0 < (last.get("epoch") or 0) < 1000:
+        sentence += f" ({last['epoch']:,.3g} passes over the data)"
     seconds = last.get("seconds") if last.get("step", 0) >= step else training.get("seconds")
     if seconds:
         sentence += f" in {duration(seconds)}"
@@ -79,31 +75,38 @@ def _done(run: Mapping[str, Any], results: Mapping[str, Any], log: Sequence[Mapp
     ends = (line for line in reversed(log) if line["step"] == last["step"])  # a run that went on has other lines since
     stopped = next((line["stopped"] for line in ends if "stopped" in line), None)
     verdict = next((line["verdict"] for line in reversed(log) if "verdict" in line), None)
-    if verdict:
-        yield f"Its health at the last evaluation: {verdict}"
-    if stopped:
-        yield str(stopped)
-    elif planned and step < planned:
-        yield f"It has not reached its planned end, step {planned:,}."
-    if data.get("about"):
-        yield str(data["about"])
+    short = f"It has not reached its planned end, step {planned:,}." if planned and step < planned else ""
+    yield f"Its health at the last evaluation: {verdict}" if verdict else ""
+    yield str(stopped or short)
+    yield str(data.get("about") or "")
 
 
-def _taught(run: Mapping[str, Any]) -> Iterator[str]:
+def material(run: Json, data: Json) -> str:
+    """What a run is trained on."""
+    own = part_of(run, "data") == OWN
+    unknown = "data of somebody's own" if own else "unknown data"
+    what = f"'{(None if own else run.get('data')) or data.get('name') or unknown}'"
+    if run.get("target"):
+        what += f" and '{run['target']}'"
+    shape = data.get("shape") or []
+    if not data.get("train") or not shape:
+        return what
+    if len(shape) == 3:
+        return f"{counted(data['train'], 'image')} of {what} ({size_of(shape)})"
+    return f"{counted(data['train'], 'point')} of {what} ({counted(shape[0], 'dimension')})"
+
+
+def _taught(run: Json) -> str:
     """What the game does, for people who meet it for the first time."""
     latent = f"a latent code z of {counted(run['latent'], 'number')}" if run.get("latent") else "a latent code z"
-    if teaches := facts_of(run)["teaches"]:
-        yield teaches.replace("{latent}", latent)
+    return str(facts_of(run)["teaches"]).replace("{latent}", latent)
 
 
-def _found(
-    run: Mapping[str, Any], results: Mapping[str, Any] | None, log: Sequence[Mapping[str, Any]]
-) -> Iterator[str]:
+def _found(results: Json | None, log: Sequence[Json]) -> Iterator[str]:
     if results is None:
         yield "It has not been evaluated yet, so there are no measures below."
         return
-    value = values_in(results)
-    data, split = results.get("data") or {}, results.get("split", "held-out")
+    value, data, split = values_in(results), results.get("data") or {}, results.get("split", "held-out")
     size = data.get(split)
     at, reached = results.get("step"), newest(log).get("step", 0)
     if value:
@@ -111,40 +114,39 @@ def _found(
         yield f"What follows was measured on the {split} split{held}{f', at step {at:,}' if at else ''}."
     if at and reached > at:
         yield f"The measures are older than the run, which has come to step {reached:,} since; evaluate it again."
-    for name, metric in REGISTRY.items():
-        if name in value and (sentence := metric.says(value, data)):
-            yield sentence
-    broken = [m["name"] for m in measures_in(results) if m["name"] not in value]
+    yield from (metric.says(value, data) for name, metric in REGISTRY.items() if name in value)
+    broken = [m["name"].replace("_", " ") for m in measures_in(results) if m["name"] not in value]
     if broken:
-        yield f"These came out without a finite value: {', '.join(name.replace('_', ' ') for name in broken)}."
+        yield f"These came out without a finite value: {', '.join(broken)}."
 
 
-def _likely(likelihood: Mapping[str, Any] | None, log: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+def _likely(likelihood: Json, log: Sequence[Json]) -> Iterator[str]:
     """The nearest of the estimates to log p(x)."""
     one = nearest(likelihood)
-    if likelihood is None or one is None:
+    if one is None:
         return
-    check = one.get("check")
-    bounds = "on samples of the model, the bounds that enclose the truth"
-    apart = f"; {bounds} are {abs(check['gap']):.2g} nats apart" if check else ""
-    yield (
-        f"A held-out example has a log-likelihood log p(x) of {within(one['value'], one.get('error') or None)} nats on "
-        f"average (higher is better), by {ESTIMATES[one['name']]}, over {counted(one.get('images', 0), 'example')} of the "
-        f"{likelihood.get('split', 'held-out')} split{apart}."
-    )
+    said = texts("sentences")
+    check = said["check"].format(gap=abs(one["check"]["gap"])) if one.get("check") else ""
+    value = within(one["value"], one.get("error") or None)
+    examples = counted(one.get("images", 0), "example")
+    how, split = texts("estimates")[one["name"]], likelihood.get("split", "held-out")
+    yield said["likelihood"].format(value=value, how=how, examples=examples, split=split, check=check)
     at, reached = likelihood.get("step"), newest(log).get("step", 0)
     if at and reached > at:
         yield f"This is older than the run, which has come to step {reached:,} since {at:,}; estimate it again."
 
 
-def nearest(likelihood: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+def estimates_in(likelihood: Json) -> list[Json]:
+    return [one for one in likelihood.get("estimates") or () if isinstance(one, dict)]
+
+
+def nearest(likelihood: Json) -> Json | None:
     """Of the estimates that were taken, the one that is the nearest to log p(x), or None."""
-    listed = (one for one in (likelihood or {}).get("estimates") or () if isinstance(one, dict))
-    taken = {one.get("name"): one for one in listed if isinstance(one.get("value"), int | float)}
-    return next((taken[name] for name in ESTIMATES if name in taken), None)
+    taken = {one.get("name"): one for one in estimates_in(likelihood) if isinstance(one.get("value"), int | float)}
+    return next((taken[name] for name in texts("estimates") if name in taken), None)
 
 
-def cells(one: Mapping[str, Any]) -> list[str]:
+def cells(one: Json) -> list[str]:
     """An estimate's name, value, acceptance and the gap of its check."""
     check = one.get("check") or {}
     gap = within(check.get("gap"), check.get("error"), 3)
@@ -158,7 +160,7 @@ def within(value: Any, error: Any = None, digits: int = 2) -> str:
     return f"{value:.{digits}f}" + (f" ± {error:.{digits}f}" if isinstance(error, int | float) else "")
 
 
-def facts_of(run: Mapping[str, Any]) -> Mapping[str, Any]:
+def facts_of(run: Json) -> Json:
     """What there is to say of a run's game, see `interalia.games.facts`: what the run keeps, or of one that keeps nothing,
     being older, what its game's class says."""
     kept = run.get(ABOUT_GAME)
@@ -167,20 +169,20 @@ def facts_of(run: Mapping[str, Any]) -> Mapping[str, Any]:
     from interalia.games.facts import by_name  # here, for it imports torch
 
     found = by_name(part_of(run, "game"), part_of(run, "encoder"), str(run.get("divergence", "")))
-    return UNKNOWN if found is None else found
+    return found or UNKNOWN
 
 
-def game_of(run: Mapping[str, Any]) -> str:
+def game_of(run: Json) -> str:
     name = part_of(run, "game") or "a game"
     return str(facts_of(run)["title"] or ("a game of somebody's own" if name == OWN else name))
 
 
-def can(run: Mapping[str, Any], capability: str) -> bool:
+def can(run: Json, capability: str) -> bool:
     """Whether a run's game is known to have a capability, such as "Infers"."""
     return capability in (facts_of(run)["can"] or ())
 
 
-def part_of(run: Mapping[str, Any], key: str) -> str:
+def part_of(run: Json, key: str) -> str:
     """The name of a part, without its settings."""
     return str(run.get(key, "")).partition("(")[0].strip()
 
@@ -204,16 +206,15 @@ def duration(seconds: float) -> str:
     return " ".join(f"{number} {unit}" for number, unit in parts if number)
 
 
-def measures_in(results: Mapping[str, Any] | None) -> list[dict[str, Any]]:
-    listed = (results or {}).get("measures") or []
-    return [measure for measure in listed if isinstance(measure, dict) and "name" in measure]
+def measures_in(results: Json) -> list[Json]:
+    return [one for one in results.get("measures") or () if isinstance(one, dict) and "name" in one]
 
 
-def values_in(results: Mapping[str, Any] | None) -> dict[str, float]:
+def values_in(results: Json) -> dict[str, float]:
     """Name -> value of the measures that came out finite."""
     pairs = ((measure["name"], measure.get("value")) for measure in measures_in(results))
     return {name: value for name, value in pairs if isinstance(value, int | float) and math.isfinite(value)}
 
 
-def newest(log: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+def newest(log: Sequence[Json]) -> Json:
     return max(log, key=lambda line: line["step"], default={})
