@@ -77,15 +77,15 @@ def newest(folder: Folder, damaged: dict[Path, str] | None = None) -> tuple[Path
     return None
 
 
-def resume(training: Training) -> None:
-    """Puts the training where its folder's newest good checkpoint left it; a run without any begins at the beginning.
+def resume(training: Training, found: tuple[Path, dict[str, Any]] | None, damaged: dict[Path, str]) -> None:
+    """Puts the training where its folder's newest good checkpoint left it, as `newest` found it; a run without any begins at
+    the beginning.
 
     Raises:
-        UserError: there are checkpoints and none of them can be read.
+        UserError: there are checkpoints and none of them can be read, or the one found does not fit.
     """
     training.home.sweep()
-    damaged: dict[Path, str] = {}
-    if (found := newest(training.home, damaged)) is None:
+    if found is None:
         if damaged:
             raise UserError(" ".join(damaged.values()))
         return
