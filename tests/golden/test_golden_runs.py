@@ -172,7 +172,7 @@ def test_files_without_what_still_older_versions_did_not_write(tmp_path: Path) -
 
 
 def test_networks_that_auto_once_chose_are_gone_on_with_from_a_checkpoint_alone(tmp_path: Path) -> None:
-    """A training that was killed before its first weights; its description stays, so that it is resumed as often as wanted."""
+    """Of a training that was killed before its first weights; its description stays, so that it is resumed again."""
     folder = shutil.copytree(RUNS / "implicit", tmp_path / "implicit")
     run = interalia.load(folder).run
     (folder / "weights.safetensors").unlink()
