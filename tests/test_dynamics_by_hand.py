@@ -291,7 +291,7 @@ def test_alternation_in_the_order_of_its_turns() -> None:
 def test_by_default_the_critic_is_first_and_everybody_moves_once() -> None:
     game, moves = flow("alternating")
     assert isinstance(moves, Alternating)
-    assert list(moves.turns.items()) == [("critic", 1), ("generator", 1)]
+    assert list(moves.order.items()) == [("critic", 1), ("generator", 1)]
     moves.step(data(1.0))
     assert game.told == ["critic", "generator"]
     for bad in (0, -1, 2.0, "2"):
