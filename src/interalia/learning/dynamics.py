@@ -399,8 +399,8 @@ class OneStage(Simultaneous):
         made = [(name, whole, part) for name, whole, part in pairs if whole is not part]  # by the generator
         scores, critic, generator = outcome.scores, outcome.losses["critic"], outcome.losses[self.other]
         beside = reached(generator, scores.values())
-        for name, _, part in made:
-            if name in scores and id(part) in beside:
+        for name, _, sample in made:
+            if name in scores and id(sample) in beside:
                 raise self.refusal(
                     f"its {self.other} is charged for the joint {name!r} by more than the critic's scores"
                 )
@@ -419,11 +419,11 @@ class OneStage(Simultaneous):
         inputs = [*self.moving("critic"), *(part for _, _, part in made if id(part) in short)]
         torch.autograd.backward([critic], [torch.full_like(critic, share)], inputs=inputs)
         found: list[Tensor] = []
-        for name, _, part in made:
-            if id(part) not in short:
+        for name, _, sample in made:
+            if id(sample) not in short:
                 found.append(share * next(ordinary))
             else:
-                found.append(torch.zeros_like(part) if part.grad is None else along(part.grad, factors[name][0]))
+                found.append(torch.zeros_like(sample) if sample.grad is None else along(sample.grad, factors[name][0]))
         for p, gradient in zip(own, ordinary, strict=True):
             p.grad = share * gradient if p.grad is None else p.grad + share * gradient
         if made:
