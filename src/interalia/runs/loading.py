@@ -150,10 +150,8 @@ def as_trained(run: Run, tensors: Mapping[str, Tensor]) -> Run:
     if name != "auto" or not tensors:
         return run
     kind, _ = registry.look_up(run.game, games.REGISTRY, "game")
-    before = {
-        part for part, need in declared(kind).items() if isinstance(need, Given)
-    }  # which have networks of their own
-    if any(tensor.ndim == 4 for key, tensor in tensors.items() if key.partition(".")[0] not in before):
+    trained_before = [part for part, need in declared(kind).items() if isinstance(need, Given)]
+    if any(tensor.ndim == 4 for key, tensor in tensors.items() if key.partition(".")[0] not in trained_before):
         return run
     plain = Auto(**settings).plain
     return run.replace(networks=f"{plain.name}(width={plain.width}, unary={plain.unary})")

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 
 def _field(default: Any, low: float | None = None, high: float | None = None, **more: Any) -> Any:
+    """A field and its rules: its range, its `choices`, the `kind` of part that it names and the text that is `absent` where
+    there is none, the part of one's own that it is `brought_by`, whether it is `free` to change when a run goes on."""
     metadata = {"low": low, "high": high, **more}
     if isinstance(default, dict):
         return field(default_factory=lambda: dict(default), metadata=metadata)
@@ -115,48 +117,48 @@ class Run:
         3
     """
 
-    name: str = _field("run")
-    game: Text = _field("ali", kind="games")
-    data: str = _field("digits", kind="data")
-    target: str | None = _field(None, kind="data")
-    generator: str | None = _field(None)
+    name: str = _field("run", free=True)
+    game: Text = _field("ali", kind="games", brought_by="game")
+    data: str = _field("digits", kind="data", brought_by="data")
+    target: str | None = _field(None, kind="data", brought_by="data")
+    generator: str | None = _field(None, brought_by="game")
     labelled: int | None = _field(None, 1)
-    labels: bool = _field(False)
-    attributes: str | None = _field(None)
-    root: str | None = _field(None)
-    binarise: str = _field("none", choices=("none", "fixed", "fresh"))
-    size: int | None = _field(None, 4, 1024)
-    networks: Text = _field("auto", kind="networks")
-    latent: int = _field(64, 1, 100_000)
-    prior: Text = _field("normal", kind="priors")
-    encoder: Text = _field("gaussian", kind="conditionals")
-    divergence: Text = _field("gan", kind="divergences")
-    penalty: Text = _field("none", kind="penalties", none=True)
-    noise: Text = _field("none", kind="noises", none=True)
-    augment: Text = _field("none", kind="augmentations", none=True)
-    pack: int = _field(1, 1, 64)
-    spectral: str | None = _field(None)
+    labels: bool = _field(False, brought_by="game")
+    attributes: str | None = _field(None, brought_by="game")
+    root: str | None = _field(None, free=True)
+    binarise: str = _field("none", choices=("none", "fixed", "fresh"), brought_by="data")
+    size: int | None = _field(None, 4, 1024, brought_by="data")
+    networks: Text = _field("auto", kind="networks", brought_by="game")
+    latent: int = _field(64, 1, 100_000, brought_by="game")
+    prior: Text = _field("normal", kind="priors", brought_by="game")
+    encoder: Text = _field("gaussian", kind="conditionals", brought_by="game")
+    divergence: Text = _field("gan", kind="divergences", brought_by="game")
+    penalty: Text = _field("none", kind="penalties", absent="none", brought_by="game")
+    noise: Text = _field("none", kind="noises", absent="none", brought_by="game")
+    augment: Text = _field("none", kind="augmentations", absent="none", brought_by="game")
+    pack: int = _field(1, 1, 64, brought_by="game")
+    spectral: str | None = _field(None, brought_by="game")
     dynamics: Text = _field("simultaneous", kind="dynamics")
     optimiser: Text = _field("adam", kind="optimizers")
     rates: dict[str, float] = _field({}, 0, 10)
     schedule: Text = _field("constant", kind="schedules")
-    steps: int | None = _field(None, 0, 10**9)
-    epochs: float | None = _field(None, 0, 10**6)
+    steps: int | None = _field(None, 0, 10**9, free=True)
+    epochs: float | None = _field(None, 0, 10**6, free=True)
     batch: int = _field(128, 1, 10**6)
     accumulate: int = _field(1, 1, 10**6)
     clip: float = _field(0.0, 0, 1e9)
     balance: float = _field(1.0, 0.5, 1)
     ema: float = _field(0.999, 0, 0.999999)
     average: Text = _field("moving", kind="averages")
-    population: int = _field(0, 0, 10**6)
+    population: int = _field(0, 0, 10**6, free=True)
     precision: str = _field("auto", choices=("auto", "fp32", "bf16"))
-    device: str = _field("auto")
+    device: str = _field("auto", free=True)
     seed: int = _field(0, 0, 2**31 - 1)
-    best: str = _field("auto", kind="metrics")
-    log_every: int = _field(50, 1)
-    evaluate_every: int = _field(1000, 0)
-    until_converged: int = _field(0, 0)
-    checkpoint_every: int = _field(1000, 1)
+    best: str = _field("auto", kind="metrics", absent="auto")
+    log_every: int = _field(50, 1, free=True)
+    evaluate_every: int = _field(1000, 0, free=True)
+    until_converged: int = _field(0, 0, free=True)
+    checkpoint_every: int = _field(1000, 1, free=True)
 
     def __post_init__(self) -> None:
         for f in dataclasses.fields(self):
@@ -195,10 +197,8 @@ class Run:
         run."""
         for f in dataclasses.fields(self):
             kind, text = f.metadata.get("kind"), getattr(self, f.name)
-            absent = (
-                text in (None, OWN) or (f.metadata.get("none") and text == "none") or (f.name, text) == ("best", "auto")
-            )
-            if kind and not absent and not (self.game == OWN and f.name in BROUGHT["game"]):
+            brought = self.game == OWN and f.name in BROUGHT["game"]
+            if kind and not brought and text not in (None, OWN, f.metadata.get("absent")):
                 yield f.name, kind, text
 
     def named(self) -> Iterator[tuple[str, str, str]]:
@@ -301,21 +301,16 @@ def from_toml(path: Path) -> dict[str, Any]:
     return values
 
 
-# What may change when a run goes on: how long, where, and how closely it is watched.
-FREE = (
-    "name", "steps", "epochs", "population", "root", "device", "log_every", "evaluate_every", "checkpoint_every",
-    "until_converged",
-)  # fmt: skip
+def _ruled(rule: str, value: Any) -> tuple[str, ...]:
+    """The fields of a run of which a rule says this."""
+    return tuple(f.name for f in dataclasses.fields(Run) if f.metadata.get(rule) == value)
 
+
+# What may change when a run goes on: how long, where, and how closely it is watched.
+FREE = _ruled("free", True)
 
 # What a game, and data, of one's own bring with them, so that a run does not describe it.
-BROUGHT: Mapping[str, tuple[str, ...]] = {
-    "game": (
-        "game", "generator", "labels", "attributes", "networks", "latent", "prior", "encoder", "divergence",
-        "penalty", "noise", "augment", "pack", "spectral",
-    ),
-    "data": ("data", "target", "binarise", "size"),
-}  # fmt: skip
+BROUGHT: Mapping[str, tuple[str, ...]] = {part: _ruled("brought_by", part) for part in ("game", "data")}
 
 
 def marked(run: Run, game: Game | None, dataset: Dataset | None) -> Run:
