@@ -495,16 +495,8 @@ def put(parameters: list[nn.Parameter], values: list[Tensor]) -> None:
         parameter.copy_(value)
 
 
-REGISTRY: Registry[Callable[..., Dynamics]] = Registry(
-    "dynamics",
-    {
-        "simultaneous": Simultaneous,
-        "alternating": Alternating,
-        "extragradient": Extragradient,
-        "past": Past,
-        "optimistic": Optimistic,
-        "consensus": Consensus,
-        "one-stage": OneStage,
-    },
-    base=Dynamics,
-)
+KINDS: dict[str, type[Dynamics]] = {
+    "simultaneous": Simultaneous, "alternating": Alternating, "extragradient": Extragradient, "past": Past,
+    "optimistic": Optimistic, "consensus": Consensus, "one-stage": OneStage,
+}  # fmt: skip
+REGISTRY: Registry[Callable[..., Dynamics]] = Registry("dynamics", KINDS, base=Dynamics)
