@@ -22,7 +22,7 @@ from interalia.adversarial.divergences import auc
 from interalia.contexts import BatchNorm
 from interalia.errors import UserError, check_range
 from interalia.games.game import Game, Outcome, part
-from interalia.learning.graphs import CopyError, leaf, mixing, reached
+from interalia.learning.graphs import leaf, mixing, reached
 from interalia.registry import Registry
 
 Batches = Iterator[tuple[Tensor, ...]]
@@ -439,13 +439,8 @@ class OneStage(Simultaneous):
 
     def check_samples(self, batch: Sequence[Tensor]) -> None:
         """Raises a UserError if a score depends on another sample than its own."""
-        try:
-            joint = mixing(self.game, batch)
-        except CopyError as error:
-            reason = f"it cannot be copied, to see whether each score depends on one sample alone ({error})"
-            raise self.refusal(reason) from None
-        if joint is not None:
-            raise self.refusal(f"a score of its critic depends on other samples of the joint {joint!r} than its own")
+        if reason := mixing(self.game, batch):
+            raise self.refusal(reason)
         self.apart = True
 
     def refusal(self, reason: str) -> UserError:
