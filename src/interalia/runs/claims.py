@@ -98,14 +98,17 @@ def make(path: Path) -> list[Path]:
         made = [folder for folder in (path, *path.parents) if not folder.exists()]
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise unwritable(path, error) from error
+        try:
             path.mkdir()
-            return made or [path]
+        except FileExistsError:
+            return []
         except FileNotFoundError:  # another process, which withdrew, has removed the folder above
             continue
         except OSError as error:
-            if isinstance(error, FileExistsError) and os.path.lexists(path):
-                return []
             raise unwritable(path, error) from error
+        return made or [path]
 
 
 def lock(path: Path) -> int | None:

@@ -39,15 +39,13 @@ def read(path: Path) -> dict[str, Any]:
         state = torch.load(path, map_location="cpu", weights_only=True)
         if not isinstance(state, dict):
             raise ValueError("it is of another kind")
-        if formats.version(state, path) < formats.OLDEST_CHECKPOINT:
-            raise UserError(f"the checkpoint {path} is older than those that this version reads; train anew.")
-    except UserError:
-        raise
     except FileNotFoundError:
         raise UserError(f"there is no checkpoint {path}; train first, or give another folder.") from None
     except Exception as error:
         reason = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
         raise UserError(f"the checkpoint {path} is damaged ({reason}); remove it and resume from another.") from None
+    if formats.version(state, path) < formats.OLDEST_CHECKPOINT:
+        raise UserError(f"the checkpoint {path} is older than those that this version reads; train anew.")
     return state
 
 
