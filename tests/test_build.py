@@ -220,6 +220,18 @@ def test_weights_of_fully_connected_networks_that_auto_once_gave_an_implicit_enc
     assert torch.equal(found.encoder(x).mean, new.encoder(x).mean)
 
 
+def test_a_trained_generator_says_nothing_of_the_networks_beside_it() -> None:
+    """It may be convolutional where auto once gave fully connected networks to an implicit encoder that infers for it."""
+    data = DataSpec((1, 16, 24))
+    run = Run(game="posthoc-ali", encoder="implicit(noise=5)", latent=4, networks="mlp(width=16, unary=True)")
+    decoder = building.build(Run(latent=4, networks="auto(width=2)"), data).decoder
+    old = building.build(run, data, given={"decoder": decoder})
+    auto = run.replace(networks="auto(width=2, unary=True)")
+    assert loading.as_trained(auto, old.state_dict()) == run
+    assert loading.as_trained(auto, building.build(auto, data, given={"decoder": decoder}).state_dict()) == auto
+    assert loading.as_trained(auto, {}) == auto
+
+
 # games
 
 

@@ -157,7 +157,7 @@ def test_alternation_is_critic_first_unless_told() -> None:
     game = tiny_ali()
     moves = flow("alternating", game, 0.1)
     assert isinstance(moves, Alternating)
-    assert list(moves.turns.items()) == [("critic", 1), ("generator", 1)]
+    assert list(moves.order.items()) == [("critic", 1), ("generator", 1)]
 
 
 @pytest.mark.parametrize(

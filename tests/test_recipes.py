@@ -42,6 +42,13 @@ def test_a_recipe_names_parts_that_there_are(name: str) -> None:
     assert (run.steps or run.epochs or 0) > 0
 
 
+def test_a_tuned_recipe_names_the_published_one() -> None:
+    assert len(recipes.PUBLISHED) == 7
+    assert recipes.PUBLISHED["avb-mnist"] == "avb-ac-32-mnist-paper"
+    assert {*recipes.PUBLISHED, *recipes.PUBLISHED.values()} <= set(REGISTRY)
+    assert not any("published =" in (recipe.__doc__ or "") for recipe in REGISTRY.values())
+
+
 @pytest.mark.parametrize(
     "name", [pytest.param(name, marks=[pytest.mark.long] if name in LARGE else []) for name in REGISTRY]
 )

@@ -179,7 +179,8 @@ def test_an_entry_point_of_what_is_no_entry_is_a_warning_and_the_others_stand(pl
 
 def test_a_module_is_plugged_in_by_its_name_or_its_file(place: Path) -> None:
     (place / "elsewhere").mkdir()
-    (place / "elsewhere/my_file.py").write_text(ADDING)
+    (place / "elsewhere/my_file.py").write_text(f"import its_neighbour\n{ADDING}")
+    (place / "elsewhere/its_neighbour.py").touch()
     (place / "my_module.py").write_text(ADDING.replace('"mine"', '"named"'))
     plug_in("elsewhere/my_file.py")
     plug_in(str(place / "elsewhere/my_file.py"))  # once more is once

@@ -282,7 +282,7 @@ def plug_in(name: str) -> ModuleType:
 
 
 def import_file(path: Path) -> ModuleType:
-    """Imports a .py file under the name that it has, once.
+    """Imports a .py file under the name that it has, once; its folder can be imported from then, as a program's can.
 
     Raises:
         UserError: there is no such file, or its name is no name of a module, or another module has it.
@@ -296,17 +296,10 @@ def import_file(path: Path) -> ModuleType:
         there = getattr(found, "__file__", None) or getattr(found, "origin", None)
         if there is None or Path(there).resolve() != file:
             raise UserError(f"there is another module {name} ({there or 'built in'}); rename {path.name}.")
-    spec = importlib.util.spec_from_file_location(name, file)
-    assert spec is not None
-    assert spec.loader is not None
-    if name not in sys.modules:
-        sys.modules[name] = module = importlib.util.module_from_spec(spec)
-        try:
-            spec.loader.exec_module(module)
-        except BaseException:
-            del sys.modules[name]
-            raise
-    return sys.modules[name]
+    if str(file.parent) not in sys.path:
+        sys.path.append(str(file.parent))
+    importlib.invalidate_caches()  # it may have been written a moment ago
+    return importlib.import_module(name)
 
 
 def check_signature(name: str, entry: Any) -> None:
@@ -451,12 +444,6 @@ def make(text: str, catalogue: Mapping[str, Callable[..., T]], kind: str, *args:
         raise SettingError(str(error), {*settings_of(member), *getattr(error, "settings", ())}) from error
 
 
-def signature(member: Callable[..., Any]) -> str:
-    """The settings of a member with their defaults, as they are written in a spec: ``gamma=0.5, every=1``."""
-    parameters = inspect.signature(member).parameters
-    return ", ".join(f"{key}={parameters[key].default!r}" for key in settings_of(member))
-
-
 def settings_of(member: Callable[..., Any]) -> dict[str, Any]:
     """A member's settings and their types: what has a default and a plain type is the user's to set; what has another
     (shapes, networks, penalties) is given by the program.
@@ -582,5 +569,8 @@ def description(entry: Any) -> str:
 
 
 def settings(entry: Any) -> str:
-    """An entry's settings and their defaults."""
-    return signature(entry) if inspect.isclass(entry) or inspect.isfunction(entry) else ""
+    """The settings of an entry with their defaults, as they are written in a spec: ``gamma=0.5, every=1``."""
+    if not (inspect.isclass(entry) or inspect.isfunction(entry)):
+        return ""
+    parameters = inspect.signature(entry).parameters
+    return ", ".join(f"{key}={parameters[key].default!r}" for key in settings_of(entry))

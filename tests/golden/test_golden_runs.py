@@ -169,3 +169,14 @@ def test_files_without_what_still_older_versions_did_not_write(tmp_path: Path) -
     torch.save(state, folder / "checkpoints" / "last.pt")
     resume(folder, 0)
     check_same(state, checkpoint(folder))
+
+
+def test_networks_that_auto_once_chose_are_gone_on_with_from_a_checkpoint_alone(tmp_path: Path) -> None:
+    """Of a training that was killed before its first weights; its description stays, so that it is resumed again."""
+    folder = shutil.copytree(RUNS / "implicit", tmp_path / "implicit")
+    run = interalia.load(folder).run
+    (folder / "weights.safetensors").unlink()
+    for steps in (22, 23):
+        interalia.train(run.replace(steps=steps), folder, resume=True)
+    assert interalia.load(folder).run == run.replace(steps=23)
+    assert all(tensor.ndim < 4 for tensor in load_file(folder / "weights.safetensors").values())

@@ -11,7 +11,7 @@ from cyclopts import Parameter
 
 from interalia.cli.asking import TrustGenerator, app, say
 from interalia.errors import UserError, resuming, unknown
-from interalia.runs import FREE, OWN, Run, from_toml, kinds
+from interalia.runs import FREE, OWN, Run, abouts, from_toml, kinds
 from interalia.runs.folder import Folder, fitted
 
 # each field of a run is a flag, with the recipe's value where the flag is not given
@@ -30,7 +30,7 @@ def flag(f: dataclasses.Field[Any]) -> Any:
     """The type of a field's flag, with its help."""
     kind = kinds()[f.name]
     more: dict[str, Any] = {"converter": whole} if kind in (int, int | None) else {}
-    return Annotated[kind | None, Parameter(help=f"{f.metadata['about']}.", show_default=False, **more)]
+    return Annotated[kind | None, Parameter(help=abouts()[f.name], show_default=False, **more)]
 
 
 Overrides: Any = dataclasses.make_dataclass(

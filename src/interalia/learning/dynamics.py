@@ -21,8 +21,8 @@ from torch.optim import Optimizer
 from interalia.adversarial.divergences import auc
 from interalia.contexts import BatchNorm
 from interalia.errors import UserError, check_range
-from interalia.games.game import Game, Outcome
-from interalia.learning.graphs import CopyError, leaf, mixing, reached
+from interalia.games.game import Game, Outcome, part
+from interalia.learning.graphs import leaf, mixing, reached
 from interalia.registry import Registry
 
 Batches = Iterator[tuple[Tensor, ...]]
@@ -52,6 +52,7 @@ class Rules:
     precision: Callable[[], AbstractContextManager[object]] = nullcontext
 
 
+@part
 class Dynamics(abc.ABC):
     """The flow along a game's vector field.
 
@@ -64,13 +65,14 @@ class Dynamics(abc.ABC):
         UserError: the rules ask for a balance, and the game has no critic.
     """
 
-    def __init__(self, game: Game, optimisers: Optimizers, rules: Rules = Rules()) -> None:
-        if rules.balance < 1 and "critic" not in game.players:
-            name = type(game).__name__
+    game: Game
+    optimisers: Optimizers
+    rules: Rules = Rules()
+
+    def __post_init__(self) -> None:
+        if self.rules.balance < 1 and "critic" not in self.game.players:
+            name = type(self.game).__name__
             raise UserError(f"`balance` holds back a critic that wins, and {name} has none; leave `balance` out.")
-        self.game = game
-        self.optimisers = optimisers
-        self.rules = rules
         self.memory: list[Tensor] = []  # what the next step has to know of the last one; empty before the first
         self.ahead = 0.0  # how probably the data's joint outscored a fake at the last look, by the surest critic
 
@@ -171,6 +173,7 @@ class Simultaneous(Dynamics):
         return outcome
 
 
+@part
 class Alternating(Dynamics):
     """The players move in turn, each on fresh batches and against the others' newest parameters.
 
@@ -185,24 +188,24 @@ class Alternating(Dynamics):
         Generative Adversarial Nets, Ian J. Goodfellow and others, 2014, https://arxiv.org/abs/1406.2661
     """
 
-    def __init__(
-        self, game: Game, optimisers: Optimizers, rules: Rules = Rules(), turns: Mapping[str, int] | None = None
-    ) -> None:
-        super().__init__(game, optimisers, rules)
-        critic_first = sorted(game.players, key=lambda player: player != "critic")
-        self.turns = dict.fromkeys(critic_first, 1) if turns is None else dict(turns)
-        for player, count in self.turns.items():
-            game.check_player(player, "turns")
+    turns: Mapping[str, int] | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        critic_first = sorted(self.game.players, key=lambda player: player != "critic")
+        self.order = dict.fromkeys(critic_first, 1) if self.turns is None else self.turns
+        for player, count in self.order.items():
+            self.game.check_player(player, "turns")
             if not isinstance(count, int) or count < 1:
                 raise UserError(f"`turns` gives {player!r} {count!r} moves, and it must be a whole number from 1.")
-        for player in game.players:
-            if player not in self.turns:
+        for player in self.game.players:
+            if player not in self.order:
                 raise UserError(f"`turns` leaves out {player!r}, who would never move; give it a number of turns.")
 
     def step(self, batches: Batches) -> Outcome:
         losses: dict[str, Tensor] = {}
         scores: dict[str, Tensor] = {}
-        for player, count in self.turns.items():
+        for player, count in self.order.items():
             for _ in range(count):
                 with self.game.only(player):
                     outcome = self.look(batches, player)
@@ -212,6 +215,7 @@ class Alternating(Dynamics):
         return Outcome(losses, scores)
 
 
+@part
 class Extragradient(Dynamics):
     """All players look one step ahead, and move from where they stand by what they see there.
 
@@ -230,9 +234,7 @@ class Extragradient(Dynamics):
         https://arxiv.org/abs/1802.10551 (algorithms 1, 4 and 5)
     """
 
-    def __init__(self, game: Game, optimisers: Optimizers, rules: Rules = Rules(), fresh: bool = True) -> None:
-        super().__init__(game, optimisers, rules)
-        self.fresh = fresh
+    fresh: bool = True
 
     def step(self, batches: Batches) -> Outcome:
         players, here = self.game.players, places(self.parameters())
@@ -295,6 +297,7 @@ class Optimistic(Dynamics):
         return outcome
 
 
+@part
 class Consensus(Simultaneous):
     """Simultaneous moves along F + gamma grad (||F||^2 / 2): towards where no player wants to move.
 
@@ -311,15 +314,17 @@ class Consensus(Simultaneous):
         The Numerics of GANs, Lars Mescheder, Sebastian Nowozin, Andreas Geiger, 2017, https://arxiv.org/abs/1705.10461
     """
 
-    def __init__(self, game: Game, optimisers: Optimizers, rules: Rules = Rules(), gamma: float = 0.1) -> None:
-        super().__init__(game, optimisers, rules)
-        check_range(gamma > 0, "it is above 0; without it the moves are simultaneous", gamma=gamma)
-        if game.penalty is not None and game.penalty.every > 1:
+    gamma: float = 0.1
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_range(self.gamma > 0, "it is above 0; without it the moves are simultaneous", gamma=self.gamma)
+        penalty = self.game.penalty
+        if penalty is not None and penalty.every > 1:
             raise UserError(
-                f"consensus squares the gradient, in which a penalty at every {game.penalty.every} steps would weigh too "
-                f"much; give the penalty every=1."
+                f"consensus squares the gradient, in which a penalty at every {penalty.every} steps would weigh too much; "
+                f"give the penalty every=1."
             )
-        self.gamma = gamma
 
     def gradients(self, batch: Sequence[Tensor], players: Sequence[str], share: float) -> Outcome:
         with self.rules.precision():
@@ -372,11 +377,11 @@ class OneStage(Simultaneous):
         https://arxiv.org/abs/2103.00430
     """
 
-    def __init__(self, game: Game, optimisers: Optimizers, rules: Rules = Rules()) -> None:
-        super().__init__(game, optimisers, rules)
-        others = [player for player in game.players if player != "critic"]
-        if len(game.players) != 2 or len(others) != 1:
-            raise self.refusal(f"its players are {', '.join(game.players)}, and not one beside a critic")
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        others = [player for player in self.game.players if player != "critic"]
+        if len(self.game.players) != 2 or len(others) != 1:
+            raise self.refusal(f"its players are {', '.join(self.game.players)}, and not one beside a critic")
         self.other = others[0]
         self.apart = False  # whether the critic is known to score each sample by itself
         self.check_layers()
@@ -394,8 +399,8 @@ class OneStage(Simultaneous):
         made = [(name, whole, part) for name, whole, part in pairs if whole is not part]  # by the generator
         scores, critic, generator = outcome.scores, outcome.losses["critic"], outcome.losses[self.other]
         beside = reached(generator, scores.values())
-        for name, _, part in made:
-            if name in scores and id(part) in beside:
+        for name, _, sample in made:
+            if name in scores and id(sample) in beside:
                 raise self.refusal(
                     f"its {self.other} is charged for the joint {name!r} by more than the critic's scores"
                 )
@@ -414,11 +419,11 @@ class OneStage(Simultaneous):
         inputs = [*self.moving("critic"), *(part for _, _, part in made if id(part) in short)]
         torch.autograd.backward([critic], [torch.full_like(critic, share)], inputs=inputs)
         found: list[Tensor] = []
-        for name, _, part in made:
-            if id(part) not in short:
+        for name, _, sample in made:
+            if id(sample) not in short:
                 found.append(share * next(ordinary))
             else:
-                found.append(torch.zeros_like(part) if part.grad is None else along(part.grad, factors[name][0]))
+                found.append(torch.zeros_like(sample) if sample.grad is None else along(sample.grad, factors[name][0]))
         for p, gradient in zip(own, ordinary, strict=True):
             p.grad = share * gradient if p.grad is None else p.grad + share * gradient
         if made:
@@ -434,13 +439,8 @@ class OneStage(Simultaneous):
 
     def check_samples(self, batch: Sequence[Tensor]) -> None:
         """Raises a UserError if a score depends on another sample than its own."""
-        try:
-            joint = mixing(self.game, batch)
-        except CopyError as error:
-            reason = f"it cannot be copied, to see whether each score depends on one sample alone ({error})"
-            raise self.refusal(reason) from None
-        if joint is not None:
-            raise self.refusal(f"a score of its critic depends on other samples of the joint {joint!r} than its own")
+        if reason := mixing(self.game, batch):
+            raise self.refusal(reason)
         self.apart = True
 
     def refusal(self, reason: str) -> UserError:
@@ -490,16 +490,8 @@ def put(parameters: list[nn.Parameter], values: list[Tensor]) -> None:
         parameter.copy_(value)
 
 
-REGISTRY: Registry[Callable[..., Dynamics]] = Registry(
-    "dynamics",
-    {
-        "simultaneous": Simultaneous,
-        "alternating": Alternating,
-        "extragradient": Extragradient,
-        "past": Past,
-        "optimistic": Optimistic,
-        "consensus": Consensus,
-        "one-stage": OneStage,
-    },
-    base=Dynamics,
-)
+KINDS: dict[str, type[Dynamics]] = {
+    "simultaneous": Simultaneous, "alternating": Alternating, "extragradient": Extragradient, "past": Past,
+    "optimistic": Optimistic, "consensus": Consensus, "one-stage": OneStage,
+}  # fmt: skip
+REGISTRY: Registry[Callable[..., Dynamics]] = Registry("dynamics", KINDS, base=Dynamics)

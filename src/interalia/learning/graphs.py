@@ -22,10 +22,6 @@ ROWS = 8  # packs of a batch that `mixing` looks at
 NOISE = 0.1  # how far it moves weights, a share of their size, and samples
 
 
-class CopyError(Exception):
-    """A game of which no copy can be made."""
-
-
 def leaf(part: Tensor) -> Tensor:
     """`part` cut off what it comes from, as a leaf that wants a gradient; data as they are."""
     return part.detach().requires_grad_() if part.requires_grad else part
@@ -58,8 +54,8 @@ def reached(loss: Tensor, without: Iterable[Tensor] = ()) -> set[int]:
 
 
 def mixing(game: Game, batch: Sequence[Tensor]) -> str | None:
-    """The name of a joint whose samples a score depends on that is not their own, or None if each score depends on one sample
-    alone (or one pack), of those that the game's players make.
+    """In words why a score may depend on other samples than its own, with the joint that they are of; None if each score
+    depends on one sample alone (or one pack), of those that the game's players make.
 
     It looks at a copy of the game in full precision, on a few rows of the batch, at the beginning, in the middle and at the
     end of training; the copy's critic has slightly moved weights, so that none is 0. For every pair of a score and a sample
@@ -69,9 +65,6 @@ def mixing(game: Game, batch: Sequence[Tensor]) -> str | None:
     Arguments:
         game: a game with a player "critic"; the scores of a joint belong to its samples in order.
         batch: of data, as the game is fed.
-
-    Raises:
-        CopyError: the game cannot be copied.
     """
     device = device_of(game)
     few = [part[: ROWS * game.pack] for part in batch]
@@ -79,7 +72,8 @@ def mixing(game: Game, batch: Sequence[Tensor]) -> str | None:
         try:
             twin = copy.deepcopy(game)
         except (TypeError, RuntimeError) as error:  # it keeps an open file, or a tensor in the middle of a graph
-            raise CopyError(str(error).splitlines()[0]) from None
+            reason = str(error).splitlines()[0]
+            return f"it cannot be copied, to see whether each score depends on one sample alone ({reason})"
         twin.penalty = None  # which has no part in a score
         with torch.no_grad():
             for p in twin.parameters_of("critic"):
@@ -91,7 +85,7 @@ def mixing(game: Game, batch: Sequence[Tensor]) -> str | None:
             scores = {name: s for name, s in twin.losses(cut).scores.items() if s.requires_grad}
             made = [(name, part) for name in scores for part in cut[name] if part.requires_grad]
             if (name := crossed(scores, made)) is not None:
-                return name
+                return f"a score of its critic depends on other samples of the joint {name!r} than its own"
     return None
 
 

@@ -76,11 +76,7 @@ def spec(
 
 
 def build_for(
-    run: Run,
-    dataset: Dataset,
-    mean: Tensor | None = None,
-    generator: nn.Module | None = None,
-    trust: bool = False,
+    run: Run, dataset: Dataset, mean: Tensor | None = None, generator: nn.Module | None = None, trust: bool = False
 ) -> Game:
     """The untrained game of a run on its data; see `build`."""
     told = frequencies(run, dataset)

@@ -48,12 +48,11 @@ def upgraded(values: Mapping[str, Any], file: Path | str) -> dict[str, Any]:
         UserError: the file is newer than this version of interalia, or names one field twice.
     """
     found = version(values, file)
-    names: dict[str, str] = {}
-    for since in sorted(number for number in RENAMED if number >= found):  # one renaming after the other
-        names = {**RENAMED[since], **{old: RENAMED[since].get(new, new) for old, new in names.items()}}
     made: dict[str, Any] = {}
     for key, value in values.items():
-        name = names.get(key, key)
+        name = key
+        for since in sorted(number for number in RENAMED if number >= found):  # one renaming after the other
+            name = RENAMED[since].get(name, name)
         if name in made:
             raise UserError(f"{file} sets `{name}` twice, under an older name too; leave one out.")
         if key != KEY:

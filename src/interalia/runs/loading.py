@@ -144,10 +144,14 @@ def check_given(run: Run, file: Path, game: Game | None, generator: nn.Module | 
 
 
 def as_trained(run: Run, tensors: Mapping[str, Tensor]) -> Run:
-    """The run with the networks that its weights are of: `auto` once gave an implicit encoder, and whatever stood beside it,
-    fully connected networks for images of any size."""
+    """The run with the networks that its weights are of, where there are weights: `auto` once gave an implicit encoder, and
+    whatever stood beside it, fully connected networks for images of any size."""
     name, settings = registry.parse(run.networks, "networks")
-    if name != "auto" or any(tensor.ndim == 4 for tensor in tensors.values()):
+    if name != "auto" or not tensors:
+        return run
+    kind, _ = registry.look_up(run.game, games.REGISTRY, "game")
+    trained_before = [part for part, need in declared(kind).items() if isinstance(need, Given)]
+    if any(tensor.ndim == 4 for key, tensor in tensors.items() if key.partition(".")[0] not in trained_before):
         return run
     plain = Auto(**settings).plain
     return run.replace(networks=f"{plain.name}(width={plain.width}, unary={plain.unary})")

@@ -32,11 +32,15 @@ def recipe(run: Run, about: str) -> Recipe:
     return made
 
 
+TABLES = tomllib.loads(resources.files("interalia.runs").joinpath("recipes.toml").read_text(encoding="utf-8"))
+# What is tuned here -> what it was tuned from: the paper's recipe, or the report's where the paper has no such data.
+PUBLISHED = {name: settings.pop("published") for name, settings in TABLES.items() if "published" in settings}
+
+
 def built_in() -> dict[str, Recipe]:
     """The recipes of ``recipes.toml``, in their order."""
-    tables = tomllib.loads(resources.files("interalia.runs").joinpath("recipes.toml").read_text(encoding="utf-8"))
     runs, found = {"": Run()}, {}
-    for name, settings in tables.items():
+    for name, settings in TABLES.items():
         base, about = settings.pop("base", ""), settings.pop("about", None)
         runs[name] = runs[base].replace(name=name, **settings)
         if about is not None:
@@ -46,16 +50,6 @@ def built_in() -> dict[str, Recipe]:
 
 REGISTRY: Registry[Recipe] = Registry("recipes", built_in())
 
-# What is tuned here -> what it was tuned from: the paper's recipe, or the report's where the paper has no such data.
-PUBLISHED: dict[str, str] = {
-    "ali-mnist": "ali-mnist-report",
-    "ali-svhn": "ali-svhn-paper",
-    "ali-cifar10": "ali-cifar10-paper",
-    "ali-celeba": "ali-celeba-paper",
-    "avb-mnist": "avb-ac-32-mnist-paper",
-    "infogan-mnist": "infogan-mnist-paper",
-    "cyclegan-facades": "cyclegan-facades-paper",
-}
 ALIKE = {"alice": "ali"}  # a tuned recipe plays ALI with a round trip, a published one without
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import inspect
 import json
+import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, get_origin, get_type_hints
 
 from interalia import registry
 from interalia.errors import UserError, unknown
@@ -20,8 +22,10 @@ if TYPE_CHECKING:
     from interalia.games import Game
 
 
-def _field(default: Any, about: str, low: float | None = None, high: float | None = None, **more: Any) -> Any:
-    metadata = {"about": about, "low": low, "high": high, **more}
+def _field(default: Any, low: float | None = None, high: float | None = None, **more: Any) -> Any:
+    """A field and its rules: its range, its `choices`, the `kind` of part that it names and the text that is `absent` where
+    there is none, the part of one's own that it is `brought_by`, whether it is `free` to change when a run goes on."""
+    metadata = {"low": low, "high": high, **more}
     if isinstance(default, dict):
         return field(default_factory=lambda: dict(default), metadata=metadata)
     return field(default=default, metadata=metadata)
@@ -54,6 +58,57 @@ class Run:
     the names and the settings that there are. They may be given as `interalia.registry.Part`, or as an object such as
     ``KL()`` where a text can say the same, and hold the text.
 
+    Attributes:
+        name: a name for the run, used for its folder.
+        game: the game that is played.
+        data: a data set's name, or the path of a folder of images, a .npy, .npz or .zip file.
+        target: the second data set of a game that translates between two: a name, or a path as for `data`.
+        generator: the folder of a run whose decoder is taken as it is, or a .pt2 file of one that is trusted; for a
+            game that only infers.
+        labelled: how many training images a semi-supervised game sees the labels of, equally many of each; all by
+            default.
+        labels: whether the networks are told the labels: a conditional game.
+        attributes: the attributes that the networks are told in place of labels: names with commas between them, or
+            all.
+        root: the folder where a named data set's files are, or are to be downloaded to.
+        binarise: images of zeros and ones, drawn from grey values: none, fixed (once), or fresh (in every batch
+            anew).
+        size: images are centre-cropped and resized to this many pixels a side.
+        networks: the networks.
+        latent: the dimensions of z.
+        prior: p(z): normal, or uniform on [-1, 1].
+        encoder: q(z|x): gaussian, dirac (BiGAN) or implicit(noise=2).
+        divergence: what the critic's scores cost both players.
+        penalty: a charge on the critic's gradient.
+        noise: instance noise at the critic's input: annealed(std=0.1).
+        augment: augmentation of the images that the critic sees: fixed(policy='translation'), adaptive(target=0.6).
+        pack: how many samples of a joint the critic judges at a time (PacGAN).
+        spectral: networks whose layers are divided by their greatest singular value: critic, or decoder,critic.
+        dynamics: how the players move.
+        optimiser: each player's optimiser.
+        rates: learning rates of single players, in place of the optimiser's.
+        schedule: the learning rates over time.
+        steps: the length of the training in steps.
+        epochs: the length of the training in passes over the data; `steps` outranks it.
+        batch: images in a batch.
+        accumulate: batches whose gradients are averaged in one look at the game.
+        clip: the greatest norm of one player's gradient; 0 for no clipping.
+        balance: the critic waits while it puts a sample of the data's joint above a fake with more than this
+            probability; 1 for never.
+        ema: decay of the average of the weights that samples are drawn from; 0 for none.
+        average: the average of the weights: moving, of decay ema, or uniform(start=0.5).
+        population: batches over which batch norm's statistics are estimated anew at the end; 0 keeps the running
+            ones.
+        precision: auto, fp32, or bf16 (autocast).
+        device: auto, cpu, cuda, cuda:1, mps or another of torch's.
+        seed: of the weights, the noise and the order of the data.
+        best: the measure on validation data by which the best checkpoint is kept.
+        log_every: steps between two lines of the log.
+        evaluate_every: steps between two looks at the validation data; 0 for never.
+        until_converged: end when the declared measure has not improved for this many evaluations, and keep the best;
+            0 for never.
+        checkpoint_every: steps between two checkpoints.
+
     Raises:
         UserError: a value is of the wrong kind or out of its range, or an object that no text can describe.
 
@@ -62,100 +117,56 @@ class Run:
         3
     """
 
-    name: str = _field("run", "a name for the run, used for its folder")
-    game: Text = _field("ali", "the game that is played", kind="games")
-    data: str = _field(
-        "digits", "a data set's name, or the path of a folder of images, a .npy, .npz or .zip file", kind="data"
-    )
-    target: str | None = _field(
-        None, "the second data set of a game that translates between two: a name, or a path as for `data`", kind="data"
-    )
-    generator: str | None = _field(
-        None,
-        "the folder of a run whose decoder is taken as it is, or a .pt2 file of one that is trusted; for a game that "
-        "only infers",
-    )
-    labelled: int | None = _field(
-        None,
-        "how many training images a semi-supervised game sees the labels of, equally many of each; all by default",
-        1,
-    )
-    labels: bool = _field(False, "whether the networks are told the labels: a conditional game")
-    attributes: str | None = _field(
-        None, "the attributes that the networks are told in place of labels: names with commas between them, or all"
-    )
-    root: str | None = _field(None, "the folder where a named data set's files are, or are to be downloaded to")
-    binarise: str = _field(
-        "none",
-        "images of zeros and ones, drawn from grey values: none, fixed (once), or fresh (in every batch anew)",
-        choices=("none", "fixed", "fresh"),
-    )
-    size: int | None = _field(None, "images are centre-cropped and resized to this many pixels a side", 4, 1024)
-    networks: Text = _field("auto", "the networks", kind="networks")
-    latent: int = _field(64, "the dimensions of z", 1, 100_000)
-    prior: Text = _field("normal", "p(z): normal, or uniform on [-1, 1]", kind="priors")
-    encoder: Text = _field("gaussian", "q(z|x): gaussian, dirac (BiGAN) or implicit(noise=2)", kind="conditionals")
-    divergence: Text = _field("gan", "what the critic's scores cost both players", kind="divergences")
-    penalty: Text = _field("none", "a charge on the critic's gradient", kind="penalties", none=True)
-    noise: Text = _field("none", "instance noise at the critic's input: annealed(std=0.1)", kind="noises", none=True)
-    augment: Text = _field(
-        "none",
-        "augmentation of the images that the critic sees: fixed(policy='translation'), adaptive(target=0.6)",
-        kind="augmentations",
-        none=True,
-    )
-    pack: int = _field(1, "how many samples of a joint the critic judges at a time (PacGAN)", 1, 64)
-    spectral: str | None = _field(
-        None, "networks whose layers are divided by their greatest singular value: critic, or decoder,critic"
-    )
-    dynamics: Text = _field("simultaneous", "how the players move", kind="dynamics")
-    optimiser: Text = _field("adam", "each player's optimiser", kind="optimizers")
-    rates: dict[str, float] = _field({}, "learning rates of single players, in place of the optimiser's", 0, 10)
-    schedule: Text = _field("constant", "the learning rates over time", kind="schedules")
-    steps: int | None = _field(None, "the length of the training in steps", 0, 10**9)
-    epochs: float | None = _field(
-        None, "the length of the training in passes over the data; `steps` outranks it", 0, 10**6
-    )
-    batch: int = _field(128, "images in a batch", 1, 10**6)
-    accumulate: int = _field(1, "batches whose gradients are averaged in one look at the game", 1, 10**6)
-    clip: float = _field(0.0, "the greatest norm of one player's gradient; 0 for no clipping", 0, 1e9)
-    balance: float = _field(
-        1.0,
-        "the critic waits while it puts a sample of the data's joint above a fake with more than this probability; 1 for "
-        "never",
-        0.5,
-        1,
-    )
-    ema: float = _field(
-        0.999, "decay of the average of the weights that samples are drawn from; 0 for none", 0, 0.999999
-    )
-    average: Text = _field(
-        "moving", "the average of the weights: moving, of decay ema, or uniform(start=0.5)", kind="averages"
-    )
-    population: int = _field(
-        0,
-        "batches over which batch norm's statistics are estimated anew at the end; 0 keeps the running ones",
-        0,
-        10**6,
-    )
-    precision: str = _field("auto", "auto, fp32, or bf16 (autocast)", choices=("auto", "fp32", "bf16"))
-    device: str = _field("auto", "auto, cpu, cuda, cuda:1, mps ...")
-    seed: int = _field(0, "of the weights, the noise and the order of the data", 0, 2**31 - 1)
-    best: str = _field("auto", "the measure on validation data by which the best checkpoint is kept", kind="metrics")
-    log_every: int = _field(50, "steps between two lines of the log", 1)
-    evaluate_every: int = _field(1000, "steps between two looks at the validation data; 0 for never", 0)
-    until_converged: int = _field(
-        0, "end when the declared measure has not improved for this many evaluations, and keep the best; 0 for never", 0
-    )
-    checkpoint_every: int = _field(1000, "steps between two checkpoints", 1)
+    name: str = _field("run", free=True)
+    game: Text = _field("ali", kind="games", brought_by="game")
+    data: str = _field("digits", kind="data", brought_by="data")
+    target: str | None = _field(None, kind="data", brought_by="data")
+    generator: str | None = _field(None, brought_by="game")
+    labelled: int | None = _field(None, 1)
+    labels: bool = _field(False, brought_by="game")
+    attributes: str | None = _field(None, brought_by="game")
+    root: str | None = _field(None, free=True)
+    binarise: str = _field("none", choices=("none", "fixed", "fresh"), brought_by="data")
+    size: int | None = _field(None, 4, 1024, brought_by="data")
+    networks: Text = _field("auto", kind="networks", brought_by="game")
+    latent: int = _field(64, 1, 100_000, brought_by="game")
+    prior: Text = _field("normal", kind="priors", brought_by="game")
+    encoder: Text = _field("gaussian", kind="conditionals", brought_by="game")
+    divergence: Text = _field("gan", kind="divergences", brought_by="game")
+    penalty: Text = _field("none", kind="penalties", absent="none", brought_by="game")
+    noise: Text = _field("none", kind="noises", absent="none", brought_by="game")
+    augment: Text = _field("none", kind="augmentations", absent="none", brought_by="game")
+    pack: int = _field(1, 1, 64, brought_by="game")
+    spectral: str | None = _field(None, brought_by="game")
+    dynamics: Text = _field("simultaneous", kind="dynamics")
+    optimiser: Text = _field("adam", kind="optimizers")
+    rates: dict[str, float] = _field({}, 0, 10)
+    schedule: Text = _field("constant", kind="schedules")
+    steps: int | None = _field(None, 0, 10**9, free=True)
+    epochs: float | None = _field(None, 0, 10**6, free=True)
+    batch: int = _field(128, 1, 10**6)
+    accumulate: int = _field(1, 1, 10**6)
+    clip: float = _field(0.0, 0, 1e9)
+    balance: float = _field(1.0, 0.5, 1)
+    ema: float = _field(0.999, 0, 0.999999)
+    average: Text = _field("moving", kind="averages")
+    population: int = _field(0, 0, 10**6, free=True)
+    precision: str = _field("auto", choices=("auto", "fp32", "bf16"))
+    device: str = _field("auto", free=True)
+    seed: int = _field(0, 0, 2**31 - 1)
+    best: str = _field("auto", kind="metrics", absent="auto")
+    log_every: int = _field(50, 1, free=True)
+    evaluate_every: int = _field(1000, 0, free=True)
+    until_converged: int = _field(0, 0, free=True)
+    checkpoint_every: int = _field(1000, 1, free=True)
 
     def __post_init__(self) -> None:
         for f in dataclasses.fields(self):
             value = getattr(self, f.name)
             if "kind" in f.metadata and (isinstance(value, registry.Part) or not isinstance(value, PLAIN)):
-                object.__setattr__(self, f.name, registry.written(value, f.metadata["kind"]))
-        for key, value in self.fields():
-            _check(key, value, kinds()[key], dict(self.__dataclass_fields__[key].metadata))
+                value = registry.written(value, f.metadata["kind"])
+                object.__setattr__(self, f.name, value)
+            _check(f.name, value, kinds()[f.name], f.metadata)
 
     def fields(self) -> Iterator[tuple[str, Any]]:
         """The keys and values, in order."""
@@ -186,10 +197,8 @@ class Run:
         run."""
         for f in dataclasses.fields(self):
             kind, text = f.metadata.get("kind"), getattr(self, f.name)
-            absent = (
-                text in (None, OWN) or (f.metadata.get("none") and text == "none") or (f.name, text) == ("best", "auto")
-            )
-            if kind and not absent and not (self.game == OWN and f.name in BROUGHT["game"]):
+            brought = self.game == OWN and f.name in BROUGHT["game"]
+            if kind and not brought and text not in (None, OWN, f.metadata.get("absent")):
                 yield f.name, kind, text
 
     def named(self) -> Iterator[tuple[str, str, str]]:
@@ -239,25 +248,27 @@ def kinds() -> dict[str, Any]:
     return get_type_hints(Run)
 
 
+@functools.cache
+def abouts() -> dict[str, str]:
+    """What each field of a run is, from the docstring of `Run`."""
+    entries = inspect.cleandoc(Run.__doc__ or "").partition("Attributes:\n")[2].partition("\n\n")[0]
+    return {name: " ".join(text.split()) for name, text in re.findall(r"^    (\w+): (.*(?:\n {8}.*)*)", entries, re.M)}
+
+
 def _check(key: str, value: Any, kind: Any, rules: Mapping[str, Any]) -> None:
     """Raises a UserError unless `value` is of the kind and in the range of the field `key`."""
-    kinds = get_args(kind) if get_origin(kind) is not dict and get_args(kind) else (kind,)
-    if value is None and type(None) in kinds:
-        return
-    plain = kinds[0]
-    if get_origin(plain) is dict:
+    if get_origin(kind) is dict:
         if not isinstance(value, dict):
             raise UserError(f"`{key}` is {value!r}, and it maps names to numbers, such as {{ critic = 1e-4 }}.")
         for name, number in value.items():
             _check(f"{key}.{name}", number, float, rules)
         return
-    numbers = (int, float) if plain is float else (plain,)
-    if not isinstance(value, numbers) or (isinstance(value, bool) and plain is not bool):
-        words = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}[plain]
+    if not registry.fits(value, kind):
+        words = registry.words(kind).lower().removesuffix(" or none")  # as TOML has them
         raise UserError(f"`{key}` is {value!r}, and it must be {words}.")
     low, high = rules.get("low"), rules.get("high")
     # asked this way round, so that NaN is refused
-    if plain is not str and not ((low is None or value >= low) and (high is None or value <= high)):
+    if isinstance(value, int | float) and not ((low is None or value >= low) and (high is None or value <= high)):
         span = f"from {low:,} to {high:,}" if high is not None else f"at least {low:,}"
         raise UserError(f"`{key}` is {value}, out of its range; it must be {span}.")
     choices = rules.get("choices")
@@ -284,27 +295,22 @@ def from_toml(path: Path) -> dict[str, Any]:
         try:
             if key not in known:
                 raise unknown("field of a run", key, known)
-            _check(key, value, known[key], dict(Run.__dataclass_fields__[key].metadata))
+            _check(key, value, known[key], Run.__dataclass_fields__[key].metadata)
         except UserError as error:
             raise UserError(f"{path}: {error}") from None
     return values
 
 
-# What may change when a run goes on: how long, where, and how closely it is watched.
-FREE = (
-    "name", "steps", "epochs", "population", "root", "device", "log_every", "evaluate_every", "checkpoint_every",
-    "until_converged",
-)  # fmt: skip
+def _ruled(rule: str, value: Any) -> tuple[str, ...]:
+    """The fields of a run of which a rule says this."""
+    return tuple(f.name for f in dataclasses.fields(Run) if f.metadata.get(rule) == value)
 
+
+# What may change when a run goes on: how long, where, and how closely it is watched.
+FREE = _ruled("free", True)
 
 # What a game, and data, of one's own bring with them, so that a run does not describe it.
-BROUGHT: Mapping[str, tuple[str, ...]] = {
-    "game": (
-        "game", "generator", "labels", "attributes", "networks", "latent", "prior", "encoder", "divergence",
-        "penalty", "noise", "augment", "pack", "spectral",
-    ),
-    "data": ("data", "target", "binarise", "size"),
-}  # fmt: skip
+BROUGHT: Mapping[str, tuple[str, ...]] = {part: _ruled("brought_by", part) for part in ("game", "data")}
 
 
 def marked(run: Run, game: Game | None, dataset: Dataset | None) -> Run:

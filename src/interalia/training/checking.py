@@ -171,11 +171,8 @@ def numbers(shape: tuple[int, ...], other: bool = True) -> Dataset:
     image = len(shape) == 3
 
     def split(count: int) -> Split:
-        x = (
-            255 * random.integers(0, 2, (count, *shape)).astype(np.uint8)
-            if image
-            else random.normal(size=(count, *shape))
-        )
+        size = (count, *shape)
+        x = 255 * random.integers(0, 2, size).astype(np.uint8) if image else random.normal(size=size)
         return Split(x if image else x.astype(np.float32), np.arange(count) % 4)
 
     return Dataset(
@@ -190,14 +187,11 @@ def fitting(run: Run) -> tuple[Run, Dataset | None]:
     Raises:
         UserError: none fits, in the words that are about the parts and not about the shape, as far as they can be told.
     """
-    if run.data != OWN:
-        engine.prepare(run)
-        return run, None
     refusals = []
-    for shape in SHAPES:
+    for dataset in map(numbers, SHAPES) if run.data == OWN else [None]:
         try:
-            engine.prepare(run, dataset=numbers(shape))
-            return run, numbers(shape)
+            engine.prepare(run, dataset=dataset)
+            return run, dataset
         except UserError as error:
             refusals.append(str(error))
     raise UserError(next((text for text in refusals if "shape" not in text), refusals[0]))
@@ -253,17 +247,15 @@ def reaches(training: Training) -> None:
         if loss.ndim or not loss.requires_grad:
             shape = tuple(loss.shape)
             raise UnsoundError(f"the loss of {player!r} is of shape {shape}, and must be a scalar with a gradient")
-        own = game.parameters_of(player)
-        found = torch.autograd.grad(loss, own, retain_graph=True, allow_unused=True)
-        if not any(g is not None and bool(g.any()) for g in found):
-            networks = ", ".join(game.players[player])
-            raise UnsoundError(f"the loss of {player!r} has no gradient in the networks {networks}")
-    for player in game.players:
+    for player, networks in game.players.items():
         game.zero_grad(set_to_none=True)
         training.dynamics.look(iter([batch]), player)
-        own_ids = {id(p) for p in game.parameters_of(player)}
-        if reached := [name for name, p in game.named_parameters() if p.grad is not None and id(p) not in own_ids]:
-            raise UnsoundError(f"the loss of {player!r} reaches {reached[0]}, which is another player's")
+        reached = {name for name, p in game.named_parameters() if p.grad is not None and bool(p.grad.any())}
+        own = {name for name in reached if name.partition(".")[0] in networks}
+        if not own:
+            raise UnsoundError(f"the loss of {player!r} has no gradient in the networks {', '.join(networks)}")
+        if reached != own:
+            raise UnsoundError(f"the loss of {player!r} reaches {min(reached - own)}, which is another player's")
     game.zero_grad(set_to_none=True)
 
 

@@ -39,15 +39,13 @@ def read(path: Path) -> dict[str, Any]:
         state = torch.load(path, map_location="cpu", weights_only=True)
         if not isinstance(state, dict):
             raise ValueError("it is of another kind")
-        if formats.version(state, path) < formats.OLDEST_CHECKPOINT:
-            raise UserError(f"the checkpoint {path} is older than those that this version reads; train anew.")
-    except UserError:
-        raise
     except FileNotFoundError:
         raise UserError(f"there is no checkpoint {path}; train first, or give another folder.") from None
     except Exception as error:
         reason = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
         raise UserError(f"the checkpoint {path} is damaged ({reason}); remove it and resume from another.") from None
+    if formats.version(state, path) < formats.OLDEST_CHECKPOINT:
+        raise UserError(f"the checkpoint {path} is older than those that this version reads; train anew.")
     return state
 
 
@@ -77,15 +75,15 @@ def newest(folder: Folder, damaged: dict[Path, str] | None = None) -> tuple[Path
     return None
 
 
-def resume(training: Training) -> None:
-    """Puts the training where its folder's newest good checkpoint left it; a run without any begins at the beginning.
+def resume(training: Training, found: tuple[Path, dict[str, Any]] | None, damaged: dict[Path, str]) -> None:
+    """Puts the training where its folder's newest good checkpoint left it, as `newest` found it; a run without any begins at
+    the beginning.
 
     Raises:
-        UserError: there are checkpoints and none of them can be read.
+        UserError: there are checkpoints and none of them can be read, or the one found does not fit.
     """
     training.home.sweep()
-    damaged: dict[Path, str] = {}
-    if (found := newest(training.home, damaged)) is None:
+    if found is None:
         if damaged:
             raise UserError(" ".join(damaged.values()))
         return

@@ -9,13 +9,13 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from interalia import registry, runs
@@ -42,9 +42,11 @@ def prepare(
     game: Game | None = None,
     dataset: Dataset | None = None,
     trust: bool = False,
+    weights: Mapping[str, Tensor] = {},
 ) -> Training:
     """Loads the data, builds the game and everything that moves it, and resolves what the run left open; a game and data that
-    are given take the place of those that the run describes. For `trust` see `train`.
+    are given take the place of those that the run describes. For `trust` see `train`; `weights` are those that a training
+    goes on from, by which networks of an older version are told.
 
     Raises:
         UserError: a part of the run does not exist or does not fit the others, or the folder keeps a run of other data.
@@ -63,7 +65,8 @@ def prepare(
     torch.manual_seed(run.seed)
     if game is None:
         mean = batches.mean_image(dataset) if dataset.is_image else None
-        game = building.build_for(own_generator(run, folder), dataset, mean, generator, trust)
+        as_kept = loading.as_trained(own_generator(run, folder), weights)
+        game = building.build_for(as_kept, dataset, mean, generator, trust)
     else:
         building.check_fits(game, dataset)
     game.data = game.feeds.fitted(game.data, dataset)
@@ -302,11 +305,14 @@ def open_run(
     claim = claims.again(Path(out)) if resume else claims.begin(Path(out), numbered)
     try:
         folder = Folder(claim.path)
+        kept = None
+        damaged: dict[Path, str] = {}
         if resume:
             run = folder.continued(run)
-        training = prepare(run, folder, generator, game, dataset, trust)
+            kept = checkpoint.newest(folder, damaged)
+        training = prepare(run, folder, generator, game, dataset, trust, kept[1]["game"] if kept else {})
         if resume:
-            checkpoint.resume(training)
+            checkpoint.resume(training, kept, damaged)
         folder.write(training.run, training.fingerprint, training.game)
     except BaseException:
         claim.withdraw()

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.swa_utils import AveragedModel
 
+from interalia.contexts import device_of, own_random
 from interalia.data.dataset import Dataset
 from interalia.data.sampler import Sampler
 from interalia.data.store import Store
@@ -74,7 +75,7 @@ class Training:
 
     @property
     def device(self) -> torch.device:
-        return next(self.game.parameters()).device
+        return device_of(self.game)
 
     @property
     def home(self) -> Folder:
@@ -108,8 +109,7 @@ class Training:
                 game.load_state_dict(load_file(self.home.best))
             if self.run.population:
                 batches = draw(self.stores, self.game.feeds.orders(self.stores, self.run.batch, self.run.seed))
-                with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
-                    torch.manual_seed(self.run.seed)
+                with own_random(self.device, self.run.seed):
                     weights.estimate_population(game, batches, self.run.population)
             self.estimated = ((self.step, converged), game)
         return self.estimated[1]

@@ -84,12 +84,8 @@ class Evaluate(Observer):
         if not signs:
             return
         self.history.append((training.step, signs))
-        verdict = verdicts.verdict(
-            self.history,
-            training.steps,
-            dict(training.run.fields()),
-            health.refused_by(training.game, training.run.dynamics),
-        )
+        refused = health.refused_by(training.game, training.run.dynamics)
+        verdict = verdicts.verdict(self.history, training.steps, dict(training.run.fields()), refused)
         self.log.write(training, {f"health/{name}": value for name, value in signs.items()}, verdict=verdict)
         if self.say is not None:
             self.say(f"Step {training.step:,}: {verdict}")

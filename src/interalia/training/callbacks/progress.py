@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from interalia.games import Outcome
 from interalia.training.callbacks.callback import Observer
@@ -52,23 +52,22 @@ class Bar(Observer):
         self.shown = 0.0
         about = f"{type(training.game).__name__} on {training.dataset.name}. {training.dataset.about}"
         with self.showing():
-            self.console.print(about, soft_wrap=True, highlight=False, markup=False)
+            self.say(about)
             if self.console.is_terminal:
                 self.open(training)
 
     def open(self, training: Training) -> None:
         self.bar = Progress(
-            TextColumn("training"),
+            "training",
             BarColumn(),
             TaskProgressColumn(),
-            TextColumn("{task.completed:,}/{task.total:,} steps"),
-            TextColumn("{task.fields[rate]}"),
+            "{task.completed:,}/{task.total:,} steps",
+            "{task.fields[rate]}",
             TimeElapsedColumn(),
-            TextColumn("left"),
+            "left",
             TimeRemainingColumn(),
-            TextColumn("{task.fields[losses]}"),
+            "{task.fields[losses]}",
             console=self.console,
-            transient=False,
         )
         self.task = self.bar.add_task("", total=training.steps, completed=training.step, rate="", losses="")
         self.bar.start()
@@ -87,11 +86,7 @@ class Bar(Observer):
             if self.bar is not None:
                 self.bar.update(self.task, completed=training.step, rate=images, losses=losses)
             else:
-                self.console.print(
-                    f"step {training.step:,}/{training.steps:,}, {images}, {left:,.0f} s left, losses: {losses}",
-                    soft_wrap=True,
-                    highlight=False,
-                )
+                self.say(f"step {training.step:,}/{training.steps:,}, {images}, {left:,.0f} s left, losses: {losses}")
 
     def say(self, sentence: str) -> None:
         """One line, above the bar where there is one."""
