@@ -112,7 +112,6 @@ AVB_PIXELS = Study(
         "kl": "KL(q(z), p(z)), nats ↓",
     },
     trial=Pixels,
-    pictures=(Pixels.draw,),
     paper={
         "VAE": {"AVB": {"likelihood": "-1.568", "bound": "-1.697", "error": "88.5", "kl": "~.165"}},
         "AVB": {"AVB": {"likelihood": "-1.403", "bound": "~-1.421", "error": "5.77", "kl": "~.026"}},

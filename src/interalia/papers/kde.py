@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from functools import cached_property
-from typing import Any, Self
 
 import torch
 from torch import Tensor
@@ -13,11 +11,11 @@ from torch import Tensor
 from interalia import metrics, tasks
 from interalia.data import as_tensor
 from interalia.data.sampler import permutation
-from interalia.papers.experiment import Setting, Values
+from interalia.papers.experiment import Values
 from interalia.papers.study import Row, Study, Trial
 from interalia.registry import Part
 from interalia.reports import plots
-from interalia.runs import Run, described
+from interalia.runs import Run
 
 ALL, SOME = "KDE of the training set", "KDE of 16,000 training images"
 FIGURES = {  # a row's name -> the divergence, and the paper's mean and standard error
@@ -56,9 +54,7 @@ class Density(Trial):
 class Images(Density):
     """Training images, validation images among them, in place of samples: all of the 60,000, or a random draw of them."""
 
-    @classmethod
-    def of(cls, row: str, run: Run, setting: Setting, facts: Mapping[str, Any]) -> Self:
-        return cls(row, run, setting, facts, described.dataset(run), None)
+    trains = False
 
     @cached_property
     def made(self) -> Tensor:
@@ -111,7 +107,6 @@ FGAN_KDE = Study(
         "tree_error": "its standard error",
     },
     trial=Density,
-    pictures=(Density.draw,),
     paper={
         ALL: {"f-GAN": {"likelihood": "502", "error": "5.99"}},
         **{row: {"f-GAN": {"likelihood": mean, "error": error}} for row, (_, mean, error) in FIGURES.items()},
