@@ -48,10 +48,8 @@ def described(draw: Draw | None) -> str:
     """A draw in words; None is the recipe as it was."""
     if draw is None:
         return "the recipe as it was"
-    words = (
-        "rate x{rate:g}, critic's x{critic:g}, beta2 {beta2:g}, {}, cycle {cycle:g}, gamma {gamma:g}, {divergence}, "
-    )
-    return (words + "ema {ema:g}").format(Part(draw["schedule"]).name, **draw)
+    first = "rate x{rate:g}, critic's x{critic:g}, beta2 {beta2:g}, {}, cycle {cycle:g}, "
+    return (first + "gamma {gamma:g}, {divergence}, ema {ema:g}").format(Part(draw["schedule"]).name, **draw)
 
 
 def drawn(run: Run, draw: Draw) -> Run:
@@ -116,15 +114,9 @@ def cost(draw: Draw, setting: Setting) -> float:
     return sum(costs) / len(costs)
 
 
+CHOICES = "; ".join(f"{name}: {', '.join(map(str, values))}" for name, values in SPACE.items())
 RECIPE_SEARCH = Experiment(
-    **page(
-        "recipe-search",
-        draws=DRAWS,
-        finalists=FINALISTS,
-        worst=WORST,
-        steps=SMALL["steps"],
-        space="; ".join(f"{name}: {', '.join(map(str, values))}" for name, values in SPACE.items()),
-    ),
+    **page("recipe-search", draws=DRAWS, best=FINALISTS, worst=WORST, steps=SMALL["steps"], space=CHOICES),
     rows=rows,
     seeds=1,
 )

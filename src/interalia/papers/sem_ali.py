@@ -123,15 +123,7 @@ def work(data: str, method: str, seed: int, length: int, setting: Setting) -> Va
     return {"mse": points[-1][1], "rate": rate, "step": 1000 * cost, "training": points[-1][0]}
 
 
+RATES = {name: ", ".join(map(str, rates)) for name, rates in TRIED.items()}
 SEM_ALI = Experiment(
-    **page(
-        "sem-ali",
-        length=LENGTH,
-        count=COUNT,
-        timed=TIMED,
-        steps=SMALL["steps"],
-        **{name: ", ".join(map(str, rates)) for name, rates in TRIED.items()},
-    ),
-    rows=rows,
-    seeds=5,
+    **page("sem-ali", length=LENGTH, count=COUNT, timed=TIMED, steps=SMALL["steps"], **RATES), rows=rows, seeds=5
 )
