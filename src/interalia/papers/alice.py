@@ -23,7 +23,7 @@ SETTINGS["ours"] = SETTINGS["published setting"].replace(
 
 
 class Toy(Plane):
-    count_drawn = 2048
+    samples_of_mixture = 2048
 
     @cached_property
     def values(self) -> Values:

@@ -24,7 +24,7 @@ from interalia.reports import plots
 from interalia.runs import BROUGHT, Run, building, described
 from interalia.training.batches import mean_image
 
-PAIRED, TRUTH, MEAN = "paired upper bound", "the truth", "the mean training image"
+PAIRED = "paired upper bound"
 Changes = Mapping[str, Mapping[str, Any]]  # a row's name -> fields of its run
 SHOWN = 10  # images in a picture
 
@@ -87,6 +87,7 @@ class Translations(Trial):
 class Truth(Translations):
     """What a translation that is exact scores."""
 
+    title = "the truth"
     trains, translates, conditions = False, True, None
 
     def made(self, domain: Dataset, x: Tensor) -> Tensor:
@@ -104,6 +105,8 @@ class Truth(Translations):
 
 class MeanImage(Truth):
     """What one scores that answers the mean image of the training data."""
+
+    title = "the mean training image"
 
     def made(self, domain: Dataset, x: Tensor) -> Tensor:
         return mean_image(domain).expand_as(x)
@@ -142,15 +145,14 @@ CHOICES: Changes = {  # what the turning one was chosen against
     "CycleGAN, patches of 34x34": {"networks": Part("cyclegan", width=16, critic=32, layers=2, turns=True)},
     "CycleGAN without turns": {"networks": Part("cyclegan", width=16, critic=32)},
 }
-REFERENCES = {TRUTH: Truth, MEAN: MeanImage}
 SIMPLE: Changes = {"CycleGAN": {}, PAIRED: {}}
 
 
-def rows(title: str, run: Run, methods: Changes, reference: str | None = None, **more: Any) -> dict[str, Row]:
+def rows(title: str, run: Run, methods: Changes, reference: type[Truth] | None = None, **more: Any) -> dict[str, Row]:
     """The rows of one data set: what can be reached at all, and the methods."""
     found = {}
     if reference:
-        found[f"{title}: {reference}"] = Row(run.replace(steps=0), once=True, trial=REFERENCES[reference], **more)
+        found[f"{title}: {reference.title}"] = Row(run.replace(steps=0), once=True, trial=reference, **more)
     for method, changes in methods.items():
         size = f"-{run.size}" if run.size else ""
         own = run.replace(name=f"{run.data}{size}-{method}".replace(",", "").replace(" ", "-"), **changes)
@@ -161,15 +163,15 @@ def rows(title: str, run: Run, methods: Changes, reference: str | None = None, *
 def facades(setting: Setting) -> Rows:
     """At each size: a trivial answer, CycleGAN, and the bound."""
     runs = [SMALL_FACADES] if setting.quick else [FACADES, LARGE_FACADES]
-    return {name: row for run in runs for name, row in rows(f"{run.size} pixels", run, SIMPLE, MEAN).items()}
+    return {name: row for run in runs for name, row in rows(f"{run.size} pixels", run, SIMPLE, MeanImage).items()}
 
 
 CYCLEGAN_DIGITS = Study(
     **page("cyclegan-digits"),
     rows={
-        **rows("inverted", TURNING, TURNING_METHODS, TRUTH),
-        **rows("edges", EDGES, METHODS, TRUTH, quick=False),
-        **rows("coloured", COLOURED, METHODS, TRUTH, quick=False),
+        **rows("inverted", TURNING, TURNING_METHODS, Truth),
+        **rows("edges", EDGES, METHODS, Truth, quick=False),
+        **rows("coloured", COLOURED, METHODS, Truth, quick=False),
         **rows("edges", EDGES, {"CycleGAN, 2,500 steps": {"steps": 2500}}, full=True),
         **rows("inverted", TURNING, CHOICES, quick=False),
     },

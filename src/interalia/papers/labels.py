@@ -88,16 +88,14 @@ class Faces(Digits):
             plots.interpolations(self.x[:SHOWN].numpy(), self.edits[:SHOWN].numpy(), None, path)
 
 
+DATA = (("MNIST", "told", DIGITS, Digits), ("CelebA, 4 attributes", "faces", FACES, Faces))
 CONDITIONAL_ALI = Study(
     **page("conditional-ali"),
-    rows={f"MNIST: {row}": DIGITS.replace(name=f"told-{slug(row)}", game=game) for row, game in GAMES.items()}
-    | {
-        f"CelebA, 4 attributes: {row}": Row(
-            FACES.replace(name=f"faces-{slug(row)}", game=game), quick=False, trial=Faces
-        )
+    rows={
+        f"{data}: {row}": Row(run.replace(name=f"{name}-{slug(row)}", game=game), quick=trial is Digits, trial=trial)
+        for data, name, run, trial in DATA
         for row, game in GAMES.items()
     },
-    trial=Digits,
     quick=SMALL,
     seeds=2,
 )

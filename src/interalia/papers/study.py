@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Self
 import torch
 from torch import Tensor
 
-from interalia import data, metrics, tasks
+from interalia import data, metrics
 from interalia.data.store import as_tensor
 from interalia.metrics import needs
 from interalia.metrics.evidence import Evidence, Points
@@ -32,12 +32,13 @@ class Trial(Evidence):
     paper's columns share. `trained` is None where nothing is trained."""
 
     points: ClassVar[int | None] = None  # how many test images
+    samples_of_mixture: ClassVar[int | None] = None  # how many samples of a mixture
     trains: ClassVar[bool] = True  # whether the run is trained, and not its data alone looked at
     game: Any
 
     def __init__(self, row: str, run: Run, setting: Setting, facts: Any, dataset: Any, trained: Trained | None) -> None:
         game: Any = trained and trained.game
-        super().__init__(game, dataset, count=self.points, seed=run.seed)
+        super().__init__(game, dataset, count=self.samples_of_mixture or self.points, seed=run.seed)
         self.row, self.run, self.setting, self.facts, self.trained = row, run, setting, facts, trained
         self.quick = setting.quick
 
@@ -92,13 +93,9 @@ class Evaluated(Trial):
 
 
 class Mixed(Trial):
-    """A trained row on a mixture, of which `count_drawn` samples are looked at."""
+    """A trained row on a mixture."""
 
-    count_drawn: ClassVar[int] = 2500  # PacGAN's
-
-    @cached_property
-    def mixture_samples(self) -> Tensor:
-        return tasks.generate(self.game, self.count_drawn, seed=self.seed, how="sample")
+    samples_of_mixture = 2500  # PacGAN's
 
 
 class Plane(Mixed):
