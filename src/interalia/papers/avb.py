@@ -60,16 +60,13 @@ def pixels_values(game: Any, x: Tensor, seed: int, draws: int) -> Values:
     torch.manual_seed(seed)
     many = [row.expand(draws, *row.shape) for row in x]
     parts = [game.encoder(row).rsample() for row in many]
-    lost = float(np.mean([-float(game.log_likelihood(row, z).mean()) for row, z in zip(many, parts, strict=True)]))
-
-    def kl(z: Tensor) -> float:
-        return -entropy(z) - float(game.prior.log_prob(z).mean())
-
+    lost = -float(np.mean([float(game.log_likelihood(row, z).mean()) for row, z in zip(many, parts, strict=True)]))
+    *apart, whole = (-entropy(z) - float(game.prior.log_prob(z).mean()) for z in (*parts, torch.cat(parts)))
     return {
         "likelihood": float(np.mean([float(value) for value in on_grid])),
-        "bound": -lost - float(np.mean([kl(z) for z in parts])),
+        "bound": -lost - float(np.mean(apart)),
         "error": 1000 * lost / x[0].numel(),
-        "kl": kl(torch.cat(parts)),
+        "kl": whole,
     }
 
 
@@ -165,20 +162,20 @@ def schools_game(row: str) -> Variational:
     return AVB(encoder, Dirac(Schools()), critic, StandardNormal(size), sigma=1.0, contrast=True, correlated=whole)
 
 
+NAMES = ("mu", *(f"theta_{j}" for j in range(1, 9)), *(f"eta_{j}" for j in range(1, 9)), "tau")
+
+
 def moments_of(z: NDArray[np.float64]) -> dict[str, float]:
     """The means and standard deviations that are compared, of draws (mu, tau, eta)."""
     mu, tau, eta = z[:, 0], z[:, 1], z[:, 2:].T
-    both = [(values.mean(), values.std()) for values in (mu, *(mu + tau * column for column in eta))]
-    return named(both, [column.std() for column in eta], tau.std(), np.abs(tau).mean())
+    return named([(part.mean(), part.std()) for part in (mu, *(mu + tau * eta), *eta, tau)], np.abs(tau).mean())
 
 
-def named(both: Sequence[tuple[float, float]], eta: Sequence[float], tau: float, reach: float) -> dict[str, float]:
-    """Moments by name: mean and deviation of mu and of each theta_j, the deviations of eta_j and of tau, E |tau|."""
-    found = {"sd tau": float(tau), "E |tau|": float(reach)}
-    for j, (mean, deviation) in enumerate(both):
-        name = f"theta_{j}" if j else "mu"
-        found |= {f"E {name}": float(mean), f"sd {name}": float(deviation)}
-    return found | {f"sd eta_{j}": float(deviation) for j, deviation in enumerate(eta, 1)}
+def named(moments: Sequence[tuple[float, float]], reach: float) -> dict[str, float]:
+    """Moments by name: E |tau|, the means of mu and theta, and all deviations."""
+    means = {f"E {name}": float(mean) for name, (mean, _) in zip(NAMES[:9], moments, strict=False)}
+    deviations = {f"sd {name}": float(deviation) for name, (_, deviation) in zip(NAMES, moments, strict=True)}
+    return {"E |tau|": float(reach), **means, **deviations}
 
 
 @functools.cache
@@ -206,9 +203,8 @@ def schools_truth(points: int = 601) -> tuple[dict[str, float], float]:
     def both(first: NDArray[np.float64], second: NDArray[np.float64]) -> list[tuple[float, float]]:
         return list(zip(mean(first), np.sqrt(mean(second) - mean(first) ** 2), strict=True))
 
-    means = [*both(mu, mu**2), *both(theta, theta**2 + tau**2 * s)]
-    found = named(means, [sd for _, sd in both(m, m**2 + s)], np.sqrt(mean(tau**2))[0], mean(np.abs(tau))[0])
-    return found, float(evidence)
+    moments = [*both(mu, mu**2), *both(theta, theta**2 + tau**2 * s), *both(m, m**2 + s), *both(tau, tau**2)]
+    return named(moments, mean(np.abs(tau))[0]), float(evidence)
 
 
 class School(Trial):

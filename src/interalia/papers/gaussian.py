@@ -80,35 +80,24 @@ class Affine(nn.Module):
         return self.mu + self.sigma * z
 
 
-class Fading(R1R2):
-    """A penalty whose weight falls exponentially from `gamma` to `last` of it.
-
-    Total variation needs it: its bounded critic is soon sure everywhere, and then has no gradient left to learn from.
-    """
-
-    def __init__(self, gamma: float, every: int, last: float) -> None:
-        super().__init__(gamma, every)
-        self.schedule = optimizers.exponential(start=0.0, final=last)
-
-    def at(self, step: int, steps: int) -> None:
-        super().at(step, steps)
-        self.weight = self.gamma * self.schedule(step / steps)
-
-
 def fit(divergence: FDivergence, seed: int, steps: int) -> tuple[float, float]:
     """mu and sigma as the game of a saturating divergence ends, whose solution is the divergence's own minimum, averaged over
-    an eighth of the steps; of networks, data and noise by `seed`."""
+    an eighth of the steps; of networks, data and noise by `seed`.
+
+    Total variation needs a penalty that fades: its bounded critic is soon sure everywhere, and then has no gradient left to
+    learn from.
+    """
     engine.keep_memory()
     torch.manual_seed(seed)
     first = nn.Linear(1, 64)
     nn.init.uniform_(first.weight, -2.0, 2.0)
     nn.init.uniform_(first.bias, -6.0, 6.0)  # units that bend in the tails too, and not near 0 alone
     critic = nn.Sequential(first, nn.Tanh(), nn.Linear(64, 64), nn.Tanh(), nn.Linear(64, 1))
-    game = GAN(Dirac(Affine()), Joint(critic), StandardNormal(1), divergence, Fading(0.1, 4, 1e-6))
+    game = GAN(Dirac(Affine()), Joint(critic), StandardNormal(1), divergence, R1R2(0.1, every=4, final=1e-7))
     optimisers = {player: optimizers.adam(game.parameters_of(player), lr=0.01, beta2=0.99) for player in game.players}
     schedule, dynamics = optimizers.linear(start=0.5), Simultaneous(game, optimisers)
     average = optimizers.Averaging(1 - 1 / max(1.0, steps / 8)).of(game)
-    batches = ((draw(1024),) for _ in iter(int, 1))
+    batches = ((draw(1024),) for _ in itertools.repeat(None))
     for step in range(steps):
         game.at(step, steps)
         for optimiser in optimisers.values():

@@ -457,7 +457,12 @@ def clouds(points: Mapping[str, ArrayLike], path: Path | str, title: str = "draw
 
 
 def bands(
-    curves: Mapping[str, Sequence[Sequence[Sequence[float]]]], path: Path | str, abscissa: str, ordinate: str
+    curves: Mapping[str, Sequence[Sequence[Sequence[float]]]],
+    path: Path | str,
+    abscissa: str,
+    ordinate: str,
+    dots: Mapping[str, ArrayLike] | None = None,
+    level: float | None = None,
 ) -> Path:
     """The mean of several curves of each name, with their standard deviation as a band.
 
@@ -465,18 +470,25 @@ def bands(
         curves: name -> curves, each a list of points (x, y), all of one name as long as the shortest of them.
         path: the file to write.
         abscissa, ordinate: what the axes show.
+        dots: name -> points (x, y) of the same colour, shape (n, 2).
+        level: of a dashed line, half-way up an axis that begins at 0.
 
     Raises:
-        UserError: the file cannot be written.
+        UserError: dots are not of that shape, or the file cannot be written.
     """
     figure, axes = _chart(8.4, 4.4, abscissa, ordinate)
-    styles = itertools.cycle(itertools.product(("-", "--", ":"), SERIES))  # a colour that comes again is dashed
+    if level is not None:
+        axes.axhline(level, color=BLACK, linestyle="--", linewidth=0.8)
+        axes.set_ylim(0, 2 * level)
+    styles = zip(itertools.cycle(("-", "--", ":")), itertools.cycle(SERIES), strict=False)  # two that are one show both
     for (style, colour), (name, found) in zip(styles, curves.items(), strict=False):
-        length = min(len(curve) for curve in found)
+        length = min(map(len, found))
         x, y = np.moveaxis(np.array([curve[:length] for curve in found], dtype=np.float64), 2, 0)
         mean, std = y.mean(axis=0), y.std(axis=0)
         axes.plot(x.mean(axis=0), mean, color=colour, linestyle=style, linewidth=1.5, label=name)
         axes.fill_between(x.mean(axis=0), mean - std, mean + std, color=colour, alpha=0.15, linewidth=0)
+        if dots:
+            axes.plot(*_points(dots[name], name).T, "o", color=colour, markersize=4)
     axes.legend(frameon=False, fontsize=8)
     return _write(figure, path)
 
@@ -503,32 +515,6 @@ def trajectories(paths: Mapping[str, ArrayLike], path: Path | str, square: bool 
             axes.set(xlim=(-half, half), ylim=(-half, half), aspect="equal")
         axes.set_title(name, loc="left", fontsize=9)
         axes.set(xlabel="theta (generator)", ylabel="phi (critic)")
-    return _write(figure, path)
-
-
-def rates(
-    curves: Mapping[str, tuple[ArrayLike, ArrayLike]], path: Path | str, measured: Mapping[str, ArrayLike]
-) -> Path:
-    """The factor by which each dynamics changes the squared distance to the equilibrium, against the learning rate: by hand
-    as lines, as measured as dots; a dashed line at 1 parts what comes in from what runs away.
-
-    Arguments:
-        curves: name -> learning rates and the factors by hand.
-        path: the file to write.
-        measured: name -> points (learning rate, factor), shape (n, 2).
-
-    Raises:
-        UserError: the file cannot be written.
-    """
-    figure, axes = _chart(8.4, 4.4, "learning rate", "squared distance, a step in the long run")
-    axes.axhline(1, color=BLACK, linestyle="--", linewidth=0.8)
-    styles = zip(itertools.cycle(("-", "--", ":")), itertools.cycle(SERIES), strict=False)  # two that are one show both
-    for (style, colour), (name, (eta, factor)) in zip(styles, curves.items(), strict=False):
-        axes.plot(np.asarray(eta), np.asarray(factor), color=colour, linestyle=style, linewidth=1.5, label=name)
-        dots = _points(measured[name], name)
-        axes.plot(dots[:, 0], dots[:, 1], "o", color=colour, markersize=4)
-    axes.set_ylim(0, 2)
-    axes.legend(frameon=False, fontsize=8)
     return _write(figure, path)
 
 
