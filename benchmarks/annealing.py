@@ -56,7 +56,7 @@ def untrained(decoder: str, seed: int) -> VAE:
             layers = [layer for pair in pairs for layer in (nn.Linear(*pair), nn.Tanh())]
             network = nn.Sequential(*layers[:-1], nn.Sigmoid())
         encoder = Gaussian(nn.Sequential(nn.Flatten(), nn.Linear(SIDE**2, 2 * LATENT)))
-    return VAE(encoder, Dirac(network), StandardNormal(LATENT), likelihood="bernoulli")
+        return VAE(encoder, Dirac(network), StandardNormal(LATENT), likelihood="bernoulli")
 
 
 def rates(decoder: str, turns: int, temperatures: int, seed: int) -> dict[str, float]:

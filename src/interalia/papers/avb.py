@@ -18,7 +18,7 @@ from interalia.data import Dataset, Split
 from interalia.games import AVB, VAE
 from interalia.games.variational import Variational
 from interalia.networks.avb import ResidualCritic
-from interalia.papers.experiment import Setting, Values, slug, trained
+from interalia.papers.experiment import Setting, Values, page, slug, trained
 from interalia.papers.study import Study, Trial
 from interalia.papers.toys import Constant
 from interalia.registry import Part
@@ -92,8 +92,7 @@ def entropy(z: Tensor, neighbours: int = 3) -> float:
 
 
 AVB_PIXELS = Study(
-    name="avb-pixels",
-    about="Four one-hot images and two latents: a VAE leaves gaps in the prior that AVB fills.",
+    **page("avb-pixels"),
     rows={
         "VAE": VAE_PIXELS,
         "VAE, a fifth of the steps": VAE_PIXELS.replace(name="vae-pixels-fast", steps=20_000, **FALLING),
@@ -102,24 +101,10 @@ AVB_PIXELS = Study(
             name="avb-pixels-fast", rates={"critic": 0.001}, ema=0.999, steps=20_000, **FALLING
         ),
     },
-    columns={
-        "likelihood": "log-likelihood, nats ↑ (optimum -1.386)",
-        "bound": "lower bound, nats ↑",
-        "error": "reconstruction error, 1e-3 nats a pixel ↓",
-        "kl": "KL(q(z), p(z)), nats ↓",
-    },
     trial=Pixels,
-    paper={
-        "VAE": {"AVB": {"likelihood": "-1.568", "bound": "-1.697", "error": "88.5", "kl": "~.165"}},
-        "AVB": {"AVB": {"likelihood": "-1.403", "bound": "~-1.421", "error": "5.77", "kl": "~.026"}},
-    },
     quick={"batch": 64, "steps": 60},
-    measured="log p(x) by a sum over a grid of 400x400 on [-6, 6]^2; error: the mean of -log p(x | z) a pixel over 100,000 "
-    "draws of q(z | x) for each image (quick form: 500); entropies by the third nearest neighbours among these",
-    deviations="in the rows of a fifth of the steps greater rates that fall, in AVB's averaged weights too",
     checkpoint_every=5000,
     seeds=3,
-    chosen="The first rows' settings are the paper's, those of the others were fixed beforehand.",
 )
 
 Y = np.array([2.8, 0.8, -0.3, 0.7, -0.1, 0.1, 1.8, 1.2])
@@ -243,27 +228,13 @@ def moment_errors(found: Mapping[str, float], truth: Mapping[str, float]) -> dic
 
 
 EIGHT_SCHOOLS = Study(
-    name="eight-schools",
-    about="The posterior of a hierarchical model, bimodal in (tau, eta), by AVB with adaptive contrast, against quadrature.",
+    **page("eight-schools"),
     rows={
         row: run.replace(name=f"schools-{slug(row)}")
         for row, run in {DIAGONAL: SCHOOLS, PUBLISHED: SLOW, FALLEN: OURS, WHOLE: OURS}.items()
     },
-    columns={
-        "means": "worst error of a mean, % of its standard deviation ↓",
-        "spreads": "worst error of a standard deviation, % ↓",
-        "tau": "error of E |tau|, % ↓",
-        "evidence": "log p(y): the bound of the Gaussian, what the critic tells of AVB, nats",
-        "gap": "its distance from the truth, -12.711 ↓",
-    },
     trial=School,
     groups=("optimizer", "length"),
     quick={"steps": 40},
-    measured="moments of mu, theta_j, eta_j and tau over 200,000 draws (quick form: 10,000) against quadrature over "
-    "(mu, tau); the paper compares by eye with HMC",
-    deviations="the critic's |z|^2 / 2 only beyond what noise reaches; moments for r over 2,048 draws of the noise (as "
-    "published: 256), in the last row over 8,192, and of the whole covariance",
     seeds=3,
-    chosen="AVB's published settings are the paper's, falling rates were fixed beforehand; what the others have beside them "
-    "was found in short runs against the same truth.",
 )

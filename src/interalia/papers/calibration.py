@@ -16,7 +16,7 @@ from interalia.conditionals import Dirac, Gaussian, StandardNormal
 from interalia.contexts import quietly
 from interalia.games import VAE
 from interalia.metrics.likelihood import annealed_importance, elbo
-from interalia.papers.experiment import Experiment, Job, Setting, Values
+from interalia.papers.experiment import Experiment, Job, Setting, Values, page
 
 PIXELS = 100
 FULL = {"images": 100, "chains": 16, "temperatures": 1000}
@@ -94,29 +94,4 @@ def work(latents: int, initial: Any, precision: Any, seed: int, images: int, cha
     }  # fmt: skip
 
 
-COLUMNS = {
-    "told": "I(x; z), nats", "truth": "log p(x), nats", "elbo": "ELBO of the rough posterior", "ais": "AIS",
-    "miss": "AIS - log p(x), mean", "miss_error": "its standard error over images", "lower": "check: lower",
-    "upper": "check: upper", "gap": "gap ↓", "gap_error": "its standard error over images", "acceptance": "acceptance",
-}  # fmt: skip
-AIS_CALIBRATION = Experiment(
-    name="ais-calibration",
-    about="Annealed importance sampling and its bidirectional check on linear-Gaussian decoders, whose log p(x) is known: "
-    "from the prior, and from a Gaussian that is roughly the posterior. To reach: within 0.1 nat of the truth on average, a "
-    "gap of at most 0.2 nat.",
-    rows=rows,
-    columns=COLUMNS,
-    method="x = W z + b + eps / 2 in 100 dimensions, W's entries of variance 1/100, another W for each seed, float64. 100 "
-    "images from the model, and 100 others for the check; 16 chains, 1,000 temperatures, 10 leapfrog steps, sigmoidal path. "
-    "Rough posterior: the exact mean times 0.9, the exact standard deviations times 1.3, no correlations. Gradients in bf16: "
-    "those within trajectories.",
-    quick="8 images, 8 chains, 100 temperatures; so short a path does not reach the aims",
-    seeds=3,
-    cut="CUT to {steps:,} temperatures (--steps)",
-    chosen="Nothing was chosen on these images; the width 0.5 was chosen on others of such models: with 0.25 the gap of 50 "
-    "latents from the prior is above the aim at this length.",
-    notes=(
-        "The columns of errors are standard errors over images, averaged over seeds. The steps column holds temperatures. A "
-        "gap below 0 is chance: both bounds hold in expectation.",
-    ),
-)
+AIS_CALIBRATION = Experiment(**page("ais-calibration"), rows=rows, seeds=3)

@@ -23,7 +23,7 @@ from interalia.adversarial.joints import Joints
 from interalia.conditionals import Dirac, StandardNormal
 from interalia.games import GAN, Game, Outcome
 from interalia.learning import dynamics
-from interalia.papers.experiment import Experiment, Job, Setting, Values, slug
+from interalia.papers.experiment import Experiment, Job, Setting, Values, page, slug
 from interalia.registry import Part
 from interalia.reports import plots
 
@@ -32,7 +32,6 @@ FLOWS = (
     *map(Part, ("simultaneous", "alternating", "extragradient", "past", "optimistic")),
     Part("consensus", gamma=0.5),
 )
-WHOLE: Mapping[str, Any] = {"quick": "nothing is left out", "seeds": 1, "cut": "{steps:,} steps (--steps)"}
 BATCH = (torch.zeros(8, 1, dtype=torch.float64),)  # the data of the Dirac-GAN; the quadratic game has none
 
 
@@ -162,9 +161,8 @@ def jobs(motions: Mapping[str, Motion], length: int, draw: Callable[..., object]
 
 QUADRATIC = {
     f"{name}: {kind.name}, rate {eta:g}": Motion(kind, partial(Quadratic, a), eta, np.array([[a, 1.0], [-1.0, a]]))
-    for (name, a), kind, eta in itertools.product(
-        {"bilinear": 0.0, "strongly monotone": 0.5}.items(), FLOWS, (0.1, 0.4)
-    )
+    for name, a in (("bilinear", 0.0), ("strongly monotone", 0.5))
+    for kind, eta in itertools.product(FLOWS, (0.1, 0.4))
 }
 
 
@@ -184,21 +182,7 @@ def draw_all(row: str, motion: Motion, path: Matrix, folder: Path) -> None:
     plots.bands(lines, folder / f"{name}-rates.png", *words, dots, level=1.0)
 
 
-BILINEAR = Experiment(
-    name="bilinear",
-    about="Every dynamics on a bilinear and on a strongly monotone game of two numbers: rates against theory, trajectories.",
-    rows=partial(jobs, QUADRATIC, 200, draw_all),
-    columns={
-        "factor": "measured: squared distance, a step in the long run ↓",
-        "theory": "by hand",
-        "difference": "difference",
-        "left": "distance after all steps over that before ↓",
-    },
-    method="theta and phi from (2, 1/2), 200 steps of gradient descent, float64. Bilinear: the value theta phi. Strongly "
-    "monotone: theta^2 / 4 + theta phi - phi^2 / 4. Measured: the squared spectral radius of the step's matrix, by steps "
-    "from unit vectors, what is remembered being part of the state. By hand: that of the matrix that follows from J.",
-    **WHOLE,
-)
+BILINEAR = Experiment(**page("bilinear"), rows=partial(jobs, QUADRATIC, 200, draw_all), seeds=1)
 
 
 def dirac(kind: Part, extra: float | None = 0.0, **parts: Callable[[], Any]) -> Motion:
@@ -228,20 +212,4 @@ def draw_one(row: str, _: Motion, path: Matrix, folder: Path) -> None:
     plots.trajectories({row: path}, folder / f"dirac-{slug(row)}.png", square=False)
 
 
-DIRAC_GAN = Experiment(
-    name="dirac-gan",
-    about="The Dirac-GAN: which dynamics and which stabilisers bring two numbers to the equilibrium, and how fast near it.",
-    rows=partial(jobs, DIRAC, 1000, draw_one),
-    columns={
-        "left": "distance to (0, 0) after all steps over that before ↓",
-        "factor": "measured near it: squared distance, a step in the long run ↓",
-        "theory": "by hand",
-        "difference": "difference",
-    },
-    method="GAN's non-saturating losses, one point of data at 0, a generator that answers theta, a critic psi x, from (1, "
-    "1), gradient descent at 0.2, 1,000 steps, float64; instance noise of a constant 0.7. The factor is by differences of "
-    "length 1e-4 at (0, 0), where F has the matrix (0, -1/2; 1/2, g), g the penalty's. The setting is that of Which Training "
-    "Methods for GANs do actually Converge?, Lars Mescheder, Andreas Geiger, Sebastian Nowozin, 2018, "
-    "https://arxiv.org/abs/1801.04406.",
-    **WHOLE,
-)
+DIRAC_GAN = Experiment(**page("dirac-gan"), rows=partial(jobs, DIRAC, 1000, draw_one), seeds=1)

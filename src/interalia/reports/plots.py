@@ -436,22 +436,20 @@ def plane(
     return _write(figure, path)
 
 
-def clouds(points: Mapping[str, ArrayLike], path: Path | str, title: str = "draws of q(z | x) for each x") -> Path:
-    """Points in the plane of z, each group in a colour of its own, within three standard deviations of N(0, I).
+def clouds(points: Mapping[str, ArrayLike], path: Path | str) -> Path:
+    """Draws of q(z | x) in the plane of z, each x in a colour of its own, within three standard deviations of N(0, I).
 
     Arguments:
-        points: a group's name -> shape (n, 2).
+        points: the name of an x -> shape (n, 2).
         path: the PNG file.
-        title: above it.
 
     Raises:
         UserError: the points are not in the plane, or the file cannot be written.
     """
     figure, axes = _chart(4.6, 5.0, "z1", "z2")
-    layers = [
-        (name, _points(values, "latents"), SERIES[i % len(SERIES)]) for i, (name, values) in enumerate(points.items())
-    ]
-    _scatter(axes, layers, title, np.zeros(2), 3.0)
+    groups = zip(points.items(), itertools.cycle(SERIES), strict=False)
+    layers = [(name, _points(values, "latents"), colour) for (name, values), colour in groups]
+    _scatter(axes, layers, "draws of q(z | x) for each x", np.zeros(2), 3.0)
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=5, frameon=False, columnspacing=1.0)
     return _write(figure, path)
 
@@ -508,7 +506,7 @@ def trajectories(paths: Mapping[str, ArrayLike], path: Path | str, square: bool 
     half = 1.15 * max(float(np.abs(way[0]).max()) for way in ways.values())
     figure, panels = _panels(len(ways), 3.2, 3.0, 0.3)
     for axes, (name, way) in zip(panels, ways.items(), strict=True):
-        axes.plot(way[:, 0], way[:, 1], color=BLUE, linewidth=0.8, marker=".", markersize=3)
+        axes.plot(*way.T, color=BLUE, linewidth=0.8, marker=".", markersize=3)
         axes.plot(*way[0], "o", color=ORANGE, markersize=8, fillstyle="none")
         axes.plot(0, 0, "+", color=VERMILLION, markersize=12)
         if square:
