@@ -446,7 +446,8 @@ def clouds(points: Mapping[str, ArrayLike], path: Path | str) -> Path:
     Raises:
         UserError: the points are not in the plane, or the file cannot be written.
     """
-    figure, axes = _chart(4.6, 5.0, "z1", "z2")
+    figure, (axes,) = _panels(1, 4.6, 5.0, 0)
+    axes.set(xlabel="z1", ylabel="z2")
     groups = zip(points.items(), itertools.cycle(SERIES), strict=False)
     layers = [(name, _points(values, "latents"), colour) for (name, values), colour in groups]
     _scatter(axes, layers, "draws of q(z | x) for each x", np.zeros(2), 3.0)
@@ -474,7 +475,8 @@ def bands(
     Raises:
         UserError: dots are not of that shape, or the file cannot be written.
     """
-    figure, axes = _chart(8.4, 4.4, abscissa, ordinate)
+    figure, (axes,) = _panels(1, 8.4, 4.4, 0)
+    axes.set(xlabel=abscissa, ylabel=ordinate)
     if level is not None:
         axes.axhline(level, color=BLACK, linestyle="--", linewidth=0.8)
         axes.set_ylim(0, 2 * level)
@@ -544,14 +546,6 @@ def _figure(width: float, height: float) -> Figure:
     figure = Figure(figsize=(width, height), layout="constrained")
     figure.get_layout_engine().set(w_pad=0.12, h_pad=0.1)  # type: ignore[union-attr, call-arg]
     return figure
-
-
-def _chart(width: float, height: float, abscissa: str, ordinate: str) -> tuple[Figure, Axes]:
-    """A figure of one pair of axes with their names."""
-    figure = _figure(width, height)
-    axes = figure.subplots()
-    axes.set(xlabel=abscissa, ylabel=ordinate)
-    return figure, axes
 
 
 def _panels(count: int, width: float, height: float, top: float) -> tuple[Figure, list[Axes]]:
