@@ -1,4 +1,4 @@
-"""The benchmark of the step runs, and its loops are those that it names."""
+"""The benchmarks of the step and of annealing run, and their loops are those that they name."""
 
 from __future__ import annotations
 
@@ -11,18 +11,36 @@ from types import ModuleType
 import pytest
 import torch
 
+from interalia.contexts import quietly
+from interalia.metrics.likelihood import estimate
 from interalia.runs import building, recipes
 
-STEP = Path(__file__).parents[1] / "benchmarks" / "step.py"
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+STEP = BENCHMARKS / "step.py"
 
 
-@pytest.fixture(scope="module")
-def step() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("step", STEP)
+def loaded(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, BENCHMARKS / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def step() -> ModuleType:
+    return loaded("step")
+
+
+@pytest.fixture
+def annealing(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """With small decoders."""
+    module = loaded("annealing")
+    for name in ("WIDTH", "SIDE"):
+        monkeypatch.setattr(module, name, 8)
+    monkeypatch.setattr(module, "MAPS", 1)
+    monkeypatch.setitem(estimate.ROWS, "cpu", 64)
     return module
 
 
@@ -55,3 +73,33 @@ def test_the_networks_by_hand_have_as_many_weights(recipe: str, step: ModuleType
         assert sum(p.numel() for p in plain.parameters()) == sum(p.numel() for p in game.parameters_of(player))
     norms = any(isinstance(module, torch.nn.BatchNorm2d) for module in game.critic.modules())
     assert norms == step.TABLES[recipe].norms
+
+
+def test_annealing_is_timed_beside_a_plain_loop_and_its_decoder(
+    tmp_path: Path, annealing: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flags = ["--seeds", "2", "--turns", "1", "--temperatures", "3", "--json", str(tmp_path / "annealing.json")]
+    monkeypatch.setattr(sys, "argv", ["annealing.py", *flags])
+    before = torch.get_rng_state()
+    annealing.main()
+    assert torch.equal(torch.get_rng_state(), before)
+    found = json.loads((tmp_path / "annealing.json").read_text())
+    assert list(found["rates"]) == [annealing.MLP, annealing.CONVOLUTIONS]
+    for seeds in found["rates"].values():
+        assert len(seeds) == 2
+        for values in seeds:
+            assert values["over_loop"] == values["ais"] / values["loop"] > 0
+            assert values["over_decoder"] == values["decoder"] / values["ais"]
+    head, _, *rows = (line.split(" | ") for line in capsys.readouterr().out.splitlines() if line.startswith("|"))
+    assert [len(row) for row in rows] == [len(head)] * 2
+    assert {"versions", "commit", "machine", "date"} < set(found)
+
+
+def test_the_plain_loop_that_annealing_is_held_against_takes_as_many_gradients_as_it_says(
+    annealing: ModuleType,
+) -> None:
+    game = annealing.untrained(annealing.MLP, seed=0)
+    x = torch.ones(2, annealing.SIDE**2)
+    with quietly(game):
+        taken = annealing.plain(game, x, [0.0, 0.3, 1.0], 0.1)
+    assert taken == annealing.CHAINS * (annealing.LEAPFROG + 1)

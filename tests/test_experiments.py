@@ -203,11 +203,12 @@ def test_a_run_that_diverges_counts_as_failed(tmp_path: Path) -> None:
 
     run = recipes.ali_digits(name="wild", steps=32, optimiser="sgd(lr=1e30)", divergence="pearson")
     study = dataclasses.replace(ALI_STABILITY, rows={"wild": run}, quick={})
-    (job,) = study.jobs(Setting(True, None, 1, None, tmp_path / "runs"))
-    assert job.work() == {"failed": 100.0, "diverged": 100.0}
-    (job,) = dataclasses.replace(study, diverged=None).jobs(Setting(True, None, 1, None, tmp_path / "again"))
-    with pytest.raises(DivergedError):  # which the frame makes an empty row
-        job.work()
+    for diverged in (study.diverged, {}):
+        own = dataclasses.replace(study, diverged=diverged)
+        path = experiment.reproduce(own, quick=True, out=tmp_path / str(len(diverged)))
+        (row,) = json.loads((path.parent / "table.json").read_text())["rows"]
+        assert row["values"] == diverged
+    assert study.diverged == {"failed": 100.0, "diverged": 100.0}
 
 
 def test_the_rate_of_a_method_is_the_one_with_the_least_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

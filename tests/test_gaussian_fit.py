@@ -104,15 +104,6 @@ def test_samples_come_from_the_mixture() -> None:
     assert left == pytest.approx(torch.trapezoid(p[inside], GRID[inside]).item(), abs=0.005)
 
 
-def test_the_penalty_fades_to_its_last_share() -> None:
-    fading = gaussian.Fading(0.1, 2, 1e-4)
-    gammas = []
-    for step in (0, 50, 100):
-        fading.at(step, 100)
-        gammas.append(fading.weight)
-    assert gammas == pytest.approx([0.1, 1e-3, 1e-5])
-
-
 @pytest.mark.parametrize("name", [pytest.param("kl", marks=pytest.mark.long), "neyman"])
 def test_a_short_game_ends_near_its_own_optimum(name: str) -> None:
     """KL and Neyman, whose optima lie farthest apart but one: 0.8 in mu and 0.3 in sigma."""

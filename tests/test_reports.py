@@ -233,13 +233,16 @@ def test_rates_by_hand_are_lines_and_measured_ones_dots(tmp_path: Path, monkeypa
     figures: list[Any] = []
     write = plots._write
     monkeypatch.setattr(plots, "_write", lambda figure, path: figures.append(figure) or write(figure, path))
-    lines = {"one": ([0.1, 0.2], [0.9, 0.8]), "other": ([0.1, 0.2], [0.9, 0.8])}
-    plots.rates(lines, tmp_path / "rates.png", {name: [(0.1, 0.9)] for name in lines})
-    drawn = figures[0].axes[0].get_lines()[1:]  # after the line at 1
+    lines = {name: [[(0.1, 0.9), (0.2, 0.8)]] for name in ("one", "other")}
+    axes = tmp_path / "rates.png", "rate", "factor"
+    plots.bands(lines, *axes, dots={name: [(0.1, 0.9)] for name in lines}, level=1.0)
+    assert figures[0].axes[0].get_ylim() == (0, 2)
+    level, *drawn = figures[0].axes[0].get_lines()
+    assert list(level.get_ydata()) == [1, 1]
     assert [len(line.get_xdata()) for line in drawn] == [2, 1, 2, 1]
     assert drawn[0].get_linestyle() != drawn[2].get_linestyle()  # lines that lie on each other are both seen
     with pytest.raises(UserError, match=r"points of shape \(n, 2\)"):
-        plots.rates(lines, tmp_path / "bad.png", {name: [0.1] for name in lines})
+        plots.bands(lines, *axes, dots={name: [0.1] for name in lines})
 
 
 def test_the_running_mean_keeps_lines_and_leaves_out_holes() -> None:

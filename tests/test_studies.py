@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from interalia import UserError, papers
+from interalia import UserError, metrics, papers
 from interalia.papers import experiment
 from interalia.papers.experiment import Setting
-from interalia.papers.study import Column, Row, Study, Trial
+from interalia.papers.study import Row, Study, Trial
 from interalia.runs import Run
 from interalia.runs.comparing import ALWAYS, GROUPS, described
 
@@ -27,7 +27,7 @@ class Counted(Trial):
 
     @property
     def values(self):  # type: ignore[no-untyped-def, override]
-        return {"length": float(self.run.steps or 0), "beside": 1.0}
+        return {"length": float(self.run.steps or 0), "seed": 10.0 * self.run.seed or None, "beside": 1.0}
 
 
 BASE = Run(data="mnist", steps=100, checkpoint_every=7, evaluate_every=3)
@@ -40,7 +40,7 @@ STUDY = Study(
         "long": Row(BASE.replace(name="long", steps=1000), full=True),
         "slow": Row(BASE.replace(name="slow", ema=0), quick=False),
     },
-    columns={"length": "length ↑", "seed": Column("ten seeds", lambda t: t.run.seed or None, 10)},
+    columns={"length": "length ↑", "seed": "ten seeds"},
     trial=Counted,
     paper={"a": {"the paper": {"length": "99"}}},
     quick={"data": "digits", "steps": 5},
@@ -62,9 +62,27 @@ def test_a_form_has_its_rows_at_their_lengths() -> None:
     assert lengths(STUDY, form(quick=True)) == {"a": 5, "none": 0}
     assert lengths(STUDY, form(steps=7)) == {"a": 7, "none": 0, "slow": 7}
     assert lengths(STUDY, form(steps=2000)) == {"a": 2000, "none": 0, "long": 1000, "slow": 2000}
+    assert STUDY.cuts(form(steps=2000)) == "CUT to 2,000 steps a training (--steps)"
     shortened = dataclasses.replace(STUDY, shortens=True)
     assert lengths(shortened, form(steps=2000)) == {"a": 100, "none": 0, "long": 1000, "slow": 100}
-    assert "no training is longer than 2,000 steps (--steps)" in shortened.cuts(form(steps=2000))
+
+
+def test_an_experiment_that_shortens_its_trainings_does_not_say_that_all_are_cut() -> None:
+    studies = [study for study in papers.REGISTRY.values() if isinstance(study, Study)]
+    for study in studies:
+        said = study.cuts(form(steps=2000)) == "no training is longer than 2,000 steps (--steps)"
+        assert said == study.shortens, study.name
+
+
+def test_the_file_of_texts_names_experiments_and_metrics_that_there_are() -> None:
+    assert set(experiment.texts()) <= set(papers.REGISTRY)
+    for name, words in experiment.texts().items():
+        assert papers.REGISTRY[name].about == words["about"]
+        own = [column for column in words["columns"].values() if not isinstance(column, str)]
+        assert {column["metric"] for column in own} <= set(metrics.REGISTRY)
+        assert {key for column in own for key in column} <= {"heading", "metric", "factor"}
+        figures = [found for sources in words.get("paper", {}).values() for found in sources.values()]
+        assert all(set(found) <= {"seeds", "steps", *words["columns"]} for found in figures), name
 
 
 def test_the_frame_owns_what_is_not_the_papers() -> None:
@@ -94,10 +112,13 @@ def test_a_row_after_another_takes_its_run(tmp_path: Path) -> None:
             runs.append(run)
             return super().of(row, run, setting, facts)
 
-    study = dataclasses.replace(STUDY, rows=rows, trial=Noted, columns={"mse": Column("error", "reconstruction_mse")})
+    error = {"heading": "error", "metric": "reconstruction_mse"}
+    columns = {"mse": error, "percent": {**error, "factor": 100}}
+    study = dataclasses.replace(STUDY, rows=rows, trial=Noted, columns=columns)
     path = experiment.reproduce(study, out=tmp_path, seeds=1)
     found = [row["values"] for row in json.loads((path.parent / "table.json").read_text())["rows"]]
-    assert list(found[0]) == ["mse"]
+    assert list(found[0]) == ["mse", "percent"]
+    assert found[0]["percent"] == 100 * found[0]["mse"]
     assert found[1] == {}  # a GAN infers nothing, so that the metric is left out
     assert Path(runs[0].generator or "").name == "gan-seed-0-steps-2"
 

@@ -10,8 +10,8 @@ from interalia import metrics, tasks
 from interalia.adversarial import divergences
 from interalia.conditionals import Chain
 from interalia.metrics.verdicts import findings, signs_of
-from interalia.papers.experiment import Values, slug
-from interalia.papers.study import SMALL, Column, Evaluated, Row, Study, Trial, percentage
+from interalia.papers.experiment import Values, page, slug
+from interalia.papers.study import SMALL, Evaluated, Row, Study, Trial, percentage
 from interalia.registry import Part
 from interalia.reports import plots
 from interalia.runs import recipes
@@ -20,20 +20,10 @@ from interalia.runs.log import read
 BASE = recipes.ali_digits(game="ali", optimiser=Part("adam", lr=0.0002), steps=4000)
 
 ALI_DIVERGENCES = Study(
-    name="ali-divergences",
-    about="ALI under every divergence on scikit-learn's handwritten digits: one game, one set of networks and rates; what "
-    "differs is the loss and nothing else.",
+    **page("ali-divergences"),
     rows={name: BASE.replace(name=f"ali-digits-{name}", divergence=name) for name in divergences.REGISTRY.built_in},
-    columns={
-        "ratio": Column("reconstruction error over shuffled ↓", "reconstruction_ratio"),
-        "neighbour": Column("1-NN on the last hidden layer % ↑", "nearest_neighbour_hidden", 100),
-        "frechet": Column("Frechet distance of samples ↓", "frechet_distance"),
-    },
     trial=Evaluated,
     quick={"steps": 40},
-    measured="the 300 images of the test split; an untrained encoder has a 1-NN of 98.7 %, the Frechet floor is 2.42",
-    deviations="each divergence in its alternative form; Adam 2e-4, as at the recipe's 1e-3 Neyman's loss overflows within "
-    "some tens of steps; the recipe was tuned for the relativistic divergence alone",
     checkpoint_every=2000,
     seeds=3,
 )
@@ -59,29 +49,14 @@ class Judged(Evaluated):
 
 
 ALI_STABILITY = Study(
-    name="ali-stability",
-    about="Ten seeds of ALI as published and as tuned: how many diverge, collapse or infer nothing.",
+    **page("ali-stability"),
     rows={
         f"{data}: {row}": Row(run.replace(name=slug(f"stability-{data}-{row}"), steps=4000), quick=data == "MNIST")
         for data, (tuned, published) in DATA.items()
         for row, run in (("ALI as published", published), ("ALI, tuned", tuned(game="ali")), ("tuned recipe", tuned()))
     },
-    columns={
-        "failed": "failed, % of the seeds ↓",
-        "diverged": "diverged, %",
-        "collapsed": "collapsed, %",
-        "ignored": "encoder ignored, %",
-        "ratio": Column("reconstruction ratio ↓", "reconstruction_ratio"),
-        "coverage": Column("coverage ↑", "coverage"),
-        "frechet": Column("Frechet distance of samples ↓", "frechet_distance"),
-    },
     trial=Judged,
     quick=SMALL,
-    measured="diverged: a loss or a weight was no number; collapsed, encoder ignored: the verdict of the last three of eight "
-    "evaluations on validation images; the others: 2,000 test images and as many samples, of the runs that did not diverge",
-    deviations="as published: on MNIST, which ALI's paper does not have, the reproduction report's networks and rates "
-    "without its noise; on CIFAR-10 the paper's; tuned: the recipes ali-mnist and ali-cifar10, and the same without ALICE's "
-    "round trip",
     evaluations=8,
     diverged={"failed": 100.0, "diverged": 100.0},
     seeds=10,
@@ -89,11 +64,11 @@ ALI_STABILITY = Study(
 
 # ---- two levels
 
-LEVELS = {
-    "ALI": "ali",
-    "ALICE": Part("alice", cycle=2.0),
-    "HALI": "hali",
-    "HALI with the round trip": Part("hali", cycle=2.0),
+LEVELS = {  # a row's name -> the game, and the width that gives it about as many parameters as the others have
+    "ALI": ("ali", 36),
+    "ALICE": (Part("alice", cycle=2.0), 36),
+    "HALI": ("hali", 32),
+    "HALI with the round trip": (Part("hali", cycle=2.0), 32),
 }
 
 
@@ -122,29 +97,14 @@ class Levels(Trial):
 
 
 HALI_MNIST = Study(
-    name="hali-mnist",
-    about="ALI, ALICE and HALI at about equal numbers of parameters on MNIST: what reconstructions keep, level by level.",
+    **page("hali-mnist"),
     rows={
-        row: recipes.ali_mnist(name=f"levels-{slug(row)}", game=game, networks=networks, steps=8000)
-        for row, game in LEVELS.items()
-        for networks in [Part("auto", width=32 if row.startswith("HALI") else 36, unary=True)]
-    },
-    columns={
-        "mse": "squared error a pixel, lower level ↓",
-        "features": "error in the classifier's features, lower level ↓",
-        "digits": "digits right, lower level, % ↑",
-        "upper_mse": "squared error a pixel, from z ↓",
-        "upper_features": "error in the classifier's features, from z ↓",
-        "upper_digits": "digits right, from z, % ↑",
-        "frechet": "Frechet distance of samples ↓",
-        "parameters": "million parameters",
+        row: recipes.ali_mnist(
+            name=f"levels-{slug(row)}", game=game, networks=Part("auto", width=width, unary=True), steps=8000
+        )
+        for row, (game, width) in LEVELS.items()
     },
     trial=Levels,
-    pictures=(Levels.draw,),
     quick=SMALL,
-    measured="reconstructions of the first 5,000 test images by the means of the conditionals, samples drawn, at both "
-    "levels where there are two; features and digits by interalia's own classifier, frozen",
-    deviations="the recipe ali-mnist for all rows; HALI's levels (lower 128, upper 32 dimensions) have networks between "
-    "them; games of one level have the same figures twice",
     seeds=2,
 )

@@ -18,7 +18,7 @@ from interalia.data import Dataset, Split
 from interalia.games import AVB, VAE
 from interalia.games.variational import Variational
 from interalia.networks.avb import ResidualCritic
-from interalia.papers.experiment import Setting, Values, slug, trained
+from interalia.papers.experiment import Setting, Values, page, slug, trained
 from interalia.papers.study import Study, Trial
 from interalia.papers.toys import Constant
 from interalia.registry import Part
@@ -60,16 +60,13 @@ def pixels_values(game: Any, x: Tensor, seed: int, draws: int) -> Values:
     torch.manual_seed(seed)
     many = [row.expand(draws, *row.shape) for row in x]
     parts = [game.encoder(row).rsample() for row in many]
-    lost = float(np.mean([-float(game.log_likelihood(row, z).mean()) for row, z in zip(many, parts, strict=True)]))
-
-    def kl(z: Tensor) -> float:
-        return -entropy(z) - float(game.prior.log_prob(z).mean())
-
+    lost = -float(np.mean([float(game.log_likelihood(row, z).mean()) for row, z in zip(many, parts, strict=True)]))
+    *apart, whole = (-entropy(z) - float(game.prior.log_prob(z).mean()) for z in (*parts, torch.cat(parts)))
     return {
         "likelihood": float(np.mean([float(value) for value in on_grid])),
-        "bound": -lost - float(np.mean([kl(z) for z in parts])),
+        "bound": -lost - float(np.mean(apart)),
         "error": 1000 * lost / x[0].numel(),
-        "kl": kl(torch.cat(parts)),
+        "kl": whole,
     }
 
 
@@ -95,8 +92,7 @@ def entropy(z: Tensor, neighbours: int = 3) -> float:
 
 
 AVB_PIXELS = Study(
-    name="avb-pixels",
-    about="Four one-hot images and two latents: a VAE leaves gaps in the prior that AVB fills.",
+    **page("avb-pixels"),
     rows={
         "VAE": VAE_PIXELS,
         "VAE, a fifth of the steps": VAE_PIXELS.replace(name="vae-pixels-fast", steps=20_000, **FALLING),
@@ -105,25 +101,10 @@ AVB_PIXELS = Study(
             name="avb-pixels-fast", rates={"critic": 0.001}, ema=0.999, steps=20_000, **FALLING
         ),
     },
-    columns={
-        "likelihood": "log-likelihood, nats ↑ (optimum -1.386)",
-        "bound": "lower bound, nats ↑",
-        "error": "reconstruction error, 1e-3 nats a pixel ↓",
-        "kl": "KL(q(z), p(z)), nats ↓",
-    },
     trial=Pixels,
-    pictures=(Pixels.draw,),
-    paper={
-        "VAE": {"AVB": {"likelihood": "-1.568", "bound": "-1.697", "error": "88.5", "kl": "~.165"}},
-        "AVB": {"AVB": {"likelihood": "-1.403", "bound": "~-1.421", "error": "5.77", "kl": "~.026"}},
-    },
     quick={"batch": 64, "steps": 60},
-    measured="log p(x) by a sum over a grid of 400x400 on [-6, 6]^2; error: the mean of -log p(x | z) a pixel over 100,000 "
-    "draws of q(z | x) for each image (quick form: 500); entropies by the third nearest neighbours among these",
-    deviations="in the rows of a fifth of the steps greater rates that fall, in AVB's averaged weights too",
     checkpoint_every=5000,
     seeds=3,
-    chosen="The first rows' settings are the paper's, those of the others were fixed beforehand.",
 )
 
 Y = np.array([2.8, 0.8, -0.3, 0.7, -0.1, 0.1, 1.8, 1.2])
@@ -166,20 +147,20 @@ def schools_game(row: str) -> Variational:
     return AVB(encoder, Dirac(Schools()), critic, StandardNormal(size), sigma=1.0, contrast=True, correlated=whole)
 
 
+NAMES = ("mu", *(f"theta_{j}" for j in range(1, 9)), *(f"eta_{j}" for j in range(1, 9)), "tau")
+
+
 def moments_of(z: NDArray[np.float64]) -> dict[str, float]:
     """The means and standard deviations that are compared, of draws (mu, tau, eta)."""
     mu, tau, eta = z[:, 0], z[:, 1], z[:, 2:].T
-    both = [(values.mean(), values.std()) for values in (mu, *(mu + tau * column for column in eta))]
-    return named(both, [column.std() for column in eta], tau.std(), np.abs(tau).mean())
+    return named([(part.mean(), part.std()) for part in (mu, *(mu + tau * eta), *eta, tau)], np.abs(tau).mean())
 
 
-def named(both: Sequence[tuple[float, float]], eta: Sequence[float], tau: float, reach: float) -> dict[str, float]:
-    """Moments by name: mean and deviation of mu and of each theta_j, the deviations of eta_j and of tau, E |tau|."""
-    found = {"sd tau": float(tau), "E |tau|": float(reach)}
-    for j, (mean, deviation) in enumerate(both):
-        name = f"theta_{j}" if j else "mu"
-        found |= {f"E {name}": float(mean), f"sd {name}": float(deviation)}
-    return found | {f"sd eta_{j}": float(deviation) for j, deviation in enumerate(eta, 1)}
+def named(moments: Sequence[tuple[float, float]], reach: float) -> dict[str, float]:
+    """Moments by name: E |tau|, the means of mu and theta, and all deviations."""
+    means = {f"E {name}": float(mean) for name, (mean, _) in zip(NAMES[:9], moments, strict=False)}
+    deviations = {f"sd {name}": float(deviation) for name, (_, deviation) in zip(NAMES, moments, strict=True)}
+    return {"E |tau|": float(reach), **means, **deviations}
 
 
 @functools.cache
@@ -207,9 +188,8 @@ def schools_truth(points: int = 601) -> tuple[dict[str, float], float]:
     def both(first: NDArray[np.float64], second: NDArray[np.float64]) -> list[tuple[float, float]]:
         return list(zip(mean(first), np.sqrt(mean(second) - mean(first) ** 2), strict=True))
 
-    means = [*both(mu, mu**2), *both(theta, theta**2 + tau**2 * s)]
-    found = named(means, [sd for _, sd in both(m, m**2 + s)], np.sqrt(mean(tau**2))[0], mean(np.abs(tau))[0])
-    return found, float(evidence)
+    moments = [*both(mu, mu**2), *both(theta, theta**2 + tau**2 * s), *both(m, m**2 + s), *both(tau, tau**2)]
+    return named(moments, mean(np.abs(tau))[0]), float(evidence)
 
 
 class School(Trial):
@@ -248,27 +228,13 @@ def moment_errors(found: Mapping[str, float], truth: Mapping[str, float]) -> dic
 
 
 EIGHT_SCHOOLS = Study(
-    name="eight-schools",
-    about="The posterior of a hierarchical model, bimodal in (tau, eta), by AVB with adaptive contrast, against quadrature.",
+    **page("eight-schools"),
     rows={
         row: run.replace(name=f"schools-{slug(row)}")
         for row, run in {DIAGONAL: SCHOOLS, PUBLISHED: SLOW, FALLEN: OURS, WHOLE: OURS}.items()
     },
-    columns={
-        "means": "worst error of a mean, % of its standard deviation ↓",
-        "spreads": "worst error of a standard deviation, % ↓",
-        "tau": "error of E |tau|, % ↓",
-        "evidence": "log p(y): the bound of the Gaussian, what the critic tells of AVB, nats",
-        "gap": "its distance from the truth, -12.711 ↓",
-    },
     trial=School,
     groups=("optimizer", "length"),
     quick={"steps": 40},
-    measured="moments of mu, theta_j, eta_j and tau over 200,000 draws (quick form: 10,000) against quadrature over "
-    "(mu, tau); the paper compares by eye with HMC",
-    deviations="the critic's |z|^2 / 2 only beyond what noise reaches; moments for r over 2,048 draws of the noise (as "
-    "published: 256), in the last row over 8,192, and of the whole covariance",
     seeds=3,
-    chosen="AVB's published settings are the paper's, falling rates were fixed beforehand; what the others have beside them "
-    "was found in short runs against the same truth.",
 )

@@ -16,8 +16,8 @@ from interalia import tasks
 from interalia.disk import write_json
 from interalia.metrics import likelihood
 from interalia.metrics.likelihood.estimate import standard_error
-from interalia.papers.experiment import Setting, Values, slug, trained
-from interalia.papers.study import SMALL, Column, Row, Study, Trial, bands
+from interalia.papers.experiment import Setting, Values, page, slug, trained, whole
+from interalia.papers.study import SMALL, Row, Study, Trial, bands
 from interalia.registry import Part
 from interalia.reports import observed, plots
 from interalia.runs import Run, recipes
@@ -99,18 +99,13 @@ class Posterior(Trial):
         rule: dict[str, Any] = {"seed": seed, "binarised": binarised}
         values = {"hours": self.facts["hours"], "told": own_bound(self.game, x, seed)}
         if self.game.encoder.density:
-            bound = likelihood.elbo(self.game, x, **rule)
-            closer = likelihood.importance_bound(self.game, x, how["weights"], **rule)
-            if bound.interrupted or closer.interrupted:
-                raise KeyboardInterrupt
+            bound = whole(likelihood.elbo(self.game, x, **rule))
+            closer = whole(likelihood.importance_bound(self.game, x, how["weights"], **rule))
             values |= {"elbo": bound.mean, "elbo_error": bound.error, "iwae": closer.mean, "iwae_error": closer.error}
         settings: dict[str, Any] = {key: how[key] for key in ("chains", "temperatures", "simulated")}
-        annealed = likelihood.annealed_importance(self.game, x, **settings, **rule)
-        check = annealed.check
-        if annealed.interrupted or check is None or check.interrupted:  # what is there of it is no row
-            raise KeyboardInterrupt
+        annealed = whole(likelihood.annealed_importance(self.game, x, **settings, **rule))
         each = annealed.values[annealed.rows.argsort()]  # by image: every row of a seed is measured on the same ones
-        values |= {"ais": annealed.mean, "error": annealed.error, "gap": check.gap}
+        values |= {"ais": annealed.mean, "error": annealed.error, "gap": whole(annealed.check).gap}
         kind, _, short = self.row.partition(": ")
         folder = self.setting.folder / f"images-{kind}".replace(" ", "-")
         return {**values, **against_vae(each, folder, short, self.run)}
@@ -134,42 +129,10 @@ def against_vae(each: Tensor, folder: Path, row: str, run: Run) -> Values:
 
 
 AVB_MNIST = Study(
-    name="avb-mnist",
-    about="Binarised MNIST: variational posteriors of every kind under one decoder, by annealed importance sampling.",
+    **page("avb-mnist", full=FULL, cut=CUT, slow=CUT_CONVOLUTIONS),
     rows=rows(),
-    columns={
-        "told": "the loss's own bound, nats",
-        "elbo": "ELBO, nats ↑",
-        "elbo_error": "its standard error over images",
-        "iwae": "importance-weighted bound, nats ↑",
-        "iwae_error": "its standard error",
-        "ais": "log p(x) by AIS, nats ↑",
-        "error": "its standard error over images",
-        "gap": "BDMC gap, nats ↓",
-        "above": "log p(x) above that of the VAE with as many latents, nats",
-        "above_error": "the standard error of this difference over images",
-        "hours": "hours of training",
-    },
     trial=Posterior,
-    pictures=(Posterior.draw,),
-    paper={
-        "convolutional: VAE, 8 latents": {"AVB": {"elbo": "-98.1 ± .5", "ais": "-90.9 ± .6"}},
-        "convolutional: VAE, 32 latents": {"AVB": {"elbo": "-87.2 ± .3", "ais": "-81.9 ± .4"}},
-        "convolutional: AVB, 8 latents": {"AVB": {"told": "~-83.6 ± .4", "ais": "-91.2 ± .6"}},
-        "convolutional: AVB + adaptive contrast, 8 latents": {"AVB": {"told": "~-96.3 ± .4", "ais": "-89.6 ± .6"}},
-        "convolutional: AVB + adaptive contrast, 32 latents": {"AVB": {"told": "~-79.5 ± .3", "ais": "-80.2 ± .4"}},
-    },
     quick={**SMALL, "networks": Part("avb", width=16, critic_width=16, features=16)},
-    measured=f"pixels drawn once, by a fixed seed; ELBO: 100 draws an image; importance-weighted: {FULL['weights']:,}; AIS: "
-    f"{FULL['chains']} chains, {FULL['temperatures']:,} temperatures, 10 leapfrog steps, from the Gaussian of the encoder's "
-    f"moments; all {FULL['images']:,} test images; with --steps {CUT['images']} images, {CUT['chains']} chains, "
-    f"{CUT['temperatures']} temperatures, of convolutions {CUT_CONVOLUTIONS['chains']} and "
-    f"{CUT_CONVOLUTIONS['temperatures']}; the gap is that of the bidirectional check on {FULL['simulated']} simulated "
-    f"images, of convolutions with --steps {CUT_CONVOLUTIONS['simulated']}",
-    deviations="the recipe avb-mnist; one decoder and prior a table: three layers of 300 ELU units, AVB's convolutions with "
-    "a quarter of their maps, or these themselves; the paper's VAE has another decoder than its AVB, and its AIS is of "
-    "1,280 or 2,560 images; the loss's own bound of AVB rests on its critic and is no bound; under adaptive contrast its "
-    "critic has no term |z|^2 / 2",
     seeds=1,
 )
 
@@ -179,12 +142,10 @@ AVB_MNIST = Study(
 
 class Plane(Trial):
     @cached_property
-    def bound(self) -> likelihood.Estimate:
+    def values(self) -> Values:
         x, binarised = observed(self.dataset, "test", 50 if self.quick else 1000, self.seed)
-        found = likelihood.elbo(self.game, x, samples=10, seed=self.seed, binarised=binarised)
-        if found.interrupted:
-            raise KeyboardInterrupt
-        return found
+        found = whole(likelihood.elbo(self.game, x, samples=10, seed=self.seed, binarised=binarised))
+        return {"elbo": found.mean, "error": found.error}
 
     def draw(self) -> None:
         """Samples, and the plane of a two-dimensional z."""
@@ -196,18 +157,9 @@ class Plane(Trial):
 
 
 VAE_MANIFOLD = Study(
-    name="vae-manifold",
-    about="VAEs of 2, 5, 10 and 20 latents on MNIST: samples of each, and the plane of z of the first.",
+    **page("vae-manifold"),
     rows={f"{z} latents": recipes.vae_mnist(name=f"vae-{z}", latent=z, steps=8000) for z in (2, 5, 10, 20)},
-    columns={
-        "elbo": Column("ELBO of test images, nats ↑", lambda t: t.bound.mean),
-        "error": Column("its standard error over images", lambda t: t.bound.error),
-    },
     trial=Plane,
-    pictures=(Plane.draw,),
     quick=SMALL,
-    measured="10 draws for each of 1,000 test images (quick form: 50), binarised once; the plane: 20x20 places, evenly "
-    "spaced in probability",
-    deviations="the paper has pictures alone: its figures 4 and 5, of grey MNIST and networks of 500 hidden units",
     seeds=1,
 )

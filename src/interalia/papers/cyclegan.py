@@ -17,14 +17,14 @@ from interalia.adversarial.joints import Joints
 from interalia.data import Dataset, Split, as_tensor, pairs
 from interalia.games import CycleGAN, Game, Outcome
 from interalia.metrics.evidence import Comparison, Points
-from interalia.papers.experiment import Setting, trained
-from interalia.papers.study import Column, Row, Rows, Study, Trial
+from interalia.papers.experiment import Setting, Values, page, trained
+from interalia.papers.study import Row, Rows, Study, Trial
 from interalia.registry import Part
 from interalia.reports import plots
 from interalia.runs import BROUGHT, Run, building, described
 from interalia.training.batches import mean_image
 
-PAIRED, TRUTH, MEAN = "paired upper bound", "the truth", "the mean training image"
+PAIRED = "paired upper bound"
 Changes = Mapping[str, Mapping[str, Any]]  # a row's name -> fields of its run
 SHOWN = 10  # images in a picture
 
@@ -66,13 +66,13 @@ class Translations(Trial):
 
     points = 10**6  # all of both
 
-    def similarity(self, to: str) -> float:
-        way = self.translations[to]
-        return float(metrics.structural_similarity(way.made, way.real.x).mean())
-
-    @property
-    def cycle(self) -> float | None:
-        return metrics.REGISTRY["cycle_error"](self) if self.trained else None
+    @cached_property
+    def values(self) -> Values:
+        """The error of the way back where there is one, and of photographs SSIM."""
+        cycle = {"cycle": metrics.REGISTRY["cycle_error"](self)} if self.trained else {}
+        shown = self.translations if self.run.data == FACADES.data else {}
+        alike = {to: metrics.structural_similarity(way.made, way.real.x).mean() for to, way in shown.items()}
+        return cycle | {f"ssim_{to}": float(value) for to, value in alike.items()}
 
     def draw(self) -> None:
         """Both ways: source, translation, way back, truth."""
@@ -87,11 +87,8 @@ class Translations(Trial):
 class Truth(Translations):
     """What a translation that is exact scores."""
 
-    translates, conditions = True, None
-
-    @classmethod
-    def of(cls, row: str, run: Run, setting: Setting, facts: Mapping[str, Any]) -> Self:
-        return cls(row, run, setting, facts, described.dataset(run), None)
+    title = "the truth"
+    trains, translates, conditions = False, True, None
 
     def made(self, domain: Dataset, x: Tensor) -> Tensor:
         return x
@@ -108,6 +105,8 @@ class Truth(Translations):
 
 class MeanImage(Truth):
     """What one scores that answers the mean image of the training data."""
+
+    title = "the mean training image"
 
     def made(self, domain: Dataset, x: Tensor) -> Tensor:
         return mean_image(domain).expand_as(x)
@@ -146,15 +145,14 @@ CHOICES: Changes = {  # what the turning one was chosen against
     "CycleGAN, patches of 34x34": {"networks": Part("cyclegan", width=16, critic=32, layers=2, turns=True)},
     "CycleGAN without turns": {"networks": Part("cyclegan", width=16, critic=32)},
 }
-REFERENCES = {TRUTH: Truth, MEAN: MeanImage}
 SIMPLE: Changes = {"CycleGAN": {}, PAIRED: {}}
 
 
-def rows(title: str, run: Run, methods: Changes, reference: str | None = None, **more: Any) -> dict[str, Row]:
+def rows(title: str, run: Run, methods: Changes, reference: type[Truth] | None = None, **more: Any) -> dict[str, Row]:
     """The rows of one data set: what can be reached at all, and the methods."""
     found = {}
     if reference:
-        found[f"{title}: {reference}"] = Row(run.replace(steps=0), once=True, trial=REFERENCES[reference], **more)
+        found[f"{title}: {reference.title}"] = Row(run.replace(steps=0), once=True, trial=reference, **more)
     for method, changes in methods.items():
         size = f"-{run.size}" if run.size else ""
         own = run.replace(name=f"{run.data}{size}-{method}".replace(",", "").replace(" ", "-"), **changes)
@@ -165,69 +163,24 @@ def rows(title: str, run: Run, methods: Changes, reference: str | None = None, *
 def facades(setting: Setting) -> Rows:
     """At each size: a trivial answer, CycleGAN, and the bound."""
     runs = [SMALL_FACADES] if setting.quick else [FACADES, LARGE_FACADES]
-    return {name: row for run in runs for name, row in rows(f"{run.size} pixels", run, SIMPLE, MEAN).items()}
+    return {name: row for run in runs for name, row in rows(f"{run.size} pixels", run, SIMPLE, MeanImage).items()}
 
-
-DISTANCES = {
-    "l1_b": Column("L1 a→b ↓", "translation_error_b"),
-    "l1_a": Column("L1 b→a ↓", "translation_error_a"),
-    "psnr_b": Column("PSNR a→b, dB ↑", "translation_psnr_b"),
-    "psnr_a": Column("PSNR b→a, dB ↑", "translation_psnr_a"),
-    "cycle": Column("L1 of the way back ↓", lambda t: t.cycle),
-}
 
 CYCLEGAN_DIGITS = Study(
-    name="cyclegan-digits",
-    about="CycleGAN between MNIST (a) and MNIST transformed (b), trained without pairs and scored with them, beside its two "
-    "halves alone and beside the same generators trained with pairs.",
+    **page("cyclegan-digits"),
     rows={
-        **rows("inverted", TURNING, TURNING_METHODS, TRUTH),
-        **rows("edges", EDGES, METHODS, TRUTH, quick=False),
-        **rows("coloured", COLOURED, METHODS, TRUTH, quick=False),
+        **rows("inverted", TURNING, TURNING_METHODS, Truth),
+        **rows("edges", EDGES, METHODS, Truth, quick=False),
+        **rows("coloured", COLOURED, METHODS, Truth, quick=False),
         **rows("edges", EDGES, {"CycleGAN, 2,500 steps": {"steps": 2500}}, full=True),
         **rows("inverted", TURNING, CHOICES, quick=False),
     },
-    columns={
-        "accuracy_b": Column("digits right a→b, % ↑", "translation_accuracy_b", 100),
-        "accuracy_a": Column("digits right b→a, % ↑", "translation_accuracy_a", 100),
-        **DISTANCES,
-    },
     trial=Translations,
-    pictures=(Translations.draw,),
     quick={"data": "digits-inverted", "networks": Part("cyclegan", width=8, blocks=2, turns=True), "steps": 30},
-    measured="all 10,000 test images against their truth, pixels in [0, 1]; digits as read by interalia's own classifier of "
-    "the target domain, frozen (the row 'the truth' is its accuracy on true images); the colours of b cannot be told from "
-    "a, so there L1 and PSNR a→b have a floor; in the folder pictures: source, translation, way back, truth",
-    deviations="three transformations: inverted and turned by 90 degrees; edges (Sobel); two colours drawn for each image; "
-    "25,000 images of a and 25,000 of b, of different digits; the bound: 25,000 pairs, L1 both ways; the paper's networks "
-    "in small: generators c7s1-16, d32, d64, 4 x R64, u32, u16, c7s1, critics C32-C64-C128; for the turned digits alone the "
-    "generators see each image in its four quarter turns, for a convolution cannot turn an image (the paper counts changes "
-    "of geometry among its failures), lambda is 2, and the critics have patches of 16x16, C32-C64; no identity term, pools "
-    "of 50; the paper's other data at 2e-4 and batch 1; both settings were chosen on validation images, the turning one "
-    "against the last three rows",
     checkpoint_every=250,
     seeds=3,
 )
 
 CYCLEGAN_FACADES = Study(
-    name="cyclegan-facades",
-    about="CycleGAN between photographs of house fronts (a) and maps of their parts (b), trained without pairs and scored "
-    "with them.",
-    rows=facades,
-    columns={
-        "ssim_b": Column("SSIM a→b ↑", lambda t: t.similarity("b")),
-        "ssim_a": Column("SSIM b→a ↑", lambda t: t.similarity("a")),
-        **DISTANCES,
-    },
-    trial=Translations,
-    pictures=(Translations.draw,),
-    quick={"steps": 30},
-    measured="to the truth, pixels in [0, 1]; SSIM: a Gaussian window of 11 pixels, standard deviation 1.5; pictures of "
-    "every row lie in the folder pictures",
-    deviations="trained on 70 of the pairs, both domains shuffled and drawn independently, tested on the last 20; the "
-    "paper's networks at half its width: generators c7s1-32, d64, d128, 6 x R128, u64, u32, c7s1-3, critics C32-C64-C128 at "
-    "64 pixels, one C256 more at 128; lambda 10, no identity term, pools of 50 (the paper: batch 1, 200 epochs of 400 "
-    "photographs at 256 pixels, with random crops and flips); the bound: the same generators on the 70 pairs, L1 both ways",
-    checkpoint_every=250,
-    seeds=1,
+    **page("cyclegan-facades"), rows=facades, trial=Translations, quick={"steps": 30}, checkpoint_every=250, seeds=1
 )

@@ -3,14 +3,17 @@ where it stopped, summed up over seeds, and set beside the paper's; in Markdown 
 
 from __future__ import annotations
 
+import functools
 import itertools
 import json
 import re
 import shutil
 import statistics
 import time
+import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -74,7 +77,8 @@ class Experiment:
     """An experiment of a paper: in this form one that measures mathematics or chooses as it goes; see `Study` for tables.
 
     `rows` yields the rows' jobs; `columns` are a column's name -> its heading, with the unit and an arrow to the better
-    side; `paper` a row's name -> the papers' figures for it: source -> column -> what it prints.
+    side; `paper` a row's name -> the papers' figures for it: source -> column -> what it prints. The texts of the library's
+    own stand in ``experiments.toml``; see `page`.
     """
 
     name: str
@@ -89,10 +93,11 @@ class Experiment:
     cut: str = "CUT to {steps:,} steps a training (--steps)"
     chosen: str = "Nothing was chosen on test data."
     spread: Sequence[str] = ()  # the columns whose median and best over seeds stand beside the mean
+    diverged: Values = field(default_factory=dict)  # the values of a row whose training diverges
 
     @property
     def headings(self) -> Mapping[str, str]:
-        return self.columns
+        return {key: column if isinstance(column, str) else column["heading"] for key, column in self.columns.items()}
 
     def jobs(self, setting: Setting) -> Iterator[Job]:
         """The rows' jobs, in the order in which they are done."""
@@ -131,6 +136,20 @@ class Experiment:
         return Setting(quick, root, seeds or (1 if quick else self.seeds), steps, folder / "runs")
 
 
+@functools.cache
+def texts() -> dict[str, Any]:
+    """The tables of ``experiments.toml``."""
+    return tomllib.loads(resources.files("interalia.papers").joinpath("experiments.toml").read_text(encoding="utf-8"))
+
+
+def page(name: str, **values: Any) -> dict[str, Any]:
+    """What ``experiments.toml`` says of an experiment, as arguments of `Experiment` and of `Study`; its protocol may name
+    `values` in braces, as those of `str.format`."""
+    found = texts()[name]
+    protocol = {key: found[key].format(**values) for key in ("method", "measured", "quick") if key in found}
+    return {"name": name, **found, **protocol}
+
+
 def reproduce(
     experiment: Experiment, *, only: str | None = None, again: bool = False, console: Console | None = None, **form: Any
 ) -> Path:
@@ -155,7 +174,7 @@ def reproduce(
             continue
         key = (job.row, job.seed, job.steps)
         if key not in done:
-            done[key] = finished(job, console)
+            done[key] = finished(experiment, job, console)
             with writing(folder / "rows.jsonl") as file:
                 file.writelines(json.dumps(row) + "\n" for row in done.values())
         table.append(done[key])
@@ -167,13 +186,13 @@ def reproduce(
     return folder / "table.md"
 
 
-def finished(job: Job, console: Console) -> dict[str, Any]:
-    """Works a job out: its values, none if its training diverged, the seconds that it took, and on what machine."""
+def finished(experiment: Experiment, job: Job, console: Console) -> dict[str, Any]:
+    """Works a job out: its values, the seconds that it took, and on what machine."""
     began = time.perf_counter()
     try:
         values = dict(job.work())
     except DivergedError as error:  # a finding, and no reason to keep the other rows waiting
-        values = {}
+        values = dict(experiment.diverged)
         console.print(f"{job.row}, seed {job.seed}: {error}", soft_wrap=True, markup=False)
     seconds = round(time.perf_counter() - began, 1)
     numbers = ", ".join(f"{key} {value:.4g}" for key, value in values.items()) or "diverged"
@@ -192,6 +211,13 @@ def trained(run: Run, setting: Setting, observers: Sequence[Any] = (), **own: An
     if done.step < training.steps:
         raise KeyboardInterrupt
     return done, training.dataset
+
+
+def whole(estimate: Any) -> Any:
+    """An estimate that was not interrupted: what is there of one that was is no row."""
+    if estimate is None or estimate.interrupted:
+        raise KeyboardInterrupt
+    return estimate
 
 
 def slug(text: str) -> str:
@@ -231,18 +257,22 @@ def summary(values: Sequence[Values]) -> dict[str, tuple[float, float | None]]:
         >>> summary([{"modes": 24.0}, {"modes": 25.0, "error": 0.5}])
         {'modes': (24.5, 0.5), 'error': (0.5, None)}
     """
-    columns = {key: [row[key] for row in values if key in row] for key in dict.fromkeys(itertools.chain(*values))}
     return {
         key: (statistics.fmean(numbers), statistics.stdev(numbers) / len(numbers) ** 0.5 if len(numbers) > 1 else None)
-        for key, numbers in columns.items()
+        for key, numbers in over_seeds(values).items()
     }
+
+
+def over_seeds(values: Sequence[Values]) -> dict[str, list[float]]:
+    """Each column's numbers, of the seeds that have it."""
+    return {key: [row[key] for row in values if key in row] for key in dict.fromkeys(itertools.chain(*values))}
 
 
 def spread(experiment: Experiment, values: Sequence[Values]) -> dict[str, tuple[float, float]]:
     """The median and the best over seeds of the columns in `spread`; an arrow in the heading says which way is better."""
-    columns = {key: [row[key] for row in values if key in row] for key in experiment.spread}
+    columns = {key: numbers for key, numbers in over_seeds(values).items() if key in experiment.spread}
     best = {key: min if "↓" in experiment.headings[key] else max for key in columns}
-    return {key: (statistics.median(numbers), best[key](numbers)) for key, numbers in columns.items() if numbers}
+    return {key: (statistics.median(numbers), best[key](numbers)) for key, numbers in columns.items()}
 
 
 def ours(experiment: Experiment, table: Rows, name: str) -> list[str]:
@@ -312,7 +342,7 @@ def listing(experiment: Experiment, **form: Any) -> str:
     """The rows without doing any: our figures from the rows that are done, else from the page in docs/results where it is
     at hand, the papers' figures, and what a row costs: its steps, and the seconds that one seed took."""
     setting = experiment.setting(**form)
-    headings, *page = [[], []] if setting.quick else published(experiment.name)
+    headings, *page = ([] if setting.quick else published(experiment.name)) or [[]]
     kept, rows = read_rows(setting.folder.parent / "rows.jsonl"), {}
     for job in experiment.jobs(setting):
         table = [row for row in kept if row["row"] == job.row and row["steps"] == job.steps]
@@ -332,6 +362,4 @@ def published(name: str) -> list[list[str]]:
     """The cells of the table in the experiment's page in docs/results, headings first; empty where there is none."""
     path = PAGES / f"{name}.md"
     text = path.read_text(encoding="utf-8") if path.exists() else ""
-    return [[cell.strip() for cell in line[1:-1].split(" | ")] for line in text.splitlines() if line[:2] == "| "] or [
-        []
-    ]
+    return [[cell.strip() for cell in line[1:-1].split(" | ")] for line in text.splitlines() if line[:2] == "| "]

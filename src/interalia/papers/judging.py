@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -12,7 +12,8 @@ from torch import Tensor
 
 from interalia.metrics import verdicts
 from interalia.metrics.health import Health, health
-from interalia.papers.experiment import Experiment, Job, Setting, Values
+from interalia.metrics.verdicts import Finding
+from interalia.papers.experiment import Experiment, Job, Setting, Values, page
 
 COUNT = 1000  # examples that are looked at, whatever n; and training examples
 DIGITS = 700  # training examples
@@ -137,6 +138,10 @@ class Illness(NamedTuple):
             found |= {"x": found["x"][:, :8], "samples": found["samples"][:, :8]}
         return found
 
+    def among(self, findings: Iterable[Finding]) -> bool:
+        """Whether any of its rules is."""
+        return any(finding.name in self.rules for finding in findings)
+
 
 EVERY: tuple[str, ...] = ("Gaussian", "uniform", "mixture", "curved", "digits")
 LABELLED, OFF, CYCLE = ("mixture", "digits"), ("posterior off",), ("cycle broken",)
@@ -154,37 +159,39 @@ ILL: Mapping[str, Illness] = {
 }
 
 
-def perfect(n: int, d: int, kinds: Sequence[str], trainings: int, looks: int, seed: int) -> Values:
-    """How often each verdict is given of a perfect model, %."""
-    found: dict[str, list[bool]] = {"any": [], "any_training": []}
+def numbers(
+    illness: Illness | None, n: int, d: int, kinds: Sequence[str], trainings: int, looks: int, seed: int
+) -> Values:
+    """How often each verdict is given of perfect models, or how often an illness is noticed, %."""
+    histories = []
     for kind, turn in itertools.product(kinds, range(trainings)):
-        answers = Training(kind, d, seed, n, turn, known=turn % 2 == 0).answers(looks)
-        found["any_training"].append(any(answer.findings for answer in answers))
-        for answer in answers:
-            broken = verdicts.unsettled(answer.signs)
-            found["any"].append(bool(broken))
-            for rule in verdicts.RULES:
-                if rule.value(answer.signs) is not None:
-                    found.setdefault(rule.name, []).append(rule in broken)
-    counts = {"looks": float(len(found["any"])), "trainings": float(len(found["any_training"]))}
-    return counts | {key: 100 * sum(alarms) / len(alarms) for key, alarms in found.items()}
+        training = Training(kind, d, seed, n, turn, known=illness is not None or turn % 2 == 0)
+        histories.append(training.answers(looks, partial(illness.given, training) if illness else dict))
+    counts = {"looks": float(sum(map(len, histories))), "trainings": float(len(histories))}
+    return counts | (right_alarms(illness, histories) if illness else false_alarms(histories))
 
 
-def ill(illness: Illness, n: int, d: int, kinds: Sequence[str], trainings: int, looks: int, seed: int) -> Values:
-    """How often an illness is noticed, %: at a look by itself, and at the end of a training by all its looks."""
+def false_alarms(histories: Sequence[Sequence[Health]]) -> dict[str, float]:
+    """Of each rule at a look by itself, and of any, % of looks; and of any in all looks of a training."""
+    found = {"any": [], "any_training": [any(answer.findings for answer in answers) for answers in histories]}
+    for answer in itertools.chain(*histories):
+        broken = verdicts.unsettled(answer.signs)
+        found["any"].append(bool(broken))
+        for rule in verdicts.RULES:
+            if rule.value(answer.signs) is not None:
+                found.setdefault(rule.name, []).append(rule in broken)
+    return {key: 100 * sum(alarms) / len(alarms) for key, alarms in found.items()}
+
+
+def right_alarms(illness: Illness, histories: Sequence[Sequence[Health]]) -> dict[str, float]:
+    """At a look by itself, and at the end of a training by all its looks; none where most of the looks lack the sign."""
+    looks = [answer.signs for answers in histories for answer in answers]
     main = next(rule for rule in verdicts.RULES if rule.name == illness.rules[0])
-    carried, caught, lasted = [], [], []
-    for kind, turn in itertools.product(kinds, range(trainings)):
-        training = Training(kind, d, seed, n, turn)
-        answers = training.answers(looks, partial(illness.given, training))
-        for answer in answers:
-            carried.append(main.value(answer.signs) is not None)
-            caught.append(any(finding.name in illness.rules for finding in verdicts.advised([answer.signs])))
-        lasted.append(any(finding.name in illness.rules for finding in answers[-1].findings))
-    values = {"looks": float(len(caught)), "trainings": float(len(lasted))}
-    if sum(carried) >= len(carried) / 2:
-        values |= {"caught": 100 * (sum(caught) / len(caught)), "caught_training": 100 * (sum(lasted) / len(lasted))}
-    return values
+    if 2 * sum(main.value(signs) is not None for signs in looks) < len(looks):
+        return {}
+    caught = [illness.among(verdicts.advised([signs])) for signs in looks]
+    lasted = [illness.among(answers[-1].findings) for answers in histories]
+    return {"caught": 100 * (sum(caught) / len(caught)), "caught_training": 100 * (sum(lasted) / len(lasted))}
 
 
 def rows(setting: Setting) -> Iterator[Job]:
@@ -192,10 +199,8 @@ def rows(setting: Setting) -> Iterator[Job]:
     sizes, dimensions = ((50, 400), (8, 64)) if setting.quick else ((32, 50, 100, 400, 1000, 4000), (8, 64, 256, 1024))
     most, found = 2 if setting.quick else 12, {}
     for name, illness in {"perfect": None, **ILL}.items():
-        work, every, looks = perfect, EVERY, setting.length(20, SHORT)
-        if illness:
-            work, every, looks = partial(ill, illness), illness.kinds, SHORT
-        kinds = [kind for kind in every if kind != "digits"]
+        every, looks = (illness.kinds, SHORT) if illness else (EVERY, setting.length(20, SHORT))
+        work, kinds = partial(numbers, illness), [kind for kind in every if kind != "digits"]
         for n in sizes:
             looked = min(n, COUNT)
             if illness and n > looked:
@@ -207,33 +212,10 @@ def rows(setting: Setting) -> Iterator[Job]:
             if n <= 400 and "digits" in every:
                 many = (2 if illness else 4) * most
                 found[f"{name}, n = {n:,}, digits"] = partial(work, n, 64, ["digits"], many, looks), looks
-    for seed in range(setting.seeds):
-        for row, (job, steps) in found.items():
-            yield Job(row, seed, partial(job, seed=seed), steps)
+    for seed, (row, (job, steps)) in itertools.product(range(setting.seeds), found.items()):
+        yield Job(row, seed, partial(job, seed=seed), steps)
 
 
-HEALTH = Experiment(
-    name="health",
-    about="How often the verdicts on health are wrong: false alarms of models that are perfect by construction, right alarms "
-    "of models that were made ill.",
-    rows=rows,
-    columns={
-        "looks": "looks",
-        "trainings": "trainings",
-        "any": "any false alarm, % of looks ↓",
-        "any_training": "any, % of trainings ↓",
-        "caught": "right alarms, % of looks ↑",
-        "caught_training": "right alarms, % of trainings ↑",
-        **{rule.name: f"{rule.name}, % ↓" for rule in verdicts.RULES},
-    },
-    method="n held-out examples in d dimensions, as many samples and latents. Perfect: samples are fresh draws of the data's "
-    "law, reconstructions and the way back are x with noise of a tenth of its deviation, z is drawn of the prior, scores are "
-    "N(0, 1). Data: N(0, I), U(0, 1), ten modes with labels, and a bent surface, in equal shares; scikit-learn's digits. A "
-    "training is 20 looks, one that is ill 5. An alarm of a look, which the columns of the rules are about, is a rule broken "
-    "at that look alone, one of a training a finding by all its looks. n/a: no verdict, or the row is not about it.",
-    quick=f"n = 50 and 400, d = 8 and 64, and 2 trainings of {SHORT} looks of each kind of data",
-    seeds=1,
-    cut="trainings CUT to {steps:,} looks (--steps)",
-    chosen="The bounds were chosen by such draws with other seeds, and by trainings of the digits that went well and that "
-    "were made to fail, on validation data.",
-)
+WORDS = page("health", looks=SHORT)
+WORDS["columns"] |= {rule.name: f"{rule.name}, % ↓" for rule in verdicts.RULES}
+HEALTH = Experiment(**WORDS, rows=rows, seeds=1)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from functools import cached_property
-from typing import Any, Self
 
 import torch
 from torch import Tensor
@@ -13,23 +11,15 @@ from torch import Tensor
 from interalia import metrics, tasks
 from interalia.data import as_tensor
 from interalia.data.sampler import permutation
-from interalia.papers.experiment import Setting, Values
+from interalia.papers.experiment import Values, page, slug
 from interalia.papers.study import Row, Study, Trial
 from interalia.registry import Part
 from interalia.reports import plots
-from interalia.runs import Run, described
+from interalia.runs import Run
 
 ALL, SOME = "KDE of the training set", "KDE of 16,000 training images"
-FIGURES = {  # a row's name -> the divergence, and the paper's mean and standard error
-    "KL": ("kl", "416", "5.62"),
-    "reverse KL": ("reverse-kl", "319", "8.36"),
-    "Pearson": ("pearson", "429", "5.53"),
-    "Neyman": ("neyman", "300", "8.33"),
-    "squared Hellinger": ("squared-hellinger", "-708", "18.1"),
-    "Jeffrey": ("jeffrey", "-2101", "29.9"),
-    "Jensen-Shannon": ("jensen-shannon", "367", "8.19"),
-    "GAN": ("gan", "305", "8.97"),
-}
+NAMES = ("KL", "reverse KL", "Pearson", "Neyman", "squared Hellinger", "Jeffrey", "Jensen-Shannon", "GAN")
+DIVERGENCES = {name: slug(name) for name in NAMES}  # the paper's names -> the library's
 SAMPLES, QUICK_SAMPLES = 16_000, 1_000
 TRAINING = Run(
     game="gan", data="mnist", networks="fgan-mnist", latent=100, prior="uniform", steps=20_000,
@@ -56,19 +46,15 @@ class Density(Trial):
 class Images(Density):
     """Training images, validation images among them, in place of samples: all of the 60,000, or a random draw of them."""
 
-    @classmethod
-    def of(cls, row: str, run: Run, setting: Setting, facts: Mapping[str, Any]) -> Self:
-        return cls(row, run, setting, facts, described.dataset(run), None)
+    trains = False
 
     @cached_property
     def made(self) -> Tensor:
-        found, count = (
-            torch.cat([as_tensor(self.dataset.train.x), as_tensor(self.dataset.validation.x)]),
-            self.facts["count"],
-        )
+        found = torch.cat([as_tensor(self.dataset.train.x), as_tensor(self.dataset.validation.x)])
+        count = self.facts["count"]
         if self.quick:
             count = QUICK_SAMPLES * (2 if count is None else 1)
-        return found if count is None else found[permutation(len(found), 0)[:count]]
+        return found[permutation(len(found), 0)[:count]] if count else found
 
 
 def score(samples: Tensor, test: Tensor, quick: bool) -> Values:
@@ -92,47 +78,14 @@ def by_tree(points: Tensor, samples: Tensor, bandwidth: float) -> Tensor:
 
 
 FGAN_KDE = Study(
-    name="fgan-kde",
-    about="MNIST by f-GAN's fully connected networks under eight divergences: the mean log-likelihood of the 10,000 test "
-    "images under a kernel density estimate on 16,000 samples. The first two rows put training images in place of samples.",
+    **page("fgan-kde"),
     rows={
         row: Row(TRAINING.replace(steps=0), once=True, trial=Images, facts={"count": count})
         for row, count in ((ALL, None), (SOME, SAMPLES))
     }
-    | {
-        row: TRAINING.replace(name=f"fgan-kde-{divergence}", divergence=divergence)
-        for row, (divergence, _, _) in FIGURES.items()
-    },
-    columns={
-        "likelihood": "log-likelihood, nats ↑",
-        "error": "its standard error",
-        "bandwidth": "bandwidth",
-        "tree": "by scikit-learn at 0.1 (inexact)",
-        "tree_error": "its standard error",
-    },
+    | {row: TRAINING.replace(name=f"fgan-kde-{name}", divergence=name) for row, name in DIVERGENCES.items()},
     trial=Density,
-    pictures=(Density.draw,),
-    paper={
-        ALL: {"f-GAN": {"likelihood": "502", "error": "5.99"}},
-        **{row: {"f-GAN": {"likelihood": mean, "error": error}} for row, (_, mean, error) in FIGURES.items()},
-    },
     quick={"steps": 30},
-    measured="isotropic Gaussian kernel, bandwidth by 3-fold cross-validation on the samples themselves (grid 0.02 to 0.5 in "
-    "steps of 5 %), 10,000 test images, pixels in [0, 1]; quick form: 1,000 samples (first row: 2,000 images), 300 test "
-    "images (30 by scikit-learn)",
-    deviations="the paper trains an hour of a 2016 GPU on batches of 4,096 at the rate 0.0002; the penalty on the critic; "
-    "averaged weights; the bias of the sigmoid starts at the mean image; 50,000 images to train on, by the other 10,000 of "
-    "which these settings were chosen; the first row's 60,000 centres are both together",
     checkpoint_every=1000,
     seeds=1,
-    chosen="Nothing was chosen on test data but the bandwidth of the last two columns.",
-    notes=(
-        "The columns of errors are standard errors over the test images, of one training. The second row is about what "
-        "16,000 samples of a perfect model would score.",
-        "The paper's figure for the training set, 502, is not what its rule gives here, 329 at the most over the whole grid, "
-        "perhaps because scikit-learn's KernelDensity is wrong in hundreds of dimensions (its issue 25799). The last two "
-        "columns are its answer on 2,000 test images at 0.1, picked of 0.1, 0.127, 0.162 and 0.2 as it meets the paper's "
-        "first row: only the rows below can speak for or against the guess. If it is right, these columns alone can be set "
-        "beside the paper's, else none.",
-    ),
 )

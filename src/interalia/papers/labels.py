@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from interalia import metrics, tasks
 from interalia.data import Split, as_tensor
-from interalia.papers.experiment import Setting, Values, slug
+from interalia.papers.experiment import Setting, Values, page, slug
 from interalia.papers.study import SMALL, Row, Rows, Study, Trial, percentage
 from interalia.registry import Part
 from interalia.reports import plots
@@ -88,29 +88,15 @@ class Faces(Digits):
             plots.interpolations(self.x[:SHOWN].numpy(), self.edits[:SHOWN].numpy(), None, path)
 
 
+DATA = (("MNIST", "told", DIGITS, Digits), ("CelebA, 4 attributes", "faces", FACES, Faces))
 CONDITIONAL_ALI = Study(
-    name="conditional-ali",
-    about="Conditional ALI on MNIST and CelebA: are generated and edited images those that were asked for?",
-    rows={f"MNIST: {row}": DIGITS.replace(name=f"told-{slug(row)}", game=game) for row, game in GAMES.items()}
-    | {
-        f"CelebA, 4 attributes: {row}": Row(
-            FACES.replace(name=f"faces-{slug(row)}", game=game), quick=False, trial=Faces
-        )
+    **page("conditional-ali"),
+    rows={
+        f"{data}: {row}": Row(run.replace(name=f"{name}-{slug(row)}", game=game), quick=trial is Digits, trial=trial)
+        for data, name, run, trial in DATA
         for row, game in GAMES.items()
     },
-    columns={
-        "generated": "generated images read as asked, % ↑",
-        "edited": "edited images read as asked, % ↑",
-        "reconstructed": "reconstructions read right, % ↑",
-        "mse": "squared error of a reconstruction, a pixel ↓",
-        "photographs": "the classifier on held-out images, %",
-    },
-    trial=Digits,
-    pictures=(lambda trial: trial.draw(),),
     quick=SMALL,
-    measured="MNIST: 500 samples of each label; the first 5,000 test images decoded from their own z under another label "
-    "drawn at random; CelebA: one face for the attributes of each test image; each test image with each attribute turned "
-    "over, read in that attribute; all read by interalia's own classifier of the same training images, frozen",
     seeds=2,
 )
 
@@ -174,22 +160,4 @@ def rows(setting: Setting) -> Rows:
     return found
 
 
-ALI_SEMISUP = Study(
-    name="ali-semisup",
-    about="Semi-supervised ALI: K + 1 classes in the critic of pairs, and a linear machine on what ALI infers without.",
-    rows=rows,
-    columns={"error": "test error % ↓", "spread": "standard deviation over 100 draws of labels, %", "c": "C"},
-    trial=Critic,
-    paper={
-        f"CIFAR-10, 4,000 labels: {VAT}": {"ALI, Table 2": {"error": "17.99 ± 1.62 (3 standard deviations)"}},
-        "MNIST, 100 labels: K + 1 classes": {"HALI": {"error": "0.73 (two levels)"}},
-    },
-    quick=SMALL,
-    measured="all test images; K + 1 classes: by the critic's softmax at (x, the mean of q(z | x)); L2-SVM: a linear SVM "
-    "with squared hinge on the outputs of the batch norms of the encoder's last three hidden layers and the mean of z, of "
-    "balanced draws of 10,000 training images, C chosen on 2,000 validation images and the first draw, mean over 100 draws "
-    "(quick form: 3)",
-    deviations="K + 1 classes: images without labels beside a batch of labelled ones, one balanced draw a seed, the virtual "
-    "adversarial radius 1.5; SVHN only where its files are; the paper's setting for K + 1 is not published",
-    seeds=1,
-)
+ALI_SEMISUP = Study(**page("ali-semisup"), rows=rows, trial=Critic, quick=SMALL, seeds=1)

@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 
 from interalia import metrics
-from interalia.papers.experiment import Experiment, Job, Setting, Values, slug, trained
+from interalia.papers.experiment import Experiment, Job, Setting, Values, page, slug, trained
 from interalia.papers.study import SMALL, on_files
 from interalia.registry import Part
 from interalia.runs import Run, recipes
@@ -48,10 +48,8 @@ def described(draw: Draw | None) -> str:
     """A draw in words; None is the recipe as it was."""
     if draw is None:
         return "the recipe as it was"
-    words = (
-        "rate x{rate:g}, critic's x{critic:g}, beta2 {beta2:g}, {}, cycle {cycle:g}, gamma {gamma:g}, {divergence}, "
-    )
-    return (words + "ema {ema:g}").format(Part(draw["schedule"]).name, **draw)
+    first = "rate x{rate:g}, critic's x{critic:g}, beta2 {beta2:g}, {}, cycle {cycle:g}, "
+    return (first + "gamma {gamma:g}, {divergence}, ema {ema:g}").format(Part(draw["schedule"]).name, **draw)
 
 
 def drawn(run: Run, draw: Draw) -> Run:
@@ -116,22 +114,9 @@ def cost(draw: Draw, setting: Setting) -> float:
     return sum(costs) / len(costs)
 
 
+CHOICES = "; ".join(f"{name}: {', '.join(map(str, values))}" for name, values in SPACE.items())
 RECIPE_SEARCH = Experiment(
-    name="recipe-search",
-    about="The search for the default recipes of ALI: settings drawn at random, on validation data.",
+    **page("recipe-search", draws=DRAWS, best=FINALISTS, worst=WORST, steps=SMALL["steps"], space=CHOICES),
     rows=rows,
-    columns={
-        "cost": "cost ↓",
-        "ratio": "reconstruction ratio ↓",
-        "frechet": "Frechet distance of samples ↓",
-        "coverage": "coverage ↑",
-    },
-    method=f"{DRAWS} settings, each value drawn by itself (random.Random(0)) from "
-    + "; ".join(f"{name}: {', '.join(map(str, values))}" for name, values in SPACE.items())
-    + f". All are tried on digits and MNIST, the {FINALISTS} of least mean cost, and the recipe as it was, on the others. "
-    "Cost: the geometric mean of the reconstruction ratio and of the Frechet distance, each over that of the recipe as it "
-    f"was with the same seed; at most {WORST:g}. Metrics of 2,000 validation images, or of all that there are.",
-    quick=f"scikit-learn's 8x8 digits, two settings, {SMALL['steps']} steps",
     seeds=1,
-    chosen="Chosen on validation data.",
 )

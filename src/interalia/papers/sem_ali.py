@@ -14,7 +14,7 @@ from typing import Any
 from interalia import tasks
 from interalia.disk import write_json
 from interalia.errors import DivergedError
-from interalia.papers.experiment import Experiment, Job, Setting, Values
+from interalia.papers.experiment import Experiment, Job, Setting, Values, page
 from interalia.papers.study import SMALL, bands, on_files
 from interalia.registry import Part
 from interalia.runs import Run, recipes
@@ -123,24 +123,7 @@ def work(data: str, method: str, seed: int, length: int, setting: Setting) -> Va
     return {"mse": points[-1][1], "rate": rate, "step": 1000 * cost, "training": points[-1][0]}
 
 
+RATES = {name: ", ".join(map(str, rates)) for name, rates in TRIED.items()}
 SEM_ALI = Experiment(
-    name="sem-ali",
-    about="ALI by simultaneous and by extragradient steps, with gradient descent and with Adam, against time.",
-    rows=rows,
-    columns={
-        "mse": "squared error of test reconstructions at the end, a pixel ↓",
-        "rate": "learning rate",
-        "step": "ms a step",
-        "training": "CPU seconds of training",
-    },
-    method="ALI without a round trip, the recipes ali-mnist's and ali-cifar10's networks, relativistic pairing, R1 + R2, no "
-    f"averaging, rates that fall by a cosine. {LENGTH:,} evaluations of the gradient on a batch of 128: so many simultaneous "
-    "steps, half as many of extragradient. The learning rate of each method and data set is that of "
-    f"{', '.join(map(str, TRIED['sgd']))} (gradient descent) or {', '.join(map(str, TRIED['adam']))} (Adam, betas 0.5, 0.9) "
-    f"with the least error on {COUNT:,} validation images after half the length, of a seed that is not in the table. Error: "
-    f"{COUNT:,} test images, means of the conditionals. CPU time: steps times the median of {TIMED} steps of the method on "
-    "one thread, every method in turn before all trainings.",
-    quick=f"scikit-learn's 8x8 digits, small networks, {SMALL['steps']} evaluations, one seed",
-    seeds=5,
-    cut="CUT to {steps:,} evaluations of the gradient a training (--steps)",
+    **page("sem-ali", length=LENGTH, count=COUNT, timed=TIMED, steps=SMALL["steps"], **RATES), rows=rows, seeds=5
 )

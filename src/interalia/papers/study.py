@@ -3,8 +3,9 @@ quick form, length, names of folders and the order of rows that need another run
 
 from __future__ import annotations
 
+import itertools
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
@@ -13,15 +14,14 @@ from typing import Any, ClassVar, Self
 import torch
 from torch import Tensor
 
-from interalia import data, metrics, tasks
+from interalia import data, metrics
 from interalia.data.store import as_tensor
-from interalia.errors import DivergedError
 from interalia.metrics import needs
 from interalia.metrics.evidence import Evidence, Points
 from interalia.papers.experiment import Experiment, Job, Setting, Values, trained
 from interalia.reports import plots
-from interalia.runs import Run
-from interalia.runs.comparing import GROUPS, described
+from interalia.runs import Run, comparing, described
+from interalia.runs.comparing import GROUPS
 from interalia.runs.loading import Trained
 
 SMALL: Mapping[str, Any] = {"data": "digits", "size": None, "networks": "auto(width=8)", "steps": 40}  # a quick form
@@ -32,18 +32,20 @@ class Trial(Evidence):
     paper's columns share. `trained` is None where nothing is trained."""
 
     points: ClassVar[int | None] = None  # how many test images
+    samples_of_mixture: ClassVar[int | None] = None  # how many samples of a mixture
+    trains: ClassVar[bool] = True  # whether the run is trained, and not its data alone looked at
     game: Any
 
     def __init__(self, row: str, run: Run, setting: Setting, facts: Any, dataset: Any, trained: Trained | None) -> None:
         game: Any = trained and trained.game
-        super().__init__(game, dataset, count=self.points, seed=run.seed)
+        super().__init__(game, dataset, count=self.samples_of_mixture or self.points, seed=run.seed)
         self.row, self.run, self.setting, self.facts, self.trained = row, run, setting, facts, trained
         self.quick = setting.quick
 
     @classmethod
     def of(cls, row: str, run: Run, setting: Setting, facts: Mapping[str, Any]) -> Self:
         """Trains the run, going on with it if it was interrupted."""
-        done, dataset = trained(run, setting)
+        done, dataset = trained(run, setting) if cls.trains else (None, described.dataset(run))
         return cls(row, run, setting, facts, dataset, done)
 
     @cached_property
@@ -68,9 +70,12 @@ class Trial(Evidence):
         return metrics.Classifier.of(self.dataset)
 
     @cached_property
-    def values(self) -> Values:
-        """Columns that are taken together, by name; what has no column stands in table.json alone."""
+    def values(self) -> Mapping[str, float | None]:
+        """Columns of its own, by name; None where there is none, and what has no column stands in table.json alone."""
         return {}
+
+    def draw(self) -> None:
+        """Draws it, if it is trained and there is anything to see."""
 
     def picture(self, suffix: str = "") -> Path:
         """Where a picture of this row lies."""
@@ -88,13 +93,13 @@ class Evaluated(Trial):
 
 
 class Mixed(Trial):
-    """A trained row on a mixture, of which `count_drawn` samples are looked at."""
+    """A trained row on a mixture."""
 
-    count_drawn: ClassVar[int] = 2500  # PacGAN's
+    samples_of_mixture = 2500  # PacGAN's
 
-    @cached_property
-    def mixture_samples(self) -> Tensor:
-        return tasks.generate(self.game, self.count_drawn, seed=self.seed, how="sample")
+
+class Plane(Mixed):
+    """The same with a picture."""
 
     def draw(self) -> None:
         """Up to 2,500 points of the plane, samples, and where there is an encoder latents and reconstructions."""
@@ -121,52 +126,23 @@ class Row:
 Rows = Mapping[str, Run | Row]
 
 
-@dataclass(frozen=True)
-class Column:
-    """A heading, with the unit and an arrow to the better side; the name of a metric of `interalia.metrics.REGISTRY`, which
-    is left out where a row lacks what it needs, or a function of the trial, where None is no number; and a factor."""
-
-    heading: str
-    metric: str | Callable[[Any], float | None]
-    factor: float = 1.0
-
-    def take(self, trial: Trial) -> float | None:
-        if isinstance(self.metric, str):
-            metric = metrics.REGISTRY[self.metric]
-            value = metric(trial) if metric.missing(trial) is None else None
-        else:
-            value = self.metric(trial)
-        return None if value is None else self.factor * value
-
-
 @dataclass(frozen=True, kw_only=True)
 class Study(Experiment):
     """An experiment that is runs x metrics.
 
     `rows` are a row's name -> its run, in the order of the table, or a function of the setting, where they depend on it;
-    `columns` a column's name -> its heading and metric, or a heading alone where it is one of the trial's `values`;
-    `quick` fields of every run in the quick form.
+    `columns` a column's name -> its heading alone where it is one of the trial's `values`, or its `heading`, the name of a
+    `metric` of `interalia.metrics.REGISTRY`, which is left out where a row lacks what it needs, and a `factor`; `quick`
+    fields of every run in the quick form.
     """
 
     measured: str  # on what and how the columns are taken, for the protocol
     deviations: str = ""  # from the paper, and other remarks
     trial: type[Trial] = Trial  # what the columns are taken of
-    pictures: Sequence[Callable[[Any], object]] = ()  # draw each row that is trained
     checkpoint_every: int = 500
     evaluations: int = 0  # how often validation data are looked at in a training
     shortens: bool = False  # whether `steps` shortens longer trainings and leaves the others alone
     groups: Sequence[str] = tuple(GROUPS)  # the subjects of which the runs tell; the others are brought by the trial
-    diverged: Values | None = None  # the values of a row whose training diverges
-
-    @property
-    def headings(self) -> Mapping[str, str]:
-        return {key: c.heading if isinstance(c, Column) else c for key, c in self.columns.items()}
-
-    def cuts(self, setting: Setting) -> str:
-        found = super().cuts(setting)
-        return (
-            found.replace("CUT to", "no training is longer than").replace(" a training", "") if self.shortens else found
-        )
 
     def prepared(self, setting: Setting) -> dict[str, tuple[Row, Run]]:
         """The rows of this form with their runs, all but the seed."""
@@ -186,36 +162,35 @@ class Study(Experiment):
 
     def jobs(self, setting: Setting) -> Iterator[Job]:
         rows = self.prepared(setting)
-        for seed in range(setting.seeds):
-            for name, (row, run) in rows.items():
-                if row.once and seed:
-                    continue
+        for seed, (name, (row, run)) in itertools.product(range(setting.seeds), rows.items()):
+            if not (row.once and seed):
                 source = rows[row.after][1].replace(seed=seed) if row.after else None
                 work = partial(self.work, name, row, run.replace(seed=seed), source, setting)
                 yield Job(name, seed, work, run.steps or 0)
 
     def work(self, name: str, row: Row, run: Run, source: Run | None, setting: Setting) -> Values:
         """Trains one row, after that which it needs, draws it and takes its columns."""
-        try:
-            if source is not None:
-                first, _ = trained(source, setting)
-                assert first.folder is not None
-                run = run.replace(generator=str(first.folder.path))
-            trial = (row.trial or self.trial).of(name, run, setting, row.facts)
-        except DivergedError:
-            if self.diverged is None:
-                raise
-            return self.diverged
-        for draw in self.pictures if trial.trained else ():
-            draw(trial)
-        taken = {
-            key: c.take(trial) if isinstance(c, Column) else trial.values.get(key) for key, c in self.columns.items()
-        }
+        if source is not None:
+            first, _ = trained(source, setting)
+            assert first.folder is not None
+            run = run.replace(generator=str(first.folder.path))
+        trial = (row.trial or self.trial).of(name, run, setting, row.facts)
+        if trial.trained:
+            trial.draw()
+        taken = {key: self.taken(trial, key) for key in self.columns}
         return {key: value for key, value in {**taken, **trial.values}.items() if value is not None}
+
+    def taken(self, trial: Trial, key: str) -> float | None:
+        """A column of a row; None where it has no number."""
+        column = self.columns[key]
+        if isinstance(column, str):
+            return trial.values.get(key)
+        metric = metrics.REGISTRY[column["metric"]]
+        return None if metric.missing(trial) else column.get("factor", 1.0) * metric(trial)
 
     def protocol(self, setting: Setting) -> dict[str, str]:
         runs = {name: run for name, (_, run) in self.prepared(setting).items() if run.steps}
-        found = {group: described(runs, GROUPS[group]) for group in self.groups}
+        found = {group: comparing.described(runs, GROUPS[group]) for group in self.groups}
         return found | {"metric": self.measured} | ({"deviations": self.deviations} if self.deviations else {})
 
 

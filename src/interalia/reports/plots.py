@@ -427,28 +427,32 @@ def plane(
     return _write(figure, path)
 
 
-def clouds(points: Mapping[str, ArrayLike], path: Path | str, title: str = "draws of q(z | x) for each x") -> Path:
-    """Points in the plane of z, each group in a colour of its own, within three standard deviations of N(0, I).
+def clouds(points: Mapping[str, ArrayLike], path: Path | str) -> Path:
+    """Draws of q(z | x) in the plane of z, each x in a colour of its own, within three standard deviations of N(0, I).
 
     Arguments:
-        points: a group's name -> shape (n, 2).
+        points: the name of an x -> shape (n, 2).
         path: the PNG file.
-        title: above it.
 
     Raises:
         UserError: the points are not in the plane, or the file cannot be written.
     """
-    figure, axes = _chart(4.6, 5.0, "z1", "z2")
-    layers = [
-        (name, _points(values, "latents"), SERIES[i % len(SERIES)]) for i, (name, values) in enumerate(points.items())
-    ]
-    _scatter(axes, layers, title, np.zeros(2), 3.0)
+    figure, (axes,) = _panels(1, 4.6, 5.0, 0)
+    axes.set(xlabel="z1", ylabel="z2")
+    groups = zip(points.items(), itertools.cycle(SERIES), strict=False)
+    layers = [(name, _points(values, "latents"), colour) for (name, values), colour in groups]
+    _scatter(axes, layers, "draws of q(z | x) for each x", np.zeros(2), 3.0)
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=5, frameon=False, columnspacing=1.0)
     return _write(figure, path)
 
 
 def bands(
-    curves: Mapping[str, Sequence[Sequence[Sequence[float]]]], path: Path | str, abscissa: str, ordinate: str
+    curves: Mapping[str, Sequence[Sequence[Sequence[float]]]],
+    path: Path | str,
+    abscissa: str,
+    ordinate: str,
+    dots: Mapping[str, ArrayLike] | None = None,
+    level: float | None = None,
 ) -> Path:
     """The mean of several curves of each name, with their standard deviation as a band.
 
@@ -456,18 +460,26 @@ def bands(
         curves: name -> curves, each a list of points (x, y), all of one name as long as the shortest of them.
         path: the file to write.
         abscissa, ordinate: what the axes show.
+        dots: name -> points (x, y) of the same colour, shape (n, 2).
+        level: of a dashed line, half-way up an axis that begins at 0.
 
     Raises:
-        UserError: the file cannot be written.
+        UserError: dots are not of that shape, or the file cannot be written.
     """
-    figure, axes = _chart(8.4, 4.4, abscissa, ordinate)
-    styles = itertools.cycle(itertools.product(("-", "--", ":"), SERIES))  # a colour that comes again is dashed
+    figure, (axes,) = _panels(1, 8.4, 4.4, 0)
+    axes.set(xlabel=abscissa, ylabel=ordinate)
+    if level is not None:
+        axes.axhline(level, color=BLACK, linestyle="--", linewidth=0.8)
+        axes.set_ylim(0, 2 * level)
+    styles = zip(itertools.cycle(("-", "--", ":")), itertools.cycle(SERIES), strict=False)  # two that are one show both
     for (style, colour), (name, found) in zip(styles, curves.items(), strict=False):
-        length = min(len(curve) for curve in found)
+        length = min(map(len, found))
         x, y = np.moveaxis(np.array([curve[:length] for curve in found], dtype=np.float64), 2, 0)
         mean, std = y.mean(axis=0), y.std(axis=0)
         axes.plot(x.mean(axis=0), mean, color=colour, linestyle=style, linewidth=1.5, label=name)
         axes.fill_between(x.mean(axis=0), mean - std, mean + std, color=colour, alpha=0.15, linewidth=0)
+        if dots:
+            axes.plot(*_points(dots[name], name).T, "o", color=colour, markersize=4)
     axes.legend(frameon=False, fontsize=8)
     return _write(figure, path)
 
@@ -487,39 +499,13 @@ def trajectories(paths: Mapping[str, ArrayLike], path: Path | str, square: bool 
     half = 1.15 * max(float(np.abs(way[0]).max()) for way in ways.values())
     figure, panels = _panels(len(ways), 3.2, 3.0, 0.3)
     for axes, (name, way) in zip(panels, ways.items(), strict=True):
-        axes.plot(way[:, 0], way[:, 1], color=BLUE, linewidth=0.8, marker=".", markersize=3)
+        axes.plot(*way.T, color=BLUE, linewidth=0.8, marker=".", markersize=3)
         axes.plot(*way[0], "o", color=ORANGE, markersize=8, fillstyle="none")
         axes.plot(0, 0, "+", color=VERMILLION, markersize=12)
         if square:
             axes.set(xlim=(-half, half), ylim=(-half, half), aspect="equal")
         axes.set_title(name, loc="left", fontsize=9)
         axes.set(xlabel="theta (generator)", ylabel="phi (critic)")
-    return _write(figure, path)
-
-
-def rates(
-    curves: Mapping[str, tuple[ArrayLike, ArrayLike]], path: Path | str, measured: Mapping[str, ArrayLike]
-) -> Path:
-    """The factor by which each dynamics changes the squared distance to the equilibrium, against the learning rate: by hand
-    as lines, as measured as dots; a dashed line at 1 parts what comes in from what runs away.
-
-    Arguments:
-        curves: name -> learning rates and the factors by hand.
-        path: the file to write.
-        measured: name -> points (learning rate, factor), shape (n, 2).
-
-    Raises:
-        UserError: the file cannot be written.
-    """
-    figure, axes = _chart(8.4, 4.4, "learning rate", "squared distance, a step in the long run")
-    axes.axhline(1, color=BLACK, linestyle="--", linewidth=0.8)
-    styles = zip(itertools.cycle(("-", "--", ":")), itertools.cycle(SERIES), strict=False)  # two that are one show both
-    for (style, colour), (name, (eta, factor)) in zip(styles, curves.items(), strict=False):
-        axes.plot(np.asarray(eta), np.asarray(factor), color=colour, linestyle=style, linewidth=1.5, label=name)
-        dots = _points(measured[name], name)
-        axes.plot(dots[:, 0], dots[:, 1], "o", color=colour, markersize=4)
-    axes.set_ylim(0, 2)
-    axes.legend(frameon=False, fontsize=8)
     return _write(figure, path)
 
 
@@ -551,14 +537,6 @@ def _figure(width: float, height: float) -> Figure:
     figure = Figure(figsize=(width, height), layout="constrained")
     figure.get_layout_engine().set(w_pad=0.12, h_pad=0.1)  # type: ignore[union-attr, call-arg]
     return figure
-
-
-def _chart(width: float, height: float, abscissa: str, ordinate: str) -> tuple[Figure, Axes]:
-    """A figure of one pair of axes with their names."""
-    figure = _figure(width, height)
-    axes = figure.subplots()
-    axes.set(xlabel=abscissa, ylabel=ordinate)
-    return figure, axes
 
 
 def _panels(count: int, width: float, height: float, top: float) -> tuple[Figure, list[Axes]]:
