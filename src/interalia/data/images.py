@@ -236,11 +236,7 @@ def resized_shape(shape: tuple[int, ...], size: int | None) -> tuple[int, ...]:
 
 
 def decoded(
-    name: str,
-    files: Sequence[Path],
-    size: int | None,
-    read: Callable[[], Iterable[tuple[str, Labelled]]],
-    **settings: Any,
+    name: str, files: Sequence[Path], size: int | None, read: Callable[[], Iterable[tuple[str, Labelled]]]
 ) -> dict[str, Split]:
     """The parts of a data set of labelled images that files hold as numbers: resized, and kept in the cache, so that they
     are read once.
@@ -250,7 +246,6 @@ def decoded(
         files: that the parts are read from; other files make another entry of the cache.
         size: that images are resized to, or None.
         read: the name, and the images and labels, of each part.
-        settings: what else the images depend on.
     """
 
     def decode(entry: Entry) -> None:
@@ -258,7 +253,7 @@ def decoded(
             entry.write(part, resized_shape(x.shape, size), np.uint8, resized(x, size))
             entry.save(f"{part}-labels", y)
 
-    arrays = remember(name, files, {"size": size, **settings}, decode)
+    arrays = remember(name, files, {"size": size}, decode)
     return {part: Split(x, arrays[f"{part}-labels"]) for part, x in arrays.items() if f"{part}-labels" in arrays}
 
 

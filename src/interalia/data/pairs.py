@@ -22,10 +22,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from interalia.data import digits, mnist
+from interalia.data import REGISTRY
 from interalia.data.cache import Entry, remember
 from interalia.data.dataset import Dataset, Split
-from interalia.data.downloads import here, places
+from interalia.data.downloads import find
 from interalia.data.images import SUFFIXES, Collection, resized
 from interalia.data.splits import permutation
 from interalia.errors import UserError
@@ -34,7 +34,6 @@ Images = NDArray[np.uint8]  # (n, channels, height, width)
 
 TENTHS = (7, 1, 2)  # train, validation and test of the facades
 SIZE = 64  # of the facades, where none is asked for
-MIRROR = "http://efrosgans.eecs.berkeley.edu/pix2pix/datasets/facades.tar.gz"
 
 
 def inverted(x: Images, rows: NDArray[np.int64]) -> Images:
@@ -78,7 +77,7 @@ def load(name: str, root: Path | None = None, size: int | None = None, seed: int
 def transformed(name: str, root: Path | None, size: int | None, seed: int, download: bool) -> Dataset:
     """A data set of digits against itself transformed, such as ``mnist-edges``."""
     base, rule = name.split("-")
-    whole = {"mnist": mnist, "digits": digits}[base].load(base, root, size, seed, download)
+    whole = REGISTRY[base].load(root, size, seed, download)
     transform, words = TRANSFORMATIONS[rule]
     channels = 3 if rule == "coloured" else 1
     first = 0  # row of this part, in the order train, validation, test
@@ -121,12 +120,7 @@ def look(place: Path) -> Collection | None:
 
 def facades(root: Path | None, size: int | None) -> Dataset:
     """Photographs of house fronts (a) and label maps (b), from pictures that hold both, side by side."""
-    if (found := here("facades", root, look)) is None:
-        raise UserError(
-            f"the files of facades are missing (not in {root or places('facades', None)[0]}); download and unpack "
-            f"them from {MIRROR}, put the pictures, each a photograph and its labels side by side, into one folder DIR and "
-            f"give `root=DIR`."
-        )
+    found = find(REGISTRY["facades"], root, look, download=False)
     side = size or SIZE
     names = found.names
     if len(names) < 10:
