@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -109,59 +108,6 @@ def best_of(run: Path) -> Path:
     return path
 
 
-def given_images(trained: Trained, images: Sequence[Path]) -> Tensor:
-    """The user's images, as the run's networks take them.
-
-    Raises:
-        UserError: they are images and arrays at once, or what `arrays` and `read_images` raise.
-    """
-    held = [path for path in images if path.suffix in (".npy", ".npz")]
-    if len(held) == len(images):
-        return arrays(images, trained.game.data.shape)
-    if held:
-        raise UserError(f"{held[0]} is an array among images; give either arrays or images.")
-    from interalia.data.images import read_images
-
-    return read_images(images, trained.game.data.shape)
-
-
-def arrays(paths: Sequence[Path], shape: tuple[int, ...]) -> Tensor:
-    """What .npy and .npz files hold (the array x, or the first), one after the other, as a game of that shape takes it.
-
-    Raises:
-        UserError: a file cannot be read, or holds rows of another shape, or numbers that no image or vector has.
-    """
-    import numpy as np
-    import torch
-
-    from interalia.data.arrays import check_finite
-    from interalia.data.store import as_tensor
-
-    parts = []
-    for path in paths:
-        try:
-            found = np.load(path, allow_pickle=False)
-            array = found if isinstance(found, np.ndarray) else found["x" if "x" in found else found.files[0]]
-        except FileNotFoundError:
-            raise UserError(f"there is no array {path}; check its name.") from None
-        except (OSError, ValueError, IndexError, EOFError, zipfile.BadZipFile) as error:
-            raise UserError(f"the array in {path} cannot be read ({error}); write it with numpy.save.") from None
-        image = len(shape) == 3
-        what = "images as uint8 or as numbers in [0, 1]" if image else "vectors of numbers"
-        if array.dtype.kind not in "buif" or tuple(array.shape[1:]) != shape or not array.size:
-            raise UserError(
-                f"{path} holds {array.dtype} of shape {array.shape}, and expected were {what}, of shape (n, "
-                f"{', '.join(map(str, shape))}); convert it."
-            )
-        check_finite(array, str(path))
-        if image and array.dtype != np.uint8 and not 0 <= array.min() <= array.max() <= 1:
-            raise UserError(
-                f"{path} holds numbers from {array.min():g} to {array.max():g}, and expected were {what}; convert it."
-            )
-        parts.append(as_tensor(array if array.dtype == np.uint8 else array.astype(np.float32)))
-    return torch.cat(parts)
-
-
 def inputs(
     trained: Trained, images: Sequence[Path] | None, count: int, seed: int, told: str | None, given: Mapping[str, Any]
 ) -> tuple[Tensor, Tensor | None]:
@@ -170,9 +116,10 @@ def inputs(
     Those that are translated to a are of the other domain.
     """
     from interalia import reports
+    from interalia.data import read_images
 
     if images:
-        x = given_images(trained, images)
+        x = read_images(images, trained.game.data.shape)
         return x, None if told is None else conditions(trained.game, told, len(x))
     if told is not None:
         raise UserError("--told says what given images are, and none are given; leave it out, or give images.")

@@ -63,10 +63,7 @@ def show(kind: str, name: str) -> None:
 
 @app.command
 def check(
-    part: str,
-    *,
-    kind: str | None = None,
-    overrides: Annotated[Overrides | None, Parameter(name="*")] = None,
+    part: str, *, kind: str | None = None, overrides: Annotated[Overrides | None, Parameter(name="*")] = None
 ) -> None:
     """Try a part of your own in small: it is built, moved, saved and resumed. The exit code is 1 where a check fails.
 

@@ -34,9 +34,7 @@ def flag(f: dataclasses.Field[Any]) -> Any:
 
 
 Overrides: Any = dataclasses.make_dataclass(
-    "Overrides",
-    [(f.name, flag(f), dataclasses.field(default=None)) for f in dataclasses.fields(Run)],
-    frozen=True,
+    "Overrides", [(f.name, flag(f), dataclasses.field(default=None)) for f in dataclasses.fields(Run)], frozen=True
 )
 
 Overrides.__module__ = (

@@ -130,7 +130,7 @@ def names_of(images: list[Path] | None, count: int) -> list[str]:
     """The files' names; numbers of held-out images, and of an array of many."""
     from interalia.data.images import expand
 
-    names = [str(path) for path in expand(images)] if images else []
+    names = [collection.label(name) for collection, name in expand(images or ())]
     return names if len(names) == count else [str(row) for row in range(count)]
 
 

@@ -73,8 +73,7 @@ def load_folder(where: Path, size: int | None) -> Dataset:
         f"{len(names):,} images from {name}, {labels}, {fitted}, {channels} channel(s). "
         f"{how}: {sizes(splits.values())}."
     )
-    train, validation, test = splits.values()
-    return Dataset(name, train, validation, test, classes=classes, about=about, encoded=images.fingerprint(names))
+    return Dataset(name, **splits, classes=classes, about=about, encoded=images.fingerprint(names))
 
 
 def _split(inner: list[list[str]], where: Path) -> tuple[dict[str, Rows], list[list[str]], str]:

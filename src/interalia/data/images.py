@@ -10,7 +10,6 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
@@ -40,7 +39,7 @@ BYTES_OF_EACH = 2**18
 
 
 class Collection:
-    """The images in one folder, with those below it, or in one zip file.
+    """The images in one folder, with those below it, or in one zip file; or one image alone.
 
     Attributes:
         where: the folder or the zip file.
@@ -54,6 +53,9 @@ class Collection:
             # os.walk, for Path.rglob follows other rules about links from one Python to the next
             walk = ((Path(top).relative_to(where), files) for top, _, files in os.walk(where))
             found = [(top / file).as_posix() for top, files in walk for file in files]
+        elif where.suffix.lower() != ".zip":
+            self.where, self.names = where.parent, [where.name]
+            return
         else:
             try:
                 self.archive = zipfile.ZipFile(where)
@@ -91,7 +93,7 @@ class Collection:
 
     def open(self, name: str) -> BinaryIO:
         if self.archive is None:
-            return binary(self.where / name)
+            return open(self.where / name, "rb")
         try:
             return io.BytesIO(self.archive.read(name))
         except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, NotImplementedError) as error:
@@ -132,10 +134,6 @@ def _is_image(name: str) -> bool:
     parts = name.split("/")
     hidden = any(part.startswith(".") or part == "__MACOSX" for part in parts)
     return not hidden and os.path.splitext(name)[1].lower() in SUFFIXES
-
-
-def binary(path: Path) -> BinaryIO:
-    return open(path, "rb")
 
 
 def damaged(label: str, reason: object) -> UserError:
@@ -257,50 +255,49 @@ def decoded(
     return {part: Split(x, arrays[f"{part}-labels"]) for part, x in arrays.items() if f"{part}-labels" in arrays}
 
 
-def expand(paths: Sequence[Path | str]) -> list[Path]:
-    """`paths` with each folder replaced by the images in it and below, in alphabetical order.
+def expand(paths: Sequence[Path | str]) -> list[tuple[Collection, str]]:
+    """The images of each of `paths`, and the collection that each is in, those of a folder or a zip in alphabetical order.
 
     Raises:
-        UserError: a path that does not exist, or a folder without images.
+        UserError: a path that does not exist, or a folder or zip without images.
     """
-    files: list[Path] = []
+    found: list[tuple[Collection, str]] = []
     for path in map(Path, paths):
-        if path.is_dir():
-            inside = Collection(path).sources()
-            if not inside:
-                raise UserError(f"the folder {path} holds no images, which end in {', '.join(sorted(SUFFIXES))}.")
-            files.extend(inside)
-        elif path.is_file():
-            files.append(path)
-        else:
+        if not path.exists():
             raise UserError(f"there is no image or folder {path}; check its name.")
-    return files
+        images = Collection(path)
+        if not images.names:
+            raise UserError(f"the folder {path} holds no images, which end in {', '.join(sorted(SUFFIXES))}.")
+        found += [(images, name) for name in images.names]
+    return found
 
 
 def read_images(paths: Sequence[Path | str], shape: tuple[int, ...]) -> Tensor:
-    """Images as a run takes them: cropped around the centre, resized and converted to `shape`.
+    """What a person gives to a run, as the run takes it: images, cropped around the centre, resized and converted to `shape`;
+    or the images or vectors in .npy and .npz files, which have that shape.
 
     Arguments:
-        paths: files, or folders of them.
-        shape: (channels, height, width) of the data that the run was trained on.
+        paths: files, or folders or zips of images.
+        shape: (channels, height, width) of the data that the run was trained on, or (d,).
 
     Returns:
-        float32 in [0, 1], shape (n, channels, height, width), in the order of `expand(paths)`.
+        float32, shape (n, *shape), images in [0, 1], in the order of `paths`.
 
     Raises:
-        UserError: a path that does not exist, a damaged image, or a run that was not trained on images.
+        UserError: a path that does not exist, something damaged or that does not fit, or images and arrays at once.
     """
+    from interalia.data.arrays import read_rows
     from interalia.data.store import as_tensor
 
+    if not paths:
+        raise UserError("no image was given; name at least one file or a folder of images.")
+    held = [path for path in map(Path, paths) if path.suffix.lower() in (".npy", ".npz")]
+    if len(held) == len(paths):
+        return read_rows(held, shape)
+    if held:
+        raise UserError(f"{held[0]} is an array among images; give either arrays or images.")
     if len(shape) != 3 or shape[0] not in MODES:
         raise UserError(f"this run was trained on data of the shape {shape}, which no image has; give it vectors.")
     channels, height, width = shape
-    files = expand(paths)
-    if not files:
-        raise UserError("no image was given; name at least one file or a folder of images.")
-    mode = MODES[channels]
-    images = [
-        read(partial(binary, file), str(file), lambda image: as_array(fit(convert(image, mode), (height, width))))
-        for file in files
-    ]
-    return as_tensor(np.stack(images))
+    mode, size = MODES[channels], (height, width)
+    return as_tensor(np.stack([images.decode(name, mode, size) for images, name in expand(paths)]))

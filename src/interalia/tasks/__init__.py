@@ -14,16 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from interalia.contexts import device_of, quietly
-    from interalia.tasks.calling import (
-        BATCH,
-        Level,
-        check_conditional,
-        check_images,
-        labels,
-        place,
-        places,
-        told,
-    )
+    from interalia.tasks.calling import BATCH, Level, check_conditional, check_images, labels, place, places, told
     from interalia.tasks.classes import classify
     from interalia.tasks.codes import answers, directions, manifold, recognise, traverse
     from interalia.tasks.completion import complete, hole, project

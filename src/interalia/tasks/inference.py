@@ -10,17 +10,7 @@ from torch import Tensor, nn
 from interalia.contexts import device_of, quietly
 from interalia.errors import UserError
 from interalia.games.capabilities import Generates, HasLevels, Infers, Simulates, require
-from interalia.tasks.calling import (
-    BATCH,
-    NOISE,
-    Level,
-    apart,
-    check_images,
-    in_batches,
-    labels,
-    level_of,
-    told,
-)
+from interalia.tasks.calling import BATCH, NOISE, Level, apart, check_images, in_batches, labels, level_of, told
 
 if TYPE_CHECKING:
     from interalia.games import Game

@@ -86,12 +86,7 @@ def generate(
 
 
 def encode(
-    game: Game,
-    x: Tensor,
-    y: Tensor | None = None,
-    names: Sequence[str] = (),
-    sample: bool = False,
-    seed: int = 0,
+    game: Game, x: Tensor, y: Tensor | None = None, names: Sequence[str] = (), sample: bool = False, seed: int = 0
 ) -> Shown:
     """Infer latents: z, shape (n, latent), the encoder's last hidden layer, and the files' names.
 
