@@ -152,10 +152,5 @@ def conditions(game: Game, told: str, count: int) -> Tensor:
     return torch.tensor(found * (count if len(found) == 1 else 1))
 
 
-def positive(name: str, value: int) -> None:
-    if value < 1:
-        raise UserError(f"--{name} is {value}, and it must be at least 1.")
-
-
 def say(*lines: str) -> None:
     print(*lines, sep="\n", flush=True)

@@ -11,19 +11,8 @@ from typing import Annotated, Any, get_type_hints
 
 from cyclopts import Parameter
 
-from interalia.cli.asking import (
-    ASKING,
-    Asking,
-    Images,
-    RunFolder,
-    Told,
-    app,
-    conditions,
-    held_out_labels,
-    inputs,
-    positive,
-    say,
-)
+from interalia.cli.asking import ASKING, Asking, Images, RunFolder, Told, app, conditions, held_out_labels, inputs, say
+from interalia.errors import at_least_one
 from interalia.tasks import verbs
 
 # arguments of a verb that are no options: what the command makes of its own
@@ -106,8 +95,8 @@ class Task:
         made: dict[str, Any] = {"seed": seed, "dataset": functools.partial(reports.dataset_of, trained)}
         if "x" in arguments:
             counted = "pairs" if self.pairs else "count"
-            positive(counted, count := given.pop(counted))
-            count *= 1 + self.pairs
+            at_least_one(**{counted: given[counted]})
+            count = given.pop(counted) * (1 + self.pairs)
             made["x"], made["y"] = inputs(trained, images, count, seed, told, given)
             made["names"] = names_of(images, len(made["x"]))
             made["labels"] = None if images or "labels" not in arguments else held_out_labels(trained, count, seed)

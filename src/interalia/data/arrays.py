@@ -73,7 +73,7 @@ def load_array(path: Path, size: int | None) -> Dataset:
     else:
         kept = {part: x[part][index].astype(np.float32) for part, index in rows.items()}
 
-    splits = {part: Split(kept[part], y[part][index] if y else None) for part, index in rows.items()}
+    splits: dict[str, Any] = {part: Split(kept[part], y[part][index] if y else None) for part, index in rows.items()}
     shape = splits["train"].x.shape[1:]
     what = f"vectors of {shape[0]} numbers"
     if image:

@@ -8,6 +8,7 @@ References:
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,7 +70,7 @@ def load(name: str, root: Path | None = None, size: int | None = None, seed: int
     arrays = remember(name, sources, {"size": side, "names": len(names)}, decode)
     more = arrays.keys() - bounds  # train-attributes, attribute-names ...
     attributes = {key.removesuffix("-attributes").removeprefix("attribute-"): arrays[key] for key in more}
-    splits = {part: Split(arrays[part]) for part in bounds}
+    splits: dict[str, Any] = {part: Split(arrays[part]) for part in bounds}
     about = (
         f"CelebA, aligned faces, central 178x178 pixels resized to {side}x{side}"
         f"{'' if table else ', without their attributes, whose file is absent'}. Train / validation / test: "

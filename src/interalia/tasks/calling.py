@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from interalia.conditionals import Conditional
+from interalia.contexts import device_of, quietly
 from interalia.data.store import condition
 from interalia.errors import UserError, unknown
 from interalia.games.capabilities import Generates, HasLevels, Infers, require, who
@@ -29,6 +30,12 @@ def in_batches(function: Callable[..., Tensor], *inputs: Tensor, device: torch.d
     rows = zip(*(part.split(BATCH) for part in inputs), strict=True)
     with torch.no_grad():
         return torch.cat([function(*(part.to(device) for part in parts)).float().cpu() for parts in rows])
+
+
+def answered(game: Game, function: Callable[..., Tensor], *inputs: Tensor, seed: int = 0) -> Tensor:
+    """`function` of `inputs` in evaluation mode, its random numbers from `seed` alone; see `in_batches`."""
+    with quietly(game, seed):
+        return in_batches(function, *inputs, device=device_of(game))
 
 
 def apart(seed: int, stream: int) -> int:

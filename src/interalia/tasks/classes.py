@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from interalia.contexts import device_of, quietly
 from interalia.games.capabilities import Classifies, require
-from interalia.tasks.calling import check_images, in_batches
+from interalia.tasks.calling import answered, check_images
 
 if TYPE_CHECKING:
     from interalia.games import Game
@@ -29,5 +28,4 @@ def classify(game: Game, x: Tensor, seed: int = 0) -> Tensor:
     """
     reads = require(game, Classifies, "classify")
     check_images(game, x)
-    with quietly(game, seed):
-        return in_batches(reads.classify, x, device=device_of(game))
+    return answered(game, reads.classify, x, seed=seed)

@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING, Literal
 
 from torch import Tensor
 
-from interalia.contexts import device_of, quietly
 from interalia.errors import UserError
 from interalia.games.capabilities import Translates, require
-from interalia.tasks.calling import check_images, in_batches
+from interalia.tasks.calling import answered, check_images
 
 if TYPE_CHECKING:
     from interalia.games import Game
@@ -32,6 +31,4 @@ def translate(game: Game, x: Tensor, to: Literal["a", "b"] = "b") -> Tensor:
     if to not in ("a", "b"):
         raise UserError(f"`to` is {to!r}; the domains are 'a', of the data, and 'b', of the target.")
     check_images(game, x)
-    network = maps.to_b if to == "b" else maps.to_a
-    with quietly(game):
-        return in_batches(network, x, device=device_of(game))
+    return answered(game, maps.to_b if to == "b" else maps.to_a, x)

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Literal
 import torch
 from torch import Tensor, nn
 
-from interalia.contexts import device_of, quietly
-from interalia.errors import UserError
+from interalia.contexts import quietly
+from interalia.errors import UserError, check_choice
 from interalia.games.capabilities import Generates, HasLevels, Infers, Simulates, require
-from interalia.tasks.calling import BATCH, NOISE, Level, apart, check_images, in_batches, labels, level_of, told
+from interalia.tasks.calling import BATCH, NOISE, Level, answered, apart, check_images, labels, level_of, told
 
 if TYPE_CHECKING:
     from interalia.games import Game
@@ -58,10 +58,8 @@ def decode(
     c = labels(game, len(z), seed, label) if y is None else told(game, y, len(z))
     # a game with a likelihood knows the noise around its mean
     draw = game.simulate if level == "upper" and isinstance(game, Simulates) else lambda *c: decoder(*c).sample()
-    with quietly(game, apart(seed, NOISE)):  # z was drawn from the seed itself
-        if how == "mean":
-            return in_batches(lambda *c: decoder(*c).mean, z, *c, device=device_of(game))
-        return in_batches(draw, z, *c, device=device_of(game))
+    noise = apart(seed, NOISE)  # z was drawn from the seed itself
+    return answered(game, lambda *c: decoder(*c).mean if how == "mean" else draw(*c), z, *c, seed=noise)
 
 
 def generate(
@@ -106,20 +104,15 @@ def encode(
     """
     encoder = level_of(game, level, encoder=True)
     check_images(game, x)
-    c = (x, *told(game, y, len(x)))
-    with quietly(game, seed):
-        if how == "mean":
-            return in_batches(lambda *part: encoder(*part).mean, *c, device=device_of(game))
-        return in_batches(lambda *part: encoder(*part).sample(), *c, device=device_of(game))
+    c = told(game, y, len(x))
+    return answered(game, lambda *c: encoder(*c).mean if how == "mean" else encoder(*c).sample(), x, *c, seed=seed)
 
 
 def features(game: Game, x: Tensor, seed: int = 0, y: Tensor | None = None) -> Tensor:
     """The encoder's last hidden layer, flattened, shape (n, features): the representation that probes read."""
     encoder = require(game, Infers, "features").encoder
     check_images(game, x)
-    c = (x, *told(game, y, len(x)))
-    with quietly(game, seed):
-        return in_batches(lambda *part: encoder.hidden(*part).flatten(1), *c, device=device_of(game))
+    return answered(game, lambda *c: encoder.hidden(*c).flatten(1), x, *told(game, y, len(x)), seed=seed)
 
 
 def reconstruct(game: Game, x: Tensor, seed: int = 0, y: Tensor | None = None, level: Level = "upper") -> Tensor:
@@ -213,11 +206,10 @@ def between(a: Tensor, b: Tensor, t: float, how: Literal["linear", "spherical"] 
         >>> between(a, b, 0.5), between(a, b, 0.5, "spherical")
         (tensor([[0.5000, 0.5000]]), tensor([[0.7071, 0.7071]]))
     """
+    check_choice("how", how, ["linear", "spherical"])
     linear = (1 - t) * a + t * b
     if how == "linear":
         return linear
-    if how != "spherical":
-        raise UserError(f"`how` is {how!r}; it is 'linear' or 'spherical'.")
     w = torch.acos(nn.functional.cosine_similarity(a, b, dim=1).clamp(-1, 1))[:, None]
     sine = w.sin()
     arc = ((1 - t) * w).sin() / sine * a + (t * w).sin() / sine * b

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from interalia import tasks
-from interalia.errors import UserError
+from interalia.errors import UserError, at_least_one
 from interalia.tasks.shown import Figure, Kind, Shown
 
 if TYPE_CHECKING:
@@ -40,12 +40,6 @@ def shown(
 def one_by_one(images: Tensor) -> dict[str, Figure]:
     """Each image as a picture of its own, named by its number."""
     return {f"{i:06d}": Figure("single", {"image": image}) for i, image in enumerate(images)}
-
-
-def at_least_one(**counts: int) -> None:
-    for name, value in counts.items():
-        if value < 1:
-            raise UserError(f"`{name}` is {value}, and it must be at least 1.")
 
 
 def generate(
