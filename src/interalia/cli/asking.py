@@ -87,13 +87,8 @@ class Asking(Opening):
             out = trained.folder.figures / name if trained.folder else run.with_name(name)
         first, *more = shown.say.splitlines()
         if self.out is None and shown.is_table:
-            say(
-                *(
-                    f"{image}: {label} ({100 * max(p):.1f} %)"
-                    for image, label, *p in zip(*shown.arrays.values(), strict=True)
-                ),
-                *more,
-            )
+            rows = zip(*shown.arrays.values(), strict=True)
+            say(*(f"{image}: {label} ({100 * max(p):.1f} %)" for image, label, *p in rows), *more)
             return
         say(f"{first}: {showing.write(shown, out, separate)}", *more)
 
@@ -150,6 +145,11 @@ def conditions(game: Game, told: str, count: int) -> Tensor:
     if len(found) not in (1, count):
         raise UserError(f"--told gives {len(found)} labels for {count} images; give one for all of them, or one each.")
     return torch.tensor(found * (count if len(found) == 1 else 1))
+
+
+def listed(text: str | None) -> list[str] | None:
+    """The names in a text, with commas between them."""
+    return None if text is None else [name.strip() for name in text.split(",") if name.strip()]
 
 
 def say(*lines: str) -> None:

@@ -89,13 +89,8 @@ def train(
         raise UserError(
             f"--name is {run.name!r}, and it is the name of a folder below runs, without a slash; use --out for a path."
         )
-    prepared = engine.open_run(
-        run,
-        resume or out or Path("runs") / run.name,
-        resume=resume is not None,
-        trust=trust_generator,
-        numbered=out is None and resume is None,
-    )
+    place, numbered = resume or out or Path("runs") / run.name, out is None and resume is None
+    prepared = engine.open_run(run, place, resume=resume is not None, trust=trust_generator, numbered=numbered)
     engine.spare_threads(prepared)
     trained = engine.finish(prepared, callbacks.usual(prepared, tensorboard=tensorboard))
     if prepared.step < prepared.steps and not prepared.converged:

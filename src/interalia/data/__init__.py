@@ -27,19 +27,14 @@ __all__ = [
     "REGISTRY", "Dataset", "Mixture", "Sampler", "Source", "Split", "Store", "as_tensor", "load", "read_images",
 ]  # fmt: skip
 
-_HOMES = {  # imported at their first use
-    "dataset": ["Dataset", "Mixture", "Split"],
-    "sampler": ["Sampler"],
-    "store": ["Store", "as_tensor"],
-    "images": ["read_images"],
-}
+_HOMES = ("dataset", "sampler", "store", "images")  # imported at their first use
 
 
 def __getattr__(name: str) -> Any:
-    for home, names in _HOMES.items():
-        if name in names:
-            return getattr(importlib.import_module(f"{__name__}.{home}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    homes = (importlib.import_module(f"{__name__}.{home}") for home in _HOMES)
+    return next(vars(home)[name] for home in homes if name in vars(home))
 
 
 @dataclass(frozen=True)

@@ -31,8 +31,11 @@ Labelled = tuple[NDArray[np.uint8], NDArray[np.int64]]  # images, shape (n, chan
 SUFFIXES = frozenset((".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm"))
 CHANNELS = {"L": 1, "RGB": 3, "RGBA": 4}
 MODES = {channels: mode for mode, channels in CHANNELS.items()}
-# Everything that Pillow was seen to raise on damaged files.
-DAMAGE = (OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError, OverflowError, struct.error, zlib.error)
+# Everything that Pillow and zipfile were seen to raise on damaged files.
+DAMAGE = (
+    OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError, OverflowError, RuntimeError, struct.error,
+    zlib.error, zipfile.BadZipFile,
+)  # fmt: skip
 CHUNK = 512
 LOOKED_AT = 64  # files whose content goes into a fingerprint, and how much of each
 BYTES_OF_EACH = 2**18
@@ -92,29 +95,39 @@ class Collection:
         return digest.hexdigest()
 
     def open(self, name: str) -> BinaryIO:
-        if self.archive is None:
-            return open(self.where / name, "rb")
+        return io.BytesIO(self.archive.read(name)) if self.archive else open(self.where / name, "rb")
+
+    def read(self, name: str, function: Callable[[Image], T]) -> T:
+        """`function` of the image `name`.
+
+        Raises:
+            UserError: the file is not an image that can be read.
+        """
+        from PIL import Image, UnidentifiedImageError
+
+        label = self.label(name)
         try:
-            return io.BytesIO(self.archive.read(name))
-        except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, NotImplementedError) as error:
-            raise damaged(self.label(name), error) from None
+            with self.open(name) as file, Image.open(file) as image:
+                return function(image)
+        except PermissionError:
+            raise UserError(f"the image {label} may not be read; change its permissions or remove it.") from None
+        except (*DAMAGE, Image.DecompressionBombError) as error:
+            unknown = isinstance(error, UnidentifiedImageError)
+            reason = "not an image that can be recognised" if unknown else error
+            raise UserError(
+                f"the image {label} is damaged or cut short ({reason}); copy it again or remove it."
+            ) from None
 
     def decode(self, name: str, mode: str, shape: tuple[int, int] | None) -> NDArray[np.uint8]:
         """The image `name` as a uint8 array, shape (channels, height, width)."""
-        return read(lambda: self.open(name), self.label(name), lambda image: as_array(fit(convert(image, mode), shape)))
+        return self.read(name, lambda image: as_array(fit(convert(image, mode), shape)))
 
     def survey(self, names: Sequence[str]) -> tuple[str, list[tuple[int, int]]]:
         """The mode that all of `names` are converted to, and their (height, width), from their headers alone."""
-        found = [each for part in self._chunks(names, self._look, "looking at the images") for each in part]
+        parts = self._chunks(names, lambda name: self.read(name, header), "looking at the images")
+        found = [each for part in parts for each in part]
         kinds = {kind for kind, _ in found}
         return kinds.pop() if len(kinds) == 1 else "RGB", [shape for _, shape in found]
-
-    def _look(self, name: str) -> tuple[str, tuple[int, int]]:
-        def look(image: Image) -> tuple[str, tuple[int, int]]:
-            turned = image.getexif().get(0x0112, 1) >= 5  # EXIF orientation: lies on its side
-            return kind(image), (image.width, image.height) if turned else (image.height, image.width)
-
-        return read(lambda: self.open(name), self.label(name), look)
 
     def arrays(self, names: Sequence[str], mode: str, shape: tuple[int, int] | None) -> Iterator[NDArray[np.uint8]]:
         """`names` decoded, some hundreds at a time, shape (chunk, channels, height, width)."""
@@ -136,27 +149,10 @@ def _is_image(name: str) -> bool:
     return not hidden and os.path.splitext(name)[1].lower() in SUFFIXES
 
 
-def damaged(label: str, reason: object) -> UserError:
-    return UserError(f"the image {label} is damaged or cut short ({reason}); copy it again or remove it.")
-
-
-def read(source: Callable[[], BinaryIO], label: str, function: Callable[[Image], T]) -> T:
-    """`function` of the image that `source` opens.
-
-    Raises:
-        UserError: the file is not an image that can be read; it is named by `label`.
-    """
-    from PIL import Image, UnidentifiedImageError
-
-    try:
-        with source() as file, Image.open(file) as image:
-            return function(image)
-    except UnidentifiedImageError:
-        raise damaged(label, "not an image that can be recognised") from None
-    except PermissionError:
-        raise UserError(f"the image {label} may not be read; change its permissions or remove it.") from None
-    except (*DAMAGE, Image.DecompressionBombError) as error:
-        raise damaged(label, error) from None
+def header(image: Image) -> tuple[str, tuple[int, int]]:
+    """The mode that keeps what the image shows, and its (height, width) where it stands upright."""
+    turned = image.getexif().get(0x0112, 1) >= 5  # EXIF orientation: lies on its side
+    return kind(image), (image.width, image.height) if turned else (image.height, image.width)
 
 
 def has_alpha(image: Image) -> bool:

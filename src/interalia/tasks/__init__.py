@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from interalia.contexts import device_of, quietly
-    from interalia.tasks.calling import BATCH, Level, check_conditional, check_images, labels, place, places, told
+    from interalia.tasks.calling import BATCH, check_conditional, check_images, labels, place, places, told
     from interalia.tasks.classes import classify
     from interalia.tasks.codes import answers, directions, manifold, recognise, traverse
     from interalia.tasks.completion import complete, hole, project
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         neighbours,
         reconstruct,
     )
+    from interalia.tasks.shown import Level
 
 __all__ = [
     "BATCH", "Level", "answers", "between", "by_label", "check_conditional", "check_images", "classify", "complete",
@@ -39,7 +40,6 @@ __all__ = [
     "interpolate", "labels", "latents", "manifold", "neighbours", "place", "places", "project", "quietly", "recognise",
     "reconstruct", "shift", "told", "translate", "traverse",
 ]  # fmt: skip
-
 
 # imported at their first use: the command line describes the verbs without torch
 _HOMES = ("calling", "classes", "codes", "completion", "domains", "editing", "inference")

@@ -3,26 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
 from interalia.conditionals import Conditional
 from interalia.contexts import device_of, quietly
 from interalia.data.store import condition
 from interalia.errors import UserError, unknown
+from interalia.games import Game
 from interalia.games.capabilities import Generates, HasLevels, Infers, require, who
-
-if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
-
-    from interalia.games import Game
+from interalia.tasks.shown import Level
 
 BATCH = 250
 LABELS, NOISE = 1, 2  # streams of random numbers beside the one of z
-Level = Literal["upper", "lower"]  # of latents, where there are two
 
 
 def in_batches(function: Callable[..., Tensor], *inputs: Tensor, device: torch.device) -> Tensor:

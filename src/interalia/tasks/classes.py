@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from torch import Tensor
 
+from interalia.games import Game
 from interalia.games.capabilities import Classifies, require
 from interalia.tasks.calling import answered, check_images
-
-if TYPE_CHECKING:
-    from interalia.games import Game
 
 
 def classify(game: Game, x: Tensor, seed: int = 0) -> Tensor:

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
 from torch import Tensor
 
 from interalia.conditionals import Codes, StandardNormal, Uniform
 from interalia.errors import UserError, at_least_one
+from interalia.games import Game
 from interalia.games.capabilities import Generates, HasCodes, require
 from interalia.tasks.calling import answered, check_images, labels
 from interalia.tasks.inference import decode, latents
-
-if TYPE_CHECKING:
-    from interalia.games import Game
 
 
 def answers(game: Game, x: Tensor) -> Tensor:

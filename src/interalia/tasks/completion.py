@@ -4,21 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
 from interalia.contexts import device_of, frozen, quietly
 from interalia.errors import UserError
+from interalia.games import Game
 from interalia.games.capabilities import Generates, Infers, require
 from interalia.tasks.calling import BATCH, check_images, told
 from interalia.tasks.inference import decode, encode, latents
-
-if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
-
-    from interalia.games import Game
 
 STARTS = 64  # draws of the prior, of which the nearest begins where there is no encoder
 

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from torch import Tensor
 
 from interalia.errors import UserError
+from interalia.games import Game
 from interalia.games.capabilities import Translates, require
 from interalia.tasks.calling import answered, check_images
-
-if TYPE_CHECKING:
-    from interalia.games import Game
 
 
 def translate(game: Game, x: Tensor, to: Literal["a", "b"] = "b") -> Tensor:

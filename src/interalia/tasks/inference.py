@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
-
 import torch
 from torch import Tensor, nn
 
 from interalia.contexts import quietly
 from interalia.errors import UserError, check_choice
+from interalia.games import Game
 from interalia.games.capabilities import Generates, HasLevels, Infers, Simulates, require
-from interalia.tasks.calling import BATCH, NOISE, Level, answered, apart, check_images, labels, level_of, told
-
-if TYPE_CHECKING:
-    from interalia.games import Game
+from interalia.tasks.calling import BATCH, NOISE, answered, apart, check_images, labels, level_of, told
+from interalia.tasks.shown import How, Level, Walk
 
 
 def latents(game: Game, count: int, seed: int = 0) -> Tensor:
@@ -30,7 +27,7 @@ def decode(
     label: int | str | None = None,
     y: Tensor | None = None,
     level: Level = "upper",
-    how: Literal["mean", "sample"] = "mean",
+    how: How = "mean",
 ) -> Tensor:
     """The mean of p(x | z), or one draw from it, shape (n, *shape); of a conditional game p(x | z, y), y or else as by
     `labels`.
@@ -63,12 +60,7 @@ def decode(
 
 
 def generate(
-    game: Game,
-    count: int,
-    seed: int = 0,
-    label: int | str | None = None,
-    y: Tensor | None = None,
-    how: Literal["mean", "sample"] = "mean",
+    game: Game, count: int, seed: int = 0, label: int | str | None = None, y: Tensor | None = None, how: How = "mean"
 ) -> Tensor:
     """`count` samples: z ~ p(z), and the mean of p(x | z) or a draw from it, see `decode`; of a conditional game with one
     label, with y, or with labels as by `labels`.
@@ -82,18 +74,13 @@ def generate(
     return decode(game, latents(game, count, seed), seed, label, y, how=how)
 
 
-def by_label(game: Game, each: int, seed: int = 0, how: Literal["mean", "sample"] = "mean") -> Tensor:
+def by_label(game: Game, each: int, seed: int = 0, how: How = "mean") -> Tensor:
     """`each` samples of every label, label by label, the same latents for each label; `how` as in `decode`."""
     return torch.cat([generate(game, each, seed, label, how=how) for label in range(game.data.condition)])
 
 
 def encode(
-    game: Game,
-    x: Tensor,
-    seed: int = 0,
-    how: Literal["mean", "sample"] = "mean",
-    y: Tensor | None = None,
-    level: Level = "upper",
+    game: Game, x: Tensor, seed: int = 0, how: How = "mean", y: Tensor | None = None, level: Level = "upper"
 ) -> Tensor:
     """z^ = the mean of q(z | x), or one draw from it, shape (n, latent); of a conditional game q(z | x, y), see `told`.
 
@@ -130,7 +117,7 @@ def interpolate(
     a: Tensor,
     b: Tensor,
     steps: int = 9,
-    how: Literal["linear", "spherical"] = "linear",
+    how: Walk = "linear",
     seed: int = 0,
     y: tuple[Tensor, Tensor] | None = None,
     level: Level = "upper",
@@ -192,7 +179,7 @@ def neighbours(
     return torch.cat(rows)
 
 
-def between(a: Tensor, b: Tensor, t: float, how: Literal["linear", "spherical"] = "linear") -> Tensor:
+def between(a: Tensor, b: Tensor, t: float, how: Walk = "linear") -> Tensor:
     """The point at `t` in [0, 1] between latents a and b, shape (n, latent).
 
     linear: (1 - t) a + t b. spherical: sin((1 - t) w) / sin w a + sin(t w) / sin w b, w the angle between a and b,
