@@ -48,7 +48,8 @@ class Source:
         about: one line: what it is and how it is split.
         origin: where the files are downloaded from, or what they ship with.
         licence: what its makers ask of those who use it.
-        title: what a page calls it; this and what follows are of published data sets, see `interalia.data.downloads`.
+        page: what a page says of it, with places for what is known when it has been read.
+        changed: what the second of two domains is, in words.
         folders: other folders below the root that hold the files, as other programs keep them.
         mirrors: addresses that hold all of `files`, tried in turn; each ends in a slash.
         classes: the names of the labels.
@@ -61,7 +62,8 @@ class Source:
     about: str
     origin: str
     licence: str
-    title: str = ""
+    page: str = ""
+    changed: str = ""
     folders: Sequence[str] = ()
     mirrors: Sequence[str] = ()
     classes: Sequence[str] = ()

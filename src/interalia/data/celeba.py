@@ -68,14 +68,11 @@ def load(name: str, root: Path | None = None, size: int | None = None, seed: int
 
     sources = [*images.sources(), *filter(None, [table])]
     arrays = remember(name, sources, {"size": side, "names": len(names)}, decode)
-    more = arrays.keys() - bounds  # train-attributes, attribute-names ...
-    attributes = {key.removesuffix("-attributes").removeprefix("attribute-"): arrays[key] for key in more}
+    more = {key: array for key, array in arrays.items() if key not in bounds}  # train-attributes ... attribute-names
+    attributes = {key.removesuffix("-attributes").removeprefix("attribute-"): array for key, array in more.items()}
     splits: dict[str, Any] = {part: Split(arrays[part]) for part in bounds}
-    about = (
-        f"CelebA, aligned faces, central 178x178 pixels resized to {side}x{side}"
-        f"{'' if table else ', without their attributes, whose file is absent'}. Train / validation / test: "
-        f"{sizes(splits.values())}; {how}."
-    )
+    words = "" if table else ", without their attributes, whose file is absent"
+    about = REGISTRY[name].page.format(side=side, words=words, sizes=sizes(splits.values()), how=how)
     return Dataset(name, **splits, about=about, attributes=attributes, encoded=images.fingerprint(names))
 
 

@@ -53,11 +53,10 @@ def read(files: Files) -> Iterator[tuple[str, Labelled]]:
         yield part, (np.concatenate(x), np.concatenate(y))
 
 
-def words(files: Files) -> tuple[str, str]:
-    """Which batches are absent, and how it is split."""
+def words(files: Files) -> str:
+    """Which batches are absent."""
     absent = [batch for batch in BATCHES if batch not in files]
-    partly = f", without {', '.join(absent)}, which are absent" if absent else ""
-    return partly, "validation is the last tenth of the training images"
+    return f", without {', '.join(absent)}, which are absent" if absent else ""
 
 
 def read_bytes(path: Path, batch: str) -> bytes:

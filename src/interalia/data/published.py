@@ -22,7 +22,7 @@ def published(
     download: bool,
     look: Callable[[Path], Files | None],
     read: Callable[[Files], Iterator[tuple[str, Labelled]]],
-    words: Callable[[Files], tuple[str, str]],
+    words: Callable[[Files], str] = lambda files: "",
     share: int = 6,
 ) -> Dataset:
     """A data set with the end of its official training set for validation, and its official test set.
@@ -32,7 +32,7 @@ def published(
         look: the files in a folder, by what they are; None where they are not there.
         read: the images and labels of "train", of "test", and of "extra", which is trained on in place of train where it is
             there.
-        words: of files, what is to be said behind the data set's title, and of how it is split.
+        words: what is to be said of these files.
         share: at most one in so many training images is for validation.
 
     Raises:
@@ -44,9 +44,5 @@ def published(
     whole = parts["train"]
     cut = len(whole) - min(VALIDATION, len(whole) // share)
     splits = parts.get("extra", whole[:cut]), whole[cut:], parts["test"]
-    partly, how = words(files)
-    about = (
-        f"{source.title}{fitted(size)}{partly}. Train / validation / test: {sizes(splits)}; {how}, test the official test "
-        f"set."
-    )
+    about = source.page.format(fitted=fitted(size), sizes=sizes(splits), words=words(files))
     return Dataset(name, *splits, classes=tuple(source.classes), about=about)

@@ -37,12 +37,11 @@ def read(files: Files) -> Iterator[tuple[str, Labelled]]:
     return ((part, read_mat(path)) for part, path in files.items())
 
 
-def words(files: Files) -> tuple[str, str]:
-    """Which part is trained on, and how it is split."""
-    how = "the official extra set is absent, so train is the official training set"
+def words(files: Files) -> str:
+    """Which part is trained on."""
     if "extra" in files:
-        how = "train is the official extra set"
-    return "", f"{how}, validation the end of the official training set"
+        return "train is the official extra set"
+    return "the official extra set is absent, so train is the official training set"
 
 
 def read_mat(path: Path) -> Labelled:

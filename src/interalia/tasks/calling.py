@@ -136,11 +136,8 @@ def labels(game: Game, count: int, seed: int = 0, label: int | str | None = None
             f"the label is {label}, and it is to be a label's name, or its place as a whole number from 0 to "
             f"{game.data.condition - 1}."
         )
-    drawn = (
-        torch.randint(game.data.condition, (count,), generator=generator)
-        if label is None
-        else torch.full((count,), label)
-    )
+    drawn = torch.randint(game.data.condition, (count,), generator=generator)
+    drawn = drawn if label is None else drawn.fill_(label)
     return (nn.functional.one_hot(drawn, game.data.condition).float(),)
 
 
@@ -170,16 +167,12 @@ def told(game: Game, y: ArrayLike | None, count: int) -> tuple[Tensor, ...]:
     fractions = y.ndim == 1 and y.is_floating_point() and bool((y != y.round()).any())
     if y.is_complex() or fractions or not bool(y.isfinite().all()):
         raise UserError(f"the {kind} hold numbers that none can be (NaN, infinity or a fraction); give whole ones.")
-    if (
-        y.ndim == 1
-        and not game.data.attributes
-        and len(y)
-        and not 0 <= int(y.min()) <= int(y.max()) < game.data.condition
-    ):
+    are_labels = y.ndim == 1 and not game.data.attributes
+    if are_labels and len(y) and not 0 <= int(y.min()) <= int(y.max()) < game.data.condition:
         raise UserError(
             f"the labels go from {int(y.min())} to {int(y.max())}, and this game's are 0 to {game.data.condition - 1}."
         )
-    found = condition(y, game.data.condition) if y.ndim == 1 and not game.data.attributes else y.float()
+    found = condition(y, game.data.condition) if are_labels else y.float()
     if tuple(found.shape) != (count, game.data.condition):
         raise UserError(
             f"the {kind} have the shape {tuple(y.shape)}, and for {count} images of this game they have the shape "
