@@ -34,13 +34,10 @@ def flag(f: dataclasses.Field[Any]) -> Any:
 
 
 Overrides: Any = dataclasses.make_dataclass(
-    "Overrides", [(f.name, flag(f), dataclasses.field(default=None)) for f in dataclasses.fields(Run)], frozen=True
+    "Overrides", [(f.name, flag(f), None) for f in dataclasses.fields(Run)], frozen=True
 )
-
-Overrides.__module__ = (
-    __name__  # as if it were written out here; cyclopts takes a class of module "types" for a builtin
-)
-
+# as if it were written out here; cyclopts takes a class of module "types" for a builtin
+Overrides.__module__ = __name__
 
 # what takes the place of the default recipe's parts where a critic's score is read as a log-ratio, as it is under these
 FOR_A_LOG_RATIO = {"divergence": "gan", "penalty": "none"}

@@ -127,12 +127,6 @@ def read_rows(paths: Sequence[Path], shape: tuple[int, ...]) -> Tensor:
             raise UserError(f"there is no array {path}; check its name.")
         key, array = read_arrays(path)["train"]
         rows = as_rows(array, f"{key} in {path}", shape)
-        if rows.shape[1:] != shape:
-            what = "images as uint8 or as numbers in [0, 1]" if len(shape) == 3 else "vectors of numbers"
-            raise UserError(
-                f"{key} in {path} holds {array.dtype} of shape {array.shape}, and expected were {what}, of shape (n, "
-                f"{', '.join(map(str, shape))}); convert it."
-            )
         parts.append(as_tensor(rows if rows.dtype == np.uint8 else rows.astype(np.float32)))
     return torch.cat(parts)
 
@@ -143,31 +137,32 @@ def as_rows(array: Array, label: str, shape: tuple[int, ...] | None = None) -> A
     Arguments:
         array: what a file holds.
         label: how it is called in a message.
-        shape: of one row, where it is known: what has it is as it should be.
+        shape: of one row, where it is known.
 
     Raises:
-        UserError: it holds neither.
+        UserError: it holds neither, or rows of another shape.
     """
-    if array.ndim == 2 and array.dtype != np.uint8 and array.dtype.kind in "fiu":
-        check_finite(array, label)
-        return array
-    images = array[:, None] if array.ndim == 3 else array
+    rows = array[:, None] if array.ndim == 3 else array
     if array.ndim == 4 and array.shape[3] in MODES and array.shape[1:] != shape:
-        images = array.transpose(0, 3, 1, 2)
-    if array.dtype.kind not in "buif" or images.ndim != 4 or images.shape[1] not in MODES or not images.size:
+        rows = array.transpose(0, 3, 1, 2)
+    image = rows.ndim == 4 and rows.shape[1] in MODES and rows.size > 0 and rows.dtype.kind in "buif"
+    vector = rows.ndim == 2 and rows.dtype.kind in "iuf" and rows.dtype != np.uint8
+    if not (image or vector) or shape not in (None, rows.shape[1:]):
+        wanted = "(n, height, width) or with 1, 3 or 4 channels at the end, or vectors of shape (n, d), not uint8"
+        if shape:
+            wanted = f"(n, {', '.join(map(str, shape))})"
+        what = "vectors of numbers" if shape and len(shape) == 1 else "images as uint8 (or as numbers in [0, 1])"
         raise UserError(
-            f"{label} holds {array.dtype} of shape {array.shape}; expected were images as uint8 (or as numbers in [0, 1]) of "
-            f"shape (n, height, width) or with 1, 3 or 4 channels at the end, or vectors of shape (n, d), not uint8; convert "
-            f"it."
+            f"{label} holds {array.dtype} of shape {array.shape}; expected were {what} of shape {wanted}; convert it."
         )
-    if images.dtype != np.uint8:
-        check_finite(images, label)
-        if not 0 <= images.min() <= images.max() <= 1:
-            raise UserError(
-                f"{label} holds numbers from {images.min():g} to {images.max():g}, and expected were images as uint8 or as "
-                f"numbers in [0, 1]; convert it."
-            )
-    return images
+    if rows.dtype != np.uint8:
+        check_finite(rows, label)
+    if image and rows.dtype != np.uint8 and not 0 <= rows.min() <= rows.max() <= 1:
+        raise UserError(
+            f"{label} holds numbers from {rows.min():g} to {rows.max():g}, and expected were images as uint8 or as "
+            f"numbers in [0, 1]; convert it."
+        )
+    return rows
 
 
 def check_finite(array: Array, label: str) -> None:

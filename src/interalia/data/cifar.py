@@ -20,8 +20,8 @@ import numpy as np
 
 from interalia.data import REGISTRY
 from interalia.data.dataset import Dataset
+from interalia.data.downloads import Files, published
 from interalia.data.images import Labelled
-from interalia.data.published import Files, published
 from interalia.errors import UserError
 
 ARCHIVE = "cifar-10-python.tar.gz"

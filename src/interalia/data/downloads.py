@@ -1,22 +1,27 @@
-"""Where a named data set's files are looked for, and how they are fetched when they are not there."""
+"""Where a named data set's files are looked for, how they are fetched when they are not there, and how they are split."""
 
 from __future__ import annotations
 
 import contextlib
 import errno
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import urlsplit
 
-from interalia.data import Source
+from interalia.data import REGISTRY, Source
 from interalia.data.cache import folder, writing
+from interalia.data.dataset import Dataset
+from interalia.data.images import Labelled, decoded, fitted
 from interalia.data.progress import progress
+from interalia.data.splits import sizes
 from interalia.errors import UserError
 
 F = TypeVar("F")
+Files = dict[str, Path]
 
+VALIDATION = 10_000  # images at most, from the end of a training set
 TIMEOUT = 30  # seconds without an answer, after which the next mirror is tried
 
 
@@ -101,3 +106,36 @@ def stream(url: str, path: str, _: object) -> None:
         with progress(url.rsplit("/", 1)[-1], total or None, download=True) as advance, open(path, "wb") as file:
             for chunk in answer.iter_content(2**16):
                 advance(file.write(chunk))
+
+
+def published(
+    name: str,
+    root: Path | None,
+    size: int | None,
+    download: bool,
+    look: Callable[[Path], Files | None],
+    read: Callable[[Files], Iterator[tuple[str, Labelled]]],
+    words: Callable[[Files], str] = lambda files: "",
+    share: int = 6,
+) -> Dataset:
+    """A data set with the end of its official training set for validation, and its official test set.
+
+    Arguments:
+        name, root, size, download: see `interalia.data.load`.
+        look: the files in a folder, by what they are; None where they are not there.
+        read: the images and labels of "train", of "test", and of "extra", which is trained on in place of train where it is
+            there.
+        words: what is to be said of these files.
+        share: at most one in so many training images is for validation.
+
+    Raises:
+        UserError: files are missing or damaged.
+    """
+    source = REGISTRY[name]
+    files = find(source, root, look, download)
+    parts = decoded(name, list(dict.fromkeys(files.values())), size, lambda: read(files))
+    whole = parts["train"]
+    cut = len(whole) - min(VALIDATION, len(whole) // share)
+    splits = parts.get("extra", whole[:cut]), whole[cut:], parts["test"]
+    about = source.page.format(fitted=fitted(size), sizes=sizes(splits), words=words(files))
+    return Dataset(name, *splits, classes=tuple(source.classes), about=about)

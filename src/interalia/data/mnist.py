@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from interalia.data.dataset import Dataset
+from interalia.data.downloads import Files, published
 from interalia.data.images import Labelled
-from interalia.data.published import Files, published
 from interalia.errors import UserError
 
 STEMS = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")

@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from interalia.data.dataset import Dataset
+from interalia.data.downloads import Files, published
 from interalia.data.images import Labelled
-from interalia.data.published import Files, published
 from interalia.errors import UserError
 
 

@@ -15,14 +15,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from interalia.contexts import device_of, quietly
     from interalia.tasks.calling import BATCH, check_conditional, check_images, labels, place, places, told
-    from interalia.tasks.classes import classify
     from interalia.tasks.codes import answers, directions, manifold, recognise, traverse
     from interalia.tasks.completion import complete, hole, project
-    from interalia.tasks.domains import translate
     from interalia.tasks.editing import direction, edit, edits, shift
     from interalia.tasks.inference import (
         between,
         by_label,
+        classify,
         decode,
         encode,
         features,
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
         latents,
         neighbours,
         reconstruct,
+        translate,
     )
     from interalia.tasks.shown import Level
 
@@ -42,7 +42,7 @@ __all__ = [
 ]  # fmt: skip
 
 # imported at their first use: the command line describes the verbs without torch
-_HOMES = ("calling", "classes", "codes", "completion", "domains", "editing", "inference")
+_HOMES = ("calling", "codes", "completion", "editing", "inference")
 
 
 def __getattr__(name: str) -> Any:

@@ -1,6 +1,8 @@
-"""Generate, encode, reconstruct, interpolate: what a decoder and an encoder are for."""
+"""Generate, encode, reconstruct, interpolate, translate, classify: what a game's networks are for."""
 
 from __future__ import annotations
+
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -8,7 +10,7 @@ from torch import Tensor, nn
 from interalia.contexts import quietly
 from interalia.errors import UserError, check_choice
 from interalia.games import Game
-from interalia.games.capabilities import Generates, HasLevels, Infers, Simulates, require
+from interalia.games.capabilities import Classifies, Generates, HasLevels, Infers, Simulates, Translates, require
 from interalia.tasks.calling import BATCH, NOISE, answered, apart, check_images, labels, level_of, told
 from interalia.tasks.shown import How, Level, Walk
 
@@ -201,3 +203,39 @@ def between(a: Tensor, b: Tensor, t: float, how: Walk = "linear") -> Tensor:
     sine = w.sin()
     arc = ((1 - t) * w).sin() / sine * a + (t * w).sin() / sine * b
     return torch.where(sine > 1e-4, arc, linear)  # nearly parallel latents: the arc is the chord
+
+
+def translate(game: Game, x: Tensor, to: Literal["a", "b"] = "b") -> Tensor:
+    """Images of one domain as the game's map makes them those of domain `to`, shape (n, *shape).
+
+    Raises:
+        UserError: the game has no two domains, there is no such domain, or x has the wrong shape.
+
+    Example:
+        >>> import interalia
+        >>> game = interalia.build(interalia.Run(game="cyclegan"), shape=(1, 8, 8), other=(1, 8, 8))
+        >>> translate(game, torch.zeros(3, 1, 8, 8), to="a").shape
+        torch.Size([3, 1, 8, 8])
+    """
+    maps = require(game, Translates, "translate")
+    if to not in ("a", "b"):
+        raise UserError(f"`to` is {to!r}; the domains are 'a', of the data, and 'b', of the target.")
+    check_images(game, x)
+    return answered(game, maps.to_b if to == "b" else maps.to_a, x)
+
+
+def classify(game: Game, x: Tensor, seed: int = 0) -> Tensor:
+    """The probability of each label, shape (n, labels).
+
+    Raises:
+        UserError: the game was shown no labels to read, or x has the wrong shape.
+
+    Example:
+        >>> import interalia
+        >>> game = interalia.build(interalia.Run(game="semi-ali"))
+        >>> classify(game, torch.zeros(3, 1, 8, 8)).shape
+        torch.Size([3, 10])
+    """
+    reads = require(game, Classifies, "classify")
+    check_images(game, x)
+    return answered(game, reads.classify, x, seed=seed)
