@@ -1140,3 +1140,40 @@ def test_long_work_writes_a_line_now_and_then_where_there_is_no_terminal(
         "ais of 8 images: 50%, 40 s left",
         "ais of 8 images: 100%, 0 s left",
     ]
+
+
+def test_what_training_takes_a_run_takes_too(tmp_path: Path) -> None:
+    x = random_images(5, 6, 7)
+    as_trained = as_tensor(x)[:, None]
+    np.save(tmp_path / "plain.npy", x)  # one channel without an axis
+    np.save(tmp_path / "last.npy", x[..., None] / np.float32(255))  # the channels at the end, numbers in [0, 1]
+    np.savez(tmp_path / "unnamed.npz", x[:, None])
+    for name in ("plain.npy", "last.npy", "unnamed.npz"):
+        assert data.load(tmp_path / name).shape == (1, 6, 7)
+        assert torch.equal(read_images([tmp_path / name], (1, 6, 7)), as_trained)
+    both = read_images([tmp_path / "plain.npy", tmp_path / "last.npy"], (1, 6, 7))
+    assert torch.equal(both, as_trained.repeat(2, 1, 1, 1))
+    np.save(tmp_path / "ones.npy", x > 100)
+    assert data.load(tmp_path / "ones.npy").binary
+    assert read_images([tmp_path / "ones.npy"], (1, 6, 7)).unique().tolist() == [0, 1]
+
+
+def test_an_array_of_the_shape_of_a_run_is_taken_as_it_lies(tmp_path: Path) -> None:
+    x = random_images(3, 4, 5, 3)  # four channels of 5x3 pixels, and not three of 4x5
+    np.save(tmp_path / "x.npy", x)
+    assert torch.equal(read_images([tmp_path / "x.npy"], (4, 5, 3)), as_tensor(x))
+    assert read_images([tmp_path / "x.npy"], (3, 4, 5)).shape == (3, 3, 4, 5)
+
+
+def test_a_run_takes_images_from_a_zip(tmp_path: Path) -> None:
+    for name, value in (("b.png", 51), ("a.png", 102)):
+        save(tmp_path / "mine", name, np.full((8, 8), value, np.uint8))
+    with zipfile.ZipFile(tmp_path / "mine.zip", "w") as archive:
+        for path in (tmp_path / "mine").iterdir():
+            archive.write(path, f"inner/{path.name}")
+    found = read_images([tmp_path / "mine.zip", tmp_path / "mine" / "b.png"], (1, 8, 8))
+    assert found[:, 0, 0, 0].tolist() == pytest.approx([0.4, 0.2, 0.2])
+    with zipfile.ZipFile(tmp_path / "none.zip", "w"):
+        pass
+    with pytest.raises(UserError, match=r"none\.zip holds no images"):
+        read_images([tmp_path / "none.zip"], (1, 8, 8))

@@ -67,15 +67,14 @@ class Opening:
 @Parameter(name="*")
 @dataclass(frozen=True)
 class Asking(Opening):
-    """How a run is opened, and where an answer of its game is written."""
+    """How a run is opened, and where an answer of its game is written.
 
-    out: Annotated[
-        Path | None,
-        Parameter(
-            help="The file to write: .png a picture, .npz arrays, .csv a table, .json all of it; without an ending a folder "
-            "for one picture each; by default in the run's folder of figures."
-        ),
-    ] = None
+    Attributes:
+        out: The file to write: .png a picture, .npz arrays, .csv a table, .json all of it; without an ending a folder for one
+            picture each; by default in the run's folder of figures.
+    """
+
+    out: Path | None = None
 
     def write(self, trained: Trained, run: Path, name: str, shown: Shown, separate: bool = False) -> None:
         """Writes an answer and prints what it says; without --out into the file `name`, with the ending that fits."""

@@ -206,8 +206,7 @@ def _rows(counts: dict[str, int], path: Path) -> tuple[dict[str, Rows], str]:
     rows = {part: np.arange(count) for part, count in counts.items()}
     absent = [part for part in ("validation", "test") if part not in counts]
     if len(absent) == 2:
-        parts = tenths(counts["train"], "row(s)", path)
         how = "Train / validation / test by a fixed permutation of the rows"
-        return dict(zip(("train", "validation", "test"), parts, strict=True)), how
+        return tenths(counts["train"], "row(s)", path), how
     how = f"The file's own split, {absent[0]} taken from train by a fixed permutation" if absent else ""
     return fill(rows, "row(s)", path), how or "Train / validation / test as in the file"

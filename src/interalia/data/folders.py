@@ -81,9 +81,8 @@ def _split(inner: list[list[str]], where: Path) -> tuple[dict[str, Rows], list[l
     """The rows of each part, and the paths below the folders that name a part."""
     given = [PARTS.get(path[0].lower()) if len(path) > 1 else None for path in inner]
     if "train" not in given or None in given:
-        train, validation, test = tenths(len(inner), "image(s)", where)
         how = "Train / validation / test by a fixed permutation of the names"
-        return {"train": train, "validation": validation, "test": test}, inner, how
+        return tenths(len(inner), "image(s)", where), inner, how
 
     rows = {part: np.flatnonzero(np.array(given) == part) for part in ("train", "validation", "test")}
     rows = fill(rows, "image(s)", where)

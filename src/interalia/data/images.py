@@ -263,7 +263,7 @@ def expand(paths: Sequence[Path | str]) -> list[tuple[Collection, str]]:
             raise UserError(f"there is no image or folder {path}; check its name.")
         images = Collection(path)
         if not images.names:
-            raise UserError(f"the folder {path} holds no images, which end in {', '.join(sorted(SUFFIXES))}.")
+            raise UserError(f"{path} holds no images, which end in {', '.join(sorted(SUFFIXES))}.")
         found += [(images, name) for name in images.names]
     return found
 

@@ -113,22 +113,17 @@ def labels(game: Game, count: int, seed: int = 0, label: int | str | None = None
     Raises:
         UserError: a label asked of a game that is told none, or one that there is not.
     """
+    if label is not None and (game.data.attributes or not game.data.condition):
+        why = "not told any labels, so it cannot generate by label; leave the label out, or train a game with `labels=True`"
+        if game.data.attributes:
+            why = "told attributes and no labels; leave the label out, or give attributes (`y`)"
+        raise UserError(f"this {type(game).__name__} was {why}.")
+    if not game.data.condition:
+        return ()
     generator = torch.Generator().manual_seed(apart(seed, LABELS))
     if game.data.attributes:
-        if label is not None:
-            raise UserError(
-                f"this {type(game).__name__} was told attributes and no labels; leave the label out, or give attributes "
-                f"(`y`)."
-            )
         drawn = torch.rand(count, game.data.condition, generator=generator)
         return ((drawn < torch.tensor(list(game.data.attributes.values()))).float(),)
-    if not game.data.condition:
-        if label is not None:
-            raise UserError(
-                f"this {type(game).__name__} was not told any labels, so it cannot generate by label; leave the label out, "
-                f"or train a game with `labels=True`."
-            )
-        return ()
     if isinstance(label, str):
         label = place(game.data.names, label)
     if label is not None and (not isinstance(label, int) or not 0 <= label < game.data.condition):
