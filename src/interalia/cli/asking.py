@@ -104,8 +104,9 @@ def best_of(run: Path) -> Path:
 
 def inputs(
     trained: Trained, images: Sequence[Path] | None, count: int, seed: int, told: str | None, given: Mapping[str, Any]
-) -> tuple[Tensor, Tensor | None]:
-    """The user's images, or `count` of the run's test split drawn by seed, and what a conditional game is told of them.
+) -> tuple[Tensor, Tensor | None, NDArray[Any] | None]:
+    """The user's images, or `count` of the run's test split drawn by seed, what a conditional game is told of them, and the
+    labels of those that were drawn, where the data has some.
 
     Those that are translated to a are of the other domain.
     """
@@ -114,20 +115,14 @@ def inputs(
 
     if images:
         x = read_images(images, trained.game.data.shape)
-        return x, None if told is None else conditions(trained.game, told, len(x))
+        return x, None if told is None else conditions(trained.game, told, len(x)), None
     if told is not None:
         raise UserError("--told says what given images are, and none are given; leave it out, or give images.")
     dataset = reports.dataset_of(trained)
     y = reports.conditions(trained.game, dataset, count, seed)
-    return reports.held_out(dataset.other if dataset.other and given.get("to") == "a" else dataset, count, seed), y
-
-
-def held_out_labels(trained: Trained, count: int, seed: int) -> NDArray[Any] | None:
-    """The labels of the held-out images that `inputs` draws; None where the data has none."""
-    from interalia import reports
-
-    dataset = reports.dataset_of(trained)
-    return None if dataset.test.y is None else dataset.test.y[dataset.test.rows(count, seed)]
+    x = reports.held_out(dataset.other if dataset.other and given.get("to") == "a" else dataset, count, seed)
+    labels = dataset.test.y
+    return x, y, None if labels is None else labels[dataset.test.rows(count, seed)]
 
 
 def conditions(game: Game, told: str, count: int) -> Tensor:
