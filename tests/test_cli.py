@@ -250,8 +250,8 @@ BAD = {
     "signed": (np.full((2, 1, 8, 8), -0.5), "numbers from -0.5 to -0.5"),
     "complex": (np.zeros((2, 1, 8, 8), complex), "holds complex128"),
     "words": (np.full((2, 1, 8, 8), "x"), "holds <U1"),
-    "other shape": (np.zeros((2, 1, 9, 8)), "of shape (2, 1, 9, 8), and expected were images"),
-    "one image": (np.zeros((1, 8, 8)), "of shape (n, 1, 8, 8)"),
+    "other shape": (np.zeros((2, 1, 9, 8)), "of shape (2, 1, 9, 8); expected were images"),
+    "one image": (np.zeros((8, 8)), "of shape (n, 1, 8, 8)"),
     "none": (np.zeros((0, 1, 8, 8)), "of shape (0, 1, 8, 8)"),
 }
 

@@ -15,6 +15,7 @@ import tarfile
 import threading
 import zipfile
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -241,7 +242,7 @@ def test_a_damaged_idx_file_is_named(tmp_path: Path, stem: str, damage: str) -> 
 
 def test_mnist_and_fashion_mnist_are_not_taken_for_each_other(tmp_path: Path) -> None:
     for name, other in (("mnist", "fashion-mnist"), ("fashion-mnist", "mnist")):
-        labels = np.resize(np.array(mnist.EDITIONS[name].first), 60_000)
+        labels = np.resize(mnist.FIRST[name], 60_000)
         mnist.tell_apart(name, labels, tmp_path / "x")
         with pytest.raises(UserError, match=f"are those of {name} and not of {other}"):
             mnist.tell_apart(other, labels, tmp_path / "x")
@@ -251,7 +252,7 @@ def test_mnist_and_fashion_mnist_are_not_taken_for_each_other(tmp_path: Path) ->
 def test_the_real_mnist() -> None:
     dataset = data.load("mnist", root=ROOT, download=False)
     assert [len(part) for part in parts(dataset)] == [50_000, 10_000, 10_000]
-    assert dataset.train.y[:10].tolist() == list(mnist.EDITIONS["mnist"].first)
+    assert dataset.train.y[:10].tolist() == mnist.FIRST["mnist"]
     assert dataset.test.y[:5].tolist() == [7, 2, 1, 0, 4]
     # the mean of all 60,000 training images, known from every tutorial
     assert np.concatenate([dataset.train.x, dataset.validation.x]).mean() / 255 == pytest.approx(0.1307, abs=1e-4)
@@ -749,9 +750,10 @@ def test_an_npz_with_its_own_split(tmp_path: Path) -> None:
         (np.zeros((5, 64), np.uint8), "expected were images as uint8"),
         (np.zeros((5, 8, 9, 9), np.uint8), r"shape \(5, 8, 9, 9\); expected were images .* 1, 3 or 4 channels"),
         (np.full((5, 8, 8), 7.0), "expected were images"),
-        (np.zeros((5, 8, 8), np.int64), "expected were images"),
+        (np.full((5, 8, 8), 255), "numbers from 255 to 255, and expected were images"),
+        (np.zeros((5, 8, 8), complex), "expected were images"),
         (np.full((5, 3), np.nan), "not finite"),
-        (np.full((5, 4, 4), np.nan), "expected were images"),
+        (np.full((5, 4, 4), np.nan), "not finite"),
         (np.zeros(5), "expected were images"),
         (np.array([{}] * 5), "could execute code"),
         (np.zeros((2, 8, 8), np.uint8), "at least 3"),
@@ -954,11 +956,11 @@ def test_downloads_try_the_mirrors_in_turn_and_keep_only_whole_files(
     for folder in ("good", "broken", "wrong"):
         write_mnist(tmp_path / "web" / folder, seed=4 if folder == "wrong" else 0)
     files = {path.name: hashlib.md5(path.read_bytes()).hexdigest() for path in (tmp_path / "web" / "good").iterdir()}
-    place = own_cache / "downloads" / "mnist"
+    place, source = own_cache / "downloads" / "mnist", replace(data.REGISTRY["mnist"], files=files)
 
     bad = [server("absent"), server("broken"), server("wrong"), "http://127.0.0.1:9/"]
     with pytest.raises(UserError) as caught:
-        downloads.find("mnist", None, mnist.look, (), files, bad, download=True)
+        downloads.find(replace(source, mirrors=bad), None, mnist.look, download=True)
     text = str(caught.value)
     for word in (
         "answers 404",
@@ -973,8 +975,8 @@ def test_downloads_try_the_mirrors_in_turn_and_keep_only_whole_files(
     assert "\n" not in text
     assert not place.exists()
 
-    found = downloads.find("mnist", None, mnist.look, (), files, [*bad, server("good")], download=True)
-    assert [path.parent for path in found] == [place] * 4
+    found = downloads.find(replace(source, mirrors=[*bad, server("good")]), None, mnist.look, download=True)
+    assert [path.parent for path in found.values()] == [place] * 4
     assert {path.name: hashlib.md5(path.read_bytes()).hexdigest() for path in place.iterdir()} == files
     assert data.load("mnist", download=False).shape == (1, 28, 28)  # found again without the network
 
@@ -984,20 +986,22 @@ def test_downloads_go_below_the_root_that_was_given(tmp_path: Path, server: Call
     files = {path.name: hashlib.md5(path.read_bytes()).hexdigest() for path in (tmp_path / "web" / "good").iterdir()}
     root = tmp_path / "root"
     root.mkdir()
-    found = downloads.find("mnist", root, mnist.look, (), files, [server("good")], download=True)
-    assert {path.parent for path in found} == {root / "mnist"}
+    source = replace(data.REGISTRY["mnist"], files=files, mirrors=[server("good")])
+    found = downloads.find(source, root, mnist.look, download=True)
+    assert {path.parent for path in found.values()} == {root / "mnist"}
 
 
 def test_svhn_is_never_left_without_its_extra_set_by_a_download_that_breaks_off(
     tmp_path: Path, server: Callable[[str], str]
 ) -> None:
     write_svhn(tmp_path / "web", train=12, test=12)
-    files = dict.fromkeys(svhn.MD5, "")
+    files = dict.fromkeys(data.REGISTRY["svhn"].files, "")
     for path in (tmp_path / "web").iterdir():
         files[path.name] = hashlib.md5(path.read_bytes()).hexdigest()
     (tmp_path / "root").mkdir()
     with pytest.raises(UserError, match=r"404 for extra_32x32\.mat"):
-        downloads.find("svhn", tmp_path / "root", svhn.look, (), files, [server(".")], download=True)
+        source = replace(data.REGISTRY["svhn"], files=files, mirrors=[server(".")])
+        downloads.find(source, tmp_path / "root", svhn.look, download=True)
     assert list((tmp_path / "root").iterdir()) == []
 
 
@@ -1136,3 +1140,40 @@ def test_long_work_writes_a_line_now_and_then_where_there_is_no_terminal(
         "ais of 8 images: 50%, 40 s left",
         "ais of 8 images: 100%, 0 s left",
     ]
+
+
+def test_what_training_takes_a_run_takes_too(tmp_path: Path) -> None:
+    x = random_images(5, 6, 7)
+    as_trained = as_tensor(x)[:, None]
+    np.save(tmp_path / "plain.npy", x)  # one channel without an axis
+    np.save(tmp_path / "last.npy", x[..., None] / np.float32(255))  # the channels at the end, numbers in [0, 1]
+    np.savez(tmp_path / "unnamed.npz", x[:, None])
+    for name in ("plain.npy", "last.npy", "unnamed.npz"):
+        assert data.load(tmp_path / name).shape == (1, 6, 7)
+        assert torch.equal(read_images([tmp_path / name], (1, 6, 7)), as_trained)
+    both = read_images([tmp_path / "plain.npy", tmp_path / "last.npy"], (1, 6, 7))
+    assert torch.equal(both, as_trained.repeat(2, 1, 1, 1))
+    np.save(tmp_path / "ones.npy", x > 100)
+    assert data.load(tmp_path / "ones.npy").binary
+    assert read_images([tmp_path / "ones.npy"], (1, 6, 7)).unique().tolist() == [0, 1]
+
+
+def test_an_array_of_the_shape_of_a_run_is_taken_as_it_lies(tmp_path: Path) -> None:
+    x = random_images(3, 4, 5, 3)  # four channels of 5x3 pixels, and not three of 4x5
+    np.save(tmp_path / "x.npy", x)
+    assert torch.equal(read_images([tmp_path / "x.npy"], (4, 5, 3)), as_tensor(x))
+    assert read_images([tmp_path / "x.npy"], (3, 4, 5)).shape == (3, 3, 4, 5)
+
+
+def test_a_run_takes_images_from_a_zip(tmp_path: Path) -> None:
+    for name, value in (("b.png", 51), ("a.png", 102)):
+        save(tmp_path / "mine", name, np.full((8, 8), value, np.uint8))
+    with zipfile.ZipFile(tmp_path / "mine.zip", "w") as archive:
+        for path in (tmp_path / "mine").iterdir():
+            archive.write(path, f"inner/{path.name}")
+    found = read_images([tmp_path / "mine.zip", tmp_path / "mine" / "b.png"], (1, 8, 8))
+    assert found[:, 0, 0, 0].tolist() == pytest.approx([0.4, 0.2, 0.2])
+    with zipfile.ZipFile(tmp_path / "none.zip", "w"):
+        pass
+    with pytest.raises(UserError, match=r"none\.zip holds no images"):
+        read_images([tmp_path / "none.zip"], (1, 8, 8))

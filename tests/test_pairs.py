@@ -45,7 +45,7 @@ def test_training_is_unpaired_and_what_is_held_out_is_paired(root: Path, rule: s
     assert other is not None
     assert dataset.paired
     assert dataset.shape == other.shape == (3 if rule == "coloured" else 1, 28, 28)
-    transform, _ = pairs.TRANSFORMATIONS[rule]
+    transform = pairs.TRANSFORMATIONS[rule]
     count = len(whole.train)
     assert (len(dataset.train), len(other.train)) == (count - count // 2, count // 2)
     every = np.arange(count)

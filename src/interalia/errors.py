@@ -60,6 +60,17 @@ def check_choice(name: str, value: object, choices: Sequence[str]) -> None:
         raise UserError(f"`{name}` is {value!r}; it is {', '.join(first)} or {last}.")
 
 
+def at_least_one(**counts: int) -> None:
+    """Raises a UserError unless each of these arguments is 1 or more.
+
+    Example:
+        >>> at_least_one(rows=10, columns=1)
+    """
+    for name, value in counts.items():
+        if value < 1:
+            raise UserError(f"`{name}` is {value}, and it must be at least 1.")
+
+
 def check_range(holds: bool, law: str, **settings: object) -> None:
     """Raises a ValueError that names the settings and the law that they break, unless it holds.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,15 +67,14 @@ class Opening:
 @Parameter(name="*")
 @dataclass(frozen=True)
 class Asking(Opening):
-    """How a run is opened, and where an answer of its game is written."""
+    """How a run is opened, and where an answer of its game is written.
 
-    out: Annotated[
-        Path | None,
-        Parameter(
-            help="The file to write: .png a picture, .npz arrays, .csv a table, .json all of it; without an ending a folder "
-            "for one picture each; by default in the run's folder of figures."
-        ),
-    ] = None
+    Attributes:
+        out: The file to write: .png a picture, .npz arrays, .csv a table, .json all of it; without an ending a folder for one
+            picture each; by default in the run's folder of figures.
+    """
+
+    out: Path | None = None
 
     def write(self, trained: Trained, run: Path, name: str, shown: Shown, separate: bool = False) -> None:
         """Writes an answer and prints what it says; without --out into the file `name`, with the ending that fits."""
@@ -88,13 +86,8 @@ class Asking(Opening):
             out = trained.folder.figures / name if trained.folder else run.with_name(name)
         first, *more = shown.say.splitlines()
         if self.out is None and shown.is_table:
-            say(
-                *(
-                    f"{image}: {label} ({100 * max(p):.1f} %)"
-                    for image, label, *p in zip(*shown.arrays.values(), strict=True)
-                ),
-                *more,
-            )
+            rows = zip(*shown.arrays.values(), strict=True)
+            say(*(f"{image}: {label} ({100 * max(p):.1f} %)" for image, label, *p in rows), *more)
             return
         say(f"{first}: {showing.write(shown, out, separate)}", *more)
 
@@ -109,84 +102,27 @@ def best_of(run: Path) -> Path:
     return path
 
 
-def given_images(trained: Trained, images: Sequence[Path]) -> Tensor:
-    """The user's images, as the run's networks take them.
-
-    Raises:
-        UserError: they are images and arrays at once, or what `arrays` and `read_images` raise.
-    """
-    held = [path for path in images if path.suffix in (".npy", ".npz")]
-    if len(held) == len(images):
-        return arrays(images, trained.game.data.shape)
-    if held:
-        raise UserError(f"{held[0]} is an array among images; give either arrays or images.")
-    from interalia.data.images import read_images
-
-    return read_images(images, trained.game.data.shape)
-
-
-def arrays(paths: Sequence[Path], shape: tuple[int, ...]) -> Tensor:
-    """What .npy and .npz files hold (the array x, or the first), one after the other, as a game of that shape takes it.
-
-    Raises:
-        UserError: a file cannot be read, or holds rows of another shape, or numbers that no image or vector has.
-    """
-    import numpy as np
-    import torch
-
-    from interalia.data.arrays import check_finite
-    from interalia.data.store import as_tensor
-
-    parts = []
-    for path in paths:
-        try:
-            found = np.load(path, allow_pickle=False)
-            array = found if isinstance(found, np.ndarray) else found["x" if "x" in found else found.files[0]]
-        except FileNotFoundError:
-            raise UserError(f"there is no array {path}; check its name.") from None
-        except (OSError, ValueError, IndexError, EOFError, zipfile.BadZipFile) as error:
-            raise UserError(f"the array in {path} cannot be read ({error}); write it with numpy.save.") from None
-        image = len(shape) == 3
-        what = "images as uint8 or as numbers in [0, 1]" if image else "vectors of numbers"
-        if array.dtype.kind not in "buif" or tuple(array.shape[1:]) != shape or not array.size:
-            raise UserError(
-                f"{path} holds {array.dtype} of shape {array.shape}, and expected were {what}, of shape (n, "
-                f"{', '.join(map(str, shape))}); convert it."
-            )
-        check_finite(array, str(path))
-        if image and array.dtype != np.uint8 and not 0 <= array.min() <= array.max() <= 1:
-            raise UserError(
-                f"{path} holds numbers from {array.min():g} to {array.max():g}, and expected were {what}; convert it."
-            )
-        parts.append(as_tensor(array if array.dtype == np.uint8 else array.astype(np.float32)))
-    return torch.cat(parts)
-
-
 def inputs(
     trained: Trained, images: Sequence[Path] | None, count: int, seed: int, told: str | None, given: Mapping[str, Any]
-) -> tuple[Tensor, Tensor | None]:
-    """The user's images, or `count` of the run's test split drawn by seed, and what a conditional game is told of them.
+) -> tuple[Tensor, Tensor | None, NDArray[Any] | None]:
+    """The user's images, or `count` of the run's test split drawn by seed, what a conditional game is told of them, and the
+    labels of those that were drawn, where the data has some.
 
     Those that are translated to a are of the other domain.
     """
     from interalia import reports
+    from interalia.data import read_images
 
     if images:
-        x = given_images(trained, images)
-        return x, None if told is None else conditions(trained.game, told, len(x))
+        x = read_images(images, trained.game.data.shape)
+        return x, None if told is None else conditions(trained.game, told, len(x)), None
     if told is not None:
         raise UserError("--told says what given images are, and none are given; leave it out, or give images.")
     dataset = reports.dataset_of(trained)
     y = reports.conditions(trained.game, dataset, count, seed)
-    return reports.held_out(dataset.other if dataset.other and given.get("to") == "a" else dataset, count, seed), y
-
-
-def held_out_labels(trained: Trained, count: int, seed: int) -> NDArray[Any] | None:
-    """The labels of the held-out images that `inputs` draws; None where the data has none."""
-    from interalia import reports
-
-    dataset = reports.dataset_of(trained)
-    return None if dataset.test.y is None else dataset.test.y[dataset.test.rows(count, seed)]
+    x = reports.held_out(dataset.other if dataset.other and given.get("to") == "a" else dataset, count, seed)
+    labels = dataset.test.y
+    return x, y, None if labels is None else labels[dataset.test.rows(count, seed)]
 
 
 def conditions(game: Game, told: str, count: int) -> Tensor:
@@ -205,9 +141,9 @@ def conditions(game: Game, told: str, count: int) -> Tensor:
     return torch.tensor(found * (count if len(found) == 1 else 1))
 
 
-def positive(name: str, value: int) -> None:
-    if value < 1:
-        raise UserError(f"--{name} is {value}, and it must be at least 1.")
+def listed(text: str | None) -> list[str] | None:
+    """The names in a text, with commas between them."""
+    return None if text is None else [name.strip() for name in text.split(",") if name.strip()]
 
 
 def say(*lines: str) -> None:

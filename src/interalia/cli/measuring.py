@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from interalia.cli.asking import OPENING, Opening, RunFolder, TrustGenerator, app, say
+from interalia.cli.asking import OPENING, Opening, RunFolder, TrustGenerator, app, listed, say
 
 
 @app.command
@@ -39,15 +39,8 @@ def evaluate(
     from interalia import reports
 
     trained = opening(run, best)
-    found = reports.evaluate(
-        trained,
-        split=split,
-        count=count,
-        seed=opening.seed,
-        features=features,
-        weights="best" if best else "last",
-        names=None if metrics is None else [name.strip() for name in metrics.split(",") if name.strip()],
-    )
+    given: dict[str, Any] = {"split": split, "count": count, "features": features, "names": listed(metrics)}
+    found = reports.evaluate(trained, **given, seed=opening.seed, weights="best" if best else "last")
     reports.show(found)
     say(f"Written: {reports.home(trained).results}")
 
@@ -108,16 +101,8 @@ def likelihood(
         "chains": chains, "temperatures": temperatures, "leapfrog": leapfrog, "path": path, "initial": initial,
         "simulated": simulated, "precision": precision,
     }  # fmt: skip
-    found = reports.likelihood(
-        trained,
-        None if how is None else [name.strip() for name in how.split(",") if name.strip()],
-        split=split,
-        count=count,
-        samples=samples,
-        annealing=annealing,
-        seed=opening.seed,
-        weights="best" if best else "last",
-    )
+    given: dict[str, Any] = {"split": split, "count": count, "samples": samples, "annealing": annealing}
+    found = reports.likelihood(trained, listed(how), **given, seed=opening.seed, weights="best" if best else "last")
     reports.show_likelihood(found)
     say(f"Written: {reports.home(trained).likelihood}")
     if found["interrupted"]:

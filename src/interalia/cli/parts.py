@@ -46,13 +46,17 @@ def list_(kind: Kind = None, name: Annotated[str | None, Parameter(help="One ent
         console.print()
 
 
-def show(kind: str, name: str) -> None:
-    """Prints one entry: its settings with their types, where it is from, and its description."""
+def entry_of(kind: str, name: str) -> Any:
     entries = registry.registry(kind)
     if name not in entries:
         raise unknown(f"entry of the {kind}", name, entries)
-    entry = entries[name]
-    print(f"{name} ({kind}), from {entries.origin(name) or 'interalia'}")
+    return entries[name]
+
+
+def show(kind: str, name: str) -> None:
+    """Prints one entry: its settings with their types, where it is from, and its description."""
+    entry = entry_of(kind, name)
+    print(f"{name} ({kind}), from {registry.registry(kind).origin(name) or 'interalia'}")
     if kind not in registry.NAMED_ALONE:
         print(f"settings: {registry.settings(entry) or 'none'}")
         for key, type_ in registry.settings_of(entry).items():
@@ -63,10 +67,7 @@ def show(kind: str, name: str) -> None:
 
 @app.command
 def check(
-    part: str,
-    *,
-    kind: str | None = None,
-    overrides: Annotated[Overrides | None, Parameter(name="*")] = None,
+    part: str, *, kind: str | None = None, overrides: Annotated[Overrides | None, Parameter(name="*")] = None
 ) -> None:
     """Try a part of your own in small: it is built, moved, saved and resumed. The exit code is 1 where a check fails.
 
@@ -103,10 +104,7 @@ def located(text: str, kind: str | None) -> tuple[object, str | None, dict[str, 
     if not colon:
         raise UserError(f"`part` is {text!r}; give the module and the name in it, such as my_module:MyGame.")
     if module in registry.KINDS:
-        entries = registry.registry(module)
-        if name not in entries:
-            raise unknown(f"entry of the {module}", name, entries)
-        return entries[name], module, settings
+        return entry_of(module, name), module, settings
     found: Any = registry.plug_in(module)
     try:
         for attribute in name.split("."):

@@ -34,15 +34,10 @@ def flag(f: dataclasses.Field[Any]) -> Any:
 
 
 Overrides: Any = dataclasses.make_dataclass(
-    "Overrides",
-    [(f.name, flag(f), dataclasses.field(default=None)) for f in dataclasses.fields(Run)],
-    frozen=True,
+    "Overrides", [(f.name, flag(f), None) for f in dataclasses.fields(Run)], frozen=True
 )
-
-Overrides.__module__ = (
-    __name__  # as if it were written out here; cyclopts takes a class of module "types" for a builtin
-)
-
+# as if it were written out here; cyclopts takes a class of module "types" for a builtin
+Overrides.__module__ = __name__
 
 # what takes the place of the default recipe's parts where a critic's score is read as a log-ratio, as it is under these
 FOR_A_LOG_RATIO = {"divergence": "gan", "penalty": "none"}
@@ -91,13 +86,8 @@ def train(
         raise UserError(
             f"--name is {run.name!r}, and it is the name of a folder below runs, without a slash; use --out for a path."
         )
-    prepared = engine.open_run(
-        run,
-        resume or out or Path("runs") / run.name,
-        resume=resume is not None,
-        trust=trust_generator,
-        numbered=out is None and resume is None,
-    )
+    place, numbered = resume or out or Path("runs") / run.name, out is None and resume is None
+    prepared = engine.open_run(run, place, resume=resume is not None, trust=trust_generator, numbered=numbered)
     engine.spare_threads(prepared)
     trained = engine.finish(prepared, callbacks.usual(prepared, tensorboard=tensorboard))
     if prepared.step < prepared.steps and not prepared.converged:

@@ -11,19 +11,8 @@ from typing import Annotated, Any, get_type_hints
 
 from cyclopts import Parameter
 
-from interalia.cli.asking import (
-    ASKING,
-    Asking,
-    Images,
-    RunFolder,
-    Told,
-    app,
-    conditions,
-    held_out_labels,
-    inputs,
-    positive,
-    say,
-)
+from interalia.cli.asking import ASKING, Asking, Images, RunFolder, Told, app, conditions, inputs, say
+from interalia.errors import at_least_one
 from interalia.tasks import verbs
 
 # arguments of a verb that are no options: what the command makes of its own
@@ -80,25 +69,19 @@ class Task:
         def command(*words: Any, **options: Any) -> None:
             bound = signature.bind(*words, **options)
             bound.apply_defaults()
-            self.work(**bound.arguments)
+            given = bound.arguments
+            self.work(given.pop("run"), given.pop("asking"), given)
 
         command.__doc__ = getattr(verbs, self.verb).__doc__
         command.__signature__ = signature  # type: ignore[attr-defined]
         command.__annotations__ = {name: parameter.annotation for name, parameter in signature.parameters.items()}
         return command
 
-    def work(
-        self,
-        run: Path,
-        asking: Asking,
-        images: list[Path] | None = None,
-        told: str | None = None,
-        separate: bool = False,
-        **given: Any,
-    ) -> None:
+    def work(self, run: Path, asking: Asking, given: dict[str, Any]) -> None:
         from interalia import reports
         from interalia.games import capabilities
 
+        images, told, separate = (given.pop(name, None) for name in ("images", "told", "separate"))
         trained = asking(run)
         game, arguments, seed = trained.game, self.arguments, asking.seed
         needs = [getattr(capabilities, name) for name in (["Generates"] if given.get("project") else self.needs)]
@@ -106,18 +89,17 @@ class Task:
         made: dict[str, Any] = {"seed": seed, "dataset": functools.partial(reports.dataset_of, trained)}
         if "x" in arguments:
             counted = "pairs" if self.pairs else "count"
-            positive(counted, count := given.pop(counted))
-            count *= 1 + self.pairs
-            made["x"], made["y"] = inputs(trained, images, count, seed, told, given)
+            at_least_one(**{counted: given[counted]})
+            count = given.pop(counted) * (1 + self.pairs)
+            made["x"], made["y"], made["labels"] = inputs(trained, images, count, seed, told, given)
             made["names"] = names_of(images, len(made["x"]))
-            made["labels"] = None if images or "labels" not in arguments else held_out_labels(trained, count, seed)
         elif told is not None:
             given["count"] = 64 if given["count"] is None else given["count"]
             made["y"] = conditions(game, told, given["count"])
         made = {name: value for name, value in made.items() if name in arguments}
         shown = getattr(verbs, self.verb)(game, **made, **given)
-        separate |= self.verb == "traverse" and asking.out is None and bool(shown.parts)
-        asking.write(trained, run, self.file.format(**given), shown, separate)
+        in_parts = self.verb == "traverse" and asking.out is None and bool(shown.parts)
+        asking.write(trained, run, self.file.format(**given), shown, separate or in_parts)
         if "x_hat" in shown.arrays and len(made["x"]) > 1:
             say(apart(made["x"], shown.arrays["x_hat"]))
 
@@ -130,7 +112,7 @@ def names_of(images: list[Path] | None, count: int) -> list[str]:
     """The files' names; numbers of held-out images, and of an array of many."""
     from interalia.data.images import expand
 
-    names = [str(path) for path in expand(images)] if images else []
+    names = [collection.label(name) for collection, name in expand(images or ())]
     return names if len(names) == count else [str(row) for row in range(count)]
 
 

@@ -72,15 +72,12 @@ def mean_and_width(network: nn.Module, *inputs: Tensor) -> tuple[Tensor, Tensor]
     return mean, log_sigma
 
 
-def perceptron(inputs: int, outputs: int, width: int, depth: int = 2) -> nn.Sequential:
-    """`depth` hidden layers of ELU units, whose answers start near 0."""
-    parts: list[nn.Module] = []
-    for _ in range(depth):
-        parts += [nn.Linear(inputs, width), nn.ELU()]
-        inputs = width
-    last = nn.Linear(inputs, outputs)
+def perceptron(inputs: int, outputs: int, width: int) -> nn.Sequential:
+    """Two hidden layers of ELU units, whose answers start near 0."""
+    hidden = [nn.Linear(inputs, width), nn.ELU(), nn.Linear(width, width), nn.ELU()]
+    last = nn.Linear(width, outputs)
     quieten(last)
-    return nn.Sequential(*parts, last)
+    return nn.Sequential(*hidden, last)
 
 
 def quieten(last: nn.Module) -> None:

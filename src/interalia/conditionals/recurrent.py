@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -13,11 +12,9 @@ from interalia.conditionals.base import Conditional, bent
 from interalia.conditionals.paired import Paired, normal
 from interalia.contexts import full
 from interalia.errors import UserError, check_range
+from interalia.networks.draw import Attention, Drawer, Whole
 from interalia.networks.needs import Map
 from interalia.spaces import Space
-
-if TYPE_CHECKING:
-    from interalia.networks.draw import Drawer
 
 
 class Recurrent(Conditional):
@@ -59,8 +56,6 @@ class Recurrent(Conditional):
     heads = 0  # the network is asked for none: what is told of x is what is read
 
     def __init__(self, network: nn.Module, size: int, units: int = 256, side: int = 5) -> None:
-        from interalia.networks.draw import Attention, Whole
-
         super().__init__(network)
         check_range(units >= 1 and side >= 2, "they are 1 or more, and 2 or more", units=units, side=side)
         if not isinstance(network, Whole):

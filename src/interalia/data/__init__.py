@@ -1,14 +1,16 @@
 """The data room: named data sets, folders, arrays and archives, read into plain arrays with fixed splits.
 
 To add a data set, write one module with a function ``load(name, root, size, seed, download) -> Dataset`` and one entry
-below. Nothing heavy is imported until a data set is loaded.
+of ``sources.toml``. Nothing heavy is imported until a data set is loaded.
 """
 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
-from dataclasses import dataclass
+import tomllib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,19 +27,14 @@ __all__ = [
     "REGISTRY", "Dataset", "Mixture", "Sampler", "Source", "Split", "Store", "as_tensor", "load", "read_images",
 ]  # fmt: skip
 
-_HOMES = {  # imported at their first use
-    "dataset": ["Dataset", "Mixture", "Split"],
-    "sampler": ["Sampler"],
-    "store": ["Store", "as_tensor"],
-    "images": ["read_images"],
-}
+_HOMES = ("dataset", "sampler", "store", "images")  # imported at their first use
 
 
 def __getattr__(name: str) -> Any:
-    for home, names in _HOMES.items():
-        if name in names:
-            return getattr(importlib.import_module(f"{__name__}.{home}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    homes = (importlib.import_module(f"{__name__}.{home}") for home in _HOMES)
+    return next(vars(home)[name] for home in homes if name in vars(home))
 
 
 @dataclass(frozen=True)
@@ -51,6 +48,13 @@ class Source:
         about: one line: what it is and how it is split.
         origin: where the files are downloaded from, or what they ship with.
         licence: what its makers ask of those who use it.
+        page: what a page says of it, with places for what is known when it has been read.
+        changed: what the second of two domains is, in words.
+        folders: other folders below the root that hold the files, as other programs keep them.
+        mirrors: addresses that hold all of `files`, tried in turn; each ends in a slash.
+        classes: the names of the labels.
+        by_hand: the middle of the sentence that says how to fetch the files where no program may.
+        files: file name -> MD5, of what is downloaded.
     """
 
     name: str
@@ -58,6 +62,13 @@ class Source:
     about: str
     origin: str
     licence: str
+    page: str = ""
+    changed: str = ""
+    folders: Sequence[str] = ()
+    mirrors: Sequence[str] = ()
+    classes: Sequence[str] = ()
+    by_hand: str = ""
+    files: Mapping[str, str] = field(default_factory=dict)
 
     def load(self, root: Path | None = None, size: int | None = None, seed: int = 0, download: bool = True) -> Dataset:
         """The data set; what the arguments mean is said at `interalia.data.load`."""
@@ -67,53 +78,10 @@ class Source:
         return read(self.name, root, size, seed, download)  # type: ignore[operator]
 
 
-# The name, the module of this room that reads it, what it is and how it is split, where the files are from, the licence.
-# fmt: off
-_SOURCES = (
-    Source("digits", "digits", "1,797 handwritten digits, 8x8 gray; 1,297 / 200 / 300, stratified",
-           "ships with scikit-learn", "CC BY 4.0"),
-    Source("mnist", "mnist", "70,000 handwritten digits, 28x28 gray; the last 10,000 of train are validation",
-           "https://ossci-datasets.s3.amazonaws.com/mnist/", "CC BY-SA 3.0"),
-    Source("fashion-mnist", "mnist", "70,000 articles of clothing, 28x28 gray; the last 10,000 of train are validation",
-           "https://github.com/zalandoresearch/fashion-mnist", "MIT"),
-    Source("svhn", "svhn",
-           "630,420 house-number digits, 32x32 colour; train = extra (531,131), validation = the last 10,000 of train",
-           "http://ufldl.stanford.edu/housenumbers/", "for non-commercial use only"),
-    Source("cifar10", "cifar", "60,000 photographs of 10 classes, 32x32 colour; the last tenth of train is validation",
-           "https://www.cs.toronto.edu/~kriz/cifar.html",
-           "free to use; cite the technical report by A. Krizhevsky, 2009"),
-    Source("celeba", "celeba",
-           "202,599 faces with 40 attributes, cropped and resized to 64x64 colour; the official partition",
-           "https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html (by hand: its host asks for a login)",
-           "non-commercial research only; the photographs may not be published"),
-    Source("mnist-inverted", "pairs",
-           "two domains: MNIST, and MNIST inverted and turned by 90 degrees; 25,000 and 25,000, no digit in both",
-           "https://ossci-datasets.s3.amazonaws.com/mnist/", "CC BY-SA 3.0"),
-    Source("mnist-edges", "pairs", "two domains: MNIST, and its edges; 25,000 and 25,000, no digit in both",
-           "https://ossci-datasets.s3.amazonaws.com/mnist/", "CC BY-SA 3.0"),
-    Source("mnist-coloured", "pairs",
-           "two domains: MNIST, and MNIST in two colours drawn for each image; 25,000 and 25,000, no digit in both",
-           "https://ossci-datasets.s3.amazonaws.com/mnist/", "CC BY-SA 3.0"),
-    Source("four-pixels", "pixels", "AVB's toy: four images of 2x2 pixels, of which one is set",
-           "made here", "none needed"),
-    Source("digits-inverted", "pairs",
-           "two domains: scikit-learn's digits, and the same inverted and turned by 90 degrees; 649 and 648",
-           "ships with scikit-learn", "CC BY 4.0"),
-    Source("facades", "pairs",
-           "two domains: photographs of house fronts, and their label maps, 64x64 colour; 7 / 1 / 2 tenths by number",
-           "http://efrosgans.eecs.berkeley.edu/pix2pix/datasets/facades.tar.gz (by hand)",
-           "free for research; the photographs belong to their makers"),
-    Source("grid25", "mixtures",
-           "25 Gaussians of standard deviation 0.05 on the grid {-4, -2, 0, 2, 4}^2, 100,000 points to train on",
-           "drawn on the spot", "none needed"),
-    Source("ring8", "mixtures", "8 Gaussians of standard deviation 0.01 on the unit circle, 100,000 points to train on",
-           "drawn on the spot", "none needed"),
-    Source("five", "mixtures",
-           "5 Gaussians of standard deviation 0.2 at (0, 0) and (+-2, +-2), 2,048 points to train on",
-           "drawn on the spot", "none needed"),
+_TABLES = tomllib.loads(resources.files(__name__).joinpath("sources.toml").read_text(encoding="utf-8"))
+REGISTRY: Registry[Source] = Registry(
+    "data", {name: Source(name, **values) for name, values in _TABLES.items()}, base=Source
 )
-# fmt: on
-REGISTRY: Registry[Source] = Registry("data", {source.name: source for source in _SOURCES}, base=Source)
 
 
 def load(

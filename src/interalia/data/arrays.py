@@ -2,11 +2,11 @@
 
 - Images of one channel: uint8, shape (n, height, width).
 - Images: uint8, four axes. The channels are the last axis if its length is 1, 3 or 4, otherwise the second axis if its
-  length is. Both forms may hold floating-point numbers in [0, 1] instead, which are rounded to 256 levels.
+  length is. Both forms may hold other numbers in [0, 1] instead, which are rounded to 256 levels.
 - Vectors: floating-point or integer numbers, shape (n, d), kept as float32.
 
-A .npz file is looked through for ``train_images``, ``x_train``, ``images``, ``data``, ``x`` or ``X``, optionally with
-``val_images`` / ``x_val`` and ``test_images`` / ``x_test``, and with ``train_labels``, ``y_train``, ``labels`` or ``y``
+A .npz file is looked through for ``train_images``, ``x_train``, ``images``, ``data``, ``x``, ``X`` or ``arr_0``, optionally
+with ``val_images`` / ``x_val`` and ``test_images`` / ``x_test``, and with ``train_labels``, ``y_train``, ``labels`` or ``y``
 and so on. What is not there is taken from the training rows by a fixed permutation.
 """
 
@@ -14,8 +14,9 @@ from __future__ import annotations
 
 import zipfile
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,10 +27,13 @@ from interalia.data.images import CHUNK, MODES, fitted, resized, resized_shape
 from interalia.data.splits import Rows, fill, relabel, sizes, tenths
 from interalia.errors import UserError
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
 Array = NDArray[Any]
 
 KEYS = {
-    "train": ("train_images", "x_train", "images", "data", "x", "X"),
+    "train": ("train_images", "x_train", "images", "data", "x", "X", "arr_0"),
     "validation": ("val_images", "validation_images", "x_val", "x_validation"),
     "test": ("test_images", "x_test"),
     "train-labels": ("train_labels", "y_train", "labels", "y"),
@@ -69,7 +73,7 @@ def load_array(path: Path, size: int | None) -> Dataset:
     else:
         kept = {part: x[part][index].astype(np.float32) for part, index in rows.items()}
 
-    splits = {part: Split(kept[part], y[part][index] if y else None) for part, index in rows.items()}
+    splits: dict[str, Any] = {part: Split(kept[part], y[part][index] if y else None) for part, index in rows.items()}
     shape = splits["train"].x.shape[1:]
     what = f"vectors of {shape[0]} numbers"
     if image:
@@ -79,8 +83,7 @@ def load_array(path: Path, size: int | None) -> Dataset:
         f"{sum(map(len, splits.values())):,} {what} from {path.name}, "
         f"{known}{fitted(size)}. {how}: {sizes(splits.values())}."
     )
-    train, validation, test = splits.values()
-    return Dataset(path.stem, train, validation, test, classes=classes, about=about, lacking=lacking)
+    return Dataset(path.stem, **splits, classes=classes, about=about, lacking=lacking)
 
 
 def read_arrays(path: Path) -> dict[str, tuple[str, Array]]:
@@ -104,23 +107,62 @@ def read_arrays(path: Path) -> dict[str, tuple[str, Array]]:
     return found
 
 
-def as_rows(array: Array, label: str) -> Array:
-    """Images as (n, channels, height, width), vectors as (n, d), nothing copied."""
-    if array.ndim == 2 and array.dtype != np.uint8 and array.dtype.kind in "fiu":
-        check_finite(array, label)
-        return array
-    images = array[:, None] if array.ndim == 3 else array
-    if array.ndim == 4 and array.shape[3] in MODES:
-        images = array.transpose(0, 3, 1, 2)
-    if images.ndim == 4 and images.shape[1] in MODES and images.size:
-        if images.dtype == np.uint8:
-            return images
-        if images.dtype.kind == "f" and images.min() >= 0 and images.max() <= 1:  # NaN compares as false
-            return images
-    raise UserError(
-        f"{label} holds {array.dtype} of shape {array.shape}; expected were images as uint8 (or as numbers in [0, 1]) of "
-        f"shape (n, height, width) or with 1, 3 or 4 channels at the end, or vectors of shape (n, d), not uint8; convert it."
-    )
+def read_rows(paths: Sequence[Path], shape: tuple[int, ...]) -> Tensor:
+    """What .npy and .npz files hold to train on, one after the other, as a run takes it: images in [0, 1], or vectors.
+
+    Arguments:
+        paths: the files.
+        shape: of one row of the data that the run was trained on.
+
+    Raises:
+        UserError: there is no such file, or what `load_array` raises, or rows of another shape.
+    """
+    import torch
+
+    from interalia.data.store import as_tensor
+
+    parts = []
+    for path in paths:
+        if not path.exists():
+            raise UserError(f"there is no array {path}; check its name.")
+        key, array = read_arrays(path)["train"]
+        rows = as_rows(array, f"{key} in {path}", shape)
+        parts.append(as_tensor(rows if rows.dtype == np.uint8 else rows.astype(np.float32)))
+    return torch.cat(parts)
+
+
+def as_rows(array: Array, label: str, shape: tuple[int, ...] | None = None) -> Array:
+    """Images as (n, channels, height, width), vectors as (n, d), nothing copied.
+
+    Arguments:
+        array: what a file holds.
+        label: how it is called in a message.
+        shape: of one row, where it is known.
+
+    Raises:
+        UserError: it holds neither, or rows of another shape.
+    """
+    rows = array[:, None] if array.ndim == 3 else array
+    if array.ndim == 4 and array.shape[3] in MODES and array.shape[1:] != shape:
+        rows = array.transpose(0, 3, 1, 2)
+    image = rows.ndim == 4 and rows.shape[1] in MODES and rows.size > 0 and rows.dtype.kind in "buif"
+    vector = rows.ndim == 2 and rows.dtype.kind in "iuf" and rows.dtype != np.uint8
+    if not (image or vector) or shape not in (None, rows.shape[1:]):
+        wanted = "(n, height, width) or with 1, 3 or 4 channels at the end, or vectors of shape (n, d), not uint8"
+        if shape:
+            wanted = f"(n, {', '.join(map(str, shape))})"
+        what = "vectors of numbers" if shape and len(shape) == 1 else "images as uint8 (or as numbers in [0, 1])"
+        raise UserError(
+            f"{label} holds {array.dtype} of shape {array.shape}; expected were {what} of shape {wanted}; convert it."
+        )
+    if rows.dtype != np.uint8:
+        check_finite(rows, label)
+    if image and rows.dtype != np.uint8 and not 0 <= rows.min() <= rows.max() <= 1:
+        raise UserError(
+            f"{label} holds numbers from {rows.min():g} to {rows.max():g}, and expected were images as uint8 or as "
+            f"numbers in [0, 1]; convert it."
+        )
+    return rows
 
 
 def check_finite(array: Array, label: str) -> None:
@@ -131,7 +173,7 @@ def check_finite(array: Array, label: str) -> None:
 
 def as_uint8(images: Array) -> NDArray[np.uint8]:
     """Numbers in [0, 1] as 0 to 255."""
-    return images if images.dtype == np.uint8 else np.rint(images * 255).astype(np.uint8)
+    return images if images.dtype == np.uint8 else np.rint(images * 255.0).astype(np.uint8)
 
 
 def _labels(
@@ -164,8 +206,7 @@ def _rows(counts: dict[str, int], path: Path) -> tuple[dict[str, Rows], str]:
     rows = {part: np.arange(count) for part, count in counts.items()}
     absent = [part for part in ("validation", "test") if part not in counts]
     if len(absent) == 2:
-        parts = tenths(counts["train"], "row(s)", path)
         how = "Train / validation / test by a fixed permutation of the rows"
-        return dict(zip(("train", "validation", "test"), parts, strict=True)), how
+        return tenths(counts["train"], "row(s)", path), how
     how = f"The file's own split, {absent[0]} taken from train by a fixed permutation" if absent else ""
     return fill(rows, "row(s)", path), how or "Train / validation / test as in the file"

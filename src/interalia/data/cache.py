@@ -94,18 +94,16 @@ def remember(name: str, sources: Sequence[Path], settings: dict[str, Any], decod
         _sweep(arrays)
         if final.exists():  # damaged from outside, for we only ever rename whole entries
             shutil.rmtree(final)
-        temporary = Path(tempfile.mkdtemp(prefix="unfinished-", dir=arrays))
-    try:
-        decode(Entry(temporary))
+        unfinished = tempfile.TemporaryDirectory(prefix="unfinished-", dir=arrays, ignore_cleanup_errors=True)
+    with unfinished as temporary:
+        decode(Entry(Path(temporary)))
         with writing(arrays):
             try:
-                temporary.rename(final)
+                os.rename(temporary, final)
             except OSError as error:
                 # Another process was faster: its arrays are the same as ours.
                 if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.EACCES) or not final.is_dir():
                     raise
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
     found = _open(final)
     if not found:
         raise UserError(f"the arrays written to {final} cannot be read back; check the disk or set INTERALIA_CACHE.")

@@ -8,18 +8,19 @@ References:
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from interalia.data import REGISTRY
 from interalia.data.cache import Entry, remember
 from interalia.data.dataset import Dataset, Split
-from interalia.data.downloads import here, places
+from interalia.data.downloads import find
 from interalia.data.images import Collection
 from interalia.data.splits import sizes
 from interalia.errors import UserError
 
-PAGE = "https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html"
 COUNT = 202_599
 ENDS = (162_770, 182_637)  # the official partition: the last number of train, and of validation
 SIZE = 64
@@ -42,48 +43,37 @@ def load(name: str, root: Path | None = None, size: int | None = None, seed: int
     `size` resizes the same square to something else. All 202,599 photographs are split by the official partition;
     a part of them 90 / 5 / 5 in their order.
     """
-    if (found := here(name, root, look, "CelebA")) is None:
-        raise UserError(
-            f"the files of celeba are missing (not in {root or places(name, None)[0]}), and its host asks for a login; "
-            f"download img_align_celeba.zip and list_attr_celeba.txt by hand from {PAGE}, "
-            f"put them into one folder DIR and give `root=DIR`."
-        )
+    where, table = find(REGISTRY[name], root, look, download)
     side = size or SIZE
-    images = Collection(found[0])
+    images = Collection(where)
     names = sorted(images.names, key=lambda path: path.rsplit("/", 1)[-1])
     if len(names) < 20:
-        raise UserError(f"{found[0]} holds {len(names)} photographs of CelebA's 202,599; download it again.")
+        raise UserError(f"{where} holds {len(names)} photographs of CelebA's 202,599; download it again.")
     numbers = [path.rsplit("/", 1)[-1].split(".")[0] for path in names]
-    if len(names) == COUNT:
-        ends, how = ENDS, "the official partition"
-    else:
+    ends, how = ENDS, "the official partition"
+    if len(names) != COUNT:
         ends = (len(names) * 90 // 100, len(names) * 95 // 100)
         how = f"90 / 5 / 5 hundredths in their order, for only {len(names):,} of {COUNT:,} photographs are there"
-    bounds = dict(zip(("train", "validation", "test"), zip((0, *ends), (*ends, len(names)), strict=True), strict=True))
+    bounds = {"train": (0, ends[0]), "validation": ends, "test": (ends[1], len(names))}
 
     def decode(entry: Entry) -> None:
-        table = read_attributes(found[1], numbers) if found[1] else None
+        told, values = read_attributes(table, numbers) if table else ([], None)
         for part, (start, end) in bounds.items():
             arrays = images.arrays(names[start:end], "RGB", (side, side))
             entry.write(part, (end - start, 3, side, side), np.uint8, arrays)
-            if table:
-                entry.save(f"{part}-attributes", table[1][start:end])
-        if table:
-            entry.save("attribute-names", np.array(table[0]))
+            if values is not None:
+                entry.save(f"{part}-attributes", values[start:end])
+        if values is not None:
+            entry.save("attribute-names", np.array(told))
 
-    tables = [found[1]] if found[1] else []
-    arrays = remember(name, [*images.sources(), *tables], {"size": side, "names": len(names)}, decode)
-    attributes = {part: arrays[f"{part}-attributes"] for part in bounds} if tables else {}
-    if tables:
-        attributes["names"] = arrays["attribute-names"]
-    train, validation, test = splits = [Split(arrays[part]) for part in bounds]
-    about = (
-        f"CelebA, aligned faces, central 178x178 pixels resized to {side}x{side}"
-        f"{'' if tables else ', without their attributes, whose file is absent'}. Train / validation / test: "
-        f"{sizes(splits)}; {how}."
-    )
-    encoded = images.fingerprint(names)
-    return Dataset(name, train, validation, test, about=about, attributes=attributes, encoded=encoded)
+    sources = [*images.sources(), *filter(None, [table])]
+    arrays = remember(name, sources, {"size": side, "names": len(names)}, decode)
+    more = {key: array for key, array in arrays.items() if key not in bounds}  # train-attributes ... attribute-names
+    attributes = {key.removesuffix("-attributes").removeprefix("attribute-"): array for key, array in more.items()}
+    splits: dict[str, Any] = {part: Split(arrays[part]) for part in bounds}
+    words = "" if table else ", without their attributes, whose file is absent"
+    about = REGISTRY[name].page.format(side=side, words=words, sizes=sizes(splits.values()), how=how)
+    return Dataset(name, **splits, about=about, attributes=attributes, encoded=images.fingerprint(names))
 
 
 def read_attributes(path: Path, numbers: list[str]) -> tuple[list[str], NDArray[np.int8]]:

@@ -18,21 +18,18 @@ from typing import Any
 
 import numpy as np
 
+from interalia.data import REGISTRY
 from interalia.data.dataset import Dataset
-from interalia.data.downloads import find
-from interalia.data.images import Labelled, decoded, fitted
-from interalia.data.splits import sizes
+from interalia.data.downloads import Files, published
+from interalia.data.images import Labelled
 from interalia.errors import UserError
 
-MIRRORS = ("https://www.cs.toronto.edu/~kriz/",)
 ARCHIVE = "cifar-10-python.tar.gz"
-MD5 = {ARCHIVE: "c58f30108f718f92721af3b95e74349a"}
 INNER = "cifar-10-batches-py"
 BATCHES = tuple(f"data_batch_{i}" for i in range(1, 6))
-CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
 
-def look(place: Path) -> dict[str, Path] | None:
+def look(place: Path) -> Files | None:
     """The file of each batch in `place`, compressed with xz or not, or the archive of all: at least one batch to train on
     and the test batch."""
     names = (*BATCHES, "test_batch")
@@ -45,24 +42,21 @@ def look(place: Path) -> dict[str, Path] | None:
 
 def load(name: str, root: Path | None = None, size: int | None = None, seed: int = 0, download: bool = True) -> Dataset:
     """CIFAR-10; the last tenth of the training images that are there is validation: 45,000 / 5,000 / 10,000."""
-    files = find(name, root, look, ("CIFAR10",), MD5, MIRRORS, download)
-    training = [batch for batch in BATCHES if batch in files]
+    return published(name, root, size, download, look, read, words, share=10)
 
-    def read() -> Iterator[tuple[str, Labelled]]:
-        for part, names in (("train", training), ("test", ["test_batch"])):
-            x, y = zip(*(read_batch(files[batch], batch) for batch in names), strict=True)
-            yield part, (np.concatenate(x), np.concatenate(y))
 
-    whole, test = decoded(name, list(dict.fromkeys(files.values())), size, read, batches=training).values()
-    cut = len(whole) - len(whole) // 10
-    splits = whole[:cut], whole[cut:], test
-    absent = [batch for batch in BATCHES if batch not in training]
-    partly = f", without {', '.join(absent)}, which are absent" if absent else ""
-    about = (
-        f"CIFAR-10, small photographs{fitted(size)}{partly}. Train / validation / test: {sizes(splits)}; validation is the "
-        f"last tenth of the training images, test the official test set."
-    )
-    return Dataset(name, *splits, classes=CLASSES, about=about)
+def read(files: Files) -> Iterator[tuple[str, Labelled]]:
+    """The training images of all batches that are there, and those of the test batch."""
+    training = [batch for batch in files if batch != "test_batch"]
+    for part, names in (("train", training), ("test", ["test_batch"])):
+        x, y = zip(*(read_batch(files[batch], batch) for batch in names), strict=True)
+        yield part, (np.concatenate(x), np.concatenate(y))
+
+
+def words(files: Files) -> str:
+    """Which batches are absent."""
+    absent = [batch for batch in BATCHES if batch not in files]
+    return f", without {', '.join(absent)}, which are absent" if absent else ""
 
 
 def read_bytes(path: Path, batch: str) -> bytes:
@@ -120,7 +114,7 @@ def read_batch(path: Path, batch: str) -> Labelled:
     except ForbiddenError as error:
         raise UserError(
             f"{label} is no CIFAR-10 batch: it would execute {error}, which was refused; "
-            f"delete it and download {ARCHIVE} from {MIRRORS[0]}."
+            f"delete it and download {ARCHIVE} from {REGISTRY['cifar10'].mirrors[0]}."
         ) from None
     except Exception as error:  # a damaged pickle can raise anything
         raise UserError(f"{label} is not a whole CIFAR-10 batch ({error!r}); download it again.") from None

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from interalia.data import REGISTRY
 from interalia.data.dataset import Dataset, Split
 from interalia.data.images import fitted, resized
 from interalia.data.splits import stratified
@@ -24,8 +25,5 @@ def load(name: str, root: Path | None = None, size: int | None = None, seed: int
     y = content.target.astype(np.int64)
     whole = Split(np.concatenate(list(resized(x, size))), y)
     train, test, validation = (whole[rows] for rows in stratified(y, 300, 200))
-    about = (
-        f"1,797 handwritten digits of 8x8 pixels from scikit-learn{fitted(size)}. "
-        f"Train / validation / test: 1,297 / 200 / 300, a fixed draw with each class in its share."
-    )
+    about = REGISTRY[name].page.format(fitted=fitted(size))
     return Dataset(name, train, validation, test, classes=tuple("0123456789"), about=about)

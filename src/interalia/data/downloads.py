@@ -1,74 +1,62 @@
-"""Where a named data set's files are looked for, and how they are fetched when they are not there."""
+"""Where a named data set's files are looked for, how they are fetched when they are not there, and how they are split."""
 
 from __future__ import annotations
 
 import contextlib
 import errno
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import urlsplit
 
+from interalia.data import REGISTRY, Source
 from interalia.data.cache import folder, writing
+from interalia.data.dataset import Dataset
+from interalia.data.images import Labelled, decoded, fitted
 from interalia.data.progress import progress
+from interalia.data.splits import sizes
 from interalia.errors import UserError
 
 F = TypeVar("F")
+Files = dict[str, Path]
 
+VALIDATION = 10_000  # images at most, from the end of a training set
 TIMEOUT = 30  # seconds without an answer, after which the next mirror is tried
 
 
-def places(name: str, root: Path | None, *others: str) -> list[Path]:
-    """The folders that may hold the data set `name`: below `root`, or where it would have been downloaded to.
+def find(source: Source, root: Path | None, look: Callable[[Path], F | None], download: bool) -> F:
+    """What `look` finds in the first folder that holds the data set, which is downloaded if none does.
+
+    The folders are those of its name and of `source.folders` below `root`, and `root` itself; where there is no root, the one
+    in the cache that it would have been downloaded to.
 
     Arguments:
-        others: further folders below `root` in which other programs keep these files.
-    """
-    if root is None:
-        return [folder() / "downloads" / name]
-    return [root / name, *(root / other for other in others), root]
-
-
-def here(name: str, root: Path | None, look: Callable[[Path], F | None], *others: str) -> F | None:
-    """What `look` finds in the first of the `places` that holds the data set, or None."""
-    folders = (place for place in places(name, root, *others) if place.is_dir())
-    return next((found for place in folders if (found := look(place)) is not None), None)
-
-
-def find(
-    name: str,
-    root: Path | None,
-    look: Callable[[Path], F | None],
-    others: Sequence[str],
-    files: Mapping[str, str],
-    mirrors: Sequence[str],
-    download: bool,
-) -> F:
-    """What `look` finds in the first of the `places` that holds the data set, which is downloaded if none does.
-
-    Arguments:
+        source: the data set.
+        root: the folder that holds the files, or None.
         look: answers None for a folder that does not hold the data set.
-        files: file name -> md5, of what is downloaded.
-        mirrors: addresses that hold all of `files`, tried in turn; each ends in a slash.
+        download: whether the network may be used.
 
     Raises:
         UserError: the files are neither here nor to be had; it says which, from where, to be put where.
     """
-    if (found := here(name, root, look, *others)) is not None:
-        return found
-    place = places(name, root)[0]
+    home = folder() / "downloads" if root is None else root
+    place = home / source.name
+    others = [] if root is None else [*(root / other for other in source.folders), root]
+    for each in filter(Path.is_dir, (place, *others)):
+        if (found := look(each)) is not None:
+            return found
     reason = f"not in {root or place}"
-    if download:
+    if download and source.files:
         # The first file that cannot be had ends it: the others would wait for the same silent hosts.
-        failures = (failure for file, md5 in files.items() if (failure := fetch(file, md5, mirrors, place)))
+        failures = (why for file, md5 in source.files.items() if (why := fetch(file, md5, source.mirrors, place)))
         if failure := next(failures, ""):
             reason = f"{reason}, and the download failed: {failure}"
         elif (found := look(place)) is not None:
             return found
+    advice = source.by_hand or f"; download {', '.join(source.files)} from {' or '.join(source.mirrors)}, put them"
     raise UserError(
-        f"the files of {name} are missing ({reason}); download {', '.join(files)} from {' or '.join(mirrors)}, "
-        f"put them into one folder DIR and give `root=DIR`."
+        f"the files of {source.name} are missing ({reason}){advice} into one folder DIR and give `root=DIR`."
     )
 
 
@@ -118,3 +106,36 @@ def stream(url: str, path: str, _: object) -> None:
         with progress(url.rsplit("/", 1)[-1], total or None, download=True) as advance, open(path, "wb") as file:
             for chunk in answer.iter_content(2**16):
                 advance(file.write(chunk))
+
+
+def published(
+    name: str,
+    root: Path | None,
+    size: int | None,
+    download: bool,
+    look: Callable[[Path], Files | None],
+    read: Callable[[Files], Iterator[tuple[str, Labelled]]],
+    words: Callable[[Files], str] = lambda files: "",
+    share: int = 6,
+) -> Dataset:
+    """A data set with the end of its official training set for validation, and its official test set.
+
+    Arguments:
+        name, root, size, download: see `interalia.data.load`.
+        look: the files in a folder, by what they are; None where they are not there.
+        read: the images and labels of "train", of "test", and of "extra", which is trained on in place of train where it is
+            there.
+        words: what is to be said of these files.
+        share: at most one in so many training images is for validation.
+
+    Raises:
+        UserError: files are missing or damaged.
+    """
+    source = REGISTRY[name]
+    files = find(source, root, look, download)
+    parts = decoded(name, list(dict.fromkeys(files.values())), size, lambda: read(files))
+    whole = parts["train"]
+    cut = len(whole) - min(VALIDATION, len(whole) // share)
+    splits = parts.get("extra", whole[:cut]), whole[cut:], parts["test"]
+    about = source.page.format(fitted=fitted(size), sizes=sizes(splits), words=words(files))
+    return Dataset(name, *splits, classes=tuple(source.classes), about=about)

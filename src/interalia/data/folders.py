@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +23,7 @@ from numpy.typing import NDArray
 from interalia.data.cache import Entry, remember
 from interalia.data.dataset import Dataset, Split
 from interalia.data.images import CHANNELS, SUFFIXES, Collection
-from interalia.data.splits import Rows, fill, sizes, tenths
+from interalia.data.splits import Rows, fill, relabel, sizes, tenths
 from interalia.errors import UserError
 
 NAMES = {"train": ("train", "training"), "validation": ("val", "valid", "validation"), "test": ("test",)}
@@ -65,7 +66,7 @@ def load_folder(where: Path, size: int | None) -> Dataset:
             entry.write(part, (len(chosen), CHANNELS[mode], height, width), np.uint8, arrays)
 
     arrays = remember(name, images.sources(), {"size": size, "names": names}, decode)
-    splits = {part: Split(arrays[part], None if y is None else y[rows[part]]) for part in rows}
+    splits: dict[str, Any] = {part: Split(arrays[part], None if y is None else y[rows[part]]) for part in rows}
     channels, height, width = arrays["train"].shape[1:]
     labels = f"{len(classes)} classes named by their folders" if classes else "no labels"
     fitted = f"cropped to the central square and resized to {size}x{size}" if size else f"{width}x{height} pixels"
@@ -73,17 +74,15 @@ def load_folder(where: Path, size: int | None) -> Dataset:
         f"{len(names):,} images from {name}, {labels}, {fitted}, {channels} channel(s). "
         f"{how}: {sizes(splits.values())}."
     )
-    train, validation, test = splits.values()
-    return Dataset(name, train, validation, test, classes=classes, about=about, encoded=images.fingerprint(names))
+    return Dataset(name, **splits, classes=classes, about=about, encoded=images.fingerprint(names))
 
 
 def _split(inner: list[list[str]], where: Path) -> tuple[dict[str, Rows], list[list[str]], str]:
     """The rows of each part, and the paths below the folders that name a part."""
     given = [PARTS.get(path[0].lower()) if len(path) > 1 else None for path in inner]
     if "train" not in given or None in given:
-        train, validation, test = tenths(len(inner), "image(s)", where)
         how = "Train / validation / test by a fixed permutation of the names"
-        return {"train": train, "validation": validation, "test": test}, inner, how
+        return tenths(len(inner), "image(s)", where), inner, how
 
     rows = {part: np.flatnonzero(np.array(given) == part) for part in ("train", "validation", "test")}
     rows = fill(rows, "image(s)", where)
@@ -92,8 +91,7 @@ def _split(inner: list[list[str]], where: Path) -> tuple[dict[str, Rows], list[l
 
 def _classes(inner: Sequence[list[str]]) -> tuple[NDArray[np.int64] | None, tuple[str, ...]]:
     """One label an image where every image lies in a class's folder."""
-    names = sorted({path[0] for path in inner if len(path) > 1})
-    if len(names) < 2 or any(len(path) < 2 for path in inner):
+    if any(len(path) < 2 for path in inner):
         return None, ()
-    place = {name: i for i, name in enumerate(names)}
-    return np.array([place[path[0]] for path in inner], dtype=np.int64), tuple(names)
+    (y,), names = relabel(np.array([path[0] for path in inner]))
+    return (y, names) if len(names) > 1 else (None, ())

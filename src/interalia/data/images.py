@@ -10,7 +10,6 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
@@ -32,15 +31,18 @@ Labelled = tuple[NDArray[np.uint8], NDArray[np.int64]]  # images, shape (n, chan
 SUFFIXES = frozenset((".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm"))
 CHANNELS = {"L": 1, "RGB": 3, "RGBA": 4}
 MODES = {channels: mode for mode, channels in CHANNELS.items()}
-# Everything that Pillow was seen to raise on damaged files.
-DAMAGE = (OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError, OverflowError, struct.error, zlib.error)
+# Everything that Pillow and zipfile were seen to raise on damaged files.
+DAMAGE = (
+    OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError, OverflowError, RuntimeError, struct.error,
+    zlib.error, zipfile.BadZipFile,
+)  # fmt: skip
 CHUNK = 512
 LOOKED_AT = 64  # files whose content goes into a fingerprint, and how much of each
 BYTES_OF_EACH = 2**18
 
 
 class Collection:
-    """The images in one folder, with those below it, or in one zip file.
+    """The images in one folder, with those below it, or in one zip file; or one image alone.
 
     Attributes:
         where: the folder or the zip file.
@@ -54,6 +56,9 @@ class Collection:
             # os.walk, for Path.rglob follows other rules about links from one Python to the next
             walk = ((Path(top).relative_to(where), files) for top, _, files in os.walk(where))
             found = [(top / file).as_posix() for top, files in walk for file in files]
+        elif where.suffix.lower() != ".zip":
+            self.where, self.names = where.parent, [where.name]
+            return
         else:
             try:
                 self.archive = zipfile.ZipFile(where)
@@ -90,29 +95,39 @@ class Collection:
         return digest.hexdigest()
 
     def open(self, name: str) -> BinaryIO:
-        if self.archive is None:
-            return binary(self.where / name)
+        return io.BytesIO(self.archive.read(name)) if self.archive else open(self.where / name, "rb")
+
+    def read(self, name: str, function: Callable[[Image], T]) -> T:
+        """`function` of the image `name`.
+
+        Raises:
+            UserError: the file is not an image that can be read.
+        """
+        from PIL import Image, UnidentifiedImageError
+
+        label = self.label(name)
         try:
-            return io.BytesIO(self.archive.read(name))
-        except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, NotImplementedError) as error:
-            raise damaged(self.label(name), error) from None
+            with self.open(name) as file, Image.open(file) as image:
+                return function(image)
+        except PermissionError:
+            raise UserError(f"the image {label} may not be read; change its permissions or remove it.") from None
+        except (*DAMAGE, Image.DecompressionBombError) as error:
+            unknown = isinstance(error, UnidentifiedImageError)
+            reason = "not an image that can be recognised" if unknown else error
+            raise UserError(
+                f"the image {label} is damaged or cut short ({reason}); copy it again or remove it."
+            ) from None
 
     def decode(self, name: str, mode: str, shape: tuple[int, int] | None) -> NDArray[np.uint8]:
         """The image `name` as a uint8 array, shape (channels, height, width)."""
-        return read(lambda: self.open(name), self.label(name), lambda image: as_array(fit(convert(image, mode), shape)))
+        return self.read(name, lambda image: as_array(fit(convert(image, mode), shape)))
 
     def survey(self, names: Sequence[str]) -> tuple[str, list[tuple[int, int]]]:
         """The mode that all of `names` are converted to, and their (height, width), from their headers alone."""
-        found = [each for part in self._chunks(names, self._look, "looking at the images") for each in part]
+        parts = self._chunks(names, lambda name: self.read(name, header), "looking at the images")
+        found = [each for part in parts for each in part]
         kinds = {kind for kind, _ in found}
         return kinds.pop() if len(kinds) == 1 else "RGB", [shape for _, shape in found]
-
-    def _look(self, name: str) -> tuple[str, tuple[int, int]]:
-        def look(image: Image) -> tuple[str, tuple[int, int]]:
-            turned = image.getexif().get(0x0112, 1) >= 5  # EXIF orientation: lies on its side
-            return kind(image), (image.width, image.height) if turned else (image.height, image.width)
-
-        return read(lambda: self.open(name), self.label(name), look)
 
     def arrays(self, names: Sequence[str], mode: str, shape: tuple[int, int] | None) -> Iterator[NDArray[np.uint8]]:
         """`names` decoded, some hundreds at a time, shape (chunk, channels, height, width)."""
@@ -134,31 +149,10 @@ def _is_image(name: str) -> bool:
     return not hidden and os.path.splitext(name)[1].lower() in SUFFIXES
 
 
-def binary(path: Path) -> BinaryIO:
-    return open(path, "rb")
-
-
-def damaged(label: str, reason: object) -> UserError:
-    return UserError(f"the image {label} is damaged or cut short ({reason}); copy it again or remove it.")
-
-
-def read(source: Callable[[], BinaryIO], label: str, function: Callable[[Image], T]) -> T:
-    """`function` of the image that `source` opens.
-
-    Raises:
-        UserError: the file is not an image that can be read; it is named by `label`.
-    """
-    from PIL import Image, UnidentifiedImageError
-
-    try:
-        with source() as file, Image.open(file) as image:
-            return function(image)
-    except UnidentifiedImageError:
-        raise damaged(label, "not an image that can be recognised") from None
-    except PermissionError:
-        raise UserError(f"the image {label} may not be read; change its permissions or remove it.") from None
-    except (*DAMAGE, Image.DecompressionBombError) as error:
-        raise damaged(label, error) from None
+def header(image: Image) -> tuple[str, tuple[int, int]]:
+    """The mode that keeps what the image shows, and its (height, width) where it stands upright."""
+    turned = image.getexif().get(0x0112, 1) >= 5  # EXIF orientation: lies on its side
+    return kind(image), (image.width, image.height) if turned else (image.height, image.width)
 
 
 def has_alpha(image: Image) -> bool:
@@ -236,11 +230,7 @@ def resized_shape(shape: tuple[int, ...], size: int | None) -> tuple[int, ...]:
 
 
 def decoded(
-    name: str,
-    files: Sequence[Path],
-    size: int | None,
-    read: Callable[[], Iterable[tuple[str, Labelled]]],
-    **settings: Any,
+    name: str, files: Sequence[Path], size: int | None, read: Callable[[], Iterable[tuple[str, Labelled]]]
 ) -> dict[str, Split]:
     """The parts of a data set of labelled images that files hold as numbers: resized, and kept in the cache, so that they
     are read once.
@@ -250,7 +240,6 @@ def decoded(
         files: that the parts are read from; other files make another entry of the cache.
         size: that images are resized to, or None.
         read: the name, and the images and labels, of each part.
-        settings: what else the images depend on.
     """
 
     def decode(entry: Entry) -> None:
@@ -258,54 +247,53 @@ def decoded(
             entry.write(part, resized_shape(x.shape, size), np.uint8, resized(x, size))
             entry.save(f"{part}-labels", y)
 
-    arrays = remember(name, files, {"size": size, **settings}, decode)
+    arrays = remember(name, files, {"size": size}, decode)
     return {part: Split(x, arrays[f"{part}-labels"]) for part, x in arrays.items() if f"{part}-labels" in arrays}
 
 
-def expand(paths: Sequence[Path | str]) -> list[Path]:
-    """`paths` with each folder replaced by the images in it and below, in alphabetical order.
+def expand(paths: Sequence[Path | str]) -> list[tuple[Collection, str]]:
+    """The images of each of `paths`, and the collection that each is in, those of a folder or a zip in alphabetical order.
 
     Raises:
-        UserError: a path that does not exist, or a folder without images.
+        UserError: a path that does not exist, or a folder or zip without images.
     """
-    files: list[Path] = []
+    found: list[tuple[Collection, str]] = []
     for path in map(Path, paths):
-        if path.is_dir():
-            inside = Collection(path).sources()
-            if not inside:
-                raise UserError(f"the folder {path} holds no images, which end in {', '.join(sorted(SUFFIXES))}.")
-            files.extend(inside)
-        elif path.is_file():
-            files.append(path)
-        else:
+        if not path.exists():
             raise UserError(f"there is no image or folder {path}; check its name.")
-    return files
+        images = Collection(path)
+        if not images.names:
+            raise UserError(f"{path} holds no images, which end in {', '.join(sorted(SUFFIXES))}.")
+        found += [(images, name) for name in images.names]
+    return found
 
 
 def read_images(paths: Sequence[Path | str], shape: tuple[int, ...]) -> Tensor:
-    """Images as a run takes them: cropped around the centre, resized and converted to `shape`.
+    """What a person gives to a run, as the run takes it: images, cropped around the centre, resized and converted to `shape`;
+    or the images or vectors in .npy and .npz files, which have that shape.
 
     Arguments:
-        paths: files, or folders of them.
-        shape: (channels, height, width) of the data that the run was trained on.
+        paths: files, or folders or zips of images.
+        shape: (channels, height, width) of the data that the run was trained on, or (d,).
 
     Returns:
-        float32 in [0, 1], shape (n, channels, height, width), in the order of `expand(paths)`.
+        float32, shape (n, *shape), images in [0, 1], in the order of `paths`.
 
     Raises:
-        UserError: a path that does not exist, a damaged image, or a run that was not trained on images.
+        UserError: a path that does not exist, something damaged or that does not fit, or images and arrays at once.
     """
+    from interalia.data.arrays import read_rows
     from interalia.data.store import as_tensor
 
+    if not paths:
+        raise UserError("no image was given; name at least one file or a folder of images.")
+    held = [path for path in map(Path, paths) if path.suffix.lower() in (".npy", ".npz")]
+    if len(held) == len(paths):
+        return read_rows(held, shape)
+    if held:
+        raise UserError(f"{held[0]} is an array among images; give either arrays or images.")
     if len(shape) != 3 or shape[0] not in MODES:
         raise UserError(f"this run was trained on data of the shape {shape}, which no image has; give it vectors.")
     channels, height, width = shape
-    files = expand(paths)
-    if not files:
-        raise UserError("no image was given; name at least one file or a folder of images.")
-    mode = MODES[channels]
-    images = [
-        read(partial(binary, file), str(file), lambda image: as_array(fit(convert(image, mode), (height, width))))
-        for file in files
-    ]
-    return as_tensor(np.stack(images))
+    mode, size = MODES[channels], (height, width)
+    return as_tensor(np.stack([images.decode(name, mode, size) for images, name in expand(paths)]))

@@ -14,7 +14,6 @@ References:
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,10 +21,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from interalia.data import digits, mnist
+from interalia.data import REGISTRY
 from interalia.data.cache import Entry, remember
 from interalia.data.dataset import Dataset, Split
-from interalia.data.downloads import here, places
+from interalia.data.downloads import find
 from interalia.data.images import SUFFIXES, Collection, resized
 from interalia.data.splits import permutation
 from interalia.errors import UserError
@@ -34,7 +33,6 @@ Images = NDArray[np.uint8]  # (n, channels, height, width)
 
 TENTHS = (7, 1, 2)  # train, validation and test of the facades
 SIZE = 64  # of the facades, where none is asked for
-MIRROR = "http://efrosgans.eecs.berkeley.edu/pix2pix/datasets/facades.tar.gz"
 
 
 def inverted(x: Images, rows: NDArray[np.int64]) -> Images:
@@ -44,11 +42,11 @@ def inverted(x: Images, rows: NDArray[np.int64]) -> Images:
 
 def edges(x: Images, rows: NDArray[np.int64]) -> Images:
     """The length of Sobel's gradient, over 4 and at most white, beyond the border black."""
-    padded = np.pad(x.astype(np.int16), ((0, 0), (0, 0), (1, 1), (1, 1)))
-    smooth = padded[:, :, :-2] + 2 * padded[:, :, 1:-1] + padded[:, :, 2:]
-    across = smooth[..., 2:] - smooth[..., :-2]
-    smooth = padded[..., :-2] + 2 * padded[..., 1:-1] + padded[..., 2:]
-    down = smooth[:, :, 2:] - smooth[:, :, :-2]
+    from scipy.ndimage import correlate
+
+    sobel = np.array([[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]])
+    filters = (filter[None, None] for filter in (sobel, sobel.T))
+    across, down = (correlate(x.astype(np.int16), filter, mode="constant") for filter in filters)
     return (np.hypot(across, down, dtype=np.float32) / 4).clip(0, 255).round().astype(np.uint8)
 
 
@@ -60,14 +58,7 @@ def coloured(x: Images, rows: NDArray[np.int64]) -> Images:
     return (ground + x.astype(np.float32) / 255 * (digit - ground)).round().astype(np.uint8)
 
 
-TRANSFORMATIONS: dict[str, tuple[Callable[[Images, NDArray[np.int64]], Images], str]] = {
-    "inverted": (inverted, "the same with black and white exchanged, turned a quarter to the left"),
-    "edges": (edges, "its edges: the length of Sobel's gradient over 4, cut off at white"),
-    "coloured": (
-        coloured,
-        "the same in two colours drawn for each image: the digit's channels from 153 to 255, the ground's from 0 to 102",
-    ),
-}
+TRANSFORMATIONS = {"inverted": inverted, "edges": edges, "coloured": coloured}
 
 
 def load(name: str, root: Path | None = None, size: int | None = None, seed: int = 0, download: bool = True) -> Dataset:
@@ -78,8 +69,7 @@ def load(name: str, root: Path | None = None, size: int | None = None, seed: int
 def transformed(name: str, root: Path | None, size: int | None, seed: int, download: bool) -> Dataset:
     """A data set of digits against itself transformed, such as ``mnist-edges``."""
     base, rule = name.split("-")
-    whole = {"mnist": mnist, "digits": digits}[base].load(base, root, size, seed, download)
-    transform, words = TRANSFORMATIONS[rule]
+    whole = REGISTRY[base].load(root, size, seed, download)
     channels = 3 if rule == "coloured" else 1
     first = 0  # row of this part, in the order train, validation, test
     parts: list[tuple[Split, Split]] = []  # of domain a and of domain b
@@ -87,7 +77,7 @@ def transformed(name: str, root: Path | None, size: int | None, seed: int, downl
         every = np.arange(len(split))
         of_a, of_b = (every[0::2], every[1::2]) if split is whole.train else (every, every)
         plain, changed = split[of_a], split[of_b]
-        changed = Split(transform(changed.x, first + of_b), changed.y)
+        changed = Split(TRANSFORMATIONS[rule](changed.x, first + of_b), changed.y)
         parts.append((Split(plain.x.repeat(channels, axis=1), plain.y), changed))
         first += len(split)
     domains = zip(*parts, strict=True)
@@ -95,9 +85,9 @@ def transformed(name: str, root: Path | None, size: int | None, seed: int, downl
     gray = " in three equal channels" if channels == 3 else ""
     about = (
         f"Domain a: {'MNIST' if base == 'mnist' else base}, handwritten digits{gray}, "
-        f"{' x '.join(map(str, a.shape[1:]))} pixels. Domain b: {words}. Trained on are {len(a.train):,} images of a and "
-        f"{len(b.train):,} of b, made from different digits, so that nothing trained on is paired; validation "
-        f"({len(a.validation):,}) and test ({len(a.test):,}) are those of {base}, as pairs."
+        f"{' x '.join(map(str, a.shape[1:]))} pixels. Domain b: {REGISTRY[name].changed}. Trained on are "
+        f"{len(a.train):,} images of a and {len(b.train):,} of b, made from different digits, so that nothing trained on is "
+        f"paired; validation ({len(a.validation):,}) and test ({len(a.test):,}) are those of {base}, as pairs."
     )
     return replace(a, other=replace(b, name=f"{name}, domain b", about=about), paired=True, about=about)
 
@@ -109,7 +99,7 @@ def truths(dataset: Dataset) -> Images:
     if dataset.name == "facades":
         b = dataset.other.train.x
         return b[np.argsort(permutation(len(b)))]
-    transform, _ = TRANSFORMATIONS[dataset.name.split("-")[1]]
+    transform = TRANSFORMATIONS[dataset.name.split("-")[1]]
     return transform(dataset.train.x[:, :1], 2 * np.arange(len(dataset.train)))
 
 
@@ -121,12 +111,7 @@ def look(place: Path) -> Collection | None:
 
 def facades(root: Path | None, size: int | None) -> Dataset:
     """Photographs of house fronts (a) and label maps (b), from pictures that hold both, side by side."""
-    if (found := here("facades", root, look)) is None:
-        raise UserError(
-            f"the files of facades are missing (not in {root or places('facades', None)[0]}); download and unpack "
-            f"them from {MIRROR}, put the pictures, each a photograph and its labels side by side, into one folder DIR and "
-            f"give `root=DIR`."
-        )
+    found = find(REGISTRY["facades"], root, look, download=False)
     side = size or SIZE
     names = found.names
     if len(names) < 10:
@@ -150,13 +135,8 @@ def facades(root: Path | None, size: int | None) -> Dataset:
     arrays = remember("facades", found.sources(), {"size": side}, decode)
     train, validation = (len(names) * sum(TENTHS[: i + 1]) // 10 for i in range(2))
     a, b = Split(arrays["a"]), Split(arrays["b"])
-    about = (
-        f"Domain a: {len(names)} photographs of house fronts. Domain b: maps of their parts (walls, windows, doors ...), one "
-        f"colour a kind; {side} x {side} pixels. Train / validation / test by number: {train} / {validation - train} / "
-        f"{len(names) - validation}; validation and test are pairs. For lack of photographs both domains "
-        f"are trained on the same {train} houses, but "
-        f"the two are shuffled and drawn independently, so that no pair is ever seen as one."
-    )
+    counts = f"{train} / {validation - train} / {len(names) - validation}"
+    about = REGISTRY["facades"].page.format(count=len(names), side=side, sizes=counts, train=train)
     shared: dict[str, Any] = {"about": about, "encoded": found.fingerprint(names)}
     shuffled = b[:train][permutation(train)]
     other = Dataset("facades, domain b", shuffled, b[train:validation], b[validation:], **shared)

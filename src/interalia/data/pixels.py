@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from interalia.data import REGISTRY
 from interalia.data.dataset import Dataset, Split
 from interalia.errors import UserError
 
@@ -28,8 +29,5 @@ def load(name: str, root: Path | None = None, size: int | None = None, seed: int
     y = np.arange(4, dtype=np.int64)
     x = (255 * np.eye(4)).astype(np.uint8).reshape(4, 1, 2, 2)
     train = Split(np.tile(x, (COPIES, 1, 1, 1)), np.tile(y, COPIES))
-    about = (
-        f"Four images of 2x2 pixels, of which one is set; {COPIES} copies of each to train on, and each once for validation "
-        f"and for test: there is nothing to generalise to."
-    )
+    about = REGISTRY[name].page.format(copies=COPIES)
     return Dataset(name, train, Split(x, y), Split(x, y), classes=tuple("0123"), about=about)

@@ -47,16 +47,15 @@ def hold_out(rows: Rows, *sizes: int) -> tuple[Rows, ...]:
     return tuple(np.sort(part) for part in (order[cuts[-1] :], *held))
 
 
-def tenths(count: int, what: str, where: object) -> tuple[Rows, Rows, Rows]:
+def tenths(count: int, what: str, where: object) -> dict[str, Rows]:
     """80 / 10 / 10 hundredths of `count` rows by a fixed permutation, at least one row each.
 
     Raises:
         UserError: there are fewer than 3 rows.
 
     Example:
-        >>> train, validation, test = tenths(100, "images", "faces")
-        >>> len(train), len(validation), len(test)
-        (80, 10, 10)
+        >>> {part: len(rows) for part, rows in tenths(100, "images", "faces").items()}
+        {'train': 80, 'validation': 10, 'test': 10}
     """
     if count < 3:
         raise UserError(
@@ -64,8 +63,7 @@ def tenths(count: int, what: str, where: object) -> tuple[Rows, Rows, Rows]:
             f"(some hundreds to learn anything); add more."
         )
     held = max(1, round(count / 10))
-    train, validation, test = hold_out(np.arange(count), held, held)
-    return train, validation, test
+    return dict(zip(("train", "validation", "test"), hold_out(np.arange(count), held, held), strict=True))
 
 
 def fill(rows: dict[str, Rows], what: str, where: object) -> dict[str, Rows]:

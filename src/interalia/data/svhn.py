@@ -7,29 +7,21 @@ References:
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
 from interalia.data.dataset import Dataset
-from interalia.data.downloads import find
-from interalia.data.images import Labelled, decoded, fitted
-from interalia.data.splits import sizes
+from interalia.data.downloads import Files, published
+from interalia.data.images import Labelled
 from interalia.errors import UserError
 
-MIRRORS = ("http://ufldl.stanford.edu/housenumbers/",)
-# Extra is fetched first: a download that breaks off must not leave the smaller set, which is a data set of its own.
-MD5 = {
-    "extra_32x32.mat": "a93ce644f1a588dc4d68dda5feec44a7",
-    "train_32x32.mat": "e26dedcc434d2e4c54c9b2d4a06d8373",
-    "test_32x32.mat": "eb5a983be6a315427106f1b164d9cef3",
-}
-VALIDATION = 10_000
 
-
-def look(place: Path) -> dict[str, Path] | None:
+def look(place: Path) -> Files | None:
     """The files in `place`; train and test are needed, extra may be absent."""
-    files = {name.split("_")[0]: place / name for name in MD5 if (place / name).is_file()}
+    paths = {part: place / f"{part}_32x32.mat" for part in ("extra", "train", "test")}
+    files = {part: path for part, path in paths.items() if path.is_file()}
     return files if {"train", "test"} <= files.keys() else None
 
 
@@ -38,20 +30,18 @@ def load(name: str, root: Path | None = None, size: int | None = None, seed: int
 
     Without `extra`, the other images of `train` are trained on.
     """
-    files = find(name, root, look, ("SVHN",), MD5, MIRRORS, download)
+    return published(name, root, size, download, look, read, words)
 
-    parts = decoded(name, list(files.values()), size, lambda: ((part, read_mat(path)) for part, path in files.items()))
-    whole = parts["train"]
-    cut = len(whole) - min(VALIDATION, len(whole) // 6)
-    train, how = whole[:cut], "the official extra set is absent, so train is the official training set"
-    if "extra" in parts:
-        train, how = parts["extra"], "train is the official extra set"
-    splits = train, whole[cut:], parts["test"]
-    about = (
-        f"SVHN, cropped house-number digits{fitted(size)}. Train / validation / test: {sizes(splits)}; {how}, validation the "
-        f"end of the official training set, test the official test set."
-    )
-    return Dataset(name, *splits, classes=tuple("0123456789"), about=about)
+
+def read(files: Files) -> Iterator[tuple[str, Labelled]]:
+    return ((part, read_mat(path)) for part, path in files.items())
+
+
+def words(files: Files) -> str:
+    """Which part is trained on."""
+    if "extra" in files:
+        return "train is the official extra set"
+    return "the official extra set is absent, so train is the official training set"
 
 
 def read_mat(path: Path) -> Labelled:

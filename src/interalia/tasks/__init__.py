@@ -14,24 +14,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from interalia.contexts import device_of, quietly
-    from interalia.tasks.calling import (
-        BATCH,
-        Level,
-        check_conditional,
-        check_images,
-        labels,
-        place,
-        places,
-        told,
-    )
-    from interalia.tasks.classes import classify
+    from interalia.tasks.calling import BATCH, check_conditional, check_images, labels, place, places, told
     from interalia.tasks.codes import answers, directions, manifold, recognise, traverse
     from interalia.tasks.completion import complete, hole, project
-    from interalia.tasks.domains import translate
     from interalia.tasks.editing import direction, edit, edits, shift
     from interalia.tasks.inference import (
         between,
         by_label,
+        classify,
         decode,
         encode,
         features,
@@ -40,35 +30,23 @@ if TYPE_CHECKING:
         latents,
         neighbours,
         reconstruct,
+        translate,
     )
-
-_HOMES = {  # imported at their first use: the command line describes the verbs without torch
-    "interalia.contexts": ["device_of", "quietly"],
-    "interalia.tasks.calling": [
-        "BATCH", "Level", "check_conditional", "check_images", "labels", "place", "places", "told",
-    ],
-    "interalia.tasks.classes": ["classify"],
-    "interalia.tasks.codes": ["answers", "directions", "manifold", "recognise", "traverse"],
-    "interalia.tasks.completion": ["complete", "hole", "project"],
-    "interalia.tasks.domains": ["translate"],
-    "interalia.tasks.editing": ["direction", "edit", "edits", "shift"],
-    "interalia.tasks.inference": [
-        "between", "by_label", "decode", "encode", "features", "generate", "interpolate", "latents", "neighbours",
-        "reconstruct",
-    ],
-}  # fmt: skip
+    from interalia.tasks.shown import Level
 
 __all__ = [
-    "BATCH", "Level", "answers", "between", "by_label", "check_conditional", "check_images",
-    "classify", "complete", "decode", "device_of", "direction", "directions",
-    "edit", "edits", "encode", "features", "generate", "hole", "interpolate", "labels", "latents", "manifold",
-    "neighbours", "place", "places", "project", "quietly", "recognise", "reconstruct", "shift", "told", "translate",
-    "traverse",
+    "BATCH", "Level", "answers", "between", "by_label", "check_conditional", "check_images", "classify", "complete",
+    "decode", "device_of", "direction", "directions", "edit", "edits", "encode", "features", "generate", "hole",
+    "interpolate", "labels", "latents", "manifold", "neighbours", "place", "places", "project", "quietly", "recognise",
+    "reconstruct", "shift", "told", "translate", "traverse",
 ]  # fmt: skip
+
+# imported at their first use: the command line describes the verbs without torch
+_HOMES = ("calling", "codes", "completion", "editing", "inference")
 
 
 def __getattr__(name: str) -> Any:
-    for home, names in _HOMES.items():
-        if name in names:
-            return getattr(importlib.import_module(home), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    homes = (importlib.import_module(f"{__name__}.{home}") for home in _HOMES)
+    return next(vars(home)[name] for home in homes if name in vars(home))

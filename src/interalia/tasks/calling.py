@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
 from interalia.conditionals import Conditional
+from interalia.contexts import device_of, quietly
 from interalia.data.store import condition
 from interalia.errors import UserError, unknown
+from interalia.games import Game
 from interalia.games.capabilities import Generates, HasLevels, Infers, require, who
-
-if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
-
-    from interalia.games import Game
+from interalia.tasks.shown import Level
 
 BATCH = 250
 LABELS, NOISE = 1, 2  # streams of random numbers beside the one of z
-Level = Literal["upper", "lower"]  # of latents, where there are two
 
 
 def in_batches(function: Callable[..., Tensor], *inputs: Tensor, device: torch.device) -> Tensor:
@@ -29,6 +26,12 @@ def in_batches(function: Callable[..., Tensor], *inputs: Tensor, device: torch.d
     rows = zip(*(part.split(BATCH) for part in inputs), strict=True)
     with torch.no_grad():
         return torch.cat([function(*(part.to(device) for part in parts)).float().cpu() for parts in rows])
+
+
+def answered(game: Game, function: Callable[..., Tensor], *inputs: Tensor, seed: int = 0) -> Tensor:
+    """`function` of `inputs` in evaluation mode, its random numbers from `seed` alone; see `in_batches`."""
+    with quietly(game, seed):
+        return in_batches(function, *inputs, device=device_of(game))
 
 
 def apart(seed: int, stream: int) -> int:
@@ -110,22 +113,17 @@ def labels(game: Game, count: int, seed: int = 0, label: int | str | None = None
     Raises:
         UserError: a label asked of a game that is told none, or one that there is not.
     """
+    if label is not None and (game.data.attributes or not game.data.condition):
+        why = "not told any labels, so it cannot generate by label; leave the label out, or train a game with `labels=True`"
+        if game.data.attributes:
+            why = "told attributes and no labels; leave the label out, or give attributes (`y`)"
+        raise UserError(f"this {type(game).__name__} was {why}.")
+    if not game.data.condition:
+        return ()
     generator = torch.Generator().manual_seed(apart(seed, LABELS))
     if game.data.attributes:
-        if label is not None:
-            raise UserError(
-                f"this {type(game).__name__} was told attributes and no labels; leave the label out, or give attributes "
-                f"(`y`)."
-            )
         drawn = torch.rand(count, game.data.condition, generator=generator)
         return ((drawn < torch.tensor(list(game.data.attributes.values()))).float(),)
-    if not game.data.condition:
-        if label is not None:
-            raise UserError(
-                f"this {type(game).__name__} was not told any labels, so it cannot generate by label; leave the label out, "
-                f"or train a game with `labels=True`."
-            )
-        return ()
     if isinstance(label, str):
         label = place(game.data.names, label)
     if label is not None and (not isinstance(label, int) or not 0 <= label < game.data.condition):
@@ -133,11 +131,8 @@ def labels(game: Game, count: int, seed: int = 0, label: int | str | None = None
             f"the label is {label}, and it is to be a label's name, or its place as a whole number from 0 to "
             f"{game.data.condition - 1}."
         )
-    drawn = (
-        torch.randint(game.data.condition, (count,), generator=generator)
-        if label is None
-        else torch.full((count,), label)
-    )
+    drawn = torch.randint(game.data.condition, (count,), generator=generator)
+    drawn = drawn if label is None else drawn.fill_(label)
     return (nn.functional.one_hot(drawn, game.data.condition).float(),)
 
 
@@ -167,16 +162,12 @@ def told(game: Game, y: ArrayLike | None, count: int) -> tuple[Tensor, ...]:
     fractions = y.ndim == 1 and y.is_floating_point() and bool((y != y.round()).any())
     if y.is_complex() or fractions or not bool(y.isfinite().all()):
         raise UserError(f"the {kind} hold numbers that none can be (NaN, infinity or a fraction); give whole ones.")
-    if (
-        y.ndim == 1
-        and not game.data.attributes
-        and len(y)
-        and not 0 <= int(y.min()) <= int(y.max()) < game.data.condition
-    ):
+    are_labels = y.ndim == 1 and not game.data.attributes
+    if are_labels and len(y) and not 0 <= int(y.min()) <= int(y.max()) < game.data.condition:
         raise UserError(
             f"the labels go from {int(y.min())} to {int(y.max())}, and this game's are 0 to {game.data.condition - 1}."
         )
-    found = condition(y, game.data.condition) if y.ndim == 1 and not game.data.attributes else y.float()
+    found = condition(y, game.data.condition) if are_labels else y.float()
     if tuple(found.shape) != (count, game.data.condition):
         raise UserError(
             f"the {kind} have the shape {tuple(y.shape)}, and for {count} images of this game they have the shape "

@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
 from torch import Tensor
 
 from interalia.conditionals import Codes, StandardNormal, Uniform
-from interalia.contexts import device_of, quietly
-from interalia.errors import UserError
+from interalia.errors import UserError, at_least_one
+from interalia.games import Game
 from interalia.games.capabilities import Generates, HasCodes, require
-from interalia.tasks.calling import check_images, in_batches, labels
+from interalia.tasks.calling import answered, check_images, labels
 from interalia.tasks.inference import decode, latents
-
-if TYPE_CHECKING:
-    from interalia.games import Game
 
 
 def answers(game: Game, x: Tensor) -> Tensor:
     """What the critic answers for the codes of x, the parameters of Q(c | x), shape (n, answers)."""
     coded = require(game, HasCodes, "recognise")
     check_images(game, x)
-    with quietly(game):
-        return in_batches(coded.answers, x, device=device_of(game))
+    return answered(game, coded.answers, x)
 
 
 def recognise(game: Game, x: Tensor) -> Tensor:
@@ -122,8 +116,7 @@ def manifold(game: Game, side: int = 20, seed: int = 0) -> Tensor:
             f"a grid of even probability is drawn for a normal or a uniform prior, and this game's is a "
             f"{type(prior).__name__}; use traverse."
         )
-    if side < 1:
-        raise UserError(f"`side` is {side}, and it must be at least 1.")
+    at_least_one(side=side)
     share = (torch.arange(side) + 0.5) / side
     axis = torch.special.ndtri(share) if isinstance(prior, StandardNormal) else 2 * share - 1
     z = torch.stack(torch.meshgrid(axis, axis.flip(0), indexing="xy"), dim=-1).flatten(0, 1)

@@ -4,21 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
-from interalia.contexts import device_of, quietly
+from interalia.contexts import device_of, frozen, quietly
 from interalia.errors import UserError
+from interalia.games import Game
 from interalia.games.capabilities import Generates, Infers, require
 from interalia.tasks.calling import BATCH, check_images, told
 from interalia.tasks.inference import decode, encode, latents
-
-if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
-
-    from interalia.games import Game
 
 STARTS = 64  # draws of the prior, of which the nearest begins where there is no encoder
 
@@ -87,23 +83,16 @@ def descend(game: Game, known: Tensor, steps: int, rate: float, seed: int, x: Te
     """`project` for one batch."""
     device, decoder = device_of(game), require(game, Generates, "project").decoder
     x, known, z, y = x.to(device), known.to(device), z.detach().clone().to(device), tuple(c.to(device) for c in y)
-    grad = {parameter: parameter.requires_grad for parameter in game.parameters()}
-    with quietly(game, seed), torch.enable_grad():
-        for parameter in grad:
-            parameter.requires_grad_(False)
-        try:
-            z.requires_grad_()
-            adam = torch.optim.Adam([z], lr=rate)
-            falling = torch.optim.lr_scheduler.CosineAnnealingLR(adam, max(steps, 1))
-            for _ in range(steps):
-                adam.zero_grad()
-                lost = (known * (x - decoder(z, *y).mean)).square().sum()  # a sum: no image's step depends on another's
-                lost.backward()
-                adam.step()
-                falling.step()
-        finally:
-            for parameter, wanted in grad.items():
-                parameter.requires_grad_(wanted)
+    with quietly(game, seed), frozen(game), torch.enable_grad():
+        z.requires_grad_()
+        adam = torch.optim.Adam([z], lr=rate)
+        falling = torch.optim.lr_scheduler.CosineAnnealingLR(adam, max(steps, 1))
+        for _ in range(steps):
+            adam.zero_grad()
+            lost = (known * (x - decoder(z, *y).mean)).square().sum()  # a sum: no image's step depends on another's
+            lost.backward()
+            adam.step()
+            falling.step()
     return z.detach().float().cpu()
 
 

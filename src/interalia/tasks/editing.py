@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor
 
 from interalia.errors import UserError
+from interalia.games import Game
 from interalia.tasks.calling import check_conditional, told
 from interalia.tasks.inference import decode, encode
-
-if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
-
-    from interalia.games import Game
 
 
 def edit(game: Game, x: Tensor, y: Tensor, wanted: Tensor, seed: int = 0) -> Tensor:

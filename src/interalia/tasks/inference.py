@@ -1,29 +1,18 @@
-"""Generate, encode, reconstruct, interpolate: what a decoder and an encoder are for."""
+"""Generate, encode, reconstruct, interpolate, translate, classify: what a game's networks are for."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
-from interalia.contexts import device_of, quietly
-from interalia.errors import UserError
-from interalia.games.capabilities import Generates, HasLevels, Infers, Simulates, require
-from interalia.tasks.calling import (
-    BATCH,
-    NOISE,
-    Level,
-    apart,
-    check_images,
-    in_batches,
-    labels,
-    level_of,
-    told,
-)
-
-if TYPE_CHECKING:
-    from interalia.games import Game
+from interalia.contexts import quietly
+from interalia.errors import UserError, check_choice
+from interalia.games import Game
+from interalia.games.capabilities import Classifies, Generates, HasLevels, Infers, Simulates, Translates, require
+from interalia.tasks.calling import BATCH, NOISE, answered, apart, check_images, labels, level_of, told
+from interalia.tasks.shown import How, Level, Walk
 
 
 def latents(game: Game, count: int, seed: int = 0) -> Tensor:
@@ -40,7 +29,7 @@ def decode(
     label: int | str | None = None,
     y: Tensor | None = None,
     level: Level = "upper",
-    how: Literal["mean", "sample"] = "mean",
+    how: How = "mean",
 ) -> Tensor:
     """The mean of p(x | z), or one draw from it, shape (n, *shape); of a conditional game p(x | z, y), y or else as by
     `labels`.
@@ -68,19 +57,12 @@ def decode(
     c = labels(game, len(z), seed, label) if y is None else told(game, y, len(z))
     # a game with a likelihood knows the noise around its mean
     draw = game.simulate if level == "upper" and isinstance(game, Simulates) else lambda *c: decoder(*c).sample()
-    with quietly(game, apart(seed, NOISE)):  # z was drawn from the seed itself
-        if how == "mean":
-            return in_batches(lambda *c: decoder(*c).mean, z, *c, device=device_of(game))
-        return in_batches(draw, z, *c, device=device_of(game))
+    noise = apart(seed, NOISE)  # z was drawn from the seed itself
+    return answered(game, lambda *c: decoder(*c).mean if how == "mean" else draw(*c), z, *c, seed=noise)
 
 
 def generate(
-    game: Game,
-    count: int,
-    seed: int = 0,
-    label: int | str | None = None,
-    y: Tensor | None = None,
-    how: Literal["mean", "sample"] = "mean",
+    game: Game, count: int, seed: int = 0, label: int | str | None = None, y: Tensor | None = None, how: How = "mean"
 ) -> Tensor:
     """`count` samples: z ~ p(z), and the mean of p(x | z) or a draw from it, see `decode`; of a conditional game with one
     label, with y, or with labels as by `labels`.
@@ -94,18 +76,13 @@ def generate(
     return decode(game, latents(game, count, seed), seed, label, y, how=how)
 
 
-def by_label(game: Game, each: int, seed: int = 0, how: Literal["mean", "sample"] = "mean") -> Tensor:
+def by_label(game: Game, each: int, seed: int = 0, how: How = "mean") -> Tensor:
     """`each` samples of every label, label by label, the same latents for each label; `how` as in `decode`."""
     return torch.cat([generate(game, each, seed, label, how=how) for label in range(game.data.condition)])
 
 
 def encode(
-    game: Game,
-    x: Tensor,
-    seed: int = 0,
-    how: Literal["mean", "sample"] = "mean",
-    y: Tensor | None = None,
-    level: Level = "upper",
+    game: Game, x: Tensor, seed: int = 0, how: How = "mean", y: Tensor | None = None, level: Level = "upper"
 ) -> Tensor:
     """z^ = the mean of q(z | x), or one draw from it, shape (n, latent); of a conditional game q(z | x, y), see `told`.
 
@@ -116,20 +93,15 @@ def encode(
     """
     encoder = level_of(game, level, encoder=True)
     check_images(game, x)
-    c = (x, *told(game, y, len(x)))
-    with quietly(game, seed):
-        if how == "mean":
-            return in_batches(lambda *part: encoder(*part).mean, *c, device=device_of(game))
-        return in_batches(lambda *part: encoder(*part).sample(), *c, device=device_of(game))
+    c = told(game, y, len(x))
+    return answered(game, lambda *c: encoder(*c).mean if how == "mean" else encoder(*c).sample(), x, *c, seed=seed)
 
 
 def features(game: Game, x: Tensor, seed: int = 0, y: Tensor | None = None) -> Tensor:
     """The encoder's last hidden layer, flattened, shape (n, features): the representation that probes read."""
     encoder = require(game, Infers, "features").encoder
     check_images(game, x)
-    c = (x, *told(game, y, len(x)))
-    with quietly(game, seed):
-        return in_batches(lambda *part: encoder.hidden(*part).flatten(1), *c, device=device_of(game))
+    return answered(game, lambda *c: encoder.hidden(*c).flatten(1), x, *told(game, y, len(x)), seed=seed)
 
 
 def reconstruct(game: Game, x: Tensor, seed: int = 0, y: Tensor | None = None, level: Level = "upper") -> Tensor:
@@ -147,7 +119,7 @@ def interpolate(
     a: Tensor,
     b: Tensor,
     steps: int = 9,
-    how: Literal["linear", "spherical"] = "linear",
+    how: Walk = "linear",
     seed: int = 0,
     y: tuple[Tensor, Tensor] | None = None,
     level: Level = "upper",
@@ -209,7 +181,7 @@ def neighbours(
     return torch.cat(rows)
 
 
-def between(a: Tensor, b: Tensor, t: float, how: Literal["linear", "spherical"] = "linear") -> Tensor:
+def between(a: Tensor, b: Tensor, t: float, how: Walk = "linear") -> Tensor:
     """The point at `t` in [0, 1] between latents a and b, shape (n, latent).
 
     linear: (1 - t) a + t b. spherical: sin((1 - t) w) / sin w a + sin(t w) / sin w b, w the angle between a and b,
@@ -223,12 +195,47 @@ def between(a: Tensor, b: Tensor, t: float, how: Literal["linear", "spherical"] 
         >>> between(a, b, 0.5), between(a, b, 0.5, "spherical")
         (tensor([[0.5000, 0.5000]]), tensor([[0.7071, 0.7071]]))
     """
+    check_choice("how", how, ["linear", "spherical"])
     linear = (1 - t) * a + t * b
     if how == "linear":
         return linear
-    if how != "spherical":
-        raise UserError(f"`how` is {how!r}; it is 'linear' or 'spherical'.")
     w = torch.acos(nn.functional.cosine_similarity(a, b, dim=1).clamp(-1, 1))[:, None]
     sine = w.sin()
     arc = ((1 - t) * w).sin() / sine * a + (t * w).sin() / sine * b
     return torch.where(sine > 1e-4, arc, linear)  # nearly parallel latents: the arc is the chord
+
+
+def translate(game: Game, x: Tensor, to: Literal["a", "b"] = "b") -> Tensor:
+    """Images of one domain as the game's map makes them those of domain `to`, shape (n, *shape).
+
+    Raises:
+        UserError: the game has no two domains, there is no such domain, or x has the wrong shape.
+
+    Example:
+        >>> import interalia
+        >>> game = interalia.build(interalia.Run(game="cyclegan"), shape=(1, 8, 8), other=(1, 8, 8))
+        >>> translate(game, torch.zeros(3, 1, 8, 8), to="a").shape
+        torch.Size([3, 1, 8, 8])
+    """
+    maps = require(game, Translates, "translate")
+    if to not in ("a", "b"):
+        raise UserError(f"`to` is {to!r}; the domains are 'a', of the data, and 'b', of the target.")
+    check_images(game, x)
+    return answered(game, maps.to_b if to == "b" else maps.to_a, x)
+
+
+def classify(game: Game, x: Tensor, seed: int = 0) -> Tensor:
+    """The probability of each label, shape (n, labels).
+
+    Raises:
+        UserError: the game was shown no labels to read, or x has the wrong shape.
+
+    Example:
+        >>> import interalia
+        >>> game = interalia.build(interalia.Run(game="semi-ali"))
+        >>> classify(game, torch.zeros(3, 1, 8, 8)).shape
+        torch.Size([3, 10])
+    """
+    reads = require(game, Classifies, "classify")
+    check_images(game, x)
+    return answered(game, reads.classify, x, seed=seed)

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from interalia import tasks
-from interalia.errors import UserError
-from interalia.tasks.shown import Figure, Kind, Shown
+from interalia.errors import UserError, at_least_one
+from interalia.tasks.shown import Figure, How, Kind, Level, Shown, Walk
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -40,12 +40,6 @@ def shown(
 def one_by_one(images: Tensor) -> dict[str, Figure]:
     """Each image as a picture of its own, named by its number."""
     return {f"{i:06d}": Figure("single", {"image": image}) for i, image in enumerate(images)}
-
-
-def at_least_one(**counts: int) -> None:
-    for name, value in counts.items():
-        if value < 1:
-            raise UserError(f"`{name}` is {value}, and it must be at least 1.")
 
 
 def generate(
@@ -79,19 +73,14 @@ def generate(
     at_least_one(count=number)
     if label is not None and y is not None:
         raise UserError("`label` and `y` say the same thing twice; leave one of them out.")
-    how: Literal["mean", "sample"] = "sample" if sample else "mean"
+    how: How = "sample" if sample else "mean"
     rows = bool(game.data.condition) and not game.data.attributes and count is None and label is None and y is None
     x = tasks.by_label(game, 10, seed, how) if rows else tasks.generate(game, number, seed, label, y, how)
     return shown(f"{len(x)} samples", {"x": x}, "grid", one_by_one(x), images=x, columns=10 if rows else None)
 
 
 def encode(
-    game: Game,
-    x: Tensor,
-    y: Tensor | None = None,
-    names: Sequence[str] = (),
-    sample: bool = False,
-    seed: int = 0,
+    game: Game, x: Tensor, y: Tensor | None = None, names: Sequence[str] = (), sample: bool = False, seed: int = 0
 ) -> Shown:
     """Infer latents: z, shape (n, latent), the encoder's last hidden layer, and the files' names.
 
@@ -111,7 +100,7 @@ def reconstruct(
     game: Game,
     x: Tensor,
     y: Tensor | None = None,
-    level: Literal["upper", "lower"] = "upper",
+    level: Level = "upper",
     project: int = 0,
     rate: float = 0.05,
     seed: int = 0,
@@ -142,8 +131,8 @@ def interpolate(
     x: Tensor,
     y: Tensor | None = None,
     steps: int = 9,
-    how: Literal["linear", "spherical"] = "linear",
-    level: Literal["upper", "lower"] = "upper",
+    how: Walk = "linear",
+    level: Level = "upper",
     seed: int = 0,
 ) -> Shown:
     """Walk from one image's latent to another's, with the originals at both ends.
