@@ -49,9 +49,11 @@ class Outcome:
     losses: Mapping[str, Tensor]
     scores: Mapping[str, Tensor] = field(default_factory=dict)
 
-    def put(self, player: str, loss: Tensor) -> Outcome:
-        """The same with another loss of one player."""
-        return Outcome({**self.losses, player: loss}, self.scores)
+    def plus(self, other: Outcome, weight: float = 1.0) -> Outcome:
+        """Each player's loss and `weight` times its loss in the other, and the scores of both."""
+        added = {player: weight * loss for player, loss in other.losses.items()}
+        both = {player: loss + added.pop(player) if player in added else loss for player, loss in self.losses.items()}
+        return Outcome({**both, **added}, {**self.scores, **other.scores})
 
 
 class Game(nn.Module, abc.ABC):
@@ -66,6 +68,8 @@ class Game(nn.Module, abc.ABC):
     penalty: Penalty | None = None
     noise: Disturbance | None = None
     together: bool = True  # whether the critic sees the joints in one pass
+
+    name = ""  # as a run calls it; of a game of the library
 
     # for the report, see `facts`
     title = ""  # in words; a game without one goes by its name
@@ -189,9 +193,9 @@ class Game(nn.Module, abc.ABC):
         sizes = [len(joint[0]) for joint in joints]
         return scores.split([size * len(scores) // sum(sizes) for size in sizes])
 
-    def charge(self, p: Sequence[Tensor], q: Sequence[Tensor]) -> Tensor | float:
-        """The penalty on the critic, or nothing."""
-        return 0.0 if self.penalty is None else self.penalty(self.get_submodule("critic"), p, q)
+    def charge(self, p: Sequence[Tensor], q: Sequence[Tensor], critic: str = "critic") -> Tensor | float:
+        """The penalty on the critic of that name, or nothing."""
+        return 0.0 if self.penalty is None else self.penalty(self.get_submodule(critic), p, q)
 
     def parameters_of(self, player: str) -> list[nn.Parameter]:
         """The parameters that `player` moves.
@@ -232,13 +236,20 @@ class TwoPlayers(Game):
     the other player: divergence.generator_loss(s(p), s(q))
     """
 
-    critic: nn.Module
     divergence: Divergence
     compares: ClassVar[tuple[str, str]] = ("q", "p")  # the names of the joints, in the order of the divergence
 
     def losses(self, joints: Joints) -> Outcome:
-        first, second = (joints[name] for name in self.compares)
-        scores = self.score(self.critic, first, second)
-        critic = self.divergence.critic_loss(*scores) + self.charge(first, second)
-        losses = {"critic": critic, next(iter(self.players)): self.divergence.generator_loss(*scores)}
-        return Outcome(losses, dict(zip(self.compares, scores, strict=True)))
+        return self.contest(joints, *self.compares)
+
+    def contest(self, joints: Joints, first: str, second: str, critic: str = "critic") -> Outcome:
+        """What the critic of that name costs both players by its scores on two joints."""
+        scores = self.score(self.get_submodule(critic), joints[first], joints[second])
+        return self.charged(joints, dict(zip((first, second), scores, strict=True)), critic)
+
+    def charged(self, joints: Joints, scores: Mapping[str, Tensor], critic: str = "critic") -> Outcome:
+        """What scores of a critic on two joints, by the joints' names, cost both players."""
+        first, second = (joints[name] for name in scores)
+        of_critic = self.divergence.critic_loss(*scores.values()) + self.charge(first, second, critic)
+        of_other = self.divergence.generator_loss(*scores.values())
+        return Outcome({"critic": of_critic, next(iter(self.players)): of_other}, scores)

@@ -51,6 +51,7 @@ class GAN(TwoPlayers):
     players = {"generator": ["decoder"], "critic": ["critic"]}
     feeds: ClassVar[type[Data]] = Labeled
     compares = ("data", "model")
+    name = "gan"
     title = "GAN (a generative adversarial network)"
     teaches = (
         "Two networks learn against each other: a generator that makes data from {latent} drawn at random, and a "

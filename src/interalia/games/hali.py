@@ -52,6 +52,7 @@ class HALI(ALI):
     """
 
     feeds = Data
+    name = "hali"
     title = "HALI (hierarchical adversarially learned inference)"
     teaches = (
         PAIRS
@@ -97,4 +98,4 @@ class HALI(ALI):
         if not self.cycle:
             return outcome
         x_hat, x = joints["cycle"]
-        return outcome.put("generator", outcome.losses["generator"] + self.cycle * (x_hat - x).square().mean())
+        return outcome.plus(Outcome({"generator": (x_hat - x).square().mean()}), self.cycle)

@@ -60,6 +60,7 @@ class VAEGAN(Autoencoding):
     """
 
     players = {"encoder": ["encoder"], "decoder": ["decoder"], "critic": ["critic"]}
+    name = "vae-gan"
     title = "VAE/GAN (a variational autoencoder with a GAN's critic)"
     teaches = (
         "A variational autoencoder with {latent} and a GAN learn together: the decoder is also the generator, and"

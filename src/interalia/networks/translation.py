@@ -144,11 +144,7 @@ def patch_critic(shape: tuple[int, ...], width: int, layers: int) -> Patches:
     for layer in range(1, layers + 1):
         outputs = width * min(2**layer, 8)
         stride = 2 if layer < layers else 1
-        parts += [
-            nn.Conv2d(maps, outputs, 4, stride, 1, bias=False),
-            InstanceNorm(),
-            nn.LeakyReLU(0.2, inplace=True),
-        ]
+        parts += [nn.Conv2d(maps, outputs, 4, stride, 1, bias=False), InstanceNorm(), nn.LeakyReLU(0.2, inplace=True)]
         maps = outputs
     parts.append(nn.Conv2d(maps, 1, 4, 1, 1))
     return Patches(nn.Sequential(*parts))
