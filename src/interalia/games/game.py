@@ -6,7 +6,7 @@ import abc
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, dataclass_transform
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import torch
 from torch import Tensor, nn
@@ -18,23 +18,13 @@ from interalia.adversarial.penalties import Penalty
 from interalia.contexts import full
 from interalia.errors import UserError
 from interalia.games.feeds import Data
-from interalia.networks.layers import Packed
+from interalia.networks.layers import Fielded, Packed
+from interalia.networks.layers import part as part
 from interalia.spaces import DataSpec
 
 if TYPE_CHECKING:
     from interalia.conditionals import Conditional
     from interalia.games.needs import Needs, Setup
-
-T = TypeVar("T")
-
-
-@dataclass_transform(eq_default=False, field_specifiers=(field,))
-def part(kind: type[T]) -> type[T]:
-    """A class whose annotated fields are its constructor's arguments, each stored under its own name.
-
-    A subclass adds fields to those that it inherits. What is checked or made of them is in `__post_init__`.
-    """
-    return dataclass(eq=False, repr=False)(kind)
 
 
 @dataclass(frozen=True)
@@ -56,7 +46,7 @@ class Outcome:
         return Outcome({**both, **added}, {**self.scores, **other.scores})
 
 
-class Game(nn.Module, abc.ABC):
+class Game(Fielded, abc.ABC):
     """A vector field on the parameters of its players: it samples joints and charges losses.
 
     It knows no optimiser, device, precision or step counter.
@@ -76,11 +66,6 @@ class Game(nn.Module, abc.ABC):
     teaches = ""  # what it does, for people who meet it for the first time; {latent} stands for z
     judged = ""  # what its critic's scores are on, where that does not follow from its needs
     reading = ""  # how its losses and scores are read, where they are not as those of an adversarial game
-
-    def __new__(cls, *args: Any, **settings: Any) -> Self:
-        self = super().__new__(cls)
-        nn.Module.__init__(self)  # before the first network is stored
-        return self
 
     @classmethod
     def titled(cls, encoder: type[Conditional] | None) -> str:
@@ -111,9 +96,9 @@ class Game(nn.Module, abc.ABC):
 
     def at(self, step: int, steps: int) -> None:
         """Tells the parts whose strength depends on it where in training the game is."""
-        for part in (self.penalty, self.noise):
-            if part is not None:
-                part.at(step, steps)
+        for strength in (self.penalty, self.noise):
+            if strength is not None:
+                strength.at(step, steps)
 
     @property
     def fixed(self) -> list[str]:
