@@ -9,13 +9,11 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from interalia.adversarial.joints import Joints
 from interalia.conditionals import Codes, Gaussian, Prior, log_of
 from interalia.errors import UserError
 from interalia.games.ali import DISTANCES, Autoencoding
 from interalia.games.feeds import PartlyLabeled
-from interalia.games.game import Outcome, part
-from interalia.games.needs import Needs, Setup
+from interalia.games.game import Joints, Needs, Outcome, Setup, part
 
 
 @part

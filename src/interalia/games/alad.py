@@ -7,11 +7,9 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from interalia.adversarial.joints import Joints
 from interalia.games.ali import PAIRS
 from interalia.games.alice import AdversarialALICE
-from interalia.games.game import Outcome, part
-from interalia.games.needs import Needs, Setup
+from interalia.games.game import Joints, Needs, Outcome, Setup, part
 
 
 @part

@@ -8,14 +8,11 @@ from typing import Any, ClassVar
 from torch import Tensor, nn
 from torch.nn.functional import l1_loss, mse_loss
 
-from interalia.adversarial.disturbances import Disturbance
-from interalia.adversarial.divergences import GAN, Divergence
-from interalia.adversarial.joints import Joints
-from interalia.adversarial.penalties import Penalty
+from interalia.adversarial.divergences import GAN
 from interalia.conditionals import Conditional, Dirac, Prior
-from interalia.games.feeds import Data, Labeled
-from interalia.games.game import TwoPlayers, part
-from interalia.games.needs import Given, Needs, Setup
+from interalia.games.feeds import Labeled
+from interalia.games.game import Data, Disturbance, Divergence, Joints, Needs, Penalty, Setup, TwoPlayers, part
+from interalia.games.needs import Given
 
 # of a round trip from its start
 DISTANCES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"mse": mse_loss, "l1": l1_loss}

@@ -8,11 +8,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from interalia.adversarial.joints import Joints
 from interalia.games.ali import ALI, DISTANCES, PAIRS
-from interalia.games.feeds import Data
-from interalia.games.game import Outcome, part
-from interalia.games.needs import Needs, Setup
+from interalia.games.game import Data, Joints, Needs, Outcome, Setup, part
 
 
 @part

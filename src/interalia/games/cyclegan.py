@@ -9,16 +9,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import l1_loss
 
-from interalia.adversarial.disturbances import Disturbance
-from interalia.adversarial.divergences import Divergence, LeastSquares
-from interalia.adversarial.joints import Joints
-from interalia.adversarial.penalties import Penalty
+from interalia.adversarial.divergences import LeastSquares
 from interalia.adversarial.pools import Pool
 from interalia.contexts import full
 from interalia.errors import UserError, check_range
 from interalia.games.feeds import Domains
-from interalia.games.game import Game, Outcome, part
-from interalia.games.needs import Needs, Setup
+from interalia.games.game import Disturbance, Divergence, Game, Joints, Needs, Outcome, Penalty, Setup, part
 from interalia.networks import Map
 
 

@@ -1,4 +1,7 @@
-"""A game: named players, the joints that they sample, and what each of them is charged."""
+"""A game: named players, the joints that they sample, and what each of them is charged.
+
+What most games are written with is imported from here.
+"""
 
 from __future__ import annotations
 
@@ -6,25 +9,25 @@ import abc
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor, nn
 
-from interalia.adversarial.disturbances import Disturbance
-from interalia.adversarial.divergences import Divergence, auc
-from interalia.adversarial.joints import Joints
-from interalia.adversarial.penalties import Penalty
+from interalia.adversarial.disturbances import Disturbance as Disturbance
+from interalia.adversarial.divergences import Divergence as Divergence
+from interalia.adversarial.divergences import auc
+from interalia.adversarial.joints import Joints as Joints
+from interalia.adversarial.penalties import Penalty as Penalty
+from interalia.conditionals import Conditional
 from interalia.contexts import full
 from interalia.errors import UserError
-from interalia.games.feeds import Data
+from interalia.games.feeds import Data as Data
+from interalia.games.needs import Needs as Needs
+from interalia.games.needs import Setup as Setup
 from interalia.networks.layers import Fielded, Packed
 from interalia.networks.layers import part as part
 from interalia.spaces import DataSpec
-
-if TYPE_CHECKING:
-    from interalia.conditionals import Conditional
-    from interalia.games.needs import Needs, Setup
 
 
 @dataclass(frozen=True)

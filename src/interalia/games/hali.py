@@ -7,14 +7,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from interalia.adversarial.joints import Joints
 from interalia.conditionals import Chain, Gaussian
 from interalia.errors import UserError
 from interalia.games.ali import ALI, PAIRS
-from interalia.games.feeds import Data
-from interalia.games.game import Outcome, part
+from interalia.games.game import Data, Joints, Needs, Outcome, Setup, part
 from interalia.games.needs import Chain as ChainNeed
-from interalia.games.needs import Encoder, Needs, Setup
+from interalia.games.needs import Encoder
 from interalia.spaces import Space
 
 

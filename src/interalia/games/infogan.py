@@ -7,14 +7,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from interalia.adversarial.joints import Joints
 from interalia.conditionals import Codes, Conditional, Prior
 from interalia.contexts import quietly
 from interalia.errors import UserError, check_range
-from interalia.games.feeds import Data
-from interalia.games.game import Outcome, part
+from interalia.games.game import Data, Joints, Needs, Outcome, Setup, part
 from interalia.games.gan import GAN
-from interalia.games.needs import Needs, Setup
 from interalia.networks.layers import Recogniser
 
 

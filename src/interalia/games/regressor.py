@@ -9,14 +9,12 @@ from typing import Any, Literal
 from torch import Tensor
 from torch.nn.functional import mse_loss
 
-from interalia.adversarial.joints import Joints
 from interalia.conditionals import Conditional, Dirac, Gaussian, Prior, Squashed, Uniform, log_bernoulli, odds_of
 from interalia.errors import UserError
 from interalia.games.ali import DISTANCES, TRAINED
-from interalia.games.feeds import Data
-from interalia.games.game import Game, Outcome, part
+from interalia.games.game import Data, Game, Joints, Needs, Outcome, Setup, part
 from interalia.games.gan import GAN
-from interalia.games.needs import Given, Needs, Setup
+from interalia.games.needs import Given
 
 Distance = Literal["auto", "mse", "l1", "cross-entropy"]
 

@@ -8,13 +8,11 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy, kl_div
 
-from interalia.adversarial.joints import Joints
 from interalia.contexts import full
 from interalia.errors import UserError, check_range
 from interalia.games.ali import ALI, PAIRS
 from interalia.games.feeds import PartlyLabeled
-from interalia.games.game import Outcome, part
-from interalia.games.needs import Needs, Setup
+from interalia.games.game import Joints, Needs, Outcome, Setup, part
 
 SMALL = 0.1  # the norm of the first change of x, at which the gradient is looked at
 

@@ -8,11 +8,9 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from interalia.adversarial.joints import Joints
 from interalia.conditionals import Conditional, Gaussian, Prior, StandardNormal, Uniform, drawn, log_bernoulli, log_odds
 from interalia.errors import UserError, check_range
-from interalia.games.game import Game, Outcome, part
-from interalia.games.needs import Needs, Setup
+from interalia.games.game import Game, Joints, Needs, Outcome, Setup, part
 
 Observed = Literal["gaussian", "bernoulli"]
 BOUND = (

@@ -8,13 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from interalia.adversarial.joints import Joints
 from interalia.conditionals import Gaussian, StandardNormal
 from interalia.contexts import full
 from interalia.errors import UserError
 from interalia.games.ali import Autoencoding
-from interalia.games.game import Outcome, part
-from interalia.games.needs import Needs, Setup
+from interalia.games.game import Joints, Needs, Outcome, Setup, part
 from interalia.networks.layers import Joint
 
 
