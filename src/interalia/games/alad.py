@@ -72,4 +72,5 @@ class ALAD(AdversarialALICE):
         return {**joints, "same_z": (z, z), "cycle_z": (z, z_back)}
 
     def losses(self, joints: Joints) -> Outcome:
-        return super().losses(joints).plus(self.contest(joints, "same_z", "cycle_z", "latent_critic"), self.weight)
+        outcome, again = super().losses(joints), self.contest(joints, "same_z", "cycle_z", "latent_critic")
+        return outcome.plus(self.weight, again.scores, **again.losses)

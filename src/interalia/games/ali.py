@@ -145,9 +145,3 @@ class PostHocALI(ALI):
     @classmethod
     def needs(cls, s: Setup, **settings: Any) -> Needs:
         return {**super().needs(s, **settings), "decoder": Given(s.decode(s.z, s.x))}
-
-    def sample(self, *batch: Tensor) -> Joints:
-        (x,) = batch
-        z = self.prior.sample((len(x),))  # z ~ p(z)
-        z_hat = self.encoder(x).rsample()  # z^ ~ q(z | x)
-        return {"q": (x, z_hat), "p": (self.decoder(z).sample(), z)}  # x~ ~ p(x | z), which nobody moves

@@ -69,7 +69,7 @@ class ALICE(ALI):
         outcome = super().losses(joints)
         for key, weight in (("cycle", self.cycle), ("cycle_z", self.cycle_z)):
             if key in joints:
-                outcome = outcome.plus(Outcome({"generator": DISTANCES[self.distance](*joints[key])}), weight)
+                outcome = outcome.plus(weight, generator=DISTANCES[self.distance](*joints[key]))
         return outcome
 
 
@@ -118,7 +118,8 @@ class AdversarialALICE(ALI):
         return {**joints, "same": (x, x), "cycle": (x, x_hat)}
 
     def losses(self, joints: Joints) -> Outcome:
-        return super().losses(joints).plus(self.contest(joints, "same", "cycle", "cycle_critic"), self.weight)
+        outcome, again = super().losses(joints), self.contest(joints, "same", "cycle", "cycle_critic")
+        return outcome.plus(self.weight, again.scores, **again.losses)
 
 
 def round_trip(game: ALI, x: Tensor, *y: Tensor) -> tuple[Joints, Tensor]:

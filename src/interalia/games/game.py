@@ -42,11 +42,11 @@ class Outcome:
     losses: Mapping[str, Tensor]
     scores: Mapping[str, Tensor] = field(default_factory=dict)
 
-    def plus(self, other: Outcome, weight: float = 1.0) -> Outcome:
-        """Each player's loss and `weight` times its loss in the other, and the scores of both."""
-        added = {player: weight * loss for player, loss in other.losses.items()}
-        both = {player: loss + added.pop(player) if player in added else loss for player, loss in self.losses.items()}
-        return Outcome({**both, **added}, {**self.scores, **other.scores})
+    def plus(self, weight: float, scores: Mapping[str, Tensor] = {}, **losses: Tensor) -> Outcome:
+        """The same with `weight` times these losses, by their players, added to those that there are, and more scores."""
+        added = {player: weight * loss for player, loss in losses.items()}
+        both = {player: self.losses[player] + loss if player in self.losses else loss for player, loss in added.items()}
+        return Outcome({**self.losses, **both}, {**self.scores, **scores})
 
 
 class Game(Fielded, abc.ABC):

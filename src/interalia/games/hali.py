@@ -93,7 +93,7 @@ class HALI(ALI):
 
     def losses(self, joints: Joints) -> Outcome:
         outcome = super().losses(joints)
-        if not self.cycle:
-            return outcome
-        x_hat, x = joints["cycle"]
-        return outcome.plus(Outcome({"generator": (x_hat - x).square().mean()}), self.cycle)
+        if self.cycle:
+            x_hat, x = joints["cycle"]
+            outcome = outcome.plus(self.cycle, generator=(x_hat - x).square().mean())
+        return outcome

@@ -101,7 +101,7 @@ class InfoGAN(GAN):
         data, model = self.score(self.answer, joints["data"], joints["model"])
         information = self.information(model[:, 1:], *joints["code"])
         outcome = self.charged(joints, {"data": data[:, 0], "model": model[:, 0]})
-        return outcome.plus(Outcome({"critic": information, "generator": information}), -1.0)
+        return outcome.plus(-1.0, critic=information, generator=information)
 
     def answers(self, x: Tensor) -> Tensor:
         """The parameters of Q(c | x), shape (n, answers)."""

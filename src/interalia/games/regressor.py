@@ -133,7 +133,7 @@ class JointLatentRegressor(GAN):
     def losses(self, joints: Joints) -> Outcome:
         outcome = super().losses(joints)
         lost = missed(self.encoder, self.distance, *joints["latent"])
-        return outcome.plus(Outcome({"generator": lost}), self.weight).plus(Outcome({"regressor": lost}))
+        return outcome.plus(self.weight, generator=lost).plus(1.0, regressor=lost)
 
 
 def check_distance(distance: Distance, prior: Prior, encoder: Conditional) -> None:

@@ -93,14 +93,13 @@ class SemiALI(ALI):
         *labelled, y = joints["labelled"]
         logits_q, logits_p, logits_l = self.score(self.critic.logits, joints["q"], joints["p"], labelled)  # type: ignore[arg-type]
         outcome = self.charged(joints, {"q": logits_q.logsumexp(dim=1), "p": logits_p.logsumexp(dim=1)})
-        outcome = outcome.plus(Outcome({"critic": cross_entropy(logits_l, y)}), self.label_weight)
+        outcome = outcome.plus(self.label_weight, critic=cross_entropy(logits_l, y))
         if self.vat and self.training and torch.is_grad_enabled():
-            outcome = outcome.plus(
-                Outcome({"critic": self.smoothness(joints["q"][0], joints["q"][1], logits_q)}), self.vat
-            )
+            x, z_hat = joints["q"]
+            outcome = outcome.plus(self.vat, critic=self.smoothness(x, z_hat, logits_q))
         if self.cycle:
             x_hat, x = joints["cycle"]
-            outcome = outcome.plus(Outcome({"generator": (x_hat - x).square().mean()}), self.cycle)
+            outcome = outcome.plus(self.cycle, generator=(x_hat - x).square().mean())
         return outcome
 
     def smoothness(self, x: Tensor, z_hat: Tensor, logits: Tensor) -> Tensor:

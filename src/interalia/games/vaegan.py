@@ -96,20 +96,17 @@ class VAEGAN(Autoencoding):
         return {"data": (x,), "reconstruction": (x_hat,), "model": (x_tilde,), "posterior": (mu, sigma)}
 
     def losses(self, joints: Joints) -> Outcome:
-        (x,), (x_hat,), (x_tilde,) = joints["data"], joints["reconstruction"], joints["model"]
+        names = ("data", "reconstruction", "model")
+        scores = dict(zip(names, self.score(self.critic, *(joints[name] for name in names)), strict=True))
+        data, *fakes = scores.values()
+        critic = self.mean(self.divergence.critic_loss, data, fakes) + self.charge(joints["data"], joints["model"])
         mu, sigma = joints["posterior"]
-        data, reconstruction, model = self.score(self.critic, (x,), (x_hat,), (x_tilde,))
-        fakes = (reconstruction, model)
-        critic = self.mean(self.divergence.critic_loss, data, fakes) + self.charge((x,), (x_tilde,))
-        of_x_hat, of_x = self.features(x_hat, x)
+        of_x_hat, of_x = self.features(*joints["reconstruction"], *joints["data"])
         lost = (of_x_hat - of_x).square().sum(1).mean() / 2  # -log N(f(x); f(x^), I), up to a constant
         kl = (mu.square() + sigma.square() - 1) / 2 - sigma.log()  # KL(q(z | x) || N(0, I)) of each dimension
         encoder = kl.sum(1).mean() + self.feature * lost
         decoder = self.gamma * lost + self.mean(self.divergence.generator_loss, data, fakes)
-        return Outcome(
-            {"encoder": encoder, "decoder": decoder, "critic": critic},
-            {"data": data, "reconstruction": reconstruction, "model": model},
-        )
+        return Outcome({"encoder": encoder, "decoder": decoder, "critic": critic}, scores)
 
     def pairs(self, outcome: Outcome) -> list[tuple[Tensor, Tensor]]:
         scores = outcome.scores
