@@ -37,8 +37,8 @@ def part(kind: type[T]) -> type[T]:
     """
     made = dataclass(eq=False, repr=False)(kind)
     for one in fields(made):  # type: ignore[arg-type]
-        if one.name in vars(made):
-            delattr(made, one.name)  # a default of the class would hide the network that torch keeps elsewhere
+        if vars(made).get(one.name, one) is None:
+            delattr(made, one.name)  # else None, found on the class, would hide the network that torch keeps elsewhere
     return made
 
 

@@ -32,8 +32,7 @@ class Perceptrons(Family):
     unary: bool = False
 
     def encoder(self, net: Map) -> nn.Module:
-        body = hidden(net.size, self.width, 2, norm=True)
-        return Stack(body, head(self.width, net.output), before=(net.size,))
+        return Stack(hidden(net.size, self.width, 2, norm=True), head(self.width, net.output), before=(net.size,))
 
     def decoder(self, net: Map) -> nn.Module:
         last = head(self.width, net.output)
@@ -139,8 +138,7 @@ class ALICEToy(Points):
     width: int = 256
 
     def encoder(self, net: Map) -> nn.Module:
-        made = MLP(net.size, net.output.size, self.width, 2, leak=0.0)
-        return Stack(made.body, nn.Sequential(made.head, *onto(net.output)))
+        return Stack(hidden(net.size, self.width, 2, norm=False, leak=0.0), head(self.width, net.output))
 
     def decoder(self, net: Map) -> nn.Module:
         return MLP(net.size, net.output.size, self.width, 2, leak=0.0)
