@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from interalia.networks.family import DEMANDS, Family, onto
+from interalia.networks.family import DEMANDS, Family, head, onto
 from interalia.networks.layers import Beside, Joint, Recogniser, Stack, unit, up
 from interalia.networks.mlp import MLP, hidden
 from interalia.networks.needs import Critic, Map
@@ -80,12 +80,12 @@ class Auto(Family):
 
     def encoder(self, net: Map) -> nn.Module:
         plan = Plan(net.inputs[0].shape, self.width)
-        head = nn.Sequential(nn.Linear(self.wide, net.output.size), *onto(net.output))
+        last = head(self.wide, net.output)
         seen = nn.Sequential(down(plan.maps, norm=True), nn.Flatten())
         body = hidden(plan.flat + net.beside, self.wide, 1, norm=True)
         if not net.beside:
-            return Stack(nn.Sequential(*seen, body), head)
-        return Stack(body, head, x=seen, joined=net.inputs[0].shape if net.noise else ())
+            return Stack(nn.Sequential(*seen, body), last)
+        return Stack(body, last, x=seen, joined=net.inputs[0].shape if net.noise else ())
 
     def decoder(self, net: Map) -> nn.Module:
         plan = Plan(net.output.shape, self.width)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.functional import elu
 
 from interalia.contexts import full
-from interalia.networks.family import Family, onto
+from interalia.networks.family import Family, head, onto
 from interalia.networks.layers import Stack, unit, up
 from interalia.networks.mlp import hidden
 from interalia.networks.needs import Critic, Map
@@ -175,16 +175,16 @@ class AVB(Family):
     def encoder(self, net: Map) -> nn.Module:
         x, flatten = net.inputs[0], [] if net.noise else [nn.Flatten()]
         width = self.maps[-1] * math.prod(places(x.shape)[-1]) if self.convolves(x) else self.width
-        head = nn.Sequential(nn.Linear(width, net.output.size), *onto(net.output))
+        last = head(width, net.output)
         if self.convolves(x):
-            return Stack(Noisy(x.shape, net.noise, self.maps, STRIDES), head)
-        return Stack(nn.Sequential(*flatten, elus(net.size, self.width)), head)
+            return Stack(Noisy(x.shape, net.noise, self.maps, STRIDES), last)
+        return Stack(nn.Sequential(*flatten, elus(net.size, self.width)), last)
 
     def decoder(self, net: Map) -> nn.Module:
         x = net.output
         if not self.convolves(x):
-            head = nn.Sequential(nn.Linear(self.width, x.size), *onto(x))
-            return Stack(elus(net.size, self.width), head, after=x.shape)
+            last = head(self.width, x)
+            return Stack(elus(net.size, self.width), last, after=x.shape)
         ups: list[nn.Module] = []
         sides, maps = places(x.shape), [x.shape[0], *self.maps]
         for level in range(LEVELS - 1, -1, -1):
