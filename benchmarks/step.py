@@ -130,7 +130,7 @@ def networks(recipe: str) -> tuple[nn.ModuleList, nn.ModuleList]:
     generator, critic = nn.ModuleList([encoder, decoder]), nn.ModuleList([critic_x, critic_z, critic_joint])
     for module in [*generator.modules(), *critic.modules()]:
         if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
-            nn.init.normal_(module.weight, 0, table.std)
+            nn.init.normal_(module.weight, 0, conv.Tabled.std)
     return generator, critic
 
 

@@ -63,7 +63,7 @@ from interalia.games.capabilities import (
 from interalia.games.cyclegan import distance
 from interalia.games.feeds import Data, Domains, Labeled, PartlyLabeled
 from interalia.games.needs import Given, critics, declared
-from interalia.games.variational import Variational
+from interalia.games.vae import Variational
 from interalia.networks.layers import Joint, Packed, Recogniser
 from interalia.spaces import DataSpec
 
@@ -924,9 +924,9 @@ def test_what_a_regressor_misses_is_read_off_a_mean_or_a_draw() -> None:
 
     z = rows([0.5, -0.5, 0.2], [1.0, -1.0, 0.3])
     wide = Gaussian(By(lambda x: torch.cat([z + 0.1, torch.ones_like(z)], dim=1)))
-    assert missed(wide, z, z, "mse").item() == pytest.approx(0.01)
-    assert missed(wide, z, z, "l1").item() == pytest.approx(0.1)
+    assert missed(wide, "mse", z, z).item() == pytest.approx(0.01)
+    assert missed(wide, "l1", z, z).item() == pytest.approx(0.1)
     noisy = Implicit(By(lambda c: c[:, :3] + c[:, 3:]), 3)
     torch.manual_seed(0)
-    first = missed(noisy, z, z, "auto").item()
-    assert first != missed(noisy, z, z, "auto").item()
+    first = missed(noisy, "auto", z, z).item()
+    assert first != missed(noisy, "auto", z, z).item()

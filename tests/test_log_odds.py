@@ -17,7 +17,7 @@ from interalia.conditionals import Conditional, Dirac, Gaussian, Uniform, log_od
 from interalia.conditionals.priors import Codes, StandardNormal
 from interalia.errors import UserError
 from interalia.games import AVB, VAE, LatentRegressor, SemiAAE
-from interalia.games.variational import Variational
+from interalia.games.vae import Variational
 from interalia.metrics.likelihood import annealing
 from interalia.networks.layers import Categories, HalfTanh, Joint, Sigmoid
 from interalia.networks.mlp import MLP

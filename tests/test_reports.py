@@ -19,9 +19,9 @@ from PIL import Image
 from interalia import reports
 from interalia.errors import UserError
 from interalia.games import ALI, AVB, VAE, Game
-from interalia.games.facts import facts
+from interalia.games.capabilities import facts
 from interalia.games.game import part
-from interalia.games.variational import Variational
+from interalia.games.vae import Variational
 from interalia.reports import plots
 from interalia.reports.rendering import PROGRESS
 from interalia.reports.tables import likelihood_markdown

@@ -24,7 +24,7 @@ from safetensors.torch import load_file, save_file
 from interalia import tasks
 from interalia.disk import writing
 from interalia.errors import UserError
-from interalia.games.facts import facts
+from interalia.games.capabilities import facts
 from interalia.runs import Run, abouts, from_toml, loading
 from interalia.runs.folder import ABOUT_GAME, Folder, header
 from interalia.runs.recipes import ali_digits

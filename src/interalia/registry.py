@@ -444,6 +444,12 @@ def make(text: str, catalogue: Mapping[str, Callable[..., T]], kind: str, *args:
         raise SettingError(str(error), {*settings_of(member), *getattr(error, "settings", ())}) from error
 
 
+def named(module: Mapping[str, Any], base: type[T]) -> dict[str, type[T]]:
+    """The classes derived from `base` among the names of a module, in their order, by what each calls itself: its `name`."""
+    classes = [value for value in module.values() if inspect.isclass(value) and issubclass(value, base)]
+    return {vars(kind)["name"]: kind for kind in classes if vars(kind).get("name")}
+
+
 def settings_of(member: Callable[..., Any]) -> dict[str, Any]:
     """A member's settings and their types: what has a default and a plain type is the user's to set; what has another
     (shapes, networks, penalties) is given by the program.

@@ -1,51 +1,30 @@
-"""The games: one paper, one file, its class or classes."""
+"""The games: one paper, one file, its class or classes.
+
+A game of the library is a member by its line here, and has its `name` beside its title.
+"""
 
 from __future__ import annotations
 
-from interalia.games.aae import AAE, SemiAAE
-from interalia.games.alad import ALAD
-from interalia.games.ali import ALI
-from interalia.games.alice import ALICE, AdversarialALICE
-from interalia.games.avb import AVB
-from interalia.games.cyclegan import CycleGAN
-from interalia.games.game import Game, Outcome
-from interalia.games.gan import GAN
-from interalia.games.hali import HALI
-from interalia.games.infogan import InfoGAN
-from interalia.games.posthoc import PostHocALI
-from interalia.games.regressor import JointLatentRegressor, LatentRegressor
-from interalia.games.semiali import SemiALI
-from interalia.games.vae import VAE
-from interalia.games.vaegan import VAEGAN
-from interalia.registry import Registry
-from interalia.spaces import DataSpec
+from interalia.games.game import Game as Game
+from interalia.games.game import Outcome as Outcome
+from interalia.registry import Registry, named
+from interalia.spaces import DataSpec as DataSpec
 
-REGISTRY: Registry[type[Game]] = Registry(
-    "games",
-    {
-        "ali": ALI,
-        "alice": ALICE,
-        "alice-adversarial": AdversarialALICE,
-        "alad": ALAD,
-        "hali": HALI,
-        "semi-ali": SemiALI,
-        "posthoc-ali": PostHocALI,
-        "latent-regressor": LatentRegressor,
-        "joint-latent-regressor": JointLatentRegressor,
-        "aae": AAE,
-        "semi-aae": SemiAAE,
-        "vae": VAE,
-        "avb": AVB,
-        "vae-gan": VAEGAN,
-        "gan": GAN,
-        "infogan": InfoGAN,
-        "cyclegan": CycleGAN,
-    },
-    base=Game,
-)
+# isort: off
+# in the order in which they are listed
+from interalia.games.ali import ALI as ALI
+from interalia.games.alice import ALICE as ALICE, AdversarialALICE as AdversarialALICE
+from interalia.games.alad import ALAD as ALAD
+from interalia.games.hali import HALI as HALI
+from interalia.games.semiali import SemiALI as SemiALI
+from interalia.games.ali import PostHocALI as PostHocALI
+from interalia.games.regressor import LatentRegressor as LatentRegressor, JointLatentRegressor as JointLatentRegressor
+from interalia.games.aae import AAE as AAE, SemiAAE as SemiAAE
+from interalia.games.vae import VAE as VAE
+from interalia.games.avb import AVB as AVB
+from interalia.games.vaegan import VAEGAN as VAEGAN
+from interalia.games.gan import GAN as GAN
+from interalia.games.infogan import InfoGAN as InfoGAN
+from interalia.games.cyclegan import CycleGAN as CycleGAN
 
-__all__ = [
-    "AAE", "ALAD", "ALI", "ALICE", "AVB", "GAN", "HALI", "REGISTRY", "VAE", "VAEGAN", "AdversarialALICE",
-    "CycleGAN", "DataSpec", "Game", "InfoGAN", "JointLatentRegressor", "LatentRegressor", "Outcome", "PostHocALI",
-    "SemiAAE", "SemiALI",
-]  # fmt: skip
+REGISTRY: Registry[type[Game]] = Registry("games", named(globals(), Game), base=Game)

@@ -7,15 +7,13 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy, l1_loss, mse_loss
+from torch.nn.functional import cross_entropy
 
-from interalia.adversarial.joints import Joints
 from interalia.conditionals import Codes, Gaussian, Prior, log_of
 from interalia.errors import UserError
-from interalia.games.ali import Autoencoding
+from interalia.games.ali import DISTANCES, Autoencoding
 from interalia.games.feeds import PartlyLabeled
-from interalia.games.game import Outcome, part
-from interalia.games.needs import Needs, Setup
+from interalia.games.game import Joints, Needs, Outcome, Setup, part
 
 
 @part
@@ -54,6 +52,7 @@ class AAE(Autoencoding):
 
     players = {"autoencoder": ["encoder", "decoder"], "critic": ["critic"]}
     compares = ("prior", "posterior")
+    name = "aae"
     title = "AAE (an adversarial autoencoder)"
     teaches = (
         "An autoencoder learns to give back what it is shown, by way of {latent}, while a critic tries to tell "
@@ -78,9 +77,9 @@ class AAE(Autoencoding):
 
     def losses(self, joints: Joints) -> Outcome:
         outcome = super().losses(joints)
-        x_hat, x = joints["cycle"]
-        lost = mse_loss(x_hat, x) if self.distance == "mse" else l1_loss(x_hat, x)
-        return outcome.put("autoencoder", self.weight * lost + self.adversarial * outcome.losses["autoencoder"])
+        lost = self.weight * DISTANCES[self.distance](*joints["cycle"])
+        loss = lost + self.adversarial * outcome.losses["autoencoder"]
+        return Outcome({**outcome.losses, "autoencoder": loss}, outcome.scores)
 
 
 @part
@@ -106,6 +105,7 @@ class SemiAAE(AAE):
     """
 
     feeds = PartlyLabeled
+    name = "semi-aae"
     title = "a semi-supervised AAE (an adversarial autoencoder that is shown some labels)"
     teaches = (
         "An autoencoder learns to give back what it is shown, by way of {latent}: a style and a class, for which "
@@ -152,7 +152,7 @@ class SemiAAE(AAE):
         outcome = super().losses(joints)
         z_l, y = joints["labelled"]
         read = log_of(z_l[:, self.prior.where(0)])  # log of the softmax
-        return outcome.put("autoencoder", outcome.losses["autoencoder"] + self.label_weight * cross_entropy(read, y))
+        return outcome.plus(self.label_weight, autoencoder=cross_entropy(read, y))
 
     def classify(self, x: Tensor) -> Tensor:
         """The probability of each label, shape (n, labels)."""

@@ -7,20 +7,17 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from interalia.adversarial.joints import Joints
-from interalia.games.ali import ALI, PAIRS
-from interalia.games.alice import both_decoded
-from interalia.games.feeds import Data
-from interalia.games.game import Outcome, part
-from interalia.games.needs import Needs, Setup
+from interalia.games.ali import PAIRS
+from interalia.games.alice import AdversarialALICE
+from interalia.games.game import Joints, Needs, Outcome, Setup, part
 
 
 @part
-class ALAD(ALI):
+class ALAD(AdversarialALICE):
     """ALI whose round trips, from x and from z, are each judged by a critic of their own:
 
-        critic:     ALI's on s(x, z^) against s(x~, z), and the same losses on t(x, x) against t(x, x^)
-                    and on u(z, z) against u(z, z^^)
+        critic:     ALI's on s(x, z^) against s(x~, z), and weight * (the same losses on t(x, x) against t(x, x^)
+                    and on u(z, z) against u(z, z^^))
         generator:  the generator's of the same three
 
     with x^ drawn from p(x | z^), z^ from q(z | x), and z^^ from q(z | x~). The three critics are networks of one player. What
@@ -36,6 +33,7 @@ class ALAD(ALI):
         encoder, decoder, critic, prior, divergence, penalty, noise, together: as in ALI; the penalty is on all critics.
         cycle_critic: t, maps (x, x') to a score, shape (n,).
         latent_critic: u, maps (z, z') to a score, shape (n,).
+        weight: of what t and u cost; 1 in the paper.
 
     Example:
         >>> import torch
@@ -49,7 +47,7 @@ class ALAD(ALI):
     """
 
     players = {"generator": ["encoder", "decoder"], "critic": ["critic", "cycle_critic", "latent_critic"]}
-    feeds = Data
+    name = "alad"
     title = "ALAD (adversarially learned anomaly detection)"
     teaches = (
         PAIRS
@@ -61,31 +59,18 @@ class ALAD(ALI):
         "themselves and beside their round trips,"
     )
 
-    cycle_critic: nn.Module = field(kw_only=True)
     latent_critic: nn.Module = field(kw_only=True)
 
     @classmethod
     def needs(cls, s: Setup, **settings: Any) -> Needs:
-        return {**super().needs(s, **settings), "cycle_critic": s.judge(s.x, s.x), "latent_critic": s.judge(s.z, s.z)}
+        return {**super().needs(s, **settings), "latent_critic": s.judge(s.z, s.z)}
 
     def sample(self, *batch: Tensor) -> Joints:
-        (x,) = batch
-        z = self.prior.sample((len(x),))  # z ~ p(z)
-        z_hat = self.encoder(x).rsample()  # z^ ~ q(z | x)
-        x_tilde, x_hat = both_decoded(self.decoder, z, z_hat)  # x~ ~ p(x | z), x^ ~ p(x | z^)
+        joints = super().sample(*batch)
+        x_tilde, z = joints["p"]
         z_back = self.encoder(x_tilde).rsample()  # z^^ ~ q(z | x~)
-        of_x, of_z = {"same": (x, x), "cycle": (x, x_hat)}, {"same_z": (z, z), "cycle_z": (z, z_back)}
-        return {"q": (x, z_hat), "p": (x_tilde, z), **of_x, **of_z}
+        return {**joints, "same_z": (z, z), "cycle_z": (z, z_back)}
 
     def losses(self, joints: Joints) -> Outcome:
-        critics = {"q p": self.critic, "same cycle": self.cycle_critic, "same_z cycle_z": self.latent_critic}
-        critic = generator = joints["q"][0].new_zeros(())
-        scores: dict[str, Tensor] = {}
-        for names, judge in critics.items():
-            true, made = names.split()
-            scores[true], scores[made] = self.score(judge, joints[true], joints[made])
-            critic = critic + self.divergence.critic_loss(scores[true], scores[made])
-            generator = generator + self.divergence.generator_loss(scores[true], scores[made])
-            if self.penalty is not None:
-                critic = critic + self.penalty(judge, joints[true], joints[made])
-        return Outcome({"critic": critic, "generator": generator}, scores)
+        outcome, again = super().losses(joints), self.contest(joints, "same_z", "cycle_z", "latent_critic")
+        return outcome.plus(self.weight, again.scores, **again.losses)

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 from torch import Tensor, nn
+from torch.nn.functional import l1_loss, mse_loss
 
-from interalia.adversarial.disturbances import Disturbance
-from interalia.adversarial.divergences import GAN, Divergence
-from interalia.adversarial.joints import Joints
-from interalia.adversarial.penalties import Penalty
+from interalia.adversarial.divergences import GAN
 from interalia.conditionals import Conditional, Dirac, Prior
-from interalia.games.feeds import Data, Labeled
-from interalia.games.game import TwoPlayers, part
-from interalia.games.needs import Needs, Setup
+from interalia.games.feeds import Labeled
+from interalia.games.game import Data, Disturbance, Divergence, Joints, Needs, Penalty, Setup, TwoPlayers, part
+from interalia.games.needs import Given
 
+# of a round trip from its start
+DISTANCES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"mse": mse_loss, "l1": l1_loss}
 PAIRS = (
     "Three networks learn together: an encoder that infers {latent} from data, a decoder that makes data from z, "
     "and a critic that tries to tell the pairs (data, inferred z) from the pairs (made data, random z). "
@@ -82,6 +83,7 @@ class ALI(Autoencoding):
 
     players = {"generator": ["encoder", "decoder"], "critic": ["critic"]}
     feeds: ClassVar[type[Data]] = Labeled
+    name = "ali"
     title = "ALI (adversarially learned inference)"
     teaches = PAIRS + "Nothing asks for good reconstructions: they come about as far as the critic can no longer tell."
 
@@ -100,3 +102,46 @@ class ALI(Autoencoding):
         z_hat = self.encoder(x, *y).rsample()  # z^ ~ q(z | x, y)
         x_tilde = self.decoder(z, *y).rsample()  # x~ ~ p(x | z, y)
         return {"q": (x, z_hat, *y), "p": (x_tilde, z, *y)}
+
+
+@part
+class PostHocALI(ALI):
+    """ALI's game played by the encoder alone, for a generator that is already trained and stays as it is.
+
+        critic:   as in ALI
+        encoder:  ALI's generator loss, of which only the part in q(z | x) depends on it
+
+    Its encoder sees data, unlike a LatentRegressor's, and is asked that q(x, z) look like p(x, z) as G made it.
+
+    References:
+        Adversarially Learned Inference, Vincent Dumoulin and others, 2017, https://arxiv.org/abs/1606.00704 (section 4.4,
+        "learned inference after the fact")
+
+    Arguments:
+        encoder, critic, prior, divergence, penalty, noise, together: as in ALI.
+        decoder: p(x | z), trained already; its weights and its statistics are not touched.
+
+    Example:
+        >>> import torch
+        >>> from interalia.conditionals import Dirac, Gaussian, StandardNormal
+        >>> from interalia.networks.mlp import MLP, Joint
+        >>> game = PostHocALI(Gaussian(MLP(2, 6)), Dirac(MLP(3, 2)), Joint(MLP(5, 1)), StandardNormal(3))
+        >>> sorted(game(torch.zeros(8, 2)).losses)
+        ['critic', 'encoder']
+    """
+
+    players = {"encoder": ["encoder"], "critic": ["critic"]}
+    feeds = Data
+    name = "posthoc-ali"
+    title = "ALI after the fact (an encoder for a generator trained before)"
+    teaches = (
+        TRAINED + "A critic tries to tell the pairs (data, inferred z) from the pairs (made data, random z), and the "
+        "encoder learns to make them alike."
+    )
+
+    def __post_init__(self) -> None:
+        self.fix()
+
+    @classmethod
+    def needs(cls, s: Setup, **settings: Any) -> Needs:
+        return {**super().needs(s, **settings), "decoder": Given(s.decode(s.z, s.x))}

@@ -1,4 +1,4 @@
-"""ALI with round trips: ALICE (adversarial inference with conditional entropy) and ALAD (anomaly detection)."""
+"""ALI with round trips: ALICE, adversarial inference with conditional entropy, by a distance or by a critic."""
 
 from __future__ import annotations
 
@@ -7,14 +7,9 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import l1_loss, mse_loss
 
-from interalia.adversarial.joints import Joints
-from interalia.conditionals import Conditional
-from interalia.games.ali import ALI, PAIRS
-from interalia.games.feeds import Data
-from interalia.games.game import Outcome, part
-from interalia.games.needs import Needs, Setup
+from interalia.games.ali import ALI, DISTANCES, PAIRS
+from interalia.games.game import Data, Joints, Needs, Outcome, Setup, part
 
 
 @part
@@ -51,6 +46,7 @@ class ALICE(ALI):
         ['p', 'q']
     """
 
+    name = "alice"
     title = "ALICE (adversarially learned inference with conditional entropy)"
     teaches = (
         PAIRS + "Unlike in ALI, encoder and decoder are also charged for what a reconstruction loses, so its "
@@ -62,23 +58,19 @@ class ALICE(ALI):
     distance: Literal["mse", "l1"] = "mse"
 
     def sample(self, *batch: Tensor) -> Joints:
-        x, *y = batch
-        z = self.prior.sample((len(x),))  # z ~ p(z)
-        z_hat = self.encoder(x, *y).rsample()  # z^ ~ q(z | x)
-        x_tilde, x_hat = both_decoded(self.decoder, z, z_hat, *y)  # x~ ~ p(x | z), x^ ~ p(x | z^)
-        joints = {"q": (x, z_hat, *y), "p": (x_tilde, z, *y), "cycle": (x_hat, x)}
+        joints, x_hat = round_trip(self, *batch)
+        joints["cycle"] = (x_hat, batch[0])
         if self.cycle_z:
+            x_tilde, z, *y = joints["p"]
             joints["cycle_z"] = (self.encoder(x_tilde, *y).rsample(), z)
         return joints
 
     def losses(self, joints: Joints) -> Outcome:
-        outcome, distance = super().losses(joints), mse_loss if self.distance == "mse" else l1_loss
-        generator = outcome.losses["generator"]
+        outcome = super().losses(joints)
         for key, weight in (("cycle", self.cycle), ("cycle_z", self.cycle_z)):
             if key in joints:
-                there_and_back, start = joints[key]
-                generator = generator + weight * distance(there_and_back, start)
-        return outcome.put("generator", generator)
+                outcome = outcome.plus(weight, generator=DISTANCES[self.distance](*joints[key]))
+        return outcome
 
 
 @part
@@ -102,6 +94,7 @@ class AdversarialALICE(ALI):
 
     players = {"generator": ["encoder", "decoder"], "critic": ["critic", "cycle_critic"]}
     feeds = Data
+    name = "alice-adversarial"
     title = "ALICE (adversarially learned inference with a critic of round trips)"
     teaches = (
         PAIRS + "A second critic tries to tell an input from its reconstruction, with the input beside it, so that "
@@ -121,24 +114,18 @@ class AdversarialALICE(ALI):
 
     def sample(self, *batch: Tensor) -> Joints:
         (x,) = batch
-        z = self.prior.sample((len(x),))  # z ~ p(z)
-        z_hat = self.encoder(x).rsample()  # z^ ~ q(z | x)
-        x_tilde, x_hat = both_decoded(self.decoder, z, z_hat)  # x~ ~ p(x | z), x^ ~ p(x | z^)
-        return {"q": (x, z_hat), "p": (x_tilde, z), "same": (x, x), "cycle": (x, x_hat)}
+        joints, x_hat = round_trip(self, x)
+        return {**joints, "same": (x, x), "cycle": (x, x_hat)}
 
     def losses(self, joints: Joints) -> Outcome:
-        q, p = self.score(self.critic, joints["q"], joints["p"])
-        same, cycle = self.score(self.cycle_critic, joints["same"], joints["cycle"])
-        critic = self.divergence.critic_loss(q, p) + self.charge(joints["q"], joints["p"])
-        again = self.divergence.critic_loss(same, cycle)
-        if self.penalty is not None:
-            again = again + self.penalty(self.cycle_critic, joints["same"], joints["cycle"])
-        generator = self.divergence.generator_loss(q, p) + self.weight * self.divergence.generator_loss(same, cycle)
-        losses = {"critic": critic + self.weight * again, "generator": generator}
-        return Outcome(losses, {"q": q, "p": p, "same": same, "cycle": cycle})
+        outcome, again = super().losses(joints), self.contest(joints, "same", "cycle", "cycle_critic")
+        return outcome.plus(self.weight, again.scores, **again.losses)
 
 
-def both_decoded(decoder: Conditional, z: Tensor, z_hat: Tensor, *y: Tensor) -> tuple[Tensor, ...]:
-    """x~ ~ p(x | z) and x^ ~ p(x | z^), in one pass, so that a batch norm in the decoder sees both kinds of latents mixed."""
-    x: Tensor = decoder(torch.cat([z, z_hat]), *(part.repeat(2, 1) for part in y)).rsample()
-    return x.chunk(2)
+def round_trip(game: ALI, x: Tensor, *y: Tensor) -> tuple[Joints, Tensor]:
+    """ALI's joints and x^, made in one pass with x~, so that a batch norm in the decoder sees both kinds of latents mixed."""
+    z = game.prior.sample((len(x),))  # z ~ p(z)
+    z_hat = game.encoder(x, *y).rsample()  # z^ ~ q(z | x)
+    both = game.decoder(torch.cat([z, z_hat]), *(part.repeat(2, 1) for part in y)).rsample()
+    x_tilde, x_hat = both.chunk(2)  # x~ ~ p(x | z), x^ ~ p(x | z^)
+    return {"q": (x, z_hat, *y), "p": (x_tilde, z, *y)}, x_hat

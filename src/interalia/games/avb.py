@@ -9,15 +9,12 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
-from interalia.adversarial.divergences import GAN, Divergence
-from interalia.adversarial.joints import Joints
-from interalia.adversarial.penalties import Penalty
+from interalia.adversarial.divergences import GAN
 from interalia.conditionals import Conditional, Prior
 from interalia.contexts import full
 from interalia.errors import UserError
-from interalia.games.game import Outcome, part
-from interalia.games.needs import Needs, Setup
-from interalia.games.variational import BOUND, Observed, Variational
+from interalia.games.game import Divergence, Joints, Needs, Outcome, Penalty, Setup, part
+from interalia.games.vae import BOUND, Observed, Variational
 
 FLOOR = 1e-4  # added to variances that are divided by
 
@@ -74,6 +71,7 @@ class AVB(Variational):
     """
 
     players = {"autoencoder": ["encoder", "decoder", "prior"], "critic": ["critic"]}
+    name = "avb"
     title = "AVB (adversarial variational Bayes)"
     teaches = (
         BOUND + "Both raise a lower bound of log p(x), the log-likelihood of the data in nats. Since q may be of any "

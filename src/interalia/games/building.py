@@ -102,9 +102,8 @@ def check(run: Run, kind: type[Game], data: DataSpec, needs: Needs) -> None:
 def check_given(kind: type[Game], setup: Setup, needs: Needs, given: Mapping[str, Conditional]) -> None:
     """Raises a UserError unless the trained conditionals that the game asks for are given, and fit, and no others."""
     wanted = {name: need for name, need in needs.items() if isinstance(need, Given)}
-    for name in given:
-        if name not in wanted:
-            raise UserError(f"{kind.__name__} takes no trained {name}; leave it out.")
+    for name in given.keys() - wanted.keys():
+        raise UserError(f"{kind.__name__} takes no trained {name}; leave it out.")
     for name, need in wanted.items():
         if name not in given:
             raise UserError(

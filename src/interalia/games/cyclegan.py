@@ -9,16 +9,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import l1_loss
 
-from interalia.adversarial.disturbances import Disturbance
-from interalia.adversarial.divergences import Divergence, LeastSquares
-from interalia.adversarial.joints import Joints
-from interalia.adversarial.penalties import Penalty
+from interalia.adversarial.divergences import LeastSquares
 from interalia.adversarial.pools import Pool
 from interalia.contexts import full
-from interalia.errors import UserError
+from interalia.errors import UserError, check_range
 from interalia.games.feeds import Domains
-from interalia.games.game import Game, Outcome, part
-from interalia.games.needs import Needs, Setup
+from interalia.games.game import Disturbance, Divergence, Game, Joints, Needs, Outcome, Penalty, Setup, part
 from interalia.networks import Map
 
 
@@ -69,6 +65,7 @@ class CycleGAN(Game):
 
     players = {"generator": ["to_b", "to_a"], "critic": ["critic_a", "critic_b"]}
     feeds = Domains
+    name = "cyclegan"
     title = "CycleGAN (translation between two domains without pairs)"
     teaches = (
         "Four networks learn together: a map from images of domain a to images of domain b, a map the other way, "
@@ -93,8 +90,7 @@ class CycleGAN(Game):
 
     def __post_init__(self) -> None:
         for name in ("cycle", "identity", "adversarial"):
-            if not vars(self)[name] >= 0:
-                raise ValueError(f"`{name}` is {vars(self)[name]}, and it must be 0 or more")
+            check_range(vars(self)[name] >= 0, "it must be 0 or more", **{name: vars(self)[name]})
         if not self.cycle + self.adversarial:
             raise ValueError("`cycle` and `adversarial` are both 0, and nothing is left to learn from")
         self.pools = {"a": Pool(self.pool), "b": Pool(self.pool)}
@@ -121,23 +117,21 @@ class CycleGAN(Game):
         return joints
 
     def losses(self, joints: Joints) -> Outcome:
-        generator = joints["a"][0].new_zeros(())
-        critic = joints["a"][0].new_zeros(())
+        generator = critic = joints["a"][0].new_zeros(())
         scores: dict[str, Tensor] = {}
         for domain, judge in (("a", self.critic_a), ("b", self.critic_b)):
             real, fake, pooled = joints[domain], joints[f"fake_{domain}"], joints[f"pooled_{domain}"]
             p, q_pooled = self.score(judge, real, pooled)
             (q,) = self.score(judge, fake)
             critic = critic + self.divergence.critic_loss(p, q_pooled)
-            if self.penalty is not None:
-                critic = critic + self.penalty(judge, real, pooled)
+            critic = critic + self.charge(real, pooled, f"critic_{domain}")
             if self.adversarial:
                 generator = generator + self.adversarial * self.divergence.generator_loss(p, q)
             for name, weight in (("cycled", self.cycle), ("same", self.cycle * self.identity)):
                 if f"{name}_{domain}" in joints:
                     generator = generator + weight * distance(joints[f"{name}_{domain}"][0], real[0])
-            scores |= {domain: p.flatten(1).mean(1) if p.ndim > 1 else p}
-            scores |= {f"fake_{domain}": q.flatten(1).mean(1) if q.ndim > 1 else q}
+            for name, score in ((domain, p), (f"fake_{domain}", q)):
+                scores[name] = score.flatten(1).mean(1) if score.ndim > 1 else score
         return Outcome({"generator": generator, "critic": critic}, scores)
 
     def pooled(self, domain: str, fake: Tensor) -> Tensor:

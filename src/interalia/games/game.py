@@ -1,4 +1,7 @@
-"""A game: named players, the joints that they sample, and what each of them is charged."""
+"""A game: named players, the joints that they sample, and what each of them is charged.
+
+What most games are written with is imported from here.
+"""
 
 from __future__ import annotations
 
@@ -6,35 +9,25 @@ import abc
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, dataclass_transform
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor, nn
 
-from interalia.adversarial.disturbances import Disturbance
-from interalia.adversarial.divergences import Divergence, auc
-from interalia.adversarial.joints import Joints
-from interalia.adversarial.penalties import Penalty
+from interalia.adversarial.disturbances import Disturbance as Disturbance
+from interalia.adversarial.divergences import Divergence as Divergence
+from interalia.adversarial.divergences import auc
+from interalia.adversarial.joints import Joints as Joints
+from interalia.adversarial.penalties import Penalty as Penalty
+from interalia.conditionals import Conditional
 from interalia.contexts import full
 from interalia.errors import UserError
-from interalia.games.feeds import Data
-from interalia.networks.layers import Packed
+from interalia.games.feeds import Data as Data
+from interalia.games.needs import Needs as Needs
+from interalia.games.needs import Setup as Setup
+from interalia.networks.layers import Fielded, Packed
+from interalia.networks.layers import part as part
 from interalia.spaces import DataSpec
-
-if TYPE_CHECKING:
-    from interalia.conditionals import Conditional
-    from interalia.games.needs import Needs, Setup
-
-T = TypeVar("T")
-
-
-@dataclass_transform(eq_default=False, field_specifiers=(field,))
-def part(kind: type[T]) -> type[T]:
-    """A class whose annotated fields are its constructor's arguments, each stored under its own name.
-
-    A subclass adds fields to those that it inherits. What is checked or made of them is in `__post_init__`.
-    """
-    return dataclass(eq=False, repr=False)(kind)
 
 
 @dataclass(frozen=True)
@@ -49,12 +42,14 @@ class Outcome:
     losses: Mapping[str, Tensor]
     scores: Mapping[str, Tensor] = field(default_factory=dict)
 
-    def put(self, player: str, loss: Tensor) -> Outcome:
-        """The same with another loss of one player."""
-        return Outcome({**self.losses, player: loss}, self.scores)
+    def plus(self, weight: float, scores: Mapping[str, Tensor] = {}, **losses: Tensor) -> Outcome:
+        """The same with `weight` times these losses, by their players, added to those that there are, and more scores."""
+        added = {player: weight * loss for player, loss in losses.items()}
+        both = {player: self.losses[player] + loss if player in self.losses else loss for player, loss in added.items()}
+        return Outcome({**self.losses, **both}, {**self.scores, **scores})
 
 
-class Game(nn.Module, abc.ABC):
+class Game(Fielded, abc.ABC):
     """A vector field on the parameters of its players: it samples joints and charges losses.
 
     It knows no optimiser, device, precision or step counter.
@@ -67,16 +62,13 @@ class Game(nn.Module, abc.ABC):
     noise: Disturbance | None = None
     together: bool = True  # whether the critic sees the joints in one pass
 
+    name = ""  # as a run calls it; of a game of the library
+
     # for the report, see `facts`
     title = ""  # in words; a game without one goes by its name
     teaches = ""  # what it does, for people who meet it for the first time; {latent} stands for z
     judged = ""  # what its critic's scores are on, where that does not follow from its needs
     reading = ""  # how its losses and scores are read, where they are not as those of an adversarial game
-
-    def __new__(cls, *args: Any, **settings: Any) -> Self:
-        self = super().__new__(cls)
-        nn.Module.__init__(self)  # before the first network is stored
-        return self
 
     @classmethod
     def titled(cls, encoder: type[Conditional] | None) -> str:
@@ -107,9 +99,9 @@ class Game(nn.Module, abc.ABC):
 
     def at(self, step: int, steps: int) -> None:
         """Tells the parts whose strength depends on it where in training the game is."""
-        for part in (self.penalty, self.noise):
-            if part is not None:
-                part.at(step, steps)
+        for strength in (self.penalty, self.noise):
+            if strength is not None:
+                strength.at(step, steps)
 
     @property
     def fixed(self) -> list[str]:
@@ -189,9 +181,9 @@ class Game(nn.Module, abc.ABC):
         sizes = [len(joint[0]) for joint in joints]
         return scores.split([size * len(scores) // sum(sizes) for size in sizes])
 
-    def charge(self, p: Sequence[Tensor], q: Sequence[Tensor]) -> Tensor | float:
-        """The penalty on the critic, or nothing."""
-        return 0.0 if self.penalty is None else self.penalty(self.get_submodule("critic"), p, q)
+    def charge(self, p: Sequence[Tensor], q: Sequence[Tensor], critic: str = "critic") -> Tensor | float:
+        """The penalty on the critic of that name, or nothing."""
+        return 0.0 if self.penalty is None else self.penalty(self.get_submodule(critic), p, q)
 
     def parameters_of(self, player: str) -> list[nn.Parameter]:
         """The parameters that `player` moves.
@@ -232,13 +224,20 @@ class TwoPlayers(Game):
     the other player: divergence.generator_loss(s(p), s(q))
     """
 
-    critic: nn.Module
     divergence: Divergence
     compares: ClassVar[tuple[str, str]] = ("q", "p")  # the names of the joints, in the order of the divergence
 
     def losses(self, joints: Joints) -> Outcome:
-        first, second = (joints[name] for name in self.compares)
-        scores = self.score(self.critic, first, second)
-        critic = self.divergence.critic_loss(*scores) + self.charge(first, second)
-        losses = {"critic": critic, next(iter(self.players)): self.divergence.generator_loss(*scores)}
-        return Outcome(losses, dict(zip(self.compares, scores, strict=True)))
+        return self.contest(joints, *self.compares)
+
+    def contest(self, joints: Joints, first: str, second: str, critic: str = "critic") -> Outcome:
+        """What the critic of that name costs both players by its scores on two joints."""
+        scores = self.score(self.get_submodule(critic), joints[first], joints[second])
+        return self.charged(joints, dict(zip((first, second), scores, strict=True)), critic)
+
+    def charged(self, joints: Joints, scores: Mapping[str, Tensor], critic: str = "critic") -> Outcome:
+        """What scores of a critic on two joints, by the joints' names, cost both players."""
+        first, second = (joints[name] for name in scores)
+        of_critic = self.divergence.critic_loss(*scores.values()) + self.charge(first, second, critic)
+        of_other = self.divergence.generator_loss(*scores.values())
+        return Outcome({"critic": of_critic, next(iter(self.players)): of_other}, scores)

@@ -6,15 +6,10 @@ from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
-from interalia.adversarial.disturbances import Disturbance
 from interalia.adversarial.divergences import GAN as GANDivergence
-from interalia.adversarial.divergences import Divergence
-from interalia.adversarial.joints import Joints
-from interalia.adversarial.penalties import Penalty
 from interalia.conditionals import Conditional, Prior
-from interalia.games.feeds import Data, Labeled
-from interalia.games.game import TwoPlayers, part
-from interalia.games.needs import Needs, Setup
+from interalia.games.feeds import Labeled
+from interalia.games.game import Data, Disturbance, Divergence, Joints, Needs, Penalty, Setup, TwoPlayers, part
 
 
 @part
@@ -51,6 +46,7 @@ class GAN(TwoPlayers):
     players = {"generator": ["decoder"], "critic": ["critic"]}
     feeds: ClassVar[type[Data]] = Labeled
     compares = ("data", "model")
+    name = "gan"
     title = "GAN (a generative adversarial network)"
     teaches = (
         "Two networks learn against each other: a generator that makes data from {latent} drawn at random, and a "

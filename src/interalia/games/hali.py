@@ -7,14 +7,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from interalia.adversarial.joints import Joints
 from interalia.conditionals import Chain, Gaussian
 from interalia.errors import UserError
 from interalia.games.ali import ALI, PAIRS
-from interalia.games.feeds import Data
-from interalia.games.game import Outcome, part
+from interalia.games.game import Data, Joints, Needs, Outcome, Setup, part
 from interalia.games.needs import Chain as ChainNeed
-from interalia.games.needs import Encoder, Needs, Setup
+from interalia.games.needs import Encoder
 from interalia.spaces import Space
 
 
@@ -52,6 +50,7 @@ class HALI(ALI):
     """
 
     feeds = Data
+    name = "hali"
     title = "HALI (hierarchical adversarially learned inference)"
     teaches = (
         PAIRS
@@ -94,7 +93,7 @@ class HALI(ALI):
 
     def losses(self, joints: Joints) -> Outcome:
         outcome = super().losses(joints)
-        if not self.cycle:
-            return outcome
-        x_hat, x = joints["cycle"]
-        return outcome.put("generator", outcome.losses["generator"] + self.cycle * (x_hat - x).square().mean())
+        if self.cycle:
+            x_hat, x = joints["cycle"]
+            outcome = outcome.plus(self.cycle, generator=(x_hat - x).square().mean())
+        return outcome

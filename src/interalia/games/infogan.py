@@ -7,14 +7,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from interalia.adversarial.joints import Joints
 from interalia.conditionals import Codes, Conditional, Prior
 from interalia.contexts import quietly
-from interalia.errors import UserError
-from interalia.games.feeds import Data
-from interalia.games.game import Outcome, part
+from interalia.errors import UserError, check_range
+from interalia.games.game import Data, Joints, Needs, Outcome, Setup, part
 from interalia.games.gan import GAN
-from interalia.games.needs import Needs, Setup
 from interalia.networks.layers import Recogniser
 
 
@@ -62,6 +59,7 @@ class InfoGAN(GAN):
     """
 
     feeds = Data
+    name = "infogan"
     title = "InfoGAN (a GAN whose samples tell the codes that they were made from)"
     teaches = (
         "Two networks learn against each other: a generator that makes data from {latent}, some of them codes (a "
@@ -86,10 +84,8 @@ class InfoGAN(GAN):
                 f"InfoGAN needs a critic that answers for the codes, a Recogniser, and this one is a "
                 f"{type(critic).__name__}; choose `networks='auto'` or 'infogan'."
             )
-        if not (self.weight >= 0 and self.continuous_weight >= 0):
-            raise ValueError(
-                f"`weight` is {self.weight} and `continuous_weight` is {self.continuous_weight}; they are 0 or more"
-            )
+        weights = {"weight": self.weight, "continuous_weight": self.continuous_weight}
+        check_range(all(weight >= 0 for weight in weights.values()), "they are 0 or more", **weights)
         check_codes(self.decoder, critic, prior)
 
     @classmethod
@@ -103,12 +99,9 @@ class InfoGAN(GAN):
 
     def losses(self, joints: Joints) -> Outcome:
         data, model = self.score(self.answer, joints["data"], joints["model"])
-        charge = self.charge(joints["data"], joints["model"])
         information = self.information(model[:, 1:], *joints["code"])
-        data, model = data[:, 0], model[:, 0]
-        critic = self.divergence.critic_loss(data, model) + charge - information
-        generator = self.divergence.generator_loss(data, model) - information
-        return Outcome({"critic": critic, "generator": generator}, {"data": data, "model": model})
+        outcome = self.charged(joints, {"data": data[:, 0], "model": model[:, 0]})
+        return outcome.plus(-1.0, critic=information, generator=information)
 
     def answers(self, x: Tensor) -> Tensor:
         """The parameters of Q(c | x), shape (n, answers)."""

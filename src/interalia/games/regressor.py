@@ -7,16 +7,14 @@ from dataclasses import field
 from typing import Any, Literal
 
 from torch import Tensor
-from torch.nn.functional import l1_loss, mse_loss
+from torch.nn.functional import mse_loss
 
-from interalia.adversarial.joints import Joints
 from interalia.conditionals import Conditional, Dirac, Gaussian, Prior, Squashed, Uniform, log_bernoulli, odds_of
 from interalia.errors import UserError
-from interalia.games.ali import TRAINED
-from interalia.games.feeds import Data
-from interalia.games.game import Game, Outcome, part
+from interalia.games.ali import DISTANCES, TRAINED
+from interalia.games.game import Data, Game, Joints, Needs, Outcome, Setup, part
 from interalia.games.gan import GAN
-from interalia.games.needs import Given, Needs, Setup
+from interalia.games.needs import Given
 
 Distance = Literal["auto", "mse", "l1", "cross-entropy"]
 
@@ -53,6 +51,7 @@ class LatentRegressor(Game):
     """
 
     players = {"regressor": ["encoder"]}
+    name = "latent-regressor"
     title = "a latent regressor (an encoder for a generator trained before)"
     teaches = TRAINED + "It is charged for the distance from the z that a sample was made from; there is no critic."
 
@@ -74,8 +73,7 @@ class LatentRegressor(Game):
         return {"model": (self.decoder(z).sample(), z)}  # x~ ~ p(x | z), which nobody moves
 
     def losses(self, joints: Joints) -> Outcome:
-        x_tilde, z = joints["model"]
-        return Outcome({"regressor": missed(self.encoder, x_tilde, z, self.distance)})
+        return Outcome({"regressor": missed(self.encoder, self.distance, *joints["model"])})
 
 
 @part
@@ -108,6 +106,7 @@ class JointLatentRegressor(GAN):
 
     players = {"generator": ["decoder"], "critic": ["critic"], "regressor": ["encoder"]}
     feeds = Data
+    name = "joint-latent-regressor"
     title = "a GAN with a joint latent regressor"
     teaches = (
         "A generator that makes data from {latent} and a critic learn against each other, as in a GAN, and an "
@@ -132,12 +131,9 @@ class JointLatentRegressor(GAN):
         return {"data": (x,), "model": (x_tilde,), "latent": (x_tilde, z)}
 
     def losses(self, joints: Joints) -> Outcome:
-        data, model = self.score(self.critic, joints["data"], joints["model"])
-        x_tilde, z = joints["latent"]
-        lost = missed(self.encoder, x_tilde, z, self.distance)
-        critic = self.divergence.critic_loss(data, model) + self.charge(joints["data"], joints["model"])
-        generator = self.divergence.generator_loss(data, model) + self.weight * lost
-        return Outcome({"critic": critic, "generator": generator, "regressor": lost}, {"data": data, "model": model})
+        outcome = super().losses(joints)
+        lost = missed(self.encoder, self.distance, *joints["latent"])
+        return outcome.plus(self.weight, generator=lost).plus(1.0, regressor=lost)
 
 
 def check_distance(distance: Distance, prior: Prior, encoder: Conditional) -> None:
@@ -151,7 +147,7 @@ def check_distance(distance: Distance, prior: Prior, encoder: Conditional) -> No
         )
 
 
-def missed(encoder: Conditional, x: Tensor, z: Tensor, distance: Distance) -> Tensor:
+def missed(encoder: Conditional, distance: Distance, x: Tensor, z: Tensor) -> Tensor:
     """What q(z | x) misses of z, a scalar, a mean over all dimensions."""
     with Squashed("tanh") if distance == "cross-entropy" else nullcontext() as squashed:
         q = encoder(x)
@@ -162,4 +158,4 @@ def missed(encoder: Conditional, x: Tensor, z: Tensor, distance: Distance) -> Te
         half = squashed.argument(z_hat)  # (1 + tanh(a)) / 2 = sigmoid(2 a)
         logits = odds_of((1 + z_hat) / 2) if half is None else 2 * half
         return -log_bernoulli((1 + z) / 2, logits).mean()
-    return l1_loss(z_hat, z) if distance == "l1" else mse_loss(z_hat, z)
+    return DISTANCES.get(distance, mse_loss)(z_hat, z)

@@ -8,13 +8,11 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy, kl_div
 
-from interalia.adversarial.joints import Joints
 from interalia.contexts import full
-from interalia.errors import UserError
+from interalia.errors import UserError, check_range
 from interalia.games.ali import ALI, PAIRS
 from interalia.games.feeds import PartlyLabeled
-from interalia.games.game import Outcome, part
-from interalia.games.needs import Needs, Setup
+from interalia.games.game import Joints, Needs, Outcome, Setup, part
 
 SMALL = 0.1  # the norm of the first change of x, at which the gradient is looked at
 
@@ -58,6 +56,7 @@ class SemiALI(ALI):
     """
 
     feeds = PartlyLabeled
+    name = "semi-ali"
     title = "semi-supervised ALI (adversarially learned inference whose critic knows the classes)"
     teaches = PAIRS + "The critic also tells the class of an input, for which it is shown the labels of a few of them."
 
@@ -71,8 +70,7 @@ class SemiALI(ALI):
             raise UserError(
                 "SemiALI needs a critic that answers a logit for each label; choose other `networks`, such as auto."
             )
-        if self.radius < 0:
-            raise ValueError(f"`radius` is {self.radius}, and it is the norm of a change: 0 or more")
+        check_range(self.radius >= 0, "it is the norm of a change: 0 or more", radius=self.radius)
 
     @classmethod
     def needs(cls, s: Setup, **settings: Any) -> Needs:
@@ -94,16 +92,15 @@ class SemiALI(ALI):
     def losses(self, joints: Joints) -> Outcome:
         *labelled, y = joints["labelled"]
         logits_q, logits_p, logits_l = self.score(self.critic.logits, joints["q"], joints["p"], labelled)  # type: ignore[arg-type]
-        q, p = logits_q.logsumexp(dim=1), logits_p.logsumexp(dim=1)
-        critic = self.divergence.critic_loss(q, p) + self.charge(joints["q"], joints["p"])
-        critic = critic + self.label_weight * cross_entropy(logits_l, y)
+        outcome = self.charged(joints, {"q": logits_q.logsumexp(dim=1), "p": logits_p.logsumexp(dim=1)})
+        outcome = outcome.plus(self.label_weight, critic=cross_entropy(logits_l, y))
         if self.vat and self.training and torch.is_grad_enabled():
-            critic = critic + self.vat * self.smoothness(joints["q"][0], joints["q"][1], logits_q)
-        generator = self.divergence.generator_loss(q, p)
+            x, z_hat = joints["q"]
+            outcome = outcome.plus(self.vat, critic=self.smoothness(x, z_hat, logits_q))
         if self.cycle:
             x_hat, x = joints["cycle"]
-            generator = generator + self.cycle * (x_hat - x).square().mean()
-        return Outcome({"critic": critic, "generator": generator}, {"q": q, "p": p})
+            outcome = outcome.plus(self.cycle, generator=(x_hat - x).square().mean())
+        return outcome
 
     def smoothness(self, x: Tensor, z_hat: Tensor, logits: Tensor) -> Tensor:
         """How far the labels of unlabelled x move under the worst small change of x: the charge of `vat`, a scalar."""

@@ -8,13 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from interalia.adversarial.joints import Joints
 from interalia.conditionals import Gaussian, StandardNormal
 from interalia.contexts import full
 from interalia.errors import UserError
 from interalia.games.ali import Autoencoding
-from interalia.games.game import Outcome, part
-from interalia.games.needs import Needs, Setup
+from interalia.games.game import Joints, Needs, Outcome, Setup, part
 from interalia.networks.layers import Joint
 
 
@@ -60,6 +58,7 @@ class VAEGAN(Autoencoding):
     """
 
     players = {"encoder": ["encoder"], "decoder": ["decoder"], "critic": ["critic"]}
+    name = "vae-gan"
     title = "VAE/GAN (a variational autoencoder with a GAN's critic)"
     teaches = (
         "A variational autoencoder with {latent} and a GAN learn together: the decoder is also the generator, and"
@@ -97,20 +96,17 @@ class VAEGAN(Autoencoding):
         return {"data": (x,), "reconstruction": (x_hat,), "model": (x_tilde,), "posterior": (mu, sigma)}
 
     def losses(self, joints: Joints) -> Outcome:
-        (x,), (x_hat,), (x_tilde,) = joints["data"], joints["reconstruction"], joints["model"]
+        names = ("data", "reconstruction", "model")
+        scores = dict(zip(names, self.score(self.critic, *(joints[name] for name in names)), strict=True))
+        data, *fakes = scores.values()
+        critic = self.mean(self.divergence.critic_loss, data, fakes) + self.charge(joints["data"], joints["model"])
         mu, sigma = joints["posterior"]
-        data, reconstruction, model = self.score(self.critic, (x,), (x_hat,), (x_tilde,))
-        fakes = (reconstruction, model)
-        critic = self.mean(self.divergence.critic_loss, data, fakes) + self.charge((x,), (x_tilde,))
-        of_x_hat, of_x = self.features(x_hat, x)
+        of_x_hat, of_x = self.features(*joints["reconstruction"], *joints["data"])
         lost = (of_x_hat - of_x).square().sum(1).mean() / 2  # -log N(f(x); f(x^), I), up to a constant
         kl = (mu.square() + sigma.square() - 1) / 2 - sigma.log()  # KL(q(z | x) || N(0, I)) of each dimension
         encoder = kl.sum(1).mean() + self.feature * lost
         decoder = self.gamma * lost + self.mean(self.divergence.generator_loss, data, fakes)
-        return Outcome(
-            {"encoder": encoder, "decoder": decoder, "critic": critic},
-            {"data": data, "reconstruction": reconstruction, "model": model},
-        )
+        return Outcome({"encoder": encoder, "decoder": decoder, "critic": critic}, scores)
 
     def pairs(self, outcome: Outcome) -> list[tuple[Tensor, Tensor]]:
         scores = outcome.scores

@@ -26,7 +26,7 @@ from interalia.errors import UserError
 from interalia.games.capabilities import Adversarial, Generates, Infers, require
 from interalia.games.game import Game
 from interalia.games.needs import critics
-from interalia.games.variational import Variational
+from interalia.games.vae import Variational
 from interalia.metrics import verdicts
 from interalia.metrics.distances import maximum_mean_discrepancy
 from interalia.metrics.inference import latent_reconstruction, marginal_kl, posterior_moments, reconstruction

@@ -1,22 +1,26 @@
-"""Families of networks: the papers' as data, and small ones chosen from a shape."""
+"""Families of networks: the papers' as data, and small ones chosen from a shape.
+
+A family of the library is a member by its line here, and has its `name`.
+"""
 
 from __future__ import annotations
 
-from interalia.networks.auto import Auto
-from interalia.networks.avb import AVB, AVBToy
-from interalia.networks.conv import ALI28, ALICIFAR10, ALISVHN, ALICelebA, ALITinyImageNet
-from interalia.networks.draw import Draw
-from interalia.networks.family import Family
-from interalia.networks.infogan import InfoGAN
-from interalia.networks.needs import Critic, Map
-from interalia.networks.perceptrons import FGAN, ALICEToy, ALIMixture, BiGAN, Perceptrons
-from interalia.networks.translation import Translators
-from interalia.registry import Registry
+from interalia.networks.family import Family as Family
+from interalia.networks.needs import Critic as Critic
+from interalia.networks.needs import Map as Map
+from interalia.registry import Registry, named
 
-FAMILIES: tuple[type[Family], ...] = (
-    Auto, ALISVHN, ALICIFAR10, ALICelebA, ALITinyImageNet, ALI28, ALIMixture, ALICEToy, BiGAN, Perceptrons, Draw, FGAN,
-    InfoGAN, AVB, AVBToy, Translators,
-)  # fmt: skip
-REGISTRY: Registry[type[Family]] = Registry("networks", {family.name: family for family in FAMILIES}, base=Family)
+# isort: off
+# in the order in which they are listed
+from interalia.networks.auto import Auto as Auto
+from interalia.networks.conv import ALISVHN as ALISVHN, ALICIFAR10 as ALICIFAR10, ALICelebA as ALICelebA
+from interalia.networks.conv import ALITinyImageNet as ALITinyImageNet, ALI28 as ALI28
+from interalia.networks.perceptrons import ALIMixture as ALIMixture, ALICEToy as ALICEToy, BiGAN as BiGAN
+from interalia.networks.perceptrons import Perceptrons as Perceptrons
+from interalia.networks.draw import Draw as Draw
+from interalia.networks.perceptrons import FGAN as FGAN
+from interalia.networks.infogan import InfoGAN as InfoGAN
+from interalia.networks.avb import AVB as AVB, AVBToy as AVBToy
+from interalia.networks.translation import Translators as Translators
 
-__all__ = ["REGISTRY", "Critic", "Family", "Map"]
+REGISTRY: Registry[type[Family]] = Registry("networks", named(globals(), Family), base=Family)

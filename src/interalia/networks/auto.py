@@ -8,14 +8,27 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from interalia.networks.family import DEMANDS, Family, onto
-from interalia.networks.layers import Beside, Joint, Recogniser, Stack
+from interalia.networks.family import DEMANDS, Family, head, onto
+from interalia.networks.layers import Beside, Joint, Recogniser, Stack, unit, up
 from interalia.networks.mlp import MLP, hidden
 from interalia.networks.needs import Critic, Map
 from interalia.networks.perceptrons import Perceptrons
 from interalia.networks.translation import SMALLEST, Translators
 
 SMALL = 256  # numbers in one x up to which fully connected layers are both faster and better
+
+
+class Plan:
+    """How an image is halved: sizes and maps level by level, and the numbers at the last one."""
+
+    def __init__(self, shape: tuple[int, ...], width: int) -> None:
+        channels, *place = shape
+        self.places = [tuple(place)]
+        while min(self.places[-1]) >= SMALLEST:
+            self.places.append(tuple(side // 2 for side in self.places[-1]))
+        self.maps = [channels, *(width * min(2**level, 8) for level in range(len(self.places) - 1))]
+        self.end = (self.maps[-1], *self.places[-1])
+        self.flat = math.prod(self.end)
 
 
 @dataclass(frozen=True)
@@ -33,6 +46,7 @@ class Auto(Family):
     """
 
     name = "auto"
+    able = tuple(DEMANDS)
     width: int = 32
     unary: bool = False
 
@@ -48,36 +62,16 @@ class Auto(Family):
             return self.plain
         if need.role in ("translator", "patch_critic"):
             return Translators(max(1, self.width // 2), critic=self.width)
-        return self.plain if x.size <= SMALL else Convolutions(self.width, self.unary)
+        return self.plain if x.size <= SMALL else self
 
     def make(self, need: Map | Critic) -> nn.Module:
-        return self.chosen(need).make(need)
+        family = self.chosen(need)
+        return super().make(need) if family is self else family.make(need)
 
     def start(self, need: Map | Critic, network: nn.Module) -> None:
-        self.chosen(need).start(need, network)
-
-
-class Plan:
-    """How an image is halved: sizes and maps level by level, and the numbers at the last one."""
-
-    def __init__(self, shape: tuple[int, ...], width: int) -> None:
-        channels, *place = shape
-        self.places = [tuple(place)]
-        while min(self.places[-1]) >= SMALLEST:
-            self.places.append(tuple(side // 2 for side in self.places[-1]))
-        self.maps = [channels, *(width * min(2**level, 8) for level in range(len(self.places) - 1))]
-        self.end = (self.maps[-1], *self.places[-1])
-        self.flat = math.prod(self.end)
-
-
-@dataclass(frozen=True)
-class Convolutions(Family):
-    """Those of `Auto` for images of 8 pixels a side or more."""
-
-    name = "auto"
-    able = tuple(DEMANDS)
-    width: int = 32
-    unary: bool = False
+        family = self.chosen(need)
+        if family is not self:
+            family.start(need, network)
 
     @property
     def wide(self) -> int:
@@ -86,22 +80,20 @@ class Convolutions(Family):
 
     def encoder(self, net: Map) -> nn.Module:
         plan = Plan(net.inputs[0].shape, self.width)
-        head = nn.Sequential(nn.Linear(self.wide, net.output.size), *onto(net.output))
+        last = head(self.wide, net.output)
         seen = nn.Sequential(down(plan.maps, norm=True), nn.Flatten())
         body = hidden(plan.flat + net.beside, self.wide, 1, norm=True)
         if not net.beside:
-            return Stack(nn.Sequential(*seen, body), head)
-        return Stack(body, head, x=seen, joined=net.inputs[0].shape if net.noise else ())
+            return Stack(nn.Sequential(*seen, body), last)
+        return Stack(body, last, x=seen, joined=net.inputs[0].shape if net.noise else ())
 
     def decoder(self, net: Map) -> nn.Module:
         plan = Plan(net.output.shape, self.width)
         ups: list[nn.Module] = []
         for level in range(len(plan.places) - 1, 0, -1):
-            inputs, outputs = plan.maps[level], plan.maps[level - 1]
-            rest = tuple(high - 2 * low for high, low in zip(plan.places[level - 1], plan.places[level], strict=True))
-            ups.append(nn.ConvTranspose2d(inputs, outputs, 4, 2, 1, output_padding=rest, bias=level == 1))  # type: ignore[arg-type]
-            if level > 1:
-                ups += [nn.BatchNorm2d(outputs), nn.LeakyReLU(0.2, inplace=True)]
+            maps, (low, high) = (plan.maps[level], plan.maps[level - 1]), (plan.places[level], plan.places[level - 1])
+            layer = up(maps, low, high, 4, 2, bias=level == 1)
+            ups += unit(layer, nn.BatchNorm2d(maps[1])) if level > 1 else [layer]
         last = ups.pop()
         body = nn.Sequential(
             hidden(net.size, self.wide, 1, norm=True),
@@ -137,9 +129,5 @@ def down(maps: list[int], norm: bool) -> nn.Sequential:
     """Convolutions that halve the image, from `maps[0]` channels through all the others."""
     parts: list[nn.Module] = []
     for inputs, outputs in itertools.pairwise(maps):
-        parts += [
-            nn.Conv2d(inputs, outputs, 4, 2, 1, bias=not norm),
-            *([nn.BatchNorm2d(outputs)] if norm else []),
-            nn.LeakyReLU(0.2, inplace=True),
-        ]
+        parts += unit(nn.Conv2d(inputs, outputs, 4, 2, 1, bias=not norm), nn.BatchNorm2d(outputs) if norm else None)
     return nn.Sequential(*parts)

@@ -12,8 +12,9 @@ from torch import Tensor, nn
 from torch.nn.functional import elu
 
 from interalia.contexts import full
-from interalia.networks.family import Family, onto
-from interalia.networks.layers import Stack
+from interalia.networks.family import Family, head, onto
+from interalia.networks.layers import Stack, unit, up
+from interalia.networks.mlp import hidden
 from interalia.networks.needs import Critic, Map
 from interalia.spaces import Space
 
@@ -113,10 +114,7 @@ class Bilinear(nn.Module):
 
     @staticmethod
     def part(inputs: int, width: int, outputs: int) -> nn.Sequential:
-        layers: list[nn.Module] = []
-        for size in (inputs, width, width):
-            layers += [nn.Linear(size, width), nn.LeakyReLU(0.2, inplace=True)]
-        return nn.Sequential(*layers, nn.Linear(width, outputs))
+        return hidden(inputs, width, 3, norm=False).append(nn.Linear(width, outputs))
 
     def hidden(self, x: Tensor, z: Tensor) -> Tensor:
         """theta(x) * s(z), shape (n, features)."""
@@ -126,20 +124,6 @@ class Bilinear(nn.Module):
         alone = self.t_x(2 * x.flatten(1) - 1) + self.t_z(z)
         score: Tensor = full(self.hidden(x, z).sum(1) + alone.flatten())
         return score + quadratic_term(z, self.quadratic)
-
-
-class ELU(nn.Sequential):
-    """Hidden layers of ELU units.
-
-    Arguments:
-        inputs, width, depth: dimensions, and how many layers.
-    """
-
-    def __init__(self, inputs: int, width: int, depth: int = 3) -> None:
-        sizes = [inputs, *[width] * depth]
-        super().__init__(
-            *(part for a, b in itertools.pairwise(sizes) for part in (nn.Linear(a, b), nn.ELU(inplace=True)))
-        )
 
 
 @dataclass(frozen=True)
@@ -191,33 +175,32 @@ class AVB(Family):
     def encoder(self, net: Map) -> nn.Module:
         x, flatten = net.inputs[0], [] if net.noise else [nn.Flatten()]
         width = self.maps[-1] * math.prod(places(x.shape)[-1]) if self.convolves(x) else self.width
-        head = nn.Sequential(nn.Linear(width, net.output.size), *onto(net.output))
+        last = head(width, net.output)
         if self.convolves(x):
-            return Stack(Noisy(x.shape, net.noise, self.maps, STRIDES), head)
-        return Stack(nn.Sequential(*flatten, ELU(net.size, self.width)), head)
+            return Stack(Noisy(x.shape, net.noise, self.maps, STRIDES), last)
+        return Stack(nn.Sequential(*flatten, elus(net.size, self.width)), last)
 
     def decoder(self, net: Map) -> nn.Module:
         x = net.output
         if not self.convolves(x):
-            head = nn.Sequential(nn.Linear(self.width, x.size), *onto(x))
-            return Stack(ELU(net.size, self.width), head, after=x.shape)
+            last = head(self.width, x)
+            return Stack(elus(net.size, self.width), last, after=x.shape)
         ups: list[nn.Module] = []
         sides, maps = places(x.shape), [x.shape[0], *self.maps]
         for level in range(LEVELS - 1, -1, -1):
-            stride = STRIDES[level]
-            short = stride + 2 * PADDING - KERNEL  # what the transposed convolution lacks of each side
-            rest = tuple(high - low * stride + short for high, low in zip(sides[level], sides[level + 1], strict=True))
-            ups += [
-                nn.ConvTranspose2d(maps[level + 1], maps[level], KERNEL, stride, PADDING, output_padding=rest),  # type: ignore[arg-type]
-                nn.ELU(inplace=True),
-            ]
+            between = (maps[level + 1], maps[level])
+            ups += unit(up(between, sides[level + 1], sides[level], KERNEL, STRIDES[level]), leak=None)
         end = (maps[-1], *sides[-1])
-        first = nn.Linear(net.size, math.prod(end))
-        body = nn.Sequential(first, nn.ELU(inplace=True), nn.Unflatten(1, end), *ups[:-2])
+        body = nn.Sequential(*unit(nn.Linear(net.size, math.prod(end)), leak=None), nn.Unflatten(1, end), *ups[:-2])
         return Stack(body, nn.Sequential(ups[-2], *onto(x)))
 
     def critic(self, need: Critic) -> nn.Module:
         return Bilinear(need.sees[0].size, need.beside, self.critic_width, self.features, self.quadratic)
+
+
+def elus(inputs: int, width: int) -> nn.Sequential:
+    """Three hidden layers of ELU units."""
+    return hidden(inputs, width, 3, norm=False, leak=None)
 
 
 def places(shape: tuple[int, ...]) -> list[tuple[int, ...]]:

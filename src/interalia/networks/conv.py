@@ -12,9 +12,8 @@ from typing import ClassVar
 
 from torch import nn
 
-from interalia.networks import weights
 from interalia.networks.family import Family, onto
-from interalia.networks.layers import Convolution, Dropout, Joint, Maxout, Stack, Transposed, UntiedBias
+from interalia.networks.layers import Convolution, Dropout, Joint, Maxout, Stack, Transposed, UntiedBias, unit
 from interalia.networks.needs import Critic, Map
 from interalia.spaces import Space
 
@@ -31,7 +30,6 @@ class Table:
         maxout: pieces of the critic's maxout units, which take the place of leaky ReLU; 0 for none.
         norms: whether the critic's x part has batch norm after its first row.
         drop_inputs, drop: dropout before the first and before every other layer of the critic's parts.
-        std: of the initial weights.
     """
 
     side: int
@@ -46,7 +44,6 @@ class Table:
     norms: bool = True
     drop_inputs: float = 0.2
     drop: float = 0.2
-    std: float = 0.01
 
 
 SVHN = Table(
@@ -105,11 +102,8 @@ def normed(text: str, inputs: int, leak: float) -> tuple[nn.Sequential, int]:
     """Rows with batch norm and leaky ReLU, without biases, and the number of maps at their end."""
     parts: list[nn.Module] = []
     for transposed, kernel, stride, maps in rows(text):
-        parts += [
-            (Transposed if transposed else Convolution)(inputs, maps, kernel, stride, bias=False),
-            nn.BatchNorm2d(maps, eps=1e-4, momentum=0.05),
-            nn.LeakyReLU(leak, inplace=True),
-        ]
+        layer = (Transposed if transposed else Convolution)(inputs, maps, kernel, stride, bias=False)
+        parts += unit(layer, nn.BatchNorm2d(maps, eps=1e-4, momentum=0.05), leak)
         inputs = maps
     return nn.Sequential(*parts), inputs
 
@@ -136,6 +130,7 @@ class Tabled(Family):
     """
 
     able = ("labels", "classes")
+    std = 0.01
     table: ClassVar[Table]
 
     def fits(self, x: Space) -> None:
@@ -172,9 +167,6 @@ class Tabled(Family):
         joint, maps = judged(table.critic_joint, features, table, norms=False, biases=True, first=table.drop)
         joint.append(Dropout(table.drop)).append(Convolution(maps, need.classes or 1, 1))
         return Joint(joint, x, z, before=(beside, 1, 1), classes=need.classes)
-
-    def start(self, need: Map | Critic, network: nn.Module) -> None:
-        weights.initialise(network, self.table.std)
 
 
 class ALISVHN(Tabled):

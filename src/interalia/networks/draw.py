@@ -8,8 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from interalia.contexts import full
-from interalia.errors import UserError
+from interalia.errors import UserError, check_range
 from interalia.networks.family import DEMANDS, Family
+from interalia.networks.layers import Fielded, part
 from interalia.networks.needs import Critic, Map
 from interalia.networks.perceptrons import Perceptrons
 from interalia.spaces import Space
@@ -127,18 +128,17 @@ class Drawer(nn.Module):
         return self.last(*z)[2].sigmoid()
 
 
-class Whole(nn.Module):
+@part
+class Whole(Fielded):
     """x as it is, for an encoder that reads it bit by bit, and of the decoder what that needs to know.
 
     Arguments:
         glimpses, units, shape: the decoder's.
     """
 
-    def __init__(self, glimpses: int, units: int, shape: tuple[int, ...]) -> None:
-        super().__init__()
-        self.glimpses = glimpses
-        self.units = units
-        self.shape = shape
+    glimpses: int
+    units: int
+    shape: tuple[int, ...]
 
     def hidden(self, x: Tensor) -> Tensor:
         return x.flatten(1)
@@ -186,8 +186,7 @@ class Draw(Family):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.side < 2:
-            raise ValueError(f"`side` is {self.side}, and it must be 2 or more")
+        check_range(self.side >= 2, "it must be 2 or more", side=self.side)
 
     def fits(self, x: Space) -> None:
         if not x.is_image:

@@ -6,7 +6,7 @@ from typing import ClassVar, NoReturn
 
 from torch import nn
 
-from interalia.errors import UserError
+from interalia.errors import UserError, check_range
 from interalia.networks import weights
 from interalia.networks.layers import Beside, Categories, HalfTanh, Joint, Sigmoid, Stack
 from interalia.networks.mlp import MLP
@@ -41,6 +41,11 @@ def onto(space: Space) -> list[nn.Module]:
     return found
 
 
+def head(inputs: int, space: Space) -> nn.Sequential:
+    """The last layer of a network that returns values of a space, in one row."""
+    return nn.Sequential(nn.Linear(inputs, space.size), *onto(space))
+
+
 class Family:
     """Networks of one kind for any game: a subclass has a method for each role that it has networks for.
 
@@ -63,8 +68,7 @@ class Family:
 
     def __post_init__(self) -> None:
         for name, count in vars(self).items():
-            if type(count) is int and count < 1:
-                raise ValueError(f"`{name}` is {count}, and it must be 1 or more")
+            check_range(type(count) is not int or count >= 1, "it must be 1 or more", **{name: count})
 
     def refuse(self, what: str, instead: str = "auto") -> NoReturn:
         """Raises the UserError of a family that lacks something."""

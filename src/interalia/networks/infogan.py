@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from interalia.networks.family import Family, onto
-from interalia.networks.layers import Joint, Recogniser, Stack
+from interalia.networks.layers import Joint, Recogniser, Stack, unit
 from interalia.networks.mlp import hidden
 from interalia.networks.needs import Critic, Map
 from interalia.spaces import Space
@@ -56,20 +56,15 @@ class InfoGAN(Family):
             hidden(net.size, 16 * width, 1, norm=True, leak=0),
             hidden(16 * width, math.prod(small), 1, norm=True, leak=0),
             nn.Unflatten(1, small),
-            nn.ConvTranspose2d(2 * width, width, 4, 2, 1, bias=False),
-            nn.BatchNorm2d(width),
-            nn.ReLU(inplace=True),
+            *unit(nn.ConvTranspose2d(2 * width, width, 4, 2, 1, bias=False), nn.BatchNorm2d(width), 0),
         )
         return Stack(body, nn.Sequential(last, *onto(net.output)))
 
     def critic(self, need: Critic) -> nn.Module:
         x, width, wide = need.sees[0], self.width, 16 * self.width
         trunk = nn.Sequential(
-            nn.Conv2d(x.shape[0], width, 4, 2, 1),
-            nn.LeakyReLU(self.leak, inplace=True),
-            nn.Conv2d(width, 2 * width, 4, 2, 1, bias=False),
-            nn.BatchNorm2d(2 * width),
-            nn.LeakyReLU(self.leak, inplace=True),
+            *unit(nn.Conv2d(x.shape[0], width, 4, 2, 1), leak=self.leak),
+            *unit(nn.Conv2d(width, 2 * width, 4, 2, 1, bias=False), nn.BatchNorm2d(2 * width), self.leak),
             nn.Flatten(),
             hidden(math.prod(self.small(x)), wide, 1, norm=True, leak=self.leak),
         )

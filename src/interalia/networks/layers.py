@@ -8,12 +8,54 @@ Parameters keep the shapes of the plain layers, so weights can be exchanged with
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass, field, fields
+from typing import Any, Self, TypeVar, dataclass_transform
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from interalia.contexts import full
+
+T = TypeVar("T")
+
+
+class Fielded(nn.Module):
+    """A network whose fields are its constructor's arguments; see `part`."""
+
+    def __new__(cls, *args: Any, **settings: Any) -> Self:
+        self = super().__new__(cls)
+        nn.Module.__init__(self)  # before the first network is stored
+        return self
+
+
+@dataclass_transform(eq_default=False, field_specifiers=(field,))
+def part(kind: type[T]) -> type[T]:
+    """A class of `Fielded` whose annotated fields are its constructor's arguments, each stored under its own name.
+
+    A subclass adds fields to those that it inherits. What is checked or made of them is in `__post_init__`.
+    """
+    made = dataclass(eq=False, repr=False)(kind)
+    for one in fields(made):  # type: ignore[arg-type]
+        if vars(made).get(one.name, one) is None:
+            delattr(made, one.name)  # else None, found on the class, would hide the network that torch keeps elsewhere
+    return made
+
+
+def unit(layer: nn.Module, norm: nn.Module | None = None, leak: float | None = 0.2) -> list[nn.Module]:
+    """A layer, a norm or none, and leaky ReLU in place; ReLU where `leak` is 0, ELU where it is None."""
+    last = nn.LeakyReLU(leak, inplace=True) if leak else nn.ELU(inplace=True) if leak is None else nn.ReLU(inplace=True)
+    return [layer, last] if norm is None else [layer, norm, last]
+
+
+def up(
+    maps: tuple[int, int], low: tuple[int, ...], high: tuple[int, ...], kernel: int, stride: int, bias: bool = True
+) -> nn.ConvTranspose2d:
+    """A transposed convolution from maps of `low` places a side to maps of `high`, which a padding of half of the kernel, and
+    what it lacks at the end of each side, meet exactly."""
+    padding = (kernel - 1) // 2
+    rest = [b - (a - 1) * stride + 2 * padding - kernel for a, b in zip(low, high, strict=True)]
+    return nn.ConvTranspose2d(*maps, kernel, stride, padding, output_padding=rest, bias=bias)  # type: ignore[arg-type]
 
 
 def channels_last(x: Tensor) -> bool:
@@ -64,16 +106,15 @@ class Transposed(nn.ConvTranspose2d):
         return super().forward(input, output_size)
 
 
-class Dropout(nn.Module):
+@part
+class Dropout(Fielded):
     """Dropout whose mask comes from 15 random bits a unit: p is met to 1 in 32,768, and kept units are scaled by 1 / (1 - p).
 
     Arguments:
         p: the probability of dropping a unit, in [0, 1).
     """
 
-    def __init__(self, p: float) -> None:
-        super().__init__()
-        self.p = p
+    p: float
 
     def forward(self, x: Tensor) -> Tensor:
         threshold = round(self.p * 32768)
@@ -113,7 +154,8 @@ class Sigmoid(nn.Sigmoid):
         return full(input).sigmoid()
 
 
-class Maxout(nn.Module):
+@part
+class Maxout(Fielded):
     """The largest of `pieces` channels that lie c apart: (n, pieces * c, ...) -> (n, c, ...).
 
     Which channels compete is a matter of naming them; this way round the comparisons run over contiguous memory.
@@ -126,9 +168,7 @@ class Maxout(nn.Module):
         tensor([[2., 3.]])
     """
 
-    def __init__(self, pieces: int) -> None:
-        super().__init__()
-        self.pieces = pieces
+    pieces: int
 
     def forward(self, x: Tensor) -> Tensor:
         return x.unflatten(1, (self.pieces, -1)).amax(dim=1)
@@ -152,19 +192,19 @@ class HalfTanh(nn.Module):
         return torch.tanh(a / 2)
 
 
-class Categories(nn.Module):
+@part
+class Categories(Fielded):
     """A softmax over the last `count` channels, the others as they are."""
 
-    def __init__(self, count: int) -> None:
-        super().__init__()
-        self.count = count
+    count: int
 
     def forward(self, a: Tensor) -> Tensor:
         rest, logits = a.split([a.shape[1] - self.count, self.count], dim=1)
         return torch.cat([rest, logits.softmax(dim=1)], dim=1)
 
 
-class Stack(nn.Module):
+@part
+class Stack(Fielded):
     """A body and a head; `hidden` is what the body answers, the representation that probes read.
 
     Arguments:
@@ -177,22 +217,12 @@ class Stack(nn.Module):
             them.
     """
 
-    def __init__(
-        self,
-        body: nn.Module,
-        head: nn.Module,
-        before: tuple[int, ...] = (),
-        after: tuple[int, ...] = (),
-        x: nn.Module | None = None,
-        joined: tuple[int, ...] = (),
-    ) -> None:
-        super().__init__()
-        self.body = body
-        self.head = head
-        self.before = before
-        self.after = after
-        self.x = x
-        self.joined = joined
+    body: nn.Module
+    head: nn.Module
+    before: tuple[int, ...] = ()
+    after: tuple[int, ...] = ()
+    x: nn.Module | None = None
+    joined: tuple[int, ...] = ()
 
     def hidden(self, *c: Tensor) -> Tensor:
         x, *y = c
@@ -209,7 +239,8 @@ class Stack(nn.Module):
         return out.reshape(len(out), *self.after) if self.after else out
 
 
-class Joint(nn.Module):
+@part
+class Joint(Fielded):
     """A critic of pairs: D(x, z) = joint([f(x), g(z)]) (+ unary(f(x))), or of x alone, D(x) = joint(f(x)).
 
     What x is judged with may come in parts, such as z and a label y; they are concatenated.
@@ -230,24 +261,13 @@ class Joint(nn.Module):
         https://arxiv.org/abs/1907.02544 (the unary terms)
     """
 
-    def __init__(
-        self,
-        joint: nn.Module,
-        x: nn.Module | None = None,
-        z: nn.Module | None = None,
-        unary: nn.Module | None = None,
-        before: tuple[int, ...] = (),
-        unary_z: nn.Module | None = None,
-        classes: int = 0,
-    ) -> None:
-        super().__init__()
-        self.joint = joint
-        self.x = x
-        self.z = z
-        self.unary = unary
-        self.before = before
-        self.unary_z = unary_z
-        self.classes = classes
+    joint: nn.Module
+    x: nn.Module | None = None
+    z: nn.Module | None = None
+    unary: nn.Module | None = None
+    before: tuple[int, ...] = ()
+    unary_z: nn.Module | None = None
+    classes: int = 0
 
     def logits(self, x: Tensor, *z: Tensor) -> Tensor:
         """The joint's logits, shape (n, classes)."""
@@ -276,16 +296,15 @@ class Joint(nn.Module):
         return torch.stack([unary, self.unary_z(parts[1]).flatten(), score], dim=1)
 
 
-class Beside(nn.Module):
+@part
+class Beside(Fielded):
     """A critic of two images of one shape: the second joins the first as more channels.
 
     Arguments:
         network: maps (n, 2 channels, ...) to a score.
     """
 
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.network = network
+    network: nn.Module
 
     def forward(self, x: Tensor, other: Tensor) -> Tensor:
         return self.network(torch.cat([x, other], dim=1)).flatten()
@@ -319,7 +338,8 @@ class Recogniser(nn.Module):
         return self.judge(self.trunk(x)).flatten()
 
 
-class Packed(nn.Module):
+@part
+class Packed(Fielded):
     """A critic that judges several samples at a time: m beside each other as one with m times the channels, or numbers.
 
     A model that leaves modes out makes packs that are less varied than the data's, which a critic of packs can see.
@@ -340,10 +360,8 @@ class Packed(nn.Module):
         torch.Size([4, 1])
     """
 
-    def __init__(self, critic: nn.Module, size: int) -> None:
-        super().__init__()
-        self.critic = critic
-        self.size = size
+    critic: nn.Module
+    size: int
 
     def forward(self, *parts: Tensor) -> Tensor:
         count = len(parts[0])

@@ -4,20 +4,16 @@ from __future__ import annotations
 
 from torch import nn
 
-from interalia.networks.layers import Joint, Stack
+from interalia.networks.layers import Joint, Stack, unit
 
 __all__ = ["MLP", "Joint", "hidden"]
 
 
-def hidden(inputs: int, width: int, depth: int, norm: bool, leak: float = 0.2) -> nn.Sequential:
-    """`depth` layers of `width` units: linear, batch norm or none, leaky ReLU (ReLU where `leak` is 0)."""
+def hidden(inputs: int, width: int, depth: int, norm: bool, leak: float | None = 0.2) -> nn.Sequential:
+    """`depth` layers of `width` units: linear, batch norm or none, and what `unit` says of `leak`."""
     parts: list[nn.Module] = []
     for _ in range(depth):
-        parts += [
-            nn.Linear(inputs, width, bias=not norm),
-            *([nn.BatchNorm1d(width)] if norm else []),
-            nn.LeakyReLU(leak, inplace=True) if leak else nn.ReLU(inplace=True),
-        ]
+        parts += unit(nn.Linear(inputs, width, bias=not norm), nn.BatchNorm1d(width) if norm else None, leak)
         inputs = width
     return nn.Sequential(*parts)
 

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from interalia.contexts import full
-from interalia.networks.family import DEMANDS, Family, onto
-from interalia.networks.layers import Beside, Joint, Maxout, Recogniser, Stack
+from interalia.networks.family import DEMANDS, Family, head, onto
+from interalia.networks.layers import Beside, Joint, Maxout, Recogniser, Stack, unit
 from interalia.networks.mlp import MLP, hidden
 from interalia.networks.needs import Critic, Map
 from interalia.networks.translation import Translator, check_domains
@@ -32,13 +32,11 @@ class Perceptrons(Family):
     unary: bool = False
 
     def encoder(self, net: Map) -> nn.Module:
-        body = hidden(net.size, self.width, 2, norm=True)
-        head = nn.Sequential(nn.Linear(self.width, net.output.size), *onto(net.output))
-        return Stack(body, head, before=(net.size,))
+        return Stack(hidden(net.size, self.width, 2, norm=True), head(self.width, net.output), before=(net.size,))
 
     def decoder(self, net: Map) -> nn.Module:
-        head = nn.Sequential(nn.Linear(self.width, net.output.size), *onto(net.output))
-        return Stack(hidden(net.size, self.width, 2, norm=True), head, after=net.output.shape)
+        last = head(self.width, net.output)
+        return Stack(hidden(net.size, self.width, 2, norm=True), last, after=net.output.shape)
 
     def critic(self, need: Critic) -> nn.Module:
         d, width, beside = need.sees[0].size, self.width, need.beside
@@ -140,8 +138,7 @@ class ALICEToy(Points):
     width: int = 256
 
     def encoder(self, net: Map) -> nn.Module:
-        made = MLP(net.size, net.output.size, self.width, 2, leak=0.0)
-        return Stack(made.body, nn.Sequential(made.head, *onto(net.output)))
+        return Stack(hidden(net.size, self.width, 2, norm=False, leak=0.0), head(self.width, net.output))
 
     def decoder(self, net: Map) -> nn.Module:
         return MLP(net.size, net.output.size, self.width, 2, leak=0.0)
@@ -219,15 +216,9 @@ class BiGAN(Family):
     width: int = 1024
 
     def encoder(self, net: Map) -> nn.Module:
-        width = self.width
-        body = nn.Sequential(
-            nn.Linear(net.size, width),
-            nn.LeakyReLU(0.2),
-            nn.Linear(width, width, bias=False),
-            nn.BatchNorm1d(width, affine=False),
-            nn.LeakyReLU(0.2),
-        )
-        return Stack(body, nn.Sequential(nn.Linear(width, net.output.size), *onto(net.output)), before=(net.size,))
+        width, first = self.width, unit(nn.Linear(net.size, self.width))
+        second = unit(nn.Linear(width, width, bias=False), nn.BatchNorm1d(width, affine=False))
+        return Stack(nn.Sequential(*first, *second), head(width, net.output), before=(net.size,))
 
     def decoder(self, net: Map) -> nn.Module:
         return BiGANDecoder(net.size, net.output.shape, self.width)
@@ -270,14 +261,12 @@ class FGAN(Family):
     critic_scale: float = 0.005
 
     def decoder(self, net: Map) -> nn.Module:
-        head = nn.Sequential(nn.Linear(self.width, net.output.size), *onto(net.output))
-        return Stack(hidden(net.size, self.width, 2, norm=True, leak=0.0), head, after=net.output.shape)
+        last = head(self.width, net.output)
+        return Stack(hidden(net.size, self.width, 2, norm=True, leak=0.0), last, after=net.output.shape)
 
     def critic(self, need: Critic) -> nn.Module:
-        parts: list[nn.Module] = [nn.Flatten()]
-        for inputs in (need.sees[0].size, self.critic_width):
-            parts += [nn.Linear(inputs, self.critic_width), nn.ELU()]
-        return Joint(nn.Sequential(*parts, nn.Linear(self.critic_width, 1)))
+        body = hidden(need.sees[0].size, self.critic_width, 2, norm=False, leak=None)
+        return Joint(nn.Sequential(nn.Flatten(), *body, nn.Linear(self.critic_width, 1)))
 
     @torch.no_grad()
     def start(self, need: Map | Critic, network: nn.Module) -> None:

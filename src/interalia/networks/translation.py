@@ -13,8 +13,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from interalia.errors import UserError
+from interalia.errors import UserError, check_range
 from interalia.networks.family import Family
+from interalia.networks.layers import Fielded, part, unit, up
 from interalia.networks.needs import Critic, Map
 from interalia.spaces import Space
 
@@ -41,16 +42,15 @@ class InstanceNorm(nn.Module):
         return functional.group_norm(x.contiguous(), x.shape[1])
 
 
-class Around(nn.Module):
+@part
+class Around(Fielded):
     """What is done before and after another network.
 
     Arguments:
         body: that network.
     """
 
-    def __init__(self, body: nn.Module) -> None:
-        super().__init__()
-        self.body = body
+    body: nn.Module
 
 
 class Residual(Around):
@@ -119,16 +119,14 @@ def residual_generator(shape: tuple[int, ...], width: int, blocks: int, turns: b
     parts += [*padded(channels * (4 if turns else 1), width, 7), nn.ReLU(inplace=True)]
     for level in (1, 2):
         maps = width * 2**level
-        parts += [nn.Conv2d(maps // 2, maps, 3, 2, 1, bias=False), InstanceNorm(), nn.ReLU(inplace=True)]
+        parts += unit(nn.Conv2d(maps // 2, maps, 3, 2, 1, bias=False), InstanceNorm(), 0)
         sides.append(((sides[-1][0] + 1) // 2, (sides[-1][1] + 1) // 2))
     maps = 4 * width
     for _ in range(blocks):
         body = nn.Sequential(*padded(maps, maps, 3), nn.ReLU(inplace=True), *padded(maps, maps, 3))
         parts.append(Residual(body))
-    for (low, narrow), (height, breadth) in itertools.pairwise(reversed(sides)):
-        rest = (height - (2 * low - 1), breadth - (2 * narrow - 1))
-        up = nn.ConvTranspose2d(maps, maps // 2, 3, 2, 1, output_padding=rest, bias=False)
-        parts += [up, InstanceNorm(), nn.ReLU(inplace=True)]
+    for low, high in itertools.pairwise(reversed(sides)):
+        parts += unit(up((maps, maps // 2), low, high, 3, 2, bias=False), InstanceNorm(), 0)
         maps //= 2
     parts += [nn.ReflectionPad2d(3), nn.Conv2d(width, channels, 7)]
     return Translator(nn.Sequential(*parts))
@@ -139,16 +137,12 @@ def patch_critic(shape: tuple[int, ...], width: int, layers: int) -> Patches:
 
     `layers` convolutions 4x4 of stride 2 and two of stride 1: a score sees 16, 34 or 70 pixels a side with 1, 2 or 3.
     """
-    parts: list[nn.Module] = [nn.Conv2d(shape[0], width, 4, 2, 1), nn.LeakyReLU(0.2, inplace=True)]
+    parts = unit(nn.Conv2d(shape[0], width, 4, 2, 1))
     maps = width
     for layer in range(1, layers + 1):
         outputs = width * min(2**layer, 8)
         stride = 2 if layer < layers else 1
-        parts += [
-            nn.Conv2d(maps, outputs, 4, stride, 1, bias=False),
-            InstanceNorm(),
-            nn.LeakyReLU(0.2, inplace=True),
-        ]
+        parts += unit(nn.Conv2d(maps, outputs, 4, stride, 1, bias=False), InstanceNorm())
         maps = outputs
     parts.append(nn.Conv2d(maps, 1, 4, 1, 1))
     return Patches(nn.Sequential(*parts))
@@ -202,8 +196,7 @@ class Translators(Family):
             ("layers", layers, 1),
             ("critic", critic, 1),
         ):
-            if count is not None and count < least:
-                raise ValueError(f"`{name}` is {count}, and it must be at least {least}")
+            check_range(count is None or count >= least, f"it must be at least {least}", **{name: count})
         self.width = width
         self.blocks = blocks
         self.layers = layers

@@ -20,8 +20,8 @@ def estimate_population(game: nn.Module, batches: Iterator[tuple[Tensor, ...]], 
         https://arxiv.org/abs/1605.09782
     """
     game.train()
-    norms = [module for module in game.modules() if isinstance(module, BatchNorm)]
-    norms = [norm for norm in norms if norm.training]  # not those of a network that is fixed
+    # not those of a network that is fixed
+    norms = [module for module in game.modules() if isinstance(module, BatchNorm) and module.training]
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
         norm.reset_running_stats()

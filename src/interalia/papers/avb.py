@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from interalia.conditionals import Dirac, Gaussian, Spanned, StandardNormal
 from interalia.data import Dataset, Split
 from interalia.games import AVB, VAE
-from interalia.games.variational import Variational
+from interalia.games.vae import Variational
 from interalia.networks.avb import ResidualCritic
 from interalia.papers.experiment import Setting, Values, page, slug, trained
 from interalia.papers.study import Study, Trial

@@ -161,12 +161,12 @@ def within(value: Any, error: Any = None, digits: int = 2) -> str:
 
 
 def facts_of(run: Json) -> Json:
-    """What there is to say of a run's game, see `interalia.games.facts`: what the run keeps, or of one that keeps nothing,
-    being older, what its game's class says."""
+    """What there is to say of a run's game, see `interalia.games.capabilities`: what the run keeps, or of one that keeps
+    nothing, being older, what its game's class says."""
     kept = run.get(ABOUT_GAME)
     if isinstance(kept, Mapping):
         return {**UNKNOWN, **kept}
-    from interalia.games.facts import by_name  # here, for it imports torch
+    from interalia.games.capabilities import by_name  # here, for it imports torch
 
     found = by_name(part_of(run, "game"), part_of(run, "encoder"), str(run.get("divergence", "")))
     return found or UNKNOWN

@@ -221,8 +221,8 @@ def export(game: Game, run: Run, step: int, path: Path) -> None:
 
 
 def about(game: Game) -> dict[str, Any]:
-    """What a report says of a game, see `interalia.games.facts`."""
-    from interalia.games.facts import facts  # here, for it imports torch, and the command line begins without
+    """What a report says of a game, see `interalia.games.capabilities`."""
+    from interalia.games.capabilities import facts  # here, for it imports torch, and the command line begins without
 
     return facts(game)
 

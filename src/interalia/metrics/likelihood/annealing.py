@@ -18,7 +18,7 @@ from interalia.contexts import device_of, frozen, full, precision_context, quiet
 from interalia.errors import UserError, check_choice
 from interalia.games.capabilities import Generates, HasLikelihood, Infers, Simulates, require
 from interalia.games.game import Game
-from interalia.games.variational import Variational
+from interalia.games.vae import Variational
 from interalia.metrics.likelihood import hamiltonian
 from interalia.metrics.likelihood.estimate import GIVEN, Estimate, Sandwich, checked, counted, gathered, rows_that_fit
 from interalia.metrics.likelihood.hamiltonian import TARGET, Bridge, Density, State, Tell
