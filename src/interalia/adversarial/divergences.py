@@ -700,6 +700,9 @@ class Relativistic(Divergence):
     def on_q(self, q: Tensor) -> Tensor:
         return self.base.on_q(q) / 2
 
+    def mean(self, terms: Tensor) -> Tensor:
+        return self.base.mean(terms)
+
     def critic_loss(self, p: Tensor, q: Tensor) -> Tensor:
         right = self.base.critic_loss(p - q, q - p) / 2
         if not self.smoothing:
