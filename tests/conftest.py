@@ -61,9 +61,19 @@ def _freed_memory_goes_back() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _classifiers_that_see_less(request: pytest.FixtureRequest) -> Iterator[None]:
+    from interalia.metrics import classifier
+
+    with pytest.MonkeyPatch.context() as patch:
+        if "test_classifier_by_hand" not in request.node.nodeid:
+            patch.setattr(classifier, "SEEN", 15_000)  # enough for digits
+        yield
+
+
 @contextlib.contextmanager
 def sketched() -> Iterator[None]:
-    """Figures are small, without ticks, and their panels are not fitted."""
+    """Figures are small, without ticks, and their panels are not fitted; images are not enlarged."""
     from interalia.reports import plots
 
     draw = plots._write
@@ -77,7 +87,8 @@ def sketched() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(plots, "_write", write)
-        patch.setattr(plots, "DPI", 72)
+        patch.setattr(plots, "DPI", 36)
+        patch.setattr(plots, "TILE", 1)
         yield
 
 

@@ -1,6 +1,13 @@
-"""The program, run in this process."""
+"""The program, run in this process or in a copy of it."""
 
 from __future__ import annotations
+
+import io
+import os
+import signal
+import sys
+import traceback
+from typing import NoReturn
 
 from interalia import cli
 
@@ -12,3 +19,19 @@ def interalia(*arguments: object) -> int:
     except SystemExit as end:
         return int(end.code or 0)
     return 0
+
+
+def alone(*arguments: object) -> NoReturn:
+    """Becomes the program: for a process that was just forked, which has its own standard streams, and has imported
+    already what a program begins with."""
+    code = 1
+    try:
+        sys.stdout, sys.stderr = (
+            io.TextIOWrapper(io.FileIO(n, "w", closefd=False), write_through=True) for n in (1, 2)
+        )
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        code = interalia(*arguments)
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        os._exit(code)

@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 import torch
 from examples import every_third, fields_for, generator, infers_for_another
+from program import alone
 from test_games import in_one_stage
 from torch import nn
 
@@ -103,6 +104,7 @@ SETTINGS = {
 
 # a dynamics goes on bit for bit with every game below, and an optimiser is one more dictionary
 LONGER = {"alternating", "extragradient", "past", "optimistic", "consensus", "momentum", "rmsprop"}
+assert set(SETTINGS) > LONGER
 
 
 @pytest.mark.parametrize(
@@ -336,18 +338,27 @@ def test_killed_at_many_random_moments(tmp_path: Path) -> None:
     check_killed(tmp_path, steps=1000, kills=25, anywhere=True)
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
 def test_interrupted_from_the_keyboard(tmp_path: Path) -> None:
     out = tmp_path / "run"
-    process = command("ali-digits", *NETWORKS, "--steps", "1000", *SHOWING, "--schedule", "constant", "--out", str(out))
-    wait_for_checkpoint(process, out)
-    process.send_signal(signal.SIGINT)
-    printed, said = process.communicate(timeout=240)
-    assert process.returncode == 130, said
-    assert f"interalia train --resume {out}" in said
-    assert "Traceback" not in said + printed
+    words = ["ali-digits", *NETWORKS, "--steps", "1000", *SHOWING, "--schedule", "constant", "--out", str(out)]
+    child = os.fork()
+    if child == 0:
+        for number, name in ((1, "printed"), (2, "said")):
+            os.dup2(os.open(tmp_path / name, os.O_WRONLY | os.O_CREAT), number)
+        alone("train", *words)
+    give_up = time.monotonic() + 240
+    while time.monotonic() < give_up and not (out / "checkpoints/last.pt").exists():
+        time.sleep(0.02)
+    os.kill(child, signal.SIGINT)
+    _, status = os.waitpid(child, 0)
+    printed, message = (tmp_path / "printed").read_text(), (tmp_path / "said").read_text()
+    assert os.waitstatus_to_exitcode(status) == 130, message
+    assert f"interalia train --resume {out}" in message
+    assert "Traceback" not in message + printed
     at = last(out)["step"]
     assert 0 < at < 1000
-    assert f"step {at} " in said
+    assert f"step {at} " in message
 
     run = Folder(out).run()
     engine.train(run.replace(steps=at + 8), out, resume=True)

@@ -51,13 +51,6 @@ def one_thread():
     torch.set_num_threads(threads)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _classifiers_that_see_less():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("interalia.metrics.classifier.SEEN", 15_000)  # enough for digits
-        yield
-
-
 @pytest.fixture(scope="module")
 def digits() -> Dataset:
     return data.load("digits")
@@ -368,7 +361,28 @@ def test_classifier_reads_digits(digits, classifier):
     assert (features.shape, features.dtype) == ((300, 128), torch.float32)
 
 
-def test_classifier_is_reused_from_the_cache(digits, classifier, cache):
+@pytest.fixture(scope="module")
+def hasty(digits, tmp_path_factory):
+    """A classifier of a few steps, and the folder that it is kept in."""
+    folder = tmp_path_factory.mktemp("hasty")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("INTERALIA_CACHE", str(folder))
+        patch.setattr("interalia.metrics.classifier.SEEN", 1_000)
+        made = Classifier.of(digits)
+    return made, folder
+
+
+@pytest.fixture
+def other_cache(hasty, tmp_path, monkeypatch):
+    """A cache of one's own, for classifiers of as few steps."""
+    monkeypatch.setenv("INTERALIA_CACHE", str(tmp_path))
+    monkeypatch.setattr("interalia.metrics.classifier.SEEN", 1_000)
+    return tmp_path
+
+
+def test_classifier_is_reused_from_the_cache(digits, hasty, monkeypatch):
+    classifier, cache = hasty
+    monkeypatch.setenv("INTERALIA_CACHE", str(cache))
     (path,) = (cache / "classifiers").iterdir()
     written = path.stat().st_mtime_ns
     again = Classifier.of(digits)
@@ -378,8 +392,8 @@ def test_classifier_is_reused_from_the_cache(digits, classifier, cache):
     assert torch.equal(again(x), classifier(x))
 
 
-def test_classifier_training_is_deterministic_and_leaves_the_random_state(digits, classifier, tmp_path, monkeypatch):
-    monkeypatch.setenv("INTERALIA_CACHE", str(tmp_path))
+def test_classifier_training_is_deterministic_and_leaves_the_random_state(digits, hasty, other_cache):
+    classifier, _ = hasty
     torch.manual_seed(5)
     before = torch.get_rng_state()
     start = time.process_time()
@@ -389,10 +403,10 @@ def test_classifier_training_is_deterministic_and_leaves_the_random_state(digits
     assert again.name == classifier.name  # which holds the weights' fingerprint
 
 
-def test_a_damaged_cache_is_trained_again(digits, classifier, tmp_path, monkeypatch, cache):
-    monkeypatch.setenv("INTERALIA_CACHE", str(tmp_path))
+def test_a_damaged_cache_is_trained_again(digits, hasty, other_cache):
+    classifier, cache = hasty
     (whole,) = (cache / "classifiers").iterdir()
-    damaged = tmp_path / "classifiers" / whole.name
+    damaged = other_cache / "classifiers" / whole.name
     damaged.parent.mkdir()
     damaged.write_bytes(whole.read_bytes()[:2000])
     assert Classifier.of(digits).name == classifier.name
@@ -400,8 +414,9 @@ def test_a_damaged_cache_is_trained_again(digits, classifier, tmp_path, monkeypa
     assert list(damaged.parent.iterdir()) == [damaged]  # nothing unfinished is left
 
 
-def test_an_unwritable_cache_costs_the_training_only(digits, classifier, tmp_path, monkeypatch):
-    file = tmp_path / "file"
+def test_an_unwritable_cache_costs_the_training_only(digits, hasty, other_cache, monkeypatch):
+    classifier, _ = hasty
+    file = other_cache / "file"
     file.write_text("in the way")
     monkeypatch.setenv("INTERALIA_CACHE", str(file))
     with pytest.warns(UserWarning, match="could not be kept"):
@@ -409,12 +424,12 @@ def test_an_unwritable_cache_costs_the_training_only(digits, classifier, tmp_pat
     assert again.name == classifier.name
 
 
-def test_other_data_or_seeds_do_not_share_a_classifier(digits, classifier, tmp_path, monkeypatch):
-    monkeypatch.setenv("INTERALIA_CACHE", str(tmp_path))
+def test_other_data_or_seeds_do_not_share_a_classifier(digits, hasty, other_cache):
+    classifier, _ = hasty
     flipped = replace(digits, train=Split(digits.train.x, digits.train.y[::-1].copy()))
     assert Classifier.of(digits, seed=1).name != classifier.name
     assert Classifier.of(flipped).accuracy < 0.5  # labels that mean nothing
-    assert len(list((tmp_path / "classifiers").iterdir())) == 2
+    assert len(list((other_cache / "classifiers").iterdir())) == 2
 
 
 @pytest.mark.parametrize("shape", [(1, 8, 8), (3, 128, 128), (4, 33, 17), (3, 8, 128), (1, 28, 28)])

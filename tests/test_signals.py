@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from program import alone
 from rich.console import Console
 
 from interalia.games import Outcome
@@ -78,43 +79,21 @@ def test_a_signal_that_is_ignored_or_handled_is_left_alone(name: str) -> None:
     assert taken == [number]
 
 
-def test_a_closed_terminal_ends_a_training_well(tmp_path: Path) -> None:
+def test_a_closed_terminal_ends_a_training_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import pty
 
+    monkeypatch.setenv("TERM", "xterm")
     out = tmp_path / "run"
-    words = [
-        "--steps",
-        "1000000",
-        "--checkpoint-every",
-        "1000000",
-        "--evaluate-every",
-        "0",
-        "--log-every",
-        "1",
-        "--networks",
-        "auto(width=4, unary=True)",
-    ]
-    command = [sys.executable, "-m", "interalia.cli", "train", "ali-digits", *words, "--out", str(out)]
-    script = "import os, sys; os.environ['TERM'] = 'xterm'; os.execv(sys.argv[1], sys.argv[1:])"
-    master, terminal = pty.openpty()
-    # a process group in the foreground of a terminal of its own, as a shell's are
-    begun = "import fcntl, os, termios; os.setsid(); fcntl.ioctl(0, termios.TIOCSCTTY, 0); "
-    pid = os.posix_spawn(
-        sys.executable,
-        [sys.executable, "-c", begun + script, *command],
-        os.environ,
-        file_actions=[
-            *((os.POSIX_SPAWN_DUP2, terminal, number) for number in (0, 1, 2)),
-            (os.POSIX_SPAWN_CLOSE, master),
-        ],
-    )
-    os.close(terminal)
+    seldom = ["--steps", 1_000_000, "--checkpoint-every", 1_000_000, "--evaluate-every", 0, "--log-every", 1]
+    child, master = pty.fork()  # in the foreground of a terminal of its own, as a shell's programs are
+    if child == 0:
+        alone("train", "ali-digits", *seldom, "--networks", "auto(width=4, unary=True)", "--out", out)
     give_up, log = time.monotonic() + 120, out / "log.jsonl"
     while time.monotonic() < give_up and not (log.exists() and log.stat().st_size > 2000):
         if select.select([master], [], [], 0.02)[0]:
             os.read(master, 4096)  # or the terminal is full
     os.close(master)  # the kernel sends SIGHUP, and whatever is written from now on fails
-    _, status = os.waitpid(pid, 0)
+    _, status = os.waitpid(child, 0)
     assert os.waitstatus_to_exitcode(status) == 130
     assert (out / "checkpoints/last.pt").exists()
     assert not list(out.glob(".*"))

@@ -24,7 +24,8 @@ def own_random(device: torch.device, seed: int = 0) -> Iterator[None]:
     devices = [device] if device.type == "cuda" else []
     apple = torch.mps.get_rng_state() if device.type == "mps" else None  # which fork_rng does not know
     with torch.random.fork_rng(devices=devices):
-        torch.manual_seed(seed)
+        # torch.manual_seed would reach the accelerators as well, and write down the whole stack for each that sleeps
+        (torch.default_generator if device.type == "cpu" else torch).manual_seed(seed)
         try:
             yield
         finally:

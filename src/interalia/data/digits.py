@@ -6,9 +6,12 @@ References:
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from interalia.data import REGISTRY
 from interalia.data.dataset import Dataset, Split
@@ -18,12 +21,16 @@ from interalia.data.splits import stratified
 
 def load(name: str, root: Path | None = None, size: int | None = None, seed: int = 0, download: bool = True) -> Dataset:
     """Digits of 8x8 pixels: 1,297 to train on, 200 for validation, 300 for test, each class in its share."""
-    from sklearn.datasets import load_digits
-
-    content = load_digits()
-    x = np.rint(content.images[:, None] * (255 / 16)).astype(np.uint8)
-    y = content.target.astype(np.int64)
+    x, y = _content()
     whole = Split(np.concatenate(list(resized(x, size))), y)
     train, test, validation = (whole[rows] for rows in stratified(y, 300, 200))
     about = REGISTRY[name].page.format(fitted=fitted(size))
     return Dataset(name, train, validation, test, classes=tuple("0123456789"), about=about)
+
+
+@functools.cache  # parsing them takes longer than all that follows
+def _content() -> tuple[NDArray[Any], NDArray[Any]]:
+    from sklearn.datasets import load_digits
+
+    content = load_digits()
+    return np.rint(content.images[:, None] * (255 / 16)).astype(np.uint8), content.target.astype(np.int64)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import functools
 import os
 import platform
 import re
@@ -32,6 +33,7 @@ def made_with(found: Mapping[str, Any]) -> tuple[str, str]:
     return f"Machine: {found['machine']}. Versions: {versions}.", f"Commit: {found['commit']}. Date: {found['date']}."
 
 
+@functools.cache  # the code that runs is the one that was there at first
 def commit() -> str | None:
     """The commit of the source tree that the program runs from, marked where it has changes; None outside of one."""
     tree = Path(__file__).resolve().parents[3]

@@ -26,9 +26,9 @@ def described(runs: Mapping[str, Run], fields: Sequence[str]) -> str:
         >>> described({"a": Run(ema=0), "b": Run(ema=0), "c": Run(ema=0.9)}, ["clip", "ema", "batch"])
         'ema 0 (c: 0.9); batch 128'
     """
-    parts = []
+    parts, default = [], Run()
     for key in fields:
-        if key not in ALWAYS and all(getattr(run, key) == getattr(Run(), key) for run in runs.values()):
+        if key not in ALWAYS and all(getattr(run, key) == getattr(default, key) for run in runs.values()):
             continue
         rows: dict[str, list[str]] = {}
         for name, run in runs.items():
