@@ -25,7 +25,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from interalia.conditionals import Dirac, Gaussian, StandardNormal
+from interalia.conditionals import Deterministic, Gaussian, StandardNormal
 from interalia.contexts import frozen, own_random, quietly
 from interalia.games import VAE
 from interalia.metrics.likelihood import annealing
@@ -56,7 +56,7 @@ def untrained(decoder: str, seed: int) -> VAE:
             layers = [layer for pair in pairs for layer in (nn.Linear(*pair), nn.Tanh())]
             network = nn.Sequential(*layers[:-1], nn.Sigmoid())
         encoder = Gaussian(nn.Sequential(nn.Flatten(), nn.Linear(SIDE**2, 2 * LATENT)))
-        return VAE(encoder, Dirac(network), StandardNormal(LATENT), likelihood="bernoulli")
+        return VAE(encoder, Deterministic(network), StandardNormal(LATENT), likelihood="bernoulli")
 
 
 def rates(decoder: str, turns: int, temperatures: int, seed: int) -> dict[str, float]:

@@ -27,7 +27,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 import examples
 
 from interalia import games
-from interalia.data.binarise import binarised
+from interalia.data.binarize import binarized
 from interalia.data.dataset import Dataset, Split
 from interalia.games.needs import Given, declared
 from interalia.runs import Run, recipes
@@ -45,7 +45,7 @@ def shape(run: Run) -> tuple[int, ...]:
     """Of one x of the recipe's data."""
     if run.data in VECTORS:
         return (VECTORS[run.data],)
-    side = run.size or SIDES.get(run.data, 28)
+    side = run.image_size or SIDES.get(run.data, 28)
     return (3 if run.data in COLOUR else 1, side, side)
 
 
@@ -67,7 +67,7 @@ def dataset(run: Run) -> Dataset:
     found = Dataset(
         "random", **parts, classes=names, attributes={"names": np.array(ATTRIBUTES), **attributes}, other=other
     )
-    return found if run.binarise == "none" else binarised(found, run.binarise)
+    return found if run.binarize == "none" else binarized(found, run.binarize)
 
 
 def digest(module: nn.Module) -> str:
@@ -83,7 +83,7 @@ def trained(recipe: str) -> Training:
     """The recipe after its steps."""
     named = recipes.REGISTRY[recipe]()
     short = {"batch": min(named.batch, BATCH), "steps": STEPS, "epochs": None, "evaluate_every": 0, "device": "cpu"}
-    ours = {"data": "digits", "size": None, "binarise": "none", "labelled": CLASSES}  # of the data that are given
+    ours = {"data": "digits", "size": None, "binarize": "none", "labelled": CLASSES}  # of the data that are given
     torch.manual_seed(0)
     fixed = isinstance(declared(games.REGISTRY[named.game.split("(")[0]]).get("decoder"), Given)
     generator = examples.generator(named.latent, shape(named)) if fixed else None

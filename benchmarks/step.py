@@ -116,7 +116,7 @@ def judging(
 
 def networks(recipe: str) -> tuple[nn.ModuleList, nn.ModuleList]:
     """The recipe's networks in plain layers: encoder and decoder, and the critic's parts of x, of z and of both."""
-    table, latent = TABLES[recipe], recipes.REGISTRY[recipe]().latent
+    table, latent = TABLES[recipe], recipes.REGISTRY[recipe]().latent_dim
     body, maps = plain(table.encoder, 3, table.leak)
     encoder = nn.Sequential(*body, nn.Conv2d(maps, 2 * latent, 1))
     body, maps = plain(table.decoder, latent, table.leak)
@@ -159,7 +159,7 @@ def by_hand(dataset: Dataset, recipe: str, batch: int) -> Step:
             (x,) = next(batches)
         x = x.float() / 255
         ones, zeros = torch.ones(batch), torch.zeros(batch)
-        z = torch.randn(batch, recipes.REGISTRY[recipe]().latent, 1, 1)
+        z = torch.randn(batch, recipes.REGISTRY[recipe]().latent_dim, 1, 1)
         mu, log_sigma = encoder(x).chunk(2, 1)
         z_hat = mu + log_sigma.exp() * torch.randn_like(mu)
         x_tilde = decoder(z)

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.distributions import Independent, Normal
 
 from interalia import UserError
-from interalia.conditionals import Dirac, Gaussian, Implicit, Mixture, StandardNormal, Uniform
+from interalia.conditionals import Deterministic, Gaussian, Implicit, Mixture, StandardNormal, Uniform
 from interalia.contexts import quietly
 from interalia.games import AVB, VAE
 from interalia.metrics.likelihood import Sandwich, annealed_importance, annealing, bidirectional_check, hamiltonian
@@ -32,13 +32,13 @@ def rows(*values: Any) -> Tensor:
 @pytest.fixture
 def game() -> VAE:
     torch.manual_seed(0)
-    return VAE(Gaussian(nn.Linear(3, 4)), Dirac(nn.Linear(2, 3)), StandardNormal(2), sigma=0.7).double()
+    return VAE(Gaussian(nn.Linear(3, 4)), Deterministic(nn.Linear(2, 3)), StandardNormal(2), sigma=0.7).double()
 
 
 @pytest.fixture
 def binary() -> VAE:
     torch.manual_seed(0)
-    decoder = Dirac(nn.Sequential(nn.Linear(2, 3), nn.Sigmoid()))
+    decoder = Deterministic(nn.Sequential(nn.Linear(2, 3), nn.Sigmoid()))
     return VAE(Gaussian(nn.Linear(3, 4)), decoder, StandardNormal(2), likelihood="bernoulli").double()
 
 
@@ -51,7 +51,7 @@ RUN = {"temperatures": 1000, "leapfrog": 10, "path": "sigmoidal", "initial": Non
 def test_defaults_are_the_documented_ones(game: VAE) -> None:
     shared = {"chains": 16, **RUN, "precision": "auto"}
     for function, more in (
-        ("annealed_importance", {"simulated": 100, "binarised": "as given"}),
+        ("annealed_importance", {"simulated": 100, "binarized": "as given"}),
         ("bidirectional_check", {"images": 100}),
     ):
         with pytest.raises(UserError, match="`chains` is 0"):
@@ -416,7 +416,7 @@ def test_the_start_follows_from_the_encoder_and_the_prior(game: VAE) -> None:
 
 
 def test_moments_that_are_not_known_are_drawn() -> None:
-    avb = AVB(Implicit(MLP(3 + 4, 2), 4), Dirac(MLP(2, 3)), Joint(MLP(5, 1)), StandardNormal(2))
+    avb = AVB(Implicit(MLP(3 + 4, 2), 4), Deterministic(MLP(2, 3)), Joint(MLP(5, 1)), StandardNormal(2))
     assert settings(avb).drawn
     assert settings(avb, initial="posterior").drawn
     assert not settings(avb, initial="prior").drawn
@@ -574,7 +574,9 @@ def shaped(likelihood: Any) -> VAE:
     torch.manual_seed(0)
     layers = [nn.Linear(2, 12), nn.Unflatten(1, (3, 2, 2))]
     decoder = nn.Sequential(*layers, nn.Sigmoid()) if likelihood == "bernoulli" else nn.Sequential(*layers)
-    return VAE(Gaussian(nn.Linear(12, 4)), Dirac(decoder), StandardNormal(2), likelihood=likelihood, sigma=0.7).double()
+    return VAE(
+        Gaussian(nn.Linear(12, 4)), Deterministic(decoder), StandardNormal(2), likelihood=likelihood, sigma=0.7
+    ).double()
 
 
 @pytest.mark.parametrize("likelihood", ["gaussian", "bernoulli"])
@@ -607,7 +609,7 @@ def test_a_game_with_a_likelihood_of_its_own_is_asked_for_it(changed: str) -> No
 
     kind = type("Other", (VAE,), {changed: {"log_likelihood": other, "log_density": density}[changed]})
     torch.manual_seed(0)
-    game = kind(Gaussian(nn.Linear(3, 4)), Dirac(nn.Linear(2, 3)), StandardNormal(2)).double()
+    game = kind(Gaussian(nn.Linear(3, 4)), Deterministic(nn.Linear(2, 3)), StandardNormal(2)).double()
     value, gradient = annealing.likelihood(game, X)(Z[:2], True)
     if changed == "log_likelihood":
         assert value.tolist() == pytest.approx([1.5 - 1.25, 1.0 - 2.3125])
@@ -813,7 +815,7 @@ def test_the_estimate_is_gathered_from_runs(game: VAE, runs: list[Any]) -> None:
     x = torch.cat([X, X + 1, X[:1] / 2]).float()
     found = annealed_importance(
         game.train(), x, chains=3, temperatures=1000, leapfrog=4, path="linear", initial="prior", simulated=0, seed=5,
-        rows=8, binarised="fresh", precision="bf16",
+        rows=8, binarized="fresh", precision="bf16",
     )  # fmt: skip
     want = annealing.Settings(3, 1000, 4, "linear", "prior", False, "bf16")
     assert [one[1] for one in runs] == [2, 2, 1]  # 8 pairs are 2 images of 3 chains
@@ -823,7 +825,7 @@ def test_the_estimate_is_gathered_from_runs(game: VAE, runs: list[Any]) -> None:
     assert found.values.tolist() == pytest.approx(x.sum(1).tolist())
     assert found.acceptance == pytest.approx(float(x[:, 0].mean()) / 8)
     assert (found.name, found.images, found.rows.tolist(), found.check) == ("ais", 5, [0, 1, 2, 3, 4], None)
-    assert found.protocol == f"{want.words}; binarisation: fresh; seed 5; 8 pairs (x, z) at once"
+    assert found.protocol == f"{want.words}; binarization: fresh; seed 5; 8 pairs (x, z) at once"
 
 
 def test_the_check_is_done_with_the_estimates_settings(
@@ -904,7 +906,7 @@ def test_a_game_that_cannot_simulate_is_told_how(game: VAE) -> None:
 
 
 def test_images_are_checked_before_a_run(binary: VAE) -> None:
-    with pytest.raises(UserError, match=r"such as 0\.5; binarise"):
+    with pytest.raises(UserError, match=r"such as 0\.5; binarize"):
         annealed_importance(binary, BINARY / 2)
     with pytest.raises(UserError, match="no images"):
         annealed_importance(binary, BINARY[:0])

@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from interalia.conditionals import Dirac, Gaussian, StandardNormal
+from interalia.conditionals import Deterministic, Gaussian, StandardNormal
 from interalia.games import VAE
 from interalia.papers import avb
 
@@ -50,7 +50,7 @@ def test_the_four_pixels_numbers_are_those_by_hand() -> None:
     # q(z | x) = N((1, 0), diag(e^-1, 1)) whatever x is, and a decoder that does not look at z
     encoder = Gaussian(Constant(torch.tensor([1.0, 0.0, -0.5, 0.0])))
     logits = torch.tensor([[[2.0, -1.0], [0.0, -1.0]]])
-    decoder = Dirac(nn.Sequential(Constant(logits), nn.Sigmoid()))
+    decoder = Deterministic(nn.Sequential(Constant(logits), nn.Sigmoid()))
     game = VAE(encoder, decoder, StandardNormal(2), likelihood="bernoulli").eval()
     p = torch.sigmoid(logits.flatten())
     likelihood = torch.stack([torch.where(row.flatten() > 0, p, 1 - p).log().sum() for row in x])

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from interalia import games, networks
-from interalia.conditionals import CONDITIONALS, PRIORS, Dirac, Gaussian, Implicit, StandardNormal
+from interalia.conditionals import CONDITIONALS, PRIORS, Deterministic, Gaussian, Implicit, StandardNormal
 from interalia.errors import UserError
 from interalia.games import ALI, REGISTRY, Game, building
 from interalia.games.needs import Chain, Decoder, Encoder, Given, Needs, Setup, critics, declared
@@ -49,7 +49,7 @@ def test_no_parameter_is_made_for_nothing(game: str, family: str, made: list[nn.
     fields = {"latent": 8, **examples.fields_for(kind)} | ({"latent": 8} if family == "draw" else {})
     run = Run(game=game, networks=family).replace(**fields)
     data = DataSpec(shape, classes=3, other=shape)
-    given = {name: Dirac(nn.Identity()) for name, need in declared(kind).items() if isinstance(need, Given)}
+    given = {name: Deterministic(nn.Identity()) for name, need in declared(kind).items() if isinstance(need, Given)}
     with torch.device("meta"), pytest.MonkeyPatch.context() as patch:
         patch.setattr(Given, "check", lambda *_: None)
         found = examples.asked(lambda: building.build(run, data, given=given))
@@ -63,7 +63,7 @@ def test_no_parameter_is_made_for_nothing(game: str, family: str, made: list[nn.
 
 @pytest.mark.parametrize("pack", [1, 2])
 def test_no_parameter_is_made_for_a_critic_of_one_where_it_sees_two(pack: int, made: list[nn.Parameter]) -> None:
-    found = building.build(Run(latent=5, pack=pack, batch=8, networks="auto(width=2)"), DataSpec((1, 16, 16)))
+    found = building.build(Run(latent_dim=5, pack=pack, batch_size=8, networks="auto(width=2)"), DataSpec((1, 16, 16)))
     assert sum(p.numel() for p in made) == sum(p.numel() for p in found.parameters())
     assert isinstance(found.critic, Packed) == (pack == 2)
 
@@ -85,7 +85,7 @@ def test_a_conditional_asks_for_a_map(name: str) -> None:
     z = Space("z", (8,), "ball")
     net = kind.asks((X, Y), z)
     assert net.inputs == (X, Y)
-    if kind in (Dirac, Implicit):  # whose network returns z itself
+    if kind in (Deterministic, Implicit):  # whose network returns z itself
         assert net == Map((X, Y), z, noise=2 if kind is Implicit else 0)
         assert kind.asks((X,), Space("z", (8,), category=3)).output.category == 3
         return
@@ -98,7 +98,7 @@ def test_a_conditional_asks_for_a_map(name: str) -> None:
 
 def test_settings_of_a_conditional_change_what_it_asks_for() -> None:
     assert CONDITIONALS["planar"].asks((X,), Z, flows=4).output.size == 11 * 8
-    assert CONDITIONALS["spanned"].asks((X,), Z, basis=5).output.size == 6 * 8
+    assert CONDITIONALS["basis-noise"].asks((X,), Z, basis=5).output.size == 6 * 8
     assert CONDITIONALS["implicit"].asks((X,), Z, noise=7).size == 64 + 7
 
 
@@ -167,14 +167,14 @@ class Single(Family):
 
 def test_a_family_of_ones_own_needs_only_the_methods_that_it_has(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(networks, "REGISTRY", Registry("networks", {**FAMILIES, "narrow": Narrow}))
-    gan = building.build(Run(game="gan", latent=3, networks="narrow"), DataSpec((5,)))
+    gan = building.build(Run(game="gan", latent_dim=3, networks="narrow"), DataSpec((5,)))
     assert [tuple(p.shape) for p in gan.parameters()] == [(5, 3), (5,), (1, 5), (1,)]
     with pytest.raises(
         UserError, match=r"^the networks 'narrow' have no encoder; choose other `networks`, such as auto\.$"
     ):
-        building.build(Run(latent=3, networks="narrow"), DataSpec((5,)))
+        building.build(Run(latent_dim=3, networks="narrow"), DataSpec((5,)))
     with pytest.raises(UserError, match="'narrow' have no place for labels"):
-        building.build(Run(game="gan", latent=3, networks="narrow"), DataSpec((5,), condition=2))
+        building.build(Run(game="gan", latent_dim=3, networks="narrow"), DataSpec((5,), condition=2))
     with pytest.raises(UserError, match=r"'Single' have no critic of \(x, z\)"):
         Single().make(Critic((X, Z)))
 
@@ -183,8 +183,8 @@ def test_a_family_of_ones_own_needs_only_the_methods_that_it_has(monkeypatch: py
 def test_an_implicit_encoder_of_images_is_convolutional_and_so_is_everything_else(labels: int) -> None:
     torch.manual_seed(0)
     data = DataSpec((1, 16, 24), condition=labels)
-    implicit = building.build(Run(encoder="implicit(noise=5)", latent=4, networks="auto(width=2)"), data)
-    gaussian = building.build(Run(latent=4, networks="auto(width=2)"), data)
+    implicit = building.build(Run(encoder="implicit(noise=5)", latent_dim=4, networks="auto(width=2)"), data)
+    gaussian = building.build(Run(latent_dim=4, networks="auto(width=2)"), data)
 
     def convolutions(game: Game) -> list[int]:
         return [sum(isinstance(m, nn.Conv2d | nn.ConvTranspose2d) for m in part.modules()) for part in (
@@ -207,7 +207,7 @@ def test_an_implicit_encoder_of_images_is_convolutional_and_so_is_everything_els
 
 
 def test_weights_of_fully_connected_networks_that_auto_once_gave_an_implicit_encoder(tmp_path: Path) -> None:
-    run = Run(encoder="implicit(noise=5)", latent=4, networks="mlp(width=16, unary=True)")
+    run = Run(encoder="implicit(noise=5)", latent_dim=4, networks="mlp(width=16, unary=True)")
     game = building.build(run, DataSpec((1, 16, 24))).eval()
     export(game, run.replace(networks="auto(width=2, unary=True)"), 7, tmp_path / "old.safetensors")
     trained = loading.load(tmp_path / "old.safetensors")
@@ -223,8 +223,8 @@ def test_weights_of_fully_connected_networks_that_auto_once_gave_an_implicit_enc
 def test_a_trained_generator_says_nothing_of_the_networks_beside_it() -> None:
     """It may be convolutional where auto once gave fully connected networks to an implicit encoder that infers for it."""
     data = DataSpec((1, 16, 24))
-    run = Run(game="posthoc-ali", encoder="implicit(noise=5)", latent=4, networks="mlp(width=16, unary=True)")
-    decoder = building.build(Run(latent=4, networks="auto(width=2)"), data).decoder
+    run = Run(game="posthoc-ali", encoder="implicit(noise=5)", latent_dim=4, networks="mlp(width=16, unary=True)")
+    decoder = building.build(Run(latent_dim=4, networks="auto(width=2)"), data).decoder
     old = building.build(run, data, given={"decoder": decoder})
     auto = run.replace(networks="auto(width=2, unary=True)")
     assert loading.as_trained(auto, old.state_dict()) == run
@@ -294,7 +294,7 @@ def own(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("own")
 def test_a_game_of_ones_own_may_make_a_network_itself() -> None:
-    game = building.build(Run(game="pair", latent=3, networks="bigan-mlp(width=8)"), DataSpec((5,)))
+    game = building.build(Run(game="pair", latent_dim=3, networks="bigan-mlp(width=8)"), DataSpec((5,)))
     assert isinstance(game.critic, Sums)
     assert set(game(torch.rand(4, 5)).losses) == {"critic", "generator"}
 
@@ -305,27 +305,27 @@ def test_every_parameter_has_one_player() -> None:
     with pytest.raises(
         UserError, match=r"^Idle trains encoder\.[\w.]+ by no player; name its network among `players`\.$"
     ):
-        building.build(Run(game="idle", latent=3), data)
+        building.build(Run(game="idle", latent_dim=3), data)
     with pytest.raises(UserError, match=r"^Twice trains decoder\.[\w.]+ by two players; leave it to one of them\.$"):
-        building.build(Run(game="twice", latent=3), data)
+        building.build(Run(game="twice", latent_dim=3), data)
     with pytest.raises(
         UserError, match=r"^ALI does not train its prior.*choose another `prior`, such as mixture or normal"
     ):
-        building.build(Run(latent=3, prior="learned"), data)
+        building.build(Run(latent_dim=3, prior="learned"), data)
 
 
 def test_what_is_given_is_asked_for_and_what_is_asked_for_is_given() -> None:
-    data, decoder = DataSpec((5,)), Dirac(nn.Linear(3, 5))
-    game = building.build(Run(game="posthoc-ali", latent=3), data, given={"decoder": decoder})
+    data, decoder = DataSpec((5,)), Deterministic(nn.Linear(3, 5))
+    game = building.build(Run(game="posthoc-ali", latent_dim=3), data, given={"decoder": decoder})
     assert game.decoder is decoder
     with pytest.raises(UserError, match="infers for a generator that is trained already; give as `generator`"):
-        building.build(Run(game="posthoc-ali", latent=3), data)
+        building.build(Run(game="posthoc-ali", latent_dim=3), data)
     with pytest.raises(UserError, match="ALI takes no trained decoder"):
-        building.build(Run(latent=3), data, given={"decoder": decoder})
+        building.build(Run(latent_dim=3), data, given={"decoder": decoder})
 
 
 def test_levels_have_networks_of_their_own_names_and_start_narrow() -> None:
-    data, run = DataSpec((5,)), Run(game="hali(lower=4)", latent=3, networks="mlp(width=8)")
+    data, run = DataSpec((5,)), Run(game="hali(lower=4)", latent_dim=3, networks="mlp(width=8)")
     game: Any = building.build(run, data)
     widths = [
         game.encoder.first,
@@ -337,8 +337,8 @@ def test_levels_have_networks_of_their_own_names_and_start_narrow() -> None:
         assert not (bias[:4] == -2.0).any()
     names = r"encoder, upper_encoder, upper_decoder, decoder, critic"
     with pytest.raises(UserError, match=rf"`spectral` names 'generator', and the networks of this run are: {names}"):
-        building.build(run.replace(spectral="generator"), data)
-    normed: Any = building.build(run.replace(spectral="encoder"), data)
+        building.build(run.replace(spectral_norm="generator"), data)
+    normed: Any = building.build(run.replace(spectral_norm="encoder"), data)
     keys = {key for key in normed.state_dict() if "parametrizations" in key}
     assert keys
     assert all(key.startswith("encoder.first.") for key in keys)  # which touches x
@@ -393,7 +393,7 @@ def test_needs_of_kinds_without_data() -> None:
 def test_initial_weights_are_the_familys(networks: str, game: str, shape: tuple[int, ...], std: float | None) -> None:
     torch.manual_seed(0)
     domain = shape if game == "cyclegan" else None
-    made = building.build(Run(game=game, networks=networks, latent=32), DataSpec(shape, other=domain))
+    made = building.build(Run(game=game, networks=networks, latent_dim=32), DataSpec(shape, other=domain))
     found = [
         m.weight
         for m in made.modules()

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from interalia import registry
 from interalia.adversarial.divergences import KL
-from interalia.conditionals import Dirac, Gaussian, StandardNormal
+from interalia.conditionals import Deterministic, Gaussian, StandardNormal
 from interalia.errors import UserError
 from interalia.games import ALI, ALICE, REGISTRY, Game, Outcome
 from interalia.games.capabilities import (
@@ -68,17 +68,17 @@ class Plain(Kept):
 
 def parts() -> list[Any]:
     torch.manual_seed(0)
-    return [Gaussian(MLP(2, 6)), Dirac(MLP(3, 2)), Joint(MLP(5, 1)), StandardNormal(3)]
+    return [Gaussian(MLP(2, 6)), Deterministic(MLP(3, 2)), Joint(MLP(5, 1)), StandardNormal(3)]
 
 
 def test_a_game_has_a_capability_by_having_its_members() -> None:
-    game = Encodes(Dirac(MLP(2, 3)))
+    game = Encodes(Deterministic(MLP(2, 3)))
     assert isinstance(game, Infers)
     assert has(Encodes, Infers)
     assert not any(isinstance(game, one) or has(Encodes, one) for one in WORDS if one is not Infers)
     del game.encoder
     assert not isinstance(game, Infers)
-    game.encoder = Dirac(MLP(2, 3))
+    game.encoder = Deterministic(MLP(2, 3))
     assert require(game, Infers, "look").encoder is game.encoder
     assert isinstance(ALI(*parts()), Infers)
     assert not isinstance(nn.Linear(1, 1), Infers)
@@ -99,7 +99,7 @@ def test_a_class_has_what_its_games_have(name: str) -> None:
 
 def test_the_one_error_names_those_of_other_people_too(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(REGISTRY.built_in, "encodes", Encodes)
-    game = Encodes(Dirac(MLP(2, 3)))
+    game = Encodes(Deterministic(MLP(2, 3)))
     with pytest.raises(UserError) as caught:
         require(game, Translates, "translate")
     assert str(caught.value) == (

@@ -40,7 +40,7 @@ def test_training_ends_with_a_page(run: Path) -> None:
     assert "http://" not in page.replace("http://www.w3.org", "")
     results = json.loads(folder.results.read_text())
     names = {measure["name"] for measure in results["measures"]}
-    assert {"reconstruction_ratio", "nearest_neighbour_hidden", "frechet_distance", "coverage"} <= names
+    assert {"reconstruction_ratio", "knn1_features", "frechet_distance", "coverage"} <= names
     assert all(measure["protocol"] for measure in results["measures"])
     for name in ("samples", "reconstructions", "interpolations", "interpolations_spherical", "curves"):
         assert Image.open(folder.figures / f"{name}.png").size[0] > 100
@@ -125,7 +125,7 @@ def test_a_flag_about_a_critic_is_refused_where_there_is_none(
 
 
 def test_a_flag_that_a_game_has_no_use_for_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
-    assert interalia("train", "gan-digits", "--encoder", "dirac", "--dry-run") == 2
+    assert interalia("train", "gan-digits", "--encoder", "deterministic", "--dry-run") == 2
     assert "--encoder is about an encoder, and GAN has none; leave --encoder out." in capsys.readouterr().err
     assert interalia("train", "--labelled", 5, "--dry-run") == 2
     assert "--labelled is about a game that learns to read labels from some of them, and " in capsys.readouterr().err
@@ -160,7 +160,7 @@ def test_dry_run_is_a_file_that_train_takes(tmp_path: Path, capsys: pytest.Captu
 def test_a_run_without_a_recipe_is_called_after_its_game(capsys: pytest.CaptureFixture[str]) -> None:
     for flags, name in (
         ((), "ali-digits"),
-        (("--game", "vae(likelihood='bernoulli')", "--binarise", "fixed"), "vae-digits"),
+        (("--game", "vae(likelihood='bernoulli')", "--binarize", "fixed"), "vae-digits"),
         (("--game", "vae", "--name", "mine"), "mine"),
         (("ali-mnist", "--game", "ali"), "ali-mnist"),
     ):

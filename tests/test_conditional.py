@@ -19,9 +19,9 @@ from interalia.training import engine
 
 
 def conditional(**fields: object) -> Run:
-    return recipes.cgan_mnist(data="digits", networks="auto(width=8)", latent=8, batch=64, evaluate_every=0).replace(
-        **fields
-    )
+    return recipes.cgan_mnist(
+        data="digits", networks="auto(width=8)", latent_dim=8, batch_size=64, evaluate_every=0
+    ).replace(**fields)
 
 
 def test_batches_hold_the_label_of_each_image() -> None:
@@ -153,7 +153,7 @@ def test_labels_are_refused_where_there_are_none(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="was not told any labels"):
         tasks.generate(build("gan", double=False), 2, label=1)
     with pytest.raises(UserError, match="has no labels; choose data that has, or leave `labels` out"):
-        engine.prepare(Run(game="gan", labels=True, data=str(pictures(tmp_path)), batch=2, steps=1))
+        engine.prepare(Run(game="gan", labels=True, data=str(pictures(tmp_path)), batch_size=2, steps=1))
     with pytest.raises(UserError, match="InfoGAN cannot be told labels"):
         engine.prepare(Run(game="infogan", labels=True, steps=1))
 

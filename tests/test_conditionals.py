@@ -63,7 +63,7 @@ def test_samples_come_from_the_random_state(name: str) -> None:
         torch.manual_seed(seed)
         draws.append(conditional(c).rsample())
     assert torch.equal(draws[0], draws[1])
-    assert torch.equal(draws[0], draws[2]) == (name == "dirac")
+    assert torch.equal(draws[0], draws[2]) == (name == "deterministic")
 
 
 @pytest.mark.parametrize("name", ALONE)
@@ -95,7 +95,7 @@ def test_the_gaussians_moments_and_density() -> None:
 
 
 def test_a_dirac_is_its_function() -> None:
-    conditional = make("dirac")
+    conditional = make("deterministic")
     c = torch.randn(5, 4)
     assert torch.equal(conditional(c).rsample(), conditional.network(c))
     assert torch.equal(conditional(c).mean, conditional.network(c))
@@ -113,7 +113,7 @@ def test_an_implicit_conditional_pushes_noise() -> None:
     assert torch.equal(conditional(c).mean, torch.cat([c, torch.zeros(20_000, 3)], dim=1))  # f(c, 0)
 
 
-@pytest.mark.parametrize("name", ["dirac", "implicit"])
+@pytest.mark.parametrize("name", ["deterministic", "implicit"])
 def test_what_has_no_density_says_so(name: str) -> None:
     with pytest.raises(UserError, match=r"has samples and no density.*use a Gaussian conditional"):
         make(name)(torch.zeros(2, 4)).log_prob(torch.zeros(2, 3))

@@ -22,10 +22,11 @@ from torch.distributions import Independent, Normal
 from interalia.conditionals import (
     CONDITIONALS,
     Auxiliary,
+    BasisNoise,
     Chain,
     Chained,
     Conditional,
-    Dirac,
+    Deterministic,
     Flow,
     Gaussian,
     GaussianProcess,
@@ -36,7 +37,6 @@ from interalia.conditionals import (
     Point,
     Pushed,
     Recurrent,
-    Spanned,
     base,
     drawn,
     flows,
@@ -44,9 +44,9 @@ from interalia.conditionals import (
     paired,
 )
 from interalia.conditionals.base import bent
+from interalia.conditionals.basis_noise import Basis, BasisNoiseDistribution
 from interalia.conditionals.hamiltonian import leapfrog
 from interalia.conditionals.paired import Paired, normal, perceptron
-from interalia.conditionals.spanned import Basis, SpannedDistribution
 from interalia.errors import UserError
 from interalia.networks.mlp import MLP
 
@@ -82,9 +82,9 @@ def density(value: Tensor, mean: Tensor | float, log_sigma: Tensor | float) -> T
 # as documented: the defaults, the numbers that the network answers for each dimension, and what it knows of itself
 MEMBERS: dict[str, tuple[dict[str, object], int, bool, bool]] = {
     "gaussian": ({"widest": 5.0}, 2, True, True),
-    "dirac": ({}, 1, False, False),
+    "deterministic": ({}, 1, False, False),
     "implicit": ({"noise": 2}, 1, False, False),
-    "spanned": ({"noise": 32, "basis": 16, "width": 128, "draws": 256, "start": "prior"}, 17, False, True),
+    "basis-noise": ({"noise": 32, "basis": 16, "width": 128, "draws": 256, "start": "prior"}, 17, False, True),
     "flow": ({"kind": "nsf", "transforms": 3, "width": 64, "depth": 2}, 3, True, False),
     "iaf": ({"transforms": 4, "width": 64, "depth": 2}, 3, True, False),
     "planar": ({"flows": 10}, 23, True, False),
@@ -118,7 +118,7 @@ def test_members_are_as_documented(name: str) -> None:
 
 
 def test_chains_have_no_density_and_all_of_one_number_a_dimension() -> None:
-    chain = Chain(Gaussian(nn.Identity()), Dirac(nn.Identity()))
+    chain = Chain(Gaussian(nn.Identity()), Deterministic(nn.Identity()))
     assert (chain.density, chain.moments, chain.heads_for()) == (False, False, 1)
 
     class Own(Conditional):
@@ -128,7 +128,7 @@ def test_chains_have_no_density_and_all_of_one_number_a_dimension() -> None:
     own = Own(nn.Identity())
     assert (own.density, own.moments, own.heads, own.heads_for()) == (True, False, 1, 1)
     assert Planar.heads_for(flows=4) == 11
-    assert Spanned.heads_for(basis=5) == 6
+    assert BasisNoise.heads_for(basis=5) == 6
     assert GaussianProcess.heads_for(inducing=3) == 7
     assert Gaussian.heads_for(widest=3.0) == 2
     assert (Planar.heads, GaussianProcess.heads) == (Planar.heads_for(), GaussianProcess.heads_for())
@@ -143,7 +143,7 @@ def test_constants_are_as_documented() -> None:
 def test_distributions_tell_their_shapes_and_take_any_numbers() -> None:
     zeros = torch.zeros(5, 3)
     planar = Planar(nn.Identity(), 3, flows=2).of(torch.zeros(5, 7 * 3))
-    spanned = SpannedDistribution(zeros, torch.zeros(5, 2, 3), None)  # type: ignore[arg-type]
+    spanned = BasisNoiseDistribution(zeros, torch.zeros(5, 2, 3), None)  # type: ignore[arg-type]
     flowed = flows.Flowed(zeros, zeros, zeros, nn.Identity())
     for q in (Point(zeros), planar, spanned, flowed):
         assert (q.batch_shape, q.event_shape) == ((5,), (3,))
@@ -152,7 +152,7 @@ def test_distributions_tell_their_shapes_and_take_any_numbers() -> None:
         q = kind(torch.zeros(5, kind.heads * 3))
         assert (q.batch_shape, q.event_shape, q.has_rsample) == ((5,), (3,), True)
     push = Pushed(lambda eps: eps, zeros)
-    chained = Chained(Gaussian(nn.Identity())(torch.zeros(5, 4)), Dirac(nn.Identity()))
+    chained = Chained(Gaussian(nn.Identity())(torch.zeros(5, 4)), Deterministic(nn.Identity()))
     assert push.batch_shape == chained.batch_shape == (5,)
     for q in (Point(zeros), planar, spanned, flowed, push, chained):
         assert q.has_rsample is True
@@ -244,9 +244,9 @@ def test_many_draws_lie_in_a_row_and_parametric_networks_are_called_once() -> No
     def total(x: Tensor, y: Tensor) -> Tensor:
         return x + y
 
-    dirac = Dirac(By(total))
+    dirac = Deterministic(By(total))
     close(Conditional.many(dirac, 2, x, y).mean, repeated)
-    chain = Chain(dirac, Dirac(nn.Identity()))
+    chain = Chain(dirac, Deterministic(nn.Identity()))
     close(chain.many(2, x, y).mean, repeated)
     network = By(lambda x, y: torch.cat([x + y, x - y], dim=1))
     gaussian = Gaussian(network)
@@ -256,7 +256,7 @@ def test_many_draws_lie_in_a_row_and_parametric_networks_are_called_once() -> No
     assert dirac.attach(lambda x, z: x) is None  # type: ignore[func-returns-value]
     assert dirac.follow(gaussian) is None  # type: ignore[func-returns-value]
     close(dirac.hidden(x, y), x + y)
-    close(Chain(dirac, Dirac(By(lambda z: 7 * z))).hidden(x, y), x + y)
+    close(Chain(dirac, Deterministic(By(lambda z: 7 * z))).hidden(x, y), x + y)
 
 
 def test_an_implicit_network_gets_flat_conditions_and_then_noise() -> None:
@@ -292,8 +292,8 @@ def test_a_chain_draws_by_way_of_a_draw() -> None:
 
 
 HALF = {
-    "gaussian": (Gaussian, 2), "dirac": (Dirac, 1), "flow": (Flow, 3), "iaf": (InverseAutoregressive, 3),
-    "planar": (Planar, 23), "auxiliary": (Auxiliary, 4), "spanned": (Spanned, 17), "gaussian-process": (GaussianProcess, 12),
+    "gaussian": (Gaussian, 2), "deterministic": (Deterministic, 1), "flow": (Flow, 3), "iaf": (InverseAutoregressive, 3),
+    "planar": (Planar, 23), "auxiliary": (Auxiliary, 4), "basis-noise": (BasisNoise, 17), "gaussian-process": (GaussianProcess, 12),
     "hamiltonian": (Hamiltonian, 4),
 }  # fmt: skip
 
@@ -744,7 +744,7 @@ def test_standardised_networks_have_mean_0_and_variance_1(draws: int) -> None:
 
 
 def test_a_spanned_conditionals_start() -> None:
-    made = Spanned(nn.Identity(), 3, noise=4, basis=5, width=6)
+    made = BasisNoise(nn.Identity(), 3, noise=4, basis=5, width=6)
     v = made.draws(4000, torch.zeros(()))
     assert v.shape == (4000, 5, 3)
     assert (v.std(0) - 1).abs().max() < 0.2
@@ -752,7 +752,7 @@ def test_a_spanned_conditionals_start() -> None:
     assert "shift" in made.state_dict()
     q = made(torch.zeros(2, 18))
     assert (q.variance - 1).abs().max() < 0.4  # sum over 5 of exp(-c)^2 = 1 / 5
-    published = Spanned(nn.Identity(), 3, noise=4, basis=5, width=6, start="published")
+    published = BasisNoise(nn.Identity(), 3, noise=4, basis=5, width=6, start="published")
     assert published.shift.item() == 5.0
     assert published.draws(4000, torch.zeros(())).std(0).max() < 0.7
     assert made.draws(3, torch.zeros((), dtype=torch.float32)).dtype == torch.float32
@@ -760,7 +760,7 @@ def test_a_spanned_conditionals_start() -> None:
 
 def test_spanned_moments_by_hand() -> None:
     torch.manual_seed(0)
-    made: Any = Spanned(nn.Identity(), 3, noise=2, basis=2, width=4, draws=7).double()
+    made: Any = BasisNoise(nn.Identity(), 3, noise=2, basis=2, width=4, draws=7).double()
     answers = torch.randn(5, 9).double()
     answers[0, 3] = 3.0  # above the shift, where elu is linear
     q: Any = made.of(answers)
@@ -798,8 +798,8 @@ def test_spanned_moments_by_hand() -> None:
 def test_spanned_numbers_are_in_range(wrong: dict[str, int]) -> None:
     (name,) = wrong
     with pytest.raises(ValueError, match=f"`{name}` is {wrong[name]}"):
-        Spanned(nn.Identity(), 2, **wrong)  # type: ignore[arg-type]
-    made = Spanned(nn.Identity(), 2, noise=1, basis=1, width=1, draws=2)
+        BasisNoise(nn.Identity(), 2, **wrong)  # type: ignore[arg-type]
+    made = BasisNoise(nn.Identity(), 2, noise=1, basis=1, width=1, draws=2)
     assert (made.noise, made.count, made.moments_from, made.size) == (1, 1, 2, 2)
 
 
@@ -966,7 +966,7 @@ def test_a_recurrent_encoders_numbers() -> None:
         Recurrent(MLP(4, 3), 12)
     with pytest.raises(UserError, match="there is none; use it as the encoder"):
         made(torch.zeros(2, 3, 8, 8))
-    decoder = Dirac(nn.Identity())
+    decoder = Deterministic(nn.Identity())
     made.follow(decoder)
     assert made.drawer == (decoder.network,)
     assert not any(key.startswith("drawer") for key in made.state_dict())

@@ -166,7 +166,7 @@ def test_every_parameter_moves_and_none_of_another_player(name: str, fields: dic
 
 
 def test_the_critics_weights_are_clipped_in_both() -> None:
-    game = build(penalty="clip(bound=0.01)")
+    game = build(penalty="weight-clip(bound=0.01)")
     flow("simultaneous", game).step(itertools.repeat((images(2, 2, 9, 13), images(2, 2, 9, 13))))
     assert max(float(p.detach().abs().max()) for p in game.parameters_of("critic")) <= 0.01
     assert max(float(p.detach().abs().max()) for p in game.parameters_of("generator")) > 0.01
@@ -253,11 +253,11 @@ def digits(**fields: Any) -> Run:
         data="digits-inverted",
         networks="cyclegan(width=2, blocks=1)",
         divergence="least-squares",
-        batch=4,
+        batch_size=4,
         steps=12,
         evaluate_every=6,
         checkpoint_every=4,
-        best="translation_error_b",
+        monitor="translation_error_b",
     ).replace(**fields)
 
 
@@ -468,7 +468,7 @@ def test_its_measures(trained: Path) -> None:
     ).abs().mean()
     assert full["cycle_error"] == pytest.approx(float(back) / 2, rel=1e-5)
     assert full["frechet_distance"] == pytest.approx((full["frechet_to_a"] + full["frechet_to_b"]) / 2)
-    assert 0 < full["frechet_floor"] < full["frechet_distance"]
+    assert 0 < full["frechet_real_vs_real"] < full["frechet_distance"]
     assert 0 <= full["translation_accuracy_b"] <= 1
     quick = {m.name for m in evaluate(loaded.game, dataset, count=40, quick=True)}
     assert quick == set(watched(dataset, loaded.game))
@@ -539,7 +539,7 @@ def test_both_critics_count_where_it_is_asked_who_wins() -> None:
         moves = dynamics.Simultaneous(
             game,
             {player: SGD(game.parameters_of(player), lr=0.1) for player in game.players},
-            dynamics.Rules(balance=0.9),
+            dynamics.Rules(skip_critic_above=0.9),
         )
         zero = {player: sum(p.sum() * 0 for p in game.parameters_of(player)) for player in game.players}
         game.forward = lambda *_, zero=zero, scores=scores: Outcome(zero, scores)  # type: ignore[method-assign, assignment]

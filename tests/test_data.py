@@ -104,9 +104,9 @@ def test_an_unknown_name_is_told_from_a_path(name: str, message: str) -> None:
 
 def test_a_root_that_does_not_exist_and_a_size_of_zero_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="`root` does not exist"):
-        data.load("mnist", root=tmp_path / "typo")
+        data.load("mnist", data_dir=tmp_path / "typo")
     with pytest.raises(UserError, match="at least 1 pixel"):
-        data.load("digits", size=0)
+        data.load("digits", image_size=0)
 
 
 # ------------------------------------------------------------------------------------------------ digits, mixtures
@@ -212,7 +212,7 @@ def write_mnist(
 @pytest.mark.parametrize("compressed", [True, False])
 def test_mnist_in_the_folders_that_people_have(tmp_path: Path, layout: str, compressed: bool) -> None:
     x, y, x_test, y_test = write_mnist(tmp_path / layout, compressed=compressed)
-    dataset = data.load("mnist", root=tmp_path, download=False)
+    dataset = data.load("mnist", data_dir=tmp_path, download=False)
     assert dataset.shape == (1, 28, 28)
     assert [len(part) for part in parts(dataset)] == [50, 10, 12]
     np.testing.assert_array_equal(dataset.train.x[:, 0], x[:50])
@@ -237,7 +237,7 @@ def test_a_damaged_idx_file_is_named(tmp_path: Path, stem: str, damage: str) -> 
     }
     path.write_bytes(spoiled[damage])
     with pytest.raises(UserError, match=f"{path.name}.*download it again"):
-        data.load("mnist", root=tmp_path, download=False)
+        data.load("mnist", data_dir=tmp_path, download=False)
 
 
 def test_mnist_and_fashion_mnist_are_not_taken_for_each_other(tmp_path: Path) -> None:
@@ -250,14 +250,14 @@ def test_mnist_and_fashion_mnist_are_not_taken_for_each_other(tmp_path: Path) ->
 
 @real("mnist")
 def test_the_real_mnist() -> None:
-    dataset = data.load("mnist", root=ROOT, download=False)
+    dataset = data.load("mnist", data_dir=ROOT, download=False)
     assert [len(part) for part in parts(dataset)] == [50_000, 10_000, 10_000]
     assert dataset.train.y[:10].tolist() == mnist.FIRST["mnist"]
     assert dataset.test.y[:5].tolist() == [7, 2, 1, 0, 4]
     # the mean of all 60,000 training images, known from every tutorial
     assert np.concatenate([dataset.train.x, dataset.validation.x]).mean() / 255 == pytest.approx(0.1307, abs=1e-4)
     with pytest.raises(UserError, match="those of mnist"):
-        data.load("fashion-mnist", root=ROOT / "mnist", download=False)
+        data.load("fashion-mnist", data_dir=ROOT / "mnist", download=False)
 
 
 # ------------------------------------------------------------------------------------------------------------ SVHN
@@ -276,7 +276,7 @@ def write_svhn(place: Path, **counts: int) -> dict[str, tuple[np.ndarray, np.nda
 @pytest.mark.parametrize("extra", [True, False])
 def test_svhn_trains_on_extra_where_it_is_there(tmp_path: Path, extra: bool) -> None:
     made = write_svhn(tmp_path, train=60, test=13, **({"extra": 40} if extra else {}))
-    dataset = data.load("svhn", root=tmp_path, download=False)
+    dataset = data.load("svhn", data_dir=tmp_path, download=False)
     assert [len(part) for part in parts(dataset)] == [40 if extra else 50, 10, 13]
     source, start = made["extra" if extra else "train"], 3
     np.testing.assert_array_equal(dataset.train.x[start], source[0][:, :, :, start].transpose(2, 0, 1))
@@ -292,10 +292,10 @@ def test_a_damaged_or_foreign_mat_file_is_named(tmp_path: Path) -> None:
     for content in (whole[: len(whole) // 2], whole[:100], b"", b"<html>"):
         path.write_bytes(content)
         with pytest.raises(UserError, match=r"train_32x32\.mat is damaged.*download it again"):
-            data.load("svhn", root=tmp_path, download=False)
+            data.load("svhn", data_dir=tmp_path, download=False)
     scipy.io.savemat(path, {"X": np.zeros((3, 4)), "y": np.zeros(3)})
     with pytest.raises(UserError, match=r"train_32x32\.mat does not hold images"):
-        data.load("svhn", root=tmp_path, download=False)
+        data.load("svhn", data_dir=tmp_path, download=False)
 
 
 # -------------------------------------------------------------------------------------------------------- CIFAR-10
@@ -344,7 +344,7 @@ def test_cifar_in_a_folder_partly_compressed_with_xz(tmp_path: Path) -> None:
         packed = name != "data_batch_2"
         (place / (f"{name}.xz" if packed else name)).write_bytes(lzma.compress(content) if packed else content)
     for root in (tmp_path, tmp_path / "cifar10", place):
-        dataset = data.load("cifar10", root=root, download=False)
+        dataset = data.load("cifar10", data_dir=root, download=False)
         assert [len(part) for part in parts(dataset)] == [36, 4, 20]
         assert "without data_batch_3, data_batch_4, data_batch_5" in dataset.about
         expected = np.concatenate([made[name][0] for name in BATCH_NAMES[:2]]).reshape(-1, 3, 32, 32)
@@ -360,14 +360,14 @@ def test_cifar_from_the_archive_as_downloaded(tmp_path: Path) -> None:
             member = tarfile.TarInfo(f"cifar-10-batches-py/{name}")
             member.size = len(content)
             archive.addfile(member, io.BytesIO(content))
-    dataset = data.load("cifar10", root=tmp_path, download=False)
+    dataset = data.load("cifar10", data_dir=tmp_path, download=False)
     assert [len(part) for part in parts(dataset)] == [90, 10, 20]
     assert "without" not in dataset.about
     np.testing.assert_array_equal(dataset.train.x[25].ravel(), made["data_batch_2"][0][5])
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(UserError, match=r"cifar-10-python\.tar\.gz.*download it again"):
-        data.load("cifar10", root=tmp_path, download=False)
+        data.load("cifar10", data_dir=tmp_path, download=False)
 
 
 class Malice:
@@ -392,7 +392,7 @@ def test_a_malicious_pickle_is_refused_and_not_executed(tmp_path: Path, place: s
     (tmp_path / "test_batch").write_bytes(cifar_batches([])["test_batch"][2])
     (tmp_path / "data_batch_1").write_bytes(content)
     with pytest.raises(UserError, match=r"data_batch_1 is no CIFAR-10 batch: it would execute (posix|nt|builtins)\."):
-        data.load("cifar10", root=tmp_path, download=False)
+        data.load("cifar10", data_dir=tmp_path, download=False)
     assert not mark.exists()
     if place == "instead":
         pickle.loads(content)  # an ordinary reader does execute it
@@ -404,13 +404,13 @@ def test_a_damaged_cifar_batch_is_named(tmp_path: Path, cut: int) -> None:
     for name, (_, _, content) in cifar_batches(BATCH_NAMES[:1]).items():
         (tmp_path / name).write_bytes(content if name == "test_batch" else content[:cut])
     with pytest.raises(UserError, match="data_batch_1 is not a whole CIFAR-10 batch"):
-        data.load("cifar10", root=tmp_path, download=False)
+        data.load("cifar10", data_dir=tmp_path, download=False)
 
 
 @pytest.mark.long
 @real("cifar10")
 def test_the_real_cifar10() -> None:
-    dataset = data.load("cifar10", root=ROOT, download=False)
+    dataset = data.load("cifar10", data_dir=ROOT, download=False)
     assert [len(part) for part in parts(dataset)] == [18_000, 2_000, 10_000]
     assert np.bincount(dataset.test.y).tolist() == [1000] * 10
     assert dataset.classes[dataset.test.y[0]] == "cat"
@@ -451,7 +451,7 @@ def test_celeba_in_a_zip_or_a_folder(tmp_path: Path, packed: bool, layout: str) 
     place = tmp_path / layout
     place.mkdir(exist_ok=True)
     values = write_celeba(place, 40, packed)
-    dataset = data.load("celeba", root=tmp_path)
+    dataset = data.load("celeba", data_dir=tmp_path)
     assert dataset.shape == (3, 64, 64)
     assert [len(part) for part in parts(dataset)] == [36, 2, 2]
     assert dataset.attributes["names"].tolist() == ["5_o_Clock_Shadow", "Smiling", "Young"]
@@ -460,7 +460,7 @@ def test_celeba_in_a_zip_or_a_folder(tmp_path: Path, packed: bool, layout: str) 
     assert kept.dtype == np.int8
     image = Image.open(io.BytesIO(jpeg(178, 218, 7))).crop((0, 20, 178, 198)).resize((64, 64), Image.Resampling.LANCZOS)
     np.testing.assert_array_equal(dataset.train.x[7], np.asarray(image).transpose(2, 0, 1))
-    assert data.load("celeba", root=tmp_path, size=32).shape == (3, 32, 32)
+    assert data.load("celeba", data_dir=tmp_path, image_size=32).shape == (3, 32, 32)
 
 
 def test_celeba_without_its_table_and_with_a_damaged_one(tmp_path: Path) -> None:
@@ -469,12 +469,12 @@ def test_celeba_without_its_table_and_with_a_damaged_one(tmp_path: Path) -> None
     content = table.read_text().splitlines()
     table.write_text("\n".join(content[:-3]))
     with pytest.raises(UserError, match=r"list_attr_celeba\.txt has no row for the photograph 000018"):
-        data.load("celeba", root=tmp_path)
+        data.load("celeba", data_dir=tmp_path)
     table.write_text("\n".join([*content[:2], "000001.jpg 1 nonsense 1"]))
     with pytest.raises(UserError, match=r"list_attr_celeba\.txt"):
-        data.load("celeba", root=tmp_path)
+        data.load("celeba", data_dir=tmp_path)
     table.unlink()
-    dataset = data.load("celeba", root=tmp_path)
+    dataset = data.load("celeba", data_dir=tmp_path)
     assert dataset.attributes == {}
     assert "without their attributes" in dataset.about
 
@@ -485,11 +485,11 @@ def test_a_damaged_zip_or_photograph_of_celeba_is_named(tmp_path: Path) -> None:
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(UserError, match=r"img_align_celeba\.zip is not a whole zip file"):
-        data.load("celeba", root=tmp_path)
+        data.load("celeba", data_dir=tmp_path)
     start = whole.index(b"000013.jpg") + 500  # inside that photograph: its checksum no longer fits
     path.write_bytes(whole[:start] + bytes(50) + whole[start + 50 :])
     with pytest.raises(UserError, match=r"000013\.jpg in .*img_align_celeba\.zip is damaged"):
-        data.load("celeba", root=tmp_path)
+        data.load("celeba", data_dir=tmp_path)
 
 
 @real("celeba")
@@ -578,7 +578,7 @@ def test_mixed_sizes_are_refused_with_the_remedy_and_then_resized(tmp_path: Path
     write_folder(tmp_path, "d.png", size=(30, 40))
     with pytest.raises(UserError, match=r"a\.png has 10x8 pixels.*d\.png 30x40.*`size=64`"):
         data.load(tmp_path)
-    assert data.load(tmp_path, size=16).shape == (3, 16, 16)
+    assert data.load(tmp_path, image_size=16).shape == (3, 16, 16)
 
 
 def save(place: Path, name: str, array: np.ndarray, mode: str | None = None, **options: Any) -> None:
@@ -663,7 +663,7 @@ def test_a_damaged_image_is_named(tmp_path: Path, name: str, keep: float) -> Non
     content = (tmp_path / name).read_bytes()
     (tmp_path / name).write_bytes(content[: int(keep * len(content))])
     with pytest.raises(UserError, match=rf"{name} is damaged or cut short.*copy it again or remove it"):
-        data.load(tmp_path, size=8)
+        data.load(tmp_path, image_size=8)
 
 
 def test_folders_and_files_that_cannot_be_a_data_set(tmp_path: Path) -> None:
@@ -685,7 +685,7 @@ def test_folders_and_files_that_cannot_be_a_data_set(tmp_path: Path) -> None:
 
 @real("facades")
 def test_the_real_facades_below_a_root() -> None:
-    assert data.load("facades", root=ROOT, size=32).shape == (3, 32, 32)
+    assert data.load("facades", data_dir=ROOT, image_size=32).shape == (3, 32, 32)
 
 
 # ---------------------------------------------------------------------------------------------------------- arrays
@@ -726,7 +726,7 @@ def test_vectors_keep_their_values(tmp_path: Path) -> None:
         for row, label in zip(part.x, part.y, strict=True):
             assert np.flatnonzero((x.astype(np.float32) == row).all(1)) % 2 == label
     with pytest.raises(UserError, match="leave `size` out"):
-        data.load(tmp_path / "v.npz", size=8)
+        data.load(tmp_path / "v.npz", image_size=8)
 
 
 def test_an_npz_with_its_own_split(tmp_path: Path) -> None:
@@ -739,7 +739,7 @@ def test_an_npz_with_its_own_split(tmp_path: Path) -> None:
     assert dataset.test.y.tolist() == [0, 1, 0, 1]
     del made["val_images"], labels["val_labels"]
     np.savez(tmp_path / "med2.npz", **made, **labels)
-    dataset = data.load(tmp_path / "med2.npz", size=4)
+    dataset = data.load(tmp_path / "med2.npz", image_size=4)
     assert [len(part) for part in parts(dataset)] == [18, 2, 4]
     assert dataset.shape == (1, 4, 4)
 
@@ -851,25 +851,25 @@ def test_the_real_pneumoniamnist() -> None:
 
 def test_images_are_decoded_once_and_again_when_the_files_change(tmp_path: Path, own_cache: Path) -> None:
     write_mnist(tmp_path / "mnist")
-    data.load("mnist", root=tmp_path)
+    data.load("mnist", data_dir=tmp_path)
     entries = list((own_cache / "arrays").iterdir())
     stamp = entries[0].stat().st_mtime_ns
-    data.load("mnist", root=tmp_path)
+    data.load("mnist", data_dir=tmp_path)
     assert list((own_cache / "arrays").iterdir()) == entries
     assert entries[0].stat().st_mtime_ns == stamp
     changed = write_mnist(tmp_path / "mnist", seed=9)
-    assert np.array_equal(data.load("mnist", root=tmp_path).train.x[0, 0], changed[0][0])
-    data.load("mnist", root=tmp_path, size=14)
+    assert np.array_equal(data.load("mnist", data_dir=tmp_path).train.x[0, 0], changed[0][0])
+    data.load("mnist", data_dir=tmp_path, image_size=14)
     assert len(list((own_cache / "arrays").iterdir())) == 3
 
 
 @pytest.mark.parametrize("damage", ["cut", "remove"])
 def test_a_damaged_cache_is_made_again(tmp_path: Path, own_cache: Path, damage: str) -> None:
     x, *_ = write_mnist(tmp_path / "mnist")
-    data.load("mnist", root=tmp_path)
+    data.load("mnist", data_dir=tmp_path)
     path = next((own_cache / "arrays").glob("*/train.npy"))
     path.unlink() if damage == "remove" else os.truncate(path, 1000)
-    np.testing.assert_array_equal(data.load("mnist", root=tmp_path).train.x[:, 0], x[:50])
+    np.testing.assert_array_equal(data.load("mnist", data_dir=tmp_path).train.x[:, 0], x[:50])
 
 
 def test_a_failure_to_decode_leaves_nothing_behind(tmp_path: Path, own_cache: Path) -> None:
@@ -895,7 +895,7 @@ def test_a_cache_folder_that_cannot_be_written(tmp_path: Path, monkeypatch: pyte
     (tmp_path / "file").touch()
     monkeypatch.setenv("INTERALIA_CACHE", str(tmp_path / "file" / "below"))
     with pytest.raises(UserError, match=r"cannot be written.*INTERALIA_CACHE"):
-        data.load("mnist", root=tmp_path)
+        data.load("mnist", data_dir=tmp_path)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="limits on the size of files are POSIX's")
@@ -907,7 +907,7 @@ from interalia import data
 from interalia.errors import UserError
 resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))  # writes fail in the middle, as on a full disk
 try:
-    data.load("mnist", root={str(tmp_path)!r})
+    data.load("mnist", data_dir={str(tmp_path)!r})
 except UserError as error:
     print(error)
 """

@@ -101,16 +101,16 @@ def test_cutout_is_centred_anywhere_and_cut_off_by_the_border(side: int, least: 
 
 
 def test_colours_have_one_brightness_saturation_and_contrast_an_image() -> None:
-    """x is a mean m, what each pixel's grey g differs from it by, and what the channels differ from g by: m is moved by up
+    """x is a mean m, what each pixel's gray g differs from it by, and what the channels differ from g by: m is moved by up
     to 1/4, the second multiplied by 1/2 to 3/2, and the third by that and by 0 to 2, each evenly spread."""
     torch.manual_seed(0)
     x = torch.rand(20_000, 3, 2, 2, dtype=torch.float64)
     changed = CHANGES["colour"](x, everybody(20_000))
 
     def parts(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        grey = x.mean(1, keepdim=True)
-        mean = grey.mean((2, 3), keepdim=True)
-        return mean, grey - mean, x - grey
+        gray = x.mean(1, keepdim=True)
+        mean = gray.mean((2, 3), keepdim=True)
+        return mean, gray - mean, x - gray
 
     (m, g, c), (m_new, g_new, c_new) = parts(x), parts(changed)
     brightness = (m_new - m).flatten()
@@ -171,7 +171,7 @@ def test_what_augmentation_leaves_of_brightness_contrast_and_saturation() -> Non
 
 
 def test_two_images_of_one_sample_keep_their_colours_apart() -> None:
-    """A pair of grey images, x and its round trip, is no image of two channels whose saturation could be taken away."""
+    """A pair of gray images, x and its round trip, is no image of two channels whose saturation could be taken away."""
     torch.manual_seed(0)
     x = torch.rand(50, 1, 4, 4, dtype=torch.float64)
     a, b = Augmentation(policy="colour", probability=1.0)((x, x.flip(2)))
@@ -347,10 +347,10 @@ def test_a_run_in_packs_of_three_is_looked_at_on_the_way(tmp_path: Any) -> None:
 
     run = runs.Run(
         data="digits",
-        latent=4,
+        latent_dim=4,
         networks="auto(width=2)",
         steps=2,
-        batch=48,
+        batch_size=48,
         pack=3,
         augment="adaptive",
         evaluate_every=1,
@@ -411,8 +411,8 @@ def test_stabilisers_survive_saving(tmp_path: Any) -> None:
     from interalia.training import engine
 
     run = runs.Run(
-        data="digits", game="ali", latent=4, networks="auto(width=2)", steps=4, batch=32, pack=2,
-        augment="adaptive(images=100)", spectral="critic,decoder", noise="annealed", evaluate_every=0,
+        data="digits", game="ali", latent_dim=4, networks="auto(width=2)", steps=4, batch_size=32, pack=2,
+        augment="adaptive(images=100)", spectral_norm="critic,decoder", instance_noise="annealed", evaluate_every=0,
     )  # fmt: skip
     training = engine.open_run(run, tmp_path / "run")
     done = engine.finish(training)

@@ -127,9 +127,9 @@ def test_colour_by_hand() -> None:
     torch.manual_seed(0)
     b, s, c = (2 * torch.rand(2, dtype=torch.float64)[0].item() - 1 for _ in range(3))
     b, s, c = b / 4, 1 + s, 1 + c / 2
-    grey, m = (0.2, 0.7), 0.45  # of a pixel's two channels, and of all pixels
+    gray, m = (0.2, 0.7), 0.45  # of a pixel's two channels, and of all pixels
     rows = ((0.1, 0.5), (0.3, 0.9))
-    expected = [[m + b + c * (g - m) + c * s * (v - g) for v, g in zip(row, grey, strict=True)] for row in rows]
+    expected = [[m + b + c * (g - m) + c * s * (v - g) for v, g in zip(row, gray, strict=True)] for row in rows]
     torch.testing.assert_close(changed[0, :, 0], torch.tensor(expected, dtype=torch.float64))
     assert torch.equal(changed[1], x[1])
 

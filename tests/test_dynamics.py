@@ -14,8 +14,8 @@ from torch.optim import SGD
 
 from interalia import registry, runs
 from interalia.adversarial.joints import Joints
-from interalia.adversarial.penalties import R1, Clip
-from interalia.conditionals import Dirac
+from interalia.adversarial.penalties import R1
+from interalia.conditionals import Deterministic
 from interalia.errors import UserError
 from interalia.games import ALI, GAN, Game, Outcome
 from interalia.learning.dynamics import REGISTRY, Alternating, Dynamics, Extragradient, Rules, Simultaneous
@@ -61,7 +61,7 @@ def nothing() -> Iterator[tuple[Tensor, ...]]:
 
 def tiny_ali() -> Game:
     torch.manual_seed(0)
-    return building.build(runs.Run(latent=3, networks="auto(width=2)"), (1, 4, 4))
+    return building.build(runs.Run(latent_dim=3, networks="auto(width=2)"), (1, 4, 4))
 
 
 def batches(count: int = 20) -> list[tuple[Tensor]]:
@@ -352,7 +352,7 @@ def moves_of(name: str, game: Game, rate: float = 0.1, **rules: float) -> Dynami
 
 def gan() -> Game:
     torch.manual_seed(0)
-    return building.build(runs.Run(game="gan", latent=3, networks="auto(width=2)"), (5,))
+    return building.build(runs.Run(game="gan", latent_dim=3, networks="auto(width=2)"), (5,))
 
 
 @pytest.mark.parametrize("name", sorted(set(REGISTRY) - {"consensus"}))  # whose pull is not linear in the gradient
@@ -362,8 +362,10 @@ def test_accumulated_batches_are_one_large_batch(name: str) -> None:
     for count in (1, 3):
         torch.manual_seed(0)
         prior = Fixed(x[:, :3], 12 // count)
-        game = GAN(Dirac(MLP(3, 5)), MLP(5, 1), prior, penalty=R1()).double()  # type: ignore[arg-type]
-        outcome = moves_of(name, game, accumulate=count).step(itertools.cycle((part,) for part in x.split(12 // count)))
+        game = GAN(Deterministic(MLP(3, 5)), MLP(5, 1), prior, penalty=R1()).double()  # type: ignore[arg-type]
+        outcome = moves_of(name, game, grad_accumulation=count).step(
+            itertools.cycle((part,) for part in x.split(12 // count))
+        )
         ends.append(torch.cat([p.detach().flatten() for p in game.parameters()]))
         assert {len(scores) for scores in outcome.scores.values()} == {12}
     torch.testing.assert_close(ends[1], ends[0], rtol=1e-10, atol=1e-12)
@@ -387,7 +389,7 @@ def test_each_players_gradient_is_clipped_by_its_own_norm() -> None:
     torch.manual_seed(5)
     moves_of("simultaneous", free).step(itertools.repeat((x,)))
     torch.manual_seed(5)
-    moves_of("simultaneous", game, clip=1e-3).step(itertools.repeat((x,)))
+    moves_of("simultaneous", game, grad_clip=1e-3).step(itertools.repeat((x,)))
     for player in game.players:
         far, near = (
             torch.cat(
@@ -421,7 +423,7 @@ def test_a_critic_that_wins_waits(name: str) -> None:
         game = copy.deepcopy(won())
         critic = [p.detach().clone() for p in game.parameters_of("critic")]
         generator = [p.detach().clone() for p in game.parameters_of("generator")]
-        moves = moves_of(name, game, rate=1e-3, balance=balance)
+        moves = moves_of(name, game, rate=1e-3, skip_critic_above=balance)
         if name == "optimistic":  # nor does it take its last move back
             moves.memory = [torch.ones_like(p) for p in moves.parameters()]
         moves.step(itertools.repeat((x,)))
@@ -431,9 +433,9 @@ def test_a_critic_that_wins_waits(name: str) -> None:
 
 
 def test_a_balance_needs_a_critic() -> None:
-    game = building.build(runs.Run(game="vae", latent=3, networks="auto(width=2)"), (5,))
+    game = building.build(runs.Run(game="vae", latent_dim=3, networks="auto(width=2)"), (5,))
     with pytest.raises(UserError, match="VAE has none; leave `balance` out"):
-        moves_of("simultaneous", game, balance=0.9)
+        moves_of("simultaneous", game, skip_critic_above=0.9)
 
 
 @pytest.mark.parametrize(
@@ -442,7 +444,7 @@ def test_a_balance_needs_a_critic() -> None:
         ({"game": "infogan", "prior": "codes(categorical=[3], uniform=0)"}, "charged for the joint 'model' by more"),
         ({"game": "cyclegan"}, "charged for the joint 'fake_a' by more"),
         ({"game": "vae"}, "players are autoencoder, and not one beside a critic"),
-        ({"networks": "bigan-mlp(width=8)", "encoder": "dirac"}, "batch norm"),
+        ({"networks": "bigan-mlp(width=8)", "encoder": "deterministic"}, "batch norm"),
     ],
 )
 def test_one_stage_says_why_it_is_not_exact(settings: dict[str, str], reason: str) -> None:
@@ -477,7 +479,7 @@ def test_optimism_is_not_fooled_by_a_clipped_critic() -> None:
     class Clipped(Bilinear):
         def moved(self, player: str) -> None:
             if player == "critic":
-                Clip(bound=0.05).moved(self.phi)
+                WeightClip(bound=0.05).moved(self.phi)
 
     game = Clipped()
     moves = flow("optimistic", game, 0.1)
@@ -492,6 +494,6 @@ def test_optimism_is_not_fooled_by_a_clipped_critic() -> None:
 
 
 def test_consensus_wants_its_penalty_at_every_step() -> None:
-    game = building.build(runs.Run(game="gan", latent=3, networks="auto(width=2)", penalty="r1(every=4)"), (5,))
+    game = building.build(runs.Run(game="gan", latent_dim=3, networks="auto(width=2)", penalty="r1(every=4)"), (5,))
     with pytest.raises(UserError, match="give the penalty every=1"):
         flow("consensus", game, 0.1)

@@ -78,7 +78,12 @@ FLOWS = [name for name in REGISTRY if name != "one-stage"]
 
 def test_settings_begin_as_documented() -> None:
     rules = Rules()
-    assert (rules.accumulate, rules.clip, rules.balance, rules.precision) == (1, 0.0, 1.0, contextlib.nullcontext)
+    assert (rules.grad_accumulation, rules.grad_clip, rules.skip_critic_above, rules.precision) == (
+        1,
+        0.0,
+        1.0,
+        contextlib.nullcontext,
+    )
     own = {"alternating": {"turns": None}, "extragradient": {"fresh": True}, "consensus": {"gamma": 0.1}}
     for name, kind in REGISTRY.items():
         parameters = list(inspect.signature(kind).parameters.values())
@@ -169,7 +174,7 @@ def test_places_are_copies() -> None:
 
 def test_the_norm_that_is_clipped_is_one_players_over_all_of_its_parameters() -> None:
     """Gradients (-1, 4) of the generator, of norm sqrt 17, and -1/2 of the critic, which is short enough for 2."""
-    game, moves = flow("simultaneous", Rules(clip=2.0))
+    game, moves = flow("simultaneous", Rules(grad_clip=2.0))
     moves.step(data(3.0))
     size = 2 / 17**0.5
     assert game.point() == pytest.approx((1 + 0.1 * size, -2 - 0.4 * size, 0.55), rel=1e-6)
@@ -178,7 +183,7 @@ def test_the_norm_that_is_clipped_is_one_players_over_all_of_its_parameters() ->
 @pytest.mark.parametrize("name", FLOWS)
 def test_one_look_draws_as_many_batches_as_are_accumulated(name: str) -> None:
     for count in (1, 3):
-        game, moves = flow(name, Rules(accumulate=count))
+        game, moves = flow(name, Rules(grad_accumulation=count))
         looks = {"extragradient": 2, "alternating": 2}.get(name, 1)
         outcome = moves.step(data(*range(1, 20)))
         assert game.shown == list(range(1, looks * count + 1))
@@ -187,14 +192,14 @@ def test_one_look_draws_as_many_batches_as_are_accumulated(name: str) -> None:
 
 
 def test_a_used_batch_is_used_twice() -> None:
-    game, moves = flow("extragradient", Rules(accumulate=2), fresh=False)
+    game, moves = flow("extragradient", Rules(grad_accumulation=2), fresh=False)
     moves.step(data(1.0, 2.0, 3.0))
     assert game.shown == [1, 2, 1, 2]
     assert len(moves.batch(data(1.0))) == 2
 
 
 def test_the_mean_of_a_look_is_over_its_batches() -> None:
-    game, moves = flow("simultaneous", Rules(accumulate=2))
+    game, moves = flow("simultaneous", Rules(grad_accumulation=2))
     outcome = moves.step(data(1.0, 4.0))
     assert game.point() == pytest.approx(
         tuple(w - 0.1 * g for w, g in zip((1, -2, 0.5), field(1, -2, 0.5, 2.5), strict=True))
@@ -223,7 +228,7 @@ def test_a_critic_waits_beyond_its_balance_and_not_at_it(balance: float, waits: 
     """Of the four pairs of scores (1, 3) and (0, 2) three are in order: 3/4."""
     game = Judged([1, 3], [0, 2])
     optimisers = {player: SGD(game.parameters_of(player), lr=0.1) for player in game.players}
-    moves = dynamics.Simultaneous(game, optimisers, Rules(balance=balance))
+    moves = dynamics.Simultaneous(game, optimisers, Rules(skip_critic_above=balance))
     assert moves.ahead == 0.0
     moves.step(data(3.0))
     assert moves.ahead == (0.75 if balance < 1 else 0.0)
@@ -239,7 +244,7 @@ def test_a_game_without_scores_has_no_critic_that_wins() -> None:
     game = Judged([1, 3], [0, 2])
     game.scores = {"q": torch.ones(2)}  # one joint, and nothing to tell it from
     moves = dynamics.Simultaneous(
-        game, {p: SGD(game.parameters_of(p), lr=0.1) for p in game.players}, Rules(balance=0.1)
+        game, {p: SGD(game.parameters_of(p), lr=0.1) for p in game.players}, Rules(skip_critic_above=0.1)
     )
     moves.ahead = 1.0
     moves.step(data(3.0))
@@ -253,14 +258,14 @@ def test_a_balance_of_1_needs_no_critic() -> None:
 
     game = Alone()
     optimisers = {"generator": SGD(game.parameters_of("generator"), lr=0.1)}
-    assert dynamics.Simultaneous(game, optimisers, Rules(balance=1.0)).rules.balance == 1
+    assert dynamics.Simultaneous(game, optimisers, Rules(skip_critic_above=1.0)).rules.skip_critic_above == 1
     with pytest.raises(UserError, match="Alone has none"):
-        dynamics.Simultaneous(game, optimisers, Rules(balance=0.999))
+        dynamics.Simultaneous(game, optimisers, Rules(skip_critic_above=0.999))
 
 
 def test_the_surest_of_a_look_is_heard_once() -> None:
     heard: list[Outcome] = []
-    game, moves = flow("simultaneous", Rules(accumulate=3))
+    game, moves = flow("simultaneous", Rules(grad_accumulation=3))
     game.saw = heard.append  # type: ignore[method-assign]
     moves.step(data(1.0))
     assert [len(outcome.scores["q"]) for outcome in heard] == [6]
@@ -365,7 +370,7 @@ def test_consensus_by_hand_with_a_share_for_each_batch() -> None:
         return [f[0] + gamma * (f[1] - f[2]), f[1] + gamma * f[0], f[2] + gamma * (2 * f[0] + f[2])]
 
     for settings, gamma in (({"gamma": 0.3}, 0.3), ({}, 0.1)):
-        game, moves = flow("consensus", Rules(accumulate=2), **settings)
+        game, moves = flow("consensus", Rules(grad_accumulation=2), **settings)
         w = game.point()
         moves.step(data(1.0, 6.0))
         g = [(a + b) / 2 for a, b in zip(pulled(w, 1.0, gamma), pulled(w, 6.0, gamma), strict=True)]

@@ -87,12 +87,12 @@ def interrupted(run: Run, out: Path, at: int, resume: bool = False) -> Training:
 
 SETTINGS = {
     "tuned": {},
-    "paper": {"game": "ali", "penalty": "none", "divergence": "gan", "ema": 0},
+    "paper": {"game": "ali", "penalty": "none", "divergence": "gan", "weight_average": "none"},
     "noise and decay": {"noise": "annealed(std=0.2)", "schedule": "linear(start=0.2)", "rates": {"critic": 3e-4}},
     "alternating": {"dynamics": "alternating(turns={'critic': 2, 'generator': 1})", "schedule": "exponential"},
     "extragradient": {"dynamics": "extragradient"},
     "past": {"dynamics": "past", "optimiser": "adam(lr=0.0001)"},
-    "optimistic": {"dynamics": "optimistic", "game": "ali", "penalty": "clip"},
+    "optimistic": {"dynamics": "optimistic", "game": "ali", "penalty": "weight-clip"},
     "consensus": {"dynamics": "consensus(gamma=0.01)", "penalty": "r1r2"},
     "one stage": {"dynamics": "one-stage", "schedule": "cosine(warmup=0.25)"},
     "rules": {"accumulate": 2, "clip": 0.5, "balance": 0.6, "dynamics": "past"},
@@ -231,9 +231,9 @@ def test_a_checkpoint_of_other_networks(tmp_path: Path) -> None:
     run, out = small(steps=8), tmp_path / "run"
     engine.train(run, out)
     with pytest.raises(UserError, match="a resumed run keeps its description"):
-        engine.train(run.replace(latent=5), out, resume=True)
+        engine.train(run.replace(latent_dim=5), out, resume=True)
     folder = Folder(out)
-    folder.write(folder.run().replace(latent=5))  # somebody edits run.json
+    folder.write(folder.run().replace(latent_dim=5))  # somebody edits run.json
     with pytest.raises(UserError, match=r"last\.pt does not fit the run"):
         engine.train(folder.run(), out, resume=True)
 
@@ -260,7 +260,7 @@ def test_a_run_is_found_again_from_another_folder(tmp_path: Path, monkeypatch: p
     (tmp_path / "here").mkdir()
     np.save(tmp_path / "here" / "x.npy", np.random.default_rng(0).integers(0, 256, (60, 8, 8), dtype=np.uint8))
     monkeypatch.chdir(tmp_path / "here")
-    engine.train(small(data="x.npy", steps=2, batch=8), "run")
+    engine.train(small(data="x.npy", steps=2, batch_size=8), "run")
     monkeypatch.chdir(tmp_path)
     assert described.dataset(Folder(tmp_path / "here" / "run").run()).shape == (1, 8, 8)
 
@@ -371,7 +371,7 @@ def test_interrupted_from_the_keyboard(tmp_path: Path) -> None:
 def test_divergence_is_said_and_never_saved(tmp_path: Path, optimiser: str) -> None:
     run = small(
         game="ali", penalty="none", divergence="least-squares", networks="auto(width=4)", checkpoint_every=1,
-        evaluate_every=0, optimiser=optimiser, steps=400,
+        evaluate_every=0, optimizer=optimiser, steps=400,
     )  # fmt: skip
     with pytest.raises(UserError, match=r"of the (critic|generator) .* at step \d+; ") as caught:
         engine.train(run, tmp_path / "run")
@@ -407,7 +407,7 @@ def test_weights_that_are_not_finite_are_never_saved(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("warm", [False, True])
 def test_average_is_the_exponential_one(warm: bool) -> None:
-    training = engine.prepare(small(ema=0.3, average=f"moving(warm={warm})", steps=8))
+    training = engine.prepare(small(weight_average="ema(0.3)", average=f"moving(warm={warm})", steps=8))
     seen: list[dict[str, torch.Tensor]] = []
 
     class Look(Observer):
@@ -454,7 +454,7 @@ def test_average_is_the_plain_mean(start: float, first: int) -> None:
     ],
 )
 def test_schedules_and_the_players_rates(schedule: str, factors: list[float]) -> None:
-    run = small(steps=10, schedule=schedule, rates={"critic": 0.125}, optimiser="adam(lr=0.5)")
+    run = small(steps=10, schedule=schedule, lr={"critic": 0.125}, optimizer="adam(lr=0.5)")
     training = engine.prepare(run)
     for step, factor in enumerate(factors):
         training.step = step
@@ -464,7 +464,7 @@ def test_schedules_and_the_players_rates(schedule: str, factors: list[float]) ->
 
 
 def test_a_rate_of_nothing_moves_nobody() -> None:
-    training = engine.prepare(small(steps=2, rates={"critic": 0.0}))
+    training = engine.prepare(small(steps=2, lr={"critic": 0.0}))
     before = {k: v.detach().clone() for k, v in training.game.named_parameters()}
     engine.loop(training, [])
     moved = {k.split(".")[0] for k, v in training.game.named_parameters() if not torch.equal(v, before[k])}
@@ -482,8 +482,8 @@ def test_epochs_and_precision_are_resolved() -> None:
     training = engine.prepare(small().replace(epochs=1.5))
     assert training.steps == round(1.5 * (1297 // 128))
     assert training.run.precision == "fp32"
-    assert training.run.best == "frechet_distance"
-    assert engine.prepare(small(data="grid25", size=None)).run.best == "reverse_kl"
+    assert training.run.monitor == "frechet_distance"
+    assert engine.prepare(small(data="grid25", image_size=None)).run.monitor == "reverse_kl"
 
 
 @pytest.mark.parametrize(
@@ -515,7 +515,7 @@ def test_what_cannot_be_trained_is_refused_before_anything_is_written(
 
 @pytest.mark.parametrize("best", ["reconstruction_ratio", "frechet_distance"])
 def test_best_is_kept_by_the_declared_measure(tmp_path: Path, best: str) -> None:
-    engine.train(small(best=best, steps=36), tmp_path / "run")
+    engine.train(small(monitor=best, steps=36), tmp_path / "run")
     values = {
         line["step"]: line[f"measures/{best}"]
         for line in logs.read(Folder(tmp_path / "run"))
@@ -532,10 +532,10 @@ def test_best_is_kept_by_the_declared_measure(tmp_path: Path, best: str) -> None
 
 
 def test_population_statistics_are_estimated_for_the_export_alone(tmp_path: Path) -> None:
-    run = small(ema=0, population=7)
+    run = small(weight_average="none", recalibrate_bn=7)
     training = engine.open_run(run, tmp_path / "run")
     trained = engine.finish(training, callbacks.usual(training, progress=False))
-    plain = engine.train(small(ema=0), tmp_path / "plain")
+    plain = engine.train(small(weight_average="none"), tmp_path / "plain")
     for key, value in training.game.state_dict().items():
         assert torch.equal(value, plain.game.state_dict()[key])  # the training itself knows nothing of it
     exported = loading.load(tmp_path / "run").game.state_dict()
@@ -544,7 +544,7 @@ def test_population_statistics_are_estimated_for_the_export_alone(tmp_path: Path
     norm = trained.game.encoder.network.body[1]
     assert norm.num_batches_tracked == 7
     assert norm.momentum is not None
-    sampler = Sampler(len(training.stores[0]), run.batch, run.seed)
+    sampler = Sampler(len(training.stores[0]), run.batch_size, run.seed)
     linear = training.game.encoder.network.body[0]
     means = [linear(training.stores[0][next(sampler)][0].flatten(1)).mean(0) for _ in range(7)]
     assert torch.allclose(norm.running_mean, torch.stack(means).mean(0), atol=1e-5)
@@ -566,8 +566,8 @@ def test_population_statistics_are_of_every_kind_of_batch_norm(
 
 def test_a_batch_of_one_is_refused_where_there_is_batch_norm_and_taken_where_there_is_none(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="batch norm averages over a batch"):
-        engine.prepare(runs.Run(batch=1, steps=1))
-    run = recipes.cyclegan_mnist(data="digits-inverted", networks="cyclegan(width=4, blocks=1)", batch=1, steps=2)
+        engine.prepare(runs.Run(batch_size=1, steps=1))
+    run = recipes.cyclegan_mnist(data="digits-inverted", networks="cyclegan(width=4, blocks=1)", batch_size=1, steps=2)
     assert engine.train(run, tmp_path / "run", observers=[]).step == 2
 
 
@@ -578,8 +578,8 @@ def smallest(game: str, dynamics: str) -> tuple[Run, nn.Module | None]:
     fields |= {"target": "digits"} if issubclass(kind.feeds, Domains) else {}
     fields |= fields_for(kind, labels=10)
     fields |= {"labelled": 20} if issubclass(kind.feeds, PartlyLabeled) else {}
-    run = Run(**fields, dynamics=dynamics, optimiser="adam(lr=0.0001)", steps=5, evaluate_every=0, checkpoint_every=2)
-    return run, generator(run.latent, (1, 8, 8)) if infers_for_another(kind) else None
+    run = Run(**fields, dynamics=dynamics, optimizer="adam(lr=0.0001)", steps=5, evaluate_every=0, checkpoint_every=2)
+    return run, generator(run.latent_dim, (1, 8, 8)) if infers_for_another(kind) else None
 
 
 PAIRS = [(game, name) for game in GAMES for name in REGISTRY]
@@ -627,7 +627,7 @@ class Killed(Observer):
 def check_killed_at_the_third_step(game: str, dynamics: str, tmp_path: Path) -> None:
     """In bf16, with averaged weights: killed after the checkpoint of step 2, it ends as if it had not been."""
     run, given = smallest(game, dynamics)
-    run = run.replace(precision="bf16", ema=0.9)
+    run = run.replace(precision="bf16", weight_average="ema(0.9)")
 
     def go(path: Path, *more: Observer, resume: bool = False) -> dict[str, Any]:
         training = engine.open_run(run, path, resume=resume, generator=given)

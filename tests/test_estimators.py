@@ -15,7 +15,7 @@ from program import interalia
 from torch import Tensor, nn
 
 from interalia import UserError, conditionals, registry
-from interalia.conditionals import Dirac, Gaussian, Implicit, Mixture, StandardNormal, Uniform
+from interalia.conditionals import Deterministic, Gaussian, Implicit, Mixture, StandardNormal, Uniform
 from interalia.data.dataset import Dataset, Split
 from interalia.games import AVB, GAN, VAE, Game
 from interalia.metrics import likelihood
@@ -49,7 +49,7 @@ def binary_game(latents: int = 3, pixels: int = 6) -> VAE:
     torch.manual_seed(0)
     decoder = nn.Sequential(MLP(latents, pixels, width=16), nn.Sigmoid())
     return VAE(
-        Gaussian(MLP(pixels, 2 * latents)), Dirac(decoder), StandardNormal(latents), likelihood="bernoulli"
+        Gaussian(MLP(pixels, 2 * latents)), Deterministic(decoder), StandardNormal(latents), likelihood="bernoulli"
     ).double()
 
 
@@ -284,7 +284,7 @@ def test_a_bernoulli_decoder_agrees_with_quadrature() -> None:
 @pytest.mark.parametrize("initial", ["prior", "posterior"])
 def test_any_prior_with_a_density_will_do(prior: Any, initial: Any) -> None:
     torch.manual_seed(0)
-    game = VAE(Gaussian(MLP(2, 2, width=8)), Dirac(MLP(1, 2, width=8)), StandardNormal(1), sigma=0.5).double()
+    game = VAE(Gaussian(MLP(2, 2, width=8)), Deterministic(MLP(1, 2, width=8)), StandardNormal(1), sigma=0.5).double()
     game.prior = prior.double()  # a VAE refuses to be trained under a uniform one
     x = torch.tensor([[0.1, -0.2], [0.5, 0.3]]).double()
     line = torch.linspace(-8, 8, 16001, dtype=torch.float64)[:, None]
@@ -334,7 +334,7 @@ def test_progress_is_told_from_the_first_transition_to_the_last(run: str) -> Non
 def test_a_saturated_pixel_gives_no_nan() -> None:
     game = VAE(
         Gaussian(nn.Linear(2, 2)),
-        Dirac(nn.Sequential(nn.Linear(1, 2), nn.Sigmoid())),
+        Deterministic(nn.Sequential(nn.Linear(1, 2), nn.Sigmoid())),
         StandardNormal(1),
         likelihood="bernoulli",
     )
@@ -350,9 +350,13 @@ def test_a_saturated_pixel_gives_no_nan() -> None:
 def test_chains_start_from_moments_that_are_known_or_drawn() -> None:
     torch.manual_seed(0)
     x = torch.zeros(3, 2)
-    implicit = AVB(Implicit(MLP(2 + 4, 3), 4), Dirac(MLP(3, 2)), Joint(MLP(5, 1)), StandardNormal(3), sigma=0.7)
+    implicit = AVB(Implicit(MLP(2 + 4, 3), 4), Deterministic(MLP(3, 2)), Joint(MLP(5, 1)), StandardNormal(3), sigma=0.7)
     spanned = AVB(
-        conditionals.Spanned(MLP(2, 3 * 17), 3), Dirac(MLP(3, 2)), Joint(MLP(5, 1)), StandardNormal(3), sigma=0.7
+        conditionals.BasisNoise(MLP(2, 3 * 17), 3),
+        Deterministic(MLP(3, 2)),
+        Joint(MLP(5, 1)),
+        StandardNormal(3),
+        sigma=0.7,
     )
     for game, words in ((implicit, "encoder's moments (of 256 draws)"), (spanned, "encoder's moments,")):
         assert words in annealed_importance(game, x, **QUICK).protocol
@@ -395,7 +399,7 @@ def test_a_game_is_left_as_it_was_and_a_seed_says_all(name: str) -> None:
     assert torch.equal(first.values, again.values)
     assert not torch.equal(first.values, other.values)
     assert "seed 0" in first.words
-    assert "binarisation: fixed" in taken(game, x, binarised="fixed")[name]().words
+    assert "binarization: fixed" in taken(game, x, binarized="fixed")[name]().words
 
 
 @pytest.mark.parametrize("name", ["elbo", "iwae", "ais"])
@@ -497,7 +501,7 @@ def test_bad_input_is_refused_in_one_sentence() -> None:
     gray = x.clone()
     gray[2, 3] = 0.25
     for work in taken(game, gray).values():
-        assert "other values, such as 0.25; binarise them: train the run with `binarise='fresh'` (or fixed)" in refused(
+        assert "other values, such as 0.25; binarize them: train the run with `binarize='fresh'` (or fixed)" in refused(
             work
         )
     for bad, words in ((x[:0], "no images"), (torch.full_like(x, math.nan), "NaN or infinite")):
@@ -506,11 +510,11 @@ def test_bad_input_is_refused_in_one_sentence() -> None:
     sized = binary_game()
     sized.data = DataSpec((7,))
     assert "resize or convert" in refused(lambda: elbo(sized, x))
-    gan = GAN(Dirac(MLP(3, 6)), MLP(6, 1), StandardNormal(3))
+    gan = GAN(Deterministic(MLP(3, 6)), MLP(6, 1), StandardNormal(3))
     for work in taken(gan, x.float()).values():
         assert "GAN has samples and no density" in refused(work)
     assert "no density" in refused(lambda: bidirectional_check(gan, 3))
-    avb = AVB(Implicit(MLP(6 + 4, 3), 4), Dirac(MLP(3, 6)), Joint(MLP(9, 1)), StandardNormal(3))
+    avb = AVB(Implicit(MLP(6 + 4, 3), 4), Deterministic(MLP(3, 6)), Joint(MLP(9, 1)), StandardNormal(3))
     for bound in (elbo, importance_bound):
         words = refused(lambda bound=bound: bound(avb, x.float()))
         assert "(Implicit) has samples and no log_prob" in words
@@ -555,7 +559,7 @@ def test_the_command_writes_every_number_with_its_protocol(
     for one in found["estimates"]:
         assert one["error"] > 0
         assert "12 of 12 images" in one["protocol"]
-        assert "binarisation: none" in one["protocol"]
+        assert "binarization: none" in one["protocol"]
         assert f"{one['value']:.2f} ± {one['error']:.2f}" in said
     assert found["estimates"][2]["check"]["images"] == 3
     assert f"{found['estimates'][2]['check']['gap']:.3f} ± " in said
@@ -611,14 +615,14 @@ def test_an_interrupted_command_writes_what_is_done(folders: dict[str, Path], mo
 
 def test_binarisation_is_named_and_done() -> None:
     from interalia import reports
-    from interalia.data import binarise
+    from interalia.data import binarize
 
     part = Split(np.full((200, 1, 2, 2), 51, np.uint8))
     dataset = Dataset("gray", part, part, part)
     x, how = reports.observed(dataset, "test", None, 0)
     assert (how, float(x.min())) == ("none", pytest.approx(0.2))
 
-    x, how = reports.observed(binarise.binarised(dataset, "fresh"), "test", 50, 0)
+    x, how = reports.observed(binarize.binarized(dataset, "fresh"), "test", 50, 0)
     assert how == "fresh in training, drawn once here"
     assert sorted(x.unique().tolist()) == [0.0, 1.0]
     assert float(x.mean()) == pytest.approx(0.2, abs=0.1)

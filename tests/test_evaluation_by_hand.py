@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from interalia import tasks
-from interalia.conditionals import Dirac, StandardNormal, Uniform
+from interalia.conditionals import Deterministic, StandardNormal, Uniform
 from interalia.data.dataset import Dataset, Mixture, Split
 from interalia.errors import UserError
 from interalia.games import ALI, GAN
@@ -78,12 +78,12 @@ def test_a_metric_is_its_function_with_what_the_decorator_says() -> None:
 LOWER = {
     "reconstruction_error", "reconstruction_ratio", "reconstruction_mse", "latent_reconstruction", "classification_error",
     "code_error", "frechet_distance", "kernel_distance", "cycle_error", "frechet_to_a", "frechet_to_b",
-    "translation_error_a", "translation_error_b", "reverse_kl", "posterior_mean_norm", "posterior_covariance_distance",
-    "posterior_kl", "posterior_mmd",
+    "translation_error_a", "translation_error_b", "reverse_kl", "aggregate_posterior_mean_norm", "aggregate_posterior_covariance_distance",
+    "aggregate_posterior_kl", "aggregate_posterior_mmd",
 }  # fmt: skip
 NEITHER = {
-    "reconstruction_shuffled", "nearest_neighbour_input", "nearest_neighbour_untrained", "frechet_floor",
-    "inception_score_real", "posterior_variance", "posterior_variance_least", "posterior_variance_greatest",
+    "reconstruction_mismatched", "knn1_input", "knn1_random_init", "frechet_real_vs_real",
+    "inception_score_real", "aggregate_posterior_var", "aggregate_posterior_var_min", "aggregate_posterior_var_max",
 }  # fmt: skip
 
 
@@ -96,7 +96,7 @@ def test_which_way_is_better() -> None:
     units = {name: metric.unit for name, metric in REGISTRY.items() if metric.unit}
     assert units == {
         "psnr": "dB", "translation_psnr_a": "dB", "translation_psnr_b": "dB", "code_bound": "nats",
-        "code_bound_categories": "nats", "reverse_kl": "nats", "posterior_kl": "nats",
+        "code_bound_categories": "nats", "reverse_kl": "nats", "aggregate_posterior_kl": "nats",
     }  # fmt: skip
     plain = Metric("name", "words", len)  # type: ignore[arg-type]
     assert (plain.better, plain.unit, plain.needs, plain.during_training) == (None, "", (), False)
@@ -217,7 +217,7 @@ class Line(nn.Module):
         return self.slope * x + self.shift
 
 
-class Reading(Dirac):
+class Reading(Deterministic):
     def hidden(self, x: Tensor, *y: Tensor) -> Tensor:
         return -x
 
@@ -227,7 +227,7 @@ SPEC = {f.name for f in dataclasses.fields(DataSpec)}
 
 def by_hand(prior: Any = None, kind: Any = ALI, **fields: Any) -> Any:
     prior = prior or StandardNormal(2)
-    parts = [Dirac(Line(2.0, -1.0)), Joint(MLP(4, 1))]
+    parts = [Deterministic(Line(2.0, -1.0)), Joint(MLP(4, 1))]
     game = kind(*([Reading(Line(0.25, 1.0))] if kind is ALI else []), *parts, prior)
     said = {"condition": fields.pop("labels", 0), **{key: fields.pop(key) for key in SPEC if key in fields}}
     game.data = DataSpec(**{"shape": (2,), **said})
@@ -315,7 +315,7 @@ def test_every_number_of_a_game_by_hand(record: dict[str, Any]) -> None:
     away = (x.double() - (x.double() / 2 + 1)).norm(dim=1)
     assert found["reconstruction_error"].value == pytest.approx(float(away.mean()), rel=1e-6)
     assert found["reconstruction_mse"].value == pytest.approx(float((away**2).sum()) / 12, rel=1e-6)
-    assert found["reconstruction_shuffled"].value == answer.shuffled
+    assert found["reconstruction_mismatched"].value == answer.shuffled
     assert found["reconstruction_ratio"].value == pytest.approx(answer.error / answer.shuffled)
     assert "psnr" not in found  # of vectors
     # z found again: E(G(z)) = z / 2 + 3 / 4
@@ -346,7 +346,7 @@ def test_every_number_of_a_game_by_hand(record: dict[str, Any]) -> None:
     assert torch.equal(first[0][1], fake)
     assert torch.equal(floor[0][0], x)
     assert torch.equal(floor[0][1], training)
-    assert (found["frechet_distance"].value, found["frechet_floor"].value) == (first[2], floor[2])
+    assert (found["frechet_distance"].value, found["frechet_real_vs_real"].value) == (first[2], floor[2])
     (kernel,) = record["kernel_distance"]
     assert kernel[1] == {"seed": 3, "paired": False}
     assert found["kernel_distance"].value == kernel[2]
@@ -367,7 +367,7 @@ def test_every_number_of_a_game_by_hand(record: dict[str, Any]) -> None:
     assert sorted(a[:, 0].tolist()) == sorted(z_hat[:, 0].tolist())
     assert torch.allclose(b, draws(n, 4))  # other draws than those that samples are made of
     assert bandwidth == pytest.approx(math.sqrt(2))
-    assert found["posterior_mmd"].value == discrepancy
+    assert found["aggregate_posterior_mmd"].value == discrepancy
     # in which words
     where = "6 of 7 of the validation split, seed 3"
     samples = "6 samples, draws of p(x | z)"
@@ -376,7 +376,7 @@ def test_every_number_of_a_game_by_hand(record: dict[str, Any]) -> None:
     posterior = f"{where}; one draw of q(z | x) each; the prior has mean 0 and variance 1"
     want = {
         **dict.fromkeys(
-            ["reconstruction_error", "reconstruction_shuffled", "reconstruction_ratio", "reconstruction_mse"],
+            ["reconstruction_error", "reconstruction_mismatched", "reconstruction_ratio", "reconstruction_mse"],
             f"{where}; means of q(z | x) and p(x | z)",
         ),
         "latent_reconstruction": "6 draws of the prior, seed 3; draws of p(x | z); means of q(z | x)",
@@ -385,12 +385,12 @@ def test_every_number_of_a_game_by_hand(record: dict[str, Any]) -> None:
             ["linear_probe_latent", "linear_probe_hidden"], f"{fitted}, standardised, penalty chosen within it"
         ),
         "frechet_distance": f"{samples}, against {where}; {identity}",
-        "frechet_floor": f"6 of the train split against {where}; {identity}",
+        "frechet_real_vs_real": f"6 of the train split against {where}; {identity}",
         "kernel_distance": f"{samples}, against {where}; {identity}; 100 subsets of 1000, or all if no more",
         **dict.fromkeys(
             ["precision", "recall", "density", "coverage"], f"{samples}, against {where}; {identity}; k = 5"
         ),
-        "posterior_mmd": f"{posterior}; 6 of each, Gaussian kernel of width 1.414",
+        "aggregate_posterior_mmd": f"{posterior}; 6 of each, Gaussian kernel of width 1.414",
     }
     assert {name: m.protocol for name, m in found.items() if not name.startswith("posterior") or name in want} == want
     assert all(m.protocol.startswith(posterior) for name, m in found.items() if name.startswith("posterior"))
@@ -441,7 +441,7 @@ def test_accuracies_want_labels_on_both_sides_and_probes_two_of_them(
         found = evaluate(game or by_hand(), data, extractor=Look(), **settings)
         return {m.name for m in found if m.name.startswith(("nearest", "linear"))}
 
-    every = {"nearest_neighbour_input", "nearest_neighbour_latent", "nearest_neighbour_hidden"}
+    every = {"knn1_input", "knn1_latent", "knn1_features"}
     probes = {"linear_probe_latent", "linear_probe_hidden"}
     assert names(dataset()) == every | probes
     assert names(dataset(2)) == every | probes
@@ -457,7 +457,7 @@ def test_accuracies_want_labels_on_both_sides_and_probes_two_of_them(
     monkeypatch.setattr(evidence, "NEIGHBOURS", 4)
     record["nearest_neighbour_accuracy"].clear()
     found = {m.name: m for m in evaluate(by_hand(), dataset(2), seed=1, extractor=Look())}
-    assert found["nearest_neighbour_input"].protocol.endswith("; fitted to 4 of the train split")
+    assert found["knn1_input"].protocol.endswith("; fitted to 4 of the train split")
     assert [len(call[0][0]) for call in record["nearest_neighbour_accuracy"]] == [4, 4, 4]
     want = evidence._some(dataset(2).train, 4, 1)
     assert torch.equal(record["nearest_neighbour_accuracy"][2][0][0], want.x)
@@ -475,7 +475,7 @@ def test_the_kernel_of_the_posterior_is_as_wide_as_the_prior(
     assert len(a.unique(dim=0)) == 3
     assert bandwidth == pytest.approx(math.sqrt(2 / 3))
     assert b.abs().max() <= 1
-    assert found["posterior_mmd"].protocol.endswith(
+    assert found["aggregate_posterior_mmd"].protocol.endswith(
         "the prior has mean 0 and variance 0.3333; 3 of each, Gaussian kernel of width 0.8165"
     )
     other = by_hand()
@@ -582,7 +582,7 @@ class PLAIN:
 def test_features_without_classes_have_no_inception_score() -> None:
     names = {m.name for m in evaluate(by_hand(kind=GAN), dataset(), extractor=Look())}
     assert names == {
-        "frechet_distance", "frechet_floor", "kernel_distance", "precision", "recall", "density", "coverage"
+        "frechet_distance", "frechet_real_vs_real", "kernel_distance", "precision", "recall", "density", "coverage"
     }  # fmt: skip
 
 
@@ -597,7 +597,9 @@ def test_samples_are_read_as_the_label_that_they_were_asked_for(record: dict[str
     assert found["label_accuracy"].value == want
     words = "8 samples, draws of p(x | z, y) with the labels of the held-out points"
     assert found["label_accuracy"].protocol == f"{words}, 8 of 8 of the test split, seed 3; reader"
-    assert found["frechet_floor"].protocol.startswith("8 of the train split with labels as theirs against 8 of 8")
+    assert found["frechet_real_vs_real"].protocol.startswith(
+        "8 of the train split with labels as theirs against 8 of 8"
+    )
     assert record["kernel_distance"][0][1] == {"seed": 3, "paired": True}
     told = game.decoder.network.told
     assert all(torch.equal(part, torch.eye(2)[y]) for part in told)
@@ -612,7 +614,7 @@ def test_attributes_are_not_read_as_labels(record: dict[str, Any]) -> None:
     game = by_hand(kind=GAN, labels=2, attributes={"p": 0.5, "q": 0.5})
     found = {m.name: m for m in evaluate(game, data, extractor=Reader())}
     assert "label_accuracy" not in found
-    assert found["frechet_floor"].protocol.startswith("8 of the train split with attributes as theirs against")
+    assert found["frechet_real_vs_real"].protocol.startswith("8 of the train split with attributes as theirs against")
     assert "with the attributes of the held-out points" in found["precision"].protocol
 
 
@@ -644,7 +646,7 @@ def test_modes_are_counted_on_so_many_draws(
         assert (
             found["modes_assigned"].protocol == f"{drawn} samples, draws of p(x | z), seed 2; by responsibility, as ALI"
         )
-    assert not {"frechet_distance", "nearest_neighbour_input"} & set(found)
+    assert not {"frechet_distance", "knn1_input"} & set(found)
 
 
 def test_modes_of_a_game_that_is_told_labels_begin_anew_with_them() -> None:
@@ -675,7 +677,7 @@ def coded(categorical: tuple[int, ...] = (3,)) -> Any:
     from interalia.conditionals import Codes
 
     prior = Codes(7, categorical=categorical, uniform=1)
-    game = GAN(Dirac(MLP(7, 2)), Joint(MLP(2, 1)), prior)
+    game = GAN(Deterministic(MLP(7, 2)), Joint(MLP(2, 1)), prior)
     game.data = DataSpec((2,))
     game.answers = lambda x: x
     return game
@@ -791,7 +793,7 @@ def test_translations_both_ways(translated: list[Any], record: dict[str, Any]) -
         assert torch.equal(call[0][1], evidence._some(part, 6, 8).x.flatten(1))
     assert (found["frechet_to_a"].value, found["frechet_to_b"].value) == (to_a[2], to_b[2])
     assert found["frechet_distance"].value == pytest.approx((to_a[2] + to_b[2]) / 2)
-    assert found["frechet_floor"].value == pytest.approx((floor_a[2] + floor_b[2]) / 2)
+    assert found["frechet_real_vs_real"].value == pytest.approx((floor_a[2] + floor_b[2]) / 2)
     where = "6 of 6 of the test split, seed 7, and 6 of 6 of domain b's"
     both = "reader of a and reader of b"
     words = {name: f"6 translations against 6 held-out of domain {name}, seed 7; reader of {name}" for name in "ab"}
@@ -802,7 +804,7 @@ def test_translations_both_ways(translated: list[Any], record: dict[str, Any]) -
         **{f"translation_psnr_{name}": f"{where}; peak 1" for name in "ab"},
         **{f"translation_accuracy_{name}": words[name] for name in "ab"},
         "frechet_distance": f"the mean of both ways; {where}; {both}",
-        "frechet_floor": f"as many of the train split, mean of both; {where}; {both}",
+        "frechet_real_vs_real": f"as many of the train split, mean of both; {where}; {both}",
     }
     order = list(REGISTRY)
     assert list(found) == sorted(found, key=order.index)
@@ -816,19 +818,19 @@ def test_what_of_translations_is_taken_where(translated: list[Any]) -> None:
     ways = {"cycle_error", "frechet_to_a", "frechet_to_b", "frechet_distance"}
     errors, psnr = {"translation_error_a", "translation_error_b"}, {"translation_psnr_a", "translation_psnr_b"}
     read = {"translation_accuracy_a", "translation_accuracy_b"}
-    assert names(domains(False)) == ways | {"frechet_floor"}
+    assert names(domains(False)) == ways | {"frechet_real_vs_real"}
     assert names(domains(False), quick=True) == ways
-    assert names(domains(True)) == ways | {"frechet_floor"} | errors | psnr | read
+    assert names(domains(True)) == ways | {"frechet_real_vs_real"} | errors | psnr | read
     assert names(domains(True), quick=True) == ways | errors
-    assert names(domains(True, labels=False)) == ways | {"frechet_floor"} | errors | psnr
+    assert names(domains(True, labels=False)) == ways | {"frechet_real_vs_real"} | errors | psnr
     translated.clear()
     flat = type("Flat", (), {"name": "flat", "__call__": lambda self, x: x.flatten(1)})()
-    assert names(domains(True), extractor=flat) == ways | {"frechet_floor"} | errors | psnr
+    assert names(domains(True), extractor=flat) == ways | {"frechet_real_vs_real"} | errors | psnr
     assert translated == []
     game: Any = Pair()
     found = {m.name: m for m in evaluate(game, domains(False), extractor=flat)}
     assert found["frechet_distance"].protocol.endswith("; flat")
-    assert names(domains(False), extractor=Reader()) == ways | {"frechet_floor"}
+    assert names(domains(False), extractor=Reader()) == ways | {"frechet_real_vs_real"}
     assert translated == [("b", "here")]  # a classifier reads its own domain alone
 
 

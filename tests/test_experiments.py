@@ -77,7 +77,7 @@ def test_an_interrupted_experiment_goes_on_where_it_stopped(tmp_path: Path) -> N
 
 def test_gains_over_the_vae_are_of_the_same_images(tmp_path: Path) -> None:
     """Images differ by a hundred nats, the rows by one: the error of the difference is that of the latter."""
-    run = Run(latent=8, seed=3)
+    run = Run(latent_dim=8, seed=3)
     base = torch.tensor([-50.0, -100.0, -150.0], dtype=torch.float64)
     assert against_vae(base, tmp_path, "VAE, 8 latents", run) == {}
     found = against_vae(base + torch.tensor([1.0, 2.0, 3.0]), tmp_path, "AVB, 8 latents", run)
@@ -120,7 +120,7 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
 
     narrow = {}
     for name, row in mixture.MIXTURE_ALI.rows.items():
-        run = row.run.replace(networks=row.run.networks.replace("width=128", "width=8"), population=2)
+        run = row.run.replace(networks=row.run.networks.replace("width=128", "width=8"), recalibrate_bn=2)
         narrow[name] = dataclasses.replace(row, run=run)
     study = dataclasses.replace(mixture.MIXTURE_ALI, rows=narrow)
     monkeypatch.setitem(papers.REGISTRY.built_in, study.name, study)  # type: ignore[arg-type]
@@ -201,7 +201,7 @@ def test_a_run_that_diverges_counts_as_failed(tmp_path: Path) -> None:
     from interalia.papers.ali import ALI_STABILITY
     from interalia.runs import recipes
 
-    run = recipes.ali_digits(name="wild", steps=32, optimiser="sgd(lr=1e30)", divergence="pearson")
+    run = recipes.ali_digits(name="wild", steps=32, optimizer="sgd(lr=1e30)", divergence="pearson")
     study = dataclasses.replace(ALI_STABILITY, rows={"wild": run}, quick={})
     for diverged in (study.diverged, {}):
         own = dataclasses.replace(study, diverged=diverged)
@@ -216,7 +216,7 @@ def test_the_rate_of_a_method_is_the_one_with_the_least_error(tmp_path: Path, mo
 
     def curve(run: Any, part: str) -> Any:
         assert (part, run.seed) == ("validation", sem_ali.TUNING_SEED)  # never test data, never a seed of the table
-        rate = Part(run.optimiser).settings["lr"]
+        rate = Part(run.optimizer).settings["lr"]
         if rate > 5e-4:
             raise DivergedError("too fast")
         return [(1.0, 0.5), (2.0, rate)]

@@ -252,9 +252,9 @@ def test_without_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_bytes_stay_between_0_and_255_and_two_channels_are_grey() -> None:
     x = torch.tensor([-0.5, 0.2, 0.499, 1.5]).reshape(1, 1, 2, 2)
-    grey = [0, 51, 127, 255]
-    assert extractors._bytes_rgb(x).flatten(2).tolist() == [[grey, grey, grey]]
+    gray = [0, 51, 127, 255]
+    assert extractors._bytes_rgb(x).flatten(2).tolist() == [[gray, gray, gray]]
     two = torch.cat([x, torch.ones_like(x)], 1)
-    assert extractors._bytes_rgb(two).flatten(2).tolist() == [[grey, grey, grey]]
+    assert extractors._bytes_rgb(two).flatten(2).tolist() == [[gray, gray, gray]]
     four = torch.cat([x, x.flip(2), torch.zeros_like(x), torch.ones_like(x)], 1)
-    assert extractors._bytes_rgb(four).flatten(2).tolist() == [[grey, [127, 255, 0, 51], [0, 0, 0, 0]]]
+    assert extractors._bytes_rgb(four).flatten(2).tolist() == [[gray, [127, 255, 0, 51], [0, 0, 0, 0]]]

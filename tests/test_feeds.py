@@ -11,7 +11,7 @@ import torch
 from examples import build, infers_for_another
 from torch import Tensor
 
-from interalia.conditionals import Dirac
+from interalia.conditionals import Deterministic
 from interalia.data.dataset import Dataset, Split
 from interalia.errors import UserError
 from interalia.games import REGISTRY, Game, Outcome
@@ -107,9 +107,9 @@ def test_a_batch_of_two_domains_comes_from_both() -> None:
 
 
 def test_pixels_are_drawn_anew_where_batches_are_trained_on_and_nowhere_else() -> None:
-    grey = Split(np.full((6, 1, 2, 2), 128, np.uint8))
+    gray = Split(np.full((6, 1, 2, 2), 128, np.uint8))
     still = Split(np.zeros((6, 1, 2, 2), np.uint8))
-    data = Dataset("pixels", still, still, still, grey=grey)
+    data = Dataset("pixels", still, still, still, gray=gray)
     (store,) = Data.stores(DataSpec((1, 2, 2)), data)
     (x,) = store[torch.arange(6)]
     assert set(x.flatten().tolist()) == {0.0, 1.0}
@@ -146,7 +146,7 @@ class Apart(Game):
 
     def __init__(self) -> None:
         super().__init__()
-        self.encoder = Dirac(torch.nn.Linear(2, 1))
+        self.encoder = Deterministic(torch.nn.Linear(2, 1))
         self.seen: list[Tensor] = []
 
     def sample(self, *batch: Tensor) -> dict[str, tuple[Tensor, ...]]:
@@ -160,7 +160,7 @@ class Apart(Game):
 
 def test_a_feed_of_ones_own_is_drawn_from_in_a_training() -> None:
     game = Apart()
-    run = Run(batch=3, steps=2, evaluate_every=0)
+    run = Run(batch_size=3, steps=2, evaluate_every=0)
     engine.train(run, game=game, dataset=dataset(), observers=[])
     assert [tuple(x.shape) for x in game.seen] == [(3, 2)] * 4
     first, second = torch.cat(game.seen[::2])[:, 0], torch.cat(game.seen[1::2])[:, 0]

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from interalia.conditionals import CONDITIONALS, Dirac, Gaussian, Recurrent, drawn
+from interalia.conditionals import CONDITIONALS, Deterministic, Gaussian, Recurrent, drawn
 from interalia.conditionals.base import WIDEST, bent
 from interalia.data.dataset import Dataset, Split
 from interalia.runs import recipes
@@ -58,7 +58,7 @@ def answering(name: str, log_sigma: float) -> tuple[Any, Tensor, Tensor]:
     if name == "recurrent":
         whole, decoder = examples.drawing(4, glimpses=2, units=4)
         encoder: Any = Recurrent(whole, 4, units=4)
-        encoder.follow(Dirac(decoder))
+        encoder.follow(Deterministic(decoder))
         with torch.no_grad():
             encoder.head.weight.zero_()
             encoder.head.bias.copy_(torch.tensor([0.0, 0.0, log_sigma, log_sigma]))
@@ -76,7 +76,9 @@ EXPONENTIAL = ["gaussian", "flow", "iaf", "planar", "auxiliary", "hamiltonian", 
 
 
 def test_these_are_all_the_conditionals_that_exponentiate_an_answer() -> None:
-    assert {*EXPONENTIAL, "dirac", "implicit", "spanned"} == set(CONDITIONALS)  # a spanned one's widths are linear
+    assert {*EXPONENTIAL, "deterministic", "implicit", "basis-noise"} == set(
+        CONDITIONALS
+    )  # a spanned one's widths are linear
 
 
 @pytest.mark.parametrize("name", EXPONENTIAL)
@@ -107,7 +109,7 @@ def test_a_limit_of_ones_own_is_stored_and_checked() -> None:
 
 
 def pictures(kind: str, side: int, count: int = 96) -> np.ndarray[Any, Any]:
-    """Noise, or grey pictures that are all but alike with an unusual one among each 24: what batch norm makes large."""
+    """Noise, or gray pictures that are all but alike with an unusual one among each 24: what batch norm makes large."""
     rng = np.random.default_rng(0)
     noise = rng.random((count, 3, side, side), dtype=np.float32)
     if kind == "noise":

@@ -26,7 +26,7 @@ REFUSED = rf"is of format {NEWER}, and this version of interalia reads formats u
 @pytest.fixture(scope="module")
 def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("formats") / "run"
-    run = Run(steps=2, evaluate_every=0, checkpoint_every=2, latent=2, networks="auto(width=4)")
+    run = Run(steps=2, evaluate_every=0, checkpoint_every=2, latent_dim=2, networks="auto(width=4)")
     interalia.train(run, out)
     return out
 
@@ -120,7 +120,7 @@ def test_older_names_are_translated_in_every_file(
                 values = json.loads(file.read_text())
                 value = next(values.pop(key) for key in ("latent", "latents", "size_of_z") if key in values)
                 file.write_text(json.dumps({**values, name: value}))
-                assert Folder(run).run().latent == 2
+                assert Folder(run).run().latent_dim == 2
             else:
                 about = header(file)
                 about["run"][name] = about["run"].pop("latent")
@@ -129,7 +129,7 @@ def test_older_names_are_translated_in_every_file(
                     about["format"] = version
                 save_file(load_file(file), file, {"interalia": json.dumps(about)})
                 assert header(file)["run"]["latent"] == 2
-                assert interalia.load(run).run.latent == 2
+                assert interalia.load(run).run.latent_dim == 2
     (tmp_path / "old.toml").write_text("size_of_z = 5\npace = 7")
     assert from_toml(tmp_path / "old.toml") == {"latent": 5, "batch": 7}
     assert command("train", tmp_path / "old.toml", "--dry-run") == 0

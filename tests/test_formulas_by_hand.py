@@ -19,24 +19,24 @@ from torch import Tensor, nn
 
 from interalia.adversarial.disturbances import AdaptiveAugmentation
 from interalia.adversarial.divergences import Wasserstein, expectation
-from interalia.adversarial.penalties import R1, R1R2, Dragan, Interpolated
+from interalia.adversarial.penalties import R1, R1R2, WGANGP, Dragan
 from interalia.conditionals import (
     Auxiliary,
+    BasisNoise,
     Chain,
     Codes,
-    Dirac,
+    Deterministic,
     Gaussian,
     GaussianProcess,
     Hamiltonian,
     Learned,
     Mixture,
     Recurrent,
-    Spanned,
     StandardNormal,
     Uniform,
     drawn,
 )
-from interalia.conditionals.spanned import SpannedDistribution
+from interalia.conditionals.basis_noise import BasisNoiseDistribution
 from interalia.games import ALI, ALICE, AVB, HALI, VAE, Game, Outcome, SemiALI
 from interalia.games.aae import SemiAAE
 from interalia.games.avb import FLOOR
@@ -98,7 +98,9 @@ def test_alices_round_trip_from_z_is_charged_to_encoder_and_decoder() -> None:
     v, w = 0.5, 3.0
     encoder, decoder = Times(v), Times(w)
     critic = By(lambda x, z: x.new_zeros(len(x)))
-    game = ALICE(Dirac(encoder), Dirac(decoder), critic, StandardNormal(1).double(), cycle=0.0, cycle_z=2.0)
+    game = ALICE(
+        Deterministic(encoder), Deterministic(decoder), critic, StandardNormal(1).double(), cycle=0.0, cycle_z=2.0
+    )
     joints = game.sample(column(1.0, -1.0, 2.0))
     square = joints["p"][1].square().mean().item()
     loss = game.losses(joints).losses["generator"]
@@ -113,7 +115,11 @@ def test_halis_levels_are_moved_through_each_other() -> None:
     for judged, expected in ((2, [-3.0, 2.0]), (0, [-4.0, -0.5])):
         critic = By(lambda *parts, judged=judged: parts[judged][:, 0])
         game = HALI(
-            Chain(Dirac(a), Dirac(b)), Chain(Dirac(c), Dirac(d)), critic, StandardNormal(1).double(), Wasserstein()
+            Chain(Deterministic(a), Deterministic(b)),
+            Chain(Deterministic(c), Deterministic(d)),
+            critic,
+            StandardNormal(1).double(),
+            Wasserstein(),
         )
         joints = game.sample(column(1.0, 2.0, 6.0))
         loss = game.losses(joints).losses["generator"]  # mean s(x, z1^, z2^) - mean s(x~, z1~, z2)
@@ -129,7 +135,7 @@ def test_adaptive_contrast_takes_the_moments_as_constants(correlated: bool) -> N
     k, mu, log_sigma = 1.7, 0.4, math.log(0.5)
     answers = Answers(mu, log_sigma)
     critic = By(lambda x, z: k * z[:, 0])
-    decoder = Dirac(By(lambda z: torch.zeros_like(z)))
+    decoder = Deterministic(By(lambda z: torch.zeros_like(z)))
     prior = StandardNormal(1).double()
     game = AVB(Gaussian(answers), decoder, critic, prior, contrast=True, correlated=correlated)
     joints = game.sample(column(0.0, 0.0, 0.0))
@@ -151,7 +157,7 @@ def test_a_learned_prior_goes_to_where_the_posterior_is(contrast: bool) -> None:
     prior = Learned(1, components=1, std=s).double()
     with torch.no_grad():
         prior.mu.fill_(m)
-    game = AVB(Gaussian(answers), Dirac(By(lambda z: 0 * z)), critic, prior, contrast=contrast)
+    game = AVB(Gaussian(answers), Deterministic(By(lambda z: 0 * z)), critic, prior, contrast=contrast)
     joints = game.sample(column(0.0, 0.0, 0.0))
     loss = game.losses(joints).losses["autoencoder"]
     in_m, in_s, in_mu = torch.autograd.grad(loss, [prior.mu, prior.log_sigma, answers.numbers])
@@ -170,7 +176,7 @@ def test_beta_weighs_the_kl_whichever_way_it_is_had(analytic: bool) -> None:
     for beta in (1.0, 4.0):
         game = VAE(
             Gaussian(Answers(mu, math.log(sigma))),
-            Dirac(By(lambda z: 0 * z)),
+            Deterministic(By(lambda z: 0 * z)),
             StandardNormal(1).double(),
             beta=beta,
             analytic=analytic,
@@ -191,7 +197,7 @@ def test_several_samples_weigh_the_image_that_they_are_of() -> None:
         return math.exp(-(((value - mean) / sigma) ** 2) / 2) / (sigma * math.sqrt(2 * math.pi))
 
     encoder = Gaussian(By(lambda x: torch.cat([x, torch.full_like(x, math.log(0.5))], dim=1)))
-    game = VAE(encoder, Dirac(By(lambda z: z)), StandardNormal(1).double(), sigma=0.3, samples=3)
+    game = VAE(encoder, Deterministic(By(lambda z: z)), StandardNormal(1).double(), sigma=0.3, samples=3)
     joints = game.sample(column(1.0, -2.0))
     drawn_for = joints["q"][1].view(2, 3).tolist()
     expected = 0.0
@@ -203,8 +209,8 @@ def test_several_samples_weigh_the_image_that_they_are_of() -> None:
 
 def test_what_a_semi_supervised_autoencoder_is_charged_for() -> None:
     """2 (the mean of (x - x^)^2) + mean softplus(s(z)) + mean softplus(-s(z^)) + 3 (the mean of -log P(y)), s the style."""
-    encoder = Dirac(By(lambda x: torch.cat([x, x.new_tensor([[0.25, 0.75]]).expand(len(x), 2)], dim=1)))
-    decoder = Dirac(By(lambda z: z[:, :1] + 0.5))
+    encoder = Deterministic(By(lambda x: torch.cat([x, x.new_tensor([[0.25, 0.75]]).expand(len(x), 2)], dim=1)))
+    decoder = Deterministic(By(lambda z: z[:, :1] + 0.5))
     prior = Codes(3, categorical=(2,), uniform=0).double()
     critic = By(lambda z: z[:, 0])
     game = SemiAAE(encoder, decoder, critic, prior, weight=2.0, label_weight=3.0)
@@ -234,7 +240,7 @@ class Sure(nn.Module):
 
 def test_virtual_adversarial_training_holds_the_answer_at_x_up_to_the_one_beside_it() -> None:
     """mean KL(P(label | x) || P(label | x + r)), r = radius or -radius, whichever way the first small change went."""
-    nothing = Dirac(By(lambda x: 0 * x))
+    nothing = Deterministic(By(lambda x: 0 * x))
     game = SemiALI(nothing, nothing, Sure(), StandardNormal(1).double(), vat=1.0, radius=0.7)
     x = column(0.1, -0.4, 0.9, 0.0)
     torch.manual_seed(0)
@@ -328,7 +334,7 @@ def test_a_spanned_posteriors_moments() -> None:
     two = torch.tensor([[6.0, 2.0], [6.0, 2.0], [4.0, 0.0], [4.0, 0.0]], dtype=torch.float64)  # 1, 1, -1, -1 in both
     z_0 = torch.tensor([[10.0, 20.0]], dtype=torch.float64)
     a = torch.tensor([[[1.0, 2.0], [3.0, 1.0]]], dtype=torch.float64)
-    q = SpannedDistribution(z_0, a, Fixed(torch.stack([one, two], dim=1)))  # type: ignore[arg-type]
+    q = BasisNoiseDistribution(z_0, a, Fixed(torch.stack([one, two], dim=1)))  # type: ignore[arg-type]
     assert q.mean.tolist() == [[10 + 1 * 5 + 3 * 5, 20 + 2 * 1 + 1 * 1]]
     variance = [1 * 2 / 3 + 9 * 4 / 3, 4 * 2 / 3 + 1 * 4 / 3]  # a^2 var, var with n - 1
     torch.testing.assert_close(q.variance, torch.tensor([variance], dtype=torch.float64))
@@ -340,7 +346,7 @@ def test_a_spanned_posteriors_moments() -> None:
 
 def test_a_spanned_encoder_begins_with_v_of_mean_0_and_variance_1() -> None:
     torch.manual_seed(0)
-    encoder = Spanned(nn.Identity(), 3, basis=4)
+    encoder = BasisNoise(nn.Identity(), 3, basis=4)
     v = encoder.draws(4000, torch.zeros(1))
     assert v.mean(0).abs().max() < 0.2  # six standard errors of the 1,024 draws
     assert (v.std(0) - 1).abs().max() < 0.2
@@ -350,7 +356,7 @@ def test_draws_encoder_is_shown_what_the_canvas_misses_of_x() -> None:
     """The read images are x and x - sigmoid(c), the canvas being c = log(1 / 3) before the first glimpse: x - 1/4."""
     whole, decoder = examples.drawing(4, glimpses=2, units=8)
     encoder = Recurrent(whole, 4, units=8)
-    encoder.follow(Dirac(decoder))
+    encoder.follow(Deterministic(decoder))
     with torch.no_grad():
         decoder.blank.fill_(math.log(1 / 3))
     shown: list[tuple[Tensor, ...]] = []
@@ -416,7 +422,7 @@ def field(u: float, v: float) -> tuple[float, float]:
 )  # which has to have a critic
 def test_batches_that_are_accumulated_are_averaged(name: str) -> None:
     """Three looks at one batch make the step of one look, in every dynamics."""
-    (one, moves), (three, thrice) = flow(name), flow(name, Rules(accumulate=3))
+    (one, moves), (three, thrice) = flow(name), flow(name, Rules(grad_accumulation=3))
     for _ in range(3):
         moves.step(ones())
         thrice.step(ones())
@@ -435,7 +441,7 @@ def test_consensus_by_hand() -> None:
 def test_the_step_ahead_is_clipped_as_the_step_is() -> None:
     """Gradients at (1, -2) are 2 and -3: with a clip of 0.5, each step and each step ahead is one of 0.05."""
     for name in ("past", "extragradient"):
-        game, moves = flow(name, Rules(clip=0.5))
+        game, moves = flow(name, Rules(grad_clip=0.5))
         moves.step(ones())
         moves.step(ones())
         after = (1 - 0.05, -2 + 0.05)
@@ -504,7 +510,7 @@ def test_every_sample_has_its_own_place_on_its_line_and_all_of_its_parts_one() -
     p = torch.zeros(count, 1), torch.zeros(count, 1)
     q = torch.full((count, 1), 3.0), torch.full((count, 1), 4.0)
     torch.manual_seed(0)
-    charge = Interpolated(weight=2.0).charge(By(spy), p, q).item()
+    charge = WGANGP(weight=2.0).charge(By(spy), p, q).item()
     x, z = shown[0]
     torch.testing.assert_close(x / 3, z / 4)
     assert (x.min().item(), x.max().item()) == pytest.approx((0, 3), abs=0.01)
@@ -586,7 +592,7 @@ def test_virtual_adversarial_training_moves_the_answer_beside_x_alone() -> None:
         def logits(self, x: Tensor, z: Tensor) -> Tensor:
             return torch.cat([self.w * x, 0 * x], dim=1)
 
-    nothing = Dirac(By(lambda x: 0 * x))
+    nothing = Deterministic(By(lambda x: 0 * x))
     critic = Odds()
     game = SemiALI(nothing, nothing, critic, StandardNormal(1).double(), vat=1.0, radius=0.7)
     x = column(0.1, -0.4, 0.9, 0.0)
@@ -642,7 +648,7 @@ def test_draws_filters_are_gaussians_of_the_variance_that_is_said() -> None:
 def test_what_is_simulated_has_the_noise_of_the_likelihood() -> None:
     """x = 3 + sigma e, and zeros and ones with the mean 1/4."""
     for likelihood, mean, std in (("gaussian", 3.0, 0.2), ("bernoulli", 0.25, math.sqrt(3) / 4)):
-        decoder = Dirac(By(lambda z, mean=mean: torch.full_like(z, mean)))
+        decoder = Deterministic(By(lambda z, mean=mean: torch.full_like(z, mean)))
         game = VAE(Gaussian(Answers(0.0, 0.0)), decoder, StandardNormal(1), likelihood=likelihood, sigma=0.2)  # type: ignore[arg-type]
         torch.manual_seed(0)
         x = game.simulate(torch.zeros(DRAWS, 1))
@@ -717,9 +723,9 @@ def test_one_stage_shares_out_what_it_accumulates() -> None:
         critic = nn.Sequential(nn.Linear(2, 5), nn.Tanh(), nn.Linear(5, 1), nn.Flatten(0))
         judge = By(lambda x, z, critic=critic: critic(torch.cat([x, z], dim=1)))
         judge.inner = critic
-        game = ALI(Dirac(nn.Linear(1, 1)), Dirac(nn.Linear(1, 1)), judge, StandardNormal(1)).double()
+        game = ALI(Deterministic(nn.Linear(1, 1)), Deterministic(nn.Linear(1, 1)), judge, StandardNormal(1)).double()
         optimisers = {player: sgd(game.parameters_of(player), lr=0.1) for player in game.players}
-        moves = dynamics.REGISTRY[name](game, optimisers, Rules(accumulate=2))
+        moves = dynamics.REGISTRY[name](game, optimisers, Rules(grad_accumulation=2))
         for _ in range(3):
             moves.step(iter([(column(0.5, 1.0),), (column(-2.0, 3.0),)]))
         ends.append(torch.cat([p.flatten() for p in game.parameters()]))

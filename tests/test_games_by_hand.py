@@ -17,7 +17,7 @@ from torch.nn.functional import softplus
 
 from interalia import tasks
 from interalia.adversarial.penalties import Penalty
-from interalia.conditionals import Chain, Conditional, Dirac, Gaussian, Prior, StandardNormal, Uniform
+from interalia.conditionals import Chain, Conditional, Deterministic, Gaussian, Prior, StandardNormal, Uniform
 from interalia.games import (
     ALI,
     HALI,
@@ -82,7 +82,7 @@ def gradients(game: Game, seed: int, x: Tensor, *players: str) -> dict[str, list
 
 @pytest.mark.parametrize("kind", [ALI, PostHocALI, HALI])
 def test_alis_losses_at_four_scores(kind: type[Game]) -> None:
-    nothing = Dirac(nn.Identity())
+    nothing = Deterministic(nn.Identity())
     parts = (Chain(nothing, nothing),) * 2 if kind is HALI else (nothing,) * 2
     game = kind(*parts, By(lambda *c: sum(part[:, 0] for part in c)), StandardNormal(1))  # type: ignore[call-arg]
     more = (rows([0.25], [0.25]),) if kind is HALI else ()
@@ -100,7 +100,7 @@ def test_alis_losses_at_four_scores(kind: type[Game]) -> None:
 def test_hali_hands_the_z1_that_the_critic_sees_to_the_next_level(cycle: float) -> None:
     """An identity passes its input on, so what comes out of the second level is the very draw of the first."""
     torch.manual_seed(0)
-    wide, identity = Gaussian(nn.Linear(2, 4)), Dirac(nn.Identity())
+    wide, identity = Gaussian(nn.Linear(2, 4)), Deterministic(nn.Identity())
     down = Gaussian(nn.Linear(2, 4))
     critic = By(lambda x, z1, z2: x[:, 0] + z1[:, 0] + z2[:, 0])
     x = torch.randn(6, 2)
@@ -124,7 +124,7 @@ def test_hali_hands_the_z1_that_the_critic_sees_to_the_next_level(cycle: float) 
 
 
 def test_halis_round_trip_is_charged_to_the_generator_alone() -> None:
-    identity = Dirac(nn.Identity())
+    identity = Deterministic(nn.Identity())
     critic = By(lambda x, z1, z2: x[:, 0] + z1[:, 0] + z2[:, 0])
     game = HALI(Chain(identity, identity), Chain(identity, identity), critic, StandardNormal(1), cycle=3.0)
     joint = (rows([1.0], [0.0]),) * 3
@@ -143,8 +143,8 @@ def label(y: Tensor) -> Tensor:
 
 def told_by_label(kind: type[Game], **settings: float) -> Game:
     """z^ = x + 10 label,  x~ = 2 z + 100 label,  s = x_1 label (+ z_2)."""
-    encoder = Dirac(By(lambda x, y: x + 10 * label(y)))
-    decoder = Dirac(By(lambda z, y: 2 * z + 100 * label(y)))
+    encoder = Deterministic(By(lambda x, y: x + 10 * label(y)))
+    decoder = Deterministic(By(lambda z, y: 2 * z + 100 * label(y)))
     critic = By(lambda x, *c: x[:, 0] * label(c[-1])[:, 0] + sum(part[:, 1] for part in c[:-1]))
     parts = (encoder, decoder) if infers(kind) else (decoder,)
     game = kind(*parts, critic, StandardNormal(2), **settings)  # type: ignore[call-arg]
@@ -228,7 +228,7 @@ class Told(Penalty):
 
 @pytest.mark.parametrize("charged", [False, True])
 def test_adversarial_alice_by_hand(charged: bool) -> None:
-    nothing = Dirac(nn.Identity())
+    nothing = Deterministic(nn.Identity())
     critic, cycle_critic = By(lambda x, z: (x + z)[:, 0]), By(lambda x, other: (2 * x - other)[:, 0])
     penalty = Told() if charged else None
     game = AdversarialALICE(
@@ -253,7 +253,7 @@ def test_adversarial_alice_by_hand(charged: bool) -> None:
 
 
 def test_adversarial_alices_pairs_are_x_with_itself_and_with_its_own_round_trip() -> None:
-    encoder, decoder = Dirac(By(lambda x: 2 * x + 1)), Dirac(By(lambda z: 3 * z))
+    encoder, decoder = Deterministic(By(lambda x: 2 * x + 1)), Deterministic(By(lambda z: 3 * z))
     game = AdversarialALICE(encoder, decoder, nn.Identity(), StandardNormal(2), cycle_critic=nn.Identity())
     torch.manual_seed(0)
     joints = game.sample(X)
@@ -272,12 +272,12 @@ Z = rows([0.5, -0.5], [1.0, -1.0])
 X_TILDE = rows([0.3, 0.0], [0.25, 0.0])  # of which E(x) = 2 x misses z by 0.1, 0.5, -0.5 and 1
 E2 = math.exp(2)
 MISSED = [
-    ("dirac", "auto", (0.01 + 0.25 + 0.25 + 1) / 4),
-    ("dirac", "mse", (0.01 + 0.25 + 0.25 + 1) / 4),
-    ("dirac", "l1", (0.1 + 0.5 + 0.5 + 1) / 4),
+    ("deterministic", "auto", (0.01 + 0.25 + 0.25 + 1) / 4),
+    ("deterministic", "mse", (0.01 + 0.25 + 0.25 + 1) / 4),
+    ("deterministic", "l1", (0.1 + 0.5 + 0.5 + 1) / 4),
     # probabilities 0.8, 1/2, 3/4, 1/2 for the targets 3/4, 1/4, 1 and 0
     (
-        "dirac",
+        "deterministic",
         "cross-entropy",
         -(0.75 * math.log(0.8) + 0.25 * math.log(0.2) + math.log(0.5) + math.log(0.75) + math.log(0.5)) / 4,
     ),
@@ -290,15 +290,15 @@ MISSED = [
 
 def regressing(kind: str) -> Conditional:
     """E(x) = 2 x, or N(2 x, diag(1, 1 / e)^2)."""
-    if kind == "dirac":
-        return Dirac(By(lambda x: 2 * x))
+    if kind == "deterministic":
+        return Deterministic(By(lambda x: 2 * x))
     return Gaussian(By(lambda x: torch.cat([2 * x, torch.tensor([[0.0, -1.0]]).to(x).expand_as(x)], dim=1)))
 
 
 @pytest.mark.parametrize(("encoder", "distance", "expected"), MISSED)
 def test_what_a_latent_regressor_is_charged_for(encoder: str, distance: Distance, expected: float) -> None:
     prior: Prior = Uniform(2) if distance == "cross-entropy" else StandardNormal(2)
-    game = LatentRegressor(regressing(encoder), Dirac(nn.Identity()), prior, distance)
+    game = LatentRegressor(regressing(encoder), Deterministic(nn.Identity()), prior, distance)
     losses = game.losses({"model": (X_TILDE, Z)}).losses
     assert set(losses) == {"regressor"}
     assert losses["regressor"].item() == pytest.approx(expected, abs=1e-12)
@@ -311,7 +311,7 @@ def test_what_a_generator_with_a_regressor_beside_it_is_charged_for(
     prior: Prior = Uniform(2) if distance == "cross-entropy" else StandardNormal(2)
     critic = By(lambda x: 4 * x[:, 0] - 1)
     game = JointLatentRegressor(
-        Dirac(nn.Identity()), critic, prior, encoder=regressing(encoder), weight=0.5, distance=distance
+        Deterministic(nn.Identity()), critic, prior, encoder=regressing(encoder), weight=0.5, distance=distance
     )
     joints = {"data": (rows([1.0, 0.0], [0.0, 0.0]),), "model": (X_TILDE,), "latent": (X_TILDE, Z)}
     losses = game.losses(joints).losses  # the scores are 3 and -1 of the data, 0.2 and 0 of the samples
@@ -324,7 +324,7 @@ def test_what_a_generator_with_a_regressor_beside_it_is_charged_for(
 def test_the_generator_is_held_to_what_the_regressor_misses_and_the_critic_is_not() -> None:
     torch.manual_seed(0)
     e, g, c = nn.Linear(3, 4).double(), nn.Linear(2, 3).double(), nn.Linear(3, 1).double()
-    game = JointLatentRegressor(Dirac(g), Joint(c), StandardNormal(2).double(), encoder=Gaussian(e), weight=0.5)
+    game = JointLatentRegressor(Deterministic(g), Joint(c), StandardNormal(2).double(), encoder=Gaussian(e), weight=0.5)
     x = torch.randn(7, 3).double()
     torch.manual_seed(5)
     z = standard(7, 2)
@@ -359,7 +359,9 @@ def linear(weight: Sequence[Sequence[float]], bias: Sequence[float]) -> nn.Linea
 
 def test_vae_gans_losses_at_two_images() -> None:
     critic = Joint(linear([[1.0]], [-3.0]), linear([[2.0]], [0.0]))  # f(x) = 2 x, s = f(x) - 3
-    game = VAEGAN(Gaussian(nn.Identity()), Dirac(nn.Identity()), critic, StandardNormal(2), feature=3.0, gamma=0.5)
+    game = VAEGAN(
+        Gaussian(nn.Identity()), Deterministic(nn.Identity()), critic, StandardNormal(2), feature=3.0, gamma=0.5
+    )
     joints = {
         "data": (rows([1.0], [3.0]),),  # f = 2, 6;  s = -1, 3
         "reconstruction": (rows([2.0], [2.5]),),  # f = 4, 5;  s = 1, 2
@@ -383,7 +385,7 @@ def test_vae_gans_losses_reach_the_networks_that_algorithm_1_lets_them_reach() -
     features, judge = nn.Linear(3, 5).double(), nn.Linear(5, 1).double()
     game = VAEGAN(
         Gaussian(encoder),
-        Dirac(decoder),
+        Deterministic(decoder),
         Joint(judge, features),
         StandardNormal(2).double(),
         feature=3.0,
@@ -445,8 +447,8 @@ def sigmoid(a: float) -> float:
 def test_the_k_plus_1_losses_at_logits_by_hand(vat: float) -> None:
     """With l_1 = a and l_2 = 0 the three classes have the probabilities (e^a, 1, 1) / (e^a + 2), the last one: decoded."""
     game = SemiALI(
-        Dirac(nn.Identity()),
-        Dirac(nn.Identity()),
+        Deterministic(nn.Identity()),
+        Deterministic(nn.Identity()),
         Logits(),
         StandardNormal(1),
         label_weight=0.5,

@@ -19,7 +19,7 @@ from torch.distributions import Categorical, MultivariateNormal, Normal
 from interalia import games
 from interalia.adversarial.divergences import Divergence
 from interalia.adversarial.penalties import Penalty
-from interalia.conditionals import Chain, Codes, Dirac, Gaussian, Prior, StandardNormal
+from interalia.conditionals import Chain, Codes, Deterministic, Gaussian, Prior, StandardNormal
 from interalia.games import CycleGAN, Game
 from interalia.games.avb import FLOOR
 from interalia.networks.layers import Joint, Recogniser
@@ -90,12 +90,12 @@ def level(z: Tensor) -> Tensor:
     return z @ C + rows(C_0)
 
 
-def encoder() -> Dirac:
-    return Dirac(linear(A, A_0))
+def encoder() -> Deterministic:
+    return Deterministic(linear(A, A_0))
 
 
-def decoder() -> Dirac:
-    return Dirac(linear(B, B_0))
+def decoder() -> Deterministic:
+    return Deterministic(linear(B, B_0))
 
 
 def gaussian() -> Gaussian:
@@ -267,7 +267,7 @@ def test_adversarial_alice(together: bool) -> None:
 @TOGETHER
 @pytest.mark.parametrize("cycle", [0.0, 3.0])
 def test_hali(cycle: float, together: bool) -> None:
-    up, down = Chain(encoder(), Dirac(linear(C, C_0))), Chain(Dirac(linear(C.T, C_0)), decoder())
+    up, down = Chain(encoder(), Deterministic(linear(C, C_0))), Chain(Deterministic(linear(C.T, C_0)), decoder())
     game = REGISTRY["hali"](up, down, Weighed(S_X, S_1, S_Z), Numbers(Z), cycle=cycle, together=together, **SETTINGS)
     z1_tilde = Z @ C.T + rows(C_0)
     x_tilde = decoded(z1_tilde)
@@ -351,7 +351,7 @@ class Read(nn.Module):
 @TOGETHER
 def test_semi_supervised_adversarial_autoencoder(together: bool) -> None:
     game = REGISTRY["semi-aae"](
-        Dirac(Read()), decoder(), Weighed(S_Z), Category().double(),
+        Deterministic(Read()), decoder(), Weighed(S_Z), Category().double(),
         weight=3.0, label_weight=0.5, together=together, **SETTINGS,
     )  # fmt: skip
     y = torch.tensor([1, 0])

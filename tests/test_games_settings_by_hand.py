@@ -16,14 +16,14 @@ from torch import Tensor, nn
 from interalia.adversarial import divergences
 from interalia.adversarial.penalties import Penalty
 from interalia.conditionals import (
+    BasisNoise,
     Codes,
     Conditional,
-    Dirac,
+    Deterministic,
     Gaussian,
     Implicit,
     Learned,
     Prior,
-    Spanned,
     StandardNormal,
     Uniform,
 )
@@ -270,8 +270,8 @@ def networks(name: str) -> dict[str, Any]:
     """Networks for a game of x of two numbers and z of three, in the order of its arguments."""
     linear = {"encoder": nn.Linear(2, 3), "decoder": nn.Linear(3, 2)}
     parts: dict[str, Any] = {
-        "encoder": Gaussian(nn.Linear(2, 6)) if name in ("vae", "vae-gan", "avb") else Dirac(linear["encoder"]),
-        "decoder": Dirac(linear["decoder"]),
+        "encoder": Gaussian(nn.Linear(2, 6)) if name in ("vae", "vae-gan", "avb") else Deterministic(linear["encoder"]),
+        "decoder": Deterministic(linear["decoder"]),
         "critic": Joint(nn.Linear(5, 1)),
         "cycle_critic": Joint(nn.Linear(4, 1)),
         "prior": StandardNormal(3),
@@ -324,7 +324,7 @@ def make(name: str, **changes: Any) -> Game:
     return REGISTRY[name](**{**networks(name), **changes})
 
 
-class Coded(Dirac):
+class Coded(Deterministic):
     """An encoder that says that it knows its moments."""
 
     moments = True
@@ -340,13 +340,13 @@ REFUSED: list[tuple[str, dict[str, Any], type[Exception], str]] = [
     ("semi-aae", {"prior": Codes(7, categorical=(), uniform=1)}, UserError, "one category"),
     ("semi-aae", {"prior": Codes(7, categorical=(3,), uniform=1)}, UserError, "one category"),
     ("semi-aae", {"prior": Codes(7, categorical=(3,), uniform=0, gaussian=1)}, UserError, "one category"),
-    ("semi-aae", {"encoder": Gaussian(nn.Linear(2, 6))}, UserError, "choose `encoder='dirac'`"),
+    ("semi-aae", {"encoder": Gaussian(nn.Linear(2, 6))}, UserError, "choose `encoder='deterministic'`"),
     ("avb", {"divergence": divergences.Hinge()}, UserError, r"AVB reads log q\(z \| x\).*Hinge does not tell"),
     (
         "avb",
         {"encoder": Implicit(nn.Linear(4, 3), 2), "contrast": True},
         UserError,
-        "another `encoder`, such as spanned",
+        "another `encoder`, such as basis-noise",
     ),
     ("avb", {"correlated": True}, ValueError, "set both, or neither"),
     ("avb", {"sigma": 0.0}, ValueError, "`sigma` is 0.0"),
@@ -364,7 +364,7 @@ REFUSED: list[tuple[str, dict[str, Any], type[Exception], str]] = [
     ("vae", {"samples": 0}, ValueError, "`samples` is 0"),
     ("vae", {"samples": 2, "beta": 0.5}, ValueError, "a bound of 2 samples"),
     ("vae", {"samples": 2, "beta": 2.0}, ValueError, "a bound of 2 samples"),
-    ("vae-gan", {"encoder": Dirac(nn.Linear(2, 3))}, UserError, "choose `encoder='gaussian'`"),
+    ("vae-gan", {"encoder": Deterministic(nn.Linear(2, 3))}, UserError, "choose `encoder='gaussian'`"),
     ("vae-gan", {"prior": Uniform(3)}, UserError, "choose `prior='normal'`"),
     ("vae-gan", {"critic": nn.Linear(2, 1)}, UserError, "answers its features"),
     ("vae-gan", {"critic": Joint(nn.Linear(2, 1))}, UserError, "answers its features"),
@@ -374,7 +374,7 @@ REFUSED: list[tuple[str, dict[str, Any], type[Exception], str]] = [
     ("infogan", {"continuous_weight": -0.01}, ValueError, "`continuous_weight` is -0.01"),
     ("infogan", {"weight": math.nan}, ValueError, "`weight` is nan"),
     ("infogan", {"continuous_weight": math.nan}, ValueError, "`continuous_weight` is nan"),
-    ("infogan", {"decoder": Dirac(nn.Linear(4, 2))}, UserError, "do not fit the generator: z has 3 numbers"),
+    ("infogan", {"decoder": Deterministic(nn.Linear(4, 2))}, UserError, "do not fit the generator: z has 3 numbers"),
     (
         "infogan",
         {"critic": Recogniser(nn.Identity(), nn.Linear(2, 1), nn.Linear(2, 3))},
@@ -395,7 +395,7 @@ REFUSED: list[tuple[str, dict[str, Any], type[Exception], str]] = [
             ({"distance": "cross-entropy"}, "choose `prior='uniform'`"),
             (
                 {"distance": "cross-entropy", "prior": Uniform(3), "encoder": Gaussian(nn.Linear(2, 6))},
-                "choose `encoder='dirac'`, or another distance",
+                "choose `encoder='deterministic'`, or another distance",
             ),
         )
     ],
@@ -410,12 +410,12 @@ def test_what_cannot_be_is_refused(name: str, changes: dict[str, Any], error: ty
 
 
 def test_what_lies_on_the_border_is_allowed() -> None:
-    dirac, gaussian = Dirac(nn.Linear(2, 3)), Gaussian(nn.Linear(2, 6))
+    dirac, gaussian = Deterministic(nn.Linear(2, 3)), Gaussian(nn.Linear(2, 6))
     for name, changes in (
         ("semi-ali", {"radius": 0.0}),
         ("semi-aae", {"prior": Codes(9, categorical=(5,), uniform=0)}),
         ("avb", {"encoder": Implicit(nn.Linear(4, 3), 2), "prior": Uniform(3)}),
-        ("avb", {"encoder": Spanned(nn.Linear(2, 6), 3, noise=2, basis=1), "contrast": True}),
+        ("avb", {"encoder": BasisNoise(nn.Linear(2, 6), 3, noise=2, basis=1), "contrast": True}),
         ("avb", {"contrast": True, "correlated": True}),
         ("vae", {"sigma": 1e-6}),
         ("vae", {"sigma": 1e6}),
@@ -462,7 +462,7 @@ def test_infogan_tries_its_networks_in_their_own_precision_and_leaves_no_trace()
     torch.manual_seed(3)
     norm = nn.BatchNorm1d(2).double()
     parts = networks("infogan")
-    decoder = Dirac(nn.Sequential(nn.Linear(3, 2), norm, nn.Dropout(0.5))).double()
+    decoder = Deterministic(nn.Sequential(nn.Linear(3, 2), norm, nn.Dropout(0.5))).double()
     trunk = nn.BatchNorm1d(2)
     parts["critic"].trunk = trunk
     parts["critic"].double().train()
@@ -481,21 +481,21 @@ def test_infogan_tries_its_networks_in_their_own_precision_and_leaves_no_trace()
             raise error("first line\nsecond line")
 
         with pytest.raises(UserError, match=r"cannot take it \(first line\)") as caught:
-            make("infogan", decoder=Dirac(By(fails)))
+            make("infogan", decoder=Deterministic(By(fails)))
         assert "second line" not in str(caught.value)
 
     def broken(z: Tensor) -> Tensor:
         raise TypeError("a mistake of somebody else")
 
     with pytest.raises(TypeError, match="somebody else"):
-        make("infogan", decoder=Dirac(By(broken)))
+        make("infogan", decoder=Deterministic(By(broken)))
 
 
 def test_categories_and_continuous_codes_have_a_weight_each() -> None:
     """Two categories, of two and three values, and two continuous codes: 3 (L_1 + L_2) + 5 (L_3 + L_4)."""
     prior = Codes(8, categorical=(2, 3), uniform=1, gaussian=1, std=0.5).double()
     critic = Recogniser(nn.Identity(), nn.Linear(2, 1), nn.Linear(2, 7)).double()
-    game = InfoGAN(Dirac(nn.Linear(8, 2).double()), critic, prior, weight=3.0, continuous_weight=5.0)
+    game = InfoGAN(Deterministic(nn.Linear(8, 2).double()), critic, prior, weight=3.0, continuous_weight=5.0)
     z = rows([0.3, 1.0, 0.0, 0.0, 0.0, 1.0, 0.4, -1.2], [0.9, 0.0, 1.0, 1.0, 0.0, 0.0, -0.7, 0.8])
     answers = rows([0.6, -0.2, 0.9, -0.3, 0.5, 0.1, -0.4], [0.2, 0.7, -0.8, 0.4, 0.3, -0.5, 1.1])
     first = [answers[0, :2].softmax(0)[0], answers[1, :2].softmax(0)[1]]
@@ -764,7 +764,7 @@ LATENTS = rows([0.5, -0.3, 1.2], [-0.9, 0.8, 0.4])
 
 def variational(kind: str, sigma: float = 0.3) -> Variational:
     """A mean of 2 x 3 pixels, sigmoid(z_j) in the upper row and sigmoid(-2 z_j) in the lower one."""
-    decoder = Dirac(By(lambda z: torch.stack([z.sigmoid(), (-2 * z).sigmoid()], dim=1)[:, None]))
+    decoder = Deterministic(By(lambda z: torch.stack([z.sigmoid(), (-2 * z).sigmoid()], dim=1)[:, None]))
     game = VAE(Watched(By(lambda x: x)), decoder, StandardNormal(3).double(), likelihood=kind, sigma=sigma)  # type: ignore[arg-type]
     return game
 
@@ -844,7 +844,7 @@ class Moved(Prior):
 def test_a_learned_prior_is_moved_by_its_density_alone_and_counts_once(contrast: bool) -> None:
     encoder = Gaussian(By(lambda x: torch.cat([x, x[:, :1], 0 * x, 0 * x[:, :1]], dim=1)))
     critic = By(lambda x, z: x[:, 0] + z[:, 1])
-    decoder = Dirac(By(lambda z: z[:, :2]))
+    decoder = Deterministic(By(lambda z: z[:, :2]))
     game = AVB(encoder, decoder, critic, prior := Moved(), sigma=1.0, contrast=contrast)
     x = rows([0.5, -0.3], [1.5, 0.7])
     joints = game.sample(x)

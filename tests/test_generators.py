@@ -37,10 +37,10 @@ def test_an_encoders_run_outlives_its_generator(kind: str, tmp_path: Path) -> No
     else:
         engine.train(Run(game="gan", steps=1, **SHORT), source / "gan")
         generator = str(source / ("gan/weights.safetensors" if kind == "weights" else "gan"))
-    run = Run(game="latent-regressor", steps=2, generator=generator, **{**SHORT, "evaluate_every": 1})
+    run = Run(game="latent-regressor", steps=2, pretrained_generator=generator, **{**SHORT, "evaluate_every": 1})
     if kind == "an encoder's run":
         engine.train(run, source / "first")
-        run = run.replace(generator=str(source / "first"))
+        run = run.replace(pretrained_generator=str(source / "first"))
     trained = engine.train(run, tmp_path / "run", trust=trust)
     shutil.rmtree(source)
     z = torch.randn(5, 4)
@@ -63,11 +63,14 @@ def test_latents_and_prior_are_the_generators_unless_given(tmp_path: Path) -> No
     engine.train(Run(game="gan", steps=1, prior="uniform", **SHORT), gan)
     for generator in (gan, gan / "weights.safetensors"):
         for recipe in (recipes.posthoc_ali_mnist, recipes.latent_regressor_mnist):
-            run = recipe(generator=str(generator))
-            assert (run.latent, run.prior) == (4, "uniform")
-        run = recipes.posthoc_ali_mnist(generator=str(generator), latent=9)
-        assert (run.latent, run.prior) == (9, "uniform")
-    assert recipes.posthoc_ali_mnist(generator=str(tmp_path / "none")).latent == recipes.posthoc_ali_mnist().latent
+            run = recipe(pretrained_generator=str(generator))
+            assert (run.latent_dim, run.prior) == (4, "uniform")
+        run = recipes.posthoc_ali_mnist(pretrained_generator=str(generator), latent_dim=9)
+        assert (run.latent_dim, run.prior) == (9, "uniform")
+    assert (
+        recipes.posthoc_ali_mnist(pretrained_generator=str(tmp_path / "none")).latent_dim
+        == recipes.posthoc_ali_mnist().latent_dim
+    )
 
 
 class Answering(nn.Module):
@@ -135,4 +138,4 @@ def test_a_file_that_does_not_fit_is_explained(tmp_path: Path) -> None:
         (lambda: str(tmp_path / "none"), "cannot be loaded: .* is not the folder of a run"),
     ):
         with pytest.raises(UserError, match=words):
-            building.build(run.replace(generator=make()), SHAPE, trust=True)
+            building.build(run.replace(pretrained_generator=make()), SHAPE, trust=True)

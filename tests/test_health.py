@@ -59,7 +59,7 @@ BAD: dict[str, tuple[dict[str, Any], set[str]]] = {
     "the posterior is wide": (
         {
             "game": "avb(likelihood='bernoulli')",
-            "binarise": "fresh",
+            "binarize": "fresh",
             "encoder": "implicit",
             "penalty": "none",
             "divergence": "gan",
@@ -74,7 +74,7 @@ GOOD: dict[str, dict[str, Any]] = {
     "WGAN-GP": {
         "game": "gan",
         "divergence": "wasserstein",
-        "penalty": "interpolated",
+        "penalty": "wgan-gp",
         "dynamics": "alternating(turns={'critic': 5, 'generator': 1})",
         "optimiser": "adam(lr=0.0005)",
     },
@@ -218,7 +218,7 @@ def test_a_perfect_model_and_copies_of_the_data_are_told_apart() -> None:
 
 def test_what_keeps_the_best_weights_wants_a_folder() -> None:
     with pytest.raises(UserError, match="give `out`"):
-        interalia.train(recipes.ali_digits(steps=2, until_converged=1))
+        interalia.train(recipes.ali_digits(steps=2, early_stopping=1))
 
 
 def test_a_training_ends_where_it_has_converged_and_keeps_the_best(tmp_path: Path) -> None:
@@ -245,7 +245,7 @@ def test_a_training_ends_where_it_has_converged_and_keeps_the_best(tmp_path: Pat
     # a run that has converged does not go on by itself, and does where it is told to
     assert interalia.train(run, tmp_path / "run", resume=True).step == best
     assert logs.read(folder)[-1]["step"] == last
-    further = interalia.train(run.replace(until_converged=0, steps=last + 5), tmp_path / "run", resume=True)
+    further = interalia.train(run.replace(early_stopping=0, steps=last + 5), tmp_path / "run", resume=True)
     assert further.step == last + 5
 
 
@@ -315,8 +315,8 @@ def test_a_game_without_a_critic_is_told_of_what_it_has() -> None:
 def test_converged_weights_have_statistics_of_their_own(tmp_path: Path) -> None:
     """`population` holds of the best weights too, by which a converged training ends."""
     run = interalia.Run(
-        data="digits", game="ali", networks="auto(width=8)", latent=4, steps=400, evaluate_every=5, until_converged=1,
-        population=7, best="reconstruction_ratio", rates={"generator": 0.0}, ema=0,
+        data="digits", game="ali", networks="auto(width=8)", latent_dim=4, steps=400, evaluate_every=5, early_stopping=1,
+        recalibrate_bn=7, monitor="reconstruction_ratio", lr={"generator": 0.0}, weight_average="none",
     )  # fmt: skip
     done = interalia.train(run, out=tmp_path / "run")
     assert done.step < 400

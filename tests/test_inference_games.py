@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from interalia import cli, tasks
-from interalia.conditionals import Chain, Dirac, Gaussian, StandardNormal
+from interalia.conditionals import Chain, Deterministic, Gaussian, StandardNormal
 from interalia.data import load
 from interalia.errors import UserError
 from interalia.games import (
@@ -123,7 +123,7 @@ def test_with_one_class_a_conditional_game_is_the_plain_one(name: str, shape: tu
 @pytest.mark.parametrize("networks", ["auto(width=4)", "bigan-mlp(width=16)", "ali-28"])
 def test_all_three_networks_hear_the_label(networks: str) -> None:
     shape = (1, 28, 28)
-    run = Run(game="ali", labels=True, latent=4, networks=networks)
+    run = Run(game="ali", labels=True, latent_dim=4, networks=networks)
     torch.manual_seed(0)
     game = building.build(run, shape, labels=3)
     x, z = torch.rand(4, *shape), torch.randn(4, 4)
@@ -148,10 +148,10 @@ def test_hali_with_an_identity_level_is_ali() -> None:
             return score
 
     torch.manual_seed(0)
-    encoder, decoder = Gaussian(MLP(2, 6, width=8)), Dirac(MLP(3, 2, width=8))
+    encoder, decoder = Gaussian(MLP(2, 6, width=8)), Deterministic(MLP(3, 2, width=8))
     critic = Joint(MLP(5, 1, width=8))
     ali = ALI(encoder, decoder, critic, StandardNormal(3))
-    identity = Dirac(nn.Identity())
+    identity = Deterministic(nn.Identity())
     hali = HALI(Chain(encoder, identity), Chain(identity, decoder), Both(critic), StandardNormal(3), lower=3)
     x = torch.randn(8, 2)
     for player in ali.players:
@@ -189,7 +189,7 @@ def test_the_latent_regressor_of_a_linear_generator_is_its_pseudo_inverse() -> N
     torch.manual_seed(0)
     a = nn.Linear(2, 5, bias=False).double()
     encoder = nn.Linear(5, 2, bias=False).double()
-    game = LatentRegressor(Dirac(encoder), Dirac(a), StandardNormal(2).double())
+    game = LatentRegressor(Deterministic(encoder), Deterministic(a), StandardNormal(2).double())
     optimiser = torch.optim.LBFGS(encoder.parameters(), max_iter=200, tolerance_grad=1e-12)
     z = torch.randn(500, 2).double()
 
@@ -207,8 +207,8 @@ def test_the_latent_regressor_of_a_linear_generator_is_its_pseudo_inverse() -> N
 
 @pytest.mark.parametrize("name", ["latent-regressor", "posthoc-ali"])
 def test_a_post_hoc_game_leaves_the_generator_bit_identical(name: str, tmp_path: Path) -> None:
-    gan = engine.train(Run(game="gan", latent=4, steps=3, **SHORT), tmp_path / "gan")  # type: ignore[arg-type]
-    run = Run(game=name, latent=4, steps=4, generator=str(tmp_path / "gan"), population=3, **SHORT)  # type: ignore[arg-type]
+    gan = engine.train(Run(game="gan", latent_dim=4, steps=3, **SHORT), tmp_path / "gan")  # type: ignore[arg-type]
+    run = Run(game=name, latent_dim=4, steps=4, pretrained_generator=str(tmp_path / "gan"), recalibrate_bn=3, **SHORT)  # type: ignore[arg-type]
     trained = engine.train(run, tmp_path / "run")
     assert isinstance(trained.game, LatentRegressor | PostHocALI)
     kept = gan.game.decoder.state_dict()
@@ -225,22 +225,24 @@ def test_a_post_hoc_game_leaves_the_generator_bit_identical(name: str, tmp_path:
 def test_a_users_generator_is_a_module_or_a_file(tmp_path: Path) -> None:
     torch.manual_seed(0)
     module = examples.generator(4, (1, 8, 8))
-    run = Run(game="posthoc-ali", latent=4, steps=2, **SHORT)  # type: ignore[arg-type]
+    run = Run(game="posthoc-ali", latent_dim=4, steps=2, **SHORT)  # type: ignore[arg-type]
     engine.train(run, tmp_path / "module", generator=module)
     z = torch.randn(3, 4)
     loaded = loading.load(tmp_path / "module", generator=examples.generator(4, (1, 8, 8)))
     torch.testing.assert_close(tasks.decode(loaded.game, z), module(z))  # its weights are in the file
     exported = torch.export.export(module, (z,), dynamic_shapes=({0: torch.export.Dim("n", min=2)},))
     torch.export.save(exported, tmp_path / "generator.pt2")
-    trained = engine.train(run.replace(generator=str(tmp_path / "generator.pt2")), tmp_path / "file", trust=True)
+    trained = engine.train(
+        run.replace(pretrained_generator=str(tmp_path / "generator.pt2")), tmp_path / "file", trust=True
+    )
     torch.testing.assert_close(tasks.decode(trained.game, z), module(z))
     loaded = loading.load(tmp_path / "file", trust=True)
     assert tasks.reconstruct(loaded.game, torch.rand(2, 1, 8, 8)).shape == (2, 1, 8, 8)
 
 
 def test_a_generator_that_does_not_fit_is_explained(tmp_path: Path) -> None:
-    run = Run(game="posthoc-ali", latent=4, **SHORT)  # type: ignore[arg-type]
-    engine.train(Run(game="gan", latent=3, steps=1, **SHORT), tmp_path / "gan")  # type: ignore[arg-type]
+    run = Run(game="posthoc-ali", latent_dim=4, **SHORT)  # type: ignore[arg-type]
+    engine.train(Run(game="gan", latent_dim=3, steps=1, **SHORT), tmp_path / "gan")  # type: ignore[arg-type]
     for changes, words in (
         ({}, "give as `generator` the folder of its run, or a .pt2 file"),
         ({"generator": str(tmp_path / "gan")}, "was trained with 3 latents .* give `latent=3`"),
@@ -256,7 +258,7 @@ def test_a_generator_that_does_not_fit_is_explained(tmp_path: Path) -> None:
         building.build(run, generator=examples.generator(4, (1, 4, 4)))
     (tmp_path / "bad.pt2").write_text("no")
     with pytest.raises(UserError, match=r"is no program of torch\.export"):
-        building.build(run.replace(generator=str(tmp_path / "bad.pt2")), trust=True)
+        building.build(run.replace(pretrained_generator=str(tmp_path / "bad.pt2")), trust=True)
 
 
 def test_the_k_plus_1_loss_is_that_of_plain_torch() -> None:
@@ -309,7 +311,7 @@ def test_virtual_adversarial_training_finds_the_change_that_moves_the_labels_mos
 
 
 def test_only_the_labelled_images_labels_are_looked_at() -> None:
-    run = Run(game="semi-ali", labelled=20, steps=1, batch=64, **SHORT)  # type: ignore[arg-type]
+    run = Run(game="semi-ali", num_labeled=20, steps=1, batch_size=64, **SHORT)  # type: ignore[arg-type]
     training = engine.prepare(run)
     store = training.stores[1]
     assert len(store) == 20
@@ -321,7 +323,7 @@ def test_only_the_labelled_images_labels_are_looked_at() -> None:
     assert not np.array_equal(np.asarray(store.split.x), np.asarray(other.split.x))
     for count, words in ((5, "must be a multiple of 10"), (25, "must be a multiple of 10"), (20_000, "there are")):
         with pytest.raises(UserError, match=words):
-            engine.prepare(run.replace(labelled=count))
+            engine.prepare(run.replace(num_labeled=count))
 
 
 def test_the_semi_supervised_autoencoder() -> None:
@@ -390,7 +392,7 @@ def test_projection_finds_what_a_linear_generator_made() -> None:
     torch.manual_seed(0)
     game = examples.build("gan", shape=(6,), double=False)
     linear = nn.Linear(3, 6)
-    game.decoder = Dirac(linear)
+    game.decoder = Deterministic(linear)
     z = torch.randn(5, 3)
     x = linear(z).detach()
     found = tasks.project(game, x, steps=400, rate=0.1)
@@ -612,7 +614,7 @@ def test_the_svms_c_is_the_one_that_errs_least_on_held_out_points() -> None:
 def test_a_level_between_starts_with_a_small_width() -> None:
     torch.manual_seed(0)
     for networks in ("auto(width=4)", "bigan-mlp(width=16)", "ali-28"):
-        game = building.build(Run(game="hali(lower=6)", latent=4, networks=networks), (1, 28, 28), labels=0)
+        game = building.build(Run(game="hali(lower=6)", latent_dim=4, networks=networks), (1, 28, 28), labels=0)
         assert isinstance(game, HALI)
         z1 = game.encoder.first(torch.rand(32, 1, 28, 28))
         assert z1.base_dist.scale.mean().item() == pytest.approx(math.exp(-2), rel=0.3)
@@ -648,7 +650,7 @@ def test_the_vae_of_a_linear_gaussian_model_ends_at_the_exact_likelihood() -> No
     encoder = nn.Linear(2, 2).double()  # mu, log sigma
     encoder.weight.data = torch.cat([a.t() / s**2 / precision, torch.zeros(1, 2).double()])
     encoder.bias.data = torch.tensor([0.0, -0.5 * math.log(precision)]).double()
-    game = VAE(Gaussian(encoder), Dirac(decoder), StandardNormal(1).double(), sigma=s)
+    game = VAE(Gaussian(encoder), Deterministic(decoder), StandardNormal(1).double(), sigma=s)
     exact = torch.distributions.MultivariateNormal(torch.zeros(2).double(), a @ a.t() + s**2 * torch.eye(2).double())
     x = exact.sample((20_000,))
     assert game(x).losses["autoencoder"].item() == pytest.approx(-exact.log_prob(x).mean().item(), abs=0.02)
@@ -667,7 +669,7 @@ def test_what_a_game_cannot_be_made_of_is_one_sentence() -> None:
 
 
 def test_clipping_reaches_both_critics() -> None:
-    game = examples.build("alice-adversarial", penalty="clip(bound=0.001)", double=False)
+    game = examples.build("alice-adversarial", penalty="weight-clip(bound=0.001)", double=False)
     examples_flow(game).step(iter([examples.batch(game)]))
     for judge in (game.critic, game.cycle_critic):
         assert max(p.abs().max().item() for p in judge.parameters()) == pytest.approx(0.001)  # type: ignore[union-attr, operator]
@@ -675,7 +677,7 @@ def test_clipping_reaches_both_critics() -> None:
 
 def test_what_is_told_is_fixed_along_a_traversal() -> None:
     torch.manual_seed(0)
-    run = Run(game="gan", data="celeba", attributes="a,b", latent=3, networks="auto(width=2)")
+    run = Run(game="gan", data="celeba", attributes="a,b", latent_dim=3, networks="auto(width=2)")
     game = building.build(run, (1, 4, 4), attributes={"a": 0.5, "b": 0.5}).eval()
     block = tasks.traverse(game, 0, rows=4, columns=3, low=1.0, high=1.0)
     for row in block:
@@ -686,9 +688,9 @@ def test_a_users_own_module_is_left_alone_and_its_run_has_a_page(tmp_path: Path)
     from interalia import reports
 
     module = examples.generator(4, (1, 8, 8)).train()
-    run = Run(game="latent-regressor", latent=4, steps=2, **SHORT)  # type: ignore[arg-type]
+    run = Run(game="latent-regressor", latent_dim=4, steps=2, **SHORT)  # type: ignore[arg-type]
     trained = engine.train(run, tmp_path / "run", generator=module)
-    assert trained.run.best == "reconstruction_ratio"  # its samples cannot get better
+    assert trained.run.monitor == "reconstruction_ratio"  # its samples cannot get better
     assert module.training
     assert all(p.requires_grad for p in module.parameters())
     assert reports.make(trained).is_file()

@@ -17,7 +17,7 @@ from torch.distributions import Normal
 
 from interalia import conditionals, metrics, papers, registry, reports, tasks
 from interalia.cli import main
-from interalia.conditionals import Codes, Dirac, StandardNormal
+from interalia.conditionals import Codes, Deterministic, StandardNormal
 from interalia.errors import UserError
 from interalia.games import GAN, InfoGAN
 from interalia.learning import dynamics
@@ -39,7 +39,7 @@ KINDS = [
 def made(prior: Codes, d: int = 6, **settings: float) -> InfoGAN:
     torch.manual_seed(0)
     critic = Recogniser(MLP(d, 16, width=16), nn.Linear(16, 1), nn.Linear(16, prior.answers))
-    return InfoGAN(Dirac(MLP(prior.size, d, width=16)), critic, prior, **settings)
+    return InfoGAN(Deterministic(MLP(prior.size, d, width=16)), critic, prior, **settings)
 
 
 # codes
@@ -284,21 +284,21 @@ def test_a_prior_without_codes_is_refused() -> None:
 
 def test_a_critic_that_answers_nothing_is_refused() -> None:
     with pytest.raises(UserError, match="a Recogniser, and this one is a Joint"):
-        InfoGAN(Dirac(MLP(8, 6)), Joint(MLP(6, 1)), Codes(8, categorical=(3,), uniform=1))
+        InfoGAN(Deterministic(MLP(8, 6)), Joint(MLP(6, 1)), Codes(8, categorical=(3,), uniform=1))
 
 
 def test_codes_that_do_not_fit_the_generator_are_refused() -> None:
     prior = Codes(8, categorical=(3,), uniform=1)
     critic = Recogniser(nn.Identity(), nn.Linear(6, 1), nn.Linear(6, 4))
     with pytest.raises(UserError, match=r"codes do not fit the generator: z has 8 numbers.*build it for 8 numbers"):
-        InfoGAN(Dirac(MLP(7, 6)), critic, prior)
+        InfoGAN(Deterministic(MLP(7, 6)), critic, prior)
 
 
 def test_codes_that_do_not_fit_the_critic_are_refused() -> None:
     prior = Codes(8, categorical=(3,), uniform=1)
     critic = Recogniser(nn.Identity(), nn.Linear(6, 1), nn.Linear(6, 5))
     with pytest.raises(UserError, match=r"take 4 answers .3 for categories, 1 uniform.*gives \(5,\)"):
-        InfoGAN(Dirac(MLP(8, 6)), critic, prior)
+        InfoGAN(Deterministic(MLP(8, 6)), critic, prior)
 
 
 def test_trying_the_networks_out_leaves_no_trace() -> None:
@@ -307,7 +307,7 @@ def test_trying_the_networks_out_leaves_no_trace() -> None:
     networks = examples.networks("infogan", (1, 8, 8), 8, infers=False, answers=4)
     before = {key: value.clone() for key, value in networks.critic.state_dict().items()}
     state = torch.get_rng_state()
-    InfoGAN(Dirac(networks.decoder), networks.critic, prior)
+    InfoGAN(Deterministic(networks.decoder), networks.critic, prior)
     assert torch.equal(torch.get_rng_state(), state)
     assert all(torch.equal(value, before[key]) for key, value in networks.critic.state_dict().items())
     assert networks.critic.training
@@ -373,7 +373,7 @@ def test_other_shapes_are_refused(shape: tuple[int, ...]) -> None:
 @pytest.fixture(scope="module")
 def game() -> InfoGAN:
     torch.manual_seed(0)
-    run = recipes.infogan_mnist(data="digits", latent=12, prior="codes(categorical=[4], uniform=1, gaussian=1)")
+    run = recipes.infogan_mnist(data="digits", latent_dim=12, prior="codes(categorical=[4], uniform=1, gaussian=1)")
     built = building.build(run.replace(networks="auto(width=4)"), (1, 8, 8))
     assert isinstance(built, InfoGAN)
     return built
@@ -482,7 +482,13 @@ def test_a_matching_is_one_to_one() -> None:
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("runs") / "infogan"
     run = recipes.infogan_mnist(
-        data="digits", latent=16, networks="auto(width=4)", precision="fp32", steps=20, evaluate_every=20, log_every=10
+        data="digits",
+        latent_dim=16,
+        networks="auto(width=4)",
+        precision="fp32",
+        steps=20,
+        evaluate_every=20,
+        log_every=10,
     )
     engine.train(run, path)
     return path
@@ -560,12 +566,12 @@ def test_a_traversals_rows_lie_above_each_other(tmp_path: Path) -> None:
     from PIL import Image
 
     greys = [np.array([[0.0, 0.1, 0.2], [0.3, 0.4, 0.5]]), np.array([[0.8, 0.9], [1.0, 0.6]])]
-    blocks = [np.broadcast_to(grey[:, :, None, None, None], (*grey.shape, 1, 8, 8)) for grey in greys]
+    blocks = [np.broadcast_to(gray[:, :, None, None, None], (*gray.shape, 1, 8, 8)) for gray in greys]
     with Image.open(plots.traversals(blocks, tmp_path / "x.png")) as picture:
         pixels = np.asarray(picture)[:, :, 0]
     flat = [int(v) for line in pixels for v in line if v != plots.BACKGROUND[0]]
     seen = list(dict.fromkeys(flat))  # in reading order
-    assert seen == [round(255 * v) for grey in greys for v in grey.flatten()]
+    assert seen == [round(255 * v) for gray in greys for v in gray.flatten()]
 
 
 def test_traversals_of_another_shape_are_refused(tmp_path: Path) -> None:

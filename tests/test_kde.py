@@ -167,7 +167,7 @@ def test_calibration_takes_validation_images_too(small_mnist: Path, tmp_path: Pa
 def test_training_images_score_what_the_protocol_says() -> None:
     from interalia import data
 
-    dataset = data.load("mnist", root=MNIST)
+    dataset = data.load("mnist", data_dir=MNIST)
     train, test = (data.as_tensor(part.x).flatten(1) for part in (dataset.train, dataset.test))
     train, test = train[:4000], test[:1000]
     found = log_densities(test, train, [0.18])[0]

@@ -8,9 +8,9 @@ import torch
 from torch import nn
 
 from interalia import data, tasks
-from interalia.conditionals import Conditional, Dirac, Gaussian, StandardNormal
+from interalia.conditionals import Conditional, Deterministic, Gaussian, StandardNormal
 from interalia.conditionals.base import Point
-from interalia.data.binarise import binarised
+from interalia.data.binarize import binarized
 from interalia.data.dataset import Dataset, Mixture, Split
 from interalia.data.store import as_tensor
 from interalia.errors import UserError
@@ -28,7 +28,7 @@ from interalia.spaces import DataSpec
 def vae(likelihood):
     decoder = nn.Sequential(MLP(3, 2), Sigmoid()) if likelihood == "bernoulli" else MLP(3, 2)
     torch.manual_seed(0)
-    game = VAE(Gaussian(MLP(2, 6)), Dirac(decoder), StandardNormal(3), likelihood=likelihood, sigma=0.5)
+    game = VAE(Gaussian(MLP(2, 6)), Deterministic(decoder), StandardNormal(3), likelihood=likelihood, sigma=0.5)
     game.data = DataSpec((2,))
     return game
 
@@ -50,7 +50,7 @@ def test_a_draw_of_gaussian_pixels_has_the_likelihoods_width_around_the_mean():
 
 
 def test_without_a_likelihood_a_draw_is_one_of_the_decoders_conditional():
-    for conditional, same in ((Dirac(MLP(3, 2)), True), (Gaussian(MLP(3, 4)), False)):
+    for conditional, same in ((Deterministic(MLP(3, 2)), True), (Gaussian(MLP(3, 4)), False)):
         game = GAN(conditional, Joint(MLP(2, 1)), StandardNormal(3))
         game.data = DataSpec((2,))
         assert torch.equal(tasks.generate(game, 8), tasks.generate(game, 8, how="sample")) == same
@@ -63,7 +63,7 @@ def test_other_ways_to_decode_are_refused():
 
 def test_noise_is_not_z_again():
     """From one seed the noise of as many pixels as latents would be z itself, x = mu(z) + sigma z."""
-    game = VAE(Gaussian(MLP(3, 6)), Dirac(MLP(3, 3)), StandardNormal(3), sigma=0.5)
+    game = VAE(Gaussian(MLP(3, 6)), Deterministic(MLP(3, 3)), StandardNormal(3), sigma=0.5)
     game.data = DataSpec((3,))
     z = tasks.latents(game, 2_000)
     noise = (tasks.decode(game, z, how="sample") - tasks.decode(game, z)) / 0.5
@@ -125,7 +125,7 @@ def labelled(train, held_out, count=600):
 def perfect(dataset, kind=GAN):
     networks = [Training(dataset.train), Joint(MLP(2, 1))]
     if kind is ALI:
-        networks = [Dirac(MLP(2 + dataset.labels, 4)), networks[0], Joint(MLP(6, 1))]
+        networks = [Deterministic(MLP(2 + dataset.labels, 4)), networks[0], Joint(MLP(6, 1))]
     game = kind(*networks, StandardNormal(4))
     game.data = DataSpec(dataset.shape, dataset.labels, names=dataset.classes)
     return game
@@ -148,14 +148,14 @@ def test_training_points_of_the_label_asked_score_at_the_floor(train, held_out):
     uniform = tasks.generate(game, len(x))  # of labels that do not look at the data
     assert frechet_distance(x, uniform) > 1
     assert found["frechet_distance"].value < 0.15
-    assert found["frechet_floor"].value < 0.15
+    assert found["frechet_real_vs_real"].value < 0.15
     assert abs(found["kernel_distance"].value) < 0.5 * kernel_distance(x, uniform)
     assert found["inception_score"].value == pytest.approx(found["inception_score_real"].value, rel=0.03)
     assert found["label_accuracy"].value > 0.98
     assert min(found[name].value for name in ("precision", "recall", "coverage")) > 0.8
     for name in ("frechet_distance", "label_accuracy", "precision"):
         assert "draws of p(x | z, y) with the labels of the held-out points" in found[name].protocol
-    assert "with labels as theirs" in found["frechet_floor"].protocol
+    assert "with labels as theirs" in found["frechet_real_vs_real"].protocol
     quick = {m.name: m.value for m in evaluate(game, dataset, split="validation", extractor=Reader(), quick=True)}
     assert quick["frechet_distance"] < 0.15  # what chooses the best weights
 
@@ -256,11 +256,11 @@ def blurred(x):
 
 
 def test_bernoulli_pixels_are_compared_as_zeros_and_ones():
-    grey = data.load("digits")
-    dataset = binarised(grey, "fresh")
+    gray = data.load("digits")
+    dataset = binarized(gray, "fresh")
     bare = {part: Split(getattr(dataset, part).x) for part in ("train", "validation", "test")}
     dataset = dataclasses.replace(dataset, **bare)  # no accuracies, which take long
-    x, real = as_tensor(grey.train.x), as_tensor(dataset.validation.x)
+    x, real = as_tensor(gray.train.x), as_tensor(dataset.validation.x)
     extractor = RandomConvolutions.drawn(dataset.shape)
 
     def measured(change):
@@ -273,7 +273,7 @@ def test_bernoulli_pixels_are_compared_as_zeros_and_ones():
         return found, quick, means
 
     (found, quick, means), (bad, _, bad_means) = measured(lambda x: x), measured(blurred)
-    floor = found["frechet_floor"].value
+    floor = found["frechet_real_vs_real"].value
     assert found["frechet_distance"].value < 1.2 * floor
     assert quick["frechet_distance"] < 1.2 * floor
     assert means > 1.5 * floor

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.distributions import Normal
 
 from interalia import UserError, tasks
-from interalia.conditionals import Dirac, Gaussian, Implicit, StandardNormal
+from interalia.conditionals import Deterministic, Gaussian, Implicit, StandardNormal
 from interalia.games import AVB, GAN, VAE
 from interalia.metrics import likelihood
 from interalia.metrics.likelihood import bounds, estimate, hamiltonian, kernel
@@ -32,7 +32,7 @@ def rows(*values: Any) -> Tensor:
 @pytest.fixture
 def game() -> VAE:
     torch.manual_seed(0)
-    return VAE(Gaussian(nn.Linear(3, 4)), Dirac(nn.Linear(2, 3)), StandardNormal(2), sigma=0.7).double()
+    return VAE(Gaussian(nn.Linear(3, 4)), Deterministic(nn.Linear(2, 3)), StandardNormal(2), sigma=0.7).double()
 
 
 X = rows([0.5, -1.0, 2.0], [1.5, 0.25, -0.75])
@@ -40,7 +40,7 @@ C = rows([0.5, 1.0], [2.0, -0.5], [1.5, 3.0])
 GRID = tuple(math.exp(math.log(0.02) + i * math.log(1.05)) for i in range(67))
 
 
-DRAWN = {"seed": 0, "binarised": "as given"}
+DRAWN = {"seed": 0, "binarized": "as given"}
 
 
 @pytest.mark.parametrize(
@@ -175,7 +175,7 @@ def test_what_is_no_image_is_refused(game: VAE) -> None:
 
 
 def test_a_game_without_a_prior_is_refused_by_its_density() -> None:
-    gan = GAN(Dirac(MLP(2, 3)), MLP(3, 1), StandardNormal(2))
+    gan = GAN(Deterministic(MLP(2, 3)), MLP(3, 1), StandardNormal(2))
     with pytest.raises(UserError, match="no density"):
         estimate.checked(gan, X.float())
     del gan.prior
@@ -188,9 +188,9 @@ def test_zeros_and_ones_are_asked_of_a_game_of_zeros_and_ones_alone(game: VAE, w
     x = torch.tensor([[0.0, 1.0, 1.0], [0.0, 0.0, wrong]]).double()
     estimate.checked(game, x)
     game.likelihood = "bernoulli"
-    game.decoder = Dirac(nn.Sequential(nn.Linear(2, 3), nn.Sigmoid())).double()
+    game.decoder = Deterministic(nn.Sequential(nn.Linear(2, 3), nn.Sigmoid())).double()
     estimate.checked(game, x[:1])
-    with pytest.raises(UserError, match=f"such as {wrong:.3g}; binarise"):
+    with pytest.raises(UserError, match=f"such as {wrong:.3g}; binarize"):
         estimate.checked(game, x)
 
 
@@ -246,7 +246,7 @@ def test_an_accelerators_memory_is_its_own(monkeypatch: pytest.MonkeyPatch) -> N
 @pytest.mark.parametrize(("kind", "size"), [(torch.float32, 4), (torch.float64, 8)])
 def test_a_row_takes_what_every_layer_answers_and_x(kind: torch.dtype, size: int) -> None:
     decoder = nn.Sequential(nn.Linear(2, 5), nn.ReLU(), nn.Sequential(nn.Linear(5, 3), nn.Sigmoid()))
-    game = VAE(Gaussian(nn.Linear(3, 4)), Dirac(decoder), StandardNormal(2)).to(kind)
+    game = VAE(Gaussian(nn.Linear(3, 4)), Deterministic(decoder), StandardNormal(2)).to(kind)
     assert estimate.bytes_a_row(game) == size * (5 + 5 + 3 + 3 + 3)
     assert all(not module._forward_hooks for module in game.modules())
 
@@ -455,7 +455,7 @@ def test_a_bound_is_the_mean_of_weights_or_the_log_of_it(
 ) -> None:
     asked = faked(monkeypatch)
     x = torch.cat([X, 3 * X, -X]).float()
-    found = bound(game.train(), x, samples=3, rows=7, seed=4, binarised="fixed")
+    found = bound(game.train(), x, samples=3, rows=7, seed=4, binarized="fixed")
     assert asked == [(2, 3, 3, torch.float64, False, False)] * 3
     assert game.training
     u = x[:, 0].double()
@@ -465,7 +465,7 @@ def test_a_bound_is_the_mean_of_weights_or_the_log_of_it(
     assert found.rows.tolist() == list(range(6))
     assert (found.name, found.images, found.acceptance, found.check) == (name, 6, None, None)
     how = {"elbo": "3 draws", "iwae": "K = 3 draws"}[name]
-    assert found.protocol == f"{how} of q(z | x); binarisation: fixed; seed 4; 7 pairs (x, z) at once"
+    assert found.protocol == f"{how} of q(z | x); binarization: fixed; seed 4; 7 pairs (x, z) at once"
 
 
 def test_few_rows_are_one_image_at_a_time_and_parts_of_its_draws(game: VAE, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -481,7 +481,7 @@ def test_few_rows_are_one_image_at_a_time_and_parts_of_its_draws(game: VAE, monk
     assert "2,048 pairs (x, z) at once" in likelihood.elbo(game, X, samples=1).protocol
     assert asked[0][:3] == (2, 1, 1024)
     assert likelihood.elbo(game, X, samples=1).protocol.startswith(
-        "1 draw of q(z | x); binarisation: as given; seed 0;"
+        "1 draw of q(z | x); binarization: as given; seed 0;"
     )
     assert likelihood.importance_bound(game, X, samples=1000).protocol.startswith("K = 1,000 draws of q(z | x)")
 
@@ -505,7 +505,7 @@ def test_a_bound_begins_its_draws_and_its_order_with_the_seed(game: VAE, monkeyp
 
 
 def test_bounds_ask_for_an_encoder_with_a_density(game: VAE) -> None:
-    avb = AVB(Implicit(MLP(3 + 4, 2), 4), Dirac(MLP(2, 3)), Joint(MLP(5, 1)), StandardNormal(2))
+    avb = AVB(Implicit(MLP(3 + 4, 2), 4), Deterministic(MLP(2, 3)), Joint(MLP(5, 1)), StandardNormal(2))
     with pytest.raises(UserError, match=r"`how=\['ais'\]`"):
         likelihood.elbo(avb, X.float())
     del game.encoder
@@ -757,7 +757,7 @@ def generated(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
 
 def test_the_estimate_is_of_kernels_on_samples(generated: list[Any], bar: list[Any]) -> None:
     x, validation = rows([1.0, 0.5], [-2.0, 4.0], [0.0, 0.0]), rows([1.0, 1.0], [0.25, 0.5])
-    found = likelihood.kernel_estimate(Plain(), x, validation, samples=4, seed=6, binarised="none")  # type: ignore[arg-type]
+    found = likelihood.kernel_estimate(Plain(), x, validation, samples=4, seed=6, binarized="none")  # type: ignore[arg-type]
     assert generated == [(4, 6, None, "sample")]
     centres = torch.cat([C, C[:1]]) + torch.arange(4)[:, None] / 8
     h = likelihood.held_out_bandwidth(centres, validation)
@@ -767,7 +767,7 @@ def test_the_estimate_is_of_kernels_on_samples(generated: list[Any], bar: list[A
     assert (found.name, found.images, found.acceptance, found.check) == ("kde", 3, None, None)
     assert found.protocol == (
         f"Gaussian kernels on 4 samples, draws of p(x | z), bandwidth {h:.3g} chosen on 2 validation images; "
-        f"binarisation: none; seed 6"
+        f"binarization: none; seed 6"
     )
     assert bar[0] == ("kde of 3 images", 3)
 

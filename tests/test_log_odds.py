@@ -13,7 +13,7 @@ from torch.distributions import Bernoulli, Distribution, Independent
 from torch.nn import functional
 
 from interalia import games
-from interalia.conditionals import Conditional, Dirac, Gaussian, Uniform, log_odds, log_of, odds_of
+from interalia.conditionals import Conditional, Deterministic, Gaussian, Uniform, log_odds, log_of, odds_of
 from interalia.conditionals.priors import Codes, StandardNormal
 from interalia.errors import UserError
 from interalia.games import AVB, VAE, LatentRegressor, SemiAAE
@@ -57,14 +57,14 @@ class OwnBernoulli(Conditional):
 
 
 DECODERS: dict[str, Callable[[], Conditional]] = {
-    "the library's": lambda: Dirac(nn.Sequential(nn.Identity(), Sigmoid())),
-    "torch's": lambda: Dirac(nn.Sigmoid()),
-    "before the shape": lambda: Dirac(nn.Sequential(nn.Sigmoid(), nn.Unflatten(1, (1, 1, 1)))),
-    "own module": lambda: Dirac(Own(nn.Sigmoid())),
-    "own function": lambda: Dirac(Own(functionally)),
-    "a method": lambda: Dirac(Own(Tensor.sigmoid)),
+    "the library's": lambda: Deterministic(nn.Sequential(nn.Identity(), Sigmoid())),
+    "torch's": lambda: Deterministic(nn.Sigmoid()),
+    "before the shape": lambda: Deterministic(nn.Sequential(nn.Sigmoid(), nn.Unflatten(1, (1, 1, 1)))),
+    "own module": lambda: Deterministic(Own(nn.Sigmoid())),
+    "own function": lambda: Deterministic(Own(functionally)),
+    "a method": lambda: Deterministic(Own(Tensor.sigmoid)),
     "torch's distribution": lambda: OwnBernoulli(nn.Identity()),
-    "exported": lambda: Dirac(Own(torch.ops.aten.sigmoid.default)),  # as an exported module calls it
+    "exported": lambda: Deterministic(Own(torch.ops.aten.sigmoid.default)),  # as an exported module calls it
 }
 
 
@@ -89,7 +89,7 @@ def test_a_pixel_costs_what_its_logit_says_and_teaches_it(name: str, x: float) -
 
 def test_the_probabilities_that_the_decoder_answers_are_what_they_were() -> None:
     z = torch.linspace(-30, 30, 7)[:, None]
-    game = game_of(Dirac(Sigmoid()))
+    game = game_of(Deterministic(Sigmoid()))
     game.log_likelihood(torch.ones(7, 1), z)
     torch.testing.assert_close(game.decoder(z).mean, z.sigmoid(), rtol=0, atol=0)
 
@@ -101,7 +101,7 @@ def test_training_moves_a_decoder_that_is_surely_wrong(kind: str) -> None:
     with torch.no_grad():
         layer.weight.zero_()
         layer.bias.copy_(torch.tensor([40.0, -40.0, 17.0, -100.0]))
-    game = game_of(Dirac(nn.Sequential(layer, Sigmoid())), kind)
+    game = game_of(Deterministic(nn.Sequential(layer, Sigmoid())), kind)
     game.encoder = Gaussian(MLP(4, 2, width=4))
     if isinstance(game, AVB):
         game.critic = Joint(MLP(5, 1, width=4))
@@ -123,7 +123,7 @@ def test_every_decoder_of_images_keeps_its_logits(family: str, precision: str) -
     infers = examples.able(family, "encoder")
     small = {"width": 8, "critic_width": 4, "features": 4} if family == "avb" else {}
     made = examples.networks(family, FAMILIES[family], latent=8, infers=infers, **small)
-    decoder = Dirac(made.decoder).eval()
+    decoder = Deterministic(made.decoder).eval()
     bias = made.family.output_bias(made.decoder)
     last = bias if bias is not None else [p for n, p in decoder.named_parameters() if n.endswith("bias")][-1]
     with torch.no_grad():
@@ -144,7 +144,7 @@ def test_the_recipes_on_zeros_and_ones_play_with_logits(name: str) -> None:
     torch.manual_seed(0)
     shape = (1, 16, 16)
     changed: dict[str, object] = {"encoder": "hamiltonian(steps=2, width=8)"} if "hvi" in name else {}
-    game = building.build(recipes.REGISTRY[name](latent=16, **changed), shape)
+    game = building.build(recipes.REGISTRY[name](latent_dim=16, **changed), shape)
     assert game.binary
     x = torch.bernoulli(torch.full((4, *shape), 0.3))
     bias = [p for n, p in game.decoder.named_parameters() if n.endswith(("bias", "blank"))][-1]
@@ -161,7 +161,7 @@ def test_the_recipes_on_zeros_and_ones_play_with_logits(name: str) -> None:
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_annealed_chains_follow_the_exact_slope(precision: str) -> None:
-    game = game_of(Dirac(Sigmoid()))
+    game = game_of(Deterministic(Sigmoid()))
     x = torch.tensor([[0.0], [1.0], [0.0], [1.0], [1.0]])
     z = torch.tensor([[40.0], [-40.0], [-17.0], [17.0], [0.0]])
     density = annealing.likelihood(game, x, precision)
@@ -181,7 +181,7 @@ class Sharper(VAE):
 
 
 def test_annealed_chains_follow_a_density_of_ones_own() -> None:
-    game = Sharper(Gaussian(MLP(1, 2, width=4)), Dirac(Sigmoid()), StandardNormal(1), likelihood="bernoulli")
+    game = Sharper(Gaussian(MLP(1, 2, width=4)), Deterministic(Sigmoid()), StandardNormal(1), likelihood="bernoulli")
     x, z = torch.tensor([[0.0], [1.0]]), torch.tensor([[3.0], [3.0]])
     value, slope = annealing.likelihood(game, x)(z, True)
     expected = [exact(3.0, 0.0), exact(3.0, 1.0)]
@@ -190,7 +190,7 @@ def test_annealed_chains_follow_a_density_of_ones_own() -> None:
 
 
 def test_the_slope_is_differentiable_itself() -> None:
-    game = game_of(Dirac(Sigmoid()))
+    game = game_of(Deterministic(Sigmoid()))
     z = torch.tensor([[1.0], [-2.0], [0.0]], requires_grad=True)
     (slope,) = torch.autograd.grad(game.log_likelihood(torch.ones(3, 1), z).sum(), z, create_graph=True)
     (bend,) = torch.autograd.grad(slope.sum(), z)
@@ -205,7 +205,7 @@ class Rounded(nn.Module):
 
 
 def test_probabilities_alone_are_taken_as_exactly_as_they_are() -> None:
-    game = game_of(Dirac(Rounded()))
+    game = game_of(Deterministic(Rounded()))
     p = torch.tensor([[0.25], [1e-30], [1 - 2**-24], [0.0], [1.0]], requires_grad=True)
     value = game.log_likelihood(torch.ones(5, 1), p)
     assert value[:3].tolist() == pytest.approx([math.log(0.25), math.log(1e-30), -(2**-24)], rel=1e-6)
@@ -220,13 +220,13 @@ def test_probabilities_alone_are_taken_as_exactly_as_they_are() -> None:
 
 def test_a_decoder_that_is_changed_after_its_sigmoid_is_taken_at_its_word() -> None:
     for late in (lambda p: p * 0.5, lambda p: p.mul_(0.5), lambda p: p.view(-1, 1).mul_(0.5)):
-        decoder = Dirac(Own(lambda z, late=late: late(z.sigmoid())))  # type: ignore[misc]
+        decoder = Deterministic(Own(lambda z, late=late: late(z.sigmoid())))  # type: ignore[misc]
         torch.testing.assert_close(log_odds(decoder, torch.zeros(1, 1)).flatten(), torch.tensor([-math.log(3)]))
 
 
 def test_means_outside_of_the_unit_interval_are_refused() -> None:
     with pytest.raises(UserError, match=r"go from -0.964 to 0.964"):
-        game_of(Dirac(nn.Tanh())).log_likelihood(torch.ones(2, 1), torch.tensor([[2.0], [-2.0]]))
+        game_of(Deterministic(nn.Tanh())).log_likelihood(torch.ones(2, 1), torch.tensor([[2.0], [-2.0]]))
     assert odds_of(torch.tensor([math.nan])).isnan().all()  # which the training itself ends at
 
 
@@ -238,7 +238,9 @@ def test_a_regressor_that_is_surely_wrong_learns(squash: nn.Module) -> None:
     layer = nn.Linear(1, 1, bias=False)
     with torch.no_grad():
         layer.weight.fill_(1.0)
-    game = LatentRegressor(Dirac(nn.Sequential(layer, squash)), Dirac(nn.Identity()), Uniform(1), "cross-entropy")
+    game = LatentRegressor(
+        Deterministic(nn.Sequential(layer, squash)), Deterministic(nn.Identity()), Uniform(1), "cross-entropy"
+    )
     twice = 1.0 if isinstance(squash, HalfTanh) else 2.0  # (1 + tanh(a)) / 2 = sigmoid(2 a)
     for a in (1.0, 15.0, 20.0, 40.0):
         x = torch.tensor([[a]])
@@ -250,15 +252,17 @@ def test_a_regressor_that_is_surely_wrong_learns(squash: nn.Module) -> None:
 
 
 def test_a_cross_entropy_of_an_encoder_without_bounds_is_refused() -> None:
-    with pytest.raises(UserError, match="choose `encoder='dirac'`, or another distance"):
-        LatentRegressor(Gaussian(MLP(1, 2, width=4)), Dirac(nn.Identity()), Uniform(1), "cross-entropy")
+    with pytest.raises(UserError, match="choose `encoder='deterministic'`, or another distance"):
+        LatentRegressor(Gaussian(MLP(1, 2, width=4)), Deterministic(nn.Identity()), Uniform(1), "cross-entropy")
 
 
 @pytest.mark.parametrize("gap", [5.0, 18.0, 25.0, 60.0])
 def test_a_category_that_is_surely_wrong_learns(gap: float) -> None:
     answers = torch.tensor([[0.3, gap, 0.0, 0.0]], requires_grad=True)  # style, and the logits of 3 labels
     prior = Codes(4, categorical=(3,), uniform=0)
-    game = SemiAAE(Dirac(nn.Identity()), Dirac(nn.Linear(4, 2)), Joint(MLP(4, 1, width=4)), prior, weight=0.0)
+    game = SemiAAE(
+        Deterministic(nn.Identity()), Deterministic(nn.Linear(4, 2)), Joint(MLP(4, 1, width=4)), prior, weight=0.0
+    )
     z_l, y = Categories(3)(answers), torch.tensor([2])
     z = prior.sample((1,))
     joints = {"prior": (z,), "posterior": (z,), "cycle": (z, z), "labelled": (z_l, y)}

@@ -174,9 +174,14 @@ def test_the_attributes_of_evidence(game: Game, digits: Dataset) -> None:
 
 def test_the_metrics_of_some_names_are_those_of_all(game: Game, digits: Dataset) -> None:
     every = {one.name: one for one in evaluate(game, digits, seed=2)}
-    names = ["coverage", "psnr", "posterior_kl", "frechet_floor"]
+    names = ["coverage", "psnr", "aggregate_posterior_kl", "frechet_real_vs_real"]
     found = evaluate(game, digits, seed=2, names=names)
-    assert [one.name for one in found] == ["psnr", "frechet_floor", "coverage", "posterior_kl"]  # the registry's order
+    assert [one.name for one in found] == [
+        "psnr",
+        "frechet_real_vs_real",
+        "coverage",
+        "aggregate_posterior_kl",
+    ]  # the registry's order
     for one in found:
         assert one == every[one.name]
     quick = evaluate(game, digits, names=["psnr"], quick=True)
@@ -208,10 +213,10 @@ def test_names_that_cannot_be_taken(game: Game, digits: Dataset, names: list[str
 def brightness() -> Metric:
     @metric(
         "higher",
-        "grey",
+        "gray",
         needs=(needs.images,),
         during_training=True,
-        tile=Tile("{:.3f}", "brightness of the {made}", ("frechet_floor", "<floor>")),
+        tile=Tile("{:.3f}", "brightness of the {made}", ("frechet_real_vs_real", "<floor>")),
         sentence="Samples are as bright as {brightness:.3f}.",
     )
     def brightness(e: Evidence) -> float:
@@ -224,14 +229,14 @@ def brightness() -> Metric:
 def test_one_function_is_everywhere(brightness: Metric, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("INTERALIA_CACHE", str(tmp_path))
     monkeypatch.setattr("interalia.metrics.classifier.SEEN", 1_000)
-    run = recipes.ali_digits(steps=4, evaluate_every=2, log_every=2, best="brightness", batch=16)
+    run = recipes.ali_digits(steps=4, evaluate_every=2, log_every=2, monitor="brightness", batch_size=16)
     trained = engine.train(run, tmp_path / "run")
     folder = Folder(tmp_path / "run")
     lines = [json.loads(line) for line in folder.log.read_text().splitlines()]
     seen = [line["measures/brightness"] for line in lines if "measures/brightness" in line]
     assert len(seen) == 2
     assert folder.best.exists()
-    reports.evaluate(trained, names=["brightness", "frechet_floor"])
+    reports.evaluate(trained, names=["brightness", "frechet_real_vs_real"])
     reports.write(folder.path)
     value = float(tasks.generate(trained.game, 300, how="sample").mean())
     page = folder.report.read_text()
@@ -239,7 +244,7 @@ def test_one_function_is_everywhere(brightness: Metric, tmp_path: Path, monkeypa
     assert f"Samples are as bright as {value:.3f}." in page
     assert "Mean of all pixels of samples." in page
     assert (
-        f"| brightness | {value:.4g} grey | higher | 300 of 300 of the test split, seed 0 |" in folder.table.read_text()
+        f"| brightness | {value:.4g} gray | higher | 300 of 300 of the test split, seed 0 |" in folder.table.read_text()
     )
 
 
@@ -271,7 +276,7 @@ def test_an_entry_may_be_made_by_hand(game: Game, digits: Dataset) -> None:
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("metrics") / "run"
-    engine.train(recipes.ali_digits(steps=2, batch=16), folder)
+    engine.train(recipes.ali_digits(steps=2, batch_size=16), folder)
     return folder
 
 

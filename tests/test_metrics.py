@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 import interalia
 from interalia import data, metrics, tasks
-from interalia.conditionals import Dirac, StandardNormal
+from interalia.conditionals import Deterministic, StandardNormal
 from interalia.data.dataset import Dataset, Mixture, Split
 from interalia.data.store import as_tensor
 from interalia.errors import UserError
@@ -490,7 +490,7 @@ def test_inception_is_given_bytes_in_three_colours(channels):
 def test_classifier_reads_mnist(tmp_path, monkeypatch):
     monkeypatch.setenv("INTERALIA_CACHE", str(tmp_path))
     monkeypatch.setattr("interalia.metrics.classifier.SEEN", 40_000)
-    mnist = data.load("mnist", root=SHARED)
+    mnist = data.load("mnist", data_dir=SHARED)
     start = time.process_time()
     classifier = Classifier.of(mnist)
     assert time.process_time() - start < 60
@@ -509,7 +509,7 @@ IMAGE_NAMES = {
     name for name in metrics.REGISTRY if name not in ("modes", "modes_assigned", "high_quality", "reverse_kl")
 }
 SAMPLE_NAMES = {
-    "frechet_distance", "frechet_floor", "kernel_distance", "inception_score", "inception_score_real",
+    "frechet_distance", "frechet_real_vs_real", "kernel_distance", "inception_score", "inception_score_real",
     "precision", "recall", "density", "coverage",
 }  # fmt: skip
 
@@ -533,12 +533,12 @@ def test_evaluate_takes_every_measure_of_images(game, digits, classifier):
         if m.name in SAMPLE_NAMES:
             assert classifier.name in m.protocol
     values = {m.name: m.value for m in found}
-    assert values["nearest_neighbour_input"] > 0.95
-    assert values["nearest_neighbour_untrained"] == values["nearest_neighbour_hidden"]
-    assert 0.1 < values["frechet_floor"] < 10 < values["frechet_distance"]  # the game is not trained
+    assert values["knn1_input"] > 0.95
+    assert values["knn1_random_init"] == values["knn1_features"]
+    assert 0.1 < values["frechet_real_vs_real"] < 10 < values["frechet_distance"]  # the game is not trained
     assert values["inception_score_real"] > 8
     assert values["reconstruction_ratio"] == pytest.approx(1, abs=0.05)
-    assert values["reconstruction_ratio"] == values["reconstruction_error"] / values["reconstruction_shuffled"]
+    assert values["reconstruction_ratio"] == values["reconstruction_error"] / values["reconstruction_mismatched"]
     assert values["psnr"] == pytest.approx(-10 * math.log10(values["reconstruction_mse"]))
     json.dumps([asdict(m) for m in found], allow_nan=False)
 
@@ -594,7 +594,9 @@ def test_evaluate_a_mixture():
 
 
 def test_the_modes_of_a_perfect_game_are_those_of_its_first_2500_samples():
-    game = GAN(Dirac(nn.Identity()), Joint(MLP(2, 1)), StandardNormal(2))  # x~ = z, and the mixture is the prior
+    game = GAN(
+        Deterministic(nn.Identity()), Joint(MLP(2, 1)), StandardNormal(2)
+    )  # x~ = z, and the mixture is the prior
     game.data = DataSpec((2,))
     one = replace(small_mixture(), mixture=Mixture(np.zeros((1, 2), dtype=np.float32), 1.0))
     values = {m.name: m.value for m in evaluate(game, one)}
@@ -608,9 +610,9 @@ def test_evaluate_vectors_without_a_mixture():
     game = interalia.build(recipes.ali_grid25())
     plain = replace(small_mixture(), mixture=None)
     values = {m.name: m.value for m in evaluate(game, plain, count=300)}
-    assert {"frechet_distance", "coverage", "nearest_neighbour_latent", "posterior_kl"} <= set(values)
+    assert {"frechet_distance", "coverage", "knn1_latent", "aggregate_posterior_kl"} <= set(values)
     assert "psnr" not in values
-    assert values["frechet_floor"] < 0.5 < values["frechet_distance"]
+    assert values["frechet_real_vs_real"] < 0.5 < values["frechet_distance"]
 
 
 def test_every_name_of_the_catalogue_is_measured_somewhere(game, digits, classifier):
@@ -618,7 +620,7 @@ def test_every_name_of_the_catalogue_is_measured_somewhere(game, digits, classif
     found += evaluate(interalia.build(recipes.ali_grid25()), small_mixture(), count=300)
     for run in (
         recipes.cgan_mnist(data="digits"),
-        recipes.infogan_mnist(data="digits", latent=16, networks="auto"),
+        recipes.infogan_mnist(data="digits", latent_dim=16, networks="auto"),
         recipes.cyclegan_mnist(data="digits-inverted", networks="auto(width=4)"),
         interalia.Run(game="semi-ali"),
     ):

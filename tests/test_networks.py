@@ -264,7 +264,7 @@ def test_an_implicit_encoder_is_refused(name: str) -> None:
 
 def test_the_papers_initial_weights() -> None:
     torch.manual_seed(0)
-    game = building.build(runs.Run(networks="ali-svhn", latent=256), (3, 32, 32))
+    game = building.build(runs.Run(networks="ali-svhn", latent_dim=256), (3, 32, 32))
     for key, module in game.named_modules():
         if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
             n = module.weight.numel()
@@ -282,7 +282,7 @@ def test_the_output_starts_at_the_mean_image() -> None:
     torch.manual_seed(0)
     mean = torch.rand(3, 32, 32)
     mean[0, 0, :2] = torch.tensor([0.0, 1.0])  # pixels that never change
-    game = building.build(runs.Run(networks="ali-svhn", latent=16), (3, 32, 32), mean)
+    game = building.build(runs.Run(networks="ali-svhn", latent_dim=16), (3, 32, 32), mean)
     (untied,) = [m for m in game.decoder.modules() if isinstance(m, UntiedBias)]
     assert untied.bias.shape == (3, 32, 32)
     inside = mean.clamp(1 / 512, 1 - 1 / 512)
@@ -290,7 +290,7 @@ def test_the_output_starts_at_the_mean_image() -> None:
     x_tilde = game.decoder(game.prior.sample((32,))).mean
     # 32 units of mean 0.4 with weights of 0.01 shift a logit by 0.023 and a pixel by at most a quarter of it: 6 of those
     assert (x_tilde.mean(0) - mean).abs().max() < 0.035
-    tied = building.build(runs.Run(networks="auto(width=2)", latent=4), (3, 32, 32), mean)
+    tied = building.build(runs.Run(networks="auto(width=2)", latent_dim=4), (3, 32, 32), mean)
     bias = next(p for key, p in tied.decoder.named_parameters() if key.endswith("bias") and p.shape == (3,))
     torch.testing.assert_close(bias.data, torch.logit(mean.mean((1, 2))))
 

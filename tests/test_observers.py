@@ -31,7 +31,7 @@ def test_due() -> None:
 
 
 def test_every_line_of_the_log(tmp_path: Path) -> None:
-    engine.train(tiny(rates={"critic": 0.002}), tmp_path / "run")
+    engine.train(tiny(lr={"critic": 0.002}), tmp_path / "run")
     lines = logs.read(Folder(tmp_path / "run"))
     trained = [line for line in lines if "losses/critic" in line]
     assert [line["step"] for line in trained] == [2, 4, 6, 8, 10, 12]

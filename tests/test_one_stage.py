@@ -21,7 +21,7 @@ from interalia.adversarial.divergences import REGISTRY as DIVERGENCES
 from interalia.adversarial.joints import Joints
 from interalia.adversarial.penalties import REGISTRY as PENALTIES
 from interalia.adversarial.penalties import Penalty
-from interalia.conditionals import Dirac, Gaussian, StandardNormal
+from interalia.conditionals import Deterministic, Gaussian, StandardNormal
 from interalia.contexts import flushed
 from interalia.errors import UserError
 from interalia.games import ALI, Game, Outcome
@@ -51,7 +51,9 @@ def ali(*layers: nn.Module, divergence: str = "gan", kind: type[ALI] = ALI, **fi
     torch.manual_seed(0)
     critic = Joint(nn.Sequential(nn.Linear(12, 16), *layers, nn.Linear(16, 1)))
     chosen = registry.make(divergence, DIVERGENCES, "divergence")
-    return kind(Gaussian(MLP(8, 8, 16)), Dirac(MLP(4, 8, 16)), critic, StandardNormal(4), divergence=chosen, **fields)
+    return kind(
+        Gaussian(MLP(8, 8, 16)), Deterministic(MLP(4, 8, 16)), critic, StandardNormal(4), divergence=chosen, **fields
+    )
 
 
 def flow(kind: Callable[..., Dynamics], game: Game, precision: str = "fp32", rate: float = 0.1) -> Dynamics:
@@ -544,7 +546,9 @@ def processor(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_what_is_refused_does_not_depend_on_the_processor(processor: str) -> None:
-    run = Run(data="digits", size=32, networks="ali-svhn", dynamics="one-stage", batch=4, steps=1, latent=8)
+    run = Run(
+        data="digits", image_size=32, networks="ali-svhn", dynamics="one-stage", batch_size=4, steps=1, latent_dim=8
+    )
     with pytest.raises(UserError, match="its critic has batch norm"):
         engine.prepare(run)
     moves = engine.prepare(run.replace(networks="auto(width=2)"))

@@ -94,7 +94,7 @@ def test_a_setting_of_a_part_is_no_option() -> None:
         assert worded(caught.value, ["train"]) == words
 
 
-@pytest.mark.parametrize(("encoder", "setting"), [("spanned(noise=0)", "noise"), ("hamiltonian(steps=0)", "steps")])
+@pytest.mark.parametrize(("encoder", "setting"), [("basis-noise(noise=0)", "noise"), ("hamiltonian(steps=0)", "steps")])
 def test_a_setting_of_the_encoder_is_no_option(
     encoder: str, setting: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

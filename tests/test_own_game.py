@@ -17,7 +17,7 @@ import interalia
 from interalia import cli, reports
 from interalia.adversarial.divergences import KL
 from interalia.adversarial.joints import Joints
-from interalia.conditionals import Dirac, Gaussian, StandardNormal
+from interalia.conditionals import Deterministic, Gaussian, StandardNormal
 from interalia.data.dataset import Dataset, Split
 from interalia.errors import UserError
 from interalia.games import ALI, VAE, Outcome
@@ -40,7 +40,7 @@ def own_game(seed: int = 0, latent: int = 4) -> Tied:
     torch.manual_seed(seed)
     decoder = nn.Sequential(MLP(latent, 64), nn.Sigmoid(), nn.Unflatten(1, (1, 8, 8)))
     encoder = nn.Sequential(nn.Flatten(), MLP(64, 2 * latent))
-    return Tied(Gaussian(encoder), Dirac(decoder), Flat(latent), StandardNormal(latent), divergence=KL())
+    return Tied(Gaussian(encoder), Deterministic(decoder), Flat(latent), StandardNormal(latent), divergence=KL())
 
 
 class Flat(nn.Module):
@@ -67,13 +67,13 @@ def said(words: list[str]) -> None:
 
 
 OWNED = {"game": own_game, "data": own_data}
-RUN = Run(name="mine", batch=32, steps=8, evaluate_every=4, checkpoint_every=2, ema=0.9)
+RUN = Run(name="mine", batch_size=32, steps=8, evaluate_every=4, checkpoint_every=2, weight_average="ema(0.9)")
 
 
 def test_it_trains_on_data_of_the_catalogue_and_on_ones_own() -> None:
     trained = interalia.train(RUN, game=own_game())
     assert isinstance(trained.game, Tied)
-    assert (trained.game.data.shape, trained.run.game, trained.run.latent, trained.run.data) == (
+    assert (trained.game.data.shape, trained.run.game, trained.run.latent_dim, trained.run.data) == (
         (1, 8, 8),
         OWN,
         4,
@@ -136,7 +136,7 @@ def test_it_is_measured_and_has_its_page(tmp_path: Path) -> None:
 def test_a_game_of_the_catalogue_on_data_of_ones_own_has_commands_that_run(tmp_path: Path) -> None:
     path = tmp_path / "run"
     np.save(tmp_path / "some.npy", own_data().test.x[:3])
-    reports.make(interalia.train(RUN.replace(latent=4), path, dataset=own_data()))
+    reports.make(interalia.train(RUN.replace(latent_dim=4), path, dataset=own_data()))
     page = Folder(path).report.read_text(encoding="utf-8")
     lines = [html.unescape(line) for line in re.findall(r"<dt><code>(.*?)</code></dt>", page)]
     commands = [line for line in lines if line.startswith("interalia ")]
@@ -154,7 +154,7 @@ def test_a_game_of_the_catalogue_on_data_of_ones_own_has_commands_that_run(tmp_p
 def test_data_have_to_fit_a_game_of_ones_own() -> None:
     shaped = own_game()
     bernoulli = VAE(shaped.encoder, shaped.decoder, shaped.prior, likelihood="bernoulli")
-    with pytest.raises(UserError, match="'digits' has grey values"):
+    with pytest.raises(UserError, match="'digits' has gray values"):
         interalia.train(RUN, game=bernoulli)
 
 
@@ -162,7 +162,7 @@ def test_data_have_to_fit_a_game_of_ones_own() -> None:
     ("changes", "said"),
     [
         ({"penalty": "r1"}, "penalty"),
-        ({"encoder": "dirac"}, "encoder"),
+        ({"encoder": "deterministic"}, "encoder"),
         ({"latent": 7}, "latent"),
         ({"game": "gan"}, "game"),
     ],
@@ -188,7 +188,7 @@ def test_what_is_missing_or_does_not_fit_is_explained(tmp_path: Path, capsys: py
         interalia.train(RUN, game=own_game(), generator=nn.Identity())
     with pytest.raises(UserError, match="`data` is 'mnist', and data of your own are given beside the run"):
         interalia.train(RUN.replace(data="mnist"), dataset=own_data())
-    interalia.train(Run(steps=1, batch=32, latent=2, evaluate_every=0), tmp_path / "other")
+    interalia.train(Run(steps=1, batch_size=32, latent_dim=2, evaluate_every=0), tmp_path / "other")
     with pytest.raises(UserError, match="leave `game` out"):
         interalia.load(tmp_path / "other", game=own_game())
     with pytest.raises(UserError, match="data that its run names, digits; leave `dataset` out"):
@@ -197,7 +197,7 @@ def test_what_is_missing_or_does_not_fit_is_explained(tmp_path: Path, capsys: py
         with pytest.raises(UserError, match=f"the {missing} of this run was given from Python.*{missing}="):
             interalia.train(Folder(path).run(), path, resume=True, **given)  # type: ignore[arg-type]
     with pytest.raises(UserError, match="'<own>'"):  # which is no other part's name
-        interalia.train(RUN.replace(optimiser=OWN), game=own_game())
+        interalia.train(RUN.replace(optimizer=OWN), game=own_game())
     with pytest.raises(SystemExit, match="2"):
         cli.main(["generate", str(path)])
     assert "interalia.load(folder, game=...)" in capsys.readouterr().err

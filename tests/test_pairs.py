@@ -40,7 +40,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("rule", RULES)
 def test_training_is_unpaired_and_what_is_held_out_is_paired(root: Path, rule: str) -> None:
-    dataset, whole = data.load(f"mnist-{rule}", root=root), data.load("mnist", root=root)
+    dataset, whole = data.load(f"mnist-{rule}", data_dir=root), data.load("mnist", data_dir=root)
     other = dataset.other
     assert other is not None
     assert dataset.paired
@@ -113,7 +113,7 @@ def test_colours_keep_the_digit_and_belong_to_the_row() -> None:
 
 
 def test_facades_are_cut_in_halves_and_shuffled_to_train(root: Path) -> None:
-    dataset = data.load("facades", root=root, size=8)
+    dataset = data.load("facades", data_dir=root, image_size=8)
     other = dataset.other
     assert other is not None
     assert dataset.shape == other.shape == (3, 8, 8)
@@ -129,20 +129,20 @@ def test_facades_are_cut_in_halves_and_shuffled_to_train(root: Path) -> None:
     assert sorted(label[0].tolist()) == list(range(14))
     assert (house[0] == label[0]).mean() < 0.5
     assert np.array_equal((255 - pairs.truths(dataset)[:, 0, 4, 4].astype(int)) // 5, house[0])
-    assert data.load("facades", root=root).shape == (3, 64, 64)
-    assert data.load("facades", root=root / "facades", size=8).shape == (3, 8, 8)
+    assert data.load("facades", data_dir=root).shape == (3, 64, 64)
+    assert data.load("facades", data_dir=root / "facades", image_size=8).shape == (3, 8, 8)
 
 
 def test_facades_that_are_not_pairs(root: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"facades are missing .*`root=DIR`"):
-        data.load("facades", root=tmp_path)
+        data.load("facades", data_dir=tmp_path)
     for i in range(9):
         Image.new("RGB", (16, 8)).save(tmp_path / f"{i}.png")
     with pytest.raises(UserError, match="9 pairs, and at least 10"):
-        data.load("facades", root=tmp_path)
+        data.load("facades", data_dir=tmp_path)
     Image.new("RGB", (8, 8)).save(tmp_path / "9.png")
     with pytest.raises(UserError, match=r"9\.png is 8x8.*twice as wide"):
-        data.load("facades", root=tmp_path)
+        data.load("facades", data_dir=tmp_path)
 
 
 def test_two_folders_of_ones_own(tmp_path: Path) -> None:
@@ -153,15 +153,15 @@ def test_two_folders_of_ones_own(tmp_path: Path) -> None:
             x = random.integers(0, 256, (side, side, 3) if mode == "RGB" else (side, side), dtype=np.uint8)
             Image.fromarray(x).save(tmp_path / name / f"{i}.png")
     (tmp_path / "empty").mkdir()
-    run = Run(game="cyclegan", data=str(tmp_path / "horses"), target=str(tmp_path / "zebras"))
+    run = Run(game="cyclegan", data=str(tmp_path / "horses"), data_b=str(tmp_path / "zebras"))
     dataset = described.dataset(run)
     assert dataset.other is not None
     assert not dataset.paired
     assert dataset.shape == dataset.other.shape == (3, 16, 16)
     for target, words in (("gray", "channels"), ("large", "`size`"), ("empty", "holds no images")):
         with pytest.raises(UserError, match=words) as caught:
-            described.dataset(run.replace(target=str(tmp_path / target)))
+            described.dataset(run.replace(data_b=str(tmp_path / target)))
         assert str(caught.value).endswith(".")
-    assert described.dataset(run.replace(target=str(tmp_path / "large"), size=12)).shape == (3, 12, 12)
+    assert described.dataset(run.replace(data_b=str(tmp_path / "large"), image_size=12)).shape == (3, 12, 12)
     with pytest.raises(UserError, match="give the second in `target`"):
-        building.build(run.replace(target=None))
+        building.build(run.replace(data_b=None))

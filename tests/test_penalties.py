@@ -12,12 +12,12 @@ from torch import Tensor, nn
 
 from interalia import registry
 from interalia.adversarial.disturbances import NOISES, InstanceNoise
-from interalia.adversarial.penalties import R1, R1R2, R2, REGISTRY, Clip, Dragan, Interpolated, Penalty
+from interalia.adversarial.penalties import R1, R1R2, R2, REGISTRY, WGANGP, Dragan, Penalty, WeightClip
 from interalia.games import REGISTRY as GAMES
 from interalia.games.needs import critics
 from interalia.learning import dynamics
 
-CHARGING = [name for name in REGISTRY if name != "clip"]
+CHARGING = [name for name in REGISTRY if name != "weight-clip"]
 JUDGED = [name for name, game in GAMES.items() if "critic" in game.players]
 ROUND = 1e-5  # relative; gradients of critics in single precision
 
@@ -63,7 +63,7 @@ def test_closed_forms_for_a_linear_critic(slope: float) -> None:
     assert R2(gamma=0.7)(critic, p, q).item() == pytest.approx(0.7 / 2 * slope**2, rel=ROUND)
     assert R1R2(gamma=0.7)(critic, p, q).item() == pytest.approx(0.7 * slope**2, rel=ROUND)  # once for P, once for Q
     expected = 10 * (slope - 1) ** 2  # x and z are one vector
-    assert Interpolated(weight=10.0)(critic, p, q).item() == pytest.approx(expected, rel=ROUND, abs=1e-9)
+    assert WGANGP(weight=10.0)(critic, p, q).item() == pytest.approx(expected, rel=ROUND, abs=1e-9)
     assert Dragan(weight=10.0)(critic, p, q).item() == pytest.approx(expected, rel=ROUND, abs=1e-9)
 
 
@@ -90,8 +90,8 @@ def test_interpolated_looks_between_the_two() -> None:
 
     torch.manual_seed(0)
     p, q = (torch.zeros(500, 1),), (torch.ones(500, 1),)
-    assert Interpolated()(Bent(), p, q).item() == pytest.approx(0, abs=1e-6)
-    assert Interpolated()(Bent(), q, (torch.full((500, 1), 3.0),)).item() > 100
+    assert WGANGP()(Bent(), p, q).item() == pytest.approx(0, abs=1e-6)
+    assert WGANGP()(Bent(), q, (torch.full((500, 1), 3.0),)).item() > 100
 
 
 def test_dragan_looks_around_the_data() -> None:
@@ -191,14 +191,14 @@ def test_a_penalty_adds_its_charge_to_the_critics_loss(game: str, name: str) -> 
 
 @pytest.mark.parametrize("flow", ["simultaneous", "alternating"])
 def test_clipping_keeps_the_critics_weights_in_their_box_and_nobody_elses(flow: str) -> None:
-    made = build("gan", penalty="clip(bound=0.02)", divergence="wasserstein", double=False)
+    made = build("gan", penalty="weight-clip(bound=0.02)", divergence="wasserstein", double=False)
     optimisers = {player: torch.optim.SGD(made.parameters_of(player), lr=0.1) for player in made.players}
     moves = registry.make(flow, dynamics.REGISTRY, "dynamics", made, optimisers)
     moves.step(itertools.repeat(batch(made)))
     assert max(p.abs().max().item() for p in made.critic.parameters()) == pytest.approx(0.02)
     assert max(p.abs().max().item() for p in made.decoder.parameters()) > 0.1
     with pytest.raises(ValueError, match="above 0"):
-        Clip(bound=0.0)
+        WeightClip(bound=0.0)
 
 
 def test_the_level_falls_on_a_straight_line_or_stays() -> None:

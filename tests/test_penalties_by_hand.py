@@ -16,16 +16,16 @@ from interalia.adversarial.penalties import (
     R1R2,
     R2,
     REGISTRY,
-    Clip,
+    WGANGP,
     Dragan,
-    Interpolated,
     Penalty,
+    WeightClip,
     squared_gradients,
 )
 from interalia.adversarial.pools import Pool
 from interalia.games import Game, Outcome
 
-CHARGING = [name for name in REGISTRY if name != "clip"]
+CHARGING = [name for name in REGISTRY if name != "weight-clip"]
 
 
 class Square(nn.Module):
@@ -57,11 +57,18 @@ def test_settings_begin_as_documented() -> None:
         "r1": {"gamma": 1.0, "every": 1, "final": None},
         "r2": {"gamma": 1.0, "every": 1, "final": None},
         "r1r2": {"gamma": 1.0, "every": 1, "final": None},
-        "interpolated": {"weight": 10.0, "every": 1},
+        "wgan-gp": {"weight": 10.0, "every": 1},
         "dragan": {"weight": 10.0, "scale": 0.5, "every": 1},
-        "clip": {"bound": 0.01},
+        "weight-clip": {"bound": 0.01},
     }
-    kinds = {"r1": "R1", "r2": "R2", "r1r2": "R1R2", "interpolated": "Interpolated", "dragan": "Dragan", "clip": "Clip"}
+    kinds = {
+        "r1": "R1",
+        "r2": "R2",
+        "r1r2": "R1R2",
+        "wgan-gp": "WGANGP",
+        "dragan": "Dragan",
+        "weight-clip": "WeightClip",
+    }
     assert {name: getattr(room, kind) for name, kind in kinds.items()} == REGISTRY
     for name, kind in REGISTRY.items():
         assert {key: p.default for key, p in inspect.signature(kind).parameters.items()} == expected[name]
@@ -104,7 +111,7 @@ def test_lines_between_samples() -> None:
     """From x = (1, -2), z = 3 to (0, 1), 0 and from (4, 0), 0.5 to (2, 0), 1, at places of their own."""
     critic, q = Square(), tuple(part[:2] for part in Q)
     torch.manual_seed(0)
-    charge = Interpolated(weight=3.0)(critic, P, q)
+    charge = WGANGP(weight=3.0)(critic, P, q)
     torch.manual_seed(0)
     s, t = torch.rand(2).tolist()
     first = (1 - s, -2 + 3 * s, 3 - 3 * s)
@@ -137,7 +144,7 @@ def test_around_samples() -> None:
 def test_a_slope_of_zero_is_charged_and_has_a_gradient() -> None:
     """(0 - 1)^2, and the root of 0 is not differentiated at 0."""
     zero = (torch.zeros(3, 2, dtype=torch.float64),)
-    for penalty in (Interpolated(weight=2.0), Dragan(weight=2.0)):
+    for penalty in (WGANGP(weight=2.0), Dragan(weight=2.0)):
         critic = Square()
         charge = penalty(critic, zero, zero)
         assert charge.item() == pytest.approx(2, abs=1e-5)
@@ -217,17 +224,17 @@ def test_borders_of_the_weights() -> None:
         for gamma, final in ((0.0, 1.0), (1.0, 0.0), (1.0, -1.0), (1.0, math.nan)):
             with pytest.raises(ValueError, match="both are above 0"):
                 kind(gamma=gamma, final=final)
-    assert Interpolated(weight=0.0).weight == 0
+    assert WGANGP(weight=0.0).weight == 0
     assert (Dragan(weight=0.0).weight, Dragan(scale=0.0).scale) == (0, 0)
     for bad in (-1e-9, math.nan):
         with pytest.raises(ValueError, match="`weight` is"):
-            Interpolated(weight=bad)
+            WGANGP(weight=bad)
     for settings in ({"weight": -1e-9}, {"scale": -1e-9}):
         with pytest.raises(ValueError, match="they are 0 or more"):
             Dragan(**settings)
     for bad in (0.0, -1.0, math.nan):
         with pytest.raises(ValueError, match="`bound` is"):
-            Clip(bound=bad)
+            WeightClip(bound=bad)
     with pytest.raises(TypeError):
         Penalty()  # type: ignore[abstract]
 
@@ -235,7 +242,7 @@ def test_borders_of_the_weights() -> None:
 def test_a_box_for_weights() -> None:
     critic = Square(0.3)
     critic.other = nn.Parameter(torch.tensor([-0.3, 0.1, 0.25, -0.26]))
-    clip = Clip(bound=0.25)
+    clip = WeightClip(bound=0.25)
     assert clip(critic, P, Q).item() == 0
     assert clip(critic, P, Q).dtype == torch.float64
     assert clip(critic, (P[0], P[1].float()), Q).dtype == torch.float64
@@ -255,7 +262,7 @@ def test_a_game_imposes_a_box_when_its_critic_has_moved() -> None:
         def __init__(self) -> None:
             super().__init__()
             self.critic, self.encoder = Square(0.3), Square(0.4)
-            self.penalty = Clip(bound=0.25)
+            self.penalty = WeightClip(bound=0.25)
 
         def sample(self, *batch: Tensor) -> dict[str, tuple[Tensor, ...]]:
             return {}

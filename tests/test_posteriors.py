@@ -16,7 +16,7 @@ from torch.distributions import MultivariateNormal, Normal
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from interalia import data, registry, tasks
-from interalia.conditionals import CONDITIONALS, Conditional, Dirac, StandardNormal, drawn, flows
+from interalia.conditionals import CONDITIONALS, Conditional, Deterministic, StandardNormal, drawn, flows
 from interalia.conditionals.hamiltonian import leapfrog
 from interalia.conditionals.paired import Paired
 from interalia.errors import UserError
@@ -206,7 +206,7 @@ def test_a_linear_gaussian_models_bound_is_one_and_becomes_tight(spec: str) -> N
     decoder.weight.data, decoder.bias.data = a, torch.zeros(4)
     x = torch.randn(8, 2) @ a.t() + sigma * torch.randn(8, 4)
     log_p = MultivariateNormal(torch.zeros(4), a @ a.t() + sigma**2 * torch.eye(4)).log_prob(x)
-    game = VAE(encoder, Dirac(decoder), StandardNormal(2), sigma=sigma)
+    game = VAE(encoder, Deterministic(decoder), StandardNormal(2), sigma=sigma)
 
     def log_w(count: int) -> Tensor:
         z, log_q = drawn(encoder.many(count, x))
@@ -239,7 +239,7 @@ DRAW = "draw(glimpses=2, units=16, side=3, width=32)"
 def build(spec: str, game: str = "vae", networks: str = "") -> Game:
     torch.manual_seed(0)
     networks = networks or (DRAW if "recurrent" in spec else "auto(width=4)")
-    return building.build(Run(game=game, encoder=spec, latent=4, networks=networks), (1, 8, 8))
+    return building.build(Run(game=game, encoder=spec, latent_dim=4, networks=networks), (1, 8, 8))
 
 
 def step(game: Game, optimiser: torch.optim.Optimizer, x: Tensor) -> float:
@@ -367,15 +367,15 @@ def test_attention_reads_what_lies_under_its_grid() -> None:
 
 def test_what_draw_cannot_paint() -> None:
     for run, shape, message in (
-        (Run(game="vae", networks="draw", latent=12), (1, 8, 8), r"12 is no multiple of 8; give `latent=16`"),
+        (Run(game="vae", networks="draw", latent_dim=12), (1, 8, 8), r"12 is no multiple of 8; give `latent=16`"),
         (
-            Run(game="vae", networks="draw", latent=16),
+            Run(game="vae", networks="draw", latent_dim=16),
             (5,),
             r"images, which they paint.*choose other `networks`, such as auto",
         ),
-        (Run(game="vae", networks="draw(side=1)", latent=16), (1, 8, 8), r"`side` is 1, and it must be 2 or more"),
+        (Run(game="vae", networks="draw(side=1)", latent_dim=16), (1, 8, 8), r"`side` is 1, and it must be 2 or more"),
         (
-            Run(game="vae", encoder="recurrent", latent=16),
+            Run(game="vae", encoder="recurrent", latent_dim=16),
             (1, 8, 8),
             r"have no decoder that paints step by step.*`networks`, such as draw",
         ),
@@ -384,11 +384,11 @@ def test_what_draw_cannot_paint() -> None:
         with pytest.raises(UserError, match=message):
             building.build(run, shape)
     with pytest.raises(UserError, match="use it as the encoder of a game with a likelihood"):
-        building.build(Run(game="ali", encoder="recurrent", networks="draw", latent=16), (1, 8, 8))(
+        building.build(Run(game="ali", encoder="recurrent", networks="draw", latent_dim=16), (1, 8, 8))(
             torch.rand(4, 1, 8, 8)
         )
 
 
 def test_a_hamiltonian_posterior_is_refused_by_a_game_without_a_likelihood() -> None:
     with pytest.raises(UserError, match="this game does not have; play one with a likelihood"):
-        building.build(Run(game="ali", encoder="hamiltonian(steps=2)", latent=3), (2,))
+        building.build(Run(game="ali", encoder="hamiltonian(steps=2)", latent_dim=3), (2,))

@@ -15,7 +15,7 @@ from torch.distributions import Bernoulli, Categorical, Normal
 from interalia.conditionals import (
     PRIORS,
     Codes,
-    Dirac,
+    Deterministic,
     Learned,
     Mixture,
     Squashed,
@@ -366,13 +366,13 @@ def test_what_is_changed_otherwise_is_forgotten() -> None:
 
 
 def test_log_odds_are_of_the_mean_of_all_conditions() -> None:
-    decoder = Dirac(torch.nn.Sigmoid())
+    decoder = Deterministic(torch.nn.Sigmoid())
     assert torch.equal(log_odds(decoder, BIG), BIG)
 
     class Sum(torch.nn.Module):
         def forward(self, z: Tensor, y: Tensor) -> Tensor:
             return (z + y).sigmoid()
 
-    close(log_odds(Dirac(Sum()), BIG, 2 * BIG), 3 * BIG)
+    close(log_odds(Deterministic(Sum()), BIG, 2 * BIG), 3 * BIG)
     p = torch.tensor([[0.25, 0.8]])
-    close(log_odds(Dirac(torch.nn.Identity()), p), (p / (1 - p)).log())
+    close(log_odds(Deterministic(torch.nn.Identity()), p), (p / (1 - p)).log())

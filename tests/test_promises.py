@@ -19,7 +19,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from interalia import data, tasks
-from interalia.conditionals import Dirac, StandardNormal
+from interalia.conditionals import Deterministic, StandardNormal
 from interalia.data.dataset import Dataset, Split
 from interalia.games import GAN
 from interalia.metrics import health
@@ -44,7 +44,13 @@ def digits() -> Dataset:
 
 def tiny(**fields: Any) -> Run:
     run = ali_digits(
-        data=Run().data, networks="auto(width=2)", batch=50, steps=6, evaluate_every=2, log_every=1, ema=0.5
+        data=Run().data,
+        networks="auto(width=2)",
+        batch=50,
+        steps=6,
+        evaluate_every=2,
+        log_every=1,
+        weight_average="ema(0.5)",
     )
     return run.replace(schedule="constant", average="moving(warm=False)").replace(**fields)
 
@@ -90,7 +96,7 @@ def test_the_best_weights_are_those_that_samples_are_drawn_from_and_so_are_measu
     digits: Dataset, tmp_path: Path
 ) -> None:
     """Of the one evaluation of a run: the averaged weights are exported as the best, and their measure is the best value."""
-    run = tiny(evaluate_every=6, best="reconstruction_ratio")
+    run = tiny(evaluate_every=6, monitor="reconstruction_ratio")
     training = engine.open_run(run, tmp_path / "run", dataset=digits)
     engine.finish(training)
     assert training.average is not None
@@ -118,7 +124,7 @@ def test_averaged_weights_keep_the_newest_weights_statistics(digits: Dataset) ->
     assert statistics
     averaged = dict(training.sampled.named_buffers())
     assert all(torch.equal(averaged[name], value) for name, value in statistics.items())
-    training = engine.prepare(run.replace(population=3), dataset=digits)
+    training = engine.prepare(run.replace(recalibrate_bn=3), dataset=digits)
     engine.loop(training, [])
     anew = dict(training.finished().named_buffers())
     assert not all(torch.equal(anew[name], value) for name, value in statistics.items())
@@ -213,7 +219,7 @@ def test_what_a_category_stands_for_is_read_off_validation_images(digits: Datase
 def test_a_kernels_width_is_chosen_without_the_images_that_are_scored() -> None:
     random = torch.Generator().manual_seed(0)
     held, near, far = (torch.rand(30, 2, generator=random) * scale for scale in (1.0, 0.1, 9.0))
-    game = GAN(Dirac(nn.Identity()), nn.Identity(), StandardNormal(2))
+    game = GAN(Deterministic(nn.Identity()), nn.Identity(), StandardNormal(2))
     game.place = nn.Parameter(torch.zeros(()))  # type: ignore[assignment]
     one, other = (kernel_estimate(game, x, held, samples=50).protocol for x in (near, far))
     assert one == other
@@ -262,7 +268,7 @@ def test_a_critic_that_knows_its_training_images_by_heart_is_not_sure_of_held_ou
     random = np.random.default_rng(0)
     train, validation, test = (Split(random.standard_normal((count, 3)).astype(np.float32)) for count in (60, 30, 30))
     dataset = Dataset("points", train, validation, test)
-    game = GAN(Dirac(Apart()), Learned(torch.from_numpy(train.x)), StandardNormal(3))
+    game = GAN(Deterministic(Apart()), Learned(torch.from_numpy(train.x)), StandardNormal(3))
     game.data = DataSpec((3,))
     found = health.examine(game, dataset, lambda x: x)
     assert (found["sure"], found["sure_held_out"]) == (1.0, 0.5)

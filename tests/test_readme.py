@@ -65,7 +65,7 @@ def test_the_post_hoc_commands_work_as_typed(
 
     assert code("train", "gan-mnist", *short, "--out", command[command.index("--generator") + 1]) == 0
     assert code(*command, "--out", "encoder") == 0
-    assert load("encoder").game.prior.size == recipes.gan_mnist().latent
+    assert load("encoder").game.prior.size == recipes.gan_mnist().latent_dim
     assert code(*command, "--latent", "5", "--out", "other") == 2  # who gives it is taken at his word
 
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from interalia import games, registry
-from interalia.conditionals import Dirac, Gaussian
+from interalia.conditionals import Deterministic, Gaussian
 from interalia.learning import dynamics
 from interalia.runs import building, recipes
 from interalia.runs.recipes import REGISTRY
@@ -55,11 +55,11 @@ def test_a_tuned_recipe_names_the_published_one() -> None:
 def test_a_recipe_builds_and_takes_a_step(name: str) -> None:
     run = REGISTRY[name]()
     shape = SHAPES[run.data]
-    if run.size is not None:
-        shape = (1 if run.data == "mnist" else 3, run.size, run.size)
+    if run.image_size is not None:
+        shape = (1 if run.data == "mnist" else 3, run.image_size, run.image_size)
     kind = games.REGISTRY[run.game.split("(")[0]]
     told = {"Smiling": 0.5, "Male": 0.4} if run.attributes else {}
-    generator = examples.generator(run.latent, shape) if examples.infers_for_another(kind) else None
+    generator = examples.generator(run.latent_dim, shape) if examples.infers_for_another(kind) else None
     game = building.build(run, shape, labels=10, other=shape, attributes=told, generator=generator)
     moves = registry.make(
         run.dynamics,
@@ -70,7 +70,7 @@ def test_a_recipe_builds_and_takes_a_step(name: str) -> None:
     )
     if run.game == "cyclegan":  # convolutions all through: the networks of 256 pixels a side move on fewer as well
         shape = (shape[0], min(shape[1], 64), min(shape[2], 64))
-    batch = game.feeds.example(dataclasses.replace(game.data, shape=shape, other=shape), min(run.batch, 4))
+    batch = game.feeds.example(dataclasses.replace(game.data, shape=shape, other=shape), min(run.batch_size, 4))
     outcome = moves.step(itertools.repeat(batch))
     assert all(loss.isfinite() for loss in outcome.losses.values())
 
@@ -78,14 +78,14 @@ def test_a_recipe_builds_and_takes_a_step(name: str) -> None:
 def test_the_published_settings() -> None:
     svhn, cifar, celeba = recipes.ali_svhn_paper(), recipes.ali_cifar10_paper(), recipes.ali_celeba_paper()
     assert [run.epochs for run in (svhn, cifar, celeba)] == [100, 6475, 123]
-    assert [run.latent for run in (svhn, cifar, celeba)] == [256, 64, 256]
+    assert [run.latent_dim for run in (svhn, cifar, celeba)] == [256, 64, 256]
     for run in (svhn, cifar, celeba):
-        assert (run.game, run.divergence, run.dynamics, run.batch) == ("ali", "gan", "simultaneous", 100)
-        assert registry.parse(run.optimiser)[1] == {"lr": 1e-4, "beta1": 0.5, "beta2": 0.999}
-        assert (run.penalty, run.noise, run.ema) == ("none", "none", 0)
+        assert (run.game, run.divergence, run.dynamics, run.batch_size) == ("ali", "gan", "simultaneous", 100)
+        assert registry.parse(run.optimizer)[1] == {"lr": 1e-4, "beta1": 0.5, "beta2": 0.999}
+        assert (run.penalty, run.instance_noise, run.ema) == ("none", "none", 0)
     game = building.build(svhn, (3, 32, 32))
     assert isinstance(game.encoder, Gaussian)
-    assert isinstance(game.decoder, Dirac)
+    assert isinstance(game.decoder, Deterministic)
 
 
 def test_the_reports_table_1() -> None:
@@ -94,17 +94,17 @@ def test_the_reports_table_1() -> None:
         (recipes.ali_mnist_report(), 2e-4, 1e-5, 128),
         (recipes.ali_svhn_report(), 2e-4, 1e-4, 256),
     ):
-        assert registry.parse(run.optimiser)[1]["lr"] == generator
-        assert run.rates == {"critic": critic}
-        assert (run.latent, run.size, run.epochs, run.batch) == (latent, 28, 100, 100)
-        assert run.noise.startswith("annealed")
+        assert registry.parse(run.optimizer)[1]["lr"] == generator
+        assert run.lr == {"critic": critic}
+        assert (run.latent_dim, run.image_size, run.epochs, run.batch_size) == (latent, 28, 100, 100)
+        assert run.instance_noise.startswith("annealed")
 
 
 def test_bigan_is_ali_with_dirac_conditionals() -> None:
     run = recipes.bigan_mnist_paper()
     assert run.game == "ali"
     game = building.build(run, (1, 28, 28))
-    assert isinstance(game.encoder, Dirac)
+    assert isinstance(game.encoder, Deterministic)
     z = game.encoder(torch.rand(3, 1, 28, 28)).mean
     assert z.shape == (3, 50)
     assert bool((z.abs() <= 1).all())  # the prior is uniform on [-1, 1]

@@ -325,7 +325,12 @@ def warned(*looks: Callable[[], object]) -> list[str]:
 
 def trained(resume: bool = False) -> None:
     run = Run(
-        divergence="mine", networks="auto(width=4)", latent=2, steps=2 + resume, evaluate_every=0, checkpoint_every=2
+        divergence="mine",
+        networks="auto(width=4)",
+        latent_dim=2,
+        steps=2 + resume,
+        evaluate_every=0,
+        checkpoint_every=2,
     )
     train(run, "run", resume=resume, observers=[Checkpoint()])
 

@@ -37,10 +37,10 @@ RESULTS: dict[str, Any] = {
     "measures": [
         {"name": "reconstruction_ratio", "value": 0.31, "unit": "", "better": "lower", "about": "A.", "protocol": "P."},
         {"name": "psnr", "value": 16.4, "unit": "dB", "better": "higher", "about": "B.", "protocol": "P."},
-        {"name": "nearest_neighbour_hidden", "value": 0.97, "better": "higher"},
-        {"name": "nearest_neighbour_untrained", "value": 0.9, "unit": "", "better": None, "about": "", "protocol": ""},
+        {"name": "knn1_features", "value": 0.97, "better": "higher"},
+        {"name": "knn1_random_init", "value": 0.9, "unit": "", "better": None, "about": "", "protocol": ""},
         {"name": "frechet_distance", "value": 7.42, "unit": "", "better": "lower", "about": "", "protocol": ""},
-        {"name": "frechet_floor", "value": 1.18, "unit": "", "better": None, "about": "", "protocol": ""},
+        {"name": "frechet_real_vs_real", "value": 1.18, "unit": "", "better": None, "about": "", "protocol": ""},
     ],
     "split": "test", "step": 3000, "machine": "a machine with 2 CPU cores", "commit": "0123abc", "date": "2026-01-02",
     "versions": {"torch": "2.13.0"}, "seeds": {"evaluation": 0},
@@ -54,7 +54,7 @@ LIKELIHOOD: dict[str, Any] = {
         {"name": "ais", "value": -98.75, "error": None, "images": 60, "acceptance": 0.625, "protocol": "A.",
          "check": {"gap": 0.125, "error": 0.0625}},
     ],
-    "split": "test", "images": {"measured": 60, "split": 10_000}, "binarisation": "fixed", "step": 3000,
+    "split": "test", "images": {"measured": 60, "split": 10_000}, "binarization": "fixed", "step": 3000,
 }  # fmt: skip
 LOG: list[dict[str, Any]] = [
     {"step": s, "epoch": s / 10, "seconds": s * 0.06, "losses/critic": 1.0, "losses/generator": 2.0 + 1 / s,
@@ -64,7 +64,7 @@ LOG: list[dict[str, Any]] = [
 
 
 def greys(levels: Any, shape: tuple[int, int, int] = (1, 8, 8)) -> np.ndarray:
-    """One image of a single grey a level."""
+    """One image of a single gray a level."""
     levels = np.asarray(levels, dtype=float)
     return np.broadcast_to(levels.reshape(*levels.shape, 1, 1, 1) / 255, (*levels.shape, *shape))
 
@@ -312,7 +312,7 @@ def test_words_name_the_game() -> None:
     assert "ALICE" in alice
     assert "also charged for what a reconstruction loses" in alice
     assert "Nothing asks" in " ".join(reports.summary(RUN, None))
-    assert "BiGAN" in reports.summary({**RUN, "encoder": "dirac"}, None)[0]
+    assert "BiGAN" in reports.summary({**RUN, "encoder": "deterministic"}, None)[0]
     gan = " ".join(reports.summary({**RUN, "game": "gan"}, None))
     assert "There is no encoder" in gan
     assert "train newest on" in reports.summary({"game": "newest", "data": "x"}, None)[0]
@@ -444,7 +444,7 @@ def test_the_likelihood_in_markdown_and_printed_says_all_that_is_needed_to_judge
     assert likelihood_markdown(recipes.ali_digits(name="mine"), found).splitlines() == [
         "# mine: log p(x)",
         "",
-        "Handwritten digits. 60 of 10,000 images of the test split; binarisation: fixed. Interrupted: the protocol says how "
+        "Handwritten digits. 60 of 10,000 images of the test split; binarization: fixed. Interrupted: the protocol says how "
         "many images each number is of.",
         "",
         "| estimate | nats, mean ± standard error over images | acceptance | gap of the bidirectional check, nats | "
@@ -460,7 +460,7 @@ def test_the_likelihood_in_markdown_and_printed_says_all_that_is_needed_to_judge
     reports.show_likelihood(found)
     printed = " ".join(capsys.readouterr().out.split())
     assert printed.startswith(
-        "log p(x), digits, 60 of 10,000 images of the test split, binarisation: fixed, step 3,000"
+        "log p(x), digits, 60 of 10,000 images of the test split, binarization: fixed, step 3,000"
     )
 
 
@@ -569,7 +569,7 @@ def test_the_page_of_a_variational_game_shows_its_likelihood_and_speaks_of_no_cr
     page = Page(reports.write(home).read_text(encoding="utf-8"))
     assert "elbo-101.25 ± 1.50E." in page.text
     assert "ais-98.750.620.125 ± 0.062A." in page.text
-    assert "60 of 10,000 examples of the test split (binarisation: fixed)" in page.text
+    assert "60 of 10,000 examples of the test split (binarization: fixed)" in page.text
     assert "-98.8 nats, log p(x) of a held-out example (ais)" in page.text
     assert "The plane of z" in page.text
     assert "critic's scores" not in page.text
@@ -582,7 +582,7 @@ def test_the_page_of_a_variational_game_shows_its_likelihood_and_speaks_of_no_cr
 
 @pytest.mark.usefixtures("sketches")
 def test_the_page_shows_the_tuned_and_the_published_recipe_where_there_are_two(tmp_path: Path) -> None:
-    run = dataclasses.asdict(recipes.ali_cifar10(name="mine", batch=64))
+    run = dataclasses.asdict(recipes.ali_cifar10(name="mine", batch_size=64))
     text = Page(reports.write(folder(tmp_path / "ali", run=run)).read_text(encoding="utf-8")).text
     assert "Beside the published recipe" in text
     assert "which is the paper's. Each trains by its name: interalia train ali-cifar10-paper." in text

@@ -35,7 +35,7 @@ def test_a_mixture_has_a_plane_and_modes(recipe: recipes.Recipe, tmp_path: Path)
 
 def test_a_game_of_two_latents_has_its_plane_on_the_page_and_no_other_has(tmp_path: Path) -> None:
     for latent in (2, 3):
-        trained = engine.train(recipes.ali_digits(game="vae", latent=latent, steps=2), tmp_path / str(latent))
+        trained = engine.train(recipes.ali_digits(game="vae", latent_dim=latent, steps=2), tmp_path / str(latent))
         reports.make(trained)
         assert (Folder(tmp_path / str(latent)).figures / "manifold.png").exists() == (latent == 2)
         assert ("evenly spaced in the prior" in Folder(tmp_path / str(latent)).report.read_text()) == (latent == 2)
@@ -85,7 +85,7 @@ def test_a_trained_run_loads_its_data_once(tmp_path: Path, monkeypatch: pytest.M
         return load(name, *args, **settings)
 
     monkeypatch.setattr(data, "load", counted)
-    run = recipes.gan_grid25(steps=1, batch=4, evaluate_every=0)
+    run = recipes.gan_grid25(steps=1, batch_size=4, evaluate_every=0)
     trained = engine.train(run, tmp_path / "run", observers=[Checkpoint()])
     reports.make(trained)
     assert times == ["grid25"]  # from the training

@@ -275,4 +275,4 @@ def test_a_file_appears_when_it_is_complete(tmp_path: Path) -> None:
 def test_ranges_are_finite() -> None:
     for value in (math.nan, math.inf, -math.inf):
         with pytest.raises(UserError, match="out of its range"):
-            Run(rates={"critic": value})
+            Run(lr={"critic": value})

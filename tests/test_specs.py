@@ -95,7 +95,7 @@ def test_an_unknown_name_is_told_the_nearest() -> None:
         "one-stage, optimistic, past, simultaneous."
     )
     with pytest.raises(
-        UserError, match=r"^there is no penalty 'zzz'; there are: clip, dragan, interpolated, r1, r1r2, r2\.$"
+        UserError, match=r"^there is no penalty 'zzz'; there are: dragan, r1, r1r2, r2, weight-clip, wgan-gp\.$"
     ):
         registry.look_up("zzz(a=1)", penalties.REGISTRY, "penalty")
 
@@ -120,7 +120,7 @@ def test_what_the_program_gives_is_no_setting() -> None:
 @pytest.mark.parametrize("part", ["penalty", "noise"])
 def test_a_games_parts_are_fields_of_the_run_and_no_settings_of_the_game(part: str) -> None:
     with pytest.raises(UserError, match=f"'ali' has no setting '{part}'"):
-        building.build(runs.Run(game=f"ali({part}=None)", latent=2), (2,))
+        building.build(runs.Run(game=f"ali({part}=None)", latent_dim=2), (2,))
 
 
 def test_making_a_part() -> None:
@@ -144,4 +144,4 @@ def test_what_cannot_be_made_is_explained(text: str) -> None:
 )
 def test_a_setting_of_the_wrong_kind_is_refused_before_the_training(field: str, text: str) -> None:
     with pytest.raises(UserError):
-        building.build(runs.Run(latent=2).replace(**{field: text}), (2,))
+        building.build(runs.Run(latent_dim=2).replace(**{field: text}), (2,))

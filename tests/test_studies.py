@@ -38,7 +38,7 @@ STUDY = Study(
         "a": BASE.replace(name="a"),
         "none": Row(BASE.replace(name="none", steps=0), once=True),
         "long": Row(BASE.replace(name="long", steps=1000), full=True),
-        "slow": Row(BASE.replace(name="slow", ema=0), quick=False),
+        "slow": Row(BASE.replace(name="slow", weight_average="none"), quick=False),
     },
     columns={"length": "length ↑", "seed": "ten seeds"},
     trial=Counted,
@@ -87,7 +87,7 @@ def test_the_file_of_texts_names_experiments_and_metrics_that_there_are() -> Non
 
 def test_the_frame_owns_what_is_not_the_papers() -> None:
     run = STUDY.prepared(form(root=Path("there")))["a"][1]
-    assert (run.root, run.checkpoint_every, run.evaluate_every) == ("there", 500, 0)
+    assert (run.data_dir, run.checkpoint_every, run.evaluate_every) == ("there", 500, 0)
     assert STUDY.prepared(form(quick=True, root=Path("there")))["a"][1].root is None  # data that need no files
     watched = dataclasses.replace(STUDY, evaluations=8, checkpoint_every=3).prepared(form())["a"][1]
     assert (watched.evaluate_every, watched.checkpoint_every) == (12, 3)
@@ -102,7 +102,16 @@ def test_jobs_go_seed_by_seed() -> None:
 
 
 def test_a_row_after_another_takes_its_run(tmp_path: Path) -> None:
-    gan = Run(name="gan", game="gan", data="digits", networks="mlp(width=8)", latent=2, batch=8, steps=2, ema=0)
+    gan = Run(
+        name="gan",
+        game="gan",
+        data="digits",
+        networks="mlp(width=8)",
+        latent_dim=2,
+        batch_size=8,
+        steps=2,
+        weight_average="none",
+    )
     rows = {"later": Row(gan.replace(name="later", game="posthoc-ali", seed=0), after="first"), "first": gan}
     runs = []
 
@@ -137,7 +146,7 @@ def test_a_protocol_tells_what_rows_share_and_what_differs() -> None:
     assert "ema 0.999 (slow: 0)" in found["optimizer"]
     assert found["length"] == "steps 100 (long: 1,000); batch 128"  # a row that is not trained has none
     assert STUDY.protocol(form(quick=True))["data"] == "digits"
-    runs = {str(size): Run(latent=size, labels=size == 2, clip=float(size == 2)) for size in (1, 2, 3)}
+    runs = {str(size): Run(latent_dim=size, labels=size == 2, grad_clip=float(size == 2)) for size in (1, 2, 3)}
     found = described(runs, ["latent", "labels", "clip", "size"])
     assert found == "latent by row 1, 2, 3; labels no (2: yes); clip 0.0 (2: 1.0)"
 

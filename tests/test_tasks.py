@@ -141,14 +141,14 @@ def test_reconstruction_is_decoding_of_codes(name: str) -> None:
     assert torch.equal(tasks.reconstruct(game, x), tasks.decode(game, tasks.encode(game, x)))
 
 
-@pytest.mark.parametrize("encoder", ["gaussian", "dirac", "implicit(noise=2)"])
+@pytest.mark.parametrize("encoder", ["gaussian", "deterministic", "implicit(noise=2)"])
 def test_codes_are_means_or_draws(encoder: str) -> None:
     game = build("ali", encoder=encoder)
     x = images(1).expand(4000, *SHAPE)
     mean = tasks.encode(game, x[:1])
     draws = tasks.encode(game, x, how="sample")
     spread = draws.std(0)
-    if encoder == "dirac":
+    if encoder == "deterministic":
         torch.testing.assert_close(draws, mean.expand_as(draws))
     else:
         assert bool((spread > 1e-3).all())

@@ -15,7 +15,17 @@ import torch
 from torch import Tensor, nn
 
 from interalia import tasks
-from interalia.conditionals import Chain, Codes, Conditional, Dirac, Gaussian, Mixture, Prior, StandardNormal, Uniform
+from interalia.conditionals import (
+    Chain,
+    Codes,
+    Conditional,
+    Deterministic,
+    Gaussian,
+    Mixture,
+    Prior,
+    StandardNormal,
+    Uniform,
+)
 from interalia.data.sampler import Sampler
 from interalia.errors import UserError
 from interalia.games import ALI, GAN, HALI, VAE, Game
@@ -52,7 +62,7 @@ def spec(shape: tuple[int, ...], facts: dict[str, Any]) -> DataSpec:
 
 
 def gan(decode: Callable[..., Tensor], prior: Prior | None = None, shape: tuple[int, ...] = (2,), **more: Any) -> Game:
-    game = GAN(Dirac(By(decode)), nn.Identity(), prior or StandardNormal(2))
+    game = GAN(Deterministic(By(decode)), nn.Identity(), prior or StandardNormal(2))
     game.data = spec(shape, more)
     vars(game).update(more)
     return game
@@ -61,7 +71,7 @@ def gan(decode: Callable[..., Tensor], prior: Prior | None = None, shape: tuple[
 def ali(
     encode: Callable[..., Tensor], decode: Callable[..., Tensor], shape: tuple[int, ...] = (2,), **more: Any
 ) -> Game:
-    game = ALI(Dirac(By(encode)), Dirac(By(decode)), nn.Identity(), StandardNormal(2))
+    game = ALI(Deterministic(By(encode)), Deterministic(By(decode)), nn.Identity(), StandardNormal(2))
     game.data = spec(shape, more)
     vars(game).update(more)
     return game
@@ -122,7 +132,7 @@ class Noisy(Conditional):
     """What it calls its mean is a draw, as it may be of an implicit conditional that somebody brings."""
 
     def forward(self, *c: Tensor) -> Any:
-        found = Dirac(self.network)(*c).mean
+        found = Deterministic(self.network)(*c).mean
         found = found + torch.randn_like(found)
         return SimpleNamespace(mean=found, sample=lambda: found + 1)
 
@@ -351,8 +361,10 @@ def test_what_is_told_by_hand() -> None:
 
 
 def test_levels_by_hand() -> None:
-    encoder = Chain(Dirac(By(lambda x: x[:, :3] + 1)), Dirac(By(lambda z1: 10 * z1[:, :2])))
-    decoder = Chain(Dirac(By(lambda z2: torch.cat([z2, z2[:, :1]], dim=1) / 2)), Dirac(By(lambda z1: 3 * z1)))
+    encoder = Chain(Deterministic(By(lambda x: x[:, :3] + 1)), Deterministic(By(lambda z1: 10 * z1[:, :2])))
+    decoder = Chain(
+        Deterministic(By(lambda z2: torch.cat([z2, z2[:, :1]], dim=1) / 2)), Deterministic(By(lambda z1: 3 * z1))
+    )
     game = HALI(encoder, decoder, nn.Identity(), StandardNormal(2), lower=3)
     game.data = DataSpec((3,))
     x = torch.tensor([[1.0, 2.0, 3.0], [0.5, -1.0, 4.0]])
@@ -379,7 +391,7 @@ def test_a_draw_of_x_has_the_likelihoods_noise() -> None:
     close(found.mean(0), 2 * z[0], atol=0.05, rtol=0)
     close(found.std(0), (z[0] - 1).exp(), rtol=0.06, atol=0)
     torch.testing.assert_close(tasks.decode(wide, z), 2 * z)
-    vae = VAE(Gaussian(By(lambda x: x)), Dirac(By(double)), StandardNormal(2), sigma=0.3)
+    vae = VAE(Gaussian(By(lambda x: x)), Deterministic(By(double)), StandardNormal(2), sigma=0.3)
     close(tasks.decode(vae, z), 2 * z)
     noise = tasks.decode(vae, z, how="sample") - 2 * z
     close(noise.std(0), torch.tensor([0.3, 0.3]), rtol=0.06, atol=0)
@@ -403,7 +415,7 @@ def test_the_noise_of_x_is_not_that_of_z() -> None:
 
 def test_latents_are_encoded_as_means_or_draws() -> None:
     encoder = Gaussian(By(lambda x: torch.cat([3 * x, 0 * x], dim=1)))
-    game = ALI(encoder, Dirac(By(double)), nn.Identity(), StandardNormal(2))
+    game = ALI(encoder, Deterministic(By(double)), nn.Identity(), StandardNormal(2))
     game.data = DataSpec((2,))
     x = torch.tensor([[0.5, 2.0], [1.0, -1.0], [0.0, 0.25]])
     close(tasks.encode(game, x), 3 * x)

@@ -70,7 +70,7 @@ def evil(good: Path, mark: Path, tmp_path: Path) -> Path:
 @pytest.fixture(scope="module")
 def trained(good: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("trained") / "run"
-    engine.train(RUN.replace(generator=str(good)), folder, trust=True)
+    engine.train(RUN.replace(pretrained_generator=str(good)), folder, trust=True)
     return folder
 
 
@@ -90,14 +90,14 @@ def renamed(path: Path, generator: str) -> None:
 
 def test_the_file_of_these_tests_executes_its_code_where_it_is_trusted(evil: Path, mark: Path) -> None:
     with pytest.raises(UserError, match="is no program"):
-        building.build(RUN.replace(generator=str(evil)), SHAPE, trust=True)
+        building.build(RUN.replace(pretrained_generator=str(evil)), SHAPE, trust=True)
     assert mark.exists()
 
 
 def test_a_file_that_is_named_is_not_opened_without_consent(
     evil: Path, mark: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    named = RUN.replace(generator=str(evil))
+    named = RUN.replace(pretrained_generator=str(evil))
     for call in (
         lambda: building.build(named),
         lambda: engine.prepare(named),
@@ -149,7 +149,7 @@ def test_the_file_in_a_folder_is_not_opened_without_consent(
         with pytest.raises(UserError, match="give `trust`"):
             loading.load(place)
     with pytest.raises(UserError, match="give `trust`"):  # nor where it is the generator's run that keeps it
-        engine.prepare(RUN.replace(generator=str(run)))
+        engine.prepare(RUN.replace(pretrained_generator=str(run)))
     assert not mark.exists()
 
 
@@ -188,12 +188,12 @@ def test_a_path_in_metadata_is_not_followed(run: Path, evil: Path, mark: Path, t
     (run / "run.json").write_text(json.dumps({**about, "generator": str(evil)}))
     assert interalia("train", "--resume", run, "--trust-generator", "--steps", 3) == 2
     with pytest.raises(UserError, match="keeps no copy of it"):
-        engine.train(RUN.replace(generator=str(evil), steps=3), run, resume=True, trust=True)
+        engine.train(RUN.replace(pretrained_generator=str(evil), steps=3), run, resume=True, trust=True)
     assert not mark.exists()
 
 
 def test_of_a_runs_generator_the_weights_alone_are_kept(tmp_path: Path) -> None:
     engine.train(Run(game="gan", steps=1, **SHORT), tmp_path / "gan")
-    engine.train(RUN.replace(generator=str(tmp_path / "gan")), tmp_path / "run")
+    engine.train(RUN.replace(pretrained_generator=str(tmp_path / "gan")), tmp_path / "run")
     assert [path.name for path in (tmp_path / "run").glob("generator.*")] == ["generator.safetensors"]
     loading.load(tmp_path / "run")  # which executes nothing, and needs no consent

@@ -17,8 +17,17 @@ import interalia
 from interalia import data, runs, tasks
 from interalia.adversarial.divergences import GAN, FDivergence, Hinge, LeastSquares
 from interalia.adversarial.divergences import REGISTRY as DIVERGENCES
-from interalia.conditionals import Dirac, Gaussian, Implicit, Learned, Mixture, Spanned, StandardNormal, drawn
-from interalia.data.binarise import binarised
+from interalia.conditionals import (
+    BasisNoise,
+    Deterministic,
+    Gaussian,
+    Implicit,
+    Learned,
+    Mixture,
+    StandardNormal,
+    drawn,
+)
+from interalia.data.binarize import binarized
 from interalia.errors import UserError
 from interalia.games import ALI, AVB, VAE
 from interalia.games.capabilities import HasLikelihood
@@ -42,9 +51,9 @@ class LogRatio(nn.Module):
         return found
 
 
-def networks(double: bool = True) -> tuple[Gaussian, Dirac]:
+def networks(double: bool = True) -> tuple[Gaussian, Deterministic]:
     torch.manual_seed(0)
-    encoder, decoder = Gaussian(MLP(POINTS, 2 * LATENT, 8)), Dirac(MLP(LATENT, POINTS, 8))
+    encoder, decoder = Gaussian(MLP(POINTS, 2 * LATENT, 8)), Deterministic(MLP(LATENT, POINTS, 8))
     return (encoder.double(), decoder.double()) if double else (encoder, decoder)
 
 
@@ -68,7 +77,7 @@ def test_avb_with_the_analytic_critic_is_the_vae_on_the_same_draws() -> None:
 @pytest.mark.parametrize("likelihood", ["gaussian", "bernoulli"])
 def test_one_sample_is_the_bound_and_the_closed_kl_its_mean(likelihood: str) -> None:
     encoder, _ = networks()
-    decoder = Dirac(nn.Sequential(MLP(LATENT, POINTS, 8), nn.Sigmoid())).double()
+    decoder = Deterministic(nn.Sequential(MLP(LATENT, POINTS, 8), nn.Sigmoid())).double()
     prior = StandardNormal(LATENT).double()
     x = (x_of(1) > 0).double().repeat(20_000, 1)
     found = {}
@@ -88,7 +97,7 @@ def test_one_sample_is_the_bound_and_the_closed_kl_its_mean(likelihood: str) -> 
 
 def linear(k: int, doubly: bool = False) -> tuple[VAE, Tensor, float]:
     """A linear-Gaussian model with a posterior that is nearly its own, one x, and its log p(x)."""
-    encoder, decoder = Gaussian(nn.Linear(POINTS, 2 * LATENT)), Dirac(nn.Linear(LATENT, POINTS))
+    encoder, decoder = Gaussian(nn.Linear(POINTS, 2 * LATENT)), Deterministic(nn.Linear(LATENT, POINTS))
     with torch.no_grad():
         for p in (*encoder.parameters(), *decoder.parameters()):
             p.zero_()
@@ -169,7 +178,7 @@ def test_adaptive_contrast_of_a_gaussian_is_the_exact_kl() -> None:
 def test_a_contrast_with_covariances_of_any_gaussian_is_the_exact_kl() -> None:
     """z = z_0 + sum_i a_i v_i(eps_i) with linear v_i is Gaussian, its dimensions correlate, and its KL is known."""
     torch.manual_seed(3)
-    encoder = Spanned(MLP(POINTS, 4 * LATENT), LATENT, noise=4, basis=3, width=4, draws=100_000, start="published")
+    encoder = BasisNoise(MLP(POINTS, 4 * LATENT), LATENT, noise=4, basis=3, width=4, draws=100_000, start="published")
 
     class Linear(nn.Module):
         def __init__(self) -> None:
@@ -211,9 +220,9 @@ def test_few_draws_for_the_moments_make_the_loss_too_small_by_what_is_said(corre
     with torch.no_grad():
         network.weight.zero_()
         network.bias.copy_(torch.tensor([0.0] * 6 + [5.0] * 6))
-    encoder = Spanned(network, 6, noise=6, basis=1, draws=150, start="published")
+    encoder = BasisNoise(network, 6, noise=6, basis=1, draws=150, start="published")
     encoder.basis = nn.Identity()  # type: ignore[assignment]
-    game = AVB(encoder, Dirac(MLP(6, 1)), Nothing(), StandardNormal(6), contrast=True, correlated=correlated)
+    game = AVB(encoder, Deterministic(MLP(6, 1)), Nothing(), StandardNormal(6), contrast=True, correlated=correlated)
     x, kl = torch.zeros(500, 1), []
     torch.manual_seed(0)
     with torch.no_grad():
@@ -229,7 +238,7 @@ def test_a_spanned_posterior_begins_at_the_priors_variance_or_as_published_nearl
     x = torch.zeros(5_000, 4)
     torch.manual_seed(0)
     for start, low, high in (("prior", 0.8, 1.25), ("published", 0.0, 0.01)):
-        q = Spanned(MLP(4, 3 * (1 + basis)), 3, noise=8, basis=basis, start=start)  # type: ignore[arg-type]
+        q = BasisNoise(MLP(4, 3 * (1 + basis)), 3, noise=8, basis=basis, start=start)  # type: ignore[arg-type]
         torch.nn.init.zeros_(list(q.network.parameters())[-2])
         torch.nn.init.zeros_(list(q.network.parameters())[-1])
         with torch.no_grad():
@@ -247,8 +256,8 @@ def test_covariances_hold_in_half_precision_and_those_of_nothing_are_no_numbers(
     """Dimensions that are nearly one: products in bfloat16 would make a matrix that has no root."""
     torch.manual_seed(0)
     size = 8
-    encoder = Spanned(nn.Linear(3, 2 * size), size, noise=4, basis=1, start="published")
-    game = AVB(encoder, Dirac(MLP(size, 1)), Nothing(), StandardNormal(size), contrast=True, correlated=True)
+    encoder = BasisNoise(nn.Linear(3, 2 * size), size, noise=4, basis=1, start="published")
+    game = AVB(encoder, Deterministic(MLP(size, 1)), Nothing(), StandardNormal(size), contrast=True, correlated=True)
     shared = torch.randn(256, 1, 1) + 0.1 * torch.randn(256, 1, size)
     q = encoder(torch.randn(64, 3))
     q.basis_draws = shared  # type: ignore[attr-defined]
@@ -304,7 +313,7 @@ def test_avb_reads_the_same_ratio_off_every_divergence_or_refuses_it(divergence:
 @pytest.mark.parametrize("size", [1, 3])
 def test_a_spanned_conditional_knows_its_moments(size: int) -> None:
     torch.manual_seed(0)
-    conditional = Spanned(MLP(4, size * 5, 8), size, noise=3, basis=4, width=16)
+    conditional = BasisNoise(MLP(4, size * 5, 8), size, noise=3, basis=4, width=16)
     for bias in conditional.basis.biases:
         nn.init.normal_(bias)
     q = conditional(torch.randn(1, 4).repeat(50_000, 1))
@@ -315,7 +324,7 @@ def test_a_spanned_conditional_knows_its_moments(size: int) -> None:
     with pytest.raises(UserError, match="no density"):
         q.log_prob(z)
     with pytest.raises(ValueError, match="1 or more"):
-        Spanned(MLP(4, 9), 3, basis=0)
+        BasisNoise(MLP(4, 9), 3, basis=0)
 
 
 @pytest.mark.parametrize("size", [2, 5])
@@ -340,7 +349,7 @@ def test_a_learned_prior_moves_with_the_games_that_charge_it() -> None:
         gradients = torch.autograd.grad(loss, list(game.prior.parameters()))
         assert all(bool(g.any()) for g in gradients), type(game)
     with pytest.raises(UserError, match="does not train its prior"):
-        building.build(runs.Run(game="ali", prior="learned", latent=2), (2,))
+        building.build(runs.Run(game="ali", prior="learned", latent_dim=2), (2,))
     run = recipes.ali_digits(game="vae", prior="learned(components=5)", steps=30)
     trained = interalia.train(run.replace(evaluate_every=0))
     prior = trained.game.prior
@@ -355,24 +364,24 @@ def test_what_does_not_fit_is_refused_in_one_sentence() -> None:
         UserError, match="has samples and no density; choose another `encoder`, such as gaussian, or play avb"
     ):
         VAE(implicit, decoder, StandardNormal(LATENT))
-    with pytest.raises(UserError, match="another `encoder`, such as spanned"):
+    with pytest.raises(UserError, match="another `encoder`, such as basis-noise"):
         AVB(implicit, decoder, Joint(MLP(5, 1)), StandardNormal(LATENT), contrast=True)
     with pytest.raises(UserError, match="does not tell the density ratio"):
         AVB(encoder, decoder, Joint(MLP(5, 1)), StandardNormal(LATENT), Hinge())
     with pytest.raises(UserError, match="infinite"):
-        building.build(runs.Run(game="vae", prior="uniform", latent=2), (2,))
+        building.build(runs.Run(game="vae", prior="uniform", latent_dim=2), (2,))
     with pytest.raises(ValueError, match="beta"):
         VAE(encoder, decoder, StandardNormal(LATENT), beta=2.0, samples=5)
     ali = ALI(encoder, decoder, Joint(MLP(5, 1)), StandardNormal(LATENT), GAN())
     assert not isinstance(ali, HasLikelihood)
-    with pytest.raises(UserError, match="give `binarise` fresh"):
+    with pytest.raises(UserError, match="give `binarize` fresh"):
         engine.prepare(recipes.ali_digits(game="vae(likelihood='bernoulli')"))
     with pytest.raises(UserError, match="no density"):
         drawn(implicit(x_of().float()))
 
 
 def test_the_plane_of_z_is_even_in_probability() -> None:
-    trained = interalia.train(recipes.ali_digits(game="vae", latent=2, steps=2, evaluate_every=0))
+    trained = interalia.train(recipes.ali_digits(game="vae", latent_dim=2, steps=2, evaluate_every=0))
     x = tasks.manifold(trained.game, side=5)
     assert x.shape == (5, 5, 1, 8, 8)
     middle = tasks.decode(trained.game, torch.zeros(1, 2))
@@ -380,38 +389,38 @@ def test_the_plane_of_z_is_even_in_probability() -> None:
     corner = torch.special.ndtri(torch.tensor([[0.1, 0.9]]))  # the upper left: z_1 low, z_2 high
     torch.testing.assert_close(x[0, 0][None], tasks.decode(trained.game, corner))
     with pytest.raises(UserError, match="train with `latent=2`"):
-        tasks.manifold(building.build(runs.Run(game="vae", latent=3), (2,)))
+        tasks.manifold(building.build(runs.Run(game="vae", latent_dim=3), (2,)))
 
 
-# ---- binarisation
+# ---- binarization
 
 
 def test_pixels_are_drawn_with_their_grey_values() -> None:
     digits = data.load("digits")
-    fixed, fresh = (binarised(digits, how) for how in ("fixed", "fresh"))
+    fixed, fresh = (binarized(digits, how) for how in ("fixed", "fresh"))
     for part in ("train", "validation", "test"):
         x = getattr(fixed, part).x
         assert np.array_equal(x, getattr(fresh, part).x)  # what is measured on is the same
         assert set(np.unique(x)) == {0, 255}
-        grey = getattr(digits, part).x
-        error = math.sqrt(float((grey / 255 * (1 - grey / 255)).sum()))
-        assert abs(x.sum() / 255 - grey.sum() / 255) < 5 * error
-        assert not x[grey == 0].any()
-        assert x[grey == 255].all()
+        gray = getattr(digits, part).x
+        error = math.sqrt(float((gray / 255 * (1 - gray / 255)).sum()))
+        assert abs(x.sum() / 255 - gray.sum() / 255) < 5 * error
+        assert not x[gray == 0].any()
+        assert x[gray == 255].all()
     assert fixed.binary
     assert fresh.binary
     assert not digits.binary
-    assert fixed.grey is None
-    assert fresh.grey is digits.train
+    assert fixed.gray is None
+    assert fresh.gray is digits.train
     with pytest.raises(UserError, match="has vectors"):
-        binarised(data.load("grid25"), "fixed")
+        binarized(data.load("grid25"), "fixed")
     with pytest.raises(UserError, match="one data set"):
-        described.dataset(runs.Run(data="digits", target="digits", game="cyclegan", binarise="fresh"))
+        described.dataset(runs.Run(data="digits", data_b="digits", game="cyclegan", binarize="fresh"))
 
 
 def test_training_images_are_drawn_anew_and_resume_bit_for_bit(tmp_path: Path) -> None:
     run = recipes.ali_digits(
-        game="vae(likelihood='bernoulli')", binarise="fresh", batch=1297, steps=6, evaluate_every=0
+        game="vae(likelihood='bernoulli')", binarize="fresh", batch_size=1297, steps=6, evaluate_every=0
     ).replace(schedule="constant")
     training = engine.prepare(run)
     (first,), (second,) = itertools.islice(training.batches, 2)
@@ -426,7 +435,7 @@ def test_training_images_are_drawn_anew_and_resume_bit_for_bit(tmp_path: Path) -
 
 def test_a_likelihood_keeps_its_precision_under_autocast() -> None:
     game = engine.prepare(
-        recipes.ali_digits(game="vae(likelihood='bernoulli')", binarise="fixed", size=16, precision="bf16")
+        recipes.ali_digits(game="vae(likelihood='bernoulli')", binarize="fixed", image_size=16, precision="bf16")
     ).game
     with torch.autocast("cpu", dtype=torch.bfloat16):
         mean = game.decoder(100 * torch.randn(64, 16)).mean

@@ -27,9 +27,9 @@ VERBS = [
     if verb.__annotations__.get("return") == "Shown" and name != "shown"
 ]
 X = torch.rand(4, 1, 8, 8, generator=torch.Generator().manual_seed(0))
-ALI = build(recipes.ali_digits(latent=2, networks="mlp(width=4)"))
+ALI = build(recipes.ali_digits(latent_dim=2, networks="mlp(width=4)"))
 LABELLED = build(recipes.ali_digits(labels=True, networks="mlp(width=4)"))
-POINTS = build(Run(game="ali", latent=2), shape=(3,))
+POINTS = build(Run(game="ali", latent_dim=2), shape=(3,))
 
 
 def digits() -> Dataset:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 import interalia
 from interalia import data, papers, tasks
-from interalia.conditionals import Conditional, Dirac, StandardNormal
+from interalia.conditionals import Conditional, Deterministic, StandardNormal
 from interalia.conditionals.base import Point
 from interalia.data.dataset import Dataset, Split
 from interalia.errors import UserError
@@ -337,7 +337,7 @@ def test_a_perfect_encoder_is_healthy_however_few_are_held_out(tmp_path: Path, r
     """x ~ N(0, I), E(x) = x, G(z) = z."""
     np.save(tmp_path / "perfect.npy", normal(rows, d, seed=7).numpy())
     dataset = data.load(str(tmp_path / "perfect.npy"))
-    game = ALI(Dirac(One()), Dirac(One()), Joint(MLP(2 * d, 1)), StandardNormal(d))
+    game = ALI(Deterministic(One()), Deterministic(One()), Joint(MLP(2 * d, 1)), StandardNormal(d))
     game.data = DataSpec((d,))
     signs = health.examine(game, dataset, Identity(d))
     assert signs["examples"] == len(dataset.validation) < 2 * d
@@ -411,7 +411,7 @@ def test_samples_of_a_likelihood_are_draws() -> None:
         return Split((torch.rand(count, 12, generator=torch.Generator().manual_seed(seed)) < 0.5).float().numpy())
 
     dataset = Dataset("coins", part(500, 0), part(100, 1), part(100, 2))
-    game = VAE(Gaussian(MLP(12, 4)), Dirac(Half()), StandardNormal(2), likelihood="bernoulli")
+    game = VAE(Gaussian(MLP(12, 4)), Deterministic(Half()), StandardNormal(2), likelihood="bernoulli")
     game.data = DataSpec((12,))
     signs = health.examine(game, dataset, Identity(12))
     assert signs["coverage"] > 0.9  # means are all one point, in the ball of nobody

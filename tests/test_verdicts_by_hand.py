@@ -21,7 +21,7 @@ TABLE = {  # sign, bound, above, gain, then what is not the default
     "encoder ignored": ("ratio", 0.93, True, 0.015, {}),
     "latents unused": ("active", 0.1, False, 0.05, {}),
     "posterior off": ("posterior_marginal", 0.0625, True, 0.02, {"spread": 90.0}),
-    "posterior tied": ("posterior_kl - posterior_marginal", 2.0, True, 0.05, {"each": 2}),
+    "posterior tied": ("aggregate_posterior_kl - posterior_marginal", 2.0, True, 0.05, {"each": 2}),
     "data remembered": ("remembered", 0.4, False, 0.02, {}),
     "samples copied": ("copied", 0.25, True, 0.03, {"stray": 1.0}),
     "labels ignored": ("obeyed", 0.2, False, 0.05, {"stray": 1.0}),
@@ -255,7 +255,7 @@ def test_moments_of_latents_want_twice_as_many_as_dimensions() -> None:
     assert found == {
         "latents": 4.0,
         "posterior_marginal": inference.marginal_kl(z, 1.0, 4.0),
-        "posterior_kl": inference.posterior_moments(z, 1.0, 4.0).kl / 4,
+        "aggregate_posterior_kl": inference.posterior_moments(z, 1.0, 4.0).kl / 4,
     }
     assert set(health.of_latents(z[:7], 1.0, 4.0)) == {"latents", "posterior_marginal"}
 

@@ -397,7 +397,7 @@ def test_no_end_is_asked_for_or_its_weights_are_gone(stage: Callable[..., Stage]
     made.step, made.best = 30, (2.0, 5)
     made.folder.best.touch()
     made.start()
-    made.run.until_converged = 3
+    made.run.early_stopping = 3
     made.folder.best.unlink()
     made.start()
     assert (made.converged, made.log.found) == ("", [])
@@ -552,4 +552,4 @@ def test_the_remedy_names_the_last_good_checkpoint(monkeypatch: pytest.MonkeyPat
 
 def test_the_constants() -> None:
     assert (evaluate.SAMPLES, evaluate.TRANSLATED) == (64, 10)
-    assert Run().until_converged == 0
+    assert Run().early_stopping == 0

@@ -9,7 +9,7 @@ from torch import nn
 
 from interalia.adversarial.disturbances import AdaptiveAugmentation
 from interalia.adversarial.divergences import auc
-from interalia.conditionals import Dirac, Gaussian, StandardNormal
+from interalia.conditionals import Deterministic, Gaussian, StandardNormal
 from interalia.games import REGISTRY, VAEGAN, AdversarialALICE
 from interalia.games.game import Outcome
 from interalia.learning.dynamics import Rules, Simultaneous
@@ -21,12 +21,18 @@ HIGH, LOW = torch.ones(4), -torch.ones(4)
 
 
 def vae_gan():
-    return VAEGAN(Gaussian(MLP(2, 6)), Dirac(MLP(3, 2)), Joint(nn.Linear(8, 1), nn.Linear(2, 8)), StandardNormal(3))
+    return VAEGAN(
+        Gaussian(MLP(2, 6)), Deterministic(MLP(3, 2)), Joint(nn.Linear(8, 1), nn.Linear(2, 8)), StandardNormal(3)
+    )
 
 
 def alice():
     return AdversarialALICE(
-        Gaussian(MLP(2, 6)), Dirac(MLP(3, 2)), Joint(MLP(5, 1)), StandardNormal(3), cycle_critic=Beside(MLP(4, 1))
+        Gaussian(MLP(2, 6)),
+        Deterministic(MLP(3, 2)),
+        Joint(MLP(5, 1)),
+        StandardNormal(3),
+        cycle_critic=Beside(MLP(4, 1)),
     )
 
 
@@ -73,7 +79,7 @@ CASES = [
 @pytest.mark.parametrize(("make", "scores", "ahead"), CASES)
 def test_a_critic_waits_by_all_of_its_fakes_and_with_the_surest(make, scores, ahead):
     game = make()
-    moves = Simultaneous(game, {p: sgd(game.parameters_of(p)) for p in game.players}, Rules(balance=0.9))
+    moves = Simultaneous(game, {p: sgd(game.parameters_of(p)) for p in game.players}, Rules(skip_critic_above=0.9))
     zero = {player: sum(p.sum() * 0 for p in game.parameters_of(player)) for player in game.players}
     game.forward = lambda *_: Outcome(zero, scores)
     moves.step(itertools.repeat((HIGH,)))

@@ -26,6 +26,7 @@ from pathlib import Path
 from types import ModuleType, UnionType
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
+from interalia import aliases
 from interalia.errors import PluginWarning, SettingError, UserError, unknown
 
 if TYPE_CHECKING:
@@ -349,7 +350,7 @@ class Part(str):
                     f"the part {name!r} sets {key!r} to {value!r}, which cannot be written in a line of text; give a "
                     f"number, a text, True, False, None, or a list or mapping of these."
                 )
-        words = ", ".join(f"{key}={value!r}" for key, value in found.items())
+        words = ", ".join(f"{value!r}" if key.isdigit() else f"{key}={value!r}" for key, value in found.items())
         return super().__new__(cls, f"{name}({words})" if words else name)
 
     @property
@@ -377,7 +378,7 @@ def is_literal(value: Any) -> bool:
 
 
 def parse(text: str, kind: str = "part") -> tuple[str, dict[str, Any]]:
-    """The name and the settings in `text`.
+    """The name and the settings in `text`; a setting without a name is there by its place: "0", "1" ...
 
     Raises:
         UserError: the text is not ``name`` or ``name(setting=value, ...)`` with plain values.
@@ -387,6 +388,8 @@ def parse(text: str, kind: str = "part") -> tuple[str, dict[str, Any]]:
         ('alternating', {'turns': {'critic': 5, 'generator': 1}})
         >>> parse("reverse-kl")
         ('reverse-kl', {})
+        >>> parse("ema(0.99)")
+        ('ema', {'0': 0.99})
     """
     name, bracket, rest = text.strip().partition("(")
     name = name.strip()
@@ -394,10 +397,11 @@ def parse(text: str, kind: str = "part") -> tuple[str, dict[str, Any]]:
         return name, {}
     try:
         call = ast.parse(f"f({rest}", mode="eval").body
-        if not isinstance(call, ast.Call) or call.args or not isinstance(call.func, ast.Name):
+        if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name):
             raise ValueError
-        settings = {keyword.arg: ast.literal_eval(keyword.value) for keyword in call.keywords if keyword.arg}
-        if len(settings) != len(call.keywords):
+        settings = {str(place): ast.literal_eval(value) for place, value in enumerate(call.args)}
+        settings |= {keyword.arg: ast.literal_eval(keyword.value) for keyword in call.keywords if keyword.arg}
+        if len(settings) != len(call.args) + len(call.keywords):
             raise ValueError
     except (SyntaxError, ValueError, TypeError):  # a TypeError: a list as a key
         raise UserError(
@@ -413,11 +417,19 @@ def look_up(text: str, catalogue: Mapping[str, Member], kind: str) -> tuple[Memb
     Raises:
         UserError: no such member (with the nearest name), or a setting that it does not have.
     """
-    name, settings = parse(text, kind)
+    if isinstance(catalogue, Registry):
+        text = canonical(text, catalogue.kind)
+    name, found = parse(text, kind)
     if name not in catalogue:
         raise unknown(kind, name, catalogue)
     member = catalogue[name]
     kinds = settings_of(member)
+    names = list(kinds)
+    settings = {
+        names[int(key)] if key.isdigit() and int(key) < len(names) else key: value for key, value in found.items()
+    }
+    if len(settings) < len(found):
+        raise UserError(f"the {kind} {text!r} sets one setting twice; name each of them once.")
     for key, value in settings.items():
         if key not in kinds:
             has = ", ".join(kinds) or "none"
@@ -425,6 +437,28 @@ def look_up(text: str, catalogue: Mapping[str, Member], kind: str) -> tuple[Memb
         if not fits(value, kinds[key]):
             raise UserError(f"the {kind} {text!r} sets {key!r} to {value!r}, and it must be {words(kinds[key])}.")
     return member, settings
+
+
+def canonical(text: str, kind: str) -> str:
+    """The text of a part under the name that its registry has for it, in place of another word for it (see
+    `interalia.aliases`) or another case; unchanged where there is no such entry.
+
+    Raises:
+        UserError: the word is one for what is not there, with what to do instead.
+
+    Example:
+        >>> canonical("KL(saturating=True)", "divergences"), canonical("bce", "divergences")
+        ('kl(saturating=True)', 'gan')
+    """
+    name, bracket, rest = text.partition("(")
+    name, entries = name.strip(), registry(kind)
+    if name in entries:
+        return text
+    by_case = {entry.lower(): entry for entry in reversed(list(entries))}
+    meaning = by_case.get(aliases.plain(name)) or aliases.entry(kind, name)
+    if not bracket:
+        return meaning
+    return str(Part(meaning, **parse(text)[1])) if "(" in meaning else f"{meaning}({rest}"
 
 
 def make(text: str, catalogue: Mapping[str, Callable[..., T]], kind: str, *args: Any, **given: Any) -> T:

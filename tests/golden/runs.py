@@ -129,7 +129,7 @@ def labels() -> Tensor:
 def images(folder: Path) -> dict[str, Tensor]:
     """What a run makes of the inputs."""
     trained = interalia.load(folder)
-    x = inputs(trained.run.size or 8)
+    x = inputs(trained.run.image_size or 8)
     if trained.run.game.startswith("cyclegan"):
         return {domain: interalia.translate(trained.game, x, domain) for domain in ("a", "b")}
     y = labels() if trained.run.labels else None

@@ -134,9 +134,9 @@ def colour(x: Tensor, chosen: Tensor) -> Tensor:
     brightness = BRIGHTNESS * spread(x, chosen)
     saturation = 1 + SATURATION * spread(x, chosen)
     contrast = 1 + CONTRAST * spread(x, chosen)
-    grey = x.mean(dim=-3, keepdim=True)
-    mean = grey.mean(dim=tuple(range(1, x.ndim)), keepdim=True)
-    changed = mean + brightness + contrast * (grey - mean + saturation * (x - grey))
+    gray = x.mean(dim=-3, keepdim=True)
+    mean = gray.mean(dim=tuple(range(1, x.ndim)), keepdim=True)
+    changed = mean + brightness + contrast * (gray - mean + saturation * (x - gray))
     return torch.where(chosen.view(brightness.shape), changed, x)
 
 
@@ -205,7 +205,7 @@ class Augmentation(Disturbance):
 
     All images of one sample of a joint, as the two of ALICE's round trips, are changed together. The default policy with a
     probability of 1 is the published one, laws and order, but that what it lets in is 0 of [0, 1], black, where the authors'
-    program has 0 of [-1, 1], grey. `flip` is not part of it.
+    program has 0 of [-1, 1], gray. `flip` is not part of it.
 
     References:
         Differentiable Augmentation for Data-Efficient GAN Training, Shengyu Zhao and others, 2020,

@@ -125,7 +125,7 @@ class R1R2(R1):
         return self.weight / 2 * (on_p.mean() + on_q.mean())
 
 
-class Interpolated(Penalty):
+class WGANGP(Penalty):
     """One-centred, on straight lines between samples of P and Q: weight E (||grad D|| - 1)^2, for Wasserstein games.
 
     One place on the line a sample, for all of its parts. In a conditional game both ends have one y, which stays, and in
@@ -147,7 +147,7 @@ class Interpolated(Penalty):
         return self.weight * (norms - 1).square().mean()
 
 
-class Clip(Penalty):
+class WeightClip(Penalty):
     """No charge, but a box: after each move of the critic its weights are clipped to [-bound, bound], WGAN's way of
     keeping it Lipschitz.
 
@@ -202,6 +202,6 @@ class Dragan(Penalty):
 
 REGISTRY: Registry[Callable[..., Penalty]] = Registry(
     "penalties",
-    {"r1": R1, "r2": R2, "r1r2": R1R2, "interpolated": Interpolated, "dragan": Dragan, "clip": Clip},
+    {"r1": R1, "r2": R2, "r1r2": R1R2, "wgan-gp": WGANGP, "dragan": Dragan, "weight-clip": WeightClip},
     base=Penalty,
 )

@@ -12,6 +12,7 @@ from typing import Annotated, NoReturn
 from cyclopts import CycloptsError, Parameter
 
 from interalia.cli import measuring, parts, training, using  # noqa: F401 (each names its commands to the app)
+from interalia.cli.aliases import understood
 from interalia.cli.asking import app
 from interalia.cli.options import worded
 from interalia.cli.training import described
@@ -64,7 +65,7 @@ def launch(
     """Imports the modules that are named, and runs the command."""
     for name in plugin or ():
         plug_in(name)
-    app(tokens, exit_on_error=False, print_error=False)
+    app(understood(tokens), exit_on_error=False, print_error=False)
 
 
 def left_out(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -148,3 +149,8 @@ def listed(text: str | None) -> list[str] | None:
 
 def say(*lines: str) -> None:
     print(*lines, sep="\n", flush=True)
+
+
+def say_apart(*lines: str) -> None:
+    """Prints to stderr what is not the output of a command."""
+    print(*lines, sep="\n", file=sys.stderr, flush=True)

@@ -9,9 +9,9 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from interalia.cli.asking import TrustGenerator, app, say
+from interalia.cli.asking import TrustGenerator, app, say, say_apart
 from interalia.errors import UserError, resuming, unknown
-from interalia.runs import FREE, OWN, Run, abouts, from_toml, kinds
+from interalia.runs import DEFAULT, FREE, OWN, Run, abouts, from_toml, kinds
 from interalia.runs.folder import Folder, fitted
 
 # each field of a run is a flag, with the recipe's value where the flag is not given
@@ -21,14 +21,14 @@ def whole(_: Any, tokens: Sequence[Any]) -> int:
     """A whole number; 2.5 is refused and not cut to 2."""
     text = tokens[0].value
     try:
-        return int(text.replace("_", "").replace(",", ""))
+        return int(text)
     except ValueError:
         raise UserError(f"{tokens[0].keyword} is {text!r}, and it must be a whole number.") from None
 
 
 def flag(f: dataclasses.Field[Any]) -> Any:
     """The type of a field's flag, with its help."""
-    kind = kinds()[f.name]
+    kind = dict[str, float] if f.name == "lr" else kinds()[f.name]  # which `described` makes one number of again
     more: dict[str, Any] = {"converter": whole} if kind in (int, int | None) else {}
     return Annotated[kind | None, Parameter(help=abouts()[f.name], show_default=False, **more)]
 
@@ -50,7 +50,8 @@ def train(
     overrides: Annotated[Overrides | None, Parameter(name="*")] = None,
     out: Path | None = None,
     resume: Path | None = None,
-    dry_run: bool = False,
+    print_config: bool = False,
+    dry_run: Annotated[bool, Parameter(show=False)] = False,
     tensorboard: bool = False,
     trust_generator: TrustGenerator = False,
 ) -> None:
@@ -68,15 +69,22 @@ def train(
         follows --game, such as vae-digits.
     resume
         The folder of a run to go on with; --steps may ask for more than was first planned.
+    print_config
+        Print the settings of the run as TOML, which this command takes as RECIPE, and train nothing.
     dry_run
-        Print the run as TOML, which this command takes back, and train nothing.
+        An older name of print_config.
     tensorboard
         Write event files for TensorBoard too (needs the extra).
     """
     given = {} if overrides is None else {k: v for k, v in dataclasses.asdict(overrides).items() if v is not None}
+    if set(given.get("lr", ())) == {DEFAULT}:
+        given["lr"] = given["lr"][DEFAULT]
     run = described(recipe, given) if resume is None else resumed(resume, recipe, given, out)
+    run = run.canonical()
     run.check_parts()
-    if dry_run:
+    if print_config or dry_run:
+        if dry_run:
+            say_apart("--dry-run is --print-config today, and will get another meaning.")
         print(run.dump(), end="")
         return
     from interalia import reports
@@ -97,16 +105,23 @@ def train(
 
 def described(recipe: str | None, given: dict[str, Any]) -> Run:
     """The run that a recipe's name or a TOML file and the flags describe."""
-    from interalia import games, registry
+    from interalia import aliases, games, registry
     from interalia.games.needs import critics
     from interalia.runs.recipes import REGISTRY
 
+    title = registry.parse(given.get("game", ""))[0]
+    if preset := aliases.preset(title):
+        given = {**preset, **given, "game": preset["game"]}
     if recipe is None:
         recipe = "ali-images" if "data" in given else "ali-digits"
         if "game" in given:  # the folder and the page are not to be called ALI's
             kind, _ = registry.look_up(given["game"], games.REGISTRY, "game")
-            name, ratio = registry.parse(given["game"])[0], any(not critic.adversary for critic in critics(kind))
-            given = {"name": f"{name}-{recipe.partition('-')[2]}", **(FOR_A_LOG_RATIO if ratio else {}), **given}
+            ratio = any(not critic.adversary for critic in critics(kind))
+            given = {
+                "name": f"{aliases.plain(title)}-{recipe.partition('-')[2]}",
+                **(FOR_A_LOG_RATIO if ratio else {}),
+                **given,
+            }
     if recipe.endswith(".toml"):
         kept = from_toml(Path(recipe))
         return fitted(of_use(Run(**kept).replace(**given), {**kept, **given}), {**kept, **given})
@@ -115,7 +130,7 @@ def described(recipe: str | None, given: dict[str, Any]) -> Run:
     return fitted(of_use(REGISTRY[recipe](**given), given), given)
 
 
-OF_A_CRITIC = ("divergence", "penalty", "noise", "augment", "pack", "balance")
+OF_A_CRITIC = ("divergence", "penalty", "instance_noise", "augment", "pack", "skip_critic_above")
 
 
 def of_use(run: Run, given: Mapping[str, Any]) -> Run:
@@ -137,7 +152,7 @@ def of_use(run: Run, given: Mapping[str, Any]) -> Run:
     if not has(kind, Infers):
         useless["encoder"] = "an encoder"
     if not issubclass(kind.feeds, PartlyLabeled):
-        useless["labelled"] = "a game that learns to read labels from some of them"
+        useless["num_labeled"] = "a game that learns to read labels from some of them"
     plain = Run()
     for key, about in useless.items():
         if given.get(key, getattr(plain, key)) != getattr(plain, key):

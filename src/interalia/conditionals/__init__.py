@@ -12,7 +12,7 @@ from interalia.conditionals.base import (
     Chain,
     Chained,
     Conditional,
-    Dirac,
+    Deterministic,
     Gaussian,
     Implicit,
     Parametric,
@@ -20,6 +20,7 @@ from interalia.conditionals.base import (
     Pushed,
     drawn,
 )
+from interalia.conditionals.basis_noise import BasisNoise
 from interalia.conditionals.flows import Flow, InverseAutoregressive, Planar
 from interalia.conditionals.gaussian_process import GaussianProcess
 from interalia.conditionals.hamiltonian import Hamiltonian
@@ -27,16 +28,15 @@ from interalia.conditionals.odds import Squashed, log_bernoulli, log_odds, log_o
 from interalia.conditionals.paired import Paired
 from interalia.conditionals.priors import Codes, Learned, Mixture, Prior, StandardNormal, Uniform
 from interalia.conditionals.recurrent import Recurrent
-from interalia.conditionals.spanned import Spanned
 from interalia.registry import Registry
 
 CONDITIONALS: Registry[type[Conditional]] = Registry(
     "conditionals",
     {
         "gaussian": Gaussian,
-        "dirac": Dirac,
+        "deterministic": Deterministic,
         "implicit": Implicit,
-        "spanned": Spanned,
+        "basis-noise": BasisNoise,
         "flow": Flow,
         "iaf": InverseAutoregressive,
         "planar": Planar,
@@ -54,8 +54,36 @@ PRIORS: Registry[Callable[..., Prior]] = Registry(
 )
 
 __all__ = [
-    "CONDITIONALS", "PRIORS", "Auxiliary", "Chain", "Chained", "Codes", "Conditional", "Dirac", "Flow", "Gaussian",
-    "GaussianProcess", "Hamiltonian", "Implicit", "InverseAutoregressive", "Learned", "Mixture", "Paired",
-    "Parametric", "Planar", "Point", "Prior", "Pushed", "Recurrent", "Spanned", "Squashed", "StandardNormal",
-    "Uniform", "drawn", "log_bernoulli", "log_odds", "log_of", "odds_of",
+    "CONDITIONALS",
+    "PRIORS",
+    "Auxiliary",
+    "BasisNoise",
+    "Chain",
+    "Chained",
+    "Codes",
+    "Conditional",
+    "Deterministic",
+    "Flow",
+    "Gaussian",
+    "GaussianProcess",
+    "Hamiltonian",
+    "Implicit",
+    "InverseAutoregressive",
+    "Learned",
+    "Mixture",
+    "Paired",
+    "Parametric",
+    "Planar",
+    "Point",
+    "Prior",
+    "Pushed",
+    "Recurrent",
+    "Squashed",
+    "StandardNormal",
+    "Uniform",
+    "drawn",
+    "log_bernoulli",
+    "log_odds",
+    "log_of",
+    "odds_of",
 ]  # fmt: skip

@@ -179,7 +179,7 @@ class Conditional(nn.Module, abc.ABC):
         if target.category:
             raise UserError(
                 f"the conditional {cls.__name__} returns no probabilities of a category, in which {target.name} ends; choose "
-                f"an `encoder` that returns {target.name} itself, such as dirac."
+                f"an `encoder` that returns {target.name} itself, such as deterministic."
             )
         return Map(given, target.numbers(cls.heads_for(**settings) * target.size))
 
@@ -250,14 +250,14 @@ class Gaussian(Parametric):
         return Independent(Normal(mu, sigma, validate_args=False), 1, validate_args=False)
 
 
-class Dirac(Conditional):
+class Deterministic(Conditional):
     """y = f(c), a deterministic conditional.
 
     Arguments:
         network: maps c to y.
 
     Example:
-        >>> decoder = Dirac(nn.Identity())
+        >>> decoder = Deterministic(nn.Identity())
         >>> decoder(torch.ones(1, 2)).rsample()
         tensor([[1., 1.]])
     """
@@ -335,7 +335,7 @@ class Chain(Conditional):
 
     Example:
         >>> from interalia.networks import mlp
-        >>> chain = Chain(Gaussian(mlp.MLP(4, 2 * 3)), Dirac(mlp.MLP(3, 2)))
+        >>> chain = Chain(Gaussian(mlp.MLP(4, 2 * 3)), Deterministic(mlp.MLP(3, 2)))
         >>> chain(torch.zeros(5, 4)).mean.shape
         torch.Size([5, 2])
     """

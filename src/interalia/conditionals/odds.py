@@ -86,8 +86,8 @@ def log_odds(decoder: Callable[..., Distribution], *c: Tensor) -> Tensor:
         UserError: the mean has numbers outside of [0, 1].
 
     Example:
-        >>> from interalia.conditionals import Dirac
-        >>> log_odds(Dirac(torch.nn.Sigmoid()), torch.tensor([[-50.0, 50.0]]))
+        >>> from interalia.conditionals import Deterministic
+        >>> log_odds(Deterministic(torch.nn.Sigmoid()), torch.tensor([[-50.0, 50.0]]))
         tensor([[-50.,  50.]])
     """
     with Squashed() as squashed:

@@ -44,11 +44,11 @@ class Recurrent(Conditional):
         UserError: the networks are others than DRAW's, or a draw is asked before a game has told it the decoder.
 
     Example:
-        >>> from interalia.conditionals import Dirac
+        >>> from interalia.conditionals import Deterministic
         >>> from interalia.networks.draw import Draw
         >>> x, z, draw = Space("x", (1, 8, 8), "unit"), Space("z", (12,)), Draw(glimpses=4)
         >>> encoder = Recurrent(draw.make(Recurrent.asks((x,), z)), 12)
-        >>> encoder.follow(Dirac(draw.make(Dirac.asks((z,), x))))
+        >>> encoder.follow(Deterministic(draw.make(Deterministic.asks((z,), x))))
         >>> encoder(torch.zeros(5, 1, 8, 8)).rsample().shape
         torch.Size([5, 12])
     """

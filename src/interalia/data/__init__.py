@@ -1,6 +1,6 @@
 """The data room: named data sets, folders, arrays and archives, read into plain arrays with fixed splits.
 
-To add a data set, write one module with a function ``load(name, root, size, seed, download) -> Dataset`` and one entry
+To add a data set, write one module with a function ``load(name, data_dir, image_size, seed, download) -> Dataset`` and one entry
 of ``sources.toml``. Nothing heavy is imported until a data set is loaded.
 """
 
@@ -43,14 +43,14 @@ class Source:
 
     Attributes:
         name: what a person types.
-        reader: the module of this room that reads it, or a function of one's own: ``(name, root, size, seed, download)`` to
+        reader: the module of this room that reads it, or a function of one's own: ``(name, data_dir, image_size, seed, download)`` to
             a `Dataset`, where the arguments are those of `load`.
         about: one line: what it is and how it is split.
         origin: where the files are downloaded from, or what they ship with.
         licence: what its makers ask of those who use it.
         page: what a page says of it, with places for what is known when it has been read.
         changed: what the second of two domains is, in words.
-        folders: other folders below the root that hold the files, as other programs keep them.
+        folders: other folders below the data_dir that hold the files, as other programs keep them.
         mirrors: addresses that hold all of `files`, tried in turn; each ends in a slash.
         classes: the names of the labels.
         by_hand: the middle of the sentence that says how to fetch the files where no program may.
@@ -70,12 +70,14 @@ class Source:
     by_hand: str = ""
     files: Mapping[str, str] = field(default_factory=dict)
 
-    def load(self, root: Path | None = None, size: int | None = None, seed: int = 0, download: bool = True) -> Dataset:
+    def load(
+        self, data_dir: Path | None = None, image_size: int | None = None, seed: int = 0, download: bool = True
+    ) -> Dataset:
         """The data set; what the arguments mean is said at `interalia.data.load`."""
         read = self.reader
         if isinstance(read, str):
             read = importlib.import_module(f"{__name__}.{read}").load
-        return read(self.name, root, size, seed, download)  # type: ignore[operator]
+        return read(self.name, data_dir, image_size, seed, download)  # type: ignore[operator]
 
 
 _TABLES = tomllib.loads(resources.files(__name__).joinpath("sources.toml").read_text(encoding="utf-8"))
@@ -85,7 +87,11 @@ REGISTRY: Registry[Source] = Registry(
 
 
 def load(
-    name_or_path: str | Path, root: Path | None = None, size: int | None = None, seed: int = 0, download: bool = True
+    name_or_path: str | Path,
+    data_dir: Path | None = None,
+    image_size: int | None = None,
+    seed: int = 0,
+    download: bool = True,
 ) -> Dataset:
     """A data set by its name, or from a folder of images, a zip of images, a .npy or a .npz file.
 
@@ -95,10 +101,10 @@ def load(
 
     Arguments:
         name_or_path: a name in the catalogue (which wins over a folder of that name: write ``./mnist`` for the
-            folder), or a path, relative to the working folder or to `root`.
-        root: the folder that holds the files, directly or in a folder with the data set's name. What is missing is
-            downloaded to ``root/NAME``, or to the cache folder where no root is given.
-        size: images are cropped to their central square and resized to `size` x `size` pixels with antialiasing;
+            folder), or a path, relative to the working folder or to `data_dir`.
+        data_dir: the folder that holds the files, directly or in a folder with the data set's name. What is missing is
+            downloaded to ``data_dir/NAME``, or to the cache folder where no data_dir is given.
+        image_size: images are cropped to their central square and resized to `image_size` x `image_size` pixels with antialiasing;
             None keeps them as they are (CelebA: the usual 64).
         seed: of the points that the synthetic mixtures draw to train on. Splits never depend on it.
         download: False to never touch the network.
@@ -112,17 +118,21 @@ def load(
         ((1, 8, 8), 1297, 200, 300)
     """
     text = str(name_or_path)
-    root = Path(root).expanduser() if root is not None else None
-    if size is not None and size < 1:
-        raise UserError(f"`size` is {size}, and images have at least 1 pixel a side; give for example `size=64`.")
-    if root is not None and not root.is_dir():
-        raise UserError(f"the folder {root} given as `root` does not exist; give the folder that holds the data.")
+    data_dir = Path(data_dir).expanduser() if data_dir is not None else None
+    if image_size is not None and image_size < 1:
+        raise UserError(
+            f"`image_size` is {image_size}, and images have at least 1 pixel a side; give for example `image_size=64`."
+        )
+    if data_dir is not None and not data_dir.is_dir():
+        raise UserError(
+            f"the folder {data_dir} given as `data_dir` does not exist; give the folder that holds the data."
+        )
     if text in REGISTRY:
-        return REGISTRY[text].load(root, size, seed, download)
+        return REGISTRY[text].load(data_dir, image_size, seed, download)
 
     path = Path(text).expanduser()
-    if root is not None and not path.exists():
-        path = root / path
+    if data_dir is not None and not path.exists():
+        path = data_dir / path
     kind = path.suffix.lower()
     if not path.exists():
         if "/" in text or "\\" in text or text.startswith((".", "~")) or kind:
@@ -136,11 +146,11 @@ def load(
     if path.is_dir() or kind == ".zip":
         from interalia.data.folders import load_folder
 
-        return load_folder(path, size)
+        return load_folder(path, image_size)
     if kind in (".npy", ".npz"):
         from interalia.data.arrays import load_array
 
-        return load_array(path, size)
+        return load_array(path, image_size)
     from interalia.data.images import SUFFIXES
 
     if kind in SUFFIXES:

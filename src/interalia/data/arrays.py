@@ -42,7 +42,7 @@ KEYS = {
 }
 
 
-def load_array(path: Path, size: int | None) -> Dataset:
+def load_array(path: Path, image_size: int | None) -> Dataset:
     """The images or vectors in a .npy or .npz file.
 
     Raises:
@@ -59,17 +59,17 @@ def load_array(path: Path, size: int | None) -> Dataset:
     y = {part: y.get(part, y["train"]) for part in rows} if y else {}
 
     image = x["train"].ndim == 4
-    if not image and size is not None:
-        raise UserError(f"{path} holds vectors and not images, which have no size; leave `size` out.")
+    if not image and image_size is not None:
+        raise UserError(f"{path} holds vectors and not images, which have no size; leave `image_size` out.")
     if image:
 
         def decode(entry: Entry) -> None:
             for part, index in rows.items():
                 chunks = (as_uint8(x[part][index[i : i + CHUNK]]) for i in range(0, len(index), CHUNK))
-                images = (image for chunk in chunks for image in resized(chunk, size))
-                entry.write(part, resized_shape((len(index), *x[part].shape[1:]), size), np.uint8, images)
+                images = (image for chunk in chunks for image in resized(chunk, image_size))
+                entry.write(part, resized_shape((len(index), *x[part].shape[1:]), image_size), np.uint8, images)
 
-        kept = remember(path.stem, [path], {"size": size}, decode)
+        kept = remember(path.stem, [path], {"size": image_size}, decode)
     else:
         kept = {part: x[part][index].astype(np.float32) for part, index in rows.items()}
 
@@ -81,7 +81,7 @@ def load_array(path: Path, size: int | None) -> Dataset:
     known = f"{len(classes)} classes" if classes else "labels that are not used" if lacking else "no labels"
     about = (
         f"{sum(map(len, splits.values())):,} {what} from {path.name}, "
-        f"{known}{fitted(size)}. {how}: {sizes(splits.values())}."
+        f"{known}{fitted(image_size)}. {how}: {sizes(splits.values())}."
     )
     return Dataset(path.stem, **splits, classes=classes, about=about, lacking=lacking)
 

@@ -37,14 +37,16 @@ def look(place: Path) -> tuple[Path, Path | None] | None:
     return images, next((table for table in tables if table.is_file()), None)
 
 
-def load(name: str, root: Path | None = None, size: int | None = None, seed: int = 0, download: bool = True) -> Dataset:
+def load(
+    name: str, data_dir: Path | None = None, image_size: int | None = None, seed: int = 0, download: bool = True
+) -> Dataset:
     """CelebA at 64x64: the central square of 178x178 pixels of each 178x218 photograph, resized with antialiasing.
 
-    `size` resizes the same square to something else. All 202,599 photographs are split by the official partition;
+    `image_size` resizes the same square to something else. All 202,599 photographs are split by the official partition;
     a part of them 90 / 5 / 5 in their order.
     """
-    where, table = find(REGISTRY[name], root, look, download)
-    side = size or SIZE
+    where, table = find(REGISTRY[name], data_dir, look, download)
+    side = image_size or SIZE
     images = Collection(where)
     names = sorted(images.names, key=lambda path: path.rsplit("/", 1)[-1])
     if len(names) < 20:

@@ -40,9 +40,11 @@ def look(place: Path) -> Files | None:
     return dict.fromkeys(names, place / ARCHIVE) if (place / ARCHIVE).is_file() else None
 
 
-def load(name: str, root: Path | None = None, size: int | None = None, seed: int = 0, download: bool = True) -> Dataset:
+def load(
+    name: str, data_dir: Path | None = None, image_size: int | None = None, seed: int = 0, download: bool = True
+) -> Dataset:
     """CIFAR-10; the last tenth of the training images that are there is validation: 45,000 / 5,000 / 10,000."""
-    return published(name, root, size, download, look, read, words, share=10)
+    return published(name, data_dir, image_size, download, look, read, words, share=10)
 
 
 def read(files: Files) -> Iterator[tuple[str, Labelled]]:

@@ -67,8 +67,8 @@ class Dataset:
         lacking: why there are no labels where the file holds some: which cannot be used, and how they could be.
         paired: whether member i of the held-out parts is the truth to member i of the other domain's. What is trained on
             is never paired.
-        binarised: "none"; "fixed" where pixels are zeros and ones, drawn once; "fresh" where those trained on are drawn anew.
-        grey: the grey values that training images are drawn from anew, or None.
+        binarized: "none"; "static" where pixels are zeros and ones, drawn once; "dynamic" where those trained on are drawn anew.
+        gray: the gray values that training images are drawn from anew, or None.
         encoded: a digest of the files that images were decoded from, by which they are known again; empty where what was
             read are the numbers themselves.
     """
@@ -84,8 +84,8 @@ class Dataset:
     other: Dataset | None = None
     paired: bool = False
     lacking: str = ""
-    binarised: str = "none"
-    grey: Split | None = None
+    binarized: str = "none"
+    gray: Split | None = None
     encoded: str = ""
 
     @property

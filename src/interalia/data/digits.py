@@ -19,12 +19,14 @@ from interalia.data.images import fitted, resized
 from interalia.data.splits import stratified
 
 
-def load(name: str, root: Path | None = None, size: int | None = None, seed: int = 0, download: bool = True) -> Dataset:
+def load(
+    name: str, data_dir: Path | None = None, image_size: int | None = None, seed: int = 0, download: bool = True
+) -> Dataset:
     """Digits of 8x8 pixels: 1,297 to train on, 200 for validation, 300 for test, each class in its share."""
     x, y = _content()
-    whole = Split(np.concatenate(list(resized(x, size))), y)
+    whole = Split(np.concatenate(list(resized(x, image_size))), y)
     train, test, validation = (whole[rows] for rows in stratified(y, 300, 200))
-    about = REGISTRY[name].page.format(fitted=fitted(size))
+    about = REGISTRY[name].page.format(fitted=fitted(image_size))
     return Dataset(name, train, validation, test, classes=tuple("0123456789"), about=about)
 
 

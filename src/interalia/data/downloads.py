@@ -25,28 +25,28 @@ VALIDATION = 10_000  # images at most, from the end of a training set
 TIMEOUT = 30  # seconds without an answer, after which the next mirror is tried
 
 
-def find(source: Source, root: Path | None, look: Callable[[Path], F | None], download: bool) -> F:
+def find(source: Source, data_dir: Path | None, look: Callable[[Path], F | None], download: bool) -> F:
     """What `look` finds in the first folder that holds the data set, which is downloaded if none does.
 
-    The folders are those of its name and of `source.folders` below `root`, and `root` itself; where there is no root, the one
+    The folders are those of its name and of `source.folders` below `data_dir`, and `data_dir` itself; where there is no data_dir, the one
     in the cache that it would have been downloaded to.
 
     Arguments:
         source: the data set.
-        root: the folder that holds the files, or None.
+        data_dir: the folder that holds the files, or None.
         look: answers None for a folder that does not hold the data set.
         download: whether the network may be used.
 
     Raises:
         UserError: the files are neither here nor to be had; it says which, from where, to be put where.
     """
-    home = folder() / "downloads" if root is None else root
+    home = folder() / "downloads" if data_dir is None else data_dir
     place = home / source.name
-    others = [] if root is None else [*(root / other for other in source.folders), root]
+    others = [] if data_dir is None else [*(data_dir / other for other in source.folders), data_dir]
     for each in filter(Path.is_dir, (place, *others)):
         if (found := look(each)) is not None:
             return found
-    reason = f"not in {root or place}"
+    reason = f"not in {data_dir or place}"
     if download and source.files:
         # The first file that cannot be had ends it: the others would wait for the same silent hosts.
         failures = (why for file, md5 in source.files.items() if (why := fetch(file, md5, source.mirrors, place)))
@@ -56,7 +56,7 @@ def find(source: Source, root: Path | None, look: Callable[[Path], F | None], do
             return found
     advice = source.by_hand or f"; download {', '.join(source.files)} from {' or '.join(source.mirrors)}, put them"
     raise UserError(
-        f"the files of {source.name} are missing ({reason}){advice} into one folder DIR and give `root=DIR`."
+        f"the files of {source.name} are missing ({reason}){advice} into one folder DIR and give `data_dir=DIR`."
     )
 
 
@@ -69,7 +69,7 @@ def fetch(file: str, md5: str, mirrors: Sequence[str], place: Path) -> str:
     from requests.exceptions import ConnectionError, HTTPError, RequestException, Timeout
 
     pooch.get_logger().setLevel(logging.ERROR)
-    with writing(place, "give another folder as `root`"):
+    with writing(place, "give another folder as `data_dir`"):
         place.mkdir(parents=True, exist_ok=True)
     reasons = []
     for mirror in mirrors:
@@ -87,7 +87,7 @@ def fetch(file: str, md5: str, mirrors: Sequence[str], place: Path) -> str:
         except ValueError:
             reasons.append(f"{host} sent another {file} than expected, or a part of it")
         except OSError as error:
-            with writing(place, "give another folder as `root`"):
+            with writing(place, "give another folder as `data_dir`"):
                 if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS):
                     raise
             reasons.append(f"{host}: {error}")
@@ -110,8 +110,8 @@ def stream(url: str, path: str, _: object) -> None:
 
 def published(
     name: str,
-    root: Path | None,
-    size: int | None,
+    data_dir: Path | None,
+    image_size: int | None,
     download: bool,
     look: Callable[[Path], Files | None],
     read: Callable[[Files], Iterator[tuple[str, Labelled]]],
@@ -121,7 +121,7 @@ def published(
     """A data set with the end of its official training set for validation, and its official test set.
 
     Arguments:
-        name, root, size, download: see `interalia.data.load`.
+        name, data_dir, image_size, download: see `interalia.data.load`.
         look: the files in a folder, by what they are; None where they are not there.
         read: the images and labels of "train", of "test", and of "extra", which is trained on in place of train where it is
             there.
@@ -132,10 +132,10 @@ def published(
         UserError: files are missing or damaged.
     """
     source = REGISTRY[name]
-    files = find(source, root, look, download)
-    parts = decoded(name, list(dict.fromkeys(files.values())), size, lambda: read(files))
+    files = find(source, data_dir, look, download)
+    parts = decoded(name, list(dict.fromkeys(files.values())), image_size, lambda: read(files))
     whole = parts["train"]
     cut = len(whole) - min(VALIDATION, len(whole) // share)
     splits = parts.get("extra", whole[:cut]), whole[cut:], parts["test"]
-    about = source.page.format(fitted=fitted(size), sizes=sizes(splits), words=words(files))
+    about = source.page.format(fitted=fitted(image_size), sizes=sizes(splits), words=words(files))
     return Dataset(name, *splits, classes=tuple(source.classes), about=about)

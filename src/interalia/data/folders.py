@@ -30,11 +30,11 @@ NAMES = {"train": ("train", "training"), "validation": ("val", "valid", "validat
 PARTS = {name: part for part, names in NAMES.items() for name in names}
 
 
-def load_folder(where: Path, size: int | None) -> Dataset:
+def load_folder(where: Path, image_size: int | None) -> Dataset:
     """The images in the folder or zip file `where`.
 
     Raises:
-        UserError: no images, too few, a damaged one, or mixed sizes where no `size` is given.
+        UserError: no images, too few, a damaged one, or mixed sizes where no `image_size` is given.
     """
     images = Collection(where)
     name = where.resolve().name or "folder"
@@ -49,7 +49,7 @@ def load_folder(where: Path, size: int | None) -> Dataset:
         inner = [path[1:] for path in inner]
     rows, inner, how = _split(inner, where)
     y, classes = _classes(inner)
-    shape = (size, size) if size else None
+    shape = (image_size, image_size) if image_size else None
 
     def decode(entry: Entry) -> None:
         mode, shapes = images.survey(names)
@@ -58,18 +58,22 @@ def load_folder(where: Path, size: int | None) -> Dataset:
             if shape is None and (h, w) != (height, width):
                 raise UserError(
                     f"the images are of mixed sizes ({images.label(names[0])} has {width}x{height} pixels, "
-                    f"{images.label(name)} {w}x{h}); crop and resize them all, for example with `size=64`."
+                    f"{images.label(name)} {w}x{h}); crop and resize them all, for example with `image_size=64`."
                 )
         for part, index in rows.items():
             chosen = [names[i] for i in index]
             arrays = images.arrays(chosen, mode, (height, width))
             entry.write(part, (len(chosen), CHANNELS[mode], height, width), np.uint8, arrays)
 
-    arrays = remember(name, images.sources(), {"size": size, "names": names}, decode)
+    arrays = remember(name, images.sources(), {"size": image_size, "names": names}, decode)
     splits: dict[str, Any] = {part: Split(arrays[part], None if y is None else y[rows[part]]) for part in rows}
     channels, height, width = arrays["train"].shape[1:]
     labels = f"{len(classes)} classes named by their folders" if classes else "no labels"
-    fitted = f"cropped to the central square and resized to {size}x{size}" if size else f"{width}x{height} pixels"
+    fitted = (
+        f"cropped to the central square and resized to {image_size}x{image_size}"
+        if image_size
+        else f"{width}x{height} pixels"
+    )
     about = (
         f"{len(names):,} images from {name}, {labels}, {fitted}, {channels} channel(s). "
         f"{how}: {sizes(splits.values())}."

@@ -203,7 +203,7 @@ def as_array(image: Image) -> NDArray[np.uint8]:
     return np.ascontiguousarray(array[None] if array.ndim == 2 else array.transpose(2, 0, 1))
 
 
-def resized(images: NDArray[np.uint8], size: int | None) -> Iterator[NDArray[np.uint8]]:
+def resized(images: NDArray[np.uint8], image_size: int | None) -> Iterator[NDArray[np.uint8]]:
     """Decoded images, shape (n, channels, height, width), in parts, cropped and resized as files are."""
     from PIL import Image
 
@@ -211,26 +211,26 @@ def resized(images: NDArray[np.uint8], size: int | None) -> Iterator[NDArray[np.
 
     def one(array: NDArray[Any]) -> NDArray[np.uint8]:
         picture = Image.fromarray(np.ascontiguousarray(array[0] if channels == 1 else array.transpose(1, 2, 0)))
-        return as_array(fit(picture, (size, size) if size else None))
+        return as_array(fit(picture, (image_size, image_size) if image_size else None))
 
-    same = size is None or (height, width) == (size, size)
+    same = image_size is None or (height, width) == (image_size, image_size)
     for start in range(0, len(images), CHUNK):
         part = images[start : start + CHUNK]
         yield part if same else np.stack([one(image) for image in part])
 
 
-def fitted(size: int | None) -> str:
+def fitted(image_size: int | None) -> str:
     """What `resized` does, in words to come after others."""
-    return f", resized to {size}x{size}" if size else ""
+    return f", resized to {image_size}x{image_size}" if image_size else ""
 
 
-def resized_shape(shape: tuple[int, ...], size: int | None) -> tuple[int, ...]:
+def resized_shape(shape: tuple[int, ...], image_size: int | None) -> tuple[int, ...]:
     """What `resized` makes of the shape (n, channels, height, width)."""
-    return shape if size is None else (*shape[:2], size, size)
+    return shape if image_size is None else (*shape[:2], image_size, image_size)
 
 
 def decoded(
-    name: str, files: Sequence[Path], size: int | None, read: Callable[[], Iterable[tuple[str, Labelled]]]
+    name: str, files: Sequence[Path], image_size: int | None, read: Callable[[], Iterable[tuple[str, Labelled]]]
 ) -> dict[str, Split]:
     """The parts of a data set of labelled images that files hold as numbers: resized, and kept in the cache, so that they
     are read once.
@@ -238,16 +238,16 @@ def decoded(
     Arguments:
         name: of the data set.
         files: that the parts are read from; other files make another entry of the cache.
-        size: that images are resized to, or None.
+        image_size: that images are resized to, or None.
         read: the name, and the images and labels, of each part.
     """
 
     def decode(entry: Entry) -> None:
         for part, (x, y) in read():
-            entry.write(part, resized_shape(x.shape, size), np.uint8, resized(x, size))
+            entry.write(part, resized_shape(x.shape, image_size), np.uint8, resized(x, image_size))
             entry.save(f"{part}-labels", y)
 
-    arrays = remember(name, files, {"size": size}, decode)
+    arrays = remember(name, files, {"size": image_size}, decode)
     return {part: Split(x, arrays[f"{part}-labels"]) for part, x in arrays.items() if f"{part}-labels" in arrays}
 
 

@@ -53,10 +53,12 @@ def draw(mixture: Mixture, count: int, *seed: int) -> Split:
     return Split((mixture.means[y] + mixture.std * noise).astype(np.float32), y)
 
 
-def load(name: str, root: Path | None = None, size: int | None = None, seed: int = 0, download: bool = True) -> Dataset:
+def load(
+    name: str, data_dir: Path | None = None, image_size: int | None = None, seed: int = 0, download: bool = True
+) -> Dataset:
     """Points to train on, drawn from `seed`, and held-out ones, the same for every seed."""
-    if size is not None:
-        raise UserError(f"{name} holds points and not images, which have no size; leave `size` out.")
+    if image_size is not None:
+        raise UserError(f"{name} holds points and not images, which have no size; leave `image_size` out.")
     truth, train, held_out = MIXTURES[name]
     mixture = truth()
     splits = draw(mixture, train, 0, abs(seed)), draw(mixture, held_out, 1), draw(mixture, held_out, 2)

@@ -38,7 +38,9 @@ def look(place: Path) -> Files | None:
     return files if len(files) == len(STEMS) else None
 
 
-def load(name: str, root: Path | None = None, size: int | None = None, seed: int = 0, download: bool = True) -> Dataset:
+def load(
+    name: str, data_dir: Path | None = None, image_size: int | None = None, seed: int = 0, download: bool = True
+) -> Dataset:
     """MNIST or Fashion-MNIST; the last 10,000 training images are validation (a sixth, where files are shorter)."""
 
     def read(files: Files) -> Iterator[tuple[str, Labelled]]:
@@ -48,7 +50,7 @@ def load(name: str, root: Path | None = None, size: int | None = None, seed: int
             tell_apart(name, y, images)
             yield part, (x[:, None], y)
 
-    return published(name, root, size, download, look, read)
+    return published(name, data_dir, image_size, download, look, read)
 
 
 def read_pair(images: Path, labels: Path) -> Labelled:
@@ -67,7 +69,7 @@ def tell_apart(name: str, y: NDArray[np.int64], path: Path) -> None:
         if other != name and y[:10].tolist() == first and len(y) == 60_000:
             raise UserError(
                 f"the files in {path.parent} are those of {other} and not of {name}; "
-                f"ask for {other}, or keep the files of {name} in a folder called {name} below the root."
+                f"ask for {other}, or keep the files of {name} in a folder called {name} below the data_dir."
             )
 
 

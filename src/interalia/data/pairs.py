@@ -61,15 +61,19 @@ def coloured(x: Images, rows: NDArray[np.int64]) -> Images:
 TRANSFORMATIONS = {"inverted": inverted, "edges": edges, "coloured": coloured}
 
 
-def load(name: str, root: Path | None = None, size: int | None = None, seed: int = 0, download: bool = True) -> Dataset:
+def load(
+    name: str, data_dir: Path | None = None, image_size: int | None = None, seed: int = 0, download: bool = True
+) -> Dataset:
     """A named pair of domains."""
-    return facades(root, size) if name == "facades" else transformed(name, root, size, seed, download)
+    return (
+        facades(data_dir, image_size) if name == "facades" else transformed(name, data_dir, image_size, seed, download)
+    )
 
 
-def transformed(name: str, root: Path | None, size: int | None, seed: int, download: bool) -> Dataset:
+def transformed(name: str, data_dir: Path | None, image_size: int | None, seed: int, download: bool) -> Dataset:
     """A data set of digits against itself transformed, such as ``mnist-edges``."""
     base, rule = name.split("-")
-    whole = REGISTRY[base].load(root, size, seed, download)
+    whole = REGISTRY[base].load(data_dir, image_size, seed, download)
     channels = 3 if rule == "coloured" else 1
     first = 0  # row of this part, in the order train, validation, test
     parts: list[tuple[Split, Split]] = []  # of domain a and of domain b
@@ -109,10 +113,10 @@ def look(place: Path) -> Collection | None:
     return Collection(place) if names else None
 
 
-def facades(root: Path | None, size: int | None) -> Dataset:
+def facades(data_dir: Path | None, image_size: int | None) -> Dataset:
     """Photographs of house fronts (a) and label maps (b), from pictures that hold both, side by side."""
-    found = find(REGISTRY["facades"], root, look, download=False)
-    side = size or SIZE
+    found = find(REGISTRY["facades"], data_dir, look, download=False)
+    side = image_size or SIZE
     names = found.names
     if len(names) < 10:
         raise UserError(f"{found.where} holds {len(names)} pairs, and at least 10 are needed to split them; add more.")

@@ -18,14 +18,16 @@ from interalia.errors import UserError
 COPIES = 512  # of each image to train on, so that batches of any usual size can be drawn
 
 
-def load(name: str, root: Path | None = None, size: int | None = None, seed: int = 0, download: bool = True) -> Dataset:
+def load(
+    name: str, data_dir: Path | None = None, image_size: int | None = None, seed: int = 0, download: bool = True
+) -> Dataset:
     """The four images, all of them in every part.
 
     Raises:
         UserError: another size is asked for.
     """
-    if size not in (None, 2):
-        raise UserError(f"the images of {name!r} have 2x2 pixels, and `size` is {size}; leave it out.")
+    if image_size not in (None, 2):
+        raise UserError(f"the images of {name!r} have 2x2 pixels, and `image_size` is {image_size}; leave it out.")
     y = np.arange(4, dtype=np.int64)
     x = (255 * np.eye(4)).astype(np.uint8).reshape(4, 1, 2, 2)
     train = Split(np.tile(x, (COPIES, 1, 1, 1)), np.tile(y, COPIES))

@@ -49,7 +49,7 @@ class Store:
         budget: bytes of the device's memory that the data may take; None: half of what is free.
         y: what batches shall hold beside x: labels, int64, shape (n,), or attributes of 0 or 1, shape (n, k); or None.
         labels: how many different labels there are.
-        binarise: whether pixels are drawn, in every batch anew, with their grey values as the probabilities of a one.
+        binarize: whether pixels are drawn, in every batch anew, with their gray values as the probabilities of a one.
 
     Example:
         >>> store = Store(Split(np.zeros((6, 1, 2, 2), np.uint8)), torch.device("cpu"))
@@ -65,12 +65,12 @@ class Store:
         budget: float | None = None,
         y: NDArray[Any] | None = None,
         labels: int = 0,
-        binarise: bool = False,
+        binarize: bool = False,
     ) -> None:
         self.split = split
         self.device = torch.device(device)
         self.labels = labels
-        self.binarise = binarise
+        self.binarize = binarize
         self.y = None if y is None else wrap(y)
         self.data = wrap(split.x)
         if split.x.nbytes < (free_memory(self.device) / 2 if budget is None else budget):
@@ -87,7 +87,7 @@ class Store:
                 rows = rows.pin_memory()
             rows = rows.to(self.device, non_blocking=self.device.type == "cuda")
         x = to_float(rows)
-        if self.binarise:
+        if self.binarize:
             x = torch.bernoulli(x)
         if self.y is None:
             return (x,)

@@ -25,12 +25,14 @@ def look(place: Path) -> Files | None:
     return files if {"train", "test"} <= files.keys() else None
 
 
-def load(name: str, root: Path | None = None, size: int | None = None, seed: int = 0, download: bool = True) -> Dataset:
+def load(
+    name: str, data_dir: Path | None = None, image_size: int | None = None, seed: int = 0, download: bool = True
+) -> Dataset:
     """SVHN, split as ALI was trained: on `extra`, with the last 10,000 images of `train` for validation.
 
     Without `extra`, the other images of `train` are trained on.
     """
-    return published(name, root, size, download, look, read, words)
+    return published(name, data_dir, image_size, download, look, read, words)
 
 
 def read(files: Files) -> Iterator[tuple[str, Labelled]]:

@@ -43,9 +43,9 @@ class AAE(Autoencoding):
         adversarial: of the generator loss.
 
     Example:
-        >>> from interalia.conditionals import Dirac, StandardNormal
+        >>> from interalia.conditionals import Deterministic, StandardNormal
         >>> from interalia.networks.mlp import MLP, Joint
-        >>> game = AAE(Dirac(MLP(2, 3)), Dirac(MLP(3, 2)), Joint(MLP(3, 1)), StandardNormal(3))
+        >>> game = AAE(Deterministic(MLP(2, 3)), Deterministic(MLP(3, 2)), Joint(MLP(3, 1)), StandardNormal(3))
         >>> sorted(game(torch.zeros(8, 2)).losses)
         ['autoencoder', 'critic']
     """
@@ -125,7 +125,7 @@ class SemiAAE(AAE):
             )
         if isinstance(self.encoder, Gaussian):
             raise UserError(
-                "SemiAAE's encoder answers a category's probabilities beside style; choose `encoder='dirac'`."
+                "SemiAAE's encoder answers a category's probabilities beside style; choose `encoder='deterministic'`."
             )
 
     @classmethod

@@ -37,11 +37,11 @@ class ALAD(AdversarialALICE):
 
     Example:
         >>> import torch
-        >>> from interalia.conditionals import Dirac, StandardNormal
+        >>> from interalia.conditionals import Deterministic, StandardNormal
         >>> from interalia.networks.layers import Beside
         >>> from interalia.networks.mlp import MLP, Joint
         >>> pairs = {"cycle_critic": Beside(MLP(4, 1)), "latent_critic": Beside(MLP(6, 1))}
-        >>> game = ALAD(Dirac(MLP(2, 3)), Dirac(MLP(3, 2)), Joint(MLP(5, 1)), StandardNormal(3), **pairs)
+        >>> game = ALAD(Deterministic(MLP(2, 3)), Deterministic(MLP(3, 2)), Joint(MLP(5, 1)), StandardNormal(3), **pairs)
         >>> len(game(torch.zeros(8, 2)).scores)
         6
     """

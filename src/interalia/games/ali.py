@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.functional import l1_loss, mse_loss
 
 from interalia.adversarial.divergences import GAN
-from interalia.conditionals import Conditional, Dirac, Prior
+from interalia.conditionals import Conditional, Deterministic, Prior
 from interalia.games.feeds import Labeled
 from interalia.games.game import Data, Disturbance, Divergence, Joints, Needs, Penalty, Setup, TwoPlayers, part
 from interalia.games.needs import Given
@@ -55,7 +55,7 @@ class ALI(Autoencoding):
         critic:     mean[softplus(-s(x, z^))] + mean[softplus(s(x~, z))]
         generator:  mean[softplus(s(x, z^))] + mean[softplus(-s(x~, z))]
 
-    BiGAN is this class with Dirac conditionals. Any other divergence takes the place of the softplus losses.
+    BiGAN is this class with Deterministic conditionals. Any other divergence takes the place of the softplus losses.
 
     References:
         Adversarially Learned Inference, Vincent Dumoulin and others, 2017, https://arxiv.org/abs/1606.00704
@@ -74,9 +74,9 @@ class ALI(Autoencoding):
 
     Example:
         >>> import torch
-        >>> from interalia.conditionals import Dirac, Gaussian, StandardNormal
+        >>> from interalia.conditionals import Deterministic, Gaussian, StandardNormal
         >>> from interalia.networks.mlp import MLP, Joint
-        >>> game = ALI(Gaussian(MLP(2, 6)), Dirac(MLP(3, 2)), Joint(MLP(5, 1)), StandardNormal(3))
+        >>> game = ALI(Gaussian(MLP(2, 6)), Deterministic(MLP(3, 2)), Joint(MLP(5, 1)), StandardNormal(3))
         >>> sorted(game(torch.zeros(8, 2)).losses)
         ['critic', 'generator']
     """
@@ -89,7 +89,7 @@ class ALI(Autoencoding):
 
     @classmethod
     def titled(cls, encoder: type[Conditional] | None) -> str:
-        deterministic = cls is ALI and encoder is Dirac
+        deterministic = cls is ALI and encoder is Deterministic
         return "BiGAN (adversarially learned inference with a deterministic encoder)" if deterministic else cls.title
 
     @classmethod
@@ -123,9 +123,9 @@ class PostHocALI(ALI):
 
     Example:
         >>> import torch
-        >>> from interalia.conditionals import Dirac, Gaussian, StandardNormal
+        >>> from interalia.conditionals import Deterministic, Gaussian, StandardNormal
         >>> from interalia.networks.mlp import MLP, Joint
-        >>> game = PostHocALI(Gaussian(MLP(2, 6)), Dirac(MLP(3, 2)), Joint(MLP(5, 1)), StandardNormal(3))
+        >>> game = PostHocALI(Gaussian(MLP(2, 6)), Deterministic(MLP(3, 2)), Joint(MLP(5, 1)), StandardNormal(3))
         >>> sorted(game(torch.zeros(8, 2)).losses)
         ['critic', 'encoder']
     """

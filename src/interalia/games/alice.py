@@ -39,9 +39,9 @@ class ALICE(ALI):
 
     Example:
         >>> import torch
-        >>> from interalia.conditionals import Dirac, Gaussian, StandardNormal
+        >>> from interalia.conditionals import Deterministic, Gaussian, StandardNormal
         >>> from interalia.networks.mlp import MLP, Joint
-        >>> game = ALICE(Gaussian(MLP(2, 6)), Dirac(MLP(3, 2)), Joint(MLP(5, 1)), StandardNormal(3))
+        >>> game = ALICE(Gaussian(MLP(2, 6)), Deterministic(MLP(3, 2)), Joint(MLP(5, 1)), StandardNormal(3))
         >>> sorted(game(torch.zeros(8, 2)).scores)
         ['p', 'q']
     """

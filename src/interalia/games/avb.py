@@ -46,7 +46,7 @@ class AVB(Variational):
 
     Arguments:
         encoder: q(z | x), implicit or with a density; with `contrast` one whose distribution has a variance, such as
-            `Spanned` or `Gaussian`.
+            `BasisNoise` or `Gaussian`.
         decoder: the mean of p(x | z).
         critic: maps (x, z) to a score, shape (n,), unbounded.
         prior: p(z), with a density.
@@ -63,9 +63,9 @@ class AVB(Variational):
         ValueError: `sigma` is not above 0, or `correlated` is asked for without `contrast`.
 
     Example:
-        >>> from interalia.conditionals import Dirac, Implicit, StandardNormal
+        >>> from interalia.conditionals import Deterministic, Implicit, StandardNormal
         >>> from interalia.networks.mlp import MLP, Joint
-        >>> game = AVB(Implicit(MLP(2 + 4, 3), 4), Dirac(MLP(3, 2)), Joint(MLP(5, 1)), StandardNormal(3))
+        >>> game = AVB(Implicit(MLP(2 + 4, 3), 4), Deterministic(MLP(3, 2)), Joint(MLP(5, 1)), StandardNormal(3))
         >>> sorted(game(torch.zeros(8, 2)).losses)
         ['autoencoder', 'critic']
     """
@@ -107,7 +107,7 @@ class AVB(Variational):
         if self.contrast and not self.encoder.moments:
             raise UserError(
                 "adaptive contrast needs an encoder that knows its mean and variance, and this one does not; choose "
-                "another `encoder`, such as spanned or gaussian."
+                "another `encoder`, such as basis-noise or gaussian."
             )
         if self.correlated and not self.contrast:
             raise ValueError("`correlated` is of an adaptive contrast, and `contrast` is False; set both, or neither")

@@ -70,7 +70,7 @@ def set_up(run: Run, data: DataSpec) -> Setup:
     support: Literal["unit", "real"] = "unit" if len(data.shape) == 3 else "real"
     return Setup(
         Space("x", data.shape, support),
-        registry.make(run.prior, conditionals.PRIORS, "prior", run.latent),
+        registry.make(run.prior, conditionals.PRIORS, "prior", run.latent_dim),
         (Space("y", (data.condition,)),) if data.condition else (),
         None if data.other is None else Space("x", data.other, support),
         data.classes,
@@ -95,8 +95,10 @@ def check(run: Run, kind: type[Game], data: DataSpec, needs: Needs) -> None:
             raise UserError(
                 f"{kind.__name__}'s critic cannot judge packs of samples; leave `pack` out, or play one of: {able}."
             )
-        if run.batch % run.pack:
-            raise UserError(f"`batch` is {run.batch}, which is no multiple of `pack`, {run.pack}; change one of them.")
+        if run.batch_size % run.pack:
+            raise UserError(
+                f"`batch` is {run.batch_size}, which is no multiple of `pack`, {run.pack}; change one of them."
+            )
 
 
 def check_given(kind: type[Game], setup: Setup, needs: Needs, given: Mapping[str, Conditional]) -> None:
@@ -139,10 +141,12 @@ def start(run: Run, family: Family, needs: Needs, made: Mapping[str, nn.Module],
         if bias is not None and mean is not None:
             weights.initialise_output(bias, mean)
     by_name = {name: network for name, _, network in parts}
-    for name in dict.fromkeys(name.strip() for name in run.spectral.split(",")) if run.spectral is not None else ():
+    for name in (
+        dict.fromkeys(name.strip() for name in run.spectral_norm.split(",")) if run.spectral_norm is not None else ()
+    ):
         if name not in by_name:
             raise UserError(
-                f"`spectral` names {name!r}, and the networks of this run are: {', '.join(by_name)}; give one of them, or "
+                f"`spectral_norm` names {name!r}, and the networks of this run are: {', '.join(by_name)}; give one of them, or "
                 f"several with commas between."
             )
         for layer in list(by_name[name].modules()):
@@ -168,7 +172,7 @@ def disturbance(run: Run, kind: type[Game], seen: list[Critic]) -> Disturbance |
         UserError: it does not fit what they see, or what the game makes of their scores.
     """
     parts: list[Disturbance] = []
-    for argument, catalogue in (("augment", disturbances.AUGMENTATIONS), ("noise", disturbances.NOISES)):
+    for argument, catalogue in (("augment", disturbances.AUGMENTATIONS), ("instance_noise", disturbances.NOISES)):
         text = getattr(run, argument)
         if text != "none":
             part = registry.make(text, catalogue, argument)

@@ -159,9 +159,9 @@ def require(game: Game, capability: type[T], task: str, *beside: type) -> T:
         UserError: it lacks one of them; the message names the games that have all.
 
     Example:
-        >>> from interalia.conditionals import Dirac, StandardNormal
+        >>> from interalia.conditionals import Deterministic, StandardNormal
         >>> from interalia.games import GAN
-        >>> gan = GAN(Dirac(nn.Linear(3, 2)), nn.Linear(2, 1), StandardNormal(3))
+        >>> gan = GAN(Deterministic(nn.Linear(3, 2)), nn.Linear(2, 1), StandardNormal(3))
         >>> require(gan, Generates, "decode") is gan
         True
         >>> require(gan, Classifies, "classify")
@@ -202,9 +202,9 @@ def facts(
         log_odds: whether a critic's score is a log-odds.
 
     Example:
-        >>> from interalia.conditionals import Dirac
+        >>> from interalia.conditionals import Deterministic
         >>> from interalia.games import ALI, VAE
-        >>> facts(ALI, Dirac)["title"], facts(VAE)["critic"], "HasLikelihood" in facts(VAE)["can"]
+        >>> facts(ALI, Deterministic)["title"], facts(VAE)["critic"], "HasLikelihood" in facts(VAE)["can"]
         ('BiGAN (adversarially learned inference with a deterministic encoder)', False, True)
     """
     kind = game if isinstance(game, type) else type(game)

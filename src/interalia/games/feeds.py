@@ -60,7 +60,7 @@ class Data:
             data: what the game is built for.
             dataset: the data.
             device: where batches are wanted.
-            part: 'train', 'validation' or 'test'; of the training part pixels are drawn anew where they are binarised so.
+            part: 'train', 'validation' or 'test'; of the training part pixels are drawn anew where they are binarized so.
             labeled: how many labelled examples a partly labelled batch draws from; None for all.
             seed: of their choice.
 
@@ -69,10 +69,10 @@ class Data:
         """
         found, few = [], cls.few(data, dataset, device, labeled, seed)
         for one in cls.domains(dataset):
-            grey = one.grey if part == "train" else None
+            gray = one.gray if part == "train" else None
             y = conditions(data, one, part)
-            split = grey or getattr(one, part)
-            found.append(Store(split, device, y=y, labels=data.condition, binarise=grey is not None))
+            split = gray or getattr(one, part)
+            found.append(Store(split, device, y=y, labels=data.condition, binarize=gray is not None))
         return (*found, *few)
 
     @classmethod
@@ -88,7 +88,7 @@ class Data:
     @classmethod
     def rows(cls, data: DataSpec, dataset: Dataset, part: str, rows: Tensor) -> tuple[Tensor, ...]:
         """The batch of these rows of 'train', 'validation' or 'test', on the CPU, pixels as they were drawn once."""
-        stores = cls.stores(data, dataclasses.replace(dataset, grey=None), part=part)
+        stores = cls.stores(data, dataclasses.replace(dataset, gray=None), part=part)
         return tuple(value for store in stores for value in store[rows % len(store)])
 
     @classmethod
@@ -141,7 +141,7 @@ class PartlyLabeled(Data):
 
     @classmethod
     def rows(cls, data: DataSpec, dataset: Dataset, part: str, rows: Tensor) -> tuple[Tensor, ...]:
-        of_all, of_few = cls.stores(data, dataclasses.replace(dataset, grey=None), part=part)
+        of_all, of_few = cls.stores(data, dataclasses.replace(dataset, gray=None), part=part)
         return (*of_all[rows], *of_few[torch.arange(min(FEW, len(of_few)))])
 
     @classmethod

@@ -49,11 +49,11 @@ class InfoGAN(GAN):
         ValueError: a weight is negative.
 
     Example:
-        >>> from interalia.conditionals import Dirac
+        >>> from interalia.conditionals import Deterministic
         >>> from interalia.networks.mlp import MLP
         >>> prior = Codes(8, categorical=(3,), uniform=1)
         >>> critic = Recogniser(nn.Linear(2, 16), nn.Linear(16, 1), nn.Linear(16, prior.answers))
-        >>> game = InfoGAN(Dirac(MLP(8, 2)), critic, prior)
+        >>> game = InfoGAN(Deterministic(MLP(8, 2)), critic, prior)
         >>> sorted(game(torch.zeros(4, 2)).losses)
         ['critic', 'generator']
     """

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from interalia import conditionals
 from interalia.adversarial.divergences import GAN, Divergence
-from interalia.conditionals import Codes, Conditional, Dirac, Gaussian, Prior
+from interalia.conditionals import Codes, Conditional, Deterministic, Gaussian, Prior
 from interalia.contexts import quietly
 from interalia.errors import UserError
 from interalia.networks.needs import Critic, Map, Single
@@ -41,7 +41,7 @@ class Encoder(Single):
 
     given: tuple[Space, ...]
     target: Space
-    kind: type[Conditional] = Dirac
+    kind: type[Conditional] = Deterministic
     settings: Mapping[str, Any] = field(default_factory=dict)
     narrow: bool = False
 
@@ -125,7 +125,7 @@ def tried(decoder: Conditional, prior: Prior) -> Any:
         place = next(decoder.parameters(), torch.zeros(())).device
         z = prior.sample((TRIED,)).to(place)
         try:
-            return decoder.network(z) if isinstance(decoder, Dirac) else decoder(z).mean
+            return decoder.network(z) if isinstance(decoder, Deterministic) else decoder(z).mean
         except Exception as error:  # whatever somebody's module may raise
             reason = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
             if isinstance(error, RuntimeError | ValueError | IndexError | AssertionError):
@@ -201,7 +201,7 @@ def declared(kind: type[Game]) -> Needs:
         ('(z)', False)
     """
     x = Space("x", (1, 16, 16), "unit")
-    setup = Setup(x, Codes(4, (2,), 0), other=x, classes=2, encoder=(Dirac, {}))
+    setup = Setup(x, Codes(4, (2,), 0), other=x, classes=2, encoder=(Deterministic, {}))
     return kind.needs(setup, **complete(kind, {}))
 
 

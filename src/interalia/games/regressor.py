@@ -9,7 +9,16 @@ from typing import Any, Literal
 from torch import Tensor
 from torch.nn.functional import mse_loss
 
-from interalia.conditionals import Conditional, Dirac, Gaussian, Prior, Squashed, Uniform, log_bernoulli, odds_of
+from interalia.conditionals import (
+    Conditional,
+    Deterministic,
+    Gaussian,
+    Prior,
+    Squashed,
+    Uniform,
+    log_bernoulli,
+    odds_of,
+)
 from interalia.errors import UserError
 from interalia.games.ali import DISTANCES, TRAINED
 from interalia.games.game import Data, Game, Joints, Needs, Outcome, Setup, part
@@ -45,7 +54,7 @@ class LatentRegressor(Game):
         >>> import torch
         >>> from interalia.conditionals import StandardNormal
         >>> from interalia.networks.mlp import MLP
-        >>> game = LatentRegressor(Dirac(MLP(2, 3)), Dirac(MLP(3, 2)), StandardNormal(3))
+        >>> game = LatentRegressor(Deterministic(MLP(2, 3)), Deterministic(MLP(3, 2)), StandardNormal(3))
         >>> sorted(game(torch.zeros(8, 2)).losses), any(p.requires_grad for p in game.decoder.parameters())
         (['regressor'], False)
     """
@@ -99,7 +108,7 @@ class JointLatentRegressor(GAN):
         >>> import torch
         >>> from interalia.conditionals import StandardNormal
         >>> from interalia.networks.mlp import MLP, Joint
-        >>> game = JointLatentRegressor(Dirac(MLP(3, 2)), Joint(MLP(2, 1)), StandardNormal(3), encoder=Dirac(MLP(2, 3)))
+        >>> game = JointLatentRegressor(Deterministic(MLP(3, 2)), Joint(MLP(2, 1)), StandardNormal(3), encoder=Deterministic(MLP(2, 3)))
         >>> sorted(game(torch.zeros(8, 2)).losses)
         ['critic', 'generator', 'regressor']
     """
@@ -143,7 +152,7 @@ def check_distance(distance: Distance, prior: Prior, encoder: Conditional) -> No
     if distance == "cross-entropy" and isinstance(encoder, Gaussian):
         raise UserError(
             "the cross-entropy is one of an encoder that answers z in [-1, 1], and a Gaussian's mean is anywhere; choose "
-            "`encoder='dirac'`, or another distance."
+            "`encoder='deterministic'`, or another distance."
         )
 
 
@@ -153,7 +162,7 @@ def missed(encoder: Conditional, distance: Distance, x: Tensor, z: Tensor) -> Te
         q = encoder(x)
         if distance == "auto" and isinstance(encoder, Gaussian):
             return -q.log_prob(z).mean() / z.shape[1]
-        z_hat = q.mean if isinstance(encoder, Gaussian | Dirac) else q.rsample()
+        z_hat = q.mean if isinstance(encoder, Gaussian | Deterministic) else q.rsample()
     if squashed is not None:
         half = squashed.argument(z_hat)  # (1 + tanh(a)) / 2 = sigmoid(2 a)
         logits = odds_of((1 + z_hat) / 2) if half is None else 2 * half

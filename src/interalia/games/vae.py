@@ -137,9 +137,9 @@ class VAE(Variational):
 
     Example:
         >>> import torch
-        >>> from interalia.conditionals import Dirac
+        >>> from interalia.conditionals import Deterministic
         >>> from interalia.networks.mlp import MLP
-        >>> game = VAE(Gaussian(MLP(2, 6)), Dirac(MLP(3, 2)), StandardNormal(3), samples=5)
+        >>> game = VAE(Gaussian(MLP(2, 6)), Deterministic(MLP(3, 2)), StandardNormal(3), samples=5)
         >>> list(game(torch.zeros(8, 2)).losses)
         ['autoencoder']
     """

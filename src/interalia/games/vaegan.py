@@ -49,10 +49,10 @@ class VAEGAN(Autoencoding):
 
     Example:
         >>> from torch import nn
-        >>> from interalia.conditionals import Dirac
+        >>> from interalia.conditionals import Deterministic
         >>> from interalia.networks.mlp import MLP, Joint
         >>> critic = Joint(nn.Linear(8, 1), nn.Linear(2, 8))
-        >>> game = VAEGAN(Gaussian(MLP(2, 6)), Dirac(MLP(3, 2)), critic, StandardNormal(3))
+        >>> game = VAEGAN(Gaussian(MLP(2, 6)), Deterministic(MLP(3, 2)), critic, StandardNormal(3))
         >>> sorted(game(torch.zeros(8, 2)).losses)
         ['critic', 'decoder', 'encoder']
     """

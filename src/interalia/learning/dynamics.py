@@ -34,21 +34,21 @@ class Rules:
     """What holds of every look and every move, whatever the dynamics.
 
     Attributes:
-        accumulate: batches whose gradients are averaged in one look, as though they were one batch of so many times the
+        grad_accumulation: batches whose gradients are averaged in one look, as though they were one batch of so many times the
             size (but for batch norm, which still sees them one by one, for the penalty dragan, whose standard deviation is
             one batch's, and for consensus, which squares the gradient of each by itself).
-        clip: the greatest Euclidean norm of one player's gradient, which is scaled down to it; 0 for none. A penalty that is
+        grad_clip: the greatest Euclidean norm of one player's gradient, which is scaled down to it; 0 for none. A penalty that is
             charged at every fourth step, fourfold, makes that step's gradient the longest, which is scaled down the most, so
             that on average it weighs less than one that is charged at every step.
-        balance: the critic does not move while it puts a sample of the data's joint above a fake, of all kinds that it is
+        skip_critic_above: the critic does not move while it puts a sample of the data's joint above a fake, of all kinds that it is
             shown, with more than this probability; 1 for a critic that always moves. Several critics are one player and wait
             together, while the surest of them does so.
         precision: makes the context in which the game is evaluated, such as an autocast.
     """
 
-    accumulate: int = 1
-    clip: float = 0.0
-    balance: float = 1.0
+    grad_accumulation: int = 1
+    grad_clip: float = 0.0
+    skip_critic_above: float = 1.0
     precision: Callable[[], AbstractContextManager[object]] = nullcontext
 
 
@@ -70,9 +70,11 @@ class Dynamics(abc.ABC):
     rules: Rules = Rules()
 
     def __post_init__(self) -> None:
-        if self.rules.balance < 1 and "critic" not in self.game.players:
+        if self.rules.skip_critic_above < 1 and "critic" not in self.game.players:
             name = type(self.game).__name__
-            raise UserError(f"`balance` holds back a critic that wins, and {name} has none; leave `balance` out.")
+            raise UserError(
+                f"`skip_critic_above` holds back a critic that wins, and {name} has none; leave `skip_critic_above` out."
+            )
         self.memory: list[Tensor] = []  # what the next step has to know of the last one; empty before the first
         self.ahead = 0.0  # how probably the data's joint outscored a fake at the last look, by the surest critic
 
@@ -83,11 +85,11 @@ class Dynamics(abc.ABC):
     def look(self, batches: Batches, *players: str) -> Outcome:
         """Evaluates the game on one batch, or on as many as are accumulated; each player's loss reaches its own parameters'
         .grad and nobody else's."""
-        count = self.rules.accumulate
+        count = self.rules.grad_accumulation
         outcomes = [self.gradients(next(batches), players, 1 / count) for _ in range(count)]
         outcome = outcomes[0] if count == 1 else together(outcomes)
         self.game.saw(outcome)
-        if self.rules.balance < 1:
+        if self.rules.skip_critic_above < 1:
             pair = self.game.surest(outcome)
             self.ahead = 0.0 if pair is None else auc(*pair)
         return outcome
@@ -112,14 +114,14 @@ class Dynamics(abc.ABC):
         """Steps and clears one player's optimiser, and imposes nothing on where it came to."""
         optimiser = self.optimisers[player]
         if not self.waits(player):
-            if self.rules.clip:
-                clip_grad_norm_(self.moving(player), self.rules.clip)
+            if self.rules.grad_clip:
+                clip_grad_norm_(self.moving(player), self.rules.grad_clip)
             optimiser.step()
         optimiser.zero_grad(set_to_none=True)
 
     def waits(self, player: str) -> bool:
         """Whether the player is a critic that wins, and so does not move."""
-        return player == "critic" and self.ahead > self.rules.balance
+        return player == "critic" and self.ahead > self.rules.skip_critic_above
 
     def steps(self) -> list[Tensor]:
         """What everybody's optimiser makes of the gradient where the parameters stand, u; they stay there."""
@@ -138,7 +140,7 @@ class Dynamics(abc.ABC):
 
     def batch(self, batches: Batches) -> list[tuple[Tensor, ...]]:
         """All that one look draws, to be looked at more than once."""
-        return list(itertools.islice(batches, self.rules.accumulate))
+        return list(itertools.islice(batches, self.rules.grad_accumulation))
 
     def moving(self, player: str) -> list[nn.Parameter]:
         """The parameters of one player that move."""

@@ -13,7 +13,7 @@ from torch.optim import SGD, Adam, Optimizer, RMSprop
 from torch.optim.swa_utils import AveragedModel
 
 from interalia.errors import check_range
-from interalia.registry import Registry
+from interalia.registry import Registry, make
 
 Parameters = Iterable[nn.Parameter]
 
@@ -100,7 +100,7 @@ class Averaging:
 
     Batch norm's population statistics are such buffers: networks with averaged weights are normalised by the statistics of
     the newest ones. These differ the more the longer the average's memory is, most for the plain mean of a whole training;
-    `estimate_population` (--population) takes the averaged weights' own at the end.
+    `estimate_population` (`recalibrate_bn`) takes the averaged weights' own at the end.
 
     With a decay, average <- decay * average + (1 - decay) * weights; without one, the plain mean of all weights since the
     beginning. Up to the share `start` of training the average is the newest weights. A warm average of n steps has no
@@ -142,19 +142,17 @@ class Averaging:
             average.n_averaged.zero_()  # torch copies the weights that come first
 
 
-# an average of weights, or none, from the decay that a run names and the average's own settings
+def ema(decay: float = 0.999, start: float = 0.0, warm: bool = True) -> Averaging:
+    """An exponential moving average of the weights from the share `start` of training on; where it is `warm`, its decay grows
+    from 0 to `decay`."""
+    check_range(0 <= decay < 1, "it lies in [0, 1)", decay=decay)
+    return Averaging(decay, start, warm)
 
 
-def moving(decay: float, start: float = 0.0, warm: bool = True) -> Averaging | None:
-    """An exponential moving average, of the decay --ema, to which it grows where it is warm; none where that is 0."""
-    averaging = Averaging(decay, start, warm)
-    return averaging if decay else None
+def swa(start: float = 0.0) -> Averaging:
+    """Stochastic weight averaging: the plain mean of the weights after each step beyond the share `start` of training.
 
-
-def uniform(decay: float, start: float = 0.0) -> Averaging:
-    """The plain mean of the weights after each step beyond the share `start` of training, whatever the decay.
-
-    With batch norm it is worth `estimate_population` (--population), see `Averaging`.
+    With batch norm it is worth `estimate_population` (`recalibrate_bn`), see `Averaging`.
 
     The theory of extragradient is about a mean too, of the points that it looks ahead to; the points that it moves to, which
     are averaged here, stay as near to these as a step is long.
@@ -168,4 +166,9 @@ def uniform(decay: float, start: float = 0.0) -> Averaging:
     return Averaging(start=start)
 
 
-AVERAGES: Registry[Callable[..., Averaging | None]] = Registry("averages", {"moving": moving, "uniform": uniform})
+AVERAGES: Registry[Callable[..., Averaging]] = Registry("averages", {"ema": ema, "swa": swa})
+
+
+def averaging(text: str) -> Averaging | None:
+    """The average of weights that a run names, such as ``ema(0.999)``; None for "none"."""
+    return None if text == "none" else make(text, AVERAGES, "weight_average")

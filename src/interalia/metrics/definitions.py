@@ -64,7 +64,7 @@ def reconstruction_error(e: Evidence) -> Found:
 
 
 @metric(group=INFERENCE)
-def reconstruction_shuffled(e: Evidence) -> Found:
+def reconstruction_mismatched(e: Evidence) -> Found:
     """Mean L2 distance of an input to another input's reconstruction."""
     return e.reconstruction.shuffled, _of_means(e)
 
@@ -112,7 +112,7 @@ def _linear_probe(e: Evidence, train: Any, held_out: Any) -> Found:
 
 
 def _neighbours_in_words(space: str, where: str, values: Values, data: Data) -> str:
-    if space == "latent" and "nearest_neighbour_hidden" in values:
+    if space == "latent" and "knn1_features" in values:
         return ""
     known = {"input": "on the inputs themselves", "untrained": "on an untrained encoder"}
     found = {name: values[key] for name in (space, *known) if (key := f"nearest_neighbour_{name}") in values}
@@ -121,7 +121,7 @@ def _neighbours_in_words(space: str, where: str, values: Values, data: Data) -> 
 
 
 @metric("higher", group=REPRESENTATION, sentence=partial(_neighbours_in_words, "latent", "the inferred z"))
-def nearest_neighbour_latent(e: Evidence) -> Found:
+def knn1_latent(e: Evidence) -> Found:
     """Accuracy of 1-nearest-neighbour on z, the encoder's output."""
     return _nearest_neighbour(e, *e.latents)
 
@@ -130,21 +130,21 @@ def nearest_neighbour_latent(e: Evidence) -> Found:
     "higher",
     group=REPRESENTATION,
     sentence=partial(_neighbours_in_words, "hidden", "the encoder's last hidden layer"),
-    **WORDS["nearest_neighbour_hidden"],
+    **WORDS["knn1_features"],
 )
-def nearest_neighbour_hidden(e: Evidence) -> Found:
+def knn1_features(e: Evidence) -> Found:
     """Accuracy of 1-nearest-neighbour on the encoder's last hidden layer."""
     return _nearest_neighbour(e, *e.hidden)
 
 
 @metric(group=REPRESENTATION)
-def nearest_neighbour_input(e: Evidence) -> Found:
+def knn1_input(e: Evidence) -> Found:
     """Accuracy of 1-nearest-neighbour on the inputs themselves, a baseline."""
     return _nearest_neighbour(e, e.train.x.flatten(1), e.x.flatten(1))
 
 
 @metric(group=REPRESENTATION, needs=(needs.untrained,))
-def nearest_neighbour_untrained(e: Evidence) -> Found:
+def knn1_random_init(e: Evidence) -> Found:
     """Accuracy of 1-nearest-neighbour on the last hidden layer of an untrained encoder, a baseline."""
     train, held_out = (tasks.features(e.untrained, x, e.seed) for x in (e.train.x, e.x))  # type: ignore[arg-type]
     return _nearest_neighbour(e, train, held_out)
@@ -303,7 +303,7 @@ def _extractors(e: Evidence) -> str:
 
 
 def _frechet_in_words(values: Values, data: Data) -> str:
-    floor = values.get("frechet_floor")
+    floor = values.get("frechet_real_vs_real")
     made = "translations" if "cycle_error" in values else "samples"
     beside = f"; real training data is at {as_number(floor)}" if floor is not None else ""
     return SENTENCES["frechet"].format(made=made, distance=as_number(values["frechet_distance"]), beside=beside)
@@ -318,7 +318,7 @@ def frechet_distance(e: Evidence) -> Found:
 
 
 @metric(group=COMPARED)
-def frechet_floor(e: Evidence) -> Found:
+def frechet_real_vs_real(e: Evidence) -> Found:
     """Frechet distance between the features of training data and of held-out data, of a perfect model's bias."""
     found = [one.floor for one in e.comparisons.values()]
     if e.translates:
@@ -448,46 +448,46 @@ def _away(e: Evidence) -> float:
 
 
 @metric("lower", group=POSTERIOR)
-def posterior_mean_norm(e: Evidence) -> Found:
+def aggregate_posterior_mean_norm(e: Evidence) -> Found:
     """Distance of the mean of q(z) from the prior's mean; never 0 from few draws."""
     n, d = e.z_hat.shape
     return e.posterior.mean_norm, _of_posterior(e, math.sqrt(d * e.prior.variance / n))
 
 
 @metric(group=POSTERIOR)
-def posterior_variance(e: Evidence) -> Found:
+def aggregate_posterior_var(e: Evidence) -> Found:
     """Variance of q(z), averaged over the dimensions; the prior's is best."""
     return e.posterior.variance, _of_posterior(e)
 
 
 @metric(group=POSTERIOR)
-def posterior_variance_least(e: Evidence) -> Found:
+def aggregate_posterior_var_min(e: Evidence) -> Found:
     """Variance of q(z) in its narrowest dimension; of few draws under the prior's."""
     return e.posterior.variance_least, _of_posterior(e, max(0.0, e.prior.variance * (1 - _away(e))))
 
 
 @metric(group=POSTERIOR)
-def posterior_variance_greatest(e: Evidence) -> Found:
+def aggregate_posterior_var_max(e: Evidence) -> Found:
     """Variance of q(z) in its widest dimension; of few draws above the prior's."""
     return e.posterior.variance_greatest, _of_posterior(e, e.prior.variance * (1 + _away(e)))
 
 
 @metric("lower", group=POSTERIOR)
-def posterior_covariance_distance(e: Evidence) -> Found:
+def aggregate_posterior_covariance_distance(e: Evidence) -> Found:
     """Frobenius distance of the covariances of q(z) and the prior; never 0 from few draws."""
     n, d = e.z_hat.shape
     return e.posterior.covariance_distance, _of_posterior(e, e.prior.variance * math.sqrt(d * (d + 1) / n))
 
 
 @metric("lower", "nats", group=POSTERIOR, needs=(needs.more_draws_than_latents,))
-def posterior_kl(e: Evidence) -> Found:
+def aggregate_posterior_kl(e: Evidence) -> Found:
     """KL(Gaussian with the moments of q(z) || Gaussian with the prior's), less its mean where q(z) is the prior."""
     less = f"less {metrics.expected_kl(*e.z_hat.shape):.4g}, its mean for a perfect Gaussian posterior"
     return e.posterior.kl, f"{_of_posterior(e)}; {less}, of which it then strays by {e.posterior.kl_error:.2g}"
 
 
 @metric("lower", group=POSTERIOR)
-def posterior_mmd(e: Evidence) -> Found:
+def aggregate_posterior_mmd(e: Evidence) -> Found:
     """Unbiased squared maximum mean discrepancy between q(z) and the prior."""
     some = e.shuffled(e.z_hat)[:DISCREPANCY_COUNT]
     bandwidth = math.sqrt(e.z_hat.shape[1] * e.prior.variance)

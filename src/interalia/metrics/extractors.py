@@ -188,5 +188,5 @@ class Inception:
 
 
 def _bytes_rgb(x: Tensor) -> Tensor:
-    rgb = x[:, :3] if x.shape[1] >= 3 else x[:, :1].expand(-1, 3, -1, -1)  # alpha goes; grey is all three colours
+    rgb = x[:, :3] if x.shape[1] >= 3 else x[:, :1].expand(-1, 3, -1, -1)  # alpha goes; gray is all three colours
     return (rgb * 255).round().clamp(0, 255).to(torch.uint8)

@@ -437,7 +437,7 @@ def of_latents(z: Tensor, mean: float = 0.0, variance: float = 1.0) -> dict[str,
     n, d = z.shape
     found = {"latents": float(d), "posterior_marginal": marginal_kl(z, mean, variance)}
     if n >= verdicts.DIMENSIONS * d:
-        found["posterior_kl"] = posterior_moments(z, mean, variance).kl / d
+        found["aggregate_posterior_kl"] = posterior_moments(z, mean, variance).kl / d
     return found
 
 
@@ -518,7 +518,7 @@ def _posterior(game: Game, x: Tensor, y: Tensor | None, seed: int) -> dict[str, 
     prior = require(game, Generates, "sampling").prior
     if hasattr(prior, "mean"):
         found |= of_latents(drawn, prior.mean, prior.variance)
-        found["posterior_mmd"] = maximum_mean_discrepancy(drawn, z, math.sqrt(z.shape[1] * variance))
+        found["aggregate_posterior_mmd"] = maximum_mean_discrepancy(drawn, z, math.sqrt(z.shape[1] * variance))
     device = tasks.device_of(game)
     with tasks.quietly(game, seed):
         given = [part[:SCORED].to(device) for part in (x, y) if part is not None]

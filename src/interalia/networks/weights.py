@@ -51,7 +51,7 @@ def initialise_output(bias: Tensor, mean: Tensor, margin: float = 1 / 512) -> No
     Arguments:
         bias: shape (channels, height, width), or (channels,).
         mean: the mean image in [0, 1], shape (channels, height, width).
-        margin: keeps pixels that are always black or white off the ends; half a grey level is 1 / 510.
+        margin: keeps pixels that are always black or white off the ends; half a gray level is 1 / 510.
     """
     if bias.ndim == 1 and len(bias) == mean.shape[0]:
         mean = mean.mean(dim=(1, 2))

@@ -17,7 +17,7 @@ from interalia.reports import plots
 from interalia.runs import recipes
 from interalia.runs.log import read
 
-BASE = recipes.ali_digits(game="ali", optimiser=Part("adam", lr=0.0002), steps=4000)
+BASE = recipes.ali_digits(game="ali", optimizer=Part("adam", lr=0.0002), steps=4000)
 
 ALI_DIVERGENCES = Study(
     **page("ali-divergences"),
@@ -30,7 +30,7 @@ ALI_DIVERGENCES = Study(
 
 # ---- does the training hold?
 
-PUBLISHED = recipes.ali_mnist_report(noise="none")
+PUBLISHED = recipes.ali_mnist_report(instance_noise="none")
 DATA = {"MNIST": (recipes.ali_mnist, PUBLISHED), "CIFAR-10": (recipes.ali_cifar10, recipes.ali_cifar10_paper())}
 
 

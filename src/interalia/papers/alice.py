@@ -14,11 +14,14 @@ from interalia.reports import plots
 from interalia.runs import Run, recipes
 
 ROUND_TRIPS = {weight: Part("alice", cycle=float(weight)) for weight in ("0", "0.01", "0.1", "1", "10")}
-SETTINGS = {"published setting": Run(data="five", networks="alice-toy", encoder=Part("implicit", noise=2), latent=2,
-                                     dynamics=Part("alternating", turns={"critic": 1, "generator": 5}), batch=64, ema=0,
-                                     optimiser=Part("adam", lr=0.001, beta1=0.5, beta2=0.999), steps=3200)}  # fmt: skip
+SETTINGS = {"published setting": Run(data="five", networks="alice-toy", encoder=Part("implicit", noise=2), latent_dim=2,
+                                     dynamics=Part("alternating", turns={"critic": 1, "generator": 5}), batch_size=64, weight_average="none",
+                                     optimizer=Part("adam", lr=0.001, beta1=0.5, beta2=0.999), steps=3200)}  # fmt: skip
 SETTINGS["ours"] = SETTINGS["published setting"].replace(
-    penalty=Part("r1r2", gamma=1.0), dynamics="simultaneous", schedule=Part("linear", start=0.5, final=0.0), ema=0.998
+    penalty=Part("r1r2", gamma=1.0),
+    dynamics="simultaneous",
+    schedule=Part("linear", start=0.5, final=0.0),
+    weight_average="ema(0.998)",
 )
 
 

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from interalia.conditionals import Dirac, Gaussian, Spanned, StandardNormal
+from interalia.conditionals import BasisNoise, Deterministic, Gaussian, StandardNormal
 from interalia.data import Dataset, Split
 from interalia.games import AVB, VAE
 from interalia.games.vae import Variational
@@ -27,14 +27,14 @@ from interalia.runs import Run
 
 SIDE = 400  # points along a side of the grid that p(x) is summed over
 VAE_PIXELS = Run(
-    name="vae-pixels", game=Part("vae", likelihood="bernoulli"), data="four-pixels", networks="avb-toy", latent=2, batch=512,
-    steps=100_000, ema=0, optimiser="adam(lr=0.00002)",
+    name="vae-pixels", game=Part("vae", likelihood="bernoulli"), data="four-pixels", networks="avb-toy", latent_dim=2, batch_size=512,
+    steps=100_000, weight_average="none", optimizer="adam(lr=0.00002)",
 )  # fmt: skip
 PIXELS = VAE_PIXELS.replace(
     name="avb-pixels", game=Part("avb", likelihood="bernoulli"), encoder=Part("implicit", noise=64),
-    rates={"critic": 0.0001}, dynamics=Part("alternating", turns={"critic": 2, "autoencoder": 1}),
+    lr={"critic": 0.0001}, dynamics=Part("alternating", turns={"critic": 2, "autoencoder": 1}),
 )  # fmt: skip
-FALLING: Mapping[str, Any] = {"optimiser": Part("adam", lr=0.0005), "schedule": Part("linear", start=0.3, final=0.0)}
+FALLING: Mapping[str, Any] = {"optimizer": Part("adam", lr=0.0005), "schedule": Part("linear", start=0.3, final=0.0)}
 
 
 class Pixels(Trial):
@@ -98,11 +98,11 @@ AVB_PIXELS = Study(
         "VAE, a fifth of the steps": VAE_PIXELS.replace(name="vae-pixels-fast", steps=20_000, **FALLING),
         "AVB": PIXELS,
         "AVB, a fifth of the steps": PIXELS.replace(
-            name="avb-pixels-fast", rates={"critic": 0.001}, ema=0.999, steps=20_000, **FALLING
+            name="avb-pixels-fast", lr={"critic": 0.001}, weight_average="ema(0.999)", steps=20_000, **FALLING
         ),
     },
     trial=Pixels,
-    quick={"batch": 64, "steps": 60},
+    quick={"batch_size": 64, "steps": 60},
     checkpoint_every=5000,
     seeds=3,
 )
@@ -112,11 +112,13 @@ SIGMA = np.array([0.8, 0.5, 0.8, 0.6, 0.5, 0.6, 0.5, 0.4])
 DIAGONAL, PUBLISHED = "diagonal Gaussian", "AVB, as published"
 FALLEN, WHOLE = "AVB, falling rates, averaged weights", "AVB, so too, whitened by covariances"
 # the average is over some 3,000 steps: the critic's noise moves the posterior slowly
-SCHOOLS = Run(batch=512, steps=10_000, ema=0.9997, **FALLING)
+SCHOOLS = Run(batch_size=512, steps=10_000, weight_average="ema(0.9997)", **FALLING)
 OURS = SCHOOLS.replace(
-    rates={"critic": 1e-3}, dynamics=Part("alternating", turns={"critic": 3, "autoencoder": 1}), steps=16_000
+    lr={"critic": 1e-3}, dynamics=Part("alternating", turns={"critic": 3, "autoencoder": 1}), steps=16_000
 )
-SLOW = OURS.replace(rates={"critic": 2e-4}, optimiser=Part("adam", lr=0.0001), schedule="constant", ema=0, steps=10_000)
+SLOW = OURS.replace(
+    lr={"critic": 2e-4}, optimizer=Part("adam", lr=0.0001), schedule="constant", weight_average="none", steps=10_000
+)
 SAMPLES = 200_000
 
 
@@ -138,13 +140,15 @@ def schools_game(row: str) -> Variational:
     adaptive contrast."""
     size, whole = 2 + len(Y), row == WHOLE
     if row == DIAGONAL:
-        return VAE(Gaussian(Constant(*[0.0] * 2 * size)), Dirac(Schools()), StandardNormal(size), sigma=1.0)
+        return VAE(Gaussian(Constant(*[0.0] * 2 * size)), Deterministic(Schools()), StandardNormal(size), sigma=1.0)
     place_and_scale = Constant(*[0.0] * size, *[5.0] * size)  # z = z_0 + 1 v(eps)
-    draws = {PUBLISHED: 256, WHOLE: 8192}.get(row, 2048)  # `Spanned` says what each costs of the bound
+    draws = {PUBLISHED: 256, WHOLE: 8192}.get(row, 2048)  # `BasisNoise` says what each costs of the bound
     # narrow at first, as this posterior is: from the prior's variance spreads come down slowly
-    encoder = Spanned(place_and_scale, size, noise=10, basis=1, width=128, draws=draws, start="published")
+    encoder = BasisNoise(place_and_scale, size, noise=10, basis=1, width=128, draws=draws, start="published")
     critic = ResidualCritic(len(Y) + size, 256, 5, "everywhere" if row == PUBLISHED else "beyond")
-    return AVB(encoder, Dirac(Schools()), critic, StandardNormal(size), sigma=1.0, contrast=True, correlated=whole)
+    return AVB(
+        encoder, Deterministic(Schools()), critic, StandardNormal(size), sigma=1.0, contrast=True, correlated=whole
+    )
 
 
 NAMES = ("mu", *(f"theta_{j}" for j in range(1, 9)), *(f"eta_{j}" for j in range(1, 9)), "tau")
@@ -197,7 +201,7 @@ class School(Trial):
     def of(cls, row: str, run: Run, setting: Setting, facts: Mapping[str, Any]) -> Self:
         """Fits q to the posterior of the one x that there is."""
         torch.manual_seed(run.seed)
-        x = np.tile(np.float32(Y / SIGMA), (run.batch, 1))
+        x = np.tile(np.float32(Y / SIGMA), (run.batch_size, 1))
         dataset = Dataset("eight-schools", Split(x), Split(x), Split(x), about="Effects of coaching, in eight schools.")
         done, _ = trained(run, setting, game=schools_game(row), dataset=dataset)
         return cls(row, run, setting, facts, dataset, done)

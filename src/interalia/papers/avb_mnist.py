@@ -41,7 +41,7 @@ KINDS = {
 VAE, AVB = Part("vae", likelihood="bernoulli"), Part("avb", likelihood="bernoulli")
 CONTRAST = AVB.but(contrast=True)
 WHOLE = CONTRAST.but(correlated=True)
-SPANNED = {8: Part("spanned", noise=32, basis=16), 32: Part("spanned", noise=64, basis=32)}
+SPANNED = {8: Part("basis-noise", noise=32, basis=16), 32: Part("basis-noise", noise=64, basis=32)}
 ROWS = {  # a row's name -> the game, the encoder and the dimensions of z
     "VAE, 8 latents": (VAE, "gaussian", 8),
     "VAE, 32 latents": (VAE, "gaussian", 32),
@@ -60,9 +60,9 @@ ROWS = {  # a row's name -> the game, the encoder and the dimensions of z
 def rows() -> dict[str, Row]:
     found = {}
     for (kind, networks), (row, (game, encoder, latent)) in itertools.product(KINDS.items(), ROWS.items()):
-        own = {"game": game, "encoder": encoder, "latent": latent, "rates": {}, "clip": 0.0, "steps": STEPS}
+        own = {"game": game, "encoder": encoder, "latent_dim": latent, "lr": None, "grad_clip": 0.0, "steps": STEPS}
         if game != VAE:
-            own |= {"rates": {"critic": 0.001}, "clip": 1.0}
+            own |= {"lr": {"critic": 0.001}, "grad_clip": 1.0}
         own["networks"] = networks.but(quadratic="nowhere" if game in (CONTRAST, WHOLE) else "everywhere")
         run = recipes.avb_mnist(name=slug(f"{kind}, {row}"), **own)
         found[f"{kind}: {row}"] = Row(run, quick=kind == DENSE)
@@ -95,8 +95,8 @@ class Posterior(Trial):
     @cached_property
     def values(self) -> Values:
         how, seed = self.how, self.seed
-        x, binarised = observed(self.dataset, "test", how["images"], seed)
-        rule: dict[str, Any] = {"seed": seed, "binarised": binarised}
+        x, binarized = observed(self.dataset, "test", how["images"], seed)
+        rule: dict[str, Any] = {"seed": seed, "binarized": binarized}
         values = {"hours": self.facts["hours"], "told": own_bound(self.game, x, seed)}
         if self.game.encoder.density:
             bound = whole(likelihood.elbo(self.game, x, **rule))
@@ -119,7 +119,7 @@ class Posterior(Trial):
 def against_vae(each: Tensor, folder: Path, row: str, run: Run) -> Values:
     """By how much log p(x) exceeds the VAE's with as many latents, and the standard error of that mean, over differences on
     the same images; nothing for the VAE itself, whose values are kept for the others."""
-    vae = f"VAE, {run.latent} latents"
+    vae = f"VAE, {run.latent_dim} latents"
     write_json(folder / f"{row}, seed {run.seed}.json", each.tolist())
     path = folder / f"{vae}, seed {run.seed}.json"
     if row == vae or not path.exists():
@@ -143,22 +143,22 @@ AVB_MNIST = Study(
 class Plane(Trial):
     @cached_property
     def values(self) -> Values:
-        x, binarised = observed(self.dataset, "test", 50 if self.quick else 1000, self.seed)
-        found = whole(likelihood.elbo(self.game, x, samples=10, seed=self.seed, binarised=binarised))
+        x, binarized = observed(self.dataset, "test", 50 if self.quick else 1000, self.seed)
+        found = whole(likelihood.elbo(self.game, x, samples=10, seed=self.seed, binarized=binarized))
         return {"elbo": found.mean, "error": found.error}
 
     def draw(self) -> None:
         """Samples, and the plane of a two-dimensional z."""
         samples = tasks.generate(self.game, 100, self.seed).numpy()
         plots.grid(samples, self.picture("-samples"), columns=10)
-        if self.run.latent == 2:
+        if self.run.latent_dim == 2:
             plane = tasks.manifold(self.game, 20, self.seed)
             plots.grid(plane.flatten(0, 1).numpy(), self.picture("-plane"), columns=20)
 
 
 VAE_MANIFOLD = Study(
     **page("vae-manifold"),
-    rows={f"{z} latents": recipes.vae_mnist(name=f"vae-{z}", latent=z, steps=8000) for z in (2, 5, 10, 20)},
+    rows={f"{z} latents": recipes.vae_mnist(name=f"vae-{z}", latent_dim=z, steps=8000) for z in (2, 5, 10, 20)},
     trial=Plane,
     quick=SMALL,
     seeds=1,

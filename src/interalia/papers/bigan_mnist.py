@@ -18,7 +18,11 @@ from interalia.registry import Part
 from interalia.runs import recipes
 from interalia.tasks.calling import in_batches
 
-OURS: Mapping[str, Any] = {"divergence": "relativistic", "penalty": Part("r1r2", gamma=1.0, every=4), "ema": 0.998}
+OURS: Mapping[str, Any] = {
+    "divergence": "relativistic",
+    "penalty": Part("r1r2", gamma=1.0, every=4),
+    "weight_average": "ema(0.998)",
+}
 FAR = "BiGAN with a round trip of 50, a pass of the critic for each joint"
 WAYS: Mapping[str, Mapping[str, Any]] = {  # a row's name -> what differs from BiGAN as published
     "BiGAN": {},
@@ -28,7 +32,7 @@ WAYS: Mapping[str, Mapping[str, Any]] = {  # a row's name -> what differs from B
     "JLR": {"game": Part("joint-latent-regressor", weight=0.25, distance="cross-entropy")},
     "AE l2": {"game": Part("aae", adversarial=0.0)},
     "AE l1": {"game": Part("aae", adversarial=0.0, distance="l1")},
-    FAR: {"game": Part("alice", cycle=50.0, together=False), "ema": 0.998},
+    FAR: {"game": Part("alice", cycle=50.0, together=False), "weight_average": "ema(0.998)"},
     "ours": OURS,
     "ours, with a round trip": {"game": Part("alice", cycle=2.0), **OURS},
 }
@@ -69,7 +73,7 @@ BIGAN_MNIST = Study(
         },
     },
     trial=Features,
-    quick={"data": "digits", "networks": Part("bigan-mlp", width=64), "population": 5, "steps": 40},
+    quick={"data": "digits", "networks": Part("bigan-mlp", width=64), "recalibrate_bn": 5, "steps": 40},
     checkpoint_every=1000,
     seeds=1,
 )

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from torch.distributions import MultivariateNormal
 
-from interalia.conditionals import Dirac, Gaussian, StandardNormal
+from interalia.conditionals import Deterministic, Gaussian, StandardNormal
 from interalia.contexts import quietly
 from interalia.games import VAE
 from interalia.metrics.likelihood import annealed_importance, elbo
@@ -49,7 +49,7 @@ def linear_gaussian(latents: int, pixels: int = PIXELS, seed: int = 0) -> VAE:
         mean = 4 * (0.9 * s @ w.T)
         encoder.weight.copy_(torch.cat([mean, torch.zeros_like(mean)]))
         encoder.bias.copy_(torch.cat([-mean @ b, (1.3 * s.diagonal().sqrt()).log()]))
-    return VAE(Gaussian(encoder), Dirac(decoder), StandardNormal(latents).double(), sigma=0.5)
+    return VAE(Gaussian(encoder), Deterministic(decoder), StandardNormal(latents).double(), sigma=0.5)
 
 
 def law(game: VAE) -> MultivariateNormal:

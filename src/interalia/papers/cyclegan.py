@@ -29,17 +29,22 @@ Changes = Mapping[str, Mapping[str, Any]]  # a row's name -> fields of its run
 SHOWN = 10  # images in a picture
 
 DIGITS = Run(divergence="least-squares", game="cyclegan", networks=Part("cyclegan", width=16, critic=32, layers=2),
-             optimiser=Part("adam", lr=0.0005), schedule=Part("linear", start=0.5, final=0.0), batch=16, steps=1000,
-             ema=0.99)  # fmt: skip
+             optimizer=Part("adam", lr=0.0005), schedule=Part("linear", start=0.5, final=0.0), batch_size=16, steps=1000,
+             weight_average="ema(0.99)")  # fmt: skip
 TURNING = DIGITS.replace(  # for a transformation that turns the image
     data="mnist-inverted", game=Part("cyclegan", cycle=2.0), networks=Part("cyclegan", width=16, critic=32, turns=True)
 )
 EDGES, COLOURED = (DIGITS.replace(data=f"mnist-{rule}") for rule in ("edges", "coloured"))
 FACADES = DIGITS.replace(
-    data="facades", networks=Part("cyclegan", width=32), optimiser=Part("adam", lr=0.0002), batch=4, steps=3000, size=64
+    data="facades",
+    networks=Part("cyclegan", width=32),
+    optimizer=Part("adam", lr=0.0002),
+    batch_size=4,
+    steps=3000,
+    image_size=64,
 )
-LARGE_FACADES = FACADES.replace(size=128, batch=2, steps=2000)
-SMALL_FACADES = FACADES.replace(size=32, networks=Part("cyclegan", width=4, blocks=1))
+LARGE_FACADES = FACADES.replace(image_size=128, batch_size=2, steps=2000)
+SMALL_FACADES = FACADES.replace(image_size=32, networks=Part("cyclegan", width=4, blocks=1))
 
 
 class Paired(Game):
@@ -154,7 +159,7 @@ def rows(title: str, run: Run, methods: Changes, reference: type[Truth] | None =
     if reference:
         found[f"{title}: {reference.title}"] = Row(run.replace(steps=0), once=True, trial=reference, **more)
     for method, changes in methods.items():
-        size = f"-{run.size}" if run.size else ""
+        size = f"-{run.image_size}" if run.image_size else ""
         own = run.replace(name=f"{run.data}{size}-{method}".replace(",", "").replace(" ", "-"), **changes)
         found[f"{title}: {method}"] = Row(own, trial=WithPairs if method == PAIRED else None, **more)
     return found
@@ -163,7 +168,7 @@ def rows(title: str, run: Run, methods: Changes, reference: type[Truth] | None =
 def facades(setting: Setting) -> Rows:
     """At each size: a trivial answer, CycleGAN, and the bound."""
     runs = [SMALL_FACADES] if setting.quick else [FACADES, LARGE_FACADES]
-    return {name: row for run in runs for name, row in rows(f"{run.size} pixels", run, SIMPLE, MeanImage).items()}
+    return {name: row for run in runs for name, row in rows(f"{run.image_size} pixels", run, SIMPLE, MeanImage).items()}
 
 
 CYCLEGAN_DIGITS = Study(

@@ -22,8 +22,8 @@ NAMES = ("KL", "reverse KL", "Pearson", "Neyman", "squared Hellinger", "Jeffrey"
 DIVERGENCES = {name: slug(name) for name in NAMES}  # the paper's names -> the library's
 SAMPLES, QUICK_SAMPLES = 16_000, 1_000
 TRAINING = Run(
-    game="gan", data="mnist", networks="fgan-mnist", latent=100, prior="uniform", steps=20_000,
-    penalty=Part("r1r2", gamma=1.0), optimiser=Part("adam", lr=0.001, beta1=0.5, beta2=0.999), batch=128, ema=0.998,
+    game="gan", data="mnist", networks="fgan-mnist", latent_dim=100, prior="uniform", steps=20_000,
+    penalty=Part("r1r2", gamma=1.0), optimizer=Part("adam", lr=0.001, beta1=0.5, beta2=0.999), batch_size=128, weight_average="ema(0.998)",
     precision="bf16", log_every=100,
 )  # fmt: skip
 

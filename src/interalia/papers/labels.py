@@ -22,7 +22,7 @@ ROUND_TRIP = Part("alice", cycle=2.0)
 GAMES = {"conditional ALI": "ali", "conditional ALI with the round trip": ROUND_TRIP, "conditional GAN": "gan"}
 ATTRIBUTES = ("Male", "Smiling", "Blond_Hair", "Eyeglasses")  # those that a person sees at 32 pixels
 DIGITS = recipes.cali_mnist(steps=8000)
-FACES = recipes.cali_celeba(size=32, latent=64, attributes=",".join(ATTRIBUTES), steps=8000)
+FACES = recipes.cali_celeba(image_size=32, latent_dim=64, attributes=",".join(ATTRIBUTES), steps=8000)
 SHOWN = 10
 
 
@@ -146,7 +146,7 @@ def rows(setting: Setting) -> Rows:
     """K + 1 classes at each number of labels, and the machine; then photographs, SVHN only where its files are."""
     found: dict[str, Run | Row] = {}
     for count, (row, game) in itertools.product((100, 1000), CLASSES.items()):
-        own = {"name": f"semi-ali-{count}" + "-vat" * (row == VAT), "game": game, "labelled": count, "steps": STEPS}
+        own = {"name": f"semi-ali-{count}" + "-vat" * (row == VAT), "game": game, "num_labeled": count, "steps": STEPS}
         found[f"MNIST, {count:,} labels: {row}"] = recipes.semi_ali_mnist(**own)
     for name, played in (("ALI", "ali"), ("ALICE", ROUND_TRIP)):
         run = recipes.ali_mnist(name=f"svm-{name.lower()}", game=played, steps=STEPS)
@@ -154,7 +154,12 @@ def rows(setting: Setting) -> Rows:
             found[f"MNIST, {count:,} labels: L2-SVM on {name}"] = Row(run, trial=Machine, facts={"labels": count})
     for title, data, count in (("CIFAR-10", "cifar10", 4000), ("SVHN", "svhn", 1000)):
         if title == "CIFAR-10" or (setting.root and (setting.root / "svhn").is_dir()):
-            own = {"labelled": count, "latent": 64, "networks": Part("auto", width=64, unary=True), "steps": STEPS}
+            own = {
+                "num_labeled": count,
+                "latent_dim": 64,
+                "networks": Part("auto", width=64, unary=True),
+                "steps": STEPS,
+            }
             run = recipes.semi_ali_mnist(name=f"semi-ali-{data}", data=data, **own)
             found[f"{title}, {count:,} labels: {VAT}"] = Row(run, quick=False)
     return found

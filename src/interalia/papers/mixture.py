@@ -16,8 +16,8 @@ from interalia.runs import recipes
 DATA = {"grid": "grid25", "ring": "ring8"}
 PUBLISHED = 400_000  # PacGAN's 400 epochs
 OURS: Mapping[str, Any] = {
-    "networks": Part("ali-mixture", width=128, critic_width=128, pieces=2), "ema": 0.999, "population": 200,
-    "optimiser": Part("adam", lr=0.001, beta1=0.5, beta2=0.99), "schedule": Part("linear", start=0.5, final=0.0),
+    "networks": Part("ali-mixture", width=128, critic_width=128, pieces=2), "weight_average": "ema(0.999)", "recalibrate_bn": 200,
+    "optimizer": Part("adam", lr=0.001, beta1=0.5, beta2=0.99), "schedule": Part("linear", start=0.5, final=0.0),
     "steps": 10_000,
 }  # fmt: skip
 F_DIVERGENCES = [name for name in gaussian.F_DIVERGENCES if name != "gan"]
@@ -31,7 +31,7 @@ MIXTURE_25 = Study(
     rows={
         f"{name}, Adam {rate}, beta1 {beta1}": recipe(
             name=f"{name.lower()}-grid25-rate-{rate}-beta1-{beta1}",
-            optimiser=Part("adam", lr=rate, beta1=beta1, beta2=0.999),
+            optimizer=Part("adam", lr=rate, beta1=beta1, beta2=0.999),
             steps=PUBLISHED,
         )
         for rate, beta1 in SETTINGS
@@ -49,7 +49,7 @@ FIVE_TO_ONE = Part("alternating", turns={"critic": 5, "generator": 1})
 GANS: Mapping[str, Mapping[str, Any]] = {  # a row's name -> what differs in our setting
     "GAN": {"divergence": "gan"},
     "LSGAN": {"divergence": "least-squares"},
-    "WGAN-GP": {"divergence": "wasserstein", "penalty": Part("interpolated", weight=1.0), "dynamics": FIVE_TO_ONE},
+    "WGAN-GP": {"divergence": "wasserstein", "penalty": Part("wgan-gp", weight=1.0), "dynamics": FIVE_TO_ONE},
     "relativistic": {"divergence": "relativistic"},
     **{f"f-GAN, {name}": {"divergence": name} for name in F_DIVERGENCES},
 }
@@ -81,11 +81,11 @@ MIXTURE_GAN = Study(
 
 # ---- ways to infer
 
-ALONE = {"penalty": "none", "optimiser": Part("adam", lr=0.001, beta1=0.5, beta2=0.999)}  # of games without a critic
+ALONE = {"penalty": "none", "optimizer": Part("adam", lr=0.001, beta1=0.5, beta2=0.999)}  # of games without a critic
 LONGER = ("ALI", "ALICE, pearson")  # ALI itself, and with a round trip mixture-gan's best divergence
 WAYS: Mapping[str, Mapping[str, Any]] = {  # a row's name -> what differs in our setting
     "ALI": {},
-    "BiGAN": {"encoder": "dirac"},
+    "BiGAN": {"encoder": "deterministic"},
     "ALICE": {"game": Part("alice", cycle=1.0)},
     "adversarial ALICE": {"game": "alice-adversarial", "networks": Part("alice-toy", width=128)},
     **{f"ALI, {name}": {"divergence": name} for name in F_DIVERGENCES},

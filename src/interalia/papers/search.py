@@ -54,15 +54,14 @@ def described(draw: Draw | None) -> str:
 
 def drawn(run: Run, draw: Draw) -> Run:
     """The run with the settings of a draw."""
-    rate = Part(run.optimiser).settings["lr"] * draw["rate"]
+    rate = Part(run.optimizer).settings["lr"] * draw["rate"]
     return run.replace(
         game=Part("alice", cycle=draw["cycle"]),
         penalty=Part("r1r2", gamma=draw["gamma"], every=4),
         divergence=draw["divergence"],
-        optimiser=Part("adam", lr=float(f"{rate:g}"), beta2=draw["beta2"]),
-        rates={"critic": rate * draw["critic"]} if draw["critic"] != 1 else {},
-        ema=draw["ema"],
-        average=Part("moving", warm=False),  # as averages were then
+        optimizer=Part("adam", lr=float(f"{rate:g}"), beta2=draw["beta2"]),
+        lr={"critic": rate * draw["critic"]} if draw["critic"] != 1 else None,
+        weight_average=Part("ema", decay=draw["ema"], warm=False),  # as averages were then
         schedule=draw["schedule"],
     )
 

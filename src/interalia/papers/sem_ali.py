@@ -50,7 +50,9 @@ def rows(setting: Setting) -> Iterator[Job]:
 
 def run_of(data: str, method: str, rate: float, seed: int, length: int, setting: Setting) -> Run:
     flow, optimizer = METHODS[method]
-    run = DATA[data](game="ali", seed=seed, dynamics=flow, optimiser=optimizer.but(lr=rate), ema=0, evaluate_every=0)
+    run = DATA[data](
+        game="ali", seed=seed, dynamics=flow, optimizer=optimizer.but(lr=rate), weight_average="none", evaluate_every=0
+    )
     if setting.quick:
         run = run.replace(data=SMALL["data"], networks=SMALL["networks"])
     # a step of extragradient evaluates the gradient twice

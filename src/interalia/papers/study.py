@@ -173,7 +173,7 @@ class Study(Experiment):
         if source is not None:
             first, _ = trained(source, setting)
             assert first.folder is not None
-            run = run.replace(generator=str(first.folder.path))
+            run = run.replace(pretrained_generator=str(first.folder.path))
         trial = (row.trial or self.trial).of(name, run, setting, row.facts)
         if trial.trained:
             trial.draw()
@@ -197,7 +197,7 @@ class Study(Experiment):
 def on_files(run: Run, setting: Setting) -> Run:
     """The run with the folder of data files, where its data are read from files."""
     made = run.data in data.REGISTRY and not data.REGISTRY[run.data].origin.startswith("http")
-    return run if setting.root is None or made else run.replace(root=str(setting.root))
+    return run if setting.root is None or made else run.replace(data_dir=str(setting.root))
 
 
 def percentage(holds: Tensor) -> float:

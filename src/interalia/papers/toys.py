@@ -20,7 +20,7 @@ from interalia import registry
 from interalia.adversarial import divergences, penalties
 from interalia.adversarial.disturbances import InstanceNoise
 from interalia.adversarial.joints import Joints
-from interalia.conditionals import Dirac, StandardNormal
+from interalia.conditionals import Deterministic, StandardNormal
 from interalia.games import GAN, Game, Outcome
 from interalia.learning import dynamics
 from interalia.papers.experiment import Experiment, Job, Setting, Values, page, slug
@@ -191,7 +191,7 @@ def dirac(kind: Part, extra: float | None = 0.0, **parts: Callable[[], Any]) -> 
 
     def game() -> Game:
         own = {key: part() for key, part in parts.items()}
-        return GAN(Dirac(Constant(1.0)), Slope(1.0), StandardNormal(1), divergences.GAN(), **own)
+        return GAN(Deterministic(Constant(1.0)), Slope(1.0), StandardNormal(1), divergences.GAN(), **own)
 
     return Motion(kind, game, 0.2, None if extra is None else np.array([[0.0, -0.5], [0.5, extra]]), reach=1e-4)
 
@@ -201,7 +201,7 @@ DIRAC = {
     **{kind.name: dirac(kind) for kind in (*FLOWS, Part("one-stage"))},
     "simultaneous, R1": dirac(FLOWS[0], 0.6, penalty=R1),
     "simultaneous, R1 + R2": dirac(FLOWS[0], 1.2, penalty=R1R2),
-    "simultaneous, interpolated": dirac(FLOWS[0], None, penalty=partial(penalties.Interpolated, weight=0.3)),
+    "simultaneous, interpolated": dirac(FLOWS[0], None, penalty=partial(penalties.WGANGP, weight=0.3)),
     "simultaneous, DRAGAN": dirac(FLOWS[0], None, penalty=partial(penalties.Dragan, weight=0.3)),
     "simultaneous, instance noise": dirac(FLOWS[0], None, noise=partial(InstanceNoise, std=0.7, final=0.7)),
     "extragradient, R1": dirac(FLOWS[2], 0.6, penalty=R1),

@@ -67,9 +67,9 @@ def conditions(game: Game, dataset: Dataset, count: int, seed: int = 0) -> torch
 
 
 def observed(dataset: Dataset, split: str, count: int | None, seed: int) -> tuple[torch.Tensor, str]:
-    """Images of a split, all or `count` drawn by the seed, and by which rule they are binarised."""
+    """Images of a split, all or `count` drawn by the seed, and by which rule they are binarized."""
     part = getattr(dataset, split)
     if not len(part):
         raise UserError(f"the {split} split of {dataset.name!r} is empty; measure on another split.")
     x = as_tensor(part.x[part.rows(count, seed)])
-    return x, "fresh in training, drawn once here" if dataset.binarised == "fresh" else dataset.binarised
+    return x, "dynamic in training, drawn once here" if dataset.binarized == "dynamic" else dataset.binarized

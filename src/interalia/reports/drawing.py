@@ -54,7 +54,7 @@ def draw(trained: Trained, dataset: Dataset) -> None:
         real, y = held_out(dataset, POINTS), conditions(game, dataset, POINTS)
         made = tasks.generate(game, len(real), y=y, how="sample")  # as they are held against the data
         means = None if dataset.mixture is None else dataset.mixture.means
-        z = tasks.encode(game, real, how="sample", y=y) if infers and trained.run.latent == 2 else None
+        z = tasks.encode(game, real, how="sample", y=y) if infers and trained.run.latent_dim == 2 else None
         again = tasks.reconstruct(game, real, y=y) if infers else None
         plots.plane(real, made, figures / "plane.png", means, z, again)
 

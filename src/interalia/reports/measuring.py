@@ -92,7 +92,7 @@ def length_of(trained: Trained) -> dict[str, Any]:
     """How long a run has been trained, in steps and seconds, and how fast."""
     lines = [line for line in log.read(home(trained)) if any(key.startswith("losses/") for key in line)]
     seconds = next((line["seconds"] for line in reversed(lines) if line["step"] <= trained.step), None)
-    speed = None if not seconds else round(trained.step * trained.run.batch / seconds, 1)
+    speed = None if not seconds else round(trained.step * trained.run.batch_size / seconds, 1)
     return {"steps": trained.step, "seconds": seconds, "images_per_second": speed}
 
 
@@ -116,7 +116,7 @@ def untrained(trained: Trained, dataset: Dataset) -> Game | None:
     placed = own_generator(run, trained.folder)
     # from Python, or in a file that is not opened a second time
     decoder = game.decoder if isinstance(game, Generates) and "decoder" in game.fixed else None
-    brought = placed.generator is None or placed.generator.endswith(".pt2")
+    brought = placed.pretrained_generator is None or placed.pretrained_generator.endswith(".pt2")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(run.seed)
         return building.build_for(placed, dataset, generator=decoder.network if brought and decoder else None)
@@ -158,16 +158,16 @@ def likelihood(
         how = ["elbo", "iwae", "ais"] if density else ["ais"]
     settings = settings_of(how, {"samples": samples, **(annealing or {})})
     dataset = dataset_of(trained)
-    x, binarised = observed(dataset, split, count, seed)
+    x, binarized = observed(dataset, split, count, seed)
     if "kde" in how:
         settings["kde"]["validation"] = observed(dataset, "validation", BANDWIDTH_POINTS, seed)[0]
         settings["kde"]["y"] = feeds.conditions(game.data, dataset, "validation")
-    estimates, interrupted = estimates_of(game, x, settings, seed, binarised)
+    estimates, interrupted = estimates_of(game, x, settings, seed, binarized)
     found = {
         "estimates": [estimated(one) for one in estimates],
         "interrupted": interrupted,
         "images": {"measured": len(x), "split": len(getattr(dataset, split))},
-        "binarisation": binarised,
+        "binarization": binarized,
         **circumstances(trained, dataset, split, seed, weights),
     }
     write_json(folder.likelihood, found)
@@ -177,7 +177,7 @@ def likelihood(
 
 
 def estimates_of(
-    game: Game, x: torch.Tensor, settings: Mapping[str, Mapping[str, Any]], seed: int, binarised: str
+    game: Game, x: torch.Tensor, settings: Mapping[str, Mapping[str, Any]], seed: int, binarized: str
 ) -> tuple[list[Estimate], bool]:
     """The estimates of these settings, and whether they were interrupted: then the last may be of some images alone, or lack
     its check, and those after it are not there.
@@ -188,7 +188,7 @@ def estimates_of(
     found: list[Estimate] = []
     for name, given in settings.items():
         try:
-            found.append(one := REGISTRY[name](game, x, seed=seed, binarised=binarised, **given))
+            found.append(one := REGISTRY[name](game, x, seed=seed, binarized=binarized, **given))
         except KeyboardInterrupt:
             if not found:
                 raise

@@ -217,8 +217,8 @@ def _above(parts: Sequence[Tile], space: int) -> Tile:
     """The parts one above the other, flush left, with `space` pixels between them."""
     width = max(part.shape[1] for part in parts)
     pads = [((0, space), (0, width - part.shape[1]), (0, 0)) for part in parts]
-    grey = BACKGROUND[0]
-    whole = np.concatenate([np.pad(part, pad, constant_values=grey) for part, pad in zip(parts, pads, strict=True)])
+    gray = BACKGROUND[0]
+    whole = np.concatenate([np.pad(part, pad, constant_values=gray) for part, pad in zip(parts, pads, strict=True)])
     return whole[: len(whole) - space]
 
 

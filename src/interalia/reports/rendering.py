@@ -190,10 +190,10 @@ def _likelihood(likelihood: Json) -> str:
     """The table of the estimates of log p(x)."""
     images = likelihood.get("images")
     of = f"{images['measured']:,} of {images['split']:,} examples of" if images else "examples of"
-    split, binarisation = likelihood.get("split", "held-out"), likelihood.get("binarisation", "none")
+    split, binarization = likelihood.get("split", "held-out"), likelihood.get("binarization", "none")
     rows = [(*words.cells(one), one.get("protocol") or "") for one in words.estimates_in(likelihood)]
     table = _table(("estimate", NATS, "acceptance", GAP, "protocol"), rows)
-    return _section("Likelihood", table, of=of, split=split, binarisation=binarisation)
+    return _section("Likelihood", table, of=of, split=split, binarization=binarization)
 
 
 def _training(home: Folder, run: Json) -> str:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def markdown(run: Run, found: Json) -> str:
     """Measures as a Markdown table with everything that is needed to judge them and to do them again."""
     training = found["training"]
-    length = f"{training['steps']:,} steps of {run.batch}"
+    length = f"{training['steps']:,} steps of {run.batch_size}"
     if training["seconds"]:
         length += f" in {training['seconds']:,.0f} s ({training['images_per_second']:,.0f} images/s)"
     rows = [(m["name"], number(m), m["better"] or "", bars(m["protocol"])) for m in found["measures"]]

@@ -54,7 +54,7 @@ def _done(run: Json, results: Json, log: Sequence[Json]) -> Iterator[str]:
     shape = data.get("shape") or []
     last, planned = newest(log), run.get("steps")
     noun = {0: "example", 1: "point", 3: "image"}.get(len(shape), "example")
-    batch = f" of {counted(run['batch'], noun)} each" if run.get("batch") else ""
+    batch = f" of {counted(run['batch_size'], noun)} each" if run.get("batch_size") else ""
     what = material(run, data)
     step = max(training.get("steps") or 0, results.get("step") or 0, last.get("step", 0))
     if step == 0:
@@ -86,8 +86,8 @@ def material(run: Json, data: Json) -> str:
     own = part_of(run, "data") == OWN
     unknown = "data of somebody's own" if own else "unknown data"
     what = f"'{(None if own else run.get('data')) or data.get('name') or unknown}'"
-    if run.get("target"):
-        what += f" and '{run['target']}'"
+    if run.get("data_b"):
+        what += f" and '{run['data_b']}'"
     shape = data.get("shape") or []
     if not data.get("train") or not shape:
         return what
@@ -98,7 +98,9 @@ def material(run: Json, data: Json) -> str:
 
 def _taught(run: Json) -> str:
     """What the game does, for people who meet it for the first time."""
-    latent = f"a latent code z of {counted(run['latent'], 'number')}" if run.get("latent") else "a latent code z"
+    latent = (
+        f"a latent code z of {counted(run['latent_dim'], 'number')}" if run.get("latent_dim") else "a latent code z"
+    )
     return str(facts_of(run)["teaches"]).replace("{latent}", latent)
 
 

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from interalia.runs.run import BROUGHT, FREE, OWN, Run, abouts, from_toml, kinds, marked
+from interalia.runs.run import BROUGHT, DEFAULT, FREE, OWN, Run, abouts, from_toml, kinds, marked
 
-__all__ = ["BROUGHT", "FREE", "OWN", "Run", "abouts", "from_toml", "kinds", "marked"]
+__all__ = ["BROUGHT", "DEFAULT", "FREE", "OWN", "Run", "abouts", "from_toml", "kinds", "marked"]

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from interalia.games import Game
     from interalia.runs import Run
 
+LABELS = "labels"  # in place of attributes' names, for a game that is conditional on the labels
+
 
 def build(
     run: Run,
@@ -65,11 +67,9 @@ def spec(
     names: Sequence[str],
 ) -> DataSpec:
     """What a kind of game takes of data with these labels, attributes and domains; see `build`."""
-    if run.labels and run.attributes is not None:
-        raise UserError("networks are told labels or attributes; leave out one of `labels` and `attributes`.")
-    if run.labels and labels < 2:
-        raise UserError("`labels` is set, and there are fewer than 2 labels to tell; leave `labels` out.")
-    told = labels if run.labels else len(attributes) if run.attributes is not None else 0
+    if run.condition_on == LABELS and labels < 2:
+        raise UserError("`condition_on` is 'labels', and the data has fewer than 2 labels; leave `condition_on` out.")
+    told = labels if run.condition_on == LABELS else len(attributes) if run.condition_on is not None else 0
     classes = labels if issubclass(kind.feeds, PartlyLabeled) else 0
     known = tuple(attributes or names or map(str, range(told or classes))) if told or classes else ()
     return DataSpec(shape, told, dict(attributes), classes, known, other if issubclass(kind.feeds, Domains) else None)
@@ -81,8 +81,8 @@ def build_for(
     """The untrained game of a run on its data; see `build`."""
     told = frequencies(run, dataset)
     kind, _ = registry.look_up(run.game, games.REGISTRY, "game")
-    if issubclass(kind.feeds, PartlyLabeled) or (run.labels and kind.feeds.conditional):
-        dataset.check_labels("leave `labels` out" if run.labels else "play another game")
+    if issubclass(kind.feeds, PartlyLabeled) or (run.condition_on == LABELS and kind.feeds.conditional):
+        dataset.check_labels("leave `condition_on` out" if run.condition_on else "use another model")
     game = build(run, dataset.shape, mean, dataset.labels, dataset.other_shape, told, generator, dataset.classes, trust)
     check_fits(game, dataset)
     return game
@@ -93,8 +93,8 @@ def check_fits(game: Game, dataset: Dataset) -> None:
     game.feeds.check(game.data, dataset)
     if isinstance(game, HasLikelihood) and game.binary and not dataset.binary:
         raise UserError(
-            f"a Bernoulli likelihood is one of zeros and ones, and {dataset.name!r} has grey values; give `binarise` "
-            f"fresh (or fixed), or likelihood='gaussian' in the game."
+            f"a Bernoulli likelihood is one of zeros and ones, and {dataset.name!r} has gray values; give "
+            f"`binarize='dynamic'` (or static), or likelihood='gaussian' in the game."
         )
 
 
@@ -104,12 +104,14 @@ def frequencies(run: Run, dataset: Dataset) -> dict[str, float]:
     Raises:
         UserError: the data has no such attribute.
     """
-    if run.attributes is None:
+    if run.condition_on in (None, LABELS):
         return {}
     known = [str(name) for name in dataset.attributes.get("names", ())]
     if not known:
-        raise UserError(f"the data set {dataset.name!r} has no attributes; leave `attributes` out.")
-    names = known if run.attributes == "all" else [name.strip() for name in run.attributes.split(",")]
+        raise UserError(
+            f"the data set {dataset.name!r} has no attributes; give `condition_on='labels'`, or leave it out."
+        )
+    names = known if run.condition_on == "all" else [name.strip() for name in str(run.condition_on).split(",")]
     values = dataset.conditions("train", names)
     assert values is not None
     return dict(zip(names, values.mean(axis=0).tolist(), strict=True))

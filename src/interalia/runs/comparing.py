@@ -9,22 +9,31 @@ from typing import Any
 from interalia.runs.run import Run
 
 GROUPS: Mapping[str, Sequence[str]] = {  # of fields, by subject
-    "data": ("data", "target", "size", "binarise", "labels", "attributes", "labelled"),
-    "game": ("game", "divergence", "penalty", "noise", "augment"),
-    "networks": ("networks", "encoder", "prior", "latent", "spectral", "pack"),
-    "optimizer": ("optimiser", "rates", "schedule", "dynamics", "clip", "accumulate", "balance", "ema", "average",
-                  "population", "precision"),
-    "length": ("steps", "batch"),
+    "data": ("data", "data_b", "image_size", "binarize", "condition_on", "num_labeled"),
+    "game": ("game", "divergence", "penalty", "instance_noise", "augment"),
+    "networks": ("networks", "encoder", "prior", "latent_dim", "spectral_norm", "pack"),
+    "optimizer": ("optimizer", "lr", "schedule", "dynamics", "grad_clip", "grad_accumulation", "skip_critic_above", "weight_average",
+                  "recalibrate_bn", "precision"),
+    "length": ("steps", "batch_size"),
 }  # fmt: skip
-ALWAYS = ("data", "game", "networks", "optimiser", "dynamics", "ema", "steps", "batch")  # said of a default too
+ALWAYS = (
+    "data",
+    "game",
+    "networks",
+    "optimizer",
+    "dynamics",
+    "weight_average",
+    "steps",
+    "batch_size",
+)  # said of a default too
 
 
 def described(runs: Mapping[str, Run], fields: Sequence[str]) -> str:
     """What fields of the rows' runs say: the values of most rows, and which rows have others; defaults are left out.
 
     Example:
-        >>> described({"a": Run(ema=0), "b": Run(ema=0), "c": Run(ema=0.9)}, ["clip", "ema", "batch"])
-        'ema 0 (c: 0.9); batch 128'
+        >>> described({"a": Run(grad_clip=1.0), "b": Run(grad_clip=1.0), "c": Run(grad_clip=0.5)}, ["pack", "grad_clip", "batch_size"])
+        'grad_clip 1 (c: 0.5); batch_size 128'
     """
     parts, default = [], Run()
     for key in fields:
@@ -34,7 +43,7 @@ def described(runs: Mapping[str, Run], fields: Sequence[str]) -> str:
         for name, run in runs.items():
             rows.setdefault(in_words(getattr(run, key)), []).append(name)
         most = max(rows, key=lambda words: len(rows[words]))
-        name = "" if key in (*GROUPS, "optimiser") else f"{key} "
+        name = "" if key in (*GROUPS, "optimizer") else f"{key} "
         if len(rows) == len(runs) > 2:
             parts.append(f"{name}by row {', '.join(rows)}")
         else:

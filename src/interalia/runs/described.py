@@ -6,7 +6,7 @@ import dataclasses
 from pathlib import Path
 
 from interalia import data
-from interalia.data.binarise import binarised
+from interalia.data.binarize import binarized
 from interalia.data.dataset import Dataset
 from interalia.errors import UserError
 from interalia.runs import OWN, Run
@@ -24,18 +24,18 @@ def dataset(run: Run) -> Dataset:
             "the data were given from Python, and the run does not say where they are; give them again, with "
             "interalia.load(folder, dataset=...)."
         )
-    root = Path(run.root) if run.root else None
-    found = data.load(run.data, root=root, size=run.size, seed=run.seed)
-    if run.binarise != "none":
-        found = binarised(found, run.binarise)
-    if run.target is None:
+    root = Path(run.data_dir) if run.data_dir else None
+    found = data.load(run.data, data_dir=root, image_size=run.image_size, seed=run.seed)
+    if run.binarize != "none":
+        found = binarized(found, run.binarize)
+    if run.data_b is None:
         return found
-    if run.binarise != "none":
-        raise UserError("`binarise` is for games with one data set; leave out `binarise` or `target`.")
-    other = data.load(run.target, root=root, size=run.size, seed=run.seed)
+    if run.binarize != "none":
+        raise UserError("`binarize` is for games with one data set; leave out `binarize` or `target`.")
+    other = data.load(run.data_b, data_dir=root, image_size=run.image_size, seed=run.seed)
     if found.shape != other.shape:
         raise UserError(
-            f"the two domains differ in shape: {run.data} has {found.shape} and {run.target} has {other.shape} (channels, "
+            f"the two domains differ in shape: {run.data} has {found.shape} and {run.data_b} has {other.shape} (channels, "
             f"height, width); give `size` for a common size, and convert one of them where the channels differ."
         )
     about = f"Domain a: {found.about} Domain b: {other.about} They are not paired."

@@ -60,9 +60,9 @@ class Folder:
     def write(self, run: Run, fingerprint: Mapping[str, Any] | None = None, game: Game | None = None) -> None:
         """Writes the description, with a fingerprint of the data and what a report says of the game, or what is there of
         them, and before it a copy of the generator, so that the run outlives the folder that this came from."""
-        if run.generator is not None and own_generator(run, self) == run:
-            source = weights_of(run.generator)
-            if source.suffix != ".pt2" and header(source)["run"].get("generator"):
+        if run.pretrained_generator is not None and own_generator(run, self) == run:
+            source = weights_of(run.pretrained_generator)
+            if source.suffix != ".pt2" and header(source)["run"].get("pretrained_generator"):
                 # an encoder's run hands on the generator that it has itself
                 source = next(copies(source.parent), source)
             with writing(self.path / f"generator{source.suffix}", "wb") as file:
@@ -135,7 +135,7 @@ class Folder:
                     f"its description, so leave it as it is, or train a new run."
                 )
             run = run.replace(**{key: getattr(kept, key)})
-        if run.generator is not None and own_generator(run, self) is run:
+        if run.pretrained_generator is not None and own_generator(run, self) is run:
             raise UserError(
                 f"the run in {self.path} infers for a generator, and keeps no copy of it; put the file generator.safetensors "
                 f"or generator.pt2 that was there back, or train anew."
@@ -183,8 +183,8 @@ def copies(folder: Path) -> Iterator[Path]:
 
 def own_generator(run: Run, folder: Folder | None) -> Run:
     """The run with the copy of its generator in `folder`, where there is one, in place of the generator that it names."""
-    found = None if folder is None or run.generator is None else next(copies(folder.path), None)
-    return run if found is None else run.replace(generator=str(found))
+    found = None if folder is None or run.pretrained_generator is None else next(copies(folder.path), None)
+    return run if found is None else run.replace(pretrained_generator=str(found))
 
 
 def fitted(run: Run, given: Container[str]) -> Run:
@@ -192,13 +192,13 @@ def fitted(run: Run, given: Container[str]) -> Run:
 
     A generator that is no run's says nothing of its prior, and one that cannot be read is explained where it is opened.
     """
-    if run.generator is None:
+    if run.pretrained_generator is None:
         return run
     try:
-        kept = header(weights_of(run.generator))["run"]
+        kept = header(weights_of(run.pretrained_generator))["run"]
     except UserError:
         return run
-    return run.replace(**{key: kept[key] for key in ("latent", "prior") if key not in given})
+    return run.replace(**{key: kept[key] for key in ("latent_dim", "prior") if key not in given})
 
 
 def export(game: Game, run: Run, step: int, path: Path) -> None:

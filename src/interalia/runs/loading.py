@@ -162,7 +162,7 @@ def built(run: Run, data: DataSpec, file: Path, generator: nn.Module | None, tru
     place = file.parent.parent if file.parent.name == "checkpoints" else file.parent  # where the best weights lie
     # a generator's file has no other beside it; and what the weights' metadata name elsewhere is never opened
     placed = run if file.stem == "generator" else own_generator(run, Folder(place))
-    if run.generator is not None and placed is run and generator is None:
+    if run.pretrained_generator is not None and placed is run and generator is None:
         raise UserError(
             f"{file} infers for a generator, and no copy of that lies beside it; put the file that the run's folder keeps, "
             f"generator.safetensors or generator.pt2, into {place}."
@@ -184,16 +184,16 @@ def given(run: Run, kind: type[Game], module: nn.Module | None, trust: bool = Fa
     Raises:
         UserError: it cannot be read, is told labels, or was trained with another prior, or is not trusted.
     """
-    if module is None and run.generator is None:
+    if module is None and run.pretrained_generator is None:
         return {}
     name = next((name for name, need in declared(kind).items() if isinstance(need, Given)), None)
     if name is None:
         raise UserError(f"{kind.__name__} trains a decoder of its own; leave `generator` out.")
     if module is not None:
-        return {name: conditionals.Dirac(copy.deepcopy(module))}  # the person's own stays as it is
-    path = Path(run.generator or "")
+        return {name: conditionals.Deterministic(copy.deepcopy(module))}  # the person's own stays as it is
+    path = Path(run.pretrained_generator or "")
     if path.suffix == ".pt2":
-        return {name: conditionals.Dirac(generators.exported(path, run.latent, trust))}
+        return {name: conditionals.Deterministic(generators.exported(path, run.latent_dim, trust))}
     if path.is_file() and path.suffix != ".safetensors":
         raise UserError(
             f"the generator {path} is a file of another kind; give the folder of a run, its .safetensors, or a .pt2 file "
@@ -209,11 +209,13 @@ def given(run: Run, kind: type[Game], module: nn.Module | None, trust: bool = Fa
             f"that was trained without."
         )
     if not isinstance(game, Generates):
-        raise UserError(f"the run {run.generator} has no decoder, being a {type(game).__name__}; give a generator's.")
-    prior = registry.make(run.prior, conditionals.PRIORS, "prior", run.latent)
+        raise UserError(
+            f"the run {run.pretrained_generator} has no decoder, being a {type(game).__name__}; give a generator's."
+        )
+    prior = registry.make(run.prior, conditionals.PRIORS, "prior", run.latent_dim)
     if _settings(game.prior) != _settings(prior):
         raise UserError(
-            f"the generator {run.generator} was trained with {game.prior.size} latents of prior {type(game.prior).__name__}, "
+            f"the generator {run.pretrained_generator} was trained with {game.prior.size} latents of prior {type(game.prior).__name__}, "
             f"and this run has {prior.size} of {type(prior).__name__}; give `latent={game.prior.size}` and the same `prior`."
         )
     return {name: game.decoder}

@@ -79,7 +79,7 @@ def beside(run: Mapping[str, Any]) -> tuple[str, str] | None:
 
     def kind(run: Mapping[str, Any]) -> tuple[object, ...]:
         name, encoder = (str(run.get(key)).partition("(")[0].strip() for key in ("game", "encoder"))
-        return ALIKE.get(name, name), encoder, *(run.get(key) or None for key in ("data", "labels", "attributes"))
+        return ALIKE.get(name, name), encoder, *(run.get(key) or None for key in ("data", "condition_on"))
 
     for tuned, published in PUBLISHED.items():
         if kind(run) in [kind(dataclasses.asdict(REGISTRY[name]())) for name in (tuned, published)]:

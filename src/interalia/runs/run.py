@@ -11,7 +11,7 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, get_args, get_origin, get_type_hints
 
 from interalia import registry
 from interalia.errors import UserError, unknown
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 else:
     Text = str
 
+DEFAULT = "default"  # the name of the learning rate of all players that have none of their own
 OWN = "<own>"  # in place of the name of a part that is given from Python
 
 PLAIN = (str, int, float, dict, list, tuple, type(None))  # everything else is an object in place of its text
@@ -59,54 +60,50 @@ class Run:
     ``KL()`` where a text can say the same, and hold the text.
 
     Attributes:
-        name: a name for the run, used for its folder.
-        game: the game that is played.
-        data: a data set's name, or the path of a folder of images, a .npy, .npz or .zip file.
-        target: the second data set of a game that translates between two: a name, or a path as for `data`.
-        generator: the folder of a run whose decoder is taken as it is, or a .pt2 file of one that is trusted; for a
-            game that only infers.
-        labelled: how many training images a semi-supervised game sees the labels of, equally many of each; all by
+        name: the name of the run, which is that of its folder.
+        game: the model, a game of an encoder, a decoder and a critic or of some of them, such as ali, gan or vae.
+        data: the name of a data set, or the path of a folder of images, a .npy, .npz or .zip file.
+        data_b: the second data set of a game that translates between two: a name, or a path as for `data`.
+        data_dir: the folder of a named data set's files, where missing ones are downloaded to.
+        image_size: images are center-cropped and resized to this many pixels a side.
+        binarize: binary images, drawn from gray values as probabilities: none, static (once), or dynamic (again in every
+            batch).
+        condition_on: labels for a class-conditional game, or attributes: names with commas between them, or all.
+        num_labeled: training images whose labels a semi-supervised game is given, equally many of each label; all by
             default.
-        labels: whether the networks are told the labels: a conditional game.
-        attributes: the attributes that the networks are told in place of labels: names with commas between them, or
-            all.
-        root: the folder where a named data set's files are, or are to be downloaded to.
-        binarise: images of zeros and ones, drawn from grey values: none, fixed (once), or fresh (in every batch
-            anew).
-        size: images are centre-cropped and resized to this many pixels a side.
-        networks: the networks.
-        latent: the dimensions of z.
-        prior: p(z): normal, or uniform on [-1, 1].
-        encoder: q(z|x): gaussian, dirac (BiGAN) or implicit(noise=2).
-        divergence: what the critic's scores cost both players.
-        penalty: a charge on the critic's gradient.
-        noise: instance noise at the critic's input: annealed(std=0.1).
-        augment: augmentation of the images that the critic sees: fixed(policy='translation'), adaptive(target=0.6).
-        pack: how many samples of a joint the critic judges at a time (PacGAN).
-        spectral: networks whose layers are divided by their greatest singular value: critic, or decoder,critic.
-        dynamics: how the players move.
-        optimiser: each player's optimiser.
-        rates: learning rates of single players, in place of the optimiser's.
-        schedule: the learning rates over time.
+        pretrained_generator: the folder of a run whose decoder is used as it is, or a .pt2 file of one that is trusted; for
+            a game that trains an encoder alone.
+        networks: the family of networks.
+        latent_dim: the dimension of z.
+        prior: p(z): normal, uniform on [-1, 1], mixture, learned or codes.
+        encoder: q(z|x): gaussian, deterministic (BiGAN), implicit(noise=2) and others.
+        spectral_norm: networks with spectral normalization, with commas between them: critic, or decoder,critic.
+        divergence: adversarial loss: gan (non-saturating), hinge, wasserstein, kl and others.
+        penalty: gradient penalty on the critic, or weight clipping.
+        instance_noise: Gaussian noise added to the critic's images: annealed(std=0.1) or constant(std=0.1).
+        augment: augmentation of the critic's images: fixed(policy='translation') or adaptive(target=0.6).
+        pack: samples of a joint that the critic judges together (PacGAN).
+        skip_critic_above: the critic's updates are skipped while its AUC, the probability that it scores a real pair above a
+            fake one, exceeds this; 1 for never.
+        dynamics: update scheme of the players: simultaneous, alternating, extragradient and others.
+        optimizer: the optimizer of each player.
+        lr: the learning rate in place of the optimizer's: a number for all players, or a number by player, such as
+            ``{"critic": 4e-4}``, where "default" is that of all others.
+        schedule: the learning rate over time.
         steps: the length of the training in steps.
         epochs: the length of the training in passes over the data; `steps` outranks it.
-        batch: images in a batch.
-        accumulate: batches whose gradients are averaged in one look at the game.
-        clip: the greatest norm of one player's gradient; 0 for no clipping.
-        balance: the critic waits while it puts a sample of the data's joint above a fake with more than this
-            probability; 1 for never.
-        ema: decay of the average of the weights that samples are drawn from; 0 for none.
-        average: the average of the weights: moving, of decay ema, or uniform(start=0.5).
-        population: batches over which batch norm's statistics are estimated anew at the end; 0 keeps the running
-            ones.
+        batch_size: examples in a batch.
+        grad_accumulation: batches whose gradients are averaged for one update.
+        grad_clip: greatest norm of one player's gradient; 0 for no clipping.
+        weight_average: average of the weights that samples are drawn from: ema(0.999), swa(start=0.5) or none.
+        recalibrate_bn: batches over which batch norm's statistics are estimated again at the end; 0 keeps the running ones.
         precision: auto, fp32, or bf16 (autocast).
         device: auto, cpu, cuda, cuda:1, mps or another of torch's.
-        seed: of the weights, the noise and the order of the data.
-        best: the measure on validation data by which the best checkpoint is kept.
+        seed: random seed of initial weights, noise and the order of the data.
+        monitor: metric on validation data by which the best checkpoint is chosen.
+        early_stopping: evaluations without an improvement of the monitored metric after which training ends; 0 for never.
         log_every: steps between two lines of the log.
-        evaluate_every: steps between two looks at the validation data; 0 for never.
-        until_converged: end when the declared measure has not improved for this many evaluations, and keep the best;
-            0 for never.
+        evaluate_every: steps between two evaluations on validation data; 0 for never.
         checkpoint_every: steps between two checkpoints.
 
     Raises:
@@ -120,44 +117,42 @@ class Run:
     name: str = _field("run", free=True)
     game: Text = _field("ali", kind="games", brought_by="game")
     data: str = _field("digits", kind="data", brought_by="data")
-    target: str | None = _field(None, kind="data", brought_by="data")
-    generator: str | None = _field(None, brought_by="game")
-    labelled: int | None = _field(None, 1)
-    labels: bool = _field(False, brought_by="game")
-    attributes: str | None = _field(None, brought_by="game")
-    root: str | None = _field(None, free=True)
-    binarise: str = _field("none", choices=("none", "fixed", "fresh"), brought_by="data")
-    size: int | None = _field(None, 4, 1024, brought_by="data")
+    data_b: str | None = _field(None, kind="data", brought_by="data")
+    data_dir: str | None = _field(None, free=True)
+    image_size: int | None = _field(None, 4, 1024, brought_by="data")
+    binarize: str = _field("none", choices=("none", "static", "dynamic"), brought_by="data")
+    condition_on: str | None = _field(None, brought_by="game")
+    num_labeled: int | None = _field(None, 1)
+    pretrained_generator: str | None = _field(None, brought_by="game")
     networks: Text = _field("auto", kind="networks", brought_by="game")
-    latent: int = _field(64, 1, 100_000, brought_by="game")
+    latent_dim: int = _field(64, 1, 100_000, brought_by="game")
     prior: Text = _field("normal", kind="priors", brought_by="game")
     encoder: Text = _field("gaussian", kind="conditionals", brought_by="game")
+    spectral_norm: str | None = _field(None, brought_by="game")
     divergence: Text = _field("gan", kind="divergences", brought_by="game")
     penalty: Text = _field("none", kind="penalties", absent="none", brought_by="game")
-    noise: Text = _field("none", kind="noises", absent="none", brought_by="game")
+    instance_noise: Text = _field("none", kind="noises", absent="none", brought_by="game")
     augment: Text = _field("none", kind="augmentations", absent="none", brought_by="game")
     pack: int = _field(1, 1, 64, brought_by="game")
-    spectral: str | None = _field(None, brought_by="game")
+    skip_critic_above: float = _field(1.0, 0.5, 1)
     dynamics: Text = _field("simultaneous", kind="dynamics")
-    optimiser: Text = _field("adam", kind="optimizers")
-    rates: dict[str, float] = _field({}, 0, 10)
+    optimizer: Text = _field("adam", kind="optimizers")
+    lr: float | dict[str, float] | None = _field(None, 0, 10)
     schedule: Text = _field("constant", kind="schedules")
     steps: int | None = _field(None, 0, 10**9, free=True)
     epochs: float | None = _field(None, 0, 10**6, free=True)
-    batch: int = _field(128, 1, 10**6)
-    accumulate: int = _field(1, 1, 10**6)
-    clip: float = _field(0.0, 0, 1e9)
-    balance: float = _field(1.0, 0.5, 1)
-    ema: float = _field(0.999, 0, 0.999999)
-    average: Text = _field("moving", kind="averages")
-    population: int = _field(0, 0, 10**6, free=True)
+    batch_size: int = _field(128, 1, 10**6)
+    grad_accumulation: int = _field(1, 1, 10**6)
+    grad_clip: float = _field(0.0, 0, 1e9)
+    weight_average: Text = _field("ema(0.999)", kind="averages", absent="none")
+    recalibrate_bn: int = _field(0, 0, 10**6, free=True)
     precision: str = _field("auto", choices=("auto", "fp32", "bf16"))
     device: str = _field("auto", free=True)
     seed: int = _field(0, 0, 2**31 - 1)
-    best: str = _field("auto", kind="metrics", absent="auto")
+    monitor: str = _field("auto", kind="metrics", absent="auto")
+    early_stopping: int = _field(0, 0, free=True)
     log_every: int = _field(50, 1, free=True)
     evaluate_every: int = _field(1000, 0, free=True)
-    until_converged: int = _field(0, 0, free=True)
     checkpoint_every: int = _field(1000, 1, free=True)
 
     def __post_init__(self) -> None:
@@ -211,21 +206,38 @@ class Run:
         for key, kind, text in self.parts():
             entries = registry.registry(kind)
             if kind in ALONE:  # made here already, so that a number out of its range is told before anything is done
-                registry.make(text, entries, key, *([self.ema] if kind == "averages" else []))
+                registry.make(text, entries, key)
             elif kind == "metrics" and text not in entries:
                 raise unknown("metric", text, entries)
             elif kind not in registry.NAMED_ALONE:
                 registry.look_up(text, entries, key)
 
+    def canonical(self) -> Run:
+        """The same run with its parts under the names that their registries have for them, in place of other words and other
+        case (see `interalia.aliases`).
+
+        Raises:
+            UserError: a word is one for what is not there.
+
+        Example:
+            >>> Run(divergence="JS", encoder="deterministic").canonical().divergence
+            'jensen-shannon'
+        """
+        names: dict[str, Any] = {
+            key: registry.canonical(text, kind) for key, kind, text in self.parts() if not is_path(kind, text)
+        }
+        return dataclasses.replace(self, **names)
+
     def placed(self) -> Run:
         """The same run with absolute paths, so that its folder can be used from anywhere."""
         from interalia.data import REGISTRY
 
-        named = {key: getattr(self, key) for key in ("root", "generator", "data", "target")}
+        named = {key: getattr(self, key) for key in ("data_dir", "pretrained_generator", "data", "data_b")}
         paths: dict[str, Any] = {
             key: str(Path(name).absolute())
             for key, name in named.items()
-            if name is not None and (key in ("root", "generator") or (name not in REGISTRY and Path(name).exists()))
+            if name is not None
+            and (key in ("data_dir", "pretrained_generator") or (name not in REGISTRY and Path(name).exists()))
         }
         return dataclasses.replace(self, **paths)
 
@@ -233,6 +245,11 @@ class Run:
         """The run as TOML, which `interalia train FILE.toml` takes back."""
         values = {formats.KEY: formats.FORMAT, **dict(self.fields())}
         return "".join(f"{key} = {_toml(value)}\n" for key, value in values.items() if value not in (None, {}))
+
+
+def is_path(kind: str, text: str) -> bool:
+    """Whether the text of a part is the path of data that are there."""
+    return kind == "data" and Path(text).exists()
 
 
 def _toml(value: Any) -> str:
@@ -257,9 +274,7 @@ def abouts() -> dict[str, str]:
 
 def _check(key: str, value: Any, kind: Any, rules: Mapping[str, Any]) -> None:
     """Raises a UserError unless `value` is of the kind and in the range of the field `key`."""
-    if get_origin(kind) is dict:
-        if not isinstance(value, dict):
-            raise UserError(f"`{key}` is {value!r}, and it maps names to numbers, such as {{ critic = 1e-4 }}.")
+    if isinstance(value, dict) and any(get_origin(one) is dict for one in get_args(kind)):
         for name, number in value.items():
             _check(f"{key}.{name}", number, float, rules)
         return
@@ -332,8 +347,9 @@ def marked(run: Run, game: Game | None, dataset: Dataset | None) -> Run:
         from interalia.games.capabilities import Generates  # here, for it imports torch
 
         marks |= dict.fromkeys(("game", "networks", "prior", "encoder", "divergence"), OWN)
-        marks |= {key: OWN for key in ("penalty", "noise") if getattr(game, key) is not None}
-        marks |= {"latent": game.prior.size} if isinstance(game, Generates) else {}
+        own = {"penalty": game.penalty, "instance_noise": game.noise}
+        marks |= {key: OWN for key, part in own.items() if part is not None}
+        marks |= {"latent_dim": game.prior.size} if isinstance(game, Generates) else {}
     plain = Run()
     for part, verb in (("game", "a game of your own is"), ("data", "data of your own are")):
         for key in BROUGHT[part] if part in marks else ():

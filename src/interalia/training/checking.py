@@ -105,7 +105,14 @@ def checks(
         if kind not in registry.NAMED_ALONE:
             registry.look_up(text, registry.registry(kind), kind)
         run = Run(
-            name="check", data=OWN, latent=4, batch=8, steps=STEPS, evaluate_every=0, checkpoint_every=2, device="cpu"
+            name="check",
+            data=OWN,
+            latent_dim=4,
+            batch_size=8,
+            steps=STEPS,
+            evaluate_every=0,
+            checkpoint_every=2,
+            device="cpu",
         )
         run = run.replace(**fields)
         about = registry.about(part)
@@ -177,7 +184,7 @@ def numbers(shape: tuple[int, ...], other: bool = True) -> Dataset:
 
     return Dataset(
         "check", split(32), split(16), split(16), tuple("0123"),
-        other=numbers(shape, False) if other else None, binarised="fixed" if image else "none",
+        other=numbers(shape, False) if other else None, binarized="static" if image else "none",
     )  # fmt: skip
 
 

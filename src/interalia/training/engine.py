@@ -26,7 +26,7 @@ from interalia.errors import UserError
 from interalia.games import Game, Outcome
 from interalia.learning import dynamics, optimizers
 from interalia.learning.dynamics import Rules
-from interalia.runs import Run, building, claims, described, loading
+from interalia.runs import DEFAULT, Run, building, claims, described, loading
 from interalia.runs.folder import Folder, own_generator
 from interalia.runs.loading import Trained
 from interalia.training import batches, checkpoint
@@ -71,17 +71,17 @@ def prepare(
         building.check_fits(game, dataset)
     game.data = game.feeds.fitted(game.data, dataset)
     game = game.to(device).train()
-    if run.batch < 2 and any(isinstance(module, BatchNorm) for module in game.modules()):
-        raise UserError("`batch` is 1, and batch norm averages over a batch; give `batch=2` or more.")
-    stores = game.feeds.stores(game.data, dataset, device, labeled=run.labelled, seed=run.seed)
-    samplers = game.feeds.orders(stores, run.batch, run.seed)
+    if run.batch_size < 2 and any(isinstance(module, BatchNorm) for module in game.modules()):
+        raise UserError("`batch_size` is 1, and batch norm averages over a batch; give `batch_size=2` or more.")
+    stores = game.feeds.stores(game.data, dataset, device, labeled=run.num_labeled, seed=run.seed)
+    samplers = game.feeds.orders(stores, run.batch_size, run.seed)
     run = resolved(run, game, dataset, samplers[0].batches, device)
     check_evaluation(run, game, dataset, folder)
     if run.precision == "bf16" and device.type != "mps":
         game.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimisers = optimisers_of(game, run)
-    rules = Rules(run.accumulate, run.clip, run.balance, precision_context(run.precision, device))
-    averaging = registry.make(run.average, optimizers.AVERAGES, "average", run.ema)
+    rules = Rules(run.grad_accumulation, run.grad_clip, run.skip_critic_above, precision_context(run.precision, device))
+    averaging = optimizers.averaging(run.weight_average)
     return Training(
         run=run,
         folder=folder,
@@ -106,7 +106,7 @@ def resolved(run: Run, game: Game, dataset: Dataset, batches: int, device: torch
     Raises:
         UserError: the run has no length.
     """
-    steps, best = run.steps, run.best
+    steps, best = run.steps, run.monitor
     if steps is None:
         if run.epochs is None:
             raise UserError("the run has no length; give `steps` or `epochs`.")
@@ -115,18 +115,18 @@ def resolved(run: Run, game: Game, dataset: Dataset, batches: int, device: torch
         best = "reverse_kl" if dataset.mixture is not None and game.data.other is None else "frechet_distance"
         best = "reconstruction_ratio" if "decoder" in game.fixed else best  # its samples stay as they are
     precision = resolve_precision(run.precision, game, device)
-    return dataclasses.replace(run, steps=steps, precision=precision, device=str(device), best=best)
+    return dataclasses.replace(run, steps=steps, precision=precision, device=str(device), monitor=best)
 
 
 def check_evaluation(run: Run, game: Game, dataset: Dataset, folder: Folder | None) -> None:
     """Raises a UserError unless the measure that the run chooses its weights by is taken, and kept where it ends by it."""
     from interalia.metrics.evaluation import check_best
 
-    check_best(run.best, dataset, game)
-    if run.until_converged and folder is None:
-        raise UserError("`until_converged` keeps the best weights in the run's folder; give `out`.")
-    if run.until_converged and not run.evaluate_every:
-        raise UserError("`until_converged` counts evaluations, and `evaluate_every` is 0; give `evaluate_every` steps.")
+    check_best(run.monitor, dataset, game)
+    if run.early_stopping and folder is None:
+        raise UserError("`early_stopping` keeps the best weights in the run's folder; give `out`.")
+    if run.early_stopping and not run.evaluate_every:
+        raise UserError("`early_stopping` counts evaluations, and `evaluate_every` is 0; give `evaluate_every` steps.")
 
 
 def optimisers_of(game: Game, run: Run) -> dict[str, Optimizer]:
@@ -135,12 +135,15 @@ def optimisers_of(game: Game, run: Run) -> dict[str, Optimizer]:
     Raises:
         UserError: the run has a rate for a player that the game has not, or a setting that the optimiser has not.
     """
-    for player in run.rates:
-        game.check_player(player, "rates")
+    rates = run.lr if isinstance(run.lr, Mapping) else {} if run.lr is None else {DEFAULT: run.lr}
+    for player in rates:
+        if player != DEFAULT:
+            game.check_player(player, "lr")
     optimisers = {}
     for player in game.players:
-        rate = {"lr": run.rates[player]} if player in run.rates else {}
-        optimiser = registry.make(run.optimiser, optimizers.OPTIMIZERS, "optimiser", game.parameters_of(player), **rate)
+        found = rates.get(player, rates.get(DEFAULT))
+        rate = {} if found is None else {"lr": found}
+        optimiser = registry.make(run.optimizer, optimizers.OPTIMIZERS, "optimizer", game.parameters_of(player), **rate)
         for group in optimiser.param_groups:
             group["initial_lr"] = group["lr"]
         optimisers[player] = optimiser

@@ -99,7 +99,7 @@ class Training:
         has converged, with batch norm's statistics estimated anew where the run asks for it. The training itself is left as
         it is."""
         converged = self.folder is not None and bool(self.converged) and self.best is not None
-        if self.run.population == 0 and not converged:
+        if self.run.recalibrate_bn == 0 and not converged:
             return self.sampled
         if self.estimated is None or self.estimated[0] != (self.step, converged):
             game = copy.deepcopy(self.sampled)
@@ -107,10 +107,10 @@ class Training:
                 from safetensors.torch import load_file
 
                 game.load_state_dict(load_file(self.home.best))
-            if self.run.population:
-                batches = draw(self.stores, self.game.feeds.orders(self.stores, self.run.batch, self.run.seed))
+            if self.run.recalibrate_bn:
+                batches = draw(self.stores, self.game.feeds.orders(self.stores, self.run.batch_size, self.run.seed))
                 with own_random(self.device, self.run.seed):
-                    weights.estimate_population(game, batches, self.run.population)
+                    weights.estimate_population(game, batches, self.run.recalibrate_bn)
             self.estimated = ((self.step, converged), game)
         return self.estimated[1]
 

@@ -82,7 +82,7 @@ def annealed_importance(
     simulated: int = SIMULATED,
     seed: int = 0,
     rows: int | None = None,
-    binarised: str = GIVEN,
+    binarized: str = GIVEN,
     precision: Precision = "auto",
 ) -> Estimate:
     """log p(x) by annealed importance sampling, in nats: a lower bound in expectation that closes with more temperatures.
@@ -103,7 +103,7 @@ def annealed_importance(
         chains, temperatures, leapfrog, path: see `Settings`.
         initial: "posterior" or "prior"; by default the first where there is an encoder and the prior is not bounded.
         simulated: images of the bidirectional check; 0 leaves it out.
-        seed, rows, binarised: as for `elbo`; all chains of an image are run together.
+        seed, rows, binarized: as for `elbo`; all chains of an image are run together.
         precision: "fp32", "bf16", or "auto": bf16 for convolutions where the processor multiplies it by itself.
 
     Returns:
@@ -114,10 +114,10 @@ def annealed_importance(
         UserError: as for `bidirectional_check`; x does not fit the game, or p(x | z) is one of zeros and ones and x is not.
 
     Example:
-        >>> from interalia.conditionals import Dirac, Gaussian
+        >>> from interalia.conditionals import Deterministic, Gaussian
         >>> from interalia.games import VAE
         >>> from interalia.networks.mlp import MLP
-        >>> game = VAE(Gaussian(MLP(2, 6)), Dirac(MLP(3, 2)), StandardNormal(3), sigma=1.0)
+        >>> game = VAE(Gaussian(MLP(2, 6)), Deterministic(MLP(3, 2)), StandardNormal(3), sigma=1.0)
         >>> annealed_importance(game, torch.zeros(5, 2), chains=2, temperatures=10, leapfrog=2, simulated=3).values.shape
         torch.Size([5])
     """
@@ -134,7 +134,7 @@ def annealed_importance(
 
         about = f"ais of {len(x):,} images"
         which, values = gathered(len(x), max(1, rows // settings.chains), seed, about, work)
-    protocol = f"{settings.words}; binarisation: {binarised}; seed {seed}; {rows:,} pairs (x, z) at once"
+    protocol = f"{settings.words}; binarization: {binarized}; seed {seed}; {rows:,} pairs (x, z) at once"
     found = Estimate("ais", values[:, 0], which, len(x), protocol, acceptance=float(values[:, 1].mean()))
     if simulated and not found.interrupted:
         with contextlib.suppress(KeyboardInterrupt):  # the estimate is there; it says that it has no check
@@ -179,10 +179,10 @@ def bidirectional_check(
             under 1.
 
     Example:
-        >>> from interalia.conditionals import Dirac, Gaussian
+        >>> from interalia.conditionals import Deterministic, Gaussian
         >>> from interalia.games import VAE
         >>> from interalia.networks.mlp import MLP
-        >>> game = VAE(Gaussian(MLP(2, 6)), Dirac(MLP(3, 2)), StandardNormal(3), sigma=1.0)
+        >>> game = VAE(Gaussian(MLP(2, 6)), Deterministic(MLP(3, 2)), StandardNormal(3), sigma=1.0)
         >>> found = bidirectional_check(game, 4, chains=2, temperatures=10, leapfrog=2)
         >>> found.lower.shape, found.upper.shape
         (torch.Size([4]), torch.Size([4]))

@@ -17,7 +17,7 @@ from interalia.metrics.likelihood.estimate import GIVEN, Estimate, checked, coun
 
 
 def elbo(
-    game: Game, x: Tensor, samples: int = 100, seed: int = 0, rows: int | None = None, binarised: str = GIVEN
+    game: Game, x: Tensor, samples: int = 100, seed: int = 0, rows: int | None = None, binarized: str = GIVEN
 ) -> Estimate:
     """The evidence lower bound of log p(x), in nats, unbiased: the mean over draws of the encoder.
 
@@ -35,7 +35,7 @@ def elbo(
         samples: how many draws of q(z | x) for each image.
         seed: of the draws; equal numbers need the same `rows` too.
         rows: how many pairs (x, z) to look at at once; by default as many as fit the memory and are quick.
-        binarised: how x was binarised, "none", "fixed" or "fresh", for the protocol.
+        binarized: how x was binarized, "none", "static" or "dynamic", for the protocol.
 
     Returns:
         One number for each image; see `Estimate`. An interrupted estimate is one of the images that were done.
@@ -45,19 +45,19 @@ def elbo(
             zeros and ones and x is not.
 
     Example:
-        >>> from interalia.conditionals import Dirac, Gaussian, StandardNormal
+        >>> from interalia.conditionals import Deterministic, Gaussian, StandardNormal
         >>> from interalia.games import VAE
         >>> from interalia.networks.mlp import MLP
-        >>> game = VAE(Gaussian(MLP(2, 6)), Dirac(MLP(3, 2)), StandardNormal(3), sigma=1.0)
+        >>> game = VAE(Gaussian(MLP(2, 6)), Deterministic(MLP(3, 2)), StandardNormal(3), sigma=1.0)
         >>> found = elbo(game, torch.zeros(5, 2))
         >>> found.values.shape, found.mean < 0
         (torch.Size([5]), True)
     """
-    return _from_draws("elbo", game, x, samples, seed, rows, binarised)
+    return _from_draws("elbo", game, x, samples, seed, rows, binarized)
 
 
 def importance_bound(
-    game: Game, x: Tensor, samples: int = 5000, seed: int = 0, rows: int | None = None, binarised: str = GIVEN
+    game: Game, x: Tensor, samples: int = 5000, seed: int = 0, rows: int | None = None, binarized: str = GIVEN
 ) -> Estimate:
     """The K-sample lower bound of log p(x), in nats, which rises with K to log p(x) itself.
 
@@ -73,7 +73,7 @@ def importance_bound(
         https://arxiv.org/abs/1509.00519
 
     Arguments:
-        game, x, seed, rows, binarised: as for `elbo`.
+        game, x, seed, rows, binarized: as for `elbo`.
         samples: K.
 
     Returns:
@@ -83,19 +83,19 @@ def importance_bound(
         UserError: as for `elbo`.
 
     Example:
-        >>> from interalia.conditionals import Dirac, Gaussian, StandardNormal
+        >>> from interalia.conditionals import Deterministic, Gaussian, StandardNormal
         >>> from interalia.games import VAE
         >>> from interalia.networks.mlp import MLP
-        >>> game = VAE(Gaussian(MLP(2, 6)), Dirac(MLP(3, 2)), StandardNormal(3), sigma=1.0)
+        >>> game = VAE(Gaussian(MLP(2, 6)), Deterministic(MLP(3, 2)), StandardNormal(3), sigma=1.0)
         >>> x = torch.zeros(5, 2)
         >>> bool((importance_bound(game, x, samples=1).values == elbo(game, x, samples=1).values).all())
         True
     """
-    return _from_draws("iwae", game, x, samples, seed, rows, binarised)
+    return _from_draws("iwae", game, x, samples, seed, rows, binarized)
 
 
 def _from_draws(
-    name: str, game: Game, x: Tensor, samples: int, seed: int, rows: int | None, binarised: str
+    name: str, game: Game, x: Tensor, samples: int, seed: int, rows: int | None, binarized: str
 ) -> Estimate:
     counted(samples=samples)
     checked(game, x)
@@ -115,7 +115,7 @@ def _from_draws(
 
         which, values = gathered(len(x), max(1, rows // samples), seed, f"{name} of {len(x):,} images", work)
     draws = f"K = {samples:,} draws" if name == "iwae" else f"{samples:,} draw" + "s" * (samples > 1)
-    protocol = f"{draws} of q(z | x); binarisation: {binarised}; seed {seed}; {rows:,} pairs (x, z) at once"
+    protocol = f"{draws} of q(z | x); binarization: {binarized}; seed {seed}; {rows:,} pairs (x, z) at once"
     return Estimate(name, values[:, 0], which, len(x), protocol)
 
 

@@ -78,7 +78,7 @@ class Estimate:
         values: one for each image that is done, in nats, float64, shape (m,).
         rows: which of the images given each is of, int64, shape (m,).
         images: how many were given; more than m where the estimate was interrupted.
-        protocol: the settings in words: draws or chains, path, binarisation, seed.
+        protocol: the settings in words: draws or chains, path, binarization, seed.
         acceptance: of Hamiltonian Monte Carlo, None elsewhere.
         check: the bidirectional check with the same settings, None where there is none.
     """
@@ -134,7 +134,7 @@ def checked(game: Game, x: Tensor) -> None:
     if likely.binary and len(between := x[(x != 0) & (x != 1)]):
         raise UserError(
             f"this {type(game).__name__}'s p(x | z) is one of zeros and ones, and the images hold other values, such as "
-            f"{float(between[0]):.3g}; binarise them: train the run with `binarise='fresh'` (or fixed), which "
+            f"{float(between[0]):.3g}; binarize them: train the run with `binarize='dynamic'` (or static), which "
             f"measures it on such images too."
         )
 

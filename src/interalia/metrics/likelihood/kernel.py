@@ -89,7 +89,7 @@ def kernel_estimate(
     validation: Tensor,
     samples: int = 10_000,
     seed: int = 0,
-    binarised: str = GIVEN,
+    binarized: str = GIVEN,
     y: ArrayLike | None = None,
 ) -> Estimate:
     """log p(x), in nats, under a kernel density estimate on samples of a game: GAN's protocol.
@@ -112,7 +112,7 @@ def kernel_estimate(
         validation: others, by which the bandwidth is chosen, shape (m, ...); never test data.
         samples: how many to draw from the game.
         seed: of the samples, and of the order of the images.
-        binarised: how x was binarised, "none", "fixed" or "fresh", for the protocol.
+        binarized: how x was binarized, "none", "static" or "dynamic", for the protocol.
         y: what a conditional game is told, shape (k,) or (k, labels), the labels or attributes of validation data; from the
             first again where there are fewer than samples.
 
@@ -123,10 +123,10 @@ def kernel_estimate(
         UserError: fewer than one sample, a conditional game without y, or what `log_densities` raises.
 
     Example:
-        >>> from interalia.conditionals import Dirac, Gaussian, StandardNormal
+        >>> from interalia.conditionals import Deterministic, Gaussian, StandardNormal
         >>> from interalia.games import VAE
         >>> from interalia.networks.mlp import MLP
-        >>> game = VAE(Gaussian(MLP(2, 6)), Dirac(MLP(3, 2)), StandardNormal(3))
+        >>> game = VAE(Gaussian(MLP(2, 6)), Deterministic(MLP(3, 2)), StandardNormal(3))
         >>> kernel_estimate(game, torch.zeros(5, 2), torch.ones(4, 2), samples=20).values.shape
         torch.Size([5])
     """
@@ -140,7 +140,7 @@ def kernel_estimate(
     )
     kernels = f"Gaussian kernels on {samples:,} samples, {drawn}"
     chosen = f"bandwidth {bandwidth:.3g} chosen on {len(validation):,} validation images"
-    protocol = f"{kernels}, {chosen}; binarisation: {binarised}; seed {seed}"
+    protocol = f"{kernels}, {chosen}; binarization: {binarized}; seed {seed}"
     return Estimate("kde", values[:, 0], which, len(x), protocol)
 
 

@@ -28,7 +28,7 @@ class Checkpoint(Observer):
     def stop(self, training: Training) -> None:
         if self.written != training.step:
             self.write(training)
-        if training.converged or training.run.population:
+        if training.converged or training.run.recalibrate_bn:
             export(training.finished(), training.run, training.finished_step, training.home.weights)
 
     def write(self, training: Training) -> None:

@@ -55,9 +55,9 @@ class Evaluate(Observer):
         )
         values = {measure.name: measure.value for measure in measures}
         self.log.write(training, {f"measures/{name}": value for name, value in values.items()})
-        value = values.get(training.run.best)
+        value = values.get(training.run.monitor)
         if value is not None and math.isfinite(value):
-            sign = 1 if metrics.REGISTRY[training.run.best].better == "lower" else -1
+            sign = 1 if metrics.REGISTRY[training.run.monitor].better == "lower" else -1
             if training.best is None or sign * value < sign * training.best[0]:
                 training.best = (value, training.step)
                 export(training.sampled, training.run, training.step, training.home.best)
@@ -94,15 +94,15 @@ class Evaluate(Observer):
         """Ends the training where its measure has not become better for as many evaluations as the run says; `again` where
         the log may know it already."""
         run = training.run
-        if not run.until_converged or training.best is None or training.step >= training.steps:
+        if not run.early_stopping or training.best is None or training.step >= training.steps:
             return
         if not training.home.best.exists():  # removed between two sittings: there is nothing to end with
             return
         value, step = training.best
-        if training.step - step >= run.until_converged * run.evaluate_every:
+        if training.step - step >= run.early_stopping * run.evaluate_every:
             training.converged = (
-                f"Stopped at step {training.step:,} of {training.steps:,}: {run.best.replace('_', ' ')} has not been better "
-                f"than {value:.4g}, at step {step:,}, for {run.until_converged} evaluations; the weights are of that step."
+                f"Stopped at step {training.step:,} of {training.steps:,}: {run.monitor.replace('_', ' ')} has not been better "
+                f"than {value:.4g}, at step {step:,}, for {run.early_stopping} evaluations; the weights are of that step."
             )
             if not (again and any(line.get("stopped") == training.converged for line in read(training.home))):
                 self.log.write(training, {}, stopped=training.converged)

@@ -79,7 +79,7 @@ class Bar(Observer):
             return
         self.shown = now
         rate = (training.step - self.first) / max(1e-9, now - self.began)
-        images = f"{rate * training.run.batch:,.0f} images/s"
+        images = f"{rate * training.run.batch_size:,.0f} images/s"
         losses = ", ".join(f"{player} {loss.item():.3f}" for player, loss in outcome.losses.items())
         left = (training.steps - training.step) / max(1e-9, rate)
         with self.showing():

@@ -47,7 +47,7 @@ class Basis(nn.Module):
         return h.transpose(0, 1)
 
 
-class Spanned(Parametric):
+class BasisNoise(Parametric):
     """z = z_0(x) + sum_i a_i(x) v_i(eps_i), eps_i ~ N(0, I): no density, but a mean and a variance.
 
         E[z | x] = z_0 + sum_i a_i E[v_i],   Var[z | x] = sum_i a_i^2 Var[v_i],   a_i = elu(. - c) + 1 > 0
@@ -78,7 +78,7 @@ class Spanned(Parametric):
 
     Example:
         >>> from interalia.networks import mlp
-        >>> q = Spanned(mlp.MLP(4, 3 * (1 + 16)), 3)(torch.zeros(5, 4))
+        >>> q = BasisNoise(mlp.MLP(4, 3 * (1 + 16)), 3)(torch.zeros(5, 4))
         >>> q.rsample().shape, q.variance.shape
         (torch.Size([5, 3]), torch.Size([5, 3]))
     """
@@ -115,14 +115,14 @@ class Spanned(Parametric):
 
     def of(self, answers: Tensor) -> Distribution:
         z_0, a = answers.split([self.size, self.count * self.size], dim=1)
-        return SpannedDistribution(z_0, elu(a.unflatten(1, (self.count, self.size)) - self.shift) + 1, self)
+        return BasisNoiseDistribution(z_0, elu(a.unflatten(1, (self.count, self.size)) - self.shift) + 1, self)
 
     def draws(self, count: int, like: Tensor) -> Tensor:
         """v_i(eps_i), shape (count, basis, size)."""
         return full(self.basis(torch.randn(count, self.count, self.noise, device=like.device, dtype=like.dtype)))
 
 
-class SpannedDistribution(Samples):
+class BasisNoiseDistribution(Samples):
     """The distribution of z_0 + sum_i a_i v_i(eps_i).
 
     Arguments:
@@ -131,7 +131,7 @@ class SpannedDistribution(Samples):
         spanned: whose v_i.
     """
 
-    def __init__(self, z_0: Tensor, a: Tensor, spanned: Spanned) -> None:
+    def __init__(self, z_0: Tensor, a: Tensor, spanned: BasisNoise) -> None:
         self.z_0 = z_0
         self.a = a
         self.spanned = spanned

@@ -1,4 +1,4 @@
-"""Images of zeros and ones from images of grey values, each pixel drawn with its grey value as the probability of a one."""
+"""Images of zeros and ones from images of gray values, each pixel drawn with its gray value as the probability of a one."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ SEED = 0  # of the draw of what is held fixed: the same in every run, so that th
 ROWS = 10_000  # drawn at a time
 
 
-def binarised(dataset: Dataset, how: str) -> Dataset:
-    """The data set with every pixel drawn once, x ~ Bernoulli(grey value), always by the same seed.
+def binarized(dataset: Dataset, how: str) -> Dataset:
+    """The data set with every pixel drawn once, x ~ Bernoulli(gray value), always by the same seed.
 
-    What is trained on is that draw ("fixed"), or a draw of its own in every batch ("fresh"), for which the grey values are
+    What is trained on is that draw ("static"), or a draw of its own in every batch ("dynamic"), for which the gray values are
     kept; what is measured on is always the fixed draw. Log-likelihoods of the two kinds differ by about a nat on MNIST, and
     cannot be compared.
 
@@ -26,28 +26,28 @@ def binarised(dataset: Dataset, how: str) -> Dataset:
 
     Arguments:
         dataset: of images.
-        how: "fixed" or "fresh".
+        how: "static" or "dynamic".
 
     Raises:
         UserError: the data are no images.
 
     Example:
         >>> from interalia import data
-        >>> np.unique(binarised(data.load("digits"), "fixed").train.x).tolist()
+        >>> np.unique(binarized(data.load("digits"), "static").train.x).tolist()
         [0, 255]
     """
     if not dataset.is_image:
         raise UserError(
-            f"`binarise` draws images of zeros and ones from grey values, and the data set {dataset.name!r} has vectors; "
-            f"leave `binarise` out."
+            f"`binarize` draws images of zeros and ones from gray values, and the data set {dataset.name!r} has vectors; "
+            f"leave `binarize` out."
         )
     parts = (dataset.train, dataset.validation, dataset.test)
     train, validation, test = (_drawn(part, [SEED, i]) for i, part in enumerate(parts))
-    each = "in every batch anew to train on, and once to measure on" if how == "fresh" else "once"
-    about = f"{dataset.about} Pixels are zeros and ones, drawn with the grey value as the probability, {each}."
-    name, grey = f"{dataset.name}, binarised", dataset.train if how == "fresh" else None
+    each = "in every batch anew to train on, and once to measure on" if how == "dynamic" else "once"
+    about = f"{dataset.about} Pixels are zeros and ones, drawn with the gray value as the probability, {each}."
+    name, gray = f"{dataset.name}, binarized", dataset.train if how == "dynamic" else None
     return dataclasses.replace(
-        dataset, train=train, validation=validation, test=test, name=name, about=about, binarised=how, grey=grey
+        dataset, train=train, validation=validation, test=test, name=name, about=about, binarized=how, gray=gray
     )
 
 
