@@ -11,8 +11,8 @@ class UserError(Exception):
     """A mistake that the user can mend: what is wrong, what was expected, what to do.
 
     The command line prints the message alone and exits with code 2; from Python it is an ordinary exception. A message names
-    the arguments of the library in backticks, with a value where one is to be given, such as `latent=64`; the command line
-    writes its options in their place, such as --latent 64.
+    the arguments of the library in backticks, with a value where one is to be given, such as `latent_dim=64`; the command line
+    writes its options in their place, such as --latent-dim 64.
     """
 
 

@@ -38,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except (MemoryError, RuntimeError) as error:
         if not isinstance(error, MemoryError) and "out of memory" not in str(error).lower():
             raise
-        end(2, "there is not enough memory; lower --batch or --size, or use --device cpu.")
+        end(2, "there is not enough memory; lower --batch-size or --image-size, or use --device cpu.")
     except OSError as error:
         place = f"{error.filename}: " if error.filename else ""
         end(2, f"{place}{error.strerror or error}.")

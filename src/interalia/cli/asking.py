@@ -118,7 +118,7 @@ def inputs(
         x = read_images(images, trained.game.data.shape)
         return x, None if told is None else conditions(trained.game, told, len(x)), None
     if told is not None:
-        raise UserError("--told says what given images are, and none are given; leave it out, or give images.")
+        raise UserError("--condition says what given images are, and none are given; leave it out, or give images.")
     dataset = reports.dataset_of(trained)
     y = reports.conditions(trained.game, dataset, count, seed)
     x = reports.held_out(dataset.other if dataset.other and given.get("to") == "a" else dataset, count, seed)
@@ -127,18 +127,18 @@ def inputs(
 
 
 def conditions(game: Game, told: str, count: int) -> Tensor:
-    """Labels, shape (count,), or attributes, shape (count, labels), from --told."""
+    """Labels, shape (count,), or attributes, shape (count, labels), from --condition."""
     import torch
 
     from interalia import tasks
 
     if not game.data.condition:
-        raise UserError(f"this {type(game).__name__} is told nothing; leave out --told.")
+        raise UserError(f"this {type(game).__name__} is told nothing; leave out --condition.")
     found = tasks.places(game, told)
     if game.data.attributes:
         return torch.tensor([float(j in found) for j in range(game.data.condition)]).expand(count, -1)
     if len(found) not in (1, count):
-        raise UserError(f"--told gives {len(found)} labels for {count} images; give one for all of them, or one each.")
+        raise UserError(f"--condition gives {len(found)} labels for {count} images; give one for all of them, or one each.")
     return torch.tensor(found * (count if len(found) == 1 else 1))
 
 

@@ -30,7 +30,7 @@ def options_of(name: str) -> dict[str, Argument]:
 
 
 def worded(error: BaseException, arguments: Sequence[str]) -> str:
-    """The message of an error as it is printed for a command line: `latent=64` is --latent 64, `labels` is --labels.
+    """The message of an error as it is printed for a command line: `latent_dim=64` is --latent-dim 64, `seed` is --seed.
 
     A name alone stands for an option of the command in use; with a value, also for one of `train`, since what a task lacks is
     often to be trained. A setting of the part that could not be made is no option, and stays as it is.

@@ -84,7 +84,7 @@ def train(
     run.check_parts()
     if print_config or dry_run:
         if dry_run:
-            say_apart("--dry-run is --print-config today, and will get another meaning.")
+            say_apart("--print-config is --print-config today, and will get another meaning.")
         print(run.dump(), end="")
         return
     from interalia import reports

@@ -217,7 +217,7 @@ class Codes(Prior):
             raise ValueError("it has no codes; give `categorical`, `uniform` or `gaussian`")
         if self.answers > size:
             raise ValueError(
-                f"its codes take {self.answers} numbers ({self.words}), and z has {size}; raise `latent` to {self.answers} "
+                f"its codes take {self.answers} numbers ({self.words}), and z has {size}; raise `latent_dim` to {self.answers} "
                 f"or more, or give fewer codes"
             )
 

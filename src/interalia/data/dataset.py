@@ -130,8 +130,8 @@ class Dataset:
             return self.train
         if count % self.labels or count < self.labels:
             raise UserError(
-                f"`labelled` is {count}, and it must be a multiple of {self.labels}, the number of labels, so that there are "
-                f"equally many of each; give for example `labelled={max(1, count // self.labels) * self.labels}`."
+                f"`num_labeled` is {count}, and it must be a multiple of {self.labels}, the number of labels, so that there are "
+                f"equally many of each; give for example `num_labeled={max(1, count // self.labels) * self.labels}`."
             )
         y, each = np.asarray(self.train.y), count // self.labels
         random = np.random.default_rng(seed)
@@ -141,7 +141,7 @@ class Dataset:
             if len(own) < each:
                 name = self.classes[label] if self.classes else label
                 raise UserError(
-                    f"`labelled` asks for {each} images of each label, and of label {name} there are {len(own)}; give fewer, "
+                    f"`num_labeled` asks for {each} images of each label, and of label {name} there are {len(own)}; give fewer, "
                     f"or leave that label out of the data."
                 )
             rows.append(random.permutation(own)[:each])

@@ -42,7 +42,7 @@ class Sampler:
         seed: any integer.
 
     Raises:
-        UserError: `batch` is below 1 or above `count`.
+        UserError: `batch_size` is below 1 or above `count`.
 
     Example:
         >>> sampler = Sampler(10, 4, seed=0)
@@ -52,10 +52,10 @@ class Sampler:
 
     def __init__(self, count: int, batch: int, seed: int) -> None:
         if batch < 1:
-            raise UserError(f"`batch` is {batch}, and a batch has at least 1 row; give for example `batch=100`.")
+            raise UserError(f"`batch_size` is {batch}, and a batch has at least 1 row; give for example `batch_size=100`.")
         if count < batch:
             raise UserError(
-                f"`batch` is {batch}, and only {count} rows are trained on; lower it to `batch={count}` or less."
+                f"`batch_size` is {batch}, and only {count} rows are trained on; lower it to `batch_size={count}` or less."
             )
         self.count = count
         self.batch = batch

@@ -97,7 +97,7 @@ def check(run: Run, kind: type[Game], data: DataSpec, needs: Needs) -> None:
             )
         if run.batch_size % run.pack:
             raise UserError(
-                f"`batch` is {run.batch_size}, which is no multiple of `pack`, {run.pack}; change one of them."
+                f"`batch_size` is {run.batch_size}, which is no multiple of `pack`, {run.pack}; change one of them."
             )
 
 

@@ -184,5 +184,5 @@ class Domains(Data):
     def check(cls, data: DataSpec, dataset: Dataset) -> None:
         if dataset.other is None:
             raise UserError(
-                f"a game of two domains takes two data sets, and {dataset.name!r} is one; name the second in `target`."
+                f"a game of two domains takes two data sets, and {dataset.name!r} is one; name the second in `data_b`."
             )

@@ -130,7 +130,7 @@ def tried(decoder: Conditional, prior: Prior) -> Any:
             reason = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
             if isinstance(error, RuntimeError | ValueError | IndexError | AssertionError):
                 raise UserError(
-                    f"the generator does not take {prior.size} latents ({reason}); give the size of its z in `latent`, if "
+                    f"the generator does not take {prior.size} latents ({reason}); give the size of its z in `latent_dim`, if "
                     f"that is what is wrong."
                 ) from None
             raise UserError(

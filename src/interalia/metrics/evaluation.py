@@ -120,8 +120,8 @@ def watched(dataset: Dataset, game: Game) -> tuple[str, ...]:
 
 
 def check_best(best: str, dataset: Dataset, game: Game) -> None:
-    """Raises a UserError unless `best` is a metric that training takes."""
+    """Raises a UserError unless `monitor` is a metric that training takes."""
     names = watched(dataset, game)
     if best not in names:
-        what = f"`best` is {best!r}, which is not measured during the training of {type(game).__name__}"
+        what = f"`monitor` is {best!r}, which is not measured during the training of {type(game).__name__}"
         raise UserError(f"{what} on {dataset.name!r}; give one of: {', '.join(names)}.")

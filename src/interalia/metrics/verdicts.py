@@ -202,7 +202,7 @@ def untried(remedy: str, run: Mapping[str, Any], refused: Collection[str]) -> st
         >>> untried('--penalty "r1r2(every=4)" or --pack 2', {"penalty": "r1r2(gamma=0.5)", "pack": 1}, [])
         '--pack 2'
         >>> untried("--pack 2", {}, ["pack"])
-        'smaller --rates, or another --seed'
+        'smaller --lr, or another --seed'
     """
     left = []
     for option in remedy.split(" or "):
@@ -210,7 +210,7 @@ def untried(remedy: str, run: Mapping[str, Any], refused: Collection[str]) -> st
         part, current = (text.strip('"').partition("(")[0] for text in (value, str(run.get(flag, ""))))
         if flag not in refused and (part != current or not part):
             left.append(option)
-    return " or ".join(left) or "smaller --rates, or another --seed"
+    return " or ".join(left) or "smaller --lr, or another --seed"
 
 
 def _counted(history: History, steps: int) -> History:

@@ -136,7 +136,7 @@ class Tabled(Family):
     def fits(self, x: Space) -> None:
         side = self.table.side
         if x.shape[1:] != (side, side):
-            self.unfit(f"images of {side}x{side}", x, f"give `size={side}`, or choose")
+            self.unfit(f"images of {side}x{side}", x, f"give `image_size={side}`, or choose")
 
     def encoder(self, net: Map) -> nn.Module:
         table, rows_of_x, rest = self.table, self.table.encoder.split(), list[str]()

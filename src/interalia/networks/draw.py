@@ -200,7 +200,7 @@ class Draw(Family):
         if z % self.glimpses:
             raise UserError(
                 f"the networks 'draw' take z in {self.glimpses} equal parts, and {z} is no multiple of {self.glimpses}; give "
-                f"`latent={self.glimpses * -(-z // self.glimpses)}`, or draw(glimpses=...)."
+                f"`latent_dim={self.glimpses * -(-z // self.glimpses)}`, or draw(glimpses=...)."
             )
         return Drawer(self.glimpses, z // self.glimpses + net.beside, self.units, self.side, net.output.shape)
 

@@ -43,7 +43,7 @@ class InfoGAN(Family):
 
     def fits(self, x: Space) -> None:
         if not x.is_image or any(side % 4 or not side for side in x.shape[1:]):
-            self.unfit("images whose sides divide by 4", x, "give `size=28`, or choose")
+            self.unfit("images whose sides divide by 4", x, "give `image_size=28`, or choose")
 
     def small(self, x: Space) -> tuple[int, int, int]:
         """The maps of the second convolution."""

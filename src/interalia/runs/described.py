@@ -31,12 +31,12 @@ def dataset(run: Run) -> Dataset:
     if run.data_b is None:
         return found
     if run.binarize != "none":
-        raise UserError("`binarize` is for games with one data set; leave out `binarize` or `target`.")
+        raise UserError("`binarize` is for games with one data set; leave out `binarize` or `data_b`.")
     other = data.load(run.data_b, data_dir=root, image_size=run.image_size, seed=run.seed)
     if found.shape != other.shape:
         raise UserError(
             f"the two domains differ in shape: {run.data} has {found.shape} and {run.data_b} has {other.shape} (channels, "
-            f"height, width); give `size` for a common size, and convert one of them where the channels differ."
+            f"height, width); give `image_size` for a common size, and convert one of them where the channels differ."
         )
     about = f"Domain a: {found.about} Domain b: {other.about} They are not paired."
     return dataclasses.replace(found, name=f"{found.name} to {other.name}", other=other, paired=False, about=about)

@@ -62,6 +62,6 @@ def exported(path: Path, latent: int, trust: bool) -> nn.Module:
         )
     if isinstance(columns, int) and columns != latent:
         raise UserError(
-            f"the generator {path} takes {columns} latents, and this run has {latent}; give `latent={columns}`."
+            f"the generator {path} takes {columns} latents, and this run has {latent}; give `latent_dim={columns}`."
         )
     return Exported(module)

@@ -216,7 +216,7 @@ def given(run: Run, kind: type[Game], module: nn.Module | None, trust: bool = Fa
     if _settings(game.prior) != _settings(prior):
         raise UserError(
             f"the generator {run.pretrained_generator} was trained with {game.prior.size} latents of prior {type(game.prior).__name__}, "
-            f"and this run has {prior.size} of {type(prior).__name__}; give `latent={game.prior.size}` and the same `prior`."
+            f"and this run has {prior.size} of {type(prior).__name__}; give `latent_dim={game.prior.size}` and the same `prior`."
         )
     return {name: game.decoder}
 

@@ -114,7 +114,7 @@ def labels(game: Game, count: int, seed: int = 0, label: int | str | None = None
         UserError: a label asked of a game that is told none, or one that there is not.
     """
     if label is not None and (game.data.attributes or not game.data.condition):
-        why = "not told any labels, so it cannot generate by label; leave the label out, or train a game with `labels=True`"
+        why = "not told any labels, so it cannot generate by label; leave the label out, or train a game with `condition_on='labels'`"
         if game.data.attributes:
             why = "told attributes and no labels; leave the label out, or give attributes (`y`)"
         raise UserError(f"this {type(game).__name__} was {why}.")
@@ -183,5 +183,5 @@ def check_conditional(game: Game, task: str) -> None:
         able = who(Infers, also=lambda kind: kind.feeds.conditional)
         raise UserError(
             f"this {type(game).__name__} was not told any labels; {task} by label needs a game that is trained with "
-            f"`labels=True` or `attributes='all'`: {able}."
+            f"`condition_on='labels'` or `condition_on='all'`: {able}."
         )

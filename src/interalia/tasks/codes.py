@@ -109,7 +109,7 @@ def manifold(game: Game, side: int = 20, seed: int = 0) -> Tensor:
     if prior.size != 2:
         raise UserError(
             f"the plane of z is drawn where z has 2 dimensions, and this game's has {prior.size}; train with "
-            f"`latent=2`, or use traverse."
+            f"`latent_dim=2`, or use traverse."
         )
     if not isinstance(prior, StandardNormal | Uniform):
         raise UserError(

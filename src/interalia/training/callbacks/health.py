@@ -56,7 +56,7 @@ class Health(Observer):
     def remedy(self, training: Training) -> str:
         from interalia.training.checkpoint import newest
 
-        advice = "try smaller `rates`, a `penalty`, or `precision='fp32'`."
+        advice = "try smaller `lr`, a `penalty`, or `precision='fp32'`."
         if training.folder is None:
             return advice
         if (good := newest(training.folder)) is None:
