@@ -26,7 +26,7 @@ import torch
 from torch import Tensor, nn
 
 from interalia.conditionals import Deterministic, Gaussian, StandardNormal
-from interalia.contexts import frozen, own_random, quietly
+from interalia.contexts import evaluating, frozen, own_random
 from interalia.games import VAE
 from interalia.metrics.likelihood import annealing
 from interalia.metrics.likelihood.estimate import rows_that_fit
@@ -64,7 +64,7 @@ def rates(decoder: str, turns: int, temperatures: int, seed: int) -> dict[str, f
     game = untrained(decoder, seed)
     settings = annealing.settings_for(game, CHAINS, temperatures, LEAPFROG, "sigmoidal", "posterior", "auto")
     path = annealing.betas(temperatures, "sigmoidal")
-    with quietly(game, seed):
+    with evaluating(game, seed):
         count = max(1, rows_that_fit(game) // CHAINS)
         rows, calls = count * CHAINS, (temperatures - 1) * LEAPFROG + 1
         z = torch.randn(rows, LATENT)

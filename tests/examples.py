@@ -45,9 +45,9 @@ def every_third(*axes: Iterable[object]) -> list[object]:
 def build(game: str, shape: tuple[int, ...] = FLAT, double: bool = True, labels: int = 0, **fields: object) -> Game:
     """An untrained game with narrow networks; both domains have the same shape."""
     name = game.split("(")[0]
-    run = runs.Run(game=game, latent_dim=3, networks="auto(width=2)", labels=labels > 0).replace(
-        **{**fields_for(REGISTRY[name]), **fields}
-    )
+    run = runs.Run(
+        game=game, latent_dim=3, networks="auto(width=2)", condition_on="labels" if labels else None
+    ).replace(**{**fields_for(REGISTRY[name]), **fields})
     kind = REGISTRY[name]
     torch.manual_seed(0)
     given = generator(run.latent_dim, shape) if infers_for_another(kind) else None
@@ -60,9 +60,13 @@ def fields_for(kind: type[Game], labels: int = CLASSES) -> dict[str, object]:
     """What a game cannot do without: a prior whose category its encoder returns, or with codes that its critic reads."""
     encoder = declared(kind).get("encoder")
     if isinstance(encoder, Encoder) and encoder.target.category:
-        return {"prior": f"codes(categorical=[{labels}], uniform=0)", "latent": labels + 4, "encoder": "deterministic"}
+        return {
+            "prior": f"codes(categorical=[{labels}], uniform=0)",
+            "latent_dim": labels + 4,
+            "encoder": "deterministic",
+        }
     if any(critic.answers for critic in critics(kind)):
-        return {"prior": "codes(categorical=[3], uniform=1, gaussian=1)", "latent": 7}
+        return {"prior": "codes(categorical=[3], uniform=1, gaussian=1)", "latent_dim": 7}
     return {}
 
 

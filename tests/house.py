@@ -20,7 +20,8 @@ SOURCE = Path(__file__).parent.parent / "src" / "interalia"
 # from the ground up; a room imports from the floors below its own and from nowhere else
 FLOORS = (
     {"contexts", "errors", "spaces"},
-    {"disk", "registry"},
+    {"aliases", "disk"},
+    {"registry"},
     {"adversarial", "data", "networks"},
     {"conditionals"},
     {"games"},

@@ -18,11 +18,11 @@ from torch.distributions import Independent, Normal
 
 from interalia import UserError
 from interalia.conditionals import Deterministic, Gaussian, Implicit, Mixture, StandardNormal, Uniform
-from interalia.contexts import quietly
+from interalia.contexts import evaluating
 from interalia.games import AVB, VAE
 from interalia.metrics.likelihood import Sandwich, annealed_importance, annealing, bidirectional_check, hamiltonian
 from interalia.metrics.likelihood.hamiltonian import Bridge, Density, State
-from interalia.networks.mlp import MLP, Joint
+from interalia.networks.mlp import MLP, PairCritic
 
 
 def rows(*values: Any) -> Tensor:
@@ -416,7 +416,7 @@ def test_the_start_follows_from_the_encoder_and_the_prior(game: VAE) -> None:
 
 
 def test_moments_that_are_not_known_are_drawn() -> None:
-    avb = AVB(Implicit(MLP(3 + 4, 2), 4), Deterministic(MLP(2, 3)), Joint(MLP(5, 1)), StandardNormal(2))
+    avb = AVB(Implicit(MLP(3 + 4, 2), 4), Deterministic(MLP(2, 3)), PairCritic(MLP(5, 1)), StandardNormal(2))
     assert settings(avb).drawn
     assert settings(avb, initial="posterior").drawn
     assert not settings(avb, initial="prior").drawn
@@ -815,7 +815,7 @@ def test_the_estimate_is_gathered_from_runs(game: VAE, runs: list[Any]) -> None:
     x = torch.cat([X, X + 1, X[:1] / 2]).float()
     found = annealed_importance(
         game.train(), x, chains=3, temperatures=1000, leapfrog=4, path="linear", initial="prior", simulated=0, seed=5,
-        rows=8, binarized="fresh", precision="bf16",
+        rows=8, binarized="dynamic", precision="bf16",
     )  # fmt: skip
     want = annealing.Settings(3, 1000, 4, "linear", "prior", False, "bf16")
     assert [one[1] for one in runs] == [2, 2, 1]  # 8 pairs are 2 images of 3 chains
@@ -868,7 +868,7 @@ def test_the_check_is_of_images_that_the_model_makes(game: VAE, runs: list[Any])
     simulated: list[int] = []
     game.simulate = lambda z: simulated.append(len(z)) or torch.cat([z, z[:, :1] * 3], dim=1)  # type: ignore[method-assign]
     found = bidirectional_check(game.train(), 7, 3, 6, 4, "linear", "prior", 5, 6, "bf16")
-    with quietly(game, 5):
+    with evaluating(game, 5):
         z = torch.randn(7, 2, dtype=torch.float64)
     x = torch.cat([z, z[:, :1] * 3], dim=1)
     assert simulated == [6, 1]

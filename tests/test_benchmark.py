@@ -11,7 +11,7 @@ from types import ModuleType
 import pytest
 import torch
 
-from interalia.contexts import quietly
+from interalia.contexts import evaluating
 from interalia.metrics.likelihood import estimate
 from interalia.runs import building, recipes
 
@@ -100,6 +100,6 @@ def test_the_plain_loop_that_annealing_is_held_against_takes_as_many_gradients_a
 ) -> None:
     game = annealing.untrained(annealing.MLP, seed=0)
     x = torch.ones(2, annealing.SIDE**2)
-    with quietly(game):
+    with evaluating(game):
         taken = annealing.plain(game, x, [0.0, 0.3, 1.0], 0.1)
     assert taken == annealing.CHAINS * (annealing.LEAPFROG + 1)

@@ -46,7 +46,7 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[nn.Parameter]:
 def test_no_parameter_is_made_for_nothing(game: str, family: str, made: list[nn.Parameter]) -> None:
     kind = REGISTRY[game]
     shape = examples.shape_for(family)
-    fields = {"latent": 8, **examples.fields_for(kind)} | ({"latent": 8} if family == "draw" else {})
+    fields = {"latent_dim": 8, **examples.fields_for(kind)} | ({"latent_dim": 8} if family == "draw" else {})
     run = Run(game=game, networks=family).replace(**fields)
     data = DataSpec(shape, classes=3, other=shape)
     given = {name: Deterministic(nn.Identity()) for name, need in declared(kind).items() if isinstance(need, Given)}

@@ -31,7 +31,7 @@ from interalia.games.capabilities import (
     who,
 )
 from interalia.games.game import part
-from interalia.networks.layers import Joint
+from interalia.networks.layers import PairCritic
 from interalia.networks.mlp import MLP
 
 
@@ -68,7 +68,7 @@ class Plain(Kept):
 
 def parts() -> list[Any]:
     torch.manual_seed(0)
-    return [Gaussian(MLP(2, 6)), Deterministic(MLP(3, 2)), Joint(MLP(5, 1)), StandardNormal(3)]
+    return [Gaussian(MLP(2, 6)), Deterministic(MLP(3, 2)), PairCritic(MLP(5, 1)), StandardNormal(3)]
 
 
 def test_a_game_has_a_capability_by_having_its_members() -> None:

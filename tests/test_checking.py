@@ -55,7 +55,7 @@ def failures(part: object, **fields: Any) -> dict[str, str]:
 
 
 def test_a_sound_game_passes_every_check() -> None:
-    result = found(Mine, latent=2)
+    result = found(Mine, latent_dim=2)
     assert result.pop("builds on the networks cyclegan")[0] == "refused"  # by name, which is no fault of the game
     words = result.pop("builds on the networks ali-28")
     assert words == ("ok", "data of shape (1, 28, 28)")

@@ -30,7 +30,7 @@ SMALL = ("--networks", "auto(width=4, unary=True)", "--evaluate-every", "0", "--
 
 
 def tiny(**fields: Any) -> Run:
-    small = {"networks": "auto(width=4, unary=True)", "evaluate_every": 0, "log_every": 1, "batch": 16, "steps": 2}
+    small = {"networks": "auto(width=4, unary=True)", "evaluate_every": 0, "log_every": 1, "batch_size": 16, "steps": 2}
     return recipes.ali_digits(**{**small, **fields})
 
 
@@ -116,7 +116,7 @@ class Failing:
     def start(self, training: Training) -> None:
         raise ZeroDivisionError
 
-    def let_go(self) -> None: ...
+    def close(self) -> None: ...
 
 
 def test_two_trainings_begun_at_once_have_two_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -144,7 +144,9 @@ def test_any_divergence_judges_each_domain(divergence: str) -> None:
     torch.testing.assert_close(outcome.losses["generator"], generator)
 
 
-@pytest.mark.parametrize("fields", [{}, {"penalty": "r1r2", "noise": "annealed"}, {"game": "cyclegan(identity=0.5)"}])
+@pytest.mark.parametrize(
+    "fields", [{}, {"penalty": "r1r2", "instance_noise": "annealed"}, {"game": "cyclegan(identity=0.5)"}]
+)
 @pytest.mark.parametrize("name", DYNAMICS)
 def test_every_parameter_moves_and_none_of_another_player(name: str, fields: dict[str, str]) -> None:
     game = build(**fields)
@@ -261,7 +263,7 @@ def digits(**fields: Any) -> Run:
     ).replace(**fields)
 
 
-class Fall(callbacks.Observer):
+class Fall(callbacks.Callback):
     """Falls over after a step."""
 
     def __init__(self, at: int) -> None:
@@ -285,7 +287,7 @@ def test_a_killed_run_goes_on_bit_by_bit_with_its_pool(tmp_path: Path, precision
     engine.train(run, tmp_path / "whole")
     training = engine.open_run(run, tmp_path / "broken")
     with pytest.raises(ZeroDivisionError):
-        engine.finish(training, [*callbacks.usual(training, progress=False), Fall(10)])
+        engine.finish(training, [*callbacks.default_callbacks(training, progress=False), Fall(10)])
     newest = checkpoint.newest(Folder(tmp_path / "broken"))
     assert newest is not None
     assert newest[1]["step"] == 8
@@ -544,5 +546,5 @@ def test_both_critics_count_where_it_is_asked_who_wins() -> None:
         zero = {player: sum(p.sum() * 0 for p in game.parameters_of(player)) for player in game.players}
         game.forward = lambda *_, zero=zero, scores=scores: Outcome(zero, scores)  # type: ignore[method-assign, assignment]
         moves.step(itertools.repeat((low,)))
-        assert moves.ahead == 1.0
-        assert moves.waits("critic")
+        assert moves.critic_auc == 1.0
+        assert moves.skips("critic")

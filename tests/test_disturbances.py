@@ -242,16 +242,16 @@ def test_adaptation_follows_the_critic_and_is_remembered() -> None:
     augment = AdaptiveAugmentation(images=1000)
     sure, unsure = (torch.ones(100), torch.zeros(100)), (torch.zeros(100), torch.zeros(100))
     for _ in range(5):
-        augment.heard(*sure, images=100)
+        augment.observe(*sure, images=100)
     assert augment.probability == pytest.approx(0.5)
     other = AdaptiveAugmentation(images=1000)
     other.remember(augment.memory())
     assert other.probability == augment.probability
     for _ in range(9):
-        augment.heard(*sure, images=100)
+        augment.observe(*sure, images=100)
     assert augment.probability == pytest.approx(0.7)  # not further
     for _ in range(20):
-        augment.heard(*unsure, images=100)
+        augment.observe(*unsure, images=100)
     assert augment.probability == 0.0
     x = pictures()
     assert torch.equal(augment((x,))[0], x)
@@ -332,7 +332,7 @@ def test_penalties_on_packs_are_those_of_the_pack_as_one_input(penalty: Any) -> 
 @pytest.mark.parametrize("game", [name for name, member in REGISTRY.items() if packs(member)])
 @pytest.mark.parametrize("pack", [2, 3, 4])
 def test_games_play_with_packs(game: str, pack: int) -> None:
-    made = build(game, CONV, pack=pack, batch=24)
+    made = build(game, CONV, pack=pack, batch_size=24)
     outcome = made(*batch(made, 24))
     count = 24
     assert next(iter(outcome.scores.values())).shape == (count // pack,)
@@ -377,7 +377,7 @@ def test_a_ratio_that_is_read_off_the_critic_is_one_of_images_as_they_are(flag: 
 
 @pytest.mark.parametrize("network", ["critic", "encoder", "decoder"])
 def test_spectral_norm_divides_every_layer_by_its_greatest_singular_value(network: str) -> None:
-    made = build("ali", CONV, spectral=network)
+    made = build("ali", CONV, spectral_norm=network)
     for _ in range(100):  # each look is one step of power iteration
         made(*batch(made))
     made.eval()
@@ -392,16 +392,16 @@ def test_spectral_norm_divides_every_layer_by_its_greatest_singular_value(networ
 
 def test_spectral_norm_of_a_network_that_is_not_there() -> None:
     with pytest.raises(UserError, match=r"`spectral` names 'generator', and the networks of this run are: encoder"):
-        build("ali", CONV, spectral="generator")
+        build("ali", CONV, spectral_norm="generator")
     with pytest.raises(
         UserError, match=r"`spectral` names 'critic', and the networks of this run are: encoder, decoder;"
     ):
-        build("vae", CONV, spectral="critic")
+        build("vae", CONV, spectral_norm="critic")
     with pytest.raises(
         UserError, match=r"`spectral` names 'decoder', and the networks of this run are: encoder, critic;"
     ):
-        build("posthoc-ali", CONV, spectral="decoder")
-    once, twice = build("ali", CONV, spectral="critic"), build("ali", CONV, spectral="critic, critic")
+        build("posthoc-ali", CONV, spectral_norm="decoder")
+    once, twice = build("ali", CONV, spectral_norm="critic"), build("ali", CONV, spectral_norm="critic, critic")
     assert set(once.state_dict()) == set(twice.state_dict())
 
 

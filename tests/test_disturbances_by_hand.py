@@ -259,10 +259,10 @@ def test_adaptation_by_hand() -> None:
     """Steps of 3 / 40; r of 1/2 at a target of 1/2 is not above it; p stays within [0, 0.7]."""
     augment = AdaptiveAugmentation(target=0.5, images=40)
     sure, even = (torch.tensor([5.0]), torch.tensor([1.0])), (torch.tensor([1.0, 3.0]), torch.tensor([0.0, 2.0]))
-    augment.heard(*sure, images=3)
-    augment.heard(*sure, images=3)
+    augment.observe(*sure, images=3)
+    augment.observe(*sure, images=3)
     assert augment.probability == pytest.approx(0.15)
-    augment.heard(*even, images=3)
+    augment.observe(*even, images=3)
     assert augment.probability == pytest.approx(0.075)
     memory = augment.memory()
     assert list(memory) == ["augmentation"]
@@ -271,13 +271,13 @@ def test_adaptation_by_hand() -> None:
     again.remember(memory)
     assert again.probability == augment.probability
     for _ in range(2):
-        augment.heard(*even, images=3)
+        augment.observe(*even, images=3)
     assert augment.probability == 0
     for _ in range(20):
-        augment.heard(*sure, images=3)
+        augment.observe(*sure, images=3)
     assert augment.probability == 0.7
     slow = AdaptiveAugmentation()
-    slow.heard(*sure, images=100)
+    slow.observe(*sure, images=100)
     assert slow.probability == pytest.approx(100 / 500_000)
 
 
@@ -294,7 +294,7 @@ class Note(Disturbance):
     def __call__(self, joint: Sequence[Tensor]) -> tuple[Tensor, ...]:
         return tuple(self.factor * part + 1 for part in joint)
 
-    def heard(self, first: Tensor, second: Tensor, images: int) -> None:
+    def observe(self, first: Tensor, second: Tensor, images: int) -> None:
         self.told.append((self.name, first.item(), second.item(), images))
 
     def memory(self) -> dict[str, Tensor]:
@@ -311,7 +311,7 @@ def test_several_are_one() -> None:
     assert isinstance(found, tuple)
     assert [part.item() for part in found] == [5 * (2 + 1) + 1, 5 * (6 + 1) + 1]
     both.at(3, 9)
-    both.heard(torch.tensor(1.0), torch.tensor(2.0), 7)
+    both.observe(torch.tensor(1.0), torch.tensor(2.0), 7)
     assert told == [("a", 3, 9), ("b", 3, 9), ("a", 1, 2, 7), ("b", 1, 2, 7)]
     assert {name: value.item() for name, value in both.memory().items()} == {"a": 2, "b": 5}
     both.remember({"a": torch.tensor(4.0), "b": torch.tensor(6.0)})

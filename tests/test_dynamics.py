@@ -14,7 +14,7 @@ from torch.optim import SGD
 
 from interalia import registry, runs
 from interalia.adversarial.joints import Joints
-from interalia.adversarial.penalties import R1
+from interalia.adversarial.penalties import R1, WeightClip
 from interalia.conditionals import Deterministic
 from interalia.errors import UserError
 from interalia.games import ALI, GAN, Game, Outcome
@@ -427,7 +427,7 @@ def test_a_critic_that_wins_waits(name: str) -> None:
         if name == "optimistic":  # nor does it take its last move back
             moves.memory = [torch.ones_like(p) for p in moves.parameters()]
         moves.step(itertools.repeat((x,)))
-        assert (moves.ahead == 1.0) == waits  # which nobody asks for where the critic always moves
+        assert (moves.critic_auc == 1.0) == waits  # which nobody asks for where the critic always moves
         assert all(torch.equal(a, b) for a, b in zip(critic, game.parameters_of("critic"), strict=True)) == waits
         assert not all(torch.equal(a, b) for a, b in zip(generator, game.parameters_of("generator"), strict=True))
 
@@ -450,7 +450,7 @@ def test_a_balance_needs_a_critic() -> None:
 def test_one_stage_says_why_it_is_not_exact(settings: dict[str, str], reason: str) -> None:
     torch.manual_seed(0)
     shape = (1, 16, 16)
-    run = runs.Run(**{"game": "ali", "latent": 3, "networks": "auto(width=2)", **settings})  # type: ignore[arg-type]
+    run = runs.Run(**{"game": "ali", "latent_dim": 3, "networks": "auto(width=2)", **settings})  # type: ignore[arg-type]
     game = building.build(run, shape, other=shape)
     x = torch.rand(8, *shape)
     with pytest.raises(UserError, match=f"cannot be trained in one stage: .*{reason}.*`dynamics='simultaneous'`"):

@@ -229,11 +229,11 @@ def test_a_critic_waits_beyond_its_balance_and_not_at_it(balance: float, waits: 
     game = Judged([1, 3], [0, 2])
     optimisers = {player: SGD(game.parameters_of(player), lr=0.1) for player in game.players}
     moves = dynamics.Simultaneous(game, optimisers, Rules(skip_critic_above=balance))
-    assert moves.ahead == 0.0
+    assert moves.critic_auc == 0.0
     moves.step(data(3.0))
-    assert moves.ahead == (0.75 if balance < 1 else 0.0)
-    assert moves.waits("critic") == waits
-    assert not any(moves.waits(player) for player in ("generator", "autoencoder"))
+    assert moves.critic_auc == (0.75 if balance < 1 else 0.0)
+    assert moves.skips("critic") == waits
+    assert not any(moves.skips(player) for player in ("generator", "autoencoder"))
     assert (game.third.w.item() == 0.5) == waits
     assert game.third.w.grad is None  # nor is it kept for later
     assert game.first.w.item() != 1
@@ -246,9 +246,9 @@ def test_a_game_without_scores_has_no_critic_that_wins() -> None:
     moves = dynamics.Simultaneous(
         game, {p: SGD(game.parameters_of(p), lr=0.1) for p in game.players}, Rules(skip_critic_above=0.1)
     )
-    moves.ahead = 1.0
+    moves.critic_auc = 1.0
     moves.step(data(3.0))
-    assert moves.ahead == 0.0
+    assert moves.critic_auc == 0.0
     assert game.third.w.item() != 0.5
 
 
@@ -266,7 +266,7 @@ def test_a_balance_of_1_needs_no_critic() -> None:
 def test_the_surest_of_a_look_is_heard_once() -> None:
     heard: list[Outcome] = []
     game, moves = flow("simultaneous", Rules(grad_accumulation=3))
-    game.saw = heard.append  # type: ignore[method-assign]
+    game.on_outcome = heard.append  # type: ignore[method-assign]
     moves.step(data(1.0))
     assert [len(outcome.scores["q"]) for outcome in heard] == [6]
 
@@ -346,14 +346,14 @@ def test_what_is_reported_is_the_look_at_the_place_ahead(name: str) -> None:
 
 
 def test_past_remembers_copies_and_zeros_where_nothing_was() -> None:
-    class Beside(Three):
+    class ChannelConcatCritic(Three):
         """u is in nobody's loss."""
 
         def losses(self, joints: dict[str, tuple[Tensor, ...]]) -> Outcome:
             v, c = self.second.w, self.third.w
             return Outcome({"generator": v * v * 3, "critic": c * c / 2}, {})
 
-    game = Beside()
+    game = ChannelConcatCritic()
     moves = dynamics.Past(game, {p: Adam(game.parameters_of(p), lr=0.1) for p in game.players})
     moves.step(data(1.0))
     assert [m.item() for m in moves.memory] == [0.0, -12.0, 0.5]
@@ -400,16 +400,16 @@ def test_what_a_checkpoint_keeps_and_takes_back() -> None:
         _, moves = flow(name)
         assert moves.state_dict() == {"memory": [], "ahead": 0.0}
         moves.step(data(2.0))
-        moves.ahead = 0.25
+        moves.critic_auc = 0.25
         state = moves.state_dict()
         assert len(state["memory"]) == (0 if name == "simultaneous" else 3)
         _, again = flow(name)
         again.load_state_dict({**state, "memory": [m.float() for m in state["memory"]]})
-        assert again.ahead == 0.25
+        assert again.critic_auc == 0.25
         assert [m.dtype for m in again.memory] == [torch.float64] * len(state["memory"])
         torch.testing.assert_close(again.memory, state["memory"])
         again.load_state_dict({"memory": []})  # of an older checkpoint
-        assert (again.memory, again.ahead) == ([], 0.0)
+        assert (again.memory, again.critic_auc) == ([], 0.0)
     with pytest.raises(ValueError, match="zip"):
         again.load_state_dict({"memory": [torch.zeros(())]})
 

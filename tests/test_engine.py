@@ -36,7 +36,7 @@ from interalia.runs import log as logs
 from interalia.runs.folder import Folder
 from interalia.runs.recipes import ali_digits
 from interalia.training import callbacks, checkpoint, engine
-from interalia.training.callbacks import Checkpoint, Health, Log, Observer
+from interalia.training.callbacks import Callback, Checkpoint, Health, Log
 from interalia.training.state import Training
 
 
@@ -68,7 +68,7 @@ def small(**fields: Any) -> Run:
     ).replace(**fields)
 
 
-class Interrupt(Observer):
+class Interrupt(Callback):
     """Presses Ctrl-C after a step."""
 
     def __init__(self, at: int) -> None:
@@ -81,24 +81,24 @@ class Interrupt(Observer):
 
 def interrupted(run: Run, out: Path, at: int, resume: bool = False) -> Training:
     training = engine.open_run(run, out, resume=resume)
-    engine.finish(training, [*callbacks.usual(training, progress=False), Interrupt(at)])
+    engine.finish(training, [*callbacks.default_callbacks(training, progress=False), Interrupt(at)])
     return training
 
 
 SETTINGS = {
     "tuned": {},
     "paper": {"game": "ali", "penalty": "none", "divergence": "gan", "weight_average": "none"},
-    "noise and decay": {"noise": "annealed(std=0.2)", "schedule": "linear(start=0.2)", "rates": {"critic": 3e-4}},
+    "noise and decay": {"instance_noise": "annealed(std=0.2)", "schedule": "linear(start=0.2)", "lr": {"critic": 3e-4}},
     "alternating": {"dynamics": "alternating(turns={'critic': 2, 'generator': 1})", "schedule": "exponential"},
     "extragradient": {"dynamics": "extragradient"},
-    "past": {"dynamics": "past", "optimiser": "adam(lr=0.0001)"},
+    "past": {"dynamics": "past", "optimizer": "adam(lr=0.0001)"},
     "optimistic": {"dynamics": "optimistic", "game": "ali", "penalty": "weight-clip"},
     "consensus": {"dynamics": "consensus(gamma=0.01)", "penalty": "r1r2"},
     "one stage": {"dynamics": "one-stage", "schedule": "cosine(warmup=0.25)"},
-    "rules": {"accumulate": 2, "clip": 0.5, "balance": 0.6, "dynamics": "past"},
+    "rules": {"grad_accumulation": 2, "grad_clip": 0.5, "skip_critic_above": 0.6, "dynamics": "past"},
     "uniform": {"average": "uniform(start=0.3)", "schedule": "linear(start=0.5, warmup=0.2)"},
-    "momentum": {"optimiser": "sgd(lr=0.01, momentum=0.9)"},
-    "rmsprop": {"optimiser": "rmsprop(lr=0.0001)"},
+    "momentum": {"optimizer": "sgd(lr=0.01, momentum=0.9)"},
+    "rmsprop": {"optimizer": "rmsprop(lr=0.0001)"},
 }
 
 
@@ -242,7 +242,7 @@ def test_a_checkpoint_of_other_networks(tmp_path: Path) -> None:
     ("changes", "said"),
     [
         ({"steps": None}, "no length; give `steps` or `epochs`"),
-        ({"optimiser": "adam(lr=-1)"}, "'adam(lr=-1)' cannot be made"),
+        ({"optimizer": "adam(lr=-1)"}, "'adam(lr=-1)' cannot be made"),
         ({"schedule": "exponential(final=-1)"}, "cannot be made"),
         ({"networks": "auto(width=0)"}, "cannot be made"),
         ({"networks": "ali-mixture"}, "made for points"),
@@ -387,7 +387,7 @@ def test_divergence_is_said_and_never_saved(tmp_path: Path, optimiser: str) -> N
         assert all(bool(t.isfinite().all()) for t in state[part].values())
 
 
-class Poison(Observer):
+class Poison(Callback):
     """Spoils one weight after a step whose losses were finite."""
 
     def step(self, training: Training, outcome: Outcome) -> None:
@@ -401,7 +401,7 @@ def test_weights_that_are_not_finite_are_never_saved(tmp_path: Path) -> None:
     with pytest.raises(
         UserError, match=r"weights of the critic are no longer finite at step 10; .*last\.pt \(step 5\)"
     ):
-        engine.finish(training, [Poison(), *callbacks.usual(training, progress=False)])
+        engine.finish(training, [Poison(), *callbacks.default_callbacks(training, progress=False)])
     assert last(tmp_path / "run")["step"] == 5
 
 
@@ -410,7 +410,7 @@ def test_average_is_the_exponential_one(warm: bool) -> None:
     training = engine.prepare(small(weight_average="ema(0.3)", average=f"moving(warm={warm})", steps=8))
     seen: list[dict[str, torch.Tensor]] = []
 
-    class Look(Observer):
+    class Look(Callback):
         def step(self, training: Training, outcome: Outcome) -> None:
             seen.append({k: v.detach().clone() for k, v in training.game.named_parameters()})
 
@@ -430,7 +430,7 @@ def test_average_is_the_plain_mean(start: float, first: int) -> None:
     training = engine.prepare(small(average=f"uniform(start={start})", steps=10))
     seen: list[dict[str, np.ndarray]] = []
 
-    class Look(Observer):
+    class Look(Callback):
         def step(self, training: Training, outcome: Outcome) -> None:
             seen.append({k: v.detach().double().numpy().copy() for k, v in training.game.named_parameters()})
 
@@ -491,17 +491,20 @@ def test_epochs_and_precision_are_resolved() -> None:
     [
         ({"best": "modes"}, "`best` is 'modes'.*ALICE.*'digits'.*reconstruction_ratio, frechet_distance"),
         ({"best": "precision"}, "`best` is 'precision'.*give one of"),
-        ({"best": "reconstruction_ratio", "game": "gan"}, "`best` is 'reconstruction_ratio'.*GAN.*: frechet_distance"),
-        ({"best": "frechet_distance", "data": "grid25"}, "not measured.*modes, high_quality, reverse_kl"),
+        (
+            {"monitor": "reconstruction_ratio", "game": "gan"},
+            "`best` is 'reconstruction_ratio'.*GAN.*: frechet_distance",
+        ),
+        ({"monitor": "frechet_distance", "data": "grid25"}, "not measured.*modes, high_quality, reverse_kl"),
         ({"best": "frechet_distnce"}, "did you mean 'frechet_distance'"),
-        ({"rates": {"critc": 1e-3}}, "`rates` names 'critc'.*'generator' and 'critic'"),
-        ({"batch": 5000}, "5000, and only 1297 rows"),
+        ({"lr": {"critc": 1e-3}}, "`rates` names 'critc'.*'generator' and 'critic'"),
+        ({"batch_size": 5000}, "5000, and only 1297 rows"),
         ({"device": "cuda:99"}, "the device 'cuda:99' cannot be used"),
         ({"device": "gpu"}, "the device 'gpu' cannot be used"),
-        ({"optimiser": "adm"}, "no optimiser 'adm'; did you mean 'adam'"),
+        ({"optimizer": "adm"}, "no optimiser 'adm'; did you mean 'adam'"),
         ({"schedule": "linear(stat=1)"}, "'linear' has no setting 'stat'"),
-        ({"until_converged": 3, "evaluate_every": 0}, "counts evaluations"),
-        ({"balance": 0.9, "game": "vae", "penalty": "none"}, "leave `balance` out"),
+        ({"early_stopping": 3, "evaluate_every": 0}, "counts evaluations"),
+        ({"skip_critic_above": 0.9, "game": "vae", "penalty": "none"}, "leave `balance` out"),
         ({"dynamics": "alternating(turns={'critic': 0})"}, "`turns`"),
     ],
 )
@@ -534,7 +537,7 @@ def test_best_is_kept_by_the_declared_measure(tmp_path: Path, best: str) -> None
 def test_population_statistics_are_estimated_for_the_export_alone(tmp_path: Path) -> None:
     run = small(weight_average="none", recalibrate_bn=7)
     training = engine.open_run(run, tmp_path / "run")
-    trained = engine.finish(training, callbacks.usual(training, progress=False))
+    trained = engine.finish(training, callbacks.default_callbacks(training, progress=False))
     plain = engine.train(small(weight_average="none"), tmp_path / "plain")
     for key, value in training.game.state_dict().items():
         assert torch.equal(value, plain.game.state_dict()[key])  # the training itself knows nothing of it
@@ -574,10 +577,16 @@ def test_a_batch_of_one_is_refused_where_there_is_batch_norm_and_taken_where_the
 def smallest(game: str, dynamics: str) -> tuple[Run, nn.Module | None]:
     """A run of a game on digits, and the generator that it infers for, if it does."""
     kind = GAMES[game]
-    fields: dict[str, Any] = {"game": game, "data": "digits", "networks": "auto(width=2)", "latent": 3, "batch": 16}
+    fields: dict[str, Any] = {
+        "game": game,
+        "data": "digits",
+        "networks": "auto(width=2)",
+        "latent_dim": 3,
+        "batch_size": 16,
+    }
     fields |= {"target": "digits"} if issubclass(kind.feeds, Domains) else {}
     fields |= fields_for(kind, labels=10)
-    fields |= {"labelled": 20} if issubclass(kind.feeds, PartlyLabeled) else {}
+    fields |= {"num_labeled": 20} if issubclass(kind.feeds, PartlyLabeled) else {}
     run = Run(**fields, dynamics=dynamics, optimizer="adam(lr=0.0001)", steps=5, evaluate_every=0, checkpoint_every=2)
     return run, generator(run.latent_dim, (1, 8, 8)) if infers_for_another(kind) else None
 
@@ -616,7 +625,7 @@ def test_every_game_goes_on_bit_for_bit_under_every_dynamics(game: str, dynamics
     assert same(go(resumed, 5), unbroken)
 
 
-class Killed(Observer):
+class Killed(Callback):
     """Nothing that the process could tidy up."""
 
     def step(self, training: Training, outcome: Any) -> None:
@@ -629,7 +638,7 @@ def check_killed_at_the_third_step(game: str, dynamics: str, tmp_path: Path) -> 
     run, given = smallest(game, dynamics)
     run = run.replace(precision="bf16", weight_average="ema(0.9)")
 
-    def go(path: Path, *more: Observer, resume: bool = False) -> dict[str, Any]:
+    def go(path: Path, *more: Callback, resume: bool = False) -> dict[str, Any]:
         training = engine.open_run(run, path, resume=resume, generator=given)
         engine.loop(training, [Health(), Log(False), Checkpoint(), *more])
         return last(path)
@@ -667,7 +676,7 @@ def test_numbers_that_are_too_small_to_be_normal_cost_no_time() -> None:
     small = torch.full((8,), 1e-30)
     seen: list[bool] = []
 
-    class Look(Observer):
+    class Look(Callback):
         def step(self, training: Training, outcome: Outcome) -> None:
             seen.append(bool((small * 1e-10 == 0).all()))
 

@@ -40,7 +40,7 @@ from interalia.metrics.likelihood.hamiltonian import (
     transition,
     tuned,
 )
-from interalia.networks.mlp import MLP, Joint
+from interalia.networks.mlp import MLP, PairCritic
 from interalia.papers import calibration
 from interalia.spaces import DataSpec
 
@@ -350,11 +350,13 @@ def test_a_saturated_pixel_gives_no_nan() -> None:
 def test_chains_start_from_moments_that_are_known_or_drawn() -> None:
     torch.manual_seed(0)
     x = torch.zeros(3, 2)
-    implicit = AVB(Implicit(MLP(2 + 4, 3), 4), Deterministic(MLP(3, 2)), Joint(MLP(5, 1)), StandardNormal(3), sigma=0.7)
+    implicit = AVB(
+        Implicit(MLP(2 + 4, 3), 4), Deterministic(MLP(3, 2)), PairCritic(MLP(5, 1)), StandardNormal(3), sigma=0.7
+    )
     spanned = AVB(
         conditionals.BasisNoise(MLP(2, 3 * 17), 3),
         Deterministic(MLP(3, 2)),
-        Joint(MLP(5, 1)),
+        PairCritic(MLP(5, 1)),
         StandardNormal(3),
         sigma=0.7,
     )
@@ -399,7 +401,7 @@ def test_a_game_is_left_as_it_was_and_a_seed_says_all(name: str) -> None:
     assert torch.equal(first.values, again.values)
     assert not torch.equal(first.values, other.values)
     assert "seed 0" in first.words
-    assert "binarization: fixed" in taken(game, x, binarized="fixed")[name]().words
+    assert "binarization: fixed" in taken(game, x, binarized="static")[name]().words
 
 
 @pytest.mark.parametrize("name", ["elbo", "iwae", "ais"])
@@ -514,7 +516,7 @@ def test_bad_input_is_refused_in_one_sentence() -> None:
     for work in taken(gan, x.float()).values():
         assert "GAN has samples and no density" in refused(work)
     assert "no density" in refused(lambda: bidirectional_check(gan, 3))
-    avb = AVB(Implicit(MLP(6 + 4, 3), 4), Deterministic(MLP(3, 6)), Joint(MLP(9, 1)), StandardNormal(3))
+    avb = AVB(Implicit(MLP(6 + 4, 3), 4), Deterministic(MLP(3, 6)), PairCritic(MLP(9, 1)), StandardNormal(3))
     for bound in (elbo, importance_bound):
         words = refused(lambda bound=bound: bound(avb, x.float()))
         assert "(Implicit) has samples and no log_prob" in words
@@ -622,7 +624,7 @@ def test_binarisation_is_named_and_done() -> None:
     x, how = reports.observed(dataset, "test", None, 0)
     assert (how, float(x.min())) == ("none", pytest.approx(0.2))
 
-    x, how = reports.observed(binarize.binarized(dataset, "fresh"), "test", 50, 0)
+    x, how = reports.observed(binarize.binarized(dataset, "dynamic"), "test", 50, 0)
     assert how == "fresh in training, drawn once here"
     assert sorted(x.unique().tolist()) == [0.0, 1.0]
     assert float(x.mean()) == pytest.approx(0.2, abs=0.1)

@@ -34,7 +34,7 @@ from interalia.metrics.classifier import Classifier
 from interalia.metrics.evaluation import Measure, evaluate
 from interalia.metrics.evidence import Points
 from interalia.metrics.extractors import Identity
-from interalia.networks.mlp import MLP, Joint
+from interalia.networks.mlp import MLP, PairCritic
 from interalia.spaces import DataSpec
 
 
@@ -227,7 +227,7 @@ SPEC = {f.name for f in dataclasses.fields(DataSpec)}
 
 def by_hand(prior: Any = None, kind: Any = ALI, **fields: Any) -> Any:
     prior = prior or StandardNormal(2)
-    parts = [Deterministic(Line(2.0, -1.0)), Joint(MLP(4, 1))]
+    parts = [Deterministic(Line(2.0, -1.0)), PairCritic(MLP(4, 1))]
     game = kind(*([Reading(Line(0.25, 1.0))] if kind is ALI else []), *parts, prior)
     said = {"condition": fields.pop("labels", 0), **{key: fields.pop(key) for key in SPEC if key in fields}}
     game.data = DataSpec(**{"shape": (2,), **said})
@@ -382,7 +382,7 @@ def test_every_number_of_a_game_by_hand(record: dict[str, Any]) -> None:
         "latent_reconstruction": "6 draws of the prior, seed 3; draws of p(x | z); means of q(z | x)",
         **dict.fromkeys([f"nearest_neighbour_{space}" for space in ("input", "latent", "hidden", "untrained")], fitted),
         **dict.fromkeys(
-            ["linear_probe_latent", "linear_probe_hidden"], f"{fitted}, standardised, penalty chosen within it"
+            ["linear_probe_latent", "linear_probe_features"], f"{fitted}, standardised, penalty chosen within it"
         ),
         "frechet_distance": f"{samples}, against {where}; {identity}",
         "frechet_real_vs_real": f"6 of the train split against {where}; {identity}",
@@ -442,7 +442,7 @@ def test_accuracies_want_labels_on_both_sides_and_probes_two_of_them(
         return {m.name for m in found if m.name.startswith(("nearest", "linear"))}
 
     every = {"knn1_input", "knn1_latent", "knn1_features"}
-    probes = {"linear_probe_latent", "linear_probe_hidden"}
+    probes = {"linear_probe_latent", "linear_probe_features"}
     assert names(dataset()) == every | probes
     assert names(dataset(2)) == every | probes
     assert names(dataset(1)) == every
@@ -491,7 +491,7 @@ def no_mean(self: Any, name: str) -> Any:
     return super(StandardNormal, self).__getattribute__(name)
 
 
-class Noisy(Reading):
+class NoiseConditionedConv(Reading):
     """N(line, 1/4): its mean is known, and a draw is not it."""
 
     def forward(self, *c: Tensor) -> Any:
@@ -500,7 +500,7 @@ class Noisy(Reading):
 
 def test_where_means_are_taken_and_where_draws(monkeypatch: pytest.MonkeyPatch, record: dict[str, Any]) -> None:
     game = by_hand()
-    game.encoder, game.decoder = Noisy(Line(0.25, 1.0)), Noisy(Line(2.0, -1.0))
+    game.encoder, game.decoder = NoiseConditionedConv(Line(0.25, 1.0)), NoiseConditionedConv(Line(2.0, -1.0))
     encode, asked = tasks.encode, []
 
     def asking(game: Any, x: Tensor, seed: int = 0, how: Any = "mean", y: Tensor | None = None) -> Tensor:
@@ -677,7 +677,7 @@ def coded(categorical: tuple[int, ...] = (3,)) -> Any:
     from interalia.conditionals import Codes
 
     prior = Codes(7, categorical=categorical, uniform=1)
-    game = GAN(Deterministic(MLP(7, 2)), Joint(MLP(2, 1)), prior)
+    game = GAN(Deterministic(MLP(7, 2)), PairCritic(MLP(2, 1)), prior)
     game.data = DataSpec((2,))
     game.answers = lambda x: x
     return game

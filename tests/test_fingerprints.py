@@ -24,7 +24,13 @@ from interalia.runs import Run, loading
 from interalia.runs.folder import Folder
 from interalia.training import engine
 
-SMALL: dict[str, Any] = {"networks": "auto(width=2)", "latent": 4, "batch": 8, "evaluate_every": 0, "log_every": 1}
+SMALL: dict[str, Any] = {
+    "networks": "auto(width=2)",
+    "latent_dim": 4,
+    "batch_size": 8,
+    "evaluate_every": 0,
+    "log_every": 1,
+}
 
 
 def pixels(rows: int, seed: int = 0) -> Any:

@@ -537,9 +537,9 @@ def test_adaptation_asks_for_a_share_of_pairs_beyond_chance() -> None:
     """r = 2 * 3/4 - 1 = 1/2 is below a target of 0.6, though three pairs of four are in order; 2 * 7/8 - 1 is above."""
     augment = AdaptiveAugmentation(target=0.6, images=100)
     augment.probability = 0.3
-    augment.heard(torch.tensor([1.0, 3.0]), torch.tensor([0.0, 2.0]), images=1)
+    augment.observe(torch.tensor([1.0, 3.0]), torch.tensor([0.0, 2.0]), images=1)
     assert augment.probability == pytest.approx(0.29)
-    augment.heard(torch.tensor([1.0, 3.0, 3.0, 3.0]), torch.tensor([0.0, 2.0]), images=1)
+    augment.observe(torch.tensor([1.0, 3.0, 3.0, 3.0]), torch.tensor([0.0, 2.0]), images=1)
     assert augment.probability == pytest.approx(0.30)
 
 
@@ -711,7 +711,7 @@ def test_adaptation_counts_images_and_not_packs() -> None:
     counted: list[int] = []
     assert game.noise is not None
     game.noise.heard = lambda first, second, images: counted.append(images)  # type: ignore[method-assign]
-    game.saw(game(*batch(game, 16)))
+    game.on_outcome(game(*batch(game, 16)))
     assert counted == [16]
 
 

@@ -25,7 +25,7 @@ from interalia.games.feeds import PartlyLabeled
 from interalia.games.needs import Chain, Given, critics, declared
 from interalia.learning import dynamics
 from interalia.networks import REGISTRY as NETWORKS
-from interalia.networks.layers import Joint
+from interalia.networks.layers import PairCritic
 from interalia.networks.mlp import MLP
 
 DYNAMICS = list(dynamics.REGISTRY)
@@ -169,7 +169,7 @@ COMBINED = [
 @pytest.mark.parametrize(("game", "networks"), COMBINED)
 def test_every_game_plays_with_all_networks_that_fit(game: str, networks: str) -> None:
     shape = shape_for(networks)
-    fields = {"latent": 8} if networks == "draw" else {}  # a latent for each glimpse
+    fields = {"latent_dim": 8} if networks == "draw" else {}  # a latent for each glimpse
     kind = REGISTRY[game]
     lacking = [role for role in roles(kind) if not able(networks, role)]
     made = asked(lambda: build(game, shape, double=False, networks=networks, **fields))
@@ -297,7 +297,7 @@ def test_bigan_is_ali_with_dirac_conditionals() -> None:
             return torch.cat([mu, torch.full_like(mu, -torch.inf)], dim=1)
 
     torch.manual_seed(0)
-    f, g, critic = MLP(2, 3, width=8), MLP(3, 2, width=8), Joint(MLP(5, 1, width=8))
+    f, g, critic = MLP(2, 3, width=8), MLP(3, 2, width=8), PairCritic(MLP(5, 1, width=8))
     bigan = ALI(Deterministic(f), Deterministic(g), critic, StandardNormal(3))
     ali = ALI(Gaussian(Certain(f)), Deterministic(g), critic, StandardNormal(3))
     x = torch.randn(16, 2)

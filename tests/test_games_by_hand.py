@@ -32,7 +32,7 @@ from interalia.games import (
 )  # fmt: skip
 from interalia.games.regressor import Distance
 from interalia.learning import dynamics
-from interalia.networks.layers import Joint
+from interalia.networks.layers import PairCritic
 from interalia.spaces import DataSpec
 
 CONDITIONAL = {name: kind for name, kind in REGISTRY.items() if kind.feeds.conditional}
@@ -324,7 +324,9 @@ def test_what_a_generator_with_a_regressor_beside_it_is_charged_for(
 def test_the_generator_is_held_to_what_the_regressor_misses_and_the_critic_is_not() -> None:
     torch.manual_seed(0)
     e, g, c = nn.Linear(3, 4).double(), nn.Linear(2, 3).double(), nn.Linear(3, 1).double()
-    game = JointLatentRegressor(Deterministic(g), Joint(c), StandardNormal(2).double(), encoder=Gaussian(e), weight=0.5)
+    game = JointLatentRegressor(
+        Deterministic(g), PairCritic(c), StandardNormal(2).double(), encoder=Gaussian(e), weight=0.5
+    )
     x = torch.randn(7, 3).double()
     torch.manual_seed(5)
     z = standard(7, 2)
@@ -358,7 +360,7 @@ def linear(weight: Sequence[Sequence[float]], bias: Sequence[float]) -> nn.Linea
 
 
 def test_vae_gans_losses_at_two_images() -> None:
-    critic = Joint(linear([[1.0]], [-3.0]), linear([[2.0]], [0.0]))  # f(x) = 2 x, s = f(x) - 3
+    critic = PairCritic(linear([[1.0]], [-3.0]), linear([[2.0]], [0.0]))  # f(x) = 2 x, s = f(x) - 3
     game = VAEGAN(
         Gaussian(nn.Identity()), Deterministic(nn.Identity()), critic, StandardNormal(2), feature=3.0, gamma=0.5
     )
@@ -386,7 +388,7 @@ def test_vae_gans_losses_reach_the_networks_that_algorithm_1_lets_them_reach() -
     game = VAEGAN(
         Gaussian(encoder),
         Deterministic(decoder),
-        Joint(judge, features),
+        PairCritic(judge, features),
         StandardNormal(2).double(),
         feature=3.0,
         gamma=0.5,

@@ -22,7 +22,7 @@ from interalia.adversarial.penalties import Penalty
 from interalia.conditionals import Chain, Codes, Deterministic, Gaussian, Prior, StandardNormal
 from interalia.games import CycleGAN, Game
 from interalia.games.avb import FLOOR
-from interalia.networks.layers import Joint, Recogniser
+from interalia.networks.layers import PairCritic, Recogniser
 
 REGISTRY: dict[str, Any] = games.REGISTRY
 
@@ -423,7 +423,7 @@ def test_infogan(together: bool) -> None:
 def test_vae_gan(together: bool) -> None:
     """f(x) is a weighted sum of x each, and the score one of f(x)."""
     features, judge = rows([0.6, -0.2, 0.9], [-0.3, 0.5, 0.4]), rows([0.7], [-0.9], [0.4])
-    critic = Joint(linear(judge, (0.3,)), linear(features, (0.1, 0.2, -0.3)))
+    critic = PairCritic(linear(judge, (0.3,)), linear(features, (0.1, 0.2, -0.3)))
     game = REGISTRY["vae-gan"](
         gaussian(), decoder(), critic, StandardNormal(3).double(), feature=3.0, gamma=0.5, together=together, **SETTINGS
     )
@@ -781,7 +781,7 @@ DRAWS: dict[str, tuple[Callable[[Any, Any], Game], list[tuple[str, int]]]] = {
     ),
     "vae-gan": (
         lambda e, g: REGISTRY["vae-gan"](
-            e, g, Joint(nn.Linear(2, 1).double(), nn.Identity()), StandardNormal(3).double()
+            e, g, PairCritic(nn.Linear(2, 1).double(), nn.Identity()), StandardNormal(3).double()
         ),
         [("reconstruction", 0), ("model", 0)],
     ),

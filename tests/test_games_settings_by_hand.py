@@ -64,7 +64,7 @@ from interalia.games.cyclegan import distance
 from interalia.games.feeds import Data, Domains, Labeled, PartlyLabeled
 from interalia.games.needs import Given, critics, declared
 from interalia.games.vae import Variational
-from interalia.networks.layers import Joint, Packed, Recogniser
+from interalia.networks.layers import Packed, PairCritic, Recogniser
 from interalia.spaces import DataSpec
 
 
@@ -272,8 +272,8 @@ def networks(name: str) -> dict[str, Any]:
     parts: dict[str, Any] = {
         "encoder": Gaussian(nn.Linear(2, 6)) if name in ("vae", "vae-gan", "avb") else Deterministic(linear["encoder"]),
         "decoder": Deterministic(linear["decoder"]),
-        "critic": Joint(nn.Linear(5, 1)),
-        "cycle_critic": Joint(nn.Linear(4, 1)),
+        "critic": PairCritic(nn.Linear(5, 1)),
+        "cycle_critic": PairCritic(nn.Linear(4, 1)),
         "prior": StandardNormal(3),
     }
     for key in ("to_b", "to_a", "critic_a", "critic_b"):
@@ -285,7 +285,7 @@ def networks(name: str) -> dict[str, Any]:
     if name == "infogan":
         parts["critic"] = Recogniser(nn.Identity(), nn.Linear(2, 1), nn.Linear(2, 2))
     if name == "vae-gan":
-        parts["critic"] = Joint(nn.Linear(4, 1), nn.Linear(2, 4))
+        parts["critic"] = PairCritic(nn.Linear(4, 1), nn.Linear(2, 4))
     wanted = [key for key in inspect.signature(REGISTRY[name]).parameters if key not in BEGIN[name]]
     return {key: parts[key] for key in wanted}
 
@@ -332,7 +332,7 @@ class Coded(Deterministic):
 
 
 REFUSED: list[tuple[str, dict[str, Any], type[Exception], str]] = [
-    ("semi-ali", {"critic": Joint(nn.Linear(5, 1))}, UserError, "a logit for each label"),
+    ("semi-ali", {"critic": PairCritic(nn.Linear(5, 1))}, UserError, "a logit for each label"),
     ("semi-ali", {"critic": nn.Linear(5, 1)}, UserError, "a logit for each label"),
     ("semi-ali", {"radius": -0.01}, ValueError, "`radius` is -0.01"),
     ("semi-aae", {"prior": StandardNormal(3)}, UserError, "one category"),
@@ -367,7 +367,7 @@ REFUSED: list[tuple[str, dict[str, Any], type[Exception], str]] = [
     ("vae-gan", {"encoder": Deterministic(nn.Linear(2, 3))}, UserError, "choose `encoder='gaussian'`"),
     ("vae-gan", {"prior": Uniform(3)}, UserError, "choose `prior='normal'`"),
     ("vae-gan", {"critic": nn.Linear(2, 1)}, UserError, "answers its features"),
-    ("vae-gan", {"critic": Joint(nn.Linear(2, 1))}, UserError, "answers its features"),
+    ("vae-gan", {"critic": PairCritic(nn.Linear(2, 1))}, UserError, "answers its features"),
     ("infogan", {"prior": StandardNormal(3)}, UserError, "a prior with codes"),
     ("infogan", {"critic": nn.Linear(2, 1)}, UserError, "a Recogniser, and this one is a Linear"),
     ("infogan", {"weight": -0.01}, ValueError, "`weight` is -0.01"),
@@ -522,7 +522,7 @@ class Remembers:
     def __call__(self, joint: Sequence[Tensor]) -> tuple[Tensor, ...]:
         return (joint[0] + 10, *joint[1:])
 
-    def heard(self, first: Tensor, second: Tensor, images: int) -> None:
+    def observe(self, first: Tensor, second: Tensor, images: int) -> None:
         self.was.append((first.tolist(), second.tolist(), images))
 
     def memory(self) -> dict[str, Tensor]:
@@ -563,11 +563,11 @@ def test_an_outcome_is_what_a_look_came_to_and_is_not_changed() -> None:
 def test_a_look_is_the_losses_of_what_was_sampled() -> None:
     game = gan()
     seen: list[Any] = []
-    game.sample = lambda *batch: {"batch": batch}  # type: ignore[method-assign]
+    game.sample = lambda *batch: {"batch_size": batch}  # type: ignore[method-assign]
     game.losses = lambda joints: seen.append(joints) or "outcome"  # type: ignore[method-assign, assignment, func-returns-value]
     x, y = rows([1.0]), rows([2.0])
     assert game(x, y) == "outcome"
-    assert seen == [{"batch": (x, y)}]
+    assert seen == [{"batch_size": (x, y)}]
 
 
 def test_penalty_and_noise_are_given_the_step() -> None:
@@ -640,15 +640,15 @@ def test_noise_hears_the_surest_critic_and_counts_images() -> None:
     outcome = Outcome({}, {"data": torch.tensor([2.0, 5.0, 1.0]), "model": torch.tensor([4.0, 3.0, 0.0])})
     for critic, images in ((nn.Linear(2, 1), 3), (Packed(nn.Linear(4, 1), 2), 6), (Packed(nn.Linear(8, 1), 4), 12)):
         game = gan(critic=critic, noise=(noise := Remembers()))
-        game.saw(outcome)
+        game.on_outcome(outcome)
         assert noise.was == [([2.0, 5.0, 1.0], [4.0, 3.0, 0.0], images)]
-        game.saw(Outcome({}, {"data": torch.tensor([2.0])}))  # no pair, nothing to hear
+        game.on_outcome(Outcome({}, {"data": torch.tensor([2.0])}))  # no pair, nothing to hear
         assert len(noise.was) == 1
     game = make("alice-adversarial", noise=(noise := Remembers()))
     sure, unsure = torch.tensor([2.0, 1.0]), torch.tensor([0.0, 1.5])
-    game.saw(Outcome({}, {"q": unsure, "p": unsure, "same": sure, "cycle": unsure}))
+    game.on_outcome(Outcome({}, {"q": unsure, "p": unsure, "same": sure, "cycle": unsure}))
     assert noise.was == [([2.0, 1.0], [0.0, 1.5], 2)]
-    gan().saw(outcome)
+    gan().on_outcome(outcome)
     assert gan(critic=Packed(nn.Linear(4, 1), 2)).pack == 2
     assert gan().pack == make("vae").pack == 1
 
@@ -708,7 +708,7 @@ def test_a_charge_is_the_penaltys_or_none() -> None:
 
 @pytest.mark.parametrize("together", [True, False])
 def test_scores_are_in_full_precision_under_autocast(together: bool) -> None:
-    game = make("gan", critic=Joint(nn.Linear(2, 1)), together=together)
+    game = make("gan", critic=PairCritic(nn.Linear(2, 1)), together=together)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert game.critic(torch.randn(4, 2)).dtype == torch.bfloat16
         assert {scores.dtype for scores in game.score(game.critic, (torch.randn(4, 2),))} == {torch.float32}
@@ -880,7 +880,7 @@ def smoothing(game: Game, joints: dict[str, tuple[Tensor, ...]]) -> float:
 def test_virtual_adversarial_training_is_charged_where_the_critic_is_trained() -> None:
     game = make("semi-ali", vat=0.5, radius=0.3, critic=Logits(2.0))
     x, z = rows([0.4, -0.2], [0.1, 0.7], [-0.5, 0.3]), rows([0.2, 0.0, 0.1], [-0.4, 0.3, 0.2], [0.1, 0.1, 0.5])
-    joints = {"q": (x, z), "p": (2 * x, z), "labelled": (x[:2], z[:2], torch.tensor([2, 0]))}
+    joints = {"q": (x, z), "p": (2 * x, z), "num_labeled": (x[:2], z[:2], torch.tensor([2, 0]))}
     torch.manual_seed(0)
     assert semiali.SMALL == 0.1
     alone = game.smoothness(x, z, game.critic.logits(x, z)).item()  # type: ignore[operator]
@@ -920,13 +920,13 @@ def test_distances_between_domains_are_in_pixels_from_minus_1_to_1() -> None:
 
 def test_what_a_regressor_misses_is_read_off_a_mean_or_a_draw() -> None:
     """An implicit encoder is drawn from; of a Gaussian one the mean is held to z, whatever its width."""
-    from interalia.games.regressor import missed
+    from interalia.games.regressor import regression_loss
 
     z = rows([0.5, -0.5, 0.2], [1.0, -1.0, 0.3])
     wide = Gaussian(By(lambda x: torch.cat([z + 0.1, torch.ones_like(z)], dim=1)))
-    assert missed(wide, "mse", z, z).item() == pytest.approx(0.01)
-    assert missed(wide, "l1", z, z).item() == pytest.approx(0.1)
+    assert regression_loss(wide, "mse", z, z).item() == pytest.approx(0.01)
+    assert regression_loss(wide, "l1", z, z).item() == pytest.approx(0.1)
     noisy = Implicit(By(lambda c: c[:, :3] + c[:, 3:]), 3)
     torch.manual_seed(0)
-    first = missed(noisy, "auto", z, z).item()
-    assert first != missed(noisy, "auto", z, z).item()
+    first = regression_loss(noisy, "auto", z, z).item()
+    assert first != regression_loss(noisy, "auto", z, z).item()

@@ -17,7 +17,7 @@ from interalia.errors import UserError
 from interalia.runs import Run, building, loading, recipes
 from interalia.training import engine
 
-SHORT: dict[str, Any] = {"networks": "auto(width=4)", "batch": 32, "evaluate_every": 0, "latent": 4}
+SHORT: dict[str, Any] = {"networks": "auto(width=4)", "batch_size": 32, "evaluate_every": 0, "latent_dim": 4}
 SHAPE = (1, 8, 8)
 
 

@@ -30,7 +30,7 @@ from interalia.training import callbacks, engine
 from interalia.training.state import Training
 
 SMALL: dict[str, Any] = {
-    "networks": "auto(width=8)", "batch": 64, "latent": 8, "steps": 500, "evaluate_every": 100, "checkpoint_every": 500,
+    "networks": "auto(width=8)", "batch_size": 64, "latent_dim": 8, "steps": 500, "evaluate_every": 100, "checkpoint_every": 500,
 }  # fmt: skip
 
 
@@ -38,18 +38,18 @@ def trained(out: Path, frozen: str = "", seed: int = 1, **fields: Any) -> Traini
     training = engine.open_run(recipes.ali_digits(**{**SMALL, "seed": seed, **fields}), out)
     if frozen:
         getattr(training.game, frozen).requires_grad_(False)
-    engine.finish(training, callbacks.usual(training, progress=False))
+    engine.finish(training, callbacks.default_callbacks(training, progress=False))
     return training
 
 
 BAD: dict[str, tuple[dict[str, Any], set[str]]] = {
     "the critic is too strong": (
-        {"game": "ali", "divergence": "gan", "penalty": "none", "rates": {"critic": 3e-3, "generator": 1e-6}},
+        {"game": "ali", "divergence": "gan", "penalty": "none", "lr": {"critic": 3e-3, "generator": 1e-6}},
         {"critic too strong"},
     ),
     "the encoder is frozen": ({"game": "ali", "frozen": "encoder", "seed": 0}, {"encoder ignored"}),
     "the generator collapses": (
-        {"game": "gan", "divergence": "gan", "penalty": "none", "optimiser": "adam(lr=0.1)", "schedule": "constant"},
+        {"game": "gan", "divergence": "gan", "penalty": "none", "optimizer": "adam(lr=0.1)", "schedule": "constant"},
         {"generator collapsed", "samples alike"},
     ),
     "the latent is ignored": (
@@ -59,7 +59,7 @@ BAD: dict[str, tuple[dict[str, Any], set[str]]] = {
     "the posterior is wide": (
         {
             "game": "avb(likelihood='bernoulli')",
-            "binarize": "fresh",
+            "binarize": "dynamic",
             "encoder": "implicit",
             "penalty": "none",
             "divergence": "gan",
@@ -76,7 +76,7 @@ GOOD: dict[str, dict[str, Any]] = {
         "divergence": "wasserstein",
         "penalty": "wgan-gp",
         "dynamics": "alternating(turns={'critic': 5, 'generator': 1})",
-        "optimiser": "adam(lr=0.0005)",
+        "optimizer": "adam(lr=0.0005)",
     },
     "LSGAN": {"game": "gan", "divergence": "least-squares", "penalty": "none"},
     "AAE": {"game": "aae", "divergence": "gan", "penalty": "none"},
@@ -165,7 +165,7 @@ def test_signs_of_every_game_are_numbers_and_looking_changes_nothing(game: str) 
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("examples.CLASSES", data.labels)
             if game == "semi-aae":
-                made = build(game, shape, double=False, prior="codes(categorical=[10], uniform=0)", latent=14)
+                made = build(game, shape, double=False, prior="codes(categorical=[10], uniform=0)", latent_dim=14)
             else:
                 made = build(game, shape, double=False)
     if made.data.other is not None:
@@ -222,8 +222,8 @@ def test_what_keeps_the_best_weights_wants_a_folder() -> None:
 
 
 def test_a_training_ends_where_it_has_converged_and_keeps_the_best(tmp_path: Path) -> None:
-    fields = {"steps": 5000, "evaluate_every": 10, "until_converged": 2, "best": "reconstruction_ratio"}
-    run = recipes.ali_digits(**{**SMALL, **fields, "optimiser": "adam(lr=0.02)"})
+    fields = {"steps": 5000, "evaluate_every": 10, "early_stopping": 2, "monitor": "reconstruction_ratio"}
+    run = recipes.ali_digits(**{**SMALL, **fields, "optimizer": "adam(lr=0.02)"})
     done = interalia.train(run, tmp_path / "run")
     folder = done.folder
     assert folder is not None

@@ -30,7 +30,7 @@ from interalia.games import (
     SemiAAE,
     SemiALI,
 )  # fmt: skip
-from interalia.networks.layers import Joint
+from interalia.networks.layers import PairCritic
 from interalia.networks.mlp import MLP
 from interalia.runs import Run, building, loading, recipes
 from interalia.training import engine
@@ -149,7 +149,7 @@ def test_hali_with_an_identity_level_is_ali() -> None:
 
     torch.manual_seed(0)
     encoder, decoder = Gaussian(MLP(2, 6, width=8)), Deterministic(MLP(3, 2, width=8))
-    critic = Joint(MLP(5, 1, width=8))
+    critic = PairCritic(MLP(5, 1, width=8))
     ali = ALI(encoder, decoder, critic, StandardNormal(3))
     identity = Deterministic(nn.Identity())
     hali = HALI(Chain(encoder, identity), Chain(identity, decoder), Both(critic), StandardNormal(3), lower=3)
@@ -526,7 +526,7 @@ def test_attributes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     values["names"] = np.array(["odd", "large", "zero"])
     faces = dataclasses.replace(found, attributes=values)
     monkeypatch.setattr("interalia.runs.described.dataset", lambda run: faces)
-    run = recipes.ali_digits(attributes="odd, large", steps=3, evaluate_every=0)
+    run = recipes.ali_digits(condition_on="odd, large", steps=3, evaluate_every=0)
     trained = engine.train(run, tmp_path / "run")
     game = loading.load(tmp_path / "run").game
     assert list(game.data.attributes) == ["odd", "large"]
@@ -540,11 +540,11 @@ def test_attributes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for attributes, words in (("odd,smiling", "there is no attribute 'smiling'"), ("all", None)):
         if words:
             with pytest.raises(UserError, match=words):
-                engine.prepare(run.replace(attributes=attributes))
+                engine.prepare(run.replace(condition_on=attributes))
         else:
-            assert engine.prepare(run.replace(attributes=attributes)).game.data.condition == 3
+            assert engine.prepare(run.replace(condition_on=attributes)).game.data.condition == 3
     with pytest.raises(UserError, match="leave out one of `labels` and `attributes`"):
-        engine.prepare(run.replace(labels=True))
+        engine.prepare(run.replace(condition_on="labels"))
     with pytest.raises(UserError, match="leave the label out"):
         tasks.generate(game, 2, label=1)
     with_both = tasks.generate(game, 3, y=torch.tensor([[1, 1]]).expand(3, -1))
@@ -677,7 +677,7 @@ def test_clipping_reaches_both_critics() -> None:
 
 def test_what_is_told_is_fixed_along_a_traversal() -> None:
     torch.manual_seed(0)
-    run = Run(game="gan", data="celeba", attributes="a,b", latent_dim=3, networks="auto(width=2)")
+    run = Run(game="gan", data="celeba", condition_on="a,b", latent_dim=3, networks="auto(width=2)")
     game = building.build(run, (1, 4, 4), attributes={"a": 0.5, "b": 0.5}).eval()
     block = tasks.traverse(game, 0, rows=4, columns=3, low=1.0, high=1.0)
     for row in block:

@@ -22,7 +22,7 @@ from interalia.errors import UserError
 from interalia.games import GAN, InfoGAN
 from interalia.learning import dynamics
 from interalia.metrics.codes import code_bounds, code_error, matching
-from interalia.networks.layers import Joint, Recogniser
+from interalia.networks.layers import PairCritic, Recogniser
 from interalia.networks.mlp import MLP
 from interalia.reports import plots
 from interalia.runs import building, recipes
@@ -283,8 +283,8 @@ def test_a_prior_without_codes_is_refused() -> None:
 
 
 def test_a_critic_that_answers_nothing_is_refused() -> None:
-    with pytest.raises(UserError, match="a Recogniser, and this one is a Joint"):
-        InfoGAN(Deterministic(MLP(8, 6)), Joint(MLP(6, 1)), Codes(8, categorical=(3,), uniform=1))
+    with pytest.raises(UserError, match="a Recogniser, and this one is a PairCritic"):
+        InfoGAN(Deterministic(MLP(8, 6)), PairCritic(MLP(6, 1)), Codes(8, categorical=(3,), uniform=1))
 
 
 def test_codes_that_do_not_fit_the_generator_are_refused() -> None:
@@ -440,7 +440,7 @@ def test_traversal_asks_for_a_decoder() -> None:
 def test_recognised_codes(game: InfoGAN) -> None:
     x = torch.rand(5, 1, 8, 8)
     codes = tasks.recognise(game, x)
-    with tasks.quietly(game):
+    with tasks.evaluating(game):
         answers = game.critic.recognise(x)[1]
     torch.testing.assert_close(codes, game.prior.expected(answers))
     torch.testing.assert_close(codes[:, :4].sum(1), torch.ones(5))
@@ -580,7 +580,7 @@ def test_traversals_of_another_shape_are_refused(tmp_path: Path) -> None:
 
 
 def test_ali_plays_with_codes_too() -> None:
-    ali = build("ali", (2,), double=False, latent=7, prior="codes(categorical=[3], uniform=1)")
+    ali = build("ali", (2,), double=False, latent_dim=7, prior="codes(categorical=[3], uniform=1)")
     assert ali(torch.randn(8, 2)).losses["critic"].isfinite()
     assert not hasattr(ali.prior, "mean")  # its dimensions are not alike
     assert StandardNormal(2).mean == 0

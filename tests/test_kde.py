@@ -114,8 +114,8 @@ def test_the_experiment_works_end_to_end_and_resumes(
     monkeypatch.setattr(kde, "QUICK_SAMPLES", 120)
     names = (kde.ALL, kde.SOME, "KL", "Jeffrey")
     rows = {row: kde.FGAN_KDE.rows[row] for row in names}
-    study = dataclasses.replace(kde.FGAN_KDE, rows=rows, quick={"steps": 30, "batch": 32})
-    how = {"quick": True, "root": small_mnist, "steps": 3, "out": tmp_path / "out"}
+    study = dataclasses.replace(kde.FGAN_KDE, rows=rows, quick={"steps": 30, "batch_size": 32})
+    how = {"quick": True, "data_dir": small_mnist, "steps": 3, "out": tmp_path / "out"}
     path = experiment.reproduce(study, **how)
     rows = {row["row"]: row for row in json.loads((path.parent / "table.json").read_text())["rows"]}
     assert list(rows) == list(names)

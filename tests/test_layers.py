@@ -12,7 +12,7 @@ from torch import nn
 
 from interalia import games, networks
 from interalia.games import Game, Outcome
-from interalia.networks.layers import Fielded, Joint, Stack, part, unit, up
+from interalia.networks.layers import Backbone, Fielded, PairCritic, part, unit, up
 from interalia.registry import named
 
 
@@ -39,12 +39,12 @@ def test_a_network_takes_the_place_of_a_default_of_none() -> None:
 
 @pytest.mark.parametrize("made", [copy.deepcopy, lambda module: pickle.loads(pickle.dumps(module))])
 def test_a_copy_has_the_fields(made: object) -> None:
-    stack = Stack(nn.Linear(2, 3), nn.Linear(3, 4), after=(2, 2), x=nn.Tanh())
+    stack = Backbone(nn.Linear(2, 3), nn.Linear(3, 4), after=(2, 2), x=nn.Tanh())
     again = made(stack)  # type: ignore[operator]
     x = torch.ones(1, 2)
     assert torch.equal(again(x), stack(x))
     assert again(x).shape == (1, 2, 2)
-    assert list(Joint(nn.Linear(2, 1), unary=nn.Linear(2, 1)).state_dict()) == [
+    assert list(PairCritic(nn.Linear(2, 1), unary=nn.Linear(2, 1)).state_dict()) == [
         "joint.weight", "joint.bias", "unary.weight", "unary.bias",
     ]  # fmt: skip
 

@@ -20,8 +20,8 @@ from interalia.metrics.distances import frechet_distance, kernel_distance
 from interalia.metrics.evaluation import evaluate
 from interalia.metrics.extractors import Identity, RandomConvolutions
 from interalia.metrics.likelihood import kernel_estimate
-from interalia.networks.layers import Sigmoid, Stack
-from interalia.networks.mlp import MLP, Joint
+from interalia.networks.layers import Backbone, Sigmoid
+from interalia.networks.mlp import MLP, PairCritic
 from interalia.spaces import DataSpec
 
 
@@ -51,7 +51,7 @@ def test_a_draw_of_gaussian_pixels_has_the_likelihoods_width_around_the_mean():
 
 def test_without_a_likelihood_a_draw_is_one_of_the_decoders_conditional():
     for conditional, same in ((Deterministic(MLP(3, 2)), True), (Gaussian(MLP(3, 4)), False)):
-        game = GAN(conditional, Joint(MLP(2, 1)), StandardNormal(3))
+        game = GAN(conditional, PairCritic(MLP(2, 1)), StandardNormal(3))
         game.data = DataSpec((2,))
         assert torch.equal(tasks.generate(game, 8), tasks.generate(game, 8, how="sample")) == same
 
@@ -123,9 +123,9 @@ def labelled(train, held_out, count=600):
 
 
 def perfect(dataset, kind=GAN):
-    networks = [Training(dataset.train), Joint(MLP(2, 1))]
+    networks = [Training(dataset.train), PairCritic(MLP(2, 1))]
     if kind is ALI:
-        networks = [Deterministic(MLP(2 + dataset.labels, 4)), networks[0], Joint(MLP(6, 1))]
+        networks = [Deterministic(MLP(2 + dataset.labels, 4)), networks[0], PairCritic(MLP(6, 1))]
     game = kind(*networks, StandardNormal(4))
     game.data = DataSpec(dataset.shape, dataset.labels, names=dataset.classes)
     return game
@@ -197,7 +197,7 @@ def test_attributes_are_those_of_the_held_out_points_too():
     dataset = labelled((0.5, 0.5), (0.5, 0.5))
     one_hot = {part: np.eye(2)[getattr(dataset, part).y] for part in ("train", "validation", "test")}
     dataset.attributes.update(names=np.array(["a", "b"]), **one_hot)
-    game = GAN(Training(dataset.train, one_hot["train"]), Joint(MLP(2, 1)), StandardNormal(4))
+    game = GAN(Training(dataset.train, one_hot["train"]), PairCritic(MLP(2, 1)), StandardNormal(4))
     game.data = DataSpec((2,), 2, {"a": 0.5, "b": 0.5})
     found = {m.name: m for m in evaluate(game, dataset, extractor=Identity(2))}
     assert torch.equal(torch.cat(game.decoder.heard), torch.from_numpy(one_hot["test"]).float())
@@ -257,7 +257,7 @@ def blurred(x):
 
 def test_bernoulli_pixels_are_compared_as_zeros_and_ones():
     gray = data.load("digits")
-    dataset = binarized(gray, "fresh")
+    dataset = binarized(gray, "dynamic")
     bare = {part: Split(getattr(dataset, part).x) for part in ("train", "validation", "test")}
     dataset = dataclasses.replace(dataset, **bare)  # no accuracies, which take long
     x, real = as_tensor(gray.train.x), as_tensor(dataset.validation.x)
@@ -265,7 +265,9 @@ def test_bernoulli_pixels_are_compared_as_zeros_and_ones():
 
     def measured(change):
         decoder = Grey(x, change)
-        game = VAE(Gaussian(Stack(nn.Flatten(), nn.Linear(64, 16))), decoder, StandardNormal(8), likelihood="bernoulli")
+        game = VAE(
+            Gaussian(Backbone(nn.Flatten(), nn.Linear(64, 16))), decoder, StandardNormal(8), likelihood="bernoulli"
+        )
         game.data = DataSpec(dataset.shape)
         found = {m.name: m for m in evaluate(game, dataset, split="validation", extractor=extractor)}
         quick = {m.name: m.value for m in evaluate(game, dataset, split="validation", extractor=extractor, quick=True)}

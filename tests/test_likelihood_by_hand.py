@@ -21,7 +21,7 @@ from interalia.conditionals import Deterministic, Gaussian, Implicit, StandardNo
 from interalia.games import AVB, GAN, VAE
 from interalia.metrics import likelihood
 from interalia.metrics.likelihood import bounds, estimate, hamiltonian, kernel
-from interalia.networks.mlp import MLP, Joint
+from interalia.networks.mlp import MLP, PairCritic
 from interalia.spaces import DataSpec
 
 
@@ -346,7 +346,7 @@ def test_numbers_too_small_to_be_normal_are_flushed_meanwhile(bar: list[Any], mo
         inside.append("work")
         return index[:, None].double()
 
-    monkeypatch.setattr(estimate, "flushed", flushed)
+    monkeypatch.setattr(estimate, "flush_denormals", flushed)
     estimate.gathered(2, 2, 0, "words", work)
     assert inside == ["in", "work", "out"]
 
@@ -455,7 +455,7 @@ def test_a_bound_is_the_mean_of_weights_or_the_log_of_it(
 ) -> None:
     asked = faked(monkeypatch)
     x = torch.cat([X, 3 * X, -X]).float()
-    found = bound(game.train(), x, samples=3, rows=7, seed=4, binarized="fixed")
+    found = bound(game.train(), x, samples=3, rows=7, seed=4, binarized="static")
     assert asked == [(2, 3, 3, torch.float64, False, False)] * 3
     assert game.training
     u = x[:, 0].double()
@@ -488,9 +488,9 @@ def test_few_rows_are_one_image_at_a_time_and_parts_of_its_draws(game: VAE, monk
 
 def test_a_bound_begins_its_draws_and_its_order_with_the_seed(game: VAE, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[Any] = []
-    fine, gathered = bounds.quietly, bounds.gathered
+    fine, gathered = bounds.evaluating, bounds.gathered
 
-    def quietly(*given: Any) -> Any:
+    def evaluating(*given: Any) -> Any:
         seen.append(given[1:])
         return fine(*given)
 
@@ -498,14 +498,14 @@ def test_a_bound_begins_its_draws_and_its_order_with_the_seed(game: VAE, monkeyp
         seen.append((images, chunk, seed, about))
         return gathered(images, chunk, seed, about, work)
 
-    monkeypatch.setattr(bounds, "quietly", quietly)
+    monkeypatch.setattr(bounds, "evaluating", evaluating)
     monkeypatch.setattr(bounds, "gathered", noted)
     likelihood.elbo(game, X, samples=3, seed=9, rows=12)
     assert seen == [(9,), (2, 4, 9, "elbo of 2 images")]
 
 
 def test_bounds_ask_for_an_encoder_with_a_density(game: VAE) -> None:
-    avb = AVB(Implicit(MLP(3 + 4, 2), 4), Deterministic(MLP(2, 3)), Joint(MLP(5, 1)), StandardNormal(2))
+    avb = AVB(Implicit(MLP(3 + 4, 2), 4), Deterministic(MLP(2, 3)), PairCritic(MLP(5, 1)), StandardNormal(2))
     with pytest.raises(UserError, match=r"`how=\['ais'\]`"):
         likelihood.elbo(avb, X.float())
     del game.encoder

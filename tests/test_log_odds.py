@@ -19,7 +19,7 @@ from interalia.errors import UserError
 from interalia.games import AVB, VAE, LatentRegressor, SemiAAE
 from interalia.games.vae import Variational
 from interalia.metrics.likelihood import annealing
-from interalia.networks.layers import Categories, HalfTanh, Joint, Sigmoid
+from interalia.networks.layers import Categories, HalfTanh, PairCritic, Sigmoid
 from interalia.networks.mlp import MLP
 from interalia.runs import building
 
@@ -70,7 +70,7 @@ DECODERS: dict[str, Callable[[], Conditional]] = {
 
 def game_of(decoder: Conditional, kind: str = "vae") -> Variational:
     if kind == "avb":
-        critic = Joint(MLP(2, 1, width=4))
+        critic = PairCritic(MLP(2, 1, width=4))
         return AVB(Gaussian(MLP(1, 2, width=4)), decoder, critic, StandardNormal(1), likelihood="bernoulli")
     return VAE(Gaussian(MLP(1, 2, width=4)), decoder, StandardNormal(1), likelihood="bernoulli")
 
@@ -104,7 +104,7 @@ def test_training_moves_a_decoder_that_is_surely_wrong(kind: str) -> None:
     game = game_of(Deterministic(nn.Sequential(layer, Sigmoid())), kind)
     game.encoder = Gaussian(MLP(4, 2, width=4))
     if isinstance(game, AVB):
-        game.critic = Joint(MLP(5, 1, width=4))
+        game.critic = PairCritic(MLP(5, 1, width=4))
     loss = game(torch.tensor([[0.0, 1.0, 0.0, 1.0]] * 3)).losses["autoencoder"]
     (slope,) = torch.autograd.grad(loss, layer.bias)
     torch.testing.assert_close(slope, torch.tensor([1.0, -1.0, 1.0, -1.0]))  # a mean over the batch
@@ -261,7 +261,7 @@ def test_a_category_that_is_surely_wrong_learns(gap: float) -> None:
     answers = torch.tensor([[0.3, gap, 0.0, 0.0]], requires_grad=True)  # style, and the logits of 3 labels
     prior = Codes(4, categorical=(3,), uniform=0)
     game = SemiAAE(
-        Deterministic(nn.Identity()), Deterministic(nn.Linear(4, 2)), Joint(MLP(4, 1, width=4)), prior, weight=0.0
+        Deterministic(nn.Identity()), Deterministic(nn.Linear(4, 2)), PairCritic(MLP(4, 1, width=4)), prior, weight=0.0
     )
     z_l, y = Categories(3)(answers), torch.tensor([2])
     z = prior.sample((1,))

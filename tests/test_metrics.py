@@ -26,7 +26,7 @@ from interalia.metrics import coverage, distances, inference
 from interalia.metrics.classifier import Classifier, Network
 from interalia.metrics.evaluation import evaluate
 from interalia.metrics.extractors import Identity, RandomConvolutions, _bytes_rgb, extractor_for
-from interalia.networks.mlp import MLP, Joint
+from interalia.networks.mlp import MLP, PairCritic
 from interalia.runs import described, recipes
 from interalia.spaces import DataSpec
 
@@ -595,7 +595,7 @@ def test_evaluate_a_mixture():
 
 def test_the_modes_of_a_perfect_game_are_those_of_its_first_2500_samples():
     game = GAN(
-        Deterministic(nn.Identity()), Joint(MLP(2, 1)), StandardNormal(2)
+        Deterministic(nn.Identity()), PairCritic(MLP(2, 1)), StandardNormal(2)
     )  # x~ = z, and the mixture is the prior
     game.data = DataSpec((2,))
     one = replace(small_mixture(), mixture=Mixture(np.zeros((1, 2), dtype=np.float32), 1.0))

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from interalia import runs
 from interalia.errors import UserError
 from interalia.networks import REGISTRY
-from interalia.networks.layers import Convolution, Dropout, Joint, Maxout, Transposed, UntiedBias
+from interalia.networks.layers import Convolution, Dropout, Maxout, PairCritic, Transposed, UntiedBias
 from interalia.runs import building
 
 # Kernel, stride and maps of each layer, and the side of the image after it, as the ALI paper's appendix has them.
@@ -97,7 +97,7 @@ def test_the_shapes_after_every_layer(name: str) -> None:
     x, z = torch.empty(2, 3, side, side, device="meta"), torch.empty(2, latent, device="meta")
     expected = {part: [(maps, after, after) for _, _, maps, after in rows[part]] for part in rows}
     assert made.encoder is not None
-    assert isinstance(made.critic, Joint)
+    assert isinstance(made.critic, PairCritic)
     assert shapes_after(made.encoder, made.encoder, x) == [*expected["encoder"], (2 * latent, 1, 1)]
     assert shapes_after(made.decoder, made.decoder, z) == [*expected["decoder"], (3, side, side)]
     assert made.critic.x is not None
@@ -115,7 +115,7 @@ def test_kernels_and_strides(name: str) -> None:
     rows, *_ = PAPERS[name]
     made = paper(name)
     critic = made.critic
-    assert isinstance(critic, Joint)
+    assert isinstance(critic, PairCritic)
     for part, network, last in (
         ("encoder", made.encoder, 1),
         ("decoder", made.decoder, 1),
@@ -172,7 +172,7 @@ def test_batch_norm_where_the_papers_have_it(name: str) -> None:
     *_, pieces, _, _ = PAPERS[name]
     made = paper(name)
     critic = made.critic
-    assert isinstance(critic, Joint)
+    assert isinstance(critic, PairCritic)
     for network in (made.encoder, made.decoder, critic):
         assert network is not None
         for module in network.modules():
@@ -200,7 +200,7 @@ def test_dropout_at_the_input_of_every_layer_of_the_critic_and_nowhere_else(name
     *_, at_inputs, elsewhere = PAPERS[name]
     made = paper(name)
     critic = made.critic
-    assert isinstance(critic, Joint)
+    assert isinstance(critic, PairCritic)
     assert made.encoder is not None
     assert not any(isinstance(m, Dropout) for net in (made.encoder, made.decoder) for m in net.modules())
     for network, first in ((critic.x, at_inputs), (critic.z, at_inputs), (critic.joint, elsewhere)):

@@ -22,13 +22,13 @@ from interalia.adversarial.joints import Joints
 from interalia.adversarial.penalties import REGISTRY as PENALTIES
 from interalia.adversarial.penalties import Penalty
 from interalia.conditionals import Deterministic, Gaussian, StandardNormal
-from interalia.contexts import flushed
+from interalia.contexts import flush_denormals
 from interalia.errors import UserError
 from interalia.games import ALI, Game, Outcome
 from interalia.learning.dynamics import Dynamics, OneStage, Rules, Simultaneous, factor
 from interalia.learning.graphs import leaf, mixing, reached
 from interalia.networks.layers import Packed
-from interalia.networks.mlp import MLP, Joint
+from interalia.networks.mlp import MLP, PairCritic
 from interalia.runs import Run
 from interalia.training import engine
 
@@ -49,7 +49,7 @@ PRECISIONS: dict[str, Callable[[], contextlib.AbstractContextManager[object]]] =
 def ali(*layers: nn.Module, divergence: str = "gan", kind: type[ALI] = ALI, **fields: Any) -> ALI:
     """ALI of vectors with these layers in the middle of its critic, of 16 hidden units."""
     torch.manual_seed(0)
-    critic = Joint(nn.Sequential(nn.Linear(12, 16), *layers, nn.Linear(16, 1)))
+    critic = PairCritic(nn.Sequential(nn.Linear(12, 16), *layers, nn.Linear(16, 1)))
     chosen = registry.make(divergence, DIVERGENCES, "divergence")
     return kind(
         Gaussian(MLP(8, 8, 16)), Deterministic(MLP(4, 8, 16)), critic, StandardNormal(4), divergence=chosen, **fields
@@ -230,7 +230,7 @@ def test_mixing_that_begins_later_is_found_at_the_first_step() -> None:
             x, *rest = joint
             return (x + self.share * x.flip(0) if self.share else x, *rest)
 
-        def heard(self, *_: object) -> None: ...
+        def observe(self, *_: object) -> None: ...
 
     game = ali(noise=Later())
     with pytest.raises(UserError, match="depends on other samples"):
@@ -264,7 +264,7 @@ def test_a_layer_that_keeps_samples_apart_is_accepted(layer: str) -> None:
 def test_packs_mix_within_themselves_alone() -> None:
     for layer, found in ((nn.Tanh(), False), (Neighbour(), True)):
         game = ali()
-        game.critic = Packed(Joint(nn.Sequential(nn.Linear(36, 16), layer, nn.Linear(16, 1))), 3)
+        game.critic = Packed(PairCritic(nn.Sequential(nn.Linear(36, 16), layer, nn.Linear(16, 1))), 3)
         assert (mixing(game, (X[:15],)) is not None) == found
 
 
@@ -381,11 +381,11 @@ def test_a_prior_that_learns_gets_its_gradient() -> None:
     ),
 )
 def test_a_sure_critic_loses_no_samples_gradient(divergence: str, by: float) -> None:
-    with flushed():
+    with flush_denormals():
         found = []
         for kind in (OneStage, Simultaneous):
             game = ali(nn.Tanh(), divergence=divergence)
-            assert isinstance(game.critic, Joint)
+            assert isinstance(game.critic, PairCritic)
             game.critic.joint = Sure(game.critic.joint, by)
             found.append(gradients(kind, game))
         one, exact = found
@@ -425,7 +425,7 @@ def test_the_critic_is_gone_through_backwards_once_unless_it_is_sure(divergence:
     for kind, expected in ((OneStage, times), (Simultaneous, 2)):
         counted = Counted()
         game = ali(nn.Tanh(), counted, divergence=divergence)
-        assert isinstance(game.critic, Joint)
+        assert isinstance(game.critic, PairCritic)
         game.critic.joint = Sure(game.critic.joint, by)
         gradients(kind, game)
         assert counted.times == expected
@@ -433,10 +433,10 @@ def test_the_critic_is_gone_through_backwards_once_unless_it_is_sure(divergence:
 
 def test_a_sure_critic_is_exact_in_bfloat16_too() -> None:
     found = []
-    with flushed():
+    with flush_denormals():
         for kind in (OneStage, Simultaneous):
             game = ali(nn.Tanh())
-            assert isinstance(game.critic, Joint)
+            assert isinstance(game.critic, PairCritic)
             game.critic.joint = Sure(game.critic.joint, 80.0)
             found.append(gradients(kind, game, "bf16"))
     assert torch.equal(*found)  # both went through the critic twice
@@ -474,7 +474,7 @@ def test_semi_supervised_ali_takes_the_short_way_where_labelled_pairs_pass_by_th
     counted = Counted()
     game = build("semi-ali", double=False)
     game.together = together
-    assert isinstance(game.critic, Joint)
+    assert isinstance(game.critic, PairCritic)
     game.critic.joint = nn.Sequential(game.critic.joint, counted)
     gradients(OneStage, game, x=batch(game))
     assert counted.times == times
@@ -499,18 +499,18 @@ def test_a_run_is_resumed_anywhere_bit_for_bit(divergence: str, by: float, preci
     def made() -> ALI:
         layer = nn.utils.parametrizations.spectral_norm(nn.Linear(16, 16))
         game = ali(nn.Dropout(0.3), layer, nn.Tanh(), divergence=divergence)
-        assert isinstance(game.critic, Joint)
+        assert isinstance(game.critic, PairCritic)
         game.critic.joint = Sure(game.critic.joint, 0.0)
         return game
 
     def surely(moves: Dynamics, steps: int) -> None:
-        assert isinstance(moves.game.critic, Joint)
+        assert isinstance(moves.game.critic, PairCritic)
         assert isinstance(moves.game.critic.joint, Sure)
         moves.game.critic.joint.by = by
         for _ in range(steps):
             moves.step(iter([(X,)]))
 
-    with flushed():
+    with flush_denormals():
         unbroken = flow(OneStage, made(), precision)
         torch.manual_seed(5)
         unbroken.step(iter([(X,)]))

@@ -111,7 +111,7 @@ def test_modes_are_put_back_even_after_a_failure() -> None:
     training = [m.training for m in game.modules()]
     torch.manual_seed(1)
     state = torch.random.get_rng_state()
-    with pytest.raises(KeyError), contexts.quietly(game, seed=7), contexts.frozen(game):
+    with pytest.raises(KeyError), contexts.evaluating(game, seed=7), contexts.frozen(game):
         assert not any(m.training for m in game.modules())
         assert not any(p.requires_grad for p in game.parameters())
         assert not torch.is_grad_enabled()
@@ -123,7 +123,7 @@ def test_modes_are_put_back_even_after_a_failure() -> None:
     assert torch.equal(torch.random.get_rng_state(), state)
     torch.manual_seed(7)
     assert torch.equal(inside, torch.rand(3))
-    for context in (contexts.own_random(torch.device("cpu")), contexts.quietly(game)):
+    for context in (contexts.own_random(torch.device("cpu")), contexts.evaluating(game)):
         with context:
             found = torch.rand(3)
         torch.manual_seed(0)
@@ -133,7 +133,7 @@ def test_modes_are_put_back_even_after_a_failure() -> None:
 def test_small_numbers_are_flushed_meanwhile() -> None:
     small = torch.tensor(1e-30)
     before = bool(small * 1e-10 == 0)
-    with pytest.raises(KeyError), contexts.flushed():
+    with pytest.raises(KeyError), contexts.flush_denormals():
         assert (small * 1e-10).item() == 0 or not torch.set_flush_denormal(True)
         raise KeyError
     assert bool(small * 1e-10 == 0) == before
@@ -142,9 +142,9 @@ def test_small_numbers_are_flushed_meanwhile() -> None:
 def test_precisions() -> None:
     cpu = torch.device("cpu")
     for kind in (torch.bfloat16, torch.float16):
-        assert contexts.full(torch.ones(1, dtype=kind)).dtype == torch.float32
+        assert contexts.to_float32(torch.ones(1, dtype=kind)).dtype == torch.float32
     double = torch.ones(1, dtype=torch.float64)
-    assert contexts.full(double) is double
+    assert contexts.to_float32(double) is double
     assert contexts.resolve_precision("bf16", nn.Linear(1, 1), cpu) == "bf16"
     assert contexts.resolve_precision("fp32", nn.Conv2d(1, 1, 1), cpu) == "fp32"
     assert contexts.resolve_precision("auto", nn.Linear(1, 1), cpu) == "fp32"

@@ -21,7 +21,7 @@ from interalia.conditionals import Deterministic, Gaussian, StandardNormal
 from interalia.data.dataset import Dataset, Split
 from interalia.errors import UserError
 from interalia.games import ALI, VAE, Outcome
-from interalia.networks.mlp import MLP, Joint
+from interalia.networks.mlp import MLP, PairCritic
 from interalia.runs import OWN, Run
 from interalia.runs.folder import Folder
 from interalia.training import engine
@@ -48,7 +48,7 @@ class Flat(nn.Module):
 
     def __init__(self, latent: int) -> None:
         super().__init__()
-        self.joint = Joint(MLP(64 + latent, 1))
+        self.joint = PairCritic(MLP(64 + latent, 1))
 
     def forward(self, x: Tensor, z: Tensor) -> Tensor:
         score: Tensor = self.joint(x.flatten(1), z)
@@ -163,7 +163,7 @@ def test_data_have_to_fit_a_game_of_ones_own() -> None:
     [
         ({"penalty": "r1"}, "penalty"),
         ({"encoder": "deterministic"}, "encoder"),
-        ({"latent": 7}, "latent"),
+        ({"latent_dim": 7}, "latent"),
         ({"game": "gan"}, "game"),
     ],
 )

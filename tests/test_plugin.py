@@ -90,7 +90,13 @@ def test_it_is_trained_measured_and_shown(place: Path, capsys: pytest.CaptureFix
     assert interalia("train", "crescents", "--steps", 20, "--evaluate-every", 10, "--checkpoint-every", 10) == 0
     run = place / "runs/crescents"
     kept = json.loads((run / "run.json").read_text())
-    module = {"data": "data", "game": "games", "networks": "networks", "divergence": "divergences", "best": "metrics"}
+    module = {
+        "data": "data",
+        "game": "games",
+        "networks": "networks",
+        "divergence": "divergences",
+        "monitor": "metrics",
+    }
     assert kept["plugins"] == {
         key: {"module": f"crescents.{name}", "package": "crescents", "version": "1.0"} for key, name in module.items()
     }

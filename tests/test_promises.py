@@ -46,7 +46,7 @@ def tiny(**fields: Any) -> Run:
     run = ali_digits(
         data=Run().data,
         networks="auto(width=2)",
-        batch=50,
+        batch_size=50,
         steps=6,
         evaluate_every=2,
         log_every=1,
@@ -75,8 +75,8 @@ def kept(folder: Path) -> tuple[dict[str, bytes], list[dict[str, Any]]]:
     "fields",
     [
         {"best": "frechet_distance"},
-        {"best": "reconstruction_ratio", "game": "ali", "labels": True},
-        {"best": "reconstruction_ratio", "game": "semi-ali", "labelled": 100},
+        {"monitor": "reconstruction_ratio", "game": "ali", "labels": True},
+        {"monitor": "reconstruction_ratio", "game": "semi-ali", "num_labeled": 100},
     ],
 )
 def test_a_training_never_sees_its_test_images(fields: dict[str, Any], digits: Dataset, tmp_path: Path) -> None:
@@ -191,7 +191,7 @@ class Features:
 
 def test_what_a_category_stands_for_is_read_off_validation_images(digits: Dataset) -> None:
     """With the digits of the test images each called by the next one's name, the error is what the same matching makes."""
-    game = build("infogan", (1, 8, 8), double=False, prior="codes(categorical=[10], uniform=1)", latent=12).eval()
+    game = build("infogan", (1, 8, 8), double=False, prior="codes(categorical=[10], uniform=1)", latent_dim=12).eval()
     torch.manual_seed(0)
     with torch.no_grad():  # so that several categories are met
         for weight in game.critic.parameters():

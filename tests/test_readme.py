@@ -52,7 +52,7 @@ def test_the_post_hoc_commands_work_as_typed(
     command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("interalia.training.callbacks.usual", lambda training, tensorboard: [Checkpoint()])
+    monkeypatch.setattr("interalia.training.callbacks.default_callbacks", lambda training, tensorboard: [Checkpoint()])
     monkeypatch.setattr("interalia.reports.make", lambda trained: "")
     short = ["--data", "digits", "--steps", "2"]
     root = command.index("--root")

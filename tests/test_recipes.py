@@ -58,7 +58,7 @@ def test_a_recipe_builds_and_takes_a_step(name: str) -> None:
     if run.image_size is not None:
         shape = (1 if run.data == "mnist" else 3, run.image_size, run.image_size)
     kind = games.REGISTRY[run.game.split("(")[0]]
-    told = {"Smiling": 0.5, "Male": 0.4} if run.attributes else {}
+    told = {"Smiling": 0.5, "Male": 0.4} if run.condition_on not in (None, "labels") else {}
     generator = examples.generator(run.latent_dim, shape) if examples.infers_for_another(kind) else None
     game = building.build(run, shape, labels=10, other=shape, attributes=told, generator=generator)
     moves = registry.make(

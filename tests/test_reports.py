@@ -30,8 +30,8 @@ from interalia.runs import recipes
 from interalia.runs.folder import ABOUT_GAME
 
 RUN = {
-    "name": "ali-digits", "game": "ali", "data": "digits", "root": None, "latent": 16, "encoder": "gaussian",
-    "divergence": "gan", "penalty": "r1(gamma=0.5)", "rates": {"critic": 1e-4}, "steps": 3000, "batch": 128, "seed": 0,
+    "name": "ali-digits", "game": "ali", "data": "digits", "data_dir": None, "latent_dim": 16, "encoder": "gaussian",
+    "divergence": "gan", "penalty": "r1(gamma=0.5)", "lr": {"critic": 1e-4}, "steps": 3000, "batch_size": 128, "seed": 0,
 }  # fmt: skip
 RESULTS: dict[str, Any] = {
     "measures": [
@@ -584,7 +584,7 @@ def test_the_page_of_a_variational_game_shows_its_likelihood_and_speaks_of_no_cr
 def test_the_page_shows_the_tuned_and_the_published_recipe_where_there_are_two(tmp_path: Path) -> None:
     run = dataclasses.asdict(recipes.ali_cifar10(name="mine", batch_size=64))
     text = Page(reports.write(folder(tmp_path / "ali", run=run)).read_text(encoding="utf-8")).text
-    assert "Beside the published recipe" in text
+    assert "ChannelConcatCritic the published recipe" in text
     assert "which is the paper's. Each trains by its name: interalia train ali-cifar10-paper." in text
     assert "this runali-cifar10ali-cifar10-paper" in text
     assert "batch64128100" in text
@@ -592,7 +592,7 @@ def test_the_page_shows_the_tuned_and_the_published_recipe_where_there_are_two(t
     assert "penaltyr1r2(gamma=1.0, every=4)r1r2(gamma=1.0, every=4)none" in text
     for other in (recipes.ali_digits(), recipes.bigan_digits(data="mnist"), recipes.gan_mnist()):
         page = reports.write(folder(tmp_path / other.name, run=dataclasses.asdict(other)))
-        assert "Beside the published recipe" not in page.read_text(encoding="utf-8")
+        assert "ChannelConcatCritic the published recipe" not in page.read_text(encoding="utf-8")
 
 
 @pytest.mark.usefixtures("sketches")
@@ -602,7 +602,7 @@ def test_what_people_wrote_is_escaped(tmp_path: Path) -> None:
     results["machine"] = results["commit"] = results["data"]["about"] = evil
     results["measures"].append({"name": evil, "value": evil, "unit": evil, "about": evil, "protocol": evil})
     results["versions"] = {evil: evil}
-    run = {**RUN, "name": evil, "data": evil, "game": evil, "rates": {evil: 1.0}, evil: [evil]}
+    run = {**RUN, "name": evil, "data": evil, "game": evil, "lr": {evil: 1.0}, evil: [evil]}
     home = tmp_path / "a <b> run"
     home.mkdir()
     folder(home, run, results)

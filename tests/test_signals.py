@@ -18,18 +18,18 @@ from rich.console import Console
 from interalia.games import Outcome
 from interalia.runs import Run, recipes
 from interalia.training import engine
-from interalia.training.callbacks import Bar, Observer
+from interalia.training.callbacks import Bar, Callback
 from interalia.training.state import Training
 
 pytestmark = pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="Windows has no such signals")
 
 
 def tiny(**fields: Any) -> Run:
-    small = {"networks": "auto(width=4, unary=True)", "evaluate_every": 0, "log_every": 1, "batch": 16, "steps": 9}
+    small = {"networks": "auto(width=4, unary=True)", "evaluate_every": 0, "log_every": 1, "batch_size": 16, "steps": 9}
     return recipes.ali_digits(**{**small, **fields})
 
 
-class Sending(Observer):
+class Sending(Callback):
     """Sends these signals to its own process after the third step."""
 
     def __init__(self, *numbers: int) -> None:

@@ -25,7 +25,7 @@ ABLE = ", ".join(REGISTRY[name].__name__ for name in INFERRING)
 
 def build(name: str, **fields: object) -> Game:
     """An untrained game whose population statistics are not the initial ones."""
-    game = examples.build(name, SHAPE, double=False, **{"latent": LATENT, **fields})
+    game = examples.build(name, SHAPE, double=False, **{"latent_dim": LATENT, **fields})
     with torch.no_grad():
         for i in range(5):
             game(*(part + 0.01 * i for part in examples.batch(game, 32)))
@@ -106,7 +106,7 @@ def test_nothing_is_left_changed(name: str, task: str) -> None:
 def test_quietly_restores_after_a_failure() -> None:
     game = build("ali").train()
     state = torch.get_rng_state()
-    with pytest.raises(ZeroDivisionError), tasks.quietly(game, 5):
+    with pytest.raises(ZeroDivisionError), tasks.evaluating(game, 5):
         torch.rand(3)
         assert not game.training
         assert not torch.is_grad_enabled()

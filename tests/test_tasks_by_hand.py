@@ -128,7 +128,7 @@ DEFAULTS: dict[str, dict[str, object]] = {
 }
 
 
-class Noisy(Conditional):
+class NoiseConditionedConv(Conditional):
     """What it calls its mean is a draw, as it may be of an implicit conditional that somebody brings."""
 
     def forward(self, *c: Tensor) -> Any:
@@ -142,7 +142,7 @@ class Noisy(Conditional):
 
 def noisy(labels: int = 0) -> Game:
     formula = By(lambda c, *y: c)
-    game = ALI(Noisy(formula), Noisy(formula), Reader(), StandardNormal(2))
+    game = ALI(NoiseConditionedConv(formula), NoiseConditionedConv(formula), Reader(), StandardNormal(2))
     game.data = DataSpec((2,), labels)
     vars(game).update(to_a=double, to_b=torch.neg, classify=lambda x: x + torch.randn_like(x))
     return game
@@ -199,7 +199,7 @@ def test_defaults_are_as_documented(name: str) -> None:
 
 def test_every_task_is_in_the_table() -> None:
     found = {name for name in tasks.__all__ if inspect.isfunction(getattr(tasks, name))}
-    assert found == {*DEFAULTS, "device_of", "quietly"}
+    assert found == {*DEFAULTS, "device_of", "evaluating"}
     assert (calling.BATCH, completion.STARTS, calling.LABELS, calling.NOISE) == (250, 64, 1, 2)
 
 

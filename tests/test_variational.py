@@ -31,7 +31,7 @@ from interalia.data.binarize import binarized
 from interalia.errors import UserError
 from interalia.games import ALI, AVB, VAE
 from interalia.games.capabilities import HasLikelihood
-from interalia.networks.mlp import MLP, Joint
+from interalia.networks.mlp import MLP, PairCritic
 from interalia.runs import building, described, recipes
 from interalia.training import engine
 
@@ -249,7 +249,7 @@ def test_a_spanned_posterior_begins_at_the_priors_variance_or_as_published_nearl
 def test_covariances_without_an_adaptive_contrast_are_refused() -> None:
     encoder, decoder = networks()
     with pytest.raises(ValueError, match="set both, or neither"):
-        AVB(encoder, decoder, Joint(MLP(POINTS + LATENT, 1)), StandardNormal(LATENT), correlated=True)
+        AVB(encoder, decoder, PairCritic(MLP(POINTS + LATENT, 1)), StandardNormal(LATENT), correlated=True)
 
 
 def test_covariances_hold_in_half_precision_and_those_of_nothing_are_no_numbers() -> None:
@@ -286,7 +286,7 @@ def test_a_gaussian_encoder_has_no_covariances_so_both_contrasts_are_one() -> No
 def test_avb_reads_the_same_ratio_off_every_divergence_or_refuses_it(divergence: str) -> None:
     encoder, decoder = networks()
     made = DIVERGENCES[divergence]()
-    critic = Joint(MLP(POINTS + LATENT, 1))
+    critic = PairCritic(MLP(POINTS + LATENT, 1))
     if not playable("avb", divergence):
         with pytest.raises(UserError, match=r"reads log q.*does not tell the density ratio"):
             AVB(encoder, decoder, critic, StandardNormal(LATENT), made)
@@ -343,7 +343,7 @@ def test_mixtures_have_the_density_of_their_samples(kind: type[Mixture], size: i
 def test_a_learned_prior_moves_with_the_games_that_charge_it() -> None:
     for game in (
         VAE(networks(False)[0], networks(False)[1], Learned(LATENT)),
-        AVB(*networks(False), Joint(MLP(POINTS + LATENT, 1)), Learned(LATENT)),
+        AVB(*networks(False), PairCritic(MLP(POINTS + LATENT, 1)), Learned(LATENT)),
     ):
         loss = game(x_of().float()).losses["autoencoder"]
         gradients = torch.autograd.grad(loss, list(game.prior.parameters()))
@@ -365,14 +365,14 @@ def test_what_does_not_fit_is_refused_in_one_sentence() -> None:
     ):
         VAE(implicit, decoder, StandardNormal(LATENT))
     with pytest.raises(UserError, match="another `encoder`, such as basis-noise"):
-        AVB(implicit, decoder, Joint(MLP(5, 1)), StandardNormal(LATENT), contrast=True)
+        AVB(implicit, decoder, PairCritic(MLP(5, 1)), StandardNormal(LATENT), contrast=True)
     with pytest.raises(UserError, match="does not tell the density ratio"):
-        AVB(encoder, decoder, Joint(MLP(5, 1)), StandardNormal(LATENT), Hinge())
+        AVB(encoder, decoder, PairCritic(MLP(5, 1)), StandardNormal(LATENT), Hinge())
     with pytest.raises(UserError, match="infinite"):
         building.build(runs.Run(game="vae", prior="uniform", latent_dim=2), (2,))
     with pytest.raises(ValueError, match="beta"):
         VAE(encoder, decoder, StandardNormal(LATENT), beta=2.0, samples=5)
-    ali = ALI(encoder, decoder, Joint(MLP(5, 1)), StandardNormal(LATENT), GAN())
+    ali = ALI(encoder, decoder, PairCritic(MLP(5, 1)), StandardNormal(LATENT), GAN())
     assert not isinstance(ali, HasLikelihood)
     with pytest.raises(UserError, match="give `binarize` fresh"):
         engine.prepare(recipes.ali_digits(game="vae(likelihood='bernoulli')"))
@@ -397,7 +397,7 @@ def test_the_plane_of_z_is_even_in_probability() -> None:
 
 def test_pixels_are_drawn_with_their_grey_values() -> None:
     digits = data.load("digits")
-    fixed, fresh = (binarized(digits, how) for how in ("fixed", "fresh"))
+    fixed, fresh = (binarized(digits, how) for how in ("static", "dynamic"))
     for part in ("train", "validation", "test"):
         x = getattr(fixed, part).x
         assert np.array_equal(x, getattr(fresh, part).x)  # what is measured on is the same
@@ -413,14 +413,14 @@ def test_pixels_are_drawn_with_their_grey_values() -> None:
     assert fixed.gray is None
     assert fresh.gray is digits.train
     with pytest.raises(UserError, match="has vectors"):
-        binarized(data.load("grid25"), "fixed")
+        binarized(data.load("grid25"), "static")
     with pytest.raises(UserError, match="one data set"):
-        described.dataset(runs.Run(data="digits", data_b="digits", game="cyclegan", binarize="fresh"))
+        described.dataset(runs.Run(data="digits", data_b="digits", game="cyclegan", binarize="dynamic"))
 
 
 def test_training_images_are_drawn_anew_and_resume_bit_for_bit(tmp_path: Path) -> None:
     run = recipes.ali_digits(
-        game="vae(likelihood='bernoulli')", binarize="fresh", batch_size=1297, steps=6, evaluate_every=0
+        game="vae(likelihood='bernoulli')", binarize="dynamic", batch_size=1297, steps=6, evaluate_every=0
     ).replace(schedule="constant")
     training = engine.prepare(run)
     (first,), (second,) = itertools.islice(training.batches, 2)
@@ -435,7 +435,7 @@ def test_training_images_are_drawn_anew_and_resume_bit_for_bit(tmp_path: Path) -
 
 def test_a_likelihood_keeps_its_precision_under_autocast() -> None:
     game = engine.prepare(
-        recipes.ali_digits(game="vae(likelihood='bernoulli')", binarize="fixed", image_size=16, precision="bf16")
+        recipes.ali_digits(game="vae(likelihood='bernoulli')", binarize="static", image_size=16, precision="bf16")
     ).game
     with torch.autocast("cpu", dtype=torch.bfloat16):
         mean = game.decoder(100 * torch.randn(64, 16)).mean

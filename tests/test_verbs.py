@@ -28,7 +28,7 @@ VERBS = [
 ]
 X = torch.rand(4, 1, 8, 8, generator=torch.Generator().manual_seed(0))
 ALI = build(recipes.ali_digits(latent_dim=2, networks="mlp(width=4)"))
-LABELLED = build(recipes.ali_digits(labels=True, networks="mlp(width=4)"))
+LABELLED = build(recipes.ali_digits(condition_on="labels", networks="mlp(width=4)"))
 POINTS = build(Run(game="ali", latent_dim=2), shape=(3,))
 
 

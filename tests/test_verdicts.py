@@ -25,7 +25,7 @@ from interalia.metrics import health, precision_recall_density_coverage, verdict
 from interalia.metrics.extractors import Identity
 from interalia.metrics.inference import expected_kl, kl_error, marginal_kl, posterior_moments
 from interalia.metrics.verdicts import LASTING, LEAST, RULES, SIGNS, state
-from interalia.networks.mlp import MLP, Joint
+from interalia.networks.mlp import MLP, PairCritic
 from interalia.reports import plots
 from interalia.spaces import DataSpec
 
@@ -337,7 +337,7 @@ def test_a_perfect_encoder_is_healthy_however_few_are_held_out(tmp_path: Path, r
     """x ~ N(0, I), E(x) = x, G(z) = z."""
     np.save(tmp_path / "perfect.npy", normal(rows, d, seed=7).numpy())
     dataset = data.load(str(tmp_path / "perfect.npy"))
-    game = ALI(Deterministic(One()), Deterministic(One()), Joint(MLP(2 * d, 1)), StandardNormal(d))
+    game = ALI(Deterministic(One()), Deterministic(One()), PairCritic(MLP(2 * d, 1)), StandardNormal(d))
     game.data = DataSpec((d,))
     signs = health.examine(game, dataset, Identity(d))
     assert signs["examples"] == len(dataset.validation) < 2 * d

@@ -193,9 +193,9 @@ class Stage:
         self, path: Path, monkeypatch: pytest.MonkeyPatch, data: Dataset | None = None, game: str = "gan", **run: Any
     ) -> None:
         fields = {
-            "best": "frechet_distance",
+            "monitor": "frechet_distance",
             "evaluate_every": 5,
-            "until_converged": 0,
+            "early_stopping": 0,
             "dynamics": "alternating",
             **run,
         }
@@ -311,7 +311,7 @@ def test_looks_are_at_their_times(stage: Callable[..., Stage], monkeypatch: pyte
 
 
 def test_signs_are_of_the_weights_as_they_are_and_come_to_a_verdict(stage: Callable[..., Stage]) -> None:
-    made = stage(until_converged=0)
+    made = stage(early_stopping=0)
     made.folder.log.write_text(json.dumps({"step": 2, "health/gap": 0.75}) + "\n")
     made.start()
     made.signs = {"gap": 0.5}
@@ -356,7 +356,7 @@ def test_classes_are_read_by_a_classifier_alone(stage: Callable[..., Stage], mix
 
 
 def test_a_training_ends_after_so_many_evaluations_without_a_better_one(stage: Callable[..., Stage]) -> None:
-    made = stage(until_converged=2, evaluate_every=5, best="frechet_distance").start()
+    made = stage(early_stopping=2, evaluate_every=5, best="frechet_distance").start()
     made.look(5, 1234.5678)
     made.look(10, 2000.0)
     assert made.converged == ""
@@ -383,7 +383,7 @@ def test_a_training_ends_after_so_many_evaluations_without_a_better_one(stage: C
     ],
 )
 def test_when_there_is_nothing_to_end(stage: Callable[..., Stage], change: dict[str, Any], stops: bool) -> None:
-    made = stage(until_converged=3)
+    made = stage(early_stopping=3)
     made.folder.best.touch()
     for name, value in {"step": 20, "best": (2.0, 5), **change}.items():
         setattr(made, name, value)
@@ -393,7 +393,7 @@ def test_when_there_is_nothing_to_end(stage: Callable[..., Stage], change: dict[
 
 
 def test_no_end_is_asked_for_or_its_weights_are_gone(stage: Callable[..., Stage]) -> None:
-    made = stage(until_converged=0)
+    made = stage(early_stopping=0)
     made.step, made.best = 30, (2.0, 5)
     made.folder.best.touch()
     made.start()
@@ -404,7 +404,7 @@ def test_no_end_is_asked_for_or_its_weights_are_gone(stage: Callable[..., Stage]
 
 
 def test_an_end_that_the_log_knows_is_not_written_twice(stage: Callable[..., Stage]) -> None:
-    made = stage(until_converged=3)
+    made = stage(early_stopping=3)
     made.folder.best.touch()
     made.step, made.best = 20, (2.0, 5)
     made.start()

@@ -14,15 +14,15 @@ from interalia.games import REGISTRY, VAEGAN, AdversarialALICE
 from interalia.games.game import Outcome
 from interalia.learning.dynamics import Rules, Simultaneous
 from interalia.learning.optimizers import sgd
-from interalia.networks.layers import Beside
-from interalia.networks.mlp import MLP, Joint
+from interalia.networks.layers import ChannelConcatCritic
+from interalia.networks.mlp import MLP, PairCritic
 
 HIGH, LOW = torch.ones(4), -torch.ones(4)
 
 
 def vae_gan():
     return VAEGAN(
-        Gaussian(MLP(2, 6)), Deterministic(MLP(3, 2)), Joint(nn.Linear(8, 1), nn.Linear(2, 8)), StandardNormal(3)
+        Gaussian(MLP(2, 6)), Deterministic(MLP(3, 2)), PairCritic(nn.Linear(8, 1), nn.Linear(2, 8)), StandardNormal(3)
     )
 
 
@@ -30,9 +30,9 @@ def alice():
     return AdversarialALICE(
         Gaussian(MLP(2, 6)),
         Deterministic(MLP(3, 2)),
-        Joint(MLP(5, 1)),
+        PairCritic(MLP(5, 1)),
         StandardNormal(3),
-        cycle_critic=Beside(MLP(4, 1)),
+        cycle_critic=ChannelConcatCritic(MLP(4, 1)),
     )
 
 
@@ -83,8 +83,8 @@ def test_a_critic_waits_by_all_of_its_fakes_and_with_the_surest(make, scores, ah
     zero = {player: sum(p.sum() * 0 for p in game.parameters_of(player)) for player in game.players}
     game.forward = lambda *_: Outcome(zero, scores)
     moves.step(itertools.repeat((HIGH,)))
-    assert moves.ahead == ahead
-    assert moves.waits("critic") == (ahead == 1.0)
+    assert moves.critic_auc == ahead
+    assert moves.skips("critic") == (ahead == 1.0)
 
 
 @pytest.mark.parametrize(("make", "scores", "ahead"), CASES)
@@ -92,6 +92,6 @@ def test_augmentation_adapts_once_a_look_to_the_surest_critic(make, scores, ahea
     game = make()
     game.noise = AdaptiveAugmentation(target=0.6, images=100)
     game.noise.probability = 0.4
-    game.saw(Outcome({}, scores))
+    game.on_outcome(Outcome({}, scores))
     up = 2 * ahead - 1 > 0.6
     assert game.noise.probability == pytest.approx(0.4 + (0.04 if up else -0.04))  # four images of a hundred

@@ -1,4 +1,4 @@
-"""In which mode a network is asked: quietly, with its parameters frozen, in full precision, without the smallest numbers."""
+"""Context managers for networks: evaluation mode with a private RNG, frozen parameters, float32, denormals flushed to zero."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def own_random(device: torch.device, seed: int = 0) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def quietly(game: nn.Module, seed: int = 0) -> Iterator[None]:
+def evaluating(game: nn.Module, seed: int = 0) -> Iterator[None]:
     """Evaluation mode without gradients, on a random state of its own; everything is put back afterwards."""
     modes = {module: module.training for module in game.modules()}
     with own_random(device_of(game), seed), torch.no_grad():
@@ -60,7 +60,7 @@ def frozen(game: nn.Module) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def flushed() -> Iterator[None]:
+def flush_denormals() -> Iterator[None]:
     """Meanwhile numbers that are too small to be normal (under 1.2e-38 in float32) count as 0.
 
     They are worth nothing, and a processor takes some hundred times as long for one: a trained critic whose units have gone
@@ -75,7 +75,7 @@ def flushed() -> Iterator[None]:
         torch.set_flush_denormal(before)
 
 
-def full(y: Tensor) -> Tensor:
+def to_float32(y: Tensor) -> Tensor:
     """y in full precision, where autocast computed it in a lower one: what follows takes exponentials and differences."""
     return y.float() if y.dtype in (torch.bfloat16, torch.float16) else y
 

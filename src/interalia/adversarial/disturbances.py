@@ -72,7 +72,7 @@ class Disturbance(abc.ABC):
     def __call__(self, joint: Sequence[Tensor]) -> tuple[Tensor, ...]:
         """One batch of samples of a joint, changed, differentiably; x is its first part."""
 
-    def heard(self, first: Tensor, second: Tensor, images: int) -> None:
+    def observe(self, first: Tensor, second: Tensor, images: int) -> None:
         """Hears the scores that the critic gave the data's joint and the fakes, and of how many images the first are."""
 
     def memory(self) -> dict[str, Tensor]:
@@ -282,7 +282,7 @@ class AdaptiveAugmentation(Augmentation):
         self.target = target
         self.images = images
 
-    def heard(self, first: Tensor, second: Tensor, images: int) -> None:
+    def observe(self, first: Tensor, second: Tensor, images: int) -> None:
         r = 2 * auc(first, second) - 1
         step = images / self.images * (1 if r > self.target else -1)
         self.probability = min(PROBABILITY, max(0.0, self.probability + step))
@@ -309,9 +309,9 @@ class Disturbances(Disturbance):
             joint = part(joint)
         return tuple(joint)
 
-    def heard(self, first: Tensor, second: Tensor, images: int) -> None:
+    def observe(self, first: Tensor, second: Tensor, images: int) -> None:
         for part in self.parts:
-            part.heard(first, second, images)
+            part.observe(first, second, images)
 
     def memory(self) -> dict[str, Tensor]:
         return {key: value for part in self.parts for key, value in part.memory().items()}

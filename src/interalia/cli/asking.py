@@ -138,7 +138,9 @@ def conditions(game: Game, told: str, count: int) -> Tensor:
     if game.data.attributes:
         return torch.tensor([float(j in found) for j in range(game.data.condition)]).expand(count, -1)
     if len(found) not in (1, count):
-        raise UserError(f"--condition gives {len(found)} labels for {count} images; give one for all of them, or one each.")
+        raise UserError(
+            f"--condition gives {len(found)} labels for {count} images; give one for all of them, or one each."
+        )
     return torch.tensor(found * (count if len(found) == 1 else 1))
 
 

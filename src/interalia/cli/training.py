@@ -97,7 +97,7 @@ def train(
     place, numbered = resume or out or Path("runs") / run.name, out is None and resume is None
     prepared = engine.open_run(run, place, resume=resume is not None, trust=trust_generator, numbered=numbered)
     engine.spare_threads(prepared)
-    trained = engine.finish(prepared, callbacks.usual(prepared, tensorboard=tensorboard))
+    trained = engine.finish(prepared, callbacks.default_callbacks(prepared, tensorboard=tensorboard))
     if prepared.step < prepared.steps and not prepared.converged:
         raise KeyboardInterrupt(f"go on with {resuming(trained.folder.path)}." if trained.folder else "")
     say(f"The page of results: {reports.make(trained)}")

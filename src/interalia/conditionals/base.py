@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution, Independent, Normal
 
-from interalia.contexts import full
+from interalia.contexts import to_float32
 from interalia.errors import UserError, check_range
 from interalia.networks.needs import Map
 from interalia.spaces import Space
@@ -201,10 +201,10 @@ class Parametric(Conditional):
         """The distribution of these parameters, shape (n, heads * d)."""
 
     def forward(self, *c: Tensor) -> Distribution:
-        return self.of(full(self.network(*c)))
+        return self.of(to_float32(self.network(*c)))
 
     def many(self, count: int, *c: Tensor) -> Distribution:
-        return self.of(full(self.network(*c)).repeat_interleave(count, dim=0))  # the network is asked once
+        return self.of(to_float32(self.network(*c)).repeat_interleave(count, dim=0))  # the network is asked once
 
 
 class Gaussian(Parametric):
@@ -269,7 +269,7 @@ class Deterministic(Conditional):
         return Map(given, target)
 
     def forward(self, *c: Tensor) -> Distribution:
-        return Point(full(self.network(*c)))
+        return Point(to_float32(self.network(*c)))
 
 
 class Implicit(Conditional):
@@ -296,7 +296,7 @@ class Implicit(Conditional):
 
     def forward(self, *c: Tensor) -> Distribution:
         x = torch.cat([part.flatten(1) for part in c], dim=1)  # an image, and a label, join the noise as vectors
-        return Pushed(lambda eps: full(self.network(torch.cat([x, eps], dim=1))), x.new_empty(len(x), self.noise))
+        return Pushed(lambda eps: to_float32(self.network(torch.cat([x, eps], dim=1))), x.new_empty(len(x), self.noise))
 
     def hidden(self, *c: Tensor) -> Tensor:
         zeros = c[0].new_zeros(len(c[0]), self.noise)

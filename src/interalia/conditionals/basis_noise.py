@@ -12,7 +12,7 @@ from torch.distributions import Distribution
 from torch.nn.functional import elu
 
 from interalia.conditionals.base import Parametric, Samples, SampleShape
-from interalia.contexts import full
+from interalia.contexts import to_float32
 from interalia.errors import check_range
 
 
@@ -119,7 +119,7 @@ class BasisNoise(Parametric):
 
     def draws(self, count: int, like: Tensor) -> Tensor:
         """v_i(eps_i), shape (count, basis, size)."""
-        return full(self.basis(torch.randn(count, self.count, self.noise, device=like.device, dtype=like.dtype)))
+        return to_float32(self.basis(torch.randn(count, self.count, self.noise, device=like.device, dtype=like.dtype)))
 
 
 class BasisNoiseDistribution(Samples):
@@ -154,7 +154,7 @@ class BasisNoiseDistribution(Samples):
     @property
     def covariance(self) -> Tensor:
         """Shape (n, size, size)."""
-        a, drawn = full(self.a), self.basis_draws
+        a, drawn = to_float32(self.a), self.basis_draws
         with torch.autocast(a.device.type, enabled=False):  # in which products are too coarse for a positive matrix
             centred = (drawn - drawn.mean(0)).transpose(0, 1)
             of_basis = centred.transpose(1, 2) @ centred / (len(drawn) - 1)

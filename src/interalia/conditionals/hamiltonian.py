@@ -13,7 +13,7 @@ from torch.distributions import Distribution
 
 from interalia.conditionals.base import Conditional, bent
 from interalia.conditionals.paired import Paired, mean_and_width, normal, perceptron
-from interalia.contexts import full
+from interalia.contexts import to_float32
 from interalia.errors import UserError, check_range
 
 Gradient = Callable[[Tensor], Tensor]
@@ -114,7 +114,7 @@ class Hamiltonian(Conditional):
         return self.many(1, *c)
 
     def many(self, count: int, *c: Tensor) -> Distribution:
-        answers = full(self.network(*c)).repeat_interleave(count, dim=0)  # the network is asked once
+        answers = to_float32(self.network(*c)).repeat_interleave(count, dim=0)  # the network is asked once
         mu, log_sigma, h = answers.split([self.size, self.size, 2 * self.size], dim=1)
         known = (c[0].repeat_interleave(count, dim=0), mu, bent(log_sigma))
         return Paired(mu, partial(self.mean, *known), partial(self.draw, *known, h))

@@ -16,7 +16,7 @@ from torch.distributions import Distribution
 from torch.nn.functional import logsigmoid
 from torch.overrides import TorchFunctionMode
 
-from interalia.contexts import full
+from interalia.contexts import to_float32
 from interalia.errors import UserError
 
 SMALLEST = 1e-36  # what a probability of 0 counts as; float32 has its reciprocal too
@@ -59,7 +59,7 @@ class Squashed(TorchFunctionMode):
             return answer
         name = getattr(func, "__name__", "").partition(".")[0]  # an exported module's sigmoid is sigmoid.default
         if name in self.names and "out" not in kwargs:
-            self.known[id(answer)] = answer, full(given)
+            self.known[id(answer)] = answer, to_float32(given)
         elif id(given) in self.known:
             argument = self.known[id(given)][1]
             if answer is given and name.endswith("_"):
@@ -107,7 +107,7 @@ def odds_of(p: Tensor) -> Tensor:
         >>> odds_of(torch.tensor([0.5, 0.0]))
         tensor([  0.0000, -82.8931])
     """
-    p = full(p)
+    p = to_float32(p)
     if not bool(((p >= 0) & (p <= 1) | p.isnan()).all()):
         low, high = float(p.min()), float(p.max())
         raise UserError(

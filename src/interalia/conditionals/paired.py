@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from interalia.conditionals.base import Samples
-from interalia.contexts import full
+from interalia.contexts import to_float32
 from interalia.errors import UserError
 
 SMALL = 0.01  # by which the first weights of a last layer are scaled, so that its answers start near 0
@@ -68,7 +68,7 @@ def normal(value: Tensor, mean: Tensor | float, log_sigma: Tensor | float) -> Te
 
 def mean_and_width(network: nn.Module, *inputs: Tensor) -> tuple[Tensor, Tensor]:
     """The mean and the log width of the Gaussian that the network answers, each of shape (n, d)."""
-    mean, log_sigma = full(network(torch.cat(inputs, dim=1))).chunk(2, dim=1)
+    mean, log_sigma = to_float32(network(torch.cat(inputs, dim=1))).chunk(2, dim=1)
     return mean, log_sigma
 
 

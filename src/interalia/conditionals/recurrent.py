@@ -10,7 +10,7 @@ from torch.distributions import Distribution
 
 from interalia.conditionals.base import Conditional, bent
 from interalia.conditionals.paired import Paired, normal
-from interalia.contexts import full
+from interalia.contexts import to_float32
 from interalia.errors import UserError, check_range
 from interalia.networks.draw import Attention, Drawer, Whole
 from interalia.networks.needs import Map
@@ -116,9 +116,9 @@ class Recurrent(Conditional):
         for _ in range(drawer.glimpses):
             seen, _, canvas = state
             read = self.attention.read(seen, x, x - canvas.sigmoid())
-            inputs = torch.cat([*(full(part).flatten(1) for part in read), seen], dim=1)
-            h, cell = map(full, self.cell(inputs, (h, cell)))
-            mu, log_sigma = full(self.head(h)).chunk(2, dim=1)
+            inputs = torch.cat([*(to_float32(part).flatten(1) for part in read), seen], dim=1)
+            h, cell = map(to_float32, self.cell(inputs, (h, cell)))
+            mu, log_sigma = to_float32(self.head(h)).chunk(2, dim=1)
             log_sigma = bent(log_sigma)
             z = choose(mu, log_sigma)
             log_q = log_q + normal(z, mu, log_sigma)

@@ -52,7 +52,9 @@ class Sampler:
 
     def __init__(self, count: int, batch: int, seed: int) -> None:
         if batch < 1:
-            raise UserError(f"`batch_size` is {batch}, and a batch has at least 1 row; give for example `batch_size=100`.")
+            raise UserError(
+                f"`batch_size` is {batch}, and a batch has at least 1 row; give for example `batch_size=100`."
+            )
         if count < batch:
             raise UserError(
                 f"`batch_size` is {batch}, and only {count} rows are trained on; lower it to `batch_size={count}` or less."

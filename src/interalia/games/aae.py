@@ -44,8 +44,8 @@ class AAE(Autoencoding):
 
     Example:
         >>> from interalia.conditionals import Deterministic, StandardNormal
-        >>> from interalia.networks.mlp import MLP, Joint
-        >>> game = AAE(Deterministic(MLP(2, 3)), Deterministic(MLP(3, 2)), Joint(MLP(3, 1)), StandardNormal(3))
+        >>> from interalia.networks.mlp import MLP, PairCritic
+        >>> game = AAE(Deterministic(MLP(2, 3)), Deterministic(MLP(3, 2)), PairCritic(MLP(3, 1)), StandardNormal(3))
         >>> sorted(game(torch.zeros(8, 2)).losses)
         ['autoencoder', 'critic']
     """

@@ -38,10 +38,10 @@ class ALAD(AdversarialALICE):
     Example:
         >>> import torch
         >>> from interalia.conditionals import Deterministic, StandardNormal
-        >>> from interalia.networks.layers import Beside
-        >>> from interalia.networks.mlp import MLP, Joint
-        >>> pairs = {"cycle_critic": Beside(MLP(4, 1)), "latent_critic": Beside(MLP(6, 1))}
-        >>> game = ALAD(Deterministic(MLP(2, 3)), Deterministic(MLP(3, 2)), Joint(MLP(5, 1)), StandardNormal(3), **pairs)
+        >>> from interalia.networks.layers import ChannelConcatCritic
+        >>> from interalia.networks.mlp import MLP, PairCritic
+        >>> pairs = {"cycle_critic": ChannelConcatCritic(MLP(4, 1)), "latent_critic": ChannelConcatCritic(MLP(6, 1))}
+        >>> game = ALAD(Deterministic(MLP(2, 3)), Deterministic(MLP(3, 2)), PairCritic(MLP(5, 1)), StandardNormal(3), **pairs)
         >>> len(game(torch.zeros(8, 2)).scores)
         6
     """

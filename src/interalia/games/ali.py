@@ -75,8 +75,8 @@ class ALI(Autoencoding):
     Example:
         >>> import torch
         >>> from interalia.conditionals import Deterministic, Gaussian, StandardNormal
-        >>> from interalia.networks.mlp import MLP, Joint
-        >>> game = ALI(Gaussian(MLP(2, 6)), Deterministic(MLP(3, 2)), Joint(MLP(5, 1)), StandardNormal(3))
+        >>> from interalia.networks.mlp import MLP, PairCritic
+        >>> game = ALI(Gaussian(MLP(2, 6)), Deterministic(MLP(3, 2)), PairCritic(MLP(5, 1)), StandardNormal(3))
         >>> sorted(game(torch.zeros(8, 2)).losses)
         ['critic', 'generator']
     """
@@ -124,8 +124,8 @@ class PostHocALI(ALI):
     Example:
         >>> import torch
         >>> from interalia.conditionals import Deterministic, Gaussian, StandardNormal
-        >>> from interalia.networks.mlp import MLP, Joint
-        >>> game = PostHocALI(Gaussian(MLP(2, 6)), Deterministic(MLP(3, 2)), Joint(MLP(5, 1)), StandardNormal(3))
+        >>> from interalia.networks.mlp import MLP, PairCritic
+        >>> game = PostHocALI(Gaussian(MLP(2, 6)), Deterministic(MLP(3, 2)), PairCritic(MLP(5, 1)), StandardNormal(3))
         >>> sorted(game(torch.zeros(8, 2)).losses)
         ['critic', 'encoder']
     """

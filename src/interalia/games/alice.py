@@ -40,8 +40,8 @@ class ALICE(ALI):
     Example:
         >>> import torch
         >>> from interalia.conditionals import Deterministic, Gaussian, StandardNormal
-        >>> from interalia.networks.mlp import MLP, Joint
-        >>> game = ALICE(Gaussian(MLP(2, 6)), Deterministic(MLP(3, 2)), Joint(MLP(5, 1)), StandardNormal(3))
+        >>> from interalia.networks.mlp import MLP, PairCritic
+        >>> game = ALICE(Gaussian(MLP(2, 6)), Deterministic(MLP(3, 2)), PairCritic(MLP(5, 1)), StandardNormal(3))
         >>> sorted(game(torch.zeros(8, 2)).scores)
         ['p', 'q']
     """

@@ -11,7 +11,7 @@ from torch.distributions import Distribution
 
 from interalia.adversarial.divergences import GAN
 from interalia.conditionals import Conditional, Prior
-from interalia.contexts import full
+from interalia.contexts import to_float32
 from interalia.errors import UserError
 from interalia.games.game import Divergence, Joints, Needs, Outcome, Penalty, Setup, part
 from interalia.games.vae import BOUND, Observed, Variational
@@ -64,8 +64,8 @@ class AVB(Variational):
 
     Example:
         >>> from interalia.conditionals import Deterministic, Implicit, StandardNormal
-        >>> from interalia.networks.mlp import MLP, Joint
-        >>> game = AVB(Implicit(MLP(2 + 4, 3), 4), Deterministic(MLP(3, 2)), Joint(MLP(5, 1)), StandardNormal(3))
+        >>> from interalia.networks.mlp import MLP, PairCritic
+        >>> game = AVB(Implicit(MLP(2 + 4, 3), 4), Deterministic(MLP(3, 2)), PairCritic(MLP(5, 1)), StandardNormal(3))
         >>> sorted(game(torch.zeros(8, 2)).losses)
         ['autoencoder', 'critic']
     """
@@ -130,16 +130,16 @@ class AVB(Variational):
     def whitened(self, z: Tensor, q: Distribution) -> tuple[Tensor, Tensor]:
         """L^-1 (z - m), shape (n, latent), and log det L, shape (n,): L L^T is the covariance of q, or its diagonal; NaN
         where that is none, of a posterior that has diverged."""
-        mean = full(q.mean.detach())
+        mean = to_float32(q.mean.detach())
         if not self.correlated:
-            scale = (full(q.variance.detach()) + FLOOR).sqrt()
-            return (full(z) - mean) / scale, scale.log().sum(1)
+            scale = (to_float32(q.variance.detach()) + FLOOR).sqrt()
+            return (to_float32(z) - mean) / scale, scale.log().sum(1)
         covariance = getattr(q, "covariance", None)
         covariance = torch.diag_embed(q.variance) if covariance is None else covariance
         floor = FLOOR * torch.eye(z.shape[1], dtype=mean.dtype, device=mean.device)
-        scale, failed = torch.linalg.cholesky_ex(full(covariance.detach()) + floor)
+        scale, failed = torch.linalg.cholesky_ex(to_float32(covariance.detach()) + floor)
         scale = torch.where((failed > 0)[:, None, None], torch.nan, scale)
-        white = torch.linalg.solve_triangular(scale, (full(z) - mean).unsqueeze(2), upper=False).squeeze(2)
+        white = torch.linalg.solve_triangular(scale, (to_float32(z) - mean).unsqueeze(2), upper=False).squeeze(2)
         return white, scale.diagonal(dim1=1, dim2=2).log().sum(1)
 
     def losses(self, joints: Joints) -> Outcome:

@@ -11,7 +11,7 @@ from torch.nn.functional import l1_loss
 
 from interalia.adversarial.divergences import LeastSquares
 from interalia.adversarial.pools import Pool
-from interalia.contexts import full
+from interalia.contexts import to_float32
 from interalia.errors import UserError, check_range
 from interalia.games.feeds import Domains
 from interalia.games.game import Disturbance, Divergence, Game, Joints, Needs, Outcome, Penalty, Setup, part
@@ -57,8 +57,8 @@ class CycleGAN(Game):
         pool: how many past translations are kept for each critic; 0 for none.
 
     Example:
-        >>> from interalia.networks.layers import Joint
-        >>> game = CycleGAN(nn.Linear(2, 2), nn.Linear(2, 2), Joint(nn.Linear(2, 1)), Joint(nn.Linear(2, 1)))
+        >>> from interalia.networks.layers import PairCritic
+        >>> game = CycleGAN(nn.Linear(2, 2), nn.Linear(2, 2), PairCritic(nn.Linear(2, 1)), PairCritic(nn.Linear(2, 1)))
         >>> sorted(game(torch.zeros(8, 2), torch.ones(8, 2)).scores)
         ['a', 'b', 'fake_a', 'fake_b']
     """
@@ -107,13 +107,13 @@ class CycleGAN(Game):
 
     def sample(self, *batch: Tensor) -> Joints:
         a, b = batch
-        fake_b, fake_a = full(self.to_b(a)), full(self.to_a(b))  # G(a), F(b)
+        fake_b, fake_a = to_float32(self.to_b(a)), to_float32(self.to_a(b))  # G(a), F(b)
         joints: Joints = {"a": (a,), "b": (b,), "fake_a": (fake_a,), "fake_b": (fake_b,)}
         joints |= {"pooled_a": (self.pooled("a", fake_a),), "pooled_b": (self.pooled("b", fake_b),)}
         if self.cycle:  # F(G(a)), G(F(b))
-            joints |= {"cycled_a": (full(self.to_a(fake_b)),), "cycled_b": (full(self.to_b(fake_a)),)}
+            joints |= {"cycled_a": (to_float32(self.to_a(fake_b)),), "cycled_b": (to_float32(self.to_b(fake_a)),)}
         if self.cycle and self.identity:
-            joints |= {"same_a": (full(self.to_a(a)),), "same_b": (full(self.to_b(b)),)}  # F(a), G(b)
+            joints |= {"same_a": (to_float32(self.to_a(a)),), "same_b": (to_float32(self.to_b(b)),)}  # F(a), G(b)
         return joints
 
     def losses(self, joints: Joints) -> Outcome:

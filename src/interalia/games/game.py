@@ -20,7 +20,7 @@ from interalia.adversarial.divergences import auc
 from interalia.adversarial.joints import Joints as Joints
 from interalia.adversarial.penalties import Penalty as Penalty
 from interalia.conditionals import Conditional
-from interalia.contexts import full
+from interalia.contexts import to_float32
 from interalia.errors import UserError
 from interalia.games.feeds import Data as Data
 from interalia.games.needs import Needs as Needs
@@ -148,11 +148,11 @@ class Game(Fielded, abc.ABC):
         found = self.pairs(outcome)
         return max(found, key=lambda pair: auc(*pair)) if len(found) > 1 else next(iter(found), None)
 
-    def saw(self, outcome: Outcome) -> None:
+    def on_outcome(self, outcome: Outcome) -> None:
         """Hears what a look of a training came to; an augmentation that adapts itself does so here, once a look, to the
         surest critic, since all critics see the one augmentation."""
         if self.noise is not None and (pair := self.surest(outcome)) is not None:
-            self.noise.heard(*pair, len(pair[0]) * self.pack)
+            self.noise.observe(*pair, len(pair[0]) * self.pack)
 
     def memory(self) -> dict[str, Tensor]:
         """What the game carries from step to step beside its weights, such as a pool of past samples: for checkpoints."""
@@ -176,8 +176,8 @@ class Game(Fielded, abc.ABC):
         if disturbed is not None:
             joints = tuple(disturbed(joint) for joint in joints)
         if not self.together:
-            return tuple(full(critic(*joint)) for joint in joints)
-        scores = full(critic(*(torch.cat(parts) for parts in zip(*joints, strict=True))))
+            return tuple(to_float32(critic(*joint)) for joint in joints)
+        scores = to_float32(critic(*(torch.cat(parts) for parts in zip(*joints, strict=True))))
         sizes = [len(joint[0]) for joint in joints]
         return scores.split([size * len(scores) // sum(sizes) for size in sizes])
 

@@ -37,8 +37,8 @@ class GAN(TwoPlayers):
     Example:
         >>> import torch
         >>> from interalia.conditionals import Deterministic, StandardNormal
-        >>> from interalia.networks.mlp import MLP, Joint
-        >>> game = GAN(Deterministic(MLP(3, 2)), Joint(MLP(2, 1)), StandardNormal(3))
+        >>> from interalia.networks.mlp import MLP, PairCritic
+        >>> game = GAN(Deterministic(MLP(3, 2)), PairCritic(MLP(2, 1)), StandardNormal(3))
         >>> game(torch.zeros(8, 2)).scores["model"].shape
         torch.Size([8])
     """

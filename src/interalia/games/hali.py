@@ -41,10 +41,10 @@ class HALI(ALI):
 
     Example:
         >>> from interalia.conditionals import Chain, Deterministic, Gaussian, StandardNormal
-        >>> from interalia.networks.mlp import MLP, Joint
+        >>> from interalia.networks.mlp import MLP, PairCritic
         >>> encoder = Chain(Gaussian(MLP(2, 8)), Gaussian(MLP(4, 6)))
         >>> decoder = Chain(Gaussian(MLP(3, 8)), Deterministic(MLP(4, 2)))
-        >>> game = HALI(encoder, decoder, Joint(MLP(2 + 4 + 3, 1)), StandardNormal(3))
+        >>> game = HALI(encoder, decoder, PairCritic(MLP(2 + 4 + 3, 1)), StandardNormal(3))
         >>> [part.shape[1] for part in game.sample(torch.zeros(8, 2))["q"]]
         [2, 4, 3]
     """

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from interalia.conditionals import Codes, Conditional, Prior
-from interalia.contexts import quietly
+from interalia.contexts import evaluating
 from interalia.errors import UserError, check_range
 from interalia.games.game import Data, Joints, Needs, Outcome, Setup, part
 from interalia.games.gan import GAN
@@ -127,7 +127,7 @@ def check_codes(decoder: Conditional, critic: Recogniser, prior: Codes) -> None:
     """
     parameter = next(decoder.parameters())
     z = torch.zeros(2, prior.size, device=parameter.device, dtype=parameter.dtype)
-    with quietly(nn.ModuleList([decoder, critic])):
+    with evaluating(nn.ModuleList([decoder, critic])):
         try:
             x = decoder(z).mean
         except (RuntimeError, ValueError, IndexError) as error:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from interalia import conditionals
 from interalia.adversarial.divergences import GAN, Divergence
 from interalia.conditionals import Codes, Conditional, Deterministic, Gaussian, Prior
-from interalia.contexts import quietly
+from interalia.contexts import evaluating
 from interalia.errors import UserError
 from interalia.networks.needs import Critic, Map, Single
 from interalia.spaces import Space
@@ -121,7 +121,7 @@ def tried(decoder: Conditional, prior: Prior) -> Any:
     Raises:
         UserError: it cannot take them.
     """
-    with quietly(decoder if next(decoder.parameters(), None) is not None else nn.Linear(1, 1)):
+    with evaluating(decoder if next(decoder.parameters(), None) is not None else nn.Linear(1, 1)):
         place = next(decoder.parameters(), torch.zeros(())).device
         z = prior.sample((TRIED,)).to(place)
         try:

@@ -82,7 +82,7 @@ class LatentRegressor(Game):
         return {"model": (self.decoder(z).sample(), z)}  # x~ ~ p(x | z), which nobody moves
 
     def losses(self, joints: Joints) -> Outcome:
-        return Outcome({"regressor": missed(self.encoder, self.distance, *joints["model"])})
+        return Outcome({"regressor": regression_loss(self.encoder, self.distance, *joints["model"])})
 
 
 @part
@@ -107,8 +107,8 @@ class JointLatentRegressor(GAN):
     Example:
         >>> import torch
         >>> from interalia.conditionals import StandardNormal
-        >>> from interalia.networks.mlp import MLP, Joint
-        >>> game = JointLatentRegressor(Deterministic(MLP(3, 2)), Joint(MLP(2, 1)), StandardNormal(3), encoder=Deterministic(MLP(2, 3)))
+        >>> from interalia.networks.mlp import MLP, PairCritic
+        >>> game = JointLatentRegressor(Deterministic(MLP(3, 2)), PairCritic(MLP(2, 1)), StandardNormal(3), encoder=Deterministic(MLP(2, 3)))
         >>> sorted(game(torch.zeros(8, 2)).losses)
         ['critic', 'generator', 'regressor']
     """
@@ -141,7 +141,7 @@ class JointLatentRegressor(GAN):
 
     def losses(self, joints: Joints) -> Outcome:
         outcome = super().losses(joints)
-        lost = missed(self.encoder, self.distance, *joints["latent"])
+        lost = regression_loss(self.encoder, self.distance, *joints["latent"])
         return outcome.plus(self.weight, generator=lost).plus(1.0, regressor=lost)
 
 
@@ -156,7 +156,7 @@ def check_distance(distance: Distance, prior: Prior, encoder: Conditional) -> No
         )
 
 
-def missed(encoder: Conditional, distance: Distance, x: Tensor, z: Tensor) -> Tensor:
+def regression_loss(encoder: Conditional, distance: Distance, x: Tensor, z: Tensor) -> Tensor:
     """What q(z | x) misses of z, a scalar, a mean over all dimensions."""
     with Squashed("tanh") if distance == "cross-entropy" else nullcontext() as squashed:
         q = encoder(x)

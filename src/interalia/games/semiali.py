@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy, kl_div
 
-from interalia.contexts import full
+from interalia.contexts import to_float32
 from interalia.errors import UserError, check_range
 from interalia.games.ali import ALI, PAIRS
 from interalia.games.feeds import PartlyLabeled
@@ -107,7 +107,9 @@ class SemiALI(ALI):
         x, z_hat, target = x.detach(), z_hat.detach(), logits.detach().softmax(dim=1)
 
         def moved(r: Tensor) -> Tensor:
-            return kl_div(full(self.critic.logits(x + r, z_hat)).log_softmax(dim=1), target, reduction="batchmean")  # type: ignore[operator]
+            return kl_div(
+                to_float32(self.critic.logits(x + r, z_hat)).log_softmax(dim=1), target, reduction="batchmean"
+            )  # type: ignore[operator]
 
         r = unit(torch.randn_like(x)).mul(SMALL).requires_grad_()
         (worst,) = torch.autograd.grad(moved(r), r)

@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 from interalia.conditionals import Gaussian, StandardNormal
-from interalia.contexts import full
+from interalia.contexts import to_float32
 from interalia.errors import UserError
 from interalia.games.ali import Autoencoding
 from interalia.games.game import Joints, Needs, Outcome, Setup, part
-from interalia.networks.layers import Joint
+from interalia.networks.layers import PairCritic
 
 
 @part
@@ -36,7 +36,7 @@ class VAEGAN(Autoencoding):
     Arguments:
         encoder: q(z | x), Gaussian.
         decoder: p(x | z).
-        critic: a critic of x with `features`, such as `Joint`.
+        critic: a critic of x with `features`, such as `PairCritic`.
         prior: p(z), standard normal.
         divergence, noise, together: as in GAN.
         penalty: a charge on the critic's gradient, or None; what is charged on Q is charged on samples x~ alone.
@@ -50,8 +50,8 @@ class VAEGAN(Autoencoding):
     Example:
         >>> from torch import nn
         >>> from interalia.conditionals import Deterministic
-        >>> from interalia.networks.mlp import MLP, Joint
-        >>> critic = Joint(nn.Linear(8, 1), nn.Linear(2, 8))
+        >>> from interalia.networks.mlp import MLP, PairCritic
+        >>> critic = PairCritic(nn.Linear(8, 1), nn.Linear(2, 8))
         >>> game = VAEGAN(Gaussian(MLP(2, 6)), Deterministic(MLP(3, 2)), critic, StandardNormal(3))
         >>> sorted(game(torch.zeros(8, 2)).losses)
         ['critic', 'decoder', 'encoder']
@@ -77,7 +77,7 @@ class VAEGAN(Autoencoding):
             raise UserError(
                 "VAEGAN needs the standard normal prior, for KL(q(z | x) || p(z)); choose `prior='normal'`."
             )
-        if not hasattr(critic, "features") or (getattr(critic, "x", None) is None and isinstance(critic, Joint)):
+        if not hasattr(critic, "features") or (getattr(critic, "x", None) is None and isinstance(critic, PairCritic)):
             raise UserError(
                 "VAEGAN needs a critic that answers its features of x; choose other `networks`, such as auto."
             )
@@ -118,5 +118,5 @@ class VAEGAN(Autoencoding):
 
     def features(self, *images: Tensor) -> tuple[Tensor, ...]:
         """f of each."""
-        found = full(self.critic.features(torch.cat(images))[0])  # type: ignore[operator]
+        found = to_float32(self.critic.features(torch.cat(images))[0])  # type: ignore[operator]
         return found.chunk(len(images))

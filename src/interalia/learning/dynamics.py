@@ -76,7 +76,7 @@ class Dynamics(abc.ABC):
                 f"`skip_critic_above` holds back a critic that wins, and {name} has none; leave `skip_critic_above` out."
             )
         self.memory: list[Tensor] = []  # what the next step has to know of the last one; empty before the first
-        self.ahead = 0.0  # how probably the data's joint outscored a fake at the last look, by the surest critic
+        self.critic_auc = 0.0  # how probably the data's joint outscored a fake at the last look, by the surest critic
 
     @abc.abstractmethod
     def step(self, batches: Batches) -> Outcome:
@@ -88,10 +88,10 @@ class Dynamics(abc.ABC):
         count = self.rules.grad_accumulation
         outcomes = [self.gradients(next(batches), players, 1 / count) for _ in range(count)]
         outcome = outcomes[0] if count == 1 else together(outcomes)
-        self.game.saw(outcome)
+        self.game.on_outcome(outcome)
         if self.rules.skip_critic_above < 1:
             pair = self.game.surest(outcome)
-            self.ahead = 0.0 if pair is None else auc(*pair)
+            self.critic_auc = 0.0 if pair is None else auc(*pair)
         return outcome
 
     def gradients(self, batch: Sequence[Tensor], players: Sequence[str], share: float) -> Outcome:
@@ -113,15 +113,15 @@ class Dynamics(abc.ABC):
     def advance(self, player: str) -> None:
         """Steps and clears one player's optimiser, and imposes nothing on where it came to."""
         optimiser = self.optimisers[player]
-        if not self.waits(player):
+        if not self.skips(player):
             if self.rules.grad_clip:
                 clip_grad_norm_(self.moving(player), self.rules.grad_clip)
             optimiser.step()
         optimiser.zero_grad(set_to_none=True)
 
-    def waits(self, player: str) -> bool:
+    def skips(self, player: str) -> bool:
         """Whether the player is a critic that wins, and so does not move."""
-        return player == "critic" and self.ahead > self.rules.skip_critic_above
+        return player == "critic" and self.critic_auc > self.rules.skip_critic_above
 
     def steps(self) -> list[Tensor]:
         """What everybody's optimiser makes of the gradient where the parameters stand, u; they stay there."""
@@ -152,14 +152,14 @@ class Dynamics(abc.ABC):
 
     def state_dict(self) -> dict[str, Any]:
         """What a checkpoint has to keep beside the weights and the optimisers' own state."""
-        return {"memory": self.memory, "ahead": self.ahead}
+        return {"memory": self.memory, "ahead": self.critic_auc}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Goes on from `state_dict()`."""
         like = self.parameters()
         memory = zip(state["memory"], like, strict=bool(state["memory"]))
         self.memory = [kept.to(p.device, p.dtype) for kept, p in memory]
-        self.ahead = float(state.get("ahead", 0.0))  # which older checkpoints do not have
+        self.critic_auc = float(state.get("ahead", 0.0))  # which older checkpoints do not have
 
 
 class Simultaneous(Dynamics):
@@ -292,7 +292,7 @@ class Optimistic(Dynamics):
         outcome = self.look(batches, *self.game.players)
         steps = self.steps()
         before = self.memory or [torch.zeros_like(u) for u in steps]
-        waits = {p for player in self.game.players if self.waits(player) for p in self.moving(player)}
+        waits = {p for player in self.game.players if self.skips(player) for p in self.moving(player)}
         moved = [w - 2 * u + last for w, u, last in zip(here, steps, before, strict=True)]
         self.place([w if p in waits else to for p, w, to in zip(self.parameters(), here, moved, strict=True)])
         self.memory = steps

@@ -114,8 +114,8 @@ def _linear_probe(e: Evidence, train: Any, held_out: Any) -> Found:
 def _neighbours_in_words(space: str, where: str, values: Values, data: Data) -> str:
     if space == "latent" and "knn1_features" in values:
         return ""
-    known = {"input": "on the inputs themselves", "untrained": "on an untrained encoder"}
-    found = {name: values[key] for name in (space, *known) if (key := f"nearest_neighbour_{name}") in values}
+    known = {"input": "on the inputs themselves", "random_init": "on an untrained encoder"}
+    found = {name: values[key] for name in (space, *known) if (key := f"knn1_{name}") in values}
     beside = " and ".join(f"{found[name]:.1%} {what}" for name, what in known.items() if name in found)
     return SENTENCES["neighbours"].format(where=where, share=found[space], beside=beside and f"; beside it, {beside}")
 
@@ -129,7 +129,7 @@ def knn1_latent(e: Evidence) -> Found:
 @metric(
     "higher",
     group=REPRESENTATION,
-    sentence=partial(_neighbours_in_words, "hidden", "the encoder's last hidden layer"),
+    sentence=partial(_neighbours_in_words, "features", "the encoder's last hidden layer"),
     **WORDS["knn1_features"],
 )
 def knn1_features(e: Evidence) -> Found:
@@ -157,7 +157,7 @@ def linear_probe_latent(e: Evidence) -> Found:
 
 
 @metric("higher", group=REPRESENTATION, needs=(needs.several_classes,))
-def linear_probe_hidden(e: Evidence) -> Found:
+def linear_probe_features(e: Evidence) -> Found:
     """Accuracy of logistic regression on the encoder's last hidden layer."""
     return _linear_probe(e, *e.hidden)
 

@@ -41,7 +41,7 @@ NEAREST = 5
 HELD = 2**22  # numbers held at once for the information
 CERTAIN = 3.0  # standard errors of a perfect model's share of copies
 READABLE = 8.0  # standard errors of what chance reads, by which labels must be readable
-Beside = Mapping[str, ArrayLike | None]
+ChannelConcatCritic = Mapping[str, ArrayLike | None]
 Features = Callable[[Tensor], ArrayLike]
 Kept = dict[str, Tensor]
 Moments = tuple[float, float]  # the mean and the variance of each dimension of the prior
@@ -145,7 +145,12 @@ def judged(signs: Mapping[str, float], history: Sequence[Health] = ()) -> Health
 
 
 def of_examples(
-    x: ArrayLike, samples: ArrayLike, beside: Beside, features: Features | None, prior: Moments, kept: Kept | None
+    x: ArrayLike,
+    samples: ArrayLike,
+    beside: ChannelConcatCritic,
+    features: Features | None,
+    prior: Moments,
+    kept: Kept | None,
 ) -> dict[str, float]:
     """The signs that examples allow; see `health`, whose other arrays are in `beside` by their names.
 
@@ -479,7 +484,7 @@ def _critic(game: Game, dataset: Dataset, rows: Mapping[str, Tensor], seed: int)
         if not len(chosen):
             return {}
         batch = game.feeds.rows(game.data, dataset, part, chosen)  # labelled examples in it do not bear on the scores
-        with tasks.quietly(game, seed):
+        with tasks.evaluating(game, seed):
             outcome = game(*(values.to(device) for values in batch))
         scores[part] = [(first.cpu(), second.cpu()) for first, second in game.pairs(outcome)]
         if not scores[part]:
@@ -520,7 +525,7 @@ def _posterior(game: Game, x: Tensor, y: Tensor | None, seed: int) -> dict[str, 
         found |= of_latents(drawn, prior.mean, prior.variance)
         found["aggregate_posterior_mmd"] = maximum_mean_discrepancy(drawn, z, math.sqrt(z.shape[1] * variance))
     device = tasks.device_of(game)
-    with tasks.quietly(game, seed):
+    with tasks.evaluating(game, seed):
         given = [part[:SCORED].to(device) for part in (x, y) if part is not None]
         q = require(game, Infers, "inference").encoder(*given)
         inner = getattr(q, "base_dist", None)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from interalia.networks.family import DEMANDS, Family, head, onto
-from interalia.networks.layers import Beside, Joint, Recogniser, Stack, unit, up
+from interalia.networks.layers import Backbone, ChannelConcatCritic, PairCritic, Recogniser, unit, up
 from interalia.networks.mlp import MLP, hidden
 from interalia.networks.needs import Critic, Map
 from interalia.networks.perceptrons import Perceptrons
@@ -84,8 +84,8 @@ class Auto(Family):
         seen = nn.Sequential(down(plan.maps, norm=True), nn.Flatten())
         body = hidden(plan.flat + net.beside, self.wide, 1, norm=True)
         if not net.beside:
-            return Stack(nn.Sequential(*seen, body), last)
-        return Stack(body, last, x=seen, joined=net.inputs[0].shape if net.noise else ())
+            return Backbone(nn.Sequential(*seen, body), last)
+        return Backbone(body, last, x=seen, joined=net.inputs[0].shape if net.noise else ())
 
     def decoder(self, net: Map) -> nn.Module:
         plan = Plan(net.output.shape, self.width)
@@ -101,7 +101,7 @@ class Auto(Family):
             nn.Unflatten(1, plan.end),
             *ups,
         )
-        return Stack(body, nn.Sequential(last, *onto(net.output)))
+        return Backbone(body, nn.Sequential(last, *onto(net.output)))
 
     def critic(self, need: Critic) -> nn.Module:
         plan, wide = Plan(need.sees[0].shape, self.width), self.wide
@@ -109,13 +109,13 @@ class Auto(Family):
             plan.maps[0] *= 2
         x = nn.Sequential(down(plan.maps, norm=False), nn.Flatten(), hidden(plan.flat, wide, 1, norm=False))
         if need.of_two:
-            return Beside(nn.Sequential(x, nn.Linear(wide, 1)))
+            return ChannelConcatCritic(nn.Sequential(x, nn.Linear(wide, 1)))
         if need.answers:
             trunk = nn.Sequential(x, hidden(wide, 2 * wide, 1, norm=False))
             return Recogniser(trunk, nn.Linear(2 * wide, 1), MLP(2 * wide, need.answers, wide, 1))
         z = hidden(need.beside, wide, 1, norm=False) if need.beside else None
         joint = hidden(wide * (2 if z else 1), 2 * wide, 1, norm=False)
-        return Joint(
+        return PairCritic(
             nn.Sequential(joint, nn.Linear(2 * wide, need.classes or 1)),
             x,
             z,

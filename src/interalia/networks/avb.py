@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import elu
 
-from interalia.contexts import full
+from interalia.contexts import to_float32
 from interalia.networks.family import Family, head, onto
-from interalia.networks.layers import Stack, unit, up
+from interalia.networks.layers import Backbone, unit, up
 from interalia.networks.mlp import hidden
 from interalia.networks.needs import Critic, Map
 from interalia.spaces import Space
@@ -26,7 +26,7 @@ REACH = 3.0  # standard deviations of |z|^2 over its mean, for z ~ N(0, I), that
 STD = 1e-5  # of the last layers of the critic's heads: its score starts at |z|^2 / 2
 
 
-class Noisy(nn.Module):
+class NoiseConditionedConv(nn.Module):
     """Convolutions of 2x - 1, each followed by adding a linear map of the noise to all places, and by ELU.
 
     Takes [x, eps] as one vector, as an implicit conditional gives it.
@@ -81,7 +81,7 @@ def quadratic_term(z: Tensor, where: Where) -> Tensor:
         >>> quadratic_term(z, "everywhere").tolist(), quadratic_term(z, "beyond").tolist()
         ([1.0, 50.0], [0.0, 46.0])
     """
-    square = full(z).square().sum(1)
+    square = to_float32(z).square().sum(1)
     if where == "everywhere":
         return square / 2
     if where == "beyond":
@@ -122,7 +122,7 @@ class Bilinear(nn.Module):
 
     def forward(self, x: Tensor, z: Tensor) -> Tensor:
         alone = self.t_x(2 * x.flatten(1) - 1) + self.t_z(z)
-        score: Tensor = full(self.hidden(x, z).sum(1) + alone.flatten())
+        score: Tensor = to_float32(self.hidden(x, z).sum(1) + alone.flatten())
         return score + quadratic_term(z, self.quadratic)
 
 
@@ -177,14 +177,14 @@ class AVB(Family):
         width = self.maps[-1] * math.prod(places(x.shape)[-1]) if self.convolves(x) else self.width
         last = head(width, net.output)
         if self.convolves(x):
-            return Stack(Noisy(x.shape, net.noise, self.maps, STRIDES), last)
-        return Stack(nn.Sequential(*flatten, elus(net.size, self.width)), last)
+            return Backbone(NoiseConditionedConv(x.shape, net.noise, self.maps, STRIDES), last)
+        return Backbone(nn.Sequential(*flatten, elus(net.size, self.width)), last)
 
     def decoder(self, net: Map) -> nn.Module:
         x = net.output
         if not self.convolves(x):
             last = head(self.width, x)
-            return Stack(elus(net.size, self.width), last, after=x.shape)
+            return Backbone(elus(net.size, self.width), last, after=x.shape)
         ups: list[nn.Module] = []
         sides, maps = places(x.shape), [x.shape[0], *self.maps]
         for level in range(LEVELS - 1, -1, -1):
@@ -192,7 +192,7 @@ class AVB(Family):
             ups += unit(up(between, sides[level + 1], sides[level], KERNEL, STRIDES[level]), leak=None)
         end = (maps[-1], *sides[-1])
         body = nn.Sequential(*unit(nn.Linear(net.size, math.prod(end)), leak=None), nn.Unflatten(1, end), *ups[:-2])
-        return Stack(body, nn.Sequential(ups[-2], *onto(x)))
+        return Backbone(body, nn.Sequential(ups[-2], *onto(x)))
 
     def critic(self, need: Critic) -> nn.Module:
         return Bilinear(need.sees[0].size, need.beside, self.critic_width, self.features, self.quadratic)
@@ -243,7 +243,7 @@ class ResidualCritic(nn.Module):
         return self.body(torch.cat([x.flatten(1), z], dim=1))
 
     def forward(self, x: Tensor, z: Tensor) -> Tensor:
-        return full(self.head(self.hidden(x, z)).flatten()) + quadratic_term(z, self.quadratic)
+        return to_float32(self.head(self.hidden(x, z)).flatten()) + quadratic_term(z, self.quadratic)
 
 
 @dataclass(frozen=True)

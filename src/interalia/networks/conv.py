@@ -13,7 +13,7 @@ from typing import ClassVar
 from torch import nn
 
 from interalia.networks.family import Family, onto
-from interalia.networks.layers import Convolution, Dropout, Joint, Maxout, Stack, Transposed, UntiedBias, unit
+from interalia.networks.layers import Backbone, Convolution, Dropout, Maxout, PairCritic, Transposed, UntiedBias, unit
 from interalia.networks.needs import Critic, Map
 from interalia.spaces import Space
 
@@ -149,13 +149,13 @@ class Tabled(Family):
             body, maps = normed(" ".join(rest), maps + net.beside, table.leak)
         head: nn.Module = Convolution(maps, net.output.size, 1)  # at 1x1, a bias for each map is an untied one
         last = onto(net.output)
-        return Stack(body, nn.Sequential(head, *last) if last else head, before, after=net.output.shape, x=first)
+        return Backbone(body, nn.Sequential(head, *last) if last else head, before, after=net.output.shape, x=first)
 
     def decoder(self, net: Map) -> nn.Module:
         x = net.output
         body, maps = normed(self.table.decoder, net.size, self.table.leak)
         last = Convolution(maps, x.shape[0], 1, bias=False)
-        return Stack(body, nn.Sequential(last, UntiedBias(*x.shape), *onto(x)), before=(net.size, 1, 1))
+        return Backbone(body, nn.Sequential(last, UntiedBias(*x.shape), *onto(x)), before=(net.size, 1, 1))
 
     def critic(self, need: Critic) -> nn.Module:
         table, beside, first = self.table, need.beside, self.table.drop_inputs
@@ -166,7 +166,7 @@ class Tabled(Family):
             features += of_z
         joint, maps = judged(table.critic_joint, features, table, norms=False, biases=True, first=table.drop)
         joint.append(Dropout(table.drop)).append(Convolution(maps, need.classes or 1, 1))
-        return Joint(joint, x, z, before=(beside, 1, 1), classes=need.classes)
+        return PairCritic(joint, x, z, before=(beside, 1, 1), classes=need.classes)
 
 
 class ALISVHN(Tabled):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from interalia.contexts import full
+from interalia.contexts import to_float32
 from interalia.errors import UserError, check_range
 from interalia.networks.family import DEMANDS, Family
 from interalia.networks.layers import Fielded, part
@@ -51,7 +51,7 @@ class Attention(nn.Module):
 
     def filters(self, h: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """F_y, shape (n, N, height), F_x, shape (n, N, width), and gamma, shape (n, 1, 1, 1)."""
-        x, y, log_variance, log_delta, log_gamma = full(self.where(h)).unsqueeze(2).unbind(1)  # each (n, 1)
+        x, y, log_variance, log_delta, log_gamma = to_float32(self.where(h)).unsqueeze(2).unbind(1)  # each (n, 1)
         _, height, width = self.shape
         delta = (max(height, width) - 1) / (self.side - 1) * log_delta.exp()
         apart = torch.arange(self.side, device=h.device, dtype=x.dtype) - (self.side - 1) / 2
@@ -109,10 +109,10 @@ class Drawer(nn.Module):
     def step(self, state: State, z: Tensor) -> State:
         """After another glimpse, told z_t, shape (n, inputs)."""
         h, cell, canvas = state
-        h, cell = map(full, self.cell(z, (h, cell)))
+        h, cell = map(to_float32, self.cell(z, (h, cell)))
         side = self.attention.side
-        patch = full(self.what(h)).unflatten(1, (self.shape[0], side, side))
-        return h, cell, canvas + full(self.attention.write(h, patch))
+        patch = to_float32(self.what(h)).unflatten(1, (self.shape[0], side, side))
+        return h, cell, canvas + to_float32(self.attention.write(h, patch))
 
     def last(self, *z: Tensor) -> State:
         z_all, *y = z

@@ -8,7 +8,7 @@ from torch import nn
 
 from interalia.errors import UserError, check_range
 from interalia.networks import weights
-from interalia.networks.layers import Beside, Categories, HalfTanh, Joint, Sigmoid, Stack
+from interalia.networks.layers import Backbone, Categories, ChannelConcatCritic, HalfTanh, PairCritic, Sigmoid
 from interalia.networks.mlp import MLP
 from interalia.networks.needs import Critic, Map
 from interalia.spaces import Space
@@ -127,12 +127,12 @@ class Family:
     def between(self, net: Map) -> nn.Module:
         """From latents to latents, the same in all families."""
         made = MLP(net.size, net.output.size, MIDDLE, 2, norm=True)
-        return Stack(made.body, nn.Sequential(made.head, *onto(net.output))) if net.output.name == "z" else made
+        return Backbone(made.body, nn.Sequential(made.head, *onto(net.output))) if net.output.name == "z" else made
 
     def critic_of_latents(self, need: Critic) -> nn.Module:
         """Of latents alone, or of two values of one, the same in all families."""
         made = MLP(need.sees[0].size + need.beside, 1, MIDDLE, 2)
-        return Beside(made) if need.of_two else Joint(made)
+        return ChannelConcatCritic(made) if need.of_two else PairCritic(made)
 
     def start(self, need: Map | Critic, network: nn.Module) -> None:
         """Draws the initial weights, once all networks of a game are made."""
@@ -141,7 +141,7 @@ class Family:
 
     def output_bias(self, decoder: nn.Module) -> nn.Parameter | None:
         """The bias under a decoder's sigmoid, which is set from the mean image; None where it starts at 0."""
-        if not isinstance(decoder, Stack) or not isinstance(decoder.head, nn.Sequential):
+        if not isinstance(decoder, Backbone) or not isinstance(decoder.head, nn.Sequential):
             return None
         *_, last, end = (None, *decoder.head)
         return last.bias if isinstance(end, Sigmoid) else None  # type: ignore[union-attr, return-value]

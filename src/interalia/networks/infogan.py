@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from interalia.networks.family import Family, onto
-from interalia.networks.layers import Joint, Recogniser, Stack, unit
+from interalia.networks.layers import Backbone, PairCritic, Recogniser, unit
 from interalia.networks.mlp import hidden
 from interalia.networks.needs import Critic, Map
 from interalia.spaces import Space
@@ -58,7 +58,7 @@ class InfoGAN(Family):
             nn.Unflatten(1, small),
             *unit(nn.ConvTranspose2d(2 * width, width, 4, 2, 1, bias=False), nn.BatchNorm2d(width), 0),
         )
-        return Stack(body, nn.Sequential(last, *onto(net.output)))
+        return Backbone(body, nn.Sequential(last, *onto(net.output)))
 
     def critic(self, need: Critic) -> nn.Module:
         x, width, wide = need.sees[0], self.width, 16 * self.width
@@ -70,7 +70,7 @@ class InfoGAN(Family):
         )
         score = nn.Linear(wide, 1)
         if not need.answers:
-            return Joint(score, trunk)
+            return PairCritic(score, trunk)
         last = nn.Linear(2 * width, need.answers)
         return Recogniser(trunk, score, nn.Sequential(hidden(wide, 2 * width, 1, norm=True, leak=self.leak), last))
 

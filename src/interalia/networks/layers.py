@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from interalia.contexts import full
+from interalia.contexts import to_float32
 
 T = TypeVar("T")
 
@@ -151,7 +151,7 @@ class Sigmoid(nn.Sigmoid):
     """sigmoid(a), in full precision: a bfloat16 near 1 is 1 or at most 0.996, and an image in bytes has steps of 0.004."""
 
     def forward(self, input: Tensor) -> Tensor:
-        return full(input).sigmoid()
+        return to_float32(input).sigmoid()
 
 
 @part
@@ -204,7 +204,7 @@ class Categories(Fielded):
 
 
 @part
-class Stack(Fielded):
+class Backbone(Fielded):
     """A body and a head; `hidden` is what the body answers, the representation that probes read.
 
     Arguments:
@@ -240,7 +240,7 @@ class Stack(Fielded):
 
 
 @part
-class Joint(Fielded):
+class PairCritic(Fielded):
     """A critic of pairs: D(x, z) = joint([f(x), g(z)]) (+ unary(f(x))), or of x alone, D(x) = joint(f(x)).
 
     What x is judged with may come in parts, such as z and a label y; they are concatenated.
@@ -285,7 +285,7 @@ class Joint(Fielded):
 
     def forward(self, x: Tensor, *z: Tensor) -> Tensor:
         if self.classes:
-            return full(self.logits(x, *z)).logsumexp(dim=1)
+            return to_float32(self.logits(x, *z)).logsumexp(dim=1)
         parts = self.features(x, *z)
         score: Tensor = self.joint(torch.cat(parts, dim=1)).flatten()
         if self.unary is None:
@@ -297,7 +297,7 @@ class Joint(Fielded):
 
 
 @part
-class Beside(Fielded):
+class ChannelConcatCritic(Fielded):
     """A critic of two images of one shape: the second joins the first as more channels.
 
     Arguments:

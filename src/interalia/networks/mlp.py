@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from torch import nn
 
-from interalia.networks.layers import Joint, Stack, unit
+from interalia.networks.layers import Backbone, PairCritic, unit
 
-__all__ = ["MLP", "Joint", "hidden"]
+__all__ = ["MLP", "PairCritic", "hidden"]
 
 
 def hidden(inputs: int, width: int, depth: int, norm: bool, leak: float | None = 0.2) -> nn.Sequential:
@@ -18,7 +18,7 @@ def hidden(inputs: int, width: int, depth: int, norm: bool, leak: float | None =
     return nn.Sequential(*parts)
 
 
-class MLP(Stack):
+class MLP(Backbone):
     """A plain network of fully connected layers.
 
     Arguments:

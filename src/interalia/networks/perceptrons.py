@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from interalia.contexts import full
+from interalia.contexts import to_float32
 from interalia.networks.family import DEMANDS, Family, head, onto
-from interalia.networks.layers import Beside, Joint, Maxout, Recogniser, Stack, unit
+from interalia.networks.layers import Backbone, ChannelConcatCritic, Maxout, PairCritic, Recogniser, unit
 from interalia.networks.mlp import MLP, hidden
 from interalia.networks.needs import Critic, Map
 from interalia.networks.translation import Translator, check_domains
@@ -32,21 +32,21 @@ class Perceptrons(Family):
     unary: bool = False
 
     def encoder(self, net: Map) -> nn.Module:
-        return Stack(hidden(net.size, self.width, 2, norm=True), head(self.width, net.output), before=(net.size,))
+        return Backbone(hidden(net.size, self.width, 2, norm=True), head(self.width, net.output), before=(net.size,))
 
     def decoder(self, net: Map) -> nn.Module:
         last = head(self.width, net.output)
-        return Stack(hidden(net.size, self.width, 2, norm=True), last, after=net.output.shape)
+        return Backbone(hidden(net.size, self.width, 2, norm=True), last, after=net.output.shape)
 
     def critic(self, need: Critic) -> nn.Module:
         d, width, beside = need.sees[0].size, self.width, need.beside
         if need.of_two:
-            return Beside(nn.Sequential(nn.Flatten(), MLP(2 * d, 1, width, 2)))
+            return ChannelConcatCritic(nn.Sequential(nn.Flatten(), MLP(2 * d, 1, width, 2)))
         x = nn.Sequential(nn.Flatten(), hidden(d, width, 1, norm=False))
         if need.answers:
             trunk = nn.Sequential(x, hidden(width, width, 2, norm=False))
             return Recogniser(trunk, nn.Linear(width, 1), MLP(width, need.answers, width, 1))
-        return Joint(
+        return PairCritic(
             MLP(width + beside, need.classes or 1, width, 2),
             x,
             unary=nn.Linear(width, 1) if (self.unary and not need.classes) or need.terms else None,
@@ -115,7 +115,7 @@ class ALIMixture(Points):
         for _ in range(3):
             parts += [nn.Linear(inputs, self.critic_width * self.pieces), Maxout(self.pieces)]
             inputs = self.critic_width
-        return Joint(nn.Sequential(*parts, nn.Linear(inputs, need.classes or 1)), classes=need.classes)
+        return PairCritic(nn.Sequential(*parts, nn.Linear(inputs, need.classes or 1)), classes=need.classes)
 
     def start(self, need: Map | Critic, network: nn.Module) -> None:
         if self.norm:
@@ -138,17 +138,17 @@ class ALICEToy(Points):
     width: int = 256
 
     def encoder(self, net: Map) -> nn.Module:
-        return Stack(hidden(net.size, self.width, 2, norm=False, leak=0.0), head(self.width, net.output))
+        return Backbone(hidden(net.size, self.width, 2, norm=False, leak=0.0), head(self.width, net.output))
 
     def decoder(self, net: Map) -> nn.Module:
         return MLP(net.size, net.output.size, self.width, 2, leak=0.0)
 
     def critic(self, need: Critic) -> nn.Module:
         made = MLP(need.sees[0].size + need.beside, need.classes or 1, self.width, 2, leak=0.0)
-        return Beside(made) if need.of_two else Joint(made, classes=need.classes)
+        return ChannelConcatCritic(made) if need.of_two else PairCritic(made, classes=need.classes)
 
 
-class Injected(nn.Module):
+class ConcatHidden(nn.Module):
     """A hidden layer that is told z a second time: norm(W h + V z), then the nonlinearity."""
 
     def __init__(self, inputs: int, latent: int, width: int, activation: nn.Module) -> None:
@@ -168,7 +168,7 @@ class BiGANDecoder(nn.Module):
     def __init__(self, inputs: int, shape: tuple[int, ...], width: int) -> None:
         super().__init__()
         self.first = nn.Sequential(nn.Linear(inputs, width, bias=False), nn.BatchNorm1d(width, affine=False), nn.ReLU())
-        self.second = Injected(width, inputs, width, nn.ReLU())
+        self.second = ConcatHidden(width, inputs, width, nn.ReLU())
         self.last = nn.Linear(width, math.prod(shape))
         self.shape = shape
 
@@ -178,7 +178,7 @@ class BiGANDecoder(nn.Module):
 
     def forward(self, *z: Tensor) -> Tensor:
         out: Tensor = self.last(self.hidden(*z))
-        return (out if len(self.shape) == 1 else full(out).sigmoid()).reshape(len(out), *self.shape)
+        return (out if len(self.shape) == 1 else to_float32(out).sigmoid()).reshape(len(out), *self.shape)
 
 
 class BiGANCritic(nn.Module):
@@ -187,7 +187,7 @@ class BiGANCritic(nn.Module):
     def __init__(self, inputs: int, beside: int, width: int) -> None:
         super().__init__()
         self.first = nn.Sequential(nn.Flatten(), nn.Linear(inputs, width), nn.LeakyReLU(0.2))
-        self.second = Injected(width, beside or 1, width, nn.LeakyReLU(0.2))
+        self.second = ConcatHidden(width, beside or 1, width, nn.LeakyReLU(0.2))
         if not beside:
             self.second.z.requires_grad_(False)
         self.last = nn.Linear(width, 1)
@@ -218,7 +218,7 @@ class BiGAN(Family):
     def encoder(self, net: Map) -> nn.Module:
         width, first = self.width, unit(nn.Linear(net.size, self.width))
         second = unit(nn.Linear(width, width, bias=False), nn.BatchNorm1d(width, affine=False))
-        return Stack(nn.Sequential(*first, *second), head(width, net.output), before=(net.size,))
+        return Backbone(nn.Sequential(*first, *second), head(width, net.output), before=(net.size,))
 
     def decoder(self, net: Map) -> nn.Module:
         return BiGANDecoder(net.size, net.output.shape, self.width)
@@ -262,11 +262,11 @@ class FGAN(Family):
 
     def decoder(self, net: Map) -> nn.Module:
         last = head(self.width, net.output)
-        return Stack(hidden(net.size, self.width, 2, norm=True, leak=0.0), last, after=net.output.shape)
+        return Backbone(hidden(net.size, self.width, 2, norm=True, leak=0.0), last, after=net.output.shape)
 
     def critic(self, need: Critic) -> nn.Module:
         body = hidden(need.sees[0].size, self.critic_width, 2, norm=False, leak=None)
-        return Joint(nn.Sequential(nn.Flatten(), *body, nn.Linear(self.critic_width, 1)))
+        return PairCritic(nn.Sequential(nn.Flatten(), *body, nn.Linear(self.critic_width, 1)))
 
     @torch.no_grad()
     def start(self, need: Map | Critic, network: nn.Module) -> None:

@@ -54,7 +54,7 @@ class Features(Trial):
             return tasks.features(self.game, x)
         critic = self.game.critic
         assert isinstance(critic, BiGANCritic)
-        with tasks.quietly(self.game):
+        with tasks.evaluating(self.game):
             return in_batches(critic.hidden, x, device=tasks.device_of(self.game))
 
     @cached_property

@@ -13,7 +13,7 @@ from torch import nn
 from torch.distributions import MultivariateNormal
 
 from interalia.conditionals import Deterministic, Gaussian, StandardNormal
-from interalia.contexts import quietly
+from interalia.contexts import evaluating
 from interalia.games import VAE
 from interalia.metrics.likelihood import annealed_importance, elbo
 from interalia.papers.experiment import Experiment, Job, Setting, Values, page
@@ -72,7 +72,7 @@ def work(latents: int, initial: Any, precision: Any, seed: int, images: int, cha
     with gradients within trajectories in bf16."""
     game = linear_gaussian(latents, seed=seed)
     true = law(game)
-    with quietly(game, 1000 + seed):  # other images than those of the check
+    with evaluating(game, 1000 + seed):  # other images than those of the check
         x = game.simulate(game.prior.sample((images,)))
     if precision == "bf16":
         x = x.float()

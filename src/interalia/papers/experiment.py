@@ -25,7 +25,7 @@ from interalia.errors import DivergedError, UserError
 from interalia.reports import bars, tables
 from interalia.reports.origin import made_with
 from interalia.training import engine
-from interalia.training.callbacks import usual
+from interalia.training.callbacks import default_callbacks
 
 if TYPE_CHECKING:
     from interalia.data import Dataset
@@ -207,7 +207,7 @@ def trained(run: Run, setting: Setting, observers: Sequence[Any] = (), **own: An
     folder = setting.folder / f"{run.name}-seed-{run.seed}-steps-{run.steps}"
     training = engine.open_run(run, folder, resume=(folder / "run.json").exists(), **own)
     engine.spare_threads(training)
-    done = engine.finish(training, [*usual(training), *observers])
+    done = engine.finish(training, [*default_callbacks(training), *observers])
     if done.step < training.steps:
         raise KeyboardInterrupt
     return done, training.dataset

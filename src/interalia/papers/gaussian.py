@@ -26,7 +26,7 @@ from interalia.conditionals import Deterministic, StandardNormal
 from interalia.games.gan import GAN
 from interalia.learning import optimizers
 from interalia.learning.dynamics import Simultaneous
-from interalia.networks.layers import Joint
+from interalia.networks.layers import PairCritic
 from interalia.papers.experiment import Experiment, Job, Setting, Values, page
 from interalia.training import engine
 
@@ -93,7 +93,9 @@ def fit(divergence: FDivergence, seed: int, steps: int) -> tuple[float, float]:
     nn.init.uniform_(first.weight, -2.0, 2.0)
     nn.init.uniform_(first.bias, -6.0, 6.0)  # units that bend in the tails too, and not near 0 alone
     critic = nn.Sequential(first, nn.Tanh(), nn.Linear(64, 64), nn.Tanh(), nn.Linear(64, 1))
-    game = GAN(Deterministic(Affine()), Joint(critic), StandardNormal(1), divergence, R1R2(0.1, every=4, final=1e-7))
+    game = GAN(
+        Deterministic(Affine()), PairCritic(critic), StandardNormal(1), divergence, R1R2(0.1, every=4, final=1e-7)
+    )
     optimisers = {player: optimizers.adam(game.parameters_of(player), lr=0.01, beta2=0.99) for player in game.players}
     schedule, dynamics = optimizers.linear(start=0.5), Simultaneous(game, optimisers)
     average = optimizers.Averaging(1 - 1 / max(1.0, steps / 8)).of(game)

@@ -82,7 +82,7 @@ class Faces(Digits):
         return torch.stack([self.judge.read(self.edits[:, j])[:, j] == 1 - self.wanted[:, j] for j in each])
 
     def draw(self) -> None:
-        """Beside the trainings and nowhere else: CelebA's pictures are not to be shown."""
+        """ChannelConcatCritic the trainings and nowhere else: CelebA's pictures are not to be shown."""
         if self.infers:
             path = self.setting.folder / self.picture("-edits").name
             plots.interpolations(self.x[:SHOWN].numpy(), self.edits[:SHOWN].numpy(), None, path)

@@ -245,7 +245,7 @@ def _recipes(run: Json) -> str:
     report = "the reproduction report's, as the paper has no such data"
     source = "the paper's" if published.endswith("-paper") else report
     table = _table(("", "this run", *names), differing)
-    return _section("Beside the published recipe", table, tuned=tuned, published=published, source=source)
+    return _section("ChannelConcatCritic the published recipe", table, tuned=tuned, published=published, source=source)
 
 
 def _length(run: Json) -> str | None:

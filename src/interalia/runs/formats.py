@@ -32,6 +32,7 @@ METRICS = {
     "nearest_neighbour_untrained": "knn1_random_init",
     "nearest_neighbour_latent": "knn1_latent",
     "nearest_neighbour_input": "knn1_input",
+    "linear_probe_hidden": "linear_probe_features",
     "frechet_floor": "frechet_real_vs_real",
     "posterior_variance": "aggregate_posterior_var",
     "posterior_variance_least": "aggregate_posterior_var_min",

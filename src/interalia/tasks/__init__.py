@@ -13,7 +13,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from interalia.contexts import device_of, quietly
+    from interalia.contexts import device_of, evaluating
     from interalia.tasks.calling import BATCH, check_conditional, check_images, labels, place, places, told
     from interalia.tasks.codes import answers, directions, manifold, recognise, traverse
     from interalia.tasks.completion import complete, hole, project
@@ -35,10 +35,40 @@ if TYPE_CHECKING:
     from interalia.tasks.shown import Level
 
 __all__ = [
-    "BATCH", "Level", "answers", "between", "by_label", "check_conditional", "check_images", "classify", "complete",
-    "decode", "device_of", "direction", "directions", "edit", "edits", "encode", "features", "generate", "hole",
-    "interpolate", "labels", "latents", "manifold", "neighbours", "place", "places", "project", "quietly", "recognise",
-    "reconstruct", "shift", "told", "translate", "traverse",
+    "BATCH",
+    "Level",
+    "answers",
+    "between",
+    "by_label",
+    "check_conditional",
+    "check_images",
+    "classify",
+    "complete",
+    "decode",
+    "device_of",
+    "direction",
+    "directions",
+    "edit",
+    "edits",
+    "encode",
+    "evaluating",
+    "features",
+    "generate",
+    "hole",
+    "interpolate",
+    "labels",
+    "latents",
+    "manifold",
+    "neighbours",
+    "place",
+    "places",
+    "project",
+    "recognise",
+    "reconstruct",
+    "shift",
+    "told",
+    "translate",
+    "traverse",
 ]  # fmt: skip
 
 # imported at their first use: the command line describes the verbs without torch

@@ -1,4 +1,4 @@
-"""How every task calls a game: quietly, in batches, and only for what it can do; and what a conditional game is told."""
+"""How every task calls a game: evaluating, in batches, and only for what it can do; and what a conditional game is told."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
 from interalia.conditionals import Conditional
-from interalia.contexts import device_of, quietly
+from interalia.contexts import device_of, evaluating
 from interalia.data.store import condition
 from interalia.errors import UserError, unknown
 from interalia.games import Game
@@ -30,7 +30,7 @@ def in_batches(function: Callable[..., Tensor], *inputs: Tensor, device: torch.d
 
 def answered(game: Game, function: Callable[..., Tensor], *inputs: Tensor, seed: int = 0) -> Tensor:
     """`function` of `inputs` in evaluation mode, its random numbers from `seed` alone; see `in_batches`."""
-    with quietly(game, seed):
+    with evaluating(game, seed):
         return in_batches(function, *inputs, device=device_of(game))
 
 

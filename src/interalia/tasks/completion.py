@@ -9,7 +9,7 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
-from interalia.contexts import device_of, frozen, quietly
+from interalia.contexts import device_of, evaluating, frozen
 from interalia.errors import UserError
 from interalia.games import Game
 from interalia.games.capabilities import Generates, Infers, require
@@ -83,7 +83,7 @@ def descend(game: Game, known: Tensor, steps: int, rate: float, seed: int, x: Te
     """`project` for one batch."""
     device, decoder = device_of(game), require(game, Generates, "project").decoder
     x, known, z, y = x.to(device), known.to(device), z.detach().clone().to(device), tuple(c.to(device) for c in y)
-    with quietly(game, seed), frozen(game), torch.enable_grad():
+    with evaluating(game, seed), frozen(game), torch.enable_grad():
         z.requires_grad_()
         adam = torch.optim.Adam([z], lr=rate)
         falling = torch.optim.lr_scheduler.CosineAnnealingLR(adam, max(steps, 1))

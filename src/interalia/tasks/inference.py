@@ -7,7 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from interalia.contexts import quietly
+from interalia.contexts import evaluating
 from interalia.errors import UserError, check_choice
 from interalia.games import Game
 from interalia.games.capabilities import Classifies, Generates, HasLevels, Infers, Simulates, Translates, require
@@ -18,7 +18,7 @@ from interalia.tasks.shown import How, Level, Walk
 def latents(game: Game, count: int, seed: int = 0) -> Tensor:
     """`count` draws z ~ p(z), shape (count, latent)."""
     prior = require(game, Generates, "drawing latents").prior
-    with quietly(game, seed):
+    with evaluating(game, seed):
         return prior.sample((count,)).cpu()
 
 

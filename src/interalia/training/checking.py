@@ -24,7 +24,7 @@ from interalia.games import Outcome
 from interalia.registry import Origin
 from interalia.runs import OWN, Run, loading
 from interalia.training import engine
-from interalia.training.callbacks.callback import Observer
+from interalia.training.callbacks.callback import Callback
 from interalia.training.callbacks.checkpoint import Checkpoint
 from interalia.training.state import Training
 
@@ -204,7 +204,7 @@ def fitting(run: Run) -> tuple[Run, Dataset | None]:
     raise UserError(next((text for text in refusals if "shape" not in text), refusals[0]))
 
 
-class Watch(Observer):
+class Watch(Callback):
     """Keeps each step's losses; ends the training after one of its steps, as if it had been killed."""
 
     def __init__(self, last: int | None = None) -> None:

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from interalia import registry, runs
-from interalia.contexts import BatchNorm, flushed, precision_context, resolve_precision
+from interalia.contexts import BatchNorm, flush_denormals, precision_context, resolve_precision
 from interalia.data import fingerprints
 from interalia.data.dataset import Dataset
 from interalia.errors import UserError
@@ -30,11 +30,11 @@ from interalia.runs import DEFAULT, Run, building, claims, described, loading
 from interalia.runs.folder import Folder, own_generator
 from interalia.runs.loading import Trained
 from interalia.training import batches, checkpoint
-from interalia.training.callbacks import Observer, usual
+from interalia.training.callbacks import Callback, default_callbacks
 from interalia.training.state import Training
 
 
-@flushed()  # so that the threads that begin here do so too
+@flush_denormals()  # so that the threads that begin here do so too
 def prepare(
     run: Run,
     folder: Folder | None = None,
@@ -179,11 +179,11 @@ def rate(training: Training) -> None:
             group["lr"] = group["initial_lr"] * factor
 
 
-def loop(training: Training, observers: Sequence[Observer]) -> None:
+def loop(training: Training, observers: Sequence[Callback]) -> None:
     """The loop: until the last step, or until somebody asks to stop."""
     if training.device.type == "cpu":
         keep_memory()
-    with stopping() as stop, flushed(), watched(training, observers):
+    with stopping() as stop, flush_denormals(), watched(training, observers):
         clock = time.perf_counter()
         while training.step < training.steps and not (stop.is_set() or training.converged):
             training.game.at(training.step, training.steps)
@@ -199,7 +199,7 @@ def loop(training: Training, observers: Sequence[Observer]) -> None:
 
 
 @contextmanager
-def watched(training: Training, observers: Sequence[Observer]) -> Iterator[None]:
+def watched(training: Training, observers: Sequence[Callback]) -> Iterator[None]:
     """Tells the observers of the beginning and of the end; after an error they only let go of what they hold."""
     try:
         for observer in observers:
@@ -209,7 +209,7 @@ def watched(training: Training, observers: Sequence[Observer]) -> Iterator[None]
             observer.stop(training)
     except BaseException:
         for observer in observers:
-            observer.let_go()
+            observer.close()
         raise
 
 
@@ -251,7 +251,7 @@ def train(
     out: Path | str | None = None,
     *,
     resume: bool = False,
-    observers: Sequence[Observer] | None = None,
+    observers: Sequence[Callback] | None = None,
     generator: nn.Module | None = None,
     game: Game | None = None,
     dataset: Dataset | None = None,
@@ -263,7 +263,7 @@ def train(
         run: the description.
         out: the folder to keep it in: log, checkpoints, weights, figures; None keeps nothing.
         resume: go on from the folder's newest good checkpoint, up to `run.steps`, which may be more than first planned.
-        observers: in place of the usual ones (see `interalia.training.callbacks.usual`).
+        observers: in place of the default_callbacks ones (see `interalia.training.callbacks.default_callbacks`).
         generator: a trained module z -> x for a game that only infers; `interalia.load` is to be given it again.
         game: one of your own making, untrained, in place of one that the run describes; its weights are trained in place,
             and `interalia.load` is to be given one that is made in the same way.
@@ -324,10 +324,10 @@ def open_run(
     return training
 
 
-def finish(training: Training, observers: Sequence[Observer] | None = None) -> Trained:
+def finish(training: Training, observers: Sequence[Callback] | None = None) -> Trained:
     """Runs the loop to its end and answers the game that samples are drawn from; see `train`."""
     try:
-        loop(training, usual(training) if observers is None else observers)
+        loop(training, default_callbacks(training) if observers is None else observers)
         game = training.finished().eval()
     finally:
         if training.claim is not None:

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 from interalia.conditionals import StandardNormal, Uniform, drawn
-from interalia.contexts import device_of, frozen, full, precision_context, quietly, resolve_precision
+from interalia.contexts import device_of, evaluating, frozen, precision_context, resolve_precision, to_float32
 from interalia.errors import UserError, check_choice
 from interalia.games.capabilities import Generates, HasLikelihood, Infers, Simulates, require
 from interalia.games.game import Game
@@ -125,7 +125,7 @@ def annealed_importance(
     if simulated < 0:
         raise UserError(f"`simulated` is {simulated}, and it must be at least 0, which leaves the check out.")
     checked(game, x)
-    with quietly(game, seed), frozen(game):
+    with evaluating(game, seed), frozen(game):
         rows = rows or rows_that_fit(game)
         like = next(game.parameters())
 
@@ -191,7 +191,7 @@ def bidirectional_check(
     counted(images=images)
     prior = require(game, HasLikelihood, "the bidirectional check").prior
     simulate = require(game, Simulates, "the bidirectional check").simulate
-    with quietly(game, seed), frozen(game):
+    with evaluating(game, seed), frozen(game):
         rows = rows or rows_that_fit(game)
         z_star = prior.sample((images,))
         x_star = torch.cat([simulate(part) for part in z_star.split(rows)])
@@ -316,7 +316,7 @@ def likelihood(game: HasLikelihood, x: Tensor, precision: str = "fp32") -> Densi
         with torch.enable_grad():
             z = z.detach().requires_grad_(True)
             with nullcontext() if valued else coarse():
-                outputs = full(game.outputs(z))
+                outputs = to_float32(game.outputs(z))
         if game.binary:
             wrong = outputs.detach() * against  # the log-odds against x_i: log p(x_i | z) = -softplus
             value = -softplus(wrong).flatten(1).sum(1) if valued else unknown

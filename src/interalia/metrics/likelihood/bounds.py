@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from interalia.conditionals import drawn
-from interalia.contexts import quietly
+from interalia.contexts import evaluating
 from interalia.errors import UserError
 from interalia.games.capabilities import HasLikelihood, Infers, require
 from interalia.games.game import Game
@@ -104,7 +104,7 @@ def _from_draws(
         what = f"this {type(game).__name__}'s encoder ({type(encoder).__name__}) has samples and no log_prob"
         remedy = "use annealed importance sampling (`how=['ais']`), or `encoder='gaussian'`"
         raise UserError(f"{what}, and a bound needs log q(z | x); {remedy}.")
-    with quietly(game, seed):
+    with evaluating(game, seed):
         rows = rows or rows_that_fit(game)
         like = next(game.parameters())
 

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from interalia.contexts import device_of, flushed, quietly
+from interalia.contexts import device_of, evaluating, flush_denormals
 from interalia.data.progress import progress
 from interalia.data.sampler import permutation
 from interalia.data.store import free_memory
@@ -126,7 +126,7 @@ def checked(game: Game, x: Tensor) -> None:
         raise UserError("there are no images to estimate a likelihood of; give at least one.")
     check_images(game, x)
     likely = require(game, HasLikelihood, "an estimate of log p(x)")
-    with quietly(game):
+    with evaluating(game):
         like = next(game.parameters())
         likely.log_joint(torch.zeros_like(x[:1]).to(like), likely.prior.sample((1,)))  # raises where it has no density
     if not x.isfinite().all():
@@ -208,7 +208,7 @@ def gathered(
         KeyboardInterrupt: nothing is done yet.
     """
     done: list[tuple[Tensor, Tensor]] = []
-    with progress(about, images) as advance, flushed():
+    with progress(about, images) as advance, flush_denormals():
         try:
             for rows in permutation(images, seed).split(chunk):
                 told = 0.0

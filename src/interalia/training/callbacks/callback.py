@@ -6,7 +6,7 @@ from interalia.games import Outcome
 from interalia.training.state import Training
 
 
-class Observer:
+class Callback:
     """An observer is told when the loop starts, after each step, and when it stops, whether finished or asked to."""
 
     def start(self, training: Training) -> None:
@@ -18,7 +18,7 @@ class Observer:
     def stop(self, training: Training) -> None:
         """After the last step of this sitting."""
 
-    def let_go(self) -> None:
+    def close(self) -> None:
         """When an error breaks the loop off: free what is held, and write nothing."""
 
 

@@ -7,11 +7,11 @@ import os
 from interalia.games import Outcome
 from interalia.runs.folder import export
 from interalia.training import checkpoint
-from interalia.training.callbacks.callback import Observer, due
+from interalia.training.callbacks.callback import Callback, due
 from interalia.training.state import Training
 
 
-class Checkpoint(Observer):
+class Checkpoint(Callback):
     """Keeps ``checkpoints/last.pt`` and the one before it, and exports the weights that samples are drawn from.
 
     The older one stays until the newer is complete on disk, so that at every moment one of them is good.

@@ -12,11 +12,11 @@ from torch import Tensor
 from interalia.data import as_tensor
 from interalia.disk import write_json
 from interalia.games import Outcome
-from interalia.training.callbacks.callback import Observer, due
+from interalia.training.callbacks.callback import Callback, due
 from interalia.training.state import Training
 
 
-class Curve(Observer):
+class Curve(Callback):
     """Notes a number of the game on held-out images a few times in a training, and how long that took.
 
     Arguments:

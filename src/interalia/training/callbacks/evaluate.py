@@ -16,7 +16,7 @@ from interalia.metrics.evaluation import evaluate
 from interalia.metrics.extractors import extractor_for
 from interalia.runs.folder import export
 from interalia.runs.log import read
-from interalia.training.callbacks.callback import Observer, due
+from interalia.training.callbacks.callback import Callback, due
 from interalia.training.callbacks.log import Log
 from interalia.training.state import Training
 
@@ -24,10 +24,10 @@ SAMPLES = 64
 TRANSLATED = 10
 
 
-class Evaluate(Observer):
+class Evaluate(Callback):
     """Measures on validation data only; the best weights by the run's measure are exported to ``checkpoints/best``.
 
-    Beside the measures it takes the signs of health, and says in one line what they come to. Where the run asks for it, it
+    ChannelConcatCritic the measures it takes the signs of health, and says in one line what they come to. Where the run asks for it, it
     tells the training that it has converged.
 
     Arguments:

@@ -7,11 +7,11 @@ from torch import Tensor
 
 from interalia.errors import DivergedError
 from interalia.games import Outcome
-from interalia.training.callbacks.callback import Observer, due
+from interalia.training.callbacks.callback import Callback, due
 from interalia.training.state import Training
 
 
-class Health(Observer):
+class Health(Callback):
     """Raises at the first loss that is NaN or infinite, and at weights that are, before they are evaluated or saved.
 
     On the CPU every step's losses are looked at; elsewhere they wait on the device until the next line of the log or the

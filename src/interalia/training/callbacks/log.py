@@ -9,11 +9,11 @@ from interalia.disk import unwritable, writing
 from interalia.errors import UserError
 from interalia.games import Outcome
 from interalia.runs.log import read
-from interalia.training.callbacks.callback import Observer, due
+from interalia.training.callbacks.callback import Callback, due
 from interalia.training.state import Training
 
 
-class Log(Observer):
+class Log(Callback):
     """Appends losses, mean scores, rates, progress and time to ``log.jsonl``.
 
     Arguments:

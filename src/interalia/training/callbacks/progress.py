@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from interalia.games import Outcome
-from interalia.training.callbacks.callback import Observer
+from interalia.training.callbacks.callback import Callback
 from interalia.training.state import Training
 
 QUIET = 30.0  # seconds between two lines where there is no terminal
@@ -24,7 +24,7 @@ class Piped(Console):
         raise  # the BrokenPipeError that it is called for
 
 
-class Bar(Observer):
+class Bar(Callback):
     """Shows how far the training is, how fast it goes, and how long it will take; where the terminal is closed, or the
     program that reads along ends, the training goes on and nothing more is shown.
 
@@ -93,13 +93,13 @@ class Bar(Observer):
         with self.showing():
             self.console.print(sentence, soft_wrap=True, highlight=False, markup=False)
 
-    def let_go(self) -> None:
+    def close(self) -> None:
         with self.showing():
             if self.bar is not None:
                 self.bar.stop()
 
     def stop(self, training: Training) -> None:
-        self.let_go()
+        self.close()
         if training.converged:
             self.say(training.converged)
         elif training.step < training.steps and training.folder is not None:

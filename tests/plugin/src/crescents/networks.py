@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from interalia.networks import Critic, Family, Map
 from interalia.networks.family import onto
-from interalia.networks.layers import Joint, Stack
+from interalia.networks.layers import Backbone, PairCritic
 from interalia.spaces import Space
 
 
@@ -51,11 +51,11 @@ class Sines(Family):
 
     def encoder(self, net: Map) -> nn.Module:
         head = nn.Sequential(nn.Linear(self.width, net.output.size), *onto(net.output))
-        return Stack(self.body(net.size, Sine(self.frequency)), head)
+        return Backbone(self.body(net.size, Sine(self.frequency)), head)
 
     def decoder(self, net: Map) -> nn.Module:
         return self.encoder(net)
 
     def critic(self, need: Critic) -> nn.Module:
         body = self.body(need.sees[0].size + need.beside, nn.LeakyReLU(0.2))
-        return Joint(nn.Sequential(body, nn.Linear(self.width, 1)))
+        return PairCritic(nn.Sequential(body, nn.Linear(self.width, 1)))
