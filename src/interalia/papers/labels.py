@@ -22,7 +22,7 @@ ROUND_TRIP = Part("alice", cycle=2.0)
 GAMES = {"conditional ALI": "ali", "conditional ALI with the round trip": ROUND_TRIP, "conditional GAN": "gan"}
 ATTRIBUTES = ("Male", "Smiling", "Blond_Hair", "Eyeglasses")  # those that a person sees at 32 pixels
 DIGITS = recipes.cali_mnist(steps=8000)
-FACES = recipes.cali_celeba(image_size=32, latent_dim=64, attributes=",".join(ATTRIBUTES), steps=8000)
+FACES = recipes.cali_celeba(image_size=32, latent_dim=64, condition_on=",".join(ATTRIBUTES), steps=8000)
 SHOWN = 10
 
 
