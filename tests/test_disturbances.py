@@ -245,7 +245,7 @@ def test_adaptation_follows_the_critic_and_is_remembered() -> None:
         augment.observe(*sure, images=100)
     assert augment.probability == pytest.approx(0.5)
     other = AdaptiveAugmentation(images=1000)
-    other.remember(augment.memory())
+    other.load_state_dict(augment.state_dict())
     assert other.probability == augment.probability
     for _ in range(9):
         augment.observe(*sure, images=100)
@@ -263,7 +263,7 @@ def test_several_disturbances_come_in_turn() -> None:
     (changed,) = both((torch.ones(200, 1, 8, 8),))
     cut = (28 / 72) ** 2  # 4 rows of 8 around each of 9 places, of which 8 of 36 lie outside; columns alike
     assert (changed < 0.5).double().mean().item() == pytest.approx(cut * 0.84 + (1 - cut) * 0.16, abs=0.02)
-    both.at(10, 10)
+    both.set_progress(10, 10)
     assert set(both((torch.ones(4, 1, 8, 8),))[0].unique().tolist()) == {0.0, 1.0}
 
 
@@ -324,8 +324,8 @@ def test_penalties_on_packs_are_those_of_the_pack_as_one_input(penalty: Any) -> 
     torch.manual_seed(0)
     critic = nn.Sequential(nn.Linear(6, 5), nn.Tanh(), nn.Linear(5, 1)).double()
     p, q = torch.randn(12, 2, dtype=torch.float64), torch.randn(12, 2, dtype=torch.float64)
-    packed = penalty().charge(Packed(critic, 3), (p,), (q,))
-    assert torch.allclose(packed, penalty().charge(critic, (p.view(4, 6),), (q.view(4, 6),)))
+    packed = penalty().penalize(Packed(critic, 3), (p,), (q,))
+    assert torch.allclose(packed, penalty().penalize(critic, (p.view(4, 6),), (q.view(4, 6),)))
     assert squared_gradients(Packed(critic, 3), (p,)).shape == (4,)
 
 

@@ -68,21 +68,21 @@ def test_levels_of_noise() -> None:
     assert noise.level == 0.4
     levels = []
     for step in (0, 10, 20, 39, 40, 41, 80):
-        noise.at(step, 80)
+        noise.set_progress(step, 80)
         levels.append(noise.level)
     assert levels == pytest.approx([0.4, 0.325, 0.25, 0.1075, 0.1, 0.1, 0.1])
     rising = InstanceNoise(std=0.1, final=0.4)
-    rising.at(1, 4)
+    rising.set_progress(1, 4)
     assert rising.level == pytest.approx(0.175)
     short = InstanceNoise(std=0.4, until=0.5)  # the first of one step or of none is the first
     for steps in (0, 1):
-        short.at(0, steps)
+        short.set_progress(0, steps)
         assert short.level == 0.4
-    short.at(1, 1)
+    short.set_progress(1, 1)
     assert short.level == 0
     constant = ConstantNoise(std=0.3)
     assert (constant.std, constant.final, constant.until) == (0.3, 0.3, 1.0)
-    constant.at(7, 8)
+    constant.set_progress(7, 8)
     assert constant.level == pytest.approx(0.3)
 
 
@@ -95,9 +95,9 @@ def test_noise_is_added_to_x_alone_in_its_own_size() -> None:
     torch.testing.assert_close(noisy, x + 0.4 * torch.randn_like(x))
     assert rest[0] is z
     assert rest[1] is y
-    assert noise.memory() == {}
+    assert noise.state_dict() == {}
     state = torch.random.get_rng_state()
-    noise.at(4, 4)
+    noise.set_progress(4, 4)
     assert noise((x,))[0] is x  # without a draw
     assert torch.equal(state, torch.random.get_rng_state())
 
@@ -264,11 +264,11 @@ def test_adaptation_by_hand() -> None:
     assert augment.probability == pytest.approx(0.15)
     augment.observe(*even, images=3)
     assert augment.probability == pytest.approx(0.075)
-    memory = augment.memory()
+    memory = augment.state_dict()
     assert list(memory) == ["augmentation"]
     assert memory["augmentation"].dtype == torch.float64
     again = AdaptiveAugmentation()
-    again.remember(memory)
+    again.load_state_dict(memory)
     assert again.probability == augment.probability
     for _ in range(2):
         augment.observe(*even, images=3)
@@ -288,7 +288,7 @@ class Note(Disturbance):
     def __init__(self, name: str, factor: float, told: list[tuple[object, ...]]) -> None:
         self.name, self.factor, self.told = name, factor, told
 
-    def at(self, step: int, steps: int) -> None:
+    def set_progress(self, step: int, steps: int) -> None:
         self.told.append((self.name, step, steps))
 
     def __call__(self, joint: Sequence[Tensor]) -> tuple[Tensor, ...]:
@@ -297,11 +297,11 @@ class Note(Disturbance):
     def observe(self, first: Tensor, second: Tensor, images: int) -> None:
         self.told.append((self.name, first.item(), second.item(), images))
 
-    def memory(self) -> dict[str, Tensor]:
+    def state_dict(self) -> dict[str, Tensor]:
         return {self.name: torch.tensor(self.factor)}
 
-    def remember(self, memory: Mapping[str, Tensor]) -> None:
-        self.factor = float(memory[self.name])
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        self.factor = float(state[self.name])
 
 
 def test_several_are_one() -> None:
@@ -310,11 +310,11 @@ def test_several_are_one() -> None:
     found = both((torch.tensor([1.0]), torch.tensor([3.0])))
     assert isinstance(found, tuple)
     assert [part.item() for part in found] == [5 * (2 + 1) + 1, 5 * (6 + 1) + 1]
-    both.at(3, 9)
+    both.set_progress(3, 9)
     both.observe(torch.tensor(1.0), torch.tensor(2.0), 7)
     assert told == [("a", 3, 9), ("b", 3, 9), ("a", 1, 2, 7), ("b", 1, 2, 7)]
-    assert {name: value.item() for name, value in both.memory().items()} == {"a": 2, "b": 5}
-    both.remember({"a": torch.tensor(4.0), "b": torch.tensor(6.0)})
+    assert {name: value.item() for name, value in both.state_dict().items()} == {"a": 2, "b": 5}
+    both.load_state_dict({"a": torch.tensor(4.0), "b": torch.tensor(6.0)})
     assert [part.factor for part in both.parts] == [4, 6]  # type: ignore[attr-defined]
     none = Disturbances([])([torch.ones(1)])
     assert isinstance(none, tuple)

@@ -127,7 +127,7 @@ def test_every_game_plays_on_its_examples(name: str) -> None:
     assert all(torch.equal(a, b) for a, b in zip(batch, game.feeds.example(game.data, 6), strict=True))
     assert not torch.equal(batch[0], game.feeds.example(game.data, 6, seed=2)[0])
     assert all(bool(loss.isfinite()) for loss in game(*batch).losses.values())
-    assert ("decoder" in game.fixed) is infers_for_another(type(game))
+    assert ("decoder" in game.pretrained) is infers_for_another(type(game))
 
 
 class Twice(Data):

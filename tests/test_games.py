@@ -80,7 +80,7 @@ def test_every_parameter_of_every_player_moves(game: str, move: tuple[str, str],
         assert set(outcome.losses) == set(made.players)
         assert all(bool(loss.isfinite()) for loss in outcome.losses.values())
     for key, parameter in made.named_parameters():
-        if key.split(".")[0] in made.fixed:
+        if key.split(".")[0] in made.pretrained:
             continue
         assert not torch.equal(parameter, before[key]), f"{key} did not move"
         assert bool(parameter.isfinite().all()), key
@@ -108,7 +108,7 @@ def test_one_stage_is_simultaneous(game: str, divergence: str, penalty: str) -> 
         moves = flow(name, made, 0.01)
         torch.manual_seed(3)
         for step in range(3):
-            made.at(step, 3)
+            made.set_progress(step, 3)
             moves.step(itertools.repeat(batch(made)))
         ends.append(torch.cat([p.detach().flatten() for p in made.parameters()]))
     torch.testing.assert_close(ends[1], ends[0], rtol=1e-12, atol=1e-12)
@@ -202,7 +202,7 @@ def test_players_share_nothing_and_leave_nothing_out(game: str) -> None:
     made = build(game)
     moved = [id(p) for player in made.players for p in made.parameters_of(player)]
     assert len(moved) == len(set(moved))
-    fixed = {id(p) for name in made.fixed for p in getattr(made, name).parameters()}
+    fixed = {id(p) for name in made.pretrained for p in getattr(made, name).parameters()}
     assert set(moved) == {id(p) for p in made.parameters()} - fixed
     assert not fixed & set(moved)
 
@@ -241,7 +241,7 @@ def test_one_pass_of_the_critic_judges_all_joints(game: str) -> None:
     made = build(game)
     if (
         list(made.players.get("critic", ())) != ["critic"]
-        or len(made.pairs(made(*batch(made)))) != 1
+        or len(made.score_pairs(made(*batch(made)))) != 1
         or (getattr(made.critic, "classes", 0))
     ):
         pytest.skip("has no critic, or more than one, or one that judges labelled pairs beside")

@@ -222,7 +222,7 @@ def test_projection_undoes_the_decoder_of_each_rows_own_label(name: str) -> None
 class Told(Penalty):
     """A charge that tells which critic was given which joints: mean[s(p)] + 10 mean[s(q)]."""
 
-    def charge(self, critic: nn.Module, p: Sequence[Tensor], q: Sequence[Tensor]) -> Tensor:
+    def penalize(self, critic: nn.Module, p: Sequence[Tensor], q: Sequence[Tensor]) -> Tensor:
         return critic(*p).mean() + 10 * critic(*q).mean()
 
 

@@ -133,7 +133,7 @@ class Marked(Divergence):
 class Charged(Penalty):
     """30,000 mean s(p) + 70,000 mean s(q)."""
 
-    def charge(self, critic: nn.Module, p: Sequence[Tensor], q: Sequence[Tensor]) -> Tensor:
+    def penalize(self, critic: nn.Module, p: Sequence[Tensor], q: Sequence[Tensor]) -> Tensor:
         return 30_000 * critic(*p).mean() + 70_000 * critic(*q).mean()
 
 
@@ -455,7 +455,7 @@ def test_vae_gan(together: bool) -> None:
     by_hand = {"data": (X,), "reconstruction": (x_hat,), "model": (decoded(Z),), "posterior": (encoded(X), sigma)}
     depends = {"data": "-", "reconstruction": "EG", "model": "G", "posterior": "E E"}
     check(game, [X], by_hand, depends, losses, {"data": data, "reconstruction": reconstruction, "model": model})
-    ((high, low),) = game.pairs(game.losses(joints))
+    ((high, low),) = game.score_pairs(game.losses(joints))
     torch.testing.assert_close(high, data)
     torch.testing.assert_close(low, torch.cat([reconstruction, model]))
 
@@ -657,7 +657,7 @@ def test_cyclegan(cycle: float, adversarial: float, identity: float) -> None:
     assert list(outcome.scores) == ["a", "fake_a", "b", "fake_b"]
     for name, by_hand in at.items():
         torch.testing.assert_close(outcome.scores[name], by_hand)
-    for (high, low), domain in zip(game.pairs(outcome), "ab", strict=True):
+    for (high, low), domain in zip(game.score_pairs(outcome), "ab", strict=True):
         assert high is outcome.scores[domain]
         assert low is outcome.scores[f"fake_{domain}"]
 
@@ -712,12 +712,12 @@ def test_each_domain_has_a_pool_of_its_own_that_a_critic_in_training_is_shown() 
     assert held(game) == {"a": 0, "b": 3}
     torch.testing.assert_close(torch.stack(game.pools["b"].samples), X @ THERE + rows((0.1, 0.2)))
     game.noise = Remembers()  # type: ignore[assignment]
-    memory = game.memory()
+    memory = game.extra_state()
     assert set(memory) == {"pool_a", "pool_b", "strength"}
     other = make()
     other.noise = Remembers()  # type: ignore[assignment]
     other.noise.strength = 0.0
-    other.remember({**memory, "pool_a": 5 * X_L})
+    other.load_extra_state({**memory, "pool_a": 5 * X_L})
     assert other.noise.strength == 0.5
     assert held(other) == {"a": 2, "b": 3}
     torch.testing.assert_close(torch.stack(other.pools["a"].samples), 5 * X_L)
@@ -734,11 +734,11 @@ def test_each_domain_has_a_pool_of_its_own_that_a_critic_in_training_is_shown() 
 class Remembers:
     strength = 0.5
 
-    def memory(self) -> dict[str, Tensor]:
+    def state_dict(self) -> dict[str, Tensor]:
         return {"strength": torch.tensor(self.strength)}
 
-    def remember(self, memory: Any) -> None:
-        self.strength = memory["strength"].item()
+    def load_state_dict(self, state: Any) -> None:
+        self.strength = state["strength"].item()
 
 
 # --- every encoder and decoder is drawn from --------------------------------------------------------------------------

@@ -173,7 +173,7 @@ def test_what_each_game_is_said_to_be() -> None:
             assert issubclass(kind, protocol) is (capability in can.split()), (name, capability)  # type: ignore[misc]
             assert isinstance(game, protocol) is (capability in can.split()), (name, capability)
         assert {key: getattr(game, key) for key in PLAIN} == PLAIN
-        assert ("decoder" in game.fixed) is ("fixed" in special)
+        assert ("decoder" in game.pretrained) is ("fixed" in special)
         assert game.pack == 1
 
 
@@ -185,8 +185,8 @@ def test_what_a_game_is_unless_it_says_otherwise() -> None:
     assert own.feeds is Data
     assert declared(own) == {}
     assert not any(isinstance(game, protocol) or issubclass(own, protocol) for protocol in CAN.values())  # type: ignore[misc]
-    assert (game.pack, game.memory(), list(game.players), game.fixed) == (1, {}, [], [])
-    game.at(0, 1)
+    assert (game.pack, game.extra_state(), list(game.players), game.pretrained) == (1, {}, [], [])
+    game.set_progress(0, 1)
 
 
 ADVERSARIAL: dict[str, Any] = {"divergence": divergences.GAN(), "penalty": None, "noise": None, "together": True}
@@ -291,7 +291,7 @@ def networks(name: str) -> dict[str, Any]:
 
 
 class Nothing(Penalty):
-    def charge(self, critic: nn.Module, p: Sequence[Tensor], q: Sequence[Tensor]) -> Tensor:
+    def penalize(self, critic: nn.Module, p: Sequence[Tensor], q: Sequence[Tensor]) -> Tensor:
         return torch.zeros(())
 
 
@@ -516,7 +516,7 @@ class Remembers:
     def __init__(self) -> None:
         self.was: list[Any] = []
 
-    def at(self, step: int, steps: int) -> None:
+    def set_progress(self, step: int, steps: int) -> None:
         self.was.append(("at", step, steps))
 
     def __call__(self, joint: Sequence[Tensor]) -> tuple[Tensor, ...]:
@@ -525,11 +525,11 @@ class Remembers:
     def observe(self, first: Tensor, second: Tensor, images: int) -> None:
         self.was.append((first.tolist(), second.tolist(), images))
 
-    def memory(self) -> dict[str, Tensor]:
+    def state_dict(self) -> dict[str, Tensor]:
         return {"strength": torch.tensor(0.25)}
 
-    def remember(self, memory: dict[str, Tensor]) -> None:
-        self.was.append(memory)
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        self.was.append(state)
 
 
 class Hears(Nothing):
@@ -537,13 +537,13 @@ class Hears(Nothing):
         super().__init__()
         self.was: list[Any] = []
 
-    def at(self, step: int, steps: int) -> None:
+    def set_progress(self, step: int, steps: int) -> None:
         self.was.append((step, steps))
 
-    def moved(self, critic: nn.Module) -> None:
+    def after_step(self, critic: nn.Module) -> None:
         self.was.append(critic)
 
-    def charge(self, critic: nn.Module, p: Sequence[Tensor], q: Sequence[Tensor]) -> Tensor:
+    def penalize(self, critic: nn.Module, p: Sequence[Tensor], q: Sequence[Tensor]) -> Tensor:
         self.was.append((critic, p, q))
         return torch.tensor(3.5)
 
@@ -572,14 +572,14 @@ def test_a_look_is_the_losses_of_what_was_sampled() -> None:
 
 def test_penalty_and_noise_are_given_the_step() -> None:
     penalty, noise = Hears(), Remembers()
-    gan(penalty=penalty, noise=noise).at(3, 7)  # type: ignore[arg-type]
+    gan(penalty=penalty, noise=noise).set_progress(3, 7)  # type: ignore[arg-type]
     assert penalty.was == [(3, 7)]
     assert noise.was == [("at", 3, 7)]
-    gan(penalty=penalty).at(4, 7)
+    gan(penalty=penalty).set_progress(4, 7)
     assert penalty.was == [(3, 7), (4, 7)]
-    gan(noise=noise).at(5, 7)
+    gan(noise=noise).set_progress(5, 7)
     assert noise.was == [("at", 3, 7), ("at", 5, 7)]
-    gan().at(0, 1)
+    gan().set_progress(0, 1)
 
 
 def test_weights_are_constrained_when_their_own_player_has_moved() -> None:
@@ -589,12 +589,12 @@ def test_weights_are_constrained_when_their_own_player_has_moved() -> None:
             continue
         game = make(name, penalty=(penalty := Hears()))
         for player in game.players:
-            game.moved(player)
+            game.after_step(player)
             expected = [getattr(game, key) for key in kind.players[player] if "critic" in key]
             assert len(penalty.was) == len(expected), (name, player)
             assert all(ours is theirs for ours, theirs in zip(penalty.was, expected, strict=True))
             penalty.was.clear()
-            make(name).moved(player)  # without a penalty
+            make(name).after_step(player)  # without a penalty
 
 
 def test_what_is_fixed_stays_in_evaluation_mode() -> None:
@@ -612,10 +612,10 @@ def test_what_is_fixed_stays_in_evaluation_mode() -> None:
 def test_the_first_two_joints_are_a_pair() -> None:
     game = make("vae")
     a, b, c = rows([2.0]), rows([1.0]), rows([0.0])
-    assert game.pairs(Outcome({})) == []
-    assert game.pairs(Outcome({}, {"a": a})) == []
+    assert game.score_pairs(Outcome({})) == []
+    assert game.score_pairs(Outcome({}, {"a": a})) == []
     for scores in ({"a": a, "b": b}, {"a": a, "b": b, "c": c}):
-        ((high, low),) = game.pairs(Outcome({}, scores))
+        ((high, low),) = game.score_pairs(Outcome({}, scores))
         assert high is a
         assert low is b
 
@@ -632,8 +632,8 @@ def test_the_surest_critic_is_the_one_that_tells_best() -> None:
         ([middle, worst], middle),
         ([worst, best, middle], best),
     ):
-        game.pairs = lambda outcome, pairs=pairs: pairs  # type: ignore[method-assign, misc]
-        assert game.surest(Outcome({})) is expected
+        game.score_pairs = lambda outcome, pairs=pairs: pairs  # type: ignore[method-assign, misc]
+        assert game.highest_auc_pair(Outcome({})) is expected
 
 
 def test_noise_hears_the_surest_critic_and_counts_images() -> None:
@@ -654,11 +654,11 @@ def test_noise_hears_the_surest_critic_and_counts_images() -> None:
 
 
 def test_what_is_remembered_is_the_noises_own() -> None:
-    assert gan().memory() == {}
-    gan().remember({})
+    assert gan().extra_state() == {}
+    gan().load_extra_state({})
     game = gan(noise=(noise := Remembers()))
-    assert game.memory() == {"strength": torch.tensor(0.25)}
-    game.remember({"strength": torch.tensor(2.0)})
+    assert game.extra_state() == {"strength": torch.tensor(0.25)}
+    game.load_extra_state({"strength": torch.tensor(2.0)})
     assert noise.was == [{"strength": torch.tensor(2.0)}]
 
 
@@ -702,8 +702,8 @@ def test_noise_is_in_what_is_scored_in_training_and_nowhere_else(together: bool)
 
 def test_a_charge_is_the_penaltys_or_none() -> None:
     joint = (rows([0.5, 0.25]),)
-    assert gan().charge(joint, joint) == 0.0
-    assert float(gan(penalty=Hears()).charge(joint, joint)) == 3.5
+    assert gan().penalize(joint, joint) == 0.0
+    assert float(gan(penalty=Hears()).penalize(joint, joint)) == 3.5
 
 
 @pytest.mark.parametrize("together", [True, False])

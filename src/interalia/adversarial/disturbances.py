@@ -65,7 +65,7 @@ class Disturbance(abc.ABC):
                 f"another's; leave `{argument}` out."
             )
 
-    def at(self, step: int, steps: int) -> None:
+    def set_progress(self, step: int, steps: int) -> None:
         """Hears where in training it is."""
 
     @abc.abstractmethod
@@ -75,11 +75,11 @@ class Disturbance(abc.ABC):
     def observe(self, first: Tensor, second: Tensor, images: int) -> None:
         """Hears the scores that the critic gave the data's joint and the fakes, and of how many images the first are."""
 
-    def memory(self) -> dict[str, Tensor]:
+    def state_dict(self) -> dict[str, Tensor]:
         """What it carries from step to step: for checkpoints."""
         return {}
 
-    def remember(self, memory: Mapping[str, Tensor]) -> None:
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         """Takes over what `memory` gave."""
 
 
@@ -106,7 +106,7 @@ class InstanceNoise(Disturbance):
         self.until = until
         self.final = final
 
-    def at(self, step: int, steps: int) -> None:
+    def set_progress(self, step: int, steps: int) -> None:
         self.level = self.final + (self.std - self.final) * max(0.0, 1 - step / max(1.0, self.until * steps))
 
     def __call__(self, joint: Sequence[Tensor]) -> tuple[Tensor, ...]:
@@ -287,11 +287,11 @@ class AdaptiveAugmentation(Augmentation):
         step = images / self.images * (1 if r > self.target else -1)
         self.probability = min(PROBABILITY, max(0.0, self.probability + step))
 
-    def memory(self) -> dict[str, Tensor]:
+    def state_dict(self) -> dict[str, Tensor]:
         return {"augmentation": torch.tensor(self.probability, dtype=torch.float64)}
 
-    def remember(self, memory: Mapping[str, Tensor]) -> None:
-        self.probability = float(memory["augmentation"])
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        self.probability = float(state["augmentation"])
 
 
 class Disturbances(Disturbance):
@@ -300,9 +300,9 @@ class Disturbances(Disturbance):
     def __init__(self, parts: Sequence[Disturbance]) -> None:
         self.parts = list(parts)
 
-    def at(self, step: int, steps: int) -> None:
+    def set_progress(self, step: int, steps: int) -> None:
         for part in self.parts:
-            part.at(step, steps)
+            part.set_progress(step, steps)
 
     def __call__(self, joint: Sequence[Tensor]) -> tuple[Tensor, ...]:
         for part in self.parts:
@@ -313,12 +313,12 @@ class Disturbances(Disturbance):
         for part in self.parts:
             part.observe(first, second, images)
 
-    def memory(self) -> dict[str, Tensor]:
-        return {key: value for part in self.parts for key, value in part.memory().items()}
+    def state_dict(self) -> dict[str, Tensor]:
+        return {key: value for part in self.parts for key, value in part.state_dict().items()}
 
-    def remember(self, memory: Mapping[str, Tensor]) -> None:
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         for part in self.parts:
-            part.remember(memory)
+            part.load_state_dict(state)
 
 
 NOISES: Registry[Callable[..., Disturbance]] = Registry(

@@ -32,7 +32,7 @@ class Penalty(abc.ABC):
         self.every = every
         self.due = True
 
-    def at(self, step: int, steps: int) -> None:
+    def set_progress(self, step: int, steps: int) -> None:
         self.due = step % self.every == 0
 
     def __call__(self, critic: nn.Module, p: Sequence[Tensor], q: Sequence[Tensor]) -> Tensor:
@@ -40,13 +40,13 @@ class Penalty(abc.ABC):
         if not (self.due and critic.training and torch.is_grad_enabled()):
             return p[0].new_zeros(())
         with torch.autocast(p[0].device.type, enabled=False):  # the gradient of a gradient deserves full precision
-            return self.every * self.charge(critic, p, q)
+            return self.every * self.penalize(critic, p, q)
 
     @abc.abstractmethod
-    def charge(self, critic: nn.Module, p: Sequence[Tensor], q: Sequence[Tensor]) -> Tensor:
+    def penalize(self, critic: nn.Module, p: Sequence[Tensor], q: Sequence[Tensor]) -> Tensor:
         """The penalty, a scalar."""
 
-    def moved(self, critic: nn.Module) -> None:
+    def after_step(self, critic: nn.Module) -> None:
         """Hears that the critic has moved."""
 
 
@@ -89,12 +89,12 @@ class R1(Penalty):
         self.gamma = self.weight = gamma
         self.final = final
 
-    def at(self, step: int, steps: int) -> None:
-        super().at(step, steps)
+    def set_progress(self, step: int, steps: int) -> None:
+        super().set_progress(step, steps)
         if self.final is not None:
             self.weight = self.gamma * (self.final / self.gamma) ** (step / max(1, steps))
 
-    def charge(self, critic: nn.Module, p: Sequence[Tensor], q: Sequence[Tensor]) -> Tensor:
+    def penalize(self, critic: nn.Module, p: Sequence[Tensor], q: Sequence[Tensor]) -> Tensor:
         return self.weight / 2 * squared_gradients(critic, p).mean()
 
 
@@ -106,8 +106,8 @@ class R2(R1):
         https://arxiv.org/abs/1801.04406
     """
 
-    def charge(self, critic: nn.Module, p: Sequence[Tensor], q: Sequence[Tensor]) -> Tensor:
-        return super().charge(critic, q, p)
+    def penalize(self, critic: nn.Module, p: Sequence[Tensor], q: Sequence[Tensor]) -> Tensor:
+        return super().penalize(critic, q, p)
 
 
 class R1R2(R1):
@@ -118,7 +118,7 @@ class R1R2(R1):
         https://arxiv.org/abs/2501.05441
     """
 
-    def charge(self, critic: nn.Module, p: Sequence[Tensor], q: Sequence[Tensor]) -> Tensor:
+    def penalize(self, critic: nn.Module, p: Sequence[Tensor], q: Sequence[Tensor]) -> Tensor:
         squares = squared_gradients(critic, [torch.cat(parts) for parts in zip(p, q, strict=True)])
         size = (len(p[0]) + len(q[0])) // len(squares)  # samples that share a score
         on_p, on_q = squares.split([len(p[0]) // size, len(q[0]) // size])
@@ -140,7 +140,7 @@ class WGANGP(Penalty):
         check_range(weight >= 0, "a charge on gradients has a weight of 0 or more", weight=weight)
         self.weight = weight
 
-    def charge(self, critic: nn.Module, p: Sequence[Tensor], q: Sequence[Tensor]) -> Tensor:
+    def penalize(self, critic: nn.Module, p: Sequence[Tensor], q: Sequence[Tensor]) -> Tensor:
         t = torch.rand(len(p[0]), device=p[0].device)
         lines = [a + t.view(-1, *[1] * (a.ndim - 1)) * (b - a) for a, b in zip(p, q, strict=True)]
         norms = (squared_gradients(critic, lines) + 1e-12).sqrt()
@@ -160,11 +160,11 @@ class WeightClip(Penalty):
         check_range(bound > 0, "it must be above 0", bound=bound)
         self.bound = bound
 
-    def charge(self, critic: nn.Module, p: Sequence[Tensor], q: Sequence[Tensor]) -> Tensor:
+    def penalize(self, critic: nn.Module, p: Sequence[Tensor], q: Sequence[Tensor]) -> Tensor:
         return p[0].new_zeros(())
 
     @torch.no_grad()
-    def moved(self, critic: nn.Module) -> None:
+    def after_step(self, critic: nn.Module) -> None:
         for parameter in critic.parameters():
             parameter.clamp_(-self.bound, self.bound)
 
@@ -194,7 +194,7 @@ class Dragan(Penalty):
         self.weight = weight
         self.scale = scale
 
-    def charge(self, critic: nn.Module, p: Sequence[Tensor], q: Sequence[Tensor]) -> Tensor:
+    def penalize(self, critic: nn.Module, p: Sequence[Tensor], q: Sequence[Tensor]) -> Tensor:
         near = [part + self.scale * part.detach().std() * torch.rand_like(part) for part in p]
         norms = (squared_gradients(critic, near) + 1e-12).sqrt()
         return self.weight * (norms - 1).square().mean()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor
 
@@ -53,10 +55,10 @@ class Pool:
             answers.append(sample)
         return torch.stack(answers)
 
-    def memory(self) -> Tensor:
-        """What it holds, shape (m, ...)."""
-        return torch.stack(self.samples) if self.samples else torch.empty(0)
+    def state_dict(self) -> dict[str, Tensor]:
+        """The stored samples, shape (m, ...), under the key "samples"."""
+        return {"samples": torch.stack(self.samples) if self.samples else torch.empty(0)}
 
-    def remember(self, samples: Tensor) -> None:
-        """Takes over what `memory` gave."""
-        self.samples = list(samples.clone().unbind())
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Replaces the stored samples by those of `state_dict`."""
+        self.samples = list(state["samples"].clone().unbind())

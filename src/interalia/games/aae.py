@@ -152,7 +152,7 @@ class SemiAAE(AAE):
         outcome = super().losses(joints)
         z_l, y = joints["labelled"]
         read = log_of(z_l[:, self.prior.where(0)])  # log of the softmax
-        return outcome.plus(self.label_weight, autoencoder=cross_entropy(read, y))
+        return outcome.with_losses(self.label_weight, autoencoder=cross_entropy(read, y))
 
     def classify(self, x: Tensor) -> Tensor:
         """The probability of each label, shape (n, labels)."""

@@ -72,5 +72,5 @@ class ALAD(AdversarialALICE):
         return {**joints, "same_z": (z, z), "cycle_z": (z, z_back)}
 
     def losses(self, joints: Joints) -> Outcome:
-        outcome, again = super().losses(joints), self.contest(joints, "same_z", "cycle_z", "latent_critic")
-        return outcome.plus(self.weight, again.scores, **again.losses)
+        outcome, again = super().losses(joints), self.adversarial_losses(joints, "same_z", "cycle_z", "latent_critic")
+        return outcome.with_losses(self.weight, again.scores, **again.losses)

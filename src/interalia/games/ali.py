@@ -140,7 +140,7 @@ class PostHocALI(ALI):
     )
 
     def __post_init__(self) -> None:
-        self.fix()
+        self.freeze_pretrained()
 
     @classmethod
     def needs(cls, s: Setup, **settings: Any) -> Needs:

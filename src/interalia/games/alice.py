@@ -69,7 +69,7 @@ class ALICE(ALI):
         outcome = super().losses(joints)
         for key, weight in (("cycle", self.cycle), ("cycle_z", self.cycle_z)):
             if key in joints:
-                outcome = outcome.plus(weight, generator=DISTANCES[self.distance](*joints[key]))
+                outcome = outcome.with_losses(weight, generator=DISTANCES[self.distance](*joints[key]))
         return outcome
 
 
@@ -118,8 +118,8 @@ class AdversarialALICE(ALI):
         return {**joints, "same": (x, x), "cycle": (x, x_hat)}
 
     def losses(self, joints: Joints) -> Outcome:
-        outcome, again = super().losses(joints), self.contest(joints, "same", "cycle", "cycle_critic")
-        return outcome.plus(self.weight, again.scores, **again.losses)
+        outcome, again = super().losses(joints), self.adversarial_losses(joints, "same", "cycle", "cycle_critic")
+        return outcome.with_losses(self.weight, again.scores, **again.losses)
 
 
 def round_trip(game: ALI, x: Tensor, *y: Tensor) -> tuple[Joints, Tensor]:

@@ -144,7 +144,7 @@ class AVB(Variational):
 
     def losses(self, joints: Joints) -> Outcome:
         q, p = self.score(self.critic, joints["q"], joints["p"])
-        critic = self.divergence.critic_loss(q, p) + self.charge(joints["q"], joints["p"])
+        critic = self.divergence.critic_loss(q, p) + self.penalize(joints["q"], joints["p"])
         (outputs,), (z_hat,) = joints["reconstruction"], joints["posterior"]
         x, seen = joints["q"]
         ratio = self.divergence.log_ratio(q)

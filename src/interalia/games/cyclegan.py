@@ -124,7 +124,7 @@ class CycleGAN(Game):
             p, q_pooled = self.score(judge, real, pooled)
             (q,) = self.score(judge, fake)
             critic = critic + self.divergence.critic_loss(p, q_pooled)
-            critic = critic + self.charge(real, pooled, f"critic_{domain}")
+            critic = critic + self.penalize(real, pooled, f"critic_{domain}")
             if self.adversarial:
                 generator = generator + self.adversarial * self.divergence.generator_loss(p, q)
             for name, weight in (("cycled", self.cycle), ("same", self.cycle * self.identity)):
@@ -140,14 +140,16 @@ class CycleGAN(Game):
         trained = self.training and torch.is_grad_enabled() and any(p.requires_grad for p in judge.parameters())
         return self.pools[domain](fake) if trained else fake.detach()
 
-    def memory(self) -> dict[str, Tensor]:
-        return super().memory() | {f"pool_{domain}": pool.memory() for domain, pool in self.pools.items()}
+    def extra_state(self) -> dict[str, Tensor]:
+        return super().extra_state() | {
+            f"pool_{domain}": pool.state_dict()["samples"] for domain, pool in self.pools.items()
+        }
 
-    def remember(self, memory: Mapping[str, Tensor]) -> None:
-        super().remember(memory)
+    def load_extra_state(self, state: Mapping[str, Tensor]) -> None:
+        super().load_extra_state(state)
         device = next(self.parameters()).device
         for domain, pool in self.pools.items():
-            pool.remember(memory[f"pool_{domain}"].to(device))
+            pool.load_state_dict({"samples": state[f"pool_{domain}"].to(device)})
 
 
 def distance(x: Tensor, y: Tensor) -> Tensor:

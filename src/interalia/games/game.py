@@ -42,7 +42,7 @@ class Outcome:
     losses: Mapping[str, Tensor]
     scores: Mapping[str, Tensor] = field(default_factory=dict)
 
-    def plus(self, weight: float, scores: Mapping[str, Tensor] = {}, **losses: Tensor) -> Outcome:
+    def with_losses(self, weight: float, scores: Mapping[str, Tensor] = {}, **losses: Tensor) -> Outcome:
         """The same with `weight` times these losses, by their players, added to those that there are, and more scores."""
         added = {player: weight * loss for player, loss in losses.items()}
         both = {player: self.losses[player] + loss if player in self.losses else loss for player, loss in added.items()}
@@ -97,43 +97,43 @@ class Game(Fielded, abc.ABC):
     def forward(self, *batch: Tensor) -> Outcome:
         return self.losses(self.sample(*batch))
 
-    def at(self, step: int, steps: int) -> None:
+    def set_progress(self, step: int, steps: int) -> None:
         """Tells the parts whose strength depends on it where in training the game is."""
         for strength in (self.penalty, self.noise):
             if strength is not None:
-                strength.at(step, steps)
+                strength.set_progress(step, steps)
 
     @property
-    def fixed(self) -> list[str]:
+    def pretrained(self) -> list[str]:
         """The networks that no player moves: they were trained before."""
         moved = {name for names in self.players.values() for name in names}
         return [name for name, child in self.named_children() if name not in moved and child.state_dict()]
 
-    def fix(self) -> None:
+    def freeze_pretrained(self) -> None:
         """Freezes the networks that nobody moves."""
-        for name in self.fixed:
+        for name in self.pretrained:
             self.get_submodule(name).requires_grad_(False)
 
     def train(self, mode: bool = True) -> Self:
         """Sets the mode; what is fixed stays in evaluation mode, so that no statistics of it change either."""
         super().train(mode)
-        for name in self.fixed:
+        for name in self.pretrained:
             self.get_submodule(name).eval()
         return self
 
-    def moved(self, player: str) -> None:
+    def after_step(self, player: str) -> None:
         """Hears that `player` has moved; a constraint on the critics' weights themselves is imposed here."""
         if self.penalty is not None:
             for name in self.players[player]:
                 if player == "critic" or name == "critic":
-                    self.penalty.moved(self.get_submodule(name))
+                    self.penalty.after_step(self.get_submodule(name))
 
     @property
     def pack(self) -> int:
         """How many samples its critic is shown at a time."""
         return next((network.size for network in self.children() if isinstance(network, Packed)), 1)
 
-    def pairs(self, outcome: Outcome) -> list[tuple[Tensor, Tensor]]:
+    def score_pairs(self, outcome: Outcome) -> list[tuple[Tensor, Tensor]]:
         """For each critic its scores on what it is to put higher, such as the data, and on what it is to put lower.
 
         What is put lower holds all the fakes that the critic is charged for, kind after kind, so that a critic of two kinds
@@ -143,25 +143,25 @@ class Game(Fielded, abc.ABC):
         scores = list(outcome.scores.values())
         return list(zip(scores[::2], scores[1::2], strict=False))
 
-    def surest(self, outcome: Outcome) -> tuple[Tensor, Tensor] | None:
+    def highest_auc_pair(self, outcome: Outcome) -> tuple[Tensor, Tensor] | None:
         """The scores of the critic that tells best, of those in `pairs`; None where there are none."""
-        found = self.pairs(outcome)
+        found = self.score_pairs(outcome)
         return max(found, key=lambda pair: auc(*pair)) if len(found) > 1 else next(iter(found), None)
 
     def on_outcome(self, outcome: Outcome) -> None:
         """Hears what a look of a training came to; an augmentation that adapts itself does so here, once a look, to the
         surest critic, since all critics see the one augmentation."""
-        if self.noise is not None and (pair := self.surest(outcome)) is not None:
+        if self.noise is not None and (pair := self.highest_auc_pair(outcome)) is not None:
             self.noise.observe(*pair, len(pair[0]) * self.pack)
 
-    def memory(self) -> dict[str, Tensor]:
+    def extra_state(self) -> dict[str, Tensor]:
         """What the game carries from step to step beside its weights, such as a pool of past samples: for checkpoints."""
-        return {} if self.noise is None else self.noise.memory()
+        return {} if self.noise is None else self.noise.state_dict()
 
-    def remember(self, memory: Mapping[str, Tensor]) -> None:
+    def load_extra_state(self, state: Mapping[str, Tensor]) -> None:
         """Takes over what `memory` gave."""
         if self.noise is not None:
-            self.noise.remember(memory)
+            self.noise.load_state_dict(state)
 
     def score(self, critic: Callable[..., Tensor], *joints: Sequence[Tensor]) -> tuple[Tensor, ...]:
         """The critic's scores on each joint, from ONE pass over the concatenated joints, or from one pass each.
@@ -181,7 +181,7 @@ class Game(Fielded, abc.ABC):
         sizes = [len(joint[0]) for joint in joints]
         return scores.split([size * len(scores) // sum(sizes) for size in sizes])
 
-    def charge(self, p: Sequence[Tensor], q: Sequence[Tensor], critic: str = "critic") -> Tensor | float:
+    def penalize(self, p: Sequence[Tensor], q: Sequence[Tensor], critic: str = "critic") -> Tensor | float:
         """The penalty on the critic of that name, or nothing."""
         return 0.0 if self.penalty is None else self.penalty(self.get_submodule(critic), p, q)
 
@@ -228,16 +228,16 @@ class TwoPlayers(Game):
     compares: ClassVar[tuple[str, str]] = ("q", "p")  # the names of the joints, in the order of the divergence
 
     def losses(self, joints: Joints) -> Outcome:
-        return self.contest(joints, *self.compares)
+        return self.adversarial_losses(joints, *self.compares)
 
-    def contest(self, joints: Joints, first: str, second: str, critic: str = "critic") -> Outcome:
+    def adversarial_losses(self, joints: Joints, first: str, second: str, critic: str = "critic") -> Outcome:
         """What the critic of that name costs both players by its scores on two joints."""
         scores = self.score(self.get_submodule(critic), joints[first], joints[second])
-        return self.charged(joints, dict(zip((first, second), scores, strict=True)), critic)
+        return self.losses_of_scores(joints, dict(zip((first, second), scores, strict=True)), critic)
 
-    def charged(self, joints: Joints, scores: Mapping[str, Tensor], critic: str = "critic") -> Outcome:
+    def losses_of_scores(self, joints: Joints, scores: Mapping[str, Tensor], critic: str = "critic") -> Outcome:
         """What scores of a critic on two joints, by the joints' names, cost both players."""
         first, second = (joints[name] for name in scores)
-        of_critic = self.divergence.critic_loss(*scores.values()) + self.charge(first, second, critic)
+        of_critic = self.divergence.critic_loss(*scores.values()) + self.penalize(first, second, critic)
         of_other = self.divergence.generator_loss(*scores.values())
         return Outcome({"critic": of_critic, next(iter(self.players)): of_other}, scores)

@@ -95,5 +95,5 @@ class HALI(ALI):
         outcome = super().losses(joints)
         if self.cycle:
             x_hat, x = joints["cycle"]
-            outcome = outcome.plus(self.cycle, generator=(x_hat - x).square().mean())
+            outcome = outcome.with_losses(self.cycle, generator=(x_hat - x).square().mean())
         return outcome

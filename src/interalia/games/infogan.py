@@ -100,8 +100,8 @@ class InfoGAN(GAN):
     def losses(self, joints: Joints) -> Outcome:
         data, model = self.score(self.answer, joints["data"], joints["model"])
         information = self.information(model[:, 1:], *joints["code"])
-        outcome = self.charged(joints, {"data": data[:, 0], "model": model[:, 0]})
-        return outcome.plus(-1.0, critic=information, generator=information)
+        outcome = self.losses_of_scores(joints, {"data": data[:, 0], "model": model[:, 0]})
+        return outcome.with_losses(-1.0, critic=information, generator=information)
 
     def answers(self, x: Tensor) -> Tensor:
         """The parameters of Q(c | x), shape (n, answers)."""

@@ -71,7 +71,7 @@ class LatentRegressor(Game):
 
     def __post_init__(self) -> None:
         check_distance(self.distance, self.prior, self.encoder)
-        self.fix()
+        self.freeze_pretrained()
 
     @classmethod
     def needs(cls, s: Setup, **settings: Any) -> Needs:
@@ -142,7 +142,7 @@ class JointLatentRegressor(GAN):
     def losses(self, joints: Joints) -> Outcome:
         outcome = super().losses(joints)
         lost = regression_loss(self.encoder, self.distance, *joints["latent"])
-        return outcome.plus(self.weight, generator=lost).plus(1.0, regressor=lost)
+        return outcome.with_losses(self.weight, generator=lost).with_losses(1.0, regressor=lost)
 
 
 def check_distance(distance: Distance, prior: Prior, encoder: Conditional) -> None:

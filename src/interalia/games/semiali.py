@@ -14,11 +14,11 @@ from interalia.games.ali import ALI, PAIRS
 from interalia.games.feeds import PartlyLabeled
 from interalia.games.game import Joints, Needs, Outcome, Setup, part
 
-SMALL = 0.1  # the norm of the first change of x, at which the gradient is looked at
+PROBE_NORM = 0.1  # the norm of the random change of x at which the power iteration takes its gradient
 
 
-def unit(x: Tensor) -> Tensor:
-    """Each member of a batch scaled to the norm 1."""
+def normalized(x: Tensor) -> Tensor:
+    """Each sample of a batch scaled to norm 1."""
     norms = x.flatten(1).norm(dim=1).clamp(min=1e-12)
     return x / norms.view(-1, *[1] * (x.ndim - 1))
 
@@ -92,28 +92,28 @@ class SemiALI(ALI):
     def losses(self, joints: Joints) -> Outcome:
         *labelled, y = joints["labelled"]
         logits_q, logits_p, logits_l = self.score(self.critic.logits, joints["q"], joints["p"], labelled)  # type: ignore[arg-type]
-        outcome = self.charged(joints, {"q": logits_q.logsumexp(dim=1), "p": logits_p.logsumexp(dim=1)})
-        outcome = outcome.plus(self.label_weight, critic=cross_entropy(logits_l, y))
+        outcome = self.losses_of_scores(joints, {"q": logits_q.logsumexp(dim=1), "p": logits_p.logsumexp(dim=1)})
+        outcome = outcome.with_losses(self.label_weight, critic=cross_entropy(logits_l, y))
         if self.vat and self.training and torch.is_grad_enabled():
             x, z_hat = joints["q"]
-            outcome = outcome.plus(self.vat, critic=self.smoothness(x, z_hat, logits_q))
+            outcome = outcome.with_losses(self.vat, critic=self.vat_loss(x, z_hat, logits_q))
         if self.cycle:
             x_hat, x = joints["cycle"]
-            outcome = outcome.plus(self.cycle, generator=(x_hat - x).square().mean())
+            outcome = outcome.with_losses(self.cycle, generator=(x_hat - x).square().mean())
         return outcome
 
-    def smoothness(self, x: Tensor, z_hat: Tensor, logits: Tensor) -> Tensor:
-        """How far the labels of unlabelled x move under the worst small change of x: the charge of `vat`, a scalar."""
+    def vat_loss(self, x: Tensor, z_hat: Tensor, logits: Tensor) -> Tensor:
+        """KL divergence between the label probabilities at x and at x + r, r the worst small change: a scalar, times `vat`
+        part of the critic's loss."""
         x, z_hat, target = x.detach(), z_hat.detach(), logits.detach().softmax(dim=1)
 
-        def moved(r: Tensor) -> Tensor:
-            return kl_div(
-                to_float32(self.critic.logits(x + r, z_hat)).log_softmax(dim=1), target, reduction="batchmean"
-            )  # type: ignore[operator]
+        def divergence_at(r: Tensor) -> Tensor:
+            shifted = to_float32(self.critic.logits(x + r, z_hat))  # type: ignore[operator]
+            return kl_div(shifted.log_softmax(dim=1), target, reduction="batchmean")
 
-        r = unit(torch.randn_like(x)).mul(SMALL).requires_grad_()
-        (worst,) = torch.autograd.grad(moved(r), r)
-        return moved(self.radius * unit(worst))
+        r = normalized(torch.randn_like(x)).mul(PROBE_NORM).requires_grad_()
+        (gradient,) = torch.autograd.grad(divergence_at(r), r)
+        return divergence_at(self.radius * normalized(gradient))
 
     def classify(self, x: Tensor) -> Tensor:
         """The probability of each label, shape (n, labels), given that the pair (x, z^) is an encoded one."""

@@ -99,7 +99,7 @@ class VAEGAN(Autoencoding):
         names = ("data", "reconstruction", "model")
         scores = dict(zip(names, self.score(self.critic, *(joints[name] for name in names)), strict=True))
         data, *fakes = scores.values()
-        critic = self.mean(self.divergence.critic_loss, data, fakes) + self.charge(joints["data"], joints["model"])
+        critic = self.mean(self.divergence.critic_loss, data, fakes) + self.penalize(joints["data"], joints["model"])
         mu, sigma = joints["posterior"]
         of_x_hat, of_x = self.features(*joints["reconstruction"], *joints["data"])
         lost = (of_x_hat - of_x).square().sum(1).mean() / 2  # -log N(f(x); f(x^), I), up to a constant
@@ -108,7 +108,7 @@ class VAEGAN(Autoencoding):
         decoder = self.gamma * lost + self.mean(self.divergence.generator_loss, data, fakes)
         return Outcome({"encoder": encoder, "decoder": decoder, "critic": critic}, scores)
 
-    def pairs(self, outcome: Outcome) -> list[tuple[Tensor, Tensor]]:
+    def score_pairs(self, outcome: Outcome) -> list[tuple[Tensor, Tensor]]:
         scores = outcome.scores
         return [(scores["data"], torch.cat([scores["reconstruction"], scores["model"]]))]
 

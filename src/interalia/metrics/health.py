@@ -486,7 +486,7 @@ def _critic(game: Game, dataset: Dataset, rows: Mapping[str, Tensor], seed: int)
         batch = game.feeds.rows(game.data, dataset, part, chosen)  # labelled examples in it do not bear on the scores
         with tasks.evaluating(game, seed):
             outcome = game(*(values.to(device) for values in batch))
-        scores[part] = [(first.cpu(), second.cpu()) for first, second in game.pairs(outcome)]
+        scores[part] = [(first.cpu(), second.cpu()) for first, second in game.score_pairs(outcome)]
         if not scores[part]:
             return {}
     both = zip(scores["train"], scores["validation"], strict=True)
