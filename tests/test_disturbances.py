@@ -16,15 +16,15 @@ from interalia.adversarial.disturbances import (
     AUGMENTATIONS,
     CHANGES,
     CONTRAST,
+    FLIP_SHARE,
     PROBABILITY,
     SATURATION,
-    SHIFT,
-    TURNED,
+    SHIFT_SHARE,
     AdaptiveAugmentation,
     Augmentation,
     Disturbances,
     InstanceNoise,
-    share,
+    pixels_of_share,
 )
 from interalia.adversarial.divergences import auc
 from interalia.adversarial.penalties import R1, R1R2, squared_gradients
@@ -140,7 +140,7 @@ def test_what_augmentation_leaves_of_each_statistic_of_x_by_side() -> None:
     """1 - p + p m, the factor of a statistic under a change, is above 0 whatever the side, at the probabilities in use."""
     p = max(Augmentation().probability, PROBABILITY)
     for side in range(8, 129):
-        s = share(SHIFT, side)
+        s = pixels_of_share(SHIFT_SHARE, side)
         apart = torch.arange(side)[:, None] - torch.arange(side)
         shifted = (apart.abs() <= s).double() / (
             2 * s + 1
@@ -166,7 +166,7 @@ def test_what_augmentation_leaves_of_brightness_contrast_and_saturation() -> Non
     together = contrast[:, None] * saturation
     for wave in torch.linspace(-0.2173, 1, 21):  # sin(t) / t is never less
         assert (1 - p + p * float(wave) * together).abs().min() > 0.14
-    assert 1 - p + p * (1 - 2 * TURNED) > 0
+    assert 1 - p + p * (1 - 2 * FLIP_SHARE) > 0
     assert 1 - p > 0  # where the hole of a cutout always meets the pixels
 
 
@@ -366,7 +366,7 @@ def test_games_that_cannot_play_with_packs_say_who_can(game: str) -> None:
         build(game, CONV, pack=2)
 
 
-@pytest.mark.parametrize(("flag", "value"), [("noise", "constant"), ("augment", "fixed")])
+@pytest.mark.parametrize(("flag", "value"), [("instance_noise", "constant"), ("augment", "fixed")])
 def test_a_ratio_that_is_read_off_the_critic_is_one_of_images_as_they_are(flag: str, value: str) -> None:
     with pytest.raises(UserError, match=rf"AVB reads .* `{flag}` has changed .*; leave `{flag}` out"):
         build("avb", CONV, **{flag: value})
@@ -391,14 +391,16 @@ def test_spectral_norm_divides_every_layer_by_its_greatest_singular_value(networ
 
 
 def test_spectral_norm_of_a_network_that_is_not_there() -> None:
-    with pytest.raises(UserError, match=r"`spectral` names 'generator', and the networks of this run are: encoder"):
+    with pytest.raises(
+        UserError, match=r"`spectral_norm` names 'generator', and the networks of this run are: encoder"
+    ):
         build("ali", CONV, spectral_norm="generator")
     with pytest.raises(
-        UserError, match=r"`spectral` names 'critic', and the networks of this run are: encoder, decoder;"
+        UserError, match=r"`spectral_norm` names 'critic', and the networks of this run are: encoder, decoder;"
     ):
         build("vae", CONV, spectral_norm="critic")
     with pytest.raises(
-        UserError, match=r"`spectral` names 'decoder', and the networks of this run are: encoder, critic;"
+        UserError, match=r"`spectral_norm` names 'decoder', and the networks of this run are: encoder, critic;"
     ):
         build("posthoc-ali", CONV, spectral_norm="decoder")
     once, twice = build("ali", CONV, spectral_norm="critic"), build("ali", CONV, spectral_norm="critic, critic")

@@ -25,18 +25,18 @@ from interalia.adversarial.disturbances import (
     colour,
     cutout,
     flip,
-    share,
-    spread,
+    in_range,
+    pixels_of_share,
+    randint_per_sample,
     translation,
-    whole,
-    within,
+    uniform_per_sample,
 )
 from interalia.adversarial.divergences import auc
 
 
 def test_settings_begin_as_documented() -> None:
     constants = {
-        "BRIGHTNESS": 0.25, "SATURATION": 1.0, "CONTRAST": 0.5, "SHIFT": 0.125, "TURNED": 0.4, "HOLE": 0.5,
+        "BRIGHTNESS": 0.25, "SATURATION": 1.0, "CONTRAST": 0.5, "SHIFT_SHARE": 0.125, "FLIP_SHARE": 0.4, "CUTOUT_SHARE": 0.5,
         "PROBABILITY": 0.7,
     }  # fmt: skip
     assert {name: getattr(room, name) for name in constants} == constants
@@ -136,7 +136,7 @@ def test_colour_by_hand() -> None:
 
 def test_translation_by_hand() -> None:
     """Images of 12 rows and 20 columns go by up to 2 and 3 pixels, down first; two images of one sample go together."""
-    assert (share(1 / 8, 12), share(1 / 8, 20)) == (2, 3)
+    assert (pixels_of_share(1 / 8, 12), pixels_of_share(1 / 8, 20)) == (2, 3)
     x = torch.arange(1.0, 1 + 6 * 2 * 3 * 12 * 20).view(6, 2, 3, 12, 20)
     chosen = torch.tensor([True, True, True, True, True, False])
     torch.manual_seed(3)
@@ -157,7 +157,7 @@ def test_translation_by_hand() -> None:
 
 def test_cutout_by_hand() -> None:
     """Of 5 rows 3 around any of them, of 8 columns 4 around any border of two, 9 of which there are."""
-    assert (share(1 / 2, 5), share(1 / 2, 8)) == (3, 4)
+    assert (pixels_of_share(1 / 2, 5), pixels_of_share(1 / 2, 8)) == (3, 4)
     x = torch.rand(40, 2, 3, 5, 8) + 1
     chosen = torch.arange(40) % 4 != 0
     torch.manual_seed(0)
@@ -189,16 +189,16 @@ def test_flip_by_hand() -> None:
 
 def test_helpers() -> None:
     torch.manual_seed(0)
-    drawn = spread(torch.zeros(4000, 1, 2, 2, dtype=torch.float64), torch.arange(4000) % 2 == 0)
+    drawn = uniform_per_sample(torch.zeros(4000, 1, 2, 2, dtype=torch.float64), torch.arange(4000) % 2 == 0)
     assert drawn.shape == (4000, 1, 1, 1)
     assert drawn.dtype == torch.float64
     assert not drawn[1::2].any()
     assert (drawn.min().item(), drawn.max().item()) == pytest.approx((-1, 1), abs=0.01)
-    assert {*whole(torch.zeros(200, 1), -2, 3).tolist()} == {-2, -1, 0, 1, 2, 3}
-    assert whole(torch.zeros(7, 3), 4, 4).tolist() == [4] * 7
-    assert within(torch.tensor([-1, 0, 1, 2, 3]), 3).tolist() == [False, True, True, True, False]
-    assert [share(1 / 8, side) for side in (3, 4, 11, 12, 20)] == [0, 1, 1, 2, 3]
-    assert [share(1 / 2, side) for side in (1, 2, 3, 5)] == [1, 1, 2, 3]
+    assert {*randint_per_sample(torch.zeros(200, 1), -2, 3).tolist()} == {-2, -1, 0, 1, 2, 3}
+    assert randint_per_sample(torch.zeros(7, 3), 4, 4).tolist() == [4] * 7
+    assert in_range(torch.tensor([-1, 0, 1, 2, 3]), 3).tolist() == [False, True, True, True, False]
+    assert [pixels_of_share(1 / 8, side) for side in (3, 4, 11, 12, 20)] == [0, 1, 1, 2, 3]
+    assert [pixels_of_share(1 / 2, side) for side in (1, 2, 3, 5)] == [1, 1, 2, 3]
 
 
 # ---- policies

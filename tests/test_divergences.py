@@ -246,7 +246,7 @@ def test_what_is_said_of_the_generators_gradient_where_the_critic_is_sure(name: 
     for divergence in generators(name):
         for joint, sign in (("P", 1), ("Q", -1)):
             here, beyond = slopes(divergence, joint, [sign * 20.0, sign * 80.0]).abs().tolist()
-            if joint in divergence.fading:
+            if joint in divergence.vanishing:
                 assert beyond < 0.3 * here or beyond == here == 0
             else:
                 assert beyond >= here * (1 - 1e-6)
@@ -459,7 +459,7 @@ def test_relativistic_pairing_of_every_divergence(name: str) -> None:
     """No score counts but by its distance from the other's; with `gan` and `hinge` as published."""
     p, q = torch.randn(2, 50, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     other, paired = REGISTRY[name](), registry.make(f"relativistic(of={name!r})", REGISTRY, "divergence")
-    assert paired.separate == other.separate
+    assert paired.per_head == other.per_head
     for mine, its in zip(players(paired, p, q), players(other, p - q, q - p), strict=True):
         torch.testing.assert_close(2 * mine, its)
     for mine, moved in zip(players(paired, p, q), players(paired, p + 7, q + 7), strict=True):
@@ -476,7 +476,7 @@ def test_bigbigans_heads_are_clamped_each_for_itself() -> None:
     torch.testing.assert_close(critic, torch.stack([loss for loss, _ in singles]).sum())
     torch.testing.assert_close(generator, torch.stack([loss for _, loss in singles]).sum())
     assert critic > hinge.critic_loss(p.sum(1), q.sum(1)) + 0.1  # one clamp on the sum is another loss
-    assert [name for name in REGISTRY if REGISTRY[name]().separate] == ["bigbigan"]
+    assert [name for name in REGISTRY if REGISTRY[name]().per_head] == ["bigbigan"]
 
 
 @pytest.mark.parametrize(

@@ -170,8 +170,8 @@ def test_scores_from_patches_and_heads_are_different_things() -> None:
     assert smooth.critic_loss(p, q).item() == pytest.approx((0.75 * on_p + 0.25 * 8.25) / 3 + on_q / 2)
     paired = make("relativistic(of='bigbigan')")
     assert paired.mean(p).item() == pytest.approx(1.25 / 3)
-    assert paired.separate is True
-    assert [name for name in REGISTRY if make(name).separate] == ["bigbigan"]
+    assert paired.per_head is True
+    assert [name for name in REGISTRY if make(name).per_head] == ["bigbigan"]
 
 
 def test_pairs_by_hand() -> None:
@@ -282,11 +282,11 @@ def test_which_joints_fade_by_name_and_loss() -> None:
         "alpha(alpha=1.5)": ("Q", "Q"), "alpha(alpha=-0.5)": ("P", "P"),
     }  # fmt: skip
     for name, (alternative, minimax) in expected.items():
-        assert make(name).fading == set(alternative), name
-        assert dataclasses.replace(make(name), saturating=True).fading == set(minimax), name  # type: ignore[call-arg]
+        assert make(name).vanishing == set(alternative), name
+        assert dataclasses.replace(make(name), saturating=True).vanishing == set(minimax), name  # type: ignore[call-arg]
     for name in ("least-squares", "hinge", "bigbigan", "wasserstein", "relativistic", "relativistic(of='neyman')"):
-        assert make(name).fading == set(), name
-    assert make("relativistic(of='total-variation')").fading == {"P", "Q"}
+        assert make(name).vanishing == set(), name
+    assert make("relativistic(of='total-variation')").vanishing == {"P", "Q"}
 
 
 @pytest.mark.parametrize("name", [name for name in REGISTRY if name != "wasserstein"])

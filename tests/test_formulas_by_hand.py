@@ -246,7 +246,7 @@ def test_virtual_adversarial_training_holds_the_answer_at_x_up_to_the_one_beside
     torch.manual_seed(0)
     ways = torch.randn_like(x).sign().flatten().tolist()
     torch.manual_seed(0)
-    found = game.smoothness(x, 0 * x, game.critic.logits(x, x)).item()  # type: ignore[operator]
+    found = game.vat_loss(x, 0 * x, game.critic.logits(x, x)).item()  # type: ignore[operator]
 
     def share(x: float) -> float:
         return 1 / (1 + math.exp(-3 * x))
@@ -599,7 +599,7 @@ def test_virtual_adversarial_training_moves_the_answer_beside_x_alone() -> None:
     torch.manual_seed(0)
     beside = x + 0.7 * torch.randn_like(x).sign()
     torch.manual_seed(0)
-    (found,) = torch.autograd.grad(game.smoothness(x, 0 * x, critic.logits(x, x)), critic.w)
+    (found,) = torch.autograd.grad(game.vat_loss(x, 0 * x, critic.logits(x, x)), critic.w)
     a, b = (1 / (1 + (-3 * at).exp()) for at in (x, beside))
     torch.testing.assert_close(found, ((b - a) * beside).mean())
 
@@ -710,7 +710,7 @@ def test_adaptation_counts_images_and_not_packs() -> None:
     game = build("gan", (1, 8, 8), pack=2, augment="adaptive(images=1000)")
     counted: list[int] = []
     assert game.noise is not None
-    game.noise.heard = lambda first, second, images: counted.append(images)  # type: ignore[method-assign]
+    game.noise.observe = lambda first, second, images: counted.append(images)  # type: ignore[method-assign]
     game.on_outcome(game(*batch(game, 16)))
     assert counted == [16]
 

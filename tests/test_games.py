@@ -22,7 +22,7 @@ from interalia.errors import UserError
 from interalia.games import ALI, ALICE, GAN, REGISTRY, Game
 from interalia.games.capabilities import HasLikelihood, Infers
 from interalia.games.feeds import PartlyLabeled
-from interalia.games.needs import Chain, Given, critics, declared
+from interalia.games.needs import Chain, Pretrained, critics, example_needs
 from interalia.learning import dynamics
 from interalia.networks import REGISTRY as NETWORKS
 from interalia.networks.layers import PairCritic
@@ -149,7 +149,7 @@ def test_each_loss_reaches_its_own_player_and_nobody_else(game: str, divergence:
 
 def roles(kind: type[Game]) -> set[str]:
     """The methods of a family that the networks of a game take."""
-    needs = [need for need in declared(kind).values() if not isinstance(need, Given)]
+    needs = [need for need in example_needs(kind).values() if not isinstance(need, Pretrained)]
     parts = [part for need in needs for part in ((need.first, need.second) if isinstance(need, Chain) else (need,))]
     return {part.net.role for part in parts}
 
@@ -408,7 +408,7 @@ def test_networks_with_one_score_are_refused_to_three_heads() -> None:
 def test_a_pass_each_is_one_pass_where_nothing_couples_the_samples(game: str) -> None:
     outcomes = []
     for together in (True, False):
-        made = build(f"{game}(together={together})")  # the critics of `auto` have no batch norm
+        made = build(f"{game}(joint_batch={together})")  # the critics of `auto` have no batch norm
         torch.manual_seed(3)
         outcomes.append(made(*batch(made)).losses)
     for player, loss in outcomes[0].items():
@@ -416,11 +416,11 @@ def test_a_pass_each_is_one_pass_where_nothing_couples_the_samples(game: str) ->
 
 
 def test_in_a_pass_of_its_own_a_joint_has_a_batch_norm_of_its_own() -> None:
-    made = build("ali(together=False)", (1, 8, 8), networks="bigan-mlp", double=False)
+    made = build("ali(joint_batch=False)", (1, 8, 8), networks="bigan-mlp", double=False)
     x, z = torch.rand(8, 1, 8, 8), torch.randn(8, 3)
     (alone,) = made.score(made.critic, (x, z))
     beside, _ = made.score(made.critic, (x, z), (100 * x, z))
     torch.testing.assert_close(alone, beside)
-    made.together = True
+    made.joint_batch = True
     mixed, _ = made.score(made.critic, (x, z), (100 * x, z))
     assert not torch.allclose(alone, mixed, atol=1e-2)

@@ -209,12 +209,12 @@ def check(
         torch.testing.assert_close(outcome.scores[name], by_hand)
 
 
-TOGETHER = pytest.mark.parametrize("together", [True, False])
+TOGETHER = pytest.mark.parametrize("joint_batch", [True, False])
 
 
 @TOGETHER
-def test_gan(together: bool) -> None:
-    game = REGISTRY["gan"](decoder(), Weighed(S_X), Numbers(Z), together=together, **SETTINGS)
+def test_gan(joint_batch: bool) -> None:
+    game = REGISTRY["gan"](decoder(), Weighed(S_X), Numbers(Z), joint_batch=joint_batch, **SETTINGS)
     data, model = of_x(X), of_x(decoded(Z))
     losses = {"critic": paid(data, model) + charged(data, model), "generator": deceived(data, model)}
     joints = {"data": (X,), "model": (decoded(Z),)}
@@ -223,8 +223,8 @@ def test_gan(together: bool) -> None:
 
 @TOGETHER
 @pytest.mark.parametrize("name", ["ali", "posthoc-ali"])
-def test_ali_and_the_same_after_the_fact(name: str, together: bool) -> None:
-    game = REGISTRY[name](encoder(), decoder(), Weighed(S_X, S_Z), Numbers(Z), together=together, **SETTINGS)
+def test_ali_and_the_same_after_the_fact(name: str, joint_batch: bool) -> None:
+    game = REGISTRY[name](encoder(), decoder(), Weighed(S_X, S_Z), Numbers(Z), joint_batch=joint_batch, **SETTINGS)
     other = "generator" if name == "ali" else "encoder"
     losses = {"critic": paid(Q, P) + charged(Q, P), other: deceived(Q, P)}
     joints = {"q": (X, encoded(X)), "p": (decoded(Z), Z)}
@@ -234,10 +234,10 @@ def test_ali_and_the_same_after_the_fact(name: str, together: bool) -> None:
 @TOGETHER
 @pytest.mark.parametrize("distance", ["mse", "l1"])
 @pytest.mark.parametrize(("cycle", "cycle_z"), [(2.0, 3.0), (0.0, 3.0), (2.0, 0.0)])
-def test_alice(cycle: float, cycle_z: float, distance: str, together: bool) -> None:
+def test_alice(cycle: float, cycle_z: float, distance: str, joint_batch: bool) -> None:
     game = REGISTRY["alice"](
         encoder(), decoder(), Weighed(S_X, S_Z), Numbers(Z),
-        cycle=cycle, cycle_z=cycle_z, distance=distance, together=together, **SETTINGS,
+        cycle=cycle, cycle_z=cycle_z, distance=distance, joint_batch=joint_batch, **SETTINGS,
     )  # fmt: skip
     lost = square if distance == "mse" else absolute
     generator = deceived(Q, P) + cycle * lost(ROUND, X) + cycle_z * lost(BACK, Z)
@@ -249,10 +249,10 @@ def test_alice(cycle: float, cycle_z: float, distance: str, together: bool) -> N
 
 
 @TOGETHER
-def test_adversarial_alice(together: bool) -> None:
+def test_adversarial_alice(joint_batch: bool) -> None:
     critic, other = Weighed(S_X, S_Z), Weighed(S_X, 3 * S_X)
     game = REGISTRY["alice-adversarial"](
-        encoder(), decoder(), critic, Numbers(Z), cycle_critic=other, weight=0.5, together=together, **SETTINGS
+        encoder(), decoder(), critic, Numbers(Z), cycle_critic=other, weight=0.5, joint_batch=joint_batch, **SETTINGS
     )
     same, cycle = 4 * of_x(X), of_x(X) + 3 * of_x(ROUND)
     losses = {
@@ -266,9 +266,11 @@ def test_adversarial_alice(together: bool) -> None:
 
 @TOGETHER
 @pytest.mark.parametrize("cycle", [0.0, 3.0])
-def test_hali(cycle: float, together: bool) -> None:
+def test_hali(cycle: float, joint_batch: bool) -> None:
     up, down = Chain(encoder(), Deterministic(linear(C, C_0))), Chain(Deterministic(linear(C.T, C_0)), decoder())
-    game = REGISTRY["hali"](up, down, Weighed(S_X, S_1, S_Z), Numbers(Z), cycle=cycle, together=together, **SETTINGS)
+    game = REGISTRY["hali"](
+        up, down, Weighed(S_X, S_1, S_Z), Numbers(Z), cycle=cycle, joint_batch=joint_batch, **SETTINGS
+    )
     z1_tilde = Z @ C.T + rows(C_0)
     x_tilde = decoded(z1_tilde)
     q = of_pair(X, level(encoded(X))) + (encoded(X) @ S_1)[:, 0]
@@ -298,21 +300,21 @@ class Labels(nn.Module):
 
 @TOGETHER
 @pytest.mark.parametrize("cycle", [0.0, 3.0])
-def test_semi_supervised_ali(cycle: float, together: bool) -> None:
+def test_semi_supervised_ali(cycle: float, joint_batch: bool) -> None:
     game = REGISTRY["semi-ali"](
-        encoder(), decoder(), Labels(), Numbers(Z), label_weight=0.5, cycle=cycle, together=together, **SETTINGS
+        encoder(), decoder(), Labels(), Numbers(Z), label_weight=0.5, cycle=cycle, joint_batch=joint_batch, **SETTINGS
     )
     y = torch.tensor([1, 0])
     q, p = ((s.exp() + (-2 * s).exp()).log() for s in (Q, P))
     s_l = of_pair(X_L, encoded(X_L))
     read = -Categorical(logits=torch.stack([s_l, -2 * s_l], dim=1)).log_prob(y).mean()
-    joints = {"q": (X, encoded(X)), "labelled": (X_L, encoded(X_L), y), "p": (decoded(Z), Z)}
+    joints = {"q": (X, encoded(X)), "labeled": (X_L, encoded(X_L), y), "p": (decoded(Z), Z)}
     joints |= {"cycle": (ROUND, X)} if cycle else {}
     losses = {
         "critic": paid(q, p) + charged(q, p) + 0.5 * float(read),
         "generator": deceived(q, p) + cycle * square(ROUND, X),
     }
-    depends = {"q": "- E", "labelled": "- - -", "p": "G -", "cycle": "EG -"}
+    depends = {"q": "- E", "labeled": "- - -", "p": "G -", "cycle": "EG -"}
     check(game, [X, X_L, y], joints, depends, losses, {"q": q, "p": p})
     s = of_pair(X, encoded(X))
     torch.testing.assert_close(game.classify(X), torch.stack([(3 * s).sigmoid(), (-3 * s).sigmoid()], dim=1))
@@ -320,10 +322,10 @@ def test_semi_supervised_ali(cycle: float, together: bool) -> None:
 
 @TOGETHER
 @pytest.mark.parametrize("distance", ["mse", "l1"])
-def test_adversarial_autoencoder(distance: str, together: bool) -> None:
+def test_adversarial_autoencoder(distance: str, joint_batch: bool) -> None:
     game = REGISTRY["aae"](
         encoder(), decoder(), Weighed(S_Z), Numbers(Z),
-        weight=3.0, distance=distance, adversarial=0.5, together=together, **SETTINGS,
+        weight=3.0, distance=distance, adversarial=0.5, joint_batch=joint_batch, **SETTINGS,
     )  # fmt: skip
     lost = square if distance == "mse" else absolute
     prior, posterior = of_z(Z), of_z(encoded(X))
@@ -349,10 +351,10 @@ class Read(nn.Module):
 
 
 @TOGETHER
-def test_semi_supervised_adversarial_autoencoder(together: bool) -> None:
+def test_semi_supervised_adversarial_autoencoder(joint_batch: bool) -> None:
     game = REGISTRY["semi-aae"](
         Deterministic(Read()), decoder(), Weighed(S_Z), Category().double(),
-        weight=3.0, label_weight=0.5, together=together, **SETTINGS,
+        weight=3.0, label_weight=0.5, joint_batch=joint_batch, **SETTINGS,
     )  # fmt: skip
     y = torch.tensor([1, 0])
     first = 1 / (1 + (-X[:, 0]).exp())
@@ -365,8 +367,8 @@ def test_semi_supervised_adversarial_autoencoder(together: bool) -> None:
         "critic": paid(prior, posterior) + charged(prior, posterior),
         "autoencoder": 3 * square(decoded(z_hat), X) + deceived(prior, posterior) + 0.5 * read,
     }
-    joints = {"prior": (Z_CODES,), "posterior": (z_hat,), "cycle": (decoded(z_hat), X), "labelled": (z_l, y)}
-    depends = {"prior": "-", "posterior": "E", "cycle": "EG -", "labelled": "E -"}
+    joints = {"prior": (Z_CODES,), "posterior": (z_hat,), "cycle": (decoded(z_hat), X), "labeled": (z_l, y)}
+    depends = {"prior": "-", "posterior": "E", "cycle": "EG -", "labeled": "E -"}
     check(game, [X, X_L, y], joints, depends, losses, {"prior": prior, "posterior": posterior})
     torch.testing.assert_close(game.classify(X), z_hat[:, 1:])
 
@@ -391,7 +393,7 @@ def test_latent_regressors() -> None:
 
 
 @TOGETHER
-def test_infogan(together: bool) -> None:
+def test_infogan(joint_batch: bool) -> None:
     """Codes of two categories and one number, of which the critic's answers are weighted sums too."""
     answers = rows([0.6, -0.2, 0.9], [-0.3, 0.5, 0.4])
 
@@ -404,7 +406,7 @@ def test_infogan(together: bool) -> None:
     z = torch.cat([z[:, :2], z[:, 2:]], dim=1)
     critic = Recogniser(nn.Identity(), Weighed(S_X), linear(answers, (0.1, 0.2, -0.3)))
     game = REGISTRY["infogan"](
-        decoder(), critic, prior, weight=3.0, continuous_weight=5.0, together=together, **SETTINGS
+        decoder(), critic, prior, weight=3.0, continuous_weight=5.0, joint_batch=joint_batch, **SETTINGS
     )
     data, model = of_x(X), of_x(decoded(z))
     told = decoded(z) @ answers + rows((0.1, 0.2, -0.3))
@@ -420,12 +422,19 @@ def test_infogan(together: bool) -> None:
 
 
 @TOGETHER
-def test_vae_gan(together: bool) -> None:
+def test_vae_gan(joint_batch: bool) -> None:
     """f(x) is a weighted sum of x each, and the score one of f(x)."""
     features, judge = rows([0.6, -0.2, 0.9], [-0.3, 0.5, 0.4]), rows([0.7], [-0.9], [0.4])
     critic = PairCritic(linear(judge, (0.3,)), linear(features, (0.1, 0.2, -0.3)))
     game = REGISTRY["vae-gan"](
-        gaussian(), decoder(), critic, StandardNormal(3).double(), feature=3.0, gamma=0.5, together=together, **SETTINGS
+        gaussian(),
+        decoder(),
+        critic,
+        StandardNormal(3).double(),
+        feature=3.0,
+        gamma=0.5,
+        joint_batch=joint_batch,
+        **SETTINGS,
     )
     game.prior.sample = lambda shape: Z  # type: ignore[method-assign]
     torch.manual_seed(0)
@@ -541,9 +550,9 @@ def test_vae_of_four_samples(doubly: bool) -> None:
 
 @TOGETHER
 @pytest.mark.parametrize("learned", [False, True])
-def test_avb(learned: bool, together: bool) -> None:
+def test_avb(learned: bool, joint_batch: bool) -> None:
     game = REGISTRY["avb"](
-        encoder(), decoder(), Weighed(S_X, S_Z), Numbers(Z), sigma=0.4, together=together, **SETTINGS
+        encoder(), decoder(), Weighed(S_X, S_Z), Numbers(Z), sigma=0.4, joint_batch=joint_batch, **SETTINGS
     )
     if learned:
         game.prior.register_parameter("m", nn.Parameter(torch.zeros(())))
@@ -589,7 +598,7 @@ def test_a_sample_is_whitened_by_the_root_of_its_own_covariance() -> None:
     game = REGISTRY["avb"](gaussian(), decoder(), Weighed(S_X, S_Z), Numbers(Z), contrast=True, correlated=True)
     z = rows([0.9, 0.4], [-0.6, 1.3], [0.2, 0.1])
     assert FLOOR == 1e-4
-    white, log_scale = game.whitened(z, Known())
+    white, log_scale = game.whiten(z, Known())
     for i in range(2):
         covariance = Known.covariance[i] + FLOOR * torch.eye(2).double()
         exact = MultivariateNormal(Known.mean[i], covariance)

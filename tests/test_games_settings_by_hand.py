@@ -62,7 +62,7 @@ from interalia.games.capabilities import (
 )
 from interalia.games.cyclegan import distance
 from interalia.games.feeds import Data, Domains, Labeled, PartlyLabeled
-from interalia.games.needs import Given, critics, declared
+from interalia.games.needs import Pretrained, critics, example_needs
 from interalia.games.vae import Variational
 from interalia.networks.layers import Packed, PairCritic, Recogniser
 from interalia.spaces import DataSpec
@@ -153,7 +153,7 @@ CAN = {
     "codes": HasCodes,
     "likely": HasLikelihood,
 }
-PLAIN: dict[str, Any] = {"data": DataSpec(), "penalty": None, "noise": None, "together": True}
+PLAIN: dict[str, Any] = {"data": DataSpec(), "penalty": None, "noise": None, "joint_batch": True}
 
 
 def test_what_each_game_is_said_to_be() -> None:
@@ -167,7 +167,7 @@ def test_what_each_game_is_said_to_be() -> None:
         assert ["".join(space.name for space in critic.sees) for critic in judges] == sees, name
         assert all(critic.packable is ("packs" in special) for critic in judges), name
         assert all(critic.adversary is ("ratio" not in special) for critic in judges), name
-        assert isinstance(declared(kind).get("decoder"), Given) is ("fixed" in special), name
+        assert isinstance(example_needs(kind).get("decoder"), Pretrained) is ("fixed" in special), name
         game = make(name).train()
         for capability, protocol in CAN.items():
             assert issubclass(kind, protocol) is (capability in can.split()), (name, capability)  # type: ignore[misc]
@@ -183,13 +183,13 @@ def test_what_a_game_is_unless_it_says_otherwise() -> None:
     game = own().train()
     assert {key: getattr(game, key) for key in PLAIN} == PLAIN
     assert own.feeds is Data
-    assert declared(own) == {}
+    assert example_needs(own) == {}
     assert not any(isinstance(game, protocol) or issubclass(own, protocol) for protocol in CAN.values())  # type: ignore[misc]
     assert (game.pack, game.extra_state(), list(game.players), game.pretrained) == (1, {}, [], [])
     game.set_progress(0, 1)
 
 
-ADVERSARIAL: dict[str, Any] = {"divergence": divergences.GAN(), "penalty": None, "noise": None, "together": True}
+ADVERSARIAL: dict[str, Any] = {"divergence": divergences.GAN(), "penalty": None, "noise": None, "joint_batch": True}
 BEGIN: dict[str, dict[str, Any]] = {
     "ali": ADVERSARIAL,
     "alice": {**ADVERSARIAL, "cycle": 1.0, "cycle_z": 0.0, "distance": "mse"},
@@ -213,7 +213,7 @@ BEGIN: dict[str, dict[str, Any]] = {
     "avb": {
         "divergence": divergences.GAN(),
         "penalty": None,
-        "together": True,
+        "joint_batch": True,
         "likelihood": "gaussian",
         "sigma": 0.1,
         "contrast": False,
@@ -295,7 +295,7 @@ class Nothing(Penalty):
         return torch.zeros(())
 
 
-OTHER: dict[str, Any] = {"together": False, "distance": "l1", "likelihood": "bernoulli", "samples": 1, "pool": 7}
+OTHER: dict[str, Any] = {"joint_batch": False, "distance": "l1", "likelihood": "bernoulli", "samples": 1, "pool": 7}
 OTHER |= {"doubly": True, "analytic": False, "contrast": True, "correlated": True, "lower": 3}
 
 
@@ -312,7 +312,7 @@ def test_each_setting_is_kept_under_its_name(name: str) -> None:
         assert getattr(game, key) is value, key
     if name == "cyclegan":
         assert {domain: pool.size for domain, pool in game.pools.items()} == {"a": 7, "b": 7}  # type: ignore[union-attr, operator]
-    if isinstance(declared(REGISTRY[name]).get("decoder"), Given):
+    if isinstance(example_needs(REGISTRY[name]).get("decoder"), Pretrained):
         assert not any(p.requires_grad for p in game.decoder.parameters())
     assert all(p.requires_grad for player in game.players for p in game.parameters_of(player))
 
@@ -504,7 +504,7 @@ def test_categories_and_continuous_codes_have_a_weight_each() -> None:
     missed = (z[:, 6:] - answers[:, 5:]) / 0.5
     continuous = float(-missed.square().sum() / 2 / 2) - 2 * math.log(0.5 * math.sqrt(2 * math.pi))
     continuous += math.log(2) + math.log(2 * math.pi * math.e) / 2
-    assert game.information(answers, z).item() == pytest.approx(3 * categories + 5 * continuous)
+    assert game.information_bound(answers, z).item() == pytest.approx(3 * categories + 5 * continuous)
 
 
 # --- what they all have from `Game` ------------------------------------------------------------------------------------
@@ -674,17 +674,17 @@ def test_a_critic_scores_each_joint_in_one_pass_or_in_a_pass_each() -> None:
                 return x[:, 0] + 100 * z[:, 0]
 
             critic = Packed(By(judge), 2) if pack == 2 else By(judge)
-            game = gan(critic=critic, together=together)
+            game = gan(critic=critic, joint_batch=together)
             found = game.score(critic, *parts)
             assert sizes == ([12 // pack] if together else [2 // pack, 4 // pack, 6 // pack])
             for scores, (x, z) in zip(found, parts, strict=True):
                 torch.testing.assert_close(scores, (x[:, 0] + 100 * z[:, 0])[::pack])
 
 
-@pytest.mark.parametrize("together", [True, False])
-def test_noise_is_in_what_is_scored_in_training_and_nowhere_else(together: bool) -> None:
+@pytest.mark.parametrize("joint_batch", [True, False])
+def test_noise_is_in_what_is_scored_in_training_and_nowhere_else(joint_batch: bool) -> None:
     penalty = Hears()
-    game = gan(noise=Remembers(), penalty=penalty, together=together)
+    game = gan(noise=Remembers(), penalty=penalty, joint_batch=joint_batch)
     x = rows([0.5, 0.25], [1.5, -0.75])
     (scores,) = game.score(game.critic, (x,))
     torch.testing.assert_close(scores, x.sum(1) + 20)
@@ -706,9 +706,9 @@ def test_a_charge_is_the_penaltys_or_none() -> None:
     assert float(gan(penalty=Hears()).penalize(joint, joint)) == 3.5
 
 
-@pytest.mark.parametrize("together", [True, False])
-def test_scores_are_in_full_precision_under_autocast(together: bool) -> None:
-    game = make("gan", critic=PairCritic(nn.Linear(2, 1)), together=together)
+@pytest.mark.parametrize("joint_batch", [True, False])
+def test_scores_are_in_full_precision_under_autocast(joint_batch: bool) -> None:
+    game = make("gan", critic=PairCritic(nn.Linear(2, 1)), joint_batch=joint_batch)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert game.critic(torch.randn(4, 2)).dtype == torch.bfloat16
         assert {scores.dtype for scores in game.score(game.critic, (torch.randn(4, 2),))} == {torch.float32}
@@ -720,7 +720,7 @@ def test_scores_are_in_full_precision_under_autocast(together: bool) -> None:
         cycle = make("cyclegan", identity=0.5)
         joints = cycle.sample(torch.randn(4, 2), torch.randn(4, 2))
         assert {part.dtype for joint in joints.values() for part in joint} == {torch.float32}
-        white, log_scale = make("avb", contrast=True).whitened(
+        white, log_scale = make("avb", contrast=True).whiten(
             torch.randn(4, 3), Gaussian(nn.Linear(2, 6))(torch.randn(4, 2))
         )
         assert (white.dtype, log_scale.dtype) == (torch.float32, torch.float32)
@@ -864,8 +864,8 @@ def test_a_learned_prior_is_moved_by_its_density_alone_and_counts_once(contrast:
 def test_unit_vectors_are_of_all_numbers_of_an_image() -> None:
     x = torch.tensor([[[[3.0, 0.0], [0.0, 4.0]]], [[[0.0, 0.0], [-2.0, 0.0]]], [[[0.0, 0.0], [0.0, 0.0]]]])
     expected = torch.tensor([[[[0.6, 0.0], [0.0, 0.8]]], [[[0.0, 0.0], [-1.0, 0.0]]], [[[0.0, 0.0], [0.0, 0.0]]]])
-    torch.testing.assert_close(semiali.unit(x), expected)
-    torch.testing.assert_close(semiali.unit(1e-6 * x), expected)
+    torch.testing.assert_close(semiali.normalized(x), expected)
+    torch.testing.assert_close(semiali.normalized(1e-6 * x), expected)
 
 
 def smoothing(game: Game, joints: dict[str, tuple[Tensor, ...]]) -> float:
@@ -880,17 +880,17 @@ def smoothing(game: Game, joints: dict[str, tuple[Tensor, ...]]) -> float:
 def test_virtual_adversarial_training_is_charged_where_the_critic_is_trained() -> None:
     game = make("semi-ali", vat=0.5, radius=0.3, critic=Logits(2.0))
     x, z = rows([0.4, -0.2], [0.1, 0.7], [-0.5, 0.3]), rows([0.2, 0.0, 0.1], [-0.4, 0.3, 0.2], [0.1, 0.1, 0.5])
-    joints = {"q": (x, z), "p": (2 * x, z), "num_labeled": (x[:2], z[:2], torch.tensor([2, 0]))}
+    joints = {"q": (x, z), "p": (2 * x, z), "labeled": (x[:2], z[:2], torch.tensor([2, 0]))}
     torch.manual_seed(0)
-    assert semiali.SMALL == 0.1
-    alone = game.smoothness(x, z, game.critic.logits(x, z)).item()  # type: ignore[operator]
+    assert semiali.PROBE_NORM == 0.1
+    alone = game.vat_loss(x, z, game.critic.logits(x, z)).item()  # type: ignore[operator]
     assert alone > 1e-3
     assert smoothing(game, joints) == pytest.approx(0.5 * alone)
     with torch.no_grad():
         assert smoothing(game, joints) == 0
     assert smoothing(game.eval(), joints) == 0
     images, latents = x.clone().requires_grad_(), z.clone().requires_grad_()  # as if encoder and decoder had made them
-    charge = game.smoothness(images, latents, game.critic.logits(images, latents))  # type: ignore[operator]
+    charge = game.vat_loss(images, latents, game.critic.logits(images, latents))  # type: ignore[operator]
     slopes = torch.autograd.grad(charge, [images, latents, game.critic.w], allow_unused=True)  # type: ignore[union-attr, operator]
     assert [slope is None for slope in slopes] == [True, True, False]
     # no change of this norm moves an image's answer more than the worst one, which is nearly found

@@ -116,7 +116,7 @@ def test_expected_codes_are_probabilities_and_means() -> None:
         (
             "codes(categorical=[10], uniform=2)",
             11,
-            "take 12 numbers .10 for categories, 2 uniform., and z has 11; raise `latent`",
+            "take 12 numbers .10 for categories, 2 uniform., and z has 11; raise `latent_dim`",
         ),
         ("codes(categorical=[1])", 64, "2 or more"),
         ("codes(categorical=['a'])", 64, "2 or more"),
@@ -189,7 +189,7 @@ def test_the_trunk_sees_data_and_samples_in_one_pass() -> None:
 
 
 def test_apart_data_and_samples_have_a_pass_each() -> None:
-    game = build("infogan(together=False)", (1, 8, 8), networks="infogan(width=2)")
+    game = build("infogan(joint_batch=False)", (1, 8, 8), networks="infogan(width=2)")
     x = torch.rand(5, 1, 8, 8, dtype=torch.float64)
     sizes: list[int] = []
     handle = game.critic.trunk.register_forward_hook(lambda _, inputs, __: sizes.append(len(inputs[0])))  # type: ignore[union-attr]
@@ -201,7 +201,7 @@ def test_apart_data_and_samples_have_a_pass_each() -> None:
     torch.testing.assert_close(outcome.scores["model"], game.critic(*joints["model"]))
     game.eval()  # without batch statistics the passes come to the same
     apart = game.losses(joints)
-    game.together = True
+    game.joint_batch = True
     for player, loss in game.losses(joints).losses.items():
         torch.testing.assert_close(loss, apart.losses[player])
 

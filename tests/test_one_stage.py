@@ -466,14 +466,14 @@ class Heads(nn.Module):
         return 0.1 * self.network(torch.cat([x, z], 1))  # type: ignore[no-any-return]
 
 
-@pytest.mark.parametrize(("together", "times"), [(False, 3), (True, 2)])
+@pytest.mark.parametrize(("joint_batch", "times"), [(False, 3), (True, 2)])
 def test_semi_supervised_ali_takes_the_short_way_where_labelled_pairs_pass_by_themselves(
-    together: bool, times: int
+    joint_batch: bool, times: int
 ) -> None:
     """Three passes are three gradients in one backward; together it is one pass and two backwards."""
     counted = Counted()
     game = build("semi-ali", double=False)
-    game.together = together
+    game.joint_batch = joint_batch
     assert isinstance(game.critic, PairCritic)
     game.critic.joint = nn.Sequential(game.critic.joint, counted)
     gradients(OneStage, game, x=batch(game))

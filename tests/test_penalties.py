@@ -244,7 +244,7 @@ DECEIVED = [game for game in JUDGED if all(critic.adversary for critic in critic
 
 @pytest.mark.parametrize("game", DECEIVED)
 def test_only_the_critics_see_noise_and_only_in_training(game: str) -> None:
-    made = build(game, noise="annealed(std=0.5)", double=False)
+    made = build(game, instance_noise="annealed(std=0.5)", double=False)
     seen: dict[str, list[tuple[Tensor, ...]]] = {}
     for name, network in made.named_children():
         if name != "prior":

@@ -263,13 +263,13 @@ def test_covariances_hold_in_half_precision_and_those_of_nothing_are_no_numbers(
     q.basis_draws = shared  # type: ignore[attr-defined]
     q.a = torch.rand(64, 1, size).bfloat16() + 1  # type: ignore[attr-defined]
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        white, log_scale = game.whitened(torch.randn(64, size), q)
+        white, log_scale = game.whiten(torch.randn(64, size), q)
     assert white.isfinite().all()
     exact = torch.stack([a.diag() @ shared[:, 0].T.cov() @ a.diag() for a in q.a[:, 0].float()])  # type: ignore[attr-defined]
     floor = 1e-4 * torch.eye(size)
     torch.testing.assert_close(log_scale, (exact + floor).logdet() / 2, rtol=1e-3, atol=1e-3)
     q.a = q.a * torch.nan  # type: ignore[attr-defined]
-    assert not game.whitened(torch.randn(64, size), q)[0].isfinite().any()
+    assert not game.whiten(torch.randn(64, size), q)[0].isfinite().any()
 
 
 def test_a_gaussian_encoder_has_no_covariances_so_both_contrasts_are_one() -> None:
@@ -374,7 +374,7 @@ def test_what_does_not_fit_is_refused_in_one_sentence() -> None:
         VAE(encoder, decoder, StandardNormal(LATENT), beta=2.0, samples=5)
     ali = ALI(encoder, decoder, PairCritic(MLP(5, 1)), StandardNormal(LATENT), GAN())
     assert not isinstance(ali, HasLikelihood)
-    with pytest.raises(UserError, match="give `binarize` fresh"):
+    with pytest.raises(UserError, match="give `binarize` dynamic"):
         engine.prepare(recipes.ali_digits(game="vae(likelihood='bernoulli')"))
     with pytest.raises(UserError, match="no density"):
         drawn(implicit(x_of().float()))
@@ -388,7 +388,7 @@ def test_the_plane_of_z_is_even_in_probability() -> None:
     torch.testing.assert_close(x[2, 2][None], middle)
     corner = torch.special.ndtri(torch.tensor([[0.1, 0.9]]))  # the upper left: z_1 low, z_2 high
     torch.testing.assert_close(x[0, 0][None], tasks.decode(trained.game, corner))
-    with pytest.raises(UserError, match="train with `latent=2`"):
+    with pytest.raises(UserError, match="train with `latent_dim=2`"):
         tasks.manifold(building.build(runs.Run(game="vae", latent_dim=3), (2,)))
 
 

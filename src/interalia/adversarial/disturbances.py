@@ -42,16 +42,16 @@ if TYPE_CHECKING:
 BRIGHTNESS = 0.25  # the greatest change, in units of x in [0, 1]
 SATURATION = 1.0  # the greatest change of the factor 1
 CONTRAST = 0.5  # the greatest change of the factor 1
-SHIFT = 1 / 8  # the greatest shift, a share of a side
-TURNED = 0.4  # at a half an image and its mirror image would become one law, which cannot be undone
-HOLE = 1 / 2  # a side of the square that is cut out, a share of a side
+SHIFT_SHARE = 1 / 8  # the greatest shift, a share of a side
+FLIP_SHARE = 0.4  # at a half an image and its mirror image would become one law, which cannot be undone
+CUTOUT_SHARE = 1 / 2  # a side of the square that is cut out, a share of a side
 PROBABILITY = 0.7  # of a change: under 3/4, at which translation cannot be undone
 
 
 class Disturbance(abc.ABC):
     """A random change of what a critic sees."""
 
-    def fits(self, game: str, argument: str, critics: Sequence[Critic]) -> None:
+    def check_fits(self, game: str, argument: str, critics: Sequence[Critic]) -> None:
         """Raises a UserError unless what the critics of a game see may be changed.
 
         Arguments:
@@ -131,9 +131,9 @@ def colour(x: Tensor, chosen: Tensor) -> Tensor:
 
         m + b + c (g - m) + c c' (x - g),   g the mean of a pixel's channels, b ~ U(-1/4, 1/4), c' ~ U(0, 2), c ~ U(1/2, 3/2)
     """
-    brightness = BRIGHTNESS * spread(x, chosen)
-    saturation = 1 + SATURATION * spread(x, chosen)
-    contrast = 1 + CONTRAST * spread(x, chosen)
+    brightness = BRIGHTNESS * uniform_per_sample(x, chosen)
+    saturation = 1 + SATURATION * uniform_per_sample(x, chosen)
+    contrast = 1 + CONTRAST * uniform_per_sample(x, chosen)
     gray = x.mean(dim=-3, keepdim=True)
     mean = gray.mean(dim=tuple(range(1, x.ndim)), keepdim=True)
     changed = mean + brightness + contrast * (gray - mean + saturation * (x - gray))
@@ -145,10 +145,12 @@ def translation(x: Tensor, chosen: Tensor) -> Tensor:
     places, inside = [], []
     for side in x.shape[-2:]:
         # (n, side): where each row or column comes from
-        moved = torch.where(chosen, whole(x, -share(SHIFT, side), share(SHIFT, side)), 0)
+        moved = torch.where(
+            chosen, randint_per_sample(x, -pixels_of_share(SHIFT_SHARE, side), pixels_of_share(SHIFT_SHARE, side)), 0
+        )
         place = torch.arange(side, device=x.device) - moved.view(-1, 1)
         places.append(place.clamp(0, side - 1))
-        inside.append(within(place, side))
+        inside.append(in_range(place, side))
     sample = torch.arange(len(x), device=x.device).view(-1, 1, 1)
     taken = x.flatten(1, -3).permute(0, 2, 3, 1)[sample, places[0].unsqueeze(2), places[1].unsqueeze(1)]
     seen = inside[0].unsqueeze(2) & inside[1].unsqueeze(1)
@@ -159,41 +161,43 @@ def cutout(x: Tensor, chosen: Tensor) -> Tensor:
     """A rectangle of half the sides, centred anywhere in each chosen image and cut off by its border, set to 0."""
     hidden = []
     for side in x.shape[-2:]:
-        size = share(HOLE, side)
-        first = whole(x, 0, side - size % 2).view(-1, 1) - size // 2  # an even hole lies on the border of two pixels
-        hidden.append(within(torch.arange(side, device=x.device) - first, size))
+        size = pixels_of_share(CUTOUT_SHARE, side)
+        first = (
+            randint_per_sample(x, 0, side - size % 2).view(-1, 1) - size // 2
+        )  # an even hole lies on the border of two pixels
+        hidden.append(in_range(torch.arange(side, device=x.device) - first, size))
     hole = hidden[0].unsqueeze(2) & hidden[1].unsqueeze(1) & chosen.view(-1, 1, 1)
     return x.masked_fill(hole.view(len(x), *[1] * (x.ndim - 3), *x.shape[-2:]), 0.0)
 
 
 def flip(x: Tensor, chosen: Tensor) -> Tensor:
     """Left and right exchanged in two fifths of the chosen images."""
-    turned = chosen & (torch.rand(len(x), device=x.device) < TURNED)
+    turned = chosen & (torch.rand(len(x), device=x.device) < FLIP_SHARE)
     return torch.where(turned.view(-1, *[1] * (x.ndim - 1)), x.flip(-1), x)
 
 
-def spread(x: Tensor, chosen: Tensor) -> Tensor:
+def uniform_per_sample(x: Tensor, chosen: Tensor) -> Tensor:
     """A number from [-1, 1) for each chosen image and 0 for the others, shape (n, 1, ...)."""
     drawn = 2 * torch.rand(len(x), device=x.device, dtype=x.dtype) - 1
     return torch.where(chosen, drawn, 0.0).view(-1, *[1] * (x.ndim - 1))
 
 
-def whole(x: Tensor, low: int, high: int) -> Tensor:
+def randint_per_sample(x: Tensor, low: int, high: int) -> Tensor:
     """A whole number from low to high for each image, all equally likely, shape (n,)."""
     return torch.randint(low, high + 1, (len(x),), device=x.device)
 
 
-def share(part: float, side: int) -> int:
+def pixels_of_share(part: float, side: int) -> int:
     """A part of a side in whole pixels, halves rounded up.
 
     Example:
-        >>> share(1 / 8, 28), share(1 / 8, 11), share(1 / 2, 7)
+        >>> pixels_of_share(1 / 8, 28), pixels_of_share(1 / 8, 11), pixels_of_share(1 / 2, 7)
         (4, 1, 4)
     """
     return int(part * side + 0.5)
 
 
-def within(place: Tensor, size: int) -> Tensor:
+def in_range(place: Tensor, size: int) -> Tensor:
     return (place >= 0) & (place < size)
 
 
@@ -234,8 +238,8 @@ class Augmentation(Disturbance):
         self.policy = names
         self.probability = probability
 
-    def fits(self, game: str, argument: str, critics: Sequence[Critic]) -> None:
-        super().fits(game, argument, critics)
+    def check_fits(self, game: str, argument: str, critics: Sequence[Critic]) -> None:
+        super().check_fits(game, argument, critics)
         if not any(space.is_image for critic in critics for space in critic.sees):
             seen = " and ".join(critic.names for critic in critics)
             what = f"{game}'s critic sees {seen}, and no image" if critics else f"{game} has no critic"

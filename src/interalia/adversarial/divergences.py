@@ -30,7 +30,7 @@ is to 0, "grows" is exponentially but where it says linearly):
     alpha, a > 1               fades             grows             fades           grows
 
 So the alternative loss keeps the model's samples moving for all of them but total-variation and alpha above 1, and the
-encoder of a game such as ALI for all but total-variation, neyman and alpha below 0. `Divergence.fading` says it of each.
+encoder of a game such as ALI for all but total-variation, neyman and alpha below 0. `Divergence.vanishing` says it of each.
 
 Every loss is written in the score itself, mostly a log-ratio, with softplus and expm1 in place of logarithms of
 sigmoids and differences of exponentials: for scores in [-80, 80] neither a loss nor a gradient overflows (`Relativistic`: for
@@ -70,9 +70,9 @@ class Divergence(abc.ABC):
         smoothing: a, in [0, 1).
 
     Attributes:
-        separate: wants the critic's terms separately, (n, heads), instead of their sum, (n,).
+        per_head: wants the critic's terms separately, (n, heads), instead of their sum, (n,).
         log_odds: whether the optimal critic's score is the log-odds of P against Q, so that its sigmoid is a probability.
-        fading: the joints, "P" and "Q", on whose samples the generator's gradient fades to 0 as the critic becomes surer of
+        vanishing: the joints, "P" and "Q", on whose samples the generator's gradient fades to 0 as the critic becomes surer of
             them, with scores that rise on P and fall on Q; on the others it stays or grows.
 
     Raises:
@@ -88,7 +88,7 @@ class Divergence(abc.ABC):
     """
 
     smoothing: float = field(default=0.0, kw_only=True)
-    separate: ClassVar[bool] = False
+    per_head: ClassVar[bool] = False
     log_odds: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
@@ -114,14 +114,14 @@ class Divergence(abc.ABC):
         """The generator's loss, a scalar, from the scores on P and Q, each of shape (n,), or (n, h, w) from patches."""
 
     @property
-    def fading(self) -> frozenset[str]:
+    def vanishing(self) -> frozenset[str]:
         return frozenset()
 
     def mean(self, terms: Tensor) -> Tensor:
         """The mean over all scores."""
         return expectation(terms)
 
-    def ratio(self, score: Tensor) -> Tensor:
+    def unsmoothed_log_ratio(self, score: Tensor) -> Tensor:
         """log p/q at the optimal critic that is asked for no smoothed labels; raises what `log_ratio` raises."""
         if self.log_odds:
             return score
@@ -136,7 +136,7 @@ class Divergence(abc.ABC):
         Raises:
             UserError: the score of this divergence does not determine the density ratio.
         """
-        r = self.ratio(score)  # log (1 - a) p / (a p + q), which stays under log((1 - a) / a)
+        r = self.unsmoothed_log_ratio(score)  # log (1 - a) p / (a p + q), which stays under log((1 - a) / a)
         if not self.smoothing:
             return r
         left = 1 - self.smoothing - self.smoothing * r.clamp(max=60.0).exp()  # whose gradient is a number, too
@@ -170,7 +170,7 @@ class FDivergence(Divergence):
         saturating: whether the generator minimises the bound itself (the minimax game) instead of the swapped bound.
 
     Attributes:
-        fades: the joints of `fading` under the alternative loss, and under the minimax one.
+        vanishes: the joints of `vanishing` under the alternative loss, and under the minimax one.
 
     References:
         f-GAN: Training Generative Neural Samplers using Variational Divergence Minimization, Sebastian Nowozin,
@@ -178,11 +178,11 @@ class FDivergence(Divergence):
     """
 
     saturating: bool = False
-    fades: ClassVar[tuple[str, str]] = ("", "")
+    vanishes: ClassVar[tuple[str, str]] = ("", "")
 
     @property
-    def fading(self) -> frozenset[str]:
-        alternative, minimax = self.fades
+    def vanishing(self) -> frozenset[str]:
+        alternative, minimax = self.vanishes
         return frozenset(minimax if self.saturating else alternative)
 
     @abc.abstractmethod
@@ -197,7 +197,7 @@ class FDivergence(Divergence):
     def conjugate(self, v: Tensor) -> Tensor:
         """f*(g(v)), simplified so that it neither overflows early nor cancels."""
 
-    def rising(self, v: Tensor) -> Tensor:
+    def monotone_conjugate(self, v: Tensor) -> Tensor:
         """f*(g(v)) for the generator, nowhere falling in v: the supremum over density ratios u >= 0 alone."""
         return self.conjugate(v)
 
@@ -209,8 +209,8 @@ class FDivergence(Divergence):
 
     def generator_loss(self, p: Tensor, q: Tensor) -> Tensor:
         if self.saturating:
-            return expectation(self.output(p)) - expectation(self.rising(q))
-        return expectation(self.rising(p)) - expectation(self.output(q))
+            return expectation(self.output(p)) - expectation(self.monotone_conjugate(q))
+        return expectation(self.monotone_conjugate(p)) - expectation(self.output(q))
 
 
 class GAN(FDivergence):
@@ -226,11 +226,11 @@ class GAN(FDivergence):
     Example:
         >>> GAN().critic_loss(torch.zeros(4), torch.zeros(4)) / math.log(2)
         tensor(2.)
-        >>> sorted(GAN().fading), sorted(GAN(saturating=True).fading)
+        >>> sorted(GAN().vanishing), sorted(GAN(saturating=True).vanishing)
         ([], ['P', 'Q'])
     """
 
-    fades = ("", "PQ")
+    vanishes = ("", "PQ")
     log_odds = True
 
     def f(self, u: Tensor) -> Tensor:
@@ -282,7 +282,7 @@ class WeightedJensenShannon(FDivergence):
     """
 
     weight: float = 0.3
-    fades = ("", "PQ")
+    vanishes = ("", "PQ")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -298,7 +298,7 @@ class WeightedJensenShannon(FDivergence):
     def conjugate(self, v: Tensor) -> Tensor:
         return (1 - self.weight) * (math.log(1 - self.weight) + softplus(v))
 
-    def ratio(self, score: Tensor) -> Tensor:
+    def unsmoothed_log_ratio(self, score: Tensor) -> Tensor:
         return score + math.log((1 - self.weight) / self.weight)  # posterior odds = prior odds x ratio
 
 
@@ -309,7 +309,7 @@ class KL(FDivergence):
     one's fades on Q and is 1 on P.
     """
 
-    fades = ("", "Q")
+    vanishes = ("", "Q")
 
     def f(self, u: Tensor) -> Tensor:
         return torch.xlogy(u, u)
@@ -317,7 +317,7 @@ class KL(FDivergence):
     def conjugate(self, v: Tensor) -> Tensor:
         return (v - 1).exp()
 
-    def ratio(self, score: Tensor) -> Tensor:
+    def unsmoothed_log_ratio(self, score: Tensor) -> Tensor:
         return score - 1
 
 
@@ -328,7 +328,7 @@ class ReverseKL(FDivergence):
     is 1 on Q and fades on P.
     """
 
-    fades = ("", "P")
+    vanishes = ("", "P")
     log_odds = True
 
     def f(self, u: Tensor) -> Tensor:
@@ -376,16 +376,16 @@ class Jeffrey(FDivergence):
     fades on Q, slowly, as 1 / |q|, and is 1 on P.
     """
 
-    fades = ("", "Q")
+    vanishes = ("", "Q")
 
     def f(self, u: Tensor) -> Tensor:
         return (u - 1) * u.log()
 
     def conjugate(self, v: Tensor) -> Tensor:
-        r = self.ratio(v)
+        r = self.unsmoothed_log_ratio(v)
         return torch.expm1(r) + r
 
-    def ratio(self, score: Tensor) -> Tensor:
+    def unsmoothed_log_ratio(self, score: Tensor) -> Tensor:
         return JeffreyLogRatio.apply(score)  # type: ignore[no-untyped-call]
 
 
@@ -405,7 +405,7 @@ class Pearson(FDivergence):
         0.0
     """
 
-    fades = ("", "Q")
+    vanishes = ("", "Q")
 
     def f(self, u: Tensor) -> Tensor:
         return (u - 1).square()
@@ -413,10 +413,10 @@ class Pearson(FDivergence):
     def conjugate(self, v: Tensor) -> Tensor:
         return v.square() / 4 + v
 
-    def rising(self, v: Tensor) -> Tensor:
+    def monotone_conjugate(self, v: Tensor) -> Tensor:
         return self.conjugate(v.clamp(min=-2))
 
-    def ratio(self, score: Tensor) -> Tensor:
+    def unsmoothed_log_ratio(self, score: Tensor) -> Tensor:
         return (1 + score / 2).clamp(min=1e-6).log()  # T = 2 (u - 1); a score below -2 stands for u = 0
 
 
@@ -427,7 +427,7 @@ class Neyman(FDivergence):
     whose encoder moves P, the encoder is left with the decoder's gradient alone.
     """
 
-    fades = ("P", "P")
+    vanishes = ("P", "P")
 
     def f(self, u: Tensor) -> Tensor:
         return (1 - u).square() / u
@@ -438,7 +438,7 @@ class Neyman(FDivergence):
     def conjugate(self, v: Tensor) -> Tensor:
         return -2 * torch.expm1(-v / 2)
 
-    def ratio(self, score: Tensor) -> Tensor:
+    def unsmoothed_log_ratio(self, score: Tensor) -> Tensor:
         return score / 2
 
 
@@ -449,7 +449,7 @@ class SquaredHellinger(FDivergence):
     fades on both.
     """
 
-    fades = ("", "PQ")
+    vanishes = ("", "PQ")
 
     def f(self, u: Tensor) -> Tensor:
         return (u.sqrt() - 1).square()
@@ -460,7 +460,7 @@ class SquaredHellinger(FDivergence):
     def conjugate(self, v: Tensor) -> Tensor:
         return torch.expm1(v)
 
-    def ratio(self, score: Tensor) -> Tensor:
+    def unsmoothed_log_ratio(self, score: Tensor) -> Tensor:
         return 2 * score
 
 
@@ -471,7 +471,7 @@ class TotalVariation(FDivergence):
     score of 5: give a penalty that keeps the critic unsure.
     """
 
-    fades = ("PQ", "PQ")
+    vanishes = ("PQ", "PQ")
 
     def f(self, u: Tensor) -> Tensor:
         return (u - 1).abs() / 2
@@ -521,7 +521,7 @@ class Alpha(FDivergence):
         return 0 < self.alpha < 1  # elsewhere a multiple of them
 
     @property
-    def fades(self) -> tuple[str, str]:  # type: ignore[override]
+    def vanishes(self) -> tuple[str, str]:  # type: ignore[override]
         a = self.alpha
         alternative = ("P" if a < 0 else "") + ("Q" if a > 1 else "")
         minimax = ("P" if a < 1 else "") + ("Q" if a > 0 else "")
@@ -532,12 +532,12 @@ class Alpha(FDivergence):
         return (torch.expm1(a * u.log()) - a * (u - 1)) / (a * (a - 1))
 
     def output(self, v: Tensor) -> Tensor:
-        return torch.expm1((self.alpha - 1) * self.ratio(v)) / (self.alpha - 1)
+        return torch.expm1((self.alpha - 1) * self.unsmoothed_log_ratio(v)) / (self.alpha - 1)
 
     def conjugate(self, v: Tensor) -> Tensor:
-        return torch.expm1(self.alpha * self.ratio(v)) / self.alpha
+        return torch.expm1(self.alpha * self.unsmoothed_log_ratio(v)) / self.alpha
 
-    def ratio(self, score: Tensor) -> Tensor:
+    def unsmoothed_log_ratio(self, score: Tensor) -> Tensor:
         return score / max(1.0, abs(self.alpha), abs(self.alpha - 1))
 
 
@@ -565,7 +565,7 @@ class LeastSquares(Divergence):
         super().__post_init__()
         check_range(self.a != self.b, "a critic tells P from Q by them; give two numbers", a=self.a, b=self.b)
 
-    def ratio(self, score: Tensor) -> Tensor:
+    def unsmoothed_log_ratio(self, score: Tensor) -> Tensor:
         return ((score - self.a) / (self.b - self.a)).clamp(1e-6, 1 - 1e-6).logit()  # of p / (p + q)
 
     def on_p(self, p: Tensor) -> Tensor:
@@ -611,7 +611,7 @@ class BigBiGAN(Hinge):
         tensor(6.)
     """
 
-    separate: ClassVar[bool] = True
+    per_head: ClassVar[bool] = True
 
     def generator_loss(self, p: Tensor, q: Tensor) -> Tensor:
         return self.mean(p) - self.mean(q)
@@ -686,13 +686,13 @@ class Relativistic(Divergence):
         return registry.make(self.of, REGISTRY, "divergence")
 
     @property
-    def separate(self) -> bool:  # type: ignore[override]
-        return self.base.separate
+    def per_head(self) -> bool:  # type: ignore[override]
+        return self.base.per_head
 
     @property
-    def fading(self) -> frozenset[str]:
+    def vanishing(self) -> frozenset[str]:
         both = frozenset("PQ")  # a pair's slope is the sum of the other divergence's two
-        return both if self.base.fading == both else frozenset()
+        return both if self.base.vanishing == both else frozenset()
 
     def on_p(self, p: Tensor) -> Tensor:
         return self.base.on_p(p) / 2

@@ -37,7 +37,7 @@ class AAE(Autoencoding):
         divergence: what the scores cost.
         penalty: a charge on the critic's gradient, or None.
         noise: instance noise on the z that the critic sees, or None.
-        together: whether the critic sees both kinds of z in one pass, see `Game.score`.
+        joint_batch: whether the critic sees both kinds of z in one pass, see `Game.score`.
         weight: of the reconstruction.
         distance: "mse" or "l1".
         adversarial: of the generator loss.
@@ -66,7 +66,7 @@ class AAE(Autoencoding):
 
     @classmethod
     def needs(cls, s: Setup, **settings: Any) -> Needs:
-        return {**super().needs(s, **settings), "critic": s.judge(s.z)}
+        return {**super().needs(s, **settings), "critic": s.critic(s.z)}
 
     def sample(self, *batch: Tensor) -> Joints:
         (x,) = batch
@@ -96,7 +96,7 @@ class SemiAAE(AAE):
 
     Arguments:
         encoder: q(z | x), whose block for the category is a softmax; not a Gaussian.
-        decoder, critic, divergence, penalty, noise, together, weight, distance, adversarial: as in AAE.
+        decoder, critic, divergence, penalty, noise, joint_batch, weight, distance, adversarial: as in AAE.
         prior: `Codes` with one category, of as many values as there are labels, and nothing else.
         label_weight: of the cross-entropy.
 
@@ -146,11 +146,11 @@ class SemiAAE(AAE):
         both = self.encoder(torch.cat([x, x_l])).rsample()  # one pass, so that batch norm sees them mixed
         z_hat, z_l = both.split([len(x), len(x_l)])  # z^ ~ q(z | x)
         x_hat = self.decoder(z_hat).rsample()
-        return {"prior": (z,), "posterior": (z_hat,), "cycle": (x_hat, x), "labelled": (z_l, y)}
+        return {"prior": (z,), "posterior": (z_hat,), "cycle": (x_hat, x), "labeled": (z_l, y)}
 
     def losses(self, joints: Joints) -> Outcome:
         outcome = super().losses(joints)
-        z_l, y = joints["labelled"]
+        z_l, y = joints["labeled"]
         read = log_of(z_l[:, self.prior.where(0)])  # log of the softmax
         return outcome.with_losses(self.label_weight, autoencoder=cross_entropy(read, y))
 

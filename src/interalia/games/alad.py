@@ -30,7 +30,7 @@ class ALAD(AdversarialALICE):
         Adversarially Learned Anomaly Detection, Houssam Zenati and others, 2018, https://arxiv.org/abs/1812.02288
 
     Arguments:
-        encoder, decoder, critic, prior, divergence, penalty, noise, together: as in ALI; the penalty is on all critics.
+        encoder, decoder, critic, prior, divergence, penalty, noise, joint_batch: as in ALI; the penalty is on all critics.
         cycle_critic: t, maps (x, x') to a score, shape (n,).
         latent_critic: u, maps (z, z') to a score, shape (n,).
         weight: of what t and u cost; 1 in the paper.
@@ -63,7 +63,7 @@ class ALAD(AdversarialALICE):
 
     @classmethod
     def needs(cls, s: Setup, **settings: Any) -> Needs:
-        return {**super().needs(s, **settings), "latent_critic": s.judge(s.z, s.z)}
+        return {**super().needs(s, **settings), "latent_critic": s.critic(s.z, s.z)}
 
     def sample(self, *batch: Tensor) -> Joints:
         joints = super().sample(*batch)

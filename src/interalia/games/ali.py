@@ -12,7 +12,7 @@ from interalia.adversarial.divergences import GAN
 from interalia.conditionals import Conditional, Deterministic, Prior
 from interalia.games.feeds import Labeled
 from interalia.games.game import Data, Disturbance, Divergence, Joints, Needs, Penalty, Setup, TwoPlayers, part
-from interalia.games.needs import Given
+from interalia.games.needs import Pretrained
 
 # of a round trip from its start
 DISTANCES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"mse": mse_loss, "l1": l1_loss}
@@ -37,7 +37,7 @@ class Autoencoding(TwoPlayers):
     divergence: Divergence = GAN()
     penalty: Penalty | None = None
     noise: Disturbance | None = None
-    together: bool = True
+    joint_batch: bool = True
 
     @classmethod
     def needs(cls, s: Setup, **settings: Any) -> Needs:
@@ -70,7 +70,7 @@ class ALI(Autoencoding):
         divergence: what the scores cost.
         penalty: a charge on the critic's gradient, or None.
         noise: what is done to the joints before the critic sees them, or None.
-        together: whether the critic sees both joints in one pass, see `Game.score`.
+        joint_batch: whether the critic sees both joints in one pass, see `Game.score`.
 
     Example:
         >>> import torch
@@ -88,13 +88,13 @@ class ALI(Autoencoding):
     teaches = PAIRS + "Nothing asks for good reconstructions: they come about as far as the critic can no longer tell."
 
     @classmethod
-    def titled(cls, encoder: type[Conditional] | None) -> str:
+    def title_for(cls, encoder: type[Conditional] | None) -> str:
         deterministic = cls is ALI and encoder is Deterministic
         return "BiGAN (adversarially learned inference with a deterministic encoder)" if deterministic else cls.title
 
     @classmethod
     def needs(cls, s: Setup, **settings: Any) -> Needs:
-        return {**super().needs(s, **settings), "critic": s.judge(s.x, s.z)}
+        return {**super().needs(s, **settings), "critic": s.critic(s.x, s.z)}
 
     def sample(self, *batch: Tensor) -> Joints:
         x, *y = batch
@@ -118,7 +118,7 @@ class PostHocALI(ALI):
         "learned inference after the fact")
 
     Arguments:
-        encoder, critic, prior, divergence, penalty, noise, together: as in ALI.
+        encoder, critic, prior, divergence, penalty, noise, joint_batch: as in ALI.
         decoder: p(x | z), trained already; its weights and its statistics are not touched.
 
     Example:
@@ -144,4 +144,4 @@ class PostHocALI(ALI):
 
     @classmethod
     def needs(cls, s: Setup, **settings: Any) -> Needs:
-        return {**super().needs(s, **settings), "decoder": Given(s.decode(s.z, s.x))}
+        return {**super().needs(s, **settings), "decoder": Pretrained(s.decode(s.z, s.x))}

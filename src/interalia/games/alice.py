@@ -32,7 +32,7 @@ class ALICE(ALI):
         https://arxiv.org/abs/1709.01215
 
     Arguments:
-        encoder, decoder, critic, prior, divergence, penalty, noise, together: as in ALI.
+        encoder, decoder, critic, prior, divergence, penalty, noise, joint_batch: as in ALI.
         cycle: the weight of the round trip from x.
         cycle_z: the weight of the one from z.
         distance: "mse" or "l1".
@@ -58,7 +58,7 @@ class ALICE(ALI):
     distance: Literal["mse", "l1"] = "mse"
 
     def sample(self, *batch: Tensor) -> Joints:
-        joints, x_hat = round_trip(self, *batch)
+        joints, x_hat = joints_and_reconstruction(self, *batch)
         joints["cycle"] = (x_hat, batch[0])
         if self.cycle_z:
             x_tilde, z, *y = joints["p"]
@@ -87,7 +87,7 @@ class AdversarialALICE(ALI):
         https://arxiv.org/abs/1709.01215 (section 3.2)
 
     Arguments:
-        encoder, decoder, critic, prior, divergence, penalty, noise, together: as in ALI; the penalty is on both critics.
+        encoder, decoder, critic, prior, divergence, penalty, noise, joint_batch: as in ALI; the penalty is on both critics.
         cycle_critic: t, maps (x, x') to a score, shape (n,).
         weight: of what t costs.
     """
@@ -110,11 +110,11 @@ class AdversarialALICE(ALI):
 
     @classmethod
     def needs(cls, s: Setup, **settings: Any) -> Needs:
-        return {**super().needs(s, **settings), "cycle_critic": s.judge(s.x, s.x)}
+        return {**super().needs(s, **settings), "cycle_critic": s.critic(s.x, s.x)}
 
     def sample(self, *batch: Tensor) -> Joints:
         (x,) = batch
-        joints, x_hat = round_trip(self, x)
+        joints, x_hat = joints_and_reconstruction(self, x)
         return {**joints, "same": (x, x), "cycle": (x, x_hat)}
 
     def losses(self, joints: Joints) -> Outcome:
@@ -122,7 +122,7 @@ class AdversarialALICE(ALI):
         return outcome.with_losses(self.weight, again.scores, **again.losses)
 
 
-def round_trip(game: ALI, x: Tensor, *y: Tensor) -> tuple[Joints, Tensor]:
+def joints_and_reconstruction(game: ALI, x: Tensor, *y: Tensor) -> tuple[Joints, Tensor]:
     """ALI's joints and x^, made in one pass with x~, so that a batch norm in the decoder sees both kinds of latents mixed."""
     z = game.prior.sample((len(x),))  # z ~ p(z)
     z_hat = game.encoder(x, *y).rsample()  # z^ ~ q(z | x)

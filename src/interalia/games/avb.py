@@ -52,7 +52,7 @@ class AVB(Variational):
         prior: p(z), with a density.
         divergence: what the scores cost; one whose optimal score tells the density ratio.
         penalty: a charge on the critic's gradient, or None.
-        together: whether the critic sees both joints in one pass, see `Game.score`.
+        joint_batch: whether the critic sees both joints in one pass, see `Game.score`.
         likelihood, sigma: of p(x | z), as in VAE.
         contrast: whether the contrast is adaptive.
         correlated: whether r has the posterior's covariances too, and not its variances alone as published.
@@ -92,7 +92,7 @@ class AVB(Variational):
     prior: Prior
     divergence: Divergence = GAN()
     penalty: Penalty | None = None
-    together: bool = True
+    joint_batch: bool = True
     likelihood: Observed = "gaussian"
     sigma: float = 0.1
     contrast: bool = False
@@ -114,7 +114,7 @@ class AVB(Variational):
 
     @classmethod
     def needs(cls, s: Setup, **settings: Any) -> Needs:
-        critic = s.judge(s.x, s.z, adversary=False, packable=False)  # its score is a log-ratio of single samples
+        critic = s.critic(s.x, s.z, adversary=False, packable=False)  # its score is a log-ratio of single samples
         return {**super().needs(s, **settings), "critic": critic}
 
     def sample(self, *batch: Tensor) -> Joints:
@@ -124,10 +124,10 @@ class AVB(Variational):
         joints: Joints = {"reconstruction": (self.outputs(z_hat),), "posterior": (z_hat,)}
         if not self.contrast:
             return {"q": (x, z_hat), "p": (x, self.prior.sample((len(x),))), **joints}
-        white, log_scale = self.whitened(z_hat, q)
+        white, log_scale = self.whiten(z_hat, q)
         return {"q": (x, white), "p": (x, torch.randn_like(white)), "scale": (log_scale,), **joints}
 
-    def whitened(self, z: Tensor, q: Distribution) -> tuple[Tensor, Tensor]:
+    def whiten(self, z: Tensor, q: Distribution) -> tuple[Tensor, Tensor]:
         """L^-1 (z - m), shape (n, latent), and log det L, shape (n,): L L^T is the covariance of q, or its diagonal; NaN
         where that is none, of a posterior that has diverged."""
         mean = to_float32(q.mean.detach())

@@ -14,8 +14,8 @@ from interalia import conditionals, games, networks, registry
 from interalia.adversarial import disturbances, divergences, penalties
 from interalia.conditionals import Conditional
 from interalia.errors import SettingError, UserError
-from interalia.games.capabilities import who
-from interalia.games.needs import Chain, Encoder, Given, Need, Needs, Setup, complete, packable
+from interalia.games.capabilities import games_with
+from interalia.games.needs import Chain, Encoder, Need, Needs, Pretrained, Setup, all_settings, packable
 from interalia.networks import Critic, weights
 from interalia.networks.needs import Single
 from interalia.spaces import DataSpec, Space
@@ -29,14 +29,14 @@ if TYPE_CHECKING:
     from interalia.runs import Run
 
 
-def build(run: Run, data: DataSpec, mean: Tensor | None = None, given: Mapping[str, Conditional] = {}) -> Game:
+def build(run: Run, data: DataSpec, mean: Tensor | None = None, pretrained: Mapping[str, Conditional] = {}) -> Game:
     """The untrained game of a run, drawn from torch's global random state.
 
     Arguments:
         run: the description.
         data: what its data are like.
         mean: the mean image, shape `data.shape`, from which a sigmoid's bias is set; None leaves it at 0.
-        given: the conditionals that the game takes as they are, trained before, by their names.
+        pretrained: the conditionals that the game takes as they are, trained before, by their names.
 
     Raises:
         UserError: a part does not exist, or the parts do not fit each other or the data.
@@ -47,25 +47,25 @@ def build(run: Run, data: DataSpec, mean: Tensor | None = None, given: Mapping[s
         8
     """
     kind, settings = registry.look_up(run.game, games.REGISTRY, "game")
-    setup = set_up(run, data)
-    needs = kind.needs(setup, **complete(kind, settings))
+    setup = setup_of(run, data)
+    needs = kind.needs(setup, **all_settings(kind, settings))
     check(run, kind, data, needs)
-    check_given(kind, setup, needs, given)
+    check_pretrained(kind, setup, needs, pretrained)
     family = registry.make(run.networks, networks.REGISTRY, "networks")
-    made = {name: need.network(family, run.pack) for name, need in needs.items() if not isinstance(need, Given)}
-    start(run, family, needs, made, mean)
+    made = {name: need.network(family, run.pack) for name, need in needs.items() if not isinstance(need, Pretrained)}
+    initialize(run, family, needs, made, mean)
     try:
         parts: dict[str, Any] = {name: needs[name].wrap(network) for name, network in made.items()}  # type: ignore[union-attr]
     except ValueError as error:
         own = registry.settings_of(conditionals.CONDITIONALS[registry.parse(run.encoder)[0]])
         raise SettingError(f"the encoder {run.encoder!r} cannot be made: {error}.", own) from error
-    parts |= {**given, **chosen(run, kind, setup, needs)}
-    game = owned(registry.make(run.game, games.REGISTRY, "game", **parts), given)
+    parts |= {**pretrained, **other_parts(run, kind, setup, needs)}
+    game = checked(registry.make(run.game, games.REGISTRY, "game", **parts), pretrained)
     game.data = data
     return game
 
 
-def set_up(run: Run, data: DataSpec) -> Setup:
+def setup_of(run: Run, data: DataSpec) -> Setup:
     """The variables of a run and its data, and the parts that its games may build on."""
     support: Literal["unit", "real"] = "unit" if len(data.shape) == 3 else "real"
     return Setup(
@@ -87,11 +87,11 @@ def check(run: Run, kind: type[Game], data: DataSpec, needs: Needs) -> None:
             f"of it that is made in Python."
         )
     if data.condition and not kind.feeds.conditional:
-        able = who(also=lambda kind: kind.feeds.conditional)
+        able = games_with(also=lambda kind: kind.feeds.conditional)
         raise UserError(f"{kind.__name__} cannot be told {data.y}; leave out `{data.y}`, or play one that can: {able}.")
     if run.pack > 1:
         if not packable(kind):
-            able = who(also=packable)
+            able = games_with(also=packable)
             raise UserError(
                 f"{kind.__name__}'s critic cannot judge packs of samples; leave `pack` out, or play one of: {able}."
             )
@@ -101,21 +101,21 @@ def check(run: Run, kind: type[Game], data: DataSpec, needs: Needs) -> None:
             )
 
 
-def check_given(kind: type[Game], setup: Setup, needs: Needs, given: Mapping[str, Conditional]) -> None:
-    """Raises a UserError unless the trained conditionals that the game asks for are given, and fit, and no others."""
-    wanted = {name: need for name, need in needs.items() if isinstance(need, Given)}
-    for name in given.keys() - wanted.keys():
+def check_pretrained(kind: type[Game], setup: Setup, needs: Needs, pretrained: Mapping[str, Conditional]) -> None:
+    """Raises a UserError unless the trained conditionals that the game asks for are pretrained, and fit, and no others."""
+    wanted = {name: need for name, need in needs.items() if isinstance(need, Pretrained)}
+    for name in pretrained.keys() - wanted.keys():
         raise UserError(f"{kind.__name__} takes no trained {name}; leave it out.")
     for name, need in wanted.items():
-        if name not in given:
+        if name not in pretrained:
             raise UserError(
-                f"{kind.__name__} infers for a generator that is trained already; give as `generator` the folder "
+                f"{kind.__name__} infers for a generator that is trained already; give as `pretrained_generator` the folder "
                 f"of its run, or a .pt2 file."
             )
-        need.check(given[name], setup.prior)
+        need.check(pretrained[name], setup.prior)
 
 
-def parts_of(name: str, need: Need, network: nn.Module) -> Iterator[tuple[str, Any, nn.Module]]:
+def named_networks(name: str, need: Need, network: nn.Module) -> Iterator[tuple[str, Any, nn.Module]]:
     """The networks of a need, each with its name; of two in a row the one that touches x has the need's own."""
     if isinstance(need, Chain):
         for part, inner in zip((need.first, need.second), network.children(), strict=True):
@@ -124,13 +124,13 @@ def parts_of(name: str, need: Need, network: nn.Module) -> Iterator[tuple[str, A
         yield name, need, network
 
 
-def start(run: Run, family: Family, needs: Needs, made: Mapping[str, nn.Module], mean: Tensor | None) -> None:
+def initialize(run: Run, family: Family, needs: Needs, made: Mapping[str, nn.Module], mean: Tensor | None) -> None:
     """Initial weights: the family's own, narrow levels between, the mean image, and spectral norm where the run has it.
 
     Raises:
         UserError: the run names a network for spectral norm that there is none of.
     """
-    parts = [part for name, network in made.items() for part in parts_of(name, needs[name], network)]
+    parts = [part for name, network in made.items() for part in named_networks(name, needs[name], network)]
     known = [(need, network) for _, need, network in parts if isinstance(need, Single)]
     for need, network in known:
         family.start(need.net, network)
@@ -154,7 +154,7 @@ def start(run: Run, family: Family, needs: Needs, made: Mapping[str, nn.Module],
                 spectral_norm(layer)
 
 
-def chosen(run: Run, kind: type[Game], setup: Setup, needs: Needs) -> dict[str, Any]:
+def other_parts(run: Run, kind: type[Game], setup: Setup, needs: Needs) -> dict[str, Any]:
     """The parts of a game that are no networks, those of them that it takes."""
     found = {
         "prior": setup.prior,
@@ -176,12 +176,12 @@ def disturbance(run: Run, kind: type[Game], seen: list[Critic]) -> Disturbance |
         text = getattr(run, argument)
         if text != "none":
             part = registry.make(text, catalogue, argument)
-            part.fits(kind.__name__, argument, seen)
+            part.check_fits(kind.__name__, argument, seen)
             parts.append(part)
     return disturbances.Disturbances(parts) if len(parts) > 1 else parts[0] if parts else None
 
 
-def owned(game: Game, given: Mapping[str, Conditional]) -> Game:
+def checked(game: Game, pretrained: Mapping[str, Conditional]) -> Game:
     """The game, where each of its parameters is moved by exactly one player, and each conditional has what it stands on.
 
     Raises:
@@ -190,7 +190,7 @@ def owned(game: Game, given: Mapping[str, Conditional]) -> Game:
     movers = Counter(p for player in game.players for p in set(game.parameters_of(player)))
     for name, parameter in game.named_parameters():
         part = name.partition(".")[0]
-        if movers[parameter] == 0 and part not in given:
+        if movers[parameter] == 0 and part not in pretrained:
             raise UserError(
                 f"{type(game).__name__} does not train its {part}, and this one has parameters to learn; choose another "
                 f"`{part}`, such as mixture or normal."

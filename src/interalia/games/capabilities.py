@@ -32,13 +32,13 @@ class Capability(_ProtocolMeta):
     """
 
     def __instancecheck__(self, instance: Any) -> bool:
-        return members(self) <= set(dir(instance))
+        return attributes_of(self) <= set(dir(instance))
 
     def __subclasscheck__(self, kind: type) -> bool:
-        return members(self) <= {*dir(kind), *inspect.signature(kind).parameters}
+        return attributes_of(self) <= {*dir(kind), *inspect.signature(kind).parameters}
 
 
-def members(capability: type) -> set[str]:
+def attributes_of(capability: type) -> set[str]:
     """The attributes and methods that make up a capability."""
     return {name for name in (*capability.__annotations__, *vars(capability)) if not name.startswith("_")}
 
@@ -89,7 +89,7 @@ class HasCodes(Protocol, metaclass=Capability):
 
     prior: Codes
 
-    def answers(self, x: Tensor) -> Tensor:
+    def code_parameters(self, x: Tensor) -> Tensor:
         """The parameters of Q(c | x), shape (n, prior.answers)."""
 
 
@@ -123,7 +123,7 @@ class Simulates(Protocol, metaclass=Capability):
 
 
 # what a game without it is, and what one with it is said to do
-WORDS: dict[type, tuple[str, str]] = {
+MESSAGES: dict[type, tuple[str, str]] = {
     Infers: ("has no encoder", "has one"),
     Generates: ("has no decoder", "has one"),
     HasLevels: ("has one level of latents", "has two"),
@@ -140,7 +140,7 @@ WORDS: dict[type, tuple[str, str]] = {
 
 
 # what a critic's scores are on, by what it sees first and whether it sees more
-JUDGED = {
+SCORES_ON = {
     ("x", False): "data and samples",
     ("z", False): "random and on inferred latents",
     ("x", True): "pairs (data, inferred z) and pairs (sample, random z)",
@@ -171,14 +171,14 @@ def require(game: Game, capability: type[T], task: str, *beside: type) -> T:
     """
     for one in (capability, *beside):
         if not isinstance(game, one):
-            lacks, does = WORDS.get(one, (f"has no {' and '.join(sorted(members(one)))}", "has"))
-            able = who(capability, *beside)
+            lacks, does = MESSAGES.get(one, (f"has no {' and '.join(sorted(attributes_of(one)))}", "has"))
+            able = games_with(capability, *beside)
             raise UserError(f"{type(game).__name__} {lacks}; {task} needs a game that {does}: {able}.")
     found: Any = game
     return found  # type: ignore[no-any-return]
 
 
-def who(*capabilities: type, also: Callable[[type[Game]], bool] = lambda kind: True) -> str:
+def games_with(*capabilities: type, also: Callable[[type[Game]], bool] = lambda kind: True) -> str:
     """The names of the games, those of other packages included, that have all of these and of which `also` is true."""
     from interalia.games import REGISTRY
 
@@ -215,19 +215,20 @@ def facts(
     # of a subclass that says nothing of itself nothing is said: what holds of its base need not hold of it
     said = {key: str(vars(kind).get(key, "")) for key in ("title", "teaches", "judged", "reading")}
     if said["title"]:
-        said["title"] = kind.titled(encoder)
+        said["title"] = kind.title_for(encoder)
     seen = [space.name for space in judges[0].sees if space.name != "y"] if len(judges) == 1 else [""]
     ratio = any(not critic.adversary for critic in judges)  # whose scores are not meant to be near each other
     return {
         **said,
-        "judged": said["judged"] or (JUDGED.get((seen[0], len(seen) > 1), "") if said["title"] and not ratio else ""),
+        "judged": said["judged"]
+        or (SCORES_ON.get((seen[0], len(seen) > 1), "") if said["title"] and not ratio else ""),
         "critic": bool(judges) or "critic" in kind.players,
-        "can": [one.__name__ for one in WORDS if (issubclass(kind, one) if game is kind else isinstance(game, one))],
+        "can": [one.__name__ for one in MESSAGES if (issubclass(kind, one) if game is kind else isinstance(game, one))],
         "log_odds": divergence is not None and divergence.log_odds,
     }
 
 
-def by_name(game: str, encoder: str, divergence: str) -> dict[str, Any] | None:
+def facts_by_name(game: str, encoder: str, divergence: str) -> dict[str, Any] | None:
     """What there is to say of the games of that name, with these parts; None where there are none."""
     from interalia.games import REGISTRY
 

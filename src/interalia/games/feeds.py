@@ -18,7 +18,7 @@ from interalia.errors import UserError
 from interalia.spaces import DataSpec
 
 CPU = torch.device("cpu")
-FEW = 8  # labelled examples beside a batch of chosen rows
+LABELED_ROWS = 8  # labelled examples beside a batch of chosen rows
 
 
 def conditions(data: DataSpec, dataset: Dataset, part: str) -> NDArray[Any] | None:
@@ -67,7 +67,7 @@ class Data:
         Raises:
             UserError: the data lack the labels, attributes or the second domain that batches have.
         """
-        found, few = [], cls.few(data, dataset, device, labeled, seed)
+        found, few = [], cls.labeled_stores(data, dataset, device, labeled, seed)
         for one in cls.domains(dataset):
             gray = one.gray if part == "train" else None
             y = conditions(data, one, part)
@@ -76,27 +76,29 @@ class Data:
         return (*found, *few)
 
     @classmethod
-    def few(cls, data: DataSpec, dataset: Dataset, device: torch.device, labeled: int | None, seed: int) -> list[Store]:
+    def labeled_stores(
+        cls, data: DataSpec, dataset: Dataset, device: torch.device, labeled: int | None, seed: int
+    ) -> list[Store]:
         """Stores beside those of the data sets."""
         return []
 
     @classmethod
-    def orders(cls, stores: Sequence[Store], batch: int, seed: int) -> tuple[Sampler, ...]:
+    def samplers(cls, stores: Sequence[Store], batch: int, seed: int) -> tuple[Sampler, ...]:
         """The order in which each store is drawn, independent of each other's."""
         return tuple(Sampler(len(store), batch, seed + i * 2**32) for i, store in enumerate(stores))
 
     @classmethod
-    def rows(cls, data: DataSpec, dataset: Dataset, part: str, rows: Tensor) -> tuple[Tensor, ...]:
+    def batch_of(cls, data: DataSpec, dataset: Dataset, part: str, rows: Tensor) -> tuple[Tensor, ...]:
         """The batch of these rows of 'train', 'validation' or 'test', on the CPU, pixels as they were drawn once."""
         stores = cls.stores(data, dataclasses.replace(dataset, gray=None), part=part)
         return tuple(value for store in stores for value in store[rows % len(store)])
 
     @classmethod
-    def example(cls, data: DataSpec, count: int = 16, seed: int = 1) -> tuple[Tensor, ...]:
+    def random_batch(cls, data: DataSpec, count: int = 16, seed: int = 1) -> tuple[Tensor, ...]:
         """A batch of random numbers and labels, of the shapes that the game is built for, float32.
 
         Example:
-            >>> [part.shape for part in PartlyLabeled.example(DataSpec((3,), classes=2), 4)]
+            >>> [part.shape for part in PartlyLabeled.random_batch(DataSpec((3,), classes=2), 4)]
             [torch.Size([4, 3]), torch.Size([2, 3]), torch.Size([2, 2])]
         """
         random = torch.Generator().manual_seed(seed)
@@ -106,7 +108,7 @@ class Data:
         return x, one_hot(torch.randint(data.condition, (count,), generator=random), data.condition).float()
 
     @classmethod
-    def fitted(cls, data: DataSpec, dataset: Dataset) -> DataSpec:
+    def data_spec(cls, data: DataSpec, dataset: Dataset) -> DataSpec:
         """What a game is built for, with what it takes over of the data."""
         return dataclasses.replace(data, shape=dataset.shape)
 
@@ -127,12 +129,14 @@ class PartlyLabeled(Data):
     """Batches (x, x_l, y): members of one data set, and beside them a few others with their labels y, one-hot."""
 
     @classmethod
-    def few(cls, data: DataSpec, dataset: Dataset, device: torch.device, labeled: int | None, seed: int) -> list[Store]:
+    def labeled_stores(
+        cls, data: DataSpec, dataset: Dataset, device: torch.device, labeled: int | None, seed: int
+    ) -> list[Store]:
         chosen = dataset.labelled(labeled, seed)
         return [Store(chosen, device, y=chosen.y, labels=data.classes)]
 
     @classmethod
-    def orders(cls, stores: Sequence[Store], batch: int, seed: int) -> tuple[Sampler, ...]:
+    def samplers(cls, stores: Sequence[Store], batch: int, seed: int) -> tuple[Sampler, ...]:
         """The few labelled examples may be fewer than a batch."""
         return tuple(
             Sampler(len(store), min(batch, len(store)) if i else batch, seed + i * 2**32)
@@ -140,19 +144,19 @@ class PartlyLabeled(Data):
         )
 
     @classmethod
-    def rows(cls, data: DataSpec, dataset: Dataset, part: str, rows: Tensor) -> tuple[Tensor, ...]:
+    def batch_of(cls, data: DataSpec, dataset: Dataset, part: str, rows: Tensor) -> tuple[Tensor, ...]:
         of_all, of_few = cls.stores(data, dataclasses.replace(dataset, gray=None), part=part)
-        return (*of_all[rows], *of_few[torch.arange(min(FEW, len(of_few)))])
+        return (*of_all[rows], *of_few[torch.arange(min(LABELED_ROWS, len(of_few)))])
 
     @classmethod
-    def example(cls, data: DataSpec, count: int = 16, seed: int = 1) -> tuple[Tensor, ...]:
+    def random_batch(cls, data: DataSpec, count: int = 16, seed: int = 1) -> tuple[Tensor, ...]:
         random = torch.Generator().manual_seed(seed)
         x, few = torch.rand(count, *data.shape, generator=random), count // 2
         y = torch.randint(data.classes, (few,), generator=random)
         return x, x[:few].flip(0), one_hot(y, data.classes).float()
 
     @classmethod
-    def fitted(cls, data: DataSpec, dataset: Dataset) -> DataSpec:
+    def data_spec(cls, data: DataSpec, dataset: Dataset) -> DataSpec:
         names = data.names or dataset.classes or tuple(map(str, range(dataset.labels)))
         return dataclasses.replace(data, shape=dataset.shape, classes=dataset.labels, names=names)
 
@@ -171,13 +175,13 @@ class Domains(Data):
         return [dataset, dataset.other]
 
     @classmethod
-    def example(cls, data: DataSpec, count: int = 16, seed: int = 1) -> tuple[Tensor, ...]:
+    def random_batch(cls, data: DataSpec, count: int = 16, seed: int = 1) -> tuple[Tensor, ...]:
         random = torch.Generator().manual_seed(seed)
         shapes = (data.shape, data.other or data.shape)
         return tuple(torch.rand(count, *shape, generator=random) for shape in shapes)
 
     @classmethod
-    def fitted(cls, data: DataSpec, dataset: Dataset) -> DataSpec:
+    def data_spec(cls, data: DataSpec, dataset: Dataset) -> DataSpec:
         return dataclasses.replace(data, shape=dataset.shape, other=dataset.other_shape)
 
     @classmethod

@@ -60,7 +60,7 @@ class Game(Fielded, abc.ABC):
     data: DataSpec = DataSpec()  # what it was built for
     penalty: Penalty | None = None
     noise: Disturbance | None = None
-    together: bool = True  # whether the critic sees the joints in one pass
+    joint_batch: bool = True  # whether the critic sees the joints in one pass
 
     name = ""  # as a run calls it; of a game of the library
 
@@ -71,7 +71,7 @@ class Game(Fielded, abc.ABC):
     reading = ""  # how its losses and scores are read, where they are not as those of an adversarial game
 
     @classmethod
-    def titled(cls, encoder: type[Conditional] | None) -> str:
+    def title_for(cls, encoder: type[Conditional] | None) -> str:
         """Its title, with an encoder of this kind, or none."""
         return cls.title
 
@@ -175,7 +175,7 @@ class Game(Fielded, abc.ABC):
         disturbed = self.noise if self.training else None
         if disturbed is not None:
             joints = tuple(disturbed(joint) for joint in joints)
-        if not self.together:
+        if not self.joint_batch:
             return tuple(to_float32(critic(*joint)) for joint in joints)
         scores = to_float32(critic(*(torch.cat(parts) for parts in zip(*joints, strict=True))))
         sizes = [len(joint[0]) for joint in joints]

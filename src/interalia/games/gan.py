@@ -32,7 +32,7 @@ class GAN(TwoPlayers):
         divergence: what the scores cost.
         penalty: a charge on the critic's gradient, or None.
         noise: what is done to the joints before the critic sees them, or None.
-        together: whether the critic sees both joints in one pass, see `Game.score`.
+        joint_batch: whether the critic sees both joints in one pass, see `Game.score`.
 
     Example:
         >>> import torch
@@ -60,11 +60,11 @@ class GAN(TwoPlayers):
     divergence: Divergence = GANDivergence()
     penalty: Penalty | None = None
     noise: Disturbance | None = None
-    together: bool = True
+    joint_batch: bool = True
 
     @classmethod
     def needs(cls, s: Setup, **settings: Any) -> Needs:
-        return {"decoder": s.decode(s.z, s.x), "critic": s.judge(s.x)}
+        return {"decoder": s.decode(s.z, s.x), "critic": s.critic(s.x)}
 
     def sample(self, *batch: Tensor) -> Joints:
         x, *y = batch

@@ -35,7 +35,7 @@ class HALI(ALI):
         decoder: p(z1 | z2) and p(x | z1).
         critic: maps (x, z1, z2) to a score, shape (n,).
         prior: p(z2).
-        divergence, penalty, noise, together: as in ALI.
+        divergence, penalty, noise, joint_batch: as in ALI.
         lower: the dimensions of z1, for which the networks are built.
         cycle: the weight of ALICE's round trip by way of z1, the mean over all numbers of x of (x - x^)^2.
 
@@ -74,7 +74,7 @@ class HALI(ALI):
         return {
             "encoder": ChainNeed(s.infer(s.x, z1, narrow=True), s.infer(z1, z2)),
             "decoder": ChainNeed(Encoder((z2,), z1, Gaussian, narrow=True), s.decode(z1, s.x)),
-            "critic": s.judge(s.x, z1, z2),
+            "critic": s.critic(s.x, z1, z2),
         }
 
     def sample(self, *batch: Tensor) -> Joints:

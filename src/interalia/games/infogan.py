@@ -27,7 +27,7 @@ class InfoGAN(GAN):
         generator:  GAN's - weight L(categories) - continuous_weight L(continuous codes)
 
     With both weights 0 it is GAN. The authors' program shows data and samples to the critic in a pass each
-    (`together=False`); then what the recogniser learns on samples is worth more on data.
+    (`joint_batch=False`); then what the recogniser learns on samples is worth more on data.
 
     References:
         InfoGAN: Interpretable Representation Learning by Information Maximizing Generative Adversarial Nets, Xi Chen and
@@ -42,7 +42,7 @@ class InfoGAN(GAN):
         noise: what is done to the joints before the critic sees them, or None.
         weight: lambda of the categorical codes.
         continuous_weight: lambda of the others.
-        together: whether the critic sees data and samples in one pass, see `Game.score`.
+        joint_batch: whether the critic sees data and samples in one pass, see `Game.score`.
 
     Raises:
         UserError: the prior has no codes, the critic does not answer for them, or the networks do not fit the codes.
@@ -90,7 +90,7 @@ class InfoGAN(GAN):
 
     @classmethod
     def needs(cls, s: Setup, **settings: Any) -> Needs:
-        return {**super().needs(s, **settings), "critic": s.judge(s.x, answers=s.prior.answers, packable=False)}
+        return {**super().needs(s, **settings), "critic": s.critic(s.x, answers=s.prior.answers, packable=False)}
 
     def sample(self, *batch: Tensor) -> Joints:
         (x,) = batch
@@ -98,21 +98,21 @@ class InfoGAN(GAN):
         return {"data": (x,), "model": (self.decoder(z).rsample(),), "code": (z,)}  # x~ ~ p(x | z)
 
     def losses(self, joints: Joints) -> Outcome:
-        data, model = self.score(self.answer, joints["data"], joints["model"])
-        information = self.information(model[:, 1:], *joints["code"])
+        data, model = self.score(self.score_and_codes, joints["data"], joints["model"])
+        information = self.information_bound(model[:, 1:], *joints["code"])
         outcome = self.losses_of_scores(joints, {"data": data[:, 0], "model": model[:, 0]})
         return outcome.with_losses(-1.0, critic=information, generator=information)
 
-    def answers(self, x: Tensor) -> Tensor:
+    def code_parameters(self, x: Tensor) -> Tensor:
         """The parameters of Q(c | x), shape (n, answers)."""
         return self.critic.recognise(x)[1]
 
-    def answer(self, x: Tensor) -> Tensor:
+    def score_and_codes(self, x: Tensor) -> Tensor:
         """The critic's score and its answers side by side, shape (n, 1 + answers)."""
         score, answers = self.critic.recognise(x)
         return torch.cat([score[:, None], answers], dim=1)
 
-    def information(self, answers: Tensor, z: Tensor) -> Tensor:
+    def information_bound(self, answers: Tensor, z: Tensor) -> Tensor:
         """sum over codes of lambda (E[log Q(c | x~)] + H(c)), in nats."""
         bound = self.prior.log_likelihood(answers, z).mean(dim=0) + self.prior.entropy  # L of each code
         categories, continuous = bound.tensor_split([len(self.prior.categorical)])

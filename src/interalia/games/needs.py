@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from interalia.networks.family import Family
 
 
-TRIED = 16  # draws that a generator of somebody's own is tried on
+TRIALS = 16  # draws that a generator of somebody's own is tried on
 SLACK = 1e-3  # by which its images may leave [0, 1]
 
 
@@ -75,7 +75,7 @@ class Chain:
 
 
 @dataclass(frozen=True)
-class Given:
+class Pretrained:
     """A conditional that was trained before, is handed to the game, and that nobody moves.
 
     Arguments:
@@ -92,16 +92,16 @@ class Given:
                 raise UserError(
                     f"the generator's {own} is {part.dtype}, and it must be torch.float32; convert the module by .float()."
                 )
-        x, target = tried(found, prior), self.like.target
+        x, target = trial_samples(found, prior), self.like.target
         if not isinstance(x, Tensor) or x.dtype != torch.float32:
             what = x.dtype if isinstance(x, Tensor) else f"a {type(x).__name__}"
             raise UserError(
                 f"the generator returns {what}, and it must return x, one tensor of torch.float32; wrap it."
             )
-        if tuple(x.shape) != (TRIED, *target.shape):
+        if tuple(x.shape) != (TRIALS, *target.shape):
             raise UserError(
                 f"the generator makes images of {tuple(x.shape[1:])}, and the data's are {target.shape}; give the data that "
-                f"it was trained on, or `size`."
+                f"it was trained on, or `image_size`."
             )
         if not bool(x.isfinite().all()):
             raise UserError(
@@ -115,7 +115,7 @@ class Given:
             )
 
 
-def tried(decoder: Conditional, prior: Prior) -> Any:
+def trial_samples(decoder: Conditional, prior: Prior) -> Any:
     """What a decoder that somebody trained makes of some draws of the prior, a tensor or not.
 
     Raises:
@@ -123,7 +123,7 @@ def tried(decoder: Conditional, prior: Prior) -> Any:
     """
     with evaluating(decoder if next(decoder.parameters(), None) is not None else nn.Linear(1, 1)):
         place = next(decoder.parameters(), torch.zeros(())).device
-        z = prior.sample((TRIED,)).to(place)
+        z = prior.sample((TRIALS,)).to(place)
         try:
             return decoder.network(z) if isinstance(decoder, Deterministic) else decoder(z).mean
         except Exception as error:  # whatever somebody's module may raise
@@ -139,7 +139,7 @@ def tried(decoder: Conditional, prior: Prior) -> Any:
             ) from None
 
 
-Need: TypeAlias = Single | Chain | Given
+Need: TypeAlias = Single | Chain | Pretrained
 Needs: TypeAlias = Mapping[str, Need]
 
 
@@ -177,32 +177,32 @@ class Setup:
         """p(target | given, y), deterministic."""
         return Decoder((given, *self.y), target)
 
-    def judge(self, *sees: Space, **more: Any) -> Critic:
+    def critic(self, *sees: Space, **more: Any) -> Critic:
         """A critic of these variables and y; its terms apart, where the divergence wants them and there are several."""
-        terms = self.divergence.separate and len(set(sees)) > 1 and not more.get("classes")
+        terms = self.divergence.per_head and len(set(sees)) > 1 and not more.get("classes")
         return Critic((*sees, *self.y), terms=terms, **more)
 
 
-def complete(kind: type[Game], settings: Mapping[str, Any]) -> dict[str, Any]:
+def all_settings(kind: type[Game], settings: Mapping[str, Any]) -> dict[str, Any]:
     """All settings of a game: those given, and the defaults of its signature for the others."""
     parameters = inspect.signature(kind).parameters.values()
     return {p.name: p.default for p in parameters if p.default is not p.empty} | dict(settings)
 
 
 @functools.cache
-def declared(kind: type[Game]) -> Needs:
+def example_needs(kind: type[Game]) -> Needs:
     """The needs of a kind of game on variables that stand for any: images of 16 x 16, z of 4 numbers with a category of two,
     two labels to read, two domains. What its critic is shown, whether it is to be deceived, and whether it can be packed
     does not depend on them.
 
     Example:
         >>> from interalia.games import AAE, AVB
-        >>> declared(AAE)["critic"].names, declared(AVB)["critic"].adversary
+        >>> example_needs(AAE)["critic"].names, example_needs(AVB)["critic"].adversary
         ('(z)', False)
     """
     x = Space("x", (1, 16, 16), "unit")
     setup = Setup(x, Codes(4, (2,), 0), other=x, classes=2, encoder=(Deterministic, {}))
-    return kind.needs(setup, **complete(kind, {}))
+    return kind.needs(setup, **all_settings(kind, {}))
 
 
 def packable(kind: type[Game]) -> bool:
@@ -213,4 +213,4 @@ def packable(kind: type[Game]) -> bool:
 
 def critics(kind: type[Game]) -> list[Critic]:
     """The critics that a kind of game has: none for a game that needs none, or that does not declare its needs."""
-    return [need for need in declared(kind).values() if isinstance(need, Critic)]
+    return [need for need in example_needs(kind).values() if isinstance(need, Critic)]

@@ -23,7 +23,7 @@ from interalia.errors import UserError
 from interalia.games.ali import DISTANCES, TRAINED
 from interalia.games.game import Data, Game, Joints, Needs, Outcome, Setup, part
 from interalia.games.gan import GAN
-from interalia.games.needs import Given
+from interalia.games.needs import Pretrained
 
 Distance = Literal["auto", "mse", "l1", "cross-entropy"]
 
@@ -75,7 +75,7 @@ class LatentRegressor(Game):
 
     @classmethod
     def needs(cls, s: Setup, **settings: Any) -> Needs:
-        return {"encoder": s.infer(s.x, s.z), "decoder": Given(s.decode(s.z, s.x))}
+        return {"encoder": s.infer(s.x, s.z), "decoder": Pretrained(s.decode(s.z, s.x))}
 
     def sample(self, *batch: Tensor) -> Joints:
         z = self.prior.sample((len(batch[0]),))  # z ~ p(z)
@@ -101,7 +101,7 @@ class JointLatentRegressor(GAN):
 
     Arguments:
         encoder, distance: as in LatentRegressor.
-        decoder, critic, prior, divergence, penalty, noise, together: as in GAN.
+        decoder, critic, prior, divergence, penalty, noise, joint_batch: as in GAN.
         weight: of R for the generator.
 
     Example:

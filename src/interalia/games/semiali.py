@@ -44,7 +44,7 @@ class SemiALI(ALI):
         others, 2018, https://arxiv.org/abs/1704.03976
 
     Arguments:
-        encoder, decoder, prior, divergence, penalty, noise, together: as in ALI.
+        encoder, decoder, prior, divergence, penalty, noise, joint_batch: as in ALI.
         critic: answers `logits` of (x, z), shape (n, K), and calling it gives s, shape (n,).
         label_weight: of the cross-entropy.
         cycle: the weight of ALICE's round trip.
@@ -76,22 +76,22 @@ class SemiALI(ALI):
     def needs(cls, s: Setup, **settings: Any) -> Needs:
         if s.classes < 2:
             raise UserError(f"{cls.__name__} reads labels, and there are fewer than 2; choose other data.")
-        return {**super().needs(s, **settings), "critic": s.judge(s.x, s.z, classes=s.classes, packable=False)}
+        return {**super().needs(s, **settings), "critic": s.critic(s.x, s.z, classes=s.classes, packable=False)}
 
     def sample(self, *batch: Tensor) -> Joints:
         x, x_l, y = batch
         z = self.prior.sample((len(x),))  # z ~ p(z)
         both = self.encoder(torch.cat([x, x_l])).rsample()  # one pass, so that batch norm sees them mixed
         z_hat, z_l = both.split([len(x), len(x_l)])  # z^ ~ q(z | x)
-        joints = {"q": (x, z_hat), "labelled": (x_l, z_l.detach(), y)}
+        joints = {"q": (x, z_hat), "labeled": (x_l, z_l.detach(), y)}
         if not self.cycle:
             return {**joints, "p": (self.decoder(z).rsample(), z)}  # x~ ~ p(x | z)
         x_tilde, x_hat = self.decoder(torch.cat([z, z_hat])).rsample().chunk(2)
         return {**joints, "p": (x_tilde, z), "cycle": (x_hat, x)}
 
     def losses(self, joints: Joints) -> Outcome:
-        *labelled, y = joints["labelled"]
-        logits_q, logits_p, logits_l = self.score(self.critic.logits, joints["q"], joints["p"], labelled)  # type: ignore[arg-type]
+        *labeled, y = joints["labeled"]
+        logits_q, logits_p, logits_l = self.score(self.critic.logits, joints["q"], joints["p"], labeled)  # type: ignore[arg-type]
         outcome = self.losses_of_scores(joints, {"q": logits_q.logsumexp(dim=1), "p": logits_p.logsumexp(dim=1)})
         outcome = outcome.with_losses(self.label_weight, critic=cross_entropy(logits_l, y))
         if self.vat and self.training and torch.is_grad_enabled():

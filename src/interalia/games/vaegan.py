@@ -38,7 +38,7 @@ class VAEGAN(Autoencoding):
         decoder: p(x | z).
         critic: a critic of x with `features`, such as `PairCritic`.
         prior: p(z), standard normal.
-        divergence, noise, together: as in GAN.
+        divergence, noise, joint_batch: as in GAN.
         penalty: a charge on the critic's gradient, or None; what is charged on Q is charged on samples x~ alone.
         feature: the weight of d for the encoder, 1 in the paper, whose critic has thousands of features that batch norm keeps
             at a scale; other critics' features are smaller.
@@ -84,7 +84,7 @@ class VAEGAN(Autoencoding):
 
     @classmethod
     def needs(cls, s: Setup, **settings: Any) -> Needs:
-        return {**super().needs(s, **settings), "critic": s.judge(s.x, packable=False)}  # features of single images
+        return {**super().needs(s, **settings), "critic": s.critic(s.x, packable=False)}  # features of single images
 
     def sample(self, *batch: Tensor) -> Joints:
         (x,) = batch

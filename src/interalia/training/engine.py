@@ -69,12 +69,12 @@ def prepare(
         game = building.build_for(as_kept, dataset, mean, generator, trust)
     else:
         building.check_fits(game, dataset)
-    game.data = game.feeds.fitted(game.data, dataset)
+    game.data = game.feeds.data_spec(game.data, dataset)
     game = game.to(device).train()
     if run.batch_size < 2 and any(isinstance(module, BatchNorm) for module in game.modules()):
         raise UserError("`batch_size` is 1, and batch norm averages over a batch; give `batch_size=2` or more.")
     stores = game.feeds.stores(game.data, dataset, device, labeled=run.num_labeled, seed=run.seed)
-    samplers = game.feeds.orders(stores, run.batch_size, run.seed)
+    samplers = game.feeds.samplers(stores, run.batch_size, run.seed)
     run = resolved(run, game, dataset, samplers[0].batches, device)
     check_evaluation(run, game, dataset, folder)
     if run.precision == "bf16" and device.type != "mps":

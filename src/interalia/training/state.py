@@ -108,7 +108,7 @@ class Training:
 
                 game.load_state_dict(load_file(self.home.best))
             if self.run.recalibrate_bn:
-                batches = draw(self.stores, self.game.feeds.orders(self.stores, self.run.batch_size, self.run.seed))
+                batches = draw(self.stores, self.game.feeds.samplers(self.stores, self.run.batch_size, self.run.seed))
                 with own_random(self.device, self.run.seed):
                     weights.estimate_population(game, batches, self.run.recalibrate_bn)
             self.estimated = ((self.step, converged), game)
