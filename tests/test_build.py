@@ -305,10 +305,10 @@ def test_a_game_of_ones_own_may_make_a_network_itself() -> None:
 def test_every_parameter_has_one_player() -> None:
     data = DataSpec((5,))
     with pytest.raises(
-        UserError, match=r"^Idle trains encoder\.[\w.]+ by no player; name its network among `players`\.$"
+        UserError, match=r"^no player of Idle trains encoder\.[\w.]+; name its network among `players`\.$"
     ):
         building.build(Run(game="idle", latent_dim=3), data)
-    with pytest.raises(UserError, match=r"^Twice trains decoder\.[\w.]+ by two players; leave it to one of them\.$"):
+    with pytest.raises(UserError, match=r"^two players of Twice train decoder\.[\w.]+; name its network in one of them only\.$"):
         building.build(Run(game="twice", latent_dim=3), data)
     with pytest.raises(
         UserError, match=r"^ALI does not train its prior.*choose another `prior`, such as mixture or normal"
@@ -320,9 +320,9 @@ def test_what_is_given_is_asked_for_and_what_is_asked_for_is_given() -> None:
     data, decoder = DataSpec((5,)), Deterministic(nn.Linear(3, 5))
     game = building.build(Run(game="posthoc-ali", latent_dim=3), data, pretrained={"decoder": decoder})
     assert game.decoder is decoder
-    with pytest.raises(UserError, match="infers for a generator that is trained already; give as `generator`"):
+    with pytest.raises(UserError, match="trains an encoder for a pretrained generator; give as `pretrained_generator`"):
         building.build(Run(game="posthoc-ali", latent_dim=3), data)
-    with pytest.raises(UserError, match="ALI takes no trained decoder"):
+    with pytest.raises(UserError, match="ALI takes no pretrained decoder"):
         building.build(Run(latent_dim=3), data, pretrained={"decoder": decoder})
 
 
@@ -345,7 +345,7 @@ def test_levels_have_networks_of_their_own_names_and_start_narrow() -> None:
     assert keys
     assert all(key.startswith("encoder.first.") for key in keys)  # which touches x
     refused = run.replace(game="hali(lower=0)")
-    with pytest.raises(UserError, match="`lower` is 0, and the lower level has 1 dimension or more"):
+    with pytest.raises(UserError, match="`lower` is 0, and the lower level needs 1 dimension or more"):
         building.build(refused, data)
 
 

@@ -103,7 +103,7 @@ def test_the_one_error_names_those_of_other_people_too(monkeypatch: pytest.Monke
     with pytest.raises(UserError) as caught:
         require(game, Translates, "translate")
     assert str(caught.value) == (
-        "Encodes has no two domains to translate between; translate needs a game that has: CycleGAN."
+        "Encodes has no two domains to translate between; translate needs a game that has two domains: CycleGAN."
     )
     with pytest.raises(UserError, match=r"^Encodes has no decoder; reconstruct needs a game that has one: ALI, "):
         require(game, Infers, "reconstruct", Generates)

@@ -168,8 +168,8 @@ class Odd(ALI):
 @pytest.mark.parametrize(
     ("game", "words"),
     [
-        (Shared, "by two players; leave it to one of them"),
-        (Left, "by no player; name its network among `players`"),
+        (Shared, "name its network in one of them only"),
+        (Left, "no player of Left trains .*; name its network among `players`"),
         (Odd, "odd"),
     ],
 )

@@ -270,7 +270,7 @@ def test_several_disturbances_come_in_turn() -> None:
 @pytest.mark.parametrize(
     ("name", "settings", "sentence"),
     [
-        ("fixed", {"policy": "blur"}, "made of colour, translation"),
+        ("fixed", {"policy": "blur"}, "a list of colour, translation"),
         ("fixed", {"probability": 1.5}, r"lies in \[0, 1\]"),
         ("adaptive", {"target": 1.0}, "`target` is 1.0"),
         ("adaptive", {"images": 0}, "`images` is 0"),
@@ -362,13 +362,13 @@ def test_a_run_in_packs_of_three_is_looked_at_on_the_way(tmp_path: Any) -> None:
 
 @pytest.mark.parametrize("game", ["infogan", "vae-gan", "semi-ali", "vae", "cyclegan"])
 def test_games_that_cannot_play_with_packs_say_who_can(game: str) -> None:
-    with pytest.raises(UserError, match=r"cannot judge packs of samples; .*play one of: ALI, ALICE"):
+    with pytest.raises(UserError, match=r"does not support packs of samples; .*choose a game of: ALI, ALICE"):
         build(game, CONV, pack=2)
 
 
 @pytest.mark.parametrize(("flag", "value"), [("instance_noise", "constant"), ("augment", "fixed")])
 def test_a_ratio_that_is_read_off_the_critic_is_one_of_images_as_they_are(flag: str, value: str) -> None:
-    with pytest.raises(UserError, match=rf"AVB reads .* `{flag}` has changed .*; leave `{flag}` out"):
+    with pytest.raises(UserError, match=rf"AVB computes .* `{flag}` has changed .*; leave `{flag}` out"):
         build("avb", CONV, **{flag: value})
 
 

@@ -173,7 +173,7 @@ def test_the_ratio_is_read_from_the_optimal_critic(name: str) -> None:
     divergence = f_divergence(name)
     best = optimal_scores(divergence, P / Q)
     if name == "total-variation":  # its critic answers only which of the two is larger
-        with pytest.raises(UserError, match="TotalVariation does not tell the density ratio"):
+        with pytest.raises(UserError, match="a score of TotalVariation does not determine the density ratio"):
             divergence.log_ratio(best)
     else:
         torch.testing.assert_close(divergence.log_ratio(best), (P / Q).log(), atol=1e-6, rtol=1e-6)
@@ -488,10 +488,10 @@ def test_bigbigans_heads_are_clamped_each_for_itself() -> None:
         ("least-squares(a=1.0)", "`a` is 1.0 and `b` is 1.0; a critic tells P from Q by them; give two numbers"),
         ("hinge(smoothing=1.0)", r"`smoothing` is 1.0, and it lies in \[0, 1\)"),
         ("alpha(smoothing=-0.1)", r"`smoothing` is -0.1, and it lies in \[0, 1\)"),
-        ("wasserstein(smoothing=0.1)", "`smoothing` is .* asks a critic to be less sure, .* leave it out"),
-        ("relativistic(of='wasserstein', smoothing=0.1)", "`smoothing` is .* asks a critic to be less sure"),
+        ("wasserstein(smoothing=0.1)", "`smoothing` is .* needs scores with a scale, .* leave it out"),
+        ("relativistic(of='wasserstein', smoothing=0.1)", "`smoothing` is .* needs scores with a scale"),
         ("relativistic(of='relativistic')", "`of` is relativistic itself; name another divergence"),
-        ("relativistic(of='gan(smoothing=0.1)')", r"smooths its labels; write relativistic\(..., smoothing=0.1\)"),
+        ("relativistic(of='gan(smoothing=0.1)')", r"must not set smoothing; write relativistic\(..., smoothing=0.1\)"),
         ("relativistic(of='hing')", "there is no divergence 'hing'; did you mean 'hinge'"),
         ("weighted-jensen-shannon(weight=0)", "`weight` is 0, and it is the share of P .* between 0 and 1"),
     ],

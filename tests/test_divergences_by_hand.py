@@ -191,7 +191,7 @@ def test_pairs_by_hand() -> None:
     assert squares.on_p(p).tolist() == pytest.approx([(v - 2) ** 2 / 4 for v in (0.7, -1.25)])
     assert squares.on_q(q).tolist() == pytest.approx([(v + 1) ** 2 / 4 for v in (-0.4, 1.75)])
     assert gan.base is gan.base  # made once
-    with pytest.raises(UserError, match="Relativistic does not tell"):
+    with pytest.raises(UserError, match="score of Relativistic does not determine"):
         gan.log_ratio(p)
 
 

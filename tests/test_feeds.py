@@ -56,7 +56,7 @@ def test_a_labelled_batch_holds_y_where_the_game_is_conditional() -> None:
     assert y.tolist() == [[0, 1, 0], [0, 0, 1]]
     assert conditions(spec, dataset(3), "test").tolist() == [0, 1]  # type: ignore[union-attr]
     assert conditions(PLAIN, dataset(3), "test") is None
-    with pytest.raises(UserError, match="has no labels; choose data that has, or play another game"):
+    with pytest.raises(UserError, match="has no labels; choose data that has, or choose another `game`"):
         Labeled.check(spec, dataset())
     bits = {part: np.array([[0, 1]] * n) for part, n in (("train", 6), ("validation", 3), ("test", 2))}
     told = dataclasses.replace(PLAIN, condition=1, attributes={"q": 0.5})

@@ -39,7 +39,7 @@ from interalia.conditionals import (
 from interalia.conditionals.basis_noise import BasisNoiseDistribution
 from interalia.games import ALI, ALICE, AVB, HALI, VAE, Game, Outcome, SemiALI
 from interalia.games.aae import SemiAAE
-from interalia.games.avb import FLOOR
+from interalia.games.avb import VARIANCE_FLOOR
 from interalia.learning import dynamics
 from interalia.learning.dynamics import Rules
 from interalia.learning.optimizers import OPTIMIZERS, sgd
@@ -142,7 +142,7 @@ def test_adaptive_contrast_takes_the_moments_as_constants(correlated: bool) -> N
     (gradient,) = torch.autograd.grad(game.losses(joints).losses["autoencoder"], answers.numbers)
     z = joints["posterior"][0][:, 0].detach()
     e = (z - mu) / 0.5
-    s = math.sqrt(0.25 + FLOOR)
+    s = math.sqrt(0.25 + VARIANCE_FLOOR)
     each = (k - (z - mu) / s) / s + z
     torch.testing.assert_close(gradient, torch.stack([each.mean(), (0.5 * e * each).mean()]))
 

@@ -382,7 +382,7 @@ def test_a_conditional_game_is_fed_labels() -> None:
         assert made(x, y.flip(0)).losses["critic"] != before
         flow("simultaneous", made).step(iter([(x, y)]))
     for name in set(REGISTRY) - set(CONDITIONAL):
-        with pytest.raises(UserError, match="cannot be told labels"):
+        with pytest.raises(UserError, match="cannot be conditioned on labels"):
             build(name, labels=3)
 
 

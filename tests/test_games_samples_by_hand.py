@@ -21,7 +21,7 @@ from interalia.adversarial.divergences import Divergence
 from interalia.adversarial.penalties import Penalty
 from interalia.conditionals import Chain, Codes, Deterministic, Gaussian, Prior, StandardNormal
 from interalia.games import CycleGAN, Game
-from interalia.games.avb import FLOOR
+from interalia.games.avb import VARIANCE_FLOOR
 from interalia.networks.layers import PairCritic, Recogniser
 
 REGISTRY: dict[str, Any] = games.REGISTRY
@@ -597,7 +597,7 @@ def test_a_sample_is_whitened_by_the_root_of_its_own_covariance() -> None:
 
     game = REGISTRY["avb"](gaussian(), decoder(), Weighed(S_X, S_Z), Numbers(Z), contrast=True, correlated=True)
     z = rows([0.9, 0.4], [-0.6, 1.3], [0.2, 0.1])
-    assert FLOOR == 1e-4
+    assert VARIANCE_FLOOR == 1e-4
     white, log_scale = game.whiten(z, Known())
     for i in range(2):
         covariance = Known.covariance[i] + FLOOR * torch.eye(2).double()

@@ -332,8 +332,8 @@ class Coded(Deterministic):
 
 
 REFUSED: list[tuple[str, dict[str, Any], type[Exception], str]] = [
-    ("semi-ali", {"critic": PairCritic(nn.Linear(5, 1))}, UserError, "a logit for each label"),
-    ("semi-ali", {"critic": nn.Linear(5, 1)}, UserError, "a logit for each label"),
+    ("semi-ali", {"critic": PairCritic(nn.Linear(5, 1))}, UserError, "one logit for each label"),
+    ("semi-ali", {"critic": nn.Linear(5, 1)}, UserError, "one logit for each label"),
     ("semi-ali", {"radius": -0.01}, ValueError, "`radius` is -0.01"),
     ("semi-aae", {"prior": StandardNormal(3)}, UserError, "one category"),
     ("semi-aae", {"prior": Codes(7, categorical=(2, 3), uniform=0)}, UserError, "one category"),
@@ -341,7 +341,7 @@ REFUSED: list[tuple[str, dict[str, Any], type[Exception], str]] = [
     ("semi-aae", {"prior": Codes(7, categorical=(3,), uniform=1)}, UserError, "one category"),
     ("semi-aae", {"prior": Codes(7, categorical=(3,), uniform=0, gaussian=1)}, UserError, "one category"),
     ("semi-aae", {"encoder": Gaussian(nn.Linear(2, 6))}, UserError, "choose `encoder='deterministic'`"),
-    ("avb", {"divergence": divergences.Hinge()}, UserError, r"AVB reads log q\(z \| x\).*Hinge does not tell"),
+    ("avb", {"divergence": divergences.Hinge()}, UserError, r"AVB computes log q\(z \| x\).*score of Hinge does not determine"),
     (
         "avb",
         {"encoder": Implicit(nn.Linear(4, 3), 2), "contrast": True},
@@ -359,27 +359,27 @@ REFUSED: list[tuple[str, dict[str, Any], type[Exception], str]] = [
     ("vae", {"sigma": -1.0}, ValueError, "`sigma` is -1.0"),
     ("vae", {"sigma": math.inf}, ValueError, "`sigma` is inf"),
     ("vae", {"sigma": math.nan}, ValueError, "`sigma` is nan"),
-    ("vae", {"encoder": Implicit(nn.Linear(4, 3), 2)}, UserError, "another `encoder`, such as gaussian, or play avb"),
+    ("vae", {"encoder": Implicit(nn.Linear(4, 3), 2)}, UserError, "another `encoder`, such as gaussian, or the game avb"),
     ("vae", {"beta": -0.01}, ValueError, "`beta` is -0.01"),
     ("vae", {"samples": 0}, ValueError, "`samples` is 0"),
-    ("vae", {"samples": 2, "beta": 0.5}, ValueError, "a bound of 2 samples"),
-    ("vae", {"samples": 2, "beta": 2.0}, ValueError, "a bound of 2 samples"),
+    ("vae", {"samples": 2, "beta": 0.5}, ValueError, "with 2 samples the bound"),
+    ("vae", {"samples": 2, "beta": 2.0}, ValueError, "with 2 samples the bound"),
     ("vae-gan", {"encoder": Deterministic(nn.Linear(2, 3))}, UserError, "choose `encoder='gaussian'`"),
     ("vae-gan", {"prior": Uniform(3)}, UserError, "choose `prior='normal'`"),
-    ("vae-gan", {"critic": nn.Linear(2, 1)}, UserError, "answers its features"),
-    ("vae-gan", {"critic": PairCritic(nn.Linear(2, 1))}, UserError, "answers its features"),
+    ("vae-gan", {"critic": nn.Linear(2, 1)}, UserError, "a critic of x with `features`"),
+    ("vae-gan", {"critic": PairCritic(nn.Linear(2, 1))}, UserError, "a critic of x with `features`"),
     ("infogan", {"prior": StandardNormal(3)}, UserError, "a prior with codes"),
     ("infogan", {"critic": nn.Linear(2, 1)}, UserError, "a Recogniser, and this one is a Linear"),
     ("infogan", {"weight": -0.01}, ValueError, "`weight` is -0.01"),
     ("infogan", {"continuous_weight": -0.01}, ValueError, "`continuous_weight` is -0.01"),
     ("infogan", {"weight": math.nan}, ValueError, "`weight` is nan"),
     ("infogan", {"continuous_weight": math.nan}, ValueError, "`continuous_weight` is nan"),
-    ("infogan", {"decoder": Deterministic(nn.Linear(4, 2))}, UserError, "do not fit the generator: z has 3 numbers"),
+    ("infogan", {"decoder": Deterministic(nn.Linear(4, 2))}, UserError, "do not fit the generator: z has 3 dimensions"),
     (
         "infogan",
         {"critic": Recogniser(nn.Identity(), nn.Linear(2, 1), nn.Linear(2, 3))},
         UserError,
-        r"they take 2 answers .* its head gives \(3,\)",
+        r"they need 2 outputs .* its head returns \(3,\)",
     ),
     ("cyclegan", {"cycle": -0.01}, ValueError, "`cycle` is -0.01"),
     ("cyclegan", {"identity": -0.01}, ValueError, "`identity` is -0.01"),
@@ -819,7 +819,7 @@ def test_what_is_simulated_is_of_the_likelihood() -> None:
 
 def test_a_game_without_a_likelihood_says_so() -> None:
     with pytest.raises(
-        UserError, match=r"^ALI has samples and no density.*kernel densities \(kde\); log p\(x\) needs a game"
+        UserError, match=r"^ALI has no density.*kernel density estimate \(kde\); log p\(x\) needs a game"
     ):
         require(make("ali"), HasLikelihood, "log p(x)")
 

@@ -252,9 +252,9 @@ def test_a_generator_that_does_not_fit_is_explained(tmp_path: Path) -> None:
     ):
         with pytest.raises(UserError, match=words):
             building.build(run.replace(**changes))
-    with pytest.raises(UserError, match=r"does not take 4 latents .* give the size of its z in `latent_dim`"):
+    with pytest.raises(UserError, match=r"does not accept z of 4 dimensions .* give the size of its z in `latent_dim`"):
         building.build(run, generator=examples.generator(7, (1, 8, 8)))
-    with pytest.raises(UserError, match=r"makes images of \(1, 4, 4\), and the data's are \(1, 8, 8\)"):
+    with pytest.raises(UserError, match=r"returns images of shape \(1, 4, 4\), and the data have \(1, 8, 8\)"):
         building.build(run, generator=examples.generator(4, (1, 4, 4)))
     (tmp_path / "bad.pt2").write_text("no")
     with pytest.raises(UserError, match=r"is no program of torch\.export"):
@@ -492,7 +492,7 @@ def test_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert "right: " in capsys.readouterr().out
     assert len((tmp_path / "labels.csv").read_text().splitlines()) == 6
     assert program("classify", tmp_path / "cali") == 2
-    assert "ALICE reads no labels; classify needs a game that does: SemiALI, SemiAAE." in capsys.readouterr().err
+    assert "ALICE has no classifier; classify needs a game that has one: SemiALI, SemiAAE." in capsys.readouterr().err
     assert program("train", "--data", "digits", "--game", "hali(lower=8)", *short[2:], "--out", tmp_path / "hali") == 0
     assert (tmp_path / "hali/figures/reconstructions_lower.png").is_file()
     assert "Reconstructions from the lower level" in (tmp_path / "hali/report.html").read_text()
@@ -550,7 +550,7 @@ def test_attributes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert program("generate", tmp_path / "run", "--told", "odd,large", "--count", 3, "--out", tmp_path / "x.npz") == 0
     np.testing.assert_allclose(np.load(tmp_path / "x.npz")["x"], with_both.numpy(), atol=1e-6)
     monkeypatch.undo()
-    with pytest.raises(UserError, match="has no attributes; leave `attributes` out"):
+    with pytest.raises(UserError, match="has no attributes"):
         engine.prepare(run)
 
 
@@ -659,8 +659,8 @@ def test_what_a_game_cannot_be_made_of_is_one_sentence() -> None:
         ("semi-aae", {"encoder": "gaussian"}, (1, 4, 4), "choose an `encoder` that returns z itself"),
         ("vae(likelihood='bernoulli')", {}, (2,), "use vae"),
         ("joint-latent-regressor(distance='cross-entropy')", {}, (1, 4, 4), "choose `prior='uniform'`"),
-        ("hali(lower=0)", {}, (1, 4, 4), "has 1 dimension or more"),
-        ("vae-gan", {"networks": "alice-toy"}, (2,), "answers its features of x"),
+        ("hali(lower=0)", {}, (1, 4, 4), "needs 1 dimension or more"),
+        ("vae-gan", {"networks": "alice-toy"}, (2,), "a critic of x with `features`"),
     ):
         with pytest.raises(UserError, match=words):
             examples.build(name, shape, **fields)

@@ -290,14 +290,14 @@ def test_a_critic_that_answers_nothing_is_refused() -> None:
 def test_codes_that_do_not_fit_the_generator_are_refused() -> None:
     prior = Codes(8, categorical=(3,), uniform=1)
     critic = Recogniser(nn.Identity(), nn.Linear(6, 1), nn.Linear(6, 4))
-    with pytest.raises(UserError, match=r"codes do not fit the generator: z has 8 numbers.*build it for 8 numbers"):
+    with pytest.raises(UserError, match=r"codes do not fit the generator: z has 8 dimensions.*build it for 8 dimensions"):
         InfoGAN(Deterministic(MLP(7, 6)), critic, prior)
 
 
 def test_codes_that_do_not_fit_the_critic_are_refused() -> None:
     prior = Codes(8, categorical=(3,), uniform=1)
     critic = Recogniser(nn.Identity(), nn.Linear(6, 1), nn.Linear(6, 5))
-    with pytest.raises(UserError, match=r"take 4 answers .3 for categories, 1 uniform.*gives \(5,\)"):
+    with pytest.raises(UserError, match=r"need 4 outputs .3 for categories, 1 uniform.*returns \(5,\)"):
         InfoGAN(Deterministic(MLP(8, 6)), critic, prior)
 
 
@@ -444,7 +444,7 @@ def test_recognised_codes(game: InfoGAN) -> None:
         answers = game.critic.recognise(x)[1]
     torch.testing.assert_close(codes, game.prior.expected(answers))
     torch.testing.assert_close(codes[:, :4].sum(1), torch.ones(5))
-    with pytest.raises(UserError, match="GAN recognises no codes; recognise needs a game that does: InfoGAN"):
+    with pytest.raises(UserError, match="GAN recognizes no codes; recognise needs a game that recognizes codes: InfoGAN"):
         tasks.recognise(build("gan", double=False), torch.rand(5, 1, 4, 4))
     with pytest.raises(UserError, match="resize or convert"):
         tasks.recognise(game, torch.rand(5, 1, 4, 4))
@@ -515,7 +515,7 @@ def test_the_page_shows_each_code(folder: Path) -> None:
         "Code c3",
         "InfoGAN",
         "interalia traverse",
-        "which codes a sample was made from",
+        "predicts the codes of a sample",
     ):
         assert words in page
     assert "reconstruct held-out" not in page

@@ -222,7 +222,7 @@ def test_borders_of_the_weights() -> None:
             with pytest.raises(ValueError, match=r"`gamma` is .* weight of 0 or more"):
                 kind(gamma=bad)
         for gamma, final in ((0.0, 1.0), (1.0, 0.0), (1.0, -1.0), (1.0, math.nan)):
-            with pytest.raises(ValueError, match="both are above 0"):
+            with pytest.raises(ValueError, match="both above 0"):
                 kind(gamma=gamma, final=final)
     assert WGANGP(weight=0.0).weight == 0
     assert (Dragan(weight=0.0).weight, Dragan(scale=0.0).scale) == (0, 0)

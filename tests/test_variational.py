@@ -288,7 +288,7 @@ def test_avb_reads_the_same_ratio_off_every_divergence_or_refuses_it(divergence:
     made = DIVERGENCES[divergence]()
     critic = PairCritic(MLP(POINTS + LATENT, 1))
     if not playable("avb", divergence):
-        with pytest.raises(UserError, match=r"reads log q.*does not tell the density ratio"):
+        with pytest.raises(UserError, match=r"computes log q.*does not determine the density ratio"):
             AVB(encoder, decoder, critic, StandardNormal(LATENT), made)
         return
     u = torch.full((), 1.7, dtype=torch.float64)  # q / p, at which the optimal critic's score is
@@ -361,12 +361,12 @@ def test_what_does_not_fit_is_refused_in_one_sentence() -> None:
     encoder, decoder = networks(False)
     implicit = Implicit(MLP(POINTS + 2, LATENT), 2)
     with pytest.raises(
-        UserError, match="has samples and no density; choose another `encoder`, such as gaussian, or play avb"
+        UserError, match="this encoder has no density; choose another `encoder`, such as gaussian, or the game avb"
     ):
         VAE(implicit, decoder, StandardNormal(LATENT))
     with pytest.raises(UserError, match="another `encoder`, such as basis-noise"):
         AVB(implicit, decoder, PairCritic(MLP(5, 1)), StandardNormal(LATENT), contrast=True)
-    with pytest.raises(UserError, match="does not tell the density ratio"):
+    with pytest.raises(UserError, match="does not determine the density ratio"):
         AVB(encoder, decoder, PairCritic(MLP(5, 1)), StandardNormal(LATENT), Hinge())
     with pytest.raises(UserError, match="infinite"):
         building.build(runs.Run(game="vae", prior="uniform", latent_dim=2), (2,))
@@ -374,7 +374,7 @@ def test_what_does_not_fit_is_refused_in_one_sentence() -> None:
         VAE(encoder, decoder, StandardNormal(LATENT), beta=2.0, samples=5)
     ali = ALI(encoder, decoder, PairCritic(MLP(5, 1)), StandardNormal(LATENT), GAN())
     assert not isinstance(ali, HasLikelihood)
-    with pytest.raises(UserError, match="give `binarize` dynamic"):
+    with pytest.raises(UserError, match="give `binarize=.dynamic.`"):
         engine.prepare(recipes.ali_digits(game="vae(likelihood='bernoulli')"))
     with pytest.raises(UserError, match="no density"):
         drawn(implicit(x_of().float()))

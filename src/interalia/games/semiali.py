@@ -1,4 +1,4 @@
-"""Semi-supervised ALI: the critic of pairs knows the classes."""
+"""Semi-supervised ALI: the critic of pairs is also a classifier."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch.nn.functional import cross_entropy, kl_div
 
 from interalia.contexts import to_float32
 from interalia.errors import UserError, check_range
-from interalia.games.ali import ALI, PAIRS
+from interalia.games.ali import ALI, PAIRS, decode_together
 from interalia.games.feeds import PartlyLabeled
 from interalia.games.game import Joints, Needs, Outcome, Setup, part
 
@@ -25,17 +25,17 @@ def normalized(x: Tensor) -> Tensor:
 
 @part
 class SemiALI(ALI):
-    """ALI whose critic answers K + 1 classes of a pair (x, z): the K labels, and "decoded".
+    """Semi-supervised ALI: the critic classifies pairs (x, z) into K + 1 classes, the K labels and "decoded".
 
-    With l_1 .. l_K the critic's logits, and that of "decoded" fixed at 0, which a softmax leaves free, P(encoded) is
-    sigmoid(s) of the score s = log sum_k exp(l_k); so ALI's losses on s are those of the K + 1 classes for unlabelled and
-    decoded pairs, and any divergence can take their place.
+    The critic has logits l_1 .. l_K; the logit of "decoded" is fixed at 0, since a softmax has one free constant. The score
+    is s = log sum_k exp(l_k), and P(encoded) = sigmoid(s). ALI's losses on s are thus those of the K + 1 classes for
+    unlabeled and decoded pairs, and any divergence can replace them.
 
-        critic:     ALI's + label_weight * (the cross-entropy of l on labelled pairs (x, z^))
-                    + vat * (the mean over unlabelled x of KL(P(label | x, z^) || P(label | x + r, z^)))
+        critic:     ALI's + label_weight * (the cross-entropy of l on labeled pairs (x, z^))
+                    + vat * (the mean over unlabeled x of KL(P(label | x, z^) || P(label | x + r, z^)))
         generator:  ALI's + cycle * (the mean over all numbers of x of (x - x^)^2)
 
-    where r of norm `radius` is the change of x that changes the labels most, found by one step of power iteration.
+    where r, of norm `radius`, is the change of x that changes the label probabilities most, by one step of power iteration.
 
     References:
         Adversarially Learned Inference, Vincent Dumoulin and others, 2017, https://arxiv.org/abs/1606.00704 (section 4.2)
@@ -45,11 +45,11 @@ class SemiALI(ALI):
 
     Arguments:
         encoder, decoder, prior, divergence, penalty, noise, joint_batch: as in ALI.
-        critic: answers `logits` of (x, z), shape (n, K), and calling it gives s, shape (n,).
-        label_weight: of the cross-entropy.
-        cycle: the weight of ALICE's round trip.
-        vat: the weight of virtual adversarial training; 0 leaves it out.
-        radius: the norm of its change of x.
+        critic: its method `logits` maps (x, z) to shape (n, K), calling it returns s, shape (n,).
+        label_weight: the weight of the cross-entropy.
+        cycle: the weight of ALICE's cycle-consistency loss.
+        vat: the weight of virtual adversarial training; 0 for none.
+        radius: the norm of r.
 
     Raises:
         UserError: the critic has no logits.
@@ -57,8 +57,8 @@ class SemiALI(ALI):
 
     feeds = PartlyLabeled
     name = "semi-ali"
-    title = "semi-supervised ALI (adversarially learned inference whose critic knows the classes)"
-    teaches = PAIRS + "The critic also tells the class of an input, for which it is shown the labels of a few of them."
+    title = "semi-supervised ALI (the critic is also a classifier)"
+    teaches = PAIRS + "The critic also classifies inputs; it is trained on the labels of a few of them."
 
     label_weight: float = 1.0
     cycle: float = 0.0
@@ -68,25 +68,25 @@ class SemiALI(ALI):
     def __post_init__(self) -> None:
         if not getattr(self.critic, "classes", 0):
             raise UserError(
-                "SemiALI needs a critic that answers a logit for each label; choose other `networks`, such as auto."
+                "SemiALI needs a critic with one logit for each label; choose other `networks`, such as auto."
             )
         check_range(self.radius >= 0, "it is the norm of a change: 0 or more", radius=self.radius)
 
     @classmethod
     def needs(cls, s: Setup, **settings: Any) -> Needs:
         if s.classes < 2:
-            raise UserError(f"{cls.__name__} reads labels, and there are fewer than 2; choose other data.")
+            raise UserError(f"{cls.__name__} needs data with 2 labels or more; choose other data.")
         return {**super().needs(s, **settings), "critic": s.critic(s.x, s.z, classes=s.classes, packable=False)}
 
     def sample(self, *batch: Tensor) -> Joints:
         x, x_l, y = batch
         z = self.prior.sample((len(x),))  # z ~ p(z)
-        both = self.encoder(torch.cat([x, x_l])).rsample()  # one pass, so that batch norm sees them mixed
+        both = self.encoder(torch.cat([x, x_l])).rsample()  # one pass, so that batch norm normalizes them together
         z_hat, z_l = both.split([len(x), len(x_l)])  # z^ ~ q(z | x)
         joints = {"q": (x, z_hat), "labeled": (x_l, z_l.detach(), y)}
         if not self.cycle:
             return {**joints, "p": (self.decoder(z).rsample(), z)}  # x~ ~ p(x | z)
-        x_tilde, x_hat = self.decoder(torch.cat([z, z_hat])).rsample().chunk(2)
+        x_tilde, x_hat = decode_together(self.decoder, z, z_hat)
         return {**joints, "p": (x_tilde, z), "cycle": (x_hat, x)}
 
     def losses(self, joints: Joints) -> Outcome:
@@ -103,8 +103,8 @@ class SemiALI(ALI):
         return outcome
 
     def vat_loss(self, x: Tensor, z_hat: Tensor, logits: Tensor) -> Tensor:
-        """KL divergence between the label probabilities at x and at x + r, r the worst small change: a scalar, times `vat`
-        part of the critic's loss."""
+        """The loss of virtual adversarial training, a scalar: the KL divergence between the label probabilities at x and at
+        x + r, with r the worst change of norm `radius`."""
         x, z_hat, target = x.detach(), z_hat.detach(), logits.detach().softmax(dim=1)
 
         def divergence_at(r: Tensor) -> Tensor:
