@@ -242,7 +242,7 @@ def test_the_generator_is_never_pushed_to_worse_samples(name: str) -> None:
 
 @pytest.mark.parametrize("name", KINDS)
 def test_what_is_said_of_the_generators_gradient_where_the_critic_is_sure(name: str) -> None:
-    """`fading` names the joints on which its slope goes to 0; anywhere else it is at least a tenth."""
+    """`vanishing` names the joints on which its slope goes to 0; anywhere else it is at least a tenth."""
     for divergence in generators(name):
         for joint, sign in (("P", 1), ("Q", -1)):
             here, beyond = slopes(divergence, joint, [sign * 20.0, sign * 80.0]).abs().tolist()
@@ -265,7 +265,7 @@ def test_the_table_of_slopes_is_what_the_losses_have() -> None:
         if math.isclose(here, beyond, rel_tol=1e-6) and here:
             return {1.0: "1", 0.3: "w", 0.7: "1 - w"}[round(here, 6)]
         if beyond <= here:
-            return "fades" if beyond <= here / 20 else "fades as 1/q"
+            return "vanishes" if beyond <= here / 20 else "vanishes (1/q)"
         return "grows linearly" if beyond < 5 * here else "grows"
 
     rows = [line for line in (divergences.__doc__ or "").splitlines() if line.startswith("    ")]
@@ -485,7 +485,7 @@ def test_bigbigans_heads_are_clamped_each_for_itself() -> None:
         ("alpha(alpha=1)", "cannot be made: `alpha` is 1, and .* the Kullback-Leibler divergence; use .* or 'kl'"),
         ("alpha(alpha=0.0)", "cannot be made: `alpha` is 0.0, and at 0 .* it is the reverse .*; use 'reverse-kl'"),
         ("weighted-jensen-shannon(weight=1.0)", "`weight` is 1.0, and it is the share of P .* between 0 and 1"),
-        ("least-squares(a=1.0)", "`a` is 1.0 and `b` is 1.0; a critic tells P from Q by them; give two numbers"),
+        ("least-squares(a=1.0)", "`a` is 1.0 and `b` is 1.0; the targets on P and Q must differ; give two numbers"),
         ("hinge(smoothing=1.0)", r"`smoothing` is 1.0, and it lies in \[0, 1\)"),
         ("alpha(smoothing=-0.1)", r"`smoothing` is -0.1, and it lies in \[0, 1\)"),
         ("wasserstein(smoothing=0.1)", "`smoothing` is .* needs scores with a scale, .* leave it out"),

@@ -313,7 +313,7 @@ def test_borders_of_the_other_settings() -> None:
         room.LeastSquares(a=2.0, b=2.0)
     assert room.LeastSquares(a=2.0, b=2.0 + 1e-9).b > 2
     for smoothing in (0.1, -0.1):
-        with pytest.raises(ValueError, match=r"`smoothing` is .* asks a critic to be less sure"):
+        with pytest.raises(ValueError, match=r"`smoothing` is .* needs scores with a scale"):
             room.Wasserstein(smoothing=smoothing)
 
 
@@ -322,7 +322,7 @@ def test_what_can_be_paired() -> None:
         room.Relativistic(of="relativistic")
     with pytest.raises(ValueError, match=r"write relativistic\(\.\.\., smoothing=0\.1\)"):
         room.Relativistic(of="gan(smoothing=0.1)")
-    with pytest.raises(ValueError, match="less sure"):
+    with pytest.raises(ValueError, match="scores with a scale"):
         room.Relativistic(of="wasserstein", smoothing=0.1)
     with pytest.raises(UserError, match="divergence"):
         room.Relativistic(of="nothing")

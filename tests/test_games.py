@@ -120,7 +120,7 @@ def test_one_stage_is_simultaneous(game: str, divergence: str, penalty: str) -> 
 )
 def test_each_loss_reaches_its_own_player_and_nobody_else(game: str, divergence: str, penalty: str) -> None:
     if not playable(game, divergence):
-        with pytest.raises(UserError, match="off the critic's score"):
+        with pytest.raises(UserError, match="from the critic's score"):
             build(game, divergence=divergence, penalty=penalty)
         return
     made = build(game, divergence=divergence, penalty=penalty)

@@ -600,7 +600,7 @@ def test_a_sample_is_whitened_by_the_root_of_its_own_covariance() -> None:
     assert VARIANCE_FLOOR == 1e-4
     white, log_scale = game.whiten(z, Known())
     for i in range(2):
-        covariance = Known.covariance[i] + FLOOR * torch.eye(2).double()
+        covariance = Known.covariance[i] + VARIANCE_FLOOR * torch.eye(2).double()
         exact = MultivariateNormal(Known.mean[i], covariance)
         assert log_scale[i].item() == pytest.approx(covariance.logdet().item() / 2)
         (a, _), (b, c) = torch.linalg.cholesky(covariance).tolist()

@@ -374,7 +374,7 @@ def test_what_does_not_fit_is_refused_in_one_sentence() -> None:
         VAE(encoder, decoder, StandardNormal(LATENT), beta=2.0, samples=5)
     ali = ALI(encoder, decoder, PairCritic(MLP(5, 1)), StandardNormal(LATENT), GAN())
     assert not isinstance(ali, HasLikelihood)
-    with pytest.raises(UserError, match="give `binarize=.dynamic.`"):
+    with pytest.raises(UserError, match=r"give `binarize=.dynamic.`"):
         engine.prepare(recipes.ali_digits(game="vae(likelihood='bernoulli')"))
     with pytest.raises(UserError, match="no density"):
         drawn(implicit(x_of().float()))

@@ -267,8 +267,9 @@ class JensenShannon(GAN):
 class WeightedJensenShannon(FDivergence):
     """Weighted Jensen-Shannon divergence, w KL(P || M) + (1 - w) KL(Q || M) with M = w P + (1 - w) Q.
 
-    At w = 1/2 it is half of `JensenShannon`. f(u) = w u log u - m log m with m = 1 - w + w u; g(v) = -w (log w + softplus(-v)),
-    f*(g(v)) = (1 - w) (log(1 - w) + softplus(v)): the score is the posterior log-odds of P at prior w.
+    At w = 1/2 it is half of `JensenShannon`. f(u) = w u log u - m log m with m = 1 - w + w u,
+    g(v) = -w (log w + softplus(-v)), f*(g(v)) = (1 - w) (log(1 - w) + softplus(v)). The score is the posterior log-odds of P
+    at prior probability w.
 
     In f-GAN's g there is no w before the softplus; it has the same range, but its f* suffers from cancellation.
 
