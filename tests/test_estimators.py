@@ -579,7 +579,7 @@ def test_any_game_has_a_kernel_density_estimate(folders: dict[str, Path], capsys
     assert "kernels on 10,000 samples, draws of p(x | z)" in " ".join(capsys.readouterr().out.split())
     assert interalia("likelihood", folders["gan"]) == 2
     assert "no density" in (said := capsys.readouterr().err)
-    assert "but that of kernel densities (kde)" in said
+    assert "the kernel density estimate (kde)" in said
 
 
 def test_what_the_command_refuses(folders: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None:

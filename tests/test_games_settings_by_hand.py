@@ -65,6 +65,7 @@ from interalia.games.feeds import Data, Domains, Labeled, PartlyLabeled
 from interalia.games.needs import Pretrained, critics, example_needs
 from interalia.games.vae import Variational
 from interalia.networks.layers import Packed, PairCritic, Recogniser
+from interalia.runs.formats import joined
 from interalia.spaces import DataSpec
 
 
@@ -341,7 +342,7 @@ REFUSED: list[tuple[str, dict[str, Any], type[Exception], str]] = [
     ("semi-aae", {"prior": Codes(7, categorical=(3,), uniform=1)}, UserError, "one category"),
     ("semi-aae", {"prior": Codes(7, categorical=(3,), uniform=0, gaussian=1)}, UserError, "one category"),
     ("semi-aae", {"encoder": Gaussian(nn.Linear(2, 6))}, UserError, "choose `encoder='deterministic'`"),
-    ("avb", {"divergence": divergences.Hinge()}, UserError, r"AVB computes log q\(z \| x\).*score of Hinge does not determine"),
+    ("avb", {"divergence": divergences.Hinge()}, UserError, r"AVB computes log q\(z \| x\).*of Hinge does not determine"),
     (
         "avb",
         {"encoder": Implicit(nn.Linear(4, 3), 2), "contrast": True},
@@ -930,3 +931,9 @@ def test_what_a_regressor_misses_is_read_off_a_mean_or_a_draw() -> None:
     torch.manual_seed(0)
     first = regression_loss(noisy, "auto", z, z).item()
     assert first != regression_loss(noisy, "auto", z, z).item()
+
+
+def test_a_setting_of_games_that_had_another_name_is_read() -> None:
+    old = {"game": "infogan(together=False, weight=2.0)", "name": "together = alone"}
+    assert joined(old) == {"game": "infogan(joint_batch=False, weight=2.0)", "name": "together = alone"}
+    assert joined({"game": "gan( together =True)"})["game"] == "gan( joint_batch =True)"

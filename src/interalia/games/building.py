@@ -43,7 +43,7 @@ def build(run: Run, data: DataSpec, mean: Tensor | None = None, pretrained: Mapp
 
     Example:
         >>> from interalia.runs import Run
-        >>> build(Run(latent=8), DataSpec((1, 8, 8))).prior.size
+        >>> build(Run(latent_dim=8), DataSpec((1, 8, 8))).prior.size
         8
     """
     kind, settings = registry.look_up(run.game, games.REGISTRY, "game")

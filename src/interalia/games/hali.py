@@ -39,6 +39,7 @@ class HALI(ALI):
         cycle: the weight of ALICE's cycle-consistency loss through z1, the mean over all numbers of x of (x - x^)^2.
 
     Example:
+        >>> import torch
         >>> from interalia.conditionals import Chain, Deterministic, Gaussian, StandardNormal
         >>> from interalia.networks.mlp import MLP, PairCritic
         >>> encoder = Chain(Gaussian(MLP(2, 8)), Gaussian(MLP(4, 6)))
