@@ -655,9 +655,10 @@ class Wasserstein(Divergence):
 
 @dataclass(frozen=True)
 class Relativistic(Divergence):
-    """Relativistic paired loss: another divergence's losses on score differences, which of two samples is from P.
+    """Relativistic paired loss: another divergence's losses on the differences of paired scores.
 
-    The losses L and G of the other divergence, halved, on the differences between the i-th scores of both batches:
+    The critic learns which sample of a pair is from P. With L and G the losses of the other divergence, halved, and the
+    i-th scores of both batches as a pair:
 
         critic: L(p_i - q_i, q_i - p_i) / 2;  generator: G(p_i - q_i, q_i - p_i) / 2
 
