@@ -27,7 +27,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 import examples
 
 from interalia import games
-from interalia.data.binarize import binarized
+from interalia.data.binarize import binarize
 from interalia.data.dataset import Dataset, Split
 from interalia.games.needs import Given, declared
 from interalia.runs import Run, recipes
@@ -67,7 +67,7 @@ def dataset(run: Run) -> Dataset:
     found = Dataset(
         "random", **parts, classes=names, attributes={"names": np.array(ATTRIBUTES), **attributes}, other=other
     )
-    return found if run.binarize == "none" else binarized(found, run.binarize)
+    return found if run.binarize == "none" else binarize(found, run.binarize)
 
 
 def digest(module: nn.Module) -> str:

@@ -69,7 +69,7 @@ def test_every_named_set_says_what_it_is_or_what_is_missing(tmp_path: Path) -> N
         assert source.name == name
         assert source.about
         assert source.origin
-        assert source.licence
+        assert source.license
         if "http" not in source.origin:
             dataset = source.load(tmp_path)
             assert dataset.name == name
@@ -130,7 +130,7 @@ def test_digits_are_stratified_and_disjoint() -> None:
 def test_stratified_holds_out_every_class_in_its_share(count: int, classes: int, seed: int) -> None:
     labels = np.random.RandomState(seed).randint(classes, size=count)
     held = count // 5
-    rest, first, second = splits.stratified(labels, held, held)
+    rest, first, second = splits.stratified_split(labels, held, held)
     assert sorted(np.concatenate([rest, first, second])) == list(range(count))
     for part in (first, second):
         share = np.bincount(labels[part], minlength=classes) - np.bincount(labels, minlength=classes) * held / count
@@ -801,7 +801,7 @@ def test_labels_that_cannot_be_used_are_no_labels_and_it_is_said_why(kind: str, 
     dataset = data.load(tmp_path / "odd.npz")
     assert len(dataset.train)
     with pytest.raises(UserError, match=words):
-        dataset.labelled(3)
+        dataset.labeled_subset(3)
     for game, labels in (("semi-ali", False), ("gan", True)):
         run = Run(game=game, labels=labels, data=str(tmp_path / "odd.npz"))
         with pytest.raises(UserError, match=words):
@@ -831,10 +831,10 @@ def test_a_label_without_training_images_is_named(tmp_path: Path) -> None:
     x, y = random_images(36, 6, 6), np.where(np.arange(36) < 30, np.arange(36) % 2, 77)
     np.savez(tmp_path / "rare.npz", x_train=x[:30], y_train=y[:30], x_test=x[30:], y_test=y[30:])
     with pytest.raises(UserError, match="of label 77 there are 0; give fewer, or leave that label out"):
-        data.load(tmp_path / "rare.npz").labelled(3)
+        data.load(tmp_path / "rare.npz").labeled_subset(3)
     np.savez(tmp_path / "few.npz", x=x[:30], y=np.where(np.arange(30) < 27, 5, 9))
     with pytest.raises(UserError, match=r"20 images of each label, and of label 9 there are \d; give fewer"):
-        data.load(tmp_path / "few.npz").labelled(40)
+        data.load(tmp_path / "few.npz").labeled_subset(40)
 
 
 @real("medmnist")
@@ -960,7 +960,7 @@ def test_downloads_try_the_mirrors_in_turn_and_keep_only_whole_files(
 
     bad = [server("absent"), server("broken"), server("wrong"), "http://127.0.0.1:9/"]
     with pytest.raises(UserError) as caught:
-        downloads.find(replace(source, mirrors=bad), None, mnist.look, download=True)
+        downloads.find_or_download(replace(source, mirrors=bad), None, mnist.find_files, download=True)
     text = str(caught.value)
     for word in (
         "answers 404",
@@ -975,7 +975,9 @@ def test_downloads_try_the_mirrors_in_turn_and_keep_only_whole_files(
     assert "\n" not in text
     assert not place.exists()
 
-    found = downloads.find(replace(source, mirrors=[*bad, server("good")]), None, mnist.look, download=True)
+    found = downloads.find_or_download(
+        replace(source, mirrors=[*bad, server("good")]), None, mnist.find_files, download=True
+    )
     assert [path.parent for path in found.values()] == [place] * 4
     assert {path.name: hashlib.md5(path.read_bytes()).hexdigest() for path in place.iterdir()} == files
     assert data.load("mnist", download=False).shape == (1, 28, 28)  # found again without the network
@@ -987,7 +989,7 @@ def test_downloads_go_below_the_root_that_was_given(tmp_path: Path, server: Call
     root = tmp_path / "root"
     root.mkdir()
     source = replace(data.REGISTRY["mnist"], files=files, mirrors=[server("good")])
-    found = downloads.find(source, root, mnist.look, download=True)
+    found = downloads.find_or_download(source, root, mnist.find_files, download=True)
     assert {path.parent for path in found.values()} == {root / "mnist"}
 
 
@@ -1001,7 +1003,7 @@ def test_svhn_is_never_left_without_its_extra_set_by_a_download_that_breaks_off(
     (tmp_path / "root").mkdir()
     with pytest.raises(UserError, match=r"404 for extra_32x32\.mat"):
         source = replace(data.REGISTRY["svhn"], files=files, mirrors=[server(".")])
-        downloads.find(source, tmp_path / "root", svhn.look, download=True)
+        downloads.find_or_download(source, tmp_path / "root", svhn.find_files, download=True)
     assert list((tmp_path / "root").iterdir()) == []
 
 

@@ -51,8 +51,8 @@ class Bilinear(Game):
 
 
 def flow(name: str, game: Game, rate: float) -> Dynamics:
-    optimisers = {player: SGD(game.parameters_of(player), lr=rate) for player in game.players}
-    return registry.make(name, REGISTRY, "dynamics", game, optimisers)
+    optimizers = {player: SGD(game.parameters_of(player), lr=rate) for player in game.players}
+    return registry.make(name, REGISTRY, "dynamics", game, optimizers)
 
 
 def nothing() -> Iterator[tuple[Tensor, ...]]:
@@ -211,9 +211,9 @@ def test_the_game_is_evaluated_in_the_given_precision(name: str) -> None:
     layer.register_forward_hook(
         lambda module, _, output: kinds.add(output.dtype) if module is layer else None
     )  # no copy
-    optimisers = {player: SGD(game.parameters_of(player), lr=0.1) for player in game.players}
+    optimizers = {player: SGD(game.parameters_of(player), lr=0.1) for player in game.players}
     rules = Rules(precision=lambda: torch.autocast("cpu", dtype=torch.bfloat16))
-    moves = REGISTRY[name](game, optimisers, rules)
+    moves = REGISTRY[name](game, optimizers, rules)
     outcome = moves.step(iter(batches()))
     assert kinds == {torch.bfloat16}
     assert all(scores.dtype == torch.float32 for scores in outcome.scores.values())
@@ -299,8 +299,8 @@ def test_consensus_contracts_on_the_bilinear_game(eta: float, gamma: float) -> N
 def test_extra_adam_is_its_algorithm() -> None:
     """Algorithm 4 by hand: moments advance at both half steps, corrected by 2t - 1 and 2t, applied from the saved point."""
     game = Bilinear()
-    optimisers = {p: torch.optim.Adam(game.parameters_of(p), lr=0.05, betas=(0.5, 0.9)) for p in game.players}
-    moves = REGISTRY["extragradient"](game, optimisers)
+    optimizers = {p: torch.optim.Adam(game.parameters_of(p), lr=0.05, betas=(0.5, 0.9)) for p in game.players}
+    moves = REGISTRY["extragradient"](game, optimizers)
     w, m, v = torch.tensor(game.point(), dtype=torch.float64), torch.zeros(2), torch.zeros(2)
 
     def update(at: Tensor, count: int) -> Tensor:
@@ -314,7 +314,7 @@ def test_extra_adam_is_its_algorithm() -> None:
         w = w - update(ahead, 2 * t)
         moves.step(nothing())
         assert game.point() == pytest.approx(tuple(w.tolist()), rel=1e-9)
-        states = [next(iter(optimisers[player].state.values())) for player in game.players]
+        states = [next(iter(optimizers[player].state.values())) for player in game.players]
         for key, moments in (("exp_avg", m), ("exp_avg_sq", v)):
             assert [float(state[key]) for state in states] == pytest.approx(moments.tolist(), rel=1e-6)
         assert [int(state["step"]) for state in states] == [2 * t, 2 * t]
@@ -346,8 +346,8 @@ def test_what_a_step_remembers_is_in_the_state(name: str) -> None:
 
 
 def moves_of(name: str, game: Game, rate: float = 0.1, **rules: float) -> Dynamics:
-    optimisers = {player: SGD(game.parameters_of(player), lr=rate) for player in game.players}
-    return REGISTRY[name](game, optimisers, rules=Rules(**rules))  # type: ignore[arg-type]
+    optimizers = {player: SGD(game.parameters_of(player), lr=rate) for player in game.players}
+    return REGISTRY[name](game, optimizers, rules=Rules(**rules))  # type: ignore[arg-type]
 
 
 def gan() -> Game:
@@ -409,10 +409,10 @@ def won() -> Game:
     """A game whose critic has won."""
     game = gan()
     for _ in range(300):
-        moves_of("simultaneous", game, rate=0.05).move("critic")
+        moves_of("simultaneous", game, rate=0.05).update("critic")
         with game.only("critic"):
             moves_of("simultaneous", game, rate=0.05).look(iter([(FAR,)]), "critic")
-    moves_of("simultaneous", game, rate=0.05).move("critic")
+    moves_of("simultaneous", game, rate=0.05).update("critic")
     return game
 
 
@@ -425,7 +425,7 @@ def test_a_critic_that_wins_waits(name: str) -> None:
         generator = [p.detach().clone() for p in game.parameters_of("generator")]
         moves = moves_of(name, game, rate=1e-3, skip_critic_above=balance)
         if name == "optimistic":  # nor does it take its last move back
-            moves.memory = [torch.ones_like(p) for p in moves.parameters()]
+            moves.previous = [torch.ones_like(p) for p in moves.parameters()]
         moves.step(itertools.repeat((x,)))
         assert (moves.critic_auc == 1.0) == waits  # which nobody asks for where the critic always moves
         assert all(torch.equal(a, b) for a, b in zip(critic, game.parameters_of("critic"), strict=True)) == waits
@@ -467,8 +467,8 @@ def test_weight_decay_is_taken_where_the_gradient_is() -> None:
             return Outcome({player: loss + decay / 2 * squares[player] for player, loss in losses.items()})
 
     ours, theirs = Bilinear(), Decayed()
-    optimisers = {p: SGD(ours.parameters_of(p), lr=eta, weight_decay=decay) for p in ours.players}
-    flows = [Extragradient(ours, optimisers), flow("extragradient", theirs, eta)]
+    optimizers = {p: SGD(ours.parameters_of(p), lr=eta, weight_decay=decay) for p in ours.players}
+    flows = [Extragradient(ours, optimizers), flow("extragradient", theirs, eta)]
     for _ in range(7):
         for moves in flows:
             moves.step(nothing())

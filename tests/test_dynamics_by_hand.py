@@ -17,8 +17,18 @@ from torch.optim import SGD, Adam
 from interalia.errors import UserError
 from interalia.games import Game, Outcome
 from interalia.learning import dynamics, graphs
-from interalia.learning.dynamics import REGISTRY, Alternating, Dynamics, Rules, along, factor, lowest, places, put
-from interalia.learning.graphs import crossed, leaf, mixing, moved, reached
+from interalia.learning.dynamics import (
+    REGISTRY,
+    Alternating,
+    Dynamics,
+    Rules,
+    assign,
+    gradient_dtype,
+    gradient_factors,
+    scale_samples,
+    snapshot,
+)
+from interalia.learning.graphs import as_leaf, first_mixed_joint, reachable_leaves, sample_mixing
 
 
 class Number(nn.Module):
@@ -63,8 +73,8 @@ def field(u: float, v: float, c: float, x: float = 1.0) -> tuple[float, ...]:
 
 def flow(name: str, rules: Rules | None = None, rate: float = 0.1, **settings: Any) -> tuple[Three, Dynamics]:
     game = Three()
-    optimisers = {player: SGD(game.parameters_of(player), lr=rate) for player in game.players}
-    return game, REGISTRY[name](game, optimisers, *([] if rules is None else [rules]), **settings)
+    optimizers = {player: SGD(game.parameters_of(player), lr=rate) for player in game.players}
+    return game, REGISTRY[name](game, optimizers, *([] if rules is None else [rules]), **settings)
 
 
 def data(*numbers: float) -> Iterator[tuple[Tensor, ...]]:
@@ -87,7 +97,7 @@ def test_settings_begin_as_documented() -> None:
     own = {"alternating": {"turns": None}, "extragradient": {"fresh": True}, "consensus": {"gamma": 0.1}}
     for name, kind in REGISTRY.items():
         parameters = list(inspect.signature(kind).parameters.values())
-        assert [p.name for p in parameters[:3]] == ["game", "optimisers", "rules"]
+        assert [p.name for p in parameters[:3]] == ["game", "optimizers", "rules"]
         assert parameters[2].default == rules
         assert {p.name: p.default for p in parameters[3:]} == own.get(name, {})
     kinds = {
@@ -104,32 +114,32 @@ def test_settings_begin_as_documented() -> None:
 def test_a_look_leaves_each_players_gradient_with_the_player_and_moves_nobody() -> None:
     game, moves = flow("simultaneous")
     start = game.point()
-    outcome = moves.look(data(3.0), "generator", "critic")
+    outcome = moves.gradients(data(3.0), "generator", "critic")
     assert game.point() == start
     assert [p.grad.item() for p in moves.parameters()] == pytest.approx(list(field(*start, x=3.0)))  # type: ignore[union-attr]
     assert outcome.losses["generator"].item() == pytest.approx(1 * -2 + 2 * 0.5 * 1 + 3 * -2)
     assert outcome.losses["critic"].item() == pytest.approx(0.125 - 0.5)
     with pytest.raises(RuntimeError, match="second time"):  # the graph is not kept beyond the last player
         outcome.losses["critic"].backward()
-    moves.look(data(5.0), "critic")  # gradients add up until somebody moves
+    moves.gradients(data(5.0), "critic")  # gradients add up until somebody moves
     assert game.third.w.grad.item() == pytest.approx(2 * (0.5 - 1))  # type: ignore[union-attr]
     assert game.first.w.grad.item() == pytest.approx(-2 + 1)  # type: ignore[union-attr]
 
 
 def test_a_move_steps_and_clears_those_players_alone() -> None:
     game, moves = flow("simultaneous")
-    moves.look(data(3.0), "generator", "critic")
-    moves.move("critic")
+    moves.gradients(data(3.0), "generator", "critic")
+    moves.update("critic")
     assert game.point() == pytest.approx((1.0, -2.0, 0.5 - 0.1 * -0.5))
     assert game.third.w.grad is None
     assert game.first.w.grad is not None
     assert game.told == ["critic"]
-    moves.move("generator")
+    moves.update("generator")
     assert game.point() == pytest.approx((1 - 0.1 * -1, -2 - 0.1 * 4, 0.55))
     assert game.first.w.grad is None
     assert game.told == ["critic", "generator"]
-    moves.look(data(3.0), "critic")
-    moves.advance("critic")
+    moves.gradients(data(3.0), "critic")
+    moves.step_optimizer("critic")
     assert game.told == ["critic", "generator"]  # nothing is imposed
 
 
@@ -137,7 +147,7 @@ def test_what_does_not_want_a_gradient_gets_none_and_stays() -> None:
     for name in FLOWS:
         game, moves = flow(name)
         game.second.w.requires_grad_(False)
-        assert moves.moving("generator") == [game.first.w]
+        assert moves.trainable("generator") == [game.first.w]
         assert moves.parameters() == [game.first.w, game.third.w]
         moves.step(data(3.0))
         moves.step(data(3.0))
@@ -147,25 +157,25 @@ def test_what_does_not_want_a_gradient_gets_none_and_stays() -> None:
         assert not game.second.w.requires_grad
 
 
-def test_steps_are_what_the_optimisers_would_do() -> None:
+def test_steps_are_what_the_optimizers_would_do() -> None:
     game, moves = flow("simultaneous")
     start = game.point()
-    moves.look(data(3.0), "generator", "critic")
-    found = [u.item() for u in moves.steps()]
+    moves.gradients(data(3.0), "generator", "critic")
+    found = [u.item() for u in moves.proposed_updates()]
     assert found == pytest.approx([0.1 * g for g in field(*start, x=3.0)])
     assert game.point() == start
     assert game.told == []
     assert all(p.grad is None for p in moves.parameters())
-    moves.place([torch.tensor(v, dtype=torch.float64) for v in (7.0, 8.0, 9.0)])
+    moves.set_parameters([torch.tensor(v, dtype=torch.float64) for v in (7.0, 8.0, 9.0)])
     assert game.point() == (7, 8, 9)
     assert game.told == ["generator", "critic"]
 
 
 def test_places_are_copies() -> None:
     p = nn.Parameter(torch.tensor([1.0, 2.0]))
-    (kept,) = places([p])
+    (kept,) = snapshot([p])
     assert not kept.requires_grad
-    put([p], [torch.tensor([5.0, 6.0])])
+    assign([p], [torch.tensor([5.0, 6.0])])
     assert kept.tolist() == [1, 2]
     assert p.tolist() == [5, 6]
     assert p.requires_grad
@@ -227,8 +237,8 @@ class Judged(Three):
 def test_a_critic_waits_beyond_its_balance_and_not_at_it(balance: float, waits: bool) -> None:
     """Of the four pairs of scores (1, 3) and (0, 2) three are in order: 3/4."""
     game = Judged([1, 3], [0, 2])
-    optimisers = {player: SGD(game.parameters_of(player), lr=0.1) for player in game.players}
-    moves = dynamics.Simultaneous(game, optimisers, Rules(skip_critic_above=balance))
+    optimizers = {player: SGD(game.parameters_of(player), lr=0.1) for player in game.players}
+    moves = dynamics.Simultaneous(game, optimizers, Rules(skip_critic_above=balance))
     assert moves.critic_auc == 0.0
     moves.step(data(3.0))
     assert moves.critic_auc == (0.75 if balance < 1 else 0.0)
@@ -257,10 +267,10 @@ def test_a_balance_of_1_needs_no_critic() -> None:
         players = {"generator": ["first", "second"]}
 
     game = Alone()
-    optimisers = {"generator": SGD(game.parameters_of("generator"), lr=0.1)}
-    assert dynamics.Simultaneous(game, optimisers, Rules(skip_critic_above=1.0)).rules.skip_critic_above == 1
+    optimizers = {"generator": SGD(game.parameters_of("generator"), lr=0.1)}
+    assert dynamics.Simultaneous(game, optimizers, Rules(skip_critic_above=1.0)).rules.skip_critic_above == 1
     with pytest.raises(UserError, match="Alone has none"):
-        dynamics.Simultaneous(game, optimisers, Rules(skip_critic_above=0.999))
+        dynamics.Simultaneous(game, optimizers, Rules(skip_critic_above=0.999))
 
 
 def test_the_surest_of_a_look_is_heard_once() -> None:
@@ -330,12 +340,12 @@ def test_what_is_reported_is_the_look_at_the_place_ahead(name: str) -> None:
             ahead, batch_ = after(w, (0.1, last)), next(x)
             last = field(*ahead, batch_)
             w = after(w, (0.1, last))
-            assert [m.item() for m in moves.memory] == pytest.approx(list(last))
+            assert [m.item() for m in moves.previous] == pytest.approx(list(last))
         else:
             ahead, batch_ = w, next(x)
             now = field(*ahead, batch_)
             w, last = after(w, (0.2, now), (-0.1, last)), now
-            assert [m.item() for m in moves.memory] == pytest.approx([0.1 * g for g in last])
+            assert [m.item() for m in moves.previous] == pytest.approx([0.1 * g for g in last])
         assert game.seen[-1] == pytest.approx(ahead)
         assert outcome.scores["q"].mean().item() == pytest.approx(ahead[2] * batch_)
         assert game.point() == pytest.approx(w)
@@ -356,8 +366,8 @@ def test_past_remembers_copies_and_zeros_where_nothing_was() -> None:
     game = ChannelConcatCritic()
     moves = dynamics.Past(game, {p: Adam(game.parameters_of(p), lr=0.1) for p in game.players})
     moves.step(data(1.0))
-    assert [m.item() for m in moves.memory] == [0.0, -12.0, 0.5]
-    assert [m.requires_grad for m in moves.memory] == [False] * 3
+    assert [m.item() for m in moves.previous] == [0.0, -12.0, 0.5]
+    assert [m.requires_grad for m in moves.previous] == [False] * 3
     moves.step(data(1.0))
     assert game.first.w.item() == 1
 
@@ -406,10 +416,10 @@ def test_what_a_checkpoint_keeps_and_takes_back() -> None:
         _, again = flow(name)
         again.load_state_dict({**state, "memory": [m.float() for m in state["memory"]]})
         assert again.critic_auc == 0.25
-        assert [m.dtype for m in again.memory] == [torch.float64] * len(state["memory"])
-        torch.testing.assert_close(again.memory, state["memory"])
+        assert [m.dtype for m in again.previous] == [torch.float64] * len(state["memory"])
+        torch.testing.assert_close(again.previous, state["memory"])
         again.load_state_dict({"memory": []})  # of an older checkpoint
-        assert (again.memory, again.critic_auc) == ([], 0.0)
+        assert (again.previous, again.critic_auc) == ([], 0.0)
     with pytest.raises(ValueError, match="zip"):
         again.load_state_dict({"memory": [torch.zeros(())]})
 
@@ -454,7 +464,7 @@ def test_who_can_play_in_one_stage() -> None:
 def test_factors_of_two_samples(
     c: list[float], g: list[float], limit: float, expected: list[float], usable: bool
 ) -> None:
-    found, fits = factor(torch.tensor(c), torch.tensor(g), limit)
+    found, fits = gradient_factors(torch.tensor(c), torch.tensor(g), limit)
     assert found.tolist() == pytest.approx(expected)
     assert bool(fits) == usable
 
@@ -462,33 +472,33 @@ def test_factors_of_two_samples(
 def test_factors_of_samples_with_several_scores() -> None:
     """Of shape (2, 3) and (2, 1, 2): all of one sample's have to be one number."""
     c = torch.tensor([[1.0, 2.0, 4.0], [1.0, -1.0, 0.5]])
-    assert factor(c, 3 * c, 10.0)[0].tolist() == [3, 3]
-    assert bool(factor(c, 3 * c, 10.0)[1])
+    assert gradient_factors(c, 3 * c, 10.0)[0].tolist() == [3, 3]
+    assert bool(gradient_factors(c, 3 * c, 10.0)[1])
     each = torch.tensor([[3.0], [5.0]])
-    assert factor(c, each * c, 10.0)[0].tolist() == [3, 5]
-    assert bool(factor(c, each * c, 10.0)[1])
+    assert gradient_factors(c, each * c, 10.0)[0].tolist() == [3, 5]
+    assert bool(gradient_factors(c, each * c, 10.0)[1])
     other = torch.ones_like(c)
     other[1, 2] = 2.0
-    assert not bool(factor(c, other * c, 10.0)[1])
+    assert not bool(gradient_factors(c, other * c, 10.0)[1])
     deep = torch.ones(2, 1, 2)
-    assert factor(deep, 2 * deep, 10.0)[0].shape == (2,)
+    assert gradient_factors(deep, 2 * deep, 10.0)[0].shape == (2,)
 
 
 def test_a_batch_of_gradients_times_its_samples_factors() -> None:
     """Two packs of two samples of three numbers."""
     gradient = torch.arange(12.0).view(4, 3)
-    found = along(gradient, torch.tensor([2.0, -1.0], dtype=torch.float64))
+    found = scale_samples(gradient, torch.tensor([2.0, -1.0], dtype=torch.float64))
     assert found.tolist() == [[0, 2, 4], [6, 8, 10], [-6, -7, -8], [-9, -10, -11]]
     assert found.dtype == torch.float32
-    assert along(torch.ones(2, 3, 4, 5), torch.tensor([2.0, 3.0])).mean((1, 2, 3)).tolist() == [2, 3]
-    assert along(torch.tensor([1.0, 1.0]), torch.tensor([2.0, 3.0])).tolist() == [2, 3]
+    assert scale_samples(torch.ones(2, 3, 4, 5), torch.tensor([2.0, 3.0])).mean((1, 2, 3)).tolist() == [2, 3]
+    assert scale_samples(torch.tensor([1.0, 1.0]), torch.tensor([2.0, 3.0])).tolist() == [2, 3]
 
 
 def test_the_kind_of_number_in_which_a_gradient_flows() -> None:
     loss = torch.zeros((), dtype=torch.float64)
-    assert lowest(loss) == torch.float64
+    assert gradient_dtype(loss) == torch.float64
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        assert lowest(loss) == torch.bfloat16
+        assert gradient_dtype(loss) == torch.bfloat16
 
 
 # ---- graphs
@@ -497,14 +507,14 @@ def test_the_kind_of_number_in_which_a_gradient_flows() -> None:
 def test_a_leaf_is_cut_off_and_data_stay() -> None:
     w = torch.ones(2, requires_grad=True)
     made, x = 3 * w, torch.ones(2)
-    cut = leaf(made)
+    cut = as_leaf(made)
     assert cut.is_leaf
     assert cut.requires_grad
     assert cut.tolist() == [3, 3]
-    assert leaf(x) is x
-    assert moved(x) is x
+    assert as_leaf(x) is x
+    assert perturbed_leaf(x) is x
     torch.manual_seed(0)
-    near = moved(made)
+    near = perturbed_leaf(made)
     torch.manual_seed(0)
     torch.testing.assert_close(near.detach(), 3 + 0.1 * torch.randn(2))
     assert near.is_leaf
@@ -516,14 +526,14 @@ def test_leaves_that_a_loss_reaches() -> None:
     a, b, c, d = (torch.full((2,), v, requires_grad=True) for v in (1.0, 2.0, 3.0, 4.0))
     score, other = (a * b).split(1)
     loss = score.sum() * c.sum() + (b * b).exp().sum()
-    assert reached(loss) == {id(a), id(b), id(c)}
-    assert reached(loss, [score]) == {id(b), id(c)}
-    assert reached(score.sum(), [other]) == {id(a), id(b)}  # another output of the same node
-    assert reached(score.sum(), [score, other]) == set()
-    assert reached(score, [score]) == set()
-    assert reached(d) == {id(d)}
-    assert reached(d.detach()) == set()
-    assert reached((d * 1).detach().sum()) == set()
+    assert reachable_leaves(loss) == {id(a), id(b), id(c)}
+    assert reachable_leaves(loss, [score]) == {id(b), id(c)}
+    assert reachable_leaves(score.sum(), [other]) == {id(a), id(b)}  # another output of the same node
+    assert reachable_leaves(score.sum(), [score, other]) == set()
+    assert reachable_leaves(score, [score]) == set()
+    assert reachable_leaves(d) == {id(d)}
+    assert reachable_leaves(d.detach()) == set()
+    assert reachable_leaves((d * 1).detach().sum()) == set()
 
 
 def test_a_score_that_depends_on_other_samples() -> None:
@@ -532,21 +542,23 @@ def test_a_score_that_depends_on_other_samples() -> None:
     made = [("q", x), ("p", y)]
     torch.manual_seed(0)
     own = {"q": x.square().sum(1), "p": y.square().sum(1)}
-    assert crossed(own, made) is None
-    assert crossed({**own, "p": own["p"] + x[0, 0]}, made) == "q"
-    assert crossed({**own, "q": own["q"] + y[4, 1]}, made) == "p"
+    assert first_mixed_joint(own, made) is None
+    assert first_mixed_joint({**own, "p": own["p"] + x[0, 0]}, made) == "q"
+    assert first_mixed_joint({**own, "q": own["q"] + y[4, 1]}, made) == "p"
     for i, j in itertools.permutations(range(5), 2):  # any one sample in any one other score
         mixed = own["p"] + torch.eye(5)[i] * 1e-20 * y[j, 0]
-        assert crossed({**own, "p": mixed}, made) == "p", (i, j)
-    assert crossed({"q": own["q"], "p": own["p"][:2]}, made) == "p"  # 5 samples are no whole number for 2 scores
-    assert crossed({"q": x.square(), "p": own["p"]}, made) is None  # two scores of a sample
+        assert first_mixed_joint({**own, "p": mixed}, made) == "p", (i, j)
+    assert (
+        first_mixed_joint({"q": own["q"], "p": own["p"][:2]}, made) == "p"
+    )  # 5 samples are no whole number for 2 scores
+    assert first_mixed_joint({"q": x.square(), "p": own["p"]}, made) is None  # two scores of a sample
     packs = torch.randn(6, 2, requires_grad=True)
-    assert crossed({"q": packs.square().view(3, 4).sum(1)}, [("q", packs)]) is None
-    assert crossed({"q": packs.square().view(2, 3, 2).sum((0, 2))}, [("q", packs)]) == "q"
+    assert first_mixed_joint({"q": packs.square().view(3, 4).sum(1)}, [("q", packs)]) is None
+    assert first_mixed_joint({"q": packs.square().view(2, 3, 2).sum((0, 2))}, [("q", packs)]) == "q"
     one = torch.randn(1, 2, requires_grad=True)
-    assert crossed({"q": one.sum(1)}, [("q", one)]) is None
+    assert first_mixed_joint({"q": one.sum(1)}, [("q", one)]) is None
     broken = {"q": own["q"], "p": own["p"] + (y[0, 0] - y[0, 0].detach()).sqrt()}  # whose slope is no number at all
-    assert crossed(broken, made) is None
+    assert first_mixed_joint(broken, made) is None
 
 
 def test_looking_for_mixing_changes_nothing() -> None:
@@ -569,7 +581,7 @@ def test_looking_for_mixing_changes_nothing() -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(kind, "at", at)
         patch.setattr(kind, "sample", sample)
-        assert mixing(game, batch(game, 16)) is None
+        assert sample_mixing(game, batch(game, 16)) is None
     drawn = torch.rand(3)
     torch.manual_seed(3)
     assert torch.equal(drawn, torch.rand(3))
@@ -582,7 +594,7 @@ def test_looking_for_mixing_changes_nothing() -> None:
     sizes.clear()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(kind, "sample", sample)
-        assert mixing(packed, batch(packed, 24)) is None
+        assert sample_mixing(packed, batch(packed, 24)) is None
     assert sizes == [16, 16, 16]
 
 
@@ -596,7 +608,7 @@ def test_one_stage_looks_for_mixing_at_the_first_step_alone(monkeypatch: pytest.
     assert len(looked) == 1
     assert looked[0][0] is game
     monkeypatch.setattr(dynamics, "mixing", lambda *given: "a score goes by two")
-    moves.apart = False
+    moves.separate = False
     with pytest.raises(UserError, match="ALI cannot be trained in one stage: a score goes by two; use"):
         moves.step(itertools.repeat(batch(game)))
 
@@ -622,11 +634,11 @@ def test_one_stage_adds_to_what_was_there_and_takes_its_share() -> None:
         for name in ("simultaneous", "one-stage"):
             game = change(build("ali"))
             moves = REGISTRY[name](game, {p: SGD(game.parameters_of(p), lr=0.1) for p in game.players})
-            moves.apart = True  # type: ignore[attr-defined]
+            moves.separate = True  # type: ignore[attr-defined]
             for p in game.parameters():
                 p.grad = torch.ones_like(p)
             torch.manual_seed(0)
-            moves.gradients(batch(game), list(game.players), 0.25)
+            moves.add_gradients(batch(game), list(game.players), 0.25)
             ends.append(torch.cat([p.grad.flatten() for p in moves.parameters()]))  # type: ignore[union-attr]
         torch.testing.assert_close(ends[1], ends[0], rtol=1e-9, atol=1e-11)
         assert not torch.equal(ends[0], torch.ones_like(ends[0]))
@@ -641,8 +653,8 @@ def test_the_ordinary_way_takes_its_share_too(share: float, monkeypatch: pytest.
         game = build("ali")
         moves = REGISTRY[name](game, {p: SGD(game.parameters_of(p), lr=0.1) for p in game.players})
         torch.manual_seed(0)
-        moves.apart = True  # type: ignore[attr-defined]
-        moves.gradients(batch(game), list(game.players), share)
+        moves.separate = True  # type: ignore[attr-defined]
+        moves.add_gradients(batch(game), list(game.players), share)
         ends.append(torch.cat([p.grad.flatten() for p in moves.parameters()]))  # type: ignore[union-attr]
     torch.testing.assert_close(ends[1], ends[0], rtol=1e-9, atol=1e-11)
 
@@ -650,7 +662,7 @@ def test_the_ordinary_way_takes_its_share_too(share: float, monkeypatch: pytest.
 def test_a_game_that_cannot_be_copied() -> None:
     game = build("ali")
     game.open = (torch.ones(1, requires_grad=True) * 2).view(1)  # type: ignore[assignment]
-    reason = mixing(game, batch(game, 16))
+    reason = sample_mixing(game, batch(game, 16))
     assert reason is not None
     assert "\n" not in reason
     with pytest.raises(UserError, match="cannot be copied"):

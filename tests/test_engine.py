@@ -36,7 +36,7 @@ from interalia.runs import log as logs
 from interalia.runs.folder import Folder
 from interalia.runs.recipes import ali_digits
 from interalia.training import callbacks, checkpoint, engine
-from interalia.training.callbacks import Callback, Checkpoint, Health, Log
+from interalia.training.callbacks import Callback, Checkpoint, Log, TerminateOnNaN
 from interalia.training.state import Training
 
 
@@ -102,7 +102,7 @@ SETTINGS = {
 }
 
 
-# a dynamics goes on bit for bit with every game below, and an optimiser is one more dictionary
+# a dynamics goes on bit for bit with every game below, and an optimizer is one more dictionary
 LONGER = {"alternating", "extragradient", "past", "optimistic", "consensus", "momentum", "rmsprop"}
 assert set(SETTINGS) > LONGER
 
@@ -153,12 +153,12 @@ def test_watching_changes_nothing(tmp_path: Path) -> None:
     engine.train(small(), tmp_path / "watched")
     training = engine.prepare(small())
     engine.loop(training, [])
-    assert same(training.state()["game"], last(tmp_path / "watched")["game"])
-    assert same(training.state()["random"], last(tmp_path / "watched")["random"])
+    assert same(training.state_dict()["game"], last(tmp_path / "watched")["game"])
+    assert same(training.state_dict()["random"], last(tmp_path / "watched")["random"])
 
 
 def test_seeds_differ_and_repeat() -> None:
-    a, b, c = (engine.train(small(steps=3, seed=seed), observers=[]).game.state_dict() for seed in (0, 0, 1))
+    a, b, c = (engine.train(small(steps=3, seed=seed), callbacks=[]).game.state_dict() for seed in (0, 0, 1))
     assert same(a, b)
     assert not same(a, c)
 
@@ -367,11 +367,11 @@ def test_interrupted_from_the_keyboard(tmp_path: Path) -> None:
         assert same(last(tmp_path / "whole")[part], last(out)[part])
 
 
-@pytest.mark.parametrize("optimiser", ["sgd(lr=1e6)", "adam(lr=1e9)"])
-def test_divergence_is_said_and_never_saved(tmp_path: Path, optimiser: str) -> None:
+@pytest.mark.parametrize("optimizer", ["sgd(lr=1e6)", "adam(lr=1e9)"])
+def test_divergence_is_said_and_never_saved(tmp_path: Path, optimizer: str) -> None:
     run = small(
         game="ali", penalty="none", divergence="least-squares", networks="auto(width=4)", checkpoint_every=1,
-        evaluate_every=0, optimizer=optimiser, steps=400,
+        evaluate_every=0, optimizer=optimizer, steps=400,
     )  # fmt: skip
     with pytest.raises(UserError, match=r"of the (critic|generator) .* at step \d+; ") as caught:
         engine.train(run, tmp_path / "run")
@@ -415,13 +415,13 @@ def test_average_is_the_exponential_one(warm: bool) -> None:
             seen.append({k: v.detach().clone() for k, v in training.game.named_parameters()})
 
     engine.loop(training, [Look()])
-    for key, value in dict(training.sampled.named_parameters()).items():
+    for key, value in dict(training.averaged_game.named_parameters()).items():
         expected = seen[0][key].double()
         for n, newest in enumerate(seen[1:], start=1):
             decay = min(0.3, (1 + n) / (10 + n)) if warm else 0.3
             expected = decay * expected + (1 - decay) * newest[key].double()
         torch.testing.assert_close(value.double(), expected, rtol=1e-5, atol=1e-7)
-    for a, b in zip(training.sampled.buffers(), training.game.buffers(), strict=True):
+    for a, b in zip(training.averaged_game.buffers(), training.game.buffers(), strict=True):
         assert torch.equal(a, b)
 
 
@@ -435,7 +435,7 @@ def test_average_is_the_plain_mean(start: float, first: int) -> None:
             seen.append({k: v.detach().double().numpy().copy() for k, v in training.game.named_parameters()})
 
     engine.loop(training, [Look()])
-    for key, value in training.sampled.named_parameters():
+    for key, value in training.averaged_game.named_parameters():
         mean = np.mean([weights[key] for weights in seen[first:]], axis=0)
         np.testing.assert_allclose(value.detach().double().numpy(), mean, rtol=1e-5, atol=1e-6)
 
@@ -458,8 +458,8 @@ def test_schedules_and_the_players_rates(schedule: str, factors: list[float]) ->
     training = engine.prepare(run)
     for step, factor in enumerate(factors):
         training.step = step
-        engine.rate(training)
-        rates = {player: o.param_groups[0]["lr"] for player, o in training.optimisers.items()}
+        engine.set_learning_rates(training)
+        rates = {player: o.param_groups[0]["lr"] for player, o in training.optimizers.items()}
         assert rates == pytest.approx({"critic": 0.125 * factor, "generator": 0.5 * factor})
 
 
@@ -501,7 +501,7 @@ def test_epochs_and_precision_are_resolved() -> None:
         ({"batch_size": 5000}, "5000, and only 1297 rows"),
         ({"device": "cuda:99"}, "the device 'cuda:99' cannot be used"),
         ({"device": "gpu"}, "the device 'gpu' cannot be used"),
-        ({"optimizer": "adm"}, "no optimiser 'adm'; did you mean 'adam'"),
+        ({"optimizer": "adm"}, "no optimizer 'adm'; did you mean 'adam'"),
         ({"schedule": "linear(stat=1)"}, "'linear' has no setting 'stat'"),
         ({"early_stopping": 3, "evaluate_every": 0}, "counts evaluations"),
         ({"skip_critic_above": 0.9, "game": "vae", "penalty": "none"}, "leave `balance` out"),
@@ -571,7 +571,7 @@ def test_a_batch_of_one_is_refused_where_there_is_batch_norm_and_taken_where_the
     with pytest.raises(UserError, match="batch norm averages over a batch"):
         engine.prepare(runs.Run(batch_size=1, steps=1))
     run = recipes.cyclegan_mnist(data="digits-inverted", networks="cyclegan(width=4, blocks=1)", batch_size=1, steps=2)
-    assert engine.train(run, tmp_path / "run", observers=[]).step == 2
+    assert engine.train(run, tmp_path / "run", callbacks=[]).step == 2
 
 
 def smallest(game: str, dynamics: str) -> tuple[Run, nn.Module | None]:
@@ -612,7 +612,7 @@ def test_every_game_goes_on_bit_for_bit_under_every_dynamics(game: str, dynamics
         training.run = training.run.replace(steps=until)
         engine.loop(training, [])
         kept = io.BytesIO()
-        torch.save(training.state(), kept)
+        torch.save(training.state_dict(), kept)
         kept.seek(0)
         state: dict[str, Any] = torch.load(kept, weights_only=True)
         return state
@@ -621,7 +621,7 @@ def test_every_game_goes_on_bit_for_bit_under_every_dynamics(game: str, dynamics
     half = go(training, 2)
     unbroken = go(training, 5)
     resumed = engine.prepare(run, generator=given)
-    resumed.restore(half)
+    resumed.load_state_dict(half)
     assert same(go(resumed, 5), unbroken)
 
 
@@ -640,7 +640,7 @@ def check_killed_at_the_third_step(game: str, dynamics: str, tmp_path: Path) -> 
 
     def go(path: Path, *more: Callback, resume: bool = False) -> dict[str, Any]:
         training = engine.open_run(run, path, resume=resume, generator=given)
-        engine.loop(training, [Health(), Log(False), Checkpoint(), *more])
+        engine.loop(training, [TerminateOnNaN(), Log(False), Checkpoint(), *more])
         return last(path)
 
     unbroken = go(tmp_path / "whole")

@@ -60,8 +60,8 @@ def in_one_stage(game: str) -> bool:
 
 
 def flow(name: str, game: Game, rate: float = 0.05) -> dynamics.Dynamics:
-    optimisers = {player: SGD(game.parameters_of(player), lr=rate) for player in game.players}
-    return registry.make(name, dynamics.REGISTRY, "dynamics", game, optimisers)
+    optimizers = {player: SGD(game.parameters_of(player), lr=rate) for player in game.players}
+    return registry.make(name, dynamics.REGISTRY, "dynamics", game, optimizers)
 
 
 @pytest.mark.parametrize(("game", "move", "shape"), every_third(REGISTRY, MOVES, SHAPES))

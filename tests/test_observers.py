@@ -17,7 +17,7 @@ from interalia.runs.folder import Folder
 from interalia.runs.recipes import ali_digits
 from interalia.training import callbacks, checkpoint, engine
 from interalia.training.callbacks import Bar
-from interalia.training.callbacks.callback import due
+from interalia.training.callbacks.callback import is_due
 
 
 def tiny(**fields: Any) -> Run:
@@ -26,8 +26,8 @@ def tiny(**fields: Any) -> Run:
 
 
 def test_due() -> None:
-    assert [step for step in range(1, 12) if due(step, 4, 11)] == [4, 8, 11]
-    assert not any(due(step, 0, 11) for step in range(1, 12))
+    assert [step for step in range(1, 12) if is_due(step, 4, 11)] == [4, 8, 11]
+    assert not any(is_due(step, 0, 11) for step in range(1, 12))
 
 
 def test_every_line_of_the_log(tmp_path: Path) -> None:
@@ -91,12 +91,12 @@ def test_evaluation_leaves_the_training_as_it_is(tmp_path: Path) -> None:
     look = Evaluate(log)
     log.start(training)
     look.start(training)
-    before = training.state()
+    before = training.state_dict()
     copies = {k: v.clone() for k, v in before["game"].items()}
     modes = [module.training for module in training.game.modules()]
     training.step = 6
     look.look(training)
-    after = training.state()
+    after = training.state_dict()
     assert torch.equal(before["random"]["cpu"], after["random"]["cpu"])
     assert all(torch.equal(copies[k], v) for k, v in after["game"].items())
     assert [module.training for module in training.game.modules()] == modes

@@ -25,8 +25,8 @@ from interalia.conditionals import Deterministic, Gaussian, StandardNormal
 from interalia.contexts import flush_denormals
 from interalia.errors import UserError
 from interalia.games import ALI, Game, Outcome
-from interalia.learning.dynamics import Dynamics, OneStage, Rules, Simultaneous, factor
-from interalia.learning.graphs import leaf, mixing, reached
+from interalia.learning.dynamics import Dynamics, OneStage, Rules, Simultaneous, gradient_factors
+from interalia.learning.graphs import as_leaf, reachable_leaves, sample_mixing
 from interalia.networks.layers import Packed
 from interalia.networks.mlp import MLP, PairCritic
 from interalia.runs import Run
@@ -57,15 +57,15 @@ def ali(*layers: nn.Module, divergence: str = "gan", kind: type[ALI] = ALI, **fi
 
 
 def flow(kind: Callable[..., Dynamics], game: Game, precision: str = "fp32", rate: float = 0.1) -> Dynamics:
-    optimisers = {player: SGD(game.parameters_of(player), lr=rate) for player in game.players}
-    return kind(game, optimisers, Rules(precision=PRECISIONS[precision]))
+    optimizers = {player: SGD(game.parameters_of(player), lr=rate) for player in game.players}
+    return kind(game, optimizers, Rules(precision=PRECISIONS[precision]))
 
 
 def gradients(kind: Callable[..., Dynamics], game: Game, precision: str = "fp32", x: Sequence[Tensor] = (X,)) -> Tensor:
     """Everybody's gradient of one look, from one random state."""
     moves = flow(kind, game, precision)
     torch.manual_seed(2)
-    moves.look(iter([tuple(x)]), *game.players)
+    moves.gradients(iter([tuple(x)]), *game.players)
     return torch.cat(
         [(torch.zeros_like(p) if p.grad is None else p.grad).double().flatten() for p in moves.parameters()]
     )
@@ -213,8 +213,8 @@ def test_a_layer_of_somebody_elses_that_mixes_samples_is_found(layer: Callable[[
 
 @pytest.mark.parametrize("rows", [1, 2, 3])
 def test_mixing_is_found_in_the_smallest_batches(rows: int) -> None:
-    assert mixing(ali(Opposite()), (X[:rows],)) is not None
-    assert mixing(ali(nn.Tanh()), (X[:rows],)) is None
+    assert sample_mixing(ali(Opposite()), (X[:rows],)) is not None
+    assert sample_mixing(ali(nn.Tanh()), (X[:rows],)) is None
 
 
 def test_mixing_that_begins_later_is_found_at_the_first_step() -> None:
@@ -265,14 +265,14 @@ def test_packs_mix_within_themselves_alone() -> None:
     for layer, found in ((nn.Tanh(), False), (Neighbour(), True)):
         game = ali()
         game.critic = Packed(PairCritic(nn.Sequential(nn.Linear(36, 16), layer, nn.Linear(16, 1))), 3)
-        assert (mixing(game, (X[:15],)) is not None) == found
+        assert (sample_mixing(game, (X[:15],)) is not None) == found
 
 
 @pytest.mark.parametrize("name", ["auto", "mlp", "alice-toy"])
 def test_the_librarys_critics_without_batch_norm_are_accepted(name: str) -> None:
     shape = (8,) if name == "alice-toy" else CONV
     width = {"auto": "auto(width=2)", "mlp": "mlp", "alice-toy": "alice-toy(width=8)"}[name]
-    assert mixing(*with_batch(build("ali", shape, networks=width, double=False))) is None
+    assert sample_mixing(*with_batch(build("ali", shape, networks=width, double=False))) is None
     assert name in networks.REGISTRY
 
 
@@ -286,11 +286,11 @@ def with_batch(game: Game) -> tuple[Game, tuple[Tensor, ...]]:
 def test_what_a_loss_reaches_is_a_question_to_the_graph() -> None:
     x, w = torch.ones(3, requires_grad=True), torch.ones(3, requires_grad=True)
     scores = (x * w).split([1, 2])
-    assert reached(scores[0].sum() - scores[1].mean(), scores) == set()
-    assert reached(scores[0].sum() - scores[1].mean(), scores[:1]) == {id(x), id(w)}
-    assert reached(scores[0].sum() + 1e-30 * w.sum(), scores) == {id(w)}
-    assert reached(w, scores) == {id(w)}
-    assert reached(w.detach()) == set()
+    assert reachable_leaves(scores[0].sum() - scores[1].mean(), scores) == set()
+    assert reachable_leaves(scores[0].sum() - scores[1].mean(), scores[:1]) == {id(x), id(w)}
+    assert reachable_leaves(scores[0].sum() + 1e-30 * w.sum(), scores) == {id(w)}
+    assert reachable_leaves(w, scores) == {id(w)}
+    assert reachable_leaves(w.detach()) == set()
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
@@ -354,12 +354,12 @@ def test_a_penalty_that_reaches_the_samples_now_and_then_is_not_counted_as_the_g
 @pytest.mark.parametrize("name", PENALTIES)
 def test_the_librarys_penalties_pull_at_no_sample(name: str) -> None:
     game = ali(nn.Tanh(), penalty=PENALTIES[name]())
-    joints = {key: tuple(leaf(part) for part in parts) for key, parts in game.sample(X).items()}
+    joints = {key: tuple(as_leaf(part) for part in parts) for key, parts in game.sample(X).items()}
     outcome = game.losses(joints)
     judged = {id(part) for parts in joints.values() for part in parts if part.requires_grad}
     assert len(judged) == 2
-    assert not judged & reached(outcome.losses["critic"], outcome.scores.values())
-    assert judged <= reached(outcome.losses["critic"])
+    assert not judged & reachable_leaves(outcome.losses["critic"], outcome.scores.values())
+    assert judged <= reachable_leaves(outcome.losses["critic"])
 
 
 def test_a_prior_that_learns_gets_its_gradient() -> None:
@@ -412,7 +412,7 @@ def test_a_sure_critic_loses_no_samples_gradient(divergence: str, by: float) -> 
     ],
 )
 def test_a_factor_is_usable_where_it_costs_no_digits(c: float, g: float, expected: float, usable: bool) -> None:
-    found, fits = factor(torch.tensor([1.0, c]), torch.tensor([1.0, g]), 3e9)
+    found, fits = gradient_factors(torch.tensor([1.0, c]), torch.tensor([1.0, g]), 3e9)
     torch.testing.assert_close(found, torch.tensor([1.0, expected]), equal_nan=True)
     assert bool(fits) == usable
 

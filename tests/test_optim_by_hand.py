@@ -24,7 +24,7 @@ def test_settings_begin_as_documented() -> None:
         "linear": {"start": 0.5, "final": 0.0, "warmup": 0.0},
         "exponential": {"start": 0.5, "final": 0.01, "warmup": 0.0},
         "cosine": {"start": 0.0, "final": 0.0, "warmup": 0.0},
-        "moving": {"start": 0.0, "warm": True},
+        "ema": {"start": 0.0, "warm": True},
         "uniform": {"start": 0.0},
     }
     found = {**OPTIMIZERS, **SCHEDULES, **AVERAGES}
@@ -70,16 +70,16 @@ def test_borders_of_schedules_and_averages() -> None:
     for bad in (-1e-9, 1.0):
         with pytest.raises(ValueError, match="`start` is"):
             Averaging(start=bad)
-    assert AVERAGES["moving"](0.0) is None
-    assert AVERAGES["moving"](0.9, start=0.5) == Averaging(0.9, 0.5, True)
-    assert AVERAGES["uniform"](0.9, start=0.25) == Averaging(None, 0.25, False)
+    assert AVERAGES["ema"](0.0) is None
+    assert AVERAGES["ema"](0.9, start=0.5) == Averaging(0.9, 0.5, True)
+    assert AVERAGES["swa"](start=0.25) == Averaging(None, 0.25, False)
 
 
 def averaged(averaging: Averaging, weights: list[float]) -> list[float]:
     game = nn.Linear(1, 1, bias=False).double()
     with torch.no_grad():
         game.weight.fill_(100.0)
-    average, found = averaging.of(game), []
+    average, found = averaging.averaged_model(game), []
     for step, w in enumerate(weights):
         with torch.no_grad():
             game.weight.fill_(w)

@@ -111,7 +111,7 @@ def test_the_best_weights_are_those_that_samples_are_drawn_from_and_so_are_measu
         found = evaluate(game, digits, split="validation", quick=True)
         return next(measure.value for measure in found if measure.name == "reconstruction_ratio")
 
-    assert training.best == (ratio(training.sampled), 6)
+    assert training.best == (ratio(training.averaged_game), 6)
     assert training.best[0] != ratio(training.game)
 
 
@@ -122,11 +122,11 @@ def test_averaged_weights_keep_the_newest_weights_statistics(digits: Dataset) ->
     engine.loop(training, [])
     statistics = {name: value for name, value in training.game.named_buffers() if "running" in name}
     assert statistics
-    averaged = dict(training.sampled.named_buffers())
+    averaged = dict(training.averaged_game.named_buffers())
     assert all(torch.equal(averaged[name], value) for name, value in statistics.items())
     training = engine.prepare(run.replace(recalibrate_bn=3), dataset=digits)
     engine.loop(training, [])
-    anew = dict(training.finished().named_buffers())
+    anew = dict(training.final_game().named_buffers())
     assert not all(torch.equal(anew[name], value) for name, value in statistics.items())
 
 

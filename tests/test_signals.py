@@ -129,7 +129,7 @@ def test_a_training_goes_on_where_nobody_reads_along(
     out = sys.stdout, sys.stderr
     training = engine.prepare(tiny())
     engine.loop(training, [bar])
-    bar.say("a verdict")
+    bar.print("a verdict")
     assert training.step == 9
     assert (sys.stdout, sys.stderr) == out
     assert isinstance(bar.console, Console)

@@ -32,7 +32,7 @@ from interalia.runs import Run
 from interalia.runs.folder import Folder
 from interalia.spaces import DataSpec, Space
 from interalia.training import checkpoint
-from interalia.training.callbacks import Health, evaluate
+from interalia.training.callbacks import TerminateOnNaN, evaluate
 from interalia.training.callbacks.evaluate import Evaluate
 
 # ---- what is measured
@@ -187,7 +187,7 @@ class Lines:
 
 
 class Stage:
-    """A training in name, and a record of all that the observer does."""
+    """A training in name, and a record of all that the callback does."""
 
     def __init__(
         self, path: Path, monkeypatch: pytest.MonkeyPatch, data: Dataset | None = None, game: str = "gan", **run: Any
@@ -205,10 +205,10 @@ class Stage:
         self.folder.checkpoints.mkdir()
         self.dataset = data or vectors()
         self.game = build(game, self.dataset.shape, double=False)
-        self.sampled: Any = build(game, self.dataset.shape, double=False)
+        self.averaged_game: Any = build(game, self.dataset.shape, double=False)
         self.step, self.steps = 0, 40
         self.best: tuple[float, int] | None = None
-        self.converged = ""
+        self.stop_reason = ""
         self.calls: list[tuple[Any, ...]] = []
         self.values: dict[str, float] = {}
         self.signs: dict[str, float] = {}
@@ -237,15 +237,15 @@ class Stage:
         monkeypatch.setattr(evaluate, "extractor_for", lambda *given: ("extractor", *given))
         monkeypatch.setattr(signs_of_health, "examine", examine)
         monkeypatch.setattr(verdicts, "verdict", verdict)
-        self.observer = Evaluate(self.log, self.said.append)  # type: ignore[arg-type]
+        self.callback = Evaluate(self.log, self.said.append)  # type: ignore[arg-type]
 
     def start(self) -> Stage:
-        self.observer.start(self)  # type: ignore[arg-type]
+        self.callback.start(self)  # type: ignore[arg-type]
         return self
 
     def look(self, step: int, value: float | None, name: str = "frechet_distance") -> None:
         self.step, self.values = step, {"modes": 3.0} if value is None else {name: value, "other": 2.0}
-        self.observer.look(self)  # type: ignore[arg-type]
+        self.callback.evaluate(self)  # type: ignore[arg-type]
 
     def called(self, name: str) -> list[tuple[Any, ...]]:
         return [call[1:] for call in self.calls if call[0] == name]
@@ -261,7 +261,7 @@ def test_measures_are_taken_on_validation_data_and_logged(stage: Callable[..., S
     made.look(5, 3.5)
     assert made.called("evaluate") == [
         (
-            (made.sampled, made.dataset),
+            (made.averaged_game, made.dataset),
             {"split": "validation", "extractor": ("extractor", made.dataset), "quick": True},
         )
     ]
@@ -285,7 +285,7 @@ def test_the_best_weights_are_those_of_the_best_number(
     for i, value in enumerate(values):
         made.look(5 * (i + 1), value, best)
     steps = [5 * (i + 1) for i in kept]
-    assert made.called("export") == [(made.sampled, made.run, step, made.folder.best) for step in steps]
+    assert made.called("export") == [(made.averaged_game, made.run, step, made.folder.best) for step in steps]
     assert made.best == (values[kept[-1]], steps[-1])
 
 
@@ -299,15 +299,15 @@ def test_a_measure_that_is_not_taken_keeps_nothing(stage: Callable[..., Stage]) 
 def test_looks_are_at_their_times(stage: Callable[..., Stage], monkeypatch: pytest.MonkeyPatch) -> None:
     made = stage(evaluate_every=7).start()
     seen: list[int] = []
-    monkeypatch.setattr(made.observer, "look", lambda training: seen.append(training.step))
+    monkeypatch.setattr(made.callback, "evaluate", lambda training: seen.append(training.step))
     for made.step in range(1, 41):
-        made.observer.step(made, None)  # type: ignore[arg-type]
+        made.callback.step(made, None)  # type: ignore[arg-type]
     assert seen == [7, 14, 21, 28, 35, 40]
     blind = Evaluate(made.log)  # type: ignore[arg-type]
     made.run.evaluate_every = 0
     blind.start(made)  # type: ignore[arg-type]
     assert blind.extractor is None
-    assert blind.say is None
+    assert blind.print is None
 
 
 def test_signs_are_of_the_weights_as_they_are_and_come_to_a_verdict(stage: Callable[..., Stage]) -> None:
@@ -322,7 +322,7 @@ def test_signs_are_of_the_weights_as_they_are_and_come_to_a_verdict(stage: Calla
     made.look(1015, 3.5)
     assert [call[:2] for call in made.called("examine")] == [
         (
-            (made.sampled, made.dataset, ("extractor", made.dataset)),
+            (made.averaged_game, made.dataset, ("extractor", made.dataset)),
             {"classes": False, "playing": made.game},
         )
     ] * 3
@@ -337,16 +337,16 @@ def test_signs_are_of_the_weights_as_they_are_and_come_to_a_verdict(stage: Calla
         (1005, {"health/gap": 0.5}, {"verdict": "well so far"}),
         (1015, {"health/gap": 0.25}, {"verdict": "well so far"}),
     ]
-    made.observer.say = None
+    made.callback.print = None
     made.look(1020, 3.5)
     assert len(made.said) == 2
-    assert len(made.observer.history) == 4
+    assert len(made.callback.history) == 4
 
 
 @pytest.mark.parametrize("mixture", [None, MODES])
 def test_classes_are_read_by_a_classifier_alone(stage: Callable[..., Stage], mixture: Mixture | None) -> None:
     made = stage(data=vectors(mixture=mixture)).start()
-    made.observer.extractor = Classifier(nn.Linear(1, 1), "reader", 1.0)  # type: ignore[arg-type]
+    made.callback.extractor = Classifier(nn.Linear(1, 1), "reader", 1.0)  # type: ignore[arg-type]
     made.look(5, 1.0)
     ((_, settings),) = made.called("examine")
     assert settings["classes"] is (mixture is None)
@@ -359,16 +359,16 @@ def test_a_training_ends_after_so_many_evaluations_without_a_better_one(stage: C
     made = stage(early_stopping=2, evaluate_every=5, best="frechet_distance").start()
     made.look(5, 1234.5678)
     made.look(10, 2000.0)
-    assert made.converged == ""
+    assert made.stop_reason == ""
     made.step = 14
-    made.observer.converge(made)  # type: ignore[arg-type]
-    assert made.converged == ""
+    made.callback.check_early_stopping(made)  # type: ignore[arg-type]
+    assert made.stop_reason == ""
     made.look(15, 2000.0)
-    assert made.converged == (
+    assert made.stop_reason == (
         "Stopped at step 15 of 40: frechet distance has not been better than 1235, at step 5, for 2 evaluations; the weights "
         "are of that step."
     )
-    assert made.log.found[-1] == (15, {}, {"stopped": made.converged})
+    assert made.log.found[-1] == (15, {}, {"stopped": made.stop_reason})
 
 
 @pytest.mark.parametrize(
@@ -388,7 +388,7 @@ def test_when_there_is_nothing_to_end(stage: Callable[..., Stage], change: dict[
     for name, value in {"step": 20, "best": (2.0, 5), **change}.items():
         setattr(made, name, value)
     made.start()
-    assert bool(made.converged) is stops
+    assert bool(made.stop_reason) is stops
     assert len(made.log.found) == stops
 
 
@@ -400,7 +400,7 @@ def test_no_end_is_asked_for_or_its_weights_are_gone(stage: Callable[..., Stage]
     made.run.early_stopping = 3
     made.folder.best.unlink()
     made.start()
-    assert (made.converged, made.log.found) == ("", [])
+    assert (made.stop_reason, made.log.found) == ("", [])
 
 
 def test_an_end_that_the_log_knows_is_not_written_twice(stage: Callable[..., Stage]) -> None:
@@ -408,13 +408,13 @@ def test_an_end_that_the_log_knows_is_not_written_twice(stage: Callable[..., Sta
     made.folder.best.touch()
     made.step, made.best = 20, (2.0, 5)
     made.start()
-    words = made.converged
+    words = made.stop_reason
     made.folder.log.write_text(json.dumps({"step": 20, "stopped": words}) + "\n")
-    made.converged = ""
+    made.stop_reason = ""
     made.start()
-    assert made.converged == words
+    assert made.stop_reason == words
     assert len(made.log.found) == 1
-    made.observer.converge(made)  # type: ignore[arg-type]  # in the course of the training it is
+    made.callback.check_early_stopping(made)  # type: ignore[arg-type]  # in the course of the training it is
     assert len(made.log.found) == 2
     made.folder.log.write_text(json.dumps({"step": 20, "stopped": "of another cause"}) + "\n")
     made.start()
@@ -431,14 +431,14 @@ def test_samples_are_drawn_at_each_look(stage: Callable[..., Stage], monkeypatch
     made.look(1205, 1.0)
     ((images, path),) = drawn
     assert path == made.folder.figures / "progress" / "step-0001205.png"
-    assert np.array_equal(images, tasks.generate(made.sampled, 64).numpy())
+    assert np.array_equal(images, tasks.generate(made.averaged_game, 64).numpy())
 
 
 def test_translations_are_drawn_with_their_way_back(
     stage: Callable[..., Stage], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = stage(data=dataset(), game="cyclegan").start()
-    made.sampled.to_b, made.sampled.to_a = Times(3.0), Times(0.5)
+    made.averaged_game.to_b, made.averaged_game.to_a = Times(3.0), Times(0.5)
     drawn: list[tuple[Any, ...]] = []
     monkeypatch.setattr(plots, "cycles", lambda *given: drawn.append(given))
     made.look(5, 1.0)
@@ -474,7 +474,7 @@ def losses(**found: float) -> Any:
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
 def test_the_first_loss_that_is_no_number_is_named(value: float) -> None:
-    training, health = playing(step=3), Health()
+    training, health = playing(step=3), TerminateOnNaN()
     health.start(training)
     health.step(training, losses(critic=1.0, generator=2.0))
     assert health.waiting == []
@@ -487,7 +487,7 @@ def test_the_first_loss_that_is_no_number_is_named(value: float) -> None:
 
 
 def test_on_an_accelerator_losses_wait_for_the_log_the_checkpoint_or_the_end() -> None:
-    training, health = playing(device=torch.device("meta")), Health()
+    training, health = playing(device=torch.device("meta")), TerminateOnNaN()
     health.start(training)
     looked = []
     for training.step in range(1, 21):
@@ -511,7 +511,7 @@ def test_on_an_accelerator_losses_wait_for_the_log_the_checkpoint_or_the_end() -
 @pytest.mark.parametrize("player", ["critic", "generator"])
 @pytest.mark.parametrize("checkpoints", [True, False])
 def test_weights_are_weighed_before_they_are_saved_or_evaluated(player: str, checkpoints: bool) -> None:
-    training, health = playing(), Health()
+    training, health = playing(), TerminateOnNaN()
     if not checkpoints:
         training.run.checkpoint_every = 0
     health.start(training)
@@ -541,7 +541,7 @@ def test_weights_are_weighed_before_they_are_saved_or_evaluated(player: str, che
 
 
 def test_the_remedy_names_the_last_good_checkpoint(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    training, health = playing(folder=Folder(tmp_path)), Health()
+    training, health = playing(folder=Folder(tmp_path)), TerminateOnNaN()
     advice = "try smaller `rates`, a `penalty`, or `precision='fp32'`."
     assert health.remedy(training) == f"there is no checkpoint yet; {advice}"
     asked = []

@@ -47,7 +47,7 @@ class Source:
             a `Dataset`, where the arguments are those of `load`.
         about: one line: what it is and how it is split.
         origin: where the files are downloaded from, or what they ship with.
-        licence: what its makers ask of those who use it.
+        license: what its makers ask of those who use it.
         page: what a page says of it, with places for what is known when it has been read.
         changed: what the second of two domains is, in words.
         folders: other folders below the data_dir that hold the files, as other programs keep them.
@@ -61,7 +61,7 @@ class Source:
     reader: str | Callable[[str, Path | None, int | None, int, bool], Dataset]
     about: str
     origin: str
-    licence: str
+    license: str
     page: str = ""
     changed: str = ""
     folders: Sequence[str] = ()

@@ -21,10 +21,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from interalia.data.cache import Entry, remember
+from interalia.data.cache import Entry, cached
 from interalia.data.dataset import Dataset, Split
-from interalia.data.images import CHUNK, MODES, fitted, resized, resized_shape
-from interalia.data.splits import Rows, fill, relabel, sizes, tenths
+from interalia.data.images import CHUNK, MODES, resize, resize_note, resize_shape
+from interalia.data.splits import Rows, fill_splits, format_sizes, relabel, split_80_10_10
 from interalia.errors import UserError
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def load_array(path: Path, image_size: int | None) -> Dataset:
     if len({array.shape[1:] for array in x.values()}) > 1:
         shapes = ", ".join(f"{part} {array.shape}" for part, array in x.items())
         raise UserError(f"the parts in {path} have different shapes ({shapes}); give all rows one shape.")
-    y, classes, lacking = _labels({part: content.get(f"{part}-labels") for part in x}, x, path)
+    y, classes, unlabeled_because = _labels({part: content.get(f"{part}-labels") for part in x}, x, path)
     rows, how = _rows({part: len(array) for part, array in x.items()}, path)
     x = {part: x.get(part, x["train"]) for part in rows}  # what is not there is taken from the training rows
     y = {part: y.get(part, y["train"]) for part in rows} if y else {}
@@ -66,10 +66,10 @@ def load_array(path: Path, image_size: int | None) -> Dataset:
         def decode(entry: Entry) -> None:
             for part, index in rows.items():
                 chunks = (as_uint8(x[part][index[i : i + CHUNK]]) for i in range(0, len(index), CHUNK))
-                images = (image for chunk in chunks for image in resized(chunk, image_size))
-                entry.write(part, resized_shape((len(index), *x[part].shape[1:]), image_size), np.uint8, images)
+                images = (image for chunk in chunks for image in resize(chunk, image_size))
+                entry.write(part, resize_shape((len(index), *x[part].shape[1:]), image_size), np.uint8, images)
 
-        kept = remember(path.stem, [path], {"size": image_size}, decode)
+        kept = cached(path.stem, [path], {"size": image_size}, decode)
     else:
         kept = {part: x[part][index].astype(np.float32) for part, index in rows.items()}
 
@@ -78,12 +78,12 @@ def load_array(path: Path, image_size: int | None) -> Dataset:
     what = f"vectors of {shape[0]} numbers"
     if image:
         what = f"images of {shape[2]}x{shape[1]} pixels and {shape[0]} channel(s)"
-    known = f"{len(classes)} classes" if classes else "labels that are not used" if lacking else "no labels"
+    known = f"{len(classes)} classes" if classes else "labels that are not used" if unlabeled_because else "no labels"
     about = (
         f"{sum(map(len, splits.values())):,} {what} from {path.name}, "
-        f"{known}{fitted(image_size)}. {how}: {sizes(splits.values())}."
+        f"{known}{resize_note(image_size)}. {how}: {format_sizes(splits.values())}."
     )
-    return Dataset(path.stem, **splits, classes=classes, about=about, lacking=lacking)
+    return Dataset(path.stem, **splits, classes=classes, about=about, unlabeled_because=unlabeled_because)
 
 
 def read_arrays(path: Path) -> dict[str, tuple[str, Array]]:
@@ -207,6 +207,6 @@ def _rows(counts: dict[str, int], path: Path) -> tuple[dict[str, Rows], str]:
     absent = [part for part in ("validation", "test") if part not in counts]
     if len(absent) == 2:
         how = "Train / validation / test by a fixed permutation of the rows"
-        return tenths(counts["train"], "row(s)", path), how
+        return split_80_10_10(counts["train"], "row(s)", path), how
     how = f"The file's own split, {absent[0]} taken from train by a fixed permutation" if absent else ""
-    return fill(rows, "row(s)", path), how or "Train / validation / test as in the file"
+    return fill_splits(rows, "row(s)", path), how or "Train / validation / test as in the file"

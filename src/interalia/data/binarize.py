@@ -13,7 +13,7 @@ SEED = 0  # of the draw of what is held fixed: the same in every run, so that th
 ROWS = 10_000  # drawn at a time
 
 
-def binarized(dataset: Dataset, how: str) -> Dataset:
+def binarize(dataset: Dataset, how: str) -> Dataset:
     """The data set with every pixel drawn once, x ~ Bernoulli(gray value), always by the same seed.
 
     What is trained on is that draw ("static"), or a draw of its own in every batch ("dynamic"), for which the gray values are
@@ -33,7 +33,7 @@ def binarized(dataset: Dataset, how: str) -> Dataset:
 
     Example:
         >>> from interalia import data
-        >>> np.unique(binarized(data.load("digits"), "static").train.x).tolist()
+        >>> np.unique(binarize(data.load("digits"), "static").train.x).tolist()
         [0, 255]
     """
     if not dataset.is_image:

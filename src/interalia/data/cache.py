@@ -68,7 +68,7 @@ class Entry:
         self.write(name, array.shape, array.dtype, [array])
 
 
-def remember(name: str, sources: Sequence[Path], settings: dict[str, Any], decode: Callable[[Entry], None]) -> Arrays:
+def cached(name: str, sources: Sequence[Path], settings: dict[str, Any], decode: Callable[[Entry], None]) -> Arrays:
     """The arrays that `decode` writes, memory-mapped: from the cache where they are there, else decoded now.
 
     Arguments:

@@ -14,11 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from interalia.data import REGISTRY
-from interalia.data.cache import Entry, remember
+from interalia.data.cache import Entry, cached
 from interalia.data.dataset import Dataset, Split
-from interalia.data.downloads import find
+from interalia.data.downloads import find_or_download
 from interalia.data.images import Collection
-from interalia.data.splits import sizes
+from interalia.data.splits import format_sizes
 from interalia.errors import UserError
 
 COUNT = 202_599
@@ -27,7 +27,7 @@ SIZE = 64
 ATTRIBUTES = ("list_attr_celeba.txt", "list_attr_celeba.csv")
 
 
-def look(place: Path) -> tuple[Path, Path | None] | None:
+def find_files(place: Path) -> tuple[Path, Path | None] | None:
     """The photographs in `place`, and the attributes' file where it is there."""
     names = ("img_align_celeba.zip", "img_align_celeba")
     images = next((place / name for name in names if (place / name).exists()), None)
@@ -45,7 +45,7 @@ def load(
     `image_size` resizes the same square to something else. All 202,599 photographs are split by the official partition;
     a part of them 90 / 5 / 5 in their order.
     """
-    where, table = find(REGISTRY[name], data_dir, look, download)
+    where, table = find_or_download(REGISTRY[name], data_dir, find_files, download)
     side = image_size or SIZE
     images = Collection(where)
     names = sorted(images.names, key=lambda path: path.rsplit("/", 1)[-1])
@@ -69,12 +69,12 @@ def load(
             entry.save("attribute-names", np.array(told))
 
     sources = [*images.sources(), *filter(None, [table])]
-    arrays = remember(name, sources, {"size": side, "names": len(names)}, decode)
+    arrays = cached(name, sources, {"size": side, "names": len(names)}, decode)
     more = {key: array for key, array in arrays.items() if key not in bounds}  # train-attributes ... attribute-names
     attributes = {key.removesuffix("-attributes").removeprefix("attribute-"): array for key, array in more.items()}
     splits: dict[str, Any] = {part: Split(arrays[part]) for part in bounds}
     words = "" if table else ", without their attributes, whose file is absent"
-    about = REGISTRY[name].page.format(side=side, words=words, sizes=sizes(splits.values()), how=how)
+    about = REGISTRY[name].page.format(side=side, words=words, sizes=format_sizes(splits.values()), how=how)
     return Dataset(name, **splits, about=about, attributes=attributes, encoded=images.fingerprint(names))
 
 

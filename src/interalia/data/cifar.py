@@ -20,8 +20,8 @@ import numpy as np
 
 from interalia.data import REGISTRY
 from interalia.data.dataset import Dataset
-from interalia.data.downloads import Files, published
-from interalia.data.images import Labelled
+from interalia.data.downloads import Files, load_published
+from interalia.data.images import LabeledImages
 from interalia.errors import UserError
 
 ARCHIVE = "cifar-10-python.tar.gz"
@@ -29,7 +29,7 @@ INNER = "cifar-10-batches-py"
 BATCHES = tuple(f"data_batch_{i}" for i in range(1, 6))
 
 
-def look(place: Path) -> Files | None:
+def find_files(place: Path) -> Files | None:
     """The file of each batch in `place`, compressed with xz or not, or the archive of all: at least one batch to train on
     and the test batch."""
     names = (*BATCHES, "test_batch")
@@ -44,10 +44,10 @@ def load(
     name: str, data_dir: Path | None = None, image_size: int | None = None, seed: int = 0, download: bool = True
 ) -> Dataset:
     """CIFAR-10; the last tenth of the training images that are there is validation: 45,000 / 5,000 / 10,000."""
-    return published(name, data_dir, image_size, download, look, read, words, share=10)
+    return load_published(name, data_dir, image_size, download, find_files, read, words, share=10)
 
 
-def read(files: Files) -> Iterator[tuple[str, Labelled]]:
+def read(files: Files) -> Iterator[tuple[str, LabeledImages]]:
     """The training images of all batches that are there, and those of the test batch."""
     training = [batch for batch in files if batch != "test_batch"]
     for part, names in (("train", training), ("test", ["test_batch"])):
@@ -99,7 +99,7 @@ class ForbiddenError(Exception):
     """A pickle asked for something that is not an array."""
 
 
-def read_batch(path: Path, batch: str) -> Labelled:
+def read_batch(path: Path, batch: str) -> LabeledImages:
     """Images, shape (n, 3, 32, 32), and labels of one pickled batch.
 
     Raises:

@@ -64,7 +64,7 @@ class Dataset:
             where there are none.
         about: one or two plain sentences for the report: what it is, where it came from, how it was split and resized.
         other: the second domain, for games that translate between two; None where there is none.
-        lacking: why there are no labels where the file holds some: which cannot be used, and how they could be.
+        unlabeled_because: why there are no labels where the file holds some: which cannot be used, and how they could be.
         paired: whether member i of the held-out parts is the truth to member i of the other domain's. What is trained on
             is never paired.
         binarized: "none"; "static" where pixels are zeros and ones, drawn once; "dynamic" where those trained on are drawn anew.
@@ -83,7 +83,7 @@ class Dataset:
     attributes: dict[str, NDArray[Any]] = field(default_factory=dict)
     other: Dataset | None = None
     paired: bool = False
-    lacking: str = ""
+    unlabeled_because: str = ""
     binarized: str = "none"
     gray: Split | None = None
     encoded: str = ""
@@ -118,7 +118,7 @@ class Dataset:
         split: Split = getattr(self, part)
         return split.y
 
-    def labelled(self, count: int | None, seed: int = 0) -> Split:
+    def labeled_subset(self, count: int | None, seed: int = 0) -> Split:
         """Training images with their labels, `count` of them, drawn by seed, equally many of each label; None for all.
 
         Raises:
@@ -151,7 +151,11 @@ class Dataset:
         """Raises a UserError unless there are two or more labels; `instead` is what can be done without them."""
         if self.labels > 1:
             return
-        found = f"labels that cannot be used, for {self.lacking}" if self.lacking else "no labels; choose data that has"
+        found = (
+            f"labels that cannot be used, for {self.unlabeled_because}"
+            if self.unlabeled_because
+            else "no labels; choose data that has"
+        )
         if self.labels == 1:
             found = f"one label alone, {self.classes[0] if self.classes else 0}; choose data with 2 or more"
         raise UserError(f"the data set {self.name!r} has {found}, or {instead}.")

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from interalia.data import REGISTRY
 from interalia.data.dataset import Dataset, Split
-from interalia.data.images import fitted, resized
-from interalia.data.splits import stratified
+from interalia.data.images import resize, resize_note
+from interalia.data.splits import stratified_split
 
 
 def load(
@@ -24,9 +24,9 @@ def load(
 ) -> Dataset:
     """Digits of 8x8 pixels: 1,297 to train on, 200 for validation, 300 for test, each class in its share."""
     x, y = _content()
-    whole = Split(np.concatenate(list(resized(x, image_size))), y)
-    train, test, validation = (whole[rows] for rows in stratified(y, 300, 200))
-    about = REGISTRY[name].page.format(fitted=fitted(image_size))
+    whole = Split(np.concatenate(list(resize(x, image_size))), y)
+    train, test, validation = (whole[rows] for rows in stratified_split(y, 300, 200))
+    about = REGISTRY[name].page.format(fitted=resize_note(image_size))
     return Dataset(name, train, validation, test, classes=tuple("0123456789"), about=about)
 
 

@@ -13,9 +13,9 @@ from urllib.parse import urlsplit
 from interalia.data import REGISTRY, Source
 from interalia.data.cache import folder, writing
 from interalia.data.dataset import Dataset
-from interalia.data.images import Labelled, decoded, fitted
+from interalia.data.images import LabeledImages, decode_splits, resize_note
 from interalia.data.progress import progress
-from interalia.data.splits import sizes
+from interalia.data.splits import format_sizes
 from interalia.errors import UserError
 
 F = TypeVar("F")
@@ -25,8 +25,10 @@ VALIDATION = 10_000  # images at most, from the end of a training set
 TIMEOUT = 30  # seconds without an answer, after which the next mirror is tried
 
 
-def find(source: Source, data_dir: Path | None, look: Callable[[Path], F | None], download: bool) -> F:
-    """What `look` finds in the first folder that holds the data set, which is downloaded if none does.
+def find_or_download(
+    source: Source, data_dir: Path | None, find_files: Callable[[Path], F | None], download: bool
+) -> F:
+    """What `find_files` finds in the first folder that holds the data set, which is downloaded if none does.
 
     The folders are those of its name and of `source.folders` below `data_dir`, and `data_dir` itself; where there is no data_dir, the one
     in the cache that it would have been downloaded to.
@@ -34,7 +36,7 @@ def find(source: Source, data_dir: Path | None, look: Callable[[Path], F | None]
     Arguments:
         source: the data set.
         data_dir: the folder that holds the files, or None.
-        look: answers None for a folder that does not hold the data set.
+        find_files: answers None for a folder that does not hold the data set.
         download: whether the network may be used.
 
     Raises:
@@ -44,7 +46,7 @@ def find(source: Source, data_dir: Path | None, look: Callable[[Path], F | None]
     place = home / source.name
     others = [] if data_dir is None else [*(data_dir / other for other in source.folders), data_dir]
     for each in filter(Path.is_dir, (place, *others)):
-        if (found := look(each)) is not None:
+        if (found := find_files(each)) is not None:
             return found
     reason = f"not in {data_dir or place}"
     if download and source.files:
@@ -52,7 +54,7 @@ def find(source: Source, data_dir: Path | None, look: Callable[[Path], F | None]
         failures = (why for file, md5 in source.files.items() if (why := fetch(file, md5, source.mirrors, place)))
         if failure := next(failures, ""):
             reason = f"{reason}, and the download failed: {failure}"
-        elif (found := look(place)) is not None:
+        elif (found := find_files(place)) is not None:
             return found
     advice = source.by_hand or f"; download {', '.join(source.files)} from {' or '.join(source.mirrors)}, put them"
     raise UserError(
@@ -108,13 +110,13 @@ def stream(url: str, path: str, _: object) -> None:
                 advance(file.write(chunk))
 
 
-def published(
+def load_published(
     name: str,
     data_dir: Path | None,
     image_size: int | None,
     download: bool,
-    look: Callable[[Path], Files | None],
-    read: Callable[[Files], Iterator[tuple[str, Labelled]]],
+    find_files: Callable[[Path], Files | None],
+    read: Callable[[Files], Iterator[tuple[str, LabeledImages]]],
     words: Callable[[Files], str] = lambda files: "",
     share: int = 6,
 ) -> Dataset:
@@ -122,7 +124,7 @@ def published(
 
     Arguments:
         name, data_dir, image_size, download: see `interalia.data.load`.
-        look: the files in a folder, by what they are; None where they are not there.
+        find_files: the files in a folder, by what they are; None where they are not there.
         read: the images and labels of "train", of "test", and of "extra", which is trained on in place of train where it is
             there.
         words: what is to be said of these files.
@@ -132,10 +134,10 @@ def published(
         UserError: files are missing or damaged.
     """
     source = REGISTRY[name]
-    files = find(source, data_dir, look, download)
-    parts = decoded(name, list(dict.fromkeys(files.values())), image_size, lambda: read(files))
+    files = find_or_download(source, data_dir, find_files, download)
+    parts = decode_splits(name, list(dict.fromkeys(files.values())), image_size, lambda: read(files))
     whole = parts["train"]
     cut = len(whole) - min(VALIDATION, len(whole) // share)
     splits = parts.get("extra", whole[:cut]), whole[cut:], parts["test"]
-    about = source.page.format(fitted=fitted(image_size), sizes=sizes(splits), words=words(files))
+    about = source.page.format(fitted=resize_note(image_size), sizes=format_sizes(splits), words=words(files))
     return Dataset(name, *splits, classes=tuple(source.classes), about=about)

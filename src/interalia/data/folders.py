@@ -20,10 +20,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from interalia.data.cache import Entry, remember
+from interalia.data.cache import Entry, cached
 from interalia.data.dataset import Dataset, Split
 from interalia.data.images import CHANNELS, SUFFIXES, Collection
-from interalia.data.splits import Rows, fill, relabel, sizes, tenths
+from interalia.data.splits import Rows, fill_splits, format_sizes, relabel, split_80_10_10
 from interalia.errors import UserError
 
 NAMES = {"train": ("train", "training"), "validation": ("val", "valid", "validation"), "test": ("test",)}
@@ -65,7 +65,7 @@ def load_folder(where: Path, image_size: int | None) -> Dataset:
             arrays = images.arrays(chosen, mode, (height, width))
             entry.write(part, (len(chosen), CHANNELS[mode], height, width), np.uint8, arrays)
 
-    arrays = remember(name, images.sources(), {"size": image_size, "names": names}, decode)
+    arrays = cached(name, images.sources(), {"size": image_size, "names": names}, decode)
     splits: dict[str, Any] = {part: Split(arrays[part], None if y is None else y[rows[part]]) for part in rows}
     channels, height, width = arrays["train"].shape[1:]
     labels = f"{len(classes)} classes named by their folders" if classes else "no labels"
@@ -76,7 +76,7 @@ def load_folder(where: Path, image_size: int | None) -> Dataset:
     )
     about = (
         f"{len(names):,} images from {name}, {labels}, {fitted}, {channels} channel(s). "
-        f"{how}: {sizes(splits.values())}."
+        f"{how}: {format_sizes(splits.values())}."
     )
     return Dataset(name, **splits, classes=classes, about=about, encoded=images.fingerprint(names))
 
@@ -86,10 +86,10 @@ def _split(inner: list[list[str]], where: Path) -> tuple[dict[str, Rows], list[l
     given = [PARTS.get(path[0].lower()) if len(path) > 1 else None for path in inner]
     if "train" not in given or None in given:
         how = "Train / validation / test by a fixed permutation of the names"
-        return tenths(len(inner), "image(s)", where), inner, how
+        return split_80_10_10(len(inner), "image(s)", where), inner, how
 
     rows = {part: np.flatnonzero(np.array(given) == part) for part in ("train", "validation", "test")}
-    rows = fill(rows, "image(s)", where)
+    rows = fill_splits(rows, "image(s)", where)
     return rows, [path[1:] for path in inner], "Train / validation / test by their folders"
 
 

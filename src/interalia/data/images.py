@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from interalia.data.cache import Entry, remember
+from interalia.data.cache import Entry, cached
 from interalia.data.dataset import Split
 from interalia.data.progress import progress
 from interalia.errors import UserError
@@ -26,7 +26,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 T = TypeVar("T")
-Labelled = tuple[NDArray[np.uint8], NDArray[np.int64]]  # images, shape (n, channels, height, width), and their labels
+LabeledImages = tuple[
+    NDArray[np.uint8], NDArray[np.int64]
+]  # images, shape (n, channels, height, width), and their labels
 
 SUFFIXES = frozenset((".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm"))
 CHANNELS = {"L": 1, "RGB": 3, "RGBA": 4}
@@ -203,7 +205,7 @@ def as_array(image: Image) -> NDArray[np.uint8]:
     return np.ascontiguousarray(array[None] if array.ndim == 2 else array.transpose(2, 0, 1))
 
 
-def resized(images: NDArray[np.uint8], image_size: int | None) -> Iterator[NDArray[np.uint8]]:
+def resize(images: NDArray[np.uint8], image_size: int | None) -> Iterator[NDArray[np.uint8]]:
     """Decoded images, shape (n, channels, height, width), in parts, cropped and resized as files are."""
     from PIL import Image
 
@@ -219,18 +221,18 @@ def resized(images: NDArray[np.uint8], image_size: int | None) -> Iterator[NDArr
         yield part if same else np.stack([one(image) for image in part])
 
 
-def fitted(image_size: int | None) -> str:
-    """What `resized` does, in words to come after others."""
+def resize_note(image_size: int | None) -> str:
+    """What `resize` does, in words to come after others."""
     return f", resized to {image_size}x{image_size}" if image_size else ""
 
 
-def resized_shape(shape: tuple[int, ...], image_size: int | None) -> tuple[int, ...]:
-    """What `resized` makes of the shape (n, channels, height, width)."""
+def resize_shape(shape: tuple[int, ...], image_size: int | None) -> tuple[int, ...]:
+    """What `resize` makes of the shape (n, channels, height, width)."""
     return shape if image_size is None else (*shape[:2], image_size, image_size)
 
 
-def decoded(
-    name: str, files: Sequence[Path], image_size: int | None, read: Callable[[], Iterable[tuple[str, Labelled]]]
+def decode_splits(
+    name: str, files: Sequence[Path], image_size: int | None, read: Callable[[], Iterable[tuple[str, LabeledImages]]]
 ) -> dict[str, Split]:
     """The parts of a data set of labelled images that files hold as numbers: resized, and kept in the cache, so that they
     are read once.
@@ -244,14 +246,14 @@ def decoded(
 
     def decode(entry: Entry) -> None:
         for part, (x, y) in read():
-            entry.write(part, resized_shape(x.shape, image_size), np.uint8, resized(x, image_size))
+            entry.write(part, resize_shape(x.shape, image_size), np.uint8, resize(x, image_size))
             entry.save(f"{part}-labels", y)
 
-    arrays = remember(name, files, {"size": image_size}, decode)
+    arrays = cached(name, files, {"size": image_size}, decode)
     return {part: Split(x, arrays[f"{part}-labels"]) for part, x in arrays.items() if f"{part}-labels" in arrays}
 
 
-def expand(paths: Sequence[Path | str]) -> list[tuple[Collection, str]]:
+def list_images(paths: Sequence[Path | str]) -> list[tuple[Collection, str]]:
     """The images of each of `paths`, and the collection that each is in, those of a folder or a zip in alphabetical order.
 
     Raises:
@@ -296,4 +298,4 @@ def read_images(paths: Sequence[Path | str], shape: tuple[int, ...]) -> Tensor:
         raise UserError(f"this run was trained on data of the shape {shape}, which no image has; give it vectors.")
     channels, height, width = shape
     mode, size = MODES[channels], (height, width)
-    return as_tensor(np.stack([images.decode(name, mode, size) for images, name in expand(paths)]))
+    return as_tensor(np.stack([images.decode(name, mode, size) for images, name in list_images(paths)]))

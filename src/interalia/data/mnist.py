@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from interalia.data.dataset import Dataset
-from interalia.data.downloads import Files, published
-from interalia.data.images import Labelled
+from interalia.data.downloads import Files, load_published
+from interalia.data.images import LabeledImages
 from interalia.errors import UserError
 
 STEMS = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
@@ -28,7 +28,7 @@ FIRST = {"mnist": [5, 0, 4, 1, 9, 2, 1, 3, 1, 4], "fashion-mnist": [9, 0, 0, 3, 
 TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 
 
-def look(place: Path) -> Files | None:
+def find_files(place: Path) -> Files | None:
     """The four files in `place`, under any of the names that they go by."""
     files = {}
     for stem in STEMS:
@@ -43,17 +43,17 @@ def load(
 ) -> Dataset:
     """MNIST or Fashion-MNIST; the last 10,000 training images are validation (a sixth, where files are shorter)."""
 
-    def read(files: Files) -> Iterator[tuple[str, Labelled]]:
+    def read(files: Files) -> Iterator[tuple[str, LabeledImages]]:
         for part, official in (("train", "train"), ("test", "t10k")):
             images, labels = (path for stem, path in files.items() if stem.startswith(official))
             x, y = read_pair(images, labels)
             tell_apart(name, y, images)
             yield part, (x[:, None], y)
 
-    return published(name, data_dir, image_size, download, look, read)
+    return load_published(name, data_dir, image_size, download, find_files, read)
 
 
-def read_pair(images: Path, labels: Path) -> Labelled:
+def read_pair(images: Path, labels: Path) -> LabeledImages:
     """Images, shape (n, height, width), and their labels."""
     x, y = read_idx(images), read_idx(labels)
     if x.ndim != 3 or x.dtype != np.uint8 or not len(x):

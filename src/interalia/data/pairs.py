@@ -22,10 +22,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from interalia.data import REGISTRY
-from interalia.data.cache import Entry, remember
+from interalia.data.cache import Entry, cached
 from interalia.data.dataset import Dataset, Split
-from interalia.data.downloads import find
-from interalia.data.images import SUFFIXES, Collection, resized
+from interalia.data.downloads import find_or_download
+from interalia.data.images import SUFFIXES, Collection, resize
 from interalia.data.splits import permutation
 from interalia.errors import UserError
 
@@ -35,7 +35,7 @@ TENTHS = (7, 1, 2)  # train, validation and test of the facades
 SIZE = 64  # of the facades, where none is asked for
 
 
-def inverted(x: Images, rows: NDArray[np.int64]) -> Images:
+def invert(x: Images, rows: NDArray[np.int64]) -> Images:
     """Black for white, and turned a quarter to the left."""
     return np.ascontiguousarray(np.rot90(255 - x, axes=(2, 3)))
 
@@ -50,7 +50,7 @@ def edges(x: Images, rows: NDArray[np.int64]) -> Images:
     return (np.hypot(across, down, dtype=np.float32) / 4).clip(0, 255).round().astype(np.uint8)
 
 
-def coloured(x: Images, rows: NDArray[np.int64]) -> Images:
+def colorize(x: Images, rows: NDArray[np.int64]) -> Images:
     """A light colour on a dark one, grays in between mixed: each channel of the digit's colour is uniform on 153 ... 255, of
     the ground's on 0 ... 102; both are drawn once and for all for each row."""
     colours = np.random.RandomState(0).randint(0, 103, (int(rows.max()) + 1, 2, 3, 1, 1)).astype(np.float32)[rows]
@@ -58,7 +58,7 @@ def coloured(x: Images, rows: NDArray[np.int64]) -> Images:
     return (ground + x.astype(np.float32) / 255 * (digit - ground)).round().astype(np.uint8)
 
 
-TRANSFORMATIONS = {"inverted": inverted, "edges": edges, "coloured": coloured}
+TRANSFORMATIONS = {"inverted": invert, "edges": edges, "coloured": colorize}
 
 
 def load(
@@ -96,7 +96,7 @@ def transformed(name: str, data_dir: Path | None, image_size: int | None, seed: 
     return replace(a, other=replace(b, name=f"{name}, domain b", about=about), paired=True, about=about)
 
 
-def truths(dataset: Dataset) -> Images:
+def true_counterparts(dataset: Dataset) -> Images:
     """What the training images of domain a are in domain b, image by image: for an upper bound on what can be learnt without
     them, and for nothing else."""
     assert dataset.other is not None
@@ -107,7 +107,7 @@ def truths(dataset: Dataset) -> Images:
     return transform(dataset.train.x[:, :1], 2 * np.arange(len(dataset.train)))
 
 
-def look(place: Path) -> Collection | None:
+def find_files(place: Path) -> Collection | None:
     """The pictures of pairs in `place`; a folder that holds other data sets' folders is none of theirs."""
     names = [path for path in place.iterdir() if path.suffix.lower() in SUFFIXES]
     return Collection(place) if names else None
@@ -115,7 +115,7 @@ def look(place: Path) -> Collection | None:
 
 def facades(data_dir: Path | None, image_size: int | None) -> Dataset:
     """Photographs of house fronts (a) and label maps (b), from pictures that hold both, side by side."""
-    found = find(REGISTRY["facades"], data_dir, look, download=False)
+    found = find_or_download(REGISTRY["facades"], data_dir, find_files, download=False)
     side = image_size or SIZE
     names = found.names
     if len(names) < 10:
@@ -132,11 +132,11 @@ def facades(data_dir: Path | None, image_size: int | None) -> Dataset:
                     f"labels side by side are twice as wide as high; remove it."
                 )
             for domain, part in (("a", picture[None, :, :, :half]), ("b", picture[None, :, :, half:])):
-                halves[domain] += resized(part, side)
+                halves[domain] += resize(part, side)
         for domain, parts in halves.items():
             entry.save(domain, np.concatenate(parts))
 
-    arrays = remember("facades", found.sources(), {"size": side}, decode)
+    arrays = cached("facades", found.sources(), {"size": side}, decode)
     train, validation = (len(names) * sum(TENTHS[: i + 1]) // 10 for i in range(2))
     a, b = Split(arrays["a"]), Split(arrays["b"])
     counts = f"{train} / {validation - train} / {len(names) - validation}"

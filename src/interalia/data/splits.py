@@ -16,11 +16,11 @@ from interalia.errors import UserError
 Rows = NDArray[np.int64]
 
 
-def sizes(splits: Iterable[Sized]) -> str:
+def format_sizes(splits: Iterable[Sized]) -> str:
     """The sizes of the parts, in words.
 
     Example:
-        >>> sizes([range(1200), range(200), range(300)])
+        >>> format_sizes([range(1200), range(200), range(300)])
         '1,200 / 200 / 300'
     """
     return " / ".join(f"{len(part):,}" for part in splits)
@@ -47,14 +47,14 @@ def hold_out(rows: Rows, *sizes: int) -> tuple[Rows, ...]:
     return tuple(np.sort(part) for part in (order[cuts[-1] :], *held))
 
 
-def tenths(count: int, what: str, where: object) -> dict[str, Rows]:
+def split_80_10_10(count: int, what: str, where: object) -> dict[str, Rows]:
     """80 / 10 / 10 hundredths of `count` rows by a fixed permutation, at least one row each.
 
     Raises:
         UserError: there are fewer than 3 rows.
 
     Example:
-        >>> {part: len(rows) for part, rows in tenths(100, "images", "faces").items()}
+        >>> {part: len(rows) for part, rows in split_80_10_10(100, "images", "faces").items()}
         {'train': 80, 'validation': 10, 'test': 10}
     """
     if count < 3:
@@ -66,14 +66,14 @@ def tenths(count: int, what: str, where: object) -> dict[str, Rows]:
     return dict(zip(("train", "validation", "test"), hold_out(np.arange(count), held, held), strict=True))
 
 
-def fill(rows: dict[str, Rows], what: str, where: object) -> dict[str, Rows]:
+def fill_splits(rows: dict[str, Rows], what: str, where: object) -> dict[str, Rows]:
     """The rows of all parts, where validation and test that are absent are taken from train, each a tenth of it.
 
     Raises:
         UserError: there are too few to train on.
 
     Example:
-        >>> {part: len(rows) for part, rows in fill({"train": np.arange(50)}, "images", "faces").items()}
+        >>> {part: len(rows) for part, rows in fill_splits({"train": np.arange(50)}, "images", "faces").items()}
         {'train': 40, 'validation': 5, 'test': 5}
     """
     count, absent = len(rows["train"]), [part for part in ("validation", "test") if not len(rows.get(part, ()))]
@@ -85,7 +85,7 @@ def fill(rows: dict[str, Rows], what: str, where: object) -> dict[str, Rows]:
     return {"train": train} | {part: taken.get(part, rows.get(part, train)) for part in ("validation", "test")}
 
 
-def stratified(labels: NDArray[np.int64], *sizes: int) -> tuple[Rows, ...]:
+def stratified_split(labels: NDArray[np.int64], *sizes: int) -> tuple[Rows, ...]:
     """As `hold_out` of all rows, with every class held out in its share, up to one row.
 
     Rows are shuffled within their class and lined up class after class; evenly spaced places are then held out.

@@ -13,12 +13,12 @@ from pathlib import Path
 import numpy as np
 
 from interalia.data.dataset import Dataset
-from interalia.data.downloads import Files, published
-from interalia.data.images import Labelled
+from interalia.data.downloads import Files, load_published
+from interalia.data.images import LabeledImages
 from interalia.errors import UserError
 
 
-def look(place: Path) -> Files | None:
+def find_files(place: Path) -> Files | None:
     """The files in `place`; train and test are needed, extra may be absent."""
     paths = {part: place / f"{part}_32x32.mat" for part in ("extra", "train", "test")}
     files = {part: path for part, path in paths.items() if path.is_file()}
@@ -32,10 +32,10 @@ def load(
 
     Without `extra`, the other images of `train` are trained on.
     """
-    return published(name, data_dir, image_size, download, look, read, words)
+    return load_published(name, data_dir, image_size, download, find_files, read, words)
 
 
-def read(files: Files) -> Iterator[tuple[str, Labelled]]:
+def read(files: Files) -> Iterator[tuple[str, LabeledImages]]:
     return ((part, read_mat(path)) for part, path in files.items())
 
 
@@ -46,7 +46,7 @@ def words(files: Files) -> str:
     return "the official extra set is absent, so train is the official training set"
 
 
-def read_mat(path: Path) -> Labelled:
+def read_mat(path: Path) -> LabeledImages:
     """Images, shape (n, 3, 32, 32), and labels, where the file's 10 is the digit 0.
 
     The file's order of axes is (height, width, channel, image): the images are a view, which is put right a chunk at a time

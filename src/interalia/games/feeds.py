@@ -128,7 +128,7 @@ class PartlyLabeled(Data):
 
     @classmethod
     def few(cls, data: DataSpec, dataset: Dataset, device: torch.device, labeled: int | None, seed: int) -> list[Store]:
-        chosen = dataset.labelled(labeled, seed)
+        chosen = dataset.labeled_subset(labeled, seed)
         return [Store(chosen, device, y=chosen.y, labels=data.classes)]
 
     @classmethod

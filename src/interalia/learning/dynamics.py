@@ -1,7 +1,7 @@
 """Dynamics: how the players of any game move.
 
 A dynamics draws as many batches as it needs, lets each player's loss reach its own player's gradients and nobody
-else's, and steps that player's optimiser.
+else's, and steps that player's optimizer.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from interalia.adversarial.divergences import auc
 from interalia.contexts import BatchNorm
 from interalia.errors import UserError, check_range
 from interalia.games.game import Game, Outcome, part
-from interalia.learning.graphs import leaf, mixing, reached
+from interalia.learning.graphs import as_leaf, reachable_leaves, sample_mixing
 from interalia.registry import Registry
 
 Batches = Iterator[tuple[Tensor, ...]]
@@ -58,7 +58,7 @@ class Dynamics(abc.ABC):
 
     Arguments:
         game: the game.
-        optimisers: one for each player, over that player's parameters.
+        optimizers: one for each player, over that player's parameters.
         rules: of every look and every move.
 
     Raises:
@@ -66,7 +66,7 @@ class Dynamics(abc.ABC):
     """
 
     game: Game
-    optimisers: Optimizers
+    optimizers: Optimizers
     rules: Rules = Rules()
 
     def __post_init__(self) -> None:
@@ -75,90 +75,90 @@ class Dynamics(abc.ABC):
             raise UserError(
                 f"`skip_critic_above` holds back a critic that wins, and {name} has none; leave `skip_critic_above` out."
             )
-        self.memory: list[Tensor] = []  # what the next step has to know of the last one; empty before the first
+        self.previous: list[Tensor] = []  # what the next step has to know of the last one; empty before the first
         self.critic_auc = 0.0  # how probably the data's joint outscored a fake at the last look, by the surest critic
 
     @abc.abstractmethod
     def step(self, batches: Batches) -> Outcome:
         """One step of training; the outcome is the last look that each player took."""
 
-    def look(self, batches: Batches, *players: str) -> Outcome:
+    def gradients(self, batches: Batches, *players: str) -> Outcome:
         """Evaluates the game on one batch, or on as many as are accumulated; each player's loss reaches its own parameters'
         .grad and nobody else's."""
         count = self.rules.grad_accumulation
-        outcomes = [self.gradients(next(batches), players, 1 / count) for _ in range(count)]
-        outcome = outcomes[0] if count == 1 else together(outcomes)
+        outcomes = [self.add_gradients(next(batches), players, 1 / count) for _ in range(count)]
+        outcome = outcomes[0] if count == 1 else merge_outcomes(outcomes)
         self.game.on_outcome(outcome)
         if self.rules.skip_critic_above < 1:
             pair = self.game.surest(outcome)
             self.critic_auc = 0.0 if pair is None else auc(*pair)
         return outcome
 
-    def gradients(self, batch: Sequence[Tensor], players: Sequence[str], share: float) -> Outcome:
+    def add_gradients(self, batch: Sequence[Tensor], players: Sequence[str], share: float) -> Outcome:
         """Evaluates the game on one batch and adds `share` times each player's gradient to its parameters' .grad."""
         with self.rules.precision():
             outcome = self.game(*batch)
         for player in players:
             loss = outcome.losses[player]
             scale, shared = None if share == 1 else torch.full_like(loss, share), player != players[-1]
-            loss.backward(scale, inputs=self.moving(player), retain_graph=shared)  # the players share one graph
+            loss.backward(scale, inputs=self.trainable(player), retain_graph=shared)  # the players share one graph
         return outcome
 
-    def move(self, *players: str) -> None:
-        """Steps and clears those players' optimisers."""
+    def update(self, *players: str) -> None:
+        """Steps and clears those players' optimizers."""
         for player in players:
-            self.advance(player)
+            self.step_optimizer(player)
             self.game.moved(player)
 
-    def advance(self, player: str) -> None:
-        """Steps and clears one player's optimiser, and imposes nothing on where it came to."""
-        optimiser = self.optimisers[player]
+    def step_optimizer(self, player: str) -> None:
+        """Steps and clears one player's optimizer, and imposes nothing on where it came to."""
+        optimizer = self.optimizers[player]
         if not self.skips(player):
             if self.rules.grad_clip:
-                clip_grad_norm_(self.moving(player), self.rules.grad_clip)
-            optimiser.step()
-        optimiser.zero_grad(set_to_none=True)
+                clip_grad_norm_(self.trainable(player), self.rules.grad_clip)
+            optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
 
     def skips(self, player: str) -> bool:
         """Whether the player is a critic that wins, and so does not move."""
         return player == "critic" and self.critic_auc > self.rules.skip_critic_above
 
-    def steps(self) -> list[Tensor]:
-        """What everybody's optimiser makes of the gradient where the parameters stand, u; they stay there."""
-        here = places(self.parameters())
+    def proposed_updates(self) -> list[Tensor]:
+        """What everybody's optimizer makes of the gradient where the parameters stand, u; they stay there."""
+        here = snapshot(self.parameters())
         for player in self.game.players:
-            self.advance(player)
+            self.step_optimizer(player)
         found = [was - now.detach() for was, now in zip(here, self.parameters(), strict=True)]
-        put(self.parameters(), here)
+        assign(self.parameters(), here)
         return found
 
-    def place(self, values: list[Tensor]) -> None:
+    def set_parameters(self, values: list[Tensor]) -> None:
         """Puts all that moves there."""
-        put(self.parameters(), values)
+        assign(self.parameters(), values)
         for player in self.game.players:
             self.game.moved(player)  # a critic that is clipped is clipped where it now stands
 
-    def batch(self, batches: Batches) -> list[tuple[Tensor, ...]]:
+    def next_batches(self, batches: Batches) -> list[tuple[Tensor, ...]]:
         """All that one look draws, to be looked at more than once."""
         return list(itertools.islice(batches, self.rules.grad_accumulation))
 
-    def moving(self, player: str) -> list[nn.Parameter]:
+    def trainable(self, player: str) -> list[nn.Parameter]:
         """The parameters of one player that move."""
         return [p for p in self.game.parameters_of(player) if p.requires_grad]
 
     def parameters(self) -> list[nn.Parameter]:
         """All that moves, player by player."""
-        return [p for player in self.game.players for p in self.moving(player)]
+        return [p for player in self.game.players for p in self.trainable(player)]
 
     def state_dict(self) -> dict[str, Any]:
-        """What a checkpoint has to keep beside the weights and the optimisers' own state."""
-        return {"memory": self.memory, "ahead": self.critic_auc}
+        """What a checkpoint has to keep beside the weights and the optimizers' own state."""
+        return {"memory": self.previous, "ahead": self.critic_auc}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Goes on from `state_dict()`."""
         like = self.parameters()
         memory = zip(state["memory"], like, strict=bool(state["memory"]))
-        self.memory = [kept.to(p.device, p.dtype) for kept, p in memory]
+        self.previous = [kept.to(p.device, p.dtype) for kept, p in memory]
         self.critic_auc = float(state.get("ahead", 0.0))  # which older checkpoints do not have
 
 
@@ -170,8 +170,8 @@ class Simultaneous(Dynamics):
     """
 
     def step(self, batches: Batches) -> Outcome:
-        outcome = self.look(batches, *self.game.players)
-        self.move(*self.game.players)
+        outcome = self.gradients(batches, *self.game.players)
+        self.update(*self.game.players)
         return outcome
 
 
@@ -210,8 +210,8 @@ class Alternating(Dynamics):
         for player, count in self.order.items():
             for _ in range(count):
                 with self.game.only(player):
-                    outcome = self.look(batches, player)
-                self.move(player)
+                    outcome = self.gradients(batches, player)
+                self.update(player)
             losses[player] = outcome.losses[player].detach()
             scores.update(outcome.scores)
         return Outcome(losses, scores)
@@ -223,7 +223,7 @@ class Extragradient(Dynamics):
 
         w' = w - eta F(w; xi),    w <- w - eta F(w'; xi')
 
-    with F every player's gradient and eta F whatever the optimiser makes of it. With Adam its moments advance at both half
+    with F every player's gradient and eta F whatever the optimizer makes of it. With Adam its moments advance at both half
     steps, which is ExtraAdam; weight decay is taken where the gradient is. It costs two looks a step, and contracts where
     simultaneous moves spiral outwards.
 
@@ -239,12 +239,12 @@ class Extragradient(Dynamics):
     fresh: bool = True
 
     def step(self, batches: Batches) -> Outcome:
-        players, here = self.game.players, places(self.parameters())
-        batch = self.batch(batches)
-        self.look(iter(batch), *players)
-        self.move(*players)
-        outcome = self.look(batches if self.fresh else iter(batch), *players)
-        self.place([w - u for w, u in zip(here, self.steps(), strict=True)])
+        players, here = self.game.players, snapshot(self.parameters())
+        batch = self.next_batches(batches)
+        self.gradients(iter(batch), *players)
+        self.update(*players)
+        outcome = self.gradients(batches if self.fresh else iter(batch), *players)
+        self.set_parameters([w - u for w, u in zip(here, self.proposed_updates(), strict=True)])
         return outcome
 
 
@@ -264,14 +264,14 @@ class Past(Dynamics):
 
     def step(self, batches: Batches) -> Outcome:
         players, moving = self.game.players, self.parameters()
-        here = places(moving)
-        for parameter, gradient in zip(moving, self.memory, strict=bool(self.memory)):
+        here = snapshot(moving)
+        for parameter, gradient in zip(moving, self.previous, strict=bool(self.previous)):
             parameter.grad = gradient
-        if self.memory:
-            self.move(*players)
-        outcome = self.look(batches, *players)
-        self.memory = [torch.zeros_like(p) if p.grad is None else p.grad.clone() for p in moving]
-        self.place([w - u for w, u in zip(here, self.steps(), strict=True)])
+        if self.previous:
+            self.update(*players)
+        outcome = self.gradients(batches, *players)
+        self.previous = [torch.zeros_like(p) if p.grad is None else p.grad.clone() for p in moving]
+        self.set_parameters([w - u for w, u in zip(here, self.proposed_updates(), strict=True)])
         return outcome
 
 
@@ -280,7 +280,7 @@ class Optimistic(Dynamics):
 
         w_{t+1} = w_t - 2 u_t + u_{t-1}
 
-    with u_t what the optimiser makes of F(w_t): eta F(w_t) for gradient descent; with Adam it is Optimistic Adam. Before
+    with u_t what the optimizer makes of F(w_t): eta F(w_t) for gradient descent; with Adam it is Optimistic Adam. Before
     the first step u is 0.
 
     References:
@@ -288,14 +288,14 @@ class Optimistic(Dynamics):
     """
 
     def step(self, batches: Batches) -> Outcome:
-        here = places(self.parameters())
-        outcome = self.look(batches, *self.game.players)
-        steps = self.steps()
-        before = self.memory or [torch.zeros_like(u) for u in steps]
-        waits = {p for player in self.game.players if self.skips(player) for p in self.moving(player)}
+        here = snapshot(self.parameters())
+        outcome = self.gradients(batches, *self.game.players)
+        steps = self.proposed_updates()
+        before = self.previous or [torch.zeros_like(u) for u in steps]
+        waits = {p for player in self.game.players if self.skips(player) for p in self.trainable(player)}
         moved = [w - 2 * u + last for w, u, last in zip(here, steps, before, strict=True)]
-        self.place([w if p in waits else to for p, w, to in zip(self.parameters(), here, moved, strict=True)])
-        self.memory = steps
+        self.set_parameters([w if p in waits else to for p, w, to in zip(self.parameters(), here, moved, strict=True)])
+        self.previous = steps
         return outcome
 
 
@@ -328,12 +328,12 @@ class Consensus(Simultaneous):
                 f"give the penalty every=1."
             )
 
-    def gradients(self, batch: Sequence[Tensor], players: Sequence[str], share: float) -> Outcome:
+    def add_gradients(self, batch: Sequence[Tensor], players: Sequence[str], share: float) -> Outcome:
         with self.rules.precision():
             outcome = self.game(*batch)
         gradients: list[Tensor] = []
         for player in players:
-            loss, own = outcome.losses[player], self.moving(player)
+            loss, own = outcome.losses[player], self.trainable(player)
             gradients += torch.autograd.grad(loss, own, create_graph=True, materialize_grads=True)
         moving = self.parameters()
         size = torch.stack([g.square().sum() for g in gradients]).sum() / 2  # ||F||^2 / 2
@@ -385,22 +385,22 @@ class OneStage(Simultaneous):
         if len(self.game.players) != 2 or len(others) != 1:
             raise self.refusal(f"its players are {', '.join(self.game.players)}, and not one beside a critic")
         self.other = others[0]
-        self.apart = False  # whether the critic is known to score each sample by itself
+        self.separate = False  # whether the critic is known to score each sample by itself
         self.check_layers()
 
-    def gradients(self, batch: Sequence[Tensor], players: Sequence[str], share: float) -> Outcome:
+    def add_gradients(self, batch: Sequence[Tensor], players: Sequence[str], share: float) -> Outcome:
         self.check_layers()
-        if not self.apart:
+        if not self.separate:
             self.check_samples(batch)
         with self.rules.precision():
             joints = self.game.sample(*batch)
-            cut = {name: tuple(leaf(part) for part in parts) for name, parts in joints.items()}
+            cut = {name: tuple(as_leaf(part) for part in parts) for name, parts in joints.items()}
             outcome = self.game.losses(cut)
-            limit = torch.finfo(lowest(outcome.losses["critic"])).tiny ** -0.25
+            limit = torch.finfo(gradient_dtype(outcome.losses["critic"])).tiny ** -0.25
         pairs = ((name, *pair) for name, parts in cut.items() for pair in zip(joints[name], parts, strict=True))
         made = [(name, whole, part) for name, whole, part in pairs if whole is not part]  # by the generator
         scores, critic, generator = outcome.scores, outcome.losses["critic"], outcome.losses[self.other]
-        beside = reached(generator, scores.values())
+        beside = reachable_leaves(generator, scores.values())
         for name, _, sample in made:
             if name in scores and id(sample) in beside:
                 raise self.refusal(
@@ -410,26 +410,30 @@ class OneStage(Simultaneous):
         c, g = (torch.autograd.grad(loss, judged, retain_graph=True, allow_unused=True) for loss in (critic, generator))
         if any(cs is None and gs is not None for cs, gs in zip(c, g, strict=True)):
             raise self.refusal(f"its critic is not charged for the samples that its {self.other} is charged for")
-        factors = {name: factor(cs, gs, limit) for name, cs, gs in zip(scores, c, g, strict=True) if gs is not None}
+        factors = {
+            name: gradient_factors(cs, gs, limit) for name, cs, gs in zip(scores, c, g, strict=True) if gs is not None
+        }
         usable = not factors or bool(torch.stack([fits for _, fits in factors.values()]).all())
-        also = reached(critic, scores.values())
+        also = reachable_leaves(critic, scores.values())
         short = {id(part) for name, _, part in made if usable and name in factors and id(part) not in also}
-        own = [p for p in self.moving(self.other) if id(p) in beside]
+        own = [p for p in self.trainable(self.other) if id(p) in beside]
         ordinary: Iterator[Tensor] = iter(())
         if theirs := [*(part for _, _, part in made if id(part) not in short), *own]:
             ordinary = iter(torch.autograd.grad(generator, theirs, retain_graph=True, materialize_grads=True))
-        inputs = [*self.moving("critic"), *(part for _, _, part in made if id(part) in short)]
+        inputs = [*self.trainable("critic"), *(part for _, _, part in made if id(part) in short)]
         torch.autograd.backward([critic], [torch.full_like(critic, share)], inputs=inputs)
         found: list[Tensor] = []
         for name, _, sample in made:
             if id(sample) not in short:
                 found.append(share * next(ordinary))
             else:
-                found.append(torch.zeros_like(sample) if sample.grad is None else along(sample.grad, factors[name][0]))
+                found.append(
+                    torch.zeros_like(sample) if sample.grad is None else scale_samples(sample.grad, factors[name][0])
+                )
         for p, gradient in zip(own, ordinary, strict=True):
             p.grad = share * gradient if p.grad is None else p.grad + share * gradient
         if made:
-            torch.autograd.backward([whole for _, whole, _ in made], found, inputs=self.moving(self.other))
+            torch.autograd.backward([whole for _, whole, _ in made], found, inputs=self.trainable(self.other))
         return outcome
 
     def check_layers(self) -> None:
@@ -441,9 +445,9 @@ class OneStage(Simultaneous):
 
     def check_samples(self, batch: Sequence[Tensor]) -> None:
         """Raises a UserError if a score depends on another sample than its own."""
-        if reason := mixing(self.game, batch):
+        if reason := sample_mixing(self.game, batch):
             raise self.refusal(reason)
-        self.apart = True
+        self.separate = True
 
     def refusal(self, reason: str) -> UserError:
         return UserError(
@@ -452,13 +456,13 @@ class OneStage(Simultaneous):
         )
 
 
-def lowest(loss: Tensor) -> torch.dtype:
+def gradient_dtype(loss: Tensor) -> torch.dtype:
     """The kind of number with the fewest exponents in which the loss's gradient flows here: autocast's, or its own."""
     device = loss.device.type
     return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else loss.dtype
 
 
-def factor(c: Tensor | None, g: Tensor, limit: float) -> tuple[Tensor, Tensor]:
+def gradient_factors(c: Tensor | None, g: Tensor, limit: float) -> tuple[Tensor, Tensor]:
     """Of each sample the factor g / c, shape (n,), and whether all are usable: between 1 / `limit` and `limit` or 0, and one
     and the same for all scores of one sample."""
     assert c is not None
@@ -468,25 +472,25 @@ def factor(c: Tensor | None, g: Tensor, limit: float) -> tuple[Tensor, Tensor]:
     return ratio[:, 0], like.all() & (ratio == ratio[:, :1]).all()
 
 
-def along(gradient: Tensor, factor: Tensor) -> Tensor:
+def scale_samples(gradient: Tensor, factor: Tensor) -> Tensor:
     """A batch of gradients, each times its sample's factor; samples that share a score lie beside each other."""
     each = factor.repeat_interleave(len(gradient) // len(factor))
     return gradient * each.view(-1, *[1] * (gradient.ndim - 1)).to(gradient.dtype)
 
 
-def together(outcomes: Sequence[Outcome]) -> Outcome:
+def merge_outcomes(outcomes: Sequence[Outcome]) -> Outcome:
     """What several looks came to: the means of the losses, and all the scores."""
     losses = {p: torch.stack([o.losses[p].detach() for o in outcomes]).mean() for p in outcomes[0].losses}
     return Outcome(losses, {name: torch.cat([o.scores[name] for o in outcomes]) for name in outcomes[0].scores})
 
 
-def places(parameters: list[nn.Parameter]) -> list[Tensor]:
+def snapshot(parameters: list[nn.Parameter]) -> list[Tensor]:
     """Where the parameters stand."""
     return [p.detach().clone() for p in parameters]
 
 
 @torch.no_grad()
-def put(parameters: list[nn.Parameter], values: list[Tensor]) -> None:
+def assign(parameters: list[nn.Parameter], values: list[Tensor]) -> None:
     """Puts the parameters there."""
     for parameter, value in zip(parameters, values, strict=True):
         parameter.copy_(value)

@@ -18,22 +18,22 @@ from interalia.contexts import device_of, own_random
 if TYPE_CHECKING:
     from interalia.games.game import Game
 
-ROWS = 8  # packs of a batch that `mixing` looks at
+ROWS = 8  # packs of a batch that `sample_mixing` looks at
 NOISE = 0.1  # how far it moves weights, a share of their size, and samples
 
 
-def leaf(part: Tensor) -> Tensor:
+def as_leaf(part: Tensor) -> Tensor:
     """`part` cut off what it comes from, as a leaf that wants a gradient; data as they are."""
     return part.detach().requires_grad_() if part.requires_grad else part
 
 
-def reached(loss: Tensor, without: Iterable[Tensor] = ()) -> set[int]:
+def reachable_leaves(loss: Tensor, without: Iterable[Tensor] = ()) -> set[int]:
     """The `id` of every leaf to which a gradient of the loss can flow, other than through the tensors `without`.
 
     Example:
         >>> a, b = torch.ones(2, requires_grad=True), torch.ones(2, requires_grad=True)
         >>> score = (a * b).sum()
-        >>> reached(score + 1e-9 * b.sum(), [score]) == {id(b)}
+        >>> reachable_leaves(score + 1e-9 * b.sum(), [score]) == {id(b)}
         True
     """
     if loss.grad_fn is None:
@@ -53,7 +53,7 @@ def reached(loss: Tensor, without: Iterable[Tensor] = ()) -> set[int]:
     return found
 
 
-def mixing(game: Game, batch: Sequence[Tensor]) -> str | None:
+def sample_mixing(game: Game, batch: Sequence[Tensor]) -> str | None:
     """In words why a score may depend on other samples than its own, with the joint that they are of; None if each score
     depends on one sample alone (or one pack), of those that the game's players make.
 
@@ -81,20 +81,20 @@ def mixing(game: Game, batch: Sequence[Tensor]) -> str | None:
         for step in range(3):
             twin.at(step, 2)
             joints = twin.sample(*few)
-            cut = {name: tuple(moved(part) for part in parts) for name, parts in joints.items()}
+            cut = {name: tuple(perturbed_leaf(part) for part in parts) for name, parts in joints.items()}
             scores = {name: s for name, s in twin.losses(cut).scores.items() if s.requires_grad}
             made = [(name, part) for name in scores for part in cut[name] if part.requires_grad]
-            if (name := crossed(scores, made)) is not None:
+            if (name := first_mixed_joint(scores, made)) is not None:
                 return f"a score of its critic depends on other samples of the joint {name!r} than its own"
     return None
 
 
-def moved(part: Tensor) -> Tensor:
+def perturbed_leaf(part: Tensor) -> Tensor:
     """A leaf near `part`, or data as they are."""
-    return leaf(part + NOISE * torch.randn_like(part)) if part.requires_grad else part
+    return as_leaf(part + NOISE * torch.randn_like(part)) if part.requires_grad else part
 
 
-def crossed(scores: dict[str, Tensor], made: Sequence[tuple[str, Tensor]]) -> str | None:
+def first_mixed_joint(scores: dict[str, Tensor], made: Sequence[tuple[str, Tensor]]) -> str | None:
     """The first joint of a leaf in `made`, (name of its joint, leaf), of which a row has a gradient of a score of others."""
     for name, part in made:
         if len(part) % len(scores[name]):

@@ -122,7 +122,7 @@ class Averaging:
     def __post_init__(self) -> None:
         check_range(0 <= self.start < 1, "it is a share of training in [0, 1)", start=self.start)
 
-    def of(self, game: nn.Module) -> AveragedModel:
+    def averaged_model(self, game: nn.Module) -> AveragedModel:
         """The average of this game's weights, before the first step."""
 
         def moved(averages: Any, weights: Any, _: Any) -> None:

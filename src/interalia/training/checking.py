@@ -256,7 +256,7 @@ def reaches(training: Training) -> None:
             raise UnsoundError(f"the loss of {player!r} is of shape {shape}, and must be a scalar with a gradient")
     for player, networks in game.players.items():
         game.zero_grad(set_to_none=True)
-        training.dynamics.look(iter([batch]), player)
+        training.dynamics.gradients(iter([batch]), player)
         reached = {name for name, p in game.named_parameters() if p.grad is not None and bool(p.grad.any())}
         own = {name for name in reached if name.partition(".")[0] in networks}
         if not own:
@@ -282,7 +282,7 @@ def resumes(run: Run, dataset: Dataset | None) -> None:
         if resumed.step != 2:
             raise UnsoundError(f"the training that was killed at step 2 goes on from step {resumed.step}")
         trained = engine.finish(resumed, [Checkpoint()])
-        one, other = (flat({k: v for k, v in t.state().items() if k != "seconds"}) for t in (whole, resumed))
+        one, other = (flat({k: v for k, v in t.state_dict().items() if k != "seconds"}) for t in (whole, resumed))
         for key in one | other:
             if not same(one.get(key), other.get(key)):
                 raise UnsoundError(f"{key} differs from a training that was not interrupted")

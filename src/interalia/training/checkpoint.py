@@ -21,7 +21,9 @@ from interalia.training.state import Training
 def write(training: Training, path: Path) -> None:
     """Writes the training's state, complete or not at all."""
     buffer = io.BytesIO()
-    torch.save(training.state(), buffer)  # into memory first: a full disk is met by `writing`, which names the remedy
+    torch.save(
+        training.state_dict(), buffer
+    )  # into memory first: a full disk is met by `writing`, which names the remedy
     with writing(path, "wb") as file:
         file.write(buffer.getbuffer())
 
@@ -89,7 +91,7 @@ def resume(training: Training, found: tuple[Path, dict[str, Any]] | None, damage
         return
     path, state = found
     try:
-        training.restore(state)
+        training.load_state_dict(state)
     except (RuntimeError, ValueError, KeyError) as error:
         raise UserError(
             f"the checkpoint {path} does not fit the run that {training.home.description} describes "

@@ -1,4 +1,4 @@
-"""The engine: one visible loop over the steps of a run. It never sees a loss; observers only look."""
+"""The engine: one visible loop over the steps of a run. It never sees a loss; callbacks only look."""
 
 from __future__ import annotations
 
@@ -24,8 +24,9 @@ from interalia.data import fingerprints
 from interalia.data.dataset import Dataset
 from interalia.errors import UserError
 from interalia.games import Game, Outcome
-from interalia.learning import dynamics, optimizers
+from interalia.learning import dynamics
 from interalia.learning.dynamics import Rules
+from interalia.learning.optimizers import OPTIMIZERS, SCHEDULES, averaging
 from interalia.runs import DEFAULT, Run, building, claims, described, loading
 from interalia.runs.folder import Folder, own_generator
 from interalia.runs.loading import Trained
@@ -75,23 +76,23 @@ def prepare(
         raise UserError("`batch_size` is 1, and batch norm averages over a batch; give `batch_size=2` or more.")
     stores = game.feeds.stores(game.data, dataset, device, labeled=run.num_labeled, seed=run.seed)
     samplers = game.feeds.orders(stores, run.batch_size, run.seed)
-    run = resolved(run, game, dataset, samplers[0].batches, device)
+    run = resolve(run, game, dataset, samplers[0].batches, device)
     check_evaluation(run, game, dataset, folder)
     if run.precision == "bf16" and device.type != "mps":
         game.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimisers = optimisers_of(game, run)
+    optimizers = make_optimizers(game, run)
     rules = Rules(run.grad_accumulation, run.grad_clip, run.skip_critic_above, precision_context(run.precision, device))
-    averaging = optimizers.averaging(run.weight_average)
+    average = averaging(run.weight_average)
     return Training(
         run=run,
         folder=folder,
         dataset=dataset,
         game=game,
-        average=averaging.of(game) if averaging else None,
-        averaging=averaging,
-        optimisers=optimisers,
-        schedule=registry.make(run.schedule, optimizers.SCHEDULES, "schedule"),
-        dynamics=registry.make(run.dynamics, dynamics.REGISTRY, "dynamics", game, optimisers, rules),
+        average=average.averaged_model(game) if average else None,
+        averaging=average,
+        optimizers=optimizers,
+        schedule=registry.make(run.schedule, SCHEDULES, "schedule"),
+        dynamics=registry.make(run.dynamics, dynamics.REGISTRY, "dynamics", game, optimizers, rules),
         stores=stores,
         samplers=samplers,
         batches=batches.draw(stores, samplers),
@@ -99,7 +100,7 @@ def prepare(
     )
 
 
-def resolved(run: Run, game: Game, dataset: Dataset, batches: int, device: torch.device) -> Run:
+def resolve(run: Run, game: Game, dataset: Dataset, batches: int, device: torch.device) -> Run:
     """The run with what it left open: its length in steps, of so many batches an epoch, its precision, its device, and the
     measure that chooses the best weights.
 
@@ -129,28 +130,28 @@ def check_evaluation(run: Run, game: Game, dataset: Dataset, folder: Folder | No
         raise UserError("`early_stopping` counts evaluations, and `evaluate_every` is 0; give `evaluate_every` steps.")
 
 
-def optimisers_of(game: Game, run: Run) -> dict[str, Optimizer]:
-    """Each player's optimiser, at the learning rate that it begins with.
+def make_optimizers(game: Game, run: Run) -> dict[str, Optimizer]:
+    """Each player's optimizer, at the learning rate that it begins with.
 
     Raises:
-        UserError: the run has a rate for a player that the game has not, or a setting that the optimiser has not.
+        UserError: the run has a rate for a player that the game has not, or a setting that the optimizer has not.
     """
     rates = run.lr if isinstance(run.lr, Mapping) else {} if run.lr is None else {DEFAULT: run.lr}
     for player in rates:
         if player != DEFAULT:
             game.check_player(player, "lr")
-    optimisers = {}
+    optimizers = {}
     for player in game.players:
         found = rates.get(player, rates.get(DEFAULT))
         rate = {} if found is None else {"lr": found}
-        optimiser = registry.make(run.optimizer, optimizers.OPTIMIZERS, "optimizer", game.parameters_of(player), **rate)
-        for group in optimiser.param_groups:
+        optimizer = registry.make(run.optimizer, OPTIMIZERS, "optimizer", game.parameters_of(player), **rate)
+        for group in optimizer.param_groups:
             group["initial_lr"] = group["lr"]
-        optimisers[player] = optimiser
-    return optimisers
+        optimizers[player] = optimizer
+    return optimizers
 
 
-def keep_memory() -> None:
+def keep_freed_memory() -> None:
     """Tells the C library to keep the memory that a step frees for the next step, where there is such a switch (glibc).
 
     By default it hands every large array back to the system, and taking it again costs tenths of a step on a CPU.
@@ -163,7 +164,7 @@ def keep_memory() -> None:
         library.mallopt(-3, 2**30)  # M_MMAP_THRESHOLD
 
 
-def spare_threads(training: Training) -> None:
+def limit_threads(training: Training) -> None:
     """Takes one thread for networks without convolutions on a CPU: for these a second one costs more than it brings, and
     beside another busy program many times more. A number of threads that the person chose (OMP_NUM_THREADS) stands."""
     small = not any(isinstance(module, nn.Conv2d | nn.ConvTranspose2d) for module in training.game.modules())
@@ -171,50 +172,50 @@ def spare_threads(training: Training) -> None:
         torch.set_num_threads(1)
 
 
-def rate(training: Training) -> None:
-    """Sets each optimiser's learning rate to what the schedule says for this step."""
+def set_learning_rates(training: Training) -> None:
+    """Sets each optimizer's learning rate to what the schedule says for this step."""
     factor = training.schedule(training.step / max(1, training.steps))
-    for optimiser in training.optimisers.values():
-        for group in optimiser.param_groups:
+    for optimizer in training.optimizers.values():
+        for group in optimizer.param_groups:
             group["lr"] = group["initial_lr"] * factor
 
 
-def loop(training: Training, observers: Sequence[Callback]) -> None:
+def loop(training: Training, callbacks: Sequence[Callback]) -> None:
     """The loop: until the last step, or until somebody asks to stop."""
     if training.device.type == "cpu":
-        keep_memory()
-    with stopping() as stop, flush_denormals(), watched(training, observers):
+        keep_freed_memory()
+    with stop_on_signals() as stop, flush_denormals(), running(training, callbacks):
         clock = time.perf_counter()
-        while training.step < training.steps and not (stop.is_set() or training.converged):
+        while training.step < training.steps and not (stop.is_set() or training.stop_reason):
             training.game.at(training.step, training.steps)
-            rate(training)
+            set_learning_rates(training)
             outcome: Outcome = training.dynamics.step(training.batches)
             if training.average is not None and training.averaging is not None:
                 training.averaging.update(training.average, training.game, training.step, training.steps)
             training.step += 1
             training.seconds += time.perf_counter() - clock
-            for observer in observers:
-                observer.step(training, outcome)
+            for callback in callbacks:
+                callback.step(training, outcome)
             clock = time.perf_counter()
 
 
 @contextmanager
-def watched(training: Training, observers: Sequence[Callback]) -> Iterator[None]:
-    """Tells the observers of the beginning and of the end; after an error they only let go of what they hold."""
+def running(training: Training, callbacks: Sequence[Callback]) -> Iterator[None]:
+    """Tells the callbacks of the beginning and of the end; after an error they only let go of what they hold."""
     try:
-        for observer in observers:
-            observer.start(training)
+        for callback in callbacks:
+            callback.start(training)
         yield
-        for observer in observers:
-            observer.stop(training)
+        for callback in callbacks:
+            callback.stop(training)
     except BaseException:
-        for observer in observers:
-            observer.close()
+        for callback in callbacks:
+            callback.close()
         raise
 
 
 @contextmanager
-def stopping() -> Iterator[threading.Event]:
+def stop_on_signals() -> Iterator[threading.Event]:
     """An event that is set by Ctrl-C or a termination signal, so that the loop ends between two steps; a second one is
     taken at its word.
 
@@ -251,7 +252,7 @@ def train(
     out: Path | str | None = None,
     *,
     resume: bool = False,
-    observers: Sequence[Callback] | None = None,
+    callbacks: Sequence[Callback] | None = None,
     generator: nn.Module | None = None,
     game: Game | None = None,
     dataset: Dataset | None = None,
@@ -263,7 +264,7 @@ def train(
         run: the description.
         out: the folder to keep it in: log, checkpoints, weights, figures; None keeps nothing.
         resume: go on from the folder's newest good checkpoint, up to `run.steps`, which may be more than first planned.
-        observers: in place of the default_callbacks ones (see `interalia.training.callbacks.default_callbacks`).
+        callbacks: in place of the default_callbacks ones (see `interalia.training.callbacks.default_callbacks`).
         generator: a trained module z -> x for a game that only infers; `interalia.load` is to be given it again.
         game: one of your own making, untrained, in place of one that the run describes; its weights are trained in place,
             and `interalia.load` is to be given one that is made in the same way.
@@ -282,7 +283,7 @@ def train(
         torch.Size([4, 1, 8, 8])
     """
     training = open_run(run, out, resume=resume, generator=generator, game=game, dataset=dataset, trust=trust)
-    return finish(training, observers)
+    return finish(training, callbacks)
 
 
 def open_run(
@@ -324,12 +325,12 @@ def open_run(
     return training
 
 
-def finish(training: Training, observers: Sequence[Callback] | None = None) -> Trained:
+def finish(training: Training, callbacks: Sequence[Callback] | None = None) -> Trained:
     """Runs the loop to its end and answers the game that samples are drawn from; see `train`."""
     try:
-        loop(training, default_callbacks(training) if observers is None else observers)
-        game = training.finished().eval()
+        loop(training, default_callbacks(training) if callbacks is None else callbacks)
+        game = training.final_game().eval()
     finally:
         if training.claim is not None:
             training.claim.release()
-    return Trained(game, training.run, training.folder, training.finished_step, training.dataset)
+    return Trained(game, training.run, training.folder, training.final_step, training.dataset)

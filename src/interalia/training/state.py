@@ -17,8 +17,8 @@ from interalia.data.dataset import Dataset
 from interalia.data.sampler import Sampler
 from interalia.data.store import Store
 from interalia.games import Game
-from interalia.learning import optimizers
 from interalia.learning.dynamics import Dynamics
+from interalia.learning.optimizers import Averaging, Schedule
 from interalia.networks import weights
 from interalia.runs import Run
 from interalia.runs.claims import Claim
@@ -29,7 +29,7 @@ from interalia.training.batches import draw
 
 @dataclasses.dataclass
 class Training:
-    """The state of a training: what a checkpoint holds, and what observers look at.
+    """The state of a training: what a checkpoint holds, and what callbacks look at.
 
     Attributes:
         run: the resolved description.
@@ -38,7 +38,7 @@ class Training:
         game: the game being trained.
         average: the average of its weights, or None.
         averaging: which average that is.
-        optimisers: one a player.
+        optimizers: one a player.
         schedule: the learning rates' factor over time.
         dynamics: how the players move.
         stores: the training data, by index; one a domain.
@@ -47,8 +47,8 @@ class Training:
         step: steps done.
         seconds: time spent in training, over all sittings.
         best: the best value so far of the run's declared measure, and its step; None before the first evaluation.
-        estimated: what `finished` answered last, at which step, and whether of the best one.
-        converged: why it ends before its last step, where it does; set by whoever watches the measures.
+        final: what `finished` answered last, at which step, and whether of the best one.
+        stop_reason: why it ends before its last step, where it does; set by whoever watches the measures.
         fingerprint: of the data, where the run is kept in a folder.
         claim: the sole right to train in the folder, until the training is finished.
     """
@@ -58,9 +58,9 @@ class Training:
     dataset: Dataset
     game: Game
     average: AveragedModel | None
-    averaging: optimizers.Averaging | None
-    optimisers: dict[str, Optimizer]
-    schedule: optimizers.Schedule
+    averaging: Averaging | None
+    optimizers: dict[str, Optimizer]
+    schedule: Schedule
     dynamics: Dynamics
     stores: tuple[Store, ...]
     samplers: tuple[Sampler, ...]
@@ -68,8 +68,8 @@ class Training:
     step: int = 0
     seconds: float = 0.0
     best: tuple[float, int] | None = None
-    estimated: tuple[tuple[int, bool], Game] | None = None
-    converged: str = ""
+    final: tuple[tuple[int, bool], Game] | None = None
+    stop_reason: str = ""
     fingerprint: dict[str, Any] | None = None
     claim: Claim | None = None
 
@@ -89,20 +89,20 @@ class Training:
         return self.run.steps
 
     @property
-    def sampled(self) -> Game:
+    def averaged_game(self) -> Game:
         """The game with the weights that samples are drawn from: the averaged ones, where the run averages."""
         game: Any = self.game if self.average is None else self.average.module
         return game  # type: ignore[no-any-return]
 
-    def finished(self) -> Game:
+    def final_game(self) -> Game:
         """The game as it is exported at the end: the one that samples are drawn from, of the best step where the training
         has converged, with batch norm's statistics estimated anew where the run asks for it. The training itself is left as
         it is."""
-        converged = self.folder is not None and bool(self.converged) and self.best is not None
+        converged = self.folder is not None and bool(self.stop_reason) and self.best is not None
         if self.run.recalibrate_bn == 0 and not converged:
-            return self.sampled
-        if self.estimated is None or self.estimated[0] != (self.step, converged):
-            game = copy.deepcopy(self.sampled)
+            return self.averaged_game
+        if self.final is None or self.final[0] != (self.step, converged):
+            game = copy.deepcopy(self.averaged_game)
             if converged:
                 from safetensors.torch import load_file
 
@@ -111,15 +111,15 @@ class Training:
                 batches = draw(self.stores, self.game.feeds.orders(self.stores, self.run.batch_size, self.run.seed))
                 with own_random(self.device, self.run.seed):
                     weights.estimate_population(game, batches, self.run.recalibrate_bn)
-            self.estimated = ((self.step, converged), game)
-        return self.estimated[1]
+            self.final = ((self.step, converged), game)
+        return self.final[1]
 
     @property
-    def finished_step(self) -> int:
+    def final_step(self) -> int:
         """The step whose weights `finished` has."""
-        return self.best[1] if self.folder is not None and self.converged and self.best is not None else self.step
+        return self.best[1] if self.folder is not None and self.stop_reason and self.best is not None else self.step
 
-    def state(self) -> dict[str, Any]:
+    def state_dict(self) -> dict[str, Any]:
         """Everything that the next step depends on, in tensors and plain values."""
         return {
             "format": FORMAT,
@@ -128,7 +128,7 @@ class Training:
             "best": self.best,
             "game": self.game.state_dict(),
             "average": None if self.average is None else self.average.state_dict(),
-            "optimisers": {player: optimiser.state_dict() for player, optimiser in self.optimisers.items()},
+            "optimisers": {player: optimizer.state_dict() for player, optimizer in self.optimizers.items()},
             "dynamics": self.dynamics.state_dict(),
             "samplers": [sampler.state_dict() for sampler in self.samplers],
             "memory": self.game.memory(),
@@ -139,15 +139,15 @@ class Training:
             },
         }
 
-    def restore(self, state: dict[str, Any]) -> None:
+    def load_state_dict(self, state: dict[str, Any]) -> None:
         """Takes over the state that `state` gave."""
         self.step, self.seconds = state["step"], state["seconds"]
         self.best = None if state["best"] is None else (state["best"][0], state["best"][1])
         self.game.load_state_dict(state["game"])
         if self.average is not None and state["average"] is not None:
             self.average.load_state_dict(state["average"])
-        for player, optimiser in self.optimisers.items():
-            optimiser.load_state_dict(state["optimisers"][player])
+        for player, optimizer in self.optimizers.items():
+            optimizer.load_state_dict(state["optimisers"][player])
         self.dynamics.load_state_dict(state.get("dynamics", {"memory": []}))  # which older checkpoints do not have
         for sampler, position in zip(self.samplers, state["samplers"], strict=True):
             sampler.load_state_dict(position)

@@ -22,6 +22,6 @@ class Callback:
         """When an error breaks the loop off: free what is held, and write nothing."""
 
 
-def due(step: int, every: int, last: int) -> bool:
+def is_due(step: int, every: int, last: int) -> bool:
     """Whether something that happens at every so many steps, and at the last one, happens at this one."""
     return every > 0 and (step % every == 0 or step == last)

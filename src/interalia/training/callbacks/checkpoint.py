@@ -7,7 +7,7 @@ import os
 from interalia.games import Outcome
 from interalia.runs.folder import export
 from interalia.training import checkpoint
-from interalia.training.callbacks.callback import Callback, due
+from interalia.training.callbacks.callback import Callback, is_due
 from interalia.training.state import Training
 
 
@@ -22,19 +22,19 @@ class Checkpoint(Callback):
         self.written: int | None = None
 
     def step(self, training: Training, outcome: Outcome) -> None:
-        if due(training.step, training.run.checkpoint_every, training.steps):
+        if is_due(training.step, training.run.checkpoint_every, training.steps):
             self.write(training)
 
     def stop(self, training: Training) -> None:
         if self.written != training.step:
             self.write(training)
-        if training.converged or training.run.recalibrate_bn:
-            export(training.finished(), training.run, training.finished_step, training.home.weights)
+        if training.stop_reason or training.run.recalibrate_bn:
+            export(training.final_game(), training.run, training.final_step, training.home.weights)
 
     def write(self, training: Training) -> None:
         last, previous = checkpoint.candidates(training.home)
         if last.exists():
             os.replace(last, previous)
         checkpoint.write(training, last)
-        export(training.sampled, training.run, training.step, training.home.weights)
+        export(training.averaged_game, training.run, training.step, training.home.weights)
         self.written = training.step

@@ -12,7 +12,7 @@ from torch import Tensor
 from interalia.data import as_tensor
 from interalia.disk import write_json
 from interalia.games import Outcome
-from interalia.training.callbacks.callback import Callback, due
+from interalia.training.callbacks.callback import Callback, is_due
 from interalia.training.state import Training
 
 
@@ -40,7 +40,7 @@ class Curve(Callback):
 
     def step(self, training: Training, outcome: Outcome) -> None:
         self.seconds = training.seconds
-        if due(training.step, max(1, training.steps // self.intervals), training.steps):
-            self.points.append((float(training.step), self.take(training.sampled, self.x)))
+        if is_due(training.step, max(1, training.steps // self.intervals), training.steps):
+            self.points.append((float(training.step), self.take(training.averaged_game, self.x)))
             if self.path:
                 write_json(self.path, self.points)

@@ -16,7 +16,7 @@ from interalia.metrics.evaluation import evaluate
 from interalia.metrics.extractors import extractor_for
 from interalia.runs.folder import export
 from interalia.runs.log import read
-from interalia.training.callbacks.callback import Callback, due
+from interalia.training.callbacks.callback import Callback, is_due
 from interalia.training.callbacks.log import Log
 from interalia.training.state import Training
 
@@ -32,26 +32,26 @@ class Evaluate(Callback):
 
     Arguments:
         log: where the measures are written.
-        say: where the verdict is shown; None keeps it to the log.
+        print: where the verdict is shown; None keeps it to the log.
     """
 
-    def __init__(self, log: Log, say: Callable[[str], None] | None = None) -> None:
+    def __init__(self, log: Log, print: Callable[[str], None] | None = None) -> None:
         self.log = log
-        self.say = say
+        self.print = print
 
     def start(self, training: Training) -> None:
         self.extractor = extractor_for(training.dataset) if training.run.evaluate_every else None
         self.history = verdicts.signs_of(read(training.home))
         self.kept: dict[str, Tensor] = {}
-        self.converge(training, again=True)  # a run that is resumed may have converged already
+        self.check_early_stopping(training, again=True)  # a run that is resumed may have converged already
 
     def step(self, training: Training, outcome: Outcome) -> None:
-        if due(training.step, training.run.evaluate_every, training.steps):
-            self.look(training)
+        if is_due(training.step, training.run.evaluate_every, training.steps):
+            self.evaluate(training)
 
-    def look(self, training: Training) -> None:
+    def evaluate(self, training: Training) -> None:
         measures = evaluate(
-            training.sampled, training.dataset, split="validation", extractor=self.extractor, quick=True
+            training.averaged_game, training.dataset, split="validation", extractor=self.extractor, quick=True
         )
         values = {measure.name: measure.value for measure in measures}
         self.log.write(training, {f"measures/{name}": value for name, value in values.items()})
@@ -60,26 +60,33 @@ class Evaluate(Callback):
             sign = 1 if metrics.REGISTRY[training.run.monitor].better == "lower" else -1
             if training.best is None or sign * value < sign * training.best[0]:
                 training.best = (value, training.step)
-                export(training.sampled, training.run, training.step, training.home.best)
-        self.examine(training)
-        self.converge(training)
+                export(training.averaged_game, training.run, training.step, training.home.best)
+        self.diagnose(training)
+        self.check_early_stopping(training)
         if training.dataset.is_image:
             from interalia.reports import plots
 
             path = training.home.figures / "progress" / f"step-{training.step:07d}.png"
             if training.game.data.other is not None:
                 x = as_tensor(training.dataset.validation.x[:TRANSLATED])
-                fake = tasks.translate(training.sampled, x, to="b")
-                plots.cycles(x.numpy(), fake.numpy(), tasks.translate(training.sampled, fake, to="a").numpy(), path)
+                fake = tasks.translate(training.averaged_game, x, to="b")
+                plots.cycles(
+                    x.numpy(), fake.numpy(), tasks.translate(training.averaged_game, fake, to="a").numpy(), path
+                )
             else:
-                plots.grid(tasks.generate(training.sampled, SAMPLES).numpy(), path)
+                plots.grid(tasks.generate(training.averaged_game, SAMPLES).numpy(), path)
 
-    def examine(self, training: Training) -> None:
+    def diagnose(self, training: Training) -> None:
         """Takes the signs of health, of the weights as they are, and says what they come to."""
         assert self.extractor is not None
         classes = isinstance(self.extractor, Classifier) and training.dataset.mixture is None
         signs = health.examine(
-            training.sampled, training.dataset, self.extractor, classes=classes, playing=training.game, kept=self.kept
+            training.averaged_game,
+            training.dataset,
+            self.extractor,
+            classes=classes,
+            playing=training.game,
+            kept=self.kept,
         )
         if not signs:
             return
@@ -87,10 +94,10 @@ class Evaluate(Callback):
         refused = health.refused_by(training.game, training.run.dynamics)
         verdict = verdicts.verdict(self.history, training.steps, dict(training.run.fields()), refused)
         self.log.write(training, {f"health/{name}": value for name, value in signs.items()}, verdict=verdict)
-        if self.say is not None:
-            self.say(f"Step {training.step:,}: {verdict}")
+        if self.print is not None:
+            self.print(f"Step {training.step:,}: {verdict}")
 
-    def converge(self, training: Training, again: bool = False) -> None:
+    def check_early_stopping(self, training: Training, again: bool = False) -> None:
         """Ends the training where its measure has not become better for as many evaluations as the run says; `again` where
         the log may know it already."""
         run = training.run
@@ -100,9 +107,9 @@ class Evaluate(Callback):
             return
         value, step = training.best
         if training.step - step >= run.early_stopping * run.evaluate_every:
-            training.converged = (
+            training.stop_reason = (
                 f"Stopped at step {training.step:,} of {training.steps:,}: {run.monitor.replace('_', ' ')} has not been better "
                 f"than {value:.4g}, at step {step:,}, for {run.early_stopping} evaluations; the weights are of that step."
             )
-            if not (again and any(line.get("stopped") == training.converged for line in read(training.home))):
-                self.log.write(training, {}, stopped=training.converged)
+            if not (again and any(line.get("stopped") == training.stop_reason for line in read(training.home))):
+                self.log.write(training, {}, stopped=training.stop_reason)

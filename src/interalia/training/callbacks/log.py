@@ -9,7 +9,7 @@ from interalia.disk import unwritable, writing
 from interalia.errors import UserError
 from interalia.games import Outcome
 from interalia.runs.log import read
-from interalia.training.callbacks.callback import Callback, due
+from interalia.training.callbacks.callback import Callback, is_due
 from interalia.training.state import Training
 
 
@@ -39,14 +39,14 @@ class Log(Callback):
             self.writer = SummaryWriter(str(self.folder.path / "tensorboard"), purge_step=training.step)  # type: ignore[no-untyped-call]
 
     def step(self, training: Training, outcome: Outcome) -> None:
-        if not due(training.step, training.run.log_every, training.steps):
+        if not is_due(training.step, training.run.log_every, training.steps):
             return
         values = {f"losses/{player}": loss.item() for player, loss in outcome.losses.items()}
         for joint, scores in outcome.scores.items():
             values[f"scores/{joint}"] = scores.detach().mean().item()
             values[f"probabilities/{joint}"] = scores.detach().sigmoid().mean().item()
-        for player, optimiser in training.optimisers.items():
-            values[f"rates/{player}"] = optimiser.param_groups[0]["lr"]
+        for player, optimizer in training.optimizers.items():
+            values[f"rates/{player}"] = optimizer.param_groups[0]["lr"]
         self.write(training, values)
 
     def write(self, training: Training, values: dict[str, float], **words: str) -> None:

@@ -52,7 +52,7 @@ class Bar(Callback):
         self.shown = 0.0
         about = f"{type(training.game).__name__} on {training.dataset.name}. {training.dataset.about}"
         with self.showing():
-            self.say(about)
+            self.print(about)
             if self.console.is_terminal:
                 self.open(training)
 
@@ -86,9 +86,9 @@ class Bar(Callback):
             if self.bar is not None:
                 self.bar.update(self.task, completed=training.step, rate=images, losses=losses)
             else:
-                self.say(f"step {training.step:,}/{training.steps:,}, {images}, {left:,.0f} s left, losses: {losses}")
+                self.print(f"step {training.step:,}/{training.steps:,}, {images}, {left:,.0f} s left, losses: {losses}")
 
-    def say(self, sentence: str) -> None:
+    def print(self, sentence: str) -> None:
         """One line, above the bar where there is one."""
         with self.showing():
             self.console.print(sentence, soft_wrap=True, highlight=False, markup=False)
@@ -100,9 +100,9 @@ class Bar(Callback):
 
     def stop(self, training: Training) -> None:
         self.close()
-        if training.converged:
-            self.say(training.converged)
+        if training.stop_reason:
+            self.print(training.stop_reason)
         elif training.step < training.steps and training.folder is not None:
-            self.say(
+            self.print(
                 f"Stopped at step {training.step:,} of {training.steps:,}; everything is saved in {training.folder.path}."
             )

@@ -7,11 +7,11 @@ from torch import Tensor
 
 from interalia.errors import DivergedError
 from interalia.games import Outcome
-from interalia.training.callbacks.callback import Callback, due
+from interalia.training.callbacks.callback import Callback, is_due
 from interalia.training.state import Training
 
 
-class Health(Callback):
+class TerminateOnNaN(Callback):
     """Raises at the first loss that is NaN or infinite, and at weights that are, before they are evaluated or saved.
 
     On the CPU every step's losses are looked at; elsewhere they wait on the device until the next line of the log or the
@@ -25,35 +25,35 @@ class Health(Callback):
         self.waiting += [(training.step, player, loss.detach()) for player, loss in outcome.losses.items()]
         run = training.run
         logged, saved, evaluated = (
-            due(training.step, every, training.steps)
+            is_due(training.step, every, training.steps)
             for every in (run.log_every, run.checkpoint_every, run.evaluate_every)
         )
         if training.device.type == "cpu" or logged or saved:
-            self.look(training)
+            self.check_losses(training)
         if saved or evaluated:
-            self.weigh(training)
+            self.check_weights(training)
 
     def stop(self, training: Training) -> None:
-        self.look(training)
-        self.weigh(training)
+        self.check_losses(training)
+        self.check_weights(training)
 
-    def weigh(self, training: Training) -> None:
+    def check_weights(self, training: Training) -> None:
         """The last move may have spoilt the weights behind a loss that was still finite."""
         for player in training.game.players:
             networks = [getattr(training.game, name) for name in training.game.players[player]]
             weights = [weight for network in networks for weight in network.state_dict().values()]
             if not bool(torch.stack([weight.isfinite().all() for weight in weights]).all()):
                 raise DivergedError(
-                    f"the weights of the {player} are no longer finite at step {training.step}; {self.remedy(training)}"
+                    f"the weights of the {player} are no longer finite at step {training.step}; {self.advice(training)}"
                 )
 
-    def look(self, training: Training) -> None:
+    def check_losses(self, training: Training) -> None:
         if self.waiting and not bool(torch.stack([loss for _, _, loss in self.waiting]).isfinite().all()):
             step, player, loss = next(item for item in self.waiting if not bool(item[2].isfinite()))
-            raise DivergedError(f"the loss of the {player} is {loss.item()} at step {step}; {self.remedy(training)}")
+            raise DivergedError(f"the loss of the {player} is {loss.item()} at step {step}; {self.advice(training)}")
         self.waiting.clear()
 
-    def remedy(self, training: Training) -> str:
+    def advice(self, training: Training) -> str:
         from interalia.training.checkpoint import newest
 
         advice = "try smaller `lr`, a `penalty`, or `precision='fp32'`."
