@@ -82,11 +82,11 @@ def digest(module: nn.Module) -> str:
 def trained(recipe: str) -> Training:
     """The recipe after its steps."""
     named = recipes.REGISTRY[recipe]()
-    short = {"batch": min(named.batch, BATCH), "steps": STEPS, "epochs": None, "evaluate_every": 0, "device": "cpu"}
-    ours = {"data": "digits", "size": None, "binarize": "none", "labelled": CLASSES}  # of the data that are given
+    short = {"batch_size": min(named.batch_size, BATCH), "steps": STEPS, "epochs": None, "evaluate_every": 0, "device": "cpu"}
+    ours = {"data": "digits", "image_size": None, "binarize": "none", "num_labeled": CLASSES}  # of the data that are given
     torch.manual_seed(0)
     fixed = isinstance(declared(games.REGISTRY[named.game.split("(")[0]]).get("decoder"), Given)
-    generator = examples.generator(named.latent, shape(named)) if fixed else None
+    generator = examples.generator(named.latent_dim, shape(named)) if fixed else None
     training = engine.prepare(named.replace(**short, **ours), generator=generator, dataset=dataset(named))
     engine.loop(training, ())
     return training

@@ -75,7 +75,7 @@ def test_every_named_set_says_what_it_is_or_what_is_missing(tmp_path: Path) -> N
             assert dataset.name == name
             assert dataset.about
             continue
-        with pytest.raises(UserError, match=r"download .* from http.* `root=DIR`") as caught:
+        with pytest.raises(UserError, match=r"download .* from http.* `data_dir=DIR`") as caught:
             source.load(tmp_path, download=False)
         assert str(tmp_path) in str(caught.value)
 
@@ -103,7 +103,7 @@ def test_an_unknown_name_is_told_from_a_path(name: str, message: str) -> None:
 
 
 def test_a_root_that_does_not_exist_and_a_size_of_zero_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="`root` does not exist"):
+    with pytest.raises(UserError, match="`data_dir` does not exist"):
         data.load("mnist", data_dir=tmp_path / "typo")
     with pytest.raises(UserError, match="at least 1 pixel"):
         data.load("digits", image_size=0)
@@ -576,7 +576,7 @@ def test_the_split_of_a_folder_is_always_the_same(tmp_path: Path, monkeypatch: p
 def test_mixed_sizes_are_refused_with_the_remedy_and_then_resized(tmp_path: Path) -> None:
     write_folder(tmp_path, "a.png", "b.png", "c.png", size=(10, 8))
     write_folder(tmp_path, "d.png", size=(30, 40))
-    with pytest.raises(UserError, match=r"a\.png has 10x8 pixels.*d\.png 30x40.*`size=64`"):
+    with pytest.raises(UserError, match=r"a\.png has 10x8 pixels.*d\.png 30x40.*`image_size=64`"):
         data.load(tmp_path)
     assert data.load(tmp_path, image_size=16).shape == (3, 16, 16)
 
@@ -725,7 +725,7 @@ def test_vectors_keep_their_values(tmp_path: Path) -> None:
     for part in parts(dataset):
         for row, label in zip(part.x, part.y, strict=True):
             assert np.flatnonzero((x.astype(np.float32) == row).all(1)) % 2 == label
-    with pytest.raises(UserError, match="leave `size` out"):
+    with pytest.raises(UserError, match="leave `image_size` out"):
         data.load(tmp_path / "v.npz", image_size=8)
 
 
@@ -802,8 +802,8 @@ def test_labels_that_cannot_be_used_are_no_labels_and_it_is_said_why(kind: str, 
     assert len(dataset.train)
     with pytest.raises(UserError, match=words):
         dataset.labeled_subset(3)
-    for game, labels in (("semi-ali", False), ("gan", True)):
-        run = Run(game=game, labels=labels, data=str(tmp_path / "odd.npz"))
+    for game, labels in (("semi-ali", None), ("gan", "labels")):
+        run = Run(game=game, condition_on=labels, data=str(tmp_path / "odd.npz"))
         with pytest.raises(UserError, match=words):
             build(run)
     assert build(Run(data=str(tmp_path / "odd.npz"))).data.condition == 0
@@ -967,7 +967,7 @@ def test_downloads_try_the_mirrors_in_turn_and_keep_only_whole_files(
         "broke off",
         "sent another",
         "no connection to 127.0.0.1:9",
-        "`root=DIR`",
+        "`data_dir=DIR`",
         *files,
         bad[0],
     ):
@@ -1014,7 +1014,7 @@ def test_svhn_is_never_left_without_its_extra_set_by_a_download_that_breaks_off(
 @given(st.integers(1, 60), st.integers(1, 60), st.integers(-5, 2**70), st.integers(1, 4))
 def test_the_sampler_covers_each_epoch_once(count: int, batch: int, seed: int, epochs: int) -> None:
     if batch > count:
-        with pytest.raises(UserError, match=f"lower it to `batch={count}`"):
+        with pytest.raises(UserError, match=f"lower it to `batch_size={count}`"):
             Sampler(count, batch, seed)
         return
     sampler = Sampler(count, batch, seed)

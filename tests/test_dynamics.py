@@ -401,7 +401,7 @@ def test_each_players_gradient_is_clipped_by_its_own_norm() -> None:
         assert torch.nn.functional.cosine_similarity(far, near, dim=0).item() == pytest.approx(1, abs=1e-4)
 
 
-FAR = torch.rand(8, 5, generator=torch.Generator().manual_seed(1)) + 10.0  # told from samples by any slope
+FAR = torch.rand(8, 5, generator=torch.Generator().manual_seed(1)) + 10.0  # any slope separates these from samples
 
 
 @functools.cache
@@ -411,30 +411,30 @@ def won() -> Game:
     for _ in range(300):
         moves_of("simultaneous", game, rate=0.05).update("critic")
         with game.only("critic"):
-            moves_of("simultaneous", game, rate=0.05).look(iter([(FAR,)]), "critic")
+            moves_of("simultaneous", game, rate=0.05).gradients(iter([(FAR,)]), "critic")
     moves_of("simultaneous", game, rate=0.05).update("critic")
     return game
 
 
 @pytest.mark.parametrize("name", REGISTRY)
-def test_a_critic_that_wins_waits(name: str) -> None:
+def test_a_critic_that_wins_is_skipped(name: str) -> None:
     x = FAR
-    for balance, waits in ((0.9, True), (1.0, False)):
+    for limit, skipped in ((0.9, True), (1.0, False)):
         game = copy.deepcopy(won())
         critic = [p.detach().clone() for p in game.parameters_of("critic")]
         generator = [p.detach().clone() for p in game.parameters_of("generator")]
-        moves = moves_of(name, game, rate=1e-3, skip_critic_above=balance)
-        if name == "optimistic":  # nor does it take its last move back
+        moves = moves_of(name, game, rate=1e-3, skip_critic_above=limit)
+        if name == "optimistic":  # its last update is not taken back either
             moves.previous = [torch.ones_like(p) for p in moves.parameters()]
         moves.step(itertools.repeat((x,)))
-        assert (moves.critic_auc == 1.0) == waits  # which nobody asks for where the critic always moves
-        assert all(torch.equal(a, b) for a, b in zip(critic, game.parameters_of("critic"), strict=True)) == waits
+        assert (moves.critic_auc == 1.0) == skipped  # not computed where the critic is never skipped
+        assert all(torch.equal(a, b) for a, b in zip(critic, game.parameters_of("critic"), strict=True)) == skipped
         assert not all(torch.equal(a, b) for a, b in zip(generator, game.parameters_of("generator"), strict=True))
 
 
-def test_a_balance_needs_a_critic() -> None:
+def test_skipping_needs_a_critic() -> None:
     game = building.build(runs.Run(game="vae", latent_dim=3, networks="auto(width=2)"), (5,))
-    with pytest.raises(UserError, match="VAE has none; leave `balance` out"):
+    with pytest.raises(UserError, match="VAE has none; leave `skip_critic_above` out"):
         moves_of("simultaneous", game, skip_critic_above=0.9)
 
 
@@ -475,7 +475,7 @@ def test_weight_decay_is_taken_where_the_gradient_is() -> None:
     assert ours.point() == pytest.approx(theirs.point(), rel=1e-12)
 
 
-def test_optimism_is_not_fooled_by_a_clipped_critic() -> None:
+def test_optimistic_updates_are_clipped() -> None:
     class Clipped(Bilinear):
         def moved(self, player: str) -> None:
             if player == "critic":

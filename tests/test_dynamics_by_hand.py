@@ -28,7 +28,7 @@ from interalia.learning.dynamics import (
     scale_samples,
     snapshot,
 )
-from interalia.learning.graphs import as_leaf, first_mixed_joint, reachable_leaves, sample_mixing
+from interalia.learning.graphs import as_leaf, first_mixed_joint, perturbed_leaf, reachable_leaves, sample_mixing
 
 
 class Number(nn.Module):
@@ -205,7 +205,7 @@ def test_a_used_batch_is_used_twice() -> None:
     game, moves = flow("extragradient", Rules(grad_accumulation=2), fresh=False)
     moves.step(data(1.0, 2.0, 3.0))
     assert game.shown == [1, 2, 1, 2]
-    assert len(moves.batch(data(1.0))) == 2
+    assert len(moves.next_batches(data(1.0))) == 2
 
 
 def test_the_mean_of_a_look_is_over_its_batches() -> None:
@@ -233,15 +233,15 @@ class Judged(Three):
         return Outcome(super().losses(joints).losses, self.scores)
 
 
-@pytest.mark.parametrize(("balance", "waits"), [(0.75, False), (0.7499, True), (1.0, False)])
-def test_a_critic_waits_beyond_its_balance_and_not_at_it(balance: float, waits: bool) -> None:
+@pytest.mark.parametrize(("limit", "waits"), [(0.75, False), (0.7499, True), (1.0, False)])
+def test_a_critic_is_skipped_above_its_limit_and_not_at_it(limit: float, waits: bool) -> None:
     """Of the four pairs of scores (1, 3) and (0, 2) three are in order: 3/4."""
     game = Judged([1, 3], [0, 2])
     optimizers = {player: SGD(game.parameters_of(player), lr=0.1) for player in game.players}
-    moves = dynamics.Simultaneous(game, optimizers, Rules(skip_critic_above=balance))
+    moves = dynamics.Simultaneous(game, optimizers, Rules(skip_critic_above=limit))
     assert moves.critic_auc == 0.0
     moves.step(data(3.0))
-    assert moves.critic_auc == (0.75 if balance < 1 else 0.0)
+    assert moves.critic_auc == (0.75 if limit < 1 else 0.0)
     assert moves.skips("critic") == waits
     assert not any(moves.skips(player) for player in ("generator", "autoencoder"))
     assert (game.third.w.item() == 0.5) == waits
@@ -262,7 +262,7 @@ def test_a_game_without_scores_has_no_critic_that_wins() -> None:
     assert game.third.w.item() != 0.5
 
 
-def test_a_balance_of_1_needs_no_critic() -> None:
+def test_a_limit_of_1_needs_no_critic() -> None:
     class Alone(Three):
         players = {"generator": ["first", "second"]}
 
@@ -600,14 +600,14 @@ def test_looking_for_mixing_changes_nothing() -> None:
 
 def test_one_stage_looks_for_mixing_at_the_first_step_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     game, looked = build("ali"), []
-    monkeypatch.setattr(dynamics, "mixing", lambda *given: looked.append(given))
+    monkeypatch.setattr(dynamics, "sample_mixing", lambda *given: looked.append(given))
     moves = dynamics.OneStage(game, {p: SGD(game.parameters_of(p), lr=0.1) for p in game.players})
     assert not looked
     for _ in range(3):
         moves.step(itertools.repeat(batch(game)))
     assert len(looked) == 1
     assert looked[0][0] is game
-    monkeypatch.setattr(dynamics, "mixing", lambda *given: "a score goes by two")
+    monkeypatch.setattr(dynamics, "sample_mixing", lambda *given: "a score goes by two")
     moves.separate = False
     with pytest.raises(UserError, match="ALI cannot be trained in one stage: a score goes by two; use"):
         moves.step(itertools.repeat(batch(game)))
@@ -649,7 +649,7 @@ def test_the_ordinary_way_takes_its_share_too(share: float, monkeypatch: pytest.
     """Where a factor is not usable the generator's gradient is had by a backward of its own."""
     ends = []
     for name in ("simultaneous", "one-stage"):
-        monkeypatch.setattr(dynamics, "factor", lambda c, g, limit: (g / c, torch.tensor(False)))
+        monkeypatch.setattr(dynamics, "gradient_factors", lambda c, g, limit: (g / c, torch.tensor(False)))
         game = build("ali")
         moves = REGISTRY[name](game, {p: SGD(game.parameters_of(p), lr=0.1) for p in game.players})
         torch.manual_seed(0)

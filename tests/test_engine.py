@@ -96,7 +96,7 @@ SETTINGS = {
     "consensus": {"dynamics": "consensus(gamma=0.01)", "penalty": "r1r2"},
     "one stage": {"dynamics": "one-stage", "schedule": "cosine(warmup=0.25)"},
     "rules": {"grad_accumulation": 2, "grad_clip": 0.5, "skip_critic_above": 0.6, "dynamics": "past"},
-    "uniform": {"average": "uniform(start=0.3)", "schedule": "linear(start=0.5, warmup=0.2)"},
+    "swa": {"weight_average": "swa(start=0.3)", "schedule": "linear(start=0.5, warmup=0.2)"},
     "momentum": {"optimizer": "sgd(lr=0.01, momentum=0.9)"},
     "rmsprop": {"optimizer": "rmsprop(lr=0.0001)"},
 }
@@ -123,7 +123,7 @@ def test_resumed_is_unbroken(tmp_path: Path, settings: dict[str, Any]) -> None:
 
     a, b = last(tmp_path / "unbroken"), last(tmp_path / "broken")
     assert a["step"] == 24
-    assert (a["average"] is None) == (run.ema == 0)
+    assert (a["average"] is None) == (run.weight_average == "none")
     assert set(a["optimisers"]) == {"critic", "generator"}
     assert a["best"] is not None
     assert same(a, b)
@@ -407,7 +407,7 @@ def test_weights_that_are_not_finite_are_never_saved(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("warm", [False, True])
 def test_average_is_the_exponential_one(warm: bool) -> None:
-    training = engine.prepare(small(weight_average="ema(0.3)", average=f"moving(warm={warm})", steps=8))
+    training = engine.prepare(small(weight_average=f"ema(0.3, warm={warm})", steps=8))
     seen: list[dict[str, torch.Tensor]] = []
 
     class Look(Callback):
@@ -427,7 +427,7 @@ def test_average_is_the_exponential_one(warm: bool) -> None:
 
 @pytest.mark.parametrize(("start", "first"), [(0.0, 0), (0.35, 4), (0.6, 6)])
 def test_average_is_the_plain_mean(start: float, first: int) -> None:
-    training = engine.prepare(small(average=f"uniform(start={start})", steps=10))
+    training = engine.prepare(small(weight_average=f"swa(start={start})", steps=10))
     seen: list[dict[str, np.ndarray]] = []
 
     class Look(Callback):
@@ -489,22 +489,22 @@ def test_epochs_and_precision_are_resolved() -> None:
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"best": "modes"}, "`best` is 'modes'.*ALICE.*'digits'.*reconstruction_ratio, frechet_distance"),
-        ({"best": "precision"}, "`best` is 'precision'.*give one of"),
+        ({"monitor": "modes"}, "`monitor` is 'modes'.*ALICE.*'digits'.*reconstruction_ratio, frechet_distance"),
+        ({"monitor": "precision"}, "`monitor` is 'precision'.*give one of"),
         (
             {"monitor": "reconstruction_ratio", "game": "gan"},
-            "`best` is 'reconstruction_ratio'.*GAN.*: frechet_distance",
+            "`monitor` is 'reconstruction_ratio'.*GAN.*: frechet_distance",
         ),
         ({"monitor": "frechet_distance", "data": "grid25"}, "not measured.*modes, high_quality, reverse_kl"),
-        ({"best": "frechet_distnce"}, "did you mean 'frechet_distance'"),
-        ({"lr": {"critc": 1e-3}}, "`rates` names 'critc'.*'generator' and 'critic'"),
+        ({"monitor": "frechet_distnce"}, "did you mean 'frechet_distance'"),
+        ({"lr": {"critc": 1e-3}}, "`lr` names 'critc'.*'generator' and 'critic'"),
         ({"batch_size": 5000}, "5000, and only 1297 rows"),
         ({"device": "cuda:99"}, "the device 'cuda:99' cannot be used"),
         ({"device": "gpu"}, "the device 'gpu' cannot be used"),
         ({"optimizer": "adm"}, "no optimizer 'adm'; did you mean 'adam'"),
         ({"schedule": "linear(stat=1)"}, "'linear' has no setting 'stat'"),
         ({"early_stopping": 3, "evaluate_every": 0}, "counts evaluations"),
-        ({"skip_critic_above": 0.9, "game": "vae", "penalty": "none"}, "leave `balance` out"),
+        ({"skip_critic_above": 0.9, "game": "vae", "penalty": "none"}, "leave `skip_critic_above` out"),
         ({"dynamics": "alternating(turns={'critic': 0})"}, "`turns`"),
     ],
 )
@@ -584,7 +584,7 @@ def smallest(game: str, dynamics: str) -> tuple[Run, nn.Module | None]:
         "latent_dim": 3,
         "batch_size": 16,
     }
-    fields |= {"target": "digits"} if issubclass(kind.feeds, Domains) else {}
+    fields |= {"data_b": "digits"} if issubclass(kind.feeds, Domains) else {}
     fields |= fields_for(kind, labels=10)
     fields |= {"num_labeled": 20} if issubclass(kind.feeds, PartlyLabeled) else {}
     run = Run(**fields, dynamics=dynamics, optimizer="adam(lr=0.0001)", steps=5, evaluate_every=0, checkpoint_every=2)

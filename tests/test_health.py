@@ -126,7 +126,7 @@ def test_what_the_run_has_or_refuses_is_not_advised() -> None:
     assert verdict(row, 300).endswith('try --penalty "r1r2(every=4)" or --pack 2.')
     assert verdict(row, 300, {"penalty": "r1r2(gamma=0.1)", "pack": 1}).endswith("try --pack 2.")
     assert verdict(row, 300, {"penalty": "none"}, {"pack"}).endswith('try --penalty "r1r2(every=4)".')
-    assert verdict(row, 300, {"penalty": "r1r2"}, {"pack"}).endswith("try smaller --rates, or another --seed.")
+    assert verdict(row, 300, {"penalty": "r1r2"}, {"pack"}).endswith("try smaller --lr, or another --seed.")
 
 
 @pytest.mark.parametrize("rule", RULES, ids=[rule.name for rule in RULES])
@@ -303,12 +303,12 @@ def test_a_game_without_a_critic_is_told_of_what_it_has() -> None:
     regressor = build("latent-regressor", (1, 8, 8))
     flow = "simultaneous"
     (finding,) = findings(ignored, 1500, {}, refused_by(gaussian, flow))
-    assert "try a smaller sigma in --game or larger --rates or more --steps" in finding.sentence
+    assert "try a smaller sigma in --game or larger --lr or more --steps" in finding.sentence
     for game in (bernoulli, regressor):
         (finding,) = findings(ignored, 1500, {}, refused_by(game, flow))
-        assert finding.sentence.endswith("try larger --rates or more --steps")
+        assert finding.sentence.endswith("try larger --lr or more --steps")
     (finding,) = findings(copies, 1500, {}, refused_by(gaussian, flow))
-    assert finding.sentence.endswith("try a smaller --latent or fewer --steps")
+    assert finding.sentence.endswith("try a smaller --latent-dim or fewer --steps")
     assert all(rule.alone or "sure" in rule.sign for rule in RULES)
 
 

@@ -88,14 +88,14 @@ def test_evaluation_leaves_the_training_as_it_is(tmp_path: Path) -> None:
 
     training = engine.open_run(tiny(), tmp_path / "run")
     log = callbacks.Log()
-    look = Evaluate(log)
+    callback = Evaluate(log)
     log.start(training)
-    look.start(training)
+    callback.start(training)
     before = training.state_dict()
     copies = {k: v.clone() for k, v in before["game"].items()}
     modes = [module.training for module in training.game.modules()]
     training.step = 6
-    look.look(training)
+    callback.evaluate(training)
     after = training.state_dict()
     assert torch.equal(before["random"]["cpu"], after["random"]["cpu"])
     assert all(torch.equal(copies[k], v) for k, v in after["game"].items())

@@ -24,8 +24,8 @@ def test_settings_begin_as_documented() -> None:
         "linear": {"start": 0.5, "final": 0.0, "warmup": 0.0},
         "exponential": {"start": 0.5, "final": 0.01, "warmup": 0.0},
         "cosine": {"start": 0.0, "final": 0.0, "warmup": 0.0},
-        "ema": {"start": 0.0, "warm": True},
-        "uniform": {"start": 0.0},
+        "ema": {"decay": 0.999, "start": 0.0, "warm": True},
+        "swa": {"start": 0.0},
     }
     found = {**OPTIMIZERS, **SCHEDULES, **AVERAGES}
     assert list(found) == list(expected)
@@ -69,8 +69,11 @@ def test_borders_of_schedules_and_averages() -> None:
         assert SCHEDULES[name](warmup=1.0)(0.0) == 0
     for bad in (-1e-9, 1.0):
         with pytest.raises(ValueError, match="`start` is"):
-            Averaging(start=bad)
-    assert AVERAGES["ema"](0.0) is None
+            AVERAGES["swa"](start=bad)
+    for bad in (-1e-9, 1.0):
+        with pytest.raises(ValueError, match="`decay` is"):
+            AVERAGES["ema"](bad)
+    assert AVERAGES["ema"](0.0).decay == 0
     assert AVERAGES["ema"](0.9, start=0.5) == Averaging(0.9, 0.5, True)
     assert AVERAGES["swa"](start=0.25) == Averaging(None, 0.25, False)
 

@@ -134,7 +134,7 @@ def test_facades_are_cut_in_halves_and_shuffled_to_train(root: Path) -> None:
 
 
 def test_facades_that_are_not_pairs(root: Path, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"facades are missing .*`root=DIR`"):
+    with pytest.raises(UserError, match=r"facades are missing .*`data_dir=DIR`"):
         data.load("facades", data_dir=tmp_path)
     for i in range(9):
         Image.new("RGB", (16, 8)).save(tmp_path / f"{i}.png")
@@ -158,7 +158,7 @@ def test_two_folders_of_ones_own(tmp_path: Path) -> None:
     assert dataset.other is not None
     assert not dataset.paired
     assert dataset.shape == dataset.other.shape == (3, 16, 16)
-    for target, words in (("gray", "channels"), ("large", "`size`"), ("empty", "holds no images")):
+    for target, words in (("gray", "channels"), ("large", "`image_size`"), ("empty", "holds no images")):
         with pytest.raises(UserError, match=words) as caught:
             described.dataset(run.replace(data_b=str(tmp_path / target)))
         assert str(caught.value).endswith(".")

@@ -50,9 +50,8 @@ def tiny(**fields: Any) -> Run:
         steps=6,
         evaluate_every=2,
         log_every=1,
-        weight_average="ema(0.5)",
     )
-    return run.replace(schedule="constant", average="moving(warm=False)").replace(**fields)
+    return run.replace(schedule="constant", weight_average="ema(0.5, warm=False)").replace(**fields)
 
 
 def noise_to_test_on(dataset: Dataset, seed: int = 0) -> Dataset:
@@ -74,14 +73,14 @@ def kept(folder: Path) -> tuple[dict[str, bytes], list[dict[str, Any]]]:
 @pytest.mark.parametrize(
     "fields",
     [
-        {"best": "frechet_distance"},
-        {"monitor": "reconstruction_ratio", "game": "ali", "labels": True},
+        {"monitor": "frechet_distance"},
+        {"monitor": "reconstruction_ratio", "game": "ali", "condition_on": "labels"},
         {"monitor": "reconstruction_ratio", "game": "semi-ali", "num_labeled": 100},
     ],
 )
 def test_a_training_never_sees_its_test_images(fields: dict[str, Any], digits: Dataset, tmp_path: Path) -> None:
     """With noise in their place it ends in the same weights, the same best ones, the same measures and the same verdicts."""
-    best = fields["best"]
+    best = fields["monitor"]
     engine.train(tiny(**fields), tmp_path / "a", dataset=digits)
     engine.train(tiny(**fields), tmp_path / "b", dataset=noise_to_test_on(digits))
     (weights, lines), (others, again) = kept(tmp_path / "a"), kept(tmp_path / "b")
@@ -116,7 +115,7 @@ def test_the_best_weights_are_those_that_samples_are_drawn_from_and_so_are_measu
 
 
 def test_averaged_weights_keep_the_newest_weights_statistics(digits: Dataset) -> None:
-    """As said of `Averaging`: buffers follow the game's, and `population` takes the averaged weights' own."""
+    """As said of `Averaging`: buffers follow the game's, and `recalibrate_bn` takes the averaged weights' own."""
     run = tiny(game="ali", evaluate_every=0)
     training = engine.prepare(run, dataset=digits)
     engine.loop(training, [])

@@ -52,9 +52,9 @@ def vectors(**fields: Any) -> Dataset:
     return Dataset("vectors", part, part, part, **fields)
 
 
-def labelled() -> Dataset:
+def labeled() -> Dataset:
     part = Split(np.zeros((3, 2), np.float32), np.arange(3) % 2)
-    return Dataset("labelled", part, part, part)
+    return Dataset("labeled", part, part, part)
 
 
 def bare(**fields: Any) -> Any:
@@ -75,7 +75,7 @@ ERRORS = ("translation_error_a", "translation_error_b")
         (bare(), vectors(mixture=MODES), ("modes", "high_quality", "reverse_kl")),
         (bare(encoder=0), vectors(mixture=MODES), ("reconstruction_ratio", "modes", "high_quality", "reverse_kl")),
         (bare(classes=2), vectors(), ("frechet_distance",)),  # without labels there is nothing to read
-        (bare(classes=2), labelled(), ("classification_error", "frechet_distance")),
+        (bare(classes=2), labeled(), ("classification_error", "frechet_distance")),
         (bare(other=(2,)), vectors(), ("frechet_distance",)),
         (bare(other=(2,), encoder=0), vectors(other=vectors()), (*WAYS, "frechet_distance")),
         (
@@ -91,7 +91,7 @@ def test_what_a_training_measures(game: Any, data: Dataset, want: tuple[str, ...
         check_best(name, data, game)
     with pytest.raises(UserError) as caught:
         check_best("psnr", data, game)
-    assert "`best` is 'psnr'" in str(caught.value)
+    assert "`monitor` is 'psnr'" in str(caught.value)
     assert f"SimpleNamespace on {data.name!r}; give one of: {', '.join(want)}." in str(caught.value)
 
 
@@ -243,7 +243,7 @@ class Stage:
         self.callback.start(self)  # type: ignore[arg-type]
         return self
 
-    def look(self, step: int, value: float | None, name: str = "frechet_distance") -> None:
+    def evaluated(self, step: int, value: float | None, name: str = "frechet_distance") -> None:
         self.step, self.values = step, {"modes": 3.0} if value is None else {name: value, "other": 2.0}
         self.callback.evaluate(self)  # type: ignore[arg-type]
 
@@ -258,7 +258,7 @@ def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Stag
 
 def test_measures_are_taken_on_validation_data_and_logged(stage: Callable[..., Stage]) -> None:
     made = stage().start()
-    made.look(5, 3.5)
+    made.evaluated(5, 3.5)
     assert made.called("evaluate") == [
         (
             (made.averaged_game, made.dataset),
@@ -281,9 +281,9 @@ def test_measures_are_taken_on_validation_data_and_logged(stage: Callable[..., S
 def test_the_best_weights_are_those_of_the_best_number(
     stage: Callable[..., Stage], best: str, values: list[float], kept: list[int]
 ) -> None:
-    made = stage(best=best).start()
+    made = stage(monitor=best).start()
     for i, value in enumerate(values):
-        made.look(5 * (i + 1), value, best)
+        made.evaluated(5 * (i + 1), value, best)
     steps = [5 * (i + 1) for i in kept]
     assert made.called("export") == [(made.averaged_game, made.run, step, made.folder.best) for step in steps]
     assert made.best == (values[kept[-1]], steps[-1])
@@ -291,7 +291,7 @@ def test_the_best_weights_are_those_of_the_best_number(
 
 def test_a_measure_that_is_not_taken_keeps_nothing(stage: Callable[..., Stage]) -> None:
     made = stage().start()
-    made.look(5, None)
+    made.evaluated(5, None)
     assert made.best is None
     assert made.called("export") == []
 
@@ -315,11 +315,11 @@ def test_signs_are_of_the_weights_as_they_are_and_come_to_a_verdict(stage: Calla
     made.folder.log.write_text(json.dumps({"step": 2, "health/gap": 0.75}) + "\n")
     made.start()
     made.signs = {"gap": 0.5}
-    made.look(1005, 3.5)
+    made.evaluated(1005, 3.5)
     made.signs = {}
-    made.look(1010, 3.5)
+    made.evaluated(1010, 3.5)
     made.signs = {"gap": 0.25}
-    made.look(1015, 3.5)
+    made.evaluated(1015, 3.5)
     assert [call[:2] for call in made.called("examine")] == [
         (
             (made.averaged_game, made.dataset, ("extractor", made.dataset)),
@@ -338,7 +338,7 @@ def test_signs_are_of_the_weights_as_they_are_and_come_to_a_verdict(stage: Calla
         (1015, {"health/gap": 0.25}, {"verdict": "well so far"}),
     ]
     made.callback.print = None
-    made.look(1020, 3.5)
+    made.evaluated(1020, 3.5)
     assert len(made.said) == 2
     assert len(made.callback.history) == 4
 
@@ -347,7 +347,7 @@ def test_signs_are_of_the_weights_as_they_are_and_come_to_a_verdict(stage: Calla
 def test_classes_are_read_by_a_classifier_alone(stage: Callable[..., Stage], mixture: Mixture | None) -> None:
     made = stage(data=vectors(mixture=mixture)).start()
     made.callback.extractor = Classifier(nn.Linear(1, 1), "reader", 1.0)  # type: ignore[arg-type]
-    made.look(5, 1.0)
+    made.evaluated(5, 1.0)
     ((_, settings),) = made.called("examine")
     assert settings["classes"] is (mixture is None)
 
@@ -356,14 +356,14 @@ def test_classes_are_read_by_a_classifier_alone(stage: Callable[..., Stage], mix
 
 
 def test_a_training_ends_after_so_many_evaluations_without_a_better_one(stage: Callable[..., Stage]) -> None:
-    made = stage(early_stopping=2, evaluate_every=5, best="frechet_distance").start()
-    made.look(5, 1234.5678)
-    made.look(10, 2000.0)
+    made = stage(early_stopping=2, evaluate_every=5, monitor="frechet_distance").start()
+    made.evaluated(5, 1234.5678)
+    made.evaluated(10, 2000.0)
     assert made.stop_reason == ""
     made.step = 14
     made.callback.check_early_stopping(made)  # type: ignore[arg-type]
     assert made.stop_reason == ""
-    made.look(15, 2000.0)
+    made.evaluated(15, 2000.0)
     assert made.stop_reason == (
         "Stopped at step 15 of 40: frechet distance has not been better than 1235, at step 5, for 2 evaluations; the weights "
         "are of that step."
@@ -428,7 +428,7 @@ def test_samples_are_drawn_at_each_look(stage: Callable[..., Stage], monkeypatch
     made = stage(data=dataset(), game="gan").start()
     drawn: list[tuple[Any, ...]] = []
     monkeypatch.setattr(plots, "grid", lambda *given: drawn.append(given))
-    made.look(1205, 1.0)
+    made.evaluated(1205, 1.0)
     ((images, path),) = drawn
     assert path == made.folder.figures / "progress" / "step-0001205.png"
     assert np.array_equal(images, tasks.generate(made.averaged_game, 64).numpy())
@@ -441,7 +441,7 @@ def test_translations_are_drawn_with_their_way_back(
     made.averaged_game.to_b, made.averaged_game.to_a = Times(3.0), Times(0.5)
     drawn: list[tuple[Any, ...]] = []
     monkeypatch.setattr(plots, "cycles", lambda *given: drawn.append(given))
-    made.look(5, 1.0)
+    made.evaluated(5, 1.0)
     ((x, fake, back, path),) = drawn
     want = np.tile(np.arange(50, 60, dtype=np.float32).reshape(10, 1, 1, 1) / np.float32(255), (1, 1, 4, 4))
     for got, factor in ((x, 1.0), (fake, 3.0), (back, 1.5)):
@@ -474,47 +474,47 @@ def losses(**found: float) -> Any:
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
 def test_the_first_loss_that_is_no_number_is_named(value: float) -> None:
-    training, health = playing(step=3), TerminateOnNaN()
-    health.start(training)
-    health.step(training, losses(critic=1.0, generator=2.0))
-    assert health.waiting == []
+    training, callback = playing(step=3), TerminateOnNaN()
+    callback.start(training)
+    callback.step(training, losses(critic=1.0, generator=2.0))
+    assert callback.pending == []
     training.step = 5
     with pytest.raises(DivergedError) as caught:
-        health.step(training, losses(critic=1.0, generator=value))
+        callback.step(training, losses(critic=1.0, generator=value))
     assert str(caught.value) == (
-        f"the loss of the generator is {value} at step 5; try smaller `rates`, a `penalty`, or `precision='fp32'`."
+        f"the loss of the generator is {value} at step 5; try a smaller `lr`, a `penalty`, or `precision='fp32'`."
     )
 
 
 def test_on_an_accelerator_losses_wait_for_the_log_the_checkpoint_or_the_end() -> None:
-    training, health = playing(device=torch.device("meta")), TerminateOnNaN()
-    health.start(training)
+    training, callback = playing(device=torch.device("meta")), TerminateOnNaN()
+    callback.start(training)
     looked = []
     for training.step in range(1, 21):
-        health.step(training, losses(critic=float(training.step)))
-        if not health.waiting:
+        callback.step(training, losses(critic=float(training.step)))
+        if not callback.pending:
             looked.append(training.step)
         else:
-            step, player, loss = health.waiting[-1]
+            step, player, loss = callback.pending[-1]
             assert (step, player, loss.item(), loss.requires_grad) == (training.step, "critic", training.step, False)
     assert looked == [4, 6, 8, 12, 16, 18, 20]
     training.step = 21
-    health.waiting = [
+    callback.pending = [
         (21, "critic", torch.tensor(1.0)),
         (22, "critic", torch.tensor(math.nan)),
         (23, "a", torch.tensor(math.inf)),
     ]
     with pytest.raises(DivergedError, match="loss of the critic is nan at step 22"):
-        health.stop(training)
+        callback.stop(training)
 
 
 @pytest.mark.parametrize("player", ["critic", "generator"])
 @pytest.mark.parametrize("checkpoints", [True, False])
 def test_weights_are_weighed_before_they_are_saved_or_evaluated(player: str, checkpoints: bool) -> None:
-    training, health = playing(), TerminateOnNaN()
+    training, callback = playing(), TerminateOnNaN()
     if not checkpoints:
         training.run.checkpoint_every = 0
-    health.start(training)
+    callback.start(training)
     weight = next(getattr(training.game, training.game.players[player][0]).parameters())
     weighed: list[int] = []
     said: list[str] = []
@@ -522,31 +522,31 @@ def test_weights_are_weighed_before_they_are_saved_or_evaluated(player: str, che
         with torch.no_grad():
             weight.view(-1)[-1] = math.nan
         try:
-            health.step(training, losses(critic=1.0))
+            callback.step(training, losses(critic=1.0))
         except DivergedError as error:
             weighed.append(training.step)
             said.append(str(error))
     assert weighed == ([6, 9, 12, 18, 20] if checkpoints else [9, 18, 20])
     for step, words in zip(weighed, said, strict=True):
-        assert words.startswith(f"the weights of the {player} are no longer finite at step {step}; try smaller")
+        assert words.startswith(f"the weights of the {player} are no longer finite at step {step}; try a smaller")
     with pytest.raises(DivergedError, match=f"weights of the {player}"):
-        health.stop(training)
+        callback.stop(training)
     with torch.no_grad():
         weight.view(-1)[-1] = 1.0
-    health.stop(training)
+    callback.stop(training)
     with torch.no_grad():
         weight.view(-1)[0] = -math.inf
     with pytest.raises(DivergedError, match=f"weights of the {player}"):
-        health.weigh(training)
+        callback.check_weights(training)
 
 
 def test_the_remedy_names_the_last_good_checkpoint(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    training, health = playing(folder=Folder(tmp_path)), TerminateOnNaN()
-    advice = "try smaller `rates`, a `penalty`, or `precision='fp32'`."
-    assert health.remedy(training) == f"there is no checkpoint yet; {advice}"
+    training, callback = playing(folder=Folder(tmp_path)), TerminateOnNaN()
+    advice = "try a smaller `lr`, a `penalty`, or `precision='fp32'`."
+    assert callback.advice(training) == f"there is no checkpoint yet; {advice}"
     asked = []
     monkeypatch.setattr(checkpoint, "newest", lambda folder: asked.append(folder) or (Path("kept.pt"), {"step": 7}))
-    assert health.remedy(training) == f"the last good checkpoint is kept.pt (step 7); {advice}"
+    assert callback.advice(training) == f"the last good checkpoint is kept.pt (step 7); {advice}"
     assert asked == [training.folder]
 
 

@@ -64,7 +64,7 @@ def described(source: str) -> Run:
         latent_dim=LATENT,
         batch_size=BATCH,
         steps=STEPS,
-        ema=DECAY,
+        weight_average=f"ema({DECAY})",
         precision="fp32",
         log_every=3,
         evaluate_every=21,

@@ -19,10 +19,10 @@ class TerminateOnNaN(Callback):
     """
 
     def start(self, training: Training) -> None:
-        self.waiting: list[tuple[int, str, Tensor]] = []
+        self.pending: list[tuple[int, str, Tensor]] = []
 
     def step(self, training: Training, outcome: Outcome) -> None:
-        self.waiting += [(training.step, player, loss.detach()) for player, loss in outcome.losses.items()]
+        self.pending += [(training.step, player, loss.detach()) for player, loss in outcome.losses.items()]
         run = training.run
         logged, saved, evaluated = (
             is_due(training.step, every, training.steps)
@@ -48,15 +48,15 @@ class TerminateOnNaN(Callback):
                 )
 
     def check_losses(self, training: Training) -> None:
-        if self.waiting and not bool(torch.stack([loss for _, _, loss in self.waiting]).isfinite().all()):
-            step, player, loss = next(item for item in self.waiting if not bool(item[2].isfinite()))
+        if self.pending and not bool(torch.stack([loss for _, _, loss in self.pending]).isfinite().all()):
+            step, player, loss = next(item for item in self.pending if not bool(item[2].isfinite()))
             raise DivergedError(f"the loss of the {player} is {loss.item()} at step {step}; {self.advice(training)}")
-        self.waiting.clear()
+        self.pending.clear()
 
     def advice(self, training: Training) -> str:
         from interalia.training.checkpoint import newest
 
-        advice = "try smaller `lr`, a `penalty`, or `precision='fp32'`."
+        advice = "try a smaller `lr`, a `penalty`, or `precision='fp32'`."
         if training.folder is None:
             return advice
         if (good := newest(training.folder)) is None:
