@@ -167,14 +167,14 @@ def test_alternation_is_critic_first_unless_told() -> None:
             {"encoder": 1},
             "`turns` names 'encoder', which is not a player of ALI; its players are 'generator' and 'critic'.",
         ),
-        ({"critic": 5}, "`turns` leaves out 'generator', who would never move; give it a number of turns."),
+        ({"critic": 5}, "`turns` leaves out 'generator', which would never be updated; give it a number of updates."),
         (
             {"critic": 0, "generator": 1},
-            "`turns` gives 'critic' 0 moves, and it must be a whole number from 1.",
+            "`turns` gives 'critic' 0 updates, and it must be a whole number from 1.",
         ),
         (
             {"critic": 1, "generator": 1.5},
-            "`turns` gives 'generator' 1.5 moves, and it must be a whole number from 1.",
+            "`turns` gives 'generator' 1.5 updates, and it must be a whole number from 1.",
         ),
     ],
 )
@@ -434,16 +434,16 @@ def test_a_critic_that_wins_is_skipped(name: str) -> None:
 
 def test_skipping_needs_a_critic() -> None:
     game = building.build(runs.Run(game="vae", latent_dim=3, networks="auto(width=2)"), (5,))
-    with pytest.raises(UserError, match="VAE has none; leave `skip_critic_above` out"):
+    with pytest.raises(UserError, match="VAE has no critic; leave `skip_critic_above` out"):
         moves_of("simultaneous", game, skip_critic_above=0.9)
 
 
 @pytest.mark.parametrize(
     ("settings", "reason"),
     [
-        ({"game": "infogan", "prior": "codes(categorical=[3], uniform=0)"}, "charged for the joint 'model' by more"),
-        ({"game": "cyclegan"}, "charged for the joint 'fake_a' by more"),
-        ({"game": "vae"}, "players are autoencoder, and not one beside a critic"),
+        ({"game": "infogan", "prior": "codes(categorical=[3], uniform=0)"}, "loss depends on the joint 'model' beside"),
+        ({"game": "cyclegan"}, "loss depends on the joint 'fake_a' beside"),
+        ({"game": "vae"}, "players are autoencoder, and not a critic and one other"),
         ({"networks": "bigan-mlp(width=8)", "encoder": "deterministic"}, "batch norm"),
     ],
 )

@@ -269,7 +269,7 @@ def test_a_limit_of_1_needs_no_critic() -> None:
     game = Alone()
     optimizers = {"generator": SGD(game.parameters_of("generator"), lr=0.1)}
     assert dynamics.Simultaneous(game, optimizers, Rules(skip_critic_above=1.0)).rules.skip_critic_above == 1
-    with pytest.raises(UserError, match="Alone has none"):
+    with pytest.raises(UserError, match="Alone has no critic"):
         dynamics.Simultaneous(game, optimizers, Rules(skip_critic_above=0.999))
 
 

@@ -32,7 +32,7 @@ from interalia.networks.mlp import MLP, PairCritic
 from interalia.runs import Run
 from interalia.training import engine
 
-REFUSED = "cannot be trained in one stage: .*{}.*; use `dynamics='simultaneous'`, which makes the same moves"
+REFUSED = "cannot be trained in one stage: .*{}.*; use `dynamics='simultaneous'`, which gives the same updates"
 X = torch.randn(16, 8, generator=torch.Generator().manual_seed(1))
 
 
@@ -298,13 +298,13 @@ def test_what_a_loss_reaches_is_a_question_to_the_graph() -> None:
 def test_a_small_term_beside_the_scores_is_refused_in_every_precision(weight: float, precision: str) -> None:
     game = build(f"infogan(weight={weight}, continuous_weight={weight})", double=False)
     with pytest.raises(
-        UserError, match=REFUSED.format("charged for the joint 'model' by more than the critic's scores")
+        UserError, match=REFUSED.format("loss depends on the joint 'model' beside the critic's scores")
     ):
         flow(OneStage, game, precision).step(itertools.repeat(batch(game)))
 
 
 class Annealed(ALI):
-    """ALI whose generator is charged for z^ itself from the third step on."""
+    """ALI whose generator's loss depends on z^ itself from the third step on."""
 
     begun = False
 
@@ -327,7 +327,7 @@ def test_a_term_that_begins_later_is_refused_where_it_begins() -> None:
         game.at(step, 10**6)
         moves.step(iter([(X,)]))
     game.at(2, 10**6)
-    with pytest.raises(UserError, match="charged for the joint 'q' by more"):
+    with pytest.raises(UserError, match="loss depends on the joint 'q' beside"):
         moves.step(iter([(X,)]))
 
 
