@@ -245,14 +245,14 @@ def test_a_metric_is_taken_of_every_game_that_has_what_it_needs() -> None:
     assert [(name, outcome) for name, (outcome, _) in result.items() if name != "description"] == [
         ("of ali", "ok"), ("of alice", "ok"), ("of vae", "ok"), ("of infogan", "refused"),
     ]  # fmt: skip
-    assert "of the same game and seed" in failures(luck)["of ali"]
+    assert "for the same game and seed" in failures(luck)["of ali"]
     assert failures(nothing)["of ali"] == "it is nan"
 
 
 @pytest.mark.parametrize(
     ("part", "kind", "words"),
     [
-        (lambda: None, None, r"could be one of: .*; say which, by `kind`\.$"),
+        (lambda: None, None, r"could be one of: .*; give `kind`\.$"),
         (3, None, "is no part of a run; give a class, a function or an object that could be an entry"),
         (VAE, "divergences", "and the divergences are made from"),
         (GAN, "experiments", "no entry of the experiments is checked here; it can be one of: "),

@@ -145,7 +145,7 @@ def test_resumed_further_than_planned(tmp_path: Path) -> None:
     engine.train(small(), tmp_path / "short", resume=True)
     assert same(last(tmp_path / "long"), last(tmp_path / "short"))
     assert Folder(tmp_path / "short").run().steps == 24
-    with pytest.raises(UserError, match="step 24 already, and `steps` asks for 20"):
+    with pytest.raises(UserError, match="step 24 already, and `steps` is 20"):
         engine.train(small(steps=20), tmp_path / "short", resume=True)
 
 

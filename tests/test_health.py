@@ -236,7 +236,7 @@ def test_a_training_ends_where_it_has_converged_and_keeps_the_best(tmp_path: Pat
         line["step"]: line["measures/reconstruction_ratio"] for line in lines if "measures/frechet_distance" in line
     }
     assert min(values, key=lambda step: values[step]) == best
-    assert f"Stopped at step {last:,} of 5,000: reconstruction ratio has not been better" in stopped[0]
+    assert f"Stopped at step {last:,} of 5,000: reconstruction ratio has not improved" in stopped[0]
     assert folder.weights.read_bytes() == (folder.checkpoints / "best.safetensors").read_bytes()
     again = interalia.load(folder.path)
     assert again.step == best

@@ -122,8 +122,8 @@ class Gone(io.StringIO):
 def test_a_training_goes_on_where_nobody_reads_along(
     terminal: bool, kind: type[OSError], after: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("interalia.training.callbacks.progress.LIVELY", 0.0)
-    monkeypatch.setattr("interalia.training.callbacks.progress.QUIET", 0.0)
+    monkeypatch.setattr("interalia.training.callbacks.progress.BAR_EVERY", 0.0)
+    monkeypatch.setattr("interalia.training.callbacks.progress.LINE_EVERY", 0.0)
     bar = Bar()
     bar.console = type(bar.console)(file=Gone(kind, after), force_terminal=terminal)
     out = sys.stdout, sys.stderr

@@ -332,7 +332,7 @@ def test_signs_are_of_the_weights_as_they_are_and_come_to_a_verdict(stage: Calla
         ([(2, {"gap": 0.75}), (1005, {"gap": 0.5})], 40, fields, refused),
         ([(2, {"gap": 0.75}), (1005, {"gap": 0.5}), (1015, {"gap": 0.25})], 40, fields, refused),
     ]
-    assert made.said == ["Step 1,005: well so far", "Step 1,015: well so far"]
+    assert made.said == ["step 1,005: well so far", "step 1,015: well so far"]
     assert [line for line in made.log.found if line[2]] == [
         (1005, {"health/gap": 0.5}, {"verdict": "well so far"}),
         (1015, {"health/gap": 0.25}, {"verdict": "well so far"}),
@@ -365,8 +365,8 @@ def test_a_training_ends_after_so_many_evaluations_without_a_better_one(stage: C
     assert made.stop_reason == ""
     made.evaluated(15, 2000.0)
     assert made.stop_reason == (
-        "Stopped at step 15 of 40: frechet distance has not been better than 1235, at step 5, for 2 evaluations; the weights "
-        "are of that step."
+        "Stopped at step 15 of 40: frechet distance has not improved on 1235, at step 5, for 2 evaluations; the weights "
+        "are those of that step."
     )
     assert made.log.found[-1] == (15, {}, {"stopped": made.stop_reason})
 

@@ -53,9 +53,9 @@ def reachable_leaves(loss: Tensor, without: Iterable[Tensor] = ()) -> set[int]:
 
 
 def sample_mixing(game: Game, batch: Sequence[Tensor]) -> str | None:
-    """Why a score may depend on generated samples other than its own; None if each depends on one sample (or pack) alone.
+    """Why a score may depend on other generated samples than its own; None if each depends on one sample (or pack).
 
-    The check runs on a copy of the game in float32, with a few rows of the batch, for the beginning, the middle and the end of
+    The check runs on a copy of the game in float32, with a few rows of the batch, at the start, the middle and the end of
     training. The critic's weights in the copy are perturbed, so that none is 0. The gradient of a score in another sample is
     either exactly 0 or not. Randomly weighted scores are summed over halves of all scores, chosen so that one of the halves
     separates each pair. The game and the random state of the training stay unchanged.

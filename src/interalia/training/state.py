@@ -29,28 +29,28 @@ from interalia.training.batches import draw
 
 @dataclasses.dataclass
 class Training:
-    """The state of a training: what a checkpoint holds, and what callbacks look at.
+    """The state of a training, which checkpoints store and callbacks read.
 
     Attributes:
-        run: the resolved description.
-        folder: where the run is kept, or None.
-        dataset: the data with its three parts.
+        run: the description, with all open settings resolved.
+        folder: the run's folder, or None for a training that writes nothing.
+        dataset: the data: train, validation and test split.
         game: the game being trained.
         average: the average of its weights, or None.
-        averaging: which average that is.
-        optimizers: one a player.
-        schedule: the learning rates' factor over time.
-        dynamics: how the players move.
-        stores: the training data, by index; one a domain.
-        samplers: the orders in which it is drawn, one a domain.
-        batches: the batches, drawn in that order.
-        step: steps done.
-        seconds: time spent in training, over all sittings.
-        best: the best value so far of the run's declared measure, and its step; None before the first evaluation.
-        final: what `finished` answered last, at which step, and whether of the best one.
-        stop_reason: why it ends before its last step, where it does; set by whoever watches the measures.
-        fingerprint: of the data, where the run is kept in a folder.
-        claim: the sole right to train in the folder, until the training is finished.
+        averaging: the kind of that average, or None.
+        optimizers: one for each player.
+        schedule: the factor on the learning rates over time.
+        dynamics: the update scheme of the players.
+        stores: the training data, by index; one store for each domain.
+        samplers: the order of the rows; one sampler for each domain.
+        batches: an endless iterator of batches in that order.
+        step: number of steps done.
+        seconds: training time in seconds, over all sessions of the run.
+        best: the best value so far of the monitored metric, and its step; None before the first evaluation.
+        final: the last result of `final_game`, with its step and whether the training had stopped early.
+        stop_reason: why the training ends before its last step; empty if it does not. Callbacks set it.
+        fingerprint: fingerprint of the data, for a run with a folder.
+        claim: the exclusive lock on the folder, until the training is finished.
     """
 
     run: Run
@@ -75,35 +75,39 @@ class Training:
 
     @property
     def device(self) -> torch.device:
+        """The device of the game."""
         return device_of(self.game)
 
     @property
     def home(self) -> Folder:
-        """The folder of a run that is kept in one."""
+        """The folder, of a run that has one."""
         assert self.folder is not None
         return self.folder
 
     @property
     def steps(self) -> int:
+        """Number of steps of the whole training."""
         assert self.run.steps is not None  # resolved
         return self.run.steps
 
     @property
     def averaged_game(self) -> Game:
-        """The game with the weights that samples are drawn from: the averaged ones, where the run averages."""
+        """The game with averaged weights, from which samples are drawn; the game itself if the run has no average."""
         game: Any = self.game if self.average is None else self.average.module
         return game  # type: ignore[no-any-return]
 
     def final_game(self) -> Game:
-        """The game as it is exported at the end: the one that samples are drawn from, of the best step where the training
-        has converged, with batch norm's statistics estimated anew where the run asks for it. The training itself is left as
-        it is."""
-        converged = self.folder is not None and bool(self.stop_reason) and self.best is not None
-        if self.run.recalibrate_bn == 0 and not converged:
+        """The game that is exported at the end.
+
+        It has the averaged weights, of the best step if the training stopped early, and recalibrated batch norm if the run
+        has `recalibrate_bn`. The training stays unchanged.
+        """
+        stopped = self.folder is not None and bool(self.stop_reason) and self.best is not None
+        if self.run.recalibrate_bn == 0 and not stopped:
             return self.averaged_game
-        if self.final is None or self.final[0] != (self.step, converged):
+        if self.final is None or self.final[0] != (self.step, stopped):
             game = copy.deepcopy(self.averaged_game)
-            if converged:
+            if stopped:
                 from safetensors.torch import load_file
 
                 game.load_state_dict(load_file(self.home.best))
@@ -111,12 +115,12 @@ class Training:
                 batches = draw(self.stores, self.game.feeds.orders(self.stores, self.run.batch_size, self.run.seed))
                 with own_random(self.device, self.run.seed):
                     weights.estimate_population(game, batches, self.run.recalibrate_bn)
-            self.final = ((self.step, converged), game)
+            self.final = ((self.step, stopped), game)
         return self.final[1]
 
     @property
     def final_step(self) -> int:
-        """The step whose weights `finished` has."""
+        """The step whose weights `final_game` has."""
         return self.best[1] if self.folder is not None and self.stop_reason and self.best is not None else self.step
 
     def state_dict(self) -> dict[str, Any]:
@@ -140,7 +144,7 @@ class Training:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Takes over the state that `state` gave."""
+        """Restores the state that `state_dict` returned."""
         self.step, self.seconds = state["step"], state["seconds"]
         self.best = None if state["best"] is None else (state["best"][0], state["best"][1])
         self.game.load_state_dict(state["game"])
@@ -148,7 +152,7 @@ class Training:
             self.average.load_state_dict(state["average"])
         for player, optimizer in self.optimizers.items():
             optimizer.load_state_dict(state["optimisers"][player])
-        self.dynamics.load_state_dict(state.get("dynamics", {"memory": []}))  # which older checkpoints do not have
+        self.dynamics.load_state_dict(state.get("dynamics", {"memory": []}))  # absent in older checkpoints
         for sampler, position in zip(self.samplers, state["samplers"], strict=True):
             sampler.load_state_dict(position)
         self.game.remember(state["memory"])

@@ -1,4 +1,4 @@
-"""Observers: progress, log, checkpoints, evaluation, health. They look; they never touch what is trained."""
+"""Callbacks of a training: progress bar, log, checkpoints, evaluation. They never change what is trained."""
 
 from __future__ import annotations
 
@@ -14,7 +14,15 @@ __all__ = ["Bar", "Callback", "Checkpoint", "Curve", "Log", "TerminateOnNaN", "d
 
 
 def default_callbacks(training: Training, progress: bool = True, tensorboard: bool = False) -> list[Callback]:
-    """The callbacks of an ordinary training: health first, so that nothing bad is ever saved; checkpoints last."""
+    """The default callbacks of a training.
+
+    The check for NaN is first, so that no weights with NaN are saved; checkpoints are written after all other files.
+
+    Arguments:
+        training: at its beginning or resumed.
+        progress: True for a progress bar.
+        tensorboard: True to write event files for TensorBoard too.
+    """
     callbacks: list[Callback] = [TerminateOnNaN()]
     bar = Bar() if progress else None
     if training.folder is not None:

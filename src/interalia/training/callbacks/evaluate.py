@@ -1,4 +1,4 @@
-"""Looks at the validation data from time to time, draws samples, and keeps the best weights by one declared measure."""
+"""The callback that evaluates on validation data, draws samples and keeps the best weights by the monitored metric."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ TRANSLATED = 10
 
 
 class Evaluate(Callback):
-    """Measures on validation data only; the best weights by the run's measure are exported to ``checkpoints/best``.
+    """Computes metrics on validation data; the best weights by the run's metric are exported to ``checkpoints/best``.
 
-    ChannelConcatCritic the measures it takes the signs of health, and says in one line what they come to. Where the run asks for it, it
-    tells the training that it has converged.
+    It also computes the diagnostics of the training and prints their verdict in one line. With `early_stopping` it ends the
+    training when the monitored metric no longer improves.
 
     Arguments:
-        log: where the measures are written.
-        print: where the verdict is shown; None keeps it to the log.
+        log: the log that receives metrics, diagnostics and verdict.
+        print: a function that prints a line; None writes the verdict to the log alone.
     """
 
     def __init__(self, log: Log, print: Callable[[str], None] | None = None) -> None:
@@ -43,17 +43,18 @@ class Evaluate(Callback):
         self.extractor = extractor_for(training.dataset) if training.run.evaluate_every else None
         self.history = verdicts.signs_of(read(training.home))
         self.kept: dict[str, Tensor] = {}
-        self.check_early_stopping(training, again=True)  # a run that is resumed may have converged already
+        self.check_early_stopping(training, again=True)  # a resumed run may have stopped already
 
     def step(self, training: Training, outcome: Outcome) -> None:
         if is_due(training.step, training.run.evaluate_every, training.steps):
             self.evaluate(training)
 
     def evaluate(self, training: Training) -> None:
-        measures = evaluate(
+        """Computes the metrics, exports the weights if they are the best, and draws samples."""
+        found = evaluate(
             training.averaged_game, training.dataset, split="validation", extractor=self.extractor, quick=True
         )
-        values = {measure.name: measure.value for measure in measures}
+        values = {metric.name: metric.value for metric in found}
         self.log.write(training, {f"measures/{name}": value for name, value in values.items()})
         value = values.get(training.run.monitor)
         if value is not None and math.isfinite(value):
@@ -77,7 +78,7 @@ class Evaluate(Callback):
                 plots.grid(tasks.generate(training.averaged_game, SAMPLES).numpy(), path)
 
     def diagnose(self, training: Training) -> None:
-        """Takes the signs of health, of the weights as they are, and says what they come to."""
+        """Computes the diagnostics of the averaged weights, and logs and prints their verdict."""
         assert self.extractor is not None
         classes = isinstance(self.extractor, Classifier) and training.dataset.mixture is None
         signs = health.examine(
@@ -95,21 +96,25 @@ class Evaluate(Callback):
         verdict = verdicts.verdict(self.history, training.steps, dict(training.run.fields()), refused)
         self.log.write(training, {f"health/{name}": value for name, value in signs.items()}, verdict=verdict)
         if self.print is not None:
-            self.print(f"Step {training.step:,}: {verdict}")
+            self.print(f"step {training.step:,}: {verdict}")
 
     def check_early_stopping(self, training: Training, again: bool = False) -> None:
-        """Ends the training where its measure has not become better for as many evaluations as the run says; `again` where
-        the log may know it already."""
+        """Ends the training if the monitored metric has not improved for `early_stopping` evaluations.
+
+        Arguments:
+            training: the training.
+            again: True if the log may have the message already.
+        """
         run = training.run
         if not run.early_stopping or training.best is None or training.step >= training.steps:
             return
-        if not training.home.best.exists():  # removed between two sittings: there is nothing to end with
+        if not training.home.best.exists():  # removed since: there are no weights to end with
             return
         value, step = training.best
         if training.step - step >= run.early_stopping * run.evaluate_every:
             training.stop_reason = (
-                f"Stopped at step {training.step:,} of {training.steps:,}: {run.monitor.replace('_', ' ')} has not been better "
-                f"than {value:.4g}, at step {step:,}, for {run.early_stopping} evaluations; the weights are of that step."
+                f"Stopped at step {training.step:,} of {training.steps:,}: {run.monitor.replace('_', ' ')} has not improved "
+                f"on {value:.4g}, at step {step:,}, for {run.early_stopping} evaluations; the weights are those of that step."
             )
             if not (again and any(line.get("stopped") == training.stop_reason for line in read(training.home))):
                 self.log.write(training, {}, stopped=training.stop_reason)

@@ -1,4 +1,4 @@
-"""The log: one JSON object a line, always; TensorBoard beside it where that is installed and asked for."""
+"""The callback that writes the log: one JSON object per line, and TensorBoard event files on request."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from interalia.training.state import Training
 
 
 class Log(Callback):
-    """Appends losses, mean scores, rates, progress and time to ``log.jsonl``.
+    """Appends losses, mean scores, learning rates, progress and time to ``log.jsonl``.
 
     Arguments:
-        tensorboard: whether to write event files for TensorBoard too, into ``tensorboard/`` (an extra).
+        tensorboard: True to write event files for TensorBoard too, to ``tensorboard/``; needs the extra "tensorboard".
     """
 
     def __init__(self, tensorboard: bool = False) -> None:
@@ -26,7 +26,7 @@ class Log(Callback):
     def start(self, training: Training) -> None:
         self.folder = training.home
         kept = [line for line in read(self.folder) if line["step"] <= training.step]
-        with writing(self.folder.log) as file:  # what came after the checkpoint that the run goes on from is done again
+        with writing(self.folder.log) as file:  # later steps are done again
             file.writelines(json.dumps(line) + "\n" for line in kept)
         self.writer: Any = None
         if self.tensorboard:
@@ -50,7 +50,7 @@ class Log(Callback):
         self.write(training, values)
 
     def write(self, training: Training, values: dict[str, float], **words: str) -> None:
-        """Adds one line with these values, and words beside them."""
+        """Adds one line with these values and texts."""
         line = {
             "step": training.step,
             "epoch": round(training.samplers[0].epoch, 4),

@@ -1,4 +1,4 @@
-"""Stops a run whose losses or weights are no longer numbers."""
+"""The callback that ends a training with losses or weights that are not finite."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from interalia.training.state import Training
 
 
 class TerminateOnNaN(Callback):
-    """Raises at the first loss that is NaN or infinite, and at weights that are, before they are evaluated or saved.
+    """Raises a `DivergedError` at a loss that is NaN or infinite, and at such weights before they are evaluated or saved.
 
-    On the CPU every step's losses are looked at; elsewhere they wait on the device until the next line of the log or the
-    next checkpoint, so that looking does not make the device wait. No checkpoint is written in between.
+    On the CPU losses are checked at every step. On other devices they are collected until the next line of the log or the
+    next checkpoint, to avoid a synchronization at every step. No checkpoint is written in between.
     """
 
     def start(self, training: Training) -> None:
@@ -38,7 +38,7 @@ class TerminateOnNaN(Callback):
         self.check_weights(training)
 
     def check_weights(self, training: Training) -> None:
-        """The last move may have spoilt the weights behind a loss that was still finite."""
+        """Raises a `DivergedError` if weights are not finite, which the last update may cause after a finite loss."""
         for player in training.game.players:
             networks = [getattr(training.game, name) for name in training.game.players[player]]
             weights = [weight for network in networks for weight in network.state_dict().values()]
@@ -48,12 +48,14 @@ class TerminateOnNaN(Callback):
                 )
 
     def check_losses(self, training: Training) -> None:
+        """Raises a `DivergedError` if one of the collected losses is not finite, with the first of them."""
         if self.pending and not bool(torch.stack([loss for _, _, loss in self.pending]).isfinite().all()):
             step, player, loss = next(item for item in self.pending if not bool(item[2].isfinite()))
             raise DivergedError(f"the loss of the {player} is {loss.item()} at step {step}; {self.advice(training)}")
         self.pending.clear()
 
     def advice(self, training: Training) -> str:
+        """The last good checkpoint and what to try, for the message of an error."""
         from interalia.training.checkpoint import newest
 
         advice = "try a smaller `lr`, a `penalty`, or `precision='fp32'`."

@@ -1,4 +1,4 @@
-"""A progress bar with rate and time left on a terminal; a line now and then where the output is a file or a pipe."""
+"""The callback that shows progress: a bar on a terminal, a line every 30 seconds in a file or a pipe."""
 
 from __future__ import annotations
 
@@ -13,23 +13,24 @@ from interalia.games import Outcome
 from interalia.training.callbacks.callback import Callback
 from interalia.training.state import Training
 
-QUIET = 30.0  # seconds between two lines where there is no terminal
-LIVELY = 0.2  # seconds between two updates of the bar: reading losses makes a GPU wait
+LINE_EVERY = 30.0  # seconds between two lines where there is no terminal
+BAR_EVERY = 0.2  # seconds between two updates of the bar: reading losses synchronizes with the GPU
 
 
 class Piped(Console):
-    """A console that raises an error where its reader is gone; rich's own ends the program."""
+    """A console that raises an error if its reader is gone; rich's console ends the program."""
 
     def on_broken_pipe(self) -> None:
-        raise  # the BrokenPipeError that it is called for
+        raise  # the BrokenPipeError that is being handled
 
 
 class Bar(Callback):
-    """Shows how far the training is, how fast it goes, and how long it will take; where the terminal is closed, or the
-    program that reads along ends, the training goes on and nothing more is shown.
+    """Shows the number of steps done, images per second, the remaining time and the losses.
+
+    If the terminal is closed, or the program that reads the output ends, the training continues without output.
 
     Arguments:
-        console: where to show it; by default the standard error.
+        console: where to print; by default standard error.
     """
 
     def __init__(self, console: Console | None = None) -> None:
@@ -38,7 +39,7 @@ class Bar(Callback):
 
     @contextlib.contextmanager
     def showing(self) -> Iterator[None]:
-        """For whatever writes to the console: turns it off where it can no longer be written to."""
+        """Turns the console off if it can no longer be written to in the block."""
         try:
             yield
         except OSError:
@@ -57,6 +58,7 @@ class Bar(Callback):
                 self.open(training)
 
     def open(self, training: Training) -> None:
+        """Starts the bar."""
         self.bar = Progress(
             "training",
             BarColumn(),
@@ -75,7 +77,7 @@ class Bar(Callback):
     def step(self, training: Training, outcome: Outcome) -> None:
         now = time.perf_counter()
         last = training.step == training.steps
-        if now - self.shown < (LIVELY if self.bar else QUIET) and not last:
+        if now - self.shown < (BAR_EVERY if self.bar else LINE_EVERY) and not last:
             return
         self.shown = now
         rate = (training.step - self.first) / max(1e-9, now - self.began)
@@ -89,7 +91,7 @@ class Bar(Callback):
                 self.print(f"step {training.step:,}/{training.steps:,}, {images}, {left:,.0f} s left, losses: {losses}")
 
     def print(self, sentence: str) -> None:
-        """One line, above the bar where there is one."""
+        """Prints one line, above the bar if there is one."""
         with self.showing():
             self.console.print(sentence, soft_wrap=True, highlight=False, markup=False)
 
