@@ -1,8 +1,8 @@
-"""Two domains whose held-out parts are paired, so that translations learnt without pairs can be scored against the truth.
+"""Pairs of domains with paired held-out splits, for scoring translations that were learned without pairs.
 
 - ``mnist-inverted``, ``mnist-edges``, ``mnist-coloured``, ``digits-inverted``: digits, and digits transformed by a fixed rule
-  (`TRANSFORMATIONS`). Trained on are every other image as it is, and the transformed ones between them: no image is there
-  in both domains.
+  (`TRANSFORMATIONS`). The training images of domain a are every other digit, those of domain b the digits between them,
+  transformed: no image is in both domains.
 - ``facades``: photographs of house fronts, and their label maps.
 
 References:
@@ -32,16 +32,16 @@ from interalia.errors import UserError
 Images = NDArray[np.uint8]  # (n, channels, height, width)
 
 TENTHS = (7, 1, 2)  # train, validation and test of the facades
-SIZE = 64  # of the facades, where none is asked for
+SIZE = 64  # of the facades without `image_size`
 
 
 def invert(x: Images, rows: NDArray[np.int64]) -> Images:
-    """Black for white, and turned a quarter to the left."""
+    """Black and white exchanged, rotated by 90 degrees to the left."""
     return np.ascontiguousarray(np.rot90(255 - x, axes=(2, 3)))
 
 
 def edges(x: Images, rows: NDArray[np.int64]) -> Images:
-    """The length of Sobel's gradient, over 4 and at most white, beyond the border black."""
+    """The length of the Sobel gradient divided by 4, clipped at white; pixels outside of the image are black."""
     from scipy.ndimage import correlate
 
     sobel = np.array([[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]])
@@ -51,11 +51,14 @@ def edges(x: Images, rows: NDArray[np.int64]) -> Images:
 
 
 def colorize(x: Images, rows: NDArray[np.int64]) -> Images:
-    """A light colour on a dark one, grays in between mixed: each channel of the digit's colour is uniform on 153 ... 255, of
-    the ground's on 0 ... 102; both are drawn once and for all for each row."""
-    colours = np.random.RandomState(0).randint(0, 103, (int(rows.max()) + 1, 2, 3, 1, 1)).astype(np.float32)[rows]
-    ground, digit = colours[:, 0], 153 + colours[:, 1]
-    return (ground + x.astype(np.float32) / 255 * (digit - ground)).round().astype(np.uint8)
+    """A light digit on a dark background, with gray values interpolated.
+
+    Each channel of the digit's color is uniform on 153 ... 255, of the background's on 0 ... 102; the colors of each row are
+    fixed.
+    """
+    colors = np.random.RandomState(0).randint(0, 103, (int(rows.max()) + 1, 2, 3, 1, 1)).astype(np.float32)[rows]
+    background, digit = colors[:, 0], 153 + colors[:, 1]
+    return (background + x.astype(np.float32) / 255 * (digit - background)).round().astype(np.uint8)
 
 
 TRANSFORMATIONS = {"inverted": invert, "edges": edges, "coloured": colorize}
@@ -64,14 +67,16 @@ TRANSFORMATIONS = {"inverted": invert, "edges": edges, "coloured": colorize}
 def load(
     name: str, data_dir: Path | None = None, image_size: int | None = None, seed: int = 0, download: bool = True
 ) -> Dataset:
-    """A named pair of domains."""
+    """Loads a named pair of domains."""
     return (
-        facades(data_dir, image_size) if name == "facades" else transformed(name, data_dir, image_size, seed, download)
+        load_facades(data_dir, image_size)
+        if name == "facades"
+        else load_transformed(name, data_dir, image_size, seed, download)
     )
 
 
-def transformed(name: str, data_dir: Path | None, image_size: int | None, seed: int, download: bool) -> Dataset:
-    """A data set of digits against itself transformed, such as ``mnist-edges``."""
+def load_transformed(name: str, data_dir: Path | None, image_size: int | None, seed: int, download: bool) -> Dataset:
+    """Loads a data set of digits and its transformed images, such as ``mnist-edges``."""
     base, rule = name.split("-")
     whole = REGISTRY[base].load(data_dir, image_size, seed, download)
     channels = 3 if rule == "coloured" else 1
@@ -89,16 +94,15 @@ def transformed(name: str, data_dir: Path | None, image_size: int | None, seed: 
     gray = " in three equal channels" if channels == 3 else ""
     about = (
         f"Domain a: {'MNIST' if base == 'mnist' else base}, handwritten digits{gray}, "
-        f"{' x '.join(map(str, a.shape[1:]))} pixels. Domain b: {REGISTRY[name].changed}. Trained on are "
-        f"{len(a.train):,} images of a and {len(b.train):,} of b, made from different digits, so that nothing trained on is "
+        f"{' x '.join(map(str, a.shape[1:]))} pixels. Domain b: {REGISTRY[name].changed}. The training "
+        f"data are {len(a.train):,} images of a and {len(b.train):,} of b, made from different digits, so that none are "
         f"paired; validation ({len(a.validation):,}) and test ({len(a.test):,}) are those of {base}, as pairs."
     )
     return replace(a, other=replace(b, name=f"{name}, domain b", about=about), paired=True, about=about)
 
 
 def true_counterparts(dataset: Dataset) -> Images:
-    """What the training images of domain a are in domain b, image by image: for an upper bound on what can be learnt without
-    them, and for nothing else."""
+    """The training images of domain a translated to domain b by the true rule, for an upper bound on unpaired translation."""
     assert dataset.other is not None
     if dataset.name == "facades":
         b = dataset.other.train.x
@@ -108,13 +112,13 @@ def true_counterparts(dataset: Dataset) -> Images:
 
 
 def find_files(place: Path) -> Collection | None:
-    """The pictures of pairs in `place`; a folder that holds other data sets' folders is none of theirs."""
+    """The images of pairs in `place`; None if they are not in the folder itself."""
     names = [path for path in place.iterdir() if path.suffix.lower() in SUFFIXES]
     return Collection(place) if names else None
 
 
-def facades(data_dir: Path | None, image_size: int | None) -> Dataset:
-    """Photographs of house fronts (a) and label maps (b), from pictures that hold both, side by side."""
+def load_facades(data_dir: Path | None, image_size: int | None) -> Dataset:
+    """Loads photographs of house fronts (a) and label maps (b), from images that show both side by side."""
     found = find_or_download(REGISTRY["facades"], data_dir, find_files, download=False)
     side = image_size or SIZE
     names = found.names
