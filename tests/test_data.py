@@ -1,4 +1,4 @@
-"""The data room, on files written here in the layouts that people download, and on real ones where they are at hand."""
+"""Data, on files in the layouts of downloads, and on real files where they exist."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def rows_of(dataset: data.Dataset) -> np.ndarray:
     return np.concatenate([dataset.train.x, dataset.validation.x, dataset.test.x])
 
 
-# ---------------------------------------------------------------------------------------------- catalogue and names
+# ---------------------------------------------------------------------------------------------- registry and names
 
 
 def test_every_named_set_says_what_it_is_or_what_is_missing(tmp_path: Path) -> None:
@@ -97,12 +97,12 @@ def test_the_catalogue_is_listed_without_heavy_imports() -> None:
         ("nothing.npz", "no file or folder nothing.npz"),
     ],
 )
-def test_an_unknown_name_is_told_from_a_path(name: str, message: str) -> None:
+def test_an_unknown_name_is_distinguished_from_a_path(name: str, message: str) -> None:
     with pytest.raises(UserError, match=message):
         data.load(name)
 
 
-def test_a_root_that_does_not_exist_and_a_size_of_zero_are_refused(tmp_path: Path) -> None:
+def test_a_data_dir_that_does_not_exist_and_an_image_size_of_0_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="`data_dir` does not exist"):
         data.load("mnist", data_dir=tmp_path / "typo")
     with pytest.raises(UserError, match="at least 1 pixel"):
@@ -395,7 +395,7 @@ def test_a_malicious_pickle_is_refused_and_not_executed(tmp_path: Path, place: s
         data.load("cifar10", data_dir=tmp_path, download=False)
     assert not mark.exists()
     if place == "instead":
-        pickle.loads(content)  # an ordinary reader does execute it
+        pickle.loads(content)  # pickle.load does execute it
         assert mark.exists()
 
 
@@ -570,10 +570,10 @@ def test_the_split_of_a_folder_is_always_the_same(tmp_path: Path, monkeypatch: p
     two = data.load(tmp_path / "f", seed=7)
     for a, b in zip(parts(one), parts(two), strict=True):
         np.testing.assert_array_equal(a.x, b.x)
-    assert splits.permutation(6).tolist() == [5, 2, 1, 3, 0, 4]  # once and for all
+    assert splits.permutation(6).tolist() == [5, 2, 1, 3, 0, 4]  # fixed
 
 
-def test_mixed_sizes_are_refused_with_the_remedy_and_then_resized(tmp_path: Path) -> None:
+def test_mixed_sizes_are_refused_with_advice_and_then_resized(tmp_path: Path) -> None:
     write_folder(tmp_path, "a.png", "b.png", "c.png", size=(10, 8))
     write_folder(tmp_path, "d.png", size=(30, 40))
     with pytest.raises(UserError, match=r"a\.png has 10x8 pixels.*d\.png 30x40.*`image_size=64`"):
@@ -684,7 +684,7 @@ def test_folders_and_files_that_cannot_be_a_data_set(tmp_path: Path) -> None:
 
 
 @real("facades")
-def test_the_real_facades_below_a_root() -> None:
+def test_the_real_facades_below_a_data_dir() -> None:
     assert data.load("facades", data_dir=ROOT, image_size=32).shape == (3, 32, 32)
 
 
@@ -801,7 +801,7 @@ ODD_LABELS: dict[str, tuple[dict[str, np.ndarray], str]] = {
 
 
 @pytest.mark.parametrize("kind", ODD_LABELS)
-def test_labels_that_cannot_be_used_are_no_labels_and_it_is_said_why(kind: str, tmp_path: Path) -> None:
+def test_labels_that_cannot_be_used_count_as_none_with_the_reason(kind: str, tmp_path: Path) -> None:
     arrays_, words = ODD_LABELS[kind]
     np.savez(tmp_path / "odd.npz", x=random_images(30, 6, 6), **arrays_)
     dataset = data.load(tmp_path / "odd.npz")
@@ -930,7 +930,7 @@ except UserError as error:
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[Callable[[str], str]]:
-    """A web server on this machine; answers the address of a folder below the one that it serves."""
+    """A local web server; returns the address of a folder below the one that it serves."""
     home = tmp_path / "web"
     home.mkdir()
 
@@ -989,7 +989,7 @@ def test_downloads_try_the_mirrors_in_turn_and_keep_only_whole_files(
     assert data.load("mnist", download=False).shape == (1, 28, 28)  # found again without the network
 
 
-def test_downloads_go_below_the_root_that_was_given(tmp_path: Path, server: Callable[[str], str]) -> None:
+def test_downloads_go_below_data_dir(tmp_path: Path, server: Callable[[str], str]) -> None:
     write_mnist(tmp_path / "web" / "good")
     files = {path.name: hashlib.md5(path.read_bytes()).hexdigest() for path in (tmp_path / "web" / "good").iterdir()}
     root = tmp_path / "root"
@@ -1045,7 +1045,7 @@ def test_the_sampler_goes_on_where_it_stopped(count: int, before: int, after: in
         next(sampler)
     state = sampler.state_dict()
     expected = [next(sampler).tolist() for _ in range(after)]
-    torch.rand(7)  # the global random state has no part in it
+    torch.rand(7)  # independent of the global random state
     other = Sampler(count, 2, seed=3)
     other.load_state_dict(state)
     assert [next(other).tolist() for _ in range(after)] == expected
@@ -1106,7 +1106,7 @@ def test_the_store_on_a_gpu_gives_the_same_rows(budget: float | None) -> None:
 # ------------------------------------------------------------------------------------------------- single images
 
 
-def test_images_of_a_person_are_brought_to_the_shape_of_a_run(tmp_path: Path) -> None:
+def test_input_images_get_the_shape_of_a_run(tmp_path: Path) -> None:
     save(tmp_path / "mine", "a.png", RED)
     save(tmp_path / "mine", "b.png", np.full((40, 20), 51, np.uint8))
     colour = read_images([tmp_path / "mine" / "b.png", tmp_path / "mine" / "a.png"], (3, 8, 12))
@@ -1119,7 +1119,7 @@ def test_images_of_a_person_are_brought_to_the_shape_of_a_run(tmp_path: Path) ->
     assert torch.equal(read_images([tmp_path / "mine" / "a.png"], (3, 6, 6))[0], as_tensor(RED.transpose(2, 0, 1)))
 
 
-def test_images_of_a_person_that_cannot_be_read(tmp_path: Path) -> None:
+def test_input_images_that_cannot_be_read(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"no image or folder .*nope\.png"):
         read_images([tmp_path / "nope.png"], (1, 8, 8))
     (tmp_path / "words.png").write_text("words")

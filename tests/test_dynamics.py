@@ -100,7 +100,7 @@ def test_alternating_stays_on_an_ellipse_on_the_bilinear_game(eta: float) -> Non
 
 
 def test_simultaneous_is_the_loop_written_by_hand() -> None:
-    """Both gradients from one batch and one point, then both moves; bit for bit."""
+    """Both gradients from one batch and one point, then both updates; bit for bit."""
     ours, theirs = tiny_ali(), tiny_ali()
     moves = flow("simultaneous", ours, 0.1)
     torch.manual_seed(2)
@@ -122,7 +122,7 @@ def test_simultaneous_is_the_loop_written_by_hand() -> None:
     assert torch.equal(next(stream)[0], batches()[3][0])  # one batch a step
 
 
-def test_simultaneous_asks_every_network_once() -> None:
+def test_simultaneous_calls_every_network_once() -> None:
     game = tiny_ali()
     calls: list[tuple[str, int]] = []
     for name in ("encoder", "decoder", "critic"):
@@ -150,10 +150,10 @@ def test_alternating_is_the_loop_written_by_hand(turns: dict[str, int]) -> None:
                     for parameter, gradient in zip(theirs.parameters_of(player), gradients, strict=True):
                         parameter.add_(gradient, alpha=-0.1)
     assert_same_weights(ours, theirs)
-    assert torch.equal(next(stream)[0], next(by_hand)[0])  # as many batches as moves
+    assert torch.equal(next(stream)[0], next(by_hand)[0])  # as many batches as updates
 
 
-def test_alternation_is_critic_first_unless_told() -> None:
+def test_alternation_is_critic_first_by_default() -> None:
     game = tiny_ali()
     moves = flow("alternating", game, 0.1)
     assert isinstance(moves, Alternating)
@@ -195,7 +195,7 @@ def test_a_step_tells_every_players_finite_loss_and_the_scores(name: str) -> Non
 
 
 @pytest.mark.parametrize("name", REGISTRY)
-def test_rate_zero_moves_nobody(name: str) -> None:
+def test_rate_zero_changes_nothing(name: str) -> None:
     game = tiny_ali()
     before = copy.deepcopy(dict(game.named_parameters()))
     flow(name, game, 0.0).step(iter(batches()))
@@ -220,7 +220,7 @@ def test_the_game_is_evaluated_in_the_given_precision(name: str) -> None:
     assert all(parameter.dtype == torch.float32 for parameter in game.parameters())
 
 
-def test_a_failure_in_a_turn_leaves_nobody_frozen() -> None:
+def test_a_failure_in_a_turn_leaves_no_player_frozen() -> None:
     game = tiny_ali()
     moves = flow("alternating", game, 0.1)
     with pytest.raises(RuntimeError):
@@ -266,8 +266,8 @@ def test_the_past_is_the_extrapolation_by_hand_on_the_bilinear_game(eta: float) 
 
 
 @pytest.mark.parametrize("eta", RATES)
-def test_optimism_is_what_the_past_looks_at(eta: float) -> None:
-    """With gradient descent Optimistic's points are those that Past looks at: w' - 2 eta F(w') + eta F(w'_before)."""
+def test_optimistic_equals_the_trial_points_of_past(eta: float) -> None:
+    """With gradient descent Optimistic's points are the trial points of Past: w' - 2 eta F(w') + eta F(w'_before)."""
     hopeful, looking = Bilinear(), Bilinear()
     optimistic, past = flow("optimistic", hopeful, eta), flow("past", looking, eta)
     for _ in range(30):
@@ -342,7 +342,7 @@ def test_what_a_step_remembers_is_in_the_state(name: str) -> None:
     assert_same_weights(ours, theirs)
 
 
-# ---- what holds of every look and every move
+# ---- settings of gradients and updates
 
 
 def moves_of(name: str, game: Game, rate: float = 0.1, **rules: float) -> Dynamics:
@@ -355,7 +355,7 @@ def gan() -> Game:
     return building.build(runs.Run(game="gan", latent_dim=3, networks="auto(width=2)"), (5,))
 
 
-@pytest.mark.parametrize("name", sorted(set(REGISTRY) - {"consensus"}))  # whose pull is not linear in the gradient
+@pytest.mark.parametrize("name", sorted(set(REGISTRY) - {"consensus"}))  # its update is not linear in the gradient
 def test_accumulated_batches_are_one_large_batch(name: str) -> None:
     ends = []
     x = torch.rand(12, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
@@ -372,7 +372,7 @@ def test_accumulated_batches_are_one_large_batch(name: str) -> None:
 
 
 class Fixed(nn.Module):
-    """A prior that answers the same latents in turn."""
+    """A prior that returns the same latents in turn."""
 
     def __init__(self, z: Tensor, count: int) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Dynamics on games of three numbers: who is moved by what, what a step remembers, leaves behind and refuses."""
+"""Dynamics on games of three numbers: gradients, updates, state between steps, and errors."""
 
 from __future__ import annotations
 
@@ -108,10 +108,10 @@ def test_settings_begin_as_documented() -> None:
     assert (graphs.ROWS, graphs.NOISE) == (8, 0.1)
 
 
-# ---- looks and moves
+# ---- gradients and updates
 
 
-def test_a_look_leaves_each_players_gradient_with_the_player_and_moves_nobody() -> None:
+def test_gradients_reach_their_own_player_and_change_no_parameter() -> None:
     game, moves = flow("simultaneous")
     start = game.point()
     outcome = moves.gradients(data(3.0), "generator", "critic")
@@ -121,12 +121,12 @@ def test_a_look_leaves_each_players_gradient_with_the_player_and_moves_nobody() 
     assert outcome.losses["critic"].item() == pytest.approx(0.125 - 0.5)
     with pytest.raises(RuntimeError, match="second time"):  # the graph is not kept beyond the last player
         outcome.losses["critic"].backward()
-    moves.gradients(data(5.0), "critic")  # gradients add up until somebody moves
+    moves.gradients(data(5.0), "critic")  # gradients add up until an update
     assert game.third.w.grad.item() == pytest.approx(2 * (0.5 - 1))  # type: ignore[union-attr]
     assert game.first.w.grad.item() == pytest.approx(-2 + 1)  # type: ignore[union-attr]
 
 
-def test_a_move_steps_and_clears_those_players_alone() -> None:
+def test_update_steps_and_clears_those_players_alone() -> None:
     game, moves = flow("simultaneous")
     moves.gradients(data(3.0), "generator", "critic")
     moves.update("critic")
@@ -140,7 +140,7 @@ def test_a_move_steps_and_clears_those_players_alone() -> None:
     assert game.told == ["critic", "generator"]
     moves.gradients(data(3.0), "critic")
     moves.step_optimizer("critic")
-    assert game.told == ["critic", "generator"]  # nothing is imposed
+    assert game.told == ["critic", "generator"]  # constraints are not applied
 
 
 def test_what_does_not_want_a_gradient_gets_none_and_stays() -> None:
@@ -191,7 +191,7 @@ def test_the_norm_that_is_clipped_is_one_players_over_all_of_its_parameters() ->
 
 
 @pytest.mark.parametrize("name", FLOWS)
-def test_one_look_draws_as_many_batches_as_are_accumulated(name: str) -> None:
+def test_one_gradient_draws_as_many_batches_as_are_accumulated(name: str) -> None:
     for count in (1, 3):
         game, moves = flow(name, Rules(grad_accumulation=count))
         looks = {"extragradient": 2, "alternating": 2}.get(name, 1)
@@ -208,7 +208,7 @@ def test_a_used_batch_is_used_twice() -> None:
     assert len(moves.next_batches(data(1.0))) == 2
 
 
-def test_the_mean_of_a_look_is_over_its_batches() -> None:
+def test_accumulated_losses_are_means_over_batches() -> None:
     game, moves = flow("simultaneous", Rules(grad_accumulation=2))
     outcome = moves.step(data(1.0, 4.0))
     assert game.point() == pytest.approx(
@@ -219,7 +219,7 @@ def test_the_mean_of_a_look_is_over_its_batches() -> None:
     assert outcome.scores["q"].tolist() == [0.25, 0.75, 1.75, 2.25]
 
 
-# ---- a critic that wins
+# ---- a critic that is skipped
 
 
 class Judged(Three):
@@ -245,14 +245,14 @@ def test_a_critic_is_skipped_above_its_limit_and_not_at_it(limit: float, waits: 
     assert moves.skips("critic") == waits
     assert not any(moves.skips(player) for player in ("generator", "autoencoder"))
     assert (game.third.w.item() == 0.5) == waits
-    assert game.third.w.grad is None  # nor is it kept for later
+    assert game.third.w.grad is None  # nor is the gradient kept for later
     assert game.first.w.item() != 1
     assert game.told == ["generator", "critic"]
 
 
 def test_a_game_without_scores_has_no_critic_that_wins() -> None:
     game = Judged([1, 3], [0, 2])
-    game.scores = {"q": torch.ones(2)}  # one joint, and nothing to tell it from
+    game.scores = {"q": torch.ones(2)}  # one joint, without a fake one
     moves = dynamics.Simultaneous(
         game, {p: SGD(game.parameters_of(p), lr=0.1) for p in game.players}, Rules(skip_critic_above=0.1)
     )
@@ -273,7 +273,7 @@ def test_a_limit_of_1_needs_no_critic() -> None:
         dynamics.Simultaneous(game, optimizers, Rules(skip_critic_above=0.999))
 
 
-def test_the_surest_of_a_look_is_heard_once() -> None:
+def test_the_best_critics_auc_is_computed_once() -> None:
     heard: list[Outcome] = []
     game, moves = flow("simultaneous", Rules(grad_accumulation=3))
     game.on_outcome = heard.append  # type: ignore[method-assign]
@@ -285,7 +285,7 @@ def test_the_surest_of_a_look_is_heard_once() -> None:
 
 
 def test_alternation_in_the_order_of_its_turns() -> None:
-    """The generator twice, each time anew, then the critic once against it; batches 1, 2 and 3."""
+    """The generator twice, each time on a new batch, then the critic once against it; batches 1, 2 and 3."""
     game, moves = flow("alternating", turns={"generator": 2, "critic": 1})
     outcome = moves.step(data(1.0, 2.0, 3.0))
     u, v, c = 1.0, -2.0, 0.5
@@ -297,13 +297,13 @@ def test_alternation_in_the_order_of_its_turns() -> None:
     assert outcome.losses["critic"].item() == pytest.approx(0.125 - 0.5 * u)
     assert not any(loss.requires_grad for loss in outcome.losses.values())
     assert list(outcome.losses) == ["generator", "critic"]
-    assert outcome.scores["q"].tolist() == [1.25, 1.75]  # of the last look
+    assert outcome.scores["q"].tolist() == [1.25, 1.75]  # of the last evaluation
     assert game.point() == pytest.approx((u, v, c - 0.1 * (c - u)))
     assert game.told == ["generator", "generator", "critic"]
     assert all(p.requires_grad for p in game.parameters())
 
 
-def test_by_default_the_critic_is_first_and_everybody_moves_once() -> None:
+def test_by_default_the_critic_is_first_and_each_player_is_updated_once() -> None:
     game, moves = flow("alternating")
     assert isinstance(moves, Alternating)
     assert list(moves.order.items()) == [("critic", 1), ("generator", 1)]
@@ -325,8 +325,8 @@ def after(w: tuple[float, ...], *steps: tuple[float, tuple[float, ...]]) -> tupl
 
 
 @pytest.mark.parametrize("name", ["extragradient", "past", "optimistic"])
-def test_what_is_reported_is_the_look_at_the_place_ahead(name: str) -> None:
-    """Three steps of 0.1 on batches 1, 2, ...; the scores are c times the batch where the last look was."""
+def test_the_outcome_is_that_of_the_trial_point(name: str) -> None:
+    """Three steps of 0.1 on batches 1, 2, ...; the scores are c times the batch at the last trial point."""
     game, moves = flow(name)
     stream, x = data(*range(1, 20)), iter(range(1, 20))
     w, last = game.point(), (0.0, 0.0, 0.0)
@@ -357,7 +357,7 @@ def test_what_is_reported_is_the_look_at_the_place_ahead(name: str) -> None:
 
 def test_past_remembers_copies_and_zeros_where_nothing_was() -> None:
     class ChannelConcatCritic(Three):
-        """u is in nobody's loss."""
+        """u is in no loss."""
 
         def losses(self, joints: dict[str, tuple[Tensor, ...]]) -> Outcome:
             v, c = self.second.w, self.third.w
@@ -402,7 +402,7 @@ def dynamics_penalty(every: int) -> Any:
     return R1(every=every)
 
 
-# ---- what is kept
+# ---- checkpoints
 
 
 def test_what_a_checkpoint_keeps_and_takes_back() -> None:
@@ -455,8 +455,8 @@ def test_who_can_play_in_one_stage() -> None:
             10.0,
             [1.0, 0.0],
             True,
-        ),  # nothing is asked of a sample that the generator pays nothing for
-        ([2.0, 10.5], [2.0, 0.0], 10.0, [1.0, 0.0], False),  # unless its slope is out of range
+        ),  # a sample without a gradient of the generator's loss needs no factor
+        ([2.0, 10.5], [2.0, 0.0], 10.0, [1.0, 0.0], False),  # unless the critic's gradient is out of range
         ([2.0, 0.0], [2.0, 0.0], 10.0, [1.0, 0.0], True),
         ([2.0, 0.0], [2.0, 1.0], 10.0, [1.0, float("inf")], False),
     ],
@@ -557,11 +557,11 @@ def test_a_score_that_depends_on_other_samples() -> None:
     assert first_mixed_joint({"q": packs.square().view(2, 3, 2).sum((0, 2))}, [("q", packs)]) == "q"
     one = torch.randn(1, 2, requires_grad=True)
     assert first_mixed_joint({"q": one.sum(1)}, [("q", one)]) is None
-    broken = {"q": own["q"], "p": own["p"] + (y[0, 0] - y[0, 0].detach()).sqrt()}  # whose slope is no number at all
+    broken = {"q": own["q"], "p": own["p"] + (y[0, 0] - y[0, 0].detach()).sqrt()}  # its gradient is NaN
     assert first_mixed_joint(broken, made) is None
 
 
-def test_looking_for_mixing_changes_nothing() -> None:
+def test_sample_mixing_changes_nothing() -> None:
     game = build("ali", penalty="r1")
     weights = [p.detach().clone() for p in game.parameters()]
     level: list[tuple[int, int]] = []
@@ -598,7 +598,7 @@ def test_looking_for_mixing_changes_nothing() -> None:
     assert sizes == [16, 16, 16]
 
 
-def test_one_stage_looks_for_mixing_at_the_first_step_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_stage_checks_for_mixing_at_the_first_step_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     game, looked = build("ali"), []
     monkeypatch.setattr(dynamics, "sample_mixing", lambda *given: looked.append(given))
     moves = dynamics.OneStage(game, {p: SGD(game.parameters_of(p), lr=0.1) for p in game.players})
@@ -614,8 +614,8 @@ def test_one_stage_looks_for_mixing_at_the_first_step_alone(monkeypatch: pytest.
 
 
 def test_one_stage_adds_to_what_was_there_and_takes_its_share() -> None:
-    """Against the ordinary two backward passes, with a share of 1/4, added to gradients of 1; and where the generator's loss
-    reaches its own weights beside the scores."""
+    """Compared to two ordinary backward passes, with a share of 1/4, added to gradients of 1; also if the generator's loss
+    depends on its own weights beside the scores."""
 
     def beside(game: Game) -> Game:
         losses = game.losses
@@ -645,8 +645,8 @@ def test_one_stage_adds_to_what_was_there_and_takes_its_share() -> None:
 
 
 @pytest.mark.parametrize("share", [0.25, 1.0])
-def test_the_ordinary_way_takes_its_share_too(share: float, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where a factor is not usable the generator's gradient is had by a backward of its own."""
+def test_ordinary_gradients_are_multiplied_by_the_share(share: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a usable factor the generator's gradient has its own backward pass."""
     ends = []
     for name in ("simultaneous", "one-stage"):
         monkeypatch.setattr(dynamics, "gradient_factors", lambda c, g, limit: (g / c, torch.tensor(False)))

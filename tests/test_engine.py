@@ -1,4 +1,4 @@
-"""The engine: a training that is broken off, by whatever, and gone on with ends in the very state of an unbroken one."""
+"""The engine: a training that is interrupted and resumed ends in exactly the state of an uninterrupted one."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ from interalia.training.state import Training
 
 
 def same(a: Any, b: Any) -> bool:
-    """Whether two states are equal to the last bit."""
+    """True if two states are equal bit for bit."""
     if isinstance(a, torch.Tensor):
         return isinstance(b, torch.Tensor) and a.dtype == b.dtype and torch.equal(a, b)
     if isinstance(a, dict):
@@ -56,8 +56,8 @@ def last(out: Path) -> dict[str, Any]:
 
 
 def small(**fields: Any) -> Run:
-    """A run of a few seconds with all that the tuned recipe has: penalty, round trip, average; its rates are constant, so
-    that it does not depend on the length that it is planned for."""
+    """A run of a few seconds with all that the tuned recipe has: penalty, reconstruction loss, average. Its learning rates
+    are constant, so that a step does not depend on the number of steps."""
     return ali_digits(
         networks="auto(width=4, unary=True)",
         schedule="constant",
@@ -69,7 +69,7 @@ def small(**fields: Any) -> Run:
 
 
 class Interrupt(Callback):
-    """Presses Ctrl-C after a step."""
+    """Sends Ctrl-C after a step."""
 
     def __init__(self, at: int) -> None:
         self.at = at
@@ -102,7 +102,7 @@ SETTINGS = {
 }
 
 
-# a dynamics goes on bit for bit with every game below, and an optimizer is one more dictionary
+# every dynamics is resumed bit for bit with every game below, and an optimizer is one more dictionary
 LONGER = {"alternating", "extragradient", "past", "optimistic", "consensus", "momentum", "rmsprop"}
 assert set(SETTINGS) > LONGER
 
@@ -149,7 +149,7 @@ def test_resumed_further_than_planned(tmp_path: Path) -> None:
         engine.train(small(steps=20), tmp_path / "short", resume=True)
 
 
-def test_watching_changes_nothing(tmp_path: Path) -> None:
+def test_callbacks_change_nothing(tmp_path: Path) -> None:
     engine.train(small(), tmp_path / "watched")
     training = engine.prepare(small())
     engine.loop(training, [])
@@ -233,7 +233,7 @@ def test_a_checkpoint_of_other_networks(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="a resumed run keeps its description"):
         engine.train(run.replace(latent_dim=5), out, resume=True)
     folder = Folder(out)
-    folder.write(folder.run().replace(latent_dim=5))  # somebody edits run.json
+    folder.write(folder.run().replace(latent_dim=5))  # an edited run.json
     with pytest.raises(UserError, match=r"last\.pt does not fit the run"):
         engine.train(folder.run(), out, resume=True)
 
@@ -297,7 +297,7 @@ def wait_for_checkpoint(process: subprocess.Popen[str], out: Path) -> None:
 
 
 def kill_and_go_on(out: Path, steps: int, kills: int, chance: random.Random, anywhere: bool) -> list[int]:
-    """Kills the training so often, and answers the steps at which it was found: soon after a checkpoint, and `anywhere`
+    """Kills the training so often, and returns the steps at which it was found: soon after a checkpoint, and `anywhere`
     every other time before, while it starts or writes."""
     found = []
     first = ["ali-digits", *NETWORKS, "--steps", str(steps), *SHOWING, "--out", str(out)]
@@ -463,7 +463,7 @@ def test_schedules_and_the_players_rates(schedule: str, factors: list[float]) ->
         assert rates == pytest.approx({"critic": 0.125 * factor, "generator": 0.5 * factor})
 
 
-def test_a_rate_of_nothing_moves_nobody() -> None:
+def test_a_learning_rate_of_0_leaves_the_critic_unchanged() -> None:
     training = engine.prepare(small(steps=2, lr={"critic": 0.0}))
     before = {k: v.detach().clone() for k, v in training.game.named_parameters()}
     engine.loop(training, [])
@@ -517,7 +517,7 @@ def test_what_cannot_be_trained_is_refused_before_anything_is_written(
 
 
 @pytest.mark.parametrize("best", ["reconstruction_ratio", "frechet_distance"])
-def test_best_is_kept_by_the_declared_measure(tmp_path: Path, best: str) -> None:
+def test_best_weights_are_those_of_the_monitored_metric(tmp_path: Path, best: str) -> None:
     engine.train(small(monitor=best, steps=36), tmp_path / "run")
     values = {
         line["step"]: line[f"measures/{best}"]
@@ -540,7 +540,7 @@ def test_population_statistics_are_estimated_for_the_export_alone(tmp_path: Path
     trained = engine.finish(training, callbacks.default_callbacks(training, progress=False))
     plain = engine.train(small(weight_average="none"), tmp_path / "plain")
     for key, value in training.game.state_dict().items():
-        assert torch.equal(value, plain.game.state_dict()[key])  # the training itself knows nothing of it
+        assert torch.equal(value, plain.game.state_dict()[key])  # the training itself is unchanged
     exported = loading.load(tmp_path / "run").game.state_dict()
     assert same(exported, trained.game.state_dict())
     # by hand: the first norm of the encoder, over the same batches
@@ -626,7 +626,7 @@ def test_every_game_goes_on_bit_for_bit_under_every_dynamics(game: str, dynamics
 
 
 class Killed(Callback):
-    """Nothing that the process could tidy up."""
+    """Kills the process without cleanup."""
 
     def step(self, training: Training, outcome: Any) -> None:
         if training.step == 3:
@@ -670,7 +670,7 @@ def test_every_game_survives_sigkill_under_every_dynamics(game: str, dynamics: s
 
 
 def test_numbers_that_are_too_small_to_be_normal_cost_no_time() -> None:
-    """A processor takes some hundred times as long for a denormal number; a training counts them as 0, and nobody else."""
+    """A processor takes some hundred times as long for a denormal number; they are 0 inside a training alone."""
     if not torch.set_flush_denormal(False):
         pytest.skip("this processor has no such mode")
     small = torch.full((8,), 1e-30)

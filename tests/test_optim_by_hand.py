@@ -51,7 +51,7 @@ def test_schedules_by_hand() -> None:
         for warmup, grown in ((0.0, (1.0,) * 6), (0.4, warm)):
             factor = SCHEDULES[name](start=0.2, final=0.3, warmup=warmup)
             assert [factor(t) for t in times] == pytest.approx([g * shape(d) for g, d in zip(grown, over, strict=True)])
-        assert SCHEDULES[name](start=1.0, final=0.3)(1.0) == 1  # which never falls
+        assert SCHEDULES[name](start=1.0, final=0.3)(1.0) == 1  # it never decays
     assert [SCHEDULES["constant"](warmup=0.4)(t) for t in times] == pytest.approx(list(warm))
     assert SCHEDULES["constant"]()(0.0) == 1
 

@@ -1,4 +1,4 @@
-"""Data of two domains: training is unpaired, what is held out is paired, and the rules are what they are said to be."""
+"""Data of two domains: training data are unpaired, held-out data are paired, and the rules are as documented."""
 
 from __future__ import annotations
 
@@ -145,7 +145,7 @@ def test_facades_that_are_not_pairs(root: Path, tmp_path: Path) -> None:
         data.load("facades", data_dir=tmp_path)
 
 
-def test_two_folders_of_ones_own(tmp_path: Path) -> None:
+def test_two_custom_folders(tmp_path: Path) -> None:
     random = np.random.default_rng(0)
     for name, mode, side in (("horses", "RGB", 16), ("zebras", "RGB", 16), ("gray", "L", 16), ("large", "RGB", 24)):
         (tmp_path / name).mkdir()

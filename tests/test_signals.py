@@ -1,4 +1,4 @@
-"""What asks a training to stop: it saves and ends with 130, even where its terminal is gone."""
+"""Signals: a training saves, ends and exits with 130, even without its terminal."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ class Gone(io.StringIO):
 @pytest.mark.parametrize("terminal", [False, True])
 @pytest.mark.parametrize("kind", [OSError, BrokenPipeError])
 @pytest.mark.parametrize("after", [0, 2, 5])
-def test_a_training_goes_on_where_nobody_reads_along(
+def test_a_training_continues_without_a_reader_of_its_output(
     terminal: bool, kind: type[OSError], after: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("interalia.training.callbacks.progress.BAR_EVERY", 0.0)

@@ -37,11 +37,8 @@ def fingerprint(dataset: Dataset) -> dict[str, Any]:
         for part in ("train", "validation", "test"):
             split = getattr(domain, part)
             rows.append(len(split))
-            arrays = {
-                "x": None if domain.encoded else split.x,
-                "y": split.y,
-                "told": domain.attributes.get(part),
-            }  # hashed keys
+            attributes = domain.attributes.get(part)
+            arrays = {"x": None if domain.encoded else split.x, "y": split.y, "told": attributes}  # the keys are hashed
             for name, array in arrays.items():
                 digest.update(f"{part} {name} {len(split)}".encode())
                 for block in [] if array is None or domain.mixture is not None else blocks(array):
@@ -62,11 +59,11 @@ def blocks(array: NDArray[Any]) -> Iterator[bytes]:
         yield np.ascontiguousarray(array[start : start + each]).tobytes()
 
 
-def difference(kept: Mapping[str, Any] | None, found: Mapping[str, Any]) -> str:
+def difference(saved: Mapping[str, Any] | None, found: Mapping[str, Any]) -> str:
     """How data differ from those of a saved fingerprint, in words; empty if they are the same or cannot be compared."""
-    if kept is None or kept.get("version") != found["version"] or kept.get("sha256") == found["sha256"]:
+    if saved is None or saved.get("version") != found["version"] or saved.get("sha256") == found["sha256"]:
         return ""
-    then, now = kept.get("rows"), found["rows"]
+    then, now = saved.get("rows"), found["rows"]
     if then == now or not isinstance(then, list):
         return "as many examples, and other ones or in another order"
     before, after = (" / ".join(map(str, rows)) for rows in (then, now))

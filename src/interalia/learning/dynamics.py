@@ -75,12 +75,8 @@ class Dynamics(abc.ABC):
             raise UserError(
                 f"`skip_critic_above` skips updates of the critic, and {name} has no critic; leave `skip_critic_above` out."
             )
-        self.previous: list[
-            Tensor
-        ] = []  # gradients or updates of the last step, where the next needs them; empty before the first
-        self.critic_auc = (
-            0.0  # P(score of a real pair > score of a fake one) in the last batch; the greatest of several critics
-        )
+        self.previous: list[Tensor] = []  # gradients or updates of the last step, if the next one needs them
+        self.critic_auc = 0.0  # P(score of a real pair > score of a fake one) in the last batch, of the best critic
 
     @abc.abstractmethod
     def step(self, batches: Batches) -> Outcome:

@@ -65,17 +65,19 @@ class Evaluate(Callback):
         self.diagnose(training)
         self.check_early_stopping(training)
         if training.dataset.is_image:
-            from interalia.reports import plots
+            self.draw_samples(training)
 
-            path = training.home.figures / "progress" / f"step-{training.step:07d}.png"
-            if training.game.data.other is not None:
-                x = as_tensor(training.dataset.validation.x[:TRANSLATED])
-                fake = tasks.translate(training.averaged_game, x, to="b")
-                plots.cycles(
-                    x.numpy(), fake.numpy(), tasks.translate(training.averaged_game, fake, to="a").numpy(), path
-                )
-            else:
-                plots.grid(tasks.generate(training.averaged_game, SAMPLES).numpy(), path)
+    def draw_samples(self, training: Training) -> None:
+        """Writes a figure of samples, or of translations and their reconstructions."""
+        from interalia.reports import plots
+
+        game, path = training.averaged_game, training.home.figures / "progress" / f"step-{training.step:07d}.png"
+        if game.data.other is None:
+            plots.grid(tasks.generate(game, SAMPLES).numpy(), path)
+            return
+        x = as_tensor(training.dataset.validation.x[:TRANSLATED])
+        fake = tasks.translate(game, x, to="b")
+        plots.cycles(x.numpy(), fake.numpy(), tasks.translate(game, fake, to="a").numpy(), path)
 
     def diagnose(self, training: Training) -> None:
         """Computes the diagnostics of the averaged weights, and logs and prints their verdict."""

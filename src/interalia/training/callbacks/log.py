@@ -25,9 +25,9 @@ class Log(Callback):
 
     def start(self, training: Training) -> None:
         self.folder = training.home
-        kept = [line for line in read(self.folder) if line["step"] <= training.step]
+        lines = [line for line in read(self.folder) if line["step"] <= training.step]
         with writing(self.folder.log) as file:  # later steps are done again
-            file.writelines(json.dumps(line) + "\n" for line in kept)
+            file.writelines(json.dumps(line) + "\n" for line in lines)
         self.writer: Any = None
         if self.tensorboard:
             try:

@@ -1,4 +1,4 @@
-"""Observers: what they write, and that a log goes on where its checkpoint was."""
+"""Callbacks: the files that they write, and a log that continues from its checkpoint."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_every_line_of_the_log(tmp_path: Path) -> None:
 def test_the_log_goes_on_after_its_checkpoint(tmp_path: Path) -> None:
     out = tmp_path / "run"
     engine.train(tiny(steps=8), out)
-    with open(out / "log.jsonl", "a") as file:  # as a sitting leaves it that was killed between two checkpoints
+    with open(out / "log.jsonl", "a") as file:  # as a process leaves it that was killed between two checkpoints
         file.write(json.dumps({"step": 10, "losses/critic": 1e9}) + "\n")
         file.write(json.dumps({"step": 12, "losses/critic": 1e9}) + "\n" + '{"step": 14, "losses/cri')
     assert [line["step"] for line in logs.read(Folder(out))][-2:] == [10, 12]

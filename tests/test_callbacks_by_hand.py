@@ -1,4 +1,4 @@
-"""What watches a training: which measures it takes, which weights it keeps, when it ends, and when it refuses to go on."""
+"""Callbacks by hand: metrics during training, best weights, early stopping, and losses that are not finite."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from interalia.training import checkpoint
 from interalia.training.callbacks import TerminateOnNaN, evaluate
 from interalia.training.callbacks.evaluate import Evaluate
 
-# ---- what is measured
+# ---- metrics of a training
 
 
 def dataset(shape: tuple[int, ...] = (1, 4, 4), n: int = 12, **fields: Any) -> Dataset:
@@ -74,7 +74,7 @@ ERRORS = ("translation_error_a", "translation_error_b")
         (bare(encoder=0), vectors(), ("reconstruction_ratio", "frechet_distance")),
         (bare(), vectors(mixture=MODES), ("modes", "high_quality", "reverse_kl")),
         (bare(encoder=0), vectors(mixture=MODES), ("reconstruction_ratio", "modes", "high_quality", "reverse_kl")),
-        (bare(classes=2), vectors(), ("frechet_distance",)),  # without labels there is nothing to read
+        (bare(classes=2), vectors(), ("frechet_distance",)),  # there are no labels
         (bare(classes=2), labeled(), ("classification_error", "frechet_distance")),
         (bare(other=(2,)), vectors(), ("frechet_distance",)),
         (bare(other=(2,), encoder=0), vectors(other=vectors()), (*WAYS, "frechet_distance")),
@@ -85,7 +85,7 @@ ERRORS = ("translation_error_a", "translation_error_b")
         ),
     ],
 )
-def test_what_a_training_measures(game: Any, data: Dataset, want: tuple[str, ...]) -> None:
+def test_metrics_of_a_training(game: Any, data: Dataset, want: tuple[str, ...]) -> None:
     assert watched(data, game) == want
     for name in want:
         check_best(name, data, game)
@@ -95,7 +95,7 @@ def test_what_a_training_measures(game: Any, data: Dataset, want: tuple[str, ...
     assert f"SimpleNamespace on {data.name!r}; give one of: {', '.join(want)}." in str(caught.value)
 
 
-# ---- which advice a game does not take
+# ---- advice that does not apply to a game
 
 
 @pytest.mark.parametrize("game", sorted(REGISTRY))
@@ -121,7 +121,7 @@ def test_what_every_game_refuses(game: str) -> None:
         ("gan", {}, set()),
         ("gan", {"divergence": "wasserstein"}, {"critic too strong"}),
         ("gan", {"pack": 2}, set()),
-        ("vae", {}, {"pack"}),  # without a critic nothing is advised that one sees
+        ("vae", {}, {"pack"}),  # no advice about a critic without one
         ("vae", {"game": "vae(likelihood='bernoulli')"}, {"pack", "game"}),
         ("avb", {}, {"pack", "augment", "noise"}),
         ("aae", {}, {"augment"}),
@@ -135,10 +135,10 @@ def test_what_some_games_refuse(game: str, fields: dict[str, object], want: set[
 
 
 class Played(SimpleNamespace):
-    """A game in name: what the rule reads of it."""
+    """A stand-in for a game with the attributes that the rule reads."""
 
 
-def test_the_remedies_of_a_width_belong_to_variational_games_with_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_advice_about_sigma_is_for_variational_games_that_have_one(monkeypatch: pytest.MonkeyPatch) -> None:
     class Wide(Played):
         pass
 
@@ -175,7 +175,7 @@ def test_the_signs_in_a_log() -> None:
     assert signs_of([]) == []
 
 
-# ---- evaluation during training, with measures that a test gives
+# ---- evaluation during training, with metrics from a test
 
 
 class Lines:
@@ -187,7 +187,7 @@ class Lines:
 
 
 class Stage:
-    """A training in name, and a record of all that the callback does."""
+    """A stand-in for a training that records all calls of the callback."""
 
     def __init__(
         self, path: Path, monkeypatch: pytest.MonkeyPatch, data: Dataset | None = None, game: str = "gan", **run: Any
@@ -256,7 +256,7 @@ def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Stag
     return lambda **fields: Stage(tmp_path / "run", monkeypatch, **fields)
 
 
-def test_measures_are_taken_on_validation_data_and_logged(stage: Callable[..., Stage]) -> None:
+def test_metrics_are_computed_on_validation_data_and_logged(stage: Callable[..., Stage]) -> None:
     made = stage().start()
     made.evaluated(5, 3.5)
     assert made.called("evaluate") == [
@@ -266,7 +266,7 @@ def test_measures_are_taken_on_validation_data_and_logged(stage: Callable[..., S
         )
     ]
     assert made.log.found == [(5, {"measures/frechet_distance": 3.5, "measures/other": 2.0}, {})]
-    assert made.said == []  # without signs no verdict
+    assert made.said == []  # no verdict without diagnostics
 
 
 @pytest.mark.parametrize(
@@ -289,14 +289,14 @@ def test_the_best_weights_are_those_of_the_best_number(
     assert made.best == (values[kept[-1]], steps[-1])
 
 
-def test_a_measure_that_is_not_taken_keeps_nothing(stage: Callable[..., Stage]) -> None:
+def test_a_metric_that_is_not_computed_exports_nothing(stage: Callable[..., Stage]) -> None:
     made = stage().start()
     made.evaluated(5, None)
     assert made.best is None
     assert made.called("export") == []
 
 
-def test_looks_are_at_their_times(stage: Callable[..., Stage], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_evaluations_are_at_their_steps(stage: Callable[..., Stage], monkeypatch: pytest.MonkeyPatch) -> None:
     made = stage(evaluate_every=7).start()
     seen: list[int] = []
     monkeypatch.setattr(made.callback, "evaluate", lambda training: seen.append(training.step))
@@ -310,7 +310,7 @@ def test_looks_are_at_their_times(stage: Callable[..., Stage], monkeypatch: pyte
     assert blind.print is None
 
 
-def test_signs_are_of_the_weights_as_they_are_and_come_to_a_verdict(stage: Callable[..., Stage]) -> None:
+def test_diagnostics_are_of_the_averaged_weights_and_give_a_verdict(stage: Callable[..., Stage]) -> None:
     made = stage(early_stopping=0)
     made.folder.log.write_text(json.dumps({"step": 2, "health/gap": 0.75}) + "\n")
     made.start()
@@ -344,7 +344,7 @@ def test_signs_are_of_the_weights_as_they_are_and_come_to_a_verdict(stage: Calla
 
 
 @pytest.mark.parametrize("mixture", [None, MODES])
-def test_classes_are_read_by_a_classifier_alone(stage: Callable[..., Stage], mixture: Mixture | None) -> None:
+def test_classes_need_a_classifier(stage: Callable[..., Stage], mixture: Mixture | None) -> None:
     made = stage(data=vectors(mixture=mixture)).start()
     made.callback.extractor = Classifier(nn.Linear(1, 1), "reader", 1.0)  # type: ignore[arg-type]
     made.evaluated(5, 1.0)
@@ -352,7 +352,7 @@ def test_classes_are_read_by_a_classifier_alone(stage: Callable[..., Stage], mix
     assert settings["classes"] is (mixture is None)
 
 
-# ---- the end of a training that gets no better
+# ---- early stopping
 
 
 def test_a_training_ends_after_so_many_evaluations_without_a_better_one(stage: Callable[..., Stage]) -> None:
@@ -392,7 +392,7 @@ def test_when_there_is_nothing_to_end(stage: Callable[..., Stage], change: dict[
     assert len(made.log.found) == stops
 
 
-def test_no_end_is_asked_for_or_its_weights_are_gone(stage: Callable[..., Stage]) -> None:
+def test_without_early_stopping_or_best_weights_nothing_ends(stage: Callable[..., Stage]) -> None:
     made = stage(early_stopping=0)
     made.step, made.best = 30, (2.0, 5)
     made.folder.best.touch()
@@ -403,7 +403,7 @@ def test_no_end_is_asked_for_or_its_weights_are_gone(stage: Callable[..., Stage]
     assert (made.stop_reason, made.log.found) == ("", [])
 
 
-def test_an_end_that_the_log_knows_is_not_written_twice(stage: Callable[..., Stage]) -> None:
+def test_an_end_in_the_log_is_not_written_twice(stage: Callable[..., Stage]) -> None:
     made = stage(early_stopping=3)
     made.folder.best.touch()
     made.step, made.best = 20, (2.0, 5)
@@ -414,7 +414,7 @@ def test_an_end_that_the_log_knows_is_not_written_twice(stage: Callable[..., Sta
     made.start()
     assert made.stop_reason == words
     assert len(made.log.found) == 1
-    made.callback.check_early_stopping(made)  # type: ignore[arg-type]  # in the course of the training it is
+    made.callback.check_early_stopping(made)  # type: ignore[arg-type]  # during the training it is
     assert len(made.log.found) == 2
     made.folder.log.write_text(json.dumps({"step": 20, "stopped": "of another cause"}) + "\n")
     made.start()
@@ -424,7 +424,7 @@ def test_an_end_that_the_log_knows_is_not_written_twice(stage: Callable[..., Sta
 # ---- pictures
 
 
-def test_samples_are_drawn_at_each_look(stage: Callable[..., Stage], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_samples_are_drawn_at_each_evaluation(stage: Callable[..., Stage], monkeypatch: pytest.MonkeyPatch) -> None:
     made = stage(data=dataset(), game="gan").start()
     drawn: list[tuple[Any, ...]] = []
     monkeypatch.setattr(plots, "grid", lambda *given: drawn.append(given))
@@ -434,7 +434,7 @@ def test_samples_are_drawn_at_each_look(stage: Callable[..., Stage], monkeypatch
     assert np.array_equal(images, tasks.generate(made.averaged_game, 64).numpy())
 
 
-def test_translations_are_drawn_with_their_way_back(
+def test_translations_are_drawn_with_their_reconstructions(
     stage: Callable[..., Stage], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = stage(data=dataset(), game="cyclegan").start()
@@ -458,7 +458,7 @@ class Times(nn.Module):
         return x * self.factor
 
 
-# ---- losses and weights that are no numbers
+# ---- losses and weights that are not finite
 
 
 def playing(**fields: Any) -> Any:
@@ -473,7 +473,7 @@ def losses(**found: float) -> Any:
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
-def test_the_first_loss_that_is_no_number_is_named(value: float) -> None:
+def test_the_first_loss_that_is_not_finite_is_named(value: float) -> None:
     training, callback = playing(step=3), TerminateOnNaN()
     callback.start(training)
     callback.step(training, losses(critic=1.0, generator=2.0))
@@ -510,7 +510,7 @@ def test_on_an_accelerator_losses_wait_for_the_log_the_checkpoint_or_the_end() -
 
 @pytest.mark.parametrize("player", ["critic", "generator"])
 @pytest.mark.parametrize("checkpoints", [True, False])
-def test_weights_are_weighed_before_they_are_saved_or_evaluated(player: str, checkpoints: bool) -> None:
+def test_weights_are_checked_before_they_are_saved_or_evaluated(player: str, checkpoints: bool) -> None:
     training, callback = playing(), TerminateOnNaN()
     if not checkpoints:
         training.run.checkpoint_every = 0
@@ -540,7 +540,7 @@ def test_weights_are_weighed_before_they_are_saved_or_evaluated(player: str, che
         callback.check_weights(training)
 
 
-def test_the_remedy_names_the_last_good_checkpoint(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_advice_names_the_last_good_checkpoint(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     training, callback = playing(folder=Folder(tmp_path)), TerminateOnNaN()
     advice = "try a smaller `lr`, a `penalty`, or `precision='fp32'`."
     assert callback.advice(training) == f"there is no checkpoint yet; {advice}"
