@@ -618,7 +618,7 @@ def test_modes(tmp_path: Path, pictures: list[tuple[np.ndarray, str | None]], ex
     for i, (array, mode) in enumerate(pictures):
         save(tmp_path / "modes", f"{i}.png", array, mode)
     images = data.images.Collection(tmp_path / "modes")
-    mode, _ = images.survey(images.names)
+    mode, _ = images.headers(images.names)
     for name, want in zip(images.names, expected, strict=True):
         pixels = images.decode(name, mode, None)
         assert len(pixels) == (len(want) if isinstance(want, tuple) else 1)
@@ -637,7 +637,7 @@ def test_cmyk_and_a_photograph_that_lies_on_its_side(tmp_path: Path) -> None:
     exif[0x0112] = 6  # turn a quarter clockwise
     Image.fromarray(wide).save(tmp_path / "c" / "b.png", exif=exif)
     images = data.images.Collection(tmp_path / "c")
-    mode, shapes = images.survey(images.names)
+    mode, shapes = images.headers(images.names)
     assert mode == "RGB"
     assert shapes == [(6, 6), (12, 6)]
     assert np.abs(images.decode("a.jpg", mode, None)[:, 3, 3].astype(int) - [204, 0, 51]).max() < 12
@@ -921,7 +921,7 @@ except UserError as error:
     assert "cannot be written (File too large)" in done.stdout, done.stderr
     assert "INTERALIA_CACHE" in done.stdout
     assert list((own_cache / "arrays").iterdir()) == []
-    with pytest.raises(UserError, match="is full; free some space"), cache.writing(tmp_path):
+    with pytest.raises(UserError, match="is full; free some space"), cache.explain_write_errors(tmp_path):
         raise OSError(28, "No space left on device")
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from interalia.errors import UserError
 from interalia.games import Outcome
-from interalia.learning.optimizers import Averaging, averaging
+from interalia.learning.optimizers import Averaging, make_average
 from interalia.runs import Run
 from interalia.training import engine
 from interalia.training.callbacks import Callback
@@ -60,7 +60,7 @@ def test_a_rate_needs_a_player_of_the_game() -> None:
     ],
 )
 def test_averages_by_their_texts(text: str, expected: Averaging | None) -> None:
-    assert averaging(text) == expected
+    assert make_average(text) == expected
 
 
 @pytest.mark.parametrize(
@@ -74,7 +74,7 @@ def test_averages_by_their_texts(text: str, expected: Averaging | None) -> None:
 )
 def test_what_is_no_average_is_refused(text: str, message: str) -> None:
     with pytest.raises(UserError, match=message):
-        averaging(text)
+        make_average(text)
 
 
 class Weights(Callback):

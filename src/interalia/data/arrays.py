@@ -69,13 +69,11 @@ def load_array(path: Path, image_size: int | None) -> Dataset:
                 images = (image for chunk in chunks for image in resize(chunk, image_size))
                 entry.write(part, resize_shape((len(index), *x[part].shape[1:]), image_size), np.uint8, images)
 
-        splits_x = cached(path.stem, [path], {"size": image_size}, decode)
+        stored = cached(path.stem, [path], {"size": image_size}, decode)
     else:
-        splits_x = {part: x[part][index].astype(np.float32) for part, index in rows.items()}
+        stored = {part: x[part][index].astype(np.float32) for part, index in rows.items()}
 
-    splits: dict[str, Any] = {
-        part: Split(splits_x[part], y[part][index] if y else None) for part, index in rows.items()
-    }
+    splits: dict[str, Any] = {part: Split(stored[part], y[part][index] if y else None) for part, index in rows.items()}
     shape = splits["train"].x.shape[1:]
     what = f"vectors of {shape[0]} numbers"
     if image:

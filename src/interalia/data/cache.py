@@ -51,16 +51,17 @@ class Entry:
         path, header, rows = self.place / f"{name}.npy", io.BytesIO(), 0
         layout = {"descr": np.lib.format.dtype_to_descr(np.dtype(dtype)), "fortran_order": False, "shape": shape}
         np.lib.format.write_array_header_1_0(header, layout)
-        with writing(self.place):
+        with explain_write_errors(self.place):
             path.write_bytes(header.getvalue())
         for part in parts:
             rows += len(part)
             assert part.shape[1:] == shape[1:], (name, part.shape, shape)
-            with writing(self.place), open(path, "ab") as file:  # closed inside: a full disk may show only then
+            # closed inside: a full disk may show only then
+            with explain_write_errors(self.place), open(path, "ab") as file:
                 file.write(np.ascontiguousarray(part, dtype).data)
         assert rows == shape[0], (name, rows, shape)
         self.names.append(name)
-        with writing(self.place):
+        with explain_write_errors(self.place):
             (self.place / NAMES).write_text("\n".join(self.names))
 
     def save(self, name: str, array: NDArray[Any]) -> None:
@@ -89,7 +90,7 @@ def cached(name: str, sources: Sequence[Path], settings: dict[str, Any], decode:
     if found := _open(final):
         return found
 
-    with writing(arrays):
+    with explain_write_errors(arrays):
         arrays.mkdir(parents=True, exist_ok=True)
         _sweep(arrays)
         if final.exists():  # damaged from outside: entries are renamed when they are complete
@@ -97,7 +98,7 @@ def cached(name: str, sources: Sequence[Path], settings: dict[str, Any], decode:
         unfinished = tempfile.TemporaryDirectory(prefix="unfinished-", dir=arrays, ignore_cleanup_errors=True)
     with unfinished as temporary:
         decode(Entry(Path(temporary)))
-        with writing(arrays):
+        with explain_write_errors(arrays):
             try:
                 os.rename(temporary, final)
             except OSError as error:
@@ -128,7 +129,9 @@ def _sweep(arrays: Path) -> None:
 
 
 @contextlib.contextmanager
-def writing(place: Path, advice: str = "set INTERALIA_CACHE to a folder on another disk") -> Iterator[None]:
+def explain_write_errors(
+    place: Path, advice: str = "set INTERALIA_CACHE to a folder on another disk"
+) -> Iterator[None]:
     """Turns a failure to write below `place` into a UserError."""
     try:
         yield

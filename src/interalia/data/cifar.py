@@ -78,7 +78,7 @@ def read_bytes(path: Path, batch: str) -> bytes:
     raise UserError(f"the batch {batch} cannot be read from {path} ({reason}); download it again.")
 
 
-class Plain(pickle.Unpickler):
+class ArrayUnpickler(pickle.Unpickler):
     """Reads pickles of numbers, strings, lists, dictionaries and NumPy arrays, and raises an error for all others.
 
     A pickle names functions that the reader calls; only the three that create an array are allowed.
@@ -109,7 +109,7 @@ def read_batch(path: Path, batch: str) -> LabeledImages:
     """
     data, label = read_bytes(path, batch), f"{batch} in {path}" if path.name == ARCHIVE else str(path)
     try:
-        content = Plain(io.BytesIO(data), encoding="latin1").load()  # Python 2 pickled its strings as bytes
+        content = ArrayUnpickler(io.BytesIO(data), encoding="latin1").load()  # Python 2 pickled its strings as bytes
         # Programs in Python 3 that rewrite these files leave the keys as bytes.
         content = {key.decode() if isinstance(key, bytes) else key: value for key, value in content.items()}
         x, y = content["data"], np.array(content["labels"], dtype=np.int64)

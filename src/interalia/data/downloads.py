@@ -11,7 +11,7 @@ from typing import TypeVar
 from urllib.parse import urlsplit
 
 from interalia.data import REGISTRY, Source
-from interalia.data.cache import folder, writing
+from interalia.data.cache import explain_write_errors, folder
 from interalia.data.dataset import Dataset
 from interalia.data.images import LabeledImages, decode_splits, resize_note
 from interalia.data.progress import progress
@@ -74,13 +74,13 @@ def fetch(file: str, md5: str, mirrors: Sequence[str], place: Path) -> str:
     from requests.exceptions import ConnectionError, HTTPError, RequestException, Timeout
 
     pooch.get_logger().setLevel(logging.ERROR)
-    with writing(place, "give another folder as `data_dir`"):
+    with explain_write_errors(place, "give another folder as `data_dir`"):
         place.mkdir(parents=True, exist_ok=True)
     reasons = []
     for mirror in mirrors:
         host = urlsplit(mirror).netloc
         try:
-            pooch.retrieve(mirror + file, f"md5:{md5}", fname=file, path=place, downloader=stream)
+            pooch.retrieve(mirror + file, f"md5:{md5}", fname=file, path=place, downloader=download_stream)
             return ""
         except HTTPError as error:
             status = error.response.status_code if error.response is not None else "an error"
@@ -92,7 +92,7 @@ def fetch(file: str, md5: str, mirrors: Sequence[str], place: Path) -> str:
         except ValueError:
             reasons.append(f"{host} sent another {file} than expected, or a part of it")
         except OSError as error:
-            with writing(place, "give another folder as `data_dir`"):
+            with explain_write_errors(place, "give another folder as `data_dir`"):
                 if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS):
                     raise
             reasons.append(f"{host}: {error}")
@@ -101,7 +101,7 @@ def fetch(file: str, md5: str, mirrors: Sequence[str], place: Path) -> str:
     return ", ".join(reasons)
 
 
-def stream(url: str, path: str, _: object) -> None:
+def download_stream(url: str, path: str, _: object) -> None:
     """Downloads `url` to `path` with a progress bar; a downloader for pooch."""
     import requests
 

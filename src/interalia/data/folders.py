@@ -52,7 +52,7 @@ def load_folder(where: Path, image_size: int | None) -> Dataset:
     shape = (image_size, image_size) if image_size else None
 
     def decode(entry: Entry) -> None:
-        mode, shapes = images.survey(names)
+        mode, shapes = images.headers(names)
         height, width = shape or shapes[0]
         for name, (h, w) in zip(names, shapes, strict=True):
             if shape is None and (h, w) != (height, width):

@@ -123,11 +123,11 @@ class Collection:
 
     def decode(self, name: str, mode: str, shape: tuple[int, int] | None) -> NDArray[np.uint8]:
         """The image `name` as a uint8 array, shape (channels, height, width)."""
-        return self.read(name, lambda image: as_array(fit(convert(image, mode), shape)))
+        return self.read(name, lambda image: as_array(crop_and_resize(convert(image, mode), shape)))
 
-    def survey(self, names: Sequence[str]) -> tuple[str, list[tuple[int, int]]]:
+    def headers(self, names: Sequence[str]) -> tuple[str, list[tuple[int, int]]]:
         """The mode that suits all images, and the (height, width) of each, from their headers."""
-        parts = self._chunks(names, lambda name: self.read(name, header), "reading image headers")
+        parts = self._chunks(names, lambda name: self.read(name, read_header), "reading image headers")
         found = [each for part in parts for each in part]
         kinds = {kind for kind, _ in found}
         return kinds.pop() if len(kinds) == 1 else "RGB", [shape for _, shape in found]
@@ -153,10 +153,10 @@ def _is_image(name: str) -> bool:
     return not hidden and os.path.splitext(name)[1].lower() in SUFFIXES
 
 
-def header(image: Image) -> tuple[str, tuple[int, int]]:
+def read_header(image: Image) -> tuple[str, tuple[int, int]]:
     """The mode that loses nothing, and the (height, width) of the upright image."""
     turned = image.getexif().get(0x0112, 1) >= 5  # EXIF orientation: turned by 90 degrees
-    return kind(image), (image.width, image.height) if turned else (image.height, image.width)
+    return lossless_mode(image), (image.width, image.height) if turned else (image.height, image.width)
 
 
 def has_alpha(image: Image) -> bool:
@@ -164,7 +164,7 @@ def has_alpha(image: Image) -> bool:
     return "A" in image.getbands() or "a" in image.getbands() or "transparency" in image.info
 
 
-def kind(image: Image) -> str:
+def lossless_mode(image: Image) -> str:
     """The mode that loses nothing: L for gray images, RGBA for colors with transparency, else RGB."""
     if image.mode in ("RGBA", "RGBa") or (image.mode in ("P", "PA", "RGB") and has_alpha(image)):
         return "RGBA"
@@ -188,7 +188,7 @@ def convert(image: Image, mode: str) -> Image:
     return image if image.mode == mode else image.convert(mode)
 
 
-def fit(image: Image, shape: tuple[int, int] | None) -> Image:
+def crop_and_resize(image: Image, shape: tuple[int, int] | None) -> Image:
     """The largest central crop with the proportions of `shape` = (height, width), resized to it; unchanged for None."""
     from PIL.Image import Resampling
 
@@ -216,7 +216,7 @@ def resize(images: NDArray[np.uint8], image_size: int | None) -> Iterator[NDArra
 
     def one(array: NDArray[Any]) -> NDArray[np.uint8]:
         picture = Image.fromarray(np.ascontiguousarray(array[0] if channels == 1 else array.transpose(1, 2, 0)))
-        return as_array(fit(picture, (image_size, image_size) if image_size else None))
+        return as_array(crop_and_resize(picture, (image_size, image_size) if image_size else None))
 
     same = image_size is None or (height, width) == (image_size, image_size)
     for start in range(0, len(images), CHUNK):

@@ -14,7 +14,7 @@ from torch.nn.functional import one_hot
 from interalia.data.dataset import Split
 
 
-def wrap(x: NDArray[Any]) -> Tensor:
+def from_numpy(x: NDArray[Any]) -> Tensor:
     """A tensor that shares memory with `x`, which may be a read-only memory map."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
@@ -33,7 +33,7 @@ def as_tensor(x: NDArray[Any]) -> Tensor:
         >>> as_tensor(np.array([0, 51, 255], dtype=np.uint8))
         tensor([0.0000, 0.2000, 1.0000])
     """
-    tensor = wrap(np.ascontiguousarray(x))
+    tensor = from_numpy(np.ascontiguousarray(x))
     return to_float(tensor) if tensor.dtype != torch.float32 else tensor.clone()
 
 
@@ -71,8 +71,8 @@ class Store:
         self.device = torch.device(device)
         self.labels = labels
         self.binarize = binarize
-        self.y = None if y is None else wrap(y)
-        self.data = wrap(split.x)
+        self.y = None if y is None else from_numpy(y)
+        self.data = from_numpy(split.x)
         if split.x.nbytes < (free_memory(self.device) / 2 if budget is None else budget):
             self.data = self.data.to(self.device)  # on the CPU the array itself
 

@@ -180,14 +180,14 @@ def swa(start: float = 0.0) -> Averaging:
 AVERAGES: Registry[Callable[..., Averaging]] = Registry("averages", {"ema": ema, "swa": swa})
 
 
-def averaging(text: str) -> Averaging | None:
+def make_average(text: str) -> Averaging | None:
     """The average of the weights that a run names, such as ``ema(0.999)`` or ``swa(start=0.5)``; None for "none".
 
     Raises:
         UserError: there is no such average, or a setting is wrong.
 
     Example:
-        >>> averaging("swa(start=0.5)"), averaging("none")
+        >>> make_average("swa(start=0.5)"), make_average("none")
         (Averaging(decay=None, start=0.5, warm=False), None)
     """
     return None if text == "none" else make(text, AVERAGES, "weight_average")

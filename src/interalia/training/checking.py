@@ -320,12 +320,12 @@ def check_game(run: Run, kind: str, text: str) -> Iterator[Check]:
     """Checks a game: every family of networks, its losses, every dynamics, and resuming."""
     found: list[tuple[Run, Dataset | None]] = []
 
-    def built(family: str) -> str:
+    def build(family: str) -> str:
         found.append(first_that_builds(run.replace(game=text, networks=family)))
         data = found[-1][1]
         return f"data of shape {data.shape}" if data else ""
 
-    yield from check_entries("networks", "builds on the networks {}", built)
+    yield from check_entries("networks", "builds on the networks {}", build)
     if not found:
         yield Check("builds", "failed", "no family of networks makes a game of it; see above")
         return
@@ -342,7 +342,7 @@ def check_part(run: Run, kind: str, text: str) -> Iterator[Check]:
     """Checks another part of a run: five steps with every game that takes it, and resuming."""
     found: list[tuple[Run, Dataset | None]] = []
 
-    def moved(game: str) -> None:
+    def train(game: str) -> None:
         fit = first_that_builds(run.replace(**{"game": game, FIELDS[kind]: text}))
         train_briefly(*fit)
         found.append(fit)
@@ -350,7 +350,7 @@ def check_part(run: Run, kind: str, text: str) -> Iterator[Check]:
     argument = ARGUMENTS.get(kind)
     games = registry.registry("games").items()
     taking = [name for name, made in games if not argument or argument in inspect.signature(made).parameters]
-    yield from check_entries("games", f"{STEPS} steps, {{}}", moved, taking)
+    yield from check_entries("games", f"{STEPS} steps, {{}}", train, taking)
     if found:
         yield run_check(f"saved and resumed ({found[0][0].game}), equal to the bit", lambda: check_resuming(*found[0]))
     else:
@@ -360,14 +360,14 @@ def check_part(run: Run, kind: str, text: str) -> Iterator[Check]:
 def check_recipe(run: Run, kind: str, text: str) -> Iterator[Check]:
     """Checks a recipe: the parts of its run exist, and its file gives the same run."""
 
-    def described() -> str:
+    def restore() -> str:
         made: Run = registry.registry("recipes")[text]()
         made.check_parts()
         if Run.restored(tomllib.loads(made.dump())) != made:
             raise UnsoundError("the file that describes its run describes another")
         return made.name
 
-    yield run_check("its run", described)
+    yield run_check("its run", restore)
 
 
 def check_data(run: Run, kind: str, text: str) -> Iterator[Check]:

@@ -26,7 +26,7 @@ from interalia.errors import UserError
 from interalia.games import Game, Outcome
 from interalia.learning import dynamics
 from interalia.learning.dynamics import Rules
-from interalia.learning.optimizers import OPTIMIZERS, SCHEDULES, averaging
+from interalia.learning.optimizers import OPTIMIZERS, SCHEDULES, make_average
 from interalia.runs import DEFAULT, Run, building, claims, described, loading
 from interalia.runs.folder import Folder, own_generator
 from interalia.runs.loading import Trained
@@ -86,7 +86,7 @@ def prepare(
         game.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizers = make_optimizers(game, run)
     rules = Rules(run.grad_accumulation, run.grad_clip, run.skip_critic_above, precision_context(run.precision, device))
-    average = averaging(run.weight_average)
+    average = make_average(run.weight_average)
     return Training(
         run=run,
         folder=folder,
@@ -198,7 +198,7 @@ def loop(training: Training, callbacks: Sequence[Callback]) -> None:
     """Trains until the last step, a signal to stop, or early stopping."""
     if training.device.type == "cpu":
         keep_freed_memory()
-    with stop_on_signals() as stop, flush_denormals(), running(training, callbacks):
+    with stop_on_signals() as stop, flush_denormals(), notify_callbacks(training, callbacks):
         clock = time.perf_counter()
         while training.step < training.steps and not (stop.is_set() or training.stop_reason):
             training.game.at(training.step, training.steps)
@@ -214,7 +214,7 @@ def loop(training: Training, callbacks: Sequence[Callback]) -> None:
 
 
 @contextmanager
-def running(training: Training, callbacks: Sequence[Callback]) -> Iterator[None]:
+def notify_callbacks(training: Training, callbacks: Sequence[Callback]) -> Iterator[None]:
     """Calls `start` and `stop` of the callbacks around the block; after an error `close` instead of `stop`."""
     try:
         for callback in callbacks:

@@ -17,7 +17,7 @@ LINE_EVERY = 30.0  # seconds between two lines where there is no terminal
 BAR_EVERY = 0.2  # seconds between two updates of the bar: reading losses synchronizes with the GPU
 
 
-class Piped(Console):
+class RaisingConsole(Console):
     """A console that raises an error if its reader is gone; rich's console ends the program."""
 
     def on_broken_pipe(self) -> None:
@@ -34,11 +34,11 @@ class Bar(Callback):
     """
 
     def __init__(self, console: Console | None = None) -> None:
-        self.console = console or Piped(stderr=True)
+        self.console = console or RaisingConsole(stderr=True)
         self.bar: Progress | None = None
 
     @contextlib.contextmanager
-    def showing(self) -> Iterator[None]:
+    def output_errors_ignored(self) -> Iterator[None]:
         """Turns the console off if it can no longer be written to in the block."""
         try:
             yield
@@ -52,7 +52,7 @@ class Bar(Callback):
         self.began, self.first = time.perf_counter(), training.step
         self.shown = 0.0
         about = f"{type(training.game).__name__} on {training.dataset.name}. {training.dataset.about}"
-        with self.showing():
+        with self.output_errors_ignored():
             self.print(about)
             if self.console.is_terminal:
                 self.open(training)
@@ -84,7 +84,7 @@ class Bar(Callback):
         images = f"{rate * training.run.batch_size:,.0f} images/s"
         losses = ", ".join(f"{player} {loss.item():.3f}" for player, loss in outcome.losses.items())
         left = (training.steps - training.step) / max(1e-9, rate)
-        with self.showing():
+        with self.output_errors_ignored():
             if self.bar is not None:
                 self.bar.update(self.task, completed=training.step, rate=images, losses=losses)
             else:
@@ -92,11 +92,11 @@ class Bar(Callback):
 
     def print(self, sentence: str) -> None:
         """Prints one line, above the bar if there is one."""
-        with self.showing():
+        with self.output_errors_ignored():
             self.console.print(sentence, soft_wrap=True, highlight=False, markup=False)
 
     def close(self) -> None:
-        with self.showing():
+        with self.output_errors_ignored():
             if self.bar is not None:
                 self.bar.stop()
 
