@@ -403,7 +403,7 @@ def test_a_malicious_pickle_is_refused_and_not_executed(tmp_path: Path, place: s
 def test_a_damaged_cifar_batch_is_named(tmp_path: Path, cut: int) -> None:
     for name, (_, _, content) in cifar_batches(BATCH_NAMES[:1]).items():
         (tmp_path / name).write_bytes(content if name == "test_batch" else content[:cut])
-    with pytest.raises(UserError, match="data_batch_1 is not a whole CIFAR-10 batch"):
+    with pytest.raises(UserError, match="data_batch_1 is not a complete CIFAR-10 batch"):
         data.load("cifar10", data_dir=tmp_path, download=False)
 
 
@@ -484,7 +484,7 @@ def test_a_damaged_zip_or_photograph_of_celeba_is_named(tmp_path: Path) -> None:
     path = tmp_path / "img_align_celeba.zip"
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(UserError, match=r"img_align_celeba\.zip is not a whole zip file"):
+    with pytest.raises(UserError, match=r"img_align_celeba\.zip is not a complete zip file"):
         data.load("celeba", data_dir=tmp_path)
     start = whole.index(b"000013.jpg") + 500  # inside that photograph: its checksum no longer fits
     path.write_bytes(whole[:start] + bytes(50) + whole[start + 50 :])

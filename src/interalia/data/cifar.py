@@ -121,5 +121,5 @@ def read_batch(path: Path, batch: str) -> LabeledImages:
             f"delete it and download {ARCHIVE} from {REGISTRY['cifar10'].mirrors[0]}."
         ) from None
     except Exception as error:  # a damaged pickle can raise anything
-        raise UserError(f"{label} is not a whole CIFAR-10 batch ({error!r}); download it again.") from None
+        raise UserError(f"{label} is not a complete CIFAR-10 batch ({error!r}); download it again.") from None
     return x.reshape(-1, 3, 32, 32), y

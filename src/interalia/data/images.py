@@ -65,7 +65,7 @@ class Collection:
             try:
                 self.archive = zipfile.ZipFile(where)
             except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
-                raise UserError(f"{where} is not a whole zip file ({error}); copy or download it again.") from None
+                raise UserError(f"{where} is not a complete zip file ({error}); copy or download it again.") from None
             found = self.archive.namelist()
         self.names = sorted(name for name in found if _is_image(name))
 

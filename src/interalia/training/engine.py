@@ -54,7 +54,7 @@ def prepare(
         weights: the game's weights in the checkpoint to resume from, by which networks of an older version are recognized.
 
     Raises:
-        UserError: a part of the run does not exist or does not fit the others, or the folder keeps a run of other data.
+        UserError: a part of the run does not exist or does not fit the others, or the folder has a run of other data.
     """
     run = runs.marked(run, game, dataset)
     if game is not None and generator is not None:
@@ -70,8 +70,8 @@ def prepare(
     torch.manual_seed(run.seed)
     if game is None:
         mean = batches.mean_image(dataset) if dataset.is_image else None
-        as_kept = loading.as_trained(own_generator(run, folder), weights)
-        game = building.build_for(as_kept, dataset, mean, generator, trust)
+        source = loading.as_trained(own_generator(run, folder), weights)
+        game = building.build_for(source, dataset, mean, generator, trust)
     else:
         building.check_fits(game, dataset)
     game.data = game.feeds.fitted(game.data, dataset)
@@ -86,14 +86,14 @@ def prepare(
         game.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizers = make_optimizers(game, run)
     rules = Rules(run.grad_accumulation, run.grad_clip, run.skip_critic_above, precision_context(run.precision, device))
-    average = make_average(run.weight_average)
+    averaging = make_average(run.weight_average)
     return Training(
         run=run,
         folder=folder,
         dataset=dataset,
         game=game,
-        average=average.averaged_model(game) if average else None,
-        averaging=average,
+        average=averaging.averaged_model(game) if averaging else None,
+        averaging=averaging,
         optimizers=optimizers,
         schedule=registry.make(run.schedule, SCHEDULES, "schedule"),
         dynamics=registry.make(run.dynamics, dynamics.REGISTRY, "dynamics", game, optimizers, rules),

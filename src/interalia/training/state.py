@@ -47,7 +47,7 @@ class Training:
         step: number of steps done.
         seconds: training time in seconds, over all sessions of the run.
         best: the best value so far of the monitored metric, and its step; None before the first evaluation.
-        final: the last result of `final_game`, with its step and whether the training had stopped early.
+        final: the last result of `final_game`, after its step and `stopped_early`.
         stop_reason: why the training ends before its last step; empty if it does not. Callbacks set it.
         fingerprint: fingerprint of the data, for a run with a folder.
         claim: the exclusive lock on the folder, until the training is finished.
@@ -96,18 +96,22 @@ class Training:
         game: Any = self.game if self.average is None else self.average.module
         return game  # type: ignore[no-any-return]
 
+    @property
+    def stopped_early(self) -> bool:
+        """True if the training ended by early stopping, so that the best weights are the final ones."""
+        return self.folder is not None and bool(self.stop_reason) and self.best is not None
+
     def final_game(self) -> Game:
         """The game that is exported at the end.
 
         It has the averaged weights, of the best step if the training stopped early, and recalibrated batch norm if the run
         has `recalibrate_bn`. The training stays unchanged.
         """
-        stopped = self.folder is not None and bool(self.stop_reason) and self.best is not None
-        if self.run.recalibrate_bn == 0 and not stopped:
+        if self.run.recalibrate_bn == 0 and not self.stopped_early:
             return self.averaged_game
-        if self.final is None or self.final[0] != (self.step, stopped):
+        if self.final is None or self.final[0] != (self.step, self.stopped_early):
             game = copy.deepcopy(self.averaged_game)
-            if stopped:
+            if self.stopped_early:
                 from safetensors.torch import load_file
 
                 game.load_state_dict(load_file(self.home.best))
@@ -115,13 +119,13 @@ class Training:
                 batches = draw(self.stores, self.game.feeds.orders(self.stores, self.run.batch_size, self.run.seed))
                 with own_random(self.device, self.run.seed):
                     weights.estimate_population(game, batches, self.run.recalibrate_bn)
-            self.final = ((self.step, stopped), game)
+            self.final = ((self.step, self.stopped_early), game)
         return self.final[1]
 
     @property
     def final_step(self) -> int:
         """The step whose weights `final_game` has."""
-        return self.best[1] if self.folder is not None and self.stop_reason and self.best is not None else self.step
+        return self.best[1] if self.best is not None and self.stopped_early else self.step
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that the next step depends on, in tensors and plain values."""

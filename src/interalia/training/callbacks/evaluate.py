@@ -51,9 +51,8 @@ class Evaluate(Callback):
 
     def evaluate(self, training: Training) -> None:
         """Computes the metrics, exports the weights if they are the best, and draws samples."""
-        found = evaluate(
-            training.averaged_game, training.dataset, split="validation", extractor=self.extractor, quick=True
-        )
+        game, data = training.averaged_game, training.dataset
+        found = evaluate(game, data, split="validation", extractor=self.extractor, quick=True)
         values = {metric.name: metric.value for metric in found}
         self.log.write(training, {f"measures/{name}": value for name, value in values.items()})
         value = values.get(training.run.monitor)
@@ -61,7 +60,7 @@ class Evaluate(Callback):
             sign = 1 if metrics.REGISTRY[training.run.monitor].better == "lower" else -1
             if training.best is None or sign * value < sign * training.best[0]:
                 training.best = (value, training.step)
-                export(training.averaged_game, training.run, training.step, training.home.best)
+                export(game, training.run, training.step, training.home.best)
         self.diagnose(training)
         self.check_early_stopping(training)
         if training.dataset.is_image:
@@ -83,14 +82,8 @@ class Evaluate(Callback):
         """Computes the diagnostics of the averaged weights, and logs and prints their verdict."""
         assert self.extractor is not None
         classes = isinstance(self.extractor, Classifier) and training.dataset.mixture is None
-        signs = health.examine(
-            training.averaged_game,
-            training.dataset,
-            self.extractor,
-            classes=classes,
-            playing=training.game,
-            kept=self.kept,
-        )
+        game, data = training.averaged_game, training.dataset
+        signs = health.examine(game, data, self.extractor, classes=classes, playing=training.game, kept=self.kept)
         if not signs:
             return
         self.history.append((training.step, signs))
