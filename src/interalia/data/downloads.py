@@ -126,7 +126,10 @@ def load_published(
     """Loads a data set; validation is the end of its official training set, test its official test set.
 
     Arguments:
-        name, data_dir, image_size, download: see `interalia.data.load`.
+        name: the name of the data set.
+        data_dir: the folder that holds the files, or None.
+        image_size: pixels a side after resizing, or None.
+        download: True to allow downloads.
         find_files: returns the files in a folder by their roles; None if they are not there.
         read: yields the images and labels of "train", "test" and optionally "extra", which replaces "train" for training.
         note: returns a note on these files for the description.

@@ -74,8 +74,9 @@ def check_set(name: str, y: NDArray[np.int64], path: Path) -> None:
 
 
 def read_idx(path: Path) -> NDArray[np.generic]:
-    """The array in an IDX file, compressed with gzip or not: two zero bytes, the type, the number of axes, the sizes, the
-    numbers, all big-endian.
+    """The array in an IDX file, compressed with gzip or not.
+
+    The format is two zero bytes, the type, the number of axes, the sizes and the numbers, all big-endian.
 
     References:
         The MNIST database of handwritten digits, Yann LeCun, Corinna Cortes, Christopher J.C. Burges,

@@ -96,7 +96,11 @@ class Store:
 
 
 def condition(y: Tensor, labels: int) -> Tensor:
-    """y as networks take it, float32, shape (n, labels): labels, shape (n,), become one-hot; attributes stay.
+    """The condition y as networks take it, float32: labels become one-hot, attributes stay.
+
+    Arguments:
+        y: labels, shape (n,), or attributes, shape (n, k).
+        labels: number of different labels; not used for attributes.
 
     Example:
         >>> condition(torch.tensor([1, 0]), 3)

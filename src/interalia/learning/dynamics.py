@@ -483,7 +483,8 @@ def gradient_factors(c: Tensor | None, g: Tensor, limit: float) -> tuple[Tensor,
     Factors are usable if each is 0 or between 1 / `limit` and `limit`, and all scores of one sample have the same.
 
     Arguments:
-        c, g: gradients of the critic's and of the generator's loss in the scores, shape (n, ...).
+        c: gradient of the critic's loss in the scores, shape (n, ...).
+        g: gradient of the generator's loss in the scores, shape (n, ...).
         limit: the greatest factor.
 
     Returns:

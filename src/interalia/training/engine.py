@@ -50,7 +50,10 @@ def prepare(
     Arguments:
         run: the description.
         folder: the folder of the run, or None.
-        generator, game, dataset, trust: as for `train`.
+        generator: a trained module z -> x, see `train`.
+        game: a custom game, see `train`.
+        dataset: a custom data set, see `train`.
+        trust: True to open a .pt2 file, see `train`.
         weights: the game's weights in the checkpoint to resume from, by which networks of an older version are recognized.
 
     Raises:
@@ -109,7 +112,8 @@ def resolve(run: Run, game: Game, dataset: Dataset, batches: int, device: torch.
 
     Arguments:
         run: the description.
-        game, dataset: built and loaded from it.
+        game: the game of the run.
+        dataset: the data of the run.
         batches: number of batches in an epoch.
         device: the device of the game.
 
@@ -321,7 +325,13 @@ def open_run(
     The folder is locked against other processes until `finish` ends.
 
     Arguments:
-        run, out, resume, generator, game, dataset, trust: as for `train`.
+        run: the description.
+        out: the folder of the run, or None.
+        resume: True to resume the run in the folder.
+        generator: a trained module z -> x, see `train`.
+        game: a custom game, see `train`.
+        dataset: a custom data set, see `train`.
+        trust: True to open a .pt2 file, see `train`.
         numbered: True to use the folder out-2, out-3 ... for a new run if `out` exists.
 
     Raises:
