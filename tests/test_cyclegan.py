@@ -76,8 +76,8 @@ def build(
 
 
 def flow(name: str, game: CycleGAN) -> dynamics.Dynamics:
-    optimisers = {player: SGD(game.parameters_of(player), lr=0.05) for player in game.players}
-    return registry.make(name, dynamics.REGISTRY, "dynamics", game, optimisers)
+    optimizers = {player: SGD(game.parameters_of(player), lr=0.05) for player in game.players}
+    return registry.make(name, dynamics.REGISTRY, "dynamics", game, optimizers)
 
 
 # the game
@@ -160,7 +160,7 @@ def test_every_parameter_moves_and_none_of_another_player(name: str, fields: dic
         assert not torch.equal(parameter, before[key]), key
     for player in game.players:
         with game.only(player):
-            moves.look(iter([batch]), player)
+            moves.gradients(iter([batch]), player)
         for other in game.players:
             has = [p.grad is not None for p in game.parameters_of(other)]
             assert all(has) if other == player else not any(has)

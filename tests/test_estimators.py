@@ -624,7 +624,7 @@ def test_binarisation_is_named_and_done() -> None:
     x, how = reports.observed(dataset, "test", None, 0)
     assert (how, float(x.min())) == ("none", pytest.approx(0.2))
 
-    x, how = reports.observed(binarize.binarized(dataset, "dynamic"), "test", 50, 0)
+    x, how = reports.observed(binarize.binarize(dataset, "dynamic"), "test", 50, 0)
     assert how == "fresh in training, drawn once here"
     assert sorted(x.unique().tolist()) == [0.0, 1.0]
     assert float(x.mean()) == pytest.approx(0.2, abs=0.1)

@@ -210,8 +210,8 @@ def test_the_recogniser_learns_the_codes() -> None:
     torch.manual_seed(0)
     prior = Codes(8, categorical=(4,), uniform=1)
     game = made(prior, weight=5.0, continuous_weight=5.0)
-    optimisers = {player: torch.optim.Adam(game.parameters_of(player), lr=1e-2) for player in game.players}
-    moves = registry.make("simultaneous", dynamics.REGISTRY, "dynamics", game, optimisers)
+    optimizers = {player: torch.optim.Adam(game.parameters_of(player), lr=1e-2) for player in game.players}
+    moves = registry.make("simultaneous", dynamics.REGISTRY, "dynamics", game, optimizers)
 
     def bounds() -> Tensor:
         z = prior.sample((2000,))
@@ -290,7 +290,9 @@ def test_a_critic_that_answers_nothing_is_refused() -> None:
 def test_codes_that_do_not_fit_the_generator_are_refused() -> None:
     prior = Codes(8, categorical=(3,), uniform=1)
     critic = Recogniser(nn.Identity(), nn.Linear(6, 1), nn.Linear(6, 4))
-    with pytest.raises(UserError, match=r"codes do not fit the generator: z has 8 dimensions.*build it for 8 dimensions"):
+    with pytest.raises(
+        UserError, match=r"codes do not fit the generator: z has 8 dimensions.*build it for 8 dimensions"
+    ):
         InfoGAN(Deterministic(MLP(7, 6)), critic, prior)
 
 
@@ -444,7 +446,9 @@ def test_recognised_codes(game: InfoGAN) -> None:
         answers = game.critic.recognise(x)[1]
     torch.testing.assert_close(codes, game.prior.expected(answers))
     torch.testing.assert_close(codes[:, :4].sum(1), torch.ones(5))
-    with pytest.raises(UserError, match="GAN recognizes no codes; recognise needs a game that recognizes codes: InfoGAN"):
+    with pytest.raises(
+        UserError, match="GAN recognizes no codes; recognise needs a game that recognizes codes: InfoGAN"
+    ):
         tasks.recognise(build("gan", double=False), torch.rand(5, 1, 4, 4))
     with pytest.raises(UserError, match="resize or convert"):
         tasks.recognise(game, torch.rand(5, 1, 4, 4))

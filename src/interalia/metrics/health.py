@@ -483,7 +483,9 @@ def _critic(game: Game, dataset: Dataset, rows: Mapping[str, Tensor], seed: int)
         chosen = chosen[: len(chosen) // game.pack * game.pack]
         if not len(chosen):
             return {}
-        batch = game.feeds.batch_of(game.data, dataset, part, chosen)  # labelled examples in it do not bear on the scores
+        batch = game.feeds.batch_of(
+            game.data, dataset, part, chosen
+        )  # labelled examples in it do not bear on the scores
         with tasks.evaluating(game, seed):
             outcome = game(*(values.to(device) for values in batch))
         scores[part] = [(first.cpu(), second.cpu()) for first, second in game.score_pairs(outcome)]
