@@ -27,8 +27,8 @@ TRANSLATED = 10
 class Evaluate(Callback):
     """Measures on validation data only; the best weights by the run's measure are exported to ``checkpoints/best``.
 
-    ChannelConcatCritic the measures it takes the signs of health, and says in one line what they come to. Where the run asks for it, it
-    tells the training that it has converged.
+    It also computes the diagnostics and their verdict in one line, and ends the training where the run has early stopping
+    and has converged.
 
     Arguments:
         log: where the measures are written.
@@ -41,7 +41,7 @@ class Evaluate(Callback):
 
     def start(self, training: Training) -> None:
         self.extractor = extractor_for(training.dataset) if training.run.evaluate_every else None
-        self.history = verdicts.signs_of(read(training.home))
+        self.history = verdicts.logged_diagnostics(read(training.home))
         self.kept: dict[str, Tensor] = {}
         self.converge(training, again=True)  # a run that is resumed may have converged already
 
@@ -78,13 +78,18 @@ class Evaluate(Callback):
         """Takes the signs of health, of the weights as they are, and says what they come to."""
         assert self.extractor is not None
         classes = isinstance(self.extractor, Classifier) and training.dataset.mixture is None
-        signs = health.examine(
-            training.sampled, training.dataset, self.extractor, classes=classes, playing=training.game, kept=self.kept
+        signs = health.game_diagnostics(
+            training.sampled,
+            training.dataset,
+            self.extractor,
+            classes=classes,
+            live_game=training.game,
+            cache=self.kept,
         )
         if not signs:
             return
         self.history.append((training.step, signs))
-        refused = health.refused_by(training.game, training.run.dynamics)
+        refused = health.exclusions(training.game, training.run.dynamics)
         verdict = verdicts.verdict(self.history, training.steps, dict(training.run.fields()), refused)
         self.log.write(training, {f"health/{name}": value for name, value in signs.items()}, verdict=verdict)
         if self.say is not None:
