@@ -60,8 +60,8 @@ def test_defaults_are_the_documented_ones(game: VAE) -> None:
         assert defaults(getattr(anew(annealing), function)) == {**shared, **more}
     assert chosen().description
     assert defaults(annealing.Settings) == {"estimated_moments": False, "precision": "fp32"}
-    annealing.likelihood_density(game, X)
-    assert defaults(annealing.likelihood_density) == {"precision": "fp32"}
+    annealing.image_density(game, X)
+    assert defaults(annealing.image_density) == {"precision": "fp32"}
     BRIDGE.at(Z)
     assert defaults(Bridge.at) == {"with_value": True}
 
@@ -590,7 +590,7 @@ def test_gradients_of_images_are_those_of_torchs_distributions(likelihood: Any) 
     want = p.log_prob(x).flatten(1).sum(1)
     (slope,) = torch.autograd.grad(want.sum(), z)
     with torch.no_grad():
-        density = annealing.likelihood_density(game, x)
+        density = annealing.image_density(game, x)
         value, gradient = density(Z, True)
         _, again = density(Z, False)
     assert value.tolist() == pytest.approx(want.tolist(), rel=1e-9)
@@ -610,7 +610,7 @@ def test_a_game_with_a_likelihood_of_its_own_is_asked_for_it(changed: str) -> No
     kind = type("Other", (VAE,), {changed: {"log_likelihood": other, "log_density": density}[changed]})
     torch.manual_seed(0)
     game = kind(Gaussian(nn.Linear(3, 4)), Deterministic(nn.Linear(2, 3)), StandardNormal(2)).double()
-    value, gradient = annealing.likelihood_density(game, X)(Z[:2], True)
+    value, gradient = annealing.image_density(game, X)(Z[:2], True)
     if changed == "log_likelihood":
         assert value.tolist() == pytest.approx([1.5 - 1.25, 1.0 - 2.3125])
         assert gradient.tolist() == (-2 * Z[:2]).tolist()
@@ -623,7 +623,7 @@ def test_a_game_with_a_likelihood_of_its_own_is_asked_for_it(changed: str) -> No
 
 def test_another_kind_of_game_with_a_density_is_asked_for_it() -> None:
     game: Any = SimpleNamespace(log_likelihood=lambda x, z: (x * z.sum(1, keepdim=True)).sum(1))
-    value, gradient = annealing.likelihood_density(game, X)(Z[:2], True)
+    value, gradient = annealing.image_density(game, X)(Z[:2], True)
     assert value.tolist() == pytest.approx([1.5 * -0.5, 1.0 * 1.75])
     assert gradient.tolist() == [[1.5, 1.5], [1.0, 1.0]]
 
@@ -638,7 +638,7 @@ def test_the_coarse_precision_is_that_within_trajectories(game: VAE, monkeypatch
         seen.append("out")
 
     monkeypatch.setattr(annealing, "precision_context", lambda *given: seen.append(given) or coarse)
-    density = annealing.likelihood_density(game, X, "bf16")
+    density = annealing.image_density(game, X, "bf16")
     assert seen == [("bf16", torch.device("cpu"))]
     fine = game.outputs
     game.outputs = lambda z: seen.append("asked") or fine(z)  # type: ignore[method-assign]

@@ -255,7 +255,7 @@ def test_weights_are_unbiased(precision: Any) -> None:
 def test_gradients_are_coarse_within_trajectories_alone() -> None:
     game = calibration.linear_gaussian(5, pixels=20).float()
     x, z = images(game, 3), torch.randn(3, 5)
-    fine, coarse = annealing.likelihood_density(game, x), annealing.likelihood_density(game, x, "bf16")
+    fine, coarse = annealing.image_density(game, x), annealing.image_density(game, x, "bf16")
     for exact, other in zip(fine(z, True), coarse(z, True), strict=True):
         assert torch.equal(exact, other)
     _, slope = coarse(z, False)
@@ -309,7 +309,7 @@ def test_the_decoders_gradient_by_hand_is_the_automatic_one(observed: Any) -> No
     game = binary_game()
     game.likelihood = observed
     x, z = zeros_and_ones(), torch.randn(4, 3, dtype=torch.float64)
-    by_hand: Density = annealing.likelihood_density(game, x)
+    by_hand: Density = annealing.image_density(game, x)
     value, slope = by_hand(z, True)
     expected, automatic = autograd_density(lambda z: game.log_likelihood(x, z))(z, True)
     assert value.detach().numpy() == pytest.approx(expected.numpy())
@@ -341,7 +341,7 @@ def test_a_saturated_pixel_gives_no_nan() -> None:
     with torch.no_grad():
         game.decoder.network[0].weight.fill_(1000.0)  # type: ignore[index, operator, union-attr]
     x = torch.tensor([[0.0, 1.0]])
-    value, slope = annealing.likelihood_density(game, x.expand(2, 2))(torch.tensor([[1.0], [-1.0]]), True)
+    value, slope = annealing.image_density(game, x.expand(2, 2))(torch.tensor([[1.0], [-1.0]]), True)
     expected = game.log_likelihood(x.expand(2, 2), torch.tensor([[1.0], [-1.0]]))
     assert value.tolist() == pytest.approx(expected.tolist())
     assert slope.isfinite().all()

@@ -119,7 +119,7 @@ def dataset(labels: int | None = 3, sizes: tuple[int, int, int] = (9, 7, 8), **f
 @pytest.mark.parametrize(("count", "want"), [(-1, 0), (0, 0), (1, 1), (6, 6), (7, 7), (8, 7)])
 def test_some_points_are_other_ones_in_order_with_their_labels(count: int, want: int) -> None:
     part = vectors(7)
-    found = evidence._random_points(part, count, 3, part.y + 10)
+    found = evidence._points(part, count, 3, part.y + 10)
     i = found.x[:, 0].long()
     assert len(i) == want
     assert torch.equal(i, i.unique())  # in order, none twice
@@ -130,10 +130,10 @@ def test_some_points_are_other_ones_in_order_with_their_labels(count: int, want:
 
 def test_the_seed_chooses_the_points() -> None:
     part = vectors(40, labels=None)
-    one, same, other = (evidence._random_points(part, 20, seed).x for seed in (1, 1, 2))
+    one, same, other = (evidence._points(part, 20, seed).x for seed in (1, 1, 2))
     assert torch.equal(one, same)
     assert not torch.equal(one, other)
-    found = evidence._random_points(part, 3, 0)
+    found = evidence._points(part, 3, 0)
     assert found.y is None
     assert found.condition is None
 
@@ -159,7 +159,7 @@ class Told:
 
 def test_training_points_of_a_game_that_is_told_nothing_are_any() -> None:
     data = dataset()
-    points = evidence._random_points(data.test, 5, 0)
+    points = evidence._points(data.test, 5, 0)
     found = evidence._matching_train_points(Told(), data, points, 4).x[:, 0]  # type: ignore[arg-type]
     assert len(set(found.tolist())) == 5
     assert found.max() < 9
@@ -170,7 +170,7 @@ def test_training_points_have_the_labels_of_the_held_out_ones() -> None:
     train = Split(vectors(8).x, np.array([1, 0, 1, 2, 0, 1, 1, 3]))
     held = Split(vectors(7, 100).x, np.array([0, 0, 5, 0, 0, 1, 2]))
     data = Dataset("few", train, held, held)
-    points = evidence._random_points(held, 7, 0, held.y)
+    points = evidence._points(held, 7, 0, held.y)
     ones, others = set(), set()
     for seed in range(40):
         rows = evidence._matching_train_points(Told(6), data, points, seed).x[:, 0].long().tolist()  # type: ignore[arg-type]
@@ -189,7 +189,7 @@ def test_training_points_have_the_labels_of_the_held_out_ones() -> None:
 def test_training_points_have_the_attributes_of_the_held_out_ones() -> None:
     bits = {"train": np.array([[0, 1], [1, 0], [1, 1], [0, 0]]), "test": np.array([[1, 1], [1, 0], [1, 1]])}
     data = dataset(sizes=(4, 3, 3), attributes={"names": np.array(["p", "q"]), **bits})
-    points = evidence._random_points(data.test, 3, 0, bits["test"])
+    points = evidence._points(data.test, 3, 0, bits["test"])
     found = evidence._matching_train_points(Told(2, ("p", "q")), data, points, 0)  # type: ignore[arg-type]
     assert found.x[:, 0].tolist() == [1, 2, 2]
 
@@ -465,7 +465,7 @@ def test_accuracies_want_labels_on_both_sides_and_probes_two_of_them(
     found = {m.name: m for m in evaluate(by_hand(), dataset(2), seed=1, extractor=Look())}
     assert found["knn1_input"].protocol.endswith("; fitted on 4 of the train split")
     assert [len(call[0][0]) for call in record["nearest_neighbour_accuracy"]] == [4, 4, 4]
-    want = evidence._random_points(dataset(2).train, 4, 1)
+    want = evidence._points(dataset(2).train, 4, 1)
     assert torch.equal(record["nearest_neighbour_accuracy"][2][0][0], want.x)
 
 
@@ -795,7 +795,7 @@ def test_translations_both_ways(translated: list[Any], record: dict[str, Any]) -
         assert torch.allclose(call[0][1], fake.flatten(1))
     for call, real, part in ((floor_a, a, data.train), (floor_b, b, data.other.train)):
         assert torch.equal(call[0][0], real.flatten(1))
-        assert torch.equal(call[0][1], evidence._random_points(part, 6, 8).x.flatten(1))
+        assert torch.equal(call[0][1], evidence._points(part, 6, 8).x.flatten(1))
     assert (found["frechet_to_a"].value, found["frechet_to_b"].value) == (to_a[2], to_b[2])
     assert found["frechet_distance"].value == pytest.approx((to_a[2] + to_b[2]) / 2)
     assert found["frechet_real_vs_real"].value == pytest.approx((floor_a[2] + floor_b[2]) / 2)

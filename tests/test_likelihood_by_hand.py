@@ -67,7 +67,7 @@ def test_defaults_are_the_documented_ones(name: str, documented: dict[str, Any],
 def test_constants_are_the_documented_ones(game: VAE) -> None:
     assert 1 <= estimate.max_rows(game) <= 1024
     fresh = anew(estimate)
-    assert (fresh.ROWS, fresh.WIDE, fresh.SHARE, fresh.COPIES, fresh.AS_GIVEN) == (
+    assert (fresh.ROWS, fresh.WIDE, fresh.SHARE, fresh.COPIES, fresh.GIVEN) == (
         {"cpu": 1024},
         65_536,
         0.25,
@@ -140,18 +140,18 @@ def test_one_image_has_no_standard_error() -> None:
 
 
 def test_counts_begin_at_one() -> None:
-    estimate.check_positive(chains=1, temperatures=2)
-    estimate.check_positive()
+    estimate.at_least_1(chains=1, temperatures=2)
+    estimate.at_least_1()
     for count in (0, -1):
         with pytest.raises(UserError, match=f"`leapfrog` is {count}"):
-            estimate.check_positive(chains=1, leapfrog=count)
+            estimate.at_least_1(chains=1, leapfrog=count)
 
 
 def test_images_are_checked_on_one_of_zeros_before_their_values(game: VAE) -> None:
     asked: list[Tensor] = []
     game.log_joint = lambda x, z: asked.append((x, z, game.training, torch.is_grad_enabled()))  # type: ignore[assignment, return-value]
     before = torch.get_rng_state()
-    estimate.check_images_for_likelihood(game.train(), X.float())
+    estimate.check_inputs(game.train(), X.float())
     ((x, z, training, gradients),) = asked
     assert torch.equal(x, torch.zeros(1, 3, dtype=torch.float64))
     assert (z.shape, z.dtype) == ((1, 2), torch.float64)
@@ -161,37 +161,37 @@ def test_images_are_checked_on_one_of_zeros_before_their_values(game: VAE) -> No
 
 
 def test_what_is_no_image_is_refused(game: VAE) -> None:
-    estimate.check_images_for_likelihood(game, X)
+    estimate.check_inputs(game, X)
     for bad, words in (
         (X[:0], "no images"),
         (torch.cat([X, X * math.inf]), "NaN or infinite"),
         (torch.cat([X, X * math.nan]), "NaN or infinite"),
     ):
         with pytest.raises(UserError, match=words):
-            estimate.check_images_for_likelihood(game, bad)
+            estimate.check_inputs(game, bad)
     game.data = DataSpec((4,))
     with pytest.raises(UserError, match="resize or convert"):
-        estimate.check_images_for_likelihood(game, X)
+        estimate.check_inputs(game, X)
 
 
 def test_a_game_without_a_prior_is_refused_by_its_density() -> None:
     gan = GAN(Deterministic(MLP(2, 3)), MLP(3, 1), StandardNormal(2))
     with pytest.raises(UserError, match="no density"):
-        estimate.check_images_for_likelihood(gan, X.float())
+        estimate.check_inputs(gan, X.float())
     del gan.prior
     with pytest.raises(UserError, match="no density"):
-        estimate.check_images_for_likelihood(gan, X.float())
+        estimate.check_inputs(gan, X.float())
 
 
 @pytest.mark.parametrize("wrong", [0.3, -1.0, 2.0])
 def test_zeros_and_ones_are_asked_of_a_game_of_zeros_and_ones_alone(game: VAE, wrong: float) -> None:
     x = torch.tensor([[0.0, 1.0, 1.0], [0.0, 0.0, wrong]]).double()
-    estimate.check_images_for_likelihood(game, x)
+    estimate.check_inputs(game, x)
     game.likelihood = "bernoulli"
     game.decoder = Deterministic(nn.Sequential(nn.Linear(2, 3), nn.Sigmoid())).double()
-    estimate.check_images_for_likelihood(game, x[:1])
+    estimate.check_inputs(game, x[:1])
     with pytest.raises(UserError, match=f"such as {wrong:.3g}; binarize"):
-        estimate.check_images_for_likelihood(game, x)
+        estimate.check_inputs(game, x)
 
 
 # ---- memory

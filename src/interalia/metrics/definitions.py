@@ -230,13 +230,9 @@ def _accuracy(pair: Comparison) -> float:
 
 
 def _translation_sentence(source: str, to: str, values: Values, data: Data) -> str:
-    found = (
-        f"Translations from {source} to {to} differ from the truth by {values[f'translation_error_{to}']:.3f} per value"
-    )
-    accuracy = values.get(f"translation_accuracy_{to}")
-    return found + (
-        f", and a classifier assigns {accuracy:.1%} of them the true label." if accuracy is not None else "."
-    )
+    error, accuracy = values[f"translation_error_{to}"], values.get(f"translation_accuracy_{to}")
+    rest = "" if accuracy is None else f", and a classifier assigns {accuracy:.1%} of them the true label"
+    return f"Translations from {source} to {to} differ from the truth by {error:.3f} per value{rest}."
 
 
 @metric("lower", group=TRANSLATIONS, during_training=True, **TEXTS["cycle_error"])

@@ -173,7 +173,7 @@ class Evidence:
         if shape != dataset.shape:
             what = f"the game was built for the shape {shape} and the data set {dataset.name!r} has {dataset.shape}"
             raise UserError(f"{what}; evaluate it on the data that it was trained on.")
-        found = _random_points(part, self.limit if self.count is None else self.count, self.seed, self.conditions)
+        found = _points(part, self.limit if self.count is None else self.count, self.seed, self.conditions)
         if len(found.x) < 2:
             raise UserError(f"there are {len(found.x)} samples to evaluate on; give a `count` of 2 or more.")
         return found
@@ -196,12 +196,12 @@ class Evidence:
     @cached_property
     def train(self) -> Points:
         """At most 10,000 training points, for probes that are fitted."""
-        return _random_points(self.dataset.train, NEIGHBOURS, self.seed)
+        return _points(self.dataset.train, NEIGHBOURS, self.seed)
 
     @property
     def validation(self) -> Points:
         """At most 5,000 validation points, for selection."""
-        return _random_points(self.dataset.validation, COUNT, self.seed)
+        return _points(self.dataset.validation, COUNT, self.seed)
 
     @property
     def protocol(self) -> str:
@@ -338,7 +338,7 @@ class Evidence:
     def mixture_samples(self) -> Tensor:
         """Samples whose modes are counted; a conditional game's labels are repeated if they are too few."""
         count = self.count or (PACGAN_COUNT if self.quick else MIXTURE_COUNT)
-        condition = _random_points(self.part, count, self.seed, self.conditions).condition
+        condition = _points(self.part, count, self.seed, self.conditions).condition
         y = None if condition is None else condition[torch.arange(count) % len(condition)]
         return tasks.generate(self.game, count, self.seed, y=y, how="sample")
 
@@ -374,9 +374,7 @@ class Evidence:
     def translations(self) -> dict[str, Comparison]:
         """Translations into domain "a" and into domain "b", each compared with that domain's held-out points."""
         a, game = self.held_out, self.game
-        b = _random_points(
-            self.part_of_b, self.count or self.limit, self.seed
-        )  # the same rows as of a, so that pairs match
+        b = _points(self.part_of_b, self.count or self.limit, self.seed)  # the same rows as of a, so that pairs match
         # a classifier is trained on its own domain
         extractor_of_b = extractor_for(self.other, tasks.device_of(game)) if self.classifier else self.extractor
         return {
@@ -393,7 +391,7 @@ def _split(dataset: Dataset, name: str) -> Split:
     return part
 
 
-def _random_points(split: Split, count: int, seed: int, conditions: NDArray[Any] | None = None) -> Points:
+def _points(split: Split, count: int, seed: int, conditions: NDArray[Any] | None = None) -> Points:
     """At most `count` points of a split, chosen by the seed, as tensors."""
     rows = np.sort(np.random.default_rng(seed).permutation(len(split))[: max(count, 0)])
     y, c = (None if values is None else torch.from_numpy(values[rows]) for values in (split.y, conditions))
@@ -405,7 +403,7 @@ def _matching_train_points(game: Game, dataset: Dataset, points: Points, seed: i
     same labels or attributes, unless no training point has them."""
     y_train = conditions(game.data, dataset, "train")
     if y_train is None or points.condition is None:
-        return _random_points(dataset.train, len(points.x), seed)
+        return _points(dataset.train, len(points.x), seed)
     together = np.concatenate([y_train, points.condition.numpy()])
     kinds = np.unique(together, axis=0, return_inverse=True)[1].reshape(-1)
     random = np.random.default_rng(seed)

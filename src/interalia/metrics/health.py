@@ -152,12 +152,7 @@ def health_from(diagnostics: Mapping[str, float], history: Sequence[Health] = ()
 
 
 def array_diagnostics(
-    x: ArrayLike,
-    samples: ArrayLike,
-    arrays: Arrays,
-    features: Features | None,
-    prior: Moments,
-    cache: Cache | None,
+    x: ArrayLike, samples: ArrayLike, arrays: Arrays, features: Features | None, prior: Moments, cache: Cache | None
 ) -> dict[str, float]:
     """The diagnostics of held-out data, samples and what else there is; see `health`, whose other arrays are in `arrays`.
 

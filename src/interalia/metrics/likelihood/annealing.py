@@ -21,11 +21,11 @@ from interalia.games.game import Game
 from interalia.games.vae import Variational
 from interalia.metrics.likelihood import hamiltonian
 from interalia.metrics.likelihood.estimate import (
-    AS_GIVEN,
+    GIVEN,
     Estimate,
     Sandwich,
-    check_images_for_likelihood,
-    check_positive,
+    at_least_1,
+    check_inputs,
     in_chunks,
     max_rows,
 )
@@ -91,7 +91,7 @@ def annealed_importance(
     simulated: int = SIMULATED,
     seed: int = 0,
     rows: int | None = None,
-    binarized: str = AS_GIVEN,
+    binarized: str = GIVEN,
     precision: Precision = "auto",
 ) -> Estimate:
     """log p(x) by annealed importance sampling, in nats: in expectation a lower bound, tighter with more temperatures.
@@ -134,13 +134,13 @@ def annealed_importance(
     settings = settings_for(game, chains, temperatures, leapfrog, path, initial, precision)
     if simulated < 0:
         raise UserError(f"`simulated` is {simulated}, and it must be at least 0, which leaves the check out.")
-    check_images_for_likelihood(game, x)
+    check_inputs(game, x)
     with evaluating(game, seed), frozen(game):
         rows = rows or max_rows(game)
         like = next(game.parameters())
 
-        def work(index: Tensor, progress: Progress) -> Tensor:
-            return torch.stack(lower_bound(Ends.of(game, x[index].to(like), settings), settings, progress), dim=1)
+        def work(index: Tensor, report: Progress) -> Tensor:
+            return torch.stack(lower_bound(Ends.of(game, x[index].to(like), settings), settings, report), dim=1)
 
         about = f"ais of {len(x):,} images"
         which, values = in_chunks(len(x), max(1, rows // settings.chains), seed, about, work)
@@ -197,7 +197,7 @@ def bidirectional_check(
         (torch.Size([4]), torch.Size([4]))
     """
     settings = settings_for(game, chains, temperatures, leapfrog, path, initial, precision)
-    check_positive(images=images)
+    at_least_1(images=images)
     prior = require(game, HasLikelihood, "the bidirectional check").prior
     simulate = require(game, Simulates, "the bidirectional check").simulate
     with evaluating(game, seed), frozen(game):
@@ -205,11 +205,9 @@ def bidirectional_check(
         z_star = prior.sample((images,))
         x_star = torch.cat([simulate(part) for part in z_star.split(rows)])
 
-        def work(index: Tensor, progress: Progress) -> Tensor:
+        def work(index: Tensor, report: Progress) -> Tensor:
             index = index.to(z_star.device)
-            return torch.stack(
-                sandwich(Ends.of(game, x_star[index], settings), z_star[index], settings, progress), dim=1
-            )
+            return torch.stack(sandwich(Ends.of(game, x_star[index], settings), z_star[index], settings, report), dim=1)
 
         _, found = in_chunks(images, max(1, rows // chains), seed, f"check on {images:,} simulated images", work)
     protocol = f"{settings.description}; seed {seed}; {rows:,} pairs (x, z) at once"
@@ -224,7 +222,7 @@ def settings_for(
     Raises:
         UserError: a number is under 1, or there is no such path, initial distribution or precision.
     """
-    check_positive(chains=chains, temperatures=temperatures, leapfrog=leapfrog)
+    at_least_1(chains=chains, temperatures=temperatures, leapfrog=leapfrog)
     check_choice("path", path, ("sigmoidal", "linear"))
     check_choice("precision", precision, ("auto", "fp32", "bf16"))
     if initial is not None:
@@ -286,7 +284,7 @@ class Ends:
         if isinstance(prior, StandardNormal):
             p_z = hamiltonian.normal_density(x.new_zeros(prior.size), x.new_ones(prior.size))
         p = hamiltonian.product_density(
-            likelihood_density(model, x.repeat_interleave(settings.chains, dim=0), settings.precision), p_z
+            image_density(model, x.repeat_interleave(settings.chains, dim=0), settings.precision), p_z
         )
         if settings.initial == "prior":
             return cls(Bridge(p_z, p), lambda: prior.sample((count,)), unit, settings.chains)
@@ -313,7 +311,7 @@ def posterior_moments(game: Game, x: Tensor, at_once: int) -> tuple[Tensor, Tens
     return z.mean(1), z.var(1)
 
 
-def likelihood_density(game: HasLikelihood, x: Tensor, precision: str = "fp32") -> Density:
+def image_density(game: HasLikelihood, x: Tensor, precision: str = "fp32") -> Density:
     """log p(x | z) and its gradient in z. The decoder is differentiated automatically. The gradient of log p(x | z) in
     its outputs is analytic, as automatic differentiation would take as long as a small decoder itself.
 
@@ -345,7 +343,7 @@ def likelihood_density(game: HasLikelihood, x: Tensor, precision: str = "fp32") 
 
 
 def anneal(
-    ends: Ends, state: State, path: Tensor, steps: Tensor, leapfrog: int, progress: Progress
+    ends: Ends, state: State, path: Tensor, steps: Tensor, leapfrog: int, report: Progress
 ) -> tuple[Tensor, Tensor]:
     """Runs the chains along a path of b and returns log w and the mean acceptance.
 
@@ -360,7 +358,7 @@ def anneal(
         path: b_0 ... b_T, or from b_T to b_0, shape (T + 1,).
         steps: step sizes at each of them, shape (T + 1, n).
         leapfrog: steps of a transition.
-        progress: called with 1 / T after each temperature.
+        report: called with 1 / T after each temperature.
 
     Returns:
         log w, float64, shape (n, chains), and the acceptance of each image, shape (n,).
@@ -375,37 +373,37 @@ def anneal(
             step = hamiltonian.jittered_steps(steps[t].repeat_interleave(ends.chains))[:, None] * ends.scale
             state, chance = hamiltonian.transition(ends.bridge, state, b[t], step, leapfrog)
             chances += chance
-        progress(1 / last)
+        report(1 / last)
     return log_w.unflatten(0, shape), chances.unflatten(0, shape).mean(1) / max(1, last - 1)
 
 
-def scaled_progress(progress: Progress, share: float) -> Progress:
+def scaled_progress(report: Progress, share: float) -> Progress:
     """A progress callback for a part of the work that makes up `share` of the whole."""
-    return lambda done: progress(done * share)
+    return lambda done: report(done * share)
 
 
-def tuned_path(ends: Ends, settings: Settings, runs: int, progress: Progress) -> tuple[Tensor, Tensor, Progress]:
+def tuned_path(ends: Ends, settings: Settings, runs: int, report: Progress) -> tuple[Tensor, Tensor, Progress]:
     """The path, the step sizes tuned along it, and the progress callback of each of so many runs."""
     path = betas(settings.temperatures, settings.path)
     tuning = sum(hamiltonian.tuning_transitions(settings.temperatures))
     first = tuning / (tuning + runs * settings.temperatures)
-    of_tuning, counts = scaled_progress(progress, first), (settings.chains, settings.leapfrog)
+    of_tuning, counts = scaled_progress(report, first), (settings.chains, settings.leapfrog)
     steps = hamiltonian.tuned_steps(ends.bridge, ends.draw(), ends.scale, path, *counts, of_tuning)
-    return path, steps, scaled_progress(progress, (1 - first) / runs)
+    return path, steps, scaled_progress(report, (1 - first) / runs)
 
 
-def lower_bound(ends: Ends, settings: Settings, progress: Progress) -> tuple[Tensor, Tensor]:
+def lower_bound(ends: Ends, settings: Settings, report: Progress) -> tuple[Tensor, Tensor]:
     """The lower bound of log p(x) and the acceptance, each of shape (n,)."""
-    path, steps, progress = tuned_path(ends, settings, 1, progress)
-    log_w, chance = anneal(ends, ends.bridge.at(ends.draw()), path, steps, settings.leapfrog, progress)
+    path, steps, report = tuned_path(ends, settings, 1, report)
+    log_w, chance = anneal(ends, ends.bridge.at(ends.draw()), path, steps, settings.leapfrog, report)
     return log_w.logsumexp(1) - math.log(settings.chains), chance
 
 
-def sandwich(ends: Ends, z_star: Tensor, settings: Settings, progress: Progress) -> tuple[Tensor, Tensor, Tensor]:
+def sandwich(ends: Ends, z_star: Tensor, settings: Settings, report: Progress) -> tuple[Tensor, Tensor, Tensor]:
     """Lower bound, upper bound and acceptance, each of shape (n,), given draws z_star of p(z | x), shape (n, d)."""
-    path, steps, progress = tuned_path(ends, settings, 2, progress)
-    log_up, acceptance_up = anneal(ends, ends.bridge.at(ends.draw()), path, steps, settings.leapfrog, progress)
+    path, steps, report = tuned_path(ends, settings, 2, report)
+    log_up, acceptance_up = anneal(ends, ends.bridge.at(ends.draw()), path, steps, settings.leapfrog, report)
     start = ends.bridge.at(z_star.repeat_interleave(settings.chains, dim=0))
-    log_down, acceptance_down = anneal(ends, start, path.flip(0), steps.flip(0), settings.leapfrog, progress)
+    log_down, acceptance_down = anneal(ends, start, path.flip(0), steps.flip(0), settings.leapfrog, report)
     count = math.log(settings.chains)
     return log_up.logsumexp(1) - count, count - log_down.logsumexp(1), (acceptance_up + acceptance_down) / 2

@@ -13,18 +13,11 @@ from interalia.contexts import evaluating
 from interalia.errors import UserError
 from interalia.games.capabilities import HasLikelihood, Infers, require
 from interalia.games.game import Game
-from interalia.metrics.likelihood.estimate import (
-    AS_GIVEN,
-    Estimate,
-    check_images_for_likelihood,
-    check_positive,
-    in_chunks,
-    max_rows,
-)
+from interalia.metrics.likelihood.estimate import GIVEN, Estimate, at_least_1, check_inputs, in_chunks, max_rows
 
 
 def elbo(
-    game: Game, x: Tensor, samples: int = 100, seed: int = 0, rows: int | None = None, binarized: str = AS_GIVEN
+    game: Game, x: Tensor, samples: int = 100, seed: int = 0, rows: int | None = None, binarized: str = GIVEN
 ) -> Estimate:
     """The evidence lower bound (ELBO) of log p(x), in nats: an unbiased mean over draws of the encoder.
 
@@ -64,7 +57,7 @@ def elbo(
 
 
 def importance_bound(
-    game: Game, x: Tensor, samples: int = 5000, seed: int = 0, rows: int | None = None, binarized: str = AS_GIVEN
+    game: Game, x: Tensor, samples: int = 5000, seed: int = 0, rows: int | None = None, binarized: str = GIVEN
 ) -> Estimate:
     """The K-sample lower bound of log p(x), in nats; it increases with K and converges to log p(x).
 
@@ -104,8 +97,8 @@ def importance_bound(
 def _from_draws(
     name: str, game: Game, x: Tensor, samples: int, seed: int, rows: int | None, binarized: str
 ) -> Estimate:
-    check_positive(samples=samples)
-    check_images_for_likelihood(game, x)
+    at_least_1(samples=samples)
+    check_inputs(game, x)
     encoder = require(game, Infers, "a bound").encoder
     if not encoder.density:
         what = f"this {type(game).__name__}'s encoder ({type(encoder).__name__}) has no log_prob"

@@ -26,7 +26,7 @@ ROWS = {"cpu": 1024}  # most pairs (x, z) in one forward pass; more do not fit a
 WIDE = 65_536  # the same on an accelerator
 SHARE = 0.25  # of the free memory that is used
 COPIES = 4  # of each layer's output in memory: itself, its gradient, and intermediate results
-AS_GIVEN = "as given"
+GIVEN = "as given"
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,7 @@ def standard_error(values: Tensor) -> float:
     return float(values.std()) / math.sqrt(len(values)) if len(values) > 1 else math.nan
 
 
-def check_images_for_likelihood(game: Game, x: Tensor) -> None:
+def check_inputs(game: Game, x: Tensor) -> None:
     """Raises a UserError unless the game has log p(x, z) of these images; called before the computation."""
     if not len(x):
         raise UserError("there are no images to estimate a likelihood of; give at least one.")
@@ -141,7 +141,7 @@ def check_images_for_likelihood(game: Game, x: Tensor) -> None:
         )
 
 
-def check_positive(**counts: int) -> None:
+def at_least_1(**counts: int) -> None:
     """Raises a UserError unless all of them are 1 or more."""
     for name, count in counts.items():
         if count < 1:

@@ -189,7 +189,7 @@ def tuned_steps(
     betas: Tensor,
     chains: int,
     count: int,
-    progress: Progress = lambda share: None,
+    report: Progress = lambda share: None,
 ) -> Tensor:
     """Step sizes along the path, shape (len(betas), n), tuned in a separate run whose chains are discarded.
 
@@ -205,7 +205,7 @@ def tuned_steps(
         betas: b_0 = 0 to b_T = 1, shape (T + 1,).
         chains: number of chains per image.
         count: leapfrog steps of a transition.
-        progress: called with each finished share of the whole.
+        report: called with each finished share of the whole.
     """
     n, last = len(z) // chains, len(betas) - 1
     transitions = tuning_transitions(last)
@@ -223,7 +223,7 @@ def tuned_steps(
             gain = GAIN / (1 + i) ** 0.5
             log_step = log_step + gain * (chance.unflatten(0, (n, chains)).mean(1) - TARGET)
             trace.append(log_step)
-            progress(1 / sum(transitions))
+            report(1 / sum(transitions))
         found.append(torch.stack(trace[-max(1, rounds // 2) :]).mean(0))
     where = betas.clamp(betas[1], betas[max(1, last - 1)]).log()
     where = (where - heights[0]) * (knots - 1) / (heights[-1] - heights[0]).clamp(min=1e-9)

@@ -20,10 +20,10 @@ from interalia.errors import UserError
 from interalia.games.game import Game
 from interalia.metrics.distances import check_features
 from interalia.metrics.likelihood.estimate import (
-    AS_GIVEN,
+    GIVEN,
     SHARE,
     Estimate,
-    check_positive,
+    at_least_1,
     free_bytes,
     in_chunks,
     standard_error,
@@ -97,7 +97,7 @@ def kernel_estimate(
     validation: Tensor,
     samples: int = 10_000,
     seed: int = 0,
-    binarized: str = AS_GIVEN,
+    binarized: str = GIVEN,
     y: ArrayLike | None = None,
 ) -> Estimate:
     """log p(x), in nats, under a kernel density estimate on samples of a game: GAN's protocol.
@@ -138,7 +138,7 @@ def kernel_estimate(
         >>> kernel_estimate(game, torch.zeros(5, 2), torch.ones(4, 2), samples=20).values.shape
         torch.Size([5])
     """
-    check_positive(samples=samples)
+    at_least_1(samples=samples)
     centres, sampling = kernel_centres(game, samples, seed, y)
     bandwidth = held_out_bandwidth(centres, validation)
     _flat_float64(x, centres, [bandwidth])
