@@ -103,7 +103,7 @@ def test_what_every_game_refuses(game: str) -> None:
     """Two games that differ in one thing differ in one flag."""
     made = build(game, (1, 12, 24))
     found = refused_by(made, "simultaneous")
-    ratio = any(not critic.adversary for critic in critics(type(made)))
+    ratio = any(not critic.adversarial for critic in critics(type(made)))
     assert ("pack" in found) is (not packs(type(made)))
     assert ("noise" in found) is ratio
     assert ("augment" in found) is (ratio or seen(type(made)) == {"z"})
@@ -146,12 +146,12 @@ def test_the_remedies_of_a_width_belong_to_variational_games_with_one(monkeypatc
     x, z = Space("x", (1, 4, 4)), Space("z", (2,))
 
     def flags(kind: type, sees: Any = (x, z), shape: Any = (1, 4, 4), **fields: Any) -> set[str]:
-        critic = Critic(sees, packable=fields.pop("packs", True), adversary=fields.pop("adversary", True))
+        critic = Critic(sees, packable=fields.pop("packs", True), adversarial=fields.pop("adversarial", True))
         monkeypatch.setattr(signs_of_health, "critics", lambda kind: [critic])
         given = {"players": {"critic": ()}, "binary": False, "data": DataSpec(shape), **fields}
         return refused_by(kind(**given), "alternating")
 
-    alone = {"adversary": False}
+    alone = {"adversarial": False}
     assert flags(Played) == set()
     assert flags(Played, packs=False) == {"pack"}
     assert flags(Played, shape=(4,)) == {"augment"}

@@ -19,7 +19,7 @@ def device_of(game: nn.Module) -> torch.device:
 
 
 @contextlib.contextmanager
-def own_random(device: torch.device, seed: int = 0) -> Iterator[None]:
+def private_rng(device: torch.device, seed: int = 0) -> Iterator[None]:
     """A random state of its own, begun from `seed`; the former one is put back afterwards."""
     devices = [device] if device.type == "cuda" else []
     apple = torch.mps.get_rng_state() if device.type == "mps" else None  # which fork_rng does not know
@@ -37,7 +37,7 @@ def own_random(device: torch.device, seed: int = 0) -> Iterator[None]:
 def evaluating(game: nn.Module, seed: int = 0) -> Iterator[None]:
     """Evaluation mode without gradients, on a random state of its own; everything is put back afterwards."""
     modes = {module: module.training for module in game.modules()}
-    with own_random(device_of(game), seed), torch.no_grad():
+    with private_rng(device_of(game), seed), torch.no_grad():
         game.eval()
         try:
             yield

@@ -59,7 +59,7 @@ class Disturbance(abc.ABC):
             argument: which one of a run this is, for words.
             critics: what they are shown, and whether they are adversaries.
         """
-        if not all(critic.adversary for critic in critics):
+        if not all(critic.adversarial for critic in critics):
             raise UserError(
                 f"{game} reads log q(z | x) / p(z) off its critic, and of images that `{argument}` has changed it would be "
                 f"another's; leave `{argument}` out."
@@ -236,7 +236,7 @@ class Augmentation(Disturbance):
 
     def fits(self, game: str, argument: str, critics: Sequence[Critic]) -> None:
         super().fits(game, argument, critics)
-        if not any(space.is_image for critic in critics for space in critic.sees):
+        if not any(space.is_image for critic in critics for space in critic.inputs):
             seen = " and ".join(critic.names for critic in critics)
             what = f"{game}'s critic sees {seen}, and no image" if critics else f"{game} has no critic"
             raise UserError(f"`{argument}` changes the images that a critic sees, and {what}; leave `{argument}` out.")

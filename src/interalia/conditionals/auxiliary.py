@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
-from interalia.conditionals.base import Parametric, bent
-from interalia.conditionals.paired import Paired, mean_and_width, normal, perceptron
+from interalia.conditionals.base import Parametric, limit_log_sigma
+from interalia.conditionals.building_blocks import SampleAndLogProb, gaussian_log_prob, mean_and_log_sigma, small_mlp
 from interalia.errors import check_range
 
 
@@ -46,14 +46,14 @@ class Auxiliary(Parametric):
         ValueError: a number is under 1.
 
     Example:
-        >>> from interalia.conditionals import drawn
+        >>> from interalia.conditionals import rsample_with_log_prob
         >>> from interalia.networks import mlp
-        >>> z, log_q = drawn(Auxiliary(mlp.MLP(4, 4 * 3), 3, levels=2)(torch.zeros(5, 4)))
+        >>> z, log_q = rsample_with_log_prob(Auxiliary(mlp.MLP(4, 4 * 3), 3, levels=2)(torch.zeros(5, 4)))
         >>> z.shape, log_q.shape
         (torch.Size([5, 3]), torch.Size([5]))
     """
 
-    heads = 4
+    params_per_dim = 4
 
     def __init__(self, network: nn.Module, size: int, size_a: int = 16, levels: int = 1, width: int = 64) -> None:
         super().__init__(network)
@@ -63,41 +63,41 @@ class Auxiliary(Parametric):
         known = 2 * size
         # from a_L down to a_1; and from a_1 up to a_L: all but the first are told of the a before
         before = [size_a if level else 0 for level in range(levels)]
-        self.down = nn.ModuleList(perceptron(known + more, 2 * size_a, width) for more in before)
-        self.last = perceptron(known + size_a, 2 * size, width)
-        self.up = nn.ModuleList(perceptron(known + size + more, 2 * size_a, width) for more in before)
+        self.down = nn.ModuleList(small_mlp(known + more, 2 * size_a, width) for more in before)
+        self.last = small_mlp(known + size_a, 2 * size, width)
+        self.up = nn.ModuleList(small_mlp(known + size + more, 2 * size_a, width) for more in before)
 
-    def of(self, answers: Tensor) -> Distribution:
+    def distribution(self, answers: Tensor) -> Distribution:
         mu, log_sigma, h = answers.split([self.size, self.size, 2 * self.size], dim=1)
-        known = (mu, bent(log_sigma), h)
-        return Paired(mu, partial(self.mean, *known), partial(self.draw, *known))
+        known = (mu, limit_log_sigma(log_sigma), h)
+        return SampleAndLogProb(mu, partial(self.mean, *known), partial(self.draw, *known))
 
-    def given(self, mu: Tensor, log_sigma: Tensor, h: Tensor, a: Tensor) -> tuple[Tensor, Tensor]:
+    def z_given(self, mu: Tensor, log_sigma: Tensor, h: Tensor, a: Tensor) -> tuple[Tensor, Tensor]:
         """The mean and the log width of q(z | a_1, x)."""
-        mean, log_width = mean_and_width(self.last, h, a)
-        return mu + log_sigma.exp() * mean, bent(log_sigma + log_width)  # both in units of sigma(x)
+        mean, log_width = mean_and_log_sigma(self.last, h, a)
+        return mu + log_sigma.exp() * mean, limit_log_sigma(log_sigma + log_width)  # both in units of sigma(x)
 
     def mean(self, mu: Tensor, log_sigma: Tensor, h: Tensor) -> Tensor:
         """z at the means of the a_l."""
         a: list[Tensor] = []
         for network in self.down:
-            a = [mean_and_width(network, h, *a)[0]]
-        return self.given(mu, log_sigma, h, *a)[0]
+            a = [mean_and_log_sigma(network, h, *a)[0]]
+        return self.z_given(mu, log_sigma, h, *a)[0]
 
     def draw(self, mu: Tensor, log_sigma: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
         """z, with the a_l drawn and forgotten, and what stands for log q(z | x)."""
         levels: list[Tensor] = []  # a_L, ..., a_1
         log_q = mu.new_zeros(len(mu))
         for network in self.down:
-            mean, log_width = mean_and_width(network, h, *levels[-1:])
-            log_width = bent(log_width)
+            mean, log_width = mean_and_log_sigma(network, h, *levels[-1:])
+            log_width = limit_log_sigma(log_width)
             levels.append(mean + log_width.exp() * torch.randn_like(mean))  # a_l ~ q(a_l | a_{l+1}, x)
-            log_q = log_q + normal(levels[-1], mean, log_width)
-        mean, log_width = self.given(mu, log_sigma, h, levels[-1])
+            log_q = log_q + gaussian_log_prob(levels[-1], mean, log_width)
+        mean, log_width = self.z_given(mu, log_sigma, h, levels[-1])
         z = mean + log_width.exp() * torch.randn_like(mean)  # z ~ q(z | a_1, x)
-        log_q = log_q + normal(z, mean, log_width)
+        log_q = log_q + gaussian_log_prob(z, mean, log_width)
         below: list[Tensor] = []
         for network, a in zip(self.up, reversed(levels), strict=True):
-            log_q = log_q - normal(a, *mean_and_width(network, h, z, *below))  # r(a_l | a_{l-1}, x, z)
+            log_q = log_q - gaussian_log_prob(a, *mean_and_log_sigma(network, h, z, *below))  # r(a_l | a_{l-1}, x, z)
             below = [a]
         return z, log_q

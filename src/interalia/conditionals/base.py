@@ -74,7 +74,7 @@ class Point(Samples):
         return self.rsample(sample_shape).detach()  # a view that is made without gradients would still carry them
 
 
-def drawn(q: Distribution) -> tuple[Tensor, Tensor]:
+def rsample_with_log_prob(q: Distribution) -> tuple[Tensor, Tensor]:
     """z ~ q, differentiably, and log q(z), shape (n,).
 
     Where q(z) is an integral over auxiliary variables a, the second is log q(z, a) - log r(a | z) for some r: its mean is at
@@ -84,7 +84,7 @@ def drawn(q: Distribution) -> tuple[Tensor, Tensor]:
         UserError: q has samples and no density.
 
     Example:
-        >>> z, log_q = drawn(Independent(Normal(torch.zeros(5, 3), 1.0), 1))
+        >>> z, log_q = rsample_with_log_prob(Independent(Normal(torch.zeros(5, 3), 1.0), 1))
         >>> z.shape, log_q.shape
         (torch.Size([5, 3]), torch.Size([5]))
     """
@@ -94,12 +94,12 @@ def drawn(q: Distribution) -> tuple[Tensor, Tensor]:
     return z, q.log_prob(z)
 
 
-WIDEST = 5.0  # the limit of a posterior's standard deviation; the priors' are about 1
-NARROW = -2.0  # log sigma of a narrow start
-BEND = 2.5  # from the limit over so much on, log sigma is bent
+MAX_SIGMA = 5.0  # the limit of a posterior's standard deviation; the priors' are about 1
+NARROW_LOG_SIGMA = -2.0  # log sigma of a narrow start
+KNEE = 2.5  # from the limit over so much on, log sigma is bent
 
 
-def bent(log_sigma: Tensor, widest: float = WIDEST) -> Tensor:
+def limit_log_sigma(log_sigma: Tensor, widest: float = MAX_SIGMA) -> Tensor:
     """The log of a standard deviation, from a network's answer a: a itself up to sigma = `widest` / 2.5, and above that
     bent, so that sigma stays below `widest`.
 
@@ -115,12 +115,12 @@ def bent(log_sigma: Tensor, widest: float = WIDEST) -> Tensor:
         widest: the limit of sigma; math.inf for none.
 
     Example:
-        >>> bent(torch.tensor([-9.0, 0.5, 7.0])).exp()
+        >>> limit_log_sigma(torch.tensor([-9.0, 0.5, 7.0])).exp()
         tensor([1.2341e-04, 1.6487e+00, 4.4513e+00])
     """
     if widest == math.inf:
         return log_sigma
-    start, room = math.log(widest / BEND), math.log(BEND)
+    start, room = math.log(widest / KNEE), math.log(KNEE)
     above = (log_sigma - start).relu()
     return log_sigma.clamp(max=start) + room * (above / (above + room))
 
@@ -140,18 +140,18 @@ class Conditional(nn.Module, abc.ABC):
     def forward(self, *c: Tensor) -> Distribution:
         """The distribution given c."""
 
-    def many(self, count: int, *c: Tensor) -> Distribution:
+    def forward_repeated(self, count: int, *c: Tensor) -> Distribution:
         """The distribution of `count` draws in a row for each c: that of c, each repeated so often."""
         return self(*(part.repeat_interleave(count, dim=0) for part in c))
 
-    def attach(self, log_joint: Callable[[Tensor, Tensor], Tensor]) -> None:
+    def set_log_joint(self, log_joint: Callable[[Tensor, Tensor], Tensor]) -> None:
         """Is told log p(c, y) by the game that it plays in, where that has one: a function of c, shape (n, ...), and y, shape
         (n, d), to shape (n,). It is to be a method of the game, so that the encoder of the game's copy asks the copy."""
 
-    def follow(self, decoder: Conditional) -> None:
+    def set_decoder(self, decoder: Conditional) -> None:
         """Is told which decoder it is the encoder to, by a game that has one for each."""
 
-    def check(self) -> None:
+    def check_ready(self) -> None:
         """Raises a UserError unless it has what it stands on, once it is part of a game."""
 
     def hidden(self, *c: Tensor) -> Tensor:
@@ -159,18 +159,20 @@ class Conditional(nn.Module, abc.ABC):
         no method `hidden`."""
         return getattr(self.network, "hidden", self.network)(*c)
 
-    heads: int = 1  # how many numbers the network answers for each dimension of y
-    density: ClassVar[bool] = True  # whether its distributions have a `log_prob`, or what `drawn` takes in its place
-    moments: ClassVar[bool] = False  # whether its distributions have a true `mean` and a `variance`
+    params_per_dim: int = 1  # how many numbers the network answers for each dimension of y
+    has_density: ClassVar[bool] = (
+        True  # whether its distributions have a `log_prob`, or what `rsample_with_log_prob` takes in its place
+    )
+    has_moments: ClassVar[bool] = False  # whether its distributions have a true `mean` and a `variance`
 
     @classmethod
-    def heads_for(cls, **settings: object) -> int:
-        """`heads` with these settings, where it depends on them."""
-        return cls.heads
+    def params_per_dim_for(cls, **settings: object) -> int:
+        """`params_per_dim` with these settings, where it depends on them."""
+        return cls.params_per_dim
 
     @classmethod
-    def asks(cls, given: tuple[Space, ...], target: Space, **settings: object) -> Map:
-        """The map that a conditional of `target` given some variables is made from: `heads_for` numbers for each of the
+    def required_map(cls, given: tuple[Space, ...], target: Space, **settings: object) -> Map:
+        """The map that a conditional of `target` given some variables is made from: `params_per_dim_for` numbers for each of the
         target's.
 
         Raises:
@@ -181,7 +183,7 @@ class Conditional(nn.Module, abc.ABC):
                 f"the conditional {cls.__name__} returns no probabilities of a category, in which {target.name} ends; choose "
                 f"an `encoder` that returns {target.name} itself, such as deterministic."
             )
-        return Map(given, target.numbers(cls.heads_for(**settings) * target.size))
+        return Map(given, target.numbers(cls.params_per_dim_for(**settings) * target.size))
 
     @classmethod
     def setting(cls, name: str, settings: Mapping[str, object]) -> int:
@@ -189,7 +191,7 @@ class Conditional(nn.Module, abc.ABC):
         return int(settings.get(name, inspect.signature(cls).parameters[name].default))  # type: ignore[call-overload]
 
     @classmethod
-    def narrow(cls, network: nn.Module, size: int) -> None:
+    def init_narrow(cls, network: nn.Module, size: int) -> None:
         """Starts the network of a conditional of `size` numbers with a small width, where it returns one."""
 
 
@@ -197,14 +199,16 @@ class Parametric(Conditional):
     """A conditional whose network answers a distribution's parameters, and nothing else of c is needed."""
 
     @abc.abstractmethod
-    def of(self, answers: Tensor) -> Distribution:
-        """The distribution of these parameters, shape (n, heads * d)."""
+    def distribution(self, answers: Tensor) -> Distribution:
+        """The distribution of these parameters, shape (n, params_per_dim * d)."""
 
     def forward(self, *c: Tensor) -> Distribution:
-        return self.of(to_float32(self.network(*c)))
+        return self.distribution(to_float32(self.network(*c)))
 
-    def many(self, count: int, *c: Tensor) -> Distribution:
-        return self.of(to_float32(self.network(*c)).repeat_interleave(count, dim=0))  # the network is asked once
+    def forward_repeated(self, count: int, *c: Tensor) -> Distribution:
+        return self.distribution(
+            to_float32(self.network(*c)).repeat_interleave(count, dim=0)
+        )  # the network is asked once
 
 
 class Gaussian(Parametric):
@@ -213,7 +217,7 @@ class Gaussian(Parametric):
     Arguments:
         network: maps c to [mu, log sigma], shape (n, 2 d).
         widest: the limit of sigma, in z's units; a sigma up to `widest` / 2.5 is exp of the network's answer exactly (see
-            `bent`). math.inf for no limit: for a prior far wider than 1, or a density of data in units of their own.
+            `limit_log_sigma`). math.inf for no limit: for a prior far wider than 1, or a density of data in units of their own.
 
     Raises:
         ValueError: `widest` is not above 0.
@@ -228,25 +232,25 @@ class Gaussian(Parametric):
         torch.Size([5, 3])
     """
 
-    heads = 2
-    moments = True
+    params_per_dim = 2
+    has_moments = True
 
-    def __init__(self, network: nn.Module, widest: float = WIDEST) -> None:
+    def __init__(self, network: nn.Module, widest: float = MAX_SIGMA) -> None:
         super().__init__(network)
         check_range(widest > 0, "a standard deviation is above 0", widest=widest)
         self.widest = widest
 
     @classmethod
-    def narrow(cls, network: nn.Module, size: int) -> None:
+    def init_narrow(cls, network: nn.Module, size: int) -> None:
         """Starts a level between x and z with sigma = exp(-2): its scale is free, and with a width as large as its means'
         spread it would carry nothing to begin with."""
         biases = [p for name, p in network.named_parameters() if name.endswith("bias") and p.numel() == 2 * size]
         with torch.no_grad():
-            biases[-1][size:] = NARROW
+            biases[-1][size:] = NARROW_LOG_SIGMA
 
-    def of(self, answers: Tensor) -> Distribution:
+    def distribution(self, answers: Tensor) -> Distribution:
         mu, log_sigma = answers.chunk(2, dim=1)
-        sigma = bent(log_sigma, self.widest).exp()
+        sigma = limit_log_sigma(log_sigma, self.widest).exp()
         return Independent(Normal(mu, sigma, validate_args=False), 1, validate_args=False)
 
 
@@ -262,10 +266,10 @@ class Deterministic(Conditional):
         tensor([[1., 1.]])
     """
 
-    density = False
+    has_density = False
 
     @classmethod
-    def asks(cls, given: tuple[Space, ...], target: Space, **settings: object) -> Map:
+    def required_map(cls, given: tuple[Space, ...], target: Space, **settings: object) -> Map:
         return Map(given, target)
 
     def forward(self, *c: Tensor) -> Distribution:
@@ -284,26 +288,28 @@ class Implicit(Conditional):
         https://arxiv.org/abs/1701.04722
     """
 
-    density = False
+    has_density = False
 
     def __init__(self, network: nn.Module, noise: int = 2) -> None:
         super().__init__(network)
         self.noise = noise
 
     @classmethod
-    def asks(cls, given: tuple[Space, ...], target: Space, **settings: object) -> Map:
+    def required_map(cls, given: tuple[Space, ...], target: Space, **settings: object) -> Map:
         return Map(given, target, cls.setting("noise", settings))
 
     def forward(self, *c: Tensor) -> Distribution:
         x = torch.cat([part.flatten(1) for part in c], dim=1)  # an image, and a label, join the noise as vectors
-        return Pushed(lambda eps: to_float32(self.network(torch.cat([x, eps], dim=1))), x.new_empty(len(x), self.noise))
+        return Pushforward(
+            lambda eps: to_float32(self.network(torch.cat([x, eps], dim=1))), x.new_empty(len(x), self.noise)
+        )
 
     def hidden(self, *c: Tensor) -> Tensor:
         zeros = c[0].new_zeros(len(c[0]), self.noise)
         return super().hidden(torch.cat([*(part.flatten(1) for part in c), zeros], dim=1))
 
 
-class Pushed(Samples):
+class Pushforward(Samples):
     """The distribution of f(eps), eps ~ N(0, I): samples, no density.
 
     Arguments:
@@ -340,7 +346,7 @@ class Chain(Conditional):
         torch.Size([5, 2])
     """
 
-    density = False
+    has_density = False
 
     def __init__(self, first: Conditional, second: Conditional) -> None:
         super().__init__(nn.Identity())
@@ -348,14 +354,14 @@ class Chain(Conditional):
         self.second = second
 
     def forward(self, *c: Tensor) -> Distribution:
-        return Chained(self.first(*c), self.second)
+        return ChainDistribution(self.first(*c), self.second)
 
     def hidden(self, *c: Tensor) -> Tensor:
         """The last hidden layer of the first."""
         return self.first.hidden(*c)
 
 
-class Chained(Samples):
+class ChainDistribution(Samples):
     """The distribution of c, b ~ `first`, c ~ `second(b)`: samples, no density."""
 
     def __init__(self, first: Distribution, second: Conditional) -> None:

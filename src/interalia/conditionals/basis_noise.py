@@ -83,8 +83,8 @@ class BasisNoise(Parametric):
         (torch.Size([5, 3]), torch.Size([5, 3]))
     """
 
-    density = False
-    moments = True
+    has_density = False
+    has_moments = True
     shift: Tensor  # c
 
     def __init__(
@@ -110,10 +110,10 @@ class BasisNoise(Parametric):
             self.basis.standardise()
 
     @classmethod
-    def heads_for(cls, **settings: object) -> int:
+    def params_per_dim_for(cls, **settings: object) -> int:
         return 1 + cls.setting("basis", settings)
 
-    def of(self, answers: Tensor) -> Distribution:
+    def distribution(self, answers: Tensor) -> Distribution:
         z_0, a = answers.split([self.size, self.count * self.size], dim=1)
         return BasisNoiseDistribution(z_0, elu(a.unflatten(1, (self.count, self.size)) - self.shift) + 1, self)
 

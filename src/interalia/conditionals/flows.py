@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 from torch.nn.functional import softplus
 
-from interalia.conditionals.base import Parametric, Samples, SampleShape, bent
-from interalia.conditionals.paired import Paired, normal, precise, quieten
+from interalia.conditionals.base import Parametric, Samples, SampleShape, limit_log_sigma
+from interalia.conditionals.building_blocks import SampleAndLogProb, autocast_off, gaussian_log_prob, init_near_zero
 from interalia.errors import check_range
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from zuko.lazy import LazyTransform
 
 Kind = Literal["nsf", "realnvp", "nice", "maf"]
-GENTLE = 0.1  # by which a planar map's u is scaled, so that many of them in a row start near the identity
+PLANAR_SCALE = 0.1  # by which a planar map's u is scaled, so that many of them in a row start near the identity
 
 
 class Zuko(Parametric):
@@ -35,7 +35,7 @@ class Zuko(Parametric):
         transforms: from z's side to that of eps, each conditioned on h.
     """
 
-    heads = 3
+    params_per_dim = 3
 
     def __init__(self, network: nn.Module, size: int, transforms: list[LazyTransform]) -> None:
         from zuko.distributions import DiagNormal
@@ -45,16 +45,16 @@ class Zuko(Parametric):
         super().__init__(network)
         self.size = size
         for transform in transforms:
-            quieten(list(transform.modules())[-1])
+            init_near_zero(list(transform.modules())[-1])
         noise = UnconditionalDistribution(DiagNormal, loc=torch.zeros(size), scale=torch.ones(size), buffer=True)
         self.flow = LazyFlow(transforms, noise)
 
-    def of(self, answers: Tensor) -> Distribution:
+    def distribution(self, answers: Tensor) -> Distribution:
         mu, log_sigma, h = answers.chunk(3, dim=1)
-        return Flowed(mu, bent(log_sigma), h, self.flow)
+        return FlowDistribution(mu, limit_log_sigma(log_sigma), h, self.flow)
 
 
-class Flowed(Samples):
+class FlowDistribution(Samples):
     """The distribution of mu + sigma g(eps; h), eps ~ N(0, I).
 
     Arguments:
@@ -70,27 +70,27 @@ class Flowed(Samples):
         self.flow = flow
         super().__init__(mu.shape)
 
-    def inner(self) -> NormalizingFlow:
+    def flow_distribution(self) -> NormalizingFlow:
         """The distribution of g(eps; h)."""
         return self.flow(self.h)
 
     @property
     def mean(self) -> Tensor:
-        with precise(self.mu):
-            return self.mu + self.log_sigma.exp() * self.inner().transform.inv(torch.zeros_like(self.mu))
+        with autocast_off(self.mu):
+            return self.mu + self.log_sigma.exp() * self.flow_distribution().transform.inv(torch.zeros_like(self.mu))
 
     def rsample_and_log_prob(self, sample_shape: SampleShape = ()) -> tuple[Tensor, Tensor]:
-        with precise(self.mu):
-            u, log_q = self.inner().rsample_and_log_prob(torch.Size(sample_shape))
+        with autocast_off(self.mu):
+            u, log_q = self.flow_distribution().rsample_and_log_prob(torch.Size(sample_shape))
             return self.mu + self.log_sigma.exp() * u, log_q - self.log_sigma.sum(1)
 
     def rsample(self, sample_shape: SampleShape = ()) -> Tensor:
-        with precise(self.mu):
-            return self.mu + self.log_sigma.exp() * self.inner().rsample(torch.Size(sample_shape))
+        with autocast_off(self.mu):
+            return self.mu + self.log_sigma.exp() * self.flow_distribution().rsample(torch.Size(sample_shape))
 
     def log_prob(self, value: Tensor) -> Tensor:
-        with precise(self.mu):
-            return self.inner().log_prob((value - self.mu) / self.log_sigma.exp()) - self.log_sigma.sum(1)
+        with autocast_off(self.mu):
+            return self.flow_distribution().log_prob((value - self.mu) / self.log_sigma.exp()) - self.log_sigma.sum(1)
 
 
 class Flow(Zuko):
@@ -125,9 +125,9 @@ class Flow(Zuko):
         ValueError: a number is under 1.
 
     Example:
-        >>> from interalia.conditionals import drawn
+        >>> from interalia.conditionals import rsample_with_log_prob
         >>> from interalia.networks import mlp
-        >>> z, log_q = drawn(Flow(mlp.MLP(4, 3 * 2), 2)(torch.zeros(5, 4)))
+        >>> z, log_q = rsample_with_log_prob(Flow(mlp.MLP(4, 3 * 2), 2)(torch.zeros(5, 4)))
         >>> z.shape, log_q.shape
         (torch.Size([5, 2]), torch.Size([5]))
     """
@@ -138,7 +138,7 @@ class Flow(Zuko):
         from zuko import flows
         from zuko.transforms import AdditiveTransform
 
-        check(transforms, width, depth)
+        check_sizes(transforms, width, depth)
         common: dict[str, Any] = {"context": size, "transforms": transforms, "hidden_features": [width] * depth}
         if kind == "nsf":
             made: Any = flows.NSF(size, passes=2, **common)
@@ -183,13 +183,13 @@ class InverseAutoregressive(Zuko):
     def __init__(self, network: nn.Module, size: int, transforms: int = 4, width: int = 64, depth: int = 2) -> None:
         from zuko import flows
 
-        check(transforms, width, depth)
+        check_sizes(transforms, width, depth)
         made = flows.MAF(size, size, transforms, hidden_features=[width] * depth)
         # a masked autoregressive flow goes from z to the noise in one pass; turned round, from the noise to z
         super().__init__(network, size, [transform.inv for transform in made.transform.transforms])
 
 
-def check(transforms: int, width: int, depth: int) -> None:
+def check_sizes(transforms: int, width: int, depth: int) -> None:
     """Raises a ValueError unless all are 1 or more."""
     sizes = {"transforms": transforms, "width": width, "depth": depth}
     check_range(min(sizes.values()) >= 1, "they are 1 or more", **sizes)
@@ -220,12 +220,12 @@ class Planar(Parametric):
 
     Example:
         >>> from interalia.networks import mlp
-        >>> q = Planar(mlp.MLP(4, Planar.heads_for(flows=8) * 2), 2, flows=8)(torch.zeros(5, 4))
+        >>> q = Planar(mlp.MLP(4, Planar.params_per_dim_for(flows=8) * 2), 2, flows=8)(torch.zeros(5, 4))
         >>> q.rsample_and_log_prob()[1].shape
         torch.Size([5])
     """
 
-    heads = 23
+    params_per_dim = 23
 
     def __init__(self, network: nn.Module, size: int, flows: int = 10) -> None:
         super().__init__(network)
@@ -235,30 +235,30 @@ class Planar(Parametric):
         self.b = nn.Linear(size, flows)
 
     @classmethod
-    def heads_for(cls, **settings: object) -> int:
+    def params_per_dim_for(cls, **settings: object) -> int:
         return 3 + 2 * cls.setting("flows", settings)
 
-    def of(self, answers: Tensor) -> Distribution:
+    def distribution(self, answers: Tensor) -> Distribution:
         d, count = self.size, self.flows * self.size
         mu, log_sigma, u, w, h = answers.split([d, d, count, count, d], dim=1)
-        with precise(answers):
+        with autocast_off(answers):
             b = self.b(h)
         shape = (self.flows, d)
-        known = (mu, bent(log_sigma), GENTLE * u.unflatten(1, shape), w.unflatten(1, shape), b)
-        return Paired(mu, partial(self.mean, *known), partial(self.draw, *known))
+        known = (mu, limit_log_sigma(log_sigma), PLANAR_SCALE * u.unflatten(1, shape), w.unflatten(1, shape), b)
+        return SampleAndLogProb(mu, partial(self.mean, *known), partial(self.draw, *known))
 
     def mean(self, mu: Tensor, log_sigma: Tensor, *maps: Tensor) -> Tensor:
         """Where the maps take mu."""
-        return through(mu, *maps)[0]
+        return planar_flow(mu, *maps)[0]
 
     def draw(self, mu: Tensor, log_sigma: Tensor, *maps: Tensor) -> tuple[Tensor, Tensor]:
         """z_T, and log q(z_T | x)."""
         eps = torch.randn_like(mu)
-        z, log_det = through(mu + log_sigma.exp() * eps, *maps)
-        return z, normal(eps, 0.0, 0.0) - log_sigma.sum(1) - log_det
+        z, log_det = planar_flow(mu + log_sigma.exp() * eps, *maps)
+        return z, gaussian_log_prob(eps, 0.0, 0.0) - log_sigma.sum(1) - log_det
 
 
-def planar(z: Tensor, u: Tensor, w: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+def planar_map(z: Tensor, u: Tensor, w: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
     """z + u^ tanh(w . z + b), shape (n, d), and log |det| of its Jacobian, shape (n,).
 
     Arguments:
@@ -266,7 +266,7 @@ def planar(z: Tensor, u: Tensor, w: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
         b: shape (n,).
 
     Example:
-        >>> z, log_det = planar(torch.ones(1, 2), torch.zeros(1, 2), torch.ones(1, 2), torch.zeros(1))
+        >>> z, log_det = planar_map(torch.ones(1, 2), torch.zeros(1, 2), torch.ones(1, 2), torch.zeros(1))
         >>> bool(log_det.abs() < 1e-6)  # u = 0 is the identity
         True
     """
@@ -277,7 +277,7 @@ def planar(z: Tensor, u: Tensor, w: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
     return z + hat * turn[:, None], torch.log1p((1 - turn.square()) * invertible)
 
 
-def through(z: Tensor, u: Tensor, w: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+def planar_flow(z: Tensor, u: Tensor, w: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
     """Where planar maps take z, one after the other, and the log of how they stretch space there.
 
     Arguments:
@@ -287,6 +287,6 @@ def through(z: Tensor, u: Tensor, w: Tensor, b: Tensor) -> tuple[Tensor, Tensor]
     """
     log_det = z.new_zeros(len(z))
     for each in zip(u.unbind(1), w.unbind(1), b.unbind(1), strict=True):
-        z, more = planar(z, *each)
+        z, more = planar_map(z, *each)
         log_det = log_det + more
     return z, log_det

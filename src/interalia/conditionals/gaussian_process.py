@@ -9,8 +9,14 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
-from interalia.conditionals.base import Parametric, bent
-from interalia.conditionals.paired import Paired, mean_and_width, normal, perceptron, precise
+from interalia.conditionals.base import Parametric, limit_log_sigma
+from interalia.conditionals.building_blocks import (
+    SampleAndLogProb,
+    autocast_off,
+    gaussian_log_prob,
+    mean_and_log_sigma,
+    small_mlp,
+)
 from interalia.errors import check_range
 
 JITTER = 1e-4  # added to the variance of the inducing values, so that their covariance has a Cholesky factor
@@ -50,15 +56,15 @@ class GaussianProcess(Parametric):
         ValueError: a number is under 1.
 
     Example:
-        >>> from interalia.conditionals import drawn
+        >>> from interalia.conditionals import rsample_with_log_prob
         >>> from interalia.networks import mlp
-        >>> encoder = GaussianProcess(mlp.MLP(4, GaussianProcess.heads_for(inducing=5) * 3), 3, inducing=5)
-        >>> z, log_q = drawn(encoder(torch.zeros(6, 4)))
+        >>> encoder = GaussianProcess(mlp.MLP(4, GaussianProcess.params_per_dim_for(inducing=5) * 3), 3, inducing=5)
+        >>> z, log_q = rsample_with_log_prob(encoder(torch.zeros(6, 4)))
         >>> z.shape, log_q.shape
         (torch.Size([6, 3]), torch.Size([6]))
     """
 
-    heads = 12
+    params_per_dim = 12
 
     def __init__(self, network: nn.Module, size: int, inducing: int = 8, size_latent: int = 8, width: int = 64) -> None:
         super().__init__(network)
@@ -69,17 +75,17 @@ class GaussianProcess(Parametric):
         self.inputs = nn.Parameter(torch.randn(inducing, size_latent))
         self.log_length = nn.Parameter(torch.full((size_latent,), math.log(size_latent) / 2))
         self.log_width = nn.Parameter(torch.tensor(math.log(0.5)))
-        self.reverse = perceptron(3 * size, 2 * size_latent, width)
+        self.reverse = small_mlp(3 * size, 2 * size_latent, width)
 
     @classmethod
-    def heads_for(cls, **settings: object) -> int:
+    def params_per_dim_for(cls, **settings: object) -> int:
         return 4 + cls.setting("inducing", settings)
 
-    def of(self, answers: Tensor) -> Distribution:
+    def distribution(self, answers: Tensor) -> Distribution:
         d = self.size
         mu, log_sigma, h, t = answers.split([d, d, 2 * d, self.inducing * d], dim=1)
-        known = (mu, bent(log_sigma), t.unflatten(1, (self.inducing, d)))
-        return Paired(mu, partial(self.mean, *known), partial(self.draw, *known, h))
+        known = (mu, limit_log_sigma(log_sigma), t.unflatten(1, (self.inducing, d)))
+        return SampleAndLogProb(mu, partial(self.mean, *known), partial(self.draw, *known, h))
 
     def kernel(self, a: Tensor, b: Tensor) -> Tensor:
         """k(a, b), shape (n, m), of a of shape (n, c) and b of shape (m, c)."""
@@ -88,7 +94,7 @@ class GaussianProcess(Parametric):
 
     def predict(self, xi: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
         """The mean, shape (n, d), and the variance, shape (n, 1), of f at xi, given the values t, shape (n, m, d)."""
-        with precise(xi):
+        with autocast_off(xi):
             jitter = JITTER * (2 * self.log_width).exp() * torch.eye(self.inducing, dtype=xi.dtype, device=xi.device)
             factor = torch.linalg.cholesky(self.kernel(self.inputs, self.inputs) + jitter)
             cross = self.kernel(xi, self.inputs)
@@ -96,19 +102,19 @@ class GaussianProcess(Parametric):
             variance = (2 * self.log_width).exp() - (weights * cross).sum(1, keepdim=True)
             return (weights[:, :, None] * t).sum(1), variance.clamp_min(0)
 
-    def given(self, mu: Tensor, log_sigma: Tensor, t: Tensor, xi: Tensor) -> tuple[Tensor, Tensor]:
+    def z_given(self, mu: Tensor, log_sigma: Tensor, t: Tensor, xi: Tensor) -> tuple[Tensor, Tensor]:
         """The mean and the log width of q(z | xi, x)."""
         f, variance = self.predict(xi, t)
         return mu + log_sigma.exp() * f, log_sigma + torch.log1p(variance) / 2
 
     def mean(self, mu: Tensor, log_sigma: Tensor, t: Tensor) -> Tensor:
         """z at xi = 0."""
-        return self.given(mu, log_sigma, t, mu.new_zeros(len(mu), self.inputs.shape[1]))[0]
+        return self.z_given(mu, log_sigma, t, mu.new_zeros(len(mu), self.inputs.shape[1]))[0]
 
     def draw(self, mu: Tensor, log_sigma: Tensor, t: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
         """z, with xi and f drawn and forgotten, and what stands for log q(z | x)."""
         xi = torch.randn_like(mu.new_empty(len(mu), self.inputs.shape[1]))
-        mean, log_width = self.given(mu, log_sigma, t, xi)
+        mean, log_width = self.z_given(mu, log_sigma, t, xi)
         z = mean + log_width.exp() * torch.randn_like(mean)
-        reverse = normal(xi, *mean_and_width(self.reverse, h, z))
-        return z, normal(xi, 0.0, 0.0) + normal(z, mean, log_width) - reverse
+        reverse = gaussian_log_prob(xi, *mean_and_log_sigma(self.reverse, h, z))
+        return z, gaussian_log_prob(xi, 0.0, 0.0) + gaussian_log_prob(z, mean, log_width) - reverse

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
-from interalia.conditionals.base import Conditional, bent
-from interalia.conditionals.paired import Paired, mean_and_width, normal, perceptron
+from interalia.conditionals.base import Conditional, limit_log_sigma
+from interalia.conditionals.building_blocks import SampleAndLogProb, gaussian_log_prob, mean_and_log_sigma, small_mlp
 from interalia.contexts import to_float32
 from interalia.errors import UserError, check_range
 
@@ -61,7 +61,7 @@ class Hamiltonian(Conditional):
     whose mean is at least that of log q(z_T | x). A decoder with batch norm breaks this while it trains, for it mixes the
     samples of a batch: one sample's volume changes by the less the larger the batch is, the training loss is a bound up to
     that, and the statistics take in all places on the way. In evaluation it holds exactly. The game that it plays in tells
-    it log p(x, z), see `attach`; VAE and AVB do. In training the gradients within the steps are differentiated too. The
+    it log p(x, z), see `set_log_joint`; VAE and AVB do. In training the gradients within the steps are differentiated too. The
     `mean` is where the steps take mu from rest, a representative point.
 
     References:
@@ -80,16 +80,16 @@ class Hamiltonian(Conditional):
         UserError: a draw is asked before a game has told it log p(x, z).
 
     Example:
-        >>> from interalia.conditionals import drawn
+        >>> from interalia.conditionals import rsample_with_log_prob
         >>> from interalia.networks import mlp
         >>> encoder = Hamiltonian(mlp.MLP(4, 4 * 3), 3, steps=2)
-        >>> encoder.attach(lambda x, z: -(z - x[:, :3]).square().sum(1))
-        >>> z, log_q = drawn(encoder(torch.zeros(5, 4)))
+        >>> encoder.set_log_joint(lambda x, z: -(z - x[:, :3]).square().sum(1))
+        >>> z, log_q = rsample_with_log_prob(encoder(torch.zeros(5, 4)))
         >>> z.shape, log_q.shape
         (torch.Size([5, 3]), torch.Size([5]))
     """
 
-    heads = 4
+    params_per_dim = 4
     log_joint: Callable[[Tensor, Tensor], Tensor] | None = None
 
     def __init__(self, network: nn.Module, size: int, steps: int = 16, step: float = 0.1, width: int = 64) -> None:
@@ -98,12 +98,12 @@ class Hamiltonian(Conditional):
         check_range(holds, "they are 1 or more, 1 or more, and above 0", steps=steps, width=width, step=step)
         self.size = size
         self.log_step = nn.Parameter(torch.full((steps, size), math.log(step)))
-        self.reverse = perceptron(3 * size, 2 * size, width)
+        self.reverse = small_mlp(3 * size, 2 * size, width)
 
-    def attach(self, log_joint: Callable[[Tensor, Tensor], Tensor]) -> None:
+    def set_log_joint(self, log_joint: Callable[[Tensor, Tensor], Tensor]) -> None:
         self.log_joint = log_joint
 
-    def check(self) -> None:
+    def check_ready(self) -> None:
         if self.log_joint is None:
             raise UserError(
                 "a Hamiltonian posterior follows the gradient of log p(x, z), which this game does not have; play one with a "
@@ -111,17 +111,17 @@ class Hamiltonian(Conditional):
             )
 
     def forward(self, *c: Tensor) -> Distribution:
-        return self.many(1, *c)
+        return self.forward_repeated(1, *c)
 
-    def many(self, count: int, *c: Tensor) -> Distribution:
+    def forward_repeated(self, count: int, *c: Tensor) -> Distribution:
         answers = to_float32(self.network(*c)).repeat_interleave(count, dim=0)  # the network is asked once
         mu, log_sigma, h = answers.split([self.size, self.size, 2 * self.size], dim=1)
-        known = (c[0].repeat_interleave(count, dim=0), mu, bent(log_sigma))
-        return Paired(mu, partial(self.mean, *known), partial(self.draw, *known, h))
+        known = (c[0].repeat_interleave(count, dim=0), mu, limit_log_sigma(log_sigma))
+        return SampleAndLogProb(mu, partial(self.mean, *known), partial(self.draw, *known, h))
 
     def gradient(self, x: Tensor, z: Tensor) -> Tensor:
         """-grad log p(x, z) in z; without a graph where gradients are off."""
-        self.check()
+        self.check_ready()
         log_joint: Any = self.log_joint
         learning = torch.is_grad_enabled()
         with torch.enable_grad():
@@ -129,18 +129,18 @@ class Hamiltonian(Conditional):
             (slope,) = torch.autograd.grad(-log_joint(x, z).sum(), z, create_graph=learning)
         return slope
 
-    def moved(self, x: Tensor, log_sigma: Tensor, z: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+    def integrate(self, x: Tensor, log_sigma: Tensor, z: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
         """(z_T, v_T)."""
         sizes = self.log_step.exp()[:, None] * log_sigma.sigmoid()  # e sigma / (1 + sigma)
         return leapfrog(z, v, partial(self.gradient, x), sizes)
 
     def mean(self, x: Tensor, mu: Tensor, log_sigma: Tensor) -> Tensor:
         """Where the steps take mu from rest."""
-        return self.moved(x, log_sigma, mu, torch.zeros_like(mu))[0]
+        return self.integrate(x, log_sigma, mu, torch.zeros_like(mu))[0]
 
     def draw(self, x: Tensor, mu: Tensor, log_sigma: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
         """z_T, and what stands for log q(z_T | x)."""
         eps, v_0 = torch.randn_like(mu), torch.randn_like(mu)
-        z, v = self.moved(x, log_sigma, mu + log_sigma.exp() * eps, v_0)
-        log_q = normal(eps, 0.0, 0.0) - log_sigma.sum(1) + normal(v_0, 0.0, 0.0)
-        return z, log_q - normal(v, *mean_and_width(self.reverse, h, z))
+        z, v = self.integrate(x, log_sigma, mu + log_sigma.exp() * eps, v_0)
+        log_q = gaussian_log_prob(eps, 0.0, 0.0) - log_sigma.sum(1) + gaussian_log_prob(v_0, 0.0, 0.0)
+        return z, log_q - gaussian_log_prob(v, *mean_and_log_sigma(self.reverse, h, z))

@@ -19,7 +19,7 @@ from torch.overrides import TorchFunctionMode
 from interalia.contexts import to_float32
 from interalia.errors import UserError
 
-SMALLEST = 1e-36  # what a probability of 0 counts as; float32 has its reciprocal too
+MIN_PROBABILITY = 1e-36  # what a probability of 0 counts as; float32 has its reciprocal too
 NEAREST = 2.0**-24  # how far the nearest float32 is from 1
 SQUASHES = {"sigmoid": ("sigmoid", "expit", "special_expit"), "tanh": ("tanh",)}  # torch's names of them
 # what moves numbers to other places, and what to another precision or device, and changes none
@@ -30,16 +30,16 @@ MOVES = {
 CASTS = {"clone", "contiguous", "double", "float", "to", "type_as"}
 
 
-class Squashed(TorchFunctionMode):
+class ActivationRecorder(TorchFunctionMode):
     """Remembers what each sigmoid (or tanh) that is computed meanwhile was taken of, and where its answers were moved.
 
     Arguments:
         by: "sigmoid" or "tanh".
 
     Example:
-        >>> with Squashed() as squashed:
+        >>> with ActivationRecorder() as recorder:
         ...     p = torch.full((6,), 40.0).sigmoid().view(2, 3)
-        >>> p[0, 0].item(), squashed.argument(p)[0, 0].item()
+        >>> p[0, 0].item(), recorder.pre_activation(p)[0, 0].item()
         (1.0, 40.0)
     """
 
@@ -71,32 +71,32 @@ class Squashed(TorchFunctionMode):
                 self.known[id(answer)] = answer, argument.to(answer.device, precision)
         return answer
 
-    def argument(self, answer: Tensor) -> Tensor | None:
+    def pre_activation(self, answer: Tensor) -> Tensor | None:
         """What this answer is the sigmoid of, in full precision; None where it is no such answer."""
         return self.known[id(answer)][1] if id(answer) in self.known else None
 
 
-def log_odds(decoder: Callable[..., Distribution], *c: Tensor) -> Tensor:
+def decoder_logits(decoder: Callable[..., Distribution], *c: Tensor) -> Tensor:
     """The log-odds a of the mean of p(x | c), which is sigmoid(a): of x's shape, in full precision.
 
     They are exact where the decoder computes its mean by a sigmoid (`torch.nn.Sigmoid` or any other of torch's) as the last
-    thing but for a change of shape or precision. Elsewhere they are those of the mean, see `odds_of`.
+    thing but for a change of shape or precision. Elsewhere they are those of the mean, see `safe_logit`.
 
     Raises:
         UserError: the mean has numbers outside of [0, 1].
 
     Example:
         >>> from interalia.conditionals import Deterministic
-        >>> log_odds(Deterministic(torch.nn.Sigmoid()), torch.tensor([[-50.0, 50.0]]))
+        >>> decoder_logits(Deterministic(torch.nn.Sigmoid()), torch.tensor([[-50.0, 50.0]]))
         tensor([[-50.,  50.]])
     """
-    with Squashed() as squashed:
+    with ActivationRecorder() as recorder:
         mean = decoder(*c).mean
-    logits = squashed.argument(mean)
-    return odds_of(mean) if logits is None else logits
+    logits = recorder.pre_activation(mean)
+    return safe_logit(mean) if logits is None else logits
 
 
-def odds_of(p: Tensor) -> Tensor:
+def safe_logit(p: Tensor) -> Tensor:
     """log p - log(1 - p), as exact as p is: of p close to 1, float32 has lost the log-odds from 17 on. Where p is 0 or 1
     itself they are -83 or 83, with a gradient as at the nearest number that float32 has below 1.
 
@@ -104,7 +104,7 @@ def odds_of(p: Tensor) -> Tensor:
         UserError: p has numbers outside of [0, 1].
 
     Example:
-        >>> odds_of(torch.tensor([0.5, 0.0]))
+        >>> safe_logit(torch.tensor([0.5, 0.0]))
         tensor([  0.0000, -82.8931])
     """
     p = to_float32(p)
@@ -114,13 +114,13 @@ def odds_of(p: Tensor) -> Tensor:
             f"log-odds are those of probabilities, in [0, 1], and the network's go from {low:.3g} to {high:.3g}; end it in a "
             f"sigmoid, or choose another likelihood or distance."
         )
-    return log_of(p) - log_of(1 - p)
+    return safe_log(p) - safe_log(1 - p)
 
 
-def log_of(p: Tensor) -> Tensor:
-    """log p, of at least log `SMALLEST`, where a clamp would lose the gradient."""
-    none = p <= SMALLEST
-    return torch.where(none, math.log(SMALLEST) + p / NEAREST, torch.where(none, 1.0, p).log())
+def safe_log(p: Tensor) -> Tensor:
+    """log p, of at least log `MIN_PROBABILITY`, where a clamp would lose the gradient."""
+    none = p <= MIN_PROBABILITY
+    return torch.where(none, math.log(MIN_PROBABILITY) + p / NEAREST, torch.where(none, 1.0, p).log())
 
 
 def log_bernoulli(x: Tensor, logits: Tensor) -> Tensor:

@@ -24,7 +24,7 @@ class Prior(nn.Module, abc.ABC):
     def __init__(self, size: int) -> None:
         super().__init__()
         self.size = size
-        self.register_buffer("place", torch.zeros(()), persistent=False)  # knows the device and the type
+        self.register_buffer("like", torch.zeros(()), persistent=False)  # knows the device and the type
 
     @property
     def space(self) -> Space:
@@ -32,20 +32,20 @@ class Prior(nn.Module, abc.ABC):
         return Space("z", (self.size,), self.support)
 
     @property
-    def answers(self) -> int:
+    def code_outputs(self) -> int:
         """How many numbers a recogniser returns for the codes in z; 0 where there are none."""
         return 0
 
-    def normal(self, *shape: int) -> Tensor:
+    def normal_noise(self, *shape: int) -> Tensor:
         """N(0, 1) numbers on its device, of its type."""
-        return torch.randn(*shape, device=self.place.device, dtype=self.place.dtype)
+        return torch.randn(*shape, device=self.like.device, dtype=self.like.dtype)
 
     def uniform_noise(self, *shape: int) -> Tensor:
         """Numbers that are uniform on [-1, 1), on its device, of its type."""
-        return torch.rand(*shape, device=self.place.device, dtype=self.place.dtype) * 2 - 1
+        return torch.rand(*shape, device=self.like.device, dtype=self.like.dtype) * 2 - 1
 
     support: Literal["real", "ball"] = "real"
-    place: Tensor
+    like: Tensor
     mean: float
     variance: float
 
@@ -69,7 +69,7 @@ class StandardNormal(Prior):
     variance = 1.0
 
     def sample(self, shape: tuple[int, ...]) -> Tensor:
-        return self.normal(*shape, self.size)
+        return self.normal_noise(*shape, self.size)
 
     def log_prob(self, z: Tensor) -> Tensor:
         return -(z.square().sum(-1) + self.size * math.log(2 * math.pi)) / 2
@@ -128,16 +128,16 @@ class Mixture(Prior):
         self.components = components
         self.radius = radius
         self.std = std
-        self.keep(mu, torch.full_like(mu, math.log(std)))
+        self.store_components(mu, torch.full_like(mu, math.log(std)))
 
-    def keep(self, mu: Tensor, log_sigma: Tensor) -> None:
+    def store_components(self, mu: Tensor, log_sigma: Tensor) -> None:
         """Keeps the components, as what does not move."""
         self.register_buffer("mu", mu, persistent=False)
         self.register_buffer("log_sigma", log_sigma, persistent=False)
 
     def sample(self, shape: tuple[int, ...]) -> Tensor:
-        chosen = torch.randint(self.components, shape, device=self.place.device)
-        return self.mu[chosen] + self.log_sigma[chosen].exp() * self.normal(*shape, self.size)
+        chosen = torch.randint(self.components, shape, device=self.like.device)
+        return self.mu[chosen] + self.log_sigma[chosen].exp() * self.normal_noise(*shape, self.size)
 
     def log_prob(self, z: Tensor) -> Tensor:
         each = Normal(self.mu, self.log_sigma.exp(), validate_args=False).log_prob(z.unsqueeze(-2)).sum(-1)
@@ -154,7 +154,7 @@ class Learned(Mixture):
     def __init__(self, size: int, components: int = 10, radius: float = 1.0, std: float = 1.0) -> None:
         super().__init__(size, components, radius, std)
 
-    def keep(self, mu: Tensor, log_sigma: Tensor) -> None:
+    def store_components(self, mu: Tensor, log_sigma: Tensor) -> None:
         self.mu = nn.Parameter(mu)
         self.log_sigma = nn.Parameter(log_sigma)
 
@@ -189,7 +189,7 @@ class Codes(Prior):
         >>> prior = Codes(74)
         >>> [part.shape[1] for part in prior.split(prior.sample((5,)))]
         [62, 10, 1, 1]
-        >>> prior.answers
+        >>> prior.code_outputs
         12
     """
 
@@ -213,54 +213,56 @@ class Codes(Prior):
         self.gaussian = gaussian
         self.noise = noise
         self.std = std
-        if self.answers == 0:
+        if self.code_outputs == 0:
             raise ValueError("it has no codes; give `categorical`, `uniform` or `gaussian`")
-        if self.answers > size:
+        if self.code_outputs > size:
             raise ValueError(
-                f"its codes take {self.answers} numbers ({self.words}), and z has {size}; raise `latent_dim` to {self.answers} "
+                f"its codes take {self.code_outputs} numbers ({self.description}), and z has {size}; raise `latent_dim` to {self.code_outputs} "
                 f"or more, or give fewer codes"
             )
 
     @property
-    def widths(self) -> list[int]:
+    def code_sizes(self) -> list[int]:
         """How many numbers of z, and of the answers, each code takes."""
         return [*self.categorical, *[1] * (self.uniform + self.gaussian)]
 
     @property
-    def answers(self) -> int:
+    def code_outputs(self) -> int:
         """How many numbers Q(c | x) takes: the logits of categories and the means of continuous codes, as they lie in z."""
         return sum(self.categorical) + self.uniform + self.gaussian
 
-    def where(self, code: int) -> slice:
+    def code_slice(self, code: int) -> slice:
         """Where in z the code lies, counted from 0."""
-        start = self.size - self.answers + sum(self.widths[:code])
-        return slice(start, start + self.widths[code])
+        start = self.size - self.code_outputs + sum(self.code_sizes[:code])
+        return slice(start, start + self.code_sizes[code])
 
     @property
-    def words(self) -> str:
+    def description(self) -> str:
         """The codes in words."""
         each = f"{' + '.join(map(str, self.categorical))} for categories" * bool(self.categorical)
         rest = [f"{self.uniform} uniform" * bool(self.uniform), f"{self.gaussian} Gaussian" * bool(self.gaussian)]
         return ", ".join(filter(None, [each, *rest]))
 
     @property
-    def names(self) -> list[str]:
+    def code_names(self) -> list[str]:
         """c1, c2, ..."""
-        return [f"c{i + 1}" for i in range(len(self.widths))]
+        return [f"c{i + 1}" for i in range(len(self.code_sizes))]
 
     @property
     def entropy(self) -> Tensor:
         """H(c) of each code, in nats, shape (codes,): log K; log 2; log(2 pi e) / 2."""
         continuous = [math.log(2)] * self.uniform + [0.5 * math.log(2 * math.pi * math.e)] * self.gaussian
-        return self.place.new_tensor([*map(math.log, self.categorical), *continuous])
+        return self.like.new_tensor([*map(math.log, self.categorical), *continuous])
 
     def sample(self, shape: tuple[int, ...]) -> Tensor:
-        noise = self.normal if self.noise == "normal" else self.uniform_noise
-        parts = [noise(*shape, self.size - self.answers)]
+        noise = self.normal_noise if self.noise == "normal" else self.uniform_noise
+        parts = [noise(*shape, self.size - self.code_outputs)]
         for count in self.categorical:
-            chosen = torch.randint(count, shape, device=self.place.device)
-            parts.append(nn.functional.one_hot(chosen, count).to(self.place.dtype))
-        return torch.cat([*parts, self.uniform_noise(*shape, self.uniform), self.normal(*shape, self.gaussian)], dim=-1)
+            chosen = torch.randint(count, shape, device=self.like.device)
+            parts.append(nn.functional.one_hot(chosen, count).to(self.like.dtype))
+        return torch.cat(
+            [*parts, self.uniform_noise(*shape, self.uniform), self.normal_noise(*shape, self.gaussian)], dim=-1
+        )
 
     def log_prob(self, z: Tensor) -> Tensor:
         raise UserError(
@@ -270,7 +272,7 @@ class Codes(Prior):
 
     def split(self, z: Tensor) -> tuple[Tensor, ...]:
         """The noise, and each code: one-hot, shape (n, categories), or continuous, shape (n, 1)."""
-        return z.split([self.size - self.answers, *self.widths], dim=1)
+        return z.split([self.size - self.code_outputs, *self.code_sizes], dim=1)
 
     def log_likelihood(self, answers: Tensor, z: Tensor) -> Tensor:
         """log Q(c | x) of each code in z, in nats, shape (n, codes).
@@ -280,14 +282,14 @@ class Codes(Prior):
             z: what x was made from, shape (n, size).
         """
         found = []
-        for i, (answer, code) in enumerate(zip(answers.split(self.widths, dim=1), self.split(z)[1:], strict=True)):
+        for i, (answer, code) in enumerate(zip(answers.split(self.code_sizes, dim=1), self.split(z)[1:], strict=True)):
             if i < len(self.categorical):
                 found.append((code * answer.log_softmax(dim=1)).sum(dim=1))
             else:
                 found.append(Normal(answer, self.std, validate_args=False).log_prob(code).squeeze(1))
         return torch.stack(found, dim=1)
 
-    def expected(self, answers: Tensor) -> Tensor:
+    def expected_codes(self, answers: Tensor) -> Tensor:
         """E[c] under Q(c | x): the probabilities of categories and the means of continuous codes, shape (n, answers)."""
-        parts, kinds = answers.split(self.widths, dim=1), len(self.categorical)
+        parts, kinds = answers.split(self.code_sizes, dim=1), len(self.categorical)
         return torch.cat([*(part.softmax(dim=1) for part in parts[:kinds]), *parts[kinds:]], dim=1)

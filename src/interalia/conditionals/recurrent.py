@@ -8,11 +8,11 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
-from interalia.conditionals.base import Conditional, bent
-from interalia.conditionals.paired import Paired, normal
+from interalia.conditionals.base import Conditional, limit_log_sigma
+from interalia.conditionals.building_blocks import SampleAndLogProb, gaussian_log_prob
 from interalia.contexts import to_float32
 from interalia.errors import UserError, check_range
-from interalia.networks.draw import Attention, Drawer, Whole
+from interalia.networks.draw import Attention, DrawDecoder, DrawIdentity
 from interalia.networks.needs import Map
 from interalia.spaces import Space
 
@@ -47,69 +47,71 @@ class Recurrent(Conditional):
         >>> from interalia.conditionals import Deterministic
         >>> from interalia.networks.draw import Draw
         >>> x, z, draw = Space("x", (1, 8, 8), "unit"), Space("z", (12,)), Draw(glimpses=4)
-        >>> encoder = Recurrent(draw.make(Recurrent.asks((x,), z)), 12)
-        >>> encoder.follow(Deterministic(draw.make(Deterministic.asks((z,), x))))
+        >>> encoder = Recurrent(draw.make(Recurrent.required_map((x,), z)), 12)
+        >>> encoder.set_decoder(Deterministic(draw.make(Deterministic.required_map((z,), x))))
         >>> encoder(torch.zeros(5, 1, 8, 8)).rsample().shape
         torch.Size([5, 12])
     """
 
-    heads = 0  # the network is asked for none: what is told of x is what is read
+    params_per_dim = 0  # the network is asked for none: what is told of x is what is read
 
     def __init__(self, network: nn.Module, size: int, units: int = 256, side: int = 5) -> None:
         super().__init__(network)
         check_range(units >= 1 and side >= 2, "they are 1 or more, and 2 or more", units=units, side=side)
-        if not isinstance(network, Whole):
+        if not isinstance(network, DrawIdentity):
             raise UserError(
                 "a recurrent encoder follows what DRAW's decoder paints, and these networks paint at once; choose the "
                 "`networks` draw, or another `encoder`, such as gaussian."
             )
         self.size = size
         self.units = units
-        self.drawer: tuple[Drawer, ...] = ()  # in brackets, as it is the decoder's network and no part of this one
+        self.decoder_network: tuple[
+            DrawDecoder, ...
+        ] = ()  # in brackets, as it is the decoder's network and no part of this one
         self.attention = Attention(network.units, side, network.shape)
         self.cell = nn.LSTMCell(2 * network.shape[0] * side**2 + network.units, units)
         self.head = nn.Linear(units, 2 * (size // network.glimpses))
 
     @classmethod
-    def asks(cls, given: tuple[Space, ...], target: Space, **settings: object) -> Map:
+    def required_map(cls, given: tuple[Space, ...], target: Space, **settings: object) -> Map:
         return Map(given, target, glimpses=True)
 
-    def follow(self, decoder: Conditional) -> None:
+    def set_decoder(self, decoder: Conditional) -> None:
         network = decoder.network
-        self.drawer = (network,)  # type: ignore[assignment]
+        self.decoder_network = (network,)  # type: ignore[assignment]
 
-    def check(self) -> None:
-        if not self.drawer:
+    def check_ready(self) -> None:
+        if not self.decoder_network:
             raise UserError(
                 "a recurrent encoder follows what DRAW's decoder paints, and there is none; use it as the encoder of a game "
                 "with a likelihood, such as vae or avb, with the `networks` draw."
             )
 
     def forward(self, *c: Tensor) -> Distribution:
-        self.check()
-        return self.of(self.network(*c))
+        self.check_ready()
+        return self.distribution(self.network(*c))
 
-    def of(self, x: Tensor) -> Distribution:
+    def distribution(self, x: Tensor) -> Distribution:
         """The distribution of [z_1, ..., z_T], given x of shape (n, channels, height, width)."""
 
         def density(value: Tensor) -> Tensor:
-            parts = iter(value.chunk(self.drawer[0].glimpses, dim=1))
-            return self.painted(x, lambda mu, log_sigma: next(parts))[1]
+            parts = iter(value.chunk(self.decoder_network[0].glimpses, dim=1))
+            return self.unroll(x, lambda mu, log_sigma: next(parts))[1]
 
         def draw() -> tuple[Tensor, Tensor]:
-            return self.painted(x, lambda mu, log_sigma: mu + log_sigma.exp() * torch.randn_like(mu))[:2]
+            return self.unroll(x, lambda mu, log_sigma: mu + log_sigma.exp() * torch.randn_like(mu))[:2]
 
-        return Paired(x.new_empty(len(x), self.size), lambda: self.painted(x, means)[0], draw, density)
+        return SampleAndLogProb(x.new_empty(len(x), self.size), lambda: self.unroll(x, take_mean)[0], draw, density)
 
     def hidden(self, *c: Tensor) -> Tensor:
         """The LSTM's last state on the way of the means."""
-        return self.painted(self.network(*c), means)[2]
+        return self.unroll(self.network(*c), take_mean)[2]
 
-    def painted(self, x: Tensor, choose: Callable[[Tensor, Tensor], Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+    def unroll(self, x: Tensor, choose: Callable[[Tensor, Tensor], Tensor]) -> tuple[Tensor, Tensor, Tensor]:
         """z, shape (n, d), log q(z | x), shape (n,), and the last h', shape (n, units), where z_t is what `choose` makes of
         (mu_t, log sigma_t)."""
-        (drawer,) = self.drawer
-        state = drawer.start(len(x))
+        (drawer,) = self.decoder_network
+        state = drawer.initial_state(len(x))
         h = cell = x.new_zeros(len(x), self.units)
         log_q = x.new_zeros(len(x))
         glimpses = []
@@ -119,13 +121,13 @@ class Recurrent(Conditional):
             inputs = torch.cat([*(to_float32(part).flatten(1) for part in read), seen], dim=1)
             h, cell = map(to_float32, self.cell(inputs, (h, cell)))
             mu, log_sigma = to_float32(self.head(h)).chunk(2, dim=1)
-            log_sigma = bent(log_sigma)
+            log_sigma = limit_log_sigma(log_sigma)
             z = choose(mu, log_sigma)
-            log_q = log_q + normal(z, mu, log_sigma)
+            log_q = log_q + gaussian_log_prob(z, mu, log_sigma)
             glimpses.append(z)
             state = drawer.step(state, z)
         return torch.cat(glimpses, dim=1), log_q, h
 
 
-def means(mu: Tensor, log_sigma: Tensor) -> Tensor:
+def take_mean(mu: Tensor, log_sigma: Tensor) -> Tensor:
     return mu

@@ -9,14 +9,14 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from interalia.conditionals import Codes, Gaussian, Prior, log_of
+from interalia.conditionals import Codes, Gaussian, Prior, safe_log
 from interalia.errors import UserError
 from interalia.games.ali import DISTANCES, Autoencoding
 from interalia.games.feeds import PartlyLabeled
-from interalia.games.game import Joints, Needs, Outcome, Setup, part
+from interalia.games.game import Joints, Needs, Outcome, Setup, module_dataclass
 
 
-@part
+@module_dataclass
 class AAE(Autoencoding):
     """An autoencoder whose aggregate posterior q(z) is matched to the prior by a critic of z alone.
 
@@ -82,7 +82,7 @@ class AAE(Autoencoding):
         return Outcome({**outcome.losses, "autoencoder": loss}, outcome.scores)
 
 
-@part
+@module_dataclass
 class SemiAAE(AAE):
     """AAE whose z is style and a category, z = [style | y^], and that is shown the labels of a few images.
 
@@ -151,10 +151,10 @@ class SemiAAE(AAE):
     def losses(self, joints: Joints) -> Outcome:
         outcome = super().losses(joints)
         z_l, y = joints["labelled"]
-        read = log_of(z_l[:, self.prior.where(0)])  # log of the softmax
+        read = safe_log(z_l[:, self.prior.code_slice(0)])  # log of the softmax
         return outcome.plus(self.label_weight, autoencoder=cross_entropy(read, y))
 
     def classify(self, x: Tensor) -> Tensor:
         """The probability of each label, shape (n, labels)."""
         z: Tensor = self.encoder(x).mean
-        return z[:, self.prior.where(0)]
+        return z[:, self.prior.code_slice(0)]

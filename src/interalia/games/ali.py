@@ -11,7 +11,17 @@ from torch.nn.functional import l1_loss, mse_loss
 from interalia.adversarial.divergences import GAN
 from interalia.conditionals import Conditional, Deterministic, Prior
 from interalia.games.feeds import Labeled
-from interalia.games.game import Data, Disturbance, Divergence, Joints, Needs, Penalty, Setup, TwoPlayers, part
+from interalia.games.game import (
+    Data,
+    Disturbance,
+    Divergence,
+    Joints,
+    Needs,
+    Penalty,
+    Setup,
+    TwoPlayers,
+    module_dataclass,
+)
 from interalia.games.needs import Given
 
 # of a round trip from its start
@@ -26,7 +36,7 @@ TRAINED = (
 )
 
 
-@part
+@module_dataclass
 class Autoencoding(TwoPlayers):
     """A game of two players with an encoder and a decoder; see `ALI` for what its arguments are."""
 
@@ -44,7 +54,7 @@ class Autoencoding(TwoPlayers):
         return {"encoder": s.infer(s.x, s.z), "decoder": s.decode(s.z, s.x)}
 
 
-@part
+@module_dataclass
 class ALI(Autoencoding):
     """Adversarially learned inference: an encoder and a decoder against a critic that judges pairs (x, z).
 
@@ -104,7 +114,7 @@ class ALI(Autoencoding):
         return {"q": (x, z_hat, *y), "p": (x_tilde, z, *y)}
 
 
-@part
+@module_dataclass
 class PostHocALI(ALI):
     """ALI's game played by the encoder alone, for a generator that is already trained and stays as it is.
 

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from interalia.games.ali import ALI, DISTANCES, PAIRS
-from interalia.games.game import Data, Joints, Needs, Outcome, Setup, part
+from interalia.games.game import Data, Joints, Needs, Outcome, Setup, module_dataclass
 
 
-@part
+@module_dataclass
 class ALICE(ALI):
     """ALI whose generator is also charged for what a round trip loses, an explicit bound on the conditional entropy H(x | z).
 
@@ -73,7 +73,7 @@ class ALICE(ALI):
         return outcome
 
 
-@part
+@module_dataclass
 class AdversarialALICE(ALI):
     """ALICE whose round trip is judged by a second critic, of pairs (x, x) against (x, x^), in place of a distance.
 

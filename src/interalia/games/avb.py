@@ -13,13 +13,13 @@ from interalia.adversarial.divergences import GAN
 from interalia.conditionals import Conditional, Prior
 from interalia.contexts import to_float32
 from interalia.errors import UserError
-from interalia.games.game import Divergence, Joints, Needs, Outcome, Penalty, Setup, part
+from interalia.games.game import Divergence, Joints, Needs, Outcome, Penalty, Setup, module_dataclass
 from interalia.games.vae import BOUND, Observed, Variational
 
 FLOOR = 1e-4  # added to variances that are divided by
 
 
-@part
+@module_dataclass
 class AVB(Variational):
     """A VAE whose encoder needs no density: the critic tells the log-ratio that the KL is the mean of.
 
@@ -104,7 +104,7 @@ class AVB(Variational):
             self.divergence.log_ratio(torch.zeros(1))
         except UserError as error:
             raise UserError(f"AVB reads log q(z | x) / p(z) off the critic's score: {error}") from None
-        if self.contrast and not self.encoder.moments:
+        if self.contrast and not self.encoder.has_moments:
             raise UserError(
                 "adaptive contrast needs an encoder that knows its mean and variance, and this one does not; choose "
                 "another `encoder`, such as basis-noise or gaussian."
@@ -114,7 +114,7 @@ class AVB(Variational):
 
     @classmethod
     def needs(cls, s: Setup, **settings: Any) -> Needs:
-        critic = s.judge(s.x, s.z, adversary=False, packable=False)  # its score is a log-ratio of single samples
+        critic = s.judge(s.x, s.z, adversarial=False, packable=False)  # its score is a log-ratio of single samples
         return {**super().needs(s, **settings), "critic": critic}
 
     def sample(self, *batch: Tensor) -> Joints:

@@ -17,7 +17,7 @@ from interalia.errors import SettingError, UserError
 from interalia.games.capabilities import who
 from interalia.games.needs import Chain, Encoder, Given, Need, Needs, Setup, complete, packable
 from interalia.networks import Critic, weights
-from interalia.networks.needs import Single
+from interalia.networks.needs import NetworkNeed
 from interalia.spaces import DataSpec, Space
 
 if TYPE_CHECKING:
@@ -131,15 +131,15 @@ def start(run: Run, family: Family, needs: Needs, made: Mapping[str, nn.Module],
         UserError: the run names a network for spectral norm that there is none of.
     """
     parts = [part for name, network in made.items() for part in parts_of(name, needs[name], network)]
-    known = [(need, network) for _, need, network in parts if isinstance(need, Single)]
+    known = [(need, network) for _, need, network in parts if isinstance(need, NetworkNeed)]
     for need, network in known:
-        family.start(need.net, network)
+        family.init_weights(need.net, network)
     for need, network in known:
         if isinstance(need, Encoder) and need.narrow:
-            need.kind.narrow(network, need.target.size)
+            need.kind.init_narrow(network, need.target.size)
         bias = family.output_bias(network) if need.net.role == "decoder" else None
         if bias is not None and mean is not None:
-            weights.initialise_output(bias, mean)
+            weights.init_output_bias(bias, mean)
     by_name = {name: network for name, _, network in parts}
     for name in (
         dict.fromkeys(name.strip() for name in run.spectral_norm.split(",")) if run.spectral_norm is not None else ()
@@ -201,5 +201,5 @@ def owned(game: Game, given: Mapping[str, Conditional]) -> Game:
             raise UserError(f"{type(game).__name__} trains {name} by two players; leave it to one of them.")
     for module in game.modules():
         if isinstance(module, Conditional):
-            module.check()
+            module.check_ready()
     return game

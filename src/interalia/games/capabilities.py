@@ -90,7 +90,7 @@ class HasCodes(Protocol, metaclass=Capability):
     prior: Codes
 
     def answers(self, x: Tensor) -> Tensor:
-        """The parameters of Q(c | x), shape (n, prior.answers)."""
+        """The parameters of Q(c | x), shape (n, prior.code_outputs)."""
 
 
 @runtime_checkable
@@ -216,8 +216,8 @@ def facts(
     said = {key: str(vars(kind).get(key, "")) for key in ("title", "teaches", "judged", "reading")}
     if said["title"]:
         said["title"] = kind.titled(encoder)
-    seen = [space.name for space in judges[0].sees if space.name != "y"] if len(judges) == 1 else [""]
-    ratio = any(not critic.adversary for critic in judges)  # whose scores are not meant to be near each other
+    seen = [space.name for space in judges[0].inputs if space.name != "y"] if len(judges) == 1 else [""]
+    ratio = any(not critic.adversarial for critic in judges)  # whose scores are not meant to be near each other
     return {
         **said,
         "judged": said["judged"] or (JUDGED.get((seen[0], len(seen) > 1), "") if said["title"] and not ratio else ""),

@@ -25,8 +25,8 @@ from interalia.errors import UserError
 from interalia.games.feeds import Data as Data
 from interalia.games.needs import Needs as Needs
 from interalia.games.needs import Setup as Setup
-from interalia.networks.layers import Fielded, Packed
-from interalia.networks.layers import part as part
+from interalia.networks.layers import FieldModule, PackedCritic
+from interalia.networks.layers import module_dataclass as module_dataclass
 from interalia.spaces import DataSpec
 
 
@@ -49,7 +49,7 @@ class Outcome:
         return Outcome({**self.losses, **both}, {**self.scores, **scores})
 
 
-class Game(Fielded, abc.ABC):
+class Game(FieldModule, abc.ABC):
     """A vector field on the parameters of its players: it samples joints and charges losses.
 
     It knows no optimiser, device, precision or step counter.
@@ -131,7 +131,7 @@ class Game(Fielded, abc.ABC):
     @property
     def pack(self) -> int:
         """How many samples its critic is shown at a time."""
-        return next((network.size for network in self.children() if isinstance(network, Packed)), 1)
+        return next((network.size for network in self.children() if isinstance(network, PackedCritic)), 1)
 
     def pairs(self, outcome: Outcome) -> list[tuple[Tensor, Tensor]]:
         """For each critic its scores on what it is to put higher, such as the data, and on what it is to put lower.

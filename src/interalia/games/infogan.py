@@ -10,12 +10,12 @@ from torch import Tensor, nn
 from interalia.conditionals import Codes, Conditional, Prior
 from interalia.contexts import evaluating
 from interalia.errors import UserError, check_range
-from interalia.games.game import Data, Joints, Needs, Outcome, Setup, part
+from interalia.games.game import Data, Joints, Needs, Outcome, Setup, module_dataclass
 from interalia.games.gan import GAN
-from interalia.networks.layers import Recogniser
+from interalia.networks.layers import Recognizer
 
 
-@part
+@module_dataclass
 class InfoGAN(GAN):
     """GAN whose samples have to tell the codes that they were made from: z = [noise, c].
 
@@ -35,7 +35,7 @@ class InfoGAN(GAN):
 
     Arguments:
         decoder: p(x | z).
-        critic: a `Recogniser`: a score and the parameters of Q(c | x) on one trunk.
+        critic: a `Recognizer`: a score and the parameters of Q(c | x) on one trunk.
         prior: `Codes`.
         divergence: what the scores cost.
         penalty: a charge on the gradient of the critic's score, or None.
@@ -52,7 +52,7 @@ class InfoGAN(GAN):
         >>> from interalia.conditionals import Deterministic
         >>> from interalia.networks.mlp import MLP
         >>> prior = Codes(8, categorical=(3,), uniform=1)
-        >>> critic = Recogniser(nn.Linear(2, 16), nn.Linear(16, 1), nn.Linear(16, prior.answers))
+        >>> critic = Recognizer(nn.Linear(2, 16), nn.Linear(16, 1), nn.Linear(16, prior.code_outputs))
         >>> game = InfoGAN(Deterministic(MLP(8, 2)), critic, prior)
         >>> sorted(game(torch.zeros(4, 2)).losses)
         ['critic', 'generator']
@@ -69,7 +69,7 @@ class InfoGAN(GAN):
         " no labels in the training."
     )
 
-    critic: Recogniser
+    critic: Recognizer
     prior: Codes
     weight: float = 1.0
     continuous_weight: float = 1.0
@@ -79,9 +79,9 @@ class InfoGAN(GAN):
         critic: nn.Module = self.critic
         if not isinstance(prior, Codes):
             raise UserError("InfoGAN needs a prior with codes; give `prior='codes(categorical=[10], uniform=2)'`.")
-        if not isinstance(critic, Recogniser):
+        if not isinstance(critic, Recognizer):
             raise UserError(
-                f"InfoGAN needs a critic that answers for the codes, a Recogniser, and this one is a "
+                f"InfoGAN needs a critic that answers for the codes, a Recognizer, and this one is a "
                 f"{type(critic).__name__}; choose `networks='auto'` or 'infogan'."
             )
         weights = {"weight": self.weight, "continuous_weight": self.continuous_weight}
@@ -90,7 +90,10 @@ class InfoGAN(GAN):
 
     @classmethod
     def needs(cls, s: Setup, **settings: Any) -> Needs:
-        return {**super().needs(s, **settings), "critic": s.judge(s.x, answers=s.prior.answers, packable=False)}
+        return {
+            **super().needs(s, **settings),
+            "critic": s.judge(s.x, code_outputs=s.prior.code_outputs, packable=False),
+        }
 
     def sample(self, *batch: Tensor) -> Joints:
         (x,) = batch
@@ -105,11 +108,11 @@ class InfoGAN(GAN):
 
     def answers(self, x: Tensor) -> Tensor:
         """The parameters of Q(c | x), shape (n, answers)."""
-        return self.critic.recognise(x)[1]
+        return self.critic.score_and_codes(x)[1]
 
     def answer(self, x: Tensor) -> Tensor:
         """The critic's score and its answers side by side, shape (n, 1 + answers)."""
-        score, answers = self.critic.recognise(x)
+        score, answers = self.critic.score_and_codes(x)
         return torch.cat([score[:, None], answers], dim=1)
 
     def information(self, answers: Tensor, z: Tensor) -> Tensor:
@@ -119,7 +122,7 @@ class InfoGAN(GAN):
         return self.weight * categories.sum() + self.continuous_weight * continuous.sum()
 
 
-def check_codes(decoder: Conditional, critic: Recogniser, prior: Codes) -> None:
+def check_codes(decoder: Conditional, critic: Recognizer, prior: Codes) -> None:
     """Tries the networks out on two latents, without a trace.
 
     Raises:
@@ -132,13 +135,13 @@ def check_codes(decoder: Conditional, critic: Recogniser, prior: Codes) -> None:
             x = decoder(z).mean
         except (RuntimeError, ValueError, IndexError) as error:
             raise UserError(
-                f"the codes do not fit the generator: z has {prior.size} numbers, {prior.words} among them, and the decoder "
+                f"the codes do not fit the generator: z has {prior.size} numbers, {prior.description} among them, and the decoder "
                 f"cannot take it ({str(error).splitlines()[0]}); build it for {prior.size} numbers, or change the prior's "
                 f"size."
             ) from None
-        answers = critic.recognise(x)[1]
-    if answers.shape != (2, prior.answers):
+        answers = critic.score_and_codes(x)[1]
+    if answers.shape != (2, prior.code_outputs):
         raise UserError(
-            f"the codes do not fit the critic: they take {prior.answers} answers ({prior.words}), and its head gives "
-            f"{tuple(answers.shape[1:])}; build the head for {prior.answers} numbers."
+            f"the codes do not fit the critic: they take {prior.code_outputs} answers ({prior.description}), and its head gives "
+            f"{tuple(answers.shape[1:])}; build the head for {prior.code_outputs} numbers."
         )

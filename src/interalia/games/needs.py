@@ -16,7 +16,7 @@ from interalia.adversarial.divergences import GAN, Divergence
 from interalia.conditionals import Codes, Conditional, Deterministic, Gaussian, Prior
 from interalia.contexts import evaluating
 from interalia.errors import UserError
-from interalia.networks.needs import Critic, Map, Single
+from interalia.networks.needs import Critic, Map, NetworkNeed
 from interalia.spaces import Space
 
 if TYPE_CHECKING:
@@ -29,14 +29,14 @@ SLACK = 1e-3  # by which its images may leave [0, 1]
 
 
 @dataclass(frozen=True)
-class Encoder(Single):
+class Encoder(NetworkNeed):
     """q(target | given), by a kind of conditional.
 
     Arguments:
         given: the variables that it is conditional on.
         target: the variable that it is a distribution of.
         kind, settings: the class of the conditional, and its settings.
-        narrow: whether it starts with a small width; see `Gaussian.narrow`.
+        narrow: whether it starts with a small width; see `Gaussian.init_narrow`.
     """
 
     given: tuple[Space, ...]
@@ -48,7 +48,7 @@ class Encoder(Single):
     @property
     def net(self) -> Map:
         """The map that its conditional is made from."""
-        return self.kind.asks(self.given, self.target, **self.settings)
+        return self.kind.required_map(self.given, self.target, **self.settings)
 
     def wrap(self, network: nn.Module) -> Conditional:
         own = {"size": self.target.size} if "size" in inspect.signature(self.kind).parameters else {}
@@ -139,7 +139,7 @@ def tried(decoder: Conditional, prior: Prior) -> Any:
             ) from None
 
 
-Need: TypeAlias = Single | Chain | Given
+Need: TypeAlias = NetworkNeed | Chain | Given
 Needs: TypeAlias = Mapping[str, Need]
 
 
@@ -197,7 +197,7 @@ def declared(kind: type[Game]) -> Needs:
 
     Example:
         >>> from interalia.games import AAE, AVB
-        >>> declared(AAE)["critic"].names, declared(AVB)["critic"].adversary
+        >>> declared(AAE)["critic"].names, declared(AVB)["critic"].adversarial
         ('(z)', False)
     """
     x = Space("x", (1, 16, 16), "unit")

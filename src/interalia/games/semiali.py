@@ -12,7 +12,7 @@ from interalia.contexts import to_float32
 from interalia.errors import UserError, check_range
 from interalia.games.ali import ALI, PAIRS
 from interalia.games.feeds import PartlyLabeled
-from interalia.games.game import Joints, Needs, Outcome, Setup, part
+from interalia.games.game import Joints, Needs, Outcome, Setup, module_dataclass
 
 SMALL = 0.1  # the norm of the first change of x, at which the gradient is looked at
 
@@ -23,7 +23,7 @@ def unit(x: Tensor) -> Tensor:
     return x / norms.view(-1, *[1] * (x.ndim - 1))
 
 
-@part
+@module_dataclass
 class SemiALI(ALI):
     """ALI whose critic answers K + 1 classes of a pair (x, z): the K labels, and "decoded".
 

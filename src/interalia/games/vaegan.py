@@ -12,11 +12,11 @@ from interalia.conditionals import Gaussian, StandardNormal
 from interalia.contexts import to_float32
 from interalia.errors import UserError
 from interalia.games.ali import Autoencoding
-from interalia.games.game import Joints, Needs, Outcome, Setup, part
+from interalia.games.game import Joints, Needs, Outcome, Setup, module_dataclass
 from interalia.networks.layers import PairCritic
 
 
-@part
+@module_dataclass
 class VAEGAN(Autoencoding):
     """A variational autoencoder that measures its reconstructions in the features of a GAN's critic, f.
 

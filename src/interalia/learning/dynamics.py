@@ -21,7 +21,7 @@ from torch.optim import Optimizer
 from interalia.adversarial.divergences import auc
 from interalia.contexts import BatchNorm
 from interalia.errors import UserError, check_range
-from interalia.games.game import Game, Outcome, part
+from interalia.games.game import Game, Outcome, module_dataclass
 from interalia.learning.graphs import leaf, mixing, reached
 from interalia.registry import Registry
 
@@ -52,7 +52,7 @@ class Rules:
     precision: Callable[[], AbstractContextManager[object]] = nullcontext
 
 
-@part
+@module_dataclass
 class Dynamics(abc.ABC):
     """The flow along a game's vector field.
 
@@ -175,7 +175,7 @@ class Simultaneous(Dynamics):
         return outcome
 
 
-@part
+@module_dataclass
 class Alternating(Dynamics):
     """The players move in turn, each on fresh batches and against the others' newest parameters.
 
@@ -217,7 +217,7 @@ class Alternating(Dynamics):
         return Outcome(losses, scores)
 
 
-@part
+@module_dataclass
 class Extragradient(Dynamics):
     """All players look one step ahead, and move from where they stand by what they see there.
 
@@ -299,7 +299,7 @@ class Optimistic(Dynamics):
         return outcome
 
 
-@part
+@module_dataclass
 class Consensus(Simultaneous):
     """Simultaneous moves along F + gamma grad (||F||^2 / 2): towards where no player wants to move.
 

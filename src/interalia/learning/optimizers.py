@@ -100,7 +100,7 @@ class Averaging:
 
     Batch norm's population statistics are such buffers: networks with averaged weights are normalised by the statistics of
     the newest ones. These differ the more the longer the average's memory is, most for the plain mean of a whole training;
-    `estimate_population` (`recalibrate_bn`) takes the averaged weights' own at the end.
+    `recalibrate_batch_norm` (`recalibrate_bn`) takes the averaged weights' own at the end.
 
     With a decay, average <- decay * average + (1 - decay) * weights; without one, the plain mean of all weights since the
     beginning. Up to the share `start` of training the average is the newest weights. A warm average of n steps has no
@@ -152,7 +152,7 @@ def ema(decay: float = 0.999, start: float = 0.0, warm: bool = True) -> Averagin
 def swa(start: float = 0.0) -> Averaging:
     """Stochastic weight averaging: the plain mean of the weights after each step beyond the share `start` of training.
 
-    With batch norm it is worth `estimate_population` (`recalibrate_bn`), see `Averaging`.
+    With batch norm it is worth `recalibrate_batch_norm` (`recalibrate_bn`), see `Averaging`.
 
     The theory of extragradient is about a mean too, of the points that it looks ahead to; the points that it moves to, which
     are averaged here, stay as near to these as a step is long.

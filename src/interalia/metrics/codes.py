@@ -67,7 +67,7 @@ def code_bounds(prior: Codes, answers: Tensor, z: Tensor) -> Tensor:
 
     Arguments:
         prior: what z was drawn from.
-        answers: of the recogniser on the samples, shape (n, prior.answers).
+        answers: of the recogniser on the samples, shape (n, prior.code_outputs).
         z: what they were made from, shape (n, prior.size).
 
     Example:

@@ -474,7 +474,7 @@ def of_scores(p: Tensor, q: Tensor) -> dict[str, float]:
 def _critic(game: Game, dataset: Dataset, rows: Mapping[str, Tensor], seed: int) -> dict[str, float]:
     """How sure the critic is of training data and of held-out data, each against samples of its own; of two critics the one
     that is the surer."""
-    if "critic" not in game.players or any(not critic.adversary for critic in critics(type(game))):
+    if "critic" not in game.players or any(not critic.adversarial for critic in critics(type(game))):
         return {}
     device = tasks.device_of(game)
     scores: dict[str, list[tuple[Tensor, Tensor]]] = {}
@@ -567,7 +567,7 @@ def _over(a: Tensor, b: Tensor) -> float:
 def refused_by(game: Game, dynamics: str) -> set[str]:
     """The flags among the verdict's remedies that a game, or its dynamics, does not take, and what is no illness of it."""
     judges = critics(type(game))
-    ratio = any(not critic.adversary for critic in judges)
+    ratio = any(not critic.adversarial for critic in judges)
     found = {
         "pack": not any(critic.packable for critic in judges),
         # a Wasserstein critic is meant to be as sure as it can, and its gradient does not vanish

@@ -8,27 +8,34 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from interalia.networks.family import DEMANDS, Family, head, onto
-from interalia.networks.layers import Backbone, ChannelConcatCritic, PairCritic, Recogniser, unit, up
+from interalia.networks.family import FEATURES, Family, output_activation, output_layer
+from interalia.networks.layers import (
+    Backbone,
+    ChannelConcatCritic,
+    PairCritic,
+    Recognizer,
+    layer_block,
+    upsampling_conv,
+)
 from interalia.networks.mlp import MLP, hidden
 from interalia.networks.needs import Critic, Map
 from interalia.networks.perceptrons import Perceptrons
-from interalia.networks.translation import SMALLEST, Translators
+from interalia.networks.translation import MIN_SIDE, Translators
 
 SMALL = 256  # numbers in one x up to which fully connected layers are both faster and better
 
 
-class Plan:
+class Pyramid:
     """How an image is halved: sizes and maps level by level, and the numbers at the last one."""
 
     def __init__(self, shape: tuple[int, ...], width: int) -> None:
         channels, *place = shape
-        self.places = [tuple(place)]
-        while min(self.places[-1]) >= SMALLEST:
-            self.places.append(tuple(side // 2 for side in self.places[-1]))
-        self.maps = [channels, *(width * min(2**level, 8) for level in range(len(self.places) - 1))]
-        self.end = (self.maps[-1], *self.places[-1])
-        self.flat = math.prod(self.end)
+        self.sizes = [tuple(place)]
+        while min(self.sizes[-1]) >= MIN_SIDE:
+            self.sizes.append(tuple(side // 2 for side in self.sizes[-1]))
+        self.maps = [channels, *(width * min(2**level, 8) for level in range(len(self.sizes) - 1))]
+        self.last_shape = (self.maps[-1], *self.sizes[-1])
+        self.num_features = math.prod(self.last_shape)
 
 
 @dataclass(frozen=True)
@@ -46,74 +53,81 @@ class Auto(Family):
     """
 
     name = "auto"
-    able = tuple(DEMANDS)
+    supports = tuple(FEATURES)
     width: int = 32
     unary: bool = False
 
     @property
-    def plain(self) -> Perceptrons:
+    def mlp_family(self) -> Perceptrons:
         """The fully connected ones."""
         return Perceptrons(8 * self.width, self.unary)
 
-    def chosen(self, need: Map | Critic) -> Family:
+    def choose_family(self, need: Map | Critic) -> Family:
         """The family that a network is taken from, by the shape of x."""
         x = need.x
-        if x is None or not x.is_image or min(x.shape[1:]) < SMALLEST:
-            return self.plain
+        if x is None or not x.is_image or min(x.shape[1:]) < MIN_SIDE:
+            return self.mlp_family
         if need.role in ("translator", "patch_critic"):
             return Translators(max(1, self.width // 2), critic=self.width)
-        return self.plain if x.size <= SMALL else self
+        return self.mlp_family if x.size <= SMALL else self
 
     def make(self, need: Map | Critic) -> nn.Module:
-        family = self.chosen(need)
+        family = self.choose_family(need)
         return super().make(need) if family is self else family.make(need)
 
-    def start(self, need: Map | Critic, network: nn.Module) -> None:
-        family = self.chosen(need)
+    def init_weights(self, need: Map | Critic, network: nn.Module) -> None:
+        family = self.choose_family(need)
         if family is not self:
-            family.start(need, network)
+            family.init_weights(need, network)
 
     @property
-    def wide(self) -> int:
+    def mlp_width(self) -> int:
         """Units of a fully connected layer."""
         return 8 * self.width
 
     def encoder(self, net: Map) -> nn.Module:
-        plan = Plan(net.inputs[0].shape, self.width)
-        last = head(self.wide, net.output)
-        seen = nn.Sequential(down(plan.maps, norm=True), nn.Flatten())
-        body = hidden(plan.flat + net.beside, self.wide, 1, norm=True)
-        if not net.beside:
+        pyramid = Pyramid(net.inputs[0].shape, self.width)
+        last = output_layer(self.mlp_width, net.output)
+        seen = nn.Sequential(downsampling_convs(pyramid.maps, norm=True), nn.Flatten())
+        body = hidden(pyramid.num_features + net.extra_size, self.mlp_width, 1, norm=True)
+        if not net.extra_size:
             return Backbone(nn.Sequential(*seen, body), last)
         return Backbone(body, last, x=seen, joined=net.inputs[0].shape if net.noise else ())
 
     def decoder(self, net: Map) -> nn.Module:
-        plan = Plan(net.output.shape, self.width)
+        pyramid = Pyramid(net.output.shape, self.width)
         ups: list[nn.Module] = []
-        for level in range(len(plan.places) - 1, 0, -1):
-            maps, (low, high) = (plan.maps[level], plan.maps[level - 1]), (plan.places[level], plan.places[level - 1])
-            layer = up(maps, low, high, 4, 2, bias=level == 1)
-            ups += unit(layer, nn.BatchNorm2d(maps[1])) if level > 1 else [layer]
+        for level in range(len(pyramid.sizes) - 1, 0, -1):
+            maps, (low, high) = (
+                (pyramid.maps[level], pyramid.maps[level - 1]),
+                (pyramid.sizes[level], pyramid.sizes[level - 1]),
+            )
+            layer = upsampling_conv(maps, low, high, 4, 2, bias=level == 1)
+            ups += layer_block(layer, nn.BatchNorm2d(maps[1])) if level > 1 else [layer]
         last = ups.pop()
         body = nn.Sequential(
-            hidden(net.size, self.wide, 1, norm=True),
-            hidden(self.wide, plan.flat, 1, norm=True),
-            nn.Unflatten(1, plan.end),
+            hidden(net.size, self.mlp_width, 1, norm=True),
+            hidden(self.mlp_width, pyramid.num_features, 1, norm=True),
+            nn.Unflatten(1, pyramid.last_shape),
             *ups,
         )
-        return Backbone(body, nn.Sequential(last, *onto(net.output)))
+        return Backbone(body, nn.Sequential(last, *output_activation(net.output)))
 
     def critic(self, need: Critic) -> nn.Module:
-        plan, wide = Plan(need.sees[0].shape, self.width), self.wide
-        if need.of_two:
-            plan.maps[0] *= 2
-        x = nn.Sequential(down(plan.maps, norm=False), nn.Flatten(), hidden(plan.flat, wide, 1, norm=False))
-        if need.of_two:
+        pyramid, wide = Pyramid(need.inputs[0].shape, self.width), self.mlp_width
+        if need.compares_pair:
+            pyramid.maps[0] *= 2
+        x = nn.Sequential(
+            downsampling_convs(pyramid.maps, norm=False),
+            nn.Flatten(),
+            hidden(pyramid.num_features, wide, 1, norm=False),
+        )
+        if need.compares_pair:
             return ChannelConcatCritic(nn.Sequential(x, nn.Linear(wide, 1)))
-        if need.answers:
+        if need.code_outputs:
             trunk = nn.Sequential(x, hidden(wide, 2 * wide, 1, norm=False))
-            return Recogniser(trunk, nn.Linear(2 * wide, 1), MLP(2 * wide, need.answers, wide, 1))
-        z = hidden(need.beside, wide, 1, norm=False) if need.beside else None
+            return Recognizer(trunk, nn.Linear(2 * wide, 1), MLP(2 * wide, need.code_outputs, wide, 1))
+        z = hidden(need.extra_size, wide, 1, norm=False) if need.extra_size else None
         joint = hidden(wide * (2 if z else 1), 2 * wide, 1, norm=False)
         return PairCritic(
             nn.Sequential(joint, nn.Linear(2 * wide, need.classes or 1)),
@@ -125,9 +139,11 @@ class Auto(Family):
         )
 
 
-def down(maps: list[int], norm: bool) -> nn.Sequential:
+def downsampling_convs(maps: list[int], norm: bool) -> nn.Sequential:
     """Convolutions that halve the image, from `maps[0]` channels through all the others."""
     parts: list[nn.Module] = []
     for inputs, outputs in itertools.pairwise(maps):
-        parts += unit(nn.Conv2d(inputs, outputs, 4, 2, 1, bias=not norm), nn.BatchNorm2d(outputs) if norm else None)
+        parts += layer_block(
+            nn.Conv2d(inputs, outputs, 4, 2, 1, bias=not norm), nn.BatchNorm2d(outputs) if norm else None
+        )
     return nn.Sequential(*parts)

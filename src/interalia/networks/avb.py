@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from torch.nn.functional import elu
 
 from interalia.contexts import to_float32
-from interalia.networks.family import Family, head, onto
-from interalia.networks.layers import Backbone, unit, up
+from interalia.networks.family import Family, output_activation, output_layer
+from interalia.networks.layers import Backbone, layer_block, upsampling_conv
 from interalia.networks.mlp import hidden
 from interalia.networks.needs import Critic, Map
 from interalia.spaces import Space
@@ -21,8 +21,8 @@ from interalia.spaces import Space
 KERNEL, PADDING = 5, 2
 STRIDES = [1, 1, 2, 2]  # of the convolutions
 LEVELS = len(STRIDES)
-Where = Literal["everywhere", "beyond", "nowhere"]
-REACH = 3.0  # standard deviations of |z|^2 over its mean, for z ~ N(0, I), that count as within
+QuadraticRange = Literal["everywhere", "beyond", "nowhere"]
+QUADRATIC_STDS = 3.0  # standard deviations of |z|^2 over its mean, for z ~ N(0, I), that count as within
 STD = 1e-5  # of the last layers of the critic's heads: its score starts at |z|^2 / 2
 
 
@@ -62,7 +62,7 @@ class NoiseConditionedConv(nn.Module):
         return h.flatten(1)
 
 
-def quadratic_term(z: Tensor, where: Where) -> Tensor:
+def quadratic_term(z: Tensor, where: QuadraticRange) -> Tensor:
     """What the score has of |z|^2 / 2, shape (n,), z of d dimensions:
 
         everywhere:  |z|^2 / 2
@@ -86,11 +86,11 @@ def quadratic_term(z: Tensor, where: Where) -> Tensor:
         return square / 2
     if where == "beyond":
         d = z.shape[1]
-        return (square - d - REACH * math.sqrt(2 * d)).clamp(min=0) / 2
+        return (square - d - QUADRATIC_STDS * math.sqrt(2 * d)).clamp(min=0) / 2
     return torch.zeros_like(square)
 
 
-class Bilinear(nn.Module):
+class BilinearCritic(nn.Module):
     """T(x, z) = <theta(x), s(z)> + T_x(x) + T_z(z) + |z|^2 / 2, for log q(z | x) - log p(z): the last term is the standard
     normal prior's own part of it, so that the others have to find log q(z | x) alone; see `quadratic_term`.
 
@@ -102,7 +102,9 @@ class Bilinear(nn.Module):
         quadratic: where the score has the term |z|^2 / 2.
     """
 
-    def __init__(self, inputs: int, latent: int, width: int, features: int, quadratic: Where = "everywhere") -> None:
+    def __init__(
+        self, inputs: int, latent: int, width: int, features: int, quadratic: QuadraticRange = "everywhere"
+    ) -> None:
         super().__init__()
         self.quadratic = quadratic
         self.theta = self.part(inputs, width, features)
@@ -152,20 +154,22 @@ class AVB(Family):
     """
 
     name = "avb"
-    able = ("noise",)
-    only = "(x, z)"
+    supports = ("noise",)
+    critic_inputs = "(x, z)"
     width: int = 64
     critic_width: int = 1024
     features: int = 8192
     convolutions: bool = True
-    quadratic: Where = "everywhere"
+    quadratic: QuadraticRange = "everywhere"
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.quadratic not in get_args(Where):
-            raise ValueError(f"`quadratic` is {self.quadratic!r}; it is one of {', '.join(map(repr, get_args(Where)))}")
+        if self.quadratic not in get_args(QuadraticRange):
+            raise ValueError(
+                f"`quadratic` is {self.quadratic!r}; it is one of {', '.join(map(repr, get_args(QuadraticRange)))}"
+            )
 
-    def convolves(self, x: Space) -> bool:
+    def uses_convolutions(self, x: Space) -> bool:
         return self.convolutions and x.is_image and min(x.shape[1:]) >= 8
 
     @property
@@ -174,36 +178,40 @@ class AVB(Family):
 
     def encoder(self, net: Map) -> nn.Module:
         x, flatten = net.inputs[0], [] if net.noise else [nn.Flatten()]
-        width = self.maps[-1] * math.prod(places(x.shape)[-1]) if self.convolves(x) else self.width
-        last = head(width, net.output)
-        if self.convolves(x):
+        width = self.maps[-1] * math.prod(feature_sizes(x.shape)[-1]) if self.uses_convolutions(x) else self.width
+        last = output_layer(width, net.output)
+        if self.uses_convolutions(x):
             return Backbone(NoiseConditionedConv(x.shape, net.noise, self.maps, STRIDES), last)
-        return Backbone(nn.Sequential(*flatten, elus(net.size, self.width)), last)
+        return Backbone(nn.Sequential(*flatten, elu_mlp(net.size, self.width)), last)
 
     def decoder(self, net: Map) -> nn.Module:
         x = net.output
-        if not self.convolves(x):
-            last = head(self.width, x)
-            return Backbone(elus(net.size, self.width), last, after=x.shape)
+        if not self.uses_convolutions(x):
+            last = output_layer(self.width, x)
+            return Backbone(elu_mlp(net.size, self.width), last, after=x.shape)
         ups: list[nn.Module] = []
-        sides, maps = places(x.shape), [x.shape[0], *self.maps]
+        sides, maps = feature_sizes(x.shape), [x.shape[0], *self.maps]
         for level in range(LEVELS - 1, -1, -1):
             between = (maps[level + 1], maps[level])
-            ups += unit(up(between, sides[level + 1], sides[level], KERNEL, STRIDES[level]), leak=None)
+            ups += layer_block(
+                upsampling_conv(between, sides[level + 1], sides[level], KERNEL, STRIDES[level]), leak=None
+            )
         end = (maps[-1], *sides[-1])
-        body = nn.Sequential(*unit(nn.Linear(net.size, math.prod(end)), leak=None), nn.Unflatten(1, end), *ups[:-2])
-        return Backbone(body, nn.Sequential(ups[-2], *onto(x)))
+        body = nn.Sequential(
+            *layer_block(nn.Linear(net.size, math.prod(end)), leak=None), nn.Unflatten(1, end), *ups[:-2]
+        )
+        return Backbone(body, nn.Sequential(ups[-2], *output_activation(x)))
 
     def critic(self, need: Critic) -> nn.Module:
-        return Bilinear(need.sees[0].size, need.beside, self.critic_width, self.features, self.quadratic)
+        return BilinearCritic(need.inputs[0].size, need.extra_size, self.critic_width, self.features, self.quadratic)
 
 
-def elus(inputs: int, width: int) -> nn.Sequential:
+def elu_mlp(inputs: int, width: int) -> nn.Sequential:
     """Three hidden layers of ELU units."""
     return hidden(inputs, width, 3, norm=False, leak=None)
 
 
-def places(shape: tuple[int, ...]) -> list[tuple[int, ...]]:
+def feature_sizes(shape: tuple[int, ...]) -> list[tuple[int, ...]]:
     """The height and width before and after each convolution."""
     found = [shape[1:]]
     for stride in STRIDES:
@@ -233,7 +241,7 @@ class ResidualCritic(nn.Module):
         quadratic: where the score has the term |z|^2 / 2; see `quadratic_term`.
     """
 
-    def __init__(self, inputs: int, width: int, blocks: int, quadratic: Where = "everywhere") -> None:
+    def __init__(self, inputs: int, width: int, blocks: int, quadratic: QuadraticRange = "everywhere") -> None:
         super().__init__()
         self.quadratic = quadratic
         self.body = nn.Sequential(nn.Linear(inputs, width), *(Residual(width) for _ in range(blocks)), nn.ELU())
@@ -256,15 +264,15 @@ class AVBToy(Family):
     """
 
     name = "avb-toy"
-    able = ("noise",)
-    only = "(x, z)"
+    supports = ("noise",)
+    critic_inputs = "(x, z)"
     width: int = 64
     critic_width: int = 256
     blocks: int = 5
 
-    def fits(self, x: Space) -> None:
+    def check_shape(self, x: Space) -> None:
         if x.size >= 64:
-            self.unfit("a few numbers", x, "choose avb, or")
+            self.refuse_shape("a few numbers", x, "choose avb, or")
 
     def encoder(self, net: Map) -> nn.Module:
         return AVB(self.width).encoder(net)
@@ -273,4 +281,4 @@ class AVBToy(Family):
         return AVB(self.width).decoder(net)
 
     def critic(self, need: Critic) -> nn.Module:
-        return ResidualCritic(need.sees[0].size + need.beside, self.critic_width, self.blocks)
+        return ResidualCritic(need.inputs[0].size + need.extra_size, self.critic_width, self.blocks)

@@ -12,8 +12,17 @@ from typing import ClassVar
 
 from torch import nn
 
-from interalia.networks.family import Family, onto
-from interalia.networks.layers import Backbone, Convolution, Dropout, Maxout, PairCritic, Transposed, UntiedBias, unit
+from interalia.networks.family import Family, output_activation
+from interalia.networks.layers import (
+    Backbone,
+    Convolution,
+    Dropout,
+    Maxout,
+    PairCritic,
+    Transposed,
+    UntiedBias,
+    layer_block,
+)
 from interalia.networks.needs import Critic, Map
 from interalia.spaces import Space
 
@@ -84,11 +93,11 @@ REPORT = replace(
 )
 
 
-def rows(text: str) -> list[tuple[bool, int, int, int]]:
+def parse_rows(text: str) -> list[tuple[bool, int, int, int]]:
     """The rows of a table: (transposed, kernel, stride, maps).
 
     Example:
-        >>> rows("5/1/32 T4/2/64")
+        >>> parse_rows("5/1/32 T4/2/64")
         [(False, 5, 1, 32), (True, 4, 2, 64)]
     """
     parsed = []
@@ -98,20 +107,22 @@ def rows(text: str) -> list[tuple[bool, int, int, int]]:
     return parsed
 
 
-def normed(text: str, inputs: int, leak: float) -> tuple[nn.Sequential, int]:
+def conv_rows(text: str, inputs: int, leak: float) -> tuple[nn.Sequential, int]:
     """Rows with batch norm and leaky ReLU, without biases, and the number of maps at their end."""
     parts: list[nn.Module] = []
-    for transposed, kernel, stride, maps in rows(text):
+    for transposed, kernel, stride, maps in parse_rows(text):
         layer = (Transposed if transposed else Convolution)(inputs, maps, kernel, stride, bias=False)
-        parts += unit(layer, nn.BatchNorm2d(maps, eps=1e-4, momentum=0.05), leak)
+        parts += layer_block(layer, nn.BatchNorm2d(maps, eps=1e-4, momentum=0.05), leak)
         inputs = maps
     return nn.Sequential(*parts), inputs
 
 
-def judged(text: str, inputs: int, table: Table, norms: bool, biases: bool, first: float) -> tuple[nn.Sequential, int]:
+def critic_rows(
+    text: str, inputs: int, table: Table, norms: bool, biases: bool, first: float
+) -> tuple[nn.Sequential, int]:
     """Rows of a critic: dropout at each layer's input, batch norm after all but the first where there is any."""
     parts: list[nn.Module] = []
-    for i, (_, kernel, stride, maps) in enumerate(rows(text)):
+    for i, (_, kernel, stride, maps) in enumerate(parse_rows(text)):
         norm = norms and i > 0
         parts += [
             Dropout(first if i == 0 else table.drop),
@@ -123,81 +134,81 @@ def judged(text: str, inputs: int, table: Table, norms: bool, biases: bool, firs
     return nn.Sequential(*parts), inputs
 
 
-class Tabled(Family):
+class TableFamily(Family):
     """The networks of a paper's table, for images of one size.
 
     A label joins the encoder's maps where they have become 1x1, before the rows of 1x1 that follow there.
     """
 
-    able = ("labels", "classes")
+    supports = ("labels", "classes")
     std = 0.01
     table: ClassVar[Table]
 
-    def fits(self, x: Space) -> None:
+    def check_shape(self, x: Space) -> None:
         side = self.table.side
         if x.shape[1:] != (side, side):
-            self.unfit(f"images of {side}x{side}", x, f"give `image_size={side}`, or choose")
+            self.refuse_shape(f"images of {side}x{side}", x, f"give `image_size={side}`, or choose")
 
     def encoder(self, net: Map) -> nn.Module:
         table, rows_of_x, rest = self.table, self.table.encoder.split(), list[str]()
-        while net.beside and rows_of_x[-1].startswith("1/1/"):
+        while net.extra_size and rows_of_x[-1].startswith("1/1/"):
             rest.insert(0, rows_of_x.pop())
-        x, maps = normed(" ".join(rows_of_x), net.inputs[0].shape[0], table.leak)
+        x, maps = conv_rows(" ".join(rows_of_x), net.inputs[0].shape[0], table.leak)
         body, before, first = x, tuple[int, ...](), None
-        if net.beside:
-            before, first = (maps + net.beside, 1, 1), x
-            body, maps = normed(" ".join(rest), maps + net.beside, table.leak)
+        if net.extra_size:
+            before, first = (maps + net.extra_size, 1, 1), x
+            body, maps = conv_rows(" ".join(rest), maps + net.extra_size, table.leak)
         head: nn.Module = Convolution(maps, net.output.size, 1)  # at 1x1, a bias for each map is an untied one
-        last = onto(net.output)
+        last = output_activation(net.output)
         return Backbone(body, nn.Sequential(head, *last) if last else head, before, after=net.output.shape, x=first)
 
     def decoder(self, net: Map) -> nn.Module:
         x = net.output
-        body, maps = normed(self.table.decoder, net.size, self.table.leak)
+        body, maps = conv_rows(self.table.decoder, net.size, self.table.leak)
         last = Convolution(maps, x.shape[0], 1, bias=False)
-        return Backbone(body, nn.Sequential(last, UntiedBias(*x.shape), *onto(x)), before=(net.size, 1, 1))
+        return Backbone(body, nn.Sequential(last, UntiedBias(*x.shape), *output_activation(x)), before=(net.size, 1, 1))
 
     def critic(self, need: Critic) -> nn.Module:
-        table, beside, first = self.table, need.beside, self.table.drop_inputs
-        x, features = judged(table.critic_x, need.sees[0].shape[0], table, table.norms, biases=True, first=first)
+        table, beside, first = self.table, need.extra_size, self.table.drop_inputs
+        x, features = critic_rows(table.critic_x, need.inputs[0].shape[0], table, table.norms, biases=True, first=first)
         z = None
         if beside:
-            z, of_z = judged(table.critic_z, beside, table, norms=False, biases=False, first=first)
+            z, of_z = critic_rows(table.critic_z, beside, table, norms=False, biases=False, first=first)
             features += of_z
-        joint, maps = judged(table.critic_joint, features, table, norms=False, biases=True, first=table.drop)
+        joint, maps = critic_rows(table.critic_joint, features, table, norms=False, biases=True, first=table.drop)
         joint.append(Dropout(table.drop)).append(Convolution(maps, need.classes or 1, 1))
         return PairCritic(joint, x, z, before=(beside, 1, 1), classes=need.classes)
 
 
-class ALISVHN(Tabled):
+class ALISVHN(TableFamily):
     """ALI's networks for SVHN, 32x32."""
 
     name = "ali-svhn"
     table = SVHN
 
 
-class ALICIFAR10(Tabled):
+class ALICIFAR10(TableFamily):
     """ALI's networks for CIFAR-10, 32x32: SVHN's with a maxout critic without batch norm."""
 
     name = "ali-cifar10"
     table = CIFAR10
 
 
-class ALICelebA(Tabled):
+class ALICelebA(TableFamily):
     """ALI's networks for CelebA, 64x64."""
 
     name = "ali-celeba"
     table = CELEBA
 
 
-class ALITinyImageNet(Tabled):
+class ALITinyImageNet(TableFamily):
     """ALI's networks for Tiny ImageNet, 64x64."""
 
     name = "ali-tiny-imagenet"
     table = TINY_IMAGENET
 
 
-class ALI28(Tabled):
+class ALI28(TableFamily):
     """ALI's SVHN networks at 28x28, for the settings of the reproduction report."""
 
     name = "ali-28"

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from interalia.contexts import to_float32
 from interalia.errors import UserError, check_range
-from interalia.networks.family import DEMANDS, Family
-from interalia.networks.layers import Fielded, part
+from interalia.networks.family import FEATURES, Family
+from interalia.networks.layers import FieldModule, module_dataclass
 from interalia.networks.needs import Critic, Map
 from interalia.networks.perceptrons import Perceptrons
 from interalia.spaces import Space
@@ -76,7 +76,7 @@ class Attention(nn.Module):
         return f_y[:, None].transpose(2, 3) @ patch @ f_x[:, None] / gamma
 
 
-class Drawer(nn.Module):
+class DrawDecoder(nn.Module):
     """z = [z_1, ..., z_T] -> x: an LSTM that is told one z_t after the other, and adds a patch to the canvas at each,
 
         h_t = LSTM(z_t, h_{t-1}),   c_t = c_{t-1} + write(h_t),   x = sigmoid(c_T)
@@ -101,7 +101,7 @@ class Drawer(nn.Module):
         self.attention = Attention(units, side, shape)
         self.blank = nn.Parameter(torch.zeros(shape))  # c_0
 
-    def start(self, count: int) -> State:
+    def initial_state(self, count: int) -> State:
         """Before the first glimpse."""
         nothing = self.blank.new_zeros(count, self.units)
         return nothing, nothing, self.blank.expand(count, *self.shape)
@@ -114,22 +114,22 @@ class Drawer(nn.Module):
         patch = to_float32(self.what(h)).unflatten(1, (self.shape[0], side, side))
         return h, cell, canvas + to_float32(self.attention.write(h, patch))
 
-    def last(self, *z: Tensor) -> State:
+    def final_state(self, *z: Tensor) -> State:
         z_all, *y = z
-        state = self.start(len(z_all))
+        state = self.initial_state(len(z_all))
         for z_t in z_all.chunk(self.glimpses, dim=1):
             state = self.step(state, torch.cat([z_t, *y], dim=1))
         return state
 
     def hidden(self, *z: Tensor) -> Tensor:
-        return self.last(*z)[0]
+        return self.final_state(*z)[0]
 
     def forward(self, *z: Tensor) -> Tensor:
-        return self.last(*z)[2].sigmoid()
+        return self.final_state(*z)[2].sigmoid()
 
 
-@part
-class Whole(Fielded):
+@module_dataclass
+class DrawIdentity(FieldModule):
     """x as it is, for an encoder that reads it bit by bit, and of the decoder what that needs to know.
 
     Arguments:
@@ -178,7 +178,7 @@ class Draw(Family):
     """
 
     name = "draw"
-    able = tuple(DEMANDS)
+    supports = tuple(FEATURES)
     glimpses: int = 8
     units: int = 256
     side: int = 5
@@ -188,9 +188,9 @@ class Draw(Family):
         super().__post_init__()
         check_range(self.side >= 2, "it must be 2 or more", side=self.side)
 
-    def fits(self, x: Space) -> None:
+    def check_shape(self, x: Space) -> None:
         if not x.is_image:
-            self.unfit("images, which they paint by way of z", x)
+            self.refuse_shape("images, which they paint by way of z", x)
 
     def encoder(self, net: Map) -> nn.Module:
         return Perceptrons(self.width).encoder(net)
@@ -202,13 +202,13 @@ class Draw(Family):
                 f"the networks 'draw' take z in {self.glimpses} equal parts, and {z} is no multiple of {self.glimpses}; give "
                 f"`latent_dim={self.glimpses * -(-z // self.glimpses)}`, or draw(glimpses=...)."
             )
-        return Drawer(self.glimpses, z // self.glimpses + net.beside, self.units, self.side, net.output.shape)
+        return DrawDecoder(self.glimpses, z // self.glimpses + net.extra_size, self.units, self.side, net.output.shape)
 
     def critic(self, need: Critic) -> nn.Module:
         return Perceptrons(self.width).critic(need)
 
-    def watcher(self, net: Map) -> nn.Module:
-        return Whole(self.glimpses, self.units, net.inputs[0].shape)
+    def image_reader(self, net: Map) -> nn.Module:
+        return DrawIdentity(self.glimpses, self.units, net.inputs[0].shape)
 
     def output_bias(self, decoder: nn.Module) -> nn.Parameter | None:
-        return decoder.blank if isinstance(decoder, Drawer) else None
+        return decoder.blank if isinstance(decoder, DrawDecoder) else None

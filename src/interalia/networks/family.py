@@ -8,42 +8,42 @@ from torch import nn
 
 from interalia.errors import UserError, check_range
 from interalia.networks import weights
-from interalia.networks.layers import Backbone, Categories, ChannelConcatCritic, HalfTanh, PairCritic, Sigmoid
+from interalia.networks.layers import Backbone, ChannelConcatCritic, HalfTanh, PairCritic, PartialSoftmax, Sigmoid
 from interalia.networks.mlp import MLP
 from interalia.networks.needs import Critic, Map
 from interalia.spaces import Space
 
-MIDDLE = 256  # units of a hidden layer between latents
-# what a map or a critic may demand, which a family has to declare in `able`: in words, for those that have it not
-DEMANDS = {
+LATENT_WIDTH = 256  # units of a hidden layer between latents
+# what a map or a critic may demand, which a family has to declare in `supports`: in words, for those that have it not
+FEATURES = {
     "labels": "place for labels",
     "noise": "place for an implicit encoder's noise",
     "classes": "critic that returns a logit for each label",
-    "answers": "critic that answers for codes",
+    "code_outputs": "critic that answers for codes",
     "terms": "critic that scores x, z and the pair apart",
     "two": "critic of two images",
 }
 
 
-def onto(space: Space) -> list[nn.Module]:
+def output_activation(space: Space) -> list[nn.Module]:
     """The last nonlinearity of a network that returns values of a space: a sigmoid onto [0, 1], one scaled to [-1, 1], which
     is tanh(a / 2), a softmax over a category; none for real numbers.
 
     Example:
-        >>> onto(Space("z", (3,), "ball"))
+        >>> output_activation(Space("z", (3,), "ball"))
         [HalfTanh()]
     """
     found: list[nn.Module] = []
     if space.support != "real":
         found.append(Sigmoid() if space.support == "unit" else HalfTanh())
     if space.category:
-        found.append(Categories(space.category))
+        found.append(PartialSoftmax(space.category))
     return found
 
 
-def head(inputs: int, space: Space) -> nn.Sequential:
+def output_layer(inputs: int, space: Space) -> nn.Sequential:
     """The last layer of a network that returns values of a space, in one row."""
-    return nn.Sequential(nn.Linear(inputs, space.size), *onto(space))
+    return nn.Sequential(nn.Linear(inputs, space.size), *output_activation(space))
 
 
 class Family:
@@ -53,8 +53,8 @@ class Family:
 
     Attributes:
         name: as a run calls it.
-        able: which of `DEMANDS` its methods meet.
-        only: the variables of its one critic of x, such as (x, z); empty where it has one of any.
+        supports: which of `FEATURES` its methods meet.
+        critic_inputs: the variables of its one critic of x, such as (x, z); empty where it has one of any.
         std: the standard deviation of the initial weights; None keeps those that the methods return.
 
     Raises:
@@ -62,8 +62,8 @@ class Family:
     """
 
     name: ClassVar[str] = ""
-    able: ClassVar[tuple[str, ...]] = ()
-    only: ClassVar[str] = ""
+    supports: ClassVar[tuple[str, ...]] = ()
+    critic_inputs: ClassVar[str] = ""
     std: ClassVar[float | None] = None
 
     def __post_init__(self) -> None:
@@ -75,14 +75,14 @@ class Family:
         name = self.name or type(self).__name__
         raise UserError(f"the networks {name!r} have no {what}; choose other `networks`, such as {instead}.")
 
-    def unfit(self, what: str, x: Space, do: str = "choose") -> NoReturn:
+    def refuse_shape(self, what: str, x: Space, do: str = "choose") -> NoReturn:
         """Raises the UserError of a family that is made for other data, `do` being what helps."""
         raise UserError(
             f"the networks {self.name!r} are made for {what}, and the data's shape is {x.shape}; {do} other `networks`, such "
             f"as auto, which fit any shape."
         )
 
-    def fits(self, x: Space) -> None:
+    def check_shape(self, x: Space) -> None:
         """Raises a UserError unless there are networks for such data."""
 
     def make(self, need: Map | Critic) -> nn.Module:
@@ -91,13 +91,18 @@ class Family:
         Raises:
             UserError: this family has none.
         """
-        for demand in need.demands:
-            if demand not in self.able:
-                self.refuse(DEMANDS[demand])
-        if self.only and isinstance(need, Critic) and need.role == "critic" and need.names != self.only:
+        for demand in need.required_features:
+            if demand not in self.supports:
+                self.refuse(FEATURES[demand])
+        if (
+            self.critic_inputs
+            and isinstance(need, Critic)
+            and need.role == "critic"
+            and need.names != self.critic_inputs
+        ):
             self.refuse(f"critic of {need.names}")
         if need.x is not None:
-            self.fits(need.x)
+            self.check_shape(need.x)
         return getattr(self, need.role)(need)
 
     def encoder(self, net: Map) -> nn.Module:
@@ -120,24 +125,28 @@ class Family:
         """Of x in one of two domains; it may score patches of x each for itself."""
         self.refuse("critic of a domain")
 
-    def watcher(self, net: Map) -> nn.Module:
+    def image_reader(self, net: Map) -> nn.Module:
         """What a recurrent encoder reads of x, step by step."""
         self.refuse("decoder that paints step by step, which a recurrent encoder follows", "draw")
 
-    def between(self, net: Map) -> nn.Module:
+    def latent_map(self, net: Map) -> nn.Module:
         """From latents to latents, the same in all families."""
-        made = MLP(net.size, net.output.size, MIDDLE, 2, norm=True)
-        return Backbone(made.body, nn.Sequential(made.head, *onto(net.output))) if net.output.name == "z" else made
+        made = MLP(net.size, net.output.size, LATENT_WIDTH, 2, norm=True)
+        return (
+            Backbone(made.body, nn.Sequential(made.head, *output_activation(net.output)))
+            if net.output.name == "z"
+            else made
+        )
 
-    def critic_of_latents(self, need: Critic) -> nn.Module:
+    def latent_critic(self, need: Critic) -> nn.Module:
         """Of latents alone, or of two values of one, the same in all families."""
-        made = MLP(need.sees[0].size + need.beside, 1, MIDDLE, 2)
-        return ChannelConcatCritic(made) if need.of_two else PairCritic(made)
+        made = MLP(need.inputs[0].size + need.extra_size, 1, LATENT_WIDTH, 2)
+        return ChannelConcatCritic(made) if need.compares_pair else PairCritic(made)
 
-    def start(self, need: Map | Critic, network: nn.Module) -> None:
+    def init_weights(self, need: Map | Critic, network: nn.Module) -> None:
         """Draws the initial weights, once all networks of a game are made."""
         if self.std is not None:
-            weights.initialise(network, self.std)
+            weights.init_normal(network, self.std)
 
     def output_bias(self, decoder: nn.Module) -> nn.Parameter | None:
         """The bias under a decoder's sigmoid, which is set from the mean image; None where it starts at 0."""

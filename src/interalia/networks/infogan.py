@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from interalia.networks.family import Family, onto
-from interalia.networks.layers import Backbone, PairCritic, Recogniser, unit
+from interalia.networks.family import Family, output_activation
+from interalia.networks.layers import Backbone, PairCritic, Recognizer, layer_block
 from interalia.networks.mlp import hidden
 from interalia.networks.needs import Critic, Map
 from interalia.spaces import Space
@@ -35,15 +35,15 @@ class InfoGAN(Family):
     """
 
     name = "infogan"
-    able = ("answers",)
-    only = "(x)"
+    supports = ("code_outputs",)
+    critic_inputs = "(x)"
     std = 0.02
     leak: float = 0.1
     width: int = 64
 
-    def fits(self, x: Space) -> None:
+    def check_shape(self, x: Space) -> None:
         if not x.is_image or any(side % 4 or not side for side in x.shape[1:]):
-            self.unfit("images whose sides divide by 4", x, "give `image_size=28`, or choose")
+            self.refuse_shape("images whose sides divide by 4", x, "give `image_size=28`, or choose")
 
     def small(self, x: Space) -> tuple[int, int, int]:
         """The maps of the second convolution."""
@@ -56,23 +56,23 @@ class InfoGAN(Family):
             hidden(net.size, 16 * width, 1, norm=True, leak=0),
             hidden(16 * width, math.prod(small), 1, norm=True, leak=0),
             nn.Unflatten(1, small),
-            *unit(nn.ConvTranspose2d(2 * width, width, 4, 2, 1, bias=False), nn.BatchNorm2d(width), 0),
+            *layer_block(nn.ConvTranspose2d(2 * width, width, 4, 2, 1, bias=False), nn.BatchNorm2d(width), 0),
         )
-        return Backbone(body, nn.Sequential(last, *onto(net.output)))
+        return Backbone(body, nn.Sequential(last, *output_activation(net.output)))
 
     def critic(self, need: Critic) -> nn.Module:
-        x, width, wide = need.sees[0], self.width, 16 * self.width
+        x, width, wide = need.inputs[0], self.width, 16 * self.width
         trunk = nn.Sequential(
-            *unit(nn.Conv2d(x.shape[0], width, 4, 2, 1), leak=self.leak),
-            *unit(nn.Conv2d(width, 2 * width, 4, 2, 1, bias=False), nn.BatchNorm2d(2 * width), self.leak),
+            *layer_block(nn.Conv2d(x.shape[0], width, 4, 2, 1), leak=self.leak),
+            *layer_block(nn.Conv2d(width, 2 * width, 4, 2, 1, bias=False), nn.BatchNorm2d(2 * width), self.leak),
             nn.Flatten(),
             hidden(math.prod(self.small(x)), wide, 1, norm=True, leak=self.leak),
         )
         score = nn.Linear(wide, 1)
-        if not need.answers:
+        if not need.code_outputs:
             return PairCritic(score, trunk)
-        last = nn.Linear(2 * width, need.answers)
-        return Recogniser(trunk, score, nn.Sequential(hidden(wide, 2 * width, 1, norm=True, leak=self.leak), last))
+        last = nn.Linear(2 * width, need.code_outputs)
+        return Recognizer(trunk, score, nn.Sequential(hidden(wide, 2 * width, 1, norm=True, leak=self.leak), last))
 
     def output_bias(self, decoder: nn.Module) -> None:
         return None

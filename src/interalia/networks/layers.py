@@ -20,8 +20,8 @@ from interalia.contexts import to_float32
 T = TypeVar("T")
 
 
-class Fielded(nn.Module):
-    """A network whose fields are its constructor's arguments; see `part`."""
+class FieldModule(nn.Module):
+    """A network whose fields are its constructor's arguments; see `module_dataclass`."""
 
     def __new__(cls, *args: Any, **settings: Any) -> Self:
         self = super().__new__(cls)
@@ -30,8 +30,8 @@ class Fielded(nn.Module):
 
 
 @dataclass_transform(eq_default=False, field_specifiers=(field,))
-def part(kind: type[T]) -> type[T]:
-    """A class of `Fielded` whose annotated fields are its constructor's arguments, each stored under its own name.
+def module_dataclass(kind: type[T]) -> type[T]:
+    """A class of `FieldModule` whose annotated fields are its constructor's arguments, each stored under its own name.
 
     A subclass adds fields to those that it inherits. What is checked or made of them is in `__post_init__`.
     """
@@ -42,13 +42,13 @@ def part(kind: type[T]) -> type[T]:
     return made
 
 
-def unit(layer: nn.Module, norm: nn.Module | None = None, leak: float | None = 0.2) -> list[nn.Module]:
+def layer_block(layer: nn.Module, norm: nn.Module | None = None, leak: float | None = 0.2) -> list[nn.Module]:
     """A layer, a norm or none, and leaky ReLU in place; ReLU where `leak` is 0, ELU where it is None."""
     last = nn.LeakyReLU(leak, inplace=True) if leak else nn.ELU(inplace=True) if leak is None else nn.ReLU(inplace=True)
     return [layer, last] if norm is None else [layer, norm, last]
 
 
-def up(
+def upsampling_conv(
     maps: tuple[int, int], low: tuple[int, ...], high: tuple[int, ...], kernel: int, stride: int, bias: bool = True
 ) -> nn.ConvTranspose2d:
     """A transposed convolution from maps of `low` places a side to maps of `high`, which a padding of half of the kernel, and
@@ -58,12 +58,12 @@ def up(
     return nn.ConvTranspose2d(*maps, kernel, stride, padding, output_padding=rest, bias=bias)  # type: ignore[arg-type]
 
 
-def channels_last(x: Tensor) -> bool:
+def is_channels_last(x: Tensor) -> bool:
     """Whether the channels of (n, c, h, w) lie beside each other in memory."""
     return x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous()
 
 
-def rows(x: Tensor, last: bool) -> Tensor:
+def flatten_rows(x: Tensor, last: bool) -> Tensor:
     """(n, c, h, w) as (n, c * h * w), or as (n, h * w * c) where channels lie last: no copy where the memory is so laid."""
     return (x.permute(0, 2, 3, 1) if last else x).flatten(1)
 
@@ -80,8 +80,10 @@ class Convolution(nn.Conv2d):
 
     def forward(self, input: Tensor) -> Tensor:
         if input.shape[2:] == self.kernel_size and self.padding == (0, 0):
-            last = channels_last(self.weight)
-            return functional.linear(rows(input, last), rows(self.weight, last), self.bias)[:, :, None, None]
+            last = is_channels_last(self.weight)
+            return functional.linear(flatten_rows(input, last), flatten_rows(self.weight, last), self.bias)[
+                :, :, None, None
+            ]
         return super().forward(input)
 
 
@@ -97,17 +99,17 @@ class Transposed(nn.ConvTranspose2d):
 
     def forward(self, input: Tensor, output_size: list[int] | None = None) -> Tensor:
         if input.shape[2:] == (1, 1) and self.padding == (0, 0) and self.output_padding == (0, 0):
-            last = channels_last(self.weight)
+            last = is_channels_last(self.weight)
             maps, height, width = self.weight.shape[1:]
-            out = functional.linear(input.flatten(1), rows(self.weight, last).t())
+            out = functional.linear(input.flatten(1), flatten_rows(self.weight, last).t())
             out = out.unflatten(1, (height, width, maps) if last else (maps, height, width))
             out = out.permute(0, 3, 1, 2) if last else out
             return out if self.bias is None else out + self.bias[:, None, None]
         return super().forward(input, output_size)
 
 
-@part
-class Dropout(Fielded):
+@module_dataclass
+class Dropout(FieldModule):
     """Dropout whose mask comes from 15 random bits a unit: p is met to 1 in 32,768, and kept units are scaled by 1 / (1 - p).
 
     Arguments:
@@ -127,9 +129,9 @@ class Dropout(Fielded):
         # the bits of a bfloat16: whole-word arithmetic, where comparing and converting would take four times as long
         scale = 32768 / (32768 - threshold)
         if x.dtype == torch.bfloat16:
-            mask = select(bits, threshold, scale)
+            mask = random_mask(bits, threshold, scale)
         else:
-            mask = select(bits, threshold, 1.0).to(x.dtype).mul_(scale)
+            mask = random_mask(bits, threshold, 1.0).to(x.dtype).mul_(scale)
         if x.is_contiguous() or not x.is_contiguous(memory_format=torch.channels_last):
             mask = mask.view(x.shape)
         else:
@@ -140,7 +142,7 @@ class Dropout(Fielded):
         return f"p={self.p}"
 
 
-def select(bits: Tensor, threshold: int, value: float) -> Tensor:
+def random_mask(bits: Tensor, threshold: int, value: float) -> Tensor:
     """`value` with probability 1 - threshold / 32768, else 0, in bfloat16, from random int16, which are used up."""
     pattern = int(torch.tensor(value, dtype=torch.bfloat16).view(torch.int16))
     bits.bitwise_or_(-32768).add_(threshold).bitwise_right_shift_(15).bitwise_and_(pattern)
@@ -154,8 +156,8 @@ class Sigmoid(nn.Sigmoid):
         return to_float32(input).sigmoid()
 
 
-@part
-class Maxout(Fielded):
+@module_dataclass
+class Maxout(FieldModule):
     """The largest of `pieces` channels that lie c apart: (n, pieces * c, ...) -> (n, c, ...).
 
     Which channels compete is a matter of naming them; this way round the comparisons run over contiguous memory.
@@ -192,8 +194,8 @@ class HalfTanh(nn.Module):
         return torch.tanh(a / 2)
 
 
-@part
-class Categories(Fielded):
+@module_dataclass
+class PartialSoftmax(FieldModule):
     """A softmax over the last `count` channels, the others as they are."""
 
     count: int
@@ -203,8 +205,8 @@ class Categories(Fielded):
         return torch.cat([rest, logits.softmax(dim=1)], dim=1)
 
 
-@part
-class Backbone(Fielded):
+@module_dataclass
+class Backbone(FieldModule):
     """A body and a head; `hidden` is what the body answers, the representation that probes read.
 
     Arguments:
@@ -239,8 +241,8 @@ class Backbone(Fielded):
         return out.reshape(len(out), *self.after) if self.after else out
 
 
-@part
-class PairCritic(Fielded):
+@module_dataclass
+class PairCritic(FieldModule):
     """A critic of pairs: D(x, z) = joint([f(x), g(z)]) (+ unary(f(x))), or of x alone, D(x) = joint(f(x)).
 
     What x is judged with may come in parts, such as z and a label y; they are concatenated.
@@ -296,8 +298,8 @@ class PairCritic(Fielded):
         return torch.stack([unary, self.unary_z(parts[1]).flatten(), score], dim=1)
 
 
-@part
-class ChannelConcatCritic(Fielded):
+@module_dataclass
+class ChannelConcatCritic(FieldModule):
     """A critic of two images of one shape: the second joins the first as more channels.
 
     Arguments:
@@ -310,7 +312,7 @@ class ChannelConcatCritic(Fielded):
         return self.network(torch.cat([x, other], dim=1)).flatten()
 
 
-class Recogniser(nn.Module):
+class Recognizer(nn.Module):
     """A critic of x that also answers what codes x was made from: score(t(x)) and answers(t(x)) on one trunk t.
 
     Arguments:
@@ -329,7 +331,7 @@ class Recogniser(nn.Module):
         self.judge = score
         self.answers = answers
 
-    def recognise(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def score_and_codes(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """The scores, shape (n,), and the answers, shape (n, answers), from one pass."""
         features = self.trunk(x)
         return self.judge(features).flatten(), self.answers(features)
@@ -338,8 +340,8 @@ class Recogniser(nn.Module):
         return self.judge(self.trunk(x)).flatten()
 
 
-@part
-class Packed(Fielded):
+@module_dataclass
+class PackedCritic(FieldModule):
     """A critic that judges several samples at a time: m beside each other as one with m times the channels, or numbers.
 
     A model that leaves modes out makes packs that are less varied than the data's, which a critic of packs can see.
@@ -356,7 +358,7 @@ class Packed(Fielded):
         ValueError: when called, the samples are no whole number of packs.
 
     Example:
-        >>> Packed(nn.Linear(6, 1), 3)(torch.zeros(12, 2)).shape
+        >>> PackedCritic(nn.Linear(6, 1), 3)(torch.zeros(12, 2)).shape
         torch.Size([4, 1])
     """
 

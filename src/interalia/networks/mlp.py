@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from torch import nn
 
-from interalia.networks.layers import Backbone, PairCritic, unit
+from interalia.networks.layers import Backbone, PairCritic, layer_block
 
 __all__ = ["MLP", "PairCritic", "hidden"]
 
 
 def hidden(inputs: int, width: int, depth: int, norm: bool, leak: float | None = 0.2) -> nn.Sequential:
-    """`depth` layers of `width` units: linear, batch norm or none, and what `unit` says of `leak`."""
+    """`depth` layers of `width` units: linear, batch norm or none, and what `layer_block` says of `leak`."""
     parts: list[nn.Module] = []
     for _ in range(depth):
-        parts += unit(nn.Linear(inputs, width, bias=not norm), nn.BatchNorm1d(width) if norm else None, leak)
+        parts += layer_block(nn.Linear(inputs, width, bias=not norm), nn.BatchNorm1d(width) if norm else None, leak)
         inputs = width
     return nn.Sequential(*parts)
 

@@ -10,19 +10,19 @@ from typing import TYPE_CHECKING, Any
 from torch import nn
 
 from interalia.errors import UserError
-from interalia.networks.layers import Packed
+from interalia.networks.layers import PackedCritic
 from interalia.spaces import Space
 
 if TYPE_CHECKING:
     from interalia.networks.family import Family
 
 
-def data(spaces: Iterable[Space]) -> Space | None:
+def find_x(spaces: Iterable[Space]) -> Space | None:
     """The space of x, where x is among the variables."""
     return next((space for space in spaces if space.name == "x"), None)
 
 
-class Single:
+class NetworkNeed:
     """A need of one network, which a family makes."""
 
     @property
@@ -40,7 +40,7 @@ class Single:
 
 
 @dataclass(frozen=True)
-class Map(Single):
+class Map(NetworkNeed):
     """A network from some variables to numbers in a space: what a conditional is made from.
 
     Arguments:
@@ -59,16 +59,16 @@ class Map(Single):
     @property
     def x(self) -> Space | None:
         """The space of x, where the map touches it."""
-        return data((*self.inputs, self.output))
+        return find_x((*self.inputs, self.output))
 
     @property
     def role(self) -> str:
         """The method of a family that makes it."""
-        reads, writes = data(self.inputs) is not None, self.output.name == "x"
+        reads, writes = find_x(self.inputs) is not None, self.output.name == "x"
         if self.glimpses:
-            return "watcher"
+            return "image_reader"
         return {(True, True): "translator", (True, False): "encoder", (False, True): "decoder"}.get(
-            (reads, writes), "between"
+            (reads, writes), "latent_map"
         )
 
     @property
@@ -77,76 +77,76 @@ class Map(Single):
         return sum(space.size for space in self.inputs) + self.noise
 
     @property
-    def beside(self) -> int:
+    def extra_size(self) -> int:
         """How many numbers it reads beside its first input."""
         return self.size - self.inputs[0].size
 
     @property
-    def demands(self) -> list[str]:
-        """What not every family has a place for: see `Family.able`."""
+    def required_features(self) -> list[str]:
+        """What not every family has a place for: see `Family.supports`."""
         labels = any(space.name == "y" for space in self.inputs)
         return ["labels"] * labels + ["noise"] * (self.noise > 0)
 
 
 @dataclass(frozen=True)
-class Critic(Single):
+class Critic(NetworkNeed):
     """A network that scores variables together, and what its game makes of the scores.
 
     Arguments:
-        sees: the variables, each an argument of its `forward`; y comes last.
+        inputs: the variables, each an argument of its `forward`; y comes last.
         classes: how many logits it returns, of which its score is the log of the summed exponentials; 0 for a plain score.
         answers: how many numbers it returns beside its score, about the codes in z; 0 for none.
         terms: whether its scores of x, of z and of the pair are returned apart, shape (n, 3), and not as a sum.
         patches: whether scores of patches, shape (n, height, width), will do for scores of images.
-        adversary: whether the other players are to deceive it; False where its score is read as a log-ratio.
+        adversarial: whether the other players are to deceive it; False where its score is read as a log-ratio.
         packable: whether it may be shown several samples at a time.
     """
 
-    sees: tuple[Space, ...]
+    inputs: tuple[Space, ...]
     classes: int = 0
-    answers: int = 0
+    code_outputs: int = 0
     terms: bool = False
     patches: bool = False
-    adversary: bool = True
+    adversarial: bool = True
     packable: bool = True
 
     @property
     def x(self) -> Space | None:
         """The space of x, where the critic sees it."""
-        return data(self.sees)
+        return find_x(self.inputs)
 
     @property
     def role(self) -> str:
         """The method of a family that makes it."""
-        return "critic_of_latents" if self.x is None else "patch_critic" if self.patches else "critic"
+        return "latent_critic" if self.x is None else "patch_critic" if self.patches else "critic"
 
     @property
-    def beside(self) -> int:
+    def extra_size(self) -> int:
         """How many numbers it sees beside its first variable."""
-        return sum(space.size for space in self.sees[1:])
+        return sum(space.size for space in self.inputs[1:])
 
     @property
     def names(self) -> str:
         """What it scores, in the papers' letters: (x, z)."""
-        return f"({', '.join(space.name for space in self.sees)})"
+        return f"({', '.join(space.name for space in self.inputs)})"
 
     @property
-    def of_two(self) -> bool:
+    def compares_pair(self) -> bool:
         """Whether it sees one variable twice."""
-        return len(self.sees) > 1 and self.sees[0] == self.sees[1]
+        return len(self.inputs) > 1 and self.inputs[0] == self.inputs[1]
 
     @property
-    def demands(self) -> list[str]:
-        """What not every family has a place for: see `Family.able`."""
-        labels = any(space.name == "y" for space in self.sees)
-        wanted = {"labels": labels, "classes": self.classes, "answers": self.answers, "terms": self.terms}
-        return [name for name, count in {**wanted, "two": self.of_two and self.x is not None}.items() if count]
+    def required_features(self) -> list[str]:
+        """What not every family has a place for: see `Family.supports`."""
+        labels = any(space.name == "y" for space in self.inputs)
+        wanted = {"labels": labels, "classes": self.classes, "code_outputs": self.code_outputs, "terms": self.terms}
+        return [name for name, count in {**wanted, "two": self.compares_pair and self.x is not None}.items() if count]
 
     def network(self, family: Family, pack: int = 1) -> nn.Module:
         if pack == 1:
             return family.make(self)
-        many = dataclasses.replace(self, sees=tuple(space.times(pack) for space in self.sees))
+        many = dataclasses.replace(self, inputs=tuple(space.times(pack) for space in self.inputs))
         try:
-            return Packed(family.make(many), pack)
+            return PackedCritic(family.make(many), pack)
         except UserError as error:
             raise UserError(f"the networks have no critic of {pack} samples at a time: {error}") from None

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from interalia.contexts import to_float32
-from interalia.networks.family import DEMANDS, Family, head, onto
-from interalia.networks.layers import Backbone, ChannelConcatCritic, Maxout, PairCritic, Recogniser, unit
+from interalia.networks.family import FEATURES, Family, output_activation, output_layer
+from interalia.networks.layers import Backbone, ChannelConcatCritic, Maxout, PairCritic, Recognizer, layer_block
 from interalia.networks.mlp import MLP, hidden
 from interalia.networks.needs import Critic, Map
 from interalia.networks.translation import Translator, check_domains
@@ -27,25 +27,27 @@ class Perceptrons(Family):
     """
 
     name = "mlp"
-    able = tuple(DEMANDS)
+    supports = tuple(FEATURES)
     width: int = 400
     unary: bool = False
 
     def encoder(self, net: Map) -> nn.Module:
-        return Backbone(hidden(net.size, self.width, 2, norm=True), head(self.width, net.output), before=(net.size,))
+        return Backbone(
+            hidden(net.size, self.width, 2, norm=True), output_layer(self.width, net.output), before=(net.size,)
+        )
 
     def decoder(self, net: Map) -> nn.Module:
-        last = head(self.width, net.output)
+        last = output_layer(self.width, net.output)
         return Backbone(hidden(net.size, self.width, 2, norm=True), last, after=net.output.shape)
 
     def critic(self, need: Critic) -> nn.Module:
-        d, width, beside = need.sees[0].size, self.width, need.beside
-        if need.of_two:
+        d, width, beside = need.inputs[0].size, self.width, need.extra_size
+        if need.compares_pair:
             return ChannelConcatCritic(nn.Sequential(nn.Flatten(), MLP(2 * d, 1, width, 2)))
         x = nn.Sequential(nn.Flatten(), hidden(d, width, 1, norm=False))
-        if need.answers:
+        if need.code_outputs:
             trunk = nn.Sequential(x, hidden(width, width, 2, norm=False))
-            return Recogniser(trunk, nn.Linear(width, 1), MLP(width, need.answers, width, 1))
+            return Recognizer(trunk, nn.Linear(width, 1), MLP(width, need.code_outputs, width, 1))
         return PairCritic(
             MLP(width + beside, need.classes or 1, width, 2),
             x,
@@ -61,19 +63,19 @@ class Perceptrons(Family):
         return Translator(body) if net.output.is_image else body
 
     def patch_critic(self, need: Critic) -> nn.Module:
-        return nn.Sequential(nn.Flatten(), MLP(need.sees[0].size, 1, self.width), nn.Flatten(0))
+        return nn.Sequential(nn.Flatten(), MLP(need.inputs[0].size, 1, self.width), nn.Flatten(0))
 
 
-class Points(Family):
+class PointFamily(Family):
     """Networks for points of a few numbers."""
 
-    def fits(self, x: Space) -> None:
+    def check_shape(self, x: Space) -> None:
         if len(x.shape) != 1:
-            self.unfit("points of a few numbers", x)
+            self.refuse_shape("points of a few numbers", x)
 
 
 @dataclass(frozen=True)
-class ALIMixture(Points):
+class ALIMixture(PointFamily):
     """ALI's networks for its two-dimensional toy: E [x, eps]-400-400-z, G z-400-400-400-400-x, critic 3 x maxout(200, 5).
 
     Batch norm and ReLU in encoder and decoder, none in the critic; initial weights N(0, 0.02^2). The encoder takes noise
@@ -87,7 +89,7 @@ class ALIMixture(Points):
     """
 
     name = "ali-mixture"
-    able = ("labels", "noise", "classes")
+    supports = ("labels", "noise", "classes")
     std = 0.02
     width: int = 400
     critic_width: int = 200
@@ -96,7 +98,7 @@ class ALIMixture(Points):
 
     def encoder(self, net: Map) -> nn.Module:
         made = self.mlp(net, 2)
-        if last := onto(net.output):
+        if last := output_activation(net.output):
             made.head = nn.Sequential(made.head, *last)
         return made
 
@@ -111,19 +113,19 @@ class ALIMixture(Points):
         return made
 
     def critic(self, need: Critic) -> nn.Module:
-        inputs, parts = need.sees[0].size + need.beside, list[nn.Module]()
+        inputs, parts = need.inputs[0].size + need.extra_size, list[nn.Module]()
         for _ in range(3):
             parts += [nn.Linear(inputs, self.critic_width * self.pieces), Maxout(self.pieces)]
             inputs = self.critic_width
         return PairCritic(nn.Sequential(*parts, nn.Linear(inputs, need.classes or 1)), classes=need.classes)
 
-    def start(self, need: Map | Critic, network: nn.Module) -> None:
+    def init_weights(self, need: Map | Critic, network: nn.Module) -> None:
         if self.norm:
-            super().start(need, network)
+            super().init_weights(need, network)
 
 
 @dataclass(frozen=True)
-class ALICEToy(Points):
+class ALICEToy(PointFamily):
     """ALICE's networks for its two-dimensional toy: encoder, decoder and critic of two layers of 256 ReLU units.
 
     No batch norm, PyTorch's initial weights. The encoder takes noise at its input, for an implicit conditional.
@@ -134,18 +136,18 @@ class ALICEToy(Points):
     """
 
     name = "alice-toy"
-    able = ("labels", "noise", "classes", "two")
+    supports = ("labels", "noise", "classes", "two")
     width: int = 256
 
     def encoder(self, net: Map) -> nn.Module:
-        return Backbone(hidden(net.size, self.width, 2, norm=False, leak=0.0), head(self.width, net.output))
+        return Backbone(hidden(net.size, self.width, 2, norm=False, leak=0.0), output_layer(self.width, net.output))
 
     def decoder(self, net: Map) -> nn.Module:
         return MLP(net.size, net.output.size, self.width, 2, leak=0.0)
 
     def critic(self, need: Critic) -> nn.Module:
-        made = MLP(need.sees[0].size + need.beside, need.classes or 1, self.width, 2, leak=0.0)
-        return ChannelConcatCritic(made) if need.of_two else PairCritic(made, classes=need.classes)
+        made = MLP(need.inputs[0].size + need.extra_size, need.classes or 1, self.width, 2, leak=0.0)
+        return ChannelConcatCritic(made) if need.compares_pair else PairCritic(made, classes=need.classes)
 
 
 class ConcatHidden(nn.Module):
@@ -211,20 +213,20 @@ class BiGAN(Family):
     """
 
     name = "bigan-mlp"
-    able = ("labels", "noise")
+    supports = ("labels", "noise")
     std = 0.02
     width: int = 1024
 
     def encoder(self, net: Map) -> nn.Module:
-        width, first = self.width, unit(nn.Linear(net.size, self.width))
-        second = unit(nn.Linear(width, width, bias=False), nn.BatchNorm1d(width, affine=False))
-        return Backbone(nn.Sequential(*first, *second), head(width, net.output), before=(net.size,))
+        width, first = self.width, layer_block(nn.Linear(net.size, self.width))
+        second = layer_block(nn.Linear(width, width, bias=False), nn.BatchNorm1d(width, affine=False))
+        return Backbone(nn.Sequential(*first, *second), output_layer(width, net.output), before=(net.size,))
 
     def decoder(self, net: Map) -> nn.Module:
         return BiGANDecoder(net.size, net.output.shape, self.width)
 
     def critic(self, need: Critic) -> nn.Module:
-        return BiGANCritic(need.sees[0].size, need.beside, self.width)
+        return BiGANCritic(need.inputs[0].size, need.extra_size, self.width)
 
 
 @dataclass(frozen=True)
@@ -232,7 +234,7 @@ class FGAN(Family):
     """f-GAN's networks: G z-1200-1200-x, batch norm and ReLU, sigmoid; V x-240-240-1, ELU; weights U(-scale, scale).
 
     Widths and scales are those of GAN's code for MNIST, whose maxout the ELU replaces; "scale" is read as that code reads
-    it, the half width of a uniform distribution. Points of a few numbers get no sigmoid.
+    it, the half width of a uniform distribution. PointFamily of a few numbers get no sigmoid.
 
     See also:
         BiGAN, Auto: networks with an encoder.
@@ -254,22 +256,22 @@ class FGAN(Family):
     """
 
     name = "fgan-mnist"
-    only = "(x)"
+    critic_inputs = "(x)"
     width: int = 1200
     critic_width: int = 240
     scale: float = 0.05
     critic_scale: float = 0.005
 
     def decoder(self, net: Map) -> nn.Module:
-        last = head(self.width, net.output)
+        last = output_layer(self.width, net.output)
         return Backbone(hidden(net.size, self.width, 2, norm=True, leak=0.0), last, after=net.output.shape)
 
     def critic(self, need: Critic) -> nn.Module:
-        body = hidden(need.sees[0].size, self.critic_width, 2, norm=False, leak=None)
+        body = hidden(need.inputs[0].size, self.critic_width, 2, norm=False, leak=None)
         return PairCritic(nn.Sequential(nn.Flatten(), *body, nn.Linear(self.critic_width, 1)))
 
     @torch.no_grad()
-    def start(self, need: Map | Critic, network: nn.Module) -> None:
+    def init_weights(self, need: Map | Critic, network: nn.Module) -> None:
         scale = self.critic_scale if isinstance(need, Critic) else self.scale
         for module in network.modules():
             if isinstance(module, nn.Linear):

@@ -15,11 +15,11 @@ from torch.nn import functional
 
 from interalia.errors import UserError, check_range
 from interalia.networks.family import Family
-from interalia.networks.layers import Fielded, part, unit, up
+from interalia.networks.layers import FieldModule, layer_block, module_dataclass, upsampling_conv
 from interalia.networks.needs import Critic, Map
 from interalia.spaces import Space
 
-SMALLEST = 8  # pixels a side, under which convolutions that halve the image twice leave nothing to normalise
+MIN_SIDE = 8  # pixels a side, under which convolutions that halve the image twice leave nothing to normalise
 
 
 class InstanceNorm(nn.Module):
@@ -42,8 +42,8 @@ class InstanceNorm(nn.Module):
         return functional.group_norm(x.contiguous(), x.shape[1])
 
 
-@part
-class Around(Fielded):
+@module_dataclass
+class Wrapper(FieldModule):
     """What is done before and after another network.
 
     Arguments:
@@ -53,7 +53,7 @@ class Around(Fielded):
     body: nn.Module
 
 
-class Residual(Around):
+class Residual(Wrapper):
     """x + f(x).
 
     Arguments:
@@ -64,7 +64,7 @@ class Residual(Around):
         return x + self.body(x)
 
 
-class Translator(Around):
+class Translator(Wrapper):
     """x in [0, 1] -> (1 + tanh(body(2 x - 1))) / 2: the paper's pixels in [-1, 1], seen from outside in [0, 1].
 
     Arguments:
@@ -76,7 +76,7 @@ class Translator(Around):
         return (1 + torch.tanh(a.float() if a.dtype == torch.bfloat16 else a)) / 2
 
 
-class Turns(nn.Module):
+class QuarterTurns(nn.Module):
     """A square image as it is and in its three other quarter turns, side by side as channels: (n, 4 channels, side, side).
 
     A convolution sees neighbourhoods, and to turn an image is no matter of neighbourhoods: CycleGAN's paper counts changes
@@ -87,7 +87,7 @@ class Turns(nn.Module):
         return torch.cat([torch.rot90(x, k, dims=(2, 3)) for k in range(4)], dim=1)
 
 
-class Patches(Around):
+class PatchCritic(Wrapper):
     """A critic that scores overlapping patches of an image in [0, 1], each for itself: (n, height, width).
 
     Arguments:
@@ -99,7 +99,7 @@ class Patches(Around):
         return scores.squeeze(1)
 
 
-def padded(inputs: int, maps: int, kernel: int) -> list[nn.Module]:
+def conv_norm(inputs: int, maps: int, kernel: int) -> list[nn.Module]:
     """A convolution of stride 1 after reflection padding that keeps the size, and instance norm.
 
     There is no bias, for the norm would take it away.
@@ -115,37 +115,37 @@ def residual_generator(shape: tuple[int, ...], width: int, blocks: int, turns: b
     """
     channels, height, breadth = shape
     sides = [(height, breadth)]
-    parts: list[nn.Module] = [Turns()] if turns else []
-    parts += [*padded(channels * (4 if turns else 1), width, 7), nn.ReLU(inplace=True)]
+    parts: list[nn.Module] = [QuarterTurns()] if turns else []
+    parts += [*conv_norm(channels * (4 if turns else 1), width, 7), nn.ReLU(inplace=True)]
     for level in (1, 2):
         maps = width * 2**level
-        parts += unit(nn.Conv2d(maps // 2, maps, 3, 2, 1, bias=False), InstanceNorm(), 0)
+        parts += layer_block(nn.Conv2d(maps // 2, maps, 3, 2, 1, bias=False), InstanceNorm(), 0)
         sides.append(((sides[-1][0] + 1) // 2, (sides[-1][1] + 1) // 2))
     maps = 4 * width
     for _ in range(blocks):
-        body = nn.Sequential(*padded(maps, maps, 3), nn.ReLU(inplace=True), *padded(maps, maps, 3))
+        body = nn.Sequential(*conv_norm(maps, maps, 3), nn.ReLU(inplace=True), *conv_norm(maps, maps, 3))
         parts.append(Residual(body))
     for low, high in itertools.pairwise(reversed(sides)):
-        parts += unit(up((maps, maps // 2), low, high, 3, 2, bias=False), InstanceNorm(), 0)
+        parts += layer_block(upsampling_conv((maps, maps // 2), low, high, 3, 2, bias=False), InstanceNorm(), 0)
         maps //= 2
     parts += [nn.ReflectionPad2d(3), nn.Conv2d(width, channels, 7)]
     return Translator(nn.Sequential(*parts))
 
 
-def patch_critic(shape: tuple[int, ...], width: int, layers: int) -> Patches:
+def patch_critic(shape: tuple[int, ...], width: int, layers: int) -> PatchCritic:
     """Ck, C2k ... with k = `width`, at most C8k, leaky ReLU 0.2, and one map of scores; instance norm on all but the first.
 
     `layers` convolutions 4x4 of stride 2 and two of stride 1: a score sees 16, 34 or 70 pixels a side with 1, 2 or 3.
     """
-    parts = unit(nn.Conv2d(shape[0], width, 4, 2, 1))
+    parts = layer_block(nn.Conv2d(shape[0], width, 4, 2, 1))
     maps = width
     for layer in range(1, layers + 1):
         outputs = width * min(2**layer, 8)
         stride = 2 if layer < layers else 1
-        parts += unit(nn.Conv2d(maps, outputs, 4, stride, 1, bias=False), InstanceNorm())
+        parts += layer_block(nn.Conv2d(maps, outputs, 4, stride, 1, bias=False), InstanceNorm())
         maps = outputs
     parts.append(nn.Conv2d(maps, 1, 4, 1, 1))
-    return Patches(nn.Sequential(*parts))
+    return PatchCritic(nn.Sequential(*parts))
 
 
 def check_domains(net: Map) -> None:
@@ -203,9 +203,9 @@ class Translators(Family):
         self.critic_width = critic or width
         self.turns = turns
 
-    def fits(self, x: Space) -> None:
-        if not x.is_image or min(x.shape[1:]) < SMALLEST:
-            self.unfit(f"images of at least {SMALLEST} pixels a side", x)
+    def check_shape(self, x: Space) -> None:
+        if not x.is_image or min(x.shape[1:]) < MIN_SIDE:
+            self.refuse_shape(f"images of at least {MIN_SIDE} pixels a side", x)
         if self.turns and x.shape[1] != x.shape[2]:
             raise UserError(
                 f"`turns` needs square images, and the data's shape is {x.shape}; give `size`, or leave it out."
@@ -218,7 +218,7 @@ class Translators(Family):
         return residual_generator(net.output.shape, self.width, blocks, self.turns)
 
     def patch_critic(self, need: Critic) -> nn.Module:
-        x = need.sees[0]
+        x = need.inputs[0]
         side = min(x.shape[1:])
         layers = self.layers or (3 if side >= 96 else 2 if side >= 48 else 1)
         return patch_critic(x.shape, self.critic_width, layers)

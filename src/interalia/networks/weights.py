@@ -11,7 +11,7 @@ from interalia.contexts import BatchNorm
 
 
 @torch.no_grad()
-def estimate_population(game: nn.Module, batches: Iterator[tuple[Tensor, ...]], count: int) -> None:
+def recalibrate_batch_norm(game: nn.Module, batches: Iterator[tuple[Tensor, ...]], count: int) -> None:
     """Estimates batch norm's population statistics anew: their plain averages over `count` batches with the weights as
     they are, in place of averages that trail behind weights that moved.
 
@@ -34,7 +34,7 @@ def estimate_population(game: nn.Module, batches: Iterator[tuple[Tensor, ...]], 
 
 
 @torch.no_grad()
-def initialise(network: nn.Module, std: float) -> None:
+def init_normal(network: nn.Module, std: float) -> None:
     """The papers' initialisation: weights N(0, std^2), biases 0, batch norm's gain 1."""
     for module in network.modules():
         if isinstance(module, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
@@ -45,7 +45,7 @@ def initialise(network: nn.Module, std: float) -> None:
 
 
 @torch.no_grad()
-def initialise_output(bias: Tensor, mean: Tensor, margin: float = 1 / 512) -> None:
+def init_output_bias(bias: Tensor, mean: Tensor, margin: float = 1 / 512) -> None:
     """Sets a sigmoid output's bias to the log-odds of the mean image, log(m / (1 - m)), so that training starts there.
 
     Arguments:

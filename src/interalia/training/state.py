@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.swa_utils import AveragedModel
 
-from interalia.contexts import device_of, own_random
+from interalia.contexts import device_of, private_rng
 from interalia.data.dataset import Dataset
 from interalia.data.sampler import Sampler
 from interalia.data.store import Store
@@ -109,8 +109,8 @@ class Training:
                 game.load_state_dict(load_file(self.home.best))
             if self.run.recalibrate_bn:
                 batches = draw(self.stores, self.game.feeds.orders(self.stores, self.run.batch_size, self.run.seed))
-                with own_random(self.device, self.run.seed):
-                    weights.estimate_population(game, batches, self.run.recalibrate_bn)
+                with private_rng(self.device, self.run.seed):
+                    weights.recalibrate_batch_norm(game, batches, self.run.recalibrate_bn)
             self.estimated = ((self.step, converged), game)
         return self.estimated[1]
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from interalia.adversarial.joints import Joints
 from interalia.games import ALI, Outcome
-from interalia.games.game import part
+from interalia.games.game import module_dataclass
 from interalia.games.needs import Needs, Setup
 from interalia.networks import Critic, Family
 
@@ -36,7 +36,7 @@ class SeveralCritics(Critic):
         return Several([super(SeveralCritics, self).network(family, pack) for _ in range(self.count)])
 
 
-@part
+@module_dataclass
 class EnsembleALI(ALI):
     """ALI against several critics at once, each charged for its own scores; the generator is charged their mean.
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from interalia.networks import Critic, Family, Map
-from interalia.networks.family import onto
+from interalia.networks.family import output_activation
 from interalia.networks.layers import Backbone, PairCritic
 from interalia.spaces import Space
 
@@ -38,24 +38,24 @@ class Sines(Family):
     """
 
     name = "sines"
-    able = ("noise",)
+    supports = ("noise",)
     width: int = 64
     frequency: float = 2.0
 
-    def fits(self, x: Space) -> None:
+    def check_shape(self, x: Space) -> None:
         if x.is_image:
-            self.unfit("vectors", x)
+            self.refuse_shape("vectors", x)
 
     def body(self, inputs: int, between: nn.Module) -> nn.Sequential:
         return nn.Sequential(nn.Linear(inputs, self.width), between, nn.Linear(self.width, self.width), between)
 
     def encoder(self, net: Map) -> nn.Module:
-        head = nn.Sequential(nn.Linear(self.width, net.output.size), *onto(net.output))
+        head = nn.Sequential(nn.Linear(self.width, net.output.size), *output_activation(net.output))
         return Backbone(self.body(net.size, Sine(self.frequency)), head)
 
     def decoder(self, net: Map) -> nn.Module:
         return self.encoder(net)
 
     def critic(self, need: Critic) -> nn.Module:
-        body = self.body(need.sees[0].size + need.beside, nn.LeakyReLU(0.2))
+        body = self.body(need.inputs[0].size + need.extra_size, nn.LeakyReLU(0.2))
         return PairCritic(nn.Sequential(body, nn.Linear(self.width, 1)))

@@ -16,8 +16,8 @@ from interalia.errors import UserError
 SMALL = 0.01  # by which the first weights of a last layer are scaled, so that its answers start near 0
 
 
-class Paired(Samples):
-    """A distribution that draws z together with log q(z), or with what stands in its place (see `drawn`); mostly it cannot
+class SampleAndLogProb(Samples):
+    """A distribution that draws z together with log q(z), or with what stands in its place (see `rsample_with_log_prob`); mostly it cannot
     tell the density of a z that it did not draw.
 
     Arguments:
@@ -49,38 +49,38 @@ class Paired(Samples):
     def log_prob(self, value: Tensor) -> Tensor:
         if self.density is None:
             raise UserError(
-                "this conditional knows log q(z) of its own draws alone, so log_prob cannot be asked of it; use `drawn`, or "
+                "this conditional knows log q(z) of its own draws alone, so log_prob cannot be asked of it; use `rsample_with_log_prob`, or "
                 "an `encoder` with a density: gaussian, flow or iaf."
             )
         return self.density(value)
 
 
-def normal(value: Tensor, mean: Tensor | float, log_sigma: Tensor | float) -> Tensor:
+def gaussian_log_prob(value: Tensor, mean: Tensor | float, log_sigma: Tensor | float) -> Tensor:
     """log N(value; mean, diag sigma^2) in nats, shape (n,).
 
     Example:
-        >>> normal(torch.zeros(1, 2), 0.0, 0.0)
+        >>> gaussian_log_prob(torch.zeros(1, 2), 0.0, 0.0)
         tensor([-1.8379])
     """
     sigma = log_sigma.exp() if isinstance(log_sigma, Tensor) else math.exp(log_sigma)
     return (-((value - mean) / sigma).square() / 2 - log_sigma - math.log(2 * math.pi) / 2).sum(-1)
 
 
-def mean_and_width(network: nn.Module, *inputs: Tensor) -> tuple[Tensor, Tensor]:
+def mean_and_log_sigma(network: nn.Module, *inputs: Tensor) -> tuple[Tensor, Tensor]:
     """The mean and the log width of the Gaussian that the network answers, each of shape (n, d)."""
     mean, log_sigma = to_float32(network(torch.cat(inputs, dim=1))).chunk(2, dim=1)
     return mean, log_sigma
 
 
-def perceptron(inputs: int, outputs: int, width: int) -> nn.Sequential:
+def small_mlp(inputs: int, outputs: int, width: int) -> nn.Sequential:
     """Two hidden layers of ELU units, whose answers start near 0."""
     hidden = [nn.Linear(inputs, width), nn.ELU(), nn.Linear(width, width), nn.ELU()]
     last = nn.Linear(width, outputs)
-    quieten(last)
+    init_near_zero(last)
     return nn.Sequential(*hidden, last)
 
 
-def quieten(last: nn.Module) -> None:
+def init_near_zero(last: nn.Module) -> None:
     """Scales a linear layer's first weights down, and sets its bias to 0."""
     layer: Any = last
     with torch.no_grad():
@@ -88,6 +88,6 @@ def quieten(last: nn.Module) -> None:
         layer.bias.zero_()
 
 
-def precise(like: Tensor) -> torch.autocast:
+def autocast_off(like: Tensor) -> torch.autocast:
     """Switches autocast off: densities are sums of many terms that nearly cancel."""
     return torch.autocast(like.device.type, enabled=False)
