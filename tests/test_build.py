@@ -173,7 +173,7 @@ def test_a_family_of_ones_own_needs_only_the_methods_that_it_has(monkeypatch: py
         UserError, match=r"^the networks 'narrow' have no encoder; choose other `networks`, such as auto\.$"
     ):
         building.build(Run(latent_dim=3, networks="narrow"), DataSpec((5,)))
-    with pytest.raises(UserError, match="'narrow' have no place for labels"):
+    with pytest.raises(UserError, match="'narrow' have no input for labels"):
         building.build(Run(game="gan", latent_dim=3, networks="narrow"), DataSpec((5,), condition=2))
     with pytest.raises(UserError, match=r"'Single' have no critic of \(x, z\)"):
         Single().make(Critic((X, Z)))

@@ -296,8 +296,8 @@ def test_a_chain_draws_by_way_of_a_draw() -> None:
 
 HALF = {
     "gaussian": (Gaussian, 2), "deterministic": (Deterministic, 1), "flow": (Flow, 3), "iaf": (InverseAutoregressive, 3),
-    "planar": (Planar, 23), "auxiliary": (Auxiliary, 4), "basis-noise": (BasisNoise, 17), "gaussian-process": (GaussianProcess, 12),
-    "hamiltonian": (Hamiltonian, 4),
+    "planar": (Planar, 23), "auxiliary": (Auxiliary, 4), "basis-noise": (BasisNoise, 17),
+    "gaussian-process": (GaussianProcess, 12), "hamiltonian": (Hamiltonian, 4),
 }  # fmt: skip
 
 
@@ -737,7 +737,7 @@ def test_standardised_networks_have_mean_0_and_variance_1(draws: int) -> None:
     made = Basis(3, noise=2, width=5, size=4)
     first = [w.clone() for w in made.weights[:-1]]
     torch.manual_seed(1)
-    made.standardise(*([draws] if draws != 1024 else []))
+    made.standardize(*([draws] if draws != 1024 else []))
     torch.manual_seed(1)
     v = made(torch.randn(draws, 3, 2))
     close(v.mean(0), torch.zeros(3, 4), atol=1e-5, rtol=0)
@@ -970,7 +970,7 @@ def test_a_recurrent_encoders_numbers() -> None:
     for wrong in ({"units": 0}, {"side": 1}):
         with pytest.raises(ValueError, match="1 or more, and 2 or more"):
             Recurrent(network, 12, **wrong)
-    with pytest.raises(UserError, match="these networks paint at once"):
+    with pytest.raises(UserError, match="these networks have no recurrent decoder"):
         Recurrent(MLP(4, 3), 12)
     with pytest.raises(UserError, match="there is none; use it as the encoder"):
         made(torch.zeros(2, 3, 8, 8))

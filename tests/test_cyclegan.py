@@ -378,7 +378,7 @@ def test_small_translators_take_any_shape() -> None:
     ("a", "b", "words"),
     [
         ((1, 28, 28), (3, 28, 28), "same number of channels"),
-        ((1, 28, 28), (1, 32, 32), "one `size`"),
+        ((1, 28, 28), (1, 32, 32), "one `image_size`"),
         ((1, 4, 4), (1, 4, 4), "at least 8 pixels"),
         ((2,), (2,), "other `networks`, such as auto"),
     ],

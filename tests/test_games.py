@@ -400,7 +400,9 @@ def test_every_divergence_is_played(game: str, shape: tuple[int, ...]) -> None:
 
 
 def test_networks_with_one_score_are_refused_to_three_heads() -> None:
-    with pytest.raises(UserError, match="have no critic that scores x, z and the pair apart; choose other `networks`"):
+    with pytest.raises(
+        UserError, match="have no critic with separate scores of x, z and the pair; choose other `networks`"
+    ):
         build("ali", (2,), networks="ali-mixture", divergence="bigbigan")
 
 

@@ -258,7 +258,7 @@ def test_images_of_another_size_are_refused(name: str) -> None:
 @pytest.mark.parametrize("name", PAPERS)
 def test_an_implicit_encoder_is_refused(name: str) -> None:
     _, side, *_ = PAPERS[name]
-    with pytest.raises(UserError, match="no place for an implicit encoder's noise"):
+    with pytest.raises(UserError, match="no input for the noise of an implicit encoder"):
         networks(name, (3, side, side), 8, noise=2)
 
 

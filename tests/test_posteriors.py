@@ -150,7 +150,7 @@ def test_what_draws_alone_says_so(spec: str) -> None:
     name = spec.split("(")[0]
     if spec not in DENSE:
         q = make(spec)(torch.zeros(2, 4))
-        with pytest.raises(UserError, match="log_prob cannot be asked of it"):
+        with pytest.raises(UserError, match="it has no log_prob"):
             q.log_prob(torch.zeros(2, 2))
         with pytest.raises(UserError, match="repeat the condition"):
             q.rsample((3,))
@@ -199,7 +199,7 @@ def test_the_leapfrog_nearly_keeps_the_energy() -> None:
 
 
 def test_a_hamiltonian_posterior_alone_says_what_it_misses() -> None:
-    with pytest.raises(UserError, match="this game does not have; play one with a likelihood"):
+    with pytest.raises(UserError, match="this game does not have; choose a game with a likelihood"):
         make("hamiltonian")(torch.zeros(2, 4)).rsample()
 
 
@@ -378,13 +378,13 @@ def test_what_draw_cannot_paint() -> None:
         (
             Run(game="vae", networks="draw", latent_dim=16),
             (5,),
-            r"images, which they paint.*choose other `networks`, such as auto",
+            r"are made for images.*choose other `networks`, such as auto",
         ),
         (Run(game="vae", networks="draw(side=1)", latent_dim=16), (1, 8, 8), r"`side` is 1, and it must be 2 or more"),
         (
             Run(game="vae", encoder="recurrent", latent_dim=16),
             (1, 8, 8),
-            r"have no decoder that paints step by step.*`networks`, such as draw",
+            r"have no recurrent decoder.*`networks`, such as draw",
         ),
         (Run(game="vae", encoder="hamiltonian(steps=0)"), (1, 8, 8), r"`steps` is 0"),
     ):
@@ -397,5 +397,5 @@ def test_what_draw_cannot_paint() -> None:
 
 
 def test_a_hamiltonian_posterior_is_refused_by_a_game_without_a_likelihood() -> None:
-    with pytest.raises(UserError, match="this game does not have; play one with a likelihood"):
+    with pytest.raises(UserError, match="this game does not have; choose a game with a likelihood"):
         building.build(Run(game="ali", encoder="hamiltonian(steps=2)", latent_dim=3), (2,))

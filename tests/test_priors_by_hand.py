@@ -214,7 +214,7 @@ def test_what_codes_cost_by_hand() -> None:
     close(found[:, 3], 1 / (1 + (answers[:, 4] - answers[:, 3]).exp()))
     assert torch.equal(found[:, 5:], answers[:, 5:])
     assert prior.log_likelihood(answers * math.nan, z).isnan().all()  # which the training itself ends at
-    with pytest.raises(UserError, match="no density where a code is a category"):
+    with pytest.raises(UserError, match="no density, because a code may be a category"):
         prior.log_prob(z)
 
 
@@ -263,7 +263,7 @@ def test_log_odds_of_probabilities_by_hand() -> None:
     assert safe_logit(torch.tensor([0.0, 1.0])).tolist() == pytest.approx([-math.log(1e36), math.log(1e36)], rel=1e-6)
     assert safe_logit(torch.tensor([0.5], dtype=torch.bfloat16)).dtype == torch.float32
     for wrong in ([-1e-6, 0.5], [0.5, 1.000001]):
-        with pytest.raises(UserError, match=r"log-odds are those of probabilities, in \[0, 1\]"):
+        with pytest.raises(UserError, match=r"log-odds need probabilities in \[0, 1\]"):
             safe_logit(torch.tensor(wrong))
 
 

@@ -1,6 +1,6 @@
 """Networks whose `forward(c)` returns a distribution, and the priors.
 
-The caller chooses what to do with it: ``encoder(x).rsample()``, ``encoder(x).mean``, ``encoder(x).log_prob(z)``.
+The caller chooses how to use it: ``encoder(x).rsample()``, ``encoder(x).mean``, ``encoder(x).log_prob(z)``.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Networks whose `forward(c)` returns a distribution: Gaussian, deterministic, implicit, and two in a row.
+"""Networks whose `forward(c)` returns a distribution: Gaussian, deterministic, implicit, and two in a chain.
 
-The caller chooses what to do with it: ``encoder(x).rsample()``, ``encoder(x).mean``, ``encoder(x).log_prob(z)``.
+The caller chooses how to use it: ``encoder(x).rsample()``, ``encoder(x).mean``, ``encoder(x).log_prob(z)``.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ SampleShape = torch.Size | list[int] | tuple[int, ...]
 
 
 class Samples(Distribution):
-    """A distribution that has samples, one for each condition, and no density.
+    """A distribution with samples, one for each condition, and without a density.
 
     Arguments:
-        shape: (n, ...), that of one sample for each of n conditions.
+        shape: (n, ...), one sample for each of n conditions.
     """
 
     arg_constraints = {}
@@ -37,7 +37,7 @@ class Samples(Distribution):
         super().__init__(shape[:1], shape[1:], validate_args=False)
 
     def draw(self) -> Tensor:
-        """One sample for each condition, differentiably."""
+        """One differentiable sample for each condition, shape (n, ...)."""
         raise NotImplementedError
 
     def rsample(self, sample_shape: SampleShape = ()) -> Tensor:
@@ -47,13 +47,13 @@ class Samples(Distribution):
 
     def log_prob(self, value: Tensor) -> Tensor:
         raise UserError(
-            "this conditional has samples and no density, so log_prob cannot be asked of it; "
+            "this conditional has samples and no density, so it has no log_prob; "
             "use a Gaussian conditional where a density is needed."
         )
 
 
 class Point(Samples):
-    """All mass on one point: the distribution of a deterministic network. It has samples, and no density.
+    """All mass on one point: the distribution of a deterministic network, with samples and without a density.
 
     Arguments:
         point: the value, shape (n, ...).
@@ -71,14 +71,14 @@ class Point(Samples):
         return self.point.expand(*sample_shape, *self.point.shape)
 
     def sample(self, sample_shape: SampleShape = ()) -> Tensor:
-        return self.rsample(sample_shape).detach()  # a view that is made without gradients would still carry them
+        return self.rsample(sample_shape).detach()  # a view made without gradients would still carry them
 
 
 def rsample_with_log_prob(q: Distribution) -> tuple[Tensor, Tensor]:
-    """z ~ q, differentiably, and log q(z), shape (n,).
+    """Draws a differentiable z ~ q and returns it with log q(z), shape (n,).
 
-    Where q(z) is an integral over auxiliary variables a, the second is log q(z, a) - log r(a | z) for some r: its mean is at
-    least E[log q(z)], so that a bound of log p(x) that it stands in is a bound still.
+    Where q(z) is an integral over auxiliary variables a, the second value is log q(z, a) - log r(a | z) for a reverse model
+    r. Its mean is at least E[log q(z)], so a lower bound of log p(x) that uses it stays a lower bound.
 
     Raises:
         UserError: q has samples and no density.
@@ -94,25 +94,25 @@ def rsample_with_log_prob(q: Distribution) -> tuple[Tensor, Tensor]:
     return z, q.log_prob(z)
 
 
-MAX_SIGMA = 5.0  # the limit of a posterior's standard deviation; the priors' are about 1
-NARROW_LOG_SIGMA = -2.0  # log sigma of a narrow start
-KNEE = 2.5  # from the limit over so much on, log sigma is bent
+MAX_SIGMA = 5.0  # limit of a posterior's standard deviation; that of a prior is about 1
+NARROW_LOG_SIGMA = -2.0  # initial log sigma of a narrow conditional
+KNEE = 2.5  # log sigma is compressed above log(limit / KNEE)
 
 
 def limit_log_sigma(log_sigma: Tensor, widest: float = MAX_SIGMA) -> Tensor:
-    """The log of a standard deviation, from a network's answer a: a itself up to sigma = `widest` / 2.5, and above that
-    bent, so that sigma stays below `widest`.
+    """Log sigma from a network's output a: a itself up to sigma = `widest` / 2.5, and smoothly compressed above, so that
+    sigma stays below `widest`.
 
         log sigma = a                        where a <= k,   k = log(widest / 2.5)
         log sigma = k + r t / (r + t)        above,          t = a - k,   r = log 2.5
 
-    Behind batch norm one unusual x in a batch can have features so large that a reaches 7 in the first steps. Then exp(a) is
-    1,000, and a critic that scores such a z decides the whole step. The slope is 1 at the bend and falls as 1 / a^2, so
-    there is always a gradient that leads back; a clamp has none, and a tanh soon loses it.
+    After batch norm, one unusual x in a batch can have features so large that a reaches 7 in the first steps. Then exp(a) is
+    1,000, and the critic's score of such a z dominates the whole step. The slope is 1 where the compression begins and falls
+    as 1 / a^2, so there is always a gradient back; that of a clamp is 0, and that of a tanh soon vanishes.
 
     Arguments:
         log_sigma: a, of any shape.
-        widest: the limit of sigma; math.inf for none.
+        widest: the limit of sigma; math.inf for no limit.
 
     Example:
         >>> limit_log_sigma(torch.tensor([-9.0, 0.5, 7.0])).exp()
@@ -129,7 +129,7 @@ class Conditional(nn.Module, abc.ABC):
     """p(y | c): `forward(c)` returns a distribution over y.
 
     Arguments:
-        network: maps c to the distribution's parameters; what `hidden` answers is its last hidden layer.
+        network: maps c to the distribution's parameters; its method `hidden`, if any, returns its last hidden layer.
     """
 
     def __init__(self, network: nn.Module) -> None:
@@ -141,74 +141,71 @@ class Conditional(nn.Module, abc.ABC):
         """The distribution given c."""
 
     def forward_repeated(self, count: int, *c: Tensor) -> Distribution:
-        """The distribution of `count` draws in a row for each c: that of c, each repeated so often."""
+        """The distribution for each c repeated `count` times in a row, n * count conditions in all."""
         return self(*(part.repeat_interleave(count, dim=0) for part in c))
 
     def set_log_joint(self, log_joint: Callable[[Tensor, Tensor], Tensor]) -> None:
-        """Is told log p(c, y) by the game that it plays in, where that has one: a function of c, shape (n, ...), and y, shape
-        (n, d), to shape (n,). It is to be a method of the game, so that the encoder of the game's copy asks the copy."""
+        """Called once by a game with a likelihood, with log p(c, y): a function of c, shape (n, ...), and y, shape (n, d),
+        that returns shape (n,). It is a bound method of the game, so that in a copy of the game the encoder calls the
+        copy."""
 
     def set_decoder(self, decoder: Conditional) -> None:
-        """Is told which decoder it is the encoder to, by a game that has one for each."""
+        """Called once by the game with its decoder; used by encoders that read the decoder's state (DRAW)."""
 
     def check_ready(self) -> None:
-        """Raises a UserError unless it has what it stands on, once it is part of a game."""
+        """Raises a UserError if the game has not set what this conditional needs, such as log p(c, y) or a decoder."""
 
     def hidden(self, *c: Tensor) -> Tensor:
-        """The last hidden layer of the network, the representation that probes read; what the network returns where it has
-        no method `hidden`."""
+        """The last hidden layer of the network, which linear probes read; the network's output where it has no `hidden`."""
         return getattr(self.network, "hidden", self.network)(*c)
 
-    params_per_dim: int = 1  # how many numbers the network answers for each dimension of y
-    has_density: ClassVar[bool] = (
-        True  # whether its distributions have a `log_prob`, or what `rsample_with_log_prob` takes in its place
-    )
-    has_moments: ClassVar[bool] = False  # whether its distributions have a true `mean` and a `variance`
+    params_per_dim: int = 1  # how many numbers the network returns for each dimension of y
+    has_density: ClassVar[bool] = True  # True if its distributions have `log_prob` or `rsample_and_log_prob`
+    has_moments: ClassVar[bool] = False  # True if its distributions have an exact `mean` and a `variance`
 
     @classmethod
     def params_per_dim_for(cls, **settings: object) -> int:
-        """`params_per_dim` with these settings, where it depends on them."""
+        """`params_per_dim` for these settings, where it depends on them."""
         return cls.params_per_dim
 
     @classmethod
-    def required_map(cls, given: tuple[Space, ...], target: Space, **settings: object) -> Map:
-        """The map that a conditional of `target` given some variables is made from: `params_per_dim_for` numbers for each of the
-        target's.
+    def required_map(cls, inputs: tuple[Space, ...], target: Space, **settings: object) -> Map:
+        """The network that a conditional p(target | inputs) needs, with `params_per_dim_for` outputs for each dimension of
+        the target.
 
         Raises:
-            UserError: the target has a category, and what the network returns are parameters, which are no probabilities.
+            UserError: the target ends in a category, for which a network that returns parameters has no probabilities.
         """
         if target.category:
             raise UserError(
-                f"the conditional {cls.__name__} returns no probabilities of a category, in which {target.name} ends; choose "
-                f"an `encoder` that returns {target.name} itself, such as deterministic."
+                f"the conditional {cls.__name__} returns no probabilities of a category, and {target.name} ends in one; "
+                f"choose an `encoder` that returns {target.name} itself, such as deterministic."
             )
-        return Map(given, target.numbers(cls.params_per_dim_for(**settings) * target.size))
+        return Map(inputs, target.numbers(cls.params_per_dim_for(**settings) * target.size))
 
     @classmethod
-    def setting(cls, name: str, settings: Mapping[str, object]) -> int:
-        """The setting of that name: of those given, or its default."""
+    def int_setting(cls, name: str, settings: Mapping[str, object]) -> int:
+        """The integer setting `name`, or its default in the signature where `settings` lacks it."""
         return int(settings.get(name, inspect.signature(cls).parameters[name].default))  # type: ignore[call-overload]
 
     @classmethod
     def init_narrow(cls, network: nn.Module, size: int) -> None:
-        """Starts the network of a conditional of `size` numbers with a small width, where it returns one."""
+        """Initializes the network so that the conditional of `size` dimensions starts narrow, where it has a width."""
 
 
 class Parametric(Conditional):
-    """A conditional whose network answers a distribution's parameters, and nothing else of c is needed."""
+    """A conditional that depends on c only through its network's output, the parameters of the distribution."""
 
     @abc.abstractmethod
-    def distribution(self, answers: Tensor) -> Distribution:
-        """The distribution of these parameters, shape (n, params_per_dim * d)."""
+    def distribution(self, parameters: Tensor) -> Distribution:
+        """The distribution with these parameters, shape (n, params_per_dim * d)."""
 
     def forward(self, *c: Tensor) -> Distribution:
         return self.distribution(to_float32(self.network(*c)))
 
     def forward_repeated(self, count: int, *c: Tensor) -> Distribution:
-        return self.distribution(
-            to_float32(self.network(*c)).repeat_interleave(count, dim=0)
-        )  # the network is asked once
+        parameters = to_float32(self.network(*c))  # one forward pass for all repetitions
+        return self.distribution(parameters.repeat_interleave(count, dim=0))
 
 
 class Gaussian(Parametric):
@@ -216,8 +213,8 @@ class Gaussian(Parametric):
 
     Arguments:
         network: maps c to [mu, log sigma], shape (n, 2 d).
-        widest: the limit of sigma, in z's units; a sigma up to `widest` / 2.5 is exp of the network's answer exactly (see
-            `limit_log_sigma`). math.inf for no limit: for a prior far wider than 1, or a density of data in units of their own.
+        widest: the limit of sigma, in units of z; up to `widest` / 2.5 sigma is exactly exp of the network's output (see
+            `limit_log_sigma`). math.inf means no limit, for a prior far wider than 1 or for data in other units.
 
     Raises:
         ValueError: `widest` is not above 0.
@@ -242,14 +239,14 @@ class Gaussian(Parametric):
 
     @classmethod
     def init_narrow(cls, network: nn.Module, size: int) -> None:
-        """Starts a level between x and z with sigma = exp(-2): its scale is free, and with a width as large as its means'
-        spread it would carry nothing to begin with."""
+        """Initializes a level between x and z with sigma = exp(-2). The scale of such a level is arbitrary, and with a sigma
+        as large as the spread of its means it would carry no information at first."""
         biases = [p for name, p in network.named_parameters() if name.endswith("bias") and p.numel() == 2 * size]
         with torch.no_grad():
             biases[-1][size:] = NARROW_LOG_SIGMA
 
-    def distribution(self, answers: Tensor) -> Distribution:
-        mu, log_sigma = answers.chunk(2, dim=1)
+    def distribution(self, parameters: Tensor) -> Distribution:
+        mu, log_sigma = parameters.chunk(2, dim=1)
         sigma = limit_log_sigma(log_sigma, self.widest).exp()
         return Independent(Normal(mu, sigma, validate_args=False), 1, validate_args=False)
 
@@ -269,15 +266,15 @@ class Deterministic(Conditional):
     has_density = False
 
     @classmethod
-    def required_map(cls, given: tuple[Space, ...], target: Space, **settings: object) -> Map:
-        return Map(given, target)
+    def required_map(cls, inputs: tuple[Space, ...], target: Space, **settings: object) -> Map:
+        return Map(inputs, target)
 
     def forward(self, *c: Tensor) -> Distribution:
         return Point(to_float32(self.network(*c)))
 
 
 class Implicit(Conditional):
-    """z = f(x, eps), eps ~ N(0, I): samples of any shape and no density. Its `mean` is f(x, 0), a representative point.
+    """z = f(x, eps), eps ~ N(0, I): any distribution, without a density. Its `mean` is f(x, 0), a representative point.
 
     Arguments:
         network: maps [c, eps], concatenated, to z.
@@ -295,11 +292,13 @@ class Implicit(Conditional):
         self.noise = noise
 
     @classmethod
-    def required_map(cls, given: tuple[Space, ...], target: Space, **settings: object) -> Map:
-        return Map(given, target, cls.setting("noise", settings))
+    def required_map(cls, inputs: tuple[Space, ...], target: Space, **settings: object) -> Map:
+        return Map(inputs, target, cls.int_setting("noise", settings))
 
     def forward(self, *c: Tensor) -> Distribution:
-        x = torch.cat([part.flatten(1) for part in c], dim=1)  # an image, and a label, join the noise as vectors
+        x = torch.cat(
+            [part.flatten(1) for part in c], dim=1
+        )  # images and labels are flattened and concatenated with the noise
         return Pushforward(
             lambda eps: to_float32(self.network(torch.cat([x, eps], dim=1))), x.new_empty(len(x), self.noise)
         )
@@ -310,11 +309,11 @@ class Implicit(Conditional):
 
 
 class Pushforward(Samples):
-    """The distribution of f(eps), eps ~ N(0, I): samples, no density.
+    """The distribution of f(eps), eps ~ N(0, I), with samples and without a density.
 
     Arguments:
-        push: f, from noise to values.
-        like: a tensor of the noise's shape, type and device.
+        push: f, which maps noise to values.
+        like: a tensor with the shape, dtype and device of the noise.
     """
 
     def __init__(self, push: Callable[[Tensor], Tensor], like: Tensor) -> None:
@@ -331,9 +330,9 @@ class Pushforward(Samples):
 
 
 class Chain(Conditional):
-    """Two conditionals one after the other, p(c | a) = E_{b ~ p(b | a)} p(c | b): samples by way of b, and no density.
+    """Two conditionals in a chain, p(c | a) = E_{b ~ p(b | a)} p(c | b), with samples through b and without a density.
 
-    Its `mean` is that of the second at the mean of the first, a representative point.
+    Its `mean` is the mean of the second at the mean of the first, a representative point.
 
     Arguments:
         first: p(b | a).
@@ -357,12 +356,12 @@ class Chain(Conditional):
         return ChainDistribution(self.first(*c), self.second)
 
     def hidden(self, *c: Tensor) -> Tensor:
-        """The last hidden layer of the first."""
+        """The last hidden layer of the first conditional."""
         return self.first.hidden(*c)
 
 
 class ChainDistribution(Samples):
-    """The distribution of c, b ~ `first`, c ~ `second(b)`: samples, no density."""
+    """The distribution of c for b ~ `first`, c ~ `second(b)`, with samples and without a density."""
 
     def __init__(self, first: Distribution, second: Conditional) -> None:
         self.first = first

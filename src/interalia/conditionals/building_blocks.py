@@ -1,4 +1,4 @@
-"""What the richer posteriors share: distributions that draw z together with log q(z), and the small networks in them."""
+"""Building blocks of the richer posteriors: distributions that return a sample with its log q(z), and small networks."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from interalia.conditionals.base import Samples
 from interalia.contexts import to_float32
 from interalia.errors import UserError
 
-SMALL = 0.01  # by which the first weights of a last layer are scaled, so that its answers start near 0
+SMALL = 0.01  # factor of a last layer's initial weights, so that its outputs start near 0
 
 
 class SampleAndLogProb(Samples):
-    """A distribution that draws z together with log q(z), or with what stands in its place (see `rsample_with_log_prob`); mostly it cannot
-    tell the density of a z that it did not draw.
+    """A distribution that samples z together with log q(z), or with its estimate (see `rsample_with_log_prob`). Most have no
+    log q of a z that they did not sample.
 
     Arguments:
-        like: a tensor of z's shape, type and device.
-        mean: its mean, or a representative point, shape (n, d).
-        rsample_and_log_prob: z, shape (n, d), and log q(z), shape (n,).
-        density: log q of any z, shape (n,), or None.
+        like: a tensor with the shape, dtype and device of z.
+        mean: returns the mean, or a representative point, shape (n, d).
+        rsample_and_log_prob: returns a sample z, shape (n, d), and log q(z), shape (n,).
+        density: returns log q of any z, shape (n,); None where there is no such function.
     """
 
     def __init__(
@@ -49,8 +49,8 @@ class SampleAndLogProb(Samples):
     def log_prob(self, value: Tensor) -> Tensor:
         if self.density is None:
             raise UserError(
-                "this conditional knows log q(z) of its own draws alone, so log_prob cannot be asked of it; use `rsample_with_log_prob`, or "
-                "an `encoder` with a density: gaussian, flow or iaf."
+                "this conditional has log q(z) of its own samples only, so it has no log_prob; use `rsample_with_log_prob`, "
+                "or an `encoder` with a density: gaussian, flow or iaf."
             )
         return self.density(value)
 
@@ -67,13 +67,13 @@ def gaussian_log_prob(value: Tensor, mean: Tensor | float, log_sigma: Tensor | f
 
 
 def mean_and_log_sigma(network: nn.Module, *inputs: Tensor) -> tuple[Tensor, Tensor]:
-    """The mean and the log width of the Gaussian that the network answers, each of shape (n, d)."""
+    """The mean and log sigma of a Gaussian, from a network of the concatenated inputs, each of shape (n, d)."""
     mean, log_sigma = to_float32(network(torch.cat(inputs, dim=1))).chunk(2, dim=1)
     return mean, log_sigma
 
 
 def small_mlp(inputs: int, outputs: int, width: int) -> nn.Sequential:
-    """Two hidden layers of ELU units, whose answers start near 0."""
+    """Two hidden layers of ELU units, with outputs that start near 0."""
     hidden = [nn.Linear(inputs, width), nn.ELU(), nn.Linear(width, width), nn.ELU()]
     last = nn.Linear(width, outputs)
     init_near_zero(last)
@@ -81,7 +81,7 @@ def small_mlp(inputs: int, outputs: int, width: int) -> nn.Sequential:
 
 
 def init_near_zero(last: nn.Module) -> None:
-    """Scales a linear layer's first weights down, and sets its bias to 0."""
+    """Scales a linear layer's initial weights by `SMALL` and sets its bias to 0."""
     layer: Any = last
     with torch.no_grad():
         layer.weight.mul_(SMALL)
@@ -89,5 +89,5 @@ def init_near_zero(last: nn.Module) -> None:
 
 
 def autocast_off(like: Tensor) -> torch.autocast:
-    """Switches autocast off: densities are sums of many terms that nearly cancel."""
+    """Disables autocast, because densities are sums of many terms that nearly cancel."""
     return torch.autocast(like.device.type, enabled=False)

@@ -1,4 +1,4 @@
-"""Posteriors that are normalizing flows: couplings and autoregressive maps of zuko, their inverses, and planar maps."""
+"""Normalizing-flow posteriors: coupling and autoregressive flows of zuko, inverse autoregressive flows, and planar flows."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ if TYPE_CHECKING:
     from zuko.lazy import LazyTransform
 
 Kind = Literal["nsf", "realnvp", "nice", "maf"]
-PLANAR_SCALE = 0.1  # by which a planar map's u is scaled, so that many of them in a row start near the identity
+PLANAR_SCALE = 0.1  # factor of a planar map's u, so that a chain of many maps starts near the identity
 
 
 class Zuko(Parametric):
-    """z = mu(x) + sigma(x) g(eps; h(x)), eps ~ N(0, I), with g a flow of the library zuko that starts near the identity, so
-    that q(z | x) starts near a Gaussian.
+    """z = mu(x) + sigma(x) g(eps; h(x)), eps ~ N(0, I). The flow g, of the library zuko, starts near the identity, and
+    q(z | x) therefore near a Gaussian.
 
     Its `mean` is mu + sigma g(0; h), a representative point.
 
     Arguments:
         network: maps x to [mu, log sigma, h], shape (n, 3 size).
         size: the dimensions of z.
-        transforms: from z's side to that of eps, each conditioned on h.
+        transforms: the parts of the flow in order from z to eps, each conditioned on h.
     """
 
     params_per_dim = 3
@@ -49,8 +49,8 @@ class Zuko(Parametric):
         noise = UnconditionalDistribution(DiagNormal, loc=torch.zeros(size), scale=torch.ones(size), buffer=True)
         self.flow = LazyFlow(transforms, noise)
 
-    def distribution(self, answers: Tensor) -> Distribution:
-        mu, log_sigma, h = answers.chunk(3, dim=1)
+    def distribution(self, parameters: Tensor) -> Distribution:
+        mu, log_sigma, h = parameters.chunk(3, dim=1)
         return FlowDistribution(mu, limit_log_sigma(log_sigma), h, self.flow)
 
 
@@ -59,7 +59,7 @@ class FlowDistribution(Samples):
 
     Arguments:
         mu, log_sigma: shape (n, d).
-        h: what g is conditioned on, shape (n, d).
+        h: the condition of g, shape (n, d).
         flow: maps h to the distribution of g(eps; h).
     """
 
@@ -98,12 +98,12 @@ class Flow(Zuko):
 
         log q(z | x) = log N(eps; 0, I) - log |det dg / d eps| - sum_i log sigma_i(x)
 
-    Every other dimension is mapped, given the rest, by rational-quadratic splines (nsf), affinely (realnvp) or shifted
-    (nice), both ways in one pass for each transform; maf is affine and autoregressive, with a density in one pass and draws
-    in as many as z has dimensions.
+    The coupling flows map every second dimension, conditioned on the others: by rational-quadratic splines (nsf), affinely
+    (realnvp) or by a shift (nice). Sampling and density take one pass per transform. maf is affine and autoregressive: its
+    density takes one pass, and sampling takes as many as z has dimensions.
 
     See also:
-        InverseAutoregressive, whose draws take one pass.
+        InverseAutoregressive, which samples in one pass.
 
     References:
         Neural Spline Flows, Conor Durkan and others, 2019, https://arxiv.org/abs/1906.04032
@@ -117,9 +117,9 @@ class Flow(Zuko):
     Arguments:
         network: maps x to [mu, log sigma, h], shape (n, 3 size).
         size: the dimensions of z.
-        kind: which flow.
-        transforms: how many maps it is made of.
-        width, depth: of the hidden layers of their networks.
+        kind: the flow: "nsf", "realnvp", "nice" or "maf".
+        transforms: the number of transforms.
+        width, depth: the width and number of hidden layers in the network of each transform.
 
     Raises:
         ValueError: a number is under 1.
@@ -141,23 +141,23 @@ class Flow(Zuko):
         check_sizes(transforms, width, depth)
         common: dict[str, Any] = {"context": size, "transforms": transforms, "hidden_features": [width] * depth}
         if kind == "nsf":
-            made: Any = flows.NSF(size, passes=2, **common)
+            flow: Any = flows.NSF(size, passes=2, **common)
         elif kind == "maf":
-            made = flows.MAF(size, **common)
+            flow = flows.MAF(size, **common)
         else:
             additive = {"univariate": AdditiveTransform, "shapes": [()]} if kind == "nice" else {}
-            made = flows.NICE(size, **common, **additive)
-        super().__init__(network, size, list(made.transform.transforms))
+            flow = flows.NICE(size, **common, **additive)
+        super().__init__(network, size, list(flow.transform.transforms))
 
 
 class InverseAutoregressive(Zuko):
-    """Inverse autoregressive flow: z = mu(x) + sigma(x) u_T, u_0 = eps ~ N(0, I), where in each map a masked network tells
-    every dimension of u_{t-1} how to move from those before it, the order being reversed from map to map:
+    """Inverse autoregressive flow: z = mu(x) + sigma(x) u_T, u_0 = eps ~ N(0, I). In each transform a masked network computes
+    the shift and scale of every dimension from those before it; the order is reversed from one transform to the next:
 
         u_t,i = s_t,i u_{t-1},i + m_t,i,   (m_t,i, s_t,i) a function of u_{t-1},<i and h(x)
         log q(z | x) = log N(eps; 0, I) - sum_t sum_i log s_t,i - sum_i log sigma_i(x)
 
-    A draw and its density take one pass for each map; the density of any other z takes as many as z has dimensions.
+    A sample and its density take one pass per transform; the density of any other z takes as many as z has dimensions.
 
     References:
         Improving Variational Inference with Inverse Autoregressive Flow, Diederik P. Kingma and others, 2016,
@@ -167,7 +167,7 @@ class InverseAutoregressive(Zuko):
         network: maps x to [mu, log sigma, h], shape (n, 3 size).
         size: the dimensions of z.
         transforms: T.
-        width, depth: of the hidden layers of their networks.
+        width, depth: the width and number of hidden layers in the network of each transform.
 
     Raises:
         ValueError: a number is under 1.
@@ -184,13 +184,13 @@ class InverseAutoregressive(Zuko):
         from zuko import flows
 
         check_sizes(transforms, width, depth)
-        made = flows.MAF(size, size, transforms, hidden_features=[width] * depth)
-        # a masked autoregressive flow goes from z to the noise in one pass; turned round, from the noise to z
-        super().__init__(network, size, [transform.inv for transform in made.transform.transforms])
+        flow = flows.MAF(size, size, transforms, hidden_features=[width] * depth)
+        # a masked autoregressive flow maps z to noise in one pass; its inverse maps noise to z in one pass
+        super().__init__(network, size, [transform.inv for transform in flow.transform.transforms])
 
 
 def check_sizes(transforms: int, width: int, depth: int) -> None:
-    """Raises a ValueError unless all are 1 or more."""
+    """Raises a ValueError unless all sizes are 1 or more."""
     sizes = {"transforms": transforms, "width": width, "depth": depth}
     check_range(min(sizes.values()) >= 1, "they are 1 or more", **sizes)
 
@@ -201,10 +201,10 @@ class Planar(Parametric):
         z_t = z_{t-1} + u^ tanh(w . z_{t-1} + b),   u^ = u + (m(w . u) - w . u) w / |w|^2
         log q(z_T | x) = log q(z_0 | x) - sum_t log |1 + (1 - tanh^2(w . z_{t-1} + b)) w . u^|
 
-    with u, w and b of each t answered by the network (b is linear in what it answers), and u^ in the place of u because
-    w . u^ = m(w . u) > -1 is what makes the map invertible; m(a) = softplus(a + log(e - 1)) - 1, which is the published one
-    moved so that m(0) = 0, and u = 0 is the identity. The inverse has no closed form: log q(z | x) is known of its own draws
-    alone. Its `mean` is where the flow takes mu, a representative point.
+    The network returns u and w of each t, and h, from which a linear layer computes b. u^ replaces u because the map is
+    invertible if w . u^ = m(w . u) > -1. m(a) = softplus(a + log(e - 1)) - 1 is the published m, shifted so that m(0) = 0
+    and u = 0 gives the identity. The inverse has no closed form, so log q(z | x) is available for its own samples only. Its
+    `mean` is the image of mu under the flow, a representative point.
 
     References:
         Variational Inference with Normalizing Flows, Danilo Jimenez Rezende, Shakir Mohamed, 2015,
@@ -236,30 +236,30 @@ class Planar(Parametric):
 
     @classmethod
     def params_per_dim_for(cls, **settings: object) -> int:
-        return 3 + 2 * cls.setting("flows", settings)
+        return 3 + 2 * cls.int_setting("flows", settings)
 
-    def distribution(self, answers: Tensor) -> Distribution:
+    def distribution(self, parameters: Tensor) -> Distribution:
         d, count = self.size, self.flows * self.size
-        mu, log_sigma, u, w, h = answers.split([d, d, count, count, d], dim=1)
-        with autocast_off(answers):
+        mu, log_sigma, u, w, h = parameters.split([d, d, count, count, d], dim=1)
+        with autocast_off(parameters):
             b = self.b(h)
         shape = (self.flows, d)
-        known = (mu, limit_log_sigma(log_sigma), PLANAR_SCALE * u.unflatten(1, shape), w.unflatten(1, shape), b)
-        return SampleAndLogProb(mu, partial(self.mean, *known), partial(self.draw, *known))
+        maps = (mu, limit_log_sigma(log_sigma), PLANAR_SCALE * u.unflatten(1, shape), w.unflatten(1, shape), b)
+        return SampleAndLogProb(mu, partial(self.mean, *maps), partial(self.draw, *maps))
 
     def mean(self, mu: Tensor, log_sigma: Tensor, *maps: Tensor) -> Tensor:
-        """Where the maps take mu."""
+        """The image of mu under the maps, shape (n, size)."""
         return planar_flow(mu, *maps)[0]
 
     def draw(self, mu: Tensor, log_sigma: Tensor, *maps: Tensor) -> tuple[Tensor, Tensor]:
-        """z_T, and log q(z_T | x)."""
+        """A sample z_T, shape (n, size), and log q(z_T | x), shape (n,)."""
         eps = torch.randn_like(mu)
         z, log_det = planar_flow(mu + log_sigma.exp() * eps, *maps)
         return z, gaussian_log_prob(eps, 0.0, 0.0) - log_sigma.sum(1) - log_det
 
 
 def planar_map(z: Tensor, u: Tensor, w: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
-    """z + u^ tanh(w . z + b), shape (n, d), and log |det| of its Jacobian, shape (n,).
+    """One planar map: z + u^ tanh(w . z + b), shape (n, d), and log |det| of its Jacobian, shape (n,).
 
     Arguments:
         z, u, w: shape (n, d).
@@ -272,13 +272,13 @@ def planar_map(z: Tensor, u: Tensor, w: Tensor, b: Tensor) -> tuple[Tensor, Tens
     """
     wu = (w * u).sum(1)
     invertible = softplus(wu + math.log(math.e - 1)) - 1  # w . u^, above -1
-    hat = u + ((invertible - wu) / w.square().sum(1).clamp_min(1e-12))[:, None] * w
-    turn = torch.tanh((w * z).sum(1) + b)
-    return z + hat * turn[:, None], torch.log1p((1 - turn.square()) * invertible)
+    u_hat = u + ((invertible - wu) / w.square().sum(1).clamp_min(1e-12))[:, None] * w
+    activation = torch.tanh((w * z).sum(1) + b)
+    return z + u_hat * activation[:, None], torch.log1p((1 - activation.square()) * invertible)
 
 
 def planar_flow(z: Tensor, u: Tensor, w: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
-    """Where planar maps take z, one after the other, and the log of how they stretch space there.
+    """T planar maps applied in order: z_T, shape (n, d), and the sum of their log |det|, shape (n,).
 
     Arguments:
         z: shape (n, d).
@@ -286,7 +286,7 @@ def planar_flow(z: Tensor, u: Tensor, w: Tensor, b: Tensor) -> tuple[Tensor, Ten
         b: shape (n, T).
     """
     log_det = z.new_zeros(len(z))
-    for each in zip(u.unbind(1), w.unbind(1), b.unbind(1), strict=True):
-        z, more = planar_map(z, *each)
-        log_det = log_det + more
+    for parameters in zip(u.unbind(1), w.unbind(1), b.unbind(1), strict=True):
+        z, log_det_t = planar_map(z, *parameters)
+        log_det = log_det + log_det_t
     return z, log_det

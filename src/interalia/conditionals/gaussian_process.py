@@ -19,38 +19,38 @@ from interalia.conditionals.building_blocks import (
 )
 from interalia.errors import check_range
 
-JITTER = 1e-4  # added to the variance of the inducing values, so that their covariance has a Cholesky factor
+JITTER = 1e-4  # added to the variance of the inducing values, so that the Cholesky decomposition exists
 
 
 class GaussianProcess(Parametric):
-    """The variational Gaussian process: a latent input xi, random functions f_i that take given values at m inducing inputs,
-    and Gaussians around what they say,
+    """The variational Gaussian process: a latent input xi, random functions f_i with given values at m inducing inputs, and
+    Gaussians around their values at xi,
 
         xi ~ N(0, I),   f_i | xi ~ GP(0, k) given f_i(s_1) = t_i1(x), ..., f_i(s_m) = t_im(x)
         z_i = mu_i(x) + sigma_i(x) y_i,   y_i ~ N(f_i(xi), 1)
         k(a, b) = w^2 exp(-sum_j (a_j - b_j)^2 / (2 l_j^2))
 
-    With enough inducing points f takes xi to any distribution there is. The inputs s, the lengths l and the width w are
-    learned, the values t answered by the network for each x. For log q(z | x) stands
+    With enough inducing points, f maps xi to any distribution. The inputs s, the length scales l and the amplitude w are
+    learned; the network returns the values t for each x. The bounds use in place of log q(z | x)
 
         log N(xi; 0, I) + log q(z | xi, x) - log r(xi | x, z)
 
-    with a Gaussian auxiliary model r, whose mean is at least that of log q(z | x). The published bound has an auxiliary model
-    of f as well; but f given xi is Gaussian and z given f too, so f is integrated out, which is what the best model of it
-    comes to, and the bound is the tighter for it. A game that asks for samples alone, such as AVB, leaves r as it is. The
-    `mean` is that of z at xi = 0, a representative point.
+    with a Gaussian reverse model r. Its mean is at least that of log q(z | x). The published bound has a reverse model of f
+    as well. Here f is integrated out, because f given xi and z given f are both Gaussian; this equals the optimal model of
+    f and gives a tighter bound. A game that uses samples only, such as AVB, does not train r. The `mean` is the mean of z
+    at xi = 0, a representative point.
 
     References:
         The Variational Gaussian Process, Dustin Tran, Rajesh Ranganath, David M. Blei, 2016,
         https://arxiv.org/abs/1511.06499
 
     Arguments:
-        network: maps x to [mu, log sigma, h, the t_n], shape (n, (4 + inducing) size), h of 2 size numbers being what r is
-            told of x.
+        network: maps x to [mu, log sigma, h, the t_n], shape (n, (4 + inducing) size); r is
+            conditioned on x through the 2 size numbers h.
         size: the dimensions of z.
         inducing: m.
         size_latent: the dimensions of xi.
-        width: of the two hidden layers of r's network.
+        width: the width of the two hidden layers of r.
 
     Raises:
         ValueError: a number is under 1.
@@ -79,21 +79,21 @@ class GaussianProcess(Parametric):
 
     @classmethod
     def params_per_dim_for(cls, **settings: object) -> int:
-        return 4 + cls.setting("inducing", settings)
+        return 4 + cls.int_setting("inducing", settings)
 
-    def distribution(self, answers: Tensor) -> Distribution:
+    def distribution(self, parameters: Tensor) -> Distribution:
         d = self.size
-        mu, log_sigma, h, t = answers.split([d, d, 2 * d, self.inducing * d], dim=1)
-        known = (mu, limit_log_sigma(log_sigma), t.unflatten(1, (self.inducing, d)))
-        return SampleAndLogProb(mu, partial(self.mean, *known), partial(self.draw, *known, h))
+        mu, log_sigma, h, t = parameters.split([d, d, 2 * d, self.inducing * d], dim=1)
+        shared = (mu, limit_log_sigma(log_sigma), t.unflatten(1, (self.inducing, d)))
+        return SampleAndLogProb(mu, partial(self.mean, *shared), partial(self.draw, *shared, h))
 
     def kernel(self, a: Tensor, b: Tensor) -> Tensor:
-        """k(a, b), shape (n, m), of a of shape (n, c) and b of shape (m, c)."""
-        apart = ((a[:, None] - b[None]) / self.log_length.exp()).square().sum(2)
-        return (2 * self.log_width - apart / 2).exp()
+        """The kernel matrix k(a, b), shape (n, m), for a of shape (n, c) and b of shape (m, c)."""
+        distance = ((a[:, None] - b[None]) / self.log_length.exp()).square().sum(2)
+        return (2 * self.log_width - distance / 2).exp()
 
     def predict(self, xi: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
-        """The mean, shape (n, d), and the variance, shape (n, 1), of f at xi, given the values t, shape (n, m, d)."""
+        """The mean, shape (n, d), and variance, shape (n, 1), of f at xi given the inducing values t, shape (n, m, d)."""
         with autocast_off(xi):
             jitter = JITTER * (2 * self.log_width).exp() * torch.eye(self.inducing, dtype=xi.dtype, device=xi.device)
             factor = torch.linalg.cholesky(self.kernel(self.inputs, self.inputs) + jitter)
@@ -103,16 +103,16 @@ class GaussianProcess(Parametric):
             return (weights[:, :, None] * t).sum(1), variance.clamp_min(0)
 
     def z_given(self, mu: Tensor, log_sigma: Tensor, t: Tensor, xi: Tensor) -> tuple[Tensor, Tensor]:
-        """The mean and the log width of q(z | xi, x)."""
+        """The mean and log sigma of q(z | xi, x), each of shape (n, d)."""
         f, variance = self.predict(xi, t)
         return mu + log_sigma.exp() * f, log_sigma + torch.log1p(variance) / 2
 
     def mean(self, mu: Tensor, log_sigma: Tensor, t: Tensor) -> Tensor:
-        """z at xi = 0."""
+        """The mean of z at xi = 0, shape (n, d)."""
         return self.z_given(mu, log_sigma, t, mu.new_zeros(len(mu), self.inputs.shape[1]))[0]
 
     def draw(self, mu: Tensor, log_sigma: Tensor, t: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
-        """z, with xi and f drawn and forgotten, and what stands for log q(z | x)."""
+        """A sample z through sampled xi and f, and the estimate that replaces log q(z | x), shape (n,)."""
         xi = torch.randn_like(mu.new_empty(len(mu), self.inputs.shape[1]))
         mean, log_width = self.z_given(mu, log_sigma, t, xi)
         z = mean + log_width.exp() * torch.randn_like(mean)

@@ -1,4 +1,4 @@
-"""Networks chosen from the shape of the data: small, and good enough to start with on any folder of images."""
+"""Small networks chosen by the shape of the data, a good start for any folder of images."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ from interalia.networks.needs import Critic, Map
 from interalia.networks.perceptrons import Perceptrons
 from interalia.networks.translation import MIN_SIDE, Translators
 
-SMALL = 256  # numbers in one x up to which fully connected layers are both faster and better
+SMALL = 256  # dimensions of x up to which fully connected layers are faster and better
 
 
 class Pyramid:
-    """How an image is halved: sizes and maps level by level, and the numbers at the last one."""
+    """The shapes of an image that is halved level by level: sizes, feature maps, and the shape of the last level."""
 
     def __init__(self, shape: tuple[int, ...], width: int) -> None:
-        channels, *place = shape
-        self.sizes = [tuple(place)]
+        channels, *size = shape
+        self.sizes = [tuple(size)]
         while min(self.sizes[-1]) >= MIN_SIDE:
             self.sizes.append(tuple(side // 2 for side in self.sizes[-1]))
         self.maps = [channels, *(width * min(2**level, 8) for level in range(len(self.sizes) - 1))]
@@ -40,16 +40,17 @@ class Pyramid:
 
 @dataclass(frozen=True)
 class Auto(Family):
-    """Networks for any shape and game: fully connected ones up to 256 numbers or under 8 pixels, convolutional ones above.
+    """Networks for any data and game: fully connected up to 256 dimensions or under 8 pixels a side, else convolutional.
 
-    The convolutional ones halve the image (kernel 4, stride 2) until its shorter side is under 8, doubling the maps from
-    `width` up to 8 times that; odd sizes are met exactly on the way back. Batch norm in encoder and decoder, no
-    normalisation in the critic, so that a gradient penalty means what it says. For two domains, CycleGAN's with half of
-    `width` maps in the translators, and fully connected ones for vectors and for images under 8 pixels a side.
+    Convolutional networks halve the image (kernel 4, stride 2) until its shorter side is under 8 pixels, and double the
+    feature maps from `width` to at most 8 `width`; the decoder reverses odd sizes exactly. Encoder and decoder have batch
+    norm. The critic has no normalization, so that a gradient penalty applies to each sample alone. For two domains, images
+    get CycleGAN's networks with `width` / 2 feature maps in the translators, and vectors and images under 8 pixels a side
+    get fully connected ones.
 
     Arguments:
-        width: maps of the first convolution; eight times that is the width of fully connected layers.
-        unary: whether the critic adds a score of x alone; one that returns classes does not.
+        width: the feature maps of the first convolution; fully connected layers have 8 `width` units.
+        unary: True to add a score of x alone to the critic's score; a critic with `classes` ignores it.
     """
 
     name = "auto"
@@ -59,11 +60,11 @@ class Auto(Family):
 
     @property
     def mlp_family(self) -> Perceptrons:
-        """The fully connected ones."""
+        """The family of fully connected networks."""
         return Perceptrons(8 * self.width, self.unary)
 
     def choose_family(self, need: Map | Critic) -> Family:
-        """The family that a network is taken from, by the shape of x."""
+        """The family that builds a network, by the shape of x."""
         x = need.x
         if x is None or not x.is_image or min(x.shape[1:]) < MIN_SIDE:
             return self.mlp_family
@@ -82,17 +83,17 @@ class Auto(Family):
 
     @property
     def mlp_width(self) -> int:
-        """Units of a fully connected layer."""
+        """The width of fully connected layers."""
         return 8 * self.width
 
     def encoder(self, net: Map) -> nn.Module:
         pyramid = Pyramid(net.inputs[0].shape, self.width)
         last = output_layer(self.mlp_width, net.output)
-        seen = nn.Sequential(downsampling_convs(pyramid.maps, norm=True), nn.Flatten())
+        x = nn.Sequential(downsampling_convs(pyramid.maps, norm=True), nn.Flatten())
         body = hidden(pyramid.num_features + net.extra_size, self.mlp_width, 1, norm=True)
         if not net.extra_size:
-            return Backbone(nn.Sequential(*seen, body), last)
-        return Backbone(body, last, x=seen, joined=net.inputs[0].shape if net.noise else ())
+            return Backbone(nn.Sequential(*x, body), last)
+        return Backbone(body, last, x=x, joined=net.inputs[0].shape if net.noise else ())
 
     def decoder(self, net: Map) -> nn.Module:
         pyramid = Pyramid(net.output.shape, self.width)
@@ -114,36 +115,36 @@ class Auto(Family):
         return Backbone(body, nn.Sequential(last, *output_activation(net.output)))
 
     def critic(self, need: Critic) -> nn.Module:
-        pyramid, wide = Pyramid(need.inputs[0].shape, self.width), self.mlp_width
+        pyramid, width = Pyramid(need.inputs[0].shape, self.width), self.mlp_width
         if need.compares_pair:
             pyramid.maps[0] *= 2
         x = nn.Sequential(
             downsampling_convs(pyramid.maps, norm=False),
             nn.Flatten(),
-            hidden(pyramid.num_features, wide, 1, norm=False),
+            hidden(pyramid.num_features, width, 1, norm=False),
         )
         if need.compares_pair:
-            return ChannelConcatCritic(nn.Sequential(x, nn.Linear(wide, 1)))
+            return ChannelConcatCritic(nn.Sequential(x, nn.Linear(width, 1)))
         if need.code_outputs:
-            trunk = nn.Sequential(x, hidden(wide, 2 * wide, 1, norm=False))
-            return Recognizer(trunk, nn.Linear(2 * wide, 1), MLP(2 * wide, need.code_outputs, wide, 1))
-        z = hidden(need.extra_size, wide, 1, norm=False) if need.extra_size else None
-        joint = hidden(wide * (2 if z else 1), 2 * wide, 1, norm=False)
+            trunk = nn.Sequential(x, hidden(width, 2 * width, 1, norm=False))
+            return Recognizer(trunk, nn.Linear(2 * width, 1), MLP(2 * width, need.code_outputs, width, 1))
+        z = hidden(need.extra_size, width, 1, norm=False) if need.extra_size else None
+        joint = hidden(width * (2 if z else 1), 2 * width, 1, norm=False)
         return PairCritic(
-            nn.Sequential(joint, nn.Linear(2 * wide, need.classes or 1)),
+            nn.Sequential(joint, nn.Linear(2 * width, need.classes or 1)),
             x,
             z,
-            unary=nn.Linear(wide, 1) if (self.unary and not need.classes) or need.terms else None,
-            unary_z=nn.Linear(wide, 1) if need.terms else None,
+            unary=nn.Linear(width, 1) if (self.unary and not need.classes) or need.terms else None,
+            unary_z=nn.Linear(width, 1) if need.terms else None,
             classes=need.classes,
         )
 
 
 def downsampling_convs(maps: list[int], norm: bool) -> nn.Sequential:
-    """Convolutions that halve the image, from `maps[0]` channels through all the others."""
-    parts: list[nn.Module] = []
+    """Convolutions that each halve the image, with `maps[0]` input channels and one layer for each further number."""
+    layers: list[nn.Module] = []
     for inputs, outputs in itertools.pairwise(maps):
-        parts += layer_block(
+        layers += layer_block(
             nn.Conv2d(inputs, outputs, 4, 2, 1, bias=not norm), nn.BatchNorm2d(outputs) if norm else None
         )
-    return nn.Sequential(*parts)
+    return nn.Sequential(*layers)

@@ -1,8 +1,8 @@
-"""The papers' convolutional networks, as the tables that the papers print.
+"""The papers' convolutional networks, written like the tables in the papers.
 
-A row is ``kernel/stride/maps``; ``T`` marks a transposed convolution. There is no padding anywhere. Each row is followed by
-batch norm and a leaky ReLU unless the table says otherwise; the last row of an encoder (2 z numbers) and of a decoder
-(the image's channels, sigmoid) is written by the builder.
+A row is ``kernel/stride/maps``; ``T`` marks a transposed convolution. No layer has padding. Batch norm and a leaky ReLU
+follow each row unless the table says otherwise. The builder adds the last row of an encoder (2 numbers for each dimension
+of z) and of a decoder (the channels of the image, and a sigmoid).
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ class Table:
     """One column of a paper's appendix.
 
     Attributes:
-        side: the height and width of the images that the table is made for.
+        side: the height and width of the images.
         encoder, decoder, critic_x, critic_z, critic_joint: the rows.
-        leak: of the encoder's and decoder's leaky ReLU.
-        critic_leak: of the critic's.
-        maxout: pieces of the critic's maxout units, which take the place of leaky ReLU; 0 for none.
-        norms: whether the critic's x part has batch norm after its first row.
-        drop_inputs, drop: dropout before the first and before every other layer of the critic's parts.
+        leak: the negative slope of the leaky ReLU in encoder and decoder.
+        critic_leak: that in the critic.
+        maxout: the pieces of maxout units, which replace the leaky ReLU in the critic; 0 for leaky ReLU.
+        norms: True for batch norm after all but the first row of `critic_x`.
+        drop_inputs, drop: dropout before the first and before each other layer of the critic's parts.
     """
 
     side: int
@@ -82,8 +82,8 @@ TINY_IMAGENET = Table(
     critic_z="1/1/2048 1/1/2048",
     critic_joint="1/1/4096 1/1/4096",
 )
-# The reproduction report rescales every data set to 28x28 and does not print its networks: this is SVHN's column with the
-# last kernel cut from 4 to 3, the one change that 28 pixels ask for.
+# The reproduction report rescales all data sets to 28x28 and does not print its networks. This is SVHN's column with a last
+# kernel of 3 instead of 4, the only change that 28 pixels need.
 REPORT = replace(
     SVHN,
     side=28,
@@ -94,7 +94,7 @@ REPORT = replace(
 
 
 def parse_rows(text: str) -> list[tuple[bool, int, int, int]]:
-    """The rows of a table: (transposed, kernel, stride, maps).
+    """Parses the rows of a table: (transposed, kernel, stride, maps).
 
     Example:
         >>> parse_rows("5/1/32 T4/2/64")
@@ -108,7 +108,7 @@ def parse_rows(text: str) -> list[tuple[bool, int, int, int]]:
 
 
 def conv_rows(text: str, inputs: int, leak: float) -> tuple[nn.Sequential, int]:
-    """Rows with batch norm and leaky ReLU, without biases, and the number of maps at their end."""
+    """Convolutions without biases, each with batch norm and leaky ReLU, and the number of feature maps at their end."""
     parts: list[nn.Module] = []
     for transposed, kernel, stride, maps in parse_rows(text):
         layer = (Transposed if transposed else Convolution)(inputs, maps, kernel, stride, bias=False)
@@ -120,7 +120,7 @@ def conv_rows(text: str, inputs: int, leak: float) -> tuple[nn.Sequential, int]:
 def critic_rows(
     text: str, inputs: int, table: Table, norms: bool, biases: bool, first: float
 ) -> tuple[nn.Sequential, int]:
-    """Rows of a critic: dropout at each layer's input, batch norm after all but the first where there is any."""
+    """The critic's convolutions, each after dropout, with batch norm after all but the first if `norms`, and their maps."""
     parts: list[nn.Module] = []
     for i, (_, kernel, stride, maps) in enumerate(parse_rows(text)):
         norm = norms and i > 0
@@ -137,7 +137,7 @@ def critic_rows(
 class TableFamily(Family):
     """The networks of a paper's table, for images of one size.
 
-    A label joins the encoder's maps where they have become 1x1, before the rows of 1x1 that follow there.
+    In the encoder, a label is concatenated where the feature maps are 1x1, before the remaining 1x1 rows.
     """
 
     supports = ("labels", "classes")
@@ -150,15 +150,15 @@ class TableFamily(Family):
             self.refuse_shape(f"images of {side}x{side}", x, f"give `image_size={side}`, or choose")
 
     def encoder(self, net: Map) -> nn.Module:
-        table, rows_of_x, rest = self.table, self.table.encoder.split(), list[str]()
-        while net.extra_size and rows_of_x[-1].startswith("1/1/"):
-            rest.insert(0, rows_of_x.pop())
-        x, maps = conv_rows(" ".join(rows_of_x), net.inputs[0].shape[0], table.leak)
+        table, rows_x, rows_joint = self.table, self.table.encoder.split(), list[str]()
+        while net.extra_size and rows_x[-1].startswith("1/1/"):
+            rows_joint.insert(0, rows_x.pop())
+        x, maps = conv_rows(" ".join(rows_x), net.inputs[0].shape[0], table.leak)
         body, before, first = x, tuple[int, ...](), None
         if net.extra_size:
             before, first = (maps + net.extra_size, 1, 1), x
-            body, maps = conv_rows(" ".join(rest), maps + net.extra_size, table.leak)
-        head: nn.Module = Convolution(maps, net.output.size, 1)  # at 1x1, a bias for each map is an untied one
+            body, maps = conv_rows(" ".join(rows_joint), maps + net.extra_size, table.leak)
+        head: nn.Module = Convolution(maps, net.output.size, 1)  # at 1x1 a bias for each feature map is untied
         last = output_activation(net.output)
         return Backbone(body, nn.Sequential(head, *last) if last else head, before, after=net.output.shape, x=first)
 

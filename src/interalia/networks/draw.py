@@ -1,4 +1,4 @@
-"""DRAW's networks: a recurrent decoder that writes on a canvas where it attends."""
+"""DRAW's networks: a recurrent decoder with attention that writes to a canvas."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from interalia.networks.needs import Critic, Map
 from interalia.networks.perceptrons import Perceptrons
 from interalia.spaces import Space
 
-State = tuple[Tensor, Tensor, Tensor]  # h and the cell of the LSTM, shape (n, units), and the canvas, shape (n, ...)
+State = tuple[Tensor, Tensor, Tensor]  # h and cell of the LSTM, shape (n, units), and the canvas, shape (n, *x.shape)
 
 
 class Attention(nn.Module):
-    """A grid of N x N Gaussian filters, laid over an image of height B and width A by what a recurrent network says:
+    """A grid of N x N Gaussian filters on an image of height B and width A, placed by the state h of an LSTM:
 
         g_x~, g_y~, log sigma^2, log delta~, log gamma = W h
         g_x = (A + 1)/2 (g_x~ + 1),   g_y = (B + 1)/2 (g_y~ + 1),   delta = (max(A, B) - 1)/(N - 1) delta~
         mu_x^i = g_x + (i - N/2 - 1/2) delta,   F_x[i, a] = exp(-(a - mu_x^i)^2 / (2 sigma^2)) / Z_i,   Z_i = sum_a ...
 
-    and F_y alike, the places i, a being counted from 1.
+    and F_y likewise; i and a count from 1.
 
     References:
         DRAW: A Recurrent Neural Network For Image Generation, Karol Gregor and others, 2015,
@@ -34,7 +34,7 @@ class Attention(nn.Module):
     Arguments:
         units: the dimensions of h.
         side: N, 2 or more.
-        shape: of an image: (channels, height, width).
+        shape: the shape of an image, (channels, height, width).
 
     Example:
         >>> attention = Attention(4, 3, (1, 8, 6))
@@ -54,13 +54,13 @@ class Attention(nn.Module):
         x, y, log_variance, log_delta, log_gamma = to_float32(self.where(h)).unsqueeze(2).unbind(1)  # each (n, 1)
         _, height, width = self.shape
         delta = (max(height, width) - 1) / (self.side - 1) * log_delta.exp()
-        apart = torch.arange(self.side, device=h.device, dtype=x.dtype) - (self.side - 1) / 2
+        offsets = torch.arange(self.side, device=h.device, dtype=x.dtype) - (self.side - 1) / 2
 
-        def bank(centre: Tensor, length: int) -> Tensor:
-            mu = (length + 1) / 2 * (centre + 1) + apart * delta
-            places = torch.arange(1, length + 1, device=h.device, dtype=x.dtype)
-            # a softmax is the normalised Gaussian, and has no 0 / 0 where the filter lies outside of the image
-            distance = (places - mu[:, :, None]).square() / (2 * log_variance.exp()[:, :, None])
+        def bank(center: Tensor, length: int) -> Tensor:
+            mu = (length + 1) / 2 * (center + 1) + offsets * delta
+            pixels = torch.arange(1, length + 1, device=h.device, dtype=x.dtype)
+            # softmax normalizes the Gaussian, without 0 / 0 where the filter lies outside the image
+            distance = (pixels - mu[:, :, None]).square() / (2 * log_variance.exp()[:, :, None])
             return (-distance).softmax(dim=2)
 
         return bank(y, height), bank(x, width), log_gamma.exp()[:, :, None, None]
@@ -77,18 +77,18 @@ class Attention(nn.Module):
 
 
 class DrawDecoder(nn.Module):
-    """z = [z_1, ..., z_T] -> x: an LSTM that is told one z_t after the other, and adds a patch to the canvas at each,
+    """The decoder z = [z_1, ..., z_T] -> x: an LSTM with input z_t at step t, which then adds a patch to the canvas,
 
         h_t = LSTM(z_t, h_{t-1}),   c_t = c_{t-1} + write(h_t),   x = sigmoid(c_T)
 
-    where c_0 is learned, and h_0 is 0.
+    c_0 is learned, and h_0 is 0.
 
     Arguments:
         glimpses: T.
-        inputs: the dimensions of each z_t, and of y where the decoder is told it.
-        units: of the LSTM.
-        side: of the patch.
-        shape: of x.
+        inputs: the dimensions of each z_t, with those of y in a conditional decoder.
+        units: the size of the LSTM.
+        side: the side of the patch, in pixels.
+        shape: the shape of x.
     """
 
     def __init__(self, glimpses: int, inputs: int, units: int, side: int, shape: tuple[int, ...]) -> None:
@@ -102,12 +102,12 @@ class DrawDecoder(nn.Module):
         self.blank = nn.Parameter(torch.zeros(shape))  # c_0
 
     def initial_state(self, count: int) -> State:
-        """Before the first glimpse."""
-        nothing = self.blank.new_zeros(count, self.units)
-        return nothing, nothing, self.blank.expand(count, *self.shape)
+        """The state before the first glimpse, for a batch of `count`."""
+        zeros = self.blank.new_zeros(count, self.units)
+        return zeros, zeros, self.blank.expand(count, *self.shape)
 
     def step(self, state: State, z: Tensor) -> State:
-        """After another glimpse, told z_t, shape (n, inputs)."""
+        """The state after a glimpse with z_t, shape (n, inputs)."""
         h, cell, canvas = state
         h, cell = map(to_float32, self.cell(z, (h, cell)))
         side = self.attention.side
@@ -130,10 +130,10 @@ class DrawDecoder(nn.Module):
 
 @module_dataclass
 class DrawIdentity(FieldModule):
-    """x as it is, for an encoder that reads it bit by bit, and of the decoder what that needs to know.
+    """Returns x unchanged, for a recurrent encoder, with the sizes of the decoder that the encoder reads.
 
     Arguments:
-        glimpses, units, shape: the decoder's.
+        glimpses, units, shape: the arguments of `DrawDecoder`.
     """
 
     glimpses: int
@@ -149,11 +149,10 @@ class DrawIdentity(FieldModule):
 
 @dataclass(frozen=True)
 class Draw(Family):
-    """DRAW's recurrent decoder with attention, of z in as many equal parts as it takes glimpses; for images.
+    """DRAW's recurrent decoder with attention, for images; each glimpse has an equal part of z as its input.
 
-    With the encoder `recurrent` it is DRAW: an encoder that sees, at each glimpse, where the decoder attends and what is on
-    the canvas. Any other encoder infers z as a whole, by two fully connected layers with batch norm; the critic is fully
-    connected too.
+    With the encoder `recurrent` this is DRAW: at each glimpse the encoder reads the decoder's state and canvas. Any other
+    encoder infers the whole z by two fully connected layers with batch norm. The critic is fully connected too.
 
     See also:
         interalia.conditionals.Recurrent
@@ -164,9 +163,9 @@ class Draw(Family):
 
     Arguments:
         glimpses: T.
-        units: of the decoder's LSTM.
-        side: of the patch that is written at each glimpse.
-        width: of the fully connected layers.
+        units: the size of the decoder's LSTM.
+        side: the side of the patch that each glimpse writes, in pixels.
+        width: the width of the fully connected layers.
 
     Raises:
         ValueError: a number is out of its range.
@@ -190,7 +189,7 @@ class Draw(Family):
 
     def check_shape(self, x: Space) -> None:
         if not x.is_image:
-            self.refuse_shape("images, which they paint by way of z", x)
+            self.refuse_shape("images", x)
 
     def encoder(self, net: Map) -> nn.Module:
         return Perceptrons(self.width).encoder(net)

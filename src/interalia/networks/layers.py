@@ -1,8 +1,8 @@
-"""Layers: the ordinary ones, computed in the cheapest way that is the same mathematics.
+"""Standard layers in faster, mathematically equal implementations, and the modules that networks are composed of.
 
-A convolution whose output is 1x1 is a linear map, and on a CPU it is 20 to 50 times faster when it is computed as one; so
-is a transposed convolution of a 1x1 input. Dropout spends its time drawing floats when 15 random bits a unit would do.
-Parameters keep the shapes of the plain layers, so weights can be exchanged with plain networks.
+A convolution with a 1x1 output is a linear map, and on a CPU it is 20 to 50 times faster when computed as one; the same
+holds for a transposed convolution of a 1x1 input. PyTorch's dropout samples floats, while 15 random bits a unit are enough.
+Parameters keep the shapes of PyTorch's layers, so that weights can be exchanged with networks of these.
 """
 
 from __future__ import annotations
@@ -21,55 +21,59 @@ T = TypeVar("T")
 
 
 class FieldModule(nn.Module):
-    """A network whose fields are its constructor's arguments; see `module_dataclass`."""
+    """A module whose annotated fields are its constructor's arguments; see `module_dataclass`."""
 
     def __new__(cls, *args: Any, **settings: Any) -> Self:
         self = super().__new__(cls)
-        nn.Module.__init__(self)  # before the first network is stored
+        nn.Module.__init__(self)  # before the first sub-module is assigned
         return self
 
 
 @dataclass_transform(eq_default=False, field_specifiers=(field,))
 def module_dataclass(kind: type[T]) -> type[T]:
-    """A class of `FieldModule` whose annotated fields are its constructor's arguments, each stored under its own name.
+    """Makes a subclass of `FieldModule` a dataclass: its annotated fields are constructor arguments and attributes.
 
-    A subclass adds fields to those that it inherits. What is checked or made of them is in `__post_init__`.
+    A subclass adds fields to those that it inherits. `__post_init__` may check the fields or compute others.
     """
-    made = dataclass(eq=False, repr=False)(kind)
-    for one in fields(made):  # type: ignore[arg-type]
-        if vars(made).get(one.name, one) is None:
-            delattr(made, one.name)  # else None, found on the class, would hide the network that torch keeps elsewhere
-    return made
+    cls = dataclass(eq=False, repr=False)(kind)
+    for one in fields(cls):  # type: ignore[arg-type]
+        if vars(cls).get(one.name, one) is None:
+            delattr(
+                cls, one.name
+            )  # a default None on the class would hide the sub-module, which torch stores elsewhere
+    return cls
 
 
 def layer_block(layer: nn.Module, norm: nn.Module | None = None, leak: float | None = 0.2) -> list[nn.Module]:
-    """A layer, a norm or none, and leaky ReLU in place; ReLU where `leak` is 0, ELU where it is None."""
-    last = nn.LeakyReLU(leak, inplace=True) if leak else nn.ELU(inplace=True) if leak is None else nn.ReLU(inplace=True)
-    return [layer, last] if norm is None else [layer, norm, last]
+    """[layer, norm, activation] without a missing norm; leaky ReLU in place, ReLU if `leak` is 0, ELU if it is None."""
+    act = nn.LeakyReLU(leak, inplace=True) if leak else nn.ELU(inplace=True) if leak is None else nn.ReLU(inplace=True)
+    return [layer, act] if norm is None else [layer, norm, act]
 
 
 def upsampling_conv(
     maps: tuple[int, int], low: tuple[int, ...], high: tuple[int, ...], kernel: int, stride: int, bias: bool = True
 ) -> nn.ConvTranspose2d:
-    """A transposed convolution from maps of `low` places a side to maps of `high`, which a padding of half of the kernel, and
-    what it lacks at the end of each side, meet exactly."""
+    """A transposed convolution from `maps[0]` feature maps of size `low` to `maps[1]` of exactly the size `high`.
+
+    The padding is half of the kernel, and the output padding adds what the size then lacks.
+    """
     padding = (kernel - 1) // 2
-    rest = [b - (a - 1) * stride + 2 * padding - kernel for a, b in zip(low, high, strict=True)]
-    return nn.ConvTranspose2d(*maps, kernel, stride, padding, output_padding=rest, bias=bias)  # type: ignore[arg-type]
+    output_padding = [b - (a - 1) * stride + 2 * padding - kernel for a, b in zip(low, high, strict=True)]
+    return nn.ConvTranspose2d(*maps, kernel, stride, padding, output_padding=output_padding, bias=bias)  # type: ignore[arg-type]
 
 
 def is_channels_last(x: Tensor) -> bool:
-    """Whether the channels of (n, c, h, w) lie beside each other in memory."""
+    """True if (n, c, h, w) is stored in channels-last order."""
     return x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous()
 
 
 def flatten_rows(x: Tensor, last: bool) -> Tensor:
-    """(n, c, h, w) as (n, c * h * w), or as (n, h * w * c) where channels lie last: no copy where the memory is so laid."""
+    """(n, c, h, w) as (n, c * h * w), or as (n, h * w * c) if `last`; without a copy if that is the memory order."""
     return (x.permute(0, 2, 3, 1) if last else x).flatten(1)
 
 
 class Convolution(nn.Conv2d):
-    """A convolution without padding, computed as a linear map where the kernel covers the input exactly.
+    """A 2d convolution, computed as a linear map where it has no padding and its kernel covers the input exactly.
 
     Example:
         >>> layer = Convolution(3, 5, 4)
@@ -88,7 +92,7 @@ class Convolution(nn.Conv2d):
 
 
 class Transposed(nn.ConvTranspose2d):
-    """A transposed convolution, computed as a linear map where the input is 1x1.
+    """A transposed 2d convolution, computed as a linear map where it has no padding and its input is 1x1.
 
     Example:
         >>> layer = Transposed(3, 5, 4)
@@ -143,14 +147,14 @@ class Dropout(FieldModule):
 
 
 def random_mask(bits: Tensor, threshold: int, value: float) -> Tensor:
-    """`value` with probability 1 - threshold / 32768, else 0, in bfloat16, from random int16, which are used up."""
+    """A bfloat16 mask from random int16 bits, which it overwrites: `value` with probability 1 - threshold / 32768, else 0."""
     pattern = int(torch.tensor(value, dtype=torch.bfloat16).view(torch.int16))
     bits.bitwise_or_(-32768).add_(threshold).bitwise_right_shift_(15).bitwise_and_(pattern)
     return bits.view(torch.bfloat16)
 
 
 class Sigmoid(nn.Sigmoid):
-    """sigmoid(a), in full precision: a bfloat16 near 1 is 1 or at most 0.996, and an image in bytes has steps of 0.004."""
+    """The sigmoid in float32: bfloat16 has no number between 0.996 and 1, and gray levels of bytes differ by 0.004."""
 
     def forward(self, input: Tensor) -> Tensor:
         return to_float32(input).sigmoid()
@@ -158,9 +162,9 @@ class Sigmoid(nn.Sigmoid):
 
 @module_dataclass
 class Maxout(FieldModule):
-    """The largest of `pieces` channels that lie c apart: (n, pieces * c, ...) -> (n, c, ...).
+    """The maximum over `pieces` channels that lie c apart: (n, pieces * c, ...) -> (n, c, ...).
 
-    Which channels compete is a matter of naming them; this way round the comparisons run over contiguous memory.
+    The grouping of channels is arbitrary; with this one the comparisons run over contiguous memory.
 
     References:
         Maxout Networks, Ian J. Goodfellow and others, 2013, https://arxiv.org/abs/1302.4389
@@ -177,7 +181,7 @@ class Maxout(FieldModule):
 
 
 class UntiedBias(nn.Module):
-    """A bias for each channel and place, shape (channels, height, width)."""
+    """Adds a bias for each channel and pixel, shape (channels, height, width)."""
 
     def __init__(self, *shape: int) -> None:
         super().__init__()
@@ -188,7 +192,7 @@ class UntiedBias(nn.Module):
 
 
 class HalfTanh(nn.Module):
-    """2 sigmoid(a) - 1 = tanh(a / 2)."""
+    """The activation tanh(a / 2) = 2 sigmoid(a) - 1, onto [-1, 1]."""
 
     def forward(self, a: Tensor) -> Tensor:
         return torch.tanh(a / 2)
@@ -196,7 +200,7 @@ class HalfTanh(nn.Module):
 
 @module_dataclass
 class PartialSoftmax(FieldModule):
-    """A softmax over the last `count` channels, the others as they are."""
+    """A softmax over the last `count` channels; the others stay unchanged."""
 
     count: int
 
@@ -207,16 +211,16 @@ class PartialSoftmax(FieldModule):
 
 @module_dataclass
 class Backbone(FieldModule):
-    """A body and a head; `hidden` is what the body answers, the representation that probes read.
+    """A body and a head; `hidden` returns the body's output, the representation that linear probes read.
 
     Arguments:
         body: maps the input to the last hidden layer.
         head: maps that to the output.
-        before: the shape of one input as the body wants it, or empty to take it as it comes.
-        after: the shape of one output as it is answered, or empty.
-        x: what the first of several inputs passes before the others join it, or None.
-        joined: the shape of that first input, where it comes in one vector with the others, as an implicit conditional gives
-            them.
+        before: the shape that each input of the body is reshaped to; empty to keep its shape.
+        after: the shape that each output is reshaped to; empty to keep its shape.
+        x: a network for the first of several inputs, before the others are concatenated, or None.
+        joined: the shape of the first input if all inputs come concatenated in one vector, as from an implicit conditional;
+            else empty.
     """
 
     body: nn.Module
@@ -245,18 +249,18 @@ class Backbone(FieldModule):
 class PairCritic(FieldModule):
     """A critic of pairs: D(x, z) = joint([f(x), g(z)]) (+ unary(f(x))), or of x alone, D(x) = joint(f(x)).
 
-    What x is judged with may come in parts, such as z and a label y; they are concatenated.
+    Several inputs besides x, such as z and a label y, are concatenated.
 
     Arguments:
         joint: maps the concatenated features to a score.
-        x: f, or None to take x as it is.
-        z: g, or None to take z as it is.
-        unary: scores x alone by its features; the sum keeps samples good where the joint score is busy with the pairing.
-        before: the shape of one z as g wants it, or empty.
-        classes: how many logits the joint answers, of which the score is the log of the summed exponentials; 0 for a plain
-            score.
-        unary_z: scores z alone by its features; with it, the three terms are answered apart, shape (n, 3), in the order
-            x, z, pair, for a divergence that charges each of them for itself.
+        x: f, or None for the identity.
+        z: g, or None for the identity.
+        unary: maps f(x) to a score of x alone, which is added; it keeps samples good while the joint score depends mostly on
+            the pairing.
+        before: the shape that each z is reshaped to before g; empty to keep its shape.
+        classes: the number of logits of `joint`, of which the score is the logsumexp; 0 for a plain score.
+        unary_z: maps g(z) to a score of z alone; with it, the three terms are returned separately, shape (n, 3), in the order
+            x, z, pair, for a divergence with a loss for each.
 
     References:
         Large Scale Adversarial Representation Learning, Jeff Donahue, Karen Simonyan, 2019,
@@ -272,7 +276,7 @@ class PairCritic(FieldModule):
     classes: int = 0
 
     def logits(self, x: Tensor, *z: Tensor) -> Tensor:
-        """The joint's logits, shape (n, classes)."""
+        """The logits of `joint`, shape (n, classes)."""
         return self.joint(torch.cat(self.features(x, *z), dim=1)).flatten(1)
 
     def features(self, x: Tensor, *z: Tensor) -> list[Tensor]:
@@ -282,7 +286,7 @@ class PairCritic(FieldModule):
             part = z[0] if len(z) == 1 else torch.cat(z, dim=1)
             part = part.reshape(len(part), *self.before) if self.before else part
             part = part if self.z is None else self.z(part)
-            parts.append(part.to(parts[0].dtype))  # under autocast, f(x) may come in lower precision than a bare z
+            parts.append(part.to(parts[0].dtype))  # under autocast, f(x) may have a lower precision than z
         return parts
 
     def forward(self, x: Tensor, *z: Tensor) -> Tensor:
@@ -300,7 +304,7 @@ class PairCritic(FieldModule):
 
 @module_dataclass
 class ChannelConcatCritic(FieldModule):
-    """A critic of two images of one shape: the second joins the first as more channels.
+    """A critic of two images of one shape, concatenated along the channels.
 
     Arguments:
         network: maps (n, 2 channels, ...) to a score.
@@ -313,12 +317,12 @@ class ChannelConcatCritic(FieldModule):
 
 
 class Recognizer(nn.Module):
-    """A critic of x that also answers what codes x was made from: score(t(x)) and answers(t(x)) on one trunk t.
+    """A critic of x that also predicts the codes that x was generated from: score(t(x)) and answers(t(x)) on one trunk t.
 
     Arguments:
         trunk: maps x to features, shape (n, features).
         score: maps the features to a score.
-        answers: maps them to the parameters of Q(c | x), shape (n, answers); see `interalia.conditionals.Codes`.
+        answers: maps the features to the parameters of Q(c | x), shape (n, outputs); see `interalia.conditionals.Codes`.
 
     References:
         InfoGAN: Interpretable Representation Learning by Information Maximizing Generative Adversarial Nets, Xi Chen and
@@ -332,7 +336,7 @@ class Recognizer(nn.Module):
         self.answers = answers
 
     def score_and_codes(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """The scores, shape (n,), and the answers, shape (n, answers), from one pass."""
+        """The scores, shape (n,), and the parameters of Q(c | x), shape (n, outputs), from one forward pass."""
         features = self.trunk(x)
         return self.judge(features).flatten(), self.answers(features)
 
@@ -342,20 +346,20 @@ class Recognizer(nn.Module):
 
 @module_dataclass
 class PackedCritic(FieldModule):
-    """A critic that judges several samples at a time: m beside each other as one with m times the channels, or numbers.
+    """A critic of packs of m samples, concatenated along the channels or dimensions.
 
-    A model that leaves modes out makes packs that are less varied than the data's, which a critic of packs can see.
+    A model that drops modes generates packs with less variety than packs of data, which a critic of packs can detect.
 
     References:
         PacGAN: The Power of Two Samples in Generative Adversarial Networks, Zinan Lin, Ashish Khetan, Giulia Fanti,
         Sewoong Oh, 2018, https://arxiv.org/abs/1712.04086
 
     Arguments:
-        critic: of the parts of a pack, shapes (n, m * c, h, w) and (n, m * d).
-        size: m.
+        critic: scores packs, of shapes (n, m * c, h, w) and (n, m * d).
+        size: m, the number of samples in a pack.
 
     Raises:
-        ValueError: when called, the samples are no whole number of packs.
+        ValueError: in `forward`, the number of samples is no multiple of m.
 
     Example:
         >>> PackedCritic(nn.Linear(6, 1), 3)(torch.zeros(12, 2)).shape
@@ -365,9 +369,9 @@ class PackedCritic(FieldModule):
     critic: nn.Module
     size: int
 
-    def forward(self, *parts: Tensor) -> Tensor:
-        count = len(parts[0])
+    def forward(self, *inputs: Tensor) -> Tensor:
+        count = len(inputs[0])
         if count % self.size:
             raise ValueError(f"{count} samples are no whole number of packs of {self.size}")
-        packs = [part.reshape(count // self.size, self.size * part.shape[1], *part.shape[2:]) for part in parts]
+        packs = [x.reshape(count // self.size, self.size * x.shape[1], *x.shape[2:]) for x in inputs]
         return self.critic(*packs)

@@ -1,4 +1,4 @@
-"""What a game may need of a family of networks: maps between variables, and critics of them."""
+"""Specifications of the networks that a game needs: maps between variables, and critics of them."""
 
 from __future__ import annotations
 
@@ -18,37 +18,37 @@ if TYPE_CHECKING:
 
 
 def find_x(spaces: Iterable[Space]) -> Space | None:
-    """The space of x, where x is among the variables."""
+    """The space of x, or None if x is not among the variables."""
     return next((space for space in spaces if space.name == "x"), None)
 
 
 class NetworkNeed:
-    """A need of one network, which a family makes."""
+    """A specification of one network, which a family builds."""
 
     @property
     def net(self) -> Any:
-        """The `Map` or `Critic` that it is made from."""
+        """The `Map` or `Critic` of the network."""
         return self
 
     def network(self, family: Family, pack: int = 1) -> nn.Module:
-        """The network; a critic judges `pack` samples at a time."""
+        """Builds the network; a critic takes packs of `pack` samples."""
         return family.make(self.net)
 
     def wrap(self, network: nn.Module) -> nn.Module:
-        """What the game is given: the network itself, or the conditional of it."""
+        """The part that the game takes: the network itself, or a conditional with this network."""
         return network
 
 
 @dataclass(frozen=True)
 class Map(NetworkNeed):
-    """A network from some variables to numbers in a space: what a conditional is made from.
+    """The specification of a network from some variables to values of a space; a conditional has such a network.
 
     Arguments:
-        inputs: the variables that it reads, each an argument of its `forward`; y comes last.
-        output: the space that it returns values of, shape (n, *output.shape).
-        noise: how many numbers of noise it reads beside them; then all its inputs come joined in one vector, shape
-            (n, size), the noise last.
-        glimpses: whether it is what a recurrent encoder reads of x, step by step.
+        inputs: the variables, each an argument of its `forward`; y comes last.
+        output: the space of its values, shape (n, *output.shape).
+        noise: the number of noise dimensions; if there are any, its only argument is all inputs and the noise, concatenated,
+            shape (n, size).
+        glimpses: True for the network whose output a recurrent encoder reads step by step.
     """
 
     inputs: tuple[Space, ...]
@@ -58,12 +58,12 @@ class Map(NetworkNeed):
 
     @property
     def x(self) -> Space | None:
-        """The space of x, where the map touches it."""
+        """The space of x, or None if the map neither reads nor returns x."""
         return find_x((*self.inputs, self.output))
 
     @property
     def role(self) -> str:
-        """The method of a family that makes it."""
+        """The name of the family's method that builds it."""
         reads, writes = find_x(self.inputs) is not None, self.output.name == "x"
         if self.glimpses:
             return "image_reader"
@@ -73,33 +73,33 @@ class Map(NetworkNeed):
 
     @property
     def size(self) -> int:
-        """How many numbers it reads, noise included."""
+        """The number of input dimensions, with the noise."""
         return sum(space.size for space in self.inputs) + self.noise
 
     @property
     def extra_size(self) -> int:
-        """How many numbers it reads beside its first input."""
+        """The number of input dimensions after the first input."""
         return self.size - self.inputs[0].size
 
     @property
     def required_features(self) -> list[str]:
-        """What not every family has a place for: see `Family.supports`."""
+        """The features that a family must support to build it; see `Family.supports`."""
         labels = any(space.name == "y" for space in self.inputs)
         return ["labels"] * labels + ["noise"] * (self.noise > 0)
 
 
 @dataclass(frozen=True)
 class Critic(NetworkNeed):
-    """A network that scores variables together, and what its game makes of the scores.
+    """The specification of a critic, a network that scores variables jointly, and how the game uses its scores.
 
     Arguments:
         inputs: the variables, each an argument of its `forward`; y comes last.
-        classes: how many logits it returns, of which its score is the log of the summed exponentials; 0 for a plain score.
-        answers: how many numbers it returns beside its score, about the codes in z; 0 for none.
-        terms: whether its scores of x, of z and of the pair are returned apart, shape (n, 3), and not as a sum.
-        patches: whether scores of patches, shape (n, height, width), will do for scores of images.
-        adversarial: whether the other players are to deceive it; False where its score is read as a log-ratio.
-        packable: whether it may be shown several samples at a time.
+        classes: the number of logits, of which its score is the logsumexp; 0 for a plain score.
+        code_outputs: the number of outputs besides the score, for the codes in z; 0 for none.
+        terms: True if it returns separate scores of x, z and the pair, shape (n, 3), and not their sum.
+        patches: True if it may return scores of patches, shape (n, height, width), instead of one score an image.
+        adversarial: False if its score is used as a log-ratio estimate, and the other players do not try to fool it.
+        packable: True if it may take packs of several samples.
     """
 
     inputs: tuple[Space, ...]
@@ -112,41 +112,41 @@ class Critic(NetworkNeed):
 
     @property
     def x(self) -> Space | None:
-        """The space of x, where the critic sees it."""
+        """The space of x, or None if x is not among the inputs."""
         return find_x(self.inputs)
 
     @property
     def role(self) -> str:
-        """The method of a family that makes it."""
+        """The name of the family's method that builds it."""
         return "latent_critic" if self.x is None else "patch_critic" if self.patches else "critic"
 
     @property
     def extra_size(self) -> int:
-        """How many numbers it sees beside its first variable."""
+        """The number of input dimensions after the first input."""
         return sum(space.size for space in self.inputs[1:])
 
     @property
     def names(self) -> str:
-        """What it scores, in the papers' letters: (x, z)."""
+        """The names of its inputs, such as "(x, z)"."""
         return f"({', '.join(space.name for space in self.inputs)})"
 
     @property
     def compares_pair(self) -> bool:
-        """Whether it sees one variable twice."""
+        """True if its first two inputs are values of the same variable."""
         return len(self.inputs) > 1 and self.inputs[0] == self.inputs[1]
 
     @property
     def required_features(self) -> list[str]:
-        """What not every family has a place for: see `Family.supports`."""
+        """The features that a family must support to build it; see `Family.supports`."""
         labels = any(space.name == "y" for space in self.inputs)
-        wanted = {"labels": labels, "classes": self.classes, "code_outputs": self.code_outputs, "terms": self.terms}
-        return [name for name, count in {**wanted, "two": self.compares_pair and self.x is not None}.items() if count]
+        amounts = {"labels": labels, "classes": self.classes, "code_outputs": self.code_outputs, "terms": self.terms}
+        return [name for name, count in {**amounts, "two": self.compares_pair and self.x is not None}.items() if count]
 
     def network(self, family: Family, pack: int = 1) -> nn.Module:
         if pack == 1:
             return family.make(self)
-        many = dataclasses.replace(self, inputs=tuple(space.times(pack) for space in self.inputs))
+        packed = dataclasses.replace(self, inputs=tuple(space.times(pack) for space in self.inputs))
         try:
-            return PackedCritic(family.make(many), pack)
+            return PackedCritic(family.make(packed), pack)
         except UserError as error:
-            raise UserError(f"the networks have no critic of {pack} samples at a time: {error}") from None
+            raise UserError(f"the networks have no critic of packs of {pack} samples: {error}") from None

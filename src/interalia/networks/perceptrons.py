@@ -1,4 +1,4 @@
-"""Networks of fully connected layers: for vectors, and for very small images."""
+"""Fully connected networks, for vectors and very small images."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from interalia.spaces import Space
 
 @dataclass(frozen=True)
 class Perceptrons(Family):
-    """Fully connected networks of two hidden layers for data of any shape; batch norm in encoder and decoder.
+    """Fully connected networks with two hidden layers for data of any shape; batch norm in encoder and decoder.
 
     Arguments:
-        width: of the hidden layers.
-        unary: whether the critic adds a score of x alone; one that returns classes does not.
+        width: the width of the hidden layers.
+        unary: True to add a score of x alone to the critic's score; a critic with `classes` ignores it.
     """
 
     name = "mlp"
@@ -67,7 +67,7 @@ class Perceptrons(Family):
 
 
 class PointFamily(Family):
-    """Networks for points of a few numbers."""
+    """Networks for points, vectors of a few numbers."""
 
     def check_shape(self, x: Space) -> None:
         if len(x.shape) != 1:
@@ -76,13 +76,14 @@ class PointFamily(Family):
 
 @dataclass(frozen=True)
 class ALIMixture(PointFamily):
-    """ALI's networks for its two-dimensional toy: E [x, eps]-400-400-z, G z-400-400-400-400-x, critic 3 x maxout(200, 5).
+    """ALI's networks for its 2-d mixture: encoder [x, eps]-400-400-z, decoder z-400-400-400-400-x, maxout critic.
 
-    Batch norm and ReLU in encoder and decoder, none in the critic; initial weights N(0, 0.02^2). The encoder takes noise
-    at its input, for an implicit conditional. GAN's critic is the same one, of x alone.
+    The critic has three layers of 200 maxout units with 5 pieces each. Encoder and decoder have batch norm and ReLU; the
+    critic has no batch norm. Initial weights are N(0, 0.02^2). The encoder concatenates noise with x for an implicit
+    conditional. The critic of a GAN is the same, of x alone.
 
-    Without `norm` the initial weights are PyTorch's. Batch norm moves each sample by what else is in its batch, which sets a
-    floor to how sharp a mode can be: at the grid's corners a hundredth of the distance from the centre is its width.
+    Without `norm`, the initial weights are PyTorch's. Batch norm shifts each sample depending on the rest of its batch, which
+    limits how sharp a mode can be: at the corners of the grid, a hundredth of the distance from its center is a mode's width.
 
     References:
         Adversarially Learned Inference, Vincent Dumoulin and others, 2017, https://arxiv.org/abs/1606.00704
@@ -97,20 +98,20 @@ class ALIMixture(PointFamily):
     norm: bool = True
 
     def encoder(self, net: Map) -> nn.Module:
-        made = self.mlp(net, 2)
+        mlp = self.mlp(net, 2)
         if last := output_activation(net.output):
-            made.head = nn.Sequential(made.head, *last)
-        return made
+            mlp.head = nn.Sequential(mlp.head, *last)
+        return mlp
 
     def decoder(self, net: Map) -> nn.Module:
         return self.mlp(net, 4)
 
     def mlp(self, net: Map, depth: int) -> MLP:
-        made = MLP(net.size, net.output.size, self.width, depth, self.norm, leak=0.0)
-        for module in made.modules():
+        mlp = MLP(net.size, net.output.size, self.width, depth, self.norm, leak=0.0)
+        for module in mlp.modules():
             if isinstance(module, nn.BatchNorm1d):
-                module.eps, module.momentum = 1e-4, 0.05  # ALI's
-        return made
+                module.eps, module.momentum = 1e-4, 0.05  # the paper's values
+        return mlp
 
     def critic(self, need: Critic) -> nn.Module:
         inputs, parts = need.inputs[0].size + need.extra_size, list[nn.Module]()
@@ -126,9 +127,9 @@ class ALIMixture(PointFamily):
 
 @dataclass(frozen=True)
 class ALICEToy(PointFamily):
-    """ALICE's networks for its two-dimensional toy: encoder, decoder and critic of two layers of 256 ReLU units.
+    """ALICE's networks for its 2-d mixture: encoder, decoder and critic with two layers of 256 ReLU units.
 
-    No batch norm, PyTorch's initial weights. The encoder takes noise at its input, for an implicit conditional.
+    No batch norm; PyTorch's initial weights. The encoder concatenates noise with x for an implicit conditional.
 
     References:
         ALICE: Towards Understanding Adversarial Learning for Joint Distribution Matching, Chunyuan Li and others, 2017,
@@ -146,12 +147,12 @@ class ALICEToy(PointFamily):
         return MLP(net.size, net.output.size, self.width, 2, leak=0.0)
 
     def critic(self, need: Critic) -> nn.Module:
-        made = MLP(need.inputs[0].size + need.extra_size, need.classes or 1, self.width, 2, leak=0.0)
-        return ChannelConcatCritic(made) if need.compares_pair else PairCritic(made, classes=need.classes)
+        mlp = MLP(need.inputs[0].size + need.extra_size, need.classes or 1, self.width, 2, leak=0.0)
+        return ChannelConcatCritic(mlp) if need.compares_pair else PairCritic(mlp, classes=need.classes)
 
 
 class ConcatHidden(nn.Module):
-    """A hidden layer that is told z a second time: norm(W h + V z), then the nonlinearity."""
+    """A hidden layer of h and z, activation(norm(W h + V z)): z is an input again, after the first layer."""
 
     def __init__(self, inputs: int, latent: int, width: int, activation: nn.Module) -> None:
         super().__init__()
@@ -165,7 +166,7 @@ class ConcatHidden(nn.Module):
 
 
 class BiGANDecoder(nn.Module):
-    """z -> 1024 -> 1024 (told z again) -> x, ReLU and batch norm without gain and bias, sigmoid at the end."""
+    """z -> 1024 -> 1024 (z is an input again) -> x; batch norm without gain and bias, ReLU, and a sigmoid at the end."""
 
     def __init__(self, inputs: int, shape: tuple[int, ...], width: int) -> None:
         super().__init__()
@@ -175,8 +176,8 @@ class BiGANDecoder(nn.Module):
         self.shape = shape
 
     def hidden(self, *z: Tensor) -> Tensor:
-        told = torch.cat(z, dim=1)
-        return self.second(self.first(told), told)
+        z_y = torch.cat(z, dim=1)
+        return self.second(self.first(z_y), z_y)
 
     def forward(self, *z: Tensor) -> Tensor:
         out: Tensor = self.last(self.hidden(*z))
@@ -184,7 +185,7 @@ class BiGANDecoder(nn.Module):
 
 
 class BiGANCritic(nn.Module):
-    """x -> 1024 -> 1024 -> score, told z at its second layer alone; leaky ReLU 0.2, batch norm in the second layer."""
+    """x -> 1024 -> 1024 -> score, with z as an input of the second layer; leaky ReLU 0.2, batch norm in the second layer."""
 
     def __init__(self, inputs: int, beside: int, width: int) -> None:
         super().__init__()
@@ -195,8 +196,8 @@ class BiGANCritic(nn.Module):
         self.last = nn.Linear(width, 1)
 
     def hidden(self, x: Tensor, *z: Tensor) -> Tensor:
-        told = torch.cat(z, dim=1) if z else x.new_zeros(len(x), 1)
-        return self.second(self.first(x), told)
+        z_y = torch.cat(z, dim=1) if z else x.new_zeros(len(x), 1)
+        return self.second(self.first(x), z_y)
 
     def forward(self, x: Tensor, *z: Tensor) -> Tensor:
         score: Tensor = self.last(self.hidden(x, *z))
@@ -205,7 +206,7 @@ class BiGANCritic(nn.Module):
 
 @dataclass(frozen=True)
 class BiGAN(Family):
-    """BiGAN's networks for permutation-invariant MNIST; initial weights N(0, 0.02^2).
+    """BiGAN's fully connected networks for permutation-invariant MNIST; initial weights N(0, 0.02^2).
 
     References:
         Adversarial Feature Learning, Jeff Donahue, Philipp Krahenbuhl, Trevor Darrell, 2017,
@@ -231,13 +232,13 @@ class BiGAN(Family):
 
 @dataclass(frozen=True)
 class FGAN(Family):
-    """f-GAN's networks: G z-1200-1200-x, batch norm and ReLU, sigmoid; V x-240-240-1, ELU; weights U(-scale, scale).
+    """f-GAN's networks for MNIST: decoder z-1200-1200-x with batch norm and ReLU, critic x-240-240-1 with ELU.
 
-    Widths and scales are those of GAN's code for MNIST, whose maxout the ELU replaces; "scale" is read as that code reads
-    it, the half width of a uniform distribution. PointFamily of a few numbers get no sigmoid.
+    Initial weights are U(-scale, scale). Widths and scales are those of GAN's code for MNIST, where the critic has maxout
+    instead of ELU and the scale is also half the width of a uniform distribution. The decoder of images ends in a sigmoid.
 
     See also:
-        BiGAN, Auto: networks with an encoder.
+        BiGAN, Auto: families with an encoder.
 
     References:
         f-GAN: Training Generative Neural Samplers using Variational Divergence Minimization, Sebastian Nowozin,
@@ -245,8 +246,8 @@ class FGAN(Family):
         Generative Adversarial Nets, Ian J. Goodfellow and others, 2014, https://arxiv.org/abs/1406.2661
 
     Arguments:
-        width, critic_width: of G's and V's hidden layers.
-        scale, critic_scale: of G's and V's initial weights.
+        width, critic_width: the width of the hidden layers in decoder and critic.
+        scale, critic_scale: half the range of the initial weights in decoder and critic.
 
     Example:
         >>> from interalia.spaces import Space
