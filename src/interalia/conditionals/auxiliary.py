@@ -14,7 +14,7 @@ from interalia.errors import check_range
 
 
 class Auxiliary(Parametric):
-    """q(z | x) = int q(a | x) q(z | a, x) da: an infinite mixture of Gaussians over the auxiliary variable a.
+    """An infinite mixture of Gaussians over an auxiliary variable a: q(z | x) = int q(a | x) q(z | a, x) da.
 
     log q(z | x) is an integral. Every bound uses in its place
 

@@ -100,8 +100,7 @@ KNEE = 2.5  # log sigma is compressed above log(limit / KNEE)
 
 
 def limit_log_sigma(log_sigma: Tensor, widest: float = MAX_SIGMA) -> Tensor:
-    """Log sigma from a network's output a: a itself up to sigma = `widest` / 2.5, and smoothly compressed above, so that
-    sigma stays below `widest`.
+    """Limits log sigma smoothly, so that sigma stays below `widest`; unchanged up to sigma = `widest` / 2.5.
 
         log sigma = a                        where a <= k,   k = log(widest / 2.5)
         log sigma = k + r t / (r + t)        above,          t = a - k,   r = log 2.5
@@ -145,9 +144,13 @@ class Conditional(nn.Module, abc.ABC):
         return self(*(part.repeat_interleave(count, dim=0) for part in c))
 
     def set_log_joint(self, log_joint: Callable[[Tensor, Tensor], Tensor]) -> None:
-        """Called once by a game with a likelihood, with log p(c, y): a function of c, shape (n, ...), and y, shape (n, d),
-        that returns shape (n,). It is a bound method of the game, so that in a copy of the game the encoder calls the
-        copy."""
+        """Stores log p(c, y); called once by a game with a likelihood.
+
+        Arguments:
+            log_joint: maps c, shape (n, ...), and y, shape (n, d), to log p(c, y), shape (n,). It is a bound method of the
+                game,
+                so that in a copy of the game the encoder calls the copy.
+        """
 
     def set_decoder(self, decoder: Conditional) -> None:
         """Called once by the game with its decoder; used by encoders that read the decoder's state (DRAW)."""
@@ -170,8 +173,9 @@ class Conditional(nn.Module, abc.ABC):
 
     @classmethod
     def required_map(cls, inputs: tuple[Space, ...], target: Space, **settings: object) -> Map:
-        """The network that a conditional p(target | inputs) needs, with `params_per_dim_for` outputs for each dimension of
-        the target.
+        """The specification of the network that a conditional p(target | inputs) needs.
+
+        The network has `params_per_dim_for(**settings)` outputs for each dimension of the target.
 
         Raises:
             UserError: the target ends in a category, for which a network that returns parameters has no probabilities.
@@ -209,7 +213,9 @@ class Parametric(Conditional):
 
 
 class Gaussian(Parametric):
-    """q(z | x) = N(z; mu(x), diag sigma(x)^2): z = mu + sigma * eps, eps ~ N(0, I).
+    """A Gaussian with a diagonal covariance, q(z | x) = N(z; mu(x), diag sigma(x)^2).
+
+    Samples are reparameterized: z = mu + sigma * eps, eps ~ N(0, I).
 
     Arguments:
         network: maps c to [mu, log sigma], shape (n, 2 d).
@@ -239,8 +245,11 @@ class Gaussian(Parametric):
 
     @classmethod
     def init_narrow(cls, network: nn.Module, size: int) -> None:
-        """Initializes a level between x and z with sigma = exp(-2). The scale of such a level is arbitrary, and with a sigma
-        as large as the spread of its means it would carry no information at first."""
+        """Initializes a level between x and z with sigma = exp(-2).
+
+        The scale of such a level is arbitrary, and with a sigma as large as the spread of its means it would carry no
+        information at first.
+        """
         biases = [p for name, p in network.named_parameters() if name.endswith("bias") and p.numel() == 2 * size]
         with torch.no_grad():
             biases[-1][size:] = NARROW_LOG_SIGMA
@@ -252,7 +261,7 @@ class Gaussian(Parametric):
 
 
 class Deterministic(Conditional):
-    """y = f(c), a deterministic conditional.
+    """A deterministic function y = f(c), without noise and without a density.
 
     Arguments:
         network: maps c to y.
@@ -274,7 +283,9 @@ class Deterministic(Conditional):
 
 
 class Implicit(Conditional):
-    """z = f(x, eps), eps ~ N(0, I): any distribution, without a density. Its `mean` is f(x, 0), a representative point.
+    """An implicit distribution z = f(x, eps), eps ~ N(0, I): samples of any shape, without a density.
+
+    Its `mean` is f(x, 0), a representative point.
 
     Arguments:
         network: maps [c, eps], concatenated, to z.

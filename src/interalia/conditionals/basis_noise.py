@@ -48,8 +48,11 @@ class Basis(nn.Module):
 
 
 class BasisNoise(Parametric):
-    """z = z_0(x) + sum_i a_i(x) v_i(eps_i), eps_i ~ N(0, I): without a density, with a mean and a variance.
+    """An implicit distribution with a known mean and variance: noise functions v_i, weighted by x.
 
+    It has no density. With eps_i ~ N(0, I),
+
+        z = z_0(x) + sum_i a_i(x) v_i(eps_i)
         E[z | x] = z_0 + sum_i a_i E[v_i],   Var[z | x] = sum_i a_i^2 Var[v_i],   a_i = elu(. - c) + 1 > 0
         Cov[z | x] = sum_i diag(a_i) Cov[v_i] diag(a_i)
 

@@ -17,8 +17,9 @@ SMALL = 0.01  # factor of a last layer's initial weights, so that its outputs st
 
 
 class SampleAndLogProb(Samples):
-    """A distribution that samples z together with log q(z), or with its estimate (see `rsample_with_log_prob`). Most have no
-    log q of a z that they did not sample.
+    """A distribution that samples z together with log q(z), or with its estimate; see `rsample_with_log_prob`.
+
+    Most have no log q of a z that they did not sample.
 
     Arguments:
         like: a tensor with the shape, dtype and device of z.
@@ -56,7 +57,7 @@ class SampleAndLogProb(Samples):
 
 
 def gaussian_log_prob(value: Tensor, mean: Tensor | float, log_sigma: Tensor | float) -> Tensor:
-    """log N(value; mean, diag sigma^2) in nats, shape (n,).
+    """The log density log N(value; mean, diag sigma^2) in nats, shape (n,).
 
     Example:
         >>> gaussian_log_prob(torch.zeros(1, 2), 0.0, 0.0)

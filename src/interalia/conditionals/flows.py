@@ -24,10 +24,10 @@ PLANAR_SCALE = 0.1  # factor of a planar map's u, so that a chain of many maps s
 
 
 class Zuko(Parametric):
-    """z = mu(x) + sigma(x) g(eps; h(x)), eps ~ N(0, I). The flow g, of the library zuko, starts near the identity, and
-    q(z | x) therefore near a Gaussian.
+    """A flow of the library zuko: z = mu(x) + sigma(x) g(eps; h(x)), eps ~ N(0, I).
 
-    Its `mean` is mu + sigma g(0; h), a representative point.
+    The flow g starts near the identity, and q(z | x) therefore near a Gaussian. Its `mean` is mu + sigma g(0; h), a
+    representative point.
 
     Arguments:
         network: maps x to [mu, log sigma, h], shape (n, 3 size).
@@ -94,8 +94,9 @@ class FlowDistribution(Samples):
 
 
 class Flow(Zuko):
-    """z = mu(x) + sigma(x) g(eps; h(x)), eps ~ N(0, I), with g a normalizing flow:
+    """A normalizing flow g: Gaussian noise through invertible maps that are conditioned on x.
 
+        z = mu(x) + sigma(x) g(eps; h(x)),   eps ~ N(0, I)
         log q(z | x) = log N(eps; 0, I) - log |det dg / d eps| - sum_i log sigma_i(x)
 
     The coupling flows map every second dimension, conditioned on the others: by rational-quadratic splines (nsf), affinely
@@ -151,13 +152,16 @@ class Flow(Zuko):
 
 
 class InverseAutoregressive(Zuko):
-    """Inverse autoregressive flow: z = mu(x) + sigma(x) u_T, u_0 = eps ~ N(0, I). In each transform a masked network computes
-    the shift and scale of every dimension from those before it; the order is reversed from one transform to the next:
+    """An inverse autoregressive flow, with samples and their density in one pass for each transform.
 
+    In each transform a masked network computes the shift and scale of every dimension from those before it. The order is
+    reversed from one transform to the next:
+
+        z = mu(x) + sigma(x) u_T,   u_0 = eps ~ N(0, I)
         u_t,i = s_t,i u_{t-1},i + m_t,i,   (m_t,i, s_t,i) a function of u_{t-1},<i and h(x)
         log q(z | x) = log N(eps; 0, I) - sum_t sum_i log s_t,i - sum_i log sigma_i(x)
 
-    A sample and its density take one pass per transform; the density of any other z takes as many as z has dimensions.
+    The density of any other z takes as many passes as z has dimensions.
 
     References:
         Improving Variational Inference with Inverse Autoregressive Flow, Diederik P. Kingma and others, 2016,
@@ -196,8 +200,9 @@ def check_sizes(transforms: int, width: int, depth: int) -> None:
 
 
 class Planar(Parametric):
-    """Planar flows: z_0 = mu(x) + sigma(x) eps, eps ~ N(0, I), and then T times
+    """Planar flows: a Gaussian sample through T planar maps that are conditioned on x.
 
+        z_0 = mu(x) + sigma(x) eps,   eps ~ N(0, I),   and for t = 1, ..., T
         z_t = z_{t-1} + u^ tanh(w . z_{t-1} + b),   u^ = u + (m(w . u) - w . u) w / |w|^2
         log q(z_T | x) = log q(z_0 | x) - sum_t log |1 + (1 - tanh^2(w . z_{t-1} + b)) w . u^|
 

@@ -23,8 +23,10 @@ JITTER = 1e-4  # added to the variance of the inducing values, so that the Chole
 
 
 class GaussianProcess(Parametric):
-    """The variational Gaussian process: a latent input xi, random functions f_i with given values at m inducing inputs, and
-    Gaussians around their values at xi,
+    """A variational Gaussian process: random functions of a latent input, with inducing values that depend on x.
+
+    xi is the latent input. The random functions f_i have given values at m inducing inputs, and z is Gaussian around their
+    values at xi:
 
         xi ~ N(0, I),   f_i | xi ~ GP(0, k) given f_i(s_1) = t_i1(x), ..., f_i(s_m) = t_im(x)
         z_i = mu_i(x) + sigma_i(x) y_i,   y_i ~ N(f_i(xi), 1)

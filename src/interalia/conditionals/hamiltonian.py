@@ -20,7 +20,9 @@ Gradient = Callable[[Tensor], Tensor]
 
 
 def leapfrog(z: Tensor, v: Tensor, gradient: Gradient, sizes: Tensor) -> tuple[Tensor, Tensor]:
-    """Leapfrog steps of z and its velocity v under the Hamiltonian U(z) + |v|^2 / 2, one for each step size e:
+    """Leapfrog steps of z and its velocity v under the Hamiltonian U(z) + |v|^2 / 2.
+
+    For each step size e:
 
         v <- v - e / 2 grad U(z),   z <- z + e v,   v <- v - e / 2 grad U(z)
 
@@ -47,14 +49,14 @@ def leapfrog(z: Tensor, v: Tensor, gradient: Gradient, sizes: Tensor) -> tuple[T
 
 
 class Hamiltonian(Conditional):
-    """Hamiltonian variational inference: a Gaussian sample, moved towards the posterior by T leapfrog steps,
+    """Hamiltonian variational inference: a Gaussian sample, moved towards the posterior by T leapfrog steps.
 
         z_0 ~ N(mu(x), diag sigma(x)^2),   v_0 ~ N(0, I),   (z_T, v_T) = leapfrog(z_0, v_0) on U(z) = -log p(x, z)
 
-    with steps of length e_t sigma(x) / (1 + sigma(x)). e_t is learned for each step and dimension, which includes a diagonal
-    mass matrix, as the scales of v and e are equivalent. Steps are short in narrow directions and at most e_t, so that they
-    stay stable with an untrained encoder. They preserve volume where grad U of each sample depends on its own z only. With a
-    Gaussian reverse model r, the bounds use in place of log q(z_T | x)
+    The steps have the length e_t sigma(x) / (1 + sigma(x)). e_t is learned for each step and dimension, which includes a
+    diagonal mass matrix, as the scales of v and e are equivalent. Steps are short in narrow directions and at most e_t, so
+    that they stay stable with an untrained encoder. They preserve volume where grad U of each sample depends on its own z
+    only. With a Gaussian reverse model r, the bounds use in place of log q(z_T | x)
 
         log q(z_0 | x) + log N(v_0; 0, I) - log r(v_T | x, z_T)
 

@@ -120,7 +120,7 @@ def safe_logit(p: Tensor) -> Tensor:
 
 
 def safe_log(p: Tensor) -> Tensor:
-    """log p, at least log `MIN_PROBABILITY`, with a gradient also below it, where that of a clamp is 0."""
+    """The logarithm of p, at least log `MIN_PROBABILITY`, with a gradient also below it, where that of a clamp is 0."""
     none = p <= MIN_PROBABILITY
     return torch.where(none, math.log(MIN_PROBABILITY) + p / NEAREST, torch.where(none, 1.0, p).log())
 

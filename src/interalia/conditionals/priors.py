@@ -55,7 +55,7 @@ class Prior(nn.Module, abc.ABC):
 
     @abc.abstractmethod
     def log_prob(self, z: Tensor) -> Tensor:
-        """log p(z) in nats, shape (n,), for z of shape (n, size); minus infinity outside the support.
+        """The log density log p(z) in nats, shape (n,), for z of shape (n, size); minus infinity outside the support.
 
         Raises:
             UserError: p(z) has no density.
@@ -275,7 +275,7 @@ class Codes(Prior):
         return z.split([self.size - self.code_outputs, *self.code_sizes], dim=1)
 
     def log_likelihood(self, outputs: Tensor, z: Tensor) -> Tensor:
-        """log Q(c | x) of each code in z in nats, shape (n, codes).
+        """The log probability log Q(c | x) of each code in z in nats, shape (n, codes).
 
         Arguments:
             outputs: the parameters of Q(c | x), shape (n, code_outputs).

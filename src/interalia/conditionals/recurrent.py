@@ -18,7 +18,9 @@ from interalia.spaces import Space
 
 
 class Recurrent(Conditional):
-    """z = [z_1, ..., z_T], each conditioned on x and on the decoder's state after the z_s before it: for t = 1, ..., T
+    """DRAW's recurrent encoder: each part z_t of z is conditioned on x and on the decoder's state after z_1, ..., z_{t-1}.
+
+    For t = 1, ..., T,
 
         r_t = read(x, x - sigmoid(c_{t-1}), h_{t-1}),   h'_t = LSTM'([r_t, h_{t-1}], h'_{t-1})
         z_t ~ N(mu_t, diag sigma_t^2),   [mu_t, log sigma_t] = W h'_t
@@ -106,8 +108,11 @@ class Recurrent(Conditional):
         return self.unroll(self.network(*c), take_mean)[2]
 
     def unroll(self, x: Tensor, choose: Callable[[Tensor, Tensor], Tensor]) -> tuple[Tensor, Tensor, Tensor]:
-        """Runs the encoder and decoder for T steps with z_t = choose(mu_t, log sigma_t). Returns z, shape (n, d), log q(z |
-        x), shape (n,), and the last h', shape (n, units)."""
+        """Runs encoder and decoder for T steps with z_t = choose(mu_t, log sigma_t).
+
+        Returns:
+            z, shape (n, d), log q(z | x), shape (n,), and the last h', shape (n, units).
+        """
         (drawer,) = self.decoder_network
         state = drawer.initial_state(len(x))
         h = cell = x.new_zeros(len(x), self.units)

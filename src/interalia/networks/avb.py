@@ -63,7 +63,7 @@ class NoiseConditionedConv(nn.Module):
 
 
 def quadratic_term(z: Tensor, where: QuadraticRange) -> Tensor:
-    """The term |z|^2 / 2 of the score, or a part of it, shape (n,), for z of d dimensions:
+    """The term |z|^2 / 2 of the score, or a part of it, shape (n,), for z of d dimensions.
 
         everywhere:  |z|^2 / 2
         beyond:      max(0, |z|^2 - c) / 2,   c = d + 3 sqrt(2 d)

@@ -19,7 +19,7 @@ State = tuple[Tensor, Tensor, Tensor]  # h and cell of the LSTM, shape (n, units
 
 
 class Attention(nn.Module):
-    """A grid of N x N Gaussian filters on an image of height B and width A, placed by the state h of an LSTM:
+    """A grid of N x N Gaussian filters on an image of height B and width A, placed by the state h of an LSTM.
 
         g_x~, g_y~, log sigma^2, log delta~, log gamma = W h
         g_x = (A + 1)/2 (g_x~ + 1),   g_y = (B + 1)/2 (g_y~ + 1),   delta = (max(A, B) - 1)/(N - 1) delta~
@@ -66,18 +66,18 @@ class Attention(nn.Module):
         return bank(y, height), bank(x, width), log_gamma.exp()[:, :, None, None]
 
     def read(self, h: Tensor, *images: Tensor) -> list[Tensor]:
-        """gamma F_y x F_x^T of each image x, shape (n, channels, N, N)."""
+        """The patches gamma F_y x F_x^T of each image x, shape (n, channels, N, N)."""
         f_y, f_x, gamma = self.filters(h)
         return [gamma * (f_y[:, None] @ x @ f_x[:, None].transpose(2, 3)) for x in images]
 
     def write(self, h: Tensor, patch: Tensor) -> Tensor:
-        """F_y^T w F_x / gamma of a patch w of shape (n, channels, N, N), shape (n, channels, height, width)."""
+        """The image F_y^T w F_x / gamma of a patch w of shape (n, channels, N, N), shape (n, channels, height, width)."""
         f_y, f_x, gamma = self.filters(h)
         return f_y[:, None].transpose(2, 3) @ patch @ f_x[:, None] / gamma
 
 
 class DrawDecoder(nn.Module):
-    """The decoder z = [z_1, ..., z_T] -> x: an LSTM with input z_t at step t, which then adds a patch to the canvas,
+    """The decoder z = [z_1, ..., z_T] -> x: an LSTM with input z_t at step t, which then adds a patch to the canvas.
 
         h_t = LSTM(z_t, h_{t-1}),   c_t = c_{t-1} + write(h_t),   x = sigmoid(c_T)
 
