@@ -151,7 +151,7 @@ def roles(kind: type[Game]) -> set[str]:
     """The methods of a family that the networks of a game take."""
     needs = [need for need in declared(kind).values() if not isinstance(need, Given)]
     parts = [part for need in needs for part in ((need.first, need.second) if isinstance(need, Chain) else (need,))]
-    return {part.net.role for part in parts}
+    return {part.spec.role for part in parts}
 
 
 # made as the other convolutions of the paper are, and many times as large

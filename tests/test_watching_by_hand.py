@@ -26,7 +26,7 @@ from interalia.metrics.classifier import Classifier
 from interalia.metrics.evaluation import Measure, check_best, watched
 from interalia.metrics.health import refused_by
 from interalia.metrics.verdicts import signs_of
-from interalia.networks.needs import Critic
+from interalia.networks.specs import Critic
 from interalia.reports import plots
 from interalia.runs import Run
 from interalia.runs.folder import Folder

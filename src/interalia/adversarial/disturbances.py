@@ -37,7 +37,7 @@ from interalia.errors import UserError, check_range
 from interalia.registry import Registry
 
 if TYPE_CHECKING:
-    from interalia.networks.needs import Critic
+    from interalia.networks.specs import Critic
 
 BRIGHTNESS = 0.25  # the greatest change, in units of x in [0, 1]
 SATURATION = 1.0  # the greatest change of the factor 1

@@ -17,7 +17,7 @@ from torch.distributions import Distribution, Independent, Normal
 
 from interalia.contexts import to_float32
 from interalia.errors import UserError, check_range
-from interalia.networks.needs import Map
+from interalia.networks.specs import Map
 from interalia.spaces import Space
 
 SampleShape = torch.Size | list[int] | tuple[int, ...]

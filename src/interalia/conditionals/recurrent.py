@@ -13,7 +13,7 @@ from interalia.conditionals.building_blocks import SampleAndLogProb, gaussian_lo
 from interalia.contexts import to_float32
 from interalia.errors import UserError, check_range
 from interalia.networks.draw import Attention, DrawDecoder, DrawIdentity
-from interalia.networks.needs import Map
+from interalia.networks.specs import Map
 from interalia.spaces import Space
 
 

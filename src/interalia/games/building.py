@@ -17,7 +17,7 @@ from interalia.errors import SettingError, UserError
 from interalia.games.capabilities import who
 from interalia.games.needs import Chain, Encoder, Given, Need, Needs, Setup, complete, packable
 from interalia.networks import Critic, weights
-from interalia.networks.needs import NetworkNeed
+from interalia.networks.specs import NetworkSpec
 from interalia.spaces import DataSpec, Space
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ def parts_of(name: str, need: Need, network: nn.Module) -> Iterator[tuple[str, A
     """The networks of a need, each with its name; of two in a row the one that touches x has the need's own."""
     if isinstance(need, Chain):
         for part, inner in zip((need.first, need.second), network.children(), strict=True):
-            yield name if part.net.x else f"upper_{name}", part, inner
+            yield name if part.spec.x else f"upper_{name}", part, inner
     else:
         yield name, need, network
 
@@ -131,13 +131,13 @@ def start(run: Run, family: Family, needs: Needs, made: Mapping[str, nn.Module],
         UserError: the run names a network for spectral norm that there is none of.
     """
     parts = [part for name, network in made.items() for part in parts_of(name, needs[name], network)]
-    known = [(need, network) for _, need, network in parts if isinstance(need, NetworkNeed)]
+    known = [(need, network) for _, need, network in parts if isinstance(need, NetworkSpec)]
     for need, network in known:
-        family.init_weights(need.net, network)
+        family.init_weights(need.spec, network)
     for need, network in known:
         if isinstance(need, Encoder) and need.narrow:
             need.kind.init_narrow(network, need.target.size)
-        bias = family.output_bias(network) if need.net.role == "decoder" else None
+        bias = family.output_bias(network) if need.spec.role == "decoder" else None
         if bias is not None and mean is not None:
             weights.init_output_bias(bias, mean)
     by_name = {name: network for name, _, network in parts}

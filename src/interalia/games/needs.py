@@ -16,7 +16,7 @@ from interalia.adversarial.divergences import GAN, Divergence
 from interalia.conditionals import Codes, Conditional, Deterministic, Gaussian, Prior
 from interalia.contexts import evaluating
 from interalia.errors import UserError
-from interalia.networks.needs import Critic, Map, NetworkNeed
+from interalia.networks.specs import Critic, Map, NetworkSpec
 from interalia.spaces import Space
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ SLACK = 1e-3  # by which its images may leave [0, 1]
 
 
 @dataclass(frozen=True)
-class Encoder(NetworkNeed):
+class Encoder(NetworkSpec):
     """q(target | given), by a kind of conditional.
 
     Arguments:
@@ -46,7 +46,7 @@ class Encoder(NetworkNeed):
     narrow: bool = False
 
     @property
-    def net(self) -> Map:
+    def spec(self) -> Map:
         """The map that its conditional is made from."""
         return self.kind.required_map(self.given, self.target, **self.settings)
 
@@ -139,7 +139,7 @@ def tried(decoder: Conditional, prior: Prior) -> Any:
             ) from None
 
 
-Need: TypeAlias = NetworkNeed | Chain | Given
+Need: TypeAlias = NetworkSpec | Chain | Given
 Needs: TypeAlias = Mapping[str, Need]
 
 

@@ -6,8 +6,8 @@ The registry holds each family that is imported here, under its `name`.
 from __future__ import annotations
 
 from interalia.networks.family import Family as Family
-from interalia.networks.needs import Critic as Critic
-from interalia.networks.needs import Map as Map
+from interalia.networks.specs import Critic as Critic
+from interalia.networks.specs import Map as Map
 from interalia.registry import Registry, named
 
 # isort: off

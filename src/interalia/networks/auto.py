@@ -18,8 +18,8 @@ from interalia.networks.layers import (
     upsampling_conv,
 )
 from interalia.networks.mlp import MLP, hidden
-from interalia.networks.needs import Critic, Map
 from interalia.networks.perceptrons import Perceptrons
+from interalia.networks.specs import Critic, Map
 from interalia.networks.translation import MIN_SIDE, Translators
 
 SMALL = 256  # dimensions of x up to which fully connected layers are faster and better
@@ -61,82 +61,79 @@ class Auto(Family):
     @property
     def mlp_family(self) -> Perceptrons:
         """The family of fully connected networks."""
-        return Perceptrons(8 * self.width, self.unary)
+        return Perceptrons(self.mlp_width, self.unary)
 
-    def choose_family(self, need: Map | Critic) -> Family:
+    def choose_family(self, spec: Map | Critic) -> Family:
         """The family that builds a network, by the shape of x."""
-        x = need.x
+        x = spec.x
         if x is None or not x.is_image or min(x.shape[1:]) < MIN_SIDE:
             return self.mlp_family
-        if need.role in ("translator", "patch_critic"):
+        if spec.role in ("translator", "patch_critic"):
             return Translators(max(1, self.width // 2), critic=self.width)
         return self.mlp_family if x.size <= SMALL else self
 
-    def make(self, need: Map | Critic) -> nn.Module:
-        family = self.choose_family(need)
-        return super().make(need) if family is self else family.make(need)
+    def make(self, spec: Map | Critic) -> nn.Module:
+        family = self.choose_family(spec)
+        return super().make(spec) if family is self else family.make(spec)
 
-    def init_weights(self, need: Map | Critic, network: nn.Module) -> None:
-        family = self.choose_family(need)
+    def init_weights(self, spec: Map | Critic, network: nn.Module) -> None:
+        family = self.choose_family(spec)
         if family is not self:
-            family.init_weights(need, network)
+            family.init_weights(spec, network)
 
     @property
     def mlp_width(self) -> int:
         """The width of fully connected layers."""
         return 8 * self.width
 
-    def encoder(self, net: Map) -> nn.Module:
-        pyramid = Pyramid(net.inputs[0].shape, self.width)
-        last = output_layer(self.mlp_width, net.output)
+    def encoder(self, spec: Map) -> nn.Module:
+        pyramid = Pyramid(spec.inputs[0].shape, self.width)
+        last = output_layer(self.mlp_width, spec.output)
         x = nn.Sequential(downsampling_convs(pyramid.maps, norm=True), nn.Flatten())
-        body = hidden(pyramid.num_features + net.extra_size, self.mlp_width, 1, norm=True)
-        if not net.extra_size:
+        body = hidden(pyramid.num_features + spec.extra_size, self.mlp_width, 1, norm=True)
+        if not spec.extra_size:
             return Backbone(nn.Sequential(*x, body), last)
-        return Backbone(body, last, x=x, joined=net.inputs[0].shape if net.noise else ())
+        return Backbone(body, last, x=x, joined=spec.inputs[0].shape if spec.noise else ())
 
-    def decoder(self, net: Map) -> nn.Module:
-        pyramid = Pyramid(net.output.shape, self.width)
+    def decoder(self, spec: Map) -> nn.Module:
+        pyramid = Pyramid(spec.output.shape, self.width)
         ups: list[nn.Module] = []
         for level in range(len(pyramid.sizes) - 1, 0, -1):
-            maps, (low, high) = (
-                (pyramid.maps[level], pyramid.maps[level - 1]),
-                (pyramid.sizes[level], pyramid.sizes[level - 1]),
-            )
-            layer = upsampling_conv(maps, low, high, 4, 2, bias=level == 1)
+            maps = (pyramid.maps[level], pyramid.maps[level - 1])
+            layer = upsampling_conv(maps, pyramid.sizes[level], pyramid.sizes[level - 1], 4, 2, bias=level == 1)
             ups += layer_block(layer, nn.BatchNorm2d(maps[1])) if level > 1 else [layer]
         last = ups.pop()
         body = nn.Sequential(
-            hidden(net.size, self.mlp_width, 1, norm=True),
+            hidden(spec.size, self.mlp_width, 1, norm=True),
             hidden(self.mlp_width, pyramid.num_features, 1, norm=True),
             nn.Unflatten(1, pyramid.last_shape),
             *ups,
         )
-        return Backbone(body, nn.Sequential(last, *output_activation(net.output)))
+        return Backbone(body, nn.Sequential(last, *output_activation(spec.output)))
 
-    def critic(self, need: Critic) -> nn.Module:
-        pyramid, width = Pyramid(need.inputs[0].shape, self.width), self.mlp_width
-        if need.compares_pair:
+    def critic(self, spec: Critic) -> nn.Module:
+        pyramid, width = Pyramid(spec.inputs[0].shape, self.width), self.mlp_width
+        if spec.compares_pair:
             pyramid.maps[0] *= 2
         x = nn.Sequential(
             downsampling_convs(pyramid.maps, norm=False),
             nn.Flatten(),
             hidden(pyramid.num_features, width, 1, norm=False),
         )
-        if need.compares_pair:
+        if spec.compares_pair:
             return ChannelConcatCritic(nn.Sequential(x, nn.Linear(width, 1)))
-        if need.code_outputs:
+        if spec.code_outputs:
             trunk = nn.Sequential(x, hidden(width, 2 * width, 1, norm=False))
-            return Recognizer(trunk, nn.Linear(2 * width, 1), MLP(2 * width, need.code_outputs, width, 1))
-        z = hidden(need.extra_size, width, 1, norm=False) if need.extra_size else None
+            return Recognizer(trunk, nn.Linear(2 * width, 1), MLP(2 * width, spec.code_outputs, width, 1))
+        z = hidden(spec.extra_size, width, 1, norm=False) if spec.extra_size else None
         joint = hidden(width * (2 if z else 1), 2 * width, 1, norm=False)
         return PairCritic(
-            nn.Sequential(joint, nn.Linear(2 * width, need.classes or 1)),
+            nn.Sequential(joint, nn.Linear(2 * width, spec.classes or 1)),
             x,
             z,
-            unary=nn.Linear(width, 1) if (self.unary and not need.classes) or need.terms else None,
-            unary_z=nn.Linear(width, 1) if need.terms else None,
-            classes=need.classes,
+            unary=nn.Linear(width, 1) if (self.unary and not spec.classes) or spec.terms else None,
+            unary_z=nn.Linear(width, 1) if spec.terms else None,
+            classes=spec.classes,
         )
 
 

@@ -15,7 +15,7 @@ from interalia.contexts import to_float32
 from interalia.networks.family import Family, output_activation, output_layer
 from interalia.networks.layers import Backbone, layer_block, upsampling_conv
 from interalia.networks.mlp import hidden
-from interalia.networks.needs import Critic, Map
+from interalia.networks.specs import Critic, Map
 from interalia.spaces import Space
 
 KERNEL, PADDING = 5, 2
@@ -55,9 +55,9 @@ class NoiseConditionedConv(nn.Module):
             x, eps = c.split([math.prod(self.shape), self.noise], dim=1)
             x = x.unflatten(1, self.shape)
         h = 2 * x - 1
-        for convolution, beside in zip(self.convolutions, self.beside, strict=True):
+        for convolution, layer in zip(self.convolutions, self.beside, strict=True):
             h = convolution(h)
-            h = h + beside(eps)[:, :, None, None] if self.noise else beside(h)
+            h = h + layer(eps)[:, :, None, None] if self.noise else layer(h)
             h = elu(h)
         return h.flatten(1)
 
@@ -179,19 +179,19 @@ class AVB(Family):
     def maps(self) -> list[int]:
         return [self.width * 2**level for level in range(LEVELS)]
 
-    def encoder(self, net: Map) -> nn.Module:
-        x, flatten = net.inputs[0], [] if net.noise else [nn.Flatten()]
+    def encoder(self, spec: Map) -> nn.Module:
+        x, flatten = spec.inputs[0], [] if spec.noise else [nn.Flatten()]
         width = self.maps[-1] * math.prod(feature_sizes(x.shape)[-1]) if self.uses_convolutions(x) else self.width
-        last = output_layer(width, net.output)
+        last = output_layer(width, spec.output)
         if self.uses_convolutions(x):
-            return Backbone(NoiseConditionedConv(x.shape, net.noise, self.maps, STRIDES), last)
-        return Backbone(nn.Sequential(*flatten, elu_mlp(net.size, self.width)), last)
+            return Backbone(NoiseConditionedConv(x.shape, spec.noise, self.maps, STRIDES), last)
+        return Backbone(nn.Sequential(*flatten, elu_mlp(spec.size, self.width)), last)
 
-    def decoder(self, net: Map) -> nn.Module:
-        x = net.output
+    def decoder(self, spec: Map) -> nn.Module:
+        x = spec.output
         if not self.uses_convolutions(x):
             last = output_layer(self.width, x)
-            return Backbone(elu_mlp(net.size, self.width), last, after=x.shape)
+            return Backbone(elu_mlp(spec.size, self.width), last, after=x.shape)
         ups: list[nn.Module] = []
         sides, maps = feature_sizes(x.shape), [x.shape[0], *self.maps]
         for level in range(LEVELS - 1, -1, -1):
@@ -201,12 +201,12 @@ class AVB(Family):
             )
         end = (maps[-1], *sides[-1])
         body = nn.Sequential(
-            *layer_block(nn.Linear(net.size, math.prod(end)), leak=None), nn.Unflatten(1, end), *ups[:-2]
+            *layer_block(nn.Linear(spec.size, math.prod(end)), leak=None), nn.Unflatten(1, end), *ups[:-2]
         )
         return Backbone(body, nn.Sequential(ups[-2], *output_activation(x)))
 
-    def critic(self, need: Critic) -> nn.Module:
-        return BilinearCritic(need.inputs[0].size, need.extra_size, self.critic_width, self.features, self.quadratic)
+    def critic(self, spec: Critic) -> nn.Module:
+        return BilinearCritic(spec.inputs[0].size, spec.extra_size, self.critic_width, self.features, self.quadratic)
 
 
 def elu_mlp(inputs: int, width: int) -> nn.Sequential:
@@ -277,11 +277,11 @@ class AVBToy(Family):
         if x.size >= 64:
             self.refuse_shape("a few numbers", x, "choose avb, or")
 
-    def encoder(self, net: Map) -> nn.Module:
-        return AVB(self.width).encoder(net)
+    def encoder(self, spec: Map) -> nn.Module:
+        return AVB(self.width).encoder(spec)
 
-    def decoder(self, net: Map) -> nn.Module:
-        return AVB(self.width).decoder(net)
+    def decoder(self, spec: Map) -> nn.Module:
+        return AVB(self.width).decoder(spec)
 
-    def critic(self, need: Critic) -> nn.Module:
-        return ResidualCritic(need.inputs[0].size + need.extra_size, self.critic_width, self.blocks)
+    def critic(self, spec: Critic) -> nn.Module:
+        return ResidualCritic(spec.inputs[0].size + spec.extra_size, self.critic_width, self.blocks)

@@ -23,7 +23,7 @@ from interalia.networks.layers import (
     UntiedBias,
     layer_block,
 )
-from interalia.networks.needs import Critic, Map
+from interalia.networks.specs import Critic, Map
 from interalia.spaces import Space
 
 
@@ -149,35 +149,37 @@ class TableFamily(Family):
         if x.shape[1:] != (side, side):
             self.refuse_shape(f"images of {side}x{side}", x, f"give `image_size={side}`, or choose")
 
-    def encoder(self, net: Map) -> nn.Module:
+    def encoder(self, spec: Map) -> nn.Module:
         table, rows_x, rows_joint = self.table, self.table.encoder.split(), list[str]()
-        while net.extra_size and rows_x[-1].startswith("1/1/"):
+        while spec.extra_size and rows_x[-1].startswith("1/1/"):
             rows_joint.insert(0, rows_x.pop())
-        x, maps = conv_rows(" ".join(rows_x), net.inputs[0].shape[0], table.leak)
+        x, maps = conv_rows(" ".join(rows_x), spec.inputs[0].shape[0], table.leak)
         body, before, first = x, tuple[int, ...](), None
-        if net.extra_size:
-            before, first = (maps + net.extra_size, 1, 1), x
-            body, maps = conv_rows(" ".join(rows_joint), maps + net.extra_size, table.leak)
-        head: nn.Module = Convolution(maps, net.output.size, 1)  # at 1x1 a bias for each feature map is untied
-        last = output_activation(net.output)
-        return Backbone(body, nn.Sequential(head, *last) if last else head, before, after=net.output.shape, x=first)
+        if spec.extra_size:
+            before, first = (maps + spec.extra_size, 1, 1), x
+            body, maps = conv_rows(" ".join(rows_joint), maps + spec.extra_size, table.leak)
+        head: nn.Module = Convolution(maps, spec.output.size, 1)  # at 1x1 a bias for each feature map is untied
+        last = output_activation(spec.output)
+        return Backbone(body, nn.Sequential(head, *last) if last else head, before, after=spec.output.shape, x=first)
 
-    def decoder(self, net: Map) -> nn.Module:
-        x = net.output
-        body, maps = conv_rows(self.table.decoder, net.size, self.table.leak)
+    def decoder(self, spec: Map) -> nn.Module:
+        x = spec.output
+        body, maps = conv_rows(self.table.decoder, spec.size, self.table.leak)
         last = Convolution(maps, x.shape[0], 1, bias=False)
-        return Backbone(body, nn.Sequential(last, UntiedBias(*x.shape), *output_activation(x)), before=(net.size, 1, 1))
+        return Backbone(
+            body, nn.Sequential(last, UntiedBias(*x.shape), *output_activation(x)), before=(spec.size, 1, 1)
+        )
 
-    def critic(self, need: Critic) -> nn.Module:
-        table, beside, first = self.table, need.extra_size, self.table.drop_inputs
-        x, features = critic_rows(table.critic_x, need.inputs[0].shape[0], table, table.norms, biases=True, first=first)
+    def critic(self, spec: Critic) -> nn.Module:
+        table, extra_size, first = self.table, spec.extra_size, self.table.drop_inputs
+        x, features = critic_rows(table.critic_x, spec.inputs[0].shape[0], table, table.norms, biases=True, first=first)
         z = None
-        if beside:
-            z, of_z = critic_rows(table.critic_z, beside, table, norms=False, biases=False, first=first)
-            features += of_z
+        if extra_size:
+            z, features_z = critic_rows(table.critic_z, extra_size, table, norms=False, biases=False, first=first)
+            features += features_z
         joint, maps = critic_rows(table.critic_joint, features, table, norms=False, biases=True, first=table.drop)
-        joint.append(Dropout(table.drop)).append(Convolution(maps, need.classes or 1, 1))
-        return PairCritic(joint, x, z, before=(beside, 1, 1), classes=need.classes)
+        joint.append(Dropout(table.drop)).append(Convolution(maps, spec.classes or 1, 1))
+        return PairCritic(joint, x, z, before=(extra_size, 1, 1), classes=spec.classes)
 
 
 class ALISVHN(TableFamily):

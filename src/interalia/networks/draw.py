@@ -11,8 +11,8 @@ from interalia.contexts import to_float32
 from interalia.errors import UserError, check_range
 from interalia.networks.family import FEATURES, Family
 from interalia.networks.layers import FieldModule, module_dataclass
-from interalia.networks.needs import Critic, Map
 from interalia.networks.perceptrons import Perceptrons
+from interalia.networks.specs import Critic, Map
 from interalia.spaces import Space
 
 State = tuple[Tensor, Tensor, Tensor]  # h and cell of the LSTM, shape (n, units), and the canvas, shape (n, *x.shape)
@@ -191,23 +191,25 @@ class Draw(Family):
         if not x.is_image:
             self.refuse_shape("images", x)
 
-    def encoder(self, net: Map) -> nn.Module:
-        return Perceptrons(self.width).encoder(net)
+    def encoder(self, spec: Map) -> nn.Module:
+        return Perceptrons(self.width).encoder(spec)
 
-    def decoder(self, net: Map) -> nn.Module:
-        z = net.inputs[0].size
+    def decoder(self, spec: Map) -> nn.Module:
+        z = spec.inputs[0].size
         if z % self.glimpses:
             raise UserError(
                 f"the networks 'draw' take z in {self.glimpses} equal parts, and {z} is no multiple of {self.glimpses}; give "
                 f"`latent_dim={self.glimpses * -(-z // self.glimpses)}`, or draw(glimpses=...)."
             )
-        return DrawDecoder(self.glimpses, z // self.glimpses + net.extra_size, self.units, self.side, net.output.shape)
+        return DrawDecoder(
+            self.glimpses, z // self.glimpses + spec.extra_size, self.units, self.side, spec.output.shape
+        )
 
-    def critic(self, need: Critic) -> nn.Module:
-        return Perceptrons(self.width).critic(need)
+    def critic(self, spec: Critic) -> nn.Module:
+        return Perceptrons(self.width).critic(spec)
 
-    def image_reader(self, net: Map) -> nn.Module:
-        return DrawIdentity(self.glimpses, self.units, net.inputs[0].shape)
+    def image_reader(self, spec: Map) -> nn.Module:
+        return DrawIdentity(self.glimpses, self.units, spec.inputs[0].shape)
 
     def output_bias(self, decoder: nn.Module) -> nn.Parameter | None:
         return decoder.blank if isinstance(decoder, DrawDecoder) else None

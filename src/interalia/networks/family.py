@@ -10,7 +10,7 @@ from interalia.errors import UserError, check_range
 from interalia.networks import weights
 from interalia.networks.layers import Backbone, ChannelConcatCritic, HalfTanh, PairCritic, PartialSoftmax, Sigmoid
 from interalia.networks.mlp import MLP
-from interalia.networks.needs import Critic, Map
+from interalia.networks.specs import Critic, Map
 from interalia.spaces import Space
 
 LATENT_WIDTH = 256  # width of the hidden layers of networks between latents
@@ -86,63 +86,59 @@ class Family:
     def check_shape(self, x: Space) -> None:
         """Raises a UserError if the family has no networks for data of this shape."""
 
-    def make(self, need: Map | Critic) -> nn.Module:
+    def make(self, spec: Map | Critic) -> nn.Module:
         """Builds the network of a specification.
 
         Raises:
             UserError: the family has no such network.
         """
-        for feature in need.required_features:
+        for feature in spec.required_features:
             if feature not in self.supports:
                 self.refuse(FEATURES[feature])
-        if (
-            self.critic_inputs
-            and isinstance(need, Critic)
-            and need.role == "critic"
-            and need.names != self.critic_inputs
-        ):
-            self.refuse(f"critic of {need.names}")
-        if need.x is not None:
-            self.check_shape(need.x)
-        return getattr(self, need.role)(need)
+        is_critic = isinstance(spec, Critic) and spec.role == "critic"
+        if is_critic and self.critic_inputs and spec.names != self.critic_inputs:
+            self.refuse(f"critic of {spec.names}")
+        if spec.x is not None:
+            self.check_shape(spec.x)
+        return getattr(self, spec.role)(spec)
 
-    def encoder(self, net: Map) -> nn.Module:
+    def encoder(self, spec: Map) -> nn.Module:
         """The network from x, and further inputs, to a latent variable or the parameters of its distribution."""
         self.refuse("encoder")
 
-    def decoder(self, net: Map) -> nn.Module:
+    def decoder(self, spec: Map) -> nn.Module:
         """The network from latents, and further inputs, to x."""
         self.refuse("decoder")
 
-    def critic(self, need: Critic) -> nn.Module:
+    def critic(self, spec: Critic) -> nn.Module:
         """The critic of x and further inputs."""
-        self.refuse(f"critic of {need.names}")
+        self.refuse(f"critic of {spec.names}")
 
-    def translator(self, net: Map) -> nn.Module:
+    def translator(self, spec: Map) -> nn.Module:
         """The network from x of one domain to x of another."""
         self.refuse("translator between two domains")
 
-    def patch_critic(self, need: Critic) -> nn.Module:
+    def patch_critic(self, spec: Critic) -> nn.Module:
         """The critic of x in one of two domains, which may return a score for each patch of x."""
         self.refuse("critic of a domain")
 
-    def image_reader(self, net: Map) -> nn.Module:
+    def image_reader(self, spec: Map) -> nn.Module:
         """The network whose output a recurrent encoder reads step by step."""
         self.refuse("recurrent decoder, whose state a recurrent encoder reads", "draw")
 
-    def latent_map(self, net: Map) -> nn.Module:
+    def latent_map(self, spec: Map) -> nn.Module:
         """The network from latents to latents, the same in all families."""
-        mlp = MLP(net.size, net.output.size, LATENT_WIDTH, 2, norm=True)
-        if net.output.name != "z":
+        mlp = MLP(spec.size, spec.output.size, LATENT_WIDTH, 2, norm=True)
+        if spec.output.name != "z":
             return mlp
-        return Backbone(mlp.body, nn.Sequential(mlp.head, *output_activation(net.output)))
+        return Backbone(mlp.body, nn.Sequential(mlp.head, *output_activation(spec.output)))
 
-    def latent_critic(self, need: Critic) -> nn.Module:
+    def latent_critic(self, spec: Critic) -> nn.Module:
         """The critic of latents only, the same in all families."""
-        mlp = MLP(need.inputs[0].size + need.extra_size, 1, LATENT_WIDTH, 2)
-        return ChannelConcatCritic(mlp) if need.compares_pair else PairCritic(mlp)
+        mlp = MLP(spec.inputs[0].size + spec.extra_size, 1, LATENT_WIDTH, 2)
+        return ChannelConcatCritic(mlp) if spec.compares_pair else PairCritic(mlp)
 
-    def init_weights(self, need: Map | Critic, network: nn.Module) -> None:
+    def init_weights(self, spec: Map | Critic, network: nn.Module) -> None:
         """Initializes a network's weights, after all networks of the game are built."""
         if self.std is not None:
             weights.init_normal(network, self.std)

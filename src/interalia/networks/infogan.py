@@ -10,7 +10,7 @@ from torch import nn
 from interalia.networks.family import Family, output_activation
 from interalia.networks.layers import Backbone, PairCritic, Recognizer, layer_block
 from interalia.networks.mlp import hidden
-from interalia.networks.needs import Critic, Map
+from interalia.networks.specs import Critic, Map
 from interalia.spaces import Space
 
 
@@ -50,19 +50,19 @@ class InfoGAN(Family):
         """The output shape of the second convolution."""
         return 2 * self.width, x.shape[1] // 4, x.shape[2] // 4
 
-    def decoder(self, net: Map) -> nn.Module:
-        width, shape = self.width, self.conv_shape(net.output)
-        last = nn.ConvTranspose2d(width, net.output.shape[0], 4, 2, 1)
+    def decoder(self, spec: Map) -> nn.Module:
+        width, shape = self.width, self.conv_shape(spec.output)
+        last = nn.ConvTranspose2d(width, spec.output.shape[0], 4, 2, 1)
         body = nn.Sequential(
-            hidden(net.size, 16 * width, 1, norm=True, leak=0),
+            hidden(spec.size, 16 * width, 1, norm=True, leak=0),
             hidden(16 * width, math.prod(shape), 1, norm=True, leak=0),
             nn.Unflatten(1, shape),
             *layer_block(nn.ConvTranspose2d(2 * width, width, 4, 2, 1, bias=False), nn.BatchNorm2d(width), 0),
         )
-        return Backbone(body, nn.Sequential(last, *output_activation(net.output)))
+        return Backbone(body, nn.Sequential(last, *output_activation(spec.output)))
 
-    def critic(self, need: Critic) -> nn.Module:
-        x, width, wide = need.inputs[0], self.width, 16 * self.width
+    def critic(self, spec: Critic) -> nn.Module:
+        x, width, wide = spec.inputs[0], self.width, 16 * self.width
         trunk = nn.Sequential(
             *layer_block(nn.Conv2d(x.shape[0], width, 4, 2, 1), leak=self.leak),
             *layer_block(nn.Conv2d(width, 2 * width, 4, 2, 1, bias=False), nn.BatchNorm2d(2 * width), self.leak),
@@ -70,9 +70,9 @@ class InfoGAN(Family):
             hidden(math.prod(self.conv_shape(x)), wide, 1, norm=True, leak=self.leak),
         )
         score = nn.Linear(wide, 1)
-        if not need.code_outputs:
+        if not spec.code_outputs:
             return PairCritic(score, trunk)
-        last = nn.Linear(2 * width, need.code_outputs)
+        last = nn.Linear(2 * width, spec.code_outputs)
         return Recognizer(trunk, score, nn.Sequential(hidden(wide, 2 * width, 1, norm=True, leak=self.leak), last))
 
     def output_bias(self, decoder: nn.Module) -> None:

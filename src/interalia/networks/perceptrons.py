@@ -12,7 +12,7 @@ from interalia.contexts import to_float32
 from interalia.networks.family import FEATURES, Family, output_activation, output_layer
 from interalia.networks.layers import Backbone, ChannelConcatCritic, Maxout, PairCritic, Recognizer, layer_block
 from interalia.networks.mlp import MLP, hidden
-from interalia.networks.needs import Critic, Map
+from interalia.networks.specs import Critic, Map
 from interalia.networks.translation import Translator, check_domains
 from interalia.spaces import Space
 
@@ -31,39 +31,39 @@ class Perceptrons(Family):
     width: int = 400
     unary: bool = False
 
-    def encoder(self, net: Map) -> nn.Module:
+    def encoder(self, spec: Map) -> nn.Module:
         return Backbone(
-            hidden(net.size, self.width, 2, norm=True), output_layer(self.width, net.output), before=(net.size,)
+            hidden(spec.size, self.width, 2, norm=True), output_layer(self.width, spec.output), before=(spec.size,)
         )
 
-    def decoder(self, net: Map) -> nn.Module:
-        last = output_layer(self.width, net.output)
-        return Backbone(hidden(net.size, self.width, 2, norm=True), last, after=net.output.shape)
+    def decoder(self, spec: Map) -> nn.Module:
+        last = output_layer(self.width, spec.output)
+        return Backbone(hidden(spec.size, self.width, 2, norm=True), last, after=spec.output.shape)
 
-    def critic(self, need: Critic) -> nn.Module:
-        d, width, beside = need.inputs[0].size, self.width, need.extra_size
-        if need.compares_pair:
+    def critic(self, spec: Critic) -> nn.Module:
+        d, width, extra_size = spec.inputs[0].size, self.width, spec.extra_size
+        if spec.compares_pair:
             return ChannelConcatCritic(nn.Sequential(nn.Flatten(), MLP(2 * d, 1, width, 2)))
         x = nn.Sequential(nn.Flatten(), hidden(d, width, 1, norm=False))
-        if need.code_outputs:
+        if spec.code_outputs:
             trunk = nn.Sequential(x, hidden(width, width, 2, norm=False))
-            return Recognizer(trunk, nn.Linear(width, 1), MLP(width, need.code_outputs, width, 1))
+            return Recognizer(trunk, nn.Linear(width, 1), MLP(width, spec.code_outputs, width, 1))
         return PairCritic(
-            MLP(width + beside, need.classes or 1, width, 2),
+            MLP(width + extra_size, spec.classes or 1, width, 2),
             x,
-            unary=nn.Linear(width, 1) if (self.unary and not need.classes) or need.terms else None,
-            unary_z=MLP(beside, 1, width, 1) if need.terms else None,
-            classes=need.classes,
+            unary=nn.Linear(width, 1) if (self.unary and not spec.classes) or spec.terms else None,
+            unary_z=MLP(extra_size, 1, width, 1) if spec.terms else None,
+            classes=spec.classes,
         )
 
-    def translator(self, net: Map) -> nn.Module:
-        check_domains(net)
-        d = net.output.size
-        body = nn.Sequential(nn.Flatten(), MLP(d, d, self.width), nn.Unflatten(1, net.output.shape))
-        return Translator(body) if net.output.is_image else body
+    def translator(self, spec: Map) -> nn.Module:
+        check_domains(spec)
+        d = spec.output.size
+        body = nn.Sequential(nn.Flatten(), MLP(d, d, self.width), nn.Unflatten(1, spec.output.shape))
+        return Translator(body) if spec.output.is_image else body
 
-    def patch_critic(self, need: Critic) -> nn.Module:
-        return nn.Sequential(nn.Flatten(), MLP(need.inputs[0].size, 1, self.width), nn.Flatten(0))
+    def patch_critic(self, spec: Critic) -> nn.Module:
+        return nn.Sequential(nn.Flatten(), MLP(spec.inputs[0].size, 1, self.width), nn.Flatten(0))
 
 
 class PointFamily(Family):
@@ -97,32 +97,32 @@ class ALIMixture(PointFamily):
     pieces: int = 5
     norm: bool = True
 
-    def encoder(self, net: Map) -> nn.Module:
-        mlp = self.mlp(net, 2)
-        if last := output_activation(net.output):
+    def encoder(self, spec: Map) -> nn.Module:
+        mlp = self.mlp(spec, 2)
+        if last := output_activation(spec.output):
             mlp.head = nn.Sequential(mlp.head, *last)
         return mlp
 
-    def decoder(self, net: Map) -> nn.Module:
-        return self.mlp(net, 4)
+    def decoder(self, spec: Map) -> nn.Module:
+        return self.mlp(spec, 4)
 
-    def mlp(self, net: Map, depth: int) -> MLP:
-        mlp = MLP(net.size, net.output.size, self.width, depth, self.norm, leak=0.0)
+    def mlp(self, spec: Map, depth: int) -> MLP:
+        mlp = MLP(spec.size, spec.output.size, self.width, depth, self.norm, leak=0.0)
         for module in mlp.modules():
             if isinstance(module, nn.BatchNorm1d):
                 module.eps, module.momentum = 1e-4, 0.05  # the paper's values
         return mlp
 
-    def critic(self, need: Critic) -> nn.Module:
-        inputs, parts = need.inputs[0].size + need.extra_size, list[nn.Module]()
+    def critic(self, spec: Critic) -> nn.Module:
+        inputs, parts = spec.inputs[0].size + spec.extra_size, list[nn.Module]()
         for _ in range(3):
             parts += [nn.Linear(inputs, self.critic_width * self.pieces), Maxout(self.pieces)]
             inputs = self.critic_width
-        return PairCritic(nn.Sequential(*parts, nn.Linear(inputs, need.classes or 1)), classes=need.classes)
+        return PairCritic(nn.Sequential(*parts, nn.Linear(inputs, spec.classes or 1)), classes=spec.classes)
 
-    def init_weights(self, need: Map | Critic, network: nn.Module) -> None:
+    def init_weights(self, spec: Map | Critic, network: nn.Module) -> None:
         if self.norm:
-            super().init_weights(need, network)
+            super().init_weights(spec, network)
 
 
 @dataclass(frozen=True)
@@ -140,15 +140,15 @@ class ALICEToy(PointFamily):
     supports = ("labels", "noise", "classes", "two")
     width: int = 256
 
-    def encoder(self, net: Map) -> nn.Module:
-        return Backbone(hidden(net.size, self.width, 2, norm=False, leak=0.0), output_layer(self.width, net.output))
+    def encoder(self, spec: Map) -> nn.Module:
+        return Backbone(hidden(spec.size, self.width, 2, norm=False, leak=0.0), output_layer(self.width, spec.output))
 
-    def decoder(self, net: Map) -> nn.Module:
-        return MLP(net.size, net.output.size, self.width, 2, leak=0.0)
+    def decoder(self, spec: Map) -> nn.Module:
+        return MLP(spec.size, spec.output.size, self.width, 2, leak=0.0)
 
-    def critic(self, need: Critic) -> nn.Module:
-        mlp = MLP(need.inputs[0].size + need.extra_size, need.classes or 1, self.width, 2, leak=0.0)
-        return ChannelConcatCritic(mlp) if need.compares_pair else PairCritic(mlp, classes=need.classes)
+    def critic(self, spec: Critic) -> nn.Module:
+        mlp = MLP(spec.inputs[0].size + spec.extra_size, spec.classes or 1, self.width, 2, leak=0.0)
+        return ChannelConcatCritic(mlp) if spec.compares_pair else PairCritic(mlp, classes=spec.classes)
 
 
 class ConcatHidden(nn.Module):
@@ -187,11 +187,11 @@ class BiGANDecoder(nn.Module):
 class BiGANCritic(nn.Module):
     """x -> 1024 -> 1024 -> score, with z as an input of the second layer; leaky ReLU 0.2, batch norm in the second layer."""
 
-    def __init__(self, inputs: int, beside: int, width: int) -> None:
+    def __init__(self, inputs: int, extra_size: int, width: int) -> None:
         super().__init__()
         self.first = nn.Sequential(nn.Flatten(), nn.Linear(inputs, width), nn.LeakyReLU(0.2))
-        self.second = ConcatHidden(width, beside or 1, width, nn.LeakyReLU(0.2))
-        if not beside:
+        self.second = ConcatHidden(width, extra_size or 1, width, nn.LeakyReLU(0.2))
+        if not extra_size:
             self.second.z.requires_grad_(False)
         self.last = nn.Linear(width, 1)
 
@@ -218,16 +218,16 @@ class BiGAN(Family):
     std = 0.02
     width: int = 1024
 
-    def encoder(self, net: Map) -> nn.Module:
-        width, first = self.width, layer_block(nn.Linear(net.size, self.width))
+    def encoder(self, spec: Map) -> nn.Module:
+        width, first = self.width, layer_block(nn.Linear(spec.size, self.width))
         second = layer_block(nn.Linear(width, width, bias=False), nn.BatchNorm1d(width, affine=False))
-        return Backbone(nn.Sequential(*first, *second), output_layer(width, net.output), before=(net.size,))
+        return Backbone(nn.Sequential(*first, *second), output_layer(width, spec.output), before=(spec.size,))
 
-    def decoder(self, net: Map) -> nn.Module:
-        return BiGANDecoder(net.size, net.output.shape, self.width)
+    def decoder(self, spec: Map) -> nn.Module:
+        return BiGANDecoder(spec.size, spec.output.shape, self.width)
 
-    def critic(self, need: Critic) -> nn.Module:
-        return BiGANCritic(need.inputs[0].size, need.extra_size, self.width)
+    def critic(self, spec: Critic) -> nn.Module:
+        return BiGANCritic(spec.inputs[0].size, spec.extra_size, self.width)
 
 
 @dataclass(frozen=True)
@@ -263,17 +263,17 @@ class FGAN(Family):
     scale: float = 0.05
     critic_scale: float = 0.005
 
-    def decoder(self, net: Map) -> nn.Module:
-        last = output_layer(self.width, net.output)
-        return Backbone(hidden(net.size, self.width, 2, norm=True, leak=0.0), last, after=net.output.shape)
+    def decoder(self, spec: Map) -> nn.Module:
+        last = output_layer(self.width, spec.output)
+        return Backbone(hidden(spec.size, self.width, 2, norm=True, leak=0.0), last, after=spec.output.shape)
 
-    def critic(self, need: Critic) -> nn.Module:
-        body = hidden(need.inputs[0].size, self.critic_width, 2, norm=False, leak=None)
+    def critic(self, spec: Critic) -> nn.Module:
+        body = hidden(spec.inputs[0].size, self.critic_width, 2, norm=False, leak=None)
         return PairCritic(nn.Sequential(nn.Flatten(), *body, nn.Linear(self.critic_width, 1)))
 
     @torch.no_grad()
-    def init_weights(self, need: Map | Critic, network: nn.Module) -> None:
-        scale = self.critic_scale if isinstance(need, Critic) else self.scale
+    def init_weights(self, spec: Map | Critic, network: nn.Module) -> None:
+        scale = self.critic_scale if isinstance(spec, Critic) else self.scale
         for module in network.modules():
             if isinstance(module, nn.Linear):
                 module.weight.uniform_(-scale, scale)

@@ -16,7 +16,7 @@ from torch.nn import functional
 from interalia.errors import UserError, check_range
 from interalia.networks.family import Family
 from interalia.networks.layers import FieldModule, layer_block, module_dataclass, upsampling_conv
-from interalia.networks.needs import Critic, Map
+from interalia.networks.specs import Critic, Map
 from interalia.spaces import Space
 
 MIN_SIDE = 8  # pixels a side; below, two strided convolutions leave too few pixels to normalize
@@ -149,9 +149,9 @@ def patch_critic(shape: tuple[int, ...], width: int, layers: int) -> PatchCritic
     return PatchCritic(nn.Sequential(*parts))
 
 
-def check_domains(net: Map) -> None:
+def check_domains(spec: Map) -> None:
     """Raises a UserError unless both domains have the same shape."""
-    a, b = net.inputs[0].shape, net.output.shape
+    a, b = spec.inputs[0].shape, spec.output.shape
     if a != b:
         raise UserError(
             f"the two domains differ in shape: {a} and {b} (channels, height, width); give both the same number of channels, "
@@ -212,14 +212,14 @@ class Translators(Family):
                 f"`turns` needs square images, and the data's shape is {x.shape}; give `image_size`, or leave it out."
             )
 
-    def translator(self, net: Map) -> nn.Module:
-        check_domains(net)
-        side = min(net.output.shape[1:])
+    def translator(self, spec: Map) -> nn.Module:
+        check_domains(spec)
+        side = min(spec.output.shape[1:])
         blocks = self.blocks if self.blocks is not None else 9 if side >= 256 else 6 if side >= 64 else 4
-        return residual_generator(net.output.shape, self.width, blocks, self.turns)
+        return residual_generator(spec.output.shape, self.width, blocks, self.turns)
 
-    def patch_critic(self, need: Critic) -> nn.Module:
-        x = need.inputs[0]
+    def patch_critic(self, spec: Critic) -> nn.Module:
+        x = spec.inputs[0]
         side = min(x.shape[1:])
         layers = self.layers or (3 if side >= 96 else 2 if side >= 48 else 1)
         return patch_critic(x.shape, self.critic_width, layers)

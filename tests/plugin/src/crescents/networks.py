@@ -49,13 +49,13 @@ class Sines(Family):
     def body(self, inputs: int, between: nn.Module) -> nn.Sequential:
         return nn.Sequential(nn.Linear(inputs, self.width), between, nn.Linear(self.width, self.width), between)
 
-    def encoder(self, net: Map) -> nn.Module:
-        head = nn.Sequential(nn.Linear(self.width, net.output.size), *output_activation(net.output))
-        return Backbone(self.body(net.size, Sine(self.frequency)), head)
+    def encoder(self, spec: Map) -> nn.Module:
+        head = nn.Sequential(nn.Linear(self.width, spec.output.size), *output_activation(spec.output))
+        return Backbone(self.body(spec.size, Sine(self.frequency)), head)
 
-    def decoder(self, net: Map) -> nn.Module:
-        return self.encoder(net)
+    def decoder(self, spec: Map) -> nn.Module:
+        return self.encoder(spec)
 
-    def critic(self, need: Critic) -> nn.Module:
-        body = self.body(need.inputs[0].size + need.extra_size, nn.LeakyReLU(0.2))
+    def critic(self, spec: Critic) -> nn.Module:
+        body = self.body(spec.inputs[0].size + spec.extra_size, nn.LeakyReLU(0.2))
         return PairCritic(nn.Sequential(body, nn.Linear(self.width, 1)))

@@ -22,17 +22,17 @@ def find_x(spaces: Iterable[Space]) -> Space | None:
     return next((space for space in spaces if space.name == "x"), None)
 
 
-class NetworkNeed:
+class NetworkSpec:
     """A specification of one network, which a family builds."""
 
     @property
-    def net(self) -> Any:
+    def spec(self) -> Any:
         """The `Map` or `Critic` of the network."""
         return self
 
     def network(self, family: Family, pack: int = 1) -> nn.Module:
         """Builds the network; a critic takes packs of `pack` samples."""
-        return family.make(self.net)
+        return family.make(self.spec)
 
     def wrap(self, network: nn.Module) -> nn.Module:
         """The part that the game takes: the network itself, or a conditional with this network."""
@@ -40,7 +40,7 @@ class NetworkNeed:
 
 
 @dataclass(frozen=True)
-class Map(NetworkNeed):
+class Map(NetworkSpec):
     """The specification of a network from some variables to values of a space; a conditional has such a network.
 
     Arguments:
@@ -89,7 +89,7 @@ class Map(NetworkNeed):
 
 
 @dataclass(frozen=True)
-class Critic(NetworkNeed):
+class Critic(NetworkSpec):
     """The specification of a critic, a network that scores variables jointly, and how the game uses its scores.
 
     Arguments:
