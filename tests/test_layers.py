@@ -39,7 +39,7 @@ def test_a_network_takes_the_place_of_a_default_of_none() -> None:
 
 @pytest.mark.parametrize("made", [copy.deepcopy, lambda module: pickle.loads(pickle.dumps(module))])
 def test_a_copy_has_the_fields(made: object) -> None:
-    stack = Backbone(nn.Linear(2, 3), nn.Linear(3, 4), after=(2, 2), x=nn.Tanh())
+    stack = Backbone(nn.Linear(2, 3), nn.Linear(3, 4), output_shape=(2, 2), x=nn.Tanh())
     again = made(stack)  # type: ignore[operator]
     x = torch.ones(1, 2)
     assert torch.equal(again(x), stack(x))

@@ -119,13 +119,13 @@ def limit_log_sigma(log_sigma: Tensor, widest: float = MAX_SIGMA) -> Tensor:
     """
     if widest == math.inf:
         return log_sigma
-    start, room = math.log(widest / KNEE), math.log(KNEE)
-    above = (log_sigma - start).relu()
-    return log_sigma.clamp(max=start) + room * (above / (above + room))
+    k, r = math.log(widest / KNEE), math.log(KNEE)
+    t = (log_sigma - k).relu()
+    return log_sigma.clamp(max=k) + r * (t / (t + r))
 
 
 class Conditional(nn.Module, abc.ABC):
-    """p(y | c): `forward(c)` returns a distribution over y.
+    """A conditional distribution p(y | c): `forward(c)` returns a distribution over y.
 
     Arguments:
         network: maps c to the distribution's parameters; its method `hidden`, if any, returns its last hidden layer.
@@ -148,8 +148,7 @@ class Conditional(nn.Module, abc.ABC):
 
         Arguments:
             log_joint: maps c, shape (n, ...), and y, shape (n, d), to log p(c, y), shape (n,). It is a bound method of the
-                game,
-                so that in a copy of the game the encoder calls the copy.
+                game, so that in a copy of the game the encoder calls the copy.
         """
 
     def set_decoder(self, decoder: Conditional) -> None:

@@ -17,7 +17,7 @@ from interalia.errors import check_range
 
 
 class Basis(nn.Module):
-    """m networks eps_i -> v_i of three hidden layers of ELU units, computed in parallel, (n, m, noise) -> (n, m, size)."""
+    """The m networks eps_i -> v_i with three hidden layers of ELU units, in parallel: (n, m, noise) -> (n, m, size)."""
 
     def __init__(self, count: int, noise: int, width: int, size: int) -> None:
         super().__init__()

@@ -170,7 +170,7 @@ class InverseAutoregressive(Zuko):
     Arguments:
         network: maps x to [mu, log sigma, h], shape (n, 3 size).
         size: the dimensions of z.
-        transforms: T.
+        transforms: T, the number of transforms.
         width, depth: the width and number of hidden layers in the network of each transform.
 
     Raises:
@@ -218,7 +218,7 @@ class Planar(Parametric):
     Arguments:
         network: maps x to [mu, log sigma, the u_t, the w_t, h], shape (n, (3 + 2 flows) size).
         size: the dimensions of z.
-        flows: T.
+        flows: T, the number of planar maps.
 
     Raises:
         ValueError: `flows` is under 1.
@@ -283,7 +283,7 @@ def planar_map(z: Tensor, u: Tensor, w: Tensor, b: Tensor) -> tuple[Tensor, Tens
 
 
 def planar_flow(z: Tensor, u: Tensor, w: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
-    """T planar maps applied in order: z_T, shape (n, d), and the sum of their log |det|, shape (n,).
+    """Applies T planar maps in order and returns z_T, shape (n, d), and the sum of their log |det|, shape (n,).
 
     Arguments:
         z: shape (n, d).

@@ -47,10 +47,10 @@ class GaussianProcess(Parametric):
         https://arxiv.org/abs/1511.06499
 
     Arguments:
-        network: maps x to [mu, log sigma, h, the t_n], shape (n, (4 + inducing) size); r is
-            conditioned on x through the 2 size numbers h.
+        network: maps x to [mu, log sigma, h, the t_n], shape (n, (4 + inducing) size); r is conditioned on x
+            through the 2 size numbers h.
         size: the dimensions of z.
-        inducing: m.
+        inducing: m, the number of inducing inputs.
         size_latent: the dimensions of xi.
         width: the width of the two hidden layers of r.
 

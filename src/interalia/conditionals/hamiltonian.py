@@ -61,8 +61,7 @@ class Hamiltonian(Conditional):
         log q(z_0 | x) + log N(v_0; 0, I) - log r(v_T | x, z_T)
 
     Its mean is at least that of log q(z_T | x). A decoder with batch norm in training mode violates this condition, because
-    it
-    mixes the samples of a batch: the volume of one sample changes, by less in larger batches, and the training loss is a
+    it mixes the samples of a batch: the volume of one sample changes, by less in larger batches, and the training loss is a
     bound up to this change. The running statistics then include the z of all steps. In evaluation the bound is exact. The
     game sets log p(x, z) by `set_log_joint`; VAE and AVB do. Training differentiates through the gradients of the steps.
     The `mean` is the end of the steps from z_0 = mu and v_0 = 0, a representative point.
@@ -74,7 +73,7 @@ class Hamiltonian(Conditional):
     Arguments:
         network: maps x to [mu, log sigma, h], shape (n, 4 size); r is conditioned on x through the 2 size numbers h.
         size: the dimensions of z.
-        steps: T.
+        steps: T, the number of leapfrog steps.
         step: the initial e_t.
         width: the width of the two hidden layers of r.
 
@@ -97,8 +96,8 @@ class Hamiltonian(Conditional):
 
     def __init__(self, network: nn.Module, size: int, steps: int = 16, step: float = 0.1, width: int = 64) -> None:
         super().__init__(network)
-        holds = min(steps, width) >= 1 and 0 < step < math.inf
-        check_range(holds, "they are 1 or more, 1 or more, and above 0", steps=steps, width=width, step=step)
+        valid = min(steps, width) >= 1 and 0 < step < math.inf
+        check_range(valid, "they are 1 or more, 1 or more, and above 0", steps=steps, width=width, step=step)
         self.size = size
         self.log_step = nn.Parameter(torch.full((steps, size), math.log(step)))
         self.reverse = small_mlp(3 * size, 2 * size, width)

@@ -93,7 +93,7 @@ class Auto(Family):
         body = hidden(pyramid.num_features + spec.extra_size, self.mlp_width, 1, norm=True)
         if not spec.extra_size:
             return Backbone(nn.Sequential(*x, body), last)
-        return Backbone(body, last, x=x, joined=spec.inputs[0].shape if spec.noise else ())
+        return Backbone(body, last, x=x, first_shape=spec.inputs[0].shape if spec.noise else ())
 
     def decoder(self, spec: Map) -> nn.Module:
         pyramid = Pyramid(spec.output.shape, self.width)

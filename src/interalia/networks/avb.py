@@ -120,7 +120,7 @@ class BilinearCritic(nn.Module):
         return hidden(inputs, width, 3, norm=False).append(nn.Linear(width, outputs))
 
     def hidden(self, x: Tensor, z: Tensor) -> Tensor:
-        """theta(x) * s(z), shape (n, features)."""
+        """The elementwise product theta(x) * s(z), shape (n, features)."""
         return self.theta(2 * x.flatten(1) - 1) * self.s(z)
 
     def forward(self, x: Tensor, z: Tensor) -> Tensor:
@@ -191,7 +191,7 @@ class AVB(Family):
         x = spec.output
         if not self.uses_convolutions(x):
             last = output_layer(self.width, x)
-            return Backbone(elu_mlp(spec.size, self.width), last, after=x.shape)
+            return Backbone(elu_mlp(spec.size, self.width), last, output_shape=x.shape)
         ups: list[nn.Module] = []
         sides, maps = feature_sizes(x.shape), [x.shape[0], *self.maps]
         for level in range(LEVELS - 1, -1, -1):
@@ -223,7 +223,7 @@ def feature_sizes(shape: tuple[int, ...]) -> list[tuple[int, ...]]:
 
 
 class ResidualBlock(nn.Module):
-    """h + W_2 elu(W_1 elu(h))."""
+    """A residual block, h + W_2 elu(W_1 elu(h))."""
 
     def __init__(self, width: int) -> None:
         super().__init__()

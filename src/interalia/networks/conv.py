@@ -154,20 +154,22 @@ class TableFamily(Family):
         while spec.extra_size and rows_x[-1].startswith("1/1/"):
             rows_joint.insert(0, rows_x.pop())
         x, maps = conv_rows(" ".join(rows_x), spec.inputs[0].shape[0], table.leak)
-        body, before, first = x, tuple[int, ...](), None
+        body, input_shape, first = x, tuple[int, ...](), None
         if spec.extra_size:
-            before, first = (maps + spec.extra_size, 1, 1), x
+            input_shape, first = (maps + spec.extra_size, 1, 1), x
             body, maps = conv_rows(" ".join(rows_joint), maps + spec.extra_size, table.leak)
         head: nn.Module = Convolution(maps, spec.output.size, 1)  # at 1x1 a bias for each feature map is untied
         last = output_activation(spec.output)
-        return Backbone(body, nn.Sequential(head, *last) if last else head, before, after=spec.output.shape, x=first)
+        return Backbone(
+            body, nn.Sequential(head, *last) if last else head, input_shape, output_shape=spec.output.shape, x=first
+        )
 
     def decoder(self, spec: Map) -> nn.Module:
         x = spec.output
         body, maps = conv_rows(self.table.decoder, spec.size, self.table.leak)
         last = Convolution(maps, x.shape[0], 1, bias=False)
         return Backbone(
-            body, nn.Sequential(last, UntiedBias(*x.shape), *output_activation(x)), before=(spec.size, 1, 1)
+            body, nn.Sequential(last, UntiedBias(*x.shape), *output_activation(x)), input_shape=(spec.size, 1, 1)
         )
 
     def critic(self, spec: Critic) -> nn.Module:
@@ -179,7 +181,7 @@ class TableFamily(Family):
             features += features_z
         joint, maps = critic_rows(table.critic_joint, features, table, norms=False, biases=True, first=table.drop)
         joint.append(Dropout(table.drop)).append(Convolution(maps, spec.classes or 1, 1))
-        return PairCritic(joint, x, z, before=(extra_size, 1, 1), classes=spec.classes)
+        return PairCritic(joint, x, z, z_shape=(extra_size, 1, 1), classes=spec.classes)
 
 
 class ALISVHN(TableFamily):

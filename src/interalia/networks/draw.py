@@ -84,7 +84,7 @@ class DrawDecoder(nn.Module):
     c_0 is learned, and h_0 is 0.
 
     Arguments:
-        glimpses: T.
+        glimpses: T, the number of glimpses.
         inputs: the dimensions of each z_t, with those of y in a conditional decoder.
         units: the size of the LSTM.
         side: the side of the patch, in pixels.
@@ -162,7 +162,7 @@ class Draw(Family):
         Rezende, Daan Wierstra, 2015, https://arxiv.org/abs/1502.04623
 
     Arguments:
-        glimpses: T.
+        glimpses: T, the number of glimpses.
         units: the size of the decoder's LSTM.
         side: the side of the patch that each glimpse writes, in pixels.
         width: the width of the fully connected layers.

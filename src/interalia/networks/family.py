@@ -95,8 +95,7 @@ class Family:
         for feature in spec.required_features:
             if feature not in self.supports:
                 self.refuse(FEATURES[feature])
-        is_critic = isinstance(spec, Critic) and spec.role == "critic"
-        if is_critic and self.critic_inputs and spec.names != self.critic_inputs:
+        if isinstance(spec, Critic) and spec.role == "critic" and self.critic_inputs not in ("", spec.names):
             self.refuse(f"critic of {spec.names}")
         if spec.x is not None:
             self.check_shape(spec.x)

@@ -216,33 +216,33 @@ class Backbone(FieldModule):
     Arguments:
         body: maps the input to the last hidden layer.
         head: maps that to the output.
-        before: the shape that each input of the body is reshaped to; empty to keep its shape.
-        after: the shape that each output is reshaped to; empty to keep its shape.
+        input_shape: the shape that each input of the body is reshaped to; empty to keep its shape.
+        output_shape: the shape that each output is reshaped to; empty to keep its shape.
         x: a network for the first of several inputs, before the others are concatenated, or None.
-        joined: the shape of the first input if all inputs come concatenated in one vector, as from an implicit conditional;
-            else empty.
+        first_shape: the shape of the first input where all inputs come concatenated in one vector, as from an implicit
+            conditional; empty where they are separate arguments.
     """
 
     body: nn.Module
     head: nn.Module
-    before: tuple[int, ...] = ()
-    after: tuple[int, ...] = ()
+    input_shape: tuple[int, ...] = ()
+    output_shape: tuple[int, ...] = ()
     x: nn.Module | None = None
-    joined: tuple[int, ...] = ()
+    first_shape: tuple[int, ...] = ()
 
     def hidden(self, *c: Tensor) -> Tensor:
         x, *y = c
-        if self.joined:
-            d = math.prod(self.joined)
-            x, y = x[:, :d].unflatten(1, self.joined), [x[:, d:]]
+        if self.first_shape:
+            d = math.prod(self.first_shape)
+            x, y = x[:, :d].unflatten(1, self.first_shape), [x[:, d:]]
         x = x if self.x is None else self.x(x)
         if y:  # a label, or noise
             x = torch.cat([part.flatten(1) for part in (x, *y)], dim=1)
-        return self.body(x.reshape(len(x), *self.before) if self.before else x)
+        return self.body(x.reshape(len(x), *self.input_shape) if self.input_shape else x)
 
     def forward(self, *c: Tensor) -> Tensor:
         out: Tensor = self.head(self.hidden(*c))
-        return out.reshape(len(out), *self.after) if self.after else out
+        return out.reshape(len(out), *self.output_shape) if self.output_shape else out
 
 
 @module_dataclass
@@ -257,7 +257,7 @@ class PairCritic(FieldModule):
         z: g, or None for the identity.
         unary: maps f(x) to a score of x alone, which is added; it keeps samples good while the joint score depends mostly on
             the pairing.
-        before: the shape that each z is reshaped to before g; empty to keep its shape.
+        z_shape: the shape that each z is reshaped to before g; empty to keep its shape.
         classes: the number of logits of `joint`, of which the score is the logsumexp; 0 for a plain score.
         unary_z: maps g(z) to a score of z alone; with it, the three terms are returned separately, shape (n, 3), in the order
             x, z, pair, for a divergence with a loss for each.
@@ -271,7 +271,7 @@ class PairCritic(FieldModule):
     x: nn.Module | None = None
     z: nn.Module | None = None
     unary: nn.Module | None = None
-    before: tuple[int, ...] = ()
+    z_shape: tuple[int, ...] = ()
     unary_z: nn.Module | None = None
     classes: int = 0
 
@@ -284,7 +284,7 @@ class PairCritic(FieldModule):
         parts = [x if self.x is None else self.x(x)]
         if z:
             part = z[0] if len(z) == 1 else torch.cat(z, dim=1)
-            part = part.reshape(len(part), *self.before) if self.before else part
+            part = part.reshape(len(part), *self.z_shape) if self.z_shape else part
             part = part if self.z is None else self.z(part)
             parts.append(part.to(parts[0].dtype))  # under autocast, f(x) may have a lower precision than z
         return parts

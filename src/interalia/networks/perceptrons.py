@@ -33,12 +33,12 @@ class Perceptrons(Family):
 
     def encoder(self, spec: Map) -> nn.Module:
         return Backbone(
-            hidden(spec.size, self.width, 2, norm=True), output_layer(self.width, spec.output), before=(spec.size,)
+            hidden(spec.size, self.width, 2, norm=True), output_layer(self.width, spec.output), input_shape=(spec.size,)
         )
 
     def decoder(self, spec: Map) -> nn.Module:
         last = output_layer(self.width, spec.output)
-        return Backbone(hidden(spec.size, self.width, 2, norm=True), last, after=spec.output.shape)
+        return Backbone(hidden(spec.size, self.width, 2, norm=True), last, output_shape=spec.output.shape)
 
     def critic(self, spec: Critic) -> nn.Module:
         d, width, extra_size = spec.inputs[0].size, self.width, spec.extra_size
@@ -166,7 +166,10 @@ class ConcatHidden(nn.Module):
 
 
 class BiGANDecoder(nn.Module):
-    """z -> 1024 -> 1024 (z is an input again) -> x; batch norm without gain and bias, ReLU, and a sigmoid at the end."""
+    """BiGAN's decoder z -> 1024 -> 1024 -> x; z is an input of the second layer, too.
+
+    It has batch norm without gain and bias, ReLU, and a sigmoid at the end for images.
+    """
 
     def __init__(self, inputs: int, shape: tuple[int, ...], width: int) -> None:
         super().__init__()
@@ -185,7 +188,10 @@ class BiGANDecoder(nn.Module):
 
 
 class BiGANCritic(nn.Module):
-    """x -> 1024 -> 1024 -> score, with z as an input of the second layer; leaky ReLU 0.2, batch norm in the second layer."""
+    """BiGAN's critic x -> 1024 -> 1024 -> score, with z as an input of the second layer.
+
+    It has leaky ReLU 0.2, and batch norm in the second layer.
+    """
 
     def __init__(self, inputs: int, extra_size: int, width: int) -> None:
         super().__init__()
@@ -221,7 +227,7 @@ class BiGAN(Family):
     def encoder(self, spec: Map) -> nn.Module:
         width, first = self.width, layer_block(nn.Linear(spec.size, self.width))
         second = layer_block(nn.Linear(width, width, bias=False), nn.BatchNorm1d(width, affine=False))
-        return Backbone(nn.Sequential(*first, *second), output_layer(width, spec.output), before=(spec.size,))
+        return Backbone(nn.Sequential(*first, *second), output_layer(width, spec.output), input_shape=(spec.size,))
 
     def decoder(self, spec: Map) -> nn.Module:
         return BiGANDecoder(spec.size, spec.output.shape, self.width)
@@ -265,7 +271,7 @@ class FGAN(Family):
 
     def decoder(self, spec: Map) -> nn.Module:
         last = output_layer(self.width, spec.output)
-        return Backbone(hidden(spec.size, self.width, 2, norm=True, leak=0.0), last, after=spec.output.shape)
+        return Backbone(hidden(spec.size, self.width, 2, norm=True, leak=0.0), last, output_shape=spec.output.shape)
 
     def critic(self, spec: Critic) -> nn.Module:
         body = hidden(spec.inputs[0].size, self.critic_width, 2, norm=False, leak=None)
