@@ -134,7 +134,7 @@ class SemiAAE(AAE):
             raise UserError(f"{cls.__name__} reads labels, and there are fewer than 2; choose other data.")
         if isinstance(s.prior, Codes) and s.prior.categorical[:1] != (s.classes,):
             raise UserError(
-                f"the data have {s.classes} labels, and the prior's category has {s.prior.words}; give "
+                f"the data have {s.classes} labels, and the prior's category has {s.prior.description}; give "
                 f"`prior='codes(categorical=[{s.classes}], uniform=0)'`."
             )
         z_hat = dataclasses.replace(s.z, category=s.classes)  # [style | the probabilities of the labels]
