@@ -1,4 +1,4 @@
-"""Building: what is made is used, every parameter has one player, and what a family or a conditional lacks is refused."""
+"""Building: no unused parameters, one player for every parameter, and errors for missing networks and features."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ X, Z, Y = Space("x", (1, 8, 8), "unit"), Space("z", (8,)), Space("y", (3,))
 
 @pytest.fixture
 def made(monkeypatch: pytest.MonkeyPatch) -> list[nn.Parameter]:
-    """All parameters that are made while it is used."""
+    """All parameters that are created during the test."""
     found: list[nn.Parameter] = []
     new = nn.Parameter.__new__
 
@@ -123,7 +123,7 @@ WANTED: dict[str, Map | Critic] = {
 
 
 def on(family: str, need: Map | Critic) -> Map | Critic:
-    """The need, for x of a shape that the family has networks for."""
+    """The specification, for x of a shape that the family supports."""
     shape = examples.shape_for(family)
     x = Space("x", shape, "unit" if len(shape) == 3 else "real")
     if isinstance(need, Critic):
@@ -150,7 +150,7 @@ def test_a_family_has_what_it_says_and_refuses_the_rest_by_name(family: str, dem
 
 
 class Narrow(Family):
-    """A family of somebody's own, with networks for a GAN of vectors."""
+    """A custom family, with networks for a GAN of vectors."""
 
     name = "narrow"
 
@@ -162,10 +162,10 @@ class Narrow(Family):
 
 
 class Single(Family):
-    """One without a name."""
+    """A family without a name."""
 
 
-def test_a_family_of_ones_own_needs_only_the_methods_that_it_has(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_custom_family_needs_only_the_methods_that_it_has(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(networks, "REGISTRY", Registry("networks", {**FAMILIES, "narrow": Narrow}))
     gan = building.build(Run(game="gan", latent_dim=3, networks="narrow"), DataSpec((5,)))
     assert [tuple(p.shape) for p in gan.parameters()] == [(5, 3), (5,), (1, 5), (1,)]
@@ -236,7 +236,7 @@ def test_a_trained_generator_says_nothing_of_the_networks_beside_it() -> None:
 
 
 class Pair(ALI):
-    """ALI with a network of somebody's own making, and of what the test says."""
+    """ALI with a custom network, and with the needs that a test sets."""
 
     @classmethod
     def needs(cls, s: Setup, **settings: Any) -> Needs:
@@ -244,7 +244,7 @@ class Pair(ALI):
 
 
 class Own:
-    """A need that makes its network itself."""
+    """A specification that builds its network itself."""
 
     def __init__(self, size: int) -> None:
         self.size = size
@@ -267,13 +267,13 @@ class Sums(nn.Module):
 
 
 class Idle(ALI):
-    """Moves its encoder by nobody."""
+    """A game whose encoder has no player."""
 
     players = {"generator": ["decoder"], "critic": ["critic"]}
 
 
 class Silent(ALI):
-    """Says no needs."""
+    """A game that declares no needs."""
 
     @classmethod
     def needs(cls, s: Setup, **settings: Any) -> Needs:
@@ -281,7 +281,7 @@ class Silent(ALI):
 
 
 class Twice(ALI):
-    """Moves its decoder by two."""
+    """A game whose decoder has two players."""
 
     players = {"generator": ["encoder", "decoder"], "critic": ["critic", "decoder"]}
 
@@ -367,7 +367,7 @@ def test_needs_of_kinds_without_data() -> None:
     assert [critic.names for critic in critics(ALI)] == ["(x, z)"]
 
     class Python(ALI):
-        """A game that is made in Python alone."""
+        """A game that is built in Python only."""
 
         @classmethod
         def needs(cls, s: Setup, **settings: Any) -> Needs:

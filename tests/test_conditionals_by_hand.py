@@ -96,7 +96,7 @@ MEMBERS: dict[str, tuple[dict[str, object], int, bool, bool]] = {
 
 
 def network_for(name: str) -> nn.Module:
-    """One whose answers are for 3 dimensions, or what DRAW's encoder is given."""
+    """A network for 3 dimensions, or the one of DRAW's encoder."""
     if name == "recurrent":
         found: nn.Module = examples.drawing(12, glimpses=4)[0]
         return found

@@ -1,4 +1,4 @@
-"""The first steps of an encoder: no posterior's width runs away, and none of an ordinary size is changed."""
+"""The first steps of an encoder: standard deviations stay bounded, and ordinary ones are unchanged."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_a_bent_width_rises_to_its_limit_and_keeps_a_gradient(kind: torch.dtype,
 
 
 class Answers(nn.Module):
-    """A network that answers the same for every x."""
+    """A network with the same output for every x."""
 
     def __init__(self, answers: Tensor) -> None:
         super().__init__()
@@ -54,7 +54,7 @@ class Answers(nn.Module):
 
 
 def answering(name: str, log_sigma: float) -> tuple[Any, Tensor, Tensor]:
-    """An encoder whose network answers mu = 0, that log sigma, and 0 for everything else; an x; where the answers lie."""
+    """An encoder with mu = 0, this log sigma and 0 for all other parameters, an x, and the parameters."""
     if name == "recurrent":
         whole, decoder = examples.drawing(4, glimpses=2, units=4)
         encoder: Any = Recurrent(whole, 4, units=4)
@@ -109,7 +109,7 @@ def test_a_limit_of_ones_own_is_stored_and_checked() -> None:
 
 
 def pictures(kind: str, side: int, count: int = 96) -> np.ndarray[Any, Any]:
-    """Noise, or gray pictures that are all but alike with an unusual one among each 24: what batch norm makes large."""
+    """Noise, or nearly equal gray images with an unusual one in each 24, which batch norm amplifies."""
     rng = np.random.default_rng(0)
     noise = rng.random((count, 3, side, side), dtype=np.float32)
     if kind == "noise":
@@ -120,7 +120,7 @@ def pictures(kind: str, side: int, count: int = 96) -> np.ndarray[Any, Any]:
 
 
 def widest(x: np.ndarray[Any, Any], steps: int = 20, **overrides: Any) -> float:
-    """The widest posterior of the data's and the model's x that these steps of a recipe play with."""
+    """The largest standard deviation of the encoder in these steps of a recipe, for x of data and model."""
     dataset = Dataset("pictures", *(Split(x) for _ in range(3)))
     run = recipes.ali_images(steps=1000, **overrides)
     training = engine.prepare(run, dataset=dataset)

@@ -1,4 +1,4 @@
-"""The blocks that families of networks are made from, and fields as a constructor's arguments."""
+"""The layers that network families use, and modules as dataclasses."""
 
 from __future__ import annotations
 

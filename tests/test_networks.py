@@ -1,4 +1,4 @@
-"""Networks: the papers' tables, layer by layer; fast layers against plain ones; automatic ones for any shape."""
+"""Networks: the papers' tables, layer by layer; fast layers against plain ones; automatic networks for any shape."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ PAPERS: dict[str, tuple[dict[str, Rows], int, int, float, float, int, float, flo
 
 
 def paper(name: str, infers: bool = True) -> Any:
-    """The networks without their memory: shapes alone."""
+    """The networks on the meta device, with shapes only."""
     _, side, latent, *_ = PAPERS[name]
     with torch.device("meta"):
         return networks(name, (3, side, side), latent, infers=infers)

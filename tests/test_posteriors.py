@@ -51,7 +51,7 @@ def make(spec: str, size: int = 2, inputs: int = 4) -> Conditional:
 
 
 def shaken(conditional: Conditional, std: float = 0.3) -> Conditional:
-    """With what it is made of far from where it starts."""
+    """A conditional with parameters far from their initial values."""
     torch.manual_seed(1)
     for name, parameter in conditional.named_parameters():
         if not name.startswith("network"):
@@ -129,7 +129,7 @@ def test_a_planar_maps_determinant_is_that_of_its_jacobian() -> None:
 
 
 def test_planar_draws_have_the_density_that_they_come_with() -> None:
-    """The mean of p(z) / q(z) over draws is 1 for any density p; and many maps in a row start near the Gaussian."""
+    """The mean of p(z) / q(z) over draws is 1 for any density p; and a chain of many maps starts near the Gaussian."""
     conditional: Any = make("planar(flows=6)", 2).double()
     q = conditional.forward_repeated(100_000, torch.randn(1, 4, dtype=torch.float64))
     mu, log_sigma, *maps = q.find_mean.args
@@ -288,7 +288,7 @@ def test_every_posterior_plays_avb(spec: str, digits: Tensor) -> None:
 
 @pytest.mark.parametrize("spec", ALL)
 def test_a_copy_of_a_game_is_its_own(spec: str, digits: Tensor, tmp_path: Path) -> None:
-    """What a posterior knows of the game is the copy's in the copy, and none of it is a weight."""
+    """In a copy of a game, the posterior refers to the copy, and its references are no parameters."""
     game = build(spec).eval()
     x = digits[:5]
 

@@ -1,4 +1,4 @@
-"""Priors, and likelihoods of zeros and ones: values by hand, refusals at their borders, defaults, what is moved where."""
+"""Priors and Bernoulli likelihoods: values by hand, errors at the limits of arguments, defaults, devices."""
 
 from __future__ import annotations
 

@@ -292,6 +292,6 @@ class Codes(Prior):
         return torch.stack(log_q, dim=1)
 
     def expected_codes(self, outputs: Tensor) -> Tensor:
-        """The mean E[c] of Q(c | x): the probabilities of categories and the means of continuous codes, shape (n, outputs)."""
+        """The mean E[c] of Q(c | x): probabilities of categories and means of continuous codes, shape (n, outputs)."""
         parts, kinds = outputs.split(self.code_sizes, dim=1), len(self.categorical)
         return torch.cat([*(part.softmax(dim=1) for part in parts[:kinds]), *parts[kinds:]], dim=1)

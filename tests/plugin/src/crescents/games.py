@@ -1,4 +1,4 @@
-"""A game of one's own, with a need of its own for a network that no family has."""
+"""A custom game, with a specification of a network that no family has."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from interalia.networks import Critic, Family
 
 
 class Several(nn.Module):
-    """Critics side by side: their scores, shape (n, count)."""
+    """Several critics in parallel: their scores, shape (n, count)."""
 
     def __init__(self, critics: list[nn.Module]) -> None:
         super().__init__()
@@ -28,7 +28,7 @@ class Several(nn.Module):
 
 @dataclass(frozen=True)
 class SeveralCritics(Critic):
-    """Several critics of the same variables, each made by the family that the run names."""
+    """The specification of several critics of the same variables, each from the run's family of networks."""
 
     count: int = 3
 
@@ -38,7 +38,7 @@ class SeveralCritics(Critic):
 
 @module_dataclass
 class EnsembleALI(ALI):
-    """ALI against several critics at once, each charged for its own scores; the generator is charged their mean.
+    """ALI with several critics; each has its own loss, and the generator's loss is their mean.
 
     References:
         Generative Multi-Adversarial Networks, Ishan Durugkar, Ian Gemp, Sridhar Mahadevan, 2017,

@@ -1,4 +1,4 @@
-"""A family of networks of one's own, for vectors."""
+"""A custom network family, for vectors."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from interalia.spaces import Space
 
 
 class Sine(nn.Module):
-    """sin(frequency * x)."""
+    """The activation sin(frequency * x)."""
 
     def __init__(self, frequency: float) -> None:
         super().__init__()
@@ -26,15 +26,15 @@ class Sine(nn.Module):
 
 @dataclass(frozen=True)
 class Sines(Family):
-    """Perceptrons of two hidden layers with sines between them, for vectors; the critic has leaky ReLU.
+    """Fully connected networks with two hidden layers and sine activations, for vectors; the critic has leaky ReLU.
 
     References:
         Implicit Neural Representations with Periodic Activation Functions, Vincent Sitzmann and others, 2020,
         https://arxiv.org/abs/2006.09661
 
     Arguments:
-        width: of the hidden layers.
-        frequency: of the sines.
+        width: the width of the hidden layers.
+        frequency: the frequency of the sines.
     """
 
     name = "sines"
@@ -46,8 +46,8 @@ class Sines(Family):
         if x.is_image:
             self.refuse_shape("vectors", x)
 
-    def body(self, inputs: int, between: nn.Module) -> nn.Sequential:
-        return nn.Sequential(nn.Linear(inputs, self.width), between, nn.Linear(self.width, self.width), between)
+    def body(self, inputs: int, activation: nn.Module) -> nn.Sequential:
+        return nn.Sequential(nn.Linear(inputs, self.width), activation, nn.Linear(self.width, self.width), activation)
 
     def encoder(self, spec: Map) -> nn.Module:
         head = nn.Sequential(nn.Linear(self.width, spec.output.size), *output_activation(spec.output))
