@@ -306,12 +306,10 @@ class Implicit(Conditional):
         return Map(inputs, target, cls.int_setting("noise", settings))
 
     def forward(self, *c: Tensor) -> Distribution:
-        x = torch.cat(
-            [part.flatten(1) for part in c], dim=1
-        )  # images and labels are flattened and concatenated with the noise
-        return Pushforward(
-            lambda eps: to_float32(self.network(torch.cat([x, eps], dim=1))), x.new_empty(len(x), self.noise)
-        )
+        # images and labels are flattened and concatenated with the noise
+        x = torch.cat([part.flatten(1) for part in c], dim=1)
+        like = x.new_empty(len(x), self.noise)
+        return Pushforward(lambda eps: to_float32(self.network(torch.cat([x, eps], dim=1))), like)
 
     def hidden(self, *c: Tensor) -> Tensor:
         zeros = c[0].new_zeros(len(c[0]), self.noise)

@@ -116,9 +116,8 @@ class Hamiltonian(Conditional):
         return self.forward_repeated(1, *c)
 
     def forward_repeated(self, count: int, *c: Tensor) -> Distribution:
-        parameters = to_float32(self.network(*c)).repeat_interleave(
-            count, dim=0
-        )  # one forward pass for all repetitions
+        # one forward pass for all repetitions
+        parameters = to_float32(self.network(*c)).repeat_interleave(count, dim=0)
         mu, log_sigma, h = parameters.split([self.size, self.size, 2 * self.size], dim=1)
         shared = (c[0].repeat_interleave(count, dim=0), mu, limit_log_sigma(log_sigma))
         return SampleAndLogProb(mu, partial(self.mean, *shared), partial(self.draw, *shared, h))

@@ -260,9 +260,8 @@ class Codes(Prior):
         for count in self.categorical:
             category = torch.randint(count, shape, device=self.like.device)
             parts.append(nn.functional.one_hot(category, count).to(self.like.dtype))
-        return torch.cat(
-            [*parts, self.uniform_noise(*shape, self.uniform), self.normal_noise(*shape, self.gaussian)], dim=-1
-        )
+        parts += [self.uniform_noise(*shape, self.uniform), self.normal_noise(*shape, self.gaussian)]
+        return torch.cat(parts, dim=-1)
 
     def log_prob(self, z: Tensor) -> Tensor:
         raise UserError(
@@ -282,9 +281,8 @@ class Codes(Prior):
             z: the latents that x was generated from, shape (n, size).
         """
         log_q = []
-        for i, (parameters, code) in enumerate(
-            zip(outputs.split(self.code_sizes, dim=1), self.split(z)[1:], strict=True)
-        ):
+        pairs = zip(outputs.split(self.code_sizes, dim=1), self.split(z)[1:], strict=True)
+        for i, (parameters, code) in enumerate(pairs):
             if i < len(self.categorical):
                 log_q.append((code * parameters.log_softmax(dim=1)).sum(dim=1))
             else:

@@ -141,7 +141,6 @@ def downsampling_convs(maps: list[int], norm: bool) -> nn.Sequential:
     """Convolutions that each halve the image, with `maps[0]` input channels and one layer for each further number."""
     layers: list[nn.Module] = []
     for inputs, outputs in itertools.pairwise(maps):
-        layers += layer_block(
-            nn.Conv2d(inputs, outputs, 4, 2, 1, bias=not norm), nn.BatchNorm2d(outputs) if norm else None
-        )
+        layer = nn.Conv2d(inputs, outputs, 4, 2, 1, bias=not norm)
+        layers += layer_block(layer, nn.BatchNorm2d(outputs) if norm else None)
     return nn.Sequential(*layers)

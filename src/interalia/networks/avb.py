@@ -196,13 +196,11 @@ class AVB(Family):
         sides, maps = feature_sizes(x.shape), [x.shape[0], *self.maps]
         for level in range(LEVELS - 1, -1, -1):
             channels = (maps[level + 1], maps[level])
-            ups += layer_block(
-                upsampling_conv(channels, sides[level + 1], sides[level], KERNEL, STRIDES[level]), leak=None
-            )
+            layer = upsampling_conv(channels, sides[level + 1], sides[level], KERNEL, STRIDES[level])
+            ups += layer_block(layer, leak=None)
         end = (maps[-1], *sides[-1])
-        body = nn.Sequential(
-            *layer_block(nn.Linear(spec.size, math.prod(end)), leak=None), nn.Unflatten(1, end), *ups[:-2]
-        )
+        first = layer_block(nn.Linear(spec.size, math.prod(end)), leak=None)
+        body = nn.Sequential(*first, nn.Unflatten(1, end), *ups[:-2])
         return Backbone(body, nn.Sequential(ups[-2], *output_activation(x)))
 
     def critic(self, spec: Critic) -> nn.Module:

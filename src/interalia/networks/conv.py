@@ -160,17 +160,15 @@ class TableFamily(Family):
             body, maps = conv_rows(" ".join(rows_joint), maps + spec.extra_size, table.leak)
         head: nn.Module = Convolution(maps, spec.output.size, 1)  # at 1x1 a bias for each feature map is untied
         last = output_activation(spec.output)
-        return Backbone(
-            body, nn.Sequential(head, *last) if last else head, input_shape, output_shape=spec.output.shape, x=first
-        )
+        head = nn.Sequential(head, *last) if last else head
+        return Backbone(body, head, input_shape, spec.output.shape, x=first)
 
     def decoder(self, spec: Map) -> nn.Module:
         x = spec.output
         body, maps = conv_rows(self.table.decoder, spec.size, self.table.leak)
         last = Convolution(maps, x.shape[0], 1, bias=False)
-        return Backbone(
-            body, nn.Sequential(last, UntiedBias(*x.shape), *output_activation(x)), input_shape=(spec.size, 1, 1)
-        )
+        head = nn.Sequential(last, UntiedBias(*x.shape), *output_activation(x))
+        return Backbone(body, head, (spec.size, 1, 1))
 
     def critic(self, spec: Critic) -> nn.Module:
         table, extra_size, first = self.table, spec.extra_size, self.table.drop_inputs

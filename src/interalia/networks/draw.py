@@ -201,9 +201,8 @@ class Draw(Family):
                 f"the networks 'draw' take z in {self.glimpses} equal parts, and {z} is no multiple of {self.glimpses}; give "
                 f"`latent_dim={self.glimpses * -(-z // self.glimpses)}`, or draw(glimpses=...)."
             )
-        return DrawDecoder(
-            self.glimpses, z // self.glimpses + spec.extra_size, self.units, self.side, spec.output.shape
-        )
+        inputs = z // self.glimpses + spec.extra_size
+        return DrawDecoder(self.glimpses, inputs, self.units, self.side, spec.output.shape)
 
     def critic(self, spec: Critic) -> nn.Module:
         return Perceptrons(self.width).critic(spec)

@@ -38,9 +38,8 @@ def module_dataclass(kind: type[T]) -> type[T]:
     cls = dataclass(eq=False, repr=False)(kind)
     for one in fields(cls):  # type: ignore[arg-type]
         if vars(cls).get(one.name, one) is None:
-            delattr(
-                cls, one.name
-            )  # a default None on the class would hide the sub-module, which torch stores elsewhere
+            # a default None on the class would hide the sub-module, which torch stores elsewhere
+            delattr(cls, one.name)
     return cls
 
 
@@ -85,9 +84,8 @@ class Convolution(nn.Conv2d):
     def forward(self, input: Tensor) -> Tensor:
         if input.shape[2:] == self.kernel_size and self.padding == (0, 0):
             last = is_channels_last(self.weight)
-            return functional.linear(flatten_rows(input, last), flatten_rows(self.weight, last), self.bias)[
-                :, :, None, None
-            ]
+            out = functional.linear(flatten_rows(input, last), flatten_rows(self.weight, last), self.bias)
+            return out[:, :, None, None]
         return super().forward(input)
 
 

@@ -67,9 +67,9 @@ class Map(NetworkSpec):
         reads, writes = find_x(self.inputs) is not None, self.output.name == "x"
         if self.glimpses:
             return "image_reader"
-        return {(True, True): "translator", (True, False): "encoder", (False, True): "decoder"}.get(
-            (reads, writes), "latent_map"
-        )
+        if reads:
+            return "translator" if writes else "encoder"
+        return "decoder" if writes else "latent_map"
 
     @property
     def size(self) -> int:
