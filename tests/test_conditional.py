@@ -35,7 +35,7 @@ def test_batches_hold_the_label_of_each_image() -> None:
 
 
 def test_samples_by_label_are_read_as_that_label(tmp_path: Path) -> None:
-    trained = interalia.train(conditional(steps=600, optimizer="adam(lr=0.001)"), tmp_path / "run", observers=[])
+    trained = interalia.train(conditional(steps=600, optimizer="adam(lr=0.001)"), tmp_path / "run", callbacks=[])
     found = {m.name: m.value for m in evaluate(trained.game, interalia.runs.described.dataset(trained.run), count=300)}
     assert found["label_accuracy"] > 0.3  # by chance 0.1
     assert tasks.by_label(trained.game, 2).shape == (20, 1, 8, 8)
@@ -152,9 +152,9 @@ def test_names_of_words_may_be_counted(tmp_path: Path) -> None:
 def test_labels_are_refused_where_there_are_none(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="was not told any labels"):
         tasks.generate(build("gan", double=False), 2, label=1)
-    with pytest.raises(UserError, match="has no labels; choose data that has, or leave `condition_on` out"):
+    with pytest.raises(UserError, match="has no labels; choose data that has, or leave"):
         engine.prepare(Run(game="gan", condition_on="labels", data=str(pictures(tmp_path)), batch_size=2, steps=1))
-    with pytest.raises(UserError, match="InfoGAN cannot be told labels"):
+    with pytest.raises(UserError, match="InfoGAN cannot be conditioned on labels"):
         engine.prepare(Run(game="infogan", condition_on="labels", steps=1))
 
 

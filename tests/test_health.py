@@ -30,7 +30,8 @@ from interalia.training import callbacks, engine
 from interalia.training.state import Training
 
 SMALL: dict[str, Any] = {
-    "networks": "auto(width=8)", "batch_size": 64, "latent_dim": 8, "steps": 500, "evaluate_every": 100, "checkpoint_every": 500,
+    "networks": "auto(width=8)", "batch_size": 64, "latent_dim": 8, "steps": 500, "evaluate_every": 100,
+    "checkpoint_every": 500,
 }  # fmt: skip
 
 
@@ -86,7 +87,7 @@ GOOD: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize(("fields", "names"), BAD.values(), ids=BAD)
-def test_a_training_that_was_made_to_fail_is_told_of(tmp_path: Path, fields: dict[str, Any], names: set[str]) -> None:
+def test_a_failing_training_is_diagnosed(tmp_path: Path, fields: dict[str, Any], names: set[str]) -> None:
     training = trained(tmp_path / "run", **fields)
     lines = logs.read(training.folder)  # type: ignore[arg-type]
     ill = findings(signs_of(lines), training.steps)
@@ -114,7 +115,7 @@ def test_no_false_alarm_on_a_good_one(tmp_path: Path, fields: dict[str, Any]) ->
     assert words[0].startswith("too early to tell (")
 
 
-def test_a_critic_that_is_sure_while_samples_get_better_is_not_ill() -> None:
+def test_a_critic_with_a_high_auc_is_healthy_while_samples_improve() -> None:
     row = [(step, {"sure": 1.0, "coverage": 0.1 + step / 1000}) for step in (100, 200, 300)]
     assert findings(row, 300) == []
     stuck = [(step, {"sure": 1.0, "coverage": 0.1}) for step, _ in row]
@@ -126,7 +127,7 @@ def test_what_the_run_has_or_refuses_is_not_advised() -> None:
     assert verdict(row, 300).endswith('try --penalty "r1r2(every=4)" or --pack 2.')
     assert verdict(row, 300, {"penalty": "r1r2(gamma=0.1)", "pack": 1}).endswith("try --pack 2.")
     assert verdict(row, 300, {"penalty": "none"}, {"pack"}).endswith('try --penalty "r1r2(every=4)".')
-    assert verdict(row, 300, {"penalty": "r1r2"}, {"pack"}).endswith("try smaller --rates, or another --seed.")
+    assert verdict(row, 300, {"penalty": "r1r2"}, {"pack"}).endswith("try smaller --lr, or another --seed.")
 
 
 @pytest.mark.parametrize("rule", RULES, ids=[rule.name for rule in RULES])
@@ -155,7 +156,7 @@ def test_a_sign_has_to_last_and_must_not_be_getting_better(rule: Any) -> None:
 
 
 @pytest.mark.parametrize("game", REGISTRY)
-def test_signs_of_every_game_are_numbers_and_looking_changes_nothing(game: str) -> None:
+def test_diagnostics_of_every_game_are_numbers_and_change_nothing(game: str) -> None:
     from dataclasses import replace
 
     data = load("digits")
@@ -180,8 +181,8 @@ def test_signs_of_every_game_are_numbers_and_looking_changes_nothing(game: str) 
     assert all(torch.equal(value, before[key]) for key, value in made.state_dict().items())
     assert set(found) <= set(SIGNS)
     assert all(math.isfinite(value) for value in found.values())
-    # a critic that is to tell a ratio, AVB's, is right to be sure
-    assert ("sure" in found) == ("critic" in made.players and all(critic.adversarial for critic in critics(type(made))))
+    # AVB's critic estimates a ratio; a high AUC is right
+    assert ("sure" in found) == ("critic" in made.players and all(critic.adversary for critic in critics(type(made))))
     assert 0 <= found.get("sure", 0.5) <= 1
     if made.data.other is None:
         assert {"coverage", "spread", "remembered"} <= set(found)
@@ -199,7 +200,7 @@ def test_information_of_a_linear_gaussian_encoder() -> None:
         assert found == pytest.approx(math.log1p(s**-2) / 2, abs=0.05)
 
 
-def test_a_perfect_model_and_copies_of_the_data_are_told_apart() -> None:
+def test_a_perfect_model_is_distinguished_from_copies_of_the_data() -> None:
     data = load("digits")
     held = torch.from_numpy(data.validation.x).float() / 255
     train = torch.from_numpy(data.train.x[: len(held)]).float() / 255
@@ -236,13 +237,13 @@ def test_a_training_ends_where_it_has_converged_and_keeps_the_best(tmp_path: Pat
         line["step"]: line["measures/reconstruction_ratio"] for line in lines if "measures/frechet_distance" in line
     }
     assert min(values, key=lambda step: values[step]) == best
-    assert f"Stopped at step {last:,} of 5,000: reconstruction ratio has not been better" in stopped[0]
+    assert f"Stopped at step {last:,} of 5,000: reconstruction ratio has not improved" in stopped[0]
     assert folder.weights.read_bytes() == (folder.checkpoints / "best.safetensors").read_bytes()
     again = interalia.load(folder.path)
     assert again.step == best
     z = tasks.latents(again.game, 4, 0)
     assert torch.equal(tasks.decode(again.game, z), tasks.decode(done.game, z))
-    # a run that has converged does not go on by itself, and does where it is told to
+    # a run that has stopped early does not continue by itself, only with other settings
     assert interalia.train(run, tmp_path / "run", resume=True).step == best
     assert logs.read(folder)[-1]["step"] == last
     further = interalia.train(run.replace(early_stopping=0, steps=last + 5), tmp_path / "run", resume=True)
@@ -294,7 +295,7 @@ def test_the_strip_chart_shows_the_verdicts_and_differences_that_have_a_bound(tm
     assert heights[0] < heights[1] == heights[2]
 
 
-def test_a_game_without_a_critic_is_told_of_what_it_has() -> None:
+def test_advice_for_a_game_without_a_critic() -> None:
     from interalia.metrics.health import refused_by
 
     ignored = [(step, {"ratio": 0.99}) for step in (500, 1000, 1500)]
@@ -303,17 +304,17 @@ def test_a_game_without_a_critic_is_told_of_what_it_has() -> None:
     regressor = build("latent-regressor", (1, 8, 8))
     flow = "simultaneous"
     (finding,) = findings(ignored, 1500, {}, refused_by(gaussian, flow))
-    assert "try a smaller sigma in --game or larger --rates or more --steps" in finding.sentence
+    assert "try a smaller sigma in --game or larger --lr or more --steps" in finding.sentence
     for game in (bernoulli, regressor):
         (finding,) = findings(ignored, 1500, {}, refused_by(game, flow))
-        assert finding.sentence.endswith("try larger --rates or more --steps")
+        assert finding.sentence.endswith("try larger --lr or more --steps")
     (finding,) = findings(copies, 1500, {}, refused_by(gaussian, flow))
-    assert finding.sentence.endswith("try a smaller --latent or fewer --steps")
+    assert finding.sentence.endswith("try a smaller --latent-dim or fewer --steps")
     assert all(rule.alone or "sure" in rule.sign for rule in RULES)
 
 
 def test_converged_weights_have_statistics_of_their_own(tmp_path: Path) -> None:
-    """`population` holds of the best weights too, by which a converged training ends."""
+    """`recalibrate_bn` applies to the best weights too, with which early stopping ends."""
     run = interalia.Run(
         data="digits", game="ali", networks="auto(width=8)", latent_dim=4, steps=400, evaluate_every=5, early_stopping=1,
         recalibrate_bn=7, monitor="reconstruction_ratio", lr={"generator": 0.0}, weight_average="none",

@@ -10,7 +10,7 @@ from torch import nn
 from interalia import data, tasks
 from interalia.conditionals import Conditional, Deterministic, Gaussian, StandardNormal
 from interalia.conditionals.base import Point
-from interalia.data.binarize import binarized
+from interalia.data.binarize import binarize
 from interalia.data.dataset import Dataset, Mixture, Split
 from interalia.data.store import as_tensor
 from interalia.errors import UserError
@@ -257,7 +257,7 @@ def blurred(x):
 
 def test_bernoulli_pixels_are_compared_as_zeros_and_ones():
     gray = data.load("digits")
-    dataset = binarized(gray, "dynamic")
+    dataset = binarize(gray, "dynamic")
     bare = {part: Split(getattr(dataset, part).x) for part in ("train", "validation", "test")}
     dataset = dataclasses.replace(dataset, **bare)  # no accuracies, which take long
     x, real = as_tensor(gray.train.x), as_tensor(dataset.validation.x)

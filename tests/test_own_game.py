@@ -163,7 +163,7 @@ def test_data_have_to_fit_a_game_of_ones_own() -> None:
     [
         ({"penalty": "r1"}, "penalty"),
         ({"encoder": "deterministic"}, "encoder"),
-        ({"latent_dim": 7}, "latent"),
+        ({"latent_dim": 7}, "latent_dim"),
         ({"game": "gan"}, "game"),
     ],
 )

@@ -119,7 +119,7 @@ def test_it_is_trained_measured_and_shown(place: Path, capsys: pytest.CaptureFix
 def test_what_is_missing_without_it_is_said(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from interalia import train
 
-    train(RECIPES["crescents"](steps=1, name="run"), "run", observers=[])
+    train(RECIPES["crescents"](steps=1, name="run"), "run", callbacks=[])
     # nobody writes weights then: the description alone
     with as_before(), pytest.MonkeyPatch.context() as patch:
         for kind in registry.KINDS:

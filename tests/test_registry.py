@@ -249,7 +249,7 @@ def test_list_says_where_an_entry_is_from(place: Path, capsys: pytest.CaptureFix
     ]
     assert interalia("list", "games", "ali") == 0
     said = capsys.readouterr().out
-    assert said.startswith("ali (games), from interalia\nsettings: together=True\n")
+    assert said.startswith("ali (games), from interalia\nsettings: joint_batch=True\n")
     assert "Adversarially Learned Inference" in said  # the whole of its description
     assert interalia("list", "data", "digits") == 0
     assert "1,797" in capsys.readouterr().out
@@ -332,7 +332,7 @@ def trained(resume: bool = False) -> None:
         evaluate_every=0,
         checkpoint_every=2,
     )
-    train(run, "run", resume=resume, observers=[Checkpoint()])
+    train(run, "run", resume=resume, callbacks=[Checkpoint()])
 
 
 def test_a_run_says_where_its_parts_were_from_and_imports_nothing_by_itself(

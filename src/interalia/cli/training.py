@@ -96,9 +96,9 @@ def train(
         )
     place, numbered = resume or out or Path("runs") / run.name, out is None and resume is None
     prepared = engine.open_run(run, place, resume=resume is not None, trust=trust_generator, numbered=numbered)
-    engine.spare_threads(prepared)
+    engine.limit_threads(prepared)
     trained = engine.finish(prepared, callbacks.default_callbacks(prepared, tensorboard=tensorboard))
-    if prepared.step < prepared.steps and not prepared.converged:
+    if prepared.step < prepared.steps and not prepared.stop_reason:
         raise KeyboardInterrupt(f"go on with {resuming(trained.folder.path)}." if trained.folder else "")
     say(f"The page of results: {reports.make(trained)}")
 

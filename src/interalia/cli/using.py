@@ -110,9 +110,9 @@ def option(name: str, default: Any, kind: Any) -> inspect.Parameter:
 
 def names_of(images: list[Path] | None, count: int) -> list[str]:
     """The files' names; numbers of held-out images, and of an array of many."""
-    from interalia.data.images import expand
+    from interalia.data.images import list_images
 
-    names = [collection.label(name) for collection, name in expand(images or ())]
+    names = [collection.label(name) for collection, name in list_images(images or ())]
     return names if len(names) == count else [str(row) for row in range(count)]
 
 

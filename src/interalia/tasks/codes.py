@@ -17,7 +17,7 @@ def answers(game: Game, x: Tensor) -> Tensor:
     """What the critic answers for the codes of x, the parameters of Q(c | x), shape (n, answers)."""
     coded = require(game, HasCodes, "recognise")
     check_images(game, x)
-    return answered(game, coded.answers, x)
+    return answered(game, coded.code_parameters, x)
 
 
 def recognise(game: Game, x: Tensor) -> Tensor:
