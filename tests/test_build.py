@@ -360,7 +360,7 @@ def test_terms_are_wanted_apart_where_a_critic_sees_several_variables() -> None:
     for divergence, apart in ((GAN(), False), (DIVERGENCES["bigbigan"](), True)):
         s = Setup(X, StandardNormal(8), (Y,), divergence=divergence)
         assert s.critic(X, Z).terms is apart
-        assert s.critic(X, Z).sees == (X, Z, Y)
+        assert s.critic(X, Z).inputs == (X, Z, Y)
         assert not any(need.terms for need in (s.critic(X), s.critic(Z, Z), s.critic(X, X), s.critic(X, Z, classes=3)))
 
 

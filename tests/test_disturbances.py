@@ -324,9 +324,9 @@ def test_penalties_on_packs_are_those_of_the_pack_as_one_input(penalty: Any) -> 
     torch.manual_seed(0)
     critic = nn.Sequential(nn.Linear(6, 5), nn.Tanh(), nn.Linear(5, 1)).double()
     p, q = torch.randn(12, 2, dtype=torch.float64), torch.randn(12, 2, dtype=torch.float64)
-    packed = penalty().penalize(Packed(critic, 3), (p,), (q,))
+    packed = penalty().penalize(PackedCritic(critic, 3), (p,), (q,))
     assert torch.allclose(packed, penalty().penalize(critic, (p.view(4, 6),), (q.view(4, 6),)))
-    assert squared_gradients(Packed(critic, 3), (p,)).shape == (4,)
+    assert squared_gradients(PackedCritic(critic, 3), (p,)).shape == (4,)
 
 
 @pytest.mark.parametrize("game", [name for name, member in REGISTRY.items() if packs(member)])

@@ -22,7 +22,7 @@ from interalia.adversarial.penalties import Penalty
 from interalia.conditionals import Chain, Codes, Deterministic, Gaussian, Prior, StandardNormal
 from interalia.games import CycleGAN, Game
 from interalia.games.avb import VARIANCE_FLOOR
-from interalia.networks.layers import PairCritic, Recogniser
+from interalia.networks.layers import PairCritic, Recognizer
 
 REGISTRY: dict[str, Any] = games.REGISTRY
 

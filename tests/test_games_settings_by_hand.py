@@ -64,7 +64,7 @@ from interalia.games.cyclegan import distance
 from interalia.games.feeds import Data, Domains, Labeled, PartlyLabeled
 from interalia.games.needs import Pretrained, critics, example_needs
 from interalia.games.vae import Variational
-from interalia.networks.layers import Packed, PairCritic, Recogniser
+from interalia.networks.layers import PackedCritic, PairCritic, Recognizer
 from interalia.runs.formats import joined
 from interalia.spaces import DataSpec
 
@@ -167,7 +167,7 @@ def test_what_each_game_is_said_to_be() -> None:
         judges = critics(kind)
         assert ["".join(space.name for space in critic.inputs) for critic in judges] == sees, name
         assert all(critic.packable is ("packs" in special) for critic in judges), name
-        assert all(critic.adversary is ("ratio" not in special) for critic in judges), name
+        assert all(critic.adversarial is ("ratio" not in special) for critic in judges), name
         assert isinstance(example_needs(kind).get("decoder"), Pretrained) is ("fixed" in special), name
         game = make(name).train()
         for capability, protocol in CAN.items():
@@ -688,7 +688,7 @@ def test_a_critic_scores_each_joint_in_one_pass_or_in_a_pass_each() -> None:
                 sizes.append(len(x))
                 return x[:, 0] + 100 * z[:, 0]
 
-            critic = Packed(By(judge), 2) if pack == 2 else By(judge)
+            critic = PackedCritic(By(judge), 2) if pack == 2 else By(judge)
             game = gan(critic=critic, joint_batch=together)
             found = game.score(critic, *parts)
             assert sizes == ([12 // pack] if together else [2 // pack, 4 // pack, 6 // pack])

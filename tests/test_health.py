@@ -182,7 +182,7 @@ def test_diagnostics_of_every_game_are_numbers_and_change_nothing(game: str) -> 
     assert set(found) <= set(SIGNS)
     assert all(math.isfinite(value) for value in found.values())
     # AVB's critic estimates a ratio; a high AUC is right
-    assert ("sure" in found) == ("critic" in made.players and all(critic.adversary for critic in critics(type(made))))
+    assert ("sure" in found) == ("critic" in made.players and all(critic.adversarial for critic in critics(type(made))))
     assert 0 <= found.get("sure", 0.5) <= 1
     if made.data.other is None:
         assert {"coverage", "spread", "remembered"} <= set(found)

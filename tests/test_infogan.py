@@ -291,7 +291,7 @@ def test_a_critic_that_answers_nothing_is_refused() -> None:
 
 def test_codes_that_do_not_fit_the_generator_are_refused() -> None:
     prior = Codes(8, categorical=(3,), uniform=1)
-    critic = Recogniser(nn.Identity(), nn.Linear(6, 1), nn.Linear(6, 4))
+    critic = Recognizer(nn.Identity(), nn.Linear(6, 1), nn.Linear(6, 4))
     with pytest.raises(
         UserError, match=r"codes do not fit the generator: z has 8 dimensions.*build it for 8 dimensions"
     ):
@@ -300,7 +300,7 @@ def test_codes_that_do_not_fit_the_generator_are_refused() -> None:
 
 def test_codes_that_do_not_fit_the_critic_are_refused() -> None:
     prior = Codes(8, categorical=(3,), uniform=1)
-    critic = Recogniser(nn.Identity(), nn.Linear(6, 1), nn.Linear(6, 5))
+    critic = Recognizer(nn.Identity(), nn.Linear(6, 1), nn.Linear(6, 5))
     with pytest.raises(UserError, match=r"need 4 outputs .3 for categories, 1 uniform.*returns \(5,\)"):
         InfoGAN(Deterministic(MLP(8, 6)), critic, prior)
 

@@ -246,7 +246,7 @@ class Augmentation(Disturbance):
 
     def check_fits(self, game: str, argument: str, critics: Sequence[Critic]) -> None:
         super().check_fits(game, argument, critics)
-        if not any(space.is_image for critic in critics for space in critic.sees):
+        if not any(space.is_image for critic in critics for space in critic.inputs):
             inputs = " and ".join(critic.names for critic in critics)
             reason = f"{game}'s critic has the input {inputs}, and no image" if critics else f"{game} has no critic"
             raise UserError(

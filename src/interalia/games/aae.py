@@ -151,7 +151,7 @@ class SemiAAE(AAE):
     def losses(self, joints: Joints) -> Outcome:
         outcome = super().losses(joints)
         z_l, y = joints["labeled"]
-        log_probabilities = log_of(z_l[:, self.prior.where(0)])
+        log_probabilities = safe_log(z_l[:, self.prior.code_slice(0)])
         return outcome.with_losses(self.label_weight, autoencoder=cross_entropy(log_probabilities, y))
 
     def classify(self, x: Tensor) -> Tensor:

@@ -132,7 +132,7 @@ def initialize(run: Run, family: Family, needs: Needs, made: Mapping[str, nn.Mod
         UserError: `spectral_norm` names a network that the run does not have.
     """
     parts = [part for name, network in made.items() for part in named_networks(name, needs[name], network)]
-    known = [(need, network) for _, need, network in parts if isinstance(need, Single)]
+    known = [(need, network) for _, need, network in parts if isinstance(need, NetworkSpec)]
     for need, network in known:
         family.init_weights(need.spec, network)
     for need, network in known:

@@ -35,7 +35,7 @@ class InfoGAN(GAN):
 
     Arguments:
         decoder: p(x | z).
-        critic: a `Recogniser`, which has heads for the score and for the parameters of Q(c | x) on one trunk.
+        critic: a `Recognizer`, which has heads for the score and for the parameters of Q(c | x) on one trunk.
         prior: `Codes`.
         divergence: the adversarial loss.
         penalty: a penalty on the gradient of the critic's score, or None.
@@ -80,7 +80,7 @@ class InfoGAN(GAN):
             raise UserError("InfoGAN needs a prior with codes; give `prior='codes(categorical=[10], uniform=2)'`.")
         if not isinstance(critic, Recognizer):
             raise UserError(
-                f"InfoGAN needs a critic that recognizes the codes, a Recogniser, and this one is a "
+                f"InfoGAN needs a critic that recognizes the codes, a Recognizer, and this one is a "
                 f"{type(critic).__name__}; choose `networks='auto'` or 'infogan'."
             )
         weights = {"weight": self.weight, "continuous_weight": self.continuous_weight}
@@ -89,7 +89,10 @@ class InfoGAN(GAN):
 
     @classmethod
     def needs(cls, s: Setup, **settings: Any) -> Needs:
-        return {**super().needs(s, **settings), "critic": s.critic(s.x, answers=s.prior.answers, packable=False)}
+        return {
+            **super().needs(s, **settings),
+            "critic": s.critic(s.x, code_outputs=s.prior.code_outputs, packable=False),
+        }
 
     def sample(self, *batch: Tensor) -> Joints:
         (x,) = batch
@@ -108,7 +111,7 @@ class InfoGAN(GAN):
 
     def score_and_codes(self, x: Tensor) -> Tensor:
         """The critic's score and the parameters of Q(c | x), concatenated to shape (n, 1 + answers)."""
-        score, answers = self.critic.recognise(x)
+        score, answers = self.critic.score_and_codes(x)
         return torch.cat([score[:, None], answers], dim=1)
 
     def information_bound(self, answers: Tensor, z: Tensor) -> Tensor:
@@ -118,7 +121,7 @@ class InfoGAN(GAN):
         return self.weight * categories.sum() + self.continuous_weight * continuous.sum()
 
 
-def check_codes(decoder: Conditional, critic: Recogniser, prior: Codes) -> None:
+def check_codes(decoder: Conditional, critic: Recognizer, prior: Codes) -> None:
     """Tests the networks on two latents in eval mode.
 
     Raises:
@@ -131,13 +134,13 @@ def check_codes(decoder: Conditional, critic: Recogniser, prior: Codes) -> None:
             x = decoder(z).mean
         except (RuntimeError, ValueError, IndexError) as error:
             raise UserError(
-                f"the codes do not fit the generator: z has {prior.size} dimensions, {prior.words} among them, and the "
+                f"the codes do not fit the generator: z has {prior.size} dimensions, {prior.description} among them, and the "
                 f"decoder cannot take it ({str(error).splitlines()[0]}); build it for {prior.size} dimensions, or change the "
                 f"prior's size."
             ) from None
         answers = critic.score_and_codes(x)[1]
     if answers.shape != (2, prior.code_outputs):
         raise UserError(
-            f"the codes do not fit the critic: they need {prior.answers} outputs ({prior.words}), and its head returns "
-            f"{tuple(answers.shape[1:])}; build the head for {prior.answers} outputs."
+            f"the codes do not fit the critic: they need {prior.code_outputs} outputs ({prior.description}), and its head returns "
+            f"{tuple(answers.shape[1:])}; build the head for {prior.code_outputs} outputs."
         )

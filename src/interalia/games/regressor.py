@@ -159,7 +159,7 @@ def check_distance(distance: Distance, prior: Prior, encoder: Conditional) -> No
 
 def regression_loss(encoder: Conditional, distance: Distance, x: Tensor, z: Tensor) -> Tensor:
     """The loss of predicting z from x, a scalar: the mean over the batch and all dimensions."""
-    with Squashed("tanh") if distance == "cross-entropy" else nullcontext() as squashed:
+    with ActivationRecorder("tanh") if distance == "cross-entropy" else nullcontext() as recorder:
         q = encoder(x)
         if distance == "auto" and isinstance(encoder, Gaussian):
             return -q.log_prob(z).mean() / z.shape[1]

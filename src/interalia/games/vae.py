@@ -35,7 +35,7 @@ class Variational(Game):
         bernoulli:  log p(x | z) = sum_i x_i log mu_i(z) + (1 - x_i) log(1 - mu_i(z)),   mu_i = sigmoid(a_i)
 
     If the decoder ends in a sigmoid, the second is computed from the logits a, without rounding errors at large |a|; see
-    `interalia.conditionals.log_odds`.
+    `interalia.conditionals.decoder_logits`.
 
     Arguments:
         encoder: q(z | x).
@@ -58,15 +58,15 @@ class Variational(Game):
     def __post_init__(self) -> None:
         check_range(0 < self.sigma < math.inf, "a standard deviation is above 0", sigma=self.sigma)
         self.prior.log_prob(self.prior.sample((1,)))  # raises if it has no density
-        if isinstance(self.prior, Uniform) and (self.encoder.density or self.encoder.moments):
+        if isinstance(self.prior, Uniform) and (self.encoder.has_density or self.encoder.has_moments):
             raise UserError(
                 "a uniform prior has no mass outside of [-1, 1], and this encoder's q(z | x) has some there, so that its KL "
                 "is infinite; choose another `prior`, such as normal, or avb with an implicit `encoder`."
             )
-        self.encoder.attach(
+        self.encoder.set_log_joint(
             self.log_joint
         )  # a bound method and no submodule, so that deepcopy binds it to the copied game
-        self.encoder.follow(self.decoder)
+        self.encoder.set_decoder(self.decoder)
 
     @classmethod
     def needs(cls, s: Setup, **settings: Any) -> Needs:

@@ -21,7 +21,7 @@ from torch.optim import Optimizer
 from interalia.adversarial.divergences import auc
 from interalia.contexts import BatchNorm
 from interalia.errors import UserError, check_range
-from interalia.games.game import Game, Outcome, part
+from interalia.games.game import Game, Outcome, module_dataclass
 from interalia.learning.graphs import as_leaf, reachable_leaves, sample_mixing
 from interalia.registry import Registry
 

@@ -117,8 +117,8 @@ class Training:
                 game.load_state_dict(load_file(self.home.best))
             if self.run.recalibrate_bn:
                 batches = draw(self.stores, self.game.feeds.samplers(self.stores, self.run.batch_size, self.run.seed))
-                with own_random(self.device, self.run.seed):
-                    weights.estimate_population(game, batches, self.run.recalibrate_bn)
+                with private_rng(self.device, self.run.seed):
+                    weights.recalibrate_batch_norm(game, batches, self.run.recalibrate_bn)
             self.final = ((self.step, self.stopped_early), game)
         return self.final[1]
 
