@@ -26,7 +26,7 @@ import torch
 from torch import Tensor, nn
 
 from interalia.conditionals import Deterministic, Gaussian, StandardNormal
-from interalia.contexts import evaluating, frozen, own_random
+from interalia.contexts import evaluating, frozen, private_rng
 from interalia.games import VAE
 from interalia.metrics.likelihood import annealing
 from interalia.metrics.likelihood.estimate import max_rows
@@ -48,7 +48,7 @@ COLUMNS = {
 
 def untrained(decoder: str, seed: int) -> VAE:
     latents, images = Space("z", (LATENT,)), Space("x", (1, SIDE, SIDE), "unit")
-    with own_random(torch.device("cpu"), seed):
+    with private_rng(torch.device("cpu"), seed):
         if decoder == CONVOLUTIONS:
             network = AVB(MAPS).make(Map((latents,), images))
         else:

@@ -65,7 +65,7 @@ def fields_for(kind: type[Game], labels: int = CLASSES) -> dict[str, object]:
             "latent_dim": labels + 4,
             "encoder": "deterministic",
         }
-    if any(critic.answers for critic in critics(kind)):
+    if any(critic.code_outputs for critic in critics(kind)):
         return {"prior": "codes(categorical=[3], uniform=1, gaussian=1)", "latent_dim": 7}
     return {}
 
@@ -81,7 +81,7 @@ def packs(kind: type[Game]) -> bool:
 
 def seen(kind: type[Game]) -> set[str]:
     """The variables that its critics see."""
-    return {space.name for critic in critics(kind) for space in critic.sees}
+    return {space.name for critic in critics(kind) for space in critic.inputs}
 
 
 def generator(latent: int, shape: tuple[int, ...]) -> nn.Module:
@@ -97,7 +97,7 @@ def playable(game: str, divergence: str) -> bool:
     try:
         divergences.REGISTRY[divergence]().log_ratio(torch.zeros(1))
     except UserError:
-        return all(critic.adversary for critic in critics(REGISTRY[game]))
+        return all(critic.adversarial for critic in critics(REGISTRY[game]))
     return True
 
 
@@ -119,14 +119,14 @@ def shape_for(family: str) -> tuple[int, ...]:
     """A small shape that a family has networks for."""
     for shape in ((1, 8, 8), (1, 28, 28), (1, 32, 32), (1, 64, 64), (2,)):
         with contextlib.suppress(UserError):
-            FAMILIES[family]().fits(Space("x", shape))
+            FAMILIES[family]().check_shape(Space("x", shape))
             return shape
     raise AssertionError(family)
 
 
 def able(family: str, *roles: str) -> bool:
     """Whether a family has its own networks for these roles, or everybody's."""
-    everybodys = ("between", "critic_of_latents")
+    everybodys = ("latent_map", "latent_critic")
     return family == "auto" or all(
         role in everybodys or getattr(FAMILIES[family], role) is not getattr(Family, role) for role in roles
     )
@@ -154,7 +154,7 @@ def networks(
         family=made,
         encoder=made.make(Map((x, *y), inferred, noise)) if infers else None,
         decoder=made.make(Map((z, *y), x)),
-        critic=made.make(Critic((x, z, *y) if infers else (x, *y), answers=answers)),
+        critic=made.make(Critic((x, z, *y) if infers else (x, *y), code_outputs=answers)),
     )
 
 
@@ -170,7 +170,7 @@ def drawing(latent: int, shape: tuple[int, ...] = (1, 8, 8), **settings: object)
     """What DRAW's networks give a recurrent encoder, and their decoder."""
     made: Any = FAMILIES["draw"](**settings)  # type: ignore[arg-type]
     x, z = Space("x", shape, "unit"), Space("z", (latent,))
-    return made.make(Recurrent.asks((x,), z)), made.make(Map((z,), x))
+    return made.make(Recurrent.required_map((x,), z)), made.make(Map((z,), x))
 
 
 def write_idx(array: NDArray[np.generic]) -> bytes:

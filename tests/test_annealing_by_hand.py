@@ -533,18 +533,18 @@ def test_a_collapsed_posterior_is_widened(game: VAE, monkeypatch: pytest.MonkeyP
 class Drawing:
     """An encoder that is asked for draws: numbered ones, with or without a density."""
 
-    moments = False
+    has_moments = False
 
     def __init__(self, density: bool) -> None:
-        self.density = density
+        self.has_density = density
         self.asked: list[int] = []
 
-    def many(self, count: int, x: Tensor) -> Any:
+    def forward_repeated(self, count: int, x: Tensor) -> Any:
         self.asked.append(count)
         begin = 1.0 + sum(self.asked[:-1])
         z = torch.stack([x[:, :1] * u**1.5 for u in torch.arange(begin, begin + count).double()], dim=1).flatten(0, 1)
         q = SimpleNamespace(rsample=lambda: z)
-        if self.density:
+        if self.has_density:
             q.rsample_and_log_prob = lambda: (z, z.sum(1) * 0)
         return q
 

@@ -1,4 +1,4 @@
-"""Building: what is made is used, every parameter has one player, and what a family or a conditional lacks is refused."""
+"""Building: no unused parameters, one player for every parameter, and errors for missing networks and features."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from interalia.games import ALI, REGISTRY, Game, building
 from interalia.games.needs import Chain, Decoder, Encoder, Needs, Pretrained, Setup, critics, example_needs
 from interalia.networks import REGISTRY as FAMILIES
 from interalia.networks import Critic, Family, Map
-from interalia.networks.family import DEMANDS, onto
-from interalia.networks.layers import Categories, HalfTanh, Packed, Sigmoid
+from interalia.networks.family import FEATURES, output_activation
+from interalia.networks.layers import HalfTanh, PackedCritic, PartialSoftmax, Sigmoid
 from interalia.registry import Registry
 from interalia.runs import Run, loading
 from interalia.runs.folder import export
@@ -29,7 +29,7 @@ X, Z, Y = Space("x", (1, 8, 8), "unit"), Space("z", (8,)), Space("y", (3,))
 
 @pytest.fixture
 def made(monkeypatch: pytest.MonkeyPatch) -> list[nn.Parameter]:
-    """All parameters that are made while it is used."""
+    """All parameters that are created during the test."""
     found: list[nn.Parameter] = []
     new = nn.Parameter.__new__
 
@@ -67,16 +67,16 @@ def test_no_parameter_is_made_for_nothing(game: str, family: str, made: list[nn.
 def test_no_parameter_is_made_for_a_critic_of_one_where_it_sees_two(pack: int, made: list[nn.Parameter]) -> None:
     found = building.build(Run(latent_dim=5, pack=pack, batch_size=8, networks="auto(width=2)"), DataSpec((1, 16, 16)))
     assert sum(p.numel() for p in made) == sum(p.numel() for p in found.parameters())
-    assert isinstance(found.critic, Packed) == (pack == 2)
+    assert isinstance(found.critic, PackedCritic) == (pack == 2)
 
 
 # spaces, conditionals and priors
 
 
 def test_what_a_network_ends_in_follows_from_the_space() -> None:
-    assert [type(end) for end in onto(X)] == [Sigmoid]
-    assert onto(Z) == onto(Y) == []
-    assert [type(end) for end in onto(Space("z", (8,), "ball", category=3))] == [HalfTanh, Categories]
+    assert [type(end) for end in output_activation(X)] == [Sigmoid]
+    assert output_activation(Z) == output_activation(Y) == []
+    assert [type(end) for end in output_activation(Space("z", (8,), "ball", category=3))] == [HalfTanh, PartialSoftmax]
     assert (X.times(2).shape, Z.times(3).shape) == ((2, 8, 8), (24,))
     assert Space("z", (8,), "ball", 3).numbers(16) == Space("z", (16,))
 
@@ -85,23 +85,23 @@ def test_what_a_network_ends_in_follows_from_the_space() -> None:
 def test_a_conditional_asks_for_a_map(name: str) -> None:
     kind = CONDITIONALS[name]
     z = Space("z", (8,), "ball")
-    net = kind.asks((X, Y), z)
+    net = kind.required_map((X, Y), z)
     assert net.inputs == (X, Y)
     if kind in (Deterministic, Implicit):  # whose network returns z itself
         assert net == Map((X, Y), z, noise=2 if kind is Implicit else 0)
-        assert kind.asks((X,), Space("z", (8,), category=3)).output.category == 3
+        assert kind.required_map((X,), Space("z", (8,), category=3)).output.category == 3
         return
     assert (net.noise, net.glimpses) == (0, name == "recurrent")
     if name != "recurrent":
-        assert net.output == Space("z", (8 * kind.heads_for(),))
+        assert net.output == Space("z", (8 * kind.params_per_dim_for(),))
         with pytest.raises(UserError, match=rf"{kind.__name__} returns no probabilities of a category.*`encoder`"):
-            kind.asks((X,), Space("z", (8,), category=3))
+            kind.required_map((X,), Space("z", (8,), category=3))
 
 
 def test_settings_of_a_conditional_change_what_it_asks_for() -> None:
-    assert CONDITIONALS["planar"].asks((X,), Z, flows=4).output.size == 11 * 8
-    assert CONDITIONALS["basis-noise"].asks((X,), Z, basis=5).output.size == 6 * 8
-    assert CONDITIONALS["implicit"].asks((X,), Z, noise=7).size == 64 + 7
+    assert CONDITIONALS["planar"].required_map((X,), Z, flows=4).output.size == 11 * 8
+    assert CONDITIONALS["basis-noise"].required_map((X,), Z, basis=5).output.size == 6 * 8
+    assert CONDITIONALS["implicit"].required_map((X,), Z, noise=7).size == 64 + 7
 
 
 @pytest.mark.parametrize("name", PRIORS)
@@ -118,32 +118,32 @@ WANTED: dict[str, Map | Critic] = {
     "labels": Map((X, Y), Z),
     "noise": Map((X,), Z, noise=2),
     "classes": Critic((X, Z), classes=3),
-    "answers": Critic((X,), answers=2),
+    "code_outputs": Critic((X,), code_outputs=2),
     "terms": Critic((X, Z), terms=True),
     "two": Critic((X, X)),
 }
 
 
 def on(family: str, need: Map | Critic) -> Map | Critic:
-    """The need, for x of a shape that the family has networks for."""
+    """The specification, for x of a shape that the family supports."""
     shape = examples.shape_for(family)
     x = Space("x", shape, "unit" if len(shape) == 3 else "real")
     if isinstance(need, Critic):
-        return Critic(**{**vars(need), "sees": tuple(x if space == X else space for space in need.sees)})
+        return Critic(**{**vars(need), "inputs": tuple(x if space == X else space for space in need.inputs)})
     return Map(tuple(x if space == X else space for space in need.inputs), need.output, need.noise)
 
 
-@pytest.mark.parametrize("demand", DEMANDS)
+@pytest.mark.parametrize("demand", FEATURES)
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_family_has_what_it_says_and_refuses_the_rest_by_name(family: str, demand: str) -> None:
-    assert set(WANTED) == set(DEMANDS)
+    assert set(WANTED) == set(FEATURES)
     need = on(family, WANTED[demand])
-    assert need.demands == [demand]
+    assert need.required_features == [demand]
     made = FAMILIES[family]()
-    able = demand in made.able or family == "auto"
+    able = demand in made.supports or family == "auto"
     if not able:
         with pytest.raises(
-            UserError, match=rf"'{family}' have no {DEMANDS[demand]}; choose other `networks`, such as auto"
+            UserError, match=rf"'{family}' have no {FEATURES[demand]}; choose other `networks`, such as auto"
         ):
             made.make(need)
     elif examples.able(family, need.role):
@@ -152,7 +152,7 @@ def test_a_family_has_what_it_says_and_refuses_the_rest_by_name(family: str, dem
 
 
 class Narrow(Family):
-    """A family of somebody's own, with networks for a GAN of vectors."""
+    """A custom family, with networks for a GAN of vectors."""
 
     name = "narrow"
 
@@ -160,14 +160,14 @@ class Narrow(Family):
         return nn.Linear(net.size, net.output.size)
 
     def critic(self, need: Critic) -> nn.Module:
-        return nn.Sequential(nn.Linear(need.sees[0].size + need.beside, 1), nn.Flatten(0))
+        return nn.Sequential(nn.Linear(need.inputs[0].size + need.extra_size, 1), nn.Flatten(0))
 
 
 class Single(Family):
-    """One without a name."""
+    """A family without a name."""
 
 
-def test_a_family_of_ones_own_needs_only_the_methods_that_it_has(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_custom_family_needs_only_the_methods_that_it_has(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(networks, "REGISTRY", Registry("networks", {**FAMILIES, "narrow": Narrow}))
     gan = building.build(Run(game="gan", latent_dim=3, networks="narrow"), DataSpec((5,)))
     assert [tuple(p.shape) for p in gan.parameters()] == [(5, 3), (5,), (1, 5), (1,)]
@@ -175,7 +175,7 @@ def test_a_family_of_ones_own_needs_only_the_methods_that_it_has(monkeypatch: py
         UserError, match=r"^the networks 'narrow' have no encoder; choose other `networks`, such as auto\.$"
     ):
         building.build(Run(latent_dim=3, networks="narrow"), DataSpec((5,)))
-    with pytest.raises(UserError, match="'narrow' have no place for labels"):
+    with pytest.raises(UserError, match="'narrow' have no input for labels"):
         building.build(Run(game="gan", latent_dim=3, networks="narrow"), DataSpec((5,), condition=2))
     with pytest.raises(UserError, match=r"'Single' have no critic of \(x, z\)"):
         Single().make(Critic((X, Z)))
@@ -238,7 +238,7 @@ def test_a_trained_generator_says_nothing_of_the_networks_beside_it() -> None:
 
 
 class Pair(ALI):
-    """ALI with a network of somebody's own making, and of what the test says."""
+    """ALI with a custom network, and with the needs that a test sets."""
 
     @classmethod
     def needs(cls, s: Setup, **settings: Any) -> Needs:
@@ -246,7 +246,7 @@ class Pair(ALI):
 
 
 class Own:
-    """A need that makes its network itself."""
+    """A specification that builds its network itself."""
 
     def __init__(self, size: int) -> None:
         self.size = size
@@ -269,13 +269,13 @@ class Sums(nn.Module):
 
 
 class Idle(ALI):
-    """Moves its encoder by nobody."""
+    """A game whose encoder has no player."""
 
     players = {"generator": ["decoder"], "critic": ["critic"]}
 
 
 class Silent(ALI):
-    """Says no needs."""
+    """A game that declares no needs."""
 
     @classmethod
     def needs(cls, s: Setup, **settings: Any) -> Needs:
@@ -283,7 +283,7 @@ class Silent(ALI):
 
 
 class Twice(ALI):
-    """Moves its decoder by two."""
+    """A game whose decoder has two players."""
 
     players = {"generator": ["encoder", "decoder"], "critic": ["critic", "decoder"]}
 
@@ -360,7 +360,7 @@ def test_terms_are_wanted_apart_where_a_critic_sees_several_variables() -> None:
     for divergence, apart in ((GAN(), False), (DIVERGENCES["bigbigan"](), True)):
         s = Setup(X, StandardNormal(8), (Y,), divergence=divergence)
         assert s.critic(X, Z).terms is apart
-        assert s.critic(X, Z).sees == (X, Z, Y)
+        assert s.critic(X, Z).inputs == (X, Z, Y)
         assert not any(need.terms for need in (s.critic(X), s.critic(Z, Z), s.critic(X, X), s.critic(X, Z, classes=3)))
 
 
@@ -371,14 +371,14 @@ def test_needs_of_kinds_without_data() -> None:
     assert [critic.names for critic in critics(ALI)] == ["(x, z)"]
 
     class Python(ALI):
-        """A game that is made in Python alone."""
+        """A game that is built in Python only."""
 
         @classmethod
         def needs(cls, s: Setup, **settings: Any) -> Needs:
             return {}
 
     assert critics(Python) == []
-    assert Gaussian.heads == 2
+    assert Gaussian.params_per_dim == 2
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ from interalia.metrics.classifier import Classifier
 from interalia.metrics.evaluation import MetricValue, check_monitor, training_metrics
 from interalia.metrics.health import exclusions
 from interalia.metrics.verdicts import logged_diagnostics
-from interalia.networks.needs import Critic
+from interalia.networks.specs import Critic
 from interalia.reports import plots
 from interalia.runs import Run
 from interalia.runs.folder import Folder
@@ -103,7 +103,7 @@ def test_what_every_game_refuses(game: str) -> None:
     """Two games that differ in one thing differ in one flag."""
     made = build(game, (1, 12, 24))
     found = exclusions(made, "simultaneous")
-    ratio = any(not critic.adversary for critic in critics(type(made)))
+    ratio = any(not critic.adversarial for critic in critics(type(made)))
     assert ("pack" in found) is (not packs(type(made)))
     assert ("instance_noise" in found) is ratio
     assert ("augment" in found) is (ratio or seen(type(made)) == {"z"})
@@ -146,12 +146,12 @@ def test_advice_about_sigma_is_for_variational_games_that_have_one(monkeypatch: 
     x, z = Space("x", (1, 4, 4)), Space("z", (2,))
 
     def flags(kind: type, sees: Any = (x, z), shape: Any = (1, 4, 4), **fields: Any) -> set[str]:
-        critic = Critic(sees, packable=fields.pop("packs", True), adversary=fields.pop("adversary", True))
+        critic = Critic(sees, packable=fields.pop("packs", True), adversarial=fields.pop("adversarial", True))
         monkeypatch.setattr(signs_of_health, "critics", lambda kind: [critic])
         given = {"players": {"critic": ()}, "binary": False, "data": DataSpec(shape), **fields}
         return exclusions(kind(**given), "alternating")
 
-    alone = {"adversary": False}
+    alone = {"adversarial": False}
     assert flags(Played) == set()
     assert flags(Played, packs=False) == {"pack"}
     assert flags(Played, shape=(4,)) == {"augment"}

@@ -30,7 +30,7 @@ from interalia.games.capabilities import (
     has,
     require,
 )
-from interalia.games.game import part
+from interalia.games.game import module_dataclass
 from interalia.networks.layers import PairCritic
 from interalia.networks.mlp import MLP
 
@@ -52,7 +52,7 @@ class Encodes(Game):
         return Outcome({"encoder": self.weight * joints["z"][0].square().mean()})
 
 
-@part
+@module_dataclass
 class Kept(ALI):
     """ALI with a field more, and something made of it."""
 
@@ -153,4 +153,4 @@ def test_copies_are_whole() -> None:
 
 def test_a_default_that_can_change_is_refused() -> None:
     with pytest.raises(ValueError, match="mutable default"):
-        part(type("Loose", (ALI,), {"__annotations__": {"turns": dict}, "turns": {}}))
+        module_dataclass(type("Loose", (ALI,), {"__annotations__": {"turns": dict}, "turns": {}}))

@@ -45,7 +45,7 @@ def test_samples_by_label_are_read_as_that_label(tmp_path: Path) -> None:
 
 
 def program(*arguments: object) -> int:
-    """Runs the program in this process and answers its exit code."""
+    """Runs the program in this process and returns its exit code."""
     try:
         main([str(argument) for argument in arguments])
     except SystemExit as end:
@@ -71,7 +71,7 @@ NAMES = [-5, -1, 3, 4, 7, 8, 9, 11, 20, 100]
 
 @pytest.fixture(scope="module")
 def oddly_named(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Digits whose labels are other numbers than 0 to 9."""
+    """Digits with labels other than 0 to 9."""
     digits = data.load("digits")
     assert digits.train.y is not None
     path = tmp_path_factory.mktemp("named") / "digits.npz"

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from interalia.conditionals import CONDITIONALS, PRIORS, Conditional, Implicit, Point, Prior, drawn
+from interalia.conditionals import CONDITIONALS, PRIORS, Conditional, Implicit, Point, Prior, rsample_with_log_prob
 from interalia.errors import UserError
 from interalia.networks.mlp import MLP
 
@@ -29,8 +29,8 @@ def make(name: str, outputs: int = 3) -> Conditional:
     member = CONDITIONALS[name]
     inputs = 4 + (inspect.signature(member).parameters["noise"].default if member is Implicit else 0)
     size = {"size": outputs} if "size" in inspect.signature(member).parameters else {}
-    made = member(Flat(inputs, member.heads_for() * outputs, width=8), **size)  # type: ignore[attr-defined]
-    made.attach(lambda x, z: -(z - x.flatten(1)[:, :outputs]).square().sum(1))
+    made = member(Flat(inputs, member.params_per_dim_for() * outputs, width=8), **size)  # type: ignore[attr-defined]
+    made.set_log_joint(lambda x, z: -(z - x.flatten(1)[:, :outputs]).square().sum(1))
     return made
 
 
@@ -48,7 +48,7 @@ def test_samples_and_means_have_one_row_for_each_condition(name: str, shape: tup
 def test_samples_teach_every_parameter(name: str) -> None:
     conditional = make(name)
     q = conditional(torch.randn(5, 4))
-    z, log_q = drawn(q) if conditional.density else (q.rsample(), torch.zeros(()))
+    z, log_q = rsample_with_log_prob(q) if conditional.has_density else (q.rsample(), torch.zeros(()))
     (z.square().sum() + log_q.square().sum()).backward()
     for key, parameter in conditional.named_parameters():
         assert parameter.grad is not None, key

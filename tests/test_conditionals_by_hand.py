@@ -24,7 +24,7 @@ from interalia.conditionals import (
     Auxiliary,
     BasisNoise,
     Chain,
-    Chained,
+    ChainDistribution,
     Conditional,
     Deterministic,
     Flow,
@@ -35,18 +35,18 @@ from interalia.conditionals import (
     InverseAutoregressive,
     Planar,
     Point,
-    Pushed,
+    Pushforward,
     Recurrent,
     base,
-    drawn,
+    building_blocks,
     flows,
     gaussian_process,
-    paired,
+    rsample_with_log_prob,
 )
-from interalia.conditionals.base import bent
+from interalia.conditionals.base import limit_log_sigma
 from interalia.conditionals.basis_noise import Basis, BasisNoiseDistribution
+from interalia.conditionals.building_blocks import SampleAndLogProb, gaussian_log_prob, small_mlp
 from interalia.conditionals.hamiltonian import leapfrog
-from interalia.conditionals.paired import Paired, normal, perceptron
 from interalia.errors import UserError
 from interalia.networks.mlp import MLP
 
@@ -96,7 +96,7 @@ MEMBERS: dict[str, tuple[dict[str, object], int, bool, bool]] = {
 
 
 def network_for(name: str) -> nn.Module:
-    """One whose answers are for 3 dimensions, or what DRAW's encoder is given."""
+    """A network for 3 dimensions, or the one of DRAW's encoder."""
     if name == "recurrent":
         found: nn.Module = examples.drawing(12, glimpses=4)[0]
         return found
@@ -110,7 +110,7 @@ def test_members_are_as_documented(name: str) -> None:
     parameters = inspect.signature(kind).parameters
     assert {key: p.default for key, p in parameters.items() if p.default is not p.empty} == defaults
     made = kind(network_for(name), *([12] if "size" in parameters else []))
-    assert (made.heads_for(), made.density, made.moments) == (heads, has_density, moments)
+    assert (made.params_per_dim_for(), made.has_density, made.has_moments) == (heads, has_density, moments)
     same = kind(network_for(name), *([12] if "size" in parameters else []), **defaults)
     assert {key: value.shape for key, value in made.state_dict().items()} == {
         key: value.shape for key, value in same.state_dict().items()
@@ -119,40 +119,43 @@ def test_members_are_as_documented(name: str) -> None:
 
 def test_chains_have_no_density_and_all_of_one_number_a_dimension() -> None:
     chain = Chain(Gaussian(nn.Identity()), Deterministic(nn.Identity()))
-    assert (chain.density, chain.moments, chain.heads_for()) == (False, False, 1)
+    assert (chain.has_density, chain.has_moments, chain.params_per_dim_for()) == (False, False, 1)
 
     class Own(Conditional):
         def forward(self, *c: Tensor) -> Point:
             return Point(*c)
 
     own = Own(nn.Identity())
-    assert (own.density, own.moments, own.heads, own.heads_for()) == (True, False, 1, 1)
-    assert Planar.heads_for(flows=4) == 11
-    assert BasisNoise.heads_for(basis=5) == 6
-    assert GaussianProcess.heads_for(inducing=3) == 7
-    assert Gaussian.heads_for(widest=3.0) == 2
-    assert (Planar.heads, GaussianProcess.heads) == (Planar.heads_for(), GaussianProcess.heads_for())
+    assert (own.has_density, own.has_moments, own.params_per_dim, own.params_per_dim_for()) == (True, False, 1, 1)
+    assert Planar.params_per_dim_for(flows=4) == 11
+    assert BasisNoise.params_per_dim_for(basis=5) == 6
+    assert GaussianProcess.params_per_dim_for(inducing=3) == 7
+    assert Gaussian.params_per_dim_for(widest=3.0) == 2
+    assert (Planar.params_per_dim, GaussianProcess.params_per_dim) == (
+        Planar.params_per_dim_for(),
+        GaussianProcess.params_per_dim_for(),
+    )
 
 
 def test_constants_are_as_documented() -> None:
-    assert (base.WIDEST, base.BEND) == (5.0, 2.5)
-    assert bent(rows(9.0)).exp() < 5.0
-    assert (flows.GENTLE, paired.SMALL, gaussian_process.JITTER) == (0.1, 0.01, 1e-4)
+    assert (base.MAX_SIGMA, base.KNEE) == (5.0, 2.5)
+    assert limit_log_sigma(rows(9.0)).exp() < 5.0
+    assert (flows.PLANAR_SCALE, building_blocks.SMALL, gaussian_process.JITTER) == (0.1, 0.01, 1e-4)
 
 
 def test_distributions_tell_their_shapes_and_take_any_numbers() -> None:
     zeros = torch.zeros(5, 3)
-    planar = Planar(nn.Identity(), 3, flows=2).of(torch.zeros(5, 7 * 3))
+    planar = Planar(nn.Identity(), 3, flows=2).distribution(torch.zeros(5, 7 * 3))
     spanned = BasisNoiseDistribution(zeros, torch.zeros(5, 2, 3), None)  # type: ignore[arg-type]
-    flowed = flows.Flowed(zeros, zeros, zeros, nn.Identity())
+    flowed = flows.FlowDistribution(zeros, zeros, zeros, nn.Identity())
     for q in (Point(zeros), planar, spanned, flowed):
         assert (q.batch_shape, q.event_shape) == ((5,), (3,))
     hamiltonian = Hamiltonian(nn.Identity(), 3)
     for kind in (Auxiliary(nn.Identity(), 3), GaussianProcess(nn.Identity(), 3), hamiltonian):
-        q = kind(torch.zeros(5, kind.heads * 3))
+        q = kind(torch.zeros(5, kind.params_per_dim * 3))
         assert (q.batch_shape, q.event_shape, q.has_rsample) == ((5,), (3,), True)
-    push = Pushed(lambda eps: eps, zeros)
-    chained = Chained(Gaussian(nn.Identity())(torch.zeros(5, 4)), Deterministic(nn.Identity()))
+    push = Pushforward(lambda eps: eps, zeros)
+    chained = ChainDistribution(Gaussian(nn.Identity())(torch.zeros(5, 4)), Deterministic(nn.Identity()))
     assert push.batch_shape == chained.batch_shape == (5,)
     for q in (Point(zeros), planar, spanned, flowed, push, chained):
         assert q.has_rsample is True
@@ -176,13 +179,13 @@ def test_a_point_carries_gradients_into_draws_and_not_into_samples() -> None:
 def test_drawn_takes_the_density_of_its_own_draw() -> None:
     mu = rows([0.5, -1.0], [2.0, 0.25], [-3.0, 1.0]).requires_grad_()
     q = Independent(Normal(mu, rows([0.5, 2.0]).expand(3, 2)), 1)
-    z, log_q = drawn(q)
+    z, log_q = rsample_with_log_prob(q)
     close(log_q, density(z, mu, rows([math.log(0.5), math.log(2.0)])))
     assert z.requires_grad
 
-    own = Paired(mu, lambda: 2 * mu, lambda: (mu, mu[:, 0]), lambda z: z[:, 1])
-    assert drawn(own)[0] is mu
-    assert torch.equal(drawn(own)[1], mu[:, 0])
+    own = SampleAndLogProb(mu, lambda: 2 * mu, lambda: (mu, mu[:, 0]), lambda z: z[:, 1])
+    assert rsample_with_log_prob(own)[0] is mu
+    assert torch.equal(rsample_with_log_prob(own)[1], mu[:, 0])
     assert own.rsample() is mu
     assert torch.equal(own.mean, 2 * mu)
     assert torch.equal(own.log_prob(mu), mu[:, 1])
@@ -192,22 +195,22 @@ def test_drawn_takes_the_density_of_its_own_draw() -> None:
 def test_bending_by_hand(widest: float) -> None:
     k, r = math.log(widest / 2.5), math.log(2.5)
     for a in (-7.0, k - 0.5, k):
-        assert bent(rows(a), widest).item() == pytest.approx(a, abs=1e-15)
+        assert limit_log_sigma(rows(a), widest).item() == pytest.approx(a, abs=1e-15)
     # t = r halves the room, t = 3 r leaves a quarter
-    assert bent(rows(k + r), widest).exp().item() == pytest.approx(widest / 2.5 * 2.5**0.5, rel=1e-12)
-    assert bent(rows(k + 3 * r), widest).exp().item() == pytest.approx(widest / 2.5 * 2.5**0.75, rel=1e-12)
-    assert bent(rows(1e9), widest).exp().item() == pytest.approx(widest, rel=1e-6)
+    assert limit_log_sigma(rows(k + r), widest).exp().item() == pytest.approx(widest / 2.5 * 2.5**0.5, rel=1e-12)
+    assert limit_log_sigma(rows(k + 3 * r), widest).exp().item() == pytest.approx(widest / 2.5 * 2.5**0.75, rel=1e-12)
+    assert limit_log_sigma(rows(1e9), widest).exp().item() == pytest.approx(widest, rel=1e-6)
     a = rows(k - 1.0, k, k + r, k + 3 * r).requires_grad_()
-    bent(a, widest).sum().backward()
+    limit_log_sigma(a, widest).sum().backward()
     assert a.grad is not None
     close(a.grad, rows(1.0, 1.0, 1 / 4, 1 / 16))
 
 
 def test_bending_is_5_wide_unless_given_and_none_at_infinity() -> None:
     a = rows(9.0, -9.0)
-    assert torch.equal(bent(a), bent(a, 5.0))
-    assert not torch.equal(bent(a), bent(a, 4.0))
-    assert bent(a, math.inf) is a
+    assert torch.equal(limit_log_sigma(a), limit_log_sigma(a, 5.0))
+    assert not torch.equal(limit_log_sigma(a), limit_log_sigma(a, 4.0))
+    assert limit_log_sigma(a, math.inf) is a
 
 
 def test_a_gaussians_answers_are_mean_and_log_width() -> None:
@@ -215,10 +218,10 @@ def test_a_gaussians_answers_are_mean_and_log_width() -> None:
     for widest in (5.0, 3.0, math.inf):
         q = Gaussian(By(lambda x: answers), widest)(torch.zeros(3, 1))
         close(q.mean, answers[:, :2])
-        close(q.stddev, bent(answers[:, 2:], widest).exp())
+        close(q.stddev, limit_log_sigma(answers[:, 2:], widest).exp())
         assert (q.batch_shape, q.event_shape) == ((3,), (2,))
         z = rows([1.0, 1.0], [0.0, 2.0], [-1.0, 2.5])
-        close(q.log_prob(z), density(z, answers[:, :2], bent(answers[:, 2:], widest)))
+        close(q.log_prob(z), density(z, answers[:, :2], limit_log_sigma(answers[:, 2:], widest)))
     assert Gaussian(nn.Identity()).widest == 5.0
 
 
@@ -245,16 +248,16 @@ def test_many_draws_lie_in_a_row_and_parametric_networks_are_called_once() -> No
         return x + y
 
     dirac = Deterministic(By(total))
-    close(Conditional.many(dirac, 2, x, y).mean, repeated)
+    close(Conditional.forward_repeated(dirac, 2, x, y).mean, repeated)
     chain = Chain(dirac, Deterministic(nn.Identity()))
-    close(chain.many(2, x, y).mean, repeated)
+    close(chain.forward_repeated(2, x, y).mean, repeated)
     network = By(lambda x, y: torch.cat([x + y, x - y], dim=1))
     gaussian = Gaussian(network)
-    close(gaussian.many(2, x, y).mean, repeated)
+    close(gaussian.forward_repeated(2, x, y).mean, repeated)
     assert network.calls == 1
     close(gaussian(x, y).mean, repeated[::2])
-    assert dirac.attach(lambda x, z: x) is None  # type: ignore[func-returns-value]
-    assert dirac.follow(gaussian) is None  # type: ignore[func-returns-value]
+    assert dirac.set_log_joint(lambda x, z: x) is None  # type: ignore[func-returns-value]
+    assert dirac.set_decoder(gaussian) is None  # type: ignore[func-returns-value]
     close(dirac.hidden(x, y), x + y)
     close(Chain(dirac, Deterministic(By(lambda z: 7 * z))).hidden(x, y), x + y)
 
@@ -293,8 +296,8 @@ def test_a_chain_draws_by_way_of_a_draw() -> None:
 
 HALF = {
     "gaussian": (Gaussian, 2), "deterministic": (Deterministic, 1), "flow": (Flow, 3), "iaf": (InverseAutoregressive, 3),
-    "planar": (Planar, 23), "auxiliary": (Auxiliary, 4), "basis-noise": (BasisNoise, 17), "gaussian-process": (GaussianProcess, 12),
-    "hamiltonian": (Hamiltonian, 4),
+    "planar": (Planar, 23), "auxiliary": (Auxiliary, 4), "basis-noise": (BasisNoise, 17),
+    "gaussian-process": (GaussianProcess, 12), "hamiltonian": (Hamiltonian, 4),
 }  # fmt: skip
 
 
@@ -304,8 +307,8 @@ def test_a_networks_half_precision_ends_at_its_answers(name: str) -> None:
     made: Any = kind(
         By(lambda x: torch.zeros(len(x), heads * 3, dtype=torch.bfloat16)), *([3] if "size" in signature(kind) else [])
     )
-    made.attach(lambda x, z: -z.square().sum(1))
-    for q in (made(torch.zeros(2, 1)), made.many(2, torch.zeros(2, 1))):
+    made.set_log_joint(lambda x, z: -z.square().sum(1))
+    for q in (made(torch.zeros(2, 1)), made.forward_repeated(2, torch.zeros(2, 1))):
         assert q.mean.dtype == q.rsample().dtype == torch.float32
     implicit = Implicit(By(lambda c: c.bfloat16()))
     assert implicit(torch.zeros(2, 1)).rsample().dtype == implicit(torch.zeros(2, 1)).mean.dtype == torch.float32
@@ -320,13 +323,13 @@ def signature(kind: Any) -> Any:
 
 def test_the_normal_density_by_hand() -> None:
     value, mean, log_sigma = rows([1.0, 2.0, 0.5], [0.3, -1.0, 2.0]), rows([0.5, 1.0, 2.0]), rows([0.2, -0.5, 1.0])
-    close(normal(value, mean, log_sigma), density(value, mean, log_sigma))
-    close(normal(value, 0.5, 0.3), density(value, 0.5, 0.3))
-    close(normal(value[None], 0.0, 0.0), density(value, 0.0, 0.0)[None])
+    close(gaussian_log_prob(value, mean, log_sigma), density(value, mean, log_sigma))
+    close(gaussian_log_prob(value, 0.5, 0.3), density(value, 0.5, 0.3))
+    close(gaussian_log_prob(value[None], 0.0, 0.0), density(value, 0.0, 0.0)[None])
 
 
 def test_perceptrons_answer_little_at_first() -> None:
-    made = perceptron(5, 3, 7)
+    made = small_mlp(5, 3, 7)
     assert [type(part) for part in made] == [nn.Linear, nn.ELU, nn.Linear, nn.ELU, nn.Linear]
     sizes = [(part.in_features, part.out_features) for part in made if isinstance(part, nn.Linear)]
     assert sizes == [(5, 7), (7, 7), (7, 3)]
@@ -341,7 +344,7 @@ def test_precise_means_without_autocast() -> None:
     a = torch.rand(3, 3)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert (a @ a).dtype == torch.bfloat16
-        with paired.precise(a):
+        with building_blocks.autocast_off(a):
             assert (a @ a).dtype == torch.float32
 
 
@@ -356,7 +359,7 @@ def test_a_flow_around_an_affine_map_is_a_gaussian() -> None:
 
     mu, log_sigma, h = rows([1.0, 2.0], [-1.0, 0.5]), rows([0.3, -0.2], [1.0, 0.1]), rows([0.4, 1.2], [2.0, -0.8])
     zeros, ones = torch.zeros(2, 2).double(), torch.ones(2, 2).double()
-    q = flows.Flowed(
+    q = flows.FlowDistribution(
         mu,
         log_sigma,
         h,
@@ -379,9 +382,9 @@ def test_a_flow_around_an_affine_map_is_a_gaussian() -> None:
 
 def test_a_flows_answers_are_mean_log_width_and_context() -> None:
     flow = Flow(nn.Identity(), 2, "nice").double()
-    q: Any = flow.of(rows([0.5, 1.0, 9.0, -0.2, 0.7, 0.9]))
+    q: Any = flow.distribution(rows([0.5, 1.0, 9.0, -0.2, 0.7, 0.9]))
     close(q.mu, rows([0.5, 1.0]))
-    close(q.log_sigma, bent(rows([9.0, -0.2])))
+    close(q.log_sigma, limit_log_sigma(rows([9.0, -0.2])))
     close(q.h, rows([0.7, 0.9]))
     noise: Any = flow.flow(q.h).base
     assert not list(flow.flow.base.parameters())
@@ -429,10 +432,10 @@ def test_flows_depend_on_their_context_and_move_what_they_say(kind: str) -> None
         if type(part).__name__ in ("MaskedMLP", "MLP"):
             part.register_forward_hook(lambda *_: calls.append(1))
     zeros = torch.zeros(1, 4).double()
-    one, other = (flow.of(torch.cat([zeros, zeros, h], dim=1)) for h in (zeros, zeros + 1))
+    one, other = (flow.distribution(torch.cat([zeros, zeros, h], dim=1)) for h in (zeros, zeros + 1))
     z = torch.randn(1, 4).double()
     assert not torch.equal(one.log_prob(z), other.log_prob(z))
-    inner = one.inner().transform
+    inner = one.flow_distribution().transform
     there = torch.autograd.functional.jacobian(lambda z: inner(z[None])[0], z[0])
     calls.clear()
     inner(z)
@@ -470,7 +473,7 @@ def test_a_planar_map_by_hand() -> None:
         rows([0.2, 0.7], [1.0, -1.0]),
         rows(0.1, -0.3),
     )
-    found, log_det = flows.planar(z, u, w, b)
+    found, log_det = flows.planar_map(z, u, w, b)
     for i in range(2):
         wu = float(w[i] @ u[i])
         m = math.log(1 + math.exp(wu + math.log(math.e - 1))) - 1
@@ -479,9 +482,9 @@ def test_a_planar_map_by_hand() -> None:
         close(found[i], z[i] + hat * turn)
         assert log_det[i].item() == pytest.approx(math.log(1 + (1 - turn**2) * m), rel=1e-12)
         assert float(w[i] @ hat) == pytest.approx(m)
-    assert flows.planar(*(torch.zeros(1, 2).double(),) * 3, torch.ones(1).double())[0].abs().max() < 1e-12
+    assert flows.planar_map(*(torch.zeros(1, 2).double(),) * 3, torch.ones(1).double())[0].abs().max() < 1e-12
     tiny = rows([3e-6, 4e-6])  # |w|^2 = 25e-12, above the guard
-    found, _ = flows.planar(torch.zeros(1, 2).double(), rows([1.0, 2.0]), tiny, rows(1.0))
+    found, _ = flows.planar_map(torch.zeros(1, 2).double(), rows([1.0, 2.0]), tiny, rows(1.0))
     wu = 11e-6
     m = math.log1p(math.exp(wu + math.log(math.e - 1))) - 1
     close(found, math.tanh(1.0) * (rows([1.0, 2.0]) + (m - wu) / 25e-12 * tiny), rtol=1e-3, atol=0)
@@ -490,16 +493,16 @@ def test_a_planar_map_by_hand() -> None:
 def test_planar_answers_by_hand() -> None:
     planar = Planar(nn.Identity(), 2, flows=3).double()
     answers = torch.arange(1.0, 2 * 9 * 2 + 1).double().view(2, 18) / 10
-    q: Any = planar.of(answers)
+    q: Any = planar.distribution(answers)
     mu, log_sigma, u, w, b = q.find_mean.args
     close(mu, answers[:, :2])
-    close(log_sigma, bent(answers[:, 2:4]))
+    close(log_sigma, limit_log_sigma(answers[:, 2:4]))
     close(u, 0.1 * answers[:, 4:10].view(2, 3, 2))
     close(w, answers[:, 10:16].view(2, 3, 2))
     close(b, answers[:, 16:] @ planar.b.weight.t() + planar.b.bias)
     assert b.shape == (2, 3)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        assert planar.float().of(answers.float()).find_mean.args[4].dtype == torch.float32  # type: ignore[attr-defined]
+        assert planar.float().distribution(answers.float()).find_mean.args[4].dtype == torch.float32  # type: ignore[attr-defined]
     assert Planar(nn.Identity(), 1, flows=1).flows == 1
     with pytest.raises(ValueError, match="`flows` is 0"):
         Planar(nn.Identity(), 2, flows=0)
@@ -514,11 +517,11 @@ def test_planar_draws_by_hand() -> None:
     )
     u, w = torch.randn(2, 3, 2, 2).double()
     made, known = Planar(nn.Identity(), 2, flows=2), (mu, log_sigma, u, w, b)
-    q = Paired(mu, partial(made.mean, *known), partial(made.draw, *known))
+    q = SampleAndLogProb(mu, partial(made.mean, *known), partial(made.draw, *known))
 
     def go(z: Tensor, i: int) -> Tensor:
         for t in range(2):
-            z = flows.planar(z[None], u[i : i + 1, t], w[i : i + 1, t], b[i : i + 1, t])[0][0]
+            z = flows.planar_map(z[None], u[i : i + 1, t], w[i : i + 1, t], b[i : i + 1, t])[0][0]
         return z
 
     close(q.mean, torch.stack([go(mu[i], i) for i in range(3)]))
@@ -531,7 +534,7 @@ def test_planar_draws_by_hand() -> None:
         close(z[i], go(start[i], i))
         stretch = torch.autograd.functional.jacobian(lambda z, i=i: go(z, i), start[i]).det().abs().log()
         close(log_q[i], density(start, mu, log_sigma)[i] - stretch)
-    close(flows.through(start, u, w, b)[1], density(start, mu, log_sigma) - log_q)
+    close(flows.planar_flow(start, u, w, b)[1], density(start, mu, log_sigma) - log_q)
 
 
 # --- auxiliary variables --------------------------------------------------------------------------------------------
@@ -560,8 +563,8 @@ def test_auxiliary_draws_by_hand(levels: int) -> None:
     made.last = linear(4 + m, 2 * d)
     answers = torch.randn(4, 8).double()
     answers[0, 2:4] = 6.0  # where widths are bent
-    mu, log_sigma, h = answers[:, :2], bent(answers[:, 2:4]), answers[:, 4:]
-    q = made.of(answers)
+    mu, log_sigma, h = answers[:, :2], limit_log_sigma(answers[:, 2:4]), answers[:, 4:]
+    q = made.distribution(answers)
 
     def at(network: nn.Module, *parts: Tensor) -> tuple[Tensor, Tensor]:
         found = network(torch.cat(parts, dim=1))
@@ -575,10 +578,10 @@ def test_auxiliary_draws_by_hand(levels: int) -> None:
     expected = torch.zeros(4).double()
     for network, eps in zip(made.down, noise, strict=False):
         mean, width = at(network, h, *a[-1:])
-        a.append(mean + bent(width).exp() * eps)
-        expected = expected + density(a[-1], mean, bent(width))
+        a.append(mean + limit_log_sigma(width).exp() * eps)
+        expected = expected + density(a[-1], mean, limit_log_sigma(width))
     mean, width = at(made.last, h, a[-1])
-    mean, width = mu + log_sigma.exp() * mean, bent(log_sigma + width)
+    mean, width = mu + log_sigma.exp() * mean, limit_log_sigma(log_sigma + width)
     close(z, mean + width.exp() * noise[-1])
     expected = expected + density(z, mean, width)
     for i, network in enumerate(made.up):  # a_1, then a_2 given a_1
@@ -597,7 +600,7 @@ def test_auxiliary_numbers_are_1_or_more(wrong: str) -> None:
         Auxiliary(nn.Identity(), 2, **{wrong: 0})
     made = Auxiliary(nn.Identity(), 2, size_a=1, levels=1, width=1)
     assert (made.size, made.size_a) == (2, 1)
-    assert isinstance(made.of(torch.zeros(1, 8)), Paired)
+    assert isinstance(made.distribution(torch.zeros(1, 8)), SampleAndLogProb)
 
 
 # --- Hamiltonian dynamics -------------------------------------------------------------------------------------------
@@ -627,13 +630,13 @@ def test_hamiltonian_draws_by_hand() -> None:
         made.log_step += torch.randn(3, 2)
         made.reverse[-1].weight.normal_()
     scale = rows([2.0, 0.5])
-    made.attach(lambda x, z: -(scale * (z - x).square()).sum(1) / 2)
+    made.set_log_joint(lambda x, z: -(scale * (z - x).square()).sum(1) / 2)
     x = torch.randn(4, 2).double()
     answers = torch.randn(4, 8).double()
     answers[0, 2] = 6.0
     made.network = By(lambda x: answers)
     q: Any = made(x)
-    mu, log_sigma, h = answers[:, :2], bent(answers[:, 2:4]), answers[:, 4:]
+    mu, log_sigma, h = answers[:, :2], limit_log_sigma(answers[:, 2:4]), answers[:, 4:]
     sigma = log_sigma.exp()
     sizes = made.log_step.exp()[:, None] * (sigma / (1 + sigma))
 
@@ -659,7 +662,7 @@ def test_hamiltonian_draws_by_hand() -> None:
 def test_hamiltonian_steps_are_differentiated_where_gradients_are_on() -> None:
     made: Any = Hamiltonian(nn.Linear(2, 8).double(), 2, steps=2).double()
     weight = rows([2.0, 0.5]).requires_grad_()
-    made.attach(lambda x, z: -(weight * (z - x).square()).sum(1) / 2)
+    made.set_log_joint(lambda x, z: -(weight * (z - x).square()).sum(1) / 2)
     x = torch.ones(3, 2).double()
     q, z = made(x), torch.randn(3, 2).double()
     slope = made.gradient(x, z)
@@ -679,9 +682,9 @@ def test_hamiltonian_steps_are_differentiated_where_gradients_are_on() -> None:
 def test_a_hamiltonian_repeats_conditions_with_its_answers() -> None:
     network = By(lambda x: torch.cat([x, torch.zeros(len(x), 6).double()], dim=1))
     made: Any = Hamiltonian(network, 2, steps=1).double()
-    made.attach(lambda x, z: -(z - x).square().sum(1))
+    made.set_log_joint(lambda x, z: -(z - x).square().sum(1))
     x = rows([1.0, 2.0], [3.0, 4.0])
-    q: Any = made.many(2, x)
+    q: Any = made.forward_repeated(2, x)
     repeated, mu, _ = q.find_mean.args
     close(mu, rows([1.0, 2.0], [1.0, 2.0], [3.0, 4.0], [3.0, 4.0]))
     close(repeated, mu)
@@ -696,7 +699,7 @@ def test_hamiltonian_numbers_are_in_range(wrong: dict[str, Any]) -> None:
     made = Hamiltonian(nn.Identity(), 2, steps=1, step=1e-6, width=1)
     assert made.log_joint is None
     assert made.log_step.shape == (1, 2)
-    assert isinstance(made(torch.zeros(1, 8)), Paired)
+    assert isinstance(made(torch.zeros(1, 8)), SampleAndLogProb)
 
 
 # --- spanned --------------------------------------------------------------------------------------------------------
@@ -734,7 +737,7 @@ def test_standardised_networks_have_mean_0_and_variance_1(draws: int) -> None:
     made = Basis(3, noise=2, width=5, size=4)
     first = [w.clone() for w in made.weights[:-1]]
     torch.manual_seed(1)
-    made.standardise(*([draws] if draws != 1024 else []))
+    made.standardize(*([draws] if draws != 1024 else []))
     torch.manual_seed(1)
     v = made(torch.randn(draws, 3, 2))
     close(v.mean(0), torch.zeros(3, 4), atol=1e-5, rtol=0)
@@ -763,7 +766,7 @@ def test_spanned_moments_by_hand() -> None:
     made: Any = BasisNoise(nn.Identity(), 3, noise=2, basis=2, width=4, draws=7).double()
     answers = torch.randn(5, 9).double()
     answers[0, 3] = 3.0  # above the shift, where elu is linear
-    q: Any = made.of(answers)
+    q: Any = made.distribution(answers)
     raw = answers[:, 3:].view(5, 2, 3) - math.log(2) / 2
     a = torch.where(raw > 0, raw, raw.exp() - 1) + 1
     close(q.a, a, atol=1e-7, rtol=1e-6)
@@ -790,7 +793,7 @@ def test_spanned_moments_by_hand() -> None:
     with pytest.raises(UserError, match="no density"):
         q.log_prob(found[0])
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        single: Any = made.float().of(answers.float())
+        single: Any = made.float().distribution(answers.float())
         assert single.covariance.dtype == torch.float32
 
 
@@ -868,9 +871,14 @@ def test_the_processs_draws_by_hand() -> None:
     made = process()
     answers = torch.randn(5, 14).double()
     answers[0, 2] = 6.0
-    q: Any = made.of(answers)
-    assert isinstance(q, Paired)
-    mu, log_sigma, h, t = answers[:, :2], bent(answers[:, 2:4]), answers[:, 4:8], answers[:, 8:].view(5, 3, 2)
+    q: Any = made.distribution(answers)
+    assert isinstance(q, SampleAndLogProb)
+    mu, log_sigma, h, t = (
+        answers[:, :2],
+        limit_log_sigma(answers[:, 2:4]),
+        answers[:, 4:8],
+        answers[:, 8:].view(5, 3, 2),
+    )
 
     def given(xi: Tensor) -> tuple[Tensor, Tensor]:
         f, variance = made.predict(xi, t)
@@ -896,7 +904,7 @@ class Painter:
 
     glimpses = 2
 
-    def start(self, count: int) -> tuple[Tensor, Tensor, Tensor]:
+    def initial_state(self, count: int) -> tuple[Tensor, Tensor, Tensor]:
         return (
             torch.full((count, 3), 0.1).double(),
             torch.zeros(count, 3).double(),
@@ -914,7 +922,7 @@ def recurrent() -> Any:
     made: Any = Recurrent.__new__(Recurrent)  # of parts whose answers are known by hand
     nn.Module.__init__(made)
     made.network, made.cell, made.head, made.attention = nn.Identity(), cell, head, attention
-    made.drawer, made.units, made.size = (Painter(),), 5, 4
+    made.decoder_network, made.units, made.size = (Painter(),), 5, 4
     return made
 
 
@@ -929,14 +937,14 @@ def test_recurrent_draws_by_hand() -> None:
         torch.manual_seed(8)
         eps = [noisy * torch.randn(6, 2, dtype=torch.float64) for _ in range(2)]
         h = c = torch.zeros(6, 5).double()
-        state = Painter().start(6)
+        state = Painter().initial_state(6)
         z, log_q = [], torch.zeros(6).double()
         for t in range(2):
             scale = 1 + state[0][:, :1]
             left = x - 1 / (1 + (-state[2]).exp())
             h, c = made.cell(torch.cat([x.flatten(1) * scale, left.flatten(1) * scale, state[0]], dim=1), (h, c))
             answers = made.head(h)
-            mu, width = answers[:, :2], bent(answers[:, 2:])
+            mu, width = answers[:, :2], limit_log_sigma(answers[:, 2:])
             z.append(mu + width.exp() * eps[t])
             log_q = log_q + density(z[-1], mu, width)
             state = Painter().step(state, z[-1])
@@ -956,17 +964,17 @@ def test_a_recurrent_encoders_numbers() -> None:
     made: Any = Recurrent(network, 12, units=7, side=2)
     assert (made.cell.input_size, made.cell.hidden_size) == (2 * 3 * 4 + 6, 7)
     assert (made.head.in_features, made.head.out_features) == (7, 2 * 3)
-    assert (made.size, made.units, made.drawer) == (12, 7, ())
+    assert (made.size, made.units, made.decoder_network) == (12, 7, ())
     assert made.attention.read(torch.zeros(2, 6), torch.zeros(2, 3, 8, 8))[0].shape == (2, 3, 2, 2)
     Recurrent(network, 12, units=1, side=2)
     for wrong in ({"units": 0}, {"side": 1}):
         with pytest.raises(ValueError, match="1 or more, and 2 or more"):
             Recurrent(network, 12, **wrong)
-    with pytest.raises(UserError, match="these networks paint at once"):
+    with pytest.raises(UserError, match="these networks have no recurrent decoder"):
         Recurrent(MLP(4, 3), 12)
     with pytest.raises(UserError, match="there is none; use it as the encoder"):
         made(torch.zeros(2, 3, 8, 8))
     decoder = Deterministic(nn.Identity())
-    made.follow(decoder)
-    assert made.drawer == (decoder.network,)
+    made.set_decoder(decoder)
+    assert made.decoder_network == (decoder.network,)
     assert not any(key.startswith("drawer") for key in made.state_dict())

@@ -354,9 +354,9 @@ def test_patches_fit_the_image() -> None:
 
 def test_turns_are_the_four_quarters() -> None:
     x = images(2, 3, 6, 6)
-    seen = translation.Turns()(x)
+    seen = translation.QuarterTurns()(x)
     assert torch.equal(seen[:, :3], x)
-    again = translation.Turns()(torch.rot90(x, 1, dims=(2, 3)))
+    again = translation.QuarterTurns()(torch.rot90(x, 1, dims=(2, 3)))
     assert torch.equal(again, seen.roll(-3, dims=1))  # a turned image shows the same four, one further
     made = examples.translators("cyclegan", (3, 16, 16), width=2, turns=True)
     assert made.to_a(images(2, 3, 16, 16, double=False)).shape == (2, 3, 16, 16)
@@ -378,7 +378,7 @@ def test_small_translators_take_any_shape() -> None:
     ("a", "b", "words"),
     [
         ((1, 28, 28), (3, 28, 28), "same number of channels"),
-        ((1, 28, 28), (1, 32, 32), "one `size`"),
+        ((1, 28, 28), (1, 32, 32), "one `image_size`"),
         ((1, 4, 4), (1, 4, 4), "at least 8 pixels"),
         ((2,), (2,), "other `networks`, such as auto"),
     ],

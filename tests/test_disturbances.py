@@ -30,7 +30,7 @@ from interalia.adversarial.divergences import auc
 from interalia.adversarial.penalties import R1, R1R2, squared_gradients
 from interalia.errors import UserError
 from interalia.games import REGISTRY
-from interalia.networks.layers import Packed
+from interalia.networks.layers import PackedCritic
 
 IMAGES = [name for name, member in REGISTRY.items() if "critic" in member.players and "x" in seen(member)]
 
@@ -310,13 +310,13 @@ def test_a_pack_shows_its_samples_beside_each_other() -> None:
             return x.flatten(1).sum(1)
 
     x, z = pictures(6, 2), torch.randn(6, 3)
-    scores = Packed(Look(), 3)(x, z)
+    scores = PackedCritic(Look(), 3)(x, z)
     assert torch.allclose(scores, x.flatten(1).sum(1).view(2, 3).sum(1))
     assert [part.shape for part in seen[0]] == [(2, 6, 16, 12), (2, 9)]
     assert torch.equal(seen[0][0][1, 2:4], x[4])
     assert torch.equal(seen[0][1][0, 6:], z[2])
     with pytest.raises(ValueError, match="7 samples are no whole number of packs of 3"):
-        Packed(Look(), 3)(torch.zeros(7, 2, 4, 4), torch.zeros(7, 3))
+        PackedCritic(Look(), 3)(torch.zeros(7, 2, 4, 4), torch.zeros(7, 3))
 
 
 @pytest.mark.parametrize("penalty", [R1, R1R2])
@@ -324,9 +324,9 @@ def test_penalties_on_packs_are_those_of_the_pack_as_one_input(penalty: Any) -> 
     torch.manual_seed(0)
     critic = nn.Sequential(nn.Linear(6, 5), nn.Tanh(), nn.Linear(5, 1)).double()
     p, q = torch.randn(12, 2, dtype=torch.float64), torch.randn(12, 2, dtype=torch.float64)
-    packed = penalty().penalize(Packed(critic, 3), (p,), (q,))
+    packed = penalty().penalize(PackedCritic(critic, 3), (p,), (q,))
     assert torch.allclose(packed, penalty().penalize(critic, (p.view(4, 6),), (q.view(4, 6),)))
-    assert squared_gradients(Packed(critic, 3), (p,)).shape == (4,)
+    assert squared_gradients(PackedCritic(critic, 3), (p,)).shape == (4,)
 
 
 @pytest.mark.parametrize("game", [name for name, member in REGISTRY.items() if packs(member)])

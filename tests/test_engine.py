@@ -561,7 +561,7 @@ def test_population_statistics_are_of_every_kind_of_batch_norm(
 ) -> None:
     norm = nn.Sequential(kind(1))
     batches = [torch.full((4, 1, *sides), float(level)) for level in (1, 2, 6)]
-    weights.estimate_population(norm, iter([(x,) for x in batches]), 3)
+    weights.recalibrate_batch_norm(norm, iter([(x,) for x in batches]), 3)
     assert norm[0].running_mean.item() == pytest.approx(3)  # the plain mean; the trailing one of momentum 0.1 is 0.85
     assert norm[0].momentum == 0.1
     assert not norm.training

@@ -714,7 +714,7 @@ def test_codes_are_matched_on_validation_data_and_judged_on_the_rest(
     assert found["code_bound_categories"].value == pytest.approx(float(bounds[0]))
     h = [math.log(3), math.log(2)]
     each = ", ".join(
-        f"{name} {b:.3f} (H {e:.3f})" for name, b, e in zip(game.prior.names, bounds.tolist(), h, strict=True)
+        f"{name} {b:.3f} (H {e:.3f})" for name, b, e in zip(game.prior.code_names, bounds.tolist(), h, strict=True)
     )
     words = f"8 samples, draws of p(x | z), seed 1; Q's width for continuous codes fitted to them; {each}"
     assert found["code_bound"].protocol == words

@@ -1,4 +1,4 @@
-"""The first steps of an encoder: no posterior's width runs away, and none of an ordinary size is changed."""
+"""The first steps of an encoder: standard deviations stay bounded, and ordinary ones are unchanged."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from interalia.conditionals import CONDITIONALS, Deterministic, Gaussian, Recurrent, drawn
-from interalia.conditionals.base import WIDEST, bent
+from interalia.conditionals import CONDITIONALS, Deterministic, Gaussian, Recurrent, rsample_with_log_prob
+from interalia.conditionals.base import MAX_SIGMA, limit_log_sigma
 from interalia.data.dataset import Dataset, Split
 from interalia.runs import recipes
 from interalia.training import engine
@@ -20,8 +20,8 @@ from interalia.training import engine
 
 def test_ordinary_widths_are_the_exponential_to_the_bit() -> None:
     a = torch.cat([torch.linspace(-30, math.log(2) - 1e-6, 1000), torch.tensor([0.0])])
-    torch.testing.assert_close(bent(a), a, rtol=0, atol=0)
-    torch.testing.assert_close(bent(torch.tensor([9.0]), math.inf), torch.tensor([9.0]), rtol=0, atol=0)
+    torch.testing.assert_close(limit_log_sigma(a), a, rtol=0, atol=0)
+    torch.testing.assert_close(limit_log_sigma(torch.tensor([9.0]), math.inf), torch.tensor([9.0]), rtol=0, atol=0)
 
 
 @pytest.mark.parametrize("kind", [torch.float32, torch.float64])
@@ -30,20 +30,20 @@ def test_a_bent_width_rises_to_its_limit_and_keeps_a_gradient(kind: torch.dtype,
     start, room = math.log(widest / 2.5), math.log(2.5)
     t = torch.tensor([0.5, 1.0, 7.0, 60.0, 1000.0], dtype=kind)
     a = (start + t).requires_grad_()
-    sigma = bent(a, widest).exp()
+    sigma = limit_log_sigma(a, widest).exp()
     by_hand = [widest / 2.5 * math.exp(room * s / (s + room)) for s in t.tolist()]
     assert sigma.tolist() == pytest.approx(by_hand, rel=1e-5)
     assert sigma.diff().min() > 0
     assert sigma.max() < widest
-    (slope,) = torch.autograd.grad(bent(a, widest).sum(), a)
+    (slope,) = torch.autograd.grad(limit_log_sigma(a, widest).sum(), a)
     assert slope.tolist() == pytest.approx([(room / (s + room)) ** 2 for s in t.tolist()], rel=1e-4)
     at = torch.tensor([start], dtype=kind, requires_grad=True)
-    assert torch.autograd.grad(bent(at, widest).sum(), at)[0].item() == 1
-    assert bent(torch.tensor([1e30], dtype=kind), widest).exp().item() <= widest * (1 + 1e-6)
+    assert torch.autograd.grad(limit_log_sigma(at, widest).sum(), at)[0].item() == 1
+    assert limit_log_sigma(torch.tensor([1e30], dtype=kind), widest).exp().item() <= widest * (1 + 1e-6)
 
 
 class Answers(nn.Module):
-    """A network that answers the same for every x."""
+    """A network with the same output for every x."""
 
     def __init__(self, answers: Tensor) -> None:
         super().__init__()
@@ -54,21 +54,21 @@ class Answers(nn.Module):
 
 
 def answering(name: str, log_sigma: float) -> tuple[Any, Tensor, Tensor]:
-    """An encoder whose network answers mu = 0, that log sigma, and 0 for everything else; an x; where the answers lie."""
+    """An encoder with mu = 0, this log sigma and 0 for all other parameters, an x, and the parameters."""
     if name == "recurrent":
         whole, decoder = examples.drawing(4, glimpses=2, units=4)
         encoder: Any = Recurrent(whole, 4, units=4)
-        encoder.follow(Deterministic(decoder))
+        encoder.set_decoder(Deterministic(decoder))
         with torch.no_grad():
             encoder.head.weight.zero_()
             encoder.head.bias.copy_(torch.tensor([0.0, 0.0, log_sigma, log_sigma]))
         return encoder, torch.zeros(2000, 1, 8, 8), encoder.head.bias
     member: Any = CONDITIONALS[name]
-    answers = torch.zeros(1, member.heads_for() * 4)
+    answers = torch.zeros(1, member.params_per_dim_for() * 4)
     answers[:, 4:8] = log_sigma
     network = Answers(answers)
     encoder = Gaussian(network) if name == "gaussian" else member(network, 4)
-    encoder.attach(lambda x, z: -1e-9 * z.square().sum(1))  # all but flat
+    encoder.set_log_joint(lambda x, z: -1e-9 * z.square().sum(1))  # all but flat
     return encoder, torch.zeros(2000, 1), network.answers
 
 
@@ -85,9 +85,9 @@ def test_these_are_all_the_conditionals_that_exponentiate_an_answer() -> None:
 def test_no_posterior_is_wider_than_the_limit_and_all_are_led_back(name: str) -> None:
     torch.manual_seed(0)
     encoder, x, answers = answering(name, 20.0)  # exp(20) is 5e8
-    z, log_q = drawn(encoder(x))
+    z, log_q = rsample_with_log_prob(encoder(x))
     # 6 standard deviations; a flow, a process and a level of latents start near the identity, and may add a third
-    assert z.abs().max() < 6 * 1.4 * WIDEST
+    assert z.abs().max() < 6 * 1.4 * MAX_SIGMA
     assert z.std() > 3
     assert log_q.isfinite().all()
     (slopes,) = torch.autograd.grad(z.square().mean(), answers)
@@ -98,7 +98,7 @@ def test_no_posterior_is_wider_than_the_limit_and_all_are_led_back(name: str) ->
 def test_a_narrow_posterior_is_as_narrow_as_it_was(name: str) -> None:
     torch.manual_seed(0)
     encoder, x, _ = answering(name, math.log(0.01))
-    assert 0.007 < drawn(encoder(x))[0].std().item() < 0.02  # a Hamiltonian one's steps add their own
+    assert 0.007 < rsample_with_log_prob(encoder(x))[0].std().item() < 0.02  # a Hamiltonian one's steps add their own
 
 
 def test_a_limit_of_ones_own_is_stored_and_checked() -> None:
@@ -109,7 +109,7 @@ def test_a_limit_of_ones_own_is_stored_and_checked() -> None:
 
 
 def pictures(kind: str, side: int, count: int = 96) -> np.ndarray[Any, Any]:
-    """Noise, or gray pictures that are all but alike with an unusual one among each 24: what batch norm makes large."""
+    """Noise, or nearly equal gray images with an unusual one in each 24, which batch norm amplifies."""
     rng = np.random.default_rng(0)
     noise = rng.random((count, 3, side, side), dtype=np.float32)
     if kind == "noise":
@@ -120,7 +120,7 @@ def pictures(kind: str, side: int, count: int = 96) -> np.ndarray[Any, Any]:
 
 
 def widest(x: np.ndarray[Any, Any], steps: int = 20, **overrides: Any) -> float:
-    """The widest posterior of the data's and the model's x that these steps of a recipe play with."""
+    """The largest standard deviation of the encoder in these steps of a recipe, for x of data and model."""
     dataset = Dataset("pictures", *(Split(x) for _ in range(3)))
     run = recipes.ali_images(steps=1000, **overrides)
     training = engine.prepare(run, dataset=dataset)
@@ -139,17 +139,17 @@ def widest(x: np.ndarray[Any, Any], steps: int = 20, **overrides: Any) -> float:
 
 @pytest.mark.parametrize("kind", ["noise", "unusual"])
 def test_the_first_steps_on_pictures_of_64_pixels(kind: str) -> None:
-    assert 1 < widest(pictures(kind, 64), networks="auto(width=4, unary=True)", batch=24, precision="fp32") <= 5
+    assert 1 < widest(pictures(kind, 64), networks="auto(width=4, unary=True)", batch_size=24, precision="fp32") <= 5
 
 
 def test_the_first_steps_on_numbers_of_a_huge_scale() -> None:
     x = np.random.default_rng(0).standard_normal((256, 20)).astype(np.float32)
     x[::20] *= 1e4
-    assert 1 < widest(x, batch=64) <= 5
+    assert 1 < widest(x, batch_size=64) <= 5
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("side", [64, 128])
 @pytest.mark.parametrize("kind", ["noise", "unusual"])
 def test_the_first_steps_of_the_whole_recipe(kind: str, side: int) -> None:
-    assert 1 < widest(pictures(kind, side, 192), batch=96 if side == 64 else 48) <= 5
+    assert 1 < widest(pictures(kind, side, 192), batch_size=96 if side == 64 else 48) <= 5

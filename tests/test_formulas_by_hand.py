@@ -34,7 +34,7 @@ from interalia.conditionals import (
     Recurrent,
     StandardNormal,
     Uniform,
-    drawn,
+    rsample_with_log_prob,
 )
 from interalia.conditionals.basis_noise import BasisNoiseDistribution
 from interalia.games import ALI, ALICE, AVB, HALI, VAE, Game, Outcome, SemiALI
@@ -44,7 +44,7 @@ from interalia.learning import dynamics
 from interalia.learning.dynamics import Rules
 from interalia.learning.optimizers import OPTIMIZERS, sgd
 from interalia.networks.draw import Attention
-from interalia.networks.weights import estimate_population, initialise_output
+from interalia.networks.weights import init_output_bias, recalibrate_batch_norm
 
 
 class Times(nn.Module):
@@ -278,13 +278,13 @@ def test_auxiliary_variables_speak_in_units_of_sigma() -> None:
     encoder = Auxiliary(Answers(mu, math.log(sigma), 0.0, 0.0), 1).double()
     settle(encoder.last, m, math.log(s))
     torch.manual_seed(0)
-    z, log_q = drawn(encoder(torch.zeros(DRAWS, 1, dtype=torch.float64)))
+    z, log_q = rsample_with_log_prob(encoder(torch.zeros(DRAWS, 1, dtype=torch.float64)))
     assert z.mean().item() == pytest.approx(mu + sigma * m, abs=0.05)
     assert z.std().item() == pytest.approx(sigma * s, rel=0.03)
     # all networks of a forget what they are told, so that q(a) = r(a) and log q is that of the Gaussian
     for network in (*encoder.down, *encoder.up):
         settle(network, *[0.0] * 32)
-    z, log_q = drawn(encoder(torch.zeros(DRAWS, 1, dtype=torch.float64)))
+    z, log_q = rsample_with_log_prob(encoder(torch.zeros(DRAWS, 1, dtype=torch.float64)))
     at = (z[:, 0] - mu - sigma * m) / (sigma * s)
     torch.testing.assert_close(log_q, -at.square() / 2 - math.log(sigma * s) - math.log(2 * math.pi) / 2)
 
@@ -313,7 +313,7 @@ def test_a_hamiltonian_step_is_as_long_as_sigma_lets_it_be() -> None:
     """e sigma / (1 + sigma): of e = 0.5 and sigma = 3/2, 0.3; from rest on |z|^2 / 2 it takes mu to mu - 0.3^2 / 2 mu."""
     mu = 2.0
     encoder = Hamiltonian(Answers(mu, math.log(1.5), 0.0, 0.0), 1, steps=1, step=0.5).double()
-    encoder.attach(lambda x, z: -z.square().sum(1) / 2)
+    encoder.set_log_joint(lambda x, z: -z.square().sum(1) / 2)
     assert encoder(torch.zeros(1, 1, dtype=torch.float64)).mean.item() == pytest.approx(mu * (1 - 0.3**2 / 2))
 
 
@@ -356,7 +356,7 @@ def test_draws_encoder_is_shown_what_the_canvas_misses_of_x() -> None:
     """The read images are x and x - sigmoid(c), the canvas being c = log(1 / 3) before the first glimpse: x - 1/4."""
     whole, decoder = examples.drawing(4, glimpses=2, units=8)
     encoder = Recurrent(whole, 4, units=8)
-    encoder.follow(Deterministic(decoder))
+    encoder.set_decoder(Deterministic(decoder))
     with torch.no_grad():
         decoder.blank.fill_(math.log(1 / 3))
     shown: list[tuple[Tensor, ...]] = []
@@ -628,7 +628,7 @@ def test_every_auxiliary_level_has_its_own_reverse_model() -> None:
     settle(encoder.down[1], -7.0, math.log(2.0))  # a_1
     settle(encoder.up[0], -7.0, math.log(2.0))  # r(a_1 | x, z)
     settle(encoder.up[1], 5.0, 0.0)  # r(a_2 | a_1, x, z)
-    z, log_q = drawn(encoder(torch.zeros(6, 1, dtype=torch.float64)))
+    z, log_q = rsample_with_log_prob(encoder(torch.zeros(6, 1, dtype=torch.float64)))
     torch.testing.assert_close(log_q, -z[:, 0].square() / 2 - math.log(2 * math.pi) / 2)
 
 
@@ -689,7 +689,7 @@ def test_population_statistics_are_plain_means_over_batches() -> None:
 
     game = Normed()
     game(column(70.0, 90.0))  # training, whose statistics count no longer
-    estimate_population(game, iter([(column(1.0, 3.0),), (column(4.0, 8.0),), (column(100.0, 0.0),)]), 2)
+    recalibrate_batch_norm(game, iter([(column(1.0, 3.0),), (column(4.0, 8.0),), (column(100.0, 0.0),)]), 2)
     assert game.norm.running_mean is not None
     assert game.norm.running_var is not None
     assert game.norm.running_mean.item() == pytest.approx(4)
@@ -699,9 +699,9 @@ def test_population_statistics_are_plain_means_over_batches() -> None:
 
 def test_an_outputs_bias_begins_at_the_log_odds_of_the_mean_image() -> None:
     bias = torch.zeros(1, 1, 3)
-    initialise_output(bias, torch.tensor([[[0.25, 0.0, 1.0]]]))
+    init_output_bias(bias, torch.tensor([[[0.25, 0.0, 1.0]]]))
     assert bias.flatten().tolist() == pytest.approx([-math.log(3), -math.log(511), math.log(511)])
-    initialise_output(of_channels := torch.zeros(2), torch.tensor([[[0.1, 0.4]], [[0.5, 0.5]]]))
+    init_output_bias(of_channels := torch.zeros(2), torch.tensor([[[0.1, 0.4]], [[0.5, 0.5]]]))
     assert of_channels.tolist() == pytest.approx([-math.log(3), 0])
 
 

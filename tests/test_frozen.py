@@ -16,7 +16,7 @@ STATES = {
 def test_every_dataclass_is_frozen_but_the_states() -> None:
     import interalia
     from interalia.learning.dynamics import Dynamics
-    from interalia.networks.layers import Fielded
+    from interalia.networks.layers import FieldModule
 
     names = [module.name for module in pkgutil.walk_packages(interalia.__path__, "interalia.")]
     found, loose = set(), set()
@@ -27,7 +27,7 @@ def test_every_dataclass_is_frozen_but_the_states() -> None:
             if inspect.isclass(kind) and "__dataclass_params__" in vars(kind) and kind.__module__ == name:
                 full = f"{name}.{kind.__qualname__}"
                 found.add(full)
-                if not kind.__dataclass_params__.frozen and not issubclass(kind, (Dynamics, Fielded)):  # type: ignore[attr-defined]
+                if not kind.__dataclass_params__.frozen and not issubclass(kind, (Dynamics, FieldModule)):  # type: ignore[attr-defined]
                     loose.add(full)
     assert loose == STATES
     assert len(found) > 30

@@ -151,7 +151,7 @@ def roles(kind: type[Game]) -> set[str]:
     """The methods of a family that the networks of a game take."""
     needs = [need for need in example_needs(kind).values() if not isinstance(need, Pretrained)]
     parts = [part for need in needs for part in ((need.first, need.second) if isinstance(need, Chain) else (need,))]
-    return {part.net.role for part in parts}
+    return {part.spec.role for part in parts}
 
 
 # made as the other convolutions of the paper are, and many times as large
@@ -400,7 +400,9 @@ def test_every_divergence_is_played(game: str, shape: tuple[int, ...]) -> None:
 
 
 def test_networks_with_one_score_are_refused_to_three_heads() -> None:
-    with pytest.raises(UserError, match="have no critic that scores x, z and the pair apart; choose other `networks`"):
+    with pytest.raises(
+        UserError, match="have no critic with separate scores of x, z and the pair; choose other `networks`"
+    ):
         build("ali", (2,), networks="ali-mixture", divergence="bigbigan")
 
 

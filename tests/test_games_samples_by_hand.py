@@ -22,7 +22,7 @@ from interalia.adversarial.penalties import Penalty
 from interalia.conditionals import Chain, Codes, Deterministic, Gaussian, Prior, StandardNormal
 from interalia.games import CycleGAN, Game
 from interalia.games.avb import VARIANCE_FLOOR
-from interalia.networks.layers import PairCritic, Recogniser
+from interalia.networks.layers import PairCritic, Recognizer
 
 REGISTRY: dict[str, Any] = games.REGISTRY
 
@@ -404,7 +404,7 @@ def test_infogan(joint_batch: bool) -> None:
     prior = Coded(3, categorical=(2,), uniform=1, std=0.5).double()
     z = Z_CODES.flip(1)
     z = torch.cat([z[:, :2], z[:, 2:]], dim=1)
-    critic = Recogniser(nn.Identity(), Weighed(S_X), linear(answers, (0.1, 0.2, -0.3)))
+    critic = Recognizer(nn.Identity(), Weighed(S_X), linear(answers, (0.1, 0.2, -0.3)))
     game = REGISTRY["infogan"](
         decoder(), critic, prior, weight=3.0, continuous_weight=5.0, joint_batch=joint_batch, **SETTINGS
     )
@@ -757,7 +757,7 @@ DRAWS: dict[str, tuple[Callable[[Any, Any], Game], list[tuple[str, int]]]] = {
     "gan": (lambda e, g: REGISTRY["gan"](g, Weighed(S_X), Numbers(Z)), [("model", 0)]),
     "infogan": (
         lambda e, g: REGISTRY["infogan"](
-            g, Recogniser(nn.Identity(), Weighed(S_X), nn.Linear(2, 2).double()), Category().double()
+            g, Recognizer(nn.Identity(), Weighed(S_X), nn.Linear(2, 2).double()), Category().double()
         ),
         [("model", 0)],
     ),

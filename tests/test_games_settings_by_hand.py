@@ -64,7 +64,7 @@ from interalia.games.cyclegan import distance
 from interalia.games.feeds import Data, Domains, Labeled, PartlyLabeled
 from interalia.games.needs import Pretrained, critics, example_needs
 from interalia.games.vae import Variational
-from interalia.networks.layers import Packed, PairCritic, Recogniser
+from interalia.networks.layers import PackedCritic, PairCritic, Recognizer
 from interalia.runs.formats import joined
 from interalia.spaces import DataSpec
 
@@ -165,9 +165,9 @@ def test_what_each_game_is_said_to_be() -> None:
         assert list(kind.players) == list(players)
         assert kind.feeds is feeds
         judges = critics(kind)
-        assert ["".join(space.name for space in critic.sees) for critic in judges] == sees, name
+        assert ["".join(space.name for space in critic.inputs) for critic in judges] == sees, name
         assert all(critic.packable is ("packs" in special) for critic in judges), name
-        assert all(critic.adversary is ("ratio" not in special) for critic in judges), name
+        assert all(critic.adversarial is ("ratio" not in special) for critic in judges), name
         assert isinstance(example_needs(kind).get("decoder"), Pretrained) is ("fixed" in special), name
         game = make(name).train()
         for capability, protocol in CAN.items():
@@ -284,7 +284,7 @@ def networks(name: str) -> dict[str, Any]:
     if name in ("infogan", "semi-aae"):
         parts["prior"] = Codes(3, categorical=(2,), uniform=0)
     if name == "infogan":
-        parts["critic"] = Recogniser(nn.Identity(), nn.Linear(2, 1), nn.Linear(2, 2))
+        parts["critic"] = Recognizer(nn.Identity(), nn.Linear(2, 1), nn.Linear(2, 2))
     if name == "vae-gan":
         parts["critic"] = PairCritic(nn.Linear(4, 1), nn.Linear(2, 4))
     wanted = [key for key in inspect.signature(REGISTRY[name]).parameters if key not in BEGIN[name]]
@@ -328,8 +328,8 @@ def make(name: str, **changes: Any) -> Game:
 class Coded(Deterministic):
     """An encoder that says that it knows its moments."""
 
-    moments = True
-    density = False
+    has_moments = True
+    has_density = False
 
 
 REFUSED: list[tuple[str, dict[str, Any], type[Exception], str]] = [
@@ -380,7 +380,7 @@ REFUSED: list[tuple[str, dict[str, Any], type[Exception], str]] = [
     ("vae-gan", {"critic": nn.Linear(2, 1)}, UserError, "a critic of x with `features`"),
     ("vae-gan", {"critic": PairCritic(nn.Linear(2, 1))}, UserError, "a critic of x with `features`"),
     ("infogan", {"prior": StandardNormal(3)}, UserError, "a prior with codes"),
-    ("infogan", {"critic": nn.Linear(2, 1)}, UserError, "a Recogniser, and this one is a Linear"),
+    ("infogan", {"critic": nn.Linear(2, 1)}, UserError, "a Recognizer, and this one is a Linear"),
     ("infogan", {"weight": -0.01}, ValueError, "`weight` is -0.01"),
     ("infogan", {"continuous_weight": -0.01}, ValueError, "`continuous_weight` is -0.01"),
     ("infogan", {"weight": math.nan}, ValueError, "`weight` is nan"),
@@ -388,7 +388,7 @@ REFUSED: list[tuple[str, dict[str, Any], type[Exception], str]] = [
     ("infogan", {"decoder": Deterministic(nn.Linear(4, 2))}, UserError, "do not fit the generator: z has 3 dimensions"),
     (
         "infogan",
-        {"critic": Recogniser(nn.Identity(), nn.Linear(2, 1), nn.Linear(2, 3))},
+        {"critic": Recognizer(nn.Identity(), nn.Linear(2, 1), nn.Linear(2, 3))},
         UserError,
         r"they need 2 outputs .* its head returns \(3,\)",
     ),
@@ -505,7 +505,7 @@ def test_infogan_tries_its_networks_in_their_own_precision_and_leaves_no_trace()
 def test_categories_and_continuous_codes_have_a_weight_each() -> None:
     """Two categories, of two and three values, and two continuous codes: 3 (L_1 + L_2) + 5 (L_3 + L_4)."""
     prior = Codes(8, categorical=(2, 3), uniform=1, gaussian=1, std=0.5).double()
-    critic = Recogniser(nn.Identity(), nn.Linear(2, 1), nn.Linear(2, 7)).double()
+    critic = Recognizer(nn.Identity(), nn.Linear(2, 1), nn.Linear(2, 7)).double()
     game = InfoGAN(Deterministic(nn.Linear(8, 2).double()), critic, prior, weight=3.0, continuous_weight=5.0)
     z = rows([0.3, 1.0, 0.0, 0.0, 0.0, 1.0, 0.4, -1.2], [0.9, 0.0, 1.0, 1.0, 0.0, 0.0, -0.7, 0.8])
     answers = rows([0.6, -0.2, 0.9, -0.3, 0.5, 0.1, -0.4], [0.2, 0.7, -0.8, 0.4, 0.3, -0.5, 1.1])
@@ -649,7 +649,11 @@ def test_the_surest_critic_is_the_one_that_tells_best() -> None:
 
 def test_noise_hears_the_surest_critic_and_counts_images() -> None:
     outcome = Outcome({}, {"data": torch.tensor([2.0, 5.0, 1.0]), "model": torch.tensor([4.0, 3.0, 0.0])})
-    for critic, images in ((nn.Linear(2, 1), 3), (Packed(nn.Linear(4, 1), 2), 6), (Packed(nn.Linear(8, 1), 4), 12)):
+    for critic, images in (
+        (nn.Linear(2, 1), 3),
+        (PackedCritic(nn.Linear(4, 1), 2), 6),
+        (PackedCritic(nn.Linear(8, 1), 4), 12),
+    ):
         game = gan(critic=critic, noise=(noise := Remembers()))
         game.on_outcome(outcome)
         assert noise.was == [([2.0, 5.0, 1.0], [4.0, 3.0, 0.0], images)]
@@ -660,7 +664,7 @@ def test_noise_hears_the_surest_critic_and_counts_images() -> None:
     game.on_outcome(Outcome({}, {"q": unsure, "p": unsure, "same": sure, "cycle": unsure}))
     assert noise.was == [([2.0, 1.0], [0.0, 1.5], 2)]
     gan().on_outcome(outcome)
-    assert gan(critic=Packed(nn.Linear(4, 1), 2)).pack == 2
+    assert gan(critic=PackedCritic(nn.Linear(4, 1), 2)).pack == 2
     assert gan().pack == make("vae").pack == 1
 
 
@@ -684,7 +688,7 @@ def test_a_critic_scores_each_joint_in_one_pass_or_in_a_pass_each() -> None:
                 sizes.append(len(x))
                 return x[:, 0] + 100 * z[:, 0]
 
-            critic = Packed(By(judge), 2) if pack == 2 else By(judge)
+            critic = PackedCritic(By(judge), 2) if pack == 2 else By(judge)
             game = gan(critic=critic, joint_batch=together)
             found = game.score(critic, *parts)
             assert sizes == ([12 // pack] if together else [2 // pack, 4 // pack, 6 // pack])
@@ -762,7 +766,7 @@ def test_a_player_is_asked_for_by_its_name() -> None:
 class Watched(Gaussian):
     """An encoder that keeps what it is given."""
 
-    def attach(self, log_joint: Any) -> None:
+    def set_log_joint(self, log_joint: Any) -> None:
         self.log_joint = log_joint
 
     def follow(self, decoder: Conditional) -> None:

@@ -185,7 +185,7 @@ def test_diagnostics_of_every_game_are_numbers_and_change_nothing(game: str) -> 
     assert all(math.isfinite(value) for value in found.values())
     # a critic that is to tell a ratio, AVB's, is right to be sure
     assert ("critic_auc" in found) == (
-        "critic" in made.players and all(critic.adversary for critic in critics(type(made)))
+        "critic" in made.players and all(critic.adversarial for critic in critics(type(made)))
     )
     assert 0 <= found.get("critic_auc", 0.5) <= 1
     if made.data.other is None:

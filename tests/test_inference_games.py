@@ -110,8 +110,8 @@ def test_with_one_class_a_conditional_game_is_the_plain_one(name: str, shape: tu
     for path in FIRST[shape]:
         parent, key = path.rsplit(".", 1)
         plain.get_submodule(parent)[int(key)] = absorbed(told.get_submodule(path), one)  # type: ignore[arg-type, operator]
-    if plain.encoder.network.before:
-        plain.encoder.network.before = (math.prod(shape),)  # type: ignore[assignment]
+    if plain.encoder.network.input_shape:
+        plain.encoder.network.input_shape = (math.prod(shape),)  # type: ignore[assignment]
     x = torch.rand(8, *shape).double()
     expected = outcomes(plain, x)
     for y, equal in ((one, True), (one.roll(1), False)):

@@ -22,7 +22,7 @@ from interalia.errors import UserError
 from interalia.games import GAN, InfoGAN
 from interalia.learning import dynamics
 from interalia.metrics.codes import code_bounds, code_error, matching
-from interalia.networks.layers import PairCritic, Recogniser
+from interalia.networks.layers import PairCritic, Recognizer
 from interalia.networks.mlp import MLP
 from interalia.reports import plots
 from interalia.runs import building, recipes
@@ -38,7 +38,7 @@ KINDS = [
 
 def made(prior: Codes, d: int = 6, **settings: float) -> InfoGAN:
     torch.manual_seed(0)
-    critic = Recogniser(MLP(d, 16, width=16), nn.Linear(16, 1), nn.Linear(16, prior.answers))
+    critic = Recognizer(MLP(d, 16, width=16), nn.Linear(16, 1), nn.Linear(16, prior.code_outputs))
     return InfoGAN(Deterministic(MLP(prior.size, d, width=16)), critic, prior, **settings)
 
 
@@ -52,7 +52,7 @@ def test_codes_are_drawn_from_what_they_say(kinds: dict[str, object]) -> None:
     z = prior.sample((100, 300))
     assert z.shape == (100, 300, 20)
     noise, *codes = prior.split(z.flatten(0, 1))
-    assert noise.shape[1] == 20 - prior.answers
+    assert noise.shape[1] == 20 - prior.code_outputs
     assert noise.mean(0).abs().max() < 0.03
     assert (noise.var(0) - (1 if prior.noise == "normal" else 1 / 3)).abs().max() < 0.03
     count = len(prior.categorical)
@@ -77,17 +77,19 @@ def test_codes_follow_their_game_and_weigh_nothing(kinds: dict[str, object]) -> 
     z = prior.sample((3,))
     assert z.dtype == prior.entropy.dtype == torch.float64
     assert not prior.state_dict()
-    assert [z[:, prior.where(i)].tolist() for i in range(len(prior.names))] == [c.tolist() for c in prior.split(z)[1:]]
+    assert [z[:, prior.code_slice(i)].tolist() for i in range(len(prior.code_names))] == [
+        c.tolist() for c in prior.split(z)[1:]
+    ]
 
 
 @pytest.mark.parametrize("kinds", KINDS)
 def test_log_likelihood_is_the_formula(kinds: dict[str, object]) -> None:
     prior = Codes(20, **kinds).double()  # type: ignore[arg-type]
     z = prior.sample((7,))
-    answers = torch.randn(7, prior.answers, dtype=torch.float64)
+    answers = torch.randn(7, prior.code_outputs, dtype=torch.float64)
     found = prior.log_likelihood(answers, z)
-    assert found.shape == (7, len(prior.names))
-    start = 20 - prior.answers
+    assert found.shape == (7, len(prior.code_names))
+    start = 20 - prior.code_outputs
     for n in range(7):
         place = 0
         for i, k in enumerate(prior.categorical):
@@ -95,7 +97,7 @@ def test_log_likelihood_is_the_formula(kinds: dict[str, object]) -> None:
             logits = answers[n, place : place + k]
             torch.testing.assert_close(found[n, i], (logits.exp() / logits.exp().sum()).log()[truth])
             place += k
-        for i in range(len(prior.categorical), len(prior.names)):
+        for i in range(len(prior.categorical), len(prior.code_names)):
             by_hand = Normal(answers[n, place], prior.std).log_prob(z[n, start + place])
             torch.testing.assert_close(found[n, i], by_hand)
             place += 1
@@ -104,7 +106,7 @@ def test_log_likelihood_is_the_formula(kinds: dict[str, object]) -> None:
 def test_expected_codes_are_probabilities_and_means() -> None:
     prior = Codes(9, categorical=(2, 3), uniform=1, gaussian=1)
     answers = torch.randn(4, 7)
-    expected = prior.expected(answers)
+    expected = prior.expected_codes(answers)
     torch.testing.assert_close(expected[:, :2], answers[:, :2].softmax(1))
     torch.testing.assert_close(expected[:, 2:5], answers[:, 2:5].softmax(1))
     assert torch.equal(expected[:, 5:], answers[:, 5:])
@@ -173,7 +175,7 @@ def test_both_players_are_credited_with_the_bound() -> None:
     joints = game.sample(x)
     outcome, plain = game.losses(joints), GAN(game.decoder, game.critic, prior).losses(joints)
     bound = (
-        prior.log_likelihood(game.critic.recognise(joints["model"][0])[1], joints["code"][0]).mean(0)
+        prior.log_likelihood(game.critic.score_and_codes(joints["model"][0])[1], joints["code"][0]).mean(0)
     ) + prior.entropy
     credit = 2.0 * bound[:2].sum() + 0.5 * bound[2:].sum()
     for player in game.players:
@@ -216,7 +218,7 @@ def test_the_recogniser_learns_the_codes() -> None:
     def bounds() -> Tensor:
         z = prior.sample((2000,))
         with torch.no_grad():
-            return code_bounds(prior, game.critic.recognise(game.decoder(z).mean)[1], z)
+            return code_bounds(prior, game.critic.score_and_codes(game.decoder(z).mean)[1], z)
 
     assert bounds()[0] < 0.3
     for _ in range(150):
@@ -235,7 +237,7 @@ def test_the_bound_is_at_most_the_entropy(kinds: dict[str, object]) -> None:
     prior = Codes(20, **kinds).double()  # type: ignore[arg-type]
     torch.manual_seed(0)
     z = prior.sample((400,))
-    truth = z[:, 20 - prior.answers :]
+    truth = z[:, 20 - prior.code_outputs :]
     for answers in (truth, 50 * truth, truth + torch.randn_like(truth), torch.randn_like(truth) * 9, 0 * truth):
         bound = prior.log_likelihood(answers, z).mean(0) + prior.entropy
         assert bool((bound <= prior.entropy + 1e-9).all())
@@ -283,13 +285,13 @@ def test_a_prior_without_codes_is_refused() -> None:
 
 
 def test_a_critic_that_answers_nothing_is_refused() -> None:
-    with pytest.raises(UserError, match="a Recogniser, and this one is a PairCritic"):
+    with pytest.raises(UserError, match="a Recognizer, and this one is a PairCritic"):
         InfoGAN(Deterministic(MLP(8, 6)), PairCritic(MLP(6, 1)), Codes(8, categorical=(3,), uniform=1))
 
 
 def test_codes_that_do_not_fit_the_generator_are_refused() -> None:
     prior = Codes(8, categorical=(3,), uniform=1)
-    critic = Recogniser(nn.Identity(), nn.Linear(6, 1), nn.Linear(6, 4))
+    critic = Recognizer(nn.Identity(), nn.Linear(6, 1), nn.Linear(6, 4))
     with pytest.raises(
         UserError, match=r"codes do not fit the generator: z has 8 dimensions.*build it for 8 dimensions"
     ):
@@ -298,7 +300,7 @@ def test_codes_that_do_not_fit_the_generator_are_refused() -> None:
 
 def test_codes_that_do_not_fit_the_critic_are_refused() -> None:
     prior = Codes(8, categorical=(3,), uniform=1)
-    critic = Recogniser(nn.Identity(), nn.Linear(6, 1), nn.Linear(6, 5))
+    critic = Recognizer(nn.Identity(), nn.Linear(6, 1), nn.Linear(6, 5))
     with pytest.raises(UserError, match=r"need 4 outputs .3 for categories, 1 uniform.*returns \(5,\)"):
         InfoGAN(Deterministic(MLP(8, 6)), critic, prior)
 
@@ -328,20 +330,20 @@ def test_negative_weights_are_refused(setting: str) -> None:
 @pytest.mark.parametrize("shape", [(1, 28, 28), (3, 32, 20), (1, 8, 8)])
 def test_the_papers_networks_fit_images_whose_sides_divide_by_4(shape: tuple[int, ...]) -> None:
     made = examples.networks("infogan", shape, 20, infers=False, answers=12)
-    assert isinstance(made.critic, Recogniser)
+    assert isinstance(made.critic, Recognizer)
     x = made.decoder(torch.randn(3, 20))
     assert x.shape == (3, *shape)
     assert x.min() >= 0
     assert x.max() <= 1
-    score, answers = made.critic.recognise(x)
+    score, answers = made.critic.score_and_codes(x)
     assert (score.shape, answers.shape) == ((3,), (3, 12))
-    assert torch.equal(made.critic.eval()(x), made.critic.recognise(x)[0])
+    assert torch.equal(made.critic.eval()(x), made.critic.score_and_codes(x)[0])
     assert examples.networks("infogan", shape, 20, infers=False).critic(x).shape == (3,)
 
 
 def test_the_papers_networks_have_the_papers_layers() -> None:
     made = examples.networks("infogan", (1, 28, 28), 74, infers=False, answers=12)
-    assert isinstance(made.critic, Recogniser)
+    assert isinstance(made.critic, Recognizer)
 
     def weights(network: nn.Module) -> list[tuple[int, ...]]:
         return [tuple(p.shape) for p in network.parameters() if p.ndim > 1]
@@ -387,7 +389,7 @@ def test_a_category_takes_each_of_its_values(game: InfoGAN) -> None:
     z = tasks.latents(game, 3)
     for row, category in itertools.product(range(3), range(4)):
         by_hand = z[row : row + 1].clone()
-        by_hand[:, game.prior.where(0)] = torch.eye(4)[category]
+        by_hand[:, game.prior.code_slice(0)] = torch.eye(4)[category]
         torch.testing.assert_close(block[row, category], tasks.decode(game, by_hand)[0])
 
 
@@ -395,9 +397,9 @@ def test_a_continuous_code_goes_from_low_to_high_and_nothing_else_moves(game: In
     block = tasks.traverse(game, 2, rows=5, columns=6, low=-1.0, high=2.0)
     assert block.shape == (5, 6, 1, 8, 8)
     z = tasks.latents(game, 5)
-    z[:, game.prior.where(0)] = torch.eye(4)[[0, 1, 2, 3, 0]]  # the rows run through the categories
+    z[:, game.prior.code_slice(0)] = torch.eye(4)[[0, 1, 2, 3, 0]]  # the rows run through the categories
     for column, value in enumerate([-1.0, -0.4, 0.2, 0.8, 1.4, 2.0]):
-        z[:, game.prior.where(2)] = value
+        z[:, game.prior.code_slice(2)] = value
         torch.testing.assert_close(block[:, column], tasks.decode(game, z))
 
 
@@ -443,8 +445,8 @@ def test_recognised_codes(game: InfoGAN) -> None:
     x = torch.rand(5, 1, 8, 8)
     codes = tasks.recognise(game, x)
     with tasks.evaluating(game):
-        answers = game.critic.recognise(x)[1]
-    torch.testing.assert_close(codes, game.prior.expected(answers))
+        answers = game.critic.score_and_codes(x)[1]
+    torch.testing.assert_close(codes, game.prior.expected_codes(answers))
     torch.testing.assert_close(codes[:, :4].sum(1), torch.ones(5))
     with pytest.raises(
         UserError, match="GAN recognizes no codes; recognise needs a game that recognizes codes: InfoGAN"

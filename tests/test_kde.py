@@ -30,7 +30,7 @@ def made(shape: tuple[int, ...] = (1, 28, 28), **settings: float) -> tuple[nn.Mo
     needs = Map((Space("z", (100,)),), x), Critic((x,))
     decoder, critic = (family.make(need) for need in needs)
     for need, network in zip(needs, (decoder, critic), strict=True):
-        family.start(need, network)
+        family.init_weights(need, network)
     return decoder, critic
 
 

@@ -1,4 +1,4 @@
-"""The blocks that families of networks are made from, and fields as a constructor's arguments."""
+"""The layers that network families use, and modules as dataclasses."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from torch import nn
 
 from interalia import games, networks
 from interalia.games import Game, Outcome
-from interalia.networks.layers import Backbone, Fielded, PairCritic, part, unit, up
+from interalia.networks.layers import Backbone, FieldModule, PairCritic, layer_block, module_dataclass, upsampling_conv
 from interalia.registry import named
 
 
-@part
-class Pair(Fielded):
+@module_dataclass
+class Pair(FieldModule):
     first: nn.Module
     second: nn.Module | None = None
     size: int = 3
 
 
-@part
+@module_dataclass
 class Triple(Pair):
     third: nn.Module | None = None
 
@@ -39,7 +39,7 @@ def test_a_network_takes_the_place_of_a_default_of_none() -> None:
 
 @pytest.mark.parametrize("made", [copy.deepcopy, lambda module: pickle.loads(pickle.dumps(module))])
 def test_a_copy_has_the_fields(made: object) -> None:
-    stack = Backbone(nn.Linear(2, 3), nn.Linear(3, 4), after=(2, 2), x=nn.Tanh())
+    stack = Backbone(nn.Linear(2, 3), nn.Linear(3, 4), output_shape=(2, 2), x=nn.Tanh())
     again = made(stack)  # type: ignore[operator]
     x = torch.ones(1, 2)
     assert torch.equal(again(x), stack(x))
@@ -51,11 +51,11 @@ def test_a_copy_has_the_fields(made: object) -> None:
 
 @pytest.mark.parametrize(("leak", "at"), [(0.2, -0.2), (0.0, 0.0), (None, torch.e**-1 - 1)])
 def test_what_follows_a_layer(leak: float | None, at: float) -> None:
-    layer, last = unit(nn.Identity(), leak=leak)
+    layer, last = layer_block(nn.Identity(), leak=leak)
     assert isinstance(layer, nn.Identity)
     assert last(torch.tensor([-1.0])).item() == pytest.approx(at)
     norm = nn.BatchNorm1d(1)
-    assert unit(layer, norm, leak)[1] is norm
+    assert layer_block(layer, norm, leak)[1] is norm
 
 
 @pytest.mark.parametrize("kernel", [3, 4, 5])
@@ -66,7 +66,7 @@ def test_a_transposed_convolution_meets_the_size(kernel: int, stride: int, high:
         pytest.skip("an even kernel keeps no size")
     down = nn.Conv2d(2, 1, kernel, stride, (kernel - 1) // 2)
     low = tuple(down(torch.zeros(1, 2, *high)).shape[2:])
-    assert up((1, 2), low, high, kernel, stride)(torch.zeros(1, 1, *low)).shape == (1, 2, *high)
+    assert upsampling_conv((1, 2), low, high, kernel, stride)(torch.zeros(1, 1, *low)).shape == (1, 2, *high)
 
 
 def test_losses_are_added_by_their_players() -> None:

@@ -13,13 +13,13 @@ from torch.distributions import Bernoulli, Distribution, Independent
 from torch.nn import functional
 
 from interalia import games
-from interalia.conditionals import Conditional, Deterministic, Gaussian, Uniform, log_odds, log_of, odds_of
+from interalia.conditionals import Conditional, Deterministic, Gaussian, Uniform, decoder_logits, safe_log, safe_logit
 from interalia.conditionals.priors import Codes, StandardNormal
 from interalia.errors import UserError
 from interalia.games import AVB, VAE, LatentRegressor, SemiAAE
 from interalia.games.vae import Variational
 from interalia.metrics.likelihood import annealing
-from interalia.networks.layers import Categories, HalfTanh, PairCritic, Sigmoid
+from interalia.networks.layers import HalfTanh, PairCritic, PartialSoftmax, Sigmoid
 from interalia.networks.mlp import MLP
 from interalia.runs import building
 
@@ -130,7 +130,7 @@ def test_every_decoder_of_images_keeps_its_logits(family: str, precision: str) -
         last.add_(40.0)  # where the mean in float32 is 1
     z = torch.randn(3, 8)
     with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
-        found = log_odds(decoder, z)
+        found = decoder_logits(decoder, z)
         mean = decoder(z).mean
     assert found.dtype == mean.dtype == torch.float32
     torch.testing.assert_close(found.sigmoid(), mean, rtol=0, atol=0)
@@ -221,13 +221,13 @@ def test_probabilities_alone_are_taken_as_exactly_as_they_are() -> None:
 def test_a_decoder_that_is_changed_after_its_sigmoid_is_taken_at_its_word() -> None:
     for late in (lambda p: p * 0.5, lambda p: p.mul_(0.5), lambda p: p.view(-1, 1).mul_(0.5)):
         decoder = Deterministic(Own(lambda z, late=late: late(z.sigmoid())))  # type: ignore[misc]
-        torch.testing.assert_close(log_odds(decoder, torch.zeros(1, 1)).flatten(), torch.tensor([-math.log(3)]))
+        torch.testing.assert_close(decoder_logits(decoder, torch.zeros(1, 1)).flatten(), torch.tensor([-math.log(3)]))
 
 
 def test_means_outside_of_the_unit_interval_are_refused() -> None:
     with pytest.raises(UserError, match=r"go from -0.964 to 0.964"):
         game_of(Deterministic(nn.Tanh())).log_likelihood(torch.ones(2, 1), torch.tensor([[2.0], [-2.0]]))
-    assert odds_of(torch.tensor([math.nan])).isnan().all()  # which the training itself ends at
+    assert safe_logit(torch.tensor([math.nan])).isnan().all()  # which the training itself ends at
 
 
 # --- sisters: other losses that take the logarithm of what a network squashes ---------------------------------------
@@ -263,7 +263,7 @@ def test_a_category_that_is_surely_wrong_learns(gap: float) -> None:
     game = SemiAAE(
         Deterministic(nn.Identity()), Deterministic(nn.Linear(4, 2)), PairCritic(MLP(4, 1, width=4)), prior, weight=0.0
     )
-    z_l, y = Categories(3)(answers), torch.tensor([2])
+    z_l, y = PartialSoftmax(3)(answers), torch.tensor([2])
     z = prior.sample((1,))
     joints = {"prior": (z,), "posterior": (z,), "cycle": (z, z), "labeled": (z_l, y)}
     without = game.divergence.generator_loss(*game.score(game.critic, (z,), (z,)))
@@ -277,7 +277,7 @@ def test_a_category_that_is_surely_wrong_learns(gap: float) -> None:
 
 def test_the_logarithm_of_nothing_has_a_slope() -> None:
     p = torch.zeros(1, requires_grad=True)
-    log_of(p).backward()
+    safe_log(p).backward()
     assert p.grad is not None
     assert 1e6 < p.grad.item() < 1e8
 

@@ -1,4 +1,4 @@
-"""Networks: the papers' tables, layer by layer; fast layers against plain ones; automatic ones for any shape."""
+"""Networks: the papers' tables, layer by layer; fast layers against plain ones; automatic networks for any shape."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ PAPERS: dict[str, tuple[dict[str, Rows], int, int, float, float, int, float, flo
 
 
 def paper(name: str, infers: bool = True) -> Any:
-    """The networks without their memory: shapes alone."""
+    """The networks on the meta device, with shapes only."""
     _, side, latent, *_ = PAPERS[name]
     with torch.device("meta"):
         return networks(name, (3, side, side), latent, infers=infers)
@@ -251,14 +251,14 @@ def test_images_of_another_size_are_refused(name: str) -> None:
             networks(name, shape, 8)
         assert str(caught.value) == (
             f"the networks {name!r} are made for images of {side}x{side}, and the data's shape is {shape}; "
-            f"give `size={side}`, or choose other `networks`, such as auto, which fit any shape."
+            f"give `image_size={side}`, or choose other `networks`, such as auto, which fit any shape."
         )
 
 
 @pytest.mark.parametrize("name", PAPERS)
 def test_an_implicit_encoder_is_refused(name: str) -> None:
     _, side, *_ = PAPERS[name]
-    with pytest.raises(UserError, match="no place for an implicit encoder's noise"):
+    with pytest.raises(UserError, match="no input for the noise of an implicit encoder"):
         networks(name, (3, side, side), 8, noise=2)
 
 
@@ -504,7 +504,7 @@ def test_automatic_networks_fit_odd_shapes(shape: tuple[int, ...], unary: bool) 
 def test_every_other_network_fits_its_spaces(name: str, heads: int, noise: int, infers: bool, bounded: bool) -> None:
     torch.manual_seed(0)
     shape = shape_for(name)
-    if not infers and REGISTRY[name].only == "(x, z)":
+    if not infers and REGISTRY[name].critic_inputs == "(x, z)":
         with pytest.raises(UserError, match=r"have no critic of \(x\); choose other `networks`, such as auto\.$"):
             networks(name, shape, 8, heads, noise, infers, bounded, width=16)
         return
@@ -524,11 +524,11 @@ def test_bigans_critic_is_told_z_at_its_second_layer_alone() -> None:
 
 
 def test_avb_critics_quadratic_term_is_where_it_is_asked_for() -> None:
-    from interalia.networks.avb import Bilinear, ResidualCritic
+    from interalia.networks.avb import BilinearCritic, ResidualCritic
 
     x, near, far = torch.rand(6, 1, 4, 4), torch.rand(6, 2), 9 + torch.rand(6, 2)
     for made in (
-        lambda where: Bilinear(16, 2, 8, 4, where),
+        lambda where: BilinearCritic(16, 2, 8, 4, where),
         lambda where: ResidualCritic(18, 8, 1, where),
     ):
         scores = {}
@@ -542,6 +542,6 @@ def test_avb_critics_quadratic_term_is_where_it_is_asked_for() -> None:
         assert torch.equal(scores["beyond"][0], bare[0])
         assert torch.allclose(scores["beyond"][1] - bare[1], far.square().sum(1) / 2 - 4, atol=1e-4)  # c = 2 + 3 * 2
     torch.manual_seed(0)
-    assert Bilinear(16, 2, 8, 4, "nowhere")(x, near).std() < 0.01
+    assert BilinearCritic(16, 2, 8, 4, "nowhere")(x, near).std() < 0.01
     with pytest.raises(ValueError, match="'everywhere', 'beyond', 'nowhere'"):
         networks("avb", (1, 8, 8), 3, quadratic="somewhere")

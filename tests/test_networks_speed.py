@@ -1,4 +1,4 @@
-"""The layers that are computed in a cheaper way are the plain ones' mathematics: values, gradients, second gradients."""
+"""The fast layers equal PyTorch's: values, gradients, and second gradients."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ LAYERS = [
 
 
 def plain(layer: nn.Module) -> nn.Module:
-    """The same layer as torch computes it."""
+    """The same layer of PyTorch."""
     kind = nn.Conv2d if isinstance(layer, Convolution) else nn.ConvTranspose2d
     other = kind(
         layer.in_channels, layer.out_channels, layer.kernel_size, layer.stride, bias=layer.bias is not None  # type: ignore[arg-type]

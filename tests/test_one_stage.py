@@ -27,7 +27,7 @@ from interalia.errors import UserError
 from interalia.games import ALI, Game, Outcome
 from interalia.learning.dynamics import Dynamics, OneStage, Rules, Simultaneous, gradient_factors
 from interalia.learning.graphs import as_leaf, reachable_leaves, sample_mixing
-from interalia.networks.layers import Packed
+from interalia.networks.layers import PackedCritic
 from interalia.networks.mlp import MLP, PairCritic
 from interalia.runs import Run
 from interalia.training import engine
@@ -264,7 +264,7 @@ def test_a_layer_that_keeps_samples_apart_is_accepted(layer: str) -> None:
 def test_packs_mix_within_themselves_alone() -> None:
     for layer, found in ((nn.Tanh(), False), (Neighbour(), True)):
         game = ali()
-        game.critic = Packed(PairCritic(nn.Sequential(nn.Linear(36, 16), layer, nn.Linear(16, 1))), 3)
+        game.critic = PackedCritic(PairCritic(nn.Sequential(nn.Linear(36, 16), layer, nn.Linear(16, 1))), 3)
         assert (sample_mixing(game, (X[:15],)) is not None) == found
 
 

@@ -34,7 +34,7 @@ def test_settings_begin_as_documented() -> None:
         own = inspect.signature(found[name]).parameters
         assert {key: p.default for key, p in own.items() if p.default is not inspect.Parameter.empty} == defaults
     assert Averaging() == Averaging(decay=None, start=0.0, warm=False)
-    assert inspect.signature(weights.initialise_output).parameters["margin"].default == 1 / 512
+    assert inspect.signature(weights.init_output_bias).parameters["margin"].default == 1 / 512
 
 
 def test_schedules_by_hand() -> None:
@@ -126,7 +126,7 @@ def test_modes_are_put_back_even_after_a_failure() -> None:
     assert torch.equal(torch.random.get_rng_state(), state)
     torch.manual_seed(7)
     assert torch.equal(inside, torch.rand(3))
-    for context in (contexts.own_random(torch.device("cpu")), contexts.evaluating(game)):
+    for context in (contexts.private_rng(torch.device("cpu")), contexts.evaluating(game)):
         with context:
             found = torch.rand(3)
         torch.manual_seed(0)

@@ -239,7 +239,7 @@ def test_noise_checks_its_settings(settings: dict[str, float]) -> None:
 
 
 # the others' critics tell a ratio, and are shown x as it is
-DECEIVED = [game for game in JUDGED if all(critic.adversary for critic in critics(GAMES[game]))]
+DECEIVED = [game for game in JUDGED if all(critic.adversarial for critic in critics(GAMES[game]))]
 
 
 @pytest.mark.parametrize("game", DECEIVED)

@@ -16,9 +16,16 @@ from torch.distributions import MultivariateNormal, Normal
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from interalia import data, registry, tasks
-from interalia.conditionals import CONDITIONALS, Conditional, Deterministic, StandardNormal, drawn, flows
+from interalia.conditionals import (
+    CONDITIONALS,
+    Conditional,
+    Deterministic,
+    StandardNormal,
+    flows,
+    rsample_with_log_prob,
+)
+from interalia.conditionals.building_blocks import SampleAndLogProb
 from interalia.conditionals.hamiltonian import leapfrog
-from interalia.conditionals.paired import Paired
 from interalia.errors import UserError
 from interalia.games import VAE, Game
 from interalia.networks.draw import Attention
@@ -40,11 +47,11 @@ RICH = [
 def make(spec: str, size: int = 2, inputs: int = 4) -> Conditional:
     torch.manual_seed(0)
     kind, settings = registry.look_up(spec, CONDITIONALS, "encoder")
-    return kind(MLP(inputs, kind.heads_for(**settings) * size, width=16), size, **settings)  # type: ignore[attr-defined]
+    return kind(MLP(inputs, kind.params_per_dim_for(**settings) * size, width=16), size, **settings)  # type: ignore[attr-defined]
 
 
 def shaken(conditional: Conditional, std: float = 0.3) -> Conditional:
-    """With what it is made of far from where it starts."""
+    """A conditional with parameters far from their initial values."""
     torch.manual_seed(1)
     for name, parameter in conditional.named_parameters():
         if not name.startswith("network"):
@@ -57,14 +64,14 @@ def shaken(conditional: Conditional, std: float = 0.3) -> Conditional:
 def test_a_flows_draws_have_the_density_that_it_tells(spec: str, size: int) -> None:
     conditional = shaken(make(spec, size)).double()
     q = conditional(torch.randn(50, 4, dtype=torch.float64))
-    z, log_q = drawn(q)
+    z, log_q = rsample_with_log_prob(q)
     assert z.shape == q.mean.shape == (50, size)
     torch.testing.assert_close(q.log_prob(z), log_q, atol=1e-4, rtol=0)
     assert q.rsample((3,)).shape == (3, 50, size)
     torch.manual_seed(2)
     alone = q.rsample()
     torch.manual_seed(2)
-    torch.testing.assert_close(alone, drawn(q)[0])
+    torch.testing.assert_close(alone, rsample_with_log_prob(q)[0])
 
 
 @pytest.mark.parametrize("spec", DENSE)
@@ -78,7 +85,7 @@ def test_a_flow_posteriors_density_integrates_to_one(spec: str) -> None:
     axes = [torch.linspace(float(m - s), float(m + s), side).double() for m, s in zip(z.mean(0), spread, strict=True)]
     grid = torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=2).flatten(0, 1)
     with torch.no_grad():
-        mass = conditional.many(len(grid), x).log_prob(grid).exp().sum()
+        mass = conditional.forward_repeated(len(grid), x).log_prob(grid).exp().sum()
     assert abs(float(mass * (axes[0][1] - axes[0][0]) * (axes[1][1] - axes[1][0])) - 1) < 0.01
 
 
@@ -89,7 +96,7 @@ def test_a_draw_of_an_inverse_autoregressive_flow_takes_one_pass_for_each_map() 
         if type(part).__name__ == "MaskedMLP":
             part.register_forward_hook(lambda *_: asked.append(1))
     q = conditional(torch.randn(5, 4))
-    z, _ = drawn(q)
+    z, _ = rsample_with_log_prob(q)
     assert len(asked) == 3
     q.log_prob(z)
     assert len(asked) > 3 + 3 * 6
@@ -112,24 +119,24 @@ def test_a_planar_maps_determinant_is_that_of_its_jacobian() -> None:
     torch.manual_seed(0)
     z, u, w = 2 * torch.randn(3, 20, 4, dtype=torch.float64)
     b = torch.randn(20, dtype=torch.float64)
-    _, log_det = flows.planar(z, u, w, b)
+    _, log_det = flows.planar_map(z, u, w, b)
     for i in range(20):
         one = [part[i : i + 1] for part in (u, w, b)]
-        jacobian = torch.autograd.functional.jacobian(lambda z, one=one: flows.planar(z[None], *one)[0][0], z[i])
+        jacobian = torch.autograd.functional.jacobian(lambda z, one=one: flows.planar_map(z[None], *one)[0][0], z[i])
         determinant = torch.linalg.det(jacobian)
         assert determinant > 0  # invertible
         torch.testing.assert_close(determinant.log(), log_det[i])
 
 
 def test_planar_draws_have_the_density_that_they_come_with() -> None:
-    """The mean of p(z) / q(z) over draws is 1 for any density p; and many maps in a row start near the Gaussian."""
+    """The mean of p(z) / q(z) over draws is 1 for any density p; and a chain of many maps starts near the Gaussian."""
     conditional: Any = make("planar(flows=6)", 2).double()
-    q = conditional.many(100_000, torch.randn(1, 4, dtype=torch.float64))
+    q = conditional.forward_repeated(100_000, torch.randn(1, 4, dtype=torch.float64))
     mu, log_sigma, *maps = q.find_mean.args
     far = (mu, log_sigma, *(8 * part for part in maps))  # from the identity
-    q = Paired(mu, partial(conditional.mean, *far), partial(conditional.draw, *far))
+    q = SampleAndLogProb(mu, partial(conditional.mean, *far), partial(conditional.draw, *far))
     with torch.no_grad():
-        z, log_q = drawn(q)
+        z, log_q = rsample_with_log_prob(q)
     narrow = Normal(z.mean(0), z.std(0) / 2)
     ratio = (narrow.log_prob(z).sum(1) - log_q).exp()
     assert abs(float(ratio.mean()) - 1) < 5 * float(ratio.std()) / len(ratio) ** 0.5 < 0.2
@@ -143,7 +150,7 @@ def test_what_draws_alone_says_so(spec: str) -> None:
     name = spec.split("(")[0]
     if spec not in DENSE:
         q = make(spec)(torch.zeros(2, 4))
-        with pytest.raises(UserError, match="log_prob cannot be asked of it"):
+        with pytest.raises(UserError, match="it has no log_prob"):
             q.log_prob(torch.zeros(2, 2))
         with pytest.raises(UserError, match="repeat the condition"):
             q.rsample((3,))
@@ -192,7 +199,7 @@ def test_the_leapfrog_nearly_keeps_the_energy() -> None:
 
 
 def test_a_hamiltonian_posterior_alone_says_what_it_misses() -> None:
-    with pytest.raises(UserError, match="this game does not have; play one with a likelihood"):
+    with pytest.raises(UserError, match="this game does not have; choose a game with a likelihood"):
         make("hamiltonian")(torch.zeros(2, 4)).rsample()
 
 
@@ -209,7 +216,7 @@ def test_a_linear_gaussian_models_bound_is_one_and_becomes_tight(spec: str) -> N
     game = VAE(encoder, Deterministic(decoder), StandardNormal(2), sigma=sigma)
 
     def log_w(count: int) -> Tensor:
-        z, log_q = drawn(encoder.many(count, x))
+        z, log_q = rsample_with_log_prob(encoder.forward_repeated(count, x))
         return (game.log_joint(x.repeat_interleave(count, 0), z) - log_q).unflatten(0, (8, count))
 
     with torch.no_grad():
@@ -281,13 +288,13 @@ def test_every_posterior_plays_avb(spec: str, digits: Tensor) -> None:
 
 @pytest.mark.parametrize("spec", ALL)
 def test_a_copy_of_a_game_is_its_own(spec: str, digits: Tensor, tmp_path: Path) -> None:
-    """What a posterior knows of the game is the copy's in the copy, and none of it is a weight."""
+    """In a copy of a game, the posterior refers to the copy, and its references are no parameters."""
     game = build(spec).eval()
     x = digits[:5]
 
     def draw(of: Game) -> Tensor:
         torch.manual_seed(3)
-        return drawn(of.encoder(x))[1]
+        return rsample_with_log_prob(of.encoder(x))[1]
 
     average = AveragedModel(game, multi_avg_fn=get_ema_multi_avg_fn(0.5))
     twin = copy.deepcopy(game)
@@ -311,8 +318,8 @@ def test_a_copy_of_a_game_is_its_own(spec: str, digits: Tensor, tmp_path: Path) 
 def test_autocast_leaves_densities_in_full_precision(spec: str, digits: Tensor) -> None:
     game = build(spec)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        q = game.encoder.many(2, digits[:8])
-        z, log_q = drawn(q)
+        q = game.encoder.forward_repeated(2, digits[:8])
+        z, log_q = rsample_with_log_prob(q)
         assert z.dtype == log_q.dtype == q.mean.dtype == torch.float32
         loss = game(digits[:8]).losses["autoencoder"]
     loss.backward()
@@ -324,7 +331,7 @@ def test_without_gradients_there_is_no_graph(spec: str, digits: Tensor) -> None:
     game = build(spec).eval()
     with torch.no_grad():
         q = game.encoder(digits[:4])
-        z, log_q = drawn(q)
+        z, log_q = rsample_with_log_prob(q)
         assert not any(part.requires_grad for part in (z, log_q, q.mean))
 
 
@@ -338,10 +345,10 @@ def test_draws_decoder_takes_any_posterior(spec: str, digits: Tensor) -> None:
 
 def test_a_recurrent_posteriors_draws_have_the_density_that_it_tells(digits: Tensor) -> None:
     encoder = build("recurrent(units=16, side=3)").encoder.double()
-    (drawer,) = encoder.drawer
+    (drawer,) = encoder.decoder_network
     drawer.double()
     q = encoder(digits[:5].double())
-    z, log_q = drawn(q)
+    z, log_q = rsample_with_log_prob(q)
     torch.testing.assert_close(q.log_prob(z), log_q)
     assert (q.log_prob(z + 0.1) - log_q).abs().min() > 0
     assert encoder.hidden(digits[:5].double()).shape == (5, 16)
@@ -367,17 +374,17 @@ def test_attention_reads_what_lies_under_its_grid() -> None:
 
 def test_what_draw_cannot_paint() -> None:
     for run, shape, message in (
-        (Run(game="vae", networks="draw", latent_dim=12), (1, 8, 8), r"12 is no multiple of 8; give `latent=16`"),
+        (Run(game="vae", networks="draw", latent_dim=12), (1, 8, 8), r"12 is no multiple of 8; give `latent_dim=16`"),
         (
             Run(game="vae", networks="draw", latent_dim=16),
             (5,),
-            r"images, which they paint.*choose other `networks`, such as auto",
+            r"are made for images.*choose other `networks`, such as auto",
         ),
         (Run(game="vae", networks="draw(side=1)", latent_dim=16), (1, 8, 8), r"`side` is 1, and it must be 2 or more"),
         (
             Run(game="vae", encoder="recurrent", latent_dim=16),
             (1, 8, 8),
-            r"have no decoder that paints step by step.*`networks`, such as draw",
+            r"have no recurrent decoder.*`networks`, such as draw",
         ),
         (Run(game="vae", encoder="hamiltonian(steps=0)"), (1, 8, 8), r"`steps` is 0"),
     ):
@@ -390,5 +397,5 @@ def test_what_draw_cannot_paint() -> None:
 
 
 def test_a_hamiltonian_posterior_is_refused_by_a_game_without_a_likelihood() -> None:
-    with pytest.raises(UserError, match="this game does not have; play one with a likelihood"):
+    with pytest.raises(UserError, match="this game does not have; choose a game with a likelihood"):
         building.build(Run(game="ali", encoder="hamiltonian(steps=2)", latent_dim=3), (2,))

@@ -1,4 +1,4 @@
-"""Priors, and likelihoods of zeros and ones: values by hand, refusals at their borders, defaults, what is moved where."""
+"""Priors and Bernoulli likelihoods: values by hand, errors at the limits of arguments, defaults, devices."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from torch.distributions import Bernoulli, Categorical, Normal
 
 from interalia.conditionals import (
     PRIORS,
+    ActivationRecorder,
     Codes,
     Deterministic,
     Learned,
     Mixture,
-    Squashed,
     StandardNormal,
     Uniform,
+    decoder_logits,
     log_bernoulli,
-    log_odds,
-    log_of,
     odds,
-    odds_of,
+    safe_log,
+    safe_logit,
 )
 from interalia.errors import UserError
 
@@ -153,19 +153,19 @@ def codes(**settings: Any) -> Codes:
 
 def test_codes_lie_behind_the_noise() -> None:
     prior = codes()
-    assert prior.widths == [3, 2, 1, 1, 1]
-    assert prior.answers == 8
-    assert [(prior.where(i).start, prior.where(i).stop) for i in range(5)] == [
+    assert prior.code_sizes == [3, 2, 1, 1, 1]
+    assert prior.code_outputs == 8
+    assert [(prior.code_slice(i).start, prior.code_slice(i).stop) for i in range(5)] == [
         (4, 7),
         (7, 9),
         (9, 10),
         (10, 11),
         (11, 12),
     ]
-    assert prior.names == ["c1", "c2", "c3", "c4", "c5"]
-    assert prior.words == "3 + 2 for categories, 1 uniform, 2 Gaussian"
-    assert codes(categorical=[], gaussian=0).words == "1 uniform"
-    assert codes(uniform=0, gaussian=0).words == "3 + 2 for categories"
+    assert prior.code_names == ["c1", "c2", "c3", "c4", "c5"]
+    assert prior.description == "3 + 2 for categories, 1 uniform, 2 Gaussian"
+    assert codes(categorical=[], gaussian=0).description == "1 uniform"
+    assert codes(uniform=0, gaussian=0).description == "3 + 2 for categories"
     z = torch.arange(24.0).view(2, 12)
     parts = prior.split(z)
     assert [part.shape[1] for part in parts] == [4, 3, 2, 1, 1, 1]
@@ -209,12 +209,12 @@ def test_what_codes_cost_by_hand() -> None:
         dim=1,
     )
     close(prior.log_likelihood(answers, z), expected)
-    found = prior.expected(answers)
+    found = prior.expected_codes(answers)
     close(found[:, :3], answers[:, :3].exp() / answers[:, :3].exp().sum(1, keepdim=True))
     close(found[:, 3], 1 / (1 + (answers[:, 4] - answers[:, 3]).exp()))
     assert torch.equal(found[:, 5:], answers[:, 5:])
     assert prior.log_likelihood(answers * math.nan, z).isnan().all()  # which the training itself ends at
-    with pytest.raises(UserError, match="no density where a code is a category"):
+    with pytest.raises(UserError, match="no density, because a code may be a category"):
         prior.log_prob(z)
 
 
@@ -232,39 +232,39 @@ def test_codes_that_cannot_be() -> None:
         codes(categorical=[], uniform=0, gaussian=0)
     with pytest.raises(ValueError, match="its codes take 8 numbers"):
         codes(size=7)
-    assert codes(size=8).where(0) == slice(0, 3)  # no noise is left
+    assert codes(size=8).code_slice(0) == slice(0, 3)  # no noise is left
     assert codes(size=8).sample((3,)).shape == (3, 8)
-    assert codes(categorical=[2], uniform=0, gaussian=0, std=1e-9).answers == 2
+    assert codes(categorical=[2], uniform=0, gaussian=0, std=1e-9).code_outputs == 2
 
 
 # --- zeros and ones -------------------------------------------------------------------------------------------------
 
 
 def test_constants_of_the_odds() -> None:
-    assert (odds.SMALLEST, odds.NEAREST) == (1e-36, 2.0**-24)
+    assert (odds.MIN_PROBABILITY, odds.NEAREST) == (1e-36, 2.0**-24)
     assert float(torch.tensor(1.0) - torch.tensor(odds.NEAREST)) < 1.0
     assert float(torch.tensor(1.0) - torch.tensor(odds.NEAREST / 4)) == 1.0
 
 
 def test_the_logarithm_by_hand() -> None:
     p = rows(0.3, 1.0, 1e-30, 1.5e-36)
-    close(log_of(p), p.log())
+    close(safe_log(p), p.log())
     low = rows(0.0, 1e-36)  # at the bound and under it: a line with the slope at the nearest number below 1
-    close(log_of(low), math.log(1e-36) + low * 2**24)
+    close(safe_log(low), math.log(1e-36) + low * 2**24)
     p = rows(0.25, 0.0).requires_grad_()
-    log_of(p).sum().backward()
+    safe_log(p).sum().backward()
     assert p.grad is not None
     assert p.grad.tolist() == [4.0, 2.0**24]
 
 
 def test_log_odds_of_probabilities_by_hand() -> None:
     p = rows(0.25, 0.9, 1e-20)
-    close(odds_of(p), (p / (1 - p)).log())
-    assert odds_of(torch.tensor([0.0, 1.0])).tolist() == pytest.approx([-math.log(1e36), math.log(1e36)], rel=1e-6)
-    assert odds_of(torch.tensor([0.5], dtype=torch.bfloat16)).dtype == torch.float32
+    close(safe_logit(p), (p / (1 - p)).log())
+    assert safe_logit(torch.tensor([0.0, 1.0])).tolist() == pytest.approx([-math.log(1e36), math.log(1e36)], rel=1e-6)
+    assert safe_logit(torch.tensor([0.5], dtype=torch.bfloat16)).dtype == torch.float32
     for wrong in ([-1e-6, 0.5], [0.5, 1.000001]):
-        with pytest.raises(UserError, match=r"log-odds are those of probabilities, in \[0, 1\]"):
-            odds_of(torch.tensor(wrong))
+        with pytest.raises(UserError, match=r"log-odds need probabilities in \[0, 1\]"):
+            safe_logit(torch.tensor(wrong))
 
 
 def test_the_bernoulli_density_by_hand() -> None:
@@ -299,9 +299,9 @@ MOVED: dict[str, Callable[[Tensor], Tensor]] = {
 def test_arguments_are_moved_with_their_answers(name: str) -> None:
     move = MOVED[name]
     assert name in odds.MOVES or name == "by keyword"
-    with Squashed() as squashed:
+    with ActivationRecorder() as recorder:
         found = move(BIG.sigmoid())
-    argument = squashed.argument(found)
+    argument = recorder.pre_activation(found)
     assert argument is not None
     assert torch.equal(argument, move(BIG))
 
@@ -313,66 +313,66 @@ def test_every_move_is_tried() -> None:
 
 @pytest.mark.parametrize("squash", [torch.sigmoid, Tensor.sigmoid, torch.special.expit, torch.nn.Sigmoid()])
 def test_every_sigmoid_of_torch_is_remembered(squash: Callable[[Tensor], Tensor]) -> None:
-    with Squashed() as squashed:
+    with ActivationRecorder() as recorder:
         p = squash(BIG)
         other = BIG.tanh()
-    found = squashed.argument(p)
+    found = recorder.pre_activation(p)
     assert found is BIG
-    assert squashed.argument(other) is None
-    with Squashed("tanh") as squashed:
+    assert recorder.pre_activation(other) is None
+    with ActivationRecorder("tanh") as recorder:
         p, other = BIG.sigmoid(), torch.tanh(input=BIG)
-    assert squashed.argument(p) is None
-    assert squashed.argument(other) is BIG
+    assert recorder.pre_activation(p) is None
+    assert recorder.pre_activation(other) is BIG
 
 
 def test_casts_keep_the_argument_in_full_precision() -> None:
     half = torch.tensor([40.0, -3.0], dtype=torch.bfloat16)
-    with Squashed() as squashed:
+    with ActivationRecorder() as recorder:
         p = half.sigmoid()
         cast = [p.clone(), p.contiguous(), p.float(), p.double(), p.to(torch.float16), p.type_as(torch.zeros(1))]
     kinds = [torch.float32] * 3 + [torch.float64] + [torch.float32] * 2
     for part, kind in zip(cast, kinds, strict=True):
-        found = squashed.argument(part)
+        found = recorder.pre_activation(part)
         assert found is not None
         assert found.dtype == kind
         assert found.tolist() == [40.0, -3.0]
-    with Squashed() as squashed:
+    with ActivationRecorder() as recorder:
         p = BIG.double().sigmoid().float()
-    assert squashed.argument(p).dtype == torch.float64  # type: ignore[union-attr]
+    assert recorder.pre_activation(p).dtype == torch.float64  # type: ignore[union-attr]
 
 
 def test_what_is_changed_otherwise_is_forgotten() -> None:
-    with Squashed() as squashed:
+    with ActivationRecorder() as recorder:
         p = BIG.sigmoid()
         half = p * 0.5
         into = torch.empty(3, 2)
         torch.sigmoid(BIG, out=into)
         pair = p.max(0)
-    assert squashed.argument(half) is None
-    assert squashed.argument(into) is None
-    assert squashed.argument(pair.values) is None
-    assert squashed.argument(p) is BIG
-    with Squashed() as squashed:
+    assert recorder.pre_activation(half) is None
+    assert recorder.pre_activation(into) is None
+    assert recorder.pre_activation(pair.values) is None
+    assert recorder.pre_activation(p) is BIG
+    with ActivationRecorder() as recorder:
         p = BIG.sigmoid()
         whole = p.view(6)
         whole.mul_(0.5)
-    assert squashed.argument(p) is None
-    assert squashed.argument(whole) is None
-    with Squashed() as squashed:
+    assert recorder.pre_activation(p) is None
+    assert recorder.pre_activation(whole) is None
+    with ActivationRecorder() as recorder:
         p = BIG.sigmoid()
         same = p.contiguous()  # the tensor itself, and not changed in place
     assert same is p
-    assert squashed.argument(p) is not None
+    assert recorder.pre_activation(p) is not None
 
 
 def test_log_odds_are_of_the_mean_of_all_conditions() -> None:
     decoder = Deterministic(torch.nn.Sigmoid())
-    assert torch.equal(log_odds(decoder, BIG), BIG)
+    assert torch.equal(decoder_logits(decoder, BIG), BIG)
 
     class Sum(torch.nn.Module):
         def forward(self, z: Tensor, y: Tensor) -> Tensor:
             return (z + y).sigmoid()
 
-    close(log_odds(Deterministic(Sum()), BIG, 2 * BIG), 3 * BIG)
+    close(decoder_logits(Deterministic(Sum()), BIG, 2 * BIG), 3 * BIG)
     p = torch.tensor([[0.25, 0.8]])
-    close(log_odds(Deterministic(torch.nn.Identity()), p), (p / (1 - p)).log())
+    close(decoder_logits(Deterministic(torch.nn.Identity()), p), (p / (1 - p)).log())

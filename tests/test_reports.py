@@ -20,7 +20,7 @@ from interalia import reports
 from interalia.errors import UserError
 from interalia.games import ALI, AVB, VAE, Game
 from interalia.games.capabilities import facts
-from interalia.games.game import part
+from interalia.games.game import module_dataclass
 from interalia.games.vae import Variational
 from interalia.reports import plots
 from interalia.reports.rendering import PROGRESS
@@ -384,7 +384,7 @@ def test_a_page_promises_nothing_that_a_game_of_other_people_cannot(
 ) -> None:
     from interalia import games
 
-    kind = part(OnlyGenerates)
+    kind = module_dataclass(OnlyGenerates)
     run: dict[str, Any] = {**RUN, "game": "theirs(weight=2.0)"}
     if kept:
         run[ABOUT_GAME] = facts(kind)

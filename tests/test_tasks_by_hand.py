@@ -149,7 +149,7 @@ def noisy(labels: int = 0) -> Game:
 
 
 class Reader(nn.Module):
-    def recognise(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def score_and_codes(self, x: Tensor) -> tuple[Tensor, Tensor]:
         return x[:, :1], torch.cat([x, 3 * x[:, :1]], dim=1)
 
 
@@ -753,7 +753,7 @@ def test_completion_by_hand() -> None:
 
 
 def test_codes_are_recognised_by_hand() -> None:
-    game = gan(double, Codes(4, categorical=[2], uniform=1), code_parameters=lambda x: Reader().recognise(x)[1])
+    game = gan(double, Codes(4, categorical=[2], uniform=1), code_parameters=lambda x: Reader().score_and_codes(x)[1])
     x = torch.tensor([[0.5, 1.0], [2.0, -1.0]])
     close(tasks.answers(game, x), torch.cat([x, 3 * x[:, :1]], dim=1))
     found = tasks.recognise(game, x)

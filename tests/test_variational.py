@@ -25,7 +25,7 @@ from interalia.conditionals import (
     Learned,
     Mixture,
     StandardNormal,
-    drawn,
+    rsample_with_log_prob,
 )
 from interalia.data.binarize import binarize
 from interalia.errors import UserError
@@ -377,7 +377,7 @@ def test_what_does_not_fit_is_refused_in_one_sentence() -> None:
     with pytest.raises(UserError, match=r"give `binarize=.dynamic.`"):
         engine.prepare(recipes.ali_digits(game="vae(likelihood='bernoulli')"))
     with pytest.raises(UserError, match="no density"):
-        drawn(implicit(x_of().float()))
+        rsample_with_log_prob(implicit(x_of().float()))
 
 
 def test_the_plane_of_z_is_even_in_probability() -> None:

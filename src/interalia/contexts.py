@@ -1,4 +1,4 @@
-"""Context managers for networks: evaluation mode with a private RNG, frozen parameters, float32, denormals flushed to zero."""
+"""Context managers for networks: evaluation mode with private RNG, frozen parameters, float32, flushed denormals."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-BatchNorm = _BatchNorm  # of every kind: of one, two and three dimensions, lazy, and synchronised over several devices
+BatchNorm = _BatchNorm  # base class of BatchNorm1d, 2d, 3d, their lazy versions and SyncBatchNorm
 
 
 def device_of(game: nn.Module) -> torch.device:
-    """Where its parameters live."""
+    """The device of the game's first parameter."""
     return next(game.parameters()).device
 
 
 @contextlib.contextmanager
-def own_random(device: torch.device, seed: int = 0) -> Iterator[None]:
-    """A random state of its own, begun from `seed`; the former one is put back afterwards."""
+def private_rng(device: torch.device, seed: int = 0) -> Iterator[None]:
+    """Seeds the random state of `device` with `seed` inside the block, and restores the former states at its end."""
     devices = [device] if device.type == "cuda" else []
-    apple = torch.mps.get_rng_state() if device.type == "mps" else None  # which fork_rng does not know
+    apple = torch.mps.get_rng_state() if device.type == "mps" else None  # fork_rng does not save it
     with torch.random.fork_rng(devices=devices):
-        # torch.manual_seed would reach the accelerators as well, and write down the whole stack for each that sleeps
+        # torch.manual_seed would also seed accelerators, and store a stack trace for each uninitialized one
         (torch.default_generator if device.type == "cpu" else torch).manual_seed(seed)
         try:
             yield
@@ -35,9 +35,9 @@ def own_random(device: torch.device, seed: int = 0) -> Iterator[None]:
 
 @contextlib.contextmanager
 def evaluating(game: nn.Module, seed: int = 0) -> Iterator[None]:
-    """Evaluation mode without gradients, on a random state of its own; everything is put back afterwards."""
+    """Evaluation mode (`game.eval()`) without gradients and with a private random state, restored at the end of the block."""
     modes = {module: module.training for module in game.modules()}
-    with own_random(device_of(game), seed), torch.no_grad():
+    with private_rng(device_of(game), seed), torch.no_grad():
         game.eval()
         try:
             yield
@@ -48,27 +48,27 @@ def evaluating(game: nn.Module, seed: int = 0) -> Iterator[None]:
 
 @contextlib.contextmanager
 def frozen(game: nn.Module) -> Iterator[None]:
-    """Gradients in z alone: no parameter has one; put back afterwards."""
-    moved = [p for p in game.parameters() if p.requires_grad]
-    for p in moved:
+    """Sets requires_grad=False on all parameters inside the block, so that only latents receive gradients."""
+    trainable = [p for p in game.parameters() if p.requires_grad]
+    for p in trainable:
         p.requires_grad_(False)
     try:
         yield
     finally:
-        for p in moved:
+        for p in trainable:
             p.requires_grad_(True)
 
 
 @contextlib.contextmanager
 def flush_denormals() -> Iterator[None]:
-    """Meanwhile numbers that are too small to be normal (under 1.2e-38 in float32) count as 0.
+    """Flushes denormal numbers (under 1.2e-38 in float32) to 0 inside the block.
 
-    They are worth nothing, and a processor takes some hundred times as long for one: a trained critic whose units have gone
-    far into an exponential's tail has so many that a step takes several times as long. It holds of this thread and of those
-    that begin meanwhile; others keep their ways.
+    They do not change a result, and a processor takes about a hundred times as long for one. A trained critic whose units lie
+    far in the tail of an exponential has so many of them that a step takes several times as long. The mode applies to this
+    thread and to threads that start inside the block; other threads keep theirs.
     """
     before = bool(torch.tensor(1e-30) * 1e-10 == 0)
-    torch.set_flush_denormal(True)  # which changes nothing where the processor has no such mode
+    torch.set_flush_denormal(True)  # without effect where the processor has no such mode
     try:
         yield
     finally:
@@ -76,12 +76,12 @@ def flush_denormals() -> Iterator[None]:
 
 
 def to_float32(y: Tensor) -> Tensor:
-    """y in full precision, where autocast computed it in a lower one: what follows takes exponentials and differences."""
+    """Converts bfloat16 and float16 to float32, for code after autocast that takes exponentials and differences."""
     return y.float() if y.dtype in (torch.bfloat16, torch.float16) else y
 
 
 def resolve_precision(name: str, network: nn.Module, device: torch.device) -> str:
-    """fp32 or bf16; auto is bf16 for convolutional networks where the processor multiplies bf16 by itself."""
+    """Returns "fp32" or "bf16"; "auto" is bf16 for convolutional networks where the hardware multiplies bf16 natively."""
     if name != "auto":
         return name
     if not any(isinstance(m, nn.Conv2d | nn.ConvTranspose2d) for m in network.modules()):
@@ -95,7 +95,7 @@ def resolve_precision(name: str, network: nn.Module, device: torch.device) -> st
 
 
 def precision_context(precision: str, device: torch.device) -> Callable[[], AbstractContextManager[object]]:
-    """What a network is asked within: autocast to bfloat16, or nothing."""
+    """Returns a function that makes the context of a forward pass: autocast to bfloat16, or `nullcontext` for "fp32"."""
     if precision == "fp32":
         return nullcontext
     return lambda: torch.autocast(device.type, dtype=torch.bfloat16)

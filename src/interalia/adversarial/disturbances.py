@@ -37,7 +37,7 @@ from interalia.errors import UserError, check_range
 from interalia.registry import Registry
 
 if TYPE_CHECKING:
-    from interalia.networks.needs import Critic
+    from interalia.networks.specs import Critic
 
 BRIGHTNESS = 0.25  # maximal change, in units of x in [0, 1]
 SATURATION = 1.0  # maximal change of the factor 1
@@ -59,7 +59,7 @@ class Disturbance(abc.ABC):
             argument: the field of the run that sets the disturbance, for the message.
             critics: the needs of the game's critics.
         """
-        if not all(critic.adversary for critic in critics):
+        if not all(critic.adversarial for critic in critics):
             raise UserError(
                 f"{game} computes log q(z | x) / p(z) from its critic, and on images that `{argument}` has changed the ratio "
                 f"is different; leave `{argument}` out."
@@ -246,7 +246,7 @@ class Augmentation(Disturbance):
 
     def check_fits(self, game: str, argument: str, critics: Sequence[Critic]) -> None:
         super().check_fits(game, argument, critics)
-        if not any(space.is_image for critic in critics for space in critic.sees):
+        if not any(space.is_image for critic in critics for space in critic.inputs):
             inputs = " and ".join(critic.names for critic in critics)
             reason = f"{game}'s critic has the input {inputs}, and no image" if critics else f"{game} has no critic"
             raise UserError(

@@ -116,7 +116,7 @@ def described(recipe: str | None, given: dict[str, Any]) -> Run:
         recipe = "ali-images" if "data" in given else "ali-digits"
         if "game" in given:  # the folder and the page are not to be called ALI's
             kind, _ = registry.look_up(given["game"], games.REGISTRY, "game")
-            ratio = any(not critic.adversary for critic in critics(kind))
+            ratio = any(not critic.adversarial for critic in critics(kind))
             given = {
                 "name": f"{aliases.plain(title)}-{recipe.partition('-')[2]}",
                 **(FOR_A_LOG_RATIO if ratio else {}),

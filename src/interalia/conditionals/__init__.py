@@ -1,6 +1,6 @@
 """Networks whose `forward(c)` returns a distribution, and the priors.
 
-The caller chooses what to do with it: ``encoder(x).rsample()``, ``encoder(x).mean``, ``encoder(x).log_prob(z)``.
+The caller chooses how to use it: ``encoder(x).rsample()``, ``encoder(x).mean``, ``encoder(x).log_prob(z)``.
 """
 
 from __future__ import annotations
@@ -10,22 +10,22 @@ from collections.abc import Callable
 from interalia.conditionals.auxiliary import Auxiliary
 from interalia.conditionals.base import (
     Chain,
-    Chained,
+    ChainDistribution,
     Conditional,
     Deterministic,
     Gaussian,
     Implicit,
     Parametric,
     Point,
-    Pushed,
-    drawn,
+    Pushforward,
+    rsample_with_log_prob,
 )
 from interalia.conditionals.basis_noise import BasisNoise
+from interalia.conditionals.building_blocks import SampleAndLogProb
 from interalia.conditionals.flows import Flow, InverseAutoregressive, Planar
 from interalia.conditionals.gaussian_process import GaussianProcess
 from interalia.conditionals.hamiltonian import Hamiltonian
-from interalia.conditionals.odds import Squashed, log_bernoulli, log_odds, log_of, odds_of
-from interalia.conditionals.paired import Paired
+from interalia.conditionals.odds import ActivationRecorder, decoder_logits, log_bernoulli, safe_log, safe_logit
 from interalia.conditionals.priors import Codes, Learned, Mixture, Prior, StandardNormal, Uniform
 from interalia.conditionals.recurrent import Recurrent
 from interalia.registry import Registry
@@ -56,10 +56,11 @@ PRIORS: Registry[Callable[..., Prior]] = Registry(
 __all__ = [
     "CONDITIONALS",
     "PRIORS",
+    "ActivationRecorder",
     "Auxiliary",
     "BasisNoise",
     "Chain",
-    "Chained",
+    "ChainDistribution",
     "Codes",
     "Conditional",
     "Deterministic",
@@ -71,19 +72,18 @@ __all__ = [
     "InverseAutoregressive",
     "Learned",
     "Mixture",
-    "Paired",
     "Parametric",
     "Planar",
     "Point",
     "Prior",
-    "Pushed",
+    "Pushforward",
     "Recurrent",
-    "Squashed",
+    "SampleAndLogProb",
     "StandardNormal",
     "Uniform",
-    "drawn",
+    "decoder_logits",
     "log_bernoulli",
-    "log_odds",
-    "log_of",
-    "odds_of",
+    "rsample_with_log_prob",
+    "safe_log",
+    "safe_logit",
 ]  # fmt: skip

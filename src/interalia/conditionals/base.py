@@ -1,6 +1,6 @@
-"""Networks whose `forward(c)` returns a distribution: Gaussian, deterministic, implicit, and two in a row.
+"""Networks whose `forward(c)` returns a distribution: Gaussian, deterministic, implicit, and two in a chain.
 
-The caller chooses what to do with it: ``encoder(x).rsample()``, ``encoder(x).mean``, ``encoder(x).log_prob(z)``.
+The caller chooses how to use it: ``encoder(x).rsample()``, ``encoder(x).mean``, ``encoder(x).log_prob(z)``.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from torch.distributions import Distribution, Independent, Normal
 
 from interalia.contexts import to_float32
 from interalia.errors import UserError, check_range
-from interalia.networks.needs import Map
+from interalia.networks.specs import Map
 from interalia.spaces import Space
 
 SampleShape = torch.Size | list[int] | tuple[int, ...]
 
 
 class Samples(Distribution):
-    """A distribution that has samples, one for each condition, and no density.
+    """A distribution with samples, one for each condition, and without a density.
 
     Arguments:
-        shape: (n, ...), that of one sample for each of n conditions.
+        shape: (n, ...), one sample for each of n conditions.
     """
 
     arg_constraints = {}
@@ -37,7 +37,7 @@ class Samples(Distribution):
         super().__init__(shape[:1], shape[1:], validate_args=False)
 
     def draw(self) -> Tensor:
-        """One sample for each condition, differentiably."""
+        """One differentiable sample for each condition, shape (n, ...)."""
         raise NotImplementedError
 
     def rsample(self, sample_shape: SampleShape = ()) -> Tensor:
@@ -47,13 +47,13 @@ class Samples(Distribution):
 
     def log_prob(self, value: Tensor) -> Tensor:
         raise UserError(
-            "this conditional has samples and no density, so log_prob cannot be asked of it; "
+            "this conditional has samples and no density, so it has no log_prob; "
             "use a Gaussian conditional where a density is needed."
         )
 
 
 class Point(Samples):
-    """All mass on one point: the distribution of a deterministic network. It has samples, and no density.
+    """All mass on one point: the distribution of a deterministic network, with samples and without a density.
 
     Arguments:
         point: the value, shape (n, ...).
@@ -71,20 +71,20 @@ class Point(Samples):
         return self.point.expand(*sample_shape, *self.point.shape)
 
     def sample(self, sample_shape: SampleShape = ()) -> Tensor:
-        return self.rsample(sample_shape).detach()  # a view that is made without gradients would still carry them
+        return self.rsample(sample_shape).detach()  # a view made without gradients would still carry them
 
 
-def drawn(q: Distribution) -> tuple[Tensor, Tensor]:
-    """z ~ q, differentiably, and log q(z), shape (n,).
+def rsample_with_log_prob(q: Distribution) -> tuple[Tensor, Tensor]:
+    """Draws a differentiable z ~ q and returns it with log q(z), shape (n,).
 
-    Where q(z) is an integral over auxiliary variables a, the second is log q(z, a) - log r(a | z) for some r: its mean is at
-    least E[log q(z)], so that a bound of log p(x) that it stands in is a bound still.
+    Where q(z) is an integral over auxiliary variables a, the second value is log q(z, a) - log r(a | z) for a reverse model
+    r. Its mean is at least E[log q(z)], so a lower bound of log p(x) that uses it stays a lower bound.
 
     Raises:
         UserError: q has samples and no density.
 
     Example:
-        >>> z, log_q = drawn(Independent(Normal(torch.zeros(5, 3), 1.0), 1))
+        >>> z, log_q = rsample_with_log_prob(Independent(Normal(torch.zeros(5, 3), 1.0), 1))
         >>> z.shape, log_q.shape
         (torch.Size([5, 3]), torch.Size([5]))
     """
@@ -94,42 +94,41 @@ def drawn(q: Distribution) -> tuple[Tensor, Tensor]:
     return z, q.log_prob(z)
 
 
-WIDEST = 5.0  # the limit of a posterior's standard deviation; the priors' are about 1
-NARROW = -2.0  # log sigma of a narrow start
-BEND = 2.5  # from the limit over so much on, log sigma is bent
+MAX_SIGMA = 5.0  # limit of a posterior's standard deviation; that of a prior is about 1
+NARROW_LOG_SIGMA = -2.0  # initial log sigma of a narrow conditional
+KNEE = 2.5  # log sigma is compressed above log(limit / KNEE)
 
 
-def bent(log_sigma: Tensor, widest: float = WIDEST) -> Tensor:
-    """The log of a standard deviation, from a network's answer a: a itself up to sigma = `widest` / 2.5, and above that
-    bent, so that sigma stays below `widest`.
+def limit_log_sigma(log_sigma: Tensor, widest: float = MAX_SIGMA) -> Tensor:
+    """Limits log sigma smoothly, so that sigma stays below `widest`; unchanged up to sigma = `widest` / 2.5.
 
         log sigma = a                        where a <= k,   k = log(widest / 2.5)
         log sigma = k + r t / (r + t)        above,          t = a - k,   r = log 2.5
 
-    Behind batch norm one unusual x in a batch can have features so large that a reaches 7 in the first steps. Then exp(a) is
-    1,000, and a critic that scores such a z decides the whole step. The slope is 1 at the bend and falls as 1 / a^2, so
-    there is always a gradient that leads back; a clamp has none, and a tanh soon loses it.
+    After batch norm, one unusual x in a batch can have features so large that a reaches 7 in the first steps. Then exp(a) is
+    1,000, and the critic's score of such a z dominates the whole step. The slope is 1 where the compression begins and falls
+    as 1 / a^2, so there is always a gradient back; that of a clamp is 0, and that of a tanh soon vanishes.
 
     Arguments:
         log_sigma: a, of any shape.
-        widest: the limit of sigma; math.inf for none.
+        widest: the limit of sigma; math.inf for no limit.
 
     Example:
-        >>> bent(torch.tensor([-9.0, 0.5, 7.0])).exp()
+        >>> limit_log_sigma(torch.tensor([-9.0, 0.5, 7.0])).exp()
         tensor([1.2341e-04, 1.6487e+00, 4.4513e+00])
     """
     if widest == math.inf:
         return log_sigma
-    start, room = math.log(widest / BEND), math.log(BEND)
-    above = (log_sigma - start).relu()
-    return log_sigma.clamp(max=start) + room * (above / (above + room))
+    k, r = math.log(widest / KNEE), math.log(KNEE)
+    t = (log_sigma - k).relu()
+    return log_sigma.clamp(max=k) + r * (t / (t + r))
 
 
 class Conditional(nn.Module, abc.ABC):
-    """p(y | c): `forward(c)` returns a distribution over y.
+    """A conditional distribution p(y | c): `forward(c)` returns a distribution over y.
 
     Arguments:
-        network: maps c to the distribution's parameters; what `hidden` answers is its last hidden layer.
+        network: maps c to the distribution's parameters; its method `hidden`, if any, returns its last hidden layer.
     """
 
     def __init__(self, network: nn.Module) -> None:
@@ -140,80 +139,87 @@ class Conditional(nn.Module, abc.ABC):
     def forward(self, *c: Tensor) -> Distribution:
         """The distribution given c."""
 
-    def many(self, count: int, *c: Tensor) -> Distribution:
-        """The distribution of `count` draws in a row for each c: that of c, each repeated so often."""
+    def forward_repeated(self, count: int, *c: Tensor) -> Distribution:
+        """The distribution for each c repeated `count` times in a row, n * count conditions in all."""
         return self(*(part.repeat_interleave(count, dim=0) for part in c))
 
-    def attach(self, log_joint: Callable[[Tensor, Tensor], Tensor]) -> None:
-        """Is told log p(c, y) by the game that it plays in, where that has one: a function of c, shape (n, ...), and y, shape
-        (n, d), to shape (n,). It is to be a method of the game, so that the encoder of the game's copy asks the copy."""
+    def set_log_joint(self, log_joint: Callable[[Tensor, Tensor], Tensor]) -> None:
+        """Stores log p(c, y); called once by a game with a likelihood.
 
-    def follow(self, decoder: Conditional) -> None:
-        """Is told which decoder it is the encoder to, by a game that has one for each."""
+        Arguments:
+            log_joint: maps c, shape (n, ...), and y, shape (n, d), to log p(c, y), shape (n,). It is a bound method of the
+                game, so that in a copy of the game the encoder calls the copy.
+        """
 
-    def check(self) -> None:
-        """Raises a UserError unless it has what it stands on, once it is part of a game."""
+    def set_decoder(self, decoder: Conditional) -> None:
+        """Called once by the game with its decoder; used by encoders that read the decoder's state (DRAW)."""
+
+    def check_ready(self) -> None:
+        """Raises a UserError if the game has not set what this conditional needs, such as log p(c, y) or a decoder."""
 
     def hidden(self, *c: Tensor) -> Tensor:
-        """The last hidden layer of the network, the representation that probes read; what the network returns where it has
-        no method `hidden`."""
+        """The last hidden layer of the network, which linear probes read; the network's output where it has no `hidden`."""
         return getattr(self.network, "hidden", self.network)(*c)
 
-    heads: int = 1  # how many numbers the network answers for each dimension of y
-    density: ClassVar[bool] = True  # whether its distributions have a `log_prob`, or what `drawn` takes in its place
-    moments: ClassVar[bool] = False  # whether its distributions have a true `mean` and a `variance`
+    params_per_dim: int = 1  # how many numbers the network returns for each dimension of y
+    has_density: ClassVar[bool] = True  # True if its distributions have `log_prob` or `rsample_and_log_prob`
+    has_moments: ClassVar[bool] = False  # True if its distributions have an exact `mean` and a `variance`
 
     @classmethod
-    def heads_for(cls, **settings: object) -> int:
-        """`heads` with these settings, where it depends on them."""
-        return cls.heads
+    def params_per_dim_for(cls, **settings: object) -> int:
+        """`params_per_dim` for these settings, where it depends on them."""
+        return cls.params_per_dim
 
     @classmethod
-    def asks(cls, given: tuple[Space, ...], target: Space, **settings: object) -> Map:
-        """The map that a conditional of `target` given some variables is made from: `heads_for` numbers for each of the
-        target's.
+    def required_map(cls, inputs: tuple[Space, ...], target: Space, **settings: object) -> Map:
+        """The specification of the network that a conditional p(target | inputs) needs.
+
+        The network has `params_per_dim_for(**settings)` outputs for each dimension of the target.
 
         Raises:
-            UserError: the target has a category, and what the network returns are parameters, which are no probabilities.
+            UserError: the target ends in a category, for which a network that returns parameters has no probabilities.
         """
         if target.category:
             raise UserError(
-                f"the conditional {cls.__name__} returns no probabilities of a category, in which {target.name} ends; choose "
-                f"an `encoder` that returns {target.name} itself, such as deterministic."
+                f"the conditional {cls.__name__} returns no probabilities of a category, and {target.name} ends in one; "
+                f"choose an `encoder` that returns {target.name} itself, such as deterministic."
             )
-        return Map(given, target.numbers(cls.heads_for(**settings) * target.size))
+        return Map(inputs, target.numbers(cls.params_per_dim_for(**settings) * target.size))
 
     @classmethod
-    def setting(cls, name: str, settings: Mapping[str, object]) -> int:
-        """The setting of that name: of those given, or its default."""
+    def int_setting(cls, name: str, settings: Mapping[str, object]) -> int:
+        """The integer setting `name`, or its default in the signature where `settings` lacks it."""
         return int(settings.get(name, inspect.signature(cls).parameters[name].default))  # type: ignore[call-overload]
 
     @classmethod
-    def narrow(cls, network: nn.Module, size: int) -> None:
-        """Starts the network of a conditional of `size` numbers with a small width, where it returns one."""
+    def init_narrow(cls, network: nn.Module, size: int) -> None:
+        """Initializes the network so that the conditional of `size` dimensions starts narrow, where it has a width."""
 
 
 class Parametric(Conditional):
-    """A conditional whose network answers a distribution's parameters, and nothing else of c is needed."""
+    """A conditional that depends on c only through its network's output, the parameters of the distribution."""
 
     @abc.abstractmethod
-    def of(self, answers: Tensor) -> Distribution:
-        """The distribution of these parameters, shape (n, heads * d)."""
+    def distribution(self, parameters: Tensor) -> Distribution:
+        """The distribution with these parameters, shape (n, params_per_dim * d)."""
 
     def forward(self, *c: Tensor) -> Distribution:
-        return self.of(to_float32(self.network(*c)))
+        return self.distribution(to_float32(self.network(*c)))
 
-    def many(self, count: int, *c: Tensor) -> Distribution:
-        return self.of(to_float32(self.network(*c)).repeat_interleave(count, dim=0))  # the network is asked once
+    def forward_repeated(self, count: int, *c: Tensor) -> Distribution:
+        parameters = to_float32(self.network(*c))  # one forward pass for all repetitions
+        return self.distribution(parameters.repeat_interleave(count, dim=0))
 
 
 class Gaussian(Parametric):
-    """q(z | x) = N(z; mu(x), diag sigma(x)^2): z = mu + sigma * eps, eps ~ N(0, I).
+    """A Gaussian with a diagonal covariance, q(z | x) = N(z; mu(x), diag sigma(x)^2).
+
+    Samples are reparameterized: z = mu + sigma * eps, eps ~ N(0, I).
 
     Arguments:
         network: maps c to [mu, log sigma], shape (n, 2 d).
-        widest: the limit of sigma, in z's units; a sigma up to `widest` / 2.5 is exp of the network's answer exactly (see
-            `bent`). math.inf for no limit: for a prior far wider than 1, or a density of data in units of their own.
+        widest: the limit of sigma, in units of z; up to `widest` / 2.5 sigma is exactly exp of the network's output (see
+            `limit_log_sigma`). math.inf means no limit, for a prior far wider than 1 or for data in other units.
 
     Raises:
         ValueError: `widest` is not above 0.
@@ -228,30 +234,33 @@ class Gaussian(Parametric):
         torch.Size([5, 3])
     """
 
-    heads = 2
-    moments = True
+    params_per_dim = 2
+    has_moments = True
 
-    def __init__(self, network: nn.Module, widest: float = WIDEST) -> None:
+    def __init__(self, network: nn.Module, widest: float = MAX_SIGMA) -> None:
         super().__init__(network)
         check_range(widest > 0, "a standard deviation is above 0", widest=widest)
         self.widest = widest
 
     @classmethod
-    def narrow(cls, network: nn.Module, size: int) -> None:
-        """Starts a level between x and z with sigma = exp(-2): its scale is free, and with a width as large as its means'
-        spread it would carry nothing to begin with."""
+    def init_narrow(cls, network: nn.Module, size: int) -> None:
+        """Initializes a level between x and z with sigma = exp(-2).
+
+        The scale of such a level is arbitrary, and with a sigma as large as the spread of its means it would carry no
+        information at first.
+        """
         biases = [p for name, p in network.named_parameters() if name.endswith("bias") and p.numel() == 2 * size]
         with torch.no_grad():
-            biases[-1][size:] = NARROW
+            biases[-1][size:] = NARROW_LOG_SIGMA
 
-    def of(self, answers: Tensor) -> Distribution:
-        mu, log_sigma = answers.chunk(2, dim=1)
-        sigma = bent(log_sigma, self.widest).exp()
+    def distribution(self, parameters: Tensor) -> Distribution:
+        mu, log_sigma = parameters.chunk(2, dim=1)
+        sigma = limit_log_sigma(log_sigma, self.widest).exp()
         return Independent(Normal(mu, sigma, validate_args=False), 1, validate_args=False)
 
 
 class Deterministic(Conditional):
-    """y = f(c), a deterministic conditional.
+    """A deterministic function y = f(c), without noise and without a density.
 
     Arguments:
         network: maps c to y.
@@ -262,18 +271,20 @@ class Deterministic(Conditional):
         tensor([[1., 1.]])
     """
 
-    density = False
+    has_density = False
 
     @classmethod
-    def asks(cls, given: tuple[Space, ...], target: Space, **settings: object) -> Map:
-        return Map(given, target)
+    def required_map(cls, inputs: tuple[Space, ...], target: Space, **settings: object) -> Map:
+        return Map(inputs, target)
 
     def forward(self, *c: Tensor) -> Distribution:
         return Point(to_float32(self.network(*c)))
 
 
 class Implicit(Conditional):
-    """z = f(x, eps), eps ~ N(0, I): samples of any shape and no density. Its `mean` is f(x, 0), a representative point.
+    """An implicit distribution z = f(x, eps), eps ~ N(0, I): samples of any shape, without a density.
+
+    Its `mean` is f(x, 0), a representative point.
 
     Arguments:
         network: maps [c, eps], concatenated, to z.
@@ -284,31 +295,33 @@ class Implicit(Conditional):
         https://arxiv.org/abs/1701.04722
     """
 
-    density = False
+    has_density = False
 
     def __init__(self, network: nn.Module, noise: int = 2) -> None:
         super().__init__(network)
         self.noise = noise
 
     @classmethod
-    def asks(cls, given: tuple[Space, ...], target: Space, **settings: object) -> Map:
-        return Map(given, target, cls.setting("noise", settings))
+    def required_map(cls, inputs: tuple[Space, ...], target: Space, **settings: object) -> Map:
+        return Map(inputs, target, cls.int_setting("noise", settings))
 
     def forward(self, *c: Tensor) -> Distribution:
-        x = torch.cat([part.flatten(1) for part in c], dim=1)  # an image, and a label, join the noise as vectors
-        return Pushed(lambda eps: to_float32(self.network(torch.cat([x, eps], dim=1))), x.new_empty(len(x), self.noise))
+        # images and labels are flattened and concatenated with the noise
+        x = torch.cat([part.flatten(1) for part in c], dim=1)
+        like = x.new_empty(len(x), self.noise)
+        return Pushforward(lambda eps: to_float32(self.network(torch.cat([x, eps], dim=1))), like)
 
     def hidden(self, *c: Tensor) -> Tensor:
         zeros = c[0].new_zeros(len(c[0]), self.noise)
         return super().hidden(torch.cat([*(part.flatten(1) for part in c), zeros], dim=1))
 
 
-class Pushed(Samples):
-    """The distribution of f(eps), eps ~ N(0, I): samples, no density.
+class Pushforward(Samples):
+    """The distribution of f(eps), eps ~ N(0, I), with samples and without a density.
 
     Arguments:
-        push: f, from noise to values.
-        like: a tensor of the noise's shape, type and device.
+        push: f, which maps noise to values.
+        like: a tensor with the shape, dtype and device of the noise.
     """
 
     def __init__(self, push: Callable[[Tensor], Tensor], like: Tensor) -> None:
@@ -325,9 +338,9 @@ class Pushed(Samples):
 
 
 class Chain(Conditional):
-    """Two conditionals one after the other, p(c | a) = E_{b ~ p(b | a)} p(c | b): samples by way of b, and no density.
+    """Two conditionals in a chain, p(c | a) = E_{b ~ p(b | a)} p(c | b), with samples through b and without a density.
 
-    Its `mean` is that of the second at the mean of the first, a representative point.
+    Its `mean` is the mean of the second at the mean of the first, a representative point.
 
     Arguments:
         first: p(b | a).
@@ -340,7 +353,7 @@ class Chain(Conditional):
         torch.Size([5, 2])
     """
 
-    density = False
+    has_density = False
 
     def __init__(self, first: Conditional, second: Conditional) -> None:
         super().__init__(nn.Identity())
@@ -348,15 +361,15 @@ class Chain(Conditional):
         self.second = second
 
     def forward(self, *c: Tensor) -> Distribution:
-        return Chained(self.first(*c), self.second)
+        return ChainDistribution(self.first(*c), self.second)
 
     def hidden(self, *c: Tensor) -> Tensor:
-        """The last hidden layer of the first."""
+        """The last hidden layer of the first conditional."""
         return self.first.hidden(*c)
 
 
-class Chained(Samples):
-    """The distribution of c, b ~ `first`, c ~ `second(b)`: samples, no density."""
+class ChainDistribution(Samples):
+    """The distribution of c for b ~ `first`, c ~ `second(b)`, with samples and without a density."""
 
     def __init__(self, first: Distribution, second: Conditional) -> None:
         self.first = first

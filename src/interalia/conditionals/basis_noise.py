@@ -1,4 +1,4 @@
-"""An implicit conditional that knows its own mean and variance."""
+"""An implicit conditional with a known mean and variance."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from interalia.errors import check_range
 
 
 class Basis(nn.Module):
-    """m networks eps_i -> v_i of three hidden layers of ELU units, side by side, (n, m, noise) -> (n, m, size)."""
+    """The m networks eps_i -> v_i with three hidden layers of ELU units, in parallel: (n, m, noise) -> (n, m, size)."""
 
     def __init__(self, count: int, noise: int, width: int, size: int) -> None:
         super().__init__()
@@ -25,13 +25,13 @@ class Basis(nn.Module):
         self.weights = nn.ParameterList()
         self.biases = nn.ParameterList()
         for inputs, outputs in zip(widths, widths[1:], strict=False):
-            bound = 1 / math.sqrt(inputs)  # PyTorch's own for a linear layer
+            bound = 1 / math.sqrt(inputs)  # PyTorch's default for a linear layer
             self.weights.append(nn.Parameter(torch.empty(count, inputs, outputs).uniform_(-bound, bound)))
             self.biases.append(nn.Parameter(torch.empty(count, 1, outputs).uniform_(-bound, bound)))
 
     @torch.no_grad()
-    def standardise(self, draws: int = 1024) -> None:
-        """Scales each v_i to mean 0 and variance 1."""
+    def standardize(self, draws: int = 1024) -> None:
+        """Shifts and scales the last layer so that each v_i has mean 0 and variance 1."""
         count, noise, _ = self.weights[0].shape
         v = self(torch.randn(draws, count, noise))
         scale = v.std(0)
@@ -48,30 +48,33 @@ class Basis(nn.Module):
 
 
 class BasisNoise(Parametric):
-    """z = z_0(x) + sum_i a_i(x) v_i(eps_i), eps_i ~ N(0, I): no density, but a mean and a variance.
+    """An implicit distribution with a known mean and variance: noise functions v_i, weighted by x.
 
+    It has no density. With eps_i ~ N(0, I),
+
+        z = z_0(x) + sum_i a_i(x) v_i(eps_i)
         E[z | x] = z_0 + sum_i a_i E[v_i],   Var[z | x] = sum_i a_i^2 Var[v_i],   a_i = elu(. - c) + 1 > 0
         Cov[z | x] = sum_i diag(a_i) Cov[v_i] diag(a_i)
 
-    with the moments of the v_i, which do not depend on x, taken over draws of the noise. It is what AVB's adaptive contrast
-    asks of an encoder.
+    The moments of the v_i do not depend on x and are estimated from samples of the noise. AVB's adaptive contrast needs an
+    encoder with these moments.
 
     References:
         Adversarial Variational Bayes: Unifying Variational Autoencoders and Generative Adversarial Networks, Lars
         Mescheder, Sebastian Nowozin, Andreas Geiger, 2017, https://arxiv.org/abs/1701.04722 (section 5.3 and supplement)
 
     Arguments:
-        network: maps x to [z_0, the a_i before their nonlinearity], shape (n, (1 + basis) size).
+        network: maps x to z_0 and the a_i before their nonlinearity, concatenated, shape (n, (1 + basis) size).
         size: the dimensions of z.
-        noise: those of each eps_i.
-        basis: how many v_i there are.
-        width: of the hidden layers of the v_i.
-        draws: of the noise, anew for each distribution, that the moments of the v_i are taken over. By their error AVB's loss
-            under adaptive contrast is too small by about `size` / `draws` nats with variances alone, and by
-            `size` (`size` + 3) / (4 `draws`) with covariances; by less where many v_i are summed.
-        start: where z begins. "prior": the v_i are scaled to variance 1 and c = log(basis) / 2, so that z begins with
-            variance 1, as a Gaussian encoder's does. "published": c = 5 and the v_i as PyTorch draws them, with which z
-            begins almost without noise, and trains the slower for it.
+        noise: the dimensions of each eps_i.
+        basis: the number of v_i.
+        width: the width of the hidden layers of the v_i.
+        draws: the number of noise samples, new for each distribution, that the moments of the v_i are estimated from. Their
+            error makes AVB's loss under adaptive contrast too small by about `size` / `draws` nats with variances alone, and
+            by `size` (`size` + 3) / (4 `draws`) with covariances; by less where many v_i are summed.
+        start: the initial distribution of z. "prior": the v_i are scaled to variance 1 and c = log(basis) / 2, so that z
+            starts with variance 1, as that of a Gaussian encoder does. "published": c = 5 and PyTorch's initial weights of
+            the v_i; z then starts almost without noise and trains more slowly.
 
     Raises:
         ValueError: a number is under 1, or `draws` is under 2.
@@ -83,8 +86,8 @@ class BasisNoise(Parametric):
         (torch.Size([5, 3]), torch.Size([5, 3]))
     """
 
-    density = False
-    moments = True
+    has_density = False
+    has_moments = True
     shift: Tensor  # c
 
     def __init__(
@@ -107,18 +110,18 @@ class BasisNoise(Parametric):
         self.basis = Basis(basis, noise, width, size)
         self.register_buffer("shift", torch.tensor(math.log(basis) / 2 if start == "prior" else 5.0))
         if start == "prior":
-            self.basis.standardise()
+            self.basis.standardize()
 
     @classmethod
-    def heads_for(cls, **settings: object) -> int:
-        return 1 + cls.setting("basis", settings)
+    def params_per_dim_for(cls, **settings: object) -> int:
+        return 1 + cls.int_setting("basis", settings)
 
-    def of(self, answers: Tensor) -> Distribution:
-        z_0, a = answers.split([self.size, self.count * self.size], dim=1)
+    def distribution(self, parameters: Tensor) -> Distribution:
+        z_0, a = parameters.split([self.size, self.count * self.size], dim=1)
         return BasisNoiseDistribution(z_0, elu(a.unflatten(1, (self.count, self.size)) - self.shift) + 1, self)
 
     def draws(self, count: int, like: Tensor) -> Tensor:
-        """v_i(eps_i), shape (count, basis, size)."""
+        """Samples v_i(eps_i), shape (count, basis, size)."""
         return to_float32(self.basis(torch.randn(count, self.count, self.noise, device=like.device, dtype=like.dtype)))
 
 
@@ -128,20 +131,20 @@ class BasisNoiseDistribution(Samples):
     Arguments:
         z_0: shape (n, size).
         a: shape (n, basis, size).
-        spanned: whose v_i.
+        conditional: provides the samples of the v_i.
     """
 
-    def __init__(self, z_0: Tensor, a: Tensor, spanned: BasisNoise) -> None:
+    def __init__(self, z_0: Tensor, a: Tensor, conditional: BasisNoise) -> None:
         self.z_0 = z_0
         self.a = a
-        self.spanned = spanned
+        self.conditional = conditional
         super().__init__(z_0.shape)
 
     @functools.cached_property
     def basis_draws(self) -> Tensor:
-        """Draws of the v_i, shape (n, basis, size): the same for all moments."""
+        """Samples of the v_i, shape (draws, basis, size), shared by all moments."""
         with torch.no_grad():
-            return self.spanned.draws(self.spanned.moments_from, self.z_0)
+            return self.conditional.draws(self.conditional.moments_from, self.z_0)
 
     @property
     def mean(self) -> Tensor:
@@ -153,14 +156,14 @@ class BasisNoiseDistribution(Samples):
 
     @property
     def covariance(self) -> Tensor:
-        """Shape (n, size, size)."""
-        a, drawn = to_float32(self.a), self.basis_draws
-        with torch.autocast(a.device.type, enabled=False):  # in which products are too coarse for a positive matrix
-            centred = (drawn - drawn.mean(0)).transpose(0, 1)
-            of_basis = centred.transpose(1, 2) @ centred / (len(drawn) - 1)
-            return torch.einsum("nik,ikl,nil->nkl", a, of_basis, a)
+        """The covariance matrices, shape (n, size, size)."""
+        a, v = to_float32(self.a), self.basis_draws
+        with torch.autocast(a.device.type, enabled=False):  # its products are too coarse for a positive definite matrix
+            centered = (v - v.mean(0)).transpose(0, 1)
+            basis_covariance = centered.transpose(1, 2) @ centered / (len(v) - 1)
+            return torch.einsum("nik,ikl,nil->nkl", a, basis_covariance, a)
 
     def rsample(self, sample_shape: SampleShape = ()) -> Tensor:
         count = math.prod(sample_shape) * len(self.z_0)
-        v = self.spanned.draws(count, self.z_0).unflatten(0, (*sample_shape, len(self.z_0)))
+        v = self.conditional.draws(count, self.z_0).unflatten(0, (*sample_shape, len(self.z_0)))
         return self.z_0 + (self.a * v).sum(-2)

@@ -1,4 +1,4 @@
-"""Posteriors that are normalizing flows: couplings and autoregressive maps of zuko, their inverses, and planar maps."""
+"""Normalizing-flow posteriors: coupling and autoregressive flows of zuko, inverse autoregressive flows, and planar flows."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 from torch.nn.functional import softplus
 
-from interalia.conditionals.base import Parametric, Samples, SampleShape, bent
-from interalia.conditionals.paired import Paired, normal, precise, quieten
+from interalia.conditionals.base import Parametric, Samples, SampleShape, limit_log_sigma
+from interalia.conditionals.building_blocks import SampleAndLogProb, autocast_off, gaussian_log_prob, init_near_zero
 from interalia.errors import check_range
 
 if TYPE_CHECKING:
@@ -20,22 +20,22 @@ if TYPE_CHECKING:
     from zuko.lazy import LazyTransform
 
 Kind = Literal["nsf", "realnvp", "nice", "maf"]
-GENTLE = 0.1  # by which a planar map's u is scaled, so that many of them in a row start near the identity
+PLANAR_SCALE = 0.1  # factor of a planar map's u, so that a chain of many maps starts near the identity
 
 
 class Zuko(Parametric):
-    """z = mu(x) + sigma(x) g(eps; h(x)), eps ~ N(0, I), with g a flow of the library zuko that starts near the identity, so
-    that q(z | x) starts near a Gaussian.
+    """A flow of the library zuko: z = mu(x) + sigma(x) g(eps; h(x)), eps ~ N(0, I).
 
-    Its `mean` is mu + sigma g(0; h), a representative point.
+    The flow g starts near the identity, and q(z | x) therefore near a Gaussian. Its `mean` is mu + sigma g(0; h), a
+    representative point.
 
     Arguments:
         network: maps x to [mu, log sigma, h], shape (n, 3 size).
         size: the dimensions of z.
-        transforms: from z's side to that of eps, each conditioned on h.
+        transforms: the parts of the flow in order from z to eps, each conditioned on h.
     """
 
-    heads = 3
+    params_per_dim = 3
 
     def __init__(self, network: nn.Module, size: int, transforms: list[LazyTransform]) -> None:
         from zuko.distributions import DiagNormal
@@ -45,21 +45,21 @@ class Zuko(Parametric):
         super().__init__(network)
         self.size = size
         for transform in transforms:
-            quieten(list(transform.modules())[-1])
+            init_near_zero(list(transform.modules())[-1])
         noise = UnconditionalDistribution(DiagNormal, loc=torch.zeros(size), scale=torch.ones(size), buffer=True)
         self.flow = LazyFlow(transforms, noise)
 
-    def of(self, answers: Tensor) -> Distribution:
-        mu, log_sigma, h = answers.chunk(3, dim=1)
-        return Flowed(mu, bent(log_sigma), h, self.flow)
+    def distribution(self, parameters: Tensor) -> Distribution:
+        mu, log_sigma, h = parameters.chunk(3, dim=1)
+        return FlowDistribution(mu, limit_log_sigma(log_sigma), h, self.flow)
 
 
-class Flowed(Samples):
+class FlowDistribution(Samples):
     """The distribution of mu + sigma g(eps; h), eps ~ N(0, I).
 
     Arguments:
         mu, log_sigma: shape (n, d).
-        h: what g is conditioned on, shape (n, d).
+        h: the condition of g, shape (n, d).
         flow: maps h to the distribution of g(eps; h).
     """
 
@@ -70,40 +70,41 @@ class Flowed(Samples):
         self.flow = flow
         super().__init__(mu.shape)
 
-    def inner(self) -> NormalizingFlow:
+    def flow_distribution(self) -> NormalizingFlow:
         """The distribution of g(eps; h)."""
         return self.flow(self.h)
 
     @property
     def mean(self) -> Tensor:
-        with precise(self.mu):
-            return self.mu + self.log_sigma.exp() * self.inner().transform.inv(torch.zeros_like(self.mu))
+        with autocast_off(self.mu):
+            return self.mu + self.log_sigma.exp() * self.flow_distribution().transform.inv(torch.zeros_like(self.mu))
 
     def rsample_and_log_prob(self, sample_shape: SampleShape = ()) -> tuple[Tensor, Tensor]:
-        with precise(self.mu):
-            u, log_q = self.inner().rsample_and_log_prob(torch.Size(sample_shape))
+        with autocast_off(self.mu):
+            u, log_q = self.flow_distribution().rsample_and_log_prob(torch.Size(sample_shape))
             return self.mu + self.log_sigma.exp() * u, log_q - self.log_sigma.sum(1)
 
     def rsample(self, sample_shape: SampleShape = ()) -> Tensor:
-        with precise(self.mu):
-            return self.mu + self.log_sigma.exp() * self.inner().rsample(torch.Size(sample_shape))
+        with autocast_off(self.mu):
+            return self.mu + self.log_sigma.exp() * self.flow_distribution().rsample(torch.Size(sample_shape))
 
     def log_prob(self, value: Tensor) -> Tensor:
-        with precise(self.mu):
-            return self.inner().log_prob((value - self.mu) / self.log_sigma.exp()) - self.log_sigma.sum(1)
+        with autocast_off(self.mu):
+            return self.flow_distribution().log_prob((value - self.mu) / self.log_sigma.exp()) - self.log_sigma.sum(1)
 
 
 class Flow(Zuko):
-    """z = mu(x) + sigma(x) g(eps; h(x)), eps ~ N(0, I), with g a normalizing flow:
+    """A normalizing flow g: Gaussian noise through invertible maps that are conditioned on x.
 
+        z = mu(x) + sigma(x) g(eps; h(x)),   eps ~ N(0, I)
         log q(z | x) = log N(eps; 0, I) - log |det dg / d eps| - sum_i log sigma_i(x)
 
-    Every other dimension is mapped, given the rest, by rational-quadratic splines (nsf), affinely (realnvp) or shifted
-    (nice), both ways in one pass for each transform; maf is affine and autoregressive, with a density in one pass and draws
-    in as many as z has dimensions.
+    The coupling flows map every second dimension, conditioned on the others: by rational-quadratic splines (nsf), affinely
+    (realnvp) or by a shift (nice). Sampling and density take one pass per transform. maf is affine and autoregressive: its
+    density takes one pass, and sampling takes as many as z has dimensions.
 
     See also:
-        InverseAutoregressive, whose draws take one pass.
+        InverseAutoregressive, which samples in one pass.
 
     References:
         Neural Spline Flows, Conor Durkan and others, 2019, https://arxiv.org/abs/1906.04032
@@ -117,17 +118,17 @@ class Flow(Zuko):
     Arguments:
         network: maps x to [mu, log sigma, h], shape (n, 3 size).
         size: the dimensions of z.
-        kind: which flow.
-        transforms: how many maps it is made of.
-        width, depth: of the hidden layers of their networks.
+        kind: the flow: "nsf", "realnvp", "nice" or "maf".
+        transforms: the number of transforms.
+        width, depth: the width and number of hidden layers in the network of each transform.
 
     Raises:
         ValueError: a number is under 1.
 
     Example:
-        >>> from interalia.conditionals import drawn
+        >>> from interalia.conditionals import rsample_with_log_prob
         >>> from interalia.networks import mlp
-        >>> z, log_q = drawn(Flow(mlp.MLP(4, 3 * 2), 2)(torch.zeros(5, 4)))
+        >>> z, log_q = rsample_with_log_prob(Flow(mlp.MLP(4, 3 * 2), 2)(torch.zeros(5, 4)))
         >>> z.shape, log_q.shape
         (torch.Size([5, 2]), torch.Size([5]))
     """
@@ -138,26 +139,29 @@ class Flow(Zuko):
         from zuko import flows
         from zuko.transforms import AdditiveTransform
 
-        check(transforms, width, depth)
+        check_sizes(transforms, width, depth)
         common: dict[str, Any] = {"context": size, "transforms": transforms, "hidden_features": [width] * depth}
         if kind == "nsf":
-            made: Any = flows.NSF(size, passes=2, **common)
+            flow: Any = flows.NSF(size, passes=2, **common)
         elif kind == "maf":
-            made = flows.MAF(size, **common)
+            flow = flows.MAF(size, **common)
         else:
             additive = {"univariate": AdditiveTransform, "shapes": [()]} if kind == "nice" else {}
-            made = flows.NICE(size, **common, **additive)
-        super().__init__(network, size, list(made.transform.transforms))
+            flow = flows.NICE(size, **common, **additive)
+        super().__init__(network, size, list(flow.transform.transforms))
 
 
 class InverseAutoregressive(Zuko):
-    """Inverse autoregressive flow: z = mu(x) + sigma(x) u_T, u_0 = eps ~ N(0, I), where in each map a masked network tells
-    every dimension of u_{t-1} how to move from those before it, the order being reversed from map to map:
+    """An inverse autoregressive flow, with samples and their density in one pass for each transform.
 
+    In each transform a masked network computes the shift and scale of every dimension from those before it. The order is
+    reversed from one transform to the next:
+
+        z = mu(x) + sigma(x) u_T,   u_0 = eps ~ N(0, I)
         u_t,i = s_t,i u_{t-1},i + m_t,i,   (m_t,i, s_t,i) a function of u_{t-1},<i and h(x)
         log q(z | x) = log N(eps; 0, I) - sum_t sum_i log s_t,i - sum_i log sigma_i(x)
 
-    A draw and its density take one pass for each map; the density of any other z takes as many as z has dimensions.
+    The density of any other z takes as many passes as z has dimensions.
 
     References:
         Improving Variational Inference with Inverse Autoregressive Flow, Diederik P. Kingma and others, 2016,
@@ -166,8 +170,8 @@ class InverseAutoregressive(Zuko):
     Arguments:
         network: maps x to [mu, log sigma, h], shape (n, 3 size).
         size: the dimensions of z.
-        transforms: T.
-        width, depth: of the hidden layers of their networks.
+        transforms: T, the number of transforms.
+        width, depth: the width and number of hidden layers in the network of each transform.
 
     Raises:
         ValueError: a number is under 1.
@@ -183,28 +187,29 @@ class InverseAutoregressive(Zuko):
     def __init__(self, network: nn.Module, size: int, transforms: int = 4, width: int = 64, depth: int = 2) -> None:
         from zuko import flows
 
-        check(transforms, width, depth)
-        made = flows.MAF(size, size, transforms, hidden_features=[width] * depth)
-        # a masked autoregressive flow goes from z to the noise in one pass; turned round, from the noise to z
-        super().__init__(network, size, [transform.inv for transform in made.transform.transforms])
+        check_sizes(transforms, width, depth)
+        flow = flows.MAF(size, size, transforms, hidden_features=[width] * depth)
+        # a masked autoregressive flow maps z to noise in one pass; its inverse maps noise to z in one pass
+        super().__init__(network, size, [transform.inv for transform in flow.transform.transforms])
 
 
-def check(transforms: int, width: int, depth: int) -> None:
-    """Raises a ValueError unless all are 1 or more."""
+def check_sizes(transforms: int, width: int, depth: int) -> None:
+    """Raises a ValueError unless all sizes are 1 or more."""
     sizes = {"transforms": transforms, "width": width, "depth": depth}
     check_range(min(sizes.values()) >= 1, "they are 1 or more", **sizes)
 
 
 class Planar(Parametric):
-    """Planar flows: z_0 = mu(x) + sigma(x) eps, eps ~ N(0, I), and then T times
+    """Planar flows: a Gaussian sample through T planar maps that are conditioned on x.
 
+        z_0 = mu(x) + sigma(x) eps,   eps ~ N(0, I),   and for t = 1, ..., T
         z_t = z_{t-1} + u^ tanh(w . z_{t-1} + b),   u^ = u + (m(w . u) - w . u) w / |w|^2
         log q(z_T | x) = log q(z_0 | x) - sum_t log |1 + (1 - tanh^2(w . z_{t-1} + b)) w . u^|
 
-    with u, w and b of each t answered by the network (b is linear in what it answers), and u^ in the place of u because
-    w . u^ = m(w . u) > -1 is what makes the map invertible; m(a) = softplus(a + log(e - 1)) - 1, which is the published one
-    moved so that m(0) = 0, and u = 0 is the identity. The inverse has no closed form: log q(z | x) is known of its own draws
-    alone. Its `mean` is where the flow takes mu, a representative point.
+    The network returns u and w of each t, and h, from which a linear layer computes b. u^ replaces u because the map is
+    invertible if w . u^ = m(w . u) > -1. m(a) = softplus(a + log(e - 1)) - 1 is the published m, shifted so that m(0) = 0
+    and u = 0 gives the identity. The inverse has no closed form, so log q(z | x) is available for its own samples only. Its
+    `mean` is the image of mu under the flow, a representative point.
 
     References:
         Variational Inference with Normalizing Flows, Danilo Jimenez Rezende, Shakir Mohamed, 2015,
@@ -213,19 +218,19 @@ class Planar(Parametric):
     Arguments:
         network: maps x to [mu, log sigma, the u_t, the w_t, h], shape (n, (3 + 2 flows) size).
         size: the dimensions of z.
-        flows: T.
+        flows: T, the number of planar maps.
 
     Raises:
         ValueError: `flows` is under 1.
 
     Example:
         >>> from interalia.networks import mlp
-        >>> q = Planar(mlp.MLP(4, Planar.heads_for(flows=8) * 2), 2, flows=8)(torch.zeros(5, 4))
+        >>> q = Planar(mlp.MLP(4, Planar.params_per_dim_for(flows=8) * 2), 2, flows=8)(torch.zeros(5, 4))
         >>> q.rsample_and_log_prob()[1].shape
         torch.Size([5])
     """
 
-    heads = 23
+    params_per_dim = 23
 
     def __init__(self, network: nn.Module, size: int, flows: int = 10) -> None:
         super().__init__(network)
@@ -235,50 +240,50 @@ class Planar(Parametric):
         self.b = nn.Linear(size, flows)
 
     @classmethod
-    def heads_for(cls, **settings: object) -> int:
-        return 3 + 2 * cls.setting("flows", settings)
+    def params_per_dim_for(cls, **settings: object) -> int:
+        return 3 + 2 * cls.int_setting("flows", settings)
 
-    def of(self, answers: Tensor) -> Distribution:
+    def distribution(self, parameters: Tensor) -> Distribution:
         d, count = self.size, self.flows * self.size
-        mu, log_sigma, u, w, h = answers.split([d, d, count, count, d], dim=1)
-        with precise(answers):
+        mu, log_sigma, u, w, h = parameters.split([d, d, count, count, d], dim=1)
+        with autocast_off(parameters):
             b = self.b(h)
         shape = (self.flows, d)
-        known = (mu, bent(log_sigma), GENTLE * u.unflatten(1, shape), w.unflatten(1, shape), b)
-        return Paired(mu, partial(self.mean, *known), partial(self.draw, *known))
+        maps = (mu, limit_log_sigma(log_sigma), PLANAR_SCALE * u.unflatten(1, shape), w.unflatten(1, shape), b)
+        return SampleAndLogProb(mu, partial(self.mean, *maps), partial(self.draw, *maps))
 
     def mean(self, mu: Tensor, log_sigma: Tensor, *maps: Tensor) -> Tensor:
-        """Where the maps take mu."""
-        return through(mu, *maps)[0]
+        """The image of mu under the maps, shape (n, size)."""
+        return planar_flow(mu, *maps)[0]
 
     def draw(self, mu: Tensor, log_sigma: Tensor, *maps: Tensor) -> tuple[Tensor, Tensor]:
-        """z_T, and log q(z_T | x)."""
+        """A sample z_T, shape (n, size), and log q(z_T | x), shape (n,)."""
         eps = torch.randn_like(mu)
-        z, log_det = through(mu + log_sigma.exp() * eps, *maps)
-        return z, normal(eps, 0.0, 0.0) - log_sigma.sum(1) - log_det
+        z, log_det = planar_flow(mu + log_sigma.exp() * eps, *maps)
+        return z, gaussian_log_prob(eps, 0.0, 0.0) - log_sigma.sum(1) - log_det
 
 
-def planar(z: Tensor, u: Tensor, w: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
-    """z + u^ tanh(w . z + b), shape (n, d), and log |det| of its Jacobian, shape (n,).
+def planar_map(z: Tensor, u: Tensor, w: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+    """One planar map: z + u^ tanh(w . z + b), shape (n, d), and log |det| of its Jacobian, shape (n,).
 
     Arguments:
         z, u, w: shape (n, d).
         b: shape (n,).
 
     Example:
-        >>> z, log_det = planar(torch.ones(1, 2), torch.zeros(1, 2), torch.ones(1, 2), torch.zeros(1))
+        >>> z, log_det = planar_map(torch.ones(1, 2), torch.zeros(1, 2), torch.ones(1, 2), torch.zeros(1))
         >>> bool(log_det.abs() < 1e-6)  # u = 0 is the identity
         True
     """
     wu = (w * u).sum(1)
     invertible = softplus(wu + math.log(math.e - 1)) - 1  # w . u^, above -1
-    hat = u + ((invertible - wu) / w.square().sum(1).clamp_min(1e-12))[:, None] * w
-    turn = torch.tanh((w * z).sum(1) + b)
-    return z + hat * turn[:, None], torch.log1p((1 - turn.square()) * invertible)
+    u_hat = u + ((invertible - wu) / w.square().sum(1).clamp_min(1e-12))[:, None] * w
+    activation = torch.tanh((w * z).sum(1) + b)
+    return z + u_hat * activation[:, None], torch.log1p((1 - activation.square()) * invertible)
 
 
-def through(z: Tensor, u: Tensor, w: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
-    """Where planar maps take z, one after the other, and the log of how they stretch space there.
+def planar_flow(z: Tensor, u: Tensor, w: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+    """Applies T planar maps in order and returns z_T, shape (n, d), and the sum of their log |det|, shape (n,).
 
     Arguments:
         z: shape (n, d).
@@ -286,7 +291,7 @@ def through(z: Tensor, u: Tensor, w: Tensor, b: Tensor) -> tuple[Tensor, Tensor]
         b: shape (n, T).
     """
     log_det = z.new_zeros(len(z))
-    for each in zip(u.unbind(1), w.unbind(1), b.unbind(1), strict=True):
-        z, more = planar(z, *each)
-        log_det = log_det + more
+    for parameters in zip(u.unbind(1), w.unbind(1), b.unbind(1), strict=True):
+        z, log_det_t = planar_map(z, *parameters)
+        log_det = log_det + log_det_t
     return z, log_det

@@ -9,56 +9,64 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
-from interalia.conditionals.base import Parametric, bent
-from interalia.conditionals.paired import Paired, mean_and_width, normal, perceptron, precise
+from interalia.conditionals.base import Parametric, limit_log_sigma
+from interalia.conditionals.building_blocks import (
+    SampleAndLogProb,
+    autocast_off,
+    gaussian_log_prob,
+    mean_and_log_sigma,
+    small_mlp,
+)
 from interalia.errors import check_range
 
-JITTER = 1e-4  # added to the variance of the inducing values, so that their covariance has a Cholesky factor
+JITTER = 1e-4  # added to the variance of the inducing values, so that the Cholesky decomposition exists
 
 
 class GaussianProcess(Parametric):
-    """The variational Gaussian process: a latent input xi, random functions f_i that take given values at m inducing inputs,
-    and Gaussians around what they say,
+    """A variational Gaussian process: random functions of a latent input, with inducing values that depend on x.
+
+    xi is the latent input. The random functions f_i have given values at m inducing inputs, and z is Gaussian around their
+    values at xi:
 
         xi ~ N(0, I),   f_i | xi ~ GP(0, k) given f_i(s_1) = t_i1(x), ..., f_i(s_m) = t_im(x)
         z_i = mu_i(x) + sigma_i(x) y_i,   y_i ~ N(f_i(xi), 1)
         k(a, b) = w^2 exp(-sum_j (a_j - b_j)^2 / (2 l_j^2))
 
-    With enough inducing points f takes xi to any distribution there is. The inputs s, the lengths l and the width w are
-    learned, the values t answered by the network for each x. For log q(z | x) stands
+    With enough inducing points, f maps xi to any distribution. The inputs s, the length scales l and the amplitude w are
+    learned; the network returns the values t for each x. The bounds use in place of log q(z | x)
 
         log N(xi; 0, I) + log q(z | xi, x) - log r(xi | x, z)
 
-    with a Gaussian auxiliary model r, whose mean is at least that of log q(z | x). The published bound has an auxiliary model
-    of f as well; but f given xi is Gaussian and z given f too, so f is integrated out, which is what the best model of it
-    comes to, and the bound is the tighter for it. A game that asks for samples alone, such as AVB, leaves r as it is. The
-    `mean` is that of z at xi = 0, a representative point.
+    with a Gaussian reverse model r. Its mean is at least that of log q(z | x). The published bound has a reverse model of f
+    as well. Here f is integrated out, because f given xi and z given f are both Gaussian; this equals the optimal model of
+    f and gives a tighter bound. A game that uses samples only, such as AVB, does not train r. The `mean` is the mean of z
+    at xi = 0, a representative point.
 
     References:
         The Variational Gaussian Process, Dustin Tran, Rajesh Ranganath, David M. Blei, 2016,
         https://arxiv.org/abs/1511.06499
 
     Arguments:
-        network: maps x to [mu, log sigma, h, the t_n], shape (n, (4 + inducing) size), h of 2 size numbers being what r is
-            told of x.
+        network: maps x to [mu, log sigma, h, the t_n], shape (n, (4 + inducing) size); r is conditioned on x
+            through the 2 size numbers h.
         size: the dimensions of z.
-        inducing: m.
+        inducing: m, the number of inducing inputs.
         size_latent: the dimensions of xi.
-        width: of the two hidden layers of r's network.
+        width: the width of the two hidden layers of r.
 
     Raises:
         ValueError: a number is under 1.
 
     Example:
-        >>> from interalia.conditionals import drawn
+        >>> from interalia.conditionals import rsample_with_log_prob
         >>> from interalia.networks import mlp
-        >>> encoder = GaussianProcess(mlp.MLP(4, GaussianProcess.heads_for(inducing=5) * 3), 3, inducing=5)
-        >>> z, log_q = drawn(encoder(torch.zeros(6, 4)))
+        >>> encoder = GaussianProcess(mlp.MLP(4, GaussianProcess.params_per_dim_for(inducing=5) * 3), 3, inducing=5)
+        >>> z, log_q = rsample_with_log_prob(encoder(torch.zeros(6, 4)))
         >>> z.shape, log_q.shape
         (torch.Size([6, 3]), torch.Size([6]))
     """
 
-    heads = 12
+    params_per_dim = 12
 
     def __init__(self, network: nn.Module, size: int, inducing: int = 8, size_latent: int = 8, width: int = 64) -> None:
         super().__init__(network)
@@ -69,26 +77,26 @@ class GaussianProcess(Parametric):
         self.inputs = nn.Parameter(torch.randn(inducing, size_latent))
         self.log_length = nn.Parameter(torch.full((size_latent,), math.log(size_latent) / 2))
         self.log_width = nn.Parameter(torch.tensor(math.log(0.5)))
-        self.reverse = perceptron(3 * size, 2 * size_latent, width)
+        self.reverse = small_mlp(3 * size, 2 * size_latent, width)
 
     @classmethod
-    def heads_for(cls, **settings: object) -> int:
-        return 4 + cls.setting("inducing", settings)
+    def params_per_dim_for(cls, **settings: object) -> int:
+        return 4 + cls.int_setting("inducing", settings)
 
-    def of(self, answers: Tensor) -> Distribution:
+    def distribution(self, parameters: Tensor) -> Distribution:
         d = self.size
-        mu, log_sigma, h, t = answers.split([d, d, 2 * d, self.inducing * d], dim=1)
-        known = (mu, bent(log_sigma), t.unflatten(1, (self.inducing, d)))
-        return Paired(mu, partial(self.mean, *known), partial(self.draw, *known, h))
+        mu, log_sigma, h, t = parameters.split([d, d, 2 * d, self.inducing * d], dim=1)
+        shared = (mu, limit_log_sigma(log_sigma), t.unflatten(1, (self.inducing, d)))
+        return SampleAndLogProb(mu, partial(self.mean, *shared), partial(self.draw, *shared, h))
 
     def kernel(self, a: Tensor, b: Tensor) -> Tensor:
-        """k(a, b), shape (n, m), of a of shape (n, c) and b of shape (m, c)."""
-        apart = ((a[:, None] - b[None]) / self.log_length.exp()).square().sum(2)
-        return (2 * self.log_width - apart / 2).exp()
+        """The kernel matrix k(a, b), shape (n, m), for a of shape (n, c) and b of shape (m, c)."""
+        distance = ((a[:, None] - b[None]) / self.log_length.exp()).square().sum(2)
+        return (2 * self.log_width - distance / 2).exp()
 
     def predict(self, xi: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
-        """The mean, shape (n, d), and the variance, shape (n, 1), of f at xi, given the values t, shape (n, m, d)."""
-        with precise(xi):
+        """The mean, shape (n, d), and variance, shape (n, 1), of f at xi given the inducing values t, shape (n, m, d)."""
+        with autocast_off(xi):
             jitter = JITTER * (2 * self.log_width).exp() * torch.eye(self.inducing, dtype=xi.dtype, device=xi.device)
             factor = torch.linalg.cholesky(self.kernel(self.inputs, self.inputs) + jitter)
             cross = self.kernel(xi, self.inputs)
@@ -96,19 +104,19 @@ class GaussianProcess(Parametric):
             variance = (2 * self.log_width).exp() - (weights * cross).sum(1, keepdim=True)
             return (weights[:, :, None] * t).sum(1), variance.clamp_min(0)
 
-    def given(self, mu: Tensor, log_sigma: Tensor, t: Tensor, xi: Tensor) -> tuple[Tensor, Tensor]:
-        """The mean and the log width of q(z | xi, x)."""
+    def z_given(self, mu: Tensor, log_sigma: Tensor, t: Tensor, xi: Tensor) -> tuple[Tensor, Tensor]:
+        """The mean and log sigma of q(z | xi, x), each of shape (n, d)."""
         f, variance = self.predict(xi, t)
         return mu + log_sigma.exp() * f, log_sigma + torch.log1p(variance) / 2
 
     def mean(self, mu: Tensor, log_sigma: Tensor, t: Tensor) -> Tensor:
-        """z at xi = 0."""
-        return self.given(mu, log_sigma, t, mu.new_zeros(len(mu), self.inputs.shape[1]))[0]
+        """The mean of z at xi = 0, shape (n, d)."""
+        return self.z_given(mu, log_sigma, t, mu.new_zeros(len(mu), self.inputs.shape[1]))[0]
 
     def draw(self, mu: Tensor, log_sigma: Tensor, t: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
-        """z, with xi and f drawn and forgotten, and what stands for log q(z | x)."""
+        """A sample z through sampled xi and f, and the estimate that replaces log q(z | x), shape (n,)."""
         xi = torch.randn_like(mu.new_empty(len(mu), self.inputs.shape[1]))
-        mean, log_width = self.given(mu, log_sigma, t, xi)
+        mean, log_width = self.z_given(mu, log_sigma, t, xi)
         z = mean + log_width.exp() * torch.randn_like(mean)
-        reverse = normal(xi, *mean_and_width(self.reverse, h, z))
-        return z, normal(xi, 0.0, 0.0) + normal(z, mean, log_width) - reverse
+        reverse = gaussian_log_prob(xi, *mean_and_log_sigma(self.reverse, h, z))
+        return z, gaussian_log_prob(xi, 0.0, 0.0) + gaussian_log_prob(z, mean, log_width) - reverse

@@ -1,4 +1,4 @@
-"""A posterior that is refined by Hamiltonian dynamics on log p(x, z)."""
+"""A posterior refined by Hamiltonian dynamics on log p(x, z)."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
-from interalia.conditionals.base import Conditional, bent
-from interalia.conditionals.paired import Paired, mean_and_width, normal, perceptron
+from interalia.conditionals.base import Conditional, limit_log_sigma
+from interalia.conditionals.building_blocks import SampleAndLogProb, gaussian_log_prob, mean_and_log_sigma, small_mlp
 from interalia.contexts import to_float32
 from interalia.errors import UserError, check_range
 
@@ -20,11 +20,13 @@ Gradient = Callable[[Tensor], Tensor]
 
 
 def leapfrog(z: Tensor, v: Tensor, gradient: Gradient, sizes: Tensor) -> tuple[Tensor, Tensor]:
-    """Steps of z and its velocity v along the Hamiltonian U(z) + |v|^2 / 2, for each step e of `sizes`:
+    """Leapfrog steps of z and its velocity v under the Hamiltonian U(z) + |v|^2 / 2.
+
+    For each step size e:
 
         v <- v - e / 2 grad U(z),   z <- z + e v,   v <- v - e / 2 grad U(z)
 
-    It keeps volumes, and ends where it started if it is run on with v turned round and the steps in reverse order.
+    The steps preserve volume. They are reversed by running them in reverse order from -v.
 
     Arguments:
         z, v: shape (n, d).
@@ -47,100 +49,101 @@ def leapfrog(z: Tensor, v: Tensor, gradient: Gradient, sizes: Tensor) -> tuple[T
 
 
 class Hamiltonian(Conditional):
-    """Hamiltonian variational inference: a draw of a Gaussian that is moved towards the posterior by T leapfrog steps,
+    """Hamiltonian variational inference: a Gaussian sample, moved towards the posterior by T leapfrog steps.
 
         z_0 ~ N(mu(x), diag sigma(x)^2),   v_0 ~ N(0, I),   (z_T, v_T) = leapfrog(z_0, v_0) on U(z) = -log p(x, z)
 
-    with steps of length e_t sigma(x) / (1 + sigma(x)), e_t learned for each step and dimension (which is a mass matrix too:
-    v's scale and that of e are one). In narrow directions steps are as short as they must be, and nowhere longer than e_t, so
-    that an encoder that knows nothing yet does not make them unstable. The steps keep volumes where grad U of each sample
-    depends on its own z alone, so that with a reverse model r, a Gaussian, for log q(z_T | x) stands
+    The steps have the length e_t sigma(x) / (1 + sigma(x)). e_t is learned for each step and dimension, which includes a
+    diagonal mass matrix, as the scales of v and e are equivalent. Steps are short in narrow directions and at most e_t, so
+    that they stay stable with an untrained encoder. They preserve volume where grad U of each sample depends on its own z
+    only. With a Gaussian reverse model r, the bounds use in place of log q(z_T | x)
 
         log q(z_0 | x) + log N(v_0; 0, I) - log r(v_T | x, z_T)
 
-    whose mean is at least that of log q(z_T | x). A decoder with batch norm breaks this while it trains, for it mixes the
-    samples of a batch: one sample's volume changes by the less the larger the batch is, the training loss is a bound up to
-    that, and the statistics take in all places on the way. In evaluation it holds exactly. The game that it plays in tells
-    it log p(x, z), see `attach`; VAE and AVB do. In training the gradients within the steps are differentiated too. The
-    `mean` is where the steps take mu from rest, a representative point.
+    Its mean is at least that of log q(z_T | x). A decoder with batch norm in training mode violates this condition, because
+    it mixes the samples of a batch: the volume of one sample changes, by less in larger batches, and the training loss is a
+    bound up to this change. The running statistics then include the z of all steps. In evaluation the bound is exact. The
+    game sets log p(x, z) by `set_log_joint`; VAE and AVB do. Training differentiates through the gradients of the steps.
+    The `mean` is the end of the steps from z_0 = mu and v_0 = 0, a representative point.
 
     References:
         Markov Chain Monte Carlo and Variational Inference: Bridging the Gap, Tim Salimans, Diederik P. Kingma, Max Welling,
         2015, https://arxiv.org/abs/1410.6460
 
     Arguments:
-        network: maps x to [mu, log sigma, h], shape (n, 4 size), h of 2 size numbers being what r is told of x.
+        network: maps x to [mu, log sigma, h], shape (n, 4 size); r is conditioned on x through the 2 size numbers h.
         size: the dimensions of z.
-        steps: T.
-        step: e_t before training.
-        width: of the two hidden layers of r's network.
+        steps: T, the number of leapfrog steps.
+        step: the initial e_t.
+        width: the width of the two hidden layers of r.
 
     Raises:
         ValueError: a number is out of its range.
-        UserError: a draw is asked before a game has told it log p(x, z).
+        UserError: it is sampled before `set_log_joint` was called.
 
     Example:
-        >>> from interalia.conditionals import drawn
+        >>> from interalia.conditionals import rsample_with_log_prob
         >>> from interalia.networks import mlp
         >>> encoder = Hamiltonian(mlp.MLP(4, 4 * 3), 3, steps=2)
-        >>> encoder.attach(lambda x, z: -(z - x[:, :3]).square().sum(1))
-        >>> z, log_q = drawn(encoder(torch.zeros(5, 4)))
+        >>> encoder.set_log_joint(lambda x, z: -(z - x[:, :3]).square().sum(1))
+        >>> z, log_q = rsample_with_log_prob(encoder(torch.zeros(5, 4)))
         >>> z.shape, log_q.shape
         (torch.Size([5, 3]), torch.Size([5]))
     """
 
-    heads = 4
+    params_per_dim = 4
     log_joint: Callable[[Tensor, Tensor], Tensor] | None = None
 
     def __init__(self, network: nn.Module, size: int, steps: int = 16, step: float = 0.1, width: int = 64) -> None:
         super().__init__(network)
-        holds = min(steps, width) >= 1 and 0 < step < math.inf
-        check_range(holds, "they are 1 or more, 1 or more, and above 0", steps=steps, width=width, step=step)
+        valid = min(steps, width) >= 1 and 0 < step < math.inf
+        check_range(valid, "they are 1 or more, 1 or more, and above 0", steps=steps, width=width, step=step)
         self.size = size
         self.log_step = nn.Parameter(torch.full((steps, size), math.log(step)))
-        self.reverse = perceptron(3 * size, 2 * size, width)
+        self.reverse = small_mlp(3 * size, 2 * size, width)
 
-    def attach(self, log_joint: Callable[[Tensor, Tensor], Tensor]) -> None:
+    def set_log_joint(self, log_joint: Callable[[Tensor, Tensor], Tensor]) -> None:
         self.log_joint = log_joint
 
-    def check(self) -> None:
+    def check_ready(self) -> None:
         if self.log_joint is None:
             raise UserError(
-                "a Hamiltonian posterior follows the gradient of log p(x, z), which this game does not have; play one with a "
-                "likelihood, such as vae or avb, or choose another `encoder`, such as gaussian."
+                "a Hamiltonian posterior needs the gradient of log p(x, z), which this game does not have; choose a game "
+                "with a likelihood, such as vae or avb, or another `encoder`, such as gaussian."
             )
 
     def forward(self, *c: Tensor) -> Distribution:
-        return self.many(1, *c)
+        return self.forward_repeated(1, *c)
 
-    def many(self, count: int, *c: Tensor) -> Distribution:
-        answers = to_float32(self.network(*c)).repeat_interleave(count, dim=0)  # the network is asked once
-        mu, log_sigma, h = answers.split([self.size, self.size, 2 * self.size], dim=1)
-        known = (c[0].repeat_interleave(count, dim=0), mu, bent(log_sigma))
-        return Paired(mu, partial(self.mean, *known), partial(self.draw, *known, h))
+    def forward_repeated(self, count: int, *c: Tensor) -> Distribution:
+        # one forward pass for all repetitions
+        parameters = to_float32(self.network(*c)).repeat_interleave(count, dim=0)
+        mu, log_sigma, h = parameters.split([self.size, self.size, 2 * self.size], dim=1)
+        shared = (c[0].repeat_interleave(count, dim=0), mu, limit_log_sigma(log_sigma))
+        return SampleAndLogProb(mu, partial(self.mean, *shared), partial(self.draw, *shared, h))
 
     def gradient(self, x: Tensor, z: Tensor) -> Tensor:
-        """-grad log p(x, z) in z; without a graph where gradients are off."""
-        self.check()
+        """The gradient of -log p(x, z) in z, with a graph only where gradients are enabled."""
+        self.check_ready()
         log_joint: Any = self.log_joint
-        learning = torch.is_grad_enabled()
+        grad_enabled = torch.is_grad_enabled()
         with torch.enable_grad():
-            z = z if learning and z.requires_grad else z.detach().requires_grad_()
-            (slope,) = torch.autograd.grad(-log_joint(x, z).sum(), z, create_graph=learning)
+            z = z if grad_enabled and z.requires_grad else z.detach().requires_grad_()
+            (slope,) = torch.autograd.grad(-log_joint(x, z).sum(), z, create_graph=grad_enabled)
         return slope
 
-    def moved(self, x: Tensor, log_sigma: Tensor, z: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
-        """(z_T, v_T)."""
+    def integrate(self, x: Tensor, log_sigma: Tensor, z: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+        """(z_T, v_T), the end of the leapfrog steps from (z, v)."""
         sizes = self.log_step.exp()[:, None] * log_sigma.sigmoid()  # e sigma / (1 + sigma)
         return leapfrog(z, v, partial(self.gradient, x), sizes)
 
     def mean(self, x: Tensor, mu: Tensor, log_sigma: Tensor) -> Tensor:
-        """Where the steps take mu from rest."""
-        return self.moved(x, log_sigma, mu, torch.zeros_like(mu))[0]
+        """The end of the steps from z_0 = mu and v_0 = 0, shape (n, size)."""
+        return self.integrate(x, log_sigma, mu, torch.zeros_like(mu))[0]
 
     def draw(self, x: Tensor, mu: Tensor, log_sigma: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
-        """z_T, and what stands for log q(z_T | x)."""
+        """A sample z_T, and the estimate that replaces log q(z_T | x), shape (n,)."""
         eps, v_0 = torch.randn_like(mu), torch.randn_like(mu)
-        z, v = self.moved(x, log_sigma, mu + log_sigma.exp() * eps, v_0)
-        log_q = normal(eps, 0.0, 0.0) - log_sigma.sum(1) + normal(v_0, 0.0, 0.0)
-        return z, log_q - normal(v, *mean_and_width(self.reverse, h, z))
+        z, v = self.integrate(x, log_sigma, mu + log_sigma.exp() * eps, v_0)
+        log_q = gaussian_log_prob(eps, 0.0, 0.0) - log_sigma.sum(1) + gaussian_log_prob(v_0, 0.0, 0.0)
+        return z, log_q - gaussian_log_prob(v, *mean_and_log_sigma(self.reverse, h, z))

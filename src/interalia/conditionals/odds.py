@@ -1,7 +1,7 @@
-"""Likelihoods of zeros and ones from the logits a of the decoder's mean, which is sigmoid(a).
+"""Bernoulli likelihoods from the logits a of the decoder's mean sigmoid(a).
 
-A mean in float32 is rounded: from a = 17 on it is 1, log(1 - mean) is minus infinity in place of -17, and its gradient is
-lost. The logits know both at any a.
+A mean in float32 is rounded: from a = 17 on it is 1, log(1 - mean) is minus infinity instead of -17, and its gradient is
+lost. Computed from the logits, both are exact at any a.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from torch.overrides import TorchFunctionMode
 from interalia.contexts import to_float32
 from interalia.errors import UserError
 
-SMALLEST = 1e-36  # what a probability of 0 counts as; float32 has its reciprocal too
-NEAREST = 2.0**-24  # how far the nearest float32 is from 1
-SQUASHES = {"sigmoid": ("sigmoid", "expit", "special_expit"), "tanh": ("tanh",)}  # torch's names of them
-# what moves numbers to other places, and what to another precision or device, and changes none
+MIN_PROBABILITY = 1e-36  # replaces a probability of 0; its reciprocal is finite in float32
+NEAREST = 2.0**-24  # the distance from 1 to the next float32 below
+SQUASHES = {"sigmoid": ("sigmoid", "expit", "special_expit"), "tanh": ("tanh",)}  # their names in torch
+# functions that rearrange numbers, and functions that change their precision or device, without changing their values
 MOVES = {
     "__getitem__", "detach", "expand", "flatten", "movedim", "permute", "reshape", "squeeze", "transpose", "unflatten",
     "unsqueeze", "view",
@@ -30,101 +30,103 @@ MOVES = {
 CASTS = {"clone", "contiguous", "double", "float", "to", "type_as"}
 
 
-class Squashed(TorchFunctionMode):
-    """Remembers what each sigmoid (or tanh) that is computed meanwhile was taken of, and where its answers were moved.
+class ActivationRecorder(TorchFunctionMode):
+    """Records the input of each sigmoid (or tanh) computed inside the block, also for reshaped or cast outputs.
 
     Arguments:
-        by: "sigmoid" or "tanh".
+        by: the recorded function, "sigmoid" or "tanh".
 
     Example:
-        >>> with Squashed() as squashed:
+        >>> with ActivationRecorder() as recorder:
         ...     p = torch.full((6,), 40.0).sigmoid().view(2, 3)
-        >>> p[0, 0].item(), squashed.argument(p)[0, 0].item()
+        >>> p[0, 0].item(), recorder.pre_activation(p)[0, 0].item()
         (1.0, 40.0)
     """
 
     def __init__(self, by: Literal["sigmoid", "tanh"] = "sigmoid") -> None:
         super().__init__()
         self.names = SQUASHES[by]
-        # an answer by its id, kept so that the id stays its own, and the argument
-        self.known: dict[int, tuple[Tensor, Tensor]] = {}
+        # id of an output -> the output, kept alive so that its id stays unique, and its pre-activation
+        self.recorded: dict[int, tuple[Tensor, Tensor]] = {}
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
-        answer = func(*args, **kwargs)
-        given = args[0] if args else kwargs.get("input")
-        if not isinstance(answer, Tensor) or not isinstance(given, Tensor):
-            return answer
+        output = func(*args, **kwargs)
+        source = args[0] if args else kwargs.get("input")
+        if not isinstance(output, Tensor) or not isinstance(source, Tensor):
+            return output
         name = getattr(func, "__name__", "").partition(".")[0]  # an exported module's sigmoid is sigmoid.default
         if name in self.names and "out" not in kwargs:
-            self.known[id(answer)] = answer, to_float32(given)
-        elif id(given) in self.known:
-            argument = self.known[id(given)][1]
-            if answer is given and name.endswith("_"):
-                self.known.clear()  # changed in place, and with it all that shares its memory
+            self.recorded[id(output)] = output, to_float32(source)
+        elif id(source) in self.recorded:
+            argument = self.recorded[id(source)][1]
+            if output is source and name.endswith("_"):
+                self.recorded.clear()  # an in-place change, which also changes all tensors that share its memory
             elif name in MOVES:
-                self.known[id(answer)] = answer, func(argument, *args[1:], **kwargs)
+                self.recorded[id(output)] = output, func(argument, *args[1:], **kwargs)
             elif name in CASTS:
-                precision = torch.promote_types(argument.dtype, answer.dtype)  # never one below float32
-                self.known[id(answer)] = answer, argument.to(answer.device, precision)
-        return answer
+                precision = torch.promote_types(argument.dtype, output.dtype)  # at least float32
+                self.recorded[id(output)] = output, argument.to(output.device, precision)
+        return output
 
-    def argument(self, answer: Tensor) -> Tensor | None:
-        """What this answer is the sigmoid of, in full precision; None where it is no such answer."""
-        return self.known[id(answer)][1] if id(answer) in self.known else None
+    def pre_activation(self, output: Tensor) -> Tensor | None:
+        """The pre-activation of this output, at least in float32; None where the output was not recorded."""
+        return self.recorded[id(output)][1] if id(output) in self.recorded else None
 
 
-def log_odds(decoder: Callable[..., Distribution], *c: Tensor) -> Tensor:
-    """The log-odds a of the mean of p(x | c), which is sigmoid(a): of x's shape, in full precision.
+def decoder_logits(decoder: Callable[..., Distribution], *c: Tensor) -> Tensor:
+    """The logits a of the mean sigmoid(a) of p(x | c), in the shape of x, in float32.
 
-    They are exact where the decoder computes its mean by a sigmoid (`torch.nn.Sigmoid` or any other of torch's) as the last
-    thing but for a change of shape or precision. Elsewhere they are those of the mean, see `odds_of`.
+    They are exact if the decoder computes its mean by a sigmoid (`torch.nn.Sigmoid` or another of torch's), followed at most
+    by a change of shape or precision. Otherwise they are computed from the mean, see `safe_logit`.
 
     Raises:
-        UserError: the mean has numbers outside of [0, 1].
+        UserError: the mean has values outside [0, 1].
 
     Example:
         >>> from interalia.conditionals import Deterministic
-        >>> log_odds(Deterministic(torch.nn.Sigmoid()), torch.tensor([[-50.0, 50.0]]))
+        >>> decoder_logits(Deterministic(torch.nn.Sigmoid()), torch.tensor([[-50.0, 50.0]]))
         tensor([[-50.,  50.]])
     """
-    with Squashed() as squashed:
+    with ActivationRecorder() as recorder:
         mean = decoder(*c).mean
-    logits = squashed.argument(mean)
-    return odds_of(mean) if logits is None else logits
+    logits = recorder.pre_activation(mean)
+    return safe_logit(mean) if logits is None else logits
 
 
-def odds_of(p: Tensor) -> Tensor:
-    """log p - log(1 - p), as exact as p is: of p close to 1, float32 has lost the log-odds from 17 on. Where p is 0 or 1
-    itself they are -83 or 83, with a gradient as at the nearest number that float32 has below 1.
+def safe_logit(p: Tensor) -> Tensor:
+    """The logit log p - log(1 - p), finite at p = 0 and 1, in float32.
+
+    It is as exact as p: for p close to 1, float32 cannot represent logits above 17. At p = 0 or 1 the logit is -83 or 83,
+    with the gradient at the float32 next to 1.
 
     Raises:
-        UserError: p has numbers outside of [0, 1].
+        UserError: p has values outside [0, 1].
 
     Example:
-        >>> odds_of(torch.tensor([0.5, 0.0]))
+        >>> safe_logit(torch.tensor([0.5, 0.0]))
         tensor([  0.0000, -82.8931])
     """
     p = to_float32(p)
     if not bool(((p >= 0) & (p <= 1) | p.isnan()).all()):
         low, high = float(p.min()), float(p.max())
         raise UserError(
-            f"log-odds are those of probabilities, in [0, 1], and the network's go from {low:.3g} to {high:.3g}; end it in a "
+            f"log-odds need probabilities in [0, 1], and the network's outputs go from {low:.3g} to {high:.3g}; end it in a "
             f"sigmoid, or choose another likelihood or distance."
         )
-    return log_of(p) - log_of(1 - p)
+    return safe_log(p) - safe_log(1 - p)
 
 
-def log_of(p: Tensor) -> Tensor:
-    """log p, of at least log `SMALLEST`, where a clamp would lose the gradient."""
-    none = p <= SMALLEST
-    return torch.where(none, math.log(SMALLEST) + p / NEAREST, torch.where(none, 1.0, p).log())
+def safe_log(p: Tensor) -> Tensor:
+    """The logarithm of p, at least log `MIN_PROBABILITY`, with a gradient also below it, where that of a clamp is 0."""
+    none = p <= MIN_PROBABILITY
+    return torch.where(none, math.log(MIN_PROBABILITY) + p / NEAREST, torch.where(none, 1.0, p).log())
 
 
 def log_bernoulli(x: Tensor, logits: Tensor) -> Tensor:
-    """x log p + (1 - x) log(1 - p) of each number, p = sigmoid(logits): exact at any logit, with the gradient x - p.
+    """Elementwise x log p + (1 - x) log(1 - p), p = sigmoid(logits), exact at any logit, with the gradient x - p.
 
     Example:
         >>> log_bernoulli(torch.tensor([0.0, 1.0]), torch.tensor([40.0, 40.0]))

@@ -1,4 +1,4 @@
-"""The priors p(z)."""
+"""The priors p(z): standard normal, uniform, mixtures, and codes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from interalia.spaces import Space
 
 
 class Prior(nn.Module, abc.ABC):
-    """p(z). Where all dimensions are alike, `mean` and `variance` are those of each.
+    """The prior p(z) of the latents. Where all dimensions are alike, `mean` and `variance` are those of each.
 
     Arguments:
         size: the number of dimensions.
@@ -24,38 +24,38 @@ class Prior(nn.Module, abc.ABC):
     def __init__(self, size: int) -> None:
         super().__init__()
         self.size = size
-        self.register_buffer("place", torch.zeros(()), persistent=False)  # knows the device and the type
+        self.register_buffer("like", torch.zeros(()), persistent=False)  # has the device and dtype of samples
 
     @property
     def space(self) -> Space:
-        """Where z lives."""
+        """The space of z."""
         return Space("z", (self.size,), self.support)
 
     @property
-    def answers(self) -> int:
-        """How many numbers a recogniser returns for the codes in z; 0 where there are none."""
+    def code_outputs(self) -> int:
+        """The number of outputs that a recognition network needs for the codes in z; 0 for a prior without codes."""
         return 0
 
-    def normal(self, *shape: int) -> Tensor:
-        """N(0, 1) numbers on its device, of its type."""
-        return torch.randn(*shape, device=self.place.device, dtype=self.place.dtype)
+    def normal_noise(self, *shape: int) -> Tensor:
+        """A sample of N(0, 1) with this shape, on the prior's device and in its dtype."""
+        return torch.randn(*shape, device=self.like.device, dtype=self.like.dtype)
 
     def uniform_noise(self, *shape: int) -> Tensor:
-        """Numbers that are uniform on [-1, 1), on its device, of its type."""
-        return torch.rand(*shape, device=self.place.device, dtype=self.place.dtype) * 2 - 1
+        """A sample of U[-1, 1) with this shape, on the prior's device and in its dtype."""
+        return torch.rand(*shape, device=self.like.device, dtype=self.like.dtype) * 2 - 1
 
     support: Literal["real", "ball"] = "real"
-    place: Tensor
+    like: Tensor
     mean: float
     variance: float
 
     @abc.abstractmethod
     def sample(self, shape: tuple[int, ...]) -> Tensor:
-        """z ~ p(z), shape (*shape, size)."""
+        """A sample z ~ p(z), shape (*shape, size)."""
 
     @abc.abstractmethod
     def log_prob(self, z: Tensor) -> Tensor:
-        """log p(z) in nats, shape (n,), of z of shape (n, size); minus infinity outside of the support.
+        """The log density log p(z) in nats, shape (n,), for z of shape (n, size); minus infinity outside the support.
 
         Raises:
             UserError: p(z) has no density.
@@ -63,20 +63,20 @@ class Prior(nn.Module, abc.ABC):
 
 
 class StandardNormal(Prior):
-    """p(z) = N(0, I)."""
+    """The standard normal distribution p(z) = N(0, I)."""
 
     mean = 0.0
     variance = 1.0
 
     def sample(self, shape: tuple[int, ...]) -> Tensor:
-        return self.normal(*shape, self.size)
+        return self.normal_noise(*shape, self.size)
 
     def log_prob(self, z: Tensor) -> Tensor:
         return -(z.square().sum(-1) + self.size * math.log(2 * math.pi)) / 2
 
 
 class Uniform(Prior):
-    """p(z) = U(-1, 1) in each dimension, with variance 1/3."""
+    """The uniform distribution on [-1, 1] in each dimension, with variance 1/3."""
 
     support = "ball"
     mean = 0.0
@@ -91,15 +91,14 @@ class Uniform(Prior):
 
 
 class Mixture(Prior):
-    """p(z) = mean_k N(z; mu_k, diag sigma_k^2), of equally likely components.
+    """A mixture of equally likely Gaussians, p(z) = mean_k N(z; mu_k, diag sigma_k^2).
 
-    The mu_k are spread evenly on a circle where z has two dimensions, and elsewhere at random directions that are always the
-    same.
+    In two dimensions the mu_k are evenly spaced on a circle; otherwise they lie in random directions from a fixed seed.
 
     Arguments:
         size: the number of dimensions.
-        components: how many.
-        radius: |mu_k|.
+        components: the number of Gaussians.
+        radius: |mu_k|, the distance of each mean from 0.
         std: sigma_k, in every dimension.
 
     Raises:
@@ -116,9 +115,9 @@ class Mixture(Prior):
 
     def __init__(self, size: int, components: int = 10, radius: float = 4.0, std: float = 1.0) -> None:
         super().__init__(size)
-        holds = components >= 1 and 0 <= radius < math.inf and 0 < std < math.inf
-        law = "they are 1 or more, 0 or more, and above 0"
-        check_range(holds, law, components=components, radius=radius, std=std)
+        valid = components >= 1 and 0 <= radius < math.inf and 0 < std < math.inf
+        rule = "they are 1 or more, 0 or more, and above 0"
+        check_range(valid, rule, components=components, radius=radius, std=std)
         if size == 2:
             angles = torch.arange(components) * (2 * math.pi / components)
             mu = radius * torch.stack([angles.cos(), angles.sin()], dim=1)
@@ -128,24 +127,24 @@ class Mixture(Prior):
         self.components = components
         self.radius = radius
         self.std = std
-        self.keep(mu, torch.full_like(mu, math.log(std)))
+        self.store_components(mu, torch.full_like(mu, math.log(std)))
 
-    def keep(self, mu: Tensor, log_sigma: Tensor) -> None:
-        """Keeps the components, as what does not move."""
+    def store_components(self, mu: Tensor, log_sigma: Tensor) -> None:
+        """Stores the components as constant buffers."""
         self.register_buffer("mu", mu, persistent=False)
         self.register_buffer("log_sigma", log_sigma, persistent=False)
 
     def sample(self, shape: tuple[int, ...]) -> Tensor:
-        chosen = torch.randint(self.components, shape, device=self.place.device)
-        return self.mu[chosen] + self.log_sigma[chosen].exp() * self.normal(*shape, self.size)
+        k = torch.randint(self.components, shape, device=self.like.device)
+        return self.mu[k] + self.log_sigma[k].exp() * self.normal_noise(*shape, self.size)
 
     def log_prob(self, z: Tensor) -> Tensor:
-        each = Normal(self.mu, self.log_sigma.exp(), validate_args=False).log_prob(z.unsqueeze(-2)).sum(-1)
-        return each.logsumexp(dim=-1) - math.log(self.components)
+        log_components = Normal(self.mu, self.log_sigma.exp(), validate_args=False).log_prob(z.unsqueeze(-2)).sum(-1)
+        return log_components.logsumexp(dim=-1) - math.log(self.components)
 
 
 class Learned(Mixture):
-    """A mixture whose means and widths are learned with the model, for games that maximise log p(z): VAE and AVB.
+    """A mixture of Gaussians with learned means and standard deviations, for games that maximize log p(z): VAE and AVB.
 
     References:
         VAE with a VampPrior, Jakub M. Tomczak, Max Welling, 2018, https://arxiv.org/abs/1705.07120 (mixtures as priors)
@@ -154,15 +153,16 @@ class Learned(Mixture):
     def __init__(self, size: int, components: int = 10, radius: float = 1.0, std: float = 1.0) -> None:
         super().__init__(size, components, radius, std)
 
-    def keep(self, mu: Tensor, log_sigma: Tensor) -> None:
+    def store_components(self, mu: Tensor, log_sigma: Tensor) -> None:
         self.mu = nn.Parameter(mu)
         self.log_sigma = nn.Parameter(log_sigma)
 
 
 class Codes(Prior):
-    """p(z) of noise and codes, z = [noise | one-hot categories | uniform on [-1, 1] | Gaussian], all of them independent.
+    """Independent noise and codes, z = [noise | one-hot categories | uniform on [-1, 1] | Gaussian].
 
-    It also says what a recogniser has to answer for a game to read the codes off x, and what the answers a are worth:
+    It also defines the recognition model Q(c | x), with parameters a computed from x, and its bound L on the mutual
+    information:
 
         Q(c | x) = softmax(a) for a category,  N(c; a, std^2) for a continuous code
         L = E[log Q(c | x)] + H(c) <= I(c; x)
@@ -175,12 +175,12 @@ class Codes(Prior):
         others, 2016, https://arxiv.org/abs/1606.03657
 
     Arguments:
-        size: the number of dimensions; the noise takes what the codes leave.
-        categorical: for each categorical code its number of categories, all equally likely.
-        uniform: how many codes are uniform on [-1, 1].
-        gaussian: how many codes are N(0, 1).
-        noise: what the noise is drawn from: N(0, 1), or uniform on [-1, 1].
-        std: the standard deviation of Q(c | x) for the continuous codes, which is not learned.
+        size: the number of dimensions; those that are no codes are noise.
+        categorical: the number of categories of each categorical code, all equally likely.
+        uniform: the number of codes that are uniform on [-1, 1].
+        gaussian: the number of codes that are N(0, 1).
+        noise: the distribution of the noise: "normal" for N(0, 1), or "uniform" on [-1, 1].
+        std: the standard deviation of Q(c | x) for continuous codes, which is not learned.
 
     Raises:
         ValueError: there are no codes, they do not fit into `size`, or a number is out of its range.
@@ -189,7 +189,7 @@ class Codes(Prior):
         >>> prior = Codes(74)
         >>> [part.shape[1] for part in prior.split(prior.sample((5,)))]
         [62, 10, 1, 1]
-        >>> prior.answers
+        >>> prior.code_outputs
         12
     """
 
@@ -204,8 +204,8 @@ class Codes(Prior):
     ) -> None:
         super().__init__(size)
         whole = all(isinstance(count, int) and not isinstance(count, bool) and count >= 2 for count in categorical)
-        law = "it lists each code's number of categories, whole and 2 or more"
-        check_range(whole, law, categorical=list(categorical))
+        rule = "it lists the number of categories of each code, whole and 2 or more"
+        check_range(whole, rule, categorical=list(categorical))
         check_range(min(uniform, gaussian) >= 0, "they count codes, from 0", uniform=uniform, gaussian=gaussian)
         check_range(0 < std < math.inf, "a standard deviation is above 0", std=std)
         self.categorical = tuple(categorical)
@@ -213,81 +213,83 @@ class Codes(Prior):
         self.gaussian = gaussian
         self.noise = noise
         self.std = std
-        if self.answers == 0:
+        if self.code_outputs == 0:
             raise ValueError("it has no codes; give `categorical`, `uniform` or `gaussian`")
-        if self.answers > size:
+        if self.code_outputs > size:
             raise ValueError(
-                f"its codes take {self.answers} numbers ({self.words}), and z has {size}; raise `latent_dim` to {self.answers} "
-                f"or more, or give fewer codes"
+                f"its codes take {self.code_outputs} numbers ({self.description}), and z has {size}; raise `latent_dim` to "
+                f"{self.code_outputs} or more, or give fewer codes"
             )
 
     @property
-    def widths(self) -> list[int]:
-        """How many numbers of z, and of the answers, each code takes."""
+    def code_sizes(self) -> list[int]:
+        """The number of dimensions of each code, in z and in the parameters of Q(c | x)."""
         return [*self.categorical, *[1] * (self.uniform + self.gaussian)]
 
     @property
-    def answers(self) -> int:
-        """How many numbers Q(c | x) takes: the logits of categories and the means of continuous codes, as they lie in z."""
+    def code_outputs(self) -> int:
+        """The number of parameters of Q(c | x): logits of categories and means of continuous codes, in the order of z."""
         return sum(self.categorical) + self.uniform + self.gaussian
 
-    def where(self, code: int) -> slice:
-        """Where in z the code lies, counted from 0."""
-        start = self.size - self.answers + sum(self.widths[:code])
-        return slice(start, start + self.widths[code])
+    def code_slice(self, code: int) -> slice:
+        """The dimensions of z that hold the code with this index, from 0."""
+        start = self.size - self.code_outputs + sum(self.code_sizes[:code])
+        return slice(start, start + self.code_sizes[code])
 
     @property
-    def words(self) -> str:
-        """The codes in words."""
-        each = f"{' + '.join(map(str, self.categorical))} for categories" * bool(self.categorical)
+    def description(self) -> str:
+        """The codes in words, such as "10 for categories, 2 uniform"."""
+        categories = f"{' + '.join(map(str, self.categorical))} for categories" * bool(self.categorical)
         rest = [f"{self.uniform} uniform" * bool(self.uniform), f"{self.gaussian} Gaussian" * bool(self.gaussian)]
-        return ", ".join(filter(None, [each, *rest]))
+        return ", ".join(filter(None, [categories, *rest]))
 
     @property
-    def names(self) -> list[str]:
-        """c1, c2, ..."""
-        return [f"c{i + 1}" for i in range(len(self.widths))]
+    def code_names(self) -> list[str]:
+        """The names of the codes: c1, c2, ..."""
+        return [f"c{i + 1}" for i in range(len(self.code_sizes))]
 
     @property
     def entropy(self) -> Tensor:
-        """H(c) of each code, in nats, shape (codes,): log K; log 2; log(2 pi e) / 2."""
+        """The entropy H(c) of each code in nats, shape (codes,): log K, log 2 or log(2 pi e) / 2."""
         continuous = [math.log(2)] * self.uniform + [0.5 * math.log(2 * math.pi * math.e)] * self.gaussian
-        return self.place.new_tensor([*map(math.log, self.categorical), *continuous])
+        return self.like.new_tensor([*map(math.log, self.categorical), *continuous])
 
     def sample(self, shape: tuple[int, ...]) -> Tensor:
-        noise = self.normal if self.noise == "normal" else self.uniform_noise
-        parts = [noise(*shape, self.size - self.answers)]
+        noise = self.normal_noise if self.noise == "normal" else self.uniform_noise
+        parts = [noise(*shape, self.size - self.code_outputs)]
         for count in self.categorical:
-            chosen = torch.randint(count, shape, device=self.place.device)
-            parts.append(nn.functional.one_hot(chosen, count).to(self.place.dtype))
-        return torch.cat([*parts, self.uniform_noise(*shape, self.uniform), self.normal(*shape, self.gaussian)], dim=-1)
+            category = torch.randint(count, shape, device=self.like.device)
+            parts.append(nn.functional.one_hot(category, count).to(self.like.dtype))
+        parts += [self.uniform_noise(*shape, self.uniform), self.normal_noise(*shape, self.gaussian)]
+        return torch.cat(parts, dim=-1)
 
     def log_prob(self, z: Tensor) -> Tensor:
         raise UserError(
-            "a prior with codes has no density where a code is a category; choose another `prior`, such as normal, where one "
-            "is needed."
+            "a prior with codes has no density, because a code may be a category; choose another `prior`, such as normal, "
+            "where a density is needed."
         )
 
     def split(self, z: Tensor) -> tuple[Tensor, ...]:
-        """The noise, and each code: one-hot, shape (n, categories), or continuous, shape (n, 1)."""
-        return z.split([self.size - self.answers, *self.widths], dim=1)
+        """Splits z into the noise and each code: one-hot, shape (n, categories), or continuous, shape (n, 1)."""
+        return z.split([self.size - self.code_outputs, *self.code_sizes], dim=1)
 
-    def log_likelihood(self, answers: Tensor, z: Tensor) -> Tensor:
-        """log Q(c | x) of each code in z, in nats, shape (n, codes).
+    def log_likelihood(self, outputs: Tensor, z: Tensor) -> Tensor:
+        """The log probability log Q(c | x) of each code in z in nats, shape (n, codes).
 
         Arguments:
-            answers: of the recogniser on x, shape (n, answers).
-            z: what x was made from, shape (n, size).
+            outputs: the parameters of Q(c | x), shape (n, code_outputs).
+            z: the latents that x was generated from, shape (n, size).
         """
-        found = []
-        for i, (answer, code) in enumerate(zip(answers.split(self.widths, dim=1), self.split(z)[1:], strict=True)):
+        log_q = []
+        pairs = zip(outputs.split(self.code_sizes, dim=1), self.split(z)[1:], strict=True)
+        for i, (parameters, code) in enumerate(pairs):
             if i < len(self.categorical):
-                found.append((code * answer.log_softmax(dim=1)).sum(dim=1))
+                log_q.append((code * parameters.log_softmax(dim=1)).sum(dim=1))
             else:
-                found.append(Normal(answer, self.std, validate_args=False).log_prob(code).squeeze(1))
-        return torch.stack(found, dim=1)
+                log_q.append(Normal(parameters, self.std, validate_args=False).log_prob(code).squeeze(1))
+        return torch.stack(log_q, dim=1)
 
-    def expected(self, answers: Tensor) -> Tensor:
-        """E[c] under Q(c | x): the probabilities of categories and the means of continuous codes, shape (n, answers)."""
-        parts, kinds = answers.split(self.widths, dim=1), len(self.categorical)
+    def expected_codes(self, outputs: Tensor) -> Tensor:
+        """The mean E[c] of Q(c | x): probabilities of categories and means of continuous codes, shape (n, outputs)."""
+        parts, kinds = outputs.split(self.code_sizes, dim=1), len(self.categorical)
         return torch.cat([*(part.softmax(dim=1) for part in parts[:kinds]), *parts[kinds:]], dim=1)

@@ -1,4 +1,4 @@
-"""DRAW's posterior: an encoder that looks at x bit by bit, and at what the decoder has painted so far."""
+"""DRAW's posterior: a recurrent encoder that attends to parts of x and of the decoder's canvas."""
 
 from __future__ import annotations
 
@@ -8,17 +8,19 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
-from interalia.conditionals.base import Conditional, bent
-from interalia.conditionals.paired import Paired, normal
+from interalia.conditionals.base import Conditional, limit_log_sigma
+from interalia.conditionals.building_blocks import SampleAndLogProb, gaussian_log_prob
 from interalia.contexts import to_float32
 from interalia.errors import UserError, check_range
-from interalia.networks.draw import Attention, Drawer, Whole
-from interalia.networks.needs import Map
+from interalia.networks.draw import Attention, DrawDecoder, DrawIdentity
+from interalia.networks.specs import Map
 from interalia.spaces import Space
 
 
 class Recurrent(Conditional):
-    """z = [z_1, ..., z_T], each drawn after a look at x and at what the decoder made of those before: for t = 1, ..., T
+    """DRAW's recurrent encoder: each part z_t of z is conditioned on x and on the decoder's state after z_1, ..., z_{t-1}.
+
+    For t = 1, ..., T,
 
         r_t = read(x, x - sigmoid(c_{t-1}), h_{t-1}),   h'_t = LSTM'([r_t, h_{t-1}], h'_{t-1})
         z_t ~ N(mu_t, diag sigma_t^2),   [mu_t, log sigma_t] = W h'_t
@@ -26,106 +28,110 @@ class Recurrent(Conditional):
 
         log q(z | x) = sum_t log N(z_t; mu_t, diag sigma_t^2)
 
-    where h and c are the state and the canvas of the decoder, which goes along (see `interalia.networks.draw`), and both
-    attend by grids of Gaussian filters. Its `mean` is what it comes to when each z_t is mu_t.
+    h and c are the state and the canvas of the decoder, which runs in parallel (see `interalia.networks.draw`). Reading and
+    writing attend by grids of Gaussian filters. Its `mean` is z with each z_t = mu_t, a representative point.
 
     References:
         DRAW: A Recurrent Neural Network For Image Generation, Karol Gregor, Ivo Danihelka, Alex Graves, Danilo Jimenez
         Rezende, Daan Wierstra, 2015, https://arxiv.org/abs/1502.04623
 
     Arguments:
-        network: the networks `draw` make it: x as it is.
+        network: the `DrawIdentity` that the networks `draw` provide; it returns x unchanged.
         size: the dimensions of z.
-        units: of the encoder's LSTM.
-        side: of the patch that is read.
+        units: the size of the encoder's LSTM.
+        side: the side of the patch that is read, in pixels.
 
     Raises:
         ValueError: a number is out of its range.
-        UserError: the networks are others than DRAW's, or a draw is asked before a game has told it the decoder.
+        UserError: the networks are not DRAW's, or it is sampled before `set_decoder` was called.
 
     Example:
         >>> from interalia.conditionals import Deterministic
         >>> from interalia.networks.draw import Draw
         >>> x, z, draw = Space("x", (1, 8, 8), "unit"), Space("z", (12,)), Draw(glimpses=4)
-        >>> encoder = Recurrent(draw.make(Recurrent.asks((x,), z)), 12)
-        >>> encoder.follow(Deterministic(draw.make(Deterministic.asks((z,), x))))
+        >>> encoder = Recurrent(draw.make(Recurrent.required_map((x,), z)), 12)
+        >>> encoder.set_decoder(Deterministic(draw.make(Deterministic.required_map((z,), x))))
         >>> encoder(torch.zeros(5, 1, 8, 8)).rsample().shape
         torch.Size([5, 12])
     """
 
-    heads = 0  # the network is asked for none: what is told of x is what is read
+    params_per_dim = 0  # the network returns x, and no parameters
 
     def __init__(self, network: nn.Module, size: int, units: int = 256, side: int = 5) -> None:
         super().__init__(network)
         check_range(units >= 1 and side >= 2, "they are 1 or more, and 2 or more", units=units, side=side)
-        if not isinstance(network, Whole):
+        if not isinstance(network, DrawIdentity):
             raise UserError(
-                "a recurrent encoder follows what DRAW's decoder paints, and these networks paint at once; choose the "
-                "`networks` draw, or another `encoder`, such as gaussian."
+                "a recurrent encoder reads the state of DRAW's decoder, and these networks have no recurrent decoder; choose "
+                "the `networks` draw, or another `encoder`, such as gaussian."
             )
         self.size = size
         self.units = units
-        self.drawer: tuple[Drawer, ...] = ()  # in brackets, as it is the decoder's network and no part of this one
+        self.decoder_network: tuple[DrawDecoder, ...] = ()  # in a tuple, so that it is not registered as a sub-module
         self.attention = Attention(network.units, side, network.shape)
         self.cell = nn.LSTMCell(2 * network.shape[0] * side**2 + network.units, units)
         self.head = nn.Linear(units, 2 * (size // network.glimpses))
 
     @classmethod
-    def asks(cls, given: tuple[Space, ...], target: Space, **settings: object) -> Map:
-        return Map(given, target, glimpses=True)
+    def required_map(cls, inputs: tuple[Space, ...], target: Space, **settings: object) -> Map:
+        return Map(inputs, target, glimpses=True)
 
-    def follow(self, decoder: Conditional) -> None:
+    def set_decoder(self, decoder: Conditional) -> None:
         network = decoder.network
-        self.drawer = (network,)  # type: ignore[assignment]
+        self.decoder_network = (network,)  # type: ignore[assignment]
 
-    def check(self) -> None:
-        if not self.drawer:
+    def check_ready(self) -> None:
+        if not self.decoder_network:
             raise UserError(
-                "a recurrent encoder follows what DRAW's decoder paints, and there is none; use it as the encoder of a game "
+                "a recurrent encoder reads the state of DRAW's decoder, and there is none; use it as the encoder of a game "
                 "with a likelihood, such as vae or avb, with the `networks` draw."
             )
 
     def forward(self, *c: Tensor) -> Distribution:
-        self.check()
-        return self.of(self.network(*c))
+        self.check_ready()
+        return self.distribution(self.network(*c))
 
-    def of(self, x: Tensor) -> Distribution:
-        """The distribution of [z_1, ..., z_T], given x of shape (n, channels, height, width)."""
+    def distribution(self, x: Tensor) -> Distribution:
+        """The distribution of [z_1, ..., z_T] given x, shape (n, channels, height, width)."""
 
         def density(value: Tensor) -> Tensor:
-            parts = iter(value.chunk(self.drawer[0].glimpses, dim=1))
-            return self.painted(x, lambda mu, log_sigma: next(parts))[1]
+            parts = iter(value.chunk(self.decoder_network[0].glimpses, dim=1))
+            return self.unroll(x, lambda mu, log_sigma: next(parts))[1]
 
         def draw() -> tuple[Tensor, Tensor]:
-            return self.painted(x, lambda mu, log_sigma: mu + log_sigma.exp() * torch.randn_like(mu))[:2]
+            return self.unroll(x, lambda mu, log_sigma: mu + log_sigma.exp() * torch.randn_like(mu))[:2]
 
-        return Paired(x.new_empty(len(x), self.size), lambda: self.painted(x, means)[0], draw, density)
+        return SampleAndLogProb(x.new_empty(len(x), self.size), lambda: self.unroll(x, take_mean)[0], draw, density)
 
     def hidden(self, *c: Tensor) -> Tensor:
-        """The LSTM's last state on the way of the means."""
-        return self.painted(self.network(*c), means)[2]
+        """The last state of the LSTM where each z_t = mu_t, shape (n, units)."""
+        return self.unroll(self.network(*c), take_mean)[2]
 
-    def painted(self, x: Tensor, choose: Callable[[Tensor, Tensor], Tensor]) -> tuple[Tensor, Tensor, Tensor]:
-        """z, shape (n, d), log q(z | x), shape (n,), and the last h', shape (n, units), where z_t is what `choose` makes of
-        (mu_t, log sigma_t)."""
-        (drawer,) = self.drawer
-        state = drawer.start(len(x))
+    def unroll(self, x: Tensor, choose: Callable[[Tensor, Tensor], Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+        """Runs encoder and decoder for T steps with z_t = choose(mu_t, log sigma_t).
+
+        Returns:
+            z, shape (n, d), log q(z | x), shape (n,), and the last h', shape (n, units).
+        """
+        (drawer,) = self.decoder_network
+        state = drawer.initial_state(len(x))
         h = cell = x.new_zeros(len(x), self.units)
         log_q = x.new_zeros(len(x))
         glimpses = []
         for _ in range(drawer.glimpses):
-            seen, _, canvas = state
-            read = self.attention.read(seen, x, x - canvas.sigmoid())
-            inputs = torch.cat([*(to_float32(part).flatten(1) for part in read), seen], dim=1)
+            h_decoder, _, canvas = state
+            read = self.attention.read(h_decoder, x, x - canvas.sigmoid())
+            inputs = torch.cat([*(to_float32(part).flatten(1) for part in read), h_decoder], dim=1)
             h, cell = map(to_float32, self.cell(inputs, (h, cell)))
             mu, log_sigma = to_float32(self.head(h)).chunk(2, dim=1)
-            log_sigma = bent(log_sigma)
+            log_sigma = limit_log_sigma(log_sigma)
             z = choose(mu, log_sigma)
-            log_q = log_q + normal(z, mu, log_sigma)
+            log_q = log_q + gaussian_log_prob(z, mu, log_sigma)
             glimpses.append(z)
             state = drawer.step(state, z)
         return torch.cat(glimpses, dim=1), log_q, h
 
 
-def means(mu: Tensor, log_sigma: Tensor) -> Tensor:
+def take_mean(mu: Tensor, log_sigma: Tensor) -> Tensor:
+    """Returns mu, for an `unroll` at the means."""
     return mu

@@ -9,14 +9,14 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from interalia.conditionals import Codes, Gaussian, Prior, log_of
+from interalia.conditionals import Codes, Gaussian, Prior, safe_log
 from interalia.errors import UserError
 from interalia.games.ali import DISTANCES, Autoencoding
 from interalia.games.feeds import PartlyLabeled
-from interalia.games.game import Joints, Needs, Outcome, Setup, part
+from interalia.games.game import Joints, Needs, Outcome, Setup, module_dataclass
 
 
-@part
+@module_dataclass
 class AAE(Autoencoding):
     """AAE (adversarial autoencoder): a critic of z matches the aggregate posterior q(z) to the prior.
 
@@ -81,7 +81,7 @@ class AAE(Autoencoding):
         return Outcome({**outcome.losses, "autoencoder": loss}, outcome.scores)
 
 
-@part
+@module_dataclass
 class SemiAAE(AAE):
     """Semi-supervised AAE: z = [style | y^] holds a style and a category, which is trained on the labels of a few images.
 
@@ -134,7 +134,7 @@ class SemiAAE(AAE):
             raise UserError(f"{cls.__name__} needs data with 2 labels or more; choose other data.")
         if isinstance(s.prior, Codes) and s.prior.categorical[:1] != (s.classes,):
             raise UserError(
-                f"the data have {s.classes} labels, and the prior's category has {s.prior.words}; give "
+                f"the data have {s.classes} labels, and the prior's category has {s.prior.description}; give "
                 f"`prior='codes(categorical=[{s.classes}], uniform=0)'`."
             )
         z_hat = dataclasses.replace(s.z, category=s.classes)  # [style | the probabilities of the labels]
@@ -151,10 +151,10 @@ class SemiAAE(AAE):
     def losses(self, joints: Joints) -> Outcome:
         outcome = super().losses(joints)
         z_l, y = joints["labeled"]
-        log_probabilities = log_of(z_l[:, self.prior.where(0)])
+        log_probabilities = safe_log(z_l[:, self.prior.code_slice(0)])
         return outcome.with_losses(self.label_weight, autoencoder=cross_entropy(log_probabilities, y))
 
     def classify(self, x: Tensor) -> Tensor:
         """The probability of each label, shape (n, labels)."""
         z: Tensor = self.encoder(x).mean
-        return z[:, self.prior.where(0)]
+        return z[:, self.prior.code_slice(0)]

@@ -9,10 +9,10 @@ from torch import Tensor, nn
 
 from interalia.games.ali import PAIRS
 from interalia.games.alice import AdversarialALICE
-from interalia.games.game import Joints, Needs, Outcome, Setup, part
+from interalia.games.game import Joints, Needs, Outcome, Setup, module_dataclass
 
 
-@part
+@module_dataclass
 class ALAD(AdversarialALICE):
     """ALAD (adversarially learned anomaly detection): ALI with two further critics, of the cycles from x and from z.
 

@@ -12,7 +12,17 @@ from torch.nn.functional import l1_loss, mse_loss
 from interalia.adversarial.divergences import GAN
 from interalia.conditionals import Conditional, Deterministic, Prior
 from interalia.games.feeds import Labeled
-from interalia.games.game import Data, Disturbance, Divergence, Joints, Needs, Penalty, Setup, TwoPlayers, part
+from interalia.games.game import (
+    Data,
+    Disturbance,
+    Divergence,
+    Joints,
+    Needs,
+    Penalty,
+    Setup,
+    TwoPlayers,
+    module_dataclass,
+)
 from interalia.games.needs import Pretrained
 
 # reconstruction losses by name
@@ -33,7 +43,7 @@ def decode_together(decoder: Conditional, *latents: Tensor, y: Sequence[Tensor] 
     return decoder(torch.cat(latents), *(part.repeat(count, 1) for part in y)).rsample().chunk(count)
 
 
-@part
+@module_dataclass
 class Autoencoding(TwoPlayers):
     """Base class of two-player games with an encoder and a decoder; see `ALI` for the arguments."""
 
@@ -51,7 +61,7 @@ class Autoencoding(TwoPlayers):
         return {"encoder": s.infer(s.x, s.z), "decoder": s.decode(s.z, s.x)}
 
 
-@part
+@module_dataclass
 class ALI(Autoencoding):
     """ALI (adversarially learned inference): an encoder and a decoder against a critic of pairs (x, z).
 
@@ -112,7 +122,7 @@ class ALI(Autoencoding):
         return {"q": (x, z_hat, *y), "p": (x_tilde, z, *y)}
 
 
-@part
+@module_dataclass
 class PostHocALI(ALI):
     """Post-hoc ALI: trains only an encoder and a critic, for a pretrained generator that stays fixed.
 

@@ -8,10 +8,10 @@ from typing import Any, Literal
 from torch import Tensor, nn
 
 from interalia.games.ali import ALI, DISTANCES, PAIRS, decode_together
-from interalia.games.game import Data, Joints, Needs, Outcome, Setup, part
+from interalia.games.game import Data, Joints, Needs, Outcome, Setup, module_dataclass
 
 
-@part
+@module_dataclass
 class ALICE(ALI):
     """ALICE: ALI with a cycle-consistency loss, an explicit bound on the conditional entropy H(x | z).
 
@@ -73,7 +73,7 @@ class ALICE(ALI):
         return outcome
 
 
-@part
+@module_dataclass
 class AdversarialALICE(ALI):
     """ALICE with an adversarial cycle-consistency loss: a second critic t of pairs (x, x) against (x, x^).
 

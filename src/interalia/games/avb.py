@@ -13,13 +13,13 @@ from interalia.adversarial.divergences import GAN
 from interalia.conditionals import Conditional, Prior
 from interalia.contexts import to_float32
 from interalia.errors import UserError
-from interalia.games.game import Divergence, Joints, Needs, Outcome, Penalty, Setup, part
+from interalia.games.game import Divergence, Joints, Needs, Outcome, Penalty, Setup, module_dataclass
 from interalia.games.vae import BOUND, Observed, Variational
 
 VARIANCE_FLOOR = 1e-4  # added to variances before a division
 
 
-@part
+@module_dataclass
 class AVB(Variational):
     """AVB (adversarial variational Bayes): a VAE with an implicit encoder, whose critic estimates the KL's log-ratio.
 
@@ -104,7 +104,7 @@ class AVB(Variational):
             self.divergence.log_ratio(torch.zeros(1))
         except UserError as error:
             raise UserError(f"AVB computes log q(z | x) / p(z) from the critic's score: {error}") from None
-        if self.contrast and not self.encoder.moments:
+        if self.contrast and not self.encoder.has_moments:
             raise UserError(
                 "adaptive contrast needs an encoder with a mean and a variance, and this one has none; choose another "
                 "`encoder`, such as basis-noise or gaussian."
@@ -114,7 +114,7 @@ class AVB(Variational):
 
     @classmethod
     def needs(cls, s: Setup, **settings: Any) -> Needs:
-        critic = s.critic(s.x, s.z, adversary=False, packable=False)  # its score is a log-ratio for one sample
+        critic = s.critic(s.x, s.z, adversarial=False, packable=False)  # its score is a log-ratio for one sample
         return {**super().needs(s, **settings), "critic": critic}
 
     def sample(self, *batch: Tensor) -> Joints:

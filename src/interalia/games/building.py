@@ -17,7 +17,7 @@ from interalia.errors import SettingError, UserError
 from interalia.games.capabilities import games_with
 from interalia.games.needs import Chain, Encoder, Need, Needs, Pretrained, Setup, all_settings, packable
 from interalia.networks import Critic, weights
-from interalia.networks.needs import Single
+from interalia.networks.specs import NetworkSpec
 from interalia.spaces import DataSpec, Space
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ def named_networks(name: str, need: Need, network: nn.Module) -> Iterator[tuple[
     """Yields (name, need, network) for each network of a need; in a chain the one next to x has the need's name."""
     if isinstance(need, Chain):
         for part, inner in zip((need.first, need.second), network.children(), strict=True):
-            yield name if part.net.x else f"upper_{name}", part, inner
+            yield name if part.spec.x else f"upper_{name}", part, inner
     else:
         yield name, need, network
 
@@ -132,15 +132,15 @@ def initialize(run: Run, family: Family, needs: Needs, made: Mapping[str, nn.Mod
         UserError: `spectral_norm` names a network that the run does not have.
     """
     parts = [part for name, network in made.items() for part in named_networks(name, needs[name], network)]
-    known = [(need, network) for _, need, network in parts if isinstance(need, Single)]
+    known = [(need, network) for _, need, network in parts if isinstance(need, NetworkSpec)]
     for need, network in known:
-        family.start(need.net, network)
+        family.init_weights(need.spec, network)
     for need, network in known:
         if isinstance(need, Encoder) and need.narrow:
-            need.kind.narrow(network, need.target.size)
-        bias = family.output_bias(network) if need.net.role == "decoder" else None
+            need.kind.init_narrow(network, need.target.size)
+        bias = family.output_bias(network) if need.spec.role == "decoder" else None
         if bias is not None and mean is not None:
-            weights.initialise_output(bias, mean)
+            weights.init_output_bias(bias, mean)
     by_name = {name: network for name, _, network in parts}
     normed = [] if run.spectral_norm is None else [name.strip() for name in run.spectral_norm.split(",")]
     for name in dict.fromkeys(normed):
@@ -201,5 +201,5 @@ def validated(game: Game, pretrained: Mapping[str, Conditional]) -> Game:
             raise UserError(f"two players of {type(game).__name__} train {name}; name its network in one of them only.")
     for module in game.modules():
         if isinstance(module, Conditional):
-            module.check()
+            module.check_ready()
     return game

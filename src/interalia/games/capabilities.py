@@ -92,7 +92,7 @@ class HasCodes(Protocol, metaclass=Capability):
     prior: Codes
 
     def code_parameters(self, x: Tensor) -> Tensor:
-        """The parameters of Q(c | x), shape (n, prior.answers)."""
+        """The parameters of Q(c | x), shape (n, prior.code_outputs)."""
 
 
 @runtime_checkable
@@ -224,8 +224,8 @@ def facts(
     texts = {key: str(vars(kind).get(key, "")) for key in ("title", "teaches", "judged", "reading")}
     if texts["title"]:
         texts["title"] = kind.title_for(encoder)
-    inputs = [space.name for space in scored[0].sees if space.name != "y"] if len(scored) == 1 else [""]
-    ratio = any(not critic.adversary for critic in scored)  # its scores on both joints need not become equal
+    inputs = [space.name for space in scored[0].inputs if space.name != "y"] if len(scored) == 1 else [""]
+    ratio = any(not critic.adversarial for critic in scored)  # its scores on both joints need not become equal
     return {
         **texts,
         "judged": texts["judged"]

@@ -14,11 +14,11 @@ from interalia.adversarial.pools import Pool
 from interalia.contexts import to_float32
 from interalia.errors import UserError, check_range
 from interalia.games.feeds import Domains
-from interalia.games.game import Disturbance, Divergence, Game, Joints, Needs, Outcome, Penalty, Setup, part
+from interalia.games.game import Disturbance, Divergence, Game, Joints, Needs, Outcome, Penalty, Setup, module_dataclass
 from interalia.networks import Map
 
 
-@part
+@module_dataclass
 class CycleGAN(Game):
     """CycleGAN: unpaired translation by two maps, G: a -> b and F: b -> a, with a critic of each domain and a cycle loss.
 

@@ -25,8 +25,8 @@ from interalia.errors import UserError
 from interalia.games.feeds import Data as Data
 from interalia.games.needs import Needs as Needs
 from interalia.games.needs import Setup as Setup
-from interalia.networks.layers import Fielded, Packed
-from interalia.networks.layers import part as part
+from interalia.networks.layers import FieldModule, PackedCritic
+from interalia.networks.layers import module_dataclass as module_dataclass
 from interalia.spaces import DataSpec
 
 
@@ -50,7 +50,7 @@ class Outcome:
         return Outcome(total, {**self.scores, **scores})
 
 
-class Game(Fielded, abc.ABC):
+class Game(FieldModule, abc.ABC):
     """A minimax game: its `sample` draws the joint distributions, its `losses` returns one loss for each player.
 
     It is an `nn.Module` whose children are the networks. It has no optimizer, device, precision or step counter.
@@ -133,7 +133,7 @@ class Game(Fielded, abc.ABC):
     @property
     def pack(self) -> int:
         """Samples per score of the critic (PacGAN); 1 without packing."""
-        return next((network.size for network in self.children() if isinstance(network, Packed)), 1)
+        return next((network.size for network in self.children() if isinstance(network, PackedCritic)), 1)
 
     def score_pairs(self, outcome: Outcome) -> list[tuple[Tensor, Tensor]]:
         """One pair of scores for each critic: on the samples to score high, such as the data, and on those to score low.

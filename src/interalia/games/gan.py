@@ -9,10 +9,20 @@ from torch import Tensor, nn
 from interalia.adversarial.divergences import GAN as GANDivergence
 from interalia.conditionals import Conditional, Prior
 from interalia.games.feeds import Labeled
-from interalia.games.game import Data, Disturbance, Divergence, Joints, Needs, Penalty, Setup, TwoPlayers, part
+from interalia.games.game import (
+    Data,
+    Disturbance,
+    Divergence,
+    Joints,
+    Needs,
+    Penalty,
+    Setup,
+    TwoPlayers,
+    module_dataclass,
+)
 
 
-@part
+@module_dataclass
 class GAN(TwoPlayers):
     """GAN: a generator (decoder) and a critic of x. Other divergences make it LSGAN, f-GAN or WGAN.
 

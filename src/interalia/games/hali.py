@@ -9,13 +9,13 @@ from torch import Tensor
 from interalia.conditionals import Chain, Gaussian
 from interalia.errors import UserError
 from interalia.games.ali import ALI, PAIRS, decode_together
-from interalia.games.game import Data, Joints, Needs, Outcome, Setup, part
+from interalia.games.game import Data, Joints, Needs, Outcome, Setup, module_dataclass
 from interalia.games.needs import Chain as ChainNeed
 from interalia.games.needs import Encoder
 from interalia.spaces import Space
 
 
-@part
+@module_dataclass
 class HALI(ALI):
     """HALI (hierarchical ALI): two levels of latents, and one critic of both levels and x.
 

@@ -10,12 +10,12 @@ from torch import Tensor, nn
 from interalia.conditionals import Codes, Conditional, Prior
 from interalia.contexts import evaluating
 from interalia.errors import UserError, check_range
-from interalia.games.game import Data, Joints, Needs, Outcome, Setup, part
+from interalia.games.game import Data, Joints, Needs, Outcome, Setup, module_dataclass
 from interalia.games.gan import GAN
-from interalia.networks.layers import Recogniser
+from interalia.networks.layers import Recognizer
 
 
-@part
+@module_dataclass
 class InfoGAN(GAN):
     """InfoGAN: z = [noise, c], and the codes c can be recognized in the samples.
 
@@ -35,7 +35,7 @@ class InfoGAN(GAN):
 
     Arguments:
         decoder: p(x | z).
-        critic: a `Recogniser`, which has heads for the score and for the parameters of Q(c | x) on one trunk.
+        critic: a `Recognizer`, which has heads for the score and for the parameters of Q(c | x) on one trunk.
         prior: `Codes`.
         divergence: the adversarial loss.
         penalty: a penalty on the gradient of the critic's score, or None.
@@ -52,7 +52,7 @@ class InfoGAN(GAN):
         >>> from interalia.conditionals import Deterministic
         >>> from interalia.networks.mlp import MLP
         >>> prior = Codes(8, categorical=(3,), uniform=1)
-        >>> critic = Recogniser(nn.Linear(2, 16), nn.Linear(16, 1), nn.Linear(16, prior.answers))
+        >>> critic = Recognizer(nn.Linear(2, 16), nn.Linear(16, 1), nn.Linear(16, prior.code_outputs))
         >>> game = InfoGAN(Deterministic(MLP(8, 2)), critic, prior)
         >>> sorted(game(torch.zeros(4, 2)).losses)
         ['critic', 'generator']
@@ -68,7 +68,7 @@ class InfoGAN(GAN):
         "for a visible property. Training uses no labels, so which property a code gets is left open."
     )
 
-    critic: Recogniser
+    critic: Recognizer
     prior: Codes
     weight: float = 1.0
     continuous_weight: float = 1.0
@@ -78,9 +78,9 @@ class InfoGAN(GAN):
         critic: nn.Module = self.critic
         if not isinstance(prior, Codes):
             raise UserError("InfoGAN needs a prior with codes; give `prior='codes(categorical=[10], uniform=2)'`.")
-        if not isinstance(critic, Recogniser):
+        if not isinstance(critic, Recognizer):
             raise UserError(
-                f"InfoGAN needs a critic that recognizes the codes, a Recogniser, and this one is a "
+                f"InfoGAN needs a critic that recognizes the codes, a Recognizer, and this one is a "
                 f"{type(critic).__name__}; choose `networks='auto'` or 'infogan'."
             )
         weights = {"weight": self.weight, "continuous_weight": self.continuous_weight}
@@ -89,7 +89,10 @@ class InfoGAN(GAN):
 
     @classmethod
     def needs(cls, s: Setup, **settings: Any) -> Needs:
-        return {**super().needs(s, **settings), "critic": s.critic(s.x, answers=s.prior.answers, packable=False)}
+        return {
+            **super().needs(s, **settings),
+            "critic": s.critic(s.x, code_outputs=s.prior.code_outputs, packable=False),
+        }
 
     def sample(self, *batch: Tensor) -> Joints:
         (x,) = batch
@@ -104,11 +107,11 @@ class InfoGAN(GAN):
 
     def code_parameters(self, x: Tensor) -> Tensor:
         """The parameters of Q(c | x), shape (n, answers)."""
-        return self.critic.recognise(x)[1]
+        return self.critic.score_and_codes(x)[1]
 
     def score_and_codes(self, x: Tensor) -> Tensor:
         """The critic's score and the parameters of Q(c | x), concatenated to shape (n, 1 + answers)."""
-        score, answers = self.critic.recognise(x)
+        score, answers = self.critic.score_and_codes(x)
         return torch.cat([score[:, None], answers], dim=1)
 
     def information_bound(self, answers: Tensor, z: Tensor) -> Tensor:
@@ -118,7 +121,7 @@ class InfoGAN(GAN):
         return self.weight * categories.sum() + self.continuous_weight * continuous.sum()
 
 
-def check_codes(decoder: Conditional, critic: Recogniser, prior: Codes) -> None:
+def check_codes(decoder: Conditional, critic: Recognizer, prior: Codes) -> None:
     """Tests the networks on two latents in eval mode.
 
     Raises:
@@ -131,13 +134,13 @@ def check_codes(decoder: Conditional, critic: Recogniser, prior: Codes) -> None:
             x = decoder(z).mean
         except (RuntimeError, ValueError, IndexError) as error:
             raise UserError(
-                f"the codes do not fit the generator: z has {prior.size} dimensions, {prior.words} among them, and the "
+                f"the codes do not fit the generator: z has {prior.size} dimensions, {prior.description} among them, and the "
                 f"decoder cannot take it ({str(error).splitlines()[0]}); build it for {prior.size} dimensions, or change the "
                 f"prior's size."
             ) from None
-        answers = critic.recognise(x)[1]
-    if answers.shape != (2, prior.answers):
+        answers = critic.score_and_codes(x)[1]
+    if answers.shape != (2, prior.code_outputs):
         raise UserError(
-            f"the codes do not fit the critic: they need {prior.answers} outputs ({prior.words}), and its head returns "
-            f"{tuple(answers.shape[1:])}; build the head for {prior.answers} outputs."
+            f"the codes do not fit the critic: they need {prior.code_outputs} outputs ({prior.description}), and its head returns "
+            f"{tuple(answers.shape[1:])}; build the head for {prior.code_outputs} outputs."
         )

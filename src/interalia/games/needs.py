@@ -16,7 +16,7 @@ from interalia.adversarial.divergences import GAN, Divergence
 from interalia.conditionals import Codes, Conditional, Deterministic, Gaussian, Prior
 from interalia.contexts import evaluating
 from interalia.errors import UserError
-from interalia.networks.needs import Critic, Map, Single
+from interalia.networks.specs import Critic, Map, NetworkSpec
 from interalia.spaces import Space
 
 if TYPE_CHECKING:
@@ -29,14 +29,14 @@ SLACK = 1e-3  # by which its images may leave [0, 1]
 
 
 @dataclass(frozen=True)
-class Encoder(Single):
+class Encoder(NetworkSpec):
     """An encoder q(target | inputs): a network wrapped into a conditional distribution.
 
     Arguments:
         inputs: the variables that it is conditioned on.
         target: the variable that it is a distribution of.
         kind, settings: the class of the conditional, and its settings.
-        narrow: True to initialize it with a small standard deviation; see `Gaussian.narrow`.
+        narrow: True to initialize it with a small standard deviation; see `Gaussian.init_narrow`.
     """
 
     inputs: tuple[Space, ...]
@@ -46,9 +46,9 @@ class Encoder(Single):
     narrow: bool = False
 
     @property
-    def net(self) -> Map:
+    def spec(self) -> Map:
         """The network that the conditional wraps."""
-        return self.kind.asks(self.inputs, self.target, **self.settings)
+        return self.kind.required_map(self.inputs, self.target, **self.settings)
 
     def wrap(self, network: nn.Module) -> Conditional:
         size = {"size": self.target.size} if "size" in inspect.signature(self.kind).parameters else {}
@@ -143,7 +143,7 @@ def trial_samples(decoder: Conditional, prior: Prior) -> Any:
             ) from None
 
 
-Need: TypeAlias = Single | Chain | Pretrained
+Need: TypeAlias = NetworkSpec | Chain | Pretrained
 Needs: TypeAlias = Mapping[str, Need]
 
 

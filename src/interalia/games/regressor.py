@@ -10,25 +10,25 @@ from torch import Tensor
 from torch.nn.functional import mse_loss
 
 from interalia.conditionals import (
+    ActivationRecorder,
     Conditional,
     Deterministic,
     Gaussian,
     Prior,
-    Squashed,
     Uniform,
     log_bernoulli,
-    odds_of,
+    safe_logit,
 )
 from interalia.errors import UserError
 from interalia.games.ali import DISTANCES, TRAINED
-from interalia.games.game import Data, Game, Joints, Needs, Outcome, Setup, part
+from interalia.games.game import Data, Game, Joints, Needs, Outcome, Setup, module_dataclass
 from interalia.games.gan import GAN
 from interalia.games.needs import Pretrained
 
 Distance = Literal["auto", "mse", "l1", "cross-entropy"]
 
 
-@part
+@module_dataclass
 class LatentRegressor(Game):
     """Latent regressor: trains an encoder to invert a pretrained generator, by a regression loss on z.
 
@@ -85,7 +85,7 @@ class LatentRegressor(Game):
         return Outcome({"regressor": regression_loss(self.encoder, self.distance, *joints["model"])})
 
 
-@part
+@module_dataclass
 class JointLatentRegressor(GAN):
     """GAN with a joint latent regressor: an encoder predicts z from samples, and its loss also trains the generator.
 
@@ -159,13 +159,13 @@ def check_distance(distance: Distance, prior: Prior, encoder: Conditional) -> No
 
 def regression_loss(encoder: Conditional, distance: Distance, x: Tensor, z: Tensor) -> Tensor:
     """The loss of predicting z from x, a scalar: the mean over the batch and all dimensions."""
-    with Squashed("tanh") if distance == "cross-entropy" else nullcontext() as squashed:
+    with ActivationRecorder("tanh") if distance == "cross-entropy" else nullcontext() as recorder:
         q = encoder(x)
         if distance == "auto" and isinstance(encoder, Gaussian):
             return -q.log_prob(z).mean() / z.shape[1]
         z_hat = q.mean if isinstance(encoder, Gaussian | Deterministic) else q.rsample()
-    if squashed is not None:
-        half = squashed.argument(z_hat)  # (1 + tanh(a)) / 2 = sigmoid(2 a)
-        logits = odds_of((1 + z_hat) / 2) if half is None else 2 * half
+    if recorder is not None:
+        half = recorder.pre_activation(z_hat)  # (1 + tanh(a)) / 2 = sigmoid(2 a)
+        logits = safe_logit((1 + z_hat) / 2) if half is None else 2 * half
         return -log_bernoulli((1 + z) / 2, logits).mean()
     return DISTANCES.get(distance, mse_loss)(z_hat, z)

@@ -12,7 +12,7 @@ from interalia.contexts import to_float32
 from interalia.errors import UserError, check_range
 from interalia.games.ali import ALI, PAIRS, decode_together
 from interalia.games.feeds import PartlyLabeled
-from interalia.games.game import Joints, Needs, Outcome, Setup, part
+from interalia.games.game import Joints, Needs, Outcome, Setup, module_dataclass
 
 PROBE_NORM = 0.1  # the norm of the random change of x at which the power iteration takes its gradient
 
@@ -23,7 +23,7 @@ def normalized(x: Tensor) -> Tensor:
     return x / norms.view(-1, *[1] * (x.ndim - 1))
 
 
-@part
+@module_dataclass
 class SemiALI(ALI):
     """Semi-supervised ALI: the critic classifies pairs (x, z) into K + 1 classes, the K labels and "decoded".
 

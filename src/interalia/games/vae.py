@@ -8,9 +8,18 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from interalia.conditionals import Conditional, Gaussian, Prior, StandardNormal, Uniform, drawn, log_bernoulli, log_odds
+from interalia.conditionals import (
+    Conditional,
+    Gaussian,
+    Prior,
+    StandardNormal,
+    Uniform,
+    decoder_logits,
+    log_bernoulli,
+    rsample_with_log_prob,
+)
 from interalia.errors import UserError, check_range
-from interalia.games.game import Game, Joints, Needs, Outcome, Setup, part
+from interalia.games.game import Game, Joints, Needs, Outcome, Setup, module_dataclass
 
 Observed = Literal["gaussian", "bernoulli"]
 BOUND = (
@@ -26,7 +35,7 @@ class Variational(Game):
         bernoulli:  log p(x | z) = sum_i x_i log mu_i(z) + (1 - x_i) log(1 - mu_i(z)),   mu_i = sigmoid(a_i)
 
     If the decoder ends in a sigmoid, the second is computed from the logits a, without rounding errors at large |a|; see
-    `interalia.conditionals.log_odds`.
+    `interalia.conditionals.decoder_logits`.
 
     Arguments:
         encoder: q(z | x).
@@ -49,15 +58,15 @@ class Variational(Game):
     def __post_init__(self) -> None:
         check_range(0 < self.sigma < math.inf, "a standard deviation is above 0", sigma=self.sigma)
         self.prior.log_prob(self.prior.sample((1,)))  # raises if it has no density
-        if isinstance(self.prior, Uniform) and (self.encoder.density or self.encoder.moments):
+        if isinstance(self.prior, Uniform) and (self.encoder.has_density or self.encoder.has_moments):
             raise UserError(
                 "a uniform prior has no mass outside of [-1, 1], and this encoder's q(z | x) has some there, so that its KL "
                 "is infinite; choose another `prior`, such as normal, or avb with an implicit `encoder`."
             )
-        self.encoder.attach(
+        self.encoder.set_log_joint(
             self.log_joint
         )  # a bound method and no submodule, so that deepcopy binds it to the copied game
-        self.encoder.follow(self.decoder)
+        self.encoder.set_decoder(self.decoder)
 
     @classmethod
     def needs(cls, s: Setup, **settings: Any) -> Needs:
@@ -75,7 +84,7 @@ class Variational(Game):
     def outputs(self, z: Tensor) -> Tensor:
         """The parameters of p(x | z), of x's shape: the mean of a Gaussian, or the logits of a Bernoulli."""
         if self.binary:
-            return log_odds(self.decoder, z)
+            return decoder_logits(self.decoder, z)
         return self.decoder(z).mean
 
     def log_density(self, x: Tensor, outputs: Tensor) -> Tensor:
@@ -99,7 +108,7 @@ class Variational(Game):
         return torch.bernoulli(mean) if self.binary else mean + self.sigma * torch.randn_like(mean)
 
 
-@part
+@module_dataclass
 class VAE(Variational):
     """VAE (variational autoencoder): maximizes a lower bound of log p(x), in nats. Also beta-VAE and IWAE.
 
@@ -172,7 +181,7 @@ class VAE(Variational):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not self.encoder.density:
+        if not self.encoder.has_density:
             raise UserError(
                 "VAE needs log q(z | x), and this encoder has no density; choose another `encoder`, such as gaussian, or the "
                 "game avb."
@@ -188,7 +197,7 @@ class VAE(Variational):
 
     def sample(self, *batch: Tensor) -> Joints:
         (x,) = batch
-        q: Any = self.encoder.many(self.samples, x)
+        q: Any = self.encoder.forward_repeated(self.samples, x)
         joints: Joints = {}
         if self.analytic:
             z_hat = q.rsample()  # z^ ~ q(z | x)
@@ -201,7 +210,7 @@ class VAE(Variational):
                 fixed.log_prob(z_hat).sum(1),
             )  # log q(z^ | x), whose gradient flows through z^ alone
         else:
-            z_hat, log_q = drawn(q)
+            z_hat, log_q = rsample_with_log_prob(q)
             joints["posterior"] = (log_q,)
         return {"q": (x, z_hat), "reconstruction": (self.outputs(z_hat),), **joints}
 

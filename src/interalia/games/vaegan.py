@@ -12,11 +12,11 @@ from interalia.conditionals import Gaussian, StandardNormal
 from interalia.contexts import to_float32
 from interalia.errors import UserError
 from interalia.games.ali import Autoencoding, decode_together
-from interalia.games.game import Joints, Needs, Outcome, Setup, part
+from interalia.games.game import Joints, Needs, Outcome, Setup, module_dataclass
 from interalia.networks.layers import PairCritic
 
 
-@part
+@module_dataclass
 class VAEGAN(Autoencoding):
     """VAE/GAN: a VAE whose reconstruction loss is a distance in the features f of a GAN's critic.
 

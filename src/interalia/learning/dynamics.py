@@ -21,7 +21,7 @@ from torch.optim import Optimizer
 from interalia.adversarial.divergences import auc
 from interalia.contexts import BatchNorm
 from interalia.errors import UserError, check_range
-from interalia.games.game import Game, Outcome, part
+from interalia.games.game import Game, Outcome, module_dataclass
 from interalia.learning.graphs import as_leaf, reachable_leaves, sample_mixing
 from interalia.registry import Registry
 
@@ -52,7 +52,7 @@ class Rules:
     precision: Callable[[], AbstractContextManager[object]] = nullcontext
 
 
-@part
+@module_dataclass
 class Dynamics(abc.ABC):
     """An update scheme: steps along a game's vector field, the gradients of all players.
 
@@ -181,7 +181,7 @@ class Simultaneous(Dynamics):
         return outcome
 
 
-@part
+@module_dataclass
 class Alternating(Dynamics):
     """The players are updated in turn, each on new batches and against the newest parameters of the others.
 
@@ -225,7 +225,7 @@ class Alternating(Dynamics):
         return Outcome(losses, scores)
 
 
-@part
+@module_dataclass
 class Extragradient(Dynamics):
     """All players take a trial step, compute the gradient there, and apply it from the point before the trial step.
 
@@ -308,7 +308,7 @@ class Optimistic(Dynamics):
         return outcome
 
 
-@part
+@module_dataclass
 class Consensus(Simultaneous):
     """Consensus optimization: simultaneous updates along F + gamma grad (||F||^2 / 2).
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from interalia.contexts import device_of, own_random
+from interalia.contexts import device_of, private_rng
 
 if TYPE_CHECKING:
     from interalia.games.game import Game
@@ -69,7 +69,7 @@ def sample_mixing(game: Game, batch: Sequence[Tensor]) -> str | None:
     """
     device = device_of(game)
     few = [part[: ROWS * game.pack] for part in batch]
-    with own_random(device), torch.autocast(device.type, enabled=False):
+    with private_rng(device), torch.autocast(device.type, enabled=False):
         try:
             twin = copy.deepcopy(game)
         except (TypeError, RuntimeError) as error:  # it holds an open file, or a tensor that is no leaf

@@ -106,7 +106,7 @@ class Averaging:
     (1 + n) / (10 + n), so that the first weights are forgotten early in training too.
 
     Batch norm's running statistics are buffers: networks with averaged weights are normalized by the statistics of the newest
-    weights. The longer the average, the more the two differ, most for the mean of a whole training. `estimate_population`
+    weights. The longer the average, the more the two differ, most for the mean of a whole training. `recalibrate_batch_norm`
     (`recalibrate_bn`) computes the statistics of the averaged weights at the end.
 
     Attributes:

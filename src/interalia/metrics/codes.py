@@ -67,7 +67,7 @@ def code_bounds(prior: Codes, outputs: Tensor, z: Tensor) -> Tensor:
 
     Arguments:
         prior: the distribution of z.
-        outputs: of the recognizer on the samples, shape (n, prior.answers).
+        outputs: of the recognizer on the samples, shape (n, prior.code_outputs).
         z: of the samples, shape (n, prior.size).
 
     Example:

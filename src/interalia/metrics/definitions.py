@@ -184,7 +184,7 @@ def code_error(e: Evidence) -> Result:
 
 
 def _codes_protocol(e: Evidence) -> str:
-    codes = zip(e.codes.names, e.code_bounds, e.codes.entropy.cpu(), strict=True)
+    codes = zip(e.codes.code_names, e.code_bounds, e.codes.entropy.cpu(), strict=True)
     each = ", ".join(f"{name} {bound:.3f} (H {h:.3f})" for name, bound, h in codes)
     return f"{len(e.z)} samples, {e.sampling}, seed {e.seed}; Q's width for continuous codes fitted to them; {each}"
 

@@ -493,7 +493,7 @@ def critic_diagnostics(
 def _critic_of_game(game: Game, dataset: Dataset, rows: Mapping[str, Tensor], seed: int) -> dict[str, float]:
     """The diagnostics of a game's critic on training and held-out data, each with fresh samples; of two critics those of the
     one with the higher AUC; none if its score is an estimated log-ratio."""
-    if "critic" not in game.players or any(not critic.adversary for critic in critics(type(game))):
+    if "critic" not in game.players or any(not critic.adversarial for critic in critics(type(game))):
         return {}
     device = tasks.device_of(game)
     scores: dict[str, list[tuple[Tensor, Tensor]]] = {}
@@ -577,7 +577,7 @@ def _median_ratio(a: Tensor, b: Tensor) -> float:
 def exclusions(game: Game, dynamics: str) -> set[str]:
     """The advised options that a game or its dynamics does not take, and the rules that do not apply to it."""
     its_critics = critics(type(game))
-    ratio = any(not critic.adversary for critic in its_critics)
+    ratio = any(not critic.adversarial for critic in its_critics)
     found = {
         "pack": not any(critic.packable for critic in its_critics),
         # a Wasserstein critic is trained to optimality, and its gradient does not vanish

@@ -1,13 +1,13 @@
-"""Families of networks: the papers' as data, and small ones chosen from a shape.
+"""Families of networks: those of the papers, and small ones chosen by the shape of the data.
 
-A family of the library is a member by its line here, and has its `name`.
+The registry holds each family that is imported here, under its `name`.
 """
 
 from __future__ import annotations
 
 from interalia.networks.family import Family as Family
-from interalia.networks.needs import Critic as Critic
-from interalia.networks.needs import Map as Map
+from interalia.networks.specs import Critic as Critic
+from interalia.networks.specs import Map as Map
 from interalia.registry import Registry, named
 
 # isort: off

@@ -1,4 +1,4 @@
-"""Networks chosen from the shape of the data: small, and good enough to start with on any folder of images."""
+"""Small networks chosen by the shape of the data, a good start for any folder of images."""
 
 from __future__ import annotations
 
@@ -8,126 +8,139 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from interalia.networks.family import DEMANDS, Family, head, onto
-from interalia.networks.layers import Backbone, ChannelConcatCritic, PairCritic, Recogniser, unit, up
+from interalia.networks.family import FEATURES, Family, output_activation, output_layer
+from interalia.networks.layers import (
+    Backbone,
+    ChannelConcatCritic,
+    PairCritic,
+    Recognizer,
+    layer_block,
+    upsampling_conv,
+)
 from interalia.networks.mlp import MLP, hidden
-from interalia.networks.needs import Critic, Map
 from interalia.networks.perceptrons import Perceptrons
-from interalia.networks.translation import SMALLEST, Translators
+from interalia.networks.specs import Critic, Map
+from interalia.networks.translation import MIN_SIDE, Translators
 
-SMALL = 256  # numbers in one x up to which fully connected layers are both faster and better
+SMALL = 256  # dimensions of x up to which fully connected layers are faster and better
 
 
-class Plan:
-    """How an image is halved: sizes and maps level by level, and the numbers at the last one."""
+class Pyramid:
+    """The shapes of an image that is halved level by level: sizes, feature maps, and the shape of the last level."""
 
     def __init__(self, shape: tuple[int, ...], width: int) -> None:
-        channels, *place = shape
-        self.places = [tuple(place)]
-        while min(self.places[-1]) >= SMALLEST:
-            self.places.append(tuple(side // 2 for side in self.places[-1]))
-        self.maps = [channels, *(width * min(2**level, 8) for level in range(len(self.places) - 1))]
-        self.end = (self.maps[-1], *self.places[-1])
-        self.flat = math.prod(self.end)
+        channels, *size = shape
+        self.sizes = [tuple(size)]
+        while min(self.sizes[-1]) >= MIN_SIDE:
+            self.sizes.append(tuple(side // 2 for side in self.sizes[-1]))
+        self.maps = [channels, *(width * min(2**level, 8) for level in range(len(self.sizes) - 1))]
+        self.last_shape = (self.maps[-1], *self.sizes[-1])
+        self.num_features = math.prod(self.last_shape)
 
 
 @dataclass(frozen=True)
 class Auto(Family):
-    """Networks for any shape and game: fully connected ones up to 256 numbers or under 8 pixels, convolutional ones above.
+    """Networks for any data and game: fully connected up to 256 dimensions or under 8 pixels a side, else convolutional.
 
-    The convolutional ones halve the image (kernel 4, stride 2) until its shorter side is under 8, doubling the maps from
-    `width` up to 8 times that; odd sizes are met exactly on the way back. Batch norm in encoder and decoder, no
-    normalisation in the critic, so that a gradient penalty means what it says. For two domains, CycleGAN's with half of
-    `width` maps in the translators, and fully connected ones for vectors and for images under 8 pixels a side.
+    Convolutional networks halve the image (kernel 4, stride 2) until its shorter side is under 8 pixels, and double the
+    feature maps from `width` to at most 8 `width`; the decoder reverses odd sizes exactly. Encoder and decoder have batch
+    norm. The critic has no normalization, so that a gradient penalty applies to each sample alone. For two domains, images
+    get CycleGAN's networks with `width` / 2 feature maps in the translators, and vectors and images under 8 pixels a side
+    get fully connected ones.
 
     Arguments:
-        width: maps of the first convolution; eight times that is the width of fully connected layers.
-        unary: whether the critic adds a score of x alone; one that returns classes does not.
+        width: the feature maps of the first convolution; fully connected layers have 8 `width` units.
+        unary: True to add a score of x alone to the critic's score; a critic with `classes` ignores it.
     """
 
     name = "auto"
-    able = tuple(DEMANDS)
+    supports = tuple(FEATURES)
     width: int = 32
     unary: bool = False
 
     @property
-    def plain(self) -> Perceptrons:
-        """The fully connected ones."""
-        return Perceptrons(8 * self.width, self.unary)
+    def mlp_family(self) -> Perceptrons:
+        """The family of fully connected networks."""
+        return Perceptrons(self.mlp_width, self.unary)
 
-    def chosen(self, need: Map | Critic) -> Family:
-        """The family that a network is taken from, by the shape of x."""
-        x = need.x
-        if x is None or not x.is_image or min(x.shape[1:]) < SMALLEST:
-            return self.plain
-        if need.role in ("translator", "patch_critic"):
+    def choose_family(self, spec: Map | Critic) -> Family:
+        """The family that builds a network, by the shape of x."""
+        x = spec.x
+        if x is None or not x.is_image or min(x.shape[1:]) < MIN_SIDE:
+            return self.mlp_family
+        if spec.role in ("translator", "patch_critic"):
             return Translators(max(1, self.width // 2), critic=self.width)
-        return self.plain if x.size <= SMALL else self
+        return self.mlp_family if x.size <= SMALL else self
 
-    def make(self, need: Map | Critic) -> nn.Module:
-        family = self.chosen(need)
-        return super().make(need) if family is self else family.make(need)
+    def make(self, spec: Map | Critic) -> nn.Module:
+        family = self.choose_family(spec)
+        return super().make(spec) if family is self else family.make(spec)
 
-    def start(self, need: Map | Critic, network: nn.Module) -> None:
-        family = self.chosen(need)
+    def init_weights(self, spec: Map | Critic, network: nn.Module) -> None:
+        family = self.choose_family(spec)
         if family is not self:
-            family.start(need, network)
+            family.init_weights(spec, network)
 
     @property
-    def wide(self) -> int:
-        """Units of a fully connected layer."""
+    def mlp_width(self) -> int:
+        """The width of fully connected layers."""
         return 8 * self.width
 
-    def encoder(self, net: Map) -> nn.Module:
-        plan = Plan(net.inputs[0].shape, self.width)
-        last = head(self.wide, net.output)
-        seen = nn.Sequential(down(plan.maps, norm=True), nn.Flatten())
-        body = hidden(plan.flat + net.beside, self.wide, 1, norm=True)
-        if not net.beside:
-            return Backbone(nn.Sequential(*seen, body), last)
-        return Backbone(body, last, x=seen, joined=net.inputs[0].shape if net.noise else ())
+    def encoder(self, spec: Map) -> nn.Module:
+        pyramid = Pyramid(spec.inputs[0].shape, self.width)
+        last = output_layer(self.mlp_width, spec.output)
+        x = nn.Sequential(downsampling_convs(pyramid.maps, norm=True), nn.Flatten())
+        body = hidden(pyramid.num_features + spec.extra_size, self.mlp_width, 1, norm=True)
+        if not spec.extra_size:
+            return Backbone(nn.Sequential(*x, body), last)
+        return Backbone(body, last, x=x, first_shape=spec.inputs[0].shape if spec.noise else ())
 
-    def decoder(self, net: Map) -> nn.Module:
-        plan = Plan(net.output.shape, self.width)
+    def decoder(self, spec: Map) -> nn.Module:
+        pyramid = Pyramid(spec.output.shape, self.width)
         ups: list[nn.Module] = []
-        for level in range(len(plan.places) - 1, 0, -1):
-            maps, (low, high) = (plan.maps[level], plan.maps[level - 1]), (plan.places[level], plan.places[level - 1])
-            layer = up(maps, low, high, 4, 2, bias=level == 1)
-            ups += unit(layer, nn.BatchNorm2d(maps[1])) if level > 1 else [layer]
+        for level in range(len(pyramid.sizes) - 1, 0, -1):
+            maps = (pyramid.maps[level], pyramid.maps[level - 1])
+            layer = upsampling_conv(maps, pyramid.sizes[level], pyramid.sizes[level - 1], 4, 2, bias=level == 1)
+            ups += layer_block(layer, nn.BatchNorm2d(maps[1])) if level > 1 else [layer]
         last = ups.pop()
         body = nn.Sequential(
-            hidden(net.size, self.wide, 1, norm=True),
-            hidden(self.wide, plan.flat, 1, norm=True),
-            nn.Unflatten(1, plan.end),
+            hidden(spec.size, self.mlp_width, 1, norm=True),
+            hidden(self.mlp_width, pyramid.num_features, 1, norm=True),
+            nn.Unflatten(1, pyramid.last_shape),
             *ups,
         )
-        return Backbone(body, nn.Sequential(last, *onto(net.output)))
+        return Backbone(body, nn.Sequential(last, *output_activation(spec.output)))
 
-    def critic(self, need: Critic) -> nn.Module:
-        plan, wide = Plan(need.sees[0].shape, self.width), self.wide
-        if need.of_two:
-            plan.maps[0] *= 2
-        x = nn.Sequential(down(plan.maps, norm=False), nn.Flatten(), hidden(plan.flat, wide, 1, norm=False))
-        if need.of_two:
-            return ChannelConcatCritic(nn.Sequential(x, nn.Linear(wide, 1)))
-        if need.answers:
-            trunk = nn.Sequential(x, hidden(wide, 2 * wide, 1, norm=False))
-            return Recogniser(trunk, nn.Linear(2 * wide, 1), MLP(2 * wide, need.answers, wide, 1))
-        z = hidden(need.beside, wide, 1, norm=False) if need.beside else None
-        joint = hidden(wide * (2 if z else 1), 2 * wide, 1, norm=False)
+    def critic(self, spec: Critic) -> nn.Module:
+        pyramid, width = Pyramid(spec.inputs[0].shape, self.width), self.mlp_width
+        if spec.compares_pair:
+            pyramid.maps[0] *= 2
+        x = nn.Sequential(
+            downsampling_convs(pyramid.maps, norm=False),
+            nn.Flatten(),
+            hidden(pyramid.num_features, width, 1, norm=False),
+        )
+        if spec.compares_pair:
+            return ChannelConcatCritic(nn.Sequential(x, nn.Linear(width, 1)))
+        if spec.code_outputs:
+            trunk = nn.Sequential(x, hidden(width, 2 * width, 1, norm=False))
+            return Recognizer(trunk, nn.Linear(2 * width, 1), MLP(2 * width, spec.code_outputs, width, 1))
+        z = hidden(spec.extra_size, width, 1, norm=False) if spec.extra_size else None
+        joint = hidden(width * (2 if z else 1), 2 * width, 1, norm=False)
         return PairCritic(
-            nn.Sequential(joint, nn.Linear(2 * wide, need.classes or 1)),
+            nn.Sequential(joint, nn.Linear(2 * width, spec.classes or 1)),
             x,
             z,
-            unary=nn.Linear(wide, 1) if (self.unary and not need.classes) or need.terms else None,
-            unary_z=nn.Linear(wide, 1) if need.terms else None,
-            classes=need.classes,
+            unary=nn.Linear(width, 1) if (self.unary and not spec.classes) or spec.terms else None,
+            unary_z=nn.Linear(width, 1) if spec.terms else None,
+            classes=spec.classes,
         )
 
 
-def down(maps: list[int], norm: bool) -> nn.Sequential:
-    """Convolutions that halve the image, from `maps[0]` channels through all the others."""
-    parts: list[nn.Module] = []
+def downsampling_convs(maps: list[int], norm: bool) -> nn.Sequential:
+    """Convolutions that each halve the image, with `maps[0]` input channels and one layer for each further number."""
+    layers: list[nn.Module] = []
     for inputs, outputs in itertools.pairwise(maps):
-        parts += unit(nn.Conv2d(inputs, outputs, 4, 2, 1, bias=not norm), nn.BatchNorm2d(outputs) if norm else None)
-    return nn.Sequential(*parts)
+        layer = nn.Conv2d(inputs, outputs, 4, 2, 1, bias=not norm)
+        layers += layer_block(layer, nn.BatchNorm2d(outputs) if norm else None)
+    return nn.Sequential(*layers)

@@ -1,8 +1,8 @@
-"""The papers' convolutional networks, as the tables that the papers print.
+"""The papers' convolutional networks, written like the tables in the papers.
 
-A row is ``kernel/stride/maps``; ``T`` marks a transposed convolution. There is no padding anywhere. Each row is followed by
-batch norm and a leaky ReLU unless the table says otherwise; the last row of an encoder (2 z numbers) and of a decoder
-(the image's channels, sigmoid) is written by the builder.
+A row is ``kernel/stride/maps``; ``T`` marks a transposed convolution. No layer has padding. Batch norm and a leaky ReLU
+follow each row unless the table says otherwise. The builder adds the last row of an encoder (2 numbers for each dimension
+of z) and of a decoder (the channels of the image, and a sigmoid).
 """
 
 from __future__ import annotations
@@ -12,9 +12,18 @@ from typing import ClassVar
 
 from torch import nn
 
-from interalia.networks.family import Family, onto
-from interalia.networks.layers import Backbone, Convolution, Dropout, Maxout, PairCritic, Transposed, UntiedBias, unit
-from interalia.networks.needs import Critic, Map
+from interalia.networks.family import Family, output_activation
+from interalia.networks.layers import (
+    Backbone,
+    Convolution,
+    Dropout,
+    Maxout,
+    PairCritic,
+    Transposed,
+    UntiedBias,
+    layer_block,
+)
+from interalia.networks.specs import Critic, Map
 from interalia.spaces import Space
 
 
@@ -23,13 +32,13 @@ class Table:
     """One column of a paper's appendix.
 
     Attributes:
-        side: the height and width of the images that the table is made for.
+        side: the height and width of the images.
         encoder, decoder, critic_x, critic_z, critic_joint: the rows.
-        leak: of the encoder's and decoder's leaky ReLU.
-        critic_leak: of the critic's.
-        maxout: pieces of the critic's maxout units, which take the place of leaky ReLU; 0 for none.
-        norms: whether the critic's x part has batch norm after its first row.
-        drop_inputs, drop: dropout before the first and before every other layer of the critic's parts.
+        leak: the negative slope of the leaky ReLU in encoder and decoder.
+        critic_leak: that in the critic.
+        maxout: the pieces of maxout units, which replace the leaky ReLU in the critic; 0 for leaky ReLU.
+        norms: True for batch norm after all but the first row of `critic_x`.
+        drop_inputs, drop: dropout before the first and before each other layer of the critic's parts.
     """
 
     side: int
@@ -73,8 +82,8 @@ TINY_IMAGENET = Table(
     critic_z="1/1/2048 1/1/2048",
     critic_joint="1/1/4096 1/1/4096",
 )
-# The reproduction report rescales every data set to 28x28 and does not print its networks: this is SVHN's column with the
-# last kernel cut from 4 to 3, the one change that 28 pixels ask for.
+# The reproduction report rescales all data sets to 28x28 and does not print its networks. This is SVHN's column with a last
+# kernel of 3 instead of 4, the only change that 28 pixels need.
 REPORT = replace(
     SVHN,
     side=28,
@@ -84,11 +93,11 @@ REPORT = replace(
 )
 
 
-def rows(text: str) -> list[tuple[bool, int, int, int]]:
-    """The rows of a table: (transposed, kernel, stride, maps).
+def parse_rows(text: str) -> list[tuple[bool, int, int, int]]:
+    """Parses the rows of a table: (transposed, kernel, stride, maps).
 
     Example:
-        >>> rows("5/1/32 T4/2/64")
+        >>> parse_rows("5/1/32 T4/2/64")
         [(False, 5, 1, 32), (True, 4, 2, 64)]
     """
     parsed = []
@@ -98,20 +107,22 @@ def rows(text: str) -> list[tuple[bool, int, int, int]]:
     return parsed
 
 
-def normed(text: str, inputs: int, leak: float) -> tuple[nn.Sequential, int]:
-    """Rows with batch norm and leaky ReLU, without biases, and the number of maps at their end."""
+def conv_rows(text: str, inputs: int, leak: float) -> tuple[nn.Sequential, int]:
+    """Convolutions without biases, each with batch norm and leaky ReLU, and the number of feature maps at their end."""
     parts: list[nn.Module] = []
-    for transposed, kernel, stride, maps in rows(text):
+    for transposed, kernel, stride, maps in parse_rows(text):
         layer = (Transposed if transposed else Convolution)(inputs, maps, kernel, stride, bias=False)
-        parts += unit(layer, nn.BatchNorm2d(maps, eps=1e-4, momentum=0.05), leak)
+        parts += layer_block(layer, nn.BatchNorm2d(maps, eps=1e-4, momentum=0.05), leak)
         inputs = maps
     return nn.Sequential(*parts), inputs
 
 
-def judged(text: str, inputs: int, table: Table, norms: bool, biases: bool, first: float) -> tuple[nn.Sequential, int]:
-    """Rows of a critic: dropout at each layer's input, batch norm after all but the first where there is any."""
+def critic_rows(
+    text: str, inputs: int, table: Table, norms: bool, biases: bool, first: float
+) -> tuple[nn.Sequential, int]:
+    """The critic's convolutions, each after dropout, with batch norm after all but the first if `norms`, and their maps."""
     parts: list[nn.Module] = []
-    for i, (_, kernel, stride, maps) in enumerate(rows(text)):
+    for i, (_, kernel, stride, maps) in enumerate(parse_rows(text)):
         norm = norms and i > 0
         parts += [
             Dropout(first if i == 0 else table.drop),
@@ -123,81 +134,83 @@ def judged(text: str, inputs: int, table: Table, norms: bool, biases: bool, firs
     return nn.Sequential(*parts), inputs
 
 
-class Tabled(Family):
+class TableFamily(Family):
     """The networks of a paper's table, for images of one size.
 
-    A label joins the encoder's maps where they have become 1x1, before the rows of 1x1 that follow there.
+    In the encoder, a label is concatenated where the feature maps are 1x1, before the remaining 1x1 rows.
     """
 
-    able = ("labels", "classes")
+    supports = ("labels", "classes")
     std = 0.01
     table: ClassVar[Table]
 
-    def fits(self, x: Space) -> None:
+    def check_shape(self, x: Space) -> None:
         side = self.table.side
         if x.shape[1:] != (side, side):
-            self.unfit(f"images of {side}x{side}", x, f"give `image_size={side}`, or choose")
+            self.refuse_shape(f"images of {side}x{side}", x, f"give `image_size={side}`, or choose")
 
-    def encoder(self, net: Map) -> nn.Module:
-        table, rows_of_x, rest = self.table, self.table.encoder.split(), list[str]()
-        while net.beside and rows_of_x[-1].startswith("1/1/"):
-            rest.insert(0, rows_of_x.pop())
-        x, maps = normed(" ".join(rows_of_x), net.inputs[0].shape[0], table.leak)
-        body, before, first = x, tuple[int, ...](), None
-        if net.beside:
-            before, first = (maps + net.beside, 1, 1), x
-            body, maps = normed(" ".join(rest), maps + net.beside, table.leak)
-        head: nn.Module = Convolution(maps, net.output.size, 1)  # at 1x1, a bias for each map is an untied one
-        last = onto(net.output)
-        return Backbone(body, nn.Sequential(head, *last) if last else head, before, after=net.output.shape, x=first)
+    def encoder(self, spec: Map) -> nn.Module:
+        table, rows_x, rows_joint = self.table, self.table.encoder.split(), list[str]()
+        while spec.extra_size and rows_x[-1].startswith("1/1/"):
+            rows_joint.insert(0, rows_x.pop())
+        x, maps = conv_rows(" ".join(rows_x), spec.inputs[0].shape[0], table.leak)
+        body, input_shape, first = x, tuple[int, ...](), None
+        if spec.extra_size:
+            input_shape, first = (maps + spec.extra_size, 1, 1), x
+            body, maps = conv_rows(" ".join(rows_joint), maps + spec.extra_size, table.leak)
+        head: nn.Module = Convolution(maps, spec.output.size, 1)  # at 1x1 a bias for each feature map is untied
+        last = output_activation(spec.output)
+        head = nn.Sequential(head, *last) if last else head
+        return Backbone(body, head, input_shape, spec.output.shape, x=first)
 
-    def decoder(self, net: Map) -> nn.Module:
-        x = net.output
-        body, maps = normed(self.table.decoder, net.size, self.table.leak)
+    def decoder(self, spec: Map) -> nn.Module:
+        x = spec.output
+        body, maps = conv_rows(self.table.decoder, spec.size, self.table.leak)
         last = Convolution(maps, x.shape[0], 1, bias=False)
-        return Backbone(body, nn.Sequential(last, UntiedBias(*x.shape), *onto(x)), before=(net.size, 1, 1))
+        head = nn.Sequential(last, UntiedBias(*x.shape), *output_activation(x))
+        return Backbone(body, head, (spec.size, 1, 1))
 
-    def critic(self, need: Critic) -> nn.Module:
-        table, beside, first = self.table, need.beside, self.table.drop_inputs
-        x, features = judged(table.critic_x, need.sees[0].shape[0], table, table.norms, biases=True, first=first)
+    def critic(self, spec: Critic) -> nn.Module:
+        table, extra_size, first = self.table, spec.extra_size, self.table.drop_inputs
+        x, features = critic_rows(table.critic_x, spec.inputs[0].shape[0], table, table.norms, biases=True, first=first)
         z = None
-        if beside:
-            z, of_z = judged(table.critic_z, beside, table, norms=False, biases=False, first=first)
-            features += of_z
-        joint, maps = judged(table.critic_joint, features, table, norms=False, biases=True, first=table.drop)
-        joint.append(Dropout(table.drop)).append(Convolution(maps, need.classes or 1, 1))
-        return PairCritic(joint, x, z, before=(beside, 1, 1), classes=need.classes)
+        if extra_size:
+            z, features_z = critic_rows(table.critic_z, extra_size, table, norms=False, biases=False, first=first)
+            features += features_z
+        joint, maps = critic_rows(table.critic_joint, features, table, norms=False, biases=True, first=table.drop)
+        joint.append(Dropout(table.drop)).append(Convolution(maps, spec.classes or 1, 1))
+        return PairCritic(joint, x, z, z_shape=(extra_size, 1, 1), classes=spec.classes)
 
 
-class ALISVHN(Tabled):
+class ALISVHN(TableFamily):
     """ALI's networks for SVHN, 32x32."""
 
     name = "ali-svhn"
     table = SVHN
 
 
-class ALICIFAR10(Tabled):
+class ALICIFAR10(TableFamily):
     """ALI's networks for CIFAR-10, 32x32: SVHN's with a maxout critic without batch norm."""
 
     name = "ali-cifar10"
     table = CIFAR10
 
 
-class ALICelebA(Tabled):
+class ALICelebA(TableFamily):
     """ALI's networks for CelebA, 64x64."""
 
     name = "ali-celeba"
     table = CELEBA
 
 
-class ALITinyImageNet(Tabled):
+class ALITinyImageNet(TableFamily):
     """ALI's networks for Tiny ImageNet, 64x64."""
 
     name = "ali-tiny-imagenet"
     table = TINY_IMAGENET
 
 
-class ALI28(Tabled):
+class ALI28(TableFamily):
     """ALI's SVHN networks at 28x28, for the settings of the reproduction report."""
 
     name = "ali-28"

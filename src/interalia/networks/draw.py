@@ -1,4 +1,4 @@
-"""DRAW's networks: a recurrent decoder that writes on a canvas where it attends."""
+"""DRAW's networks: a recurrent decoder with attention that writes to a canvas."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from torch import Tensor, nn
 
 from interalia.contexts import to_float32
 from interalia.errors import UserError, check_range
-from interalia.networks.family import DEMANDS, Family
-from interalia.networks.layers import Fielded, part
-from interalia.networks.needs import Critic, Map
+from interalia.networks.family import FEATURES, Family
+from interalia.networks.layers import FieldModule, module_dataclass
 from interalia.networks.perceptrons import Perceptrons
+from interalia.networks.specs import Critic, Map
 from interalia.spaces import Space
 
-State = tuple[Tensor, Tensor, Tensor]  # h and the cell of the LSTM, shape (n, units), and the canvas, shape (n, ...)
+State = tuple[Tensor, Tensor, Tensor]  # h and cell of the LSTM, shape (n, units), and the canvas, shape (n, *x.shape)
 
 
 class Attention(nn.Module):
-    """A grid of N x N Gaussian filters, laid over an image of height B and width A by what a recurrent network says:
+    """A grid of N x N Gaussian filters on an image of height B and width A, placed by the state h of an LSTM.
 
         g_x~, g_y~, log sigma^2, log delta~, log gamma = W h
         g_x = (A + 1)/2 (g_x~ + 1),   g_y = (B + 1)/2 (g_y~ + 1),   delta = (max(A, B) - 1)/(N - 1) delta~
         mu_x^i = g_x + (i - N/2 - 1/2) delta,   F_x[i, a] = exp(-(a - mu_x^i)^2 / (2 sigma^2)) / Z_i,   Z_i = sum_a ...
 
-    and F_y alike, the places i, a being counted from 1.
+    and F_y likewise; i and a count from 1.
 
     References:
         DRAW: A Recurrent Neural Network For Image Generation, Karol Gregor and others, 2015,
@@ -34,7 +34,7 @@ class Attention(nn.Module):
     Arguments:
         units: the dimensions of h.
         side: N, 2 or more.
-        shape: of an image: (channels, height, width).
+        shape: the shape of an image, (channels, height, width).
 
     Example:
         >>> attention = Attention(4, 3, (1, 8, 6))
@@ -54,41 +54,41 @@ class Attention(nn.Module):
         x, y, log_variance, log_delta, log_gamma = to_float32(self.where(h)).unsqueeze(2).unbind(1)  # each (n, 1)
         _, height, width = self.shape
         delta = (max(height, width) - 1) / (self.side - 1) * log_delta.exp()
-        apart = torch.arange(self.side, device=h.device, dtype=x.dtype) - (self.side - 1) / 2
+        offsets = torch.arange(self.side, device=h.device, dtype=x.dtype) - (self.side - 1) / 2
 
-        def bank(centre: Tensor, length: int) -> Tensor:
-            mu = (length + 1) / 2 * (centre + 1) + apart * delta
-            places = torch.arange(1, length + 1, device=h.device, dtype=x.dtype)
-            # a softmax is the normalised Gaussian, and has no 0 / 0 where the filter lies outside of the image
-            distance = (places - mu[:, :, None]).square() / (2 * log_variance.exp()[:, :, None])
+        def bank(center: Tensor, length: int) -> Tensor:
+            mu = (length + 1) / 2 * (center + 1) + offsets * delta
+            pixels = torch.arange(1, length + 1, device=h.device, dtype=x.dtype)
+            # softmax normalizes the Gaussian, without 0 / 0 where the filter lies outside the image
+            distance = (pixels - mu[:, :, None]).square() / (2 * log_variance.exp()[:, :, None])
             return (-distance).softmax(dim=2)
 
         return bank(y, height), bank(x, width), log_gamma.exp()[:, :, None, None]
 
     def read(self, h: Tensor, *images: Tensor) -> list[Tensor]:
-        """gamma F_y x F_x^T of each image x, shape (n, channels, N, N)."""
+        """The patches gamma F_y x F_x^T of each image x, shape (n, channels, N, N)."""
         f_y, f_x, gamma = self.filters(h)
         return [gamma * (f_y[:, None] @ x @ f_x[:, None].transpose(2, 3)) for x in images]
 
     def write(self, h: Tensor, patch: Tensor) -> Tensor:
-        """F_y^T w F_x / gamma of a patch w of shape (n, channels, N, N), shape (n, channels, height, width)."""
+        """The image F_y^T w F_x / gamma of a patch w of shape (n, channels, N, N), shape (n, channels, height, width)."""
         f_y, f_x, gamma = self.filters(h)
         return f_y[:, None].transpose(2, 3) @ patch @ f_x[:, None] / gamma
 
 
-class Drawer(nn.Module):
-    """z = [z_1, ..., z_T] -> x: an LSTM that is told one z_t after the other, and adds a patch to the canvas at each,
+class DrawDecoder(nn.Module):
+    """The decoder z = [z_1, ..., z_T] -> x: an LSTM with input z_t at step t, which then adds a patch to the canvas.
 
         h_t = LSTM(z_t, h_{t-1}),   c_t = c_{t-1} + write(h_t),   x = sigmoid(c_T)
 
-    where c_0 is learned, and h_0 is 0.
+    c_0 is learned, and h_0 is 0.
 
     Arguments:
-        glimpses: T.
-        inputs: the dimensions of each z_t, and of y where the decoder is told it.
-        units: of the LSTM.
-        side: of the patch.
-        shape: of x.
+        glimpses: T, the number of glimpses.
+        inputs: the dimensions of each z_t, with those of y in a conditional decoder.
+        units: the size of the LSTM.
+        side: the side of the patch, in pixels.
+        shape: the shape of x.
     """
 
     def __init__(self, glimpses: int, inputs: int, units: int, side: int, shape: tuple[int, ...]) -> None:
@@ -101,39 +101,39 @@ class Drawer(nn.Module):
         self.attention = Attention(units, side, shape)
         self.blank = nn.Parameter(torch.zeros(shape))  # c_0
 
-    def start(self, count: int) -> State:
-        """Before the first glimpse."""
-        nothing = self.blank.new_zeros(count, self.units)
-        return nothing, nothing, self.blank.expand(count, *self.shape)
+    def initial_state(self, count: int) -> State:
+        """The state before the first glimpse, for a batch of `count`."""
+        zeros = self.blank.new_zeros(count, self.units)
+        return zeros, zeros, self.blank.expand(count, *self.shape)
 
     def step(self, state: State, z: Tensor) -> State:
-        """After another glimpse, told z_t, shape (n, inputs)."""
+        """The state after a glimpse with z_t, shape (n, inputs)."""
         h, cell, canvas = state
         h, cell = map(to_float32, self.cell(z, (h, cell)))
         side = self.attention.side
         patch = to_float32(self.what(h)).unflatten(1, (self.shape[0], side, side))
         return h, cell, canvas + to_float32(self.attention.write(h, patch))
 
-    def last(self, *z: Tensor) -> State:
+    def final_state(self, *z: Tensor) -> State:
         z_all, *y = z
-        state = self.start(len(z_all))
+        state = self.initial_state(len(z_all))
         for z_t in z_all.chunk(self.glimpses, dim=1):
             state = self.step(state, torch.cat([z_t, *y], dim=1))
         return state
 
     def hidden(self, *z: Tensor) -> Tensor:
-        return self.last(*z)[0]
+        return self.final_state(*z)[0]
 
     def forward(self, *z: Tensor) -> Tensor:
-        return self.last(*z)[2].sigmoid()
+        return self.final_state(*z)[2].sigmoid()
 
 
-@part
-class Whole(Fielded):
-    """x as it is, for an encoder that reads it bit by bit, and of the decoder what that needs to know.
+@module_dataclass
+class DrawIdentity(FieldModule):
+    """Returns x unchanged, for a recurrent encoder, with the sizes of the decoder that the encoder reads.
 
     Arguments:
-        glimpses, units, shape: the decoder's.
+        glimpses, units, shape: the arguments of `DrawDecoder`.
     """
 
     glimpses: int
@@ -149,11 +149,10 @@ class Whole(Fielded):
 
 @dataclass(frozen=True)
 class Draw(Family):
-    """DRAW's recurrent decoder with attention, of z in as many equal parts as it takes glimpses; for images.
+    """DRAW's recurrent decoder with attention, for images; each glimpse has an equal part of z as its input.
 
-    With the encoder `recurrent` it is DRAW: an encoder that sees, at each glimpse, where the decoder attends and what is on
-    the canvas. Any other encoder infers z as a whole, by two fully connected layers with batch norm; the critic is fully
-    connected too.
+    With the encoder `recurrent` this is DRAW: at each glimpse the encoder reads the decoder's state and canvas. Any other
+    encoder infers the whole z by two fully connected layers with batch norm. The critic is fully connected too.
 
     See also:
         interalia.conditionals.Recurrent
@@ -163,10 +162,10 @@ class Draw(Family):
         Rezende, Daan Wierstra, 2015, https://arxiv.org/abs/1502.04623
 
     Arguments:
-        glimpses: T.
-        units: of the decoder's LSTM.
-        side: of the patch that is written at each glimpse.
-        width: of the fully connected layers.
+        glimpses: T, the number of glimpses.
+        units: the size of the decoder's LSTM.
+        side: the side of the patch that each glimpse writes, in pixels.
+        width: the width of the fully connected layers.
 
     Raises:
         ValueError: a number is out of its range.
@@ -178,7 +177,7 @@ class Draw(Family):
     """
 
     name = "draw"
-    able = tuple(DEMANDS)
+    supports = tuple(FEATURES)
     glimpses: int = 8
     units: int = 256
     side: int = 5
@@ -188,27 +187,28 @@ class Draw(Family):
         super().__post_init__()
         check_range(self.side >= 2, "it must be 2 or more", side=self.side)
 
-    def fits(self, x: Space) -> None:
+    def check_shape(self, x: Space) -> None:
         if not x.is_image:
-            self.unfit("images, which they paint by way of z", x)
+            self.refuse_shape("images", x)
 
-    def encoder(self, net: Map) -> nn.Module:
-        return Perceptrons(self.width).encoder(net)
+    def encoder(self, spec: Map) -> nn.Module:
+        return Perceptrons(self.width).encoder(spec)
 
-    def decoder(self, net: Map) -> nn.Module:
-        z = net.inputs[0].size
+    def decoder(self, spec: Map) -> nn.Module:
+        z = spec.inputs[0].size
         if z % self.glimpses:
             raise UserError(
                 f"the networks 'draw' take z in {self.glimpses} equal parts, and {z} is no multiple of {self.glimpses}; give "
                 f"`latent_dim={self.glimpses * -(-z // self.glimpses)}`, or draw(glimpses=...)."
             )
-        return Drawer(self.glimpses, z // self.glimpses + net.beside, self.units, self.side, net.output.shape)
+        inputs = z // self.glimpses + spec.extra_size
+        return DrawDecoder(self.glimpses, inputs, self.units, self.side, spec.output.shape)
 
-    def critic(self, need: Critic) -> nn.Module:
-        return Perceptrons(self.width).critic(need)
+    def critic(self, spec: Critic) -> nn.Module:
+        return Perceptrons(self.width).critic(spec)
 
-    def watcher(self, net: Map) -> nn.Module:
-        return Whole(self.glimpses, self.units, net.inputs[0].shape)
+    def image_reader(self, spec: Map) -> nn.Module:
+        return DrawIdentity(self.glimpses, self.units, spec.inputs[0].shape)
 
     def output_bias(self, decoder: nn.Module) -> nn.Parameter | None:
-        return decoder.blank if isinstance(decoder, Drawer) else None
+        return decoder.blank if isinstance(decoder, DrawDecoder) else None

@@ -1,4 +1,4 @@
-"""A family of networks: one method a role, and what it has no method for is refused by its name."""
+"""The base class of network families: one method for each role, and an error that names a missing role."""
 
 from __future__ import annotations
 
@@ -8,62 +8,63 @@ from torch import nn
 
 from interalia.errors import UserError, check_range
 from interalia.networks import weights
-from interalia.networks.layers import Backbone, Categories, ChannelConcatCritic, HalfTanh, PairCritic, Sigmoid
+from interalia.networks.layers import Backbone, ChannelConcatCritic, HalfTanh, PairCritic, PartialSoftmax, Sigmoid
 from interalia.networks.mlp import MLP
-from interalia.networks.needs import Critic, Map
+from interalia.networks.specs import Critic, Map
 from interalia.spaces import Space
 
-MIDDLE = 256  # units of a hidden layer between latents
-# what a map or a critic may demand, which a family has to declare in `able`: in words, for those that have it not
-DEMANDS = {
-    "labels": "place for labels",
-    "noise": "place for an implicit encoder's noise",
+LATENT_WIDTH = 256  # width of the hidden layers of networks between latents
+# features of a map or a critic that a family declares in `supports`, and the words for a family without them
+FEATURES = {
+    "labels": "input for labels",
+    "noise": "input for the noise of an implicit encoder",
     "classes": "critic that returns a logit for each label",
-    "answers": "critic that answers for codes",
-    "terms": "critic that scores x, z and the pair apart",
+    "code_outputs": "critic with outputs for codes",
+    "terms": "critic with separate scores of x, z and the pair",
     "two": "critic of two images",
 }
 
 
-def onto(space: Space) -> list[nn.Module]:
-    """The last nonlinearity of a network that returns values of a space: a sigmoid onto [0, 1], one scaled to [-1, 1], which
-    is tanh(a / 2), a softmax over a category; none for real numbers.
+def output_activation(space: Space) -> list[nn.Module]:
+    """The output activation for values of a space.
+
+    A sigmoid for [0, 1], tanh(a / 2) for [-1, 1], nothing for real numbers; then a softmax over the category, if any.
 
     Example:
-        >>> onto(Space("z", (3,), "ball"))
+        >>> output_activation(Space("z", (3,), "ball"))
         [HalfTanh()]
     """
-    found: list[nn.Module] = []
+    layers: list[nn.Module] = []
     if space.support != "real":
-        found.append(Sigmoid() if space.support == "unit" else HalfTanh())
+        layers.append(Sigmoid() if space.support == "unit" else HalfTanh())
     if space.category:
-        found.append(Categories(space.category))
-    return found
+        layers.append(PartialSoftmax(space.category))
+    return layers
 
 
-def head(inputs: int, space: Space) -> nn.Sequential:
-    """The last layer of a network that returns values of a space, in one row."""
-    return nn.Sequential(nn.Linear(inputs, space.size), *onto(space))
+def output_layer(inputs: int, space: Space) -> nn.Sequential:
+    """The output layer for values of a space: a linear layer and the output activation, shape (n, size)."""
+    return nn.Sequential(nn.Linear(inputs, space.size), *output_activation(space))
 
 
 class Family:
-    """Networks of one kind for any game: a subclass has a method for each role that it has networks for.
+    """A family of networks for any game: a subclass has a method for each role that it has networks for.
 
-    A method takes the need, of which it reads the spaces, and returns a network of them.
+    A method takes a `Map` or a `Critic`, the specification of a network, and returns the network.
 
     Attributes:
-        name: as a run calls it.
-        able: which of `DEMANDS` its methods meet.
-        only: the variables of its one critic of x, such as (x, z); empty where it has one of any.
-        std: the standard deviation of the initial weights; None keeps those that the methods return.
+        name: the name in the registry.
+        supports: the names in `FEATURES` that its networks support.
+        critic_inputs: the inputs of its only critic of x, such as "(x, z)"; empty if its critic takes any.
+        std: the standard deviation of the initial weights; None keeps the weights as the methods return them.
 
     Raises:
-        ValueError: a number that counts something, a field of the dataclass that a subclass may be, is under 1.
+        ValueError: an integer field of a subclass that is a dataclass is under 1.
     """
 
     name: ClassVar[str] = ""
-    able: ClassVar[tuple[str, ...]] = ()
-    only: ClassVar[str] = ""
+    supports: ClassVar[tuple[str, ...]] = ()
+    critic_inputs: ClassVar[str] = ""
     std: ClassVar[float | None] = None
 
     def __post_init__(self) -> None:
@@ -71,76 +72,78 @@ class Family:
             check_range(type(count) is not int or count >= 1, "it must be 1 or more", **{name: count})
 
     def refuse(self, what: str, instead: str = "auto") -> NoReturn:
-        """Raises the UserError of a family that lacks something."""
+        """Raises the UserError of a family that has no `what`."""
         name = self.name or type(self).__name__
         raise UserError(f"the networks {name!r} have no {what}; choose other `networks`, such as {instead}.")
 
-    def unfit(self, what: str, x: Space, do: str = "choose") -> NoReturn:
-        """Raises the UserError of a family that is made for other data, `do` being what helps."""
+    def refuse_shape(self, what: str, x: Space, do: str = "choose") -> NoReturn:
+        """Raises the UserError of a family that is made for other data; `do` says what helps."""
         raise UserError(
             f"the networks {self.name!r} are made for {what}, and the data's shape is {x.shape}; {do} other `networks`, such "
             f"as auto, which fit any shape."
         )
 
-    def fits(self, x: Space) -> None:
-        """Raises a UserError unless there are networks for such data."""
+    def check_shape(self, x: Space) -> None:
+        """Raises a UserError if the family has no networks for data of this shape."""
 
-    def make(self, need: Map | Critic) -> nn.Module:
-        """The network of a need.
+    def make(self, spec: Map | Critic) -> nn.Module:
+        """Builds the network of a specification.
 
         Raises:
-            UserError: this family has none.
+            UserError: the family has no such network.
         """
-        for demand in need.demands:
-            if demand not in self.able:
-                self.refuse(DEMANDS[demand])
-        if self.only and isinstance(need, Critic) and need.role == "critic" and need.names != self.only:
-            self.refuse(f"critic of {need.names}")
-        if need.x is not None:
-            self.fits(need.x)
-        return getattr(self, need.role)(need)
+        for feature in spec.required_features:
+            if feature not in self.supports:
+                self.refuse(FEATURES[feature])
+        if isinstance(spec, Critic) and spec.role == "critic" and self.critic_inputs not in ("", spec.names):
+            self.refuse(f"critic of {spec.names}")
+        if spec.x is not None:
+            self.check_shape(spec.x)
+        return getattr(self, spec.role)(spec)
 
-    def encoder(self, net: Map) -> nn.Module:
-        """From x, and what is given beside it, to numbers about a latent variable."""
+    def encoder(self, spec: Map) -> nn.Module:
+        """The network from x, and further inputs, to a latent variable or the parameters of its distribution."""
         self.refuse("encoder")
 
-    def decoder(self, net: Map) -> nn.Module:
-        """From latents, and what is given beside them, to x."""
+    def decoder(self, spec: Map) -> nn.Module:
+        """The network from latents, and further inputs, to x."""
         self.refuse("decoder")
 
-    def critic(self, need: Critic) -> nn.Module:
-        """Of x, and of what is seen beside it."""
-        self.refuse(f"critic of {need.names}")
+    def critic(self, spec: Critic) -> nn.Module:
+        """The critic of x and further inputs."""
+        self.refuse(f"critic of {spec.names}")
 
-    def translator(self, net: Map) -> nn.Module:
-        """From x of one domain to x of another."""
+    def translator(self, spec: Map) -> nn.Module:
+        """The network from x of one domain to x of another."""
         self.refuse("translator between two domains")
 
-    def patch_critic(self, need: Critic) -> nn.Module:
-        """Of x in one of two domains; it may score patches of x each for itself."""
+    def patch_critic(self, spec: Critic) -> nn.Module:
+        """The critic of x in one of two domains, which may return a score for each patch of x."""
         self.refuse("critic of a domain")
 
-    def watcher(self, net: Map) -> nn.Module:
-        """What a recurrent encoder reads of x, step by step."""
-        self.refuse("decoder that paints step by step, which a recurrent encoder follows", "draw")
+    def image_reader(self, spec: Map) -> nn.Module:
+        """The network whose output a recurrent encoder reads step by step."""
+        self.refuse("recurrent decoder, whose state a recurrent encoder reads", "draw")
 
-    def between(self, net: Map) -> nn.Module:
-        """From latents to latents, the same in all families."""
-        made = MLP(net.size, net.output.size, MIDDLE, 2, norm=True)
-        return Backbone(made.body, nn.Sequential(made.head, *onto(net.output))) if net.output.name == "z" else made
+    def latent_map(self, spec: Map) -> nn.Module:
+        """The network from latents to latents, the same in all families."""
+        mlp = MLP(spec.size, spec.output.size, LATENT_WIDTH, 2, norm=True)
+        if spec.output.name != "z":
+            return mlp
+        return Backbone(mlp.body, nn.Sequential(mlp.head, *output_activation(spec.output)))
 
-    def critic_of_latents(self, need: Critic) -> nn.Module:
-        """Of latents alone, or of two values of one, the same in all families."""
-        made = MLP(need.sees[0].size + need.beside, 1, MIDDLE, 2)
-        return ChannelConcatCritic(made) if need.of_two else PairCritic(made)
+    def latent_critic(self, spec: Critic) -> nn.Module:
+        """The critic of latents only, the same in all families."""
+        mlp = MLP(spec.inputs[0].size + spec.extra_size, 1, LATENT_WIDTH, 2)
+        return ChannelConcatCritic(mlp) if spec.compares_pair else PairCritic(mlp)
 
-    def start(self, need: Map | Critic, network: nn.Module) -> None:
-        """Draws the initial weights, once all networks of a game are made."""
+    def init_weights(self, spec: Map | Critic, network: nn.Module) -> None:
+        """Initializes a network's weights, after all networks of the game are built."""
         if self.std is not None:
-            weights.initialise(network, self.std)
+            weights.init_normal(network, self.std)
 
     def output_bias(self, decoder: nn.Module) -> nn.Parameter | None:
-        """The bias under a decoder's sigmoid, which is set from the mean image; None where it starts at 0."""
+        """The bias before a decoder's sigmoid, to be set from the mean image; None to start it at 0."""
         if not isinstance(decoder, Backbone) or not isinstance(decoder.head, nn.Sequential):
             return None
         *_, last, end = (None, *decoder.head)

@@ -7,72 +7,73 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from interalia.networks.family import Family, onto
-from interalia.networks.layers import Backbone, PairCritic, Recogniser, unit
+from interalia.networks.family import Family, output_activation
+from interalia.networks.layers import Backbone, PairCritic, Recognizer, layer_block
 from interalia.networks.mlp import hidden
-from interalia.networks.needs import Critic, Map
+from interalia.networks.specs import Critic, Map
 from interalia.spaces import Space
 
 
 @dataclass(frozen=True)
 class InfoGAN(Family):
-    """InfoGAN's networks for MNIST, and for any images whose sides divide by 4: two strided convolutions and a layer of
-    1,024 units in the critic, the same turned round in the decoder.
+    """InfoGAN's networks for MNIST and other images whose sides are multiples of 4: two strided convolutions and an MLP.
 
-    The critic's trunk is shared by the score and, where codes are to be recognised, by the answers for them (128 units
-    more). Batch norm everywhere but at the images and at the outputs; initial weights N(0, 0.02^2).
+    The critic has two convolutions and a layer of 1,024 units; the decoder mirrors them. In a game with codes, the score and
+    the code outputs (with another layer of 128 units) share the critic's trunk. All layers but those next to the images and
+    the outputs have batch norm. Initial weights are N(0, 0.02^2).
 
     References:
         InfoGAN: Interpretable Representation Learning by Information Maximizing Generative Adversarial Nets, Xi Chen and
         others, 2016, https://arxiv.org/abs/1606.03657 (appendix C.1)
 
     Arguments:
-        leak: of the critic's leaky ReLU.
-        width: maps of the first convolution; twice as many in the second, and 16 times as many units in the layer of 1,024.
+        leak: the negative slope of the critic's leaky ReLU.
+        width: the feature maps of the first convolution; the second has 2 `width`, and the fully connected layer 16 `width`
+            units.
 
     Raises:
         ValueError: `width` is below 1.
     """
 
     name = "infogan"
-    able = ("answers",)
-    only = "(x)"
+    supports = ("code_outputs",)
+    critic_inputs = "(x)"
     std = 0.02
     leak: float = 0.1
     width: int = 64
 
-    def fits(self, x: Space) -> None:
+    def check_shape(self, x: Space) -> None:
         if not x.is_image or any(side % 4 or not side for side in x.shape[1:]):
-            self.unfit("images whose sides divide by 4", x, "give `image_size=28`, or choose")
+            self.refuse_shape("images whose sides are multiples of 4", x, "give `image_size=28`, or choose")
 
-    def small(self, x: Space) -> tuple[int, int, int]:
-        """The maps of the second convolution."""
+    def conv_shape(self, x: Space) -> tuple[int, int, int]:
+        """The output shape of the second convolution."""
         return 2 * self.width, x.shape[1] // 4, x.shape[2] // 4
 
-    def decoder(self, net: Map) -> nn.Module:
-        width, small = self.width, self.small(net.output)
-        last = nn.ConvTranspose2d(width, net.output.shape[0], 4, 2, 1)
+    def decoder(self, spec: Map) -> nn.Module:
+        width, shape = self.width, self.conv_shape(spec.output)
+        last = nn.ConvTranspose2d(width, spec.output.shape[0], 4, 2, 1)
         body = nn.Sequential(
-            hidden(net.size, 16 * width, 1, norm=True, leak=0),
-            hidden(16 * width, math.prod(small), 1, norm=True, leak=0),
-            nn.Unflatten(1, small),
-            *unit(nn.ConvTranspose2d(2 * width, width, 4, 2, 1, bias=False), nn.BatchNorm2d(width), 0),
+            hidden(spec.size, 16 * width, 1, norm=True, leak=0),
+            hidden(16 * width, math.prod(shape), 1, norm=True, leak=0),
+            nn.Unflatten(1, shape),
+            *layer_block(nn.ConvTranspose2d(2 * width, width, 4, 2, 1, bias=False), nn.BatchNorm2d(width), 0),
         )
-        return Backbone(body, nn.Sequential(last, *onto(net.output)))
+        return Backbone(body, nn.Sequential(last, *output_activation(spec.output)))
 
-    def critic(self, need: Critic) -> nn.Module:
-        x, width, wide = need.sees[0], self.width, 16 * self.width
+    def critic(self, spec: Critic) -> nn.Module:
+        x, width, wide = spec.inputs[0], self.width, 16 * self.width
         trunk = nn.Sequential(
-            *unit(nn.Conv2d(x.shape[0], width, 4, 2, 1), leak=self.leak),
-            *unit(nn.Conv2d(width, 2 * width, 4, 2, 1, bias=False), nn.BatchNorm2d(2 * width), self.leak),
+            *layer_block(nn.Conv2d(x.shape[0], width, 4, 2, 1), leak=self.leak),
+            *layer_block(nn.Conv2d(width, 2 * width, 4, 2, 1, bias=False), nn.BatchNorm2d(2 * width), self.leak),
             nn.Flatten(),
-            hidden(math.prod(self.small(x)), wide, 1, norm=True, leak=self.leak),
+            hidden(math.prod(self.conv_shape(x)), wide, 1, norm=True, leak=self.leak),
         )
         score = nn.Linear(wide, 1)
-        if not need.answers:
+        if not spec.code_outputs:
             return PairCritic(score, trunk)
-        last = nn.Linear(2 * width, need.answers)
-        return Recogniser(trunk, score, nn.Sequential(hidden(wide, 2 * width, 1, norm=True, leak=self.leak), last))
+        last = nn.Linear(2 * width, spec.code_outputs)
+        return Recognizer(trunk, score, nn.Sequential(hidden(wide, 2 * width, 1, norm=True, leak=self.leak), last))
 
     def output_bias(self, decoder: nn.Module) -> None:
         return None

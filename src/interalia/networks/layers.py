@@ -1,8 +1,8 @@
-"""Layers: the ordinary ones, computed in the cheapest way that is the same mathematics.
+"""Standard layers in faster, mathematically equal implementations, and the modules that networks are composed of.
 
-A convolution whose output is 1x1 is a linear map, and on a CPU it is 20 to 50 times faster when it is computed as one; so
-is a transposed convolution of a 1x1 input. Dropout spends its time drawing floats when 15 random bits a unit would do.
-Parameters keep the shapes of the plain layers, so weights can be exchanged with plain networks.
+A convolution with a 1x1 output is a linear map, and on a CPU it is 20 to 50 times faster when computed as one; the same
+holds for a transposed convolution of a 1x1 input. PyTorch's dropout samples floats, while 15 random bits a unit are enough.
+Parameters keep the shapes of PyTorch's layers, so that weights can be exchanged with networks of these.
 """
 
 from __future__ import annotations
@@ -20,56 +20,59 @@ from interalia.contexts import to_float32
 T = TypeVar("T")
 
 
-class Fielded(nn.Module):
-    """A network whose fields are its constructor's arguments; see `part`."""
+class FieldModule(nn.Module):
+    """A module whose annotated fields are its constructor's arguments; see `module_dataclass`."""
 
     def __new__(cls, *args: Any, **settings: Any) -> Self:
         self = super().__new__(cls)
-        nn.Module.__init__(self)  # before the first network is stored
+        nn.Module.__init__(self)  # before the first sub-module is assigned
         return self
 
 
 @dataclass_transform(eq_default=False, field_specifiers=(field,))
-def part(kind: type[T]) -> type[T]:
-    """A class of `Fielded` whose annotated fields are its constructor's arguments, each stored under its own name.
+def module_dataclass(kind: type[T]) -> type[T]:
+    """Makes a subclass of `FieldModule` a dataclass: its annotated fields are constructor arguments and attributes.
 
-    A subclass adds fields to those that it inherits. What is checked or made of them is in `__post_init__`.
+    A subclass adds fields to those that it inherits. `__post_init__` may check the fields or compute others.
     """
-    made = dataclass(eq=False, repr=False)(kind)
-    for one in fields(made):  # type: ignore[arg-type]
-        if vars(made).get(one.name, one) is None:
-            delattr(made, one.name)  # else None, found on the class, would hide the network that torch keeps elsewhere
-    return made
+    cls = dataclass(eq=False, repr=False)(kind)
+    for one in fields(cls):  # type: ignore[arg-type]
+        if vars(cls).get(one.name, one) is None:
+            # a default None on the class would hide the sub-module, which torch stores elsewhere
+            delattr(cls, one.name)
+    return cls
 
 
-def unit(layer: nn.Module, norm: nn.Module | None = None, leak: float | None = 0.2) -> list[nn.Module]:
-    """A layer, a norm or none, and leaky ReLU in place; ReLU where `leak` is 0, ELU where it is None."""
-    last = nn.LeakyReLU(leak, inplace=True) if leak else nn.ELU(inplace=True) if leak is None else nn.ReLU(inplace=True)
-    return [layer, last] if norm is None else [layer, norm, last]
+def layer_block(layer: nn.Module, norm: nn.Module | None = None, leak: float | None = 0.2) -> list[nn.Module]:
+    """[layer, norm, activation] without a missing norm; leaky ReLU in place, ReLU if `leak` is 0, ELU if it is None."""
+    act = nn.LeakyReLU(leak, inplace=True) if leak else nn.ELU(inplace=True) if leak is None else nn.ReLU(inplace=True)
+    return [layer, act] if norm is None else [layer, norm, act]
 
 
-def up(
+def upsampling_conv(
     maps: tuple[int, int], low: tuple[int, ...], high: tuple[int, ...], kernel: int, stride: int, bias: bool = True
 ) -> nn.ConvTranspose2d:
-    """A transposed convolution from maps of `low` places a side to maps of `high`, which a padding of half of the kernel, and
-    what it lacks at the end of each side, meet exactly."""
+    """A transposed convolution from `maps[0]` feature maps of size `low` to `maps[1]` of exactly the size `high`.
+
+    The padding is half of the kernel, and the output padding adds what the size then lacks.
+    """
     padding = (kernel - 1) // 2
-    rest = [b - (a - 1) * stride + 2 * padding - kernel for a, b in zip(low, high, strict=True)]
-    return nn.ConvTranspose2d(*maps, kernel, stride, padding, output_padding=rest, bias=bias)  # type: ignore[arg-type]
+    output_padding = [b - (a - 1) * stride + 2 * padding - kernel for a, b in zip(low, high, strict=True)]
+    return nn.ConvTranspose2d(*maps, kernel, stride, padding, output_padding=output_padding, bias=bias)  # type: ignore[arg-type]
 
 
-def channels_last(x: Tensor) -> bool:
-    """Whether the channels of (n, c, h, w) lie beside each other in memory."""
+def is_channels_last(x: Tensor) -> bool:
+    """True if (n, c, h, w) is stored in channels-last order."""
     return x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous()
 
 
-def rows(x: Tensor, last: bool) -> Tensor:
-    """(n, c, h, w) as (n, c * h * w), or as (n, h * w * c) where channels lie last: no copy where the memory is so laid."""
+def flatten_rows(x: Tensor, last: bool) -> Tensor:
+    """(n, c, h, w) as (n, c * h * w), or as (n, h * w * c) if `last`; without a copy if that is the memory order."""
     return (x.permute(0, 2, 3, 1) if last else x).flatten(1)
 
 
 class Convolution(nn.Conv2d):
-    """A convolution without padding, computed as a linear map where the kernel covers the input exactly.
+    """A 2d convolution, computed as a linear map where it has no padding and its kernel covers the input exactly.
 
     Example:
         >>> layer = Convolution(3, 5, 4)
@@ -80,13 +83,14 @@ class Convolution(nn.Conv2d):
 
     def forward(self, input: Tensor) -> Tensor:
         if input.shape[2:] == self.kernel_size and self.padding == (0, 0):
-            last = channels_last(self.weight)
-            return functional.linear(rows(input, last), rows(self.weight, last), self.bias)[:, :, None, None]
+            last = is_channels_last(self.weight)
+            out = functional.linear(flatten_rows(input, last), flatten_rows(self.weight, last), self.bias)
+            return out[:, :, None, None]
         return super().forward(input)
 
 
 class Transposed(nn.ConvTranspose2d):
-    """A transposed convolution, computed as a linear map where the input is 1x1.
+    """A transposed 2d convolution, computed as a linear map where it has no padding and its input is 1x1.
 
     Example:
         >>> layer = Transposed(3, 5, 4)
@@ -97,17 +101,17 @@ class Transposed(nn.ConvTranspose2d):
 
     def forward(self, input: Tensor, output_size: list[int] | None = None) -> Tensor:
         if input.shape[2:] == (1, 1) and self.padding == (0, 0) and self.output_padding == (0, 0):
-            last = channels_last(self.weight)
+            last = is_channels_last(self.weight)
             maps, height, width = self.weight.shape[1:]
-            out = functional.linear(input.flatten(1), rows(self.weight, last).t())
+            out = functional.linear(input.flatten(1), flatten_rows(self.weight, last).t())
             out = out.unflatten(1, (height, width, maps) if last else (maps, height, width))
             out = out.permute(0, 3, 1, 2) if last else out
             return out if self.bias is None else out + self.bias[:, None, None]
         return super().forward(input, output_size)
 
 
-@part
-class Dropout(Fielded):
+@module_dataclass
+class Dropout(FieldModule):
     """Dropout whose mask comes from 15 random bits a unit: p is met to 1 in 32,768, and kept units are scaled by 1 / (1 - p).
 
     Arguments:
@@ -127,9 +131,9 @@ class Dropout(Fielded):
         # the bits of a bfloat16: whole-word arithmetic, where comparing and converting would take four times as long
         scale = 32768 / (32768 - threshold)
         if x.dtype == torch.bfloat16:
-            mask = select(bits, threshold, scale)
+            mask = random_mask(bits, threshold, scale)
         else:
-            mask = select(bits, threshold, 1.0).to(x.dtype).mul_(scale)
+            mask = random_mask(bits, threshold, 1.0).to(x.dtype).mul_(scale)
         if x.is_contiguous() or not x.is_contiguous(memory_format=torch.channels_last):
             mask = mask.view(x.shape)
         else:
@@ -140,25 +144,25 @@ class Dropout(Fielded):
         return f"p={self.p}"
 
 
-def select(bits: Tensor, threshold: int, value: float) -> Tensor:
-    """`value` with probability 1 - threshold / 32768, else 0, in bfloat16, from random int16, which are used up."""
+def random_mask(bits: Tensor, threshold: int, value: float) -> Tensor:
+    """A bfloat16 mask from random int16 bits, which it overwrites: `value` with probability 1 - threshold / 32768, else 0."""
     pattern = int(torch.tensor(value, dtype=torch.bfloat16).view(torch.int16))
     bits.bitwise_or_(-32768).add_(threshold).bitwise_right_shift_(15).bitwise_and_(pattern)
     return bits.view(torch.bfloat16)
 
 
 class Sigmoid(nn.Sigmoid):
-    """sigmoid(a), in full precision: a bfloat16 near 1 is 1 or at most 0.996, and an image in bytes has steps of 0.004."""
+    """The sigmoid in float32: bfloat16 has no number between 0.996 and 1, and gray levels of bytes differ by 0.004."""
 
     def forward(self, input: Tensor) -> Tensor:
         return to_float32(input).sigmoid()
 
 
-@part
-class Maxout(Fielded):
-    """The largest of `pieces` channels that lie c apart: (n, pieces * c, ...) -> (n, c, ...).
+@module_dataclass
+class Maxout(FieldModule):
+    """The maximum over `pieces` channels that lie c apart: (n, pieces * c, ...) -> (n, c, ...).
 
-    Which channels compete is a matter of naming them; this way round the comparisons run over contiguous memory.
+    The grouping of channels is arbitrary; with this one the comparisons run over contiguous memory.
 
     References:
         Maxout Networks, Ian J. Goodfellow and others, 2013, https://arxiv.org/abs/1302.4389
@@ -175,7 +179,7 @@ class Maxout(Fielded):
 
 
 class UntiedBias(nn.Module):
-    """A bias for each channel and place, shape (channels, height, width)."""
+    """Adds a bias for each channel and pixel, shape (channels, height, width)."""
 
     def __init__(self, *shape: int) -> None:
         super().__init__()
@@ -186,15 +190,15 @@ class UntiedBias(nn.Module):
 
 
 class HalfTanh(nn.Module):
-    """2 sigmoid(a) - 1 = tanh(a / 2)."""
+    """The activation tanh(a / 2) = 2 sigmoid(a) - 1, onto [-1, 1]."""
 
     def forward(self, a: Tensor) -> Tensor:
         return torch.tanh(a / 2)
 
 
-@part
-class Categories(Fielded):
-    """A softmax over the last `count` channels, the others as they are."""
+@module_dataclass
+class PartialSoftmax(FieldModule):
+    """A softmax over the last `count` channels; the others stay unchanged."""
 
     count: int
 
@@ -203,58 +207,58 @@ class Categories(Fielded):
         return torch.cat([rest, logits.softmax(dim=1)], dim=1)
 
 
-@part
-class Backbone(Fielded):
-    """A body and a head; `hidden` is what the body answers, the representation that probes read.
+@module_dataclass
+class Backbone(FieldModule):
+    """A body and a head; `hidden` returns the body's output, the representation that linear probes read.
 
     Arguments:
         body: maps the input to the last hidden layer.
         head: maps that to the output.
-        before: the shape of one input as the body wants it, or empty to take it as it comes.
-        after: the shape of one output as it is answered, or empty.
-        x: what the first of several inputs passes before the others join it, or None.
-        joined: the shape of that first input, where it comes in one vector with the others, as an implicit conditional gives
-            them.
+        input_shape: the shape that each input of the body is reshaped to; empty to keep its shape.
+        output_shape: the shape that each output is reshaped to; empty to keep its shape.
+        x: a network for the first of several inputs, before the others are concatenated, or None.
+        first_shape: the shape of the first input where all inputs come concatenated in one vector, as from an implicit
+            conditional; empty where they are separate arguments.
     """
 
     body: nn.Module
     head: nn.Module
-    before: tuple[int, ...] = ()
-    after: tuple[int, ...] = ()
+    input_shape: tuple[int, ...] = ()
+    output_shape: tuple[int, ...] = ()
     x: nn.Module | None = None
-    joined: tuple[int, ...] = ()
+    first_shape: tuple[int, ...] = ()
 
     def hidden(self, *c: Tensor) -> Tensor:
         x, *y = c
-        if self.joined:
-            d = math.prod(self.joined)
-            x, y = x[:, :d].unflatten(1, self.joined), [x[:, d:]]
+        if self.first_shape:
+            d = math.prod(self.first_shape)
+            x, y = x[:, :d].unflatten(1, self.first_shape), [x[:, d:]]
         x = x if self.x is None else self.x(x)
         if y:  # a label, or noise
             x = torch.cat([part.flatten(1) for part in (x, *y)], dim=1)
-        return self.body(x.reshape(len(x), *self.before) if self.before else x)
+        return self.body(x.reshape(len(x), *self.input_shape) if self.input_shape else x)
 
     def forward(self, *c: Tensor) -> Tensor:
         out: Tensor = self.head(self.hidden(*c))
-        return out.reshape(len(out), *self.after) if self.after else out
+        return out.reshape(len(out), *self.output_shape) if self.output_shape else out
 
 
-@part
-class PairCritic(Fielded):
+@module_dataclass
+class PairCritic(FieldModule):
     """A critic of pairs: D(x, z) = joint([f(x), g(z)]) (+ unary(f(x))), or of x alone, D(x) = joint(f(x)).
 
-    What x is judged with may come in parts, such as z and a label y; they are concatenated.
+    Several inputs besides x, such as z and a label y, are concatenated.
 
     Arguments:
         joint: maps the concatenated features to a score.
-        x: f, or None to take x as it is.
-        z: g, or None to take z as it is.
-        unary: scores x alone by its features; the sum keeps samples good where the joint score is busy with the pairing.
-        before: the shape of one z as g wants it, or empty.
-        classes: how many logits the joint answers, of which the score is the log of the summed exponentials; 0 for a plain
-            score.
-        unary_z: scores z alone by its features; with it, the three terms are answered apart, shape (n, 3), in the order
-            x, z, pair, for a divergence that charges each of them for itself.
+        x: f, or None for the identity.
+        z: g, or None for the identity.
+        unary: maps f(x) to a score of x alone, which is added; it keeps samples good while the joint score depends mostly on
+            the pairing.
+        z_shape: the shape that each z is reshaped to before g; empty to keep its shape.
+        classes: the number of logits of `joint`, of which the score is the logsumexp; 0 for a plain score.
+        unary_z: maps g(z) to a score of z alone; with it, the three terms are returned separately, shape (n, 3), in the order
+            x, z, pair, for a divergence with a loss for each.
 
     References:
         Large Scale Adversarial Representation Learning, Jeff Donahue, Karen Simonyan, 2019,
@@ -265,12 +269,12 @@ class PairCritic(Fielded):
     x: nn.Module | None = None
     z: nn.Module | None = None
     unary: nn.Module | None = None
-    before: tuple[int, ...] = ()
+    z_shape: tuple[int, ...] = ()
     unary_z: nn.Module | None = None
     classes: int = 0
 
     def logits(self, x: Tensor, *z: Tensor) -> Tensor:
-        """The joint's logits, shape (n, classes)."""
+        """The logits of `joint`, shape (n, classes)."""
         return self.joint(torch.cat(self.features(x, *z), dim=1)).flatten(1)
 
     def features(self, x: Tensor, *z: Tensor) -> list[Tensor]:
@@ -278,9 +282,9 @@ class PairCritic(Fielded):
         parts = [x if self.x is None else self.x(x)]
         if z:
             part = z[0] if len(z) == 1 else torch.cat(z, dim=1)
-            part = part.reshape(len(part), *self.before) if self.before else part
+            part = part.reshape(len(part), *self.z_shape) if self.z_shape else part
             part = part if self.z is None else self.z(part)
-            parts.append(part.to(parts[0].dtype))  # under autocast, f(x) may come in lower precision than a bare z
+            parts.append(part.to(parts[0].dtype))  # under autocast, f(x) may have a lower precision than z
         return parts
 
     def forward(self, x: Tensor, *z: Tensor) -> Tensor:
@@ -296,9 +300,9 @@ class PairCritic(Fielded):
         return torch.stack([unary, self.unary_z(parts[1]).flatten(), score], dim=1)
 
 
-@part
-class ChannelConcatCritic(Fielded):
-    """A critic of two images of one shape: the second joins the first as more channels.
+@module_dataclass
+class ChannelConcatCritic(FieldModule):
+    """A critic of two images of one shape, concatenated along the channels.
 
     Arguments:
         network: maps (n, 2 channels, ...) to a score.
@@ -310,13 +314,13 @@ class ChannelConcatCritic(Fielded):
         return self.network(torch.cat([x, other], dim=1)).flatten()
 
 
-class Recogniser(nn.Module):
-    """A critic of x that also answers what codes x was made from: score(t(x)) and answers(t(x)) on one trunk t.
+class Recognizer(nn.Module):
+    """A critic of x that also predicts the codes that x was generated from: score(t(x)) and answers(t(x)) on one trunk t.
 
     Arguments:
         trunk: maps x to features, shape (n, features).
         score: maps the features to a score.
-        answers: maps them to the parameters of Q(c | x), shape (n, answers); see `interalia.conditionals.Codes`.
+        answers: maps the features to the parameters of Q(c | x), shape (n, outputs); see `interalia.conditionals.Codes`.
 
     References:
         InfoGAN: Interpretable Representation Learning by Information Maximizing Generative Adversarial Nets, Xi Chen and
@@ -329,8 +333,8 @@ class Recogniser(nn.Module):
         self.judge = score
         self.answers = answers
 
-    def recognise(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """The scores, shape (n,), and the answers, shape (n, answers), from one pass."""
+    def score_and_codes(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """The scores, shape (n,), and the parameters of Q(c | x), shape (n, outputs), from one forward pass."""
         features = self.trunk(x)
         return self.judge(features).flatten(), self.answers(features)
 
@@ -338,34 +342,34 @@ class Recogniser(nn.Module):
         return self.judge(self.trunk(x)).flatten()
 
 
-@part
-class Packed(Fielded):
-    """A critic that judges several samples at a time: m beside each other as one with m times the channels, or numbers.
+@module_dataclass
+class PackedCritic(FieldModule):
+    """A critic of packs of m samples, concatenated along the channels or dimensions.
 
-    A model that leaves modes out makes packs that are less varied than the data's, which a critic of packs can see.
+    A model that drops modes generates packs with less variety than packs of data, which a critic of packs can detect.
 
     References:
         PacGAN: The Power of Two Samples in Generative Adversarial Networks, Zinan Lin, Ashish Khetan, Giulia Fanti,
         Sewoong Oh, 2018, https://arxiv.org/abs/1712.04086
 
     Arguments:
-        critic: of the parts of a pack, shapes (n, m * c, h, w) and (n, m * d).
-        size: m.
+        critic: scores packs, of shapes (n, m * c, h, w) and (n, m * d).
+        size: m, the number of samples in a pack.
 
     Raises:
-        ValueError: when called, the samples are no whole number of packs.
+        ValueError: in `forward`, the number of samples is no multiple of m.
 
     Example:
-        >>> Packed(nn.Linear(6, 1), 3)(torch.zeros(12, 2)).shape
+        >>> PackedCritic(nn.Linear(6, 1), 3)(torch.zeros(12, 2)).shape
         torch.Size([4, 1])
     """
 
     critic: nn.Module
     size: int
 
-    def forward(self, *parts: Tensor) -> Tensor:
-        count = len(parts[0])
+    def forward(self, *inputs: Tensor) -> Tensor:
+        count = len(inputs[0])
         if count % self.size:
             raise ValueError(f"{count} samples are no whole number of packs of {self.size}")
-        packs = [part.reshape(count // self.size, self.size * part.shape[1], *part.shape[2:]) for part in parts]
+        packs = [x.reshape(count // self.size, self.size * x.shape[1], *x.shape[2:]) for x in inputs]
         return self.critic(*packs)

@@ -1,31 +1,31 @@
-"""Plain networks of fully connected layers."""
+"""Fully connected networks."""
 
 from __future__ import annotations
 
 from torch import nn
 
-from interalia.networks.layers import Backbone, PairCritic, unit
+from interalia.networks.layers import Backbone, PairCritic, layer_block
 
 __all__ = ["MLP", "PairCritic", "hidden"]
 
 
 def hidden(inputs: int, width: int, depth: int, norm: bool, leak: float | None = 0.2) -> nn.Sequential:
-    """`depth` layers of `width` units: linear, batch norm or none, and what `unit` says of `leak`."""
+    """`depth` hidden layers of `width` units: linear, batch norm if `norm`, and an activation, see `layer_block`."""
     parts: list[nn.Module] = []
     for _ in range(depth):
-        parts += unit(nn.Linear(inputs, width, bias=not norm), nn.BatchNorm1d(width) if norm else None, leak)
+        parts += layer_block(nn.Linear(inputs, width, bias=not norm), nn.BatchNorm1d(width) if norm else None, leak)
         inputs = width
     return nn.Sequential(*parts)
 
 
 class MLP(Backbone):
-    """A plain network of fully connected layers.
+    """A fully connected network.
 
     Arguments:
-        inputs, outputs: dimensions.
-        width, depth: of the hidden layers.
-        norm: whether they have batch norm.
-        leak: of their leaky ReLU.
+        inputs, outputs: the input and output dimensions.
+        width, depth: the width and number of hidden layers.
+        norm: True for batch norm in the hidden layers.
+        leak: the negative slope of their leaky ReLU.
 
     Example:
         >>> import torch

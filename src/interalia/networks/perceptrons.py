@@ -1,4 +1,4 @@
-"""Networks of fully connected layers: for vectors, and for very small images."""
+"""Fully connected networks, for vectors and very small images."""
 
 from __future__ import annotations
 
@@ -9,124 +9,127 @@ import torch
 from torch import Tensor, nn
 
 from interalia.contexts import to_float32
-from interalia.networks.family import DEMANDS, Family, head, onto
-from interalia.networks.layers import Backbone, ChannelConcatCritic, Maxout, PairCritic, Recogniser, unit
+from interalia.networks.family import FEATURES, Family, output_activation, output_layer
+from interalia.networks.layers import Backbone, ChannelConcatCritic, Maxout, PairCritic, Recognizer, layer_block
 from interalia.networks.mlp import MLP, hidden
-from interalia.networks.needs import Critic, Map
+from interalia.networks.specs import Critic, Map
 from interalia.networks.translation import Translator, check_domains
 from interalia.spaces import Space
 
 
 @dataclass(frozen=True)
 class Perceptrons(Family):
-    """Fully connected networks of two hidden layers for data of any shape; batch norm in encoder and decoder.
+    """Fully connected networks with two hidden layers for data of any shape; batch norm in encoder and decoder.
 
     Arguments:
-        width: of the hidden layers.
-        unary: whether the critic adds a score of x alone; one that returns classes does not.
+        width: the width of the hidden layers.
+        unary: True to add a score of x alone to the critic's score; a critic with `classes` ignores it.
     """
 
     name = "mlp"
-    able = tuple(DEMANDS)
+    supports = tuple(FEATURES)
     width: int = 400
     unary: bool = False
 
-    def encoder(self, net: Map) -> nn.Module:
-        return Backbone(hidden(net.size, self.width, 2, norm=True), head(self.width, net.output), before=(net.size,))
-
-    def decoder(self, net: Map) -> nn.Module:
-        last = head(self.width, net.output)
-        return Backbone(hidden(net.size, self.width, 2, norm=True), last, after=net.output.shape)
-
-    def critic(self, need: Critic) -> nn.Module:
-        d, width, beside = need.sees[0].size, self.width, need.beside
-        if need.of_two:
-            return ChannelConcatCritic(nn.Sequential(nn.Flatten(), MLP(2 * d, 1, width, 2)))
-        x = nn.Sequential(nn.Flatten(), hidden(d, width, 1, norm=False))
-        if need.answers:
-            trunk = nn.Sequential(x, hidden(width, width, 2, norm=False))
-            return Recogniser(trunk, nn.Linear(width, 1), MLP(width, need.answers, width, 1))
-        return PairCritic(
-            MLP(width + beside, need.classes or 1, width, 2),
-            x,
-            unary=nn.Linear(width, 1) if (self.unary and not need.classes) or need.terms else None,
-            unary_z=MLP(beside, 1, width, 1) if need.terms else None,
-            classes=need.classes,
+    def encoder(self, spec: Map) -> nn.Module:
+        return Backbone(
+            hidden(spec.size, self.width, 2, norm=True), output_layer(self.width, spec.output), input_shape=(spec.size,)
         )
 
-    def translator(self, net: Map) -> nn.Module:
-        check_domains(net)
-        d = net.output.size
-        body = nn.Sequential(nn.Flatten(), MLP(d, d, self.width), nn.Unflatten(1, net.output.shape))
-        return Translator(body) if net.output.is_image else body
+    def decoder(self, spec: Map) -> nn.Module:
+        last = output_layer(self.width, spec.output)
+        return Backbone(hidden(spec.size, self.width, 2, norm=True), last, output_shape=spec.output.shape)
 
-    def patch_critic(self, need: Critic) -> nn.Module:
-        return nn.Sequential(nn.Flatten(), MLP(need.sees[0].size, 1, self.width), nn.Flatten(0))
+    def critic(self, spec: Critic) -> nn.Module:
+        d, width, extra_size = spec.inputs[0].size, self.width, spec.extra_size
+        if spec.compares_pair:
+            return ChannelConcatCritic(nn.Sequential(nn.Flatten(), MLP(2 * d, 1, width, 2)))
+        x = nn.Sequential(nn.Flatten(), hidden(d, width, 1, norm=False))
+        if spec.code_outputs:
+            trunk = nn.Sequential(x, hidden(width, width, 2, norm=False))
+            return Recognizer(trunk, nn.Linear(width, 1), MLP(width, spec.code_outputs, width, 1))
+        return PairCritic(
+            MLP(width + extra_size, spec.classes or 1, width, 2),
+            x,
+            unary=nn.Linear(width, 1) if (self.unary and not spec.classes) or spec.terms else None,
+            unary_z=MLP(extra_size, 1, width, 1) if spec.terms else None,
+            classes=spec.classes,
+        )
+
+    def translator(self, spec: Map) -> nn.Module:
+        check_domains(spec)
+        d = spec.output.size
+        body = nn.Sequential(nn.Flatten(), MLP(d, d, self.width), nn.Unflatten(1, spec.output.shape))
+        return Translator(body) if spec.output.is_image else body
+
+    def patch_critic(self, spec: Critic) -> nn.Module:
+        return nn.Sequential(nn.Flatten(), MLP(spec.inputs[0].size, 1, self.width), nn.Flatten(0))
 
 
-class Points(Family):
-    """Networks for points of a few numbers."""
+class PointFamily(Family):
+    """Networks for points, vectors of a few numbers."""
 
-    def fits(self, x: Space) -> None:
+    def check_shape(self, x: Space) -> None:
         if len(x.shape) != 1:
-            self.unfit("points of a few numbers", x)
+            self.refuse_shape("points of a few numbers", x)
 
 
 @dataclass(frozen=True)
-class ALIMixture(Points):
-    """ALI's networks for its two-dimensional toy: E [x, eps]-400-400-z, G z-400-400-400-400-x, critic 3 x maxout(200, 5).
+class ALIMixture(PointFamily):
+    """ALI's networks for its 2-d mixture: encoder [x, eps]-400-400-z, decoder z-400-400-400-400-x, maxout critic.
 
-    Batch norm and ReLU in encoder and decoder, none in the critic; initial weights N(0, 0.02^2). The encoder takes noise
-    at its input, for an implicit conditional. GAN's critic is the same one, of x alone.
+    The critic has three layers of 200 maxout units with 5 pieces each. Encoder and decoder have batch norm and ReLU; the
+    critic has no batch norm. Initial weights are N(0, 0.02^2). The encoder concatenates noise with x for an implicit
+    conditional. The critic of a GAN is the same, of x alone.
 
-    Without `norm` the initial weights are PyTorch's. Batch norm moves each sample by what else is in its batch, which sets a
-    floor to how sharp a mode can be: at the grid's corners a hundredth of the distance from the centre is its width.
+    Without `norm`, the initial weights are PyTorch's. Batch norm shifts each sample depending on the rest of its batch, which
+    limits how sharp a mode can be: at the corners of the grid, a hundredth of the distance from its center is a mode's width.
 
     References:
         Adversarially Learned Inference, Vincent Dumoulin and others, 2017, https://arxiv.org/abs/1606.00704
     """
 
     name = "ali-mixture"
-    able = ("labels", "noise", "classes")
+    supports = ("labels", "noise", "classes")
     std = 0.02
     width: int = 400
     critic_width: int = 200
     pieces: int = 5
     norm: bool = True
 
-    def encoder(self, net: Map) -> nn.Module:
-        made = self.mlp(net, 2)
-        if last := onto(net.output):
-            made.head = nn.Sequential(made.head, *last)
-        return made
+    def encoder(self, spec: Map) -> nn.Module:
+        mlp = self.mlp(spec, 2)
+        if last := output_activation(spec.output):
+            mlp.head = nn.Sequential(mlp.head, *last)
+        return mlp
 
-    def decoder(self, net: Map) -> nn.Module:
-        return self.mlp(net, 4)
+    def decoder(self, spec: Map) -> nn.Module:
+        return self.mlp(spec, 4)
 
-    def mlp(self, net: Map, depth: int) -> MLP:
-        made = MLP(net.size, net.output.size, self.width, depth, self.norm, leak=0.0)
-        for module in made.modules():
+    def mlp(self, spec: Map, depth: int) -> MLP:
+        mlp = MLP(spec.size, spec.output.size, self.width, depth, self.norm, leak=0.0)
+        for module in mlp.modules():
             if isinstance(module, nn.BatchNorm1d):
-                module.eps, module.momentum = 1e-4, 0.05  # ALI's
-        return made
+                module.eps, module.momentum = 1e-4, 0.05  # the paper's values
+        return mlp
 
-    def critic(self, need: Critic) -> nn.Module:
-        inputs, parts = need.sees[0].size + need.beside, list[nn.Module]()
+    def critic(self, spec: Critic) -> nn.Module:
+        inputs, parts = spec.inputs[0].size + spec.extra_size, list[nn.Module]()
         for _ in range(3):
             parts += [nn.Linear(inputs, self.critic_width * self.pieces), Maxout(self.pieces)]
             inputs = self.critic_width
-        return PairCritic(nn.Sequential(*parts, nn.Linear(inputs, need.classes or 1)), classes=need.classes)
+        return PairCritic(nn.Sequential(*parts, nn.Linear(inputs, spec.classes or 1)), classes=spec.classes)
 
-    def start(self, need: Map | Critic, network: nn.Module) -> None:
+    def init_weights(self, spec: Map | Critic, network: nn.Module) -> None:
         if self.norm:
-            super().start(need, network)
+            super().init_weights(spec, network)
 
 
 @dataclass(frozen=True)
-class ALICEToy(Points):
-    """ALICE's networks for its two-dimensional toy: encoder, decoder and critic of two layers of 256 ReLU units.
+class ALICEToy(PointFamily):
+    """ALICE's networks for its 2-d mixture: encoder, decoder and critic with two layers of 256 ReLU units.
 
-    No batch norm, PyTorch's initial weights. The encoder takes noise at its input, for an implicit conditional.
+    No batch norm; PyTorch's initial weights. The encoder concatenates noise with x for an implicit conditional.
 
     References:
         ALICE: Towards Understanding Adversarial Learning for Joint Distribution Matching, Chunyuan Li and others, 2017,
@@ -134,22 +137,22 @@ class ALICEToy(Points):
     """
 
     name = "alice-toy"
-    able = ("labels", "noise", "classes", "two")
+    supports = ("labels", "noise", "classes", "two")
     width: int = 256
 
-    def encoder(self, net: Map) -> nn.Module:
-        return Backbone(hidden(net.size, self.width, 2, norm=False, leak=0.0), head(self.width, net.output))
+    def encoder(self, spec: Map) -> nn.Module:
+        return Backbone(hidden(spec.size, self.width, 2, norm=False, leak=0.0), output_layer(self.width, spec.output))
 
-    def decoder(self, net: Map) -> nn.Module:
-        return MLP(net.size, net.output.size, self.width, 2, leak=0.0)
+    def decoder(self, spec: Map) -> nn.Module:
+        return MLP(spec.size, spec.output.size, self.width, 2, leak=0.0)
 
-    def critic(self, need: Critic) -> nn.Module:
-        made = MLP(need.sees[0].size + need.beside, need.classes or 1, self.width, 2, leak=0.0)
-        return ChannelConcatCritic(made) if need.of_two else PairCritic(made, classes=need.classes)
+    def critic(self, spec: Critic) -> nn.Module:
+        mlp = MLP(spec.inputs[0].size + spec.extra_size, spec.classes or 1, self.width, 2, leak=0.0)
+        return ChannelConcatCritic(mlp) if spec.compares_pair else PairCritic(mlp, classes=spec.classes)
 
 
 class ConcatHidden(nn.Module):
-    """A hidden layer that is told z a second time: norm(W h + V z), then the nonlinearity."""
+    """A hidden layer of h and z, activation(norm(W h + V z)): z is an input again, after the first layer."""
 
     def __init__(self, inputs: int, latent: int, width: int, activation: nn.Module) -> None:
         super().__init__()
@@ -163,7 +166,10 @@ class ConcatHidden(nn.Module):
 
 
 class BiGANDecoder(nn.Module):
-    """z -> 1024 -> 1024 (told z again) -> x, ReLU and batch norm without gain and bias, sigmoid at the end."""
+    """BiGAN's decoder z -> 1024 -> 1024 -> x; z is an input of the second layer, too.
+
+    It has batch norm without gain and bias, ReLU, and a sigmoid at the end for images.
+    """
 
     def __init__(self, inputs: int, shape: tuple[int, ...], width: int) -> None:
         super().__init__()
@@ -173,8 +179,8 @@ class BiGANDecoder(nn.Module):
         self.shape = shape
 
     def hidden(self, *z: Tensor) -> Tensor:
-        told = torch.cat(z, dim=1)
-        return self.second(self.first(told), told)
+        z_y = torch.cat(z, dim=1)
+        return self.second(self.first(z_y), z_y)
 
     def forward(self, *z: Tensor) -> Tensor:
         out: Tensor = self.last(self.hidden(*z))
@@ -182,19 +188,22 @@ class BiGANDecoder(nn.Module):
 
 
 class BiGANCritic(nn.Module):
-    """x -> 1024 -> 1024 -> score, told z at its second layer alone; leaky ReLU 0.2, batch norm in the second layer."""
+    """BiGAN's critic x -> 1024 -> 1024 -> score, with z as an input of the second layer.
 
-    def __init__(self, inputs: int, beside: int, width: int) -> None:
+    It has leaky ReLU 0.2, and batch norm in the second layer.
+    """
+
+    def __init__(self, inputs: int, extra_size: int, width: int) -> None:
         super().__init__()
         self.first = nn.Sequential(nn.Flatten(), nn.Linear(inputs, width), nn.LeakyReLU(0.2))
-        self.second = ConcatHidden(width, beside or 1, width, nn.LeakyReLU(0.2))
-        if not beside:
+        self.second = ConcatHidden(width, extra_size or 1, width, nn.LeakyReLU(0.2))
+        if not extra_size:
             self.second.z.requires_grad_(False)
         self.last = nn.Linear(width, 1)
 
     def hidden(self, x: Tensor, *z: Tensor) -> Tensor:
-        told = torch.cat(z, dim=1) if z else x.new_zeros(len(x), 1)
-        return self.second(self.first(x), told)
+        z_y = torch.cat(z, dim=1) if z else x.new_zeros(len(x), 1)
+        return self.second(self.first(x), z_y)
 
     def forward(self, x: Tensor, *z: Tensor) -> Tensor:
         score: Tensor = self.last(self.hidden(x, *z))
@@ -203,7 +212,7 @@ class BiGANCritic(nn.Module):
 
 @dataclass(frozen=True)
 class BiGAN(Family):
-    """BiGAN's networks for permutation-invariant MNIST; initial weights N(0, 0.02^2).
+    """BiGAN's fully connected networks for permutation-invariant MNIST; initial weights N(0, 0.02^2).
 
     References:
         Adversarial Feature Learning, Jeff Donahue, Philipp Krahenbuhl, Trevor Darrell, 2017,
@@ -211,31 +220,31 @@ class BiGAN(Family):
     """
 
     name = "bigan-mlp"
-    able = ("labels", "noise")
+    supports = ("labels", "noise")
     std = 0.02
     width: int = 1024
 
-    def encoder(self, net: Map) -> nn.Module:
-        width, first = self.width, unit(nn.Linear(net.size, self.width))
-        second = unit(nn.Linear(width, width, bias=False), nn.BatchNorm1d(width, affine=False))
-        return Backbone(nn.Sequential(*first, *second), head(width, net.output), before=(net.size,))
+    def encoder(self, spec: Map) -> nn.Module:
+        width, first = self.width, layer_block(nn.Linear(spec.size, self.width))
+        second = layer_block(nn.Linear(width, width, bias=False), nn.BatchNorm1d(width, affine=False))
+        return Backbone(nn.Sequential(*first, *second), output_layer(width, spec.output), input_shape=(spec.size,))
 
-    def decoder(self, net: Map) -> nn.Module:
-        return BiGANDecoder(net.size, net.output.shape, self.width)
+    def decoder(self, spec: Map) -> nn.Module:
+        return BiGANDecoder(spec.size, spec.output.shape, self.width)
 
-    def critic(self, need: Critic) -> nn.Module:
-        return BiGANCritic(need.sees[0].size, need.beside, self.width)
+    def critic(self, spec: Critic) -> nn.Module:
+        return BiGANCritic(spec.inputs[0].size, spec.extra_size, self.width)
 
 
 @dataclass(frozen=True)
 class FGAN(Family):
-    """f-GAN's networks: G z-1200-1200-x, batch norm and ReLU, sigmoid; V x-240-240-1, ELU; weights U(-scale, scale).
+    """f-GAN's networks for MNIST: decoder z-1200-1200-x with batch norm and ReLU, critic x-240-240-1 with ELU.
 
-    Widths and scales are those of GAN's code for MNIST, whose maxout the ELU replaces; "scale" is read as that code reads
-    it, the half width of a uniform distribution. Points of a few numbers get no sigmoid.
+    Initial weights are U(-scale, scale). Widths and scales are those of GAN's code for MNIST, where the critic has maxout
+    instead of ELU and the scale is also half the width of a uniform distribution. The decoder of images ends in a sigmoid.
 
     See also:
-        BiGAN, Auto: networks with an encoder.
+        BiGAN, Auto: families with an encoder.
 
     References:
         f-GAN: Training Generative Neural Samplers using Variational Divergence Minimization, Sebastian Nowozin,
@@ -243,8 +252,8 @@ class FGAN(Family):
         Generative Adversarial Nets, Ian J. Goodfellow and others, 2014, https://arxiv.org/abs/1406.2661
 
     Arguments:
-        width, critic_width: of G's and V's hidden layers.
-        scale, critic_scale: of G's and V's initial weights.
+        width, critic_width: the width of the hidden layers in decoder and critic.
+        scale, critic_scale: half the range of the initial weights in decoder and critic.
 
     Example:
         >>> from interalia.spaces import Space
@@ -254,23 +263,23 @@ class FGAN(Family):
     """
 
     name = "fgan-mnist"
-    only = "(x)"
+    critic_inputs = "(x)"
     width: int = 1200
     critic_width: int = 240
     scale: float = 0.05
     critic_scale: float = 0.005
 
-    def decoder(self, net: Map) -> nn.Module:
-        last = head(self.width, net.output)
-        return Backbone(hidden(net.size, self.width, 2, norm=True, leak=0.0), last, after=net.output.shape)
+    def decoder(self, spec: Map) -> nn.Module:
+        last = output_layer(self.width, spec.output)
+        return Backbone(hidden(spec.size, self.width, 2, norm=True, leak=0.0), last, output_shape=spec.output.shape)
 
-    def critic(self, need: Critic) -> nn.Module:
-        body = hidden(need.sees[0].size, self.critic_width, 2, norm=False, leak=None)
+    def critic(self, spec: Critic) -> nn.Module:
+        body = hidden(spec.inputs[0].size, self.critic_width, 2, norm=False, leak=None)
         return PairCritic(nn.Sequential(nn.Flatten(), *body, nn.Linear(self.critic_width, 1)))
 
     @torch.no_grad()
-    def start(self, need: Map | Critic, network: nn.Module) -> None:
-        scale = self.critic_scale if isinstance(need, Critic) else self.scale
+    def init_weights(self, spec: Map | Critic, network: nn.Module) -> None:
+        scale = self.critic_scale if isinstance(spec, Critic) else self.scale
         for module in network.modules():
             if isinstance(module, nn.Linear):
                 module.weight.uniform_(-scale, scale)

@@ -1,8 +1,8 @@
-"""Networks that translate images of one domain into another's, and the critics of patches that judge them.
+"""Networks that translate images between two domains, and their patch critics.
 
-A generator is written as CycleGAN's paper writes it: c7s1-k, a 7x7 convolution of k maps; dk, a 3x3 convolution of stride
-2; Rk, a residual block of two 3x3 convolutions; uk, a 3x3 transposed convolution of stride 2. Instance norm and ReLU follow
-each, convolutions of stride 1 are padded by reflection, and the last layer ends in tanh.
+The notation is that of CycleGAN's paper: c7s1-k is a 7x7 convolution with k feature maps, dk a 3x3 convolution with stride 2,
+Rk a residual block of two 3x3 convolutions, and uk a 3x3 transposed convolution with stride 2. Instance norm and ReLU follow
+each; convolutions with stride 1 have reflection padding, and the last layer ends in tanh.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ from torch.nn import functional
 
 from interalia.errors import UserError, check_range
 from interalia.networks.family import Family
-from interalia.networks.layers import Fielded, part, unit, up
-from interalia.networks.needs import Critic, Map
+from interalia.networks.layers import FieldModule, layer_block, module_dataclass, upsampling_conv
+from interalia.networks.specs import Critic, Map
 from interalia.spaces import Space
 
-SMALLEST = 8  # pixels a side, under which convolutions that halve the image twice leave nothing to normalise
+MIN_SIDE = 8  # pixels a side; below, two strided convolutions leave too few pixels to normalize
 
 
 class InstanceNorm(nn.Module):
-    """Each map of each image to mean 0 and variance 1 over its places, without learnt gains.
+    """Instance norm without learned parameters: mean 0 and variance 1 over the pixels of each feature map of each image.
 
-    It is group norm with one map a group, which on a CPU is several times faster than `nn.InstanceNorm2d`, provided that the
-    places of a map lie beside each other in memory.
+    It is computed as group norm with one feature map a group. On a CPU this is several times faster than `nn.InstanceNorm2d`
+    for contiguous inputs.
 
     References:
         Instance Normalization: The Missing Ingredient for Fast Stylization, Dmitry Ulyanov, Andrea Vedaldi, Victor
@@ -42,33 +42,33 @@ class InstanceNorm(nn.Module):
         return functional.group_norm(x.contiguous(), x.shape[1])
 
 
-@part
-class Around(Fielded):
-    """What is done before and after another network.
+@module_dataclass
+class Wrapper(FieldModule):
+    """The base class of modules that wrap another network.
 
     Arguments:
-        body: that network.
+        body: the wrapped network.
     """
 
     body: nn.Module
 
 
-class Residual(Around):
-    """x + f(x).
+class ResidualBlock(Wrapper):
+    """A residual block, x + f(x).
 
     Arguments:
-        body: f, which keeps the shape.
+        body: f, whose output has the shape of x.
     """
 
     def forward(self, x: Tensor) -> Tensor:
         return x + self.body(x)
 
 
-class Translator(Around):
-    """x in [0, 1] -> (1 + tanh(body(2 x - 1))) / 2: the paper's pixels in [-1, 1], seen from outside in [0, 1].
+class Translator(Wrapper):
+    """(1 + tanh(body(2 x - 1))) / 2: the paper's generator for pixels in [-1, 1], applied to pixels in [0, 1].
 
     Arguments:
-        body: maps an image of one domain to what the tanh is taken of, in the other domain's shape.
+        body: maps an image in [-1, 1] of one domain to the input of the tanh, in the shape of the other domain.
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -76,19 +76,19 @@ class Translator(Around):
         return (1 + torch.tanh(a.float() if a.dtype == torch.bfloat16 else a)) / 2
 
 
-class Turns(nn.Module):
-    """A square image as it is and in its three other quarter turns, side by side as channels: (n, 4 channels, side, side).
+class QuarterTurns(nn.Module):
+    """A square image in its four quarter turns, concatenated along the channels: (n, 4 channels, side, side).
 
-    A convolution sees neighbourhoods, and to turn an image is no matter of neighbourhoods: CycleGAN's paper counts changes
-    of geometry among what it fails at. Given all four turns, which of them the other domain is in is a choice of channels.
+    Convolutions are local, and a rotation of the image is not: CycleGAN's paper lists geometric changes among its failures.
+    With all four turns as input, the network selects the turn of the other domain by a choice of channels.
     """
 
     def forward(self, x: Tensor) -> Tensor:
         return torch.cat([torch.rot90(x, k, dims=(2, 3)) for k in range(4)], dim=1)
 
 
-class Patches(Around):
-    """A critic that scores overlapping patches of an image in [0, 1], each for itself: (n, height, width).
+class PatchCritic(Wrapper):
+    """A critic that returns a score for each of the overlapping patches of an image in [0, 1]: (n, height, width).
 
     Arguments:
         body: maps images in [-1, 1] to one map of scores.
@@ -99,80 +99,81 @@ class Patches(Around):
         return scores.squeeze(1)
 
 
-def padded(inputs: int, maps: int, kernel: int) -> list[nn.Module]:
-    """A convolution of stride 1 after reflection padding that keeps the size, and instance norm.
+def conv_norm(inputs: int, maps: int, kernel: int) -> list[nn.Module]:
+    """Reflection padding, a convolution with stride 1 that keeps the size, and instance norm.
 
-    There is no bias, for the norm would take it away.
+    The convolution has no bias, because the norm would remove it.
     """
     return [nn.ReflectionPad2d(kernel // 2), nn.Conv2d(inputs, maps, kernel, bias=False), InstanceNorm()]
 
 
 def residual_generator(shape: tuple[int, ...], width: int, blocks: int, turns: bool = False) -> Translator:
-    """c7s1-k, d2k, d4k, `blocks` of R4k, u2k, uk, c7s1-channels with k = `width`, for images of any size from 8 pixels.
+    """The generator c7s1-k, d2k, d4k, `blocks` of R4k, u2k, uk, c7s1-channels with k = `width`, from 8 pixels a side.
 
-    A side that is halved to its upper half is doubled to 2 n or 2 n - 1, so odd sizes come back exactly. With `turns` the
-    first layer sees the image in its four quarter turns.
+    Halving rounds up, and the transposed convolutions return 2 n or 2 n - 1 pixels, so that odd sizes are restored. With
+    `turns`, the input of the first layer is the image in its four quarter turns.
     """
     channels, height, breadth = shape
     sides = [(height, breadth)]
-    parts: list[nn.Module] = [Turns()] if turns else []
-    parts += [*padded(channels * (4 if turns else 1), width, 7), nn.ReLU(inplace=True)]
+    parts: list[nn.Module] = [QuarterTurns()] if turns else []
+    parts += [*conv_norm(channels * (4 if turns else 1), width, 7), nn.ReLU(inplace=True)]
     for level in (1, 2):
         maps = width * 2**level
-        parts += unit(nn.Conv2d(maps // 2, maps, 3, 2, 1, bias=False), InstanceNorm(), 0)
+        parts += layer_block(nn.Conv2d(maps // 2, maps, 3, 2, 1, bias=False), InstanceNorm(), 0)
         sides.append(((sides[-1][0] + 1) // 2, (sides[-1][1] + 1) // 2))
     maps = 4 * width
     for _ in range(blocks):
-        body = nn.Sequential(*padded(maps, maps, 3), nn.ReLU(inplace=True), *padded(maps, maps, 3))
-        parts.append(Residual(body))
+        body = nn.Sequential(*conv_norm(maps, maps, 3), nn.ReLU(inplace=True), *conv_norm(maps, maps, 3))
+        parts.append(ResidualBlock(body))
     for low, high in itertools.pairwise(reversed(sides)):
-        parts += unit(up((maps, maps // 2), low, high, 3, 2, bias=False), InstanceNorm(), 0)
+        parts += layer_block(upsampling_conv((maps, maps // 2), low, high, 3, 2, bias=False), InstanceNorm(), 0)
         maps //= 2
     parts += [nn.ReflectionPad2d(3), nn.Conv2d(width, channels, 7)]
     return Translator(nn.Sequential(*parts))
 
 
-def patch_critic(shape: tuple[int, ...], width: int, layers: int) -> Patches:
-    """Ck, C2k ... with k = `width`, at most C8k, leaky ReLU 0.2, and one map of scores; instance norm on all but the first.
+def patch_critic(shape: tuple[int, ...], width: int, layers: int) -> PatchCritic:
+    """The patch critic Ck, C2k ... with k = `width`, at most C8k, leaky ReLU 0.2, and one map of scores.
 
-    `layers` convolutions 4x4 of stride 2 and two of stride 1: a score sees 16, 34 or 70 pixels a side with 1, 2 or 3.
+    All convolutions but the first and last have instance norm. `layers` 4x4 convolutions have stride 2 and two have stride 1:
+    with 1, 2 or 3 layers, the receptive field of a score is 16, 34 or 70 pixels a side.
     """
-    parts = unit(nn.Conv2d(shape[0], width, 4, 2, 1))
+    parts = layer_block(nn.Conv2d(shape[0], width, 4, 2, 1))
     maps = width
     for layer in range(1, layers + 1):
         outputs = width * min(2**layer, 8)
         stride = 2 if layer < layers else 1
-        parts += unit(nn.Conv2d(maps, outputs, 4, stride, 1, bias=False), InstanceNorm())
+        parts += layer_block(nn.Conv2d(maps, outputs, 4, stride, 1, bias=False), InstanceNorm())
         maps = outputs
     parts.append(nn.Conv2d(maps, 1, 4, 1, 1))
-    return Patches(nn.Sequential(*parts))
+    return PatchCritic(nn.Sequential(*parts))
 
 
-def check_domains(net: Map) -> None:
-    """Raises a UserError unless both domains have one shape."""
-    a, b = net.inputs[0].shape, net.output.shape
+def check_domains(spec: Map) -> None:
+    """Raises a UserError unless both domains have the same shape."""
+    a, b = spec.inputs[0].shape, spec.output.shape
     if a != b:
         raise UserError(
             f"the two domains differ in shape: {a} and {b} (channels, height, width); give both the same number of channels, "
-            f"and one `size`."
+            f"and one `image_size`."
         )
 
 
 class Translators(Family):
-    """CycleGAN's residual generators and critics of patches, for images of any size from 8 pixels a side.
+    """CycleGAN's residual generators and patch critics, for images of any size from 8 pixels a side.
 
     Arguments:
-        width: maps of the generators' first convolution.
-        blocks: residual blocks; by default the paper's 9 from 256 pixels a side and 6 below, and 4 below 64 pixels, where
-            each of them sees the whole image already.
-        layers: convolutions of the critic that halve the image; by default the paper's 3 from 96 pixels a side (a score
-            sees 70x70 pixels), 2 from 48 (34x34) and 1 below (16x16): about half of a side, as in the paper at 128 pixels.
-        critic: maps of the critics' first convolution; by default `width`.
-        turns: whether the generators see each image in its four quarter turns, for domains that differ by a turn; square
-            images only.
+        width: the feature maps of the generators' first convolution.
+        blocks: the number of residual blocks; by default 9 from 256 pixels a side and 6 below, as in the paper, and 4 below
+            64 pixels, where the receptive field already covers the image.
+        layers: the number of strided convolutions in the critic; by default the paper's 3 from 96 pixels a side (receptive
+            field 70x70), 2 from 48 (34x34) and 1 below (16x16), about half of a side, as in the paper at 128 pixels.
+        critic: the feature maps of the critics' first convolution; by default `width`.
+        turns: True to give the generators each image in its four quarter turns, for domains that differ by a rotation;
+            square images only.
 
     Raises:
-        ValueError: a number is below its least.
+        ValueError: a number is below its minimum.
 
     References:
         Unpaired Image-to-Image Translation using Cycle-Consistent Adversarial Networks, Jun-Yan Zhu and others, 2017,
@@ -203,22 +204,22 @@ class Translators(Family):
         self.critic_width = critic or width
         self.turns = turns
 
-    def fits(self, x: Space) -> None:
-        if not x.is_image or min(x.shape[1:]) < SMALLEST:
-            self.unfit(f"images of at least {SMALLEST} pixels a side", x)
+    def check_shape(self, x: Space) -> None:
+        if not x.is_image or min(x.shape[1:]) < MIN_SIDE:
+            self.refuse_shape(f"images of at least {MIN_SIDE} pixels a side", x)
         if self.turns and x.shape[1] != x.shape[2]:
             raise UserError(
-                f"`turns` needs square images, and the data's shape is {x.shape}; give `size`, or leave it out."
+                f"`turns` needs square images, and the data's shape is {x.shape}; give `image_size`, or leave it out."
             )
 
-    def translator(self, net: Map) -> nn.Module:
-        check_domains(net)
-        side = min(net.output.shape[1:])
+    def translator(self, spec: Map) -> nn.Module:
+        check_domains(spec)
+        side = min(spec.output.shape[1:])
         blocks = self.blocks if self.blocks is not None else 9 if side >= 256 else 6 if side >= 64 else 4
-        return residual_generator(net.output.shape, self.width, blocks, self.turns)
+        return residual_generator(spec.output.shape, self.width, blocks, self.turns)
 
-    def patch_critic(self, need: Critic) -> nn.Module:
-        x = need.sees[0]
+    def patch_critic(self, spec: Critic) -> nn.Module:
+        x = spec.inputs[0]
         side = min(x.shape[1:])
         layers = self.layers or (3 if side >= 96 else 2 if side >= 48 else 1)
         return patch_critic(x.shape, self.critic_width, layers)

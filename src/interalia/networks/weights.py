@@ -1,4 +1,4 @@
-"""The weights of networks: the papers' initialisation, and batch norm's population statistics."""
+"""Weights of networks: the papers' initialization, and the population statistics of batch norm."""
 
 from __future__ import annotations
 
@@ -11,21 +11,22 @@ from interalia.contexts import BatchNorm
 
 
 @torch.no_grad()
-def estimate_population(game: nn.Module, batches: Iterator[tuple[Tensor, ...]], count: int) -> None:
-    """Estimates batch norm's population statistics anew: their plain averages over `count` batches with the weights as
-    they are, in place of averages that trail behind weights that moved.
+def recalibrate_batch_norm(game: nn.Module, batches: Iterator[tuple[Tensor, ...]], count: int) -> None:
+    """Re-estimates the population statistics of batch norm as plain averages over `count` batches with the current weights.
+
+    They replace running averages, which lag behind weights that change.
 
     References:
         Adversarial Feature Learning, Jeff Donahue, Philipp Krahenbuhl, Trevor Darrell, 2017,
         https://arxiv.org/abs/1605.09782
     """
     game.train()
-    # not those of a network that is fixed
+    # without those of frozen networks, which stay in evaluation mode
     norms = [module for module in game.modules() if isinstance(module, BatchNorm) and module.training]
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
         norm.reset_running_stats()
-        norm.momentum = None  # torch's way of asking for a plain average
+        norm.momentum = None  # torch then takes a plain average
     for _ in range(count):
         game(*next(batches))
     game.eval()
@@ -34,8 +35,8 @@ def estimate_population(game: nn.Module, batches: Iterator[tuple[Tensor, ...]], 
 
 
 @torch.no_grad()
-def initialise(network: nn.Module, std: float) -> None:
-    """The papers' initialisation: weights N(0, std^2), biases 0, batch norm's gain 1."""
+def init_normal(network: nn.Module, std: float) -> None:
+    """The papers' initialization: weights N(0, std^2), biases 0; the gain of batch norm stays 1."""
     for module in network.modules():
         if isinstance(module, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
             module.weight.normal_(0.0, std)
@@ -45,13 +46,14 @@ def initialise(network: nn.Module, std: float) -> None:
 
 
 @torch.no_grad()
-def initialise_output(bias: Tensor, mean: Tensor, margin: float = 1 / 512) -> None:
+def init_output_bias(bias: Tensor, mean: Tensor, margin: float = 1 / 512) -> None:
     """Sets a sigmoid output's bias to the log-odds of the mean image, log(m / (1 - m)), so that training starts there.
 
     Arguments:
         bias: shape (channels, height, width), or (channels,).
         mean: the mean image in [0, 1], shape (channels, height, width).
-        margin: keeps pixels that are always black or white off the ends; half a gray level is 1 / 510.
+        margin: the distance of the mean from 0 and 1, for pixels that are always black or white; half a gray level is 1 /
+            510.
     """
     if bias.ndim == 1 and len(bias) == mean.shape[0]:
         mean = mean.mean(dim=(1, 2))

@@ -98,7 +98,7 @@ class Posterior(Trial):
         x, binarized = observed(self.dataset, "test", how["images"], seed)
         rule: dict[str, Any] = {"seed": seed, "binarized": binarized}
         values = {"hours": self.facts["hours"], "told": own_bound(self.game, x, seed)}
-        if self.game.encoder.density:
+        if self.game.encoder.has_density:
             bound = whole(likelihood.elbo(self.game, x, **rule))
             closer = whole(likelihood.importance_bound(self.game, x, how["weights"], **rule))
             values |= {"elbo": bound.mean, "elbo_error": bound.error, "iwae": closer.mean, "iwae_error": closer.error}

@@ -37,7 +37,7 @@ class Read(Trial):
         return errors | {f"c{i}": float(bound) for i, bound in enumerate(self.code_bounds, 1)}
 
     def draw(self) -> None:
-        for i, code in enumerate(self.codes.names):
+        for i, code in enumerate(self.codes.code_names):
             plots.traversals([tasks.traverse(self.game, i, seed=self.seed).numpy()], self.picture(f"-{code}"))
 
 

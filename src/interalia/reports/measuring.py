@@ -154,7 +154,7 @@ def likelihood(
     if count is not None and count < 1:
         raise UserError(f"`count` is {count}, and it must be at least 1.")
     if how is None:
-        density = isinstance(game, Infers) and game.encoder.density
+        density = isinstance(game, Infers) and game.encoder.has_density
         how = ["elbo", "iwae", "ais"] if density else ["ais"]
     settings = settings_of(how, {"samples": samples, **(annealing or {})})
     dataset = dataset_of(trained)

@@ -153,7 +153,7 @@ def as_trained(run: Run, tensors: Mapping[str, Tensor]) -> Run:
     trained_before = [part for part, need in example_needs(kind).items() if isinstance(need, Pretrained)]
     if any(tensor.ndim == 4 for key, tensor in tensors.items() if key.partition(".")[0] not in trained_before):
         return run
-    plain = Auto(**settings).plain
+    plain = Auto(**settings).mlp_family
     return run.replace(networks=f"{plain.name}(width={plain.width}, unary={plain.unary})")
 
 

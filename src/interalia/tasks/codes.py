@@ -32,13 +32,13 @@ def recognise(game: Game, x: Tensor) -> Tensor:
         >>> recognise(interalia.build(run), torch.zeros(3, 1, 8, 8)).shape
         torch.Size([3, 12])
     """
-    return require(game, HasCodes, "recognise").prior.expected(answers(game, x))
+    return require(game, HasCodes, "recognise").prior.expected_codes(answers(game, x))
 
 
 def directions(game: Game, dimensions: int = 6) -> list[str]:
     """The names of what `traverse` can go along: the codes of z, or its first few dimensions where it has no codes."""
     prior = require(game, Generates, "traverse").prior
-    return prior.names if isinstance(prior, Codes) else [f"z{i + 1}" for i in range(min(dimensions, prior.size))]
+    return prior.code_names if isinstance(prior, Codes) else [f"z{i + 1}" for i in range(min(dimensions, prior.size))]
 
 
 def traverse(
@@ -65,19 +65,19 @@ def traverse(
         UserError: the game has no decoder, there is no such code, or a number is out of its range.
     """
     prior = require(game, Generates, "traverse").prior
-    count = len(prior.widths) if isinstance(prior, Codes) else prior.size
+    count = len(prior.code_sizes) if isinstance(prior, Codes) else prior.size
     if not 0 <= code < count:
         raise UserError(f"`code` is {code}, and it must be from 0 to {count - 1}.")
     if min(rows, columns) < 1:
         raise UserError(f"`rows` is {rows} and `columns` is {columns}, and they must be at least 1.")
     z = latents(game, rows, seed)
-    part = prior.where(code) if isinstance(prior, Codes) else slice(code, code + 1)
+    part = prior.code_slice(code) if isinstance(prior, Codes) else slice(code, code + 1)
     if isinstance(prior, Codes) and code < len(prior.categorical):
         values = torch.eye(prior.categorical[code])
     else:
         values = torch.linspace(low, high, columns)[:, None]
         if isinstance(prior, Codes) and prior.categorical:
-            z[:, prior.where(0)] = torch.eye(prior.categorical[0])[torch.arange(rows) % prior.categorical[0]]
+            z[:, prior.code_slice(0)] = torch.eye(prior.categorical[0])[torch.arange(rows) % prior.categorical[0]]
     z = z[:, None].repeat(1, len(values), 1)
     z[:, :, part] = values
     if not game.data.condition:

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.swa_utils import AveragedModel
 
-from interalia.contexts import device_of, own_random
+from interalia.contexts import device_of, private_rng
 from interalia.data.dataset import Dataset
 from interalia.data.sampler import Sampler
 from interalia.data.store import Store
@@ -117,8 +117,8 @@ class Training:
                 game.load_state_dict(load_file(self.home.best))
             if self.run.recalibrate_bn:
                 batches = draw(self.stores, self.game.feeds.samplers(self.stores, self.run.batch_size, self.run.seed))
-                with own_random(self.device, self.run.seed):
-                    weights.estimate_population(game, batches, self.run.recalibrate_bn)
+                with private_rng(self.device, self.run.seed):
+                    weights.recalibrate_batch_norm(game, batches, self.run.recalibrate_bn)
             self.final = ((self.step, self.stopped_early), game)
         return self.final[1]
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from interalia.conditionals import StandardNormal, Uniform, drawn
+from interalia.conditionals import StandardNormal, Uniform, rsample_with_log_prob
 from interalia.contexts import device_of, evaluating, frozen, precision_context, resolve_precision, to_float32
 from interalia.errors import UserError, check_choice
 from interalia.games.capabilities import Generates, HasLikelihood, Infers, Simulates, require
@@ -238,7 +238,7 @@ def settings_for(
         initial = "prior" if encoder is None or isinstance(model.prior, Uniform) else "posterior"
     if precision == "auto":
         precision = "bf16" if resolve_precision("auto", model.decoder, device_of(game)) == "bf16" else "fp32"
-    estimated = initial == "posterior" and encoder is not None and not encoder.moments
+    estimated = initial == "posterior" and encoder is not None and not encoder.has_moments
     return Settings(chains, temperatures, leapfrog, path, initial, estimated, precision)
 
 
@@ -300,13 +300,13 @@ def posterior_moments(game: Game, x: Tensor, at_once: int) -> tuple[Tensor, Tens
     """The mean and the variance of q(z | x), each of shape (n, d). If they are not analytic they are estimated from `DRAWS`
     draws, `at_once` per x at a time; q0 may be any distribution that does not depend on the chains."""
     encoder = require(game, Infers, "the posterior's moments").encoder
-    if encoder.moments:
+    if encoder.has_moments:
         q = encoder(x)
         return q.mean, q.variance
     parts = []
     for _ in range(-(-DRAWS // at_once)):
-        q = encoder.many(at_once, x)
-        parts.append(drawn(q)[0] if encoder.density else q.rsample())
+        q = encoder.forward_repeated(at_once, x)
+        parts.append(rsample_with_log_prob(q)[0] if encoder.has_density else q.rsample())
     z = torch.cat([part.unflatten(0, (len(x), at_once)) for part in parts], dim=1)
     return z.mean(1), z.var(1)
 

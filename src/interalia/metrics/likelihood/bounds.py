@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from interalia.conditionals import drawn
+from interalia.conditionals import rsample_with_log_prob
 from interalia.contexts import evaluating
 from interalia.errors import UserError
 from interalia.games.capabilities import HasLikelihood, Infers, require
@@ -100,7 +100,7 @@ def _from_draws(
     at_least_1(samples=samples)
     check_inputs(game, x)
     encoder = require(game, Infers, "a bound").encoder
-    if not encoder.density:
+    if not encoder.has_density:
         what = f"this {type(game).__name__}'s encoder ({type(encoder).__name__}) has no log_prob"
         advice = "use annealed importance sampling (`how=['ais']`), or `encoder='gaussian'`"
         raise UserError(f"{what}, and a bound needs log q(z | x); {advice}.")
@@ -125,7 +125,7 @@ def log_weights(game: Game, x: Tensor, samples: int, chunk: int) -> Iterator[Ten
     encoder, likely = require(game, Infers, "a bound").encoder, require(game, HasLikelihood, "a bound")
     for start in range(0, samples, chunk):
         count = min(chunk, samples - start)
-        z, log_q = drawn(encoder.many(count, x))
+        z, log_q = rsample_with_log_prob(encoder.forward_repeated(count, x))
         log_w = likely.log_joint(x.repeat_interleave(count, dim=0), z) - log_q
         yield log_w.double().unflatten(0, (len(x), count))
 

@@ -1,1 +1,1 @@
-"""A package that adds to interalia, and changes nothing in it."""
+"""A plug-in package, which extends interalia without a change in it."""

@@ -1,4 +1,4 @@
-"""A data set of one's own."""
+"""A custom data set."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ TRAIN, HELD_OUT = 20_000, 2_000
 
 
 def draw(count: int, *seed: int) -> Split:
-    """Points on two half circles that reach into each other, with noise of standard deviation 0.05; y says which."""
+    """Points on two interleaved half circles, with noise of standard deviation 0.05; y is the half circle."""
     random = np.random.default_rng(seed)
     y = random.integers(0, 2, count)
     angle = np.pi * (random.uniform(size=count) + y)

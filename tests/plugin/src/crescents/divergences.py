@@ -1,4 +1,4 @@
-"""A divergence of one's own."""
+"""A custom divergence."""
 
 from __future__ import annotations
 

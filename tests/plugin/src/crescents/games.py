@@ -1,4 +1,4 @@
-"""A game of one's own, with a need of its own for a network that no family has."""
+"""A custom game, with a specification of a network that no family has."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from torch import Tensor, nn
 
 from interalia.adversarial.joints import Joints
 from interalia.games import ALI, Outcome
-from interalia.games.game import part
+from interalia.games.game import module_dataclass
 from interalia.games.needs import Needs, Setup
 from interalia.networks import Critic, Family
 
 
 class Several(nn.Module):
-    """Critics side by side: their scores, shape (n, count)."""
+    """Several critics in parallel: their scores, shape (n, count)."""
 
     def __init__(self, critics: list[nn.Module]) -> None:
         super().__init__()
@@ -28,7 +28,7 @@ class Several(nn.Module):
 
 @dataclass(frozen=True)
 class SeveralCritics(Critic):
-    """Several critics of the same variables, each made by the family that the run names."""
+    """The specification of several critics of the same variables, each from the run's family of networks."""
 
     count: int = 3
 
@@ -36,9 +36,9 @@ class SeveralCritics(Critic):
         return Several([super(SeveralCritics, self).network(family, pack) for _ in range(self.count)])
 
 
-@part
+@module_dataclass
 class EnsembleALI(ALI):
-    """ALI against several critics at once, each charged for its own scores; the generator is charged their mean.
+    """ALI with several critics; each has its own loss, and the generator's loss is their mean.
 
     References:
         Generative Multi-Adversarial Networks, Ishan Durugkar, Ian Gemp, Sridhar Mahadevan, 2017,

@@ -1,0 +1,94 @@
+"""Building blocks of the richer posteriors: distributions that return a sample with its log q(z), and small networks."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from interalia.conditionals.base import Samples
+from interalia.contexts import to_float32
+from interalia.errors import UserError
+
+SMALL = 0.01  # factor of a last layer's initial weights, so that its outputs start near 0
+
+
+class SampleAndLogProb(Samples):
+    """A distribution that samples z together with log q(z), or with its estimate; see `rsample_with_log_prob`.
+
+    Most have no log q of a z that they did not sample.
+
+    Arguments:
+        like: a tensor with the shape, dtype and device of z.
+        mean: returns the mean, or a representative point, shape (n, d).
+        rsample_and_log_prob: returns a sample z, shape (n, d), and log q(z), shape (n,).
+        density: returns log q of any z, shape (n,); None where there is no such function.
+    """
+
+    def __init__(
+        self,
+        like: Tensor,
+        mean: Callable[[], Tensor],
+        rsample_and_log_prob: Callable[[], tuple[Tensor, Tensor]],
+        density: Callable[[Tensor], Tensor] | None = None,
+    ) -> None:
+        self.find_mean = mean
+        self.rsample_and_log_prob = rsample_and_log_prob
+        self.density = density
+        super().__init__(like.shape)
+
+    @property
+    def mean(self) -> Tensor:
+        return self.find_mean()
+
+    def draw(self) -> Tensor:
+        return self.rsample_and_log_prob()[0]
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        if self.density is None:
+            raise UserError(
+                "this conditional has log q(z) of its own samples only, so it has no log_prob; use `rsample_with_log_prob`, "
+                "or an `encoder` with a density: gaussian, flow or iaf."
+            )
+        return self.density(value)
+
+
+def gaussian_log_prob(value: Tensor, mean: Tensor | float, log_sigma: Tensor | float) -> Tensor:
+    """The log density log N(value; mean, diag sigma^2) in nats, shape (n,).
+
+    Example:
+        >>> gaussian_log_prob(torch.zeros(1, 2), 0.0, 0.0)
+        tensor([-1.8379])
+    """
+    sigma = log_sigma.exp() if isinstance(log_sigma, Tensor) else math.exp(log_sigma)
+    return (-((value - mean) / sigma).square() / 2 - log_sigma - math.log(2 * math.pi) / 2).sum(-1)
+
+
+def mean_and_log_sigma(network: nn.Module, *inputs: Tensor) -> tuple[Tensor, Tensor]:
+    """The mean and log sigma of a Gaussian, from a network of the concatenated inputs, each of shape (n, d)."""
+    mean, log_sigma = to_float32(network(torch.cat(inputs, dim=1))).chunk(2, dim=1)
+    return mean, log_sigma
+
+
+def small_mlp(inputs: int, outputs: int, width: int) -> nn.Sequential:
+    """Two hidden layers of ELU units, with outputs that start near 0."""
+    hidden = [nn.Linear(inputs, width), nn.ELU(), nn.Linear(width, width), nn.ELU()]
+    last = nn.Linear(width, outputs)
+    init_near_zero(last)
+    return nn.Sequential(*hidden, last)
+
+
+def init_near_zero(last: nn.Module) -> None:
+    """Scales a linear layer's initial weights by `SMALL` and sets its bias to 0."""
+    layer: Any = last
+    with torch.no_grad():
+        layer.weight.mul_(SMALL)
+        layer.bias.zero_()
+
+
+def autocast_off(like: Tensor) -> torch.autocast:
+    """Disables autocast, because densities are sums of many terms that nearly cancel."""
+    return torch.autocast(like.device.type, enabled=False)

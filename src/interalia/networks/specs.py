@@ -1,0 +1,152 @@
+"""Specifications of the networks that a game needs: maps between variables, and critics of them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from torch import nn
+
+from interalia.errors import UserError
+from interalia.networks.layers import PackedCritic
+from interalia.spaces import Space
+
+if TYPE_CHECKING:
+    from interalia.networks.family import Family
+
+
+def find_x(spaces: Iterable[Space]) -> Space | None:
+    """The space of x, or None if x is not among the variables."""
+    return next((space for space in spaces if space.name == "x"), None)
+
+
+class NetworkSpec:
+    """A specification of one network, which a family builds."""
+
+    @property
+    def spec(self) -> Any:
+        """The `Map` or `Critic` of the network."""
+        return self
+
+    def network(self, family: Family, pack: int = 1) -> nn.Module:
+        """Builds the network; a critic takes packs of `pack` samples."""
+        return family.make(self.spec)
+
+    def wrap(self, network: nn.Module) -> nn.Module:
+        """The part that the game takes: the network itself, or a conditional with this network."""
+        return network
+
+
+@dataclass(frozen=True)
+class Map(NetworkSpec):
+    """The specification of a network from some variables to values of a space; a conditional has such a network.
+
+    Arguments:
+        inputs: the variables, each an argument of its `forward`; y comes last.
+        output: the space of its values, shape (n, *output.shape).
+        noise: the number of noise dimensions; if there are any, its only argument is all inputs and the noise, concatenated,
+            shape (n, size).
+        glimpses: True for the network whose output a recurrent encoder reads step by step.
+    """
+
+    inputs: tuple[Space, ...]
+    output: Space
+    noise: int = 0
+    glimpses: bool = False
+
+    @property
+    def x(self) -> Space | None:
+        """The space of x, or None if the map neither reads nor returns x."""
+        return find_x((*self.inputs, self.output))
+
+    @property
+    def role(self) -> str:
+        """The name of the family's method that builds it."""
+        reads, writes = find_x(self.inputs) is not None, self.output.name == "x"
+        if self.glimpses:
+            return "image_reader"
+        if reads:
+            return "translator" if writes else "encoder"
+        return "decoder" if writes else "latent_map"
+
+    @property
+    def size(self) -> int:
+        """The number of input dimensions, with the noise."""
+        return sum(space.size for space in self.inputs) + self.noise
+
+    @property
+    def extra_size(self) -> int:
+        """The number of input dimensions after the first input."""
+        return self.size - self.inputs[0].size
+
+    @property
+    def required_features(self) -> list[str]:
+        """The features that a family must support to build it; see `Family.supports`."""
+        labels = any(space.name == "y" for space in self.inputs)
+        return ["labels"] * labels + ["noise"] * (self.noise > 0)
+
+
+@dataclass(frozen=True)
+class Critic(NetworkSpec):
+    """The specification of a critic, a network that scores variables jointly, and how the game uses its scores.
+
+    Arguments:
+        inputs: the variables, each an argument of its `forward`; y comes last.
+        classes: the number of logits, of which its score is the logsumexp; 0 for a plain score.
+        code_outputs: the number of outputs besides the score, for the codes in z; 0 for none.
+        terms: True if it returns separate scores of x, z and the pair, shape (n, 3), and not their sum.
+        patches: True if it may return scores of patches, shape (n, height, width), instead of one score an image.
+        adversarial: False if its score is used as a log-ratio estimate, and the other players do not try to fool it.
+        packable: True if it may take packs of several samples.
+    """
+
+    inputs: tuple[Space, ...]
+    classes: int = 0
+    code_outputs: int = 0
+    terms: bool = False
+    patches: bool = False
+    adversarial: bool = True
+    packable: bool = True
+
+    @property
+    def x(self) -> Space | None:
+        """The space of x, or None if x is not among the inputs."""
+        return find_x(self.inputs)
+
+    @property
+    def role(self) -> str:
+        """The name of the family's method that builds it."""
+        return "latent_critic" if self.x is None else "patch_critic" if self.patches else "critic"
+
+    @property
+    def extra_size(self) -> int:
+        """The number of input dimensions after the first input."""
+        return sum(space.size for space in self.inputs[1:])
+
+    @property
+    def names(self) -> str:
+        """The names of its inputs, such as "(x, z)"."""
+        return f"({', '.join(space.name for space in self.inputs)})"
+
+    @property
+    def compares_pair(self) -> bool:
+        """True if its first two inputs are values of the same variable."""
+        return len(self.inputs) > 1 and self.inputs[0] == self.inputs[1]
+
+    @property
+    def required_features(self) -> list[str]:
+        """The features that a family must support to build it; see `Family.supports`."""
+        labels = any(space.name == "y" for space in self.inputs)
+        amounts = {"labels": labels, "classes": self.classes, "code_outputs": self.code_outputs, "terms": self.terms}
+        return [name for name, count in {**amounts, "two": self.compares_pair and self.x is not None}.items() if count]
+
+    def network(self, family: Family, pack: int = 1) -> nn.Module:
+        if pack == 1:
+            return family.make(self)
+        packed = dataclasses.replace(self, inputs=tuple(space.times(pack) for space in self.inputs))
+        try:
+            return PackedCritic(family.make(packed), pack)
+        except UserError as error:
+            raise UserError(f"the networks have no critic of packs of {pack} samples: {error}") from None
