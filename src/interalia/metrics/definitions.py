@@ -13,7 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from interalia import tasks  # which imports each task at its first use
-from interalia.disk import tables
+from interalia.disk import packaged_toml
 from interalia.metrics import needs
 from interalia.metrics.entries import Group, Tile, as_number, metric
 
@@ -35,7 +35,7 @@ COMPARED = Group("samples", (needs.features,))
 SAMPLES = Group("samples", (needs.samples, needs.features))
 MIXTURE = Group("mixture", (needs.mixture,))
 POSTERIOR = Group("aggregate posterior", (needs.infers, needs.centred_prior))
-WORDS = tables("interalia.metrics", "definitions.toml")
+WORDS = packaged_toml("interalia.metrics", "definitions.toml")
 SENTENCES = WORDS.pop("sentences")
 for words in WORDS.values():
     if "tile" in words:
