@@ -104,10 +104,10 @@ def likelihood(
 def report(run: Annotated[Path, Parameter(help="Folder of a run.")], *, options: RunOptions = RUN_OPTIONS) -> None:
     """Draw the figures of a run again and write its page, report.html."""
     from interalia import reports
-    from interalia.runs import OWN
+    from interalia.runs import FROM_PYTHON
     from interalia.runs.folder import Folder
 
-    if Folder(weights_or_folder(run)).run().game == OWN:  # only Python can load it, so that the figures stay
+    if Folder(weights_or_folder(run)).run().game == FROM_PYTHON:  # only Python can load it, so that the figures stay
         say(f"The report: {reports.write(run)}")
     else:
         say(f"The report: {reports.page(options.open(run))}")
