@@ -479,7 +479,7 @@ def canonical(text: str, kind: str) -> str:
     name, entries = name.strip(), registry(kind)
     if name in entries:
         return text
-    by_case = {entry.lower(): entry for entry in reversed(list(entries))}
+    by_case = {aliases.plain(entry): entry for entry in reversed(list(entries))}
     meaning = by_case.get(aliases.plain(name)) or aliases.entry(kind, name)
     if not bracket:
         return meaning

@@ -192,7 +192,6 @@ def print_help(words: Sequence[str]) -> None:
     ordered = sorted(parameters(), key=lambda p: (p.kind is p.KEYWORD_ONLY, order[p.name]))
     command.__signature__ = inspect.Signature(ordered)  # type: ignore[attr-defined]
     command.__annotations__ = {p.name: p.annotation for p in ordered}
-    end = "" if full else "\n\nAll options: `interalia train --help-all`."
     title, _, rest = inspect.cleandoc(train.__doc__ or "").partition("\n\n")
     more = f"Defaults are those of {named}." + ("" if full else " All options: `interalia train --help-all`.")
     command.__doc__ = f"{title}\n\n{more}\n\n{rest}"
