@@ -25,7 +25,7 @@ from interalia import tasks
 from interalia.disk import writing
 from interalia.errors import UserError
 from interalia.games.capabilities import facts
-from interalia.runs import Run, abouts, from_toml, loading
+from interalia.runs import Run, field_docs, from_toml, loading
 from interalia.runs.folder import ABOUT_GAME, Folder, header
 from interalia.runs.recipes import ali_digits
 from interalia.spaces import DataSpec
@@ -108,10 +108,10 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
 
 
 def test_every_field_is_described_in_the_docstring() -> None:
-    assert list(abouts()) == list(Run.__dataclass_fields__)
-    assert all(text.endswith(".") for text in abouts().values())
-    assert abouts()["generator"].endswith("of one that is trusted; for a game that only infers.")  # of two lines
-    assert "Raises" not in abouts()["checkpoint_every"]
+    assert list(field_docs()) == list(Run.__dataclass_fields__)
+    assert all(text.endswith(".") for text in field_docs().values())
+    assert field_docs()["generator"].endswith("of one that is trusted; for a game that only infers.")  # of two lines
+    assert "Raises" not in field_docs()["checkpoint_every"]
 
 
 def test_numbers_may_be_whole(tmp_path: Path) -> None:

@@ -145,7 +145,7 @@ class Folder:
 
 def plugins_of(run: Run) -> dict[str, Any]:
     """Where the parts of a run are from that are not the library's own, by its fields, as a file keeps it."""
-    found = {key: registry.registry(kind).origin(name) for key, kind, name in run.named()}
+    found = {key: registry.registry(kind).origin(name) for key, kind, name in run.part_names()}
     return {key: dataclasses.asdict(origin) for key, origin in found.items() if origin}
 
 
@@ -156,7 +156,7 @@ def check_plugins(run: Run, values: Mapping[str, Any]) -> None:
         UserError: it is not here at all.
     """
     kept = values.get(PLUGINS)
-    for key, kind, name in run.named():
+    for key, kind, name in run.part_names():
         if not isinstance(kept, Mapping) or not isinstance(kept.get(key), Mapping):
             continue
         then, now = registry.Origin.restored(kept[key]), registry.registry(kind).origin(name)
