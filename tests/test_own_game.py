@@ -81,7 +81,7 @@ def test_it_trains_on_data_of_the_catalogue_and_on_ones_own() -> None:
     )
     assert interalia.generate(trained.game, 3).shape == (3, 1, 8, 8)
     both = interalia.train(RUN, game=own_game(), dataset=own_data())
-    assert (both.run.data, both.given and both.given.name) == (FROM_PYTHON, "squares")
+    assert (both.run.data, both.in_memory and both.in_memory.name) == (FROM_PYTHON, "squares")
     described = interalia.train(RUN, dataset=own_data())  # data of one's own under a game of the catalogue
     assert isinstance(described.game, ALI)
     assert described.game.data.shape == (1, 8, 8)

@@ -28,7 +28,7 @@ def recognize(game: Game, x: Tensor) -> Tensor:
 
     Example:
         >>> import interalia
-        >>> run = interalia.recipes.infogan_mnist(data="digits", latent=16)
+        >>> run = interalia.recipes.infogan_mnist(data="digits", latent_dim=16)
         >>> recognize(interalia.build(run), torch.zeros(3, 1, 8, 8)).shape
         torch.Size([3, 12])
     """

@@ -26,7 +26,7 @@ def edit(game: Game, x: Tensor, y: Tensor, wanted: Tensor, seed: int = 0) -> Ten
 
     Example:
         >>> import interalia
-        >>> game = interalia.build(interalia.recipes.ali_digits(labels=True))
+        >>> game = interalia.build(interalia.recipes.ali_digits(condition_on="labels"))
         >>> edit(game, torch.zeros(2, 1, 8, 8), torch.tensor([3, 4]), torch.tensor([7, 7])).shape
         torch.Size([2, 1, 8, 8])
     """

@@ -311,7 +311,7 @@ def open_run(
         kept = None
         damaged: dict[Path, str] = {}
         if resume:
-            run = folder.continued(run)
+            run = folder.resumed_from(run)
             kept = checkpoint.newest(folder, damaged)
         training = prepare(run, folder, generator, game, dataset, trust, kept[1]["game"] if kept else {})
         if resume:
