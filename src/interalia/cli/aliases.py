@@ -95,7 +95,9 @@ def options(name: str, words: Sequence[str]) -> list[str]:
         else:
             found += [dotted, value] if equals else [dotted]
     if old:
-        average = formats.with_new_values({"average": "moving", **old, **({"ema": _number(old["ema"])} if "ema" in old else {})})
+        average = formats.with_new_values(
+            {"average": "moving", **old, **({"ema": _number(old["ema"])} if "ema" in old else {})}
+        )
         found += ["--weight-average", str(average["weight_average"])]
     return found
 

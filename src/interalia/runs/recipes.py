@@ -9,11 +9,10 @@ reconstruction loss of ALICE (``game="ali"`` is ALI alone).
 from __future__ import annotations
 
 import dataclasses
-import tomllib
 from collections.abc import Callable, Mapping
-from importlib import resources
 from typing import Any
 
+from interalia.disk import packaged_toml
 from interalia.registry import Registry
 from interalia.runs import Run
 from interalia.runs.folder import matching_generator
@@ -38,7 +37,7 @@ def recipe(run: Run, about: str) -> Recipe:
     return made
 
 
-TABLES = tomllib.loads(resources.files("interalia.runs").joinpath("recipes.toml").read_text(encoding="utf-8"))
+TABLES = packaged_toml("interalia.runs", "recipes.toml")
 # tuned recipe -> the published one that it was tuned from: the paper's, or the report's for data that the paper does not use
 PUBLISHED = {name: settings.pop("published") for name, settings in TABLES.items() if "published" in settings}
 
