@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -67,13 +68,10 @@ def generate(
         >>> found.text, found.arrays["x"].shape, found.figure.kind
         ('3 samples', (3, 1, 8, 8), 'grid')
     """
-    number = 64 if count is None else count
-    at_least_one(count=number)
+    at_least_one(count=1 if count is None else count)
     rows = bool(game.data.condition) and not game.data.attributes and count is None and y is None
-    if rows:
-        x = tasks.generate_by_label(game, 10, seed, sample)
-    else:
-        x = tasks.generate(game, number, seed, y=y, sample=sample)
+    make = tasks.generate_by_label if rows else partial(tasks.generate, y=y)
+    x = make(game, 10 if rows else count or 64, seed, sample=sample)
     return result(f"{len(x)} samples", {"x": x}, "grid", single_figures(x), images=x, columns=10 if rows else None)
 
 
