@@ -51,7 +51,9 @@ def any_run(draw: st.DrawFn) -> Run:
         "image_size": st.none() | st.integers(4, 1024),
         "networks": texts,
         "latent_dim": st.integers(1, 100_000),
-        "lr": st.none() | st.floats(0, 10, **numbers) | st.dictionaries(st.sampled_from(["critic", "generator"]), st.floats(0, 10, **numbers)),
+        "lr": st.none()
+        | st.floats(0, 10, **numbers)
+        | st.dictionaries(st.sampled_from(["critic", "generator"]), st.floats(0, 10, **numbers)),
         "steps": st.none() | st.integers(0, 10**9),
         "epochs": st.none() | st.floats(0, 10**6, **numbers),
         "grad_clip": st.floats(0, 1e9, **numbers),
@@ -318,5 +320,5 @@ def test_a_run_in_the_words_of_the_field_is_trained_and_resumed(tmp_path: Path) 
     trained = engine.train(run, tmp_path / "run")
     assert (trained.run.game, trained.run.divergence, trained.run.weight_average) == ("ali", "jensen-shannon", "ema(0.9)")
     assert engine.train(run.replace(steps=5), tmp_path / "run", resume=True).step == 5
-    with pytest.raises(UserError, match="`divergence` is 'kl', and the run in .* has 'jensen-shannon'"):
+    with pytest.raises(UserError, match=r"`divergence` is 'kl', and the run in .* has 'jensen-shannon'"):
         engine.train(run.replace(divergence="KL", steps=6), tmp_path / "run", resume=True)
