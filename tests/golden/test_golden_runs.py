@@ -26,7 +26,7 @@ NAMES = sorted(path.stem for path in RUNS.glob("*.toml"))
 # Ten times what weights moved by some 8 units in their last place make of a pixel in [0, 1], and of a loss for its size:
 # processors differ by less. A step that starts from other moments, noise, pools or data is off by more (1.3e-4 at least).
 PIXEL, LOSS = 1e-4, 1e-4
-# what later versions call a setting's value, what they make of fields that were joined, and their names of a checkpoint's part
+# what later versions call a setting's value, what they make of fields that were joined, and how they call a checkpoint's part
 VALUES = {"dirac": "deterministic", "spanned": "basis-noise", "fresh": "dynamic"}
 JOINED = {
     "ali": {"weight_average": "ema(0.95)", "condition_on": None},
