@@ -253,9 +253,9 @@ def test_masks_are_of_ones_and_zeros() -> None:
     for value in (math.nan, 2.0, 0.5):
         with pytest.raises(UserError, match="the mask has values other than 0 and 1"):
             tasks.complete(game, x, mask.masked_fill(mask == 0, value), refine_steps=2)
-    with pytest.raises(UserError, match="leaves nothing to fill in"):
+    with pytest.raises(UserError, match="the mask has no hole"):
         tasks.complete(game, x, torch.ones(SHAPE))
-    with pytest.raises(UserError, match="leaves nothing known"):
+    with pytest.raises(UserError, match="the mask has no known pixels"):
         tasks.complete(game, x, torch.zeros(SHAPE))
 
 

@@ -443,6 +443,8 @@ def look_up(text: str, entries: Mapping[str, Callee], kind: str) -> tuple[Callee
     for key, value in settings.items():
         if key not in types:
             has = ", ".join(types) or "none"
+            if key.isdigit():
+                raise UserError(f"the {kind} {text!r} has more settings than {name}: {has}.")
             raise UserError(f"the {kind} {name!r} has no setting {key!r}; its settings are: {has}.")
         if not fits(value, types[key]):
             raise UserError(f"the {kind} {text!r} sets {key!r} to {value!r}, and it must be {type_text(types[key])}.")
