@@ -148,7 +148,7 @@ def test_the_command_line_takes_the_next_name_and_refuses_a_given_one(
         assert interalia("train", *SMALL, "--steps", 1, "--out", "runs/ali-digits") == 2
         assert " is training in runs/ali-digits; wait" in capsys.readouterr().err
     assert interalia("train", *SMALL, "--steps", 1, "--out", "runs/ali-digits-2") == 2
-    assert "exists already; go on with it by interalia train --resume runs/ali-digits-2" in capsys.readouterr().err
+    assert "exists already; continue it with interalia train --resume runs/ali-digits-2" in capsys.readouterr().err
     assert interalia("train", *SMALL, "--steps", 1, "--out", "runs/ali-digits") == 0  # the one that was killed
 
 
@@ -195,6 +195,6 @@ def test_what_others_wrote_into_a_lock_is_not_repeated(run: Path) -> None:
     (run / ".lock").write_text("process 1 on \x1b]0;title\x07\n")
     with open(run / ".lock", "rb") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        with pytest.raises(UserError, match="^another process is training in "):
+        with pytest.raises(UserError, match=r"^another process is training in "):
             claims.resume(run)
     assert Folder(run).run().steps == 2

@@ -93,7 +93,7 @@ def test_an_entry_whose_settings_cannot_be_read_is_refused(place: Path) -> None:
             3,
             r"^the entry 'mine' is 3, and the penalties are derived from interalia.adversarial.penalties.Penalty; derive it",
         ),
-        (divergences.KL, r"^the entry 'mine' is <class '.*KL'>, and the penalties are made from "),
+        (divergences.KL, r"^the entry 'mine' is <class '.*KL'>, and the penalties are derived from "),
     ):
         with pytest.raises(UserError, match=reason):
             penalties.REGISTRY.add("mine", entry)  # type: ignore[arg-type]
@@ -346,8 +346,8 @@ def test_a_run_says_where_its_parts_were_from_and_imports_nothing_by_itself(
     assert json.loads(Path("run/run.json").read_text())["plugins"] == kept
     capsys.readouterr()
     missing = (
-        "interalia: `divergence` of this run is 'mine', which is not among the divergences here; it was from mine when the "
-        "run was trained: import mine first, as --plugin mine does.\n"
+        "interalia: `divergence` of this run is 'mine', which is missing here; it was from mine when the run was "
+        "trained: import mine first, as --plugin mine does.\n"
     )
     for words in (
         ("generate", "run"),
@@ -427,7 +427,7 @@ def test_what_no_text_can_say_is_explained() -> None:
             UserError, match=r"cannot be written as text, because its `shape` cannot; give a text, or Part\('wide'"
         ):
             Run(penalty=Wide(3.0, Path("x")))  # type: ignore[arg-type]
-    with pytest.raises(UserError, match="is none of the divergences"):
+    with pytest.raises(UserError, match="is not among the divergences"):
         Run().replace(divergence=penalties.R1())
 
 

@@ -53,7 +53,7 @@ def prepare(
     """
     run = runs.with_own_parts(run.canonical(), game, dataset)
     if game is not None and generator is not None:
-        raise UserError("a game of your own has its decoder with it; leave `generator` out.")
+        raise UserError("a custom game has its own decoder; leave `generator` out.")
     run.check_parts()
     run = run.with_absolute_paths()
     device = loading.resolve_device(run.device)
