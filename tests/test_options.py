@@ -14,7 +14,7 @@ from program import interalia as program
 
 import interalia
 from interalia import registry
-from interalia.cli.asking import app
+from interalia.cli.common import app
 from interalia.cli.options import NAMES, options_of, worded
 from interalia.errors import SettingError, UserError, resume_call
 

@@ -14,8 +14,8 @@ import torch
 from PIL import Image
 
 from interalia import Run, UserError, build, data, recipes, tasks
-from interalia.cli.asking import app
-from interalia.cli.using import MADE
+from interalia.cli.common import app
+from interalia.cli.tasks import MADE
 from interalia.data.dataset import Dataset, Split
 from interalia.reports import plots, showing
 from interalia.tasks import verbs
