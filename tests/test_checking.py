@@ -254,7 +254,7 @@ def test_a_metric_is_taken_of_every_game_that_has_what_it_needs() -> None:
     [
         (lambda: None, None, r"could be one of: .*; say which, by `kind`\.$"),
         (3, None, "is no part of a run; give a class, a function or an object that could be an entry"),
-        (VAE, "divergences", "and the divergences are made from"),
+        (VAE, "divergences", "and the divergences are derived from"),
         (GAN, "experiments", "no entry of the experiments is checked here; it can be one of: "),
     ],
 )

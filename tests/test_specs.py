@@ -56,7 +56,6 @@ def test_what_is_written_is_read_back(values: dict[str, object]) -> None:
         "r1(",
         "r1(gamma=)",
         "r1(gamma=1",
-        "r1(1)",
         "r1(gamma)",
         "r1(gamma=1) + 2",
         "r1(gamma=1)(every=2)",
@@ -110,9 +109,20 @@ def test_an_unknown_setting_is_told_the_known_ones() -> None:
         registry.look_up("simultaneous(fresh=True)", dynamics.REGISTRY, "dynamics")
 
 
+def test_settings_may_be_given_by_their_place() -> None:
+    assert registry.parse("r1(0.5, every=2)") == ("r1", {"0": 0.5, "every": 2})
+    assert registry.look_up("r1(0.5, every=2)", penalties.REGISTRY, "penalty")[1] == {"gamma": 0.5, "every": 2}
+    with pytest.raises(UserError, match=r"the penalty 'r1\(0.5, gamma=1\)' sets one setting twice"):
+        registry.look_up("r1(0.5, gamma=1)", penalties.REGISTRY, "penalty")
+    with pytest.raises(
+        UserError, match=r"^the penalty 'r1\(1, 2, 3, 4\)' has more settings than r1: gamma, every, final\.$"
+    ):
+        registry.look_up("r1(1, 2, 3, 4)", penalties.REGISTRY, "penalty")
+
+
 def test_what_the_program_gives_is_no_setting() -> None:
     with pytest.raises(UserError, match="'sgd' has no setting 'parameters'"):
-        registry.look_up("sgd(parameters=[])", optimizers.OPTIMIZERS, "optimiser")
+        registry.look_up("sgd(parameters=[])", optimizers.OPTIMIZERS, "optimizer")
     with pytest.raises(UserError, match="'alternating' has no setting 'precision'"):
         registry.look_up("alternating(precision=1)", dynamics.REGISTRY, "dynamics")
 

@@ -22,7 +22,7 @@ from interalia.metrics.likelihood import REGISTRY, Estimate, Sandwich
 from interalia.reports.data import dataset_of, home, observed
 from interalia.reports.origin import provenance
 from interalia.reports.tables import likelihood_markdown, markdown
-from interalia.runs import FROM_PYTHON, building, log
+from interalia.runs import FROM_PYTHON, building, formats, log
 from interalia.runs.folder import Folder, with_generator_copy
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ def length_of(trained: Trained) -> dict[str, Any]:
 def beside_former(folder: Folder, found: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The measures that were found, and those of a former evaluation of the same weights that were not taken again."""
     try:
-        former = read_json(folder.results)
+        former = formats.results(read_json(folder.results))
     except (OSError, ValueError):
         former = {}
     same = all(former.get(key) == found[key] for key in found if key not in ("measures", "date", "training"))

@@ -49,7 +49,7 @@ def write(folder: Path) -> Path:
     if not run:
         home.run()  # the error for a folder that is not a run's
     run = formats.upgraded(run, home.description)
-    results = _read(home.results, f"interalia evaluate {shlex.quote(str(folder))} writes it anew")
+    results = formats.results(_read(home.results, f"interalia evaluate {shlex.quote(str(folder))} writes it anew"))
     likelihood = _read(home.likelihood, f"interalia likelihood {shlex.quote(str(folder))} writes it anew")
     log = read(home)
     _draw(home, run, log)
