@@ -241,15 +241,19 @@ def test_list_says_where_an_entry_is_from(place: Path, capsys: pytest.CaptureFix
     assert interalia("list", "divergences", "mine") == 0
     assert capsys.readouterr().out.splitlines() == [
         "mine (divergences), from mine",
-        "settings: saturating=False, smoothing=0.0",
-        "  saturating: True or False",
-        "  smoothing: a number",
         "",
         "A KL of my own.",
+        "",
+        "settings:",
+        "  saturating: True or False, by default False",
+        "  smoothing: a number, by default 0.0",
+        "",
+        'example: interalia train --divergence "mine(saturating=False)"',
     ]
     assert interalia("list", "games", "ali") == 0
     said = capsys.readouterr().out
-    assert said.startswith("ali (games), from interalia\nsettings: together=True\n")
+    assert said.startswith("ali (games), from interalia\n")
+    assert "\nsettings:\n  together: True or False, by default True\n" in said
     assert "Adversarially Learned Inference" in said  # the whole of its description
     assert interalia("list", "data", "digits") == 0
     assert "1,797" in capsys.readouterr().out
@@ -287,7 +291,7 @@ def test_every_command_takes_a_plug_in(command: str, place: Path, capsys: pytest
     ):
         assert interalia(*words) == 2
         assert capsys.readouterr().err.startswith("interalia: there is no module nowhere to plug in")
-    assert interalia(command, "--help") == 0
+    assert interalia(command, "--help-all") == 0
     assert "--plugin" in capsys.readouterr().out
 
 
