@@ -53,9 +53,7 @@ def test_what_is_written_is_read_back(values: dict[str, object]) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "r1(",
         "r1(gamma=)",
-        "r1(gamma=1",
         "r1(gamma)",
         "r1(gamma=1) + 2",
         "r1(gamma=1)(every=2)",
@@ -74,6 +72,21 @@ def test_what_cannot_be_read_is_explained_and_nothing_is_run(text: str) -> None:
         f"the penalty {text!r} cannot be read; write a name, or a name with settings in brackets, "
         "such as r1(setting=1.0)."
     )
+
+
+@pytest.mark.parametrize(
+    ("text", "advice"),
+    [
+        ("r1(", "close the bracket: r1()"),
+        ("r1(gamma=1", "close the bracket: r1(gamma=1)"),
+        ("kl(saturating=yes)", "write kl(saturating=True)"),
+        ("kl(saturating=no, smoothing=none)", "write kl(saturating=False, smoothing=None)"),
+    ],
+)
+def test_the_spelling_that_can_be_read_is_said(text: str, advice: str) -> None:
+    with pytest.raises(UserError) as caught:
+        registry.parse(text, "part")
+    assert str(caught.value) == f"the part {text!r} cannot be read; {advice}."
 
 
 @pytest.mark.parametrize(("room", "name"), MEMBERS, ids=[f"{room}-{name}" for room, name in MEMBERS])
@@ -102,7 +115,10 @@ def test_an_unknown_name_is_told_the_nearest() -> None:
 def test_an_unknown_setting_is_told_the_known_ones() -> None:
     with pytest.raises(UserError) as caught:
         registry.look_up("r1(gama=1)", penalties.REGISTRY, "penalty")
-    assert str(caught.value) == "the penalty 'r1' has no setting 'gama'; its settings are: gamma, every, final."
+    assert (
+        str(caught.value)
+        == "the penalty 'r1' has no setting 'gama'; did you mean 'gamma'? Its settings are: gamma, every, final."
+    )
     with pytest.raises(UserError, match=r"'hinge' has no setting 'margin'; its settings are: smoothing\.$"):
         registry.look_up("hinge(margin=2)", divergences.REGISTRY, "divergence")
     with pytest.raises(UserError, match=r"'simultaneous' has no setting 'fresh'; its settings are: none\.$"):
