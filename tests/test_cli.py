@@ -243,7 +243,7 @@ def test_what_a_run_refuses(run: Path, images: Path, tmp_path: Path, capsys: pyt
         (("edit", run, "--to", 3, "--examples", -5), "--examples is -5"),
         (("edit", run, "--to", 3, "--scales", "nan"), "--scales has nan, and it must be finite"),
         (("edit", run, "--to", 3, "--examples", 1), "give more examples"),
-        (("complete", run, "--mask", white), "leaves nothing to fill in"),
+        (("complete", run, "--mask", white), "the mask has no hole"),
         (("reconstruct", run, array, white), "x.npy is an array among images; give either"),
         (("reconstruct", run, tmp_path / "no.npy"), "there is no array"),
     ):

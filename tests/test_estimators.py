@@ -568,14 +568,14 @@ def test_the_command_writes_every_number_with_its_protocol(
     table = (folders["vae"] / "likelihood.md").read_text()
     assert "| ais |" in table
     assert "Commit" in table
-    assert interalia("likelihood", folders["vae"], "--how", "elbo", "--split", "validation", "--samples", 30) == 0
+    assert interalia("likelihood", folders["vae"], "--estimator", "elbo", "--split", "validation", "--samples", 30) == 0
     assert "30 draws of q(z | x)" in " ".join(capsys.readouterr().out.split())
     found = json.loads((folders["vae"] / "likelihood.json").read_text())
     assert found["images"]["measured"] == found["images"]["split"] > 100
 
 
 def test_any_game_has_a_kernel_density_estimate(folders: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
-    assert interalia("likelihood", folders["gan"], "--how", "kde", "--count", 10, "--device", "cpu") == 0
+    assert interalia("likelihood", folders["gan"], "--estimator", "kde", "--count", 10, "--device", "cpu") == 0
     assert "kernels on 10,000 samples, draws of p(x | z)" in " ".join(capsys.readouterr().out.split())
     assert interalia("likelihood", folders["gan"]) == 2
     assert "no density" in (said := capsys.readouterr().err)
@@ -584,16 +584,16 @@ def test_any_game_has_a_kernel_density_estimate(folders: dict[str, Path], capsys
 
 def test_what_the_command_refuses(folders: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
     for arguments, words in (
-        ((folders["vae"], "--how", "eblo"), "did you mean 'elbo'?"),
-        ((folders["vae"], "--how", ","), "--how names no estimate"),
+        ((folders["vae"], "--estimator", "eblo"), "did you mean 'elbo'?"),
+        ((folders["vae"], "--estimator", ","), "--estimator names no estimate"),
         ((folders["vae"], "--count", 0), "--count is 0"),
         ((folders["vae"], "--chains", 0), "--chains is 0"),
         (
-            (folders["vae"], "--how", "elbo", "--chains", 3),
+            (folders["vae"], "--estimator", "elbo", "--chains", 3),
             "--chains is about ais, and --how asks for elbo; leave it out.",
         ),
         (
-            (folders["vae"], "--how", "ais", "--samples", 3),
+            (folders["vae"], "--estimator", "ais", "--samples", 3),
             "--samples is about elbo, iwae, kde, and --how asks for",
         ),
     ):
