@@ -38,8 +38,8 @@ def test_samples_by_label_are_read_as_that_label(tmp_path: Path) -> None:
     trained = interalia.train(conditional(steps=600, optimizer="adam(lr=0.001)"), tmp_path / "run", callbacks=[])
     found = {m.name: m.value for m in evaluate(trained.game, interalia.runs.described.dataset(trained.run), count=300)}
     assert found["label_accuracy"] > 0.3  # by chance 0.1
-    assert tasks.by_label(trained.game, 2).shape == (20, 1, 8, 8)
-    z = tasks.latents(trained.game, 4)
+    assert tasks.generate_by_label(trained.game, 2).shape == (20, 1, 8, 8)
+    z = tasks.sample_latents(trained.game, 4)
     one, two = (tasks.decode(trained.game, z, label=label) for label in (1, 2))
     assert not torch.equal(one, two)
 
@@ -93,7 +93,7 @@ def test_a_label_is_its_name_everywhere(oddly_named: Path, tmp_path: Path, capsy
 
     images = torch.from_numpy(np.load(x)).float() / 255
     told = torch.zeros(3, dtype=torch.long)  # the place of -5
-    every = tasks.edits(game, images, told)
+    every = tasks.single_edits(game, images, told)
     for to, columns in (("3", [2]), ("-5", [0]), ("3,-5,100", [2, 0, 9])):
         torch.testing.assert_close(saved("edited", "edit", folder, x, "--told", "-5", "--to", to), every[:, columns])
     for flag in ("--label", "--told"):
@@ -145,14 +145,14 @@ def test_names_of_words_may_be_counted(tmp_path: Path) -> None:
         with pytest.raises(UserError, match="there is no label"):
             tasks.generate(game, 2, label=wrong)
     for number in (3, -1, 1.5, [1]):
-        with pytest.raises(UserError, match="its place as a whole number from 0 to 2"):
+        with pytest.raises(UserError, match="its index as a whole number from 0 to 2"):
             tasks.generate(game, 2, label=number)  # type: ignore[arg-type]
 
 
 def test_labels_are_refused_where_there_are_none(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="was not told any labels"):
+    with pytest.raises(UserError, match="this GAN is unconditional"):
         tasks.generate(build("gan", double=False), 2, label=1)
-    with pytest.raises(UserError, match="has no labels; choose data that has, or leave"):
+    with pytest.raises(UserError, match="has no labels; choose data that has, or leave `condition_on` out"):
         engine.prepare(Run(game="gan", condition_on="labels", data=str(pictures(tmp_path)), batch_size=2, steps=1))
     with pytest.raises(UserError, match="InfoGAN cannot be conditioned on labels"):
         engine.prepare(Run(game="infogan", condition_on="labels", steps=1))

@@ -521,7 +521,7 @@ def test_bad_input_is_refused_in_one_sentence() -> None:
     for bound in (elbo, importance_bound):
         words = refused(lambda bound=bound: bound(avb, x.float()))
         assert "(Implicit) has no log_prob" in words
-        assert "`how=['ais']`" in words
+        assert "`estimator=['ais']`" in words
     decoder = binary_game()
     del decoder.encoder
     assert "`initial='prior'`" in refused(lambda: annealed_importance(decoder, x, initial="posterior"))
@@ -569,14 +569,14 @@ def test_the_command_writes_every_number_with_its_protocol(
     table = (folders["vae"] / "likelihood.md").read_text()
     assert "| ais |" in table
     assert "Commit" in table
-    assert interalia("likelihood", folders["vae"], "--how", "elbo", "--split", "validation", "--samples", 30) == 0
+    assert interalia("likelihood", folders["vae"], "--estimator", "elbo", "--split", "validation", "--samples", 30) == 0
     assert "30 draws of q(z | x)" in " ".join(capsys.readouterr().out.split())
     found = json.loads((folders["vae"] / "likelihood.json").read_text())
     assert found["images"]["measured"] == found["images"]["split"] > 100
 
 
 def test_any_game_has_a_kernel_density_estimate(folders: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
-    assert interalia("likelihood", folders["gan"], "--how", "kde", "--count", 10, "--device", "cpu") == 0
+    assert interalia("likelihood", folders["gan"], "--estimator", "kde", "--count", 10, "--device", "cpu") == 0
     assert "kernels on 10,000 samples, draws of p(x | z)" in " ".join(capsys.readouterr().out.split())
     assert interalia("likelihood", folders["gan"]) == 2
     assert "no density" in (said := capsys.readouterr().err)
@@ -585,17 +585,17 @@ def test_any_game_has_a_kernel_density_estimate(folders: dict[str, Path], capsys
 
 def test_what_the_command_refuses(folders: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
     for arguments, words in (
-        ((folders["vae"], "--how", "eblo"), "did you mean 'elbo'?"),
-        ((folders["vae"], "--how", ","), "--how names no estimate"),
+        ((folders["vae"], "--estimator", "eblo"), "did you mean 'elbo'?"),
+        ((folders["vae"], "--estimator", ","), "--estimator names no estimate"),
         ((folders["vae"], "--count", 0), "--count is 0"),
         ((folders["vae"], "--chains", 0), "--chains is 0"),
         (
-            (folders["vae"], "--how", "elbo", "--chains", 3),
-            "--chains is about ais, and --how asks for elbo; leave it out.",
+            (folders["vae"], "--estimator", "elbo", "--chains", 3),
+            "--chains is about ais, and --estimator is elbo; leave it out.",
         ),
         (
-            (folders["vae"], "--how", "ais", "--samples", 3),
-            "--samples is about elbo, iwae, kde, and --how asks for",
+            (folders["vae"], "--estimator", "ais", "--samples", 3),
+            "--samples is about elbo, iwae, kde, and --estimator is",
         ),
     ):
         fast = () if {"--chains", "--samples"} & set(arguments) else FAST
@@ -633,7 +633,7 @@ def test_binarisation_is_named_and_done() -> None:
 
 def test_the_room_of_estimates() -> None:
     assert set(registry.registry("likelihoods")) == {"elbo", "iwae", "ais", "kde"}
-    assert "chains=16" in registry.settings(annealed_importance)
+    assert "chains=16" in registry.settings_text(annealed_importance)
     game = binary_game().float()
     found = kernel_estimate(game, zeros_and_ones().float(), zeros_and_ones(8).float(), samples=30)
     assert found.values.shape == (4,)

@@ -194,7 +194,7 @@ def test_an_evaluation_on_other_data_says_so(tmp_path: Path, capsys: pytest.Capt
     assert not capsys.readouterr().err  # the warning is printed once
     other = tmp_path / "again"
     shutil.copytree(tmp_path / "run", other)
-    assert interalia("likelihood", other, "--how", "elbo", "--count", 3, "--samples", 2) == 0
+    assert interalia("likelihood", other, "--estimator", "elbo", "--count", 3, "--samples", 2) == 0
     assert said in capsys.readouterr().err
 
 

@@ -53,7 +53,7 @@ def test_every_entry_is_there_and_says_where_it_is_from(
     assert interalia("list", kind) == 0
     assert f"from {module} (of crescents 1.0)" in " ".join(capsys.readouterr().out.split())
     assert interalia("list", kind, name) == 0
-    assert registry.about(entries[name]) in " ".join(capsys.readouterr().out.split())
+    assert registry.summary(entries[name]) in " ".join(capsys.readouterr().out.split())
 
 
 def test_its_divergence_is_one(place: Path) -> None:
@@ -129,8 +129,7 @@ def test_what_is_missing_without_it_is_said(place: Path, capsys: pytest.CaptureF
         assert interalia("train", "--resume", "run", "--steps", 2) == 2
     said = capsys.readouterr().err
     assert (
-        "is 'ali-ensemble', which is not among the games here; it was from crescents.games (of crescents 1.0) when the run"
-        in said
+        "is 'ali-ensemble', which is missing here; it was from crescents.games (of crescents 1.0) when the run" in said
     )
     assert said.endswith("install the package crescents (1.0 at that time).\n")
 

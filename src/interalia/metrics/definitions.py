@@ -13,7 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from interalia import tasks  # imports each task at its first use
-from interalia.disk import tables
+from interalia.disk import packaged_toml
 from interalia.metrics import needs
 from interalia.metrics.entries import Group, Tile, as_number, metric
 
@@ -35,7 +35,7 @@ COMPARED = Group("samples", (needs.features,))
 SAMPLES = Group("samples", (needs.samples, needs.features))
 MIXTURE = Group("mixture", (needs.mixture,))
 POSTERIOR = Group("aggregate posterior", (needs.infers, needs.prior_moments))
-TEXTS = tables("interalia.metrics", "definitions.toml")
+TEXTS = packaged_toml("interalia.metrics", "definitions.toml")
 SENTENCES = TEXTS.pop("sentences")
 for text in TEXTS.values():
     if "tile" in text:
@@ -177,7 +177,7 @@ def classification_error(e: Evidence) -> Result:
 def code_error(e: Evidence) -> Result:
     """Share of data whose most probable category of the first code is matched to a wrong label."""
     chosen, count = e.validation, e.codes.categorical[0]
-    a, b = (tasks.answers(e.game, x)[:, :count].argmax(1) for x in (chosen.x, e.x))
+    a, b = (tasks.code_parameters(e.game, x)[:, :count].argmax(1) for x in (chosen.x, e.x))
     matched = f"c1's {count} categories matched one to one to the labels, by the Hungarian method"
     protocol = f"{e.protocol}; {matched}, on {len(chosen.x)} of the validation split"
     return metrics.code_error(b, e.held_out.labels, metrics.matching(a, chosen.labels, count)), protocol
@@ -396,7 +396,7 @@ def inception_score_real(e: Evidence) -> Result:
 def label_accuracy(e: Evidence) -> Result:
     """Share of samples that a classifier assigns the label they are conditioned on."""
     assert e.probabilities is not None
-    (y,) = tasks.told(e.game, e.condition, len(e.samples))
+    (y,) = tasks.condition(e.game, e.condition, len(e.samples))
     accuracy = (e.probabilities[1].argmax(1) == y.argmax(1)).double().mean().item()
     return accuracy, f"{len(e.samples)} samples, {e.sampling}, {e.protocol}; {e.extractor.name}"
 
@@ -530,5 +530,5 @@ def aggregate_posterior_mmd(e: Evidence) -> Result:
     """Unbiased squared maximum mean discrepancy between q(z) and the prior."""
     z_hat = e.permuted(e.z_hat)[:DISCREPANCY_COUNT]
     bandwidth = math.sqrt(e.z_hat.shape[1] * e.prior.variance)
-    value = metrics.maximum_mean_discrepancy(z_hat, tasks.latents(e.game, len(z_hat), e.seed + 1), bandwidth)
+    value = metrics.maximum_mean_discrepancy(z_hat, tasks.sample_latents(e.game, len(z_hat), e.seed + 1), bandwidth)
     return value, f"{_posterior_protocol(e)}; {len(z_hat)} of each, Gaussian kernel of width {bandwidth:.4g}"

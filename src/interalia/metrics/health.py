@@ -289,7 +289,7 @@ def game_diagnostics(
         found["reconstruction_ratio"] = reconstruction(x, x_hat, seed).ratio
         found["reconstruction_ratio_features"] = reconstruction(of_x, features(x_hat), seed).ratio
         found |= _encoder_diagnostics(game, x, y, seed)
-    fake = tasks.generate(game, len(x), seed, None, y, "sample")
+    fake = tasks.generate(game, len(x), seed, y=y, sample=True)
     of_fake = features(fake)
     found |= sample_diagnostics(of_x, of_fake, cache["train"], len(rows["train"]) / len(dataset.train), cache)
     if y is not None:
@@ -525,9 +525,9 @@ def cycle_diagnostics(game: Game, dataset: Dataset, x: Tensor, seed: int) -> dic
 
 def _encoder_diagnostics(game: Game, x: Tensor, y: Tensor | None, seed: int) -> dict[str, float]:
     """Whether z depends on x, whether the encoder inverts the decoder, and whether q(z) is the prior."""
-    mean, sample = tasks.encode(game, x, seed, y=y), tasks.encode(game, x, seed, how="sample", y=y)
-    z = tasks.latents(game, len(x), seed + 1)
-    z_hat = tasks.encode(game, tasks.decode(game, z, seed + 1, y=y, how="sample"), seed, y=y)
+    mean, sample = tasks.encode(game, x, seed, y=y), tasks.encode(game, x, seed, sample=True, y=y)
+    z = tasks.sample_latents(game, len(x), seed + 1)
+    z_hat = tasks.encode(game, tasks.decode(game, z, seed + 1, y=y, sample=True), seed, y=y)
     variance = float(z.var(0).mean())
     found = {"latent_error": latent_reconstruction(z, z_hat) / variance, "active_units": active_units(mean, variance)}
     prior = require(game, Generates, "sampling").prior

@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from interalia.disk import tables
+from interalia.disk import packaged_toml
 
 Diagnostics = Mapping[str, float]
 History = Sequence[tuple[int, Diagnostics]]  # the step and the diagnostics of each evaluation, in order
@@ -26,7 +26,7 @@ GROWTH, GROWTH_NOISE = 0.03, 0.8  # growth of coverage; the second number is ove
 MIN_EXAMPLES = 20  # held-out examples for any verdict
 EXAMPLES_PER_DIMENSION = 2  # held-out examples for each dimension of z, for a covariance
 
-TABLES = tables("interalia.metrics", "verdicts.toml")
+TABLES = packaged_toml("interalia.metrics", "verdicts.toml")
 DIAGNOSTICS: dict[str, str] = TABLES["diagnostics"]
 COUNTS = ("examples", "scores", "latents")  # the sizes on which the other diagnostics rest
 

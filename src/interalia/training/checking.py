@@ -22,7 +22,7 @@ from interalia.data.dataset import Dataset, Split
 from interalia.errors import UserError
 from interalia.games import Outcome
 from interalia.registry import Origin
-from interalia.runs import OWN, Run, loading
+from interalia.runs import FROM_PYTHON, Run, loading
 from interalia.training import engine
 from interalia.training.callbacks.callback import Callback
 from interalia.training.callbacks.checkpoint import Checkpoint
@@ -105,11 +105,11 @@ def checks(
         )
     with temporary_entry(part, kind) as name:
         text = str(registry.Part(name, **(settings or {}))) if settings else name
-        if kind not in registry.NAMED_ALONE:
+        if kind not in registry.WITHOUT_SETTINGS:
             registry.look_up(text, registry.registry(kind), kind)
         run = Run(
             name="check",
-            data=OWN,
+            data=FROM_PYTHON,
             latent_dim=4,
             batch_size=8,
             steps=STEPS,
@@ -118,7 +118,7 @@ def checks(
             device="cpu",
         )
         run = run.replace(**fields)
-        about = registry.about(part)
+        about = registry.summary(part)
         yield Check("description", "ok" if about else "failed", about or "there is none; write a docstring")
         yield from CHECKS.get(kind, check_part)(run, kind, text)
 
@@ -156,7 +156,7 @@ def temporary_entry(part: object, kind: str) -> Iterator[str]:
     name = getattr(part, "__name__", None) or getattr(part, "name", None) or "checked"
     if name in entries:
         raise UserError(f"there is an entry {name!r} among the {kind} already; give it another name.")
-    entries.take(name, part, Origin(str(getattr(part, "__module__", "__main__"))))
+    entries.check_and_set(name, part, Origin(str(getattr(part, "__module__", "__main__"))))
     try:
         yield name
     finally:
@@ -198,7 +198,7 @@ def first_that_builds(run: Run) -> tuple[Run, Dataset | None]:
         UserError: no shape fits; the message is the first one that is not about a shape, if there is one.
     """
     refusals = []
-    for dataset in map(random_data, SHAPES) if run.data == OWN else [None]:
+    for dataset in map(random_data, SHAPES) if run.data == FROM_PYTHON else [None]:
         try:
             engine.prepare(run, dataset=dataset)
             return run, dataset

@@ -28,7 +28,7 @@ from interalia.learning import dynamics
 from interalia.learning.dynamics import Rules
 from interalia.learning.optimizers import OPTIMIZERS, SCHEDULES, make_average
 from interalia.runs import DEFAULT, Run, building, claims, described, loading
-from interalia.runs.folder import Folder, own_generator
+from interalia.runs.folder import Folder, with_generator_copy
 from interalia.runs.loading import Trained
 from interalia.training import batches, checkpoint
 from interalia.training.callbacks import Callback, default_callbacks
@@ -59,11 +59,11 @@ def prepare(
     Raises:
         UserError: a part of the run does not exist or does not fit the others, or the folder has a run of other data.
     """
-    run = runs.marked(run, game, dataset)
+    run = runs.with_own_parts(run.canonical(), game, dataset)
     if game is not None and generator is not None:
         raise UserError("a custom game has its own decoder; leave `generator` out.")
     run.check_parts()
-    run = run.placed()
+    run = run.with_absolute_paths()
     device = loading.resolve_device(run.device)
     dataset = dataset or described.dataset(run)
     fingerprint = None
@@ -73,7 +73,7 @@ def prepare(
     torch.manual_seed(run.seed)
     if game is None:
         mean = batches.mean_image(dataset) if dataset.is_image else None
-        source = loading.as_trained(own_generator(run, folder), weights)
+        source = loading.as_trained(with_generator_copy(run, folder), weights)
         game = building.build_for(source, dataset, mean, generator, trust)
     else:
         building.check_fits(game, dataset)
@@ -337,16 +337,16 @@ def open_run(
     Raises:
         UserError: as for `train`.
     """
-    run = runs.marked(run, game, dataset)
+    run = runs.with_own_parts(run.canonical(), game, dataset)
     if out is None:
         return prepare(run, None, generator, game, dataset, trust)
-    claim = claims.again(Path(out)) if resume else claims.begin(Path(out), numbered)
+    claim = claims.resume(Path(out)) if resume else claims.begin(Path(out), numbered)
     try:
         folder = Folder(claim.path)
         found = None
         damaged: dict[Path, str] = {}
         if resume:
-            run = folder.continued(run)
+            run = folder.resumed_from(run)
             found = checkpoint.newest(folder, damaged)
         training = prepare(run, folder, generator, game, dataset, trust, found[1]["game"] if found else {})
         if resume:

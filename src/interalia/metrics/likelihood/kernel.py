@@ -159,11 +159,11 @@ def kernel_centres(game: Game, samples: int, seed: int, y: ArrayLike | None) -> 
     condition: Tensor | None = None
     sampling = "draws of p(x | z)"
     if game.data.condition:
-        (condition,) = tasks.told(game, y, 0 if y is None else len(y))  # type: ignore[arg-type]
+        (condition,) = tasks.condition(game, y, 0 if y is None else len(y))  # type: ignore[arg-type]
         order = permutation(len(condition), seed)
         condition = condition[order[torch.arange(samples) % len(condition)]]
         sampling = f"draws of p(x | z, y) with the {game.data.y} of validation data"
-    return tasks.generate(game, samples, seed, y=condition, how="sample"), sampling
+    return tasks.generate(game, samples, seed, y=condition, sample=True), sampling
 
 
 def max_pairs() -> int:
