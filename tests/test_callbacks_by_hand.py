@@ -23,9 +23,9 @@ from interalia.games.needs import critics
 from interalia.metrics import health as signs_of_health
 from interalia.metrics import verdicts
 from interalia.metrics.classifier import Classifier
-from interalia.metrics.evaluation import Measure, check_best, watched
-from interalia.metrics.health import refused_by
-from interalia.metrics.verdicts import signs_of
+from interalia.metrics.evaluation import MetricValue, check_monitor, training_metrics
+from interalia.metrics.health import exclusions
+from interalia.metrics.verdicts import logged_diagnostics
 from interalia.networks.specs import Critic
 from interalia.reports import plots
 from interalia.runs import Run
@@ -86,11 +86,11 @@ ERRORS = ("translation_error_a", "translation_error_b")
     ],
 )
 def test_metrics_of_a_training(game: Any, data: Dataset, want: tuple[str, ...]) -> None:
-    assert watched(data, game) == want
+    assert training_metrics(data, game) == want
     for name in want:
-        check_best(name, data, game)
+        check_monitor(name, data, game)
     with pytest.raises(UserError) as caught:
-        check_best("psnr", data, game)
+        check_monitor("psnr", data, game)
     assert "`monitor` is 'psnr'" in str(caught.value)
     assert f"SimpleNamespace on {data.name!r}; give one of: {', '.join(want)}." in str(caught.value)
 
@@ -102,17 +102,17 @@ def test_metrics_of_a_training(game: Any, data: Dataset, want: tuple[str, ...]) 
 def test_what_every_game_refuses(game: str) -> None:
     """Two games that differ in one thing differ in one flag."""
     made = build(game, (1, 12, 24))
-    found = refused_by(made, "simultaneous")
+    found = exclusions(made, "simultaneous")
     ratio = any(not critic.adversarial for critic in critics(type(made)))
     assert ("pack" in found) is (not packs(type(made)))
-    assert ("noise" in found) is ratio
+    assert ("instance_noise" in found) is ratio
     assert ("augment" in found) is (ratio or seen(type(made)) == {"z"})
     assert "penalty" not in found
-    assert refused_by(made, "consensus(weight=1.0)") == found | {"penalty"}
-    assert found <= {"pack", "noise", "augment", "game", "critic too strong"}
+    assert exclusions(made, "consensus(weight=1.0)") == found | {"penalty"}
+    assert found <= {"pack", "instance_noise", "augment", "game", "critic too strong"}
     small = build(game, (5,)) if made.data.other is None and not fields_for(REGISTRY[game]) else None
     if small is not None:
-        assert refused_by(small, "simultaneous") == found | {"augment"}
+        assert exclusions(small, "simultaneous") == found | {"augment"}
 
 
 @pytest.mark.parametrize(
@@ -123,7 +123,7 @@ def test_what_every_game_refuses(game: str) -> None:
         ("gan", {"pack": 2}, set()),
         ("vae", {}, {"pack"}),  # no advice about a critic without one
         ("vae", {"game": "vae(likelihood='bernoulli')"}, {"pack", "game"}),
-        ("avb", {}, {"pack", "augment", "noise"}),
+        ("avb", {}, {"pack", "augment", "instance_noise"}),
         ("aae", {}, {"augment"}),
         ("latent-regressor", {}, {"pack", "game"}),
     ],
@@ -131,7 +131,7 @@ def test_what_every_game_refuses(game: str) -> None:
 def test_what_some_games_refuse(game: str, fields: dict[str, object], want: set[str]) -> None:
     fields = {**fields}
     made = build(str(fields.pop("game", game)), (1, 12, 24), **fields)
-    assert refused_by(made, "simultaneous") == want
+    assert exclusions(made, "simultaneous") == want
 
 
 class Played(SimpleNamespace):
@@ -149,7 +149,7 @@ def test_advice_about_sigma_is_for_variational_games_that_have_one(monkeypatch: 
         critic = Critic(sees, packable=fields.pop("packs", True), adversarial=fields.pop("adversarial", True))
         monkeypatch.setattr(signs_of_health, "critics", lambda kind: [critic])
         given = {"players": {"critic": ()}, "binary": False, "data": DataSpec(shape), **fields}
-        return refused_by(kind(**given), "alternating")
+        return exclusions(kind(**given), "alternating")
 
     alone = {"adversarial": False}
     assert flags(Played) == set()
@@ -158,9 +158,9 @@ def test_advice_about_sigma_is_for_variational_games_that_have_one(monkeypatch: 
     assert flags(Played, shape=(1, 4)) == {"augment"}
     assert flags(Played, sees=(z,)) == {"augment"}
     assert flags(Played, players={"generator": ()}) == {"game"}
-    assert flags(Played, **alone) == {"augment", "noise", "game"}
-    assert flags(Wide, **alone) == {"augment", "noise"}
-    assert flags(Wide, **alone, binary=True) == {"augment", "noise", "game"}
+    assert flags(Played, **alone) == {"augment", "instance_noise", "game"}
+    assert flags(Wide, **alone) == {"augment", "instance_noise"}
+    assert flags(Wide, **alone, binary=True) == {"augment", "instance_noise", "game"}
     assert flags(Wide, binary=True) == set()
     assert flags(Wide, players={"generator": ()}) == set()
 
@@ -171,8 +171,8 @@ def test_the_signs_in_a_log() -> None:
         {"step": 4, "health/gap": 0.5, "health/copies": 2.0, "measures/modes": 3.0, "verdict": "well"},
         {"step": 8.0, "health/gap": 0.25},
     ]
-    assert signs_of(lines) == [(4, {"gap": 0.5, "copies": 2.0}), (8, {"gap": 0.25})]
-    assert signs_of([]) == []
+    assert logged_diagnostics(lines) == [(4, {"gap": 0.5, "copies": 2.0}), (8, {"gap": 0.25})]
+    assert logged_diagnostics([]) == []
 
 
 # ---- evaluation during training, with metrics from a test
@@ -215,16 +215,16 @@ class Stage:
         self.log = Lines()
         self.said: list[str] = []
 
-        def measured(*given: Any, **settings: Any) -> list[Measure]:
+        def measured(*given: Any, **settings: Any) -> list[MetricValue]:
             self.calls.append(("evaluate", given, settings))
-            return [Measure(name, value, "", None, "", "") for name, value in self.values.items()]
+            return [MetricValue(name, value, "", None, "", "") for name, value in self.values.items()]
 
         def export(*given: Any) -> None:
             self.calls.append(("export", *given))
             self.folder.best.touch()
 
         def examine(*given: Any, **settings: Any) -> dict[str, float]:
-            settings.pop("kept", None)
+            settings.pop("cache", None)
             self.calls.append(("examine", given, settings))
             return self.signs
 
@@ -235,7 +235,7 @@ class Stage:
         monkeypatch.setattr(evaluate, "evaluate", measured)
         monkeypatch.setattr(evaluate, "export", export)
         monkeypatch.setattr(evaluate, "extractor_for", lambda *given: ("extractor", *given))
-        monkeypatch.setattr(signs_of_health, "examine", examine)
+        monkeypatch.setattr(signs_of_health, "game_diagnostics", examine)
         monkeypatch.setattr(verdicts, "verdict", verdict)
         self.callback = Evaluate(self.log, self.said.append)  # type: ignore[arg-type]
 
@@ -323,11 +323,11 @@ def test_diagnostics_are_of_the_averaged_weights_and_give_a_verdict(stage: Calla
     assert [call[:2] for call in made.called("examine")] == [
         (
             (made.averaged_game, made.dataset, ("extractor", made.dataset)),
-            {"classes": False, "playing": made.game},
+            {"classes": False, "live_game": made.game},
         )
     ] * 3
     fields = dict(made.run.fields())
-    refused = refused_by(made.game, "alternating")
+    refused = exclusions(made.game, "alternating")
     assert made.called("verdict") == [
         ([(2, {"gap": 0.75}), (1005, {"gap": 0.5})], 40, fields, refused),
         ([(2, {"gap": 0.75}), (1005, {"gap": 0.5}), (1015, {"gap": 0.25})], 40, fields, refused),

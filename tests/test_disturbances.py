@@ -357,7 +357,7 @@ def test_a_run_in_packs_of_three_is_looked_at_on_the_way(tmp_path: Any) -> None:
     )
     done = interalia.train(run, out=tmp_path / "run")
     assert done.folder is not None
-    assert sum("health/sure" in line for line in read(done.folder)) == 2
+    assert sum("health/critic_auc" in line for line in read(done.folder)) == 2
 
 
 @pytest.mark.parametrize("game", ["infogan", "vae-gan", "semi-ali", "vae", "cyclegan"])

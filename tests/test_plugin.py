@@ -72,7 +72,7 @@ def test_its_metric_is_one(place: Path) -> None:
     metric = metrics.REGISTRY["energy_distance"]
 
     class Pair:
-        where = ""
+        protocol = ""
         x = torch.tensor([[0.0], [2.0]])
         samples = torch.tensor([[1.0], [1.0]])
 

@@ -269,8 +269,8 @@ def test_an_overfitted_critic_has_a_lower_auc_on_held_out_images() -> None:
     dataset = Dataset("points", train, validation, test)
     game = GAN(Deterministic(Apart()), Learned(torch.from_numpy(train.x)), StandardNormal(3))
     game.data = DataSpec((3,))
-    found = health.examine(game, dataset, lambda x: x)
-    assert (found["sure"], found["sure_held_out"]) == (1.0, 0.5)
+    found = health.game_diagnostics(game, dataset, lambda x: x)
+    assert (found["critic_auc"], found["critic_auc_held_out"]) == (1.0, 0.5)
 
 
 @pytest.mark.parametrize("of", ["validation", "test"])

@@ -123,7 +123,7 @@ def apart(x: Any, x_hat: Any) -> str:
     found = reconstruction(x, x.new_tensor(x_hat))
     return (
         f"mean L2 error {found.error:.3f}, {found.ratio:.3f} of what another image's reconstruction "
-        f"gives ({found.shuffled:.3f})" + (f"; PSNR {found.psnr:.1f} dB" if x.ndim == 4 else "")
+        f"gives ({found.mismatched:.3f})" + (f"; PSNR {found.psnr:.1f} dB" if x.ndim == 4 else "")
     )
 
 

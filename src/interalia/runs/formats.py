@@ -45,6 +45,23 @@ METRICS = {
     "reconstruction_shuffled": "reconstruction_mismatched",
 }
 
+# diagnostics ("health/NAME" in a log) that had another name in files up to version 2: old name -> today's
+DIAGNOSTICS = {
+    "judged": "scores",
+    "ratio": "reconstruction_ratio",
+    "feature_ratio": "reconstruction_ratio_features",
+    "sure": "critic_auc",
+    "sure_held_out": "critic_auc_held_out",
+    "posterior_marginal": "aggregate_posterior_marginal_kl",
+    "posterior_kl": "aggregate_posterior_kl",
+    "posterior_mmd": "aggregate_posterior_mmd",
+    "active": "active_units",
+    "remembered": "train_distance",
+    "readable": "label_agreement_data",
+    "obeyed": "label_agreement",
+    "cycle": "cycle_ratio",
+}
+
 # of today's fields: values, and names of parts, that files up to version 2 have -> today's
 VALUES: dict[str, dict[str, str]] = {
     "binarize": {"fixed": "static", "fresh": "dynamic"},
@@ -97,6 +114,21 @@ def upgraded(values: Mapping[str, Any], file: Path | str) -> dict[str, Any]:
     if found <= 2 and made.get("labels") and made.get("attributes") is not None:
         raise UserError(f"{file} sets `labels` and `attributes`; leave one out.")
     return joined(made) if found <= 2 else made
+
+
+def log_line(line: Mapping[str, Any]) -> dict[str, Any]:
+    """A line of a run's log under today's names.
+
+    Example:
+        >>> log_line({"step": 7, "health/sure": 0.5, "measures/frechet_floor": 2.0})
+        {'step': 7, 'health/critic_auc': 0.5, 'measures/frechet_real_vs_real': 2.0}
+    """
+    names = {"health": DIAGNOSTICS, "measures": METRICS}
+    made = {}
+    for key, value in line.items():
+        group, slash, name = key.partition("/")
+        made[group + slash + names.get(group, {}).get(name, name)] = value
+    return made
 
 
 def joined(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -134,9 +134,9 @@ def resolve(run: Run, game: Game, dataset: Dataset, batches: int, device: torch.
 
 def check_evaluation(run: Run, game: Game, dataset: Dataset, folder: Folder | None) -> None:
     """Raises a UserError unless the monitored metric can be computed and `early_stopping` has what it needs."""
-    from interalia.metrics.evaluation import check_best
+    from interalia.metrics.evaluation import check_monitor
 
-    check_best(run.monitor, dataset, game)
+    check_monitor(run.monitor, dataset, game)
     if run.early_stopping and folder is None:
         raise UserError("`early_stopping` keeps the best weights in the run's folder; give `out`.")
     if run.early_stopping and not run.evaluate_every:

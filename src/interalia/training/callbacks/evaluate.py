@@ -41,7 +41,7 @@ class Evaluate(Callback):
 
     def start(self, training: Training) -> None:
         self.extractor = extractor_for(training.dataset) if training.run.evaluate_every else None
-        self.history = verdicts.signs_of(read(training.home))
+        self.history = verdicts.logged_diagnostics(read(training.home))
         self.kept: dict[str, Tensor] = {}
         self.check_early_stopping(training, again=True)  # a resumed run may have stopped already
 
@@ -83,13 +83,15 @@ class Evaluate(Callback):
         assert self.extractor is not None
         classes = isinstance(self.extractor, Classifier) and training.dataset.mixture is None
         game, data = training.averaged_game, training.dataset
-        signs = health.examine(game, data, self.extractor, classes=classes, playing=training.game, kept=self.kept)
-        if not signs:
+        diagnostics = health.game_diagnostics(
+            game, data, self.extractor, classes=classes, live_game=training.game, cache=self.kept
+        )
+        if not diagnostics:
             return
-        self.history.append((training.step, signs))
-        refused = health.refused_by(training.game, training.run.dynamics)
+        self.history.append((training.step, diagnostics))
+        refused = health.exclusions(training.game, training.run.dynamics)
         verdict = verdicts.verdict(self.history, training.steps, dict(training.run.fields()), refused)
-        self.log.write(training, {f"health/{name}": value for name, value in signs.items()}, verdict=verdict)
+        self.log.write(training, {f"health/{name}": value for name, value in diagnostics.items()}, verdict=verdict)
         if self.print is not None:
             self.print(f"step {training.step:,}: {verdict}")
 
