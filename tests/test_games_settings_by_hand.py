@@ -769,7 +769,7 @@ class Watched(Gaussian):
     def set_log_joint(self, log_joint: Any) -> None:
         self.log_joint = log_joint
 
-    def follow(self, decoder: Conditional) -> None:
+    def set_decoder(self, decoder: Conditional) -> None:
         self.given = [decoder]
 
 

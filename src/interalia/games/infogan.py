@@ -141,6 +141,6 @@ def check_codes(decoder: Conditional, critic: Recognizer, prior: Codes) -> None:
         answers = critic.score_and_codes(x)[1]
     if answers.shape != (2, prior.code_outputs):
         raise UserError(
-            f"the codes do not fit the critic: they need {prior.code_outputs} outputs ({prior.description}), and its head returns "
-            f"{tuple(answers.shape[1:])}; build the head for {prior.code_outputs} outputs."
+            f"the codes do not fit the critic: they need {prior.code_outputs} outputs ({prior.description}), and its head "
+            f"returns {tuple(answers.shape[1:])}; build the head for {prior.code_outputs} outputs."
         )

@@ -198,11 +198,11 @@ def example_needs(kind: type[Game]) -> Needs:
     """The needs of a class of games for placeholder data: 16 x 16 images, two labels, two domains, and z of 4 dimensions with
     a category of two values.
 
-    The critic's inputs, `adversary` and `packable` do not depend on the data.
+    The critic's inputs, `adversarial` and `packable` do not depend on the data.
 
     Example:
         >>> from interalia.games import AAE, AVB
-        >>> example_needs(AAE)["critic"].names, example_needs(AVB)["critic"].adversary
+        >>> example_needs(AAE)["critic"].names, example_needs(AVB)["critic"].adversarial
         ('(z)', False)
     """
     x = Space("x", (1, 16, 16), "unit")
