@@ -486,7 +486,7 @@ def test_its_page(trained: Path) -> None:
         assert words not in page
     assert len(list((trained / "figures/progress").glob("*.png"))) == 2
     value = json.loads((trained / "results.json").read_text())
-    assert {"cycle_error", "translation_accuracy_a"} <= {m["name"] for m in value["measures"]}
+    assert {"cycle_error", "translation_accuracy_a"} <= {m["name"] for m in value["metrics"]}
 
 
 def test_cycle_pictures(tmp_path: Path) -> None:

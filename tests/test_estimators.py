@@ -621,10 +621,10 @@ def test_binarisation_is_named_and_done() -> None:
 
     part = Split(np.full((200, 1, 2, 2), 51, np.uint8))
     dataset = Dataset("gray", part, part, part)
-    x, how = reports.observed(dataset, "test", None, 0)
+    x, how = reports.binarized_images(dataset, "test", None, 0)
     assert (how, float(x.min())) == ("none", pytest.approx(0.2))
 
-    x, how = reports.observed(binarize.binarized(dataset, "dynamic"), "test", 50, 0)
+    x, how = reports.binarized_images(binarize.binarized(dataset, "dynamic"), "test", 50, 0)
     assert how == "fresh in training, drawn once here"
     assert sorted(x.unique().tolist()) == [0.0, 1.0]
     assert float(x.mean()) == pytest.approx(0.2, abs=0.1)

@@ -115,7 +115,7 @@ def test_it_is_measured_and_has_its_page(tmp_path: Path) -> None:
     interalia.train(RUN, tmp_path / "run", game=own_game(), dataset=own_data())
     loaded = interalia.load(tmp_path / "run", game=own_game(), dataset=own_data())
     page = reports.make(loaded).read_text(encoding="utf-8")
-    names = {measure["name"] for measure in json.loads(Folder(tmp_path / "run").results.read_text())["measures"]}
+    names = {measure["name"] for measure in json.loads(Folder(tmp_path / "run").results.read_text())["metrics"]}
     assert {"reconstruction_ratio", "frechet_distance"} <= names
     assert "a game of somebody&#x27;s own" in page
     assert "squares" in page

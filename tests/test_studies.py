@@ -62,7 +62,7 @@ def test_a_form_has_its_rows_at_their_lengths() -> None:
     assert lengths(STUDY, form(quick=True)) == {"a": 5, "none": 0}
     assert lengths(STUDY, form(steps=7)) == {"a": 7, "none": 0, "slow": 7}
     assert lengths(STUDY, form(steps=2000)) == {"a": 2000, "none": 0, "long": 1000, "slow": 2000}
-    assert STUDY.cuts(form(steps=2000)) == "CUT to 2,000 steps a training (--steps)"
+    assert STUDY.shortening(form(steps=2000)) == "CUT to 2,000 steps a training (--steps)"
     shortened = dataclasses.replace(STUDY, shortens=True)
     assert lengths(shortened, form(steps=2000)) == {"a": 100, "none": 0, "long": 1000, "slow": 100}
 
@@ -70,13 +70,13 @@ def test_a_form_has_its_rows_at_their_lengths() -> None:
 def test_an_experiment_that_shortens_its_trainings_does_not_say_that_all_are_cut() -> None:
     studies = [study for study in papers.REGISTRY.values() if isinstance(study, Study)]
     for study in studies:
-        said = study.cuts(form(steps=2000)) == "no training is longer than 2,000 steps (--steps)"
+        said = study.shortening(form(steps=2000)) == "no training is longer than 2,000 steps (--steps)"
         assert said == study.shortens, study.name
 
 
 def test_the_file_of_texts_names_experiments_and_metrics_that_there_are() -> None:
-    assert set(experiment.texts()) <= set(papers.REGISTRY)
-    for name, words in experiment.texts().items():
+    assert set(experiment.all_texts()) <= set(papers.REGISTRY)
+    for name, words in experiment.all_texts().items():
         assert papers.REGISTRY[name].about == words["about"]
         own = [column for column in words["columns"].values() if not isinstance(column, str)]
         assert {column["metric"] for column in own} <= set(metrics.REGISTRY)
@@ -88,7 +88,7 @@ def test_the_file_of_texts_names_experiments_and_metrics_that_there_are() -> Non
 def test_the_frame_owns_what_is_not_the_papers() -> None:
     run = STUDY.prepared(form(root=Path("there")))["a"][1]
     assert (run.data_dir, run.checkpoint_every, run.evaluate_every) == ("there", 500, 0)
-    assert STUDY.prepared(form(quick=True, root=Path("there")))["a"][1].root is None  # data that need no files
+    assert STUDY.prepared(form(quick=True, root=Path("there")))["a"][1].data_dir is None  # data that need no files
     watched = dataclasses.replace(STUDY, evaluations=8, checkpoint_every=3).prepared(form())["a"][1]
     assert (watched.evaluate_every, watched.checkpoint_every) == (12, 3)
 
@@ -129,7 +129,7 @@ def test_a_row_after_another_takes_its_run(tmp_path: Path) -> None:
     assert list(found[0]) == ["mse", "percent"]
     assert found[0]["percent"] == 100 * found[0]["mse"]
     assert found[1] == {}  # a GAN infers nothing, so that the metric is left out
-    assert Path(runs[0].generator or "").name == "gan-seed-0-steps-2"
+    assert Path(runs[0].pretrained_generator or "").name == "gan-seed-0-steps-2"
 
 
 def test_values_without_a_column_stand_in_the_file_alone(tmp_path: Path) -> None:
@@ -143,19 +143,22 @@ def test_a_protocol_tells_what_rows_share_and_what_differs() -> None:
     found = STUDY.protocol(form())
     assert list(found) == ["data", "game", "networks", "optimizer", "length", "metric"]
     assert found["data"] == "mnist"
-    assert "ema 0.999 (slow: 0)" in found["optimizer"]
-    assert found["length"] == "steps 100 (long: 1,000); batch 128"  # a row that is not trained has none
+    assert "weight_average ema(0.999) (slow: none)" in found["optimizer"]
+    assert found["length"] == "steps 100 (long: 1,000); batch_size 128"  # a row that is not trained has none
     assert STUDY.protocol(form(quick=True))["data"] == "digits"
-    runs = {str(size): Run(latent_dim=size, labels=size == 2, grad_clip=float(size == 2)) for size in (1, 2, 3)}
-    found = described(runs, ["latent", "labels", "clip", "size"])
-    assert found == "latent by row 1, 2, 3; labels no (2: yes); clip 0.0 (2: 1.0)"
+    runs = {
+        str(size): Run(latent_dim=size, condition_on="labels" if size == 2 else None, grad_clip=float(size == 2))
+        for size in (1, 2, 3)
+    }
+    found = described(runs, ["latent_dim", "condition_on", "grad_clip", "image_size"])
+    assert found == "latent_dim by row 1, 2, 3; condition_on none (2: labels); grad_clip 0.0 (2: 1.0)"
 
 
 def test_a_protocol_leaves_out_no_field_of_a_run() -> None:
     told = {key for keys in GROUPS.values() for key in keys}
     bookkeeping = {
-        *("name", "generator", "root", "epochs", "device", "seed", "best"),
-        *("log_every", "evaluate_every", "until_converged", "checkpoint_every"),
+        *("name", "pretrained_generator", "data_dir", "epochs", "device", "seed", "monitor"),
+        *("log_every", "evaluate_every", "early_stopping", "checkpoint_every"),
     }
     assert told | bookkeeping == set(Run.__dataclass_fields__)
     assert not told & bookkeeping

@@ -168,7 +168,7 @@ def test_the_remedies_of_a_width_belong_to_variational_games_with_one(monkeypatc
 def test_the_signs_in_a_log() -> None:
     lines = [
         {"step": 3, "losses/critic": 1.0},
-        {"step": 4, "health/gap": 0.5, "health/copies": 2.0, "measures/modes": 3.0, "verdict": "well"},
+        {"step": 4, "health/gap": 0.5, "health/copies": 2.0, "metrics/modes": 3.0, "verdict": "well"},
         {"step": 8.0, "health/gap": 0.25},
     ]
     assert signs_of(lines) == [(4, {"gap": 0.5, "copies": 2.0}), (8, {"gap": 0.25})]
@@ -265,7 +265,7 @@ def test_measures_are_taken_on_validation_data_and_logged(stage: Callable[..., S
             {"split": "validation", "extractor": ("extractor", made.dataset), "quick": True},
         )
     ]
-    assert made.log.found == [(5, {"measures/frechet_distance": 3.5, "measures/other": 2.0}, {})]
+    assert made.log.found == [(5, {"metrics/frechet_distance": 3.5, "metrics/other": 2.0}, {})]
     assert made.said == []  # without signs no verdict
 
 

@@ -41,8 +41,8 @@ def evaluate(
     trained = opening(run, best)
     given: dict[str, Any] = {"split": split, "count": count, "features": features, "names": listed(metrics)}
     found = reports.evaluate(trained, **given, seed=opening.seed, weights="best" if best else "last")
-    reports.show(found)
-    say(f"Written: {reports.home(trained).results}")
+    reports.print_metrics(found)
+    say(f"Written: {reports.folder_of(trained).results}")
 
 
 @app.command
@@ -103,8 +103,8 @@ def likelihood(
     }  # fmt: skip
     given: dict[str, Any] = {"split": split, "count": count, "samples": samples, "annealing": annealing}
     found = reports.likelihood(trained, listed(how), **given, seed=opening.seed, weights="best" if best else "last")
-    reports.show_likelihood(found)
-    say(f"Written: {reports.home(trained).likelihood}")
+    reports.print_likelihood(found)
+    say(f"Written: {reports.folder_of(trained).likelihood}")
     if found["interrupted"]:
         raise KeyboardInterrupt
 

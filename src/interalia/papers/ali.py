@@ -10,7 +10,7 @@ from interalia import metrics, tasks
 from interalia.adversarial import divergences
 from interalia.conditionals import Chain
 from interalia.metrics.verdicts import findings, signs_of
-from interalia.papers.experiment import Values, page, slug
+from interalia.papers.experiment import Values, slug, texts
 from interalia.papers.study import SMALL, Evaluated, Row, Study, Trial, percentage
 from interalia.registry import Part
 from interalia.reports import plots
@@ -20,7 +20,7 @@ from interalia.runs.log import read
 BASE = recipes.ali_digits(game="ali", optimizer=Part("adam", lr=0.0002), steps=4000)
 
 ALI_DIVERGENCES = Study(
-    **page("ali-divergences"),
+    **texts("ali-divergences"),
     rows={name: BASE.replace(name=f"ali-digits-{name}", divergence=name) for name in divergences.REGISTRY.built_in},
     trial=Evaluated,
     quick={"steps": 40},
@@ -49,7 +49,7 @@ class Judged(Evaluated):
 
 
 ALI_STABILITY = Study(
-    **page("ali-stability"),
+    **texts("ali-stability"),
     rows={
         f"{data}: {row}": Row(run.replace(name=slug(f"stability-{data}-{row}"), steps=4000), quick=data == "MNIST")
         for data, (tuned, published) in DATA.items()
@@ -97,7 +97,7 @@ class Levels(Trial):
 
 
 HALI_MNIST = Study(
-    **page("hali-mnist"),
+    **texts("hali-mnist"),
     rows={
         row: recipes.ali_mnist(
             name=f"levels-{slug(row)}", game=game, networks=Part("auto", width=width, unary=True), steps=8000

@@ -7,7 +7,7 @@ from functools import cached_property
 import torch
 
 from interalia import metrics
-from interalia.papers.experiment import Values, page
+from interalia.papers.experiment import Values, texts
 from interalia.papers.study import SMALL, Plane, Study, Trial
 from interalia.registry import Part
 from interalia.reports import plots
@@ -39,7 +39,7 @@ class Toy(Plane):
 
 
 ALICE_TOY = Study(
-    **page("alice-toy"),
+    **texts("alice-toy"),
     rows={
         f"lambda {weight}, {title}": run.replace(name=f"alice-{weight}-{title.split()[0]}", game=game)
         for weight, game in ROUND_TRIPS.items()
@@ -63,7 +63,7 @@ class Weighted(Trial):
 
 
 ALICE_MNIST = Study(
-    **page("alice-mnist"),
+    **texts("alice-mnist"),
     rows={
         f"lambda {weight}": recipes.ali_mnist(name=f"alice-mnist-{weight}", game=game, steps=8000)
         for weight, game in ROUND_TRIPS.items()

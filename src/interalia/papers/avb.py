@@ -18,7 +18,7 @@ from interalia.data import Dataset, Split
 from interalia.games import AVB, VAE
 from interalia.games.vae import Variational
 from interalia.networks.avb import ResidualCritic
-from interalia.papers.experiment import Setting, Values, page, slug, trained
+from interalia.papers.experiment import Setting, Values, slug, texts, train
 from interalia.papers.study import Study, Trial
 from interalia.papers.toys import Constant
 from interalia.registry import Part
@@ -47,7 +47,7 @@ class Pixels(Trial):
         """Where each of the four images lies."""
         torch.manual_seed(self.seed)
         z = [self.game.cpu().encoder(row.expand(2000, *row.shape)).rsample() for row in self.x]
-        plots.clouds({str(i): part.numpy() for i, part in enumerate(z)}, self.picture())
+        plots.scatter_groups({str(i): part.numpy() for i, part in enumerate(z)}, self.picture())
 
 
 @torch.no_grad()
@@ -92,7 +92,7 @@ def entropy(z: Tensor, neighbours: int = 3) -> float:
 
 
 AVB_PIXELS = Study(
-    **page("avb-pixels"),
+    **texts("avb-pixels"),
     rows={
         "VAE": VAE_PIXELS,
         "VAE, a fifth of the steps": VAE_PIXELS.replace(name="vae-pixels-fast", steps=20_000, **FALLING),
@@ -203,7 +203,7 @@ class School(Trial):
         torch.manual_seed(run.seed)
         x = np.tile(np.float32(Y / SIGMA), (run.batch_size, 1))
         dataset = Dataset("eight-schools", Split(x), Split(x), Split(x), about="Effects of coaching, in eight schools.")
-        done, _ = trained(run, setting, game=schools_game(row), dataset=dataset)
+        done, _ = train(run, setting, game=schools_game(row), dataset=dataset)
         return cls(row, run, setting, facts, dataset, done)
 
     @cached_property
@@ -232,7 +232,7 @@ def moment_errors(found: Mapping[str, float], truth: Mapping[str, float]) -> dic
 
 
 EIGHT_SCHOOLS = Study(
-    **page("eight-schools"),
+    **texts("eight-schools"),
     rows={
         row: run.replace(name=f"schools-{slug(row)}")
         for row, run in {DIAGONAL: SCHOOLS, PUBLISHED: SLOW, FALLEN: OURS, WHOLE: OURS}.items()

@@ -16,10 +16,10 @@ from interalia import tasks
 from interalia.disk import write_json
 from interalia.metrics import likelihood
 from interalia.metrics.likelihood.estimate import standard_error
-from interalia.papers.experiment import Setting, Values, page, slug, trained, whole
-from interalia.papers.study import SMALL, Row, Study, Trial, bands
+from interalia.papers.experiment import Setting, Values, slug, texts, train, uninterrupted
+from interalia.papers.study import SMALL, Row, Study, Trial, mean_curves
 from interalia.registry import Part
-from interalia.reports import observed, plots
+from interalia.reports import binarized_images, plots
 from interalia.runs import Run, recipes
 from interalia.training.callbacks import Curve
 
@@ -28,8 +28,13 @@ if TYPE_CHECKING:
 
 STEPS = 100_000
 FULL = {"images": 10_000, "weights": 5000, "chains": 16, "temperatures": 1000, "simulated": 100}
-CUT = {"images": 100, "weights": 5000, "chains": 8, "temperatures": 500, "simulated": 100}  # with --steps
-CUT_CONVOLUTIONS = {**CUT, "chains": 4, "temperatures": 200, "simulated": 50}  # whose gradients take 30 times as long
+SHORTENED = {"images": 100, "weights": 5000, "chains": 8, "temperatures": 500, "simulated": 100}  # with --steps
+SHORTENED_CONVOLUTIONS = {
+    **SHORTENED,
+    "chains": 4,
+    "temperatures": 200,
+    "simulated": 50,
+}  # whose gradients take 30 times as long
 QUICK = {"images": 4, "weights": 20, "chains": 2, "temperatures": 10, "simulated": 4}
 
 DENSE = "fully connected"
@@ -84,28 +89,28 @@ class Posterior(Trial):
         kind, _, short = row.partition(": ")
         folder = setting.folder / f"curves-{kind}".replace(" ", "-")
         noted = Curve(own_bound, "validation", 1000, 10, folder / f"{short}, seed {run.seed}.json")
-        done, dataset = trained(run, setting, observers=[noted])
+        done, dataset = train(run, setting, observers=[noted])
         return cls(row, run, setting, {"curves": folder, "hours": noted.seconds / 3600}, dataset, done)
 
     @cached_property
     def how(self) -> Mapping[str, int]:
-        cut = CUT if self.row.startswith(DENSE) else CUT_CONVOLUTIONS
-        return QUICK if self.quick else cut if self.setting.steps else FULL
+        shortened = SHORTENED if self.row.startswith(DENSE) else SHORTENED_CONVOLUTIONS
+        return QUICK if self.quick else shortened if self.setting.steps else FULL
 
     @cached_property
     def values(self) -> Values:
         how, seed = self.how, self.seed
-        x, binarized = observed(self.dataset, "test", how["images"], seed)
+        x, binarized = binarized_images(self.dataset, "test", how["images"], seed)
         rule: dict[str, Any] = {"seed": seed, "binarized": binarized}
         values = {"hours": self.facts["hours"], "told": own_bound(self.game, x, seed)}
         if self.game.encoder.density:
-            bound = whole(likelihood.elbo(self.game, x, **rule))
-            closer = whole(likelihood.importance_bound(self.game, x, how["weights"], **rule))
+            bound = uninterrupted(likelihood.elbo(self.game, x, **rule))
+            closer = uninterrupted(likelihood.importance_bound(self.game, x, how["weights"], **rule))
             values |= {"elbo": bound.mean, "elbo_error": bound.error, "iwae": closer.mean, "iwae_error": closer.error}
         settings: dict[str, Any] = {key: how[key] for key in ("chains", "temperatures", "simulated")}
-        annealed = whole(likelihood.annealed_importance(self.game, x, **settings, **rule))
+        annealed = uninterrupted(likelihood.annealed_importance(self.game, x, **settings, **rule))
         each = annealed.values[annealed.rows.argsort()]  # by image: every row of a seed is measured on the same ones
-        values |= {"ais": annealed.mean, "error": annealed.error, "gap": whole(annealed.check).gap}
+        values |= {"ais": annealed.mean, "error": annealed.error, "gap": uninterrupted(annealed.check).gap}
         kind, _, short = self.row.partition(": ")
         folder = self.setting.folder / f"images-{kind}".replace(" ", "-")
         return {**values, **against_vae(each, folder, short, self.run)}
@@ -113,7 +118,7 @@ class Posterior(Trial):
     def draw(self) -> None:
         """The curves of all rows and seeds so far."""
         picture = self.setting.pictures / f"avb-mnist-{self.row.partition(': ')[0]}.png".replace(" ", "-")
-        bands(self.facts["curves"], picture, "steps", "bound on validation images, nats")
+        mean_curves(self.facts["curves"], picture, "steps", "bound on validation images, nats")
 
 
 def against_vae(each: Tensor, folder: Path, row: str, run: Run) -> Values:
@@ -129,7 +134,7 @@ def against_vae(each: Tensor, folder: Path, row: str, run: Run) -> Values:
 
 
 AVB_MNIST = Study(
-    **page("avb-mnist", full=FULL, cut=CUT, slow=CUT_CONVOLUTIONS),
+    **texts("avb-mnist", full=FULL, shortened=SHORTENED, slow=SHORTENED_CONVOLUTIONS),
     rows=rows(),
     trial=Posterior,
     quick={**SMALL, "networks": Part("avb", width=16, critic_width=16, features=16)},
@@ -143,8 +148,8 @@ AVB_MNIST = Study(
 class Plane(Trial):
     @cached_property
     def values(self) -> Values:
-        x, binarized = observed(self.dataset, "test", 50 if self.quick else 1000, self.seed)
-        found = whole(likelihood.elbo(self.game, x, samples=10, seed=self.seed, binarized=binarized))
+        x, binarized = binarized_images(self.dataset, "test", 50 if self.quick else 1000, self.seed)
+        found = uninterrupted(likelihood.elbo(self.game, x, samples=10, seed=self.seed, binarized=binarized))
         return {"elbo": found.mean, "error": found.error}
 
     def draw(self) -> None:
@@ -157,7 +162,7 @@ class Plane(Trial):
 
 
 VAE_MANIFOLD = Study(
-    **page("vae-manifold"),
+    **texts("vae-manifold"),
     rows={f"{z} latents": recipes.vae_mnist(name=f"vae-{z}", latent_dim=z, steps=8000) for z in (2, 5, 10, 20)},
     trial=Plane,
     quick=SMALL,

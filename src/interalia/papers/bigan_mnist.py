@@ -12,7 +12,7 @@ from torch import Tensor
 from interalia import metrics, tasks
 from interalia.data import as_tensor
 from interalia.networks.perceptrons import BiGANCritic
-from interalia.papers.experiment import Values, page, slug
+from interalia.papers.experiment import Values, slug, texts
 from interalia.papers.study import Row, Study, Trial
 from interalia.registry import Part
 from interalia.runs import recipes
@@ -64,7 +64,7 @@ class Features(Trial):
 
 
 BIGAN_MNIST = Study(
-    **page("bigan-mnist"),
+    **texts("bigan-mnist"),
     rows={
         "random weights": PAPER.replace(name="random", steps=0),
         **{

@@ -16,7 +16,7 @@ from interalia.conditionals import Deterministic, Gaussian, StandardNormal
 from interalia.contexts import evaluating
 from interalia.games import VAE
 from interalia.metrics.likelihood import annealed_importance, elbo
-from interalia.papers.experiment import Experiment, Job, Setting, Values, page
+from interalia.papers.experiment import Experiment, Job, Setting, Values, texts
 
 PIXELS = 100
 FULL = {"images": 100, "chains": 16, "temperatures": 1000}
@@ -64,10 +64,12 @@ def rows(setting: Setting) -> Iterator[Job]:
     form = {**(QUICK if setting.quick else FULL)}
     form["temperatures"] = length = setting.length(FULL["temperatures"], QUICK["temperatures"])
     for (row, how), seed in itertools.product(ROWS.items(), range(setting.seeds)):
-        yield Job(row, seed, partial(work, *how, seed=seed, **form), length)
+        yield Job(row, seed, partial(measure, *how, seed=seed, **form), length)
 
 
-def work(latents: int, initial: Any, precision: Any, seed: int, images: int, chains: int, temperatures: int) -> Values:
+def measure(
+    latents: int, initial: Any, precision: Any, seed: int, images: int, chains: int, temperatures: int
+) -> Values:
     """The estimate of images that the decoder made, beside the truth and the bidirectional check; in float64, or in float32
     with gradients within trajectories in bf16."""
     game = linear_gaussian(latents, seed=seed)
@@ -94,4 +96,4 @@ def work(latents: int, initial: Any, precision: Any, seed: int, images: int, cha
     }  # fmt: skip
 
 
-AIS_CALIBRATION = Experiment(**page("ais-calibration"), rows=rows, seeds=3)
+AIS_CALIBRATION = Experiment(**texts("ais-calibration"), rows=rows, seeds=3)

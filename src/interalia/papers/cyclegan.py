@@ -17,7 +17,7 @@ from interalia.adversarial.joints import Joints
 from interalia.data import Dataset, Split, as_tensor, pairs
 from interalia.games import CycleGAN, Game, Outcome
 from interalia.metrics.evidence import Comparison, Points
-from interalia.papers.experiment import Setting, Values, page, trained
+from interalia.papers.experiment import Setting, Values, texts, train
 from interalia.papers.study import Row, Rows, Study, Trial
 from interalia.registry import Part
 from interalia.reports import plots
@@ -133,7 +133,7 @@ class WithPairs(Translations):
         both = Dataset(f"pairs of {dataset.name}", Split(shown), none, none, about=dataset.about)
         brought = (*BROUGHT["game"], *BROUGHT["data"])
         plain = Run(**{key: value for key, value in run.fields() if key not in brought})
-        done, _ = trained(plain, setting, game=Paired(whole.to_b, whole.to_a), dataset=both)
+        done, _ = train(plain, setting, game=Paired(whole.to_b, whole.to_a), dataset=both)
         done.game.data = dataclasses.replace(done.game.data, shape=dataset.shape)
         return cls(row, run, setting, facts, dataset, done)
 
@@ -172,7 +172,7 @@ def facades(setting: Setting) -> Rows:
 
 
 CYCLEGAN_DIGITS = Study(
-    **page("cyclegan-digits"),
+    **texts("cyclegan-digits"),
     rows={
         **rows("inverted", TURNING, TURNING_METHODS, Truth),
         **rows("edges", EDGES, METHODS, Truth, quick=False),
@@ -187,5 +187,5 @@ CYCLEGAN_DIGITS = Study(
 )
 
 CYCLEGAN_FACADES = Study(
-    **page("cyclegan-facades"), rows=facades, trial=Translations, quick={"steps": 30}, checkpoint_every=250, seeds=1
+    **texts("cyclegan-facades"), rows=facades, trial=Translations, quick={"steps": 30}, checkpoint_every=250, seeds=1
 )

@@ -22,8 +22,8 @@ from rich.console import Console
 from interalia import reports
 from interalia.disk import write_json, writing
 from interalia.errors import DivergedError, UserError
-from interalia.reports import bars, tables
-from interalia.reports.origin import made_with
+from interalia.reports import escape_bars, tables
+from interalia.reports.origin import provenance_lines
 from interalia.training import engine
 from interalia.training.callbacks import default_callbacks
 
@@ -68,7 +68,7 @@ class Job:
 
     row: str
     seed: int
-    work: Callable[[], Values]
+    measure: Callable[[], Values]
     steps: int
 
 
@@ -78,7 +78,7 @@ class Experiment:
 
     `rows` yields the rows' jobs; `columns` are a column's name -> its heading, with the unit and an arrow to the better
     side; `paper` a row's name -> the papers' figures for it: source -> column -> what it prints. The texts of the library's
-    own stand in ``experiments.toml``; see `page`.
+    own stand in ``experiments.toml``; see `texts`.
     """
 
     name: str
@@ -90,7 +90,7 @@ class Experiment:
     paper: Mapping[str, Mapping[str, Mapping[str, str]]] = field(default_factory=dict)
     seeds: int = 5  # how many by default
     notes: Sequence[str] = ()  # what else has to be known
-    cut: str = "CUT to {steps:,} steps a training (--steps)"
+    shortened: str = "CUT to {steps:,} steps a training (--steps)"
     chosen: str = "Nothing was chosen on test data."
     spread: Sequence[str] = ()  # the columns whose median and best over seeds stand beside the mean
     diverged: Values = field(default_factory=dict)  # the values of a row whose training diverges
@@ -107,9 +107,9 @@ class Experiment:
         """How it is done, by subject, or without one."""
         return {"": self.method}
 
-    def cuts(self, setting: Setting) -> str:
+    def shortening(self, setting: Setting) -> str:
         """What is cut in this form, in words that stand before the protocol."""
-        found = [self.cut.format(steps=setting.steps)] if setting.steps else []
+        found = [self.shortened.format(steps=setting.steps)] if setting.steps else []
         if setting.quick:
             changes = {"with": self.quick} if isinstance(self.quick, str) else self.quick
             words = ", ".join(f"{key} {value}" for key, value in changes.items() if value is not None)
@@ -137,15 +137,15 @@ class Experiment:
 
 
 @functools.cache
-def texts() -> dict[str, Any]:
+def all_texts() -> dict[str, Any]:
     """The tables of ``experiments.toml``."""
     return tomllib.loads(resources.files("interalia.papers").joinpath("experiments.toml").read_text(encoding="utf-8"))
 
 
-def page(name: str, **values: Any) -> dict[str, Any]:
+def texts(name: str, **values: Any) -> dict[str, Any]:
     """What ``experiments.toml`` says of an experiment, as arguments of `Experiment` and of `Study`; its protocol may name
     `values` in braces, as those of `str.format`."""
-    found = texts()[name]
+    found = all_texts()[name]
     protocol = {key: found[key].format(**values) for key in ("method", "measured", "quick") if key in found}
     return {"name": name, **found, **protocol}
 
@@ -174,7 +174,7 @@ def reproduce(
             continue
         key = (job.row, job.seed, job.steps)
         if key not in done:
-            done[key] = finished(experiment, job, console)
+            done[key] = run_job(experiment, job, console)
             with writing(folder / "rows.jsonl") as file:
                 file.writelines(json.dumps(row) + "\n" for row in done.values())
         table.append(done[key])
@@ -186,11 +186,11 @@ def reproduce(
     return folder / "table.md"
 
 
-def finished(experiment: Experiment, job: Job, console: Console) -> dict[str, Any]:
+def run_job(experiment: Experiment, job: Job, console: Console) -> dict[str, Any]:
     """Works a job out: its values, the seconds that it took, and on what machine."""
     began = time.perf_counter()
     try:
-        values = dict(job.work())
+        values = dict(job.measure())
     except DivergedError as error:  # a finding, and no reason to keep the other rows waiting
         values = dict(experiment.diverged)
         console.print(f"{job.row}, seed {job.seed}: {error}", soft_wrap=True, markup=False)
@@ -201,7 +201,7 @@ def finished(experiment: Experiment, job: Job, console: Console) -> dict[str, An
     return {**row, **reports.provenance()}
 
 
-def trained(run: Run, setting: Setting, observers: Sequence[Any] = (), **own: Any) -> tuple[Trained, Dataset]:
+def train(run: Run, setting: Setting, observers: Sequence[Any] = (), **own: Any) -> tuple[Trained, Dataset]:
     """Trains a run of a fixed length in a folder of its own under `setting.folder`, going on with it if it was interrupted;
     `own` are `game` and `dataset` in place of those that the run describes, see `interalia.train`."""
     folder = setting.folder / f"{run.name}-seed-{run.seed}-steps-{run.steps}"
@@ -213,7 +213,7 @@ def trained(run: Run, setting: Setting, observers: Sequence[Any] = (), **own: An
     return done, training.dataset
 
 
-def whole(estimate: Any) -> Any:
+def uninterrupted(estimate: Any) -> Any:
     """An estimate that was not interrupted: what is there of one that was is no row."""
     if estimate is None or estimate.interrupted:
         raise KeyboardInterrupt
@@ -268,17 +268,17 @@ def over_seeds(values: Sequence[Values]) -> dict[str, list[float]]:
     return {key: [row[key] for row in values if key in row] for key in dict.fromkeys(itertools.chain(*values))}
 
 
-def spread(experiment: Experiment, values: Sequence[Values]) -> dict[str, tuple[float, float]]:
+def median_and_best(experiment: Experiment, values: Sequence[Values]) -> dict[str, tuple[float, float]]:
     """The median and the best over seeds of the columns in `spread`; an arrow in the heading says which way is better."""
     columns = {key: numbers for key, numbers in over_seeds(values).items() if key in experiment.spread}
     best = {key: min if "↓" in experiment.headings[key] else max for key in columns}
     return {key: (statistics.median(numbers), best[key](numbers)) for key, numbers in columns.items()}
 
 
-def ours(experiment: Experiment, table: Rows, name: str) -> list[str]:
+def our_cells(experiment: Experiment, table: Rows, name: str) -> list[str]:
     """The cells of a row of ours after its name and source."""
     rows, values = [row for row in table if row["row"] == name], by_name(table)[name]
-    means, wide = summary(values), spread(experiment, values)
+    means, wide = summary(values), median_and_best(experiment, values)
     cells = []
     for key in experiment.columns:
         mean, error = means.get(key, (None, None))
@@ -296,7 +296,7 @@ def ours(experiment: Experiment, table: Rows, name: str) -> list[str]:
 
 def lines(experiment: Experiment, rows: Mapping[str, Sequence[str]]) -> list[str]:
     """The Markdown of a table: our cells of each row, the papers' under them."""
-    head = ["", "source", "seeds", *map(bars, experiment.headings.values()), "steps", "seconds a seed"]
+    head = ["", "source", "seeds", *map(escape_bars, experiment.headings.values()), "steps", "seconds a seed"]
     found = []
     for name, cells in rows.items():
         found.append([name, "ours", *cells])
@@ -309,14 +309,14 @@ def markdown(experiment: Experiment, table: Rows, setting: Setting) -> str:
     """The table: ours in one row, the papers' under it, and all that is needed to judge the numbers."""
     seeds = ", ".join(str(seed) for seed in sorted({row["seed"] for row in table}))
     protocol = experiment.protocol(setting)
-    first = "; otherwise: ".join(filter(None, [experiment.cuts(setting), protocol.pop("", "")]))
+    first = "; otherwise: ".join(filter(None, [experiment.shortening(setting), protocol.pop("", "")]))
     found = [
         *[f"# {experiment.name}" + (" (quick)" if setting.quick else ""), "", experiment.about, ""],
-        *lines(experiment, {name: ours(experiment, table, name) for name in by_name(table)}),
+        *lines(experiment, {name: our_cells(experiment, table, name) for name in by_name(table)}),
         *["", f"± is the standard error over seeds. {experiment.chosen}", "", f"- Protocol: {first}".rstrip()],
         *(f"  - {key}: {text}" for key, text in protocol.items()),
         *(f"- {note}" for note in experiment.notes),
-        " ".join([f"- Seeds: {seeds}.", *made_with(table[-1])]),
+        " ".join([f"- Seeds: {seeds}.", *provenance_lines(table[-1])]),
     ]
     return "\n".join([*found, ""])
 
@@ -329,10 +329,10 @@ def write_table(experiment: Experiment, table: Rows, setting: Setting) -> None:
     found = {
         "experiment": experiment.name,
         "quick": setting.quick,
-        "protocol": "; otherwise: ".join(filter(None, [experiment.cuts(setting), text])),
+        "protocol": "; otherwise: ".join(filter(None, [experiment.shortening(setting), text])),
         "rows": table,
         "summary": {row: summary(values) for row, values in by_name(table).items()},
-        "spread": {row: spread(experiment, values) for row, values in by_name(table).items()},
+        "spread": {row: median_and_best(experiment, values) for row, values in by_name(table).items()},
         "paper": experiment.paper,
     }
     write_json(setting.folder.parent / "table.json", found)
@@ -348,13 +348,13 @@ def listing(experiment: Experiment, **form: Any) -> str:
         table = [row for row in kept if row["row"] == job.row and row["steps"] == job.steps]
         found = next((row for row in page if row[:2] == [job.row, "ours"]), [])
         cells, start = [f"{found[2]} (docs/results)" if found else "not measured"], 3
-        for heading in map(bars, experiment.headings.values()):
+        for heading in map(escape_bars, experiment.headings.values()):
             at = headings.index(heading, start) if found and heading in headings[start:] else None
             cells.append("" if at is None else found[at])
             start = start if at is None else at + 1
         done = f"{found[-2]} of " if found and found[-2] != f"{job.steps:,}" else ""
         cells += [f"{done}{job.steps:,}", found[-1] if found else "not measured"]
-        rows[job.row] = ours(experiment, table, job.row) if table else cells
+        rows[job.row] = our_cells(experiment, table, job.row) if table else cells
     return "\n".join([f"# {experiment.name}", "", experiment.about, "", *lines(experiment, rows)])
 
 

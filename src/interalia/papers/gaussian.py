@@ -27,7 +27,7 @@ from interalia.games.gan import GAN
 from interalia.learning import optimizers
 from interalia.learning.dynamics import Simultaneous
 from interalia.networks.layers import PairCritic
-from interalia.papers.experiment import Experiment, Job, Setting, Values, page
+from interalia.papers.experiment import Experiment, Job, Setting, Values, texts
 from interalia.training import engine
 
 WEIGHTS, MEANS, STDS = (0.33, 0.67), (-1.0, 2.0), (0.255, math.sqrt(2))
@@ -111,7 +111,7 @@ def fit(divergence: FDivergence, seed: int, steps: int) -> tuple[float, float]:
     return learned.mu.item(), abs(learned.sigma.item())
 
 
-def work(name: str, seed: int, steps: int) -> Values:
+def measure(name: str, seed: int, steps: int) -> Values:
     """Fits one Gaussian and measures it against the optimum."""
     torch.set_num_threads(1)  # the networks are too small to share
     divergence: Any = registry.make(name, divergences.REGISTRY, "divergence", saturating=True)
@@ -127,7 +127,7 @@ def rows(setting: Setting) -> Iterator[Job]:
     """Every f-divergence, seed by seed."""
     steps = setting.length(4000, 500)
     for name, seed in itertools.product(F_DIVERGENCES, range(setting.seeds)):
-        yield Job(name, seed, partial(work, name, seed, steps), steps)
+        yield Job(name, seed, partial(measure, name, seed, steps), steps)
 
 
-FGAN_GAUSSIAN = Experiment(**page("fgan-gaussian"), rows=rows, seeds=10)
+FGAN_GAUSSIAN = Experiment(**texts("fgan-gaussian"), rows=rows, seeds=10)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from interalia import metrics, tasks
 from interalia.data import Split, as_tensor
-from interalia.papers.experiment import Values, page
+from interalia.papers.experiment import Values, texts
 from interalia.papers.study import Study, Trial
 from interalia.registry import Part
 from interalia.reports import plots
@@ -44,7 +44,7 @@ class Read(Trial):
 NARROW = Part("infogan", width=16, leak=0.01)
 QUARTER = recipes.infogan_mnist_paper(name="infogan-mnist-quarter", networks=NARROW, steps=10_000)
 INFOGAN_MNIST = Study(
-    **page("infogan-mnist"),
+    **texts("infogan-mnist"),
     rows={
         "as published": recipes.infogan_mnist_paper(name="infogan-mnist-full", precision="bf16"),
         "a quarter of the width, 10,000 updates": QUARTER,

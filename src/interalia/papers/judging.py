@@ -13,7 +13,7 @@ from torch import Tensor
 from interalia.metrics import verdicts
 from interalia.metrics.health import Health, health
 from interalia.metrics.verdicts import Finding
-from interalia.papers.experiment import Experiment, Job, Setting, Values, page
+from interalia.papers.experiment import Experiment, Job, Setting, Values, texts
 
 COUNT = 1000  # examples that are looked at, whatever n; and training examples
 DIGITS = 700  # training examples
@@ -200,7 +200,7 @@ def rows(setting: Setting) -> Iterator[Job]:
     most, found = 2 if setting.quick else 12, {}
     for name, illness in {"perfect": None, **ILL}.items():
         every, looks = (illness.kinds, SHORT) if illness else (EVERY, setting.length(20, SHORT))
-        work, kinds = partial(numbers, illness), [kind for kind in every if kind != "digits"]
+        measure, kinds = partial(numbers, illness), [kind for kind in every if kind != "digits"]
         for n in sizes:
             looked = min(n, COUNT)
             if illness and n > looked:
@@ -208,14 +208,14 @@ def rows(setting: Setting) -> Iterator[Job]:
             for d in dimensions:
                 many = max(1, min(most, int(1.2e10 / (looked * (5 * looked + 2 * COUNT) * d))))
                 many = max(1, 2 * many // len(kinds) if illness else many // (4 if n > looked else 1))
-                found[f"{name}, n = {n:,}, d = {d:,}"] = partial(work, n, d, kinds, many, looks), looks
+                found[f"{name}, n = {n:,}, d = {d:,}"] = partial(measure, n, d, kinds, many, looks), looks
             if n <= 400 and "digits" in every:
                 many = (2 if illness else 4) * most
-                found[f"{name}, n = {n:,}, digits"] = partial(work, n, 64, ["digits"], many, looks), looks
+                found[f"{name}, n = {n:,}, digits"] = partial(measure, n, 64, ["digits"], many, looks), looks
     for seed, (row, (job, steps)) in itertools.product(range(setting.seeds), found.items()):
         yield Job(row, seed, partial(job, seed=seed), steps)
 
 
-WORDS = page("health", looks=SHORT)
+WORDS = texts("health", looks=SHORT)
 WORDS["columns"] |= {rule.name: f"{rule.name}, % ↓" for rule in verdicts.RULES}
 HEALTH = Experiment(**WORDS, rows=rows, seeds=1)

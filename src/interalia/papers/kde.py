@@ -11,7 +11,7 @@ from torch import Tensor
 from interalia import metrics, tasks
 from interalia.data import as_tensor
 from interalia.data.sampler import permutation
-from interalia.papers.experiment import Values, page, slug
+from interalia.papers.experiment import Values, slug, texts
 from interalia.papers.study import Row, Study, Trial
 from interalia.registry import Part
 from interalia.reports import plots
@@ -78,7 +78,7 @@ def by_tree(points: Tensor, samples: Tensor, bandwidth: float) -> Tensor:
 
 
 FGAN_KDE = Study(
-    **page("fgan-kde"),
+    **texts("fgan-kde"),
     rows={
         row: Row(TRAINING.replace(steps=0), once=True, trial=Images, facts={"count": count})
         for row, count in ((ALL, None), (SOME, SAMPLES))

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from interalia import metrics, tasks
 from interalia.data import Split, as_tensor
-from interalia.papers.experiment import Setting, Values, page, slug
+from interalia.papers.experiment import Setting, Values, slug, texts
 from interalia.papers.study import SMALL, Row, Rows, Study, Trial, percentage
 from interalia.registry import Part
 from interalia.reports import plots
@@ -82,7 +82,7 @@ class Faces(Digits):
         return torch.stack([self.judge.read(self.edits[:, j])[:, j] == 1 - self.wanted[:, j] for j in each])
 
     def draw(self) -> None:
-        """ChannelConcatCritic the trainings and nowhere else: CelebA's pictures are not to be shown."""
+        """Beside the trainings and nowhere else: CelebA's pictures are not to be shown."""
         if self.infers:
             path = self.setting.folder / self.picture("-edits").name
             plots.interpolations(self.x[:SHOWN].numpy(), self.edits[:SHOWN].numpy(), None, path)
@@ -90,7 +90,7 @@ class Faces(Digits):
 
 DATA = (("MNIST", "told", DIGITS, Digits), ("CelebA, 4 attributes", "faces", FACES, Faces))
 CONDITIONAL_ALI = Study(
-    **page("conditional-ali"),
+    **texts("conditional-ali"),
     rows={
         f"{data}: {row}": Row(run.replace(name=f"{name}-{slug(row)}", game=game), quick=trial is Digits, trial=trial)
         for data, name, run, trial in DATA
@@ -120,9 +120,9 @@ class Machine(Trial):
     def values(self) -> Values:
         data = self.dataset
         parts = [self.layers(*part) for part in ((data.train, 10_000), (data.test, None), (data.validation, 2000))]
-        train, test, held = parts
+        train, test, validation = parts
         draws = 3 if self.quick else 100
-        errors, c = metrics.svm_errors(*train, *test, *held, labels=self.facts["labels"], draws=draws)
+        errors, c = metrics.svm_errors(*train, *test, *validation, labels=self.facts["labels"], draws=draws)
         return {"error": 100 * statistics.fmean(errors), "spread": 100 * statistics.stdev(errors), "c": c}
 
     def layers(self, split: Split, count: int | None) -> tuple[Tensor, Tensor]:
@@ -165,4 +165,4 @@ def rows(setting: Setting) -> Rows:
     return found
 
 
-ALI_SEMISUP = Study(**page("ali-semisup"), rows=rows, trial=Critic, quick=SMALL, seeds=1)
+ALI_SEMISUP = Study(**texts("ali-semisup"), rows=rows, trial=Critic, quick=SMALL, seeds=1)

@@ -8,7 +8,7 @@ from typing import Any
 
 from interalia import metrics, tasks
 from interalia.papers import gaussian
-from interalia.papers.experiment import Values, page, slug
+from interalia.papers.experiment import Values, slug, texts
 from interalia.papers.study import Mixed, Plane, Row, Rows, Study
 from interalia.registry import Part
 from interalia.runs import recipes
@@ -27,7 +27,7 @@ F_DIVERGENCES = [name for name in gaussian.F_DIVERGENCES if name != "gan"]
 SETTINGS = ((0.0001, 0.8), (0.0001, 0.2), (0.001, 0.5))  # Adam's rate and beta1: both readings of the paper's, and ours
 
 MIXTURE_25 = Study(
-    **page("mixture-25"),
+    **texts("mixture-25"),
     rows={
         f"{name}, Adam {rate}, beta1 {beta1}": recipe(
             name=f"{name.lower()}-grid25-rate-{rate}-beta1-{beta1}",
@@ -70,7 +70,7 @@ def gans() -> Rows:
 
 
 MIXTURE_GAN = Study(
-    **page("mixture-gan", counted=MIXTURE_25.measured),
+    **texts("mixture-gan", counted=MIXTURE_25.measured),
     rows=gans(),
     trial=Mixed,
     quick={"steps": 60},
@@ -129,7 +129,7 @@ class Inferred(Plane):
 
 
 MIXTURE_ALI = Study(
-    **page("mixture-ali", counted=MIXTURE_25.measured, draws=Inferred.discrepancy_count),
+    **texts("mixture-ali", counted=MIXTURE_25.measured, draws=Inferred.discrepancy_count),
     rows=ways(),
     trial=Inferred,
     quick={"steps": 40},

@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 
 from interalia import metrics
-from interalia.papers.experiment import Experiment, Job, Setting, Values, page, slug, trained
+from interalia.papers.experiment import Experiment, Job, Setting, Values, slug, texts, train
 from interalia.papers.study import SMALL, on_files
 from interalia.registry import Part
 from interalia.runs import Run, recipes
@@ -88,7 +88,7 @@ def jobs_of(tried: list[Draw], grounds: Grounds, setting: Setting) -> Iterator[J
 
 def trial(run: Run, base: str | None, steps: int, setting: Setting) -> Values:
     """Trains one trial and measures it on validation data, beside the recipe as it was."""
-    done, dataset = trained(run, setting)
+    done, dataset = train(run, setting)
     evidence = metrics.Evidence(done.game, dataset, "validation", count=2000)
     names = {"ratio": "reconstruction_ratio", "frechet": "frechet_distance", "coverage": "coverage"}
     values = {key: metrics.REGISTRY[name](evidence) for key, name in names.items()}
@@ -115,7 +115,7 @@ def cost(draw: Draw, setting: Setting) -> float:
 
 CHOICES = "; ".join(f"{name}: {', '.join(map(str, values))}" for name, values in SPACE.items())
 RECIPE_SEARCH = Experiment(
-    **page("recipe-search", draws=DRAWS, best=FINALISTS, worst=WORST, steps=SMALL["steps"], space=CHOICES),
+    **texts("recipe-search", draws=DRAWS, best=FINALISTS, worst=WORST, steps=SMALL["steps"], space=CHOICES),
     rows=rows,
     seeds=1,
 )

@@ -14,8 +14,8 @@ from typing import Any
 from interalia import tasks
 from interalia.disk import write_json
 from interalia.errors import DivergedError
-from interalia.papers.experiment import Experiment, Job, Setting, Values, page
-from interalia.papers.study import SMALL, bands, on_files
+from interalia.papers.experiment import Experiment, Job, Setting, Values, texts
+from interalia.papers.study import SMALL, mean_curves, on_files
 from interalia.registry import Part
 from interalia.runs import Run, recipes
 from interalia.training import engine
@@ -45,7 +45,7 @@ def rows(setting: Setting) -> Iterator[Job]:
     length = setting.length(LENGTH, SMALL["steps"])
     for data, seed, method in itertools.product(DATA, range(setting.seeds), METHODS):
         if data == "MNIST" or not setting.quick:
-            yield Job(f"{data}: {method}", seed, partial(work, data, method, seed, length, setting), length)
+            yield Job(f"{data}: {method}", seed, partial(measure, data, method, seed, length, setting), length)
 
 
 def run_of(data: str, method: str, rate: float, seed: int, length: int, setting: Setting) -> Run:
@@ -70,7 +70,7 @@ def curve(run: Run, part: str) -> list[tuple[float, float]]:
     return noted.points
 
 
-def kept(path: Path, make: Callable[[], Any]) -> Any:
+def cached(path: Path, make: Callable[[], Any]) -> Any:
     """What is made, once: it is kept in a file."""
     if not path.exists():
         write_json(path, make())
@@ -110,22 +110,22 @@ def best_rate(data: str, method: str, length: int, setting: Setting) -> float:
         return {"rate": min(errors, key=errors.__getitem__), "errors": errors}
 
     path = setting.folder / f"rate-{data}-{method}-{length}.json".replace(" ", "-").replace(",", "")
-    return float(kept(path, tried)["rate"])
+    return float(cached(path, tried)["rate"])
 
 
-def work(data: str, method: str, seed: int, length: int, setting: Setting) -> Values:
+def measure(data: str, method: str, seed: int, length: int, setting: Setting) -> Values:
     """One curve; its figure with those that are there already."""
-    cost = kept(setting.folder / f"seconds-{data}.json", partial(step_seconds, data, setting))[method]
+    cost = cached(setting.folder / f"seconds-{data}.json", partial(step_seconds, data, setting))[method]
     rate = best_rate(data, method, length, setting)
     points = [(cost * step, error) for step, error in curve(run_of(data, method, rate, seed, length, setting), "test")]
     folder = setting.folder / f"curves-{data}-{length}"
     write_json(folder / f"{method}, seed {seed}.json", points)
     picture, x = setting.pictures / f"sem-{data.lower()}.png", "CPU seconds of training"
-    bands(folder, picture, x, "squared error of test reconstructions, a pixel")
+    mean_curves(folder, picture, x, "squared error of test reconstructions, a pixel")
     return {"mse": points[-1][1], "rate": rate, "step": 1000 * cost, "training": points[-1][0]}
 
 
 RATES = {name: ", ".join(map(str, rates)) for name, rates in TRIED.items()}
 SEM_ALI = Experiment(
-    **page("sem-ali", length=LENGTH, count=COUNT, timed=TIMED, steps=SMALL["steps"], **RATES), rows=rows, seeds=5
+    **texts("sem-ali", length=LENGTH, count=COUNT, timed=TIMED, steps=SMALL["steps"], **RATES), rows=rows, seeds=5
 )

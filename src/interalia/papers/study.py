@@ -18,13 +18,18 @@ from interalia import data, metrics
 from interalia.data.store import as_tensor
 from interalia.metrics import needs
 from interalia.metrics.evidence import Evidence, Points
-from interalia.papers.experiment import Experiment, Job, Setting, Values, trained
+from interalia.papers.experiment import Experiment, Job, Setting, Values, train
 from interalia.reports import plots
 from interalia.runs import Run, comparing, described
 from interalia.runs.comparing import GROUPS
 from interalia.runs.loading import Trained
 
-SMALL: Mapping[str, Any] = {"data": "digits", "size": None, "networks": "auto(width=8)", "steps": 40}  # a quick form
+SMALL: Mapping[str, Any] = {
+    "data": "digits",
+    "image_size": None,
+    "networks": "auto(width=8)",
+    "steps": 40,
+}  # a quick form
 
 
 class Trial(Evidence):
@@ -45,7 +50,7 @@ class Trial(Evidence):
     @classmethod
     def of(cls, row: str, run: Run, setting: Setting, facts: Mapping[str, Any]) -> Self:
         """Trains the run, going on with it if it was interrupted."""
-        done, dataset = trained(run, setting) if cls.trains else (None, described.dataset(run))
+        done, dataset = train(run, setting) if cls.trains else (None, described.dataset(run))
         return cls(row, run, setting, facts, dataset, done)
 
     @cached_property
@@ -107,7 +112,7 @@ class Plane(Mixed):
         x, shown = self.x[:2500], {"means": self.dataset.mixture.means}
         if self.infers:
             shown |= {"latents": self.z_hat[:2500].numpy(), "reconstructions": self.x_hat[:2500].numpy()}
-        plots.plane(x.numpy(), self.mixture_samples.numpy(), self.picture(), **shown)
+        plots.scatter(x.numpy(), self.mixture_samples.numpy(), self.picture(), **shown)
 
 
 @dataclass(frozen=True)
@@ -165,22 +170,22 @@ class Study(Experiment):
         for seed, (name, (row, run)) in itertools.product(range(setting.seeds), rows.items()):
             if not (row.once and seed):
                 source = rows[row.after][1].replace(seed=seed) if row.after else None
-                work = partial(self.work, name, row, run.replace(seed=seed), source, setting)
+                work = partial(self.measure, name, row, run.replace(seed=seed), source, setting)
                 yield Job(name, seed, work, run.steps or 0)
 
-    def work(self, name: str, row: Row, run: Run, source: Run | None, setting: Setting) -> Values:
+    def measure(self, name: str, row: Row, run: Run, source: Run | None, setting: Setting) -> Values:
         """Trains one row, after that which it needs, draws it and takes its columns."""
         if source is not None:
-            first, _ = trained(source, setting)
+            first, _ = train(source, setting)
             assert first.folder is not None
             run = run.replace(pretrained_generator=str(first.folder.path))
         trial = (row.trial or self.trial).of(name, run, setting, row.facts)
         if trial.trained:
             trial.draw()
-        taken = {key: self.taken(trial, key) for key in self.columns}
+        taken = {key: self.column(trial, key) for key in self.columns}
         return {key: value for key, value in {**taken, **trial.values}.items() if value is not None}
 
-    def taken(self, trial: Trial, key: str) -> float | None:
+    def column(self, trial: Trial, key: str) -> float | None:
         """A column of a row; None where it has no number."""
         column = self.columns[key]
         if isinstance(column, str):
@@ -205,9 +210,9 @@ def percentage(holds: Tensor) -> float:
     return 100 * float(holds.double().mean())
 
 
-def bands(folder: Path, picture: Path, x: str, y: str) -> None:
+def mean_curves(folder: Path, picture: Path, x: str, y: str) -> None:
     """A figure of the curves in a folder, one file a row and seed, in the order of their names."""
     found: dict[str, list[Any]] = {}
     for path in sorted(folder.glob("*.json")):
         found.setdefault(path.stem.rpartition(", seed ")[0], []).append(json.loads(path.read_text()))
-    plots.bands(found, picture, x, y)
+    plots.mean_and_std(found, picture, x, y)

@@ -23,7 +23,7 @@ from interalia.adversarial.joints import Joints
 from interalia.conditionals import Deterministic, StandardNormal
 from interalia.games import GAN, Game, Outcome
 from interalia.learning import dynamics
-from interalia.papers.experiment import Experiment, Job, Setting, Values, page, slug
+from interalia.papers.experiment import Experiment, Job, Setting, Values, slug, texts
 from interalia.registry import Part
 from interalia.reports import plots
 
@@ -146,7 +146,7 @@ def jobs(motions: Mapping[str, Motion], length: int, draw: Callable[..., object]
     """Where each path ends, and, where there is a matrix J, the factor and what theory says of it; draws each."""
     steps = setting.steps or length
 
-    def work(row: str, motion: Motion) -> Values:
+    def measure(row: str, motion: Motion) -> Values:
         path = motion.path(steps)
         draw(row, motion, path, setting.pictures)
         found = {"left": float(np.linalg.norm(path[-1]) / np.linalg.norm(path[0]))}
@@ -156,7 +156,7 @@ def jobs(motions: Mapping[str, Motion], length: int, draw: Callable[..., object]
         return {**found, "factor": factor, "theory": theory, "difference": abs(factor - theory)}
 
     for row, motion in motions.items():
-        yield Job(row, 0, partial(work, row, motion), steps)
+        yield Job(row, 0, partial(measure, row, motion), steps)
 
 
 QUADRATIC = {
@@ -179,10 +179,10 @@ def draw_all(row: str, motion: Motion, path: Matrix, folder: Path) -> None:
         lines[str(one.kind)] = [[(some.rate, some.theory()) for some in at]]
         dots[str(one.kind)] = [(some.rate, some.factor()) for some in at[5::12]]
     words = "learning rate", "squared distance, a step in the long run"
-    plots.bands(lines, folder / f"{name}-rates.png", *words, dots, level=1.0)
+    plots.mean_and_std(lines, folder / f"{name}-rates.png", *words, dots, level=1.0)
 
 
-BILINEAR = Experiment(**page("bilinear"), rows=partial(jobs, QUADRATIC, 200, draw_all), seeds=1)
+BILINEAR = Experiment(**texts("bilinear"), rows=partial(jobs, QUADRATIC, 200, draw_all), seeds=1)
 
 
 def dirac(kind: Part, extra: float | None = 0.0, **parts: Callable[[], Any]) -> Motion:
@@ -212,4 +212,4 @@ def draw_one(row: str, _: Motion, path: Matrix, folder: Path) -> None:
     plots.trajectories({row: path}, folder / f"dirac-{slug(row)}.png", square=False)
 
 
-DIRAC_GAN = Experiment(**page("dirac-gan"), rows=partial(jobs, DIRAC, 1000, draw_one), seeds=1)
+DIRAC_GAN = Experiment(**texts("dirac-gan"), rows=partial(jobs, DIRAC, 1000, draw_one), seeds=1)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import shlex
 
 from interalia.registry import Origin
-from interalia.reports.words import Json, can, part_of, texts
+from interalia.reports.sentences import Json, is_able, part_name, texts
 from interalia.runs import OWN
 from interalia.runs.folder import PLUGINS, Folder
 
 
-def plugged(run: Json) -> list[str]:
+def plugin_modules(run: Json) -> list[str]:
     """The modules that the run's parts are from which no installed package has."""
     origins = [Origin.restored(values) for values in run.get(PLUGINS, {}).values()]
     return sorted({origin.module for origin in origins if not origin.package and origin.module != "__main__"})
@@ -22,8 +22,8 @@ def commands(home: Folder, run: Json) -> list[tuple[str, str]]:
     name = shlex.quote(path)
     if (home.path / "generator.pt2").is_file() and not (home.path / "generator.safetensors").is_file():
         name += " --trust-generator"
-    name += "".join(f" --plugin {shlex.quote(module)}" for module in plugged(run))
-    own = [key for key, part in (("game", "game"), ("dataset", "data")) if part_of(run, part) == OWN]
+    name += "".join(f" --plugin {shlex.quote(module)}" for module in plugin_modules(run))
+    own = [key for key, part in (("game", "game"), ("dataset", "data")) if part_name(run, part) == OWN]
     brought = "".join(f", {key}=..." for key in own)
     more = 2 * (run.get("steps") or 5000)
     on = "train on from where it stopped"
@@ -37,6 +37,6 @@ def commands(home: Folder, run: Json) -> list[tuple[str, str]]:
         ]
     known = texts("commands")
     for needs, command, about in known["anywhere"] + ([] if own else known["held_out"]):
-        if "game" not in own and all(can(run, need) for need in needs):
+        if "game" not in own and all(is_able(run, need) for need in needs):
             lines.append((f"interalia {command}".format(name), about))
     return [*lines, (f"interalia report {name}", "make this page anew")]

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from interalia.runs.loading import Trained
 
 
-def home(trained: Trained) -> Folder:
+def folder_of(trained: Trained) -> Folder:
     """The folder of a run.
 
     Raises:
@@ -37,9 +37,9 @@ def dataset_of(trained: Trained) -> Dataset:
         dataset = trained.dataset
     except UserError as error:
         raise UserError(f"the data that this run was trained on cannot be loaded: {error}") from None
-    if trained.folder is None or (kept := trained.folder.fingerprint()) is None:
+    if trained.folder is None or (saved := trained.folder.fingerprint()) is None:
         return dataset
-    if other := fingerprints.difference(kept, fingerprints.fingerprint(dataset)):
+    if other := fingerprints.difference(saved, fingerprints.fingerprint(dataset)):
         said = (
             f"The data are not those that the run in {trained.folder.path} was trained on ({other}): some of what is held "
             f"out now may have been trained on."
@@ -55,18 +55,18 @@ def warn(sentence: str) -> None:
     print(sentence, file=sys.stderr)
 
 
-def held_out(dataset: Dataset, count: int, seed: int = 0) -> torch.Tensor:
+def held_out_examples(dataset: Dataset, count: int, seed: int = 0) -> torch.Tensor:
     """`count` members of the test split, drawn by seed, shape (count, *shape)."""
     return as_tensor(dataset.test.x[dataset.test.rows(count, seed)])
 
 
-def conditions(game: Game, dataset: Dataset, count: int, seed: int = 0) -> torch.Tensor | None:
+def held_out_conditions(game: Game, dataset: Dataset, count: int, seed: int = 0) -> torch.Tensor | None:
     """What a conditional game is told of the members that `held_out` draws; None for a game that is told nothing."""
     y = feeds.conditions(game.data, dataset, "test")
     return None if y is None else torch.from_numpy(y[dataset.test.rows(count, seed)])
 
 
-def observed(dataset: Dataset, split: str, count: int | None, seed: int) -> tuple[torch.Tensor, str]:
+def binarized_images(dataset: Dataset, split: str, count: int | None, seed: int) -> tuple[torch.Tensor, str]:
     """Images of a split, all or `count` drawn by the seed, and by which rule they are binarized."""
     part = getattr(dataset, split)
     if not len(part):

@@ -11,7 +11,7 @@ from interalia.conditionals import StandardNormal, Uniform
 from interalia.errors import UserError
 from interalia.games.capabilities import Generates, HasCodes, HasLevels, Infers
 from interalia.reports import measuring, plots, rendering, showing
-from interalia.reports.data import conditions, dataset_of, held_out, home
+from interalia.reports.data import dataset_of, folder_of, held_out_conditions, held_out_examples
 from interalia.tasks import verbs
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def make(trained: Trained) -> Path:
 
 def page(trained: Trained) -> Path:
     """Draws the figures that the run's game can give, and writes report.html."""
-    folder = home(trained)
+    folder = folder_of(trained)
     try:
         draw(trained, dataset_of(trained))
     except UserError as error:  # the data may be gone; the page still tells what the folder holds
@@ -44,19 +44,19 @@ def page(trained: Trained) -> Path:
 
 def draw(trained: Trained, dataset: Dataset) -> None:
     """The figures of a run, from the test split where originals are shown."""
-    game, figures = trained.game, home(trained).figures
+    game, figures = trained.game, folder_of(trained).figures
     if game.data.other is not None:
         draw_translations(game, dataset, figures)
     elif dataset.is_image and isinstance(game, Generates):
         draw_images(game, dataset, figures)
     elif dataset.shape == (2,) and isinstance(game, Generates):
         infers = isinstance(game, Infers)
-        real, y = held_out(dataset, POINTS), conditions(game, dataset, POINTS)
+        real, y = held_out_examples(dataset, POINTS), held_out_conditions(game, dataset, POINTS)
         made = tasks.generate(game, len(real), y=y, how="sample")  # as they are held against the data
         means = None if dataset.mixture is None else dataset.mixture.means
         z = tasks.encode(game, real, how="sample", y=y) if infers and trained.run.latent_dim == 2 else None
         again = tasks.reconstruct(game, real, y=y) if infers else None
-        plots.plane(real, made, figures / "plane.png", means, z, again)
+        plots.scatter(real, made, figures / "plane.png", means, z, again)
 
 
 def draw_images(game: Game, dataset: Dataset, figures: Path) -> None:
@@ -67,7 +67,7 @@ def draw_images(game: Game, dataset: Dataset, figures: Path) -> None:
     if game.prior.size == 2 and isinstance(game.prior, StandardNormal | Uniform):
         shown["manifold"] = verbs.manifold(game)
     if isinstance(game, Infers):
-        x, y = held_out(dataset, 40), conditions(game, dataset, 40)
+        x, y = held_out_examples(dataset, 40), held_out_conditions(game, dataset, 40)
         shown["reconstructions"] = verbs.reconstruct(game, x, y)
         if isinstance(game, HasLevels):
             shown["reconstructions_lower"] = verbs.reconstruct(game, x, level="lower")
@@ -75,7 +75,7 @@ def draw_images(game: Game, dataset: Dataset, figures: Path) -> None:
             edited = tasks.edits(game, x[:EDITS], y[:EDITS])[:, :MOST]
             plots.interpolations(x[:EDITS], edited, None, figures / "edits.png")
         count = min(PAIRS, len(dataset.test) // 2)
-        ends, y = held_out(dataset, 2 * count, seed=1), conditions(game, dataset, 2 * count, seed=1)
+        ends, y = held_out_examples(dataset, 2 * count, seed=1), held_out_conditions(game, dataset, 2 * count, seed=1)
         if count:
             shown["interpolations"] = verbs.interpolate(game, ends, y)
             shown["interpolations_spherical"] = verbs.interpolate(game, ends, y, how="spherical")
@@ -91,11 +91,11 @@ def draw_translations(game: Game, dataset: Dataset, figures: Path) -> None:
     """Held-out images of each domain, what the game makes of them, and what it makes of that in turn."""
     assert dataset.other is not None
     count = CYCLES if dataset.is_image else POINTS
-    a, b = held_out(dataset, count), held_out(dataset.other, count)
+    a, b = held_out_examples(dataset, count), held_out_examples(dataset.other, count)
     for to, x, truths in (("b", a, b), ("a", b, a)):
         found = verbs.translate(game, x, to)  # type: ignore[arg-type]
         if found.figure is not None:
             known = truths if dataset.paired else None
             plots.cycles(**found.figure.arguments, truths=known, path=figures / f"to_{to}.png")
         elif dataset.shape == (2,):
-            plots.plane(truths, found.arrays["translation"], figures / f"plane_to_{to}.png")
+            plots.scatter(truths, found.arrays["translation"], figures / f"plane_to_{to}.png")

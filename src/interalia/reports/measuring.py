@@ -19,10 +19,10 @@ from interalia.metrics.evaluation import measure
 from interalia.metrics.evidence import Evidence
 from interalia.metrics.extractors import extractor_for
 from interalia.metrics.likelihood import REGISTRY, Estimate, Sandwich
-from interalia.reports.data import dataset_of, home, observed
+from interalia.reports.data import binarized_images, dataset_of, folder_of
 from interalia.reports.origin import provenance
 from interalia.reports.tables import likelihood_markdown, markdown
-from interalia.runs import OWN, building, log
+from interalia.runs import OWN, building, formats, log
 from interalia.runs.folder import Folder, own_generator
 
 if TYPE_CHECKING:
@@ -57,19 +57,19 @@ def evaluate(
     Raises:
         UserError: what `interalia.metrics.evaluate` raises.
     """
-    folder, game = home(trained), trained.game
+    folder, game = folder_of(trained), trained.game
     dataset = dataset_of(trained)
     extractor = extractor_for(dataset, device=str(tasks.device_of(game)), kind=features)
-    baseline = functools.partial(untrained, trained, dataset)
+    baseline = functools.partial(untrained_game, trained, dataset)
     evidence = Evidence(game, dataset, split, count=count, seed=seed, extractor=extractor, untrained=baseline)
     found = {
-        "measures": [dataclasses.asdict(one) for one in measure(evidence, names)],
+        "metrics": [dataclasses.asdict(one) for one in measure(evidence, names)],
         "training": length_of(trained),
         **circumstances(trained, dataset, split, seed, weights),
     }
     found["data"] |= {part: len(getattr(dataset, part)) for part in ("train", "validation", "test")}
     if names is not None:
-        found["measures"] = beside_former(folder, found)
+        found["metrics"] = merged_with_previous(folder, found)
     write_json(folder.results, found)
     with writing(folder.table) as file:
         file.write(markdown(trained.run, found))
@@ -90,25 +90,25 @@ def circumstances(trained: Trained, dataset: Dataset, split: str, seed: int, wei
 
 def length_of(trained: Trained) -> dict[str, Any]:
     """How long a run has been trained, in steps and seconds, and how fast."""
-    lines = [line for line in log.read(home(trained)) if any(key.startswith("losses/") for key in line)]
+    lines = [line for line in log.read(folder_of(trained)) if any(key.startswith("losses/") for key in line)]
     seconds = next((line["seconds"] for line in reversed(lines) if line["step"] <= trained.step), None)
     speed = None if not seconds else round(trained.step * trained.run.batch_size / seconds, 1)
     return {"steps": trained.step, "seconds": seconds, "images_per_second": speed}
 
 
-def beside_former(folder: Folder, found: Mapping[str, Any]) -> list[dict[str, Any]]:
+def merged_with_previous(folder: Folder, found: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The measures that were found, and those of a former evaluation of the same weights that were not taken again."""
     try:
-        former = read_json(folder.results)
+        former = formats.upgraded_results(read_json(folder.results))
     except (OSError, ValueError):
         former = {}
-    same = all(former.get(key) == found[key] for key in found if key not in ("measures", "date", "training"))
-    measures = {one["name"]: one for one in (*(former["measures"] if same else ()), *found["measures"])}
+    same = all(former.get(key) == found[key] for key in found if key not in ("metrics", "date", "training"))
+    measures = {one["name"]: one for one in (*(former["metrics"] if same else ()), *found["metrics"])}
     order = {name: place for place, name in enumerate(metrics.REGISTRY)}
     return sorted(measures.values(), key=lambda one: order.get(one["name"], len(order)))
 
 
-def untrained(trained: Trained, dataset: Dataset) -> Game | None:
+def untrained_game(trained: Trained, dataset: Dataset) -> Game | None:
     """The run's game before its first step: the baseline that random weights are; None for a game of somebody's own."""
     run, game = trained.run, trained.game
     if run.game == OWN:
@@ -150,7 +150,7 @@ def likelihood(
         UserError: no such estimate, `count` under 1, a setting of an estimate that is not asked for, or what the estimates
             raise.
     """
-    folder, game = home(trained), trained.game
+    folder, game = folder_of(trained), trained.game
     if count is not None and count < 1:
         raise UserError(f"`count` is {count}, and it must be at least 1.")
     if how is None:
@@ -158,13 +158,13 @@ def likelihood(
         how = ["elbo", "iwae", "ais"] if density else ["ais"]
     settings = settings_of(how, {"samples": samples, **(annealing or {})})
     dataset = dataset_of(trained)
-    x, binarized = observed(dataset, split, count, seed)
+    x, binarized = binarized_images(dataset, split, count, seed)
     if "kde" in how:
-        settings["kde"]["validation"] = observed(dataset, "validation", BANDWIDTH_POINTS, seed)[0]
+        settings["kde"]["validation"] = binarized_images(dataset, "validation", BANDWIDTH_POINTS, seed)[0]
         settings["kde"]["y"] = feeds.conditions(game.data, dataset, "validation")
     estimates, interrupted = estimates_of(game, x, settings, seed, binarized)
     found = {
-        "estimates": [estimated(one) for one in estimates],
+        "estimates": [estimate_values(one) for one in estimates],
         "interrupted": interrupted,
         "images": {"measured": len(x), "split": len(getattr(dataset, split))},
         "binarization": binarized,
@@ -222,20 +222,20 @@ def settings_of(how: Sequence[str], given: Mapping[str, Any]) -> dict[str, dict[
     return settings
 
 
-def estimated(one: Estimate) -> dict[str, Any]:
+def estimate_values(one: Estimate) -> dict[str, Any]:
     """An estimate as it is written."""
     check = one.check and {
         "gap": one.check.gap,
-        **extent(one.check, one.check.lower),
+        **sample_sizes(one.check, one.check.lower),
         "lower": float(one.check.lower.mean()),
         "upper": float(one.check.upper.mean()),
         "protocol": one.check.protocol,
     }
-    values = {"name": one.name, "value": one.mean, "unit": "nats", **extent(one, one.values)}
+    values = {"name": one.name, "value": one.mean, "unit": "nats", **sample_sizes(one, one.values)}
     return {**values, "check": check, "protocol": one.words}
 
 
-def extent(one: Estimate | Sandwich, values: torch.Tensor) -> dict[str, Any]:
+def sample_sizes(one: Estimate | Sandwich, values: torch.Tensor) -> dict[str, Any]:
     """Of how many images numbers are, and how sure; a standard error of one image is None."""
     error = one.error if math.isfinite(one.error) else None
     return {"error": error, "images": len(values), "of": one.images, "acceptance": one.acceptance}

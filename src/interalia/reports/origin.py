@@ -27,7 +27,7 @@ def provenance() -> dict[str, Any]:
     }
 
 
-def made_with(found: Mapping[str, Any]) -> tuple[str, str]:
+def provenance_lines(found: Mapping[str, Any]) -> tuple[str, str]:
     """Two lines of words for what `provenance` found: machine and versions, commit and date."""
     versions = ", ".join(f"{name} {version}" for name, version in found["versions"].items())
     return f"Machine: {found['machine']}. Versions: {versions}.", f"Commit: {found['commit']}. Date: {found['date']}."

@@ -71,11 +71,11 @@ def grid(
         columns = math.ceil(math.sqrt(n * height / width))
     columns = min(max(columns, 1), n)
     space = _space(gap, scale)
-    rows = [_beside(tiles[i : i + columns], space) for i in range(0, n, columns)]
-    return _save(_framed(_above(rows, space), space if n > 1 else 0), path)
+    rows = [_side_by_side(tiles[i : i + columns], space) for i in range(0, n, columns)]
+    return _write_picture(_with_border(_stacked(rows, space), space if n > 1 else 0), path)
 
 
-def single(image: ArrayLike, path: Path | str) -> Path:
+def save_image(image: ArrayLike, path: Path | str) -> Path:
     """One image as it is, in its own channels and size: opacity stays opacity.
 
     Arguments:
@@ -83,7 +83,7 @@ def single(image: ArrayLike, path: Path | str) -> Path:
         path: the PNG file.
     """
     x = (np.asarray(image, dtype=np.float64).clip(0, 1) * 255).round().astype(np.uint8)
-    return _save(x[0] if len(x) == 1 else x.transpose(1, 2, 0), path)
+    return _write_picture(x[0] if len(x) == 1 else x.transpose(1, 2, 0), path)
 
 
 def pairs(originals: ArrayLike, reconstructions: ArrayLike, path: Path | str, columns: int = 10) -> Path:
@@ -92,7 +92,7 @@ def pairs(originals: ArrayLike, reconstructions: ArrayLike, path: Path | str, co
     Raises:
         UserError: the two differ in shape, or what `grid` raises.
     """
-    return _in_blocks({"originals": originals, "reconstructions": reconstructions}, path, columns)
+    return _blocks({"originals": originals, "reconstructions": reconstructions}, path, columns)
 
 
 def cycles(
@@ -110,7 +110,7 @@ def cycles(
         UserError: they differ in shape, or what `grid` raises.
     """
     known = {} if truths is None else {"truths": truths}
-    return _in_blocks({"sources": sources, "translations": translations, "backs": backs, **known}, path, columns)
+    return _blocks({"sources": sources, "translations": translations, "backs": backs, **known}, path, columns)
 
 
 def traversals(blocks: Sequence[ArrayLike], path: Path | str) -> Path:
@@ -125,10 +125,10 @@ def traversals(blocks: Sequence[ArrayLike], path: Path | str) -> Path:
     """
     parts = []
     for block in blocks:
-        tiles, scale = _many(block, "traversal has", "rows, columns")
+        tiles, scale = _tile_rows(block, "traversal has", "rows, columns")
         space = _space(1, scale)
-        parts.append(_framed(_above([_beside(row, space) for row in tiles], space), space))
-    return _save(_above(parts, 2 * space), path)
+        parts.append(_with_border(_stacked([_side_by_side(row, space) for row in tiles], space), space))
+    return _write_picture(_stacked(parts, 2 * space), path)
 
 
 def interpolations(left: ArrayLike, path_images: ArrayLike, right: ArrayLike | None, path: Path | str) -> Path:
@@ -145,29 +145,29 @@ def interpolations(left: ArrayLike, path_images: ArrayLike, right: ArrayLike | N
     Raises:
         UserError: the three do not fit each other, or what `grid` raises.
     """
-    between, _ = _many(path_images, "interpolations have", "n, steps")
+    between, _ = _tile_rows(path_images, "interpolations have", "n, steps")
     starts, scale = _tiles(left)
     ends, _ = _tiles(left if right is None else right)
-    _alike(left=starts, right=ends, interpolations=between[:, 0])
+    _check_same_size(left=starts, right=ends, interpolations=between[:, 0])
     space, frame = _space(1, scale), max(2, scale // 2)
     green = (0, 158, 115)
     rows = []
     for start, points, end in zip(starts, between, ends, strict=True):
-        way = _framed(_beside(points, space), frame)  # as high as the framed originals
-        last = [] if right is None else [_framed(end, frame, green)]
-        rows.append(_beside([_framed(start, frame, green), way, *last], 2 * space))
-    return _save(_framed(_above(rows, space), space), path)
+        way = _with_border(_side_by_side(points, space), frame)  # as high as the framed originals
+        last = [] if right is None else [_with_border(end, frame, green)]
+        rows.append(_side_by_side([_with_border(start, frame, green), way, *last], 2 * space))
+    return _write_picture(_with_border(_stacked(rows, space), space), path)
 
 
-def _in_blocks(rows: Mapping[str, ArrayLike], path: Path | str, columns: int) -> Path:
+def _blocks(rows: Mapping[str, ArrayLike], path: Path | str, columns: int) -> Path:
     """Rows of as many images each, cut into blocks of `columns` images that are set apart."""
     above, scales = zip(*map(_tiles, rows.values()), strict=True)
-    _alike(**dict(zip(rows, above, strict=True)))
+    _check_same_size(**dict(zip(rows, above, strict=True)))
     scale, columns = scales[0], max(columns, 1)
     space, thin = _space(2, scale), _space(1, scale) // 4
     starts = range(0, len(above[0]), columns)
-    blocks = [_above([_beside(row[i : i + columns], space) for row in above], thin) for i in starts]
-    return _save(_framed(_above(blocks, 2 * space), space), path)
+    blocks = [_stacked([_side_by_side(row[i : i + columns], space) for row in above], thin) for i in starts]
+    return _write_picture(_with_border(_stacked(blocks, 2 * space), space), path)
 
 
 def _tiles(images: ArrayLike, scale: int | None = None) -> tuple[NDArray[np.uint8], int]:
@@ -191,7 +191,7 @@ def _tiles(images: ArrayLike, scale: int | None = None) -> tuple[NDArray[np.uint
     return (tiles.repeat(3, axis=3) if tiles.shape[3] == 1 else tiles), scale
 
 
-def _many(images: ArrayLike, what: str, axes: str) -> tuple[NDArray[np.uint8], int]:
+def _tile_rows(images: ArrayLike, what: str, axes: str) -> tuple[NDArray[np.uint8], int]:
     """As `_tiles`, of an array with two axes of images."""
     x = np.asarray(images)
     if x.ndim != 5:
@@ -200,7 +200,7 @@ def _many(images: ArrayLike, what: str, axes: str) -> tuple[NDArray[np.uint8], i
     return tiles.reshape(*x.shape[:2], *tiles.shape[1:]), scale
 
 
-def _alike(**tiles: NDArray[np.uint8]) -> None:
+def _check_same_size(**tiles: NDArray[np.uint8]) -> None:
     """Raises a UserError unless all have the same number of images of the same size."""
     shapes = {name: (len(x), *x.shape[1:3]) for name, x in tiles.items()}
     if len(set(shapes.values())) > 1:
@@ -213,7 +213,7 @@ def _space(gap: int, scale: int) -> int:
     return max(2 * gap, min(gap * scale, 8 * gap)) if gap > 0 else 0
 
 
-def _above(parts: Sequence[Tile], space: int) -> Tile:
+def _stacked(parts: Sequence[Tile], space: int) -> Tile:
     """The parts one above the other, flush left, with `space` pixels between them."""
     width = max(part.shape[1] for part in parts)
     pads = [((0, space), (0, width - part.shape[1]), (0, 0)) for part in parts]
@@ -222,18 +222,18 @@ def _above(parts: Sequence[Tile], space: int) -> Tile:
     return whole[: len(whole) - space]
 
 
-def _beside(parts: Iterable[Tile], space: int) -> Tile:
+def _side_by_side(parts: Iterable[Tile], space: int) -> Tile:
     """The parts from left to right, flush at the top, with `space` pixels between them."""
-    return _above([part.swapaxes(0, 1) for part in parts], space).swapaxes(0, 1)
+    return _stacked([part.swapaxes(0, 1) for part in parts], space).swapaxes(0, 1)
 
 
-def _framed(part: Tile, width: int, colour: tuple[int, int, int] = BACKGROUND) -> Tile:
+def _with_border(part: Tile, width: int, colour: tuple[int, int, int] = BACKGROUND) -> Tile:
     canvas = np.full((part.shape[0] + 2 * width, part.shape[1] + 2 * width, 3), colour, np.uint8)
     canvas[width : width + part.shape[0], width : width + part.shape[1]] = part
     return canvas
 
 
-def _save(picture: NDArray[np.uint8], path: Path | str) -> Path:
+def _write_picture(picture: NDArray[np.uint8], path: Path | str) -> Path:
     from PIL import Image
 
     with writing(Path(path), "wb") as file:
@@ -292,25 +292,25 @@ def curves(log: Sequence[Mapping[str, Any]], path: Path | str, logits: bool = Tr
     panels[-1].set_xlabel(_abscissa(log))
     if sigmoids:
         panels[-1].set_ylim(-0.03, 1.03)
-    return _write(figure, path)
+    return _write_figure(figure, path)
 
 
-def measures(log: Sequence[Mapping[str, Any]], path: Path | str) -> Path:
+def metric_curves(log: Sequence[Mapping[str, Any]], path: Path | str) -> Path:
     """The measures on validation data against the step, one panel each, with the best value marked.
 
     Raises:
-        UserError: the log has no measures, or the file cannot be written.
+        UserError: the log has no metrics, or the file cannot be written.
     """
     from interalia.metrics import REGISTRY
 
-    series = _series(log, "measures/")
+    series = _series(log, "metrics/")
     if not series:
-        raise UserError("the log has no measures to draw; train with `evaluate_every` above 0.")
+        raise UserError("the log has no metrics to draw; train with `evaluate_every` above 0.")
     figure, panels = _panels(len(series), 3.2, 2.6, 0.4)
     for axes, (name, (step, value)) in zip(panels, series.items(), strict=True):
         metric = REGISTRY.get(name)
         better, unit = (metric.better, metric.unit) if metric else (None, "")
-        _dotted(axes, name, step, value, pad=18)
+        _line_with_dots(axes, name, step, value, pad=18)
         if better and np.isfinite(value).any():
             at = int(np.nanargmin(value) if better == "lower" else np.nanargmax(value))
             axes.plot(step[at], value[at], "o", color=VERMILLION, markersize=7, label=f"best: {value[at]:.4g}")
@@ -319,10 +319,10 @@ def measures(log: Sequence[Mapping[str, Any]], path: Path | str) -> Path:
             axes.text(0, 1.03, f"{better} is better", transform=axes.transAxes, fontsize=8, color="#555555")
         axes.set(xlabel="step", ylabel=unit)
         _scale(axes, [value])
-    return _write(figure, path)
+    return _write_figure(figure, path)
 
 
-def strip(log: Sequence[Mapping[str, Any]], path: Path | str) -> Path:
+def health_chart(log: Sequence[Mapping[str, Any]], path: Path | str) -> Path:
     """The signs of health against the step, one narrow panel each, with the bound beyond which a sign is ill; before them
     the verdict of each evaluation, and after them the differences of signs that have a bound.
 
@@ -346,7 +346,7 @@ def strip(log: Sequence[Mapping[str, Any]], path: Path | str) -> Path:
         _verdicts(panels.pop(0), verdicts)
     for axes, (name, (step, value)) in zip(panels, series.items(), strict=True):
         rule_of = next((rule for rule in RULES if rule.sign == name), None)
-        _dotted(axes, name, step, value)
+        _line_with_dots(axes, name, step, value)
         axes.ticklabel_format(useOffset=False)
         middle = float(np.nanmean(value)) if np.isfinite(value).any() else 0.0
         if np.isfinite(value).any() and np.nanmax(value) - np.nanmin(value) < 1e-3 * abs(middle):
@@ -359,7 +359,7 @@ def strip(log: Sequence[Mapping[str, Any]], path: Path | str) -> Path:
             low, high = min(low, ends[0]), max(high, ends[1])
             edge = 0.05 * (high - low)  # so that no mark is cut off
             axes.set_ylim(low - edge if rule_of.above else low, high if rule_of.above else high + edge)
-    return _write(figure, path)
+    return _write_figure(figure, path)
 
 
 def _verdicts(axes: Axes, verdicts: Sequence[tuple[int, str]]) -> None:
@@ -377,7 +377,7 @@ def _verdicts(axes: Axes, verdicts: Sequence[tuple[int, str]]) -> None:
     axes.set_title("the verdict", loc="left", fontsize=9)
 
 
-def plane(
+def scatter(
     real: ArrayLike,
     generated: ArrayLike,
     path: Path | str,
@@ -424,10 +424,10 @@ def plane(
         panels[-1].set(xlabel="z1", ylabel="z2" if size > 1 else "")
     for axes in panels:
         axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=3, frameon=False, columnspacing=1.0)
-    return _write(figure, path)
+    return _write_figure(figure, path)
 
 
-def clouds(points: Mapping[str, ArrayLike], path: Path | str) -> Path:
+def scatter_groups(points: Mapping[str, ArrayLike], path: Path | str) -> Path:
     """Draws of q(z | x) in the plane of z, each x in a colour of its own, within three standard deviations of N(0, I).
 
     Arguments:
@@ -443,10 +443,10 @@ def clouds(points: Mapping[str, ArrayLike], path: Path | str) -> Path:
     layers = [(name, _points(values, "latents"), colour) for (name, values), colour in groups]
     _scatter(axes, layers, "draws of q(z | x) for each x", np.zeros(2), 3.0)
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=5, frameon=False, columnspacing=1.0)
-    return _write(figure, path)
+    return _write_figure(figure, path)
 
 
-def bands(
+def mean_and_std(
     curves: Mapping[str, Sequence[Sequence[Sequence[float]]]],
     path: Path | str,
     abscissa: str,
@@ -481,7 +481,7 @@ def bands(
         if dots:
             axes.plot(*_points(dots[name], name).T, "o", color=colour, markersize=4)
     axes.legend(frameon=False, fontsize=8)
-    return _write(figure, path)
+    return _write_figure(figure, path)
 
 
 def trajectories(paths: Mapping[str, ArrayLike], path: Path | str, square: bool = True) -> Path:
@@ -506,10 +506,10 @@ def trajectories(paths: Mapping[str, ArrayLike], path: Path | str, square: bool 
             axes.set(xlim=(-half, half), ylim=(-half, half), aspect="equal")
         axes.set_title(name, loc="left", fontsize=9)
         axes.set(xlabel="theta (generator)", ylabel="phi (critic)")
-    return _write(figure, path)
+    return _write_figure(figure, path)
 
 
-def _dotted(axes: Axes, name: str, step: Any, value: Any, **title: Any) -> None:
+def _line_with_dots(axes: Axes, name: str, step: Any, value: Any, **title: Any) -> None:
     axes.plot(step, value, color=BLUE, linewidth=1.5, marker="o", markersize=3)
     axes.set_title(name.replace("_", " "), loc="left", fontsize=9, **title)
 
@@ -550,7 +550,7 @@ def _panels(count: int, width: float, height: float, top: float) -> tuple[Figure
     return figure, panels[:count]
 
 
-def _write(figure: Figure, path: Path | str) -> Path:
+def _write_figure(figure: Figure, path: Path | str) -> Path:
     for axes in figure.axes:
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(color="#e4e4e4", linewidth=0.6)

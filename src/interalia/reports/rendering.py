@@ -18,20 +18,20 @@ from interalia.disk import read_json, writing
 from interalia.errors import UserError
 from interalia.metrics import REGISTRY
 from interalia.metrics.entries import as_number
-from interalia.reports import plots, words
+from interalia.reports import plots, sentences
 from interalia.reports.commands import commands
-from interalia.reports.words import Json
+from interalia.reports.sentences import Json
 from interalia.runs import FREE, Run, formats, recipes
 from interalia.runs.folder import ABOUT_GAME, Folder
 from interalia.runs.log import read
 
 # of a run's fields those that make no recipe, beside FREE ones
-INCIDENTAL = ("generator", "precision", "seed", "best")
+INCIDENTAL = ("pretrained_generator", "precision", "seed", "monitor")
 NATS, GAP = "nats ± standard error", "gap of the check"
 # of the columns of tables that are not plain text
 COLUMNS = {**dict.fromkeys(("value", NATS, "acceptance", GAP), " class=number"), "protocol": " class=fine"}
 # drawn, at plots' DPI, and not to be pixelated
-LINES = ("curves.png", "measures.png", "plane.png", "plane_to_a.png", "plane_to_b.png")
+LINES = ("curves.png", "metrics.png", "plane.png", "plane_to_a.png", "plane_to_b.png")
 PROGRESS = 6  # pictures taken during training that the page shows at most
 
 
@@ -49,8 +49,9 @@ def write(folder: Path) -> Path:
     if not run:
         home.run()  # the error for a folder that is not a run's
     run = formats.upgraded(run, home.description)
-    results = _read(home.results, f"interalia evaluate {shlex.quote(str(folder))} writes it anew")
-    likelihood = _read(home.likelihood, f"interalia likelihood {shlex.quote(str(folder))} writes it anew")
+    name = shlex.quote(str(folder))
+    results = formats.upgraded_results(_read(home.results, f"write it again by interalia evaluate {name}"))
+    likelihood = formats.upgraded_results(_read(home.likelihood, f"write it again by interalia likelihood {name}"))
     log = read(home)
     _draw(home, run, log)
     with writing(home.report) as file:
@@ -76,33 +77,33 @@ def _draw(home: Folder, run: Json, log: Sequence[Json]) -> None:
     """Draws the curves of what the log holds, and with a sigmoid only where the run's divergence gives it a meaning."""
     keys = {key.partition("/")[0] for line in log for key in line}
     if "losses" in keys:
-        plots.curves(log, home.figures / "curves.png", bool(words.facts_of(run)["log_odds"]))
-    if "measures" in keys:
-        plots.measures(log, home.figures / "measures.png")
+        plots.curves(log, home.figures / "curves.png", bool(sentences.facts_of(run)["log_odds"]))
+    if "metrics" in keys:
+        plots.metric_curves(log, home.figures / "metrics.png")
     if "health" in keys:
-        plots.strip(log, home.figures / "health.png")
+        plots.health_chart(log, home.figures / "health.png")
 
 
 def render(home: Folder, run: Json, results: Json, log: Sequence[Json], likelihood: Json) -> str:
     """The whole page, of what a run's folder holds."""
     title = str(run.get("name") or home.path.name)
-    sentences = words.summary(run, results or None, log, likelihood)
+    summary = sentences.summary(run, results or None, log, likelihood)
     lines = commands(home, run)
     going_on = "".join(f"<dt><code>{escape(line)}</code></dt><dd>{escape(does)}</dd>" for line, does in lines)
     parts = [
         f"<header><p class=kind>interalia, report of a run</p><h1>{escape(title)}</h1>",
         _tiles(results, log, likelihood),
         "</header>",
-        _section("In short", "".join(f"<p>{escape(sentence)}</p>" for sentence in sentences)),
+        _section("In short", "".join(f"<p>{escape(sentence)}</p>" for sentence in summary)),
         _section("Pictures", _pictures(home, run)),
-        _measures(results),
+        _metrics(results),
         _likelihood(likelihood),
         _section("The training", _training(home, run)),
         _recipes(run),
         _section("Full description", _description(run, results)),
         _section("Going on", f"<dl class=commands>{going_on}</dl>"),
     ]
-    page, style = (words.resource(name) for name in ("page.html", "style.css"))
+    page, style = (sentences.resource(name) for name in ("page.html", "style.css"))
     return Template(page).substitute(title=escape(title), style=style, body="\n".join(filter(None, parts)))
 
 
@@ -111,13 +112,13 @@ def _section(title: str, inside: str, **said: object) -> str:
     if not inside:
         return ""
     filled = {key: escape(str(value), quote=False) for key, value in said.items()}
-    before = words.texts("sections").get(title)
+    before = sentences.texts("sections").get(title)
     return f"<section><h2>{title}</h2>{f'<p>{before.format(**filled)}</p>' if before else ''}{inside}</section>"
 
 
 def _tiles(results: Json, log: Sequence[Json], likelihood: Json) -> str:
     """The few numbers that are looked for first."""
-    values = words.values_in(results)
+    values = sentences.values_in(results)
     made = "translations" if "cycle_error" in values else "samples"
     tiles = []
     for name, metric in REGISTRY.items():
@@ -125,12 +126,12 @@ def _tiles(results: Json, log: Sequence[Json], likelihood: Json) -> str:
             form, about, baseline = metric.tile.form, metric.tile.about, metric.tile.baseline or ("", "")
             beside = f" ({baseline[1]}: {form.format(values[baseline[0]])})" if baseline[0] in values else ""
             tiles.append((form.format(values[name]), about.format(made=made) + beside))
-    one = words.nearest(likelihood)
+    one = sentences.nearest(likelihood)
     if one is not None:
         tiles.append((f"{one['value']:.1f}", f"nats, log p(x) of a held-out example ({one['name']})"))
-    seconds = words.newest(log).get("seconds") or (results.get("training") or {}).get("seconds")
+    seconds = sentences.last_line(log).get("seconds") or (results.get("training") or {}).get("seconds")
     if seconds:
-        tiles.append((words.duration(seconds), "of training"))
+        tiles.append((sentences.duration(seconds), "of training"))
     listed = "".join(f"<li><b>{escape(value)}</b> {escape(about)}</li>" for value, about in tiles)
     return f"<ul class=tiles>{listed}</ul>" if listed else ""
 
@@ -138,7 +139,7 @@ def _tiles(results: Json, log: Sequence[Json], likelihood: Json) -> str:
 def _figures(home: Folder, section: str, **said: str) -> str:
     """The figures of a section of the page that there are, with what is `said` filled into their words."""
     shown = ""
-    for pattern, about in words.texts(section).items():
+    for pattern, about in sentences.texts(section).items():
         for path in sorted(home.figures.glob(pattern), key=lambda path: (len(path.name), path.name)):
             title = about["title"].format(**said).replace("*", path.stem.partition("_")[2])
             caption = about["caption"].format(**said)
@@ -148,7 +149,7 @@ def _figures(home: Folder, section: str, **said: str) -> str:
 
 
 def _pictures(home: Folder, run: Json) -> str:
-    shown, known = _figures(home, "pictures"), words.facts_of(run)["can"]
+    shown, known = _figures(home, "pictures"), sentences.facts_of(run)["can"]
     if not shown:
         return "<p>There are none yet.</p>"
     lacking = known is not None and not {"Infers", "Translates"} & set(known)
@@ -166,14 +167,14 @@ def _image(path: Path, alt: str, kind: str = "pixels") -> str:
     return f'<img class="{kind}"{width} alt="{escape(alt)}" src="{source}">'
 
 
-def _measures(results: Json) -> str:
+def _metrics(results: Json) -> str:
     rows = []
-    for one in words.measures_in(results):
+    for one in sentences.metrics_in(results):
         value = f"{as_number(one.get('value'))} {one.get('unit') or ''}".strip()
         said = (one.get("better") or "neither", one.get("about") or "", one.get("protocol") or "")
         rows.append((one["name"].replace("_", " "), value, *said))
-    heads = ("measure", "value", "better", "what it means", "protocol")
-    return _section("Measures", _table(heads, rows, " class=measures"))
+    heads = ("metric", "value", "better", "what it means", "protocol")
+    return _section("Metrics", _table(heads, rows, " class=metrics"))
 
 
 def _table(heads: Sequence[str], rows: Iterable[Iterable[Any]], kind: str = "") -> str:
@@ -191,7 +192,7 @@ def _likelihood(likelihood: Json) -> str:
     images = likelihood.get("images")
     of = f"{images['measured']:,} of {images['split']:,} examples of" if images else "examples of"
     split, binarization = likelihood.get("split", "held-out"), likelihood.get("binarization", "none")
-    rows = [(*words.cells(one), one.get("protocol") or "") for one in words.estimates_in(likelihood)]
+    rows = [(*sentences.cells(one), one.get("protocol") or "") for one in sentences.estimates_in(likelihood)]
     table = _table(("estimate", NATS, "acceptance", GAP, "protocol"), rows)
     return _section("Likelihood", table, of=of, split=split, binarization=binarization)
 
@@ -200,14 +201,14 @@ def _training(home: Folder, run: Json) -> str:
     """The curves and how to read them, the other figures of a training, and pictures taken on the way."""
     from interalia.metrics.verdicts import COUNTS, SIGNS
 
-    about = words.facts_of(run)
+    about = sentences.facts_of(run)
     alone = not about["critic"] and about["can"] is not None
     kind = "alone" if alone else "against" if about["judged"] else "own"
     title = "The loss" if alone else "Losses and scores"
-    reading = str(about["reading"] or words.texts("reading")[kind].format(judged=about["judged"]))
+    reading = str(about["reading"] or sentences.texts("reading")[kind].format(judged=about["judged"]))
     signs = [f"{name.replace('_', ' ')} is the {sign}" for name, sign in SIGNS.items() if name not in COUNTS]
     drawn = _figures(home, "training", title=title, reading=reading, signs="; ".join(signs))
-    made = "Translations" if words.can(run, "Translates") else "Samples"
+    made = "Translations" if sentences.is_able(run, "Translates") else "Samples"
     taken = sorted((home.figures / "progress").glob("step-*.png"))
     if len(taken) > PROGRESS:
         taken = [taken[round(i * (len(taken) - 1) / (PROGRESS - 1))] for i in range(PROGRESS)]
@@ -245,7 +246,7 @@ def _recipes(run: Json) -> str:
     report = "the reproduction report's, as the paper has no such data"
     source = "the paper's" if published.endswith("-paper") else report
     table = _table(("", "this run", *names), differing)
-    return _section("ChannelConcatCritic the published recipe", table, tuned=tuned, published=published, source=source)
+    return _section("Beside the published recipe", table, tuned=tuned, published=published, source=source)
 
 
 def _length(run: Json) -> str | None:

@@ -67,11 +67,11 @@ def write(shown: Shown, out: Path | str, separate: bool = False) -> Path:
         for name, figure in shown.parts.items():
             draw(figure, out / f"{name}.png")
     else:
-        raise UserError(unwritten(shown, out, separate))
+        raise UserError(wrong_suffix(shown, out, separate))
     return out
 
 
-def unwritten(shown: Shown, out: Path, separate: bool) -> str:
+def wrong_suffix(shown: Shown, out: Path, separate: bool) -> str:
     if separate:
         return "vectors cannot be written as pictures; leave `separate` out and give `out=FILE.npz`."
     if shown.is_table:

@@ -98,6 +98,38 @@ def upgraded(values: Mapping[str, Any], file: Path | str) -> dict[str, Any]:
     return joined(made) if found <= 2 else made
 
 
+def upgraded_results(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The content of results.json or likelihood.json under today's keys, names of metrics and words for binarization.
+
+    Example:
+        >>> upgraded_results({"measures": [{"name": "frechet_floor", "value": 1.5}], "binarization": "fixed"})
+        {'metrics': [{'name': 'frechet_real_vs_real', 'value': 1.5}], 'binarization': 'static'}
+    """
+    made: dict[str, Any] = {}
+    for key, value in values.items():
+        if key == "measures":
+            value = [{**one, "name": METRICS.get(one["name"], one["name"])} for one in value if "name" in one]
+        elif key == "binarization":
+            word, space, rest = str(value).partition(" ")
+            value = VALUES["binarize"].get(word, word) + space + rest
+        made["metrics" if key == "measures" else key] = value
+    return made
+
+
+def upgraded_log(line: Mapping[str, Any]) -> dict[str, Any]:
+    """A line of log.jsonl under today's keys and names of metrics.
+
+    Example:
+        >>> upgraded_log({"step": 7, "measures/posterior_kl": 0.5})
+        {'step': 7, 'metrics/aggregate_posterior_kl': 0.5}
+    """
+    made = {}
+    for key, value in line.items():
+        kind, _, name = key.partition("/")
+        made[f"metrics/{METRICS.get(name, name)}" if kind == "measures" else key] = value
+    return made
+
+
 def joined(values: Mapping[str, Any]) -> dict[str, Any]:
     """The fields of a file up to version 2 with today's values, and one field for each two that are one today.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from interalia.runs import formats
 from interalia.runs.folder import Folder
 
 
@@ -18,5 +19,5 @@ def read(folder: Folder) -> list[dict[str, Any]]:
             except ValueError:
                 continue
             if isinstance(line, dict) and isinstance(line.get("step"), int):
-                lines.append(line)
+                lines.append(formats.upgraded_log(line))
     return lines

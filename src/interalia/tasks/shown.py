@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 How = Literal["mean", "sample"]  # what is answered of a distribution
 Level = Literal["upper", "lower"]  # of latents, where there are two
 Walk = Literal["linear", "spherical"]
-Kind = Literal["grid", "single", "pairs", "cycles", "traversals", "interpolations"]
+Kind = Literal["grid", "save_image", "pairs", "cycles", "traversals", "interpolations"]
 
 
 @dataclass(frozen=True)

@@ -39,7 +39,7 @@ def shown(
 
 def one_by_one(images: Tensor) -> dict[str, Figure]:
     """Each image as a picture of its own, named by its number."""
-    return {f"{i:06d}": Figure("single", {"image": image}) for i, image in enumerate(images)}
+    return {f"{i:06d}": Figure("save_image", {"image": image}) for i, image in enumerate(images)}
 
 
 def generate(

@@ -54,7 +54,7 @@ class Evaluate(Callback):
             training.sampled, training.dataset, split="validation", extractor=self.extractor, quick=True
         )
         values = {measure.name: measure.value for measure in measures}
-        self.log.write(training, {f"measures/{name}": value for name, value in values.items()})
+        self.log.write(training, {f"metrics/{name}": value for name, value in values.items()})
         value = values.get(training.run.monitor)
         if value is not None and math.isfinite(value):
             sign = 1 if metrics.REGISTRY[training.run.monitor].better == "lower" else -1

@@ -45,23 +45,28 @@ def summary(run: Json, results: Json | None, log: Sequence[Json] = (), likelihoo
         >>> summary({"game": "ali", "data": "digits", "steps": 3000, "batch": 128}, None)[0]
         "This run is to train ALI (adversarially learned inference) on 'digits' for 3,000 steps of 128 examples each."
     """
-    told = [*_done(run, results or {}, log), _taught(run), *_found(results, log), *_likely(likelihood or {}, log)]
+    told = [
+        *training_text(run, results or {}, log),
+        method_text(run),
+        *results_text(results, log),
+        *likelihood_text(likelihood or {}, log),
+    ]
     return [sentence for sentence in told if sentence]
 
 
-def _done(run: Json, results: Json, log: Sequence[Json]) -> Iterator[str]:
+def training_text(run: Json, results: Json, log: Sequence[Json]) -> Iterator[str]:
     data, training = results.get("data") or {}, results.get("training") or {}
     shape = data.get("shape") or []
-    last, planned = newest(log), run.get("steps")
+    last, planned = last_line(log), run.get("steps")
     noun = {0: "example", 1: "point", 3: "image"}.get(len(shape), "example")
-    batch = f" of {counted(run['batch_size'], noun)} each" if run.get("batch_size") else ""
+    batch = f" of {count_of(run['batch_size'], noun)} each" if run.get("batch_size") else ""
     what = material(run, data)
     step = max(training.get("steps") or 0, results.get("step") or 0, last.get("step", 0))
     if step == 0:
-        length = f" for {counted(planned, 'step')}{batch}" if planned else ""
+        length = f" for {count_of(planned, 'step')}{batch}" if planned else ""
         yield f"This run is to train {game_of(run)} on {what}{length}."
         return
-    sentence = f"Trained {game_of(run)} on {what} for {counted(step, 'step')}{batch}"
+    sentence = f"Trained {game_of(run)} on {what} for {count_of(step, 'step')}{batch}"
     if last.get("step") == step and 0 < (last.get("epoch") or 0) < 1000:
         sentence += f" ({last['epoch']:,.3g} passes over the data)"
     seconds = last.get("seconds") if last.get("step", 0) >= step else training.get("seconds")
@@ -83,7 +88,7 @@ def _done(run: Json, results: Json, log: Sequence[Json]) -> Iterator[str]:
 
 def material(run: Json, data: Json) -> str:
     """What a run is trained on."""
-    own = part_of(run, "data") == OWN
+    own = part_name(run, "data") == OWN
     unknown = "data of somebody's own" if own else "unknown data"
     what = f"'{(None if own else run.get('data')) or data.get('name') or unknown}'"
     if run.get("data_b"):
@@ -92,48 +97,48 @@ def material(run: Json, data: Json) -> str:
     if not data.get("train") or not shape:
         return what
     if len(shape) == 3:
-        return f"{counted(data['train'], 'image')} of {what} ({size_of(shape)})"
-    return f"{counted(data['train'], 'point')} of {what} ({counted(shape[0], 'dimension')})"
+        return f"{count_of(data['train'], 'image')} of {what} ({size_of(shape)})"
+    return f"{count_of(data['train'], 'point')} of {what} ({count_of(shape[0], 'dimension')})"
 
 
-def _taught(run: Json) -> str:
+def method_text(run: Json) -> str:
     """What the game does, for people who meet it for the first time."""
     latent = (
-        f"a latent code z of {counted(run['latent_dim'], 'number')}" if run.get("latent_dim") else "a latent code z"
+        f"a latent code z of {count_of(run['latent_dim'], 'number')}" if run.get("latent_dim") else "a latent code z"
     )
     return str(facts_of(run)["teaches"]).replace("{latent}", latent)
 
 
-def _found(results: Json | None, log: Sequence[Json]) -> Iterator[str]:
+def results_text(results: Json | None, log: Sequence[Json]) -> Iterator[str]:
     if results is None:
         yield "It has not been evaluated yet, so there are no measures below."
         return
     value, data, split = values_in(results), results.get("data") or {}, results.get("split", "held-out")
     size = data.get(split)
-    at, reached = results.get("step"), newest(log).get("step", 0)
+    at, reached = results.get("step"), last_line(log).get("step", 0)
     if value:
-        held = f", {counted(size, 'example')} that it was not trained on" if size and split != "train" else ""
+        held = f", {count_of(size, 'example')} that it was not trained on" if size and split != "train" else ""
         yield f"What follows was measured on the {split} split{held}{f', at step {at:,}' if at else ''}."
     if at and reached > at:
         yield f"The measures are older than the run, which has come to step {reached:,} since; evaluate it again."
     yield from (metric.says(value, data) for name, metric in REGISTRY.items() if name in value)
-    broken = [m["name"].replace("_", " ") for m in measures_in(results) if m["name"] not in value]
+    broken = [m["name"].replace("_", " ") for m in metrics_in(results) if m["name"] not in value]
     if broken:
         yield f"These came out without a finite value: {', '.join(broken)}."
 
 
-def _likely(likelihood: Json, log: Sequence[Json]) -> Iterator[str]:
+def likelihood_text(likelihood: Json, log: Sequence[Json]) -> Iterator[str]:
     """The nearest of the estimates to log p(x)."""
     one = nearest(likelihood)
     if one is None:
         return
     said = texts("sentences")
     check = said["check"].format(gap=abs(one["check"]["gap"])) if one.get("check") else ""
-    value = within(one["value"], one.get("error") or None)
-    examples = counted(one.get("images", 0), "example")
+    value = with_error(one["value"], one.get("error") or None)
+    examples = count_of(one.get("images", 0), "example")
     how, split = texts("estimates")[one["name"]], likelihood.get("split", "held-out")
     yield said["likelihood"].format(value=value, how=how, examples=examples, split=split, check=check)
-    at, reached = likelihood.get("step"), newest(log).get("step", 0)
+    at, reached = likelihood.get("step"), last_line(log).get("step", 0)
     if at and reached > at:
         yield f"This is older than the run, which has come to step {reached:,} since {at:,}; estimate it again."
 
@@ -151,11 +156,11 @@ def nearest(likelihood: Json) -> Json | None:
 def cells(one: Json) -> list[str]:
     """An estimate's name, value, acceptance and the gap of its check."""
     check = one.get("check") or {}
-    gap = within(check.get("gap"), check.get("error"), 3)
-    return [one["name"], within(one.get("value"), one.get("error")), within(one.get("acceptance")), gap]
+    gap = with_error(check.get("gap"), check.get("error"), 3)
+    return [one["name"], with_error(one.get("value"), one.get("error")), with_error(one.get("acceptance")), gap]
 
 
-def within(value: Any, error: Any = None, digits: int = 2) -> str:
+def with_error(value: Any, error: Any = None, digits: int = 2) -> str:
     """A number with its standard error, where there are any."""
     if not isinstance(value, int | float):
         return ""
@@ -170,32 +175,32 @@ def facts_of(run: Json) -> Json:
         return {**UNKNOWN, **kept}
     from interalia.games.capabilities import by_name  # here, for it imports torch
 
-    found = by_name(part_of(run, "game"), part_of(run, "encoder"), str(run.get("divergence", "")))
+    found = by_name(part_name(run, "game"), part_name(run, "encoder"), str(run.get("divergence", "")))
     return found or UNKNOWN
 
 
 def game_of(run: Json) -> str:
-    name = part_of(run, "game") or "a game"
+    name = part_name(run, "game") or "a game"
     return str(facts_of(run)["title"] or ("a game of somebody's own" if name == OWN else name))
 
 
-def can(run: Json, capability: str) -> bool:
+def is_able(run: Json, capability: str) -> bool:
     """Whether a run's game is known to have a capability, such as "Infers"."""
     return capability in (facts_of(run)["can"] or ())
 
 
-def part_of(run: Json, key: str) -> str:
+def part_name(run: Json, key: str) -> str:
     """The name of a part, without its settings."""
     return str(run.get(key, "")).partition("(")[0].strip()
 
 
-def counted(number: int, noun: str) -> str:
+def count_of(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def size_of(shape: Sequence[int]) -> str:
     channels, height, width = shape
-    kind = {1: "grayscale", 3: "colour", 4: "colour with opacity"}.get(channels, counted(channels, "channel"))
+    kind = {1: "grayscale", 3: "colour", 4: "colour with opacity"}.get(channels, count_of(channels, "channel"))
     return f"{width}x{height} pixels, {kind}"
 
 
@@ -208,15 +213,15 @@ def duration(seconds: float) -> str:
     return " ".join(f"{number} {unit}" for number, unit in parts if number)
 
 
-def measures_in(results: Json) -> list[Json]:
-    return [one for one in results.get("measures") or () if isinstance(one, dict) and "name" in one]
+def metrics_in(results: Json) -> list[Json]:
+    return [one for one in results.get("metrics") or () if isinstance(one, dict) and "name" in one]
 
 
 def values_in(results: Json) -> dict[str, float]:
     """Name -> value of the measures that came out finite."""
-    pairs = ((measure["name"], measure.get("value")) for measure in measures_in(results))
+    pairs = ((measure["name"], measure.get("value")) for measure in metrics_in(results))
     return {name: value for name, value in pairs if isinstance(value, int | float) and math.isfinite(value)}
 
 
-def newest(log: Sequence[Json]) -> Json:
+def last_line(log: Sequence[Json]) -> Json:
     return max(log, key=lambda line: line["step"], default={})
