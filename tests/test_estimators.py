@@ -520,7 +520,7 @@ def test_bad_input_is_refused_in_one_sentence() -> None:
     for bound in (elbo, importance_bound):
         words = refused(lambda bound=bound: bound(avb, x.float()))
         assert "(Implicit) has samples and no log_prob" in words
-        assert "`how=['ais']`" in words
+        assert "`estimator=['ais']`" in words
     decoder = binary_game()
     del decoder.encoder
     assert "`initial='prior'`" in refused(lambda: annealed_importance(decoder, x, initial="posterior"))
@@ -632,7 +632,7 @@ def test_binarisation_is_named_and_done() -> None:
 
 def test_the_room_of_estimates() -> None:
     assert set(registry.registry("likelihoods")) == {"elbo", "iwae", "ais", "kde"}
-    assert "chains=16" in registry.settings(annealed_importance)
+    assert "chains=16" in registry.settings_text(annealed_importance)
     game = binary_game().float()
     found = kernel_estimate(game, zeros_and_ones().float(), zeros_and_ones(8).float(), samples=30)
     assert found.values.shape == (4,)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from interalia.games import Game
     from interalia.runs.loading import Trained
-    from interalia.tasks.shown import Shown
+    from interalia.tasks.result import TaskResult
 
 app = App(
     name="interalia",
@@ -77,7 +77,7 @@ class Asking(Opening):
 
     out: Path | None = None
 
-    def write(self, trained: Trained, run: Path, name: str, shown: Shown, separate: bool = False) -> None:
+    def write(self, trained: Trained, run: Path, name: str, shown: TaskResult, separate: bool = False) -> None:
         """Writes an answer and prints what it says; without --out into the file `name`, with the ending that fits."""
         from interalia.reports import showing
 
@@ -85,7 +85,7 @@ class Asking(Opening):
         if out is None:
             name += "" if separate else ".png" if shown.figure else ".npz"
             out = trained.folder.figures / name if trained.folder else run.with_name(name)
-        first, *more = shown.say.splitlines()
+        first, *more = shown.text.splitlines()
         if self.out is None and shown.is_table:
             rows = zip(*shown.arrays.values(), strict=True)
             say(*(f"{image}: {label} ({100 * max(p):.1f} %)" for image, label, *p in rows), *more)
@@ -134,7 +134,7 @@ def conditions(game: Game, told: str, count: int) -> Tensor:
 
     if not game.data.condition:
         raise UserError(f"this {type(game).__name__} is told nothing; leave out --condition.")
-    found = tasks.places(game, told)
+    found = tasks.indices_of(game, told)
     if game.data.attributes:
         return torch.tensor([float(j in found) for j in range(game.data.condition)]).expand(count, -1)
     if len(found) not in (1, count):

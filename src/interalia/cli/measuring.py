@@ -115,10 +115,10 @@ def report(
 ) -> None:
     """Draw the figures anew and write the run's page, report.html, from what the folder holds."""
     from interalia import reports
-    from interalia.runs import OWN
+    from interalia.runs import FROM_PYTHON
     from interalia.runs.folder import Folder
 
-    if Folder(run).run().game == OWN:  # which only Python can load, so that the figures are as they are
+    if Folder(run).run().game == FROM_PYTHON:  # which only Python can load, so that the figures are as they are
         say(f"The page of results: {reports.write(run)}")
     else:
         say(f"The page of results: {reports.page(Opening(trust_generator=trust_generator)(run))}")

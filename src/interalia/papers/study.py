@@ -195,14 +195,14 @@ class Study(Experiment):
 
     def protocol(self, setting: Setting) -> dict[str, str]:
         runs = {name: run for name, (_, run) in self.prepared(setting).items() if run.steps}
-        found = {group: comparing.described(runs, GROUPS[group]) for group in self.groups}
+        found = {group: comparing.describe(runs, GROUPS[group]) for group in self.groups}
         return found | {"metric": self.measured} | ({"deviations": self.deviations} if self.deviations else {})
 
 
 def on_files(run: Run, setting: Setting) -> Run:
     """The run with the folder of data files, where its data are read from files."""
     made = run.data in data.REGISTRY and not data.REGISTRY[run.data].origin.startswith("http")
-    return run if setting.root is None or made else run.replace(data_dir=str(setting.root))
+    return run if setting.data_dir is None or made else run.replace(data_dir=str(setting.data_dir))
 
 
 def percentage(holds: Tensor) -> float:

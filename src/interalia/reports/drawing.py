@@ -54,7 +54,7 @@ def draw(trained: Trained, dataset: Dataset) -> None:
         real, y = held_out_examples(dataset, POINTS), held_out_conditions(game, dataset, POINTS)
         made = tasks.generate(game, len(real), y=y, how="sample")  # as they are held against the data
         means = None if dataset.mixture is None else dataset.mixture.means
-        z = tasks.encode(game, real, how="sample", y=y) if infers and trained.run.latent_dim == 2 else None
+        z = tasks.encode(game, real, sample=True, y=y) if infers and trained.run.latent_dim == 2 else None
         again = tasks.reconstruct(game, real, y=y) if infers else None
         plots.scatter(real, made, figures / "plane.png", means, z, again)
 
@@ -72,13 +72,13 @@ def draw_images(game: Game, dataset: Dataset, figures: Path) -> None:
         if isinstance(game, HasLevels):
             shown["reconstructions_lower"] = verbs.reconstruct(game, x, level="lower")
         if y is not None:
-            edited = tasks.edits(game, x[:EDITS], y[:EDITS])[:, :MOST]
+            edited = tasks.single_edits(game, x[:EDITS], y[:EDITS])[:, :MOST]
             plots.interpolations(x[:EDITS], edited, None, figures / "edits.png")
         count = min(PAIRS, len(dataset.test) // 2)
         ends, y = held_out_examples(dataset, 2 * count, seed=1), held_out_conditions(game, dataset, 2 * count, seed=1)
         if count:
             shown["interpolations"] = verbs.interpolate(game, ends, y)
-            shown["interpolations_spherical"] = verbs.interpolate(game, ends, y, how="spherical")
+            shown["interpolations_spherical"] = verbs.interpolate(game, ends, y, interpolation="slerp")
     drawn = {name: one.figure for name, one in shown.items()}
     if isinstance(game, HasCodes):
         drawn |= {f"traversal_{code}": part for code, part in verbs.traverse(game).parts.items()}

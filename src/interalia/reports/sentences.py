@@ -10,7 +10,7 @@ from importlib import resources
 from typing import Any
 
 from interalia.metrics import REGISTRY
-from interalia.runs import OWN
+from interalia.runs import FROM_PYTHON
 from interalia.runs.folder import ABOUT_GAME
 
 Json = Mapping[str, Any]  # what a file of a run says

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from interalia.errors import UserError
 from interalia.games import Game
-from interalia.tasks.calling import check_conditional, told
+from interalia.tasks.calling import check_conditional, condition
 from interalia.tasks.inference import decode, encode
 
 
@@ -34,10 +34,10 @@ def edit(game: Game, x: Tensor, y: Tensor, wanted: Tensor, seed: int = 0) -> Ten
     return decode(game, encode(game, x, seed, y=y), seed, y=wanted)
 
 
-def edits(game: Game, x: Tensor, y: Tensor, seed: int = 0) -> Tensor:
+def single_edits(game: Game, x: Tensor, y: Tensor, seed: int = 0) -> Tensor:
     """Every single edit of each image, shape (n, labels, *shape): column j is label j, or x with attribute j turned over."""
     check_conditional(game, "edit")
-    (c,) = told(game, y, len(x))
+    (c,) = condition(game, y, len(x))
     z = encode(game, x, seed, y=y)
     columns = []
     for j in range(game.data.condition):
@@ -76,7 +76,7 @@ def direction(game: Game, x: Tensor, has: ArrayLike, seed: int = 0) -> Tensor:
     return z[has].mean(0) - z[~has].mean(0)
 
 
-def shift(game: Game, x: Tensor, way: Tensor, strengths: Sequence[float], seed: int = 0) -> Tensor:
-    """x moved along a `direction` of z by each of the strengths, shape (n, strengths, *shape); 0 is the reconstruction."""
+def shift(game: Game, x: Tensor, way: Tensor, scales: Sequence[float], seed: int = 0) -> Tensor:
+    """x moved along a `direction` of z by each of the scales, shape (n, scales, *shape); 0 is the reconstruction."""
     z = encode(game, x, seed)
-    return torch.stack([decode(game, z + strength * way, seed) for strength in strengths], dim=1)
+    return torch.stack([decode(game, z + scale * way, seed) for scale in scales], dim=1)

@@ -1,4 +1,4 @@
-"""The tasks as a person asks for them: each verb answers a `Shown`, with arrays, a figure and a sentence.
+"""The tasks as a person asks for them: each verb answers a `TaskResult`, with arrays, a figure and a sentence.
 
 The verbs stand on the functions of the same names in `interalia.tasks`, which answer tensors. A verb's arguments but for the
 game, the images and the data are the options of its command, with their help below; none of them needs torch before it is
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from interalia import tasks
 from interalia.errors import UserError, at_least_one
-from interalia.tasks.shown import Figure, How, Kind, Level, Shown, Walk
+from interalia.tasks.result import Figure, Interpolation, Kind, Level, TaskResult
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -23,21 +23,21 @@ if TYPE_CHECKING:
     from interalia.data import Dataset
     from interalia.games import Game
 
-STRENGTHS = (-2.0, -1.0, 0.0, 1.0, 2.0)
+SCALES = (-2.0, -1.0, 0.0, 1.0, 2.0)
 
 
-def shown(
+def result(
     say: str, arrays: Mapping[str, Any], kind: Kind, parts: Mapping[str, Figure] | None = None, **drawn: Any
-) -> Shown:
+) -> TaskResult:
     """An answer whose figure is drawn from `drawn`, as far as the first of the arrays holds images."""
     import numpy as np
 
     found = {name: np.asarray(array) for name, array in arrays.items()}
     images = next(iter(found.values())).ndim > 3
-    return Shown(say, found, Figure(kind, drawn), parts or {}) if images else Shown(say, found)
+    return TaskResult(say, found, Figure(kind, drawn), parts or {}) if images else TaskResult(say, found)
 
 
-def one_by_one(images: Tensor) -> dict[str, Figure]:
+def single_figures(images: Tensor) -> dict[str, Figure]:
     """Each image as a picture of its own, named by its number."""
     return {f"{i:06d}": Figure("save_image", {"image": image}) for i, image in enumerate(images)}
 
@@ -46,10 +46,9 @@ def generate(
     game: Game,
     count: int | None = None,
     y: Tensor | None = None,
-    label: str | None = None,
     sample: bool = False,
     seed: int = 0,
-) -> Shown:
+) -> TaskResult:
     """Draw samples and show them as one picture, or one file each.
 
     They are means of p(x | z), z drawn, which is what people look at; draws are for measuring.
@@ -58,7 +57,6 @@ def generate(
         game: a game with a decoder.
         count: How many samples; by default 64, or of a game with labels 10 of each, a row a label.
         y: of each sample its label or attributes; by default drawn as often as the training data has them.
-        label: The label of all samples, by its name in the data, of a game that was told labels.
         sample: Draw from p(x | z), with the noise that the game's likelihood has, in place of its mean: zeros and ones of a
             Bernoulli likelihood, as they are held against data.
         seed: of z and of what is drawn beside it.
@@ -66,22 +64,23 @@ def generate(
     Example:
         >>> import interalia
         >>> found = generate(interalia.build(interalia.recipes.ali_digits()), 3)
-        >>> found.say, found.arrays["x"].shape, found.figure.kind
+        >>> found.text, found.arrays["x"].shape, found.figure.kind
         ('3 samples', (3, 1, 8, 8), 'grid')
     """
     number = 64 if count is None else count
     at_least_one(count=number)
-    if label is not None and y is not None:
-        raise UserError("`label` and `y` say the same thing twice; leave one of them out.")
-    how: How = "sample" if sample else "mean"
-    rows = bool(game.data.condition) and not game.data.attributes and count is None and label is None and y is None
-    x = tasks.by_label(game, 10, seed, how) if rows else tasks.generate(game, number, seed, label, y, how)
-    return shown(f"{len(x)} samples", {"x": x}, "grid", one_by_one(x), images=x, columns=10 if rows else None)
+    rows = bool(game.data.condition) and not game.data.attributes and count is None and y is None
+    x = (
+        tasks.generate_by_label(game, 10, seed, sample)
+        if rows
+        else tasks.generate(game, number, seed, y=y, sample=sample)
+    )
+    return result(f"{len(x)} samples", {"x": x}, "grid", single_figures(x), images=x, columns=10 if rows else None)
 
 
 def encode(
     game: Game, x: Tensor, y: Tensor | None = None, names: Sequence[str] = (), sample: bool = False, seed: int = 0
-) -> Shown:
+) -> TaskResult:
     """Infer latents: z, shape (n, latent), the encoder's last hidden layer, and the files' names.
 
     Arguments:
@@ -91,9 +90,9 @@ def encode(
         sample: Draw z from q(z | x) instead of taking its mean.
         seed: of the draw.
     """
-    z = tasks.encode(game, x, seed, "sample" if sample else "mean", y)
+    z = tasks.encode(game, x, seed, sample, y)
     found = {"z": z, "features": tasks.features(game, x, y=y), "files": list(names)}
-    return shown(f"{len(z)} latents of {z.shape[1]} dimensions", found, "grid")
+    return result(f"{len(z)} latents of {z.shape[1]} dimensions", found, "grid")
 
 
 def reconstruct(
@@ -101,29 +100,29 @@ def reconstruct(
     x: Tensor,
     y: Tensor | None = None,
     level: Level = "upper",
-    project: int = 0,
-    rate: float = 0.05,
+    refine_steps: int = 0,
+    refine_lr: float = 0.05,
     seed: int = 0,
-) -> Shown:
+) -> TaskResult:
     """Encode and decode images: originals above, reconstructions below, and how far apart they are.
 
     Arguments:
-        game: a game with a decoder, and an encoder unless `project` is given.
+        game: a game with a decoder, and an encoder unless `refine_steps` is given.
         x, y: images, and what a conditional game is told of them.
         level: Of latents, of a game with two levels.
-        project: So many steps of gradient descent on the reconstruction refine the encoder's z, or find one where there is no
-            encoder.
-        rate: Of that descent.
+        refine_steps: Steps of gradient descent on the reconstruction error that refine the encoder's z (latent optimization);
+            without an encoder they start from the nearest of 64 draws of the prior.
+        refine_lr: Learning rate of that descent.
         seed: of an implicit encoder's noise.
     """
-    if project:
-        at_least_one(project=project)
+    if refine_steps:
+        at_least_one(refine_steps=refine_steps)
         if level == "lower":
-            raise UserError("`project` descends in z, the upper level; leave `level` out.")
-        x_hat = tasks.decode(game, tasks.project(game, x, project, rate, seed=seed, y=y), seed, y=y)
+            raise UserError("`refine_steps` descends in z, the upper level; leave `level` out.")
+        x_hat = tasks.decode(game, tasks.project(game, x, refine_steps, refine_lr, seed=seed, y=y), seed, y=y)
     else:
         x_hat = tasks.reconstruct(game, x, seed, y, level)
-    return shown(f"{len(x)} reconstructions", {"x": x, "x_hat": x_hat}, "pairs", originals=x, reconstructions=x_hat)
+    return result(f"{len(x)} reconstructions", {"x": x, "x_hat": x_hat}, "pairs", originals=x, reconstructions=x_hat)
 
 
 def interpolate(
@@ -131,11 +130,11 @@ def interpolate(
     x: Tensor,
     y: Tensor | None = None,
     steps: int = 9,
-    how: Walk = "linear",
+    interpolation: Interpolation = "lerp",
     level: Level = "upper",
     seed: int = 0,
-) -> Shown:
-    """Walk from one image's latent to another's, with the originals at both ends.
+) -> TaskResult:
+    """Interpolation from one image's latent to another's, with the originals at both ends.
 
     The first half of the images is led to the second.
 
@@ -143,7 +142,7 @@ def interpolate(
         game: a game with an encoder and a decoder.
         x, y: images, and what a conditional game is told of them.
         steps: Points on the way, both ends included.
-        how: On a straight line, or on the arc that keeps the latent's length.
+        interpolation: lerp, on a straight line, or slerp, on the arc that keeps the latent's length.
         level: Of latents, of a game with two levels.
         seed: of an implicit encoder's noise.
     """
@@ -155,9 +154,9 @@ def interpolate(
         )
     half = len(x) // 2
     a, b = x[:half], x[half:]
-    way = tasks.interpolate(game, a, b, steps, how, seed, None if y is None else (y[:half], y[half:]), level)
+    way = tasks.interpolate(game, a, b, steps, interpolation, seed, None if y is None else (y[:half], y[half:]), level)
     arrays = {"a": a, "way": way, "b": b}
-    return shown(f"{half} interpolations", arrays, "interpolations", left=a, path_images=way, right=b)
+    return result(f"{half} interpolations", arrays, "interpolations", left=a, path_images=way, right=b)
 
 
 def traverse(
@@ -168,7 +167,7 @@ def traverse(
     high: float = 2.0,
     dimensions: int = 6,
     seed: int = 0,
-) -> Shown:
+) -> TaskResult:
     """Vary one code of z at a time: in each row of a picture the rest of z is fixed, along it the code takes its values.
 
     A game whose z has no codes shows its first few dimensions in the same way.
@@ -183,26 +182,28 @@ def traverse(
         seed: of the rest of z.
     """
     at_least_one(rows=rows, columns=columns, dimensions=dimensions)
-    names = tasks.directions(game, dimensions)
+    names = tasks.traversal_names(game, dimensions)
     found = {name: tasks.traverse(game, i, rows, columns, low, high, seed) for i, name in enumerate(names)}
     parts = {name: Figure("traversals", {"blocks": [block]}) for name, block in found.items()}
     say = f"{len(found)} traversals, {', '.join(found)}"
-    return shown(say, found, "traversals", parts, blocks=list(found.values()))
+    return result(say, found, "traversals", parts, blocks=list(found.values()))
 
 
-def manifold(game: Game, side: int = 20, seed: int = 0) -> Shown:
+def manifold(game: Game, grid_size: int = 20, seed: int = 0) -> TaskResult:
     """Decode a grid over the whole plane of a z of two dimensions, evenly spaced in the prior's probability.
 
     Arguments:
         game: a game with a decoder and two latents.
-        side: How many places along each dimension.
+        grid_size: Number of points along each dimension.
         seed: of what a conditional game is told.
     """
-    x = tasks.manifold(game, side, seed)
-    return shown(f"The plane of z, {side}x{side}", {"x": x}, "grid", images=x.flatten(0, 1), columns=side)
+    x = tasks.manifold(game, grid_size, seed)
+    return result(
+        f"The plane of z, {grid_size}x{grid_size}", {"x": x}, "grid", images=x.flatten(0, 1), columns=grid_size
+    )
 
 
-def translate(game: Game, x: Tensor, to: Literal["a", "b"] = "b") -> Shown:
+def translate(game: Game, x: Tensor, to: Literal["a", "b"] = "b") -> TaskResult:
     """Translate images into another domain: originals above, translations below, and below them the way back.
 
     Arguments:
@@ -214,7 +215,7 @@ def translate(game: Game, x: Tensor, to: Literal["a", "b"] = "b") -> Shown:
     back = tasks.translate(game, fake, "a" if to == "b" else "b")
     say = f"{len(x)} translations\nmean distance of the way back, a number: {float((x - back).abs().mean()):.3f}"
     arrays = {"x": x, "translation": fake, "back": back}
-    return shown(say, arrays, "cycles", one_by_one(fake), sources=x, translations=fake, backs=back)
+    return result(say, arrays, "cycles", single_figures(fake), sources=x, translations=fake, backs=back)
 
 
 def neighbours(
@@ -224,9 +225,9 @@ def neighbours(
     y: Tensor | None = None,
     labels: ArrayLike | None = None,
     nearest: int = 8,
-    among: int = 10_000,
+    pool_size: int = 10_000,
     seed: int = 0,
-) -> Shown:
+) -> TaskResult:
     """Find the training images whose z is nearest to an image's: a row an image, its neighbours beside it.
 
     Arguments:
@@ -235,7 +236,7 @@ def neighbours(
         dataset: answers the data whose training images are searched.
         labels: of x, where they are known, to count the neighbours that have the same.
         nearest: How many neighbours of each image.
-        among: Among how many training images, drawn by seed.
+        pool_size: Number of training images that are searched, drawn by the seed.
         seed: of the draw.
     """
     import numpy as np
@@ -244,13 +245,13 @@ def neighbours(
     from interalia.data.store import as_tensor
     from interalia.games import feeds
 
-    at_least_one(among=among, nearest=nearest)
+    at_least_one(pool_size=pool_size, nearest=nearest)
     data = dataset()
-    rows = data.train.rows(among, seed)
+    rows = data.train.rows(pool_size, seed)
     if nearest > len(rows):
         raise UserError(
             f"`nearest` is {nearest}, and it is looked among {len(rows)} training images; lower it to {len(rows)} or less"
-            f"{', or raise `among`' if len(rows) < len(data.train) else ''}."
+            f"{', or raise `pool_size`' if len(rows) < len(data.train) else ''}."
         )
     others = as_tensor(data.train.x[rows])
     values = feeds.conditions(game.data, data, "train")
@@ -261,10 +262,12 @@ def neighbours(
         same = data.train.y[rows][found.numpy()] == np.asarray(labels)[:, None]
         say += f"\nneighbours of the same label: {100 * float(same.mean()):.1f} %"
     arrays = {"x": x, "neighbours": others[found], "rows": rows[found.numpy()]}
-    return shown(say, arrays, "interpolations", left=x, path_images=others[found], right=None)
+    return result(say, arrays, "interpolations", left=x, path_images=others[found], right=None)
 
 
-def classify(game: Game, x: Tensor, names: Sequence[str] = (), labels: ArrayLike | None = None, seed: int = 0) -> Shown:
+def classify(
+    game: Game, x: Tensor, names: Sequence[str] = (), labels: ArrayLike | None = None, seed: int = 0
+) -> TaskResult:
     """Read the labels of images by a semi-supervised game: a row an image, its label and each probability.
 
     Arguments:
@@ -282,7 +285,7 @@ def classify(game: Game, x: Tensor, names: Sequence[str] = (), labels: ArrayLike
     say = f"{len(x)} labels"
     if labels is not None:
         say += f"\nright: {100 * float((read == np.asarray(labels)).mean()):.1f} %"
-    return shown(say, {"image": list(names), "label": np.array(game.data.names)[read], **columns}, "grid")
+    return result(say, {"image": list(names), "label": np.array(game.data.names)[read], **columns}, "grid")
 
 
 def edit(
@@ -291,10 +294,10 @@ def edit(
     dataset: Callable[[], Dataset],
     y: Tensor | None = None,
     to: str | None = None,
-    strengths: list[float] | None = None,
+    scales: list[float] | None = None,
     examples: int = 5000,
     seed: int = 0,
-) -> Shown:
+) -> TaskResult:
     """Change images in one property and keep the rest of their z: a row an image, a column a change.
 
     A game that is told labels shows each image under other labels, one that is told attributes with one attribute after
@@ -306,44 +309,44 @@ def edit(
         x, y: images, and what a conditional game is told of them.
         dataset: answers the data with the labelled training images.
         to: What to change: labels or attributes, with commas between them; of a game that is told nothing, one.
-        strengths: How far to go, in differences of the means; by default -2 to 2.
+        scales: How far to go, in differences of the means; by default -2 to 2.
         examples: Of how many labelled training images the means are taken.
         seed: of their draw, and of an implicit encoder's noise.
     """
     import torch
 
     at_least_one(examples=examples)
-    for strength in strengths or []:
+    for strength in scales or []:
         if not math.isfinite(strength):
-            raise UserError(f"`strengths` has {strength}, and it must be finite; give for example `strengths=[-1, 1]`.")
+            raise UserError(f"`scales` has {strength}, and it must be finite; give for example `scales=[-1, 1]`.")
     if game.data.condition:
-        if strengths:
+        if scales:
             raise UserError(
-                f"`strengths` say how far z moves, and this {type(game).__name__} keeps z and is told other "
+                f"`scales` say how far z moves, and this {type(game).__name__} keeps z and is told other "
                 f"{game.data.y}; leave them out."
             )
-        chosen = list(range(game.data.condition)) if to is None else tasks.places(game, to)
+        chosen = list(range(game.data.condition)) if to is None else tasks.indices_of(game, to)
         if not chosen:
             raise UserError(f"`to` names nothing; give one or several of: {', '.join(game.data.names)}.")
-        tasks.told(game, y, len(x))
+        tasks.condition(game, y, len(x))
         assert y is not None
-        edited = tasks.edits(game, x, y, seed)[:, chosen]
+        edited = tasks.single_edits(game, x, y, seed)[:, chosen]
         columns = ", ".join(game.data.names[j] for j in chosen)
     else:
         if to is None:
             raise UserError(
                 f"this {type(game).__name__} was not told any labels; name the label or attribute to move along with `to`."
             )
-        way = strengths or STRENGTHS
-        direction = tasks.direction(game, *labelled(dataset(), to, examples, seed), seed)
+        way = scales or SCALES
+        direction = tasks.direction(game, *labeled_examples(dataset(), to, examples, seed), seed)
         edited = tasks.shift(game, x, direction, way, seed)
         columns = ", ".join(f"{strength:+g} {to}" for strength in way)
     beside = torch.cat([tasks.reconstruct(game, x, seed, y)[:, None], edited], dim=1)
     say = f"{len(x)} images, edited\ncolumns: the original, its reconstruction, {columns}"
-    return shown(say, {"x": x, "edited": edited}, "interpolations", left=x, path_images=beside, right=None)
+    return result(say, {"x": x, "edited": edited}, "interpolations", left=x, path_images=beside, right=None)
 
 
-def labelled(dataset: Dataset, name: str, count: int, seed: int) -> tuple[Tensor, Tensor]:
+def labeled_examples(dataset: Dataset, name: str, count: int, seed: int) -> tuple[Tensor, Tensor]:
     """At most `count` training images, drawn by seed, and which of them have the label or the attribute."""
     import torch
 
@@ -354,7 +357,7 @@ def labelled(dataset: Dataset, name: str, count: int, seed: int) -> tuple[Tensor
     classes = list(dataset.classes) or [str(label) for label in range(dataset.labels)]
     if not attributes:
         dataset.check_labels("edit a run of other data")
-    j = tasks.place([*attributes, *classes], name, "label or attribute")
+    j = tasks.index_of([*attributes, *classes], name, "label or attribute")
     if j < len(attributes):
         values = dataset.attributes["train"][rows, j] > 0
     else:
@@ -368,11 +371,11 @@ def complete(
     x: Tensor,
     y: Tensor | None = None,
     mask: str | Path = "right",
-    steps: int = 200,
-    rate: float = 0.05,
+    refine_steps: int = 200,
+    refine_lr: float = 0.05,
     blend: int = 0,
     seed: int = 0,
-) -> Shown:
+) -> TaskResult:
     """Fill in a part of images: encode, refine z on the known pixels, decode the rest. Originals above, then with the hole,
     then filled in.
 
@@ -381,15 +384,15 @@ def complete(
         x, y: images, and what a conditional game is told of them.
         mask: What is to be filled in: left, right, top, bottom (a half) or centre (the middle quarter); or a picture of one
             image's size, white where the image is known and black where it is not.
-        steps: Of the descent on the known pixels; 0 keeps the encoder's z.
-        rate: Of the descent.
+        refine_steps: Steps of gradient descent on the known pixels that refine z; 0 keeps the encoder's z.
+        refine_lr: Learning rate of that descent.
         blend: Over how many pixels of the known part the seam fades.
         seed: of an implicit encoder's noise.
     """
     if len(game.data.shape) != 3:
         raise UserError("only images can be completed, and this game was trained on vectors.")
-    known = tasks.hole(game.data.shape, mask)
-    filled = tasks.complete(game, x, known, steps, rate, blend, seed, y)
+    known = tasks.load_mask(game.data.shape, mask)
+    filled = tasks.complete(game, x, known, refine_steps, refine_lr, blend, seed, y)
     arrays = {"x": x, "mask": known, "completed": filled}
     drawn = {"sources": x, "translations": known * x + (1 - known) * 0.5, "backs": filled}
-    return shown(f"{len(x)} images completed", arrays, "cycles", one_by_one(filled), **drawn)
+    return result(f"{len(x)} images completed", arrays, "cycles", single_figures(filled), **drawn)
