@@ -13,7 +13,7 @@ from interalia.papers import experiment
 from interalia.papers.experiment import Setting
 from interalia.papers.study import Row, Study, Trial
 from interalia.runs import Run
-from interalia.runs.comparing import ALWAYS, GROUPS, described
+from interalia.runs.comparing import ALWAYS, GROUPS, describe
 
 
 class Counted(Trial):
@@ -150,7 +150,7 @@ def test_a_protocol_tells_what_rows_share_and_what_differs() -> None:
         str(size): Run(latent_dim=size, condition_on="labels" if size == 2 else None, grad_clip=float(size == 2))
         for size in (1, 2, 3)
     }
-    found = described(runs, ["latent_dim", "condition_on", "grad_clip", "image_size"])
+    found = describe(runs, ["latent_dim", "condition_on", "grad_clip", "image_size"])
     assert found == "latent_dim by row 1, 2, 3; condition_on none (2: labels); grad_clip 0.0 (2: 1.0)"
 
 

@@ -52,7 +52,7 @@ def draw(trained: Trained, dataset: Dataset) -> None:
     elif dataset.shape == (2,) and isinstance(game, Generates):
         infers = isinstance(game, Infers)
         real, y = held_out_examples(dataset, POINTS), held_out_conditions(game, dataset, POINTS)
-        made = tasks.generate(game, len(real), y=y, how="sample")  # as they are held against the data
+        made = tasks.generate(game, len(real), y=y, sample=True)  # as they are held against the data
         means = None if dataset.mixture is None else dataset.mixture.means
         z = tasks.encode(game, real, sample=True, y=y) if infers and trained.run.latent_dim == 2 else None
         again = tasks.reconstruct(game, real, y=y) if infers else None

@@ -22,8 +22,8 @@ from interalia.metrics.likelihood import REGISTRY, Estimate, Sandwich
 from interalia.reports.data import binarized_images, dataset_of, folder_of
 from interalia.reports.origin import provenance
 from interalia.reports.tables import likelihood_markdown, markdown
-from interalia.runs import OWN, building, formats, log
-from interalia.runs.folder import Folder, own_generator
+from interalia.runs import FROM_PYTHON, building, formats, log
+from interalia.runs.folder import Folder, with_generator_copy
 
 if TYPE_CHECKING:
     from interalia.data.dataset import Dataset
@@ -159,7 +159,7 @@ def likelihood(
     settings = settings_of(estimator, {"samples": samples, **(annealing or {})})
     dataset = dataset_of(trained)
     x, binarized = binarized_images(dataset, split, count, seed)
-    if "kde" in how:
+    if "kde" in estimator:
         settings["kde"]["validation"] = binarized_images(dataset, "validation", BANDWIDTH_POINTS, seed)[0]
         settings["kde"]["y"] = feeds.conditions(game.data, dataset, "validation")
     estimates, interrupted = estimates_of(game, x, settings, seed, binarized)

@@ -21,11 +21,11 @@ from interalia.metrics.entries import as_number
 from interalia.reports import plots, sentences
 from interalia.reports.commands import commands
 from interalia.reports.sentences import Json
-from interalia.runs import FREE, Run, formats, recipes
+from interalia.runs import RESUMABLE_CHANGES, Run, formats, recipes
 from interalia.runs.folder import ABOUT_GAME, Folder
 from interalia.runs.log import read
 
-# of a run's fields those that make no recipe, beside FREE ones
+# of a run's fields those that make no recipe, beside RESUMABLE_CHANGES ones
 INCIDENTAL = ("pretrained_generator", "precision", "seed", "monitor")
 NATS, GAP = "nats ± standard error", "gap of the check"
 # of the columns of tables that are not plain text

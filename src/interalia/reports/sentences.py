@@ -88,7 +88,7 @@ def training_text(run: Json, results: Json, log: Sequence[Json]) -> Iterator[str
 
 def material(run: Json, data: Json) -> str:
     """What a run is trained on."""
-    own = part_name(run, "data") == OWN
+    own = part_name(run, "data") == FROM_PYTHON
     unknown = "data of somebody's own" if own else "unknown data"
     what = f"'{(None if own else run.get('data')) or data.get('name') or unknown}'"
     if run.get("data_b"):
@@ -181,7 +181,7 @@ def facts_of(run: Json) -> Json:
 
 def game_of(run: Json) -> str:
     name = part_name(run, "game") or "a game"
-    return str(facts_of(run)["title"] or ("a game of somebody's own" if name == OWN else name))
+    return str(facts_of(run)["title"] or ("a game of somebody's own" if name == FROM_PYTHON else name))
 
 
 def is_able(run: Json, capability: str) -> bool:

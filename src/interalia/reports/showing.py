@@ -71,7 +71,7 @@ def write(shown: TaskResult, out: Path | str, separate: bool = False) -> Path:
     return out
 
 
-def wrong_suffix(shown: Shown, out: Path, separate: bool) -> str:
+def wrong_suffix(shown: TaskResult, out: Path, separate: bool) -> str:
     if separate:
         return "vectors cannot be written as pictures; leave `separate` out and give `out=FILE.npz`."
     if shown.is_table:

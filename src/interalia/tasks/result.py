@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Level = Literal["upper", "lower"]  # of latents, where there are two
-Walk = Literal["linear", "spherical"]
+Interpolation = Literal["lerp", "slerp"]  # linear, and spherical on the arc
 Kind = Literal["grid", "save_image", "pairs", "cycles", "traversals", "interpolations"]
 
 
