@@ -148,7 +148,7 @@ def test_what_does_not_fit_is_refused(tmp_path: Path) -> None:
         plots.interpolations(greys([1, 2]), greys([[1, 2], [3, 4]]), greys([1]), tmp_path / "b.png")
     with pytest.raises(UserError, match="steps"):
         plots.interpolations(greys([1]), greys([1]), greys([1]), tmp_path / "c.png")
-    with pytest.raises(UserError, match="plane"):
+    with pytest.raises(UserError, match=r"give points of shape \(n, 2\)"):
         plots.scatter(np.zeros((5, 3)), np.zeros((5, 2)), tmp_path / "d.png")
     with pytest.raises(UserError, match="no losses"):
         plots.curves([{"step": 1}], tmp_path / "e.png")
@@ -276,7 +276,7 @@ def test_words_say_what_was_run_how_long_and_how_good_it_is() -> None:
     text = reports.summary(RUN, RESULTS)
     assert text[0] == (
         "Trained ALI (adversarially learned inference) on 1,297 images of 'digits' (8x8 pixels, grayscale) for 3,000 "
-        "steps of 128 images each in 2 min 58 s on a machine with 2 CPU cores, at 2,157 images a second."
+        "steps of 128 images each in 2 min 58 s on a machine with 2 CPU cores, at 2,157 images per second."
     )
     assert "Handwritten digits." in text
     assert any(
@@ -292,19 +292,19 @@ def test_words_say_what_was_run_how_long_and_how_good_it_is() -> None:
 
 
 def test_words_before_evaluation() -> None:
-    assert "is to train" in reports.summary(RUN, None)[0]
+    assert "will train" in reports.summary(RUN, None)[0]
     text = reports.summary(RUN, None, LOG[:4])
     assert "for 1,200 steps" in text[0]
-    assert "(120 passes over the data) in 1 min 12 s" in text[0]
-    assert "It has not reached its planned end, step 3,000." in text
-    assert "It has not been evaluated yet, so there are no measures below." in text
+    assert "(120 epochs) in 1 min 12 s" in text[0]
+    assert "It stopped before its planned end, step 3,000." in text
+    assert "It has not been evaluated yet, so there are no metrics below." in text
 
 
-def test_words_notice_measures_older_than_the_run() -> None:
+def test_words_notice_metrics_older_than_the_run() -> None:
     log = [*LOG, {"step": 4000, "seconds": 7500.0}]
     text = reports.summary({**RUN, "steps": 4000}, RESULTS, log)
     assert "4,000 steps of 128 images each in 2 h 5 min on" in text[0]
-    assert any("come to step 4,000 since; evaluate it again" in line for line in text)
+    assert any("training has reached step 4,000; evaluate the run again" in line for line in text)
 
 
 def test_words_name_the_game() -> None:
@@ -338,14 +338,14 @@ def test_words_tell_the_estimate_that_is_the_nearest_to_the_likelihood() -> None
     vae = {**RUN, "game": "vae(likelihood='bernoulli')"}
     told = reports.summary(vae, RESULTS, LOG, LIKELIHOOD)[-1]
     assert told == (
-        "A held-out example has a log-likelihood log p(x) of -98.75 nats on average (higher is better), by "
-        "annealed importance sampling, over 60 examples of the test split; on samples of the model, the "
-        "bounds that enclose the truth are 0.12 nats apart."
+        "The log-likelihood log p(x) of held-out examples is -98.75 nats on average (higher is better), estimated by "
+        "annealed importance sampling on 60 examples of the test split; on samples from the model, the lower and upper "
+        "bounds are 0.12 nats apart."
     )
     bound = {**LIKELIHOOD, "estimates": LIKELIHOOD["estimates"][:1]}
-    assert "of -101.25 ± 1.50 nats on average" in reports.summary(vae, RESULTS, LOG, bound)[-1]
+    assert "is -101.25 ± 1.50 nats on average" in reports.summary(vae, RESULTS, LOG, bound)[-1]
     assert reports.summary(vae, RESULTS, [*LOG, {"step": 4000}], LIKELIHOOD)[-1].startswith(
-        "This is older than the run"
+        "This estimate is of step 3,000, and training has reached step 4,000"
     )
     assert reports.summary(vae, RESULTS, LOG, {"estimates": []}) == reports.summary(vae, RESULTS, LOG)
 
@@ -392,13 +392,13 @@ def test_a_page_promises_nothing_that_a_game_of_other_people_cannot(
         monkeypatch.setitem(games.REGISTRY.built_in, "theirs", kind)
     page = Page(reports.write(folder(tmp_path, run, None, LOG)).read_text())
     assert "a generator of other people's" in page.text
-    assert "This game has no encoder, so there are no reconstructions" in page.text
+    assert "This model has no encoder, so there are no reconstructions" in page.text
     assert "interalia generate" in page.text
     for promised in ("interalia reconstruct", "interalia encode", "interalia interpolate", "interalia likelihood"):
         assert promised not in page.text
     for promised in ("interalia translate", "interalia traverse", "critic's scores", ABOUT_GAME):
         assert promised not in page.text
-    assert "there is no critic, so the loss falls" in page.text
+    assert "There is no critic, so the loss falls" in page.text
 
 
 def test_what_is_said_of_a_game_is_not_said_of_another_that_is_made_from_it() -> None:
@@ -413,9 +413,9 @@ def test_what_is_said_of_a_game_is_not_said_of_another_that_is_made_from_it() ->
 def test_a_page_of_a_game_that_is_not_here_neither_promises_nor_denies(tmp_path: Path) -> None:
     page = Page(reports.write(folder(tmp_path, {**RUN, "game": "gone"}, None, LOG)).read_text())
     assert "gone on" in page.text
-    for said in ("interalia generate", "interalia reconstruct", "This game has no encoder", "there is no critic"):
+    for said in ("interalia generate", "interalia reconstruct", "This model has no encoder", "There is no critic"):
         assert said not in page.text
-    assert "what they mean is the game's own" in page.text
+    assert "Their meaning depends on the custom game" in page.text
 
 
 def test_words_of_points_and_of_what_is_not_finite() -> None:
@@ -427,7 +427,7 @@ def test_words_of_points_and_of_what_is_not_finite() -> None:
     text = reports.summary({**RUN, "steps": 1}, results)
     assert "1,000 points of 'digits' (2 dimensions) for 1 step of 128 points each in 0.2 s." in text[0]
     assert any("reach 1 mode of the mixture, and 50.0% of them" in line for line in text)
-    assert "These came out without a finite value: reverse kl, recall." in text
+    assert "Metrics without a finite value: reverse kl, recall." in text
 
 
 # tables
@@ -444,8 +444,8 @@ def test_the_likelihood_in_markdown_and_printed_says_all_that_is_needed_to_judge
     assert likelihood_markdown(recipes.ali_digits(name="mine"), found).splitlines() == [
         "# mine: log p(x)",
         "",
-        "Handwritten digits. 60 of 10,000 images of the test split; binarization: fixed. Interrupted: the protocol says how "
-        "many images each number is of.",
+        "Handwritten digits. 60 of 10,000 images of the test split; binarization: fixed. Interrupted: the protocol gives "
+        "the number of images of each estimate.",
         "",
         "| estimate | nats, mean ± standard error over images | acceptance | gap of the bidirectional check, nats | "
         "protocol |",
@@ -453,7 +453,7 @@ def test_the_likelihood_in_markdown_and_printed_says_all_that_is_needed_to_judge
         "| elbo | -101.25 ± 1.50 |  |  | E. |",
         "| ais | -98.75 | 0.62 | 0.125 ± 0.062 | A. |",
         "",
-        "- Weights: the last, of step 3,000. Seeds: training 3, evaluation 4.",
+        "- Weights: last, step 3,000. Seeds: training 3, evaluation 4.",
         "- Machine: a machine. Versions: torch 2.13.0.",
         "- Commit: 0123abc. Date: 2026-01-02.",
     ]
@@ -532,7 +532,7 @@ def test_the_page_is_whole_and_asks_nothing_of_the_network(tmp_path: Path) -> No
     for sentence in reports.summary(RUN, RESULTS, LOG):
         assert sentence in page.text
     assert "(untrained encoder: 90.0%)" in page.text
-    assert "Numbers can be compared with others only where the protocol is the same." in page.text
+    assert "Compare a number with another only if both have the same protocol." in page.text
     for path in ("psnr16.4 dBhigherB.P.", "0123abc", "2.13.0", "r1(gamma=0.5)", "critic = 0.0001", "step 500"):
         assert path in page.text
     assert f"interalia train --resume {home} --steps 6000" in page.text
@@ -543,7 +543,7 @@ def test_the_page_of_a_run_that_has_only_begun(tmp_path: Path) -> None:
     page = Page(reports.write(tmp_path).read_text(encoding="utf-8"))
     assert not page.images
     assert "It has not been evaluated yet" in page.text
-    assert "There are none yet." in page.text
+    assert "No pictures yet." in page.text
 
 
 def test_the_page_of_a_game_without_encoder_offers_no_reconstruction(tmp_path: Path) -> None:
@@ -552,7 +552,7 @@ def test_the_page_of_a_game_without_encoder_offers_no_reconstruction(tmp_path: P
     plots.scatter(draw((50, 2)), draw((50, 2)), home / "figures" / "plane.png")
     page = Page(reports.write(home).read_text(encoding="utf-8"))
     assert len(page.images) == 2
-    assert "This game has no encoder" in page.text
+    assert "This model has no encoder" in page.text
     assert "interalia generate" in page.text
     assert "interalia reconstruct" not in page.text
 
@@ -570,8 +570,8 @@ def test_the_page_of_a_variational_game_shows_its_likelihood_and_speaks_of_no_cr
     assert "elbo-101.25 ± 1.50E." in page.text
     assert "ais-98.750.620.125 ± 0.062A." in page.text
     assert "60 of 10,000 examples of the test split (binarization: static)" in page.text
-    assert "-98.8 nats, log p(x) of a held-out example (ais)" in page.text
-    assert "The plane of z" in page.text
+    assert "-98.8 nats, log p(x) of held-out data (ais)" in page.text
+    assert "Latent grid" in page.text
     assert "critic's scores" not in page.text
     avb = {**RUN, "game": "avb(contrast=True)"}
     assert "pairs (data, random z)" in Page(reports.write(folder(tmp_path, avb)).read_text(encoding="utf-8")).text
@@ -584,15 +584,15 @@ def test_the_page_of_a_variational_game_shows_its_likelihood_and_speaks_of_no_cr
 def test_the_page_shows_the_tuned_and_the_published_recipe_where_there_are_two(tmp_path: Path) -> None:
     run = dataclasses.asdict(recipes.ali_cifar10(name="mine", batch_size=64))
     text = Page(reports.write(folder(tmp_path / "ali", run=run)).read_text(encoding="utf-8")).text
-    assert "Beside the published recipe" in text
-    assert "which is the paper's. Each trains by its name: interalia train ali-cifar10-paper." in text
+    assert "Compared with the published recipe" in text
+    assert "which is from the paper. To train one of them: interalia train ali-cifar10-paper." in text
     assert "this runali-cifar10ali-cifar10-paper" in text
     assert "batch_size64128100" in text
     assert "length100 epochs100 epochs6,475 epochs" in text
     assert "penaltyr1r2(gamma=1.0, every=4)r1r2(gamma=1.0, every=4)none" in text
     for other in (recipes.ali_digits(), recipes.bigan_digits(data="mnist"), recipes.gan_mnist()):
         page = reports.write(folder(tmp_path / other.name, run=dataclasses.asdict(other)))
-        assert "Beside the published recipe" not in page.read_text(encoding="utf-8")
+        assert "Compared with the published recipe" not in page.read_text(encoding="utf-8")
 
 
 @pytest.mark.usefixtures("sketches")

@@ -49,8 +49,8 @@ STUDY = Study(
 )
 
 
-def form(quick: bool = False, steps: int | None = None, root: Path | None = None, seeds: int = 1) -> Setting:
-    return Setting(quick, root, seeds, steps, Path("runs"))
+def form(quick: bool = False, steps: int | None = None, data_dir: Path | None = None, seeds: int = 1) -> Setting:
+    return Setting(quick, data_dir, seeds, steps, Path("runs"))
 
 
 def lengths(study: Study, setting: Setting) -> dict[str, int | None]:
@@ -88,7 +88,7 @@ def test_the_file_of_texts_names_experiments_and_metrics_that_there_are() -> Non
 def test_the_frame_owns_what_is_not_the_papers() -> None:
     run = STUDY.prepared(form(data_dir=Path("there")))["a"][1]
     assert (run.data_dir, run.checkpoint_every, run.evaluate_every) == ("there", 500, 0)
-    assert STUDY.prepared(form(quick=True, root=Path("there")))["a"][1].data_dir is None  # data that need no files
+    assert STUDY.prepared(form(quick=True, data_dir=Path("there")))["a"][1].data_dir is None  # data that need no files
     watched = dataclasses.replace(STUDY, evaluations=8, checkpoint_every=3).prepared(form())["a"][1]
     assert (watched.evaluate_every, watched.checkpoint_every) == (12, 3)
 
@@ -133,7 +133,7 @@ def test_a_row_after_another_takes_its_run(tmp_path: Path) -> None:
 
 
 def test_values_without_a_column_stand_in_the_file_alone(tmp_path: Path) -> None:
-    path = experiment.reproduce(STUDY, out=tmp_path, only="a")
+    path = experiment.reproduce(STUDY, out=tmp_path, filter="a")
     rows = json.loads((path.parent / "table.json").read_text())["rows"]
     assert [row["values"] for row in rows] == [{"length": 100, "beside": 1}, {"length": 100, "seed": 10, "beside": 1}]
     assert "beside" not in path.read_text()
@@ -171,7 +171,7 @@ def test_the_list_shows_what_is_known_and_what_is_not(tmp_path: Path, monkeypatc
         "|  | source | seeds | ten seeds | length ↑ | steps | seconds a seed |\n|---|---|---|---|---|---|---|\n"
         "| slow | ours | 3 | 7 | 8 | 50 | 12 |\n| slow | somebody | 1 | 9 | 9 | 9 |  |\n"
     )
-    experiment.reproduce(STUDY, out=tmp_path, only="a", seeds=1)
+    experiment.reproduce(STUDY, out=tmp_path, filter="a", seeds=1)
     lines = [line for line in experiment.listing(STUDY, out=tmp_path, seeds=1).splitlines() if line.startswith("| ")]
     assert lines[0] == "|  | source | seeds | length ↑ | ten seeds | steps | seconds a seed |"
     assert lines[1] == "| a | ours | 1 | 100 | n/a | 100 | 0 |"  # done here
@@ -202,7 +202,7 @@ def test_rows_of_a_broken_off_experiment_go_on(tmp_path: Path) -> None:
     origin = {"versions": {"python": "3"}, "machine": "m", "commit": "c", "date": "d"}
     old = {"row": "a", "seed": 0, "steps": 100, "values": {"length": 41.0}, "seconds": 2.0, **origin}
     (folder / "rows.jsonl").write_text(json.dumps(old) + "\n")
-    path = experiment.reproduce(STUDY, out=tmp_path, only="a")
+    path = experiment.reproduce(STUDY, out=tmp_path, filter="a")
     rows = json.loads((path.parent / "table.json").read_text())["rows"]
     assert [row["values"]["length"] for row in rows] == [41, 100]
     setting = STUDY.setting(out=tmp_path)

@@ -1,6 +1,6 @@
-"""A run's folder -> one page that says what was run, on what, how long, and how good it is.
+"""Renders a run's folder as one HTML page: summary, pictures, metrics, training curves and settings.
 
-The page is a single file of HTML: pictures and style are inside it, it asks nothing of the network and runs no script.
+The page is a single file with embedded pictures and style. It has no script and loads nothing from the network.
 """
 
 from __future__ import annotations
@@ -25,29 +25,28 @@ from interalia.runs import RESUMABLE_CHANGES, Run, formats, recipes
 from interalia.runs.folder import ABOUT_GAME, Folder
 from interalia.runs.log import read
 
-# of a run's fields those that make no recipe, beside RESUMABLE_CHANGES ones
+# fields of a run, beside RESUMABLE_CHANGES, that do not belong to a recipe
 INCIDENTAL = ("pretrained_generator", "precision", "seed", "monitor")
 NATS, GAP = "nats ± standard error", "gap of the check"
-# of the columns of tables that are not plain text
+# HTML classes of table columns
 COLUMNS = {**dict.fromkeys(("value", NATS, "acceptance", GAP), " class=number"), "protocol": " class=fine"}
-# drawn, at plots' DPI, and not to be pixelated
+# line plots, at the DPI of `plots`, which are not pixelated
 LINES = ("curves.png", "metrics.png", "plane.png", "plane_to_a.png", "plane_to_b.png")
-PROGRESS = 6  # pictures taken during training that the page shows at most
+PROGRESS = 6  # at most so many pictures taken during training
 
 
 def write(folder: Path) -> Path:
-    """Makes ``report.html`` in a run's folder, from whatever is there already: description, log, results,
-    likelihood, figures.
+    """Writes ``report.html`` from the files of a run's folder: description, log, results, likelihood and figures.
 
-    The curves are drawn anew from the log.
+    The curves are redrawn from the log. Returns the page's path.
 
     Raises:
-        UserError: this is no run's folder, a file in it is damaged, or the page cannot be written.
+        UserError: not a run's folder, a damaged file in it, or the page cannot be written.
     """
     home = Folder(folder)
-    run = _read(home.description, "train anew")
+    run = _read(home.description, "train it again")
     if not run:
-        home.run()  # the error for a folder that is not a run's
+        home.run()  # raises the error for a folder that is not a run's
     run = formats.upgraded(run, home.description)
     name = shlex.quote(str(folder))
     results = formats.upgraded_results(_read(home.results, f"write it again by interalia evaluate {name}"))
@@ -59,22 +58,22 @@ def write(folder: Path) -> Path:
     return home.report
 
 
-def _read(path: Path, remedy: str) -> Json:
-    """The JSON object in a file, an empty one if there is no such file.
+def _read(path: Path, advice: str) -> Json:
+    """Returns the JSON object in a file; empty if there is no such file.
 
     Raises:
-        UserError: the file cannot be read or is damaged.
+        UserError: the file is damaged or cannot be read.
     """
     try:
         return read_json(path)
     except (FileNotFoundError, NotADirectoryError):
         return {}
     except (OSError, ValueError) as error:
-        raise UserError(f"{path} is damaged or cannot be read ({error}); {remedy}.") from None
+        raise UserError(f"{path} is damaged or cannot be read ({error}); {advice}.") from None
 
 
 def _draw(home: Folder, run: Json, log: Sequence[Json]) -> None:
-    """Draws the curves of what the log holds, and with a sigmoid only where the run's divergence gives it a meaning."""
+    """Draws the log's curves. The sigmoid of scores is shown only if the run's divergence makes them log-odds."""
     keys = {key.partition("/")[0] for line in log for key in line}
     if "losses" in keys:
         plots.curves(log, home.figures / "curves.png", bool(sentences.facts_of(run)["log_odds"]))
@@ -85,39 +84,39 @@ def _draw(home: Folder, run: Json, log: Sequence[Json]) -> None:
 
 
 def render(home: Folder, run: Json, results: Json, log: Sequence[Json], likelihood: Json) -> str:
-    """The whole page, of what a run's folder holds."""
+    """Returns the HTML of the page."""
     title = str(run.get("name") or home.path.name)
     summary = sentences.summary(run, results or None, log, likelihood)
     lines = commands(home, run)
-    going_on = "".join(f"<dt><code>{escape(line)}</code></dt><dd>{escape(does)}</dd>" for line, does in lines)
+    next_commands = "".join(f"<dt><code>{escape(line)}</code></dt><dd>{escape(about)}</dd>" for line, about in lines)
     parts = [
         f"<header><p class=kind>interalia, report of a run</p><h1>{escape(title)}</h1>",
         _tiles(results, log, likelihood),
         "</header>",
-        _section("In short", "".join(f"<p>{escape(sentence)}</p>" for sentence in summary)),
+        _section("Summary", "".join(f"<p>{escape(sentence)}</p>" for sentence in summary)),
         _section("Pictures", _pictures(home, run)),
         _metrics(results),
         _likelihood(likelihood),
-        _section("The training", _training(home, run)),
+        _section("Training", _training(home, run)),
         _recipes(run),
-        _section("Full description", _description(run, results)),
-        _section("Going on", f"<dl class=commands>{going_on}</dl>"),
+        _section("All settings", _description(run, results)),
+        _section("Next commands", f"<dl class=commands>{next_commands}</dl>"),
     ]
     page, style = (sentences.resource(name) for name in ("page.html", "style.css"))
     return Template(page).substitute(title=escape(title), style=style, body="\n".join(filter(None, parts)))
 
 
-def _section(title: str, inside: str, **said: object) -> str:
-    """A section of the page, after its words in ``texts.toml``, with `said` filled in; nothing where it shows nothing."""
+def _section(title: str, inside: str, **values: object) -> str:
+    """Returns a section of the page, with its paragraph of ``texts.toml`` first; empty if there is nothing inside."""
     if not inside:
         return ""
-    filled = {key: escape(str(value), quote=False) for key, value in said.items()}
+    filled = {key: escape(str(value), quote=False) for key, value in values.items()}
     before = sentences.texts("sections").get(title)
     return f"<section><h2>{title}</h2>{f'<p>{before.format(**filled)}</p>' if before else ''}{inside}</section>"
 
 
 def _tiles(results: Json, log: Sequence[Json], likelihood: Json) -> str:
-    """The few numbers that are looked for first."""
+    """Returns the most important numbers, as tiles."""
     values = sentences.values_in(results)
     made = "translations" if "cycle_error" in values else "samples"
     tiles = []
@@ -128,7 +127,7 @@ def _tiles(results: Json, log: Sequence[Json], likelihood: Json) -> str:
             tiles.append((form.format(values[name]), about.format(made=made) + beside))
     one = sentences.nearest(likelihood)
     if one is not None:
-        tiles.append((f"{one['value']:.1f}", f"nats, log p(x) of a held-out example ({one['name']})"))
+        tiles.append((f"{one['value']:.1f}", f"nats, log p(x) of held-out data ({one['name']})"))
     seconds = sentences.last_line(log).get("seconds") or (results.get("training") or {}).get("seconds")
     if seconds:
         tiles.append((sentences.duration(seconds), "of training"))
@@ -136,13 +135,13 @@ def _tiles(results: Json, log: Sequence[Json], likelihood: Json) -> str:
     return f"<ul class=tiles>{listed}</ul>" if listed else ""
 
 
-def _figures(home: Folder, section: str, **said: str) -> str:
-    """The figures of a section of the page that there are, with what is `said` filled into their words."""
+def _figures(home: Folder, section: str, **values: str) -> str:
+    """Returns the existing figures of a section, with `values` filled into titles and captions."""
     shown = ""
     for pattern, about in sentences.texts(section).items():
         for path in sorted(home.figures.glob(pattern), key=lambda path: (len(path.name), path.name)):
-            title = about["title"].format(**said).replace("*", path.stem.partition("_")[2])
-            caption = about["caption"].format(**said)
+            title = about["title"].format(**values).replace("*", path.stem.partition("_")[2])
+            caption = about["caption"].format(**values)
             shown += f"<figure><h3>{escape(title)}</h3>{_image(path, f'{title}. {caption}')}"
             shown += f"<figcaption>{escape(caption)}</figcaption></figure>"
     return shown
@@ -151,9 +150,9 @@ def _figures(home: Folder, section: str, **said: str) -> str:
 def _pictures(home: Folder, run: Json) -> str:
     shown, known = _figures(home, "pictures"), sentences.facts_of(run)["can"]
     if not shown:
-        return "<p>There are none yet.</p>"
+        return "<p>No pictures yet.</p>"
     lacking = known is not None and not {"Infers", "Translates"} & set(known)
-    note = "<p>This game has no encoder, so there are no reconstructions or interpolations.</p>" if lacking else ""
+    note = "<p>This model has no encoder, so there are no reconstructions or interpolations.</p>" if lacking else ""
     return note + shown
 
 
@@ -162,7 +161,9 @@ def _image(path: Path, alt: str, kind: str = "pixels") -> str:
     width = ""
     if path.name in LINES:
         kind = "lines"
-        width = f' width="{round(int.from_bytes(content[16:20], "big") * 96 / plots.DPI)}"'  # where PNG keeps the width
+        width = (
+            f' width="{round(int.from_bytes(content[16:20], "big") * 96 / plots.DPI)}"'  # the width in the PNG header
+        )
     source = f"data:image/png;base64,{base64.b64encode(content).decode()}"
     return f'<img class="{kind}"{width} alt="{escape(alt)}" src="{source}">'
 
@@ -171,14 +172,14 @@ def _metrics(results: Json) -> str:
     rows = []
     for one in sentences.metrics_in(results):
         value = f"{as_number(one.get('value'))} {one.get('unit') or ''}".strip()
-        said = (one.get("better") or "neither", one.get("about") or "", one.get("protocol") or "")
-        rows.append((one["name"].replace("_", " "), value, *said))
+        texts = (one.get("better") or "neither", one.get("about") or "", one.get("protocol") or "")
+        rows.append((one["name"].replace("_", " "), value, *texts))
     heads = ("metric", "value", "better", "what it means", "protocol")
     return _section("Metrics", _table(heads, rows, " class=metrics"))
 
 
 def _table(heads: Sequence[str], rows: Iterable[Iterable[Any]], kind: str = "") -> str:
-    """A table, of headings and of values, the first of a row its heading; nothing where it has no rows."""
+    """Returns a table; the first cell of a row is its heading. Empty without rows."""
     top = "".join(f'<th scope="col">{escape(head)}</th>' for head in heads)
     body = ""
     for first, *rest in rows:
@@ -188,7 +189,7 @@ def _table(heads: Sequence[str], rows: Iterable[Iterable[Any]], kind: str = "") 
 
 
 def _likelihood(likelihood: Json) -> str:
-    """The table of the estimates of log p(x)."""
+    """Returns the table of the estimates of log p(x)."""
     images = likelihood.get("images")
     of = f"{images['measured']:,} of {images['split']:,} examples of" if images else "examples of"
     split, binarization = likelihood.get("split", "held-out"), likelihood.get("binarization", "none")
@@ -198,7 +199,7 @@ def _likelihood(likelihood: Json) -> str:
 
 
 def _training(home: Folder, run: Json) -> str:
-    """The curves and how to read them, the other figures of a training, and pictures taken on the way."""
+    """Returns the curves with captions, the other training figures, and the pictures taken during training."""
     from interalia.metrics.verdicts import COUNTS, SIGNS
 
     about = sentences.facts_of(run)
@@ -206,7 +207,7 @@ def _training(home: Folder, run: Json) -> str:
     kind = "alone" if alone else "against" if about["judged"] else "own"
     title = "The loss" if alone else "Losses and scores"
     reading = str(about["reading"] or sentences.texts("reading")[kind].format(judged=about["judged"]))
-    signs = [f"{name.replace('_', ' ')} is the {sign}" for name, sign in SIGNS.items() if name not in COUNTS]
+    signs = [f"{name.replace('_', ' ')}: {sign}" for name, sign in SIGNS.items() if name not in COUNTS]
     drawn = _figures(home, "training", title=title, reading=reading, signs="; ".join(signs))
     made = "Translations" if sentences.is_able(run, "Translates") else "Samples"
     taken = sorted((home.figures / "progress").glob("step-*.png"))
@@ -216,13 +217,13 @@ def _training(home: Folder, run: Json) -> str:
     for path in taken:
         step = "step " + (path.stem.removeprefix("step-").lstrip("0") or "0")
         small += f"<figure>{_image(path, f'{made} at {step}', 'small')}<figcaption>{escape(step)}</figcaption></figure>"
-    return drawn + (small and f"<h3>{made} during the training</h3><div class=progress>{small}</div>")
+    return drawn + (small and f"<h3>{made} during training</h3><div class=progress>{small}</div>")
 
 
 def _description(run: Json, results: Json) -> str:
     made = {key: results[key] for key in ("commit", "machine", "date", "step", "split") if results.get(key) is not None}
     described = {key: value for key, value in run.items() if key != ABOUT_GAME}
-    groups = {"The run": described, "The data": results.get("data"), "Evaluation": made}
+    groups = {"Run": described, "Data": results.get("data"), "Evaluation": made}
     groups |= {title: results.get(title.lower()) for title in ("Protocol", "Seeds", "Versions")}
     blocks = ""
     for title, values in groups.items():
@@ -233,7 +234,7 @@ def _description(run: Json, results: Json) -> str:
 
 
 def _recipes(run: Json) -> str:
-    """The settings in which this run, the tuned recipe of its game and data and the published one are not all alike."""
+    """Returns a table of the settings that differ between this run, its tuned recipe and its published recipe."""
     names = recipes.tuned_and_published(run)
     if names is None:
         return ""
@@ -243,14 +244,14 @@ def _recipes(run: Json) -> str:
     fields = (key for key in Run.__dataclass_fields__ if key not in (*RESUMABLE_CHANGES, *INCIDENTAL))
     rows += [(key, *(column.get(key) for column in columns)) for key in fields]
     differing = [row for row in rows if any(value != row[1] for value in row[1:])]
-    report = "the reproduction report's, as the paper has no such data"
-    source = "the paper's" if published.endswith("-paper") else report
+    report = "from the reproduction report, since the paper has no such data"
+    source = "from the paper" if published.endswith("-paper") else report
     table = _table(("", "this run", *names), differing)
-    return _section("Beside the published recipe", table, tuned=tuned, published=published, source=source)
+    return _section("Compared with the published recipe", table, tuned=tuned, published=published, source=source)
 
 
 def _length(run: Json) -> str | None:
-    """In epochs where it was asked for so."""
+    """Returns the length of a training, in epochs if the run sets `epochs`."""
     if run.get("epochs") is not None:
         return f"{run['epochs']:,g} epochs"
     return None if run.get("steps") is None else f"{run['steps']:,} steps"
