@@ -20,7 +20,7 @@ OLD: dict[str, dict[str, Any]] = {
     },
     "results.json": {
         "measures": [
-            {"name": "nearest_neighbour_hidden", "value": 0.97, "unit": "", "better": "higher", "about": "A.", "protocol": "P."},
+            {"name": "nearest_neighbour_hidden", "value": 0.97, "unit": "", "better": "higher", "about": "", "protocol": ""},
             {"name": "nearest_neighbour_untrained", "value": 0.9, "unit": "", "better": None, "about": "", "protocol": ""},
             {"name": "frechet_distance", "value": 7.5, "unit": "", "better": "lower", "about": "", "protocol": ""},
             {"name": "frechet_floor", "value": 1.25, "unit": "", "better": None, "about": "", "protocol": ""},
@@ -37,8 +37,8 @@ NEW: dict[str, dict[str, Any]] = {
     "run.json": {
         "format": 3, "name": "mine", "game": "ali", "data": "mnist", "binarize": "dynamic", "latent_dim": 16,
         "encoder": "deterministic", "penalty": "wgan-gp(weight=1.0)", "optimizer": "adam(lr=0.001)", "lr": {"critic": 0.0001},
-        "batch_size": 64, "instance_noise": "none", "monitor": "aggregate_posterior_kl", "steps": 20, "condition_on": "labels",
-        "weight_average": "ema(0.99)",
+        "batch_size": 64, "instance_noise": "none", "monitor": "aggregate_posterior_kl", "steps": 20,
+        "condition_on": "labels", "weight_average": "ema(0.99)",
     },
     "results.json": {
         "metrics": [

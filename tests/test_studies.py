@@ -62,7 +62,7 @@ def test_a_form_has_its_rows_at_their_lengths() -> None:
     assert lengths(STUDY, form(quick=True)) == {"a": 5, "none": 0}
     assert lengths(STUDY, form(steps=7)) == {"a": 7, "none": 0, "slow": 7}
     assert lengths(STUDY, form(steps=2000)) == {"a": 2000, "none": 0, "long": 1000, "slow": 2000}
-    assert STUDY.shortening(form(steps=2000)) == "CUT to 2,000 steps a training (--steps)"
+    assert STUDY.shortening(form(steps=2000)) == "CUT to 2,000 steps per training (--steps)"
     shortened = dataclasses.replace(STUDY, shortens=True)
     assert lengths(shortened, form(steps=2000)) == {"a": 100, "none": 0, "long": 1000, "slow": 100}
 

@@ -1,4 +1,4 @@
-"""The table of Adversarial Variational Bayes, with one decoder for all, and the VAE's plane of z."""
+"""The table of Adversarial Variational Bayes, with one decoder for all rows, and the latent grid of VAEs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from interalia.disk import write_json
 from interalia.metrics import likelihood
 from interalia.metrics.likelihood.estimate import standard_error
 from interalia.papers.experiment import Setting, Values, slug, texts, train, uninterrupted
-from interalia.papers.study import SMALL, Row, Study, Trial, mean_curves
+from interalia.papers.study import SMALL, Row, Study, Trial, draw_curves
 from interalia.registry import Part
 from interalia.reports import binarized_images, plots
 from interalia.runs import Run, recipes
@@ -47,7 +47,7 @@ VAE, AVB = Part("vae", likelihood="bernoulli"), Part("avb", likelihood="bernoull
 CONTRAST = AVB.but(contrast=True)
 WHOLE = CONTRAST.but(correlated=True)
 SPANNED = {8: Part("basis-noise", noise=32, basis=16), 32: Part("basis-noise", noise=64, basis=32)}
-ROWS = {  # a row's name -> the game, the encoder and the dimensions of z
+ROWS = {  # name of a row -> the game, the encoder and the dimensions of z
     "VAE, 8 latents": (VAE, "gaussian", 8),
     "VAE, 32 latents": (VAE, "gaussian", 32),
     "AVB, 8 latents": (AVB, Part("implicit", noise=32), 8),
@@ -63,6 +63,7 @@ ROWS = {  # a row's name -> the game, the encoder and the dimensions of z
 
 
 def rows() -> dict[str, Row]:
+    """Returns every row for every kind of networks."""
     found = {}
     for (kind, networks), (row, (game, encoder, latent)) in itertools.product(KINDS.items(), ROWS.items()):
         own = {"game": game, "encoder": encoder, "latent_dim": latent, "lr": None, "grad_clip": 0.0, "steps": STEPS}
@@ -75,22 +76,22 @@ def rows() -> dict[str, Row]:
 
 
 def own_bound(game: Game, x: Tensor, seed: int = 0) -> float:
-    """The bound of these images, as the game's loss has it, nats."""
+    """Returns the lower bound of log p(x) of images by the training loss, in nats."""
     with tasks.evaluating(game, seed):
         parts = x.to(tasks.device_of(game)).split(250)
         return -sum(float(game(part).losses["autoencoder"]) * len(part) for part in parts) / len(x)
 
 
 class Posterior(Trial):
-    """The bounds and the estimate of log p(x) on test images, and the curve of the validation bound."""
+    """Bounds and an estimate of log p(x) on test images, and the curve of the validation bound."""
 
     @classmethod
     def of(cls, row: str, run: Run, setting: Setting, facts: Mapping[str, Any]) -> Self:
         kind, _, short = row.partition(": ")
         folder = setting.folder / f"curves-{kind}".replace(" ", "-")
-        noted = Curve(own_bound, "validation", 1000, 10, folder / f"{short}, seed {run.seed}.json")
-        done, dataset = train(run, setting, observers=[noted])
-        return cls(row, run, setting, {"curves": folder, "hours": noted.seconds / 3600}, dataset, done)
+        curve = Curve(own_bound, "validation", 1000, 10, folder / f"{short}, seed {run.seed}.json")
+        done, dataset = train(run, setting, observers=[curve])
+        return cls(row, run, setting, {"curves": folder, "hours": curve.seconds / 3600}, dataset, done)
 
     @cached_property
     def how(self) -> Mapping[str, int]:
@@ -109,28 +110,28 @@ class Posterior(Trial):
             values |= {"elbo": bound.mean, "elbo_error": bound.error, "iwae": closer.mean, "iwae_error": closer.error}
         settings: dict[str, Any] = {key: how[key] for key in ("chains", "temperatures", "simulated")}
         annealed = uninterrupted(likelihood.annealed_importance(self.game, x, **settings, **rule))
-        each = annealed.values[annealed.rows.argsort()]  # by image: every row of a seed is measured on the same ones
+        each = annealed.values[annealed.rows.argsort()]  # by image: all rows of a seed use the same ones
         values |= {"ais": annealed.mean, "error": annealed.error, "gap": uninterrupted(annealed.check).gap}
         kind, _, short = self.row.partition(": ")
         folder = self.setting.folder / f"images-{kind}".replace(" ", "-")
         return {**values, **against_vae(each, folder, short, self.run)}
 
     def draw(self) -> None:
-        """The curves of all rows and seeds so far."""
+        """Draws the curves of all rows and seeds so far."""
         picture = self.setting.pictures / f"avb-mnist-{self.row.partition(': ')[0]}.png".replace(" ", "-")
-        mean_curves(self.facts["curves"], picture, "steps", "bound on validation images, nats")
+        draw_curves(self.facts["curves"], picture, "steps", "bound on validation images, nats")
 
 
 def against_vae(each: Tensor, folder: Path, row: str, run: Run) -> Values:
-    """By how much log p(x) exceeds the VAE's with as many latents, and the standard error of that mean, over differences on
-    the same images; nothing for the VAE itself, whose values are kept for the others."""
+    """Returns the mean difference of log p(x) to the VAE with as many latents, over the same images, and its standard error.
+    For the VAE itself it saves the values and returns nothing."""
     vae = f"VAE, {run.latent_dim} latents"
     write_json(folder / f"{row}, seed {run.seed}.json", each.tolist())
     path = folder / f"{vae}, seed {run.seed}.json"
     if row == vae or not path.exists():
         return {}
-    apart = each - torch.tensor(json.loads(path.read_text()), dtype=each.dtype)
-    return {"above": float(apart.mean()), "above_error": standard_error(apart)}
+    difference = each - torch.tensor(json.loads(path.read_text()), dtype=each.dtype)
+    return {"above": float(difference.mean()), "above_error": standard_error(difference)}
 
 
 AVB_MNIST = Study(
@@ -142,7 +143,7 @@ AVB_MNIST = Study(
 )
 
 
-# ---- the plane of z
+# ---- latent grid
 
 
 class Plane(Trial):
@@ -153,7 +154,7 @@ class Plane(Trial):
         return {"elbo": found.mean, "error": found.error}
 
     def draw(self) -> None:
-        """Samples, and the plane of a two-dimensional z."""
+        """Draws samples, and the latent grid of a two-dimensional z."""
         samples = tasks.generate(self.game, 100, self.seed).numpy()
         plots.grid(samples, self.picture("-samples"), columns=10)
         if self.run.latent_dim == 2:
