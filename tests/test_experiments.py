@@ -92,10 +92,10 @@ def test_a_cut_is_said(tmp_path: Path) -> None:
 
 def test_only_some_rows(tmp_path: Path) -> None:
     done: list[tuple[str, int]] = []
-    experiment.reproduce(counted(done), out=tmp_path, only="b")
+    experiment.reproduce(counted(done), out=tmp_path, filter="b")
     assert {row for row, _ in done} == {"b"}
     with pytest.raises(UserError, match="no row of counted"):
-        experiment.reproduce(counted(done), out=tmp_path, only="c")
+        experiment.reproduce(counted(done), out=tmp_path, filter="c")
 
 
 def test_no_seeds_are_refused(tmp_path: Path) -> None:
@@ -140,7 +140,7 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_mixture_25_works_end_to_end(tmp_path: Path) -> None:
     from interalia.papers import mixture
 
-    path = papers.reproduce("mixture-25", quick=True, steps=20, out=tmp_path, only="beta1 0.8")
+    path = papers.reproduce("mixture-25", quick=True, steps=20, out=tmp_path, filter="beta1 0.8")
     rows = json.loads((path.parent / "table.json").read_text())["rows"]
     assert [row["row"] for row in rows] == ["ALI, Adam 0.0001, beta1 0.8", "GAN, Adam 0.0001, beta1 0.8"]
     assert [job.row for job in mixture.MIXTURE_25.jobs(Setting(True, None, 1, 20, tmp_path))] == [
@@ -189,11 +189,11 @@ def test_the_experiments_of_inference_and_of_stability_work_end_to_end(
     name: str, columns: set[str], part: str, tmp_path: Path
 ) -> None:
     only = SOME.get(name) if part == "some" else None
-    path = papers.reproduce(name, quick=True, steps=3, out=tmp_path, only=only)
+    path = papers.reproduce(name, quick=True, steps=3, out=tmp_path, filter=only)
     rows = json.loads((path.parent / "table.json").read_text())["rows"]
     assert len({row["row"] for row in rows}) == len(rows) >= (1 if only else 3)
     assert all(columns <= set(row["values"]) for row in rows)
-    again = papers.reproduce(name, quick=True, steps=3, out=tmp_path, only=only)  # goes on: nothing is left to do
+    again = papers.reproduce(name, quick=True, steps=3, out=tmp_path, filter=only)  # goes on: nothing is left to do
     assert json.loads((again.parent / "table.json").read_text())["rows"] == rows
 
 

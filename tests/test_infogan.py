@@ -587,7 +587,7 @@ def test_ali_plays_with_codes_too() -> None:
 
 
 def test_the_experiment_works_end_to_end(tmp_path: Path) -> None:
-    path = papers.reproduce("infogan-mnist", quick=True, steps=3, seeds=2, only="as published", out=tmp_path)
+    path = papers.reproduce("infogan-mnist", quick=True, steps=3, seeds=2, filter="as published", out=tmp_path)
     table = json.loads((path.parent / "table.json").read_text())
     assert [row["row"] for row in table["rows"]] == ["as published"] * 2
     for row in table["rows"]:

@@ -444,7 +444,7 @@ def test_a_verdict_of_too_few_is_a_state_of_its_own(tmp_path: Path) -> None:
 
 
 def test_the_experiment_makes_its_table(tmp_path: Path) -> None:
-    path = papers.reproduce("health", quick=True, out=tmp_path, only="n = 50, d = 8")
+    path = papers.reproduce("health", quick=True, out=tmp_path, filter="n = 50, d = 8")
     text = path.read_text()
     assert text.count("| ours | 1 |") == 1 + 9
     assert "| perfect, n = 50, d = 8 | ours | 1 | 40 | 8 | 0 | 0 | n/a | n/a | 0 |" in text
