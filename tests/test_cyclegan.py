@@ -480,7 +480,7 @@ def test_its_page(trained: Path) -> None:
     command("report", str(trained))
     command("evaluate", str(trained), "--count", "40")
     page = reports.write(trained).read_text()
-    for words in ("translate", "From a to b", "From b to a", "Translations during the training", "Four networks"):
+    for words in ("translate", "From a to b", "From b to a", "Translations during training", "Four networks"):
         assert words in page
     for words in ("interalia generate", "interalia reconstruct", "has no encoder", "prior, without a look", "Samples"):
         assert words not in page

@@ -254,8 +254,8 @@ def test_the_page_shows_health_and_why_a_run_stopped(tmp_path: Path) -> None:
 
     training = trained(tmp_path / "run", steps=40, evaluate_every=20)
     page = reports.write(tmp_path / "run").read_text()
-    assert "Its health at the last evaluation: too early to tell (reconstruction ratio" in page
-    assert "Signs of health" in page
+    assert "Health at the last evaluation: too early to tell (reconstruction ratio" in page
+    assert "Health checks" in page
     with open(training.folder.log, "a", encoding="utf-8") as file:  # type: ignore[union-attr]
         file.write(json.dumps({"step": 40, "stopped": "Stopped at step 40 of 900: for a reason."}) + "\n")
     assert "for a reason" in reports.write(tmp_path / "run").read_text()

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -514,7 +515,7 @@ def trajectories(paths: Mapping[str, ArrayLike], path: Path | str, square: bool 
 
 def _line_with_dots(axes: Axes, name: str, step: Any, value: Any, **title: Any) -> None:
     axes.plot(step, value, color=BLUE, linewidth=1.5, marker="o", markersize=3)
-    axes.set_title(name.replace("_", " "), loc="left", fontsize=9, **title)
+    axes.set_title(textwrap.fill(name.replace("_", " "), 34), loc="left", fontsize=9, **title)
 
 
 def _points(values: ArrayLike, name: str) -> NDArray[np.float64]:

@@ -97,7 +97,7 @@ def render(home: Folder, run: Json, results: Json, log: Sequence[Json], likeliho
         _section("Pictures", _pictures(home, run)),
         _metrics(results),
         _likelihood(likelihood),
-        _section("Training", _training(home, run)),
+        _section("Training", _training(home, run, log)),
         _recipes(run),
         _section("All settings", _description(run, results)),
         _section("Next commands", f"<dl class=commands>{next_commands}</dl>"),
@@ -198,7 +198,7 @@ def _likelihood(likelihood: Json) -> str:
     return _section("Likelihood", table, of=of, split=split, binarization=binarization)
 
 
-def _training(home: Folder, run: Json) -> str:
+def _training(home: Folder, run: Json, log: Sequence[Json]) -> str:
     """Returns the curves with captions, the other training figures, and the pictures taken during training."""
     from interalia.metrics.verdicts import COUNTS, SIGNS
 
@@ -207,8 +207,11 @@ def _training(home: Folder, run: Json) -> str:
     kind = "alone" if alone else "against" if about["judged"] else "own"
     title = "The loss" if alone else "Losses and scores"
     reading = str(about["reading"] or sentences.texts("reading")[kind].format(judged=about["judged"]))
-    signs = [f"{name.replace('_', ' ')}: {sign}" for name, sign in SIGNS.items() if name not in COUNTS]
-    drawn = _figures(home, "training", title=title, reading=reading, signs="; ".join(signs))
+    figures = _figures(home, "training", title=title, reading=reading)
+    logged = {key.removeprefix("health/") for line in log for key in line}
+    shown = {name.replace("_", " "): sign for name, sign in SIGNS.items() if name in logged and name not in COUNTS}
+    signs = "".join(f"<dt>{escape(name)}</dt><dd>{escape(sign)}</dd>" for name, sign in shown.items())
+    figures += signs and f"<h3>Meaning of the health checks</h3><dl>{signs}</dl>"
     made = "Translations" if sentences.is_able(run, "Translates") else "Samples"
     taken = sorted((home.figures / "progress").glob("step-*.png"))
     if len(taken) > PROGRESS:
@@ -217,7 +220,7 @@ def _training(home: Folder, run: Json) -> str:
     for path in taken:
         step = "step " + (path.stem.removeprefix("step-").lstrip("0") or "0")
         small += f"<figure>{_image(path, f'{made} at {step}', 'small')}<figcaption>{escape(step)}</figcaption></figure>"
-    return drawn + (small and f"<h3>{made} during training</h3><div class=progress>{small}</div>")
+    return figures + (small and f"<h3>{made} during training</h3><div class=progress>{small}</div>")
 
 
 def _description(run: Json, results: Json) -> str:
