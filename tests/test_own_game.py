@@ -120,7 +120,7 @@ def test_it_is_measured_and_has_its_page(tmp_path: Path) -> None:
     assert "a custom game" in page
     assert "squares" in page
     assert "pairs (data, inferred z)" not in page  # what its critic judges is its own
-    assert "beside the game and the data, given from Python" in Folder(tmp_path / "run").table.read_text()
+    assert "with the game and the data from Python" in Folder(tmp_path / "run").table.read_text()
     path = str(tmp_path / "run")
     said(["report", path])
     lines = [html.unescape(line) for line in re.findall(r"<dt><code>(.*?)</code></dt>", page)]

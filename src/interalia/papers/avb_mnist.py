@@ -34,7 +34,7 @@ SHORTENED_CONVOLUTIONS = {
     "chains": 4,
     "temperatures": 200,
     "simulated": 50,
-}  # whose gradients take 30 times as long
+}  # the gradients of convolutions take 30 times as long
 QUICK = {"images": 4, "weights": 20, "chains": 2, "temperatures": 10, "simulated": 4}
 
 DENSE = "fully connected"
@@ -75,7 +75,7 @@ def rows() -> dict[str, Row]:
     return found
 
 
-def own_bound(game: Game, x: Tensor, seed: int = 0) -> float:
+def training_bound(game: Game, x: Tensor, seed: int = 0) -> float:
     """Returns the lower bound of log p(x) of images by the training loss, in nats."""
     with tasks.evaluating(game, seed):
         parts = x.to(tasks.device_of(game)).split(250)
@@ -89,7 +89,7 @@ class Posterior(Trial):
     def of(cls, row: str, run: Run, setting: Setting, facts: Mapping[str, Any]) -> Self:
         kind, _, short = row.partition(": ")
         folder = setting.folder / f"curves-{kind}".replace(" ", "-")
-        curve = Curve(own_bound, "validation", 1000, 10, folder / f"{short}, seed {run.seed}.json")
+        curve = Curve(training_bound, "validation", 1000, 10, folder / f"{short}, seed {run.seed}.json")
         done, dataset = train(run, setting, observers=[curve])
         return cls(row, run, setting, {"curves": folder, "hours": curve.seconds / 3600}, dataset, done)
 
@@ -103,7 +103,7 @@ class Posterior(Trial):
         how, seed = self.how, self.seed
         x, binarized = binarized_images(self.dataset, "test", how["images"], seed)
         rule: dict[str, Any] = {"seed": seed, "binarized": binarized}
-        values = {"hours": self.facts["hours"], "told": own_bound(self.game, x, seed)}
+        values = {"hours": self.facts["hours"], "told": training_bound(self.game, x, seed)}
         if self.game.encoder.density:
             bound = uninterrupted(likelihood.elbo(self.game, x, **rule))
             closer = uninterrupted(likelihood.importance_bound(self.game, x, how["weights"], **rule))

@@ -207,11 +207,11 @@ def run_job(experiment: Experiment, job: Job, console: Console) -> dict[str, Any
     return {**row, **reports.provenance()}
 
 
-def train(run: Run, setting: Setting, observers: Sequence[Any] = (), **own: Any) -> tuple[Trained, Dataset]:
-    """Trains a run in a subfolder of `setting.folder`, or resumes it if it was interrupted. `own` are a custom `game` and
+def train(run: Run, setting: Setting, observers: Sequence[Any] = (), **custom: Any) -> tuple[Trained, Dataset]:
+    """Trains a run in a subfolder of `setting.folder`, or resumes it if it was interrupted. `custom` are a `game` and a
     `dataset`; see `interalia.train`."""
     folder = setting.folder / f"{run.name}-seed-{run.seed}-steps-{run.steps}"
-    training = engine.open_run(run, folder, resume=(folder / "run.json").exists(), **own)
+    training = engine.open_run(run, folder, resume=(folder / "run.json").exists(), **custom)
     engine.spare_threads(training)
     done = engine.finish(training, [*default_callbacks(training), *observers])
     if done.step < training.steps:

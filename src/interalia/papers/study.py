@@ -55,8 +55,8 @@ class Trial(Evidence):
 
     @cached_property
     def held_out(self) -> Points:
-        x, y, given = self.part.x, self.part.y, self.conditions
-        labels, condition = (None if a is None else torch.from_numpy(a[: self.points]) for a in (y, given))
+        x, y, conditions = self.part.x, self.part.y, self.conditions
+        labels, condition = (None if a is None else torch.from_numpy(a[: self.points]) for a in (y, conditions))
         return Points(as_tensor(x[: self.points]), labels, condition)
 
     @property
@@ -92,8 +92,8 @@ class Evaluated(Trial):
 
     held_out = Evidence.held_out
 
-    def __init__(self, *given: Any) -> None:
-        super().__init__(*given)
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
         self.seed, self.quick = 0, False
 
 
@@ -151,14 +151,14 @@ class Study(Experiment):
     def prepared(self, setting: Setting) -> dict[str, tuple[Row, Run]]:
         """Returns the rows of this form with their runs, except for the seed."""
         found = {}
-        for name, given in (self.rows(setting) if callable(self.rows) else self.rows).items():
-            row = given if isinstance(given, Row) else Row(given)
-            own = row.run.steps or 0
-            steps = setting.length(own, self.quick.get("steps", own))
-            if (setting.quick and (row.full or not row.quick)) or (row.full and steps < own):
+        for name, entry in (self.rows(setting) if callable(self.rows) else self.rows).items():
+            row = entry if isinstance(entry, Row) else Row(entry)
+            full = row.run.steps or 0
+            steps = setting.length(full, self.quick.get("steps", full))
+            if (setting.quick and (row.full or not row.quick)) or (row.full and steps < full):
                 continue
-            if own == 0 or self.shortens or row.full:
-                steps = min(own, steps)
+            if full == 0 or self.shortens or row.full:
+                steps = min(full, steps)
             every = max(1, steps // self.evaluations) if self.evaluations else 0
             run = row.run.replace(**(self.quick if setting.quick else {})).replace(steps=steps, evaluate_every=every)
             found[name] = row, on_files(run.replace(checkpoint_every=self.checkpoint_every), setting)

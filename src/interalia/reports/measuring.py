@@ -186,20 +186,20 @@ def estimates_of(
         KeyboardInterrupt: interrupted before the first result.
     """
     found: list[Estimate] = []
-    for name, given in settings.items():
+    for name, arguments in settings.items():
         try:
-            found.append(one := REGISTRY[name](game, x, seed=seed, binarized=binarized, **given))
+            found.append(one := REGISTRY[name](game, x, seed=seed, binarized=binarized, **arguments))
         except KeyboardInterrupt:
             if not found:
                 raise
             return found, True
-        unchecked = name == "ais" and given.get("simulated", 1) and (one.check is None or one.check.interrupted)
+        unchecked = name == "ais" and arguments.get("simulated", 1) and (one.check is None or one.check.interrupted)
         if one.interrupted or unchecked:
             return found, True
     return found, False
 
 
-def settings_of(estimator: Sequence[str], given: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+def settings_of(estimator: Sequence[str], values: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """Returns the settings of each estimator. Annealed importance sampling takes all but `samples`, the others `samples`.
 
     Raises:
@@ -211,7 +211,7 @@ def settings_of(estimator: Sequence[str], given: Mapping[str, Any]) -> dict[str,
     if not estimator:
         raise UserError(f"`estimator` is empty; give some of {', '.join(REGISTRY)}.")
     settings: dict[str, dict[str, Any]] = {name: {} for name in estimator}
-    for key, value in given.items():
+    for key, value in values.items():
         if value is None:
             continue
         taking = [name for name in REGISTRY if (name == "ais") == (key != "samples")]

@@ -268,15 +268,15 @@ def curves(log: Sequence[Mapping[str, Any]], path: Path | str, logits: bool = Tr
     if not losses:
         raise UserError("the log has no losses to draw; train for some steps first.")
     unit = "mean score (log-odds)" if logits else "mean score"
-    drawn = [
+    charts = [
         ("loss", losses, PLAYERS, None),
         (unit, scores, JOINTS, 0.0 if logits else None),
         ("mean sigmoid(score)", sigmoids, JOINTS, 0.5),
     ]
-    drawn = [panel for panel in drawn if panel[1]]
-    figure = _figure(8.6, 0.5 + 2.3 * len(drawn))
-    panels = figure.subplots(len(drawn), 1, sharex=True, squeeze=False)[:, 0]
-    for axes, (label, series, colors, level) in zip(panels, drawn, strict=True):
+    charts = [chart for chart in charts if chart[1]]
+    figure = _figure(8.6, 0.5 + 2.3 * len(charts))
+    panels = figure.subplots(len(charts), 1, sharex=True, squeeze=False)[:, 0]
+    for axes, (label, series, colors, level) in zip(panels, charts, strict=True):
         if level is not None:
             axes.axhline(level, color=BLACK, linewidth=0.8, linestyle=":", label="cannot tell apart")
         for name, color in _colors(series, colors).items():
