@@ -67,7 +67,7 @@ def test_reconstruct(run: Path, images: Path, tmp_path: Path, capsys: pytest.Cap
 def test_interpolate(run: Path, tmp_path: Path) -> None:
     assert interalia("interpolate", run, "--pairs", 2, "--steps", 4, "--out", tmp_path / "way.npz") == 0
     assert np.load(tmp_path / "way.npz")["way"].shape == (2, 4, 1, 8, 8)
-    assert interalia("interpolate", run, "--how", "spherical", "--out", tmp_path / "way.png") == 0
+    assert interalia("interpolate", run, "--interpolation", "slerp", "--out", tmp_path / "way.png") == 0
 
 
 def test_encode(run: Path, images: Path, tmp_path: Path) -> None:
@@ -78,7 +78,7 @@ def test_encode(run: Path, images: Path, tmp_path: Path) -> None:
 
 
 def test_evaluate_and_report(run: Path) -> None:
-    assert interalia("evaluate", run, "--split", "validation", "--best") == 0
+    assert interalia("evaluate", run, "--split", "validation", "--checkpoint", "best") == 0
     found = json.loads((run / "results.json").read_text())
     assert (found["split"], found["weights"]) == ("validation", "best")
     (run / "report.html").unlink()
@@ -96,7 +96,7 @@ def test_a_run_goes_on_further_than_planned(run: Path) -> None:
 def test_a_training_that_has_converged_ends_well_with_a_page_that_says_so(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    fields = ["--evaluate-every", 10, "--until-converged", 1, "--best", "reconstruction_ratio", "--rates.generator", 0]
+    fields = ["--evaluate-every", 10, "--early-stopping", 1, "--monitor", "reconstruction_ratio", "--lr.generator", 0]
     assert interalia("train", "--steps", 5000, *fields, "--out", tmp_path / "run") == 0
     assert "Stopped at step" in capsys.readouterr().err
     assert "Stopped at step" in Folder(tmp_path / "run").report.read_text(encoding="utf-8")
@@ -111,29 +111,38 @@ def test_a_game_that_the_default_recipe_does_not_fit_trains_without_one(tmp_path
 def test_a_flag_about_a_critic_is_refused_where_there_is_none(
     game: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for flag, value in (("penalty", "r1"), ("divergence", "kl"), ("noise", "annealed"), ("pack", 2), ("balance", 0.9)):
+    for flag, value in (
+        ("penalty", "r1"),
+        ("divergence", "kl"),
+        ("instance-noise", "annealed"),
+        ("pack", 2),
+        ("skip-critic-above", 0.9),
+    ):
         assert interalia("train", "--game", game, f"--{flag}", value, "--out", tmp_path / "run") == 2
-        assert f"--{flag} is about a critic, and " in capsys.readouterr().err
+        assert f"--{flag} needs a critic, and " in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
-    assert interalia("train", "ali-digits", "--game", game, "--dry-run") == 0  # what the recipe has is no wish
+    assert interalia("train", "ali-digits", "--game", game, "--print-config") == 0  # what the recipe has is no wish
     (tmp_path / "mine.toml").write_text(said := capsys.readouterr().out)
     assert 'penalty = "none"' in said
-    assert interalia("train", tmp_path / "mine.toml", "--dry-run") == 0
+    assert interalia("train", tmp_path / "mine.toml", "--print-config") == 0
     (tmp_path / "mine.toml").write_text(said.replace('penalty = "none"', 'penalty = "r1"'))
-    assert interalia("train", tmp_path / "mine.toml", "--dry-run") == 2
-    assert "--penalty is about a critic" in capsys.readouterr().err
+    assert interalia("train", tmp_path / "mine.toml", "--print-config") == 2
+    assert "--penalty needs a critic" in capsys.readouterr().err
 
 
 def test_a_flag_that_a_game_has_no_use_for_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
-    assert interalia("train", "gan-digits", "--encoder", "deterministic", "--dry-run") == 2
-    assert "--encoder is about an encoder, and GAN has none; leave --encoder out." in capsys.readouterr().err
-    assert interalia("train", "--labelled", 5, "--dry-run") == 2
-    assert "--labelled is about a game that learns to read labels from some of them, and " in capsys.readouterr().err
+    assert interalia("train", "gan-digits", "--encoder", "deterministic", "--print-config") == 2
+    assert "--encoder needs an encoder, and GAN has none; leave --encoder out." in capsys.readouterr().err
+    assert interalia("train", "--num-labeled", 5, "--print-config") == 2
+    assert (
+        "--num-labeled needs a semi-supervised game, and ALICE is none; leave --num-labeled out."
+        in capsys.readouterr().err
+    )
 
 
 def test_any_folder_of_images(images: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
-    assert interalia("train", "--data", images, "--steps", 3, "--batch", 16, "--latent", 5, "--out", out) == 0
+    assert interalia("train", "--data", images, "--steps", 3, "--batch-size", 16, "--latent-dim", 5, "--out", out) == 0
     assert json.loads((out / "run.json").read_text())["name"] == "ali-images"
     assert interalia("generate", out, "--count", 2, "--out", tmp_path / "x.npz") == 0
     assert np.load(tmp_path / "x.npz")["x"].shape == (2, 3, 14, 11)
@@ -149,52 +158,52 @@ def test_a_gan_says_what_it_cannot_do(tmp_path: Path, capsys: pytest.CaptureFixt
     assert "GAN has no encoder; reconstruct needs a game that has one: ALI" in said
 
 
-def test_dry_run_is_a_file_that_train_takes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert interalia("train", "ali-mnist", "--steps", 20, "--rates.critic", "1e-5", "--dry-run") == 0
+def test_the_printed_config_is_a_file_that_train_takes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert interalia("train", "ali-mnist", "--steps", 20, "--lr.critic", "1e-5", "--print-config") == 0
     (tmp_path / "mine.toml").write_text(first := capsys.readouterr().out)
-    assert interalia("train", tmp_path / "mine.toml", "--dry-run") == 0
+    assert interalia("train", tmp_path / "mine.toml", "--print-config") == 0
     assert capsys.readouterr().out == first
-    assert "rates = { critic = 1e-05 }" in first
+    assert "lr = { critic = 1e-05 }" in first
 
 
 def test_a_run_without_a_recipe_is_called_after_its_game(capsys: pytest.CaptureFixture[str]) -> None:
     for flags, name in (
         ((), "ali-digits"),
-        (("--game", "vae(likelihood='bernoulli')", "--binarize", "fixed"), "vae-digits"),
+        (("--game", "vae(likelihood='bernoulli')", "--binarize", "static"), "vae-digits"),
         (("--game", "vae", "--name", "mine"), "mine"),
         (("ali-mnist", "--game", "ali"), "ali-mnist"),
     ):
-        assert interalia("train", *flags, "--dry-run") == 0
+        assert interalia("train", *flags, "--print-config") == 0
         assert f'name = "{name}"' in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("room", registry.KINDS)
-def test_list(room: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert interalia("list", room) == 0
+@pytest.mark.parametrize("kind", registry.KINDS)
+def test_list(kind: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert interalia("list", kind) == 0
     said = capsys.readouterr().out
-    assert all(name in said for name in registry.registry(room))
+    assert all(name in said for name in registry.registry(kind))
 
 
 MISTAKES = {
     "recipe": (("train", "ali-mnits"), "did you mean 'ali-mnist'?"),
     "game": (("train", "--game", "alii"), "did you mean 'ali'?"),
     "divergence": (("train", "--divergence", "perason"), "did you mean 'pearson'?"),
-    "setting": (("train", "--penalty", "r1(gama=3)"), "no setting 'gama'; its settings are: gamma, every"),
+    "setting": (("train", "--penalty", "r1(gama=3)"), "did you mean 'gamma'? Its settings are: gamma, every"),
     "brackets": (("train", "--penalty", "r1(gamma="), "cannot be read"),
     "data": (("train", "--data", "mnits"), "mnist"),
     "no folder": (("train", "--data", "no/such/folder"), "no/such/folder"),
     "fraction": (("train", "--steps", "2.5"), "must be a whole number"),
-    "range": (("train", "--ema", "2"), "--ema is 2"),
-    "flag": (("train", "--lattent", "3"), "Did you mean --latent?"),
+    "range": (("train", "--weight-average", "ema(2)"), "`decay` is 2"),
+    "flag": (("train", "--latent-dmi", "3"), "did you mean --latent-dim?"),
     "player": (("train", "--dynamics", "alternating(turns={'encoder': 1})"), "'encoder', which is not a player"),
-    "lr": (("train", "--rates.decoder", "0.1"), "'decoder', which is not a player"),
+    "lr": (("train", "--lr.decoder", "0.1"), "'decoder', which is not a player"),
     "image_size": (("train", "ali-svhn-paper", "--data", "digits"), "made for images of 32x32"),
-    "batch_size": (("train", "--batch", "5000"), "--batch"),
+    "batch_size": (("train", "--batch-size", "5000"), "--batch-size"),
     "device": (("train", "--device", "warp"), "the device 'warp' cannot be used"),
     "no run": (("generate", "no/such/run"), "no run.json"),
     "resume": (("train", "--resume", "no/such/run"), "no run.json"),
     "experiment": (("reproduce", "mixture-26"), "did you mean 'mixture-25'?"),
-    "command": (("generat", "x"), "Unknown command"),
+    "command": (("generat", "x"), "did you mean 'generate'?"),
     "toml": (("train", "no/such.toml"), "cannot be read"),
 }
 
@@ -219,17 +228,20 @@ def test_what_a_run_refuses(run: Path, images: Path, tmp_path: Path, capsys: pyt
     np.save(array := tmp_path / "x.npy", np.zeros((2, 1, 8, 8)))
     for arguments, expected in (
         (("train", "--out", run), "exists already; go on with it by interalia train --resume"),
-        (("train", "--resume", run, "--latent", 3), "--latent would change it"),
+        (("train", "--resume", run, "--latent-dim", 3), "--latent-dim would change them"),
         (("train", "--resume", run, "--steps", 1), "ask for more"),
         (("generate", run, "--count", 0), "at least 1"),
         (("interpolate", run, "--steps", 1), "2 or more"),
         (("encode", run, images, "--out", tmp_path / "z.txt"), ".npz"),
         (("reconstruct", run, tmp_path / "none.png"), "none.png"),
         (("neighbours", run, "--nearest", 0), "--nearest is 0, and it must be at least 1"),
-        (("neighbours", run, "--nearest", 9, "--among", 5), "--nearest is 9, and it is looked among 5 training images"),
+        (
+            ("neighbours", run, "--nearest", 9, "--pool-size", 5),
+            "--nearest is 9, and it is looked among 5 training images",
+        ),
         (("edit", run, "--to", 3, "--examples", 0), "--examples is 0, and it must be at least 1"),
         (("edit", run, "--to", 3, "--examples", -5), "--examples is -5"),
-        (("edit", run, "--to", 3, "--strengths", "nan"), "--strengths has nan, and it must be finite"),
+        (("edit", run, "--to", 3, "--scales", "nan"), "--scales has nan, and it must be finite"),
         (("edit", run, "--to", 3, "--examples", 1), "give more examples"),
         (("complete", run, "--mask", white), "leaves nothing to fill in"),
         (("reconstruct", run, array, white), "x.npy is an array among images; give either"),

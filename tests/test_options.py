@@ -14,7 +14,7 @@ from program import interalia as program
 
 import interalia
 from interalia import registry
-from interalia.cli.asking import app
+from interalia.cli.common import app
 from interalia.cli.options import NAMES, options_of, worded
 from interalia.errors import SettingError, UserError, resume_call
 
@@ -45,26 +45,29 @@ def test_an_argument_is_the_option_of_the_command_in_use(command: str) -> None:
 
 
 def test_what_is_no_option_stays() -> None:
-    assert said("`run` and `gamma=3` and `labels`", "generate", "runs/a") == "`run` and `gamma=3` and `labels`"
-    assert said("`latent=3`") == "--latent 3"
-    assert said("`latent`") == "`latent`"  # of no command
+    assert said("`run` and `gamma=3` and `names`", "generate", "runs/a") == "`run` and `gamma=3` and `names`"
+    assert said("`latent_dim=3`") == "--latent-dim 3"
+    assert said("`latent_dim`") == "`latent_dim`"  # of no command
 
 
 def test_what_a_task_lacks_is_trained() -> None:
-    assert said("train with `labels=True` and `latent=2`", "generate", "r") == "train with --labels and --latent 2"
-    assert said("`count=3` or `y`", "generate", "r") == "--count 3 or --told"
+    assert (
+        said("train with `condition_on='labels'` and `latent_dim=2`", "generate", "r")
+        == "train with --condition-on labels and --latent-dim 2"
+    )
+    assert said("`count=3` or `y`", "generate", "r") == "--count 3 or --condition"
 
 
 def test_values_are_written_as_words_of_a_command_line() -> None:
     for value, words in (
-        ("DIR", "--rates DIR"),
-        ("{'critic': 0.001, 'encoder': 2}", "--rates.critic 0.001 --rates.encoder 2"),
-        ("[-1, 1.5]", "--rates -1 --rates 1.5"),
-        ("1e-05", "--rates 1e-05"),
-        ("'a b'", '--rates "a b"'),
-        ("'a$b'", "--rates 'a$b'"),
+        ("DIR", "--lr DIR"),
+        ("{'critic': 0.001, 'encoder': 2}", "--lr.critic 0.001 --lr.encoder 2"),
+        ("[-1, 1.5]", "--lr -1 --lr 1.5"),
+        ("1e-05", "--lr 1e-05"),
+        ("'a b'", '--lr "a b"'),
+        ("'a$b'", "--lr 'a$b'"),
     ):
-        assert said(f"`rates={value}`", "train") == words
+        assert said(f"`lr={value}`", "train") == words
 
 
 def test_a_training_is_gone_on_with_by_a_command() -> None:
@@ -81,13 +84,13 @@ def refused(noise: int = 0, steps: int = 1) -> None:
 
 
 def unfit(noise: int = 0, steps: int = 1) -> None:
-    raise UserError("`noise` and `steps` do not fit; give `noise=1`, or `latent=2`.")
+    raise UserError("`noise` and `steps` do not fit; give `noise=1`, or `latent_dim=2`.")
 
 
 def test_a_setting_of_a_part_is_no_option() -> None:
     for part, words in (
         (refused, "the part 'mine' cannot be made: `noise` is 0; give `noise=1`, or another --encoder gaussian."),
-        (unfit, "`noise` and `steps` do not fit; give `noise=1`, or --latent 2."),
+        (unfit, "`noise` and `steps` do not fit; give `noise=1`, or --latent-dim 2."),
     ):
         with pytest.raises(SettingError) as caught:
             registry.make("mine", {"mine": part}, "part")

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from interalia import cli, load, registry
+from interalia.cli.aliases import translated
 from interalia.metrics import REGISTRY
 from interalia.runs import recipes
 from interalia.training.callbacks import Checkpoint
@@ -34,7 +35,7 @@ def commands() -> list[list[str]]:
 
 @pytest.mark.parametrize("command", commands(), ids=" ".join)
 def test_the_commands_are_understood(command: list[str]) -> None:
-    function, bound, _ = cli.app.parse_args(command, exit_on_error=False, print_error=False)
+    function, bound, _ = cli.app.parse_args(translated(command), exit_on_error=False, print_error=False)
     assert callable(function)
     if command[0] == "train" and "--resume" not in command and not any(word.endswith(".toml") for word in command):
         overrides = bound.arguments.get("overrides")
@@ -42,7 +43,7 @@ def test_the_commands_are_understood(command: list[str]) -> None:
         cli.described(bound.arguments.get("recipe"), given).check_parts()
 
 
-POST_HOC = [command for command in commands() if "--generator" in command]
+POST_HOC = [command for command in commands() if "--pretrained-generator" in command]
 
 
 @pytest.mark.parametrize(
@@ -55,7 +56,7 @@ def test_the_post_hoc_commands_work_as_typed(
     monkeypatch.setattr("interalia.training.callbacks.default_callbacks", lambda training, tensorboard: [Checkpoint()])
     monkeypatch.setattr("interalia.reports.make", lambda trained: "")
     short = ["--data", "digits", "--steps", "2"]
-    root = command.index("--root")
+    root = command.index("--data-dir")
     command = [*command[:root], *command[root + 2 :], *short]
 
     def code(*words: str) -> object:
@@ -63,10 +64,10 @@ def test_the_post_hoc_commands_work_as_typed(
             cli.main(words)
         return end.value.code
 
-    assert code("train", "gan-mnist", *short, "--out", command[command.index("--generator") + 1]) == 0
+    assert code("train", "gan-mnist", *short, "--out", command[command.index("--pretrained-generator") + 1]) == 0
     assert code(*command, "--out", "encoder") == 0
     assert load("encoder").game.prior.size == recipes.gan_mnist().latent_dim
-    assert code(*command, "--latent", "5", "--out", "other") == 2  # who gives it is taken at his word
+    assert code(*command, "--latent-dim", "5", "--out", "other") == 2  # who gives it is taken at his word
 
 
 def test_the_table_of_parts_is_complete() -> None:

@@ -14,8 +14,8 @@ import torch
 from PIL import Image
 
 from interalia import Run, UserError, build, data, recipes, tasks
-from interalia.cli.asking import app
-from interalia.cli.using import MADE
+from interalia.cli.common import app
+from interalia.cli.tasks import MADE
 from interalia.data.dataset import Dataset, Split
 from interalia.reports import plots, showing
 from interalia.tasks import verbs
@@ -88,7 +88,7 @@ def test_an_answer_is_arrays_a_figure_and_a_sentence(name: str, tmp_path: Path) 
 def test_a_verb_answers_what_its_task_does() -> None:
     assert np.array_equal(verbs.reconstruct(ALI, X, seed=3).arrays["x_hat"], tasks.reconstruct(ALI, X, 3))
     assert np.array_equal(verbs.generate(ALI, 3, seed=3).arrays["x"], tasks.generate(ALI, 3, 3))
-    way = tasks.interpolate(ALI, X[:2], X[2:], 3, "spherical", 3)
+    way = tasks.interpolate(ALI, X[:2], X[2:], 3, "slerp", 3)
     assert np.array_equal(verbs.interpolate(ALI, X, steps=3, interpolation="slerp", seed=3).arrays["way"], way)
     by_label = verbs.generate(LABELLED)
     assert np.array_equal(by_label.arrays["x"], tasks.generate_by_label(LABELLED, 10))

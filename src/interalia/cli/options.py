@@ -13,11 +13,11 @@ from typing import Any
 from cyclopts import ArgumentCollection
 from cyclopts.argument import Argument
 
-from interalia.cli.asking import app
+from interalia.cli.common import app
 from interalia.errors import SettingError
 
 # arguments of the library whose options have another name
-NAMES = {"y": "told", "trust": "trust_generator"}
+NAMES = {"y": "condition", "trust": "trust_generator"}
 
 
 @functools.cache

@@ -13,6 +13,7 @@ from interalia.disk import write_error
 from interalia.errors import UserError
 from interalia.runs.folder import Folder
 
+ATTEMPTS = 100  # to make a folder below one that other processes make and remove
 LOCK = ".lock"  # hidden, so that the folder counts as empty
 
 
@@ -94,6 +95,7 @@ def resume(path: Path) -> Claim:
 def make(path: Path) -> list[Path]:
     """Makes a folder, and answers it and the folders above that were made for it; none where it is there already. Of two
     processes that make it at once one alone succeeds."""
+    attempts = iter(range(ATTEMPTS))
     while True:
         made = [folder for folder in (path, *path.parents) if not folder.exists()]
         try:
@@ -104,9 +106,9 @@ def make(path: Path) -> list[Path]:
             path.mkdir()
         except FileExistsError:
             return []
-        except FileNotFoundError:  # another process, which withdrew, has removed the folder above
-            continue
         except OSError as error:
+            if isinstance(error, FileNotFoundError) and next(attempts, None) is not None:
+                continue  # another process, which withdrew, has removed the folder above
             raise write_error(path, error) from error
         return made or [path]
 
