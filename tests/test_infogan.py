@@ -547,7 +547,7 @@ def test_the_command_draws_a_picture_a_code(folder: Path, tmp_path: Path) -> Non
 def test_the_command_explains(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for words, arguments in {
         "--rows is 0": ["--rows", "0"],
-        "must end in .png": ["--out", str(tmp_path / "codes.jpg")],
+        "must end in .png": ["--out", str(tmp_path / "codes.txt")],
     }.items():
         with pytest.raises(SystemExit) as caught:
             main(["traverse", str(folder), *arguments])

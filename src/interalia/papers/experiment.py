@@ -112,9 +112,9 @@ class Experiment:
         """The beginning of the protocol: how this form is shorter than the full experiment."""
         found = [self.shortened.format(steps=setting.steps)] if setting.steps else []
         if setting.quick:
-            changes = {"with": self.quick} if isinstance(self.quick, str) else self.quick
-            words = ", ".join(f"{key} {value}" for key, value in changes.items() if value is not None)
-            found.append(f"quick form (a smoke test; its numbers are meaningless) {words}")
+            changes = {"": self.quick} if isinstance(self.quick, str) else self.quick
+            words = ", ".join(f"{key} {value}".strip() for key, value in changes.items() if value is not None)
+            found.append(f"quick form (a smoke test, not a result): {words}")
         return "; ".join(found)
 
     def setting(

@@ -209,7 +209,7 @@ def settings_of(estimator: Sequence[str], values: Mapping[str, Any]) -> dict[str
         if name not in REGISTRY:
             raise unknown("estimate", name, REGISTRY)
     if not estimator:
-        raise UserError(f"`estimator` is empty; give some of {', '.join(REGISTRY)}.")
+        raise UserError(f"`estimator` names no estimate; give some of {', '.join(REGISTRY)}.")
     settings: dict[str, dict[str, Any]] = {name: {} for name in estimator}
     for key, value in values.items():
         if value is None:
