@@ -116,11 +116,11 @@ def upgraded_results(values: Mapping[str, Any]) -> dict[str, Any]:
     return made
 
 
-def upgraded_log(line: Mapping[str, Any]) -> dict[str, Any]:
+def log_line(line: Mapping[str, Any]) -> dict[str, Any]:
     """A line of log.jsonl under today's keys and names of metrics.
 
     Example:
-        >>> upgraded_log({"step": 7, "measures/posterior_kl": 0.5})
+        >>> log_line({"step": 7, "measures/posterior_kl": 0.5})
         {'step': 7, 'metrics/aggregate_posterior_kl': 0.5}
     """
     made = {}

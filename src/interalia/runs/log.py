@@ -19,5 +19,5 @@ def read(folder: Folder) -> list[dict[str, Any]]:
             except ValueError:
                 continue
             if isinstance(line, dict) and isinstance(line.get("step"), int):
-                lines.append(formats.upgraded_log(line))
+                lines.append(formats.log_line(line))
     return lines
