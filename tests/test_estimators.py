@@ -248,7 +248,9 @@ def test_weights_are_unbiased(precision: Any) -> None:
     found = annealed_importance(
         game, x, chains=20_000, temperatures=8, leapfrog=2, initial="prior", simulated=0, precision=precision
     )
-    assert found.values.numpy() == pytest.approx(calibration.exact_density(game.double()).log_prob(x.double()).numpy(), abs=0.05)
+    assert found.values.numpy() == pytest.approx(
+        calibration.exact_density(game.double()).log_prob(x.double()).numpy(), abs=0.05
+    )
     assert ("bf16" in found.protocol) == (precision == "bf16")
 
 
