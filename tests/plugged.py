@@ -16,7 +16,7 @@ def as_before() -> Iterator[None]:
     """Takes out again whatever is added, imported and looked up within."""
     registries = [registry.registry(kind) for kind in registry.KINDS]
     before = [(dict(r.added), dict(r.origins), set(r.tried)) for r in registries]
-    modules, path, attempted = set(sys.modules), list(sys.path), dict(registry.ATTEMPTED)
+    modules, path, attempted = set(sys.modules), list(sys.path), dict(registry.IMPORTED)
     registry.entry_points.cache_clear()
     try:
         yield
@@ -28,8 +28,8 @@ def as_before() -> Iterator[None]:
             file = getattr(sys.modules[name], "__file__", None)
             if file and Path(file).is_relative_to(tempfile.gettempdir()):  # the tests' own
                 del sys.modules[name]
-        registry.ATTEMPTED.clear()
-        registry.ATTEMPTED.update(attempted)
+        registry.IMPORTED.clear()
+        registry.IMPORTED.update(attempted)
         registry.entry_points.cache_clear()
 
 

@@ -26,7 +26,7 @@ from interalia.training.state import Training
 
 fcntl = pytest.importorskip("fcntl")  # Windows has no such locks
 
-SMALL = ("--networks", "auto(width=4, unary=True)", "--evaluate-every", "0", "--log-every", "1", "--batch", "16")
+SMALL = ("--networks", "auto(width=4, unary=True)", "--evaluate-every", "0", "--log-every", "1", "--batch-size", "16")
 
 
 def tiny(**fields: Any) -> Run:
@@ -74,13 +74,13 @@ def test_a_run_is_not_resumed_while_another_process_trains_it(
 ) -> None:
     monkeypatch.setattr("interalia.reports.make", lambda trained: "none")
     before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
-    with another_process(f"again(Path({str(run)!r}))") as process:
-        said = f"{run} is being trained by process {process.pid} on {socket.gethostname()}; wait until that ends"
+    with another_process(f"resume(Path({str(run)!r}))") as process:
+        said = f"process {process.pid} on {socket.gethostname()} is training in {run}; wait until it ends"
         assert interalia("train", "--resume", run, "--steps", 4) == 2
         error = capsys.readouterr().err
         assert error.startswith(f"interalia: {said}")
         assert error.count("\n") == 1
-        with pytest.raises(UserError, match="is being trained by process"):
+        with pytest.raises(UserError, match=r"process \d+ on .* is training in "):
             engine.train(tiny(steps=4), run, resume=True)
         assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file() and path.name != ".lock"} == before
         assert interalia("generate", run, "--count", 2) == 0  # looking is free
@@ -94,14 +94,14 @@ def test_a_run_is_not_resumed_while_another_process_trains_it(
 
 
 def test_a_copy_of_a_folder_that_is_trained_in_is_free(run: Path, tmp_path: Path) -> None:
-    with another_process(f"again(Path({str(run)!r}))"):
+    with another_process(f"resume(Path({str(run)!r}))"):
         shutil.copytree(run, tmp_path / "copy")
     engine.train(tiny(steps=3), tmp_path / "copy", resume=True)
 
 
 def test_within_one_process_too(run: Path) -> None:
     training = engine.open_run(tiny(steps=3), run, resume=True)
-    with pytest.raises(UserError, match=rf"is being trained by process {os.getpid()} on "):
+    with pytest.raises(UserError, match=rf"process {os.getpid()} on .* is training in "):
         engine.open_run(tiny(steps=3), run, resume=True)
     engine.finish(training, [])
     again = engine.open_run(tiny(steps=3), run, resume=True)
@@ -146,9 +146,9 @@ def test_the_command_line_takes_the_next_name_and_refuses_a_given_one(
         assert interalia("train", *SMALL, "--steps", 1) == 0
         assert sorted(path.parent.name for path in Path("runs").rglob("run.json")) == ["ali-digits-2"]
         assert interalia("train", *SMALL, "--steps", 1, "--out", "runs/ali-digits") == 2
-        assert "runs/ali-digits is being trained by process" in capsys.readouterr().err
+        assert " is training in runs/ali-digits; wait" in capsys.readouterr().err
     assert interalia("train", *SMALL, "--steps", 1, "--out", "runs/ali-digits-2") == 2
-    assert "exists already; go on with it by interalia train --resume runs/ali-digits-2" in capsys.readouterr().err
+    assert "exists already; continue it with interalia train --resume runs/ali-digits-2" in capsys.readouterr().err
     assert interalia("train", *SMALL, "--steps", 1, "--out", "runs/ali-digits") == 0  # the one that was killed
 
 
@@ -195,6 +195,6 @@ def test_what_others_wrote_into_a_lock_is_not_repeated(run: Path) -> None:
     (run / ".lock").write_text("process 1 on \x1b]0;title\x07\n")
     with open(run / ".lock", "rb") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        with pytest.raises(UserError, match="is being trained by another process;"):
+        with pytest.raises(UserError, match=r"^another process is training in "):
             claims.resume(run)
     assert Folder(run).run().steps == 2

@@ -145,17 +145,17 @@ def test_names_of_words_may_be_counted(tmp_path: Path) -> None:
         with pytest.raises(UserError, match="there is no label"):
             tasks.generate(game, 2, label=wrong)
     for number in (3, -1, 1.5, [1]):
-        with pytest.raises(UserError, match="its place as a whole number from 0 to 2"):
+        with pytest.raises(UserError, match="its index as a whole number from 0 to 2"):
             tasks.generate(game, 2, label=number)  # type: ignore[arg-type]
 
 
 def test_labels_are_refused_where_there_are_none(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="was not told any labels"):
+    with pytest.raises(UserError, match="this GAN is unconditional"):
         tasks.generate(build("gan", double=False), 2, label=1)
-    with pytest.raises(UserError, match="has no labels; choose data that has, or leave `labels` out"):
-        engine.prepare(Run(game="gan", labels=True, data=str(pictures(tmp_path)), batch_size=2, steps=1))
+    with pytest.raises(UserError, match="has no labels; choose data that has, or leave `condition_on` out"):
+        engine.prepare(Run(game="gan", condition_on="labels", data=str(pictures(tmp_path)), batch_size=2, steps=1))
     with pytest.raises(UserError, match="InfoGAN cannot be told labels"):
-        engine.prepare(Run(game="infogan", labels=True, steps=1))
+        engine.prepare(Run(game="infogan", condition_on="labels", steps=1))
 
 
 def pictures(folder: Path) -> Path:

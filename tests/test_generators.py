@@ -121,20 +121,20 @@ def test_a_module_that_does_not_fit_is_explained(kind: str) -> None:
 
 def test_a_file_that_does_not_fit_is_explained(tmp_path: Path) -> None:
     z, path = torch.randn(3, 4), tmp_path / "g.pt2"
-    engine.train(Run(game="gan", steps=1, labels=True, **SHORT), tmp_path / "told")
+    engine.train(Run(game="gan", steps=1, condition_on="labels", **SHORT), tmp_path / "conditional")
     (tmp_path / "mk.py").write_text("")
     run = Run(game="posthoc-ali", **SHORT)
     for make, words in (
-        (lambda: exported(examples.generator(4, SHAPE), path, z, fixed=True), "for batches of 3 alone; export it anew"),
+        (lambda: exported(examples.generator(4, SHAPE), path, z, fixed=True), "for batches of 3 only; export it again"),
         (
             lambda: exported(examples.generator(7, SHAPE), path, torch.randn(3, 7)),
-            "takes 7 latents, .* give `latent=7`",
+            "takes 7 latents, .* give `latent_dim=7`",
         ),
         (lambda: exported(Told(), path, z, z), r"takes 2 input\(s\), and it must take z alone"),
         (lambda: exported(Answering(lambda x: (x, x)), path, z), "returns a tuple"),
         (lambda: exported(examples.generator(4, SHAPE).double(), path, z.double()), r"is torch\.float64"),
-        (lambda: str(tmp_path / "mk.py"), r"a file of another kind; .* or a \.pt2 file"),
-        (lambda: str(tmp_path / "told"), "is told labels, and PostHocALI infers for one that is told nothing"),
+        (lambda: str(tmp_path / "mk.py"), r"is of an unknown file type; .* or a \.pt2 file"),
+        (lambda: str(tmp_path / "conditional"), "is conditional on labels, and PostHocALI needs an unconditional one"),
         (lambda: str(tmp_path / "none"), "cannot be loaded: .* is not the folder of a run"),
     ):
         with pytest.raises(UserError, match=words):

@@ -81,7 +81,7 @@ def test_it_trains_on_data_of_the_catalogue_and_on_ones_own() -> None:
     )
     assert interalia.generate(trained.game, 3).shape == (3, 1, 8, 8)
     both = interalia.train(RUN, game=own_game(), dataset=own_data())
-    assert (both.run.data, both.given and both.given.name) == (FROM_PYTHON, "squares")
+    assert (both.run.data, both.in_memory and both.in_memory.name) == (FROM_PYTHON, "squares")
     described = interalia.train(RUN, dataset=own_data())  # data of one's own under a game of the catalogue
     assert isinstance(described.game, ALI)
     assert described.game.data.shape == (1, 8, 8)
@@ -163,14 +163,12 @@ def test_data_have_to_fit_a_game_of_ones_own() -> None:
     [
         ({"penalty": "r1"}, "penalty"),
         ({"encoder": "deterministic"}, "encoder"),
-        ({"latent_dim": 7}, "latent"),
+        ({"latent_dim": 7}, "latent_dim"),
         ({"game": "gan"}, "game"),
     ],
 )
 def test_a_run_that_describes_what_is_given_is_refused(changes: dict[str, Any], said: str, tmp_path: Path) -> None:
-    with pytest.raises(
-        UserError, match=f"`{said}` is .* a game of your own is given beside the run; leave `{said}` out"
-    ):
+    with pytest.raises(UserError, match=f"`{said}` is .* a custom game is given beside the run; leave `{said}` out"):
         interalia.train(RUN.replace(**changes), tmp_path / "run", game=own_game())
     assert not (tmp_path / "run").exists()
 
@@ -180,18 +178,18 @@ def test_what_is_missing_or_does_not_fit_is_explained(tmp_path: Path, capsys: py
     interalia.train(RUN, path, game=own_game(), dataset=own_data())
     with pytest.raises(UserError, match=r"interalia\.load\(folder, game=\.\.\.\)"):
         interalia.load(path)
-    with pytest.raises(UserError, match="do not fit the game that is given"):
+    with pytest.raises(UserError, match="do not fit `game`"):
         interalia.load(path, game=own_game(latent=5))
     with pytest.raises(UserError, match=r"given from Python.*interalia\.load\(folder, dataset=\.\.\.\)"):
         reports.evaluate(interalia.load(path, game=own_game()))
     with pytest.raises(UserError, match="leave `generator` out"):
         interalia.train(RUN, game=own_game(), generator=nn.Identity())
-    with pytest.raises(UserError, match="`data` is 'mnist', and data of your own are given beside the run"):
+    with pytest.raises(UserError, match="`data` is 'mnist', and custom data are given beside the run"):
         interalia.train(RUN.replace(data="mnist"), dataset=own_data())
     interalia.train(Run(steps=1, batch_size=32, latent_dim=2, evaluate_every=0), tmp_path / "other")
     with pytest.raises(UserError, match="leave `game` out"):
         interalia.load(tmp_path / "other", game=own_game())
-    with pytest.raises(UserError, match="data that its run names, digits; leave `dataset` out"):
+    with pytest.raises(UserError, match="trained on digits, data that its run names; leave `dataset` out"):
         interalia.load(tmp_path / "other", dataset=own_data())
     for given, missing in (({"game": own_game()}, "dataset"), ({"dataset": own_data()}, "game")):
         with pytest.raises(UserError, match=f"the {missing} of this run was given from Python.*{missing}="):

@@ -45,4 +45,4 @@ def test_what_no_file_could_keep_is_refused(value: object) -> None:
 def test_a_run_takes_a_part() -> None:
     run = Run(optimizer=Part("adam", lr=5e-4))
     assert run == Run(optimizer="adam(lr=0.0005)")
-    assert 'optimiser = "adam(lr=0.0005)"' in run.dump()
+    assert 'optimizer = "adam(lr=0.0005)"' in run.dump()

@@ -101,7 +101,7 @@ def test_it_is_trained_measured_and_shown(place: Path, capsys: pytest.CaptureFix
         key: {"module": f"crescents.{name}", "package": "crescents", "version": "1.0"} for key, name in module.items()
     }
     assert header(run / "weights.safetensors")["plugins"] == kept["plugins"]
-    assert header(run / "checkpoints/best.safetensors")["run"]["best"] == "energy_distance"
+    assert header(run / "checkpoints/best.safetensors")["run"]["monitor"] == "energy_distance"
     results = json.loads((run / "results.json").read_text())
     measures = {measure["name"]: measure["value"] for measure in results["metrics"]}
     page = (run / "report.html").read_text()
@@ -129,8 +129,7 @@ def test_what_is_missing_without_it_is_said(place: Path, capsys: pytest.CaptureF
         assert interalia("train", "--resume", "run", "--steps", 2) == 2
     said = capsys.readouterr().err
     assert (
-        "is 'ali-ensemble', which is not among the games here; it was from crescents.games (of crescents 1.0) when the run"
-        in said
+        "is 'ali-ensemble', which is missing here; it was from crescents.games (of crescents 1.0) when the run" in said
     )
     assert said.endswith("install the package crescents (1.0 at that time).\n")
 

@@ -82,7 +82,7 @@ def test_the_published_settings() -> None:
     for run in (svhn, cifar, celeba):
         assert (run.game, run.divergence, run.dynamics, run.batch_size) == ("ali", "gan", "simultaneous", 100)
         assert registry.parse(run.optimizer)[1] == {"lr": 1e-4, "beta1": 0.5, "beta2": 0.999}
-        assert (run.penalty, run.instance_noise, run.ema) == ("none", "none", 0)
+        assert (run.penalty, run.instance_noise, run.weight_average) == ("none", "none", "none")
     game = building.build(svhn, (3, 32, 32))
     assert isinstance(game.encoder, Gaussian)
     assert isinstance(game.decoder, Deterministic)
@@ -127,7 +127,10 @@ def test_a_run_is_held_against_the_two_recipes_of_its_game_and_data() -> None:
         if both:
             found.setdefault(" ".join(both), []).append(name)
     assert {key: sorted(names) for key, names in found.items()} == {
-        "ali-mnist ali-mnist-report": ["ali-mnist", "ali-mnist-report"],  # and not cali-mnist, which is told labels
+        "ali-mnist ali-mnist-report": [
+            "ali-mnist",
+            "ali-mnist-report",
+        ],  # and not cali-mnist, which is conditional on labels
         "ali-svhn ali-svhn-paper": ["ali-svhn", "ali-svhn-paper", "ali-svhn-report"],
         "ali-cifar10 ali-cifar10-paper": ["ali-cifar10", "ali-cifar10-paper"],
         "ali-celeba ali-celeba-paper": ["ali-celeba", "ali-celeba-paper", "ali-celeba-report"],
@@ -140,7 +143,7 @@ def test_a_run_is_held_against_the_two_recipes_of_its_game_and_data() -> None:
 def test_a_recipe_is_an_attribute_and_a_row_alike() -> None:
     assert recipes.cali_mnist is REGISTRY["cali-mnist"]
     assert recipes.cali_mnist(steps=7) == recipes.ali_mnist(
-        name="cali-mnist", labels=True, schedule="linear(start=0.5, final=0.0)", steps=7
+        name="cali-mnist", condition_on="labels", schedule="linear(start=0.5, final=0.0)", steps=7
     )
     assert {name.replace("-", "_") for name in REGISTRY} <= set(dir(recipes))
     with pytest.raises(AttributeError, match="no attribute 'ali_nothing'"):

@@ -91,9 +91,9 @@ def test_an_entry_whose_settings_cannot_be_read_is_refused(place: Path) -> None:
         ),
         (
             3,
-            r"^the entry 'mine' is 3, and the penalties are made from interalia.adversarial.penalties.Penalty; derive it",
+            r"^the entry 'mine' is 3, and the penalties are derived from interalia.adversarial.penalties.Penalty; derive it",
         ),
-        (divergences.KL, r"^the entry 'mine' is <class '.*KL'>, and the penalties are made from "),
+        (divergences.KL, r"^the entry 'mine' is <class '.*KL'>, and the penalties are derived from "),
     ):
         with pytest.raises(UserError, match=reason):
             penalties.REGISTRY.add("mine", entry)  # type: ignore[arg-type]
@@ -129,10 +129,10 @@ def test_a_name_of_the_library_is_kept_and_the_other_is_warned_of_once(place: Pa
     listed = functools.partial(list, divergences.REGISTRY)
     assert warned(lambda: divergences.REGISTRY["kl"]) == []  # nobody else's is looked for
     assert warned(listed, listed) == [
-        "the entry 'kl' of their_module (of their-package 1.2) is left out: among the divergences that name is the library's "
-        "own.",
-        "the entry 'new' of another (of c-package 3) is left out: among the divergences that name is their_module (of "
-        "b-package 2)'s own.",
+        "the entry 'kl' of their_module (of their-package 1.2) is left out: that name is taken among the "
+        "divergences, by the library.",
+        "the entry 'new' of another (of c-package 3) is left out: that name is taken among the divergences, by "
+        "their_module (of b-package 2).",
     ]
     assert divergences.REGISTRY["kl"] is divergences.KL
 
@@ -195,7 +195,7 @@ def test_a_module_is_plugged_in_by_its_name_or_its_file(place: Path) -> None:
     [
         ("nowhere", "", "there is no module nowhere to plug in; give the name of a module that can be imported from"),
         ("nowhere.py", "", "the plug-in nowhere.py cannot be used: there is no file nowhere.py; check its name."),
-        ("my-file.py", "1", "my-file.py is no name of a module; rename it with letters, digits and underscores."),
+        ("my-file.py", "1", "my-file.py is not the name of a module; rename it with letters, digits and underscores."),
         ("json.py", "1", "there is another module json ("),
         ("mine.py", "import no_such", "cannot be imported: ModuleNotFoundError in line 1 of mine.py: No module named"),
         ("mine", "\nlen(3)", "the plug-in mine cannot be imported: TypeError in line 2 of mine.py: object of type 'int' "),
@@ -241,15 +241,19 @@ def test_list_says_where_an_entry_is_from(place: Path, capsys: pytest.CaptureFix
     assert interalia("list", "divergences", "mine") == 0
     assert capsys.readouterr().out.splitlines() == [
         "mine (divergences), from mine",
-        "settings: saturating=False, smoothing=0.0",
-        "  saturating: True or False",
-        "  smoothing: a number",
         "",
         "A KL of my own.",
+        "",
+        "settings:",
+        "  saturating: True or False, by default False",
+        "  smoothing: a number, by default 0.0",
+        "",
+        'example: interalia train --divergence "mine(saturating=False)"',
     ]
     assert interalia("list", "games", "ali") == 0
     said = capsys.readouterr().out
-    assert said.startswith("ali (games), from interalia\nsettings: together=True\n")
+    assert said.startswith("ali (games), from interalia\n")
+    assert "\nsettings:\n  together: True or False, by default True\n" in said
     assert "Adversarially Learned Inference" in said  # the whole of its description
     assert interalia("list", "data", "digits") == 0
     assert "1,797" in capsys.readouterr().out
@@ -287,7 +291,7 @@ def test_every_command_takes_a_plug_in(command: str, place: Path, capsys: pytest
     ):
         assert interalia(*words) == 2
         assert capsys.readouterr().err.startswith("interalia: there is no module nowhere to plug in")
-    assert interalia(command, "--help") == 0
+    assert interalia(command, "--help-all") == 0
     assert "--plugin" in capsys.readouterr().out
 
 
@@ -346,8 +350,8 @@ def test_a_run_says_where_its_parts_were_from_and_imports_nothing_by_itself(
     assert json.loads(Path("run/run.json").read_text())["plugins"] == kept
     capsys.readouterr()
     missing = (
-        "interalia: `divergence` of this run is 'mine', which is not among the divergences here; it was from mine when the "
-        "run was trained: import mine first, as --plugin mine does.\n"
+        "interalia: `divergence` of this run is 'mine', which is missing here; it was from mine when the run was "
+        "trained: import mine first, as --plugin mine does.\n"
     )
     for words in (
         ("generate", "run"),
@@ -417,17 +421,17 @@ class Wide(penalties.R1):
 
 def test_what_no_text_can_say_is_explained() -> None:
     with pytest.raises(
-        UserError, match=r"^an object of .*Wide is none of the penalties, so that no file could name it; give"
+        UserError, match=r"^an object of .*Wide is not among the penalties, so that no file can name it; give"
     ):
         Run(penalty=Wide())  # type: ignore[arg-type]
     with as_before():
         penalties.REGISTRY.add("wide", Wide)
         assert text_of(Wide(3.0), "penalties") == "wide(gamma=3.0)"
         with pytest.raises(
-            UserError, match=r"cannot be text_of as a text, for its `shape` cannot; give a text, or Part\('wide'"
+            UserError, match=r"cannot be written as text, because its `shape` cannot; give a text, or Part\('wide'"
         ):
             Run(penalty=Wide(3.0, Path("x")))  # type: ignore[arg-type]
-    with pytest.raises(UserError, match="is none of the divergences"):
+    with pytest.raises(UserError, match="is not among the divergences"):
         Run().replace(divergence=penalties.R1())
 
 

@@ -21,11 +21,12 @@ from hypothesis import strategies as st
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
+import interalia
 from interalia import tasks
 from interalia.disk import writing
 from interalia.errors import UserError
 from interalia.games.capabilities import facts
-from interalia.runs import Run, abouts, from_toml, loading
+from interalia.runs import Run, field_docs, from_toml, loading
 from interalia.runs.folder import ABOUT_GAME, Folder, header
 from interalia.runs.recipes import ali_digits
 from interalia.spaces import DataSpec
@@ -50,10 +51,12 @@ def any_run(draw: st.DrawFn) -> Run:
         "image_size": st.none() | st.integers(4, 1024),
         "networks": texts,
         "latent_dim": st.integers(1, 100_000),
-        "lr": st.dictionaries(st.sampled_from(["critic", "generator"]), st.floats(0, 10, **numbers)),
+        "lr": st.none()
+        | st.floats(0, 10, **numbers)
+        | st.dictionaries(st.sampled_from(["critic", "generator"]), st.floats(0, 10, **numbers)),
         "steps": st.none() | st.integers(0, 10**9),
         "epochs": st.none() | st.floats(0, 10**6, **numbers),
-        "ema": st.floats(0, 0.999999, **numbers),
+        "grad_clip": st.floats(0, 1e9, **numbers),
         "precision": st.sampled_from(["auto", "fp32", "bf16"]),
         "seed": st.integers(0, 2**31 - 1),
     }
@@ -73,16 +76,18 @@ def test_dump_and_toml_give_the_same_run(run: Run) -> None:
         ("steps = true", "`steps` is True, and it must be a whole number"),
         ("steps = -1", "`steps` is -1, out of its range; it must be from 0 to 1,000,000,000"),
         ("seed = 4294967296", "`seed` is 4294967296, out of its range"),
-        ("ema = 1.5", "`ema` is 1.5, out of its range; it must be from 0 to 0.999999"),
-        ("ema = nan", "`ema` is nan, out of its range"),
+        ("skip_critic_above = 1.5", "`skip_critic_above` is 1.5, out of its range; it must be from 0.5 to 1"),
+        ("grad_clip = nan", "`grad_clip` is nan, out of its range"),
         ("epochs = inf", "`epochs` is inf, out of its range"),
         ("log_every = 0", "`log_every` is 0, out of its range; it must be at least 1"),
         ("name = 3", "`name` is 3, and it must be a text"),
         ('precision = "fp16"', "`precision` is 'fp16'; it is one of: auto, fp32, bf16"),
-        ("rates = 0.1", "`rates` is 0.1, and it maps names to numbers"),
-        ('rates = { critic = "fast" }', "`rates.critic` is 'fast', and it must be a number"),
-        ("rates = { critic = -1.0 }", "`rates.critic` is -1.0, out of its range"),
-        ("latnet = 8", "there is no field of a run 'latnet'; did you mean 'latent'"),
+        ('lr = "fast"', "`lr` is 'fast', and it must be a number or a mapping"),
+        ("lr = 11", "`lr` is 11, out of its range; it must be from 0 to 10"),
+        ('lr = { critic = "fast" }', "`lr.critic` is 'fast', and it must be a number"),
+        ("lr = { critic = -1.0 }", "`lr.critic` is -1.0, out of its range"),
+        ("latnet_dim = 8", "there is no field of a run 'latnet_dim'; did you mean 'latent_dim'"),
+        ("learning_rate = 0.1", "there is no field of a run 'learning_rate'; it is called 'lr'."),
         ("[train]\nsteps = 3", "there is no field of a run 'train'"),
         ("steps = ", "is not a TOML file"),
     ],
@@ -108,14 +113,14 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
 
 
 def test_every_field_is_described_in_the_docstring() -> None:
-    assert list(abouts()) == list(Run.__dataclass_fields__)
-    assert all(text.endswith(".") for text in abouts().values())
-    assert abouts()["generator"].endswith("of one that is trusted; for a game that only infers.")  # of two lines
-    assert "Raises" not in abouts()["checkpoint_every"]
+    assert list(field_docs()) == list(Run.__dataclass_fields__)
+    assert all(text.endswith(".") for text in field_docs().values())
+    assert field_docs()["pretrained_generator"].endswith("for a game that trains an encoder alone.")  # of two lines
+    assert "Raises" not in field_docs()["checkpoint_every"]
 
 
 def test_numbers_may_be_whole(tmp_path: Path) -> None:
-    (tmp_path / "run.toml").write_text("epochs = 2\nema = 0\nrates = { critic = 1 }\n")
+    (tmp_path / "run.toml").write_text("epochs = 2\ngrad_clip = 0\nlr = { critic = 1 }\n")
     assert Run(**from_toml(tmp_path / "run.toml")).epochs == 2
 
 
@@ -164,7 +169,7 @@ def test_weights_say_what_they_are(tmp_path: Path) -> None:
     with safe_open(tmp_path / "run/weights.safetensors", "pt") as file:
         about = json.loads(file.metadata()["interalia"])
     assert about == {
-        "format": 2,
+        "format": 3,
         "run": dataclasses.asdict(trained.run),
         "step": 4,
         "data": {"shape": [1, 8, 8], "condition": 0, "other": None, "attributes": {}, "classes": 0, "names": []},
@@ -199,7 +204,7 @@ def test_existing_folders_are_left_alone(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     engine.train(run, tmp_path / "empty")
     content = (tmp_path / "empty/checkpoints/last.pt").read_bytes()
-    with pytest.raises(UserError, match=r"empty exists already; go on with it by `interalia.train"):
+    with pytest.raises(UserError, match=r"empty exists already; continue it with `interalia.train"):
         engine.train(run, tmp_path / "empty")
     assert (tmp_path / "empty/checkpoints/last.pt").read_bytes() == content
     (tmp_path / "file").write_text("mine")
@@ -276,3 +281,44 @@ def test_ranges_are_finite() -> None:
     for value in (math.nan, math.inf, -math.inf):
         with pytest.raises(UserError, match="out of its range"):
             Run(lr={"critic": value})
+
+
+def test_one_learning_rate_is_a_number() -> None:
+    assert [Run(lr=lr).lr for lr in ({}, {"default": 0.5}, {"critic": 0.5}, 0.5)] == [None, 0.5, {"critic": 0.5}, 0.5]
+    assert Run(lr={"critic": 0.5, "default": 1.0}).lr == {"critic": 0.5, "default": 1.0}
+
+
+@pytest.mark.parametrize(
+    ("fields", "found"),
+    [
+        ({"game": "BiGAN"}, {"game": "ali", "encoder": "deterministic"}),
+        ({"game": "bigan", "encoder": "implicit"}, {"game": "ali", "encoder": "implicit"}),
+        ({"game": "WGAN_GP"}, {"game": "gan", "divergence": "wasserstein", "penalty": "wgan-gp"}),
+        ({"game": "cGAN"}, {"game": "gan", "condition_on": "labels"}),
+        ({"divergence": "JS", "data": "DIGITS"}, {"divergence": "jensen-shannon", "data": "digits"}),
+        ({"encoder": "dirac", "prior": "gaussian"}, {"encoder": "deterministic", "prior": "normal"}),
+    ],
+)
+def test_words_of_the_field_are_understood(fields: dict[str, Any], found: dict[str, Any]) -> None:
+    assert Run(**fields).canonical() == Run(**found) == Run(**found).canonical()
+    if "data" not in fields:
+        built = interalia.build(Run(**fields), shape=(2,), labels=3)
+        assert type(built) is type(interalia.build(Run(**found), shape=(2,), labels=3))
+
+
+def test_a_recipe_takes_the_words_of_the_field() -> None:
+    """Its own divergence does not outrank what the game's name stands for."""
+    assert ali_digits().divergence == "relativistic"
+    assert (ali_digits(game="LSGAN").game, ali_digits(game="LSGAN").divergence) == ("gan", "least-squares")
+    assert ali_digits(game="lsgan", divergence="hinge").divergence == "hinge"
+    with pytest.raises(UserError, match=r"there is no field of a run 'batch'; it is called 'batch_size'\.$"):
+        ali_digits(batch=3)
+
+
+def test_a_run_in_the_words_of_the_field_is_trained_and_resumed(tmp_path: Path) -> None:
+    run = tiny(game="ALI", divergence="js", weight_average="EMA(0.9)")
+    trained = engine.train(run, tmp_path / "run")
+    assert (trained.run.game, trained.run.divergence, trained.run.weight_average) == ("ali", "jensen-shannon", "ema(0.9)")
+    assert engine.train(run.replace(steps=5), tmp_path / "run", resume=True).step == 5
+    with pytest.raises(UserError, match=r"`divergence` is 'kl', and the run in .* has 'jensen-shannon'"):
+        engine.train(run.replace(divergence="KL", steps=6), tmp_path / "run", resume=True)

@@ -53,10 +53,7 @@ def test_what_is_written_is_read_back(values: dict[str, object]) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "r1(",
         "r1(gamma=)",
-        "r1(gamma=1",
-        "r1(1)",
         "r1(gamma)",
         "r1(gamma=1) + 2",
         "r1(gamma=1)(every=2)",
@@ -75,6 +72,21 @@ def test_what_cannot_be_read_is_explained_and_nothing_is_run(text: str) -> None:
         f"the penalty {text!r} cannot be read; write a name, or a name with settings in brackets, "
         "such as r1(setting=1.0)."
     )
+
+
+@pytest.mark.parametrize(
+    ("text", "advice"),
+    [
+        ("r1(", "close the bracket: r1()"),
+        ("r1(gamma=1", "close the bracket: r1(gamma=1)"),
+        ("kl(saturating=yes)", "write kl(saturating=True)"),
+        ("kl(saturating=no, smoothing=none)", "write kl(saturating=False, smoothing=None)"),
+    ],
+)
+def test_the_spelling_that_can_be_read_is_said(text: str, advice: str) -> None:
+    with pytest.raises(UserError) as caught:
+        registry.parse(text, "part")
+    assert str(caught.value) == f"the part {text!r} cannot be read; {advice}."
 
 
 @pytest.mark.parametrize(("room", "name"), MEMBERS, ids=[f"{room}-{name}" for room, name in MEMBERS])
@@ -103,16 +115,30 @@ def test_an_unknown_name_is_told_the_nearest() -> None:
 def test_an_unknown_setting_is_told_the_known_ones() -> None:
     with pytest.raises(UserError) as caught:
         registry.look_up("r1(gama=1)", penalties.REGISTRY, "penalty")
-    assert str(caught.value) == "the penalty 'r1' has no setting 'gama'; its settings are: gamma, every, final."
+    assert (
+        str(caught.value)
+        == "the penalty 'r1' has no setting 'gama'; did you mean 'gamma'? Its settings are: gamma, every, final."
+    )
     with pytest.raises(UserError, match=r"'hinge' has no setting 'margin'; its settings are: smoothing\.$"):
         registry.look_up("hinge(margin=2)", divergences.REGISTRY, "divergence")
     with pytest.raises(UserError, match=r"'simultaneous' has no setting 'fresh'; its settings are: none\.$"):
         registry.look_up("simultaneous(fresh=True)", dynamics.REGISTRY, "dynamics")
 
 
+def test_settings_may_be_given_by_their_place() -> None:
+    assert registry.parse("r1(0.5, every=2)") == ("r1", {"0": 0.5, "every": 2})
+    assert registry.look_up("r1(0.5, every=2)", penalties.REGISTRY, "penalty")[1] == {"gamma": 0.5, "every": 2}
+    with pytest.raises(UserError, match=r"the penalty 'r1\(0.5, gamma=1\)' sets one setting twice"):
+        registry.look_up("r1(0.5, gamma=1)", penalties.REGISTRY, "penalty")
+    with pytest.raises(
+        UserError, match=r"^the penalty 'r1\(1, 2, 3, 4\)' has more settings than r1: gamma, every, final\.$"
+    ):
+        registry.look_up("r1(1, 2, 3, 4)", penalties.REGISTRY, "penalty")
+
+
 def test_what_the_program_gives_is_no_setting() -> None:
     with pytest.raises(UserError, match="'sgd' has no setting 'parameters'"):
-        registry.look_up("sgd(parameters=[])", optimizers.OPTIMIZERS, "optimiser")
+        registry.look_up("sgd(parameters=[])", optimizers.OPTIMIZERS, "optimizer")
     with pytest.raises(UserError, match="'alternating' has no setting 'precision'"):
         registry.look_up("alternating(precision=1)", dynamics.REGISTRY, "dynamics")
 

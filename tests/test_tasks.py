@@ -209,7 +209,7 @@ def test_latents_of_the_wrong_size_are_explained(shape: tuple[int, ...]) -> None
     with pytest.raises(UserError) as caught:
         tasks.decode(build("gan"), torch.zeros(shape))
     assert str(caught.value) == (
-        f"the latents have the shape {shape}, and this game's are (n, 7); give an array with 7 columns."
+        f"the latents have the shape {shape}, and those of this game have (n, 7); give an array with 7 columns."
     )
 
 
@@ -251,24 +251,24 @@ def test_masks_are_of_ones_and_zeros() -> None:
     expected = tasks.complete(game, x, mask, refine_steps=2)
     assert torch.equal(tasks.complete(game, x, mask.numpy(), refine_steps=2), expected)
     for value in (math.nan, 2.0, 0.5):
-        with pytest.raises(UserError, match="the mask has other values than 0 and 1"):
+        with pytest.raises(UserError, match="the mask has values other than 0 and 1"):
             tasks.complete(game, x, mask.masked_fill(mask == 0, value), refine_steps=2)
-    with pytest.raises(UserError, match="leaves nothing to fill in"):
+    with pytest.raises(UserError, match="the mask has no hole"):
         tasks.complete(game, x, torch.ones(SHAPE))
-    with pytest.raises(UserError, match="leaves nothing known"):
+    with pytest.raises(UserError, match="the mask has no known pixels"):
         tasks.complete(game, x, torch.zeros(SHAPE))
 
 
 def test_neighbours_are_looked_for_among_some() -> None:
     game = build("ali")
-    with pytest.raises(UserError, match="no images to look among"):
+    with pytest.raises(UserError, match="no images to search"):
         tasks.neighbours(game, images(2), images(2)[:0])
     with pytest.raises(UserError, match="`count` is 3, and it must be from 1 to 2"):
         tasks.neighbours(game, images(2), images(2), 3)
 
 
 def test_an_interpolation_has_two_ends() -> None:
-    with pytest.raises(UserError, match="`steps` is 1, and an interpolation has at least its 2 ends"):
+    with pytest.raises(UserError, match="`steps` is 1, and an interpolation has 2 ends"):
         tasks.interpolate(build("ali"), images(1), images(1), steps=1)
     with pytest.raises(UserError, match=r"`interpolation` is 'cubic'; it is 'lerp' or 'slerp'\."):
         tasks.interpolate(build("ali"), images(1), images(1), interpolation="cubic")  # type: ignore[arg-type]

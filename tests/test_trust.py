@@ -84,12 +84,12 @@ def renamed(path: Path, generator: str) -> None:
     """Weights whose metadata name another generator."""
     with safe_open(path, "pt") as file:
         about = json.loads(file.metadata()["interalia"])
-    about["run"]["generator"] = generator
+    about["run"]["pretrained_generator"] = generator
     save_file(load_file(path), path, {"interalia": json.dumps(about)})
 
 
 def test_the_file_of_these_tests_executes_its_code_where_it_is_trusted(evil: Path, mark: Path) -> None:
-    with pytest.raises(UserError, match="is no program"):
+    with pytest.raises(UserError, match="is not a program of torch"):
         building.build(RUN.replace(pretrained_generator=str(evil)), SHAPE, trust=True)
     assert mark.exists()
 
@@ -177,17 +177,17 @@ def test_a_path_in_metadata_is_not_followed(run: Path, evil: Path, mark: Path, t
         renamed(alone / name, str(evil))
     for name in ("w.safetensors", "generator.safetensors"):  # the first finds the second beside it
         for trust in (False, True):
-            with pytest.raises(UserError, match="no copy of that lies beside it"):
+            with pytest.raises(UserError, match="there is no copy beside it"):
                 loading.load(alone / name, trust=trust)
     (alone / "generator.safetensors").unlink()
-    with pytest.raises(UserError, match="no copy of that lies beside it"):
+    with pytest.raises(UserError, match="there is no copy beside it"):
         loading.load(alone / "w.safetensors", trust=True)
 
     (run / "generator.pt2").unlink()
     about = json.loads((run / "run.json").read_text())
-    (run / "run.json").write_text(json.dumps({**about, "generator": str(evil)}))
+    (run / "run.json").write_text(json.dumps({**about, "pretrained_generator": str(evil)}))
     assert interalia("train", "--resume", run, "--trust-generator", "--steps", 3) == 2
-    with pytest.raises(UserError, match="keeps no copy of it"):
+    with pytest.raises(UserError, match="the copy is missing"):
         engine.train(RUN.replace(pretrained_generator=str(evil), steps=3), run, resume=True, trust=True)
     assert not mark.exists()
 

@@ -88,8 +88,8 @@ def test_an_answer_is_arrays_a_figure_and_a_sentence(name: str, tmp_path: Path) 
 def test_a_verb_answers_what_its_task_does() -> None:
     assert np.array_equal(verbs.reconstruct(ALI, X, seed=3).arrays["x_hat"], tasks.reconstruct(ALI, X, 3))
     assert np.array_equal(verbs.generate(ALI, 3, seed=3).arrays["x"], tasks.generate(ALI, 3, 3))
-    way = tasks.interpolate(ALI, X[:2], X[2:], 3, "slerp", 3)
-    assert np.array_equal(verbs.interpolate(ALI, X, steps=3, interpolation="slerp", seed=3).arrays["way"], way)
+    path = tasks.interpolate(ALI, X[:2], X[2:], 3, "spherical", 3)
+    assert np.array_equal(verbs.interpolate(ALI, X, steps=3, interpolation="slerp", seed=3).arrays["path"], path)
     by_label = verbs.generate(LABELLED)
     assert np.array_equal(by_label.arrays["x"], tasks.generate_by_label(LABELLED, 10))
     assert by_label.figure is not None
@@ -157,5 +157,5 @@ def test_a_hole_is_named_or_painted(tmp_path: Path) -> None:
         with pytest.raises(UserError, match=words):
             tasks.load_mask((1, 8, 8), name)
     (tmp_path / "text.png").write_text("no picture")
-    with pytest.raises(UserError, match="is no picture"):
+    with pytest.raises(UserError, match="is not a picture"):
         tasks.load_mask((1, 8, 8), tmp_path / "text.png")

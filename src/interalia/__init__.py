@@ -1,4 +1,7 @@
-"""interalia: models that learn to generate and to infer. The public names, imported when they are first used."""
+"""interalia: adversarially learned inference. Generative models with an encoder (ALI/BiGAN, VAE/AVB, GANs).
+
+Public names are imported at their first use.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from typing import Any
 
 __version__ = "0.2.0"
 
-_HOMES = {  # where each public name is from
+_HOMES = {  # public name -> its module
     name: home
     for home, names in {
         "runs": ["Run"],
@@ -25,7 +28,7 @@ _HOMES = {  # where each public name is from
     }.items()
     for name in names
 }  # fmt: skip
-_ROOMS = {  # the rooms, and modules that are used by themselves
+_MODULES = {  # public modules
     **{
         name: name
         for name in (
@@ -44,14 +47,14 @@ _ROOMS = {  # the rooms, and modules that are used by themselves
     "plots": "reports.plots",
 }  # fmt: skip
 
-__all__ = [*_HOMES, *_ROOMS]
+__all__ = [*_HOMES, *_MODULES]
 
 
 def __getattr__(name: str) -> Any:
     if name in _HOMES:
         return getattr(importlib.import_module(f"interalia.{_HOMES[name]}"), name)
-    if name in _ROOMS:
-        return importlib.import_module(f"interalia.{_ROOMS[name]}")
+    if name in _MODULES:
+        return importlib.import_module(f"interalia.{_MODULES[name]}")
     raise AttributeError(f"module 'interalia' has no attribute {name!r}")
 
 

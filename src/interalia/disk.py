@@ -1,4 +1,4 @@
-"""Files that come there whole or not at all, and those that come with the library."""
+"""Atomic file writes (temporary file, fsync, rename), JSON files, and the library's own TOML files."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from interalia.errors import UserError
 
 
 def write_error(path: Path, error: OSError) -> UserError:
-    """What is said of a file that the disk does not take."""
+    """The error for a file that cannot be written."""
     return UserError(
         f"{path} could not be written ({error.strerror or error}); free some space or choose another folder."
     )
@@ -24,10 +24,10 @@ def write_error(path: Path, error: OSError) -> UserError:
 
 @contextmanager
 def writing(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
-    """A file that appears under its name only when it is complete: written beside it, flushed to disk, renamed.
+    """Opens a file that replaces `path` only once it is complete: a temporary file is written, synced and renamed.
 
     Raises:
-        UserError: the folder cannot be written, or the disk is full; what was there before is untouched.
+        UserError: the folder cannot be written, or the disk is full; an existing file stays as it is.
     """
     temporary: str | None = None
     try:
@@ -39,7 +39,7 @@ def writing(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
             os.fsync(file.fileno())
         umask = os.umask(0)
         os.umask(umask)
-        os.chmod(temporary, 0o666 & ~umask)  # mkstemp's own mode hides the file from everybody else
+        os.chmod(temporary, 0o666 & ~umask)  # mkstemp makes a file that only its owner can read
         os.replace(temporary, path)
         temporary = None
     except OSError as error:
@@ -54,20 +54,21 @@ def read_json(path: Path) -> dict[str, Any]:
 
     Raises:
         OSError: the file cannot be read.
-        ValueError: it is damaged, or holds no object.
+        ValueError: it is damaged, or its content is not an object.
     """
     found = json.loads(path.read_text(encoding="utf-8"))
     if not isinstance(found, dict):
-        raise ValueError("it holds no JSON object")
+        raise ValueError("it is not a JSON object")
     return found
 
 
 def write_json(path: Path, value: Any) -> None:
+    """Writes a value as JSON, atomically (see `writing`)."""
     with writing(path) as file:
         json.dump(value, file, indent=1, allow_nan=True)
         file.write("\n")
 
 
 def packaged_toml(package: str, name: str) -> dict[str, Any]:
-    """What a TOML file says that lies beside the modules of a package."""
+    """The content of a TOML file beside the modules of a package."""
     return tomllib.loads(resources.files(package).joinpath(name).read_text(encoding="utf-8"))

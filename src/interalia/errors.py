@@ -1,4 +1,4 @@
-"""What is said to a person who asked for something that cannot be done: one sentence, no traceback."""
+"""Errors that the user can correct. The command line prints the message, and exits with 2."""
 
 from __future__ import annotations
 
@@ -7,22 +7,21 @@ from pathlib import Path
 
 
 class UserError(Exception):
-    """A mistake that the user can mend: what is wrong, what was expected, what to do.
+    """An error that the user can correct. The message says what is wrong, what was expected, and what to do.
 
-    The command line prints the message alone and exits with code 2; from Python it is an ordinary exception. A message names
-    the arguments of the library in backticks, with a value where one is to be given, such as `latent_dim=64`; the command line
-    writes its options in their place, such as --latent-dim 64.
+    The command line prints the message without a traceback, and exits with code 2. A message names arguments of the library
+    in backticks, with the value to give if there is one, such as `latent_dim=64`; the command line replaces them by its
+    options, such as --latent-dim 64.
     """
 
 
 class SettingError(UserError):
-    """A part that cannot be made: its own settings, such as `every` of the penalty r1r2, go before the run's fields of the
-    same name.
+    """An error in the settings of a part, such as `every` of the penalty r1r2.
 
     Arguments:
-        message: what is wrong, what was expected, what to do.
-        settings: the names of the part's settings. Where the message has one of them in backticks it is that setting, and
-            the command line writes no option in its place.
+        message: what is wrong, what was expected, and what to do.
+        settings: the names of the part's settings. In backticks in the message they are not options of the command line,
+            even if a field of a run has the same name.
     """
 
     def __init__(self, message: str, settings: Iterable[str] = ()) -> None:
@@ -31,15 +30,15 @@ class SettingError(UserError):
 
 
 class DivergedError(UserError):
-    """A training whose losses or weights stopped being finite."""
+    """The losses or weights of a training are no longer finite."""
 
 
 class PluginWarning(UserWarning):
-    """A plug-in, or an entry of one, that is left out."""
+    """A plug-in, or one of its entries, is left out."""
 
 
 def resume_call(folder: Path | str) -> str:
-    """The call that goes on with a training, for messages; on the command line it reads `interalia train --resume FOLDER`.
+    """The call that resumes a training, for messages; the command line prints `interalia train --resume FOLDER` instead.
 
     Example:
         >>> print(resume_call("runs/mine"))
@@ -49,7 +48,7 @@ def resume_call(folder: Path | str) -> str:
 
 
 def check_choice(name: str, value: object, choices: Sequence[str]) -> None:
-    """Raises a UserError unless the value of the argument `name` is one of these.
+    """Raises a UserError unless the value of the argument `name` is one of the choices.
 
     Example:
         >>> check_choice("interpolation", "lerp", ["lerp", "slerp"])
@@ -60,7 +59,7 @@ def check_choice(name: str, value: object, choices: Sequence[str]) -> None:
 
 
 def at_least_one(**counts: int) -> None:
-    """Raises a UserError unless each of these arguments is 1 or more.
+    """Raises a UserError unless all arguments are at least 1.
 
     Example:
         >>> at_least_one(rows=10, columns=1)
@@ -70,8 +69,8 @@ def at_least_one(**counts: int) -> None:
             raise UserError(f"`{name}` is {value}, and it must be at least 1.")
 
 
-def check_range(holds: bool, law: str, **settings: object) -> None:
-    """Raises a ValueError that names the settings and the law that they break, unless it holds.
+def check_range(holds: bool, condition: str, **settings: object) -> None:
+    """Raises a ValueError with the settings and the condition that they must fulfill, unless it holds.
 
     Example:
         >>> check_range(False, "they are 1 or more", width=0, depth=2)
@@ -80,7 +79,7 @@ def check_range(holds: bool, law: str, **settings: object) -> None:
     """
     if not holds:
         *rest, last = (f"`{name}` is {value!r}" for name, value in settings.items())
-        raise ValueError(f"{', '.join(rest)} and {last}; {law}" if rest else f"{last}, and {law}")
+        raise ValueError(f"{', '.join(rest)} and {last}; {condition}" if rest else f"{last}, and {condition}")
 
 
 def distance(a: str, b: str) -> int:
@@ -115,7 +114,7 @@ def nearest(word: str, choices: Iterable[str]) -> str | None:
 
 
 def unknown(kind: str, name: str, choices: Iterable[str]) -> UserError:
-    """The error for a name that is no entry, with the entry that it may be a misspelling of.
+    """The error for an unknown name, with the nearest known one.
 
     Example:
         >>> str(unknown("data set", "mnits", ["digits", "mnist"]))

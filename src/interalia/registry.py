@@ -1,11 +1,11 @@
-"""The kinds of parts and their entries, of the library and of other people's packages; and the one way to name a part and
-its settings in a line of text: ``r1(gamma=0.5, every=4)``.
+"""Registries: the kinds of parts, such as games and divergences, and the entries of each kind; and the text that names a part
+with its settings, such as ``r1(gamma=0.5, every=4)``.
 
-A run is described by such lines, in Python, on the command line and in TOML alike. The settings are the keyword arguments of
-the class or function that the name stands for: a default lives in that signature and nowhere else.
+A run holds such texts, in Python, on the command line and in TOML. The settings are keyword arguments of the entry, a class
+or a function; its signature has their defaults.
 
-An entry is the library's own; or that of an installed package, by an entry point of the group ``interalia.KIND``; or that of
-a module which this process has imported and which called `Registry.add`. Nothing is imported because a run's file names it.
+An entry is built in, or from an installed package with an entry point of the group ``interalia.KIND``, or from a module that
+this process has imported and that called `Registry.add`. A module is never imported because the file of a run names it.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 Entry = TypeVar("Entry")
-Member = TypeVar("Member", bound=Callable[..., Any])
+Callee = TypeVar("Callee", bound=Callable[..., Any])
 
-VARIABLE = "INTERALIA_PLUGINS"  # the environment variable that names modules, with commas between them
+VARIABLE = "INTERALIA_PLUGINS"  # the environment variable with the names of plug-in modules, separated by commas
 
 # kind -> the module of its registry, and the registry's name there
 KINDS: dict[str, tuple[str, str]] = {
@@ -59,17 +59,17 @@ KINDS: dict[str, tuple[str, str]] = {
     "likelihoods": ("interalia.metrics.likelihood", "REGISTRY"),
     "experiments": ("interalia.papers", "REGISTRY"),
 }
-WITHOUT_SETTINGS = ("recipes", "data", "metrics", "experiments")  # no settings are written behind a name of these
+WITHOUT_SETTINGS = ("recipes", "data", "metrics", "experiments")  # kinds whose entries have no settings
 
 
 @dataclass(frozen=True)
 class Origin:
-    """Where an entry is from that is not the library's own.
+    """The origin of an entry that is not built in.
 
     Attributes:
-        module: the module that added it, or that the entry point names.
-        package: the installed package whose entry point it is; empty for one that a module added.
-        version: the package's.
+        module: the module that added it, or the module of its entry point.
+        package: the installed package with the entry point; empty for an entry that a module added.
+        version: the version of the package.
     """
 
     module: str
@@ -81,13 +81,13 @@ class Origin:
 
     @classmethod
     def restored(cls, values: Mapping[str, Any]) -> Origin:
-        """What a file keeps of one, as far as it can be printed."""
+        """The origin in a run's file, without characters that cannot be printed."""
         texts = (str(values.get(f.name, ""))[:100] for f in fields(cls))
         return cls(*("".join(filter(str.isprintable, text)) for text in texts))
 
     @property
     def advice(self) -> str:
-        """What to do where the entry is missing."""
+        """The advice of an error message if the entry is missing."""
         if self.package:
             return f"install the package {self.package} ({self.version} at that time)"
         if self.module == "__main__":
@@ -96,16 +96,16 @@ class Origin:
 
 
 class Registry(Mapping[str, Entry], Generic[Entry]):
-    """The entries of one kind of part, by the names that a run, a file or the command line may give.
+    """The entries of one kind of part, by name.
 
-    Installed packages have entries by the entry points of the group ``interalia.KIND``. One is imported when its name is
-    first looked up, and all are when the entries are listed. An entry point with the name of one of the library's entries,
-    or one that cannot be imported, is left out, with one `PluginWarning`.
+    Entry points of the group ``interalia.KIND`` add the entries of installed packages. An entry point is imported when its
+    name is first looked up, and all are imported when the entries are listed. If it has the name of a built-in entry, or
+    cannot be imported, it is left out with one `PluginWarning`.
 
     Arguments:
-        kind: what they are, such as "games".
-        built_in: the library's own.
-        base: what every class among them derives from, or every object is of; None where that does not matter.
+        kind: the kind, such as "games".
+        built_in: the library's entries.
+        base: the base class of all entries that are classes, and the type of those that are objects; None for any.
 
     Example:
         >>> from interalia.adversarial.divergences import GAN, REGISTRY
@@ -139,40 +139,44 @@ class Registry(Mapping[str, Entry], Generic[Entry]):
         return len(self.built_in) + len(self.added)
 
     def add(self, name: str, entry: Entry, module: str | None = None) -> None:
-        """Adds an entry of one's own for this process. A module may add one anew, as when a cell of a notebook is run again.
+        """Adds a custom entry, for this process. The same module may add an entry again, as a notebook's cell does when it
+        runs twice.
 
         Arguments:
-            name: its name.
-            entry: the class, the function or the object.
-            module: where it is from; by default the module that calls this.
+            name: the name of the entry.
+            entry: a class, a function or an object.
+            module: the name of its module; by default the calling module.
 
         Raises:
-            UserError: there is another entry of that name, or a text could not name it or its settings.
+            UserError: another entry has that name, the entry has the wrong type, or its settings cannot be read from its
+                signature.
         """
         origin = Origin(module or sys._getframe(1).f_globals.get("__name__", "__main__"))
         if name in self.built_in or self.origins.get(name, origin) != origin:
             raise UserError(f"there is an entry {name!r} among the {self.kind} already; give it another name.")
-        self.take(name, entry, origin)
+        self.check_and_set(name, entry, origin)
 
-    def settle(self) -> None:
-        """Makes the entries that have been added so far the library's own."""
+    def make_built_in(self) -> None:
+        """Turns the entries that were added so far into built-in ones."""
         self.built_in |= self.added
         self.added, self.origins = {}, {}
 
     def remove(self, name: str) -> None:
-        """Takes out an entry that was added."""
+        """Removes an entry that was added."""
         del self.added[name], self.origins[name]
 
     def origin(self, name: str) -> Origin | None:
-        """Where the entry of that name is from; None for the library's own."""
+        """The origin of an entry; None for a built-in one, and if there is no such entry."""
         return None if name in self.built_in or name not in self else self.origins[name]
 
-    def take(self, name: str, entry: Entry, origin: Origin) -> None:
+    def check_and_set(self, name: str, entry: Entry, origin: Origin) -> None:
         if not name or parse(name) != (name, {}):
-            raise UserError(f"{name!r} cannot be the name of an entry; give one without brackets and outer blanks.")
+            raise UserError(
+                f"{name!r} cannot be the name of an entry; give one without brackets and without blanks at its ends."
+            )
         if self.base is not None and not self.suits(entry):
             raise UserError(
-                f"the entry {name!r} is {entry!r}, and the {self.kind} are made from {self.base.__module__}."
+                f"the entry {name!r} is {entry!r}, and the {self.kind} are derived from {self.base.__module__}."
                 f"{self.base.__qualname__}; derive it from that, or add it to another kind."
             )
         if self.kind not in WITHOUT_SETTINGS:
@@ -180,7 +184,7 @@ class Registry(Mapping[str, Entry], Generic[Entry]):
         self.added[name], self.origins[name] = entry, origin
 
     def suits(self, entry: object) -> bool:
-        """Whether it is a class derived from the base, or an object of it, or a function, which makes one."""
+        """True for a class derived from the base, an instance of it, and a function that returns one."""
         if self.base is None or isinstance(entry, self.base):
             return True
         if inspect.isclass(entry):
@@ -188,37 +192,37 @@ class Registry(Mapping[str, Entry], Generic[Entry]):
         return self.kind not in WITHOUT_SETTINGS and callable(entry)
 
     def load(self, name: str | None = None) -> None:
-        """Imports the modules that the environment names, and the installed entries of that name, or all of them."""
+        """Imports the plug-in modules of the environment, and the entry points of that name; all of them if it is None."""
         for module in filter(None, map(str.strip, os.environ.get(VARIABLE, "").split(","))):
-            attempt(module, plug_in)
+            try_import(module, plug_in)
         for point, origin in entry_points(f"interalia.{self.kind}"):
             if name not in (None, point.name) or point in self.tried:
                 continue
             self.tried.add(point)
-            if point.name not in self.built_in and not attempt(point.module, importlib.import_module):
+            if point.name not in self.built_in and not try_import(point.module, importlib.import_module):
                 continue
             try:
-                self.take_installed(point, origin)
+                self.add_installed(point, origin)
             except (UserError, AttributeError) as error:
                 warn(f"the entry {point.name!r} of {origin} is left out: {str(error).rstrip('.')}.")
 
-    def take_installed(self, point: EntryPoint, origin: Origin) -> None:
-        """Keeps the entry of an entry point whose module is imported; it may have added the same by itself.
+    def add_installed(self, point: EntryPoint, origin: Origin) -> None:
+        """Adds the entry of an entry point whose module is imported; the module may have added it itself.
 
         Raises:
-            UserError: another entry has its name, or it cannot be one.
-            AttributeError: its module has no such object.
+            UserError: another entry has the name, or it cannot be an entry.
+            AttributeError: the module has no such object.
         """
         name = point.name
         if name in self.built_in or (name in self.added and self.added[name] is not point.load()):
-            raise UserError(f"among the {self.kind} that name is {self.origins.get(name, 'the library')}'s own.")
-        self.take(name, point.load(), origin)
+            raise UserError(f"that name is taken among the {self.kind}, by {self.origins.get(name, 'the library')}.")
+        self.check_and_set(name, point.load(), origin)
 
 
 @functools.cache
 def entry_points(group: str) -> list[tuple[EntryPoint, Origin]]:
-    """The entry points of a group, of all installed packages, in the order of the packages' names."""
-    from importlib import metadata  # here: it takes longer than all else in this module
+    """The entry points of a group in all installed packages, sorted by package and name."""
+    from importlib import metadata  # here: the import is slower than the rest of this module
 
     found = []
     for point in metadata.entry_points(group=group):
@@ -227,20 +231,20 @@ def entry_points(group: str) -> list[tuple[EntryPoint, Origin]]:
     return sorted(found, key=lambda pair: (pair[1].package, pair[0].name))
 
 
-ATTEMPTED: dict[str, bool] = {}  # modules whose import was attempted, and whether it succeeded
+IMPORTED: dict[str, bool] = {}  # plug-in modules whose import was tried, with True if it succeeded
 
 
-def attempt(module: str, load: Callable[[str], object]) -> bool:
-    """Whether a module can be imported; one that cannot is warned of once."""
-    if module not in ATTEMPTED:
-        ATTEMPTED[module] = True  # before it runs: it may look up entries itself
+def try_import(module: str, load: Callable[[str], object]) -> bool:
+    """True if a module can be imported; if not, one warning is given."""
+    if module not in IMPORTED:
+        IMPORTED[module] = True  # before the import, which may look up entries itself
         try:
             load(module)
         except (Exception, SystemExit) as error:
-            ATTEMPTED[module] = False
+            IMPORTED[module] = False
             own = str(error).rstrip(".") if isinstance(error, UserError) else ""
             warn(f"{own or f'the plug-in {module} cannot be imported: {failure(error)}'}; its entries are left out.")
-    return ATTEMPTED[module]
+    return IMPORTED[module]
 
 
 def warn(text: str) -> None:
@@ -248,7 +252,7 @@ def warn(text: str) -> None:
 
 
 def failure(error: BaseException) -> str:
-    """What was raised, and in which line outside of torch and of Python's import, in one line of words."""
+    """One line about an error: its type, its line in the user's code (outside torch and importlib), and its message."""
     passing = {"torch", "importlib", Path(__file__).name}
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename[:1] != "<"]
     own = [frame for frame in frames if not passing & set(Path(frame.filename).parts)]
@@ -258,12 +262,12 @@ def failure(error: BaseException) -> str:
 
 
 def plug_in(name: str) -> ModuleType:
-    """Imports a module that adds entries of its own, by its name or from its .py file.
+    """Imports a plug-in: a module that adds entries, by its name or the path of its .py file.
 
-    A name is looked for in the working folder too.
+    A name is searched in the working folder too.
 
     Raises:
-        UserError: there is no such module or file, or it raises an error.
+        UserError: there is no such module or file, or its import fails.
     """
     path = Path(name).expanduser()
     if "" not in sys.path and os.getcwd() not in sys.path:
@@ -279,33 +283,33 @@ def plug_in(name: str) -> ModuleType:
                 f"the path of a .py file."
             ) from None
         raise UserError(
-            f"the plug-in {name} cannot be imported: {failure(error)}; mend it, or leave it out."
+            f"the plug-in {name} cannot be imported: {failure(error)}; correct it, or leave it out."
         ) from error
 
 
 def import_file(path: Path) -> ModuleType:
-    """Imports a .py file under the name that it has, once; its folder can be imported from then, as a program's can.
+    """Imports a .py file as a module of its name, once, and adds its folder to ``sys.path``.
 
     Raises:
-        UserError: there is no such file, or its name is no name of a module, or another module has it.
+        UserError: there is no such file, or its name is not an identifier, or the name of another module.
     """
     file, name = path.resolve(), path.stem
     if not file.is_file():
         raise UserError(f"there is no file {path}; check its name.")
     if not name.isidentifier():
-        raise UserError(f"{path.name} is no name of a module; rename it with letters, digits and underscores.")
+        raise UserError(f"{path.name} is not the name of a module; rename it with letters, digits and underscores.")
     if found := sys.modules.get(name) or importlib.util.find_spec(name):
         there = getattr(found, "__file__", None) or getattr(found, "origin", None)
         if there is None or Path(there).resolve() != file:
             raise UserError(f"there is another module {name} ({there or 'built in'}); rename {path.name}.")
     if str(file.parent) not in sys.path:
         sys.path.append(str(file.parent))
-    importlib.invalidate_caches()  # it may have been written a moment ago
+    importlib.invalidate_caches()  # the file may be new
     return importlib.import_module(name)
 
 
 def check_signature(name: str, entry: Any) -> None:
-    """Raises a UserError unless an entry's settings can be read from its signature."""
+    """Raises a UserError unless the settings of an entry can be read from its signature."""
     if not callable(entry):
         raise UserError(f"the entry {name!r} is {entry!r}, and it must be a class or a function.")
     try:
@@ -321,15 +325,14 @@ def check_signature(name: str, entry: Any) -> None:
 
 
 class Part(str):
-    """A part and its settings, as an object that is its own text: ``Part("adam", lr=5e-4)`` is ``"adam(lr=0.0005)"``, and
-    may be given wherever a text is taken.
+    """The text of a part and its settings: ``Part("adam", lr=5e-4)`` is the string ``"adam(lr=0.0005)"``.
 
     Arguments:
-        text: a name, or a name with settings, whose spelling is made regular.
-        settings: plain values, which go before those in the text.
+        text: a name, or a name with settings; its spelling is normalized.
+        settings: settings as plain values, in place of those in the text.
 
     Raises:
-        UserError: the text cannot be read, or a setting is not a plain value (a number, text, truth value, None, or a list,
+        UserError: the text cannot be parsed, or a setting is not a plain value (a number, string, bool, None, or a list,
             tuple or mapping of these).
 
     Example:
@@ -363,7 +366,7 @@ class Part(str):
         return parse(self)[1]
 
     def but(self, **settings: Any) -> Part:
-        """The same part with some settings changed or added."""
+        """The same part with these settings changed or added."""
         return Part(self, **settings)
 
     def __repr__(self) -> str:
@@ -371,7 +374,7 @@ class Part(str):
 
 
 def is_literal(value: Any) -> bool:
-    """Whether a value comes back from its own `repr`, so that a file can keep it."""
+    """True if Python's literal syntax can write the value, so that a file can hold it."""
     try:
         return bool(ast.literal_eval(repr(value)) == value)
     except (SyntaxError, ValueError):
@@ -379,7 +382,7 @@ def is_literal(value: Any) -> bool:
 
 
 def parse(text: str, kind: str = "part") -> tuple[str, dict[str, Any]]:
-    """The name and the settings in `text`; a setting without a name is there by its place: "0", "1" ...
+    """The name and the settings in a text. The key of a positional setting is its position: "0", "1" ...
 
     Raises:
         UserError: the text is not ``name`` or ``name(setting=value, ...)`` with plain values.
@@ -415,7 +418,7 @@ WORDS = {"True": ("true", "yes", "on", "y"), "False": ("false", "no", "off", "n"
 
 
 def spelling(text: str) -> str:
-    """How to write a name with settings that cannot be read.
+    """The advice for a text of a part that cannot be parsed.
 
     Example:
         >>> spelling("kl(saturating=yes)"), spelling("adam(lr=0.001")
@@ -435,41 +438,51 @@ def spelling(text: str) -> str:
     return f"write a name, or a name with settings in brackets, such as {text.partition('(')[0].strip()}(setting=1.0)"
 
 
-def look_up(text: str, catalogue: Mapping[str, Member], kind: str) -> tuple[Member, dict[str, Any]]:
-    """The member of `catalogue` that `text` names, and its settings, checked against its signature.
+def look_up(text: str, entries: Mapping[str, Callee], kind: str) -> tuple[Callee, dict[str, Any]]:
+    """The entry that a text names, and the settings in the text, checked against the entry's signature.
+
+    In a registry the name may be an alias, in any case: ``JS`` is jensen-shannon (see `canonical`).
+
+    Arguments:
+        text: a name, or a name with settings.
+        entries: a registry, or a mapping of names.
+        kind: the word for an entry in error messages, such as "divergence".
 
     Raises:
-        UserError: no such member (with the nearest name), or a setting that it does not have.
+        UserError: there is no such entry (the nearest name is given), or the entry has no such setting.
     """
-    if isinstance(catalogue, Registry):
-        text = canonical(text, catalogue.kind)
+    if isinstance(entries, Registry):
+        text = canonical(text, entries.kind)
     name, found = parse(text, kind)
-    if name not in catalogue:
-        raise unknown(kind, name, catalogue)
-    member = catalogue[name]
-    kinds = settings_of(member)
-    names = list(kinds)
+    if name not in entries:
+        raise unknown(kind, name, entries)
+    entry = entries[name]
+    types = settings_of(entry)
+    names = list(types)
     settings = {
         names[int(key)] if key.isdigit() and int(key) < len(names) else key: value for key, value in found.items()
     }
     if len(settings) < len(found):
-        raise UserError(f"the {kind} {text!r} sets one setting twice; name each of them once.")
+        raise UserError(f"the {kind} {text!r} sets one setting twice; give each of them once.")
     for key, value in settings.items():
-        if key not in kinds:
-            near = nearest(key, kinds)
-            has = f"{f'did you mean {near!r}? Its' if near else 'its'} settings are: {', '.join(kinds) or 'none'}"
+        if key not in types:
+            if key.isdigit():
+                raise UserError(f"the {kind} {text!r} has more settings than {name}: {', '.join(types) or 'none'}.")
+            near = nearest(key, types)
+            has = f"{f'did you mean {near!r}? Its' if near else 'its'} settings are: {', '.join(types) or 'none'}"
             raise UserError(f"the {kind} {name!r} has no setting {key!r}; {has}.")
-        if not fits(value, kinds[key]):
-            raise UserError(f"the {kind} {text!r} sets {key!r} to {value!r}, and it must be {type_text(kinds[key])}.")
-    return member, settings
+        if not fits(value, types[key]):
+            raise UserError(f"the {kind} {text!r} sets {key!r} to {value!r}, and it must be {type_text(types[key])}.")
+    return entry, settings
 
 
 def canonical(text: str, kind: str) -> str:
-    """The text of a part under the name that its registry has for it, in place of another word for it (see
-    `interalia.aliases`) or another case; unchanged where there is no such entry.
+    """The text of a part with its registry's name, in place of an alias (see `interalia.aliases`) or another case. A text
+    that names no entry is returned unchanged.
 
     Raises:
-        UserError: the word is one for what is not there, with what to do instead.
+        UserError: the name is known in the field, and the library does not have what it stands for; the message says what to
+            use instead.
 
     Example:
         >>> canonical("KL(saturating=True)", "divergences"), canonical("bce", "divergences")
@@ -486,46 +499,49 @@ def canonical(text: str, kind: str) -> str:
     return str(Part(meaning, **parse(text)[1])) if "(" in meaning else f"{meaning}({rest}"
 
 
-def make(text: str, catalogue: Mapping[str, Callable[..., T]], kind: str, *args: Any, **given: Any) -> T:
-    """Builds the part that `text` names, with its settings and the arguments `given` by the program.
+def make(text: str, entries: Mapping[str, Callable[..., T]], kind: str, *args: Any, **arguments: Any) -> T:
+    """Calls the entry that a text names, with the settings in the text and further arguments.
+
+    Raises:
+        UserError: `look_up` fails, or the entry refuses its settings.
 
     Example:
         >>> from interalia import divergences
         >>> make("least-squares(c=0.5)", divergences.REGISTRY, "divergence")
         LeastSquares(smoothing=0.0, a=0.0, b=1.0, c=0.5)
     """
-    member, settings = look_up(text, catalogue, kind)
+    entry, settings = look_up(text, entries, kind)
     try:
-        return member(*args, **{**settings, **given})
+        return entry(*args, **{**settings, **arguments})
     except (TypeError, ValueError) as error:
-        raise SettingError(f"the {kind} {text!r} cannot be made: {error}.", settings_of(member)) from error
+        raise SettingError(f"the {kind} {text!r} cannot be made: {error}.", settings_of(entry)) from error
     except UserError as error:
-        raise SettingError(str(error), {*settings_of(member), *getattr(error, "settings", ())}) from error
+        raise SettingError(str(error), {*settings_of(entry), *getattr(error, "settings", ())}) from error
 
 
 def by_name(module: Mapping[str, Any], base: type[T]) -> dict[str, type[T]]:
-    """The classes derived from `base` among the names of a module, in their order, by what each calls itself: its `name`."""
+    """The classes in a module's namespace that derive from `base`, in order, by their attribute `name`."""
     classes = [value for value in module.values() if inspect.isclass(value) and issubclass(value, base)]
     return {vars(kind)["name"]: kind for kind in classes if vars(kind).get("name")}
 
 
-def settings_of(member: Callable[..., Any]) -> dict[str, Any]:
-    """A member's settings and their types: what has a default and a plain type is the user's to set; what has another
-    (shapes, networks, penalties) is given by the program.
+def settings_of(entry: Callable[..., Any]) -> dict[str, Any]:
+    """The settings of an entry and their types: the parameters with a default and a plain type. The library passes all other
+    arguments, such as shapes and networks.
 
     Example:
         >>> from interalia.adversarial.penalties import R1
         >>> settings_of(R1)
         {'gamma': <class 'float'>, 'every': <class 'int'>, 'final': float | None}
     """
-    fielded = dataclasses.is_dataclass(member)  # whose inherited fields have hints in the modules that they come from
-    hints = get_type_hints(member if fielded or not inspect.isclass(member) else member.__init__)
-    parameters = inspect.signature(member).parameters.values()
+    fielded = dataclasses.is_dataclass(entry)  # its inherited fields have their hints in other modules
+    hints = get_type_hints(entry if fielded or not inspect.isclass(entry) else entry.__init__)
+    parameters = inspect.signature(entry).parameters.values()
     return {p.name: hints[p.name] for p in parameters if p.default is not p.empty and is_plain(hints.get(p.name))}
 
 
 def is_plain(kind: Any) -> bool:
-    """Whether a type is one that can be written in a line of text."""
+    """True for a type whose values can be written in the text of a part."""
     origin = get_origin(kind)
     if origin in (Union, UnionType):
         return all(is_plain(part) for part in get_args(kind))
@@ -533,7 +549,7 @@ def is_plain(kind: Any) -> bool:
 
 
 def fits(value: Any, kind: Any) -> bool:
-    """Whether a value is of a plain type; a whole number passes for a float, and True for nothing but a bool.
+    """True if a value has a plain type. An int is a float too, and a bool is nothing but a bool.
 
     Example:
         >>> fits(1, float), fits(1.5, int), fits(None, int | None)
@@ -550,14 +566,16 @@ def fits(value: Any, kind: Any) -> bool:
 
 
 def type_text(kind: Any) -> str:
-    """A plain type in words.
+    """A plain type as words for a message.
 
     Example:
         >>> type_text(float), type_text(Literal["mse", "l1"])
         ('a number', "'mse' or 'l1'")
     """
     if get_origin(kind) in (Union, UnionType):
-        return " or ".join(dict.fromkeys(type_text(part) for part in get_args(kind)))  # a tuple is a list in words
+        return " or ".join(
+            dict.fromkeys(type_text(part) for part in get_args(kind))
+        )  # tuples and lists have the same words
     if get_origin(kind) is Literal:
         return " or ".join(repr(choice) for choice in get_args(kind))
     if get_origin(kind) in (Mapping, dict):
@@ -583,10 +601,10 @@ def registry(kind: str) -> Registry[Any]:
 
 
 def text_of(value: object, kind: str) -> str:
-    """The text of a part that is given as a text, a `Part`, an entry of the kind, or an object of one.
+    """The text of a part, which is given as a text, a `Part`, an entry of the kind, or an instance of an entry.
 
     Raises:
-        UserError: no text makes such an object.
+        UserError: no text describes the object.
 
     Example:
         >>> from interalia.adversarial.penalties import R1
@@ -604,7 +622,7 @@ def text_of(value: object, kind: str) -> str:
             break
     else:
         raise UserError(
-            f"an object of {what} is none of the {kind}, so that no file could name it; give a text, or add its class by "
+            f"an object of {what} is not among the {kind}, so that no file can name it; give a text, or add its class with "
             f"interalia.registry.registry({kind!r}).add first."
         )
     found, plain = {}, settings_of(entry)
@@ -614,7 +632,7 @@ def text_of(value: object, kind: str) -> str:
             continue
         if key not in plain or not is_literal(setting) or not fits(setting, plain[key]):
             raise UserError(
-                f"an object of {what} cannot be written as a text, for its `{key}` cannot; give a text, or "
+                f"an object of {what} cannot be written as text, because its `{key}` cannot; give a text, or "
                 f"Part({name!r}, ...)."
             )
         if setting != p.default:
@@ -628,13 +646,13 @@ def summary(entry: Any) -> str:
 
 
 def description(entry: Any) -> str:
-    """What an entry says of itself."""
+    """The description of an entry: its attribute `about`, or its docstring."""
     text = getattr(entry, "about", None) or getattr(entry, "__doc__", None) or ""
     return inspect.cleandoc(str(text))
 
 
 def settings_text(entry: Any) -> str:
-    """The settings of an entry with their defaults, as they are written in a spec: ``gamma=0.5, every=1``."""
+    """The settings of an entry and their defaults, as in the text of a part: ``gamma=0.5, every=1``."""
     if not (inspect.isclass(entry) or inspect.isfunction(entry)):
         return ""
     parameters = inspect.signature(entry).parameters

@@ -1,4 +1,4 @@
-"""Variables and the spaces that they live in, and the facts of the data that a game is built for."""
+"""The spaces of variables, and the facts of the data that a game is built for."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from typing import Any, Literal
 
 @dataclass(frozen=True)
 class Space:
-    """Where one variable lives: what a network reads, or returns.
+    """The space of one variable: the input or the output of a network.
 
     Arguments:
-        name: of the variable, as the papers write it: x for data, z for latents, y for what is conditioned on, u for a level
-            between z and x.
-        shape: of one value: (channels, height, width) of an image, (d,) of a vector.
-        support: "real", "unit" for numbers in [0, 1], "ball" for numbers in [-1, 1].
-        category: how many of its last numbers are the probabilities of one category; 0 for none.
+        name: the name of the variable, as in papers: x for data, z for latents, y for the condition, u for a level between z
+            and x.
+        shape: the shape of one value: (channels, height, width) of an image, (d,) of a vector.
+        support: "real", "unit" for numbers in [0, 1], or "ball" for numbers in [-1, 1].
+        category: the number of trailing components that are the probabilities of one category; 0 for none.
 
     Example:
         >>> x = Space("x", (3, 8, 8), "unit")
@@ -33,7 +33,7 @@ class Space:
 
     @property
     def size(self) -> int:
-        """How many numbers one value has."""
+        """The number of components of one value."""
         return math.prod(self.shape)
 
     @property
@@ -41,26 +41,26 @@ class Space:
         return len(self.shape) == 3
 
     def times(self, count: int) -> Space:
-        """The space of `count` values side by side: as channels, or as numbers of a vector."""
+        """The space of `count` values, concatenated along the channels of images or the components of vectors."""
         first, *rest = self.shape
         return dataclasses.replace(self, shape=(count * first, *rest))
 
     def numbers(self, count: int) -> Space:
-        """A vector of `count` unbounded numbers about the same variable, such as the parameters of its distribution."""
+        """The space of `count` unbounded numbers for the same variable, such as the parameters of its distribution."""
         return Space(self.name, (count,))
 
 
 @dataclass(frozen=True)
 class DataSpec:
-    """What a game is built for: the facts of its data that decide the sizes of its networks, and the names in them.
+    """The facts of the data that determine the sizes of a game's networks.
 
     Attributes:
-        shape: of one x, (channels, height, width) of an image or (d,) of a vector; () where it is not known.
-        condition: the size of y, which the networks are conditional on; 0 of an unconditional game.
-        attributes: where y is attributes and not a label: their names, and the share of the data that has each.
-        classes: how many labels the game reads off x, where it is shown those of some images.
-        names: of the labels or attributes in y, or of the labels that are read, in order.
-        other: the shape of one x of the second domain, where there is one.
+        shape: the shape of one x, (channels, height, width) of an image or (d,) of a vector; () if it is unknown.
+        condition: the size of y, which the networks are conditional on; 0 for an unconditional game.
+        attributes: the attributes in y, and the frequency of each in the data; empty if y is a label.
+        classes: the number of classes of a semi-supervised game; 0 for others.
+        names: the names of the labels or attributes in y, or of the classes of a semi-supervised game, in order.
+        other: the shape of one x of the second domain; None for a game with one domain.
 
     Example:
         >>> DataSpec((1, 8, 8), condition=2, names=("cat", "dog")).y
@@ -82,11 +82,11 @@ class DataSpec:
 
     @property
     def y(self) -> str:
-        """What y is called: labels or attributes."""
+        """The word for y: labels or attributes."""
         return "attributes" if self.attributes else "labels"
 
     @classmethod
     def read(cls, values: Mapping[str, Any]) -> DataSpec:
-        """The specification that a file keeps, whose lists become tuples; what it does not keep is as by default."""
+        """The specification in a file: lists become tuples, and missing values have their defaults."""
         found: dict[str, Any] = {f.name: values[f.name] for f in dataclasses.fields(cls) if f.name in values}
         return cls(**found | {key: tuple(value) for key, value in found.items() if isinstance(value, list)})

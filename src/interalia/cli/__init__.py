@@ -13,11 +13,11 @@ from cyclopts import CycloptsError, MissingArgumentError, Parameter
 
 from interalia.cli import components, evaluation, tasks, training  # noqa: F401 (each adds its commands to the app)
 from interalia.cli.aliases import HELP, command, translated
-from interalia.cli.common import app
+from interalia.cli.common import Plugins, app
 from interalia.cli.options import worded
 from interalia.cli.training import described, print_help
 from interalia.errors import PluginWarning, UserError
-from interalia.registry import VARIABLE, plug_in
+from interalia.registry import plug_in
 
 __all__ = ["app", "described", "main"]
 
@@ -81,12 +81,7 @@ def end(code: int, message: str) -> NoReturn:
 @app.meta.default
 def launch(
     *tokens: Annotated[str, Parameter(show=False, allow_leading_hyphen=True)],
-    plugin: Annotated[
-        list[str] | None,
-        Parameter(
-            help=f"Module or .py file with custom components (also: the environment variable {VARIABLE}).", negative=""
-        ),
-    ] = None,
+    plugin: Plugins = None,
 ) -> None:
     """Imports the plug-ins and runs the command."""
     for name in plugin or ():

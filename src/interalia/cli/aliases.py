@@ -111,7 +111,7 @@ def options(name: str, words: Sequence[str]) -> list[str]:
             dotted = f"--{target}" + (f".{part}" if part else f"{dot}{rest}")
             found += [dotted, value] if equals else [dotted]
     if average:
-        joined = formats.joined({"average": "moving", **average})
+        joined = formats.with_new_values({"average": "moving", **average})
         found += ["--weight-average", str(joined["weight_average"])]
     return found
 

@@ -13,6 +13,7 @@ from cyclopts import App, Parameter
 
 from interalia import __version__
 from interalia.errors import UserError
+from interalia.registry import VARIABLE
 from interalia.runs.folder import Folder
 
 if TYPE_CHECKING:
@@ -31,6 +32,12 @@ app = App(
     suppress_keyboard_interrupt=False,  # `main` prints what an interrupted command left
 )
 
+Plugins = Annotated[
+    list[str] | None,
+    Parameter(
+        help=f"Module or .py file with custom components (also: the environment variable {VARIABLE}).", negative=""
+    ),
+]
 RunPath = Annotated[Path, Parameter(help="Folder of a run, or a .safetensors file of its weights.")]
 Images = Annotated[
     list[Path] | None,

@@ -69,7 +69,7 @@ def kind_named(text: str) -> str:
         raise UserError(f"{text} is no kind but one of the {kinds[0]}; give interalia list {kinds[0]} {key}.")
     near = nearest(key, [*registry.KINDS, *known])
     guess = f"did you mean {known.get(near, near)!r}? The" if near else "the"
-    raise UserError(f"there is no kind of components {text!r}; {guess} kinds are: {', '.join(registry.KINDS)}.")
+    raise UserError(f"there is no kind {text!r}; {guess} kinds are: {', '.join(registry.KINDS)}.")
 
 
 def entry_named(kind: str, name: str) -> Any:

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 from cyclopts import App, Group, Parameter
 
-from interalia.cli.common import TrustGenerator, app, say, say_to_stderr, weights_or_folder
+from interalia.cli.common import Plugins, TrustGenerator, app, say, say_to_stderr, weights_or_folder
 from interalia.disk import packaged_toml
 from interalia.errors import UserError, resume_call, unknown
 from interalia.runs import DEFAULT, FROM_PYTHON, RESUMABLE_CHANGES, Run, field_docs, field_types, from_toml
@@ -21,7 +21,7 @@ from interalia.runs.folder import Folder, matching_generator
 GROUPS = {
     "Model and data": (
         "recipe", "game", "data", "data_dir", "image_size", "data_b", "binarize", "pretrained_generator",
-        "trust_generator",
+        "trust_generator", "plugin",
     ),
     "Length and place": ("steps", "epochs", "early_stopping", "out", "name", "resume", "seed", "device", "precision"),
     "Conditions and labels": ("condition_on", "num_labeled"),
@@ -185,6 +185,9 @@ def print_help(words: Sequence[str]) -> None:
                     yield inspect.Parameter(key, p.KEYWORD_ONLY, default=None, annotation=shown(key, f.type))
             elif name != "dry_run":
                 yield p.replace(annotation=shown(name, p.annotation))
+        yield inspect.Parameter(
+            "plugin", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=shown("plugin", Plugins)
+        )
 
     def command(*_: Any, **__: Any) -> None: ...
 

@@ -12,7 +12,7 @@ from typing import Any
 from interalia.metrics import definitions  # noqa: F401  # which fills the registry
 from interalia.metrics.entries import REGISTRY, Group, Metric, Tile, metric
 
-REGISTRY.settle()
+REGISTRY.make_built_in()
 
 _HOMES = {
     "extractors": ["Extractor", "RandomConvolutions", "Identity", "Inception", "extractor_for"],

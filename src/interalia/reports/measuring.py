@@ -99,7 +99,7 @@ def length_of(trained: Trained) -> dict[str, Any]:
 def merged_with_previous(folder: Folder, found: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Returns the new metrics together with those of a previous evaluation of the same weights that are not among them."""
     try:
-        former = formats.upgraded_results(read_json(folder.results))
+        former = formats.results(read_json(folder.results))
     except (OSError, ValueError):
         former = {}
     same = all(former.get(key) == found[key] for key in found if key not in ("metrics", "date", "training"))

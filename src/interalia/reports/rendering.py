@@ -49,8 +49,8 @@ def write(folder: Path) -> Path:
         home.run()  # raises the error for a folder that is not a run's
     run = formats.upgraded(run, home.description)
     name = shlex.quote(str(folder))
-    results = formats.upgraded_results(_read(home.results, f"write it again by interalia evaluate {name}"))
-    likelihood = formats.upgraded_results(_read(home.likelihood, f"write it again by interalia likelihood {name}"))
+    results = formats.results(_read(home.results, f"write it again by interalia evaluate {name}"))
+    likelihood = formats.results(_read(home.likelihood, f"write it again by interalia likelihood {name}"))
     log = read(home)
     _draw(home, run, log)
     with writing(home.report) as file:

@@ -1,4 +1,4 @@
-"""The game of a run: its data described, its trained generator opened, and then it is built."""
+"""Builds the untrained game of a run, from the facts of its data and its pretrained generator."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from interalia.games import Game
     from interalia.runs import Run
 
-LABELS = "labels"  # in place of attributes' names, for a game that is conditional on the labels
+LABELS = "labels"  # the value of `condition_on` for a class-conditional game; any other names attributes
 
 
 def build(
@@ -33,23 +33,29 @@ def build(
     names: Sequence[str] = (),
     trust: bool = False,
 ) -> Game:
-    """The untrained game of a run, drawn from torch's global random state.
+    """The untrained game of a run. Its weights are drawn from torch's global random state.
 
     Arguments:
         run: the description.
-        shape: of one x; if it is not given, it and the labels, attributes and names are the run's data set's.
-        mean: the mean image, shape `shape`, from which a sigmoid's bias is set; None leaves it at 0.
-        labels: how many labels the data has.
-        other: of one x of the second domain, where there is one.
-        attributes: those that the networks are told, and how frequent each is.
-        generator: a trained module z -> x for a game that only infers, in place of the run's `generator`.
-        names: of the labels; their numbers where there are none.
-        trust: whether the run's generator may be opened where it is a .pt2 file, which can execute code.
+        shape: the shape of one x. By default the shape, labels, attributes and names are those of the run's data set.
+        mean: the mean image, shape `shape`, that sets the bias of a sigmoid output; None for a bias of 0.
+        labels: number of labels in the data.
+        other: the shape of one x of the second domain, if there is one.
+        attributes: the attributes that the networks are conditional on, with the frequency of each.
+        generator: a trained module z -> x, in place of the run's `pretrained_generator`.
+        names: the names of the labels; by default their numbers.
+        trust: True to open the run's pretrained generator if it is a .pt2 file, which can execute code.
 
     Raises:
-        UserError: a part does not exist, or the parts do not fit each other or the data, or the generator is not trusted, or
-            the run asks for labels and for attributes, or for labels that the data has not.
+        UserError: a part does not exist, the parts do not fit each other or the data, the generator is not trusted, or the
+            data lack the labels or attributes of `condition_on`.
+
+    Example:
+        >>> from interalia.runs import Run
+        >>> type(build(Run(game="BiGAN"), shape=(2,)).encoder).__name__
+        'Deterministic'
     """
+    run = run.canonical()
     if shape is None:
         return build_for(run, described.dataset(run), mean, generator, trust)
     kind, _ = registry.look_up(run.game, games.REGISTRY, "game")
@@ -66,43 +72,48 @@ def spec(
     attributes: Mapping[str, float],
     names: Sequence[str],
 ) -> DataSpec:
-    """What a kind of game takes of data with these labels, attributes and domains; see `build`."""
+    """The facts of the data that a class of games needs; see `build`."""
     if run.condition_on == LABELS and labels < 2:
-        raise UserError("`condition_on` is 'labels', and the data has fewer than 2 labels; leave `condition_on` out.")
-    told = labels if run.condition_on == LABELS else len(attributes) if run.condition_on is not None else 0
+        raise UserError("`condition_on` is 'labels', and the data have fewer than 2 labels; leave `condition_on` out.")
+    condition = labels if run.condition_on == LABELS else len(attributes) if run.condition_on is not None else 0
     classes = labels if issubclass(kind.feeds, PartlyLabeled) else 0
-    known = tuple(attributes or names or map(str, range(told or classes))) if told or classes else ()
-    return DataSpec(shape, told, dict(attributes), classes, known, other if issubclass(kind.feeds, Domains) else None)
+    known = tuple(attributes or names or map(str, range(condition or classes))) if condition or classes else ()
+    return DataSpec(
+        shape, condition, dict(attributes), classes, known, other if issubclass(kind.feeds, Domains) else None
+    )
 
 
 def build_for(
     run: Run, dataset: Dataset, mean: Tensor | None = None, generator: nn.Module | None = None, trust: bool = False
 ) -> Game:
-    """The untrained game of a run on its data; see `build`."""
-    told = frequencies(run, dataset)
+    """The untrained game of a run on a data set; see `build`."""
+    run = run.canonical()
+    attributes = frequencies(run, dataset)
     kind, _ = registry.look_up(run.game, games.REGISTRY, "game")
     if issubclass(kind.feeds, PartlyLabeled) or (run.condition_on == LABELS and kind.feeds.conditional):
         dataset.check_labels("leave `condition_on` out" if run.condition_on else "use another model")
-    game = build(run, dataset.shape, mean, dataset.labels, dataset.other_shape, told, generator, dataset.classes, trust)
+    game = build(
+        run, dataset.shape, mean, dataset.labels, dataset.other_shape, attributes, generator, dataset.classes, trust
+    )
     check_fits(game, dataset)
     return game
 
 
 def check_fits(game: Game, dataset: Dataset) -> None:
-    """Raises a UserError unless the data are what the game is one of."""
+    """Raises a UserError unless the game can be trained on the data set."""
     game.feeds.check(game.data, dataset)
     if isinstance(game, HasLikelihood) and game.binary and not dataset.binary:
         raise UserError(
-            f"a Bernoulli likelihood is one of zeros and ones, and {dataset.name!r} has gray values; give "
-            f"`binarize='dynamic'` (or static), or likelihood='gaussian' in the game."
+            f"a Bernoulli likelihood needs binary data, and {dataset.name!r} has gray values; give `binarize='dynamic'` (or "
+            f"static), or likelihood='gaussian' in the game."
         )
 
 
 def frequencies(run: Run, dataset: Dataset) -> dict[str, float]:
-    """The attributes that the run's networks are told, and the share of the training data that has each.
+    """The attributes that the run's networks are conditional on, with the frequency of each in the training data.
 
     Raises:
-        UserError: the data has no such attribute.
+        UserError: the data have no such attribute.
     """
     if run.condition_on in (None, LABELS):
         return {}

@@ -1,4 +1,4 @@
-"""Who trains in a folder: one process at a time."""
+"""Claims of a run's folder, so that one process at a time trains in it."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from interalia.disk import write_error
 from interalia.errors import UserError
 from interalia.runs.folder import Folder
 
-ATTEMPTS = 100  # to make a folder below one that other processes make and remove
-LOCK = ".lock"  # hidden, so that the folder counts as empty
+ATTEMPTS = 100  # to make a folder whose parent other processes make and remove
+LOCK = ".lock"  # hidden: a folder with nothing else counts as empty
 
 
 @dataclass
 class Claim:
-    """The sole right to train in a folder, until it is released or its process ends, in whatever way.
+    """The exclusive right to train in a folder, until it is released or its process ends.
 
-    It is the operating system's lock (flock) of a file in the folder, which says who holds it. Where there is no such lock,
-    on Windows and on some network file systems, the folder is trained in without one. Reading the folder needs no claim.
+    It is an flock of a file in the folder; the file names the process that holds it. Windows and some network file systems
+    have no such lock, and training there goes without. Reading the folder needs no claim.
 
     Attributes:
         path: the folder.
         made: the folders that were made for it, the innermost first.
-        handle: of the locked file; None where there is no lock.
-        owner: the process that made the claim; what it forks off later does not end it.
+        handle: the file descriptor of the locked file; None without a lock.
+        owner: the process that made the claim; processes that it forks do not release it.
     """
 
     path: Path
@@ -37,16 +37,16 @@ class Claim:
     owner: int = field(default_factory=os.getpid)
 
     def release(self) -> None:
-        """Lets others train in the folder."""
+        """Lets other processes train in the folder."""
         if self.handle is None or self.owner != os.getpid():
             return
         with contextlib.suppress(OSError):
-            os.unlink(self.path / LOCK)  # while it is held still: see `lock`
+            os.unlink(self.path / LOCK)  # while it is still locked: see `lock`
         os.close(self.handle)
         self.handle = None
 
     def withdraw(self) -> None:
-        """Releases the folder, and removes it where it was made for this claim and is empty."""
+        """Releases the folder, and removes it if it was made for this claim and is empty."""
         self.release()
         with contextlib.suppress(OSError):
             for folder in self.made:
@@ -57,25 +57,25 @@ class Claim:
 
 
 def begin(path: Path, numbered: bool = False) -> Claim:
-    """The claim to a folder for a new run; the folder is made where it is not there.
+    """Claims a folder for a new run, and makes it if it does not exist.
 
     Arguments:
         path: the folder.
-        numbered: whether path-2, path-3 ... is taken where there is something under that name already.
+        numbered: True to take path-2, path-3 ... if the name is taken.
 
     Raises:
-        UserError: the folder is that of a run already, or is being trained in, or cannot be made.
+        UserError: the folder is not empty, another process trains in it, or it cannot be made.
     """
     candidate, number = path, 1
     if not numbered:
         Folder(path).check_free()
-    while not (made := make(candidate)) and numbered:
+    while not (made := make_folder(candidate)) and numbered:
         number += 1
         candidate = path.with_name(f"{path.name}-{number}")
     claim = Claim(candidate, made)
     try:
         claim.handle = lock(candidate)
-        Folder(candidate).check_free()  # again, now that nobody else begins in it
+        Folder(candidate).check_free()  # again, now that no other process can start in it
     except BaseException:
         claim.withdraw()
         raise
@@ -83,18 +83,18 @@ def begin(path: Path, numbered: bool = False) -> Claim:
 
 
 def resume(path: Path) -> Claim:
-    """The claim to the folder of a run that goes on.
+    """Claims the folder of a run that is resumed.
 
     Raises:
-        UserError: it is no folder of a run, or is being trained in.
+        UserError: it is not the folder of a run, or another process trains in it.
     """
     Folder(path).run()
     return Claim(path, handle=lock(path))
 
 
-def make(path: Path) -> list[Path]:
-    """Makes a folder, and answers it and the folders above that were made for it; none where it is there already. Of two
-    processes that make it at once one alone succeeds."""
+def make_folder(path: Path) -> list[Path]:
+    """Makes a folder, and returns it and the parents that were made for it; an empty list if it exists. Of two processes
+    that make it at the same time only one succeeds."""
     attempts = iter(range(ATTEMPTS))
     while True:
         made = [folder for folder in (path, *path.parents) if not folder.exists()]
@@ -108,16 +108,16 @@ def make(path: Path) -> list[Path]:
             return []
         except OSError as error:
             if isinstance(error, FileNotFoundError) and next(attempts, None) is not None:
-                continue  # another process, which withdrew, has removed the folder above
+                continue  # another process, which withdrew, has removed the parent
             raise write_error(path, error) from error
         return made or [path]
 
 
 def lock(path: Path) -> int | None:
-    """Locks a folder and answers the handle of the locked file; None where it cannot be locked here.
+    """Locks a folder and returns the file descriptor of the locked file; None if it cannot be locked.
 
     Raises:
-        UserError: another process holds the lock; it is named.
+        UserError: another process holds the lock; the message names it.
     """
     try:
         import fcntl
@@ -125,19 +125,19 @@ def lock(path: Path) -> int | None:
         return None
     file = path / LOCK
     while True:
-        try:  # no link is followed, so that nothing outside of the folder is written
+        try:  # links are not followed, so that no file outside the folder is written
             handle = os.open(file, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
         except OSError:
-            return None  # a folder that cannot be written is explained where it is written
+            return None  # a folder that cannot be written gives an error where it is written
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if os.path.samestat(os.fstat(handle), os.lstat(file)):
                 break
         except BlockingIOError:
-            holder = who(handle)
+            other = holder(handle)
             os.close(handle)
             raise UserError(
-                f"{path} is being trained by {holder}; wait until that ends or stop it, or train into another folder with "
+                f"{other} is training in {path}; wait until it ends or stop it, or train into another folder with "
                 f"`out`."
             ) from None
         except FileNotFoundError:
@@ -145,7 +145,7 @@ def lock(path: Path) -> int | None:
         except OSError:  # this file system has no locks
             os.close(handle)
             return None
-        os.close(handle)  # whoever held it has removed it meanwhile: that file is locked for nobody
+        os.close(handle)  # its holder has removed the file meanwhile, so that this lock keeps no one out
     with contextlib.suppress(OSError):
         if os.fstat(handle).st_nlink == 1:
             os.ftruncate(handle, 0)
@@ -153,8 +153,8 @@ def lock(path: Path) -> int | None:
     return handle
 
 
-def who(handle: int) -> str:
-    """The holder that a locked file names; what was written there by others is not repeated."""
+def holder(handle: int) -> str:
+    """The process that a locked file names; any other content of the file is not shown."""
     try:
         words = os.pread(handle, 500, 0).decode(errors="replace").strip()
     except OSError:

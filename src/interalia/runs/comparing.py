@@ -1,4 +1,4 @@
-"""What runs have in common and in which fields they differ, in words."""
+"""The common fields and the differences of several runs, as text."""
 
 from __future__ import annotations
 
@@ -12,28 +12,25 @@ GROUPS: Mapping[str, Sequence[str]] = {  # of fields, by subject
     "data": ("data", "data_b", "image_size", "binarize", "condition_on", "num_labeled"),
     "game": ("game", "divergence", "penalty", "instance_noise", "augment"),
     "networks": ("networks", "encoder", "prior", "latent_dim", "spectral_norm", "pack"),
-    "optimizer": ("optimizer", "lr", "schedule", "dynamics", "grad_clip", "grad_accumulation", "skip_critic_above", "weight_average",
-                  "recalibrate_bn", "precision"),
+    "optimizer": ("optimizer", "lr", "schedule", "dynamics", "grad_clip", "grad_accumulation", "skip_critic_above",
+                  "weight_average", "recalibrate_bn", "precision"),
     "length": ("steps", "batch_size"),
 }  # fmt: skip
-ALWAYS = (
-    "data",
-    "game",
-    "networks",
-    "optimizer",
-    "dynamics",
-    "weight_average",
-    "steps",
-    "batch_size",
-)  # said of a default too
+# fields that are printed even if all runs have the default
+ALWAYS = ("data", "game", "networks", "optimizer", "dynamics", "weight_average", "steps", "batch_size")
 
 
 def describe(runs: Mapping[str, Run], fields: Sequence[str]) -> str:
-    """What fields of the rows' runs say: the values of most rows, and which rows have others; defaults are left out.
+    """The values of some fields of several runs: the commonest value, and the rows with others. Defaults are left out.
+
+    Arguments:
+        runs: the runs, by the names of their rows.
+        fields: the names of the fields.
 
     Example:
-        >>> describe({"a": Run(grad_clip=1.0), "b": Run(grad_clip=1.0), "c": Run(grad_clip=0.5)}, ["pack", "grad_clip", "batch_size"])
-        'grad_clip 1 (c: 0.5); batch_size 128'
+        >>> runs = {"a": Run(grad_clip=1.0), "b": Run(grad_clip=1.0), "c": Run(grad_clip=0.5)}
+        >>> describe(runs, ["pack", "grad_clip", "batch_size"])
+        'grad_clip 1.0 (c: 0.5); batch_size 128'
     """
     parts, default = [], Run()
     for key in fields:
@@ -41,19 +38,19 @@ def describe(runs: Mapping[str, Run], fields: Sequence[str]) -> str:
             continue
         rows: dict[str, list[str]] = {}
         for name, run in runs.items():
-            rows.setdefault(in_words(getattr(run, key)), []).append(name)
+            rows.setdefault(value_text(getattr(run, key)), []).append(name)
         most = max(rows, key=lambda words: len(rows[words]))
         name = "" if key in (*GROUPS, "optimizer") else f"{key} "
         if len(rows) == len(runs) > 2:
             parts.append(f"{name}by row {', '.join(rows)}")
         else:
-            others = "; ".join(f"{called(who, runs)}: {words}" for words, who in rows.items() if words != most)
+            others = "; ".join(f"{short_names(who, runs)}: {words}" for words, who in rows.items() if words != most)
             parts.append(name + most + (f" ({others})" if others else ""))
     return "; ".join(parts)
 
 
-def in_words(value: Any) -> str:
-    """A field's value in words."""
+def value_text(value: Any) -> str:
+    """The value of a field as text."""
     if isinstance(value, dict):
         return ", ".join(f"{key} {number:g}" for key, number in value.items()) or "none"
     if value is None or isinstance(value, bool):
@@ -61,11 +58,11 @@ def in_words(value: Any) -> str:
     return f"{value:,}" if isinstance(value, int) else str(value)
 
 
-def called(rows: Sequence[str], all_rows: Iterable[str]) -> str:
-    """Some rows in few words: the parts of their names, between colons and commas, that no other row has.
+def short_names(rows: Sequence[str], all_rows: Iterable[str]) -> str:
+    """Short names of some rows: the parts of their names, between colons and commas, that no other row has.
 
     Example:
-        >>> called(["ring: GAN", "ring: GAN, long"], ["grid: GAN", "ring: GAN", "grid: GAN, long", "ring: GAN, long"])
+        >>> short_names(["ring: GAN", "ring: GAN, long"], ["grid: GAN", "ring: GAN", "grid: GAN, long", "ring: GAN, long"])
         'ring'
     """
     having: dict[str, set[str]] = {}

@@ -1,4 +1,4 @@
-"""The data that a run describes."""
+"""The data set of a run."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from interalia.runs import FROM_PYTHON, Run
 
 
 def dataset(run: Run) -> Dataset:
-    """The data of a run; its `other` is the second data set where the run names one.
+    """Loads the data set of a run; `other` of it is the second domain, if the run names one.
 
     Raises:
-        UserError: what `interalia.data.load` raises, or two domains whose images differ in channels or size, or the data
-            were given from Python.
+        UserError: `interalia.data.load` fails, the images of the two domains differ in shape, or the data were custom data.
     """
+    run = run.canonical()
     if run.data == FROM_PYTHON:
         raise UserError(
-            "the data were given from Python, and the run does not say where they are; give them again, with "
+            "this run was trained on custom data, which were given from Python; give them again: "
             "interalia.load(folder, dataset=...)."
         )
     root = Path(run.data_dir) if run.data_dir else None
@@ -31,12 +31,12 @@ def dataset(run: Run) -> Dataset:
     if run.data_b is None:
         return found
     if run.binarize != "none":
-        raise UserError("`binarize` is for games with one data set; leave out `binarize` or `data_b`.")
+        raise UserError("`binarize` needs a game with one data set; leave out `binarize` or `data_b`.")
     other = data.load(run.data_b, data_dir=root, image_size=run.image_size, seed=run.seed)
     if found.shape != other.shape:
         raise UserError(
-            f"the two domains differ in shape: {run.data} has {found.shape} and {run.data_b} has {other.shape} (channels, "
-            f"height, width); give `image_size` for a common size, and convert one of them where the channels differ."
+            f"the two domains differ in shape (channels, height, width): {run.data} has {found.shape} and {run.data_b} has "
+            f"{other.shape}; give a common `image_size`, and convert one of them if the channels differ."
         )
     about = f"Domain a: {found.about} Domain b: {other.about} They are not paired."
     return dataclasses.replace(found, name=f"{found.name} to {other.name}", other=other, paired=False, about=about)

@@ -1,4 +1,4 @@
-"""What a run keeps on disk: its folder, and the weights in it."""
+"""The folder of a run, and the files of weights in it."""
 
 from __future__ import annotations
 
@@ -17,16 +17,22 @@ from interalia.runs import RESUMABLE_CHANGES, Run, formats
 if TYPE_CHECKING:
     from interalia.games import Game
 
-# beside the fields of the run in run.json, the latter two in the weights' header too; the last says where the part that a
-# field names is from, if not from the library
+# keys beside the fields of the run, in run.json, and the latter two in the weights' header too; the last has the origins of
+# the parts that are not the library's own, by field
 FINGERPRINT, ABOUT_GAME, PLUGINS = "data_fingerprint", "about_game", "plugins"
 
 
 class Folder:
-    """The folder of a run: ``run.json``, ``log.jsonl``, ``checkpoints/``, ``weights.safetensors``, ``figures/``,
-    ``results.json``, ``results.md``, ``likelihood.json``, ``likelihood.md``, ``report.html``; and a copy of the
-    generator that a game infers for, ``generator.safetensors`` or ``generator.pt2``. While a process trains in it there is
-    ``.lock`` too (see `interalia.runs.claims`)."""
+    """The folder of a run.
+
+    It holds ``run.json``, ``log.jsonl``, ``checkpoints/``, ``weights.safetensors``, ``figures/``, ``results.json``,
+    ``results.md``, ``likelihood.json``, ``likelihood.md`` and ``report.html``; a copy of the pretrained generator, if the run
+    has one, as ``generator.safetensors`` or ``generator.pt2``; and ``.lock`` while a process trains in it (see
+    `interalia.runs.claims`).
+
+    Arguments:
+        path: the folder, which need not exist.
+    """
 
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
@@ -43,44 +49,50 @@ class Folder:
         self.report = self.path / "report.html"
 
     def check_free(self) -> None:
-        """Raises a UserError if there is something under that name already."""
+        """Raises a UserError if there is a file or a non-empty folder of that name."""
         if self.path.exists() and (
             not self.path.is_dir() or any(not part.name.startswith(".") for part in self.path.iterdir())
         ):
             raise UserError(
-                f"{self.path} exists already; go on with it by {resume_call(self.path)}, or choose another folder with `out`."
+                f"{self.path} exists already; continue it with {resume_call(self.path)}, or choose another folder with `out`."
             )
 
     def sweep(self) -> None:
-        """Removes what a process that was killed had half written (see `writing`)."""
+        """Removes the incomplete files of a process that was killed (see `interalia.disk.writing`)."""
         for path in self.path.rglob(".*"):
             if re.fullmatch(r"\..+\.[a-z0-9_]{8}", path.name) and path.is_file():
                 path.unlink()
 
     def write(self, run: Run, fingerprint: Mapping[str, Any] | None = None, game: Game | None = None) -> None:
-        """Writes the description, with a fingerprint of the data and what a report says of the game, or what is there of
-        them, and before it a copy of the generator, so that the run outlives the folder that this came from."""
+        """Writes ``run.json``, and before it a copy of the pretrained generator, so that the run does not need the folder
+        that the generator is from.
+
+        Arguments:
+            run: the description.
+            fingerprint: of the data; by default the one in ``run.json``.
+            game: the game whose facts a report needs; by default the facts in ``run.json``.
+        """
         if run.pretrained_generator is not None and with_generator_copy(run, self) == run:
             source = weights_of(run.pretrained_generator)
             if source.suffix != ".pt2" and header(source)["run"].get("pretrained_generator"):
-                # an encoder's run hands on the generator that it has itself
+                # a run of an encoder alone passes on its own copy of the generator
                 source = next(copies(source.parent), source)
             with writing(self.path / f"generator{source.suffix}", "wb") as file:
                 file.write(source.read_bytes())
-        beside = {
+        extra = {
             FINGERPRINT: self.fingerprint() if fingerprint is None else fingerprint,
-            ABOUT_GAME: self.kept(ABOUT_GAME) if game is None else about(game),
+            ABOUT_GAME: self.extra(ABOUT_GAME) if game is None else about(game),
             PLUGINS: plugins_of(run) or None,
         }
-        kept = {key: value for key, value in beside.items() if value is not None}
-        write_json(self.description, {formats.KEY: formats.FORMAT, **dataclasses.asdict(run), **kept})
+        extra = {key: value for key, value in extra.items() if value is not None}
+        write_json(self.description, {formats.KEY: formats.FORMAT, **dataclasses.asdict(run), **extra})
 
     def fingerprint(self) -> dict[str, Any] | None:
-        """Of the data that the run was trained on; None where the folder keeps none, as older ones do not."""
-        return self.kept(FINGERPRINT)
+        """The fingerprint of the training data; None in folders of older versions, which have none."""
+        return self.extra(FINGERPRINT)
 
-    def kept(self, key: str) -> dict[str, Any] | None:
-        """What run.json keeps beside the run; None where there is no such thing."""
+    def extra(self, key: str) -> dict[str, Any] | None:
+        """The value of a key beside the fields of the run in ``run.json``; None if there is no such key."""
         try:
             found = read_json(self.description).get(key)
         except (OSError, ValueError):
@@ -88,20 +100,20 @@ class Folder:
         return found if isinstance(found, dict) else None
 
     def check_data(self, found: Mapping[str, Any]) -> None:
-        """Raises a UserError unless data of the fingerprint `found` are those that the run was trained on."""
-        from interalia.data import fingerprints  # here, for it imports numpy, and the command line begins without
+        """Raises a UserError unless `found` is the fingerprint of the data that the run was trained on."""
+        from interalia.data import fingerprints  # here: it imports numpy, and the command line starts without
 
         if other := fingerprints.difference(self.fingerprint(), found):
             raise UserError(
-                f"the data are not those that the run in {self.path} was trained on ({other}), so that it would be "
-                f"trained on examples which it is tested on; put the former data back, or train a new run."
+                f"the data are not those that the run in {self.path} was trained on ({other}), and training "
+                f"would mix training and test examples; restore the former data, or train a new run."
             )
 
     def run(self) -> Run:
-        """The description that the folder keeps.
+        """The description in ``run.json``.
 
         Raises:
-            UserError: this is no folder of a run.
+            UserError: this is not the folder of a run, or the file is damaged.
         """
         try:
             return Run.restored(formats.upgraded(read_json(self.description), self.description))
@@ -111,18 +123,18 @@ class Folder:
                 f"`interalia train` named."
             ) from None
         except (ValueError, TypeError) as error:
-            raise UserError(f"{self.description} is damaged ({error}); restore it, or train anew.") from None
+            raise UserError(f"{self.description} is damaged ({error}); restore it, or train a new run.") from None
 
     def check_plugins(self) -> None:
-        """Raises a UserError if the run was trained with a part of other people's that is not here; see `check_plugins`."""
+        """Raises a UserError if a plug-in that the run was trained with is missing; see `check_plugins`."""
         check_plugins(self.run(), read_json(self.description))
 
-    def continued(self, run: Run) -> Run:
-        """`run`, checked to be the one that this folder keeps but for what may change, with what that one resolved.
+    def resumed_from(self, run: Run) -> Run:
+        """`run`, with the values that this folder's run has in place of "auto".
 
         Raises:
-            UserError: the two differ where a resumed run may not, or the copy of the run's generator is gone, or a part of
-                other people's is.
+            UserError: the two runs differ in a field that a resumed run may not change, or the copy of the pretrained
+                generator is missing, or a plug-in is.
         """
         self.check_plugins()
         kept = self.run()
@@ -132,38 +144,43 @@ class Folder:
             if value != "auto":
                 raise UserError(
                     f"`{key}` is {value!r}, and the run in {self.path} has {getattr(kept, key)!r}; a resumed run keeps "
-                    f"its description, so leave it as it is, or train a new run."
+                    f"its settings, so give the same value, or train a new run."
                 )
             run = run.replace(**{key: getattr(kept, key)})
         if run.pretrained_generator is not None and with_generator_copy(run, self) is run:
             raise UserError(
-                f"the run in {self.path} infers for a generator, and keeps no copy of it; put the file generator.safetensors "
-                f"or generator.pt2 that was there back, or train anew."
+                f"the run in {self.path} needs its pretrained generator, and the copy is missing; restore the file "
+                f"generator.safetensors or generator.pt2, or train a new run."
             )
         return run
 
 
 def plugins_of(run: Run) -> dict[str, Any]:
-    """Where the parts of a run are from that are not the library's own, by its fields, as a file keeps it."""
-    found = {key: registry.registry(kind).origin(name) for key, kind, name in run.named()}
+    """The origins of the parts of a run that are not the library's own, by field, as plain values for a file."""
+    found = {key: registry.registry(kind).origin(name) for key, kind, name in run.part_names()}
     return {key: dataclasses.asdict(origin) for key, origin in found.items() if origin}
 
 
 def check_plugins(run: Run, values: Mapping[str, Any]) -> None:
-    """Warns of a part of a run that is from elsewhere than its file's `values` keep.
+    """Warns if a part of a run has another origin than the one in its file.
+
+    Arguments:
+        run: the run.
+        values: the content of its file.
 
     Raises:
-        UserError: it is not here at all.
+        UserError: a part that a plug-in had added is missing.
     """
     kept = values.get(PLUGINS)
-    for key, kind, name in run.named():
-        if not isinstance(kept, Mapping) or not isinstance(kept.get(key), Mapping):
+    kept = formats.new_plugins(kept, values.get(formats.KEY, 1)) if isinstance(kept, Mapping) else {}
+    for key, kind, name in run.part_names():
+        if not isinstance(kept.get(key), Mapping):
             continue
         then, now = registry.Origin.restored(kept[key]), registry.registry(kind).origin(name)
         if name not in registry.registry(kind):
             raise UserError(
-                f"`{key}` of this run is {name!r}, which is not among the {kind} here; it was from {then} when the run was "
-                f"trained: {then.advice}."
+                f"`{key}` of this run is {name!r}, which is missing here; it was from {then} when the run was trained: "
+                f"{then.advice}."
             )
         if now is None or (now.module, now.package) != (then.module, then.package):
             registry.warn(
@@ -172,25 +189,25 @@ def check_plugins(run: Run, values: Mapping[str, Any]) -> None:
 
 
 def weights_of(path: Path | str) -> Path:
-    """The file of a generator: of a run's folder its weights, and any file itself."""
+    """The file of a generator: the weights in a run's folder, or the file itself."""
     return Path(path) if Path(path).suffix in (".pt2", ".safetensors") else Folder(path).weights
 
 
 def copies(folder: Path) -> Iterator[Path]:
-    """The copy of its generator that a run's folder keeps, where there is one."""
+    """The copies of the pretrained generator in a run's folder: one, or none."""
     return (path for suffix in (".safetensors", ".pt2") if (path := folder / f"generator{suffix}").is_file())
 
 
 def with_generator_copy(run: Run, folder: Folder | None) -> Run:
-    """The run with the copy of its generator in `folder`, where there is one, in place of the generator that it names."""
+    """The run with the generator's copy in `folder` as its pretrained generator; the same run if there is no copy."""
     found = None if folder is None or run.pretrained_generator is None else next(copies(folder.path), None)
     return run if found is None else run.replace(pretrained_generator=str(found))
 
 
 def matching_generator(run: Run, given: Container[str]) -> Run:
-    """The run with the latents and the prior that its generator was trained with, but for what was `given`.
+    """The run with the latent dimension and the prior of its pretrained generator, except for the fields in `given`.
 
-    A generator that is no run's says nothing of its prior, and one that cannot be read is explained where it is opened.
+    The run is unchanged if the generator's file says nothing of them, or cannot be read: the error comes where it is opened.
     """
     if run.pretrained_generator is None:
         return run
@@ -202,7 +219,7 @@ def matching_generator(run: Run, given: Container[str]) -> Run:
 
 
 def export(game: Game, run: Run, step: int, path: Path) -> None:
-    """Writes a game's weights as safetensors, with the run's description as metadata."""
+    """Writes a game's weights as safetensors, with the description of the run as metadata."""
     from safetensors.torch import save
 
     tensors = {key: value.detach().cpu().contiguous() for key, value in game.state_dict().items()}
@@ -221,14 +238,14 @@ def export(game: Game, run: Run, step: int, path: Path) -> None:
 
 
 def about(game: Game) -> dict[str, Any]:
-    """What a report says of a game, see `interalia.games.capabilities`."""
-    from interalia.games.capabilities import facts  # here, for it imports torch, and the command line begins without
+    """The facts of a game that a report needs, see `interalia.games.capabilities`."""
+    from interalia.games.capabilities import facts  # here: it imports torch, and the command line starts without
 
     return facts(game)
 
 
 def header(file: Path) -> dict[str, Any]:
-    """What `export` wrote into a file beside the weights.
+    """The metadata of a file of weights, which `export` wrote.
 
     Raises:
         UserError: there is no such file, or it is damaged.
@@ -238,13 +255,13 @@ def header(file: Path) -> dict[str, Any]:
     if not file.exists():
         raise UserError(f"there is no file {file}; give the folder of a run, or a .safetensors file of one.")
     try:
-        with safe_open(file, framework="pt") as opened:  # which sees to it that the file is as long as it says
+        with safe_open(file, framework="pt") as opened:  # it checks the length of the file
             about: dict[str, Any] = json.loads((opened.metadata() or {})["interalia"])
         about["run"] = formats.upgraded({formats.KEY: about.get(formats.KEY, 1), **about["run"]}, file)
     except (SafetensorError, OSError, KeyError, ValueError, TypeError, AttributeError) as error:
         raise UserError(
-            f"{file} is damaged or not of this program ({error}); write it anew with {resume_call('RUN')}."
+            f"{file} is damaged or not a file of this program ({error}); write it again with {resume_call('RUN')}."
         ) from None
-    if "data" not in about:  # as it was written until version 0.2
+    if "data" not in about:  # as up to version 0.2
         about["data"] = {**about, "condition": about.get("labels", 0)}
     return about

@@ -1,6 +1,6 @@
-"""The format of what a run keeps: run.json, TOML files, the header of weights, and checkpoints have one version number.
+"""The format of the files of a run: run.json, TOML files, the header of weights, and checkpoints share one version number.
 
-A file without one is of version 1. Older files are translated here and nowhere else; newer ones are refused.
+A file without a number is of version 1. Files of older versions are translated here and nowhere else; newer ones are refused.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from typing import Any
 from interalia.errors import UserError
 
 FORMAT = 3
-OLDEST_CHECKPOINT = 2  # that is read; of weights and descriptions all are
-KEY = "format"  # beside the fields of a run, in a file
+OLDEST_CHECKPOINT = 2  # of checkpoints that are read; weights and descriptions of all versions are
+KEY = "format"  # the key of the version, beside the fields of a run
 
-# version -> the fields of a run that had another name in files up to it: old name -> today's
+# version -> old name: new name, of the fields that were renamed after that version
 RENAMED: dict[int, dict[str, str]] = {
     2: {
         "target": "data_b", "root": "data_dir", "size": "image_size", "binarise": "binarize", "labelled": "num_labeled",
@@ -26,7 +26,11 @@ RENAMED: dict[int, dict[str, str]] = {
     }
 }  # fmt: skip
 
-# metrics that had another name in files up to version 2: old name -> today's
+# fields that were joined to one after version 2: new name -> old names
+JOINED = {"condition_on": ("labels", "attributes"), "weight_average": ("ema", "average")}
+DECAY = 0.999  # of the moving average, where a file up to version 2 sets none
+
+# old name -> new name, of the metrics that were renamed after version 2
 METRICS = {
     "nearest_neighbour_hidden": "knn1_features",
     "nearest_neighbour_untrained": "knn1_random_init",
@@ -44,26 +48,25 @@ METRICS = {
     "reconstruction_shuffled": "reconstruction_mismatched",
 }
 
-# of today's fields: values, and names of parts, that files up to version 2 have -> today's
+# field -> old value: new value, of the values and parts that were renamed after version 2
 VALUES: dict[str, dict[str, str]] = {
     "binarize": {"fixed": "static", "fresh": "dynamic"},
     "penalty": {"interpolated": "wgan-gp", "clip": "weight-clip"},
     "encoder": {"dirac": "deterministic", "spanned": "basis-noise"},
     "monitor": METRICS,
 }
-DECAY = 0.999  # of the average, up to version 2, where a file names none
 
 
 class NewerError(UserError):
-    """A file that a newer version of interalia has written."""
+    """A file was written by a newer version of interalia."""
 
 
 def version(values: Mapping[str, Any], file: Path | str) -> int:
     """The version of a file's content.
 
     Raises:
-        NewerError: it is newer than what this version of interalia reads.
-        UserError: it is no number.
+        NewerError: it is newer than this version of interalia reads.
+        UserError: it is not a whole number from 1.
     """
     found = values.get(KEY, 1)
     if not isinstance(found, int) or isinstance(found, bool) or found < 1:
@@ -76,43 +79,60 @@ def version(values: Mapping[str, Any], file: Path | str) -> int:
     return found
 
 
+def new_names(version: int) -> dict[str, str]:
+    """The names that fields of that version have today: old name -> new name."""
+    names: dict[str, str] = {}
+    for since in sorted(number for number in RENAMED if number >= version):  # one renaming after the other
+        names = {**RENAMED[since], **{old: RENAMED[since].get(new, new) for old, new in names.items()}}
+    return names
+
+
 def upgraded(values: Mapping[str, Any], file: Path | str) -> dict[str, Any]:
-    """What a file says of a run, under the names that its fields have today.
+    """The fields of a run in a file, under today's names and with today's values.
 
     Raises:
-        UserError: the file is newer than this version of interalia, or names one field twice.
+        UserError: the file is newer than this version of interalia, or sets one field twice, under an old and a new name.
     """
     found = version(values, file)
-    names: dict[str, str] = {}
-    for since in sorted(number for number in RENAMED if number >= found):  # one renaming after the other
-        names = {**RENAMED[since], **{old: RENAMED[since].get(new, new) for old, new in names.items()}}
-    made: dict[str, Any] = {}
+    names = new_names(found)
+    fields: dict[str, Any] = {}
     for key, value in values.items():
         name = names.get(key, key)
-        if name in made:
+        if name in fields:
             raise UserError(f"{file} sets `{name}` twice, under an older name too; leave one out.")
         if key != KEY:
-            made[name] = value
-    if found <= 2 and made.get("labels") and made.get("attributes") is not None:
+            fields[name] = value
+    if found > 2:
+        return fields
+    for name, older in JOINED.items():
+        if name in fields and (both := [key for key in older if key in fields]):
+            raise UserError(f"{file} sets `{name}` twice, as `{both[0]}` of an older version too; leave one out.")
+    if fields.get("labels") and fields.get("attributes") is not None:
         raise UserError(f"{file} sets `labels` and `attributes`; leave one out.")
-    return joined(made) if found <= 2 else made
+    return with_new_values(fields)
 
 
-def upgraded_results(values: Mapping[str, Any]) -> dict[str, Any]:
-    """The content of results.json or likelihood.json under today's keys, names of metrics and words for binarization.
+def results(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The content of results.json or likelihood.json with today's keys, names of metrics and words for binarization.
 
     Example:
-        >>> upgraded_results({"measures": [{"name": "frechet_floor", "value": 1.5}], "binarization": "fixed"})
+        >>> results({"measures": [{"name": "frechet_floor", "value": 1.5}], "binarization": "fixed"})
         {'metrics': [{'name': 'frechet_real_vs_real', 'value': 1.5}], 'binarization': 'static'}
     """
+
+    def renamed(one: Any) -> Any:
+        known = isinstance(one, dict) and isinstance(one.get("name"), str)
+        return {**one, "name": METRICS.get(one["name"], one["name"])} if known else one
+
     made: dict[str, Any] = {}
     for key, value in values.items():
         if key == "measures":
-            value = [{**one, "name": METRICS.get(one["name"], one["name"])} for one in value if "name" in one]
+            made["metrics"] = [renamed(one) for one in value] if isinstance(value, list) else value
         elif key == "binarization":
             word, space, rest = str(value).partition(" ")
-            value = VALUES["binarize"].get(word, word) + space + rest
-        made["metrics" if key == "measures" else key] = value
+            made[key] = VALUES["binarize"].get(word, word) + space + rest
+        else:
+            made[key] = value
     return made
 
 
@@ -130,14 +150,14 @@ def log_line(line: Mapping[str, Any]) -> dict[str, Any]:
     return made
 
 
-def joined(values: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields of a file up to version 2 with today's values, and one field for each two that are one today.
+def with_new_values(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Fields of a file up to version 2 with today's values, two fields that are one today joined.
 
     Example:
-        >>> joined({"labels": True, "ema": 0.99, "average": "moving(warm=False)", "penalty": "clip(bound=0.1)"})
+        >>> with_new_values({"labels": True, "ema": 0.99, "average": "moving(warm=False)", "penalty": "clip(bound=0.1)"})
         {'penalty': 'weight-clip(bound=0.1)', 'condition_on': 'labels', 'weight_average': 'ema(0.99, warm=False)'}
     """
-    made = dict(values)
+    made = dict(fields)
     for key, words in VALUES.items():
         if isinstance(made.get(key), str):
             name, bracket, rest = made[key].partition("(")
@@ -148,14 +168,20 @@ def joined(values: Mapping[str, Any]) -> dict[str, Any]:
     elif labels is not False:
         made["condition_on"] = "labels" if labels is True else labels
     if "ema" in made or "average" in made:
-        made["weight_average"] = averaged(str(made.pop("average", "moving")), made.pop("ema", DECAY))
+        made["weight_average"] = weight_average(str(made.pop("average", "moving")), made.pop("ema", DECAY))
     return made
 
 
-def averaged(average: str, decay: Any) -> str:
-    """The average of weights of two fields up to version 2: of a name and a decay, which is 0 for no moving average."""
+def weight_average(average: str, decay: Any) -> str:
+    """The average of weights that two fields up to version 2 set: an average's name, and a decay, 0 for no moving average."""
     name, _, settings = average.partition("(")
     if name.strip() != "moving":
         return average.replace("uniform", "swa", 1)
     settings = ", ".join(filter(None, (f"{decay}", settings.strip().removesuffix(")"))))
     return f"ema({settings})" if decay else "none"
+
+
+def new_plugins(plugins: Mapping[str, Any], version: int) -> dict[str, Any]:
+    """The origins of plug-ins that a file keeps by field, by today's names of the fields."""
+    names = {**new_names(version), "average": "weight_average"}
+    return {names.get(key, key): origin for key, origin in plugins.items()}

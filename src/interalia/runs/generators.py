@@ -1,4 +1,4 @@
-"""Trained generators that somebody exported as a program of torch."""
+"""Pretrained generators in .pt2 files of torch.export."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from interalia.errors import UserError
 
 
 class Exported(nn.Module):
-    """An exported program has no modes; it stays in the one that it was exported in."""
+    """A module of torch.export. It has no training mode: it stays in the mode in which it was exported."""
 
     def __init__(self, module: nn.Module) -> None:
         super().__init__()
@@ -25,11 +25,19 @@ class Exported(nn.Module):
         return self.module(z)
 
 
-def exported(path: Path, latent: int, trust: bool) -> nn.Module:
-    """The module that torch.export.save wrote, of z in batches of any size.
+def load_exported(path: Path, latent: int, trust: bool) -> nn.Module:
+    """Loads a module z -> x from a file of torch.export.save, for batches of any size.
 
-    `torch.export.load` unpickles what lies in the archive and evaluates texts of it, and nothing turns that off: whoever
-    made the file can have any code executed. So it is opened only with the consent of the person who asks for it.
+    `torch.export.load` unpickles the archive and evaluates texts in it, which cannot be turned off: the maker of the file can
+    execute any code. The file is opened only if the user trusts it.
+
+    Arguments:
+        path: the .pt2 file.
+        latent: the dimension of z.
+        trust: True to open the file.
+
+    Raises:
+        UserError: there is no such file, it is not trusted, or its module does not take z alone, shape (n, latent).
     """
     if not path.is_file():
         raise UserError(
@@ -37,27 +45,27 @@ def exported(path: Path, latent: int, trust: bool) -> nn.Module:
         )
     if not trust:
         raise UserError(
-            f"the generator {path} is a program of torch.export, and opening it can execute any code that its maker put "
-            f"into it; if you trust its maker, give `trust`, else leave it closed."
+            f"the generator {path} is a program of torch.export, and opening it can execute any code of its maker; give "
+            f"`trust` if you trust its maker, or use another generator."
         )
     try:
         program = torch.export.load(path)
         module = program.module()
     except Exception as error:
         raise UserError(
-            f"{path} is no program of torch.export ({str(error).splitlines()[0]}); export it anew."
+            f"{path} is not a program of torch.export ({str(error).splitlines()[0]}); export it again."
         ) from None
     inputs = set(program.graph_signature.user_inputs)
     taken = [node.meta.get("val") for node in program.graph.nodes if node.op == "placeholder" and node.name in inputs]
     if len(taken) != 1 or not isinstance(taken[0], torch.Tensor) or taken[0].ndim != 2:
         raise UserError(
             f"the generator {path} takes {len(taken)} input(s), and it must take z alone, shape (n, latent); wrap it and "
-            f"export it anew."
+            f"export it again."
         )
     rows, columns = taken[0].shape
     if isinstance(rows, int):
         raise UserError(
-            f"the generator {path} was exported for batches of {rows} alone; export it anew with "
+            f"the generator {path} was exported for batches of {rows} only; export it again with "
             f"dynamic_shapes=({{0: torch.export.Dim('n')}},)."
         )
     if isinstance(columns, int) and columns != latent:

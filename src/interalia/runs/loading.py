@@ -1,4 +1,4 @@
-"""A trained game, back from its folder."""
+"""Loads a trained game from the folder of its run."""
 
 from __future__ import annotations
 
@@ -31,33 +31,33 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Trained:
-    """A run's game with the weights that samples are drawn from.
+    """A trained game and its run.
 
     Attributes:
-        game: in evaluation mode, with averaged weights where the run averages.
-        run: the resolved description.
-        folder: where it lies, or None.
-        step: how many steps it was trained.
-        given: the data that it was trained on, where they are at hand: from the training, or given from Python.
+        game: the game in evaluation mode, with averaged weights if the run averages them.
+        run: the description, "auto" resolved.
+        folder: the folder of the run, or None.
+        step: number of training steps.
+        in_memory: the data set that it was trained on, if it is in memory: from the training, or an argument of `load`.
     """
 
     game: Game
     run: Run
     folder: Folder | None
     step: int
-    given: Dataset | None = None
+    in_memory: Dataset | None = None
 
     @functools.cached_property
     def dataset(self) -> Dataset:
-        """The data that it was trained on: those at hand, or else those that the run describes, loaded once."""
-        return self.given or described.dataset(self.run)
+        """The data set that it was trained on: the one in memory, or the one that the run names, loaded once."""
+        return self.in_memory or described.dataset(self.run)
 
 
 def resolve_device(name: str) -> torch.device:
-    """The device of that name; auto is CUDA, else MPS, else the CPU.
+    """The device of that name; "auto" is CUDA if available, else MPS, else the CPU.
 
     Raises:
-        UserError: there is no such device here.
+        UserError: the device cannot be used.
     """
     if name == "auto":
         if torch.cuda.is_available():
@@ -83,27 +83,29 @@ def load(
     dataset: Dataset | None = None,
     trust: bool = False,
 ) -> Trained:
-    """The trained game of a run's folder, from its exported weights.
+    """Loads the trained game of a run.
+
+    Files of older versions are loaded under today's names.
 
     Arguments:
-        folder: a run's folder, or a .safetensors file exported from one.
-        device: where the game shall live.
-        generator: the module of a game that was trained with one from Python; see `build`.
-        game: of a run that was trained with a game of one's own: one made in the same way, which is left as it is.
-        dataset: the data of a run that was trained with data of one's own, where they are to be measured on.
-        trust: whether the copy of a generator that the run keeps may be opened where it is a .pt2 file, which can execute
-            code; nothing else that a run keeps can.
+        folder: the folder of a run, or a .safetensors file of one.
+        device: the device of the game.
+        generator: the pretrained generator, if the run was trained with a module from Python; see `build`.
+        game: for a run of a custom game: a game made in the same way. It is copied.
+        dataset: the data set of a run that was trained on custom data; only evaluation needs it.
+        trust: True to open the run's copy of its generator if it is a .pt2 file, which can execute code. No other file of a
+            run can.
 
     Raises:
-        UserError: this is no run's folder, or the training has not saved any weights yet, or the file is damaged, or a
-            game of one's own is not given, or does not fit, or a game or data are given that the run describes, or there
-            is no copy of the generator beside the weights, or it is not trusted.
+        UserError: this is not the folder of a run, or has no weights yet, or a file is damaged; the custom game is missing or
+            does not fit; a game or data are given that the run names itself; the copy of the generator is missing or not
+            trusted.
     """
     home = None if Path(folder).suffix == ".safetensors" else Folder(folder)
     file = home.weights if home else Path(folder)
     if home and home.run() and not file.exists():  # `run` raises where this is no run's folder
         raise UserError(
-            f"{home.path} has no weights yet: its training was broken off before the first checkpoint; go on with "
+            f"{home.path} has no weights yet: its training ended before the first checkpoint; continue it with "
             f"{resume_call(home.path)}."
         )
     about = header(file)
@@ -113,15 +115,19 @@ def load(
     run = Run.restored(about["run"])
     check_plugins(run, about)
     check_arguments(run, file, game, generator, dataset)
-    made = copy.deepcopy(game) if game is not None else built(as_trained(run, tensors), data, file, generator, trust)
+    made = (
+        copy.deepcopy(game)
+        if game is not None
+        else build_untrained(as_trained(run, tensors), data, file, generator, trust)
+    )
     try:
         made.load_state_dict(tensors)
     except RuntimeError as error:
         reason = " ".join(str(error).split())[:300]
         raise UserError(
-            f"the weights in {file} do not fit the run that they describe; export them anew."
+            f"the weights in {file} do not fit the run in their header; export them again."
             if game is None
-            else f"the weights in {file} do not fit the game that is given ({reason}); make it as it was made then."
+            else f"the weights in {file} do not fit `game` ({reason}); make it as it was made for the training."
         ) from None
     made.data = data
     made.to(resolve_device(device)).eval()
@@ -131,23 +137,24 @@ def load(
 def check_arguments(
     run: Run, file: Path, game: Game | None, generator: nn.Module | None, dataset: Dataset | None
 ) -> None:
-    """Raises a UserError where what is given beside weights is what their run describes, or what it does not is not given."""
+    """Raises a UserError unless exactly those arguments are given that the run does not describe; see `load`."""
     if (run.game == FROM_PYTHON) != (game is not None):
         raise UserError(
-            f"{file} holds the weights of a game of somebody's own; give one made in the same way: "
-            f"interalia.load(folder, game=...)."
+            f"{file} holds the weights of a custom game; give a game made in the same way: interalia.load(folder, game=...)."
             if game is None
-            else f"{file} holds the weights of a game that its run describes, {run.game}; leave `game` out."
+            else f"{file} holds the weights of {run.game}, a game that its run names; leave `game` out."
         )
     if game is not None and generator is not None:
-        raise UserError("a game of your own has its decoder with it; leave `generator` out.")
+        raise UserError("a custom game has its own decoder; leave `generator` out.")
     if dataset is not None and run.data != FROM_PYTHON:
-        raise UserError(f"{file} was trained on data that its run names, {run.data}; leave `dataset` out.")
+        raise UserError(f"{file} was trained on {run.data}, data that its run names; leave `dataset` out.")
 
 
 def as_trained(run: Run, tensors: Mapping[str, Tensor]) -> Run:
-    """The run with the networks that its weights are of, where there are weights: `auto` once gave an implicit encoder, and
-    whatever stood beside it, fully connected networks for images of any size."""
+    """The run with the networks that its weights belong to.
+
+    In older versions `auto` built fully connected networks for images of any size if the encoder was implicit.
+    """
     name, settings = registry.parse(run.networks, "networks")
     if name != "auto" or not tensors:
         return run
@@ -159,71 +166,72 @@ def as_trained(run: Run, tensors: Mapping[str, Tensor]) -> Run:
     return run.replace(networks=f"{plain.name}(width={plain.width}, unary={plain.unary})")
 
 
-def built(run: Run, data: DataSpec, file: Path, generator: nn.Module | None, trust: bool) -> Game:
-    """The game of weights in `file`, before it has them."""
-    place = file.parent.parent if file.parent.name == "checkpoints" else file.parent  # where the best weights lie
-    # a generator's file has no other beside it; and what the weights' metadata name elsewhere is never opened
-    placed = run if file.stem == "generator" else with_generator_copy(run, Folder(place))
-    if run.pretrained_generator is not None and placed is run and generator is None:
+def build_untrained(run: Run, data: DataSpec, file: Path, generator: nn.Module | None, trust: bool) -> Game:
+    """The untrained game of the run that the weights in `file` belong to."""
+    place = file.parent.parent if file.parent.name == "checkpoints" else file.parent  # of the best weights
+    # a path in the weights' metadata is never opened: only a copy beside them is
+    copied = run if file.stem == "generator" else with_generator_copy(run, Folder(place))
+    if run.pretrained_generator is not None and copied is run and generator is None:
         raise UserError(
-            f"{file} infers for a generator, and no copy of that lies beside it; put the file that the run's folder keeps, "
-            f"generator.safetensors or generator.pt2, into {place}."
+            f"{file} needs its pretrained generator, and there is no copy beside it; copy the file generator.safetensors or "
+            f"generator.pt2 of the run's folder into {place}."
         )
     kind, _ = registry.look_up(run.game, games.REGISTRY, "game")
     with torch.random.fork_rng(devices=[]):
-        return building.build(placed, data, None, open_generator(placed, kind, generator, trust))
+        return building.build(copied, data, None, open_generator(copied, kind, generator, trust))
 
 
 def open_generator(run: Run, kind: type[Game], module: nn.Module | None, trust: bool = False) -> dict[str, Conditional]:
-    """The trained decoder of a game that only infers, by its name; nothing for a game that trains its own.
+    """The pretrained decoder of a game that trains an encoder alone, by its name in the game; empty for other games.
 
     Arguments:
-        run: whose `generator` it is, where no module is given.
-        kind: of the game.
-        module: one that was trained, in its place; the game takes a copy.
-        trust: whether a .pt2 file may be opened, which can execute code.
+        run: the run, whose `pretrained_generator` is opened if `module` is None.
+        kind: the class of the game.
+        module: a trained module z -> x in its place; it is copied.
+        trust: True to open a .pt2 file, which can execute code.
 
     Raises:
-        UserError: it cannot be read, is told labels, or was trained with another prior, or is not trusted.
+        UserError: the generator cannot be read, is conditional, was trained with another prior, or is not trusted; or the
+            game trains its own decoder.
     """
     if module is None and run.pretrained_generator is None:
         return {}
     name = next((name for name, need in declared(kind).items() if isinstance(need, Given)), None)
     if name is None:
-        raise UserError(f"{kind.__name__} trains a decoder of its own; leave `generator` out.")
+        raise UserError(f"{kind.__name__} trains its own decoder; leave `generator` out.")
     if module is not None:
-        return {name: conditionals.Deterministic(copy.deepcopy(module))}  # the person's own stays as it is
+        return {name: conditionals.Deterministic(copy.deepcopy(module))}  # the user's module is left unchanged
     path = Path(run.pretrained_generator or "")
     if path.suffix == ".pt2":
-        return {name: conditionals.Deterministic(generators.exported(path, run.latent_dim, trust))}
+        return {name: conditionals.Deterministic(generators.load_exported(path, run.latent_dim, trust))}
     if path.is_file() and path.suffix != ".safetensors":
         raise UserError(
-            f"the generator {path} is a file of another kind; give the folder of a run, its .safetensors, or a .pt2 file "
-            f"written by torch.export.save."
+            f"the generator {path} is of an unknown file type; give the folder of a run, its .safetensors file, or a .pt2 "
+            f"file of torch.export.save."
         )
     try:
         game = load(path, trust=trust).game
     except UserError as error:
-        raise UserError(f"the generator that this run infers for cannot be loaded: {error}") from None
+        raise UserError(f"the pretrained generator of this run cannot be loaded: {error}") from None
     if game.data.condition:
         raise UserError(
-            f"the generator {path} is told {game.data.y}, and {kind.__name__} infers for one that is told nothing; give one "
-            f"that was trained without."
+            f"the generator {path} is conditional on {game.data.y}, and {kind.__name__} needs an unconditional one; give one "
+            f"that was trained without `condition_on`."
         )
     if not isinstance(game, Generates):
         raise UserError(
-            f"the run {run.pretrained_generator} has no decoder, being a {type(game).__name__}; give a generator's."
+            f"the run {run.pretrained_generator} is a {type(game).__name__}, which has no decoder; give a run that has one."
         )
     prior = registry.make(run.prior, conditionals.PRIORS, "prior", run.latent_dim)
     if _settings(game.prior) != _settings(prior):
         raise UserError(
-            f"the generator {run.pretrained_generator} was trained with {game.prior.size} latents of prior {type(game.prior).__name__}, "
-            f"and this run has {prior.size} of {type(prior).__name__}; give `latent_dim={game.prior.size}` and the same `prior`."
+            f"the generator {path} was trained with {game.prior.size} latents of prior {type(game.prior).__name__}, and "
+            f"this run has {prior.size} of {type(prior).__name__}; give `latent_dim={game.prior.size}` and the same `prior`."
         )
     return {name: game.decoder}
 
 
 def _settings(prior: Prior) -> dict[str, Any]:
-    """What a prior was made with, its class included."""
+    """The class of a prior and the values that it was made with."""
     plain = {key: value for key, value in vars(prior).items() if not key.startswith("_") and key != "training"}
     return {"class": type(prior), **plain}

@@ -1,4 +1,4 @@
-"""The log that a run keeps: one JSON object a line."""
+"""The log of a run: one JSON object a line."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from interalia.runs.folder import Folder
 
 
 def read(folder: Folder) -> list[dict[str, Any]]:
-    """The lines of a run's log that are whole: a training that was killed leaves half a line at the end."""
+    """The complete lines of a run's log, with today's names of metrics; a training that was killed leaves half a line at the
+    end."""
     lines = []
     if folder.log.is_file():
         for text in folder.log.read_text(encoding="utf-8", errors="replace").splitlines():

@@ -1,18 +1,18 @@
-"""Named runs, from ``recipes.toml``. A recipe is a function of overrides: ``recipes.ali_mnist(steps=500, seed=3)``.
+"""Recipes: named runs, from ``recipes.toml``. A recipe is a function that takes changes of the run's fields:
+``recipes.ali_mnist(steps=500, seed=3)``.
 
-Names that end in ``-paper`` follow the paper, ``-report`` the reproduction report; the others are this library's own
-settings, tuned once on validation data of small images and used for all of them alike: ALI with ALICE's round trip
-(`game="ali"` is ALI alone).
+A name that ends in ``-paper`` follows the paper, one in ``-report`` the reproduction report. The others have this library's
+settings, which were tuned once on validation data of small images and are the same for all data: their game is ALI with the
+reconstruction loss of ALICE (``game="ali"`` is ALI alone).
 """
 
 from __future__ import annotations
 
 import dataclasses
-import tomllib
 from collections.abc import Callable, Mapping
-from importlib import resources
 from typing import Any
 
+from interalia.disk import packaged_toml
 from interalia.registry import Registry
 from interalia.runs import Run
 from interalia.runs.folder import matching_generator
@@ -21,8 +21,13 @@ Recipe = Callable[..., Run]
 
 
 def recipe(run: Run, about: str) -> Recipe:
-    """The recipe of a run: it takes overrides, and the latents and the prior of a generator among them, unless they are
-    given too."""
+    """The recipe of a run. With a pretrained generator among the overrides, it also takes over the generator's latent
+    dimension and prior, unless they are overridden too.
+
+    Arguments:
+        run: the run without overrides.
+        about: the docstring of the recipe.
+    """
 
     def made(**overrides: Any) -> Run:
         return matching_generator(run.replace(**overrides), overrides)
@@ -32,13 +37,13 @@ def recipe(run: Run, about: str) -> Recipe:
     return made
 
 
-TABLES = tomllib.loads(resources.files("interalia.runs").joinpath("recipes.toml").read_text(encoding="utf-8"))
-# What is tuned here -> what it was tuned from: the paper's recipe, or the report's where the paper has no such data.
+TABLES = packaged_toml("interalia.runs", "recipes.toml")
+# tuned recipe -> the published one that it was tuned from: the paper's, or the report's for data that the paper does not use
 PUBLISHED = {name: settings.pop("published") for name, settings in TABLES.items() if "published" in settings}
 
 
 def built_in() -> dict[str, Recipe]:
-    """The recipes of ``recipes.toml``, in their order."""
+    """The recipes in ``recipes.toml``, in order."""
     runs, found = {"": Run()}, {}
     for name, settings in TABLES.items():
         base, about = settings.pop("base", ""), settings.pop("about", None)
@@ -50,11 +55,11 @@ def built_in() -> dict[str, Recipe]:
 
 REGISTRY: Registry[Recipe] = Registry("recipes", built_in())
 
-ALIKE = {"alice": "ali"}  # a tuned recipe plays ALI with a round trip, a published one without
+ALIKE = {"alice": "ali"}  # a tuned recipe has the reconstruction loss of ALICE, a published one does not
 
 
 def __getattr__(name: str) -> Recipe:
-    """``recipes.ali_mnist`` is the recipe ali-mnist."""
+    """The recipe of that name: ``recipes.ali_mnist`` is ali-mnist."""
     found = None if name.startswith("_") else REGISTRY.get(name.replace("_", "-"))
     if found is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
@@ -66,12 +71,15 @@ def __dir__() -> list[str]:
 
 
 def tuned_and_published(run: Mapping[str, Any]) -> tuple[str, str] | None:
-    """The names of the tuned and of the published recipe of a run's game, data and encoder, and of what it is told; None
-    where there are no two.
+    """The names of the tuned and the published recipe with a run's game, data, encoder and condition; None if there are not
+    both.
+
+    Arguments:
+        run: the fields of a run, by name.
 
     Example:
         >>> from dataclasses import asdict
-        >>> tuned_and_published(asdict(REGISTRY["ali-cifar10"](latent=16)))
+        >>> tuned_and_published(asdict(REGISTRY["ali-cifar10"](latent_dim=16)))
         ('ali-cifar10', 'ali-cifar10-paper')
         >>> tuned_and_published(asdict(REGISTRY["ali-cifar10"](game="gan"))) is None
         True

@@ -1,10 +1,10 @@
-"""What a trained game can do for people: generate, encode, reconstruct, interpolate, edit, complete, translate ...
+"""Tasks of a trained game: generate, encode, reconstruct, interpolate, edit, complete, translate and others.
 
-Each task is a function of a game and of tensors. Images are float32 in [0, 1], shape (n, channels, height, width);
-latents are float32, shape (n, latent). Tasks run in evaluation mode (population statistics in batch norm, no dropout,
-no instance noise), in batches, without gradients, on the game's device, and answer on the CPU.
+A task is a function of a game and of tensors. Images are float32 in [0, 1], shape (n, channels, height, width); latents are
+float32, shape (n, latent). Tasks run in evaluation mode (running statistics in batch norm, no dropout, no instance noise), in
+batches, without gradients, on the game's device, and return tensors on the CPU.
 
-A task takes its randomness from `seed` alone and leaves the global random state as it was.
+The random numbers of a task come from its `seed` alone; the global random state does not change.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ __all__ = [
     "traverse",
 ]  # fmt: skip
 
-# imported at their first use: the command line describes the verbs without torch
+# imported at their first use, so that the command line starts without torch
 _HOMES = ("calling", "codes", "completion", "editing", "inference", "result")
 
 

@@ -1,4 +1,4 @@
-"""The codes in z: read off images, and varied one at a time."""
+"""Latent codes (InfoGAN): recognized in images, and varied one at a time."""
 
 from __future__ import annotations
 
@@ -14,29 +14,29 @@ from interalia.tasks.inference import decode, sample_latents
 
 
 def code_parameters(game: Game, x: Tensor) -> Tensor:
-    """What the critic answers for the codes of x, the parameters of Q(c | x), shape (n, answers)."""
-    coded = require(game, HasCodes, "recognise")
+    """The parameters of Q(c | x), the distribution of the codes of x, shape (n, parameters)."""
+    coded = require(game, HasCodes, "recognize")
     check_images(game, x)
     return evaluate_in_batches(game, coded.answers, x)
 
 
 def recognize(game: Game, x: Tensor) -> Tensor:
-    """The codes of x: the probability of each category and the mean of each continuous code, shape (n, answers).
+    """The codes of x: the probability of each category and the mean of each continuous code, shape (n, parameters).
 
     Raises:
-        UserError: the game recognises no codes, or x has the wrong shape.
+        UserError: the game has no codes, or x has the wrong shape.
 
     Example:
         >>> import interalia
-        >>> run = interalia.recipes.infogan_mnist(data="digits", latent=16)
+        >>> run = interalia.recipes.infogan_mnist(data="digits", latent_dim=16)
         >>> recognize(interalia.build(run), torch.zeros(3, 1, 8, 8)).shape
         torch.Size([3, 12])
     """
-    return require(game, HasCodes, "recognise").prior.expected(code_parameters(game, x))
+    return require(game, HasCodes, "recognize").prior.expected(code_parameters(game, x))
 
 
 def traversal_names(game: Game, dimensions: int = 6) -> list[str]:
-    """The names of what `traverse` can go along: the codes of z, or its first few dimensions where it has no codes."""
+    """The names of what `traverse` can vary: the codes in z, or the first dimensions of a z without codes."""
     prior = require(game, Generates, "traverse").prior
     return prior.names if isinstance(prior, Codes) else [f"z{i + 1}" for i in range(min(dimensions, prior.size))]
 
@@ -44,10 +44,10 @@ def traversal_names(game: Game, dimensions: int = 6) -> list[str]:
 def traverse(
     game: Game, code: int = 0, rows: int = 10, columns: int = 10, low: float = -2.0, high: float = 2.0, seed: int = 0
 ) -> Tensor:
-    """Decoded latents in which one code alone varies, shape (rows, columns, *shape).
+    """Decoded latents that differ in one code only (latent traversal), shape (rows, columns, *shape).
 
-    In each row the rest of z is fixed. Along it a category takes each of its values; a continuous code goes from `low` to
-    `high`, the rows running through the first category's values. Where z has no codes, one of its dimensions goes.
+    Within a row the rest of z is fixed. A categorical code takes each of its values. A continuous code goes from `low` to
+    `high`, and the first categorical code takes another value in each row. If z has no codes, one dimension of z varies.
 
     References:
         InfoGAN: Interpretable Representation Learning by Information Maximizing Generative Adversarial Nets, Xi Chen and
@@ -55,11 +55,11 @@ def traverse(
 
     Arguments:
         game: a game with a decoder.
-        code: which code, or which dimension of z, counted from 0.
-        rows: how many different settings of the rest.
-        columns: how many values of a continuous code.
-        low, high: the first and the last of them.
-        seed: of the rest.
+        code: the index of the code, or of the dimension of z, from 0.
+        rows: number of draws of the rest of z.
+        columns: number of values of a continuous code; a categorical one has a column for each category.
+        low, high: the first and the last value of a continuous code.
+        seed: random seed of the rest of z.
 
     Raises:
         UserError: the game has no decoder, there is no such code, or a number is out of its range.
@@ -82,17 +82,17 @@ def traverse(
     z[:, :, part] = values
     if not game.data.condition:
         return torch.stack([decode(game, row, seed) for row in z])
-    # in each row what the game is told is fixed too: a label, the rows running through them, or attributes that were drawn
+    # y is fixed within a row too: the rows take one label after the other, or attributes are drawn
     size = game.data.condition
     y = sample_condition(game, rows, seed)[0] if game.data.attributes else torch.eye(size)[torch.arange(rows) % size]
     return torch.stack([decode(game, row, seed, y=c.expand(len(row), -1)) for row, c in zip(z, y, strict=True)])
 
 
 def manifold(game: Game, grid_size: int = 20, seed: int = 0) -> Tensor:
-    """What the decoder makes of a grid over the whole plane of a two-dimensional z, shape (grid_size, grid_size, *shape).
+    """Decoded grid over the plane of a two-dimensional z (the learned manifold), shape (grid_size, grid_size, *shape).
 
-    The grid is evenly spaced in probability: the inverse normal distribution function of an even grid on the unit square for
-    a normal prior, that grid itself, on [-1, 1], for a uniform one. z_1 grows to the right, z_2 upwards.
+    The grid is evenly spaced in prior probability: for a normal prior the inverse CDF of an even grid on the unit square, for
+    a uniform one the even grid on [-1, 1]. z_1 increases to the right, z_2 upwards.
 
     References:
         Auto-Encoding Variational Bayes, Diederik P. Kingma, Max Welling, 2014, https://arxiv.org/abs/1312.6114 (appendix A)
@@ -100,7 +100,7 @@ def manifold(game: Game, grid_size: int = 20, seed: int = 0) -> Tensor:
     Arguments:
         game: a game with a decoder, two latents and a normal or uniform prior.
         grid_size: number of points along each dimension.
-        seed: of what a conditional game is told beside z: one label, or draw of the attributes, for all.
+        seed: random seed of the condition of a conditional game: one label, or one draw of the attributes, for all points.
 
     Raises:
         UserError: the game has no decoder, another number of latents or another prior, or `grid_size` is under 1.
@@ -108,19 +108,16 @@ def manifold(game: Game, grid_size: int = 20, seed: int = 0) -> Tensor:
     prior = require(game, Generates, "manifold").prior
     if prior.size != 2:
         raise UserError(
-            f"the plane of z is drawn where z has 2 dimensions, and this game's has {prior.size}; train with "
+            f"manifold needs a z of 2 dimensions, and that of this game has {prior.size}; train with "
             f"`latent_dim=2`, or use traverse."
         )
     if not isinstance(prior, StandardNormal | Uniform):
         raise UserError(
-            f"a grid of even probability is drawn for a normal or a uniform prior, and this game's is a "
-            f"{type(prior).__name__}; use traverse."
+            f"manifold needs a normal or a uniform prior, and that of this game is {type(prior).__name__}; use traverse."
         )
     at_least_one(grid_size=grid_size)
     share = (torch.arange(grid_size) + 0.5) / grid_size
     axis = torch.special.ndtri(share) if isinstance(prior, StandardNormal) else 2 * share - 1
     z = torch.stack(torch.meshgrid(axis, axis.flip(0), indexing="xy"), dim=-1).flatten(0, 1)
-    told = next(iter(sample_condition(game, 1, seed)), None)
-    return decode(game, z, seed, y=None if told is None else told.expand(len(z), -1)).unflatten(
-        0, (grid_size, grid_size)
-    )
+    y = next(iter(sample_condition(game, 1, seed)), None)
+    return decode(game, z, seed, y=None if y is None else y.expand(len(z), -1)).unflatten(0, (grid_size, grid_size))

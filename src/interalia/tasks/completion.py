@@ -1,4 +1,4 @@
-"""z by gradient descent: what a decoder alone can infer, and images of which only a part is known."""
+"""Latent optimization: z by gradient descent on the reconstruction error, and inpainting of images with it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from interalia.games.capabilities import Generates, Infers, require
 from interalia.tasks.calling import BATCH, check_images, condition
 from interalia.tasks.inference import decode, encode, sample_latents
 
-STARTS = 64  # draws of the prior, of which the nearest begins where there is no encoder
+STARTS = 64  # draws of the prior; without an encoder the descent starts from the nearest one
 
 
 def project(
@@ -29,12 +29,12 @@ def project(
     seed: int = 0,
     y: Tensor | None = None,
 ) -> Tensor:
-    """z by gradient descent on the reconstruction, shape (n, latent):
+    """z by gradient descent on the reconstruction error (latent optimization, GAN inversion), shape (n, latent):
 
         argmin_z ||mask (x - G(z))||^2,  G(z) the mean of p(x | z)
 
-    by Adam, its rate falling to 0 by a half cosine, from the encoder's z^ where the game has one, and else from the nearest
-    of 64 draws of the prior. Each image has its own z; none of the game's weights is touched.
+    The optimizer is Adam with a cosine schedule to 0. It starts from the encoder's z^, or from the nearest of 64 draws of the
+    prior if the game has no encoder. Each image has its own z. The weights of the game do not change.
 
     References:
         Generative Visual Manipulation on the Natural Image Manifold, Jun-Yan Zhu and others, 2016,
@@ -47,10 +47,10 @@ def project(
         x: images, shape (n, *shape).
         refine_steps: number of gradient steps; 0 returns the start.
         refine_lr: Adam's learning rate at the first step.
-        mask: 1 where x is known and 0 elsewhere, of one image's shape or a shape that is broadcast to it; None for all.
-        start: where to begin, shape (n, latent).
-        seed: of the draws.
-        y: what a conditional game is told of the images.
+        mask: 1 where x is known and 0 elsewhere, in a shape that broadcasts to that of one image; None if all is known.
+        start: the first z, shape (n, latent).
+        seed: random seed of the draws.
+        y: labels or attributes of the images, for a conditional game; see `interalia.tasks.condition`.
 
     Raises:
         UserError: the game has no decoder, or a shape does not fit.
@@ -65,53 +65,57 @@ def project(
     check_images(game, x)
     if refine_steps < 0 or not refine_lr > 0:
         raise UserError(
-            f"`refine_steps` is {refine_steps} and `refine_lr` is {refine_lr}; give 0 steps or more, and a learning rate above 0."
+            f"`refine_steps` is {refine_steps} and `refine_lr` is {refine_lr}; give 0 or more steps, and a "
+            f"learning rate above 0."
         )
     known = torch.ones(game.data.shape) if mask is None else expand_mask(game, mask)
-    x = x.masked_fill(~known.bool(), 0)  # whatever was there
+    x = x.masked_fill(~known.bool(), 0)  # unknown pixels may hold anything, NaN included
     if start is None:
         start = encode(game, x, seed, y=y) if isinstance(game, Infers) else nearest_draws(game, x, known, seed, y)
     if tuple(start.shape) != (len(x), size):
         raise UserError(
-            f"the start has the shape {tuple(start.shape)}, and for {len(x)} images of this game it is "
-            f"({len(x)}, {size})."
+            f"`start` has the shape {tuple(start.shape)}; for {len(x)} images this game needs the shape ({len(x)}, {size})."
         )
     conditions = condition(game, y, len(x))
     parts = [part.split(BATCH) for part in (x, start, *conditions)]
     return torch.cat([descend(game, known, refine_steps, refine_lr, seed, *rows) for rows in zip(*parts, strict=True)])
 
 
-def descend(game: Game, known: Tensor, steps: int, rate: float, seed: int, x: Tensor, z: Tensor, *y: Tensor) -> Tensor:
-    """`project` for one batch."""
+def descend(game: Game, known: Tensor, steps: int, lr: float, seed: int, x: Tensor, z: Tensor, *y: Tensor) -> Tensor:
+    """The z of one batch; see `project`."""
     device, decoder = device_of(game), require(game, Generates, "project").decoder
     x, known, z, y = x.to(device), known.to(device), z.detach().clone().to(device), tuple(c.to(device) for c in y)
     with evaluating(game, seed), frozen(game), torch.enable_grad():
         z.requires_grad_()
-        adam = torch.optim.Adam([z], lr=rate)
-        falling = torch.optim.lr_scheduler.CosineAnnealingLR(adam, max(steps, 1))
+        adam = torch.optim.Adam([z], lr=lr)
+        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(adam, max(steps, 1))
         for _ in range(steps):
             adam.zero_grad()
-            lost = (known * (x - decoder(z, *y).mean)).square().sum()  # a sum: no image's step depends on another's
-            lost.backward()
+            error = (known * (x - decoder(z, *y).mean)).square().sum()  # a sum keeps the images independent
+            error.backward()
             adam.step()
-            falling.step()
+            schedule.step()
     return z.detach().float().cpu()
 
 
 def nearest_draws(game: Game, x: Tensor, known: Tensor, seed: int, y: Tensor | None) -> Tensor:
-    """For each image the one of `STARTS` draws of the prior whose decoding is nearest on what is known."""
+    """The draw of the prior, of `STARTS`, whose decoding is nearest to each image on its known pixels, shape (n, latent)."""
     best, found = torch.full((len(x),), torch.inf), sample_latents(game, len(x), seed).zero_()
     for i in range(STARTS):
         z = sample_latents(game, len(x), seed + i)
-        lost = (known * (x - decode(game, z, seed, y=y))).square().flatten(1).sum(1)
-        closer = lost < best
-        best, found = torch.where(closer, lost, best), torch.where(closer[:, None], z, found)
+        error = (known * (x - decode(game, z, seed, y=y))).square().flatten(1).sum(1)
+        closer = error < best
+        best, found = torch.where(closer, error, best), torch.where(closer[:, None], z, found)
     return found
 
 
 def load_mask(shape: Sequence[int], name: str | Path) -> Tensor:
-    """The mask of a named hole, a half of an image or its middle quarter, or that which a picture shows: 1 where an image is
-    known and the picture white, shape (1, height, width).
+    """The mask of a hole: 1 where images are known and 0 in the hole, shape (1, height, width).
+
+    Arguments:
+        shape: the shape of one image, (channels, height, width).
+        name: left, right, top or bottom (a half), or center (the middle quarter); or the path of a picture of the images'
+            size, white where images are known.
 
     Raises:
         UserError: there is no such hole or picture, or the picture has another size.
@@ -127,15 +131,15 @@ def load_mask(shape: Sequence[int], name: str | Path) -> Tensor:
         "right": (slice(None), slice(width // 2, width)),
         "top": (slice(0, height // 2), slice(None)),
         "bottom": (slice(height // 2, height), slice(None)),
-        "centre": (slice(height // 4, height - height // 4), slice(width // 4, width - width // 4)),
+        "center": (slice(height // 4, height - height // 4), slice(width // 4, width - width // 4)),
     }
-    if name in holes:
+    if (place := str(name).replace("centre", "center")) in holes:
         known = torch.ones(1, height, width)
-        known[0][holes[str(name)]] = 0
+        known[0][holes[place]] = 0
         return known
     if not Path(name).exists():
         raise UserError(
-            f"there is no mask {name}; it is one of {', '.join(holes)}, or a black and white picture's path."
+            f"there is no mask {name}; give one of {', '.join(holes)}, or the path of a black and white picture."
         )
     from PIL import Image, UnidentifiedImageError
 
@@ -143,32 +147,32 @@ def load_mask(shape: Sequence[int], name: str | Path) -> Tensor:
         with Image.open(name) as opened:
             gray = opened.convert("L")
     except (OSError, UnidentifiedImageError):
-        raise UserError(f"the mask {name} is no picture; give a .png, white where the image is known.") from None
+        raise UserError(f"the mask {name} is not a picture; give a .png, white where the image is known.") from None
     if gray.size != (width, height):
         raise UserError(
-            f"the mask {name} has {gray.size[0]}x{gray.size[1]} pixels, and this game's images have {width}x{height}; give "
-            f"one of that size."
+            f"the mask {name} has {gray.size[0]}x{gray.size[1]} pixels, and the images of this game have {width}x{height}; "
+            f"give a mask of that size."
         )
     return (torch.tensor(list(gray.getdata()), dtype=torch.float32).view(1, height, width) >= 128).float()
 
 
 def expand_mask(game: Game, mask: ArrayLike) -> Tensor:
-    """The mask at one image's full shape.
+    """The mask, expanded to the shape of one image.
 
     Raises:
-        UserError: it does not fit, or holds other numbers than 0 and 1.
+        UserError: it does not broadcast to that shape, or has values other than 0 and 1.
     """
     try:
-        given = torch.as_tensor(mask).float()
-        found = given.expand(game.data.shape)
+        values = torch.as_tensor(mask).float()
+        found = values.expand(game.data.shape)
     except RuntimeError:
         raise UserError(
-            f"the mask has the shape {tuple(given.shape)}, and this game's images have {game.data.shape}; give a mask of the "
-            f"same height and width."
+            f"the mask has the shape {tuple(values.shape)}, and the images of this game have {game.data.shape}; give a "
+            f"mask of the same height and width."
         ) from None
     if not bool(((found == 0) | (found == 1)).all()):
         raise UserError(
-            "the mask has other values than 0 and 1; give 1 (white) where the image is known, and 0 elsewhere."
+            "the mask has values other than 0 and 1; give 1 (white) where the image is known, and 0 elsewhere."
         )
     return found
 
@@ -183,8 +187,9 @@ def complete(
     seed: int = 0,
     y: Tensor | None = None,
 ) -> Tensor:
-    """Images whose unknown part is filled in: z^ of the image with a gray hole, refined on the known pixels (see `project`),
-    decoded, and put into the hole.
+    """Inpainting: the unknown part of images is filled in.
+
+    The image is encoded with a gray hole, z^ is refined on the known pixels (see `project`), and its decoding fills the hole.
 
     References:
         Adversarially Learned Inference, Vincent Dumoulin and others, 2017, https://arxiv.org/abs/1606.00704
@@ -192,12 +197,12 @@ def complete(
         https://arxiv.org/abs/1607.07539 (the descent on known pixels)
 
     Arguments:
-        game, x, refine_steps, refine_lr, seed, y: as for `project`; what x holds in the hole is not looked at.
+        game, x, refine_steps, refine_lr, seed, y: as for `project`; the pixels of x in the hole are not used.
         mask: 1 where x is known and 0 in the hole.
-        blend: over how many pixels into the known part the seam fades.
+        blend: width of the transition from the hole into the known part, in pixels.
 
     Raises:
-        UserError: what `project` raises, or nothing or everything is known, or `blend` is below 0.
+        UserError: `project` fails, nothing or everything is known, or `blend` is below 0.
 
     Example:
         >>> import interalia
@@ -210,14 +215,14 @@ def complete(
     require(game, Generates, "complete")
     check_images(game, x)
     if blend < 0:
-        raise UserError(f"`blend` is {blend}, and it counts pixels; give 0 or more.")
+        raise UserError(f"`blend` is {blend}, a number of pixels; give 0 or more.")
     known = expand_mask(game, mask)
     if not bool(known.any()):
-        raise UserError("the mask leaves nothing known of the images; give 1 (white) where they are known.")
+        raise UserError("the mask has no known pixels; give 1 (white) where the images are known.")
     if bool(known.all()):
-        raise UserError("the mask leaves nothing to fill in; give 0 (black) where the images are not known.")
+        raise UserError("the mask has no hole; give 0 (black) where the images are not known.")
     x = x.masked_fill(~known.bool(), 0)
-    mean = x.flatten(1).sum(1) / known.sum()  # gray as the known part is
+    mean = x.flatten(1).sum(1) / known.sum()  # of the known pixels
     holed = torch.where(known.bool(), x, mean.view(-1, *[1] * (x.ndim - 1)))
     start = encode(game, holed, seed, y=y) if isinstance(game, Infers) else None
     z = project(game, holed, refine_steps, refine_lr, known, start, seed, y)
@@ -227,7 +232,7 @@ def complete(
 
 
 def feather_mask(known: Tensor, pixels: int) -> Tensor:
-    """The mask, falling to 0 over so many pixels of the known part along its border."""
+    """The mask with a linear transition from 1 to 0 of that many pixels, on the known side of the border."""
     if not pixels or known.ndim != 3:
         return known
     hole = 1 - known

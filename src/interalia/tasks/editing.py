@@ -1,4 +1,4 @@
-"""Images changed in one property, the rest of their z kept."""
+"""Editing: images are changed in one property, by another condition or by moving z along a direction."""
 
 from __future__ import annotations
 
@@ -14,69 +14,76 @@ from interalia.tasks.calling import check_conditional, condition
 from interalia.tasks.inference import decode, encode
 
 
-def edit(game: Game, x: Tensor, y: Tensor, wanted: Tensor, seed: int = 0) -> Tensor:
-    """x with its own z under other labels or attributes: the mean of p(x | z^, wanted), z^ the mean of q(z | x, y).
+def edit(game: Game, x: Tensor, y: Tensor, new_y: Tensor, seed: int = 0) -> Tensor:
+    """x with its own z under other labels or attributes: the mean of p(x | z^, y'), z^ the mean of q(z | x, y).
+
+    Arguments:
+        game: a conditional game with an encoder and a decoder.
+        x: images, shape (n, *shape).
+        y: their labels or attributes; see `interalia.tasks.condition`.
+        new_y: y', the labels or attributes of the edited images.
+        seed: random seed of an implicit encoder's noise.
 
     References:
         Adversarially Learned Inference, Vincent Dumoulin and others, 2017, https://arxiv.org/abs/1606.00704 (section 4.3)
         Invertible Conditional GANs for image editing, Guim Perarnau and others, 2016, https://arxiv.org/abs/1611.06355
 
     Raises:
-        UserError: the game is told nothing, has no encoder, or x, y or `wanted` does not fit.
+        UserError: the game is unconditional or has no encoder, or x, y or `new_y` does not fit.
 
     Example:
         >>> import interalia
-        >>> game = interalia.build(interalia.recipes.ali_digits(labels=True))
+        >>> game = interalia.build(interalia.recipes.ali_digits(condition_on="labels"))
         >>> edit(game, torch.zeros(2, 1, 8, 8), torch.tensor([3, 4]), torch.tensor([7, 7])).shape
         torch.Size([2, 1, 8, 8])
     """
     check_conditional(game, "edit")
-    return decode(game, encode(game, x, seed, y=y), seed, y=wanted)
+    return decode(game, encode(game, x, seed, y=y), seed, y=new_y)
 
 
 def single_edits(game: Game, x: Tensor, y: Tensor, seed: int = 0) -> Tensor:
-    """Every single edit of each image, shape (n, labels, *shape): column j is label j, or x with attribute j turned over."""
+    """All single edits of each image, shape (n, size of y, *shape): entry j is label j, or x with attribute j flipped."""
     check_conditional(game, "edit")
     (c,) = condition(game, y, len(x))
     z = encode(game, x, seed, y=y)
     columns = []
     for j in range(game.data.condition):
-        wanted = c.clone() if game.data.attributes else torch.zeros_like(c)
-        wanted[:, j] = 1 - wanted[:, j]
-        columns.append(decode(game, z, seed, y=wanted))
+        new_y = c.clone() if game.data.attributes else torch.zeros_like(c)
+        new_y[:, j] = 1 - new_y[:, j]
+        columns.append(decode(game, z, seed, y=new_y))
     return torch.stack(columns, dim=1)
 
 
 def direction(game: Game, x: Tensor, has: ArrayLike, seed: int = 0) -> Tensor:
-    """The way in z from examples without a property to examples with it, shape (latent,): the difference of the means of z^.
+    """The direction of a property in z: the mean of z^ of examples with it minus the mean of those without, shape (latent,).
 
     Arguments:
-        game: a game with an encoder, that is told nothing.
+        game: an unconditional game with an encoder.
         x: examples, shape (n, *shape).
-        has: which of them have the property, bool or 0 and 1, shape (n,).
-        seed: of an implicit encoder's noise.
+        has: 1 or True for examples with the property, shape (n,).
+        seed: random seed of an implicit encoder's noise.
 
     References:
         Unsupervised Representation Learning with Deep Convolutional Generative Adversarial Networks, Alec Radford, Luke
         Metz, Soumith Chintala, 2016, https://arxiv.org/abs/1511.06434 (section 6.3.2)
 
     Raises:
-        UserError: all examples have the property, or none has, or `has` does not fit x.
+        UserError: all examples or none have the property, or `has` does not fit x.
     """
     has = torch.as_tensor(has)
     if has.shape != (len(x),) or not bool(((has == 0) | (has == 1)).all()):
-        raise UserError(f"`has` is to be true or false for each of {len(x)} examples, of shape ({len(x)},).")
+        raise UserError(f"`has` must be true or false for each of {len(x)} examples, shape ({len(x)},).")
     has = has.bool()
     if not bool(has.any()) or bool(has.all()):
         raise UserError(
-            f"{int(has.sum())} of {len(has)} examples have the property; a direction takes some with it and some without; "
+            f"{int(has.sum())} of {len(has)} examples have the property, and a direction needs examples with and without it; "
             f"give more examples."
         )
     z = encode(game, x, seed)
     return z[has].mean(0) - z[~has].mean(0)
 
 
-def shift(game: Game, x: Tensor, way: Tensor, scales: Sequence[float], seed: int = 0) -> Tensor:
-    """x moved along a `direction` of z by each of the scales, shape (n, scales, *shape); 0 is the reconstruction."""
+def shift(game: Game, x: Tensor, direction: Tensor, scales: Sequence[float], seed: int = 0) -> Tensor:
+    """x decoded with z^ moved along a direction by each scale, shape (n, scales, *shape); scale 0 is the reconstruction."""
     z = encode(game, x, seed)
-    return torch.stack([decode(game, z + scale * way, seed) for scale in scales], dim=1)
+    return torch.stack([decode(game, z + scale * direction, seed) for scale in scales], dim=1)

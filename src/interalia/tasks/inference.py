@@ -1,4 +1,4 @@
-"""Generate, encode, reconstruct, interpolate, translate, classify: what a game's networks are for."""
+"""Generate, decode, encode, reconstruct, interpolate, translate, classify, and nearest neighbors in z."""
 
 from __future__ import annotations
 
@@ -40,17 +40,24 @@ def decode(
     level: Level = "upper",
     sample: bool = False,
 ) -> Tensor:
-    """The mean of p(x | z), or one draw from it, shape (n, *shape); of a conditional game p(x | z, y), y or else as by
-    `labels`.
+    """The mean of p(x | z), or of p(x | z, y) for a conditional game, shape (n, *shape).
 
-    With `level` "lower" z is of the lower level of a game with two.
+    With `sample` it is a draw, with the noise of the game's likelihood, such as zeros and ones for Bernoulli pixels. Metrics
+    compare draws with data; figures show means. For a deterministic decoder and a game without a likelihood, such as ALI by
+    default, both are the same.
 
-    A draw has the noise that the game's likelihood has around the mean, such as zeros and ones for Bernoulli pixels: it is
-    what is held against data, where a mean is what people look at. Where the decoder is deterministic and the game has no
-    likelihood, as in ALI by default, the two are the same.
+    Arguments:
+        game: a game with a decoder.
+        z: latents, shape (n, latent).
+        seed: random seed of the draws.
+        label: the label of all samples, for a class-conditional game, if `y` is None; by default labels are drawn, see
+            `interalia.tasks.sample_condition`.
+        y: labels or attributes of the samples; see `interalia.tasks.condition`.
+        level: the level of z: "upper", or "lower" for the level between z and x of a game with two.
+        sample: True for a draw in place of the mean.
 
     Raises:
-        UserError: the game has no decoder, or z has the wrong size, or what `labels` raises.
+        UserError: the game has no decoder, z has the wrong shape, or the label or y does not fit.
     """
     size = require(game, Generates, "decode").prior.size
     decoder = level_of(game, level, encoder=False)
@@ -58,21 +65,29 @@ def decode(
         size = require(game, HasLevels, "decode").lower
     if z.ndim != 2 or z.shape[1] != size:
         raise UserError(
-            f"the latents have the shape {tuple(z.shape)}, and this game's are (n, {size}); "
+            f"the latents have the shape {tuple(z.shape)}, and those of this game have (n, {size}); "
             f"give an array with {size} columns."
         )
     c = sample_condition(game, len(z), seed, label) if y is None else condition(game, y, len(z))
-    # a game with a likelihood knows the noise around its mean
+    # a game with a likelihood draws the noise around the mean itself
     draw = game.simulate if level == "upper" and isinstance(game, Simulates) else lambda *c: decoder(*c).sample()
     noise = derived_seed(seed, NOISE)  # z was drawn from the seed itself
-    return evaluate_in_batches(game, lambda *c: decoder(*c).mean if not sample else draw(*c), z, *c, seed=noise)
+    return evaluate_in_batches(game, lambda *c: draw(*c) if sample else decoder(*c).mean, z, *c, seed=noise)
 
 
 def generate(
     game: Game, count: int, seed: int = 0, label: int | str | None = None, y: Tensor | None = None, sample: bool = False
 ) -> Tensor:
-    """`count` samples: z ~ p(z), and the mean of p(x | z) or a draw from it, see `decode`; of a conditional game with one
-    label, with y, or with labels as by `labels`.
+    """Samples of the model: z ~ p(z), decoded, shape (count, *shape).
+
+    Arguments:
+        game: a game with a decoder.
+        count: number of samples.
+        seed: random seed.
+        label, y, sample: as for `decode`.
+
+    Raises:
+        UserError: the game has no decoder, or the label or y does not fit.
 
     Example:
         >>> import interalia
@@ -84,16 +99,22 @@ def generate(
 
 
 def generate_by_label(game: Game, each: int, seed: int = 0, sample: bool = False) -> Tensor:
-    """`each` samples of every label, label by label, the same latents for each label; `sample` as in `decode`."""
+    """`each` samples of every label, sorted by label, with the same latents for each; `sample` is as for `decode`."""
     return torch.cat([generate(game, each, seed, label, sample=sample) for label in range(game.data.condition)])
 
 
 def encode(
     game: Game, x: Tensor, seed: int = 0, sample: bool = False, y: Tensor | None = None, level: Level = "upper"
 ) -> Tensor:
-    """z^ = the mean of q(z | x), or one draw from it, shape (n, latent); of a conditional game q(z | x, y), see `told`.
+    """The inferred latents z^: the mean of q(z | x), or of q(z | x, y) for a conditional game, shape (n, latent).
 
-    With `level` "lower" it is the lower level of a game with two.
+    Arguments:
+        game: a game with an encoder.
+        x: images, shape (n, *shape).
+        seed: random seed of draws, and of an implicit encoder's noise.
+        sample: True for a draw of q(z | x) in place of the mean.
+        y: labels or attributes of the images; see `interalia.tasks.condition`.
+        level: "upper" for z, or "lower" for the level between z and x of a game with two.
 
     Raises:
         UserError: the game has no encoder, or x or y has the wrong shape.
@@ -101,13 +122,11 @@ def encode(
     encoder = level_of(game, level, encoder=True)
     check_images(game, x)
     c = condition(game, y, len(x))
-    return evaluate_in_batches(
-        game, lambda *c: encoder(*c).mean if not sample else encoder(*c).sample(), x, *c, seed=seed
-    )
+    return evaluate_in_batches(game, lambda *c: encoder(*c).sample() if sample else encoder(*c).mean, x, *c, seed=seed)
 
 
 def features(game: Game, x: Tensor, seed: int = 0, y: Tensor | None = None) -> Tensor:
-    """The encoder's last hidden layer, flattened, shape (n, features): the representation that probes read."""
+    """The encoder's last hidden layer, flattened, shape (n, features): the representation for linear probes."""
     encoder = require(game, Infers, "features").encoder
     check_images(game, x)
     return evaluate_in_batches(
@@ -116,7 +135,14 @@ def features(game: Game, x: Tensor, seed: int = 0, y: Tensor | None = None) -> T
 
 
 def reconstruct(game: Game, x: Tensor, seed: int = 0, y: Tensor | None = None, level: Level = "upper") -> Tensor:
-    """x^ = the mean of p(x | z^), z^ = the mean of q(z | x); from the lower level of a game with two by `level`.
+    """The reconstructions x^: the mean of p(x | z^), z^ the mean of q(z | x), shape (n, *shape).
+
+    Arguments:
+        game: a game with an encoder and a decoder.
+        x: images, shape (n, *shape).
+        seed: random seed of an implicit encoder's noise.
+        y: labels or attributes of the images; see `interalia.tasks.condition`.
+        level: "upper" to reconstruct from z, or "lower" from the level between z and x of a game with two.
 
     Raises:
         UserError: the game has no encoder or no decoder, or x or y has the wrong shape.
@@ -135,42 +161,48 @@ def interpolate(
     y: tuple[Tensor, Tensor] | None = None,
     level: Level = "upper",
 ) -> Tensor:
-    """Decoded points on the way from q(z | a) to q(z | b), shape (n, steps, *shape); both ends are reconstructions.
+    """Decoded points between the inferred latents of a and b, shape (n, steps, *shape); both ends are reconstructions.
 
-    Of a conditional game, the labels of a and b are `y`, and what the decoder is told goes from the one to the other too.
+    Arguments:
+        game: a game with an encoder and a decoder.
+        a, b: images, both of shape (n, *shape).
+        steps: number of points, both ends included.
+        interpolation: "lerp" (linear) or "slerp" (spherical); see `interpolate_latents`.
+        seed: random seed of an implicit encoder's noise.
+        y: labels or attributes of a and of b, for a conditional game; they are interpolated linearly.
+        level: "upper" for z, or "lower" for the level between z and x of a game with two.
 
     Raises:
-        UserError: fewer than two steps, or what `reconstruct` raises.
+        UserError: there are fewer than two steps, or `reconstruct` fails.
     """
     require(game, Infers, "interpolate", Generates)
     if steps < 2:
-        raise UserError(f"`steps` is {steps}, and an interpolation has at least its 2 ends; give 2 or more.")
+        raise UserError(f"`steps` is {steps}, and an interpolation has 2 ends; give 2 or more.")
     y_a, y_b = (None, None) if y is None else y
     z_a, z_b = encode(game, a, seed, y=y_a, level=level), encode(game, b, seed, y=y_b, level=level)
-    places = torch.linspace(0, 1, steps).tolist()
-    path = torch.stack([interpolate_latents(z_a, z_b, t, interpolation) for t in places], dim=1).flatten(0, 1)
-    told_on_the_way = None
+    times = torch.linspace(0, 1, steps).tolist()
+    path = torch.stack([interpolate_latents(z_a, z_b, t, interpolation) for t in times], dim=1).flatten(0, 1)
+    path_y = None
     for c_a, c_b in zip(condition(game, y_a, len(a)), condition(game, y_b, len(b)), strict=True):
-        told_on_the_way = torch.stack([interpolate_latents(c_a, c_b, t) for t in places], dim=1).flatten(0, 1)
-    return decode(game, path, seed, y=told_on_the_way, level=level).unflatten(0, (len(a), steps))
+        path_y = torch.stack([interpolate_latents(c_a, c_b, t) for t in times], dim=1).flatten(0, 1)
+    return decode(game, path, seed, y=path_y, level=level).unflatten(0, (len(a), steps))
 
 
 def neighbours(
     game: Game, x: Tensor, others: Tensor, count: int = 8, seed: int = 0, y: tuple[Tensor, Tensor] | None = None
 ) -> Tensor:
-    """For each image the `count` nearest of the others by the Euclidean distance of the means of q(z | x), the nearest first:
-    their indices, int64, shape (n, count).
+    """The indices of the nearest neighbors of each image, by Euclidean distance of z^, int64, shape (n, count).
 
     Arguments:
         game: a game with an encoder.
         x: images, shape (n, *shape).
-        others: where to look, such as the training images, shape (m, *shape).
-        count: how many of them.
-        seed: of an implicit encoder's noise.
-        y: what a conditional game is told of x and of the others.
+        others: the images to search, such as the training images, shape (m, *shape).
+        count: number of neighbors, the nearest first.
+        seed: random seed of an implicit encoder's noise.
+        y: labels or attributes of x and of the others, for a conditional game.
 
     Raises:
-        UserError: the game has no encoder, or `count` is under 1 or over m.
+        UserError: the game has no encoder, or `count` is below 1 or above m.
 
     Example:
         >>> import interalia
@@ -181,22 +213,30 @@ def neighbours(
     """
     require(game, Infers, "neighbours")
     if not len(others):
-        raise UserError("there are no images to look among; give at least 1 in `others`.")
+        raise UserError("there are no images to search; give at least 1 in `others`.")
     if not 1 <= count <= len(others):
-        raise UserError(
-            f"`count` is {count}, and it must be from 1 to {len(others)}, the number of images to look among."
-        )
-    told_x, told_others = (None, None) if y is None else y
-    z, among = encode(game, x, seed, y=told_x), encode(game, others, seed, y=told_others)
-    rows = [torch.cdist(part, among).topk(count, largest=False).indices for part in z.split(BATCH)]
+        raise UserError(f"`count` is {count}, and it must be from 1 to {len(others)}, the number of images to search.")
+    y_x, y_others = (None, None) if y is None else y
+    z, z_others = encode(game, x, seed, y=y_x), encode(game, others, seed, y=y_others)
+    rows = [torch.cdist(part, z_others).topk(count, largest=False).indices for part in z.split(BATCH)]
     return torch.cat(rows)
 
 
 def interpolate_latents(a: Tensor, b: Tensor, t: float, interpolation: Interpolation = "lerp") -> Tensor:
-    """The point at `t` in [0, 1] between latents a and b, shape (n, latent).
+    """The points at t between the latents a and b, shape (n, latent):
 
-    lerp: (1 - t) a + t b. slerp: sin((1 - t) w) / sin w a + sin(t w) / sin w b, w the angle between a and b,
-    which keeps to the radii where a Gaussian prior of many dimensions has its mass.
+        lerp (linear):      (1 - t) a + t b
+        slerp (spherical):  sin((1 - t) w) / sin w a + sin(t w) / sin w b,  w the angle between a and b
+
+    slerp keeps to the radii where a Gaussian prior of many dimensions has its mass.
+
+    Arguments:
+        a, b: latents, both of shape (n, latent).
+        t: the position, from 0 at a to 1 at b.
+        interpolation: "lerp" or "slerp"; "linear" and "spherical" are other names.
+
+    Raises:
+        UserError: there is no such interpolation.
 
     References:
         Sampling Generative Networks, Tom White, 2016, https://arxiv.org/abs/1609.04468
@@ -206,21 +246,27 @@ def interpolate_latents(a: Tensor, b: Tensor, t: float, interpolation: Interpola
         >>> interpolate_latents(a, b, 0.5), interpolate_latents(a, b, 0.5, "slerp")
         (tensor([[0.5000, 0.5000]]), tensor([[0.7071, 0.7071]]))
     """
-    check_choice("interpolation", interpolation, ["lerp", "slerp"])
+    name = {"linear": "lerp", "spherical": "slerp"}.get(interpolation, interpolation)
+    check_choice("interpolation", name, ["lerp", "slerp"])
     linear = (1 - t) * a + t * b
-    if interpolation == "lerp":
+    if name == "lerp":
         return linear
     w = torch.acos(nn.functional.cosine_similarity(a, b, dim=1).clamp(-1, 1))[:, None]
     sine = w.sin()
     arc = ((1 - t) * w).sin() / sine * a + (t * w).sin() / sine * b
-    return torch.where(sine > 1e-4, arc, linear)  # nearly parallel latents: the arc is the chord
+    return torch.where(sine > 1e-4, arc, linear)  # for nearly parallel latents the arc is the chord
 
 
 def translate(game: Game, x: Tensor, to: Literal["a", "b"] = "b") -> Tensor:
-    """Images of one domain as the game's map makes them those of domain `to`, shape (n, *shape).
+    """Images translated into another domain, shape (n, *shape).
+
+    Arguments:
+        game: a game with two domains.
+        x: images of the other domain, shape (n, *shape).
+        to: the domain to translate into: "a", of `data`, or "b", of `data_b`.
 
     Raises:
-        UserError: the game has no two domains, there is no such domain, or x has the wrong shape.
+        UserError: the game has one domain, there is no such domain, or x has the wrong shape.
 
     Example:
         >>> import interalia
@@ -230,16 +276,21 @@ def translate(game: Game, x: Tensor, to: Literal["a", "b"] = "b") -> Tensor:
     """
     maps = require(game, Translates, "translate")
     if to not in ("a", "b"):
-        raise UserError(f"`to` is {to!r}; the domains are 'a', of the data, and 'b', of the target.")
+        raise UserError(f"`to` is {to!r}; it must be 'a', the domain of `data`, or 'b', that of `data_b`.")
     check_images(game, x)
     return evaluate_in_batches(game, maps.to_b if to == "b" else maps.to_a, x)
 
 
 def classify(game: Game, x: Tensor, seed: int = 0) -> Tensor:
-    """The probability of each label, shape (n, labels).
+    """The probabilities of the classes, shape (n, classes).
+
+    Arguments:
+        game: a semi-supervised game.
+        x: images, shape (n, *shape).
+        seed: random seed of a random classifier.
 
     Raises:
-        UserError: the game was shown no labels to read, or x has the wrong shape.
+        UserError: the game has no classifier, or x has the wrong shape.
 
     Example:
         >>> import interalia
@@ -247,6 +298,6 @@ def classify(game: Game, x: Tensor, seed: int = 0) -> Tensor:
         >>> classify(game, torch.zeros(3, 1, 8, 8)).shape
         torch.Size([3, 10])
     """
-    reads = require(game, Classifies, "classify")
+    classifier = require(game, Classifies, "classify")
     check_images(game, x)
-    return evaluate_in_batches(game, reads.classify, x, seed=seed)
+    return evaluate_in_batches(game, classifier.classify, x, seed=seed)

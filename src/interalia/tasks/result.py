@@ -1,4 +1,4 @@
-"""What a task answers to a person: arrays, a figure as data, and a sentence."""
+"""The result of a task for users: arrays, a figure as data, and text."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING, Any, Literal
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-Level = Literal["upper", "lower"]  # of latents, where there are two
-Interpolation = Literal["lerp", "slerp"]  # linear, and spherical on the arc
+Level = Literal["upper", "lower"]  # of latents, in a game with two levels
+Interpolation = Literal["lerp", "slerp"]  # linear, spherical
 Kind = Literal["grid", "save_image", "pairs", "cycles", "traversals", "interpolations"]
 
 
 @dataclass(frozen=True)
 class Figure:
-    """A figure that is not drawn yet.
+    """A figure as data, not drawn yet.
 
     Attributes:
         kind: the function of `interalia.reports.plots` that draws it.
-        arguments: that function's arguments but for the path.
+        arguments: the arguments of that function, except the path.
     """
 
     kind: Kind
@@ -29,13 +29,13 @@ class Figure:
 
 @dataclass(frozen=True)
 class TaskResult:
-    """The answer of a task: the command line writes it to a file, a page shows it (see `interalia.reports.showing`).
+    """The result of a task. The command line writes it to a file, a page shows it (see `interalia.reports.showing`).
 
     Attributes:
-        text: what it is, in one line; then what was measured on it, a line each.
-        arrays: the results by name.
-        figure: the picture of all of them; None where x are no images.
-        parts: the pictures of a folder, by name; empty where there is nothing to be written one by one.
+        text: a line that says what it is, then one line for each number measured on it.
+        arrays: the arrays, by name.
+        figure: the figure of all images; None if x are not images.
+        parts: the figures of single images, by file name; empty if there are none.
     """
 
     text: str
@@ -45,5 +45,5 @@ class TaskResult:
 
     @property
     def is_table(self) -> bool:
-        """Whether the arrays are the columns of a table."""
+        """True if the arrays are the columns of a table."""
         return {array.ndim for array in self.arrays.values()} == {1} and len(set(map(len, self.arrays.values()))) == 1

@@ -1,7 +1,7 @@
-"""The tasks as a person asks for them: each verb answers a `TaskResult`, with arrays, a figure and a sentence.
+"""The tasks as commands: each verb returns a `TaskResult` with arrays, a figure and text.
 
-The verbs stand on the functions of the same names in `interalia.tasks`, which answer tensors. A verb's arguments but for the
-game, the images and the data are the options of its command, with their help below; none of them needs torch before it is
+A verb calls the function of the same name in `interalia.tasks`, which returns tensors. Its arguments, except the game, the
+images and the data, are the options of its command, and their descriptions the help. No verb imports torch before it is
 called.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -27,18 +28,18 @@ SCALES = (-2.0, -1.0, 0.0, 1.0, 2.0)
 
 
 def result(
-    say: str, arrays: Mapping[str, Any], kind: Kind, parts: Mapping[str, Figure] | None = None, **drawn: Any
+    text: str, arrays: Mapping[str, Any], kind: Kind, parts: Mapping[str, Figure] | None = None, **arguments: Any
 ) -> TaskResult:
-    """An answer whose figure is drawn from `drawn`, as far as the first of the arrays holds images."""
+    """The result of a task; it has a figure, of this kind and with these arguments, if the first array holds images."""
     import numpy as np
 
     found = {name: np.asarray(array) for name, array in arrays.items()}
     images = next(iter(found.values())).ndim > 3
-    return TaskResult(say, found, Figure(kind, drawn), parts or {}) if images else TaskResult(say, found)
+    return TaskResult(text, found, Figure(kind, arguments), parts or {}) if images else TaskResult(text, found)
 
 
 def single_figures(images: Tensor) -> dict[str, Figure]:
-    """Each image as a picture of its own, named by its number."""
+    """A figure of each image, by its number."""
     return {f"{i:06d}": Figure("save_image", {"image": image}) for i, image in enumerate(images)}
 
 
@@ -51,15 +52,15 @@ def generate(
 ) -> TaskResult:
     """Draw samples and show them as one picture, or one file each.
 
-    They are means of p(x | z), z drawn, which is what people look at; draws are for measuring.
+    A sample is the mean of p(x | z) for a drawn z; metrics use draws of p(x | z) instead.
 
     Arguments:
         game: a game with a decoder.
-        count: How many samples; by default 64, or of a game with labels 10 of each, a row a label.
-        y: of each sample its label or attributes; by default drawn as often as the training data has them.
-        sample: Draw from p(x | z), with the noise that the game's likelihood has, in place of its mean: zeros and ones of a
-            Bernoulli likelihood, as they are held against data.
-        seed: of z and of what is drawn beside it.
+        count: Number of samples; by default 64, or for a class-conditional game 10 of each label, one label per row.
+        y: labels or attributes of the samples; by default drawn with their frequencies in the training data.
+        sample: Draw from p(x | z) instead of taking its mean, with the noise of the game's likelihood: zeros and ones for a
+            Bernoulli likelihood.
+        seed: random seed of z and of all other draws.
 
     Example:
         >>> import interalia
@@ -67,28 +68,24 @@ def generate(
         >>> found.text, found.arrays["x"].shape, found.figure.kind
         ('3 samples', (3, 1, 8, 8), 'grid')
     """
-    number = 64 if count is None else count
-    at_least_one(count=number)
+    at_least_one(count=1 if count is None else count)
     rows = bool(game.data.condition) and not game.data.attributes and count is None and y is None
-    x = (
-        tasks.generate_by_label(game, 10, seed, sample)
-        if rows
-        else tasks.generate(game, number, seed, y=y, sample=sample)
-    )
+    make = tasks.generate_by_label if rows else partial(tasks.generate, y=y)
+    x = make(game, 10 if rows else count or 64, seed, sample=sample)
     return result(f"{len(x)} samples", {"x": x}, "grid", single_figures(x), images=x, columns=10 if rows else None)
 
 
 def encode(
     game: Game, x: Tensor, y: Tensor | None = None, names: Sequence[str] = (), sample: bool = False, seed: int = 0
 ) -> TaskResult:
-    """Infer latents: z, shape (n, latent), the encoder's last hidden layer, and the files' names.
+    """Infer latents: z, shape (n, latent), the encoder's last hidden layer, and the names of the files.
 
     Arguments:
         game: a game with an encoder.
-        x, y: images, and what a conditional game is told of them.
-        names: of the images.
+        x, y: images, and their labels or attributes for a conditional game.
+        names: the names of the images.
         sample: Draw z from q(z | x) instead of taking its mean.
-        seed: of the draw.
+        seed: random seed of the draw.
     """
     z = tasks.encode(game, x, seed, sample, y)
     found = {"z": z, "features": tasks.features(game, x, y=y), "files": list(names)}
@@ -104,21 +101,21 @@ def reconstruct(
     refine_lr: float = 0.05,
     seed: int = 0,
 ) -> TaskResult:
-    """Encode and decode images: originals above, reconstructions below, and how far apart they are.
+    """Encode and decode images: originals above, reconstructions below, and the reconstruction errors.
 
     Arguments:
         game: a game with a decoder, and an encoder unless `refine_steps` is given.
-        x, y: images, and what a conditional game is told of them.
-        level: Of latents, of a game with two levels.
+        x, y: images, and their labels or attributes for a conditional game.
+        level: Latent level of a game with two levels: upper, z; or lower, between z and x.
         refine_steps: Steps of gradient descent on the reconstruction error that refine the encoder's z (latent optimization);
             without an encoder they start from the nearest of 64 draws of the prior.
-        refine_lr: Learning rate of that descent.
-        seed: of an implicit encoder's noise.
+        refine_lr: Learning rate of the refinement.
+        seed: random seed of an implicit encoder's noise.
     """
     if refine_steps:
         at_least_one(refine_steps=refine_steps)
         if level == "lower":
-            raise UserError("`refine_steps` descends in z, the upper level; leave `level` out.")
+            raise UserError("`refine_steps` refine z, the upper level; leave `level` out.")
         x_hat = tasks.decode(game, tasks.project(game, x, refine_steps, refine_lr, seed=seed, y=y), seed, y=y)
     else:
         x_hat = tasks.reconstruct(game, x, seed, y, level)
@@ -134,29 +131,29 @@ def interpolate(
     level: Level = "upper",
     seed: int = 0,
 ) -> TaskResult:
-    """Interpolation from one image's latent to another's, with the originals at both ends.
+    """Interpolate between the latents of two images, with the originals at both ends.
 
-    The first half of the images is led to the second.
+    The first half of the images is interpolated to the second half.
 
     Arguments:
         game: a game with an encoder and a decoder.
-        x, y: images, and what a conditional game is told of them.
-        steps: Points on the way, both ends included.
-        interpolation: lerp, on a straight line, or slerp, on the arc that keeps the latent's length.
-        level: Of latents, of a game with two levels.
-        seed: of an implicit encoder's noise.
+        x, y: images, and their labels or attributes for a conditional game.
+        steps: Number of points, both ends included.
+        interpolation: lerp (linear), or slerp (spherical), which keeps the norm of the latents.
+        level: Latent level of a game with two levels: upper, z; or lower, between z and x.
+        seed: random seed of an implicit encoder's noise.
     """
     if len(x) < 2:
-        raise UserError(f"an interpolation needs 2 images, and {len(x)} was given; give one more.")
+        raise UserError(f"an interpolation needs 2 images, and there is {len(x)}; give one more.")
     if len(x) % 2:
         raise UserError(
-            f"{len(x)} images do not make pairs (the first half is led to the second); give one more or fewer."
+            f"{len(x)} images do not make pairs (the first half is interpolated to the second); give one more or fewer."
         )
     half = len(x) // 2
     a, b = x[:half], x[half:]
-    way = tasks.interpolate(game, a, b, steps, interpolation, seed, None if y is None else (y[:half], y[half:]), level)
-    arrays = {"a": a, "way": way, "b": b}
-    return result(f"{half} interpolations", arrays, "interpolations", left=a, path_images=way, right=b)
+    path = tasks.interpolate(game, a, b, steps, interpolation, seed, None if y is None else (y[:half], y[half:]), level)
+    arrays = {"a": a, "path": path, "b": b}
+    return result(f"{half} interpolations", arrays, "interpolations", left=a, path_images=path, right=b)
 
 
 def traverse(
@@ -168,54 +165,52 @@ def traverse(
     dimensions: int = 6,
     seed: int = 0,
 ) -> TaskResult:
-    """Vary one code of z at a time: in each row of a picture the rest of z is fixed, along it the code takes its values.
+    """Vary one code of z at a time (latent traversal): each row of a picture has another z, each column a value of the code.
 
-    A game whose z has no codes shows its first few dimensions in the same way.
+    If z has no codes, its first dimensions are varied.
 
     Arguments:
         game: a game with a decoder.
-        rows: How many settings of the rest of z.
-        columns: How many values of a continuous code; a categorical one has a column a category.
-        low: The first value of a continuous code.
-        high: The last.
-        dimensions: How many dimensions are shown of a z without codes.
-        seed: of the rest of z.
+        rows: Number of draws of the rest of z.
+        columns: Number of values of a continuous code; a categorical code has one column per category.
+        low: First value of a continuous code.
+        high: Last value of a continuous code.
+        dimensions: Number of dimensions to vary if z has no codes.
+        seed: random seed of the rest of z.
     """
     at_least_one(rows=rows, columns=columns, dimensions=dimensions)
     names = tasks.traversal_names(game, dimensions)
     found = {name: tasks.traverse(game, i, rows, columns, low, high, seed) for i, name in enumerate(names)}
     parts = {name: Figure("traversals", {"blocks": [block]}) for name, block in found.items()}
-    say = f"{len(found)} traversals, {', '.join(found)}"
-    return result(say, found, "traversals", parts, blocks=list(found.values()))
+    text = f"{len(found)} traversals, {', '.join(found)}"
+    return result(text, found, "traversals", parts, blocks=list(found.values()))
 
 
 def manifold(game: Game, grid_size: int = 20, seed: int = 0) -> TaskResult:
-    """Decode a grid over the whole plane of a z of two dimensions, evenly spaced in the prior's probability.
+    """Decode a grid over the plane of a two-dimensional z, evenly spaced in prior probability.
 
     Arguments:
         game: a game with a decoder and two latents.
         grid_size: Number of points along each dimension.
-        seed: of what a conditional game is told.
+        seed: random seed of the condition of a conditional game.
     """
     x = tasks.manifold(game, grid_size, seed)
-    return result(
-        f"The plane of z, {grid_size}x{grid_size}", {"x": x}, "grid", images=x.flatten(0, 1), columns=grid_size
-    )
+    return result(f"plane of z, {grid_size}x{grid_size}", {"x": x}, "grid", images=x.flatten(0, 1), columns=grid_size)
 
 
 def translate(game: Game, x: Tensor, to: Literal["a", "b"] = "b") -> TaskResult:
-    """Translate images into another domain: originals above, translations below, and below them the way back.
+    """Translate images into another domain: originals, translations, and their translations back (cycle), one row each.
 
     Arguments:
         game: a game with two domains.
         x: images of the other domain.
-        to: The domain to translate into: b, of the run's target, or a, of its data.
+        to: The domain to translate into: b, of data_b, or a, of data.
     """
     fake = tasks.translate(game, x, to)
     back = tasks.translate(game, fake, "a" if to == "b" else "b")
-    say = f"{len(x)} translations\nmean distance of the way back, a number: {float((x - back).abs().mean()):.3f}"
+    text = f"{len(x)} translations\ncycle-consistency error (mean absolute, per pixel): {float((x - back).abs().mean()):.3f}"
     arrays = {"x": x, "translation": fake, "back": back}
-    return result(say, arrays, "cycles", single_figures(fake), sources=x, translations=fake, backs=back)
+    return result(text, arrays, "cycles", single_figures(fake), sources=x, translations=fake, backs=back)
 
 
 def neighbours(
@@ -228,16 +223,16 @@ def neighbours(
     pool_size: int = 10_000,
     seed: int = 0,
 ) -> TaskResult:
-    """Find the training images whose z is nearest to an image's: a row an image, its neighbours beside it.
+    """Find the training images with the nearest z: one row per image, its nearest neighbors beside it.
 
     Arguments:
         game: a game with an encoder.
-        x, y: images, and what a conditional game is told of them.
-        dataset: answers the data whose training images are searched.
-        labels: of x, where they are known, to count the neighbours that have the same.
-        nearest: How many neighbours of each image.
-        pool_size: Number of training images that are searched, drawn by the seed.
-        seed: of the draw.
+        x, y: images, and their labels or attributes for a conditional game.
+        dataset: a function that returns the data set whose training images are searched.
+        labels: the true labels of x, if known, to count the neighbors with the same label.
+        nearest: Number of neighbors of each image.
+        pool_size: Number of training images to search, drawn at random.
+        seed: random seed of the draw.
     """
     import numpy as np
     import torch
@@ -250,42 +245,42 @@ def neighbours(
     rows = data.train.rows(pool_size, seed)
     if nearest > len(rows):
         raise UserError(
-            f"`nearest` is {nearest}, and it is looked among {len(rows)} training images; lower it to {len(rows)} or less"
+            f"`nearest` is {nearest}, and {len(rows)} training images are searched; lower it to {len(rows)} or less"
             f"{', or raise `pool_size`' if len(rows) < len(data.train) else ''}."
         )
     others = as_tensor(data.train.x[rows])
     values = feeds.conditions(game.data, data, "train")
     pair = None if values is None or y is None else (y, torch.from_numpy(values[rows]))
     found = tasks.neighbours(game, x, others, nearest, seed, pair)
-    say = f"{len(x)} images with {nearest} neighbours of {len(rows)}"
+    text = f"{len(x)} images with {nearest} neighbors of {len(rows)}"
     if labels is not None and data.train.y is not None:
         same = data.train.y[rows][found.numpy()] == np.asarray(labels)[:, None]
-        say += f"\nneighbours of the same label: {100 * float(same.mean()):.1f} %"
+        text += f"\nneighbors with the same label: {100 * float(same.mean()):.1f} %"
     arrays = {"x": x, "neighbours": others[found], "rows": rows[found.numpy()]}
-    return result(say, arrays, "interpolations", left=x, path_images=others[found], right=None)
+    return result(text, arrays, "interpolations", left=x, path_images=others[found], right=None)
 
 
 def classify(
     game: Game, x: Tensor, names: Sequence[str] = (), labels: ArrayLike | None = None, seed: int = 0
 ) -> TaskResult:
-    """Read the labels of images by a semi-supervised game: a row an image, its label and each probability.
+    """Classify images with a semi-supervised game: one row per image, with its label and all probabilities.
 
     Arguments:
-        game: a game that reads labels.
+        game: a semi-supervised game.
         x: images.
-        names: of the images.
-        labels: the true ones, where they are known, to count how many are right.
-        seed: of a random classifier.
+        names: the names of the images.
+        labels: the true labels, if known, for the accuracy.
+        seed: random seed of a random classifier.
     """
     import numpy as np
 
     probabilities = tasks.classify(game, x, seed)
-    read = probabilities.argmax(1).numpy()
+    predicted = probabilities.argmax(1).numpy()
     columns = {f"p{name}": column for name, column in zip(game.data.names, probabilities.T, strict=True)}
-    say = f"{len(x)} labels"
+    text = f"{len(x)} labels"
     if labels is not None:
-        say += f"\nright: {100 * float((read == np.asarray(labels)).mean()):.1f} %"
-    return result(say, {"image": list(names), "label": np.array(game.data.names)[read], **columns}, "grid")
+        text += f"\naccuracy: {100 * float((predicted == np.asarray(labels)).mean()):.1f} %"
+    return result(text, {"image": list(names), "label": np.array(game.data.names)[predicted], **columns}, "grid")
 
 
 def edit(
@@ -298,36 +293,36 @@ def edit(
     examples: int = 5000,
     seed: int = 0,
 ) -> TaskResult:
-    """Change images in one property and keep the rest of their z: a row an image, a column a change.
+    """Change one property of images and keep the rest of their z: one row per image, one column per change.
 
-    A game that is told labels shows each image under other labels, one that is told attributes with one attribute after
-    the other turned over: by default all of them, or those that are named. A game that is told nothing moves z along the
-    difference of the means of labelled training images with and without one property, a label or an attribute of its data.
+    A conditional game decodes z with other labels, or with one attribute flipped at a time: with all of them, or those in
+    `to`. An unconditional game moves z along the direction of one label or attribute: the mean z of labeled training images
+    with it, minus the mean of those without.
 
     Arguments:
         game: a game with an encoder and a decoder.
-        x, y: images, and what a conditional game is told of them.
-        dataset: answers the data with the labelled training images.
-        to: What to change: labels or attributes, with commas between them; of a game that is told nothing, one.
-        scales: How far to go, in differences of the means; by default -2 to 2.
-        examples: Of how many labelled training images the means are taken.
-        seed: of their draw, and of an implicit encoder's noise.
+        x, y: images, and their labels or attributes for a conditional game.
+        dataset: a function that returns the data set with the labeled training images.
+        to: Labels or attributes to change to, separated by commas; for an unconditional game one.
+        scales: Multiples of the direction, for an unconditional game; by default -2 to 2.
+        examples: Number of labeled training images for the means.
+        seed: random seed of their draw, and of an implicit encoder's noise.
     """
     import torch
 
     at_least_one(examples=examples)
-    for strength in scales or []:
-        if not math.isfinite(strength):
-            raise UserError(f"`scales` has {strength}, and it must be finite; give for example `scales=[-1, 1]`.")
+    for scale in scales or []:
+        if not math.isfinite(scale):
+            raise UserError(f"`scales` has {scale}, and it must be finite; give for example `scales=[-1, 1]`.")
     if game.data.condition:
         if scales:
             raise UserError(
-                f"`scales` say how far z moves, and this {type(game).__name__} keeps z and is told other "
-                f"{game.data.y}; leave them out."
+                f"`scales` are for unconditional games, and this {type(game).__name__} is conditional on {game.data.y}; "
+                f"leave them out."
             )
         chosen = list(range(game.data.condition)) if to is None else tasks.indices_of(game, to)
         if not chosen:
-            raise UserError(f"`to` names nothing; give one or several of: {', '.join(game.data.names)}.")
+            raise UserError(f"`to` is empty; give one or several of: {', '.join(game.data.names)}.")
         tasks.condition(game, y, len(x))
         assert y is not None
         edited = tasks.single_edits(game, x, y, seed)[:, chosen]
@@ -335,19 +330,20 @@ def edit(
     else:
         if to is None:
             raise UserError(
-                f"this {type(game).__name__} was not told any labels; name the label or attribute to move along with `to`."
+                f"this {type(game).__name__} is unconditional; give the label or attribute whose direction z moves along, "
+                f"with `to`."
             )
-        way = scales or SCALES
+        scales = scales or list(SCALES)
         direction = tasks.direction(game, *labeled_examples(dataset(), to, examples, seed), seed)
-        edited = tasks.shift(game, x, direction, way, seed)
-        columns = ", ".join(f"{strength:+g} {to}" for strength in way)
-    beside = torch.cat([tasks.reconstruct(game, x, seed, y)[:, None], edited], dim=1)
-    say = f"{len(x)} images, edited\ncolumns: the original, its reconstruction, {columns}"
-    return result(say, {"x": x, "edited": edited}, "interpolations", left=x, path_images=beside, right=None)
+        edited = tasks.shift(game, x, direction, scales, seed)
+        columns = ", ".join(f"{scale:+g} {to}" for scale in scales)
+    images = torch.cat([tasks.reconstruct(game, x, seed, y)[:, None], edited], dim=1)
+    text = f"{len(x)} images, edited\ncolumns: the original, its reconstruction, {columns}"
+    return result(text, {"x": x, "edited": edited}, "interpolations", left=x, path_images=images, right=None)
 
 
 def labeled_examples(dataset: Dataset, name: str, count: int, seed: int) -> tuple[Tensor, Tensor]:
-    """At most `count` training images, drawn by seed, and which of them have the label or the attribute."""
+    """At most `count` training images, drawn at random, and a mask of those with the label or attribute."""
     import torch
 
     from interalia.data.store import as_tensor
@@ -376,23 +372,24 @@ def complete(
     blend: int = 0,
     seed: int = 0,
 ) -> TaskResult:
-    """Fill in a part of images: encode, refine z on the known pixels, decode the rest. Originals above, then with the hole,
-    then filled in.
+    """Fill in a part of images (inpainting): encode, refine z on the known pixels, decode.
+
+    The rows show the originals, the images with the hole, and the completed images.
 
     Arguments:
         game: a game with a decoder, of images.
-        x, y: images, and what a conditional game is told of them.
-        mask: What is to be filled in: left, right, top, bottom (a half) or centre (the middle quarter); or a picture of one
-            image's size, white where the image is known and black where it is not.
+        x, y: images, and their labels or attributes for a conditional game.
+        mask: The part to fill in: left, right, top or bottom (a half), or center (the middle quarter); or a picture of the
+            images' size, white where they are known and black in the hole.
         refine_steps: Steps of gradient descent on the known pixels that refine z; 0 keeps the encoder's z.
         refine_lr: Learning rate of that descent.
-        blend: Over how many pixels of the known part the seam fades.
-        seed: of an implicit encoder's noise.
+        blend: Width of the transition from the hole into the known part, in pixels.
+        seed: random seed of an implicit encoder's noise.
     """
     if len(game.data.shape) != 3:
-        raise UserError("only images can be completed, and this game was trained on vectors.")
+        raise UserError("only images can be completed, and this game was trained on vectors; use a game of images.")
     known = tasks.load_mask(game.data.shape, mask)
     filled = tasks.complete(game, x, known, refine_steps, refine_lr, blend, seed, y)
     arrays = {"x": x, "mask": known, "completed": filled}
-    drawn = {"sources": x, "translations": known * x + (1 - known) * 0.5, "backs": filled}
-    return result(f"{len(x)} images completed", arrays, "cycles", single_figures(filled), **drawn)
+    rows = {"sources": x, "translations": known * x + (1 - known) * 0.5, "backs": filled}
+    return result(f"{len(x)} images completed", arrays, "cycles", single_figures(filled), **rows)

@@ -153,7 +153,7 @@ def entered(part: object, kind: str) -> Iterator[str]:
     name = getattr(part, "__name__", None) or getattr(part, "name", None) or "checked"
     if name in entries:
         raise UserError(f"there is an entry {name!r} among the {kind} already; give it another name.")
-    entries.take(name, part, Origin(str(getattr(part, "__module__", "__main__"))))
+    entries.check_and_set(name, part, Origin(str(getattr(part, "__module__", "__main__"))))
     try:
         yield name
     finally:

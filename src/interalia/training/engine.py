@@ -51,9 +51,9 @@ def prepare(
     Raises:
         UserError: a part of the run does not exist or does not fit the others, or the folder keeps a run of other data.
     """
-    run = runs.with_own_parts(run, game, dataset)
+    run = runs.with_own_parts(run.canonical(), game, dataset)
     if game is not None and generator is not None:
-        raise UserError("a game of your own has its decoder with it; leave `generator` out.")
+        raise UserError("a custom game has its own decoder; leave `generator` out.")
     run.check_parts()
     run = run.with_absolute_paths()
     device = loading.resolve_device(run.device)
@@ -302,7 +302,7 @@ def open_run(
     Arguments:
         numbered: whether a new run takes the folder out-2, out-3 ... where there is something under `out` already.
     """
-    run = runs.with_own_parts(run, game, dataset)
+    run = runs.with_own_parts(run.canonical(), game, dataset)
     if out is None:
         return prepare(run, None, generator, game, dataset, trust)
     claim = claims.resume(Path(out)) if resume else claims.begin(Path(out), numbered)
@@ -311,7 +311,7 @@ def open_run(
         kept = None
         damaged: dict[Path, str] = {}
         if resume:
-            run = folder.continued(run)
+            run = folder.resumed_from(run)
             kept = checkpoint.newest(folder, damaged)
         training = prepare(run, folder, generator, game, dataset, trust, kept[1]["game"] if kept else {})
         if resume:
