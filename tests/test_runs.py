@@ -318,7 +318,11 @@ def test_a_recipe_takes_the_words_of_the_field() -> None:
 def test_a_run_in_the_words_of_the_field_is_trained_and_resumed(tmp_path: Path) -> None:
     run = tiny(game="ALI", divergence="js", weight_average="EMA(0.9)")
     trained = engine.train(run, tmp_path / "run")
-    assert (trained.run.game, trained.run.divergence, trained.run.weight_average) == ("ali", "jensen-shannon", "ema(0.9)")
+    assert (trained.run.game, trained.run.divergence, trained.run.weight_average) == (
+        "ali",
+        "jensen-shannon",
+        "ema(0.9)",
+    )
     assert engine.train(run.replace(steps=5), tmp_path / "run", resume=True).step == 5
     with pytest.raises(UserError, match=r"`divergence` is 'kl', and the run in .* has 'jensen-shannon'"):
         engine.train(run.replace(divergence="KL", steps=6), tmp_path / "run", resume=True)
