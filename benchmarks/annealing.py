@@ -33,7 +33,7 @@ from interalia.metrics.likelihood.estimate import max_rows
 from interalia.networks import Map
 from interalia.networks.avb import AVB
 from interalia.reports import provenance, tables
-from interalia.reports.origin import made_with
+from interalia.reports.origin import provenance_lines
 from interalia.spaces import Space
 
 CHAINS, LEAPFROG = 16, 10
@@ -157,7 +157,7 @@ def main() -> None:
     head = ["decoder", "seeds", *COLUMNS.values(), "turns", "temperatures"]
     print("\n".join(tables.markdown_table(head, lines)))
     origin = provenance()
-    print(" ".join(made_with(origin)))
+    print(" ".join(provenance_lines(origin)))
     if given.json:
         given.json.write_text(json.dumps({"rates": found, **origin}, indent=1) + "\n")
 

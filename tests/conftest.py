@@ -76,7 +76,7 @@ def sketched() -> Iterator[None]:
     """Figures are small, without ticks, and their panels are not fitted; images are not enlarged."""
     from interalia.reports import plots
 
-    draw = plots._write
+    draw = plots._write_figure
 
     def write(figure: Figure, path: Path | str) -> Path:
         figure.set_layout_engine("none")
@@ -86,7 +86,7 @@ def sketched() -> Iterator[None]:
         return draw(figure, path)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(plots, "_write", write)
+        patch.setattr(plots, "_write_figure", write)
         patch.setattr(plots, "DPI", 36)
         patch.setattr(plots, "TILE", 1)
         yield

@@ -113,4 +113,4 @@ def test_an_interrupted_estimate_is_no_row_of_avb_mnist(
     monkeypatch.setattr(likelihood, which, cut)
     job = next(avb_mnist.AVB_MNIST.jobs(Setting(True, None, 1, 2, tmp_path / "runs")))
     with pytest.raises(KeyboardInterrupt):
-        job.work()
+        job.measure()

@@ -42,9 +42,9 @@ def test_every_line_of_the_log(tmp_path: Path) -> None:
         assert 0 < line["probabilities/q"] < 1
     assert trained[-1]["epoch"] == 1.2  # 12 of 10 batches an epoch
     assert [line["seconds"] for line in trained] == sorted(line["seconds"] for line in trained)
-    measured = [line for line in lines if "measures/frechet_distance" in line]
+    measured = [line for line in lines if "metrics/frechet_distance" in line]
     assert [line["step"] for line in measured] == [6, 12]
-    assert all(line["measures/reconstruction_ratio"] > 0 for line in measured)
+    assert all(line["metrics/reconstruction_ratio"] > 0 for line in measured)
 
 
 def test_the_log_goes_on_after_its_checkpoint(tmp_path: Path) -> None:

@@ -168,7 +168,7 @@ def test_advice_about_sigma_is_for_variational_games_that_have_one(monkeypatch: 
 def test_the_signs_in_a_log() -> None:
     lines = [
         {"step": 3, "losses/critic": 1.0},
-        {"step": 4, "health/gap": 0.5, "health/copies": 2.0, "measures/modes": 3.0, "verdict": "well"},
+        {"step": 4, "health/gap": 0.5, "health/copies": 2.0, "metrics/modes": 3.0, "verdict": "well"},
         {"step": 8.0, "health/gap": 0.25},
     ]
     assert logged_diagnostics(lines) == [(4, {"gap": 0.5, "copies": 2.0}), (8, {"gap": 0.25})]
@@ -265,7 +265,7 @@ def test_metrics_are_computed_on_validation_data_and_logged(stage: Callable[...,
             {"split": "validation", "extractor": ("extractor", made.dataset), "quick": True},
         )
     ]
-    assert made.log.found == [(5, {"measures/frechet_distance": 3.5, "measures/other": 2.0}, {})]
+    assert made.log.found == [(5, {"metrics/frechet_distance": 3.5, "metrics/other": 2.0}, {})]
     assert made.said == []  # no verdict without diagnostics
 
 

@@ -39,9 +39,9 @@ def test_training_ends_with_a_page(run: Path) -> None:
     assert "data:image/png;base64," in page
     assert "http://" not in page.replace("http://www.w3.org", "")
     results = json.loads(folder.results.read_text())
-    names = {measure["name"] for measure in results["measures"]}
+    names = {measure["name"] for measure in results["metrics"]}
     assert {"reconstruction_ratio", "knn1_features", "frechet_distance", "coverage"} <= names
-    assert all(measure["protocol"] for measure in results["measures"])
+    assert all(measure["protocol"] for measure in results["metrics"])
     for name in ("samples", "reconstructions", "interpolations", "interpolations_spherical", "curves"):
         assert Image.open(folder.figures / f"{name}.png").size[0] > 100
 

@@ -480,13 +480,13 @@ def test_its_page(trained: Path) -> None:
     command("report", str(trained))
     command("evaluate", str(trained), "--count", "40")
     page = reports.write(trained).read_text()
-    for words in ("translate", "From a to b", "From b to a", "Translations during the training", "Four networks"):
+    for words in ("translate", "From a to b", "From b to a", "Translations during training", "Four networks"):
         assert words in page
     for words in ("interalia generate", "interalia reconstruct", "has no encoder", "prior, without a look", "Samples"):
         assert words not in page
     assert len(list((trained / "figures/progress").glob("*.png"))) == 2
     value = json.loads((trained / "results.json").read_text())
-    assert {"cycle_error", "translation_accuracy_a"} <= {m["name"] for m in value["measures"]}
+    assert {"cycle_error", "translation_accuracy_a"} <= {m["name"] for m in value["metrics"]}
 
 
 def test_cycle_pictures(tmp_path: Path) -> None:

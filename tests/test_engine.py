@@ -520,9 +520,9 @@ def test_what_cannot_be_trained_is_refused_before_anything_is_written(
 def test_best_weights_are_those_of_the_monitored_metric(tmp_path: Path, best: str) -> None:
     engine.train(small(monitor=best, steps=36), tmp_path / "run")
     values = {
-        line["step"]: line[f"measures/{best}"]
+        line["step"]: line[f"metrics/{best}"]
         for line in logs.read(Folder(tmp_path / "run"))
-        if f"measures/{best}" in line
+        if f"metrics/{best}" in line
     }
     assert sorted(values) == [12, 24, 36]
     value, step = last(tmp_path / "run")["best"]

@@ -80,7 +80,7 @@ def test_with_one_sample_the_importance_bound_is_the_elbo() -> None:
 def test_bounds_rise_with_the_samples_to_the_truth() -> None:
     game = calibration.linear_gaussian(4, pixels=10)
     x = images(game, 8)
-    truth = calibration.law(game).log_prob(x)
+    truth = calibration.exact_density(game).log_prob(x)
     many = x.repeat(200, 1)  # expectations by averages over repetitions
     found = [
         importance_bound(game, many, samples=samples).values.unflatten(0, (200, 8)).mean() for samples in (1, 4, 16)
@@ -215,7 +215,7 @@ def test_the_estimate_and_the_check_sandwich_the_closed_form(initial: Any, path:
     found = annealed_importance(
         game, x, chains=8, temperatures=200, leapfrog=5, path=path, initial=initial, simulated=20
     )
-    truth = calibration.law(game).log_prob(x)
+    truth = calibration.exact_density(game).log_prob(x)
     miss = found.values - truth
     assert abs(float(miss.mean())) < 0.1 + 3 * float(miss.std()) / math.sqrt(20)
     assert miss.abs().max() < 1.5
@@ -231,7 +231,7 @@ def test_the_forward_bound_is_below_and_the_reverse_above() -> None:
     torch.manual_seed(5)
     with torch.no_grad():
         x = game.simulate(game.prior.sample((60,)))  # the same images, drawn by the same seed
-    truth = calibration.law(game).log_prob(x)
+    truth = calibration.exact_density(game).log_prob(x)
     assert float((truth - check.lower).mean()) > 0.5
     assert float((check.upper - truth).mean()) > 0.5
     assert check.gap == pytest.approx(float((check.upper - check.lower).mean()))
@@ -248,7 +248,9 @@ def test_weights_are_unbiased(precision: Any) -> None:
     found = annealed_importance(
         game, x, chains=20_000, temperatures=8, leapfrog=2, initial="prior", simulated=0, precision=precision
     )
-    assert found.values.numpy() == pytest.approx(calibration.law(game.double()).log_prob(x.double()).numpy(), abs=0.05)
+    assert found.values.numpy() == pytest.approx(
+        calibration.exact_density(game.double()).log_prob(x.double()).numpy(), abs=0.05
+    )
     assert ("bf16" in found.protocol) == (precision == "bf16")
 
 
@@ -622,10 +624,10 @@ def test_binarisation_is_named_and_done() -> None:
 
     part = Split(np.full((200, 1, 2, 2), 51, np.uint8))
     dataset = Dataset("gray", part, part, part)
-    x, how = reports.observed(dataset, "test", None, 0)
+    x, how = reports.binarized_images(dataset, "test", None, 0)
     assert (how, float(x.min())) == ("none", pytest.approx(0.2))
 
-    x, how = reports.observed(binarize.binarize(dataset, "dynamic"), "test", 50, 0)
+    x, how = reports.binarized_images(binarize.binarize(dataset, "dynamic"), "test", 50, 0)
     assert how == "dynamic in training, drawn once here"
     assert sorted(x.unique().tolist()) == [0.0, 1.0]
     assert float(x.mean()) == pytest.approx(0.2, abs=0.1)

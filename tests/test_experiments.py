@@ -111,7 +111,7 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     from interalia.reports import plots
 
     drawn: list[Path] = []
-    draw = plots._write
+    draw = plots._write_figure
 
     def write(figure: Figure, path: Path | str) -> Path:
         if not drawn:
@@ -124,7 +124,7 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
         narrow[name] = dataclasses.replace(row, run=run)
     study = dataclasses.replace(mixture.MIXTURE_ALI, rows=narrow)
     monkeypatch.setitem(papers.REGISTRY.built_in, study.name, study)  # type: ignore[arg-type]
-    monkeypatch.setattr(plots, "_write", write)
+    monkeypatch.setattr(plots, "_write_figure", write)
     monkeypatch.setattr(mixture.Inferred, "discrepancy_count", 200)
     monkeypatch.setattr(avb_mnist, "QUICK", {"images": 2, "weights": 4, "chains": 1, "temperatures": 3, "simulated": 2})
     monkeypatch.setattr(avb, "SAMPLES", 5000)

@@ -238,7 +238,7 @@ def test_a_training_ends_where_it_has_converged_and_keeps_the_best(tmp_path: Pat
     last, best = lines[-1]["step"], done.step
     assert best + 20 <= last < 5000
     values = {
-        line["step"]: line["measures/reconstruction_ratio"] for line in lines if "measures/frechet_distance" in line
+        line["step"]: line["metrics/reconstruction_ratio"] for line in lines if "metrics/frechet_distance" in line
     }
     assert min(values, key=lambda step: values[step]) == best
     assert f"Stopped at step {last:,} of 5,000: reconstruction ratio has not improved" in stopped[0]
@@ -259,8 +259,8 @@ def test_the_page_shows_health_and_why_a_run_stopped(tmp_path: Path) -> None:
 
     training = trained(tmp_path / "run", steps=40, evaluate_every=20)
     page = reports.write(tmp_path / "run").read_text()
-    assert "Its health at the last evaluation: too early to tell (reconstruction ratio" in page
-    assert "Signs of health" in page
+    assert "Health at the last evaluation: too early to tell (reconstruction ratio" in page
+    assert "Health checks" in page
     with open(training.folder.log, "a", encoding="utf-8") as file:  # type: ignore[union-attr]
         file.write(json.dumps({"step": 40, "stopped": "Stopped at step 40 of 900: for a reason."}) + "\n")
     assert "for a reason" in reports.write(tmp_path / "run").read_text()
@@ -268,7 +268,7 @@ def test_the_page_shows_health_and_why_a_run_stopped(tmp_path: Path) -> None:
         file.write(json.dumps({"step": 41}) + "\n")
     assert "for a reason" not in reports.write(tmp_path / "run").read_text()
     with pytest.raises(UserError, match="no signs of health"):
-        plots.strip([{"step": 1}], tmp_path / "x.png")
+        plots.health_chart([{"step": 1}], tmp_path / "x.png")
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
@@ -295,7 +295,7 @@ def test_the_strip_chart_shows_the_verdicts_and_differences_that_have_a_bound(tm
     beside = [{"step": step, "health/critic_auc_held_out": 0.6} for step in (10, 20)]
     heights = []
     for lines in (log, log + verdicts, log + verdicts + beside):  # 3 panels; 4; and with the sign its difference, 6
-        with Image.open(plots.strip(lines, tmp_path / "x.png")) as image:
+        with Image.open(plots.health_chart(lines, tmp_path / "x.png")) as image:
             heights.append(image.height)
             colours = {colour for _, colour in image.convert("RGB").getcolors(10**6)}
             assert ((0, 158, 115) in colours) == (lines is not log)

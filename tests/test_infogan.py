@@ -501,7 +501,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_evaluation_reads_the_codes(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     main_passes("evaluate", str(folder))
     assert "code_error" in capsys.readouterr().out
-    found = {m["name"]: m for m in json.loads((folder / "results.json").read_text())["measures"]}
+    found = {m["name"]: m for m in json.loads((folder / "results.json").read_text())["metrics"]}
     assert {"code_error", "code_bound", "code_bound_categories", "frechet_distance"} <= set(found)
     assert set(found) <= set(metrics.REGISTRY)
     assert 0 <= found["code_error"]["value"] <= 1
@@ -525,7 +525,7 @@ def test_the_page_shows_each_code(folder: Path) -> None:
     assert "reconstruct held-out" not in page
     sentences = reports.summary(
         {"game": "infogan", "steps": 5},
-        {"measures": [{"name": "code_error", "value": 0.05}, {"name": "code_bound", "value": 3.21}], "step": 5},
+        {"metrics": [{"name": "code_error", "value": 0.05}, {"name": "code_bound", "value": 3.21}], "step": 5},
     )
     text = " ".join(sentences)
     assert "wrong for 5.0%" in text

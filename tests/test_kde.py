@@ -159,7 +159,7 @@ def test_calibration_takes_validation_images_too(small_mnist: Path, tmp_path: Pa
         for quick in (False, True):
             jobs = kde.FGAN_KDE.jobs(Setting(quick, small_mnist, 1, None, tmp_path))
             for job in itertools.islice(jobs, 2):
-                job.work()
+                job.measure()
     assert seen == [(360, 60), (360, 60), (200, 60), (100, 60)]
 
 

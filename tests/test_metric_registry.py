@@ -235,7 +235,7 @@ def test_one_function_is_everywhere(brightness: Metric, tmp_path: Path, monkeypa
     trained = engine.train(run, tmp_path / "run")
     folder = Folder(tmp_path / "run")
     lines = [json.loads(line) for line in folder.log.read_text().splitlines()]
-    seen = [line["measures/brightness"] for line in lines if "measures/brightness" in line]
+    seen = [line["metrics/brightness"] for line in lines if "metrics/brightness" in line]
     assert len(seen) == 2
     assert folder.best.exists()
     reports.evaluate(trained, names=["brightness", "frechet_real_vs_real"])
@@ -287,12 +287,12 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_program_takes_names(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
     home = Folder(trained)
     assert program("evaluate", trained, "--metrics", "psnr, reconstruction_ratio", "--features", "random") == 0
-    assert [one["name"] for one in json.loads(home.results.read_text())["measures"]] == ["reconstruction_ratio", "psnr"]
+    assert [one["name"] for one in json.loads(home.results.read_text())["metrics"]] == ["reconstruction_ratio", "psnr"]
     assert program("evaluate", trained, "--metrics", "frechet_distance", "--features", "random") == 0
-    found = json.loads(home.results.read_text())["measures"]  # what was measured of these weights before stays
+    found = json.loads(home.results.read_text())["metrics"]  # what was measured of these weights before stays
     assert [one["name"] for one in found] == ["reconstruction_ratio", "psnr", "frechet_distance"]
     assert program("evaluate", trained, "--metrics", "psnr", "--seed", 1) == 0  # of other draws: begun anew
-    assert [one["name"] for one in json.loads(home.results.read_text())["measures"]] == ["psnr"]
+    assert [one["name"] for one in json.loads(home.results.read_text())["metrics"]] == ["psnr"]
     home.results.write_text("damaged")
     assert program("evaluate", trained, "--metrics", "psnr") == 0
     capsys.readouterr()

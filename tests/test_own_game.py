@@ -115,12 +115,12 @@ def test_it_is_measured_and_has_its_page(tmp_path: Path) -> None:
     interalia.train(RUN, tmp_path / "run", game=own_game(), dataset=own_data())
     loaded = interalia.load(tmp_path / "run", game=own_game(), dataset=own_data())
     page = reports.make(loaded).read_text(encoding="utf-8")
-    names = {measure["name"] for measure in json.loads(Folder(tmp_path / "run").results.read_text())["measures"]}
+    names = {measure["name"] for measure in json.loads(Folder(tmp_path / "run").results.read_text())["metrics"]}
     assert {"reconstruction_ratio", "frechet_distance"} <= names
-    assert "a game of somebody&#x27;s own" in page
+    assert "a custom game" in page
     assert "squares" in page
     assert "pairs (data, inferred z)" not in page  # what its critic judges is its own
-    assert "beside the game and the data, given from Python" in Folder(tmp_path / "run").table.read_text()
+    assert "with the game and the data from Python" in Folder(tmp_path / "run").table.read_text()
     path = str(tmp_path / "run")
     said(["report", path])
     lines = [html.unescape(line) for line in re.findall(r"<dt><code>(.*?)</code></dt>", page)]

@@ -103,7 +103,7 @@ def test_it_is_trained_measured_and_shown(place: Path, capsys: pytest.CaptureFix
     assert header(run / "weights.safetensors")["plugins"] == kept["plugins"]
     assert header(run / "checkpoints/best.safetensors")["run"]["monitor"] == "energy_distance"
     results = json.loads((run / "results.json").read_text())
-    measures = {measure["name"]: measure["value"] for measure in results["measures"]}
+    measures = {measure["name"]: measure["value"] for measure in results["metrics"]}
     page = (run / "report.html").read_text()
     assert f"Samples lie {measures['energy_distance']:.3f} from the data in energy distance." in page
     assert "ALI with several critics" in page

@@ -86,7 +86,7 @@ def test_a_training_never_sees_its_test_images(fields: dict[str, Any], digits: D
     (weights, lines), (others, again) = kept(tmp_path / "a"), kept(tmp_path / "b")
     assert weights == others
     assert json.dumps(lines) == json.dumps(again)
-    assert sum(f"measures/{best}" in line for line in lines) == 3
+    assert sum(f"metrics/{best}" in line for line in lines) == 3
     states = [checkpoint.read(checkpoint.candidates(Folder(tmp_path / name))[0]) for name in "ab"]
     assert states[0]["best"] == states[1]["best"]
 

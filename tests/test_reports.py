@@ -24,8 +24,8 @@ from interalia.games.game import module_dataclass
 from interalia.games.vae import Variational
 from interalia.reports import plots
 from interalia.reports.rendering import PROGRESS
+from interalia.reports.sentences import facts_of, is_able, texts
 from interalia.reports.tables import likelihood_markdown
-from interalia.reports.words import can, facts_of, texts
 from interalia.runs import recipes
 from interalia.runs.folder import ABOUT_GAME
 
@@ -34,7 +34,7 @@ RUN = {
     "divergence": "gan", "penalty": "r1(gamma=0.5)", "lr": {"critic": 1e-4}, "steps": 3000, "batch_size": 128, "seed": 0,
 }  # fmt: skip
 RESULTS: dict[str, Any] = {
-    "measures": [
+    "metrics": [
         {"name": "reconstruction_ratio", "value": 0.31, "unit": "", "better": "lower", "about": "A.", "protocol": "P."},
         {"name": "psnr", "value": 16.4, "unit": "dB", "better": "higher", "about": "B.", "protocol": "P."},
         {"name": "knn1_features", "value": 0.97, "better": "higher"},
@@ -58,7 +58,7 @@ LIKELIHOOD: dict[str, Any] = {
 }  # fmt: skip
 LOG: list[dict[str, Any]] = [
     {"step": s, "epoch": s / 10, "seconds": s * 0.06, "losses/critic": 1.0, "losses/generator": 2.0 + 1 / s,
-     "scores/q": 0.5, "scores/p": -0.5, "measures/reconstruction_ratio": 300 / s}
+     "scores/q": 0.5, "scores/p": -0.5, "metrics/reconstruction_ratio": 300 / s}
     for s in range(300, 3001, 300)
 ]  # fmt: skip
 
@@ -148,12 +148,12 @@ def test_what_does_not_fit_is_refused(tmp_path: Path) -> None:
         plots.interpolations(greys([1, 2]), greys([[1, 2], [3, 4]]), greys([1]), tmp_path / "b.png")
     with pytest.raises(UserError, match="steps"):
         plots.interpolations(greys([1]), greys([1]), greys([1]), tmp_path / "c.png")
-    with pytest.raises(UserError, match="plane"):
-        plots.plane(np.zeros((5, 3)), np.zeros((5, 2)), tmp_path / "d.png")
+    with pytest.raises(UserError, match=r"give points of shape \(n, 2\)"):
+        plots.scatter(np.zeros((5, 3)), np.zeros((5, 2)), tmp_path / "d.png")
     with pytest.raises(UserError, match="no losses"):
         plots.curves([{"step": 1}], tmp_path / "e.png")
-    with pytest.raises(UserError, match="no measures"):
-        plots.measures([{"step": 1}], tmp_path / "f.png")
+    with pytest.raises(UserError, match="no metrics"):
+        plots.metric_curves([{"step": 1}], tmp_path / "f.png")
     assert not list(tmp_path.iterdir())
 
 
@@ -182,23 +182,23 @@ def test_curves_show_every_player_and_joint_in_its_colour(tmp_path: Path) -> Non
 
 
 def test_measures_have_a_panel_each_and_a_mark_on_the_best(tmp_path: Path) -> None:
-    one = pixels(plots.measures(LOG, tmp_path / "one.png"))
+    one = pixels(plots.metric_curves(LOG, tmp_path / "one.png"))
     assert has(one, plots.VERMILLION)
-    log = [{"step": 1, **{f"measures/own_{k}": 1.0 for k in range(4)}}]  # not in the catalogue: neither way is better
-    four = pixels(plots.measures(log, tmp_path / "four.png"))
+    log = [{"step": 1, **{f"metrics/own_{k}": 1.0 for k in range(4)}}]  # not in the catalogue: neither way is better
+    four = pixels(plots.metric_curves(log, tmp_path / "four.png"))
     assert four.shape[0] > 1.5 * one.shape[0]
     assert not has(four, plots.VERMILLION)
-    falling = [{"step": k, "measures/psnr": 20.0 - k} for k in range(9)]  # higher is better: the first is the best
-    first = pixels(plots.measures(falling, tmp_path / "first.png"))
+    falling = [{"step": k, "metrics/psnr": 20.0 - k} for k in range(9)]  # higher is better: the first is the best
+    first = pixels(plots.metric_curves(falling, tmp_path / "first.png"))
     assert has(first[:, : first.shape[1] // 3], plots.VERMILLION)
     assert not has(one[:, : one.shape[1] // 3], plots.VERMILLION)  # lower is better: the last is
 
 
 def test_the_plane_shows_what_is_given(tmp_path: Path) -> None:
     draw = np.random.default_rng(0).standard_normal
-    bare = pixels(plots.plane(draw((300, 2)), draw((300, 2)), tmp_path / "bare.png"))
+    bare = pixels(plots.scatter(draw((300, 2)), draw((300, 2)), tmp_path / "bare.png"))
     full = pixels(
-        plots.plane(
+        plots.scatter(
             draw((300, 2)), draw((300, 2)), tmp_path / "full.png", np.zeros((1, 2)), draw((300, 5)), draw((300, 2))
         )
     )
@@ -207,42 +207,42 @@ def test_the_plane_shows_what_is_given(tmp_path: Path) -> None:
     assert not has(bare, plots.ORANGE)
     assert has(full, plots.ORANGE)
     assert full.shape[1] > 2.5 * bare.shape[1]
-    plots.plane(draw((9, 2)), np.full((9, 2), np.nan), tmp_path / "line.png", latents=draw((9, 1)))
+    plots.scatter(draw((9, 2)), np.full((9, 2), np.nan), tmp_path / "line.png", latents=draw((9, 1)))
 
 
 def test_each_point_outside_of_the_plane_is_counted_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     figures: list[Any] = []
-    write = plots._write
-    monkeypatch.setattr(plots, "_write", lambda figure, path: figures.append(figure) or write(figure, path))
+    write = plots._write_figure
+    monkeypatch.setattr(plots, "_write_figure", lambda figure, path: figures.append(figure) or write(figure, path))
     real = np.array([[-1.0, -1.0], [1.0, 1.0]])  # the plane reaches to 1.25 on either side
     samples = np.array([[0.0, 0.0], [1.2, -1.2], [1.3, 0.0], [np.inf, 0.0], [np.nan, np.nan]])
-    plots.plane(real, samples, tmp_path / "plane.png")
+    plots.scatter(real, samples, tmp_path / "plane.png")
     assert figures[0].axes[0].get_title() == "data and samples (3 of 5 outside)"
 
 
 def test_many_bands_can_be_told_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     figures: list[Any] = []
-    write = plots._write
-    monkeypatch.setattr(plots, "_write", lambda figure, path: figures.append(figure) or write(figure, path))
-    plots.bands({f"method {i}": [[[0.0, i], [1.0, i]]] for i in range(20)}, tmp_path / "bands.png", "x", "y")
+    write = plots._write_figure
+    monkeypatch.setattr(plots, "_write_figure", lambda figure, path: figures.append(figure) or write(figure, path))
+    plots.mean_and_std({f"method {i}": [[[0.0, i], [1.0, i]]] for i in range(20)}, tmp_path / "bands.png", "x", "y")
     lines = figures[0].axes[0].get_lines()
     assert len({(line.get_color(), line.get_linestyle()) for line in lines}) == len(lines) == 20
 
 
 def test_rates_by_hand_are_lines_and_measured_ones_dots(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     figures: list[Any] = []
-    write = plots._write
-    monkeypatch.setattr(plots, "_write", lambda figure, path: figures.append(figure) or write(figure, path))
+    write = plots._write_figure
+    monkeypatch.setattr(plots, "_write_figure", lambda figure, path: figures.append(figure) or write(figure, path))
     lines = {name: [[(0.1, 0.9), (0.2, 0.8)]] for name in ("one", "other")}
     axes = tmp_path / "rates.png", "rate", "factor"
-    plots.bands(lines, *axes, dots={name: [(0.1, 0.9)] for name in lines}, level=1.0)
+    plots.mean_and_std(lines, *axes, dots={name: [(0.1, 0.9)] for name in lines}, level=1.0)
     assert figures[0].axes[0].get_ylim() == (0, 2)
     level, *drawn = figures[0].axes[0].get_lines()
     assert list(level.get_ydata()) == [1, 1]
     assert [len(line.get_xdata()) for line in drawn] == [2, 1, 2, 1]
     assert drawn[0].get_linestyle() != drawn[2].get_linestyle()  # lines that lie on each other are both seen
     with pytest.raises(UserError, match=r"points of shape \(n, 2\)"):
-        plots.bands(lines, *axes, dots={name: [0.1] for name in lines})
+        plots.mean_and_std(lines, *axes, dots={name: [0.1] for name in lines})
 
 
 def test_the_running_mean_keeps_lines_and_leaves_out_holes() -> None:
@@ -276,7 +276,7 @@ def test_words_say_what_was_run_how_long_and_how_good_it_is() -> None:
     text = reports.summary(RUN, RESULTS)
     assert text[0] == (
         "Trained ALI (adversarially learned inference) on 1,297 images of 'digits' (8x8 pixels, grayscale) for 3,000 "
-        "steps of 128 images each in 2 min 58 s on a machine with 2 CPU cores, at 2,157 images a second."
+        "steps of 128 images each in 2 min 58 s on a machine with 2 CPU cores, at 2,157 images per second."
     )
     assert "Handwritten digits." in text
     assert any(
@@ -292,19 +292,19 @@ def test_words_say_what_was_run_how_long_and_how_good_it_is() -> None:
 
 
 def test_words_before_evaluation() -> None:
-    assert "is to train" in reports.summary(RUN, None)[0]
+    assert "will train" in reports.summary(RUN, None)[0]
     text = reports.summary(RUN, None, LOG[:4])
     assert "for 1,200 steps" in text[0]
-    assert "(120 passes over the data) in 1 min 12 s" in text[0]
-    assert "It has not reached its planned end, step 3,000." in text
-    assert "It has not been evaluated yet, so there are no measures below." in text
+    assert "(120 epochs) in 1 min 12 s" in text[0]
+    assert "It stopped before its planned end, step 3,000." in text
+    assert "It has not been evaluated yet, so there are no metrics below." in text
 
 
-def test_words_notice_measures_older_than_the_run() -> None:
+def test_words_notice_metrics_older_than_the_run() -> None:
     log = [*LOG, {"step": 4000, "seconds": 7500.0}]
     text = reports.summary({**RUN, "steps": 4000}, RESULTS, log)
     assert "4,000 steps of 128 images each in 2 h 5 min on" in text[0]
-    assert any("come to step 4,000 since; evaluate it again" in line for line in text)
+    assert any("training has reached step 4,000; evaluate the run again" in line for line in text)
 
 
 def test_words_name_the_game() -> None:
@@ -326,9 +326,9 @@ def test_words_say_what_every_game_does_and_which_have_no_critic() -> None:
         told = " ".join(reports.summary(run, None))
         assert "{" not in told
         assert f"train {facts_of(run)['title']} on" in told
-        assert ("latent code z of 16 numbers" in told) == can(run, "Generates"), name
+        assert ("latent code z of 16 numbers" in told) == is_able(run, "Generates"), name
         assert facts_of(run)["critic"] == any("critic" in part for moved in game.players.values() for part in moved)
-        assert can(run, "HasLikelihood") == issubclass(game, Variational), name
+        assert is_able(run, "HasLikelihood") == issubclass(game, Variational), name
 
 
 def test_words_tell_the_estimate_that_is_the_nearest_to_the_likelihood() -> None:
@@ -338,14 +338,14 @@ def test_words_tell_the_estimate_that_is_the_nearest_to_the_likelihood() -> None
     vae = {**RUN, "game": "vae(likelihood='bernoulli')"}
     told = reports.summary(vae, RESULTS, LOG, LIKELIHOOD)[-1]
     assert told == (
-        "A held-out example has a log-likelihood log p(x) of -98.75 nats on average (higher is better), by "
-        "annealed importance sampling, over 60 examples of the test split; on samples of the model, the "
-        "bounds that enclose the truth are 0.12 nats apart."
+        "The log-likelihood log p(x) of held-out examples is -98.75 nats on average (higher is better), estimated by "
+        "annealed importance sampling on 60 examples of the test split; on samples from the model, the lower and upper "
+        "bounds are 0.12 nats apart."
     )
     bound = {**LIKELIHOOD, "estimates": LIKELIHOOD["estimates"][:1]}
-    assert "of -101.25 ± 1.50 nats on average" in reports.summary(vae, RESULTS, LOG, bound)[-1]
+    assert "is -101.25 ± 1.50 nats on average" in reports.summary(vae, RESULTS, LOG, bound)[-1]
     assert reports.summary(vae, RESULTS, [*LOG, {"step": 4000}], LIKELIHOOD)[-1].startswith(
-        "This is older than the run"
+        "This estimate is of step 3,000, and training has reached step 4,000"
     )
     assert reports.summary(vae, RESULTS, LOG, {"estimates": []}) == reports.summary(vae, RESULTS, LOG)
 
@@ -357,7 +357,7 @@ def test_words_know_which_games_infer_and_which_scores_are_log_odds() -> None:
     from interalia.adversarial import divergences
 
     for name, game in games.REGISTRY.items():
-        assert can({"game": name}, "Infers") == any("encoder" in moved for moved in game.players.values()), name
+        assert is_able({"game": name}, "Infers") == any("encoder" in moved for moved in game.players.values()), name
     scores = torch.linspace(-1.5, 1.5, 7)
     cases = {name: divergence() for name, divergence in divergences.REGISTRY.items()}
     for name, divergence in {**cases, "alpha(alpha=2.0)": divergences.Alpha(alpha=2.0)}.items():
@@ -392,13 +392,13 @@ def test_a_page_promises_nothing_that_a_game_of_other_people_cannot(
         monkeypatch.setitem(games.REGISTRY.built_in, "theirs", kind)
     page = Page(reports.write(folder(tmp_path, run, None, LOG)).read_text())
     assert "a generator of other people's" in page.text
-    assert "This game has no encoder, so there are no reconstructions" in page.text
+    assert "This model has no encoder, so there are no reconstructions" in page.text
     assert "interalia generate" in page.text
     for promised in ("interalia reconstruct", "interalia encode", "interalia interpolate", "interalia likelihood"):
         assert promised not in page.text
     for promised in ("interalia translate", "interalia traverse", "critic's scores", ABOUT_GAME):
         assert promised not in page.text
-    assert "there is no critic, so the loss falls" in page.text
+    assert "There is no critic, so the loss falls" in page.text
 
 
 def test_what_is_said_of_a_game_is_not_said_of_another_that_is_made_from_it() -> None:
@@ -413,21 +413,21 @@ def test_what_is_said_of_a_game_is_not_said_of_another_that_is_made_from_it() ->
 def test_a_page_of_a_game_that_is_not_here_neither_promises_nor_denies(tmp_path: Path) -> None:
     page = Page(reports.write(folder(tmp_path, {**RUN, "game": "gone"}, None, LOG)).read_text())
     assert "gone on" in page.text
-    for said in ("interalia generate", "interalia reconstruct", "This game has no encoder", "there is no critic"):
+    for said in ("interalia generate", "interalia reconstruct", "This model has no encoder", "There is no critic"):
         assert said not in page.text
-    assert "what they mean is the game's own" in page.text
+    assert "Their meaning depends on the custom game" in page.text
 
 
 def test_words_of_points_and_of_what_is_not_finite() -> None:
     results = {
-        "measures": [{"name": "modes", "value": 1}, {"name": "high_quality", "value": 0.5},
+        "metrics": [{"name": "modes", "value": 1}, {"name": "high_quality", "value": 0.5},
                      {"name": "reverse_kl", "value": float("nan")}, {"name": "recall", "value": None}],
         "data": {"shape": [2], "train": 1000}, "training": {"steps": 1, "seconds": 0.25},
     }  # fmt: skip
     text = reports.summary({**RUN, "steps": 1}, results)
     assert "1,000 points of 'digits' (2 dimensions) for 1 step of 128 points each in 0.2 s." in text[0]
     assert any("reach 1 mode of the mixture, and 50.0% of them" in line for line in text)
-    assert "These came out without a finite value: reverse kl, recall." in text
+    assert "Metrics without a finite value: reverse kl, recall." in text
 
 
 # tables
@@ -444,8 +444,8 @@ def test_the_likelihood_in_markdown_and_printed_says_all_that_is_needed_to_judge
     assert likelihood_markdown(recipes.ali_digits(name="mine"), found).splitlines() == [
         "# mine: log p(x)",
         "",
-        "Handwritten digits. 60 of 10,000 images of the test split; binarization: fixed. Interrupted: the protocol says how "
-        "many images each number is of.",
+        "Handwritten digits. 60 of 10,000 images of the test split; binarization: fixed. Interrupted: the protocol gives "
+        "the number of images of each estimate.",
         "",
         "| estimate | nats, mean ± standard error over images | acceptance | gap of the bidirectional check, nats | "
         "protocol |",
@@ -453,11 +453,11 @@ def test_the_likelihood_in_markdown_and_printed_says_all_that_is_needed_to_judge
         "| elbo | -101.25 ± 1.50 |  |  | E. |",
         "| ais | -98.75 | 0.62 | 0.125 ± 0.062 | A. |",
         "",
-        "- Weights: the last, of step 3,000. Seeds: training 3, evaluation 4.",
+        "- Weights: last, step 3,000. Seeds: training 3, evaluation 4.",
         "- Machine: a machine. Versions: torch 2.13.0.",
         "- Commit: 0123abc. Date: 2026-01-02.",
     ]
-    reports.show_likelihood(found)
+    reports.print_likelihood(found)
     printed = " ".join(capsys.readouterr().out.split())
     assert printed.startswith(
         "log p(x), digits, 60 of 10,000 images of the test split, binarization: fixed, step 3,000"
@@ -532,7 +532,7 @@ def test_the_page_is_whole_and_asks_nothing_of_the_network(tmp_path: Path) -> No
     for sentence in reports.summary(RUN, RESULTS, LOG):
         assert sentence in page.text
     assert "(untrained encoder: 90.0%)" in page.text
-    assert "Numbers can be compared with others only where the protocol is the same." in page.text
+    assert "Compare a number with another only if both have the same protocol." in page.text
     for path in ("psnr16.4 dBhigherB.P.", "0123abc", "2.13.0", "r1(gamma=0.5)", "critic = 0.0001", "step 500"):
         assert path in page.text
     assert f"interalia train --resume {home} --steps 6000" in page.text
@@ -543,16 +543,16 @@ def test_the_page_of_a_run_that_has_only_begun(tmp_path: Path) -> None:
     page = Page(reports.write(tmp_path).read_text(encoding="utf-8"))
     assert not page.images
     assert "It has not been evaluated yet" in page.text
-    assert "There are none yet." in page.text
+    assert "No pictures yet." in page.text
 
 
 def test_the_page_of_a_game_without_encoder_offers_no_reconstruction(tmp_path: Path) -> None:
     home = folder(tmp_path, {**RUN, "game": "gan"}, None, [])
     draw = np.random.default_rng(0).standard_normal
-    plots.plane(draw((50, 2)), draw((50, 2)), home / "figures" / "plane.png")
+    plots.scatter(draw((50, 2)), draw((50, 2)), home / "figures" / "plane.png")
     page = Page(reports.write(home).read_text(encoding="utf-8"))
     assert len(page.images) == 2
-    assert "This game has no encoder" in page.text
+    assert "This model has no encoder" in page.text
     assert "interalia generate" in page.text
     assert "interalia reconstruct" not in page.text
 
@@ -569,14 +569,14 @@ def test_the_page_of_a_variational_game_shows_its_likelihood_and_speaks_of_no_cr
     page = Page(reports.write(home).read_text(encoding="utf-8"))
     assert "elbo-101.25 ± 1.50E." in page.text
     assert "ais-98.750.620.125 ± 0.062A." in page.text
-    assert "60 of 10,000 examples of the test split (binarization: fixed)" in page.text
-    assert "-98.8 nats, log p(x) of a held-out example (ais)" in page.text
-    assert "The plane of z" in page.text
+    assert "60 of 10,000 examples of the test split (binarization: static)" in page.text
+    assert "-98.8 nats, log p(x) of held-out data (ais)" in page.text
+    assert "Latent grid" in page.text
     assert "critic's scores" not in page.text
     avb = {**RUN, "game": "avb(contrast=True)"}
     assert "pairs (data, random z)" in Page(reports.write(folder(tmp_path, avb)).read_text(encoding="utf-8")).text
     (home / "likelihood.json").write_text("[1]")
-    with pytest.raises(UserError, match=r"likelihood.json is damaged .*interalia likelihood .* writes it anew"):
+    with pytest.raises(UserError, match=r"likelihood.json is damaged .*interalia likelihood"):
         reports.write(home)
 
 
@@ -584,15 +584,15 @@ def test_the_page_of_a_variational_game_shows_its_likelihood_and_speaks_of_no_cr
 def test_the_page_shows_the_tuned_and_the_published_recipe_where_there_are_two(tmp_path: Path) -> None:
     run = dataclasses.asdict(recipes.ali_cifar10(name="mine", batch_size=64))
     text = Page(reports.write(folder(tmp_path / "ali", run=run)).read_text(encoding="utf-8")).text
-    assert "ChannelConcatCritic the published recipe" in text
-    assert "which is the paper's. Each trains by its name: interalia train ali-cifar10-paper." in text
+    assert "Compared with the published recipe" in text
+    assert "which is from the paper. To train one of them: interalia train ali-cifar10-paper." in text
     assert "this runali-cifar10ali-cifar10-paper" in text
-    assert "batch64128100" in text
+    assert "batch_size64128100" in text
     assert "length100 epochs100 epochs6,475 epochs" in text
     assert "penaltyr1r2(gamma=1.0, every=4)r1r2(gamma=1.0, every=4)none" in text
     for other in (recipes.ali_digits(), recipes.bigan_digits(data="mnist"), recipes.gan_mnist()):
         page = reports.write(folder(tmp_path / other.name, run=dataclasses.asdict(other)))
-        assert "ChannelConcatCritic the published recipe" not in page.read_text(encoding="utf-8")
+        assert "Compared with the published recipe" not in page.read_text(encoding="utf-8")
 
 
 @pytest.mark.usefixtures("sketches")
@@ -600,7 +600,7 @@ def test_what_people_wrote_is_escaped(tmp_path: Path) -> None:
     evil = "<script>alert('x')</script>&\""
     results = json.loads(json.dumps(RESULTS))
     results["machine"] = results["commit"] = results["data"]["about"] = evil
-    results["measures"].append({"name": evil, "value": evil, "unit": evil, "about": evil, "protocol": evil})
+    results["metrics"].append({"name": evil, "value": evil, "unit": evil, "about": evil, "protocol": evil})
     results["versions"] = {evil: evil}
     run = {**RUN, "name": evil, "data": evil, "game": evil, "lr": {evil: 1.0}, evil: [evil]}
     home = tmp_path / "a <b> run"
@@ -674,7 +674,7 @@ def test_a_single_image_keeps_its_channels(channels: int, mode: str, tmp_path: P
     from PIL import Image
 
     x = np.random.default_rng(0).integers(0, 256, (channels, 9, 7))
-    picture = Image.open(plots.single(x / 255, tmp_path / "one.png"))
+    picture = Image.open(plots.save_image(x / 255, tmp_path / "one.png"))
     assert picture.mode == mode
     back = np.asarray(picture).reshape(9, 7, channels).transpose(2, 0, 1)
     assert np.array_equal(back, x)

@@ -26,7 +26,7 @@ def test_a_mixture_has_a_plane_and_modes(recipe: recipes.Recipe, tmp_path: Path)
     trained = engine.train(run, tmp_path / "run")
     reports.make(trained)
     folder = Folder(tmp_path / "run")
-    found = {m["name"]: m["value"] for m in json.loads(folder.results.read_text())["measures"]}
+    found = {m["name"]: m["value"] for m in json.loads(folder.results.read_text())["metrics"]}
     assert 0 <= found["modes"] <= 25
     assert ("reconstruction_mse" in found) == hasattr(trained.game, "encoder")
     assert Image.open(folder.figures / "plane.png").size[0] > 300
@@ -63,7 +63,7 @@ def test_measuring_changes_nothing_and_is_the_same_twice(tmp_path: Path) -> None
     before = {key: value.clone() for key, value in trained.game.state_dict().items()}
     state = torch.get_rng_state()
     first, second = reports.evaluate(trained), reports.evaluate(trained)
-    assert first["measures"] == second["measures"]
+    assert first["metrics"] == second["metrics"]
     assert torch.equal(state, torch.get_rng_state())
     assert all(torch.equal(before[key], value) for key, value in trained.game.state_dict().items())
 

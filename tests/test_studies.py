@@ -13,7 +13,7 @@ from interalia.papers import experiment
 from interalia.papers.experiment import Setting
 from interalia.papers.study import Row, Study, Trial
 from interalia.runs import Run
-from interalia.runs.comparing import ALWAYS, GROUPS, described
+from interalia.runs.comparing import ALWAYS, GROUPS, describe
 
 
 class Counted(Trial):
@@ -49,8 +49,8 @@ STUDY = Study(
 )
 
 
-def form(quick: bool = False, steps: int | None = None, root: Path | None = None, seeds: int = 1) -> Setting:
-    return Setting(quick, root, seeds, steps, Path("runs"))
+def form(quick: bool = False, steps: int | None = None, data_dir: Path | None = None, seeds: int = 1) -> Setting:
+    return Setting(quick, data_dir, seeds, steps, Path("runs"))
 
 
 def lengths(study: Study, setting: Setting) -> dict[str, int | None]:
@@ -62,7 +62,7 @@ def test_a_form_has_its_rows_at_their_lengths() -> None:
     assert lengths(STUDY, form(quick=True)) == {"a": 5, "none": 0}
     assert lengths(STUDY, form(steps=7)) == {"a": 7, "none": 0, "slow": 7}
     assert lengths(STUDY, form(steps=2000)) == {"a": 2000, "none": 0, "long": 1000, "slow": 2000}
-    assert STUDY.cuts(form(steps=2000)) == "CUT to 2,000 steps a training (--steps)"
+    assert STUDY.shortening(form(steps=2000)) == "CUT to 2,000 steps per training (--steps)"
     shortened = dataclasses.replace(STUDY, shortens=True)
     assert lengths(shortened, form(steps=2000)) == {"a": 100, "none": 0, "long": 1000, "slow": 100}
 
@@ -70,13 +70,13 @@ def test_a_form_has_its_rows_at_their_lengths() -> None:
 def test_an_experiment_that_shortens_its_trainings_does_not_say_that_all_are_cut() -> None:
     studies = [study for study in papers.REGISTRY.values() if isinstance(study, Study)]
     for study in studies:
-        said = study.cuts(form(steps=2000)) == "no training is longer than 2,000 steps (--steps)"
+        said = study.shortening(form(steps=2000)) == "no training is longer than 2,000 steps (--steps)"
         assert said == study.shortens, study.name
 
 
 def test_the_file_of_texts_names_experiments_and_metrics_that_there_are() -> None:
-    assert set(experiment.texts()) <= set(papers.REGISTRY)
-    for name, words in experiment.texts().items():
+    assert set(experiment.all_texts()) <= set(papers.REGISTRY)
+    for name, words in experiment.all_texts().items():
         assert papers.REGISTRY[name].about == words["about"]
         own = [column for column in words["columns"].values() if not isinstance(column, str)]
         assert {column["metric"] for column in own} <= set(metrics.REGISTRY)
@@ -129,11 +129,11 @@ def test_a_row_after_another_takes_its_run(tmp_path: Path) -> None:
     assert list(found[0]) == ["mse", "percent"]
     assert found[0]["percent"] == 100 * found[0]["mse"]
     assert found[1] == {}  # a GAN infers nothing, so that the metric is left out
-    assert Path(runs[0].generator or "").name == "gan-seed-0-steps-2"
+    assert Path(runs[0].pretrained_generator or "").name == "gan-seed-0-steps-2"
 
 
 def test_values_without_a_column_stand_in_the_file_alone(tmp_path: Path) -> None:
-    path = experiment.reproduce(STUDY, out=tmp_path, only="a")
+    path = experiment.reproduce(STUDY, out=tmp_path, filter="a")
     rows = json.loads((path.parent / "table.json").read_text())["rows"]
     assert [row["values"] for row in rows] == [{"length": 100, "beside": 1}, {"length": 100, "seed": 10, "beside": 1}]
     assert "beside" not in path.read_text()
@@ -143,19 +143,22 @@ def test_a_protocol_tells_what_rows_share_and_what_differs() -> None:
     found = STUDY.protocol(form())
     assert list(found) == ["data", "game", "networks", "optimizer", "length", "metric"]
     assert found["data"] == "mnist"
-    assert "ema 0.999 (slow: 0)" in found["optimizer"]
-    assert found["length"] == "steps 100 (long: 1,000); batch 128"  # a row that is not trained has none
+    assert "weight_average ema(0.999) (slow: none)" in found["optimizer"]
+    assert found["length"] == "steps 100 (long: 1,000); batch_size 128"  # a row that is not trained has none
     assert STUDY.protocol(form(quick=True))["data"] == "digits"
-    runs = {str(size): Run(latent_dim=size, labels=size == 2, grad_clip=float(size == 2)) for size in (1, 2, 3)}
-    found = described(runs, ["latent", "labels", "clip", "size"])
-    assert found == "latent by row 1, 2, 3; labels no (2: yes); clip 0.0 (2: 1.0)"
+    runs = {
+        str(size): Run(latent_dim=size, condition_on="labels" if size == 2 else None, grad_clip=float(size == 2))
+        for size in (1, 2, 3)
+    }
+    found = describe(runs, ["latent_dim", "condition_on", "grad_clip", "image_size"])
+    assert found == "latent_dim by row 1, 2, 3; condition_on none (2: labels); grad_clip 0.0 (2: 1.0)"
 
 
 def test_a_protocol_leaves_out_no_field_of_a_run() -> None:
     told = {key for keys in GROUPS.values() for key in keys}
     bookkeeping = {
-        *("name", "generator", "root", "epochs", "device", "seed", "best"),
-        *("log_every", "evaluate_every", "until_converged", "checkpoint_every"),
+        *("name", "pretrained_generator", "data_dir", "epochs", "device", "seed", "monitor"),
+        *("log_every", "evaluate_every", "early_stopping", "checkpoint_every"),
     }
     assert told | bookkeeping == set(Run.__dataclass_fields__)
     assert not told & bookkeeping
@@ -168,7 +171,7 @@ def test_the_list_shows_what_is_known_and_what_is_not(tmp_path: Path, monkeypatc
         "|  | source | seeds | ten seeds | length ↑ | steps | seconds a seed |\n|---|---|---|---|---|---|---|\n"
         "| slow | ours | 3 | 7 | 8 | 50 | 12 |\n| slow | somebody | 1 | 9 | 9 | 9 |  |\n"
     )
-    experiment.reproduce(STUDY, out=tmp_path, only="a", seeds=1)
+    experiment.reproduce(STUDY, out=tmp_path, filter="a", seeds=1)
     lines = [line for line in experiment.listing(STUDY, out=tmp_path, seeds=1).splitlines() if line.startswith("| ")]
     assert lines[0] == "|  | source | seeds | length ↑ | ten seeds | steps | seconds a seed |"
     assert lines[1] == "| a | ours | 1 | 100 | n/a | 100 | 0 |"  # done here
@@ -199,7 +202,7 @@ def test_rows_of_a_broken_off_experiment_go_on(tmp_path: Path) -> None:
     origin = {"versions": {"python": "3"}, "machine": "m", "commit": "c", "date": "d"}
     old = {"row": "a", "seed": 0, "steps": 100, "values": {"length": 41.0}, "seconds": 2.0, **origin}
     (folder / "rows.jsonl").write_text(json.dumps(old) + "\n")
-    path = experiment.reproduce(STUDY, out=tmp_path, only="a")
+    path = experiment.reproduce(STUDY, out=tmp_path, filter="a")
     rows = json.loads((path.parent / "table.json").read_text())["rows"]
     assert [row["values"]["length"] for row in rows] == [41, 100]
     setting = STUDY.setting(out=tmp_path)

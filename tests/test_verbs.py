@@ -113,7 +113,7 @@ def test_points_have_no_figure(tmp_path: Path) -> None:
 def test_the_forms_of_an_answer(tmp_path: Path) -> None:
     images = np.linspace(0, 1, 2 * 4, dtype=np.float32).reshape(2, 1, 2, 2)
     found = TaskResult(
-        "2 images", {"x": images}, Figure("grid", {"images": images}), {"a": Figure("single", {"image": images[1]})}
+        "2 images", {"x": images}, Figure("grid", {"images": images}), {"a": Figure("save_image", {"image": images[1]})}
     )
     assert Image.open(showing.write(found, tmp_path / "x.png")).size[0] > 4
     assert showing.png(found) == (tmp_path / "x.png").read_bytes()

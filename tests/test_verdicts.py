@@ -463,11 +463,11 @@ def test_a_verdict_of_too_few_is_a_state_of_its_own(tmp_path: Path) -> None:
     assert sentence == "no verdict: there are 12 held-out examples, and at least 20 are needed (coverage 0%)."
     assert state(sentence) == "no verdict"
     log = [{"step": 10, "health/coverage": 0.5, "health/examples": 12.0, "verdict": sentence}]
-    assert plots.strip(log, tmp_path / "x.png").is_file()
+    assert plots.health_chart(log, tmp_path / "x.png").is_file()
 
 
 def test_the_experiment_makes_its_table(tmp_path: Path) -> None:
-    path = papers.reproduce("health", quick=True, out=tmp_path, only="n = 50, d = 8")
+    path = papers.reproduce("health", quick=True, out=tmp_path, filter="n = 50, d = 8")
     text = path.read_text()
     assert text.count("| ours | 1 |") == 1 + 9
     assert "| perfect, n = 50, d = 8 | ours | 1 | 40 | 8 | 0 | 0 | n/a | n/a | 0 |" in text

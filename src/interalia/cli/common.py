@@ -200,8 +200,8 @@ def inputs(
             "--condition is that of images which are given, and none are given; leave it out, or give images."
         )
     dataset = reports.dataset_of(trained)
-    y = reports.conditions(trained.game, dataset, count, seed)
-    x = reports.held_out(dataset.other if dataset.other and options.get("to") == "a" else dataset, count, seed)
+    y = reports.held_out_conditions(trained.game, dataset, count, seed)
+    x = reports.held_out_examples(dataset.other if dataset.other and options.get("to") == "a" else dataset, count, seed)
     labels = dataset.test.y
     return x, y, None if labels is None else labels[dataset.test.rows(count, seed)]
 

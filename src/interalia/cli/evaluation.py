@@ -48,8 +48,8 @@ def evaluate(
         "names": entries(metrics, "metrics"),
     }
     trained = options.open(run)
-    reports.show(reports.evaluate(trained, **chosen, seed=options.seed, weights=options.checkpoint))
-    say(f"Written: {reports.home(trained).results}")
+    reports.print_metrics(reports.evaluate(trained, **chosen, seed=options.seed, weights=options.checkpoint))
+    say(f"Written: {reports.folder_of(trained).results}")
 
 
 @app.command
@@ -107,8 +107,8 @@ def likelihood(
     found = reports.likelihood(
         trained, entries(estimator, "likelihoods"), **chosen, seed=options.seed, weights=options.checkpoint
     )
-    reports.show_likelihood(found)
-    say(f"Written: {reports.home(trained).likelihood}")
+    reports.print_likelihood(found)
+    say(f"Written: {reports.folder_of(trained).likelihood}")
     if found["interrupted"]:
         raise KeyboardInterrupt
 

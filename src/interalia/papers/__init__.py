@@ -1,4 +1,4 @@
-"""Experiments of the papers, done anew: most are tables of runs x metrics, the others measure mathematics."""
+"""Reproductions of the papers' experiments: most are tables of runs and metrics, the others check mathematics."""
 
 from __future__ import annotations
 
@@ -15,31 +15,32 @@ from interalia.papers import (
     mixture, search, sem_ali, toys,
 )  # fmt: skip
 
-MEMBERS: tuple[Experiment, ...] = (
+EXPERIMENTS: tuple[Experiment, ...] = (
     mixture.MIXTURE_25, ali.ALI_DIVERGENCES, mixture.MIXTURE_GAN, gaussian.FGAN_GAUSSIAN, kde.FGAN_KDE,
     infogan.INFOGAN_MNIST, cyclegan.CYCLEGAN_DIGITS, cyclegan.CYCLEGAN_FACADES, mixture.MIXTURE_ALI, alice.ALICE_TOY,
     bigan_mnist.BIGAN_MNIST, ali.HALI_MNIST, labels.CONDITIONAL_ALI, labels.ALI_SEMISUP, toys.BILINEAR,
     toys.DIRAC_GAN, sem_ali.SEM_ALI, ali.ALI_STABILITY, alice.ALICE_MNIST, search.RECIPE_SEARCH, avb.AVB_PIXELS,
     avb.EIGHT_SCHOOLS, avb_mnist.AVB_MNIST, avb_mnist.VAE_MANIFOLD, calibration.AIS_CALIBRATION, judging.HEALTH,
 )  # fmt: skip
-REGISTRY: Registry[Experiment] = Registry("experiments", {member.name: member for member in MEMBERS})
+REGISTRY: Registry[Experiment] = Registry("experiments", {one.name: one for one in EXPERIMENTS})
 
 
 def reproduce(name: str, **how: Any) -> Path:
-    """Does the experiment of that name anew; see `papers.experiment.reproduce`.
+    """Runs an experiment and returns the path of its table; see `papers.experiment.reproduce`.
 
     Raises:
         UserError: there is no such experiment.
     """
-    return experiment.reproduce(named(name), **how)
+    return experiment.reproduce(by_name(name), **how)
 
 
 def listing(name: str, **how: Any) -> str:
-    """The rows of the experiment of that name without doing any; see `papers.experiment.listing`."""
-    return experiment.listing(named(name), **how)
+    """Returns the rows of an experiment without computing any; see `papers.experiment.listing`."""
+    return experiment.listing(by_name(name), **how)
 
 
-def named(name: str) -> Experiment:
+def by_name(name: str) -> Experiment:
+    """Returns the experiment of that name."""
     if name not in REGISTRY:
         raise unknown("experiment", name, REGISTRY)
     return REGISTRY[name]

@@ -1,4 +1,4 @@
-"""ALI under every divergence, whether its training holds, and with two levels of latents."""
+"""ALI under every divergence, the stability of its training, and ALI with two levels of latents."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from interalia import metrics, tasks
 from interalia.adversarial import divergences
 from interalia.conditionals import Chain
 from interalia.metrics.verdicts import diagnoses, logged_diagnostics
-from interalia.papers.experiment import Values, page, slug
+from interalia.papers.experiment import Values, slug, texts
 from interalia.papers.study import SMALL, Evaluated, Row, Study, Trial, percentage
 from interalia.registry import Part
 from interalia.reports import plots
@@ -20,7 +20,7 @@ from interalia.runs.log import read
 BASE = recipes.ali_digits(game="ali", optimizer=Part("adam", lr=0.0002), steps=4000)
 
 ALI_DIVERGENCES = Study(
-    **page("ali-divergences"),
+    **texts("ali-divergences"),
     rows={name: BASE.replace(name=f"ali-digits-{name}", divergence=name) for name in divergences.REGISTRY.built_in},
     trial=Evaluated,
     quick={"steps": 40},
@@ -28,7 +28,7 @@ ALI_DIVERGENCES = Study(
     seeds=3,
 )
 
-# ---- does the training hold?
+# ---- stability
 
 PUBLISHED = recipes.ali_mnist_report(instance_noise="none")
 DATA = {"MNIST": (recipes.ali_mnist, PUBLISHED), "CIFAR-10": (recipes.ali_cifar10, recipes.ali_cifar10_paper())}
@@ -39,7 +39,7 @@ class Judged(Evaluated):
 
     @cached_property
     def values(self) -> Values:
-        """Whether it diverged, collapsed, or infers nothing by the verdict at its end."""
+        """Failures in percent, by the verdict at the end: diverged, collapsed, encoder ignored."""
         folder = self.trained and self.trained.folder
         assert folder
         names = {finding.name for finding in diagnoses(logged_diagnostics(read(folder)), self.run.steps or 0)}
@@ -49,7 +49,7 @@ class Judged(Evaluated):
 
 
 ALI_STABILITY = Study(
-    **page("ali-stability"),
+    **texts("ali-stability"),
     rows={
         f"{data}: {row}": Row(run.replace(name=slug(f"stability-{data}-{row}"), steps=4000), quick=data == "MNIST")
         for data, (tuned, published) in DATA.items()
@@ -62,9 +62,9 @@ ALI_STABILITY = Study(
     seeds=10,
 )
 
-# ---- two levels
+# ---- two levels of latents
 
-LEVELS = {  # a row's name -> the game, and the width that gives it about as many parameters as the others have
+LEVELS = {  # name of a row -> the game, and the width for about the same number of parameters
     "ALI": ("ali", 36),
     "ALICE": (Part("alice", cycle=2.0), 36),
     "HALI": ("hali", 32),
@@ -77,7 +77,7 @@ class Levels(Trial):
 
     @cached_property
     def x_hats(self) -> tuple[Tensor, Tensor]:
-        """Reconstructions from the lowest level and from z, which are the same where there is one level."""
+        """Reconstructions from the lower level and from z; the same if there is one level."""
         two = isinstance(self.game.encoder, Chain)
         return tasks.reconstruct(self.game, self.x, level="lower") if two else self.x_hat, self.x_hat
 
@@ -97,7 +97,7 @@ class Levels(Trial):
 
 
 HALI_MNIST = Study(
-    **page("hali-mnist"),
+    **texts("hali-mnist"),
     rows={
         row: recipes.ali_mnist(
             name=f"levels-{slug(row)}", game=game, networks=Part("auto", width=width, unary=True), steps=8000

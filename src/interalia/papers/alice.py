@@ -1,4 +1,4 @@
-"""The weight lambda of ALICE's round trip: on five Gaussians and on MNIST."""
+"""The weight lambda of ALICE's cycle loss, on five Gaussians and on MNIST."""
 
 from __future__ import annotations
 
@@ -7,22 +7,25 @@ from functools import cached_property
 import torch
 
 from interalia import metrics
-from interalia.papers.experiment import Values, page
+from interalia.papers.experiment import Values, texts
 from interalia.papers.study import SMALL, Plane, Study, Trial
 from interalia.registry import Part
 from interalia.reports import plots
 from interalia.runs import Run, recipes
 
-ROUND_TRIPS = {weight: Part("alice", cycle=float(weight)) for weight in ("0", "0.01", "0.1", "1", "10")}
-SETTINGS = {"published setting": Run(data="five", networks="alice-toy", encoder=Part("implicit", noise=2), latent_dim=2,
-                                     dynamics=Part("alternating", turns={"critic": 1, "generator": 5}), batch_size=64, weight_average="none",
-                                     optimizer=Part("adam", lr=0.001, beta1=0.5, beta2=0.999), steps=3200)}  # fmt: skip
-SETTINGS["ours"] = SETTINGS["published setting"].replace(
+CYCLES = {weight: Part("alice", cycle=float(weight)) for weight in ("0", "0.01", "0.1", "1", "10")}
+PUBLISHED = Run(
+    data="five", networks="alice-toy", encoder=Part("implicit", noise=2), latent_dim=2, batch_size=64, steps=3200,
+    dynamics=Part("alternating", turns={"critic": 1, "generator": 5}), weight_average="none",
+    optimizer=Part("adam", lr=0.001, beta1=0.5, beta2=0.999),
+)  # fmt: skip
+OURS = PUBLISHED.replace(
     penalty=Part("r1r2", gamma=1.0),
     dynamics="simultaneous",
     schedule=Part("linear", start=0.5, final=0.0),
     weight_average="ema(0.998)",
 )
+SETTINGS = {"published setting": PUBLISHED, "ours": OURS}
 
 
 class Toy(Plane):
@@ -30,7 +33,7 @@ class Toy(Plane):
 
     @cached_property
     def values(self) -> Values:
-        """The inception score by the mixture's own posterior p(mode | x), all modes of equal weight and width; the error."""
+        """The inception score by the posterior p(mode | x), for modes of equal weight and width; the squared error."""
         mixture = self.dataset.mixture
         assert mixture is not None
         squares = torch.cdist(self.mixture_samples, torch.as_tensor(mixture.means)).square()
@@ -39,10 +42,10 @@ class Toy(Plane):
 
 
 ALICE_TOY = Study(
-    **page("alice-toy"),
+    **texts("alice-toy"),
     rows={
         f"lambda {weight}, {title}": run.replace(name=f"alice-{weight}-{title.split()[0]}", game=game)
-        for weight, game in ROUND_TRIPS.items()
+        for weight, game in CYCLES.items()
         for title, run in SETTINGS.items()
     },
     trial=Toy,
@@ -63,10 +66,10 @@ class Weighted(Trial):
 
 
 ALICE_MNIST = Study(
-    **page("alice-mnist"),
+    **texts("alice-mnist"),
     rows={
         f"lambda {weight}": recipes.ali_mnist(name=f"alice-mnist-{weight}", game=game, steps=8000)
-        for weight, game in ROUND_TRIPS.items()
+        for weight, game in CYCLES.items()
     },
     trial=Weighted,
     quick=SMALL,

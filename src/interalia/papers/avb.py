@@ -1,4 +1,4 @@
-"""Adversarial Variational Bayes' toys, whose truth can be worked out: four pixels, and eight schools."""
+"""The toy problems of Adversarial Variational Bayes with known solutions: four pixels, and eight schools."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from interalia.data import Dataset, Split
 from interalia.games import AVB, VAE
 from interalia.games.vae import Variational
 from interalia.networks.avb import ResidualCritic
-from interalia.papers.experiment import Setting, Values, page, slug, trained
+from interalia.papers.experiment import Setting, Values, slug, texts, train
 from interalia.papers.study import Study, Trial
 from interalia.papers.toys import Constant
 from interalia.registry import Part
 from interalia.reports import plots
 from interalia.runs import Run
 
-SIDE = 400  # points along a side of the grid that p(x) is summed over
+SIDE = 400  # points per side of the grid for p(x)
 VAE_PIXELS = Run(
-    name="vae-pixels", game=Part("vae", likelihood="bernoulli"), data="four-pixels", networks="avb-toy", latent_dim=2, batch_size=512,
-    steps=100_000, weight_average="none", optimizer="adam(lr=0.00002)",
+    name="vae-pixels", game=Part("vae", likelihood="bernoulli"), data="four-pixels", networks="avb-toy", latent_dim=2,
+    batch_size=512, steps=100_000, weight_average="none", optimizer="adam(lr=0.00002)",
 )  # fmt: skip
 PIXELS = VAE_PIXELS.replace(
     name="avb-pixels", game=Part("avb", likelihood="bernoulli"), encoder=Part("implicit", noise=64),
@@ -44,15 +44,15 @@ class Pixels(Trial):
 
     @torch.no_grad()
     def draw(self) -> None:
-        """Where each of the four images lies."""
+        """Draws the latents of each of the four images."""
         torch.manual_seed(self.seed)
         z = [self.game.cpu().encoder(row.expand(2000, *row.shape)).rsample() for row in self.x]
-        plots.clouds({str(i): part.numpy() for i, part in enumerate(z)}, self.picture())
+        plots.scatter_groups({str(i): part.numpy() for i, part in enumerate(z)}, self.picture())
 
 
 @torch.no_grad()
 def pixels_values(game: Any, x: Tensor, seed: int, draws: int) -> Values:
-    """The log-likelihood by a sum over a grid; of draws of q(z | x) the others, entropies by nearest neighbours."""
+    """The log-likelihood by a sum over a grid; the other values from draws of q(z | x), with nearest-neighbor entropies."""
     axis = torch.linspace(-6, 6, SIDE)
     grid = torch.cartesian_prod(axis, axis)
     mass = game.prior.log_prob(grid) + 2 * math.log(float(axis[1] - axis[0]))
@@ -60,22 +60,22 @@ def pixels_values(game: Any, x: Tensor, seed: int, draws: int) -> Values:
     torch.manual_seed(seed)
     many = [row.expand(draws, *row.shape) for row in x]
     parts = [game.encoder(row).rsample() for row in many]
-    lost = -float(np.mean([float(game.log_likelihood(row, z).mean()) for row, z in zip(many, parts, strict=True)]))
-    *apart, whole = (-entropy(z) - float(game.prior.log_prob(z).mean()) for z in (*parts, torch.cat(parts)))
+    loss = -float(np.mean([float(game.log_likelihood(row, z).mean()) for row, z in zip(many, parts, strict=True)]))
+    *separate, aggregate = (-entropy(z) - float(game.prior.log_prob(z).mean()) for z in (*parts, torch.cat(parts)))
     return {
         "likelihood": float(np.mean([float(value) for value in on_grid])),
-        "bound": -lost - float(np.mean(apart)),
-        "error": 1000 * lost / x[0].numel(),
-        "kl": whole,
+        "bound": -loss - float(np.mean(separate)),
+        "error": 1000 * loss / x[0].numel(),
+        "kl": aggregate,
     }
 
 
 def entropy(z: Tensor, neighbours: int = 3) -> float:
-    """-E[log q(z)] in nats, of draws z ~ q of shape (n, d), by the distances e_i to the k-th nearest other draw:
+    """Estimates -E[log q(z)] in nats from draws z ~ q, shape (n, d), by the distances e_i to the k-th nearest other draw:
 
         H = digamma(n) - digamma(k) + log V_d + d / n sum_i log e_i,   V_d = pi^(d/2) / Gamma(d/2 + 1)
 
-    Where q ends sharply it errs by little, as a density by kernels does not.
+    Unlike a kernel density estimate, it has little bias where q ends sharply.
 
     References:
         Estimating mutual information, Alexander Kraskov, Harald Stoegbauer, Peter Grassberger, 2004,
@@ -87,12 +87,12 @@ def entropy(z: Tensor, neighbours: int = 3) -> float:
     found, _ = NearestNeighbors(n_neighbors=neighbours).fit(z.numpy()).kneighbors()  # without the draw itself
     log_volume = d / 2 * math.log(math.pi) - math.lgamma(d / 2 + 1)
     digamma = torch.tensor([float(n), float(neighbours)], dtype=torch.float64).digamma()
-    distance = np.log(np.maximum(found[:, -1], 1e-300))  # 0 where draws are equal
+    distance = np.log(np.maximum(found[:, -1], 1e-300))  # 0 for equal draws
     return float(digamma[0] - digamma[1]) + log_volume + d * float(distance.mean())
 
 
 AVB_PIXELS = Study(
-    **page("avb-pixels"),
+    **texts("avb-pixels"),
     rows={
         "VAE": VAE_PIXELS,
         "VAE, a fifth of the steps": VAE_PIXELS.replace(name="vae-pixels-fast", steps=20_000, **FALLING),
@@ -111,7 +111,7 @@ Y = np.array([2.8, 0.8, -0.3, 0.7, -0.1, 0.1, 1.8, 1.2])
 SIGMA = np.array([0.8, 0.5, 0.8, 0.6, 0.5, 0.6, 0.5, 0.4])
 DIAGONAL, PUBLISHED = "diagonal Gaussian", "AVB, as published"
 FALLEN, WHOLE = "AVB, falling rates, averaged weights", "AVB, so too, whitened by covariances"
-# the average is over some 3,000 steps: the critic's noise moves the posterior slowly
+# the average covers about 3,000 steps, since the critic's noise moves the posterior slowly
 SCHOOLS = Run(batch_size=512, steps=10_000, weight_average="ema(0.9997)", **FALLING)
 OURS = SCHOOLS.replace(
     lr={"critic": 1e-3}, dynamics=Part("alternating", turns={"critic": 3, "autoencoder": 1}), steps=16_000
@@ -123,7 +123,7 @@ SAMPLES = 200_000
 
 
 class Schools(nn.Module):
-    """z = (mu, tau, eta_1 ... eta_8) -> theta_j / sigma_j, theta = mu + tau eta."""
+    """Maps z = (mu, tau, eta_1 ... eta_8) to theta_j / sigma_j, theta = mu + tau eta."""
 
     sigma: Tensor
 
@@ -136,18 +136,18 @@ class Schools(nn.Module):
 
 
 def schools_game(row: str) -> Variational:
-    """The observed x is y / sigma, with a Gaussian likelihood of width 1: a VAE whose q is a diagonal Gaussian, or AVB with
-    adaptive contrast."""
-    size, whole = 2 + len(Y), row == WHOLE
+    """Returns a VAE with a diagonal Gaussian q, or AVB with adaptive contrast. The observed x is y / sigma, with a Gaussian
+    likelihood of width 1."""
+    size, correlated = 2 + len(Y), row == WHOLE
     if row == DIAGONAL:
         return VAE(Gaussian(Constant(*[0.0] * 2 * size)), Deterministic(Schools()), StandardNormal(size), sigma=1.0)
-    place_and_scale = Constant(*[0.0] * size, *[5.0] * size)  # z = z_0 + 1 v(eps)
-    draws = {PUBLISHED: 256, WHOLE: 8192}.get(row, 2048)  # `BasisNoise` says what each costs of the bound
-    # narrow at first, as this posterior is: from the prior's variance spreads come down slowly
-    encoder = BasisNoise(place_and_scale, size, noise=10, basis=1, width=128, draws=draws, start="published")
+    location_and_scale = Constant(*[0.0] * size, *[5.0] * size)  # z = z_0 + 1 v(eps)
+    draws = {PUBLISHED: 256, WHOLE: 8192}.get(row, 2048)  # see `BasisNoise` for the effect on the bound
+    # narrow at first, as this posterior is; standard deviations shrink slowly from the prior's
+    encoder = BasisNoise(location_and_scale, size, noise=10, basis=1, width=128, draws=draws, start="published")
     critic = ResidualCritic(len(Y) + size, 256, 5, "everywhere" if row == PUBLISHED else "beyond")
     return AVB(
-        encoder, Deterministic(Schools()), critic, StandardNormal(size), sigma=1.0, contrast=True, correlated=whole
+        encoder, Deterministic(Schools()), critic, StandardNormal(size), sigma=1.0, contrast=True, correlated=correlated
     )
 
 
@@ -155,21 +155,21 @@ NAMES = ("mu", *(f"theta_{j}" for j in range(1, 9)), *(f"eta_{j}" for j in range
 
 
 def moments_of(z: NDArray[np.float64]) -> dict[str, float]:
-    """The means and standard deviations that are compared, of draws (mu, tau, eta)."""
+    """Returns the means and standard deviations of draws (mu, tau, eta), by name."""
     mu, tau, eta = z[:, 0], z[:, 1], z[:, 2:].T
-    return named([(part.mean(), part.std()) for part in (mu, *(mu + tau * eta), *eta, tau)], np.abs(tau).mean())
+    return by_name([(part.mean(), part.std()) for part in (mu, *(mu + tau * eta), *eta, tau)], np.abs(tau).mean())
 
 
-def named(moments: Sequence[tuple[float, float]], reach: float) -> dict[str, float]:
-    """Moments by name: E |tau|, the means of mu and theta, and all deviations."""
+def by_name(moments: Sequence[tuple[float, float]], mean_tau: float) -> dict[str, float]:
+    """Returns moments by name: E |tau|, the means of mu and theta, and all standard deviations."""
     means = {f"E {name}": float(mean) for name, (mean, _) in zip(NAMES[:9], moments, strict=False)}
     deviations = {f"sd {name}": float(deviation) for name, (_, deviation) in zip(NAMES, moments, strict=True)}
-    return {"E |tau|": float(reach), **means, **deviations}
+    return {"E |tau|": float(mean_tau), **means, **deviations}
 
 
 @functools.cache
 def schools_truth(points: int = 601) -> tuple[dict[str, float], float]:
-    """The same moments, and log p(y), by quadrature over (mu, tau), eta being Gaussian given these:
+    """Returns the true moments and log p(y), by quadrature over (mu, tau); eta is Gaussian conditional on these:
 
     p(y | mu, tau) = prod_j N(y_j; mu, sigma_j^2 + tau^2)
     eta_j | mu, tau, y ~ N(s_j^2 tau (y_j - mu) / sigma_j^2, s_j^2),  s_j^2 = 1 / (1 + tau^2 / sigma_j^2)
@@ -193,37 +193,37 @@ def schools_truth(points: int = 601) -> tuple[dict[str, float], float]:
         return list(zip(mean(first), np.sqrt(mean(second) - mean(first) ** 2), strict=True))
 
     moments = [*both(mu, mu**2), *both(theta, theta**2 + tau**2 * s), *both(m, m**2 + s), *both(tau, tau**2)]
-    return named(moments, mean(np.abs(tau))[0]), float(evidence)
+    return by_name(moments, mean(np.abs(tau))[0]), float(evidence)
 
 
 class School(Trial):
     @classmethod
     def of(cls, row: str, run: Run, setting: Setting, facts: Mapping[str, Any]) -> Self:
-        """Fits q to the posterior of the one x that there is."""
+        """Fits q to the posterior of the single x."""
         torch.manual_seed(run.seed)
         x = np.tile(np.float32(Y / SIGMA), (run.batch_size, 1))
         dataset = Dataset("eight-schools", Split(x), Split(x), Split(x), about="Effects of coaching, in eight schools.")
-        done, _ = trained(run, setting, game=schools_game(row), dataset=dataset)
+        done, _ = train(run, setting, game=schools_game(row), dataset=dataset)
         return cls(row, run, setting, facts, dataset, done)
 
     @cached_property
     @torch.no_grad()
     def values(self) -> Values:
-        """The moments' errors, log p(y) as the critic tells it, and the moments, which table.json alone holds."""
+        """Errors of the moments, the bound of log p(y) by the loss, and the moments (in table.json only)."""
         torch.manual_seed(self.seed + 1)
         x = torch.tensor(Y / SIGMA, dtype=torch.float32).expand(10_000, -1)
-        drawn, bounds = [], []
+        draws, bounds = [], []
         for _ in range(1 if self.quick else SAMPLES // 10_000):
             joints = self.game.eval().sample(x)
-            drawn.append(self.game.encoder(x).sample().double().numpy())
+            draws.append(self.game.encoder(x).sample().double().numpy())
             bounds.append(-float(self.game.losses(joints).losses["autoencoder"]))
-        found, (truth, evidence) = moments_of(np.concatenate(drawn)), schools_truth()
-        bound = float(np.mean(bounds)) - float(np.log(SIGMA).sum())  # from x = y / sigma back to y
+        found, (truth, evidence) = moments_of(np.concatenate(draws)), schools_truth()
+        bound = float(np.mean(bounds)) - float(np.log(SIGMA).sum())  # from the density of x = y / sigma to that of y
         return {**moment_errors(found, truth), "evidence": bound, "gap": abs(bound - evidence), **found}
 
 
 def moment_errors(found: Mapping[str, float], truth: Mapping[str, float]) -> dict[str, float]:
-    """The worst of the errors in per cent: of means in posterior standard deviations, of the others in themselves."""
+    """Returns the largest errors in percent: of means, relative to the posterior standard deviation; of others, relative."""
     means = [key for key in truth if key.startswith("E ") and key != "E |tau|"]
     errors = [abs(found[key] - truth[key]) / truth[key.replace("E ", "sd ")] for key in means]
     others = [abs(found[key] / truth[key] - 1) for key in truth if key not in means]
@@ -232,7 +232,7 @@ def moment_errors(found: Mapping[str, float], truth: Mapping[str, float]) -> dic
 
 
 EIGHT_SCHOOLS = Study(
-    **page("eight-schools"),
+    **texts("eight-schools"),
     rows={
         row: run.replace(name=f"schools-{slug(row)}")
         for row, run in {DIAGONAL: SCHOOLS, PUBLISHED: SLOW, FALLEN: OURS, WHOLE: OURS}.items()

@@ -1,4 +1,4 @@
-"""The table of Adversarial Variational Bayes, with one decoder for all, and the VAE's plane of z."""
+"""The table of Adversarial Variational Bayes, with one decoder for all rows, and the latent grid of VAEs."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from interalia import tasks
 from interalia.disk import write_json
 from interalia.metrics import likelihood
 from interalia.metrics.likelihood.estimate import standard_error
-from interalia.papers.experiment import Setting, Values, page, slug, trained, whole
-from interalia.papers.study import SMALL, Row, Study, Trial, bands
+from interalia.papers.experiment import Setting, Values, slug, texts, train, uninterrupted
+from interalia.papers.study import SMALL, Row, Study, Trial, draw_curves
 from interalia.registry import Part
-from interalia.reports import observed, plots
+from interalia.reports import binarized_images, plots
 from interalia.runs import Run, recipes
 from interalia.training.callbacks import Curve
 
@@ -28,8 +28,13 @@ if TYPE_CHECKING:
 
 STEPS = 100_000
 FULL = {"images": 10_000, "weights": 5000, "chains": 16, "temperatures": 1000, "simulated": 100}
-CUT = {"images": 100, "weights": 5000, "chains": 8, "temperatures": 500, "simulated": 100}  # with --steps
-CUT_CONVOLUTIONS = {**CUT, "chains": 4, "temperatures": 200, "simulated": 50}  # whose gradients take 30 times as long
+SHORTENED = {"images": 100, "weights": 5000, "chains": 8, "temperatures": 500, "simulated": 100}  # with --steps
+SHORTENED_CONVOLUTIONS = {
+    **SHORTENED,
+    "chains": 4,
+    "temperatures": 200,
+    "simulated": 50,
+}  # the gradients of convolutions take 30 times as long
 QUICK = {"images": 4, "weights": 20, "chains": 2, "temperatures": 10, "simulated": 4}
 
 DENSE = "fully connected"
@@ -42,7 +47,7 @@ VAE, AVB = Part("vae", likelihood="bernoulli"), Part("avb", likelihood="bernoull
 CONTRAST = AVB.but(contrast=True)
 WHOLE = CONTRAST.but(correlated=True)
 SPANNED = {8: Part("basis-noise", noise=32, basis=16), 32: Part("basis-noise", noise=64, basis=32)}
-ROWS = {  # a row's name -> the game, the encoder and the dimensions of z
+ROWS = {  # name of a row -> the game, the encoder and the dimensions of z
     "VAE, 8 latents": (VAE, "gaussian", 8),
     "VAE, 32 latents": (VAE, "gaussian", 32),
     "AVB, 8 latents": (AVB, Part("implicit", noise=32), 8),
@@ -58,6 +63,7 @@ ROWS = {  # a row's name -> the game, the encoder and the dimensions of z
 
 
 def rows() -> dict[str, Row]:
+    """Returns every row for every kind of networks."""
     found = {}
     for (kind, networks), (row, (game, encoder, latent)) in itertools.product(KINDS.items(), ROWS.items()):
         own = {"game": game, "encoder": encoder, "latent_dim": latent, "lr": None, "grad_clip": 0.0, "steps": STEPS}
@@ -69,67 +75,67 @@ def rows() -> dict[str, Row]:
     return found
 
 
-def own_bound(game: Game, x: Tensor, seed: int = 0) -> float:
-    """The bound of these images, as the game's loss has it, nats."""
+def training_bound(game: Game, x: Tensor, seed: int = 0) -> float:
+    """Returns the lower bound of log p(x) of images by the training loss, in nats."""
     with tasks.evaluating(game, seed):
         parts = x.to(tasks.device_of(game)).split(250)
         return -sum(float(game(part).losses["autoencoder"]) * len(part) for part in parts) / len(x)
 
 
 class Posterior(Trial):
-    """The bounds and the estimate of log p(x) on test images, and the curve of the validation bound."""
+    """Bounds and an estimate of log p(x) on test images, and the curve of the validation bound."""
 
     @classmethod
     def of(cls, row: str, run: Run, setting: Setting, facts: Mapping[str, Any]) -> Self:
         kind, _, short = row.partition(": ")
         folder = setting.folder / f"curves-{kind}".replace(" ", "-")
-        noted = Curve(own_bound, "validation", 1000, 10, folder / f"{short}, seed {run.seed}.json")
-        done, dataset = trained(run, setting, callbacks=[noted])
-        return cls(row, run, setting, {"curves": folder, "hours": noted.seconds / 3600}, dataset, done)
+        curve = Curve(training_bound, "validation", 1000, 10, folder / f"{short}, seed {run.seed}.json")
+        done, dataset = train(run, setting, callbacks=[curve])
+        return cls(row, run, setting, {"curves": folder, "hours": curve.seconds / 3600}, dataset, done)
 
     @cached_property
     def how(self) -> Mapping[str, int]:
-        cut = CUT if self.row.startswith(DENSE) else CUT_CONVOLUTIONS
-        return QUICK if self.quick else cut if self.setting.steps else FULL
+        shortened = SHORTENED if self.row.startswith(DENSE) else SHORTENED_CONVOLUTIONS
+        return QUICK if self.quick else shortened if self.setting.steps else FULL
 
     @cached_property
     def values(self) -> Values:
         how, seed = self.how, self.seed
-        x, binarized = observed(self.dataset, "test", how["images"], seed)
+        x, binarized = binarized_images(self.dataset, "test", how["images"], seed)
         rule: dict[str, Any] = {"seed": seed, "binarized": binarized}
-        values = {"hours": self.facts["hours"], "told": own_bound(self.game, x, seed)}
+        values = {"hours": self.facts["hours"], "told": training_bound(self.game, x, seed)}
         if self.game.encoder.has_density:
-            bound = whole(likelihood.elbo(self.game, x, **rule))
-            closer = whole(likelihood.importance_bound(self.game, x, how["weights"], **rule))
+            bound = uninterrupted(likelihood.elbo(self.game, x, **rule))
+            closer = uninterrupted(likelihood.importance_bound(self.game, x, how["weights"], **rule))
             values |= {"elbo": bound.mean, "elbo_error": bound.error, "iwae": closer.mean, "iwae_error": closer.error}
         settings: dict[str, Any] = {key: how[key] for key in ("chains", "temperatures", "simulated")}
-        annealed = whole(likelihood.annealed_importance(self.game, x, **settings, **rule))
-        each = annealed.values[annealed.rows.argsort()]  # by image: every row of a seed is measured on the same ones
-        values |= {"ais": annealed.mean, "error": annealed.error, "gap": whole(annealed.check).gap}
+        annealed = uninterrupted(likelihood.annealed_importance(self.game, x, **settings, **rule))
+        each = annealed.values[annealed.rows.argsort()]  # by image: all rows of a seed use the same ones
+        values |= {"ais": annealed.mean, "error": annealed.error, "gap": uninterrupted(annealed.check).gap}
         kind, _, short = self.row.partition(": ")
         folder = self.setting.folder / f"images-{kind}".replace(" ", "-")
         return {**values, **against_vae(each, folder, short, self.run)}
 
     def draw(self) -> None:
-        """The curves of all rows and seeds so far."""
+        """Draws the curves of all rows and seeds so far."""
         picture = self.setting.pictures / f"avb-mnist-{self.row.partition(': ')[0]}.png".replace(" ", "-")
-        bands(self.facts["curves"], picture, "steps", "bound on validation images, nats")
+        draw_curves(self.facts["curves"], picture, "steps", "bound on validation images, nats")
 
 
 def against_vae(each: Tensor, folder: Path, row: str, run: Run) -> Values:
-    """By how much log p(x) exceeds the VAE's with as many latents, and the standard error of that mean, over differences on
-    the same images; nothing for the VAE itself, whose values are kept for the others."""
+    """Returns the mean difference of log p(x) to the VAE with as many latents, over the same images, and its standard error.
+    For the VAE itself it saves the values and returns nothing."""
     vae = f"VAE, {run.latent_dim} latents"
     write_json(folder / f"{row}, seed {run.seed}.json", each.tolist())
     path = folder / f"{vae}, seed {run.seed}.json"
     if row == vae or not path.exists():
         return {}
-    apart = each - torch.tensor(json.loads(path.read_text()), dtype=each.dtype)
-    return {"above": float(apart.mean()), "above_error": standard_error(apart)}
+    difference = each - torch.tensor(json.loads(path.read_text()), dtype=each.dtype)
+    return {"above": float(difference.mean()), "above_error": standard_error(difference)}
 
 
 AVB_MNIST = Study(
-    **page("avb-mnist", full=FULL, cut=CUT, slow=CUT_CONVOLUTIONS),
+    **texts("avb-mnist", full=FULL, shortened=SHORTENED, slow=SHORTENED_CONVOLUTIONS),
     rows=rows(),
     trial=Posterior,
     quick={**SMALL, "networks": Part("avb", width=16, critic_width=16, features=16)},
@@ -137,18 +143,18 @@ AVB_MNIST = Study(
 )
 
 
-# ---- the plane of z
+# ---- latent grid
 
 
 class Plane(Trial):
     @cached_property
     def values(self) -> Values:
-        x, binarized = observed(self.dataset, "test", 50 if self.quick else 1000, self.seed)
-        found = whole(likelihood.elbo(self.game, x, samples=10, seed=self.seed, binarized=binarized))
+        x, binarized = binarized_images(self.dataset, "test", 50 if self.quick else 1000, self.seed)
+        found = uninterrupted(likelihood.elbo(self.game, x, samples=10, seed=self.seed, binarized=binarized))
         return {"elbo": found.mean, "error": found.error}
 
     def draw(self) -> None:
-        """Samples, and the plane of a two-dimensional z."""
+        """Draws samples, and the latent grid of a two-dimensional z."""
         samples = tasks.generate(self.game, 100, self.seed).numpy()
         plots.grid(samples, self.picture("-samples"), columns=10)
         if self.run.latent_dim == 2:
@@ -157,7 +163,7 @@ class Plane(Trial):
 
 
 VAE_MANIFOLD = Study(
-    **page("vae-manifold"),
+    **texts("vae-manifold"),
     rows={f"{z} latents": recipes.vae_mnist(name=f"vae-{z}", latent_dim=z, steps=8000) for z in (2, 5, 10, 20)},
     trial=Plane,
     quick=SMALL,

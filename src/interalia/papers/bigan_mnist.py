@@ -1,4 +1,4 @@
-"""BiGAN's table on permutation-invariant MNIST: what features are worth that were learned in different ways."""
+"""BiGAN's table on permutation-invariant MNIST: features learned by different methods."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor
 from interalia import metrics, tasks
 from interalia.data import as_tensor
 from interalia.networks.perceptrons import BiGANCritic
-from interalia.papers.experiment import Values, page, slug
+from interalia.papers.experiment import Values, slug, texts
 from interalia.papers.study import Row, Study, Trial
 from interalia.registry import Part
 from interalia.runs import recipes
@@ -23,8 +23,8 @@ OURS: Mapping[str, Any] = {
     "penalty": Part("r1r2", gamma=1.0, every=4),
     "weight_average": "ema(0.998)",
 }
-FAR = "BiGAN with a round trip of 50, a pass of the critic for each joint"
-WAYS: Mapping[str, Mapping[str, Any]] = {  # a row's name -> what differs from BiGAN as published
+STRONG_CYCLE = "BiGAN with a round trip of 50, a pass of the critic for each joint"
+METHODS: Mapping[str, Mapping[str, Any]] = {  # name of a row -> the changes to BiGAN as published
     "BiGAN": {},
     "BiGAN, a pass of the critic for each joint": {"game": Part("ali", joint_batch=False)},
     "D": {"game": "gan"},
@@ -32,7 +32,7 @@ WAYS: Mapping[str, Mapping[str, Any]] = {  # a row's name -> what differs from B
     "JLR": {"game": Part("joint-latent-regressor", weight=0.25, distance="cross-entropy")},
     "AE l2": {"game": Part("aae", adversarial=0.0)},
     "AE l1": {"game": Part("aae", adversarial=0.0, distance="l1")},
-    FAR: {"game": Part("alice", cycle=50.0, joint_batch=False), "weight_average": "ema(0.998)"},
+    STRONG_CYCLE: {"game": Part("alice", cycle=50.0, joint_batch=False), "weight_average": "ema(0.998)"},
     "ours": OURS,
     "ours, with a round trip": {"game": Part("alice", cycle=2.0), **OURS},
 }
@@ -43,13 +43,13 @@ class Features(Trial):
     points = 10_000
 
     def neighbours(self, layer: Callable[[Tensor], Tensor]) -> float:
-        """1-nearest-neighbour accuracy of test images among all training images, %."""
+        """Returns the 1-nearest-neighbor accuracy of test images among all training images, %."""
         train = self.dataset.train
         known = layer(as_tensor(train.x)), torch.from_numpy(train.y)
         return 100 * metrics.nearest_neighbour_accuracy(*known, layer(self.x), self.held_out.labels)
 
     def last(self, x: Tensor) -> Tensor:
-        """The last hidden layer before the output: of the encoder, or of a game without one of the critic."""
+        """Returns the last hidden layer of the encoder, or of the critic if there is no encoder."""
         if self.infers:
             return tasks.features(self.game, x)
         critic = self.game.critic
@@ -64,12 +64,12 @@ class Features(Trial):
 
 
 BIGAN_MNIST = Study(
-    **page("bigan-mnist"),
+    **texts("bigan-mnist"),
     rows={
         "random weights": PAPER.replace(name="random", steps=0),
         **{
             row: Row(PAPER.replace(name=f"bigan-{slug(row)}", **own), after="D" if row == "LR" else None)
-            for row, own in WAYS.items()
+            for row, own in METHODS.items()
         },
     },
     trial=Features,

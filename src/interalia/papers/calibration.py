@@ -1,4 +1,4 @@
-"""Annealed importance sampling where log p(x) is known: linear-Gaussian decoders."""
+"""Annealed importance sampling on linear-Gaussian decoders, whose log p(x) is known."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from interalia.conditionals import Deterministic, Gaussian, StandardNormal
 from interalia.contexts import evaluating
 from interalia.games import VAE
 from interalia.metrics.likelihood import annealed_importance, elbo
-from interalia.papers.experiment import Experiment, Job, Setting, Values, page
+from interalia.papers.experiment import Experiment, Job, Setting, Values, texts
 
 PIXELS = 100
 FULL = {"images": 100, "chains": 16, "temperatures": 1000}
 QUICK = {"images": 8, "chains": 8, "temperatures": 100}
-ROWS = {  # a row's name -> latents, where chains start, and the precision of the gradients within trajectories
+ROWS = {  # name of a row -> latents, start of the chains, precision of the gradients within trajectories
     **{
         f"{latents} latents, from {start}": (latents, initial, "fp32")
         for latents in (8, 32, 50)
@@ -32,7 +32,7 @@ ROWS = {  # a row's name -> latents, where chains start, and the precision of th
 
 
 def linear_gaussian(latents: int, pixels: int = PIXELS, seed: int = 0) -> VAE:
-    """A VAE with the decoder x = W z + b + eps / 2, in float64, whose encoder is a rough Gaussian posterior.
+    """Returns a VAE with the decoder x = W z + b + eps / 2, in float64, whose encoder is a rough Gaussian posterior.
 
         p(z | x) = N(z; m(x), S),   S = (I + 4 W'W)^-1,   m(x) = 4 S W' (x - b)
         q(z | x) = N(z; 0.9 m(x), 1.69 diag S)
@@ -52,27 +52,29 @@ def linear_gaussian(latents: int, pixels: int = PIXELS, seed: int = 0) -> VAE:
     return VAE(Gaussian(encoder), Deterministic(decoder), StandardNormal(latents).double(), sigma=0.5)
 
 
-def law(game: VAE) -> MultivariateNormal:
-    """p(x) = N(b, W W' + sigma^2 I)."""
+def exact_density(game: VAE) -> MultivariateNormal:
+    """Returns p(x) = N(b, W W' + sigma^2 I)."""
     layer: Any = game.decoder.network
     w, b = layer.weight.detach(), layer.bias.detach()
     return MultivariateNormal(b, w @ w.T + game.sigma**2 * torch.eye(len(w), dtype=w.dtype))
 
 
 def rows(setting: Setting) -> Iterator[Job]:
-    """Every decoder from the prior and from a rough posterior, and gradients in bf16, seed by seed."""
+    """Yields every decoder from the prior and from a rough posterior, and gradients in bf16, seed by seed."""
     form = {**(QUICK if setting.quick else FULL)}
     form["temperatures"] = length = setting.length(FULL["temperatures"], QUICK["temperatures"])
     for (row, how), seed in itertools.product(ROWS.items(), range(setting.seeds)):
-        yield Job(row, seed, partial(work, *how, seed=seed, **form), length)
+        yield Job(row, seed, partial(measure, *how, seed=seed, **form), length)
 
 
-def work(latents: int, initial: Any, precision: Any, seed: int, images: int, chains: int, temperatures: int) -> Values:
-    """The estimate of images that the decoder made, beside the truth and the bidirectional check; in float64, or in float32
-    with gradients within trajectories in bf16."""
+def measure(
+    latents: int, initial: Any, precision: Any, seed: int, images: int, chains: int, temperatures: int
+) -> Values:
+    """Returns the estimate of log p(x) for images from the decoder, the truth and the bidirectional check; in float64, or in
+    float32 with gradients within trajectories in bf16."""
     game = linear_gaussian(latents, seed=seed)
-    true = law(game)
-    with evaluating(game, 1000 + seed):  # other images than those of the check
+    true = exact_density(game)
+    with evaluating(game, 1000 + seed):  # other images than the check's
         x = game.simulate(game.prior.sample((images,)))
     if precision == "bf16":
         x = x.float()
@@ -85,13 +87,13 @@ def work(latents: int, initial: Any, precision: Any, seed: int, images: int, cha
     check = found.check
     if check is None or check.interrupted or found.interrupted:
         raise KeyboardInterrupt
-    miss = found.values - truth
+    error = found.values - truth
     return {
         "told": float(information), "truth": float(truth.mean()), "elbo": elbo(game, x, seed=seed).mean, "ais": found.mean,
-        "miss": float(miss.mean()), "miss_error": float(miss.std()) / math.sqrt(images), "gap": check.gap,
+        "miss": float(error.mean()), "miss_error": float(error.std()) / math.sqrt(images), "gap": check.gap,
         "gap_error": check.error, "lower": float(check.lower.mean()), "upper": float(check.upper.mean()),
         "acceptance": found.acceptance or 0.0,
     }  # fmt: skip
 
 
-AIS_CALIBRATION = Experiment(**page("ais-calibration"), rows=rows, seeds=3)
+AIS_CALIBRATION = Experiment(**texts("ais-calibration"), rows=rows, seeds=3)

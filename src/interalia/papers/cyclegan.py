@@ -1,4 +1,4 @@
-"""CycleGAN where the truth is known: trained without pairs, scored with them."""
+"""CycleGAN on data with known pairs: trained without the pairs, evaluated with them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from interalia.adversarial.joints import Joints
 from interalia.data import Dataset, Split, as_tensor, pairs
 from interalia.games import CycleGAN, Game, Outcome
 from interalia.metrics.evidence import Comparison, Points
-from interalia.papers.experiment import Setting, Values, page, trained
+from interalia.papers.experiment import Setting, Values, texts, train
 from interalia.papers.study import Row, Rows, Study, Trial
 from interalia.registry import Part
 from interalia.reports import plots
@@ -25,13 +25,13 @@ from interalia.runs import SET_BY_OWN, Run, building, described
 from interalia.training.batches import mean_image
 
 PAIRED = "paired upper bound"
-Changes = Mapping[str, Mapping[str, Any]]  # a row's name -> fields of its run
+Changes = Mapping[str, Mapping[str, Any]]  # name of a row -> fields of its run
 SHOWN = 10  # images in a picture
 
 DIGITS = Run(divergence="least-squares", game="cyclegan", networks=Part("cyclegan", width=16, critic=32, layers=2),
              optimizer=Part("adam", lr=0.0005), schedule=Part("linear", start=0.5, final=0.0), batch_size=16, steps=1000,
              weight_average="ema(0.99)")  # fmt: skip
-TURNING = DIGITS.replace(  # for a transformation that turns the image
+TURNING = DIGITS.replace(  # for a transformation that rotates the image
     data="mnist-inverted", game=Part("cyclegan", cycle=2.0), networks=Part("cyclegan", width=16, critic=32, turns=True)
 )
 EDGES, COLOURED = (DIGITS.replace(data=f"mnist-{rule}") for rule in ("edges", "coloured"))
@@ -48,8 +48,8 @@ SMALL_FACADES = FACADES.replace(image_size=32, networks=Part("cyclegan", width=4
 
 
 class Paired(Game):
-    """The same two maps where pairs are shown, one behind the other in an image's channels: the loss of each is the mean
-    distance of its translations to the truth."""
+    """Supervised training of the two maps: a batch holds pairs, stacked in the channels, and the loss of each map is the L1
+    distance of its translations to the true counterparts."""
 
     players = {"generator": ["to_b", "to_a"]}
 
@@ -67,30 +67,30 @@ class Paired(Game):
 
 
 class Translations(Trial):
-    """Test images of both domains and their translations, with the truth beside them."""
+    """Test images of both domains, their translations and their true counterparts."""
 
-    points = 10**6  # all of both
+    points = 10**6  # all images
 
     @cached_property
     def values(self) -> Values:
-        """The error of the way back where there is one, and of photographs SSIM."""
+        """The cycle-consistency error of a trained row; for photographs also SSIM."""
         cycle = {"cycle": metrics.REGISTRY["cycle_error"](self)} if self.trained else {}
         shown = self.translations if self.run.data == FACADES.data else {}
         alike = {to: metrics.structural_similarity(way.made, way.real.x).mean() for to, way in shown.items()}
         return cycle | {f"ssim_{to}": float(value) for to, value in alike.items()}
 
     def draw(self) -> None:
-        """Both ways: source, translation, way back, truth."""
+        """Draws both directions: source, translation, reconstruction, truth."""
         a, b = self.translations["a"], self.translations["b"]
         for name, way, back in (("a", b, a), ("b", a, b)):
             made = way.made[:SHOWN]
-            there = tasks.translate(self.game, made, to=name)  # type: ignore[arg-type]
+            reconstruction = tasks.translate(self.game, made, to=name)  # type: ignore[arg-type]
             source, truth = back.real.x[:SHOWN].numpy(), way.real.x[:SHOWN].numpy()
-            plots.cycles(source, made.numpy(), there.numpy(), self.picture(f"-from-{name}"), truth)
+            plots.cycles(source, made.numpy(), reconstruction.numpy(), self.picture(f"-from-{name}"), truth)
 
 
 class Truth(Translations):
-    """What a translation that is exact scores."""
+    """Exact translations, as an upper bound."""
 
     title = "the truth"
     trains, translates, conditions = False, True, None
@@ -109,7 +109,7 @@ class Truth(Translations):
 
 
 class MeanImage(Truth):
-    """What one scores that answers the mean image of the training data."""
+    """The mean training image in place of every translation, as a baseline."""
 
     title = "the mean training image"
 
@@ -118,7 +118,7 @@ class MeanImage(Truth):
 
 
 class WithPairs(Translations):
-    """The run's generators trained on as many pairs as it has images of each domain, with its settings otherwise."""
+    """The run's generators, trained on as many pairs as it has images of each domain, with its other settings."""
 
     translates = True
 
@@ -126,28 +126,28 @@ class WithPairs(Translations):
     def of(cls, row: str, run: Run, setting: Setting, facts: Mapping[str, Any]) -> Self:
         dataset = described.dataset(run)
         torch.manual_seed(run.seed)
-        whole = building.build_for(run, dataset)
-        assert isinstance(whole, CycleGAN)
+        unpaired = building.build_for(run, dataset)
+        assert isinstance(unpaired, CycleGAN)
         shown = np.concatenate(
             [dataset.train.x, pairs.true_counterparts(dataset)], axis=1
         )  # a pair in one image's channels
         none = Split(shown[:0])
         both = Dataset(f"pairs of {dataset.name}", Split(shown), none, none, about=dataset.about)
-        brought = (*SET_BY_OWN["game"], *SET_BY_OWN["data"])
-        plain = Run(**{key: value for key, value in run.fields() if key not in brought})
-        done, _ = trained(plain, setting, game=Paired(whole.to_b, whole.to_a), dataset=both)
+        custom = (*SET_BY_OWN["game"], *SET_BY_OWN["data"])
+        plain = Run(**{key: value for key, value in run.fields() if key not in custom})
+        done, _ = train(plain, setting, game=Paired(unpaired.to_b, unpaired.to_a), dataset=both)
         done.game.data = dataclasses.replace(done.game.data, shape=dataset.shape)
         return cls(row, run, setting, facts, dataset, done)
 
 
-METHODS: Changes = {  # what differs in the run
+METHODS: Changes = {
     "CycleGAN": {},
     "GAN alone": {"game": Part("cyclegan", cycle=0.0)},
     "cycle alone": {"game": Part("cyclegan", cycle=10.0, adversarial=0.0)},
     PAIRED: {},
 }
 TURNING_METHODS: Changes = {**METHODS, "cycle alone": {"game": Part("cyclegan", cycle=2.0, adversarial=0.0)}}
-CHOICES: Changes = {  # what the turning one was chosen against
+CHOICES: Changes = {  # settings for rotated images that were not chosen
     "CycleGAN, cycle 10": {"game": Part("cyclegan", cycle=10.0)},
     "CycleGAN, patches of 34x34": {"networks": Part("cyclegan", width=16, critic=32, layers=2, turns=True)},
     "CycleGAN without turns": {"networks": Part("cyclegan", width=16, critic=32)},
@@ -156,7 +156,7 @@ SIMPLE: Changes = {"CycleGAN": {}, PAIRED: {}}
 
 
 def rows(title: str, run: Run, methods: Changes, reference: type[Truth] | None = None, **more: Any) -> dict[str, Row]:
-    """The rows of one data set: what can be reached at all, and the methods."""
+    """Returns the rows of one data set: a reference, and the methods."""
     found = {}
     if reference:
         found[f"{title}: {reference.title}"] = Row(run.replace(steps=0), once=True, trial=reference, **more)
@@ -168,13 +168,13 @@ def rows(title: str, run: Run, methods: Changes, reference: type[Truth] | None =
 
 
 def facades(setting: Setting) -> Rows:
-    """At each size: a trivial answer, CycleGAN, and the bound."""
+    """Returns the rows at each size: a trivial baseline, CycleGAN, and the upper bound."""
     runs = [SMALL_FACADES] if setting.quick else [FACADES, LARGE_FACADES]
     return {name: row for run in runs for name, row in rows(f"{run.image_size} pixels", run, SIMPLE, MeanImage).items()}
 
 
 CYCLEGAN_DIGITS = Study(
-    **page("cyclegan-digits"),
+    **texts("cyclegan-digits"),
     rows={
         **rows("inverted", TURNING, TURNING_METHODS, Truth),
         **rows("edges", EDGES, METHODS, Truth, quick=False),
@@ -189,5 +189,5 @@ CYCLEGAN_DIGITS = Study(
 )
 
 CYCLEGAN_FACADES = Study(
-    **page("cyclegan-facades"), rows=facades, trial=Translations, quick={"steps": 30}, checkpoint_every=250, seeds=1
+    **texts("cyclegan-facades"), rows=facades, trial=Translations, quick={"steps": 30}, checkpoint_every=250, seeds=1
 )

@@ -1,7 +1,9 @@
-"""f-GAN's Gaussian, fitted to a mixture of two by every f-divergence, where the best fit is known by integration.
+"""f-GAN's Gaussian, fitted to a mixture of two Gaussians under every f-divergence; the best fit is known by integration.
 
-f-GAN prints where five of these optima lie and how deep they are, fifteen numbers, and not the mixture. A mixture of two has
-five parameters, and one choice of them reproduces all fifteen to 0.0007: p = 0.33 N(-1, 0.255^2) + 0.67 N(2, 2).
+f-GAN prints the locations and values of five of these optima, fifteen numbers, but not the mixture. A mixture of two
+Gaussians has five parameters, and one choice of them reproduces all fifteen numbers to 0.0007:
+
+    p = 0.33 N(-1, 0.255^2) + 0.67 N(2, 2)
 """
 
 from __future__ import annotations
@@ -27,39 +29,39 @@ from interalia.games.gan import GAN
 from interalia.learning.dynamics import Simultaneous
 from interalia.learning.optimizers import Averaging, adam, linear
 from interalia.networks.layers import PairCritic
-from interalia.papers.experiment import Experiment, Job, Setting, Values, page
+from interalia.papers.experiment import Experiment, Job, Setting, Values, texts
 from interalia.training import engine
 
 WEIGHTS, MEANS, STDS = (0.33, 0.67), (-1.0, 2.0), (0.255, math.sqrt(2))
-GRID = torch.linspace(-20, 24, 8801, dtype=torch.float64)  # of x; finer than the narrow mode by 50
+GRID = torch.linspace(-20, 24, 8801, dtype=torch.float64)  # of x; 50 times finer than the narrow mode
 F_DIVERGENCES = [name for name, member in divergences.REGISTRY.built_in.items() if isinstance(member(), FDivergence)]
 
 
 def log_normal(x: Tensor, mean: float, std: float) -> Tensor:
-    """log N(x; mean, std^2)."""
+    """Returns log N(x; mean, std^2)."""
     return -((x - mean) / std).square() / 2 - math.log(std) - math.log(2 * math.pi) / 2
 
 
 def log_mixture(x: Tensor) -> Tensor:
-    """log p(x)."""
+    """Returns log p(x)."""
     parts = [math.log(w) + log_normal(x, m, s) for w, m, s in zip(WEIGHTS, MEANS, STDS, strict=True)]
     return torch.logsumexp(torch.stack(parts), dim=0)
 
 
 def draw(count: int) -> Tensor:
-    """x ~ p, shape (count, 1)."""
+    """Draws x ~ p, shape (count, 1)."""
     y = (torch.rand(count, 1) < WEIGHTS[1]).long()
     return torch.tensor(MEANS)[y] + torch.tensor(STDS)[y] * torch.randn(count, 1)
 
 
 def exact(divergence: FDivergence, mu: float, sigma: float) -> float:
-    """D_f(p || N(mu, sigma^2)), the integral of q f(p / q), by the trapezoidal rule in float64."""
+    """Returns D_f(p || N(mu, sigma^2)), the integral of q f(p / q), by the trapezoidal rule in float64."""
     log_q = log_normal(GRID, mu, sigma)
     return torch.trapezoid(log_q.exp() * divergence.f((log_mixture(GRID) - log_q).exp()), GRID).item()
 
 
 def optimum(divergence: FDivergence) -> tuple[float, float, float]:
-    """mu*, sigma* and the divergence there: the best that any Gaussian can do."""
+    """Returns mu*, sigma* and the divergence there: the best fit of a Gaussian."""
 
     def depth(theta: NDArray[np.float64]) -> float:
         return exact(divergence, float(theta[0]), float(theta[1]))
@@ -70,7 +72,7 @@ def optimum(divergence: FDivergence) -> tuple[float, float, float]:
 
 
 class Affine(nn.Module):
-    """x~ = mu + sigma z."""
+    """The generator x~ = mu + sigma z."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -81,17 +83,16 @@ class Affine(nn.Module):
 
 
 def fit(divergence: FDivergence, seed: int, steps: int) -> tuple[float, float]:
-    """mu and sigma as the game of a saturating divergence ends, whose solution is the divergence's own minimum, averaged over
-    an eighth of the steps; of networks, data and noise by `seed`.
+    """Trains the game of a saturating divergence, whose solution is the divergence's minimum, and returns mu and sigma,
+    averaged over an eighth of the steps. `seed` is that of networks, data and noise.
 
-    Total variation needs a penalty that fades: its bounded critic is soon sure everywhere, and then has no gradient left to
-    learn from.
+    Total variation needs the decaying penalty: its bounded critic soon saturates everywhere and has no gradient left.
     """
     engine.keep_freed_memory()
     torch.manual_seed(seed)
     first = nn.Linear(1, 64)
     nn.init.uniform_(first.weight, -2.0, 2.0)
-    nn.init.uniform_(first.bias, -6.0, 6.0)  # units that bend in the tails too, and not near 0 alone
+    nn.init.uniform_(first.bias, -6.0, 6.0)  # some units bend in the tails, not only near 0
     critic = nn.Sequential(first, nn.Tanh(), nn.Linear(64, 64), nn.Tanh(), nn.Linear(64, 1))
     game = GAN(
         Deterministic(Affine()), PairCritic(critic), StandardNormal(1), divergence, R1R2(0.1, every=4, final=1e-7)
@@ -111,9 +112,9 @@ def fit(divergence: FDivergence, seed: int, steps: int) -> tuple[float, float]:
     return learned.mu.item(), abs(learned.sigma.item())
 
 
-def work(name: str, seed: int, steps: int) -> Values:
-    """Fits one Gaussian and measures it against the optimum."""
-    torch.set_num_threads(1)  # the networks are too small to share
+def measure(name: str, seed: int, steps: int) -> Values:
+    """Fits one Gaussian and compares it with the optimum."""
+    torch.set_num_threads(1)  # the networks are too small for more
     divergence: Any = registry.make(name, divergences.REGISTRY, "divergence", saturating=True)
     best_mu, best_sigma, best = optimum(divergence)
     with torch.random.fork_rng(devices=[]):
@@ -124,10 +125,10 @@ def work(name: str, seed: int, steps: int) -> Values:
 
 
 def rows(setting: Setting) -> Iterator[Job]:
-    """Every f-divergence, seed by seed."""
+    """Yields every f-divergence, seed by seed."""
     steps = setting.length(4000, 500)
     for name, seed in itertools.product(F_DIVERGENCES, range(setting.seeds)):
-        yield Job(name, seed, partial(work, name, seed, steps), steps)
+        yield Job(name, seed, partial(measure, name, seed, steps), steps)
 
 
-FGAN_GAUSSIAN = Experiment(**page("fgan-gaussian"), rows=rows, seeds=10)
+FGAN_GAUSSIAN = Experiment(**texts("fgan-gaussian"), rows=rows, seeds=10)

@@ -1,4 +1,4 @@
-"""InfoGAN on MNIST: does a category that nobody named find the ten digits?"""
+"""InfoGAN on MNIST: an unsupervised categorical code as a classifier of digits."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ from torch import Tensor
 
 from interalia import metrics, tasks
 from interalia.data import Split, as_tensor
-from interalia.papers.experiment import Values, page
+from interalia.papers.experiment import Values, texts
 from interalia.papers.study import Study, Trial
 from interalia.registry import Part
 from interalia.reports import plots
 from interalia.runs import recipes
 
 
-class Read(Trial):
+class Codes(Trial):
     @cached_property
     def z(self) -> Tensor:
         return tasks.sample_latents(self.game, 10_000, self.seed)  # for the bounds
 
     def read(self, split: Split) -> tuple[Tensor, Tensor]:
-        """The most probable c1 and the label of each image."""
+        """Returns the most probable c1 and the label of each image."""
         logits = tasks.code_parameters(self.game, as_tensor(split.x))[:, : self.codes.categorical[0]]
         return logits.argmax(1), torch.from_numpy(split.y)
 
     def error(self, matched: Split) -> float:
-        """The error of c1 on test images, its categories matched to the labels of a split, %."""
+        """Returns the error of c1 on test images, %, with its categories matched to the labels of a split."""
         stands = metrics.matching(*self.read(matched), self.codes.categorical[0])
         return 100 * metrics.code_error(*self.read(self.dataset.test), stands)
 
@@ -44,13 +44,13 @@ class Read(Trial):
 NARROW = Part("infogan", width=16, leak=0.01)
 QUARTER = recipes.infogan_mnist_paper(name="infogan-mnist-quarter", networks=NARROW, steps=10_000)
 INFOGAN_MNIST = Study(
-    **page("infogan-mnist"),
+    **texts("infogan-mnist"),
     rows={
         "as published": recipes.infogan_mnist_paper(name="infogan-mnist-full", precision="bf16"),
         "a quarter of the width, 10,000 updates": QUARTER,
         "one pass": recipes.infogan_mnist_paper(name="infogan-mnist-one-pass", game="infogan"),
     },
-    trial=Read,
+    trial=Codes,
     quick={"data": "digits", "steps": 200},
     spread=("error", "error_validation"),
 )

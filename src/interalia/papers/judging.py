@@ -1,4 +1,4 @@
-"""How often verdicts on health are wrong: of models that are perfect by construction, and of models that were made ill."""
+"""Error rates of the health verdicts, on models that are perfect by construction and on models with a known fault."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ from torch import Tensor
 from interalia.metrics import verdicts
 from interalia.metrics.health import Health, health
 from interalia.metrics.verdicts import Diagnosis
-from interalia.papers.experiment import Experiment, Job, Setting, Values, page
+from interalia.papers.experiment import Experiment, Job, Setting, Values, texts
 
-COUNT = 1000  # examples that are looked at, whatever n; and training examples
+COUNT = 1000  # evaluated examples at most, and training examples
 DIGITS = 700  # training examples
-SHORT = 5  # looks at a model that is ill from the first to the last
+SHORT = 5  # evaluations of a faulty model
 SCORES = 400
 Given = dict[str, Any]
 Draw = Callable[[int, Any], Tensor]  # x, shape (count, d), for count and y
 
 
 class Training:
-    """Held-out and training data of a law with random numbers of its own, and a perfect model that is looked at again and
-    again: its samples are fresh draws of the law, reconstructions nearly the data, and z is drawn of the prior. Whether the
-    training data are `known` to it is whether samples are compared with them."""
+    """Held-out and training data of a distribution, with a private random generator, and a perfect model that is evaluated
+    repeatedly: samples are new draws of the distribution, reconstructions are nearly the data, and z is drawn from the
+    prior. If `known`, samples are compared with the training data."""
 
     def __init__(self, kind: str, d: int, seed: int, n: int, turn: int, known: bool = True) -> None:
         number = seed * 1_000_003 + sum(map(ord, kind)) * 7919 + d * 131 + n * 17 + turn
         self.random = torch.Generator().manual_seed(number)
         self.d, self.n, self.known = d, n, known
         self.zeros: Tensor | None = None  # digits 0
-        self.x, self.y, self.train, self.draw = digits(self) if kind == "digits" else drawn(self, kind)
+        self.x, self.y, self.train, self.draw = digits(self) if kind == "digits" else synthetic(self, kind)
         self.z = 2 * self.draw(n, None) - 1 if kind == "uniform" else self.normal(n, d)
         self.prior = 0.0, 1 / 3 if kind == "uniform" else 1.0
         self.other = self.x[torch.randperm(n, generator=self.random)]  # each x in place of another
@@ -43,7 +43,7 @@ class Training:
         return torch.randn(*shape, generator=self.random)
 
     def look(self) -> Given:
-        """What a perfect model makes at one evaluation, as arguments of `health`."""
+        """Returns the output of a perfect model at one evaluation, as arguments of `health`."""
         error = 0.1 * float(self.x.std()) * self.normal(*self.x.shape)
         made: Given = {"x": self.x, "samples": self.draw(self.n, self.y)}
         made |= {"reconstructions": self.x + error, "back": self.x - error}
@@ -53,7 +53,7 @@ class Training:
         return made | ({} if self.y is None else {"labels": self.y}) | ({"train": self.train} if self.known else {})
 
     def answers(self, looks: int, changed: Callable[[Given], Given] = lambda made: made) -> list[Health]:
-        """What is said at each look, with all former ones as history."""
+        """Returns the health at each evaluation, with all previous ones as history."""
         history: list[Health] = []
         kept: dict[str, Tensor] = {}
         for _ in range(looks):
@@ -62,7 +62,7 @@ class Training:
 
 
 def digits(t: Training) -> tuple[Tensor, Tensor, Tensor, Draw]:
-    """scikit-learn's 1,797 images of 8x8 pixels. Samples are drawn of those that are neither held out nor trained on."""
+    """Returns scikit-learn's 1,797 images of 8x8 pixels. Samples are drawn from images outside both splits."""
     from sklearn.datasets import load_digits
 
     x, y = (torch.from_numpy(part) for part in load_digits(return_X_y=True))
@@ -81,9 +81,9 @@ def digits(t: Training) -> tuple[Tensor, Tensor, Tensor, Draw]:
     return x[: t.n], y[: t.n], x[t.n : t.n + DIGITS], draw
 
 
-def drawn(t: Training, kind: str) -> tuple[Tensor, Tensor | None, Tensor, Draw]:
-    """N(0, I); U(0, 1); ten modes of unit width whose means are N(0, 9 I); or a bent surface of four dimensions, sin(A u)
-    with u ~ N(0, I), and a little noise."""
+def synthetic(t: Training, kind: str) -> tuple[Tensor, Tensor | None, Tensor, Draw]:
+    """Returns draws of N(0, I); of U(0, 1); of ten modes of unit width with means from N(0, 9 I); or of a curved surface of
+    four dimensions, sin(A u) with u ~ N(0, I), with a little noise."""
     own = t.normal({"mixture": 10, "curved": 4}.get(kind, 0), t.d)
     draw: Draw = {
         "Gaussian": lambda count, y: t.normal(count, t.d),
@@ -100,7 +100,7 @@ def drawn(t: Training, kind: str) -> tuple[Tensor, Tensor | None, Tensor, Draw]:
 
 
 def one_mode(t: Training) -> Given:
-    if t.zeros is not None:  # of one digit there are few, and each may come more than once
+    if t.zeros is not None:  # there are few images of one digit, so they repeat
         return {"samples": t.zeros[torch.randint(len(t.zeros), (t.n,), generator=t.random)]}
     return {"samples": t.draw(t.n, torch.zeros(t.n, dtype=torch.int64))}
 
@@ -113,7 +113,7 @@ def half_copies(t: Training) -> Given:
 
 
 def sure_critic(t: Training) -> Given:
-    """The area under the curve is 0.99: two Gaussians of unit width, 3.29 apart."""
+    """Critic AUC 0.99: two Gaussians of unit width, 3.29 apart."""
     return {"scores": (t.scores[: t.n] + 3.29, t.normal(min(SCORES, t.n)))}
 
 
@@ -122,9 +122,9 @@ def other_labels(t: Training) -> Given:
     return {"samples": t.draw(t.n, t.y[torch.randperm(t.n, generator=t.random)])}
 
 
-class Illness(NamedTuple):
-    """Rules any of which has to notice it, what is other than in a perfect model, on what that rests beside x and samples,
-    and the kinds of data."""
+class Fault(NamedTuple):
+    """A known fault: the rules that should detect it (any one is enough), the function that changes a perfect model's output,
+    the input that it changes beside x and samples, and the kinds of data."""
 
     rules: tuple[str, ...]
     make: Callable[[Training], Given]
@@ -134,45 +134,43 @@ class Illness(NamedTuple):
     def given(self, training: Training, made: Given) -> Given:
         found = {**made, **self.make(training)}
         found = {key: found[key] for key in ("x", "samples", self.needs)}
-        if self.needs in ("z", "scores"):  # whatever the data are
+        if self.needs in ("z", "scores"):  # the data do not matter
             found |= {"x": found["x"][:, :8], "samples": found["samples"][:, :8]}
         return found
 
     def among(self, diagnoses: Iterable[Diagnosis]) -> bool:
-        """Whether any of its rules is."""
+        """True if one of its rules is among them."""
         return any(finding.name in self.rules for finding in diagnoses)
 
 
 EVERY: tuple[str, ...] = ("Gaussian", "uniform", "mixture", "curved", "digits")
 LABELLED, OFF, CYCLE = ("mixture", "digits"), ("aggregate posterior differs from the prior",), ("cycle broken",)
 MISSING, COPIED = ("modes missing", "generator collapsed"), ("samples copied", "memorization")
-ILL: Mapping[str, Illness] = {
-    "samples of 1 of 10 modes": Illness(MISSING, one_mode, "train", LABELLED),
-    "half of the samples are training examples": Illness(COPIED, half_copies, "train", EVERY),
-    "critic's area under the curve 0.99": Illness(("critic too strong",), sure_critic, "scores"),
-    "posterior's mean off by 0.5": Illness(OFF, lambda t: {"z": t.z + 0.5}, "z"),
-    "posterior's deviation doubled": Illness(OFF, lambda t: {"z": 2 * t.z}, "z"),
-    "posterior's deviation halved": Illness(OFF, lambda t: {"z": t.z / 2}, "z"),
-    "translations come back as another's": Illness(CYCLE, lambda t: {"back": t.other}, "back", EVERY),
-    "translations come back as the mean": Illness(CYCLE, lambda t: {"back": t.x.mean(0).expand_as(t.x)}, "back", EVERY),
-    "labels ignored": Illness(("labels ignored",), other_labels, "labels", LABELLED),
+FAULTS: Mapping[str, Fault] = {
+    "samples of 1 of 10 modes": Fault(MISSING, one_mode, "train", LABELLED),
+    "half of the samples are training examples": Fault(COPIED, half_copies, "train", EVERY),
+    "critic's area under the curve 0.99": Fault(("critic too strong",), sure_critic, "scores"),
+    "posterior's mean off by 0.5": Fault(OFF, lambda t: {"z": t.z + 0.5}, "z"),
+    "posterior's deviation doubled": Fault(OFF, lambda t: {"z": 2 * t.z}, "z"),
+    "posterior's deviation halved": Fault(OFF, lambda t: {"z": t.z / 2}, "z"),
+    "translations come back as another's": Fault(CYCLE, lambda t: {"back": t.other}, "back", EVERY),
+    "translations come back as the mean": Fault(CYCLE, lambda t: {"back": t.x.mean(0).expand_as(t.x)}, "back", EVERY),
+    "labels ignored": Fault(("labels ignored",), other_labels, "labels", LABELLED),
 }
 
 
-def numbers(
-    illness: Illness | None, n: int, d: int, kinds: Sequence[str], trainings: int, looks: int, seed: int
-) -> Values:
-    """How often each verdict is given of perfect models, or how often an illness is noticed, %."""
+def numbers(fault: Fault | None, n: int, d: int, kinds: Sequence[str], trainings: int, looks: int, seed: int) -> Values:
+    """Returns the rate of each false alarm for perfect models, or of detections of a fault, %."""
     histories = []
     for kind, turn in itertools.product(kinds, range(trainings)):
-        training = Training(kind, d, seed, n, turn, known=illness is not None or turn % 2 == 0)
-        histories.append(training.answers(looks, partial(illness.given, training) if illness else dict))
+        training = Training(kind, d, seed, n, turn, known=fault is not None or turn % 2 == 0)
+        histories.append(training.answers(looks, partial(fault.given, training) if fault else dict))
     counts = {"looks": float(sum(map(len, histories))), "trainings": float(len(histories))}
-    return counts | (right_alarms(illness, histories) if illness else false_alarms(histories))
+    return counts | (detections(fault, histories) if fault else false_alarms(histories))
 
 
 def false_alarms(histories: Sequence[Sequence[Health]]) -> dict[str, float]:
-    """Of each rule at a look by itself, and of any, % of looks; and of any in all looks of a training."""
+    """Returns the false alarms of each rule and of any, % of evaluations; and of any, % of trainings."""
     found = {"any": [], "any_training": [any(answer.diagnoses for answer in answers) for answers in histories]}
     for answer in itertools.chain(*histories):
         broken = verdicts.violated_rules(answer.diagnostics)
@@ -183,39 +181,39 @@ def false_alarms(histories: Sequence[Sequence[Health]]) -> dict[str, float]:
     return {key: 100 * sum(alarms) / len(alarms) for key, alarms in found.items()}
 
 
-def right_alarms(illness: Illness, histories: Sequence[Sequence[Health]]) -> dict[str, float]:
-    """At a look by itself, and at the end of a training by all its looks; none where most of the looks lack the sign."""
+def detections(fault: Fault, histories: Sequence[Sequence[Health]]) -> dict[str, float]:
+    """Returns detections at single evaluations and at the end of trainings, %; empty if most evaluations lack the sign."""
     looks = [answer.diagnostics for answers in histories for answer in answers]
-    main = next(rule for rule in verdicts.RULES if rule.name == illness.rules[0])
+    main = next(rule for rule in verdicts.RULES if rule.name == fault.rules[0])
     if 2 * sum(main.value(signs) is not None for signs in looks) < len(looks):
         return {}
-    caught = [illness.among(verdicts.custom_loop_diagnoses([signs])) for signs in looks]
-    lasted = [illness.among(answers[-1].diagnoses) for answers in histories]
+    caught = [fault.among(verdicts.custom_loop_diagnoses([signs])) for signs in looks]
+    lasted = [fault.among(answers[-1].diagnoses) for answers in histories]
     return {"caught": 100 * (sum(caught) / len(caught)), "caught_training": 100 * (sum(lasted) / len(lasted))}
 
 
 def rows(setting: Setting) -> Iterator[Job]:
-    """Perfect models of every size, then each illness; so many trainings of a kind and a size as do not take long."""
+    """Yields perfect models of every size, then each fault; the number of trainings shrinks with their cost."""
     sizes, dimensions = ((50, 400), (8, 64)) if setting.quick else ((32, 50, 100, 400, 1000, 4000), (8, 64, 256, 1024))
     most, found = 2 if setting.quick else 12, {}
-    for name, illness in {"perfect": None, **ILL}.items():
-        every, looks = (illness.kinds, SHORT) if illness else (EVERY, setting.length(20, SHORT))
-        work, kinds = partial(numbers, illness), [kind for kind in every if kind != "digits"]
+    for name, fault in {"perfect": None, **FAULTS}.items():
+        every, looks = (fault.kinds, SHORT) if fault else (EVERY, setting.length(20, SHORT))
+        measure, kinds = partial(numbers, fault), [kind for kind in every if kind != "digits"]
         for n in sizes:
             looked = min(n, COUNT)
-            if illness and n > looked:
+            if fault and n > looked:
                 continue
             for d in dimensions:
                 many = max(1, min(most, int(1.2e10 / (looked * (5 * looked + 2 * COUNT) * d))))
-                many = max(1, 2 * many // len(kinds) if illness else many // (4 if n > looked else 1))
-                found[f"{name}, n = {n:,}, d = {d:,}"] = partial(work, n, d, kinds, many, looks), looks
+                many = max(1, 2 * many // len(kinds) if fault else many // (4 if n > looked else 1))
+                found[f"{name}, n = {n:,}, d = {d:,}"] = partial(measure, n, d, kinds, many, looks), looks
             if n <= 400 and "digits" in every:
-                many = (2 if illness else 4) * most
-                found[f"{name}, n = {n:,}, digits"] = partial(work, n, 64, ["digits"], many, looks), looks
+                many = (2 if fault else 4) * most
+                found[f"{name}, n = {n:,}, digits"] = partial(measure, n, 64, ["digits"], many, looks), looks
     for seed, (row, (job, steps)) in itertools.product(range(setting.seeds), found.items()):
         yield Job(row, seed, partial(job, seed=seed), steps)
 
 
-WORDS = page("health", looks=SHORT)
+WORDS = texts("health", looks=SHORT)
 WORDS["columns"] |= {rule.name: f"{rule.name}, % ↓" for rule in verdicts.RULES}
 HEALTH = Experiment(**WORDS, rows=rows, seeds=1)

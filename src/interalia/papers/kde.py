@@ -1,4 +1,4 @@
-"""f-GAN on MNIST, judged by a kernel density estimate on its samples: the paper's Table 3, and what its figures rest on."""
+"""f-GAN on MNIST, evaluated by a kernel density estimate on samples: the paper's Table 3, and a check of its figures."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor
 from interalia import metrics, tasks
 from interalia.data import as_tensor
 from interalia.data.sampler import permutation
-from interalia.papers.experiment import Values, page, slug
+from interalia.papers.experiment import Values, slug, texts
 from interalia.papers.study import Row, Study, Trial
 from interalia.registry import Part
 from interalia.reports import plots
@@ -19,17 +19,17 @@ from interalia.runs import Run
 
 ALL, SOME = "KDE of the training set", "KDE of 16,000 training images"
 NAMES = ("KL", "reverse KL", "Pearson", "Neyman", "squared Hellinger", "Jeffrey", "Jensen-Shannon", "GAN")
-DIVERGENCES = {name: slug(name) for name in NAMES}  # the paper's names -> the library's
+DIVERGENCES = {name: slug(name) for name in NAMES}  # the paper's names -> interalia's
 SAMPLES, QUICK_SAMPLES = 16_000, 1_000
 TRAINING = Run(
     game="gan", data="mnist", networks="fgan-mnist", latent_dim=100, prior="uniform", steps=20_000,
-    penalty=Part("r1r2", gamma=1.0), optimizer=Part("adam", lr=0.001, beta1=0.5, beta2=0.999), batch_size=128, weight_average="ema(0.998)",
-    precision="bf16", log_every=100,
+    penalty=Part("r1r2", gamma=1.0), optimizer=Part("adam", lr=0.001, beta1=0.5, beta2=0.999), batch_size=128,
+    weight_average="ema(0.998)", precision="bf16", log_every=100,
 )  # fmt: skip
 
 
 class Density(Trial):
-    """Scored by f-GAN's rule, and by the same estimate as scikit-learn's tree computes it."""
+    """A row evaluated by f-GAN's rule, and by the same estimate as computed by scikit-learn's tree."""
 
     @cached_property
     def made(self) -> Tensor:
@@ -44,7 +44,7 @@ class Density(Trial):
 
 
 class Images(Density):
-    """Training images, validation images among them, in place of samples: all of the 60,000, or a random draw of them."""
+    """Training and validation images in place of samples: all 60,000, or a random subset."""
 
     trains = False
 
@@ -58,6 +58,7 @@ class Images(Density):
 
 
 def score(samples: Tensor, test: Tensor, quick: bool) -> Values:
+    """Returns the kernel log-likelihood of test images given samples, and scikit-learn's result, with standard errors."""
     points = test[permutation(len(test), 0)[: 300 if quick else 10_000]]
     found = metrics.kernel_likelihood(points, samples, metrics.cross_validated_bandwidth(samples, folds=3))
     tree = by_tree(points[: 30 if quick else 2_000], samples, 0.1)
@@ -66,10 +67,10 @@ def score(samples: Tensor, test: Tensor, quick: bool) -> Values:
 
 
 def by_tree(points: Tensor, samples: Tensor, bandwidth: float) -> Tensor:
-    """log p(x) as scikit-learn's KernelDensity gives it, which in hundreds of dimensions is not what it is.
+    """Returns log p(x) as computed by scikit-learn's KernelDensity, which is wrong in hundreds of dimensions.
 
-    It starts from an upper bound, n K(0), and subtracts from it what each branch of a tree of the samples turns out not to
-    have; of that float64 leaves more than the density itself for every point that is not very close to a sample.
+    It starts from an upper bound, n K(0), and subtracts the excess of each branch of a tree of the samples. In float64 the
+    rounding error of this is larger than the density itself for every point that is not very close to a sample.
     """
     from sklearn.neighbors import KernelDensity
 
@@ -78,7 +79,7 @@ def by_tree(points: Tensor, samples: Tensor, bandwidth: float) -> Tensor:
 
 
 FGAN_KDE = Study(
-    **page("fgan-kde"),
+    **texts("fgan-kde"),
     rows={
         row: Row(TRAINING.replace(steps=0), once=True, trial=Images, facts={"count": count})
         for row, count in ((ALL, None), (SOME, SAMPLES))

@@ -1,4 +1,4 @@
-"""ALI with labels: networks that are given them, a critic that reads the few there are, and a machine on what ALI infers."""
+"""ALI with labels: class-conditional networks, semi-supervised critics, and a linear SVM on ALI's features."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from torch import Tensor, nn
 
 from interalia import metrics, tasks
 from interalia.data import Split, as_tensor
-from interalia.papers.experiment import Setting, Values, page, slug
+from interalia.papers.experiment import Setting, Values, slug, texts
 from interalia.papers.study import SMALL, Row, Rows, Study, Trial, percentage
 from interalia.registry import Part
 from interalia.reports import plots
 from interalia.runs import Run, recipes
 
-ROUND_TRIP = Part("alice", cycle=2.0)
-GAMES = {"conditional ALI": "ali", "conditional ALI with the round trip": ROUND_TRIP, "conditional GAN": "gan"}
-ATTRIBUTES = ("Male", "Smiling", "Blond_Hair", "Eyeglasses")  # those that a person sees at 32 pixels
+CYCLE = Part("alice", cycle=2.0)
+GAMES = {"conditional ALI": "ali", "conditional ALI with the round trip": CYCLE, "conditional GAN": "gan"}
+ATTRIBUTES = ("Male", "Smiling", "Blond_Hair", "Eyeglasses")  # visible at 32 pixels
 DIGITS = recipes.cali_mnist(steps=8000)
 FACES = recipes.cali_celeba(image_size=32, latent_dim=64, condition_on=",".join(ATTRIBUTES), steps=8000)
 SHOWN = 10
@@ -31,16 +31,16 @@ class Digits(Trial):
 
     @property
     def wanted(self) -> Tensor:
-        """What samples are made of: as many of each label."""
+        """The conditions of the samples: equally many of each label."""
         labels = self.game.data.condition
         return torch.arange(labels).repeat_interleave(self.points // labels)
 
     @property
     def edited(self) -> Tensor:
-        """Whether test images under another label, drawn at random, are read as that."""
+        """True for each test image that is classified as another, random label after editing."""
         labels, y = self.game.data.condition, self.held_out.labels
-        apart = torch.randint(1, labels, y.shape, generator=torch.Generator().manual_seed(0))
-        wanted = (y + apart) % labels
+        shift = torch.randint(1, labels, y.shape, generator=torch.Generator().manual_seed(0))
+        wanted = (y + shift) % labels
         return self.judge.predict(tasks.edit(self.game, self.x, y, wanted)) == wanted
 
     @cached_property
@@ -67,13 +67,13 @@ class Faces(Digits):
 
     @property
     def wanted(self) -> Tensor:
-        """What real faces have together."""
+        """The conditions of the samples: the attributes of real faces."""
         assert self.condition is not None
         return self.condition.float()
 
     @cached_property
     def edits(self) -> Tensor:
-        """Each face with each attribute turned over, (n, attributes, *shape)."""
+        """Each face with each attribute flipped, shape (n, attributes, *shape)."""
         return tasks.single_edits(self.game, self.x, self.wanted)
 
     @property
@@ -82,7 +82,7 @@ class Faces(Digits):
         return torch.stack([self.judge.predict(self.edits[:, j])[:, j] == 1 - self.wanted[:, j] for j in each])
 
     def draw(self) -> None:
-        """ChannelConcatCritic the trainings and nowhere else: CelebA's pictures are not to be shown."""
+        """Draws into the folder of the trainings only, since CelebA's pictures may not be published."""
         if self.infers:
             path = self.setting.folder / self.picture("-edits").name
             plots.interpolations(self.x[:SHOWN].numpy(), self.edits[:SHOWN].numpy(), None, path)
@@ -90,7 +90,7 @@ class Faces(Digits):
 
 DATA = (("MNIST", "told", DIGITS, Digits), ("CelebA, 4 attributes", "faces", FACES, Faces))
 CONDITIONAL_ALI = Study(
-    **page("conditional-ali"),
+    **texts("conditional-ali"),
     rows={
         f"{data}: {row}": Row(run.replace(name=f"{name}-{slug(row)}", game=game), quick=trial is Digits, trial=trial)
         for data, name, run, trial in DATA
@@ -100,7 +100,7 @@ CONDITIONAL_ALI = Study(
     seeds=2,
 )
 
-# ---- with few labels
+# ---- few labels
 
 STEPS = 10_000
 VAT = "K + 1 classes, virtual adversarial training"
@@ -113,45 +113,45 @@ class Critic(Trial):
         return {"error": percentage(tasks.classify(self.game, self.x).argmax(1) != self.held_out.labels)}
 
 
-class Machine(Trial):
-    """An L2-SVM on features of ALI, which is trained without labels once for both numbers of them."""
+class LinearSVM(Trial):
+    """An L2-SVM on features of ALI; one training without labels serves both numbers of labels."""
 
     @cached_property
     def values(self) -> Values:
         data = self.dataset
         parts = [self.layers(*part) for part in ((data.train, 10_000), (data.test, None), (data.validation, 2000))]
-        train, test, held = parts
+        train, test, validation = parts
         draws = 3 if self.quick else 100
-        errors, c = metrics.svm_errors(*train, *test, *held, labels=self.facts["labels"], draws=draws)
+        errors, c = metrics.svm_errors(*train, *test, *validation, labels=self.facts["labels"], draws=draws)
         return {"error": 100 * statistics.fmean(errors), "spread": 100 * statistics.stdev(errors), "c": c}
 
     def layers(self, split: Split, count: int | None) -> tuple[Tensor, Tensor]:
-        """The outputs of the encoder's last three batch norms and the mean of z beside them, and the labels, of at most
-        `count` images."""
+        """Returns the outputs of the encoder's last three batch norms with the mean of z, and the labels, for at most `count`
+        images."""
         norms = [m for m in self.game.encoder.modules() if isinstance(m, nn.BatchNorm1d | nn.BatchNorm2d)][-3:]
-        seen: dict[nn.Module, list[Tensor]] = {norm: [] for norm in norms}
+        outputs: dict[nn.Module, list[Tensor]] = {norm: [] for norm in norms}
 
         def keep(norm: nn.Module, _: object, out: Tensor) -> None:
-            seen[norm].append(out.flatten(1).float().clone())
+            outputs[norm].append(out.flatten(1).float().clone())
 
         hooks = [norm.register_forward_hook(keep) for norm in norms]
         z = tasks.encode(self.game, as_tensor(split.x[:count]))
         for hook in hooks:
             hook.remove()
         y: Any = split.y
-        return torch.cat([*(torch.cat(seen[norm]) for norm in norms), z], dim=1), torch.from_numpy(y[:count])
+        return torch.cat([*(torch.cat(outputs[norm]) for norm in norms), z], dim=1), torch.from_numpy(y[:count])
 
 
 def rows(setting: Setting) -> Rows:
-    """K + 1 classes at each number of labels, and the machine; then photographs, SVHN only where its files are."""
+    """Returns K + 1 classes at each number of labels, and the SVM; then photographs, SVHN only if its files exist."""
     found: dict[str, Run | Row] = {}
     for count, (row, game) in itertools.product((100, 1000), CLASSES.items()):
         own = {"name": f"semi-ali-{count}" + "-vat" * (row == VAT), "game": game, "num_labeled": count, "steps": STEPS}
         found[f"MNIST, {count:,} labels: {row}"] = recipes.semi_ali_mnist(**own)
-    for name, played in (("ALI", "ali"), ("ALICE", ROUND_TRIP)):
-        run = recipes.ali_mnist(name=f"svm-{name.lower()}", game=played, steps=STEPS)
+    for name, method in (("ALI", "ali"), ("ALICE", CYCLE)):
+        run = recipes.ali_mnist(name=f"svm-{name.lower()}", game=method, steps=STEPS)
         for count in (100, 1000):
-            found[f"MNIST, {count:,} labels: L2-SVM on {name}"] = Row(run, trial=Machine, facts={"labels": count})
+            found[f"MNIST, {count:,} labels: L2-SVM on {name}"] = Row(run, trial=LinearSVM, facts={"labels": count})
     for title, data, count in (("CIFAR-10", "cifar10", 4000), ("SVHN", "svhn", 1000)):
         if title == "CIFAR-10" or (setting.data_dir and (setting.data_dir / "svhn").is_dir()):
             own = {
@@ -165,4 +165,4 @@ def rows(setting: Setting) -> Rows:
     return found
 
 
-ALI_SEMISUP = Study(**page("ali-semisup"), rows=rows, trial=Critic, quick=SMALL, seeds=1)
+ALI_SEMISUP = Study(**texts("ali-semisup"), rows=rows, trial=Critic, quick=SMALL, seeds=1)

@@ -1,4 +1,4 @@
-"""The grid of 25 and the ring of 8 Gaussians: which modes games keep, and what they infer."""
+"""A grid of 25 and a ring of 8 Gaussians: the modes that games keep, and their inference."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from interalia import metrics, tasks
 from interalia.papers import gaussian
-from interalia.papers.experiment import Values, page, slug
+from interalia.papers.experiment import Values, slug, texts
 from interalia.papers.study import Mixed, Plane, Row, Rows, Study
 from interalia.registry import Part
 from interalia.runs import recipes
@@ -16,7 +16,8 @@ from interalia.runs import recipes
 DATA = {"grid": "grid25", "ring": "ring8"}
 PUBLISHED = 400_000  # PacGAN's 400 epochs
 OURS: Mapping[str, Any] = {
-    "networks": Part("ali-mixture", width=128, critic_width=128, pieces=2), "weight_average": "ema(0.999)", "recalibrate_bn": 200,
+    "networks": Part("ali-mixture", width=128, critic_width=128, pieces=2), "weight_average": "ema(0.999)",
+    "recalibrate_bn": 200,
     "optimizer": Part("adam", lr=0.001, beta1=0.5, beta2=0.99), "schedule": Part("linear", start=0.5, final=0.0),
     "steps": 10_000,
 }  # fmt: skip
@@ -24,10 +25,14 @@ F_DIVERGENCES = [name for name in gaussian.F_DIVERGENCES if name != "gan"]
 
 # ---- ALI and GAN as published
 
-SETTINGS = ((0.0001, 0.8), (0.0001, 0.2), (0.001, 0.5))  # Adam's rate and beta1: both readings of the paper's, and ours
+SETTINGS = (
+    (0.0001, 0.8),
+    (0.0001, 0.2),
+    (0.001, 0.5),
+)  # Adam's learning rate and beta1: both readings of the paper, and ours
 
 MIXTURE_25 = Study(
-    **page("mixture-25"),
+    **texts("mixture-25"),
     rows={
         f"{name}, Adam {rate}, beta1 {beta1}": recipe(
             name=f"{name.lower()}-grid25-rate-{rate}-beta1-{beta1}",
@@ -44,9 +49,9 @@ MIXTURE_25 = Study(
 
 # ---- GANs under every divergence
 
-BEST = "f-GAN, pearson"  # by 2,500 samples of one seed each on the grid, at 24,000 steps, of GAN, LSGAN and this one
+BEST = "f-GAN, pearson"  # among GAN, LSGAN and this one, by 2,500 samples of one seed each on the grid at 24,000 steps
 FIVE_TO_ONE = Part("alternating", turns={"critic": 5, "generator": 1})
-GANS: Mapping[str, Mapping[str, Any]] = {  # a row's name -> what differs in our setting
+GANS: Mapping[str, Mapping[str, Any]] = {  # name of a row -> changes to our setting
     "GAN": {"divergence": "gan"},
     "LSGAN": {"divergence": "least-squares"},
     "WGAN-GP": {"divergence": "wasserstein", "penalty": Part("wgan-gp", weight=1.0), "dynamics": FIVE_TO_ONE},
@@ -56,6 +61,7 @@ GANS: Mapping[str, Mapping[str, Any]] = {  # a row's name -> what differs in our
 
 
 def gans() -> Rows:
+    """Returns the rows of `mixture-gan`."""
     rows = {}
     for short, data in DATA.items():
         name = f"gan-{data}-pacgan-rate-0.0001-beta1-0.8"
@@ -70,7 +76,7 @@ def gans() -> Rows:
 
 
 MIXTURE_GAN = Study(
-    **page("mixture-gan", counted=MIXTURE_25.measured),
+    **texts("mixture-gan", counted=MIXTURE_25.measured),
     rows=gans(),
     trial=Mixed,
     quick={"steps": 60},
@@ -79,11 +85,11 @@ MIXTURE_GAN = Study(
     seeds=10,
 )
 
-# ---- ways to infer
+# ---- inference
 
-ALONE = {"penalty": "none", "optimizer": Part("adam", lr=0.001, beta1=0.5, beta2=0.999)}  # of games without a critic
-LONGER = ("ALI", "ALICE, pearson")  # ALI itself, and with a round trip mixture-gan's best divergence
-WAYS: Mapping[str, Mapping[str, Any]] = {  # a row's name -> what differs in our setting
+ALONE = {"penalty": "none", "optimizer": Part("adam", lr=0.001, beta1=0.5, beta2=0.999)}  # for games without a critic
+LONGER = ("ALI", "ALICE, pearson")  # ALI, and ALICE with the best divergence of mixture-gan
+METHODS: Mapping[str, Mapping[str, Any]] = {  # name of a row -> changes to our setting
     "ALI": {},
     "BiGAN": {"encoder": "deterministic"},
     "ALICE": {"game": Part("alice", cycle=1.0)},
@@ -98,14 +104,15 @@ WAYS: Mapping[str, Mapping[str, Any]] = {  # a row's name -> what differs in our
 }
 
 
-def ways() -> Rows:
+def methods() -> Rows:
+    """Returns the rows of `mixture-ali`."""
     rows = {}
     for short, data in DATA.items():
         quick, after = short == "grid", f"{short}: GAN"
         published = recipes.ali_grid25(name=f"ali-{data}-pacgan", data=data, steps=PUBLISHED)
         rows[f"{short}: ALI, published setting"] = Row(published, quick=quick)
-        for member, changes in WAYS.items():
-            # strong, so that no mode is lost while pairs are found; then weak
+        for member, changes in METHODS.items():
+            # strong at first, so that no mode is lost; then weak
             own = {"encoder": "gaussian", "penalty": Part("r1r2", gamma=1.0, final=0.001), **OURS, **changes}
             run = recipes.ali_grid25(name=f"{slug(member)}-{data}", data=data, **own)
             rows[f"{short}: {member}"] = Row(run, after=after if "that GAN" in member else None, quick=quick)
@@ -116,11 +123,11 @@ def ways() -> Rows:
 
 
 class Inferred(Plane):
-    discrepancy_count = 2000  # draws of the MMD
+    discrepancy_count = 2000  # draws for the MMD
 
     @cached_property
     def values(self) -> Values:
-        """The error, and MMD^2 of q(z) and p(z) by a kernel narrow enough to see holes that moments do not."""
+        """The reconstruction error, and MMD^2 of q(z) and p(z) with a kernel narrow enough for holes that moments miss."""
         if not self.infers:
             return {}
         z = tasks.sample_latents(self.game, self.discrepancy_count, self.seed + 1)
@@ -129,8 +136,8 @@ class Inferred(Plane):
 
 
 MIXTURE_ALI = Study(
-    **page("mixture-ali", counted=MIXTURE_25.measured, draws=Inferred.discrepancy_count),
-    rows=ways(),
+    **texts("mixture-ali", counted=MIXTURE_25.measured, draws=Inferred.discrepancy_count),
+    rows=methods(),
     trial=Inferred,
     quick={"steps": 40},
     checkpoint_every=5000,

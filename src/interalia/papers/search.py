@@ -1,4 +1,4 @@
-"""The search for the default recipes: settings drawn at random, held against each other on validation data."""
+"""The search for the default recipes: random settings, compared on validation data."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from functools import partial
 from typing import Any
 
 from interalia import metrics
-from interalia.papers.experiment import Experiment, Job, Setting, Values, page, slug, trained
+from interalia.papers.experiment import Experiment, Job, Setting, Values, slug, texts, train
 from interalia.papers.study import SMALL, on_files
 from interalia.registry import Part
 from interalia.runs import Run, recipes
 
 DRAWS, FINALISTS = 12, 4
-WORST = 4.0  # what a run that diverged, or a number without bound, counts
+WORST = 4.0  # the cost of a diverged run, and the largest cost
 
-Grounds = Mapping[str, tuple[Run, int]]  # a data set's name -> the recipe of it, and the length of a trial
+Grounds = Mapping[str, tuple[Run, int]]  # name of a data set -> its recipe, and the length of a trial
 FIRST: Grounds = {"digits": (recipes.ali_digits(), 1000), "MNIST": (recipes.ali_mnist(), 500)}
 SECOND: Grounds = {"CIFAR-10": (recipes.ali_cifar10(), 250), "CelebA 64": (recipes.ali_celeba(), 1000)}
 
-# what a draw chooses from; the rate is a multiple of the recipe's own
+# the values of each setting; the rate is a multiple of the recipe's learning rate
 SPACE: Mapping[str, tuple[Any, ...]] = {
     "rate": (0.5, 1.0, 2.0),
     "beta2": (0.9, 0.99, 0.999),
@@ -39,21 +39,21 @@ BEFORE: Draw = dict(zip(SPACE, (1.0, 0.999, 1.0, 2.0, 1.0, "relativistic", 0.998
 
 
 def draws(count: int = DRAWS) -> list[Draw]:
-    """So many settings, each value drawn by itself."""
+    """Returns `count` random settings, each value drawn independently."""
     chance = random.Random(0)
     return [{name: chance.choice(values) for name, values in SPACE.items()} for _ in range(count)]
 
 
 def described(draw: Draw | None) -> str:
-    """A draw in words; None is the recipe as it was."""
+    """Returns a draw in words; None is the previous recipe."""
     if draw is None:
         return "the recipe as it was"
     first = "rate x{rate:g}, critic's x{critic:g}, beta2 {beta2:g}, {}, cycle {cycle:g}, "
     return (first + "gamma {gamma:g}, {divergence}, ema {ema:g}").format(Part(draw["schedule"]).name, **draw)
 
 
-def drawn(run: Run, draw: Draw) -> Run:
-    """The run with the settings of a draw."""
+def with_draw(run: Run, draw: Draw) -> Run:
+    """Returns the run with the settings of a draw."""
     rate = Part(run.optimizer).settings["lr"] * draw["rate"]
     return run.replace(
         game=Part("alice", cycle=draw["cycle"]),
@@ -61,34 +61,34 @@ def drawn(run: Run, draw: Draw) -> Run:
         divergence=draw["divergence"],
         optimizer=Part("adam", lr=float(f"{rate:g}"), beta2=draw["beta2"]),
         lr={"critic": rate * draw["critic"]} if draw["critic"] != 1 else None,
-        weight_average=Part("ema", decay=draw["ema"], warm=False),  # as averages were then
+        weight_average=Part("ema", decay=draw["ema"], warm=False),  # as in the version of the search
         schedule=draw["schedule"],
     )
 
 
 def rows(setting: Setting) -> Iterator[Job]:
-    """Every draw on the small data sets; the best of them, and what they are to better, on the large ones."""
+    """Yields every draw on the small data sets, then the best draws and the previous recipe on the large ones."""
     tried = draws(2 if setting.quick else DRAWS)
     first = {"digits": FIRST["digits"]} if setting.quick else FIRST
-    yield from jobs_of(tried, first, setting)
+    yield from trials_of(tried, first, setting)
     if not setting.quick:
-        yield from jobs_of(sorted(tried, key=lambda draw: cost(draw, setting))[:FINALISTS], SECOND, setting)
+        yield from trials_of(sorted(tried, key=lambda draw: cost(draw, setting))[:FINALISTS], SECOND, setting)
 
 
-def jobs_of(tried: list[Draw], grounds: Grounds, setting: Setting) -> Iterator[Job]:
-    """The recipe as it was and these draws on these data sets."""
+def trials_of(tried: list[Draw], grounds: Grounds, setting: Setting) -> Iterator[Job]:
+    """Yields the previous recipe and these draws on these data sets."""
     for seed, draw in itertools.product(range(setting.seeds), (None, *tried)):
         for data, (recipe, length) in grounds.items():
             row, steps = f"{data}: {described(draw)}", setting.length(length, SMALL["steps"])
-            run = drawn(recipe, draw or BEFORE).replace(name=slug(row.replace(":", ",")), steps=steps, seed=seed)
+            run = with_draw(recipe, draw or BEFORE).replace(name=slug(row.replace(":", ",")), steps=steps, seed=seed)
             run = on_files(run.replace(evaluate_every=0, checkpoint_every=500), setting)
             base = f"{data}: {described(None)}" if draw else None
             yield Job(row, seed, partial(trial, run, base, steps, setting), steps)
 
 
 def trial(run: Run, base: str | None, steps: int, setting: Setting) -> Values:
-    """Trains one trial and measures it on validation data, beside the recipe as it was."""
-    done, dataset = trained(run, setting)
+    """Trains one trial and evaluates it on validation data, relative to the previous recipe."""
+    done, dataset = train(run, setting)
     evidence = metrics.Evidence(done.game, dataset, "validation", count=2000)
     names = {"ratio": "reconstruction_ratio", "frechet": "frechet_distance", "coverage": "coverage"}
     values = {key: metrics.REGISTRY[name](evidence) for key, name in names.items()}
@@ -97,15 +97,15 @@ def trial(run: Run, base: str | None, steps: int, setting: Setting) -> Values:
 
 
 def relative(values: Values | None, base: Values | None) -> float:
-    """The geometric mean of the reconstruction ratio and the Frechet distance, each over the recipe's as it was; what
-    diverged, or was not tried, counts as worst."""
+    """Returns the geometric mean of reconstruction ratio and Frechet distance, each divided by the previous recipe's. A
+    diverged or missing trial counts as `WORST`."""
     if not values or not base:
         return WORST
     return min(WORST, math.sqrt(values["ratio"] / base["ratio"] * values["frechet"] / base["frechet"]))
 
 
 def cost(draw: Draw, setting: Setting) -> float:
-    """The mean of a draw's relative costs over the small data sets and the seeds."""
+    """Returns the mean relative cost of a draw over the small data sets and the seeds."""
     costs = []
     for (data, (_, length)), seed in itertools.product(FIRST.items(), range(setting.seeds)):
         steps = setting.length(length, SMALL["steps"])
@@ -115,7 +115,7 @@ def cost(draw: Draw, setting: Setting) -> float:
 
 CHOICES = "; ".join(f"{name}: {', '.join(map(str, values))}" for name, values in SPACE.items())
 RECIPE_SEARCH = Experiment(
-    **page("recipe-search", draws=DRAWS, best=FINALISTS, worst=WORST, steps=SMALL["steps"], space=CHOICES),
+    **texts("recipe-search", draws=DRAWS, best=FINALISTS, worst=WORST, steps=SMALL["steps"], space=CHOICES),
     rows=rows,
     seeds=1,
 )

@@ -1,4 +1,4 @@
-"""Extragradient against time: a learning rate of its own for every method, and curves over the CPU time of its steps."""
+"""Extragradient against time: the best learning rate of every method, and error curves over the CPU time of its steps."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from typing import Any
 from interalia import tasks
 from interalia.disk import write_json
 from interalia.errors import DivergedError
-from interalia.papers.experiment import Experiment, Job, Setting, Values, page
-from interalia.papers.study import SMALL, bands, on_files
+from interalia.papers.experiment import Experiment, Job, Setting, Values, texts
+from interalia.papers.study import SMALL, draw_curves, on_files
 from interalia.registry import Part
 from interalia.runs import Run, recipes
 from interalia.training import engine
@@ -23,13 +23,13 @@ from interalia.training.callbacks.curve import Curve
 from interalia.training.callbacks.nan import TerminateOnNaN
 
 COUNT = 2000  # held-out images
-LENGTH = 4000  # evaluations of the gradient
+LENGTH = 4000  # gradient evaluations
 TIMED = 15  # steps
 TUNING_SEED = 1000
 DATA = {"MNIST": recipes.ali_mnist, "CIFAR-10": recipes.ali_cifar10}
 SGD, ADAM = Part("sgd", lr=0.1), Part("adam", lr=0.001, beta1=0.5, beta2=0.9)
 TWICE = Part("extragradient", fresh=False)
-METHODS: Mapping[str, tuple[str, Part]] = {  # a row's name -> dynamics and optimizer, but for its rate
+METHODS: Mapping[str, tuple[str, Part]] = {  # name of a row -> dynamics and optimizer, without its learning rate
     "SGD": ("simultaneous", SGD),
     "SEM, fresh batches": ("extragradient", SGD),
     "SEM, batches used twice": (TWICE, SGD),
@@ -41,47 +41,46 @@ TRIED = {"sgd": (0.01, 0.03, 0.1, 0.3), "adam": (0.0002, 0.0005, 0.001, 0.002)} 
 
 
 def rows(setting: Setting) -> Iterator[Job]:
-    """Data by data and seed by seed: every method at its own best rate."""
+    """Yields every method at its best learning rate, by data set and seed."""
     length = setting.length(LENGTH, SMALL["steps"])
     for data, seed, method in itertools.product(DATA, range(setting.seeds), METHODS):
         if data == "MNIST" or not setting.quick:
-            yield Job(f"{data}: {method}", seed, partial(work, data, method, seed, length, setting), length)
+            yield Job(f"{data}: {method}", seed, partial(measure, data, method, seed, length, setting), length)
 
 
 def run_of(data: str, method: str, rate: float, seed: int, length: int, setting: Setting) -> Run:
+    """Returns the run of a method with `length` gradient evaluations; a step of extragradient takes two."""
     flow, optimizer = METHODS[method]
     run = DATA[data](
         game="ali", seed=seed, dynamics=flow, optimizer=optimizer.but(lr=rate), weight_average="none", evaluate_every=0
     )
     if setting.quick:
         run = run.replace(data=SMALL["data"], networks=SMALL["networks"])
-    # a step of extragradient evaluates the gradient twice
     steps = max(1, length // (2 if flow.startswith("extra") else 1))
     return on_files(run, setting).replace(steps=steps)
 
 
 def curve(run: Run, part: str) -> list[tuple[float, float]]:
-    """Trains a run and notes the reconstruction error on a part of the data a few times; one that diverges ends there."""
+    """Trains a run and returns the reconstruction error on a part of the data at a few steps, up to a divergence."""
     training = engine.prepare(run)
-    noted = Curve(lambda game, x: float((x - tasks.reconstruct(game, x)).square().mean()), part, COUNT, 12)
-    engine.loop(training, [TerminateOnNaN(), noted])
-    if training.step < training.steps:  # asked to stop: half a curve is none
+    recorder = Curve(lambda game, x: float((x - tasks.reconstruct(game, x)).square().mean()), part, COUNT, 12)
+    engine.loop(training, [TerminateOnNaN(), recorder])
+    if training.step < training.steps:  # interrupted: half a curve is no result
         raise KeyboardInterrupt
-    return noted.points
+    return recorder.points
 
 
-def kept(path: Path, make: Callable[[], Any]) -> Any:
-    """What is made, once: it is kept in a file."""
-    if not path.exists():
-        write_json(path, make())
-    return json.loads(path.read_text())
+def cached(cache_path: Path, compute: Callable[[], Any]) -> Any:
+    """Returns the content of a JSON file, after computing and writing it if it does not exist."""
+    if not cache_path.exists():
+        write_json(cache_path, compute())
+    return json.loads(cache_path.read_text())
 
 
 def step_seconds(data: str, setting: Setting) -> dict[str, float]:
-    """What a step of each method takes: the median of many, one of each method in turn, after three.
+    """Returns the CPU seconds of a step of each method: the median of many, all methods in turn, after three warm-up steps.
 
-    The curves' steps are turned into time by these, so that what else the machine does during a training of hours moves no
-    curve against another.
+    Curves use these times for their steps, so that other load on the machine during a long training shifts no curve.
     """
     trainings = {
         method: engine.prepare(run_of(data, method, TRIED[optimizer.name][0], TUNING_SEED, TIMED, setting))
@@ -97,9 +96,9 @@ def step_seconds(data: str, setting: Setting) -> dict[str, float]:
 
 
 def best_rate(data: str, method: str, length: int, setting: Setting) -> float:
-    """The rate with the least error on validation images after half the length, of a seed of its own."""
+    """Returns the learning rate with the least error on validation images after half the length, with a separate seed."""
 
-    def tried() -> dict[str, Any]:
+    def search() -> dict[str, Any]:
         errors = {}
         for rate in TRIED[METHODS[method][1].name]:
             run = run_of(data, method, rate, TUNING_SEED, max(2, length // 2), setting)
@@ -110,22 +109,22 @@ def best_rate(data: str, method: str, length: int, setting: Setting) -> float:
         return {"rate": min(errors, key=errors.__getitem__), "errors": errors}
 
     path = setting.folder / f"rate-{data}-{method}-{length}.json".replace(" ", "-").replace(",", "")
-    return float(kept(path, tried)["rate"])
+    return float(cached(path, search)["rate"])
 
 
-def work(data: str, method: str, seed: int, length: int, setting: Setting) -> Values:
-    """One curve; its figure with those that are there already."""
-    cost = kept(setting.folder / f"seconds-{data}.json", partial(step_seconds, data, setting))[method]
+def measure(data: str, method: str, seed: int, length: int, setting: Setting) -> Values:
+    """Trains one curve and redraws the figure of all curves so far."""
+    cost = cached(setting.folder / f"seconds-{data}.json", partial(step_seconds, data, setting))[method]
     rate = best_rate(data, method, length, setting)
     points = [(cost * step, error) for step, error in curve(run_of(data, method, rate, seed, length, setting), "test")]
     folder = setting.folder / f"curves-{data}-{length}"
     write_json(folder / f"{method}, seed {seed}.json", points)
     picture, x = setting.pictures / f"sem-{data.lower()}.png", "CPU seconds of training"
-    bands(folder, picture, x, "squared error of test reconstructions, a pixel")
+    draw_curves(folder, picture, x, "squared error of test reconstructions, per pixel")
     return {"mse": points[-1][1], "rate": rate, "step": 1000 * cost, "training": points[-1][0]}
 
 
 RATES = {name: ", ".join(map(str, rates)) for name, rates in TRIED.items()}
 SEM_ALI = Experiment(
-    **page("sem-ali", length=LENGTH, count=COUNT, timed=TIMED, steps=SMALL["steps"], **RATES), rows=rows, seeds=5
+    **texts("sem-ali", length=LENGTH, count=COUNT, timed=TIMED, steps=SMALL["steps"], **RATES), rows=rows, seeds=5
 )

@@ -1,4 +1,4 @@
-"""Games of two numbers, on which every dynamics has a rate that can be worked out: the bilinear game and the Dirac-GAN."""
+"""Games of two numbers with known convergence rates for every dynamics: the bilinear game and the Dirac-GAN."""
 
 from __future__ import annotations
 
@@ -23,24 +23,24 @@ from interalia.adversarial.joints import Joints
 from interalia.conditionals import Deterministic, StandardNormal
 from interalia.games import GAN, Game, Outcome
 from interalia.learning import dynamics
-from interalia.papers.experiment import Experiment, Job, Setting, Values, page, slug
+from interalia.papers.experiment import Experiment, Job, Setting, Values, slug, texts
 from interalia.registry import Part
 from interalia.reports import plots
 
 Matrix = NDArray[np.float64]
-FLOWS = (
+DYNAMICS = (
     *map(Part, ("simultaneous", "alternating", "extragradient", "past", "optimistic")),
     Part("consensus", gamma=0.5),
 )
-BATCH = (torch.zeros(8, 1, dtype=torch.float64),)  # the data of the Dirac-GAN; the quadratic game has none
+BATCH = (torch.zeros(8, 1, dtype=torch.float64),)  # data of the Dirac-GAN; the quadratic game has none
 
 
 class Constant(nn.Module):
-    """Numbers that are trained; as a network it answers them whatever it is asked."""
+    """Trained numbers; as a network it returns them for every input."""
 
-    def __init__(self, *answers: float) -> None:
+    def __init__(self, *values: float) -> None:
         super().__init__()
-        self.answers = nn.Parameter(torch.tensor(answers))
+        self.answers = nn.Parameter(torch.tensor(values))  # the name in saved weights
 
     def forward(self, x: Tensor) -> Tensor:
         return self.answers.expand(len(x), -1)
@@ -54,7 +54,7 @@ class Slope(Constant):
 
 
 class Quadratic(Game):
-    """min over theta, max over phi, of a theta^2 / 2 + theta phi - a phi^2 / 2: bilinear with a = 0, strongly monotone above.
+    """min over theta, max over phi of a theta^2 / 2 + theta phi - a phi^2 / 2: bilinear for a = 0, else strongly monotone.
 
     F = (a theta + phi, a phi - theta), whose matrix has the eigenvalues a + i and a - i.
     """
@@ -76,8 +76,8 @@ class Quadratic(Game):
 
 @dataclass(frozen=True)
 class Motion:
-    """Gradient descent by a dynamics; `matrix` is the J of the game's field F(w) = J w, w = (theta, phi), where it has one,
-    `reach` the length of the differences by which a step's matrix is measured."""
+    """Gradient descent with one of the dynamics. `matrix` is the J of the game's field F(w) = J w, w = (theta, phi), or None
+    if F is not linear; `reach` is the length of the finite differences for the matrix of a step."""
 
     kind: Part
     game: Callable[[], Game]
@@ -85,30 +85,31 @@ class Motion:
     matrix: Matrix | None
     reach: float = 1.0
 
-    def moves(self) -> dynamics.Dynamics:
+    def make(self) -> dynamics.Dynamics:
+        """Returns the dynamics of a new game."""
         game = self.game().double()
         optimizers = {player: SGD(game.parameters_of(player), lr=self.rate) for player in game.players}
         return registry.make(self.kind, dynamics.REGISTRY, "dynamics", game, optimizers)
 
     def path(self, steps: int) -> Matrix:
-        """The trajectory, shape (steps + 1, 2)."""
+        """Returns the trajectory, shape (steps + 1, 2)."""
         torch.manual_seed(0)
-        moves = self.moves()
+        moves = self.make()
         states = [state(moves)]
         for _ in range(steps):
             states.append(step(moves, states[-1]))
         return np.array([found[:2] for found in states])
 
     def factor(self) -> float:
-        """The factor by which the squared distance to 0 changes a step in the long run: the squared spectral radius of the
-        step's matrix, by differences on both sides, which are exact for a linear step."""
-        moves = self.moves()
+        """Returns the asymptotic factor of the squared distance to 0 per step: the squared spectral radius of the step's
+        matrix, by central differences, which are exact for a linear step."""
+        moves = self.make()
         units = self.reach * np.eye(len(step(moves, np.zeros(2))))
         columns = [(step(moves, unit) - step(moves, -unit)) / (2 * self.reach) for unit in units]
         return radius(np.stack(columns, axis=1))
 
     def theory(self) -> float:
-        """The same by hand, from J."""
+        """Returns the same factor by theory, from J."""
         matrix, eta, eye, name = np.asarray(self.matrix), self.rate, np.eye(2), self.kind.name
         if name in ("past", "optimistic"):  # l^2 - (1 - 2 eta mu) l - eta mu = 0 for every eigenvalue mu of J
             halves = [(1 - 2 * eta * mu, 4 * eta * mu) for mu in np.linalg.eigvals(matrix)]
@@ -124,12 +125,12 @@ class Motion:
 
 
 def state(moves: dynamics.Dynamics) -> Matrix:
-    """theta and phi, and what the dynamics remembers where it remembers anything."""
+    """Returns theta and phi, and the gradients that the dynamics stores, if any."""
     return np.array([value.item() for value in (*moves.parameters(), *moves.previous)])
 
 
 def step(moves: dynamics.Dynamics, start: Matrix) -> Matrix:
-    """The state after one step from another."""
+    """Returns the state after one step from `start`."""
     values = list(torch.tensor(start)[:, None])
     dynamics.assign(moves.parameters(), values[:2])
     moves.previous = values[2:]
@@ -138,15 +139,16 @@ def step(moves: dynamics.Dynamics, start: Matrix) -> Matrix:
 
 
 def radius(matrix: Matrix) -> float:
-    """The squared spectral radius."""
+    """Returns the squared spectral radius."""
     return float(np.abs(np.linalg.eigvals(matrix)).max() ** 2)
 
 
 def jobs(motions: Mapping[str, Motion], length: int, draw: Callable[..., object], setting: Setting) -> Iterator[Job]:
-    """Where each path ends, and, where there is a matrix J, the factor and what theory says of it; draws each."""
+    """Yields for each motion where its path ends and, if there is a matrix J, the factor by measurement and by theory; draws
+    each."""
     steps = setting.steps or length
 
-    def work(row: str, motion: Motion) -> Values:
+    def measure(row: str, motion: Motion) -> Values:
         path = motion.path(steps)
         draw(row, motion, path, setting.pictures)
         found = {"left": float(np.linalg.norm(path[-1]) / np.linalg.norm(path[0]))}
@@ -156,21 +158,21 @@ def jobs(motions: Mapping[str, Motion], length: int, draw: Callable[..., object]
         return {**found, "factor": factor, "theory": theory, "difference": abs(factor - theory)}
 
     for row, motion in motions.items():
-        yield Job(row, 0, partial(work, row, motion), steps)
+        yield Job(row, 0, partial(measure, row, motion), steps)
 
 
 QUADRATIC = {
     f"{name}: {kind.name}, rate {eta:g}": Motion(kind, partial(Quadratic, a), eta, np.array([[a, 1.0], [-1.0, a]]))
     for name, a in (("bilinear", 0.0), ("strongly monotone", 0.5))
-    for kind, eta in itertools.product(FLOWS, (0.1, 0.4))
+    for kind, eta in itertools.product(DYNAMICS, (0.1, 0.4))
 }
 
 
 def draw_all(row: str, motion: Motion, path: Matrix, folder: Path) -> None:
-    """All dynamics of a game together, with the first of them: paths, and factors against the rate."""
-    if motion.kind != FLOWS[0]:
+    """Draws all dynamics of a game at once, with the first of them: paths, and factors against the learning rate."""
+    if motion.kind != DYNAMICS[0]:
         return
-    name, every = row.partition(":")[0].split()[-1], [replace(motion, kind=kind) for kind in FLOWS]
+    name, every = row.partition(":")[0].split()[-1], [replace(motion, kind=kind) for kind in DYNAMICS]
     paths = {one.kind.name: one.path(len(path) - 1) for one in every}
     plots.trajectories(paths, folder / f"{name}-rate-{motion.rate:g}.png")
     lines, dots = {}, {}
@@ -178,16 +180,16 @@ def draw_all(row: str, motion: Motion, path: Matrix, folder: Path) -> None:
         at = [replace(one, rate=float(rate)) for rate in np.linspace(0.01, 0.9, 90)]
         lines[str(one.kind)] = [[(some.rate, some.theory()) for some in at]]
         dots[str(one.kind)] = [(some.rate, some.factor()) for some in at[5::12]]
-    words = "learning rate", "squared distance, a step in the long run"
-    plots.bands(lines, folder / f"{name}-rates.png", *words, dots, level=1.0)
+    labels = "learning rate", "squared distance per step"
+    plots.mean_and_std(lines, folder / f"{name}-rates.png", *labels, dots, level=1.0)
 
 
-BILINEAR = Experiment(**page("bilinear"), rows=partial(jobs, QUADRATIC, 200, draw_all), seeds=1)
+BILINEAR = Experiment(**texts("bilinear"), rows=partial(jobs, QUADRATIC, 200, draw_all), seeds=1)
 
 
 def dirac(kind: Part, extra: float | None = 0.0, **parts: Callable[[], Any]) -> Motion:
-    """GAN with one number each: the generator answers theta, the critic psi x, the data are 0. `extra` is what a penalty adds
-    to J at (phi, phi), None where there is no J: noise has none, nor a penalty that pulls the slope to 1."""
+    """Returns a GAN with one number each: the generator returns theta, the critic psi x, the data are 0. `extra` is the
+    penalty's entry in J at (phi, phi), or None if there is no J, as with noise or a penalty that pulls the slope to 1."""
 
     def game() -> Game:
         own = {key: part() for key, part in parts.items()}
@@ -198,13 +200,13 @@ def dirac(kind: Part, extra: float | None = 0.0, **parts: Callable[[], Any]) -> 
 
 R1, R1R2 = partial(penalties.R1, gamma=0.6), partial(penalties.R1R2, gamma=0.6)
 DIRAC = {
-    **{kind.name: dirac(kind) for kind in (*FLOWS, Part("one-stage"))},
-    "simultaneous, R1": dirac(FLOWS[0], 0.6, penalty=R1),
-    "simultaneous, R1 + R2": dirac(FLOWS[0], 1.2, penalty=R1R2),
-    "simultaneous, interpolated": dirac(FLOWS[0], None, penalty=partial(penalties.WGANGP, weight=0.3)),
-    "simultaneous, DRAGAN": dirac(FLOWS[0], None, penalty=partial(penalties.Dragan, weight=0.3)),
-    "simultaneous, instance noise": dirac(FLOWS[0], None, noise=partial(InstanceNoise, std=0.7, final=0.7)),
-    "extragradient, R1": dirac(FLOWS[2], 0.6, penalty=R1),
+    **{kind.name: dirac(kind) for kind in (*DYNAMICS, Part("one-stage"))},
+    "simultaneous, R1": dirac(DYNAMICS[0], 0.6, penalty=R1),
+    "simultaneous, R1 + R2": dirac(DYNAMICS[0], 1.2, penalty=R1R2),
+    "simultaneous, interpolated": dirac(DYNAMICS[0], None, penalty=partial(penalties.WGANGP, weight=0.3)),
+    "simultaneous, DRAGAN": dirac(DYNAMICS[0], None, penalty=partial(penalties.Dragan, weight=0.3)),
+    "simultaneous, instance noise": dirac(DYNAMICS[0], None, noise=partial(InstanceNoise, std=0.7, final=0.7)),
+    "extragradient, R1": dirac(DYNAMICS[2], 0.6, penalty=R1),
 }
 
 
@@ -212,4 +214,4 @@ def draw_one(row: str, _: Motion, path: Matrix, folder: Path) -> None:
     plots.trajectories({row: path}, folder / f"dirac-{slug(row)}.png", square=False)
 
 
-DIRAC_GAN = Experiment(**page("dirac-gan"), rows=partial(jobs, DIRAC, 1000, draw_one), seeds=1)
+DIRAC_GAN = Experiment(**texts("dirac-gan"), rows=partial(jobs, DIRAC, 1000, draw_one), seeds=1)

@@ -1,18 +1,18 @@
-"""From a trained run to what a person looks at: measures, likelihoods, figures, tables and the page."""
+"""Reports of a trained run: metrics, likelihood estimates, figures, tables and the HTML page."""
 
 from __future__ import annotations
 
 import importlib
 from typing import Any
 
-_HOMES = {  # imported at their first use: a page needs no torch
-    "data": ["conditions", "dataset_of", "held_out", "home", "observed"],
+_HOMES = {  # imported at their first use: a page is made without torch
+    "data": ["binarized_images", "dataset_of", "folder_of", "held_out_conditions", "held_out_examples"],
     "drawing": ["make", "page"],
     "measuring": ["evaluate", "likelihood"],
     "origin": ["provenance"],
     "rendering": ["write"],
-    "tables": ["bars", "show", "show_likelihood"],
-    "words": ["summary"],
+    "tables": ["escape_bars", "print_likelihood", "print_metrics"],
+    "sentences": ["summary"],
 }
 
 __all__ = [name for names in _HOMES.values() for name in names]

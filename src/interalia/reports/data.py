@@ -1,4 +1,4 @@
-"""A trained run's folder and its data, and the members of it that are looked at."""
+"""A trained run's folder, its data, and the held-out examples that reports show."""
 
 from __future__ import annotations
 
@@ -20,56 +20,56 @@ if TYPE_CHECKING:
     from interalia.runs.loading import Trained
 
 
-def home(trained: Trained) -> Folder:
-    """The folder of a run.
+def folder_of(trained: Trained) -> Folder:
+    """Returns the folder of a run.
 
     Raises:
-        UserError: the game was loaded from a bare file of weights.
+        UserError: the game was loaded from a file of weights alone.
     """
     if trained.folder is None:
-        raise UserError("a bare file of weights has no folder for results; give the run's folder.")
+        raise UserError("a file of weights has no folder for results; give the run's folder.")
     return trained.folder
 
 
 def dataset_of(trained: Trained) -> Dataset:
-    """The data that a run was trained on; where these are others by now, it is said on stderr and in their `about`."""
+    """Returns a run's data. If they have changed since the training, a warning goes to stderr and into their `about`."""
     try:
         dataset = trained.dataset
     except UserError as error:
-        raise UserError(f"the data that this run was trained on cannot be loaded: {error}") from None
-    if trained.folder is None or (kept := trained.folder.fingerprint()) is None:
+        raise UserError(f"the training data of this run cannot be loaded: {error}") from None
+    if trained.folder is None or (saved := trained.folder.fingerprint()) is None:
         return dataset
-    if other := fingerprints.difference(kept, fingerprints.fingerprint(dataset)):
-        said = (
-            f"The data are not those that the run in {trained.folder.path} was trained on ({other}): some of what is held "
-            f"out now may have been trained on."
+    if other := fingerprints.difference(saved, fingerprints.fingerprint(dataset)):
+        warning = (
+            f"The data have changed since the run in {trained.folder.path} was trained ({other}): some held-out examples may "
+            f"have been trained on."
         )
-        warn(said)
-        return dataclasses.replace(dataset, about=f"{dataset.about} {said}".strip())
+        warn(warning)
+        return dataclasses.replace(dataset, about=f"{dataset.about} {warning}".strip())
     return dataset
 
 
 @functools.cache
 def warn(sentence: str) -> None:
-    """Says a sentence on stderr, once."""
+    """Prints a sentence to stderr, once per process."""
     print(sentence, file=sys.stderr)
 
 
-def held_out(dataset: Dataset, count: int, seed: int = 0) -> torch.Tensor:
-    """`count` members of the test split, drawn by seed, shape (count, *shape)."""
+def held_out_examples(dataset: Dataset, count: int, seed: int = 0) -> torch.Tensor:
+    """Returns `count` examples of the test split, chosen by the seed, shape (count, *shape)."""
     return as_tensor(dataset.test.x[dataset.test.rows(count, seed)])
 
 
-def conditions(game: Game, dataset: Dataset, count: int, seed: int = 0) -> torch.Tensor | None:
-    """What a conditional game is told of the members that `held_out` draws; None for a game that is told nothing."""
+def held_out_conditions(game: Game, dataset: Dataset, count: int, seed: int = 0) -> torch.Tensor | None:
+    """Returns the conditions y of the examples that `held_out_examples` returns; None for an unconditional game."""
     y = feeds.conditions(game.data, dataset, "test")
     return None if y is None else torch.from_numpy(y[dataset.test.rows(count, seed)])
 
 
-def observed(dataset: Dataset, split: str, count: int | None, seed: int) -> tuple[torch.Tensor, str]:
-    """Images of a split, all or `count` drawn by the seed, and by which rule they are binarized."""
+def binarized_images(dataset: Dataset, split: str, count: int | None, seed: int) -> tuple[torch.Tensor, str]:
+    """Returns images of a split, all or `count` chosen by the seed, and how they are binarized, in words."""
     part = getattr(dataset, split)
     if not len(part):
-        raise UserError(f"the {split} split of {dataset.name!r} is empty; measure on another split.")
+        raise UserError(f"the {split} split of {dataset.name!r} is empty; use another split.")
     x = as_tensor(part.x[part.rows(count, seed)])
     return x, "dynamic in training, drawn once here" if dataset.binarized == "dynamic" else dataset.binarized

@@ -1,4 +1,4 @@
-"""From a trained run to results.json and likelihood.json."""
+"""Evaluates a trained run and writes results.json and likelihood.json."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from interalia.metrics.evaluation import compute_metrics
 from interalia.metrics.evidence import Evidence
 from interalia.metrics.extractors import extractor_for
 from interalia.metrics.likelihood import REGISTRY, Estimate, Sandwich
-from interalia.reports.data import dataset_of, home, observed
+from interalia.reports.data import binarized_images, dataset_of, folder_of
 from interalia.reports.origin import provenance
 from interalia.reports.tables import likelihood_markdown, markdown
 from interalia.runs import FROM_PYTHON, building, formats, log
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from interalia.data.dataset import Dataset
     from interalia.runs.loading import Trained
 
-Kind = Literal["auto", "classifier", "random", "inception"]  # whose features distances are computed in
-BANDWIDTH_POINTS = 1000  # validation images by which GAN's rule chooses the kernels' width
+Kind = Literal["auto", "classifier", "random", "inception"]  # features for distances
+BANDWIDTH_POINTS = 1000  # validation images that choose the kernel width
 
 
 def evaluate(
@@ -42,34 +42,34 @@ def evaluate(
     weights: Literal["last", "best"] = "last",
     names: Sequence[str] | None = None,
 ) -> dict[str, Any]:
-    """Measures a run, writes its results.json and results.md, and answers what they hold.
+    """Computes a run's metrics, writes results.json and results.md, and returns the content.
 
     Arguments:
         trained: the run.
         split: the part of the data.
-        count: how many samples and held-out points; see `interalia.metrics.Evidence`.
-        seed: of every draw and choice.
-        features: whose features distances are computed in.
-        weights: which these are, for the record.
-        names: of `interalia.metrics.REGISTRY`; by default all that there are of this run. What else was measured of the same
-            step, by the same program on the same machine, stays in the files.
+        count: number of samples and held-out examples; see `interalia.metrics.Evidence`.
+        seed: random seed of samples and choices.
+        features: the features for distances.
+        weights: which weights were loaded, for the record.
+        names: metrics of `interalia.metrics.REGISTRY`; by default all that apply to this run. Other metrics of the same step,
+            program and machine stay in the files.
 
     Raises:
-        UserError: what `interalia.metrics.evaluate` raises.
+        UserError: see `interalia.metrics.evaluate`.
     """
-    folder, game = home(trained), trained.game
+    folder, game = folder_of(trained), trained.game
     dataset = dataset_of(trained)
     extractor = extractor_for(dataset, device=str(tasks.device_of(game)), kind=features)
-    baseline = functools.partial(untrained, trained, dataset)
+    baseline = functools.partial(untrained_game, trained, dataset)
     evidence = Evidence(game, dataset, split, count=count, seed=seed, extractor=extractor, untrained=baseline)
     found = {
-        "measures": [dataclasses.asdict(one) for one in compute_metrics(evidence, names)],
+        "metrics": [dataclasses.asdict(one) for one in compute_metrics(evidence, names)],
         "training": length_of(trained),
         **circumstances(trained, dataset, split, seed, weights),
     }
     found["data"] |= {part: len(getattr(dataset, part)) for part in ("train", "validation", "test")}
     if names is not None:
-        found["measures"] = beside_former(folder, found)
+        found["metrics"] = merged_with_previous(folder, found)
     write_json(folder.results, found)
     with writing(folder.table) as file:
         file.write(markdown(trained.run, found))
@@ -77,7 +77,7 @@ def evaluate(
 
 
 def circumstances(trained: Trained, dataset: Dataset, split: str, seed: int, weights: str) -> dict[str, Any]:
-    """Of which weights and of which data numbers are, and what they were made with."""
+    """Returns the record of a result: split, seeds, step, weights, data and provenance."""
     return {
         "split": split,
         "seeds": {"training": trained.run.seed, "evaluation": seed},
@@ -89,37 +89,37 @@ def circumstances(trained: Trained, dataset: Dataset, split: str, seed: int, wei
 
 
 def length_of(trained: Trained) -> dict[str, Any]:
-    """How long a run has been trained, in steps and seconds, and how fast."""
-    lines = [line for line in log.read(home(trained)) if any(key.startswith("losses/") for key in line)]
+    """Returns the length of a run's training in steps and seconds, and its speed."""
+    lines = [line for line in log.read(folder_of(trained)) if any(key.startswith("losses/") for key in line)]
     seconds = next((line["seconds"] for line in reversed(lines) if line["step"] <= trained.step), None)
     speed = None if not seconds else round(trained.step * trained.run.batch_size / seconds, 1)
     return {"steps": trained.step, "seconds": seconds, "images_per_second": speed}
 
 
-def beside_former(folder: Folder, found: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The measures that were found, and those of a former evaluation of the same weights that were not taken again."""
+def merged_with_previous(folder: Folder, found: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Returns the new metrics together with those of a previous evaluation of the same weights that are not among them."""
     try:
         former = formats.results(read_json(folder.results))
     except (OSError, ValueError):
         former = {}
-    same = all(former.get(key) == found[key] for key in found if key not in ("measures", "date", "training"))
-    measures = {one["name"]: one for one in (*(former["measures"] if same else ()), *found["measures"])}
+    same = all(former.get(key) == found[key] for key in found if key not in ("metrics", "date", "training"))
+    merged = {one["name"]: one for one in (*(former["metrics"] if same else ()), *found["metrics"])}
     order = {name: place for place, name in enumerate(metrics.REGISTRY)}
-    return sorted(measures.values(), key=lambda one: order.get(one["name"], len(order)))
+    return sorted(merged.values(), key=lambda one: order.get(one["name"], len(order)))
 
 
-def untrained(trained: Trained, dataset: Dataset) -> Game | None:
-    """The run's game before its first step: the baseline that random weights are; None for a game of somebody's own."""
+def untrained_game(trained: Trained, dataset: Dataset) -> Game | None:
+    """Returns the run's game at its random initialization, as a baseline; None for a custom game."""
     run, game = trained.run, trained.game
     if run.game == FROM_PYTHON:
         return None
-    placed = with_generator_copy(run, trained.folder)
-    # from Python, or in a file that is not opened a second time
+    run = with_generator_copy(run, trained.folder)
+    # a generator from Python, or from a file that is not opened twice
     decoder = game.decoder if isinstance(game, Generates) and "decoder" in game.pretrained else None
-    brought = placed.pretrained_generator is None or placed.pretrained_generator.endswith(".pt2")
+    opened = run.pretrained_generator is None or run.pretrained_generator.endswith(".pt2")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(run.seed)
-        return building.build_for(placed, dataset, generator=decoder.network if brought and decoder else None)
+        return building.build_for(run, dataset, generator=decoder.network if opened and decoder else None)
 
 
 def likelihood(
@@ -132,25 +132,25 @@ def likelihood(
     seed: int = 0,
     weights: Literal["last", "best"] = "last",
 ) -> dict[str, Any]:
-    """Estimates log p(x) of held-out data, writes the run's likelihood.json and likelihood.md, and answers what they hold.
+    """Estimates log p(x) of held-out data, writes likelihood.json and likelihood.md, and returns the content.
 
-    What is there when it is interrupted is written too, and says how many images it is of.
+    An interrupted estimate is written too, with its number of images.
 
     Arguments:
         trained: the run.
-        estimator: names of `interalia.metrics.likelihood.REGISTRY`; by default all but kde that the game has densities for.
+        estimator: names of `interalia.metrics.likelihood.REGISTRY`; by default all except kde that the game allows.
         split: the part of the data.
-        count: how many images, drawn by the seed; by default all of them.
-        samples: how many to draw for each of these estimates, of elbo, iwae (its K) and kde; by default what each has.
+        count: number of images, chosen by the seed; by default all.
+        samples: number of draws for elbo, iwae (its K) and kde; by default their own.
         annealing: settings of `annealed_importance`.
-        seed: of the choice of images and of all draws.
-        weights: which these are, for the record.
+        seed: random seed for the choice of images and for all draws.
+        weights: which weights were loaded, for the record.
 
     Raises:
-        UserError: no such estimate, `count` under 1, a setting of an estimate that is not asked for, or what the estimates
-            raise.
+        UserError: an unknown estimator, `count` under 1, a setting of an estimator that is not used, or an error of an
+            estimator.
     """
-    folder, game = home(trained), trained.game
+    folder, game = folder_of(trained), trained.game
     if count is not None and count < 1:
         raise UserError(f"`count` is {count}, and it must be at least 1.")
     if estimator is None:
@@ -158,13 +158,13 @@ def likelihood(
         estimator = ["elbo", "iwae", "ais"] if density else ["ais"]
     settings = settings_of(estimator, {"samples": samples, **(annealing or {})})
     dataset = dataset_of(trained)
-    x, binarized = observed(dataset, split, count, seed)
+    x, binarized = binarized_images(dataset, split, count, seed)
     if "kde" in estimator:
-        settings["kde"]["validation"] = observed(dataset, "validation", BANDWIDTH_POINTS, seed)[0]
+        settings["kde"]["validation"] = binarized_images(dataset, "validation", BANDWIDTH_POINTS, seed)[0]
         settings["kde"]["y"] = feeds.conditions(game.data, dataset, "validation")
     estimates, interrupted = estimates_of(game, x, settings, seed, binarized)
     found = {
-        "estimates": [estimated(one) for one in estimates],
+        "estimates": [estimate_values(one) for one in estimates],
         "interrupted": interrupted,
         "images": {"measured": len(x), "split": len(getattr(dataset, split))},
         "binarization": binarized,
@@ -179,31 +179,31 @@ def likelihood(
 def estimates_of(
     game: Game, x: torch.Tensor, settings: Mapping[str, Mapping[str, Any]], seed: int, binarized: str
 ) -> tuple[list[Estimate], bool]:
-    """The estimates of these settings, and whether they were interrupted: then the last may be of some images alone, or lack
-    its check, and those after it are not there.
+    """Returns the estimates, and True if they were interrupted: then the last may cover fewer images or lack its check, and
+    the ones after it are missing.
 
     Raises:
-        KeyboardInterrupt: nothing is done yet.
+        KeyboardInterrupt: interrupted before the first result.
     """
     found: list[Estimate] = []
-    for name, given in settings.items():
+    for name, arguments in settings.items():
         try:
-            found.append(one := REGISTRY[name](game, x, seed=seed, binarized=binarized, **given))
+            found.append(one := REGISTRY[name](game, x, seed=seed, binarized=binarized, **arguments))
         except KeyboardInterrupt:
             if not found:
                 raise
             return found, True
-        unchecked = name == "ais" and given.get("simulated", 1) and (one.check is None or one.check.interrupted)
+        unchecked = name == "ais" and arguments.get("simulated", 1) and (one.check is None or one.check.interrupted)
         if one.interrupted or unchecked:
             return found, True
     return found, False
 
 
-def settings_of(estimator: Sequence[str], given: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """The settings of each estimate: `samples` is one of all but annealed importance sampling, which takes the others.
+def settings_of(estimator: Sequence[str], values: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Returns the settings of each estimator. Annealed importance sampling takes all but `samples`, the others `samples`.
 
     Raises:
-        UserError: no estimate, or one that there is not, or a setting that none of them has.
+        UserError: no estimator, an unknown one, or a setting that none of them has.
     """
     for name in estimator:
         if name not in REGISTRY:
@@ -211,7 +211,7 @@ def settings_of(estimator: Sequence[str], given: Mapping[str, Any]) -> dict[str,
     if not estimator:
         raise UserError(f"`estimator` names no estimate; give some of {', '.join(REGISTRY)}.")
     settings: dict[str, dict[str, Any]] = {name: {} for name in estimator}
-    for key, value in given.items():
+    for key, value in values.items():
         if value is None:
             continue
         taking = [name for name in REGISTRY if (name == "ais") == (key != "samples")]
@@ -224,20 +224,20 @@ def settings_of(estimator: Sequence[str], given: Mapping[str, Any]) -> dict[str,
     return settings
 
 
-def estimated(one: Estimate) -> dict[str, Any]:
-    """An estimate as it is written."""
+def estimate_values(one: Estimate) -> dict[str, Any]:
+    """Returns an estimate as JSON values."""
     check = one.check and {
         "gap": one.check.gap,
-        **extent(one.check, one.check.lower),
+        **sample_sizes(one.check, one.check.lower),
         "lower": float(one.check.lower.mean()),
         "upper": float(one.check.upper.mean()),
         "protocol": one.check.protocol,
     }
-    values = {"name": one.name, "value": one.mean, "unit": "nats", **extent(one, one.values)}
+    values = {"name": one.name, "value": one.mean, "unit": "nats", **sample_sizes(one, one.values)}
     return {**values, "check": check, "protocol": one.description}
 
 
-def extent(one: Estimate | Sandwich, values: torch.Tensor) -> dict[str, Any]:
-    """Of how many images numbers are, and how sure; a standard error of one image is None."""
+def sample_sizes(one: Estimate | Sandwich, values: torch.Tensor) -> dict[str, Any]:
+    """Returns the standard error (None for a single image), the numbers of images, and the acceptance rate."""
     error = one.error if math.isfinite(one.error) else None
     return {"error": error, "images": len(values), "of": one.images, "acceptance": one.acceptance}

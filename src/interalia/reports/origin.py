@@ -1,4 +1,4 @@
-"""What a number was made with."""
+"""Provenance of a result: versions, commit, machine, date."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import torch
 
 
 def provenance() -> dict[str, Any]:
-    """What a number was made with: versions, commit, machine, date."""
+    """Returns the versions, commit, machine and date of this process, for the record beside a result."""
     packages = ("interalia", "torch", "numpy", "scikit-learn")
     return {
         "versions": {"python": platform.python_version(), **{name: metadata.version(name) for name in packages}},
@@ -27,29 +27,29 @@ def provenance() -> dict[str, Any]:
     }
 
 
-def made_with(found: Mapping[str, Any]) -> tuple[str, str]:
-    """Two lines of words for what `provenance` found: machine and versions, commit and date."""
+def provenance_lines(found: Mapping[str, Any]) -> tuple[str, str]:
+    """Returns two lines of text for a result of `provenance`: machine and versions, commit and date."""
     versions = ", ".join(f"{name} {version}" for name, version in found["versions"].items())
     return f"Machine: {found['machine']}. Versions: {versions}.", f"Commit: {found['commit']}. Date: {found['date']}."
 
 
-@functools.cache  # the code that runs is the one that was there at first
+@functools.cache  # the code that runs is that of the first call
 def commit() -> str | None:
-    """The commit of the source tree that the program runs from, marked where it has changes; None outside of one."""
+    """Returns the commit of the source tree, marked if it has local changes; None for an installed package."""
     tree = Path(__file__).resolve().parents[3]
     if not (tree / ".git").exists():
         return None
-    asked = (("rev-parse", "--short=12", "HEAD"), ("status", "--porcelain", "src"))
+    commands = (("rev-parse", "--short=12", "HEAD"), ("status", "--porcelain", "src"))
     try:
-        said = [subprocess.run(["git", *one], cwd=tree, capture_output=True, text=True, check=True) for one in asked]
+        done = [subprocess.run(["git", *one], cwd=tree, capture_output=True, text=True, check=True) for one in commands]
     except (OSError, subprocess.CalledProcessError):
         return None
-    head, changes = (one.stdout.strip() for one in said)
+    head, changes = (one.stdout.strip() for one in done)
     return head + (" with local changes" if changes else "")
 
 
 def machine() -> str:
-    """The machine in words: processor, cores, memory format, accelerator."""
+    """Returns the machine in words: processor, cores, threads, instruction set, accelerator."""
     info = Path("/proc/cpuinfo")
     known = re.search(r"^model name\s*:(.*)", info.read_text(), re.MULTILINE) if info.exists() else None
     name = known[1].strip() if known else platform.processor() or platform.machine()

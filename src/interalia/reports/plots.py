@@ -1,17 +1,18 @@
-"""Arrays -> PNG files: grids of images, pairs, interpolations, curves, and the plane.
+"""Draws arrays as PNG files: image grids, pairs, interpolations, curves and scatter plots.
 
-Images are floats in [0, 1], shape (n, channels, height, width), of 1, 3 or 4 channels (the fourth is opacity); bytes
-from 0 to 255 are understood too. Small images are enlarged by whole factors without smoothing, so that every pixel of
-an 8x8 digit can be seen. Every function answers the path that it wrote, which appears there only when it is complete.
+Images are floats in [0, 1] or bytes, shape (n, channels, height, width), with 1, 3 or 4 channels (the fourth is opacity).
+Small images are enlarged by whole factors without smoothing, so that each pixel of an 8x8 digit is visible. Every function
+writes its file atomically and returns the path.
 
-Colours are those of Okabe and Ito, which people with any colour vision can tell apart; a player or a joint has the same
-colour in all figures.
+Colors are the palette of Okabe and Ito, which is safe for color-blind readers. A player or a joint has the same color in all
+figures.
 """
 
 from __future__ import annotations
 
 import itertools
 import math
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,8 +29,8 @@ if TYPE_CHECKING:
 
 Tile = NDArray[np.uint8]  # (height, width, 3)
 
-BACKGROUND = (176, 176, 176)  # between images: neither the black nor the white that their borders usually have
-TILE = 72  # about how many screen pixels a small image is enlarged to
+BACKGROUND = (176, 176, 176)  # between images; neither black nor white, as image borders often are
+TILE = 72  # approximate size of an enlarged image, in screen pixels
 DPI = 144
 
 VERMILLION, BLUE, GREEN, PURPLE, ORANGE, SKY, BLACK = (
@@ -47,17 +48,17 @@ MEANINGS = {"q": "q: data, inferred latents", "p": "p: samples, prior's latents"
 def grid(
     images: ArrayLike, path: Path | str, columns: int | None = None, gap: int = 1, scale: int | None = None
 ) -> Path:
-    """All images in rows, from left to right and from top to bottom.
+    """Draws images in rows, from left to right and from top to bottom.
 
     Arguments:
         images: shape (n, channels, height, width), in [0, 1].
         path: the PNG file.
-        columns: images in a row; by default as many as make the whole about square.
-        gap: the distance between two images, in pixels of an image; an image alone has none around it.
-        scale: the whole factor to enlarge by; by default one that makes small images readable.
+        columns: images in a row; by default about as many as rows.
+        gap: space between images, in image pixels; a single image has no border.
+        scale: whole factor of enlargement; by default one that makes small images readable.
 
     Raises:
-        UserError: the images are not of such a shape, there are none, or the file cannot be written.
+        UserError: images of another shape, no images, or the file cannot be written.
 
     Example:
         >>> from tempfile import TemporaryDirectory
@@ -71,28 +72,28 @@ def grid(
         columns = math.ceil(math.sqrt(n * height / width))
     columns = min(max(columns, 1), n)
     space = _space(gap, scale)
-    rows = [_beside(tiles[i : i + columns], space) for i in range(0, n, columns)]
-    return _save(_framed(_above(rows, space), space if n > 1 else 0), path)
+    rows = [_side_by_side(tiles[i : i + columns], space) for i in range(0, n, columns)]
+    return _write_picture(_with_border(_stacked(rows, space), space if n > 1 else 0), path)
 
 
-def single(image: ArrayLike, path: Path | str) -> Path:
-    """One image as it is, in its own channels and size: opacity stays opacity.
+def save_image(image: ArrayLike, path: Path | str) -> Path:
+    """Saves one image in its own channels and size; an opacity channel is kept.
 
     Arguments:
         image: shape (channels, height, width), in [0, 1].
         path: the PNG file.
     """
     x = (np.asarray(image, dtype=np.float64).clip(0, 1) * 255).round().astype(np.uint8)
-    return _save(x[0] if len(x) == 1 else x.transpose(1, 2, 0), path)
+    return _write_picture(x[0] if len(x) == 1 else x.transpose(1, 2, 0), path)
 
 
 def pairs(originals: ArrayLike, reconstructions: ArrayLike, path: Path | str, columns: int = 10) -> Path:
-    """Originals, and right below each its reconstruction; blocks of `columns` pairs are set apart.
+    """Draws originals, each with its reconstruction below; space separates blocks of `columns` pairs.
 
     Raises:
-        UserError: the two differ in shape, or what `grid` raises.
+        UserError: the two differ in shape; see also `grid`.
     """
-    return _in_blocks({"originals": originals, "reconstructions": reconstructions}, path, columns)
+    return _blocks({"originals": originals, "reconstructions": reconstructions}, path, columns)
 
 
 def cycles(
@@ -103,75 +104,74 @@ def cycles(
     truths: ArrayLike | None = None,
     columns: int = 10,
 ) -> Path:
-    """Images of one domain, right below each its translation, below that the way back, and the true translation where it is
-    known; blocks of `columns` images are set apart.
+    """Draws images of one domain; below each its translation, the reconstruction from that, and the true counterpart if
+    known. Space separates blocks of `columns` images.
 
     Raises:
-        UserError: they differ in shape, or what `grid` raises.
+        UserError: they differ in shape; see also `grid`.
     """
     known = {} if truths is None else {"truths": truths}
-    return _in_blocks({"sources": sources, "translations": translations, "backs": backs, **known}, path, columns)
+    return _blocks({"sources": sources, "translations": translations, "backs": backs, **known}, path, columns)
 
 
 def traversals(blocks: Sequence[ArrayLike], path: Path | str) -> Path:
-    """For each code a block of images, one above the other: along its rows that code alone varies.
+    """Draws a block of images for each code, one below the other; along the rows of a block only its code varies.
 
     Arguments:
         blocks: each of shape (rows, columns, channels, height, width).
         path: the PNG file.
 
     Raises:
-        UserError: a block has another shape, or what `grid` raises.
+        UserError: a block has another shape; see also `grid`.
     """
     parts = []
     for block in blocks:
-        tiles, scale = _many(block, "traversal has", "rows, columns")
+        tiles, scale = _tile_rows(block, "traversal has", "rows, columns")
         space = _space(1, scale)
-        parts.append(_framed(_above([_beside(row, space) for row in tiles], space), space))
-    return _save(_above(parts, 2 * space), path)
+        parts.append(_with_border(_stacked([_side_by_side(row, space) for row in tiles], space), space))
+    return _write_picture(_stacked(parts, 2 * space), path)
 
 
 def interpolations(left: ArrayLike, path_images: ArrayLike, right: ArrayLike | None, path: Path | str) -> Path:
-    """One row a pair: an original, the decoded points on the way, the other original. Originals are framed in green.
-
-    Without `right` it is a row an image: the original, and what was made of it.
+    """Draws a row for each pair: an original, the decoded points between the two, the other original. Originals have a green
+    frame. Without `right`, a row is an original and the images made from it.
 
     Arguments:
-        left: originals that the ways start from, shape (n, channels, height, width).
+        left: first originals, shape (n, channels, height, width).
         path_images: shape (n, steps, channels, height, width).
-        right: originals that they lead to, shape (n, channels, height, width), or None.
+        right: last originals, shape (n, channels, height, width), or None.
         path: the PNG file.
 
     Raises:
-        UserError: the three do not fit each other, or what `grid` raises.
+        UserError: shapes that do not fit; see also `grid`.
     """
-    between, _ = _many(path_images, "interpolations have", "n, steps")
+    between, _ = _tile_rows(path_images, "interpolations have", "n, steps")
     starts, scale = _tiles(left)
     ends, _ = _tiles(left if right is None else right)
-    _alike(left=starts, right=ends, interpolations=between[:, 0])
+    _check_same_size(left=starts, right=ends, interpolations=between[:, 0])
     space, frame = _space(1, scale), max(2, scale // 2)
     green = (0, 158, 115)
     rows = []
     for start, points, end in zip(starts, between, ends, strict=True):
-        way = _framed(_beside(points, space), frame)  # as high as the framed originals
-        last = [] if right is None else [_framed(end, frame, green)]
-        rows.append(_beside([_framed(start, frame, green), way, *last], 2 * space))
-    return _save(_framed(_above(rows, space), space), path)
+        way = _with_border(_side_by_side(points, space), frame)  # as high as the framed originals
+        last = [] if right is None else [_with_border(end, frame, green)]
+        rows.append(_side_by_side([_with_border(start, frame, green), way, *last], 2 * space))
+    return _write_picture(_with_border(_stacked(rows, space), space), path)
 
 
-def _in_blocks(rows: Mapping[str, ArrayLike], path: Path | str, columns: int) -> Path:
-    """Rows of as many images each, cut into blocks of `columns` images that are set apart."""
+def _blocks(rows: Mapping[str, ArrayLike], path: Path | str, columns: int) -> Path:
+    """Draws rows with the same number of images, split into blocks of `columns` images."""
     above, scales = zip(*map(_tiles, rows.values()), strict=True)
-    _alike(**dict(zip(rows, above, strict=True)))
+    _check_same_size(**dict(zip(rows, above, strict=True)))
     scale, columns = scales[0], max(columns, 1)
     space, thin = _space(2, scale), _space(1, scale) // 4
     starts = range(0, len(above[0]), columns)
-    blocks = [_above([_beside(row[i : i + columns], space) for row in above], thin) for i in starts]
-    return _save(_framed(_above(blocks, 2 * space), space), path)
+    blocks = [_stacked([_side_by_side(row[i : i + columns], space) for row in above], thin) for i in starts]
+    return _write_picture(_with_border(_stacked(blocks, 2 * space), space), path)
 
 
 def _tiles(images: ArrayLike, scale: int | None = None) -> tuple[NDArray[np.uint8], int]:
-    """Enlarged RGB images of bytes, shape (n, height, width, 3), and the factor."""
+    """Returns the images as enlarged RGB bytes, shape (n, height, width, 3), and the factor."""
     x = np.asarray(images)
     if x.ndim != 4 or x.shape[1] not in (1, 3, 4) or 0 in x.shape:
         raise UserError(
@@ -185,14 +185,14 @@ def _tiles(images: ArrayLike, scale: int | None = None) -> tuple[NDArray[np.uint
     x = x.repeat(scale, axis=1).repeat(scale, axis=2)
     if x.shape[3] == 4:
         rows, columns = np.indices(x.shape[1:3]) // 4
-        checkers = np.where((rows + columns) % 2, 0.9, 0.7)[..., None]  # what shows through where opacity is low
+        checkers = np.where((rows + columns) % 2, 0.9, 0.7)[..., None]  # the background of transparent pixels
         x = x[..., 3:] * x[..., :3] + (1 - x[..., 3:]) * checkers
     tiles = np.rint(x * 255).astype(np.uint8)
     return (tiles.repeat(3, axis=3) if tiles.shape[3] == 1 else tiles), scale
 
 
-def _many(images: ArrayLike, what: str, axes: str) -> tuple[NDArray[np.uint8], int]:
-    """As `_tiles`, of an array with two axes of images."""
+def _tile_rows(images: ArrayLike, what: str, axes: str) -> tuple[NDArray[np.uint8], int]:
+    """The same as `_tiles`, for an array with two image axes."""
     x = np.asarray(images)
     if x.ndim != 5:
         raise UserError(f"the {what} the shape {x.shape}; give an array ({axes}, channels, height, width).")
@@ -200,8 +200,8 @@ def _many(images: ArrayLike, what: str, axes: str) -> tuple[NDArray[np.uint8], i
     return tiles.reshape(*x.shape[:2], *tiles.shape[1:]), scale
 
 
-def _alike(**tiles: NDArray[np.uint8]) -> None:
-    """Raises a UserError unless all have the same number of images of the same size."""
+def _check_same_size(**tiles: NDArray[np.uint8]) -> None:
+    """Raises a UserError unless all have equally many images of one size."""
     shapes = {name: (len(x), *x.shape[1:3]) for name, x in tiles.items()}
     if len(set(shapes.values())) > 1:
         found = ", ".join(f"{name} {n} of {h}x{w}" for name, (n, h, w) in shapes.items())
@@ -209,12 +209,12 @@ def _alike(**tiles: NDArray[np.uint8]) -> None:
 
 
 def _space(gap: int, scale: int) -> int:
-    """A gap of so many pixels of an image, on the screen; at least two where there is to be one."""
+    """Returns a gap of image pixels in screen pixels: at least two, or none."""
     return max(2 * gap, min(gap * scale, 8 * gap)) if gap > 0 else 0
 
 
-def _above(parts: Sequence[Tile], space: int) -> Tile:
-    """The parts one above the other, flush left, with `space` pixels between them."""
+def _stacked(parts: Sequence[Tile], space: int) -> Tile:
+    """Stacks the parts vertically, aligned left, with `space` pixels between them."""
     width = max(part.shape[1] for part in parts)
     pads = [((0, space), (0, width - part.shape[1]), (0, 0)) for part in parts]
     gray = BACKGROUND[0]
@@ -222,18 +222,18 @@ def _above(parts: Sequence[Tile], space: int) -> Tile:
     return whole[: len(whole) - space]
 
 
-def _beside(parts: Iterable[Tile], space: int) -> Tile:
-    """The parts from left to right, flush at the top, with `space` pixels between them."""
-    return _above([part.swapaxes(0, 1) for part in parts], space).swapaxes(0, 1)
+def _side_by_side(parts: Iterable[Tile], space: int) -> Tile:
+    """Places the parts from left to right, aligned at the top, with `space` pixels between them."""
+    return _stacked([part.swapaxes(0, 1) for part in parts], space).swapaxes(0, 1)
 
 
-def _framed(part: Tile, width: int, colour: tuple[int, int, int] = BACKGROUND) -> Tile:
-    canvas = np.full((part.shape[0] + 2 * width, part.shape[1] + 2 * width, 3), colour, np.uint8)
+def _with_border(part: Tile, width: int, color: tuple[int, int, int] = BACKGROUND) -> Tile:
+    canvas = np.full((part.shape[0] + 2 * width, part.shape[1] + 2 * width, 3), color, np.uint8)
     canvas[width : width + part.shape[0], width : width + part.shape[1]] = part
     return canvas
 
 
-def _save(picture: NDArray[np.uint8], path: Path | str) -> Path:
+def _write_picture(picture: NDArray[np.uint8], path: Path | str) -> Path:
     from PIL import Image
 
     with writing(Path(path), "wb") as file:
@@ -245,18 +245,18 @@ def _save(picture: NDArray[np.uint8], path: Path | str) -> Path:
 
 
 def curves(log: Sequence[Mapping[str, Any]], path: Path | str, logits: bool = True) -> Path:
-    """Losses of all players, the critic's mean score on each joint, and its mean sigmoid, against the step.
+    """Plots the losses of all players, the critic's mean score on each joint, and the mean sigmoid of the scores.
 
-    Thin lines are the values as logged, thick ones their running mean.
+    Thin lines are logged values, thick lines their running mean.
 
     References:
         Figures 13, 16 and 17 of the reproduction report on ALI show these curves.
 
     Arguments:
-        log: the lines of ``log.jsonl``: those with ``losses/PLAYER``, ``scores/JOINT``, ``probabilities/JOINT``.
+        log: the lines of ``log.jsonl``, with keys ``losses/PLAYER``, ``scores/JOINT``, ``probabilities/JOINT``.
         path: the PNG file.
-        logits: whether a score is a log-odds, as it is under the divergences gan, jensen-shannon and reverse-kl; the
-            sigmoid means something only then.
+        logits: True if scores are log-odds (divergences gan, jensen-shannon, reverse-kl); only then is the sigmoid a
+            probability.
 
     Raises:
         UserError: the log has no losses, or the file cannot be written.
@@ -268,22 +268,22 @@ def curves(log: Sequence[Mapping[str, Any]], path: Path | str, logits: bool = Tr
     if not losses:
         raise UserError("the log has no losses to draw; train for some steps first.")
     unit = "mean score (log-odds)" if logits else "mean score"
-    drawn = [
+    charts = [
         ("loss", losses, PLAYERS, None),
         (unit, scores, JOINTS, 0.0 if logits else None),
         ("mean sigmoid(score)", sigmoids, JOINTS, 0.5),
     ]
-    drawn = [panel for panel in drawn if panel[1]]
-    figure = _figure(8.6, 0.5 + 2.3 * len(drawn))
-    panels = figure.subplots(len(drawn), 1, sharex=True, squeeze=False)[:, 0]
-    for axes, (label, series, colours, level) in zip(panels, drawn, strict=True):
+    charts = [chart for chart in charts if chart[1]]
+    figure = _figure(8.6, 0.5 + 2.3 * len(charts))
+    panels = figure.subplots(len(charts), 1, sharex=True, squeeze=False)[:, 0]
+    for axes, (label, series, colors, level) in zip(panels, charts, strict=True):
         if level is not None:
             axes.axhline(level, color=BLACK, linewidth=0.8, linestyle=":", label="cannot tell apart")
-        for name, colour in _colours(series, colours).items():
+        for name, color in _colors(series, colors).items():
             step, value = series[name]
-            style = {"color": colour, "linewidth": 1.8, "marker": "o" if len(step) == 1 else "", "markersize": 4}
+            style = {"color": color, "linewidth": 1.8, "marker": "o" if len(step) == 1 else "", "markersize": 4}
             if len(step) > 8:
-                axes.plot(step, value, color=colour, linewidth=0.7, alpha=0.35)
+                axes.plot(step, value, color=color, linewidth=0.7, alpha=0.35)
             axes.plot(step, _smooth(value), label=MEANINGS.get(name, name), **style)
         axes.set_ylabel(label)
         _scale(axes, [value for _, value in series.values()])
@@ -292,25 +292,25 @@ def curves(log: Sequence[Mapping[str, Any]], path: Path | str, logits: bool = Tr
     panels[-1].set_xlabel(_abscissa(log))
     if sigmoids:
         panels[-1].set_ylim(-0.03, 1.03)
-    return _write(figure, path)
+    return _write_figure(figure, path)
 
 
-def measures(log: Sequence[Mapping[str, Any]], path: Path | str) -> Path:
-    """The measures on validation data against the step, one panel each, with the best value marked.
+def metric_curves(log: Sequence[Mapping[str, Any]], path: Path | str) -> Path:
+    """Plots each validation metric against the step, in one panel each, and marks its best value.
 
     Raises:
-        UserError: the log has no measures, or the file cannot be written.
+        UserError: the log has no metrics, or the file cannot be written.
     """
     from interalia.metrics import REGISTRY
 
-    series = _series(log, "measures/")
+    series = _series(log, "metrics/")
     if not series:
-        raise UserError("the log has no measures to draw; train with `evaluate_every` above 0.")
+        raise UserError("the log has no metrics to draw; train with `evaluate_every` above 0.")
     figure, panels = _panels(len(series), 3.2, 2.6, 0.4)
     for axes, (name, (step, value)) in zip(panels, series.items(), strict=True):
         metric = REGISTRY.get(name)
         better, unit = (metric.better, metric.unit) if metric else (None, "")
-        _dotted(axes, name, step, value, pad=18)
+        _line_with_dots(axes, name, step, value, pad=18)
         if better and np.isfinite(value).any():
             at = int(np.nanargmin(value) if better == "lower" else np.nanargmax(value))
             axes.plot(step[at], value[at], "o", color=VERMILLION, markersize=7, label=f"best: {value[at]:.4g}")
@@ -319,15 +319,15 @@ def measures(log: Sequence[Mapping[str, Any]], path: Path | str) -> Path:
             axes.text(0, 1.03, f"{better} is better", transform=axes.transAxes, fontsize=8, color="#555555")
         axes.set(xlabel="step", ylabel=unit)
         _scale(axes, [value])
-    return _write(figure, path)
+    return _write_figure(figure, path)
 
 
-def strip(log: Sequence[Mapping[str, Any]], path: Path | str) -> Path:
-    """The signs of health against the step, one narrow panel each, with the bound beyond which a sign is ill; before them
-    the verdict of each evaluation, and after them the differences of signs that have a bound.
+def health_chart(log: Sequence[Mapping[str, Any]], path: Path | str) -> Path:
+    """Plots the verdict of each evaluation, then each sign of health with the bound beyond which it is unhealthy, then the
+    differences of signs that have a bound.
 
     Raises:
-        UserError: the log has no signs, or the file cannot be written.
+        UserError: the log has no signs of health, or the file cannot be written.
     """
     from interalia.metrics.verdicts import COUNTS, DIAGNOSTICS, RULES
 
@@ -346,38 +346,40 @@ def strip(log: Sequence[Mapping[str, Any]], path: Path | str) -> Path:
         _verdicts(panels.pop(0), verdicts)
     for axes, (name, (step, value)) in zip(panels, series.items(), strict=True):
         rule_of = next((rule for rule in RULES if rule.diagnostic == name), None)
-        _dotted(axes, name, step, value)
+        _line_with_dots(axes, name, step, value)
         axes.ticklabel_format(useOffset=False)
         middle = float(np.nanmean(value)) if np.isfinite(value).any() else 0.0
         if np.isfinite(value).any() and np.nanmax(value) - np.nanmin(value) < 1e-3 * abs(middle):
-            axes.set_ylim(middle - 0.1 * abs(middle), middle + 0.1 * abs(middle))  # what does not move looks so
+            axes.set_ylim(
+                middle - 0.1 * abs(middle), middle + 0.1 * abs(middle)
+            )  # a constant sign is shown as a flat line
         if rule_of is not None:
             low, high = axes.get_ylim()
             axes.axhline(rule_of.bound, color=VERMILLION, linewidth=1, linestyle="--")
             ends = (rule_of.bound, max(high, rule_of.bound * 1.05)) if rule_of.above else (min(low, 0.0), rule_of.bound)
             axes.axhspan(*ends, color=VERMILLION, alpha=0.08, linewidth=0)
             low, high = min(low, ends[0]), max(high, ends[1])
-            edge = 0.05 * (high - low)  # so that no mark is cut off
+            edge = 0.05 * (high - low)  # keeps the markers inside
             axes.set_ylim(low - edge if rule_of.above else low, high if rule_of.above else high + edge)
-    return _write(figure, path)
+    return _write_figure(figure, path)
 
 
 def _verdicts(axes: Axes, verdicts: Sequence[tuple[int, str]]) -> None:
-    """The verdict of each evaluation as a mark on the line of what it comes to."""
-    from interalia.metrics.verdicts import HEALTHY, NO_VERDICT, TOO_EARLY, UNSETTLED, state
+    """Plots the verdict of each evaluation, one line for each kind of verdict."""
+    from interalia.metrics.verdicts import TOO_EARLY, HEALTHY, NO_VERDICT, UNSETTLED, state
 
     # from below
     lines = {"unhealthy": VERMILLION, UNSETTLED: ORANGE, NO_VERDICT: "#CCCCCC", TOO_EARLY: "#999999", HEALTHY: GREEN}
-    words = list(lines)
+    words, labels = list(lines), {"unhealthy": "unhealthy", TOO_EARLY: "too early"}
     for step, sentence in verdicts:
         word = state(sentence)
         axes.plot(step, words.index(word), "s", color=lines[word], markersize=5)
-    axes.set_yticks(range(len(words)), ["too early" if word == TOO_EARLY else word for word in words])
+    axes.set_yticks(range(len(words)), [labels.get(word, word) for word in words])
     axes.set_ylim(-0.6, len(words) - 0.4)
-    axes.set_title("the verdict", loc="left", fontsize=9)
+    axes.set_title("verdict", loc="left", fontsize=9)
 
 
-def plane(
+def scatter(
     real: ArrayLike,
     generated: ArrayLike,
     path: Path | str,
@@ -385,30 +387,30 @@ def plane(
     latents: ArrayLike | None = None,
     reconstructions: ArrayLike | None = None,
 ) -> Path:
-    """Data in the plane beside samples; where they are given, reconstructions, and inferred latents beside N(0, I).
+    """Draws a scatter plot of 2-D data and samples; with reconstructions, and latents next to N(0, I), if given.
 
     Arguments:
         real: shape (n, 2).
         generated: x~ ~ p(x | z), shape (m, 2).
         path: the PNG file.
-        means: of the modes, shape (modes, 2).
+        means: means of the modes, shape (modes, 2).
         latents: z^ ~ q(z | x), shape (n, latent); the first two dimensions are drawn.
         reconstructions: shape (n, 2).
 
     Raises:
-        UserError: the points are not in the plane, or the file cannot be written.
+        UserError: points of another shape, or the file cannot be written.
     """
     real, generated = _points(real, "data"), _points(generated, "samples")
-    centre, half = real.mean(0), np.abs(real - real.mean(0)).max() * 1.25 + 1e-6
+    center, half = real.mean(0), np.abs(real - real.mean(0)).max() * 1.25 + 1e-6
     spaces = [("samples", generated, PURPLE)]
     if reconstructions is not None:
         spaces.append(("reconstructions", _points(reconstructions, "reconstructions"), ORANGE))
     figure, panels = _panels(len(spaces) + (latents is not None), 4.4, 4.9, 0)
-    for axes, (name, points, colour) in zip(panels, spaces, strict=False):
-        outside = len(points) - int((np.abs(points - centre) <= half).all(1).sum())
+    for axes, (name, points, color) in zip(panels, spaces, strict=False):
+        outside = len(points) - int((np.abs(points - center) <= half).all(1).sum())
         note = f" ({outside:,} of {len(points):,} outside)" if outside else ""
-        layers = [("data", real, GREEN), (name, points, colour)]
-        _scatter(axes, layers, f"data and {name}{note}", centre, half)
+        layers = [("data", real, GREEN), (name, points, color)]
+        _scatter(axes, layers, f"data and {name}{note}", center, half)
         axes.set(xlabel="x1", ylabel="x2")
         if means is not None:
             modes = _points(means, "means")
@@ -424,29 +426,29 @@ def plane(
         panels[-1].set(xlabel="z1", ylabel="z2" if size > 1 else "")
     for axes in panels:
         axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=3, frameon=False, columnspacing=1.0)
-    return _write(figure, path)
+    return _write_figure(figure, path)
 
 
-def clouds(points: Mapping[str, ArrayLike], path: Path | str) -> Path:
-    """Draws of q(z | x) in the plane of z, each x in a colour of its own, within three standard deviations of N(0, I).
+def scatter_groups(points: Mapping[str, ArrayLike], path: Path | str) -> Path:
+    """Draws a scatter plot of draws of q(z | x) for 2-D z, one color for each x, up to three standard deviations of N(0, I).
 
     Arguments:
-        points: the name of an x -> shape (n, 2).
+        points: name of an x -> its draws, shape (n, 2).
         path: the PNG file.
 
     Raises:
-        UserError: the points are not in the plane, or the file cannot be written.
+        UserError: points of another shape, or the file cannot be written.
     """
     figure, (axes,) = _panels(1, 4.6, 5.0, 0)
     axes.set(xlabel="z1", ylabel="z2")
     groups = zip(points.items(), itertools.cycle(SERIES), strict=False)
-    layers = [(name, _points(values, "latents"), colour) for (name, values), colour in groups]
+    layers = [(name, _points(values, "latents"), color) for (name, values), color in groups]
     _scatter(axes, layers, "draws of q(z | x) for each x", np.zeros(2), 3.0)
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=5, frameon=False, columnspacing=1.0)
-    return _write(figure, path)
+    return _write_figure(figure, path)
 
 
-def bands(
+def mean_and_std(
     curves: Mapping[str, Sequence[Sequence[Sequence[float]]]],
     path: Path | str,
     abscissa: str,
@@ -454,46 +456,48 @@ def bands(
     dots: Mapping[str, ArrayLike] | None = None,
     level: float | None = None,
 ) -> Path:
-    """The mean of several curves of each name, with their standard deviation as a band.
+    """Plots the mean of several curves for each name, with their standard deviation as a band.
 
     Arguments:
-        curves: name -> curves, each a list of points (x, y), all of one name as long as the shortest of them.
+        curves: name -> curves, each a list of points (x, y); curves of one name are cut to the shortest.
         path: the file to write.
-        abscissa, ordinate: what the axes show.
-        dots: name -> points (x, y) of the same colour, shape (n, 2).
-        level: of a dashed line, half-way up an axis that begins at 0.
+        abscissa, ordinate: labels of the axes.
+        dots: name -> points (x, y) in the same color, shape (n, 2).
+        level: height of a dashed line, in the middle of a y axis that starts at 0.
 
     Raises:
-        UserError: dots are not of that shape, or the file cannot be written.
+        UserError: dots of another shape, or the file cannot be written.
     """
     figure, (axes,) = _panels(1, 8.4, 4.4, 0)
     axes.set(xlabel=abscissa, ylabel=ordinate)
     if level is not None:
         axes.axhline(level, color=BLACK, linestyle="--", linewidth=0.8)
         axes.set_ylim(0, 2 * level)
-    styles = zip(itertools.cycle(("-", "--", ":")), itertools.cycle(SERIES), strict=False)  # two that are one show both
-    for (style, colour), (name, found) in zip(styles, curves.items(), strict=False):
+    styles = zip(
+        itertools.cycle(("-", "--", ":")), itertools.cycle(SERIES), strict=False
+    )  # two equal curves stay visible
+    for (style, color), (name, found) in zip(styles, curves.items(), strict=False):
         length = min(map(len, found))
         x, y = np.moveaxis(np.array([curve[:length] for curve in found], dtype=np.float64), 2, 0)
         mean, std = y.mean(axis=0), y.std(axis=0)
-        axes.plot(x.mean(axis=0), mean, color=colour, linestyle=style, linewidth=1.5, label=name)
-        axes.fill_between(x.mean(axis=0), mean - std, mean + std, color=colour, alpha=0.15, linewidth=0)
+        axes.plot(x.mean(axis=0), mean, color=color, linestyle=style, linewidth=1.5, label=name)
+        axes.fill_between(x.mean(axis=0), mean - std, mean + std, color=color, alpha=0.15, linewidth=0)
         if dots:
-            axes.plot(*_points(dots[name], name).T, "o", color=colour, markersize=4)
+            axes.plot(*_points(dots[name], name).T, "o", color=color, markersize=4)
     axes.legend(frameon=False, fontsize=8)
-    return _write(figure, path)
+    return _write_figure(figure, path)
 
 
 def trajectories(paths: Mapping[str, ArrayLike], path: Path | str, square: bool = True) -> Path:
-    """Ways of two numbers through the plane, one panel each; the equilibrium, at 0, is a cross, the beginning a ring.
+    """Plots 2-D trajectories, one panel each; a ring marks the start, a cross the equilibrium at 0.
 
     Arguments:
-        paths: name -> points in their order, shape (steps, 2).
+        paths: name -> points in order, shape (steps, 2).
         path: the file to write.
-        square: whether every panel shows the same square, from which a way that grows runs out.
+        square: True to show the same square in all panels; a diverging trajectory leaves it.
 
     Raises:
-        UserError: a way is not of that shape, or the file cannot be written.
+        UserError: a trajectory of another shape, or the file cannot be written.
     """
     ways = {name: _points(values, name) for name, values in paths.items()}
     half = 1.15 * max(float(np.abs(way[0]).max()) for way in ways.values())
@@ -506,28 +510,28 @@ def trajectories(paths: Mapping[str, ArrayLike], path: Path | str, square: bool 
             axes.set(xlim=(-half, half), ylim=(-half, half), aspect="equal")
         axes.set_title(name, loc="left", fontsize=9)
         axes.set(xlabel="theta (generator)", ylabel="phi (critic)")
-    return _write(figure, path)
+    return _write_figure(figure, path)
 
 
-def _dotted(axes: Axes, name: str, step: Any, value: Any, **title: Any) -> None:
+def _line_with_dots(axes: Axes, name: str, step: Any, value: Any, **title: Any) -> None:
     axes.plot(step, value, color=BLUE, linewidth=1.5, marker="o", markersize=3)
-    axes.set_title(name.replace("_", " "), loc="left", fontsize=9, **title)
+    axes.set_title(textwrap.fill(name.replace("_", " "), 34), loc="left", fontsize=9, **title)
 
 
 def _points(values: ArrayLike, name: str) -> NDArray[np.float64]:
     points = np.asarray(values, dtype=np.float64)
     if points.ndim != 2 or points.shape[1] != 2 or len(points) == 0:
-        raise UserError(f"the {name} have the shape {points.shape}, and the plane shows points of shape (n, 2).")
+        raise UserError(f"the {name} have the shape {points.shape}; give points of shape (n, 2).")
     return points
 
 
-def _scatter(axes: Axes, layers: Sequence[tuple[str, Any, str]], title: str, centre: Any, half: float) -> None:
-    for name, points, colour in layers:
+def _scatter(axes: Axes, layers: Sequence[tuple[str, Any, str]], title: str, center: Any, half: float) -> None:
+    for name, points, color in layers:
         alpha = min(0.6, max(0.1, 1200 / len(points)))
-        axes.scatter(points[:, 0], points[:, 1], s=5, color=colour, alpha=alpha, linewidths=0, rasterized=True)
-        axes.scatter([], [], s=18, color=colour, label=name)  # the legend's points are neither small nor transparent
+        axes.scatter(points[:, 0], points[:, 1], s=5, color=color, alpha=alpha, linewidths=0, rasterized=True)
+        axes.scatter([], [], s=18, color=color, label=name)  # larger and opaque in the legend
     axes.set_title(title, fontsize=10)
-    (left, right), (low, high) = ((c - half, c + half) for c in centre)
+    (left, right), (low, high) = ((c - half, c + half) for c in center)
     axes.set(aspect="equal", xlim=(left, right), ylim=(low, high))
 
 
@@ -540,7 +544,7 @@ def _figure(width: float, height: float) -> Figure:
 
 
 def _panels(count: int, width: float, height: float, top: float) -> tuple[Figure, list[Axes]]:
-    """A figure of `count` panels of that size in inches, at most three beside each other."""
+    """Returns a figure with `count` panels of a size in inches, at most three in a row."""
     columns = min(count, 3)
     rows = math.ceil(count / columns)
     figure = _figure(max(4.2, width * columns), top + height * rows)
@@ -550,7 +554,7 @@ def _panels(count: int, width: float, height: float, top: float) -> tuple[Figure
     return figure, panels[:count]
 
 
-def _write(figure: Figure, path: Path | str) -> Path:
+def _write_figure(figure: Figure, path: Path | str) -> Path:
     for axes in figure.axes:
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(color="#e4e4e4", linewidth=0.6)
@@ -561,7 +565,7 @@ def _write(figure: Figure, path: Path | str) -> Path:
 
 
 def _series(log: Sequence[Mapping[str, Any]], prefix: str) -> dict[str, tuple[NDArray[Any], NDArray[np.float64]]]:
-    """Name -> steps and values of the log's entries under `prefix`; what is not finite leaves a hole in the line."""
+    """Returns name -> steps and values of the log entries with `prefix`; values that are not finite leave gaps."""
     found = {}
     for key in dict.fromkeys(key for line in log for key in line if key.startswith(prefix)):
         at = [(line["step"], float(line[key])) for line in log if line.get(key) is not None and "step" in line]
@@ -571,13 +575,13 @@ def _series(log: Sequence[Mapping[str, Any]], prefix: str) -> dict[str, tuple[ND
     return found
 
 
-def _colours(series: Mapping[str, Any], known: Mapping[str, str]) -> dict[str, str]:
+def _colors(series: Mapping[str, Any], known: Mapping[str, str]) -> dict[str, str]:
     spare = iter([ORANGE, SKY, BLACK, BLUE, VERMILLION] * (1 + len(series)))
     return {name: known[name] if name in known else next(spare) for name in series}
 
 
 def _smooth(value: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The running mean over about a twentieth of the values around each; holes are left out of it."""
+    """Returns the running mean over a window of about 5 % of the values, without gaps."""
     from scipy.ndimage import uniform_filter1d
 
     window = 2 * (len(value) // 40) + 1
@@ -588,7 +592,7 @@ def _smooth(value: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _scale(axes: Axes, values: Sequence[NDArray[np.float64]]) -> None:
-    """A logarithmic axis where the values span decades: plain if all are positive, symmetric if not."""
+    """Sets a logarithmic axis (symlog if values are not all positive) if the values span decades."""
     every = np.concatenate(values)
     every = every[np.isfinite(every)]
     if len(every) == 0:
@@ -605,4 +609,4 @@ def _scale(axes: Axes, values: Sequence[NDArray[np.float64]]) -> None:
 def _abscissa(log: Sequence[Mapping[str, Any]]) -> str:
     epochs = [line["epoch"] for line in log if line.get("epoch")]
     steps = [line["step"] for line in log if "step" in line]
-    return f"step ({max(steps):,} steps are {max(epochs):,.4g} passes over the data)" if epochs else "step"
+    return f"step ({max(steps):,} steps are {max(epochs):,.4g} epochs)" if epochs else "step"

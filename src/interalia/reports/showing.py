@@ -1,4 +1,4 @@
-"""What a task answers, a `TaskResult`, as a file, as the bytes of a picture or as JSON."""
+"""Writes a `TaskResult` as a file, as the bytes of a PNG picture, or as JSON."""
 
 from __future__ import annotations
 
@@ -18,65 +18,66 @@ from interalia.tasks.result import Figure, TaskResult
 
 
 def draw(figure: Figure, path: Path) -> Path:
-    """Draws a figure into a PNG file."""
+    """Draws a figure into a PNG file and returns the path."""
     return getattr(plots, figure.kind)(**figure.arguments, path=path)
 
 
-def png(shown: TaskResult) -> bytes | None:
-    """The picture of an answer, as the bytes of a PNG file; None where x are no images."""
-    if shown.figure is None:
+def png(result: TaskResult) -> bytes | None:
+    """Returns the picture of a result as the bytes of a PNG file; None if x are not images."""
+    if result.figure is None:
         return None
     with tempfile.TemporaryDirectory() as folder:
-        return draw(shown.figure, Path(folder, "shown.png")).read_bytes()
+        return draw(result.figure, Path(folder, "shown.png")).read_bytes()
 
 
-def to_json(shown: TaskResult, arrays: bool = True) -> dict[str, Any]:
-    """An answer in JSON's kinds: its sentences, its picture as a data URL, and its arrays, if wanted, as nested lists."""
-    picture = png(shown)
+def to_json(result: TaskResult, arrays: bool = True) -> dict[str, Any]:
+    """Returns a result as JSON values: the text, the picture as a data URL, and the arrays (optional) as nested lists."""
+    picture = png(result)
     return {
-        "say": shown.text,
+        "say": result.text,
         "figure": None if picture is None else f"data:image/png;base64,{base64.b64encode(picture).decode()}",
-        "arrays": {name: np.asarray(array).tolist() for name, array in shown.arrays.items()} if arrays else {},
+        "arrays": {name: np.asarray(array).tolist() for name, array in result.arrays.items()} if arrays else {},
     }
 
 
-def write(shown: TaskResult, out: Path | str, separate: bool = False) -> Path:
-    """Writes an answer: .png its picture, .npz its arrays, .csv a table of them, .json all of it; without a suffix, or if
-    `separate`, it is a folder of its pictures one by one.
+def write(result: TaskResult, out: Path | str, separate: bool = False) -> Path:
+    """Writes a result and returns its path. The suffix gives the format: .png the picture, .npz the arrays, .csv a table of
+    the arrays, .json everything. Without a suffix, or if `separate`, it is a folder of pictures, one file each.
 
     Raises:
-        UserError: it has no such form, or the file cannot be written.
+        UserError: the result has no such format, or the file cannot be written.
     """
     out = Path(out)
     form = "" if separate else out.suffix
     if form == ".npz":
         with writing(out, "wb") as file:
-            np.savez(file, allow_pickle=False, **shown.arrays)  # type: ignore[arg-type]
+            np.savez(file, allow_pickle=False, **result.arrays)  # type: ignore[arg-type]
     elif form == ".json":
         with writing(out) as file:
-            json.dump(to_json(shown), file)
-    elif form == ".csv" and shown.is_table:
+            json.dump(to_json(result), file)
+    elif form == ".csv" and result.is_table:
         with writing(out) as file:
             table = csv.writer(file)
-            table.writerow(shown.arrays)
-            columns = [[f"{v:.6f}" for v in c] if c.dtype.kind == "f" else list(c) for c in shown.arrays.values()]
+            table.writerow(result.arrays)
+            columns = [[f"{v:.6f}" for v in c] if c.dtype.kind == "f" else list(c) for c in result.arrays.values()]
             table.writerows(zip(*columns, strict=True))
-    elif form == ".png" and shown.figure is not None:
-        draw(shown.figure, out)
-    elif not form and shown.parts:
-        for name, figure in shown.parts.items():
+    elif form == ".png" and result.figure is not None:
+        draw(result.figure, out)
+    elif not form and result.parts:
+        for name, figure in result.parts.items():
             draw(figure, out / f"{name}.png")
     else:
-        raise UserError(unwritten(shown, out, separate))
+        raise UserError(wrong_suffix(result, out, separate))
     return out
 
 
-def unwritten(shown: TaskResult, out: Path, separate: bool) -> str:
+def wrong_suffix(result: TaskResult, out: Path, separate: bool) -> str:
+    """The error message for a format that a result does not have."""
     if separate:
         return "vectors cannot be written as pictures; leave `separate` out and give `out=FILE.npz`."
-    if shown.is_table:
+    if result.is_table:
         return f"`out` is {out}, and a table is written as .csv; give a name that ends in .csv, .npz or .json."
-    if shown.figure is None:
+    if result.figure is None:
         return f"`out` is {out}, and arrays are written as .npz; give a name that ends in .npz or .json."
-    folder = ", or have no ending for a folder of pictures" if shown.parts else ""
+    folder = ", or have no ending for a folder of pictures" if result.parts else ""
     return f"`out` is {out}, and it must end in .png for a picture, in .npz for arrays, or in .json{folder}."

@@ -1,12 +1,12 @@
-"""What was measured, as tables: in Markdown for the run's folder, and for the terminal."""
+"""Tables of metrics and likelihood estimates: Markdown files for the run's folder, and text for the terminal."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from interalia.reports.origin import made_with
-from interalia.reports.words import Json, cells, texts
+from interalia.reports.origin import provenance_lines
+from interalia.reports.sentences import Json, cells, texts
 from interalia.runs import FROM_PYTHON
 
 if TYPE_CHECKING:
@@ -16,41 +16,43 @@ if TYPE_CHECKING:
 
 
 def markdown(run: Run, found: Json) -> str:
-    """Measures as a Markdown table with everything that is needed to judge them and to do them again."""
+    """Returns the metrics as Markdown, with the protocol, the provenance and the run's description."""
     training = found["training"]
     length = f"{training['steps']:,} steps of {run.batch_size}"
     if training["seconds"]:
         length += f" in {training['seconds']:,.0f} s ({training['images_per_second']:,.0f} images/s)"
-    rows = [(m["name"], number(m), m["better"] or "", bars(m["protocol"])) for m in found["measures"]]
-    brought = [name for name, part in (("the game", run.game), ("the data", run.data)) if part == FROM_PYTHON]
-    table = markdown_table(("measure", "value", "better", "protocol"), rows)
-    chosen = ", of which nothing was chosen" if found["split"] == "test" else ""
-    how = f"beside {' and '.join(brought)}, given from Python" if brought else "`interalia train FILE.toml`"
-    description = "\n".join(line for line in run.dump().splitlines() if not line.startswith("root ="))
-    return filled("measures", run, found, table, length=length, chosen=chosen, how=how, description=description)
+    rows = [(m["name"], with_unit(m), m["better"] or "", escape_bars(m["protocol"])) for m in found["metrics"]]
+    custom = [name for name, part in (("the game", run.game), ("the data", run.data)) if part == FROM_PYTHON]
+    table = markdown_table(("metric", "value", "better", "protocol"), rows)
+    chosen = ", on which no choice was made" if found["split"] == "test" else ""
+    how = f"with {' and '.join(custom)} from Python" if custom else "`interalia train FILE.toml`"
+    description = "\n".join(line for line in run.dump().splitlines() if not line.startswith("data_dir ="))
+    return fill_template("metrics", run, found, table, length=length, chosen=chosen, how=how, description=description)
 
 
 def likelihood_markdown(run: Run, found: Json) -> str:
-    """Estimates as a Markdown table with everything that is needed to judge them."""
+    """Returns the likelihood estimates as Markdown, with protocol and provenance."""
     means, gaps = "nats, mean ± standard error over images", "gap of the bidirectional check, nats"
     headings = ("estimate", means, "acceptance", gaps, "protocol")
-    table = markdown_table(headings, [(*cells(one), bars(one["protocol"])) for one in found["estimates"]])
-    interrupted = " Interrupted: the protocol says how many images each number is of." if found["interrupted"] else ""
-    return filled("likelihood", run, found, table, interrupted=interrupted)
+    table = markdown_table(headings, [(*cells(one), escape_bars(one["protocol"])) for one in found["estimates"]])
+    interrupted = (
+        " Interrupted: the protocol gives the number of images of each estimate." if found["interrupted"] else ""
+    )
+    return fill_template("likelihood", run, found, table, interrupted=interrupted)
 
 
-def filled(kind: str, run: Run, found: Json, table: Sequence[str], **said: str) -> str:
-    """One of the texts with a table that ``texts.toml`` has."""
-    made = "\n".join(f"- {line}" for line in made_with(found))
-    return texts("tables")[kind].format(run=run, found=found, table="\n".join(table), made=made, **said)
+def fill_template(kind: str, run: Run, found: Json, table: Sequence[str], **values: str) -> str:
+    """Returns a Markdown file: a template of ``texts.toml`` with its table and values filled in."""
+    made = "\n".join(f"- {line}" for line in provenance_lines(found))
+    return texts("tables")[kind].format(run=run, found=found, table="\n".join(table), made=made, **values)
 
 
 def markdown_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    """The lines of a Markdown table.
+    """Returns the lines of a Markdown table.
 
     Example:
-        >>> print(*markdown_table(["measure", "value"], [["modes", "25"]]), sep="\\n")
-        | measure | value |
+        >>> print(*markdown_table(["metric", "value"], [["modes", "25"]]), sep="\\n")
+        | metric | value |
         |---|---|
         | modes | 25 |
     """
@@ -58,24 +60,24 @@ def markdown_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> li
     return [head, "|" + "---|" * len(headings), *body]
 
 
-def show(found: dict[str, Any]) -> None:
-    """Prints measures as a table."""
-    title = texts("titles")["measures"].format_map(found)
-    rows = [(m["name"], number(m), m["better"] or "") for m in found["measures"]]
-    printed(title, ("measure", "value", "better"), rows)
+def print_metrics(found: dict[str, Any]) -> None:
+    """Prints the metrics as a table."""
+    title = texts("titles")["metrics"].format_map(found)
+    rows = [(m["name"], with_unit(m), m["better"] or "") for m in found["metrics"]]
+    print_table(title, ("metric", "value", "better"), rows)
 
 
-def show_likelihood(found: Json) -> None:
-    """Prints estimates as a table, and under it the protocol of each."""
+def print_likelihood(found: Json) -> None:
+    """Prints the likelihood estimates as a table, and their protocols below it."""
     title = texts("titles")["likelihood"].format_map(found)
     headings = ("estimate", "nats ± standard error", "acceptance", "gap of the check, nats")
-    console = printed(title, headings, map(cells, found["estimates"]))
+    console = print_table(title, headings, map(cells, found["estimates"]))
     for one in found["estimates"]:
         console.print(f"{one['name']}: {one['protocol']}.", markup=False)
 
 
-def printed(title: str, headings: Sequence[str], rows: Iterable[Sequence[str]]) -> Console:
-    """Prints a table without lines, and answers the console that it is on."""
+def print_table(title: str, headings: Sequence[str], rows: Iterable[Sequence[str]]) -> Console:
+    """Prints a table without lines and returns its console."""
     from rich.console import Console
     from rich.table import Column, Table
 
@@ -88,11 +90,11 @@ def printed(title: str, headings: Sequence[str], rows: Iterable[Sequence[str]]) 
     return console
 
 
-def number(measure: dict[str, Any]) -> str:
-    """A measure's value with its unit."""
-    return f"{measure['value']:.4g} {measure['unit']}".strip()
+def with_unit(metric: Json) -> str:
+    """A metric's value with its unit."""
+    return f"{metric['value']:.4g} {metric['unit']}".strip()
 
 
-def bars(text: str) -> str:
-    """A text in which no bar ends a cell of a Markdown table."""
+def escape_bars(text: str) -> str:
+    """Escapes the vertical bars of a text, for a cell of a Markdown table."""
     return text.replace("|", "\\|")

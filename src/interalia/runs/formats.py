@@ -130,6 +130,30 @@ def upgraded(values: Mapping[str, Any], file: Path | str) -> dict[str, Any]:
     return with_new_values(fields)
 
 
+def results(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The content of results.json or likelihood.json with today's keys, names of metrics and words for binarization.
+
+    Example:
+        >>> results({"measures": [{"name": "frechet_floor", "value": 1.5}], "binarization": "fixed"})
+        {'metrics': [{'name': 'frechet_real_vs_real', 'value': 1.5}], 'binarization': 'static'}
+    """
+
+    def renamed(one: Any) -> Any:
+        known = isinstance(one, dict) and isinstance(one.get("name"), str)
+        return {**one, "name": METRICS.get(one["name"], one["name"])} if known else one
+
+    made: dict[str, Any] = {}
+    for key, value in values.items():
+        if key == "measures":
+            made["metrics"] = [renamed(one) for one in value] if isinstance(value, list) else value
+        elif key == "binarization":
+            word, space, rest = str(value).partition(" ")
+            made[key] = VALUES["binarize"].get(word, word) + space + rest
+        else:
+            made[key] = value
+    return made
+
+
 def log_line(line: Mapping[str, Any]) -> dict[str, Any]:
     """A line of log.jsonl under today's keys and names of metrics and diagnostics.
 
@@ -183,18 +207,3 @@ def new_plugins(plugins: Mapping[str, Any], version: int) -> dict[str, Any]:
     """The origins of plug-ins that a file keeps by field, by today's names of the fields."""
     names = {**new_names(version), "average": "weight_average"}
     return {names.get(key, key): origin for key, origin in plugins.items()}
-
-
-def results(values: Mapping[str, Any]) -> dict[str, Any]:
-    """The content of ``results.json`` with today's names of metrics.
-
-    Example:
-        >>> results({"step": 7, "measures": [{"name": "frechet_floor", "value": 0.5}]})
-        {'step': 7, 'measures': [{'name': 'frechet_real_vs_real', 'value': 0.5}]}
-    """
-    measures = values.get("measures")
-    if not isinstance(measures, list) or not all(
-        isinstance(one, dict) and isinstance(one.get("name"), str) for one in measures
-    ):
-        return dict(values)
-    return {**values, "measures": [{**one, "name": METRICS.get(one["name"], one["name"])} for one in measures]}

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 Level = Literal["upper", "lower"]  # of latents, in a game with two levels
 Interpolation = Literal["lerp", "slerp"]  # linear, spherical
-Kind = Literal["grid", "single", "pairs", "cycles", "traversals", "interpolations"]
+Kind = Literal["grid", "save_image", "pairs", "cycles", "traversals", "interpolations"]
 
 
 @dataclass(frozen=True)

@@ -40,7 +40,7 @@ def result(
 
 def single_figures(images: Tensor) -> dict[str, Figure]:
     """A figure of each image, by its number."""
-    return {f"{i:06d}": Figure("single", {"image": image}) for i, image in enumerate(images)}
+    return {f"{i:06d}": Figure("save_image", {"image": image}) for i, image in enumerate(images)}
 
 
 def generate(

@@ -54,7 +54,7 @@ class Evaluate(Callback):
         game, data = training.averaged_game, training.dataset
         found = evaluate(game, data, split="validation", extractor=self.extractor, quick=True)
         values = {metric.name: metric.value for metric in found}
-        self.log.write(training, {f"measures/{name}": value for name, value in values.items()})
+        self.log.write(training, {f"metrics/{name}": value for name, value in values.items()})
         value = values.get(training.run.monitor)
         if value is not None and math.isfinite(value):
             sign = 1 if metrics.REGISTRY[training.run.monitor].better == "lower" else -1

@@ -1,0 +1,234 @@
+"""A run as plain sentences: model, data, training length, results."""
+
+from __future__ import annotations
+
+import functools
+import math
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from importlib import resources
+from typing import Any
+
+from interalia.metrics import REGISTRY
+from interalia.runs import FROM_PYTHON
+from interalia.runs.folder import ABOUT_GAME
+
+Json = Mapping[str, Any]  # the content of a file of a run
+
+# a game without a description: made in Python by an older version, or from a package that is not installed
+NOTHING = dict.fromkeys(("title", "teaches", "judged", "reading"), "")
+UNKNOWN: Json = {**NOTHING, "critic": False, "can": None, "log_odds": False}
+
+
+@functools.cache
+def resource(name: str) -> str:
+    """The text of a file in this package."""
+    return resources.files("interalia.reports").joinpath(name).read_text(encoding="utf-8")
+
+
+@functools.cache
+def texts(section: str) -> dict[str, Any]:
+    """A section of ``texts.toml``."""
+    return tomllib.loads(resource("texts.toml"))[section]
+
+
+def summary(run: Json, results: Json | None, log: Sequence[Json] = (), likelihood: Json | None = None) -> list[str]:
+    """The sentences at the top of a run's page: training, method, metrics, likelihood.
+
+    Arguments:
+        run: the content of ``run.json``.
+        results: the content of ``results.json``, or None before the first evaluation.
+        log: the lines of ``log.jsonl``: how far a run has come that is not evaluated yet.
+        likelihood: the content of ``likelihood.json``, or None if the likelihood is not estimated.
+
+    Example:
+        >>> summary({"game": "ali", "data": "digits", "steps": 3000, "batch_size": 128}, None)[0]
+        "This run will train ALI (adversarially learned inference) on 'digits' for 3,000 steps of 128 examples each."
+    """
+    sentences = [
+        *training_text(run, results or {}, log),
+        method_text(run),
+        *results_text(results, log),
+        *likelihood_text(likelihood or {}, log),
+    ]
+    return [sentence for sentence in sentences if sentence]
+
+
+def training_text(run: Json, results: Json, log: Sequence[Json]) -> Iterator[str]:
+    """Model, data, length and speed of the training; the last verdict; the data's description."""
+    data, training = results.get("data") or {}, results.get("training") or {}
+    shape = data.get("shape") or []
+    last, planned = last_line(log), run.get("steps")
+    noun = {0: "example", 1: "point", 3: "image"}.get(len(shape), "example")
+    batch = f" of {count_of(run['batch_size'], noun)} each" if run.get("batch_size") else ""
+    what = training_data(run, data)
+    step = max(training.get("steps") or 0, results.get("step") or 0, last.get("step", 0))
+    if step == 0:
+        length = f" for {count_of(planned, 'step')}{batch}" if planned else ""
+        yield f"This run will train {game_of(run)} on {what}{length}."
+        return
+    sentence = f"Trained {game_of(run)} on {what} for {count_of(step, 'step')}{batch}"
+    if last.get("step") == step and 0 < (last.get("epoch") or 0) < 1000:
+        sentence += f" ({last['epoch']:,.3g} epochs)"
+    seconds = last.get("seconds") if last.get("step", 0) >= step else training.get("seconds")
+    if seconds:
+        sentence += f" in {duration(seconds)}"
+    if results.get("machine"):
+        sentence += f" on {results['machine']}"
+    if training.get("images_per_second"):
+        sentence += f", at {training['images_per_second']:,.0f} {noun}s per second"
+    yield sentence + "."
+    ends = (line for line in reversed(log) if line["step"] == last["step"])  # a resumed run has later lines
+    stopped = next((line["stopped"] for line in ends if "stopped" in line), None)
+    verdict = next((line["verdict"] for line in reversed(log) if "verdict" in line), None)
+    short = f"It stopped before its planned end, step {planned:,}." if planned and step < planned else ""
+    yield f"Health at the last evaluation: {verdict}" if verdict else ""
+    yield str(stopped or short)
+    yield str(data.get("about") or "")
+
+
+def training_data(run: Json, data: Json) -> str:
+    """The name and the size of the training data."""
+    custom = part_name(run, "data") == FROM_PYTHON
+    what = f"'{(None if custom else run.get('data')) or data.get('name') or ('custom' if custom else 'unknown') + ' data'}'"
+    if run.get("data_b"):
+        what += f" and '{run['data_b']}'"
+    shape = data.get("shape") or []
+    if not data.get("train") or not shape:
+        return what
+    if len(shape) == 3:
+        return f"{count_of(data['train'], 'image')} of {what} ({size_of(shape)})"
+    return f"{count_of(data['train'], 'point')} of {what} ({count_of(shape[0], 'dimension')})"
+
+
+def method_text(run: Json) -> str:
+    """A description of the method for newcomers."""
+    size = run.get("latent_dim")
+    latent = f"a latent code z of {count_of(size, 'number')}" if size else "a latent code z"
+    return str(facts_of(run)["teaches"]).replace("{latent}", latent)
+
+
+def results_text(results: Json | None, log: Sequence[Json]) -> Iterator[str]:
+    """The metrics, one sentence each, and on which data they are."""
+    if results is None:
+        yield "It has not been evaluated yet, so there are no metrics below."
+        return
+    value, data, split = values_in(results), results.get("data") or {}, results.get("split", "held-out")
+    size = data.get(split)
+    at, reached = results.get("step"), last_line(log).get("step", 0)
+    if value:
+        examples = f" ({count_of(size, 'example')} not used for training)" if size and split != "train" else ""
+        yield f"The metrics are computed on the {split} split{examples}{f', at step {at:,}' if at else ''}."
+    if at and reached > at:
+        yield f"The metrics are of an older step: training has reached step {reached:,}; evaluate the run again."
+    yield from (metric.sentence_for(value, data) for name, metric in REGISTRY.items() if name in value)
+    broken = [m["name"].replace("_", " ") for m in metrics_in(results) if m["name"] not in value]
+    if broken:
+        yield f"Metrics without a finite value: {', '.join(broken)}."
+
+
+def likelihood_text(likelihood: Json, log: Sequence[Json]) -> Iterator[str]:
+    """The tightest estimate of log p(x)."""
+    one = nearest(likelihood)
+    if one is None:
+        return
+    template = texts("sentences")
+    check = template["check"].format(gap=abs(one["check"]["gap"])) if one.get("check") else ""
+    value = with_error(one["value"], one.get("error") or None)
+    examples = count_of(one.get("images", 0), "example")
+    how, split = texts("estimates")[one["name"]], likelihood.get("split", "held-out")
+    yield template["likelihood"].format(value=value, how=how, examples=examples, split=split, check=check)
+    at, reached = likelihood.get("step"), last_line(log).get("step", 0)
+    if at and reached > at:
+        yield f"This estimate is of step {at:,}, and training has reached step {reached:,}; estimate it again."
+
+
+def estimates_in(likelihood: Json) -> list[Json]:
+    """The estimates in the content of ``likelihood.json``."""
+    return [one for one in likelihood.get("estimates") or () if isinstance(one, dict)]
+
+
+def nearest(likelihood: Json) -> Json | None:
+    """The tightest of the estimates of log p(x), or None if there is none."""
+    taken = {one.get("name"): one for one in estimates_in(likelihood) if isinstance(one.get("value"), int | float)}
+    return next((taken[name] for name in texts("estimates") if name in taken), None)
+
+
+def cells(one: Json) -> list[str]:
+    """An estimate as cells of a table: name, value, acceptance rate and the gap of its check."""
+    check = one.get("check") or {}
+    gap = with_error(check.get("gap"), check.get("error"), 3)
+    return [one["name"], with_error(one.get("value"), one.get("error")), with_error(one.get("acceptance")), gap]
+
+
+def with_error(value: Any, error: Any = None, digits: int = 2) -> str:
+    """A number with its standard error; empty without a number."""
+    if not isinstance(value, int | float):
+        return ""
+    return f"{value:.{digits}f}" + (f" ± {error:.{digits}f}" if isinstance(error, int | float) else "")
+
+
+def facts_of(run: Json) -> Json:
+    """The description of a run's game (see `interalia.games.capabilities`): as stored in the run, or for older runs, from
+    the game's class."""
+    stored = run.get(ABOUT_GAME)
+    if isinstance(stored, Mapping):
+        return {**UNKNOWN, **stored}
+    from interalia.games.capabilities import facts_by_name  # here, since it imports torch
+
+    found = facts_by_name(part_name(run, "game"), part_name(run, "encoder"), str(run.get("divergence", "")))
+    return found or UNKNOWN
+
+
+def game_of(run: Json) -> str:
+    """The title of a run's game, or its name if it has no title."""
+    name = part_name(run, "game") or "a game"
+    return str(facts_of(run)["title"] or ("a custom game" if name == FROM_PYTHON else name))
+
+
+def is_able(run: Json, capability: str) -> bool:
+    """True if a run's game has a capability, such as "Infers"."""
+    return capability in (facts_of(run)["can"] or ())
+
+
+def part_name(run: Json, key: str) -> str:
+    """The name of a part, without its settings."""
+    return str(run.get(key, "")).partition("(")[0].strip()
+
+
+def count_of(number: int, noun: str) -> str:
+    """A count with its noun, in the plural if needed."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def size_of(shape: Sequence[int]) -> str:
+    """Size and color mode of images of shape (channels, height, width)."""
+    channels, height, width = shape
+    kind = {1: "grayscale", 3: "color", 4: "color with opacity"}.get(channels, count_of(channels, "channel"))
+    return f"{width}x{height} pixels, {kind}"
+
+
+def duration(seconds: float) -> str:
+    """A duration in hours, minutes and seconds."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    parts = [(hours, "h"), (minutes, "min"), (0 if hours else rest, "s")]
+    return " ".join(f"{number} {unit}" for number, unit in parts if number)
+
+
+def metrics_in(results: Json) -> list[Json]:
+    """The metrics in the content of ``results.json``."""
+    return [one for one in results.get("metrics") or () if isinstance(one, dict) and "name" in one]
+
+
+def values_in(results: Json) -> dict[str, float]:
+    """Name -> value of the metrics with a finite value."""
+    pairs = ((metric["name"], metric.get("value")) for metric in metrics_in(results))
+    return {name: value for name, value in pairs if isinstance(value, int | float) and math.isfinite(value)}
+
+
+def last_line(log: Sequence[Json]) -> Json:
+    """The log's line of the largest step; empty without lines."""
+    return max(log, key=lambda line: line["step"], default={})
