@@ -482,7 +482,7 @@ def test_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert program("edit", tmp_path / "cali", "--count", 3, "--to", "") == 2
     assert "--to is empty" in capsys.readouterr().err
     assert program("edit", tmp_path / "cali", "--count", 3, "--scales", 1) == 2
-    assert "keeps z and is told other labels" in capsys.readouterr().err
+    assert "are for unconditional games" in capsys.readouterr().err
     assert (tmp_path / "cali/figures/edited.png").is_file()
     assert program("reconstruct", tmp_path / "cali", "--count", 4) == 0
     np.save(tmp_path / "x.npy", np.zeros((2, 1, 8, 8), np.uint8))
@@ -491,7 +491,7 @@ def test_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert "is conditional on labels; give the labels of the images (--condition)." in capsys.readouterr().err
     assert program("train", "semi-ali-mnist", *short, "--labelled", 50, "--out", tmp_path / "semi") == 0
     assert program("classify", tmp_path / "semi", "--count", 5, "--out", tmp_path / "labels.csv") == 0
-    assert "right: " in capsys.readouterr().out
+    assert "accuracy: " in capsys.readouterr().out
     assert len((tmp_path / "labels.csv").read_text().splitlines()) == 6
     assert program("classify", tmp_path / "cali") == 2
     assert "ALICE reads no labels; classify needs a game that does: SemiALI, SemiAAE." in capsys.readouterr().err
@@ -502,7 +502,7 @@ def test_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert program("interpolate", tmp_path / "hali", "--level", "lower") == 0
     assert program("reconstruct", tmp_path / "hali", "--project", 5, "--count", 4) == 0
     assert program("reconstruct", tmp_path / "hali", "--project", 5, "--level", "lower") == 2
-    assert "--project descends in z" in capsys.readouterr().err
+    assert "--refine-steps refine z" in capsys.readouterr().err
     assert program("edit", tmp_path / "hali", "--to", "3", "--count", 2) == 0
     assert "-2 3, -1 3, +0 3, +1 3, +2 3" in capsys.readouterr().out
     assert program("edit", tmp_path / "hali", "--count", 2) == 2
