@@ -66,7 +66,7 @@ def test_reconstruct(run: Path, images: Path, tmp_path: Path, capsys: pytest.Cap
 
 def test_interpolate(run: Path, tmp_path: Path) -> None:
     assert interalia("interpolate", run, "--pairs", 2, "--steps", 4, "--out", tmp_path / "way.npz") == 0
-    assert np.load(tmp_path / "way.npz")["way"].shape == (2, 4, 1, 8, 8)
+    assert np.load(tmp_path / "way.npz")["path"].shape == (2, 4, 1, 8, 8)
     assert interalia("interpolate", run, "--interpolation", "slerp", "--out", tmp_path / "way.png") == 0
 
 
@@ -227,7 +227,7 @@ def test_what_a_run_refuses(run: Path, images: Path, tmp_path: Path, capsys: pyt
     Image.new("L", (8, 8), 255).save(white := tmp_path / "white.png")
     np.save(array := tmp_path / "x.npy", np.zeros((2, 1, 8, 8)))
     for arguments, expected in (
-        (("train", "--out", run), "exists already; go on with it by interalia train --resume"),
+        (("train", "--out", run), "with interalia train --resume"),
         (("train", "--resume", run, "--latent-dim", 3), "--latent-dim would change them"),
         (("train", "--resume", run, "--steps", 1), "ask for more"),
         (("generate", run, "--count", 0), "at least 1"),
@@ -237,7 +237,7 @@ def test_what_a_run_refuses(run: Path, images: Path, tmp_path: Path, capsys: pyt
         (("neighbours", run, "--nearest", 0), "--nearest is 0, and it must be at least 1"),
         (
             ("neighbours", run, "--nearest", 9, "--pool-size", 5),
-            "--nearest is 9, and it is looked among 5 training images",
+            "--nearest is 9, and 5 training images are searched",
         ),
         (("edit", run, "--to", 3, "--examples", 0), "--examples is 0, and it must be at least 1"),
         (("edit", run, "--to", 3, "--examples", -5), "--examples is -5"),

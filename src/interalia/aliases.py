@@ -1,7 +1,7 @@
-"""Other words for what the program has, from ``aliases.toml``: the field's own, and those of earlier versions.
+"""Other words for options, commands and entries, from ``aliases.toml``: the field's own, and those of earlier versions.
 
-A word is understood where it means the same; where it means nearly the same, or something that is not there, it is answered
-by a sentence.
+A word that means the same is translated. A word that means nearly the same, or something that does not exist, has a sentence
+that says what to do instead.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ def table() -> dict[str, Any]:
 
 
 def plain(word: str) -> str:
-    """A word in small letters, with hyphens.
+    """A word in lower case, with hyphens.
 
     Example:
         >>> plain("Batch_Size")
@@ -31,7 +31,7 @@ def plain(word: str) -> str:
 
 
 def is_answer(meaning: str) -> bool:
-    """Whether the meaning of a word is a sentence for the user, and no name.
+    """True if the meaning of a word is a sentence for the user and not a name.
 
     Example:
         >>> is_answer("hinge"), is_answer("there is no adamw; use `optimizer=\\"adam\\"`.")
@@ -41,11 +41,11 @@ def is_answer(meaning: str) -> bool:
 
 
 def entry(kind: str, name: str) -> str:
-    """The entry of a kind that another word names, with settings where these are part of what the word means; the word
-    itself where it is no alias.
+    """The entry of a kind for which a word is an alias, with settings if they are part of its meaning; the word itself if it
+    is no alias.
 
     Raises:
-        UserError: the word is one for what is not there, with what to do instead.
+        UserError: the word names something that does not exist; the message says what to do instead.
 
     Example:
         >>> entry("divergences", "JS"), entry("divergences", "minimax"), entry("divergences", "kl")
@@ -60,8 +60,8 @@ def entry(kind: str, name: str) -> str:
 
 
 def preset(game: str) -> dict[str, Any]:
-    """The fields of a run that a game of the field stands for, such as BiGAN, which is ALI with a deterministic encoder; none
-    where the word is no such game.
+    """The fields of a run that a known model stands for, such as BiGAN, which is ALI with a deterministic encoder; empty for
+    any other word.
 
     Example:
         >>> preset("BiGAN")

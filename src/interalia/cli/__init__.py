@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Sequence
 from typing import Annotated, NoReturn
 
-from cyclopts import CycloptsError, MissingArgumentError, Parameter
+from cyclopts import CycloptsError, MissingArgumentError, Parameter, UnusedCliTokensError
 
 from interalia.cli import components, evaluation, tasks, training  # noqa: F401 (each adds its commands to the app)
 from interalia.cli.aliases import HELP, command, translated
@@ -30,12 +30,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     words = sys.argv[1:] if arguments is None else arguments
     try:
         warnings.formatwarning = warning_text
-        if any(word in HELP for word in words):
-            show_help(words)
+        if any(word in HELP for word in words) or (len(words) < 3 and "help" in words):
+            show_help([word for word in words if word != "help"])
         else:
             app.meta(words, exit_on_error=False, print_error=False)
     except MissingArgumentError as error:
         end(2, missing(error, words))
+    except UnusedCliTokensError as error:
+        extra = " ".join(error.unused_tokens or ())
+        end(
+            2,
+            f"{extra!r} is not used by this command; a value stands behind its option, as in --count 16 or --steps 100.",
+        )
     except (UserError, CycloptsError) as error:
         end(2, worded(error, words))
     except KeyboardInterrupt as stop:
@@ -64,6 +70,8 @@ def show_help(words: Sequence[str]) -> None:
 def missing(error: MissingArgumentError, words: Sequence[str]) -> str:
     """The message for an option without its value, or a command without its run."""
     option = error.argument.name if error.argument else ""
+    if option == "--part":
+        return "check needs a component, my_module:MyGame; give it behind the command."
     if option != "--run":
         return f"{option} needs a value, and none is given; write it behind the option."
     name = command(next(word for word in words if not word.startswith("-")))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, get_args, get_origin
 
 from cyclopts.argument import Argument
@@ -31,6 +31,8 @@ def translated(words: Sequence[str]) -> list[str]:
         return []
     first = words[0]
     if first.startswith("-"):
+        if first in ("-v", "-V"):
+            return ["--version"]
         if first != "--version":
             raise UserError(f"there is no option {first} before a command; begin with one of: {', '.join(commands())}.")
         return [first]
@@ -173,13 +175,14 @@ def meaning_of(name: str, key: str, own: dict[str, Argument]) -> str:
         raise UserError(f"there is no option --{key}: {meaning}")
     if meaning:
         return meaning
-    near = nearest(key, [*own, *(word for word, meaning in known.items() if not is_answer(meaning))])
+    others = [word for word, meaning in known.items() if not is_answer(meaning) and len(word) > 4]
+    near = nearest(key, [*own, *others])
     if near:
         raise UserError(
             f"there is no option --{key} of {name}; did you mean --{known.get(near, near).partition(' ')[0]}? "
             f"`interalia {name} --help` lists the options."
         )
-    if near := nearest(key, known):
+    if near := nearest(key, [word for word in known if len(word) > 4]):
         raise UserError(f"there is no option --{key}: {known[near]}")
     every = " --help-all" if name == "train" else " --help"
     elsewhere = [
@@ -200,11 +203,16 @@ def value_of(option: str, value: str, argument: Argument | None) -> str:
     meaning = str(words.get(plain(value), value))
     if is_answer(meaning):
         raise UserError(f"`{field}` is {value!r}: {meaning}")
+    metadata: Mapping[str, Any] = Run.__dataclass_fields__[field].metadata if field in Run.__dataclass_fields__ else {}
+    if plain(meaning) == metadata.get("absent"):
+        return plain(meaning)
+    if field == "weight_average" and is_number(meaning):
+        return f"ema({meaning})" if float(meaning) else "none"
     hints = () if argument is None else (argument.hint, *get_args(argument.hint))
     if any(hint in (int, list[int]) for hint in hints):
         return counted(meaning)
     allowed = [choice for hint in hints if get_origin(hint) is Literal for choice in get_args(hint)]
-    allowed += Run.__dataclass_fields__[field].metadata.get("choices", ()) if field in Run.__dataclass_fields__ else ()
+    allowed += metadata.get("choices", ())
     return plain(meaning) if plain(meaning) in allowed else meaning
 
 
@@ -231,5 +239,9 @@ def learning_rates(text: str) -> list[str]:
     found: list[str] = []
     for part in parts:
         player, _, value = part.partition("=")
+        if not is_number(value):
+            raise UserError(
+                f"--lr is {text!r}; give a number, or one for each player, as in critic=4e-4,generator=1e-4."
+            )
         found += [f"--lr.{player.strip()}", value.strip()]
     return found

@@ -140,10 +140,11 @@ def save_picture(png: bytes, out: Path, form: str) -> None:
 
     from PIL import Image
 
-    from interalia.disk import writing
-
-    with Image.open(io.BytesIO(png)) as image, writing(out, "wb") as file:
-        (image if form == "PNG" else image.convert("RGB")).save(file, format=form)
+    found = io.BytesIO()
+    with Image.open(io.BytesIO(png)) as image:
+        (image if form == "PNG" else image.convert("RGB")).save(found, format=form)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_bytes(found.getvalue())
 
 
 def best_weights(run: Path) -> Path:

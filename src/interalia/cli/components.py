@@ -31,7 +31,7 @@ def list_(
     kind: Kind = None, name: Annotated[str | None, Parameter(help="An entry, which is described in full.")] = None
 ) -> None:
     """List components (games, divergences, data sets, recipes ...) with their settings, or describe one of them."""
-    kinds = list(registry.KINDS) if kind is None else [kind_named(kind)]
+    kinds = list(registry.KINDS) if kind in (None, "all") else [kind_named(kind or "")]
     if name is not None:
         describe(kinds[0], name)
         return

@@ -7,9 +7,15 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
+from interalia import registry
 from interalia.cli.common import RUN_OPTIONS, RunOptions, RunPath, app, names, say, weights_or_folder
 
 Split = Annotated[Literal["test", "validation"], Parameter(help="Part of the data to measure on.")]
+
+
+def entries(text: str | None, kind: str) -> list[str] | None:
+    """The entries of a kind that a text names, in any case and by other words."""
+    return None if text is None else [registry.canonical(name, kind) for name in names(text) or []]
 
 
 @app.command
@@ -35,7 +41,12 @@ def evaluate(
     """
     from interalia import reports
 
-    chosen: dict[str, Any] = {"split": split, "count": count, "features": features, "names": names(metrics)}
+    chosen: dict[str, Any] = {
+        "split": split,
+        "count": count,
+        "features": features,
+        "names": entries(metrics, "metrics"),
+    }
     trained = options.open(run)
     reports.show(reports.evaluate(trained, **chosen, seed=options.seed, weights=options.checkpoint))
     say(f"Written: {reports.home(trained).results}")
@@ -93,7 +104,9 @@ def likelihood(
     }  # fmt: skip
     chosen: dict[str, Any] = {"split": split, "count": count, "samples": samples, "annealing": annealing}
     trained = options.open(run)
-    found = reports.likelihood(trained, names(estimator), **chosen, seed=options.seed, weights=options.checkpoint)
+    found = reports.likelihood(
+        trained, entries(estimator, "likelihoods"), **chosen, seed=options.seed, weights=options.checkpoint
+    )
     reports.show_likelihood(found)
     say(f"Written: {reports.home(trained).likelihood}")
     if found["interrupted"]:
@@ -151,7 +164,7 @@ def reproduce(
     """
     from interalia import papers
 
-    name = name or "mixture-25"
+    name = registry.canonical(name or "mixture-25", "experiments")
     form = {"quick": quick, "data_dir": data_dir, "out": out, "seeds": seeds, "steps": steps}
     if list_:
         say(papers.listing(name, **form))

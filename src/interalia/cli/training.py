@@ -5,14 +5,15 @@ from __future__ import annotations
 import dataclasses
 import functools
 import inspect
+import tomllib
 from collections.abc import Iterator, Mapping, Sequence
+from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import App, Group, Parameter
 
 from interalia.cli.common import Plugins, TrustGenerator, app, say, say_to_stderr, weights_or_folder
-from interalia.disk import packaged_toml
 from interalia.errors import UserError, resume_call, unknown
 from interalia.runs import DEFAULT, FROM_PYTHON, RESUMABLE_CHANGES, Run, field_docs, field_types, from_toml
 from interalia.runs.folder import Folder, matching_generator
@@ -52,7 +53,7 @@ def integer(_: Any, tokens: Sequence[Any]) -> int:
 @functools.cache
 def choices() -> Mapping[str, list[str]]:
     """The names of the library's entries by kind, without importing them."""
-    return packaged_toml("interalia.cli", "choices.toml")
+    return tomllib.loads(resources.files("interalia.cli").joinpath("choices.toml").read_text(encoding="utf-8"))
 
 
 def help_text(f: dataclasses.Field[Any], run: Run) -> str:
@@ -209,7 +210,7 @@ def described(recipe: str | None, given: dict[str, Any]) -> Run:
     from interalia.games.needs import critics
     from interalia.runs.recipes import REGISTRY
 
-    title = registry.parse(given.get("game", ""))[0]
+    title = registry.parse(given.get("game", ""), "game")[0]
     if preset := aliases.preset(title):
         given = {**preset, **given, "game": preset["game"]}
     check_data(given.get("data"))
@@ -241,7 +242,7 @@ def recipe_named(text: str) -> str:
     from interalia import aliases
     from interalia.runs.recipes import REGISTRY
 
-    for name in (text, aliases.plain(text)):
+    for name in (text, aliases.plain(text).replace(" ", "-")):
         if name in REGISTRY:
             return name
     path = Path(text)
@@ -250,8 +251,11 @@ def recipe_named(text: str) -> str:
         raise UserError(f"{text} is no recipe, and the run {run} is there already; resume it by --resume {run}.")
     if path.is_dir() or (path.is_file() and path.suffix in (".npy", ".npz", ".zip", ".png", ".jpg")):
         raise UserError(f"{text} is no recipe; to train on it give --data {text}.")
-    if path.is_file():
-        raise UserError(f"{text} is no recipe; a file of settings is TOML, and its name ends in .toml.")
+    if path.is_file() or path.suffix in (".yaml", ".yml", ".json"):
+        raise UserError(
+            f"{text} is no recipe; a file of settings is TOML, its name ends in .toml, and "
+            f"`interalia train --print-config > mine.toml` writes one."
+        )
     if "/" in text:
         raise UserError(
             f"there is no recipe, file or run {text}; give a recipe (see `interalia list recipes`) or a .toml file."
