@@ -29,7 +29,7 @@ import examples
 from interalia import games
 from interalia.data.binarize import binarized
 from interalia.data.dataset import Dataset, Split
-from interalia.games.needs import Given, declared
+from interalia.games.needs import Pretrained, example_needs
 from interalia.runs import Run, recipes
 from interalia.training import engine
 from interalia.training.state import Training
@@ -85,7 +85,7 @@ def trained(recipe: str) -> Training:
     short = {"batch": min(named.batch, BATCH), "steps": STEPS, "epochs": None, "evaluate_every": 0, "device": "cpu"}
     ours = {"data": "digits", "size": None, "binarize": "none", "labelled": CLASSES}  # of the data that are given
     torch.manual_seed(0)
-    fixed = isinstance(declared(games.REGISTRY[named.game.split("(")[0]]).get("decoder"), Given)
+    fixed = isinstance(example_needs(games.REGISTRY[named.game.split("(")[0]]).get("decoder"), Pretrained)
     generator = examples.generator(named.latent, shape(named)) if fixed else None
     training = engine.prepare(named.replace(**short, **ours), generator=generator, dataset=dataset(named))
     engine.loop(training, ())

@@ -63,7 +63,7 @@ def ours(dataset: Dataset, recipe: str, batch: int, precision: str, dynamics: st
 
 def step_of(training: Training) -> Step:
     def step() -> None:
-        training.game.at(training.step, training.steps)
+        training.game.set_progress(training.step, training.steps)
         engine.rate(training)
         training.dynamics.step(training.batches)
         training.step += 1

@@ -22,7 +22,7 @@ from interalia.data.mnist import TYPES
 from interalia.errors import UserError
 from interalia.games import REGISTRY, Game
 from interalia.games.feeds import PartlyLabeled
-from interalia.games.needs import Encoder, Given, critics, declared
+from interalia.games.needs import Encoder, Pretrained, critics, example_needs
 from interalia.networks import REGISTRY as FAMILIES
 from interalia.networks import Critic, Family, Map
 from interalia.runs import building
@@ -58,7 +58,7 @@ def build(game: str, shape: tuple[int, ...] = FLAT, double: bool = True, labels:
 
 def fields_for(kind: type[Game], labels: int = CLASSES) -> dict[str, object]:
     """What a game cannot do without: a prior whose category its encoder returns, or with codes that its critic reads."""
-    encoder = declared(kind).get("encoder")
+    encoder = example_needs(kind).get("encoder")
     if isinstance(encoder, Encoder) and encoder.target.category:
         return {
             "prior": f"codes(categorical=[{labels}], uniform=0)",
@@ -72,7 +72,7 @@ def fields_for(kind: type[Game], labels: int = CLASSES) -> dict[str, object]:
 
 def infers_for_another(kind: type[Game]) -> bool:
     """Whether its decoder is trained before."""
-    return isinstance(declared(kind).get("decoder"), Given)
+    return isinstance(example_needs(kind).get("decoder"), Pretrained)
 
 
 def packs(kind: type[Game]) -> bool:
@@ -104,7 +104,7 @@ def playable(game: str, divergence: str) -> bool:
 def batch(game: Game, count: int = 16) -> tuple[Tensor, ...]:
     """What the game feeds on: (x,), (x, y), (x, x_l, y) or (a, b), of its networks' type."""
     kind = next(game.parameters()).dtype
-    return tuple(part.to(kind) for part in game.feeds.example(game.data, count))
+    return tuple(part.to(kind) for part in game.feeds.random_batch(game.data, count))
 
 
 def asked(ask: Callable[[], T]) -> T | str:

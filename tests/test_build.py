@@ -14,7 +14,7 @@ from interalia import games, networks
 from interalia.conditionals import CONDITIONALS, PRIORS, Deterministic, Gaussian, Implicit, StandardNormal
 from interalia.errors import UserError
 from interalia.games import ALI, REGISTRY, Game, building
-from interalia.games.needs import Chain, Decoder, Encoder, Given, Needs, Setup, critics, declared
+from interalia.games.needs import Chain, Decoder, Encoder, Needs, Pretrained, Setup, critics, example_needs
 from interalia.networks import REGISTRY as FAMILIES
 from interalia.networks import Critic, Family, Map
 from interalia.networks.family import DEMANDS, onto
@@ -49,10 +49,12 @@ def test_no_parameter_is_made_for_nothing(game: str, family: str, made: list[nn.
     fields = {"latent_dim": 8, **examples.fields_for(kind)} | ({"latent_dim": 8} if family == "draw" else {})
     run = Run(game=game, networks=family).replace(**fields)
     data = DataSpec(shape, classes=3, other=shape)
-    given = {name: Deterministic(nn.Identity()) for name, need in declared(kind).items() if isinstance(need, Given)}
+    given = {
+        name: Deterministic(nn.Identity()) for name, need in example_needs(kind).items() if isinstance(need, Pretrained)
+    }
     with torch.device("meta"), pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Given, "check", lambda *_: None)
-        found = examples.asked(lambda: building.build(run, data, given=given))
+        patch.setattr(Pretrained, "check", lambda *_: None)
+        found = examples.asked(lambda: building.build(run, data, pretrained=given))
     if isinstance(found, str):
         assert family != "auto"
         assert "networks" in found
@@ -225,10 +227,10 @@ def test_a_trained_generator_says_nothing_of_the_networks_beside_it() -> None:
     data = DataSpec((1, 16, 24))
     run = Run(game="posthoc-ali", encoder="implicit(noise=5)", latent_dim=4, networks="mlp(width=16, unary=True)")
     decoder = building.build(Run(latent_dim=4, networks="auto(width=2)"), data).decoder
-    old = building.build(run, data, given={"decoder": decoder})
+    old = building.build(run, data, pretrained={"decoder": decoder})
     auto = run.replace(networks="auto(width=2, unary=True)")
     assert loading.as_trained(auto, old.state_dict()) == run
-    assert loading.as_trained(auto, building.build(auto, data, given={"decoder": decoder}).state_dict()) == auto
+    assert loading.as_trained(auto, building.build(auto, data, pretrained={"decoder": decoder}).state_dict()) == auto
     assert loading.as_trained(auto, {}) == auto
 
 
@@ -303,10 +305,12 @@ def test_a_game_of_ones_own_may_make_a_network_itself() -> None:
 def test_every_parameter_has_one_player() -> None:
     data = DataSpec((5,))
     with pytest.raises(
-        UserError, match=r"^Idle trains encoder\.[\w.]+ by no player; name its network among `players`\.$"
+        UserError, match=r"^no player of Idle trains encoder\.[\w.]+; name its network among `players`\.$"
     ):
         building.build(Run(game="idle", latent_dim=3), data)
-    with pytest.raises(UserError, match=r"^Twice trains decoder\.[\w.]+ by two players; leave it to one of them\.$"):
+    with pytest.raises(
+        UserError, match=r"^two players of Twice train decoder\.[\w.]+; name its network in one .* only\.$"
+    ):
         building.build(Run(game="twice", latent_dim=3), data)
     with pytest.raises(
         UserError, match=r"^ALI does not train its prior.*choose another `prior`, such as mixture or normal"
@@ -316,12 +320,12 @@ def test_every_parameter_has_one_player() -> None:
 
 def test_what_is_given_is_asked_for_and_what_is_asked_for_is_given() -> None:
     data, decoder = DataSpec((5,)), Deterministic(nn.Linear(3, 5))
-    game = building.build(Run(game="posthoc-ali", latent_dim=3), data, given={"decoder": decoder})
+    game = building.build(Run(game="posthoc-ali", latent_dim=3), data, pretrained={"decoder": decoder})
     assert game.decoder is decoder
-    with pytest.raises(UserError, match="infers for a generator that is trained already; give as `generator`"):
+    with pytest.raises(UserError, match="trains an encoder for a pretrained generator; give as `pretrained_generator`"):
         building.build(Run(game="posthoc-ali", latent_dim=3), data)
-    with pytest.raises(UserError, match="ALI takes no trained decoder"):
-        building.build(Run(latent_dim=3), data, given={"decoder": decoder})
+    with pytest.raises(UserError, match="ALI takes no pretrained decoder"):
+        building.build(Run(latent_dim=3), data, pretrained={"decoder": decoder})
 
 
 def test_levels_have_networks_of_their_own_names_and_start_narrow() -> None:
@@ -336,14 +340,16 @@ def test_levels_have_networks_of_their_own_names_and_start_narrow() -> None:
         assert bias[4:].tolist() == [-2.0] * 4
         assert not (bias[:4] == -2.0).any()
     names = r"encoder, upper_encoder, upper_decoder, decoder, critic"
-    with pytest.raises(UserError, match=rf"`spectral` names 'generator', and the networks of this run are: {names}"):
+    with pytest.raises(
+        UserError, match=rf"`spectral_norm` names 'generator', and the networks of this run are: {names}"
+    ):
         building.build(run.replace(spectral_norm="generator"), data)
     normed: Any = building.build(run.replace(spectral_norm="encoder"), data)
     keys = {key for key in normed.state_dict() if "parametrizations" in key}
     assert keys
     assert all(key.startswith("encoder.first.") for key in keys)  # which touches x
     refused = run.replace(game="hali(lower=0)")
-    with pytest.raises(UserError, match="`lower` is 0, and the lower level has 1 dimension or more"):
+    with pytest.raises(UserError, match="`lower` is 0, and the lower level needs 1 dimension or more"):
         building.build(refused, data)
 
 
@@ -353,15 +359,15 @@ def test_terms_are_wanted_apart_where_a_critic_sees_several_variables() -> None:
 
     for divergence, apart in ((GAN(), False), (DIVERGENCES["bigbigan"](), True)):
         s = Setup(X, StandardNormal(8), (Y,), divergence=divergence)
-        assert s.judge(X, Z).terms is apart
-        assert s.judge(X, Z).sees == (X, Z, Y)
-        assert not any(need.terms for need in (s.judge(X), s.judge(Z, Z), s.judge(X, X), s.judge(X, Z, classes=3)))
+        assert s.critic(X, Z).terms is apart
+        assert s.critic(X, Z).sees == (X, Z, Y)
+        assert not any(need.terms for need in (s.critic(X), s.critic(Z, Z), s.critic(X, X), s.critic(X, Z, classes=3)))
 
 
 def test_needs_of_kinds_without_data() -> None:
     for kind in REGISTRY.values():
-        for name, need in declared(kind).items():
-            assert isinstance(need, Encoder | Decoder | Chain | Map | Given | Critic), name
+        for name, need in example_needs(kind).items():
+            assert isinstance(need, Encoder | Decoder | Chain | Map | Pretrained | Critic), name
     assert [critic.names for critic in critics(ALI)] == ["(x, z)"]
 
     class Python(ALI):

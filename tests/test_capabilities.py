@@ -19,16 +19,16 @@ from interalia.conditionals import Deterministic, Gaussian, StandardNormal
 from interalia.errors import UserError
 from interalia.games import ALI, ALICE, REGISTRY, Game, Outcome
 from interalia.games.capabilities import (
-    WORDS,
+    MESSAGES,
     Classifies,
     Generates,
     HasLikelihood,
     Infers,
     Translates,
+    attributes_of,
+    games_with,
     has,
-    members,
     require,
-    who,
 )
 from interalia.games.game import part
 from interalia.networks.layers import PairCritic
@@ -75,7 +75,7 @@ def test_a_game_has_a_capability_by_having_its_members() -> None:
     game = Encodes(Deterministic(MLP(2, 3)))
     assert isinstance(game, Infers)
     assert has(Encodes, Infers)
-    assert not any(isinstance(game, one) or has(Encodes, one) for one in WORDS if one is not Infers)
+    assert not any(isinstance(game, one) or has(Encodes, one) for one in MESSAGES if one is not Infers)
     del game.encoder
     assert not isinstance(game, Infers)
     game.encoder = Deterministic(MLP(2, 3))
@@ -85,15 +85,15 @@ def test_a_game_has_a_capability_by_having_its_members() -> None:
 
 
 def test_what_makes_up_a_capability() -> None:
-    assert members(Generates) == {"decoder", "prior"}
-    assert members(Classifies) == {"classify"}
-    assert members(HasLikelihood) == {"binary", "prior", "log_likelihood", "log_joint"}
+    assert attributes_of(Generates) == {"decoder", "prior"}
+    assert attributes_of(Classifies) == {"classify"}
+    assert attributes_of(HasLikelihood) == {"binary", "prior", "log_likelihood", "log_joint"}
 
 
 @pytest.mark.parametrize("name", REGISTRY)
 def test_a_class_has_what_its_games_have(name: str) -> None:
     game = build(name)
-    for capability in WORDS:
+    for capability in MESSAGES:
         assert isinstance(game, capability) is has(REGISTRY[name], capability), capability
 
 
@@ -103,14 +103,14 @@ def test_the_one_error_names_those_of_other_people_too(monkeypatch: pytest.Monke
     with pytest.raises(UserError) as caught:
         require(game, Translates, "translate")
     assert str(caught.value) == (
-        "Encodes has no two domains to translate between; translate needs a game that has: CycleGAN."
+        "Encodes has no two domains to translate between; translate needs a game that has two domains: CycleGAN."
     )
     with pytest.raises(UserError, match=r"^Encodes has no decoder; reconstruct needs a game that has one: ALI, "):
         require(game, Infers, "reconstruct", Generates)
-    assert who(Infers).split(", ")[-1] == "Encodes"
-    assert "Encodes" not in who(Infers, Generates)
-    assert who(Infers, also=lambda kind: kind.feeds.conditional) == "ALI, ALICE"
-    assert who(Translates, Infers) == "none is installed"
+    assert games_with(Infers).split(", ")[-1] == "Encodes"
+    assert "Encodes" not in games_with(Infers, Generates)
+    assert games_with(Infers, also=lambda kind: kind.feeds.conditional) == "ALI, ALICE"
+    assert games_with(Translates, Infers) == "none is installed"
 
 
 def test_fields_are_arguments_kept_under_their_names() -> None:
@@ -118,13 +118,16 @@ def test_fields_are_arguments_kept_under_their_names() -> None:
     game = Kept(*given, divergence=KL(), weight=3.0)
     assert [f.name for f in dataclasses.fields(Kept)] == list(registry.inspect.signature(Kept).parameters)
     assert [game.encoder, game.decoder, game.critic, game.prior] == given
-    assert (game.divergence, game.together, game.weight, game.half) == (KL(), True, 3.0, 1.5)
+    assert (game.divergence, game.joint_batch, game.weight, game.half) == (KL(), True, 3.0, 1.5)
     assert list(game.state_dict()) == list(ALI(*given).state_dict())
-    assert registry.settings_of(Kept) == {"together": bool, "weight": float}
-    assert registry.settings_text(Kept) == registry.settings_text(Plain) == "together=True, weight=2.0"
+    assert registry.settings_of(Kept) == {"joint_batch": bool, "weight": float}
+    assert registry.settings_text(Kept) == registry.settings_text(Plain) == "joint_batch=True, weight=2.0"
     assert Plain(*given).half == 1.0
     assert registry.make("kept(weight=4.0)", {"kept": Plain}, "game", *given).weight == 4.0
-    with pytest.raises(UserError, match="the game 'kept' has no setting 'wieght'; its settings are: together, weight"):
+    with pytest.raises(
+        UserError,
+        match="the game 'kept' has no setting 'wieght'; did you mean 'weight'. Its settings are: joint_batch, weight",
+    ):
         registry.look_up("kept(wieght=1.0)", {"kept": Kept}, "game")
     with pytest.raises(TypeError, match="critic"):
         ALI(*given[:2])  # type: ignore[call-arg]

@@ -168,8 +168,8 @@ class Odd(ALI):
 @pytest.mark.parametrize(
     ("game", "words"),
     [
-        (Shared, "by two players; leave it to one of them"),
-        (Left, "by no player; name its network among `players`"),
+        (Shared, "name its network in one of them only"),
+        (Left, "; name its network among `players`"),
         (Odd, "odd"),
     ],
 )
@@ -207,8 +207,8 @@ def test_settings_are_those_that_are_given() -> None:
     class Rising(penalties.R1):
         """Fails with a great gamma alone."""
 
-        def charge(self, *args: Any) -> Tensor:
-            return super().charge(*args) * (float("nan") if self.gamma > 5 else 1.0)
+        def penalize(self, *args: Any) -> Tensor:
+            return super().penalize(*args) * (float("nan") if self.gamma > 5 else 1.0)
 
     assert not failures(Rising)
     assert "is nan" in failures(Rising, settings={"gamma": 6.0})["5 steps, ali"]

@@ -193,7 +193,7 @@ def test_a_pool_answers_what_the_paper_says() -> None:
         assert share == pytest.approx((1 - 1 / (2 * size)) ** (k - 1) / (2 * size), abs=0.006), k
     once = answered[size:]
     assert len(once.unique()) == len(once)  # what is answered has left the pool
-    everything = torch.cat([once, pool.memory()])
+    everything = torch.cat([once, pool.state_dict()["samples"]])
     assert torch.equal(everything.sort().values, torch.arange(float(count)))  # and nothing is lost
 
 
@@ -201,11 +201,11 @@ def test_a_pool_of_none_and_one_that_remembers() -> None:
     x = images(7, 3)
     assert torch.equal(Pool(0)(x), x)
     pool, other = Pool(4), Pool(4)
-    assert pool.memory().numel() == 0
+    assert pool.state_dict()["samples"].numel() == 0
     torch.manual_seed(1)
     for _ in range(3):
         pool(x)
-    other.remember(pool.memory())
+    other.load_state_dict(pool.state_dict())
     answers = []
     for one in (pool, other):
         torch.manual_seed(2)
@@ -213,9 +213,9 @@ def test_a_pool_of_none_and_one_that_remembers() -> None:
     assert torch.equal(*answers)
     y = x.clone().requires_grad_()
     assert not pool(y).requires_grad
-    memory = pool.memory()
+    memory = pool.state_dict()["samples"]
     x.zero_()  # a batch's memory is used again
-    assert torch.equal(pool.memory(), memory)
+    assert torch.equal(pool.state_dict()["samples"], memory)
 
 
 def test_only_a_critic_in_training_draws_from_the_pool() -> None:
@@ -227,17 +227,17 @@ def test_only_a_critic_in_training_draws_from_the_pool() -> None:
         game.sample(a, b)
     game.eval()
     game.sample(a, b)
-    assert game.memory()["pool_a"].numel() == game.memory()["pool_b"].numel() == 0
+    assert game.extra_state()["pool_a"].numel() == game.extra_state()["pool_b"].numel() == 0
     assert torch.equal(joints["pooled_a"][0], joints["fake_a"][0])
     assert not joints["pooled_a"][0].requires_grad
     game.train()
     torch.manual_seed(0)
     for _ in range(8):
         joints = game.sample(a, b)
-    assert {len(part) for part in game.memory().values()} == {3}
+    assert {len(part) for part in game.extra_state().values()} == {3}
     fresh = copy.deepcopy(game)
-    fresh.remember(game.memory())
-    assert all(torch.equal(x, fresh.memory()[name]) for name, x in game.memory().items())
+    fresh.load_extra_state(game.extra_state())
+    assert all(torch.equal(x, fresh.extra_state()[name]) for name, x in game.extra_state().items())
     assert not any("pool" in key for key in game.state_dict())
 
 
@@ -449,7 +449,7 @@ def test_what_it_cannot_do_is_one_sentence(trained: Path) -> None:
         lambda: tasks.traverse(game),
         lambda: tasks.recognize(game, x),
     ):
-        with pytest.raises(UserError, match=r"^CycleGAN (has no|recognises no|reads no)[^.]*\.$"):
+        with pytest.raises(UserError, match=r"^CycleGAN (has no|recognizes no)[^.]*\.$"):
             task()
 
 
@@ -537,7 +537,10 @@ def test_both_critics_count_where_it_is_asked_who_wins() -> None:
     for sure in ("a", "b"):
         game = build()
         scores = {"a": low, "fake_a": low, "b": low, "fake_b": low} | {sure: high}
-        assert [float(p.mean() - q.mean()) for p, q in game.pairs(Outcome({}, scores))] == [sure == "a", sure == "b"]
+        assert [float(p.mean() - q.mean()) for p, q in game.score_pairs(Outcome({}, scores))] == [
+            sure == "a",
+            sure == "b",
+        ]
         moves = dynamics.Simultaneous(
             game,
             {player: SGD(game.parameters_of(player), lr=0.1) for player in game.players},

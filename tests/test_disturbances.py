@@ -16,15 +16,15 @@ from interalia.adversarial.disturbances import (
     AUGMENTATIONS,
     CHANGES,
     CONTRAST,
+    FLIP_SHARE,
     PROBABILITY,
     SATURATION,
-    SHIFT,
-    TURNED,
+    SHIFT_SHARE,
     AdaptiveAugmentation,
     Augmentation,
     Disturbances,
     InstanceNoise,
-    share,
+    pixels_of_share,
 )
 from interalia.adversarial.divergences import auc
 from interalia.adversarial.penalties import R1, R1R2, squared_gradients
@@ -140,7 +140,7 @@ def test_what_augmentation_leaves_of_each_statistic_of_x_by_side() -> None:
     """1 - p + p m, the factor of a statistic under a change, is above 0 whatever the side, at the probabilities in use."""
     p = max(Augmentation().probability, PROBABILITY)
     for side in range(8, 129):
-        s = share(SHIFT, side)
+        s = pixels_of_share(SHIFT_SHARE, side)
         apart = torch.arange(side)[:, None] - torch.arange(side)
         shifted = (apart.abs() <= s).double() / (
             2 * s + 1
@@ -166,7 +166,7 @@ def test_what_augmentation_leaves_of_brightness_contrast_and_saturation() -> Non
     together = contrast[:, None] * saturation
     for wave in torch.linspace(-0.2173, 1, 21):  # sin(t) / t is never less
         assert (1 - p + p * float(wave) * together).abs().min() > 0.14
-    assert 1 - p + p * (1 - 2 * TURNED) > 0
+    assert 1 - p + p * (1 - 2 * FLIP_SHARE) > 0
     assert 1 - p > 0  # where the hole of a cutout always meets the pixels
 
 
@@ -245,7 +245,7 @@ def test_adaptation_follows_the_critic_and_is_remembered() -> None:
         augment.observe(*sure, images=100)
     assert augment.probability == pytest.approx(0.5)
     other = AdaptiveAugmentation(images=1000)
-    other.remember(augment.memory())
+    other.load_state_dict(augment.state_dict())
     assert other.probability == augment.probability
     for _ in range(9):
         augment.observe(*sure, images=100)
@@ -263,14 +263,14 @@ def test_several_disturbances_come_in_turn() -> None:
     (changed,) = both((torch.ones(200, 1, 8, 8),))
     cut = (28 / 72) ** 2  # 4 rows of 8 around each of 9 places, of which 8 of 36 lie outside; columns alike
     assert (changed < 0.5).double().mean().item() == pytest.approx(cut * 0.84 + (1 - cut) * 0.16, abs=0.02)
-    both.at(10, 10)
+    both.set_progress(10, 10)
     assert set(both((torch.ones(4, 1, 8, 8),))[0].unique().tolist()) == {0.0, 1.0}
 
 
 @pytest.mark.parametrize(
     ("name", "settings", "sentence"),
     [
-        ("fixed", {"policy": "blur"}, "made of colour, translation"),
+        ("fixed", {"policy": "blur"}, "a list of colour, translation"),
         ("fixed", {"probability": 1.5}, r"lies in \[0, 1\]"),
         ("adaptive", {"target": 1.0}, "`target` is 1.0"),
         ("adaptive", {"images": 0}, "`images` is 0"),
@@ -324,8 +324,8 @@ def test_penalties_on_packs_are_those_of_the_pack_as_one_input(penalty: Any) -> 
     torch.manual_seed(0)
     critic = nn.Sequential(nn.Linear(6, 5), nn.Tanh(), nn.Linear(5, 1)).double()
     p, q = torch.randn(12, 2, dtype=torch.float64), torch.randn(12, 2, dtype=torch.float64)
-    packed = penalty().charge(Packed(critic, 3), (p,), (q,))
-    assert torch.allclose(packed, penalty().charge(critic, (p.view(4, 6),), (q.view(4, 6),)))
+    packed = penalty().penalize(Packed(critic, 3), (p,), (q,))
+    assert torch.allclose(packed, penalty().penalize(critic, (p.view(4, 6),), (q.view(4, 6),)))
     assert squared_gradients(Packed(critic, 3), (p,)).shape == (4,)
 
 
@@ -362,13 +362,13 @@ def test_a_run_in_packs_of_three_is_looked_at_on_the_way(tmp_path: Any) -> None:
 
 @pytest.mark.parametrize("game", ["infogan", "vae-gan", "semi-ali", "vae", "cyclegan"])
 def test_games_that_cannot_play_with_packs_say_who_can(game: str) -> None:
-    with pytest.raises(UserError, match=r"cannot judge packs of samples; .*play one of: ALI, ALICE"):
+    with pytest.raises(UserError, match=r"does not support packs of samples; .*choose a game of: ALI, ALICE"):
         build(game, CONV, pack=2)
 
 
-@pytest.mark.parametrize(("flag", "value"), [("noise", "constant"), ("augment", "fixed")])
+@pytest.mark.parametrize(("flag", "value"), [("instance_noise", "constant"), ("augment", "fixed")])
 def test_a_ratio_that_is_read_off_the_critic_is_one_of_images_as_they_are(flag: str, value: str) -> None:
-    with pytest.raises(UserError, match=rf"AVB reads .* `{flag}` has changed .*; leave `{flag}` out"):
+    with pytest.raises(UserError, match=rf"AVB computes .* `{flag}` has changed .*; leave `{flag}` out"):
         build("avb", CONV, **{flag: value})
 
 
@@ -391,14 +391,16 @@ def test_spectral_norm_divides_every_layer_by_its_greatest_singular_value(networ
 
 
 def test_spectral_norm_of_a_network_that_is_not_there() -> None:
-    with pytest.raises(UserError, match=r"`spectral` names 'generator', and the networks of this run are: encoder"):
+    with pytest.raises(
+        UserError, match=r"`spectral_norm` names 'generator', and the networks of this run are: encoder"
+    ):
         build("ali", CONV, spectral_norm="generator")
     with pytest.raises(
-        UserError, match=r"`spectral` names 'critic', and the networks of this run are: encoder, decoder;"
+        UserError, match=r"`spectral_norm` names 'critic', and the networks of this run are: encoder, decoder;"
     ):
         build("vae", CONV, spectral_norm="critic")
     with pytest.raises(
-        UserError, match=r"`spectral` names 'decoder', and the networks of this run are: encoder, critic;"
+        UserError, match=r"`spectral_norm` names 'decoder', and the networks of this run are: encoder, critic;"
     ):
         build("posthoc-ali", CONV, spectral_norm="decoder")
     once, twice = build("ali", CONV, spectral_norm="critic"), build("ali", CONV, spectral_norm="critic, critic")

@@ -25,18 +25,18 @@ from interalia.adversarial.disturbances import (
     colour,
     cutout,
     flip,
-    share,
-    spread,
+    in_range,
+    pixels_of_share,
+    randint_per_sample,
     translation,
-    whole,
-    within,
+    uniform_per_sample,
 )
 from interalia.adversarial.divergences import auc
 
 
 def test_settings_begin_as_documented() -> None:
     constants = {
-        "BRIGHTNESS": 0.25, "SATURATION": 1.0, "CONTRAST": 0.5, "SHIFT": 0.125, "TURNED": 0.4, "HOLE": 0.5,
+        "BRIGHTNESS": 0.25, "SATURATION": 1.0, "CONTRAST": 0.5, "SHIFT_SHARE": 0.125, "FLIP_SHARE": 0.4, "CUTOUT_SHARE": 0.5,
         "PROBABILITY": 0.7,
     }  # fmt: skip
     assert {name: getattr(room, name) for name in constants} == constants
@@ -68,21 +68,21 @@ def test_levels_of_noise() -> None:
     assert noise.level == 0.4
     levels = []
     for step in (0, 10, 20, 39, 40, 41, 80):
-        noise.at(step, 80)
+        noise.set_progress(step, 80)
         levels.append(noise.level)
     assert levels == pytest.approx([0.4, 0.325, 0.25, 0.1075, 0.1, 0.1, 0.1])
     rising = InstanceNoise(std=0.1, final=0.4)
-    rising.at(1, 4)
+    rising.set_progress(1, 4)
     assert rising.level == pytest.approx(0.175)
     short = InstanceNoise(std=0.4, until=0.5)  # the first of one step or of none is the first
     for steps in (0, 1):
-        short.at(0, steps)
+        short.set_progress(0, steps)
         assert short.level == 0.4
-    short.at(1, 1)
+    short.set_progress(1, 1)
     assert short.level == 0
     constant = ConstantNoise(std=0.3)
     assert (constant.std, constant.final, constant.until) == (0.3, 0.3, 1.0)
-    constant.at(7, 8)
+    constant.set_progress(7, 8)
     assert constant.level == pytest.approx(0.3)
 
 
@@ -95,9 +95,9 @@ def test_noise_is_added_to_x_alone_in_its_own_size() -> None:
     torch.testing.assert_close(noisy, x + 0.4 * torch.randn_like(x))
     assert rest[0] is z
     assert rest[1] is y
-    assert noise.memory() == {}
+    assert noise.state_dict() == {}
     state = torch.random.get_rng_state()
-    noise.at(4, 4)
+    noise.set_progress(4, 4)
     assert noise((x,))[0] is x  # without a draw
     assert torch.equal(state, torch.random.get_rng_state())
 
@@ -136,7 +136,7 @@ def test_colour_by_hand() -> None:
 
 def test_translation_by_hand() -> None:
     """Images of 12 rows and 20 columns go by up to 2 and 3 pixels, down first; two images of one sample go together."""
-    assert (share(1 / 8, 12), share(1 / 8, 20)) == (2, 3)
+    assert (pixels_of_share(1 / 8, 12), pixels_of_share(1 / 8, 20)) == (2, 3)
     x = torch.arange(1.0, 1 + 6 * 2 * 3 * 12 * 20).view(6, 2, 3, 12, 20)
     chosen = torch.tensor([True, True, True, True, True, False])
     torch.manual_seed(3)
@@ -157,7 +157,7 @@ def test_translation_by_hand() -> None:
 
 def test_cutout_by_hand() -> None:
     """Of 5 rows 3 around any of them, of 8 columns 4 around any border of two, 9 of which there are."""
-    assert (share(1 / 2, 5), share(1 / 2, 8)) == (3, 4)
+    assert (pixels_of_share(1 / 2, 5), pixels_of_share(1 / 2, 8)) == (3, 4)
     x = torch.rand(40, 2, 3, 5, 8) + 1
     chosen = torch.arange(40) % 4 != 0
     torch.manual_seed(0)
@@ -189,16 +189,16 @@ def test_flip_by_hand() -> None:
 
 def test_helpers() -> None:
     torch.manual_seed(0)
-    drawn = spread(torch.zeros(4000, 1, 2, 2, dtype=torch.float64), torch.arange(4000) % 2 == 0)
+    drawn = uniform_per_sample(torch.zeros(4000, 1, 2, 2, dtype=torch.float64), torch.arange(4000) % 2 == 0)
     assert drawn.shape == (4000, 1, 1, 1)
     assert drawn.dtype == torch.float64
     assert not drawn[1::2].any()
     assert (drawn.min().item(), drawn.max().item()) == pytest.approx((-1, 1), abs=0.01)
-    assert {*whole(torch.zeros(200, 1), -2, 3).tolist()} == {-2, -1, 0, 1, 2, 3}
-    assert whole(torch.zeros(7, 3), 4, 4).tolist() == [4] * 7
-    assert within(torch.tensor([-1, 0, 1, 2, 3]), 3).tolist() == [False, True, True, True, False]
-    assert [share(1 / 8, side) for side in (3, 4, 11, 12, 20)] == [0, 1, 1, 2, 3]
-    assert [share(1 / 2, side) for side in (1, 2, 3, 5)] == [1, 1, 2, 3]
+    assert {*randint_per_sample(torch.zeros(200, 1), -2, 3).tolist()} == {-2, -1, 0, 1, 2, 3}
+    assert randint_per_sample(torch.zeros(7, 3), 4, 4).tolist() == [4] * 7
+    assert in_range(torch.tensor([-1, 0, 1, 2, 3]), 3).tolist() == [False, True, True, True, False]
+    assert [pixels_of_share(1 / 8, side) for side in (3, 4, 11, 12, 20)] == [0, 1, 1, 2, 3]
+    assert [pixels_of_share(1 / 2, side) for side in (1, 2, 3, 5)] == [1, 1, 2, 3]
 
 
 # ---- policies
@@ -264,11 +264,11 @@ def test_adaptation_by_hand() -> None:
     assert augment.probability == pytest.approx(0.15)
     augment.observe(*even, images=3)
     assert augment.probability == pytest.approx(0.075)
-    memory = augment.memory()
+    memory = augment.state_dict()
     assert list(memory) == ["augmentation"]
     assert memory["augmentation"].dtype == torch.float64
     again = AdaptiveAugmentation()
-    again.remember(memory)
+    again.load_state_dict(memory)
     assert again.probability == augment.probability
     for _ in range(2):
         augment.observe(*even, images=3)
@@ -288,7 +288,7 @@ class Note(Disturbance):
     def __init__(self, name: str, factor: float, told: list[tuple[object, ...]]) -> None:
         self.name, self.factor, self.told = name, factor, told
 
-    def at(self, step: int, steps: int) -> None:
+    def set_progress(self, step: int, steps: int) -> None:
         self.told.append((self.name, step, steps))
 
     def __call__(self, joint: Sequence[Tensor]) -> tuple[Tensor, ...]:
@@ -297,11 +297,11 @@ class Note(Disturbance):
     def observe(self, first: Tensor, second: Tensor, images: int) -> None:
         self.told.append((self.name, first.item(), second.item(), images))
 
-    def memory(self) -> dict[str, Tensor]:
+    def state_dict(self) -> dict[str, Tensor]:
         return {self.name: torch.tensor(self.factor)}
 
-    def remember(self, memory: Mapping[str, Tensor]) -> None:
-        self.factor = float(memory[self.name])
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        self.factor = float(state[self.name])
 
 
 def test_several_are_one() -> None:
@@ -310,11 +310,11 @@ def test_several_are_one() -> None:
     found = both((torch.tensor([1.0]), torch.tensor([3.0])))
     assert isinstance(found, tuple)
     assert [part.item() for part in found] == [5 * (2 + 1) + 1, 5 * (6 + 1) + 1]
-    both.at(3, 9)
+    both.set_progress(3, 9)
     both.observe(torch.tensor(1.0), torch.tensor(2.0), 7)
     assert told == [("a", 3, 9), ("b", 3, 9), ("a", 1, 2, 7), ("b", 1, 2, 7)]
-    assert {name: value.item() for name, value in both.memory().items()} == {"a": 2, "b": 5}
-    both.remember({"a": torch.tensor(4.0), "b": torch.tensor(6.0)})
+    assert {name: value.item() for name, value in both.state_dict().items()} == {"a": 2, "b": 5}
+    both.load_state_dict({"a": torch.tensor(4.0), "b": torch.tensor(6.0)})
     assert [part.factor for part in both.parts] == [4, 6]  # type: ignore[attr-defined]
     none = Disturbances([])([torch.ones(1)])
     assert isinstance(none, tuple)

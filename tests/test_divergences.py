@@ -173,7 +173,7 @@ def test_the_ratio_is_read_from_the_optimal_critic(name: str) -> None:
     divergence = f_divergence(name)
     best = optimal_scores(divergence, P / Q)
     if name == "total-variation":  # its critic answers only which of the two is larger
-        with pytest.raises(UserError, match="TotalVariation does not tell the density ratio"):
+        with pytest.raises(UserError, match="a score of TotalVariation does not determine the density ratio"):
             divergence.log_ratio(best)
     else:
         torch.testing.assert_close(divergence.log_ratio(best), (P / Q).log(), atol=1e-6, rtol=1e-6)
@@ -242,11 +242,11 @@ def test_the_generator_is_never_pushed_to_worse_samples(name: str) -> None:
 
 @pytest.mark.parametrize("name", KINDS)
 def test_what_is_said_of_the_generators_gradient_where_the_critic_is_sure(name: str) -> None:
-    """`fading` names the joints on which its slope goes to 0; anywhere else it is at least a tenth."""
+    """`vanishing` names the joints on which its slope goes to 0; anywhere else it is at least a tenth."""
     for divergence in generators(name):
         for joint, sign in (("P", 1), ("Q", -1)):
             here, beyond = slopes(divergence, joint, [sign * 20.0, sign * 80.0]).abs().tolist()
-            if joint in divergence.fading:
+            if joint in divergence.vanishing:
                 assert beyond < 0.3 * here or beyond == here == 0
             else:
                 assert beyond >= here * (1 - 1e-6)
@@ -265,7 +265,7 @@ def test_the_table_of_slopes_is_what_the_losses_have() -> None:
         if math.isclose(here, beyond, rel_tol=1e-6) and here:
             return {1.0: "1", 0.3: "w", 0.7: "1 - w"}[round(here, 6)]
         if beyond <= here:
-            return "fades" if beyond <= here / 20 else "fades as 1/q"
+            return "vanishes" if beyond <= here / 20 else "vanishes (1/q)"
         return "grows linearly" if beyond < 5 * here else "grows"
 
     rows = [line for line in (divergences.__doc__ or "").splitlines() if line.startswith("    ")]
@@ -459,7 +459,7 @@ def test_relativistic_pairing_of_every_divergence(name: str) -> None:
     """No score counts but by its distance from the other's; with `gan` and `hinge` as published."""
     p, q = torch.randn(2, 50, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     other, paired = REGISTRY[name](), registry.make(f"relativistic(of={name!r})", REGISTRY, "divergence")
-    assert paired.separate == other.separate
+    assert paired.per_head == other.per_head
     for mine, its in zip(players(paired, p, q), players(other, p - q, q - p), strict=True):
         torch.testing.assert_close(2 * mine, its)
     for mine, moved in zip(players(paired, p, q), players(paired, p + 7, q + 7), strict=True):
@@ -476,7 +476,7 @@ def test_bigbigans_heads_are_clamped_each_for_itself() -> None:
     torch.testing.assert_close(critic, torch.stack([loss for loss, _ in singles]).sum())
     torch.testing.assert_close(generator, torch.stack([loss for _, loss in singles]).sum())
     assert critic > hinge.critic_loss(p.sum(1), q.sum(1)) + 0.1  # one clamp on the sum is another loss
-    assert [name for name in REGISTRY if REGISTRY[name]().separate] == ["bigbigan"]
+    assert [name for name in REGISTRY if REGISTRY[name]().per_head] == ["bigbigan"]
 
 
 @pytest.mark.parametrize(
@@ -485,13 +485,13 @@ def test_bigbigans_heads_are_clamped_each_for_itself() -> None:
         ("alpha(alpha=1)", "cannot be made: `alpha` is 1, and .* the Kullback-Leibler divergence; use .* or 'kl'"),
         ("alpha(alpha=0.0)", "cannot be made: `alpha` is 0.0, and at 0 .* it is the reverse .*; use 'reverse-kl'"),
         ("weighted-jensen-shannon(weight=1.0)", "`weight` is 1.0, and it is the share of P .* between 0 and 1"),
-        ("least-squares(a=1.0)", "`a` is 1.0 and `b` is 1.0; a critic tells P from Q by them; give two numbers"),
+        ("least-squares(a=1.0)", "`a` is 1.0 and `b` is 1.0; the targets on P and Q must differ; give two numbers"),
         ("hinge(smoothing=1.0)", r"`smoothing` is 1.0, and it lies in \[0, 1\)"),
         ("alpha(smoothing=-0.1)", r"`smoothing` is -0.1, and it lies in \[0, 1\)"),
-        ("wasserstein(smoothing=0.1)", "`smoothing` is .* asks a critic to be less sure, .* leave it out"),
-        ("relativistic(of='wasserstein', smoothing=0.1)", "`smoothing` is .* asks a critic to be less sure"),
+        ("wasserstein(smoothing=0.1)", "`smoothing` is .* needs scores with a scale, .* leave it out"),
+        ("relativistic(of='wasserstein', smoothing=0.1)", "`smoothing` is .* needs scores with a scale"),
         ("relativistic(of='relativistic')", "`of` is relativistic itself; name another divergence"),
-        ("relativistic(of='gan(smoothing=0.1)')", r"smooths its labels; write relativistic\(..., smoothing=0.1\)"),
+        ("relativistic(of='gan(smoothing=0.1)')", r"must not set smoothing; write relativistic\(..., smoothing=0.1\)"),
         ("relativistic(of='hing')", "there is no divergence 'hing'; did you mean 'hinge'"),
         ("weighted-jensen-shannon(weight=0)", "`weight` is 0, and it is the share of P .* between 0 and 1"),
     ],

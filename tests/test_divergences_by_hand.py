@@ -170,8 +170,8 @@ def test_scores_from_patches_and_heads_are_different_things() -> None:
     assert smooth.critic_loss(p, q).item() == pytest.approx((0.75 * on_p + 0.25 * 8.25) / 3 + on_q / 2)
     paired = make("relativistic(of='bigbigan')")
     assert paired.mean(p).item() == pytest.approx(1.25 / 3)
-    assert paired.separate is True
-    assert [name for name in REGISTRY if make(name).separate] == ["bigbigan"]
+    assert paired.per_head is True
+    assert [name for name in REGISTRY if make(name).per_head] == ["bigbigan"]
 
 
 def test_pairs_by_hand() -> None:
@@ -191,7 +191,7 @@ def test_pairs_by_hand() -> None:
     assert squares.on_p(p).tolist() == pytest.approx([(v - 2) ** 2 / 4 for v in (0.7, -1.25)])
     assert squares.on_q(q).tolist() == pytest.approx([(v + 1) ** 2 / 4 for v in (-0.4, 1.75)])
     assert gan.base is gan.base  # made once
-    with pytest.raises(UserError, match="Relativistic does not tell"):
+    with pytest.raises(UserError, match="score of Relativistic does not determine"):
         gan.log_ratio(p)
 
 
@@ -282,11 +282,11 @@ def test_which_joints_fade_by_name_and_loss() -> None:
         "alpha(alpha=1.5)": ("Q", "Q"), "alpha(alpha=-0.5)": ("P", "P"),
     }  # fmt: skip
     for name, (alternative, minimax) in expected.items():
-        assert make(name).fading == set(alternative), name
-        assert dataclasses.replace(make(name), saturating=True).fading == set(minimax), name  # type: ignore[call-arg]
+        assert make(name).vanishing == set(alternative), name
+        assert dataclasses.replace(make(name), saturating=True).vanishing == set(minimax), name  # type: ignore[call-arg]
     for name in ("least-squares", "hinge", "bigbigan", "wasserstein", "relativistic", "relativistic(of='neyman')"):
-        assert make(name).fading == set(), name
-    assert make("relativistic(of='total-variation')").fading == {"P", "Q"}
+        assert make(name).vanishing == set(), name
+    assert make("relativistic(of='total-variation')").vanishing == {"P", "Q"}
 
 
 @pytest.mark.parametrize("name", [name for name in REGISTRY if name != "wasserstein"])
@@ -313,7 +313,7 @@ def test_borders_of_the_other_settings() -> None:
         room.LeastSquares(a=2.0, b=2.0)
     assert room.LeastSquares(a=2.0, b=2.0 + 1e-9).b > 2
     for smoothing in (0.1, -0.1):
-        with pytest.raises(ValueError, match=r"`smoothing` is .* asks a critic to be less sure"):
+        with pytest.raises(ValueError, match=r"`smoothing` is .* needs scores with a scale"):
             room.Wasserstein(smoothing=smoothing)
 
 
@@ -322,7 +322,7 @@ def test_what_can_be_paired() -> None:
         room.Relativistic(of="relativistic")
     with pytest.raises(ValueError, match=r"write relativistic\(\.\.\., smoothing=0\.1\)"):
         room.Relativistic(of="gan(smoothing=0.1)")
-    with pytest.raises(ValueError, match="less sure"):
+    with pytest.raises(ValueError, match="scores with a scale"):
         room.Relativistic(of="wasserstein", smoothing=0.1)
     with pytest.raises(UserError, match="divergence"):
         room.Relativistic(of="nothing")

@@ -477,9 +477,9 @@ def test_weight_decay_is_taken_where_the_gradient_is() -> None:
 
 def test_optimism_is_not_fooled_by_a_clipped_critic() -> None:
     class Clipped(Bilinear):
-        def moved(self, player: str) -> None:
+        def after_step(self, player: str) -> None:
             if player == "critic":
-                WeightClip(bound=0.05).moved(self.phi)
+                WeightClip(bound=0.05).after_step(self.phi)
 
     game = Clipped()
     moves = flow("optimistic", game, 0.1)

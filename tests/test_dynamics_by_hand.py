@@ -50,7 +50,7 @@ class Three(Game):
         losses = {"generator": u * v + 2 * c * u + x.mean() * v, "critic": c * c / 2 - c * u}
         return Outcome(losses, {"q": c * x, "p": -c * x})
 
-    def moved(self, player: str) -> None:
+    def after_step(self, player: str) -> None:
         self.told.append(player)
 
     def point(self) -> tuple[float, ...]:
@@ -555,9 +555,9 @@ def test_looking_for_mixing_changes_nothing() -> None:
     level: list[tuple[int, int]] = []
     sizes: list[int] = []
     kind = type(game)
-    plain = kind.at, kind.sample
+    plain = kind.set_progress, kind.sample
 
-    def at(self: Game, step: int, steps: int) -> None:
+    def set_progress(self: Game, step: int, steps: int) -> None:
         level.append((step, steps))
         plain[0](self, step, steps)
 
@@ -567,7 +567,7 @@ def test_looking_for_mixing_changes_nothing() -> None:
 
     torch.manual_seed(3)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(kind, "at", at)
+        patch.setattr(kind, "set_progress", set_progress)
         patch.setattr(kind, "sample", sample)
         assert mixing(game, batch(game, 16)) is None
     drawn = torch.rand(3)

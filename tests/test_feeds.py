@@ -39,30 +39,30 @@ def test_a_plain_batch_is_x() -> None:
     (store,) = Data.stores(PLAIN, dataset(3))
     assert len(store) == 6
     assert [part.tolist() for part in store[torch.tensor([4, 0])]] == [[[4, -4], [0, 0]]]
-    assert [part[:, 0].tolist() for part in Data.rows(PLAIN, dataset(), "validation", torch.tensor([2, 1]))] == [
+    assert [part[:, 0].tolist() for part in Data.batch_of(PLAIN, dataset(), "validation", torch.tensor([2, 1]))] == [
         [102, 101]
     ]
     assert Data.check(PLAIN, dataset()) is None
-    assert Data.fitted(DataSpec(condition=3, names=("p", "q", "r")), dataset()) == DataSpec(
+    assert Data.data_spec(DataSpec(condition=3, names=("p", "q", "r")), dataset()) == DataSpec(
         (2,), 3, names=("p", "q", "r")
     )
 
 
 def test_a_labelled_batch_holds_y_where_the_game_is_conditional() -> None:
-    (x,) = Labeled.rows(PLAIN, dataset(3), "train", torch.tensor([4]))
+    (x,) = Labeled.batch_of(PLAIN, dataset(3), "train", torch.tensor([4]))
     assert x.tolist() == [[4, -4]]
     spec = dataclasses.replace(PLAIN, condition=3)
-    x, y = Labeled.rows(spec, dataset(3), "train", torch.tensor([4, 2]))
+    x, y = Labeled.batch_of(spec, dataset(3), "train", torch.tensor([4, 2]))
     assert y.tolist() == [[0, 1, 0], [0, 0, 1]]
     assert conditions(spec, dataset(3), "test").tolist() == [0, 1]  # type: ignore[union-attr]
     assert conditions(PLAIN, dataset(3), "test") is None
-    with pytest.raises(UserError, match="has no labels; choose data that has, or play another game"):
+    with pytest.raises(UserError, match="has no labels; choose data that has, or choose another `game`"):
         Labeled.check(spec, dataset())
     bits = {part: np.array([[0, 1]] * n) for part, n in (("train", 6), ("validation", 3), ("test", 2))}
     told = dataclasses.replace(PLAIN, condition=1, attributes={"q": 0.5})
     data = dataset(attributes={"names": np.array(["p", "q"]), **bits})
     assert Labeled.check(told, data) is None  # attributes are no labels
-    assert Labeled.rows(told, data, "validation", torch.tensor([0]))[1].tolist() == [[1.0]]
+    assert Labeled.batch_of(told, data, "validation", torch.tensor([0]))[1].tolist() == [[1.0]]
     assert (Data.conditional, Labeled.conditional, PartlyLabeled.conditional, Domains.conditional) == (
         False,
         True,
@@ -72,18 +72,18 @@ def test_a_labelled_batch_holds_y_where_the_game_is_conditional() -> None:
 
 
 def test_a_partly_labelled_batch_has_a_few_of_their_own_order() -> None:
-    spec = PartlyLabeled.fitted(PLAIN, dataset(3))
+    spec = PartlyLabeled.data_spec(PLAIN, dataset(3))
     assert spec == DataSpec((2,), classes=3, names=("a", "b", "c"))
     stores = PartlyLabeled.stores(spec, dataset(3), labeled=3, seed=1)
     assert [len(store) for store in stores] == [6, 3]
     x_l, y = stores[1][torch.arange(3)]
     assert y.sum(0).tolist() == [1, 1, 1]  # equally many of each
     assert torch.equal(y.argmax(1), (x_l[:, 0].long()) % 3)
-    assert [(sampler.count, sampler.batch, sampler.seed) for sampler in PartlyLabeled.orders(stores, 4, 7)] == [
+    assert [(sampler.count, sampler.batch, sampler.seed) for sampler in PartlyLabeled.samplers(stores, 4, 7)] == [
         (6, 4, 7),
         (3, 3, 7 + 2**32),
     ]
-    x, x_l, y = PartlyLabeled.rows(spec, dataset(3), "validation", torch.tensor([1]))
+    x, x_l, y = PartlyLabeled.batch_of(spec, dataset(3), "validation", torch.tensor([1]))
     assert x.tolist() == [[101, -1]]
     assert (len(x_l), y.tolist()[1]) == (6, [0, 1, 0])
     with pytest.raises(UserError, match="has no labels"):
@@ -93,16 +93,16 @@ def test_a_partly_labelled_batch_has_a_few_of_their_own_order() -> None:
 def test_a_batch_of_two_domains_comes_from_both() -> None:
     other = Dataset("others", *(split(n, 1000) for n in (4, 2, 1)))
     both = dataset(other=other)
-    assert Domains.fitted(PLAIN, both).other == (2,)
+    assert Domains.data_spec(PLAIN, both).other == (2,)
     assert [len(store) for store in Domains.stores(PLAIN, both)] == [6, 4]
-    assert [(s.count, s.batch, s.seed) for s in Domains.orders(Domains.stores(PLAIN, both), 4, 7)] == [
+    assert [(s.count, s.batch, s.seed) for s in Domains.samplers(Domains.stores(PLAIN, both), 4, 7)] == [
         (6, 4, 7),
         (4, 4, 7 + 2**32),
     ]
-    a, b = Domains.rows(PLAIN, both, "validation", torch.tensor([2, 1]))
+    a, b = Domains.batch_of(PLAIN, both, "validation", torch.tensor([2, 1]))
     assert (a[:, 0].tolist(), b[:, 0].tolist()) == ([102, 101], [1000, 1001])  # of the smaller one over again
     for refused in (Domains.check, Domains.stores):
-        with pytest.raises(UserError, match=r"'points' is one; name the second in `target`"):
+        with pytest.raises(UserError, match=r"'points' is one; name the second in `data_b`"):
             refused(PLAIN, dataset())
 
 
@@ -114,7 +114,7 @@ def test_pixels_are_drawn_anew_where_batches_are_trained_on_and_nowhere_else() -
     (x,) = store[torch.arange(6)]
     assert set(x.flatten().tolist()) == {0.0, 1.0}
     for part in ("train", "validation"):
-        (x,) = Data.rows(DataSpec((1, 2, 2)), data, part, torch.arange(6))
+        (x,) = Data.batch_of(DataSpec((1, 2, 2)), data, part, torch.arange(6))
         assert not x.any()
     (store,) = Data.stores(DataSpec((1, 2, 2)), data, part="validation")
     assert not store[torch.arange(6)][0].any()
@@ -123,11 +123,11 @@ def test_pixels_are_drawn_anew_where_batches_are_trained_on_and_nowhere_else() -
 @pytest.mark.parametrize("name", REGISTRY)
 def test_every_game_plays_on_its_examples(name: str) -> None:
     game = build(name, double=False)
-    batch = game.feeds.example(game.data, 6)
-    assert all(torch.equal(a, b) for a, b in zip(batch, game.feeds.example(game.data, 6), strict=True))
-    assert not torch.equal(batch[0], game.feeds.example(game.data, 6, seed=2)[0])
+    batch = game.feeds.random_batch(game.data, 6)
+    assert all(torch.equal(a, b) for a, b in zip(batch, game.feeds.random_batch(game.data, 6), strict=True))
+    assert not torch.equal(batch[0], game.feeds.random_batch(game.data, 6, seed=2)[0])
     assert all(bool(loss.isfinite()) for loss in game(*batch).losses.values())
-    assert ("decoder" in game.fixed) is infers_for_another(type(game))
+    assert ("decoder" in game.pretrained) is infers_for_another(type(game))
 
 
 class Twice(Data):

@@ -39,7 +39,7 @@ from interalia.conditionals import (
 from interalia.conditionals.basis_noise import BasisNoiseDistribution
 from interalia.games import ALI, ALICE, AVB, HALI, VAE, Game, Outcome, SemiALI
 from interalia.games.aae import SemiAAE
-from interalia.games.avb import FLOOR
+from interalia.games.avb import VARIANCE_FLOOR
 from interalia.learning import dynamics
 from interalia.learning.dynamics import Rules
 from interalia.learning.optimizers import OPTIMIZERS, sgd
@@ -142,7 +142,7 @@ def test_adaptive_contrast_takes_the_moments_as_constants(correlated: bool) -> N
     (gradient,) = torch.autograd.grad(game.losses(joints).losses["autoencoder"], answers.numbers)
     z = joints["posterior"][0][:, 0].detach()
     e = (z - mu) / 0.5
-    s = math.sqrt(0.25 + FLOOR)
+    s = math.sqrt(0.25 + VARIANCE_FLOOR)
     each = (k - (z - mu) / s) / s + z
     torch.testing.assert_close(gradient, torch.stack([each.mean(), (0.5 * e * each).mean()]))
 
@@ -246,7 +246,7 @@ def test_virtual_adversarial_training_holds_the_answer_at_x_up_to_the_one_beside
     torch.manual_seed(0)
     ways = torch.randn_like(x).sign().flatten().tolist()
     torch.manual_seed(0)
-    found = game.smoothness(x, 0 * x, game.critic.logits(x, x)).item()  # type: ignore[operator]
+    found = game.vat_loss(x, 0 * x, game.critic.logits(x, x)).item()  # type: ignore[operator]
 
     def share(x: float) -> float:
         return 1 / (1 + math.exp(-3 * x))
@@ -488,7 +488,7 @@ def test_a_weight_that_falls_is_the_first_at_the_beginning_and_the_last_at_the_e
     penalty = R1(gamma=8.0, final=2.0)
     weights = []
     for step in (0, 50, 100):
-        penalty.at(step, 100)
+        penalty.set_progress(step, 100)
         weights.append(penalty.weight)
     assert weights == pytest.approx([8.0, 4.0, 2.0])
 
@@ -510,7 +510,7 @@ def test_every_sample_has_its_own_place_on_its_line_and_all_of_its_parts_one() -
     p = torch.zeros(count, 1), torch.zeros(count, 1)
     q = torch.full((count, 1), 3.0), torch.full((count, 1), 4.0)
     torch.manual_seed(0)
-    charge = WGANGP(weight=2.0).charge(By(spy), p, q).item()
+    charge = WGANGP(weight=2.0).penalize(By(spy), p, q).item()
     x, z = shown[0]
     torch.testing.assert_close(x / 3, z / 4)
     assert (x.min().item(), x.max().item()) == pytest.approx((0, 3), abs=0.01)
@@ -521,7 +521,7 @@ def test_every_sample_has_its_own_place_on_its_line_and_all_of_its_parts_one() -
 def test_the_label_that_a_critic_is_told_is_charged_too() -> None:
     """R1 at x = 3, z = 4, y = 12 of a critic whose slope is (3, 4, 12): gamma / 2 * 13^2; and dragan moves y."""
     p = torch.full((5, 1), 3.0), torch.full((5, 1), 4.0), torch.full((5, 1), 12.0)
-    assert R1(gamma=3.0).charge(By(square), p, p).item() == pytest.approx(3 / 2 * 169)
+    assert R1(gamma=3.0).penalize(By(square), p, p).item() == pytest.approx(3 / 2 * 169)
     shown: list[tuple[Tensor, ...]] = []
 
     def spy(*parts: Tensor) -> Tensor:
@@ -529,7 +529,7 @@ def test_the_label_that_a_critic_is_told_is_charged_too() -> None:
         return square(*parts)
 
     y = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
-    Dragan().charge(By(spy), (torch.rand(2, 3), y), (torch.rand(2, 3), y))
+    Dragan().penalize(By(spy), (torch.rand(2, 3), y), (torch.rand(2, 3), y))
     assert bool((shown[0][1] > y).all())
 
 
@@ -560,14 +560,14 @@ def test_dragans_scale_is_one_number_for_all_of_a_part() -> None:
         return square(x)
 
     torch.manual_seed(0)
-    Dragan(scale=0.5).charge(By(spy), (x,), (x,))
+    Dragan(scale=0.5).penalize(By(spy), (x,), (x,))
     torch.manual_seed(0)
     torch.testing.assert_close(shown[0], x + 0.5 * math.sqrt(4 * 64 / 7) * torch.rand(4, 2))
 
 
 def test_r1r2_weighs_both_joints_alike_whatever_their_sizes() -> None:
     """Slopes of 1 on two samples of P and of 2 on six of Q: gamma / 2 * (1 + 4)."""
-    assert R1R2(gamma=3.0).charge(By(square), (torch.ones(2, 1),), (torch.full((6, 1), 2.0),)).item() == 7.5
+    assert R1R2(gamma=3.0).penalize(By(square), (torch.ones(2, 1),), (torch.full((6, 1), 2.0),)).item() == 7.5
 
 
 def test_several_batches_are_told_as_one() -> None:
@@ -599,7 +599,7 @@ def test_virtual_adversarial_training_moves_the_answer_beside_x_alone() -> None:
     torch.manual_seed(0)
     beside = x + 0.7 * torch.randn_like(x).sign()
     torch.manual_seed(0)
-    (found,) = torch.autograd.grad(game.smoothness(x, 0 * x, critic.logits(x, x)), critic.w)
+    (found,) = torch.autograd.grad(game.vat_loss(x, 0 * x, critic.logits(x, x)), critic.w)
     a, b = (1 / (1 + (-3 * at).exp()) for at in (x, beside))
     torch.testing.assert_close(found, ((b - a) * beside).mean())
 
@@ -710,7 +710,7 @@ def test_adaptation_counts_images_and_not_packs() -> None:
     game = build("gan", (1, 8, 8), pack=2, augment="adaptive(images=1000)")
     counted: list[int] = []
     assert game.noise is not None
-    game.noise.heard = lambda first, second, images: counted.append(images)  # type: ignore[method-assign]
+    game.noise.observe = lambda first, second, images: counted.append(images)  # type: ignore[method-assign]
     game.on_outcome(game(*batch(game, 16)))
     assert counted == [16]
 

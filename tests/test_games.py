@@ -22,7 +22,7 @@ from interalia.errors import UserError
 from interalia.games import ALI, ALICE, GAN, REGISTRY, Game
 from interalia.games.capabilities import HasLikelihood, Infers
 from interalia.games.feeds import PartlyLabeled
-from interalia.games.needs import Chain, Given, critics, declared
+from interalia.games.needs import Chain, Pretrained, critics, example_needs
 from interalia.learning import dynamics
 from interalia.networks import REGISTRY as NETWORKS
 from interalia.networks.layers import PairCritic
@@ -80,7 +80,7 @@ def test_every_parameter_of_every_player_moves(game: str, move: tuple[str, str],
         assert set(outcome.losses) == set(made.players)
         assert all(bool(loss.isfinite()) for loss in outcome.losses.values())
     for key, parameter in made.named_parameters():
-        if key.split(".")[0] in made.fixed:
+        if key.split(".")[0] in made.pretrained:
             continue
         assert not torch.equal(parameter, before[key]), f"{key} did not move"
         assert bool(parameter.isfinite().all()), key
@@ -108,7 +108,7 @@ def test_one_stage_is_simultaneous(game: str, divergence: str, penalty: str) -> 
         moves = flow(name, made, 0.01)
         torch.manual_seed(3)
         for step in range(3):
-            made.at(step, 3)
+            made.set_progress(step, 3)
             moves.step(itertools.repeat(batch(made)))
         ends.append(torch.cat([p.detach().flatten() for p in made.parameters()]))
     torch.testing.assert_close(ends[1], ends[0], rtol=1e-12, atol=1e-12)
@@ -120,7 +120,7 @@ def test_one_stage_is_simultaneous(game: str, divergence: str, penalty: str) -> 
 )
 def test_each_loss_reaches_its_own_player_and_nobody_else(game: str, divergence: str, penalty: str) -> None:
     if not playable(game, divergence):
-        with pytest.raises(UserError, match="off the critic's score"):
+        with pytest.raises(UserError, match="from the critic's score"):
             build(game, divergence=divergence, penalty=penalty)
         return
     made = build(game, divergence=divergence, penalty=penalty)
@@ -149,7 +149,7 @@ def test_each_loss_reaches_its_own_player_and_nobody_else(game: str, divergence:
 
 def roles(kind: type[Game]) -> set[str]:
     """The methods of a family that the networks of a game take."""
-    needs = [need for need in declared(kind).values() if not isinstance(need, Given)]
+    needs = [need for need in example_needs(kind).values() if not isinstance(need, Pretrained)]
     parts = [part for need in needs for part in ((need.first, need.second) if isinstance(need, Chain) else (need,))]
     return {part.net.role for part in parts}
 
@@ -202,7 +202,7 @@ def test_players_share_nothing_and_leave_nothing_out(game: str) -> None:
     made = build(game)
     moved = [id(p) for player in made.players for p in made.parameters_of(player)]
     assert len(moved) == len(set(moved))
-    fixed = {id(p) for name in made.fixed for p in getattr(made, name).parameters()}
+    fixed = {id(p) for name in made.pretrained for p in getattr(made, name).parameters()}
     assert set(moved) == {id(p) for p in made.parameters()} - fixed
     assert not fixed & set(moved)
 
@@ -241,7 +241,7 @@ def test_one_pass_of_the_critic_judges_all_joints(game: str) -> None:
     made = build(game)
     if (
         list(made.players.get("critic", ())) != ["critic"]
-        or len(made.pairs(made(*batch(made)))) != 1
+        or len(made.score_pairs(made(*batch(made)))) != 1
         or (getattr(made.critic, "classes", 0))
     ):
         pytest.skip("has no critic, or more than one, or one that judges labelled pairs beside")
@@ -382,7 +382,7 @@ def test_a_conditional_game_is_fed_labels() -> None:
         assert made(x, y.flip(0)).losses["critic"] != before
         flow("simultaneous", made).step(iter([(x, y)]))
     for name in set(REGISTRY) - set(CONDITIONAL):
-        with pytest.raises(UserError, match="cannot be told labels"):
+        with pytest.raises(UserError, match="cannot be conditioned on labels"):
             build(name, labels=3)
 
 
@@ -408,7 +408,7 @@ def test_networks_with_one_score_are_refused_to_three_heads() -> None:
 def test_a_pass_each_is_one_pass_where_nothing_couples_the_samples(game: str) -> None:
     outcomes = []
     for together in (True, False):
-        made = build(f"{game}(together={together})")  # the critics of `auto` have no batch norm
+        made = build(f"{game}(joint_batch={together})")  # the critics of `auto` have no batch norm
         torch.manual_seed(3)
         outcomes.append(made(*batch(made)).losses)
     for player, loss in outcomes[0].items():
@@ -416,11 +416,11 @@ def test_a_pass_each_is_one_pass_where_nothing_couples_the_samples(game: str) ->
 
 
 def test_in_a_pass_of_its_own_a_joint_has_a_batch_norm_of_its_own() -> None:
-    made = build("ali(together=False)", (1, 8, 8), networks="bigan-mlp", double=False)
+    made = build("ali(joint_batch=False)", (1, 8, 8), networks="bigan-mlp", double=False)
     x, z = torch.rand(8, 1, 8, 8), torch.randn(8, 3)
     (alone,) = made.score(made.critic, (x, z))
     beside, _ = made.score(made.critic, (x, z), (100 * x, z))
     torch.testing.assert_close(alone, beside)
-    made.together = True
+    made.joint_batch = True
     mixed, _ = made.score(made.critic, (x, z), (100 * x, z))
     assert not torch.allclose(alone, mixed, atol=1e-2)

@@ -156,11 +156,11 @@ LABELS = torch.tensor([0, 1, 2, 2, 1])
 X = torch.tensor([[1.0, 2.0], [3.0, -1.0], [0.5, 0.5], [-2.0, 0.0], [0.25, 4.0]])
 
 
-@pytest.mark.parametrize("together", [True, False])
+@pytest.mark.parametrize("joint_batch", [True, False])
 @pytest.mark.parametrize("name", CONDITIONAL)
-def test_every_network_sees_the_label_of_its_own_row(name: str, together: bool) -> None:
+def test_every_network_sees_the_label_of_its_own_row(name: str, joint_batch: bool) -> None:
     kind = CONDITIONAL[name]
-    game = told_by_label(kind, together=together, **({"cycle_z": 1.0} if name == "alice" else {}))
+    game = told_by_label(kind, joint_batch=joint_batch, **({"cycle_z": 1.0} if name == "alice" else {}))
     y, k = torch.eye(3)[LABELS], LABELS[:, None].float()
     torch.manual_seed(0)
     joints = game.sample(X, y)
@@ -222,7 +222,7 @@ def test_projection_undoes_the_decoder_of_each_rows_own_label(name: str) -> None
 class Told(Penalty):
     """A charge that tells which critic was given which joints: mean[s(p)] + 10 mean[s(q)]."""
 
-    def charge(self, critic: nn.Module, p: Sequence[Tensor], q: Sequence[Tensor]) -> Tensor:
+    def penalize(self, critic: nn.Module, p: Sequence[Tensor], q: Sequence[Tensor]) -> Tensor:
         return critic(*p).mean() + 10 * critic(*q).mean()
 
 
@@ -461,7 +461,7 @@ def test_the_k_plus_1_losses_at_logits_by_hand(vat: float) -> None:
     joints = {
         "q": (rows([0.0, 0.0], [0.1, 0.2]), rows([0.0], [-0.8])),  # l_1 = 0 and 0.3
         "p": (rows([0.2, 0.0], [0.0, -0.5]), rows([0.0], [1.0])),  # l_1 = 0.6 and -1
-        "labelled": (rows([1.0, 0.0], [0.0, 0.0]), rows([-1.0], [0.5]), rows([1.0, 0.0], [0.0, 1.0])),  # 2 and 0.5
+        "labeled": (rows([1.0, 0.0], [0.0, 0.0]), rows([-1.0], [0.5]), rows([1.0, 0.0], [0.0, 1.0])),  # 2 and 0.5
         "cycle": (rows([1.0, 0.0]), rows([0.0, 3.0])),
     }
     decoded_q, decoded_p = ([1 / (math.exp(a) + 2) for a in of] for of in ((0.0, 0.3), (0.6, -1.0)))

@@ -21,7 +21,7 @@ from interalia.adversarial.divergences import Divergence
 from interalia.adversarial.penalties import Penalty
 from interalia.conditionals import Chain, Codes, Deterministic, Gaussian, Prior, StandardNormal
 from interalia.games import CycleGAN, Game
-from interalia.games.avb import FLOOR
+from interalia.games.avb import VARIANCE_FLOOR
 from interalia.networks.layers import PairCritic, Recogniser
 
 REGISTRY: dict[str, Any] = games.REGISTRY
@@ -133,7 +133,7 @@ class Marked(Divergence):
 class Charged(Penalty):
     """30,000 mean s(p) + 70,000 mean s(q)."""
 
-    def charge(self, critic: nn.Module, p: Sequence[Tensor], q: Sequence[Tensor]) -> Tensor:
+    def penalize(self, critic: nn.Module, p: Sequence[Tensor], q: Sequence[Tensor]) -> Tensor:
         return 30_000 * critic(*p).mean() + 70_000 * critic(*q).mean()
 
 
@@ -209,12 +209,12 @@ def check(
         torch.testing.assert_close(outcome.scores[name], by_hand)
 
 
-TOGETHER = pytest.mark.parametrize("together", [True, False])
+TOGETHER = pytest.mark.parametrize("joint_batch", [True, False])
 
 
 @TOGETHER
-def test_gan(together: bool) -> None:
-    game = REGISTRY["gan"](decoder(), Weighed(S_X), Numbers(Z), together=together, **SETTINGS)
+def test_gan(joint_batch: bool) -> None:
+    game = REGISTRY["gan"](decoder(), Weighed(S_X), Numbers(Z), joint_batch=joint_batch, **SETTINGS)
     data, model = of_x(X), of_x(decoded(Z))
     losses = {"critic": paid(data, model) + charged(data, model), "generator": deceived(data, model)}
     joints = {"data": (X,), "model": (decoded(Z),)}
@@ -223,8 +223,8 @@ def test_gan(together: bool) -> None:
 
 @TOGETHER
 @pytest.mark.parametrize("name", ["ali", "posthoc-ali"])
-def test_ali_and_the_same_after_the_fact(name: str, together: bool) -> None:
-    game = REGISTRY[name](encoder(), decoder(), Weighed(S_X, S_Z), Numbers(Z), together=together, **SETTINGS)
+def test_ali_and_the_same_after_the_fact(name: str, joint_batch: bool) -> None:
+    game = REGISTRY[name](encoder(), decoder(), Weighed(S_X, S_Z), Numbers(Z), joint_batch=joint_batch, **SETTINGS)
     other = "generator" if name == "ali" else "encoder"
     losses = {"critic": paid(Q, P) + charged(Q, P), other: deceived(Q, P)}
     joints = {"q": (X, encoded(X)), "p": (decoded(Z), Z)}
@@ -234,10 +234,10 @@ def test_ali_and_the_same_after_the_fact(name: str, together: bool) -> None:
 @TOGETHER
 @pytest.mark.parametrize("distance", ["mse", "l1"])
 @pytest.mark.parametrize(("cycle", "cycle_z"), [(2.0, 3.0), (0.0, 3.0), (2.0, 0.0)])
-def test_alice(cycle: float, cycle_z: float, distance: str, together: bool) -> None:
+def test_alice(cycle: float, cycle_z: float, distance: str, joint_batch: bool) -> None:
     game = REGISTRY["alice"](
         encoder(), decoder(), Weighed(S_X, S_Z), Numbers(Z),
-        cycle=cycle, cycle_z=cycle_z, distance=distance, together=together, **SETTINGS,
+        cycle=cycle, cycle_z=cycle_z, distance=distance, joint_batch=joint_batch, **SETTINGS,
     )  # fmt: skip
     lost = square if distance == "mse" else absolute
     generator = deceived(Q, P) + cycle * lost(ROUND, X) + cycle_z * lost(BACK, Z)
@@ -249,10 +249,10 @@ def test_alice(cycle: float, cycle_z: float, distance: str, together: bool) -> N
 
 
 @TOGETHER
-def test_adversarial_alice(together: bool) -> None:
+def test_adversarial_alice(joint_batch: bool) -> None:
     critic, other = Weighed(S_X, S_Z), Weighed(S_X, 3 * S_X)
     game = REGISTRY["alice-adversarial"](
-        encoder(), decoder(), critic, Numbers(Z), cycle_critic=other, weight=0.5, together=together, **SETTINGS
+        encoder(), decoder(), critic, Numbers(Z), cycle_critic=other, weight=0.5, joint_batch=joint_batch, **SETTINGS
     )
     same, cycle = 4 * of_x(X), of_x(X) + 3 * of_x(ROUND)
     losses = {
@@ -266,9 +266,11 @@ def test_adversarial_alice(together: bool) -> None:
 
 @TOGETHER
 @pytest.mark.parametrize("cycle", [0.0, 3.0])
-def test_hali(cycle: float, together: bool) -> None:
+def test_hali(cycle: float, joint_batch: bool) -> None:
     up, down = Chain(encoder(), Deterministic(linear(C, C_0))), Chain(Deterministic(linear(C.T, C_0)), decoder())
-    game = REGISTRY["hali"](up, down, Weighed(S_X, S_1, S_Z), Numbers(Z), cycle=cycle, together=together, **SETTINGS)
+    game = REGISTRY["hali"](
+        up, down, Weighed(S_X, S_1, S_Z), Numbers(Z), cycle=cycle, joint_batch=joint_batch, **SETTINGS
+    )
     z1_tilde = Z @ C.T + rows(C_0)
     x_tilde = decoded(z1_tilde)
     q = of_pair(X, level(encoded(X))) + (encoded(X) @ S_1)[:, 0]
@@ -298,21 +300,21 @@ class Labels(nn.Module):
 
 @TOGETHER
 @pytest.mark.parametrize("cycle", [0.0, 3.0])
-def test_semi_supervised_ali(cycle: float, together: bool) -> None:
+def test_semi_supervised_ali(cycle: float, joint_batch: bool) -> None:
     game = REGISTRY["semi-ali"](
-        encoder(), decoder(), Labels(), Numbers(Z), label_weight=0.5, cycle=cycle, together=together, **SETTINGS
+        encoder(), decoder(), Labels(), Numbers(Z), label_weight=0.5, cycle=cycle, joint_batch=joint_batch, **SETTINGS
     )
     y = torch.tensor([1, 0])
     q, p = ((s.exp() + (-2 * s).exp()).log() for s in (Q, P))
     s_l = of_pair(X_L, encoded(X_L))
     read = -Categorical(logits=torch.stack([s_l, -2 * s_l], dim=1)).log_prob(y).mean()
-    joints = {"q": (X, encoded(X)), "labelled": (X_L, encoded(X_L), y), "p": (decoded(Z), Z)}
+    joints = {"q": (X, encoded(X)), "labeled": (X_L, encoded(X_L), y), "p": (decoded(Z), Z)}
     joints |= {"cycle": (ROUND, X)} if cycle else {}
     losses = {
         "critic": paid(q, p) + charged(q, p) + 0.5 * float(read),
         "generator": deceived(q, p) + cycle * square(ROUND, X),
     }
-    depends = {"q": "- E", "labelled": "- - -", "p": "G -", "cycle": "EG -"}
+    depends = {"q": "- E", "labeled": "- - -", "p": "G -", "cycle": "EG -"}
     check(game, [X, X_L, y], joints, depends, losses, {"q": q, "p": p})
     s = of_pair(X, encoded(X))
     torch.testing.assert_close(game.classify(X), torch.stack([(3 * s).sigmoid(), (-3 * s).sigmoid()], dim=1))
@@ -320,10 +322,10 @@ def test_semi_supervised_ali(cycle: float, together: bool) -> None:
 
 @TOGETHER
 @pytest.mark.parametrize("distance", ["mse", "l1"])
-def test_adversarial_autoencoder(distance: str, together: bool) -> None:
+def test_adversarial_autoencoder(distance: str, joint_batch: bool) -> None:
     game = REGISTRY["aae"](
         encoder(), decoder(), Weighed(S_Z), Numbers(Z),
-        weight=3.0, distance=distance, adversarial=0.5, together=together, **SETTINGS,
+        weight=3.0, distance=distance, adversarial=0.5, joint_batch=joint_batch, **SETTINGS,
     )  # fmt: skip
     lost = square if distance == "mse" else absolute
     prior, posterior = of_z(Z), of_z(encoded(X))
@@ -349,10 +351,10 @@ class Read(nn.Module):
 
 
 @TOGETHER
-def test_semi_supervised_adversarial_autoencoder(together: bool) -> None:
+def test_semi_supervised_adversarial_autoencoder(joint_batch: bool) -> None:
     game = REGISTRY["semi-aae"](
         Deterministic(Read()), decoder(), Weighed(S_Z), Category().double(),
-        weight=3.0, label_weight=0.5, together=together, **SETTINGS,
+        weight=3.0, label_weight=0.5, joint_batch=joint_batch, **SETTINGS,
     )  # fmt: skip
     y = torch.tensor([1, 0])
     first = 1 / (1 + (-X[:, 0]).exp())
@@ -365,8 +367,8 @@ def test_semi_supervised_adversarial_autoencoder(together: bool) -> None:
         "critic": paid(prior, posterior) + charged(prior, posterior),
         "autoencoder": 3 * square(decoded(z_hat), X) + deceived(prior, posterior) + 0.5 * read,
     }
-    joints = {"prior": (Z_CODES,), "posterior": (z_hat,), "cycle": (decoded(z_hat), X), "labelled": (z_l, y)}
-    depends = {"prior": "-", "posterior": "E", "cycle": "EG -", "labelled": "E -"}
+    joints = {"prior": (Z_CODES,), "posterior": (z_hat,), "cycle": (decoded(z_hat), X), "labeled": (z_l, y)}
+    depends = {"prior": "-", "posterior": "E", "cycle": "EG -", "labeled": "E -"}
     check(game, [X, X_L, y], joints, depends, losses, {"prior": prior, "posterior": posterior})
     torch.testing.assert_close(game.classify(X), z_hat[:, 1:])
 
@@ -391,7 +393,7 @@ def test_latent_regressors() -> None:
 
 
 @TOGETHER
-def test_infogan(together: bool) -> None:
+def test_infogan(joint_batch: bool) -> None:
     """Codes of two categories and one number, of which the critic's answers are weighted sums too."""
     answers = rows([0.6, -0.2, 0.9], [-0.3, 0.5, 0.4])
 
@@ -404,7 +406,7 @@ def test_infogan(together: bool) -> None:
     z = torch.cat([z[:, :2], z[:, 2:]], dim=1)
     critic = Recogniser(nn.Identity(), Weighed(S_X), linear(answers, (0.1, 0.2, -0.3)))
     game = REGISTRY["infogan"](
-        decoder(), critic, prior, weight=3.0, continuous_weight=5.0, together=together, **SETTINGS
+        decoder(), critic, prior, weight=3.0, continuous_weight=5.0, joint_batch=joint_batch, **SETTINGS
     )
     data, model = of_x(X), of_x(decoded(z))
     told = decoded(z) @ answers + rows((0.1, 0.2, -0.3))
@@ -420,12 +422,19 @@ def test_infogan(together: bool) -> None:
 
 
 @TOGETHER
-def test_vae_gan(together: bool) -> None:
+def test_vae_gan(joint_batch: bool) -> None:
     """f(x) is a weighted sum of x each, and the score one of f(x)."""
     features, judge = rows([0.6, -0.2, 0.9], [-0.3, 0.5, 0.4]), rows([0.7], [-0.9], [0.4])
     critic = PairCritic(linear(judge, (0.3,)), linear(features, (0.1, 0.2, -0.3)))
     game = REGISTRY["vae-gan"](
-        gaussian(), decoder(), critic, StandardNormal(3).double(), feature=3.0, gamma=0.5, together=together, **SETTINGS
+        gaussian(),
+        decoder(),
+        critic,
+        StandardNormal(3).double(),
+        feature=3.0,
+        gamma=0.5,
+        joint_batch=joint_batch,
+        **SETTINGS,
     )
     game.prior.sample = lambda shape: Z  # type: ignore[method-assign]
     torch.manual_seed(0)
@@ -455,7 +464,7 @@ def test_vae_gan(together: bool) -> None:
     by_hand = {"data": (X,), "reconstruction": (x_hat,), "model": (decoded(Z),), "posterior": (encoded(X), sigma)}
     depends = {"data": "-", "reconstruction": "EG", "model": "G", "posterior": "E E"}
     check(game, [X], by_hand, depends, losses, {"data": data, "reconstruction": reconstruction, "model": model})
-    ((high, low),) = game.pairs(game.losses(joints))
+    ((high, low),) = game.score_pairs(game.losses(joints))
     torch.testing.assert_close(high, data)
     torch.testing.assert_close(low, torch.cat([reconstruction, model]))
 
@@ -541,9 +550,9 @@ def test_vae_of_four_samples(doubly: bool) -> None:
 
 @TOGETHER
 @pytest.mark.parametrize("learned", [False, True])
-def test_avb(learned: bool, together: bool) -> None:
+def test_avb(learned: bool, joint_batch: bool) -> None:
     game = REGISTRY["avb"](
-        encoder(), decoder(), Weighed(S_X, S_Z), Numbers(Z), sigma=0.4, together=together, **SETTINGS
+        encoder(), decoder(), Weighed(S_X, S_Z), Numbers(Z), sigma=0.4, joint_batch=joint_batch, **SETTINGS
     )
     if learned:
         game.prior.register_parameter("m", nn.Parameter(torch.zeros(())))
@@ -588,10 +597,10 @@ def test_a_sample_is_whitened_by_the_root_of_its_own_covariance() -> None:
 
     game = REGISTRY["avb"](gaussian(), decoder(), Weighed(S_X, S_Z), Numbers(Z), contrast=True, correlated=True)
     z = rows([0.9, 0.4], [-0.6, 1.3], [0.2, 0.1])
-    assert FLOOR == 1e-4
-    white, log_scale = game.whitened(z, Known())
+    assert VARIANCE_FLOOR == 1e-4
+    white, log_scale = game.whiten(z, Known())
     for i in range(2):
-        covariance = Known.covariance[i] + FLOOR * torch.eye(2).double()
+        covariance = Known.covariance[i] + VARIANCE_FLOOR * torch.eye(2).double()
         exact = MultivariateNormal(Known.mean[i], covariance)
         assert log_scale[i].item() == pytest.approx(covariance.logdet().item() / 2)
         (a, _), (b, c) = torch.linalg.cholesky(covariance).tolist()
@@ -657,7 +666,7 @@ def test_cyclegan(cycle: float, adversarial: float, identity: float) -> None:
     assert list(outcome.scores) == ["a", "fake_a", "b", "fake_b"]
     for name, by_hand in at.items():
         torch.testing.assert_close(outcome.scores[name], by_hand)
-    for (high, low), domain in zip(game.pairs(outcome), "ab", strict=True):
+    for (high, low), domain in zip(game.score_pairs(outcome), "ab", strict=True):
         assert high is outcome.scores[domain]
         assert low is outcome.scores[f"fake_{domain}"]
 
@@ -712,12 +721,12 @@ def test_each_domain_has_a_pool_of_its_own_that_a_critic_in_training_is_shown() 
     assert held(game) == {"a": 0, "b": 3}
     torch.testing.assert_close(torch.stack(game.pools["b"].samples), X @ THERE + rows((0.1, 0.2)))
     game.noise = Remembers()  # type: ignore[assignment]
-    memory = game.memory()
+    memory = game.extra_state()
     assert set(memory) == {"pool_a", "pool_b", "strength"}
     other = make()
     other.noise = Remembers()  # type: ignore[assignment]
     other.noise.strength = 0.0
-    other.remember({**memory, "pool_a": 5 * X_L})
+    other.load_extra_state({**memory, "pool_a": 5 * X_L})
     assert other.noise.strength == 0.5
     assert held(other) == {"a": 2, "b": 3}
     torch.testing.assert_close(torch.stack(other.pools["a"].samples), 5 * X_L)
@@ -734,11 +743,11 @@ def test_each_domain_has_a_pool_of_its_own_that_a_critic_in_training_is_shown() 
 class Remembers:
     strength = 0.5
 
-    def memory(self) -> dict[str, Tensor]:
+    def state_dict(self) -> dict[str, Tensor]:
         return {"strength": torch.tensor(self.strength)}
 
-    def remember(self, memory: Any) -> None:
-        self.strength = memory["strength"].item()
+    def load_state_dict(self, state: Any) -> None:
+        self.strength = state["strength"].item()
 
 
 # --- every encoder and decoder is drawn from --------------------------------------------------------------------------

@@ -62,9 +62,10 @@ from interalia.games.capabilities import (
 )
 from interalia.games.cyclegan import distance
 from interalia.games.feeds import Data, Domains, Labeled, PartlyLabeled
-from interalia.games.needs import Given, critics, declared
+from interalia.games.needs import Pretrained, critics, example_needs
 from interalia.games.vae import Variational
 from interalia.networks.layers import Packed, PairCritic, Recogniser
+from interalia.runs.formats import joined
 from interalia.spaces import DataSpec
 
 
@@ -153,7 +154,7 @@ CAN = {
     "codes": HasCodes,
     "likely": HasLikelihood,
 }
-PLAIN: dict[str, Any] = {"data": DataSpec(), "penalty": None, "noise": None, "together": True}
+PLAIN: dict[str, Any] = {"data": DataSpec(), "penalty": None, "noise": None, "joint_batch": True}
 
 
 def test_what_each_game_is_said_to_be() -> None:
@@ -167,13 +168,13 @@ def test_what_each_game_is_said_to_be() -> None:
         assert ["".join(space.name for space in critic.sees) for critic in judges] == sees, name
         assert all(critic.packable is ("packs" in special) for critic in judges), name
         assert all(critic.adversary is ("ratio" not in special) for critic in judges), name
-        assert isinstance(declared(kind).get("decoder"), Given) is ("fixed" in special), name
+        assert isinstance(example_needs(kind).get("decoder"), Pretrained) is ("fixed" in special), name
         game = make(name).train()
         for capability, protocol in CAN.items():
             assert issubclass(kind, protocol) is (capability in can.split()), (name, capability)  # type: ignore[misc]
             assert isinstance(game, protocol) is (capability in can.split()), (name, capability)
         assert {key: getattr(game, key) for key in PLAIN} == PLAIN
-        assert ("decoder" in game.fixed) is ("fixed" in special)
+        assert ("decoder" in game.pretrained) is ("fixed" in special)
         assert game.pack == 1
 
 
@@ -183,13 +184,13 @@ def test_what_a_game_is_unless_it_says_otherwise() -> None:
     game = own().train()
     assert {key: getattr(game, key) for key in PLAIN} == PLAIN
     assert own.feeds is Data
-    assert declared(own) == {}
+    assert example_needs(own) == {}
     assert not any(isinstance(game, protocol) or issubclass(own, protocol) for protocol in CAN.values())  # type: ignore[misc]
-    assert (game.pack, game.memory(), list(game.players), game.fixed) == (1, {}, [], [])
-    game.at(0, 1)
+    assert (game.pack, game.extra_state(), list(game.players), game.pretrained) == (1, {}, [], [])
+    game.set_progress(0, 1)
 
 
-ADVERSARIAL: dict[str, Any] = {"divergence": divergences.GAN(), "penalty": None, "noise": None, "together": True}
+ADVERSARIAL: dict[str, Any] = {"divergence": divergences.GAN(), "penalty": None, "noise": None, "joint_batch": True}
 BEGIN: dict[str, dict[str, Any]] = {
     "ali": ADVERSARIAL,
     "alice": {**ADVERSARIAL, "cycle": 1.0, "cycle_z": 0.0, "distance": "mse"},
@@ -213,7 +214,7 @@ BEGIN: dict[str, dict[str, Any]] = {
     "avb": {
         "divergence": divergences.GAN(),
         "penalty": None,
-        "together": True,
+        "joint_batch": True,
         "likelihood": "gaussian",
         "sigma": 0.1,
         "contrast": False,
@@ -291,11 +292,11 @@ def networks(name: str) -> dict[str, Any]:
 
 
 class Nothing(Penalty):
-    def charge(self, critic: nn.Module, p: Sequence[Tensor], q: Sequence[Tensor]) -> Tensor:
+    def penalize(self, critic: nn.Module, p: Sequence[Tensor], q: Sequence[Tensor]) -> Tensor:
         return torch.zeros(())
 
 
-OTHER: dict[str, Any] = {"together": False, "distance": "l1", "likelihood": "bernoulli", "samples": 1, "pool": 7}
+OTHER: dict[str, Any] = {"joint_batch": False, "distance": "l1", "likelihood": "bernoulli", "samples": 1, "pool": 7}
 OTHER |= {"doubly": True, "analytic": False, "contrast": True, "correlated": True, "lower": 3}
 
 
@@ -312,7 +313,7 @@ def test_each_setting_is_kept_under_its_name(name: str) -> None:
         assert getattr(game, key) is value, key
     if name == "cyclegan":
         assert {domain: pool.size for domain, pool in game.pools.items()} == {"a": 7, "b": 7}  # type: ignore[union-attr, operator]
-    if isinstance(declared(REGISTRY[name]).get("decoder"), Given):
+    if isinstance(example_needs(REGISTRY[name]).get("decoder"), Pretrained):
         assert not any(p.requires_grad for p in game.decoder.parameters())
     assert all(p.requires_grad for player in game.players for p in game.parameters_of(player))
 
@@ -332,8 +333,8 @@ class Coded(Deterministic):
 
 
 REFUSED: list[tuple[str, dict[str, Any], type[Exception], str]] = [
-    ("semi-ali", {"critic": PairCritic(nn.Linear(5, 1))}, UserError, "a logit for each label"),
-    ("semi-ali", {"critic": nn.Linear(5, 1)}, UserError, "a logit for each label"),
+    ("semi-ali", {"critic": PairCritic(nn.Linear(5, 1))}, UserError, "one logit for each label"),
+    ("semi-ali", {"critic": nn.Linear(5, 1)}, UserError, "one logit for each label"),
     ("semi-ali", {"radius": -0.01}, ValueError, "`radius` is -0.01"),
     ("semi-aae", {"prior": StandardNormal(3)}, UserError, "one category"),
     ("semi-aae", {"prior": Codes(7, categorical=(2, 3), uniform=0)}, UserError, "one category"),
@@ -341,7 +342,7 @@ REFUSED: list[tuple[str, dict[str, Any], type[Exception], str]] = [
     ("semi-aae", {"prior": Codes(7, categorical=(3,), uniform=1)}, UserError, "one category"),
     ("semi-aae", {"prior": Codes(7, categorical=(3,), uniform=0, gaussian=1)}, UserError, "one category"),
     ("semi-aae", {"encoder": Gaussian(nn.Linear(2, 6))}, UserError, "choose `encoder='deterministic'`"),
-    ("avb", {"divergence": divergences.Hinge()}, UserError, r"AVB reads log q\(z \| x\).*Hinge does not tell"),
+    ("avb", {"divergence": divergences.Hinge()}, UserError, r"AVB computes log q\(z \| x\).*of Hinge does not determine"),
     (
         "avb",
         {"encoder": Implicit(nn.Linear(4, 3), 2), "contrast": True},
@@ -359,27 +360,27 @@ REFUSED: list[tuple[str, dict[str, Any], type[Exception], str]] = [
     ("vae", {"sigma": -1.0}, ValueError, "`sigma` is -1.0"),
     ("vae", {"sigma": math.inf}, ValueError, "`sigma` is inf"),
     ("vae", {"sigma": math.nan}, ValueError, "`sigma` is nan"),
-    ("vae", {"encoder": Implicit(nn.Linear(4, 3), 2)}, UserError, "another `encoder`, such as gaussian, or play avb"),
+    ("vae", {"encoder": Implicit(nn.Linear(4, 3), 2)}, UserError, "another `encoder`, such as gaussian, or the game avb"),
     ("vae", {"beta": -0.01}, ValueError, "`beta` is -0.01"),
     ("vae", {"samples": 0}, ValueError, "`samples` is 0"),
-    ("vae", {"samples": 2, "beta": 0.5}, ValueError, "a bound of 2 samples"),
-    ("vae", {"samples": 2, "beta": 2.0}, ValueError, "a bound of 2 samples"),
+    ("vae", {"samples": 2, "beta": 0.5}, ValueError, "with 2 samples the bound"),
+    ("vae", {"samples": 2, "beta": 2.0}, ValueError, "with 2 samples the bound"),
     ("vae-gan", {"encoder": Deterministic(nn.Linear(2, 3))}, UserError, "choose `encoder='gaussian'`"),
     ("vae-gan", {"prior": Uniform(3)}, UserError, "choose `prior='normal'`"),
-    ("vae-gan", {"critic": nn.Linear(2, 1)}, UserError, "answers its features"),
-    ("vae-gan", {"critic": PairCritic(nn.Linear(2, 1))}, UserError, "answers its features"),
+    ("vae-gan", {"critic": nn.Linear(2, 1)}, UserError, "a critic of x with `features`"),
+    ("vae-gan", {"critic": PairCritic(nn.Linear(2, 1))}, UserError, "a critic of x with `features`"),
     ("infogan", {"prior": StandardNormal(3)}, UserError, "a prior with codes"),
     ("infogan", {"critic": nn.Linear(2, 1)}, UserError, "a Recogniser, and this one is a Linear"),
     ("infogan", {"weight": -0.01}, ValueError, "`weight` is -0.01"),
     ("infogan", {"continuous_weight": -0.01}, ValueError, "`continuous_weight` is -0.01"),
     ("infogan", {"weight": math.nan}, ValueError, "`weight` is nan"),
     ("infogan", {"continuous_weight": math.nan}, ValueError, "`continuous_weight` is nan"),
-    ("infogan", {"decoder": Deterministic(nn.Linear(4, 2))}, UserError, "do not fit the generator: z has 3 numbers"),
+    ("infogan", {"decoder": Deterministic(nn.Linear(4, 2))}, UserError, "do not fit the generator: z has 3 dimensions"),
     (
         "infogan",
         {"critic": Recogniser(nn.Identity(), nn.Linear(2, 1), nn.Linear(2, 3))},
         UserError,
-        r"they take 2 answers .* its head gives \(3,\)",
+        r"they need 2 outputs .* its head returns \(3,\)",
     ),
     ("cyclegan", {"cycle": -0.01}, ValueError, "`cycle` is -0.01"),
     ("cyclegan", {"identity": -0.01}, ValueError, "`identity` is -0.01"),
@@ -504,7 +505,7 @@ def test_categories_and_continuous_codes_have_a_weight_each() -> None:
     missed = (z[:, 6:] - answers[:, 5:]) / 0.5
     continuous = float(-missed.square().sum() / 2 / 2) - 2 * math.log(0.5 * math.sqrt(2 * math.pi))
     continuous += math.log(2) + math.log(2 * math.pi * math.e) / 2
-    assert game.information(answers, z).item() == pytest.approx(3 * categories + 5 * continuous)
+    assert game.information_bound(answers, z).item() == pytest.approx(3 * categories + 5 * continuous)
 
 
 # --- what they all have from `Game` ------------------------------------------------------------------------------------
@@ -516,7 +517,7 @@ class Remembers:
     def __init__(self) -> None:
         self.was: list[Any] = []
 
-    def at(self, step: int, steps: int) -> None:
+    def set_progress(self, step: int, steps: int) -> None:
         self.was.append(("at", step, steps))
 
     def __call__(self, joint: Sequence[Tensor]) -> tuple[Tensor, ...]:
@@ -525,11 +526,11 @@ class Remembers:
     def observe(self, first: Tensor, second: Tensor, images: int) -> None:
         self.was.append((first.tolist(), second.tolist(), images))
 
-    def memory(self) -> dict[str, Tensor]:
+    def state_dict(self) -> dict[str, Tensor]:
         return {"strength": torch.tensor(0.25)}
 
-    def remember(self, memory: dict[str, Tensor]) -> None:
-        self.was.append(memory)
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        self.was.append(state)
 
 
 class Hears(Nothing):
@@ -537,13 +538,13 @@ class Hears(Nothing):
         super().__init__()
         self.was: list[Any] = []
 
-    def at(self, step: int, steps: int) -> None:
+    def set_progress(self, step: int, steps: int) -> None:
         self.was.append((step, steps))
 
-    def moved(self, critic: nn.Module) -> None:
+    def after_step(self, critic: nn.Module) -> None:
         self.was.append(critic)
 
-    def charge(self, critic: nn.Module, p: Sequence[Tensor], q: Sequence[Tensor]) -> Tensor:
+    def penalize(self, critic: nn.Module, p: Sequence[Tensor], q: Sequence[Tensor]) -> Tensor:
         self.was.append((critic, p, q))
         return torch.tensor(3.5)
 
@@ -572,14 +573,14 @@ def test_a_look_is_the_losses_of_what_was_sampled() -> None:
 
 def test_penalty_and_noise_are_given_the_step() -> None:
     penalty, noise = Hears(), Remembers()
-    gan(penalty=penalty, noise=noise).at(3, 7)  # type: ignore[arg-type]
+    gan(penalty=penalty, noise=noise).set_progress(3, 7)  # type: ignore[arg-type]
     assert penalty.was == [(3, 7)]
     assert noise.was == [("at", 3, 7)]
-    gan(penalty=penalty).at(4, 7)
+    gan(penalty=penalty).set_progress(4, 7)
     assert penalty.was == [(3, 7), (4, 7)]
-    gan(noise=noise).at(5, 7)
+    gan(noise=noise).set_progress(5, 7)
     assert noise.was == [("at", 3, 7), ("at", 5, 7)]
-    gan().at(0, 1)
+    gan().set_progress(0, 1)
 
 
 def test_weights_are_constrained_when_their_own_player_has_moved() -> None:
@@ -589,12 +590,12 @@ def test_weights_are_constrained_when_their_own_player_has_moved() -> None:
             continue
         game = make(name, penalty=(penalty := Hears()))
         for player in game.players:
-            game.moved(player)
+            game.after_step(player)
             expected = [getattr(game, key) for key in kind.players[player] if "critic" in key]
             assert len(penalty.was) == len(expected), (name, player)
             assert all(ours is theirs for ours, theirs in zip(penalty.was, expected, strict=True))
             penalty.was.clear()
-            make(name).moved(player)  # without a penalty
+            make(name).after_step(player)  # without a penalty
 
 
 def test_what_is_fixed_stays_in_evaluation_mode() -> None:
@@ -612,10 +613,10 @@ def test_what_is_fixed_stays_in_evaluation_mode() -> None:
 def test_the_first_two_joints_are_a_pair() -> None:
     game = make("vae")
     a, b, c = rows([2.0]), rows([1.0]), rows([0.0])
-    assert game.pairs(Outcome({})) == []
-    assert game.pairs(Outcome({}, {"a": a})) == []
+    assert game.score_pairs(Outcome({})) == []
+    assert game.score_pairs(Outcome({}, {"a": a})) == []
     for scores in ({"a": a, "b": b}, {"a": a, "b": b, "c": c}):
-        ((high, low),) = game.pairs(Outcome({}, scores))
+        ((high, low),) = game.score_pairs(Outcome({}, scores))
         assert high is a
         assert low is b
 
@@ -632,8 +633,8 @@ def test_the_surest_critic_is_the_one_that_tells_best() -> None:
         ([middle, worst], middle),
         ([worst, best, middle], best),
     ):
-        game.pairs = lambda outcome, pairs=pairs: pairs  # type: ignore[method-assign, misc]
-        assert game.surest(Outcome({})) is expected
+        game.score_pairs = lambda outcome, pairs=pairs: pairs  # type: ignore[method-assign, misc]
+        assert game.highest_auc_pair(Outcome({})) is expected
 
 
 def test_noise_hears_the_surest_critic_and_counts_images() -> None:
@@ -654,11 +655,11 @@ def test_noise_hears_the_surest_critic_and_counts_images() -> None:
 
 
 def test_what_is_remembered_is_the_noises_own() -> None:
-    assert gan().memory() == {}
-    gan().remember({})
+    assert gan().extra_state() == {}
+    gan().load_extra_state({})
     game = gan(noise=(noise := Remembers()))
-    assert game.memory() == {"strength": torch.tensor(0.25)}
-    game.remember({"strength": torch.tensor(2.0)})
+    assert game.extra_state() == {"strength": torch.tensor(0.25)}
+    game.load_extra_state({"strength": torch.tensor(2.0)})
     assert noise.was == [{"strength": torch.tensor(2.0)}]
 
 
@@ -674,17 +675,17 @@ def test_a_critic_scores_each_joint_in_one_pass_or_in_a_pass_each() -> None:
                 return x[:, 0] + 100 * z[:, 0]
 
             critic = Packed(By(judge), 2) if pack == 2 else By(judge)
-            game = gan(critic=critic, together=together)
+            game = gan(critic=critic, joint_batch=together)
             found = game.score(critic, *parts)
             assert sizes == ([12 // pack] if together else [2 // pack, 4 // pack, 6 // pack])
             for scores, (x, z) in zip(found, parts, strict=True):
                 torch.testing.assert_close(scores, (x[:, 0] + 100 * z[:, 0])[::pack])
 
 
-@pytest.mark.parametrize("together", [True, False])
-def test_noise_is_in_what_is_scored_in_training_and_nowhere_else(together: bool) -> None:
+@pytest.mark.parametrize("joint_batch", [True, False])
+def test_noise_is_in_what_is_scored_in_training_and_nowhere_else(joint_batch: bool) -> None:
     penalty = Hears()
-    game = gan(noise=Remembers(), penalty=penalty, together=together)
+    game = gan(noise=Remembers(), penalty=penalty, joint_batch=joint_batch)
     x = rows([0.5, 0.25], [1.5, -0.75])
     (scores,) = game.score(game.critic, (x,))
     torch.testing.assert_close(scores, x.sum(1) + 20)
@@ -702,13 +703,13 @@ def test_noise_is_in_what_is_scored_in_training_and_nowhere_else(together: bool)
 
 def test_a_charge_is_the_penaltys_or_none() -> None:
     joint = (rows([0.5, 0.25]),)
-    assert gan().charge(joint, joint) == 0.0
-    assert float(gan(penalty=Hears()).charge(joint, joint)) == 3.5
+    assert gan().penalize(joint, joint) == 0.0
+    assert float(gan(penalty=Hears()).penalize(joint, joint)) == 3.5
 
 
-@pytest.mark.parametrize("together", [True, False])
-def test_scores_are_in_full_precision_under_autocast(together: bool) -> None:
-    game = make("gan", critic=PairCritic(nn.Linear(2, 1)), together=together)
+@pytest.mark.parametrize("joint_batch", [True, False])
+def test_scores_are_in_full_precision_under_autocast(joint_batch: bool) -> None:
+    game = make("gan", critic=PairCritic(nn.Linear(2, 1)), joint_batch=joint_batch)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert game.critic(torch.randn(4, 2)).dtype == torch.bfloat16
         assert {scores.dtype for scores in game.score(game.critic, (torch.randn(4, 2),))} == {torch.float32}
@@ -720,7 +721,7 @@ def test_scores_are_in_full_precision_under_autocast(together: bool) -> None:
         cycle = make("cyclegan", identity=0.5)
         joints = cycle.sample(torch.randn(4, 2), torch.randn(4, 2))
         assert {part.dtype for joint in joints.values() for part in joint} == {torch.float32}
-        white, log_scale = make("avb", contrast=True).whitened(
+        white, log_scale = make("avb", contrast=True).whiten(
             torch.randn(4, 3), Gaussian(nn.Linear(2, 6))(torch.randn(4, 2))
         )
         assert (white.dtype, log_scale.dtype) == (torch.float32, torch.float32)
@@ -819,7 +820,7 @@ def test_what_is_simulated_is_of_the_likelihood() -> None:
 
 def test_a_game_without_a_likelihood_says_so() -> None:
     with pytest.raises(
-        UserError, match=r"^ALI has samples and no density.*kernel densities \(kde\); log p\(x\) needs a game"
+        UserError, match=r"^ALI has no density.*kernel density estimate \(kde\); log p\(x\) needs a game"
     ):
         require(make("ali"), HasLikelihood, "log p(x)")
 
@@ -864,8 +865,8 @@ def test_a_learned_prior_is_moved_by_its_density_alone_and_counts_once(contrast:
 def test_unit_vectors_are_of_all_numbers_of_an_image() -> None:
     x = torch.tensor([[[[3.0, 0.0], [0.0, 4.0]]], [[[0.0, 0.0], [-2.0, 0.0]]], [[[0.0, 0.0], [0.0, 0.0]]]])
     expected = torch.tensor([[[[0.6, 0.0], [0.0, 0.8]]], [[[0.0, 0.0], [-1.0, 0.0]]], [[[0.0, 0.0], [0.0, 0.0]]]])
-    torch.testing.assert_close(semiali.unit(x), expected)
-    torch.testing.assert_close(semiali.unit(1e-6 * x), expected)
+    torch.testing.assert_close(semiali.normalized(x), expected)
+    torch.testing.assert_close(semiali.normalized(1e-6 * x), expected)
 
 
 def smoothing(game: Game, joints: dict[str, tuple[Tensor, ...]]) -> float:
@@ -880,17 +881,17 @@ def smoothing(game: Game, joints: dict[str, tuple[Tensor, ...]]) -> float:
 def test_virtual_adversarial_training_is_charged_where_the_critic_is_trained() -> None:
     game = make("semi-ali", vat=0.5, radius=0.3, critic=Logits(2.0))
     x, z = rows([0.4, -0.2], [0.1, 0.7], [-0.5, 0.3]), rows([0.2, 0.0, 0.1], [-0.4, 0.3, 0.2], [0.1, 0.1, 0.5])
-    joints = {"q": (x, z), "p": (2 * x, z), "num_labeled": (x[:2], z[:2], torch.tensor([2, 0]))}
+    joints = {"q": (x, z), "p": (2 * x, z), "labeled": (x[:2], z[:2], torch.tensor([2, 0]))}
     torch.manual_seed(0)
-    assert semiali.SMALL == 0.1
-    alone = game.smoothness(x, z, game.critic.logits(x, z)).item()  # type: ignore[operator]
+    assert semiali.PROBE_NORM == 0.1
+    alone = game.vat_loss(x, z, game.critic.logits(x, z)).item()  # type: ignore[operator]
     assert alone > 1e-3
     assert smoothing(game, joints) == pytest.approx(0.5 * alone)
     with torch.no_grad():
         assert smoothing(game, joints) == 0
     assert smoothing(game.eval(), joints) == 0
     images, latents = x.clone().requires_grad_(), z.clone().requires_grad_()  # as if encoder and decoder had made them
-    charge = game.smoothness(images, latents, game.critic.logits(images, latents))  # type: ignore[operator]
+    charge = game.vat_loss(images, latents, game.critic.logits(images, latents))  # type: ignore[operator]
     slopes = torch.autograd.grad(charge, [images, latents, game.critic.w], allow_unused=True)  # type: ignore[union-attr, operator]
     assert [slope is None for slope in slopes] == [True, True, False]
     # no change of this norm moves an image's answer more than the worst one, which is nearly found
@@ -930,3 +931,9 @@ def test_what_a_regressor_misses_is_read_off_a_mean_or_a_draw() -> None:
     torch.manual_seed(0)
     first = regression_loss(noisy, "auto", z, z).item()
     assert first != regression_loss(noisy, "auto", z, z).item()
+
+
+def test_a_setting_of_games_that_had_another_name_is_read() -> None:
+    old = {"game": "infogan(together=False, weight=2.0)", "name": "together = alone"}
+    assert joined(old) == {"game": "infogan(joint_batch=False, weight=2.0)", "name": "together = alone"}
+    assert joined({"game": "gan( together =True)"})["game"] == "gan( joint_batch =True)"

@@ -106,9 +106,9 @@ MODULES: dict[str, tuple[Callable[[], nn.Module], str]] = {
     "double": (lambda: examples.generator(4, SHAPE).double(), r"0\.weight is torch\.float64, .* by \.float\(\)"),
     "bf16": (lambda: examples.generator(4, SHAPE).bfloat16(), r"is torch\.bfloat16, and it must be torch\.float32"),
     "answers double": (lambda: Answering(Tensor.double), r"returns torch\.float64"),
-    "tanh": (lambda: Answering(lambda x: 2 * x - 1), r"makes images from -0\..* after a tanh"),
-    "bytes": (lambda: Answering(lambda x: 255 * x), r"makes images from .*, and here they are in \[0, 1\]"),
-    "nan": (lambda: Answering(lambda x: x / 0 - x / 0), "numbers that are not finite"),
+    "tanh": (lambda: Answering(lambda x: 2 * x - 1), r"returns pixels from -0\..* after a tanh"),
+    "bytes": (lambda: Answering(lambda x: 255 * x), r"returns pixels from .*, and pixels must lie in \[0, 1\]"),
+    "nan": (lambda: Answering(lambda x: x / 0 - x / 0), "values that are not finite"),
 }
 
 

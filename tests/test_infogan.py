@@ -116,7 +116,7 @@ def test_expected_codes_are_probabilities_and_means() -> None:
         (
             "codes(categorical=[10], uniform=2)",
             11,
-            "take 12 numbers .10 for categories, 2 uniform., and z has 11; raise `latent`",
+            "take 12 numbers .10 for categories, 2 uniform., and z has 11; raise `latent_dim`",
         ),
         ("codes(categorical=[1])", 64, "2 or more"),
         ("codes(categorical=['a'])", 64, "2 or more"),
@@ -189,7 +189,7 @@ def test_the_trunk_sees_data_and_samples_in_one_pass() -> None:
 
 
 def test_apart_data_and_samples_have_a_pass_each() -> None:
-    game = build("infogan(together=False)", (1, 8, 8), networks="infogan(width=2)")
+    game = build("infogan(joint_batch=False)", (1, 8, 8), networks="infogan(width=2)")
     x = torch.rand(5, 1, 8, 8, dtype=torch.float64)
     sizes: list[int] = []
     handle = game.critic.trunk.register_forward_hook(lambda _, inputs, __: sizes.append(len(inputs[0])))  # type: ignore[union-attr]
@@ -201,7 +201,7 @@ def test_apart_data_and_samples_have_a_pass_each() -> None:
     torch.testing.assert_close(outcome.scores["model"], game.critic(*joints["model"]))
     game.eval()  # without batch statistics the passes come to the same
     apart = game.losses(joints)
-    game.together = True
+    game.joint_batch = True
     for player, loss in game.losses(joints).losses.items():
         torch.testing.assert_close(loss, apart.losses[player])
 
@@ -290,14 +290,16 @@ def test_a_critic_that_answers_nothing_is_refused() -> None:
 def test_codes_that_do_not_fit_the_generator_are_refused() -> None:
     prior = Codes(8, categorical=(3,), uniform=1)
     critic = Recogniser(nn.Identity(), nn.Linear(6, 1), nn.Linear(6, 4))
-    with pytest.raises(UserError, match=r"codes do not fit the generator: z has 8 numbers.*build it for 8 numbers"):
+    with pytest.raises(
+        UserError, match=r"codes do not fit the generator: z has 8 dimensions.*build it for 8 dimensions"
+    ):
         InfoGAN(Deterministic(MLP(7, 6)), critic, prior)
 
 
 def test_codes_that_do_not_fit_the_critic_are_refused() -> None:
     prior = Codes(8, categorical=(3,), uniform=1)
     critic = Recogniser(nn.Identity(), nn.Linear(6, 1), nn.Linear(6, 5))
-    with pytest.raises(UserError, match=r"take 4 answers .3 for categories, 1 uniform.*gives \(5,\)"):
+    with pytest.raises(UserError, match=r"need 4 outputs .3 for categories, 1 uniform.*returns \(5,\)"):
         InfoGAN(Deterministic(MLP(8, 6)), critic, prior)
 
 
@@ -444,7 +446,9 @@ def test_recognised_codes(game: InfoGAN) -> None:
         answers = game.critic.recognise(x)[1]
     torch.testing.assert_close(codes, game.prior.expected(answers))
     torch.testing.assert_close(codes[:, :4].sum(1), torch.ones(5))
-    with pytest.raises(UserError, match="GAN recognises no codes; recognise needs a game that does: InfoGAN"):
+    with pytest.raises(
+        UserError, match="GAN recognizes no codes; recognize needs a game that recognizes codes: InfoGAN"
+    ):
         tasks.recognize(build("gan", double=False), torch.rand(5, 1, 4, 4))
     with pytest.raises(UserError, match="resize or convert"):
         tasks.recognize(game, torch.rand(5, 1, 4, 4))
@@ -515,7 +519,7 @@ def test_the_page_shows_each_code(folder: Path) -> None:
         "Code c3",
         "InfoGAN",
         "interalia traverse",
-        "which codes a sample was made from",
+        "predicts the codes of a sample",
     ):
         assert words in page
     assert "reconstruct held-out" not in page

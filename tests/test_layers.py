@@ -72,7 +72,7 @@ def test_a_transposed_convolution_meets_the_size(kernel: int, stride: int, high:
 def test_losses_are_added_by_their_players() -> None:
     one, two, score = torch.tensor(1.0), torch.tensor(2.0), torch.zeros(3)
     outcome = Outcome({"critic": one, "generator": two}, {"q": score})
-    more = outcome.plus(0.5, {"p": score}, generator=two, regressor=one)
+    more = outcome.with_losses(0.5, {"p": score}, generator=two, regressor=one)
     assert {player: loss.item() for player, loss in more.losses.items()} == {
         "critic": 1.0, "generator": 3.0, "regressor": 0.5,
     }  # fmt: skip

@@ -265,7 +265,7 @@ def test_a_category_that_is_surely_wrong_learns(gap: float) -> None:
     )
     z_l, y = Categories(3)(answers), torch.tensor([2])
     z = prior.sample((1,))
-    joints = {"prior": (z,), "posterior": (z,), "cycle": (z, z), "labelled": (z_l, y)}
+    joints = {"prior": (z,), "posterior": (z,), "cycle": (z, z), "labeled": (z_l, y)}
     without = game.divergence.generator_loss(*game.score(game.critic, (z,), (z,)))
     lost = game.losses(joints).losses["autoencoder"] - without
     expected = functional.cross_entropy(answers[:, 1:], y)

@@ -223,7 +223,7 @@ def test_mixing_that_begins_later_is_found_at_the_first_step() -> None:
 
         share = 0.0
 
-        def at(self, step: int, steps: int) -> None:
+        def set_progress(self, step: int, steps: int) -> None:
             self.share = step / steps
 
         def __call__(self, joint: Sequence[Tensor]) -> tuple[Tensor, ...]:
@@ -308,8 +308,8 @@ class Annealed(ALI):
 
     begun = False
 
-    def at(self, step: int, steps: int) -> None:
-        super().at(step, steps)
+    def set_progress(self, step: int, steps: int) -> None:
+        super().set_progress(step, steps)
         self.begun = step >= 2
 
     def losses(self, joints: Joints) -> Outcome:
@@ -324,9 +324,9 @@ def test_a_term_that_begins_later_is_refused_where_it_begins() -> None:
     game = ali(nn.Tanh(), kind=Annealed)
     moves = flow(OneStage, game)
     for step in range(2):
-        game.at(step, 10**6)
+        game.set_progress(step, 10**6)
         moves.step(iter([(X,)]))
-    game.at(2, 10**6)
+    game.set_progress(2, 10**6)
     with pytest.raises(UserError, match="charged for the joint 'q' by more"):
         moves.step(iter([(X,)]))
 
@@ -334,7 +334,7 @@ def test_a_term_that_begins_later_is_refused_where_it_begins() -> None:
 class Attached(Penalty):
     """A charge on the critic that pulls at the samples, too."""
 
-    def charge(self, critic: nn.Module, p: Sequence[Tensor], q: Sequence[Tensor]) -> Tensor:
+    def penalize(self, critic: nn.Module, p: Sequence[Tensor], q: Sequence[Tensor]) -> Tensor:
         return critic(*p).square().mean()  # type: ignore[no-any-return]
 
 
@@ -345,7 +345,7 @@ def test_a_penalty_that_reaches_the_samples_now_and_then_is_not_counted_as_the_g
         moves = flow(kind, game)
         torch.manual_seed(2)
         for step in range(4):
-            game.at(step, 4)
+            game.set_progress(step, 4)
             moves.step(iter([(X.double(),)]))
         ends.append(torch.cat([p.detach().flatten() for p in game.parameters()]))
     torch.testing.assert_close(ends[0], ends[1], rtol=1e-12, atol=1e-13)
@@ -466,14 +466,14 @@ class Heads(nn.Module):
         return 0.1 * self.network(torch.cat([x, z], 1))  # type: ignore[no-any-return]
 
 
-@pytest.mark.parametrize(("together", "times"), [(False, 3), (True, 2)])
+@pytest.mark.parametrize(("joint_batch", "times"), [(False, 3), (True, 2)])
 def test_semi_supervised_ali_takes_the_short_way_where_labelled_pairs_pass_by_themselves(
-    together: bool, times: int
+    joint_batch: bool, times: int
 ) -> None:
     """Three passes are three gradients in one backward; together it is one pass and two backwards."""
     counted = Counted()
     game = build("semi-ali", double=False)
-    game.together = together
+    game.joint_batch = joint_batch
     assert isinstance(game.critic, PairCritic)
     game.critic.joint = nn.Sequential(game.critic.joint, counted)
     gradients(OneStage, game, x=batch(game))

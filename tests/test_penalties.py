@@ -118,7 +118,7 @@ def test_every_k_steps_and_k_times_as_much(name: str) -> None:
     lazy = REGISTRY[name](every=4)
     charges = []
     for step in range(9):
-        lazy.at(step, 9)
+        lazy.set_progress(step, 9)
         charges.append(lazy(critic, p, q).item())
     assert charges == pytest.approx([4 * full, 0, 0, 0] * 2 + [4 * full], rel=ROUND)
 
@@ -157,7 +157,7 @@ class Recorded(Penalty):
         self.penalty = penalty
         self.charged: list[tuple[nn.Module, Sequence[Tensor], Sequence[Tensor], Tensor]] = []
 
-    def charge(self, critic: nn.Module, p: Sequence[Tensor], q: Sequence[Tensor]) -> Tensor:
+    def penalize(self, critic: nn.Module, p: Sequence[Tensor], q: Sequence[Tensor]) -> Tensor:
         self.charged.append((critic, p, q, self.penalty(critic, p, q)))
         return self.charged[-1][-1]
 
@@ -205,8 +205,8 @@ def test_the_level_falls_on_a_straight_line_or_stays() -> None:
     noise, constant = NOISES["annealed"](std=0.4, until=0.5), NOISES["constant"](std=0.4)
     levels = []
     for step in (0, 25, 50, 75, 100):
-        noise.at(step, 100)
-        constant.at(step, 100)
+        noise.set_progress(step, 100)
+        constant.set_progress(step, 100)
         levels.append(noise.level)
         assert constant.level == pytest.approx(0.4)
     assert levels == pytest.approx([0.4, 0.2, 0, 0, 0], abs=1e-12)
@@ -215,20 +215,20 @@ def test_the_level_falls_on_a_straight_line_or_stays() -> None:
 def test_noise_has_the_standard_deviation_that_it_says_and_leaves_z_alone() -> None:
     torch.manual_seed(0)
     noise = InstanceNoise(std=0.4)
-    noise.at(3, 4)
+    noise.set_progress(3, 4)
     x, z = torch.rand(4000, 1, 4, 4), torch.randn(4000, 3)
     noisy, same = noise((x, z))
     assert same is z
     assert (noisy - x).std().item() == pytest.approx(0.1, rel=0.02)
     assert (noisy - x).mean().item() == pytest.approx(0, abs=0.002)
-    noise.at(4, 4)
+    noise.set_progress(4, 4)
     assert noise((x, z))[0] is x
 
 
 def test_noise_that_stays() -> None:
     noise = InstanceNoise(std=0.4, final=0.2, until=0.5)
     for step, level in ((0, 0.4), (25, 0.3), (50, 0.2), (99, 0.2)):
-        noise.at(step, 100)
+        noise.set_progress(step, 100)
         assert noise.level == pytest.approx(level)
 
 
@@ -244,7 +244,7 @@ DECEIVED = [game for game in JUDGED if all(critic.adversary for critic in critic
 
 @pytest.mark.parametrize("game", DECEIVED)
 def test_only_the_critics_see_noise_and_only_in_training(game: str) -> None:
-    made = build(game, noise="annealed(std=0.5)", double=False)
+    made = build(game, instance_noise="annealed(std=0.5)", double=False)
     seen: dict[str, list[tuple[Tensor, ...]]] = {}
     for name, network in made.named_children():
         if name != "prior":
@@ -255,7 +255,7 @@ def test_only_the_critics_see_noise_and_only_in_training(game: str) -> None:
     def shown(step: int, train: bool = True) -> dict[str, list[tuple[Tensor, ...]]]:
         """What each network is given."""
         seen.clear()
-        made.train(train).at(step, 100)
+        made.train(train).set_progress(step, 100)
         made.losses(joints)
         return {name: list(inputs) for name, inputs in seen.items()}
 

@@ -158,7 +158,7 @@ def test_when_a_penalty_is_due(name: str) -> None:
     assert penalty.due
     due = []
     for step in range(8):
-        penalty.at(step, 8)
+        penalty.set_progress(step, 8)
         due.append(penalty.due)
     assert due == [True, False, False, True, False, False, True, False]
     charge = penalty(Square(), P, P)
@@ -200,16 +200,16 @@ def test_a_weight_falls_geometrically(kind: type[R1]) -> None:
     assert penalty.weight == 8
     found = []
     for step in (0, 1, 3, 6):
-        penalty.at(step, 6)
+        penalty.set_progress(step, 6)
         found.append((penalty.weight, penalty.due))
     assert [weight for weight, _ in found] == pytest.approx([8, 4, 1, 0.125])
     assert [due for _, due in found] == [True, False, False, True]
-    penalty.at(0, 0)
+    penalty.set_progress(0, 0)
     assert penalty.weight == 8
     steady = kind(gamma=8.0)
-    steady.at(3, 6)
+    steady.set_progress(3, 6)
     assert steady.weight == 8
-    penalty.at(4, 6)
+    penalty.set_progress(4, 6)
     assert penalty.weight == pytest.approx(0.5)  # 8 (1 / 64)^(2/3)
     assert penalty(Square(), P, P).item() == pytest.approx(2 * 0.5 * kind(gamma=1.0)(Square(), P, P).item())
 
@@ -222,7 +222,7 @@ def test_borders_of_the_weights() -> None:
             with pytest.raises(ValueError, match=r"`gamma` is .* weight of 0 or more"):
                 kind(gamma=bad)
         for gamma, final in ((0.0, 1.0), (1.0, 0.0), (1.0, -1.0), (1.0, math.nan)):
-            with pytest.raises(ValueError, match="both are above 0"):
+            with pytest.raises(ValueError, match="both above 0"):
                 kind(gamma=gamma, final=final)
     assert WGANGP(weight=0.0).weight == 0
     assert (Dragan(weight=0.0).weight, Dragan(scale=0.0).scale) == (0, 0)
@@ -247,9 +247,9 @@ def test_a_box_for_weights() -> None:
     assert clip(critic, P, Q).dtype == torch.float64
     assert clip(critic, (P[0], P[1].float()), Q).dtype == torch.float64
     assert clip(critic, P[:1], Q[:1]).item() == 0
-    R1().moved(critic)  # for which nothing is done
+    R1().after_step(critic)  # for which nothing is done
     assert critic.k.item() == 0.3
-    clip.moved(critic)
+    clip.after_step(critic)
     assert critic.k.item() == 0.25
     assert critic.other.tolist() == pytest.approx([-0.25, 0.1, 0.25, -0.25])
     assert critic.k.requires_grad
@@ -272,7 +272,7 @@ def test_a_game_imposes_a_box_when_its_critic_has_moved() -> None:
 
     for player, expected in (("critic", 0.25), ("both", 0.25), ("generator", 0.3)):
         game = Two()
-        game.moved(player)
+        game.after_step(player)
         assert (game.critic.k.item(), game.encoder.k.item()) == (expected, 0.4)
 
 
@@ -306,7 +306,7 @@ def test_a_pool_swaps_half_of_what_comes_once_it_is_full() -> None:
             else:
                 expected.append(value)
         assert pool(rows(*new)).flatten().tolist() == expected
-        assert pool.memory().flatten().tolist() == stored
+        assert pool.state_dict()["samples"].flatten().tolist() == stored
     assert 10 < swapped < 27
 
 
@@ -316,11 +316,11 @@ def test_what_a_pool_answers_is_detached_and_its_own() -> None:
     assert not pool(new).requires_grad
     with torch.no_grad():
         new += 10
-    assert pool.memory().flatten().tolist()[0] in (1.0, 3.0)
+    assert pool.state_dict()["samples"].flatten().tolist()[0] in (1.0, 3.0)
     assert Pool(0)(new) is not new
     assert not Pool(0)(new).requires_grad
     assert torch.equal(Pool(0)(new), new.detach())
-    assert Pool(0).memory().numel() == 0
+    assert Pool(0).state_dict()["samples"].numel() == 0
     images = torch.rand(2, 3, 4, 5).to(memory_format=torch.channels_last)
     assert Pool(4)(images).is_contiguous()
     assert Pool(0)(images).is_contiguous()
@@ -331,17 +331,17 @@ def test_what_a_pool_answers_is_detached_and_its_own() -> None:
 def test_a_pool_remembers_and_is_not_moved_by_what_it_was_given() -> None:
     kept = rows(1.0, 2.0)
     pool = Pool(2)
-    pool.remember(kept)
+    pool.load_state_dict({"samples": kept})
     kept += 10
-    assert pool.memory().flatten().tolist() == [1, 2]
-    given = pool.memory()
+    assert pool.state_dict()["samples"].flatten().tolist() == [1, 2]
+    given = pool.state_dict()["samples"]
     given += 10
-    assert pool.memory().flatten().tolist() == [1, 2]
+    assert pool.state_dict()["samples"].flatten().tolist() == [1, 2]
     new = rows(5.0, 6.0, 7.0, 8.0)
     torch.manual_seed(1)
     pool(new)
     new += 10
-    assert max(pool.memory().flatten().tolist()) <= 8
+    assert max(pool.state_dict()["samples"].flatten().tolist()) <= 8
 
 
 def test_gradients_are_not_asked_for_where_they_are_switched_off() -> None:

@@ -70,7 +70,7 @@ def test_a_recipe_builds_and_takes_a_step(name: str) -> None:
     )
     if run.game == "cyclegan":  # convolutions all through: the networks of 256 pixels a side move on fewer as well
         shape = (shape[0], min(shape[1], 64), min(shape[2], 64))
-    batch = game.feeds.example(dataclasses.replace(game.data, shape=shape, other=shape), min(run.batch_size, 4))
+    batch = game.feeds.random_batch(dataclasses.replace(game.data, shape=shape, other=shape), min(run.batch_size, 4))
     outcome = moves.step(itertools.repeat(batch))
     assert all(loss.isfinite() for loss in outcome.losses.values())
 

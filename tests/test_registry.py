@@ -253,7 +253,7 @@ def test_list_says_where_an_entry_is_from(place: Path, capsys: pytest.CaptureFix
     assert interalia("list", "games", "ali") == 0
     said = capsys.readouterr().out
     assert said.startswith("ali (games), from interalia\n")
-    assert "\nsettings:\n  together: True or False, by default True\n" in said
+    assert "\nsettings:\n  joint_batch: True or False, by default True\n" in said
     assert "Adversarially Learned Inference" in said  # the whole of its description
     assert interalia("list", "data", "digits") == 0
     assert "1,797" in capsys.readouterr().out

@@ -310,8 +310,8 @@ def test_words_notice_measures_older_than_the_run() -> None:
 def test_words_name_the_game() -> None:
     alice = " ".join(reports.summary({**RUN, "game": "alice(cycle=2.0)"}, None))
     assert "ALICE" in alice
-    assert "also charged for what a reconstruction loses" in alice
-    assert "Nothing asks" in " ".join(reports.summary(RUN, None))
+    assert "also minimize a reconstruction loss" in alice
+    assert "No loss rewards" in " ".join(reports.summary(RUN, None))
     assert "BiGAN" in reports.summary({**RUN, "encoder": "deterministic"}, None)[0]
     gan = " ".join(reports.summary({**RUN, "game": "gan"}, None))
     assert "There is no encoder" in gan

@@ -754,7 +754,7 @@ def test_completion_by_hand() -> None:
 
 
 def test_codes_are_recognised_by_hand() -> None:
-    game = gan(double, Codes(4, categorical=[2], uniform=1), answers=lambda x: Reader().recognise(x)[1])
+    game = gan(double, Codes(4, categorical=[2], uniform=1), code_parameters=lambda x: Reader().recognise(x)[1])
     x = torch.tensor([[0.5, 1.0], [2.0, -1.0]])
     close(tasks.code_parameters(game, x), torch.cat([x, 3 * x[:, :1]], dim=1))
     found = tasks.recognize(game, x)
@@ -769,7 +769,9 @@ def test_labels_are_classified_by_hand() -> None:
     x = torch.tensor([[0.5, 1.0], [2.0, -1.0]])
     close(tasks.classify(game, x), 2 * x)
     refused("the input has the shape", tasks.classify, game, torch.zeros(2, 3))
-    refused("^GAN reads no labels; classify needs a game that does: SemiALI, SemiAAE", tasks.classify, gan(double), x)
+    refused(
+        "^GAN has no classifier; classify needs a game that has one: SemiALI, SemiAAE", tasks.classify, gan(double), x
+    )
 
 
 def test_translations_go_both_ways() -> None:
@@ -781,7 +783,12 @@ def test_translations_go_both_ways() -> None:
     close(tasks.translate(game, x, "a"), 3 * x)
     refused("it must be 'a', the domain of", tasks.translate, game, x, "A")
     del game.to_a
-    refused("no two domains to translate between; translate needs a game that has: CycleGAN", tasks.translate, game, x)
+    refused(
+        "no two domains to translate between; translate needs a game that has two domains: CycleGAN",
+        tasks.translate,
+        game,
+        x,
+    )
 
 
 @pytest.mark.parametrize("kind", [Conditional, Prior])

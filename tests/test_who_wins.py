@@ -37,7 +37,7 @@ def alice():
 
 
 def sure(game, scores):
-    return [auc(*pair) for pair in game.pairs(Outcome({}, scores))]
+    return [auc(*pair) for pair in game.score_pairs(Outcome({}, scores))]
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ def test_both_critics_of_adversarial_alice_count():
 def test_no_joint_that_a_critic_sees_is_left_out(name):
     game = build(name)
     outcome = game(*batch(game))
-    seen = [score for pair in game.pairs(outcome) for part in pair for score in part.tolist()]
+    seen = [score for pair in game.score_pairs(outcome) for part in pair for score in part.tolist()]
     assert sorted(seen) == sorted(score for scores in outcome.scores.values() for score in scores.tolist())
     assert bool(seen) == ("critic" in game.players)
 
@@ -65,7 +65,7 @@ def test_no_joint_that_a_critic_sees_is_left_out(name):
 def test_the_pairs_are_of_the_scores_that_the_games_give():
     x = torch.rand(6, 2)
     for game, sizes in ((vae_gan(), [(6, 12)]), (alice(), [(6, 6), (6, 6)])):
-        assert [tuple(map(len, pair)) for pair in game.pairs(game(x))] == sizes
+        assert [tuple(map(len, pair)) for pair in game.score_pairs(game(x))] == sizes
 
 
 CASES = [

@@ -72,7 +72,7 @@ def curve(case: str, dynamics: str, nudge: float = 0.0) -> list[dict[str, float]
         torch.manual_seed(3)
         losses = []
         for step in range(STEPS):
-            game.at(step, STEPS)
+            game.set_progress(step, STEPS)
             losses.append({player: float(loss.detach()) for player, loss in moves.step(batches).losses.items()})
     return losses
 

@@ -1,1 +1,1 @@
-"""What stands between samples and a critic: divergences, penalties, and disturbances of its input."""
+"""Divergences (adversarial losses), penalties on the critic, and disturbances of its input (noise, augmentation)."""

@@ -1,26 +1,26 @@
-"""What is done to the joints before a critic sees them: instance noise, and augmentations of images.
+"""Disturbances of a critic's input: instance noise, and differentiable augmentation of images.
 
-A disturbance acts at the cut between the joints and their critic, on all joints alike and on nothing else. So encoder and
-decoder keep their task: q(z | x) is asked about the image as it is, and the critic judges (T(x), z^) against (T(x~), z),
-with T drawn anew for each sample from one law. If that law can be undone, in the sense that no two laws of x become the same
-law of T(x), then the disturbed joints are equal only where the joints themselves are, and the game ends where it would have
-ended without; were x augmented before the encoder instead, p(x) itself would become the augmented one. Noise can be undone.
+A disturbance changes all joints alike just before the critic, and nothing else. Encoder and decoder keep their task: q(z | x)
+takes the unchanged image, and the critic compares (T(x), z^) with (T(x~), z), where T is drawn independently for each sample
+from one distribution. The disturbance is non-leaking (invertible) if different distributions of x stay different
+distributions of T(x). Then the disturbed joints are equal only if the joints are, and the optimum of the game does not
+change. If x were augmented before the encoder, the model would learn the augmented p(x). Noise is non-leaking.
 
-Each change of images is made with a probability p, and there are statistics of x, functions whose means tell any two laws of
-x apart, each of which it multiplies by 1 - p + p m, or maps to a mixture of its like whose least factor is that. So it can be
-undone where no m comes to -(1 - p) / p, which is -3/7 at p = 0.7:
+Each change of images is applied with probability p. Consider statistics of x, functions whose means distinguish any two
+distributions of x. The change multiplies each of them by 1 - p + p m, or maps it to a mixture of such statistics whose least
+factor is that. So it is non-leaking if no m is -(1 - p) / p, which is -3/7 at p = 0.7:
 
-    translation   products of functions of some pixels that are 0 at 0: the shifts mix one with its shifted copies, as a
-                  convolution does whose m is the mean of cos(k t) over the shifts k of rows, times that over those of
-                  columns; at least -1/3 for shifts of one pixel, and greater for longer ones
-    cutout        the same products, one by one (one that meets the hole becomes 0): m is the probability that the hole
-                  misses all of its pixels, 0 or more
+    translation   products of functions of some pixels that are 0 at 0: the shifts mix a product with its shifted copies, as
+                  a convolution does. m is the mean of cos(k t) over the shifts k of rows, times that over those of columns;
+                  at least -1/3 for shifts of one pixel, and greater for longer ones
+    cutout        the same products, each for itself (a product with a pixel in the hole becomes 0): m is the probability
+                  that the hole misses all of its pixels, 0 or more
     colour        waves of the mean, times powers of the contrast and of the saturation: m is a product of complex factors,
-                  sin(t) / t, E[c^(is)] and E[c'^(is')], and abs(1 - p + p m) at least 0.14
-    flip          functions that change their sign with left and right exchanged: m = 1 - 2 (2/5) = 1/5
+                  sin(t) / t, E[c^(is)] and E[c'^(is')], and abs(1 - p + p m) is at least 0.14
+    flip          functions that are odd under the exchange of left and right: m = 1 - 2 (2/5) = 1/5
 
-These hold for images of every size. At p = 0.75 a shift of one pixel, that of sides of 4 to 11, hides a wave of one pixel; at
-p = 1 a cutout of every image hides how the middle pixels hang together.
+This holds for images of every size. At p = 0.75 a shift of one pixel, as for sides of 4 to 11, hides a wave of one pixel. At
+p = 1 a cutout of every image hides the correlations between the middle pixels.
 """
 
 from __future__ import annotations
@@ -39,57 +39,57 @@ from interalia.registry import Registry
 if TYPE_CHECKING:
     from interalia.networks.needs import Critic
 
-BRIGHTNESS = 0.25  # the greatest change, in units of x in [0, 1]
-SATURATION = 1.0  # the greatest change of the factor 1
-CONTRAST = 0.5  # the greatest change of the factor 1
-SHIFT = 1 / 8  # the greatest shift, a share of a side
-TURNED = 0.4  # at a half an image and its mirror image would become one law, which cannot be undone
-HOLE = 1 / 2  # a side of the square that is cut out, a share of a side
-PROBABILITY = 0.7  # of a change: under 3/4, at which translation cannot be undone
+BRIGHTNESS = 0.25  # maximal change, in units of x in [0, 1]
+SATURATION = 1.0  # maximal change of the factor 1
+CONTRAST = 0.5  # maximal change of the factor 1
+SHIFT_SHARE = 1 / 8  # maximal shift, a share of a side
+FLIP_SHARE = 0.4  # at 1/2 an image and its mirror image would have the same distribution: leaking
+CUTOUT_SHARE = 1 / 2  # side of the hole, a share of the image's side
+PROBABILITY = 0.7  # of a change; at 3/4 translation begins to leak
 
 
 class Disturbance(abc.ABC):
-    """A random change of what a critic sees."""
+    """Base class of random changes of a critic's input."""
 
-    def fits(self, game: str, argument: str, critics: Sequence[Critic]) -> None:
-        """Raises a UserError unless what the critics of a game see may be changed.
+    def check_fits(self, game: str, argument: str, critics: Sequence[Critic]) -> None:
+        """Raises a UserError if the game's critics do not support this disturbance.
 
         Arguments:
-            game: its name, for words.
-            argument: which one of a run this is, for words.
-            critics: what they are shown, and whether they are adversaries.
+            game: the name of the game, for the message.
+            argument: the field of the run that sets the disturbance, for the message.
+            critics: the needs of the game's critics.
         """
         if not all(critic.adversary for critic in critics):
             raise UserError(
-                f"{game} reads log q(z | x) / p(z) off its critic, and of images that `{argument}` has changed it would be "
-                f"another's; leave `{argument}` out."
+                f"{game} computes log q(z | x) / p(z) from its critic, and on images that `{argument}` has changed the ratio "
+                f"is different; leave `{argument}` out."
             )
 
-    def at(self, step: int, steps: int) -> None:
-        """Hears where in training it is."""
+    def set_progress(self, step: int, steps: int) -> None:
+        """Updates the schedule: `step` of `steps` training steps are done."""
 
     @abc.abstractmethod
     def __call__(self, joint: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        """One batch of samples of a joint, changed, differentiably; x is its first part."""
+        """Returns a batch of a joint, changed differentiably; x is its first variable."""
 
     def observe(self, first: Tensor, second: Tensor, images: int) -> None:
-        """Hears the scores that the critic gave the data's joint and the fakes, and of how many images the first are."""
+        """Called with the critic's scores on the data's joint and on the fakes, and the number of images in the first."""
 
-    def memory(self) -> dict[str, Tensor]:
-        """What it carries from step to step: for checkpoints."""
+    def state_dict(self) -> dict[str, Tensor]:
+        """The state that a checkpoint needs."""
         return {}
 
-    def remember(self, memory: Mapping[str, Tensor]) -> None:
-        """Takes over what `memory` gave."""
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Restores the state of `state_dict`."""
 
 
 class InstanceNoise(Disturbance):
-    """Adds N(0, s^2) to the x of a joint, s going linearly from `std` to `final`.
+    """Annealed instance noise: adds N(0, s^2) to x, with s going linearly from `std` to `final`.
 
     Arguments:
-        std: the standard deviation at the first step, in units of x.
+        std: s at the first step, in units of x.
         until: the share of training after which s is `final`.
-        final: the standard deviation from there on; equal to `std`, it never changes.
+        final: s from there on; if equal to `std`, s is constant.
 
     Raises:
         ValueError: one of them is out of its range.
@@ -106,7 +106,7 @@ class InstanceNoise(Disturbance):
         self.until = until
         self.final = final
 
-    def at(self, step: int, steps: int) -> None:
+    def set_progress(self, step: int, steps: int) -> None:
         self.level = self.final + (self.std - self.final) * max(0.0, 1 - step / max(1.0, self.until * steps))
 
     def __call__(self, joint: Sequence[Tensor]) -> tuple[Tensor, ...]:
@@ -115,25 +115,30 @@ class InstanceNoise(Disturbance):
 
 
 class ConstantNoise(InstanceNoise):
-    """Adds N(0, `std`^2) to the x of a joint; see `InstanceNoise`, which it is with equal ends."""
+    """Constant instance noise: adds N(0, `std`^2) to x.
+
+    See also:
+        InstanceNoise, the same with `final=std`.
+    """
 
     def __init__(self, std: float = 0.1) -> None:
         super().__init__(std, final=std)
 
 
-# Changes of images x of shape (n, ..., channels, height, width), of which those are changed that are chosen, shape (n,); what
-# lies between n and the channels are images of one sample, which are changed together.
+# Changes of images x, shape (n, ..., channels, height, width), for the samples where `chosen`, shape (n,), is True. The
+# dimensions between n and the channels hold the images of one sample, which all get the same change.
 
 
 def colour(x: Tensor, chosen: Tensor) -> Tensor:
-    """Another brightness, saturation and contrast for each chosen image: b is added, what a pixel's channels differ from
-    their mean by is multiplied by c', and what all pixels differ from theirs by, m, is multiplied by c:
+    """Random brightness b, saturation c' and contrast c for each chosen image:
 
-        m + b + c (g - m) + c c' (x - g),   g the mean of a pixel's channels, b ~ U(-1/4, 1/4), c' ~ U(0, 2), c ~ U(1/2, 3/2)
+        m + b + c (g - m) + c c' (x - g),   b ~ U(-1/4, 1/4), c' ~ U(0, 2), c ~ U(1/2, 3/2)
+
+    with g the mean over a pixel's channels, and m the mean of g over all pixels.
     """
-    brightness = BRIGHTNESS * spread(x, chosen)
-    saturation = 1 + SATURATION * spread(x, chosen)
-    contrast = 1 + CONTRAST * spread(x, chosen)
+    brightness = BRIGHTNESS * uniform_per_sample(x, chosen)
+    saturation = 1 + SATURATION * uniform_per_sample(x, chosen)
+    contrast = 1 + CONTRAST * uniform_per_sample(x, chosen)
     gray = x.mean(dim=-3, keepdim=True)
     mean = gray.mean(dim=tuple(range(1, x.ndim)), keepdim=True)
     changed = mean + brightness + contrast * (gray - mean + saturation * (x - gray))
@@ -141,83 +146,88 @@ def colour(x: Tensor, chosen: Tensor) -> Tensor:
 
 
 def translation(x: Tensor, chosen: Tensor) -> Tensor:
-    """Each chosen image moved by whole pixels, all from -s to s equally likely, s an eighth of a side; 0 comes in."""
-    places, inside = [], []
+    """Shifts each chosen image by a uniform random number of pixels from -s to s, s an eighth of a side; pads with 0."""
+    sources, inside = [], []
     for side in x.shape[-2:]:
-        # (n, side): where each row or column comes from
-        moved = torch.where(chosen, whole(x, -share(SHIFT, side), share(SHIFT, side)), 0)
-        place = torch.arange(side, device=x.device) - moved.view(-1, 1)
-        places.append(place.clamp(0, side - 1))
-        inside.append(within(place, side))
+        # (n, side): the row or column that each one is copied from
+        shift = torch.where(
+            chosen, randint_per_sample(x, -pixels_of_share(SHIFT_SHARE, side), pixels_of_share(SHIFT_SHARE, side)), 0
+        )
+        source = torch.arange(side, device=x.device) - shift.view(-1, 1)
+        sources.append(source.clamp(0, side - 1))
+        inside.append(in_range(source, side))
     sample = torch.arange(len(x), device=x.device).view(-1, 1, 1)
-    taken = x.flatten(1, -3).permute(0, 2, 3, 1)[sample, places[0].unsqueeze(2), places[1].unsqueeze(1)]
-    seen = inside[0].unsqueeze(2) & inside[1].unsqueeze(1)
-    return (taken * seen.unsqueeze(3)).permute(0, 3, 1, 2).reshape(x.shape)
+    shifted = x.flatten(1, -3).permute(0, 2, 3, 1)[sample, sources[0].unsqueeze(2), sources[1].unsqueeze(1)]
+    mask = inside[0].unsqueeze(2) & inside[1].unsqueeze(1)
+    return (shifted * mask.unsqueeze(3)).permute(0, 3, 1, 2).reshape(x.shape)
 
 
 def cutout(x: Tensor, chosen: Tensor) -> Tensor:
-    """A rectangle of half the sides, centred anywhere in each chosen image and cut off by its border, set to 0."""
+    """Sets a rectangle of half the sides to 0 in each chosen image; its center is uniform, and the border may cut it off."""
     hidden = []
     for side in x.shape[-2:]:
-        size = share(HOLE, side)
-        first = whole(x, 0, side - size % 2).view(-1, 1) - size // 2  # an even hole lies on the border of two pixels
-        hidden.append(within(torch.arange(side, device=x.device) - first, size))
+        size = pixels_of_share(CUTOUT_SHARE, side)
+        first = (
+            randint_per_sample(x, 0, side - size % 2).view(-1, 1) - size // 2
+        )  # the center of an even hole lies between two pixels
+        hidden.append(in_range(torch.arange(side, device=x.device) - first, size))
     hole = hidden[0].unsqueeze(2) & hidden[1].unsqueeze(1) & chosen.view(-1, 1, 1)
     return x.masked_fill(hole.view(len(x), *[1] * (x.ndim - 3), *x.shape[-2:]), 0.0)
 
 
 def flip(x: Tensor, chosen: Tensor) -> Tensor:
-    """Left and right exchanged in two fifths of the chosen images."""
-    turned = chosen & (torch.rand(len(x), device=x.device) < TURNED)
-    return torch.where(turned.view(-1, *[1] * (x.ndim - 1)), x.flip(-1), x)
+    """Flips two fifths of the chosen images from left to right."""
+    flipped = chosen & (torch.rand(len(x), device=x.device) < FLIP_SHARE)
+    return torch.where(flipped.view(-1, *[1] * (x.ndim - 1)), x.flip(-1), x)
 
 
-def spread(x: Tensor, chosen: Tensor) -> Tensor:
-    """A number from [-1, 1) for each chosen image and 0 for the others, shape (n, 1, ...)."""
+def uniform_per_sample(x: Tensor, chosen: Tensor) -> Tensor:
+    """A uniform random number in [-1, 1) for each chosen sample, 0 for the others, shape (n, 1, ...)."""
     drawn = 2 * torch.rand(len(x), device=x.device, dtype=x.dtype) - 1
     return torch.where(chosen, drawn, 0.0).view(-1, *[1] * (x.ndim - 1))
 
 
-def whole(x: Tensor, low: int, high: int) -> Tensor:
-    """A whole number from low to high for each image, all equally likely, shape (n,)."""
+def randint_per_sample(x: Tensor, low: int, high: int) -> Tensor:
+    """A uniform random integer from low to high, both included, for each sample, shape (n,)."""
     return torch.randint(low, high + 1, (len(x),), device=x.device)
 
 
-def share(part: float, side: int) -> int:
-    """A part of a side in whole pixels, halves rounded up.
+def pixels_of_share(part: float, side: int) -> int:
+    """A share of a side in pixels, rounded, halves up.
 
     Example:
-        >>> share(1 / 8, 28), share(1 / 8, 11), share(1 / 2, 7)
+        >>> pixels_of_share(1 / 8, 28), pixels_of_share(1 / 8, 11), pixels_of_share(1 / 2, 7)
         (4, 1, 4)
     """
     return int(part * side + 0.5)
 
 
-def within(place: Tensor, size: int) -> Tensor:
-    return (place >= 0) & (place < size)
+def in_range(index: Tensor, size: int) -> Tensor:
+    """True where an index lies in [0, size)."""
+    return (index >= 0) & (index < size)
 
 
 CHANGES = {change.__name__: change for change in (colour, translation, cutout, flip)}
 
 
 class Augmentation(Disturbance):
-    """Differentiable augmentation: each image that the critic sees is changed at random, data and samples by one law.
+    """DiffAugment: random differentiable augmentation of the critic's images, the same for data and samples.
 
-    All images of one sample of a joint, as the two of ALICE's round trips, are changed together. The default policy with a
-    probability of 1 is the published one, laws and order, but that what it lets in is 0 of [0, 1], black, where the authors'
-    program has 0 of [-1, 1], gray. `flip` is not part of it.
+    All images of one sample of a joint, such as the pairs (x, x^) of ALICE, get the same change. The default policy with
+    probability 1 is the published one, with the same distributions and order; it pads with 0 of [0, 1], black, the authors'
+    program with 0 of [-1, 1], gray. The published policy has no `flip`.
 
     References:
         Differentiable Augmentation for Data-Efficient GAN Training, Shengyu Zhao and others, 2020,
         https://arxiv.org/abs/2006.10738
 
     Arguments:
-        policy: the changes, in their order, with commas between them: colour, translation, cutout, flip.
-        probability: of each change, for each sample; from 3/4 on a change may hide something of p(x) from the critic, as the
-            published 1 does.
+        policy: the changes, in their order, separated by commas: colour, translation, cutout, flip.
+        probability: of each change, for each sample; from 3/4 on augmentations may leak into the samples, also at the
+            published 1.
 
     Raises:
-        ValueError: there is no such change, or no probability is.
+        ValueError: there is no such change, or the probability is not in [0, 1].
 
     Example:
         >>> x, z = torch.zeros(4, 1, 8, 8), torch.zeros(4, 2)
@@ -228,24 +238,26 @@ class Augmentation(Disturbance):
 
     def __init__(self, policy: str = "colour,translation,cutout", probability: float = PROBABILITY) -> None:
         names = [name.strip() for name in policy.split(",")]
-        known = f"it is made of {', '.join(CHANGES)}, with commas between them"
+        known = f"it is a list of {', '.join(CHANGES)}, separated by commas"
         check_range(set(names) <= CHANGES.keys(), known, policy=policy)
         check_range(0 <= probability <= 1, "it lies in [0, 1]", probability=probability)
         self.policy = names
         self.probability = probability
 
-    def fits(self, game: str, argument: str, critics: Sequence[Critic]) -> None:
-        super().fits(game, argument, critics)
+    def check_fits(self, game: str, argument: str, critics: Sequence[Critic]) -> None:
+        super().check_fits(game, argument, critics)
         if not any(space.is_image for critic in critics for space in critic.sees):
-            seen = " and ".join(critic.names for critic in critics)
-            what = f"{game}'s critic sees {seen}, and no image" if critics else f"{game} has no critic"
-            raise UserError(f"`{argument}` changes the images that a critic sees, and {what}; leave `{argument}` out.")
+            inputs = " and ".join(critic.names for critic in critics)
+            reason = f"{game}'s critic has the input {inputs}, and no image" if critics else f"{game} has no critic"
+            raise UserError(
+                f"`{argument}` changes the images in a critic's input, and {reason}; leave `{argument}` out."
+            )
 
     def __call__(self, joint: Sequence[Tensor]) -> tuple[Tensor, ...]:
         images = [part for part in joint if part.ndim == 4]
         if not images or not self.probability:
             return tuple(joint)
-        x = torch.stack(images, dim=1)  # the images of one sample share their changes; colours have one mean
+        x = torch.stack(images, dim=1)  # the images of one sample share their changes
         for name in self.policy:
             x = CHANGES[name](x, torch.rand(len(x), device=x.device) < self.probability)
         changed = iter(x.unbind(1))
@@ -253,12 +265,12 @@ class Augmentation(Disturbance):
 
 
 class AdaptiveAugmentation(Augmentation):
-    """Augmentation whose probability p follows the critic: it grows while the critic is too sure of the data, and falls else.
+    """ADA (adaptive discriminator augmentation): its probability p rises while the critic's AUC is too high, else it falls.
 
-    With r = 2 P(a score of the data's joint is above one of the model's) - 1, in [0, 1] for a critic that can tell, p moves
-    by a step towards r = `target` with each batch: sign(r - target) * batch / `images`, within [0, 0.7], so that images that
-    are not changed stay common enough for no change to leak into samples. The paper's r is the mean sign of the data's
-    scores; this one has no unit and so serves all divergences.
+    With r = 2 AUC - 1, where AUC = P(a score on the data's joint > a score on the model's), each batch changes p by
+    sign(r - target) * batch / `images`, within [0, 0.7]: enough images stay unchanged for no augmentation to leak into the
+    samples. The paper's r is the mean sign of the scores on the data; this r does not depend on their scale, and so suits
+    all divergences.
 
     References:
         Training Generative Adversarial Networks with Limited Data, Tero Karras and others, 2020,
@@ -266,8 +278,8 @@ class AdaptiveAugmentation(Augmentation):
 
     Arguments:
         policy: as in `Augmentation`.
-        target: of r.
-        images: how many images p takes from 0 to 1.
+        target: the target value of r.
+        images: number of images in which p goes from 0 to 1.
 
     Raises:
         ValueError: one of them is out of its range.
@@ -278,7 +290,7 @@ class AdaptiveAugmentation(Augmentation):
     ) -> None:
         super().__init__(policy, 0.0)
         holds = 0 < target < 1 and images >= 1
-        check_range(holds, "they lie in (0, 1) and from 1 up", target=target, images=images)
+        check_range(holds, "they lie in (0, 1) and [1, inf)", target=target, images=images)
         self.target = target
         self.images = images
 
@@ -287,22 +299,22 @@ class AdaptiveAugmentation(Augmentation):
         step = images / self.images * (1 if r > self.target else -1)
         self.probability = min(PROBABILITY, max(0.0, self.probability + step))
 
-    def memory(self) -> dict[str, Tensor]:
+    def state_dict(self) -> dict[str, Tensor]:
         return {"augmentation": torch.tensor(self.probability, dtype=torch.float64)}
 
-    def remember(self, memory: Mapping[str, Tensor]) -> None:
-        self.probability = float(memory["augmentation"])
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        self.probability = float(state["augmentation"])
 
 
 class Disturbances(Disturbance):
-    """Several, one after the other."""
+    """Several disturbances in sequence."""
 
     def __init__(self, parts: Sequence[Disturbance]) -> None:
         self.parts = list(parts)
 
-    def at(self, step: int, steps: int) -> None:
+    def set_progress(self, step: int, steps: int) -> None:
         for part in self.parts:
-            part.at(step, steps)
+            part.set_progress(step, steps)
 
     def __call__(self, joint: Sequence[Tensor]) -> tuple[Tensor, ...]:
         for part in self.parts:
@@ -313,12 +325,12 @@ class Disturbances(Disturbance):
         for part in self.parts:
             part.observe(first, second, images)
 
-    def memory(self) -> dict[str, Tensor]:
-        return {key: value for part in self.parts for key, value in part.memory().items()}
+    def state_dict(self) -> dict[str, Tensor]:
+        return {key: value for part in self.parts for key, value in part.state_dict().items()}
 
-    def remember(self, memory: Mapping[str, Tensor]) -> None:
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         for part in self.parts:
-            part.remember(memory)
+            part.load_state_dict(state)
 
 
 NOISES: Registry[Callable[..., Disturbance]] = Registry(

@@ -1,40 +1,40 @@
-r"""A divergence turns a critic's scores on two joints into the critic's loss and the generator's loss.
+r"""Divergences: adversarial losses of the critic and the generator, from the critic's scores on two joints.
 
-Throughout, `p` are the scores on samples of P (the joint that the critic marks as true: in ALI the encoder's pairs
-(x, z^), in GAN the data) and `q` those on samples of Q (the decoder's pairs (x~, z), the model). Scores are unbounded.
+Throughout, `p` are the scores on samples of P (the joint with the high scores: in ALI the encoder's pairs (x, z^), in GAN
+the data) and `q` those on samples of Q (the decoder's pairs (x~, z), the model). Scores are unbounded.
 
 For an f-divergence D_f(P || Q) = E_Q[f(p/q)], the variational bound is
 
     D_f(P || Q) >= E_P[T] - E_Q[f*(T)],   T = g(v),
 
 with v the score, g an output activation into the domain of the conjugate f*, and equality at T = f'(p/q).
-The critic maximises it. The generator minimises it (`saturating=True`, the minimax loss), or, by default, charges itself
-the same bound with the two joints swapped, E_Q[T] - E_P[f*(T)] to be maximised (the alternative loss); for GAN the second is
-the non-saturating loss. Both have a slope of one sign only: never above 0 in a score on Q, never below 0 in one on P.
+The critic maximizes it. The generator minimizes it (`saturating=True`, the minimax loss), or, by default, maximizes the same
+bound with the two joints swapped, E_Q[T] - E_P[f*(T)] (the alternative loss; for GAN this is the non-saturating loss). The
+gradient of both has one sign: never above 0 in a score on Q, never below 0 in a score on P.
 
-What that slope comes to where the critic is sure, as scores fall to -80 on Q and rise to 80 on P, in absolute value ("fades"
-is to 0, "grows" is exponentially but where it says linearly):
+The table shows its absolute value for a confident critic, as scores fall to -80 on Q and rise to 80 on P ("vanishes": goes
+to 0; "grows": exponentially, unless it says linearly):
 
     divergence                 alternative: Q    P                 minimax: Q      P
-    gan, jensen-shannon        1                 1                 fades           fades
-    weighted-jensen-shannon    w                 1 - w             fades           fades
-    kl                         1                 grows             fades           1
-    reverse-kl                 grows             1                 1               fades
-    jeffrey                    1                 grows             fades as 1/q    1
+    gan, jensen-shannon        1                 1                 vanishes        vanishes
+    weighted-jensen-shannon    w                 1 - w             vanishes        vanishes
+    kl                         1                 grows             vanishes        1
+    reverse-kl                 grows             1                 1               vanishes
+    jeffrey                    1                 grows             vanishes (1/q)  1
     pearson                    1                 grows linearly    0 below -2      1
-    neyman                     grows             fades             grows           fades
-    squared-hellinger          grows             grows             fades           fades
-    total-variation            fades             fades             fades           fades
-    alpha, a < 0               grows             fades             grows           fades
-    alpha, 0 < a < 1           grows             grows             fades           fades
-    alpha, a > 1               fades             grows             fades           grows
+    neyman                     grows             vanishes          grows           vanishes
+    squared-hellinger          grows             grows             vanishes        vanishes
+    total-variation            vanishes          vanishes          vanishes        vanishes
+    alpha, a < 0               grows             vanishes          grows           vanishes
+    alpha, 0 < a < 1           grows             grows             vanishes        vanishes
+    alpha, a > 1               vanishes          grows             vanishes        grows
 
-So the alternative loss keeps the model's samples moving for all of them but total-variation and alpha above 1, and the
-encoder of a game such as ALI for all but total-variation, neyman and alpha below 0. `Divergence.fading` says it of each.
+So the alternative loss keeps a gradient on the model's samples for all of them but total-variation and alpha above 1, and one
+on the encoder of a game such as ALI for all but total-variation, neyman and alpha below 0. See `Divergence.vanishing`.
 
-Every loss is written in the score itself, mostly a log-ratio, with softplus and expm1 in place of logarithms of
-sigmoids and differences of exponentials: for scores in [-80, 80] neither a loss nor a gradient overflows (`Relativistic`: for
-differences of scores in this range, with a divergence that grows exponentially).
+Losses are functions of the score itself, mostly a log-ratio, with softplus and expm1 in place of logarithms of sigmoids and
+differences of exponentials. For scores in [-80, 80] neither losses nor gradients overflow (`Relativistic`: for differences
+of scores in this range, with a divergence that grows exponentially).
 """
 
 from __future__ import annotations
@@ -58,22 +58,22 @@ from interalia.registry import Registry
 
 @dataclass(frozen=True)
 class Divergence(abc.ABC):
-    """What a critic's scores on P and Q cost the two players.
+    """Base class of adversarial losses of a critic's scores on P and Q.
 
-    The critic pays mean[A(p)] + mean[B(q)]. With one-sided label smoothing a it is asked for 1 - a on P in place of 1:
+    The critic's loss is mean[A(p)] + mean[B(q)]. With one-sided label smoothing a its target on P is 1 - a instead of 1:
 
         (1 - a) mean[A(p)] + a mean[B(p)] + mean[B(q)]
 
-    so that its optimum is the one for (1 - a) P against Q + a P, and it is never sure of P. The generator's loss stays.
+    so that its optimum is that for (1 - a) P against Q + a P, with bounded scores on P. The generator's loss does not change.
 
     Arguments:
         smoothing: a, in [0, 1).
 
     Attributes:
-        separate: wants the critic's terms separately, (n, heads), instead of their sum, (n,).
-        log_odds: whether the optimal critic's score is the log-odds of P against Q, so that its sigmoid is a probability.
-        fading: the joints, "P" and "Q", on whose samples the generator's gradient fades to 0 as the critic becomes surer of
-            them, with scores that rise on P and fall on Q; on the others it stays or grows.
+        per_head: True if the critic returns its terms separately, (n, heads), instead of their sum, (n,).
+        log_odds: True if the optimal critic's score is the log-odds of P against Q, so that its sigmoid is a probability.
+        vanishing: the joints, "P" and "Q", on whose samples the generator's gradient vanishes as the critic becomes more
+            confident (scores rise on P and fall on Q).
 
     Raises:
         ValueError: `smoothing` is out of its range.
@@ -88,7 +88,7 @@ class Divergence(abc.ABC):
     """
 
     smoothing: float = field(default=0.0, kw_only=True)
-    separate: ClassVar[bool] = False
+    per_head: ClassVar[bool] = False
     log_odds: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
@@ -96,14 +96,14 @@ class Divergence(abc.ABC):
 
     @abc.abstractmethod
     def on_p(self, p: Tensor) -> Tensor:
-        """A(p): what each score on P costs the critic."""
+        """A(p), the critic's loss for each score on P, of the shape of p."""
 
     @abc.abstractmethod
     def on_q(self, q: Tensor) -> Tensor:
-        """B(q): what each score on Q costs the critic."""
+        """B(q), the critic's loss for each score on Q, of the shape of q."""
 
     def critic_loss(self, p: Tensor, q: Tensor) -> Tensor:
-        """The critic's loss, a scalar, from the scores on P and Q, each of shape (n,), or (n, h, w) from patches."""
+        """The critic's loss, a scalar, from the scores on P and Q, each of shape (n,), or (n, h, w) for patches."""
         if not self.smoothing:
             return self.mean(self.on_p(p)) + self.mean(self.on_q(q))
         a = self.smoothing
@@ -111,47 +111,49 @@ class Divergence(abc.ABC):
 
     @abc.abstractmethod
     def generator_loss(self, p: Tensor, q: Tensor) -> Tensor:
-        """The generator's loss, a scalar, from the scores on P and Q, each of shape (n,), or (n, h, w) from patches."""
+        """The generator's loss, a scalar, from the scores on P and Q, each of shape (n,), or (n, h, w) for patches."""
 
     @property
-    def fading(self) -> frozenset[str]:
+    def vanishing(self) -> frozenset[str]:
         return frozenset()
 
     def mean(self, terms: Tensor) -> Tensor:
         """The mean over all scores."""
         return expectation(terms)
 
-    def ratio(self, score: Tensor) -> Tensor:
-        """log p/q at the optimal critic that is asked for no smoothed labels; raises what `log_ratio` raises."""
+    def unsmoothed_log_ratio(self, score: Tensor) -> Tensor:
+        """log p/q from the score of the optimal critic without label smoothing; raises as `log_ratio` does."""
         if self.log_odds:
             return score
         raise UserError(
-            f"{type(self).__name__} does not tell the density ratio from a score; choose an f-divergence as "
+            f"a score of {type(self).__name__} does not determine the density ratio; choose an f-divergence as "
             f"`divergence`, such as gan."
         )
 
     def log_ratio(self, score: Tensor) -> Tensor:
-        """log p/q at the optimal critic.
+        """log p/q from the score of the optimal critic, of the shape of `score`.
 
         Raises:
             UserError: the score of this divergence does not determine the density ratio.
         """
-        r = self.ratio(score)  # log (1 - a) p / (a p + q), which stays under log((1 - a) / a)
+        r = self.unsmoothed_log_ratio(score)  # log (1 - a) p / (a p + q), which is below log((1 - a) / a)
         if not self.smoothing:
             return r
-        left = 1 - self.smoothing - self.smoothing * r.clamp(max=60.0).exp()  # whose gradient is a number, too
-        return r - left.clamp_min(1e-6).log()
+        rest = (
+            1 - self.smoothing - self.smoothing * r.clamp(max=60.0).exp()
+        )  # clamped, so that the gradient is finite too
+        return r - rest.clamp_min(1e-6).log()
 
 
 def expectation(terms: Tensor) -> Tensor:
-    """The mean of all terms; exp(80) is a term that float32 can add up 4,096 times, so more are divided before the sum."""
+    """The mean of all terms, without overflow: float32 can sum 4,096 terms of exp(80), so more are divided before the sum."""
     return terms.mean() if terms.numel() <= 4096 else (terms / terms.numel()).sum()
 
 
 def auc(p: Tensor, q: Tensor) -> float:
-    """The probability that a score of P is above one of Q, ties counted by half: the area under the critic's ROC curve.
+    """The area under the critic's ROC curve: the probability that a score on P exceeds one on Q, with ties counted as 1/2.
 
-    It has no unit, so one threshold serves all divergences: 1/2 for a critic that cannot tell, 1 for one that always can.
+    It does not depend on the scale of the scores: 0.5 for a critic that cannot tell P from Q, 1 for one that always can.
 
     Example:
         >>> auc(torch.tensor([1.0, 2.0]), torch.tensor([0.0, 1.0]))
@@ -164,13 +166,13 @@ def auc(p: Tensor, q: Tensor) -> float:
 
 @dataclass(frozen=True)
 class FDivergence(Divergence):
-    """An f-divergence by its variational bound.
+    """Base class of f-divergences, by their variational bound.
 
     Arguments:
-        saturating: whether the generator minimises the bound itself (the minimax game) instead of the swapped bound.
+        saturating: True if the generator minimizes the bound itself (minimax), False if it maximizes the swapped bound.
 
     Attributes:
-        fades: the joints of `fading` under the alternative loss, and under the minimax one.
+        vanishes: the joints of `vanishing` under the alternative loss, and under the minimax loss.
 
     References:
         f-GAN: Training Generative Neural Samplers using Variational Divergence Minimization, Sebastian Nowozin,
@@ -178,47 +180,49 @@ class FDivergence(Divergence):
     """
 
     saturating: bool = False
-    fades: ClassVar[tuple[str, str]] = ("", "")
+    vanishes: ClassVar[tuple[str, str]] = ("", "")
 
     @property
-    def fading(self) -> frozenset[str]:
-        alternative, minimax = self.fades
+    def vanishing(self) -> frozenset[str]:
+        alternative, minimax = self.vanishes
         return frozenset(minimax if self.saturating else alternative)
 
     @abc.abstractmethod
     def f(self, u: Tensor) -> Tensor:
-        """The generating function of the divergence, at a density ratio u > 0."""
+        """The generating function f of the divergence, at density ratios u > 0."""
 
     def output(self, v: Tensor) -> Tensor:
-        """T = g(v): v itself where f* takes any number."""
+        """T = g(v); v itself where f* is defined on all numbers."""
         return v
 
     @abc.abstractmethod
     def conjugate(self, v: Tensor) -> Tensor:
-        """f*(g(v)), simplified so that it neither overflows early nor cancels."""
+        """f*(g(v)), in a form without early overflow or cancellation."""
 
-    def rising(self, v: Tensor) -> Tensor:
-        """f*(g(v)) for the generator, nowhere falling in v: the supremum over density ratios u >= 0 alone."""
+    def monotone_conjugate(self, v: Tensor) -> Tensor:
+        """f*(g(v)) for the generator, monotone in v: the supremum over density ratios u >= 0 only."""
         return self.conjugate(v)
 
     def on_p(self, p: Tensor) -> Tensor:
-        return -self.output(p)  # of -(E_P[T] - E_Q[f*(T)])
+        return -self.output(p)  # the term of -(E_P[T] - E_Q[f*(T)])
 
     def on_q(self, q: Tensor) -> Tensor:
         return self.conjugate(q)
 
     def generator_loss(self, p: Tensor, q: Tensor) -> Tensor:
         if self.saturating:
-            return expectation(self.output(p)) - expectation(self.rising(q))
-        return expectation(self.rising(p)) - expectation(self.output(q))
+            return expectation(self.output(p)) - expectation(self.monotone_conjugate(q))
+        return expectation(self.monotone_conjugate(p)) - expectation(self.output(q))
 
 
 class GAN(FDivergence):
-    """The original game: f(u) = u log u - (u + 1) log(u + 1), D = 2 JS - 2 log 2; g(v) = log sigmoid(v).
+    """The original GAN loss, non-saturating: f(u) = u log u - (u + 1) log(u + 1), g(v) = log sigmoid(v).
+
+    The divergence is 2 JS - 2 log 2, with JS the Jensen-Shannon divergence.
 
     critic: mean[softplus(-p)] + mean[softplus(q)];  generator: mean[softplus(p)] + mean[softplus(-q)],
-    or with `saturating=True` the critic's loss with the other sign. Where the critic is sure the former has a slope of 1 on
-    both joints, and the latter's fades on both.
+    or with `saturating=True` minus the critic's loss. For a confident critic the gradient of the former is 1 on both joints,
+    that of the latter vanishes on both.
 
     References:
         Generative Adversarial Nets, Ian J. Goodfellow and others, 2014, https://arxiv.org/abs/1406.2661
@@ -226,25 +230,25 @@ class GAN(FDivergence):
     Example:
         >>> GAN().critic_loss(torch.zeros(4), torch.zeros(4)) / math.log(2)
         tensor(2.)
-        >>> sorted(GAN().fading), sorted(GAN(saturating=True).fading)
+        >>> sorted(GAN().vanishing), sorted(GAN(saturating=True).vanishing)
         ([], ['P', 'Q'])
     """
 
-    fades = ("", "PQ")
+    vanishes = ("", "PQ")
     log_odds = True
 
     def f(self, u: Tensor) -> Tensor:
         return torch.xlogy(u, u) - (u + 1) * torch.log1p(u)
 
     def output(self, v: Tensor) -> Tensor:
-        return -softplus(-v)  # log sigmoid(v), written as Algorithm 1 writes it
+        return -softplus(-v)  # log sigmoid(v), as in Algorithm 1
 
     def conjugate(self, v: Tensor) -> Tensor:
         return softplus(v)
 
 
 class JensenShannon(GAN):
-    """f(u) = u log u - (u + 1) log((u + 1) / 2), twice the Jensen-Shannon divergence; g(v) = log 2 + log sigmoid(v).
+    """Twice the Jensen-Shannon divergence, f(u) = u log u - (u + 1) log((u + 1) / 2), g(v) = log 2 + log sigmoid(v).
 
     Its gradients are those of `GAN`.
     """
@@ -261,19 +265,22 @@ class JensenShannon(GAN):
 
 @dataclass(frozen=True)
 class WeightedJensenShannon(FDivergence):
-    """w KL(P || M) + (1 - w) KL(Q || M) with M = w P + (1 - w) Q; half of `JensenShannon` at w = 1/2.
+    """Weighted Jensen-Shannon divergence, w KL(P || M) + (1 - w) KL(Q || M) with M = w P + (1 - w) Q.
 
-    f(u) = w u log u - m log m with m = 1 - w + w u; g(v) = -w (log w + softplus(-v)),
-    f*(g(v)) = (1 - w) (log(1 - w) + softplus(v)): the score is the posterior log-odds of P at prior w.
+    At w = 1/2 it is half of `JensenShannon`. f(u) = w u log u - m log m with m = 1 - w + w u,
+    g(v) = -w (log w + softplus(-v)), f*(g(v)) = (1 - w) (log(1 - w) + softplus(v)). The score is the posterior log-odds of P
+    at prior probability w.
 
-    f-GAN leaves the w before the softplus out of g, which covers the same domain, and pays with an f* that cancels. Where the
-    critic is sure the alternative loss has a slope of w on Q and of 1 - w on P, and the minimax one's fades on both.
+    In f-GAN's g there is no w before the softplus; it has the same range, but its f* suffers from cancellation.
+
+    For a confident critic the gradient of the alternative loss is w on Q and 1 - w on P; that of the minimax loss vanishes on
+    both.
 
     Arguments:
         weight: w, in (0, 1).
 
     Raises:
-        ValueError: a weight that is no share.
+        ValueError: `weight` is not in (0, 1).
 
     Example:
         >>> p, q = torch.tensor([0.5, 2.0]), torch.tensor([-1.0, 1.0])
@@ -282,11 +289,11 @@ class WeightedJensenShannon(FDivergence):
     """
 
     weight: float = 0.3
-    fades = ("", "PQ")
+    vanishes = ("", "PQ")
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_range(0 < self.weight < 1, "it is the share of P in the mixture: between 0 and 1", weight=self.weight)
+        check_range(0 < self.weight < 1, "it is the share of P in the mixture, between 0 and 1", weight=self.weight)
 
     def f(self, u: Tensor) -> Tensor:
         m = 1 - self.weight + self.weight * u
@@ -298,18 +305,18 @@ class WeightedJensenShannon(FDivergence):
     def conjugate(self, v: Tensor) -> Tensor:
         return (1 - self.weight) * (math.log(1 - self.weight) + softplus(v))
 
-    def ratio(self, score: Tensor) -> Tensor:
+    def unsmoothed_log_ratio(self, score: Tensor) -> Tensor:
         return score + math.log((1 - self.weight) / self.weight)  # posterior odds = prior odds x ratio
 
 
 class KL(FDivergence):
-    """Kullback-Leibler, f(u) = u log u; g(v) = v, f*(t) = exp(t - 1).
+    """Kullback-Leibler divergence KL(P || Q), f(u) = u log u, g(v) = v, f*(t) = exp(t - 1).
 
-    Where the critic is sure the alternative loss has a slope of 1 on Q and one that grows exponentially on P; the minimax
-    one's fades on Q and is 1 on P.
+    For a confident critic the gradient of the alternative loss is 1 on Q and grows exponentially on P; that of the minimax
+    loss vanishes on Q and is 1 on P.
     """
 
-    fades = ("", "Q")
+    vanishes = ("", "Q")
 
     def f(self, u: Tensor) -> Tensor:
         return torch.xlogy(u, u)
@@ -317,18 +324,18 @@ class KL(FDivergence):
     def conjugate(self, v: Tensor) -> Tensor:
         return (v - 1).exp()
 
-    def ratio(self, score: Tensor) -> Tensor:
+    def unsmoothed_log_ratio(self, score: Tensor) -> Tensor:
         return score - 1
 
 
 class ReverseKL(FDivergence):
-    """Reverse Kullback-Leibler, f(u) = -log u; g(v) = -exp(-v), f*(g(v)) = v - 1.
+    """Reverse Kullback-Leibler divergence KL(Q || P), f(u) = -log u, g(v) = -exp(-v), f*(g(v)) = v - 1.
 
-    Where the critic is sure the alternative loss has a slope that grows exponentially on Q and is 1 on P; the minimax one's
-    is 1 on Q and fades on P.
+    For a confident critic the gradient of the alternative loss grows exponentially on Q and is 1 on P; that of the minimax
+    loss is 1 on Q and vanishes on P.
     """
 
-    fades = ("", "P")
+    vanishes = ("", "P")
     log_odds = True
 
     def f(self, u: Tensor) -> Tensor:
@@ -344,8 +351,8 @@ class ReverseKL(FDivergence):
 class JeffreyLogRatio(Function):
     """r = -log W(exp(1 - t)), the solution of f'(exp r) = r + 1 - exp(-r) = t, with dr/dt = sigmoid(r).
 
-    Newton's method on r itself, so that exp(1 - t) is never formed. The derivative is a function of the answer, so every
-    higher one follows by differentiating through it.
+    Newton's method on r itself never computes exp(1 - t). The derivative is a function of the result r, so that higher
+    derivatives follow by autograd.
     """
 
     generate_vmap_rule = True
@@ -369,33 +376,33 @@ class JeffreyLogRatio(Function):
 
 
 class Jeffrey(FDivergence):
-    """Jeffrey, KL(P || Q) + KL(Q || P), f(u) = (u - 1) log u; g(v) = v, f*(t) = W(e^(1-t)) + 1 / W(e^(1-t)) + t - 2.
+    """Jeffrey divergence, KL(P || Q) + KL(Q || P), f(u) = (u - 1) log u, g(v) = v.
 
-    W is Lambert's function. With r = -log W(e^(1-t)), which is log p/q at the optimal critic, f*(t) = exp(r) - 1 + r. Where
-    the critic is sure the alternative loss has a slope of 1 on Q and one that grows exponentially on P; the minimax one's
-    fades on Q, slowly, as 1 / |q|, and is 1 on P.
+    f*(t) = W(e^(1-t)) + 1 / W(e^(1-t)) + t - 2 with W Lambert's function. With r = -log W(e^(1-t)), which is log p/q at the
+    optimal critic, f*(t) = exp(r) - 1 + r. For a confident critic the gradient of the alternative loss is 1 on Q and grows
+    exponentially on P; that of the minimax loss vanishes on Q, slowly, as 1 / |q|, and is 1 on P.
     """
 
-    fades = ("", "Q")
+    vanishes = ("", "Q")
 
     def f(self, u: Tensor) -> Tensor:
         return (u - 1) * u.log()
 
     def conjugate(self, v: Tensor) -> Tensor:
-        r = self.ratio(v)
+        r = self.unsmoothed_log_ratio(v)
         return torch.expm1(r) + r
 
-    def ratio(self, score: Tensor) -> Tensor:
+    def unsmoothed_log_ratio(self, score: Tensor) -> Tensor:
         return JeffreyLogRatio.apply(score)  # type: ignore[no-untyped-call]
 
 
 class Pearson(FDivergence):
-    """Pearson chi-square, f(u) = (u - 1)^2; g(v) = v, f*(t) = t^2 / 4 + t.
+    """Pearson chi-square divergence, f(u) = (u - 1)^2, g(v) = v, f*(t) = t^2 / 4 + t.
 
-    This f* is the supremum over all real u, as f-GAN has it, and turns round at t = -2. The critic is charged it, so that its
-    scores are drawn back to -2, where u is 0; the generator is charged the supremum over u >= 0, which stays at -1 below -2.
-    Where the critic is sure the alternative loss has a slope of 1 on Q and one that grows linearly on P; the minimax one's is
-    0 on Q below -2, and 1 on P.
+    This f* is the supremum over all real u, as in f-GAN, with a minimum at t = -2. In the critic's loss it pulls scores back
+    to -2, where u is 0. The generator's loss has the supremum over u >= 0, which is constant, -1, below -2. For a confident
+    critic the gradient of the alternative loss is 1 on Q and grows linearly on P; that of the minimax loss is 0 on Q below
+    -2, and 1 on P.
 
     Example:
         >>> q = torch.tensor([-20.0], requires_grad=True)
@@ -405,7 +412,7 @@ class Pearson(FDivergence):
         0.0
     """
 
-    fades = ("", "Q")
+    vanishes = ("", "Q")
 
     def f(self, u: Tensor) -> Tensor:
         return (u - 1).square()
@@ -413,21 +420,21 @@ class Pearson(FDivergence):
     def conjugate(self, v: Tensor) -> Tensor:
         return v.square() / 4 + v
 
-    def rising(self, v: Tensor) -> Tensor:
+    def monotone_conjugate(self, v: Tensor) -> Tensor:
         return self.conjugate(v.clamp(min=-2))
 
-    def ratio(self, score: Tensor) -> Tensor:
+    def unsmoothed_log_ratio(self, score: Tensor) -> Tensor:
         return (1 + score / 2).clamp(min=1e-6).log()  # T = 2 (u - 1); a score below -2 stands for u = 0
 
 
 class Neyman(FDivergence):
-    """Neyman chi-square, f(u) = (1 - u)^2 / u; g(v) = 1 - exp(-v), f*(g(v)) = 2 - 2 exp(-v / 2).
+    """Neyman chi-square divergence, f(u) = (1 - u)^2 / u, g(v) = 1 - exp(-v), f*(g(v)) = 2 - 2 exp(-v / 2).
 
-    Where the critic is sure both losses have a slope that grows exponentially on Q and fades on P: in a game such as ALI,
-    whose encoder moves P, the encoder is left with the decoder's gradient alone.
+    For a confident critic the gradient of both losses grows exponentially on Q and vanishes on P: in a game such as ALI,
+    where P depends on the encoder, the encoder then has no gradient of its own.
     """
 
-    fades = ("P", "P")
+    vanishes = ("P", "P")
 
     def f(self, u: Tensor) -> Tensor:
         return (1 - u).square() / u
@@ -438,18 +445,18 @@ class Neyman(FDivergence):
     def conjugate(self, v: Tensor) -> Tensor:
         return -2 * torch.expm1(-v / 2)
 
-    def ratio(self, score: Tensor) -> Tensor:
+    def unsmoothed_log_ratio(self, score: Tensor) -> Tensor:
         return score / 2
 
 
 class SquaredHellinger(FDivergence):
-    """Squared Hellinger, f(u) = (sqrt u - 1)^2; g(v) = 1 - exp(-v), f*(g(v)) = exp(v) - 1.
+    """Squared Hellinger distance, f(u) = (sqrt u - 1)^2, g(v) = 1 - exp(-v), f*(g(v)) = exp(v) - 1.
 
-    Where the critic is sure the alternative loss has a slope that grows exponentially on both joints, and the minimax one's
-    fades on both.
+    For a confident critic the gradient of the alternative loss grows exponentially on both joints, that of the minimax loss
+    vanishes on both.
     """
 
-    fades = ("", "PQ")
+    vanishes = ("", "PQ")
 
     def f(self, u: Tensor) -> Tensor:
         return (u.sqrt() - 1).square()
@@ -460,18 +467,18 @@ class SquaredHellinger(FDivergence):
     def conjugate(self, v: Tensor) -> Tensor:
         return torch.expm1(v)
 
-    def ratio(self, score: Tensor) -> Tensor:
+    def unsmoothed_log_ratio(self, score: Tensor) -> Tensor:
         return 2 * score
 
 
 class TotalVariation(FDivergence):
-    """Total variation, f(u) = |u - 1| / 2; g(v) = tanh(v) / 2, f*(t) = t.
+    """Total variation distance, f(u) = |u - 1| / 2, g(v) = tanh(v) / 2, f*(t) = t.
 
-    The two losses are one, (E_P[tanh] - E_Q[tanh]) / 2, whose slope fades on both joints where the critic is sure, 9e-5 at a
-    score of 5: give a penalty that keeps the critic unsure.
+    Both losses are the same, (E_P[tanh] - E_Q[tanh]) / 2. Its gradient vanishes on both joints for a confident critic, 9e-5
+    at a score of 5: use a penalty that limits the critic's scores.
     """
 
-    fades = ("PQ", "PQ")
+    vanishes = ("PQ", "PQ")
 
     def f(self, u: Tensor) -> Tensor:
         return (u - 1).abs() / 2
@@ -484,22 +491,23 @@ class TotalVariation(FDivergence):
 
 @dataclass(frozen=True)
 class Alpha(FDivergence):
-    """The alpha family, f(u) = (u^a - 1 - a (u - 1)) / (a (a - 1)): KL as a -> 1, reverse KL as a -> 0, half of Pearson
-    at 2, twice squared Hellinger at 1/2, half of Neyman at -1.
+    """Alpha divergences, f(u) = (u^a - 1 - a (u - 1)) / (a (a - 1)).
 
-    With r = log u the slope is f'(e^r) = (exp((a - 1) r) - 1) / (a - 1), and f* of it (exp(a r) - 1) / a; both are taken
-    at r = v / max(1, abs(a), abs(a - 1)), so that g is smooth in a and no power exceeds exp(abs(v)). For a > 1 it keeps T
-    above 1 / (1 - a), where f-GAN's g(v) = v lets it leave the slopes that f has.
+    KL as a -> 1, reverse KL as a -> 0, half of Pearson at 2, twice squared Hellinger at 1/2, half of Neyman at -1.
 
-    Where the critic is sure the alternative loss has a slope of exp((a - 1) r) on Q and of exp(a r) on P, over that maximum:
-    it grows on both for 0 < a < 1, fades on P for a < 0 and on Q for a > 1, where 20 below 0 it is 2e-5 at a = 2. The
-    minimax one has exp(a r) on Q and exp((a - 1) r) on P, and fades on P for a < 1 and on Q for a > 0.
+    With r = log u, f'(e^r) = (exp((a - 1) r) - 1) / (a - 1), and f* of it is (exp(a r) - 1) / a. Both are taken at
+    r = v / max(1, abs(a), abs(a - 1)), so that g is smooth in a and no power exceeds exp(abs(v)). For a > 1, T stays above
+    1 / (1 - a), in the range of f'; with f-GAN's g(v) = v it can leave it.
+
+    For a confident critic the gradient of the alternative loss is exp((a - 1) r) on Q and exp(a r) on P, divided by that
+    maximum: it grows on both for 0 < a < 1, vanishes on P for a < 0 and on Q for a > 1 (2e-5 at a score of -20 and a = 2).
+    That of the minimax loss has exp(a r) on Q and exp((a - 1) r) on P; it vanishes on P for a < 1 and on Q for a > 0.
 
     Arguments:
         alpha: a, neither 0 nor 1.
 
     Raises:
-        ValueError: an alpha of 0 or 1, each of which is another class.
+        ValueError: `alpha` is 0 or 1; use `ReverseKL` or `KL`.
 
     References:
         Differential-Geometrical Methods in Statistics, Shun-ichi Amari, 1985, https://doi.org/10.1007/978-1-4612-5056-2
@@ -513,15 +521,15 @@ class Alpha(FDivergence):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        law = "at 0 and 1 it is the reverse and the Kullback-Leibler divergence; use 'reverse-kl' or 'kl'"
-        check_range(self.alpha not in (0, 1), law, alpha=self.alpha)
+        rule = "at 0 and 1 it is the reverse and the Kullback-Leibler divergence; use 'reverse-kl' or 'kl'"
+        check_range(self.alpha not in (0, 1), rule, alpha=self.alpha)
 
     @property
     def log_odds(self) -> bool:  # type: ignore[override]
-        return 0 < self.alpha < 1  # elsewhere a multiple of them
+        return 0 < self.alpha < 1  # else the score is a multiple of them
 
     @property
-    def fades(self) -> tuple[str, str]:  # type: ignore[override]
+    def vanishes(self) -> tuple[str, str]:  # type: ignore[override]
         a = self.alpha
         alternative = ("P" if a < 0 else "") + ("Q" if a > 1 else "")
         minimax = ("P" if a < 1 else "") + ("Q" if a > 0 else "")
@@ -532,26 +540,27 @@ class Alpha(FDivergence):
         return (torch.expm1(a * u.log()) - a * (u - 1)) / (a * (a - 1))
 
     def output(self, v: Tensor) -> Tensor:
-        return torch.expm1((self.alpha - 1) * self.ratio(v)) / (self.alpha - 1)
+        return torch.expm1((self.alpha - 1) * self.unsmoothed_log_ratio(v)) / (self.alpha - 1)
 
     def conjugate(self, v: Tensor) -> Tensor:
-        return torch.expm1(self.alpha * self.ratio(v)) / self.alpha
+        return torch.expm1(self.alpha * self.unsmoothed_log_ratio(v)) / self.alpha
 
-    def ratio(self, score: Tensor) -> Tensor:
+    def unsmoothed_log_ratio(self, score: Tensor) -> Tensor:
         return score / max(1.0, abs(self.alpha), abs(self.alpha - 1))
 
 
 @dataclass(frozen=True)
 class LeastSquares(Divergence):
-    """Least squares: the critic pulls scores on P to b and on Q to a; the generator pulls those on Q to c (and, where
-    P depends on it, those on P to a + b - c, the mirror image).
+    """Least squares (LSGAN): the critic regresses scores on P to b and on Q to a, the generator those on Q to c.
+
+    Where P depends on the generator, as in ALI, it regresses the scores on P to a + b - c, the mirror image of c.
 
     critic: (mean[(p - b)^2] + mean[(q - a)^2]) / 2;  generator: (mean[(p - (a + b - c))^2] + mean[(q - c)^2]) / 2.
 
-    With (a, b, c) = (-1, 1, 0) and the optimal critic the generator is charged half of the Pearson chi-square of P + Q
-    from 2 Q, the integral of (p - q)^2 / (p + q); in terms of `Pearson`, the whole D_f(Q || (P + Q) / 2). The optimal score
-    (b p + a q) / (p + q) tells the density ratio, p/q = (score - a) / (b - score). The generator's slope in a score is its
-    distance from the target: it grows where the critic is surer than a and b ask for, and turns round beyond the target.
+    With (a, b, c) = (-1, 1, 0) and the optimal critic the generator's loss is half of the Pearson chi-square of P + Q
+    from 2 Q, the integral of (p - q)^2 / (p + q); in terms of `Pearson`, D_f(Q || (P + Q) / 2). The optimal score
+    (b p + a q) / (p + q) determines the density ratio, p/q = (score - a) / (b - score). The generator's gradient in a score
+    is the distance from the target: it grows with overconfident scores and changes its sign beyond the target.
 
     References:
         Least Squares Generative Adversarial Networks, Xudong Mao and others, 2017, https://arxiv.org/abs/1611.04076
@@ -563,10 +572,10 @@ class LeastSquares(Divergence):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_range(self.a != self.b, "a critic tells P from Q by them; give two numbers", a=self.a, b=self.b)
+        check_range(self.a != self.b, "the targets on P and Q must differ; give two numbers", a=self.a, b=self.b)
 
-    def ratio(self, score: Tensor) -> Tensor:
-        return ((score - self.a) / (self.b - self.a)).clamp(1e-6, 1 - 1e-6).logit()  # of p / (p + q)
+    def unsmoothed_log_ratio(self, score: Tensor) -> Tensor:
+        return ((score - self.a) / (self.b - self.a)).clamp(1e-6, 1 - 1e-6).logit()  # the log-odds of p / (p + q)
 
     def on_p(self, p: Tensor) -> Tensor:
         return (p - self.b).square() / 2
@@ -580,7 +589,7 @@ class LeastSquares(Divergence):
 
 
 class Hinge(Divergence):
-    """critic: mean[max(0, 1 - p)] + mean[max(0, 1 + q)];  generator: mean[p] - mean[q].
+    """Hinge loss. Critic: mean[max(0, 1 - p)] + mean[max(0, 1 + q)]; generator: mean[p] - mean[q].
 
     References:
         Geometric GAN, Jae Hyun Lim, Jong Chul Ye, 2017, https://arxiv.org/abs/1705.02894
@@ -597,40 +606,42 @@ class Hinge(Divergence):
 
 
 class BigBiGAN(Hinge):
-    """Hinge on each of the critic's terms for itself: of x, of z and of (x, z).
+    """BigBiGAN's loss: a hinge loss for each term of the critic's score, of x, of z and of (x, z).
 
     critic: sum over heads of mean[max(0, 1 - p)] + mean[max(0, 1 + q)];  generator: sum over heads of mean[p] - mean[q].
-    Scores of another shape than (n, heads) are of one head, for which this is `Hinge`.
+    Scores of any other shape than (n, heads) have one head; then this is `Hinge`.
 
     References:
         Large Scale Adversarial Representation Learning, Jeff Donahue, Karen Simonyan, 2019,
         https://arxiv.org/abs/1907.02544
 
     Example:
-        >>> BigBiGAN().critic_loss(torch.zeros(8, 3), torch.zeros(8, 3))  # three undecided heads
+        >>> BigBiGAN().critic_loss(torch.zeros(8, 3), torch.zeros(8, 3))  # three heads with scores of 0
         tensor(6.)
     """
 
-    separate: ClassVar[bool] = True
+    per_head: ClassVar[bool] = True
 
     def generator_loss(self, p: Tensor, q: Tensor) -> Tensor:
         return self.mean(p) - self.mean(q)
 
     def mean(self, terms: Tensor) -> Tensor:
-        """The mean over n, summed over heads where there are any: from shape (n, heads), or of any other, to a scalar."""
+        """The mean over the batch, summed over heads for shape (n, heads); the mean for any other shape."""
         return terms.mean(0).sum() if terms.ndim == 2 else terms.mean()
 
 
 class Wasserstein(Divergence):
-    """critic: mean[q] - mean[p];  generator: mean[p] - mean[q]. The critic must be kept Lipschitz: give a penalty.
+    """Wasserstein distance (WGAN). Critic: mean[q] - mean[p]; generator: mean[p] - mean[q]. Needs a penalty.
+
+    The critic must be Lipschitz: combine it with the penalty wgan-gp or weight-clip.
 
     References:
         Wasserstein GAN, Martin Arjovsky, Soumith Chintala, Leon Bottou, 2017, https://arxiv.org/abs/1701.07875
     """
 
     def __post_init__(self) -> None:
-        law = "it asks a critic to be less sure, and this one's scores have no unit to be sure in; leave it out"
-        check_range(not self.smoothing, law, smoothing=self.smoothing)
+        rule = "label smoothing needs scores with a scale, and those of a Wasserstein critic have none; leave it out"
+        check_range(not self.smoothing, rule, smoothing=self.smoothing)
 
     def on_p(self, p: Tensor) -> Tensor:
         return -p
@@ -644,16 +655,17 @@ class Wasserstein(Divergence):
 
 @dataclass(frozen=True)
 class Relativistic(Divergence):
-    """Paired relativistic: the critic is asked which of two samples is from P, not whether one is.
+    """Relativistic paired loss: another divergence's losses on the differences of paired scores.
 
-    Any other divergence's losses, of the differences of the scores of pairs as they lie in the batch, halved:
+    The critic learns which sample of a pair is from P. With L and G the losses of the other divergence, halved, and the
+    i-th scores of both batches as a pair:
 
         critic: L(p_i - q_i, q_i - p_i) / 2;  generator: G(p_i - q_i, q_i - p_i) / 2
 
-    with `gan` mean[softplus(q_i - p_i)] and mean[softplus(p_i - q_i)]. With smoothing a of the pairs count as turned round,
-    (1 - a) L(p_i - q_i, q_i - p_i) / 2 + a L(q_i - p_i, p_i - q_i) / 2. What is added to all scores changes nothing, so that
-    no score tells a density ratio. Where the critic is sure of a pair the generator's slope is half the sum of the other
-    divergence's on P and on Q, which for `gan` is 1.
+    with `gan` mean[softplus(q_i - p_i)] and mean[softplus(p_i - q_i)]. With smoothing a, a share a of the pairs counts as
+    swapped: (1 - a) L(p_i - q_i, q_i - p_i) / 2 + a L(q_i - p_i, p_i - q_i) / 2. A constant added to all scores changes
+    nothing, so that no score determines a density ratio. For a confident critic the generator's gradient is half the sum of
+    the other divergence's gradients on P and on Q, which is 1 for `gan`.
 
     References:
         The relativistic discriminator: a key element missing from standard GAN, Alexia Jolicoeur-Martineau, 2018,
@@ -661,10 +673,10 @@ class Relativistic(Divergence):
 
     Arguments:
         of: the other divergence, with its settings.
-        smoothing: a, in [0, 1): with `gan` the critic is asked for 1 - a in place of 1.
+        smoothing: a, in [0, 1): with `gan` the critic's target is 1 - a instead of 1.
 
     Raises:
-        ValueError: `of` is relativistic itself, or smooths its labels, for which this has a setting of its own.
+        ValueError: `of` is relativistic itself, or has `smoothing`, which belongs to this class.
         UserError: there is no such divergence.
 
     Example:
@@ -678,21 +690,21 @@ class Relativistic(Divergence):
         if isinstance(self.base, Relativistic):
             raise ValueError("`of` is relativistic itself; name another divergence")
         if self.base.smoothing:
-            raise ValueError(f"`of` smooths its labels; write relativistic(..., smoothing={self.base.smoothing})")
-        replace(self.base, smoothing=self.smoothing)  # which raises where the other divergence would
+            raise ValueError(f"`of` must not set smoothing; write relativistic(..., smoothing={self.base.smoothing})")
+        replace(self.base, smoothing=self.smoothing)  # raises if the other divergence refuses it
 
     @functools.cached_property
     def base(self) -> Divergence:
         return registry.make(self.of, REGISTRY, "divergence")
 
     @property
-    def separate(self) -> bool:  # type: ignore[override]
-        return self.base.separate
+    def per_head(self) -> bool:  # type: ignore[override]
+        return self.base.per_head
 
     @property
-    def fading(self) -> frozenset[str]:
-        both = frozenset("PQ")  # a pair's slope is the sum of the other divergence's two
-        return both if self.base.fading == both else frozenset()
+    def vanishing(self) -> frozenset[str]:
+        both = frozenset("PQ")  # the gradient of a pair is the sum of the other divergence's two
+        return both if self.base.vanishing == both else frozenset()
 
     def on_p(self, p: Tensor) -> Tensor:
         return self.base.on_p(p) / 2
@@ -704,10 +716,10 @@ class Relativistic(Divergence):
         return self.base.mean(terms)
 
     def critic_loss(self, p: Tensor, q: Tensor) -> Tensor:
-        right = self.base.critic_loss(p - q, q - p) / 2
+        loss = self.base.critic_loss(p - q, q - p) / 2
         if not self.smoothing:
-            return right
-        return (1 - self.smoothing) * right + self.smoothing * self.base.critic_loss(q - p, p - q) / 2
+            return loss
+        return (1 - self.smoothing) * loss + self.smoothing * self.base.critic_loss(q - p, p - q) / 2
 
     def generator_loss(self, p: Tensor, q: Tensor) -> Tensor:
         return self.base.generator_loss(p - q, q - p) / 2

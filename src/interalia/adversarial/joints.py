@@ -1,4 +1,4 @@
-"""The joints of a game: a joint's name -> one batch of samples from it, a tensor for each of its variables."""
+"""The joints of a game: name of the joint -> a batch of samples from it, one tensor for each variable."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Penalties on the critic's gradient.
+"""Penalties on the critic: gradient penalties and weight clipping.
 
-Each is told where in training it is by `at(step, steps)`, so that its state is a function of the step and a resumed
-run meets the same one.
+`set_progress(step, steps)` sets a penalty's schedule. Its state is a function of the step alone, so that a resumed run
+continues with the same penalty.
 """
 
 from __future__ import annotations
@@ -17,42 +17,44 @@ from interalia.registry import Registry
 
 
 class Penalty(abc.ABC):
-    """A charge on the critic's gradient with respect to its inputs.
+    """Base class of penalties on the critic's gradient with respect to its inputs.
 
-    These are all parts of a joint: x, in ALI x and z, and in a conditional game y too, a label's one-hot vector or
-    attributes, in which the critic's slope is charged as it is in x. The samples are those that a game names P and Q,
-    undisturbed by noise or augmentation; of VAE/GAN's two kinds of fakes Q is the samples x~, never the reconstructions.
+    The inputs are all variables of a joint: x, in ALI x and z, and in a conditional game y too, a one-hot label or
+    attributes, whose gradient counts as that of x. The samples are those of the game's joints P and Q, without noise or
+    augmentation. In VAE/GAN, which has two kinds of fakes, Q are the samples x~, not the reconstructions.
 
     Arguments:
-        every: the penalty is computed at every so many steps, and multiplied by that number to make up for it.
+        every: compute the penalty only at every so many steps (lazy regularization), and multiply it by that number.
     """
 
     def __init__(self, every: int = 1) -> None:
-        check_range(every >= 1, "it counts steps: 1 or more", every=every)
+        check_range(every >= 1, "it is a number of steps, 1 or more", every=every)
         self.every = every
         self.due = True
 
-    def at(self, step: int, steps: int) -> None:
+    def set_progress(self, step: int, steps: int) -> None:
         self.due = step % self.every == 0
 
     def __call__(self, critic: nn.Module, p: Sequence[Tensor], q: Sequence[Tensor]) -> Tensor:
-        """The charge for a critic, given samples of P and of Q; zero at the steps in between."""
+        """The penalty on a critic for samples of P and Q, a scalar; 0 at the steps that `every` skips."""
         if not (self.due and critic.training and torch.is_grad_enabled()):
             return p[0].new_zeros(())
-        with torch.autocast(p[0].device.type, enabled=False):  # the gradient of a gradient deserves full precision
-            return self.every * self.charge(critic, p, q)
+        with torch.autocast(p[0].device.type, enabled=False):  # gradients of gradients need full precision
+            return self.every * self.penalize(critic, p, q)
 
     @abc.abstractmethod
-    def charge(self, critic: nn.Module, p: Sequence[Tensor], q: Sequence[Tensor]) -> Tensor:
-        """The penalty, a scalar."""
+    def penalize(self, critic: nn.Module, p: Sequence[Tensor], q: Sequence[Tensor]) -> Tensor:
+        """Computes the penalty, a scalar, for samples of P and Q: one batch of each input of the critic."""
 
-    def moved(self, critic: nn.Module) -> None:
-        """Hears that the critic has moved."""
+    def after_step(self, critic: nn.Module) -> None:
+        """Called after each optimizer step of the critic."""
 
 
 def squared_gradients(critic: nn.Module, inputs: Sequence[Tensor]) -> Tensor:
-    """||grad_inputs D||^2 for each score, over all of the critic's inputs together, shape (n,); for a critic that is shown
-    several samples at a time, over all of these."""
+    """||grad D||^2 for each score, summed over all inputs of the critic, shape (n,).
+
+    With packing, one score has several samples, and the sum is over all of them.
+    """
     inputs = [part.detach().requires_grad_() for part in inputs]
     scores = critic(*inputs)
     gradients = torch.autograd.grad(scores.sum(), inputs, create_graph=True)
@@ -60,11 +62,10 @@ def squared_gradients(critic: nn.Module, inputs: Sequence[Tensor]) -> Tensor:
 
 
 class R1(Penalty):
-    """Zero-centred, on P: (gamma / 2) E_P ||grad D||^2, the gradient taken in every input: in ALI in both x and z, and in a
-    conditional game in y too.
+    """R1: zero-centered gradient penalty on P, (gamma / 2) E_P ||grad D||^2, over all inputs (in ALI x and z).
 
-    A large gamma keeps the critic smooth, and the generator on all modes; a small one lets the critic see detail. With
-    `final` it falls from the one to the other, geometrically over the training: gamma (final / gamma)^t, t from 0 to 1.
+    A large gamma keeps the critic smooth and the generator on all modes; a small one lets the critic use detail. With `final`
+    the weight falls geometrically over the training, as gamma (final / gamma)^t with t from 0 to 1.
 
     References:
         Which Training Methods for GANs do actually Converge?, Lars Mescheder, Andreas Geiger, Sebastian Nowozin, 2018,
@@ -73,9 +74,9 @@ class R1(Penalty):
         https://arxiv.org/abs/2501.05441 (a gamma that falls)
 
     Arguments:
-        gamma: the weight, at the first step where there is a `final` one.
+        gamma: the weight; the initial one if `final` is given.
         every: see `Penalty`.
-        final: the weight at the last step, or None.
+        final: the weight at the last step, or None for a constant one.
 
     Raises:
         ValueError: `gamma` is under 0, or `final` is given and one of the two is not above 0.
@@ -83,42 +84,42 @@ class R1(Penalty):
 
     def __init__(self, gamma: float = 1.0, every: int = 1, final: float | None = None) -> None:
         super().__init__(every)
-        check_range(gamma >= 0, "a charge on gradients has a weight of 0 or more", gamma=gamma)
+        check_range(gamma >= 0, "a penalty has a weight of 0 or more", gamma=gamma)
         falls = final is None or (gamma > 0 and final > 0)
-        check_range(falls, "to fall from the one to the other both are above 0", gamma=gamma, final=final)
+        check_range(falls, "a schedule needs both above 0", gamma=gamma, final=final)
         self.gamma = self.weight = gamma
         self.final = final
 
-    def at(self, step: int, steps: int) -> None:
-        super().at(step, steps)
+    def set_progress(self, step: int, steps: int) -> None:
+        super().set_progress(step, steps)
         if self.final is not None:
             self.weight = self.gamma * (self.final / self.gamma) ** (step / max(1, steps))
 
-    def charge(self, critic: nn.Module, p: Sequence[Tensor], q: Sequence[Tensor]) -> Tensor:
+    def penalize(self, critic: nn.Module, p: Sequence[Tensor], q: Sequence[Tensor]) -> Tensor:
         return self.weight / 2 * squared_gradients(critic, p).mean()
 
 
 class R2(R1):
-    """Zero-centred, on Q: (gamma / 2) E_Q ||grad D||^2.
+    """R2: zero-centered gradient penalty on Q, (gamma / 2) E_Q ||grad D||^2.
 
     References:
         Which Training Methods for GANs do actually Converge?, Lars Mescheder, Andreas Geiger, Sebastian Nowozin, 2018,
         https://arxiv.org/abs/1801.04406
     """
 
-    def charge(self, critic: nn.Module, p: Sequence[Tensor], q: Sequence[Tensor]) -> Tensor:
-        return super().charge(critic, q, p)
+    def penalize(self, critic: nn.Module, p: Sequence[Tensor], q: Sequence[Tensor]) -> Tensor:
+        return super().penalize(critic, q, p)
 
 
 class R1R2(R1):
-    """Zero-centred, on both: (gamma / 2) (E_P ||grad D||^2 + E_Q ||grad D||^2), in one pass over both joints.
+    """R1 + R2: zero-centered gradient penalty on both, (gamma / 2) (E_P ||grad D||^2 + E_Q ||grad D||^2), in one pass.
 
     References:
         The GAN is dead; long live the GAN! A Modern GAN Baseline, Yiwen Huang and others, 2024,
         https://arxiv.org/abs/2501.05441
     """
 
-    def charge(self, critic: nn.Module, p: Sequence[Tensor], q: Sequence[Tensor]) -> Tensor:
+    def penalize(self, critic: nn.Module, p: Sequence[Tensor], q: Sequence[Tensor]) -> Tensor:
         squares = squared_gradients(critic, [torch.cat(parts) for parts in zip(p, q, strict=True)])
         size = (len(p[0]) + len(q[0])) // len(squares)  # samples that share a score
         on_p, on_q = squares.split([len(p[0]) // size, len(q[0]) // size])
@@ -126,10 +127,10 @@ class R1R2(R1):
 
 
 class WGANGP(Penalty):
-    """One-centred, on straight lines between samples of P and Q: weight E (||grad D|| - 1)^2, for Wasserstein games.
+    """WGAN-GP: one-centered gradient penalty at random interpolates of P and Q, weight E (||grad D|| - 1)^2.
 
-    One place on the line a sample, for all of its parts. In a conditional game both ends have one y, which stays, and in
-    which the gradient is taken as well.
+    There is one random point on the line between two samples for all inputs. In a conditional game both samples have
+    the same y, which is interpolated to itself; the gradient in y is part of the norm.
 
     References:
         Improved Training of Wasserstein GANs, Ishaan Gulrajani and others, 2017, https://arxiv.org/abs/1704.00028
@@ -137,19 +138,18 @@ class WGANGP(Penalty):
 
     def __init__(self, weight: float = 10.0, every: int = 1) -> None:
         super().__init__(every)
-        check_range(weight >= 0, "a charge on gradients has a weight of 0 or more", weight=weight)
+        check_range(weight >= 0, "a penalty has a weight of 0 or more", weight=weight)
         self.weight = weight
 
-    def charge(self, critic: nn.Module, p: Sequence[Tensor], q: Sequence[Tensor]) -> Tensor:
+    def penalize(self, critic: nn.Module, p: Sequence[Tensor], q: Sequence[Tensor]) -> Tensor:
         t = torch.rand(len(p[0]), device=p[0].device)
-        lines = [a + t.view(-1, *[1] * (a.ndim - 1)) * (b - a) for a, b in zip(p, q, strict=True)]
-        norms = (squared_gradients(critic, lines) + 1e-12).sqrt()
+        interpolates = [a + t.view(-1, *[1] * (a.ndim - 1)) * (b - a) for a, b in zip(p, q, strict=True)]
+        norms = (squared_gradients(critic, interpolates) + 1e-12).sqrt()
         return self.weight * (norms - 1).square().mean()
 
 
 class WeightClip(Penalty):
-    """No charge, but a box: after each move of the critic its weights are clipped to [-bound, bound], WGAN's way of
-    keeping it Lipschitz.
+    """WGAN's weight clipping: clips the critic's weights to [-bound, bound] after each of its steps; adds no loss.
 
     References:
         Wasserstein GAN, Martin Arjovsky, Soumith Chintala, Leon Bottou, 2017, https://arxiv.org/abs/1701.07875
@@ -160,29 +160,28 @@ class WeightClip(Penalty):
         check_range(bound > 0, "it must be above 0", bound=bound)
         self.bound = bound
 
-    def charge(self, critic: nn.Module, p: Sequence[Tensor], q: Sequence[Tensor]) -> Tensor:
+    def penalize(self, critic: nn.Module, p: Sequence[Tensor], q: Sequence[Tensor]) -> Tensor:
         return p[0].new_zeros(())
 
     @torch.no_grad()
-    def moved(self, critic: nn.Module) -> None:
+    def after_step(self, critic: nn.Module) -> None:
         for parameter in critic.parameters():
             parameter.clamp_(-self.bound, self.bound)
 
 
 class Dragan(Penalty):
-    """One-centred, around samples of P: weight E (||grad D|| - 1)^2 at each part of P moved by scale * std * U[0, 1), std its
-    standard deviation, so that the critic is smooth where the data is.
+    """DRAGAN: one-centered gradient penalty around P, weight E (||grad D|| - 1)^2 at samples of P + scale * std * U[0, 1).
 
-    The standard deviation is that of the batch, over all numbers of the part. In a conditional game y is a part, and moved
-    too.
+    It keeps the critic smooth near the data. std is the standard deviation of an input over all numbers of the batch. In a
+    conditional game y is an input, and perturbed too.
 
     References:
         On Convergence and Stability of GANs, Naveen Kodali and others, 2017, https://arxiv.org/abs/1705.07215
 
     Arguments:
-        weight: of the charge, 0 or more.
-        scale: how far the samples are moved, in standard deviations, 0 or more.
-        every: steps from one charge to the next, which is so many times as large.
+        weight: the weight of the penalty, 0 or more.
+        scale: the size of the perturbation in standard deviations, 0 or more.
+        every: see `Penalty`.
 
     Raises:
         ValueError: a number is out of its range.
@@ -194,7 +193,7 @@ class Dragan(Penalty):
         self.weight = weight
         self.scale = scale
 
-    def charge(self, critic: nn.Module, p: Sequence[Tensor], q: Sequence[Tensor]) -> Tensor:
+    def penalize(self, critic: nn.Module, p: Sequence[Tensor], q: Sequence[Tensor]) -> Tensor:
         near = [part + self.scale * part.detach().std() * torch.rand_like(part) for part in p]
         norms = (squared_gradients(critic, near) + 1e-12).sqrt()
         return self.weight * (norms - 1).square().mean()

@@ -1,6 +1,8 @@
-"""Pools of past samples, that a critic is shown beside the newest."""
+"""Pools of past samples for the training of a critic."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
@@ -9,20 +11,20 @@ from interalia.errors import check_range
 
 
 class Pool:
-    """A history of past samples, of which a critic is shown some in place of the newest ones, so that it does not forget.
+    """A history buffer of past samples, which replaces some new samples by old ones, so that a critic does not forget.
 
-    Until it is full, what comes in is kept and answered. Then each new sample is answered as it is with probability 1/2, and
-    else takes the place of a stored one, drawn at random, which is answered instead and leaves the pool. The draws come from
-    torch's global random state of the CPU.
+    While it is not full, it stores and returns each new sample. Then, with probability 1/2, it returns a new sample as it is;
+    otherwise it returns a random stored sample and stores the new one in its place. Draws come from torch's global random
+    state of the CPU.
 
     References:
         Learning from Simulated and Unsupervised Images through Adversarial Training, Ashish Shrivastava and others, 2017,
         https://arxiv.org/abs/1612.07828
         Unpaired Image-to-Image Translation using Cycle-Consistent Adversarial Networks, Jun-Yan Zhu and others, 2017,
-        https://arxiv.org/abs/1703.10593 (this form of it)
+        https://arxiv.org/abs/1703.10593 (this form)
 
     Arguments:
-        size: how many samples it holds; with 0 every sample is answered as it is.
+        size: capacity in samples; with 0 every sample is returned as it is.
 
     Example:
         >>> pool = Pool(2)
@@ -38,25 +40,25 @@ class Pool:
         self.samples: list[Tensor] = []
 
     def __call__(self, new: Tensor) -> Tensor:
-        """As many samples as are new, detached, shape (n, ...)."""
-        new = new.detach().contiguous()  # whatever the layout of the newest, a resumed run's must be the same
+        """One sample for each new one, detached, shape (n, ...)."""
+        new = new.detach().contiguous()  # one memory layout, so that a resumed run has the same
         if self.size == 0:
             return new
-        swaps = (torch.rand(len(new)) < 0.5).tolist()  # drawn on the CPU: an accelerator need not be waited for
-        places = torch.randint(self.size, (len(new),)).tolist()
-        answers = []
-        for sample, swap, place in zip(new, swaps, places, strict=True):
+        swaps = (torch.rand(len(new)) < 0.5).tolist()  # on the CPU, so that no accelerator is synchronized
+        slots = torch.randint(self.size, (len(new),)).tolist()
+        chosen = []
+        for sample, swap, slot in zip(new, swaps, slots, strict=True):
             if len(self.samples) < self.size:
                 self.samples.append(sample.clone())
             elif swap:
-                sample, self.samples[place] = self.samples[place], sample.clone()
-            answers.append(sample)
-        return torch.stack(answers)
+                sample, self.samples[slot] = self.samples[slot], sample.clone()
+            chosen.append(sample)
+        return torch.stack(chosen)
 
-    def memory(self) -> Tensor:
-        """What it holds, shape (m, ...)."""
-        return torch.stack(self.samples) if self.samples else torch.empty(0)
+    def state_dict(self) -> dict[str, Tensor]:
+        """The stored samples, shape (m, ...), under the key "samples"."""
+        return {"samples": torch.stack(self.samples) if self.samples else torch.empty(0)}
 
-    def remember(self, samples: Tensor) -> None:
-        """Takes over what `memory` gave."""
-        self.samples = list(samples.clone().unbind())
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Replaces the stored samples by those of `state_dict`."""
+        self.samples = list(state["samples"].clone().unbind())

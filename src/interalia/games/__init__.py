@@ -1,6 +1,6 @@
-"""The games: one paper, one file, its class or classes.
+"""The games (models), one file for each paper or pair of papers.
 
-A game of the library is a member by its line here, and has its `name` beside its title.
+Each class imported here is registered under its `name`.
 """
 
 from __future__ import annotations

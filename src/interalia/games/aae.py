@@ -18,13 +18,13 @@ from interalia.games.game import Joints, Needs, Outcome, Setup, part
 
 @part
 class AAE(Autoencoding):
-    """An autoencoder whose aggregate posterior q(z) is matched to the prior by a critic of z alone.
+    """AAE (adversarial autoencoder): a critic of z matches the aggregate posterior q(z) to the prior.
 
         critic:       mean[softplus(-s(z))] + mean[softplus(s(z^))], z ~ p(z), z^ ~ q(z | x)
         autoencoder:  weight * (the mean over all numbers of x of (x - x^)^2) + adversarial * GAN's generator loss on s(z^)
 
-    With `adversarial` 0 it is a plain autoencoder, whose critic only looks on. Encoder and decoder move together, by both
-    terms; the published algorithm moves the encoder a second time in between.
+    With `adversarial=0` it is a plain autoencoder whose critic has no effect. One step updates encoder and decoder by both
+    terms; the published algorithm takes one step for each term.
 
     References:
         Adversarial Autoencoders, Alireza Makhzani and others, 2015, https://arxiv.org/abs/1511.05644
@@ -34,13 +34,13 @@ class AAE(Autoencoding):
         decoder: p(x | z).
         critic: maps z to a score, shape (n,), unbounded.
         prior: p(z).
-        divergence: what the scores cost.
-        penalty: a charge on the critic's gradient, or None.
-        noise: instance noise on the z that the critic sees, or None.
-        together: whether the critic sees both kinds of z in one pass, see `Game.score`.
-        weight: of the reconstruction.
-        distance: "mse" or "l1".
-        adversarial: of the generator loss.
+        divergence: the adversarial loss.
+        penalty: a penalty on the critic's gradient, or None.
+        noise: instance noise on the critic's input z, or None.
+        joint_batch: True for one pass of the critic over both kinds of z, see `Game.score`.
+        weight: the weight of the reconstruction loss.
+        distance: the reconstruction loss, "mse" or "l1".
+        adversarial: the weight of the generator loss.
 
     Example:
         >>> from interalia.conditionals import Deterministic, StandardNormal
@@ -55,9 +55,8 @@ class AAE(Autoencoding):
     name = "aae"
     title = "AAE (an adversarial autoencoder)"
     teaches = (
-        "An autoencoder learns to give back what it is shown, by way of {latent}, while a critic tries to tell "
-        "inferred latents from random ones: to deceive it, the encoder spreads the data over the whole prior, so "
-        "that samples can be drawn."
+        "An autoencoder learns to reconstruct its input from {latent}, while a critic tries to tell inferred latents from "
+        "random ones. To fool it, the encoder spreads the data over the whole prior, so that the decoder can generate."
     )
 
     weight: float = 10.0
@@ -66,7 +65,7 @@ class AAE(Autoencoding):
 
     @classmethod
     def needs(cls, s: Setup, **settings: Any) -> Needs:
-        return {**super().needs(s, **settings), "critic": s.judge(s.z)}
+        return {**super().needs(s, **settings), "critic": s.critic(s.z)}
 
     def sample(self, *batch: Tensor) -> Joints:
         (x,) = batch
@@ -77,40 +76,40 @@ class AAE(Autoencoding):
 
     def losses(self, joints: Joints) -> Outcome:
         outcome = super().losses(joints)
-        lost = self.weight * DISTANCES[self.distance](*joints["cycle"])
-        loss = lost + self.adversarial * outcome.losses["autoencoder"]
+        reconstruction_loss = DISTANCES[self.distance](*joints["cycle"])
+        loss = self.weight * reconstruction_loss + self.adversarial * outcome.losses["autoencoder"]
         return Outcome({**outcome.losses, "autoencoder": loss}, outcome.scores)
 
 
 @part
 class SemiAAE(AAE):
-    """AAE whose z is style and a category, z = [style | y^], and that is shown the labels of a few images.
+    """Semi-supervised AAE: z = [style | y^] holds a style and a category, which is trained on the labels of a few images.
 
-        critic:       AAE's on z = [style | one-hot category] against z^, the softmax of the category's logits in place of y
-        autoencoder:  AAE's + label_weight * (the cross-entropy of y^ on the labelled images)
+        critic:       AAE's on z = [style | one-hot category] against z^, with the softmax of the category's logits as y^
+        autoencoder:  AAE's + label_weight * (the cross-entropy of y^ on the labeled images)
 
-    One critic judges style and category together, where the paper has one for each: their independence is asked for too.
+    One critic scores style and category together; the paper has one critic for each. So this game also makes the two
+    independent.
 
     References:
         Adversarial Autoencoders, Alireza Makhzani and others, 2015, https://arxiv.org/abs/1511.05644 (section 5)
 
     Arguments:
-        encoder: q(z | x), whose block for the category is a softmax; not a Gaussian.
-        decoder, critic, divergence, penalty, noise, together, weight, distance, adversarial: as in AAE.
-        prior: `Codes` with one category, of as many values as there are labels, and nothing else.
-        label_weight: of the cross-entropy.
+        encoder: q(z | x), with a softmax for the category; not a Gaussian.
+        decoder, critic, divergence, penalty, noise, joint_batch, weight, distance, adversarial: as in AAE.
+        prior: `Codes` with one category, which has one value for each label, and no other codes.
+        label_weight: the weight of the cross-entropy.
 
     Raises:
-        UserError: the prior is another, or the encoder a Gaussian.
+        UserError: the prior has other codes, or the encoder is a Gaussian.
     """
 
     feeds = PartlyLabeled
     name = "semi-aae"
-    title = "a semi-supervised AAE (an adversarial autoencoder that is shown some labels)"
+    title = "semi-supervised AAE (an adversarial autoencoder with some labels)"
     teaches = (
-        "An autoencoder learns to give back what it is shown, by way of {latent}: a style and a class, for which "
-        "it is shown the labels of a few inputs. A critic tries to tell both from random ones, so that samples "
-        "can be drawn."
+        "An autoencoder learns to reconstruct its input from {latent}: a style and a class, which is trained on the labels "
+        "of a few inputs. A critic tries to tell both from random ones, so that the decoder can generate."
     )
 
     prior: Codes
@@ -120,18 +119,19 @@ class SemiAAE(AAE):
         prior: Prior = self.prior
         if not isinstance(prior, Codes) or len(prior.categorical) != 1 or prior.uniform or prior.gaussian:
             raise UserError(
-                "SemiAAE needs a prior of style and one category; give `prior='codes(categorical=[10], uniform=0)'` with as "
-                "many categories as there are labels."
+                "SemiAAE needs a prior of style and one category; give `prior='codes(categorical=[10], uniform=0)'` with one "
+                "value for each label."
             )
         if isinstance(self.encoder, Gaussian):
             raise UserError(
-                "SemiAAE's encoder answers a category's probabilities beside style; choose `encoder='deterministic'`."
+                "SemiAAE's encoder returns the probabilities of a category, and a Gaussian has none; choose "
+                "`encoder='deterministic'`."
             )
 
     @classmethod
     def needs(cls, s: Setup, **settings: Any) -> Needs:
         if s.classes < 2:
-            raise UserError(f"{cls.__name__} reads labels, and there are fewer than 2; choose other data.")
+            raise UserError(f"{cls.__name__} needs data with 2 labels or more; choose other data.")
         if isinstance(s.prior, Codes) and s.prior.categorical[:1] != (s.classes,):
             raise UserError(
                 f"the data have {s.classes} labels, and the prior's category has {s.prior.words}; give "
@@ -143,16 +143,16 @@ class SemiAAE(AAE):
     def sample(self, *batch: Tensor) -> Joints:
         x, x_l, y = batch
         z = self.prior.sample((len(x),))  # z = [style, y] ~ p(z)
-        both = self.encoder(torch.cat([x, x_l])).rsample()  # one pass, so that batch norm sees them mixed
+        both = self.encoder(torch.cat([x, x_l])).rsample()  # one pass, so that batch norm normalizes them together
         z_hat, z_l = both.split([len(x), len(x_l)])  # z^ ~ q(z | x)
         x_hat = self.decoder(z_hat).rsample()
-        return {"prior": (z,), "posterior": (z_hat,), "cycle": (x_hat, x), "labelled": (z_l, y)}
+        return {"prior": (z,), "posterior": (z_hat,), "cycle": (x_hat, x), "labeled": (z_l, y)}
 
     def losses(self, joints: Joints) -> Outcome:
         outcome = super().losses(joints)
-        z_l, y = joints["labelled"]
-        read = log_of(z_l[:, self.prior.where(0)])  # log of the softmax
-        return outcome.plus(self.label_weight, autoencoder=cross_entropy(read, y))
+        z_l, y = joints["labeled"]
+        log_probabilities = log_of(z_l[:, self.prior.where(0)])
+        return outcome.with_losses(self.label_weight, autoencoder=cross_entropy(log_probabilities, y))
 
     def classify(self, x: Tensor) -> Tensor:
         """The probability of each label, shape (n, labels)."""

@@ -1,4 +1,4 @@
-"""Adversarially Learned Anomaly Detection."""
+"""Adversarially learned anomaly detection (ALAD)."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from interalia.games.game import Joints, Needs, Outcome, Setup, part
 
 @part
 class ALAD(AdversarialALICE):
-    """ALI whose round trips, from x and from z, are each judged by a critic of their own:
+    """ALAD (adversarially learned anomaly detection): ALI with two further critics, of the cycles from x and from z.
 
         critic:     ALI's on s(x, z^) against s(x~, z), and weight * (the same losses on t(x, x) against t(x, x^)
                     and on u(z, z) against u(z, z^^))
-        generator:  the generator's of the same three
+        generator:  the generator's losses of the same three
 
-    with x^ drawn from p(x | z^), z^ from q(z | x), and z^^ from q(z | x~). The three critics are networks of one player. What
-    x lies far from in its reconstruction, in the features of t, is an anomaly.
+    with z^ ~ q(z | x), x^ ~ p(x | z^) and z^^ ~ q(z | x~). The three critics are networks of one player. An x whose
+    reconstruction is far from it, in the features of t, is an anomaly.
 
     See also:
-        AdversarialALICE, which has no critic of z.
+        AdversarialALICE, the same game without the critic of z.
 
     References:
         Adversarially Learned Anomaly Detection, Houssam Zenati and others, 2018, https://arxiv.org/abs/1812.02288
 
     Arguments:
-        encoder, decoder, critic, prior, divergence, penalty, noise, together: as in ALI; the penalty is on all critics.
+        encoder, decoder, critic, prior, divergence, penalty, noise, joint_batch: as in ALI; the penalty is on all critics.
         cycle_critic: t, maps (x, x') to a score, shape (n,).
         latent_critic: u, maps (z, z') to a score, shape (n,).
-        weight: of what t and u cost; 1 in the paper.
+        weight: the weight of the losses on t and u; 1 in the paper.
 
     Example:
         >>> import torch
@@ -51,26 +51,26 @@ class ALAD(AdversarialALICE):
     title = "ALAD (adversarially learned anomaly detection)"
     teaches = (
         PAIRS
-        + "Two more critics try to tell an input, and a latent, from what a round trip makes of it, with the input or "
-        "the latent beside it."
+        + "Two more critics compare each input with its reconstruction, and each random z with the z inferred from its "
+        "sample."
     )
     judged = (
-        "pairs (data, inferred z) and pairs (sample, random z), and the other critics' on data and on random z beside "
-        "themselves and beside their round trips,"
+        "pairs (data, inferred z) and pairs (sample, random z), and the other critics' on data and random z paired with "
+        "themselves and with their reconstructions,"
     )
 
     latent_critic: nn.Module = field(kw_only=True)
 
     @classmethod
     def needs(cls, s: Setup, **settings: Any) -> Needs:
-        return {**super().needs(s, **settings), "latent_critic": s.judge(s.z, s.z)}
+        return {**super().needs(s, **settings), "latent_critic": s.critic(s.z, s.z)}
 
     def sample(self, *batch: Tensor) -> Joints:
         joints = super().sample(*batch)
         x_tilde, z = joints["p"]
-        z_back = self.encoder(x_tilde).rsample()  # z^^ ~ q(z | x~)
-        return {**joints, "same_z": (z, z), "cycle_z": (z, z_back)}
+        z_cycled = self.encoder(x_tilde).rsample()  # z^^ ~ q(z | x~)
+        return {**joints, "same_z": (z, z), "cycle_z": (z, z_cycled)}
 
     def losses(self, joints: Joints) -> Outcome:
-        outcome, again = super().losses(joints), self.contest(joints, "same_z", "cycle_z", "latent_critic")
-        return outcome.plus(self.weight, again.scores, **again.losses)
+        outcome, cycle = super().losses(joints), self.adversarial_losses(joints, "same_z", "cycle_z", "latent_critic")
+        return outcome.with_losses(self.weight, cycle.scores, **cycle.losses)

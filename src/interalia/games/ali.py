@@ -1,10 +1,11 @@
-"""Adversarially Learned Inference, BiGAN, and both after the fact: for a generator that is trained already."""
+"""Adversarially learned inference (ALI), BiGAN, and post-hoc ALI for a pretrained generator."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
+import torch
 from torch import Tensor, nn
 from torch.nn.functional import l1_loss, mse_loss
 
@@ -12,23 +13,29 @@ from interalia.adversarial.divergences import GAN
 from interalia.conditionals import Conditional, Deterministic, Prior
 from interalia.games.feeds import Labeled
 from interalia.games.game import Data, Disturbance, Divergence, Joints, Needs, Penalty, Setup, TwoPlayers, part
-from interalia.games.needs import Given
+from interalia.games.needs import Pretrained
 
-# of a round trip from its start
+# reconstruction losses by name
 DISTANCES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"mse": mse_loss, "l1": l1_loss}
 PAIRS = (
-    "Three networks learn together: an encoder that infers {latent} from data, a decoder that makes data from z, "
-    "and a critic that tries to tell the pairs (data, inferred z) from the pairs (made data, random z). "
+    "Three networks learn together: an encoder that infers {latent} from data, a decoder that generates data from z, "
+    "and a critic that tries to tell the pairs (data, inferred z) from the pairs (generated data, random z). "
 )
 TRAINED = (
-    "The generator was trained before and stays as it is; an encoder is sought that infers {latent} from what it "
-    "makes and from data. "
+    "The generator was trained before and stays fixed. An encoder is trained that infers {latent} from its samples and "
+    "from data. "
 )
+
+
+def decode_together(decoder: Conditional, *latents: Tensor, y: Sequence[Tensor] = ()) -> tuple[Tensor, ...]:
+    """Samples x ~ p(x | z, y) for each batch of latents, in one pass: a batch norm normalizes the batches together."""
+    count = len(latents)
+    return decoder(torch.cat(latents), *(part.repeat(count, 1) for part in y)).rsample().chunk(count)
 
 
 @part
 class Autoencoding(TwoPlayers):
-    """A game of two players with an encoder and a decoder; see `ALI` for what its arguments are."""
+    """Base class of two-player games with an encoder and a decoder; see `ALI` for the arguments."""
 
     encoder: Conditional
     decoder: Conditional
@@ -37,7 +44,7 @@ class Autoencoding(TwoPlayers):
     divergence: Divergence = GAN()
     penalty: Penalty | None = None
     noise: Disturbance | None = None
-    together: bool = True
+    joint_batch: bool = True
 
     @classmethod
     def needs(cls, s: Setup, **settings: Any) -> Needs:
@@ -46,16 +53,15 @@ class Autoencoding(TwoPlayers):
 
 @part
 class ALI(Autoencoding):
-    """Adversarially learned inference: an encoder and a decoder against a critic that judges pairs (x, z).
+    """ALI (adversarially learned inference): an encoder and a decoder against a critic of pairs (x, z).
 
-    Fed (x, y) it is conditional ALI: encoder, decoder and critic are told y, a label or attributes, beside x and z.
-
-    q(x, z) = q(x) q(z | x) and p(x, z) = p(z) p(x | z) are matched, with s the critic's score:
+    It matches the joints q(x, z) = q(x) q(z | x) and p(x, z) = p(z) p(x | z). With s the critic's score:
 
         critic:     mean[softplus(-s(x, z^))] + mean[softplus(s(x~, z))]
         generator:  mean[softplus(s(x, z^))] + mean[softplus(-s(x~, z))]
 
-    BiGAN is this class with Deterministic conditionals. Any other divergence takes the place of the softplus losses.
+    BiGAN is this class with Deterministic conditionals. Other divergences replace the softplus losses. With batches (x, y) it
+    is conditional ALI: encoder, decoder and critic take y, a one-hot label or attributes, as a further input.
 
     References:
         Adversarially Learned Inference, Vincent Dumoulin and others, 2017, https://arxiv.org/abs/1606.00704
@@ -67,10 +73,10 @@ class ALI(Autoencoding):
         decoder: p(x | z).
         critic: maps (x, z) to a score, shape (n,), unbounded.
         prior: p(z).
-        divergence: what the scores cost.
-        penalty: a charge on the critic's gradient, or None.
-        noise: what is done to the joints before the critic sees them, or None.
-        together: whether the critic sees both joints in one pass, see `Game.score`.
+        divergence: the adversarial loss.
+        penalty: a penalty on the critic's gradient, or None.
+        noise: instance noise or augmentation of the critic's input, or None.
+        joint_batch: True for one pass of the critic over both joints, see `Game.score`.
 
     Example:
         >>> import torch
@@ -85,16 +91,18 @@ class ALI(Autoencoding):
     feeds: ClassVar[type[Data]] = Labeled
     name = "ali"
     title = "ALI (adversarially learned inference)"
-    teaches = PAIRS + "Nothing asks for good reconstructions: they come about as far as the critic can no longer tell."
+    teaches = (
+        PAIRS + "No loss rewards good reconstructions: they follow as far as the critic cannot tell the pairs apart."
+    )
 
     @classmethod
-    def titled(cls, encoder: type[Conditional] | None) -> str:
+    def title_for(cls, encoder: type[Conditional] | None) -> str:
         deterministic = cls is ALI and encoder is Deterministic
         return "BiGAN (adversarially learned inference with a deterministic encoder)" if deterministic else cls.title
 
     @classmethod
     def needs(cls, s: Setup, **settings: Any) -> Needs:
-        return {**super().needs(s, **settings), "critic": s.judge(s.x, s.z)}
+        return {**super().needs(s, **settings), "critic": s.critic(s.x, s.z)}
 
     def sample(self, *batch: Tensor) -> Joints:
         x, *y = batch
@@ -106,20 +114,20 @@ class ALI(Autoencoding):
 
 @part
 class PostHocALI(ALI):
-    """ALI's game played by the encoder alone, for a generator that is already trained and stays as it is.
+    """Post-hoc ALI: trains only an encoder and a critic, for a pretrained generator that stays fixed.
 
         critic:   as in ALI
-        encoder:  ALI's generator loss, of which only the part in q(z | x) depends on it
+        encoder:  ALI's generator loss, of which only the term in q(z | x) depends on the encoder
 
-    Its encoder sees data, unlike a LatentRegressor's, and is asked that q(x, z) look like p(x, z) as G made it.
+    Unlike in LatentRegressor, the encoder is trained on data: it matches q(x, z) to the p(x, z) of the fixed generator.
 
     References:
         Adversarially Learned Inference, Vincent Dumoulin and others, 2017, https://arxiv.org/abs/1606.00704 (section 4.4,
         "learned inference after the fact")
 
     Arguments:
-        encoder, critic, prior, divergence, penalty, noise, together: as in ALI.
-        decoder: p(x | z), trained already; its weights and its statistics are not touched.
+        encoder, critic, prior, divergence, penalty, noise, joint_batch: as in ALI.
+        decoder: p(x | z), pretrained; its weights and batch-norm statistics do not change.
 
     Example:
         >>> import torch
@@ -133,15 +141,16 @@ class PostHocALI(ALI):
     players = {"encoder": ["encoder"], "critic": ["critic"]}
     feeds = Data
     name = "posthoc-ali"
-    title = "ALI after the fact (an encoder for a generator trained before)"
+    title = "post-hoc ALI (an encoder for a pretrained generator)"
     teaches = (
-        TRAINED + "A critic tries to tell the pairs (data, inferred z) from the pairs (made data, random z), and the "
-        "encoder learns to make them alike."
+        TRAINED
+        + "A critic tries to tell the pairs (data, inferred z) from the pairs (generated data, random z), and the "
+        "encoder learns to make them indistinguishable."
     )
 
     def __post_init__(self) -> None:
-        self.fix()
+        self.freeze_pretrained()
 
     @classmethod
     def needs(cls, s: Setup, **settings: Any) -> Needs:
-        return {**super().needs(s, **settings), "decoder": Given(s.decode(s.z, s.x))}
+        return {**super().needs(s, **settings), "decoder": Pretrained(s.decode(s.z, s.x))}

@@ -1,23 +1,22 @@
-"""ALI with round trips: ALICE, adversarial inference with conditional entropy, by a distance or by a critic."""
+"""ALICE: ALI with a cycle-consistency loss, measured by a distance or by a second critic."""
 
 from __future__ import annotations
 
 from dataclasses import field
 from typing import Any, Literal
 
-import torch
 from torch import Tensor, nn
 
-from interalia.games.ali import ALI, DISTANCES, PAIRS
+from interalia.games.ali import ALI, DISTANCES, PAIRS, decode_together
 from interalia.games.game import Data, Joints, Needs, Outcome, Setup, part
 
 
 @part
 class ALICE(ALI):
-    """ALI whose generator is also charged for what a round trip loses, an explicit bound on the conditional entropy H(x | z).
+    """ALICE: ALI with a cycle-consistency loss, an explicit bound on the conditional entropy H(x | z).
 
-    ALI matches the two joints, and where it stops short of that it leaves open which z belongs to which x; with x^ drawn
-    from p(x | z^), z^ from q(z | x):
+    ALI matches the two joints; short of its optimum it leaves open which z belongs to which x. The cycle-consistency loss
+    ties them. With z^ ~ q(z | x) and x^ ~ p(x | z^):
 
         critic:     as in ALI
         generator:  as in ALI + cycle * (the mean over all numbers of x of (x - x^)^2,
@@ -25,17 +24,17 @@ class ALICE(ALI):
                     + cycle_z * (the same of z and z^^ ~ q(z | x~))
 
     See also:
-        ALI, which this is with `cycle` 0.
+        ALI, the same game with `cycle=0`.
 
     References:
         ALICE: Towards Understanding Adversarial Learning for Joint Distribution Matching, Chunyuan Li and others, 2017,
         https://arxiv.org/abs/1709.01215
 
     Arguments:
-        encoder, decoder, critic, prior, divergence, penalty, noise, together: as in ALI.
-        cycle: the weight of the round trip from x.
-        cycle_z: the weight of the one from z.
-        distance: "mse" or "l1".
+        encoder, decoder, critic, prior, divergence, penalty, noise, joint_batch: as in ALI.
+        cycle: the weight of the cycle x -> z^ -> x^.
+        cycle_z: the weight of the cycle z -> x~ -> z^^.
+        distance: the distance in both, "mse" or "l1".
 
     Example:
         >>> import torch
@@ -47,10 +46,11 @@ class ALICE(ALI):
     """
 
     name = "alice"
-    title = "ALICE (adversarially learned inference with conditional entropy)"
+    title = "ALICE (ALI with a cycle-consistency loss)"
     teaches = (
-        PAIRS + "Unlike in ALI, encoder and decoder are also charged for what a reconstruction loses, so its "
-        "reconstructions are not comparable with those of ALI, which come about without being asked for."
+        PAIRS
+        + "Unlike in ALI, encoder and decoder also minimize a reconstruction loss, so its reconstructions are not "
+        "comparable with those of ALI, which has no such loss."
     )
 
     cycle: float = 1.0
@@ -58,7 +58,7 @@ class ALICE(ALI):
     distance: Literal["mse", "l1"] = "mse"
 
     def sample(self, *batch: Tensor) -> Joints:
-        joints, x_hat = round_trip(self, *batch)
+        joints, x_hat = joints_and_reconstruction(self, *batch)
         joints["cycle"] = (x_hat, batch[0])
         if self.cycle_z:
             x_tilde, z, *y = joints["p"]
@@ -69,40 +69,41 @@ class ALICE(ALI):
         outcome = super().losses(joints)
         for key, weight in (("cycle", self.cycle), ("cycle_z", self.cycle_z)):
             if key in joints:
-                outcome = outcome.plus(weight, generator=DISTANCES[self.distance](*joints[key]))
+                outcome = outcome.with_losses(weight, generator=DISTANCES[self.distance](*joints[key]))
         return outcome
 
 
 @part
 class AdversarialALICE(ALI):
-    """ALICE whose round trip is judged by a second critic, of pairs (x, x) against (x, x^), in place of a distance.
+    """ALICE with an adversarial cycle-consistency loss: a second critic t of pairs (x, x) against (x, x^).
 
-        critic:     as in ALI, and weight * (the same loss on the scores t(x, x) against t(x, x^)) for its second network t
-        generator:  as in ALI, and weight * (the same loss on t)
+        critic:     as in ALI + weight * (the same loss on the scores t(x, x) against t(x, x^))
+        generator:  as in ALI + weight * (the same loss on the scores of t)
 
-    A distance asks for the mean image of all that z^ may mean; a critic of pairs asks for one that goes with x.
+    A pixel distance favors the mean of all images that z^ may stand for; a critic of pairs favors one image that matches x.
 
     References:
         ALICE: Towards Understanding Adversarial Learning for Joint Distribution Matching, Chunyuan Li and others, 2017,
         https://arxiv.org/abs/1709.01215 (section 3.2)
 
     Arguments:
-        encoder, decoder, critic, prior, divergence, penalty, noise, together: as in ALI; the penalty is on both critics.
+        encoder, decoder, critic, prior, divergence, penalty, noise, joint_batch: as in ALI; the penalty is on both critics.
         cycle_critic: t, maps (x, x') to a score, shape (n,).
-        weight: of what t costs.
+        weight: the weight of the losses on t.
     """
 
     players = {"generator": ["encoder", "decoder"], "critic": ["critic", "cycle_critic"]}
     feeds = Data
     name = "alice-adversarial"
-    title = "ALICE (adversarially learned inference with a critic of round trips)"
+    title = "adversarial ALICE (ALI with a second critic for cycle consistency)"
     teaches = (
-        PAIRS + "A second critic tries to tell an input from its reconstruction, with the input beside it, so that "
-        "reconstructions are asked for without a distance between pixels."
+        PAIRS
+        + "A second critic compares each input with its reconstruction, so that reconstructions improve without a "
+        "distance between pixels."
     )
     judged = (
-        "pairs (data, inferred z) and pairs (sample, random z), and the second critic's on data beside themselves and beside "
-        "their reconstructions,"
+        "pairs (data, inferred z) and pairs (sample, random z), and the second critic's on pairs (data, data) and pairs "
+        "(data, reconstruction),"
     )
 
     cycle_critic: nn.Module = field(kw_only=True)
@@ -110,22 +111,21 @@ class AdversarialALICE(ALI):
 
     @classmethod
     def needs(cls, s: Setup, **settings: Any) -> Needs:
-        return {**super().needs(s, **settings), "cycle_critic": s.judge(s.x, s.x)}
+        return {**super().needs(s, **settings), "cycle_critic": s.critic(s.x, s.x)}
 
     def sample(self, *batch: Tensor) -> Joints:
         (x,) = batch
-        joints, x_hat = round_trip(self, x)
+        joints, x_hat = joints_and_reconstruction(self, x)
         return {**joints, "same": (x, x), "cycle": (x, x_hat)}
 
     def losses(self, joints: Joints) -> Outcome:
-        outcome, again = super().losses(joints), self.contest(joints, "same", "cycle", "cycle_critic")
-        return outcome.plus(self.weight, again.scores, **again.losses)
+        outcome, cycle = super().losses(joints), self.adversarial_losses(joints, "same", "cycle", "cycle_critic")
+        return outcome.with_losses(self.weight, cycle.scores, **cycle.losses)
 
 
-def round_trip(game: ALI, x: Tensor, *y: Tensor) -> tuple[Joints, Tensor]:
-    """ALI's joints and x^, made in one pass with x~, so that a batch norm in the decoder sees both kinds of latents mixed."""
+def joints_and_reconstruction(game: ALI, x: Tensor, *y: Tensor) -> tuple[Joints, Tensor]:
+    """ALI's joints and the reconstruction x^."""
     z = game.prior.sample((len(x),))  # z ~ p(z)
     z_hat = game.encoder(x, *y).rsample()  # z^ ~ q(z | x)
-    both = game.decoder(torch.cat([z, z_hat]), *(part.repeat(2, 1) for part in y)).rsample()
-    x_tilde, x_hat = both.chunk(2)  # x~ ~ p(x | z), x^ ~ p(x | z^)
+    x_tilde, x_hat = decode_together(game.decoder, z, z_hat, y=y)  # x~ ~ p(x | z), x^ ~ p(x | z^)
     return {"q": (x, z_hat, *y), "p": (x_tilde, z, *y)}, x_hat

@@ -1,4 +1,4 @@
-"""Adversarial Variational Bayes, as published and with adaptive contrast."""
+"""Adversarial variational Bayes (AVB), with and without adaptive contrast."""
 
 from __future__ import annotations
 
@@ -16,51 +16,50 @@ from interalia.errors import UserError
 from interalia.games.game import Divergence, Joints, Needs, Outcome, Penalty, Setup, part
 from interalia.games.vae import BOUND, Observed, Variational
 
-FLOOR = 1e-4  # added to variances that are divided by
+VARIANCE_FLOOR = 1e-4  # added to variances before a division
 
 
 @part
 class AVB(Variational):
-    """A VAE whose encoder needs no density: the critic tells the log-ratio that the KL is the mean of.
+    """AVB (adversarial variational Bayes): a VAE with an implicit encoder, whose critic estimates the KL's log-ratio.
 
         critic:       the divergence's loss on s(x, z^), z^ ~ q(z | x), against s(x, z), z ~ p(z), both with x of the data
-        autoencoder:  E[-log p(x | z^) + T(x, z^)],  T = log q(z | x) - log p(z), which the optimal critic's score tells
+        autoencoder:  E[-log p(x | z^) + T(x, z^)],  T = log q(z | x) - log p(z), from the optimal critic's score
 
-    With `contrast`, adaptive contrast, the critic has the easier task of telling the whitened sample from noise, r being
-    the Gaussian of the posterior's own moments:
+    With `contrast` (adaptive contrast) the critic has an easier task: it compares the whitened sample with noise. r is the
+    Gaussian with the moments of the posterior:
 
         critic:       on s(x, z~), z~ = (z^ - m(x)) / v(x)^(1/2), against s(x, e), e ~ N(0, I)
         autoencoder:  E[-log p(x | z^) + T(x, z~) + log r(z^ | x) - log p(z^)],  r = N(m(x), diag v(x))
 
-    where m and v are taken as constants. With `correlated` r has the posterior's whole covariance S = L L^T, and the sample
-    is whitened by L^-1 (z^ - m): what correlates in q(z | x), in which nothing asks for latents along the axes, is no task
-    for the critic then either. With an optimal critic both are -log p(x) at least; with any other, the loss is no
-    bound of anything.
+    No gradient flows through m and v. With `correlated` r has the full covariance S = L L^T of the posterior, and the sample
+    is whitened by L^-1 (z^ - m), so that the critic need not learn correlations between the latents either. With an optimal
+    critic both losses are -log p(x) or more; with any other critic they bound nothing.
 
     See also:
-        VAE, where q(z | x) has a density.
+        VAE, for encoders with a density.
 
     References:
         Adversarial Variational Bayes: Unifying Variational Autoencoders and Generative Adversarial Networks, Lars
         Mescheder, Sebastian Nowozin, Andreas Geiger, 2017, https://arxiv.org/abs/1701.04722
 
     Arguments:
-        encoder: q(z | x), implicit or with a density; with `contrast` one whose distribution has a variance, such as
-            `BasisNoise` or `Gaussian`.
+        encoder: q(z | x), implicit or with a density; with `contrast` its distribution needs a variance, as that of
+            `BasisNoise` or `Gaussian` has.
         decoder: the mean of p(x | z).
         critic: maps (x, z) to a score, shape (n,), unbounded.
         prior: p(z), with a density.
-        divergence: what the scores cost; one whose optimal score tells the density ratio.
-        penalty: a charge on the critic's gradient, or None.
-        together: whether the critic sees both joints in one pass, see `Game.score`.
+        divergence: the adversarial loss; its optimal score must determine the density ratio.
+        penalty: a penalty on the critic's gradient, or None.
+        joint_batch: True for one pass of the critic over both joints, see `Game.score`.
         likelihood, sigma: of p(x | z), as in VAE.
-        contrast: whether the contrast is adaptive.
-        correlated: whether r has the posterior's covariances too, and not its variances alone as published.
+        contrast: True for adaptive contrast.
+        correlated: True if r has the posterior's covariances; False for its variances alone, as published.
 
     Raises:
-        UserError: the divergence's score does not tell the density ratio, the prior has no density, or `contrast` is asked
-            for an encoder that does not know its moments.
-        ValueError: `sigma` is not above 0, or `correlated` is asked for without `contrast`.
+        UserError: the divergence's score does not determine the density ratio, the prior has no density, or `contrast` is
+            True and the encoder has no moments.
+        ValueError: `sigma` is not above 0, or `correlated` is True without `contrast`.
 
     Example:
         >>> from interalia.conditionals import Deterministic, Implicit, StandardNormal
@@ -74,16 +73,17 @@ class AVB(Variational):
     name = "avb"
     title = "AVB (adversarial variational Bayes)"
     teaches = (
-        BOUND + "Both raise a lower bound of log p(x), the log-likelihood of the data in nats. Since q may be of any "
-        "form, a critic learns the term of the bound that asks for its density, from pairs (data, inferred z) and"
-        " pairs (data, random z). What it tells is an estimate, so that the loss is no certified bound."
+        BOUND
+        + "Both maximize a lower bound of log p(x), the log-likelihood of the data in nats. q may have any form: a "
+        "critic estimates the term of the bound that contains its density, from pairs (data, inferred z) and pairs (data, "
+        "random z). Since this is an estimate, the loss is no certified bound."
     )
     judged = "pairs (data, inferred z) and pairs (data, random z)"
     reading = (
-        "How to read them: the autoencoder's loss is minus the bound of log p(x) on training data, in nats, as far as "
-        "the critic tells it; it should fall. The critic's scores on pairs (data, inferred z) lie above those on pairs "
-        "(data, random z) by what z tells of the data, and are meant to: they meet only where z tells nothing, or, with "
-        "adaptive contrast, where q(z | x) is Gaussian."
+        "How to read them: the autoencoder's loss is minus the bound of log p(x) on training data, in nats, as the critic "
+        "estimates it; it should fall. The critic's scores on pairs (data, inferred z) should lie above those on pairs "
+        "(data, random z), by the information that z has about the data. They are equal only if z has none, or, with "
+        "adaptive contrast, if q(z | x) is Gaussian."
     )
 
     encoder: Conditional
@@ -92,7 +92,7 @@ class AVB(Variational):
     prior: Prior
     divergence: Divergence = GAN()
     penalty: Penalty | None = None
-    together: bool = True
+    joint_batch: bool = True
     likelihood: Observed = "gaussian"
     sigma: float = 0.1
     contrast: bool = False
@@ -103,18 +103,18 @@ class AVB(Variational):
         try:
             self.divergence.log_ratio(torch.zeros(1))
         except UserError as error:
-            raise UserError(f"AVB reads log q(z | x) / p(z) off the critic's score: {error}") from None
+            raise UserError(f"AVB computes log q(z | x) / p(z) from the critic's score: {error}") from None
         if self.contrast and not self.encoder.moments:
             raise UserError(
-                "adaptive contrast needs an encoder that knows its mean and variance, and this one does not; choose "
-                "another `encoder`, such as basis-noise or gaussian."
+                "adaptive contrast needs an encoder with a mean and a variance, and this one has none; choose another "
+                "`encoder`, such as basis-noise or gaussian."
             )
         if self.correlated and not self.contrast:
-            raise ValueError("`correlated` is of an adaptive contrast, and `contrast` is False; set both, or neither")
+            raise ValueError("`correlated` applies to adaptive contrast, and `contrast` is False; set both, or neither")
 
     @classmethod
     def needs(cls, s: Setup, **settings: Any) -> Needs:
-        critic = s.judge(s.x, s.z, adversary=False, packable=False)  # its score is a log-ratio of single samples
+        critic = s.critic(s.x, s.z, adversary=False, packable=False)  # its score is a log-ratio for one sample
         return {**super().needs(s, **settings), "critic": critic}
 
     def sample(self, *batch: Tensor) -> Joints:
@@ -124,19 +124,21 @@ class AVB(Variational):
         joints: Joints = {"reconstruction": (self.outputs(z_hat),), "posterior": (z_hat,)}
         if not self.contrast:
             return {"q": (x, z_hat), "p": (x, self.prior.sample((len(x),))), **joints}
-        white, log_scale = self.whitened(z_hat, q)
+        white, log_scale = self.whiten(z_hat, q)
         return {"q": (x, white), "p": (x, torch.randn_like(white)), "scale": (log_scale,), **joints}
 
-    def whitened(self, z: Tensor, q: Distribution) -> tuple[Tensor, Tensor]:
-        """L^-1 (z - m), shape (n, latent), and log det L, shape (n,): L L^T is the covariance of q, or its diagonal; NaN
-        where that is none, of a posterior that has diverged."""
+    def whiten(self, z: Tensor, q: Distribution) -> tuple[Tensor, Tensor]:
+        """L^-1 (z - m), shape (n, latent), and log det L, shape (n,), with L L^T the covariance of q, or its diagonal.
+
+        NaN where the covariance is not positive definite, which happens when training has diverged.
+        """
         mean = to_float32(q.mean.detach())
         if not self.correlated:
-            scale = (to_float32(q.variance.detach()) + FLOOR).sqrt()
+            scale = (to_float32(q.variance.detach()) + VARIANCE_FLOOR).sqrt()
             return (to_float32(z) - mean) / scale, scale.log().sum(1)
         covariance = getattr(q, "covariance", None)
         covariance = torch.diag_embed(q.variance) if covariance is None else covariance
-        floor = FLOOR * torch.eye(z.shape[1], dtype=mean.dtype, device=mean.device)
+        floor = VARIANCE_FLOOR * torch.eye(z.shape[1], dtype=mean.dtype, device=mean.device)
         scale, failed = torch.linalg.cholesky_ex(to_float32(covariance.detach()) + floor)
         scale = torch.where((failed > 0)[:, None, None], torch.nan, scale)
         white = torch.linalg.solve_triangular(scale, (to_float32(z) - mean).unsqueeze(2), upper=False).squeeze(2)
@@ -144,18 +146,17 @@ class AVB(Variational):
 
     def losses(self, joints: Joints) -> Outcome:
         q, p = self.score(self.critic, joints["q"], joints["p"])
-        critic = self.divergence.critic_loss(q, p) + self.charge(joints["q"], joints["p"])
+        critic = self.divergence.critic_loss(q, p) + self.penalize(joints["q"], joints["p"])
         (outputs,), (z_hat,) = joints["reconstruction"], joints["posterior"]
-        x, seen = joints["q"]
+        x, white = joints["q"]
         ratio = self.divergence.log_ratio(q)
         if self.contrast:
             (log_scale,) = joints["scale"]
-            log_r = -(seen.square() + math.log(2 * math.pi)).sum(1) / 2 - log_scale
+            log_r = -(white.square() + math.log(2 * math.pi)).sum(1) / 2 - log_scale
             ratio = ratio + log_r - self.prior.log_prob(z_hat)
         elif next(self.prior.parameters(), None) is not None:
-            # T's mean is a KL to the prior as it was when the critic looked at it; the prior itself is moved by log p(z^),
-            # whose gradient in z^ the critic has told already
-            fresh = self.prior.log_prob(z_hat.detach())
-            ratio = ratio - fresh + fresh.detach()
+            # a learned prior: T already has the gradient in z^, so that log p(z^) adds the gradient in the prior alone
+            log_p = self.prior.log_prob(z_hat.detach())
+            ratio = ratio - log_p + log_p.detach()
         loss = (ratio - self.log_density(x, outputs)).mean()
         return Outcome({"critic": critic, "autoencoder": loss}, {"q": q, "p": p})

@@ -1,4 +1,4 @@
-"""From a run's description to its game: its needs, the networks for them, and the parts around these."""
+"""Builds the game that a run describes: its needs, their networks, and the parts around them."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from interalia import conditionals, games, networks, registry
 from interalia.adversarial import disturbances, divergences, penalties
 from interalia.conditionals import Conditional
 from interalia.errors import SettingError, UserError
-from interalia.games.capabilities import who
-from interalia.games.needs import Chain, Encoder, Given, Need, Needs, Setup, complete, packable
+from interalia.games.capabilities import games_with
+from interalia.games.needs import Chain, Encoder, Need, Needs, Pretrained, Setup, all_settings, packable
 from interalia.networks import Critic, weights
 from interalia.networks.needs import Single
 from interalia.spaces import DataSpec, Space
@@ -29,44 +29,44 @@ if TYPE_CHECKING:
     from interalia.runs import Run
 
 
-def build(run: Run, data: DataSpec, mean: Tensor | None = None, given: Mapping[str, Conditional] = {}) -> Game:
-    """The untrained game of a run, drawn from torch's global random state.
+def build(run: Run, data: DataSpec, mean: Tensor | None = None, pretrained: Mapping[str, Conditional] = {}) -> Game:
+    """Builds the untrained game of a run; weights are drawn from torch's global random state.
 
     Arguments:
         run: the description.
-        data: what its data are like.
-        mean: the mean image, shape `data.shape`, from which a sigmoid's bias is set; None leaves it at 0.
-        given: the conditionals that the game takes as they are, trained before, by their names.
+        data: the shapes and labels of the data.
+        mean: the mean image, shape `data.shape`, for the bias of a final sigmoid; None leaves the bias at 0.
+        pretrained: the conditionals that were trained before, by the names of the game's arguments.
 
     Raises:
         UserError: a part does not exist, or the parts do not fit each other or the data.
 
     Example:
         >>> from interalia.runs import Run
-        >>> build(Run(latent=8), DataSpec((1, 8, 8))).prior.size
+        >>> build(Run(latent_dim=8), DataSpec((1, 8, 8))).prior.size
         8
     """
     kind, settings = registry.look_up(run.game, games.REGISTRY, "game")
-    setup = set_up(run, data)
-    needs = kind.needs(setup, **complete(kind, settings))
+    setup = setup_of(run, data)
+    needs = kind.needs(setup, **all_settings(kind, settings))
     check(run, kind, data, needs)
-    check_given(kind, setup, needs, given)
+    check_pretrained(kind, setup, needs, pretrained)
     family = registry.make(run.networks, networks.REGISTRY, "networks")
-    made = {name: need.network(family, run.pack) for name, need in needs.items() if not isinstance(need, Given)}
-    start(run, family, needs, made, mean)
+    made = {name: need.network(family, run.pack) for name, need in needs.items() if not isinstance(need, Pretrained)}
+    initialize(run, family, needs, made, mean)
     try:
         parts: dict[str, Any] = {name: needs[name].wrap(network) for name, network in made.items()}  # type: ignore[union-attr]
     except ValueError as error:
         own = registry.settings_of(conditionals.CONDITIONALS[registry.parse(run.encoder)[0]])
         raise SettingError(f"the encoder {run.encoder!r} cannot be made: {error}.", own) from error
-    parts |= {**given, **chosen(run, kind, setup, needs)}
-    game = owned(registry.make(run.game, games.REGISTRY, "game", **parts), given)
+    parts |= {**pretrained, **other_parts(run, kind, setup, needs)}
+    game = validated(registry.make(run.game, games.REGISTRY, "game", **parts), pretrained)
     game.data = data
     return game
 
 
-def set_up(run: Run, data: DataSpec) -> Setup:
-    """The variables of a run and its data, and the parts that its games may build on."""
+def setup_of(run: Run, data: DataSpec) -> Setup:
+    """The setup that a run and its data define, see `Setup`."""
     support: Literal["unit", "real"] = "unit" if len(data.shape) == 3 else "real"
     return Setup(
         Space("x", data.shape, support),
@@ -80,43 +80,44 @@ def set_up(run: Run, data: DataSpec) -> Setup:
 
 
 def check(run: Run, kind: type[Game], data: DataSpec, needs: Needs) -> None:
-    """Raises a UserError where the game says no needs, cannot be told what the run tells it, or its critics be packed."""
+    """Raises a UserError if the game has no `needs`, or does not support the run's condition or its packing."""
     if not needs:
         raise UserError(
-            f"{kind.__name__} does not say which networks it is made from; give the class a method `needs`, or train a game "
-            f"of it that is made in Python."
+            f"{kind.__name__} does not declare its networks; give the class a method `needs`, or construct it in Python."
         )
     if data.condition and not kind.feeds.conditional:
-        able = who(also=lambda kind: kind.feeds.conditional)
-        raise UserError(f"{kind.__name__} cannot be told {data.y}; leave out `{data.y}`, or play one that can: {able}.")
+        able = games_with(also=lambda kind: kind.feeds.conditional)
+        raise UserError(
+            f"{kind.__name__} cannot be conditioned on {data.y}; leave out `condition_on`, or choose a game of: {able}."
+        )
     if run.pack > 1:
         if not packable(kind):
-            able = who(also=packable)
+            able = games_with(also=packable)
             raise UserError(
-                f"{kind.__name__}'s critic cannot judge packs of samples; leave `pack` out, or play one of: {able}."
+                f"{kind.__name__}'s critic does not support packs of samples; leave `pack` out, or choose a game of: {able}."
             )
         if run.batch_size % run.pack:
             raise UserError(
-                f"`batch_size` is {run.batch_size}, which is no multiple of `pack`, {run.pack}; change one of them."
+                f"`batch_size` is {run.batch_size}, and it must be a multiple of `pack`, {run.pack}; change one of them."
             )
 
 
-def check_given(kind: type[Game], setup: Setup, needs: Needs, given: Mapping[str, Conditional]) -> None:
-    """Raises a UserError unless the trained conditionals that the game asks for are given, and fit, and no others."""
-    wanted = {name: need for name, need in needs.items() if isinstance(need, Given)}
-    for name in given.keys() - wanted.keys():
-        raise UserError(f"{kind.__name__} takes no trained {name}; leave it out.")
+def check_pretrained(kind: type[Game], setup: Setup, needs: Needs, pretrained: Mapping[str, Conditional]) -> None:
+    """Raises a UserError if a pretrained conditional is missing, superfluous, or does not fit."""
+    wanted = {name: need for name, need in needs.items() if isinstance(need, Pretrained)}
+    for name in pretrained.keys() - wanted.keys():
+        raise UserError(f"{kind.__name__} takes no pretrained {name}; leave it out.")
     for name, need in wanted.items():
-        if name not in given:
+        if name not in pretrained:
             raise UserError(
-                f"{kind.__name__} infers for a generator that is trained already; give as `generator` the folder "
+                f"{kind.__name__} trains an encoder for a pretrained generator; give as `pretrained_generator` the folder "
                 f"of its run, or a .pt2 file."
             )
-        need.check(given[name], setup.prior)
+        need.check(pretrained[name], setup.prior)
 
 
-def parts_of(name: str, need: Need, network: nn.Module) -> Iterator[tuple[str, Any, nn.Module]]:
-    """The networks of a need, each with its name; of two in a row the one that touches x has the need's own."""
+def named_networks(name: str, need: Need, network: nn.Module) -> Iterator[tuple[str, Any, nn.Module]]:
+    """Yields (name, need, network) for each network of a need; in a chain the one next to x has the need's name."""
     if isinstance(need, Chain):
         for part, inner in zip((need.first, need.second), network.children(), strict=True):
             yield name if part.net.x else f"upper_{name}", part, inner
@@ -124,13 +125,13 @@ def parts_of(name: str, need: Need, network: nn.Module) -> Iterator[tuple[str, A
         yield name, need, network
 
 
-def start(run: Run, family: Family, needs: Needs, made: Mapping[str, nn.Module], mean: Tensor | None) -> None:
-    """Initial weights: the family's own, narrow levels between, the mean image, and spectral norm where the run has it.
+def initialize(run: Run, family: Family, needs: Needs, made: Mapping[str, nn.Module], mean: Tensor | None) -> None:
+    """Initializes the weights: the family's initialization, narrow intermediate levels, output bias, spectral norm.
 
     Raises:
-        UserError: the run names a network for spectral norm that there is none of.
+        UserError: `spectral_norm` names a network that the run does not have.
     """
-    parts = [part for name, network in made.items() for part in parts_of(name, needs[name], network)]
+    parts = [part for name, network in made.items() for part in named_networks(name, needs[name], network)]
     known = [(need, network) for _, need, network in parts if isinstance(need, Single)]
     for need, network in known:
         family.start(need.net, network)
@@ -141,21 +142,20 @@ def start(run: Run, family: Family, needs: Needs, made: Mapping[str, nn.Module],
         if bias is not None and mean is not None:
             weights.initialise_output(bias, mean)
     by_name = {name: network for name, _, network in parts}
-    for name in (
-        dict.fromkeys(name.strip() for name in run.spectral_norm.split(",")) if run.spectral_norm is not None else ()
-    ):
+    normed = [] if run.spectral_norm is None else [name.strip() for name in run.spectral_norm.split(",")]
+    for name in dict.fromkeys(normed):
         if name not in by_name:
             raise UserError(
-                f"`spectral_norm` names {name!r}, and the networks of this run are: {', '.join(by_name)}; give one of them, or "
-                f"several with commas between."
+                f"`spectral_norm` names {name!r}, and the networks of this run are: {', '.join(by_name)}; give one of them, "
+                f"or several separated by commas."
             )
         for layer in list(by_name[name].modules()):
             if isinstance(layer, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
                 spectral_norm(layer)
 
 
-def chosen(run: Run, kind: type[Game], setup: Setup, needs: Needs) -> dict[str, Any]:
-    """The parts of a game that are no networks, those of them that it takes."""
+def other_parts(run: Run, kind: type[Game], setup: Setup, needs: Needs) -> dict[str, Any]:
+    """Those of prior, divergence, penalty and noise that the game's constructor takes."""
     found = {
         "prior": setup.prior,
         "divergence": setup.divergence,
@@ -165,40 +165,40 @@ def chosen(run: Run, kind: type[Game], setup: Setup, needs: Needs) -> dict[str, 
     return {name: part for name, part in found.items() if name in inspect.signature(kind).parameters}
 
 
-def disturbance(run: Run, kind: type[Game], seen: list[Critic]) -> Disturbance | None:
-    """What is done to the joints before the critics see them.
+def disturbance(run: Run, kind: type[Game], critics: list[Critic]) -> Disturbance | None:
+    """The augmentation and instance noise of the critics' inputs; None for a run without them.
 
     Raises:
-        UserError: it does not fit what they see, or what the game makes of their scores.
+        UserError: it does not fit the critics' inputs, or the game's use of their scores.
     """
     parts: list[Disturbance] = []
-    for argument, catalogue in (("augment", disturbances.AUGMENTATIONS), ("instance_noise", disturbances.NOISES)):
+    for argument, registered in (("augment", disturbances.AUGMENTATIONS), ("instance_noise", disturbances.NOISES)):
         text = getattr(run, argument)
         if text != "none":
-            part = registry.make(text, catalogue, argument)
-            part.fits(kind.__name__, argument, seen)
+            part = registry.make(text, registered, argument)
+            part.check_fits(kind.__name__, argument, critics)
             parts.append(part)
     return disturbances.Disturbances(parts) if len(parts) > 1 else parts[0] if parts else None
 
 
-def owned(game: Game, given: Mapping[str, Conditional]) -> Game:
-    """The game, where each of its parameters is moved by exactly one player, and each conditional has what it stands on.
+def validated(game: Game, pretrained: Mapping[str, Conditional]) -> Game:
+    """Checks that exactly one player trains each parameter and that each conditional is complete; returns the game.
 
     Raises:
-        UserError: a parameter is moved by nobody, or by two, or a conditional lacks something.
+        UserError: no player or two players train a parameter, or a conditional is incomplete.
     """
-    movers = Counter(p for player in game.players for p in set(game.parameters_of(player)))
+    trainers = Counter(p for player in game.players for p in set(game.parameters_of(player)))
     for name, parameter in game.named_parameters():
         part = name.partition(".")[0]
-        if movers[parameter] == 0 and part not in given:
+        if trainers[parameter] == 0 and part not in pretrained:
             raise UserError(
-                f"{type(game).__name__} does not train its {part}, and this one has parameters to learn; choose another "
+                f"{type(game).__name__} does not train its {part}, and this one has trainable parameters; choose another "
                 f"`{part}`, such as mixture or normal."
                 if part == "prior"
-                else f"{type(game).__name__} trains {name} by no player; name its network among `players`."
+                else f"no player of {type(game).__name__} trains {name}; name its network among `players`."
             )
-        if movers[parameter] > 1:
-            raise UserError(f"{type(game).__name__} trains {name} by two players; leave it to one of them.")
+        if trainers[parameter] > 1:
+            raise UserError(f"two players of {type(game).__name__} train {name}; name its network in one of them only.")
     for module in game.modules():
         if isinstance(module, Conditional):
             module.check()

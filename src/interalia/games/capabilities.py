@@ -1,8 +1,10 @@
-"""What a game can do, as protocols: a game has a capability by having its members, whoever wrote it; and what is said of it.
+"""Capabilities of games as structural protocols, and descriptions of games for reports.
 
-isinstance(game, Infers), issubclass(ALI, Infers)
+A game has a capability if it has the protocol's attributes, whatever its base class:
 
-The `facts` of a game are plain values, which a run keeps: so a page needs neither torch nor the class.
+    isinstance(game, Infers), issubclass(ALI, Infers)
+
+`facts` returns plain values that are saved with a run, so that a report needs neither torch nor the class of the game.
 """
 
 from __future__ import annotations
@@ -26,33 +28,33 @@ T = TypeVar("T")
 
 
 class Capability(_ProtocolMeta):
-    """The type of the protocols: looks where torch keeps networks, and at what a class is made from.
+    """Metaclass of the protocols: also finds submodules of an `nn.Module`, and arguments of a constructor.
 
-    Python's own check of a protocol, from 3.12 on, sees no attribute that `__getattr__` answers, and so no network.
+    From Python 3.12 on, the built-in check ignores attributes that `__getattr__` returns, and so the networks of a module.
     """
 
     def __instancecheck__(self, instance: Any) -> bool:
-        return members(self) <= set(dir(instance))
+        return attributes_of(self) <= set(dir(instance))
 
     def __subclasscheck__(self, kind: type) -> bool:
-        return members(self) <= {*dir(kind), *inspect.signature(kind).parameters}
+        return attributes_of(self) <= {*dir(kind), *inspect.signature(kind).parameters}
 
 
-def members(capability: type) -> set[str]:
-    """The attributes and methods that make up a capability."""
+def attributes_of(capability: type) -> set[str]:
+    """Names of the attributes and methods that a capability requires."""
     return {name for name in (*capability.__annotations__, *vars(capability)) if not name.startswith("_")}
 
 
 @runtime_checkable
 class Infers(Protocol, metaclass=Capability):
-    """Has q(z | x)."""
+    """Has an encoder q(z | x)."""
 
     encoder: Conditional
 
 
 @runtime_checkable
 class Generates(Protocol, metaclass=Capability):
-    """Has p(z) and p(x | z)."""
+    """Has a prior p(z) and a decoder p(x | z)."""
 
     decoder: Conditional
     prior: Prior
@@ -60,7 +62,7 @@ class Generates(Protocol, metaclass=Capability):
 
 @runtime_checkable
 class HasLevels(Protocol, metaclass=Capability):
-    """Has a second level of latents, of `lower` dimensions, between z and x."""
+    """Has a second level of latents between z and x, with `lower` dimensions."""
 
     encoder: Chain
     decoder: Chain
@@ -77,7 +79,7 @@ class Translates(Protocol, metaclass=Capability):
 
 @runtime_checkable
 class Classifies(Protocol, metaclass=Capability):
-    """Reads labels off x."""
+    """Classifies x."""
 
     def classify(self, x: Tensor) -> Tensor:
         """The probability of each label, shape (n, labels)."""
@@ -85,17 +87,17 @@ class Classifies(Protocol, metaclass=Capability):
 
 @runtime_checkable
 class HasCodes(Protocol, metaclass=Capability):
-    """Reads the codes in z off x."""
+    """Recognizes the codes of z in x, as InfoGAN does."""
 
     prior: Codes
 
-    def answers(self, x: Tensor) -> Tensor:
+    def code_parameters(self, x: Tensor) -> Tensor:
         """The parameters of Q(c | x), shape (n, prior.answers)."""
 
 
 @runtime_checkable
 class HasLikelihood(Protocol, metaclass=Capability):
-    """Has a density p(x | z), of zeros and ones where `binary`."""
+    """Has a density p(x | z); for x of zeros and ones if `binary`."""
 
     binary: bool
     prior: Prior
@@ -109,29 +111,29 @@ class HasLikelihood(Protocol, metaclass=Capability):
 
 @runtime_checkable
 class Adversarial(Protocol, metaclass=Capability):
-    """Its critics' scores cost what a divergence says."""
+    """Derives its losses from the critics' scores by a divergence."""
 
     divergence: Divergence
 
 
 @runtime_checkable
 class Simulates(Protocol, metaclass=Capability):
-    """Draws x ~ p(x | z) with the noise of its likelihood."""
+    """Draws x ~ p(x | z) including the noise of the likelihood."""
 
     def simulate(self, z: Tensor) -> Tensor:
-        """One draw for each z, shape (n, *shape)."""
+        """One sample for each z, shape (n, *shape)."""
 
 
-# what a game without it is, and what one with it is said to do
-WORDS: dict[type, tuple[str, str]] = {
+# capability -> a game without it ..., a game with it ...; for error messages
+MESSAGES: dict[type, tuple[str, str]] = {
     Infers: ("has no encoder", "has one"),
     Generates: ("has no decoder", "has one"),
     HasLevels: ("has one level of latents", "has two"),
-    Translates: ("has no two domains to translate between", "has"),
-    Classifies: ("reads no labels", "does"),
-    HasCodes: ("recognises no codes", "does"),
+    Translates: ("has no two domains to translate between", "has two domains"),
+    Classifies: ("has no classifier", "has one"),
+    HasCodes: ("recognizes no codes", "recognizes codes"),
     HasLikelihood: (
-        "has samples and no density p(x | z), so that there is no log-likelihood but that of kernel densities (kde)",
+        "has no density p(x | z), so that its log-likelihood has only the kernel density estimate (kde)",
         "has one",
     ),
     Adversarial: ("has no divergence", "has one"),
@@ -139,24 +141,30 @@ WORDS: dict[type, tuple[str, str]] = {
 }
 
 
-# what a critic's scores are on, by what it sees first and whether it sees more
-JUDGED = {
+# the critic's inputs in words, by its first variable and whether it has more
+SCORES_ON = {
     ("x", False): "data and samples",
-    ("z", False): "random and on inferred latents",
+    ("z", False): "random and inferred latents",
     ("x", True): "pairs (data, inferred z) and pairs (sample, random z)",
 }
 
 
 def has(kind: type[Game], capability: type) -> bool:
-    """Whether games of a kind have the capability."""
+    """True if the games of a class have the capability."""
     return issubclass(kind, capability)
 
 
 def require(game: Game, capability: type[T], task: str, *beside: type) -> T:
-    """The game, as one that has the capability, and those `beside` it.
+    """Returns the game, typed as one with the capability.
+
+    Arguments:
+        game: the game.
+        capability: the capability that the task needs.
+        task: the name of the task, for the message.
+        beside: further capabilities that it needs.
 
     Raises:
-        UserError: it lacks one of them; the message names the games that have all.
+        UserError: the game lacks one of them; the message names the games that have all.
 
     Example:
         >>> from interalia.conditionals import Deterministic, StandardNormal
@@ -167,19 +175,19 @@ def require(game: Game, capability: type[T], task: str, *beside: type) -> T:
         >>> require(gan, Classifies, "classify")
         Traceback (most recent call last):
             ...
-        interalia.errors.UserError: GAN reads no labels; classify needs a game that does: SemiALI, SemiAAE.
+        interalia.errors.UserError: GAN has no classifier; classify needs a game that has one: SemiALI, SemiAAE.
     """
     for one in (capability, *beside):
         if not isinstance(game, one):
-            lacks, does = WORDS.get(one, (f"has no {' and '.join(sorted(members(one)))}", "has"))
-            able = who(capability, *beside)
+            lacks, does = MESSAGES.get(one, (f"has no {' and '.join(sorted(attributes_of(one)))}", "has"))
+            able = games_with(capability, *beside)
             raise UserError(f"{type(game).__name__} {lacks}; {task} needs a game that {does}: {able}.")
     found: Any = game
     return found  # type: ignore[no-any-return]
 
 
-def who(*capabilities: type, also: Callable[[type[Game]], bool] = lambda kind: True) -> str:
-    """The names of the games, those of other packages included, that have all of these and of which `also` is true."""
+def games_with(*capabilities: type, also: Callable[[type[Game]], bool] = lambda kind: True) -> str:
+    """Names of the registered games, plug-ins included, with all these capabilities and for which `also` is true."""
     from interalia.games import REGISTRY
 
     able = (kind for kind in REGISTRY.values() if all(has(kind, one) for one in capabilities) and also(kind))
@@ -189,17 +197,17 @@ def who(*capabilities: type, also: Callable[[type[Game]], bool] = lambda kind: T
 def facts(
     game: Game | type[Game], encoder: type[Conditional] | None = None, divergence: Divergence | None = None
 ) -> dict[str, Any]:
-    """What there is to say of a game or of a kind of games.
+    """The description of a game, or of a class of games, for reports.
 
     Arguments:
-        game: the game, or its class where there is no more.
-        encoder, divergence: of a class, what its games have; a game has its own.
+        game: the game, or its class.
+        encoder, divergence: those of the games, if `game` is a class.
 
     Returns:
         title, teaches, judged, reading: texts, see `Game`; each may be empty.
-        critic: whether there is a critic.
-        can: the names of its capabilities, such as "Infers".
-        log_odds: whether a critic's score is a log-odds.
+        critic: True if there is a critic.
+        can: names of its capabilities, such as "Infers".
+        log_odds: True if a critic's score is a log-odds.
 
     Example:
         >>> from interalia.conditionals import Deterministic
@@ -211,27 +219,28 @@ def facts(
     if isinstance(game, Game):
         encoder = type(game.encoder) if isinstance(game, Infers) else None
         divergence = game.divergence if isinstance(game, Adversarial) else None
-    judges = critics(kind)
-    # of a subclass that says nothing of itself nothing is said: what holds of its base need not hold of it
-    said = {key: str(vars(kind).get(key, "")) for key in ("title", "teaches", "judged", "reading")}
-    if said["title"]:
-        said["title"] = kind.titled(encoder)
-    seen = [space.name for space in judges[0].sees if space.name != "y"] if len(judges) == 1 else [""]
-    ratio = any(not critic.adversary for critic in judges)  # whose scores are not meant to be near each other
+    scored = critics(kind)
+    # texts are not inherited: what holds for a base class need not hold for a subclass
+    texts = {key: str(vars(kind).get(key, "")) for key in ("title", "teaches", "judged", "reading")}
+    if texts["title"]:
+        texts["title"] = kind.title_for(encoder)
+    inputs = [space.name for space in scored[0].sees if space.name != "y"] if len(scored) == 1 else [""]
+    ratio = any(not critic.adversary for critic in scored)  # its scores on both joints need not become equal
     return {
-        **said,
-        "judged": said["judged"] or (JUDGED.get((seen[0], len(seen) > 1), "") if said["title"] and not ratio else ""),
-        "critic": bool(judges) or "critic" in kind.players,
-        "can": [one.__name__ for one in WORDS if (issubclass(kind, one) if game is kind else isinstance(game, one))],
+        **texts,
+        "judged": texts["judged"]
+        or (SCORES_ON.get((inputs[0], len(inputs) > 1), "") if texts["title"] and not ratio else ""),
+        "critic": bool(scored) or "critic" in kind.players,
+        "can": [one.__name__ for one in MESSAGES if (issubclass(kind, one) if game is kind else isinstance(game, one))],
         "log_odds": divergence is not None and divergence.log_odds,
     }
 
 
-def by_name(game: str, encoder: str, divergence: str) -> dict[str, Any] | None:
-    """What there is to say of the games of that name, with these parts; None where there are none."""
+def facts_by_name(game: str, encoder: str, divergence: str) -> dict[str, Any] | None:
+    """`facts` of the registered game of that name, with these parts; None if there is none."""
     from interalia.games import REGISTRY
 
-    cost = None
-    with contextlib.suppress(UserError):  # it is not here, or was given from Python
-        cost = registry.make(divergence, divergences.REGISTRY, "divergence")
-    return facts(REGISTRY[game], CONDITIONALS.get(encoder), cost) if game in REGISTRY else None
+    loss = None
+    with contextlib.suppress(UserError):  # not installed, or an object that was passed in Python
+        loss = registry.make(divergence, divergences.REGISTRY, "divergence")
+    return facts(REGISTRY[game], CONDITIONALS.get(encoder), loss) if game in REGISTRY else None

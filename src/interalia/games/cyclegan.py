@@ -20,25 +20,25 @@ from interalia.networks import Map
 
 @part
 class CycleGAN(Game):
-    """Two maps G: a -> b and F: b -> a, each against a critic of the domain it leads to, and charged for the way back.
+    """CycleGAN: unpaired translation by two maps, G: a -> b and F: b -> a, with a critic of each domain and a cycle loss.
 
-    With L the generator's loss of the divergence and |.| the mean over all numbers, in pixels of [-1, 1] as in the paper (our
-    images lie in [0, 1], so each distance counts twice), the generator is charged
+    L is the generator loss of the divergence. |.| is the mean over all numbers, for pixels in [-1, 1] as in the paper (here
+    images lie in [0, 1], so each distance counts twice). The generator's loss is
 
         adversarial (L(D_b: b, G(a)) + L(D_a: a, F(b)))
         + cycle (|F(G(a)) - a| + |G(F(b)) - b|)
         + cycle identity (|G(b) - b| + |F(a) - a|)
 
-    and each critic the divergence between its domain and a pool of past translations. With least squares and
-    `adversarial` 2 these are the paper's losses, for the library's least squares carry a half that the paper's generator
-    does not. Critics may score patches: losses are means over all of them.
+    and each critic's loss is that of the divergence between its domain and a pool of past translations. With least squares
+    and `adversarial=2` these are the paper's losses: the library's least squares have a factor 1/2, the paper's generator
+    loss has none. Critics may score patches; losses are means over all of them.
 
-    The paper moves the generator and then the critics, on translations of the generator before its move: both gradients are
-    taken at one point, so that is the simultaneous dynamics. A pool takes part only where its critic is being trained; the
-    generator's look in an alternating dynamics leaves it as it is.
+    The paper updates the generator and then the critics, on translations from before the generator's update. Both gradients
+    are taken at one point: this is the simultaneous dynamics. A pool is used and updated only while its critic is trained,
+    not in the generator's forward pass of an alternating dynamics.
 
     See also:
-        ALICE, whose round trip is this between x and z, where one of the two domains is the prior.
+        ALICE, which has the same cycle between x and z, with the prior as one of the two domains.
 
     References:
         Unpaired Image-to-Image Translation using Cycle-Consistent Adversarial Networks, Jun-Yan Zhu and others, 2017,
@@ -47,14 +47,14 @@ class CycleGAN(Game):
     Arguments:
         to_b, to_a: G and F, each mapping images to images of the other domain.
         critic_a, critic_b: map an image to scores, shape (n,) or (n, height, width), unbounded.
-        divergence: what the scores cost.
-        penalty: a charge on each critic's gradient (of the sum of an image's scores), or None.
-        noise: instance noise on what the critics see, or None.
-        cycle: the weight of the way back; 0 leaves the two GANs alone.
-        identity: the weight of leaving an image alone that is of the right domain already, in units of `cycle`; the paper
-            takes 0.5 for paintings to photographs, to keep the colours, and 0 elsewhere.
-        adversarial: the weight of the divergence in the generator's loss; 0 leaves the two round trips alone.
-        pool: how many past translations are kept for each critic; 0 for none.
+        divergence: the adversarial loss.
+        penalty: a penalty on each critic's gradient (of the sum of an image's scores), or None.
+        noise: instance noise or augmentation of the critics' inputs, or None.
+        cycle: the weight of the cycle-consistency loss; with 0 there are only two GANs.
+        identity: the weight of the identity loss, in units of `cycle`: a map should not change images of its target domain.
+            The paper has 0.5 for paintings to photographs, to keep the colors, and 0 elsewhere.
+        adversarial: the weight of the adversarial loss of the generator; with 0 only the cycle and identity losses remain.
+        pool: past translations in the pool of each critic; 0 for no pool.
 
     Example:
         >>> from interalia.networks.layers import PairCritic
@@ -68,13 +68,12 @@ class CycleGAN(Game):
     name = "cyclegan"
     title = "CycleGAN (translation between two domains without pairs)"
     teaches = (
-        "Four networks learn together: a map from images of domain a to images of domain b, a map the other way, "
-        "and for each domain a critic that tries to tell what is translated into it from what belongs there. "
-        "Which image belongs to which is never shown: all that holds a translation to its original is the charge "
-        "for what is lost on the way there and back. That leaves open which of the ways that lose nothing is "
-        "found."
+        "Four networks learn together: a map from images of domain a to images of domain b, a map from b to a, and for each "
+        "domain a critic that tries to tell translated images from real ones. Training uses no pairs of images: only the "
+        "cycle-consistency loss ties a translation to its original. It does not determine the translation: any invertible "
+        "map between the domains has no cycle error."
     )
-    judged = "a domain and on what is translated into it"
+    judged = "images of a domain and on images translated into it"
 
     to_b: nn.Module
     to_a: nn.Module
@@ -92,7 +91,9 @@ class CycleGAN(Game):
         for name in ("cycle", "identity", "adversarial"):
             check_range(vars(self)[name] >= 0, "it must be 0 or more", **{name: vars(self)[name]})
         if not self.cycle + self.adversarial:
-            raise ValueError("`cycle` and `adversarial` are both 0, and nothing is left to learn from")
+            raise ValueError(
+                "`cycle` and `adversarial` are both 0, so that the generator has no loss; set one of them above 0"
+            )
         self.pools = {"a": Pool(self.pool), "b": Pool(self.pool)}
 
     @classmethod
@@ -100,9 +101,9 @@ class CycleGAN(Game):
         a, b = s.x, s.other
         if b is None:
             raise UserError(
-                f"{cls.__name__} translates between two data sets, and there is one; give the second in `target`."
+                f"{cls.__name__} translates between two data sets, and there is one; give the second in `data_b`."
             )
-        critic_a, critic_b = (s.judge(domain, patches=True, packable=False) for domain in (a, b))
+        critic_a, critic_b = (s.critic(domain, patches=True, packable=False) for domain in (a, b))
         return {"to_b": Map((a,), b), "to_a": Map((b,), a), "critic_a": critic_a, "critic_b": critic_b}
 
     def sample(self, *batch: Tensor) -> Joints:
@@ -119,12 +120,12 @@ class CycleGAN(Game):
     def losses(self, joints: Joints) -> Outcome:
         generator = critic = joints["a"][0].new_zeros(())
         scores: dict[str, Tensor] = {}
-        for domain, judge in (("a", self.critic_a), ("b", self.critic_b)):
+        for domain, network in (("a", self.critic_a), ("b", self.critic_b)):
             real, fake, pooled = joints[domain], joints[f"fake_{domain}"], joints[f"pooled_{domain}"]
-            p, q_pooled = self.score(judge, real, pooled)
-            (q,) = self.score(judge, fake)
+            p, q_pooled = self.score(network, real, pooled)
+            (q,) = self.score(network, fake)
             critic = critic + self.divergence.critic_loss(p, q_pooled)
-            critic = critic + self.charge(real, pooled, f"critic_{domain}")
+            critic = critic + self.penalize(real, pooled, f"critic_{domain}")
             if self.adversarial:
                 generator = generator + self.adversarial * self.divergence.generator_loss(p, q)
             for name, weight in (("cycled", self.cycle), ("same", self.cycle * self.identity)):
@@ -135,21 +136,23 @@ class CycleGAN(Game):
         return Outcome({"generator": generator, "critic": critic}, scores)
 
     def pooled(self, domain: str, fake: Tensor) -> Tensor:
-        """What the critic of a domain is shown of the translations: out of the pool while that critic is being trained."""
-        judge = self.critic_a if domain == "a" else self.critic_b
-        trained = self.training and torch.is_grad_enabled() and any(p.requires_grad for p in judge.parameters())
+        """The fakes for the critic of a domain: samples from its pool while it is trained, else the translations."""
+        trainable = any(p.requires_grad for p in self.get_submodule(f"critic_{domain}").parameters())
+        trained = self.training and torch.is_grad_enabled() and trainable
         return self.pools[domain](fake) if trained else fake.detach()
 
-    def memory(self) -> dict[str, Tensor]:
-        return super().memory() | {f"pool_{domain}": pool.memory() for domain, pool in self.pools.items()}
+    def extra_state(self) -> dict[str, Tensor]:
+        return super().extra_state() | {
+            f"pool_{domain}": pool.state_dict()["samples"] for domain, pool in self.pools.items()
+        }
 
-    def remember(self, memory: Mapping[str, Tensor]) -> None:
-        super().remember(memory)
+    def load_extra_state(self, state: Mapping[str, Tensor]) -> None:
+        super().load_extra_state(state)
         device = next(self.parameters()).device
         for domain, pool in self.pools.items():
-            pool.remember(memory[f"pool_{domain}"].to(device))
+            pool.load_state_dict({"samples": state[f"pool_{domain}"].to(device)})
 
 
 def distance(x: Tensor, y: Tensor) -> Tensor:
-    """The mean of |x - y| in pixels of [-1, 1], for pixels of [0, 1]."""
+    """The mean of |x - y| on the scale of pixels in [-1, 1], for pixels in [0, 1]."""
     return 2 * l1_loss(x, y)

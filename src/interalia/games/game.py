@@ -1,6 +1,6 @@
-"""A game: named players, the joints that they sample, and what each of them is charged.
+"""The base class of games: named players, the joints that a game samples, and one loss for each player.
 
-What most games are written with is imported from here.
+Re-exports the names that most games are written with.
 """
 
 from __future__ import annotations
@@ -32,171 +32,180 @@ from interalia.spaces import DataSpec
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one look at a batch came to.
+    """The result of one forward pass of a game: losses and scores.
 
     Attributes:
-        losses: one scalar for each player, which that player minimises.
-        scores: the critic's scores on each joint, shape (n,), by the joint's name.
+        losses: player -> its loss, a scalar, which that player minimizes.
+        scores: name of a joint -> the critic's scores on it, shape (n,).
     """
 
     losses: Mapping[str, Tensor]
     scores: Mapping[str, Tensor] = field(default_factory=dict)
 
-    def plus(self, weight: float, scores: Mapping[str, Tensor] = {}, **losses: Tensor) -> Outcome:
-        """The same with `weight` times these losses, by their players, added to those that there are, and more scores."""
-        added = {player: weight * loss for player, loss in losses.items()}
-        both = {player: self.losses[player] + loss if player in self.losses else loss for player, loss in added.items()}
-        return Outcome({**self.losses, **both}, {**self.scores, **scores})
+    def with_losses(self, weight: float, scores: Mapping[str, Tensor] = {}, **losses: Tensor) -> Outcome:
+        """Returns a copy with `weight` times `losses`, one for each named player, added to its losses, and more scores."""
+        total = dict(self.losses)
+        for player, loss in losses.items():
+            total[player] = total[player] + weight * loss if player in total else weight * loss
+        return Outcome(total, {**self.scores, **scores})
 
 
 class Game(Fielded, abc.ABC):
-    """A vector field on the parameters of its players: it samples joints and charges losses.
+    """A minimax game: its `sample` draws the joint distributions, its `losses` returns one loss for each player.
 
-    It knows no optimiser, device, precision or step counter.
+    It is an `nn.Module` whose children are the networks. It has no optimizer, device, precision or step counter.
     """
 
-    players: ClassVar[Mapping[str, Sequence[str]]]  # player -> names of the networks that it moves
-    feeds: ClassVar[type[Data]] = Data  # what its batches are
-    data: DataSpec = DataSpec()  # what it was built for
+    players: ClassVar[Mapping[str, Sequence[str]]]  # player -> names of the networks that it trains
+    feeds: ClassVar[type[Data]] = Data  # the kind of its batches
+    data: DataSpec = DataSpec()  # shapes and labels that its networks were built for
     penalty: Penalty | None = None
     noise: Disturbance | None = None
-    together: bool = True  # whether the critic sees the joints in one pass
+    joint_batch: bool = True  # True: one pass of the critic over all joints; False: one for each
 
-    name = ""  # as a run calls it; of a game of the library
+    name = ""  # in the registry; games of the library only
 
-    # for the report, see `facts`
-    title = ""  # in words; a game without one goes by its name
-    teaches = ""  # what it does, for people who meet it for the first time; {latent} stands for z
-    judged = ""  # what its critic's scores are on, where that does not follow from its needs
-    reading = ""  # how its losses and scores are read, where they are not as those of an adversarial game
+    # texts of the report, see `facts`
+    title = ""  # a noun phrase; the report shows the name of a game without one
+    teaches = ""  # a description for newcomers; {latent} stands for z
+    judged = ""  # the inputs of the critic, where they do not follow from `needs`
+    reading = ""  # how to read the losses and scores, where not as those of an adversarial game
 
     @classmethod
-    def titled(cls, encoder: type[Conditional] | None) -> str:
-        """Its title, with an encoder of this kind, or none."""
+    def title_for(cls, encoder: type[Conditional] | None) -> str:
+        """The title of a game with this class of encoder; None for a game without one."""
         return cls.title
 
     @classmethod
     def needs(cls, s: Setup, **settings: Any) -> Needs:
-        """The networks that a game of these settings is made from, by the names of its arguments, in the order in which they
-        are made; none for a game that is made in Python and by no run.
+        """The networks to build: argument of the constructor -> its need, in the order of initialization.
+
+        Empty by default: such a game can only be constructed in Python.
 
         Arguments:
-            s: the variables, and the parts that were chosen.
-            settings: all of the game's own.
+            s: the variables of the data and the prior, and the chosen divergence and encoder.
+            settings: every setting of the game.
         """
         return {}
 
     @abc.abstractmethod
     def sample(self, *batch: Tensor) -> Joints:
-        """Draws every joint, differentiably: a joint's name -> one batch of samples from it."""
+        """Draws a batch of reparameterized samples from each joint: name of the joint -> one tensor for each variable."""
 
     @abc.abstractmethod
     def losses(self, joints: Joints) -> Outcome:
-        """Judges the joints and charges each player."""
+        """Scores the joints and returns the loss of each player."""
 
     def forward(self, *batch: Tensor) -> Outcome:
         return self.losses(self.sample(*batch))
 
-    def at(self, step: int, steps: int) -> None:
-        """Tells the parts whose strength depends on it where in training the game is."""
-        for strength in (self.penalty, self.noise):
-            if strength is not None:
-                strength.at(step, steps)
+    def set_progress(self, step: int, steps: int) -> None:
+        """Updates the schedules of the penalty and the noise: `step` of `steps` training steps are done."""
+        for scheduled in (self.penalty, self.noise):
+            if scheduled is not None:
+                scheduled.set_progress(step, steps)
 
     @property
-    def fixed(self) -> list[str]:
-        """The networks that no player moves: they were trained before."""
-        moved = {name for names in self.players.values() for name in names}
-        return [name for name, child in self.named_children() if name not in moved and child.state_dict()]
+    def pretrained(self) -> list[str]:
+        """Names of the networks that no player trains: they were trained before."""
+        trained = {name for names in self.players.values() for name in names}
+        return [name for name, child in self.named_children() if name not in trained and child.state_dict()]
 
-    def fix(self) -> None:
-        """Freezes the networks that nobody moves."""
-        for name in self.fixed:
+    def freeze_pretrained(self) -> None:
+        """Sets requires_grad=False on the pretrained networks."""
+        for name in self.pretrained:
             self.get_submodule(name).requires_grad_(False)
 
     def train(self, mode: bool = True) -> Self:
-        """Sets the mode; what is fixed stays in evaluation mode, so that no statistics of it change either."""
+        """Sets the mode; pretrained networks stay in eval mode, so that their batch-norm statistics stay as they are."""
         super().train(mode)
-        for name in self.fixed:
+        for name in self.pretrained:
             self.get_submodule(name).eval()
         return self
 
-    def moved(self, player: str) -> None:
-        """Hears that `player` has moved; a constraint on the critics' weights themselves is imposed here."""
+    def after_step(self, player: str) -> None:
+        """Called after each optimizer step of `player`. Constraints on the critics' weights (clipping) are applied here."""
         if self.penalty is not None:
             for name in self.players[player]:
                 if player == "critic" or name == "critic":
-                    self.penalty.moved(self.get_submodule(name))
+                    self.penalty.after_step(self.get_submodule(name))
 
     @property
     def pack(self) -> int:
-        """How many samples its critic is shown at a time."""
+        """Samples per score of the critic (PacGAN); 1 without packing."""
         return next((network.size for network in self.children() if isinstance(network, Packed)), 1)
 
-    def pairs(self, outcome: Outcome) -> list[tuple[Tensor, Tensor]]:
-        """For each critic its scores on what it is to put higher, such as the data, and on what it is to put lower.
+    def score_pairs(self, outcome: Outcome) -> list[tuple[Tensor, Tensor]]:
+        """One pair of scores for each critic: on the samples to score high, such as the data, and on those to score low.
 
-        What is put lower holds all the fakes that the critic is charged for, kind after kind, so that a critic of two kinds
-        that tells one of them alone comes to an `auc` of 3/4, and only one that tells both to 1. By default each
-        critic has two joints, one after the other in the outcome's scores; a game with more fakes says so here.
+        The second concatenates all kinds of fakes in the critic's loss: a critic that separates only one of two kinds has an
+        `auc` of 3/4, one that separates both has 1. By default consecutive joints in `outcome.scores` form the pairs;
+        games with more kinds of fakes override this.
         """
         scores = list(outcome.scores.values())
         return list(zip(scores[::2], scores[1::2], strict=False))
 
-    def surest(self, outcome: Outcome) -> tuple[Tensor, Tensor] | None:
-        """The scores of the critic that tells best, of those in `pairs`; None where there are none."""
-        found = self.pairs(outcome)
+    def highest_auc_pair(self, outcome: Outcome) -> tuple[Tensor, Tensor] | None:
+        """The pair of `score_pairs` with the highest AUC; None for a game without a critic."""
+        found = self.score_pairs(outcome)
         return max(found, key=lambda pair: auc(*pair)) if len(found) > 1 else next(iter(found), None)
 
     def on_outcome(self, outcome: Outcome) -> None:
-        """Hears what a look of a training came to; an augmentation that adapts itself does so here, once a look, to the
-        surest critic, since all critics see the one augmentation."""
-        if self.noise is not None and (pair := self.surest(outcome)) is not None:
+        """Called with each training `Outcome`. Adaptive augmentation updates its probability here.
+
+        All critics share one augmentation, which follows the critic with the highest AUC.
+        """
+        if self.noise is not None and (pair := self.highest_auc_pair(outcome)) is not None:
             self.noise.observe(*pair, len(pair[0]) * self.pack)
 
-    def memory(self) -> dict[str, Tensor]:
-        """What the game carries from step to step beside its weights, such as a pool of past samples: for checkpoints."""
-        return {} if self.noise is None else self.noise.memory()
+    def extra_state(self) -> dict[str, Tensor]:
+        """State besides the weights that a checkpoint needs, such as pools of past samples."""
+        return {} if self.noise is None else self.noise.state_dict()
 
-    def remember(self, memory: Mapping[str, Tensor]) -> None:
-        """Takes over what `memory` gave."""
+    def load_extra_state(self, state: Mapping[str, Tensor]) -> None:
+        """Restores the state that `extra_state` returned."""
         if self.noise is not None:
-            self.noise.remember(memory)
+            self.noise.load_state_dict(state)
 
     def score(self, critic: Callable[..., Tensor], *joints: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        """The critic's scores on each joint, from ONE pass over the concatenated joints, or from one pass each.
+        """The critic's scores on each joint, from ONE pass over the concatenated joints, or from one pass for each.
 
-        One pass, so that a batch norm in the critic sees the joints mixed, as the original ALI's does. In a pass of its own
-        each joint is normalised by itself, as in DCGAN's and InfoGAN's programs: what tells one batch from the other as a
-        whole is taken away, and the critic has a harder task. Noise and augmentations, where there are any, come in here: for
-        all that a critic scores, and for nothing else; a penalty on its gradient is at samples as they are. A critic that is
-        shown several samples at a time has fewer scores.
+        In one pass (`joint_batch`) a batch norm in the critic normalizes the joints together, as in the original ALI. In
+        separate passes it normalizes each joint by itself, as in the published programs of DCGAN and InfoGAN: differences
+        between the batch means vanish, and the critic's task is harder.
+
+        In training mode, noise and augmentations are applied here, to everything that a critic scores and to nothing else; a
+        gradient penalty is taken at unchanged samples. A critic that packs several samples returns fewer scores.
+
+        Arguments:
+            critic: maps the variables of a joint to scores, shape (n,) or (n / pack,).
+            joints: one batch from each joint.
         """
         disturbed = self.noise if self.training else None
         if disturbed is not None:
             joints = tuple(disturbed(joint) for joint in joints)
-        if not self.together:
+        if not self.joint_batch:
             return tuple(to_float32(critic(*joint)) for joint in joints)
         scores = to_float32(critic(*(torch.cat(parts) for parts in zip(*joints, strict=True))))
         sizes = [len(joint[0]) for joint in joints]
         return scores.split([size * len(scores) // sum(sizes) for size in sizes])
 
-    def charge(self, p: Sequence[Tensor], q: Sequence[Tensor], critic: str = "critic") -> Tensor | float:
-        """The penalty on the critic of that name, or nothing."""
+    def penalize(self, p: Sequence[Tensor], q: Sequence[Tensor], critic: str = "critic") -> Tensor | float:
+        """The penalty on the critic of that name, a scalar; 0 without a penalty."""
         return 0.0 if self.penalty is None else self.penalty(self.get_submodule(critic), p, q)
 
     def parameters_of(self, player: str) -> list[nn.Parameter]:
-        """The parameters that `player` moves.
+        """The parameters that `player` trains.
 
         Raises:
-            UserError: this game has no such player.
+            UserError: the game has no such player.
         """
         self.check_player(player)
         return [p for name in self.players[player] for p in getattr(self, name).parameters()]
 
     @contextlib.contextmanager
     def only(self, player: str) -> Iterator[None]:
-        """Freezes everybody but `player`, so that no graph is built for the others."""
+        """Context manager that freezes all players but `player`, so that autograd builds no graph for them."""
         others = [p for other in self.players if other != player for p in self.parameters_of(other)]
         frozen = [p for p in others if p.requires_grad]
         for p in frozen:
@@ -209,7 +218,7 @@ class Game(Fielded, abc.ABC):
 
     @classmethod
     def check_player(cls, player: str, argument: str = "player") -> None:
-        """Raises a UserError unless the game has this player."""
+        """Raises a UserError if `player` is not a player of the game; the message names `argument`."""
         if player not in cls.players:
             names = " and ".join(repr(name) for name in cls.players)
             raise UserError(
@@ -218,26 +227,26 @@ class Game(Fielded, abc.ABC):
 
 
 class TwoPlayers(Game):
-    """One critic against the first of the `players`, by the divergence of the scores on two joints, p and q:
+    """A game between a critic and the first of the `players`, with the divergence's losses of the scores s on two joints:
 
-    critic:           divergence.critic_loss(s(p), s(q)) + penalty
-    the other player: divergence.generator_loss(s(p), s(q))
+    critic:            divergence.critic_loss(s(p), s(q)) + penalty
+    the other player:  divergence.generator_loss(s(p), s(q))
     """
 
     divergence: Divergence
-    compares: ClassVar[tuple[str, str]] = ("q", "p")  # the names of the joints, in the order of the divergence
+    compares: ClassVar[tuple[str, str]] = ("q", "p")  # names of the joints, P and then Q of the divergence
 
     def losses(self, joints: Joints) -> Outcome:
-        return self.contest(joints, *self.compares)
+        return self.adversarial_losses(joints, *self.compares)
 
-    def contest(self, joints: Joints, first: str, second: str, critic: str = "critic") -> Outcome:
-        """What the critic of that name costs both players by its scores on two joints."""
+    def adversarial_losses(self, joints: Joints, first: str, second: str, critic: str = "critic") -> Outcome:
+        """Scores two joints with the critic of that name and returns the losses of both players."""
         scores = self.score(self.get_submodule(critic), joints[first], joints[second])
-        return self.charged(joints, dict(zip((first, second), scores, strict=True)), critic)
+        return self.losses_of_scores(joints, dict(zip((first, second), scores, strict=True)), critic)
 
-    def charged(self, joints: Joints, scores: Mapping[str, Tensor], critic: str = "critic") -> Outcome:
-        """What scores of a critic on two joints, by the joints' names, cost both players."""
+    def losses_of_scores(self, joints: Joints, scores: Mapping[str, Tensor], critic: str = "critic") -> Outcome:
+        """The losses of both players from a critic's scores on two joints, by the names of the joints."""
         first, second = (joints[name] for name in scores)
-        of_critic = self.divergence.critic_loss(*scores.values()) + self.charge(first, second, critic)
+        of_critic = self.divergence.critic_loss(*scores.values()) + self.penalize(first, second, critic)
         of_other = self.divergence.generator_loss(*scores.values())
         return Outcome({"critic": of_critic, next(iter(self.players)): of_other}, scores)

@@ -1,4 +1,4 @@
-"""Generative Adversarial Nets, and InfoGAN, whose samples tell their codes."""
+"""Generative adversarial networks."""
 
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ from interalia.games.game import Data, Disturbance, Divergence, Joints, Needs, P
 
 @part
 class GAN(TwoPlayers):
-    """A decoder against a critic that judges x alone: GAN, and with another divergence LSGAN, f-GAN or WGAN.
+    """GAN: a generator (decoder) and a critic of x. Other divergences make it LSGAN, f-GAN or WGAN.
 
-    Fed (x, y) it is the conditional GAN: decoder and critic are told y, the label, as a vector beside z and x.
+    With batches (x, y) it is the conditional GAN: decoder and critic take y, a one-hot label or attributes, as a further
+    input.
 
         critic:     mean[softplus(-s(x))] + mean[softplus(s(x~))]
-        generator:  mean[softplus(-s(x~))] + mean[softplus(s(x))], whose second term does not depend on the decoder
+        generator:  mean[softplus(-s(x~))] + mean[softplus(s(x))], where the second term does not depend on the decoder
 
     References:
         Generative Adversarial Nets, Ian J. Goodfellow and others, 2014, https://arxiv.org/abs/1406.2661
@@ -29,10 +30,10 @@ class GAN(TwoPlayers):
         decoder: p(x | z).
         critic: maps x to a score, shape (n,), unbounded.
         prior: p(z).
-        divergence: what the scores cost.
-        penalty: a charge on the critic's gradient, or None.
-        noise: what is done to the joints before the critic sees them, or None.
-        together: whether the critic sees both joints in one pass, see `Game.score`.
+        divergence: the adversarial loss.
+        penalty: a penalty on the critic's gradient, or None.
+        noise: instance noise or augmentation of the critic's input, or None.
+        joint_batch: True for one pass of the critic over both joints, see `Game.score`.
 
     Example:
         >>> import torch
@@ -49,9 +50,8 @@ class GAN(TwoPlayers):
     name = "gan"
     title = "GAN (a generative adversarial network)"
     teaches = (
-        "Two networks learn against each other: a generator that makes data from {latent} drawn at random, and a "
-        "critic that tries to tell what it makes from real data. There is no encoder, so nothing is "
-        "reconstructed."
+        "Two networks learn against each other: a generator that maps random {latent} to data, and a critic that tries to "
+        "tell its samples from real data. There is no encoder, so there are no reconstructions."
     )
 
     decoder: Conditional
@@ -60,11 +60,11 @@ class GAN(TwoPlayers):
     divergence: Divergence = GANDivergence()
     penalty: Penalty | None = None
     noise: Disturbance | None = None
-    together: bool = True
+    joint_batch: bool = True
 
     @classmethod
     def needs(cls, s: Setup, **settings: Any) -> Needs:
-        return {"decoder": s.decode(s.z, s.x), "critic": s.judge(s.x)}
+        return {"decoder": s.decode(s.z, s.x), "critic": s.critic(s.x)}
 
     def sample(self, *batch: Tensor) -> Joints:
         x, *y = batch

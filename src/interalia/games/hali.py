@@ -1,15 +1,14 @@
-"""Hierarchical Adversarially Learned Inference."""
+"""Hierarchical adversarially learned inference (HALI)."""
 
 from __future__ import annotations
 
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from interalia.conditionals import Chain, Gaussian
 from interalia.errors import UserError
-from interalia.games.ali import ALI, PAIRS
+from interalia.games.ali import ALI, PAIRS, decode_together
 from interalia.games.game import Data, Joints, Needs, Outcome, Setup, part
 from interalia.games.needs import Chain as ChainNeed
 from interalia.games.needs import Encoder
@@ -18,28 +17,29 @@ from interalia.spaces import Space
 
 @part
 class HALI(ALI):
-    """ALI with two levels of latents, and one critic that judges them together with x:
+    """HALI (hierarchical ALI): two levels of latents, and one critic of both levels and x.
 
         q(x, z1, z2) = q(x) q(z1 | x) q(z2 | z1),   p(x, z1, z2) = p(z2) p(z1 | z2) p(x | z1)
 
         critic, generator:  ALI's losses on the scores of (x, z1^, z2^) and (x~, z1~, z2)
 
-    The lower level z1 keeps detail, so that x reconstructed from it is close to x; the upper one z2 has the prior.
+    The lower level z1 keeps detail: reconstructions from it are close to x. The upper level z2 has the prior p(z2).
 
     References:
         Hierarchical Adversarially Learned Inference, Mohamed Ishmael Belghazi and others, 2018,
         https://arxiv.org/abs/1802.01071
 
     Arguments:
-        encoder: q(z1 | x) and q(z2 | z1), one after the other.
-        decoder: p(z1 | z2) and p(x | z1).
+        encoder: q(z1 | x) and q(z2 | z1), in sequence.
+        decoder: p(z1 | z2) and p(x | z1), in sequence.
         critic: maps (x, z1, z2) to a score, shape (n,).
         prior: p(z2).
-        divergence, penalty, noise, together: as in ALI.
-        lower: the dimensions of z1, for which the networks are built.
-        cycle: the weight of ALICE's round trip by way of z1, the mean over all numbers of x of (x - x^)^2.
+        divergence, penalty, noise, joint_batch: as in ALI.
+        lower: dimensions of z1.
+        cycle: the weight of ALICE's cycle-consistency loss through z1, the mean over all numbers of x of (x - x^)^2.
 
     Example:
+        >>> import torch
         >>> from interalia.conditionals import Chain, Deterministic, Gaussian, StandardNormal
         >>> from interalia.networks.mlp import MLP, PairCritic
         >>> encoder = Chain(Gaussian(MLP(2, 8)), Gaussian(MLP(4, 6)))
@@ -54,8 +54,8 @@ class HALI(ALI):
     title = "HALI (hierarchical adversarially learned inference)"
     teaches = (
         PAIRS
-        + "There is a second level of latents between z and the data, which keeps more of an input's detail than z,"
-        " and which the critic sees too."
+        + "A second level of latents between z and the data keeps more of an input's detail than z; it is a further input "
+        "of the critic."
     )
 
     encoder: Chain
@@ -68,13 +68,13 @@ class HALI(ALI):
         lower = settings["lower"]
         if lower < 1:
             raise UserError(
-                f"`lower` is {lower}, and the lower level has 1 dimension or more; give for example hali(lower=128)."
+                f"`lower` is {lower}, and the lower level needs 1 dimension or more; give for example hali(lower=128)."
             )
         z1, z2 = Space("u", (lower,)), s.z
         return {
             "encoder": ChainNeed(s.infer(s.x, z1, narrow=True), s.infer(z1, z2)),
             "decoder": ChainNeed(Encoder((z2,), z1, Gaussian, narrow=True), s.decode(z1, s.x)),
-            "critic": s.judge(s.x, z1, z2),
+            "critic": s.critic(s.x, z1, z2),
         }
 
     def sample(self, *batch: Tensor) -> Joints:
@@ -87,13 +87,12 @@ class HALI(ALI):
         if not self.cycle:
             x_tilde = self.decoder.second(z1_tilde).rsample()  # x~ ~ p(x | z1~)
             return {**joints, "p": (x_tilde, z1_tilde, z2)}
-        both = torch.cat([z1_tilde, z1_hat])  # in one pass, so that batch norm sees them mixed
-        x_tilde, x_hat = self.decoder.second(both).rsample().chunk(2)
+        x_tilde, x_hat = decode_together(self.decoder.second, z1_tilde, z1_hat)
         return {**joints, "p": (x_tilde, z1_tilde, z2), "cycle": (x_hat, x)}
 
     def losses(self, joints: Joints) -> Outcome:
         outcome = super().losses(joints)
         if self.cycle:
             x_hat, x = joints["cycle"]
-            outcome = outcome.plus(self.cycle, generator=(x_hat - x).square().mean())
+            outcome = outcome.with_losses(self.cycle, generator=(x_hat - x).square().mean())
         return outcome

@@ -17,17 +17,17 @@ from interalia.networks.layers import Recogniser
 
 @part
 class InfoGAN(GAN):
-    """GAN whose samples have to tell the codes that they were made from: z = [noise, c].
+    """InfoGAN: z = [noise, c], and the codes c can be recognized in the samples.
 
-    The critic's trunk has a second head, Q(c | x), and both players are credited with the lower bound that it gives of the
-    information that x~ has about c:
+    The critic's trunk has a second head, Q(c | x). Both players maximize the lower bound that it gives of the mutual
+    information between x~ and c:
 
         L = E[log Q(c | x~)] + H(c) <= I(c; x~)
         critic:     GAN's - weight L(categories) - continuous_weight L(continuous codes)
         generator:  GAN's - weight L(categories) - continuous_weight L(continuous codes)
 
-    With both weights 0 it is GAN. The authors' program shows data and samples to the critic in a pass each
-    (`together=False`); then what the recogniser learns on samples is worth more on data.
+    With both weights 0 it is GAN. The authors' program passes data and samples through the critic separately
+    (`joint_batch=False`); then codes that Q learns on samples carry over better to data.
 
     References:
         InfoGAN: Interpretable Representation Learning by Information Maximizing Generative Adversarial Nets, Xi Chen and
@@ -35,17 +35,17 @@ class InfoGAN(GAN):
 
     Arguments:
         decoder: p(x | z).
-        critic: a `Recogniser`: a score and the parameters of Q(c | x) on one trunk.
+        critic: a `Recogniser`, which has heads for the score and for the parameters of Q(c | x) on one trunk.
         prior: `Codes`.
-        divergence: what the scores cost.
-        penalty: a charge on the gradient of the critic's score, or None.
-        noise: what is done to the joints before the critic sees them, or None.
+        divergence: the adversarial loss.
+        penalty: a penalty on the gradient of the critic's score, or None.
+        noise: instance noise or augmentation of the critic's input, or None.
         weight: lambda of the categorical codes.
-        continuous_weight: lambda of the others.
-        together: whether the critic sees data and samples in one pass, see `Game.score`.
+        continuous_weight: lambda of the other codes.
+        joint_batch: True for one pass of the critic over data and samples, see `Game.score`.
 
     Raises:
-        UserError: the prior has no codes, the critic does not answer for them, or the networks do not fit the codes.
+        UserError: the prior has no codes, the critic has no head for them, or the networks do not fit the codes.
         ValueError: a weight is negative.
 
     Example:
@@ -60,13 +60,12 @@ class InfoGAN(GAN):
 
     feeds = Data
     name = "infogan"
-    title = "InfoGAN (a GAN whose samples tell the codes that they were made from)"
+    title = "InfoGAN (a GAN with codes that can be recognized in its samples)"
     teaches = (
-        "Two networks learn against each other: a generator that makes data from {latent}, some of them codes (a "
-        "category, a number in a range) and the rest noise, and a critic that tries to tell what it makes from "
-        "real data and also says which codes a sample was made from. Both are rewarded when the codes can be "
-        "told, so that each code comes to stand for something that can be seen. Nobody tells them what; there are"
-        " no labels in the training."
+        "Two networks learn against each other: a generator that maps {latent} to data, some of them codes (a category, a "
+        "number in a range) and the rest noise, and a critic that tries to tell its samples from real data and also "
+        "predicts the codes of a sample. Both losses fall when the predictions are right, so that each code comes to stand "
+        "for a visible property. Training uses no labels, so which property a code gets is left open."
     )
 
     critic: Recogniser
@@ -81,7 +80,7 @@ class InfoGAN(GAN):
             raise UserError("InfoGAN needs a prior with codes; give `prior='codes(categorical=[10], uniform=2)'`.")
         if not isinstance(critic, Recogniser):
             raise UserError(
-                f"InfoGAN needs a critic that answers for the codes, a Recogniser, and this one is a "
+                f"InfoGAN needs a critic that recognizes the codes, a Recogniser, and this one is a "
                 f"{type(critic).__name__}; choose `networks='auto'` or 'infogan'."
             )
         weights = {"weight": self.weight, "continuous_weight": self.continuous_weight}
@@ -90,7 +89,7 @@ class InfoGAN(GAN):
 
     @classmethod
     def needs(cls, s: Setup, **settings: Any) -> Needs:
-        return {**super().needs(s, **settings), "critic": s.judge(s.x, answers=s.prior.answers, packable=False)}
+        return {**super().needs(s, **settings), "critic": s.critic(s.x, answers=s.prior.answers, packable=False)}
 
     def sample(self, *batch: Tensor) -> Joints:
         (x,) = batch
@@ -98,32 +97,32 @@ class InfoGAN(GAN):
         return {"data": (x,), "model": (self.decoder(z).rsample(),), "code": (z,)}  # x~ ~ p(x | z)
 
     def losses(self, joints: Joints) -> Outcome:
-        data, model = self.score(self.answer, joints["data"], joints["model"])
-        information = self.information(model[:, 1:], *joints["code"])
-        outcome = self.charged(joints, {"data": data[:, 0], "model": model[:, 0]})
-        return outcome.plus(-1.0, critic=information, generator=information)
+        data, model = self.score(self.score_and_codes, joints["data"], joints["model"])
+        information = self.information_bound(model[:, 1:], *joints["code"])
+        outcome = self.losses_of_scores(joints, {"data": data[:, 0], "model": model[:, 0]})
+        return outcome.with_losses(-1.0, critic=information, generator=information)
 
-    def answers(self, x: Tensor) -> Tensor:
+    def code_parameters(self, x: Tensor) -> Tensor:
         """The parameters of Q(c | x), shape (n, answers)."""
         return self.critic.recognise(x)[1]
 
-    def answer(self, x: Tensor) -> Tensor:
-        """The critic's score and its answers side by side, shape (n, 1 + answers)."""
+    def score_and_codes(self, x: Tensor) -> Tensor:
+        """The critic's score and the parameters of Q(c | x), concatenated to shape (n, 1 + answers)."""
         score, answers = self.critic.recognise(x)
         return torch.cat([score[:, None], answers], dim=1)
 
-    def information(self, answers: Tensor, z: Tensor) -> Tensor:
-        """sum over codes of lambda (E[log Q(c | x~)] + H(c)), in nats."""
+    def information_bound(self, answers: Tensor, z: Tensor) -> Tensor:
+        """The sum over codes of lambda (E[log Q(c | x~)] + H(c)), a scalar in nats."""
         bound = self.prior.log_likelihood(answers, z).mean(dim=0) + self.prior.entropy  # L of each code
         categories, continuous = bound.tensor_split([len(self.prior.categorical)])
         return self.weight * categories.sum() + self.continuous_weight * continuous.sum()
 
 
 def check_codes(decoder: Conditional, critic: Recogniser, prior: Codes) -> None:
-    """Tries the networks out on two latents, without a trace.
+    """Tests the networks on two latents in eval mode.
 
     Raises:
-        UserError: z does not fit the decoder, or the answers do not fit the codes.
+        UserError: z does not fit the decoder, or the critic's outputs do not fit the codes.
     """
     parameter = next(decoder.parameters())
     z = torch.zeros(2, prior.size, device=parameter.device, dtype=parameter.dtype)
@@ -132,13 +131,13 @@ def check_codes(decoder: Conditional, critic: Recogniser, prior: Codes) -> None:
             x = decoder(z).mean
         except (RuntimeError, ValueError, IndexError) as error:
             raise UserError(
-                f"the codes do not fit the generator: z has {prior.size} numbers, {prior.words} among them, and the decoder "
-                f"cannot take it ({str(error).splitlines()[0]}); build it for {prior.size} numbers, or change the prior's "
-                f"size."
+                f"the codes do not fit the generator: z has {prior.size} dimensions, {prior.words} among them, and the "
+                f"decoder cannot take it ({str(error).splitlines()[0]}); build it for {prior.size} dimensions, or change the "
+                f"prior's size."
             ) from None
         answers = critic.recognise(x)[1]
     if answers.shape != (2, prior.answers):
         raise UserError(
-            f"the codes do not fit the critic: they take {prior.answers} answers ({prior.words}), and its head gives "
-            f"{tuple(answers.shape[1:])}; build the head for {prior.answers} numbers."
+            f"the codes do not fit the critic: they need {prior.answers} outputs ({prior.words}), and its head returns "
+            f"{tuple(answers.shape[1:])}; build the head for {prior.answers} outputs."
         )

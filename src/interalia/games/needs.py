@@ -1,4 +1,4 @@
-"""What a game needs: its networks, by their names, each as what it reads and returns; and what it may choose from."""
+"""Declarations of the networks of a game: the inputs and outputs of each, and the setup that they are derived from."""
 
 from __future__ import annotations
 
@@ -24,22 +24,22 @@ if TYPE_CHECKING:
     from interalia.networks.family import Family
 
 
-TRIED = 16  # draws that a generator of somebody's own is tried on
+TRIALS = 16  # samples that a pretrained generator is tested on
 SLACK = 1e-3  # by which its images may leave [0, 1]
 
 
 @dataclass(frozen=True)
 class Encoder(Single):
-    """q(target | given), by a kind of conditional.
+    """An encoder q(target | inputs): a network wrapped into a conditional distribution.
 
     Arguments:
-        given: the variables that it is conditional on.
+        inputs: the variables that it is conditioned on.
         target: the variable that it is a distribution of.
         kind, settings: the class of the conditional, and its settings.
-        narrow: whether it starts with a small width; see `Gaussian.narrow`.
+        narrow: True to initialize it with a small standard deviation; see `Gaussian.narrow`.
     """
 
-    given: tuple[Space, ...]
+    inputs: tuple[Space, ...]
     target: Space
     kind: type[Conditional] = Deterministic
     settings: Mapping[str, Any] = field(default_factory=dict)
@@ -47,21 +47,21 @@ class Encoder(Single):
 
     @property
     def net(self) -> Map:
-        """The map that its conditional is made from."""
-        return self.kind.asks(self.given, self.target, **self.settings)
+        """The network that the conditional wraps."""
+        return self.kind.asks(self.inputs, self.target, **self.settings)
 
     def wrap(self, network: nn.Module) -> Conditional:
-        own = {"size": self.target.size} if "size" in inspect.signature(self.kind).parameters else {}
-        return self.kind(network, **own, **self.settings)
+        size = {"size": self.target.size} if "size" in inspect.signature(self.kind).parameters else {}
+        return self.kind(network, **size, **self.settings)
 
 
 class Decoder(Encoder):
-    """p(target | given), all mass on what the network returns."""
+    """A deterministic decoder p(target | inputs)."""
 
 
 @dataclass(frozen=True)
 class Chain:
-    """Two conditionals, one after the other, by way of a variable between."""
+    """Two conditionals in sequence, through an intermediate variable."""
 
     first: Encoder
     second: Encoder
@@ -75,63 +75,67 @@ class Chain:
 
 
 @dataclass(frozen=True)
-class Given:
-    """A conditional that was trained before, is handed to the game, and that nobody moves.
+class Pretrained:
+    """A conditional that was trained before and stays frozen.
 
     Arguments:
-        like: what it has to be.
+        like: the need that it must satisfy.
     """
 
     like: Encoder
 
-    def check(self, found: Conditional, prior: Prior) -> None:
-        """Raises a UserError unless it makes finite values of its target of some draws of the prior, in float32."""
-        for name, part in found.state_dict().items():
+    def check(self, conditional: Conditional, prior: Prior) -> None:
+        """Tests the conditional on samples of the prior.
+
+        Raises:
+            UserError: its outputs or weights are not finite float32 values of the shape and range of the target.
+        """
+        for name, part in conditional.state_dict().items():
             if part.is_floating_point() and part.dtype != torch.float32:
-                own = name.removeprefix("network.").removeprefix("module.")
+                key = name.removeprefix("network.").removeprefix("module.")
                 raise UserError(
-                    f"the generator's {own} is {part.dtype}, and it must be torch.float32; convert the module by .float()."
+                    f"the generator's {key} is {part.dtype}, and it must be torch.float32; convert the module by .float()."
                 )
-        x, target = tried(found, prior), self.like.target
+        x, target = trial_samples(conditional, prior), self.like.target
         if not isinstance(x, Tensor) or x.dtype != torch.float32:
-            what = x.dtype if isinstance(x, Tensor) else f"a {type(x).__name__}"
+            returned = x.dtype if isinstance(x, Tensor) else f"a {type(x).__name__}"
             raise UserError(
-                f"the generator returns {what}, and it must return x, one tensor of torch.float32; wrap it."
+                f"the generator returns {returned}, and it must return x, one tensor of torch.float32; wrap it."
             )
-        if tuple(x.shape) != (TRIED, *target.shape):
+        if tuple(x.shape) != (TRIALS, *target.shape):
             raise UserError(
-                f"the generator makes images of {tuple(x.shape[1:])}, and the data's are {target.shape}; give the data that "
-                f"it was trained on, or `size`."
+                f"the generator returns images of shape {tuple(x.shape[1:])}, and the data have {target.shape}; give the "
+                f"data that it was trained on, or `image_size`."
             )
         if not bool(x.isfinite().all()):
             raise UserError(
-                "the generator makes numbers that are not finite (NaN or infinity); give one that is whole."
+                "the generator returns values that are not finite (NaN or infinity); give a generator that is intact."
             )
         low, high = float(x.min()), float(x.max())
         if target.support == "unit" and (low < -SLACK or high > 1 + SLACK):
             raise UserError(
-                f"the generator makes images from {low:.3g} to {high:.3g}, and here they are in [0, 1]; wrap it, for example "
-                f"by (x + 1) / 2 after a tanh."
+                f"the generator returns pixels from {low:.3g} to {high:.3g}, and pixels must lie in [0, 1]; wrap it, for "
+                f"example by (x + 1) / 2 after a tanh."
             )
 
 
-def tried(decoder: Conditional, prior: Prior) -> Any:
-    """What a decoder that somebody trained makes of some draws of the prior, a tensor or not.
+def trial_samples(decoder: Conditional, prior: Prior) -> Any:
+    """The outputs of a pretrained decoder on 16 samples of the prior; an untested module may return anything.
 
     Raises:
-        UserError: it cannot take them.
+        UserError: the decoder fails on them.
     """
     with evaluating(decoder if next(decoder.parameters(), None) is not None else nn.Linear(1, 1)):
-        place = next(decoder.parameters(), torch.zeros(())).device
-        z = prior.sample((TRIED,)).to(place)
+        device = next(decoder.parameters(), torch.zeros(())).device
+        z = prior.sample((TRIALS,)).to(device)
         try:
             return decoder.network(z) if isinstance(decoder, Deterministic) else decoder(z).mean
-        except Exception as error:  # whatever somebody's module may raise
+        except Exception as error:  # a custom module may raise anything
             reason = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
             if isinstance(error, RuntimeError | ValueError | IndexError | AssertionError):
                 raise UserError(
-                    f"the generator does not take {prior.size} latents ({reason}); give the size of its z in `latent_dim`, if "
-                    f"that is what is wrong."
+                    f"the generator does not accept z of {prior.size} dimensions ({reason}); give the size of its z in "
+                    f"`latent_dim`, if that is the cause."
                 ) from None
             raise UserError(
                 f"the generator fails on z of shape {tuple(z.shape)} ({reason}); give a module that takes z alone and "
@@ -139,22 +143,22 @@ def tried(decoder: Conditional, prior: Prior) -> Any:
             ) from None
 
 
-Need: TypeAlias = Single | Chain | Given
+Need: TypeAlias = Single | Chain | Pretrained
 Needs: TypeAlias = Mapping[str, Need]
 
 
 @dataclass(frozen=True)
 class Setup:
-    """What a game may build on: the variables of its data and its prior, and the parts that were chosen for it.
+    """The inputs of `Game.needs`: the variables of the data and the prior, and the chosen divergence and encoder.
 
     Arguments:
         x: the data.
         prior: p(z).
-        y: what all networks are conditional on: nothing, or one variable.
-        other: the second domain, where there is one.
-        classes: how many labels the game reads off x.
-        divergence: what the scores cost.
-        encoder: the kind of q(z | x), and its settings.
+        y: the condition of all networks, one variable; empty for an unconditional game.
+        other: the second domain, or None.
+        classes: number of labels that the game predicts from x.
+        divergence: the adversarial loss.
+        encoder: the class of q(z | x), and its settings.
     """
 
     x: Space
@@ -169,48 +173,49 @@ class Setup:
     def z(self) -> Space:
         return self.prior.space
 
-    def infer(self, given: Space, target: Space, narrow: bool = False) -> Encoder:
-        """q(target | given, y), by the conditional that was chosen."""
-        return Encoder((given, *self.y), target, *self.encoder, narrow)
+    def infer(self, x: Space, target: Space, narrow: bool = False) -> Encoder:
+        """q(target | x, y), with the chosen class of encoder."""
+        return Encoder((x, *self.y), target, *self.encoder, narrow)
 
-    def decode(self, given: Space, target: Space) -> Decoder:
-        """p(target | given, y), deterministic."""
-        return Decoder((given, *self.y), target)
+    def decode(self, z: Space, target: Space) -> Decoder:
+        """p(target | z, y), deterministic."""
+        return Decoder((z, *self.y), target)
 
-    def judge(self, *sees: Space, **more: Any) -> Critic:
-        """A critic of these variables and y; its terms apart, where the divergence wants them and there are several."""
-        terms = self.divergence.separate and len(set(sees)) > 1 and not more.get("classes")
+    def critic(self, *sees: Space, **more: Any) -> Critic:
+        """A critic of these variables and y; with one score per term if the divergence has one loss per term (BigBiGAN)."""
+        terms = self.divergence.per_head and len(set(sees)) > 1 and not more.get("classes")
         return Critic((*sees, *self.y), terms=terms, **more)
 
 
-def complete(kind: type[Game], settings: Mapping[str, Any]) -> dict[str, Any]:
-    """All settings of a game: those given, and the defaults of its signature for the others."""
+def all_settings(kind: type[Game], settings: Mapping[str, Any]) -> dict[str, Any]:
+    """All settings of a game: `settings`, and the defaults of its constructor for the others."""
     parameters = inspect.signature(kind).parameters.values()
     return {p.name: p.default for p in parameters if p.default is not p.empty} | dict(settings)
 
 
 @functools.cache
-def declared(kind: type[Game]) -> Needs:
-    """The needs of a kind of game on variables that stand for any: images of 16 x 16, z of 4 numbers with a category of two,
-    two labels to read, two domains. What its critic is shown, whether it is to be deceived, and whether it can be packed
-    does not depend on them.
+def example_needs(kind: type[Game]) -> Needs:
+    """The needs of a class of games for placeholder data: 16 x 16 images, two labels, two domains, and z of 4 dimensions with
+    a category of two values.
+
+    The critic's inputs, `adversary` and `packable` do not depend on the data.
 
     Example:
         >>> from interalia.games import AAE, AVB
-        >>> declared(AAE)["critic"].names, declared(AVB)["critic"].adversary
+        >>> example_needs(AAE)["critic"].names, example_needs(AVB)["critic"].adversary
         ('(z)', False)
     """
     x = Space("x", (1, 16, 16), "unit")
     setup = Setup(x, Codes(4, (2,), 0), other=x, classes=2, encoder=(Deterministic, {}))
-    return kind.needs(setup, **complete(kind, {}))
+    return kind.needs(setup, **all_settings(kind, {}))
 
 
 def packable(kind: type[Game]) -> bool:
-    """Whether its critics, and there are some, may be shown several samples at a time."""
+    """True if the game has critics and all of them support packing (several samples per score)."""
     found = critics(kind)
     return bool(found) and all(critic.packable for critic in found)
 
 
 def critics(kind: type[Game]) -> list[Critic]:
-    """The critics that a kind of game has: none for a game that needs none, or that does not declare its needs."""
-    return [need for need in declared(kind).values() if isinstance(need, Critic)]
+    """The critics that a class of games declares; empty for games without a critic or without `needs`."""
+    return [need for need in example_needs(kind).values() if isinstance(need, Critic)]

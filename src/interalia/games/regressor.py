@@ -1,4 +1,4 @@
-"""Latent regressors: an encoder that learns to undo a generator, after it or beside it."""
+"""Latent regressors: encoders that invert a generator, after its training or jointly with it."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ from interalia.errors import UserError
 from interalia.games.ali import DISTANCES, TRAINED
 from interalia.games.game import Data, Game, Joints, Needs, Outcome, Setup, part
 from interalia.games.gan import GAN
-from interalia.games.needs import Given
+from interalia.games.needs import Pretrained
 
 Distance = Literal["auto", "mse", "l1", "cross-entropy"]
 
 
 @part
 class LatentRegressor(Game):
-    """An encoder for a generator that is already trained and stays as it is: it is charged for the z that it does not find.
+    """Latent regressor: trains an encoder to invert a pretrained generator, by a regression loss on z.
 
         regressor:  E_{z ~ p(z)} of -log q(z | G(z)) / dimensions for a Gaussian encoder, and for any other the mean over all
                     dimensions of (z^ - z)^2, z^ = E(G(z))
 
-    It never sees data: on data that G cannot make, its answers are whatever they are.
+    It is trained on samples only: for data that G cannot generate, its z^ is arbitrary.
 
     See also:
-        JointLatentRegressor, in which the generator learns at the same time; PostHocALI.
+        JointLatentRegressor, which trains the generator at the same time; PostHocALI.
 
     References:
         Adversarial Feature Learning, Jeff Donahue, Philipp Krahenbuhl, Trevor Darrell, 2017,
@@ -46,8 +46,8 @@ class LatentRegressor(Game):
 
     Arguments:
         encoder: q(z | x).
-        decoder: G, p(x | z), trained already; its weights and its statistics are not touched.
-        prior: p(z), that G was trained with.
+        decoder: G, p(x | z), pretrained; its weights and batch-norm statistics do not change.
+        prior: p(z) that G was trained with.
         distance: "mse", "l1", "cross-entropy" of (1 + z) / 2 for z in [-1, 1], or "auto", as above.
 
     Example:
@@ -61,8 +61,8 @@ class LatentRegressor(Game):
 
     players = {"regressor": ["encoder"]}
     name = "latent-regressor"
-    title = "a latent regressor (an encoder for a generator trained before)"
-    teaches = TRAINED + "It is charged for the distance from the z that a sample was made from; there is no critic."
+    title = "a latent regressor (an encoder for a pretrained generator)"
+    teaches = TRAINED + "Its loss is the distance from the z that a sample was generated from; there is no critic."
 
     encoder: Conditional
     decoder: Conditional
@@ -71,15 +71,15 @@ class LatentRegressor(Game):
 
     def __post_init__(self) -> None:
         check_distance(self.distance, self.prior, self.encoder)
-        self.fix()
+        self.freeze_pretrained()
 
     @classmethod
     def needs(cls, s: Setup, **settings: Any) -> Needs:
-        return {"encoder": s.infer(s.x, s.z), "decoder": Given(s.decode(s.z, s.x))}
+        return {"encoder": s.infer(s.x, s.z), "decoder": Pretrained(s.decode(s.z, s.x))}
 
     def sample(self, *batch: Tensor) -> Joints:
         z = self.prior.sample((len(batch[0]),))  # z ~ p(z)
-        return {"model": (self.decoder(z).sample(), z)}  # x~ ~ p(x | z), which nobody moves
+        return {"model": (self.decoder(z).sample(), z)}  # x~ ~ p(x | z), which no player trains
 
     def losses(self, joints: Joints) -> Outcome:
         return Outcome({"regressor": regression_loss(self.encoder, self.distance, *joints["model"])})
@@ -87,13 +87,13 @@ class LatentRegressor(Game):
 
 @part
 class JointLatentRegressor(GAN):
-    """GAN whose samples an encoder has to read z off, to which the generator is held as well.
+    """GAN with a joint latent regressor: an encoder predicts z from samples, and its loss also trains the generator.
 
         critic:     GAN's
         regressor:  R, as LatentRegressor's
         generator:  GAN's + weight R
 
-    Unlike InfoGAN's recogniser the encoder shares nothing with the critic, which is not charged for R.
+    Unlike InfoGAN's recognizer the encoder shares no weights with the critic, and R is no part of the critic's loss.
 
     References:
         Adversarial Feature Learning, Jeff Donahue, Philipp Krahenbuhl, Trevor Darrell, 2017,
@@ -101,14 +101,15 @@ class JointLatentRegressor(GAN):
 
     Arguments:
         encoder, distance: as in LatentRegressor.
-        decoder, critic, prior, divergence, penalty, noise, together: as in GAN.
-        weight: of R for the generator.
+        decoder, critic, prior, divergence, penalty, noise, joint_batch: as in GAN.
+        weight: the weight of R in the generator's loss.
 
     Example:
         >>> import torch
         >>> from interalia.conditionals import StandardNormal
         >>> from interalia.networks.mlp import MLP, PairCritic
-        >>> game = JointLatentRegressor(Deterministic(MLP(3, 2)), PairCritic(MLP(2, 1)), StandardNormal(3), encoder=Deterministic(MLP(2, 3)))
+        >>> decoder, encoder = Deterministic(MLP(3, 2)), Deterministic(MLP(2, 3))
+        >>> game = JointLatentRegressor(decoder, PairCritic(MLP(2, 1)), StandardNormal(3), encoder=encoder)
         >>> sorted(game(torch.zeros(8, 2)).losses)
         ['critic', 'generator', 'regressor']
     """
@@ -118,8 +119,8 @@ class JointLatentRegressor(GAN):
     name = "joint-latent-regressor"
     title = "a GAN with a joint latent regressor"
     teaches = (
-        "A generator that makes data from {latent} and a critic learn against each other, as in a GAN, and an "
-        "encoder learns to read z off the samples; the generator is charged too for what the encoder cannot read."
+        "A generator that maps {latent} to data and a critic learn against each other, as in a GAN. An encoder learns to "
+        "predict z from the samples, and its error is also part of the generator's loss."
     )
 
     encoder: Conditional = field(kw_only=True)
@@ -141,23 +142,23 @@ class JointLatentRegressor(GAN):
 
     def losses(self, joints: Joints) -> Outcome:
         outcome = super().losses(joints)
-        lost = regression_loss(self.encoder, self.distance, *joints["latent"])
-        return outcome.plus(self.weight, generator=lost).plus(1.0, regressor=lost)
+        loss = regression_loss(self.encoder, self.distance, *joints["latent"])
+        return outcome.with_losses(self.weight, generator=loss).with_losses(1.0, regressor=loss)
 
 
 def check_distance(distance: Distance, prior: Prior, encoder: Conditional) -> None:
-    """Raises a UserError where the cross-entropy is asked of z, or of an encoder, that does not lie in [-1, 1]."""
+    """Raises a UserError if the distance is the cross-entropy, and z or the encoder's output does not lie in [-1, 1]."""
     if distance == "cross-entropy" and not isinstance(prior, Uniform):
-        raise UserError("the cross-entropy is one of z in [-1, 1]; choose `prior='uniform'`, or another distance.")
+        raise UserError("the cross-entropy needs z in [-1, 1]; choose `prior='uniform'`, or another distance.")
     if distance == "cross-entropy" and isinstance(encoder, Gaussian):
         raise UserError(
-            "the cross-entropy is one of an encoder that answers z in [-1, 1], and a Gaussian's mean is anywhere; choose "
+            "the cross-entropy needs an encoder with outputs in [-1, 1], and a Gaussian's mean is unbounded; choose "
             "`encoder='deterministic'`, or another distance."
         )
 
 
 def regression_loss(encoder: Conditional, distance: Distance, x: Tensor, z: Tensor) -> Tensor:
-    """What q(z | x) misses of z, a scalar, a mean over all dimensions."""
+    """The loss of predicting z from x, a scalar: the mean over the batch and all dimensions."""
     with Squashed("tanh") if distance == "cross-entropy" else nullcontext() as squashed:
         q = encoder(x)
         if distance == "auto" and isinstance(encoder, Gaussian):

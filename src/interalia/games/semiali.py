@@ -1,4 +1,4 @@
-"""Semi-supervised ALI: the critic of pairs knows the classes."""
+"""Semi-supervised ALI: the critic of pairs is also a classifier."""
 
 from __future__ import annotations
 
@@ -10,32 +10,32 @@ from torch.nn.functional import cross_entropy, kl_div
 
 from interalia.contexts import to_float32
 from interalia.errors import UserError, check_range
-from interalia.games.ali import ALI, PAIRS
+from interalia.games.ali import ALI, PAIRS, decode_together
 from interalia.games.feeds import PartlyLabeled
 from interalia.games.game import Joints, Needs, Outcome, Setup, part
 
-SMALL = 0.1  # the norm of the first change of x, at which the gradient is looked at
+PROBE_NORM = 0.1  # the norm of the random change of x at which the power iteration takes its gradient
 
 
-def unit(x: Tensor) -> Tensor:
-    """Each member of a batch scaled to the norm 1."""
+def normalized(x: Tensor) -> Tensor:
+    """Each sample of a batch scaled to norm 1."""
     norms = x.flatten(1).norm(dim=1).clamp(min=1e-12)
     return x / norms.view(-1, *[1] * (x.ndim - 1))
 
 
 @part
 class SemiALI(ALI):
-    """ALI whose critic answers K + 1 classes of a pair (x, z): the K labels, and "decoded".
+    """Semi-supervised ALI: the critic classifies pairs (x, z) into K + 1 classes, the K labels and "decoded".
 
-    With l_1 .. l_K the critic's logits, and that of "decoded" fixed at 0, which a softmax leaves free, P(encoded) is
-    sigmoid(s) of the score s = log sum_k exp(l_k); so ALI's losses on s are those of the K + 1 classes for unlabelled and
-    decoded pairs, and any divergence can take their place.
+    The critic has logits l_1 .. l_K; the logit of "decoded" is fixed at 0, since a softmax has one free constant. The score
+    is s = log sum_k exp(l_k), and P(encoded) = sigmoid(s). ALI's losses on s are thus those of the K + 1 classes for
+    unlabeled and decoded pairs, and any divergence can replace them.
 
-        critic:     ALI's + label_weight * (the cross-entropy of l on labelled pairs (x, z^))
-                    + vat * (the mean over unlabelled x of KL(P(label | x, z^) || P(label | x + r, z^)))
+        critic:     ALI's + label_weight * (the cross-entropy of l on labeled pairs (x, z^))
+                    + vat * (the mean over unlabeled x of KL(P(label | x, z^) || P(label | x + r, z^)))
         generator:  ALI's + cycle * (the mean over all numbers of x of (x - x^)^2)
 
-    where r of norm `radius` is the change of x that changes the labels most, found by one step of power iteration.
+    where r, of norm `radius`, is the change of x that changes the label probabilities most, by one step of power iteration.
 
     References:
         Adversarially Learned Inference, Vincent Dumoulin and others, 2017, https://arxiv.org/abs/1606.00704 (section 4.2)
@@ -44,12 +44,12 @@ class SemiALI(ALI):
         others, 2018, https://arxiv.org/abs/1704.03976
 
     Arguments:
-        encoder, decoder, prior, divergence, penalty, noise, together: as in ALI.
-        critic: answers `logits` of (x, z), shape (n, K), and calling it gives s, shape (n,).
-        label_weight: of the cross-entropy.
-        cycle: the weight of ALICE's round trip.
-        vat: the weight of virtual adversarial training; 0 leaves it out.
-        radius: the norm of its change of x.
+        encoder, decoder, prior, divergence, penalty, noise, joint_batch: as in ALI.
+        critic: its method `logits` maps (x, z) to shape (n, K), calling it returns s, shape (n,).
+        label_weight: the weight of the cross-entropy.
+        cycle: the weight of ALICE's cycle-consistency loss.
+        vat: the weight of virtual adversarial training; 0 for none.
+        radius: the norm of r.
 
     Raises:
         UserError: the critic has no logits.
@@ -57,8 +57,8 @@ class SemiALI(ALI):
 
     feeds = PartlyLabeled
     name = "semi-ali"
-    title = "semi-supervised ALI (adversarially learned inference whose critic knows the classes)"
-    teaches = PAIRS + "The critic also tells the class of an input, for which it is shown the labels of a few of them."
+    title = "semi-supervised ALI (the critic is also a classifier)"
+    teaches = PAIRS + "The critic also classifies inputs; it is trained on the labels of a few of them."
 
     label_weight: float = 1.0
     cycle: float = 0.0
@@ -68,52 +68,52 @@ class SemiALI(ALI):
     def __post_init__(self) -> None:
         if not getattr(self.critic, "classes", 0):
             raise UserError(
-                "SemiALI needs a critic that answers a logit for each label; choose other `networks`, such as auto."
+                "SemiALI needs a critic with one logit for each label; choose other `networks`, such as auto."
             )
         check_range(self.radius >= 0, "it is the norm of a change: 0 or more", radius=self.radius)
 
     @classmethod
     def needs(cls, s: Setup, **settings: Any) -> Needs:
         if s.classes < 2:
-            raise UserError(f"{cls.__name__} reads labels, and there are fewer than 2; choose other data.")
-        return {**super().needs(s, **settings), "critic": s.judge(s.x, s.z, classes=s.classes, packable=False)}
+            raise UserError(f"{cls.__name__} needs data with 2 labels or more; choose other data.")
+        return {**super().needs(s, **settings), "critic": s.critic(s.x, s.z, classes=s.classes, packable=False)}
 
     def sample(self, *batch: Tensor) -> Joints:
         x, x_l, y = batch
         z = self.prior.sample((len(x),))  # z ~ p(z)
-        both = self.encoder(torch.cat([x, x_l])).rsample()  # one pass, so that batch norm sees them mixed
+        both = self.encoder(torch.cat([x, x_l])).rsample()  # one pass, so that batch norm normalizes them together
         z_hat, z_l = both.split([len(x), len(x_l)])  # z^ ~ q(z | x)
-        joints = {"q": (x, z_hat), "labelled": (x_l, z_l.detach(), y)}
+        joints = {"q": (x, z_hat), "labeled": (x_l, z_l.detach(), y)}
         if not self.cycle:
             return {**joints, "p": (self.decoder(z).rsample(), z)}  # x~ ~ p(x | z)
-        x_tilde, x_hat = self.decoder(torch.cat([z, z_hat])).rsample().chunk(2)
+        x_tilde, x_hat = decode_together(self.decoder, z, z_hat)
         return {**joints, "p": (x_tilde, z), "cycle": (x_hat, x)}
 
     def losses(self, joints: Joints) -> Outcome:
-        *labelled, y = joints["labelled"]
-        logits_q, logits_p, logits_l = self.score(self.critic.logits, joints["q"], joints["p"], labelled)  # type: ignore[arg-type]
-        outcome = self.charged(joints, {"q": logits_q.logsumexp(dim=1), "p": logits_p.logsumexp(dim=1)})
-        outcome = outcome.plus(self.label_weight, critic=cross_entropy(logits_l, y))
+        *labeled, y = joints["labeled"]
+        logits_q, logits_p, logits_l = self.score(self.critic.logits, joints["q"], joints["p"], labeled)  # type: ignore[arg-type]
+        outcome = self.losses_of_scores(joints, {"q": logits_q.logsumexp(dim=1), "p": logits_p.logsumexp(dim=1)})
+        outcome = outcome.with_losses(self.label_weight, critic=cross_entropy(logits_l, y))
         if self.vat and self.training and torch.is_grad_enabled():
             x, z_hat = joints["q"]
-            outcome = outcome.plus(self.vat, critic=self.smoothness(x, z_hat, logits_q))
+            outcome = outcome.with_losses(self.vat, critic=self.vat_loss(x, z_hat, logits_q))
         if self.cycle:
             x_hat, x = joints["cycle"]
-            outcome = outcome.plus(self.cycle, generator=(x_hat - x).square().mean())
+            outcome = outcome.with_losses(self.cycle, generator=(x_hat - x).square().mean())
         return outcome
 
-    def smoothness(self, x: Tensor, z_hat: Tensor, logits: Tensor) -> Tensor:
-        """How far the labels of unlabelled x move under the worst small change of x: the charge of `vat`, a scalar."""
+    def vat_loss(self, x: Tensor, z_hat: Tensor, logits: Tensor) -> Tensor:
+        """The loss of virtual adversarial training, a scalar: the KL divergence between the label probabilities at x and at
+        x + r, with r the worst change of norm `radius`."""
         x, z_hat, target = x.detach(), z_hat.detach(), logits.detach().softmax(dim=1)
 
-        def moved(r: Tensor) -> Tensor:
-            return kl_div(
-                to_float32(self.critic.logits(x + r, z_hat)).log_softmax(dim=1), target, reduction="batchmean"
-            )  # type: ignore[operator]
+        def divergence_at(r: Tensor) -> Tensor:
+            shifted = to_float32(self.critic.logits(x + r, z_hat))  # type: ignore[operator]
+            return kl_div(shifted.log_softmax(dim=1), target, reduction="batchmean")
 
-        r = unit(torch.randn_like(x)).mul(SMALL).requires_grad_()
-        (worst,) = torch.autograd.grad(moved(r), r)
-        return moved(self.radius * unit(worst))
+        r = normalized(torch.randn_like(x)).mul(PROBE_NORM).requires_grad_()
+        (gradient,) = torch.autograd.grad(divergence_at(r), r)
+        return divergence_at(self.radius * normalized(gradient))
 
     def classify(self, x: Tensor) -> Tensor:
         """The probability of each label, shape (n, labels), given that the pair (x, z^) is an encoded one."""

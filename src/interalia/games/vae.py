@@ -1,4 +1,4 @@
-"""The variational autoencoder, its importance-weighted form, and what the games of the likelihood side share."""
+"""The variational autoencoder, its importance-weighted form, and the base class of games with a likelihood."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from interalia.games.game import Game, Joints, Needs, Outcome, Setup, part
 
 Observed = Literal["gaussian", "bernoulli"]
 BOUND = (
-    "Two networks learn together: an encoder that tells which z could have made an input, {latent}, as a "
-    "distribution q(z | x), and a decoder that tells how likely data is under a z. "
+    "Two networks learn together: an encoder that infers {latent} from an input, as a distribution q(z | x), and a decoder "
+    "that models the distribution p(x | z) of the data for each z. "
 )
 
 
 class Variational(Game):
-    """A game whose decoder answers the mean of p(x | z), Gaussian of a fixed width, or Bernoulli for x of zeros and ones.
+    """Base class of games whose decoder is the mean of p(x | z): Gaussian with fixed sigma, or Bernoulli for binary x.
 
         gaussian:   log p(x | z) = -|x - mu(z)|^2 / (2 sigma^2) - (d / 2) log(2 pi sigma^2)
         bernoulli:  log p(x | z) = sum_i x_i log mu_i(z) + (1 - x_i) log(1 - mu_i(z)),   mu_i = sigmoid(a_i)
 
-    The second is computed from the logits a, exactly at any a, where the decoder ends in a sigmoid; see
+    If the decoder ends in a sigmoid, the second is computed from the logits a, without rounding errors at large |a|; see
     `interalia.conditionals.log_odds`.
 
     Arguments:
@@ -36,7 +36,7 @@ class Variational(Game):
         sigma: the standard deviation of the Gaussian likelihood.
 
     Raises:
-        UserError: the prior has no density, or none where q(z | x) has some.
+        UserError: the prior has no density, or is zero where q(z | x) is not.
         ValueError: `sigma` is not above 0.
     """
 
@@ -48,36 +48,38 @@ class Variational(Game):
 
     def __post_init__(self) -> None:
         check_range(0 < self.sigma < math.inf, "a standard deviation is above 0", sigma=self.sigma)
-        self.prior.log_prob(self.prior.sample((1,)))  # raises where there is none
+        self.prior.log_prob(self.prior.sample((1,)))  # raises if it has no density
         if isinstance(self.prior, Uniform) and (self.encoder.density or self.encoder.moments):
             raise UserError(
-                "a uniform prior has no mass outside of [-1, 1], where this encoder's q(z | x) has some, so that its KL is "
-                "infinite; choose another `prior`, such as normal, or avb with an implicit `encoder`."
+                "a uniform prior has no mass outside of [-1, 1], and this encoder's q(z | x) has some there, so that its KL "
+                "is infinite; choose another `prior`, such as normal, or avb with an implicit `encoder`."
             )
-        self.encoder.attach(self.log_joint)  # a method, no network: it stays the game's own, in copies too
+        self.encoder.attach(
+            self.log_joint
+        )  # a bound method and no submodule, so that deepcopy binds it to the copied game
         self.encoder.follow(self.decoder)
 
     @classmethod
     def needs(cls, s: Setup, **settings: Any) -> Needs:
         if settings["likelihood"] == "bernoulli" and s.x.support != "unit":
             raise UserError(
-                "a Bernoulli likelihood is one of images in [0, 1]; use vae(likelihood='gaussian') for vectors."
+                "a Bernoulli likelihood needs images in [0, 1]; use vae(likelihood='gaussian') for vectors."
             )
         return {"encoder": s.infer(s.x, s.z), "decoder": s.decode(s.z, s.x)}
 
     @property
     def binary(self) -> bool:
-        """Whether p(x | z) is one of zeros and ones."""
+        """True if p(x | z) is Bernoulli."""
         return self.likelihood == "bernoulli"
 
     def outputs(self, z: Tensor) -> Tensor:
-        """The numbers that p(x | z) is given by, of x's shape: the mean of a Gaussian, the logits of a Bernoulli."""
+        """The parameters of p(x | z), of x's shape: the mean of a Gaussian, or the logits of a Bernoulli."""
         if self.binary:
             return log_odds(self.decoder, z)
         return self.decoder(z).mean
 
     def log_density(self, x: Tensor, outputs: Tensor) -> Tensor:
-        """log p(x | z) in nats, shape (n,), where `outputs` are those of z."""
+        """log p(x | z) in nats, shape (n,), from the decoder's `outputs` for z."""
         if self.binary:
             return log_bernoulli(x, outputs).flatten(1).sum(1)
         each = ((x - outputs) / self.sigma).square() / 2 + math.log(self.sigma) + math.log(2 * math.pi) / 2
@@ -92,24 +94,25 @@ class Variational(Game):
         return self.log_likelihood(x, z) + self.prior.log_prob(z)
 
     def simulate(self, z: Tensor) -> Tensor:
-        """x ~ p(x | z), with the noise that the likelihood has around the decoder's mean."""
+        """Samples x ~ p(x | z), including the noise of the likelihood."""
         mean: Tensor = self.decoder(z).mean
         return torch.bernoulli(mean) if self.binary else mean + self.sigma * torch.randn_like(mean)
 
 
 @part
 class VAE(Variational):
-    """An encoder and a decoder that maximise a lower bound of log p(x), in nats, without a critic:
+    """VAE (variational autoencoder): maximizes a lower bound of log p(x), in nats. Also beta-VAE and IWAE.
 
         autoencoder:  E_{q(z | x)}[-log p(x | z)] + beta KL(q(z | x) || p(z)) >= -log p(x) for beta = 1
 
-    with p(x | z) Gaussian of a fixed standard deviation around the decoder's mean, or Bernoulli with that mean for x of
-    zeros and ones. The KL is in closed form for a Gaussian encoder and a standard normal prior, and log q(z | x) - log p(z)
-    at the draw elsewhere. With another beta it is the beta-VAE; with K samples it is the importance-weighted autoencoder:
+    with p(x | z) Gaussian with a fixed standard deviation around the decoder's mean, or Bernoulli with that mean for binary
+    x. The KL is in closed form for a Gaussian encoder and a standard normal prior; otherwise it is estimated by
+    log q(z | x) - log p(z) at the sampled z. With another beta it is the beta-VAE. With K samples it is the
+    importance-weighted autoencoder (IWAE):
 
         autoencoder:  -log (1/K) sum_k w_k >= -log p(x),  w_k = p(x, z_k) / q(z_k | x),  z_k ~ q(z | x)
 
-    whose gradient in the encoder has the doubly reparameterised form, of smaller variance, by `doubly`.
+    With `doubly` the encoder's gradient has the doubly reparameterized form, which has a smaller variance.
 
     References:
         Auto-Encoding Variational Bayes, Diederik P. Kingma, Max Welling, 2014, https://arxiv.org/abs/1312.6114
@@ -124,16 +127,16 @@ class VAE(Variational):
         encoder: q(z | x), with a density.
         decoder: the mean of p(x | z).
         prior: p(z), with a density.
-        likelihood: "gaussian", or "bernoulli" for x of zeros and ones.
+        likelihood: "gaussian", or "bernoulli" for binary x.
         sigma: the standard deviation of the Gaussian likelihood.
-        beta: the weight of the KL; 1 with several samples.
-        samples: K.
-        doubly: whether the encoder's gradient is the doubly reparameterised one; for a Gaussian encoder.
-        analytic: whether the KL is in closed form where it has one.
+        beta: the weight of the KL; must be 1 with several samples.
+        samples: K, the samples of z for each x.
+        doubly: True for the doubly reparameterized gradient of the encoder, which must be Gaussian.
+        analytic: True to use the closed form of the KL where there is one.
 
     Raises:
-        UserError: the encoder or the prior has no density, or `doubly` is asked for an encoder that is not Gaussian.
-        ValueError: a number is out of its range, or another beta than 1 is given for several samples.
+        UserError: the encoder or the prior has no density, or `doubly` is True and the encoder is not Gaussian.
+        ValueError: a number is out of its range, or beta is not 1 with several samples.
 
     Example:
         >>> import torch
@@ -148,12 +151,13 @@ class VAE(Variational):
     name = "vae"
     title = "VAE (a variational autoencoder)"
     teaches = (
-        BOUND + "Both raise one number, a lower bound of log p(x), the log-likelihood of the data in nats. There is no "
-        "critic, and so nothing to be balanced."
+        BOUND
+        + "Both maximize one number, a lower bound of log p(x), the log-likelihood of the data in nats. There is no "
+        "critic, and so no balance between players."
     )
     reading = (
-        "How to read it: there is no critic, so the loss falls as the model gets better, and where it has stopped falling "
-        "more training brings little. It is minus the lower bound of log p(x) on training data, in nats."
+        "How to read it: there is no critic, so the loss falls as the model improves; once it stops falling, more training "
+        "brings little. It is minus the lower bound of log p(x) on training data, in nats."
     )
 
     encoder: Conditional
@@ -170,13 +174,13 @@ class VAE(Variational):
         super().__post_init__()
         if not self.encoder.density:
             raise UserError(
-                "VAE needs log q(z | x), and this encoder has samples and no density; choose another `encoder`, such as "
-                "gaussian, or play avb."
+                "VAE needs log q(z | x), and this encoder has no density; choose another `encoder`, such as gaussian, or the "
+                "game avb."
             )
-        possible = self.beta >= 0 and self.samples >= 1
-        check_range(possible, "they are 0 or more, and 1 or more", beta=self.beta, samples=self.samples)
-        alone = f"a bound of {self.samples} samples is one for beta = 1 alone"
-        check_range(self.samples == 1 or self.beta == 1, alone, beta=self.beta)
+        valid = self.beta >= 0 and self.samples >= 1
+        check_range(valid, "they must be 0 or more, and 1 or more", beta=self.beta, samples=self.samples)
+        rule = f"with {self.samples} samples the bound holds only for beta = 1"
+        check_range(self.samples == 1 or self.beta == 1, rule, beta=self.beta)
         if self.doubly and not isinstance(self.encoder, Gaussian):
             raise UserError("`doubly` needs a Gaussian encoder; choose `encoder='gaussian'`, or leave it out.")
         normal = isinstance(self.encoder, Gaussian) and isinstance(self.prior, StandardNormal)
@@ -193,7 +197,9 @@ class VAE(Variational):
         elif self.doubly:
             z_hat, mu, sigma = q.rsample(), q.base_dist.loc.detach(), q.base_dist.scale.detach()
             fixed = torch.distributions.Normal(mu, sigma, validate_args=False)
-            joints["posterior"] = (fixed.log_prob(z_hat).sum(1),)  # log q(z^ | x) that moves with z^ alone
+            joints["posterior"] = (
+                fixed.log_prob(z_hat).sum(1),
+            )  # log q(z^ | x), whose gradient flows through z^ alone
         else:
             z_hat, log_q = drawn(q)
             joints["posterior"] = (log_q,)
@@ -212,7 +218,7 @@ class VAE(Variational):
             return Outcome({"autoencoder": (self.beta * kl - log_p).mean()})
         log_w = (log_p - kl).unflatten(0, (len(x), self.samples))
         if self.doubly and z_hat.requires_grad:
-            # decoder and prior: sum_k w~_k grad log w_k, as without; encoder, by way of z^: sum_k w~_k^2 grad log w_k
+            # decoder and prior: sum_k w~_k grad log w_k, as always; encoder, through z^: sum_k w~_k^2 grad log w_k
             weights = log_w.detach().softmax(dim=1).flatten()[:, None]
             z_hat.register_hook(lambda gradient: weights * gradient)
         return Outcome({"autoencoder": (math.log(self.samples) - log_w.logsumexp(dim=1)).mean()})

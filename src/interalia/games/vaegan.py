@@ -1,4 +1,4 @@
-"""VAE/GAN."""
+"""VAE/GAN: a VAE with a learned reconstruction loss."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from torch import Tensor
 from interalia.conditionals import Gaussian, StandardNormal
 from interalia.contexts import to_float32
 from interalia.errors import UserError
-from interalia.games.ali import Autoencoding
+from interalia.games.ali import Autoencoding, decode_together
 from interalia.games.game import Joints, Needs, Outcome, Setup, part
 from interalia.networks.layers import PairCritic
 
 
 @part
 class VAEGAN(Autoencoding):
-    """A variational autoencoder that measures its reconstructions in the features of a GAN's critic, f.
+    """VAE/GAN: a VAE whose reconstruction loss is a distance in the features f of a GAN's critic.
 
-    With x^ the reconstruction, z^ ~ q(z | x), and x~ a sample, z ~ p(z), both are fakes to the critic:
+    The critic has two kinds of fakes, reconstructions x^ from z^ ~ q(z | x) and samples x~ from z ~ p(z):
 
         encoder:  KL(q(z | x) || p(z)) + feature * d,   d = ||f(x) - f(x^)||^2 / 2, both in nats
-        decoder:  gamma * d + GAN's generator loss, the mean of the same two
-        critic:   GAN's, the mean of that on x and x^ and of that on x and x~
+        decoder:  gamma * d + GAN's generator loss, the mean over both kinds of fakes
+        critic:   GAN's critic loss, the mean over x against x^ and x against x~
 
-    Each player is charged for its own line and for nothing else: d does not move the critic, whose features it is measured
-    in, and the critic's loss does not move the decoder.
+    Each player minimizes its own line only: d has no gradient in the critic, although f are its features, and the critic's
+    loss has none in the decoder.
 
     References:
         Autoencoding beyond pixels using a learned similarity metric, Anders Boesen Lindbo Larsen and others, 2016,
@@ -38,14 +38,14 @@ class VAEGAN(Autoencoding):
         decoder: p(x | z).
         critic: a critic of x with `features`, such as `PairCritic`.
         prior: p(z), standard normal.
-        divergence, noise, together: as in GAN.
-        penalty: a charge on the critic's gradient, or None; what is charged on Q is charged on samples x~ alone.
-        feature: the weight of d for the encoder, 1 in the paper, whose critic has thousands of features that batch norm keeps
-            at a scale; other critics' features are smaller.
-        gamma: the weight of d for the decoder, small where the decoder shall mind the critic more than the features.
+        divergence, noise, joint_batch: as in GAN.
+        penalty: a penalty on the critic's gradient, or None; its term on Q uses the samples x~ only.
+        feature: the weight of d for the encoder. The paper has 1, for thousands of features that batch norm keeps at one
+            scale; other critics have smaller features.
+        gamma: the weight of d for the decoder; a smaller one gives more weight to the adversarial loss.
 
     Raises:
-        UserError: the encoder is not Gaussian, the prior not normal, or the critic answers no features.
+        UserError: the encoder is not Gaussian, the prior not normal, or the critic has no features.
 
     Example:
         >>> from torch import nn
@@ -61,8 +61,8 @@ class VAEGAN(Autoencoding):
     name = "vae-gan"
     title = "VAE/GAN (a variational autoencoder with a GAN's critic)"
     teaches = (
-        "A variational autoencoder with {latent} and a GAN learn together: the decoder is also the generator, and"
-        " what a reconstruction loses is counted in what the critic sees of an image, not in pixels."
+        "A variational autoencoder with {latent} and a GAN learn together: the decoder is also the generator, and the "
+        "reconstruction loss is a distance in the critic's features, not in pixels."
     )
     judged = "data, on its reconstructions and on samples"
 
@@ -78,20 +78,18 @@ class VAEGAN(Autoencoding):
                 "VAEGAN needs the standard normal prior, for KL(q(z | x) || p(z)); choose `prior='normal'`."
             )
         if not hasattr(critic, "features") or (getattr(critic, "x", None) is None and isinstance(critic, PairCritic)):
-            raise UserError(
-                "VAEGAN needs a critic that answers its features of x; choose other `networks`, such as auto."
-            )
+            raise UserError("VAEGAN needs a critic of x with `features`; choose other `networks`, such as auto.")
 
     @classmethod
     def needs(cls, s: Setup, **settings: Any) -> Needs:
-        return {**super().needs(s, **settings), "critic": s.judge(s.x, packable=False)}  # features of single images
+        return {**super().needs(s, **settings), "critic": s.critic(s.x, packable=False)}  # features of single images
 
     def sample(self, *batch: Tensor) -> Joints:
         (x,) = batch
         q = self.encoder(x)
         z_hat = q.rsample()  # z^ ~ q(z | x)
         z = self.prior.sample((len(x),))  # z ~ p(z)
-        x_hat, x_tilde = self.decoder(torch.cat([z_hat, z])).rsample().chunk(2)  # x^ ~ p(x | z^), x~ ~ p(x | z)
+        x_hat, x_tilde = decode_together(self.decoder, z_hat, z)  # x^ ~ p(x | z^), x~ ~ p(x | z)
         mu, sigma = q.base_dist.loc, q.base_dist.scale
         return {"data": (x,), "reconstruction": (x_hat,), "model": (x_tilde,), "posterior": (mu, sigma)}
 
@@ -99,16 +97,16 @@ class VAEGAN(Autoencoding):
         names = ("data", "reconstruction", "model")
         scores = dict(zip(names, self.score(self.critic, *(joints[name] for name in names)), strict=True))
         data, *fakes = scores.values()
-        critic = self.mean(self.divergence.critic_loss, data, fakes) + self.charge(joints["data"], joints["model"])
+        critic = self.mean(self.divergence.critic_loss, data, fakes) + self.penalize(joints["data"], joints["model"])
         mu, sigma = joints["posterior"]
         of_x_hat, of_x = self.features(*joints["reconstruction"], *joints["data"])
-        lost = (of_x_hat - of_x).square().sum(1).mean() / 2  # -log N(f(x); f(x^), I), up to a constant
+        reconstruction_loss = (of_x_hat - of_x).square().sum(1).mean() / 2  # -log N(f(x); f(x^), I), up to a constant
         kl = (mu.square() + sigma.square() - 1) / 2 - sigma.log()  # KL(q(z | x) || N(0, I)) of each dimension
-        encoder = kl.sum(1).mean() + self.feature * lost
-        decoder = self.gamma * lost + self.mean(self.divergence.generator_loss, data, fakes)
+        encoder = kl.sum(1).mean() + self.feature * reconstruction_loss
+        decoder = self.gamma * reconstruction_loss + self.mean(self.divergence.generator_loss, data, fakes)
         return Outcome({"encoder": encoder, "decoder": decoder, "critic": critic}, scores)
 
-    def pairs(self, outcome: Outcome) -> list[tuple[Tensor, Tensor]]:
+    def score_pairs(self, outcome: Outcome) -> list[tuple[Tensor, Tensor]]:
         scores = outcome.scores
         return [(scores["data"], torch.cat([scores["reconstruction"], scores["model"]]))]
 
@@ -117,6 +115,6 @@ class VAEGAN(Autoencoding):
         return torch.stack([loss(data, fake) for fake in fakes]).mean()
 
     def features(self, *images: Tensor) -> tuple[Tensor, ...]:
-        """f of each."""
-        found = to_float32(self.critic.features(torch.cat(images))[0])  # type: ignore[operator]
-        return found.chunk(len(images))
+        """The critic's features f of each batch of images, from one pass."""
+        features = to_float32(self.critic.features(torch.cat(images))[0])  # type: ignore[operator]
+        return features.chunk(len(images))

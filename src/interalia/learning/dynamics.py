@@ -90,7 +90,7 @@ class Dynamics(abc.ABC):
         outcome = outcomes[0] if count == 1 else together(outcomes)
         self.game.on_outcome(outcome)
         if self.rules.skip_critic_above < 1:
-            pair = self.game.surest(outcome)
+            pair = self.game.highest_auc_pair(outcome)
             self.critic_auc = 0.0 if pair is None else auc(*pair)
         return outcome
 
@@ -108,7 +108,7 @@ class Dynamics(abc.ABC):
         """Steps and clears those players' optimisers."""
         for player in players:
             self.advance(player)
-            self.game.moved(player)
+            self.game.after_step(player)
 
     def advance(self, player: str) -> None:
         """Steps and clears one player's optimiser, and imposes nothing on where it came to."""
@@ -136,7 +136,7 @@ class Dynamics(abc.ABC):
         """Puts all that moves there."""
         put(self.parameters(), values)
         for player in self.game.players:
-            self.game.moved(player)  # a critic that is clipped is clipped where it now stands
+            self.game.after_step(player)  # a critic that is clipped is clipped where it now stands
 
     def batch(self, batches: Batches) -> list[tuple[Tensor, ...]]:
         """All that one look draws, to be looked at more than once."""

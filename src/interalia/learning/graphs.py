@@ -79,7 +79,7 @@ def mixing(game: Game, batch: Sequence[Tensor]) -> str | None:
             for p in twin.parameters_of("critic"):
                 p.add_(NOISE * torch.where(p == 0, 1.0, p) * torch.randn_like(p))
         for step in range(3):
-            twin.at(step, 2)
+            twin.set_progress(step, 2)
             joints = twin.sample(*few)
             cut = {name: tuple(moved(part) for part in parts) for name, parts in joints.items()}
             scores = {name: s for name, s in twin.losses(cut).scores.items() if s.requires_grad}

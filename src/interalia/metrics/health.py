@@ -269,7 +269,7 @@ def examine(
     held_out = torch.arange(min(COUNT, len(dataset.validation)))
     rows = {"train": some_rows(len(dataset.train), TRAINING, seed), "validation": held_out}
     found = _critic(playing or game, dataset, rows, seed)
-    x, *told = game.feeds.rows(game.data, dataset, "validation", held_out)
+    x, *told = game.feeds.batch_of(game.data, dataset, "validation", held_out)
     if len(x) < 2:
         return {}
     found["examples"] = float(len(x))
@@ -278,7 +278,7 @@ def examine(
     y = next(iter(told), None) if game.data.condition else None
     if "held out" not in kept:
         kept["held out"] = features(x)
-        kept["train"] = features(game.feeds.rows(game.data, dataset, "train", rows["train"])[0])
+        kept["train"] = features(game.feeds.batch_of(game.data, dataset, "train", rows["train"])[0])
     of_x = kept["held out"]
     if isinstance(game, Infers):
         x_hat = tasks.reconstruct(game, x, seed, y)
@@ -483,10 +483,10 @@ def _critic(game: Game, dataset: Dataset, rows: Mapping[str, Tensor], seed: int)
         chosen = chosen[: len(chosen) // game.pack * game.pack]
         if not len(chosen):
             return {}
-        batch = game.feeds.rows(game.data, dataset, part, chosen)  # labelled examples in it do not bear on the scores
+        batch = game.feeds.batch_of(game.data, dataset, part, chosen)  # labelled examples in it do not bear on the scores
         with tasks.evaluating(game, seed):
             outcome = game(*(values.to(device) for values in batch))
-        scores[part] = [(first.cpu(), second.cpu()) for first, second in game.pairs(outcome)]
+        scores[part] = [(first.cpu(), second.cpu()) for first, second in game.score_pairs(outcome)]
         if not scores[part]:
             return {}
     both = zip(scores["train"], scores["validation"], strict=True)

@@ -26,13 +26,13 @@ OURS: Mapping[str, Any] = {
 FAR = "BiGAN with a round trip of 50, a pass of the critic for each joint"
 WAYS: Mapping[str, Mapping[str, Any]] = {  # a row's name -> what differs from BiGAN as published
     "BiGAN": {},
-    "BiGAN, a pass of the critic for each joint": {"game": Part("ali", together=False)},
+    "BiGAN, a pass of the critic for each joint": {"game": Part("ali", joint_batch=False)},
     "D": {"game": "gan"},
     "LR": {"game": Part("latent-regressor", distance="cross-entropy")},
     "JLR": {"game": Part("joint-latent-regressor", weight=0.25, distance="cross-entropy")},
     "AE l2": {"game": Part("aae", adversarial=0.0)},
     "AE l1": {"game": Part("aae", adversarial=0.0, distance="l1")},
-    FAR: {"game": Part("alice", cycle=50.0, together=False), "weight_average": "ema(0.998)"},
+    FAR: {"game": Part("alice", cycle=50.0, joint_batch=False), "weight_average": "ema(0.998)"},
     "ours": OURS,
     "ours, with a round trip": {"game": Part("alice", cycle=2.0), **OURS},
 }

@@ -101,7 +101,7 @@ def fit(divergence: FDivergence, seed: int, steps: int) -> tuple[float, float]:
     average = optimizers.Averaging(1 - 1 / max(1.0, steps / 8)).of(game)
     batches = ((draw(1024),) for _ in itertools.repeat(None))
     for step in range(steps):
-        game.at(step, steps)
+        game.set_progress(step, steps)
         for optimiser in optimisers.values():
             optimiser.param_groups[0]["lr"] = 0.01 * schedule(step / steps)
         dynamics.step(batches)

@@ -115,7 +115,7 @@ def untrained(trained: Trained, dataset: Dataset) -> Game | None:
         return None
     placed = with_generator_copy(run, trained.folder)
     # from Python, or in a file that is not opened a second time
-    decoder = game.decoder if isinstance(game, Generates) and "decoder" in game.fixed else None
+    decoder = game.decoder if isinstance(game, Generates) and "decoder" in game.pretrained else None
     brought = placed.pretrained_generator is None or placed.pretrained_generator.endswith(".pt2")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(run.seed)

@@ -168,9 +168,9 @@ def facts_of(run: Json) -> Json:
     kept = run.get(ABOUT_GAME)
     if isinstance(kept, Mapping):
         return {**UNKNOWN, **kept}
-    from interalia.games.capabilities import by_name  # here, for it imports torch
+    from interalia.games.capabilities import facts_by_name  # here, for it imports torch
 
-    found = by_name(part_of(run, "game"), part_of(run, "encoder"), str(run.get("divergence", "")))
+    found = facts_by_name(part_of(run, "game"), part_of(run, "encoder"), str(run.get("divergence", "")))
     return found or UNKNOWN
 
 

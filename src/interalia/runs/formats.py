@@ -5,6 +5,7 @@ A file without a number is of version 1. Files of older versions are translated 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -124,6 +125,8 @@ def with_new_values(fields: Mapping[str, Any]) -> dict[str, Any]:
         if isinstance(made.get(key), str):
             name, bracket, rest = made[key].partition("(")
             made[key] = words.get(name.strip(), name) + bracket + rest
+    if isinstance(made.get("game"), str):
+        made["game"] = re.sub(r"\btogether(?= *=)", "joint_batch", made["game"])
     labels, attributes = made.pop("labels", False), made.pop("attributes", None)
     if attributes is not None:
         made["condition_on"] = attributes

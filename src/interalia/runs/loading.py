@@ -16,7 +16,7 @@ from interalia import conditionals, games, registry
 from interalia.errors import UserError, resume_call
 from interalia.games import DataSpec, building
 from interalia.games.capabilities import Generates
-from interalia.games.needs import Given, declared
+from interalia.games.needs import Pretrained, example_needs
 from interalia.networks.auto import Auto
 from interalia.runs import FROM_PYTHON, Run, described, generators
 from interalia.runs.folder import Folder, check_plugins, header, with_generator_copy
@@ -159,7 +159,7 @@ def as_trained(run: Run, tensors: Mapping[str, Tensor]) -> Run:
     if name != "auto" or not tensors:
         return run
     kind, _ = registry.look_up(run.game, games.REGISTRY, "game")
-    trained_before = [part for part, need in declared(kind).items() if isinstance(need, Given)]
+    trained_before = [part for part, need in example_needs(kind).items() if isinstance(need, Pretrained)]
     if any(tensor.ndim == 4 for key, tensor in tensors.items() if key.partition(".")[0] not in trained_before):
         return run
     plain = Auto(**settings).plain
@@ -196,7 +196,7 @@ def open_generator(run: Run, kind: type[Game], module: nn.Module | None, trust: 
     """
     if module is None and run.pretrained_generator is None:
         return {}
-    name = next((name for name, need in declared(kind).items() if isinstance(need, Given)), None)
+    name = next((name for name, need in example_needs(kind).items() if isinstance(need, Pretrained)), None)
     if name is None:
         raise UserError(f"{kind.__name__} trains a decoder of its own; leave `generator` out.")
     if module is not None:

@@ -14,7 +14,7 @@ from interalia.contexts import device_of, evaluating
 from interalia.data import store
 from interalia.errors import UserError, unknown
 from interalia.games import Game
-from interalia.games.capabilities import Generates, HasLevels, Infers, require, who
+from interalia.games.capabilities import Generates, HasLevels, Infers, games_with, require
 from interalia.tasks.result import Level
 
 BATCH = 250
@@ -195,7 +195,7 @@ def check_conditional(game: Game, task: str) -> None:
     """Raises a UserError unless the game is conditional, and has an encoder and a decoder."""
     require(game, Infers, task, Generates)
     if not game.data.condition:
-        able = who(Infers, also=lambda kind: kind.feeds.conditional)
+        able = games_with(Infers, also=lambda kind: kind.feeds.conditional)
         raise UserError(
             f"this {type(game).__name__} is unconditional; {task} by label needs a game that is trained with "
             f"`condition_on='labels'` or `condition_on='all'`: {able}."

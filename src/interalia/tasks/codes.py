@@ -17,7 +17,7 @@ def code_parameters(game: Game, x: Tensor) -> Tensor:
     """The parameters of Q(c | x), the distribution of the codes of x, shape (n, parameters)."""
     coded = require(game, HasCodes, "recognize")
     check_images(game, x)
-    return evaluate_in_batches(game, coded.answers, x)
+    return evaluate_in_batches(game, coded.code_parameters, x)
 
 
 def recognize(game: Game, x: Tensor) -> Tensor:

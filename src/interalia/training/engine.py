@@ -69,12 +69,12 @@ def prepare(
         game = building.build_for(as_kept, dataset, mean, generator, trust)
     else:
         building.check_fits(game, dataset)
-    game.data = game.feeds.fitted(game.data, dataset)
+    game.data = game.feeds.data_spec(game.data, dataset)
     game = game.to(device).train()
     if run.batch_size < 2 and any(isinstance(module, BatchNorm) for module in game.modules()):
         raise UserError("`batch_size` is 1, and batch norm averages over a batch; give `batch_size=2` or more.")
     stores = game.feeds.stores(game.data, dataset, device, labeled=run.num_labeled, seed=run.seed)
-    samplers = game.feeds.orders(stores, run.batch_size, run.seed)
+    samplers = game.feeds.samplers(stores, run.batch_size, run.seed)
     run = resolved(run, game, dataset, samplers[0].batches, device)
     check_evaluation(run, game, dataset, folder)
     if run.precision == "bf16" and device.type != "mps":
@@ -113,7 +113,7 @@ def resolved(run: Run, game: Game, dataset: Dataset, batches: int, device: torch
         steps = math.ceil(run.epochs * batches)
     if best == "auto":
         best = "reverse_kl" if dataset.mixture is not None and game.data.other is None else "frechet_distance"
-        best = "reconstruction_ratio" if "decoder" in game.fixed else best  # its samples stay as they are
+        best = "reconstruction_ratio" if "decoder" in game.pretrained else best  # its samples stay as they are
     precision = resolve_precision(run.precision, game, device)
     return dataclasses.replace(run, steps=steps, precision=precision, device=str(device), monitor=best)
 
@@ -186,7 +186,7 @@ def loop(training: Training, observers: Sequence[Callback]) -> None:
     with stopping() as stop, flush_denormals(), watched(training, observers):
         clock = time.perf_counter()
         while training.step < training.steps and not (stop.is_set() or training.converged):
-            training.game.at(training.step, training.steps)
+            training.game.set_progress(training.step, training.steps)
             rate(training)
             outcome: Outcome = training.dynamics.step(training.batches)
             if training.average is not None and training.averaging is not None:

@@ -108,7 +108,7 @@ class Training:
 
                 game.load_state_dict(load_file(self.home.best))
             if self.run.recalibrate_bn:
-                batches = draw(self.stores, self.game.feeds.orders(self.stores, self.run.batch_size, self.run.seed))
+                batches = draw(self.stores, self.game.feeds.samplers(self.stores, self.run.batch_size, self.run.seed))
                 with own_random(self.device, self.run.seed):
                     weights.estimate_population(game, batches, self.run.recalibrate_bn)
             self.estimated = ((self.step, converged), game)
@@ -131,7 +131,7 @@ class Training:
             "optimisers": {player: optimiser.state_dict() for player, optimiser in self.optimisers.items()},
             "dynamics": self.dynamics.state_dict(),
             "samplers": [sampler.state_dict() for sampler in self.samplers],
-            "memory": self.game.memory(),
+            "memory": self.game.extra_state(),
             "random": {
                 "cpu": torch.get_rng_state(),
                 "cuda": torch.cuda.get_rng_state_all() if self.device.type == "cuda" else [],
@@ -151,7 +151,7 @@ class Training:
         self.dynamics.load_state_dict(state.get("dynamics", {"memory": []}))  # which older checkpoints do not have
         for sampler, position in zip(self.samplers, state["samplers"], strict=True):
             sampler.load_state_dict(position)
-        self.game.remember(state["memory"])
+        self.game.load_extra_state(state["memory"])
         torch.set_rng_state(state["random"]["cpu"].cpu())
         if self.device.type == "cuda" and state["random"]["cuda"]:
             torch.cuda.set_rng_state_all([part.cpu() for part in state["random"]["cuda"]])

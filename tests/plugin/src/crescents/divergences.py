@@ -30,5 +30,5 @@ class LeCam(FDivergence):
         s = 2 * torch.sigmoid(-v)
         return (1 - s) * (3 - s)
 
-    def ratio(self, score: Tensor) -> Tensor:
+    def unsmoothed_log_ratio(self, score: Tensor) -> Tensor:
         return score

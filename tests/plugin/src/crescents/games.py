@@ -63,5 +63,5 @@ class EnsembleALI(ALI):
     def losses(self, joints: Joints) -> Outcome:
         q, p = self.score(self.critic, joints["q"], joints["p"])  # (n, critics)
         of_critics, of_generator = self.divergence.critic_loss(q, p), self.divergence.generator_loss(q, p)
-        losses = {"critic": of_critics + self.charge(joints["q"], joints["p"]), "generator": of_generator}
+        losses = {"critic": of_critics + self.penalize(joints["q"], joints["p"]), "generator": of_generator}
         return Outcome(losses, {"q": q.mean(1), "p": p.mean(1)})
