@@ -126,7 +126,7 @@ def test_fields_are_arguments_kept_under_their_names() -> None:
     assert registry.make("kept(weight=4.0)", {"kept": Plain}, "game", *given).weight == 4.0
     with pytest.raises(
         UserError,
-        match="the game 'kept' has no setting 'wieght'; did you mean 'weight'. Its settings are: joint_batch, weight",
+        match=r"the game 'kept' has no setting 'wieght'; did you mean 'weight'. Its settings are: joint_batch, weight",
     ):
         registry.look_up("kept(wieght=1.0)", {"kept": Kept}, "game")
     with pytest.raises(TypeError, match="critic"):

@@ -551,7 +551,7 @@ def test_the_command_draws_a_picture_a_code(folder: Path, tmp_path: Path) -> Non
 def test_the_command_explains(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for words, arguments in {
         "--rows is 0": ["--rows", "0"],
-        "must end in .png": ["--out", str(tmp_path / "codes.jpg")],
+        "must end in .png": ["--out", str(tmp_path / "codes.txt")],
     }.items():
         with pytest.raises(SystemExit) as caught:
             main(["traverse", str(folder), *arguments])
@@ -591,7 +591,7 @@ def test_ali_plays_with_codes_too() -> None:
 
 
 def test_the_experiment_works_end_to_end(tmp_path: Path) -> None:
-    path = papers.reproduce("infogan-mnist", quick=True, steps=3, seeds=2, only="as published", out=tmp_path)
+    path = papers.reproduce("infogan-mnist", quick=True, steps=3, seeds=2, filter="as published", out=tmp_path)
     table = json.loads((path.parent / "table.json").read_text())
     assert [row["row"] for row in table["rows"]] == ["as published"] * 2
     for row in table["rows"]:
